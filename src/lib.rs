@@ -1,0 +1,3 @@
+//! furt
+pub mod config;
+pub mod model;

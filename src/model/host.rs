@@ -1,0 +1,112 @@
+//! A host name as routes are bound to it and requests carry it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use super::Invalid;
+
+/// A host: lower case, without port and trailing dot; an IPv6 address keeps its brackets.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Host(Arc<str>);
+
+impl Host {
+    /// From a name or address without a port.
+    ///
+    /// # Errors
+    /// An empty text, one over 253 bytes, or a character that no host name or address has.
+    pub fn try_new(text: &str) -> Result<Self, Invalid> {
+        let host = normalize(text);
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+        let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let fits = match inner {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => {
+                (1..=253).contains(&host.len())
+                    && host.bytes().all(plain)
+                    && host.split('.').all(|label| !label.is_empty() && label.len() <= 63)
+            }
+        };
+        if fits && !has_port(text) {
+            Ok(Self(host.into()))
+        } else {
+            Err(Invalid::new("must be a host name without a port, such as \"shop.example\""))
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a request's `Host` or authority is matched as: lower case, without port and trailing dot.
+///
+/// Takes any text and never fails: what is no host name simply matches no route. Borrows when nothing changes.
+pub fn normalize(authority: &str) -> Cow<'_, str> {
+    let host = match authority.rfind(':') {
+        Some(colon) if has_port(authority) => &authority[..colon],
+        _ => authority,
+    };
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    }
+}
+
+/// Whether what follows the last colon is a port: digits or nothing, and not inside an IPv6 literal's brackets.
+fn has_port(authority: &str) -> bool {
+    authority.rsplit_once(':').is_some_and(|(host, port)| {
+        port.bytes().all(|byte| byte.is_ascii_digit()) && (!host.starts_with('[') || host.ends_with(']'))
+    })
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl std::borrow::Borrow<str> for Host {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_host_loses_case_port_and_trailing_dot() {
+        for (authority, host) in [
+            ("Shop.Example", "shop.example"),
+            ("shop.example:8080", "shop.example"),
+            ("shop.example.", "shop.example"),
+            ("shop.example.:80", "shop.example"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("shop:", "shop"),
+            ("", ""),
+        ] {
+            assert_eq!(normalize(authority), host, "{authority}");
+        }
+    }
+
+    #[test]
+    fn a_bound_host_is_a_name_without_a_port() {
+        assert_eq!(Host::try_new("Shop.Example.").unwrap().as_str(), "shop.example");
+        assert!(Host::try_new("[::1]").is_ok());
+        for bad in ["", "a b", "a/b", "shop.example:80", "*.example", "a..b", "[zz]"] {
+            assert!(Host::try_new(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The method a route takes: one, or any.
+
+use http::Method;
+
+use super::Invalid;
+
+/// One method, or `*` for all.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum MethodRule {
+    /// `*`.
+    Any,
+    /// Exactly this one (and HEAD, where it is GET and no route has HEAD itself).
+    Only(Method),
+}
+
+impl MethodRule {
+    /// From `*` or an upper-case token (RFC 9110 §9.1); CONNECT is refused, since a gateway must not tunnel.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn try_new(text: &str) -> Result<Self, Invalid> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        if text == "CONNECT" {
+            return Err(Invalid::new("CONNECT cannot be routed"));
+        }
+        let upper = text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+        match Method::from_bytes(text.as_bytes()) {
+            Ok(method) if upper => Ok(Self::Only(method)),
+            _ => Err(Invalid::new("must be \"*\" or a method in upper case, such as \"GET\"")),
+        }
+    }
+
+    /// The text: `*` or the method.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Any => "*",
+            Self::Only(method) => method.as_str(),
+        }
+    }
+
+    /// Whether two rules of the same shape would claim the same requests: equal, or one of them `*`.
+    pub fn conflicts(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Any, _) | (_, Self::Any)) || self == other
+    }
+
+    /// Whether any request could be taken by both: as [`conflicts`](Self::conflicts), and GET with HEAD, which GET answers.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let pair = |one: &Self, two: &Self| *one == Self::Only(Method::GET) && *two == Self::Only(Method::HEAD);
+        self.conflicts(other) || pair(self, other) || pair(other, self)
+    }
+}
+
+impl std::fmt::Display for MethodRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_upper_case_tokens_or_a_star() {
+        for good in ["*", "GET", "M-SEARCH", "PROPFIND"] {
+            assert_eq!(MethodRule::try_new(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "get", "GE T", "CONNECT", "GET,POST", "**"] {
+            assert!(MethodRule::try_new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn get_overlaps_head_but_does_not_conflict_with_it() {
+        let rule = |text| MethodRule::try_new(text).unwrap();
+        assert!(rule("GET").overlaps(&rule("HEAD")));
+        assert!(!rule("GET").conflicts(&rule("HEAD")));
+        assert!(rule("*").conflicts(&rule("HEAD")));
+        assert!(!rule("GET").overlaps(&rule("POST")));
+    }
+}
