@@ -1,3 +1,5 @@
 //! furt
 pub mod config;
 pub mod model;
+pub mod registry;
+pub mod routing;

@@ -1,0 +1,363 @@
+//! What enters the core, what leaves it: events in the past tense, effects in the imperative.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Refusal;
+use crate::model::{
+    Definition, Epoch, Generation, InstanceId, InstanceSpec, Scheme, ServiceName, Sha256Digest, Status,
+};
+use crate::routing::Slot;
+
+/// The time of an event, read at the edge: one monotonic, one to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// For deadlines.
+    pub at: Instant,
+    /// For people: ms since the Unix epoch.
+    pub unix_ms: i64,
+}
+
+/// Names a caller that waits for an [`Answer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReplyId(pub u64);
+
+/// Names a write that waits for the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WriteId(pub u64);
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// From where, unmapped.
+    pub address: IpAddr,
+    /// Whether it may operate (DESIGN §5.2).
+    pub is_operator: bool,
+    /// The digest of its bearer token, where it sent one.
+    pub token: Option<Sha256Digest>,
+}
+
+/// A registration as it was checked by the api: every field valid, the name resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// What the service is.
+    pub definition: Definition,
+    /// Where it runs.
+    pub instance: InstanceSpec,
+    /// What the url's host resolved to, at least one.
+    pub addresses: Arc<[SocketAddr]>,
+    /// Who registers it.
+    pub source: Source,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A service asks to be registered.
+    RegistrationRequested(Box<Registration>, ReplyId),
+    /// An instance says that it lives.
+    HeartbeatReceived(InstanceRef, Source, ReplyId),
+    /// A service (`instance`: none) or one of its instances asks to leave.
+    DeregistrationRequested {
+        /// Whose.
+        service: ServiceName,
+        /// Which; `None`: all, and the service with them.
+        instance: Option<InstanceId>,
+        /// Who asks.
+        source: Source,
+        /// Who waits.
+        reply: ReplyId,
+    },
+    /// Someone asks for a probe now.
+    ProbeRequested(InstanceRef, Source, ReplyId),
+    /// A probe ended.
+    ProbeFinished {
+        /// Of which instance.
+        instance: InstanceRef,
+        /// As the plan said that asked for it.
+        generation: Generation,
+        /// `Err`: why it failed.
+        outcome: Result<(), String>,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A followed name was resolved again.
+    NameResolved {
+        /// Whose name it is.
+        subject: Followed,
+        /// As the order to follow the name said.
+        generation: Generation,
+        /// What it leads to now, at least one.
+        addresses: Arc<[SocketAddr]>,
+    },
+    /// The store has it.
+    WriteDone(WriteId),
+    /// The store does not have it.
+    WriteFailed(WriteId, String),
+    /// Time passed; deadlines may have come.
+    DeadlineReached,
+    /// The process was held up for so long (paused, swapped out): nobody could be heard meanwhile.
+    HeldUp(Duration),
+}
+
+/// An instance by its service and id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InstanceRef {
+    /// Its service.
+    pub service: ServiceName,
+    /// Its id.
+    pub id: InstanceId,
+}
+
+impl std::fmt::Display for InstanceRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.service, self.id)
+    }
+}
+
+/// What is to be done, by the driver.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Store these changes, all or none, and say how it went.
+    Write(WriteId, Vec<Change>),
+    /// Answer a waiting caller, after the snapshot of this turn is published.
+    Answer(ReplyId, Result<Answer, Refusal>),
+    /// Probe by this plan from now on; replaces the plan before.
+    Probe(InstanceRef, ProbePlan),
+    /// Probe no more.
+    StopProbing(InstanceRef),
+    /// Resolve this name again and again.
+    FollowName(Followed, NameOrder),
+    /// Resolve it no more.
+    ForgetName(Followed),
+    /// Log and count this.
+    Report(Report),
+}
+
+/// When and what to probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbePlan {
+    /// To be sent back with each outcome.
+    pub generation: Generation,
+    /// Where.
+    pub target: ProbeTarget,
+    /// When the first one is due.
+    pub first: FirstProbe,
+    /// From one to the next.
+    pub period: Duration,
+}
+
+/// When the first probe of a plan is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstProbe {
+    /// At once.
+    Now,
+    /// After one period.
+    AfterPeriod,
+}
+
+/// Where to probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeTarget {
+    /// The instance: url, protocol, names.
+    pub spec: Arc<InstanceSpec>,
+    /// The address to connect to.
+    pub address: SocketAddr,
+}
+
+impl ProbeTarget {
+    /// Whether TLS is spoken.
+    pub fn is_tls(&self) -> bool {
+        self.spec.url.scheme == Scheme::Https
+    }
+}
+
+/// Whose name is followed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Followed {
+    /// A registered instance's.
+    Instance(InstanceRef),
+    /// A static route's url's.
+    Static(Slot),
+}
+
+impl std::fmt::Display for Followed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Instance(instance) => instance.fmt(f),
+            Self::Static(slot) => write!(f, "static route {}", slot.0),
+        }
+    }
+}
+
+/// A name to be followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameOrder {
+    /// To be sent back with each answer.
+    pub generation: Generation,
+    /// The name.
+    pub name: Box<str>,
+    /// The port to put beside each address.
+    pub port: u16,
+}
+
+/// A change of what is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The definition of a service, new or replaced.
+    PutDefinition {
+        /// What it is.
+        definition: Arc<Definition>,
+        /// Who registered it.
+        registered_from: IpAddr,
+    },
+    /// An instance, new or replaced.
+    PutInstance {
+        /// Of which service.
+        service: ServiceName,
+        /// What it is.
+        spec: Arc<InstanceSpec>,
+        /// Where it was found.
+        addresses: Arc<[SocketAddr]>,
+        /// Who registered it.
+        registered_from: IpAddr,
+    },
+    /// One instance is gone.
+    RemoveInstance(InstanceId),
+    /// A service is gone with all its instances.
+    RemoveService(ServiceName),
+}
+
+/// The good answer to a caller.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// To a registration.
+    Registered(Registered),
+    /// To a heartbeat.
+    Heard {
+        /// The instance's status.
+        status: Status,
+        /// Whose registry it is.
+        epoch: Epoch,
+        /// By when the next one must come.
+        heartbeat_ttl: Duration,
+    },
+    /// To a deregistration: how many instances left.
+    Deregistered {
+        /// How many.
+        instances: usize,
+        /// The change.
+        generation: Generation,
+    },
+    /// To the wish for a probe: it is under way.
+    Probing {
+        /// The status before it.
+        status: Status,
+    },
+}
+
+/// The good answer to a registration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Registered {
+    /// Which instance.
+    pub instance: InstanceRef,
+    /// Routes of the installed definition.
+    pub routes: usize,
+    /// The instance's status.
+    pub status: Status,
+    /// The registry's last change.
+    pub generation: Generation,
+    /// Whose registry it is.
+    pub epoch: Epoch,
+    /// The TTL that holds, or would hold once the instance heartbeats.
+    pub heartbeat_ttl: Duration,
+    /// Whether anything was written; `false`: it was registered just so, and this counts as a heartbeat.
+    pub is_change: bool,
+}
+
+/// What is logged and counted: one line, one counter each (DESIGN §5.6).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Report {
+    /// A registration was installed.
+    Registered {
+        /// Which.
+        instance: InstanceRef,
+        /// Where.
+        url: String,
+        /// Routes of the installed definition.
+        routes: usize,
+        /// From where.
+        from: IpAddr,
+    },
+    /// A registration, heartbeat or deregistration was refused.
+    Refused {
+        /// Which.
+        service: ServiceName,
+        /// From where.
+        from: IpAddr,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// An instance left by its own wish or an operator's.
+    Deregistered {
+        /// Which.
+        instance: InstanceRef,
+        /// From where.
+        from: IpAddr,
+    },
+    /// An instance was not heard in time.
+    Expired(InstanceRef),
+    /// The routes of a service without instances are free again.
+    Freed(ServiceName),
+    /// A verdict changed.
+    InstanceStatusChanged {
+        /// Whose.
+        instance: InstanceRef,
+        /// From.
+        from: Status,
+        /// To.
+        to: Status,
+    },
+    /// A service's status changed: with DOWN its routes left the table, with anything else they are back.
+    ServiceStatusChanged {
+        /// Whose.
+        service: ServiceName,
+        /// From.
+        from: Status,
+        /// To.
+        to: Status,
+    },
+    /// A probe failed.
+    ProbeFailed {
+        /// Of which instance.
+        instance: InstanceRef,
+        /// Which one in a row.
+        failures: u32,
+        /// Why.
+        error: String,
+    },
+    /// Too many probes failed; there will be no more.
+    ProbingStopped(InstanceRef),
+    /// A name leads elsewhere.
+    AddressesChanged {
+        /// Whose.
+        subject: Followed,
+        /// Where to.
+        addresses: Arc<[SocketAddr]>,
+    },
+    /// A name leads where the instance may not be; the old addresses stay.
+    AddressesRefused {
+        /// Whose.
+        subject: Followed,
+        /// Why.
+        why: String,
+    },
+    /// A removal could not be stored and will be tried again.
+    RemovalFailed {
+        /// Of what.
+        service: ServiceName,
+        /// Why.
+        why: String,
+    },
+}

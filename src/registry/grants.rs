@@ -1,0 +1,204 @@
+//! Who may register what (DESIGN §5.2, §6): grants, the rule for services without one, reserved and static routes.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Refusal, Registration, Source};
+use crate::model::{
+    CidrSet, Definition, Host, MethodRule, Pattern, PermissionSet, ServiceName, Sha256Digest, is_never_upstream,
+};
+
+/// What one service may register.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grant {
+    /// The permissions its routes may ask for.
+    pub permissions: PermissionSet,
+    /// The patterns its routes must lie within.
+    pub paths: Vec<Pattern>,
+    /// The hosts it may bind its routes to.
+    pub hosts: Vec<Host>,
+    /// Where its instances may be; `None`: wherever any may.
+    pub upstreams: Option<CidrSet>,
+    /// Whether its routes may be public.
+    pub public: bool,
+    /// The digest of the token that it must send, where set.
+    pub token: Option<Sha256Digest>,
+}
+
+/// What a service without a grant may register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnlistedRule {
+    /// Anything from a loopback address, nothing from elsewhere.
+    Loopback,
+    /// Anything.
+    Allow,
+    /// Nothing.
+    Deny,
+}
+
+/// A static route, as registrations are checked against it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StaticClaim {
+    /// Its host.
+    pub host: Option<Host>,
+    /// Its methods.
+    pub method: MethodRule,
+    /// Its paths.
+    pub pattern: Pattern,
+    /// Whether no registration may overlap it, on any host.
+    pub exclusive: bool,
+}
+
+/// The rules for registrations.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// By service.
+    pub grants: BTreeMap<ServiceName, Grant>,
+    /// For all others.
+    pub unlisted: UnlistedRule,
+    /// Where instances may be at all.
+    pub upstreams: CidrSet,
+    /// Routes of the configuration.
+    pub statics: Vec<StaticClaim>,
+    /// Services without routes are reached as `<service>.<apps_domain>`; those hosts are theirs alone.
+    pub apps_domain: Host,
+}
+
+impl Policy {
+    /// Whether `source` may register what it wishes to, apart from routes that others hold.
+    ///
+    /// # Errors
+    /// [`Refusal::TokenWrong`], [`Refusal::BeyondGrant`], naming what it may not.
+    pub(super) fn check_grant(&self, wish: &Registration) -> Result<(), Refusal> {
+        let service = &wish.definition.service;
+        let grant = self.grants.get(service);
+        if let Some(grant) = grant {
+            check_token(grant, &wish.source)?;
+            grant.check_definition(&wish.definition)?;
+        } else {
+            let from = wish.source.address;
+            let allowed = match self.unlisted {
+                UnlistedRule::Allow => true,
+                UnlistedRule::Loopback => from.is_loopback(),
+                UnlistedRule::Deny => false,
+            };
+            if !allowed {
+                return Err(Refusal::beyond(format!(
+                    "service \"{service}\" has no grant and may not register from {from}"
+                )));
+            }
+        }
+        self.check_addresses(service, &wish.addresses)
+    }
+
+    /// Whether an instance of `service` may be at all of `addresses`.
+    ///
+    /// # Errors
+    /// [`Refusal::BeyondGrant`], naming the first address that is not allowed.
+    pub(super) fn check_addresses(&self, service: &ServiceName, addresses: &[SocketAddr]) -> Result<(), Refusal> {
+        let own = self.grants.get(service).and_then(|grant| grant.upstreams.as_ref());
+        for address in addresses.iter().map(|address| address.ip().to_canonical()) {
+            if is_never_upstream(address) {
+                return Err(Refusal::beyond(format!("address {address} can never be a service's")));
+            }
+            if !self.upstreams.contains(address) {
+                return Err(Refusal::beyond(format!("address {address} is not in registration.upstreams")));
+            }
+            if own.is_some_and(|own| !own.contains(address)) {
+                return Err(Refusal::beyond(format!("address {address} is not in the grant's upstreams")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `source` may speak for what `registered_from` registered under this name (DESIGN §5.2).
+    ///
+    /// # Errors
+    /// [`Refusal::TokenWrong`] where the grant asks for one, [`Refusal::NotOwner`].
+    pub(super) fn check_owner(
+        &self,
+        service: &ServiceName,
+        registered_from: IpAddr,
+        source: &Source,
+    ) -> Result<(), Refusal> {
+        if source.is_operator {
+            return Ok(());
+        }
+        match self.grants.get(service) {
+            Some(grant) if grant.token.is_some() => check_token(grant, source),
+            _ if source.address == registered_from || source.address.is_loopback() => Ok(()),
+            _ => Err(Refusal::NotOwner { registered_from }),
+        }
+    }
+
+    /// Whether a definition stays clear of what is reserved and of static routes.
+    ///
+    /// # Errors
+    /// [`Refusal::Taken`] with a rival of the configuration.
+    pub(super) fn check_statics(&self, definition: &Definition) -> Result<(), Refusal> {
+        if let Some(host) = &definition.host
+            && let Some(name) =
+                host.as_str().strip_suffix(self.apps_domain.as_str()).and_then(|rest| rest.strip_suffix('.'))
+            && name != definition.service.as_str()
+        {
+            return Err(Refusal::reserved(format!("host \"{host}\" belongs to the service \"{name}\"")));
+        }
+        for route in &definition.routes {
+            let path = route.pattern.as_str();
+            if path == "/health" || path == "/internal" || path.starts_with("/internal/") {
+                return Err(Refusal::reserved(format!("\"{path}\" is furt's own")));
+            }
+            let rival = self.statics.iter().find(|fixed| {
+                let same = fixed.host == definition.host
+                    && fixed.pattern == route.pattern
+                    && fixed.method.conflicts(&route.method);
+                let within =
+                    fixed.exclusive && fixed.method.overlaps(&route.method) && fixed.pattern.overlaps(&route.pattern);
+                same || within
+            });
+            if let Some(fixed) = rival {
+                return Err(Refusal::Taken {
+                    what: format!("{} {path}", route.method),
+                    rival: None,
+                    detail: format!("the static route {} {} holds it", fixed.method, fixed.pattern),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Grant {
+    fn check_definition(&self, definition: &Definition) -> Result<(), Refusal> {
+        if let Some(host) = &definition.host
+            && !self.hosts.contains(host)
+        {
+            return Err(Refusal::beyond(format!("host \"{host}\" is not in the grant")));
+        }
+        for route in &definition.routes {
+            if !self.paths.iter().any(|path| path.covers(&route.pattern)) {
+                return Err(Refusal::beyond(format!("path \"{}\" is not in the grant", route.pattern)));
+            }
+            match &route.permission {
+                None if !self.public => {
+                    return Err(Refusal::beyond(format!(
+                        "\"{}\" has no permission, and the grant allows no public route",
+                        route.pattern
+                    )));
+                }
+                Some(permission) if !self.permissions.allows(permission) => {
+                    return Err(Refusal::beyond(format!("permission \"{permission}\" is not in the grant")));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_token(grant: &Grant, source: &Source) -> Result<(), Refusal> {
+    match grant.token {
+        Some(wanted) if source.token != Some(wanted) => Err(Refusal::TokenWrong),
+        _ => Ok(()),
+    }
+}

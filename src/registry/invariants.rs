@@ -1,0 +1,72 @@
+//! What must hold after every event; swept in debug builds and tests.
+
+use super::{Due, InstanceRef, Pending, Registry};
+use crate::model::Status;
+use crate::routing::Owner;
+
+impl Registry {
+    /// # Panics
+    /// Where one of the rules below is broken: that is a bug in the core.
+    pub(super) fn sweep_invariants(&self) {
+        self.sweep_services();
+        self.sweep_claims();
+        self.sweep_slots();
+    }
+
+    fn sweep_services(&self) {
+        for (name, entry) in &self.services {
+            assert_eq!(entry.status, entry.overall(), "{name}: status is its instances'");
+            let is_held = self.deadlines.is_set(&Due::Held(name.clone()));
+            if entry.members.is_empty() && !self.pending_of.contains_key(name) {
+                assert!(is_held, "{name}: without instances only while held");
+            }
+            if is_held {
+                assert!(entry.members.is_empty(), "{name}: held only without instances");
+            }
+            for (id, member) in &entry.members {
+                let instance = InstanceRef { service: name.clone(), id: id.clone() };
+                assert_eq!(self.owners.get(id).map(|owner| &owner.service), Some(name), "{instance}: owns its id");
+                assert_eq!(member.seen.status, member.health.status(), "{instance}: is seen as it is");
+                assert_eq!(member.seen.addresses, member.addresses, "{instance}: is seen where it is");
+                if member.ttl.is_some() && !member.is_leaving {
+                    assert!(
+                        self.deadlines.is_set(&Due::Instance(instance.clone())),
+                        "{instance}: its TTL has a deadline"
+                    );
+                }
+                if member.health.failures() >= self.settings.health.failures_to_down {
+                    assert_eq!(member.health.status(), Status::Down, "{instance}: DOWN after so many failures");
+                }
+            }
+        }
+    }
+
+    fn sweep_claims(&self) {
+        let installed: usize = self.services.values().map(|entry| entry.effective.routes.len()).sum();
+        let pending: usize = self.pending.values().map(|pending| self.claimed_by(pending)).sum();
+        assert_eq!(self.claims.total(), installed + pending, "each installed and pending route is claimed once");
+    }
+
+    fn claimed_by(&self, pending: &Pending) -> usize {
+        match pending {
+            Pending::Register { wish, keeps_definition: false, .. } => {
+                super::view::effective(&wish.definition, &self.settings.policy.apps_domain).routes.len()
+            }
+            Pending::Register { .. } | Pending::Remove { .. } => 0,
+        }
+    }
+
+    fn sweep_slots(&self) {
+        let snapshot = self.view.snapshot();
+        let free = self.view.free_slots();
+        let mut routes = 0;
+        for (name, entry) in &self.services {
+            assert!(!free.contains(&entry.slot), "{name}: its slot is its own");
+            let shown = snapshot.names.get(name).copied();
+            assert_eq!(shown, (!entry.is_leaving).then_some(entry.slot), "{name}: found by name unless it leaves");
+            routes += if entry.is_leaving { 0 } else { entry.effective.routes.len() };
+        }
+        let of_services = snapshot.table.iter().filter(|route| matches!(route.owner, Owner::Service(_))).count();
+        assert_eq!(of_services, routes, "the table holds the routes of all services that stay");
+    }
+}

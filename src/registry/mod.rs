@@ -1,0 +1,355 @@
+//! The pure core: what is registered, who may register what, who is up, what the table holds.
+//!
+//! [`Registry::handle`] takes an event and the time and gives effects; [`Registry::next_deadline`] says when to come
+//! again; [`Registry::take_snapshot`] gives what requests are to see once it changed. No IO, clock, lock, await or log.
+//!
+//! What is durable takes two events: a wish is checked against what is installed *and* pending and gives
+//! [`Effect::Write`]; [`Event::WriteDone`] installs it and answers, [`Event::WriteFailed`] drops it. A removal leaves
+//! the snapshot at once and is answered after its write. Writes are stored in the order they are given.
+//!
+//! Reading order: `event`, this file, `health`, `grants`, `claims`, `removal`, `view`, `invariants`.
+
+mod claims;
+mod deadlines;
+mod event;
+mod grants;
+mod health;
+#[cfg(any(test, debug_assertions))]
+mod invariants;
+mod probing;
+mod refusal;
+mod registering;
+mod removal;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use event::{
+    Answer, Change, Effect, Event, FirstProbe, Followed, InstanceRef, NameOrder, Now, ProbePlan, ProbeTarget,
+    Registered, Registration, ReplyId, Report, Source, WriteId,
+};
+pub use grants::{Grant, Policy, StaticClaim, UnlistedRule};
+pub use health::{Health, HealthLimits, Verdict};
+pub use refusal::Refusal;
+pub use view::{StaticRoute, StaticTarget};
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::model::{Definition, Epoch, Generation, InstanceId, InstanceSpec, ServiceName, Status};
+use crate::routing::{Instance, InstanceLive, KeyTable, ServiceLive, Slot, Snapshot};
+use claims::Claims;
+use deadlines::{Deadlines, Due};
+
+/// How long the routes of a service whose last instance expired are held as 503 (DESIGN §5.4).
+const HOLD: Duration = Duration::from_secs(60);
+/// When a removal that the store refused is tried again.
+const REMOVAL_RETRY: Duration = Duration::from_secs(1);
+/// The most wishes that wait for one service's write: more callers than any fleet has instances starting at once.
+const MAX_PARKED: usize = 10_000;
+
+/// The numbers and rules that the core is given.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Who may register what.
+    pub policy: Policy,
+    /// The numbers of the health machine.
+    pub health: HealthLimits,
+    /// The TTL of instances that heartbeat and name none.
+    pub heartbeat_ttl: Duration,
+}
+
+/// Everything that is registered, and what waits for the store.
+pub struct Registry {
+    settings: Settings,
+    services: BTreeMap<ServiceName, Entry>,
+    /// Whose an instance's id is: of installed instances and pending ones.
+    owners: HashMap<InstanceId, Ownership>,
+    claims: Claims,
+    pending: BTreeMap<WriteId, Pending>,
+    pending_of: HashMap<ServiceName, BTreeSet<WriteId>>,
+    /// Wishes that wait until a service's pending writes are done, in the order they came.
+    parked: HashMap<ServiceName, VecDeque<Event>>,
+    deadlines: Deadlines,
+    next_write: u64,
+    next_order: Generation,
+    view: view::View,
+}
+
+#[derive(Debug)]
+struct Ownership {
+    service: ServiceName,
+    count: usize,
+}
+
+/// An installed service.
+struct Entry {
+    definition: Arc<Definition>,
+    /// The definition with the routes that it really has: of a service without routes, those by host.
+    effective: Arc<Definition>,
+    registered_from: IpAddr,
+    slot: Slot,
+    members: BTreeMap<InstanceId, Member>,
+    status: Status,
+    live: Arc<ServiceLive>,
+    is_leaving: bool,
+}
+
+/// An installed instance.
+struct Member {
+    spec: Arc<InstanceSpec>,
+    addresses: Arc<[SocketAddr]>,
+    registered_from: IpAddr,
+    health: Health,
+    /// The order that probes and names of it must carry to count.
+    probe_order: Generation,
+    name_order: Generation,
+    /// Set where it named a TTL, or once it heartbeats.
+    ttl: Option<Duration>,
+    heard: Instant,
+    is_leaving: bool,
+    live: Arc<InstanceLive>,
+    /// What the snapshot shows of it.
+    seen: Arc<Instance>,
+}
+
+/// A write on its way to the store.
+enum Pending {
+    Register { wish: Box<Registration>, keeps_definition: bool, reply: ReplyId },
+    Remove { service: ServiceName, instance: Option<InstanceId>, cause: Cause },
+}
+
+enum Cause {
+    Asked { reply: ReplyId, from: IpAddr },
+    Expired,
+    HoldOver,
+}
+
+impl Registry {
+    /// An empty registry with the configuration's routes and keys; the effects are to be carried out at once.
+    pub fn new(
+        epoch: Epoch,
+        settings: Settings,
+        statics: Vec<StaticRoute>,
+        keys: KeyTable,
+        now: Now,
+    ) -> (Self, Vec<Effect>) {
+        let mut registry = Self {
+            settings,
+            services: BTreeMap::new(),
+            owners: HashMap::new(),
+            claims: Claims::default(),
+            pending: BTreeMap::new(),
+            pending_of: HashMap::new(),
+            parked: HashMap::new(),
+            deadlines: Deadlines::default(),
+            next_write: 0,
+            next_order: Generation::default(),
+            view: view::View::new(epoch, keys),
+        };
+        let mut effects = Vec::new();
+        for fixed in statics {
+            registry.view.add_static(fixed, now, &mut effects);
+        }
+        (registry, effects)
+    }
+
+    /// Takes what happened at `now` and says what is to be done, in this order.
+    pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.handle_one(event, now, &mut effects);
+        // The sweep costs what is registered: a debug build under a large fleet does without it.
+        #[cfg(any(test, debug_assertions))]
+        if self.services.len() <= 256 {
+            self.sweep_invariants();
+        }
+        effects
+    }
+
+    /// When [`Event::DeadlineReached`] is due next.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    /// What requests are to see, if it changed since it was last taken.
+    pub fn take_snapshot(&mut self) -> Option<Snapshot> {
+        self.view.take(&self.services)
+    }
+
+    fn handle_one(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
+        match event {
+            Event::RegistrationRequested(wish, reply) => self.handle_registration(wish, reply, now, effects),
+            Event::HeartbeatReceived(instance, source, reply) => {
+                let outcome = self.heartbeat(&instance, &source, now, effects);
+                self.answer(reply, &instance.service, &source, outcome, effects);
+            }
+            Event::DeregistrationRequested { service, instance, source, reply } => {
+                self.handle_deregistration(service, instance, source, reply, now, effects);
+            }
+            Event::ProbeRequested(instance, source, reply) => {
+                let outcome = self.probe_now(&instance, &source, now, effects);
+                self.answer(reply, &instance.service, &source, outcome, effects);
+            }
+            Event::ProbeFinished { instance, generation, outcome, took } => {
+                self.handle_probe(&instance, generation, outcome, took, now, effects);
+            }
+            Event::NameResolved { subject, generation, addresses } => {
+                self.handle_addresses(subject, generation, addresses, now, effects);
+            }
+            Event::WriteDone(write) => self.handle_write_done(write, now, effects),
+            Event::WriteFailed(write, why) => self.handle_write_failed(write, &why, now, effects),
+            Event::DeadlineReached => self.handle_deadlines(now, effects),
+            Event::HeldUp(lag) => self.forgive(lag),
+        }
+    }
+
+    fn handle_write_done(&mut self, write: WriteId, now: Now, effects: &mut Vec<Effect>) {
+        match self.take_pending(write) {
+            Some(Pending::Register { wish, keeps_definition, reply }) => {
+                let service = wish.definition.service.clone();
+                self.install(*wish, keeps_definition, reply, now, effects);
+                self.unpark(&service, now, effects);
+            }
+            Some(Pending::Remove { service, instance, cause }) => {
+                self.finish_removal(&service, instance, cause, now, effects);
+                self.unpark(&service, now, effects);
+            }
+            None => {}
+        }
+    }
+
+    fn handle_write_failed(&mut self, write: WriteId, why: &str, now: Now, effects: &mut Vec<Effect>) {
+        match self.take_pending(write) {
+            Some(Pending::Register { wish, keeps_definition, reply }) => {
+                let service = wish.definition.service.clone();
+                self.release_claims(&wish, keeps_definition);
+                self.release_id(&wish.instance.id);
+                let refused = Err(Refusal::StoreFailed(why.to_owned()));
+                self.answer(reply, &service, &wish.source, refused, effects);
+                self.unpark(&service, now, effects);
+            }
+            Some(Pending::Remove { service, instance, cause }) => {
+                self.undo_removal(&service, instance, cause, why, now, effects);
+                self.unpark(&service, now, effects);
+            }
+            None => {}
+        }
+    }
+
+    fn submit(&mut self, service: &ServiceName, pending: Pending, changes: Vec<Change>, effects: &mut Vec<Effect>) {
+        let write = WriteId(self.next_write);
+        self.next_write += 1;
+        self.pending.insert(write, pending);
+        self.pending_of.entry(service.clone()).or_default().insert(write);
+        effects.push(Effect::Write(write, changes));
+    }
+
+    fn take_pending(&mut self, write: WriteId) -> Option<Pending> {
+        let pending = self.pending.remove(&write)?;
+        let service = pending.service();
+        if let Some(writes) = self.pending_of.get_mut(service) {
+            writes.remove(&write);
+            if writes.is_empty() {
+                self.pending_of.remove(service);
+            }
+        }
+        Some(pending)
+    }
+
+    fn pending_writes(&self, service: &ServiceName) -> impl Iterator<Item = &Pending> {
+        self.pending_of.get(service).into_iter().flatten().filter_map(|write| self.pending.get(write))
+    }
+
+    /// Lets a wish wait until the service's pending writes are done.
+    fn park(&mut self, service: &ServiceName, event: Event, effects: &mut Vec<Effect>) {
+        let queue = self.parked.entry(service.clone()).or_default();
+        if queue.len() < MAX_PARKED {
+            queue.push_back(event);
+        } else if let Event::RegistrationRequested(_, reply) | Event::DeregistrationRequested { reply, .. } = event {
+            effects.push(Effect::Answer(reply, Err(Refusal::Busy)));
+        }
+    }
+
+    fn unpark(&mut self, service: &ServiceName, now: Now, effects: &mut Vec<Effect>) {
+        for event in self.parked.remove(service).unwrap_or_default() {
+            // One that still has to wait parks itself again, behind those before it.
+            self.handle_one(event, now, effects);
+        }
+    }
+
+    fn answer(
+        &self,
+        reply: ReplyId,
+        service: &ServiceName,
+        source: &Source,
+        outcome: Result<Answer, Refusal>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Err(refusal) = &outcome {
+            effects.push(Effect::Report(Report::Refused {
+                service: service.clone(),
+                from: source.address,
+                refusal: refusal.clone(),
+            }));
+        }
+        effects.push(Effect::Answer(reply, outcome));
+    }
+
+    fn member(&self, instance: &InstanceRef) -> Result<(&Entry, &Member), Refusal> {
+        let entry = self.services.get(&instance.service).filter(|entry| !entry.is_leaving);
+        let found = entry.and_then(|entry| Some((entry, entry.members.get(&instance.id)?)));
+        found
+            .filter(|(_, member)| !member.is_leaving)
+            .ok_or_else(|| Refusal::NotFound(format!("instance \"{instance}\"")))
+    }
+
+    fn next_order(&mut self) -> Generation {
+        self.next_order = self.next_order.next();
+        self.next_order
+    }
+
+    /// Sets a service's status from its instances', and tells the view.
+    fn refresh(&mut self, service: &ServiceName, now: Now, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.services.get_mut(service) else { return };
+        self.view.touch(entry.slot, service);
+        let status = entry.overall();
+        let before = std::mem::replace(&mut entry.status, status);
+        if before != entry.status {
+            entry.live.note_transition(before, now.unix_ms);
+            effects.push(Effect::Report(Report::ServiceStatusChanged {
+                service: service.clone(),
+                from: before,
+                to: entry.status,
+            }));
+        }
+    }
+}
+
+impl Entry {
+    /// UP while one instance is UP, DOWN when none is UP or UNKNOWN.
+    fn overall(&self) -> Status {
+        let statuses = || self.members.values().filter(|one| !one.is_leaving).map(|one| one.health.status());
+        if self.is_leaving {
+            Status::Down
+        } else if statuses().any(|status| status == Status::Up) {
+            Status::Up
+        } else if statuses().any(|status| status == Status::Unknown) {
+            Status::Unknown
+        } else {
+            Status::Down
+        }
+    }
+}
+
+impl Pending {
+    fn service(&self) -> &ServiceName {
+        match self {
+            Self::Register { wish, .. } => &wish.definition.service,
+            Self::Remove { service, .. } => service,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Probes: when they are ordered, what their outcome changes; and addresses of followed names.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{
+    Answer, Effect, FirstProbe, Followed, Health, InstanceRef, Now, ProbePlan, ProbeTarget, Refusal, Registry, Report,
+    Source, Verdict, view,
+};
+use crate::model::{Generation, Status};
+
+impl Registry {
+    /// Orders the probes that the instance's status asks for; outcomes of earlier orders count no more.
+    pub(super) fn plan_probes(&mut self, instance: &InstanceRef, first: FirstProbe, effects: &mut Vec<Effect>) {
+        let generation = self.next_order();
+        if let Some(member) = self.member_mut(instance) {
+            member.probe_order = generation;
+        }
+        self.order_probes(instance, first, effects);
+    }
+
+    /// As [`plan_probes`](Self::plan_probes) under the order that holds already: a probe under way still counts.
+    fn order_probes(&mut self, instance: &InstanceRef, first: FirstProbe, effects: &mut Vec<Effect>) {
+        let limits = self.settings.health;
+        let Some(member) = self.member_mut(instance) else { return };
+        if member.spec.health_endpoint.is_none() {
+            return;
+        }
+        let generation = member.probe_order;
+        member.live.note_health(member.health.failures(), member.health.is_stopped());
+        let target = member.addresses.first().map(|&address| ProbeTarget { spec: Arc::clone(&member.spec), address });
+        effects.push(match (member.health.period(&limits), target) {
+            (Some(period), Some(target)) => {
+                Effect::Probe(instance.clone(), ProbePlan { generation, target, first, period })
+            }
+            _ => Effect::StopProbing(instance.clone()),
+        });
+    }
+
+    pub(super) fn restart_probing(&mut self, instance: &InstanceRef, now: Now, effects: &mut Vec<Effect>) {
+        self.set_health(instance, Health::unknown(), now, effects);
+        self.plan_probes(instance, FirstProbe::Now, effects);
+    }
+
+    /// A service that registers again while it is DOWN says that it is back: it is looked at now, not in two minutes.
+    pub(super) fn probe_if_down(&mut self, instance: &InstanceRef, effects: &mut Vec<Effect>) {
+        if self.member(instance).is_ok_and(|(_, member)| member.health.status() == Status::Down) {
+            self.order_probes(instance, FirstProbe::Now, effects);
+        }
+    }
+
+    pub(super) fn probe_now(
+        &mut self,
+        instance: &InstanceRef,
+        source: &Source,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Answer, Refusal> {
+        let (_, member) = self.member(instance)?;
+        self.settings.policy.check_owner(&instance.service, member.registered_from, source)?;
+        if member.spec.health_endpoint.is_none() {
+            return Err(Refusal::NoProbes);
+        }
+        if member.health.is_stopped() {
+            self.restart_probing(instance, now, effects);
+        } else {
+            self.order_probes(instance, FirstProbe::Now, effects);
+        }
+        let status = self.member(instance)?.1.health.status();
+        Ok(Answer::Probing { status })
+    }
+
+    pub(super) fn handle_probe(
+        &mut self,
+        instance: &InstanceRef,
+        generation: Generation,
+        outcome: Result<(), String>,
+        took: Duration,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let limits = self.settings.health;
+        let Some(member) = self.member_mut(instance) else { return };
+        // A late answer to a plan that holds no longer says nothing of the instance as it is now.
+        if member.probe_order != generation || member.is_leaving {
+            return;
+        }
+        let mut health = member.health;
+        let verdict = if outcome.is_ok() { health.succeed() } else { health.fail(&limits) };
+        member.live.note_probe(now.unix_ms, took, outcome.as_ref().err().cloned());
+        member.live.note_health(health.failures(), health.is_stopped());
+        if let Err(error) = outcome {
+            effects.push(Effect::Report(Report::ProbeFailed {
+                instance: instance.clone(),
+                failures: health.failures(),
+                error,
+            }));
+        }
+        self.set_health(instance, health, now, effects);
+        match verdict {
+            Verdict::Same => {}
+            Verdict::Changed => self.plan_probes(instance, FirstProbe::AfterPeriod, effects),
+            Verdict::Stopped => {
+                self.plan_probes(instance, FirstProbe::AfterPeriod, effects);
+                effects.push(Effect::Report(Report::ProbingStopped(instance.clone())));
+            }
+        }
+    }
+
+    fn set_health(&mut self, instance: &InstanceRef, health: Health, now: Now, effects: &mut Vec<Effect>) {
+        let Some(member) = self.member_mut(instance) else { return };
+        let before = std::mem::replace(&mut member.health, health);
+        member.live.note_health(health.failures(), health.is_stopped());
+        if before.status() == health.status() {
+            return;
+        }
+        member.live.since_ms.store(now.unix_ms, Ordering::Relaxed);
+        member.seen = view::instance(&member.spec, &member.addresses, health.status(), member.name_order, &member.live);
+        effects.push(Effect::Report(Report::InstanceStatusChanged {
+            instance: instance.clone(),
+            from: before.status(),
+            to: health.status(),
+        }));
+        self.view.advance();
+        self.refresh(&instance.service, now, effects);
+    }
+
+    /// A followed name was resolved: the new addresses count if all of them are allowed.
+    pub(super) fn handle_addresses(
+        &mut self,
+        subject: Followed,
+        generation: Generation,
+        addresses: Arc<[SocketAddr]>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let instance = match &subject {
+            Followed::Static(slot) => {
+                if self.view.move_static(*slot, generation, &addresses) {
+                    effects.push(Effect::Report(Report::AddressesChanged { subject, addresses }));
+                }
+                return;
+            }
+            Followed::Instance(instance) => instance.clone(),
+        };
+        let Ok((_, member)) = self.member(&instance) else { return };
+        if member.name_order != generation || member.addresses == addresses {
+            return;
+        }
+        if let Err(refusal) = self.settings.policy.check_addresses(&instance.service, &addresses) {
+            effects.push(Effect::Report(Report::AddressesRefused { subject, why: refusal.to_string() }));
+            return;
+        }
+        if let Some(member) = self.member_mut(&instance) {
+            member.addresses = Arc::clone(&addresses);
+            // The order stays: it names the registration. What is seen gets a number of its own, so that no
+            // connection to the old address is used again.
+            member.seen = view::instance(&member.spec, &addresses, member.health.status(), generation, &member.live);
+        }
+        self.plan_probes(&instance, FirstProbe::Now, effects);
+        self.view.advance();
+        self.refresh(&instance.service, now, effects);
+        effects.push(Effect::Report(Report::AddressesChanged { subject, addresses }));
+    }
+}

@@ -1,0 +1,56 @@
+//! Why the registry says no.
+
+use std::net::IpAddr;
+
+use crate::model::{ServiceName, Status};
+
+/// Why a wish was not granted; nothing was changed by it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// 401: the grant asks for a token.
+    #[error("the grant asks for a bearer token, which is missing or wrong")]
+    TokenWrong,
+    /// 403: the grant does not allow it; names what.
+    #[error("{0}")]
+    BeyondGrant(String),
+    /// 403: someone else registered it.
+    #[error(
+        "it was registered from {registered_from}; only from there, from loopback or as an operator may it be changed"
+    )]
+    NotOwner {
+        /// Who did.
+        registered_from: IpAddr,
+    },
+    /// 409: someone else holds it.
+    #[error("{what} is taken: {detail}")]
+    Taken {
+        /// The route or id.
+        what: String,
+        /// The service that holds it, and its status; `None`: the configuration or furt itself.
+        rival: Option<(ServiceName, Status)>,
+        /// In words.
+        detail: String,
+    },
+    /// 409: there are no probes to start.
+    #[error("the instance has no health_endpoint, so it is never probed")]
+    NoProbes,
+    /// 404: no such service or instance; a service registers again.
+    #[error("{0} is not registered")]
+    NotFound(String),
+    /// 503: the store cannot take it now.
+    #[error("the store cannot take it now: {0}")]
+    StoreFailed(String),
+    /// 503: too many wishes wait for this service's last one.
+    #[error("too many changes of this service wait to be stored")]
+    Busy,
+}
+
+impl Refusal {
+    pub(super) fn beyond(what: String) -> Self {
+        Self::BeyondGrant(what)
+    }
+
+    pub(super) fn reserved(detail: String) -> Self {
+        Self::Taken { what: "a reserved name".to_owned(), rival: None, detail }
+    }
+}

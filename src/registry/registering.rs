@@ -1,0 +1,291 @@
+//! Registrations and heartbeats: what is checked, what is written, what is installed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{
+    Answer, Change, Due, Effect, Entry, Event, Followed, Health, InstanceRef, Member, NameOrder, Now, Ownership,
+    Pending, Refusal, Registered, Registration, Registry, ReplyId, Report, Source, view,
+};
+use crate::model::{Definition, Generation, InstanceId, ServiceName, Status, UpstreamHost};
+use crate::routing::{InstanceLive, ServiceLive};
+
+/// What a registration comes to.
+enum Plan {
+    /// It is registered just so: counts as a heartbeat.
+    Known,
+    /// Another write of the service must be done first.
+    Wait,
+    /// To be written.
+    Write { keeps_definition: bool },
+}
+
+impl Registry {
+    pub(super) fn handle_registration(
+        &mut self,
+        wish: Box<Registration>,
+        reply: ReplyId,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let service = wish.definition.service.clone();
+        match self.plan(&wish) {
+            Err(refusal) => self.answer(reply, &service, &wish.source, Err(refusal), effects),
+            Ok(Plan::Wait) => self.park(&service, Event::RegistrationRequested(wish, reply), effects),
+            Ok(Plan::Known) => {
+                let instance = InstanceRef { service: service.clone(), id: wish.instance.id.clone() };
+                self.hear(&instance, now, effects);
+                self.probe_if_down(&instance, effects);
+                let answer = self.registered(&instance, false);
+                effects.push(Effect::Answer(reply, answer));
+            }
+            Ok(Plan::Write { keeps_definition }) => {
+                let mut changes = Vec::with_capacity(2);
+                if !keeps_definition {
+                    self.claims.add(&view::effective(&wish.definition, &self.settings.policy.apps_domain));
+                    changes.push(Change::PutDefinition {
+                        definition: Arc::new(wish.definition.clone()),
+                        registered_from: wish.source.address,
+                    });
+                }
+                let owner = Ownership { service: service.clone(), count: 0 };
+                self.owners.entry(wish.instance.id.clone()).or_insert(owner).count += 1;
+                changes.push(Change::PutInstance {
+                    service: service.clone(),
+                    spec: Arc::new(wish.instance.clone()),
+                    addresses: Arc::clone(&wish.addresses),
+                    registered_from: wish.source.address,
+                });
+                self.submit(&service, Pending::Register { wish, keeps_definition, reply }, changes, effects);
+            }
+        }
+    }
+
+    /// Checks a wish in DESIGN §5.1's order: grant, owner, conflicts.
+    fn plan(&self, wish: &Registration) -> Result<Plan, Refusal> {
+        let policy = &self.settings.policy;
+        policy.check_grant(wish)?;
+        let service = &wish.definition.service;
+        let entry = self.services.get(service);
+        let installed = entry.map(|entry| &entry.definition);
+        let is_older = installed.is_some_and(|own| own.revision > wish.definition.revision);
+        let is_same = installed.is_some_and(|own| **own == wish.definition);
+        if let Some(entry) = entry.filter(|_| !is_older && !is_same) {
+            policy.check_owner(service, entry.registered_from, &wish.source)?;
+        }
+        let member = entry.and_then(|entry| entry.members.get(&wish.instance.id));
+        if let Some(member) = member.filter(|member| *member.spec != wish.instance) {
+            policy.check_owner(service, member.registered_from, &wish.source)?;
+        }
+        if let Some(owner) = self.owners.get(&wish.instance.id).filter(|owner| owner.service != *service) {
+            return Err(self.taken(format!("instance id \"{}\"", wish.instance.id), &owner.service));
+        }
+        if !is_older {
+            self.check_conflicts(&wish.definition)?;
+        }
+        if self.must_wait(wish) {
+            return Ok(Plan::Wait);
+        }
+        let is_registered = member.is_some_and(|member| {
+            !member.is_leaving
+                && *member.spec == wish.instance
+                && (member.addresses == wish.addresses || wish.instance.url.socket_address().is_none())
+        });
+        let keeps_definition = is_older || is_same;
+        Ok(if keeps_definition && is_registered { Plan::Known } else { Plan::Write { keeps_definition } })
+    }
+
+    /// Instances of one definition may be written side by side; anything else of a service goes one after the other.
+    fn must_wait(&self, wish: &Registration) -> bool {
+        self.parked.contains_key(&wish.definition.service)
+            || self.pending_writes(&wish.definition.service).any(|pending| match pending {
+                Pending::Register { wish: before, .. } => {
+                    before.definition != wish.definition || before.instance.id == wish.instance.id
+                }
+                Pending::Remove { .. } => true,
+            })
+    }
+
+    fn check_conflicts(&self, definition: &Definition) -> Result<(), Refusal> {
+        self.settings.policy.check_statics(definition)?;
+        let definition = view::effective(definition, &self.settings.policy.apps_domain);
+        for route in &definition.routes {
+            if let Some(rival) = self.claims.rival(&definition.service, definition.host.as_ref(), route) {
+                return Err(self.taken(format!("route {} {}", route.method, route.pattern), rival));
+            }
+        }
+        Ok(())
+    }
+
+    fn taken(&self, what: String, rival: &ServiceName) -> Refusal {
+        let status = self.services.get(rival).map_or(Status::Unknown, |entry| entry.status);
+        let detail = format!("the service \"{rival}\" ({status}) holds it");
+        Refusal::Taken { what, rival: Some((rival.clone(), status)), detail }
+    }
+
+    pub(super) fn release_claims(&mut self, wish: &Registration, keeps_definition: bool) {
+        if !keeps_definition {
+            self.claims.remove(&view::effective(&wish.definition, &self.settings.policy.apps_domain));
+        }
+    }
+
+    pub(super) fn release_id(&mut self, id: &InstanceId) {
+        if let Some(owner) = self.owners.get_mut(id) {
+            owner.count -= 1;
+            if owner.count == 0 {
+                self.owners.remove(id);
+            }
+        }
+    }
+
+    /// The store has it: installs definition and instance, starts its probes, answers.
+    pub(super) fn install(
+        &mut self,
+        wish: Registration,
+        keeps_definition: bool,
+        reply: ReplyId,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Registration { definition, instance: spec, addresses, source } = wish;
+        let service = definition.service.clone();
+        let instance = InstanceRef { service: service.clone(), id: spec.id.clone() };
+        if !keeps_definition {
+            self.install_definition(definition, &source, now);
+        }
+        self.remove_member(&instance, effects);
+        let name_order = self.next_order();
+        let spec = Arc::new(spec);
+        let health = if spec.health_endpoint.is_some() { Health::unknown() } else { Health::unprobed() };
+        let live = Arc::new(InstanceLive::default());
+        live.since_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
+        let seen = view::instance(&spec, &addresses, health.status(), name_order, &live);
+        let member = Member {
+            ttl: spec.heartbeat_ttl,
+            addresses,
+            registered_from: source.address,
+            health,
+            probe_order: Generation::default(),
+            name_order,
+            heard: now.at,
+            is_leaving: false,
+            live,
+            seen,
+            spec: Arc::clone(&spec),
+        };
+        if let Some(entry) = self.services.get_mut(&service) {
+            entry.members.insert(spec.id.clone(), member);
+        }
+        self.deadlines.clear(&Due::Held(service.clone()));
+        if let UpstreamHost::Name(name) = &spec.url.host {
+            let order = NameOrder { generation: name_order, name: name.clone(), port: spec.url.port };
+            effects.push(Effect::FollowName(Followed::Instance(instance.clone()), order));
+        }
+        self.hear(&instance, now, effects);
+        self.plan_probes(&instance, super::FirstProbe::Now, effects);
+        self.refresh(&service, now, effects);
+        self.view.advance();
+        if let Ok(Answer::Registered(registered)) = self.registered(&instance, true) {
+            effects.push(Effect::Report(Report::Registered {
+                instance: instance.clone(),
+                url: spec.url.to_string(),
+                routes: registered.routes,
+                from: source.address,
+            }));
+            effects.push(Effect::Answer(reply, Ok(Answer::Registered(registered))));
+        }
+    }
+
+    fn install_definition(&mut self, definition: Definition, source: &Source, now: Now) {
+        let effective = view::effective(&definition, &self.settings.policy.apps_domain);
+        let definition = if *effective == definition { Arc::clone(&effective) } else { Arc::new(definition) };
+        let service = definition.service.clone();
+        if let Some(entry) = self.services.get_mut(&service) {
+            if entry.definition == definition {
+                // Two instances brought it at once; the first one's registrant stays.
+                self.claims.remove(&effective);
+                return;
+            }
+            self.view.replace_routes(entry.slot, Some(&entry.effective), Some(&effective));
+            self.claims.remove(&entry.effective);
+            entry.definition = definition;
+            entry.effective = effective;
+            entry.registered_from = source.address;
+            return;
+        }
+        let slot = self.view.add_service(&service);
+        self.view.replace_routes(slot, None, Some(&effective));
+        let entry = Entry {
+            definition,
+            effective,
+            registered_from: source.address,
+            slot,
+            members: Default::default(),
+            status: Status::Down,
+            live: Arc::new(ServiceLive::new(now.unix_ms)),
+            is_leaving: false,
+        };
+        self.services.insert(service, entry);
+    }
+
+    fn registered(&self, instance: &InstanceRef, is_change: bool) -> Result<Answer, Refusal> {
+        let (entry, member) = self.member(instance)?;
+        Ok(Answer::Registered(Registered {
+            instance: instance.clone(),
+            routes: entry.definition.routes.len(),
+            status: member.health.status(),
+            generation: self.view.generation(),
+            epoch: self.view.epoch(),
+            heartbeat_ttl: member.spec.heartbeat_ttl.unwrap_or(self.settings.heartbeat_ttl),
+            is_change,
+        }))
+    }
+
+    pub(super) fn heartbeat(
+        &mut self,
+        instance: &InstanceRef,
+        source: &Source,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Answer, Refusal> {
+        let (_, member) = self.member(instance)?;
+        self.settings.policy.check_owner(&instance.service, member.registered_from, source)?;
+        let default = self.settings.heartbeat_ttl;
+        let heartbeat_ttl = match self.member_mut(instance) {
+            // From its first heartbeat on an instance is held to them.
+            Some(member) => *member.ttl.get_or_insert(default),
+            None => default,
+        };
+        self.hear(instance, now, effects);
+        let status = self.member(instance)?.1.health.status();
+        Ok(Answer::Heard { status, epoch: self.view.epoch(), heartbeat_ttl })
+    }
+
+    /// Notes that an instance lives; one whose probes had ended is probed afresh.
+    fn hear(&mut self, instance: &InstanceRef, now: Now, effects: &mut Vec<Effect>) {
+        let Some(member) = self.member_mut(instance) else { return };
+        member.heard = now.at;
+        member.live.heard_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
+        let is_stopped = member.health.is_stopped();
+        if let Some(ttl) = member.ttl {
+            let due = Due::Instance(instance.clone());
+            if !self.deadlines.is_set(&due) {
+                self.deadlines.set(due, now.at + ttl);
+            }
+        }
+        if is_stopped {
+            self.restart_probing(instance, now, effects);
+        }
+    }
+
+    pub(super) fn member_mut(&mut self, instance: &InstanceRef) -> Option<&mut Member> {
+        self.services.get_mut(&instance.service)?.members.get_mut(&instance.id)
+    }
+
+    /// Nobody could be heard for so long: every TTL moves by it.
+    pub(super) fn forgive(&mut self, lag: Duration) {
+        for member in self.services.values_mut().flat_map(|entry| entry.members.values_mut()) {
+            member.heard += lag;
+        }
+    }
+}

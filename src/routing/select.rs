@@ -1,0 +1,82 @@
+//! Choosing an instance (DESIGN §8): the candidates, their turn, and the place that a request holds.
+//!
+//! Candidates are UP, or UNKNOWN without a failed probe; only when there is none of these, UNKNOWN with one. Among
+//! them the turn goes by weight. Nothing is allocated.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Instance, Service};
+use crate::model::Status;
+
+/// A request's place at an instance: counted in flight until it is dropped, whatever becomes of the request.
+#[derive(Debug)]
+pub struct Lease(Arc<Instance>);
+
+impl Lease {
+    /// The instance.
+    pub fn instance(&self) -> &Arc<Instance> {
+        &self.0
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.live.release();
+    }
+}
+
+/// Why no instance could be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoInstance {
+    /// None is a candidate, or all candidates were tried.
+    Unavailable,
+    /// Every candidate is at its hard limit.
+    Full,
+}
+
+impl Service {
+    /// Takes a place at the candidate whose turn it is, leaving out those for which `tried` says so.
+    ///
+    /// # Errors
+    /// [`NoInstance`].
+    pub fn pick(&self, tried: impl Fn(&Instance) -> bool) -> Result<Lease, NoInstance> {
+        let is_fresh = |instance: &Instance| match instance.status {
+            Status::Up => true,
+            Status::Unknown => instance.live.consecutive_failures() == 0,
+            Status::Down => false,
+        };
+        match self.pick_among(|instance| is_fresh(instance) && !tried(instance)) {
+            Err(NoInstance::Unavailable) => self
+                .pick_among(|instance| instance.status == Status::Unknown && !is_fresh(instance) && !tried(instance)),
+            picked => picked,
+        }
+    }
+
+    fn pick_among(&self, is_candidate: impl Fn(&Instance) -> bool) -> Result<Lease, NoInstance> {
+        let is_candidate = |instance: &Arc<Instance>| !instance.addresses.is_empty() && is_candidate(instance);
+        let total: u32 =
+            self.instances.iter().filter(|one| is_candidate(one)).map(|one| u32::from(one.spec.weight)).sum();
+        if total == 0 {
+            return Err(NoInstance::Unavailable);
+        }
+        let mut turn = self.live.turn.fetch_add(1, Ordering::Relaxed) % total;
+        let mut first = 0;
+        for (at, instance) in self.instances.iter().enumerate().filter(|(_, one)| is_candidate(one)) {
+            let weight = u32::from(instance.spec.weight);
+            if turn < weight {
+                first = at;
+                break;
+            }
+            turn -= weight;
+        }
+        let from_first = self.instances[first..].iter().chain(&self.instances[..first]);
+        // The state of an instance may change between the two passes; what counts is what holds now.
+        for instance in from_first.filter(|one| is_candidate(one)) {
+            if instance.live.reserve(instance.spec.hard_limit) {
+                return Ok(Lease(Arc::clone(instance)));
+            }
+        }
+        Err(NoInstance::Full)
+    }
+}
