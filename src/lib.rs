@@ -1,5 +1,11 @@
 //! furt
+pub mod clock;
 pub mod config;
+pub mod driver;
+pub mod health;
 pub mod model;
 pub mod registry;
 pub mod routing;
+pub mod store;
+pub mod telemetry;
+pub mod upstream;

@@ -1,0 +1,214 @@
+//! The single writer around the pure core: one task that owns the [`Registry`], one queue into it.
+//!
+//! A turn drains the queue, lets the core handle each event, publishes at most one snapshot, then carries out the
+//! effects: so an answer is sent when requests already see what it says. The store works on a thread of its own, one
+//! batch in flight while the next gathers. Probes, heartbeats and timers never wait for it.
+//!
+//! Owns the traits [`Store`] and [`Probes`]; `store` and `health` implement them, `app` brings them together. Callers
+//! speak through a [`Handle`].
+
+mod handle;
+mod report;
+mod store_thread;
+#[cfg(test)]
+mod tests;
+
+pub use crate::registry::{
+    Answer, Change, Event, FirstProbe, Followed, InstanceRef, NameOrder, ProbePlan, ProbeTarget, Refusal, Registered,
+    Registration, Source,
+};
+pub use handle::{DriverGone, Handle};
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock;
+use crate::model::{InstanceId, ServiceName};
+use crate::registry::{Effect, Now, Registry, ReplyId};
+use crate::routing::Snapshot;
+use crate::telemetry::Telemetry;
+use store_thread::StoreThread;
+
+/// Events that may wait for a turn. Who sends more waits: a burst of 4,096 is a fleet's start, and 1 MiB.
+const QUEUE: usize = 4096;
+/// Events of one turn; bounds how long an answer waits for its publish.
+const TURN: usize = 1024;
+/// A turn comes at least this often, so that a longer gap shows that the process was held up.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// A gap beyond this is a hold-up (DESIGN §3.7).
+const HELD_UP: Duration = Duration::from_secs(1);
+
+/// The requests' view, shared: the driver replaces it, everyone else reads it.
+pub type Snapshots = Arc<ArcSwap<Snapshot>>;
+
+/// Everything a store holds: the changes that would make it again, by what they put.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Contents {
+    /// [`Change::PutDefinition`] by service.
+    pub definitions: BTreeMap<ServiceName, Change>,
+    /// [`Change::PutInstance`] by id.
+    pub instances: BTreeMap<InstanceId, Change>,
+}
+
+/// Why a store failed, in a sentence for operators.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+/// Where changes are kept. Called from one thread; may block.
+pub trait Store: Send {
+    /// Keeps all of the changes, in their order, or none.
+    ///
+    /// # Errors
+    /// None of them is kept.
+    fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// Everything it holds.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn load(&mut self) -> Result<Contents, StoreError>;
+}
+
+/// Who probes instances and follows names. Called by the driver between turns; must not block.
+pub trait Probes: Send {
+    /// Probes by this plan; replaces the instance's plan before. A plan of the same generation only changes when.
+    fn probe(&mut self, instance: InstanceRef, plan: ProbePlan);
+    /// Probes no more.
+    fn stop(&mut self, instance: &InstanceRef);
+    /// Resolves this name again and again.
+    fn follow(&mut self, subject: Followed, order: NameOrder);
+    /// Resolves it no more.
+    fn forget(&mut self, subject: &Followed);
+}
+
+enum Message {
+    Happened(Event),
+    Asked(Box<dyn FnOnce(ReplyId) -> Event + Send>, oneshot::Sender<Result<Answer, Refusal>>),
+}
+
+/// The writer; [`run`](Driver::run) it once.
+pub struct Driver {
+    registry: Registry,
+    queue: mpsc::Receiver<Message>,
+    snapshots: Snapshots,
+    store: StoreThread,
+    telemetry: Arc<Telemetry>,
+    waiting: HashMap<ReplyId, oneshot::Sender<Result<Answer, Refusal>>>,
+    next_reply: u64,
+    first_effects: Vec<Effect>,
+}
+
+/// The time, for the core.
+pub fn now() -> Now {
+    Now { at: clock::now(), unix_ms: clock::unix_ms() }
+}
+
+impl Driver {
+    /// Brings the core together with a store; publishes its first snapshot. `first_effects` are those of its making.
+    pub fn new(
+        mut registry: Registry,
+        first_effects: Vec<Effect>,
+        store: Box<dyn Store>,
+        telemetry: Arc<Telemetry>,
+    ) -> (Self, Handle, Snapshots) {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let first = registry.take_snapshot().unwrap_or_else(|| Snapshot::new(crate::model::Epoch(uuid::Uuid::nil())));
+        let snapshots = Arc::new(ArcSwap::from_pointee(first));
+        let driver = Self {
+            registry,
+            queue,
+            snapshots: Arc::clone(&snapshots),
+            store: StoreThread::start(store),
+            telemetry,
+            waiting: HashMap::new(),
+            next_reply: 0,
+            first_effects,
+        };
+        (driver, Handle::new(sender), snapshots)
+    }
+
+    /// Takes turns until every [`Handle`] is gone.
+    pub async fn run(mut self, mut probes: impl Probes) {
+        let effects = std::mem::take(&mut self.first_effects);
+        self.carry_out(effects, &mut probes);
+        let mut inbox = Vec::with_capacity(TURN);
+        let mut last_turn = clock::now();
+        loop {
+            let wake = self.next_wake(last_turn);
+            tokio::select! {
+                received = self.queue.recv_many(&mut inbox, TURN) => {
+                    if received == 0 {
+                        return;
+                    }
+                }
+                events = self.store.outcomes() => inbox.extend(events.into_iter().map(Message::Happened)),
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+            let now = now();
+            let gap = now.at.saturating_duration_since(last_turn);
+            last_turn = now.at;
+            let effects = self.turn(&mut inbox, gap, now);
+            self.carry_out(effects, &mut probes);
+        }
+    }
+
+    fn next_wake(&self, last_turn: Instant) -> Instant {
+        let heartbeat = last_turn + HEARTBEAT;
+        self.registry.next_deadline().map_or(heartbeat, |deadline| deadline.min(heartbeat))
+    }
+
+    fn turn(&mut self, inbox: &mut Vec<Message>, gap: Duration, now: Now) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if gap > HELD_UP {
+            effects.extend(self.registry.handle(Event::HeldUp(gap), now));
+        }
+        for message in inbox.drain(..) {
+            let event = match message {
+                Message::Happened(event) => event,
+                Message::Asked(event, answer) => {
+                    let reply = ReplyId(self.next_reply);
+                    self.next_reply += 1;
+                    self.waiting.insert(reply, answer);
+                    event(reply)
+                }
+            };
+            effects.extend(self.registry.handle(event, now));
+        }
+        if self.registry.next_deadline().is_some_and(|deadline| deadline <= now.at) {
+            effects.extend(self.registry.handle(Event::DeadlineReached, now));
+        }
+        if let Some(snapshot) = self.registry.take_snapshot() {
+            self.telemetry.note_snapshot(snapshot.generation, snapshot.names.len(), snapshot.table.len());
+            self.snapshots.store(Arc::new(snapshot));
+        }
+        effects
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>, probes: &mut impl Probes) {
+        for effect in effects {
+            match effect {
+                Effect::Write(write, changes) => self.store.gather(write, changes),
+                Effect::Answer(reply, answer) => {
+                    if let Some(waiting) = self.waiting.remove(&reply) {
+                        // Who asked may have hung up; what was asked is done all the same.
+                        drop(waiting.send(answer));
+                    }
+                }
+                Effect::Probe(instance, plan) => probes.probe(instance, plan),
+                Effect::StopProbing(instance) => probes.stop(&instance),
+                Effect::FollowName(subject, order) => probes.follow(subject, order),
+                Effect::ForgetName(subject) => probes.forget(&subject),
+                Effect::Report(event) => report::report(&event, &self.telemetry),
+            }
+        }
+        let condition = self.store.submit();
+        if let Some(condition) = condition {
+            self.telemetry.note_store(condition);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The probe: a GET of the health endpoint over one shared connector; 2xx is success, the body is never read.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::{Method, Version, header};
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::Connector;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::client::HttpSession;
+use pingora::{Error, ErrorType, Result};
+use pingora_load_balancing::Backend;
+use pingora_load_balancing::health_check::HealthCheck;
+
+use crate::driver::ProbeTarget;
+use crate::telemetry::VERSION;
+use crate::upstream::{PeerTimeouts, peer};
+
+/// How long an idle h2c connection of a probe is kept: it is not worth keeping to the next probe.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Probes by HTTP/1.1, h2c and https alike.
+pub struct HttpProbe {
+    connector: Connector,
+    timeout: Duration,
+    user_agent: String,
+}
+
+impl HttpProbe {
+    /// `timeout` is over everything: connect, handshake, request, status line and headers.
+    pub fn new(options: ConnectorOptions, timeout: Duration) -> Self {
+        Self { connector: Connector::new(Some(options)), timeout, user_agent: format!("furt/{VERSION} (health)") }
+    }
+
+    async fn get(&self, target: &ProbeTarget) -> Result<u16> {
+        let timeouts = PeerTimeouts { connect: self.timeout, read: self.timeout, write: self.timeout, idle: IDLE };
+        let peer = peer(&target.spec, target.address, 0, timeouts)
+            .map_err(|why| Error::explain(ErrorType::InternalError, why))?;
+        let (mut session, _) = self.connector.get_http_session(&peer).await?;
+        let request = self.request(target, matches!(session, HttpSession::H2(_)))?;
+        session.write_request_header(Box::new(request)).await?;
+        session.finish_request_body().await?;
+        session.set_read_timeout(Some(self.timeout));
+        session.read_response_header().await?;
+        let status = session.response_header().map_or(0, |header| header.status.as_u16());
+        // What is still to come is not read: an HTTP/1 connection is closed, an h2c stream reset.
+        session.shutdown().await;
+        if let session @ HttpSession::H2(_) = session {
+            self.connector.release_http_session(session, &peer, Some(IDLE)).await;
+        }
+        Ok(status)
+    }
+
+    fn request(&self, target: &ProbeTarget, is_h2: bool) -> Result<RequestHeader> {
+        let path = target.spec.health_endpoint.as_deref().unwrap_or("/health");
+        let authority = target.spec.url.authority();
+        let mut request = RequestHeader::build(Method::GET, path.as_bytes(), Some(3))?;
+        if is_h2 {
+            request.set_version(Version::HTTP_2);
+            let scheme = target.spec.url.scheme.as_str();
+            let uri = http::Uri::builder().scheme(scheme).authority(authority.as_str()).path_and_query(path).build();
+            request.set_uri(
+                uri.map_err(|error| Error::because(ErrorType::InternalError, "building the probe's uri", error))?,
+            );
+        } else {
+            request.insert_header(header::CONNECTION, "close")?;
+        }
+        request.insert_header(header::HOST, &authority)?;
+        request.insert_header(header::USER_AGENT, &self.user_agent)?;
+        Ok(request)
+    }
+}
+
+#[async_trait]
+impl HealthCheck for HttpProbe {
+    async fn check(&self, target: &Backend) -> Result<()> {
+        let Some(target) = target.ext.get::<ProbeTarget>() else {
+            return Error::e_explain(ErrorType::InternalError, "a probe without a target");
+        };
+        let status = match tokio::time::timeout(self.timeout, self.get(target)).await {
+            Ok(answered) => answered?,
+            Err(_) => {
+                let why = format!("no answer within {} ms", self.timeout.as_millis());
+                return Error::e_explain(ErrorType::ReadTimedout, why);
+            }
+        };
+        match status {
+            200..=299 => Ok(()),
+            status => Error::e_explain(ErrorType::CustomCode("status", status), format!("status {status}")),
+        }
+    }
+
+    /// One outcome is one outcome; how many make a verdict is the registry's to say.
+    fn health_threshold(&self, _success: bool) -> usize {
+        1
+    }
+}

@@ -1,0 +1,73 @@
+//! When the next probe of each instance is due. Pure: takes the time and the dice, keeps no clock.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use crate::driver::{FirstProbe, InstanceRef, ProbePlan};
+use crate::model::Generation;
+
+/// Plans by instance, ordered by when they are due. A probe that runs is not in the order.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    plans: HashMap<InstanceRef, Planned>,
+    order: BTreeSet<(Instant, InstanceRef)>,
+}
+
+#[derive(Debug)]
+struct Planned {
+    plan: ProbePlan,
+    due: Instant,
+    /// When the probe that runs began.
+    running_since: Option<Instant>,
+}
+
+impl Schedule {
+    /// Takes a plan, in place of the instance's plan before; a probe that runs is left to end.
+    pub(super) fn set(&mut self, instance: InstanceRef, plan: ProbePlan, now: Instant, dice: &mut fastrand::Rng) {
+        let due = match plan.first {
+            FirstProbe::Now => now,
+            FirstProbe::AfterPeriod => now + jittered(plan.period, dice),
+        };
+        let running_since = self.plans.get(&instance).and_then(|before| before.running_since);
+        if let Some(before) = self.plans.insert(instance.clone(), Planned { plan, due, running_since }) {
+            self.order.remove(&(before.due, instance.clone()));
+        }
+        if running_since.is_none() {
+            self.order.insert((due, instance));
+        }
+    }
+
+    pub(super) fn remove(&mut self, instance: &InstanceRef) {
+        if let Some((instance, planned)) = self.plans.remove_entry(instance) {
+            self.order.remove(&(planned.due, instance));
+        }
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.order.first().map(|(due, _)| *due)
+    }
+
+    /// Takes the first probe that is due by `now`, as running from now on.
+    pub(super) fn start(&mut self, now: Instant) -> Option<(InstanceRef, ProbePlan)> {
+        let first = self.order.first().filter(|(due, _)| *due <= now)?.clone();
+        self.order.remove(&first);
+        let planned = self.plans.get_mut(&first.1)?;
+        planned.running_since = Some(now);
+        Some((first.1, planned.plan.clone()))
+    }
+
+    /// A probe under this order ended: the next one is due a period after it began, or when a newer plan says.
+    pub(super) fn finish(&mut self, instance: &InstanceRef, order: Generation, now: Instant, dice: &mut fastrand::Rng) {
+        let Some(planned) = self.plans.get_mut(instance) else { return };
+        let Some(began) = planned.running_since.take() else { return };
+        if planned.plan.generation == order {
+            planned.due = now.max(began + jittered(planned.plan.period, dice));
+        }
+        self.order.insert((planned.due, instance.clone()));
+    }
+}
+
+/// The period ± 10 %, so that instances that came together do not stay together (DESIGN §5.3).
+fn jittered(period: Duration, dice: &mut fastrand::Rng) -> Duration {
+    period.mul_f64(0.9 + 0.2 * dice.f64())
+}

@@ -1,0 +1,10 @@
+//! Where what is durable lives. Each kind implements [`Store`](crate::driver::Store) and passes one conformance suite.
+//!
+//! `memory` is gone with the process. A store is called from its own thread alone, and may block there.
+
+mod memory;
+
+#[cfg(test)]
+mod conformance;
+
+pub use memory::MemoryStore;

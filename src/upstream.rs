@@ -1,0 +1,123 @@
+//! How an instance is connected to: by requests (`proxy`) and by probes (`health`) alike.
+//!
+//! Every timeout is set, TLS is verified always (a peer without a name to verify is refused, since an empty SNI
+//! verifies nothing), and a pooled connection is never used for another registration of the same address.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use pingora::connectors::ConnectorOptions;
+use pingora::protocols::ALPN;
+use pingora::upstreams::peer::HttpPeer;
+
+use crate::config::UpstreamConfig;
+use crate::model::{InstanceSpec, Protocol, Scheme, UpstreamHost};
+
+/// Streams at once on one h2c connection (the number; also what most servers announce).
+const MAX_H2_STREAMS: usize = 100;
+
+/// Timeouts of one exchange.
+#[derive(Debug, Clone, Copy)]
+pub struct PeerTimeouts {
+    /// TCP and TLS together.
+    pub connect: Duration,
+    /// To the header, and between reads.
+    pub read: Duration,
+    /// A write without progress.
+    pub write: Duration,
+    /// In the pool.
+    pub idle: Duration,
+}
+
+/// The peer for an instance at one of its addresses; `group` tells apart registrations that share an address.
+///
+/// # Errors
+/// An https instance without a name that its certificate could be verified for.
+pub fn peer(
+    spec: &InstanceSpec,
+    address: SocketAddr,
+    group: u64,
+    timeouts: PeerTimeouts,
+) -> Result<HttpPeer, &'static str> {
+    let is_tls = spec.url.scheme == Scheme::Https;
+    let name = match (&spec.tls_name, &spec.url.host) {
+        (Some(name), _) if is_tls => name.to_string(),
+        (None, UpstreamHost::Name(name)) if is_tls => name.to_string(),
+        (None, UpstreamHost::Address(_)) if is_tls => return Err("an https url by address needs tls_name"),
+        _ => String::new(),
+    };
+    let mut peer = HttpPeer::new(address, is_tls, name);
+    peer.group_key = group;
+    peer.options.connection_timeout = Some(timeouts.connect);
+    peer.options.total_connection_timeout = Some(timeouts.connect);
+    peer.options.read_timeout = Some(timeouts.read);
+    peer.options.write_timeout = Some(timeouts.write);
+    peer.options.idle_timeout = Some(timeouts.idle);
+    if spec.protocol == Protocol::H2c {
+        peer.options.alpn = ALPN::H2;
+        peer.options.max_h2_streams = MAX_H2_STREAMS;
+    }
+    Ok(peer)
+}
+
+/// How long a name may take to resolve (DESIGN §5.1).
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The addresses of a name, in order, each once, unmapped.
+///
+/// # Errors
+/// A sentence: the name has none, or the resolver failed or took more than a second.
+pub async fn resolve(name: &str, port: u16) -> Result<std::sync::Arc<[SocketAddr]>, String> {
+    let found = match tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((name, port))).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => return Err(format!("\"{name}\" does not resolve: {error}")),
+        Err(_) => return Err(format!("\"{name}\" does not resolve within {} s", RESOLVE_TIMEOUT.as_secs())),
+    };
+    let addresses: std::collections::BTreeSet<_> =
+        found.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port())).collect();
+    if addresses.is_empty() {
+        return Err(format!("\"{name}\" has no address"));
+    }
+    Ok(addresses.into_iter().collect())
+}
+
+/// What connectors to instances share: the roots, and a pool of so many idle connections a thread.
+pub fn connector_options(config: &UpstreamConfig, pool_size: usize) -> ConnectorOptions {
+    let mut options = ConnectorOptions::new(pool_size);
+    options.ca_file = config.ca.as_ref().map(|path| path.to_string_lossy().into_owned());
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(url: &str, tls_name: Option<&str>) -> InstanceSpec {
+        InstanceSpec {
+            id: crate::model::InstanceId::try_new("a").unwrap(),
+            url: crate::model::UpstreamUrl::try_new(url).unwrap(),
+            protocol: Protocol::Http1,
+            tls_name: tls_name.map(Into::into),
+            health_endpoint: None,
+            heartbeat_ttl: None,
+            weight: 1,
+            soft_limit: 0,
+            hard_limit: 0,
+            region: None,
+            country: None,
+        }
+    }
+
+    #[test]
+    fn an_https_peer_always_has_a_name_to_verify() {
+        let second = Duration::from_secs(1);
+        let timeouts = PeerTimeouts { connect: second, read: second, write: second, idle: second };
+        let name = |url, tls_name| {
+            peer(&spec(url, tls_name), "127.0.0.1:1".parse().unwrap(), 0, timeouts).map(|peer| peer.sni)
+        };
+        assert_eq!(name("https://shop.example", None).as_deref(), Ok("shop.example"));
+        assert_eq!(name("https://10.0.0.1", Some("shop.example")).as_deref(), Ok("shop.example"));
+        assert!(name("https://10.0.0.1", None).is_err());
+        assert_eq!(name("http://10.0.0.1", None).as_deref(), Ok(""));
+    }
+}
