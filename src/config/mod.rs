@@ -1,8 +1,21 @@
 //! Configuration: what the file and the environment say, parsed whole into values that need no further check.
 //!
-//! `raw` mirrors the file for serde; [`Config::load`] turns it into [`Config`] and reports every error at once, each
-//! with file, line, column and what would be right. Nothing here opens a socket, resolves a name or logs. Callers:
-//! `cli` and `app`.
+//! This file holds the types, `load` the way in, `defaults` what an empty file gives, `section` the walk over file and
+//! environment, `value` one value, `sections` and `entries` the keys, `errors` what is wrong. [`Config::load`]
+//! reports every error at once, each with file, line, column and what would be right. Nothing here opens a socket,
+//! resolves a name or logs. Callers: `cli` and `app`.
+
+mod defaults;
+mod entries;
+mod errors;
+mod load;
+mod section;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use errors::{ConfigError, ConfigErrors, Place};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -85,7 +98,7 @@ pub struct GatewayConfig {
     pub max_consecutive_failures: u32,
     /// Failures in a row that end the probing; at least `max_consecutive_failures`.
     pub stop_ping_after_failures: u32,
-    /// Who may register.
+    /// Who may register; default: 127.0.0.0/8, ::1/128 and 10.0.0.0/8, the seed's networks with all of loopback.
     pub allow_registration_from: CidrSet,
 }
 

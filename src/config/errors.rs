@@ -1,0 +1,167 @@
+//! What is wrong with a configuration: every error at once, each with its place, its key and what would be right.
+//!
+//! Places are kept as byte offsets while the file is read and become lines and columns here, once, at the end. Nothing
+//! here prints; `cli` and `app` show [`ConfigErrors`] as it displays itself, one line an error.
+
+use std::fmt;
+
+/// Where an error lies.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// The file as a whole: it could not be read.
+    Whole {
+        /// The file's name, as it was given.
+        file: String,
+    },
+    /// A line of the file.
+    Position {
+        /// The file's name, as it was given.
+        file: String,
+        /// From 1.
+        line: usize,
+        /// From 1, in characters.
+        column: usize,
+    },
+    /// An environment variable.
+    Variable {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole { file } => f.write_str(file),
+            Self::Position { file, line, column } => write!(f, "{file}:{line}:{column}"),
+            Self::Variable { name } => f.write_str(name),
+        }
+    }
+}
+
+/// One thing that is wrong; displayed as `place: key: what is wrong; what would be right`, in one line.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[error("{place}: {key}: {what}")]
+pub struct ConfigError {
+    /// Where: at the value, at the key where it is unknown, at the table where a key is missing.
+    pub place: Place,
+    /// Which key, such as `server.grace`; `file` where it cannot be read, `TOML` where it is no TOML.
+    pub key: String,
+    /// What is wrong, and after a semicolon what would be right. Never holds a secret.
+    pub what: String,
+}
+
+/// Every error of a configuration, at least one: those of the file in its order, then those of the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// The errors, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.0.iter()
+    }
+
+    /// A file that could not be read at all.
+    pub(super) fn unreadable(file: &str, why: &dyn fmt::Display) -> Self {
+        Self(vec![ConfigError {
+            place: Place::Whole { file: shown(file) },
+            key: "file".to_owned(),
+            what: format!("cannot be read ({why}); must be a readable TOML file"),
+        }])
+    }
+
+    /// A file whose bytes are no text; the place is that of the first byte that is none.
+    pub(super) fn not_utf8(file: &str, error: &std::string::FromUtf8Error) -> Self {
+        let end = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(error.as_bytes().get(..end).unwrap_or_default());
+        let (line, column) = Lines::new(&text).position(end);
+        Self(vec![ConfigError {
+            place: Place::Position { file: shown(file), line, column },
+            key: "TOML".to_owned(),
+            what: "is not UTF-8; must be text in UTF-8".to_owned(),
+        }])
+    }
+
+    /// `faults` against the text they were found in; `None` where there are none.
+    pub(super) fn collect(file: &str, text: &str, faults: Vec<(At, Fault)>) -> Option<Self> {
+        let lines = Lines::new(text);
+        let mut errors: Vec<_> = faults
+            .into_iter()
+            .map(|(at, Fault { key, what })| {
+                let place = match at {
+                    At::Offset(offset) => {
+                        let (line, column) = lines.position(offset);
+                        Place::Position { file: shown(file), line, column }
+                    }
+                    At::Variable(name) => Place::Variable { name },
+                };
+                ConfigError { place, key, what }
+            })
+            .collect();
+        errors.sort();
+        errors.dedup();
+        (!errors.is_empty()).then_some(Self(errors))
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// A text as it may stand in an error: in one line, and short whatever was given.
+pub(super) fn shown(text: &str) -> String {
+    const MAX_CHARS: usize = 80;
+    let mut short: String = text.chars().take(MAX_CHARS).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// Where something was given, before lines are counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum At {
+    /// Bytes from the file's start.
+    Offset(usize),
+    /// The variable of this name.
+    Variable(String),
+}
+
+/// What is wrong, without its place.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// The key's full name.
+    pub key: String,
+    /// Wrong; right.
+    pub what: String,
+}
+
+/// The lines of a text.
+pub(super) struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    /// Counts them once, so that many errors in a large file stay cheap.
+    pub(super) fn new(text: &'a str) -> Self {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { text, starts }
+    }
+
+    /// Line and column of a byte, both from 1; past the end counts as the end.
+    pub(super) fn position(&self, offset: usize) -> (usize, usize) {
+        let line = self.starts.partition_point(|&start| start <= offset).max(1);
+        let start = self.starts.get(line - 1).copied().unwrap_or_default();
+        let before = self.text.get(start..).unwrap_or_default().char_indices();
+        (line, 1 + before.take_while(|&(at, _)| start + at < offset).count())
+    }
+}

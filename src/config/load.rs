@@ -1,0 +1,94 @@
+//! The way in: from a file, or a text, and the environment to a [`Config`] or every reason why there is none.
+//!
+//! Reads the file and nothing else; the environment is handed in as a function, so that tests need none. Callers:
+//! `cli` (`check`, `run`) and `app` (reload).
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use super::errors::{At, ConfigErrors, Lines, shown};
+use super::section::{Reader, Section};
+use super::{Config, entries, sections};
+
+/// The largest file that is read: room for 100,000 keys and as many routes, and an end for `/dev/zero`.
+const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+impl Config {
+    /// Reads `path`, at most 64 MiB of it; otherwise as [`parse`](Self::parse).
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no UTF-8, and what [`parse`](Self::parse) refuses.
+    pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        let name = path.display().to_string();
+        let read = || {
+            let mut bytes = Vec::new();
+            std::fs::File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+            Ok::<_, std::io::Error>(bytes)
+        };
+        let bytes = read().map_err(|error| ConfigErrors::unreadable(&name, &error))?;
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            return Err(ConfigErrors::unreadable(&name, &"it is larger than 64 MiB"));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| ConfigErrors::not_utf8(&name, &error))?;
+        Self::parse(&name, &text, env)
+    }
+
+    /// What `text`, TOML, and the environment say, over the defaults; the environment wins.
+    ///
+    /// `file_name` appears in errors only. `env` is asked for one variable at a time: `FURT_<SECTION>_<KEY>` for the
+    /// keys of the single tables (lists with commas), `EDGEPROXY_API_LISTEN_ADDR` for `internal.listen` and
+    /// `EDGEPROXY_HEARTBEAT_TTL_SECS` for `registration.heartbeat_ttl`. An empty variable is a value like any other.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once: syntax (then nothing else is looked at, since what stands behind a broken
+    /// line may mean anything), unknown or missing keys, bad values, and values that contradict each other.
+    pub fn parse(file_name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        // Some editors put a byte order mark first; it must not count as a column.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let reader = Reader::new(env);
+        let lines = Lines::new(text);
+        let (table, syntax) = DeTable::parse_recoverable(text);
+        let mut config = Self::default();
+        if report_syntax(&reader, &lines, text, &syntax) == Syntax::Whole {
+            let mut top = Section::top(&reader, table.get_ref());
+            sections::read(&mut top, &mut config);
+            entries::read(&mut top, &mut config, &lines);
+            top.finish();
+        }
+        ConfigErrors::collect(file_name, text, reader.into_faults()).map_or(Ok(config), Err)
+    }
+}
+
+/// Whether the file's structure can be trusted.
+#[derive(PartialEq, Eq)]
+enum Syntax {
+    /// It can; at most a key is set twice.
+    Whole,
+    /// A line is no TOML.
+    Broken,
+}
+
+/// Reports what is no TOML: the first error of a line, since those behind it mostly follow from it.
+fn report_syntax(reader: &Reader<'_>, lines: &Lines<'_>, text: &str, syntax_errors: &[toml::de::Error]) -> Syntax {
+    let mut syntax = Syntax::Whole;
+    let mut reported = BTreeSet::new();
+    for error in syntax_errors {
+        let span = error.span().unwrap_or_default();
+        let line = lines.position(span.start).0;
+        if !reported.insert(line) {
+            continue;
+        }
+        let at = At::Offset(span.start);
+        if error.message() == "duplicate key" {
+            let key = text.get(span).unwrap_or_default();
+            reader.fault(at, shown(key), "is set twice; must be set once");
+        } else {
+            syntax = Syntax::Broken;
+            reader.fault(at, "TOML", shown(&error.message().replacen(", expected ", "; expected ", 1)));
+        }
+    }
+    syntax
+}

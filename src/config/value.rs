@@ -1,0 +1,287 @@
+//! One value at a time: from what stands in the file or in an environment variable to the type it is meant for.
+//!
+//! A parser takes a [`Value`] and gives either what it means or *every* flaw in it, each at its own place (the third
+//! element of a list, not the list). Flaws say what is wrong and, after a semicolon, what would be right; secrets and
+//! urls are never repeated in them. No defaults and no knowledge of keys here. Caller: `sections` and `entries`.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::errors::{At, shown};
+use crate::model::{CidrSet, Host, Invalid, Sha256Digest, UpstreamUrl};
+
+/// The longest duration: a month. What is longer is a mistake of unit, and would overflow timers further down.
+const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The shortest that is not zero; timers are no finer.
+const MIN_DURATION: Duration = Duration::from_millis(1);
+
+/// A value as given, and where.
+pub(super) struct Value<'a> {
+    /// Its place.
+    pub at: At,
+    /// What stands there.
+    pub given: Given<'a>,
+}
+
+/// What was given.
+#[derive(Clone, Copy)]
+pub(super) enum Given<'a> {
+    /// In the file.
+    Toml(&'a DeValue<'a>),
+    /// In an environment variable, where everything is text.
+    Text(&'a str),
+}
+
+/// What is wrong at a place within a value.
+pub(super) type Flaws = Vec<(At, String)>;
+/// What a parser gives.
+pub(super) type Parsed<T> = Result<T, Flaws>;
+
+impl<'a> Value<'a> {
+    /// One flaw, at the value's own place.
+    pub(super) fn flaw<T>(&self, what: String) -> Parsed<T> {
+        Err(vec![(self.at.clone(), what)])
+    }
+
+    fn wrong_type<T>(&self, right: &str) -> Parsed<T> {
+        match self.given {
+            Given::Toml(value) => {
+                let kind = value.type_str();
+                let article = if kind.starts_with(['a', 'i', 'o']) { "an" } else { "a" };
+                self.flaw(format!("is {article} {kind}; must be {right}"))
+            }
+            Given::Text(text) => self.flaw(format!("\"{}\" does not fit; must be {right}", shown(text))),
+        }
+    }
+
+    /// The text, where it is one.
+    fn text(&self) -> Option<&'a str> {
+        match self.given {
+            Given::Toml(value) => value.as_str(),
+            Given::Text(text) => Some(text),
+        }
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(value: &Value<'_>) -> Parsed<bool> {
+    match value.given {
+        Given::Toml(&DeValue::Boolean(given)) => Ok(given),
+        Given::Text("true") => Ok(true),
+        Given::Text("false") => Ok(false),
+        Given::Toml(_) | Given::Text(_) => value.wrong_type("true or false"),
+    }
+}
+
+/// A whole number within `range`.
+pub(super) fn whole<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&Value<'_>) -> Parsed<T> {
+    move |value| {
+        let right = format!("a whole number from {} to {}", range.start(), range.end());
+        let number = match value.given {
+            Given::Toml(DeValue::Integer(number)) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
+            Given::Text(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+            Given::Toml(_) | Given::Text(_) => return value.wrong_type(&right),
+        };
+        match number.filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok()) {
+            Some(number) => Ok(number),
+            None => value.flaw(format!("{} is out of range; must be {right}", quoted(value))),
+        }
+    }
+}
+
+/// Whether a duration may be zero.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Zero {
+    /// It means "at once".
+    Allowed,
+    /// It would mean nothing, or (as with timeouts) the contrary of what one would think.
+    Refused,
+}
+
+/// A duration, at most 30 days: a number of seconds, or text with `ms`, `s`, `m` or `h` after the number.
+pub(super) fn duration(zero: Zero) -> impl Fn(&Value<'_>) -> Parsed<Duration> {
+    const RIGHT: &str = "seconds such as 30 or 0.5, or a text such as \"30s\", \"500ms\", \"2m\" or \"1h\"";
+    move |value| {
+        let duration = match value.given {
+            Given::Toml(DeValue::Integer(number)) => {
+                // A sign or a size that `u64` has not is still a number: out of range rather than malformed.
+                Some(u64::from_str_radix(number.as_str(), number.radix()).map_or(Duration::MAX, Duration::from_secs))
+            }
+            Given::Toml(DeValue::Float(number)) => {
+                Some(number.as_str().parse().ok().and_then(scaled(1.0)).unwrap_or(Duration::MAX))
+            }
+            Given::Toml(DeValue::String(text)) => duration_from_text(text),
+            Given::Text(text) => duration_from_text(text),
+            Given::Toml(_) => return value.wrong_type(RIGHT),
+        };
+        let least = if zero == Zero::Allowed { "0" } else { "1 ms" };
+        match duration {
+            None => value.flaw(format!("{} is not a duration; must be {RIGHT}", quoted(value))),
+            Some(Duration::ZERO) if zero == Zero::Allowed => Ok(Duration::ZERO),
+            Some(duration) if (MIN_DURATION..=MAX_DURATION).contains(&duration) => Ok(duration),
+            Some(_) => value.flaw(format!("{} is out of range; must be from {least} to 30 days", quoted(value))),
+        }
+    }
+}
+
+fn scaled(unit_seconds: f64) -> impl Fn(f64) -> Option<Duration> {
+    move |count| Duration::try_from_secs_f64(count * unit_seconds).ok()
+}
+
+/// `None` where it is no number with a unit; a number too large for any duration is the largest there is.
+fn duration_from_text(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit_seconds = match unit.trim_start() {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return None,
+    };
+    if !number.starts_with(|c: char| c.is_ascii_digit()) || number.ends_with('.') {
+        return None;
+    }
+    let count: f64 = number.parse().ok()?;
+    Some(scaled(unit_seconds)(count).unwrap_or(Duration::MAX))
+}
+
+/// A text that `parse` takes; `noun` is what it must be, as in "is not a rate".
+pub(super) fn text<T>(noun: &str, parse: impl Fn(&str) -> Result<T, Invalid>) -> impl Fn(&Value<'_>) -> Parsed<T> {
+    move |value| match value.text() {
+        Some(text) => parse(text).or_else(|why| value.flaw(refused(text, noun, &why))),
+        None => value.wrong_type(&format!("{noun}, as a text in quotes")),
+    }
+}
+
+/// One of a few words.
+pub(super) fn one_of<T: Clone>(words: &'static [(&'static str, T)]) -> impl Fn(&Value<'_>) -> Parsed<T> {
+    move |value| {
+        let known: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let right = known.join(" or ");
+        match value.text() {
+            Some(text) => match words.iter().find(|(word, _)| *word == text) {
+                Some((_, meant)) => Ok(meant.clone()),
+                None => value.flaw(format!("{} is not known; must be {right}", quoted(value))),
+            },
+            None => value.wrong_type(&right),
+        }
+    }
+}
+
+/// A SHA-256 in hexadecimal digits. What was given is not repeated: it may be the secret itself.
+pub(super) fn digest(value: &Value<'_>) -> Parsed<Sha256Digest> {
+    match value.text() {
+        Some(text) => Sha256Digest::try_from_hex(text).or_else(|why| value.flaw(format!("is not a SHA-256; {why}"))),
+        None => value.wrong_type("64 hexadecimal digits in quotes, the SHA-256 of the secret"),
+    }
+}
+
+/// An instance's url. What was given is not repeated: it may carry a password.
+pub(super) fn url(value: &Value<'_>) -> Parsed<UpstreamUrl> {
+    match value.text() {
+        Some(text) => UpstreamUrl::try_new(text).or_else(|why| value.flaw(format!("is not an instance's url; {why}"))),
+        None => value.wrong_type("a url such as \"http://10.0.0.5:8080\""),
+    }
+}
+
+/// A path of the file system.
+pub(super) fn file(value: &Value<'_>) -> Parsed<PathBuf> {
+    match value.text() {
+        Some(text) if !text.is_empty() && !text.contains('\0') => Ok(text.into()),
+        _ => value.wrong_type("the path of a file"),
+    }
+}
+
+/// An address with a port, for a listener.
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Invalid> {
+    text.parse()
+        .map_err(|_| Invalid::new("must be an address with a port, such as \"127.0.0.1:7811\" or \"[::]:7811\""))
+}
+
+/// A DNS name, as a certificate has it: a host that is no address.
+pub(super) fn dns_name(text: &str) -> Result<Host, Invalid> {
+    let host = Host::try_new(text)?;
+    if host.as_str().starts_with('[') || host.as_str().parse::<std::net::IpAddr>().is_ok() {
+        return Err(Invalid::new("must be a name, not an address"));
+    }
+    Ok(host)
+}
+
+/// Whether a list may also be one text with commas; not where an element may hold a comma itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Commas {
+    /// `"127.0.0.1, 10.0.0.0/8"`.
+    Split,
+    /// An array alone.
+    Refused,
+}
+
+/// A list, each element a text that `parse` takes.
+pub(super) fn list<T>(
+    commas: Commas,
+    noun: &str,
+    parse: impl Fn(&str) -> Result<T, Invalid>,
+) -> impl Fn(&Value<'_>) -> Parsed<Vec<T>> {
+    move |value| {
+        let elements: Vec<Value<'_>> = match (value.given, value.text()) {
+            (Given::Toml(DeValue::Array(array)), _) => array
+                .iter()
+                .map(|element| Value { at: At::Offset(element.span().start), given: Given::Toml(element.get_ref()) })
+                .collect(),
+            (_, Some(text)) if commas == Commas::Split => {
+                let texts = text.split(',').map(str::trim).filter(|_| !text.trim().is_empty());
+                texts.map(|text| Value { at: value.at.clone(), given: Given::Text(text) }).collect()
+            }
+            _ if commas == Commas::Split => {
+                return value.wrong_type("an array of texts in quotes, or one text with commas");
+            }
+            _ => return value.wrong_type("an array of texts in quotes"),
+        };
+        let mut flaws = Flaws::new();
+        let mut good = Vec::new();
+        for element in elements {
+            match element.text().map(&parse) {
+                Some(Ok(element)) => good.push(element),
+                Some(Err(why)) => {
+                    flaws.push((element.at.clone(), refused(element.text().unwrap_or_default(), noun, &why)));
+                }
+                None => flaws.extend(
+                    element.wrong_type::<()>(&format!("{noun}, as a text in quotes")).err().into_iter().flatten(),
+                ),
+            }
+        }
+        if flaws.is_empty() { Ok(good) } else { Err(flaws) }
+    }
+}
+
+/// Networks, as a list.
+pub(super) fn networks(value: &Value<'_>) -> Parsed<CidrSet> {
+    let network = |text: &str| match CidrSet::try_new(&[text]) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(Invalid::new("must be an address or a network such as \"10.0.0.0/8\"")),
+    };
+    let texts = list(Commas::Split, "a network", network)(value)?;
+    CidrSet::try_new(&texts).or_else(|why| value.flaw(why.to_string()))
+}
+
+fn refused(text: &str, noun: &str, why: &dyn Display) -> String {
+    format!("\"{}\" is not {noun}; {why}", shown(text))
+}
+
+/// A scalar as it was written, for an error.
+fn quoted(value: &Value<'_>) -> String {
+    match value.given {
+        Given::Toml(DeValue::Integer(number)) => shown(&number.to_string()),
+        Given::Toml(DeValue::Float(number)) => shown(number.as_str()),
+        Given::Toml(DeValue::String(text)) => format!("\"{}\"", shown(text)),
+        Given::Toml(other) => other.type_str().to_owned(),
+        Given::Text(text) => format!("\"{}\"", shown(text)),
+    }
+}
