@@ -4,6 +4,7 @@ pub mod config;
 pub mod driver;
 pub mod health;
 pub mod model;
+pub mod proxy;
 pub mod registry;
 pub mod routing;
 pub mod store;

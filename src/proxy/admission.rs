@@ -1,0 +1,118 @@
+//! Whether a request is let in, and where to: client address, path, route, key, permission, rate (DESIGN §7).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, Method, header};
+use pingora_proxy::Session;
+
+use super::answer::{GatewayAnswer, Problem};
+use super::context::Context;
+use super::{Gateway, client};
+use crate::model::{Sha256Digest, host, path};
+use crate::routing::{ApiKey, Found, Route, Snapshot};
+
+/// The header that carries the key.
+pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Where a request that is let in goes.
+pub(super) enum Admitted {
+    /// To a service.
+    Forward,
+    /// Nowhere: it asks for furt's own health.
+    Health,
+}
+
+impl Gateway {
+    /// Decides; what it finds out on the way goes into the context.
+    pub(super) fn admit(
+        &self,
+        session: &Session,
+        ctx: &mut Context,
+        snapshot: &Snapshot,
+    ) -> Result<Admitted, GatewayAnswer> {
+        let request = session.req_header();
+        let peer =
+            session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
+        ctx.request_id = client::request_id(&request.headers);
+        ctx.is_peer_trusted = peer.is_some_and(|peer| self.settings.trusted_proxies.contains(peer));
+        ctx.client = peer.map(|peer| client::address(peer, &request.headers, &self.settings.trusted_proxies));
+        ctx.host = authority(request.uri.authority(), &request.headers).into();
+
+        let path = path::normalize(request.uri.path())
+            .map_err(|error| GatewayAnswer::from(Problem::BAD_PATH).with_detail(error.to_string()))?;
+        if path == "/health" && matches!(request.method, Method::GET | Method::HEAD) {
+            return Ok(Admitted::Health);
+        }
+        if path == "/health" {
+            return Err(GatewayAnswer::from(Problem::METHOD_NOT_ALLOWED).with_header(header::ALLOW, "GET, HEAD"));
+        }
+        if path == "/internal" || path.starts_with("/internal/") {
+            return Err(Problem::ROUTE_NOT_FOUND.into());
+        }
+        let (route, is_usable) = match snapshot.find(&ctx.host, &path, &request.method) {
+            Found::Route(route) => (route, true),
+            Found::Unusable(route) => (route, false),
+            Found::WrongMethod(allow) => {
+                let answer = GatewayAnswer::from(Problem::METHOD_NOT_ALLOWED);
+                return Err(answer.with_header(header::ALLOW, allow.to_string()));
+            }
+            Found::Nothing => return Err(Problem::ROUTE_NOT_FOUND.into()),
+        };
+        ctx.take_route(route, snapshot.service(route.owner.slot()));
+        ctx.key = self.authenticate(&request.headers, route, ctx.client, snapshot)?;
+        if let Some(key) = &ctx.key
+            && let Err(seconds) = self.limits.check(&key.name)
+        {
+            return Err(
+                GatewayAnswer::from(Problem::RATE_LIMITED).with_header(header::RETRY_AFTER, seconds.to_string())
+            );
+        }
+        if !is_usable {
+            let seconds = self.settings.retry_after_seconds.to_string();
+            return Err(GatewayAnswer::from(Problem::SERVICE_DOWN).with_header(header::RETRY_AFTER, seconds));
+        }
+        Ok(Admitted::Forward)
+    }
+
+    /// The key that a request comes with, if it may take the route with it. A public route takes any request; a key
+    /// sent along is named to the service if it is good, and makes no difference otherwise.
+    fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        route: &Route,
+        client: Option<IpAddr>,
+        snapshot: &Snapshot,
+    ) -> Result<Option<Arc<ApiKey>>, GatewayAnswer> {
+        let found = find_key(headers, client, snapshot);
+        let Some(permission) = &route.permission else { return Ok(found.ok()) };
+        let key = found?;
+        if key.permissions.allows(permission) {
+            Ok(Some(key))
+        } else {
+            Err(GatewayAnswer::from(Problem::PERMISSION_MISSING).with_detail(format!("needs \"{permission}\"")))
+        }
+    }
+}
+
+fn find_key(headers: &HeaderMap, client: Option<IpAddr>, snapshot: &Snapshot) -> Result<Arc<ApiKey>, Problem> {
+    let mut sent = headers.get_all(API_KEY).iter();
+    let key = match (sent.next(), sent.next()) {
+        (None, _) => return Err(Problem::KEY_MISSING),
+        (Some(key), None) => key,
+        // Two keys are none: which of them a service behind another proxy would see is anyone's guess.
+        (Some(_), Some(_)) => return Err(Problem::KEY_UNKNOWN),
+    };
+    let key = snapshot.keys.get(&Sha256Digest::of(key.as_bytes())).ok_or(Problem::KEY_UNKNOWN)?;
+    let allowed = key.allow_from.is_empty() || client.is_some_and(|client| key.allow_from.contains(client));
+    if allowed { Ok(Arc::clone(key)) } else { Err(Problem::ADDRESS_NOT_ALLOWED) }
+}
+
+/// The host that routes are matched by. Pingora has checked that target and `Host` agree.
+fn authority(target: Option<&http::uri::Authority>, headers: &HeaderMap) -> String {
+    let text = match target {
+        Some(authority) => authority.as_str(),
+        None => headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default(),
+    };
+    host::normalize(text).into_owned()
+}

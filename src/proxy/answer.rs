@@ -1,0 +1,182 @@
+//! Answers that furt makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), and `/health`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::context::Context;
+use super::headers;
+
+/// The most of a refused request's body that is read and dropped (DESIGN §7).
+const MAX_DRAIN_BYTES: usize = 1024 * 1024;
+/// The longest that takes.
+const MAX_DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// One of furt's own answers.
+#[derive(Debug, Clone)]
+pub(super) struct GatewayAnswer {
+    kind: Kind,
+    detail: Option<String>,
+    extra: Option<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Health(Bytes),
+    Problem(Problem),
+}
+
+/// A problem that clients can tell from others by its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+    /// The error of `Proxy-Status`.
+    proxy_error: &'static str,
+}
+
+macro_rules! problems {
+    ($($name:ident = $status:ident, $code:literal, $title:literal, $error:literal;)*) => {
+        impl Problem {
+            $(pub(super) const $name: Self =
+                Self { status: StatusCode::$status, code: $code, title: $title, proxy_error: $error };)*
+        }
+    };
+}
+
+problems! {
+    BAD_PATH = BAD_REQUEST, "bad-path", "The path could be read in more than one way", "http_request_error";
+    BAD_REQUEST = BAD_REQUEST, "bad-request", "The request could not be read", "http_request_error";
+    BODY_TIMEOUT = REQUEST_TIMEOUT, "body-timeout", "The request's body did not arrive in time", "http_request_error";
+    KEY_MISSING = UNAUTHORIZED, "key-missing", "This route needs an API key", "http_request_denied";
+    KEY_UNKNOWN = UNAUTHORIZED, "key-unknown", "The API key is not known", "http_request_denied";
+    ADDRESS_NOT_ALLOWED = FORBIDDEN, "address-not-allowed", "The API key may not be used from this address", "http_request_denied";
+    PERMISSION_MISSING = FORBIDDEN, "permission-missing", "The API key lacks the permission for this route", "http_request_denied";
+    ROUTE_NOT_FOUND = NOT_FOUND, "route-not-found", "No route matches", "destination_not_found";
+    METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method-not-allowed", "The route does not take this method", "http_request_denied";
+    RATE_LIMITED = TOO_MANY_REQUESTS, "rate-limited", "The API key is used too often", "http_request_denied";
+    SERVICE_DOWN = SERVICE_UNAVAILABLE, "service-down", "The service is down", "destination_unavailable";
+    NO_INSTANCE = SERVICE_UNAVAILABLE, "no-instance", "No instance of the service is available", "destination_unavailable";
+    INSTANCES_FULL = SERVICE_UNAVAILABLE, "instances-full", "Every instance of the service is at its limit", "connection_limit_reached";
+    CONNECT_FAILED = BAD_GATEWAY, "connect-failed", "The service could not be connected to", "connection_refused";
+    CONNECT_TIMEOUT = GATEWAY_TIMEOUT, "connect-timeout", "The service did not accept a connection in time", "connection_timeout";
+    TLS_FAILED = BAD_GATEWAY, "tls-failed", "The service's certificate or TLS is not in order", "tls_certificate_error";
+    UPSTREAM_BROKEN = BAD_GATEWAY, "upstream-broken", "The service broke off or answered what is not HTTP", "http_protocol_error";
+    UPSTREAM_TIMEOUT = GATEWAY_TIMEOUT, "upstream-timeout", "The service did not answer in time", "http_response_timeout";
+    INTERNAL = INTERNAL_SERVER_ERROR, "internal", "The gateway failed", "proxy_internal_error";
+}
+
+impl From<Problem> for GatewayAnswer {
+    fn from(problem: Problem) -> Self {
+        Self { kind: Kind::Problem(problem), detail: None, extra: None }
+    }
+}
+
+impl GatewayAnswer {
+    /// The answer of the public `/health`.
+    pub(super) fn health(body: Bytes) -> Self {
+        Self { kind: Kind::Health(body), detail: None, extra: None }
+    }
+
+    /// With a sentence on this very case.
+    pub(super) fn with_detail(mut self, detail: String) -> Self {
+        self.detail = Some(detail);
+        self
+    }
+
+    /// With one more header, such as `Retry-After`.
+    pub(super) fn with_header(mut self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {
+        self.extra = value.try_into().ok().map(|value| (name, value));
+        self
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        match &self.kind {
+            Kind::Health(_) => StatusCode::OK,
+            Kind::Problem(problem) => problem.status,
+        }
+    }
+
+    /// What the access log calls it.
+    pub(super) fn code(&self) -> &'static str {
+        match &self.kind {
+            Kind::Health(_) => "health",
+            Kind::Problem(problem) => problem.code,
+        }
+    }
+
+    /// Sends it; a HEAD gets the header alone.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub(super) async fn send(&self, session: &mut Session, ctx: &Context) -> Result<()> {
+        let body = self.body(ctx);
+        let mut response = ResponseHeader::build(self.status(), Some(9))?;
+        response.insert_header(header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+        response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+        let media_type = match &self.kind {
+            Kind::Health(_) => "application/json",
+            Kind::Problem(problem) => {
+                response.insert_header(
+                    HeaderName::from_static("proxy-status"),
+                    format!("furt; error={}", problem.proxy_error),
+                )?;
+                if problem.status == StatusCode::UNAUTHORIZED {
+                    response
+                        .insert_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey realm=\"furt\""))?;
+                }
+                "application/problem+json"
+            }
+        };
+        response.insert_header(header::CONTENT_TYPE, HeaderValue::from_static(media_type))?;
+        if let Some((name, value)) = &self.extra {
+            response.insert_header(name.clone(), value.clone())?;
+        }
+        headers::add_own(&mut response, ctx)?;
+        let is_head = session.req_header().method == Method::HEAD;
+        session.write_response_header(Box::new(response), is_head).await?;
+        if !is_head {
+            session.write_response_body(Some(body), true).await?;
+        }
+        Ok(())
+    }
+
+    fn body(&self, ctx: &Context) -> Bytes {
+        match &self.kind {
+            Kind::Health(body) => body.clone(),
+            Kind::Problem(problem) => {
+                let mut members = serde_json::json!({
+                    "type": format!("urn:furt:problem:{}", problem.code),
+                    "title": problem.title,
+                    "status": problem.status.as_u16(),
+                    "code": problem.code,
+                    "request_id": ctx.request_id,
+                });
+                if let Some(detail) = &self.detail {
+                    members["detail"] = detail.as_str().into();
+                }
+                members.to_string().into()
+            }
+        }
+    }
+}
+
+/// Reads and drops what a refused client still sends, so that it sees the answer instead of a reset connection.
+pub(super) async fn drain(session: &mut Session) {
+    let read = async {
+        let mut total = 0;
+        while total <= MAX_DRAIN_BYTES {
+            match session.read_request_body().await {
+                Ok(Some(part)) => total += part.len(),
+                Ok(None) | Err(_) => return,
+            }
+        }
+    };
+    // A client that is slower than that is cut off: it was told to stop.
+    _ = tokio::time::timeout(MAX_DRAIN_TIME, read).await;
+}

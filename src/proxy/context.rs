@@ -1,0 +1,163 @@
+//! What furt keeps of one request. Dropped with it, however it ends: so places are given back even on a panic.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pingora_proxy::Session;
+
+use super::answer::GatewayAnswer;
+use crate::clock;
+use crate::model::ServiceName;
+use crate::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind, Snapshot};
+use crate::telemetry::{Entry, Telemetry};
+
+/// One request.
+pub struct Context {
+    began: Instant,
+    telemetry: Arc<Telemetry>,
+    /// The view it is answered from; let go once the service's header is there.
+    pub(super) snapshot: Option<Arc<Snapshot>>,
+    /// The route it took.
+    pub(super) route: Option<Arc<Route>>,
+    /// The service behind the route, until the service's header is there.
+    pub(super) service: Option<Arc<Service>>,
+    /// The service's name, unless the route is static.
+    pub(super) service_name: Option<ServiceName>,
+    /// The key it came with.
+    pub(super) key: Option<Arc<ApiKey>>,
+    /// Whose request it is, by trusted proxies' word.
+    pub(super) client: Option<IpAddr>,
+    /// Whether the peer is a trusted proxy.
+    pub(super) is_peer_trusted: bool,
+    /// Its id.
+    pub(super) request_id: Box<str>,
+    /// Its host, normalized.
+    pub(super) host: Box<str>,
+    /// The place at an instance that it holds.
+    pub(super) lease: Option<Lease>,
+    /// Instances that failed it.
+    pub(super) tried: Vec<Arc<Instance>>,
+    /// Attempts to reach an instance so far.
+    pub(super) attempts: usize,
+    /// Whether the last failure was that of a pooled connection, which says nothing of the instance.
+    pub(super) was_stale: bool,
+    attempt_began: Option<Instant>,
+    upstream_took: Option<Duration>,
+    /// What the last failed attempt would be answered with.
+    pub(super) failure: Option<GatewayAnswer>,
+    /// What furt is to answer itself.
+    pub(super) refusal: Option<GatewayAnswer>,
+    /// Why furt answered itself.
+    pub(super) flag: Option<&'static str>,
+    /// Body bytes from the client.
+    pub(super) bytes_in: u64,
+}
+
+impl Context {
+    pub(super) fn new(began: Instant, telemetry: Arc<Telemetry>) -> Self {
+        telemetry.in_flight.inc();
+        Self {
+            began,
+            telemetry,
+            snapshot: None,
+            route: None,
+            service: None,
+            service_name: None,
+            key: None,
+            client: None,
+            is_peer_trusted: false,
+            request_id: "".into(),
+            host: "".into(),
+            lease: None,
+            tried: Vec::new(),
+            attempts: 0,
+            was_stale: false,
+            attempt_began: None,
+            upstream_took: None,
+            failure: None,
+            refusal: None,
+            flag: None,
+            bytes_in: 0,
+        }
+    }
+
+    /// Takes the route and what it leads to.
+    pub(super) fn take_route(&mut self, route: &Arc<Route>, service: Option<&Arc<Service>>) {
+        self.route = Some(Arc::clone(route));
+        self.service = service.cloned();
+        let named = service.filter(|service| service.kind == ServiceKind::Registered);
+        self.service_name = named.map(|service| service.definition.service.clone());
+    }
+
+    /// Since the request's header was read.
+    pub(super) fn elapsed(&self) -> Duration {
+        clock::now().saturating_duration_since(self.began)
+    }
+
+    /// An attempt begins; the first one starts the service's time.
+    pub(super) fn note_attempt(&mut self) {
+        self.attempts += 1;
+        if self.attempts > 1 {
+            self.telemetry.retries.inc();
+        }
+        self.attempt_began.get_or_insert_with(clock::now);
+    }
+
+    /// The service's header is there. From now on only route and instance are kept, so that a day-long WebSocket
+    /// pins no old table.
+    pub(super) fn note_response(&mut self) {
+        self.upstream_took = self.attempt_began.map(|began| clock::now().saturating_duration_since(began));
+        self.snapshot = None;
+        self.service = None;
+        self.tried = Vec::new();
+    }
+
+    /// `Server-Timing`: the gateway's own time so far, and the service's, in ms (DESIGN §7).
+    pub(super) fn server_timing(&self) -> String {
+        let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
+        match self.upstream_took {
+            Some(upstream) => {
+                let own = self.elapsed().saturating_sub(upstream);
+                format!("gw;dur={:.3}, upstream;dur={:.3}", ms(own), ms(upstream))
+            }
+            None => format!("gw;dur={:.3}", ms(self.elapsed())),
+        }
+    }
+
+    /// The line of the access log.
+    pub(super) fn entry(&self, session: &Session, status: u16) -> Entry {
+        let request = session.req_header();
+        let ms = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
+        let elapsed = self.elapsed();
+        let instance = self.lease.as_ref().map(Lease::instance).or(self.tried.last());
+        Entry {
+            time: clock::unix_ms() - i64::try_from(elapsed.as_millis()).unwrap_or(0),
+            request_id: self.request_id.clone(),
+            client_ip: self.client,
+            method: request.method.clone(),
+            host: self.host.clone(),
+            path: request.uri.path().into(),
+            route: self.route.as_ref().map(|route| route.pattern.clone()),
+            service: self.service_name.clone(),
+            instance: instance.map(|instance| instance.spec.id.clone()),
+            status,
+            flag: self.flag,
+            bytes_in: self.bytes_in.max(session.body_bytes_read() as u64),
+            bytes_out: session.body_bytes_sent() as u64,
+            duration_ms: ms(elapsed),
+            upstream_ms: self.upstream_took.map(ms),
+            retries: u32::try_from(self.attempts.saturating_sub(1)).unwrap_or(u32::MAX),
+            key: self.key.as_ref().map(|key| key.name.clone()),
+        }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        self.telemetry.in_flight.dec();
+        if std::thread::panicking() {
+            self.telemetry.panics.inc();
+        }
+    }
+}

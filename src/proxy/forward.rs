@@ -1,0 +1,154 @@
+//! Forwarding: which instance comes next, which failures are tried again, what a failure is called.
+
+use std::sync::Arc;
+
+use http::header;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
+use pingora_proxy::Session;
+
+use super::Gateway;
+use super::answer::{GatewayAnswer, Problem};
+use super::context::Context;
+use crate::routing::{Instance, NoInstance, Service};
+use crate::upstream::{self, PeerTimeouts};
+
+impl Gateway {
+    /// The next instance to try, with a place held at it.
+    pub(super) fn next_peer(&self, session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+        ctx.lease = None;
+        let Some(service) = ctx.service.clone() else {
+            return refuse(ctx, Problem::NO_INSTANCE.into());
+        };
+        let lease = match pick(&service, ctx) {
+            Ok(lease) => lease,
+            // With no instance left to try, what went wrong with the last one is the answer.
+            Err(none) => {
+                let answer = ctx.failure.take().unwrap_or_else(|| self.unavailable(none));
+                return refuse(ctx, answer);
+            }
+        };
+        ctx.note_attempt();
+        let instance = lease.instance();
+        let Some(&address) = instance.addresses.get((ctx.attempts - 1) % instance.addresses.len().max(1)) else {
+            return refuse(ctx, Problem::NO_INSTANCE.into());
+        };
+        let peer = upstream::peer(&instance.spec, address, instance.generation.0, self.timeouts(session, &service));
+        ctx.lease = Some(lease);
+        match peer {
+            Ok(peer) => Ok(Box::new(peer)),
+            Err(why) => refuse(ctx, GatewayAnswer::from(Problem::TLS_FAILED).with_detail(why.to_owned())),
+        }
+    }
+
+    fn unavailable(&self, none: NoInstance) -> GatewayAnswer {
+        let problem = match none {
+            NoInstance::Unavailable => Problem::NO_INSTANCE,
+            NoInstance::Full => Problem::INSTANCES_FULL,
+        };
+        GatewayAnswer::from(problem).with_header(header::RETRY_AFTER, "1")
+    }
+
+    fn timeouts(&self, session: &Session, service: &Service) -> PeerTimeouts {
+        let config = &self.settings.upstream;
+        let own = &service.definition.timeouts;
+        let read = own.read.unwrap_or(config.read_timeout);
+        PeerTimeouts {
+            connect: own.connect.unwrap_or(config.connect_timeout),
+            read: if is_stream(session) { read.max(config.stream_read_timeout) } else { read },
+            write: read,
+            idle: config.idle_timeout,
+        }
+    }
+
+    /// Nothing was sent, so another instance may be tried, whatever the method.
+    pub(super) fn judge_connect_failure(&self, ctx: &mut Context, mut error: Box<Error>) -> Box<Error> {
+        note_tried(ctx);
+        ctx.was_stale = false;
+        ctx.failure = answer_for(&error);
+        error.set_retry(ctx.attempts <= self.settings.upstream.retries);
+        error
+    }
+
+    /// Something was sent: tried again only if it was lost on a pooled connection, may be repeated, and can be.
+    pub(super) fn judge_broken_exchange(
+        &self,
+        peer: &HttpPeer,
+        session: &Session,
+        ctx: &mut Context,
+        error: Box<Error>,
+        reused: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("{peer}"));
+        note_tried(ctx);
+        let may_repeat = session.req_header().method.is_idempotent()
+            && !session.as_ref().retry_buffer_truncated()
+            && session.response_written().is_none();
+        let was_stale = reused && matches!(error.retry, RetryType::ReusedOnly | RetryType::Decided(true));
+        ctx.was_stale = was_stale;
+        error.set_retry(may_repeat && was_stale && ctx.attempts <= self.settings.upstream.retries);
+        error
+    }
+}
+
+fn pick(service: &Service, ctx: &Context) -> Result<crate::routing::Lease, NoInstance> {
+    match service.pick(|instance| is_tried(ctx, instance)) {
+        // Where a pooled connection had gone stale, the instance itself is as good as before.
+        Err(NoInstance::Unavailable) if ctx.was_stale => service.pick(|_| false),
+        picked => picked,
+    }
+}
+
+fn is_tried(ctx: &Context, instance: &Instance) -> bool {
+    ctx.tried.iter().any(|tried| tried.spec.id == instance.spec.id)
+}
+
+fn note_tried(ctx: &mut Context) {
+    if let Some(lease) = ctx.lease.take() {
+        ctx.tried.push(Arc::clone(lease.instance()));
+    }
+}
+
+fn refuse<T>(ctx: &mut Context, answer: GatewayAnswer) -> Result<T> {
+    let status = answer.status().as_u16();
+    ctx.refusal = Some(answer);
+    Error::e_explain(ErrorType::HTTPStatus(status), "no instance")
+}
+
+/// Whether the exchange may be silent for long: an upgrade, server-sent events, gRPC.
+fn is_stream(session: &Session) -> bool {
+    let has = |name, text: &str| {
+        let value = session.req_header().headers.get(name).and_then(|value| value.to_str().ok());
+        value.is_some_and(|value| value.contains(text))
+    };
+    session.is_upgrade_req()
+        || has(header::ACCEPT, "text/event-stream")
+        || has(header::CONTENT_TYPE, "application/grpc")
+}
+
+/// What a failure is answered with; `None`: the client is gone, there is nobody to answer.
+pub(super) fn answer_for(error: &Error) -> Option<GatewayAnswer> {
+    let problem = match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Problem::BODY_TIMEOUT,
+        (
+            ErrorSource::Downstream,
+            ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout,
+        ) => return None,
+        (ErrorSource::Downstream, _) => Problem::BAD_REQUEST,
+        (_, ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout) => Problem::CONNECT_TIMEOUT,
+        (_, ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure) => Problem::TLS_FAILED,
+        (
+            _,
+            ErrorType::ConnectRefused
+            | ErrorType::ConnectNoRoute
+            | ErrorType::ConnectError
+            | ErrorType::ConnectProxyFailure
+            | ErrorType::BindError
+            | ErrorType::SocketError,
+        ) => Problem::CONNECT_FAILED,
+        (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => Problem::UPSTREAM_TIMEOUT,
+        (ErrorSource::Upstream, _) => Problem::UPSTREAM_BROKEN,
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Problem::INTERNAL,
+    };
+    Some(problem.into())
+}

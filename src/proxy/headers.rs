@@ -1,0 +1,164 @@
+//! Header edits: what services receive, what clients receive. What tells who a client is comes from furt alone.
+
+use std::net::IpAddr;
+
+use http::header::{CONNECTION, FORWARDED, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora_proxy::Session;
+
+use super::admission::API_KEY;
+use super::context::Context;
+
+const API_KEY_NAME: HeaderName = HeaderName::from_static("x-api-key-name");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const GATEWAY: HeaderName = HeaderName::from_static("x-gateway");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Headers that services believe because furt sets them. `x_api_key_name` is the same header to many a service.
+const OWN: [&str; 6] =
+    ["x-api-key", "x-api-key-name", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id"];
+
+/// Edits the request that goes to the service.
+///
+/// # Errors
+/// A header that cannot be made; none of ours.
+pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &Context) -> Result<()> {
+    let sent = &session.req_header().headers;
+    let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
+    remove_forged(request);
+    request.remove_header(&API_KEY);
+    if !ctx.is_peer_trusted {
+        request.remove_header(&FORWARDED);
+    }
+    match &ctx.key {
+        Some(key) => drop(request.insert_header(API_KEY_NAME, key.name.as_str())?),
+        None => drop(request.remove_header(&API_KEY_NAME)),
+    }
+    if let Some(peer) = peer {
+        request.insert_header(FORWARDED_FOR, forwarded_for(sent, peer, ctx.is_peer_trusted))?;
+    }
+    if !(ctx.is_peer_trusted && sent.contains_key(&FORWARDED_PROTO)) {
+        request.insert_header(FORWARDED_PROTO, HeaderValue::from_static("http"))?;
+    }
+    if !(ctx.is_peer_trusted && sent.contains_key(&FORWARDED_HOST)) {
+        match sent.get(HOST) {
+            Some(host) => drop(request.insert_header(FORWARDED_HOST, host.clone())?),
+            None => drop(request.remove_header(&FORWARDED_HOST)),
+        }
+    }
+    request.insert_header(REQUEST_ID, &*ctx.request_id)
+}
+
+/// Removes what equals one of our headers once `_` is read as `-` (CGI and its heirs read it so).
+fn remove_forged(request: &mut RequestHeader) {
+    let is_forged = |name: &str| {
+        name.contains('_')
+            && OWN.iter().chain(&["forwarded"]).any(|own| {
+                own.len() == name.len()
+                    && own.bytes().zip(name.bytes()).all(|(own, byte)| own == if byte == b'_' { b'-' } else { byte })
+            })
+    };
+    let forged: Vec<HeaderName> = request.headers.keys().filter(|name| is_forged(name.as_str())).cloned().collect();
+    for name in forged {
+        request.remove_header(&name);
+    }
+}
+
+/// The peer, behind what it was told where it is a trusted proxy.
+fn forwarded_for(sent: &HeaderMap, peer: IpAddr, is_peer_trusted: bool) -> String {
+    let mut hops: Vec<String> = Vec::new();
+    if is_peer_trusted {
+        hops.extend(sent.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).map(str::to_owned));
+    }
+    hops.push(peer.to_string());
+    hops.join(", ")
+}
+
+/// Edits the answer that goes to the client.
+///
+/// # Errors
+/// A header that cannot be made; none of ours.
+pub(super) fn for_client(session: &mut Session, response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
+    if response.status != StatusCode::SWITCHING_PROTOCOLS {
+        remove_hop_by_hop(response);
+        // An HTTP/1.0 client knows no chunks: its answer ends with the connection.
+        if session.req_header().version == Version::HTTP_10 {
+            response.remove_header(&TRANSFER_ENCODING);
+            session.set_keepalive(None);
+        }
+    }
+    add_own(response, ctx)
+}
+
+/// What every answer carries, the service's and furt's own alike.
+///
+/// # Errors
+/// A header that cannot be made; none of ours.
+pub(super) fn add_own(response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
+    response.insert_header(GATEWAY, HeaderValue::from_static("furt"))?;
+    response.append_header(SERVER_TIMING, ctx.server_timing())?;
+    response.insert_header(REQUEST_ID, &*ctx.request_id)
+}
+
+/// Removes what was meant for this hop (RFC 9110 §7.6.1); framing is Pingora's, so `Transfer-Encoding` stays.
+fn remove_hop_by_hop(response: &mut ResponseHeader) {
+    let nominated: Vec<HeaderName> = response
+        .headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        // Framing cannot be nominated away.
+        .filter(|name| *name != TRANSFER_ENCODING && *name != http::header::CONTENT_LENGTH)
+        .collect();
+    for name in nominated {
+        response.remove_header(&name);
+    }
+    for name in ["connection", "keep-alive", "proxy-connection", "proxy-authenticate", "upgrade"] {
+        response.remove_header(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_read_like_ours_are_removed() {
+        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        for name in
+            ["X_API_Key_Name", "x-api_key-name", "X_Forwarded_For", "x_request_id", "X-Custom_Name", "X-Request-Id"]
+        {
+            request.insert_header(name.to_owned(), "x").unwrap();
+        }
+        remove_forged(&mut request);
+        let mut left: Vec<_> = request.headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["x-custom_name", "x-request-id"]);
+    }
+
+    #[test]
+    fn headers_for_one_hop_end_here() {
+        let mut response = ResponseHeader::build(200, None).unwrap();
+        for (name, value) in [
+            ("connection", "close, x-secret, transfer-encoding"),
+            ("x-secret", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("transfer-encoding", "chunked"),
+            ("x-kept", "1"),
+        ] {
+            response.insert_header(name, value).unwrap();
+        }
+        remove_hop_by_hop(&mut response);
+        let mut left: Vec<_> = response.headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["transfer-encoding", "x-kept"]);
+    }
+}

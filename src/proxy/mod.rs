@@ -1,0 +1,212 @@
+//! The public listener: every request's way from its header to its answer, as Pingora's hooks.
+//!
+//! client address → path check → route → API key → permission → rate → instance → forward. Reads the snapshot, the
+//! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides,
+//! `forward` picks and judges failures, `headers` edits, `answer` makes furt's own answers, `public_health` tells of
+//! services, `edge` guards connections.
+
+mod admission;
+mod answer;
+mod client;
+mod context;
+mod edge;
+mod forward;
+mod headers;
+mod limits;
+mod public_health;
+
+pub use edge::{Edge, OpenConnections};
+pub use limits::KeyLimits;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, Result};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+
+use crate::clock;
+use crate::config::{ClientConfig, UpstreamConfig};
+use crate::model::CidrSet;
+use crate::routing::Snapshot;
+use crate::telemetry::{AccessLog, Telemetry};
+use answer::GatewayAnswer;
+use context::Context;
+
+/// The longest wait for the rest of a refused request's body (DESIGN §7).
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// What the public listener is told.
+pub struct Settings {
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: CidrSet,
+    /// Who sees services in `/health`.
+    pub health_details_for: CidrSet,
+    /// Timeouts towards clients.
+    pub client: ClientConfig,
+    /// Timeouts and retries towards instances.
+    pub upstream: UpstreamConfig,
+    /// What `Retry-After` says of a service that is DOWN, in seconds.
+    pub retry_after_seconds: u64,
+}
+
+/// The gateway as Pingora runs it.
+pub struct Gateway {
+    settings: Settings,
+    snapshots: Arc<ArcSwap<Snapshot>>,
+    limits: KeyLimits,
+    telemetry: Arc<Telemetry>,
+    access_log: AccessLog,
+}
+
+impl Gateway {
+    /// Brings together what requests need.
+    pub fn new(
+        settings: Settings,
+        snapshots: Arc<ArcSwap<Snapshot>>,
+        limits: KeyLimits,
+        telemetry: Arc<Telemetry>,
+        access_log: AccessLog,
+    ) -> Self {
+        Self { settings, snapshots, limits, telemetry, access_log }
+    }
+
+    /// Sends furt's own answer, then reads and drops what the client still sends.
+    async fn answer(&self, session: &mut Session, ctx: &mut Context, answer: &GatewayAnswer) -> Result<()> {
+        ctx.flag = Some(answer.code());
+        answer.send(session, ctx).await?;
+        session.set_total_drain_timeout(Some(DRAIN_TIME));
+        answer::drain(session).await;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        edge::note_header_received();
+        Context::new(clock::now(), Arc::clone(&self.telemetry))
+    }
+
+    /// No modules: Pingora's default brings one for compression, which would cost every request.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, _ctx: &mut Context) -> Result<()> {
+        let client = &self.settings.client;
+        session.set_read_timeout(Some(client.body_timeout));
+        session.set_write_timeout(Some(client.write_timeout));
+        // `Some(0)` is Pingora's endless keep-alive; where the client closes, or furt stops, it is `None` and stays so.
+        if session.get_keepalive() == Some(0) {
+            session.set_keepalive(Some(client.keepalive_timeout.as_secs().max(1)));
+        }
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        let snapshot = self.snapshots.load_full();
+        let decision = self.admit(session, ctx, &snapshot);
+        let answer = match decision {
+            Ok(admission::Admitted::Forward) => {
+                ctx.snapshot = Some(snapshot);
+                return Ok(false);
+            }
+            Ok(admission::Admitted::Health) => GatewayAnswer::health(self.public_health(ctx, session, &snapshot)),
+            Err(answer) => answer,
+        };
+        self.answer(session, ctx, &answer).await?;
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+        self.next_peer(session, ctx)
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        headers::for_service(session, request, ctx)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        ctx.bytes_in += body.as_ref().map_or(0, |part| part.len() as u64);
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        if response.status.is_informational() && response.status != http::StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
+        ctx.note_response();
+        headers::for_client(session, response, ctx)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Context,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        self.judge_connect_failure(ctx, error)
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        self.judge_broken_exchange(peer, session, ctx, error, reused)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
+        let Some(answer) = ctx.refusal.take().or_else(|| forward::answer_for(error)) else {
+            ctx.flag = Some("client-gone");
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        };
+        ctx.flag = Some(answer.code());
+        if session.response_written().is_none()
+            && let Err(error) = self.answer(session, ctx, &answer).await
+        {
+            log::debug!("the answer could not be sent: {error}");
+        }
+        FailToProxy { error_code: answer.status().as_u16(), can_reuse_downstream: false }
+    }
+
+    /// What goes wrong with a service or a client is in the access log and the counters; a line each would be a way
+    /// to fill the disk.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Context, _error: &Error) -> bool {
+        !log::log_enabled!(log::Level::Debug)
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Context) {
+        let status = session.response_written().map_or(0, |response| response.status.as_u16());
+        self.telemetry.count_request(status, ctx.elapsed());
+        if self.access_log.is_on() {
+            self.access_log.write(ctx.entry(session, status));
+        }
+    }
+}
