@@ -1,4 +1,5 @@
 //! furt
+pub mod api;
 pub mod clock;
 pub mod config;
 pub mod driver;

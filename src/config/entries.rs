@@ -13,8 +13,9 @@ use super::errors::{At, Lines};
 use super::section::Section;
 use super::value::{Commas, Parsed, Value, boolean, digest, dns_name, list, networks, text, url};
 use super::{ApiKeyConfig, Config, GrantConfig, StaticRouteConfig, StaticTarget};
+use crate::model::path::reserved;
 use crate::model::{
-    Host, KeyName, MethodRule, Pattern, Permission, PermissionRule, PermissionSet, Rate, Scheme, Segment, ServiceName,
+    Host, KeyName, MethodRule, Pattern, Permission, PermissionRule, PermissionSet, Rate, Scheme, ServiceName,
     Sha256Digest, UpstreamHost, UpstreamUrl, is_never_upstream,
 };
 
@@ -129,7 +130,7 @@ fn route(mut entry: Section<'_>, listeners: &[SocketAddr], claims: &mut Claims<'
     if let Some(url) = &url {
         check_url(&entry, url, listeners);
     }
-    if let Some(path) = path.as_ref().filter(|path| is_reserved(path)) {
+    if let Some(path) = path.as_ref().filter(|path| reserved(path.as_str()).is_some()) {
         entry.refuse("path", format!("\"{path}\" is furt's own; must not be /health, nor lie at or below /internal"));
     }
     let (method, path) = (method?, path?);
@@ -175,9 +176,4 @@ fn check_url(entry: &Section<'_>, url: &UpstreamUrl, listeners: &[SocketAddr]) {
     if let Some(listener) = listeners.iter().find(own) {
         entry.refuse("url", format!("leads to furt's own listener {listener}; must lead elsewhere"));
     }
-}
-
-/// Whether furt answers this path itself on the public listener (DESIGN §6).
-fn is_reserved(path: &Pattern) -> bool {
-    path.as_str() == "/health" || path.segments().next() == Some(Segment::Literal("internal"))
 }

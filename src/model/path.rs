@@ -63,6 +63,24 @@ pub fn normalize(path: &str) -> Result<Cow<'_, str>, PathError> {
     Ok(decoded)
 }
 
+/// A path that furt keeps for itself on the public listener (DESIGN §6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reserved {
+    /// `/health`: furt answers.
+    Health,
+    /// `/internal` and below: 404, always.
+    Internal,
+}
+
+/// Whether a normalized path, or the text of a pattern, is reserved.
+pub fn reserved(path: &str) -> Option<Reserved> {
+    match path {
+        "/health" => Some(Reserved::Health),
+        "/internal" => Some(Reserved::Internal),
+        _ => path.starts_with("/internal/").then_some(Reserved::Internal),
+    }
+}
+
 fn decode(path: &str) -> Result<Cow<'_, str>, PathError> {
     if !path.contains('%') {
         return Ok(Cow::Borrowed(path));
@@ -114,6 +132,22 @@ mod tests {
             ("/a;v=1,2:@!$&'()*+=", "/a;v=1,2:@!$&'()*+="),
         ] {
             assert_eq!(normalize(path).as_deref(), Ok(matched), "{path}");
+        }
+    }
+
+    #[test]
+    fn health_and_internal_are_reserved() {
+        for (path, expected) in [
+            ("/health", Some(Reserved::Health)),
+            ("/health/", None),
+            ("/healthy", None),
+            ("/internal", Some(Reserved::Internal)),
+            ("/internal/", Some(Reserved::Internal)),
+            ("/internal/*", Some(Reserved::Internal)),
+            ("/internals", None),
+            ("/*", None),
+        ] {
+            assert_eq!(reserved(path), expected, "{path}");
         }
     }
 

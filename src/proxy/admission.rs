@@ -9,6 +9,7 @@ use pingora_proxy::Session;
 use super::answer::{GatewayAnswer, Problem};
 use super::context::Context;
 use super::{Gateway, client};
+use crate::model::path::Reserved;
 use crate::model::{Sha256Digest, host, path};
 use crate::routing::{ApiKey, Found, Route, Snapshot};
 
@@ -41,14 +42,15 @@ impl Gateway {
 
         let path = path::normalize(request.uri.path())
             .map_err(|error| GatewayAnswer::from(Problem::BAD_PATH).with_detail(error.to_string()))?;
-        if path == "/health" && matches!(request.method, Method::GET | Method::HEAD) {
-            return Ok(Admitted::Health);
-        }
-        if path == "/health" {
-            return Err(GatewayAnswer::from(Problem::METHOD_NOT_ALLOWED).with_header(header::ALLOW, "GET, HEAD"));
-        }
-        if path == "/internal" || path.starts_with("/internal/") {
-            return Err(Problem::ROUTE_NOT_FOUND.into());
+        match path::reserved(&path) {
+            Some(Reserved::Health) if matches!(request.method, Method::GET | Method::HEAD) => {
+                return Ok(Admitted::Health);
+            }
+            Some(Reserved::Health) => {
+                return Err(GatewayAnswer::from(Problem::METHOD_NOT_ALLOWED).with_header(header::ALLOW, "GET, HEAD"));
+            }
+            Some(Reserved::Internal) => return Err(Problem::ROUTE_NOT_FOUND.into()),
+            None => {}
         }
         let (route, is_usable) = match snapshot.find(&ctx.host, &path, &request.method) {
             Found::Route(route) => (route, true),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Refusal, Registration, Source};
 use crate::model::{
-    CidrSet, Definition, Host, MethodRule, Pattern, PermissionSet, ServiceName, Sha256Digest, is_never_upstream,
+    CidrSet, Definition, Host, MethodRule, Pattern, PermissionSet, ServiceName, Sha256Digest, is_never_upstream, path,
 };
 
 /// What one service may register.
@@ -145,7 +145,7 @@ impl Policy {
         }
         for route in &definition.routes {
             let path = route.pattern.as_str();
-            if path == "/health" || path == "/internal" || path.starts_with("/internal/") {
+            if path::reserved(path).is_some() {
                 return Err(Refusal::reserved(format!("\"{path}\" is furt's own")));
             }
             let rival = self.statics.iter().find(|fixed| {

@@ -1,0 +1,113 @@
+//! Reading a JSON object field by field, so that every wrong field is told at once, by its JSON pointer (RFC 6901).
+
+use serde_json::{Map, Value};
+
+use crate::model::Invalid;
+
+/// One field that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FieldError {
+    /// Where, such as `/routes/0/path`; empty: the whole body.
+    pub(super) pointer: String,
+    /// What would be right.
+    pub(super) detail: String,
+}
+
+/// An object being read: fields are taken out by name, what is left at the end is unknown.
+pub(super) struct Fields<'a> {
+    pointer: String,
+    object: Map<String, Value>,
+    errors: &'a mut Vec<FieldError>,
+}
+
+impl<'a> Fields<'a> {
+    /// Notes an error and gives `None` where `value` is no object.
+    pub(super) fn open(pointer: String, value: Value, errors: &'a mut Vec<FieldError>) -> Option<Self> {
+        match value {
+            Value::Object(object) => Some(Self { pointer, object, errors }),
+            _ => {
+                errors.push(FieldError { pointer, detail: "must be an object".to_owned() });
+                None
+            }
+        }
+    }
+
+    /// Notes that a field is wrong.
+    pub(super) fn refuse(&mut self, name: &str, detail: impl Into<String>) {
+        let pointer = self.pointer_to(name);
+        self.errors.push(FieldError { pointer, detail: detail.into() });
+    }
+
+    pub(super) fn pointer_to(&self, name: &str) -> String {
+        format!("{}/{}", self.pointer, name.replace('~', "~0").replace('/', "~1"))
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.object.contains_key(name)
+    }
+
+    /// Takes a field out; `null` is as if it were not there.
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+        self.object.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Takes a field that must be there.
+    pub(super) fn require<T>(&mut self, name: &str, parse: impl FnOnce(Value) -> Result<T, Invalid>) -> Option<T> {
+        if self.object.get(name).is_none_or(Value::is_null) {
+            self.object.remove(name);
+            self.refuse(name, "is missing");
+            return None;
+        }
+        self.optional(name, parse)
+    }
+
+    /// Takes a field that may be there.
+    pub(super) fn optional<T>(&mut self, name: &str, parse: impl FnOnce(Value) -> Result<T, Invalid>) -> Option<T> {
+        match parse(self.take(name)?) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.refuse(name, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// The errors of this object, for reading what lies within it.
+    pub(super) fn errors(&mut self) -> &mut Vec<FieldError> {
+        self.errors
+    }
+
+    /// What was not taken is unknown.
+    pub(super) fn finish(self) {
+        let Self { pointer, object, errors } = self;
+        for name in object.keys() {
+            let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+            errors.push(FieldError { pointer, detail: "is not a known field".to_owned() });
+        }
+    }
+}
+
+/// A text, as a type's own constructor takes it.
+pub(super) fn text<T>(parse: impl FnOnce(&str) -> Result<T, Invalid>) -> impl FnOnce(Value) -> Result<T, Invalid> {
+    |value| match value {
+        Value::String(text) => parse(&text),
+        _ => Err(Invalid::new("must be a string")),
+    }
+}
+
+/// A whole number within bounds.
+pub(super) fn whole(least: u64, most: u64) -> impl FnOnce(Value) -> Result<u64, Invalid> {
+    move |value| {
+        let number = value.as_u64().filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| Invalid::new(format!("must be a whole number from {least} to {most}")))
+    }
+}
+
+/// Seconds, also a fraction of one, within bounds.
+pub(super) fn seconds(least: f64, most: f64) -> impl FnOnce(Value) -> Result<std::time::Duration, Invalid> {
+    move |value| {
+        let number = value.as_f64().filter(|number| (least..=most).contains(number));
+        let duration = number.and_then(|number| std::time::Duration::try_from_secs_f64(number).ok());
+        duration.ok_or_else(|| Invalid::new(format!("must be a number of seconds from {least} to {most}")))
+    }
+}

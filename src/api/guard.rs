@@ -1,0 +1,98 @@
+//! Who a caller of the internal listener is, and what it may do (DESIGN §5.2).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::Api;
+use super::listener::Peer;
+use super::problem::Problem;
+use crate::driver::Source;
+use crate::model::{Sha256Digest, host};
+
+/// Finds out who calls, and turns away what a browser was tricked into (DNS rebinding, cross-site writes).
+pub(super) async fn identify(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
+    if let Err(problem) = check_browser(&api, &request) {
+        return problem.into_response();
+    }
+    let Some(Peer(address)) = request.extensions().get::<Peer>().copied() else {
+        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the peer's address is unknown")
+            .into_response();
+    };
+    let source = source(&api, address, request.headers());
+    request.extensions_mut().insert(source);
+    next.run(request).await
+}
+
+/// Lets operators pass.
+pub(super) async fn operators_only(request: Request, next: Next) -> Response {
+    match request.extensions().get::<Source>() {
+        Some(source) if source.is_operator => next.run(request).await,
+        _ => {
+            let detail = "only operators may: from internal.operators_from, with the operators' token where one is set";
+            Problem::new(StatusCode::FORBIDDEN, "operators-only", detail).into_response()
+        }
+    }
+}
+
+/// Lets those pass who may register; operators too.
+pub(super) async fn registrants_only(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    if !api.settings.is_registration_on {
+        return Problem::new(StatusCode::FORBIDDEN, "registration-off", "gateway.enabled is false").into_response();
+    }
+    match request.extensions().get::<Source>() {
+        Some(source) if source.is_operator || api.settings.allow_registration_from.contains(source.address) => {
+            next.run(request).await
+        }
+        _ => {
+            let detail = "this address is not in gateway.allow_registration_from";
+            Problem::new(StatusCode::FORBIDDEN, "address-not-allowed", detail).into_response()
+        }
+    }
+}
+
+fn source(api: &Api, address: IpAddr, headers: &HeaderMap) -> Source {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| Sha256Digest::of(token.trim().as_bytes()))
+    });
+    let internal = &api.settings.internal;
+    let has_token = internal.operator_token_sha256.is_none_or(|wanted| bearer == Some(wanted));
+    let is_operator = internal.operators_from.contains(address) && has_token;
+    Source { address: address.to_canonical(), is_operator, token: bearer }
+}
+
+fn check_browser(api: &Api, request: &Request) -> Result<(), Problem> {
+    let host = match request.uri().authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => request.headers().get(header::HOST).and_then(|value| value.to_str().ok()),
+    };
+    if let Some(host) = host
+        && !is_own_host(api, host)
+    {
+        let detail = "the Host is neither an address, nor localhost, nor in internal.hosts";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-host", detail));
+    }
+    let is_writing = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let origin = request.headers().get(header::ORIGIN);
+    if is_writing && let Some(origin) = origin {
+        let origin = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
+        if origin.is_none_or(|origin| Some(origin) != host) {
+            let detail = "a browser sent this from another site";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail));
+        }
+    }
+    Ok(())
+}
+
+fn is_own_host(api: &Api, authority: &str) -> bool {
+    let host = host::normalize(authority);
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<IpAddr>().is_ok()
+        || host == "localhost"
+        || api.settings.internal.hosts.iter().any(|own| own.as_str() == host)
+}

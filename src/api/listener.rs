@@ -1,0 +1,164 @@
+//! The axum router as a Pingora app: reads a request whole, within bounds of size and time, and writes the answer.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response, header};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
+use tower::ServiceExt;
+
+/// The largest body (DESIGN §5.1).
+pub(super) const MAX_BODY: usize = 64 * 1024;
+/// For the whole header; the same again for the whole body.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// An idle connection between requests, above the 60 s at which services' clients commonly let go.
+const KEEPALIVE: Duration = Duration::from_secs(75);
+/// Connections at once: services that heartbeat over keep-alive hold one each.
+const MAX_CONNECTIONS: usize = 20_000;
+
+/// The caller's address, as the listener saw it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// The body was larger than [`MAX_BODY`]; what is there of it is not worth reading.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyTooLarge;
+
+/// Runs a router on the internal listener.
+pub struct Listener {
+    router: Router,
+    connections: AtomicUsize,
+}
+
+impl Listener {
+    /// For this router.
+    pub fn new(router: Router) -> Self {
+        Self { router, connections: AtomicUsize::new(0) }
+    }
+
+    async fn serve(&self, session: &mut ServerSession) -> pingora::Result<()> {
+        let request = match read(session).await {
+            Ok(request) => request,
+            Err(error) => {
+                session.set_keepalive(None);
+                return Err(error);
+            }
+        };
+        // A router has no errors of its own; what goes wrong is an answer.
+        let response = match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        write(session, response).await
+    }
+}
+
+struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Listener {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        let place = Place(&self.connections);
+        if place.0.fetch_add(1, Ordering::AcqRel) >= MAX_CONNECTIONS {
+            return None;
+        }
+        let is_reused = session.get_keepalive().is_some();
+        let mut shutdown = shutdown.clone();
+        let deadline = READ_TIMEOUT + if is_reused { KEEPALIVE } else { Duration::ZERO };
+        let is_read = tokio::select! {
+            read = tokio::time::timeout(deadline, session.read_request()) => matches!(read, Ok(Ok(true))),
+            // An idle connection must not hold up the end; one with a request is served.
+            _ = shutdown.wait_for(|stops| *stops) => false,
+        };
+        if !is_read {
+            return None;
+        }
+        session.set_read_timeout(Some(READ_TIMEOUT));
+        session.set_write_timeout(Some(READ_TIMEOUT));
+        if session.get_keepalive() == Some(0) {
+            session.set_keepalive(Some(KEEPALIVE.as_secs()));
+        }
+        if *shutdown.borrow() {
+            session.set_keepalive(None);
+        }
+        if let Err(error) = self.serve(&mut session).await {
+            log::debug!("a request on the internal listener failed: {error}");
+            return None;
+        }
+        let settings = HttpPersistentSettings::for_session(&session);
+        let stream = session.finish().await.ok().flatten()?;
+        Some(ReusedHttpStream::from_reusable_stream(stream, settings))
+    }
+}
+
+async fn read(session: &mut ServerSession) -> pingora::Result<Request<Body>> {
+    let (body, is_too_large) = match tokio::time::timeout(READ_TIMEOUT, read_body(session)).await {
+        Ok(read) => read?,
+        Err(_) => {
+            return pingora::Error::e_explain(pingora::ErrorType::ReadTimedout, "the body did not arrive in time");
+        }
+    };
+    let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
+    let header = session.req_header();
+    let mut request = Request::new(Body::from(body));
+    *request.method_mut() = header.method.clone();
+    *request.uri_mut() = header.uri.clone();
+    *request.headers_mut() = header.headers.clone();
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(Peer(peer.to_canonical()));
+    }
+    if is_too_large {
+        request.extensions_mut().insert(BodyTooLarge);
+    }
+    Ok(request)
+}
+
+/// At most [`MAX_BODY`] bytes, and whether there was more.
+async fn read_body(session: &mut ServerSession) -> pingora::Result<(Bytes, bool)> {
+    let length =
+        session.get_header(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > MAX_BODY) {
+        return Ok((Bytes::new(), true));
+    }
+    if session.get_header(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        session.write_continue_response().await?;
+    }
+    let mut body = BytesMut::new();
+    while let Some(part) = session.read_request_body().await? {
+        if body.len() + part.len() > MAX_BODY {
+            return Ok((Bytes::new(), true));
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok((body.freeze(), false))
+}
+
+async fn write(session: &mut ServerSession, response: Response<Body>) -> pingora::Result<()> {
+    let (mut parts, body) = response.into_parts();
+    // The router's bodies are in memory; collecting one cannot fail.
+    let body = body.collect().await.map(|collected| collected.to_bytes()).unwrap_or_default();
+    parts.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| body.len().into());
+    let header: ResponseHeader = parts.into();
+    session.write_response_header(Box::new(header)).await?;
+    session.write_response_body(body, true).await
+}

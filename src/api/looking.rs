@@ -1,0 +1,75 @@
+//! Endpoints that only look: they read the snapshot and never ask the driver.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use serde_json::{Value, json};
+
+use super::problem::Problem;
+use super::{Api, views};
+use crate::clock;
+use crate::telemetry::{COMMIT, VERSION};
+
+/// `GET /internal/services`
+pub(super) async fn services(State(api): State<Arc<Api>>) -> Json<Value> {
+    let snapshot = api.snapshots.load_full();
+    Json(json!({
+        "services": snapshot.registered().map(|service| views::service(service)).collect::<Vec<_>>(),
+        "generation": snapshot.generation.0,
+        "epoch": snapshot.epoch.to_string(),
+    }))
+}
+
+/// `GET /internal/services/{service}`
+pub(super) async fn service(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    let snapshot = api.snapshots.load_full();
+    let found = snapshot.service_named(&name).map(|service| Json(views::service(service)));
+    found.ok_or_else(|| {
+        Problem::new(StatusCode::NOT_FOUND, "not-found", format!("service \"{name}\" is not registered"))
+    })
+}
+
+/// `GET /internal/routes`
+pub(super) async fn routes(State(api): State<Arc<Api>>) -> Json<Value> {
+    let snapshot = api.snapshots.load_full();
+    let routes: Vec<_> = snapshot.table.iter().map(|route| views::route(route, &snapshot)).collect();
+    Json(json!({ "total": routes.len(), "routes": routes }))
+}
+
+/// `GET /health`: of furt itself.
+pub(super) async fn health(State(api): State<Arc<Api>>) -> Json<Value> {
+    let snapshot = api.snapshots.load();
+    let issues = api.telemetry.issues();
+    let mut body = json!({
+        "status": if issues.is_empty() { "healthy" } else { "degraded" },
+        "service": "furt",
+        "version": VERSION,
+        "build": { "commit": COMMIT },
+        "services": snapshot.names.len(),
+        "generation": snapshot.generation.0,
+        "epoch": snapshot.epoch.to_string(),
+        "uptime_secs": clock::now().saturating_duration_since(api.started).as_secs(),
+    });
+    if !issues.is_empty() {
+        body["issues"] = json!(issues);
+    }
+    Json(body)
+}
+
+/// `GET /livez`: the process answers.
+pub(super) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: the configuration is in force, the snapshot published, the public listener open; until it stops.
+pub(super) async fn readyz(State(api): State<Arc<Api>>) -> impl IntoResponse {
+    if api.readiness.get() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+}
+
+/// `GET /metrics`
+pub(super) async fn metrics(State(api): State<Arc<Api>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], api.telemetry.render())
+}

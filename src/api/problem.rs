@@ -1,0 +1,111 @@
+//! Errors of the internal listener: problem+json (RFC 9457) with a stable code, and what the registry refuses.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::fields::FieldError;
+use crate::driver::{DriverGone, Refusal};
+
+/// An error as it is answered.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    more: Option<(&'static str, Value)>,
+    retry_after_seconds: Option<u64>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), more: None, retry_after_seconds: None }
+    }
+
+    pub(super) fn rate_limited(retry_after_seconds: u64) -> Self {
+        let detail = format!("too many registrations from this address; again in {retry_after_seconds} s");
+        Self {
+            retry_after_seconds: Some(retry_after_seconds),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail)
+        }
+    }
+
+    /// Every field that is wrong, by its JSON pointer (RFC 6901).
+    pub(super) fn invalid_fields(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [one] => format!("{}: {}", one.pointer, one.detail),
+            many => format!("{} fields are wrong", many.len()),
+        };
+        let list = errors.into_iter().map(|error| json!({ "pointer": error.pointer, "detail": error.detail }));
+        let more = Some(("errors", Value::Array(list.collect())));
+        Self { more, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", detail) }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        let (status, code) = match &refusal {
+            Refusal::TokenWrong => (StatusCode::UNAUTHORIZED, "token-missing"),
+            Refusal::BeyondGrant(_) => (StatusCode::FORBIDDEN, "beyond-grant"),
+            Refusal::NotOwner { .. } => (StatusCode::FORBIDDEN, "not-owner"),
+            Refusal::Taken { .. } => (StatusCode::CONFLICT, "taken"),
+            Refusal::NoProbes => (StatusCode::CONFLICT, "no-probes"),
+            Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "not-found"),
+            Refusal::StoreFailed(_) => (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"),
+            Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        };
+        let mut problem = Self::new(status, code, detail);
+        if let Refusal::Taken { rival, .. } = &refusal {
+            let rival = rival
+                .as_ref()
+                .map(|(service, status)| json!({ "service": service.as_str(), "status": status.as_str() }));
+            problem.more = Some(("rival", rival.unwrap_or(Value::Null)));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            problem.retry_after_seconds = Some(1);
+        }
+        problem
+    }
+}
+
+impl From<DriverGone> for Problem {
+    fn from(gone: DriverGone) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", gone.to_string());
+        Self { retry_after_seconds: Some(1), ..problem }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut members = json!({
+            "type": format!("urn:furt:problem:{}", self.code),
+            "title": self.status.canonical_reason().unwrap_or_default(),
+            "status": self.status.as_u16(),
+            "code": self.code,
+            "detail": self.detail,
+        });
+        if let Some((name, value)) = self.more {
+            members[name] = value;
+        }
+        let mut response = (self.status, Json(members)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"furt\""));
+        }
+        response
+    }
+}
+
+pub(super) async fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not-found", "there is no such endpoint")
+}
+
+pub(super) async fn method_not_allowed() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "the endpoint does not take this method")
+}

@@ -1,0 +1,362 @@
+//! The body of `POST /internal/register-service` (DESIGN §5.1): every field, its rule and its default.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::fields::{FieldError, Fields, seconds, text, whole};
+use crate::model::{
+    Country, Definition, Host, InstanceId, InstanceSpec, Invalid, MAX_METADATA_BYTES, MAX_ROUTES, MethodRule, Pattern,
+    Permission, Policy, Protocol, Region, RouteSpec, Scheme, ServiceName, Timeouts, UpstreamHost, UpstreamUrl, path,
+};
+
+/// The longest TTL, slow start and timeout: a day. Longer ones are mistakes of unit.
+const DAY_SECONDS: f64 = 86_400.0;
+
+/// A definition and an instance from a body.
+///
+/// # Errors
+/// Every field that is wrong, missing or unknown.
+pub(super) fn parse(body: Value) -> Result<(Definition, InstanceSpec), Vec<FieldError>> {
+    let mut errors = Vec::new();
+    let parsed = Fields::open(String::new(), body, &mut errors).and_then(read);
+    match parsed {
+        Some(parsed) if errors.is_empty() => Ok(parsed),
+        _ => Err(errors),
+    }
+}
+
+fn read(mut fields: Fields<'_>) -> Option<(Definition, InstanceSpec)> {
+    let service = fields.require("service", text(ServiceName::try_new));
+    let definition = read_definition(&mut fields, service.as_ref());
+    let instance = read_instance(&mut fields, service.as_ref());
+    fields.finish();
+    definition.zip(instance)
+}
+
+fn read_definition(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Option<Definition> {
+    let routes = read_routes(fields);
+    let host = fields.optional("host", text(Host::try_new));
+    if let (Some(service), Some([])) = (service, routes.as_deref()) {
+        if host.is_some() {
+            fields
+                .refuse("host", "must not be set without routes: such a service is reached as <service>.<apps.domain>");
+        }
+        if Host::try_new(service.as_str()).is_err() {
+            fields.refuse(
+                "service",
+                "must be a host name too, since without routes it is reached as <service>.<apps.domain>",
+            );
+        }
+    }
+    let policy = fields.optional("policy", text(policy)).unwrap_or_default();
+    let hash_key = fields.optional("hash_key", text(hash_key));
+    if policy == Policy::Hash && hash_key.is_none() && !fields.has("hash_key") {
+        fields.refuse(
+            "hash_key",
+            "is missing, and the policy \"hash\" needs it: \"header:NAME\", \"cookie:NAME\" or \"address\"",
+        );
+    }
+    let slow_start = fields.optional("slow_start", seconds(0.0, DAY_SECONDS));
+    let timeouts = read_timeouts(fields);
+    let metadata = fields.optional("metadata", metadata).unwrap_or_default();
+    let revision = fields.optional("revision", whole(0, u64::MAX)).unwrap_or_default();
+    Some(Definition {
+        service: service?.clone(),
+        host,
+        routes: routes?,
+        policy,
+        hash_key,
+        slow_start,
+        timeouts,
+        metadata,
+        revision,
+    })
+}
+
+fn read_routes(fields: &mut Fields<'_>) -> Option<Vec<RouteSpec>> {
+    let list = match fields.take("routes") {
+        None => return Some(Vec::new()),
+        Some(Value::Array(list)) if list.len() <= MAX_ROUTES => list,
+        Some(_) => {
+            fields.refuse("routes", format!("must be a list of at most {MAX_ROUTES} routes"));
+            return None;
+        }
+    };
+    let mut routes: Vec<RouteSpec> = Vec::with_capacity(list.len());
+    let mut is_whole = true;
+    for (at, value) in list.into_iter().enumerate() {
+        let pointer = format!("{}/{at}", fields.pointer_to("routes"));
+        let Some(route) = Fields::open(pointer.clone(), value, fields.errors()).and_then(read_route) else {
+            is_whole = false;
+            continue;
+        };
+        let same =
+            routes.iter().position(|other| other.pattern == route.pattern && other.method.conflicts(&route.method));
+        if let Some(other) = same {
+            let detail = format!("claims the same requests as /routes/{other}");
+            fields.errors().push(FieldError { pointer, detail });
+        }
+        routes.push(route);
+    }
+    is_whole.then_some(routes)
+}
+
+fn read_route(mut fields: Fields<'_>) -> Option<RouteSpec> {
+    let method = fields.require("method", text(MethodRule::try_new));
+    let pattern = fields.require("path", text(Pattern::try_new));
+    let is_public = fields.has("permission");
+    let permission = fields.optional("permission", text(Permission::try_new));
+    // A permission that is there but wrong must never become a public route.
+    let is_lost = is_public && permission.is_none();
+    if is_lost && fields.errors().is_empty() {
+        fields.refuse("permission", "must be a string; leave it out for a public route");
+    }
+    fields.finish();
+    Some(RouteSpec { method: method?, pattern: pattern?, permission })
+}
+
+fn read_timeouts(fields: &mut Fields<'_>) -> Timeouts {
+    let Some(value) = fields.take("timeouts") else { return Timeouts::default() };
+    let pointer = fields.pointer_to("timeouts");
+    let Some(mut own) = Fields::open(pointer, value, fields.errors()) else { return Timeouts::default() };
+    let connect = own.optional("connect", seconds(0.001, DAY_SECONDS));
+    let read = own.optional("read", seconds(0.001, DAY_SECONDS));
+    own.finish();
+    Timeouts { connect, read }
+}
+
+fn read_instance(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Option<InstanceSpec> {
+    let url = fields.require("url", text(UpstreamUrl::try_new));
+    let has_id = fields.has("instance");
+    let id = fields.optional("instance", text(InstanceId::try_new));
+    let protocol = fields.optional("protocol", text(protocol)).unwrap_or_default();
+    let tls_name = fields.optional("tls_name", text(tls_name));
+    if let Some(url) = &url {
+        let is_tls = url.scheme == Scheme::Https;
+        if is_tls && tls_name.is_none() && matches!(url.host, UpstreamHost::Address(_)) {
+            fields.refuse("tls_name", "is missing, and an https url by address needs it: the name in the certificate");
+        }
+        if !is_tls && tls_name.is_some() {
+            fields.refuse("tls_name", "must not be set for an http url");
+        }
+    }
+    let health_endpoint = read_health_endpoint(fields);
+    let heartbeat_ttl = fields.optional("heartbeat_ttl", seconds(1.0, DAY_SECONDS));
+    let weight = fields.optional("weight", whole(1, 255)).unwrap_or(1);
+    let soft_limit = fields.optional("soft_limit", whole(0, u32::MAX.into())).unwrap_or(0);
+    let hard_limit = fields.optional("hard_limit", whole(0, u32::MAX.into())).unwrap_or(0);
+    if hard_limit != 0 && soft_limit > hard_limit {
+        fields.refuse("soft_limit", "must not be above hard_limit");
+    }
+    let region = fields.optional("region", text(Region::try_new));
+    let country = fields.optional("country", text(Country::try_new));
+    let id = match (id, has_id) {
+        (None, false) => InstanceId::from(service?),
+        (id, _) => id?,
+    };
+    Some(InstanceSpec {
+        id,
+        url: url?,
+        protocol,
+        tls_name,
+        health_endpoint,
+        heartbeat_ttl,
+        weight: u8::try_from(weight).unwrap_or(u8::MAX),
+        soft_limit: u32::try_from(soft_limit).unwrap_or(u32::MAX),
+        hard_limit: u32::try_from(hard_limit).unwrap_or(u32::MAX),
+        region,
+        country,
+    })
+}
+
+/// Left out: `/health`. `null`: no probes.
+fn read_health_endpoint(fields: &mut Fields<'_>) -> Option<Box<str>> {
+    if !fields.has("health_endpoint") {
+        return Some("/health".into());
+    }
+    fields.optional("health_endpoint", text(health_endpoint))
+}
+
+fn health_endpoint(endpoint: &str) -> Result<Box<str>, Invalid> {
+    let path = endpoint.split('?').next().unwrap_or_default();
+    let query_fits = endpoint.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    match path::normalize(path) {
+        Ok(_) if query_fits && endpoint.len() <= 1024 => Ok(endpoint.into()),
+        Ok(_) => Err(Invalid::new("must be at most 1024 visible ASCII characters without '#'")),
+        Err(error) => Err(Invalid::new(error.to_string())),
+    }
+}
+
+fn policy(name: &str) -> Result<Policy, Invalid> {
+    Policy::from_name(name)
+        .ok_or_else(|| Invalid::new("must be \"edge\", \"round_robin\", \"least_conn\", \"hash\" or \"sticky\""))
+}
+
+fn protocol(name: &str) -> Result<Protocol, Invalid> {
+    let all = [Protocol::Http1, Protocol::H2c];
+    let found = all.into_iter().find(|protocol| protocol.as_str() == name);
+    found.ok_or_else(|| Invalid::new("must be \"http1\" or \"h2c\""))
+}
+
+fn hash_key(text: &str) -> Result<Box<str>, Invalid> {
+    let is_name = |name: &str| http::HeaderName::from_bytes(name.as_bytes()).is_ok();
+    let named = text.strip_prefix("header:").or_else(|| text.strip_prefix("cookie:"));
+    if text == "address" || named.is_some_and(is_name) {
+        Ok(text.into())
+    } else {
+        Err(Invalid::new("must be \"header:NAME\", \"cookie:NAME\" or \"address\""))
+    }
+}
+
+fn tls_name(text: &str) -> Result<Box<str>, Invalid> {
+    match Host::try_new(text) {
+        Ok(host) if host.as_str().parse::<std::net::Ipv4Addr>().is_err() && !text.starts_with('[') => {
+            Ok(host.as_str().into())
+        }
+        _ => Err(Invalid::new("must be the DNS name in the certificate")),
+    }
+}
+
+fn metadata(value: Value) -> Result<BTreeMap<String, String>, Invalid> {
+    let refused = || Invalid::new("must be an object of strings");
+    let Value::Object(object) = value else { return Err(refused()) };
+    let mut total = 0;
+    let mut metadata = BTreeMap::new();
+    for (name, value) in object {
+        let Value::String(text) = value else { return Err(refused()) };
+        total += name.len() + text.len();
+        metadata.insert(name, text);
+    }
+    if total > MAX_METADATA_BYTES {
+        return Err(Invalid::new(format!("must be at most {MAX_METADATA_BYTES} bytes, names and values together")));
+    }
+    Ok(metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn wrong(body: Value) -> Vec<String> {
+        parse(body).unwrap_err().into_iter().map(|error| error.pointer).collect()
+    }
+
+    #[test]
+    fn the_seeds_body_is_taken_as_it_stands() {
+        let (definition, instance) = parse(json!({
+            "service": "sagjan",
+            "url": "http://127.0.0.1:7812",
+            "health_endpoint": "/health",
+            "routes": [
+                {"method": "POST", "path": "/api/comments/*", "permission": "comments:write"},
+                {"method": "GET", "path": "/api/comments/*", "permission": "comments:read"},
+            ]
+        }))
+        .unwrap();
+        assert_eq!(definition.routes.len(), 2);
+        assert_eq!(instance.id.as_str(), "sagjan");
+        assert_eq!(instance.health_endpoint.as_deref(), Some("/health"));
+        assert_eq!((instance.weight, instance.soft_limit, instance.hard_limit), (1, 0, 0));
+    }
+
+    #[test]
+    fn every_wrong_field_is_told_at_once() {
+        let pointers = wrong(json!({
+            "service": "Sagjan", "url": "ftp://x", "typo": 1, "instance": "a b", "protocol": "http3", "weight": 0,
+            "soft_limit": 5, "hard_limit": 4, "region": "EU", "country": "DEU", "heartbeat_ttl": 0,
+            "health_endpoint": "health", "policy": "best", "hash_key": "body", "slow_start": -1, "host": "a b",
+            "metadata": {"a": 1}, "revision": 1.5, "timeouts": {"connect": 0, "write": 1},
+            "routes": [{"method": "get", "path": "a", "permission": ""}, 7, {"path": "/a*", "x/y": 1}],
+        }));
+        for pointer in [
+            "/service",
+            "/url",
+            "/typo",
+            "/instance",
+            "/protocol",
+            "/weight",
+            "/soft_limit",
+            "/region",
+            "/country",
+            "/heartbeat_ttl",
+            "/health_endpoint",
+            "/policy",
+            "/hash_key",
+            "/slow_start",
+            "/host",
+            "/metadata",
+            "/revision",
+            "/timeouts/connect",
+            "/timeouts/write",
+            "/routes/0/method",
+            "/routes/0/path",
+            "/routes/0/permission",
+            "/routes/1",
+            "/routes/2/method",
+            "/routes/2/path",
+            "/routes/2/x~1y",
+        ] {
+            assert!(pointers.iter().any(|told| told == pointer), "{pointer} in {pointers:?}");
+        }
+        assert_eq!(pointers.len(), 26, "{pointers:?}");
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_or_empty_says_what_is_missing() {
+        assert_eq!(wrong(json!([])), [""]);
+        assert_eq!(wrong(json!({})), ["/service", "/url"]);
+        assert_eq!(wrong(json!({"service": null, "url": 7})), ["/service", "/url"]);
+    }
+
+    #[test]
+    fn a_permission_that_is_wrong_never_makes_a_route_public() {
+        let body = |permission: Value| {
+            json!({"service": "a", "url": "http://127.0.0.1:1",
+                   "routes": [{"method": "GET", "path": "/a", "permission": permission}]})
+        };
+        for permission in [json!(null), json!(""), json!(7), json!([]), json!("a b")] {
+            assert_eq!(wrong(body(permission.clone())), ["/routes/0/permission"], "{permission}");
+        }
+    }
+
+    #[test]
+    fn routes_of_one_body_must_not_claim_the_same_requests() {
+        let body = |first: &str, second: &str| {
+            json!({"service": "a", "url": "http://127.0.0.1:1",
+                   "routes": [{"method": first, "path": "/a/*"}, {"method": second, "path": "/%61/*"}]})
+        };
+        assert_eq!(wrong(body("GET", "GET")), ["/routes/1"]);
+        assert_eq!(wrong(body("*", "POST")), ["/routes/1"]);
+        assert!(parse(body("GET", "HEAD")).is_ok());
+    }
+
+    #[test]
+    fn null_and_absent_health_endpoints_differ() {
+        let body = json!({"service": "a", "url": "http://127.0.0.1:1", "health_endpoint": null});
+        assert_eq!(parse(body).unwrap().1.health_endpoint, None);
+        let body = json!({"service": "a", "url": "http://127.0.0.1:1"});
+        assert_eq!(parse(body).unwrap().1.health_endpoint.as_deref(), Some("/health"));
+    }
+
+    #[test]
+    fn too_many_routes_and_too_much_metadata_are_refused() {
+        let routes: Vec<_> = (0..=MAX_ROUTES).map(|at| json!({"method": "GET", "path": format!("/{at}")})).collect();
+        assert_eq!(wrong(json!({"service": "a", "url": "http://127.0.0.1:1", "routes": routes})), ["/routes"]);
+        let text = "x".repeat(MAX_METADATA_BYTES);
+        assert_eq!(wrong(json!({"service": "a", "url": "http://127.0.0.1:1", "metadata": {"k": text}})), ["/metadata"]);
+    }
+
+    #[test]
+    fn https_by_address_needs_a_name_to_verify() {
+        assert_eq!(wrong(json!({"service": "a", "url": "https://10.0.0.1"})), ["/tls_name"]);
+        assert_eq!(
+            wrong(json!({"service": "a", "url": "https://10.0.0.1", "tls_name": "10.0.0.1"})),
+            ["/tls_name", "/tls_name"]
+        );
+        assert!(parse(json!({"service": "a", "url": "https://10.0.0.1", "tls_name": "a.example"})).is_ok());
+        assert!(parse(json!({"service": "a", "url": "https://a.example"})).is_ok());
+    }
+}

@@ -1,0 +1,198 @@
+//! Endpoints that change something: each asks the driver and tells what it answered.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde_json::{Value, json};
+
+use super::fields::FieldError;
+use super::listener::{BodyTooLarge, MAX_BODY};
+use super::problem::Problem;
+use super::{Api, registration};
+use crate::clock;
+use crate::driver::{Answer, Event, InstanceRef, Registered, Registration, Source};
+use crate::model::{InstanceId, InstanceSpec, ServiceName, UpstreamHost, is_never_upstream};
+use crate::upstream;
+
+type Outcome = Result<Json<Value>, Problem>;
+
+/// `POST /internal/register-service`. Checked in DESIGN §5.1's order: address (by the guard), rate, size and type, JSON,
+/// fields, and by the registry grant and conflict.
+pub(super) async fn register(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    too_large: Option<Extension<BodyTooLarge>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Outcome {
+    let address = source.address;
+    api.rates.check(address, clock::now()).map_err(Problem::rate_limited)?;
+    let outcome = try_register(&api, source, too_large.is_some(), &headers, &body).await;
+    // What is registered just so is a heartbeat and costs nothing.
+    if !matches!(&outcome, Ok(registered) if !registered.is_change) {
+        api.rates.count(address, clock::now());
+    }
+    let registered = outcome?;
+    Ok(Json(json!({
+        "status": "registered",
+        "service": registered.instance.service.as_str(),
+        "instance": registered.instance.id.as_str(),
+        "routes": registered.routes,
+        "health": registered.status.as_str(),
+        "generation": registered.generation.0,
+        "epoch": registered.epoch.to_string(),
+        "heartbeat_ttl": registered.heartbeat_ttl.as_secs_f64(),
+    })))
+}
+
+async fn try_register(
+    api: &Api,
+    source: Source,
+    is_too_large: bool,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Registered, Problem> {
+    if is_too_large {
+        let detail = format!("the body is larger than {MAX_BODY} bytes");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail));
+    }
+    check_type(headers)?;
+    let body: Value = serde_json::from_slice(body).map_err(|error| {
+        let detail = format!("not JSON at line {}, column {}: {error}", error.line(), error.column());
+        Problem::new(StatusCode::BAD_REQUEST, "not-json", detail)
+    })?;
+    let (definition, instance) = registration::parse(body).map_err(Problem::invalid_fields)?;
+    let addresses = locate(api, &instance).await?;
+    let wish = Box::new(Registration { definition, instance, addresses, source });
+    match api.driver.ask(|reply| Event::RegistrationRequested(wish, reply)).await?? {
+        Answer::Registered(registered) => Ok(registered),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = value.split(';').next().unwrap_or_default().trim();
+    if media_type.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let detail = "the body must be application/json, and Content-Type must say so";
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong-type", detail))
+}
+
+/// Where an instance is; never furt itself, never an address that no service has.
+async fn locate(api: &Api, instance: &InstanceSpec) -> Result<Arc<[SocketAddr]>, Problem> {
+    let refused = |detail: String| Problem::invalid_fields(vec![FieldError { pointer: "/url".to_owned(), detail }]);
+    let addresses = match &instance.url.host {
+        UpstreamHost::Address(address) => Arc::new([SocketAddr::new(*address, instance.url.port)]) as Arc<[SocketAddr]>,
+        UpstreamHost::Name(name) => upstream::resolve(name, instance.url.port).await.map_err(refused)?,
+    };
+    for address in addresses.iter() {
+        if is_never_upstream(address.ip()) {
+            return Err(refused(format!("{} can never be a service's address", address.ip())));
+        }
+        if api.settings.own_listeners.iter().any(|own| is_own(*own, *address)) {
+            return Err(refused(format!("{address} is a listener of furt itself: that would be a loop")));
+        }
+    }
+    Ok(addresses)
+}
+
+/// Whether a connection to `address` would reach the listener `own`, also one on all addresses of this machine.
+fn is_own(own: SocketAddr, address: SocketAddr) -> bool {
+    // Only an address of this machine can be bound.
+    let is_local = || address.ip().is_loopback() || UdpSocket::bind((address.ip(), 0)).is_ok();
+    own.port() == address.port() && (own.ip() == address.ip() || (own.ip().is_unspecified() && is_local()))
+}
+
+/// `POST /internal/services/{service}/instances/{id}/heartbeat`
+pub(super) async fn heartbeat(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    Path((service, id)): Path<(String, String)>,
+) -> Outcome {
+    let instance = instance(&service, &id)?;
+    match api.driver.ask(|reply| Event::HeartbeatReceived(instance, source, reply)).await?? {
+        Answer::Heard { status, epoch, heartbeat_ttl } => Ok(Json(json!({
+            "status": "ok",
+            "service": service,
+            "instance": id,
+            "health": status.as_str(),
+            "epoch": epoch.to_string(),
+            "heartbeat_ttl": heartbeat_ttl.as_secs_f64(),
+        }))),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// `POST /internal/services/{service}/instances/{id}/probe`
+pub(super) async fn probe(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    Path((service, id)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let instance = instance(&service, &id)?;
+    match api.driver.ask(|reply| Event::ProbeRequested(instance, source, reply)).await?? {
+        Answer::Probing { status } => {
+            let body = json!({ "status": "probing", "service": service, "instance": id, "health": status.as_str() });
+            Ok((StatusCode::ACCEPTED, Json(body)).into_response())
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// `DELETE /internal/services/{service}/instances/{id}`
+pub(super) async fn deregister_instance(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    Path((service, id)): Path<(String, String)>,
+) -> Outcome {
+    let InstanceRef { service, id } = instance(&service, &id)?;
+    deregister(&api, source, service, Some(id)).await
+}
+
+/// `DELETE /internal/services/{service}`
+pub(super) async fn deregister_service(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    Path(service): Path<String>,
+) -> Outcome {
+    let service = ServiceName::try_new(&service).map_err(|_| unknown(&service))?;
+    deregister(&api, source, service, None).await
+}
+
+async fn deregister(api: &Api, source: Source, service: ServiceName, instance: Option<InstanceId>) -> Outcome {
+    let shown = json!({ "status": "deregistered", "service": service.as_str(), "instance": instance.as_ref().map(InstanceId::as_str) });
+    let event = |reply| Event::DeregistrationRequested { service, instance, source, reply };
+    match api.driver.ask(event).await?? {
+        Answer::Deregistered { instances, generation } => {
+            let mut shown = shown;
+            shown["instances"] = instances.into();
+            shown["generation"] = generation.0.into();
+            Ok(Json(shown))
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// What can be no name names nothing that is registered.
+fn instance(service: &str, id: &str) -> Result<InstanceRef, Problem> {
+    match (ServiceName::try_new(service), InstanceId::try_new(id)) {
+        (Ok(service), Ok(id)) => Ok(InstanceRef { service, id }),
+        _ => Err(unknown(&format!("{service}/{id}"))),
+    }
+}
+
+fn unknown(name: &str) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not-found", format!("\"{name}\" is not registered"))
+}
+
+fn unexpected(answer: &Answer) -> Problem {
+    log::error!("the registry gave an answer to another question: {answer:?}");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the registry gave an answer to another question")
+}
