@@ -1,3 +1,4 @@
 //! furt
 pub mod config;
 pub mod model;
+pub mod routing;
