@@ -14,12 +14,12 @@ use http::Method;
 
 use super::children::Children;
 use super::leaf::{Leaf, Wanted};
-use super::node::Node;
+use super::node::{Node, Path};
 use super::route::{Owner, Route};
 use crate::model::{Host, MethodRule, Pattern};
 
-/// All routes in force. A clone costs two reference counts; a change to it copies only the nodes on the route's way,
-/// and the original stays as it was.
+/// All routes in force. A clone costs a few reference counts; a change to it copies only the nodes on the route's way, and
+/// the original stays as it was.
 #[derive(Clone, Default)]
 pub struct Table {
     hostless: Node,
@@ -146,10 +146,11 @@ impl Table {
         mut visit: impl FnMut(&'a Leaf) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let Some(path) = path.as_bytes().strip_prefix(b"/") else { return ControlFlow::Continue(()) };
+        let mut path = Path::new(path);
         if let Some(bound) = self.root(Some(host)) {
-            bound.walk(Some(path), &mut visit)?;
+            bound.walk(&mut path, &mut visit)?;
         }
-        self.hostless.walk(Some(path), &mut visit)
+        self.hostless.walk(&mut path, &mut visit)
     }
 
     #[cold]

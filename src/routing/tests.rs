@@ -126,6 +126,15 @@ fn a_path_of_any_length_is_matched_by_a_last_star() {
 }
 
 #[test]
+fn a_walk_turns_back_from_the_deepest_node_of_all() {
+    let table = table(&[&format!("GET {}", "/a".repeat(32)), &format!("GET {}/*", "/*".repeat(30))]);
+    for (segments, expected) in [(31, "GET /*"), (32, "GET /a"), (33, "GET /*"), (34, "GET /*")] {
+        let answer = found(&table.find("h", &"/a".repeat(segments), &Method::GET, |_| true));
+        assert!(answer.starts_with(expected), "{segments}: {answer}");
+    }
+}
+
+#[test]
 fn the_most_specific_pattern_that_has_the_method_wins() {
     check(
         &["GET /a/b", "POST /a/*", "* /*"],
