@@ -10,7 +10,10 @@ use super::{Invalid, path};
 /// The longest pattern, in bytes; twice what servers commonly take as a whole request line's path in practice.
 const MAX_PATTERN_BYTES: usize = 1024;
 /// The most segments of a pattern, which bounds the depth of the table.
-const MAX_SEGMENTS: usize = 32;
+const MAX_SEGMENTS: usize = 16;
+/// The most `*` before the last segment. With the bound above, a path matches at most a few thousand nodes of the
+/// table, whatever strangers register: so no set of patterns makes a lookup slow.
+const MAX_MIDDLE_STARS: usize = 4;
 
 /// A pattern such as `/api/comments/*`: literal segments, `*` for one segment, a last `*` for one or more.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,7 +35,7 @@ impl Pattern {
     ///
     /// # Errors
     /// What is refused in a request's path ([`path::PathError`]), a `?`, a `*` beside other characters in a segment,
-    /// over 1,024 bytes, over 32 segments.
+    /// over 1,024 bytes, over 16 segments, over 4 `*` before the last segment.
     pub fn try_new(text: &str) -> Result<Self, Invalid> {
         if text.len() > MAX_PATTERN_BYTES {
             return Err(Invalid::new(format!("must be at most {MAX_PATTERN_BYTES} bytes long")));
@@ -41,15 +44,19 @@ impl Pattern {
         if text.contains('?') {
             return Err(Invalid::new("must be a path without a query"));
         }
-        let mut count = 0;
+        let (mut count, mut stars) = (0, 0);
         for segment in text.split('/').skip(1) {
             count += 1;
+            stars += usize::from(segment == "*");
             if segment.contains('*') && segment != "*" {
                 return Err(Invalid::new("a '*' must be a whole segment"));
             }
         }
         if count > MAX_SEGMENTS {
             return Err(Invalid::new(format!("must have at most {MAX_SEGMENTS} segments")));
+        }
+        if stars > MAX_MIDDLE_STARS + usize::from(text.ends_with("/*")) {
+            return Err(Invalid::new(format!("must have at most {MAX_MIDDLE_STARS} '*' before the last segment")));
         }
         Ok(Self(text.into()))
     }
@@ -176,9 +183,12 @@ mod tests {
     fn malformed_patterns_are_refused() {
         let long = format!("/{}", "a".repeat(MAX_PATTERN_BYTES));
         let deep = "/a".repeat(MAX_SEGMENTS + 1);
-        for bad in
-            ["", "a", "/a*", "/*a", "/a*b/c", "/**", "//", "/a//b", "/../a", "/a%2fb", "/a?b", "/a b", &long, &deep]
-        {
+        let starry = "/*".repeat(MAX_MIDDLE_STARS + 2);
+        assert!(Pattern::try_new(&"/*".repeat(MAX_MIDDLE_STARS + 1)).is_ok());
+        for bad in [
+            "", "a", "/a*", "/*a", "/a*b/c", "/**", "//", "/a//b", "/../a", "/a%2fb", "/a?b", "/a b", &long, &starry,
+            &deep,
+        ] {
             assert!(Pattern::try_new(bad).is_err(), "{bad}");
         }
         assert_eq!(pattern("/%61/*").as_str(), "/a/*");

@@ -1,20 +1,28 @@
 //! What a request sees: the table of routes, the services and instances behind them, the keys; all one snapshot.
 //!
 //! Everything here is immutable once published, apart from the counters behind an `Arc` that outlive a snapshot
-//! ([`InstanceLive`], [`ServiceLive`]). No clock, lock, await or log. `registry` builds snapshots, `proxy` and `api` read them.
+//! ([`InstanceLive`], [`ServiceLive`]). The table is persistent: the registry changes a clone and publishes it, requests
+//! read the old one meanwhile, and the two share all that the change did not touch. No clock, lock, await or log.
+//! `registry` builds snapshots, `proxy` and `api` read them.
 //!
-//! Reading order: [`Route`], [`Table`], [`Service`] and [`Instance`], [`Snapshot`].
+//! Reading order: `route` (what is found), `table` (the searches), `node` (the trie they walk), `children` and `leaf`
+//! (what a node consists of); `instance`, `select`, `key`; `snapshot`.
 
+mod children;
 mod instance;
 mod key;
+mod leaf;
+mod node;
 mod route;
 mod select;
 mod snapshot;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use instance::{Instance, InstanceLive, Service, ServiceKind, ServiceLive};
 pub use key::{ApiKey, KeyTable};
 pub use route::{Owner, Route, Slot};
 pub use select::{Lease, NoInstance};
 pub use snapshot::Snapshot;
-pub use table::{Found, Table};
+pub use table::{Found, Methods, Table};

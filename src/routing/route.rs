@@ -1,35 +1,43 @@
-//! One route
+//! One route as it is matched: what a registration or the configuration said, and who answers for it.
+//!
+//! A [`Route`] never changes; another owner or permission is another route, put in the old one's place. Made by the
+//! registry, kept by the [`Table`](super::Table), read by the proxy.
+
 use crate::model::{Host, MethodRule, Pattern, Permission};
+
 /// A place in the snapshot's list of services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Slot(pub u32);
-/// Who registered a route.
+
+/// Who put a route there, and which service of the snapshot answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// The configuration.
+    /// The configuration: it stands in where a service's route cannot be used.
     Static(Slot),
-    /// A service.
+    /// A registration.
     Service(Slot),
 }
+
 impl Owner {
-    /// slot
+    /// The place of the service that answers.
     pub fn slot(self) -> Slot {
         match self {
             Self::Static(slot) | Self::Service(slot) => slot,
         }
     }
 }
+
 /// One route as it is matched.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// host
+    /// The host it is bound to; `None` takes every host, after the routes that are bound to the request's.
     pub host: Option<Host>,
-    /// method
+    /// The method it takes.
     pub method: MethodRule,
-    /// pattern
+    /// The paths it takes.
     pub pattern: Pattern,
-    /// permission
+    /// What the caller's key must hold; `None` is public.
     pub permission: Option<Permission>,
-    /// owner
+    /// Who answers.
     pub owner: Owner,
 }
