@@ -1,5 +1,7 @@
 //! furt
 pub mod api;
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod driver;

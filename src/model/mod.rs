@@ -20,7 +20,7 @@ pub use definition::{Definition, InstanceSpec, MAX_METADATA_BYTES, MAX_ROUTES, P
 pub use host::Host;
 pub use method::MethodRule;
 pub use names::{Country, InstanceId, KeyName, Region, ServiceName};
-pub use pattern::{Pattern, Segment};
+pub use pattern::{MAX_SEGMENTS, Pattern, Segment};
 pub use permission::{Permission, PermissionRule, PermissionSet};
 pub use rate::Rate;
 pub use status::Status;

@@ -93,6 +93,13 @@ impl InstanceId {
     }
 }
 
+impl InstanceId {
+    /// An id of furt's own making: `stem-number`. `stem` must follow the rule for ids and be short.
+    pub fn numbered(stem: &'static str, number: usize) -> Self {
+        Self(format!("{stem}-{number}").into())
+    }
+}
+
 impl From<&ServiceName> for InstanceId {
     /// The id of an instance that names none is its service's name; every service name is a valid id.
     fn from(service: &ServiceName) -> Self {

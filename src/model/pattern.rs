@@ -10,7 +10,7 @@ use super::{Invalid, path};
 /// The longest pattern, in bytes; twice what servers commonly take as a whole request line's path in practice.
 const MAX_PATTERN_BYTES: usize = 1024;
 /// The most segments of a pattern, which bounds the depth of the table.
-const MAX_SEGMENTS: usize = 16;
+pub const MAX_SEGMENTS: usize = 16;
 /// The most `*` before the last segment. With the bound above, a path matches at most a few thousand nodes of the
 /// table, whatever strangers register: so no set of patterns makes a lookup slow.
 const MAX_MIDDLE_STARS: usize = 4;

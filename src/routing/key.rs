@@ -1,6 +1,6 @@
 //! API keys as requests are checked against them.
 
-use crate::model::{CidrSet, KeyName, PermissionSet, Rate, Sha256Digest};
+use crate::model::{CidrSet, KeyName, PermissionSet, Sha256Digest};
 use std::sync::Arc;
 
 /// One API key; the key itself is nowhere, only its digest.
@@ -12,8 +12,6 @@ pub struct ApiKey {
     pub permissions: PermissionSet,
     /// From where it may be used; empty: from anywhere.
     pub allow_from: CidrSet,
-    /// How often; `None`: without limit.
-    pub rate: Option<Rate>,
 }
 
 /// All keys by the SHA-256 of the key; a persistent map, so that one more key costs one more key.

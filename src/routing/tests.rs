@@ -127,8 +127,8 @@ fn a_path_of_any_length_is_matched_by_a_last_star() {
 
 #[test]
 fn a_walk_turns_back_from_the_deepest_node_of_all() {
-    let table = table(&[&format!("GET {}", "/a".repeat(32)), &format!("GET {}/*", "/*".repeat(30))]);
-    for (segments, expected) in [(31, "GET /*"), (32, "GET /a"), (33, "GET /*"), (34, "GET /*")] {
+    let table = table(&[&format!("GET {}", "/a".repeat(16)), &format!("GET {}/*/*", "/a".repeat(13))]);
+    for (segments, expected) in [(14, "nothing"), (15, "GET /a"), (16, "GET /a"), (17, "GET /a"), (18, "GET /a")] {
         let answer = found(&table.find("h", &"/a".repeat(segments), &Method::GET, |_| true));
         assert!(answer.starts_with(expected), "{segments}: {answer}");
     }
@@ -375,10 +375,19 @@ fn random_route(rng: &mut fastrand::Rng, letters: usize, hosts: usize) -> Arc<Ro
     Arc::new(Route {
         host: (rng.bool() && hosts > 0).then(|| Host::try_new(&format!("h{}", rng.usize(..hosts))).unwrap()),
         method: MethodRule::try_new(methods[rng.usize(..methods.len())]).unwrap(),
-        pattern: Pattern::try_new(&random_path(rng, letters, true)).unwrap(),
+        pattern: random_pattern(rng, letters),
         permission: None,
         owner: if rng.usize(..4) == 0 { Owner::Static(slot) } else { Owner::Service(slot) },
     })
+}
+
+/// Some random texts have more `*` than a pattern may.
+fn random_pattern(rng: &mut fastrand::Rng, letters: usize) -> Pattern {
+    loop {
+        if let Ok(pattern) = Pattern::try_new(&random_path(rng, letters, true)) {
+            return pattern;
+        }
+    }
 }
 
 fn agrees(seed: u64) {

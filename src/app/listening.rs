@@ -1,0 +1,141 @@
+//! Sockets: bound before anything else, all failures told at once, then handed to Pingora.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::IntoRawFd;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use async_trait::async_trait;
+use pingora::server::{ListenFds, ShutdownWatch};
+use pingora::services::{Service, ServiceReadyNotifier, ServiceWithDependents};
+
+/// A bound socket and where it really listens.
+pub(super) struct BoundListener {
+    /// With the real port.
+    pub(super) address: SocketAddr,
+    socket: TcpListener,
+}
+
+/// All of them.
+pub(super) struct Bound {
+    /// For clients.
+    pub(super) public: Vec<BoundListener>,
+    /// For services and operators.
+    pub(super) internal: BoundListener,
+}
+
+impl Bound {
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.public.iter().chain([&self.internal]).map(|listener| listener.address).collect()
+    }
+}
+
+/// Binds every listener.
+///
+/// # Errors
+/// Those that could not be bound, a line each.
+pub(super) fn bind(public: &[SocketAddr], internal: SocketAddr) -> Result<Bound> {
+    let mut failures = Vec::new();
+    let mut bind = |what: &str, address: SocketAddr| {
+        let bound =
+            open(address).map_err(|error| failures.push(format!("cannot listen on {address} ({what}): {error}")));
+        bound.ok()
+    };
+    let sockets: Vec<_> = public.iter().filter_map(|address| bind("server.listen", *address)).collect();
+    let internal = bind("internal.listen", internal);
+    match internal {
+        Some(internal) if failures.is_empty() => Ok(Bound { public: sockets, internal }),
+        _ => Err(anyhow!(failures.join("\n"))),
+    }
+}
+
+fn open(address: SocketAddr) -> std::io::Result<BoundListener> {
+    let domain = if address.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    // A port whose last owner's connections still linger may be taken, one that is listened on may not.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // So that 0.0.0.0 and [::] can stand side by side, and an IPv6 listener never sees mapped addresses.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    // Pingora raises the backlog when it adopts the socket.
+    socket.listen(1024)?;
+    socket.set_nonblocking(true)?;
+    let socket = TcpListener::from(socket);
+    Ok(BoundListener { address: socket.local_addr()?, socket })
+}
+
+/// A Pingora service that finds its sockets already bound.
+pub(super) struct Adopting<S> {
+    service: S,
+    sockets: Vec<BoundListener>,
+}
+
+impl<S: Service> Adopting<S> {
+    pub(super) fn new(service: S, sockets: Vec<BoundListener>) -> Self {
+        Self { service, sockets }
+    }
+
+    /// Puts the sockets where Pingora looks before it binds: the table that a graceful upgrade would fill.
+    fn hand_over(&mut self, fds: Option<&ListenFds>) {
+        let Some(fds) = fds else { return };
+        for listener in self.sockets.drain(..) {
+            fds.lock().add(listener.address.to_string(), listener.socket.into_raw_fd());
+        }
+    }
+}
+
+#[async_trait]
+impl<S: Service + Send + Sync> ServiceWithDependents for Adopting<S> {
+    async fn start_service(
+        &mut self,
+        fds: Option<ListenFds>,
+        shutdown: ShutdownWatch,
+        listeners_per_fd: usize,
+        ready: ServiceReadyNotifier,
+    ) {
+        self.hand_over(fds.as_ref());
+        ready.notify_ready();
+        self.service.start_service(fds, shutdown, listeners_per_fd).await;
+    }
+
+    fn name(&self) -> &str {
+        self.service.name()
+    }
+
+    fn threads(&self) -> Option<usize> {
+        self.service.threads()
+    }
+
+    fn on_startup_delay(&self, time_waited: Duration) {
+        self.service.on_startup_delay(time_waited);
+    }
+
+    fn listen_addresses(&self) -> Option<Vec<String>> {
+        self.service.listen_addresses()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_listener_that_cannot_be_bound_is_told() {
+        let taken = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = taken.each_ref().map(|socket| socket.local_addr().unwrap());
+        let error = bind(&[addresses[0], "127.0.0.1:0".parse().unwrap()], addresses[1]).err().unwrap().to_string();
+        let lines: Vec<_> = error.lines().collect();
+        assert_eq!(lines.len(), 2, "{error}");
+        assert!(lines[0].contains(&addresses[0].to_string()) && lines[0].contains("server.listen"), "{error}");
+        assert!(lines[1].contains(&addresses[1].to_string()) && lines[1].contains("internal.listen"), "{error}");
+    }
+
+    #[test]
+    fn port_0_becomes_a_real_port() {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let bound = bind(&[any], any).unwrap();
+        assert!(bound.addresses().iter().all(|address| address.port() != 0));
+    }
+}

@@ -1,0 +1,200 @@
+//! The only wiring: from a configuration to a running gateway.
+//!
+//! Every listener is bound first, and every failure told at once; Pingora adopts the sockets. Pingora's server runs on
+//! a thread of its own, because it would sleep out the whole grace at the end: the process ends when the last client is
+//! gone instead, at the latest after the grace.
+
+mod listening;
+mod services;
+mod stopping;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use pingora::prelude::Server;
+use pingora::server::RunArgs;
+use pingora::server::configuration::ServerConf;
+use pingora::services::listening::Service;
+use pingora_proxy::http_proxy;
+
+use crate::api::{self, Readiness};
+use crate::config::{Config, StoreConfig};
+use crate::driver::{Driver, Handle, Snapshots, Store};
+use crate::health::{HttpProbe, Monitor};
+use crate::model::Epoch;
+use crate::proxy::{Edge, Gateway, KeyLimits, OpenConnections};
+use crate::registry::Registry;
+use crate::store::MemoryStore;
+use crate::telemetry::{AccessLog, COMMIT, Telemetry, VERSION};
+use crate::upstream;
+use listening::{Adopting, Bound};
+use stopping::Stop;
+
+/// Idle connections to instances that are kept for each worker thread. The pool is shared by all instances; what is
+/// beyond it is closed, and connecting again costs more than 256 sockets.
+const POOL_A_THREAD: usize = 256;
+/// Worker threads of the internal listener: its requests are short, and the proxy is what cores are for.
+const INTERNAL_THREADS: usize = 1;
+/// How long the access log may take to write its last lines.
+const LAST_FLUSH: Duration = Duration::from_secs(2);
+
+/// Runs the gateway until SIGTERM or SIGINT, and until its clients are gone or the grace is over.
+///
+/// # Errors
+/// It could not be started: each reason on a line of its own.
+pub fn run(config: &Config) -> Result<()> {
+    let bound = listening::bind(&config.server.listen, config.internal.listen)?;
+    let telemetry = Telemetry::try_new().context("counters cannot be made")?;
+    let access_log = AccessLog::open(&config.access_log, telemetry.access_log_dropped.clone())?;
+    check_roots(config.upstream.ca.as_ref())?;
+    let background = background_runtime()?;
+    let readiness = Arc::new(Readiness::default());
+
+    let (registry, first_effects) = Registry::new(
+        Epoch(uuid::Uuid::new_v4()),
+        services::settings(config),
+        services::statics(config),
+        services::keys(config),
+        crate::driver::now(),
+    );
+    let (driver, handle, snapshots) =
+        Driver::new(registry, first_effects, open_store(&config.store), Arc::clone(&telemetry));
+    let probe_options = upstream::connector_options(&config.upstream, INTERNAL_THREADS);
+    let timeout = config.gateway.health_check_timeout;
+    let monitor_driver = handle.clone();
+    background.spawn(async move {
+        let monitor = Monitor::start(HttpProbe::new(probe_options, timeout), monitor_driver, fastrand::Rng::new());
+        driver.run(monitor).await;
+    });
+
+    let stop = Stop::watch(background.handle())?;
+    let open = Arc::new(OpenConnections::default());
+    let parts = Parts {
+        config,
+        telemetry,
+        access_log: access_log.clone(),
+        handle,
+        snapshots,
+        readiness: Arc::clone(&readiness),
+    };
+    let public = bound.public.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>().join(", ");
+    let internal = bound.internal.address;
+    let server = server(&parts, bound, &open);
+    let signal = stop.signal();
+    thread::Builder::new()
+        .name("server".to_owned())
+        .spawn(move || server.run(RunArgs { shutdown_signal: Box::new(signal) }))
+        .context("the server's thread cannot be started")?;
+    readiness.set(true);
+    log::info!("furt {VERSION} ({COMMIT}) listens on {public}; services register at {internal}");
+    notify_supervisor(&[sd_notify::NotifyState::Ready]);
+
+    let is_graceful = background.block_on(stop.requested());
+    readiness.set(false);
+    notify_supervisor(&[sd_notify::NotifyState::Stopping]);
+    if is_graceful {
+        let grace = config.server.grace;
+        log::info!("stopping: waiting for {} client connections, at most {} s", open.count(), grace.as_secs_f64());
+        background.block_on(stop.drain(&open, grace));
+    }
+    access_log.flush(LAST_FLUSH);
+    log::info!("stopped with {} client connections open", open.count());
+    Ok(())
+}
+
+/// What the listeners are made of.
+struct Parts<'a> {
+    config: &'a Config,
+    telemetry: Arc<Telemetry>,
+    access_log: AccessLog,
+    handle: Handle,
+    snapshots: Snapshots,
+    readiness: Arc<Readiness>,
+}
+
+fn server(parts: &Parts<'_>, bound: Bound, open: &Arc<OpenConnections>) -> Server {
+    let config = parts.config;
+    let conf = ServerConf {
+        threads: config.server.threads,
+        // One attempt and the retries; none would mean no attempt at all.
+        max_retries: config.upstream.retries + 1,
+        upstream_keepalive_pool_size: POOL_A_THREAD * config.server.threads,
+        ca_file: config.upstream.ca.as_ref().map(|path| path.to_string_lossy().into_owned()),
+        // The process ends by itself (see `stopping`); Pingora must only outlast it.
+        grace_period_seconds: Some(config.server.grace.as_secs() + 60),
+        graceful_shutdown_timeout_seconds: Some(1),
+        ..ServerConf::default()
+    };
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+
+    let own_listeners = bound.addresses();
+    let gateway = Gateway::new(
+        services::proxy_settings(config),
+        Arc::clone(&parts.snapshots),
+        KeyLimits::new(config.api_keys.iter().filter_map(|key| Some((key.name.clone(), key.rate?)))),
+        Arc::clone(&parts.telemetry),
+        parts.access_log.clone(),
+    );
+    let proxy = http_proxy(&server.configuration, gateway);
+    let edge =
+        Edge::new(proxy, Arc::clone(open), Arc::clone(&parts.telemetry), config.server.max_connections, &config.client);
+    let mut public = Service::new("public".to_owned(), edge);
+    bound.public.iter().for_each(|listener| public.add_tcp(&listener.address.to_string()));
+    server.add_service(Adopting::new(public, bound.public));
+
+    let settings = api::Settings {
+        internal: config.internal.clone(),
+        registration: config.registration.clone(),
+        allow_registration_from: config.gateway.allow_registration_from.clone(),
+        is_registration_on: config.gateway.enabled,
+        own_listeners,
+    };
+    let router = api::router(
+        settings,
+        parts.handle.clone(),
+        Arc::clone(&parts.snapshots),
+        Arc::clone(&parts.telemetry),
+        Arc::clone(&parts.readiness),
+    );
+    let mut internal = Service::new("internal".to_owned(), api::Listener::new(router));
+    internal.threads = Some(INTERNAL_THREADS);
+    internal.add_tcp(&bound.internal.address.to_string());
+    server.add_service(Adopting::new(internal, vec![bound.internal]));
+    server
+}
+
+/// The driver and the monitor live here, apart from the request path.
+fn background_runtime() -> Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).thread_name("background").enable_all().build();
+    runtime.context("the background runtime cannot be started")
+}
+
+fn open_store(config: &StoreConfig) -> Box<dyn Store> {
+    match config {
+        StoreConfig::Memory => Box::new(MemoryStore::default()),
+    }
+}
+
+/// Pingora panics over roots that it cannot read.
+fn check_roots(path: Option<&PathBuf>) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let pem = std::fs::read_to_string(path).with_context(|| format!("upstream.ca: cannot read {}", path.display()))?;
+    anyhow::ensure!(
+        pem.contains("-----BEGIN CERTIFICATE-----"),
+        "upstream.ca: {} has no certificate in PEM",
+        path.display()
+    );
+    Ok(())
+}
+
+/// Tells systemd, where it started us (`Type=notify`).
+fn notify_supervisor(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        log::warn!("the supervisor cannot be told: {error}");
+    }
+}

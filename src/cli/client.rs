@@ -1,0 +1,231 @@
+//! Verbs that speak to a running furt over its internal listener.
+
+use std::io::Read;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use serde_json::Value;
+
+use super::output::{cell, print, print_json, table};
+use super::{Format, Output, Target};
+
+/// For a whole exchange: registering resolves a name (1 s) and waits for the store.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+#[derive(Args)]
+pub(super) struct RegisterArgs {
+    /// The body as JSON; "-" is stdin
+    file: String,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args)]
+pub(super) struct DeregisterArgs {
+    /// The service
+    service: String,
+    /// One of its instances alone
+    #[arg(long)]
+    instance: Option<String>,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args)]
+pub(super) struct ServicesArgs {
+    /// One service alone, with its routes
+    service: Option<String>,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args)]
+pub(super) struct RoutesArgs {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args)]
+pub(super) struct ExplainArgs {
+    /// Such as GET
+    method: String,
+    /// A path, or a url with the host that the request would carry
+    request: String,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    format: Format,
+}
+
+pub(super) fn register(args: &RegisterArgs) -> Result<()> {
+    let body = if args.file == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("cannot read stdin")?;
+        text
+    } else {
+        std::fs::read_to_string(&args.file).with_context(|| format!("cannot read {}", args.file))?
+    };
+    let answer = ask(&args.target, "POST", &["internal", "register-service"], &[], Some(body))?;
+    show(args.format, &answer, |answer| {
+        let [service, instance, routes, health] =
+            ["service", "instance", "routes", "health"].map(|name| cell(&answer[name]));
+        format!("registered {service}/{instance} with {routes} routes; health {health}\n")
+    })
+}
+
+pub(super) fn deregister(args: &DeregisterArgs) -> Result<()> {
+    let mut path = vec!["internal", "services", &args.service];
+    path.extend(args.instance.iter().flat_map(|instance| ["instances", instance]));
+    let answer = ask(&args.target, "DELETE", &path, &[], None)?;
+    show(args.format, &answer, |answer| {
+        format!("deregistered {}: {} instances left\n", args.service, cell(&answer["instances"]))
+    })
+}
+
+pub(super) fn services(args: &ServicesArgs) -> Result<()> {
+    let mut path = vec!["internal", "services"];
+    path.extend(args.service.as_deref());
+    let answer = ask(&args.target, "GET", &path, &[], None)?;
+    show(args.format, &answer, |answer| match &args.service {
+        Some(_) => format!("{}\n{}", instances_of(std::slice::from_ref(answer)), routes_of(&answer["routes"])),
+        None => instances_of(answer["services"].as_array().map_or(&[], Vec::as_slice)),
+    })
+}
+
+pub(super) fn routes(args: &RoutesArgs) -> Result<()> {
+    let answer = ask(&args.target, "GET", &["internal", "routes"], &[], None)?;
+    show(args.format, &answer, |answer| {
+        let rows = rows(&answer["routes"], |route| {
+            let owner = if route["service"].is_null() { cell(&route["url"]) } else { cell(&route["service"]) };
+            let kind = if route["static"] == true { "static" } else { "service" };
+            [
+                cell(&route["method"]),
+                cell(&route["path"]),
+                cell(&route["host"]),
+                permission(route),
+                kind.to_owned(),
+                owner,
+                cell(&route["status"]),
+            ]
+            .to_vec()
+        });
+        table(&["METHOD", "PATH", "HOST", "PERMISSION", "KIND", "OWNER", "STATUS"], &rows)
+    })
+}
+
+pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
+    let query = [("method", args.method.as_str()), ("url", args.request.as_str())];
+    let answer = ask(&args.target, "GET", &["internal", "explain"], &query, None)?;
+    show(args.format, &answer, |answer| {
+        let rows = rows(&answer["candidates"], |route| {
+            let mark = if route["won"] == true { "*" } else { "" };
+            [
+                mark.to_owned(),
+                cell(&route["method"]),
+                cell(&route["path"]),
+                cell(&route["service"]),
+                cell(&route["reason"]),
+            ]
+            .to_vec()
+        });
+        let verdict = format!("{}: {}\n", cell(&answer["verdict"]), cell(&answer["reason"]));
+        if rows.is_empty() { verdict } else { verdict + &table(&["", "METHOD", "PATH", "SERVICE", "WHY"], &rows) }
+    })
+}
+
+fn instances_of(services: &[Value]) -> String {
+    let row = |service: &Value, instance: Option<&Value>| {
+        let of = |name: &str| instance.map_or_else(|| "-".to_owned(), |instance| cell(&instance[name]));
+        let probing =
+            instance.is_some_and(|instance| instance["probing"] == false && !instance["health_endpoint"].is_null());
+        let error = if probing { format!("{} (stopped)", of("last_error")) } else { of("last_error") };
+        vec![
+            cell(&service["service"]),
+            cell(&service["status"]),
+            of("instance"),
+            of("status"),
+            of("url"),
+            of("last_ping"),
+            of("in_flight"),
+            error,
+        ]
+    };
+    let rows: Vec<_> = services
+        .iter()
+        .flat_map(|service| match service["instances"].as_array().map(Vec::as_slice) {
+            Some([]) | None => vec![row(service, None)],
+            Some(instances) => instances.iter().map(|instance| row(service, Some(instance))).collect(),
+        })
+        .collect();
+    table(&["SERVICE", "STATUS", "INSTANCE", "STATUS", "URL", "LAST PROBE", "IN FLIGHT", "LAST ERROR"], &rows)
+}
+
+fn routes_of(routes: &Value) -> String {
+    let rows = rows(routes, |route| {
+        vec![cell(&route["method"]), cell(&route["path"]), permission(route), cell(&route["routed"])]
+    });
+    table(&["METHOD", "PATH", "PERMISSION", "ROUTED"], &rows)
+}
+
+fn permission(route: &Value) -> String {
+    if route["permission"].is_null() { "(public)".to_owned() } else { cell(&route["permission"]) }
+}
+
+fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
+    list.as_array().into_iter().flatten().map(row).collect()
+}
+
+fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> Result<()> {
+    match format.output {
+        Output::Json => print_json(answer),
+        Output::Text => print(&text(answer)),
+    }
+}
+
+/// Asks a running furt. `path` are segments; what is odd in them is encoded.
+///
+/// # Errors
+/// It cannot be reached, or it refuses: every reason that it gives.
+fn ask(target: &Target, method: &str, path: &[&str], query: &[(&str, &str)], body: Option<String>) -> Result<Value> {
+    let mut url = url::Url::parse(&target.url).with_context(|| format!("--url \"{}\" is not a url", target.url))?;
+    if url.scheme() != "http" {
+        bail!("--url \"{url}\": the internal listener speaks http alone");
+    }
+    url.path_segments_mut().map_err(|()| anyhow!("--url \"{}\" is not a url", target.url))?.clear().extend(path);
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None);
+    let agent = config.build().new_agent();
+    let mut request = http::Request::builder().method(method).uri(url.as_str());
+    if let Some(token) = &target.token {
+        request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    if body.is_some() {
+        request = request.header(http::header::CONTENT_TYPE, "application/json");
+    }
+    let request = request.body(body.unwrap_or_default()).context("--token cannot be sent")?;
+    let mut answer = agent.run(request).with_context(|| format!("furt cannot be reached at {}", target.url))?;
+    let text = answer.body_mut().read_to_string().context("the answer broke off")?;
+    let value: Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is not furt: its answer is no JSON", target.url))?;
+    if answer.status().is_success() { Ok(value) } else { Err(refusal(answer.status().as_u16(), &value)) }
+}
+
+/// What furt refused, and each field that was wrong on a line of its own.
+fn refusal(status: u16, problem: &Value) -> anyhow::Error {
+    let mut text = format!("{status} {}: {}", cell(&problem["code"]), cell(&problem["detail"]));
+    for error in problem["errors"].as_array().into_iter().flatten() {
+        text += &format!("\n{}: {}", cell(&error["pointer"]), cell(&error["detail"]));
+    }
+    anyhow!(text)
+}

@@ -1,0 +1,35 @@
+//! `run` and `check`: the verbs that take a configuration.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::Args;
+
+use super::output;
+use crate::app;
+use crate::config::Config;
+
+#[derive(Args)]
+pub(super) struct ConfigArgs {
+    /// The configuration
+    #[arg(short, long, env = "FURT_CONFIG", default_value = "/etc/furt/furt.toml")]
+    config: PathBuf,
+}
+
+pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
+    let config = load(args)?;
+    // Pingora tells every connection that breaks; furt tells what matters itself.
+    let filter = std::env::var("FURT_LOG")
+        .unwrap_or_else(|_| "info,pingora=warn,pingora_core=error,pingora_proxy=error".to_owned());
+    env_logger::Builder::new().parse_filters(&filter).try_init()?;
+    app::run(&config)
+}
+
+pub(super) fn check(args: &ConfigArgs) -> anyhow::Result<()> {
+    load(args)?;
+    output::print(&format!("{}: ok\n", args.config.display()))
+}
+
+fn load(args: &ConfigArgs) -> anyhow::Result<Config> {
+    Config::load(&args.config, &|name| std::env::var(name).ok()).map_err(|errors| anyhow!("{errors}"))
+}

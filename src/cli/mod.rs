@@ -1,0 +1,92 @@
+//! The command line: one file a family of verbs. Exit codes: 0 done, 1 failed, 2 misused.
+//!
+//! `run` and `check` take a configuration; `keys` makes keys; the other verbs speak to a running furt over its internal
+//! listener. What people asked for goes to stdout, everything else to stderr.
+
+mod client;
+mod gateway;
+mod keys;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// An API gateway that services register themselves with.
+#[derive(Parser)]
+#[command(name = "furt", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the gateway until SIGTERM
+    Run(gateway::ConfigArgs),
+    /// Check a configuration and print every error as file:line:column
+    Check(gateway::ConfigArgs),
+    /// Register a service: FILE holds the body of POST /internal/register-service, "-" is stdin
+    Register(client::RegisterArgs),
+    /// Deregister a service, or one of its instances
+    Deregister(client::DeregisterArgs),
+    /// List services and their instances, or show one
+    Services(client::ServicesArgs),
+    /// List the routes in the table
+    Routes(client::RoutesArgs),
+    /// Tell which route a request would take, and why the others would not
+    Explain(client::ExplainArgs),
+    /// API keys
+    #[command(subcommand)]
+    Keys(keys::KeysVerb),
+}
+
+/// How a verb finds a running furt.
+#[derive(Args)]
+struct Target {
+    /// The internal listener
+    #[arg(long, env = "FURT_URL", default_value = "http://127.0.0.1:8081")]
+    url: String,
+    /// A bearer token: a grant's, or the operators'
+    #[arg(long, env = "FURT_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+/// How a verb prints.
+#[derive(Args, Clone, Copy)]
+struct Format {
+    /// Format of what is printed
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Runs the verb that the arguments name.
+pub fn main() -> ExitCode {
+    // Wrong arguments end here, with exit code 2.
+    let cli = Cli::parse();
+    let outcome = match cli.verb {
+        Verb::Run(args) => gateway::run(&args),
+        Verb::Check(args) => gateway::check(&args),
+        Verb::Register(args) => client::register(&args),
+        Verb::Deregister(args) => client::deregister(&args),
+        Verb::Services(args) => client::services(&args),
+        Verb::Routes(args) => client::routes(&args),
+        Verb::Explain(args) => client::explain(&args),
+        Verb::Keys(verb) => keys::run(&verb),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::fail(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

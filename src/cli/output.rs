@@ -1,0 +1,64 @@
+//! Printing: tables for people, JSON for programs, errors to stderr. The one place that writes to either.
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+/// Prints to stdout. A reader that went away (`furt routes | head`) is no failure.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}
+
+/// Prints a value as JSON.
+pub(super) fn print_json(value: &Value) -> anyhow::Result<()> {
+    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+/// Tells why the verb failed; nothing is left to do where not even that works.
+pub(super) fn fail(error: &anyhow::Error) {
+    let mut out = io::stderr().lock();
+    let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
+    for (number, line) in causes.join(": ").lines().enumerate() {
+        let start = if number == 0 { "furt: " } else { "      " };
+        _ = writeln!(out, "{start}{line}");
+    }
+}
+
+/// Rows under a header, each column as wide as its widest cell; no spaces at a line's end.
+pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain(header.get(column).map(|name| name.len())).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..header.len()).map(width).collect();
+    let line = |cells: Vec<&str>| {
+        let padded = cells.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    let head = line(header.to_vec());
+    rows.iter().map(|row| line(row.iter().map(String::as_str).collect())).fold(head, |text, line| text + &line)
+}
+
+/// A member as a table's cell; `-` where there is none.
+pub(super) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_lines_end_clean() {
+        let rows = vec![vec!["a".to_owned(), "-".to_owned()], vec!["longer".to_owned(), "x".to_owned()]];
+        assert_eq!(table(&["NAME", "B"], &rows), "NAME    B\na       -\nlonger  x\n");
+    }
+}
