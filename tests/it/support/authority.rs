@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -13,6 +13,8 @@ impl Authority {
     /// With a new key.
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
+        // Another name than that of the certificates it signs: one of the same name would look self-signed.
+        params.distinguished_name.push(DnType::CommonName, "an authority for one test");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
