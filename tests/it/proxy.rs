@@ -270,10 +270,13 @@ async fn headers_for_one_connection_only_are_not_forwarded() {
     let (gateway, _origin) = gateway_and_origin("").await;
     let request = "GET /s/a HTTP/1.1\r\nHost: gateway\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nTE: gzip\r\n\
                    Proxy-Authorization: secret\r\nKeep-Alive: timeout=5\r\n\r\n";
-    let answer = exchange(gateway.public, request).await.to_lowercase();
-    assert_eq!(wire::status(&answer.to_uppercase()), 200);
+    let answer = exchange(gateway.public, request).await;
+    assert_eq!(wire::status(&answer), 200, "{answer}");
+    // The body may be chunked; the echo is one line of JSON within it.
+    let echo = answer.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{answer}"));
+    let arrived: Value = serde_json::from_str(echo).unwrap();
     for name in ["x-hop", "proxy-authorization", "keep-alive"] {
-        assert!(!answer.contains(&format!("\"{name}\"")), "{name}: {answer}");
+        assert!(arrived["headers"][name].is_null(), "{name}: {arrived}");
     }
     let hop = Scripted::start(
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n\
