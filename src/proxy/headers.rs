@@ -86,6 +86,8 @@ fn forwarded_for(sent: &HeaderMap, peer: IpAddr, is_peer_trusted: bool) -> Strin
 pub(super) fn for_client(session: &mut Session, response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
     if response.status != StatusCode::SWITCHING_PROTOCOLS {
         remove_hop_by_hop(response);
+        // The version is each hop's own: an HTTP/1.0 service must not make the client's connection one.
+        response.set_version(Version::HTTP_11);
         // An HTTP/1.0 client knows no chunks: its answer ends with the connection.
         if session.req_header().version == Version::HTTP_10 {
             response.remove_header(&TRANSFER_ENCODING);

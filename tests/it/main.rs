@@ -1,1 +1,22 @@
-//! x
+//! furt from outside: the real binary, real sockets, real origins.
+//!
+//! Every test starts a gateway of its own on free ports ([`support::gateway::Gateway`]) and as many origins as it needs
+//! ([`support::origin::Origin`]), and polls for what must come true ([`support::wait`]); nothing sleeps for a result.
+//! The files follow the issue: `acceptance` the seed's list line by line, the others one listener or edge each.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test may fail loudly, and is an edge where clocks are read"
+)]
+
+mod acceptance;
+mod cli;
+mod health;
+mod imports;
+mod process;
+mod proxy;
+mod registration;
+mod support;

@@ -1,0 +1,46 @@
+# Every target sets itself up: what a build or a test needs beside cargo, make and a C compiler is installed where it
+# can be and named where it cannot (.ci/setup). `make help` lists the targets.
+
+SHELL := /bin/bash
+# rustup's directory is often missing from the PATH of a shell that nobody logged into.
+export PATH := $(PATH):$(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
+
+# In CI the lock file is the truth; at a desk cargo may complete it after an edit of Cargo.toml.
+LOCKED := $(if $(CI),--locked)
+NEXTEST_PROFILE := $(if $(CI),ci,default)
+
+.PHONY: help run test lint bench fmt setup setup-build setup-test setup-lint
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+run: setup-build ## build furt and run it with conf/furt.toml
+	cargo run $(LOCKED) -- run --config conf/furt.toml
+
+test: setup-test ## every test: units, properties, end to end, the examples in the docs
+	cargo nextest run $(LOCKED) --profile $(NEXTEST_PROFILE)
+	cargo test $(LOCKED) --doc
+
+lint: setup-lint ## format, clippy, docs, licences and sources of dependencies, advisories where reachable
+	cargo fmt --check
+	cargo clippy $(LOCKED) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --no-deps
+	cargo deny check --hide-inclusion-graph bans licenses sources
+	@.ci/advisories
+
+bench: setup-build ## the micro-benches; figures and budgets are in benches/README.md
+	cargo bench $(LOCKED) --bench '*'
+
+fmt: ## format the code
+	cargo fmt
+
+setup: setup-build setup-test setup-lint ## only the set-up of the other targets
+
+setup-build:
+	@.ci/setup build
+
+setup-test:
+	@.ci/setup test
+
+setup-lint:
+	@.ci/setup lint

@@ -1,0 +1,223 @@
+//! The verbs: what they print, as text and as JSON, and how they exit. 0 done, 1 failed, 2 misused.
+
+use std::fs;
+use std::process::Output;
+
+use furt::model::Sha256Digest;
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::support::gateway::{furt, output_of};
+use crate::support::{Answer, Gateway, Origin, ports, sagjan};
+
+/// The text on stdout of a run that must exit with `code`.
+#[track_caller]
+fn printed(output: &Output, code: i32) -> String {
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "stdout: {stdout}\nstderr: {stderr}");
+    stdout.into_owned()
+}
+
+/// The JSON on stdout of a run that must exit with 0.
+#[track_caller]
+fn json(output: &Output) -> Value {
+    let text = printed(output, 0);
+    serde_json::from_str(&text).unwrap_or_else(|why| panic!("no JSON ({why}): {text}"))
+}
+
+/// What a failed run says: on stderr, in few lines, and not by a panic.
+#[track_caller]
+fn failure(output: &Output, code: i32) -> String {
+    printed(output, code);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!said.trim().is_empty() && !said.contains("panicked"), "{said}");
+    said
+}
+
+fn registration_file(gateway: &Gateway, url: &str) -> String {
+    let path = gateway.dir().join("sagjan.json");
+    fs::write(&path, sagjan(url).to_string()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+async fn up() -> (Gateway, Origin) {
+    let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
+    gateway.registered_and_up(&sagjan(&origin.url())).await;
+    (gateway, origin)
+}
+
+#[tokio::test]
+async fn register_takes_a_file_and_deregister_takes_it_back() {
+    let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
+    let file = registration_file(&gateway, &origin.url());
+    let said = printed(&gateway.cli(&["register", &file]).await, 0);
+    assert!(said.contains("sagjan"), "{said}");
+    assert_eq!(gateway.get("/api/comments/a").await.status, 200);
+    printed(&gateway.cli(&["deregister", "sagjan"]).await, 0);
+    assert_eq!(gateway.service("sagjan").await, None);
+    let said = failure(&gateway.cli(&["deregister", "sagjan"]).await, 1);
+    assert!(said.contains("sagjan"), "{said}");
+}
+
+#[tokio::test]
+async fn register_prints_the_answer_as_json() {
+    let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
+    let file = registration_file(&gateway, &origin.url());
+    let answer = json(&gateway.cli(&["register", &file, "-o", "json"]).await);
+    assert_eq!(answer["status"], "registered");
+    assert_eq!(answer["routes"], 4);
+}
+
+#[tokio::test]
+async fn register_shows_every_field_that_was_refused() {
+    let gateway = Gateway::start("").await;
+    let path = gateway.dir().join("bad.json");
+    fs::write(&path, r#"{"service": "A B", "url": "ftp://x", "routes": []}"#).unwrap();
+    let said = failure(&gateway.cli(&["register", path.to_str().unwrap()]).await, 1);
+    assert!(said.contains("/service") && said.contains("/url"), "{said}");
+    fs::write(&path, "{").unwrap();
+    failure(&gateway.cli(&["register", path.to_str().unwrap()]).await, 1);
+    let said = failure(&gateway.cli(&["register", "/nonexistent.json"]).await, 1);
+    assert!(said.contains("/nonexistent.json"), "{said}");
+}
+
+#[tokio::test]
+async fn services_lists_what_is_registered() {
+    let (gateway, origin) = up().await;
+    let text = printed(&gateway.cli(&["services"]).await, 0);
+    let line = text.lines().find(|line| line.contains("sagjan")).unwrap_or_else(|| panic!("{text}"));
+    assert!(line.contains("UP"), "{line}");
+    assert!(text.contains(&origin.address().to_string()), "{text}");
+    let listed = json(&gateway.cli(&["services", "-o", "json"]).await);
+    assert_eq!(listed["services"][0]["service"], "sagjan");
+    assert_eq!(listed["services"][0]["instances"][0]["status"], "UP");
+}
+
+#[tokio::test]
+async fn services_of_an_empty_furt_is_no_failure() {
+    let gateway = Gateway::start("").await;
+    printed(&gateway.cli(&["services"]).await, 0);
+    assert_eq!(json(&gateway.cli(&["services", "-o", "json"]).await)["services"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn routes_lists_each_route() {
+    let (gateway, _origin) = up().await;
+    let text = printed(&gateway.cli(&["routes"]).await, 0);
+    assert_eq!(text.lines().filter(|line| line.contains("/api/comments/*")).count(), 4, "{text}");
+    assert!(text.lines().any(|line| line.contains("DELETE") && line.contains("comments:delete")), "{text}");
+    assert_eq!(json(&gateway.cli(&["routes", "-o", "json"]).await)["total"], 4);
+}
+
+#[tokio::test]
+async fn explain_says_where_a_request_goes() {
+    let (gateway, _origin) = up().await;
+    let text = printed(&gateway.cli(&["explain", "GET", "/api/comments/a"]).await, 0);
+    assert!(text.contains("sagjan") && text.contains("/api/comments/*"), "{text}");
+    let explained =
+        json(&gateway.cli(&["explain", "GET", "http://shop.example/api/comments/a?b=c", "-o", "json"]).await);
+    assert_eq!(explained["path"], "/api/comments/a");
+    assert!(
+        explained["candidates"].as_array().unwrap().iter().any(|candidate| candidate["won"] == true),
+        "{explained}"
+    );
+}
+
+#[tokio::test]
+async fn a_new_key_is_printed_once_with_the_lines_that_make_it_work() {
+    let output = output_of(furt(&["keys", "new", "--name", "website", "--permission", "comments:read"])).await;
+    let text = printed(&output, 0);
+    let lines = &text[text.find("[[api_keys]]").unwrap_or_else(|| panic!("{text}"))..];
+    let table: toml::Table = lines.parse().unwrap_or_else(|why| panic!("{why}\n{text}"));
+    let entry = &table["api_keys"][0];
+    assert_eq!(entry["name"].as_str(), Some("website"));
+    assert_eq!(entry["permissions"][0].as_str(), Some("comments:read"));
+    let sha256 = entry["sha256"].as_str().unwrap();
+    let is_key = |word: &&str| Sha256Digest::of(word.as_bytes()).to_string() == sha256;
+    let words = || text.split(|c: char| c.is_whitespace() || c == '"' || c == '\'');
+    let key = words().find(is_key).unwrap_or_else(|| panic!("no key of that hash in\n{text}"));
+    assert_eq!(words().filter(is_key).count(), 1, "printed once: {text}");
+    assert!(key.len() >= 32, "{key}");
+
+    let (gateway, origin) = (Gateway::start(lines).await, Origin::start().await);
+    gateway.registered_and_up(&sagjan(&origin.url())).await;
+    let arrived = Answer::of(gateway.request(Method::GET, "/api/comments/a", key)).await.ok();
+    assert_eq!(arrived["headers"]["x-api-key-name"][0], "website");
+    Answer::of(gateway.request(Method::POST, "/api/comments/a", key)).await.problem(403, "permission-missing");
+}
+
+#[tokio::test]
+async fn no_two_new_keys_are_alike() {
+    let new = async || json(&output_of(furt(&["keys", "new", "--name", "a", "--permission", "*", "-o", "json"])).await);
+    let (one, two) = (new().await, new().await);
+    assert_eq!(one["name"], "a");
+    assert_eq!(Sha256Digest::of(one["key"].as_str().unwrap().as_bytes()).to_string(), one["sha256"].as_str().unwrap());
+    assert_ne!(one["key"], two["key"]);
+}
+
+#[tokio::test]
+async fn a_key_with_a_bad_name_or_permission_is_not_made() {
+    for arguments in
+        [["keys", "new", "--name", "a b", "--permission", "x"], ["keys", "new", "--name", "a", "--permission", ""]]
+    {
+        let output = output_of(furt(&arguments)).await;
+        assert!([Some(1), Some(2)].contains(&output.status.code()), "{output:?}");
+    }
+}
+
+#[tokio::test]
+async fn check_says_that_a_good_file_is_good() {
+    let gateway = Gateway::start("").await;
+    let output = output_of(furt(&["check", "--config", gateway.config.to_str().unwrap()])).await;
+    printed(&output, 0);
+}
+
+#[tokio::test]
+async fn the_url_can_be_given_as_an_option_and_the_token_in_the_environment() {
+    let digest = Sha256Digest::of(b"operator-token");
+    let gateway = Gateway::start(&format!("[internal]\noperator_token_sha256 = '{digest}'")).await;
+    let services = |token: Option<&str>| {
+        let mut command = furt(&["services", "--url", &gateway.internal_url("")]);
+        command.envs(token.map(|token| ("FURT_TOKEN", token)));
+        output_of(command)
+    };
+    printed(&services(Some("operator-token")).await, 0);
+    failure(&services(None).await, 1);
+    let said = failure(&services(Some("wrong-token")).await, 1);
+    assert!(!said.contains("wrong-token"), "{said}");
+}
+
+#[tokio::test]
+async fn a_furt_that_is_not_there_is_a_failure_that_names_the_url() {
+    let address = ports::free_address();
+    for verb in [vec!["services"], vec!["routes"], vec!["deregister", "a"], vec!["explain", "GET", "/a"]] {
+        let url = format!("http://{address}");
+        let output = output_of(furt(&[&verb[..], &["--url", &url]].concat())).await;
+        let said = failure(&output, 1);
+        assert!(said.contains(&address.to_string()), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn misuse_exits_with_2() {
+    for arguments in [
+        vec![],
+        vec!["fly"],
+        vec!["run", "--colour"],
+        vec!["register"],
+        vec!["explain", "GET"],
+        vec!["services", "-o", "yaml"],
+    ] {
+        let output = output_of(furt(&arguments)).await;
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+    }
+}
+
+#[tokio::test]
+async fn help_and_version_are_no_misuse() {
+    let help = printed(&output_of(furt(&["--help"])).await, 0);
+    for verb in ["run", "check", "register", "deregister", "services", "routes", "explain", "keys"] {
+        assert!(help.contains(verb), "no {verb} in\n{help}");
+    }
+    assert!(printed(&output_of(furt(&["--version"])).await, 0).contains(env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,308 @@
+//! furt as a process: a configuration in a directory of its own, free ports, captured output, never left behind.
+//!
+//! [`Gateway::start`] lays the test's own TOML over [`base`], whose numbers are small, so that what takes minutes in
+//! production is seen within a second. It returns once `/readyz` is 200. Dropping it kills the process; a test that
+//! fails shows its log.
+
+use std::fs::{self, File};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use furt::model::Sha256Digest;
+use reqwest::Method;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{ADMIN, Answer, READER, SOON, WRITER, eventually, ports};
+
+/// How long a start may take, on a machine that builds and tests beside it.
+const START: Duration = Duration::from_secs(10);
+/// Two processes that pick the same of 22,000 ports more often than this are no chance.
+const MOST_STARTS: usize = 5;
+
+/// A running furt.
+pub(crate) struct Gateway {
+    /// Its public listener.
+    pub(crate) public: SocketAddr,
+    /// Its internal listener.
+    pub(crate) internal: SocketAddr,
+    /// Its configuration file.
+    pub(crate) config: PathBuf,
+    child: Option<Child>,
+    client: reqwest::Client,
+    dir: TempDir,
+}
+
+/// The configuration under every test.
+fn base(public: SocketAddr, internal: SocketAddr) -> String {
+    let sha256 = |key: &str| Sha256Digest::of(key.as_bytes());
+    format!(
+        r#"
+        [server]
+        listen = ["{public}"]
+        grace = "2s"
+        threads = 2
+        [internal]
+        listen = "{internal}"
+        [gateway]
+        health_check_interval = "200ms"
+        health_check_interval_down = "400ms"
+        health_check_timeout = "300ms"
+        [store]
+        kind = "memory"
+        [[api_keys]]
+        name = "reader"
+        sha256 = "{}"
+        permissions = ["comments:read"]
+        [[api_keys]]
+        name = "writer"
+        sha256 = "{}"
+        permissions = ["comments:read", "comments:write"]
+        [[api_keys]]
+        name = "admin"
+        sha256 = "{}"
+        permissions = ["*"]
+        "#,
+        sha256(READER),
+        sha256(WRITER),
+        sha256(ADMIN)
+    )
+}
+
+/// `over` on top of `under`: tables key by key, arrays of tables one after the other, everything else replaced.
+fn lay_over(under: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (under.get_mut(&key), value) {
+            (Some(toml::Value::Table(under)), toml::Value::Table(over)) => lay_over(under, over),
+            (Some(toml::Value::Array(under)), toml::Value::Array(over)) if over.iter().any(toml::Value::is_table) => {
+                under.extend(over);
+            }
+            (_, value) => {
+                under.insert(key, value);
+            }
+        }
+    }
+}
+
+/// The client that tests use: no proxy of the environment, no redirects, a bound on everything.
+pub(crate) fn client_from(source: Option<IpAddr>) -> reqwest::Client {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .local_address(source)
+        .timeout(Duration::from_secs(30))
+        .build()
+        .unwrap()
+}
+
+/// `furt` with `arguments`, in an environment that configures nothing.
+pub(crate) fn furt(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_furt"));
+    let configuring = |name: &str| ["FURT_", "EDGEPROXY_", "RUST_LOG"].iter().any(|prefix| name.starts_with(prefix));
+    for (name, _) in std::env::vars().filter(|(name, _)| configuring(name)) {
+        command.env_remove(name);
+    }
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs `command` to its end without holding up the origins of the test.
+pub(crate) async fn output_of(mut command: Command) -> Output {
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+impl Gateway {
+    /// Starts furt with `tail` over the base configuration, and waits until it is ready.
+    pub(crate) async fn start(tail: &str) -> Self {
+        for _ in 0..MOST_STARTS {
+            let (public, internal) = (ports::free_address(), ports::free_address());
+            if public == internal {
+                continue;
+            }
+            let dir = TempDir::new().unwrap();
+            let config = dir.path().join("furt.toml");
+            let mut table: toml::Table = base(public, internal).parse().unwrap();
+            lay_over(&mut table, tail.parse().expect("the test's own TOML"));
+            fs::write(&config, table.to_string()).unwrap();
+            let mut gateway = Self { public, internal, config, child: None, client: client_from(None), dir };
+            if gateway.spawn_until_ready().await {
+                return gateway;
+            }
+        }
+        panic!("no start without a port clash in {MOST_STARTS}");
+    }
+
+    /// `false` where another process took a port since it was found free.
+    async fn spawn_until_ready(&mut self) -> bool {
+        let output = |name: &str| File::options().create(true).append(true).open(self.dir.path().join(name)).unwrap();
+        let mut command = furt(&["run", "--config", self.config.to_str().unwrap()]);
+        command.env("RUST_LOG", "info").current_dir(self.dir.path()).stdout(output("stdout")).stderr(output("stderr"));
+        self.child = Some(command.spawn().unwrap());
+        let deadline = Instant::now() + START;
+        loop {
+            if let Some(status) = self.exited() {
+                if self.log().to_lowercase().contains("in use") {
+                    return false;
+                }
+                panic!("furt ended at its start with {status}\n{}", self.log());
+            }
+            let ready = self.client.get(self.internal_url("/readyz")).timeout(Duration::from_secs(1)).send().await;
+            if ready.is_ok_and(|answer| answer.status() == 200) {
+                return true;
+            }
+            assert!(Instant::now() < deadline, "not ready within {START:?}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What it wrote so far, stdout first.
+    pub(crate) fn log(&self) -> String {
+        let read = |name: &str| fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
+        read("stdout") + &read("stderr")
+    }
+
+    /// Its working directory.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Sends SIGTERM and returns at once.
+    pub(crate) fn terminate(&self) {
+        let id = self.child.as_ref().expect("a running furt").id();
+        // The shell's own kill: there is none in std, and the program of that name is not on every machine.
+        assert!(Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status().unwrap().success());
+    }
+
+    /// Its status, once it has ended.
+    pub(crate) fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().expect("a started furt").try_wait().unwrap()
+    }
+
+    /// Its status when it ends by itself, which it must `within` that time.
+    pub(crate) async fn ended(&mut self, within: Duration) -> ExitStatus {
+        eventually("furt ends", within, async || self.exited()).await
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub(crate) async fn stop(&mut self) -> ExitStatus {
+        self.terminate();
+        self.ended(SOON).await
+    }
+
+    /// SIGKILL, as a crash.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Stops it, and starts it on the same ports.
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.start_again().await;
+    }
+
+    /// Starts it on the same ports, after it ended or was killed.
+    pub(crate) async fn start_again(&mut self) {
+        assert!(self.spawn_until_ready().await, "a port was taken meanwhile\n{}", self.log());
+    }
+
+    /// A url of the public listener.
+    pub(crate) fn public_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.public)
+    }
+
+    /// A url of the internal listener.
+    pub(crate) fn internal_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.internal)
+    }
+
+    /// A request to the public listener with `key`.
+    pub(crate) fn request(&self, method: Method, path: &str, key: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, self.public_url(path)).header("x-api-key", key)
+    }
+
+    /// A request to the public listener without a key.
+    pub(crate) fn anonymous(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, self.public_url(path))
+    }
+
+    /// A request to the internal listener.
+    pub(crate) fn operate(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, self.internal_url(path))
+    }
+
+    /// GET on the public listener with the reader's key.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path, READER)).await
+    }
+
+    /// The answer to a registration.
+    pub(crate) async fn register(&self, body: &Value) -> Answer {
+        Answer::of(self.operate(Method::POST, "/internal/register-service").json(body)).await
+    }
+
+    /// Registers what must be taken; gives the answer's body.
+    pub(crate) async fn registered(&self, body: &Value) -> Value {
+        let answer = self.register(body).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
+    /// Registers, and waits until the service is UP.
+    pub(crate) async fn registered_and_up(&self, body: &Value) {
+        self.registered(body).await;
+        self.status_becomes(body["service"].as_str().unwrap(), "UP").await;
+    }
+
+    /// The answer to a heartbeat.
+    pub(crate) async fn heartbeat(&self, service: &str, instance: &str) -> Answer {
+        let path = format!("/internal/services/{service}/instances/{instance}/heartbeat");
+        Answer::of(self.operate(Method::POST, &path)).await
+    }
+
+    /// GET on the internal listener, as JSON of an answer that must be 2xx.
+    pub(crate) async fn seen(&self, path: &str) -> Value {
+        Answer::of(self.operate(Method::GET, path)).await.ok()
+    }
+
+    /// What the internal listener says about a service; `None` where it knows none of that name.
+    pub(crate) async fn service(&self, service: &str) -> Option<Value> {
+        let answer = Answer::of(self.operate(Method::GET, &format!("/internal/services/{service}"))).await;
+        (answer.status != 404).then(|| answer.ok())
+    }
+
+    /// The first instance of a service that must be known.
+    pub(crate) async fn instance(&self, service: &str) -> Value {
+        self.service(service).await.expect("a registered service")["instances"][0].clone()
+    }
+
+    /// Waits for a status.
+    pub(crate) async fn status_becomes(&self, service: &str, status: &str) {
+        let what = format!("{service} becomes {status}");
+        eventually(&what, SOON, async || {
+            let seen = self.service(service).await?;
+            (seen["status"] == status).then_some(())
+        })
+        .await;
+    }
+
+    /// Runs a verb against this gateway's internal listener.
+    pub(crate) async fn cli(&self, arguments: &[&str]) -> Output {
+        let mut command = furt(arguments);
+        command.env("FURT_URL", self.internal_url("")).current_dir(self.dir.path());
+        output_of(command).await
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- furt's output\n{}---", self.log());
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Ports for listeners, outside the range from which Linux takes ports of outgoing connections, so that a port stays
+//! free while a gateway or an origin restarts on it.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+/// Below Linux's default `ip_local_port_range`, which starts at 32768.
+const RANGE: std::ops::Range<u16> = 10_000..32_000;
+/// A machine on which so many random ports are taken has another trouble.
+const MOST_TRIES: usize = 1000;
+
+/// A listener on a free port of 127.0.0.1.
+pub(crate) fn listener() -> TcpListener {
+    (0..MOST_TRIES)
+        .find_map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, fastrand::u16(RANGE))).ok())
+        .expect("a free port between 10000 and 32000")
+}
+
+/// An address of 127.0.0.1 that nothing listened on a moment ago.
+pub(crate) fn free_address() -> SocketAddr {
+    listener().local_addr().unwrap()
+}
