@@ -10,6 +10,7 @@ pub mod model;
 pub mod proxy;
 pub mod registry;
 pub mod routing;
+pub mod status;
 pub mod store;
 pub mod telemetry;
 pub mod upstream;

@@ -39,13 +39,22 @@ pub(super) async fn operators_only(request: Request, next: Next) -> Response {
     }
 }
 
-/// Lets those pass who may register; operators too.
+/// Lets those pass who may register.
 pub(super) async fn registrants_only(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    registrants_or(&api, |_| false, request, next).await
+}
+
+/// Lets those pass who may register, and operators.
+pub(super) async fn registrants_and_operators(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    registrants_or(&api, |source| source.is_operator, request, next).await
+}
+
+async fn registrants_or(api: &Api, may: impl Fn(&Source) -> bool, request: Request, next: Next) -> Response {
     if !api.settings.is_registration_on {
         return Problem::new(StatusCode::FORBIDDEN, "registration-off", "gateway.enabled is false").into_response();
     }
     match request.extensions().get::<Source>() {
-        Some(source) if source.is_operator || api.settings.allow_registration_from.contains(source.address) => {
+        Some(source) if may(source) || api.settings.allow_registration_from.contains(source.address) => {
             next.run(request).await
         }
         _ => {

@@ -17,12 +17,10 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tower::ServiceExt;
 
+use crate::config::ClientConfig;
+
 /// The largest body (DESIGN §5.1).
 pub(super) const MAX_BODY: usize = 64 * 1024;
-/// For the whole header; the same again for the whole body.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// An idle connection between requests, above the 60 s at which services' clients commonly let go.
-const KEEPALIVE: Duration = Duration::from_secs(75);
 /// Connections at once: services that heartbeat over keep-alive hold one each.
 const MAX_CONNECTIONS: usize = 20_000;
 
@@ -37,17 +35,18 @@ pub(super) struct BodyTooLarge;
 /// Runs a router on the internal listener.
 pub struct Listener {
     router: Router,
+    timeouts: ClientConfig,
     connections: AtomicUsize,
 }
 
 impl Listener {
-    /// For this router.
-    pub fn new(router: Router) -> Self {
-        Self { router, connections: AtomicUsize::new(0) }
+    /// For this router; its clients are timed as those of the public listener are.
+    pub fn new(router: Router, timeouts: ClientConfig) -> Self {
+        Self { router, timeouts, connections: AtomicUsize::new(0) }
     }
 
     async fn serve(&self, session: &mut ServerSession) -> pingora::Result<()> {
-        let request = match read(session).await {
+        let request = match read(session, self.timeouts.body_timeout).await {
             Ok(request) => request,
             Err(error) => {
                 session.set_keepalive(None);
@@ -84,7 +83,9 @@ impl HttpServerApp for Listener {
         }
         let is_reused = session.get_keepalive().is_some();
         let mut shutdown = shutdown.clone();
-        let deadline = READ_TIMEOUT + if is_reused { KEEPALIVE } else { Duration::ZERO };
+        let timeouts = &self.timeouts;
+        let idle = if is_reused { timeouts.keepalive_timeout } else { Duration::ZERO };
+        let deadline = idle + timeouts.header_timeout;
         let is_read = tokio::select! {
             read = tokio::time::timeout(deadline, session.read_request()) => matches!(read, Ok(Ok(true))),
             // An idle connection must not hold up the end; one with a request is served.
@@ -93,10 +94,10 @@ impl HttpServerApp for Listener {
         if !is_read {
             return None;
         }
-        session.set_read_timeout(Some(READ_TIMEOUT));
-        session.set_write_timeout(Some(READ_TIMEOUT));
+        session.set_read_timeout(Some(timeouts.body_timeout));
+        session.set_write_timeout(Some(timeouts.write_timeout));
         if session.get_keepalive() == Some(0) {
-            session.set_keepalive(Some(KEEPALIVE.as_secs()));
+            session.set_keepalive(Some(timeouts.keepalive_timeout.as_secs().max(1)));
         }
         if *shutdown.borrow() {
             session.set_keepalive(None);
@@ -111,8 +112,8 @@ impl HttpServerApp for Listener {
     }
 }
 
-async fn read(session: &mut ServerSession) -> pingora::Result<Request<Body>> {
-    let (body, is_too_large) = match tokio::time::timeout(READ_TIMEOUT, read_body(session)).await {
+async fn read(session: &mut ServerSession, limit: Duration) -> pingora::Result<Request<Body>> {
+    let (body, is_too_large) = match tokio::time::timeout(limit, read_body(session)).await {
         Ok(read) => read?,
         Err(_) => {
             return pingora::Error::e_explain(pingora::ErrorType::ReadTimedout, "the body did not arrive in time");

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::problem::Problem;
 use super::{Api, views};
 use crate::clock;
-use crate::telemetry::{COMMIT, VERSION};
+use crate::status;
 
 /// `GET /internal/services`
 pub(super) async fn services(State(api): State<Arc<Api>>) -> Json<Value> {
@@ -39,23 +39,13 @@ pub(super) async fn routes(State(api): State<Arc<Api>>) -> Json<Value> {
     Json(json!({ "total": routes.len(), "routes": routes }))
 }
 
-/// `GET /health`: of furt itself.
+/// `GET /health`: of furt itself, and of all services.
 pub(super) async fn health(State(api): State<Arc<Api>>) -> Json<Value> {
     let snapshot = api.snapshots.load();
-    let issues = api.telemetry.issues();
-    let mut body = json!({
-        "status": if issues.is_empty() { "healthy" } else { "degraded" },
-        "service": "furt",
-        "version": VERSION,
-        "build": { "commit": COMMIT },
-        "services": snapshot.names.len(),
-        "generation": snapshot.generation.0,
-        "epoch": snapshot.epoch.to_string(),
-        "uptime_secs": clock::now().saturating_duration_since(api.started).as_secs(),
-    });
-    if !issues.is_empty() {
-        body["issues"] = json!(issues);
-    }
+    let mut body = status::detailed(&api.telemetry, &snapshot);
+    body["generation"] = snapshot.generation.0.into();
+    body["epoch"] = snapshot.epoch.to_string().into();
+    body["uptime_secs"] = clock::now().saturating_duration_since(api.started).as_secs().into();
     Json(body)
 }
 

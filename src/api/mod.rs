@@ -95,16 +95,20 @@ pub fn router(
         .layer(middleware::from_fn(guard::operators_only));
     let registering = Router::new()
         .route("/internal/register-service", post(writing::register))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_only));
+    let leaving = Router::new()
         .route("/internal/services/{service}/instances/{id}/heartbeat", post(writing::heartbeat))
         .route("/internal/services/{service}/instances/{id}", delete(writing::deregister_instance))
         .route("/internal/services/{service}", delete(writing::deregister_service))
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_only));
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_and_operators));
     operating
         .merge(registering)
+        .merge(leaving)
         .route("/health", get(looking::health))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::identify))
+        .layer(middleware::from_fn(problem::with_request_id))
         .route("/livez", get(looking::livez))
         .route("/readyz", get(looking::readyz))
         .with_state(api)

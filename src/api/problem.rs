@@ -1,15 +1,18 @@
 //! Errors of the internal listener: problem+json (RFC 9457) with a stable code, and what the registry refuses.
 
 use axum::Json;
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::fields::FieldError;
 use crate::driver::{DriverGone, Refusal};
+use crate::telemetry::request_id;
 
 /// An error as it is answered.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Problem {
     status: StatusCode,
     code: &'static str,
@@ -77,14 +80,44 @@ impl From<DriverGone> for Problem {
     }
 }
 
+/// Gives every request its id: in a header of the answer, and in the problem where it is one.
+pub(super) async fn with_request_id(request: Request, next: Next) -> Response {
+    let id = request_id::of(request.headers());
+    let mut response = next.run(request).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        // What the router itself knows of the failure, such as `Allow`, stays.
+        let known = std::mem::take(response.headers_mut());
+        response = problem.render(&id);
+        known.into_iter().for_each(|(name, value)| {
+            if let Some(name) = name.filter(|name| *name != header::CONTENT_LENGTH && *name != header::CONTENT_TYPE) {
+                response.headers_mut().entry(name).or_insert(value);
+            }
+        });
+    }
+    if let Ok(id) = HeaderValue::try_from(&*id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    response
+}
+
 impl IntoResponse for Problem {
+    /// The status alone; the body is written by [`with_request_id`], which knows the id.
     fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl Problem {
+    fn render(self, id: &str) -> Response {
         let mut members = json!({
             "type": format!("urn:furt:problem:{}", self.code),
             "title": self.status.canonical_reason().unwrap_or_default(),
             "status": self.status.as_u16(),
             "code": self.code,
             "detail": self.detail,
+            "request_id": id,
         });
         if let Some((name, value)) = self.more {
             members[name] = value;

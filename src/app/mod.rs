@@ -160,7 +160,7 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Arc<OpenConnections>) -> Serve
         Arc::clone(&parts.telemetry),
         Arc::clone(&parts.readiness),
     );
-    let mut internal = Service::new("internal".to_owned(), api::Listener::new(router));
+    let mut internal = Service::new("internal".to_owned(), api::Listener::new(router, config.client.clone()));
     internal.threads = Some(INTERNAL_THREADS);
     internal.add_tcp(&bound.internal.address.to_string());
     server.add_service(Adopting::new(internal, vec![bound.internal]));

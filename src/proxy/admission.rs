@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, header};
 use pingora_proxy::Session;
 
@@ -12,6 +13,8 @@ use super::{Gateway, client};
 use crate::model::path::Reserved;
 use crate::model::{Sha256Digest, host, path};
 use crate::routing::{ApiKey, Found, Route, Snapshot};
+use crate::status;
+use crate::telemetry::request_id;
 
 /// The header that carries the key.
 pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -35,7 +38,7 @@ impl Gateway {
         let request = session.req_header();
         let peer =
             session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
-        ctx.request_id = client::request_id(&request.headers);
+        ctx.request_id = request_id::of(&request.headers);
         ctx.is_peer_trusted = peer.is_some_and(|peer| self.settings.trusted_proxies.contains(peer));
         ctx.client = peer.map(|peer| client::address(peer, &request.headers, &self.settings.trusted_proxies));
         ctx.host = authority(request.uri.authority(), &request.headers).into();
@@ -75,6 +78,18 @@ impl Gateway {
             return Err(GatewayAnswer::from(Problem::SERVICE_DOWN).with_header(header::RETRY_AFTER, seconds));
         }
         Ok(Admitted::Forward)
+    }
+
+    /// The body of `/health`. Services are shown to addresses that may register, unless someone untrusted speaks for
+    /// another.
+    pub(super) fn health(&self, ctx: &Context, session: &Session, snapshot: &Snapshot) -> Bytes {
+        let headers = &session.req_header().headers;
+        let speaks_for_another = headers.contains_key(header::FORWARDED) || headers.contains_key("x-forwarded-for");
+        let sees_services = (ctx.is_peer_trusted || !speaks_for_another)
+            && ctx.client.is_some_and(|client| self.settings.health_details_for.contains(client));
+        let body =
+            if sees_services { status::detailed(&self.telemetry, snapshot) } else { status::brief(&self.telemetry) };
+        body.to_string().into()
     }
 
     /// The key that a request comes with, if it may take the route with it. A public route takes any request; a key

@@ -1,13 +1,10 @@
-//! Who a request is from: its peer, or whom trusted proxies name; and the id it goes by.
+//! Who a request is from: its peer, or whom trusted proxies name.
 
 use std::net::IpAddr;
 
 use http::HeaderMap;
 
 use crate::model::CidrSet;
-
-/// The longest request id that is taken over from a client.
-const MAX_REQUEST_ID: usize = 64;
 
 /// The client's address: the peer's, unless the peer is a trusted proxy; then the last address in `X-Forwarded-For`
 /// that is not one. What cannot be read as an address ends the search: nothing before it can be trusted.
@@ -31,18 +28,6 @@ pub(super) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &CidrSet) -> I
 fn parse_hop(hop: &str) -> Option<IpAddr> {
     let with_port = || hop.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
     hop.parse().ok().or_else(with_port).map(|address: IpAddr| address.to_canonical())
-}
-
-/// The client's own id for its request if it is short and plain, a new one otherwise.
-pub(super) fn request_id(headers: &HeaderMap) -> Box<str> {
-    let plain = |id: &&str| {
-        (1..=MAX_REQUEST_ID).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-    };
-    match headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(plain) {
-        Some(id) => id.into(),
-        None => format!("{:032x}", fastrand::u128(..)).into(),
-    }
 }
 
 #[cfg(test)]
@@ -71,18 +56,6 @@ mod tests {
                 headers.append("x-forwarded-for", value.parse().unwrap());
             }
             assert_eq!(address(peer.parse().unwrap(), &headers, &trusted).to_string(), client, "{peer} {forwarded:?}");
-        }
-    }
-
-    #[test]
-    fn a_plain_request_id_is_kept_and_any_other_replaced() {
-        let long = "a".repeat(65);
-        for (sent, kept) in [("abc-1._Z", true), ("", false), ("a b", false), ("a\"b", false), (long.as_str(), false)] {
-            let mut headers = HeaderMap::new();
-            headers.insert("x-request-id", sent.parse().unwrap());
-            let id = request_id(&headers);
-            assert_eq!(&*id == sent, kept, "{sent}");
-            assert!(!id.is_empty());
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! client address → path check → route → API key → permission → rate → instance → forward. Reads the snapshot, the
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides,
-//! `forward` picks and judges failures, `headers` edits, `answer` makes furt's own answers, `public_health` tells of
-//! services, `edge` guards connections.
+//! `forward` picks and judges failures, `headers` edits, `answer` makes furt's own answers, `edge`
+//! guards connections.
 
 mod admission;
 mod answer;
@@ -13,7 +13,6 @@ mod edge;
 mod forward;
 mod headers;
 mod limits;
-mod public_health;
 
 pub use edge::{Edge, OpenConnections};
 pub use limits::KeyLimits;
@@ -117,7 +116,7 @@ impl ProxyHttp for Gateway {
                 ctx.snapshot = Some(snapshot);
                 return Ok(false);
             }
-            Ok(admission::Admitted::Health) => GatewayAnswer::health(self.public_health(ctx, session, &snapshot)),
+            Ok(admission::Admitted::Health) => GatewayAnswer::health(self.health(ctx, session, &snapshot)),
             Err(answer) => answer,
         };
         self.answer(session, ctx, &answer).await?;

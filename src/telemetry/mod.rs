@@ -4,6 +4,7 @@
 //! registry or proxy: they count, this keeps.
 
 mod access_log;
+pub mod request_id;
 
 pub use access_log::{AccessLog, AccessLogError, Entry};
 

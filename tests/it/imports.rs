@@ -5,10 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up. A module imports from lower layers only; a module of `BESIDE` stands beside the lowest.
-const LAYERS: &[&[&str]] =
-    &[&["model"], &["routing"], &["registry"], &["driver"], &["api", "health", "store", "proxy"], &["cli", "app"]];
+const LAYERS: &[&[&str]] = &[
+    &["model"],
+    &["routing"],
+    &["registry", "status"],
+    &["driver"],
+    &["api", "health", "store", "proxy"],
+    &["cli", "app"],
+];
 /// They import nothing above `model` themselves.
-const BESIDE: &[&str] = &["config", "telemetry", "clock"];
+const BESIDE: &[&str] = &["config", "telemetry", "clock", "upstream"];
 /// Same events and the same `now`, same effects: no clock, no wait, no lock, no log.
 const PURE: &[&str] = &["registry", "routing"];
 const IMPURE: &[&str] = &[

@@ -503,7 +503,7 @@ async fn a_certificate_of_another_authority_is_not_accepted() {
     let (gateway, origin, _dir) = over_tls(&Authority::new(), &Authority::new()).await;
     let body = with(public_service("service", &origin.url(), "/s/*"), json!({"tls_name": "sagjan.test"}));
     gateway.registered(&body).await;
-    Answer::of(gateway.anonymous(Method::GET, "/s/a")).await.problem(502, "connect-failed");
+    Answer::of(gateway.anonymous(Method::GET, "/s/a")).await.problem(502, "tls-failed");
     assert_eq!(origin.requests("/s/a"), 0);
     gateway.registered(&with(body, json!({"health_endpoint": "/health"}))).await;
     gateway.status_becomes("service", "DOWN").await;
@@ -516,7 +516,7 @@ async fn a_certificate_for_another_name_is_not_accepted() {
     let (gateway, origin, _dir) = over_tls(&authority, &authority).await;
     let body = with(public_service("service", &origin.url(), "/s/*"), json!({"tls_name": "other.test"}));
     gateway.registered(&body).await;
-    Answer::of(gateway.anonymous(Method::GET, "/s/a")).await.problem(502, "connect-failed");
+    Answer::of(gateway.anonymous(Method::GET, "/s/a")).await.problem(502, "tls-failed");
     assert_eq!(origin.requests("/s/a"), 0);
 }
 

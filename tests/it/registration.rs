@@ -683,7 +683,8 @@ async fn the_routes_show_where_each_leads() {
     assert_eq!(find("/a/*")["service"], "hosted");
     assert_eq!(find("/a/*")["permission"], "comments:read");
     assert_eq!(find("/a/*")["routed"], true);
-    assert_eq!(find("/static")["service"], "static");
+    assert_eq!(find("/static")["static"], true);
+    assert_eq!(find("/static")["url"], "http://127.0.0.1:9");
 }
 
 #[tokio::test]
