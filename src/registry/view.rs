@@ -75,9 +75,8 @@ impl View {
 
     /// The service at `slot` must be shown anew.
     pub(super) fn touch(&mut self, slot: Slot, service: &ServiceName) {
-        if !self.touched.contains_key(&slot) {
-            self.touched.insert(slot, service.clone());
-        }
+        // A slot that changed hands within a turn shows its last service.
+        self.touched.insert(slot, service.clone());
     }
 
     pub(super) fn take(&mut self, services: &BTreeMap<ServiceName, Entry>) -> Option<Snapshot> {
