@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::probing::is_same_set;
 use super::{Effect, Entry, Followed, NameOrder, Now};
 use crate::model::{
     Definition, Epoch, Generation, Host, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec, ServiceName, Status,
@@ -173,7 +174,7 @@ impl View {
     pub(super) fn move_static(&mut self, slot: Slot, order: Generation, addresses: &Arc<[SocketAddr]>) -> bool {
         let Some(Some(service)) = self.snapshot.services.get(slot.0 as usize) else { return false };
         let Some(instance) = service.instances.first() else { return false };
-        if order != Generation::default() || instance.addresses == *addresses {
+        if order != Generation::default() || is_same_set(&instance.addresses, addresses) {
             return false;
         }
         let moved = Arc::new(Instance {
