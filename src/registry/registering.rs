@@ -150,14 +150,17 @@ impl Registry {
         let Registration { definition, instance: spec, addresses, source } = wish;
         let service = definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: spec.id.clone() };
+        let health = if spec.health_endpoint.is_some() { Health::unknown() } else { Health::unprobed() };
         if !keeps_definition {
-            self.install_definition(definition, &source, now);
+            self.install_definition(definition, &source, health.status(), now);
         }
+        // Requests that are in flight at the same place go on counting against its limits.
+        let before = self.member_mut(&instance).filter(|member| member.spec.url == spec.url);
+        let live = before.map_or_else(Arc::<InstanceLive>::default, |member| Arc::clone(&member.live));
         self.remove_member(&instance, effects);
         let name_order = self.next_order();
         let spec = Arc::new(spec);
-        let health = if spec.health_endpoint.is_some() { Health::unknown() } else { Health::unprobed() };
-        let live = Arc::new(InstanceLive::default());
+        live.note_health(health.failures(), health.is_stopped());
         live.since_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
         let seen = view::instance(&spec, &addresses, health.status(), name_order, &live);
         let member = Member {
@@ -196,7 +199,8 @@ impl Registry {
         }
     }
 
-    fn install_definition(&mut self, definition: Definition, source: &Source, now: Now) {
+    /// A new service starts at its first instance's status: that is no change of status.
+    fn install_definition(&mut self, definition: Definition, source: &Source, status: Status, now: Now) {
         let effective = view::effective(&definition, &self.settings.policy.apps_domain);
         let definition = if *effective == definition { Arc::clone(&effective) } else { Arc::new(definition) };
         let service = definition.service.clone();
@@ -221,7 +225,7 @@ impl Registry {
             registered_from: source.address,
             slot,
             members: Default::default(),
-            status: Status::Down,
+            status,
             live: Arc::new(ServiceLive::new(now.unix_ms)),
             is_leaving: false,
         };
