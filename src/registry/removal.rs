@@ -207,12 +207,17 @@ impl Registry {
     }
 
     fn check_expiry(&mut self, instance: InstanceRef, now: Now, effects: &mut Vec<Effect>) {
+        let is_entry_leaving = self.services.get(&instance.service).is_some_and(|entry| entry.is_leaving);
+        // Instances that fall silent together leave together. Only a write that is about this instance, or takes the
+        // whole service, is waited for.
+        let is_registering = self.owners.get(&instance.id).is_some_and(|owner| owner.count > 1);
+        let is_writing = self.pending_of.contains_key(&instance.service);
         let Some(member) = self.member_mut(&instance) else { return };
         let Some(ttl) = member.ttl else { return };
         let end = member.heard + ttl;
         if end > now.at && !member.is_leaving {
             self.deadlines.set(Due::Instance(instance), end);
-        } else if self.pending_of.contains_key(&instance.service) {
+        } else if is_entry_leaving || is_registering || (member.is_leaving && is_writing) {
             self.deadlines.set(Due::Instance(instance), now.at + REMOVAL_RETRY);
         } else {
             let InstanceRef { service, id } = instance;
