@@ -96,11 +96,15 @@ impl Registry {
     }
 
     /// Instances of one definition may be written side by side; anything else of a service goes one after the other.
+    /// While a definition is on its way, that holds for its registrant alone: the store and the core must agree on who
+    /// that is.
     fn must_wait(&self, wish: &Registration) -> bool {
         self.parked.contains_key(&wish.definition.service)
             || self.pending_writes(&wish.definition.service).any(|pending| match pending {
-                Pending::Register { wish: before, .. } => {
-                    before.definition != wish.definition || before.instance.id == wish.instance.id
+                Pending::Register { wish: before, keeps_definition, .. } => {
+                    before.definition != wish.definition
+                        || before.instance.id == wish.instance.id
+                        || (!keeps_definition && before.source.address != wish.source.address)
                 }
                 Pending::Remove { .. } => true,
             })
@@ -206,7 +210,7 @@ impl Registry {
         let service = definition.service.clone();
         if let Some(entry) = self.services.get_mut(&service) {
             if entry.definition == definition {
-                // Two instances brought it at once; the first one's registrant stays.
+                // Two of its registrant's instances brought it at once.
                 self.claims.remove(&effective);
                 return;
             }
