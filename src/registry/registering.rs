@@ -111,8 +111,9 @@ impl Registry {
     }
 
     fn check_conflicts(&self, definition: &Definition) -> Result<(), Refusal> {
-        self.settings.policy.check_statics(definition)?;
-        let definition = view::effective(definition, &self.settings.policy.apps_domain);
+        let effective = view::effective(definition, &self.settings.policy.apps_domain);
+        self.settings.policy.check_statics(definition, &effective)?;
+        let definition = effective;
         for route in &definition.routes {
             if let Some(rival) = self.claims.rival(&definition.service, definition.host.as_ref(), route) {
                 return Err(self.taken(format!("route {} {}", route.method, route.pattern), rival));
