@@ -275,9 +275,30 @@ impl Registry {
     }
 
     fn unpark(&mut self, service: &ServiceName, now: Now, effects: &mut Vec<Effect>) {
-        for event in self.parked.remove(service).unwrap_or_default() {
-            // One that still has to wait parks itself again, behind those before it.
+        let mut queue = self.parked.remove(service).unwrap_or_default();
+        while let Some(event) = queue.pop_front() {
+            // The others wait behind it without being looked at: a full queue costs one look a write.
+            if self.waits(&event) {
+                queue.push_front(event);
+                self.parked.insert(service.clone(), queue);
+                return;
+            }
             self.handle_one(event, now, effects);
+        }
+    }
+
+    fn waits(&self, event: &Event) -> bool {
+        match event {
+            Event::RegistrationRequested(wish, _) => self.must_wait(wish),
+            Event::DeregistrationRequested { service, .. } => self.pending_of.contains_key(service),
+            Event::HeartbeatReceived(..)
+            | Event::ProbeRequested(..)
+            | Event::ProbeFinished { .. }
+            | Event::NameResolved { .. }
+            | Event::WriteDone(_)
+            | Event::WriteFailed(..)
+            | Event::DeadlineReached
+            | Event::HeldUp(_) => false,
         }
     }
 

@@ -98,7 +98,7 @@ impl Registry {
     /// Instances of one definition may be written side by side; anything else of a service goes one after the other.
     /// While a definition is on its way, that holds for its registrant alone: the store and the core must agree on who
     /// that is.
-    fn must_wait(&self, wish: &Registration) -> bool {
+    pub(super) fn must_wait(&self, wish: &Registration) -> bool {
         self.parked.contains_key(&wish.definition.service)
             || self.pending_writes(&wish.definition.service).any(|pending| match pending {
                 Pending::Register { wish: before, keeps_definition, .. } => {
