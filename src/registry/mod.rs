@@ -366,6 +366,18 @@ impl Entry {
     }
 }
 
+impl Member {
+    /// When its TTL is over, as it was last heard; `None`: it has none.
+    fn end(&self) -> Option<Instant> {
+        self.ttl.map(|ttl| self.heard + ttl)
+    }
+
+    /// Whether it was not heard in time: it leaves, whatever becomes of a wish about it.
+    fn is_over(&self, now: Now) -> bool {
+        self.end().is_some_and(|end| end <= now.at)
+    }
+}
+
 impl Pending {
     fn service(&self) -> &ServiceName {
         match self {

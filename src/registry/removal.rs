@@ -179,10 +179,10 @@ impl Registry {
                 match &instance {
                     Some(id) => {
                         if let Some(member) = entry.members.get_mut(id) {
-                            member.is_leaving = false;
+                            member.is_leaving = member.is_over(now);
                         }
                     }
-                    None => entry.members.values_mut().for_each(|member| member.is_leaving = false),
+                    None => entry.members.values_mut().for_each(|member| member.is_leaving = member.is_over(now)),
                 }
                 effects.push(Effect::Answer(reply, Err(Refusal::StoreFailed(why.to_owned()))));
             }
@@ -213,8 +213,7 @@ impl Registry {
         let is_registering = self.owners.get(&instance.id).is_some_and(|owner| owner.count > 1);
         let is_writing = self.pending_of.contains_key(&instance.service);
         let Some(member) = self.member_mut(&instance) else { return };
-        let Some(ttl) = member.ttl else { return };
-        let end = member.heard + ttl;
+        let Some(end) = member.end() else { return };
         if end > now.at && !member.is_leaving {
             self.deadlines.set(Due::Instance(instance), end);
         } else if is_entry_leaving || is_registering || (member.is_leaving && is_writing) {
