@@ -1,18 +1,17 @@
 //! A seeded simulation: random events over a small alphabet, told to the core and to the naive [`model`], and all that
 //! can be observed compared after each of them. The core sweeps its own invariants besides. A failure names its seed.
 
+mod compare;
 mod model;
+mod stored;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::tests::{Harness, Store, Wish, definition_of, instance, policy, settings, source};
-use super::{
-    Answer, Event, HealthLimits, InstanceRef, Policy, Refusal, Settings, StaticClaim, StaticRoute, StaticTarget,
-};
-use crate::model::{Generation, Pattern, ServiceName};
-use crate::routing::Owner;
-use model::{Model, Outcome, Route};
+use super::{Event, HealthLimits, InstanceRef, Policy, Settings, StaticClaim, StaticRoute, StaticTarget};
+use crate::model::{Generation, ServiceName};
+use model::Model;
+use stored::Stored;
 
 const SEEDS: u64 = 256;
 const STEPS: usize = 300;
@@ -38,6 +37,7 @@ struct Simulation {
     random: fastrand::Rng,
     furt: Harness,
     model: Model,
+    stored: Stored,
     /// Orders to probe that were given once.
     orders: Vec<(InstanceRef, Generation)>,
 }
@@ -60,7 +60,7 @@ impl Simulation {
         let mut furt = Harness::with(Settings { health: limits, heartbeat_ttl, ..settings(policy) }, vec![route]);
         furt.store = Store::Waits;
         let model = Model::new(furt.now.at, limits, heartbeat_ttl);
-        Self { random: fastrand::Rng::with_seed(seed), furt, model, orders: Vec::new() }
+        Self { random: fastrand::Rng::with_seed(seed), furt, model, stored: Stored::default(), orders: Vec::new() }
     }
 
     fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
@@ -86,6 +86,9 @@ impl Simulation {
         }
         if self.random.u8(..4) == 0 {
             wish = wish.revision(self.random.u64(..3));
+        }
+        if self.random.u8(..6) == 0 {
+            wish = wish.at("http://a.example", &["10.0.0.1:80"]);
         }
         match self.random.u8(..6) {
             0 => wish.ttl(5),
@@ -195,78 +198,12 @@ impl Simulation {
 
     fn finish(&mut self, count: usize, store: Store) {
         for _ in 0..count {
+            if store == Store::Works {
+                self.stored.apply(&self.furt.writes[0].1);
+            }
             self.furt.finish(store);
             self.model.written(store == Store::Works);
         }
-    }
-
-    fn compare(&mut self) {
-        assert_eq!(self.furt.writes.len(), self.model.waiting_writes(), "writes that wait");
-        let answers = std::mem::take(&mut self.furt.answers);
-        let answers: BTreeMap<_, _> = answers.into_iter().map(|(reply, answer)| (reply, outcome(answer))).collect();
-        assert_eq!(answers, std::mem::take(&mut self.model.outcomes), "answers");
-        let staying = || self.model.services.iter().filter(|one| !one.is_leaving);
-        let mut expected = BTreeMap::new();
-        let mut table = BTreeSet::new();
-        let mut probed = BTreeSet::new();
-        for service in staying() {
-            let name = &service.definition.service;
-            let members = service.members.iter().filter(|one| !one.is_leaving);
-            let members: BTreeMap<_, _> =
-                members.map(|one| (one.spec.id.clone(), (one.status, one.failures, one.is_stopped))).collect();
-            expected.insert(name.clone(), (service.status(), service.definition.clone(), members));
-            table.extend(model::routes(&service.definition).into_iter().map(|route| (route, name.clone())));
-        }
-        for service in &self.model.services {
-            let members = service.members.iter().filter(|one| one.spec.health_endpoint.is_some() && !one.is_stopped);
-            let service = &service.definition.service;
-            probed.extend(members.map(|one| InstanceRef { service: service.clone(), id: one.spec.id.clone() }));
-        }
-        assert_eq!(self.furt.plans.keys().cloned().collect::<BTreeSet<_>>(), probed, "who is probed");
-        let seen = self.furt.snapshot.registered().map(|service| {
-            let members = service.instances.iter().map(|one| {
-                let facts = (one.status, one.live.consecutive_failures(), one.live.is_probing_stopped());
-                (one.spec.id.clone(), facts)
-            });
-            let shown = (service.status, (*service.definition).clone(), members.collect());
-            (service.definition.service.clone(), shown)
-        });
-        assert_eq!(seen.collect::<BTreeMap<_, _>>(), expected, "what is seen");
-        assert_eq!(self.table(), table, "who owns each route");
-        for host in HOSTS {
-            for path in PATHS {
-                assert_eq!(self.furt.usable(host, path), self.usable(host, path), "who answers {host}{path}");
-            }
-        }
-    }
-
-    fn table(&self) -> BTreeSet<(Route, ServiceName)> {
-        let routes = self.furt.snapshot.table.iter().filter_map(|route| match route.owner {
-            Owner::Static(_) => None,
-            Owner::Service(slot) => {
-                let owner = self.furt.snapshot.service(slot).expect("a route's owner is there");
-                let host = route.host.as_ref().map(ToString::to_string).unwrap_or_default();
-                let shape = (host, route.method.to_string(), route.pattern.to_string());
-                Some((shape, owner.definition.service.clone()))
-            }
-        });
-        routes.collect()
-    }
-
-    fn usable(&self, host: &str, path: &str) -> Vec<&str> {
-        let mut names = Vec::new();
-        let usable = |one: &&model::Service| !one.is_leaving && one.status() != crate::model::Status::Down;
-        for service in self.model.services.iter().filter(usable) {
-            let matching = model::routes(&service.definition).into_iter().filter(|(own, _, pattern)| {
-                (own.is_empty() || own == host) && Pattern::try_new(pattern).unwrap().matches(path)
-            });
-            names.extend(matching.map(|_| service.definition.service.as_str()));
-            if path == "/s" && service.definition.service.as_str() == "a" {
-                names.push("a");
-            }
-        }
-        names.sort_unstable();
-        names
     }
 
     /// Everyone leaves, every write is done: nothing is left of anyone.
@@ -291,23 +228,6 @@ impl Simulation {
         assert_eq!((self.furt.snapshot.table.len(), self.furt.snapshot.names.len()), (1, 0), "the static route stays");
         assert!(self.furt.snapshot.services.iter().all(Option::is_none));
         assert!(self.furt.snapshot.services.len() <= 1 + SERVICES.len(), "places are used again");
-    }
-}
-
-fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
-    match answer {
-        Ok(Answer::Registered(one)) => {
-            Outcome::Registered { status: one.status, routes: one.routes, is_change: one.is_change }
-        }
-        Ok(Answer::Heard { status, .. }) => Outcome::Heard(status),
-        Ok(Answer::Probing { status }) => Outcome::Probing(status),
-        Ok(Answer::Deregistered { instances, .. }) => Outcome::Left(instances),
-        Err(Refusal::NotOwner { .. }) => Outcome::Refused("owner"),
-        Err(Refusal::Taken { .. }) => Outcome::Refused("taken"),
-        Err(Refusal::NotFound(_)) => Outcome::Refused("unknown"),
-        Err(Refusal::StoreFailed(_)) => Outcome::Refused("failed"),
-        Err(Refusal::NoProbes) => Outcome::Refused("unprobed"),
-        Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Busy) => Outcome::Refused("not foreseen"),
     }
 }
 

@@ -119,6 +119,7 @@ fn an_instance_that_is_registering_again_does_not_expire_meanwhile() {
     furt.store = Store::Waits;
     let again = furt.ask(&Wish::new("a", &["GET /a"]).ttl(20));
     furt.pass(5);
+    assert_eq!(furt.writes.len(), 1, "nothing but the registration is written");
     furt.finish(Store::Works);
     assert!(furt.answers[&again].is_ok());
     furt.pass(19);
