@@ -260,10 +260,6 @@ impl Registry {
         Some(pending)
     }
 
-    fn pending_writes(&self, service: &ServiceName) -> impl Iterator<Item = &Pending> {
-        self.pending_of.get(service).into_iter().flatten().filter_map(|write| self.pending.get(write))
-    }
-
     /// Lets a wish wait until the service's pending writes are done.
     fn park(&mut self, service: &ServiceName, event: Event, effects: &mut Vec<Effect>) {
         let queue = self.parked.entry(service.clone()).or_default();

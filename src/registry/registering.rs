@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     Answer, Change, Due, Effect, Entry, Event, Followed, Health, InstanceRef, Member, NameOrder, Now, Ownership,
-    Pending, Refusal, Registered, Registration, Registry, ReplyId, Report, Source, view,
+    Pending, Refusal, Registered, Registration, Registry, ReplyId, Report, Source, WriteId, view,
 };
 use crate::model::{Definition, Generation, InstanceId, ServiceName, Status, UpstreamHost};
 use crate::routing::{InstanceLive, ServiceLive};
@@ -99,15 +99,30 @@ impl Registry {
     /// While a definition is on its way, that holds for its registrant alone: the store and the core must agree on who
     /// that is.
     pub(super) fn must_wait(&self, wish: &Registration) -> bool {
-        self.parked.contains_key(&wish.definition.service)
-            || self.pending_writes(&wish.definition.service).any(|pending| match pending {
-                Pending::Register { wish: before, keeps_definition, .. } => {
-                    before.definition != wish.definition
-                        || before.instance.id == wish.instance.id
-                        || (!keeps_definition && before.source.address != wish.source.address)
-                }
-                Pending::Remove { .. } => true,
-            })
+        let service = &wish.definition.service;
+        if self.parked.contains_key(service) {
+            return true;
+        }
+        let Some(writes) = self.pending_of.get(service) else { return false };
+        // Two looks are enough, however many instances are on their way. A removal lets no registration pass, so the
+        // last write tells whether there is one; and all registrations before it bring what the first one brings.
+        let find = |write: Option<&WriteId>| write.and_then(|write| self.pending.get(write));
+        let (first, last) = (find(writes.first()), find(writes.last()));
+        if let Some(Pending::Remove { .. }) = last {
+            return true;
+        }
+        let is_installed =
+            self.services.get(service).is_some_and(|entry| entry.members.contains_key(&wish.instance.id));
+        let owner = self.owners.get(&wish.instance.id).filter(|owner| owner.service == *service);
+        let is_same_instance = owner.is_some_and(|owner| owner.count > usize::from(is_installed));
+        match first {
+            Some(Pending::Register { wish: before, keeps_definition, .. }) => {
+                is_same_instance
+                    || before.definition != wish.definition
+                    || (!keeps_definition && before.source.address != wish.source.address)
+            }
+            Some(Pending::Remove { .. }) | None => true,
+        }
     }
 
     fn check_conflicts(&self, definition: &Definition) -> Result<(), Refusal> {
