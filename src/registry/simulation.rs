@@ -99,6 +99,7 @@ impl Simulation {
     }
 
     fn step(&mut self) {
+        self.furt.is_mid_turn = self.random.u8(..3) == 0;
         match self.random.u8(..100) {
             0..30 => {
                 let wish = self.some_registration().0;
@@ -142,7 +143,10 @@ impl Simulation {
                 self.finish(count, store);
             }
         }
-        self.compare();
+        if !self.furt.is_mid_turn {
+            self.furt.publish();
+            self.compare();
+        }
     }
 
     fn leave(&mut self, service: ServiceName, id: Option<crate::model::InstanceId>) {
@@ -208,6 +212,7 @@ impl Simulation {
 
     /// Everyone leaves, every write is done: nothing is left of anyone.
     fn drain(&mut self) {
+        self.furt.is_mid_turn = false;
         while !self.furt.writes.is_empty() {
             self.finish(1, Store::Works);
         }

@@ -39,6 +39,8 @@ pub(in crate::registry) struct Harness {
     pub(in crate::registry) reports: Vec<Report>,
     pub(in crate::registry) snapshot: Snapshot,
     pub(in crate::registry) publishes: usize,
+    /// Whether the turn goes on after an event: nothing is published until it ends.
+    pub(in crate::registry) is_mid_turn: bool,
     next_reply: u64,
 }
 
@@ -66,6 +68,7 @@ impl Harness {
             reports: Vec::new(),
             snapshot,
             publishes: 0,
+            is_mid_turn: false,
             next_reply: 0,
         };
         effects.into_iter().for_each(|effect| harness.carry_out(effect));
@@ -82,7 +85,10 @@ impl Harness {
         }
     }
 
-    fn publish(&mut self) {
+    pub(in crate::registry) fn publish(&mut self) {
+        if self.is_mid_turn {
+            return;
+        }
         if let Some(snapshot) = self.registry.take_snapshot() {
             assert!(snapshot.generation >= self.snapshot.generation, "generations grow");
             self.snapshot = snapshot;

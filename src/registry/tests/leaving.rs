@@ -88,11 +88,14 @@ fn a_refused_removal_of_one_of_two_puts_it_back() {
 }
 
 #[test]
-fn a_place_in_the_snapshot_that_changes_hands_shows_its_new_service() {
+fn a_place_in_the_snapshot_that_changes_hands_within_a_turn_shows_its_new_service() {
     let mut furt = Harness::new();
     furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt.is_mid_turn = true;
     furt.deregister("a", here()).unwrap();
     furt.register(&Wish::new("b", &["GET /b"])).unwrap();
+    furt.is_mid_turn = false;
+    furt.publish();
     assert_eq!(furt.snapshot.services.len(), 1, "places are used again");
     assert_eq!((furt.usable("", "/b"), furt.status("b")), (vec!["b"], Some(Status::Unknown)));
 }
