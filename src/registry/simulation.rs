@@ -102,9 +102,9 @@ impl Simulation {
         self.furt.is_mid_turn = self.random.u8(..3) == 0;
         match self.random.u8(..100) {
             0..30 => {
-                let wish = self.some_registration().0;
+                let wish = Box::new(self.some_registration().0);
                 let reply = self.furt.new_reply();
-                self.furt.send(Event::RegistrationRequested(Box::new(wish.clone()), reply));
+                self.furt.send(Event::RegistrationRequested(wish.clone(), reply));
                 self.model.wish(model::Wish::Register(wish, reply));
             }
             30..40 => {

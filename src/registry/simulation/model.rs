@@ -47,7 +47,7 @@ pub(super) struct Service {
 
 #[derive(Clone)]
 pub(super) enum Wish {
-    Register(Registration, ReplyId),
+    Register(Box<Registration>, ReplyId),
     Leave { service: ServiceName, id: Option<InstanceId>, from: IpAddr, reply: ReplyId },
 }
 
@@ -59,7 +59,7 @@ enum Cause {
 }
 
 enum Write {
-    Register { wish: Registration, brings_definition: bool, reply: ReplyId },
+    Register { wish: Box<Registration>, brings_definition: bool, reply: ReplyId },
     Remove { service: ServiceName, id: Option<InstanceId>, cause: Cause },
 }
 
@@ -162,7 +162,7 @@ impl Model {
         self.outcomes.insert(reply, Outcome::Refused(why));
     }
 
-    fn register(&mut self, wish: Registration, reply: ReplyId) {
+    fn register(&mut self, wish: Box<Registration>, reply: ReplyId) {
         let name = wish.definition.service.clone();
         let from = wish.source.address;
         let own = self.services.iter().find(|one| one.definition.service == name);

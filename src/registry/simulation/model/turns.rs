@@ -77,7 +77,7 @@ impl Model {
         let name = write.service().clone();
         match write {
             Write::Register { wish, brings_definition, reply } if is_done => {
-                self.install(wish, brings_definition, reply);
+                self.install(*wish, brings_definition, reply);
             }
             Write::Register { reply, .. } => self.refuse(reply, "failed"),
             Write::Remove { service, id, cause } if is_done => self.remove(&service, id, cause),
