@@ -61,9 +61,9 @@ impl Registry {
                 if let Some(member) = entry.members.get_mut(id) {
                     member.is_leaving = true;
                 }
-                let is_last = entry.members.values().all(|member| member.is_leaving);
                 // By a wish the last instance takes the service with it; by expiry the routes are held.
-                entry.is_leaving = is_last && matches!(cause, Cause::Asked { .. });
+                entry.is_leaving =
+                    matches!(cause, Cause::Asked { .. }) && entry.members.values().all(|member| member.is_leaving);
                 if entry.is_leaving {
                     Change::RemoveService(service.clone())
                 } else {

@@ -1,7 +1,7 @@
 //! Wishes that wait for a write of their service: they run in order once it is done.
 
 use super::{Harness, Store, Wish, source};
-use crate::registry::{Change, Refusal, Source};
+use crate::registry::{Change, MAX_PARKED, Refusal, Source};
 
 fn here() -> Source {
     source("127.0.0.1")
@@ -129,4 +129,21 @@ fn a_service_that_waits_holds_up_no_other() {
     furt.ask(&Wish::new("a", &["GET /aa"]));
     furt.ask(&Wish::new("b", &["GET /b"]));
     assert_eq!(furt.writes.len(), 2);
+}
+
+#[test]
+fn beyond_the_most_that_may_wait_a_wish_is_refused_and_everyone_is_answered() {
+    let mut furt = Harness::new();
+    furt.store = Store::Waits;
+    furt.ask(&Wish::new("a", &["GET /one"]));
+    for _ in 0..MAX_PARKED {
+        furt.ask(&Wish::new("a", &["GET /two"]));
+    }
+    assert_eq!(furt.unanswered(), 1 + MAX_PARKED);
+    assert_eq!(furt.register(&Wish::new("a", &["GET /two"])), Err(Refusal::Busy));
+    while !furt.writes.is_empty() {
+        furt.finish(Store::Works);
+    }
+    assert_eq!((furt.unanswered(), furt.usable("", "/two")), (0, vec!["a"]));
+    assert_eq!(furt.written.len(), 4, "the first of the others is written, and the rest were registered just so");
 }
