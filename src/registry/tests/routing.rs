@@ -3,7 +3,7 @@
 use super::{Harness, Wish, address, definition_of, policy, settings, source};
 use crate::model::{Host, ServiceName, Status};
 use crate::registry::{Event, Followed, StaticRoute, StaticTarget};
-use crate::routing::Owner;
+use crate::routing::{Found, Owner};
 
 fn fixed(route: &str, target: StaticTarget) -> StaticRoute {
     let route = definition_of("x", &[route]).routes.remove(0);
@@ -15,15 +15,27 @@ fn url(url: &str) -> StaticTarget {
     StaticTarget::Url { spec: Box::new(wish.0.instance), addresses: wish.0.addresses }
 }
 
+/// Who answers a GET, or with what furt does.
+fn found(furt: &Harness, path: &str) -> String {
+    match furt.snapshot.find("", path, &http::Method::GET) {
+        Found::Route(route) => furt.snapshot.service(route.owner.slot()).unwrap().definition.service.to_string(),
+        Found::Unusable(_) => "503".to_owned(),
+        Found::WrongMethod(_) => "405".to_owned(),
+        Found::Nothing => "404".to_owned(),
+    }
+}
+
 #[test]
 fn a_down_service_gives_its_path_back_to_the_static_route() {
     let mut furt = Harness::with(settings(policy()), vec![fixed("GET /api/*", url("http://127.0.0.1:7901"))]);
-    furt.register(&Wish::new("a", &["GET /api/comments"])).unwrap();
-    assert_eq!(furt.usable("", "/api/comments"), ["a", "static"]);
-    furt.probe("a", "---");
-    assert_eq!(furt.usable("", "/api/comments"), ["static"]);
-    furt.probe("a", "+");
-    assert_eq!(furt.usable("", "/api/comments"), ["a", "static"]);
+    furt.register(&Wish::new("a", &["GET /api/comments", "GET /own", "POST /post"])).unwrap();
+    for (outcomes, comments, own) in [("", "a", "a"), ("---", "static", "503"), ("+", "a", "a")] {
+        furt.probe("a", outcomes);
+        let answers = ["/api/comments", "/own", "/post", "/none"].map(|path| found(&furt, path));
+        assert_eq!(answers, [comments, own, "405", "404"], "after {outcomes}");
+    }
+    furt.deregister("a", source("127.0.0.1")).unwrap();
+    assert_eq!(["/api/comments", "/own"].map(|path| found(&furt, path)), ["static", "404"]);
 }
 
 #[test]
