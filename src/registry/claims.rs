@@ -63,7 +63,7 @@ impl Claims {
         }
     }
 
-    /// How many claims there are, counted ones once each.
+    /// How many claims there are; one that two definitions make counts twice.
     #[cfg(any(test, debug_assertions))]
     pub(super) fn total(&self) -> usize {
         self.0.values().flatten().map(|claim| claim.count).sum()

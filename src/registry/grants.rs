@@ -131,11 +131,12 @@ impl Policy {
         }
     }
 
-    /// Whether a definition stays clear of what is reserved and of static routes.
+    /// Whether a definition stays clear of what is reserved and of static routes. The routes by host of a service
+    /// without any (`effective`) cover every path there, so an exclusive static route does not forbid them.
     ///
     /// # Errors
     /// [`Refusal::Taken`] with a rival of the configuration.
-    pub(super) fn check_statics(&self, definition: &Definition) -> Result<(), Refusal> {
+    pub(super) fn check_statics(&self, definition: &Definition, effective: &Definition) -> Result<(), Refusal> {
         if let Some(host) = &definition.host
             && let Some(name) =
                 host.as_str().strip_suffix(self.apps_domain.as_str()).and_then(|rest| rest.strip_suffix('.'))
@@ -143,17 +144,19 @@ impl Policy {
         {
             return Err(Refusal::reserved(format!("host \"{host}\" belongs to the service \"{name}\"")));
         }
-        for route in &definition.routes {
+        for route in &effective.routes {
             let path = route.pattern.as_str();
             if path::reserved(path).is_some() {
                 return Err(Refusal::reserved(format!("\"{path}\" is furt's own")));
             }
             let rival = self.statics.iter().find(|fixed| {
-                let same = fixed.host == definition.host
+                let same = fixed.host == effective.host
                     && fixed.pattern == route.pattern
                     && fixed.method.conflicts(&route.method);
-                let within =
-                    fixed.exclusive && fixed.method.overlaps(&route.method) && fixed.pattern.overlaps(&route.pattern);
+                let within = fixed.exclusive
+                    && !definition.routes.is_empty()
+                    && fixed.method.overlaps(&route.method)
+                    && fixed.pattern.overlaps(&route.pattern);
                 same || within
             });
             if let Some(fixed) = rival {

@@ -10,6 +10,8 @@ impl Registry {
     pub(super) fn sweep_invariants(&self) {
         self.sweep_services();
         self.sweep_claims();
+        self.sweep_owners();
+        self.sweep_waiting();
         self.sweep_slots();
     }
 
@@ -45,6 +47,25 @@ impl Registry {
         let installed: usize = self.services.values().map(|entry| entry.effective.routes.len()).sum();
         let pending: usize = self.pending.values().map(|pending| self.claimed_by(pending)).sum();
         assert_eq!(self.claims.total(), installed + pending, "each installed and pending route is claimed once");
+    }
+
+    fn sweep_owners(&self) {
+        let installed: usize = self.services.values().map(|entry| entry.members.len()).sum();
+        let pending = self.pending.values().filter(|pending| matches!(pending, Pending::Register { .. })).count();
+        let owned: usize = self.owners.values().map(|owner| owner.count).sum();
+        assert_eq!(owned, installed + pending, "each installed and pending instance owns its id once");
+    }
+
+    fn sweep_waiting(&self) {
+        let pending: usize = self.pending_of.values().map(|writes| writes.len()).sum();
+        assert_eq!(pending, self.pending.len(), "each pending write is of one service");
+        for (service, queue) in &self.parked {
+            assert!(!queue.is_empty() && self.pending_of.contains_key(service), "{service}: waits for a write");
+        }
+        for (name, entry) in self.services.iter().filter(|(_, entry)| entry.is_leaving) {
+            assert!(self.pending_of.contains_key(name), "{name}: leaves only while its removal is written");
+            assert!(entry.members.values().all(|member| member.is_leaving), "{name}: leaves with all instances");
+        }
     }
 
     fn claimed_by(&self, pending: &Pending) -> usize {

@@ -164,7 +164,7 @@ impl Registry {
         self.handle_one(event, now, &mut effects);
         // The sweep costs what is registered: a debug build under a large fleet does without it.
         #[cfg(any(test, debug_assertions))]
-        if self.services.len() <= 256 {
+        if self.services.len().max(self.owners.len()) <= 256 {
             self.sweep_invariants();
         }
         effects
@@ -260,10 +260,6 @@ impl Registry {
         Some(pending)
     }
 
-    fn pending_writes(&self, service: &ServiceName) -> impl Iterator<Item = &Pending> {
-        self.pending_of.get(service).into_iter().flatten().filter_map(|write| self.pending.get(write))
-    }
-
     /// Lets a wish wait until the service's pending writes are done.
     fn park(&mut self, service: &ServiceName, event: Event, effects: &mut Vec<Effect>) {
         let queue = self.parked.entry(service.clone()).or_default();
@@ -275,9 +271,30 @@ impl Registry {
     }
 
     fn unpark(&mut self, service: &ServiceName, now: Now, effects: &mut Vec<Effect>) {
-        for event in self.parked.remove(service).unwrap_or_default() {
-            // One that still has to wait parks itself again, behind those before it.
+        let mut queue = self.parked.remove(service).unwrap_or_default();
+        while let Some(event) = queue.pop_front() {
+            // The others wait behind it without being looked at: a full queue costs one look a write.
+            if self.waits(&event) {
+                queue.push_front(event);
+                self.parked.insert(service.clone(), queue);
+                return;
+            }
             self.handle_one(event, now, effects);
+        }
+    }
+
+    fn waits(&self, event: &Event) -> bool {
+        match event {
+            Event::RegistrationRequested(wish, _) => self.must_wait(wish),
+            Event::DeregistrationRequested { service, .. } => self.pending_of.contains_key(service),
+            Event::HeartbeatReceived(..)
+            | Event::ProbeRequested(..)
+            | Event::ProbeFinished { .. }
+            | Event::NameResolved { .. }
+            | Event::WriteDone(_)
+            | Event::WriteFailed(..)
+            | Event::DeadlineReached
+            | Event::HeldUp(_) => false,
         }
     }
 
@@ -342,6 +359,18 @@ impl Entry {
         } else {
             Status::Down
         }
+    }
+}
+
+impl Member {
+    /// When its TTL is over, as it was last heard; `None`: it has none.
+    fn end(&self) -> Option<Instant> {
+        self.ttl.map(|ttl| self.heard + ttl)
+    }
+
+    /// Whether it was not heard in time: it leaves, whatever becomes of a wish about it.
+    fn is_over(&self, now: Now) -> bool {
+        self.end().is_some_and(|end| end <= now.at)
     }
 }
 

@@ -117,7 +117,8 @@ impl Registry {
             return;
         }
         member.live.since_ms.store(now.unix_ms, Ordering::Relaxed);
-        member.seen = view::instance(&member.spec, &member.addresses, health.status(), member.name_order, &member.live);
+        let shown = member.seen.generation;
+        member.seen = view::instance(&member.spec, &member.addresses, health.status(), shown, &member.live);
         effects.push(Effect::Report(Report::InstanceStatusChanged {
             instance: instance.clone(),
             from: before.status(),
@@ -146,22 +147,28 @@ impl Registry {
             Followed::Instance(instance) => instance.clone(),
         };
         let Ok((_, member)) = self.member(&instance) else { return };
-        if member.name_order != generation || member.addresses == addresses {
+        if member.name_order != generation || is_same_set(&member.addresses, &addresses) {
             return;
         }
         if let Err(refusal) = self.settings.policy.check_addresses(&instance.service, &addresses) {
             effects.push(Effect::Report(Report::AddressesRefused { subject, why: refusal.to_string() }));
             return;
         }
+        // The order stays: it names the registration. What is seen gets a number of its own, so that no connection
+        // to the old address is used again.
+        let shown = self.next_order();
         if let Some(member) = self.member_mut(&instance) {
             member.addresses = Arc::clone(&addresses);
-            // The order stays: it names the registration. What is seen gets a number of its own, so that no
-            // connection to the old address is used again.
-            member.seen = view::instance(&member.spec, &addresses, member.health.status(), generation, &member.live);
+            member.seen = view::instance(&member.spec, &addresses, member.health.status(), shown, &member.live);
         }
         self.plan_probes(&instance, FirstProbe::Now, effects);
         self.view.advance();
         self.refresh(&instance.service, now, effects);
         effects.push(Effect::Report(Report::AddressesChanged { subject, addresses }));
     }
+}
+
+/// Resolvers turn the order of a name's addresses from answer to answer; that is no news.
+pub(super) fn is_same_set(before: &[SocketAddr], after: &[SocketAddr]) -> bool {
+    before.len() == after.len() && after.iter().all(|address| before.contains(address))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     Answer, Change, Due, Effect, Entry, Event, Followed, Health, InstanceRef, Member, NameOrder, Now, Ownership,
-    Pending, Refusal, Registered, Registration, Registry, ReplyId, Report, Source, view,
+    Pending, Refusal, Registered, Registration, Registry, ReplyId, Report, Source, WriteId, view,
 };
 use crate::model::{Definition, Generation, InstanceId, ServiceName, Status, UpstreamHost};
 use crate::routing::{InstanceLive, ServiceLive};
@@ -96,19 +96,39 @@ impl Registry {
     }
 
     /// Instances of one definition may be written side by side; anything else of a service goes one after the other.
-    fn must_wait(&self, wish: &Registration) -> bool {
-        self.parked.contains_key(&wish.definition.service)
-            || self.pending_writes(&wish.definition.service).any(|pending| match pending {
-                Pending::Register { wish: before, .. } => {
-                    before.definition != wish.definition || before.instance.id == wish.instance.id
-                }
-                Pending::Remove { .. } => true,
-            })
+    /// While a definition is on its way, that holds for its registrant alone: the store and the core must agree on who
+    /// that is.
+    pub(super) fn must_wait(&self, wish: &Registration) -> bool {
+        let service = &wish.definition.service;
+        if self.parked.contains_key(service) {
+            return true;
+        }
+        let Some(writes) = self.pending_of.get(service) else { return false };
+        // Two looks are enough, however many instances are on their way. A removal lets no registration pass, so the
+        // last write tells whether there is one; and all registrations before it bring what the first one brings.
+        let find = |write: Option<&WriteId>| write.and_then(|write| self.pending.get(write));
+        let (first, last) = (find(writes.first()), find(writes.last()));
+        if let Some(Pending::Remove { .. }) = last {
+            return true;
+        }
+        let is_installed =
+            self.services.get(service).is_some_and(|entry| entry.members.contains_key(&wish.instance.id));
+        let owner = self.owners.get(&wish.instance.id).filter(|owner| owner.service == *service);
+        let is_same_instance = owner.is_some_and(|owner| owner.count > usize::from(is_installed));
+        match first {
+            Some(Pending::Register { wish: before, keeps_definition, .. }) => {
+                is_same_instance
+                    || before.definition != wish.definition
+                    || (!keeps_definition && before.source.address != wish.source.address)
+            }
+            Some(Pending::Remove { .. }) | None => true,
+        }
     }
 
     fn check_conflicts(&self, definition: &Definition) -> Result<(), Refusal> {
-        self.settings.policy.check_statics(definition)?;
-        let definition = view::effective(definition, &self.settings.policy.apps_domain);
+        let effective = view::effective(definition, &self.settings.policy.apps_domain);
+        self.settings.policy.check_statics(definition, &effective)?;
+        let definition = effective;
         for route in &definition.routes {
             if let Some(rival) = self.claims.rival(&definition.service, definition.host.as_ref(), route) {
                 return Err(self.taken(format!("route {} {}", route.method, route.pattern), rival));
@@ -150,14 +170,17 @@ impl Registry {
         let Registration { definition, instance: spec, addresses, source } = wish;
         let service = definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: spec.id.clone() };
+        let health = if spec.health_endpoint.is_some() { Health::unknown() } else { Health::unprobed() };
         if !keeps_definition {
-            self.install_definition(definition, &source, now);
+            self.install_definition(definition, &source, health.status(), now);
         }
+        // Requests that are in flight at the same place go on counting against its limits.
+        let before = self.member_mut(&instance).filter(|member| member.spec.url == spec.url);
+        let live = before.map_or_else(Arc::<InstanceLive>::default, |member| Arc::clone(&member.live));
         self.remove_member(&instance, effects);
         let name_order = self.next_order();
         let spec = Arc::new(spec);
-        let health = if spec.health_endpoint.is_some() { Health::unknown() } else { Health::unprobed() };
-        let live = Arc::new(InstanceLive::default());
+        live.note_health(health.failures(), health.is_stopped());
         live.since_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
         let seen = view::instance(&spec, &addresses, health.status(), name_order, &live);
         let member = Member {
@@ -196,13 +219,14 @@ impl Registry {
         }
     }
 
-    fn install_definition(&mut self, definition: Definition, source: &Source, now: Now) {
+    /// A new service starts at its first instance's status: that is no change of status.
+    fn install_definition(&mut self, definition: Definition, source: &Source, status: Status, now: Now) {
         let effective = view::effective(&definition, &self.settings.policy.apps_domain);
         let definition = if *effective == definition { Arc::clone(&effective) } else { Arc::new(definition) };
         let service = definition.service.clone();
         if let Some(entry) = self.services.get_mut(&service) {
             if entry.definition == definition {
-                // Two instances brought it at once; the first one's registrant stays.
+                // Two of its registrant's instances brought it at once.
                 self.claims.remove(&effective);
                 return;
             }
@@ -221,7 +245,7 @@ impl Registry {
             registered_from: source.address,
             slot,
             members: Default::default(),
-            status: Status::Down,
+            status,
             live: Arc::new(ServiceLive::new(now.unix_ms)),
             is_leaving: false,
         };

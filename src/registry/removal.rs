@@ -61,9 +61,9 @@ impl Registry {
                 if let Some(member) = entry.members.get_mut(id) {
                     member.is_leaving = true;
                 }
-                let is_last = entry.members.values().all(|member| member.is_leaving);
                 // By a wish the last instance takes the service with it; by expiry the routes are held.
-                entry.is_leaving = is_last && matches!(cause, Cause::Asked { .. });
+                entry.is_leaving =
+                    matches!(cause, Cause::Asked { .. }) && entry.members.values().all(|member| member.is_leaving);
                 if entry.is_leaving {
                     Change::RemoveService(service.clone())
                 } else {
@@ -179,10 +179,10 @@ impl Registry {
                 match &instance {
                     Some(id) => {
                         if let Some(member) = entry.members.get_mut(id) {
-                            member.is_leaving = false;
+                            member.is_leaving = member.is_over(now);
                         }
                     }
-                    None => entry.members.values_mut().for_each(|member| member.is_leaving = false),
+                    None => entry.members.values_mut().for_each(|member| member.is_leaving = member.is_over(now)),
                 }
                 effects.push(Effect::Answer(reply, Err(Refusal::StoreFailed(why.to_owned()))));
             }
@@ -207,12 +207,16 @@ impl Registry {
     }
 
     fn check_expiry(&mut self, instance: InstanceRef, now: Now, effects: &mut Vec<Effect>) {
+        let is_entry_leaving = self.services.get(&instance.service).is_some_and(|entry| entry.is_leaving);
+        // Instances that fall silent together leave together. Only a write that is about this instance, or takes the
+        // whole service, is waited for.
+        let is_registering = self.owners.get(&instance.id).is_some_and(|owner| owner.count > 1);
+        let is_writing = self.pending_of.contains_key(&instance.service);
         let Some(member) = self.member_mut(&instance) else { return };
-        let Some(ttl) = member.ttl else { return };
-        let end = member.heard + ttl;
+        let Some(end) = member.end() else { return };
         if end > now.at && !member.is_leaving {
             self.deadlines.set(Due::Instance(instance), end);
-        } else if self.pending_of.contains_key(&instance.service) {
+        } else if is_entry_leaving || is_registering || (member.is_leaving && is_writing) {
             self.deadlines.set(Due::Instance(instance), now.at + REMOVAL_RETRY);
         } else {
             let InstanceRef { service, id } = instance;

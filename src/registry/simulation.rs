@@ -1,1 +1,251 @@
-//! x
+//! A seeded simulation: random events over a small alphabet, told to the core and to the naive [`model`], and all that
+//! can be observed compared after each of them. The core sweeps its own invariants besides. A failure names its seed.
+
+mod compare;
+mod model;
+mod stored;
+
+use std::time::Duration;
+
+use super::tests::{Harness, Store, Wish, definition_of, instance, policy, settings, source};
+use super::{Event, HealthLimits, InstanceRef, Policy, Settings, StaticClaim, StaticRoute, StaticTarget};
+use crate::model::{Generation, ServiceName};
+use model::Model;
+use stored::Stored;
+
+const SEEDS: u64 = 256;
+const STEPS: usize = 300;
+
+const SERVICES: [&str; 3] = ["a", "b", "c"];
+const IDS: [&str; 4] = ["i1", "i2", "i3", "i4"];
+const SOURCES: [&str; 3] = ["127.0.0.1", "10.0.0.1", "10.0.0.2"];
+const HOSTS: [&str; 4] = ["", "one.example", "a.internal", "b.internal"];
+const PATHS: [&str; 5] = ["/", "/x", "/y", "/x/z", "/s"];
+const ROUTES: [&[&str]; 9] = [
+    &["GET /x"],
+    &["* /x"],
+    &["POST /x"],
+    &["GET /y"],
+    &["GET /x/*", "POST /y"],
+    &["GET /x/*"],
+    &["HEAD /x", "GET /x"],
+    &["GET /*"],
+    &[],
+];
+
+struct Simulation {
+    random: fastrand::Rng,
+    furt: Harness,
+    model: Model,
+    stored: Stored,
+    /// Orders to probe that were given once.
+    orders: Vec<(InstanceRef, Generation)>,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Self {
+        let limits = HealthLimits {
+            interval: Duration::from_secs(30),
+            interval_down: Duration::from_secs(120),
+            failures_to_down: 2,
+            failures_to_stop: 4,
+        };
+        let fixed = definition_of("x", &["GET /s"]).routes.remove(0);
+        let (method, pattern) = (fixed.method, fixed.pattern);
+        let claim = StaticClaim { host: None, method: method.clone(), pattern: pattern.clone(), exclusive: true };
+        let target = StaticTarget::Service(ServiceName::try_new("a").unwrap());
+        let route = StaticRoute { host: None, method, pattern, permission: None, target };
+        let heartbeat_ttl = Duration::from_secs(15);
+        let policy = Policy { statics: vec![claim], ..policy() };
+        let mut furt = Harness::with(Settings { health: limits, heartbeat_ttl, ..settings(policy) }, vec![route]);
+        furt.store = Store::Waits;
+        let model = Model::new(furt.now.at, limits, heartbeat_ttl);
+        Self { random: fastrand::Rng::with_seed(seed), furt, model, stored: Stored::default(), orders: Vec::new() }
+    }
+
+    fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.random.usize(..choices.len())]
+    }
+
+    fn some_instance(&mut self) -> InstanceRef {
+        let (service, id) = (self.one_of(&SERVICES), self.one_of(&IDS));
+        instance(&format!("{service}/{id}"))
+    }
+
+    fn some_registration(&mut self) -> Wish {
+        // Few definitions a service: it must happen that one is registered again just so.
+        let at = SERVICES[self.random.usize(..3)];
+        let routes = if self.random.u8(..3) == 0 {
+            self.one_of(&ROUTES)
+        } else {
+            ROUTES[usize::from(at.as_bytes()[0] - b'a') * 2]
+        };
+        let mut wish = Wish::new(at, routes).id(self.one_of(&IDS)).from(self.one_of(&SOURCES));
+        if self.random.u8(..6) == 0 && !routes.is_empty() {
+            wish = wish.host("one.example");
+        }
+        if self.random.u8(..4) == 0 {
+            wish = wish.revision(self.random.u64(..3));
+        }
+        if self.random.u8(..6) == 0 {
+            wish = wish.at("http://a.example", &["10.0.0.1:80"]);
+        }
+        match self.random.u8(..6) {
+            0 => wish.ttl(5),
+            1 | 2 => wish.ttl(20),
+            3 => wish.unprobed(),
+            _ => wish,
+        }
+    }
+
+    fn step(&mut self) {
+        self.furt.is_mid_turn = self.random.u8(..3) == 0;
+        match self.random.u8(..100) {
+            0..30 => {
+                let wish = Box::new(self.some_registration().0);
+                let reply = self.furt.new_reply();
+                self.furt.send(Event::RegistrationRequested(wish.clone(), reply));
+                self.model.wish(model::Wish::Register(wish, reply));
+            }
+            30..40 => {
+                let (whom, from) = (self.some_instance(), source(self.one_of(&SOURCES)));
+                let reply = self.furt.new_reply();
+                self.model.heartbeat(&whom, from.address, reply);
+                self.furt.send(Event::HeartbeatReceived(whom, from, reply));
+            }
+            40..50 => {
+                let InstanceRef { service, id } = self.some_instance();
+                let id = (self.random.u8(..4) > 0).then_some(id);
+                self.leave(service, id);
+            }
+            50..53 => {
+                let (whom, from) = (self.some_instance(), source(self.one_of(&SOURCES)));
+                let reply = self.furt.new_reply();
+                self.model.ask_for_probe(&whom, from.address, reply);
+                self.furt.send(Event::ProbeRequested(whom, from, reply));
+            }
+            53..70 => self.probe(),
+            70..80 => {
+                let ms = self.one_of(&[1, 300, 1_000, 4_000, 15_000, 70_000]);
+                self.pass(ms);
+            }
+            80..82 => {
+                let lag = Duration::from_millis(self.random.u64(1_000..10_000));
+                self.furt.now.at += lag;
+                self.model.now = self.furt.now.at;
+                self.furt.send(Event::HeldUp(lag));
+                self.model.held_up(lag);
+                self.pass(0);
+            }
+            _ => {
+                let count = self.random.usize(..=self.furt.writes.len());
+                let store = if self.random.u8(..5) == 0 { Store::Fails } else { Store::Works };
+                self.finish(count, store);
+            }
+        }
+        if !self.furt.is_mid_turn {
+            self.furt.publish();
+            self.compare();
+        }
+    }
+
+    fn leave(&mut self, service: ServiceName, id: Option<crate::model::InstanceId>) {
+        let from = source(self.one_of(&SOURCES));
+        let reply = self.furt.new_reply();
+        self.model.wish(model::Wish::Leave { service: service.clone(), id: id.clone(), from: from.address, reply });
+        self.furt.send(Event::DeregistrationRequested { service, instance: id, source: from, reply });
+    }
+
+    /// An outcome of an order that was given at some time: it counts only while the order holds.
+    fn probe(&mut self) {
+        self.orders.extend(self.furt.plans.iter().map(|(whom, plan)| (whom.clone(), plan.generation)));
+        self.orders.sort();
+        self.orders.dedup();
+        if self.orders.is_empty() {
+            return;
+        }
+        let newest = self.orders.len().saturating_sub(self.random.usize(1..=12));
+        let (instance, generation) = self.orders[newest.max(self.random.usize(..self.orders.len()))].clone();
+        let is_good = self.random.u8(..3) == 0;
+        if self.furt.plans.get(&instance).is_some_and(|plan| plan.generation == generation) {
+            self.model.probed(&instance, is_good);
+        }
+        let outcome = if is_good { Ok(()) } else { Err("refused".to_owned()) };
+        self.furt.send(Event::ProbeFinished { instance, generation, outcome, took: Duration::from_millis(2) });
+    }
+
+    fn pass(&mut self, ms: u64) {
+        let end = self.furt.now.at + Duration::from_millis(ms);
+        loop {
+            let at = self.furt.registry.next_deadline();
+            assert_eq!(at, self.model.next_deadline(), "both wake at one time");
+            let Some(at) = at.filter(|at| *at <= end) else { break };
+            self.furt.now.at = at.max(self.furt.now.at);
+            self.model.now = self.furt.now.at;
+            self.furt.send(Event::DeadlineReached);
+            self.model.deadlines();
+        }
+        self.furt.now.at = end;
+        self.model.now = end;
+        self.nobody_outlives_its_ttl();
+    }
+
+    /// Who is seen was heard in time, or is about to be looked at again after a write of its own.
+    fn nobody_outlives_its_ttl(&self) {
+        let second = Duration::from_secs(1);
+        for member in self.model.services.iter().flat_map(|one| &one.members).filter(|one| !one.is_leaving) {
+            let is_late = member.ttl.is_some_and(|ttl| member.heard + ttl + second <= self.furt.now.at);
+            let is_due = member.look.is_some_and(|at| at <= self.furt.now.at + second);
+            assert!(!is_late || is_due, "{} outlives its TTL", member.spec.id);
+        }
+    }
+
+    fn finish(&mut self, count: usize, store: Store) {
+        for _ in 0..count {
+            if store == Store::Works {
+                self.stored.apply(&self.furt.writes[0].1);
+            }
+            self.furt.finish(store);
+            self.model.written(store == Store::Works);
+        }
+    }
+
+    /// Everyone leaves, every write is done: nothing is left of anyone.
+    fn drain(&mut self) {
+        self.furt.is_mid_turn = false;
+        while !self.furt.writes.is_empty() {
+            self.finish(1, Store::Works);
+        }
+        for service in SERVICES {
+            let (service, reply) = (ServiceName::try_new(service).unwrap(), self.furt.new_reply());
+            let source = source("127.0.0.1");
+            self.furt.send(Event::DeregistrationRequested { service, instance: None, source, reply });
+        }
+        while !self.furt.writes.is_empty() {
+            self.furt.finish(Store::Works);
+        }
+        assert_eq!(self.furt.unanswered(), 0, "everyone was answered");
+        let registry = &self.furt.registry;
+        assert!(registry.services.is_empty() && registry.owners.is_empty(), "ids left: {:?}", registry.owners);
+        assert_eq!(registry.claims.total(), 0, "claims left");
+        assert!(registry.pending.is_empty() && registry.pending_of.is_empty() && registry.parked.is_empty());
+        assert_eq!((registry.next_deadline(), self.furt.plans.len(), self.furt.names.len()), (None, 0, 0));
+        assert_eq!((self.furt.snapshot.table.len(), self.furt.snapshot.names.len()), (1, 0), "the static route stays");
+        assert!(self.furt.snapshot.services.iter().all(Option::is_none));
+        assert!(self.furt.snapshot.services.len() <= 1 + SERVICES.len(), "places are used again");
+    }
+}
+
+#[test]
+fn the_core_does_what_the_naive_model_does() {
+    for seed in 0..SEEDS {
+        let run = std::panic::catch_unwind(|| {
+            let mut simulation = Simulation::new(seed);
+            for _ in 0..STEPS {
+                simulation.step();
+            }
+            simulation.drain();
+        });
+        assert!(run.is_ok(), "seed {seed} fails, as the panic before this one says");
+    }
+}

@@ -1,1 +1,16 @@
-//! x
+//! What the core does, told as short scripts: each test says one sentence and plays it through the [`harness`].
+//!
+//! No sleeping and no runtime: time passes when a script says so, and writes are done when the harness says so.
+
+mod expiring;
+mod granting;
+mod harness;
+mod leaving;
+mod probing;
+mod registering;
+mod routing;
+mod waiting;
+mod wish;
+
+pub(super) use harness::{Harness, Store};
+pub(super) use wish::{Wish, address, definition_of, instance, operator, policy, settings, source};

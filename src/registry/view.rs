@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::probing::is_same_set;
 use super::{Effect, Entry, Followed, NameOrder, Now};
 use crate::model::{
     Definition, Epoch, Generation, Host, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec, ServiceName, Status,
@@ -75,9 +76,8 @@ impl View {
 
     /// The service at `slot` must be shown anew.
     pub(super) fn touch(&mut self, slot: Slot, service: &ServiceName) {
-        if !self.touched.contains_key(&slot) {
-            self.touched.insert(slot, service.clone());
-        }
+        // A slot that changed hands within a turn shows its last service.
+        self.touched.insert(slot, service.clone());
     }
 
     pub(super) fn take(&mut self, services: &BTreeMap<ServiceName, Entry>) -> Option<Snapshot> {
@@ -174,7 +174,7 @@ impl View {
     pub(super) fn move_static(&mut self, slot: Slot, order: Generation, addresses: &Arc<[SocketAddr]>) -> bool {
         let Some(Some(service)) = self.snapshot.services.get(slot.0 as usize) else { return false };
         let Some(instance) = service.instances.first() else { return false };
-        if order != Generation::default() || instance.addresses == *addresses {
+        if order != Generation::default() || is_same_set(&instance.addresses, addresses) {
             return false;
         }
         let moved = Arc::new(Instance {

@@ -1,7 +1,7 @@
 //! Choosing an instance (DESIGN §8): the candidates, their turn, and the place that a request holds.
 //!
 //! Candidates are UP, or UNKNOWN without a failed probe; only when there is none of these, UNKNOWN with one. Among
-//! them the turn goes by weight. Nothing is allocated.
+//! them the turn goes by weight, evenly spread. Nothing is allocated.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -60,15 +60,16 @@ impl Service {
         if total == 0 {
             return Err(NoInstance::Unavailable);
         }
-        let mut turn = self.live.turn.fetch_add(1, Ordering::Relaxed) % total;
+        let turn = self.live.turn.fetch_add(1, Ordering::Relaxed);
+        let mut place = place_of_turn(turn, total);
         let mut first = 0;
         for (at, instance) in self.instances.iter().enumerate().filter(|(_, one)| is_candidate(one)) {
             let weight = u32::from(instance.spec.weight);
-            if turn < weight {
+            if place < weight {
                 first = at;
                 break;
             }
-            turn -= weight;
+            place -= weight;
         }
         let from_first = self.instances[first..].iter().chain(&self.instances[..first]);
         // The state of an instance may change between the two passes; what counts is what holds now.
@@ -80,3 +81,25 @@ impl Service {
         Err(NoInstance::Full)
     }
 }
+
+/// Which of `total` places has the turn: each once in any `total` turns, and neighbouring turns far apart, so that an
+/// instance of weight 200 is not asked 200 times in a row.
+///
+/// Steps of the golden section spread most evenly; the step and `total` share no factor, so that no place is left out.
+fn place_of_turn(turn: u32, total: u32) -> u32 {
+    let golden = (f64::from(total) * 0.618_033_988_749_895) as u32;
+    let step = (1..=golden).rev().find(|&step| greatest_common_divisor(step, total) == 1).unwrap_or(1);
+    let place = u64::from(turn % total) * u64::from(step) % u64::from(total);
+    // The remainder of a division by `total`, which is a u32.
+    place as u32
+}
+
+fn greatest_common_divisor(mut a: u32, mut b: u32) -> u32 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+#[cfg(test)]
+mod tests;

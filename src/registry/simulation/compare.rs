@@ -1,0 +1,104 @@
+//! What can be observed of the core, beside what the model says of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::model::{self, Outcome, Route};
+use super::{HOSTS, PATHS, Simulation};
+use crate::model::{Pattern, ServiceName, Status};
+use crate::registry::{Answer, InstanceRef, Refusal};
+use crate::routing::Owner;
+
+impl Simulation {
+    pub(super) fn compare(&mut self) {
+        assert_eq!(self.furt.writes.len(), self.model.waiting_writes(), "writes that wait");
+        let answers = std::mem::take(&mut self.furt.answers);
+        let answers: BTreeMap<_, _> = answers.into_iter().map(|(reply, answer)| (reply, outcome(answer))).collect();
+        assert_eq!(answers, std::mem::take(&mut self.model.outcomes), "answers");
+        self.stored.compare(&self.furt.registry.services);
+        let staying = || self.model.services.iter().filter(|one| !one.is_leaving);
+        let mut expected = BTreeMap::new();
+        let mut table = BTreeSet::new();
+        let mut probed = BTreeSet::new();
+        let mut named = BTreeSet::new();
+        for service in staying() {
+            let name = &service.definition.service;
+            let members = service.members.iter().filter(|one| !one.is_leaving);
+            let members: BTreeMap<_, _> =
+                members.map(|one| (one.spec.id.clone(), (one.status, one.failures, one.is_stopped))).collect();
+            expected.insert(name.clone(), (service.status(), service.definition.clone(), members));
+            table.extend(model::routes(&service.definition).into_iter().map(|route| (route, name.clone())));
+        }
+        for service in &self.model.services {
+            let by_name = service.members.iter().filter(|one| one.spec.url.socket_address().is_none());
+            named.extend(by_name.map(|one| format!("{}/{}", service.definition.service, one.spec.id)));
+            let members = service.members.iter().filter(|one| one.spec.health_endpoint.is_some() && !one.is_stopped);
+            let service = &service.definition.service;
+            probed.extend(members.map(|one| InstanceRef { service: service.clone(), id: one.spec.id.clone() }));
+        }
+        assert_eq!(self.furt.plans.keys().cloned().collect::<BTreeSet<_>>(), probed, "who is probed");
+        let followed = self.furt.names.keys().map(ToString::to_string).collect::<BTreeSet<_>>();
+        assert_eq!(followed, named, "whose name is followed");
+        let seen = self.furt.snapshot.registered().map(|service| {
+            let members = service.instances.iter().map(|one| {
+                let facts = (one.status, one.live.consecutive_failures(), one.live.is_probing_stopped());
+                (one.spec.id.clone(), facts)
+            });
+            let shown = (service.status, (*service.definition).clone(), members.collect());
+            (service.definition.service.clone(), shown)
+        });
+        assert_eq!(seen.collect::<BTreeMap<_, _>>(), expected, "what is seen");
+        assert_eq!(self.table(), table, "who owns each route");
+        // It follows from status and table; so now and then is enough.
+        if self.random.u8(..8) == 0 {
+            for (host, path) in HOSTS.iter().flat_map(|host| PATHS.map(|path| (host, path))) {
+                assert_eq!(self.furt.usable(host, path), self.usable(host, path), "who answers {host}{path}");
+            }
+        }
+    }
+
+    fn table(&self) -> BTreeSet<(Route, ServiceName)> {
+        let routes = self.furt.snapshot.table.iter().filter_map(|route| match route.owner {
+            Owner::Static(_) => None,
+            Owner::Service(slot) => {
+                let owner = self.furt.snapshot.service(slot).expect("a route's owner is there");
+                let host = route.host.as_ref().map(ToString::to_string).unwrap_or_default();
+                let shape = (host, route.method.to_string(), route.pattern.to_string());
+                Some((shape, owner.definition.service.clone()))
+            }
+        });
+        routes.collect()
+    }
+
+    fn usable(&self, host: &str, path: &str) -> Vec<&str> {
+        let mut names = Vec::new();
+        let usable = |one: &&model::Service| !one.is_leaving && one.status() != Status::Down;
+        for service in self.model.services.iter().filter(usable) {
+            let matching = model::routes(&service.definition).into_iter().filter(|(own, _, pattern)| {
+                (own.is_empty() || own == host) && Pattern::try_new(pattern).unwrap().matches(path)
+            });
+            names.extend(matching.map(|_| service.definition.service.as_str()));
+            if path == "/s" && service.definition.service.as_str() == "a" {
+                names.push("a");
+            }
+        }
+        names.sort_unstable();
+        names
+    }
+}
+
+fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
+    match answer {
+        Ok(Answer::Registered(one)) => {
+            Outcome::Registered { status: one.status, routes: one.routes, is_change: one.is_change }
+        }
+        Ok(Answer::Heard { status, .. }) => Outcome::Heard(status),
+        Ok(Answer::Probing { status }) => Outcome::Probing(status),
+        Ok(Answer::Deregistered { instances, .. }) => Outcome::Left(instances),
+        Err(Refusal::NotOwner { .. }) => Outcome::Refused("owner"),
+        Err(Refusal::Taken { .. }) => Outcome::Refused("taken"),
+        Err(Refusal::NotFound(_)) => Outcome::Refused("unknown"),
+        Err(Refusal::StoreFailed(_)) => Outcome::Refused("failed"),
+        Err(Refusal::NoProbes) => Outcome::Refused("unprobed"),
+        Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Busy) => Outcome::Refused("not foreseen"),
+    }
+}

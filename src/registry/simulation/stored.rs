@@ -1,0 +1,48 @@
+//! What a store would hold after the writes that were done: it must be what the core has installed, with the same owners.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName};
+use crate::registry::{Change, Entry};
+
+#[derive(Default)]
+pub(super) struct Stored {
+    definitions: BTreeMap<ServiceName, (Definition, IpAddr)>,
+    instances: BTreeMap<InstanceId, (ServiceName, InstanceSpec, IpAddr)>,
+}
+
+impl Stored {
+    pub(super) fn apply(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::PutDefinition { definition, registered_from } => {
+                    let stored = ((**definition).clone(), *registered_from);
+                    self.definitions.insert(definition.service.clone(), stored);
+                }
+                Change::PutInstance { service, spec, registered_from, .. } => {
+                    assert!(self.definitions.contains_key(service), "{service}: an instance of an unknown service");
+                    let stored = (service.clone(), (**spec).clone(), *registered_from);
+                    self.instances.insert(spec.id.clone(), stored);
+                }
+                Change::RemoveInstance(id) => {
+                    self.instances.remove(id).expect("only a stored instance is removed");
+                }
+                Change::RemoveService(service) => {
+                    self.definitions.remove(service).expect("only a stored service is removed");
+                    self.instances.retain(|_, (own, ..)| own != service);
+                }
+            }
+        }
+    }
+
+    pub(super) fn compare(&self, services: &BTreeMap<ServiceName, Entry>) {
+        let installed = services.iter().map(|(name, one)| (name, ((*one.definition).clone(), one.registered_from)));
+        assert!(installed.eq(self.definitions.iter().map(|(name, one)| (name, one.clone()))), "definitions stored");
+        let members = services.iter().flat_map(|(name, entry)| entry.members.iter().map(move |one| (name, one)));
+        let installed: BTreeMap<_, _> = members
+            .map(|(name, (id, one))| (id.clone(), (name.clone(), (*one.spec).clone(), one.registered_from)))
+            .collect();
+        assert_eq!(self.instances, installed, "instances stored");
+    }
+}

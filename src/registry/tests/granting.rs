@@ -1,0 +1,218 @@
+//! Grants, owners, and what the configuration keeps for itself.
+
+use super::{Harness, Wish, definition_of, operator, policy, settings, source};
+use crate::model::{CidrSet, Host, Pattern, PermissionRule, PermissionSet, ServiceName, Sha256Digest};
+use crate::registry::{Grant, Policy, Refusal, Source, StaticClaim, UnlistedRule};
+
+fn grant() -> Grant {
+    Grant {
+        permissions: PermissionSet::new(
+            ["comments:read", "mail:*"].iter().map(|text| PermissionRule::try_new(text).unwrap()).collect(),
+        ),
+        paths: ["/api/comments/*", "/exact"].iter().map(|text| Pattern::try_new(text).unwrap()).collect(),
+        hosts: vec![Host::try_new("shop.example").unwrap()],
+        upstreams: Some(CidrSet::try_new(&["127.0.0.0/8", "10.1.0.0/16"]).unwrap()),
+        public: false,
+        token: None,
+    }
+}
+
+fn under(grant: Grant) -> Harness {
+    let mut policy = policy();
+    policy.grants.insert(ServiceName::try_new("a").unwrap(), grant);
+    policy.unlisted = UnlistedRule::Deny;
+    Harness::with(settings(policy), Vec::new())
+}
+
+/// What of a refusal counts here: its kind.
+fn kind<T>(outcome: Result<T, Refusal>) -> &'static str {
+    match outcome {
+        Ok(_) => "ok",
+        Err(Refusal::TokenWrong) => "token",
+        Err(Refusal::BeyondGrant(_)) => "beyond",
+        Err(Refusal::NotOwner { .. }) => "owner",
+        Err(Refusal::Taken { .. }) => "taken",
+        Err(Refusal::NoProbes | Refusal::NotFound(_) | Refusal::StoreFailed(_) | Refusal::Busy) => "other",
+    }
+}
+
+#[test]
+fn a_service_registers_only_within_its_grant() {
+    let everything = Grant { permissions: PermissionSet::new(vec![PermissionRule::All]), ..grant() };
+    let public = Grant { public: true, ..grant() };
+    let anywhere = Grant { upstreams: None, ..grant() };
+    for (grant, routes, expected) in [
+        (grant(), &["GET /exact comments:read"][..], "ok"),
+        (grant(), &["GET /exact comments:write"], "beyond"),
+        (grant(), &["GET /exact mail:send"], "ok"),
+        (grant(), &["GET /exact mailer:send"], "beyond"),
+        (everything.clone(), &["GET /exact whatever"], "ok"),
+        (grant(), &["GET /api/comments/* comments:read"], "ok"),
+        (grant(), &["GET /api/comments/a/* comments:read"], "ok"),
+        (grant(), &["GET /api/comments comments:read"], "beyond"),
+        (grant(), &["GET /api/* comments:read"], "beyond"),
+        (grant(), &["GET /api/*/x comments:read"], "beyond"),
+        (grant(), &["GET /exact/* comments:read"], "beyond"),
+        (grant(), &["GET /exact"], "beyond"),
+        (public, &["GET /exact"], "ok"),
+        (everything, &["GET /exact"], "beyond"),
+        (grant(), &["GET /exact comments:read", "GET /other comments:read"], "beyond"),
+        (grant(), &[], "ok"),
+    ] {
+        assert_eq!(kind(under(grant).register(&Wish::new("a", routes))), expected, "{routes:?}");
+    }
+    let wish = Wish::new("a", &["GET /exact comments:read"]);
+    for (grant, wish, expected) in [
+        (grant(), wish.clone().host("shop.example"), "ok"),
+        (grant(), wish.clone().host("other.example"), "beyond"),
+        (grant(), wish.clone().at("http://10.1.2.3", &[]), "ok"),
+        (grant(), wish.clone().at("http://10.2.2.3", &[]), "beyond"),
+        (grant(), wish.clone().at("http://a.example", &["10.1.0.1:80", "10.2.0.1:80"]), "beyond"),
+        (anywhere.clone(), wish.clone().at("http://10.2.2.3", &[]), "ok"),
+        (anywhere, wish.clone().at("http://11.0.0.1", &[]), "beyond"),
+        (grant(), wish.clone().from("10.9.9.9"), "ok"),
+    ] {
+        let shown = format!("{:?} {:?}", wish.0.definition.host, wish.0.addresses);
+        assert_eq!(kind(under(grant).register(&wish)), expected, "{shown}");
+    }
+    assert_eq!(kind(under(grant()).register(&Wish::new("b", &[]))), "beyond", "unlisted services are denied");
+}
+
+#[test]
+fn a_grant_with_a_token_asks_everyone_for_it() {
+    let with_token = || under(Grant { token: Some(Sha256Digest::of(b"secret")), ..grant() });
+    let wish = Wish::new("a", &["GET /exact comments:read"]);
+    assert_eq!(kind(with_token().register(&wish)), "token");
+    assert_eq!(kind(with_token().register(&wish.clone().token("guess"))), "token");
+    let mut furt = with_token();
+    assert_eq!(kind(furt.register(&wish.clone().token("secret").from("10.0.0.1"))), "ok");
+    assert_eq!(kind(furt.register(&wish.clone().weight(2).token("secret").from("10.0.0.2"))), "ok");
+    assert_eq!(kind(furt.deregister("a", source("127.0.0.1"))), "token");
+    assert_eq!(kind(furt.heartbeat("a", source("10.0.0.2"))), "token");
+    let holder = Source { token: Some(Sha256Digest::of(b"secret")), ..source("10.0.0.3") };
+    assert_eq!(kind(furt.heartbeat("a", holder)), "ok");
+    assert_eq!(kind(furt.deregister("a", operator("10.0.0.4"))), "ok");
+}
+
+#[test]
+fn services_without_a_grant_follow_the_rule_for_them() {
+    for (unlisted, from, expected) in [
+        (UnlistedRule::Loopback, "127.0.0.1", "ok"),
+        (UnlistedRule::Loopback, "::1", "ok"),
+        (UnlistedRule::Loopback, "10.0.0.1", "beyond"),
+        (UnlistedRule::Allow, "10.0.0.1", "ok"),
+        (UnlistedRule::Deny, "127.0.0.1", "beyond"),
+    ] {
+        let mut furt = Harness::with(settings(Policy { unlisted, ..policy() }), Vec::new());
+        assert_eq!(kind(furt.register(&Wish::new("a", &["GET /a"]).from(from))), expected, "{unlisted:?} {from}");
+    }
+}
+
+#[test]
+fn no_instance_is_at_an_address_that_is_never_a_service() {
+    let upstreams = CidrSet::try_new(&["0.0.0.0/0", "::/0"]).unwrap();
+    let mut furt = Harness::with(settings(Policy { upstreams, ..policy() }), Vec::new());
+    for never in ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]", "[fd00:ec2::254]", "0.0.0.0"] {
+        let by_name = Wish::new("a", &["GET /a"]).at("http://a.example", &["10.0.0.1:80", &format!("{never}:80")]);
+        assert_eq!(kind(furt.register(&by_name)), "beyond", "{never}");
+        assert_eq!(kind(furt.register(&Wish::new("a", &[]).at(&format!("http://{never}"), &[]))), "beyond", "{never}");
+    }
+}
+
+#[test]
+fn only_its_registrant_loopback_or_an_operator_changes_a_service() {
+    let registered = || {
+        let mut furt = Harness::new();
+        furt.register(&Wish::new("a", &["GET /a"]).from("10.0.0.1")).unwrap();
+        furt
+    };
+    for (who, expected) in [
+        (source("10.0.0.1"), "ok"),
+        (source("10.0.0.2"), "owner"),
+        (source("127.0.0.1"), "ok"),
+        (operator("10.0.0.2"), "ok"),
+    ] {
+        let as_who = |mut wish: Wish| {
+            wish.0.source = who.clone();
+            wish
+        };
+        let other_routes = as_who(Wish::new("a", &["GET /b"]).id("a2"));
+        assert_eq!(kind(registered().register(&other_routes)), expected, "definition by {who:?}");
+        let other_place = as_who(Wish::new("a", &["GET /a"]).at("http://10.0.0.9", &[]));
+        assert_eq!(kind(registered().register(&other_place)), expected, "instance by {who:?}");
+        assert_eq!(kind(registered().deregister("a", who.clone())), expected, "service leaves by {who:?}");
+        assert_eq!(kind(registered().deregister("a/a", who.clone())), expected, "instance leaves by {who:?}");
+        assert_eq!(kind(registered().heartbeat("a", who.clone())), expected, "heartbeat by {who:?}");
+        assert_eq!(kind(registered().ask_for_probe("a", who.clone())), expected, "probe by {who:?}");
+        let more = as_who(Wish::new("a", &["GET /a"]).id("a2"));
+        assert_eq!(kind(registered().register(&more)), "ok", "a further instance by {who:?}");
+    }
+}
+
+#[test]
+fn reserved_paths_and_foreign_app_hosts_cannot_be_registered() {
+    for (route, host, expected) in [
+        ("GET /health", None, "taken"),
+        ("POST /health", Some("shop.example"), "taken"),
+        ("GET /internal", None, "taken"),
+        ("GET /internal/*", None, "taken"),
+        ("GET /internal/a/b", None, "taken"),
+        ("GET /healthy", None, "ok"),
+        ("GET /internals", None, "ok"),
+        ("GET /*", None, "ok"),
+        ("GET /x", Some("a.internal"), "ok"),
+        ("GET /x", Some("b.internal"), "taken"),
+        ("GET /x", Some("x.b.internal"), "taken"),
+        ("GET /x", Some("binternal"), "ok"),
+    ] {
+        let wish = Wish::new("a", &[route]);
+        let wish = host.map_or(wish.clone(), |host| wish.host(host));
+        assert_eq!(kind(Harness::new().register(&wish)), expected, "{route} on {host:?}");
+    }
+}
+
+#[test]
+fn static_routes_keep_their_shape_and_exclusive_ones_whatever_they_overlap() {
+    for (fixed, exclusive, host, wish, wish_host, expected) in [
+        ("GET /v1/x", false, None, "GET /v1/x", None, "taken"),
+        ("GET /v1/x", false, None, "* /v1/x", None, "taken"),
+        ("GET /v1/x", false, None, "POST /v1/x", None, "ok"),
+        ("GET /v1/x", false, None, "GET /v1/x", Some("shop.example"), "ok"),
+        ("GET /v1/x", false, None, "GET /v1/*", None, "ok"),
+        ("GET /v1/*", false, None, "GET /v1/x", None, "ok"),
+        ("GET /v1/x", true, None, "GET /v1/x", Some("shop.example"), "taken"),
+        ("GET /v1/x", true, None, "GET /v1/*", None, "taken"),
+        ("GET /v1/x", true, None, "HEAD /v1/x", None, "taken"),
+        ("GET /v1/x", true, None, "POST /v1/x", None, "ok"),
+        ("GET /v1/x", true, Some("one.example"), "GET /v1/x", Some("two.example"), "taken"),
+        ("GET /v1/x", true, None, "GET /v1/y", None, "ok"),
+    ] {
+        let route = definition_of("x", &[fixed]).routes.remove(0);
+        let claim = StaticClaim {
+            host: host.map(|host| Host::try_new(host).unwrap()),
+            method: route.method,
+            pattern: route.pattern,
+            exclusive,
+        };
+        let mut furt = Harness::with(settings(Policy { statics: vec![claim], ..policy() }), Vec::new());
+        let asked = Wish::new("a", &[wish]);
+        let asked = wish_host.map_or(asked.clone(), |host| asked.host(host));
+        assert_eq!(kind(furt.register(&asked)), expected, "{fixed} {exclusive} {host:?}: {wish} {wish_host:?}");
+    }
+}
+
+#[test]
+fn a_service_without_routes_gives_way_to_static_routes_of_its_host_alone() {
+    let claim = |host: Option<&str>, exclusive| StaticClaim {
+        host: host.map(|host| Host::try_new(host).unwrap()),
+        method: crate::model::MethodRule::Any,
+        pattern: Pattern::try_new("/*").unwrap(),
+        exclusive,
+    };
+    for (claim, expected) in
+        [(claim(Some("a.internal"), false), "taken"), (claim(None, true), "ok"), (claim(None, false), "ok")]
+    {
+        let mut furt = Harness::with(settings(Policy { statics: vec![claim.clone()], ..policy() }), Vec::new());
+        assert_eq!(kind(furt.register(&Wish::new("a", &[]))), expected, "{claim:?}");
+    }
+}

@@ -1,0 +1,185 @@
+//! Health through events: what probes make of an instance, which outcomes count, where names lead.
+
+use std::time::Duration;
+
+use super::{Harness, Wish, address, instance, source};
+use crate::model::Status;
+use crate::registry::{Event, FirstProbe, Followed, Refusal, Report, Source};
+
+fn here() -> Source {
+    source("127.0.0.1")
+}
+
+fn registered() -> Harness {
+    let mut furt = Harness::new();
+    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt
+}
+
+#[test]
+fn probes_follow_the_status() {
+    let mut furt = registered();
+    let mut check = |outcomes: &str, status, plan| {
+        furt.probe("a", outcomes);
+        let found = furt.plans.get(&instance("a")).map(|plan| (plan.first, plan.period.as_secs()));
+        assert_eq!((furt.status("a"), found), (Some(status), plan), "after {outcomes}");
+    };
+    check("", Status::Unknown, Some((FirstProbe::Now, 1)));
+    check("+", Status::Up, Some((FirstProbe::AfterPeriod, 30)));
+    check("--", Status::Up, Some((FirstProbe::AfterPeriod, 30)));
+    check("-", Status::Down, Some((FirstProbe::AfterPeriod, 120)));
+    check("------", Status::Down, Some((FirstProbe::AfterPeriod, 120)));
+    check("-", Status::Down, None);
+    assert!(furt.reports.contains(&Report::ProbingStopped(instance("a"))));
+    assert!(furt.service("a").unwrap().instances[0].live.is_probing_stopped());
+}
+
+#[test]
+fn the_routes_of_a_down_service_cannot_be_used_until_it_is_up_again() {
+    let mut furt = registered();
+    furt.probe("a", "---");
+    assert!(furt.usable("", "/a").is_empty() && furt.snapshot.table.len() == 1);
+    furt.probe("a", "+");
+    assert_eq!(furt.usable("", "/a"), ["a"]);
+}
+
+#[test]
+fn probing_that_stopped_starts_afresh_by_registration_heartbeat_or_wish() {
+    type Restart = fn(&mut Harness) -> Result<Status, Refusal>;
+    let restarts: [Restart; 3] = [
+        |furt| furt.register(&Wish::new("a", &["GET /a"])).map(|registered| registered.status),
+        |furt| furt.heartbeat("a", here()),
+        |furt| furt.ask_for_probe("a", here()),
+    ];
+    for restart in restarts {
+        let mut furt = registered();
+        furt.probe("a", "----------");
+        assert!(furt.plans.is_empty());
+        assert_eq!(restart(&mut furt), Ok(Status::Unknown));
+        assert_eq!((furt.status("a"), furt.usable("", "/a")), (Some(Status::Unknown), vec!["a"]));
+        assert_eq!(furt.plans[&instance("a")].first, FirstProbe::Now);
+        assert_eq!(furt.service("a").unwrap().instances[0].live.consecutive_failures(), 0);
+        furt.probe("a", "---");
+        assert_eq!(furt.status("a"), Some(Status::Down));
+    }
+}
+
+#[test]
+fn a_down_service_that_is_still_probed_is_looked_at_at_once_when_asked() {
+    for by_wish in [true, false] {
+        let mut furt = registered();
+        furt.probe("a", "---");
+        if by_wish {
+            assert_eq!(furt.ask_for_probe("a", here()), Ok(Status::Down));
+        } else {
+            assert_eq!(furt.register(&Wish::new("a", &["GET /a"])).unwrap().status, Status::Down);
+        }
+        assert_eq!(furt.plans[&instance("a")].first, FirstProbe::Now);
+        furt.probe("a", "+");
+        assert_eq!(furt.status("a"), Some(Status::Up));
+    }
+}
+
+#[test]
+fn a_late_outcome_counts_for_nothing() {
+    let mut furt = registered();
+    let old = furt.plans[&instance("a")].generation;
+    furt.probe("a", "---");
+    let late = Event::ProbeFinished {
+        instance: instance("a"),
+        generation: old,
+        outcome: Ok(()),
+        took: Duration::from_secs(5),
+    };
+    furt.send(late.clone());
+    assert_eq!(furt.status("a"), Some(Status::Down));
+    furt.register(&Wish::new("a", &["GET /a"]).weight(2)).unwrap();
+    furt.send(late.clone());
+    assert_eq!(furt.status("a"), Some(Status::Unknown));
+    furt.deregister("a", here()).unwrap();
+    furt.send(late);
+    assert!(furt.service("a").is_none());
+}
+
+#[test]
+fn an_instance_without_probes_is_up_and_has_none_to_start() {
+    let mut furt = Harness::new();
+    let answer = furt.register(&Wish::new("a", &["GET /a"]).unprobed()).unwrap();
+    assert_eq!((answer.status, furt.status("a"), furt.plans.len()), (Status::Up, Some(Status::Up), 0));
+    assert_eq!(furt.ask_for_probe("a", here()), Err(Refusal::NoProbes));
+    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    assert_eq!((furt.status("a"), furt.plans.len()), (Some(Status::Unknown), 1));
+    furt.register(&Wish::new("a", &["GET /a"]).unprobed()).unwrap();
+    assert_eq!((furt.status("a"), furt.plans.len()), (Some(Status::Up), 0));
+}
+
+#[test]
+fn a_probe_that_changes_nothing_publishes_nothing() {
+    let mut furt = registered();
+    furt.probe("a", "+");
+    let publishes = furt.publishes;
+    furt.probe("a", "+-+--+");
+    furt.heartbeat("a", here()).unwrap();
+    assert_eq!(furt.publishes, publishes);
+}
+
+#[test]
+fn transitions_and_time_up_are_counted() {
+    let mut furt = registered();
+    furt.pass(10);
+    furt.probe("a", "+");
+    furt.pass(10);
+    furt.probe("a", "---");
+    let live = &furt.service("a").unwrap().live;
+    assert_eq!((live.transitions(), live.uptime_share(Status::Down, furt.now.unix_ms)), (2, 0.5));
+}
+
+fn named() -> Harness {
+    let mut furt = Harness::new();
+    furt.register(&Wish::new("a", &["GET /a"]).at("http://a.example:80", &["10.0.0.1:80"])).unwrap();
+    furt.probe("a", "+");
+    furt
+}
+
+#[test]
+fn a_name_that_leads_elsewhere_moves_its_instance_under_a_new_number() {
+    let mut furt = named();
+    let before = furt.service("a").unwrap().instances[0].generation;
+    furt.resolve("a", &["10.0.0.2:80", "10.0.0.3:80"]);
+    let moved = furt.service("a").unwrap().instances[0].clone();
+    assert_eq!(moved.addresses[..], [address("10.0.0.2:80"), address("10.0.0.3:80")]);
+    assert!(moved.generation > before, "connections to the old place are not used again");
+    assert_eq!(moved.status, Status::Up);
+    assert_eq!(furt.plans[&instance("a")].target.address, address("10.0.0.2:80"));
+    furt.probe("a", "---");
+    assert_eq!(furt.service("a").unwrap().instances[0].generation, moved.generation);
+}
+
+#[test]
+fn the_order_of_a_names_addresses_is_no_news() {
+    let mut furt = named();
+    furt.resolve("a", &["10.0.0.2:80", "10.0.0.3:80"]);
+    let publishes = furt.publishes;
+    furt.resolve("a", &["10.0.0.3:80", "10.0.0.2:80"]);
+    assert_eq!(furt.publishes, publishes);
+}
+
+#[test]
+fn a_name_that_leads_where_nothing_may_be_is_refused_and_the_old_place_stays() {
+    let mut furt = named();
+    furt.resolve("a", &["10.0.0.2:80", "169.254.169.254:80"]);
+    assert_eq!(furt.service("a").unwrap().instances[0].addresses[..], [address("10.0.0.1:80")]);
+    assert!(matches!(furt.reports.last(), Some(Report::AddressesRefused { .. })));
+}
+
+#[test]
+fn a_name_is_followed_as_long_as_its_instance_is_registered() {
+    let mut furt = named();
+    let order = furt.names[&Followed::Instance(instance("a"))].clone();
+    furt.register(&Wish::new("a", &["GET /a"]).at("http://127.0.0.1:9000", &[])).unwrap();
+    assert!(furt.names.is_empty());
+    let addresses = [address("10.0.0.9:80")].into_iter().collect();
+    let subject = Followed::Instance(instance("a"));
+    furt.send(Event::NameResolved { subject, generation: order.generation, addresses });
+    assert_eq!(furt.service("a").unwrap().instances[0].addresses[..], [address("127.0.0.1:9000")]);
+}

@@ -1,0 +1,201 @@
+//! Registrations: what is written, when it shows, what conflicts.
+
+use super::{Harness, Store, Wish, source};
+use crate::model::{ServiceName, Status};
+use crate::registry::{Change, Refusal};
+
+fn rival(outcome: Result<crate::registry::Registered, Refusal>) -> Option<(String, Status)> {
+    match outcome {
+        Err(Refusal::Taken { rival, .. }) => rival.map(|(name, status)| (name.to_string(), status)),
+        other => panic!("{other:?} is no conflict"),
+    }
+}
+
+#[test]
+fn a_registration_is_seen_and_answered_only_after_its_write() {
+    let mut furt = Harness::new();
+    furt.store = Store::Waits;
+    let reply = furt.ask(&Wish::new("comments", &["GET /api/comments/* comments:read"]));
+    assert!(furt.service("comments").is_none() && furt.answers.is_empty() && furt.plans.is_empty());
+    assert_eq!(furt.publishes, 0);
+    assert!(matches!(&furt.written[..], [Change::PutDefinition { .. }, Change::PutInstance { .. }]));
+    furt.finish(Store::Works);
+    assert!(furt.answers[&reply].is_ok());
+    assert_eq!(furt.status("comments"), Some(Status::Unknown));
+    assert_eq!(furt.usable("", "/api/comments/a"), ["comments"]);
+    assert_eq!((furt.publishes, furt.plans.len()), (1, 1));
+}
+
+#[test]
+fn the_answer_names_routes_status_and_the_generation_that_is_published() {
+    let mut furt = Harness::new();
+    let registered = furt.register(&Wish::new("a", &["GET /a", "POST /a"])).unwrap();
+    assert_eq!((registered.routes, registered.status, registered.is_change), (2, Status::Unknown, true));
+    assert_eq!(registered.generation, furt.snapshot.generation);
+    assert_eq!(registered.heartbeat_ttl.as_secs(), 60);
+    assert_eq!(furt.register(&Wish::new("b", &["GET /b"]).ttl(7)).unwrap().heartbeat_ttl.as_secs(), 7);
+}
+
+#[test]
+fn a_new_service_has_had_no_change_of_status() {
+    let mut furt = Harness::new();
+    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    assert_eq!(furt.service("a").unwrap().live.transitions(), 0);
+}
+
+#[test]
+fn an_identical_registration_writes_nothing_changes_no_generation_and_keeps_the_status() {
+    let mut furt = Harness::new();
+    let wish = Wish::new("a", &["GET /a"]);
+    furt.register(&wish).unwrap();
+    furt.probe("a", "+");
+    let (written, publishes, generation) = (furt.written.len(), furt.publishes, furt.snapshot.generation);
+    let registered = furt.register(&wish).unwrap();
+    assert_eq!((registered.status, registered.is_change), (Status::Up, false));
+    assert_eq!((furt.written.len(), furt.publishes, furt.snapshot.generation), (written, publishes, generation));
+}
+
+#[test]
+fn a_changed_registration_replaces_the_routes_in_one_publish() {
+    let mut furt = Harness::new();
+    furt.register(&Wish::new("a", &["GET /a", "GET /b"])).unwrap();
+    let publishes = furt.publishes;
+    furt.register(&Wish::new("a", &["GET /b", "GET /c"])).unwrap();
+    assert_eq!(furt.publishes, publishes + 1);
+    assert!(furt.usable("", "/a").is_empty());
+    assert_eq!((furt.usable("", "/b"), furt.usable("", "/c")), (vec!["a"], vec!["a"]));
+    furt.register(&Wish::new("b", &["GET /a"])).unwrap();
+}
+
+#[test]
+fn a_changed_instance_keeps_what_is_in_flight_at_its_place() {
+    let mut furt = Harness::new();
+    let wish = Wish::new("a", &["GET /a"]);
+    furt.register(&wish).unwrap();
+    let lease = furt.service("a").unwrap().pick(|_| false).unwrap();
+    furt.register(&wish.clone().weight(9)).unwrap();
+    assert_eq!(furt.service("a").unwrap().instances[0].live.in_flight(), 1);
+    drop(lease);
+    assert_eq!(furt.service("a").unwrap().instances[0].live.in_flight(), 0);
+    furt.register(&wish.at("http://127.0.0.1:9001", &[])).unwrap();
+    assert_eq!(furt.service("a").unwrap().instances[0].addresses[0].port(), 9001);
+}
+
+#[test]
+fn a_lower_revision_adds_its_instance_and_keeps_the_definition() {
+    let mut furt = Harness::new();
+    furt.register(&Wish::new("a", &["GET /new"]).revision(2)).unwrap();
+    let registered = furt.register(&Wish::new("a", &["GET /old", "GET /older"]).revision(1).id("a2")).unwrap();
+    assert_eq!(registered.routes, 1);
+    assert_eq!(furt.instances("a"), ["a", "a2"]);
+    assert_eq!((furt.usable("", "/new"), furt.usable("", "/old").len()), (vec!["a"], 0));
+    assert!(matches!(furt.written.last(), Some(Change::PutInstance { .. })), "no definition is written");
+}
+
+#[test]
+fn a_taken_route_is_refused_with_the_rival_and_its_status() {
+    let mut furt = Harness::new();
+    furt.register(&Wish::new("a", &["GET /x/*"])).unwrap();
+    furt.probe("a", "+");
+    let all_or_nothing = Wish::new("b", &["GET /free", "GET /x/*"]);
+    assert_eq!(rival(furt.register(&all_or_nothing)), Some(("a".to_owned(), Status::Up)));
+    assert!(furt.service("b").is_none() && furt.usable("", "/free").is_empty());
+    furt.probe("a", "---");
+    assert_eq!(rival(furt.register(&all_or_nothing)), Some(("a".to_owned(), Status::Down)));
+}
+
+#[test]
+fn a_route_is_taken_already_while_its_write_waits() {
+    let mut furt = Harness::new();
+    furt.store = Store::Waits;
+    furt.ask(&Wish::new("a", &["GET /x"]));
+    assert_eq!(rival(furt.register(&Wish::new("b", &["GET /x"]))), Some(("a".to_owned(), Status::Unknown)));
+    furt.finish(Store::Works);
+    assert_eq!(furt.usable("", "/x"), ["a"]);
+}
+
+#[test]
+fn routes_of_one_shape_conflict_by_method_and_host() {
+    for (first, host, second, other_host, conflicts) in [
+        ("GET /x", None, "GET /x", None, true),
+        ("* /x", None, "GET /x", None, true),
+        ("POST /x", None, "* /x", None, true),
+        ("GET /x", None, "POST /x", None, false),
+        ("GET /x", None, "HEAD /x", None, false),
+        ("GET /x", Some("one.example"), "GET /x", Some("two.example"), false),
+        ("GET /x", Some("one.example"), "GET /x", None, false),
+        ("GET /x", Some("one.example"), "GET /x", Some("ONE.example."), true),
+        ("GET /x/*", None, "GET /x/y", None, false),
+        ("GET /x/*/z", None, "GET /x/*/z", None, true),
+    ] {
+        let mut furt = Harness::new();
+        let wish = |service, route, host: Option<&str>| {
+            let wish = Wish::new(service, &[route]);
+            host.map_or(wish.clone(), |host| wish.host(host))
+        };
+        furt.register(&wish("a", first, host)).unwrap();
+        let outcome = furt.register(&wish("b", second, other_host));
+        assert_eq!(outcome.is_err(), conflicts, "{first} on {host:?}, {second} on {other_host:?}");
+    }
+}
+
+#[test]
+fn an_instance_id_belongs_to_one_service() {
+    let mut furt = Harness::new();
+    furt.register(&Wish::new("a", &["GET /a"]).id("one")).unwrap();
+    assert_eq!(rival(furt.register(&Wish::new("b", &["GET /b"]).id("one"))).unwrap().0, "a");
+    furt.deregister("a/one", source("127.0.0.1")).unwrap();
+    furt.register(&Wish::new("b", &["GET /b"]).id("one")).unwrap();
+}
+
+#[test]
+fn a_refused_write_frees_what_was_claimed_and_answers_503() {
+    let mut furt = Harness::new();
+    furt.store = Store::Fails;
+    let wish = Wish::new("a", &["GET /a"]).id("one");
+    assert_eq!(furt.register(&wish), Err(Refusal::StoreFailed("disk full".to_owned())));
+    assert!(furt.service("a").is_none() && furt.plans.is_empty());
+    furt.store = Store::Works;
+    furt.register(&Wish::new("b", &["GET /a"]).id("one")).unwrap();
+}
+
+#[test]
+fn a_refused_change_leaves_what_was_registered() {
+    let mut furt = Harness::new();
+    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt.probe("a", "+");
+    furt.store = Store::Fails;
+    assert!(furt.register(&Wish::new("a", &["GET /b"]).id("two")).is_err());
+    assert_eq!((furt.status("a"), furt.instances("a")), (Some(Status::Up), vec!["a"]));
+    assert_eq!((furt.usable("", "/a"), furt.usable("", "/b").len()), (vec!["a"], 0));
+    furt.store = Store::Works;
+    furt.register(&Wish::new("b", &["GET /b"])).unwrap();
+}
+
+#[test]
+fn a_service_is_up_while_one_instance_is() {
+    let mut furt = Harness::new();
+    furt.register(&Wish::new("a", &["GET /a"]).id("one")).unwrap();
+    furt.register(&Wish::new("a", &["GET /a"]).id("two")).unwrap();
+    furt.probe("a/one", "+");
+    furt.probe("a/two", "---");
+    assert_eq!((furt.status("a"), furt.usable("", "/a")), (Some(Status::Up), vec!["a"]));
+    furt.probe("a/one", "---");
+    assert_eq!((furt.status("a"), furt.usable("", "/a").len()), (Some(Status::Down), 0));
+    let publishes = furt.publishes;
+    furt.probe("a/two", "+");
+    assert_eq!((furt.status("a"), furt.publishes), (Some(Status::Up), publishes + 1));
+}
+
+#[test]
+fn a_snapshot_taken_earlier_never_changes() {
+    let mut furt = Harness::new();
+    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    let before = furt.snapshot.clone();
+    furt.probe("a", "---");
+    furt.register(&Wish::new("b", &["GET /b"])).unwrap();
+    furt.deregister("a", source("127.0.0.1")).unwrap();
+    assert_eq!(before.service_named("a").unwrap().status, Status::Unknown);
+    assert_eq!((before.table.len(), before.names.len()), (1, 1));
+    assert_eq!(furt.snapshot.names.keys().map(ServiceName::as_str).collect::<Vec<_>>(), ["b"]);
+}

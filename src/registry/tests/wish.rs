@@ -1,0 +1,155 @@
+//! Short ways to write what a script needs: wishes, sources, instances by name, the rules that hold by default.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{
+    CidrSet, Definition, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, Protocol, RouteSpec,
+    ServiceName, Sha256Digest, Timeouts, UpstreamHost, UpstreamUrl,
+};
+use crate::registry::{HealthLimits, InstanceRef, Policy, Registration, Settings, Source, UnlistedRule};
+
+/// A registration in short: by default from 127.0.0.1, of one instance named as the service, at 127.0.0.1:9000, without a TTL.
+#[derive(Clone)]
+pub(in crate::registry) struct Wish(pub(in crate::registry) Registration);
+
+impl Wish {
+    pub(in crate::registry) fn new(service: &str, routes: &[&str]) -> Self {
+        let definition = definition_of(service, routes);
+        let id = InstanceId::from(&definition.service);
+        let url = UpstreamUrl::try_new("http://127.0.0.1:9000").unwrap();
+        let addresses = Arc::from([url.socket_address().unwrap()]);
+        let instance = InstanceSpec {
+            id,
+            url,
+            protocol: Protocol::Http1,
+            tls_name: None,
+            health_endpoint: Some("/health".into()),
+            heartbeat_ttl: None,
+            weight: 1,
+            soft_limit: 0,
+            hard_limit: 0,
+            region: None,
+            country: None,
+        };
+        Self(Registration { definition, instance, addresses, source: source("127.0.0.1") })
+    }
+
+    fn changed(mut self, change: impl FnOnce(&mut Registration)) -> Self {
+        change(&mut self.0);
+        self
+    }
+
+    pub(in crate::registry) fn id(self, id: &str) -> Self {
+        self.changed(|wish| wish.instance.id = InstanceId::try_new(id).unwrap())
+    }
+
+    pub(in crate::registry) fn host(self, host: &str) -> Self {
+        self.changed(|wish| wish.definition.host = Some(Host::try_new(host).unwrap()))
+    }
+
+    pub(in crate::registry) fn revision(self, revision: u64) -> Self {
+        self.changed(|wish| wish.definition.revision = revision)
+    }
+
+    pub(in crate::registry) fn weight(self, weight: u8) -> Self {
+        self.changed(|wish| wish.instance.weight = weight)
+    }
+
+    pub(in crate::registry) fn ttl(self, seconds: u64) -> Self {
+        self.changed(|wish| wish.instance.heartbeat_ttl = Some(Duration::from_secs(seconds)))
+    }
+
+    pub(in crate::registry) fn unprobed(self) -> Self {
+        self.changed(|wish| wish.instance.health_endpoint = None)
+    }
+
+    pub(in crate::registry) fn from(self, from: &str) -> Self {
+        self.changed(|wish| wish.source.address = source(from).address)
+    }
+
+    pub(in crate::registry) fn token(self, token: &str) -> Self {
+        self.changed(|wish| wish.source.token = Some(Sha256Digest::of(token.as_bytes())))
+    }
+
+    /// An instance at `url`, whose host, where it is a name, leads to `addresses`.
+    pub(in crate::registry) fn at(self, url: &str, addresses: &[&str]) -> Self {
+        self.changed(|wish| {
+            wish.instance.url = UpstreamUrl::try_new(url).unwrap();
+            wish.addresses = match &wish.instance.url.host {
+                UpstreamHost::Address(_) => Arc::from([wish.instance.url.socket_address().unwrap()]),
+                UpstreamHost::Name(_) => addresses.iter().map(|text| address(text)).collect(),
+            };
+        })
+    }
+}
+
+/// Routes as `METHOD PATH [PERMISSION]`.
+pub(in crate::registry) fn definition_of(service: &str, routes: &[&str]) -> Definition {
+    let route = |text: &&str| {
+        let mut parts = text.split(' ');
+        RouteSpec {
+            method: MethodRule::try_new(parts.next().unwrap()).unwrap(),
+            pattern: Pattern::try_new(parts.next().unwrap()).unwrap(),
+            permission: parts.next().map(|text| Permission::try_new(text).unwrap()),
+        }
+    };
+    Definition {
+        service: ServiceName::try_new(service).unwrap(),
+        host: None,
+        routes: routes.iter().map(route).collect(),
+        policy: Default::default(),
+        hash_key: None,
+        slow_start: None,
+        timeouts: Timeouts::default(),
+        metadata: BTreeMap::new(),
+        revision: 0,
+    }
+}
+
+pub(in crate::registry) fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+pub(in crate::registry) fn source(from: &str) -> Source {
+    Source { address: from.parse::<IpAddr>().unwrap(), is_operator: false, token: None }
+}
+
+pub(in crate::registry) fn operator(from: &str) -> Source {
+    Source { is_operator: true, ..source(from) }
+}
+
+/// `service/instance`, or a service whose instance has its name.
+pub(in crate::registry) fn instance(whom: &str) -> InstanceRef {
+    let (service, id) = parts(whom);
+    let id = id.unwrap_or_else(|| InstanceId::from(&service));
+    InstanceRef { service, id }
+}
+
+pub(in crate::registry) fn parts(whom: &str) -> (ServiceName, Option<InstanceId>) {
+    match whom.split_once('/') {
+        Some((service, id)) => (ServiceName::try_new(service).unwrap(), Some(InstanceId::try_new(id).unwrap())),
+        None => (ServiceName::try_new(whom).unwrap(), None),
+    }
+}
+
+/// Everyone may register anything at a private address.
+pub(in crate::registry) fn policy() -> Policy {
+    Policy {
+        grants: BTreeMap::new(),
+        unlisted: UnlistedRule::Allow,
+        upstreams: CidrSet::try_new(&["127.0.0.0/8", "10.0.0.0/8"]).unwrap(),
+        statics: Vec::new(),
+        apps_domain: Host::try_new("internal").unwrap(),
+    }
+}
+
+/// The seed's numbers, with a TTL of 60 s.
+pub(in crate::registry) fn settings(policy: Policy) -> Settings {
+    let seconds = Duration::from_secs;
+    let health =
+        HealthLimits { interval: seconds(30), interval_down: seconds(120), failures_to_down: 3, failures_to_stop: 10 };
+    Settings { policy, health, heartbeat_ttl: seconds(60) }
+}

@@ -1,0 +1,189 @@
+//! Choosing: the turn by weight, who is a candidate, and that a hard limit holds under threads.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::*;
+use crate::model::{
+    Definition, Generation, InstanceId, InstanceSpec, Protocol, ServiceName, Status, Timeouts, UpstreamUrl,
+};
+use crate::routing::{InstanceLive, ServiceKind, ServiceLive};
+
+/// An instance as `(id, status, weight, hard limit)`.
+type Given<'a> = (&'a str, Status, u8, u32);
+
+fn service(given: &[Given<'_>]) -> Service {
+    let url = UpstreamUrl::try_new("http://127.0.0.1:9000").unwrap();
+    let instance = |&(id, status, weight, hard_limit): &Given<'_>| {
+        let spec = InstanceSpec {
+            id: InstanceId::try_new(id).unwrap(),
+            url: url.clone(),
+            protocol: Protocol::Http1,
+            tls_name: None,
+            health_endpoint: None,
+            heartbeat_ttl: None,
+            weight,
+            soft_limit: 0,
+            hard_limit,
+            region: None,
+            country: None,
+        };
+        Arc::new(Instance {
+            spec: Arc::new(spec),
+            addresses: Arc::from([url.socket_address().unwrap()]),
+            status,
+            generation: Generation::default(),
+            live: Arc::new(InstanceLive::default()),
+        })
+    };
+    let definition = Definition {
+        service: ServiceName::try_new("a").unwrap(),
+        host: None,
+        routes: Vec::new(),
+        policy: Default::default(),
+        hash_key: None,
+        slow_start: None,
+        timeouts: Timeouts::default(),
+        metadata: BTreeMap::new(),
+        revision: 0,
+    };
+    Service {
+        definition: Arc::new(definition),
+        kind: ServiceKind::Registered,
+        status: Status::Up,
+        instances: given.iter().map(instance).collect(),
+        live: Arc::new(ServiceLive::default()),
+    }
+}
+
+fn id(lease: &Lease) -> &str {
+    lease.instance().spec.id.as_str()
+}
+
+/// Whose turn it was, `turns` times, each given back at once.
+fn turns(service: &Service, turns: usize) -> String {
+    (0..turns).map(|_| id(&service.pick(|_| false).unwrap()).to_owned()).collect()
+}
+
+#[test]
+fn every_round_gives_each_instance_exactly_its_weight() {
+    for weights in [&[3, 1][..], &[1, 1, 1], &[1, 2, 3, 4], &[255, 1], &[100, 100], &[7], &[30, 10, 2, 255]] {
+        let names = ["a", "b", "c", "d"];
+        let given: Vec<_> = weights.iter().zip(names).map(|(&weight, name)| (name, Status::Up, weight, 0)).collect();
+        let service = service(&given);
+        let total = weights.iter().map(|&weight| usize::from(weight)).sum();
+        // A round may begin anywhere.
+        turns(&service, 5);
+        for _ in 0..3 {
+            let round = turns(&service, total);
+            for (&weight, name) in weights.iter().zip(names) {
+                assert_eq!(round.matches(name).count(), usize::from(weight), "{name} of {weights:?}: {round}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_heavy_instance_is_not_asked_many_times_in_a_row() {
+    let longest = |round: &str, name: &str| {
+        round.split(|other: char| !name.contains(other)).map(str::len).max().unwrap_or_default()
+    };
+    for (weights, name, most) in [([100, 100], "a", 2), ([100, 100], "b", 2), ([200, 100], "a", 4), ([60, 20], "a", 5)]
+    {
+        let service = service(&[("a", Status::Up, weights[0], 0), ("b", Status::Up, weights[1], 0)]);
+        let round = turns(&service, 600);
+        assert!(longest(&round, name) <= most, "{weights:?}: {round}");
+    }
+}
+
+#[test]
+fn unknown_instances_are_asked_like_up_ones_until_a_probe_fails() {
+    let service = service(&[
+        ("a", Status::Up, 1, 0),
+        ("b", Status::Unknown, 1, 0),
+        ("c", Status::Unknown, 1, 0),
+        ("d", Status::Down, 1, 0),
+    ]);
+    service.instances[2].live.note_health(1, false);
+    let asked = turns(&service, 10);
+    assert_eq!((asked.matches('a').count(), asked.matches('b').count()), (5, 5), "{asked}");
+}
+
+#[test]
+fn an_unknown_instance_with_a_failed_probe_is_asked_when_there_is_no_better_one() {
+    let doubtful = service(&[("a", Status::Down, 1, 0), ("b", Status::Unknown, 1, 0)]);
+    doubtful.instances[1].live.note_health(2, false);
+    assert_eq!(turns(&doubtful, 3), "bbb");
+    let mixed = service(&[("a", Status::Up, 1, 0), ("b", Status::Unknown, 1, 0)]);
+    mixed.instances[1].live.note_health(2, false);
+    assert_eq!(id(&mixed.pick(|one| one.spec.id.as_str() == "a").unwrap()), "b", "the better one was tried");
+}
+
+#[test]
+fn a_lease_holds_a_place_until_it_is_dropped() {
+    let service = service(&[("a", Status::Up, 1, 1)]);
+    let lease = service.pick(|_| false).unwrap();
+    assert_eq!(service.instances[0].live.in_flight(), 1);
+    assert_eq!(service.pick(|_| false).unwrap_err(), NoInstance::Full);
+    assert_eq!(service.instances[0].live.in_flight(), 1, "a refused request holds nothing");
+    drop(lease);
+    assert_eq!(service.instances[0].live.in_flight(), 0);
+    assert!(service.pick(|_| false).is_ok());
+}
+
+#[test]
+fn a_full_instance_gives_its_turns_to_the_others() {
+    let service = service(&[("a", Status::Up, 9, 2), ("b", Status::Up, 1, 3)]);
+    let mut leases: Vec<_> = (0..5).map(|_| service.pick(|_| false).unwrap()).collect();
+    assert_eq!(leases.iter().filter(|lease| id(lease) == "a").count(), 2);
+    assert_eq!(service.pick(|_| false).unwrap_err(), NoInstance::Full);
+    leases.retain(|lease| id(lease) != "b");
+    assert_eq!(id(&service.pick(|_| false).unwrap()), "b");
+}
+
+#[test]
+fn what_was_tried_is_left_out_and_full_is_told_from_unavailable() {
+    let all = service(&[("a", Status::Up, 1, 0), ("b", Status::Up, 1, 1)]);
+    for _ in 0..4 {
+        assert_eq!(id(&all.pick(|one| one.spec.id.as_str() == "a").unwrap()), "b");
+    }
+    assert_eq!(all.pick(|_| true).unwrap_err(), NoInstance::Unavailable);
+    let _held = all.pick(|one| one.spec.id.as_str() == "a").unwrap();
+    assert_eq!(all.pick(|one| one.spec.id.as_str() == "a").unwrap_err(), NoInstance::Full);
+    assert_eq!(service(&[]).pick(|_| false).unwrap_err(), NoInstance::Unavailable);
+    assert_eq!(service(&[("a", Status::Down, 1, 0)]).pick(|_| false).unwrap_err(), NoInstance::Unavailable);
+}
+
+#[test]
+fn an_instance_whose_name_does_not_resolve_is_no_candidate() {
+    let mut service = service(&[("a", Status::Up, 1, 0), ("b", Status::Up, 1, 0)]);
+    let nowhere = Instance {
+        spec: Arc::clone(&service.instances[0].spec),
+        addresses: Arc::from([]),
+        status: Status::Up,
+        generation: Generation::default(),
+        live: Arc::default(),
+    };
+    service.instances[0] = Arc::new(nowhere);
+    assert_eq!(turns(&service, 3), "bbb");
+}
+
+#[test]
+fn a_hard_limit_is_never_exceeded_under_threads() {
+    let service = service(&[("a", Status::Up, 3, 3), ("b", Status::Up, 1, 2)]);
+    let held = [AtomicU32::new(0), AtomicU32::new(0)];
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..2_000 {
+                    let Ok(lease) = service.pick(|_| false) else { continue };
+                    let (at, limit) = if id(&lease) == "a" { (0, 3) } else { (1, 2) };
+                    assert!(held[at].fetch_add(1, Ordering::SeqCst) < limit);
+                    std::thread::yield_now();
+                    held[at].fetch_sub(1, Ordering::SeqCst);
+                }
+            });
+        }
+    });
+    assert!(service.instances.iter().all(|one| one.live.in_flight() == 0));
+}
