@@ -10,6 +10,7 @@ use pingora_proxy::Session;
 use super::Gateway;
 use super::answer::{GatewayAnswer, Problem};
 use super::context::Context;
+use crate::clock;
 use crate::routing::{Instance, NoInstance, Service};
 use crate::upstream::{self, PeerTimeouts};
 
@@ -28,6 +29,9 @@ impl Gateway {
                 return refuse(ctx, answer);
             }
         };
+        if ctx.attempts == 0 {
+            service.live.retries.earn();
+        }
         ctx.note_attempt();
         let instance = lease.instance();
         let Some(&address) = instance.addresses.get((ctx.attempts - 1) % instance.addresses.len().max(1)) else {
@@ -70,7 +74,9 @@ impl Gateway {
         error
     }
 
-    /// Something was sent: tried again only if it was lost on a pooled connection, may be repeated, and can be.
+    /// Something was sent: sent again only if it may be repeated and can be, and the budget pays; where it was lost on a
+    /// pooled connection that had gone stale, without the budget and to the same instance if need be. A service that
+    /// takes too long is not given the same work twice.
     pub(super) fn judge_broken_exchange(
         &self,
         peer: &HttpPeer,
@@ -81,12 +87,17 @@ impl Gateway {
     ) -> Box<Error> {
         let mut error = error.more_context(format!("{peer}"));
         note_tried(ctx);
-        let may_repeat = session.req_header().method.is_idempotent()
+        ctx.failure = answer_for(&error);
+        ctx.was_stale = reused && matches!(error.retry, RetryType::ReusedOnly | RetryType::Decided(true));
+        let may_repeat = ctx.attempts <= self.settings.upstream.retries
+            && session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated()
-            && session.response_written().is_none();
-        let was_stale = reused && matches!(error.retry, RetryType::ReusedOnly | RetryType::Decided(true));
-        ctx.was_stale = was_stale;
-        error.set_retry(may_repeat && was_stale && ctx.attempts <= self.settings.upstream.retries);
+            && session.response_written().is_none()
+            && error.esource() == &ErrorSource::Upstream
+            && !matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+        let is_paid =
+            |ctx: &Context| ctx.service.as_ref().is_some_and(|service| service.live.retries.spend(clock::unix_ms()));
+        error.set_retry(may_repeat && (ctx.was_stale || is_paid(ctx)));
         error
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 
+use super::RetryBudget;
 use crate::model::{Definition, Generation, InstanceSpec, Status};
 
 /// What stands behind a slot.
@@ -139,6 +140,8 @@ impl InstanceLive {
 pub struct ServiceLive {
     /// The turn of its instances.
     pub(super) turn: AtomicU32,
+    /// How many of its requests may be sent twice.
+    pub retries: RetryBudget,
     registered_ms: AtomicI64,
     since_ms: AtomicI64,
     up_ms: AtomicI64,

@@ -8,6 +8,7 @@
 //! Reading order: `route` (what is found), `table` (the searches), `node` (the trie they walk), `children` and `leaf`
 //! (what a node consists of); `instance`, `select`, `key`; `snapshot`.
 
+mod budget;
 mod children;
 mod instance;
 mod key;
@@ -20,6 +21,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use budget::RetryBudget;
 pub use instance::{Instance, InstanceLive, Service, ServiceKind, ServiceLive};
 pub use key::{ApiKey, KeyTable};
 pub use route::{Owner, Route, Slot};
