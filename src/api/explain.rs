@@ -111,9 +111,7 @@ fn why(
         Some(winner) => {
             if !snapshot.is_usable(route) {
                 "its service is DOWN".to_owned()
-            } else if place(route) < place(winner) && matches!(winner.owner, Owner::Static(_)) {
-                "only a static route may stand in for a service that is DOWN".to_owned()
-            } else if !verdict.is_usable {
+            } else if !verdict.is_usable || (place(route) < place(winner) && matches!(winner.owner, Owner::Static(_))) {
                 "only a static route may stand in for a service that is DOWN".to_owned()
             } else if route.host.is_none() && winner.host.is_some() {
                 "not bound to the host, as the winner is".to_owned()

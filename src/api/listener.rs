@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::http::{Request, Response, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
@@ -37,12 +37,16 @@ pub struct Listener {
     router: Router,
     timeouts: ClientConfig,
     connections: AtomicUsize,
+    options: HttpServerOptions,
 }
 
 impl Listener {
     /// For this router; its clients are timed as those of the public listener are.
     pub fn new(router: Router, timeouts: ClientConfig) -> Self {
-        Self { router, timeouts, connections: AtomicUsize::new(0) }
+        let mut options = HttpServerOptions::default();
+        // No limit in practice: the count tells a new connection from one that is used again.
+        options.keepalive_request_limit = Some(u32::MAX);
+        Self { router, timeouts, connections: AtomicUsize::new(0), options }
     }
 
     async fn serve(&self, session: &mut ServerSession) -> pingora::Result<()> {
@@ -72,6 +76,10 @@ impl Drop for Place<'_> {
 
 #[async_trait]
 impl HttpServerApp for Listener {
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.options)
+    }
+
     async fn process_new_http(
         self: &Arc<Self>,
         mut session: ServerSession,
@@ -81,7 +89,7 @@ impl HttpServerApp for Listener {
         if place.0.fetch_add(1, Ordering::AcqRel) >= MAX_CONNECTIONS {
             return None;
         }
-        let is_reused = session.get_keepalive().is_some();
+        let is_reused = session.get_keepalive_reuses_remaining() != Some(u32::MAX);
         let mut shutdown = shutdown.clone();
         let timeouts = &self.timeouts;
         let idle = if is_reused { timeouts.keepalive_timeout } else { Duration::ZERO };

@@ -17,7 +17,7 @@ pub(super) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
-    more: Option<(&'static str, Value)>,
+    more: Option<Box<(&'static str, Value)>>,
     retry_after_seconds: Option<u64>,
 }
 
@@ -41,7 +41,7 @@ impl Problem {
             many => format!("{} fields are wrong", many.len()),
         };
         let list = errors.into_iter().map(|error| json!({ "pointer": error.pointer, "detail": error.detail }));
-        let more = Some(("errors", Value::Array(list.collect())));
+        let more = Some(Box::new(("errors", Value::Array(list.collect()))));
         Self { more, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", detail) }
     }
 }
@@ -64,7 +64,7 @@ impl From<Refusal> for Problem {
             let rival = rival
                 .as_ref()
                 .map(|(service, status)| json!({ "service": service.as_str(), "status": status.as_str() }));
-            problem.more = Some(("rival", rival.unwrap_or(Value::Null)));
+            problem.more = Some(Box::new(("rival", rival.unwrap_or(Value::Null))));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             problem.retry_after_seconds = Some(1);
@@ -119,7 +119,8 @@ impl Problem {
             "detail": self.detail,
             "request_id": id,
         });
-        if let Some((name, value)) = self.more {
+        if let Some(more) = self.more {
+            let (name, value) = *more;
             members[name] = value;
         }
         let mut response = (self.status, Json(members)).into_response();

@@ -21,7 +21,7 @@ const MAX_DRAIN_TIME: Duration = Duration::from_secs(1);
 pub(super) struct GatewayAnswer {
     kind: Kind,
     detail: Option<String>,
-    extra: Option<(HeaderName, HeaderValue)>,
+    extra: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ impl GatewayAnswer {
 
     /// With one more header, such as `Retry-After`.
     pub(super) fn with_header(mut self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {
-        self.extra = value.try_into().ok().map(|value| (name, value));
+        self.extra = value.try_into().ok().map(|value| Box::new((name, value)));
         self
     }
 
@@ -134,8 +134,8 @@ impl GatewayAnswer {
             }
         };
         response.insert_header(header::CONTENT_TYPE, HeaderValue::from_static(media_type))?;
-        if let Some((name, value)) = &self.extra {
-            response.insert_header(name.clone(), value.clone())?;
+        if let Some(extra) = &self.extra {
+            response.insert_header(extra.0.clone(), extra.1.clone())?;
         }
         headers::add_own(&mut response, ctx)?;
         let is_head = session.req_header().method == Method::HEAD;

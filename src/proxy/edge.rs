@@ -67,6 +67,7 @@ pub struct Edge {
     max_connections: usize,
     header_timeout: Duration,
     keepalive_timeout: Duration,
+    options: HttpServerOptions,
 }
 
 impl Edge {
@@ -78,7 +79,10 @@ impl Edge {
         max_connections: usize,
         client: &crate::config::ClientConfig,
     ) -> Self {
+        let mut options = HttpServerOptions::default();
+        options.keepalive_request_limit = Some(u32::MAX);
         Self {
+            options,
             proxy: Arc::new(proxy),
             open,
             telemetry,
@@ -121,7 +125,7 @@ impl HttpServerApp for Edge {
             self.telemetry.connections_refused.inc();
             return None;
         };
-        let is_reused = session.get_keepalive().is_some();
+        let is_reused = session.get_keepalive_reuses_remaining() != Some(u32::MAX);
         let idle = if is_reused { self.keepalive_timeout } else { Duration::ZERO };
         session.set_read_timeout(Some(self.header_timeout));
         let state = HeaderState { is_received: Cell::new(false) };
@@ -138,8 +142,9 @@ impl HttpServerApp for Edge {
         serve.await
     }
 
+    /// No limit to requests on a connection in practice: the count tells a new connection from one that is used again.
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.proxy.server_options()
+        Some(&self.options)
     }
 
     fn h2_options(&self) -> Option<H2Options> {

@@ -69,7 +69,7 @@ fn a_removed_service_takes_its_instances_along_and_no_others(mut store: impl Sto
 fn a_removed_instance_leaves_its_service(mut store: impl Store) {
     store.apply(&[definition("a", 1), instance("a", "a1", "http://h"), instance("a", "a2", "http://h")]).unwrap();
     let gone = Change::RemoveInstance(InstanceId::try_new("a1").unwrap());
-    store.apply(&[gone.clone()]).unwrap();
+    store.apply(std::slice::from_ref(&gone)).unwrap();
     store.apply(&[gone]).unwrap();
     assert_eq!(names(&mut store), (vec!["a".into()], vec!["a2".into()]));
 }
