@@ -1,6 +1,6 @@
 //! The snapshot in the making: slots, routes and services as they change, published once a turn.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -203,7 +203,7 @@ impl View {
 
     /// Which slots are of no service and no static route.
     #[cfg(any(test, debug_assertions))]
-    pub(super) fn free_slots(&self) -> BTreeSet<Slot> {
+    pub(super) fn free_slots(&self) -> std::collections::BTreeSet<Slot> {
         self.free.iter().copied().collect()
     }
 }
