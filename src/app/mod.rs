@@ -64,9 +64,9 @@ pub fn run(config: &Config) -> Result<()> {
         Driver::new(registry, first_effects, open_store(&config.store), Arc::clone(&telemetry));
     let probe_options = upstream::connector_options(&config.upstream, INTERNAL_THREADS);
     let timeout = config.gateway.health_check_timeout;
-    let monitor_driver = handle.clone();
+    let for_monitor = handle.downgrade();
     background.spawn(async move {
-        let monitor = Monitor::start(HttpProbe::new(probe_options, timeout), monitor_driver, fastrand::Rng::new());
+        let monitor = Monitor::start(HttpProbe::new(probe_options, timeout), for_monitor, fastrand::Rng::new());
         driver.run(monitor).await;
     });
 
