@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Args)]
 pub(super) struct RegisterArgs {
-    /// The body as JSON; "-" is stdin
+    /// A JSON file with service, url, routes and so on; "-" is stdin
     file: String,
     #[command(flatten)]
     target: Target,
@@ -25,10 +25,10 @@ pub(super) struct RegisterArgs {
 
 #[derive(Args)]
 pub(super) struct DeregisterArgs {
-    /// The service
+    /// The service's name
     service: String,
-    /// One of its instances alone
-    #[arg(long)]
+    /// Only this instance; the service stays while it has others
+    #[arg(long, value_name = "ID")]
     instance: Option<String>,
     #[command(flatten)]
     target: Target,
@@ -38,7 +38,7 @@ pub(super) struct DeregisterArgs {
 
 #[derive(Args)]
 pub(super) struct ServicesArgs {
-    /// One service alone, with its routes
+    /// Only this service, with its routes
     service: Option<String>,
     #[command(flatten)]
     target: Target,
@@ -58,7 +58,8 @@ pub(super) struct RoutesArgs {
 pub(super) struct ExplainArgs {
     /// Such as GET
     method: String,
-    /// A path, or a url with the host that the request would carry
+    /// A path such as /api/comments/a, or a url with the host that the request would carry
+    #[arg(value_name = "PATH_OR_URL")]
     request: String,
     #[command(flatten)]
     target: Target,
@@ -196,9 +197,14 @@ fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> 
 /// # Errors
 /// It cannot be reached, or it refuses: every reason that it gives.
 fn ask(target: &Target, method: &str, path: &[&str], query: &[(&str, &str)], body: Option<String>) -> Result<Value> {
-    let mut url = url::Url::parse(&target.url).with_context(|| format!("--url \"{}\" is not a url", target.url))?;
+    // A url would swallow these instead of encoding them, and so name another endpoint.
+    if let Some(name) = path.iter().find(|segment| matches!(**segment, "" | "." | "..")) {
+        bail!("\"{name}\" is not registered: nothing can have that name");
+    }
+    let mut url = url::Url::parse(&target.url)
+        .with_context(|| format!("--url \"{}\" must be a url such as http://127.0.0.1:8081", target.url))?;
     if url.scheme() != "http" {
-        bail!("--url \"{url}\": the internal listener speaks http alone");
+        bail!("--url \"{}\" must begin with http://; the internal listener speaks nothing else", target.url);
     }
     url.path_segments_mut().map_err(|()| anyhow!("--url \"{}\" is not a url", target.url))?.clear().extend(path);
     if !query.is_empty() {
@@ -214,11 +220,23 @@ fn ask(target: &Target, method: &str, path: &[&str], query: &[(&str, &str)], bod
         request = request.header(http::header::CONTENT_TYPE, "application/json");
     }
     let request = request.body(body.unwrap_or_default()).context("--token cannot be sent")?;
-    let mut answer = agent.run(request).with_context(|| format!("furt cannot be reached at {}", target.url))?;
+    let mut answer = agent.run(request).map_err(|why| unreachable(target, &why))?;
     let text = answer.body_mut().read_to_string().context("the answer broke off")?;
     let value: Value =
         serde_json::from_str(&text).with_context(|| format!("{} is not furt: its answer is no JSON", target.url))?;
     if answer.status().is_success() { Ok(value) } else { Err(refusal(answer.status().as_u16(), &value)) }
+}
+
+fn unreachable(target: &Target, why: &ureq::Error) -> anyhow::Error {
+    let url = &target.url;
+    match why {
+        ureq::Error::Io(why) if why.kind() == std::io::ErrorKind::ConnectionRefused => {
+            anyhow!("nothing listens at {url}: is furt running? --url or FURT_URL names another internal listener")
+        }
+        ureq::Error::Timeout(_) => anyhow!("{url} did not answer within {} s", TIMEOUT.as_secs()),
+        ureq::Error::Io(why) => anyhow!("furt cannot be reached at {url}: {why}"),
+        why => anyhow!("furt cannot be reached at {url}: {why}"),
+    }
 }
 
 /// What furt refused, and each field that was wrong on a line of its own.
