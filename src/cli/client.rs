@@ -88,7 +88,9 @@ pub(super) fn deregister(args: &DeregisterArgs) -> Result<()> {
     path.extend(args.instance.iter().flat_map(|instance| ["instances", instance]));
     let answer = ask(&args.target, "DELETE", &path, &[], None)?;
     show(args.format, &answer, |answer| {
-        format!("deregistered {}: {} instances left\n", args.service, cell(&answer["instances"]))
+        let gone = args.instance.as_ref().map_or_else(String::new, |instance| format!("/{instance}"));
+        let count = if answer["instances"] == 1 { "" } else { "s" };
+        format!("deregistered {}{gone}: {} instance{count} removed\n", args.service, cell(&answer["instances"]))
     })
 }
 
@@ -171,6 +173,9 @@ fn instances_of(services: &[Value]) -> String {
 }
 
 fn routes_of(routes: &Value) -> String {
+    if routes.as_array().is_none_or(Vec::is_empty) {
+        return "no routes of its own: reached by host, as `furt routes` shows\n".to_owned();
+    }
     let rows = rows(routes, |route| {
         vec![cell(&route["method"]), cell(&route["path"]), permission(route), cell(&route["routed"])]
     });
@@ -202,7 +207,7 @@ fn ask(target: &Target, method: &str, path: &[&str], query: &[(&str, &str)], bod
         bail!("\"{name}\" is not registered: nothing can have that name");
     }
     let mut url = url::Url::parse(&target.url)
-        .with_context(|| format!("--url \"{}\" must be a url such as http://127.0.0.1:8081", target.url))?;
+        .map_err(|_| anyhow!("--url \"{}\" must be a url such as http://127.0.0.1:8081", target.url))?;
     if url.scheme() != "http" {
         bail!("--url \"{}\" must begin with http://; the internal listener speaks nothing else", target.url);
     }
@@ -223,8 +228,8 @@ fn ask(target: &Target, method: &str, path: &[&str], query: &[(&str, &str)], bod
     let mut answer = agent.run(request).map_err(|why| unreachable(target, &why))?;
     let text = answer.body_mut().read_to_string().context("the answer broke off")?;
     let value: Value =
-        serde_json::from_str(&text).with_context(|| format!("{} is not furt: its answer is no JSON", target.url))?;
-    if answer.status().is_success() { Ok(value) } else { Err(refusal(answer.status().as_u16(), &value)) }
+        serde_json::from_str(&text).map_err(|_| anyhow!("{} is not furt: its answer is no JSON", target.url))?;
+    if answer.status().is_success() { Ok(value) } else { Err(refusal(target, answer.status().as_u16(), &value)) }
 }
 
 fn unreachable(target: &Target, why: &ureq::Error) -> anyhow::Error {
@@ -240,9 +245,14 @@ fn unreachable(target: &Target, why: &ureq::Error) -> anyhow::Error {
 }
 
 /// What furt refused, and each field that was wrong on a line of its own.
-fn refusal(status: u16, problem: &Value) -> anyhow::Error {
+fn refusal(target: &Target, status: u16, problem: &Value) -> anyhow::Error {
+    if problem["code"] == "route-not-found" {
+        return anyhow!("{} is furt's public listener: --url or FURT_URL must name the internal one", target.url);
+    }
     let mut text = format!("{status} {}: {}", cell(&problem["code"]), cell(&problem["detail"]));
-    for error in problem["errors"].as_array().into_iter().flatten() {
+    let errors = problem["errors"].as_array().map_or(&[][..], Vec::as_slice);
+    // A single one is what the detail says.
+    for error in errors.iter().filter(|_| errors.len() > 1) {
         text += &format!("\n{}: {}", cell(&error["pointer"]), cell(&error["detail"]));
     }
     anyhow!(text)
