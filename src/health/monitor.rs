@@ -16,7 +16,7 @@ use crate::driver::{Event, Followed, Handle, InstanceRef, NameOrder, ProbePlan, 
 /// Probes at once (DESIGN §5.3): at 5 s each, enough for 1,500 dead instances every 30 s.
 const MAX_PROBES: usize = 256;
 
-/// Keeps the plans that the driver gives; [`run`](Monitor::run) carries them out.
+/// Keeps the plans that the driver gives; its task carries them out.
 pub struct Monitor {
     shared: Arc<Shared>,
     names: Names,
