@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use serde_json::Value;
 
@@ -67,6 +67,12 @@ pub(super) struct ExplainArgs {
     format: Format,
 }
 
+#[derive(Args)]
+pub(super) struct ReadyArgs {
+    #[command(flatten)]
+    target: Target,
+}
+
 pub(super) fn register(args: &RegisterArgs) -> Result<()> {
     let body = if args.file == "-" {
         let mut text = String::new();
@@ -79,7 +85,8 @@ pub(super) fn register(args: &RegisterArgs) -> Result<()> {
     show(args.format, &answer, |answer| {
         let [service, instance, routes, health] =
             ["service", "instance", "routes", "health"].map(|name| cell(&answer[name]));
-        format!("registered {service}/{instance} with {routes} routes; health {health}\n")
+        let count = if routes == "1" { "" } else { "s" };
+        format!("registered {service}/{instance} with {routes} route{count}; health {health}\n")
     })
 }
 
@@ -145,6 +152,13 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
     })
 }
 
+/// For supervisors: needs no rights, and says nothing where all is well.
+pub(super) fn ready(args: &ReadyArgs) -> Result<()> {
+    let (status, _) = exchange(&args.target, "GET", &["readyz"], &[], None)?;
+    ensure!(status == 200, "furt at {} does not take requests: /readyz answered {status}", args.target.url);
+    Ok(())
+}
+
 fn instances_of(services: &[Value]) -> String {
     let row = |service: &Value, instance: Option<&Value>| {
         let of = |name: &str| instance.map_or_else(|| "-".to_owned(), |instance| cell(&instance[name]));
@@ -197,11 +211,25 @@ fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> 
     }
 }
 
-/// Asks a running furt. `path` are segments; what is odd in them is encoded.
+/// Asks a running furt; as [`exchange`] otherwise.
 ///
 /// # Errors
 /// It cannot be reached, or it refuses: every reason that it gives.
 fn ask(target: &Target, method: &str, path: &[&str], query: &[(&str, &str)], body: Option<String>) -> Result<Value> {
+    let (status, text) = exchange(target, method, path, query, body)?;
+    let value: Value =
+        serde_json::from_str(&text).map_err(|_| anyhow!("{} is not furt: its answer is no JSON", target.url))?;
+    if (200..300).contains(&status) { Ok(value) } else { Err(refusal(target, status, &value)) }
+}
+
+/// Status and body of an answer. `path` are segments; what is odd in them is encoded.
+fn exchange(
+    target: &Target,
+    method: &str,
+    path: &[&str],
+    query: &[(&str, &str)],
+    body: Option<String>,
+) -> Result<(u16, String)> {
     // A url would swallow these instead of encoding them, and so name another endpoint.
     if let Some(name) = path.iter().find(|segment| matches!(**segment, "" | "." | "..")) {
         bail!("\"{name}\" is not registered: nothing can have that name");
@@ -227,9 +255,7 @@ fn ask(target: &Target, method: &str, path: &[&str], query: &[(&str, &str)], bod
     let request = request.body(body.unwrap_or_default()).context("--token cannot be sent")?;
     let mut answer = agent.run(request).map_err(|why| unreachable(target, &why))?;
     let text = answer.body_mut().read_to_string().context("the answer broke off")?;
-    let value: Value =
-        serde_json::from_str(&text).map_err(|_| anyhow!("{} is not furt: its answer is no JSON", target.url))?;
-    if answer.status().is_success() { Ok(value) } else { Err(refusal(target, answer.status().as_u16(), &value)) }
+    Ok((answer.status().as_u16(), text))
 }
 
 fn unreachable(target: &Target, why: &ureq::Error) -> anyhow::Error {

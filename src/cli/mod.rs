@@ -40,6 +40,8 @@ enum Verb {
     Routes(client::RoutesArgs),
     /// Tell which route a request would take, and why the others would not
     Explain(client::ExplainArgs),
+    /// Exit with 0 if the running furt takes requests, for health checks
+    Ready(client::ReadyArgs),
     /// Make API keys
     #[command(subcommand)]
     Keys(keys::KeysVerb),
@@ -82,6 +84,7 @@ pub fn main() -> ExitCode {
         Verb::Services(args) => client::services(&args),
         Verb::Routes(args) => client::routes(&args),
         Verb::Explain(args) => client::explain(&args),
+        Verb::Ready(args) => client::ready(&args),
         Verb::Keys(verb) => keys::run(&verb),
     };
     match outcome {
