@@ -18,13 +18,13 @@ help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 run: setup-build ## build furt and run it with furt.toml, without one with conf/furt.toml, or with CONFIG=FILE
-	cargo run $(LOCKED) -- run --config $(CONFIG)
+	cargo run $(LOCKED) -- run --config '$(CONFIG)'
 
 # By rustc alone: as one of cargo's examples it would have all dependencies of the tests built first.
 echo: setup-build ## a service to try furt with, on 127.0.0.1:7812
 	@mkdir -p target
 	rustc --edition 2024 -O -o target/echo examples/echo.rs
-	@exec target/echo
+	@target/echo
 
 test: setup-test ## every test: units, properties, end to end, the examples in the docs
 	cargo nextest run $(LOCKED) --profile $(NEXTEST_PROFILE)
