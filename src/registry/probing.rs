@@ -147,7 +147,7 @@ impl Registry {
             Followed::Instance(instance) => instance.clone(),
         };
         let Ok((_, member)) = self.member(&instance) else { return };
-        if member.name_order != generation || is_same_set(&member.addresses, &addresses) {
+        if member.name_order != generation || view::is_same_set(&member.addresses, &addresses) {
             return;
         }
         if let Err(refusal) = self.settings.policy.check_addresses(&instance.service, &addresses) {
@@ -166,9 +166,4 @@ impl Registry {
         self.refresh(&instance.service, now, effects);
         effects.push(Effect::Report(Report::AddressesChanged { subject, addresses }));
     }
-}
-
-/// Resolvers turn the order of a name's addresses from answer to answer; that is no news.
-pub(super) fn is_same_set(before: &[SocketAddr], after: &[SocketAddr]) -> bool {
-    before.len() == after.len() && after.iter().all(|address| before.contains(address))
 }

@@ -74,7 +74,8 @@ impl Registry {
             policy.check_owner(service, entry.registered_from, &wish.source)?;
         }
         let member = entry.and_then(|entry| entry.members.get(&wish.instance.id));
-        if let Some(member) = member.filter(|member| *member.spec != wish.instance) {
+        // Also where nothing changes: it counts as a heartbeat, and those are the registrant's.
+        if let Some(member) = member {
             policy.check_owner(service, member.registered_from, &wish.source)?;
         }
         if let Some(owner) = self.owners.get(&wish.instance.id).filter(|owner| owner.service != *service) {

@@ -1,10 +1,9 @@
 //! The snapshot in the making: slots, routes and services as they change, published once a turn.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::probing::is_same_set;
 use super::{Effect, Entry, Followed, NameOrder, Now};
 use crate::model::{
     Definition, Epoch, Generation, Host, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec, ServiceName, Status,
@@ -204,7 +203,7 @@ impl View {
 
     /// Which slots are of no service and no static route.
     #[cfg(any(test, debug_assertions))]
-    pub(super) fn free_slots(&self) -> BTreeSet<Slot> {
+    pub(super) fn free_slots(&self) -> std::collections::BTreeSet<Slot> {
         self.free.iter().copied().collect()
     }
 }
@@ -281,4 +280,9 @@ pub(super) fn effective(definition: &Definition, apps_domain: &Host) -> Arc<Defi
             .collect();
     }
     Arc::new(effective)
+}
+
+/// Resolvers turn the order of a name's addresses from answer to answer; that is no news.
+pub(super) fn is_same_set(before: &[SocketAddr], after: &[SocketAddr]) -> bool {
+    before.len() == after.len() && after.iter().all(|address| before.contains(address))
 }

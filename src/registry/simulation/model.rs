@@ -169,8 +169,8 @@ impl Model {
         let is_older = own.is_some_and(|own| own.definition.revision > wish.definition.revision);
         let keeps = is_older || own.is_some_and(|own| own.definition == wish.definition);
         let member = own.and_then(|own| own.members.iter().find(|one| one.spec.id == wish.instance.id));
-        let replaces_other = own.is_some_and(|own| !keeps && !may(own.from, from))
-            || member.is_some_and(|one| one.spec != wish.instance && !may(one.from, from));
+        let replaces_other =
+            own.is_some_and(|own| !keeps && !may(own.from, from)) || member.is_some_and(|one| !may(one.from, from));
         if replaces_other {
             return self.refuse(reply, "owner");
         }
