@@ -27,7 +27,7 @@ pub(super) async fn explain(
 ) -> Result<Json<Value>, Problem> {
     let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "bad-question", detail);
     let Query(Question { method, url }) =
-        question.map_err(|error| bad(format!("needs ?method=&url= : {}", error.body_text())))?;
+        question.map_err(|_| bad("needs ?method=METHOD&url=PATH_OR_URL, and nothing else".to_owned()))?;
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| bad("\"method\" is not a method".to_owned()))?;
     let (host, raw_path) =
         split(&url).ok_or_else(|| bad("\"url\" must be a path, or http:// or https:// with a host".to_owned()))?;

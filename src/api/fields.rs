@@ -42,8 +42,14 @@ impl<'a> Fields<'a> {
         format!("{}/{}", self.pointer, name.replace('~', "~0").replace('/', "~1"))
     }
 
+    /// Whether a field is there, be it `null`.
     pub(super) fn has(&self, name: &str) -> bool {
         self.object.contains_key(name)
+    }
+
+    /// Whether a field is there and not `null`.
+    pub(super) fn has_value(&self, name: &str) -> bool {
+        self.object.get(name).is_some_and(|value| !value.is_null())
     }
 
     /// Takes a field out; `null` is as if it were not there.

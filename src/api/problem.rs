@@ -37,6 +37,7 @@ impl Problem {
     /// Every field that is wrong, by its JSON pointer (RFC 6901).
     pub(super) fn invalid_fields(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
+            [one] if one.pointer.is_empty() => format!("the body {}", one.detail),
             [one] => format!("{}: {}", one.pointer, one.detail),
             many => format!("{} fields are wrong", many.len()),
         };

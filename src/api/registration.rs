@@ -128,7 +128,7 @@ fn read_timeouts(fields: &mut Fields<'_>) -> Timeouts {
 
 fn read_instance(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Option<InstanceSpec> {
     let url = fields.require("url", text(UpstreamUrl::try_new));
-    let has_id = fields.has("instance");
+    let has_id = fields.has_value("instance");
     let id = fields.optional("instance", text(InstanceId::try_new));
     let protocol = fields.optional("protocol", text(protocol)).unwrap_or_default();
     let tls_name = fields.optional("tls_name", text(tls_name));
@@ -309,6 +309,8 @@ mod tests {
         assert_eq!(wrong(json!([])), [""]);
         assert_eq!(wrong(json!({})), ["/service", "/url"]);
         assert_eq!(wrong(json!({"service": null, "url": 7})), ["/service", "/url"]);
+        let (_, instance) = parse(json!({"service": "a", "url": "http://127.0.0.1:1", "instance": null})).unwrap();
+        assert_eq!(instance.id.as_str(), "a");
     }
 
     #[test]

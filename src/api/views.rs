@@ -41,6 +41,7 @@ fn route_spec(route: &RouteSpec, service: &Service) -> Value {
 
 fn instance(instance: &Instance) -> Value {
     let (spec, live) = (&instance.spec, &instance.live);
+    let ttl_ms = live.ttl_ms.load(std::sync::atomic::Ordering::Relaxed);
     let time = |ms: i64| clock::rfc3339(ms);
     let load = |ms: &std::sync::atomic::AtomicI64| ms.load(std::sync::atomic::Ordering::Relaxed);
     json!({
@@ -58,7 +59,7 @@ fn instance(instance: &Instance) -> Value {
         "last_error": live.last_error().map(|error| error.to_string()),
         "probing": spec.health_endpoint.is_some() && !live.is_probing_stopped(),
         "last_heard": time(load(&live.heard_ms)),
-        "heartbeat_ttl": spec.heartbeat_ttl.map(|ttl| ttl.as_secs_f64()),
+        "heartbeat_ttl": Some(ttl_ms).filter(|&ms| ms != 0).map(|ms| ms as f64 / 1000.0),
         "in_flight": live.in_flight(),
         "weight": spec.weight,
         "soft_limit": spec.soft_limit,

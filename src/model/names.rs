@@ -43,7 +43,7 @@ name! {
     ServiceName
 }
 name! {
-    /// The id of an instance, unique in the registry: `[A-Za-z0-9._:-]{1,63}`.
+    /// The id of an instance, unique in the registry: `[A-Za-z0-9._:-]{1,63}`, neither `.` nor `..`, which no url could name.
     InstanceId
 }
 name! {
@@ -85,10 +85,11 @@ impl InstanceId {
     /// # Errors
     /// A text that breaks the rule above.
     pub fn try_new(text: &str) -> Result<Self, Invalid> {
-        if fits(text, 63, |byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte)) {
+        let is_dots = matches!(text, "." | "..");
+        if !is_dots && fits(text, 63, |byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte)) {
             Ok(Self(text.into()))
         } else {
-            Err(Invalid::new("must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', ':', '-'"))
+            Err(Invalid::new("must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', ':', '-', and not \".\" or \"..\""))
         }
     }
 }
@@ -164,7 +165,7 @@ mod tests {
     #[test]
     fn ids_and_countries_follow_their_rules() {
         assert!(InstanceId::try_new("Backend-EU:1._").is_ok());
-        for bad in ["", "a b", "a/b", &"x".repeat(64)] {
+        for bad in ["", ".", "..", "a b", "a/b", &"x".repeat(64)] {
             assert!(InstanceId::try_new(bad).is_err(), "{bad}");
         }
         assert_eq!(Country::try_new("de").unwrap().as_str(), "DE");

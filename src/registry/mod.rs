@@ -335,7 +335,8 @@ impl Registry {
         self.view.touch(entry.slot, service);
         let status = entry.overall();
         let before = std::mem::replace(&mut entry.status, status);
-        if before != entry.status {
+        // One that leaves by a wish is not DOWN: it is reported as gone.
+        if before != entry.status && !entry.is_leaving {
             entry.live.note_transition(before, now.unix_ms);
             effects.push(Effect::Report(Report::ServiceStatusChanged {
                 service: service.clone(),

@@ -293,6 +293,8 @@ impl Registry {
         member.live.heard_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
         let is_stopped = member.health.is_stopped();
         if let Some(ttl) = member.ttl {
+            let ttl_ms = ttl.as_millis().try_into().unwrap_or(u64::MAX);
+            member.live.ttl_ms.store(ttl_ms, std::sync::atomic::Ordering::Relaxed);
             let due = Due::Instance(instance.clone());
             if !self.deadlines.is_set(&due) {
                 self.deadlines.set(due, now.at + ttl);

@@ -64,6 +64,8 @@ pub struct InstanceLive {
     pub since_ms: AtomicI64,
     /// Unix time in ms of the last heartbeat or registration.
     pub heard_ms: AtomicI64,
+    /// The TTL in force, in ms; 0: none.
+    pub ttl_ms: AtomicU64,
 }
 
 /// What the last probe showed.
