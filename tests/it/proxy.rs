@@ -48,6 +48,8 @@ async fn a_path_that_two_readers_could_understand_differently_gets_400() {
         "/s/../a",
         "/s/%2e%2e/a",
         "/s/.%2E/a",
+        "/s/..;/a",
+        "/s/;v=1/a",
         "/s/a\\b",
         "/s/a%5cb",
         "/s/a%2Fb",
