@@ -1,8 +1,12 @@
 //! Clients and services that mean harm: messages that two readers could understand differently, forged identities,
 //! answers out of turn, listeners held busy.
 
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::Method;
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::scripted::{Scripted, Then};
 use crate::support::wire::{self, Wire, exchange};
@@ -111,6 +115,17 @@ async fn hops_that_a_stranger_names_do_not_reach_the_service() {
     let trusting = before("[server]\ntrusted_proxies = ['127.0.0.1']", &origin.url()).await;
     let answer = exchange(trusting.public, &request).await;
     assert!(answer.contains("x-forwarded-prefix") && !answer.contains("x.api.key.name"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_websocket_whose_client_is_silent_outlives_the_body_timeout() {
+    let origin = Origin::start().await;
+    let gateway = before("[client]\nbody_timeout = '300ms'", &origin.url()).await;
+    let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}/s/live", gateway.public)).await.unwrap();
+    let silence = tokio::time::timeout(Duration::from_millis(1000), socket.next()).await;
+    assert!(silence.is_err(), "{silence:?}");
+    socket.send(Message::text("still here")).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("still here"));
 }
 
 // Services.
