@@ -204,6 +204,42 @@ async fn what_a_service_sends_beyond_its_answer_is_nobodys_answer() {
     }
 }
 
+// The internal listener.
+
+#[tokio::test]
+async fn the_internal_listener_tells_what_is_wrong_with_a_request_it_cannot_read() {
+    let gateway = Gateway::start("[client]\nbody_timeout = '300ms'").await;
+    let post = "POST /internal/register-service HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    for (request, status, says) in [
+        ("GET / HTTP/1.1\r\nHost: a@b\r\n\r\n".to_owned(), 400, ""),
+        ("nonsense\r\n\r\n".to_owned(), 400, ""),
+        (format!("{post}Transfer-Encoding: chunked\r\n\r\nzz\r\n"), 400, "bad-body"),
+        (format!("{post}Content-Length: 9\r\n\r\n{{"), 408, "body-timeout"),
+        ("GET /internal/services/%ff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(), 400, "problem"),
+    ] {
+        let answer = exchange(gateway.internal, &request).await;
+        assert_eq!(wire::status(&answer), status, "{request}: {answer}");
+        assert!(answer.contains(says), "{request}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_or_origin_that_cannot_be_read_is_a_foreign_one() {
+    let gateway = Gateway::start("").await;
+    let own = gateway.internal;
+    for (headers, status) in [
+        (format!("Host: {own}\r\nOrigin: HTTP://{own}\r\n"), 404),
+        (format!("Host: LOCALHOST:{0}\r\nOrigin: http://localhost:{0}\r\n", own.port()), 404),
+        (format!("Host: {own}\r\nOrigin: http://{own}\r\nOrigin: http://other\r\n"), 403),
+        (format!("Host: {own}\r\nOrigin: null\r\n"), 403),
+        ("Host: évil\r\n".to_owned(), 403),
+        ("Host: 127.1\r\n".to_owned(), 403),
+    ] {
+        let request = format!("DELETE /internal/services/none HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
+        assert_eq!(wire::status(&exchange(own, request).await), status, "{headers}");
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_gives_its_place_back() {
     let origin = Origin::start().await;
