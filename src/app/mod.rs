@@ -5,6 +5,7 @@
 //! gone instead, at the latest after the grace.
 
 mod listening;
+mod rotating;
 mod services;
 mod stopping;
 
@@ -51,6 +52,7 @@ pub fn run(config: &Config) -> Result<()> {
     let access_log = AccessLog::open(&config.access_log, telemetry.access_log_dropped.clone())?;
     check_roots(config.upstream.ca.as_ref())?;
     let background = background_runtime()?;
+    rotating::on_hangup(&background, access_log.clone())?;
     let readiness = Arc::new(Readiness::default());
 
     let (registry, first_effects) = Registry::new(

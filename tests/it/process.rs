@@ -131,6 +131,21 @@ async fn while_it_ends_it_is_not_ready() {
 }
 
 #[tokio::test]
+async fn sighup_opens_the_access_log_again_and_ends_nothing() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let (path, moved) = (dir.path().join("access.log"), dir.path().join("access.log.1"));
+    let gateway = Gateway::start(&format!("[access_log]\npath = '{}'", path.display())).await;
+    Answer::of(gateway.anonymous(Method::GET, "/before")).await;
+    fs::rename(&path, &moved).unwrap();
+    gateway.signal("HUP");
+    eventually("a new file", SOON, async || path.exists().then_some(())).await;
+    Answer::of(gateway.anonymous(Method::GET, "/after")).await;
+    let has = |path: &std::path::Path, text: &str| fs::read_to_string(path).is_ok_and(|log| log.contains(text));
+    eventually("a line in the new file", SOON, async || has(&path, "/after").then_some(())).await;
+    assert!(has(&moved, "/before") && !has(&moved, "/after"));
+}
+
+#[tokio::test]
 async fn it_starts_again_on_its_ports_at_once() {
     let mut gateway = Gateway::start("").await;
     for _ in 0..3 {
