@@ -4,7 +4,7 @@
 //! through beyond RFC 9112 is caught here. Called by `admission` and `headers`; never decides where a request goes.
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType, Result};
 
@@ -48,7 +48,7 @@ pub(super) fn plain_request(request: &mut RequestHeader, own_host: impl FnOnce()
         // The uri has path and query alone.
         request.set_uri(request.uri.clone());
     }
-    if !request.headers.contains_key(HOST)
+    if request.headers.get(HOST).is_none_or(HeaderValue::is_empty)
         && let Some(host) = own_host()
     {
         request.insert_header(HOST, host)?;
@@ -102,8 +102,17 @@ pub(super) fn count_interim(count: &mut u32) -> Result<()> {
 /// Checks an answer before anything of it is taken over.
 ///
 /// # Errors
-/// It switches protocols unasked, or its body has an end that nobody can tell.
-pub(super) fn check_response(response: &ResponseHeader, is_upgrade: bool) -> Result<()> {
+/// It switches protocols unasked, or its body has an end that nobody, or not this client, can tell.
+pub(super) fn check_response(response: &ResponseHeader, request: &RequestHeader, is_upgrade: bool) -> Result<()> {
+    // Pingora chunks what comes over HTTP/2 without a length after our last look at the header, and such a client knows
+    // no chunks.
+    let is_chunked_late = response.version == Version::HTTP_2
+        && !response.headers.contains_key(CONTENT_LENGTH)
+        && request.method != Method::HEAD
+        && !matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if is_chunked_late && request.version == Version::HTTP_10 {
+        return broken("an answer without a length over HTTP/2 to a client of HTTP/1.0");
+    }
     if response.status == StatusCode::SWITCHING_PROTOCOLS && !is_upgrade {
         return broken("101 to a request that asked for no upgrade");
     }
@@ -186,7 +195,7 @@ mod tests {
         {
             let mut response = ResponseHeader::build(200, None).unwrap();
             response.insert_header(TRANSFER_ENCODING, coding).unwrap();
-            assert_eq!(check_response(&response, false).is_err(), is_refused, "{coding}");
+            assert_eq!(check_response(&response, &request("/", &[]), false).is_err(), is_refused, "{coding}");
         }
     }
 }

@@ -160,7 +160,7 @@ impl ProxyHttp for Gateway {
         if framing::is_interim(response.status) {
             return framing::count_interim(&mut ctx.interim_count);
         }
-        framing::check_response(response, session.is_upgrade_req())?;
+        framing::check_response(response, session.req_header(), session.is_upgrade_req())?;
         if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
             // From now on it is a stream, and no longer a request's body.
             session.set_read_timeout(Some(self.settings.upstream.stream_read_timeout));

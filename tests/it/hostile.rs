@@ -183,6 +183,23 @@ async fn an_http_1_0_client_gets_the_answer_alone_and_unchunked() {
 }
 
 #[tokio::test]
+async fn an_http_1_0_client_gets_no_chunks_from_a_service_of_http_2() {
+    let (gateway, origin) = (Gateway::start("").await, Origin::h2c().await);
+    let body = with(public_service("service", &origin.url(), "/s/*"), json!({"protocol": "h2c"}));
+    gateway.registered(&body).await;
+    let request = "GET /s/a HTTP/1.0\r\nHost: gateway\r\n\r\n";
+    let answer = exchange(gateway.public, request).await;
+    assert_eq!(wire::status(&answer), 200, "{answer}");
+    assert_eq!(wire::header(&answer, "transfer-encoding"), None, "{answer}");
+    origin.set_mode(Mode::Events);
+    let answer = exchange(gateway.public, request).await;
+    assert_eq!(wire::status(&answer), 502, "{answer}");
+    origin.set_mode(Mode::Echo);
+    let answer = exchange(gateway.public, "GET /s/a HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(wire::status(&answer), 200, "an empty Host is allowed, and h2 needs one: {answer}");
+}
+
+#[tokio::test]
 async fn a_failure_says_that_the_connection_ends() {
     let mut origin = Origin::start().await;
     let gateway = before("", &origin.url()).await;
