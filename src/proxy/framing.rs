@@ -77,12 +77,11 @@ pub(super) fn plain_response(response: &mut ResponseHeader) -> Result<()> {
 /// The length that repeated or listed ones agree on (RFC 9110 §8.6), where it is not said once only.
 fn single_length(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let first = lengths.next()?;
-    let list: Vec<&str> = first.to_str().ok()?.split(',').map(str::trim).collect();
-    if list.len() == 1 && lengths.next().is_none() {
+    let first = lengths.next()?.as_bytes();
+    if !first.contains(&b',') && lengths.next().is_none() {
         return None;
     }
-    HeaderValue::from_str(list.first()?).ok()
+    HeaderValue::from_bytes(first.split(|byte| *byte == b',').next()?.trim_ascii()).ok()
 }
 
 /// Whether an answer is still to come after one of this status.
