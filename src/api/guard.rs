@@ -78,7 +78,8 @@ fn source(api: &Api, address: IpAddr, headers: &HeaderMap) -> Source {
 fn check_browser(api: &Api, request: &Request) -> Result<(), Problem> {
     let host = match request.uri().authority() {
         Some(authority) => Some(authority.as_str()),
-        None => request.headers().get(header::HOST).and_then(|value| value.to_str().ok()),
+        // What is no text is no host of ours either.
+        None => request.headers().get(header::HOST).map(|value| value.to_str().unwrap_or_default()),
     };
     if let Some(host) = host
         && !is_own_host(api, host)
@@ -87,13 +88,13 @@ fn check_browser(api: &Api, request: &Request) -> Result<(), Problem> {
         return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-host", detail));
     }
     let is_writing = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    let origin = request.headers().get(header::ORIGIN);
-    if is_writing && let Some(origin) = origin {
+    let is_own = |origin: &axum::http::HeaderValue| {
         let origin = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
-        if origin.is_none_or(|origin| Some(origin) != host) {
-            let detail = "a browser sent this from another site";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail));
-        }
+        origin.zip(host).is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host))
+    };
+    if is_writing && !request.headers().get_all(header::ORIGIN).iter().all(is_own) {
+        let detail = "a browser sent this from another site";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail));
     }
     Ok(())
 }

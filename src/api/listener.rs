@@ -8,16 +8,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response, header};
+use axum::http::{HeaderMap, Request, Response, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use pingora::ErrorType;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tower::ServiceExt;
 
+use super::problem::Problem;
 use crate::config::ClientConfig;
+use crate::telemetry::request_id;
 
 /// The largest body (DESIGN §5.1).
 pub(super) const MAX_BODY: usize = 64 * 1024;
@@ -54,6 +57,13 @@ impl Listener {
             Ok(request) => request,
             Err(error) => {
                 session.set_keepalive(None);
+                let problem = if *error.etype() == ErrorType::ReadTimedout {
+                    Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "the body did not arrive in time")
+                } else {
+                    Problem::new(StatusCode::BAD_REQUEST, "bad-body", "the body cannot be read")
+                };
+                // A client that is gone cannot be told.
+                _ = write(session, problem.render(&request_id::of(&HeaderMap::new()))).await;
                 return Err(error);
             }
         };
@@ -62,7 +72,11 @@ impl Listener {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        write(session, response).await
+        match tokio::time::timeout(self.timeouts.write_timeout, write(session, response)).await {
+            Ok(written) => written,
+            // Pingora does not time the header.
+            Err(_) => pingora::Error::e_explain(ErrorType::WriteTimedout, "the client does not read"),
+        }
     }
 }
 
@@ -94,13 +108,19 @@ impl HttpServerApp for Listener {
         let timeouts = &self.timeouts;
         let idle = if is_reused { timeouts.keepalive_timeout } else { Duration::ZERO };
         let deadline = idle + timeouts.header_timeout;
-        let is_read = tokio::select! {
-            read = tokio::time::timeout(deadline, session.read_request()) => matches!(read, Ok(Ok(true))),
+        let read = tokio::select! {
+            read = tokio::time::timeout(deadline, session.read_request()) => read.ok(),
             // An idle connection must not hold up the end; one with a request is served.
-            _ = shutdown.wait_for(|stops| *stops) => false,
+            _ = shutdown.wait_for(|stops| *stops) => None,
         };
-        if !is_read {
-            return None;
+        match read {
+            Some(Ok(true)) => {}
+            Some(Err(error)) if *error.etype() == ErrorType::InvalidHTTPHeader => {
+                // A client that is gone cannot be told.
+                _ = session.respond_error(400).await;
+                return None;
+            }
+            _ => return None,
         }
         session.set_read_timeout(Some(timeouts.body_timeout));
         session.set_write_timeout(Some(timeouts.write_timeout));
@@ -124,7 +144,7 @@ async fn read(session: &mut ServerSession, limit: Duration) -> pingora::Result<R
     let (body, is_too_large) = match tokio::time::timeout(limit, read_body(session)).await {
         Ok(read) => read?,
         Err(_) => {
-            return pingora::Error::e_explain(pingora::ErrorType::ReadTimedout, "the body did not arrive in time");
+            return pingora::Error::e_explain(ErrorType::ReadTimedout, "the body did not arrive in time");
         }
     };
     let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());

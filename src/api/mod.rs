@@ -7,6 +7,7 @@
 mod explain;
 mod fields;
 mod guard;
+mod json;
 mod listener;
 mod looking;
 mod problem;

@@ -85,6 +85,11 @@ impl From<DriverGone> for Problem {
 pub(super) async fn with_request_id(request: Request, next: Next) -> Response {
     let id = request_id::of(request.headers());
     let mut response = next.run(request).await;
+    if response.status().is_client_error() && response.extensions().get::<Problem>().is_none() {
+        // The router's own refusals, such as a path that is no UTF-8, are plain text.
+        let problem = Problem::new(response.status(), "bad-request", "the path or the query cannot be read");
+        response.extensions_mut().insert(problem);
+    }
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         // What the router itself knows of the failure, such as `Allow`, stays.
         let known = std::mem::take(response.headers_mut());
@@ -111,7 +116,8 @@ impl IntoResponse for Problem {
 }
 
 impl Problem {
-    fn render(self, id: &str) -> Response {
+    /// As it is sent, with the request's id.
+    pub(super) fn render(self, id: &str) -> Response {
         let mut members = json!({
             "type": format!("urn:furt:problem:{}", self.code),
             "title": self.status.canonical_reason().unwrap_or_default(),

@@ -62,7 +62,7 @@ async fn try_register(
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail));
     }
     check_type(headers)?;
-    let body: Value = serde_json::from_slice(body).map_err(|error| {
+    let body = super::json::parse(body).map_err(|error| {
         let detail = format!("not JSON at line {}, column {}: {error}", error.line(), error.column());
         Problem::new(StatusCode::BAD_REQUEST, "not-json", detail)
     })?;

@@ -5,6 +5,7 @@
 //! gone instead, at the latest after the grace.
 
 mod listening;
+mod rotating;
 mod services;
 mod stopping;
 
@@ -51,6 +52,7 @@ pub fn run(config: &Config) -> Result<()> {
     let access_log = AccessLog::open(&config.access_log, telemetry.access_log_dropped.clone())?;
     check_roots(config.upstream.ca.as_ref())?;
     let background = background_runtime()?;
+    rotating::on_hangup(&background, access_log.clone())?;
     let readiness = Arc::new(Readiness::default());
 
     let (registry, first_effects) = Registry::new(
@@ -65,7 +67,7 @@ pub fn run(config: &Config) -> Result<()> {
     let probe_options = upstream::connector_options(&config.upstream, INTERNAL_THREADS);
     let timeout = config.gateway.health_check_timeout;
     let for_monitor = handle.downgrade();
-    background.spawn(async move {
+    let driver = background.spawn(async move {
         let monitor = Monitor::start(HttpProbe::new(probe_options, timeout), for_monitor, fastrand::Rng::new());
         driver.run(monitor).await;
     });
@@ -92,10 +94,13 @@ pub fn run(config: &Config) -> Result<()> {
     log::info!("furt {VERSION} ({COMMIT}) listens on {public}; services register at {internal}");
     notify_supervisor(&[sd_notify::NotifyState::Ready]);
 
-    let is_graceful = background.block_on(stop.requested(|| {
-        log::info!("SIGHUP: the access log is opened again");
-        access_log.reopen();
-    }));
+    let is_graceful = background.block_on(async {
+        tokio::select! {
+            is_graceful = stop.requested() => Ok(is_graceful),
+            // Without its one writer a gateway would serve an ever older table: a supervisor must start it again.
+            ended = driver => Err(anyhow::anyhow!("the registry's task has ended: {ended:?}")),
+        }
+    })?;
     readiness.set(false);
     notify_supervisor(&[sd_notify::NotifyState::Stopping]);
     if is_graceful {

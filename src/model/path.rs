@@ -14,10 +14,10 @@ pub enum PathError {
     /// `%` without two hexadecimal digits.
     #[error("a '%' is not followed by two hexadecimal digits")]
     BadEscape,
-    /// `//` anywhere: an empty segment that is not the trailing one.
+    /// `//` anywhere: an empty segment that is not the trailing one; also one of parameters alone (`/;v=1`).
     #[error("the path has an empty segment")]
     EmptySegment,
-    /// `.` or `..` as a segment, plain or encoded.
+    /// `.` or `..` as a segment, plain or encoded, also with parameters (`/..;v=1`).
     #[error("the path has a dot segment")]
     DotSegment,
     /// `\`, or an encoded `/`, `\`, or control character.
@@ -48,7 +48,8 @@ pub fn normalize(path: &str) -> Result<Cow<'_, str>, PathError> {
             b'%' => suspect = true,
             // Only a dot at the start of a segment can make a dot segment.
             b'.' if previous == b'/' => suspect = true,
-            b'/' if previous == b'/' => return Err(PathError::EmptySegment),
+            // Servers that know parameters (";v=1") take them off: nothing is left of such a segment.
+            b'/' | b';' if previous == b'/' => return Err(PathError::EmptySegment),
             _ => {}
         }
         previous = byte;
@@ -57,10 +58,19 @@ pub fn normalize(path: &str) -> Result<Cow<'_, str>, PathError> {
         return Ok(Cow::Borrowed(path));
     }
     let decoded = decode(path)?;
-    if decoded.split('/').any(|segment| segment == "." || segment == "..") {
-        return Err(PathError::DotSegment);
+    for segment in decoded.split('/') {
+        match without_parameters(segment) {
+            "." | ".." => return Err(PathError::DotSegment),
+            "" if !segment.is_empty() => return Err(PathError::EmptySegment),
+            _ => {}
+        }
     }
     Ok(decoded)
+}
+
+fn without_parameters(segment: &str) -> &str {
+    let name = segment.split(';').next().unwrap_or_default();
+    name.split("%3B").next().unwrap_or_default()
 }
 
 /// A path that furt keeps for itself on the public listener (DESIGN §6).
@@ -171,6 +181,12 @@ mod tests {
             ("/a/%2e%2E/b", DotSegment),
             ("/a/.%2e", DotSegment),
             ("/%2e", DotSegment),
+            ("/a/..;/b", DotSegment),
+            ("/a/%2e.;v=1/b", DotSegment),
+            ("/a/..%3b/b", DotSegment),
+            ("/a/;/b", EmptySegment),
+            ("/a/;v=1", EmptySegment),
+            ("/a/%3B/b", EmptySegment),
             ("/a\\b", Ambiguous),
             ("/a%2fb", Ambiguous),
             ("/a%5Cb", Ambiguous),

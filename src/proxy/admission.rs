@@ -9,7 +9,7 @@ use pingora_proxy::Session;
 
 use super::answer::{GatewayAnswer, Problem};
 use super::context::Context;
-use super::{Gateway, client};
+use super::{Gateway, client, framing};
 use crate::model::path::Reserved;
 use crate::model::{Sha256Digest, host, path};
 use crate::routing::{ApiKey, Found, Route, Snapshot};
@@ -43,6 +43,9 @@ impl Gateway {
         ctx.client = peer.map(|peer| client::address(peer, &request.headers, &self.settings.trusted_proxies));
         ctx.host = authority(request.uri.authority(), &request.headers).into();
 
+        if let Some(fault) = framing::fault(request) {
+            return Err(GatewayAnswer::from(Problem::BAD_REQUEST).with_detail(fault.to_owned()));
+        }
         let path = path::normalize(request.uri.path())
             .map_err(|error| GatewayAnswer::from(Problem::BAD_PATH).with_detail(error.to_string()))?;
         match path::reserved(&path) {

@@ -52,6 +52,8 @@ pub struct Context {
     pub(super) flag: Option<&'static str>,
     /// Body bytes from the client.
     pub(super) bytes_in: u64,
+    /// Interim answers (1xx) so far.
+    pub(super) interim_count: u32,
 }
 
 impl Context {
@@ -79,6 +81,7 @@ impl Context {
             refusal: None,
             flag: None,
             bytes_in: 0,
+            interim_count: 0,
         }
     }
 

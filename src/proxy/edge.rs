@@ -14,10 +14,18 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
 
 use super::Gateway;
 use crate::telemetry::Telemetry;
+
+/// What clients beyond `max_connections` are told.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n\
+    Cache-Control: no-store\r\nProxy-Status: furt; error=connection_limit_reached\r\nX-Gateway: furt\r\n\
+    Connection: close\r\n\r\n";
+/// How long telling them may take: they are beyond what there is room for.
+const TURN_AWAY_TIME: Duration = Duration::from_millis(100);
 
 tokio::task_local! {
     static HEADER: HeaderState;
@@ -114,6 +122,19 @@ impl Drop for Place<'_> {
     }
 }
 
+/// Tells a client that there are too many, before its request is read: reading is what there is no room for.
+async fn turn_away(session: ServerSession) {
+    let ServerSession::H1(session) = session else { return };
+    let mut stream = session.into_inner();
+    let told = async {
+        stream.write_all(TOO_MANY).await?;
+        stream.shutdown().await?;
+        // What the client sent must be read, or the system throws the answer away and resets the connection.
+        stream.read(&mut [0; 4096]).await
+    };
+    _ = tokio::time::timeout(TURN_AWAY_TIME, told).await;
+}
+
 #[async_trait]
 impl HttpServerApp for Edge {
     async fn process_new_http(
@@ -123,6 +144,7 @@ impl HttpServerApp for Edge {
     ) -> Option<ReusedHttpStream> {
         let Some(_place) = Place::take(self) else {
             self.telemetry.connections_refused.inc();
+            turn_away(session).await;
             return None;
         };
         let is_reused = session.get_keepalive_reuses_remaining() != Some(u32::MAX);

@@ -10,6 +10,8 @@ use pingora_proxy::Session;
 
 use super::admission::API_KEY;
 use super::context::Context;
+use super::framing;
+use crate::routing::Lease;
 
 const API_KEY_NAME: HeaderName = HeaderName::from_static("x-api-key-name");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -23,6 +25,9 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const OWN: [&str; 6] =
     ["x-api-key", "x-api-key-name", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id"];
 
+/// What headers about hops before us begin with.
+const FORWARDED_ANY: &str = "x-forwarded";
+
 /// Edits the request that goes to the service.
 ///
 /// # Errors
@@ -30,7 +35,9 @@ const OWN: [&str; 6] =
 pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &Context) -> Result<()> {
     let sent = &session.req_header().headers;
     let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
-    remove_forged(request);
+    let instance = ctx.lease.as_ref().map(Lease::instance);
+    framing::plain_request(request, || instance.map(|instance| instance.spec.url.authority()))?;
+    remove_forged(request, ctx.is_peer_trusted);
     request.remove_header(&API_KEY);
     if !ctx.is_peer_trusted {
         request.remove_header(&FORWARDED);
@@ -54,14 +61,22 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
     request.insert_header(REQUEST_ID, &*ctx.request_id)
 }
 
-/// Removes what equals one of our headers once `_` is read as `-` (CGI and its heirs read it so).
-fn remove_forged(request: &mut RequestHeader) {
+/// Removes what reads like one of our headers to a service, and what a stranger says of hops before us.
+///
+/// CGI and its heirs read `_`, and some every other sign, as `-`. `X-Forwarded-Port`, `-Prefix` and the like are believed
+/// by services that believe our own.
+fn remove_forged(request: &mut RequestHeader, is_peer_trusted: bool) {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric();
+    let reads_as = |own: &str, name: &str| {
+        own.bytes().zip(name.bytes()).all(|(own, byte)| own == if is_plain(byte) { byte } else { b'-' })
+    };
     let is_forged = |name: &str| {
-        name.contains('_')
-            && OWN.iter().chain(&["forwarded"]).any(|own| {
-                own.len() == name.len()
-                    && own.bytes().zip(name.bytes()).all(|(own, byte)| own == if byte == b'_' { b'-' } else { byte })
-            })
+        let has_signs = name.bytes().any(|byte| !is_plain(byte) && byte != b'-');
+        has_signs && OWN.iter().chain(&["forwarded"]).any(|own| own.len() == name.len() && reads_as(own, name))
+            || !is_peer_trusted
+                && name.len() >= FORWARDED_ANY.len()
+                && reads_as(FORWARDED_ANY, name)
+                && !OWN.contains(&name)
     };
     let forged: Vec<HeaderName> = request.headers.keys().filter(|name| is_forged(name.as_str())).cloned().collect();
     for name in forged {
@@ -86,6 +101,7 @@ fn forwarded_for(sent: &HeaderMap, peer: IpAddr, is_peer_trusted: bool) -> Strin
 pub(super) fn for_client(session: &mut Session, response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
     if response.status != StatusCode::SWITCHING_PROTOCOLS {
         remove_hop_by_hop(response);
+        framing::plain_response(response)?;
         // The version is each hop's own: an HTTP/1.0 service must not make the client's connection one.
         response.set_version(Version::HTTP_11);
         // An HTTP/1.0 client knows no chunks: its answer ends with the connection.
@@ -134,15 +150,29 @@ mod tests {
     #[test]
     fn headers_that_read_like_ours_are_removed() {
         let mut request = RequestHeader::build("GET", b"/", None).unwrap();
-        for name in
-            ["X_API_Key_Name", "x-api_key-name", "X_Forwarded_For", "x_request_id", "X-Custom_Name", "X-Request-Id"]
-        {
+        for name in [
+            "X_API_Key_Name",
+            "x-api_key-name",
+            "X.API.Key.Name",
+            "X_Forwarded_For",
+            "x_request_id",
+            "X-Custom_Name",
+            "X-Request-Id",
+            "X-Forwarded-Port",
+            "X_Forwarded_Prefix",
+            "X-Forwarded",
+        ] {
             request.insert_header(name.to_owned(), "x").unwrap();
         }
-        remove_forged(&mut request);
-        let mut left: Vec<_> = request.headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["x-custom_name", "x-request-id"]);
+        let left = |mut request: RequestHeader, is_peer_trusted| {
+            remove_forged(&mut request, is_peer_trusted);
+            let mut left: Vec<_> = request.headers.keys().map(|name| name.as_str().to_owned()).collect();
+            left.sort_unstable();
+            left
+        };
+        assert_eq!(left(request.clone(), false), ["x-custom_name", "x-request-id"]);
+        let kept = ["x-custom_name", "x-forwarded", "x-forwarded-port", "x-request-id", "x_forwarded_prefix"];
+        assert_eq!(left(request, true), kept);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! client address → path check → route → API key → permission → rate → instance → forward. Reads the snapshot, the
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides,
-//! `forward` picks and judges failures, `headers` edits, `answer` makes furt's own answers, `edge`
-//! guards connections.
+//! `forward` picks and judges failures, `framing` refuses what could be read in two ways, `headers` edits, `answer` makes
+//! furt's own answers, `edge` guards connections.
 
 mod admission;
 mod answer;
@@ -11,6 +11,7 @@ mod client;
 mod context;
 mod edge;
 mod forward;
+mod framing;
 mod headers;
 mod limits;
 
@@ -101,6 +102,9 @@ impl ProxyHttp for Gateway {
         let client = &self.settings.client;
         session.set_read_timeout(Some(client.body_timeout));
         session.set_write_timeout(Some(client.write_timeout));
+        // An HTTP/1.0 client takes an interim answer for the answer (RFC 9110 §15.2).
+        let is_old = session.req_header().version == http::Version::HTTP_10;
+        session.set_ignore_info_resp(is_old);
         // `Some(0)` is Pingora's endless keep-alive; where the client closes, or furt stops, it is `None` and stays so.
         if session.get_keepalive() == Some(0) {
             session.set_keepalive(Some(client.keepalive_timeout.as_secs().max(1)));
@@ -153,8 +157,13 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        if response.status.is_informational() && response.status != http::StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(());
+        if framing::is_interim(response.status) {
+            return framing::count_interim(&mut ctx.interim_count);
+        }
+        framing::check_response(response, session.req_header(), session.is_upgrade_req())?;
+        if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
+            // From now on it is a stream, and no longer a request's body.
+            session.set_read_timeout(Some(self.settings.upstream.stream_read_timeout));
         }
         ctx.note_response();
         headers::for_client(session, response, ctx)
@@ -187,9 +196,10 @@ impl ProxyHttp for Gateway {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
         ctx.flag = Some(answer.code());
-        if session.response_written().is_none()
-            && let Err(error) = self.answer(session, ctx, &answer).await
-        {
+        // Pingora closes after a failure; the client is to know.
+        session.set_keepalive(None);
+        let is_answered = session.response_written().is_some_and(|response| !framing::is_interim(response.status));
+        if !is_answered && let Err(error) = self.answer(session, ctx, &answer).await {
             log::debug!("the answer could not be sent: {error}");
         }
         FailToProxy { error_code: answer.status().as_u16(), can_reuse_downstream: false }

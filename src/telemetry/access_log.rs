@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
 use serde::Serialize;
@@ -18,7 +18,9 @@ use crate::model::{InstanceId, KeyName, Pattern, ServiceName};
 
 /// Lines that may wait: at 50,000 requests a second, a third of a second for the disk to stall, and some 5 MiB.
 const QUEUE: usize = 16_384;
-/// How long a written line may stay in the buffer.
+/// Bytes that are written at once, at least: fewer writes under load.
+const WRITE_SIZE: usize = 64 * 1024;
+/// How long a line may wait to be written.
 const FLUSH: Duration = Duration::from_millis(200);
 
 /// The access log's file cannot be opened.
@@ -111,13 +113,15 @@ impl AccessLog {
     /// # Errors
     /// The file cannot be opened for appending.
     pub fn open(target: &AccessLogTarget, dropped: IntCounter) -> Result<Self, AccessLogError> {
-        let sink = match target {
+        let (sink, path): (Box<dyn Write + Send>, _) = match target {
             AccessLogTarget::Off => return Ok(Self { lines: None, dropped }),
-            AccessLogTarget::Stdout => Sink::Stdout(buffered(io::stdout())),
-            AccessLogTarget::File(path) => Sink::File { file: buffered(append(path)?), path: path.clone() },
+            AccessLogTarget::Stdout => (Box::new(io::stdout()), None),
+            AccessLogTarget::File(path) => (Box::new(append(path)?), Some(path.clone())),
         };
         let (lines, queue) = sync_channel(QUEUE);
-        thread::spawn(move || write_lines(sink, &queue));
+        let writer =
+            Writer { sink, path, text: Vec::new(), count: 0, since: None, is_failing: false, dropped: dropped.clone() };
+        thread::spawn(move || writer.run(&queue));
         Ok(Self { lines: Some(lines), dropped })
     }
 
@@ -135,12 +139,12 @@ impl AccessLog {
         }
     }
 
-    /// Opens the file again under its name, so that a rotated one can be let go. Stdout stays as it is.
+    /// Opens the file again, so that the old one can be moved away first. Waits while the queue is full.
     pub fn reopen(&self) {
         if let Some(lines) = &self.lines
             && lines.send(Line::Reopen).is_err()
         {
-            log::error!("the access log has no writer any more");
+            log::error!("the access log's thread is gone");
         }
     }
 
@@ -155,61 +159,90 @@ impl AccessLog {
     }
 }
 
-/// Where lines go.
-enum Sink {
-    Stdout(BufWriter<io::Stdout>),
-    File { file: BufWriter<File>, path: PathBuf },
-}
-
-fn buffered<W: Write>(sink: W) -> BufWriter<W> {
-    BufWriter::with_capacity(64 * 1024, sink)
-}
-
-impl Sink {
-    fn writer(&mut self) -> &mut dyn Write {
-        match self {
-            Self::Stdout(out) => out,
-            Self::File { file, .. } => file,
-        }
-    }
-
-    /// The old file stays where the new one cannot be opened: lines in a rotated file are better than none.
-    fn reopen(&mut self) -> io::Result<()> {
-        self.writer().flush()?;
-        if let Self::File { file, path } = self {
-            *file = buffered(append(path).map_err(|error| error.source)?);
-        }
-        Ok(())
-    }
-}
-
 fn append(path: &PathBuf) -> Result<File, AccessLogError> {
     let opened = OpenOptions::new().create(true).append(true).open(path);
     opened.map_err(|source| AccessLogError { path: path.clone(), source })
 }
 
-fn write_lines(mut sink: Sink, queue: &Receiver<Line>) {
-    let mut is_failing = false;
-    loop {
-        let outcome = match queue.recv_timeout(FLUSH) {
-            Ok(Line::Entry(entry)) => serde_json::to_writer(sink.writer(), &entry)
-                .map_err(io::Error::from)
-                .and_then(|()| sink.writer().write_all(b"\n")),
-            Ok(Line::Flush(done)) => {
-                let outcome = sink.writer().flush();
-                _ = done.send(());
-                outcome
+/// The log's own thread: gathers lines, and writes them when there are enough or the oldest has waited long enough.
+struct Writer {
+    sink: Box<dyn Write + Send>,
+    /// To open it again; `None`: stdout.
+    path: Option<PathBuf>,
+    text: Vec<u8>,
+    /// Lines in `text`.
+    count: u64,
+    /// When the oldest of them came.
+    since: Option<Instant>,
+    is_failing: bool,
+    dropped: IntCounter,
+}
+
+impl Writer {
+    fn run(mut self, queue: &Receiver<Line>) {
+        loop {
+            let waited = self.since.map_or(Duration::ZERO, |since| clock::now().saturating_duration_since(since));
+            match queue.recv_timeout(FLUSH.saturating_sub(waited)) {
+                Ok(Line::Entry(entry)) => {
+                    self.gather(&entry);
+                    if self.text.len() < WRITE_SIZE && waited < FLUSH {
+                        continue;
+                    }
+                    self.write();
+                }
+                Ok(Line::Flush(done)) => {
+                    self.write();
+                    // Who asked may have stopped waiting.
+                    _ = done.send(());
+                }
+                Ok(Line::Reopen) => self.reopen(),
+                Err(RecvTimeoutError::Timeout) => self.write(),
+                Err(RecvTimeoutError::Disconnected) => return self.write(),
             }
-            Ok(Line::Reopen) => sink.reopen(),
-            Err(RecvTimeoutError::Timeout) => sink.writer().flush(),
-            Err(RecvTimeoutError::Disconnected) => return drop(sink.writer().flush()),
-        };
-        if let Err(error) = &outcome
-            && !is_failing
-        {
-            log::error!("the access log cannot be written: {error}");
         }
-        is_failing = outcome.is_err();
+    }
+
+    fn gather(&mut self, entry: &Entry) {
+        let before = self.text.len();
+        match serde_json::to_writer(&mut self.text, entry) {
+            Ok(()) => {
+                self.text.push(b'\n');
+                self.count += 1;
+                self.since.get_or_insert_with(clock::now);
+            }
+            Err(_) => {
+                self.text.truncate(before);
+                self.dropped.inc();
+            }
+        }
+    }
+
+    /// What cannot be written is dropped and counted: a full disk must not fill the memory too.
+    fn write(&mut self) {
+        if self.count == 0 {
+            return;
+        }
+        let outcome = self.sink.write_all(&self.text).and_then(|()| self.sink.flush());
+        if let Err(error) = &outcome {
+            self.dropped.inc_by(self.count);
+            if !self.is_failing {
+                log::error!("the access log cannot be written, lines are dropped: {error}");
+            }
+        }
+        self.is_failing = outcome.is_err();
+        self.text.clear();
+        self.count = 0;
+        self.since = None;
+    }
+
+    /// Ends the file and begins one of the same name; goes on with the old one where that fails.
+    fn reopen(&mut self) {
+        self.write();
+        match self.path.as_ref().map(append) {
+            Some(Ok(file)) => self.sink = Box::new(file),
+            Some(Err(error)) => log::error!("{error}: {}; going on with the old file", error.source),
+            None => {}
+        }
     }
 }
 
@@ -258,20 +291,26 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_file_is_let_go_and_its_name_opened_again() {
+    fn a_steady_trickle_does_not_keep_lines_from_being_written() {
         let folder = tempfile::tempdir().unwrap();
-        let [path, rotated] = ["access.log", "access.log.1"].map(|name| folder.path().join(name));
+        let path = folder.path().join("access.log");
+        let log =
+            AccessLog::open(&AccessLogTarget::File(path.clone()), IntCounter::new("dropped", "x").unwrap()).unwrap();
+        let end = clock::now() + Duration::from_secs(10);
+        while std::fs::metadata(&path).unwrap().len() == 0 {
+            assert!(clock::now() < end, "nothing is written");
+            log.write(entry("/a"));
+            thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    #[test]
+    fn lines_that_a_full_disk_refuses_are_counted() {
         let dropped = IntCounter::new("dropped", "x").unwrap();
-        let log = AccessLog::open(&AccessLogTarget::File(path.clone()), dropped).unwrap();
-        log.write(entry("/before"));
+        let log = AccessLog::open(&AccessLogTarget::File("/dev/full".into()), dropped.clone()).unwrap();
+        (0..3).for_each(|_| log.write(entry("/a")));
         log.flush(Duration::from_secs(5));
-        std::fs::rename(&path, &rotated).unwrap();
-        log.reopen();
-        log.write(entry("/after"));
-        log.flush(Duration::from_secs(5));
-        assert!(std::fs::read_to_string(rotated).unwrap().contains("/before"));
-        let text = std::fs::read_to_string(path).unwrap();
-        assert!(text.contains("/after") && !text.contains("/before"), "{text}");
+        assert_eq!(dropped.get(), 3);
     }
 
     #[test]

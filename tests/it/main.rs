@@ -15,6 +15,7 @@
 mod acceptance;
 mod cli;
 mod health;
+mod hostile;
 mod imports;
 mod process;
 mod proxy;

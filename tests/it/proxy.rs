@@ -48,6 +48,8 @@ async fn a_path_that_two_readers_could_understand_differently_gets_400() {
         "/s/../a",
         "/s/%2e%2e/a",
         "/s/.%2E/a",
+        "/s/..;/a",
+        "/s/;v=1/a",
         "/s/a\\b",
         "/s/a%5cb",
         "/s/a%2Fb",
@@ -380,7 +382,8 @@ async fn a_client_that_waits_for_100_continue_gets_it_before_it_sends() {
 async fn a_refused_request_with_a_body_gets_its_answer() {
     let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
     gateway.registered_and_up(&sagjan(&origin.url())).await;
-    for length in [10, 500_000, 4 << 20] {
+    // Up to what is read and dropped; a client that sends more is cut off.
+    for length in [10, 500_000, 1 << 20] {
         let request = gateway.anonymous(Method::POST, "/api/comments/a").body(vec![b'x'; length]);
         Answer::of(request).await.problem(401, "key-missing");
     }

@@ -53,6 +53,16 @@ async fn what_is_no_json_gets_400_with_line_and_column() {
 }
 
 #[tokio::test]
+async fn a_field_that_is_there_twice_gets_400() {
+    let gateway = Gateway::start("").await;
+    let body = r#"{"service": "a", "url": "http://127.0.0.1:9", "health_endpoint": null,
+                   "routes": [{"method": "GET", "path": "/a", "permission": "a:b", "permission": "c:d"}]}"#;
+    let detail = post(&gateway, body).await.problem(400, "not-json")["detail"].to_string();
+    assert!(detail.contains("permission") && detail.contains("line 2"), "{detail}");
+    assert!(gateway.service("a").await.is_none());
+}
+
+#[tokio::test]
 async fn deeply_nested_json_gets_an_error_and_not_a_crash() {
     let gateway = Gateway::start("").await;
     let answer = post(&gateway, "[".repeat(60_000)).await;

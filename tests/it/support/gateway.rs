@@ -173,7 +173,7 @@ impl Gateway {
         self.signal("TERM");
     }
 
-    /// Sends a signal by its name, without `SIG`, and returns at once.
+    /// Sends the signal of that name and returns at once.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.as_ref().expect("a running furt").id();
         // The shell's own kill: there is none in std, and the program of that name is not on every machine.
