@@ -62,29 +62,11 @@ fn registration(number: usize, revision: u64) -> Option<Registration> {
     ];
     let address: SocketAddr = ([127, 0, 0, 1], 9000).into();
     Some(Registration {
-        instance: InstanceSpec {
-            id: InstanceId::from(&service),
-            url: UpstreamUrl::try_new("http://127.0.0.1:9000").ok()?,
-            protocol: Default::default(),
-            tls_name: None,
-            health_endpoint: Some("/health".into()),
-            heartbeat_ttl: None,
-            weight: 1,
-            soft_limit: 0,
-            hard_limit: 0,
-            region: None,
-            country: None,
-        },
+        instance: InstanceSpec::new(InstanceId::from(&service), UpstreamUrl::try_new("http://127.0.0.1:9000").ok()?),
         definition: Definition {
-            service,
-            host: None,
             routes: routes.into_iter().map(route).collect::<Option<_>>()?,
-            policy: Default::default(),
-            hash_key: None,
-            slow_start: None,
-            timeouts: Default::default(),
-            metadata: Default::default(),
             revision,
+            ..Definition::new(service)
         },
         addresses: Arc::new([address]),
         source: Source { address: address.ip(), is_operator: false, token: None },

@@ -94,17 +94,12 @@ mod tests {
 
     fn spec(url: &str, tls_name: Option<&str>) -> InstanceSpec {
         InstanceSpec {
-            id: crate::model::InstanceId::try_new("a").unwrap(),
-            url: crate::model::UpstreamUrl::try_new(url).unwrap(),
-            protocol: Protocol::Http1,
             tls_name: tls_name.map(Into::into),
             health_endpoint: None,
-            heartbeat_ttl: None,
-            weight: 1,
-            soft_limit: 0,
-            hard_limit: 0,
-            region: None,
-            country: None,
+            ..InstanceSpec::new(
+                crate::model::InstanceId::try_new("a").unwrap(),
+                crate::model::UpstreamUrl::try_new(url).unwrap(),
+            )
         }
     }
 

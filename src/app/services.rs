@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::{Config, GrantConfig, StaticRouteConfig, StaticTarget as ConfiguredTarget, Unlisted};
-use crate::model::{InstanceId, InstanceSpec, Protocol, ServiceName, UpstreamUrl};
+use crate::model::{InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
 use crate::proxy;
 use crate::registry::{Grant, HealthLimits, Policy, Settings, StaticClaim, StaticRoute, StaticTarget, UnlistedRule};
 use crate::routing::{ApiKey, KeyTable};
@@ -70,18 +70,9 @@ pub(super) fn statics(config: &Config) -> Vec<StaticRoute> {
 
 fn url_target(number: usize, url: &UpstreamUrl, tls_name: Option<Box<str>>) -> StaticTarget {
     let spec = InstanceSpec {
-        // Seen in the access log alone.
-        id: InstanceId::numbered("static", number),
-        url: url.clone(),
-        protocol: Protocol::Http1,
         tls_name,
         health_endpoint: None,
-        heartbeat_ttl: None,
-        weight: 1,
-        soft_limit: 0,
-        hard_limit: 0,
-        region: None,
-        country: None,
+        ..InstanceSpec::new(InstanceId::numbered("static", number), url.clone())
     };
     let addresses = url.socket_address().into_iter().collect::<Arc<[_]>>();
     StaticTarget::Url { spec: Box::new(spec), addresses }

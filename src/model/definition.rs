@@ -89,6 +89,23 @@ pub struct Definition {
     pub revision: u64,
 }
 
+impl Definition {
+    /// Of a service that says no more than its name: the defaults of DESIGN §5.1, no routes.
+    pub fn new(service: ServiceName) -> Self {
+        Self {
+            service,
+            host: None,
+            routes: Vec::new(),
+            policy: Policy::default(),
+            hash_key: None,
+            slow_start: None,
+            timeouts: Timeouts::default(),
+            metadata: BTreeMap::new(),
+            revision: 0,
+        }
+    }
+}
+
 /// What an instance speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Protocol {
@@ -134,4 +151,23 @@ pub struct InstanceSpec {
     pub region: Option<Region>,
     /// Where it is.
     pub country: Option<Country>,
+}
+
+impl InstanceSpec {
+    /// Of an instance that says no more than where it is: the defaults of DESIGN §5.1.
+    pub fn new(id: InstanceId, url: UpstreamUrl) -> Self {
+        Self {
+            id,
+            url,
+            protocol: Protocol::default(),
+            tls_name: None,
+            health_endpoint: Some("/health".into()),
+            heartbeat_ttl: None,
+            weight: 1,
+            soft_limit: 0,
+            hard_limit: 0,
+            region: None,
+            country: None,
+        }
+    }
 }

@@ -247,17 +247,7 @@ fn static_service(
     let name = ServiceName::try_new("static").ok()?;
     let live = Arc::new(InstanceLive::default());
     Some(Service {
-        definition: Arc::new(Definition {
-            service: name,
-            host: None,
-            routes: Vec::new(),
-            policy: Default::default(),
-            hash_key: None,
-            slow_start: None,
-            timeouts: Default::default(),
-            metadata: BTreeMap::new(),
-            revision: 0,
-        }),
+        definition: Arc::new(Definition::new(name)),
         kind: ServiceKind::Static,
         status: Status::Up,
         instances: Box::new([instance(&spec, addresses, Status::Up, generation, &live)]),

@@ -7,17 +7,7 @@ use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName, UpstreamUr
 
 fn definition(service: &str, revision: u64) -> Change {
     Change::PutDefinition {
-        definition: Arc::new(Definition {
-            service: ServiceName::try_new(service).unwrap(),
-            host: None,
-            routes: Vec::new(),
-            policy: Default::default(),
-            hash_key: None,
-            slow_start: None,
-            timeouts: Default::default(),
-            metadata: Default::default(),
-            revision,
-        }),
+        definition: Arc::new(Definition { revision, ..Definition::new(ServiceName::try_new(service).unwrap()) }),
         registered_from: [127, 0, 0, 1].into(),
     }
 }
@@ -25,19 +15,7 @@ fn definition(service: &str, revision: u64) -> Change {
 fn instance(service: &str, id: &str, url: &str) -> Change {
     Change::PutInstance {
         service: ServiceName::try_new(service).unwrap(),
-        spec: Arc::new(InstanceSpec {
-            id: InstanceId::try_new(id).unwrap(),
-            url: UpstreamUrl::try_new(url).unwrap(),
-            protocol: Default::default(),
-            tls_name: None,
-            health_endpoint: Some("/health".into()),
-            heartbeat_ttl: None,
-            weight: 1,
-            soft_limit: 0,
-            hard_limit: 0,
-            region: None,
-            country: None,
-        }),
+        spec: Arc::new(InstanceSpec::new(InstanceId::try_new(id).unwrap(), UpstreamUrl::try_new(url).unwrap())),
         addresses: Arc::new(["127.0.0.1:80".parse().unwrap()]),
         registered_from: [127, 0, 0, 1].into(),
     }

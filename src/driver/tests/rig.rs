@@ -171,31 +171,9 @@ pub(super) fn wish(service: &str) -> Registration {
         permission: None,
     };
     Registration {
-        definition: Definition {
-            service,
-            host: None,
-            routes: vec![route],
-            policy: Default::default(),
-            hash_key: None,
-            slow_start: None,
-            timeouts: Default::default(),
-            metadata: BTreeMap::new(),
-            revision: 0,
-        },
+        definition: Definition { routes: vec![route], ..Definition::new(service) },
         addresses: Arc::from([url.socket_address().unwrap()]),
-        instance: InstanceSpec {
-            id,
-            url,
-            protocol: Default::default(),
-            tls_name: None,
-            health_endpoint: Some("/health".into()),
-            heartbeat_ttl: None,
-            weight: 1,
-            soft_limit: 0,
-            hard_limit: 0,
-            region: None,
-            country: None,
-        },
+        instance: InstanceSpec::new(id, url),
         source: local(),
     }
 }

@@ -14,19 +14,7 @@ pub(in crate::health) fn instance(name: &str) -> InstanceRef {
 pub(in crate::health) fn plan(url: &str, order: u64, first: FirstProbe, period_ms: u64) -> ProbePlan {
     let url = UpstreamUrl::try_new(url).unwrap();
     let address = url.socket_address().unwrap();
-    let spec = InstanceSpec {
-        id: InstanceId::try_new("a").unwrap(),
-        url,
-        protocol: Default::default(),
-        tls_name: None,
-        health_endpoint: Some("/health".into()),
-        heartbeat_ttl: None,
-        weight: 1,
-        soft_limit: 0,
-        hard_limit: 0,
-        region: None,
-        country: None,
-    };
+    let spec = InstanceSpec::new(InstanceId::try_new("a").unwrap(), url);
     ProbePlan {
         generation: Generation(order),
         target: ProbeTarget { spec: Arc::new(spec), address },

@@ -51,33 +51,15 @@ fn service() -> Arc<Service> {
     let instance = Instance {
         addresses: Arc::from([url.socket_address().unwrap()]),
         spec: Arc::new(InstanceSpec {
-            id: InstanceId::try_new("a").unwrap(),
-            url,
-            protocol: Default::default(),
-            tls_name: None,
             health_endpoint: None,
-            heartbeat_ttl: None,
-            weight: 1,
-            soft_limit: 0,
             hard_limit: 1,
-            region: None,
-            country: None,
+            ..InstanceSpec::new(InstanceId::try_new("a").unwrap(), url)
         }),
         status: Status::Up,
         generation: Generation::default(),
         live: Arc::new(InstanceLive::default()),
     };
-    let definition = Definition {
-        service: ServiceName::try_new("a").unwrap(),
-        host: None,
-        routes: Vec::new(),
-        policy: Default::default(),
-        hash_key: None,
-        slow_start: None,
-        timeouts: Default::default(),
-        metadata: Default::default(),
-        revision: 0,
-    };
+    let definition = Definition::new(ServiceName::try_new("a").unwrap());
     Arc::new(Service {
         definition: Arc::new(definition),
         kind: ServiceKind::Registered,

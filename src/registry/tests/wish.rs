@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    CidrSet, Definition, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, Protocol, RouteSpec,
-    ServiceName, Sha256Digest, Timeouts, UpstreamHost, UpstreamUrl,
+    CidrSet, Definition, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec, ServiceName,
+    Sha256Digest, UpstreamHost, UpstreamUrl,
 };
 use crate::registry::{HealthLimits, InstanceRef, Policy, Registration, Settings, Source, UnlistedRule};
 
@@ -21,19 +21,7 @@ impl Wish {
         let id = InstanceId::from(&definition.service);
         let url = UpstreamUrl::try_new("http://127.0.0.1:9000").unwrap();
         let addresses = Arc::from([url.socket_address().unwrap()]);
-        let instance = InstanceSpec {
-            id,
-            url,
-            protocol: Protocol::Http1,
-            tls_name: None,
-            health_endpoint: Some("/health".into()),
-            heartbeat_ttl: None,
-            weight: 1,
-            soft_limit: 0,
-            hard_limit: 0,
-            region: None,
-            country: None,
-        };
+        let instance = InstanceSpec::new(id, url);
         Self(Registration { definition, instance, addresses, source: source("127.0.0.1") })
     }
 
@@ -96,17 +84,7 @@ pub(in crate::registry) fn definition_of(service: &str, routes: &[&str]) -> Defi
             permission: parts.next().map(|text| Permission::try_new(text).unwrap()),
         }
     };
-    Definition {
-        service: ServiceName::try_new(service).unwrap(),
-        host: None,
-        routes: routes.iter().map(route).collect(),
-        policy: Default::default(),
-        hash_key: None,
-        slow_start: None,
-        timeouts: Timeouts::default(),
-        metadata: BTreeMap::new(),
-        revision: 0,
-    }
+    Definition { routes: routes.iter().map(route).collect(), ..Definition::new(ServiceName::try_new(service).unwrap()) }
 }
 
 pub(in crate::registry) fn address(text: &str) -> SocketAddr {

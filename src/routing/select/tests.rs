@@ -1,12 +1,9 @@
 //! Choosing: the turn by weight, who is a candidate, and that a hard limit holds under threads.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
-use crate::model::{
-    Definition, Generation, InstanceId, InstanceSpec, Protocol, ServiceName, Status, Timeouts, UpstreamUrl,
-};
+use crate::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
 use crate::routing::{InstanceLive, ServiceKind, ServiceLive};
 
 /// An instance as `(id, status, weight, hard limit)`.
@@ -16,17 +13,10 @@ fn service(given: &[Given<'_>]) -> Service {
     let url = UpstreamUrl::try_new("http://127.0.0.1:9000").unwrap();
     let instance = |&(id, status, weight, hard_limit): &Given<'_>| {
         let spec = InstanceSpec {
-            id: InstanceId::try_new(id).unwrap(),
-            url: url.clone(),
-            protocol: Protocol::Http1,
-            tls_name: None,
             health_endpoint: None,
-            heartbeat_ttl: None,
             weight,
-            soft_limit: 0,
             hard_limit,
-            region: None,
-            country: None,
+            ..InstanceSpec::new(InstanceId::try_new(id).unwrap(), url.clone())
         };
         Arc::new(Instance {
             spec: Arc::new(spec),
@@ -36,17 +26,7 @@ fn service(given: &[Given<'_>]) -> Service {
             live: Arc::new(InstanceLive::default()),
         })
     };
-    let definition = Definition {
-        service: ServiceName::try_new("a").unwrap(),
-        host: None,
-        routes: Vec::new(),
-        policy: Default::default(),
-        hash_key: None,
-        slow_start: None,
-        timeouts: Timeouts::default(),
-        metadata: BTreeMap::new(),
-        revision: 0,
-    };
+    let definition = Definition::new(ServiceName::try_new("a").unwrap());
     Service {
         definition: Arc::new(definition),
         kind: ServiceKind::Registered,
