@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -15,9 +16,12 @@ use super::listener::{BodyTooLarge, MAX_BODY};
 use super::problem::Problem;
 use super::{Api, registration};
 use crate::clock;
-use crate::driver::{Answer, Event, InstanceRef, Registered, Registration, Source};
+use crate::driver::{Answer, Event, InstanceRef, Registered, Registration, ReplyId, Source};
 use crate::model::{InstanceId, InstanceSpec, ServiceName, UpstreamHost, is_never_upstream};
 use crate::upstream;
+
+/// The longest wait for the registry: a store that hangs must not hold callers for ever.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Outcome = Result<Json<Value>, Problem>;
 
@@ -69,7 +73,7 @@ async fn try_register(
     let (definition, instance) = registration::parse(body).map_err(Problem::invalid_fields)?;
     let addresses = locate(api, &instance).await?;
     let wish = Box::new(Registration { definition, instance, addresses, source });
-    match api.driver.ask(|reply| Event::RegistrationRequested(wish, reply)).await?? {
+    match ask(api, |reply| Event::RegistrationRequested(wish, reply)).await? {
         Answer::Registered(registered) => Ok(registered),
         other => Err(unexpected(&other)),
     }
@@ -117,7 +121,7 @@ pub(super) async fn heartbeat(
     Path((service, id)): Path<(String, String)>,
 ) -> Outcome {
     let instance = instance(&service, &id)?;
-    match api.driver.ask(|reply| Event::HeartbeatReceived(instance, source, reply)).await?? {
+    match ask(&api, |reply| Event::HeartbeatReceived(instance, source, reply)).await? {
         Answer::Heard { status, epoch, heartbeat_ttl } => Ok(Json(json!({
             "status": "ok",
             "service": service,
@@ -137,7 +141,7 @@ pub(super) async fn probe(
     Path((service, id)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let instance = instance(&service, &id)?;
-    match api.driver.ask(|reply| Event::ProbeRequested(instance, source, reply)).await?? {
+    match ask(&api, |reply| Event::ProbeRequested(instance, source, reply)).await? {
         Answer::Probing { status } => {
             let body = json!({ "status": "probing", "service": service, "instance": id, "health": status.as_str() });
             Ok((StatusCode::ACCEPTED, Json(body)).into_response())
@@ -169,7 +173,7 @@ pub(super) async fn deregister_service(
 async fn deregister(api: &Api, source: Source, service: ServiceName, instance: Option<InstanceId>) -> Outcome {
     let shown = json!({ "status": "deregistered", "service": service.as_str(), "instance": instance.as_ref().map(InstanceId::as_str) });
     let event = |reply| Event::DeregistrationRequested { service, instance, source, reply };
-    match api.driver.ask(event).await?? {
+    match ask(api, event).await? {
         Answer::Deregistered { instances, generation } => {
             let mut shown = shown;
             shown["instances"] = instances.into();
@@ -177,6 +181,17 @@ async fn deregister(api: &Api, source: Source, service: ServiceName, instance: O
             Ok(Json(shown))
         }
         other => Err(unexpected(&other)),
+    }
+}
+
+/// Asks the registry, and waits no longer than a caller would.
+async fn ask(api: &Api, event: impl FnOnce(ReplyId) -> Event + Send + 'static) -> Result<Answer, Problem> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, api.driver.ask(event)).await {
+        Ok(answer) => Ok(answer??),
+        Err(_) => {
+            let detail = "the store does not answer; what was asked may still be done, and asking again does no harm";
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", detail))
+        }
     }
 }
 

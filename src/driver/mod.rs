@@ -15,7 +15,7 @@ mod tests;
 
 pub use crate::registry::{
     Answer, Change, Event, FirstProbe, Followed, InstanceRef, NameOrder, ProbePlan, ProbeTarget, Refusal, Registered,
-    Registration, Source,
+    Registration, ReplyId, Source,
 };
 #[cfg(test)]
 pub(crate) use handle::Told;
@@ -30,7 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
 use crate::model::{InstanceId, ServiceName};
-use crate::registry::{Effect, Now, Registry, ReplyId};
+use crate::registry::{Effect, Now, Registry};
 use crate::routing::Snapshot;
 use crate::telemetry::Telemetry;
 use store_thread::StoreThread;
