@@ -29,8 +29,9 @@ pub fn detailed(telemetry: &Telemetry, snapshot: &Snapshot) -> Value {
 }
 
 fn describe(service: &Service) -> Value {
-    let mut shown = service.instances.first().map(|first| describe_instance(first)).unwrap_or_default();
-    shown.insert("status".to_owned(), service.status.as_str().into());
+    // Without an instance its routes are held, and it is DOWN.
+    let held = || Map::from_iter([("status".to_owned(), service.status.as_str().into())]);
+    let mut shown = service.instances.first().map_or_else(held, |first| describe_instance(first));
     if service.instances.len() > 1 {
         let instances =
             service.instances.iter().map(|one| (one.spec.id.to_string(), Value::Object(describe_instance(one))));
@@ -49,4 +50,68 @@ fn describe_instance(instance: &Instance) -> Map<String, Value> {
         ("consecutive_failures", live.consecutive_failures().into()),
     ];
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{Definition, Epoch, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
+    use crate::routing::{InstanceLive, ServiceKind, ServiceLive, Slot};
+
+    fn instance(id: &str, status: Status) -> Arc<Instance> {
+        let url = UpstreamUrl::try_new("http://127.0.0.1:7812").unwrap();
+        let live = InstanceLive::default();
+        live.note_probe(1_763_152_200_000, Duration::from_micros(4_200), (status == Status::Down).then(|| "x".into()));
+        Arc::new(Instance {
+            spec: Arc::new(InstanceSpec::new(InstanceId::try_new(id).unwrap(), url)),
+            addresses: Arc::new([]),
+            status,
+            generation: Generation::default(),
+            live: Arc::new(live),
+        })
+    }
+
+    fn snapshot(instances: &[Arc<Instance>]) -> Snapshot {
+        let name = ServiceName::try_new("sagjan").unwrap();
+        let mut snapshot = Snapshot::new(Epoch(uuid::Uuid::nil()));
+        snapshot.names.insert(name.clone(), Slot(0));
+        snapshot.services.push_back(Some(Arc::new(Service {
+            definition: Arc::new(Definition::new(name)),
+            kind: ServiceKind::Registered,
+            status: Status::Up,
+            instances: instances.into(),
+            live: Arc::new(ServiceLive::new(0)),
+        })));
+        snapshot
+    }
+
+    #[test]
+    fn a_service_is_shown_by_its_first_instance_and_all_where_there_are_several() {
+        let telemetry = Telemetry::try_new().unwrap();
+        let down = json!({ "status": "DOWN", "url": "http://127.0.0.1:7812", "last_ping": "2025-11-14T20:30:00Z",
+            "response_time_ms": null, "consecutive_failures": 0 });
+        let up = json!({ "status": "UP", "url": "http://127.0.0.1:7812", "last_ping": "2025-11-14T20:30:00Z",
+            "response_time_ms": 5, "consecutive_failures": 0 });
+        let shown = detailed(&telemetry, &snapshot(&[instance("a", Status::Up)]));
+        assert_eq!(shown["services"], json!({ "sagjan": up }));
+        let shown = detailed(&telemetry, &snapshot(&[instance("a", Status::Down), instance("b", Status::Up)]));
+        let mut both = down.clone();
+        both["instances"] = json!({ "a": down, "b": up });
+        assert_eq!(shown["services"], json!({ "sagjan": both }));
+    }
+
+    #[test]
+    fn a_failing_store_makes_furt_degraded_and_says_so() {
+        let telemetry = Telemetry::try_new().unwrap();
+        telemetry.note_store(Err("disk full"));
+        let shown = detailed(&telemetry, &snapshot(&[]));
+        assert_eq!(shown["status"], "degraded");
+        assert!(shown["issues"][0].as_str().unwrap().contains("disk full"), "{shown}");
+        assert_eq!(brief(&telemetry), json!({ "status": "degraded", "service": "furt", "version": VERSION }));
+        telemetry.note_store(Ok::<(), &str>(()));
+        assert_eq!(brief(&telemetry)["status"], "healthy");
+    }
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::{Api, views};
 use crate::clock;
+use crate::driver::Source;
 use crate::status;
 
 /// `GET /internal/services`
@@ -39,8 +40,11 @@ pub(super) async fn routes(State(api): State<Arc<Api>>) -> Json<Value> {
     Json(json!({ "total": routes.len(), "routes": routes }))
 }
 
-/// `GET /health`: of furt itself, and of all services.
-pub(super) async fn health(State(api): State<Arc<Api>>) -> Json<Value> {
+/// `GET /health`: of furt itself, and for those who may register or operate of all services.
+pub(super) async fn health(State(api): State<Arc<Api>>, Extension(source): Extension<Source>) -> Json<Value> {
+    if !source.is_operator && !api.settings.allow_registration_from.contains(source.address) {
+        return Json(status::brief(&api.telemetry));
+    }
     let snapshot = api.snapshots.load();
     let mut body = status::detailed(&api.telemetry, &snapshot);
     body["generation"] = snapshot.generation.0.into();

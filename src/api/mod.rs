@@ -18,7 +18,6 @@ mod writing;
 
 pub use listener::Listener;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -33,6 +32,7 @@ use crate::driver::Handle;
 use crate::model::CidrSet;
 use crate::routing::Snapshot;
 use crate::telemetry::Telemetry;
+use crate::upstream::OwnListeners;
 use rate::SourceRates;
 
 /// What the internal listener is told.
@@ -46,7 +46,7 @@ pub struct Settings {
     /// `false`: nobody may.
     pub is_registration_on: bool,
     /// Where furt itself listens, with the real ports: no instance may be there.
-    pub own_listeners: Vec<SocketAddr>,
+    pub own_listeners: OwnListeners,
 }
 
 /// Whether furt takes traffic; `/readyz` answers by it.

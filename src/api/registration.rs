@@ -13,25 +13,29 @@ use crate::model::{
 /// The longest TTL, slow start and timeout: a day. Longer ones are mistakes of unit.
 const DAY_SECONDS: f64 = 86_400.0;
 
-/// A definition and an instance from a body.
-///
-/// # Errors
-/// Every field that is wrong, missing or unknown.
-pub(super) fn parse(body: Value) -> Result<(Definition, InstanceSpec), Vec<FieldError>> {
-    let mut errors = Vec::new();
-    let parsed = Fields::open(String::new(), body, &mut errors).and_then(read);
-    match parsed {
-        Some(parsed) if errors.is_empty() => Ok(parsed),
-        _ => Err(errors),
-    }
+/// What a body says, as far as it is right.
+#[derive(Default)]
+pub(super) struct Parsed {
+    /// Where the instance is; also where something else is wrong, so that what is wrong with the place is told as well.
+    pub(super) url: Option<UpstreamUrl>,
+    /// All of it.
+    pub(super) whole: Option<(Definition, InstanceSpec)>,
 }
 
-fn read(mut fields: Fields<'_>) -> Option<(Definition, InstanceSpec)> {
+/// Reads a body, and tells every field that is wrong, missing or unknown.
+pub(super) fn parse(body: Value) -> (Parsed, Vec<FieldError>) {
+    let mut errors = Vec::new();
+    let parsed = Fields::open(String::new(), body, &mut errors).map(read).unwrap_or_default();
+    (parsed, errors)
+}
+
+fn read(mut fields: Fields<'_>) -> Parsed {
     let service = fields.require("service", text(ServiceName::try_new));
+    let url = fields.require("url", text(UpstreamUrl::try_new));
     let definition = read_definition(&mut fields, service.as_ref());
-    let instance = read_instance(&mut fields, service.as_ref());
+    let instance = read_instance(&mut fields, service.as_ref(), url.clone());
     fields.finish();
-    definition.zip(instance)
+    Parsed { url, whole: definition.zip(instance) }
 }
 
 fn read_definition(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Option<Definition> {
@@ -126,8 +130,11 @@ fn read_timeouts(fields: &mut Fields<'_>) -> Timeouts {
     Timeouts { connect, read }
 }
 
-fn read_instance(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Option<InstanceSpec> {
-    let url = fields.require("url", text(UpstreamUrl::try_new));
+fn read_instance(
+    fields: &mut Fields<'_>,
+    service: Option<&ServiceName>,
+    url: Option<UpstreamUrl>,
+) -> Option<InstanceSpec> {
     let has_id = fields.has_value("instance");
     let id = fields.optional("instance", text(InstanceId::try_new));
     let protocol = fields.optional("protocol", text(protocol)).unwrap_or_default();
@@ -241,12 +248,18 @@ mod tests {
     use super::*;
 
     fn wrong(body: Value) -> Vec<String> {
-        parse(body).unwrap_err().into_iter().map(|error| error.pointer).collect()
+        parse(body).1.into_iter().map(|error| error.pointer).collect()
+    }
+
+    fn right(body: Value) -> (Definition, InstanceSpec) {
+        let (parsed, errors) = parse(body);
+        assert_eq!(errors, []);
+        parsed.whole.unwrap()
     }
 
     #[test]
     fn the_seeds_body_is_taken_as_it_stands() {
-        let (definition, instance) = parse(json!({
+        let (definition, instance) = right(json!({
             "service": "sagjan",
             "url": "http://127.0.0.1:7812",
             "health_endpoint": "/health",
@@ -254,8 +267,7 @@ mod tests {
                 {"method": "POST", "path": "/api/comments/*", "permission": "comments:write"},
                 {"method": "GET", "path": "/api/comments/*", "permission": "comments:read"},
             ]
-        }))
-        .unwrap();
+        }));
         assert_eq!(definition.routes.len(), 2);
         assert_eq!(instance.id.as_str(), "sagjan");
         assert_eq!(instance.health_endpoint.as_deref(), Some("/health"));
@@ -309,7 +321,7 @@ mod tests {
         assert_eq!(wrong(json!([])), [""]);
         assert_eq!(wrong(json!({})), ["/service", "/url"]);
         assert_eq!(wrong(json!({"service": null, "url": 7})), ["/service", "/url"]);
-        let (_, instance) = parse(json!({"service": "a", "url": "http://127.0.0.1:1", "instance": null})).unwrap();
+        let (_, instance) = right(json!({"service": "a", "url": "http://127.0.0.1:1", "instance": null}));
         assert_eq!(instance.id.as_str(), "a");
     }
 
@@ -332,15 +344,15 @@ mod tests {
         };
         assert_eq!(wrong(body("GET", "GET")), ["/routes/1"]);
         assert_eq!(wrong(body("*", "POST")), ["/routes/1"]);
-        assert!(parse(body("GET", "HEAD")).is_ok());
+        right(body("GET", "HEAD"));
     }
 
     #[test]
     fn null_and_absent_health_endpoints_differ() {
         let body = json!({"service": "a", "url": "http://127.0.0.1:1", "health_endpoint": null});
-        assert_eq!(parse(body).unwrap().1.health_endpoint, None);
+        assert_eq!(right(body).1.health_endpoint, None);
         let body = json!({"service": "a", "url": "http://127.0.0.1:1"});
-        assert_eq!(parse(body).unwrap().1.health_endpoint.as_deref(), Some("/health"));
+        assert_eq!(right(body).1.health_endpoint.as_deref(), Some("/health"));
     }
 
     #[test]
@@ -358,7 +370,7 @@ mod tests {
             wrong(json!({"service": "a", "url": "https://10.0.0.1", "tls_name": "10.0.0.1"})),
             ["/tls_name", "/tls_name"]
         );
-        assert!(parse(json!({"service": "a", "url": "https://10.0.0.1", "tls_name": "a.example"})).is_ok());
-        assert!(parse(json!({"service": "a", "url": "https://a.example"})).is_ok());
+        right(json!({"service": "a", "url": "https://10.0.0.1", "tls_name": "a.example"}));
+        right(json!({"service": "a", "url": "https://a.example"}));
     }
 }

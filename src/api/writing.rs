@@ -1,6 +1,6 @@
 //! Endpoints that change something: each asks the driver and tells what it answered.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::problem::Problem;
 use super::{Api, registration};
 use crate::clock;
 use crate::driver::{Answer, Event, InstanceRef, Registered, Registration, ReplyId, Source};
-use crate::model::{InstanceId, InstanceSpec, ServiceName, UpstreamHost, is_never_upstream};
+use crate::model::{InstanceId, ServiceName, UpstreamHost, UpstreamUrl};
 use crate::upstream;
 
 /// The longest wait for the registry: a store that hangs must not hold callers for ever.
@@ -35,11 +35,12 @@ pub(super) async fn register(
     body: Bytes,
 ) -> Outcome {
     let address = source.address;
-    api.rates.check(address, clock::now()).map_err(Problem::rate_limited)?;
+    // Before anything that takes time, so that many at once are counted too.
+    api.rates.take(address, clock::now()).map_err(Problem::rate_limited)?;
     let outcome = try_register(&api, source, too_large.is_some(), &headers, &body).await;
     // What is registered just so is a heartbeat and costs nothing.
-    if !matches!(&outcome, Ok(registered) if !registered.is_change) {
-        api.rates.count(address, clock::now());
+    if matches!(&outcome, Ok(registered) if !registered.is_change) {
+        api.rates.give_back(address);
     }
     let registered = outcome?;
     Ok(Json(json!({
@@ -70,8 +71,16 @@ async fn try_register(
         let detail = format!("not JSON at line {}, column {}: {error}", error.line(), error.column());
         Problem::new(StatusCode::BAD_REQUEST, "not-json", detail)
     })?;
-    let (definition, instance) = registration::parse(body).map_err(Problem::invalid_fields)?;
-    let addresses = locate(api, &instance).await?;
+    let (parsed, mut errors) = registration::parse(body);
+    let addresses = match &parsed.url {
+        Some(url) => {
+            locate(api, url).await.map_err(|detail| errors.push(FieldError { pointer: "/url".to_owned(), detail })).ok()
+        }
+        None => None,
+    };
+    let (Some((definition, instance)), Some(addresses), true) = (parsed.whole, addresses, errors.is_empty()) else {
+        return Err(Problem::invalid_fields(errors));
+    };
     let wish = Box::new(Registration { definition, instance, addresses, source });
     match ask(api, |reply| Event::RegistrationRequested(wish, reply)).await? {
         Answer::Registered(registered) => Ok(registered),
@@ -90,28 +99,16 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Where an instance is; never furt itself, never an address that no service has.
-async fn locate(api: &Api, instance: &InstanceSpec) -> Result<Arc<[SocketAddr]>, Problem> {
-    let refused = |detail: String| Problem::invalid_fields(vec![FieldError { pointer: "/url".to_owned(), detail }]);
-    let addresses = match &instance.url.host {
-        UpstreamHost::Address(address) => Arc::new([SocketAddr::new(*address, instance.url.port)]) as Arc<[SocketAddr]>,
-        UpstreamHost::Name(name) => upstream::resolve(name, instance.url.port).await.map_err(refused)?,
+///
+/// # Errors
+/// What is wrong with the url.
+async fn locate(api: &Api, url: &UpstreamUrl) -> Result<Arc<[SocketAddr]>, String> {
+    let addresses = match &url.host {
+        UpstreamHost::Address(address) => Arc::new([SocketAddr::new(*address, url.port)]) as Arc<[SocketAddr]>,
+        UpstreamHost::Name(name) => upstream::resolve(name, url.port).await?,
     };
-    for address in addresses.iter() {
-        if is_never_upstream(address.ip()) {
-            return Err(refused(format!("{} can never be a service's address", address.ip())));
-        }
-        if api.settings.own_listeners.iter().any(|own| is_own(*own, *address)) {
-            return Err(refused(format!("{address} is a listener of furt itself: that would be a loop")));
-        }
-    }
+    api.settings.own_listeners.vet(&addresses)?;
     Ok(addresses)
-}
-
-/// Whether a connection to `address` would reach the listener `own`, also one on all addresses of this machine.
-fn is_own(own: SocketAddr, address: SocketAddr) -> bool {
-    // Only an address of this machine can be bound.
-    let is_local = || address.ip().is_loopback() || UdpSocket::bind((address.ip(), 0)).is_ok();
-    own.port() == address.port() && (own.ip() == address.ip() || (own.ip().is_unspecified() && is_local()))
 }
 
 /// `POST /internal/services/{service}/instances/{id}/heartbeat`

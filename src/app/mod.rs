@@ -30,7 +30,7 @@ use crate::proxy::{Edge, Gateway, KeyLimits, OpenConnections};
 use crate::registry::Registry;
 use crate::store::MemoryStore;
 use crate::telemetry::{AccessLog, COMMIT, Telemetry, VERSION};
-use crate::upstream;
+use crate::upstream::{self, OwnListeners};
 use listening::{Adopting, Bound};
 use stopping::Stop;
 
@@ -48,6 +48,8 @@ const LAST_FLUSH: Duration = Duration::from_secs(2);
 /// It could not be started: each reason on a line of its own.
 pub fn run(config: &Config) -> Result<()> {
     let bound = listening::bind(&config.server.listen, config.internal.listen)?;
+    let own_listeners = OwnListeners::new(bound.addresses());
+    services::check_statics(config, &own_listeners)?;
     let telemetry = Telemetry::try_new().context("counters cannot be made")?;
     let access_log = AccessLog::open(&config.access_log, telemetry.access_log_dropped.clone())?;
     check_roots(config.upstream.ca.as_ref())?;
@@ -68,7 +70,8 @@ pub fn run(config: &Config) -> Result<()> {
     let timeout = config.gateway.health_check_timeout;
     let for_monitor = handle.downgrade();
     let driver = background.spawn(async move {
-        let monitor = Monitor::start(HttpProbe::new(probe_options, timeout), for_monitor, fastrand::Rng::new());
+        let probe = HttpProbe::new(probe_options, timeout);
+        let monitor = Monitor::start(probe, for_monitor, own_listeners, fastrand::Rng::new());
         driver.run(monitor).await;
     });
 
@@ -139,7 +142,7 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Arc<OpenConnections>) -> Serve
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
 
-    let own_listeners = bound.addresses();
+    let own_listeners = OwnListeners::new(bound.addresses());
     let gateway = Gateway::new(
         services::proxy_settings(config),
         Arc::clone(&parts.snapshots),

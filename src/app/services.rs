@@ -7,6 +7,7 @@ use crate::model::{InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
 use crate::proxy;
 use crate::registry::{Grant, HealthLimits, Policy, Settings, StaticClaim, StaticRoute, StaticTarget, UnlistedRule};
 use crate::routing::{ApiKey, KeyTable};
+use crate::upstream::OwnListeners;
 
 pub(super) fn settings(config: &Config) -> Settings {
     let gateway = &config.gateway;
@@ -66,6 +67,21 @@ pub(super) fn statics(config: &Config) -> Vec<StaticRoute> {
         },
     };
     config.routes.iter().enumerate().map(route).collect()
+}
+
+/// Whether every static url with an address leads somewhere else than to furt; names are looked at when they resolve.
+///
+/// # Errors
+/// The first that does not.
+pub(super) fn check_statics(config: &Config, own_listeners: &OwnListeners) -> anyhow::Result<()> {
+    for route in &config.routes {
+        if let ConfiguredTarget::Url(url) = &route.target
+            && let Some(address) = url.socket_address()
+        {
+            own_listeners.vet(&[address]).map_err(|why| anyhow::anyhow!("static route {}: {why}", route.path))?;
+        }
+    }
+    Ok(())
 }
 
 fn url_target(number: usize, url: &UpstreamUrl, tls_name: Option<Box<str>>) -> StaticTarget {

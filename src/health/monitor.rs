@@ -20,6 +20,7 @@ use super::schedule::Schedule;
 use crate::clock;
 use crate::driver::{DriverGone, Event, Followed, InstanceRef, NameOrder, ProbePlan, Probes, WeakHandle};
 use crate::model::Generation;
+use crate::upstream::OwnListeners;
 
 /// Probes at once (DESIGN §5.3): at 5 s each, enough for 1,500 dead instances every 30 s.
 const MAX_PROBES: usize = 256;
@@ -60,8 +61,14 @@ struct Running {
 
 impl Monitor {
     /// Tells `driver` each outcome of `check`; `dice` decide the jitter. Spawns its task on the current runtime.
-    pub fn start(check: impl HealthCheck + Send + Sync + 'static, driver: WeakHandle, mut dice: fastrand::Rng) -> Self {
-        let names = Names::new(driver.clone(), dice.fork());
+    /// Names that lead to `own_listeners` are not followed there.
+    pub fn start(
+        check: impl HealthCheck + Send + Sync + 'static,
+        driver: WeakHandle,
+        own_listeners: OwnListeners,
+        mut dice: fastrand::Rng,
+    ) -> Self {
+        let names = Names::new(driver.clone(), own_listeners, dice.fork());
         let shared = Shared::new(dice);
         let task = tokio::spawn(run(Arc::clone(&shared), Arc::new(check), driver)).abort_handle();
         Self { shared, names, task }

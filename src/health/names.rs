@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 
 use super::schedule::jittered;
 use crate::driver::{Event, Followed, NameOrder, WeakHandle};
-use crate::upstream;
+use crate::upstream::{self, OwnListeners};
 
 /// From one resolution to the next, ± 10 %.
 const PERIOD: Duration = Duration::from_secs(30);
@@ -23,12 +23,13 @@ pub(super) struct Names {
     driver: WeakHandle,
     dice: fastrand::Rng,
     places: Arc<Semaphore>,
+    own_listeners: OwnListeners,
     tasks: HashMap<Followed, AbortHandle>,
 }
 
 impl Names {
-    pub(super) fn new(driver: WeakHandle, dice: fastrand::Rng) -> Self {
-        Self { driver, dice, places: Arc::new(Semaphore::new(MAX_LOOKUPS)), tasks: HashMap::new() }
+    pub(super) fn new(driver: WeakHandle, own_listeners: OwnListeners, dice: fastrand::Rng) -> Self {
+        Self { driver, dice, places: Arc::new(Semaphore::new(MAX_LOOKUPS)), own_listeners, tasks: HashMap::new() }
     }
 
     pub(super) fn follow(&mut self, subject: Followed, order: NameOrder) {
@@ -39,8 +40,17 @@ impl Names {
             places: Arc::clone(&self.places),
             dice: self.dice.fork(),
         };
-        let task =
-            tokio::spawn(follower.run(|name, port| async move { upstream::resolve(&name, port).await })).abort_handle();
+        let own_listeners = self.own_listeners.clone();
+        let resolve = move |name: Box<str>, port| {
+            let own_listeners = own_listeners.clone();
+            async move {
+                let addresses = upstream::resolve(&name, port).await?;
+                // A name may come to lead to furt itself: static ones were never looked at before.
+                own_listeners.vet(&addresses)?;
+                Ok(addresses)
+            }
+        };
+        let task = tokio::spawn(follower.run(resolve)).abort_handle();
         if let Some(before) = self.tasks.insert(subject, task) {
             before.abort();
         }
@@ -119,7 +129,7 @@ mod tests {
     async fn many_names_take_few_lookups_at_once_and_come_again_every_half_minute() {
         const NAMES: u32 = 500;
         let (driver, mut told) = Told::with_places(NAMES as usize);
-        let mut names = Names::new(driver.downgrade(), fastrand::Rng::with_seed(1));
+        let mut names = Names::new(driver.downgrade(), OwnListeners::default(), fastrand::Rng::with_seed(1));
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         for number in 0..NAMES {
             let follower = Follower {
@@ -157,7 +167,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_name_is_followed_until_it_is_forgotten_or_the_names_are_dropped() {
         let (driver, mut told) = Told::with_places(8);
-        let mut names = Names::new(driver.downgrade(), fastrand::Rng::with_seed(1));
+        let mut names = Names::new(driver.downgrade(), OwnListeners::default(), fastrand::Rng::with_seed(1));
         let local = NameOrder { name: "localhost".into(), ..order() };
         for number in [1, 2] {
             names.follow(Followed::Static(Slot(number)), local.clone());

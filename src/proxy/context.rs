@@ -36,7 +36,7 @@ pub struct Context {
     pub(super) host: Box<str>,
     /// The place at an instance that it holds.
     pub(super) lease: Option<Lease>,
-    /// Instances that failed it.
+    /// Instances that failed it, once for each of their addresses that did.
     pub(super) tried: Vec<Arc<Instance>>,
     /// Attempts to reach an instance so far.
     pub(super) attempts: usize,

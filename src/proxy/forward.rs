@@ -34,7 +34,7 @@ impl Gateway {
         }
         ctx.note_attempt();
         let instance = lease.instance();
-        let Some(&address) = instance.addresses.get((ctx.attempts - 1) % instance.addresses.len().max(1)) else {
+        let Some(&address) = instance.addresses.get(failures(ctx, instance) % instance.addresses.len().max(1)) else {
             return refuse(ctx, Problem::NO_INSTANCE.into());
         };
         let peer = upstream::peer(&instance.spec, address, instance.generation.0, self.timeouts(session, &service));
@@ -86,7 +86,7 @@ impl Gateway {
         reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("{peer}"));
-        note_tried(ctx);
+        note_all_tried(ctx);
         ctx.failure = answer_for(&error);
         ctx.was_stale = reused && matches!(error.retry, RetryType::ReusedOnly | RetryType::Decided(true));
         let may_repeat = ctx.attempts <= self.settings.upstream.retries
@@ -102,21 +102,35 @@ impl Gateway {
     }
 }
 
+/// Another instance before another address of one that failed.
 fn pick(service: &Service, ctx: &Context) -> Result<crate::routing::Lease, NoInstance> {
-    match service.pick(|instance| is_tried(ctx, instance)) {
+    match service.pick(|instance| failures(ctx, instance) > 0) {
+        Err(NoInstance::Unavailable) if !ctx.tried.is_empty() => {}
+        picked => return picked,
+    }
+    match service.pick(|instance| failures(ctx, instance) >= instance.addresses.len()) {
         // Where a pooled connection had gone stale, the instance itself is as good as before.
         Err(NoInstance::Unavailable) if ctx.was_stale => service.pick(|_| false),
         picked => picked,
     }
 }
 
-fn is_tried(ctx: &Context, instance: &Instance) -> bool {
-    ctx.tried.iter().any(|tried| tried.spec.id == instance.spec.id)
+/// How many of an instance's addresses have failed the request.
+fn failures(ctx: &Context, instance: &Instance) -> usize {
+    ctx.tried.iter().filter(|tried| tried.spec.id == instance.spec.id).count()
 }
 
 fn note_tried(ctx: &mut Context) {
     if let Some(lease) = ctx.lease.take() {
         ctx.tried.push(Arc::clone(lease.instance()));
+    }
+}
+
+/// It was reached: its other addresses would lead to the same.
+fn note_all_tried(ctx: &mut Context) {
+    if let Some(lease) = ctx.lease.take() {
+        let instance = lease.instance();
+        ctx.tried.extend(instance.addresses.iter().map(|_| Arc::clone(instance)));
     }
 }
 
@@ -126,15 +140,10 @@ fn refuse<T>(ctx: &mut Context, answer: GatewayAnswer) -> Result<T> {
     Error::e_explain(ErrorType::HTTPStatus(status), "no instance")
 }
 
-/// Whether the exchange may be silent for long: an upgrade, server-sent events, gRPC.
+/// Whether the exchange may be silent for long: an upgrade, server-sent events.
 fn is_stream(session: &Session) -> bool {
-    let has = |name, text: &str| {
-        let value = session.req_header().headers.get(name).and_then(|value| value.to_str().ok());
-        value.is_some_and(|value| value.contains(text))
-    };
-    session.is_upgrade_req()
-        || has(header::ACCEPT, "text/event-stream")
-        || has(header::CONTENT_TYPE, "application/grpc")
+    let accepted = session.req_header().headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    session.is_upgrade_req() || accepted.is_some_and(|value| value.contains("text/event-stream"))
 }
 
 /// What a failure is answered with; `None`: the client is gone, there is nobody to answer.

@@ -103,9 +103,10 @@ impl InstanceLive {
         Some(self.probe.at_ms.load(Ordering::Relaxed)).filter(|&ms| ms != 0)
     }
 
-    /// How long the last probe took, in µs; `None` before the first.
+    /// How long the last probe took, in µs; `None` before the first, and where it failed: that was no response.
     pub fn response_time_us(&self) -> Option<u64> {
-        self.last_ping_ms().map(|_| self.probe.took_us.load(Ordering::Relaxed))
+        let took_us = || self.probe.took_us.load(Ordering::Relaxed);
+        self.last_ping_ms().filter(|_| self.probe.error.load().is_none()).map(|_| took_us())
     }
 
     /// Failed probes in a row.

@@ -98,7 +98,8 @@ struct Rig {
 impl Rig {
     fn start(check: FakeCheck) -> Self {
         let (driver, told) = Told::with_places(64);
-        let monitor = Monitor::start(check.clone(), driver.downgrade(), fastrand::Rng::with_seed(3));
+        let monitor =
+            Monitor::start(check.clone(), driver.downgrade(), Default::default(), fastrand::Rng::with_seed(3));
         Self { check, monitor, told, _driver: driver }
     }
 
@@ -227,7 +228,8 @@ async fn a_probe_that_panics_is_followed_by_the_next_one() {
 async fn a_full_queue_delays_the_next_probe_of_an_instance() {
     let (driver, mut told) = Told::with_places(1);
     let check = FakeCheck::default();
-    let mut monitor = Monitor::start(check.clone(), driver.downgrade(), fastrand::Rng::with_seed(3));
+    let mut monitor =
+        Monitor::start(check.clone(), driver.downgrade(), Default::default(), fastrand::Rng::with_seed(3));
     for port in 1..=300 {
         monitor.probe(named(port), plan(&format!("http://127.0.0.1:{port}"), 1, FirstProbe::Now, 1000));
     }
