@@ -345,10 +345,8 @@ async fn where_an_operator_token_is_set_an_address_is_not_enough() {
     let digest = Sha256Digest::of(b"operator-token");
     let gateway = Gateway::start(&format!("[internal]\noperator_token_sha256 = '{digest}'")).await;
     let list = || gateway.operate(Method::GET, "/internal/services");
-    let without = Answer::of(list()).await;
-    assert!([401, 403].contains(&without.status.as_u16()), "{without:?}");
-    let wrong = Answer::of(list().bearer_auth("wrong")).await;
-    assert!([401, 403].contains(&wrong.status.as_u16()), "{wrong:?}");
+    Answer::of(list()).await.problem(403, "operators-only");
+    Answer::of(list().bearer_auth("wrong")).await.problem(403, "operators-only");
     Answer::of(list().bearer_auth("operator-token")).await.ok();
     gateway.registered(&sagjan(SOMEWHERE)).await;
 }
@@ -581,13 +579,22 @@ async fn heartbeats_keep_an_instance_and_carry_the_epoch() {
 async fn an_identical_registration_is_a_heartbeat() {
     let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
     let body = with(sagjan(&origin.url()), json!({"heartbeat_ttl": 1}));
+    gateway.registered_and_up(&body).await;
+    // Any change, an expiry among them, would be a generation of its own.
     let generation = gateway.registered(&body).await["generation"].clone();
-    gateway.status_becomes("sagjan", "UP").await;
-    throughout("registered", Duration::from_secs(3), async || {
-        gateway.register(&body).await.status == 200 && gateway.service("sagjan").await.is_some()
+    assert!(generation.is_u64(), "{generation}");
+    let since = gateway.instance("sagjan").await["since"].clone();
+    throughout("registered and unchanged", Duration::from_secs(3), async || {
+        let answer = gateway.registered(&body).await;
+        let instance = gateway.instance("sagjan").await;
+        answer["generation"] == generation && answer["health"] == "UP" && instance["since"] == since
     })
     .await;
-    assert!(generation.is_u64());
+    assert_eq!(gateway.seen("/internal/services").await["generation"], generation);
+    eventually("it expires once it is silent", SOON, async || {
+        gateway.service("sagjan").await.is_none_or(|service| service["instances"] == json!([])).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
