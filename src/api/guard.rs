@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use super::Api;
 use super::listener::Peer;
 use super::problem::Problem;
-use crate::driver::Source;
+use crate::driver::{DriverGone, Source};
 use crate::model::{Sha256Digest, host};
 
 /// Finds out who calls, and turns away what a browser was tricked into (DNS rebinding, cross-site writes).
@@ -39,8 +39,11 @@ pub(super) async fn operators_only(request: Request, next: Next) -> Response {
     }
 }
 
-/// Lets those pass who may register.
+/// Lets those pass who may register, until furt stops: what a process that ends takes is lost with it.
 pub(super) async fn registrants_only(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    if !api.readiness.get() {
+        return Problem::from(DriverGone).into_response();
+    }
     registrants_or(&api, |_| false, request, next).await
 }
 

@@ -16,7 +16,7 @@ mod registration;
 mod views;
 mod writing;
 
-pub use listener::Listener;
+pub use listener::{Listener, MAX_CONNECTIONS};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
