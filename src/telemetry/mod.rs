@@ -58,7 +58,7 @@ pub struct Telemetry {
 pub struct RegistryCounters {
     /// Installed registrations.
     pub registrations: IntCounter,
-    /// Refused wishes.
+    /// Wishes that were refused, by the registry or before it saw them.
     pub refusals: IntCounter,
     /// Instances that left by a wish.
     pub deregistrations: IntCounter,

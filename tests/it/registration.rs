@@ -764,3 +764,50 @@ async fn clients_that_send_nothing_or_half_a_body_do_not_hold_up_registrations()
     half.send(format!("POST {REGISTER} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{")).await;
     gateway.registered(&sagjan(SOMEWHERE)).await;
 }
+
+#[tokio::test]
+async fn every_refusal_is_logged_and_counted_once() {
+    let tail = "
+        [internal]
+        operators_from = ['127.0.0.1']
+        [gateway]
+        allow_registration_from = ['127.0.0.1']
+        [[grants]]
+        service = 'granted'
+        paths = ['/granted/*']
+    ";
+    let gateway = Gateway::start(tail).await;
+    let register = || gateway.operate(Method::POST, "/internal/register-service");
+    let stranger = client_from(Some([127, 0, 0, 9].into())).post(gateway.internal_url("/internal/register-service"));
+    let json = |body: String| register().header("content-type", "application/json").body(body);
+    let heartbeat = gateway.operate(Method::POST, "/internal/services/a/instances/a/heartbeat");
+    let probe =
+        client_from(Some([127, 0, 0, 9].into())).post(gateway.internal_url("/internal/services/a/instances/a/probe"));
+    let cases = [
+        (stranger.json(&sagjan(SOMEWHERE)), 403, "POST /internal/register-service from 127.0.0.9: address-not-allowed"),
+        (register().header("host", "evil.example"), 403, "register-service from 127.0.0.1: foreign-host"),
+        (register().header("origin", "http://evil.example"), 403, "register-service from 127.0.0.1: foreign-origin"),
+        (json("{".to_owned()), 400, "register-service from 127.0.0.1: not-json"),
+        (json("x".repeat(70_000)), 413, "register-service from 127.0.0.1: too-large"),
+        (register().body("{}"), 415, "register-service from 127.0.0.1: wrong-type"),
+        (json("{}".to_owned()), 422, "register-service from 127.0.0.1: invalid-fields"),
+        (json(one_route("granted", "GET", "/other").to_string()), 403, "refused granted from 127.0.0.1: "),
+        (heartbeat, 404, "refused a from 127.0.0.1: "),
+        (probe, 403, "/probe from 127.0.0.9: operators-only"),
+    ];
+    for (at, (request, status, line)) in cases.into_iter().enumerate() {
+        let answer = Answer::of(request).await;
+        assert_eq!(answer.status, status, "{line}: {answer:?}");
+        let metrics = Answer::of(gateway.operate(Method::GET, "/metrics")).await.body;
+        let counted = metrics.lines().find_map(|line| line.strip_prefix("furt_refusals_total ")).unwrap();
+        assert_eq!(counted, (at + 1).to_string(), "after {line}");
+        let log = gateway.log();
+        assert_eq!(log.lines().filter(|logged| logged.contains("refused ")).count(), at + 1, "after {line}");
+        assert_eq!(log.lines().filter(|logged| logged.contains(line)).count(), 1, "{line}");
+    }
+    // Who only looks, or asks for what is not there, was refused nothing of the registry's.
+    Answer::of(gateway.operate(Method::POST, "/internal/nothing")).await.problem(404, "not-found");
+    Answer::of(gateway.operate(Method::GET, "/internal/register-service")).await.problem(405, "method-not-allowed");
+    let metrics = Answer::of(gateway.operate(Method::GET, "/metrics")).await.body;
+    assert!(metrics.contains("\nfurt_refusals_total 10\n"), "{metrics}");
+}
