@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 /// The monotonic time. Follows tokio's clock, so that a paused test decides how it passes.
-#[allow(clippy::disallowed_methods)]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads this clock")]
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
 /// The time of day in ms since the Unix epoch.
-#[allow(clippy::disallowed_methods)]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads this clock")]
 pub fn unix_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use super::Api;
 use super::listener::Peer;
 use super::problem::Problem;
-use crate::driver::Source;
+use crate::driver::{DriverGone, Source};
 use crate::model::{Sha256Digest, host};
 
 /// Finds out who calls, and turns away what a browser was tricked into (DNS rebinding, cross-site writes).
@@ -28,6 +28,31 @@ pub(super) async fn identify(State(api): State<Arc<Api>>, mut request: Request, 
     next.run(request).await
 }
 
+/// Logs and counts what is refused before the registry sees it, of requests that would have changed something. What the
+/// registry refuses the driver reports.
+pub(super) async fn report_refusals(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    // The pattern and not the path: a caller's own text has no place in the log.
+    let path = request.extensions().get::<MatchedPath>().cloned().filter(|_| is_writing(request.method()));
+    let method = request.method().clone();
+    let peer = request.extensions().get::<Peer>().copied();
+    let response = next.run(request).await;
+    // Somewhere else, or by another method, nothing was asked.
+    let is_refused = response.status().is_client_error() && response.status() != StatusCode::METHOD_NOT_ALLOWED;
+    if let (Some(path), Some(Peer(address)), true) = (path, peer, is_refused) {
+        let problem = response.extensions().get::<Problem>();
+        if problem.is_none_or(|problem| !problem.is_reported()) {
+            api.telemetry.registry.refusals.inc();
+            let why = problem.map_or_else(|| response.status().to_string(), Problem::line);
+            log::warn!("refused {method} {} from {address}: {why}", path.as_str());
+        }
+    }
+    response
+}
+
+fn is_writing(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
 /// Lets operators pass.
 pub(super) async fn operators_only(request: Request, next: Next) -> Response {
     match request.extensions().get::<Source>() {
@@ -39,8 +64,11 @@ pub(super) async fn operators_only(request: Request, next: Next) -> Response {
     }
 }
 
-/// Lets those pass who may register.
+/// Lets those pass who may register, until furt stops: what a process that ends takes is lost with it.
 pub(super) async fn registrants_only(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    if !api.readiness.get() {
+        return Problem::from(DriverGone).into_response();
+    }
     registrants_or(&api, |_| false, request, next).await
 }
 
@@ -87,12 +115,11 @@ fn check_browser(api: &Api, request: &Request) -> Result<(), Problem> {
         let detail = "the Host is neither an address, nor localhost, nor in internal.hosts";
         return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-host", detail));
     }
-    let is_writing = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let is_own = |origin: &axum::http::HeaderValue| {
         let origin = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
         origin.zip(host).is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host))
     };
-    if is_writing && !request.headers().get_all(header::ORIGIN).iter().all(is_own) {
+    if is_writing(request.method()) && !request.headers().get_all(header::ORIGIN).iter().all(is_own) {
         let detail = "a browser sent this from another site";
         return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail));
     }

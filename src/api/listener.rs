@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,12 +19,13 @@ use tower::ServiceExt;
 
 use super::problem::Problem;
 use crate::config::ClientConfig;
+use crate::connections::{OpenConnections, turn_away};
 use crate::telemetry::request_id;
 
 /// The largest body (DESIGN §5.1).
 pub(super) const MAX_BODY: usize = 64 * 1024;
 /// Connections at once: services that heartbeat over keep-alive hold one each.
-const MAX_CONNECTIONS: usize = 20_000;
+pub const MAX_CONNECTIONS: usize = 20_000;
 
 /// The caller's address, as the listener saw it.
 #[derive(Debug, Clone, Copy)]
@@ -39,17 +39,17 @@ pub(super) struct BodyTooLarge;
 pub struct Listener {
     router: Router,
     timeouts: ClientConfig,
-    connections: AtomicUsize,
+    open: Arc<OpenConnections>,
     options: HttpServerOptions,
 }
 
 impl Listener {
-    /// For this router; its clients are timed as those of the public listener are.
-    pub fn new(router: Router, timeouts: ClientConfig) -> Self {
+    /// For this router; its clients are timed as those of the public listener are, and counted in `open`.
+    pub fn new(router: Router, timeouts: ClientConfig, open: Arc<OpenConnections>) -> Self {
         let mut options = HttpServerOptions::default();
         // No limit in practice: the count tells a new connection from one that is used again.
         options.keepalive_request_limit = Some(u32::MAX);
-        Self { router, timeouts, connections: AtomicUsize::new(0), options }
+        Self { router, timeouts, open, options }
     }
 
     async fn serve(&self, session: &mut ServerSession) -> pingora::Result<()> {
@@ -80,14 +80,6 @@ impl Listener {
     }
 }
 
-struct Place<'a>(&'a AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 #[async_trait]
 impl HttpServerApp for Listener {
     fn server_options(&self) -> Option<&HttpServerOptions> {
@@ -99,10 +91,10 @@ impl HttpServerApp for Listener {
         mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let place = Place(&self.connections);
-        if place.0.fetch_add(1, Ordering::AcqRel) >= MAX_CONNECTIONS {
+        let Some(_place) = self.open.place() else {
+            turn_away(session).await;
             return None;
-        }
+        };
         let is_reused = session.get_keepalive_reuses_remaining() != Some(u32::MAX);
         let mut shutdown = shutdown.clone();
         let timeouts = &self.timeouts;

@@ -13,10 +13,12 @@ mod looking;
 mod problem;
 mod rate;
 mod registration;
+#[cfg(test)]
+mod tests;
 mod views;
 mod writing;
 
-pub use listener::Listener;
+pub use listener::{Listener, MAX_CONNECTIONS};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -109,6 +111,7 @@ pub fn router(
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::identify))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::report_refusals))
         .layer(middleware::from_fn(problem::with_request_id))
         .route("/livez", get(looking::livez))
         .route("/readyz", get(looking::readyz))

@@ -11,6 +11,9 @@ use super::fields::FieldError;
 use crate::driver::{DriverGone, Refusal};
 use crate::telemetry::request_id;
 
+/// Characters of a detail that are logged.
+const MAX_LOGGED: usize = 300;
+
 /// An error as it is answered.
 #[derive(Debug, Clone)]
 pub(super) struct Problem {
@@ -19,11 +22,12 @@ pub(super) struct Problem {
     detail: String,
     more: Option<Box<(&'static str, Value)>>,
     retry_after_seconds: Option<u64>,
+    is_reported: bool,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), more: None, retry_after_seconds: None }
+        Self { status, code, detail: detail.into(), more: None, retry_after_seconds: None, is_reported: false }
     }
 
     pub(super) fn rate_limited(retry_after_seconds: u64) -> Self {
@@ -60,7 +64,7 @@ impl From<Refusal> for Problem {
             Refusal::StoreFailed(_) => (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"),
             Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
         };
-        let mut problem = Self::new(status, code, detail);
+        let mut problem = Self { is_reported: true, ..Self::new(status, code, detail) };
         if let Refusal::Taken { rival, .. } = &refusal {
             let rival = rival
                 .as_ref()
@@ -116,6 +120,18 @@ impl IntoResponse for Problem {
 }
 
 impl Problem {
+    /// The registry refused it, and the driver has logged and counted that.
+    pub(super) fn is_reported(&self) -> bool {
+        self.is_reported
+    }
+
+    /// For the log: one line of bounded length, whatever the caller wrote into it.
+    pub(super) fn line(&self) -> String {
+        let detail = self.detail.chars().take(MAX_LOGGED);
+        let detail: String = detail.map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
+        format!("{}: {detail}", self.code)
+    }
+
     /// As it is sent, with the request's id.
     pub(super) fn render(self, id: &str) -> Response {
         let mut members = json!({
@@ -149,4 +165,17 @@ pub(super) async fn not_found() -> Problem {
 
 pub(super) async fn method_not_allowed() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "the endpoint does not take this method")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_caller_wrote_cannot_break_or_fill_the_log() {
+        let problem = Problem::new(StatusCode::BAD_REQUEST, "bad", format!("a\nb\u{1b}[31m{}", "x".repeat(10_000)));
+        let line = problem.line();
+        assert!(line.starts_with("bad: a\u{fffd}b\u{fffd}[31mx"), "{line}");
+        assert_eq!(line.chars().count(), "bad: ".len() + MAX_LOGGED);
+    }
 }

@@ -70,11 +70,17 @@ fn open(address: SocketAddr) -> std::io::Result<BoundListener> {
 pub(super) struct Adopting<S> {
     service: S,
     sockets: Vec<BoundListener>,
+    own_shutdown: Option<ShutdownWatch>,
 }
 
 impl<S: Service> Adopting<S> {
     pub(super) fn new(service: S, sockets: Vec<BoundListener>) -> Self {
-        Self { service, sockets }
+        Self { service, sockets, own_shutdown: None }
+    }
+
+    /// The service ends when this says so, not when Pingora does.
+    pub(super) fn until(self, shutdown: ShutdownWatch) -> Self {
+        Self { own_shutdown: Some(shutdown), ..self }
     }
 
     /// Puts the sockets where Pingora looks before it binds: the table that a graceful upgrade would fill.
@@ -97,6 +103,7 @@ impl<S: Service + Send + Sync> ServiceWithDependents for Adopting<S> {
     ) {
         self.hand_over(fds.as_ref());
         ready.notify_ready();
+        let shutdown = self.own_shutdown.take().unwrap_or(shutdown);
         self.service.start_service(fds, shutdown, listeners_per_fd).await;
     }
 

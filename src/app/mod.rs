@@ -1,8 +1,8 @@
 //! The only wiring: from a configuration to a running gateway.
 //!
 //! Every listener is bound first, and every failure told at once; Pingora adopts the sockets. Pingora's server runs on
-//! a thread of its own, because it would sleep out the whole grace at the end: the process ends when the last client is
-//! gone instead, at the latest after the grace.
+//! a thread of its own, because it would sleep out the whole grace at the end: the process ends when the last connection
+//! is gone instead, at the latest after the grace.
 
 mod listening;
 mod rotating;
@@ -16,17 +16,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use pingora::prelude::Server;
-use pingora::server::RunArgs;
 use pingora::server::configuration::ServerConf;
+use pingora::server::{RunArgs, ShutdownWatch};
 use pingora::services::listening::Service;
 use pingora_proxy::http_proxy;
+use prometheus::{IntCounter, IntGauge};
 
 use crate::api::{self, Readiness};
 use crate::config::{Config, StoreConfig};
+use crate::connections::OpenConnections;
 use crate::driver::{Driver, Handle, Snapshots, Store};
 use crate::health::{HttpProbe, Monitor};
 use crate::model::Epoch;
-use crate::proxy::{Edge, Gateway, KeyLimits, OpenConnections};
+use crate::proxy::{Edge, Gateway, KeyLimits};
 use crate::registry::Registry;
 use crate::store::MemoryStore;
 use crate::telemetry::{AccessLog, COMMIT, Telemetry, VERSION};
@@ -76,7 +78,17 @@ pub fn run(config: &Config) -> Result<()> {
     });
 
     let stop = Stop::watch(background.handle())?;
-    let open = Arc::new(OpenConnections::default());
+    let counted = |most, shown: &IntGauge, refused: &IntCounter| {
+        Arc::new(OpenConnections::new(most, shown.clone(), refused.clone()))
+    };
+    let open = Open {
+        clients: counted(config.server.max_connections, &telemetry.connections, &telemetry.connections_refused),
+        internal: counted(
+            api::MAX_CONNECTIONS,
+            &telemetry.internal_connections,
+            &telemetry.internal_connections_refused,
+        ),
+    };
     let parts = Parts {
         config,
         telemetry,
@@ -87,7 +99,7 @@ pub fn run(config: &Config) -> Result<()> {
     };
     let public = bound.public.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>().join(", ");
     let internal = bound.internal.address;
-    let server = server(&parts, bound, &open);
+    let server = server(&parts, bound, &open, stop.internal());
     let signal = stop.signal();
     thread::Builder::new()
         .name("server".to_owned())
@@ -108,11 +120,12 @@ pub fn run(config: &Config) -> Result<()> {
     notify_supervisor(&[sd_notify::NotifyState::Stopping]);
     if is_graceful {
         let grace = config.server.grace;
-        log::info!("stopping: waiting for {} client connections, at most {} s", open.count(), grace.as_secs_f64());
-        background.block_on(stop.drain(&open, grace));
+        let count = open.clients.count();
+        log::info!("stopping: waiting for {count} client connections, at most {} s", grace.as_secs_f64());
+        background.block_on(stop.drain(&open.clients, &open.internal, grace));
     }
     access_log.flush(LAST_FLUSH);
-    log::info!("stopped with {} client connections open", open.count());
+    log::info!("stopped with {} client connections open", open.clients.count());
     Ok(())
 }
 
@@ -126,7 +139,13 @@ struct Parts<'a> {
     readiness: Arc<Readiness>,
 }
 
-fn server(parts: &Parts<'_>, bound: Bound, open: &Arc<OpenConnections>) -> Server {
+/// The connections of either listener.
+struct Open {
+    clients: Arc<OpenConnections>,
+    internal: Arc<OpenConnections>,
+}
+
+fn server(parts: &Parts<'_>, bound: Bound, open: &Open, internal_stops: ShutdownWatch) -> Server {
     let config = parts.config;
     let conf = ServerConf {
         threads: config.server.threads,
@@ -151,8 +170,7 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Arc<OpenConnections>) -> Serve
         parts.access_log.clone(),
     );
     let proxy = http_proxy(&server.configuration, gateway);
-    let edge =
-        Edge::new(proxy, Arc::clone(open), Arc::clone(&parts.telemetry), config.server.max_connections, &config.client);
+    let edge = Edge::new(proxy, Arc::clone(&open.clients), &config.client);
     let mut public = Service::new("public".to_owned(), edge);
     bound.public.iter().for_each(|listener| public.add_tcp(&listener.address.to_string()));
     server.add_service(Adopting::new(public, bound.public));
@@ -171,10 +189,11 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Arc<OpenConnections>) -> Serve
         Arc::clone(&parts.telemetry),
         Arc::clone(&parts.readiness),
     );
-    let mut internal = Service::new("internal".to_owned(), api::Listener::new(router, config.client.clone()));
+    let listener = api::Listener::new(router, config.client.clone(), Arc::clone(&open.internal));
+    let mut internal = Service::new("internal".to_owned(), listener);
     internal.threads = Some(INTERNAL_THREADS);
     internal.add_tcp(&bound.internal.address.to_string());
-    server.add_service(Adopting::new(internal, vec![bound.internal]));
+    server.add_service(Adopting::new(internal, vec![bound.internal]).until(internal_stops));
     server
 }
 

@@ -1,21 +1,24 @@
 //! The end: SIGTERM drains, a second signal or SIGINT ends at once.
+//!
+//! The public listener closes first. The internal one stays until the last client is gone, so that `/readyz` can say 503
+//! meanwhile; then it closes as well, and what it was asked is still answered.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
-use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
+use pingora::server::{ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
-use crate::proxy::OpenConnections;
+use crate::connections::OpenConnections;
 
 /// Watches the signals and tells Pingora and [`run`](super::run).
 pub(super) struct Stop {
     signals: Mutex<Signals>,
     is_stopping: watch::Sender<bool>,
+    are_clients_gone: watch::Sender<bool>,
 }
 
 struct Signals {
@@ -45,12 +48,18 @@ impl Stop {
         let caught = |kind| signal(kind).context("signals cannot be caught");
         let signals =
             Signals { terminate: caught(SignalKind::terminate())?, interrupt: caught(SignalKind::interrupt())? };
-        Ok(Self { signals: Mutex::new(signals), is_stopping: watch::Sender::new(false) })
+        let [is_stopping, are_clients_gone] = [(); 2].map(|()| watch::Sender::new(false));
+        Ok(Self { signals: Mutex::new(signals), is_stopping, are_clients_gone })
     }
 
-    /// For Pingora: its listeners close when this tells it to.
+    /// For Pingora: its listeners close when this tells it to, but for the internal one.
     pub(super) fn signal(&self) -> ToldToStop {
         ToldToStop(self.is_stopping.subscribe())
+    }
+
+    /// For the internal listener: it closes when this becomes true.
+    pub(super) fn internal(&self) -> ShutdownWatch {
+        self.are_clients_gone.subscribe()
     }
 
     /// Waits for a signal; `true`: SIGTERM, so clients may end what they began.
@@ -63,12 +72,17 @@ impl Stop {
         }
     }
 
-    /// Closes the listeners and waits for the clients that are there: until all are gone, the grace is over, or a
-    /// second signal comes.
-    pub(super) async fn drain(&self, open: &Arc<OpenConnections>, grace: Duration) {
+    /// Closes the listeners and waits for those that are there, clients before services: until all are gone, the grace
+    /// is over, or a second signal comes.
+    pub(super) async fn drain(&self, clients: &OpenConnections, internal: &OpenConnections, grace: Duration) {
         self.is_stopping.send_replace(true);
+        let all_closed = async {
+            clients.all_closed().await;
+            self.are_clients_gone.send_replace(true);
+            internal.all_closed().await;
+        };
         tokio::select! {
-            () = open.all_closed() => {}
+            () = all_closed => {}
             () = tokio::time::sleep(grace) => log::warn!("the grace is over"),
             _ = self.requested() => log::warn!("a second signal: not waiting any longer"),
         }

@@ -1,7 +1,7 @@
 //! The way in: from a file, or a text, and the environment to a [`Config`] or every reason why there is none.
 //!
-//! Reads the file and nothing else; the environment is handed in as a function, so that tests need none. Callers:
-//! `cli` (`check`, `run`) and `app` (reload).
+//! Reads the file and nothing else; the environment is handed in as a function, so that tests need none. Called by
+//! `cli` (`check`, `run`).
 
 use std::collections::BTreeSet;
 use std::io::Read as _;

@@ -5,7 +5,6 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,18 +13,9 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::Notify;
 
 use super::Gateway;
-use crate::telemetry::Telemetry;
-
-/// What clients beyond `max_connections` are told.
-const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n\
-    Cache-Control: no-store\r\nProxy-Status: furt; error=connection_limit_reached\r\nX-Gateway: furt\r\n\
-    Connection: close\r\n\r\n";
-/// How long telling them may take: they are beyond what there is room for.
-const TURN_AWAY_TIME: Duration = Duration::from_millis(100);
+use crate::connections::{OpenConnections, turn_away};
 
 tokio::task_local! {
     static HEADER: HeaderState;
@@ -42,97 +32,28 @@ pub(super) fn note_header_received() {
     _ = HEADER.try_with(|state| state.is_received.set(true));
 }
 
-/// Client connections that are open: those with a request, and idle ones.
-#[derive(Default)]
-pub struct OpenConnections {
-    count: AtomicUsize,
-    ended: Notify,
-}
-
-impl OpenConnections {
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.count.load(Ordering::Acquire)
-    }
-
-    /// Waits until there is none.
-    pub async fn all_closed(&self) {
-        loop {
-            let ended = self.ended.notified();
-            if self.count() == 0 {
-                return;
-            }
-            ended.await;
-        }
-    }
-}
-
 /// Pingora's proxy around [`Gateway`], with the rim around it.
 pub struct Edge {
     proxy: Arc<HttpProxy<Gateway>>,
     open: Arc<OpenConnections>,
-    telemetry: Arc<Telemetry>,
-    max_connections: usize,
     header_timeout: Duration,
     keepalive_timeout: Duration,
     options: HttpServerOptions,
 }
 
 impl Edge {
-    /// `max_connections` at once at the most, counted in `open`.
-    pub fn new(
-        proxy: HttpProxy<Gateway>,
-        open: Arc<OpenConnections>,
-        telemetry: Arc<Telemetry>,
-        max_connections: usize,
-        client: &crate::config::ClientConfig,
-    ) -> Self {
+    /// Its connections are counted in `open`.
+    pub fn new(proxy: HttpProxy<Gateway>, open: Arc<OpenConnections>, client: &crate::config::ClientConfig) -> Self {
         let mut options = HttpServerOptions::default();
         options.keepalive_request_limit = Some(u32::MAX);
         Self {
             options,
             proxy: Arc::new(proxy),
             open,
-            telemetry,
-            max_connections,
             header_timeout: client.header_timeout,
             keepalive_timeout: client.keepalive_timeout,
         }
     }
-}
-
-/// One open connection, counted until it is dropped.
-struct Place<'a>(&'a Edge);
-
-impl<'a> Place<'a> {
-    fn take(edge: &'a Edge) -> Option<Self> {
-        let before = edge.open.count.fetch_add(1, Ordering::AcqRel);
-        edge.telemetry.connections.inc();
-        let place = Self(edge);
-        (before < edge.max_connections).then_some(place)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.telemetry.connections.dec();
-        if self.0.open.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.open.ended.notify_waiters();
-        }
-    }
-}
-
-/// Tells a client that there are too many, before its request is read: reading is what there is no room for.
-async fn turn_away(session: ServerSession) {
-    let ServerSession::H1(session) = session else { return };
-    let mut stream = session.into_inner();
-    let told = async {
-        stream.write_all(TOO_MANY).await?;
-        stream.shutdown().await?;
-        // What the client sent must be read, or the system throws the answer away and resets the connection.
-        stream.read(&mut [0; 4096]).await
-    };
-    _ = tokio::time::timeout(TURN_AWAY_TIME, told).await;
 }
 
 #[async_trait]
@@ -142,8 +63,7 @@ impl HttpServerApp for Edge {
         mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let Some(_place) = Place::take(self) else {
-            self.telemetry.connections_refused.inc();
+        let Some(_place) = self.open.place() else {
             turn_away(session).await;
             return None;
         };

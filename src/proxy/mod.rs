@@ -15,7 +15,7 @@ mod framing;
 mod headers;
 mod limits;
 
-pub use edge::{Edge, OpenConnections};
+pub use edge::Edge;
 pub use limits::KeyLimits;
 
 use std::sync::Arc;

@@ -35,8 +35,12 @@ pub struct Telemetry {
     pub in_flight: IntGauge,
     /// Client connections that are open.
     pub connections: IntGauge,
-    /// Client connections that were closed at once since there were too many.
+    /// Client connections that were turned away with a 503 since there were too many.
     pub connections_refused: IntCounter,
+    /// The same of the internal listener.
+    pub internal_connections: IntGauge,
+    /// The same of the internal listener.
+    pub internal_connections_refused: IntCounter,
     /// Requests that panicked.
     pub panics: IntCounter,
     /// Attempts after the first.
@@ -54,7 +58,7 @@ pub struct Telemetry {
 pub struct RegistryCounters {
     /// Installed registrations.
     pub registrations: IntCounter,
-    /// Refused wishes.
+    /// Wishes that were refused, by the registry or before it saw them.
     pub refusals: IntCounter,
     /// Instances that left by a wish.
     pub deregistrations: IntCounter,
@@ -121,7 +125,15 @@ impl Telemetry {
             connections: gauge("furt_client_connections", "Client connections that are open")?,
             connections_refused: counter(
                 "furt_client_connections_refused_total",
-                "Client connections beyond max_connections",
+                "Client connections beyond max_connections, turned away with a 503",
+            )?,
+            internal_connections: gauge(
+                "furt_internal_connections",
+                "Connections to the internal listener that are open",
+            )?,
+            internal_connections_refused: counter(
+                "furt_internal_connections_refused_total",
+                "Connections to the internal listener beyond its limit, turned away with a 503",
             )?,
             panics: counter("furt_request_panics_total", "Requests that ended in a panic")?,
             retries: counter("furt_upstream_retries_total", "Attempts to reach an instance after the first")?,

@@ -344,23 +344,40 @@ async fn health_shows_every_service_with_its_status() {
 #[tokio::test]
 async fn registrations_departures_changes_of_status_and_failed_probes_are_logged_and_counted() {
     let (gateway, mut origin) = up().await;
+    let brief = with(public_service("brief", &origin.url(), "/brief/*"), json!({"heartbeat_ttl": 1}));
+    gateway.registered(&brief).await;
+    eventually("brief expires", SOON, async || gateway.log().contains("expired brief/brief").then_some(())).await;
     origin.stop().await;
     gateway.status_becomes("sagjan", "DOWN").await;
     let path = "/internal/services/sagjan";
     assert!(Answer::of(gateway.operate(Method::DELETE, path)).await.status.is_success());
     let log = gateway.log();
-    let lines =
-        |word: &str| log.lines().filter(|line| line.contains("sagjan") && line.to_lowercase().contains(word)).count();
-    for word in ["deregistered", "registered", "down", "probe"] {
-        assert!(lines(word) > 0, "no line with sagjan and {word:?}");
+    for line in [
+        "registered sagjan/sagjan at http://127.0.0.1:",
+        "instance sagjan/sagjan is UP, was UNKNOWN",
+        "service sagjan is UP, was UNKNOWN",
+        "probe of sagjan/sagjan failed, 1 in a row: ",
+        "probe of sagjan/sagjan failed, 3 in a row: ",
+        "instance sagjan/sagjan is DOWN, was UP",
+        "service sagjan is DOWN, was UP: its routes left the table",
+        "deregistered sagjan/sagjan, from 127.0.0.1",
+        "registered brief/brief at http://127.0.0.1:",
+        "expired brief/brief: not heard within its TTL",
+    ] {
+        assert!(log.lines().any(|logged| logged.contains(line)), "no line with {line:?}");
     }
     let metrics = Answer::of(gateway.operate(Method::GET, "/metrics")).await;
     assert_eq!(metrics.status, 200);
-    for word in ["regist", "probe", "status"] {
-        assert!(
-            metrics.body.lines().any(|line| !line.starts_with('#') && line.contains(word)),
-            "no counter of {word:?} in\n{}",
-            metrics.body
-        );
+    for (name, least) in [
+        ("furt_registrations_total", 2),
+        ("furt_deregistrations_total", 1),
+        ("furt_expirations_total", 1),
+        ("furt_instance_status_changes_total", 2),
+        ("furt_service_status_changes_total", 2),
+        ("furt_probe_failures_total", 3),
+    ] {
+        let value =
+            metrics.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<u64>().ok());
+        assert!(value.is_some_and(|value| value >= least), "{name} is {value:?}, not at least {least}");
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 
 use crate::support::gateway::{client_from, furt, output_of};
-use crate::support::wire::Wire;
+use crate::support::wire::{self, Wire};
 use crate::support::{Answer, Gateway, Mode, Origin, SOON, eventually, ports, public_service, throughout};
 
 fn config_file(text: &str) -> (tempfile::TempDir, String) {
@@ -120,14 +120,45 @@ async fn sigterm_ends_at_the_latest_after_the_grace() {
 }
 
 #[tokio::test]
-async fn while_it_ends_it_is_not_ready() {
-    let (gateway, _origin, _request) = gateway_with_gated_request("[server]\ngrace = 60").await;
+async fn while_clients_are_waited_for_it_is_not_ready_and_registers_nothing() {
+    let (mut gateway, origin, request) = gateway_with_gated_request("[server]\ngrace = 60").await;
     gateway.terminate();
-    eventually("not ready", SOON, async || {
-        let answer = Answer::try_of(gateway.operate(Method::GET, "/readyz")).await;
-        answer.map_or(true, |answer| answer.status == 503).then_some(())
+    // That nobody answers would be no proof.
+    let is_unready = async || {
+        let answer = Answer::try_of(gateway.operate(Method::GET, "/readyz")).await.expect("an answer");
+        answer.status == 503
+    };
+    eventually("not ready", SOON, async || is_unready().await.then_some(())).await;
+    throughout("not ready", Duration::from_millis(500), is_unready).await;
+    let late = gateway.register(&public_service("late", &origin.url(), "/late/*")).await;
+    late.problem(503, "stopping");
+    assert!(late.retry_after() >= 1);
+    origin.release();
+    request.await.unwrap().unwrap().ok();
+    assert_eq!(gateway.ended(SOON).await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn sigterm_waits_for_a_request_in_flight_on_the_internal_listener() {
+    let mut gateway = Gateway::start("[server]\ngrace = 60").await;
+    gateway.registered(&public_service("service", "http://127.0.0.1:9", "/s/*")).await;
+    let mut wire = Wire::to(gateway.internal).await;
+    let path = "/internal/services/service/instances/service/heartbeat";
+    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+    wire.send(head).await;
+    // Told to go on, its body is waited for.
+    wire.read_until("100 Continue\r\n\r\n").await;
+    gateway.terminate();
+    let internal = gateway.internal;
+    eventually("new connections are refused", SOON, async || {
+        tokio::net::TcpStream::connect(internal).await.is_err().then_some(())
     })
     .await;
+    throughout("it waits", Duration::from_millis(500), async || gateway.exited().is_none()).await;
+    wire.send("{}").await;
+    let answer = wire.read_to_end(SOON).await;
+    assert_eq!(wire::status(&answer), 200, "{answer}");
+    assert_eq!(gateway.ended(SOON).await.code(), Some(0));
 }
 
 #[tokio::test]

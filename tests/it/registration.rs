@@ -345,10 +345,8 @@ async fn where_an_operator_token_is_set_an_address_is_not_enough() {
     let digest = Sha256Digest::of(b"operator-token");
     let gateway = Gateway::start(&format!("[internal]\noperator_token_sha256 = '{digest}'")).await;
     let list = || gateway.operate(Method::GET, "/internal/services");
-    let without = Answer::of(list()).await;
-    assert!([401, 403].contains(&without.status.as_u16()), "{without:?}");
-    let wrong = Answer::of(list().bearer_auth("wrong")).await;
-    assert!([401, 403].contains(&wrong.status.as_u16()), "{wrong:?}");
+    Answer::of(list()).await.problem(403, "operators-only");
+    Answer::of(list().bearer_auth("wrong")).await.problem(403, "operators-only");
     Answer::of(list().bearer_auth("operator-token")).await.ok();
     gateway.registered(&sagjan(SOMEWHERE)).await;
 }
@@ -581,13 +579,22 @@ async fn heartbeats_keep_an_instance_and_carry_the_epoch() {
 async fn an_identical_registration_is_a_heartbeat() {
     let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
     let body = with(sagjan(&origin.url()), json!({"heartbeat_ttl": 1}));
+    gateway.registered_and_up(&body).await;
+    // Any change, an expiry among them, would be a generation of its own.
     let generation = gateway.registered(&body).await["generation"].clone();
-    gateway.status_becomes("sagjan", "UP").await;
-    throughout("registered", Duration::from_secs(3), async || {
-        gateway.register(&body).await.status == 200 && gateway.service("sagjan").await.is_some()
+    assert!(generation.is_u64(), "{generation}");
+    let since = gateway.instance("sagjan").await["since"].clone();
+    throughout("registered and unchanged", Duration::from_secs(3), async || {
+        let answer = gateway.registered(&body).await;
+        let instance = gateway.instance("sagjan").await;
+        answer["generation"] == generation && answer["health"] == "UP" && instance["since"] == since
     })
     .await;
-    assert!(generation.is_u64());
+    assert_eq!(gateway.seen("/internal/services").await["generation"], generation);
+    eventually("it expires once it is silent", SOON, async || {
+        gateway.service("sagjan").await.is_none_or(|service| service["instances"] == json!([])).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -756,4 +763,51 @@ async fn clients_that_send_nothing_or_half_a_body_do_not_hold_up_registrations()
     let mut half = wire::Wire::to(gateway.internal).await;
     half.send(format!("POST {REGISTER} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{")).await;
     gateway.registered(&sagjan(SOMEWHERE)).await;
+}
+
+#[tokio::test]
+async fn every_refusal_is_logged_and_counted_once() {
+    let tail = "
+        [internal]
+        operators_from = ['127.0.0.1']
+        [gateway]
+        allow_registration_from = ['127.0.0.1']
+        [[grants]]
+        service = 'granted'
+        paths = ['/granted/*']
+    ";
+    let gateway = Gateway::start(tail).await;
+    let register = || gateway.operate(Method::POST, "/internal/register-service");
+    let stranger = client_from(Some([127, 0, 0, 9].into())).post(gateway.internal_url("/internal/register-service"));
+    let json = |body: String| register().header("content-type", "application/json").body(body);
+    let heartbeat = gateway.operate(Method::POST, "/internal/services/a/instances/a/heartbeat");
+    let probe =
+        client_from(Some([127, 0, 0, 9].into())).post(gateway.internal_url("/internal/services/a/instances/a/probe"));
+    let cases = [
+        (stranger.json(&sagjan(SOMEWHERE)), 403, "POST /internal/register-service from 127.0.0.9: address-not-allowed"),
+        (register().header("host", "evil.example"), 403, "register-service from 127.0.0.1: foreign-host"),
+        (register().header("origin", "http://evil.example"), 403, "register-service from 127.0.0.1: foreign-origin"),
+        (json("{".to_owned()), 400, "register-service from 127.0.0.1: not-json"),
+        (json("x".repeat(70_000)), 413, "register-service from 127.0.0.1: too-large"),
+        (register().body("{}"), 415, "register-service from 127.0.0.1: wrong-type"),
+        (json("{}".to_owned()), 422, "register-service from 127.0.0.1: invalid-fields"),
+        (json(one_route("granted", "GET", "/other").to_string()), 403, "refused granted from 127.0.0.1: "),
+        (heartbeat, 404, "refused a from 127.0.0.1: "),
+        (probe, 403, "/probe from 127.0.0.9: operators-only"),
+    ];
+    for (at, (request, status, line)) in cases.into_iter().enumerate() {
+        let answer = Answer::of(request).await;
+        assert_eq!(answer.status, status, "{line}: {answer:?}");
+        let metrics = Answer::of(gateway.operate(Method::GET, "/metrics")).await.body;
+        let counted = metrics.lines().find_map(|line| line.strip_prefix("furt_refusals_total ")).unwrap();
+        assert_eq!(counted, (at + 1).to_string(), "after {line}");
+        let log = gateway.log();
+        assert_eq!(log.lines().filter(|logged| logged.contains("refused ")).count(), at + 1, "after {line}");
+        assert_eq!(log.lines().filter(|logged| logged.contains(line)).count(), 1, "{line}");
+    }
+    // Who only looks, or asks for what is not there, was refused nothing of the registry's.
+    Answer::of(gateway.operate(Method::POST, "/internal/nothing")).await.problem(404, "not-found");
+    Answer::of(gateway.operate(Method::GET, "/internal/register-service")).await.problem(405, "method-not-allowed");
+    let metrics = Answer::of(gateway.operate(Method::GET, "/metrics")).await.body;
+    assert!(metrics.contains("\nfurt_refusals_total 10\n"), "{metrics}");
 }

@@ -1,0 +1,109 @@
+//! The router around a real driver whose store fails: what callers are told, and what `/health` says meanwhile.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::listener::Peer;
+use super::{Readiness, Settings};
+use crate::config::Config;
+use crate::driver::{
+    Change, Contents, Driver, Followed, InstanceRef, NameOrder, ProbePlan, Probes, Store, StoreError, now,
+};
+use crate::model::{CidrSet, Epoch, Host};
+use crate::registry::{self, HealthLimits, Policy, Registry, UnlistedRule};
+use crate::routing::KeyTable;
+use crate::telemetry::Telemetry;
+
+struct FullDisk;
+
+impl Store for FullDisk {
+    fn apply(&mut self, _changes: &[Change]) -> Result<(), StoreError> {
+        Err(StoreError("disk full".to_owned()))
+    }
+
+    fn load(&mut self) -> Result<Contents, StoreError> {
+        Ok(Contents::default())
+    }
+}
+
+struct NoProbes;
+
+impl Probes for NoProbes {
+    fn probe(&mut self, _instance: InstanceRef, _plan: ProbePlan) {}
+    fn stop(&mut self, _instance: &InstanceRef) {}
+    fn follow(&mut self, _subject: Followed, _order: NameOrder) {}
+    fn forget(&mut self, _subject: &Followed) {}
+}
+
+/// The defaults' router, ready, over a driver that runs.
+fn router(store: impl Store + 'static) -> Router {
+    let config = Config::default();
+    let telemetry = Telemetry::try_new().unwrap();
+    let readiness = Arc::new(Readiness::default());
+    readiness.set(true);
+    let rules = registry::Settings {
+        policy: Policy {
+            grants: BTreeMap::new(),
+            unlisted: UnlistedRule::Loopback,
+            upstreams: CidrSet::try_new(&["127.0.0.0/8"]).unwrap(),
+            statics: Vec::new(),
+            apps_domain: Host::try_new("internal").unwrap(),
+        },
+        health: HealthLimits {
+            interval: Duration::from_secs(30),
+            interval_down: Duration::from_secs(120),
+            failures_to_down: 3,
+            failures_to_stop: 10,
+        },
+        heartbeat_ttl: Duration::from_secs(60),
+    };
+    let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), KeyTable::default(), now());
+    let (driver, handle, snapshots) = Driver::new(registry, effects, Box::new(store), Arc::clone(&telemetry));
+    tokio::spawn(driver.run(NoProbes));
+    let settings = Settings {
+        internal: config.internal,
+        registration: config.registration,
+        allow_registration_from: config.gateway.allow_registration_from,
+        is_registration_on: true,
+        own_listeners: Vec::new(),
+    };
+    super::router(settings, handle, snapshots, telemetry, readiness)
+}
+
+async fn answer(router: &Router, method: &str, path: &str, body: &Value) -> Response<Body> {
+    let request = Request::builder().method(method).uri(path).header("host", "localhost");
+    let request = request.header("content-type", "application/json").extension(Peer([127, 0, 0, 1].into()));
+    router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap()
+}
+
+async fn json_of(response: Response<Body>) -> Value {
+    serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_a_503_with_retry_after_and_makes_furt_degraded() {
+    let router = router(FullDisk);
+    let health = json_of(answer(&router, "GET", "/health", &Value::Null).await).await;
+    assert_eq!((&health["status"], &health["issues"]), (&json!("healthy"), &Value::Null));
+    let wish = json!({"service": "a", "url": "http://127.0.0.1:9", "routes": [{"method": "GET", "path": "/a"}]});
+    let refused = answer(&router, "POST", "/internal/register-service", &wish).await;
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(refused.headers()["content-type"], "application/problem+json");
+    let problem = json_of(refused).await;
+    assert_eq!(problem["code"], "store-unavailable", "{problem}");
+    let health = answer(&router, "GET", "/health", &Value::Null).await;
+    assert_eq!(health.status(), 200);
+    let health = json_of(health).await;
+    assert_eq!(health["status"], "degraded");
+    assert!(health["issues"][0].as_str().is_some_and(|issue| issue.contains("disk full")), "{health}");
+    assert_eq!(health["services"], json!({}), "what is not stored is not there");
+}

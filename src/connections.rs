@@ -1,0 +1,124 @@
+//! The connections of a listener: how many there may be, how many there are, and when the last one is gone.
+//!
+//! Both listeners count theirs here, turn away what is beyond in the same words, and are waited for at the end. Never
+//! reads a request, never closes a connection that has a place.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use pingora::protocols::http::ServerSession;
+use prometheus::{IntCounter, IntGauge};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Notify;
+
+/// What clients are told that are one too many.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n\
+    Cache-Control: no-store\r\nProxy-Status: furt; error=connection_limit_reached\r\nX-Gateway: furt\r\n\
+    Connection: close\r\n\r\n";
+/// How long telling them may take: they are beyond what there is room for.
+const TURN_AWAY_TIME: Duration = Duration::from_millis(100);
+
+/// Connections of one listener that are open: those with a request, and idle ones.
+pub struct OpenConnections {
+    most: usize,
+    count: AtomicUsize,
+    ended: Notify,
+    shown: IntGauge,
+    refused: IntCounter,
+}
+
+impl OpenConnections {
+    /// None so far, `most` at once; shown and counted by these.
+    pub fn new(most: usize, shown: IntGauge, refused: IntCounter) -> Self {
+        Self { most, count: AtomicUsize::new(0), ended: Notify::new(), shown, refused }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Waits until there is none.
+    pub async fn all_closed(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.count() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// A place for one more; `None`, and counted as refused, where there are too many.
+    pub fn place(&self) -> Option<Place<'_>> {
+        let before = self.count.fetch_add(1, Ordering::AcqRel);
+        self.shown.inc();
+        let place = Place(self);
+        if before < self.most {
+            return Some(place);
+        }
+        self.refused.inc();
+        None
+    }
+}
+
+/// One open connection, counted until it is dropped.
+pub struct Place<'a>(&'a OpenConnections);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.shown.dec();
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.ended.notify_waiters();
+        }
+    }
+}
+
+/// Tells a client that there are too many, before its request is read: reading is what there is no room for.
+pub async fn turn_away(session: ServerSession) {
+    let ServerSession::H1(session) = session else { return };
+    let mut stream = session.into_inner();
+    let told = async {
+        stream.write_all(TOO_MANY).await?;
+        stream.shutdown().await?;
+        // What the client sent must be read, or the system throws the answer away and resets the connection.
+        stream.read(&mut [0; 4096]).await
+    };
+    _ = tokio::time::timeout(TURN_AWAY_TIME, told).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn most(most: usize) -> OpenConnections {
+        let refused = IntCounter::new("refused", "of the test").unwrap();
+        OpenConnections::new(most, IntGauge::new("open", "of the test").unwrap(), refused)
+    }
+
+    #[test]
+    fn one_too_many_is_refused_and_counted_and_a_place_that_is_left_is_free() {
+        let open = most(2);
+        let places = [open.place(), open.place()];
+        assert!(places.iter().all(Option::is_some) && open.place().is_none());
+        assert_eq!((open.count(), open.shown.get(), open.refused.get()), (2, 2, 1));
+        drop(places);
+        assert!(open.place().is_some());
+        assert_eq!((open.count(), open.shown.get(), open.refused.get()), (0, 0, 1));
+    }
+
+    #[tokio::test]
+    async fn the_end_is_waited_for_until_the_last_one_is_gone() {
+        let open = Arc::new(most(2));
+        open.all_closed().await;
+        let place = open.place();
+        let waiting = Arc::clone(&open);
+        let waiting = tokio::spawn(async move { waiting.all_closed().await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(place);
+        waiting.await.unwrap();
+    }
+}
