@@ -73,7 +73,7 @@ fn router(store: impl Store + 'static) -> Router {
         registration: config.registration,
         allow_registration_from: config.gateway.allow_registration_from,
         is_registration_on: true,
-        own_listeners: Vec::new(),
+        own_listeners: Default::default(),
     };
     super::router(settings, handle, snapshots, telemetry, readiness)
 }
