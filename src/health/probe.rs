@@ -36,14 +36,16 @@ impl HttpProbe {
     }
 
     async fn get(&self, target: &ProbeTarget) -> Result<u16> {
-        let timeouts = PeerTimeouts { connect: self.timeout, read: self.timeout, write: self.timeout, idle: IDLE };
+        // Later than the one over everything, so that there is one way to be too late.
+        let beyond = self.timeout * 2;
+        let timeouts = PeerTimeouts { connect: beyond, read: beyond, write: beyond, idle: IDLE };
         let peer = peer(&target.spec, target.address, 0, timeouts)
             .map_err(|why| Error::explain(ErrorType::InternalError, why))?;
         let (mut session, _) = self.connector.get_http_session(&peer).await?;
         let request = self.request(target, matches!(session, HttpSession::H2(_)))?;
         session.write_request_header(Box::new(request)).await?;
         session.finish_request_body().await?;
-        session.set_read_timeout(Some(self.timeout));
+        session.set_read_timeout(Some(beyond));
         let status = final_status(&mut session).await?;
         // What is still to come is not read: an HTTP/1 connection is closed, an h2c stream reset.
         session.shutdown().await;
