@@ -26,6 +26,7 @@ impl Schedule {
     pub(super) fn set(&mut self, instance: InstanceRef, plan: ProbePlan, now: Instant, dice: &mut fastrand::Rng) {
         let due = match plan.first {
             FirstProbe::Now => now,
+            FirstProbe::Spread => now + Duration::from_secs(1).mul_f64(dice.f64()),
             FirstProbe::AfterPeriod => now + jittered(plan.period, dice),
         };
         let running_since = self.plans.get(&instance).and_then(|before| before.running_since);

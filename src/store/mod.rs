@@ -2,9 +2,11 @@
 //!
 //! `memory` is gone with the process. A store is called from its own thread alone, and may block there.
 
+mod disk;
 mod memory;
 
 #[cfg(test)]
 mod conformance;
 
+pub use disk::DiskStore;
 pub use memory::MemoryStore;

@@ -37,6 +37,8 @@ pub(in crate::registry) struct Harness {
     pub(in crate::registry) plans: BTreeMap<InstanceRef, ProbePlan>,
     pub(in crate::registry) names: BTreeMap<Followed, NameOrder>,
     pub(in crate::registry) reports: Vec<Report>,
+    /// What may be stored when it is convenient.
+    pub(in crate::registry) kept: Vec<Change>,
     pub(in crate::registry) snapshot: Snapshot,
     pub(in crate::registry) publishes: usize,
     /// Whether the turn goes on after an event: nothing is published until it ends.
@@ -66,6 +68,7 @@ impl Harness {
             plans: BTreeMap::new(),
             names: BTreeMap::new(),
             reports: Vec::new(),
+            kept: Vec::new(),
             snapshot,
             publishes: 0,
             is_mid_turn: false,
@@ -115,6 +118,7 @@ impl Harness {
                 self.written.extend(changes.iter().cloned());
                 self.writes.push_back((write, changes));
             }
+            Effect::Keep(change) => self.kept.push(change),
             Effect::Answer(reply, answer) => {
                 assert!(self.open.remove(&reply), "{reply:?} is answered twice or was never asked: {answer:?}");
                 self.answers.insert(reply, answer);
