@@ -120,18 +120,20 @@ fn main() {
         }
         assert_eq!(published.load().table.len(), services * 4);
         let (mut number, mut revision) = (0, 1);
-        group.bench_function(BenchmarkId::from_parameter(routes), |bencher| {
-            bencher.iter_batched(
-                || {
-                    // A stride through all services, so that each time other parts of the table are touched.
-                    number = (number + 7919) % services;
-                    revision += 1;
-                    registration(number, revision)
-                },
-                |wish| wish.into_iter().for_each(|wish| register(&mut registry, &published, wish, now)),
-                criterion::BatchSize::SmallInput,
-            );
-        });
+        // One service again and again: what the work costs. Services in turn: what memory beyond the caches costs too.
+        for (turn, stride) in [("same", 0), ("in turn", 7919)] {
+            group.bench_function(BenchmarkId::new(turn, routes), |bencher| {
+                bencher.iter_batched(
+                    || {
+                        number = (number + stride) % services;
+                        revision += 1;
+                        registration(number, revision)
+                    },
+                    |wish| wish.into_iter().for_each(|wish| register(&mut registry, &published, wish, now)),
+                    criterion::BatchSize::SmallInput,
+                );
+            });
+        }
     }
     group.finish();
     criterion.final_summary();

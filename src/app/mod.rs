@@ -92,7 +92,10 @@ pub fn run(config: &Config) -> Result<()> {
     log::info!("furt {VERSION} ({COMMIT}) listens on {public}; services register at {internal}");
     notify_supervisor(&[sd_notify::NotifyState::Ready]);
 
-    let is_graceful = background.block_on(stop.requested());
+    let is_graceful = background.block_on(stop.requested(|| {
+        log::info!("SIGHUP: the access log is opened again");
+        access_log.reopen();
+    }));
     readiness.set(false);
     notify_supervisor(&[sd_notify::NotifyState::Stopping]);
     if is_graceful {

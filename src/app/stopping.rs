@@ -1,4 +1,4 @@
-//! The end: SIGTERM drains, a second signal or SIGINT ends at once.
+//! Signals: SIGTERM drains, a second one or SIGINT ends at once, SIGHUP opens the access log again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,7 @@ pub(super) struct Stop {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 /// Resolves once the process is to stop.
@@ -43,8 +44,11 @@ impl Stop {
     pub(super) fn watch(runtime: &Handle) -> Result<Self> {
         let _inside = runtime.enter();
         let caught = |kind| signal(kind).context("signals cannot be caught");
-        let signals =
-            Signals { terminate: caught(SignalKind::terminate())?, interrupt: caught(SignalKind::interrupt())? };
+        let signals = Signals {
+            terminate: caught(SignalKind::terminate())?,
+            interrupt: caught(SignalKind::interrupt())?,
+            hang_up: caught(SignalKind::hangup())?,
+        };
         Ok(Self { signals: Mutex::new(signals), is_stopping: watch::Sender::new(false) })
     }
 
@@ -53,13 +57,17 @@ impl Stop {
         ToldToStop(self.is_stopping.subscribe())
     }
 
-    /// Waits for a signal; `true`: SIGTERM, so clients may end what they began.
-    pub(super) async fn requested(&self) -> bool {
+    /// Waits for a signal to end; `true`: SIGTERM, so clients may end what they began. `on_hang_up` is called at each
+    /// SIGHUP meanwhile.
+    pub(super) async fn requested(&self, on_hang_up: impl Fn()) -> bool {
         let mut signals = self.signals.lock().await;
-        let Signals { terminate, interrupt } = &mut *signals;
-        tokio::select! {
-            _ = terminate.recv() => true,
-            _ = interrupt.recv() => false,
+        let Signals { terminate, interrupt, hang_up } = &mut *signals;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return true,
+                _ = interrupt.recv() => return false,
+                _ = hang_up.recv() => on_hang_up(),
+            }
         }
     }
 
@@ -70,7 +78,7 @@ impl Stop {
         tokio::select! {
             () = open.all_closed() => {}
             () = tokio::time::sleep(grace) => log::warn!("the grace is over"),
-            _ = self.requested() => log::warn!("a second signal: not waiting any longer"),
+            _ = self.requested(|| {}) => log::warn!("a second signal: not waiting any longer"),
         }
     }
 }

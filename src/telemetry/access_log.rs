@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -95,6 +95,7 @@ fn as_optional_text<T: fmt::Display, S: serde::Serializer>(
 enum Line {
     Entry(Box<Entry>),
     Flush(SyncSender<()>),
+    Reopen,
 }
 
 /// A way into the log; cheap to clone.
@@ -110,13 +111,13 @@ impl AccessLog {
     /// # Errors
     /// The file cannot be opened for appending.
     pub fn open(target: &AccessLogTarget, dropped: IntCounter) -> Result<Self, AccessLogError> {
-        let sink: Box<dyn Write + Send> = match target {
+        let sink = match target {
             AccessLogTarget::Off => return Ok(Self { lines: None, dropped }),
-            AccessLogTarget::Stdout => Box::new(io::stdout()),
-            AccessLogTarget::File(path) => Box::new(append(path)?),
+            AccessLogTarget::Stdout => Sink::Stdout(buffered(io::stdout())),
+            AccessLogTarget::File(path) => Sink::File { file: buffered(append(path)?), path: path.clone() },
         };
         let (lines, queue) = sync_channel(QUEUE);
-        thread::spawn(move || write_lines(io::BufWriter::with_capacity(64 * 1024, sink), &queue));
+        thread::spawn(move || write_lines(sink, &queue));
         Ok(Self { lines: Some(lines), dropped })
     }
 
@@ -134,6 +135,15 @@ impl AccessLog {
         }
     }
 
+    /// Opens the file again under its name, so that a rotated one can be let go. Stdout stays as it is.
+    pub fn reopen(&self) {
+        if let Some(lines) = &self.lines
+            && lines.send(Line::Reopen).is_err()
+        {
+            log::error!("the access log has no writer any more");
+        }
+    }
+
     /// Waits until what was handed over is written, at most for `limit`.
     pub fn flush(&self, limit: Duration) {
         let Some(lines) = &self.lines else { return };
@@ -145,25 +155,54 @@ impl AccessLog {
     }
 }
 
+/// Where lines go.
+enum Sink {
+    Stdout(BufWriter<io::Stdout>),
+    File { file: BufWriter<File>, path: PathBuf },
+}
+
+fn buffered<W: Write>(sink: W) -> BufWriter<W> {
+    BufWriter::with_capacity(64 * 1024, sink)
+}
+
+impl Sink {
+    fn writer(&mut self) -> &mut dyn Write {
+        match self {
+            Self::Stdout(out) => out,
+            Self::File { file, .. } => file,
+        }
+    }
+
+    /// The old file stays where the new one cannot be opened: lines in a rotated file are better than none.
+    fn reopen(&mut self) -> io::Result<()> {
+        self.writer().flush()?;
+        if let Self::File { file, path } = self {
+            *file = buffered(append(path).map_err(|error| error.source)?);
+        }
+        Ok(())
+    }
+}
+
 fn append(path: &PathBuf) -> Result<File, AccessLogError> {
     let opened = OpenOptions::new().create(true).append(true).open(path);
     opened.map_err(|source| AccessLogError { path: path.clone(), source })
 }
 
-fn write_lines(mut sink: impl Write, queue: &Receiver<Line>) {
+fn write_lines(mut sink: Sink, queue: &Receiver<Line>) {
     let mut is_failing = false;
     loop {
         let outcome = match queue.recv_timeout(FLUSH) {
-            Ok(Line::Entry(entry)) => {
-                serde_json::to_writer(&mut sink, &entry).map_err(io::Error::from).and_then(|()| sink.write_all(b"\n"))
-            }
+            Ok(Line::Entry(entry)) => serde_json::to_writer(sink.writer(), &entry)
+                .map_err(io::Error::from)
+                .and_then(|()| sink.writer().write_all(b"\n")),
             Ok(Line::Flush(done)) => {
-                let outcome = sink.flush();
+                let outcome = sink.writer().flush();
                 _ = done.send(());
                 outcome
             }
-            Err(RecvTimeoutError::Timeout) => sink.flush(),
-            Err(RecvTimeoutError::Disconnected) => return drop(sink.flush()),
+            Ok(Line::Reopen) => sink.reopen(),
+            Err(RecvTimeoutError::Timeout) => sink.writer().flush(),
+            Err(RecvTimeoutError::Disconnected) => return drop(sink.writer().flush()),
         };
         if let Err(error) = &outcome
             && !is_failing
@@ -216,6 +255,23 @@ mod tests {
         assert_eq!(lines[0]["time"], "2025-11-14T20:30:00.123Z");
         assert_eq!(lines[1]["client_ip"], "127.0.0.1");
         assert_eq!(dropped.get(), 0);
+    }
+
+    #[test]
+    fn a_rotated_file_is_let_go_and_its_name_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, rotated] = ["access.log", "access.log.1"].map(|name| folder.path().join(name));
+        let dropped = IntCounter::new("dropped", "x").unwrap();
+        let log = AccessLog::open(&AccessLogTarget::File(path.clone()), dropped).unwrap();
+        log.write(entry("/before"));
+        log.flush(Duration::from_secs(5));
+        std::fs::rename(&path, &rotated).unwrap();
+        log.reopen();
+        log.write(entry("/after"));
+        log.flush(Duration::from_secs(5));
+        assert!(std::fs::read_to_string(rotated).unwrap().contains("/before"));
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.contains("/after") && !text.contains("/before"), "{text}");
     }
 
     #[test]

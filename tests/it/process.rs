@@ -120,6 +120,25 @@ async fn sigterm_ends_at_the_latest_after_the_grace() {
 }
 
 #[tokio::test]
+async fn sighup_opens_the_access_log_again_under_its_name() {
+    let gateway = Gateway::start("[access_log]\npath = 'access.log'").await;
+    let [path, rotated] = ["access.log", "access.log.1"].map(|name| gateway.dir().join(name));
+    let logged = async |path: &std::path::Path, text: &str| {
+        eventually("logged", SOON, async || {
+            std::fs::read_to_string(path).unwrap_or_default().contains(text).then_some(())
+        })
+        .await;
+    };
+    Answer::of(gateway.anonymous(Method::GET, "/before")).await;
+    logged(&path, "/before").await;
+    std::fs::rename(&path, &rotated).unwrap();
+    gateway.signal("HUP");
+    eventually("opened again", SOON, async || path.exists().then_some(())).await;
+    Answer::of(gateway.anonymous(Method::GET, "/after")).await;
+    logged(&path, "/after").await;
+}
+
+#[tokio::test]
 async fn while_it_ends_it_is_not_ready() {
     let (gateway, _origin, _request) = gateway_with_gated_request("[server]\ngrace = 60").await;
     gateway.terminate();

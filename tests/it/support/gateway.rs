@@ -170,9 +170,14 @@ impl Gateway {
 
     /// Sends SIGTERM and returns at once.
     pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its name, without `SIG`, and returns at once.
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.as_ref().expect("a running furt").id();
         // The shell's own kill: there is none in std, and the program of that name is not on every machine.
-        assert!(Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status().unwrap().success());
+        assert!(Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status().unwrap().success());
     }
 
     /// Its status, once it has ended.
