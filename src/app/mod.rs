@@ -24,10 +24,9 @@ use crate::api::{self, Readiness};
 use crate::config::{Config, StoreConfig};
 use crate::driver::{Driver, Handle, Snapshots, Store};
 use crate::health::{HttpProbe, Monitor};
-use crate::model::Epoch;
 use crate::proxy::{Edge, Gateway, KeyLimits, OpenConnections};
 use crate::registry::Registry;
-use crate::store::MemoryStore;
+use crate::store::{DiskStore, MemoryStore};
 use crate::telemetry::{AccessLog, COMMIT, Telemetry, VERSION};
 use crate::upstream;
 use listening::{Adopting, Bound};
@@ -53,15 +52,17 @@ pub fn run(config: &Config) -> Result<()> {
     let background = background_runtime()?;
     let readiness = Arc::new(Readiness::default());
 
-    let (registry, first_effects) = Registry::new(
-        Epoch(uuid::Uuid::new_v4()),
+    let mut store = open_store(&config.store)?;
+    let contents = store.load()?;
+    let (mut registry, mut first_effects) = Registry::new(
+        contents.epoch,
         services::settings(config),
         services::statics(config),
         services::keys(config),
         crate::driver::now(),
     );
-    let (driver, handle, snapshots) =
-        Driver::new(registry, first_effects, open_store(&config.store), Arc::clone(&telemetry));
+    first_effects.extend(registry.restore(contents, crate::driver::now()));
+    let (driver, handle, snapshots) = Driver::new(registry, first_effects, store, Arc::clone(&telemetry));
     let probe_options = upstream::connector_options(&config.upstream, INTERNAL_THREADS);
     let timeout = config.gateway.health_check_timeout;
     let monitor_driver = handle.clone();
@@ -177,10 +178,11 @@ fn background_runtime() -> Result<tokio::runtime::Runtime> {
     runtime.context("the background runtime cannot be started")
 }
 
-fn open_store(config: &StoreConfig) -> Box<dyn Store> {
-    match config {
+fn open_store(config: &StoreConfig) -> Result<Box<dyn Store>> {
+    Ok(match config {
         StoreConfig::Memory => Box::new(MemoryStore::default()),
-    }
+        StoreConfig::Disk(path) => Box::new(DiskStore::open(path)?),
+    })
 }
 
 /// Pingora panics over roots that it cannot read.
