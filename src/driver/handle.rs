@@ -16,6 +16,12 @@ pub struct Handle {
     sender: mpsc::Sender<Message>,
 }
 
+/// A [`Handle`] that does not keep the driver running: for what the driver itself owns.
+#[derive(Clone)]
+pub struct WeakHandle {
+    sender: mpsc::WeakSender<Message>,
+}
+
 impl Handle {
     pub(super) fn new(sender: mpsc::Sender<Message>) -> Self {
         Self { sender }
@@ -42,5 +48,41 @@ impl Handle {
         let (answer, waiting) = oneshot::channel();
         self.sender.send(Message::Asked(Box::new(event), answer)).await.map_err(|_| DriverGone)?;
         waiting.await.map_err(|_| DriverGone)
+    }
+
+    /// The same way, without keeping the driver running.
+    pub fn downgrade(&self) -> WeakHandle {
+        WeakHandle { sender: self.sender.downgrade() }
+    }
+}
+
+impl WeakHandle {
+    /// Tells what happened.
+    ///
+    /// # Errors
+    /// [`DriverGone`], also when no [`Handle`] is left.
+    pub async fn tell(&self, event: Event) -> Result<(), DriverGone> {
+        Handle { sender: self.sender.upgrade().ok_or(DriverGone)? }.tell(event).await
+    }
+}
+
+/// Stands in the driver's place: gives out what was told.
+#[cfg(test)]
+pub(crate) struct Told(mpsc::Receiver<Message>);
+
+#[cfg(test)]
+impl Told {
+    /// A queue of so many places, without a driver.
+    pub(crate) fn with_places(places: usize) -> (Handle, Self) {
+        let (sender, receiver) = mpsc::channel(places);
+        (Handle::new(sender), Self(receiver))
+    }
+
+    /// The next event; `None` once every handle is gone.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        match self.0.recv().await? {
+            Message::Happened(event) => Some(event),
+            Message::Asked(..) => panic!("something was asked where events are told alone"),
+        }
     }
 }

@@ -17,7 +17,9 @@ pub use crate::registry::{
     Answer, Change, Contents, Event, FirstProbe, Followed, InstanceRef, NameOrder, ProbePlan, ProbeTarget, Refusal,
     Registered, Registration, Source,
 };
-pub use handle::{DriverGone, Handle};
+#[cfg(test)]
+pub(crate) use handle::Told;
+pub use handle::{DriverGone, Handle, WeakHandle};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -180,6 +182,10 @@ impl Driver {
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>, probes: &mut impl Probes) {
+        // Before the answers: who is told that the store failed finds furt degraded.
+        if let Some(condition) = self.store.take_condition() {
+            self.telemetry.note_store(condition);
+        }
         for effect in effects {
             match effect {
                 Effect::Write(write, changes) => self.store.gather(write, changes),
@@ -197,9 +203,6 @@ impl Driver {
                 Effect::Report(event) => report::report(&event, &self.telemetry),
             }
         }
-        let condition = self.store.submit();
-        if let Some(condition) = condition {
-            self.telemetry.note_store(condition);
-        }
+        self.store.submit();
     }
 }

@@ -1,1 +1,274 @@
-//! x
+//! The driver under paused time: what is published when, who waits for the store and who does not, and what time does.
+//!
+//! The store works on a real thread. While a batch is with it, paused time runs on by itself, by turns of half a second.
+
+mod rig;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::store_thread::{MAX_GATHERED, StoreThread};
+use super::*;
+use crate::model::Generation;
+use crate::registry::WriteId;
+use rig::{Mood, Rig, deregister, instance, probed, register, wish, wish_with_ttl};
+
+/// Lets every task run that can, without time passing.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits, by paused time, for what another thread does.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..1_000_000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("never: {what}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_is_answered_finds_the_answer_in_the_snapshot() {
+    let rig = Rig::start();
+    let asking = (0..200).map(|number| {
+        let (handle, snapshots) = (rig.handle.clone(), Arc::clone(&rig.snapshots));
+        tokio::spawn(async move {
+            let name = format!("s{number}");
+            let Ok(Ok(Answer::Registered(answer))) = register(&handle, wish(&name)).await else { panic!("refused") };
+            let snapshot = snapshots.load();
+            assert!(snapshot.generation >= answer.generation && snapshot.service_named(&name).is_some());
+            assert!(matches!(deregister(&handle, &name).await, Ok(Ok(Answer::Deregistered { instances: 1, .. }))));
+            assert!(snapshots.load().service_named(&name).is_none());
+        })
+    });
+    for task in asking.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_registrations_at_once_share_few_batches_and_few_snapshots() {
+    let rig = Rig::start();
+    let first = rig.snapshot();
+    let asking = (0..1000).map(|number| {
+        let (handle, snapshots) = (rig.handle.clone(), Arc::clone(&rig.snapshots));
+        tokio::spawn(async move {
+            register(&handle, wish(&format!("s{number}"))).await.unwrap().unwrap();
+            // Kept, so that no two of them share an address.
+            snapshots.load_full()
+        })
+    });
+    let mut seen = vec![first];
+    for task in asking.collect::<Vec<_>>() {
+        seen.push(task.await.unwrap());
+    }
+    seen.sort_by_key(Arc::as_ptr);
+    seen.dedup_by_key(|snapshot| Arc::as_ptr(snapshot));
+    let batches = rig.store.batches();
+    assert_eq!(batches.iter().sum::<usize>(), 2000, "a definition and an instance each");
+    assert!(batches.len() <= 3 && seen.len() <= 1 + batches.len(), "{batches:?}, {} snapshots", seen.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_delays_registrations_but_neither_heartbeats_nor_probes_nor_expiry() {
+    let rig = Rig::start();
+    rig.register(wish("steady")).await.unwrap();
+    rig.register(wish_with_ttl("silent", 10)).await.unwrap();
+    rig.store.set(Mood::Holds);
+    let handle = rig.handle.clone();
+    let waiting = tokio::spawn(async move { register(&handle, wish("late")).await });
+    until("the batch reaches the store", || rig.store.batches().len() == 3).await;
+
+    assert!(matches!(rig.heartbeat("steady").await, Ok(Answer::Heard { status: crate::model::Status::Unknown, .. })));
+    let order = rig.plans.lock().unwrap()[&instance("steady")].generation;
+    rig.handle.tell(probed("steady", order, Ok(()))).await.unwrap();
+    settle().await;
+    assert_eq!(rig.snapshot().service_named("steady").unwrap().status, crate::model::Status::Up);
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert!(!rig.has_instance("silent"));
+    assert!(!waiting.is_finished() && !rig.knows("late"));
+
+    rig.store.set(Mood::Works);
+    assert!(matches!(waiting.await.unwrap(), Ok(Ok(Answer::Registered(_)))));
+    assert!(rig.knows("late"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_batch_is_refused_and_shown_until_one_is_stored() {
+    let rig = Rig::start();
+    rig.store.set(Mood::Fails);
+    let (one, other) = tokio::join!(rig.register(wish("a")), rig.register(wish("b")));
+    for answer in [one, other] {
+        assert_eq!(answer, Err(Refusal::StoreFailed("disk full".to_owned())));
+    }
+    assert_eq!(rig.telemetry.issues(), ["the store cannot take changes: disk full"]);
+    assert!(!rig.knows("a") && !rig.knows("b"));
+    rig.store.set(Mood::Works);
+    rig.register(wish("a")).await.unwrap();
+    assert!(rig.telemetry.issues().is_empty() && rig.knows("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_panics_fails_what_waits_and_all_that_comes() {
+    let rig = Rig::start();
+    rig.register(wish("before")).await.unwrap();
+    rig.store.set(Mood::Holds);
+    let [first, second] = ["a", "b"].map(|name| {
+        let handle = rig.handle.clone();
+        tokio::spawn(async move { register(&handle, wish(name)).await })
+    });
+    until("a batch reaches the store", || rig.store.batches().len() == 2).await;
+    rig.store.set(Mood::Panics);
+    for asked in [first, second] {
+        assert!(matches!(asked.await.unwrap(), Ok(Err(Refusal::StoreFailed(_)))));
+    }
+    assert!(matches!(rig.register(wish("c")).await, Err(Refusal::StoreFailed(_))));
+    assert_eq!(rig.telemetry.issues().len(), 1);
+    assert!(rig.heartbeat("before").await.is_ok() && rig.knows("before"));
+}
+
+#[tokio::test]
+async fn what_gathers_behind_a_store_that_hangs_is_bounded() {
+    struct Hangs(std::sync::mpsc::Receiver<()>);
+    impl Store for Hangs {
+        fn apply(&mut self, _changes: &[Change]) -> Result<(), StoreError> {
+            _ = self.0.recv();
+            Ok(())
+        }
+        fn load(&mut self) -> Result<Contents, StoreError> {
+            Ok(Contents::default())
+        }
+    }
+    let (release, held) = std::sync::mpsc::channel();
+    let mut store = StoreThread::start(Box::new(Hangs(held)));
+    store.gather(WriteId(0), Vec::new());
+    store.submit();
+    (1..=MAX_GATHERED as u64 + 2).for_each(|number| store.gather(WriteId(number), Vec::new()));
+    store.submit();
+    let refused = store.outcomes().await;
+    let refused: Vec<_> = refused.iter().map(|event| matches!(event, Event::WriteFailed(..))).collect();
+    assert_eq!(refused, [true, true]);
+    drop(release);
+    let mut done = 0;
+    for _ in 0..2 {
+        done += store.outcomes().await.iter().filter(|event| matches!(event, Event::WriteDone(_))).count();
+        store.submit();
+    }
+    assert_eq!(done, MAX_GATHERED + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_is_out_of_the_snapshot_before_the_store_knows() {
+    let rig = Rig::start();
+    rig.register(wish("a")).await.unwrap();
+    rig.store.set(Mood::Holds);
+    let handle = rig.handle.clone();
+    let leaving = tokio::spawn(async move { deregister(&handle, "a").await });
+    settle().await;
+    assert!(!rig.knows("a") && !leaving.is_finished());
+    rig.store.set(Mood::Works);
+    assert!(matches!(leaving.await.unwrap(), Ok(Ok(Answer::Deregistered { instances: 1, .. }))));
+    assert!(rig.plans.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_not_heard_leaves_between_its_ttl_and_a_second_later() {
+    let rig = Rig::start();
+    rig.register(wish("steady")).await.unwrap();
+    for ttl in [1, 7, 60] {
+        rig.register(wish_with_ttl("a", ttl)).await.unwrap();
+        let began = clock::now();
+        tokio::time::sleep(Duration::from_millis(ttl * 1000 - 10)).await;
+        assert!(rig.has_instance("a"), "{ttl}");
+        while rig.has_instance("a") {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(clock::now() - began <= Duration::from_secs(ttl + 1), "{ttl}");
+        until("the expiry is stored", || rig.telemetry.registry.expirations.get() > 0).await;
+        rig.telemetry.registry.expirations.reset();
+    }
+    assert!(rig.has_instance("steady"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_heard_stays() {
+    let rig = Rig::start();
+    rig.register(wish_with_ttl("a", 10)).await.unwrap();
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(9_900)).await;
+        rig.heartbeat("a").await.unwrap();
+    }
+    assert!(rig.has_instance("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_expires_for_furts_own_sleep() {
+    let rig = Rig::start();
+    for (name, ttl) in [("a", 5), ("b", 60)] {
+        rig.register(wish_with_ttl(name, ttl)).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    settle().await;
+    assert!(rig.has_instance("a") && rig.has_instance("b"));
+    // What was left of the TTL is left still.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert!(rig.has_instance("a"));
+    tokio::time::sleep(Duration::from_millis(1600)).await;
+    assert!(!rig.has_instance("a") && rig.has_instance("b"));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!rig.has_instance("b"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_driver_is_not_taken_for_a_sleeping_one() {
+    let rig = Rig::start();
+    rig.register(wish_with_ttl("a", 600)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(600_500)).await;
+    assert!(!rig.has_instance("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_hangs_up_does_not_undo_what_was_asked() {
+    let rig = Rig::start();
+    rig.store.set(Mood::Holds);
+    let handle = rig.handle.clone();
+    let asked = tokio::spawn(async move { register(&handle, wish("a")).await });
+    until("the batch reaches the store", || rig.store.batches().len() == 1).await;
+    asked.abort();
+    assert!(asked.await.unwrap_err().is_cancelled());
+    rig.store.set(Mood::Works);
+    until("it is registered", || rig.knows("a")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_events_than_the_queue_holds_wait_and_are_not_lost() {
+    let rig = Rig::start();
+    rig.register(wish("a")).await.unwrap();
+    let order = rig.plans.lock().unwrap()[&instance("a")].generation;
+    rig.handle.tell(probed("a", order, Ok(()))).await.unwrap();
+    let telling = (0..3 * QUEUE).map(|_| {
+        let handle = rig.handle.clone();
+        tokio::spawn(async move { handle.tell(probed("a", Generation(u64::MAX), Ok(()))).await })
+    });
+    let telling: Vec<_> = telling.collect();
+    assert!(rig.register(wish("b")).await.is_ok());
+    for told in telling {
+        assert_eq!(told.await.unwrap(), Ok(()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_driver_ends_when_its_handles_are_gone() {
+    let mut rig = Rig::start();
+    rig.register(wish("a")).await.unwrap();
+    let weak = rig.handle.downgrade();
+    let (nowhere, _) = Told::with_places(1);
+    drop(std::mem::replace(&mut rig.handle, nowhere));
+    until("the driver ends", || rig.running.is_finished()).await;
+    assert_eq!(weak.tell(Event::DeadlineReached).await, Err(DriverGone));
+}

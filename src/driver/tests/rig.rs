@@ -1,0 +1,233 @@
+//! A driver around a real core, with a store that does as it is told and probes that are written down.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::driver::{
+    Answer, Change, Contents, Driver, DriverGone, Event, Followed, Handle, InstanceRef, NameOrder, ProbePlan, Probes,
+    Refusal, Registered, Registration, Snapshots, Source, Store, StoreError,
+};
+use crate::model::{
+    CidrSet, Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, MethodRule, Pattern, RouteSpec,
+    ServiceName, UpstreamUrl,
+};
+use crate::registry::{HealthLimits, Policy, Registry, Settings, UnlistedRule};
+use crate::routing::{KeyTable, Snapshot};
+use crate::telemetry::Telemetry;
+
+/// What the store does with a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mood {
+    Works,
+    Fails,
+    /// Keeps the batch until the mood is another.
+    Holds,
+    Panics,
+}
+
+/// The store's remote control.
+pub(super) struct Control {
+    state: Mutex<(Mood, Vec<usize>)>,
+    changed: Condvar,
+}
+
+impl Control {
+    pub(super) fn set(&self, mood: Mood) {
+        self.state.lock().unwrap().0 = mood;
+        self.changed.notify_all();
+    }
+
+    /// How many changes each batch that came had.
+    pub(super) fn batches(&self) -> Vec<usize> {
+        self.state.lock().unwrap().1.clone()
+    }
+}
+
+struct ToldStore(Arc<Control>);
+
+impl Store for ToldStore {
+    fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let mut state = self.0.state.lock().unwrap();
+        state.1.push(changes.len());
+        let mood = self.0.changed.wait_while(state, |state| state.0 == Mood::Holds).unwrap().0;
+        match mood {
+            Mood::Works | Mood::Holds => Ok(()),
+            Mood::Fails => Err(StoreError("disk full".to_owned())),
+            Mood::Panics => panic!("as the test told it"),
+        }
+    }
+
+    fn load(&mut self) -> Result<Contents, StoreError> {
+        Ok(Contents::default())
+    }
+}
+
+/// The plans that hold.
+pub(super) type Plans = Arc<Mutex<BTreeMap<InstanceRef, ProbePlan>>>;
+
+struct WrittenDown(Plans);
+
+impl Probes for WrittenDown {
+    fn probe(&mut self, instance: InstanceRef, plan: ProbePlan) {
+        self.0.lock().unwrap().insert(instance, plan);
+    }
+
+    fn stop(&mut self, instance: &InstanceRef) {
+        self.0.lock().unwrap().remove(instance);
+    }
+
+    fn follow(&mut self, _subject: Followed, _order: NameOrder) {}
+
+    fn forget(&mut self, _subject: &Followed) {}
+}
+
+pub(super) struct Rig {
+    pub(super) handle: Handle,
+    pub(super) snapshots: Snapshots,
+    pub(super) store: Arc<Control>,
+    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) plans: Plans,
+    pub(super) running: JoinHandle<()>,
+}
+
+impl Rig {
+    /// A driver that runs, with the seed's numbers and a store that works.
+    pub(super) fn start() -> Self {
+        let store = Arc::new(Control { state: Mutex::new((Mood::Works, Vec::new())), changed: Condvar::new() });
+        let telemetry = Telemetry::try_new().unwrap();
+        let epoch = Epoch(uuid::Uuid::nil());
+        let (registry, effects) =
+            Registry::new(epoch, settings(), Vec::new(), KeyTable::default(), crate::driver::now());
+        let told = Box::new(ToldStore(Arc::clone(&store)));
+        let (driver, handle, snapshots) = Driver::new(registry, effects, told, Arc::clone(&telemetry));
+        let plans = Plans::default();
+        let running = tokio::spawn(driver.run(WrittenDown(Arc::clone(&plans))));
+        Self { handle, snapshots, store, telemetry, plans, running }
+    }
+
+    pub(super) async fn register(&self, wish: Registration) -> Result<Registered, Refusal> {
+        match register(&self.handle, wish).await.unwrap()? {
+            Answer::Registered(registered) => Ok(registered),
+            other => panic!("{other:?} is no answer to a registration"),
+        }
+    }
+
+    pub(super) async fn heartbeat(&self, whom: &str) -> Result<Answer, Refusal> {
+        let instance = instance(whom);
+        self.handle.ask(move |reply| Event::HeartbeatReceived(instance, local(), reply)).await.unwrap()
+    }
+
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.load_full()
+    }
+
+    pub(super) fn knows(&self, service: &str) -> bool {
+        self.snapshot().service_named(service).is_some()
+    }
+
+    /// Whether requests see an instance of the service.
+    pub(super) fn has_instance(&self, service: &str) -> bool {
+        self.snapshot().service_named(service).is_some_and(|service| !service.instances.is_empty())
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        // A batch that is held would hold its thread, too.
+        self.store.set(Mood::Works);
+    }
+}
+
+pub(super) async fn register(handle: &Handle, wish: Registration) -> Result<Result<Answer, Refusal>, DriverGone> {
+    handle.ask(move |reply| Event::RegistrationRequested(Box::new(wish), reply)).await
+}
+
+pub(super) async fn deregister(handle: &Handle, service: &str) -> Result<Result<Answer, Refusal>, DriverGone> {
+    let service = ServiceName::try_new(service).unwrap();
+    let gone = move |reply| Event::DeregistrationRequested { service, instance: None, source: local(), reply };
+    handle.ask(gone).await
+}
+
+pub(super) fn local() -> Source {
+    Source { address: [127, 0, 0, 1].into(), is_operator: false, token: None }
+}
+
+/// The instance that has its service's name.
+pub(super) fn instance(service: &str) -> InstanceRef {
+    let service = ServiceName::try_new(service).unwrap();
+    InstanceRef { id: InstanceId::from(&service), service }
+}
+
+/// One route under the service's name, one instance of its name, no TTL.
+pub(super) fn wish(service: &str) -> Registration {
+    let InstanceRef { service, id } = instance(service);
+    let url = UpstreamUrl::try_new("http://127.0.0.1:9000").unwrap();
+    let route = RouteSpec {
+        method: MethodRule::try_new("GET").unwrap(),
+        pattern: Pattern::try_new(&format!("/{service}")).unwrap(),
+        permission: None,
+    };
+    Registration {
+        definition: Definition {
+            service,
+            host: None,
+            routes: vec![route],
+            policy: Default::default(),
+            hash_key: None,
+            slow_start: None,
+            timeouts: Default::default(),
+            metadata: BTreeMap::new(),
+            revision: 0,
+        },
+        addresses: Arc::from([url.socket_address().unwrap()]),
+        instance: InstanceSpec {
+            id,
+            url,
+            protocol: Default::default(),
+            tls_name: None,
+            health_endpoint: Some("/health".into()),
+            heartbeat_ttl: None,
+            weight: 1,
+            soft_limit: 0,
+            hard_limit: 0,
+            region: None,
+            country: None,
+        },
+        source: local(),
+    }
+}
+
+/// The same with a TTL.
+pub(super) fn wish_with_ttl(service: &str, seconds: u64) -> Registration {
+    let mut wish = wish(service);
+    wish.instance.heartbeat_ttl = Some(Duration::from_secs(seconds));
+    wish
+}
+
+/// A probe that ended.
+pub(super) fn probed(service: &str, generation: Generation, outcome: Result<(), String>) -> Event {
+    Event::ProbeFinished { instance: instance(service), generation, outcome, took: Duration::from_millis(1) }
+}
+
+fn settings() -> Settings {
+    let seconds = Duration::from_secs;
+    Settings {
+        policy: Policy {
+            grants: BTreeMap::new(),
+            unlisted: UnlistedRule::Allow,
+            upstreams: CidrSet::try_new(&["127.0.0.0/8"]).unwrap(),
+            statics: Vec::new(),
+            apps_domain: Host::try_new("internal").unwrap(),
+        },
+        health: HealthLimits {
+            interval: seconds(30),
+            interval_down: seconds(120),
+            failures_to_down: 3,
+            failures_to_stop: 10,
+        },
+        heartbeat_ttl: seconds(60),
+    }
+}
