@@ -203,6 +203,6 @@ impl Driver {
                 Effect::Report(event) => report::report(&event, &self.telemetry),
             }
         }
-        self.store.submit();
+        self.store.submit(clock::now());
     }
 }

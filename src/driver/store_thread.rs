@@ -1,22 +1,36 @@
 //! The store's own thread: one batch in flight while the next one gathers, so that a thousand writes share one sync.
 //!
 //! Every write that is gathered gets its outcome: also what is beyond the bound, and all of it once the thread is gone
-//! (a store that panics may be half-way through a batch, so it is not called again).
+//! (a store that panics may be half-way through a batch, so it is not called again). Notes that nobody waits for go along
+//! with the next batch, and again with one after it where that failed.
 
+use std::collections::BTreeMap;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use super::{Change, Event, Store, StoreError};
+use crate::clock;
+use crate::model::InstanceId;
 use crate::registry::WriteId;
 
 /// The most writes that gather behind a batch: a fleet's start, and all that a stuck store may hold in memory.
 pub(super) const MAX_GATHERED: usize = 10_000;
 
+/// When notes that could not be stored are tried again without another change.
+const NOTES_RETRY: Duration = Duration::from_secs(1);
+
 /// Writes that wait, and the thread that the store works on.
 pub(super) struct StoreThread {
     gathering: Vec<(WriteId, Vec<Change>)>,
     in_flight: Vec<WriteId>,
+    is_busy: bool,
+    /// What nobody waits for: the newest of each instance.
+    notes: BTreeMap<InstanceId, Change>,
+    notes_in_flight: BTreeMap<InstanceId, Change>,
+    /// Notes alone do not press a store that has just failed.
+    notes_wait_until: Option<Instant>,
     /// Writes that were never handed over, and why.
     refused: Vec<(WriteId, &'static str)>,
     batches: std::sync::mpsc::SyncSender<Vec<Change>>,
@@ -45,6 +59,10 @@ impl StoreThread {
         Self {
             gathering: Vec::new(),
             in_flight: Vec::new(),
+            is_busy: false,
+            notes: BTreeMap::new(),
+            notes_in_flight: BTreeMap::new(),
+            notes_wait_until: None,
             refused: Vec::new(),
             batches,
             outcomes,
@@ -54,6 +72,10 @@ impl StoreThread {
     }
 
     pub(super) fn gather(&mut self, write: WriteId, changes: Vec<Change>) {
+        for id in changes.iter().flat_map(replaced) {
+            self.notes.remove(id);
+            self.notes_in_flight.remove(id);
+        }
         if self.is_gone {
             self.refused.push((write, GONE));
         } else if self.gathering.len() >= MAX_GATHERED {
@@ -63,15 +85,28 @@ impl StoreThread {
         }
     }
 
+    /// Takes a note that nobody waits for.
+    pub(super) fn keep(&mut self, change: Change) {
+        if let Change::NoteDown { instance, .. } = &change {
+            self.notes.insert(instance.clone(), change);
+        }
+    }
+
     /// Hands over what has gathered, if the thread is free.
-    pub(super) fn submit(&mut self) {
-        if !self.in_flight.is_empty() || self.gathering.is_empty() {
+    pub(super) fn submit(&mut self, now: Instant) {
+        let are_notes_due = !self.notes.is_empty() && self.notes_wait_until.is_none_or(|until| until <= now);
+        if self.is_busy || self.is_gone || (self.gathering.is_empty() && !are_notes_due) {
             return;
         }
         let (writes, changes): (Vec<_>, Vec<_>) = std::mem::take(&mut self.gathering).into_iter().unzip();
+        self.notes_in_flight = std::mem::take(&mut self.notes);
+        // Notes first: they are of instances as they were before these changes.
+        let notes = self.notes_in_flight.values().cloned();
+        let batch = notes.chain(changes.into_iter().flatten()).collect();
         // If the thread is gone, that shows as its outcome.
-        drop(self.batches.send(changes.into_iter().flatten().collect()));
+        drop(self.batches.send(batch));
         self.in_flight = writes;
+        self.is_busy = true;
     }
 
     /// How the last batch went; once after each.
@@ -85,7 +120,7 @@ impl StoreThread {
             let refused = std::mem::take(&mut self.refused).into_iter();
             return refused.map(|(write, why)| Event::WriteFailed(write, why.to_owned())).collect();
         }
-        if self.in_flight.is_empty() {
+        if !self.is_busy {
             return std::future::pending().await;
         }
         let result = self.outcomes.recv().await.unwrap_or_else(|| {
@@ -93,6 +128,8 @@ impl StoreThread {
             self.refused.extend(std::mem::take(&mut self.gathering).into_iter().map(|(write, _)| (write, GONE)));
             Err(StoreError(GONE.to_owned()))
         });
+        self.is_busy = false;
+        self.finish_notes(result.is_ok());
         let event = |write| match &result {
             Ok(()) => Event::WriteDone(write),
             Err(error) => Event::WriteFailed(write, error.to_string()),
@@ -100,5 +137,27 @@ impl StoreThread {
         let events = std::mem::take(&mut self.in_flight).into_iter().map(event).collect();
         self.condition = Some(result);
         events
+    }
+
+    /// Notes that were not stored wait for the next batch, unless there are newer ones.
+    fn finish_notes(&mut self, is_stored: bool) {
+        let notes = std::mem::take(&mut self.notes_in_flight);
+        self.notes_wait_until = None;
+        if !is_stored {
+            notes.into_iter().for_each(|(id, note)| {
+                self.notes.entry(id).or_insert(note);
+            });
+            self.notes_wait_until = Some(clock::now() + NOTES_RETRY);
+        }
+    }
+}
+
+/// The instances whose notes a change makes meaningless.
+fn replaced(change: &Change) -> &[InstanceId] {
+    match change {
+        Change::PutInstance { spec, .. } => std::slice::from_ref(&spec.id),
+        Change::RemoveInstance(id) => std::slice::from_ref(id),
+        Change::RemoveService { instances, .. } => instances,
+        Change::PutDefinition { .. } | Change::NoteDown { .. } => &[],
     }
 }

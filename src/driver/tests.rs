@@ -140,15 +140,15 @@ async fn what_gathers_behind_a_store_that_hangs_is_bounded() {
             Ok(())
         }
         fn load(&mut self) -> Result<Contents, StoreError> {
-            Ok(Contents::default())
+            Ok(Contents::new(crate::model::Epoch(uuid::Uuid::nil())))
         }
     }
     let (release, held) = std::sync::mpsc::channel();
     let mut store = StoreThread::start(Box::new(Hangs(held)));
     store.gather(WriteId(0), Vec::new());
-    store.submit();
+    store.submit(crate::clock::now());
     (1..=MAX_GATHERED as u64 + 2).for_each(|number| store.gather(WriteId(number), Vec::new()));
-    store.submit();
+    store.submit(crate::clock::now());
     let refused = store.outcomes().await;
     let refused: Vec<_> = refused.iter().map(|event| matches!(event, Event::WriteFailed(..))).collect();
     assert_eq!(refused, [true, true]);
@@ -156,7 +156,7 @@ async fn what_gathers_behind_a_store_that_hangs_is_bounded() {
     let mut done = 0;
     for _ in 0..2 {
         done += store.outcomes().await.iter().filter(|event| matches!(event, Event::WriteDone(_))).count();
-        store.submit();
+        store.submit(crate::clock::now());
     }
     assert_eq!(done, MAX_GATHERED + 1);
 }

@@ -146,7 +146,10 @@ macro_rules! conforms {
 }
 
 /// A store in a folder that goes with it.
-struct InFolder(crate::store::DiskStore, #[expect(dead_code, reason = "held until the store is gone")] tempfile::TempDir);
+struct InFolder(
+    crate::store::DiskStore,
+    #[expect(dead_code, reason = "held until the store is gone")] tempfile::TempDir,
+);
 
 impl InFolder {
     fn new() -> Self {

@@ -327,10 +327,7 @@ fn single_values_say_what_would_be_right() {
             &[r#"2:10: apps.domain: "127.0.0.1" is not a domain; must be a name, not an address"#],
         ),
         ("[access_log]\npath = false", &["2:8: access_log.path: is a boolean; must be a path, as a text in quotes"]),
-        (
-            "[store]\nkind = 'etcd'",
-            &[r#"2:8: store.kind: "etcd" is not a kind of store; must be "disk" or "memory""#],
-        ),
+        ("[store]\nkind = 'etcd'", &[r#"2:8: store.kind: "etcd" is not a kind of store; must be "disk" or "memory""#]),
         (
             "[store]\nkind = 'memory'\npath = 'x'",
             &[r#"3:8: store.path: stands beside kind = "memory"; must be left out there"#],
