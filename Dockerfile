@@ -9,6 +9,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends cmake && rm -rf
 WORKDIR /src
 # rust-toolchain.toml stays outside: it would fetch rustfmt and clippy, which a build has no use for.
 COPY . .
+# There is no repository in here to ask: docker build --build-arg FURT_COMMIT=$(git rev-parse --short=12 HEAD)
+ARG FURT_COMMIT=""
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --bin furt && install -D target/release/furt /out/furt
@@ -25,6 +27,6 @@ USER 10001:10001
 # Where the binary's own verbs, and so the health check, find the internal listener.
 ENV FURT_URL=http://127.0.0.1:8081
 EXPOSE 7811 8081
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["/usr/local/bin/furt", "services"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["/usr/local/bin/furt", "ready"]
 ENTRYPOINT ["/usr/local/bin/furt"]
 CMD ["run", "--config", "/etc/furt/furt.toml"]

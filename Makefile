@@ -9,13 +9,22 @@ export PATH := $(PATH):$(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
 LOCKED := $(if $(CI),--locked)
 NEXTEST_PROFILE := $(if $(CI),ci,default)
 
-.PHONY: help run test lint bench fmt setup setup-build setup-test setup-lint
+# A furt.toml here is the person's own: git ignores it, and it may hold keys.
+CONFIG ?= $(if $(wildcard furt.toml),furt.toml,conf/furt.toml)
+
+.PHONY: help run echo test lint bench fmt setup setup-build setup-test setup-lint
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-run: setup-build ## build furt and run it with conf/furt.toml
-	cargo run $(LOCKED) -- run --config conf/furt.toml
+run: setup-build ## build furt and run it with furt.toml, without one with conf/furt.toml, or with CONFIG=FILE
+	cargo run $(LOCKED) -- run --config '$(CONFIG)'
+
+# By rustc alone: as one of cargo's examples it would have all dependencies of the tests built first.
+echo: setup-build ## a service to try furt with, on 127.0.0.1:7812
+	@mkdir -p target
+	rustc --edition 2024 -O -o target/echo examples/echo.rs
+	@target/echo
 
 test: setup-test ## every test: units, properties, end to end, the examples in the docs
 	cargo nextest run $(LOCKED) --profile $(NEXTEST_PROFILE)

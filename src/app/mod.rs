@@ -65,9 +65,9 @@ pub fn run(config: &Config) -> Result<()> {
     let (driver, handle, snapshots) = Driver::new(registry, first_effects, store, Arc::clone(&telemetry));
     let probe_options = upstream::connector_options(&config.upstream, INTERNAL_THREADS);
     let timeout = config.gateway.health_check_timeout;
-    let monitor_driver = handle.clone();
+    let for_monitor = handle.downgrade();
     background.spawn(async move {
-        let monitor = Monitor::start(HttpProbe::new(probe_options, timeout), monitor_driver, fastrand::Rng::new());
+        let monitor = Monitor::start(HttpProbe::new(probe_options, timeout), for_monitor, fastrand::Rng::new());
         driver.run(monitor).await;
     });
 

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Args)]
 pub(super) struct RegisterArgs {
-    /// The body as JSON; "-" is stdin
+    /// A JSON file with service, url, routes and so on; "-" is stdin
     file: String,
     #[command(flatten)]
     target: Target,
@@ -25,10 +25,10 @@ pub(super) struct RegisterArgs {
 
 #[derive(Args)]
 pub(super) struct DeregisterArgs {
-    /// The service
+    /// The service's name
     service: String,
-    /// One of its instances alone
-    #[arg(long)]
+    /// Only this instance; the service stays while it has others
+    #[arg(long, value_name = "ID")]
     instance: Option<String>,
     #[command(flatten)]
     target: Target,
@@ -38,7 +38,7 @@ pub(super) struct DeregisterArgs {
 
 #[derive(Args)]
 pub(super) struct ServicesArgs {
-    /// One service alone, with its routes
+    /// Only this service, with its routes
     service: Option<String>,
     #[command(flatten)]
     target: Target,
@@ -58,12 +58,19 @@ pub(super) struct RoutesArgs {
 pub(super) struct ExplainArgs {
     /// Such as GET
     method: String,
-    /// A path, or a url with the host that the request would carry
+    /// A path such as /api/comments/a, or a url with the host that the request would carry
+    #[arg(value_name = "PATH_OR_URL")]
     request: String,
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
     format: Format,
+}
+
+#[derive(Args)]
+pub(super) struct ReadyArgs {
+    #[command(flatten)]
+    target: Target,
 }
 
 pub(super) fn register(args: &RegisterArgs) -> Result<()> {
@@ -78,7 +85,8 @@ pub(super) fn register(args: &RegisterArgs) -> Result<()> {
     show(args.format, &answer, |answer| {
         let [service, instance, routes, health] =
             ["service", "instance", "routes", "health"].map(|name| cell(&answer[name]));
-        format!("registered {service}/{instance} with {routes} routes; health {health}\n")
+        let count = if routes == "1" { "" } else { "s" };
+        format!("registered {service}/{instance} with {routes} route{count}; health {health}\n")
     })
 }
 
@@ -87,7 +95,9 @@ pub(super) fn deregister(args: &DeregisterArgs) -> Result<()> {
     path.extend(args.instance.iter().flat_map(|instance| ["instances", instance]));
     let answer = ask(&args.target, "DELETE", &path, &[], None)?;
     show(args.format, &answer, |answer| {
-        format!("deregistered {}: {} instances left\n", args.service, cell(&answer["instances"]))
+        let gone = args.instance.as_ref().map_or_else(String::new, |instance| format!("/{instance}"));
+        let count = if answer["instances"] == 1 { "" } else { "s" };
+        format!("deregistered {}{gone}: {} instance{count} removed\n", args.service, cell(&answer["instances"]))
     })
 }
 
@@ -142,6 +152,13 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
     })
 }
 
+/// For supervisors: needs no rights, and says nothing where all is well.
+pub(super) fn ready(args: &ReadyArgs) -> Result<()> {
+    let (status, _) = exchange(&args.target, "GET", &["readyz"], &[], None)?;
+    ensure!(status == 200, "furt at {} does not take requests: /readyz answered {status}", args.target.url);
+    Ok(())
+}
+
 fn instances_of(services: &[Value]) -> String {
     let row = |service: &Value, instance: Option<&Value>| {
         let of = |name: &str| instance.map_or_else(|| "-".to_owned(), |instance| cell(&instance[name]));
@@ -170,6 +187,9 @@ fn instances_of(services: &[Value]) -> String {
 }
 
 fn routes_of(routes: &Value) -> String {
+    if routes.as_array().is_none_or(Vec::is_empty) {
+        return "no routes of its own: reached by host, as `furt routes` shows\n".to_owned();
+    }
     let rows = rows(routes, |route| {
         vec![cell(&route["method"]), cell(&route["path"]), permission(route), cell(&route["routed"])]
     });
@@ -191,14 +211,33 @@ fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> 
     }
 }
 
-/// Asks a running furt. `path` are segments; what is odd in them is encoded.
+/// Asks a running furt; as [`exchange`] otherwise.
 ///
 /// # Errors
 /// It cannot be reached, or it refuses: every reason that it gives.
 fn ask(target: &Target, method: &str, path: &[&str], query: &[(&str, &str)], body: Option<String>) -> Result<Value> {
-    let mut url = url::Url::parse(&target.url).with_context(|| format!("--url \"{}\" is not a url", target.url))?;
+    let (status, text) = exchange(target, method, path, query, body)?;
+    let value: Value =
+        serde_json::from_str(&text).map_err(|_| anyhow!("{} is not furt: its answer is no JSON", target.url))?;
+    if (200..300).contains(&status) { Ok(value) } else { Err(refusal(target, status, &value)) }
+}
+
+/// Status and body of an answer. `path` are segments; what is odd in them is encoded.
+fn exchange(
+    target: &Target,
+    method: &str,
+    path: &[&str],
+    query: &[(&str, &str)],
+    body: Option<String>,
+) -> Result<(u16, String)> {
+    // A url would swallow these instead of encoding them, and so name another endpoint.
+    if let Some(name) = path.iter().find(|segment| matches!(**segment, "" | "." | "..")) {
+        bail!("\"{name}\" is not registered: nothing can have that name");
+    }
+    let mut url = url::Url::parse(&target.url)
+        .map_err(|_| anyhow!("--url \"{}\" must be a url such as http://127.0.0.1:8081", target.url))?;
     if url.scheme() != "http" {
-        bail!("--url \"{url}\": the internal listener speaks http alone");
+        bail!("--url \"{}\" must begin with http://; the internal listener speaks nothing else", target.url);
     }
     url.path_segments_mut().map_err(|()| anyhow!("--url \"{}\" is not a url", target.url))?.clear().extend(path);
     if !query.is_empty() {
@@ -214,17 +253,32 @@ fn ask(target: &Target, method: &str, path: &[&str], query: &[(&str, &str)], bod
         request = request.header(http::header::CONTENT_TYPE, "application/json");
     }
     let request = request.body(body.unwrap_or_default()).context("--token cannot be sent")?;
-    let mut answer = agent.run(request).with_context(|| format!("furt cannot be reached at {}", target.url))?;
+    let mut answer = agent.run(request).map_err(|why| unreachable(target, &why))?;
     let text = answer.body_mut().read_to_string().context("the answer broke off")?;
-    let value: Value =
-        serde_json::from_str(&text).with_context(|| format!("{} is not furt: its answer is no JSON", target.url))?;
-    if answer.status().is_success() { Ok(value) } else { Err(refusal(answer.status().as_u16(), &value)) }
+    Ok((answer.status().as_u16(), text))
+}
+
+fn unreachable(target: &Target, why: &ureq::Error) -> anyhow::Error {
+    let url = &target.url;
+    match why {
+        ureq::Error::Io(why) if why.kind() == std::io::ErrorKind::ConnectionRefused => {
+            anyhow!("nothing listens at {url}: is furt running? --url or FURT_URL names another internal listener")
+        }
+        ureq::Error::Timeout(_) => anyhow!("{url} did not answer within {} s", TIMEOUT.as_secs()),
+        ureq::Error::Io(why) => anyhow!("furt cannot be reached at {url}: {why}"),
+        why => anyhow!("furt cannot be reached at {url}: {why}"),
+    }
 }
 
 /// What furt refused, and each field that was wrong on a line of its own.
-fn refusal(status: u16, problem: &Value) -> anyhow::Error {
+fn refusal(target: &Target, status: u16, problem: &Value) -> anyhow::Error {
+    if problem["code"] == "route-not-found" {
+        return anyhow!("{} is furt's public listener: --url or FURT_URL must name the internal one", target.url);
+    }
     let mut text = format!("{status} {}: {}", cell(&problem["code"]), cell(&problem["detail"]));
-    for error in problem["errors"].as_array().into_iter().flatten() {
+    let errors = problem["errors"].as_array().map_or(&[][..], Vec::as_slice);
+    // A single one is what the detail says.
+    for error in errors.iter().filter(|_| errors.len() > 1) {
         text += &format!("\n{}: {}", cell(&error["pointer"]), cell(&error["detail"]));
     }
     anyhow!(text)

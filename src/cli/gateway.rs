@@ -11,8 +11,8 @@ use crate::config::Config;
 
 #[derive(Args)]
 pub(super) struct ConfigArgs {
-    /// The configuration
-    #[arg(short, long, env = "FURT_CONFIG", default_value = "/etc/furt/furt.toml")]
+    /// The configuration, a TOML file
+    #[arg(short, long, value_name = "FILE", env = "FURT_CONFIG", default_value = "/etc/furt/furt.toml")]
     config: PathBuf,
 }
 

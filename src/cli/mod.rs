@@ -12,9 +12,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+const AFTER_HELP: &str = "\
+Environment: FURT_CONFIG (run, check), FURT_URL and FURT_TOKEN (verbs that speak to a running furt), FURT_LOG (run).
+Exit codes: 0 done, 1 failed, 2 misused.";
+
 /// An API gateway that services register themselves with.
 #[derive(Parser)]
-#[command(name = "furt", version, about, max_term_width = 100)]
+#[command(name = "furt", version, about, max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -22,7 +26,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Run the gateway until SIGTERM
+    /// Run the gateway until SIGTERM or Ctrl-C
     Run(gateway::ConfigArgs),
     /// Check a configuration and print every error as file:line:column
     Check(gateway::ConfigArgs),
@@ -32,11 +36,13 @@ enum Verb {
     Deregister(client::DeregisterArgs),
     /// List services and their instances, or show one
     Services(client::ServicesArgs),
-    /// List the routes in the table
+    /// List every route, static and registered
     Routes(client::RoutesArgs),
     /// Tell which route a request would take, and why the others would not
     Explain(client::ExplainArgs),
-    /// API keys
+    /// Exit with 0 if the running furt takes requests, for health checks
+    Ready(client::ReadyArgs),
+    /// Make API keys
     #[command(subcommand)]
     Keys(keys::KeysVerb),
 }
@@ -44,10 +50,10 @@ enum Verb {
 /// How a verb finds a running furt.
 #[derive(Args)]
 struct Target {
-    /// The internal listener
+    /// Where the running furt's internal listener is
     #[arg(long, env = "FURT_URL", default_value = "http://127.0.0.1:8081")]
     url: String,
-    /// A bearer token: a grant's, or the operators'
+    /// The grant's or the operators' token, where one is set; safer in FURT_TOKEN, since others see arguments
     #[arg(long, env = "FURT_TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
@@ -55,16 +61,14 @@ struct Target {
 /// How a verb prints.
 #[derive(Args, Clone, Copy)]
 struct Format {
-    /// Format of what is printed
+    /// How to print: text for people, json for programs
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
-    /// For people
     Text,
-    /// For programs
     Json,
 }
 
@@ -80,6 +84,7 @@ pub fn main() -> ExitCode {
         Verb::Services(args) => client::services(&args),
         Verb::Routes(args) => client::routes(&args),
         Verb::Explain(args) => client::explain(&args),
+        Verb::Ready(args) => client::ready(&args),
         Verb::Keys(verb) => keys::run(&verb),
     };
     match outcome {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use anyhow::Context;
 use serde_json::Value;
 
 /// Prints to stdout. A reader that went away (`furt routes | head`) is no failure.
@@ -9,7 +10,7 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => Ok(outcome?),
+        outcome => outcome.context("cannot print"),
     }
 }
 

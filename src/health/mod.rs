@@ -1,8 +1,10 @@
 //! Watching instances: when to probe each, the probe itself, and names that may come to lead elsewhere.
 //!
-//! [`Monitor`] implements the driver's [`Probes`] and tells the driver each outcome; it never judges one: verdicts
-//! are the registry's. Probes of one instance never overlap, at most 256 run at once, and each may take 5 s over all.
+//! [`Monitor`] implements the driver's [`Probes`](crate::driver::Probes) and tells the driver each outcome; it never
+//! judges one: verdicts are the registry's. Probes of one instance never overlap, at most 256 run at once, and each may
+//! take 5 s over all.
 
+mod failure;
 mod monitor;
 mod names;
 mod probe;

@@ -1,25 +1,34 @@
 //! The task that runs probes as they come due, and the names that are followed.
+//!
+//! A probe whose plan is replaced or removed is abandoned: its outcome would count for nothing, and the instance that
+//! follows must not wait for it. However a probe ends, by an outcome, abandoned or by a panic, the next can be due.
 
+use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::HealthCheck;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::AbortHandle;
 
+use super::failure::describe;
 use super::names::Names;
 use super::schedule::Schedule;
 use crate::clock;
-use crate::driver::{Event, Followed, Handle, InstanceRef, NameOrder, ProbePlan, Probes};
+use crate::driver::{DriverGone, Event, Followed, InstanceRef, NameOrder, ProbePlan, Probes, WeakHandle};
+use crate::model::Generation;
 
 /// Probes at once (DESIGN §5.3): at 5 s each, enough for 1,500 dead instances every 30 s.
 const MAX_PROBES: usize = 256;
 
-/// Keeps the plans that the driver gives; [`run`](Monitor::run) carries them out.
+/// Keeps the plans that the driver gives; a task of its own carries them out until this is dropped.
 pub struct Monitor {
     shared: Arc<Shared>,
     names: Names,
+    task: AbortHandle,
 }
 
 struct Shared {
@@ -29,28 +38,43 @@ struct Shared {
 
 struct State {
     schedule: Schedule,
+    /// The probes that run, by the order that they carry; dropping one's sender abandons it.
+    running: HashMap<InstanceRef, (Generation, oneshot::Sender<Infallible>)>,
     dice: fastrand::Rng,
+}
+
+/// A probe that is due.
+struct Due {
+    instance: InstanceRef,
+    plan: ProbePlan,
+    abandoned: oneshot::Receiver<Infallible>,
+}
+
+/// A probe that runs; makes room for the next one when it is dropped.
+struct Running {
+    shared: Arc<Shared>,
+    instance: InstanceRef,
+    generation: Generation,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Monitor {
     /// Tells `driver` each outcome of `check`; `dice` decide the jitter. Spawns its task on the current runtime.
-    pub fn start(check: impl HealthCheck + Send + Sync + 'static, driver: Handle, dice: fastrand::Rng) -> Self {
-        let state = Mutex::new(State { schedule: Schedule::default(), dice });
-        let shared = Arc::new(Shared { state, changed: Notify::new() });
-        tokio::spawn(run(Arc::clone(&shared), Arc::new(check), driver.clone()));
-        Self { shared, names: Names::new(driver) }
+    pub fn start(check: impl HealthCheck + Send + Sync + 'static, driver: WeakHandle, mut dice: fastrand::Rng) -> Self {
+        let names = Names::new(driver.clone(), dice.fork());
+        let shared = Shared::new(dice);
+        let task = tokio::spawn(run(Arc::clone(&shared), Arc::new(check), driver)).abort_handle();
+        Self { shared, names, task }
     }
 }
 
 impl Probes for Monitor {
     fn probe(&mut self, instance: InstanceRef, plan: ProbePlan) {
-        let State { schedule, dice } = &mut *self.shared.lock();
-        schedule.set(instance, plan, clock::now(), dice);
-        self.shared.changed.notify_one();
+        self.shared.plan(instance, plan);
     }
 
     fn stop(&mut self, instance: &InstanceRef) {
-        self.shared.lock().schedule.remove(instance);
+        self.shared.stop(instance);
     }
 
     fn follow(&mut self, subject: Followed, order: NameOrder) {
@@ -62,29 +86,83 @@ impl Probes for Monitor {
     }
 }
 
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.shared.lock().running.clear();
+    }
+}
+
 impl Shared {
+    fn new(dice: fastrand::Rng) -> Arc<Self> {
+        let state = State { schedule: Schedule::default(), running: HashMap::new(), dice };
+        Arc::new(Self { state: Mutex::new(state), changed: Notify::new() })
+    }
+
+    fn plan(&self, instance: InstanceRef, plan: ProbePlan) {
+        let State { schedule, running, dice } = &mut *self.lock();
+        if running.get(&instance).is_some_and(|(generation, _)| *generation != plan.generation) {
+            running.remove(&instance);
+        }
+        schedule.set(instance, plan, clock::now(), dice);
+        self.changed.notify_one();
+    }
+
+    fn stop(&self, instance: &InstanceRef) {
+        let State { schedule, running, .. } = &mut *self.lock();
+        running.remove(instance);
+        schedule.remove(instance);
+    }
+
     /// Held for a few map operations, never across an await.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next probe, once it is due.
-    async fn next(&self) -> (InstanceRef, ProbePlan) {
+    async fn next(&self) -> Due {
         loop {
             let changed = self.changed.notified();
             let now = clock::now();
             let due = {
-                let mut state = self.lock();
-                if let Some(probe) = state.schedule.start(now) {
-                    return probe;
+                let State { schedule, running, .. } = &mut *self.lock();
+                if let Some((instance, plan)) = schedule.start(now) {
+                    let (abandon, abandoned) = oneshot::channel();
+                    running.insert(instance.clone(), (plan.generation, abandon));
+                    return Due { instance, plan, abandoned };
                 }
-                state.schedule.next_due()
+                schedule.next_due()
             };
             tokio::select! {
                 () = changed => {}
                 () = sleep_until(due) => {}
             }
         }
+    }
+}
+
+impl Running {
+    async fn probe(
+        &self,
+        plan: ProbePlan,
+        check: &(impl HealthCheck + Send + Sync),
+        driver: &WeakHandle,
+    ) -> Result<(), DriverGone> {
+        let began = clock::now();
+        let outcome = check.check(&backend(plan)).await.map_err(|error| describe(&error));
+        let took = clock::now().saturating_duration_since(began);
+        let instance = self.instance.clone();
+        // Told before the next one can start, so that outcomes arrive in order.
+        driver.tell(Event::ProbeFinished { instance, generation: self.generation, outcome, took }).await
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let State { schedule, running, dice } = &mut *self.shared.lock();
+        running.remove(&self.instance);
+        schedule.finish(&self.instance, self.generation, clock::now(), dice);
+        self.shared.changed.notify_one();
     }
 }
 
@@ -95,28 +173,22 @@ async fn sleep_until(due: Option<Instant>) {
     }
 }
 
-async fn run(shared: Arc<Shared>, check: Arc<impl HealthCheck + Send + Sync + 'static>, driver: Handle) {
+async fn run(shared: Arc<Shared>, check: Arc<impl HealthCheck + Send + Sync + 'static>, driver: WeakHandle) {
     let places = Arc::new(Semaphore::new(MAX_PROBES));
     // The semaphore is never closed; if it were, probing would end with it.
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-        let (instance, plan) = shared.next().await;
-        let (shared, check, driver) = (Arc::clone(&shared), Arc::clone(&check), driver.clone());
+        let Due { instance, plan, abandoned } = shared.next().await;
+        let generation = plan.generation;
+        let running = Running { shared: Arc::clone(&shared), instance, generation, _place: place };
+        let (check, driver) = (Arc::clone(&check), driver.clone());
         tokio::spawn(async move {
-            let generation = plan.generation;
-            let began = clock::now();
-            let outcome = check.check(&backend(plan)).await.map_err(|error| describe(&error));
-            let now = clock::now();
-            let took = now.saturating_duration_since(began);
-            let finished = Event::ProbeFinished { instance: instance.clone(), generation, outcome, took };
-            // Told before the next one can start, so that outcomes arrive in order.
-            let told = driver.tell(finished).await;
-            let State { schedule, dice } = &mut *shared.lock();
-            match told {
-                Ok(()) => schedule.finish(&instance, generation, now, dice),
-                Err(_gone) => schedule.remove(&instance),
+            let told = tokio::select! {
+                told = running.probe(plan, &*check, &driver) => told,
+                _ = abandoned => Ok(()),
+            };
+            if let Err(DriverGone) = told {
+                running.shared.stop(&running.instance);
             }
-            shared.changed.notify_one();
-            drop(place);
         });
     }
 }
@@ -129,11 +201,5 @@ fn backend(plan: ProbePlan) -> Backend {
     Backend { addr: pingora::protocols::l4::socket::SocketAddr::Inet(address), weight: 1, ext }
 }
 
-/// The error in one line, without Pingora's frames.
-fn describe(error: &pingora::Error) -> String {
-    let cause = error.root_cause().to_string();
-    match &error.context {
-        Some(context) => context.as_str().to_owned(),
-        None => cause.trim().to_owned(),
-    }
-}
+#[cfg(test)]
+mod tests;

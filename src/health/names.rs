@@ -1,29 +1,46 @@
 //! Names in urls: resolved again every 30 s, so that a service that moves is followed (DESIGN §5.1).
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
-use crate::driver::{Event, Followed, Handle, NameOrder};
+use super::schedule::jittered;
+use crate::driver::{Event, Followed, NameOrder, WeakHandle};
 use crate::upstream;
 
-/// From one resolution to the next.
+/// From one resolution to the next, ± 10 %.
 const PERIOD: Duration = Duration::from_secs(30);
+/// Lookups at once. Each takes a thread of the runtime's blocking pool, and one that is given up after a second keeps
+/// its thread until the system gives up too (up to 30 s): 16 new ones a second stay below the pool's 512 threads.
+const MAX_LOOKUPS: usize = 16;
 
 /// One task a followed name; each waits nearly always.
 pub(super) struct Names {
-    driver: Handle,
+    driver: WeakHandle,
+    dice: fastrand::Rng,
+    places: Arc<Semaphore>,
     tasks: HashMap<Followed, AbortHandle>,
 }
 
 impl Names {
-    pub(super) fn new(driver: Handle) -> Self {
-        Self { driver, tasks: HashMap::new() }
+    pub(super) fn new(driver: WeakHandle, dice: fastrand::Rng) -> Self {
+        Self { driver, dice, places: Arc::new(Semaphore::new(MAX_LOOKUPS)), tasks: HashMap::new() }
     }
 
     pub(super) fn follow(&mut self, subject: Followed, order: NameOrder) {
-        let task = tokio::spawn(follow(self.driver.clone(), subject.clone(), order)).abort_handle();
+        let follower = Follower {
+            driver: self.driver.clone(),
+            subject: subject.clone(),
+            order,
+            places: Arc::clone(&self.places),
+            dice: self.dice.fork(),
+        };
+        let task =
+            tokio::spawn(follower.run(|name, port| async move { upstream::resolve(&name, port).await })).abort_handle();
         if let Some(before) = self.tasks.insert(subject, task) {
             before.abort();
         }
@@ -36,24 +53,124 @@ impl Names {
     }
 }
 
-async fn follow(driver: Handle, subject: Followed, NameOrder { generation, name, port }: NameOrder) {
-    let mut is_failing = false;
-    // A static route's name was never resolved before, an instance's just was; resolving it once more does no harm.
-    loop {
-        match upstream::resolve(&name, port).await {
-            Ok(addresses) => {
-                is_failing = false;
-                let event = Event::NameResolved { subject: subject.clone(), generation, addresses };
-                if driver.tell(event).await.is_err() {
-                    return;
+impl Drop for Names {
+    fn drop(&mut self) {
+        self.tasks.values().for_each(AbortHandle::abort);
+    }
+}
+
+struct Follower {
+    driver: WeakHandle,
+    subject: Followed,
+    order: NameOrder,
+    places: Arc<Semaphore>,
+    dice: fastrand::Rng,
+}
+
+impl Follower {
+    async fn run<R, F>(mut self, resolve: R)
+    where
+        R: Fn(Box<str>, u16) -> F,
+        F: Future<Output = Result<Arc<[SocketAddr]>, String>>,
+    {
+        let Self { driver, subject, order: NameOrder { generation, name, port }, places, dice } = &mut self;
+        let mut is_failing = false;
+        // A static route's name was never resolved before, an instance's just was; once more does no harm.
+        loop {
+            let found = {
+                // The semaphore is never closed; if it were, following would end with it.
+                let Ok(_place) = places.acquire().await else { return };
+                resolve(name.clone(), *port).await
+            };
+            match found {
+                Ok(addresses) => {
+                    is_failing = false;
+                    let event = Event::NameResolved { subject: subject.clone(), generation: *generation, addresses };
+                    if driver.tell(event).await.is_err() {
+                        return;
+                    }
                 }
+                Err(why) if !is_failing => {
+                    is_failing = true;
+                    log::warn!("{subject}: {why}; what it led to before stays");
+                }
+                Err(_) => {}
             }
-            Err(why) if !is_failing => {
-                is_failing = true;
-                log::warn!("{subject}: {why}; what it led to before stays");
-            }
-            Err(_) => {}
+            tokio::time::sleep(jittered(PERIOD, dice)).await;
         }
-        tokio::time::sleep(PERIOD).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::clock;
+    use crate::driver::Told;
+    use crate::model::Generation;
+    use crate::routing::Slot;
+
+    fn order() -> NameOrder {
+        NameOrder { generation: Generation(7), name: "shop.example".into(), port: 80 }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_names_take_few_lookups_at_once_and_come_again_every_half_minute() {
+        const NAMES: u32 = 500;
+        let (driver, mut told) = Told::with_places(NAMES as usize);
+        let mut names = Names::new(driver.downgrade(), fastrand::Rng::with_seed(1));
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        for number in 0..NAMES {
+            let follower = Follower {
+                driver: driver.downgrade(),
+                subject: Followed::Static(Slot(number)),
+                order: order(),
+                places: Arc::clone(&names.places),
+                dice: names.dice.fork(),
+            };
+            let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+            tokio::spawn(follower.run(move |_, _| {
+                let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+                async move {
+                    most.fetch_max(running.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    running.fetch_sub(1, Ordering::Relaxed);
+                    Ok(Arc::from(["10.0.0.1:80".parse().unwrap()]))
+                }
+            }));
+        }
+        let began = clock::now();
+        let mut times = HashMap::<Followed, Vec<Duration>>::new();
+        while clock::now() - began < Duration::from_secs(300) {
+            let Some(Event::NameResolved { subject, generation: Generation(7), .. }) = told.next().await else {
+                panic!("something else was told");
+            };
+            times.entry(subject).or_default().push(clock::now() - began);
+        }
+        assert_eq!((times.len(), most.load(Ordering::Relaxed)), (NAMES as usize, MAX_LOOKUPS));
+        for gap in times.values().flat_map(|times| times.windows(2).map(|pair| pair[1] - pair[0])) {
+            assert!((26.9..34.0).contains(&gap.as_secs_f64()), "{gap:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_followed_until_it_is_forgotten_or_the_names_are_dropped() {
+        let (driver, mut told) = Told::with_places(8);
+        let mut names = Names::new(driver.downgrade(), fastrand::Rng::with_seed(1));
+        let local = NameOrder { name: "localhost".into(), ..order() };
+        for number in [1, 2] {
+            names.follow(Followed::Static(Slot(number)), local.clone());
+        }
+        for _ in 0..2 {
+            assert!(matches!(told.next().await, Some(Event::NameResolved { .. })));
+        }
+        names.forget(&Followed::Static(Slot(1)));
+        match told.next().await {
+            Some(Event::NameResolved { subject, .. }) => assert_eq!(subject, Followed::Static(Slot(2))),
+            other => panic!("{other:?}"),
+        }
+        drop(names);
+        assert!(tokio::time::timeout(Duration::from_secs(300), told.next()).await.is_err());
     }
 }

@@ -19,6 +19,9 @@ use crate::upstream::{PeerTimeouts, peer};
 /// How long an idle h2c connection of a probe is kept: it is not worth keeping to the next probe.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// Interim answers before the answer itself; a server has a use for one or two.
+const MAX_INTERIM: usize = 8;
+
 /// Probes by HTTP/1.1, h2c and https alike.
 pub struct HttpProbe {
     connector: Connector,
@@ -41,8 +44,7 @@ impl HttpProbe {
         session.write_request_header(Box::new(request)).await?;
         session.finish_request_body().await?;
         session.set_read_timeout(Some(self.timeout));
-        session.read_response_header().await?;
-        let status = session.response_header().map_or(0, |header| header.status.as_u16());
+        let status = final_status(&mut session).await?;
         // What is still to come is not read: an HTTP/1 connection is closed, an h2c stream reset.
         session.shutdown().await;
         if let session @ HttpSession::H2(_) = session {
@@ -71,22 +73,33 @@ impl HttpProbe {
     }
 }
 
+/// The status of the answer itself: interim ones (`103 Early Hints`) may come before it.
+async fn final_status(session: &mut HttpSession) -> Result<u16> {
+    for _ in 0..=MAX_INTERIM {
+        session.read_response_header().await?;
+        let status = session.response_header().map_or(0, |header| header.status.as_u16());
+        // Of h2 the interim ones are never seen, and its header cannot be read twice.
+        if !matches!(status, 100 | 102..=199) || matches!(session, HttpSession::H2(_)) {
+            return Ok(status);
+        }
+    }
+    Error::e_explain(ErrorType::Custom("interim"), "interim answers without end")
+}
+
 #[async_trait]
 impl HealthCheck for HttpProbe {
     async fn check(&self, target: &Backend) -> Result<()> {
         let Some(target) = target.ext.get::<ProbeTarget>() else {
             return Error::e_explain(ErrorType::InternalError, "a probe without a target");
         };
-        let status = match tokio::time::timeout(self.timeout, self.get(target)).await {
-            Ok(answered) => answered?,
+        match tokio::time::timeout(self.timeout, self.get(target)).await {
+            Ok(Ok(200..=299)) => Ok(()),
+            Ok(Ok(status)) => Error::e_explain(ErrorType::CustomCode("status", status), format!("status {status}")),
+            Ok(Err(error)) => Err(error),
             Err(_) => {
                 let why = format!("no answer within {} ms", self.timeout.as_millis());
-                return Error::e_explain(ErrorType::ReadTimedout, why);
+                Error::e_explain(ErrorType::Custom("timeout"), why)
             }
-        };
-        match status {
-            200..=299 => Ok(()),
-            status => Error::e_explain(ErrorType::CustomCode("status", status), format!("status {status}")),
         }
     }
 
@@ -95,3 +108,6 @@ impl HealthCheck for HttpProbe {
         1
     }
 }
+
+#[cfg(test)]
+mod tests;

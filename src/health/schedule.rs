@@ -1,4 +1,7 @@
 //! When the next probe of each instance is due. Pure: takes the time and the dice, keeps no clock.
+//!
+//! Probes of one instance never overlap: while one runs, no other is due, even where the plan that asked for it was
+//! replaced or removed meanwhile. Every probe that is started must be finished.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -11,29 +14,28 @@ use crate::model::Generation;
 pub(super) struct Schedule {
     plans: HashMap<InstanceRef, Planned>,
     order: BTreeSet<(Instant, InstanceRef)>,
+    /// When each probe that runs began; outlives its plan.
+    running: HashMap<InstanceRef, Instant>,
 }
 
 #[derive(Debug)]
 struct Planned {
     plan: ProbePlan,
     due: Instant,
-    /// When the probe that runs began.
-    running_since: Option<Instant>,
 }
 
 impl Schedule {
-    /// Takes a plan, in place of the instance's plan before; a probe that runs is left to end.
+    /// Takes a plan, in place of the instance's plan before. While a probe runs, its first one waits for that to end.
     pub(super) fn set(&mut self, instance: InstanceRef, plan: ProbePlan, now: Instant, dice: &mut fastrand::Rng) {
         let due = match plan.first {
             FirstProbe::Now => now,
             FirstProbe::Spread => now + Duration::from_secs(1).mul_f64(dice.f64()),
             FirstProbe::AfterPeriod => now + jittered(plan.period, dice),
         };
-        let running_since = self.plans.get(&instance).and_then(|before| before.running_since);
-        if let Some(before) = self.plans.insert(instance.clone(), Planned { plan, due, running_since }) {
+        if let Some(before) = self.plans.insert(instance.clone(), Planned { plan, due }) {
             self.order.remove(&(before.due, instance.clone()));
         }
-        if running_since.is_none() {
+        if !self.running.contains_key(&instance) {
             self.order.insert((due, instance));
         }
     }
@@ -52,15 +54,17 @@ impl Schedule {
     pub(super) fn start(&mut self, now: Instant) -> Option<(InstanceRef, ProbePlan)> {
         let first = self.order.first().filter(|(due, _)| *due <= now)?.clone();
         self.order.remove(&first);
-        let planned = self.plans.get_mut(&first.1)?;
-        planned.running_since = Some(now);
-        Some((first.1, planned.plan.clone()))
+        let (_, instance) = first;
+        let plan = self.plans.get(&instance)?.plan.clone();
+        self.running.insert(instance.clone(), now);
+        Some((instance, plan))
     }
 
-    /// A probe under this order ended: the next one is due a period after it began, or when a newer plan says.
+    /// The probe that ran, under this order, ended: the next one is due a period after it began, or when a newer plan
+    /// says.
     pub(super) fn finish(&mut self, instance: &InstanceRef, order: Generation, now: Instant, dice: &mut fastrand::Rng) {
+        let Some(began) = self.running.remove(instance) else { return };
         let Some(planned) = self.plans.get_mut(instance) else { return };
-        let Some(began) = planned.running_since.take() else { return };
         if planned.plan.generation == order {
             planned.due = now.max(began + jittered(planned.plan.period, dice));
         }
@@ -69,6 +73,9 @@ impl Schedule {
 }
 
 /// The period ± 10 %, so that instances that came together do not stay together (DESIGN §5.3).
-fn jittered(period: Duration, dice: &mut fastrand::Rng) -> Duration {
+pub(super) fn jittered(period: Duration, dice: &mut fastrand::Rng) -> Duration {
     period.mul_f64(0.9 + 0.2 * dice.f64())
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -161,3 +161,6 @@ impl Drop for Context {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
