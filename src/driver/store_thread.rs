@@ -2,7 +2,8 @@
 //!
 //! Every write that is gathered gets its outcome: also what is beyond the bound, and all of it once the thread is gone
 //! (a store that panics may be half-way through a batch, so it is not called again). Notes that nobody waits for go along
-//! with the next batch, and again with one after it where that failed.
+//! with the next batch, and again with one after it where that failed. After a failure the store is tried again each
+//! second, with nothing if need be, so that furt stops calling itself degraded when the store is well.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -18,8 +19,8 @@ use crate::registry::WriteId;
 /// The most writes that gather behind a batch: a fleet's start, and all that a stuck store may hold in memory.
 pub(super) const MAX_GATHERED: usize = 10_000;
 
-/// When notes that could not be stored are tried again without another change.
-const NOTES_RETRY: Duration = Duration::from_secs(1);
+/// When a store that failed is tried again without another change.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Writes that wait, and the thread that the store works on.
 pub(super) struct StoreThread {
@@ -29,8 +30,10 @@ pub(super) struct StoreThread {
     /// What nobody waits for: the newest of each instance.
     notes: BTreeMap<InstanceId, Change>,
     notes_in_flight: BTreeMap<InstanceId, Change>,
-    /// Notes alone do not press a store that has just failed.
-    notes_wait_until: Option<Instant>,
+    /// The instances that the batch in flight puts anew or removes: notes of what they were end with it.
+    replaced_in_flight: Vec<InstanceId>,
+    /// After a failure: when the store is tried again. Notes alone do not press it before.
+    retry_at: Option<Instant>,
     /// Writes that were never handed over, and why.
     refused: Vec<(WriteId, &'static str)>,
     batches: std::sync::mpsc::SyncSender<Vec<Change>>,
@@ -62,7 +65,8 @@ impl StoreThread {
             is_busy: false,
             notes: BTreeMap::new(),
             notes_in_flight: BTreeMap::new(),
-            notes_wait_until: None,
+            replaced_in_flight: Vec::new(),
+            retry_at: None,
             refused: Vec::new(),
             batches,
             outcomes,
@@ -72,10 +76,6 @@ impl StoreThread {
     }
 
     pub(super) fn gather(&mut self, write: WriteId, changes: Vec<Change>) {
-        for id in changes.iter().flat_map(replaced) {
-            self.notes.remove(id);
-            self.notes_in_flight.remove(id);
-        }
         if self.is_gone {
             self.refused.push((write, GONE));
         } else if self.gathering.len() >= MAX_GATHERED {
@@ -94,14 +94,18 @@ impl StoreThread {
 
     /// Hands over what has gathered, if the thread is free.
     pub(super) fn submit(&mut self, now: Instant) {
-        let are_notes_due = !self.notes.is_empty() && self.notes_wait_until.is_none_or(|until| until <= now);
-        if self.is_busy || self.is_gone || (self.gathering.is_empty() && !are_notes_due) {
+        let is_due = match self.retry_at {
+            Some(at) => at <= now,
+            None => !self.notes.is_empty(),
+        };
+        if self.is_busy || self.is_gone || (self.gathering.is_empty() && !is_due) {
             return;
         }
         let (writes, changes): (Vec<_>, Vec<_>) = std::mem::take(&mut self.gathering).into_iter().unzip();
         self.notes_in_flight = std::mem::take(&mut self.notes);
         // Notes first: they are of instances as they were before these changes.
         let notes = self.notes_in_flight.values().cloned();
+        self.replaced_in_flight = changes.iter().flatten().flat_map(replaced).cloned().collect();
         let batch = notes.chain(changes.into_iter().flatten()).collect();
         // If the thread is gone, that shows as its outcome.
         drop(self.batches.send(batch));
@@ -130,6 +134,7 @@ impl StoreThread {
         });
         self.is_busy = false;
         self.finish_notes(result.is_ok());
+        self.retry_at = result.is_err().then(|| clock::now() + RETRY);
         let event = |write| match &result {
             Ok(()) => Event::WriteDone(write),
             Err(error) => Event::WriteFailed(write, error.to_string()),
@@ -139,15 +144,19 @@ impl StoreThread {
         events
     }
 
-    /// Notes that were not stored wait for the next batch, unless there are newer ones.
+    /// Notes that were not stored wait for the next batch, unless there are newer ones. With a batch that was stored
+    /// the core installs what it put only now: what was noted meanwhile was of the instances before.
     fn finish_notes(&mut self, is_stored: bool) {
         let notes = std::mem::take(&mut self.notes_in_flight);
-        self.notes_wait_until = None;
-        if !is_stored {
-            notes.into_iter().for_each(|(id, note)| {
+        let replaced = std::mem::take(&mut self.replaced_in_flight);
+        if is_stored {
+            for id in &replaced {
+                self.notes.remove(id);
+            }
+        } else {
+            for (id, note) in notes {
                 self.notes.entry(id).or_insert(note);
-            });
-            self.notes_wait_until = Some(clock::now() + NOTES_RETRY);
+            }
         }
     }
 }

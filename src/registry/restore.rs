@@ -59,6 +59,10 @@ impl Registry {
             self.refresh(service, now, &mut effects);
         }
         self.view.advance();
+        #[cfg(any(test, debug_assertions))]
+        if self.services.len().max(self.owners.len()) <= 256 {
+            self.sweep_invariants();
+        }
         effects
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::driver::{Change, Store};
 use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
 
-fn definition(service: &str, revision: u64) -> Change {
+pub(super) fn definition(service: &str, revision: u64) -> Change {
     Change::PutDefinition {
         definition: Arc::new(Definition {
             service: ServiceName::try_new(service).unwrap(),
@@ -22,7 +22,7 @@ fn definition(service: &str, revision: u64) -> Change {
     }
 }
 
-fn instance(service: &str, id: &str, url: &str) -> Change {
+pub(super) fn instance(service: &str, id: &str, url: &str) -> Change {
     Change::PutInstance {
         service: ServiceName::try_new(service).unwrap(),
         spec: Arc::new(InstanceSpec {
@@ -43,14 +43,14 @@ fn instance(service: &str, id: &str, url: &str) -> Change {
     }
 }
 
-fn gone(service: &str, instances: &[&str]) -> Change {
+pub(super) fn gone(service: &str, instances: &[&str]) -> Change {
     Change::RemoveService {
         service: ServiceName::try_new(service).unwrap(),
         instances: instances.iter().map(|id| InstanceId::try_new(id).unwrap()).collect(),
     }
 }
 
-fn note_down(id: &str, is_down: bool) -> Change {
+pub(super) fn note_down(id: &str, is_down: bool) -> Change {
     Change::NoteDown { instance: InstanceId::try_new(id).unwrap(), is_down }
 }
 

@@ -8,5 +8,5 @@ mod memory;
 #[cfg(test)]
 mod conformance;
 
-pub use disk::DiskStore;
+pub use disk::{DiskStore, Summary, check, export, import};
 pub use memory::MemoryStore;

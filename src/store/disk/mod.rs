@@ -2,38 +2,45 @@
 //!
 //! `records` are the stored forms, JSON behind their keys, apart from wire and core types. The file's own format version
 //! is checked at each opening. After an I/O error the file is closed and opened again with back-off; until then every
-//! batch fails. A file that cannot be read stops the start and is never touched.
+//! batch fails. A file that cannot be read stops the start and is never touched: see `opening`.
 
+mod opening;
+mod overlay;
 mod records;
 mod tables;
+#[cfg(test)]
+mod tests;
+mod transfer;
 
-use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use crate::clock;
 use crate::driver::{Change, Contents, Store, StoreError};
+use crate::model::{Epoch, InstanceId};
 use tables::{DEFINITIONS, DOWN, FORMAT, INSTANCES, META};
+pub use transfer::{Summary, check, export, import};
 
 /// The first wait before a failed store is opened again; doubles up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
 /// The longest wait.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// What redb may keep in memory: a registry of 100,000 routes is some 30 MiB, and it is read once.
-const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
 /// A store in one file.
 pub struct DiskStore {
     path: PathBuf,
+    /// Whose registry it is: another file in the place of a failed one is not taken.
+    epoch: Epoch,
     state: State,
+    /// The wait after the next failure; the first one again once a batch was stored.
+    backoff: Duration,
 }
 
 enum State {
     Open(Database),
-    Failed { again: Instant, backoff: Duration, why: String },
+    Failed { again: Instant, why: String },
 }
 
 impl DiskStore {
@@ -43,30 +50,26 @@ impl DiskStore {
     /// A sentence that names the file and what to do: another process has it, a newer furt wrote it, it is damaged, it
     /// cannot be read or written.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(|error| {
-                StoreError(format!("cannot make the folder {} of the store: {error}", folder.display()))
-            })?;
-        }
-        let database = open_database(path)?;
-        write_owner(path);
-        Ok(Self { path: path.to_owned(), state: State::Open(database) })
+        let database = opening::open_or_create(path)?;
+        opening::write_owner(path);
+        let epoch = read(&database).map_err(|why| opening::damaged(path, &why))?.epoch;
+        Ok(Self { path: path.to_owned(), epoch, state: State::Open(database), backoff: MIN_BACKOFF })
     }
 
     /// The file, opened again after a failure if it is time to.
     fn database(&mut self) -> Result<&Database, StoreError> {
-        let due = match &self.state {
-            State::Open(_) => None,
-            State::Failed { again, why, .. } if clock::now() < *again => return Err(StoreError(why.clone())),
-            State::Failed { backoff, .. } => Some(*backoff),
+        let is_due = match &self.state {
+            State::Open(_) => false,
+            State::Failed { again, why } if clock::now() < *again => return Err(StoreError(why.clone())),
+            State::Failed { .. } => true,
         };
-        if let Some(backoff) = due {
-            match open_database(&self.path) {
+        if is_due {
+            match self.reopen() {
                 Ok(database) => {
                     log::info!("the store {} is open again", self.path.display());
                     self.state = State::Open(database);
                 }
-                Err(error) => return Err(self.fail(error.0, (backoff * 2).min(MAX_BACKOFF))),
+                Err(error) => return Err(self.fail(error.0)),
             }
         }
         match &self.state {
@@ -75,8 +78,23 @@ impl DiskStore {
         }
     }
 
-    fn fail(&mut self, why: String, backoff: Duration) -> StoreError {
-        self.state = State::Failed { again: clock::now() + backoff, backoff, why: why.clone() };
+    /// Never makes a file: what is registered would be missing from it.
+    fn reopen(&self) -> Result<Database, StoreError> {
+        let database = opening::open(&self.path)?;
+        let epoch = read(&database).map_err(|why| opening::damaged(&self.path, &why))?.epoch;
+        if epoch != self.epoch {
+            let path = self.path.display();
+            return Err(StoreError(format!(
+                "another store has taken the place of {path}; restart furt to take it over"
+            )));
+        }
+        Ok(database)
+    }
+
+    fn fail(&mut self, why: String) -> StoreError {
+        log::error!("{why}; trying again in {} ms", self.backoff.as_millis());
+        self.state = State::Failed { again: clock::now() + self.backoff, why: why.clone() };
+        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
         StoreError(why)
     }
 }
@@ -86,63 +104,23 @@ impl Store for DiskStore {
         let path = self.path.clone();
         let database = self.database()?;
         match write(database, changes) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let why = format!("the store {} cannot be written: {error}", path.display());
-                log::error!("{why}");
-                Err(self.fail(why, MIN_BACKOFF))
+            Ok(()) => {
+                self.backoff = MIN_BACKOFF;
+                Ok(())
             }
+            Err(error) => Err(self.fail(format!("the store {} cannot be written: {error}", path.display()))),
         }
     }
 
     fn load(&mut self) -> Result<Contents, StoreError> {
         let path = self.path.clone();
-        let unreadable = |why: String| {
-            let path = path.display();
-            StoreError(format!("the store {path} cannot be read: {why}; keep a copy of it, and try `furt store check`"))
-        };
         let database = self.database()?;
-        let starts = note_start(database).map_err(|error| unreadable(error.to_string()))?;
-        let mut contents = read(database).map_err(unreadable)?;
-        contents.starts = starts;
+        let mut contents = read(database).map_err(|why| opening::damaged(&path, &why))?;
+        let noted = note_start(database, contents.starts + 1);
+        noted.map_err(|error| StoreError(format!("the store {} cannot be written: {error}", path.display())))?;
+        contents.starts += 1;
         Ok(contents)
     }
-}
-
-/// Opens the file and checks that this furt can read it.
-fn open_database(path: &Path) -> Result<Database, StoreError> {
-    let is_new = !path.exists();
-    let mut database =
-        redb::Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(|error| refused(path, &error))?;
-    if is_new {
-        initialize(&database)
-            .map_err(|error| StoreError(format!("cannot make the store {}: {error}", path.display())))?;
-        return Ok(database);
-    }
-    check_format(&database, path)?;
-    match database.check_integrity() {
-        Ok(_) => Ok(database),
-        Err(error) => Err(refused(path, &error)),
-    }
-}
-
-fn refused(path: &Path, error: &DatabaseError) -> StoreError {
-    let shown = path.display();
-    StoreError(match error {
-        DatabaseError::DatabaseAlreadyOpen => {
-            format!("the store {shown} is in use{}; each furt needs a store of its own", owner(path))
-        }
-        DatabaseError::UpgradeRequired(version) => {
-            format!(
-                "the store {shown} has the file format {version} of another redb; export it with the furt that wrote it"
-            )
-        }
-        DatabaseError::Storage(StorageError::Io(error)) => format!("the store {shown} cannot be opened: {error}"),
-        other => format!(
-            "the store {shown} is damaged or no store of furt's: {other}; nothing was changed; put a copy back in its place, or \
-             move it away to start with an empty one"
-        ),
-    })
 }
 
 fn check_format(database: &Database, path: &Path) -> Result<(), StoreError> {
@@ -162,13 +140,13 @@ fn check_format(database: &Database, path: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn initialize(database: &Database) -> Result<(), redb::Error> {
-    let transaction = database.begin_write()?;
+fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb::Error> {
+    let transaction = begin(database)?;
     {
         let mut meta = transaction.open_table(META)?;
         meta.insert("format", FORMAT.to_string().as_bytes())?;
-        meta.insert("epoch", uuid::Uuid::new_v4().to_string().as_bytes())?;
-        meta.insert("starts", "0".as_bytes())?;
+        meta.insert("epoch", epoch.0.to_string().as_bytes())?;
+        meta.insert("starts", starts.to_string().as_bytes())?;
         transaction.open_table(DEFINITIONS)?;
         transaction.open_table(INSTANCES)?;
         transaction.open_table(DOWN)?;
@@ -177,21 +155,22 @@ fn initialize(database: &Database) -> Result<(), redb::Error> {
 }
 
 /// Counts this start, so that no generation of an earlier one comes again.
-fn note_start(database: &Database) -> Result<u64, redb::Error> {
-    let transaction = database.begin_write()?;
-    let starts = {
-        let mut meta = transaction.open_table(META)?;
-        let before = meta.get("starts")?.and_then(|value| std::str::from_utf8(value.value()).ok()?.parse::<u64>().ok());
-        let starts = before.unwrap_or(0) + 1;
-        meta.insert("starts", starts.to_string().as_bytes())?;
-        starts
-    };
-    transaction.commit()?;
-    Ok(starts)
+fn note_start(database: &Database, starts: u64) -> Result<(), redb::Error> {
+    let transaction = begin(database)?;
+    transaction.open_table(META)?.insert("starts", starts.to_string().as_bytes())?;
+    Ok(transaction.commit()?)
+}
+
+/// Every commit takes two syncs: after one, redb could not tell a commit that a crash tore from one that was answered
+/// and damaged later, and would go back to the state before it without a word.
+fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_two_phase_commit(true);
+    Ok(transaction)
 }
 
 fn write(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
-    let transaction = database.begin_write()?;
+    let transaction = begin(database)?;
     changes.iter().try_for_each(|change| write_one(&transaction, change))?;
     Ok(transaction.commit()?)
 }
@@ -233,6 +212,7 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
     Ok(())
 }
 
+/// Everything, each record checked and of what is there.
 fn read(database: &Database) -> Result<Contents, String> {
     let tables = || -> Result<_, redb::Error> {
         let read = database.begin_read()?;
@@ -240,48 +220,49 @@ fn read(database: &Database) -> Result<Contents, String> {
     };
     let (meta, definitions, instances, down) = tables().map_err(|error| error.to_string())?;
     let failed = |error: redb::StorageError| error.to_string();
-    let epoch = meta.get("epoch").map_err(failed)?;
-    let epoch = epoch.and_then(|value| std::str::from_utf8(value.value()).ok()?.parse().ok());
-    let mut contents = Contents::new(crate::model::Epoch(epoch.ok_or("it names no epoch")?));
+    let text = |key: &str| -> Result<String, String> {
+        let value = meta.get(key).map_err(failed)?.ok_or_else(|| format!("it has no {key}"))?;
+        String::from_utf8(value.value().to_owned()).map_err(|_| format!("its {key} is no text"))
+    };
+    let epoch = text("epoch")?.parse().map_err(|error| format!("its epoch: {error}"))?;
+    let mut contents = Contents::new(Epoch(epoch));
+    contents.starts = text("starts")?.parse().map_err(|error| format!("its count of starts: {error}"))?;
     for entry in definitions.iter().map_err(failed)? {
         let (name, record) = entry.map_err(failed)?;
-        let change = records::Definition::parse(name.value(), record.value())?;
-        if let Change::PutDefinition { definition, .. } = &change {
-            contents.definitions.insert(definition.service.clone(), change);
-        }
+        put(&mut contents, records::Definition::parse(name.value(), record.value())?);
     }
     for entry in instances.iter().map_err(failed)? {
         let (id, record) = entry.map_err(failed)?;
-        let change = records::Instance::parse(id.value(), record.value())?;
-        if let Change::PutInstance { spec, .. } = &change {
-            contents.instances.insert(spec.id.clone(), change);
-        }
+        put(&mut contents, records::Instance::parse(id.value(), record.value())?);
     }
     for entry in down.iter().map_err(failed)? {
         let (id, _) = entry.map_err(failed)?;
-        contents.down.extend(crate::model::InstanceId::try_new(id.value()));
+        let id = id.value();
+        let known = InstanceId::try_new(id).ok().filter(|id| contents.instances.contains_key(id));
+        contents.down.insert(known.ok_or_else(|| format!("\"{id}\" is DOWN and no instance"))?);
     }
+    check_whole(&contents)?;
     Ok(contents)
 }
 
-/// Beside the store, the process that has it: only to be shown to a second one; the lock is redb's.
-fn owner_path(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".owner");
-    path.with_file_name(name)
-}
-
-fn write_owner(path: &Path) {
-    let text = format!("{}\n", std::process::id());
-    let written = fs::File::create(owner_path(path)).and_then(|mut file| file.write_all(text.as_bytes()));
-    if let Err(error) = written {
-        log::warn!("cannot note who has the store: {error}");
+fn put(contents: &mut Contents, change: Change) {
+    match &change {
+        Change::PutDefinition { definition, .. } => {
+            contents.definitions.insert(definition.service.clone(), change);
+        }
+        Change::PutInstance { spec, .. } => {
+            contents.instances.insert(spec.id.clone(), change);
+        }
+        Change::RemoveInstance(_) | Change::RemoveService { .. } | Change::NoteDown { .. } => {}
     }
 }
 
-fn owner(path: &Path) -> String {
-    match fs::read_to_string(owner_path(path)) {
-        Ok(pid) => format!(" by process {}", pid.trim()),
-        Err(_) => " by another process".to_owned(),
-    }
+/// An instance comes with its definition and goes with it.
+fn check_whole(contents: &Contents) -> Result<(), String> {
+    contents.instances.iter().try_for_each(|(id, change)| match change {
+        Change::PutInstance { service, .. } if !contents.definitions.contains_key(service) => {
+            Err(format!("the record of instance \"{id}\": there is no service \"{service}\""))
+        }
+        _ => Ok(()),
+    })
 }

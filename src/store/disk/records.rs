@@ -97,6 +97,9 @@ impl Definition {
     pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<Change, String> {
         let named = |why: &dyn std::fmt::Display| format!("the record of service \"{key}\": {why}");
         let record: Self = serde_json::from_slice(json).map_err(|error| named(&error))?;
+        if record.service != key {
+            return Err(named(&format_args!("it says that it is \"{}\"", record.service)));
+        }
         record.into_core().map_err(|error| named(&error))
     }
 
@@ -164,6 +167,9 @@ impl Instance {
     pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<Change, String> {
         let named = |why: &dyn std::fmt::Display| format!("the record of instance \"{key}\": {why}");
         let record: Self = serde_json::from_slice(json).map_err(|error| named(&error))?;
+        if record.instance != key {
+            return Err(named(&format_args!("it says that it is \"{}\"", record.instance)));
+        }
         record.into_core().map_err(|error| named(&error))
     }
 
