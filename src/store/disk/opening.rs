@@ -207,14 +207,14 @@ impl Header {
     }
 }
 
-/// Beside the store, the process that has it: only to be shown to a second one; the lock is redb's.
+/// The store's name with another end: `.new` while it is made, `.owner` for the process that has it.
 fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(end);
     path.with_file_name(name)
 }
 
-/// Notes that this process has the store.
+/// Notes that this process has the store: only to be shown to a second one; the lock is redb's.
 pub(super) fn write_owner(path: &Path) {
     let text = format!("{}\n", std::process::id());
     let written = File::create(beside(path, ".owner")).and_then(|mut file| file.write_all(text.as_bytes()));
