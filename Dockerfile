@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # docker build -t furt .
-# docker run -p 7811:7811 -v ./furt.toml:/etc/furt/furt.toml:ro --stop-timeout 20 furt
+# docker run -p 7811:7811 -v furt:/var/lib/furt -v ./furt.toml:/etc/furt/furt.toml:ro --stop-timeout 20 furt
 # The stop timeout must exceed `server.grace`, or Docker cuts the requests that furt still waits for.
 
 FROM rust:1.95-bookworm AS builder
@@ -22,6 +22,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
 COPY --from=builder /out/furt /usr/local/bin/furt
 COPY conf/examples/docker.toml /etc/furt/furt.toml
 WORKDIR /var/lib/furt
+# The registry, of the user below; after its folder was made, or the volume would be root's.
+VOLUME /var/lib/furt
 # A number, so that Kubernetes can see that it is not root.
 USER 10001:10001
 # Where the binary's own verbs, and so the health check, find the internal listener.

@@ -82,6 +82,7 @@ mod tests {
             definition: Arc::new(Definition::new(name)),
             kind: ServiceKind::Registered,
             status: Status::Up,
+            blocked: None,
             instances: instances.into(),
             live: Arc::new(ServiceLive::new(0)),
         })));

@@ -12,6 +12,7 @@ pub(super) fn service(service: &Service) -> Value {
     json!({
         "service": definition.service.as_str(),
         "status": service.status.as_str(),
+        "blocked": service.blocked.as_deref(),
         "since": clock::rfc3339(service.live.since_ms()),
         "uptime_share": service.live.uptime_share(service.status, now_ms),
         "transitions": service.live.transitions(),

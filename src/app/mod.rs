@@ -11,6 +11,7 @@ mod stopping;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -25,12 +26,11 @@ use prometheus::{IntCounter, IntGauge};
 use crate::api::{self, Readiness};
 use crate::config::{Config, StoreConfig};
 use crate::connections::OpenConnections;
-use crate::driver::{Driver, Handle, Snapshots, Store};
+use crate::driver::{Change, Contents, Driver, Handle, Snapshots, Store, StoreError};
 use crate::health::{HttpProbe, Monitor};
-use crate::model::Epoch;
 use crate::proxy::{Edge, Gateway, KeyLimits};
 use crate::registry::Registry;
-use crate::store::MemoryStore;
+use crate::store::{DiskStore, MemoryStore};
 use crate::telemetry::{AccessLog, COMMIT, Telemetry, VERSION};
 use crate::upstream::{self, OwnListeners};
 use listening::{Adopting, Bound};
@@ -41,6 +41,8 @@ use stopping::Stop;
 const POOL_A_THREAD: usize = 256;
 /// Worker threads of the internal listener: its requests are short, and the proxy is what cores are for.
 const INTERNAL_THREADS: usize = 1;
+/// How long the store may take to close: to end a batch and a sync.
+const LAST_SYNC: Duration = Duration::from_secs(2);
 /// How long the access log may take to write its last lines.
 const LAST_FLUSH: Duration = Duration::from_secs(2);
 
@@ -59,15 +61,27 @@ pub fn run(config: &Config) -> Result<()> {
     rotating::on_hangup(&background, access_log.clone())?;
     let readiness = Arc::new(Readiness::default());
 
-    let (registry, first_effects) = Registry::new(
-        Epoch(uuid::Uuid::new_v4()),
+    let mut store = open_store(&config.store)?;
+    let contents = store.load()?;
+    if let StoreConfig::Disk(path) = &config.store {
+        log::info!(
+            "the store {} has {} services with {} instances, {} of them DOWN",
+            path.display(),
+            contents.definitions.len(),
+            contents.instances.len(),
+            contents.down.len()
+        );
+    }
+    let (mut registry, mut first_effects) = Registry::new(
+        contents.epoch,
         services::settings(config),
         services::statics(config),
         services::keys(config),
         crate::driver::now(),
     );
-    let (driver, handle, snapshots) =
-        Driver::new(registry, first_effects, open_store(&config.store), Arc::clone(&telemetry));
+    first_effects.extend(registry.restore(contents, crate::driver::now()));
+    let (store, closed) = ClosingStore::new(store);
+    let (driver, handle, snapshots) = Driver::new(registry, first_effects, Box::new(store), Arc::clone(&telemetry));
     let probe_options = upstream::connector_options(&config.upstream, INTERNAL_THREADS);
     let timeout = config.gateway.health_check_timeout;
     let for_monitor = handle.downgrade();
@@ -123,6 +137,12 @@ pub fn run(config: &Config) -> Result<()> {
         let count = open.clients.count();
         log::info!("stopping: waiting for {count} client connections, at most {} s", grace.as_secs_f64());
         background.block_on(stop.drain(&open.clients, &open.internal, grace));
+    }
+    // The driver goes with its runtime and the store with the driver. A store that was closed in order shows more of
+    // its damage at the next start than one that was cut off.
+    background.shutdown_timeout(LAST_SYNC);
+    if closed.recv_timeout(LAST_SYNC) == Err(RecvTimeoutError::Timeout) {
+        log::warn!("the store is not closed in order: it still writes after {} s", LAST_SYNC.as_secs());
     }
     access_log.flush(LAST_FLUSH);
     log::info!("stopped with {} client connections open", open.clients.count());
@@ -204,9 +224,35 @@ fn background_runtime() -> Result<tokio::runtime::Runtime> {
     runtime.context("the background runtime cannot be started")
 }
 
-fn open_store(config: &StoreConfig) -> Box<dyn Store> {
-    match config {
+fn open_store(config: &StoreConfig) -> Result<Box<dyn Store>> {
+    Ok(match config {
         StoreConfig::Memory => Box::new(MemoryStore::default()),
+        StoreConfig::Disk(path) => Box::new(DiskStore::open(path)?),
+    })
+}
+
+/// A store that tells when it is closed: it is, on its own thread, when the driver is gone.
+struct ClosingStore {
+    // Before what tells: fields go in this order.
+    store: Box<dyn Store>,
+    _closed: mpsc::Sender<()>,
+}
+
+impl ClosingStore {
+    /// The receiver's other end is gone once the store is.
+    fn new(store: Box<dyn Store>) -> (Self, mpsc::Receiver<()>) {
+        let (closed, receiver) = mpsc::channel();
+        (Self { store, _closed: closed }, receiver)
+    }
+}
+
+impl Store for ClosingStore {
+    fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        self.store.apply(changes)
+    }
+
+    fn load(&mut self) -> Result<Contents, StoreError> {
+        self.store.load()
     }
 }
 

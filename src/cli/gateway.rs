@@ -30,6 +30,6 @@ pub(super) fn check(args: &ConfigArgs) -> anyhow::Result<()> {
     output::print(&format!("{}: ok\n", args.config.display()))
 }
 
-fn load(args: &ConfigArgs) -> anyhow::Result<Config> {
+pub(super) fn load(args: &ConfigArgs) -> anyhow::Result<Config> {
     Config::load(&args.config, &|name| std::env::var(name).ok()).map_err(|errors| anyhow!("{errors}"))
 }

@@ -1,19 +1,20 @@
 //! The command line: one file a family of verbs. Exit codes: 0 done, 1 failed, 2 misused.
 //!
-//! `run` and `check` take a configuration; `keys` makes keys; the other verbs speak to a running furt over its internal
+//! `run` and `check` take a configuration; `keys` makes keys; `store` reads a store's file; the other verbs speak to a running furt over its internal
 //! listener. What people asked for goes to stdout, everything else to stderr.
 
 mod client;
 mod gateway;
 mod keys;
 mod output;
+mod store;
 
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const AFTER_HELP: &str = "\
-Environment: FURT_CONFIG (run, check), FURT_URL and FURT_TOKEN (verbs that speak to a running furt), FURT_LOG (run).
+Environment: FURT_CONFIG (run, check, store), FURT_URL and FURT_TOKEN (verbs that speak to a running furt), FURT_LOG (run).
 Exit codes: 0 done, 1 failed, 2 misused.";
 
 /// An API gateway that services register themselves with.
@@ -45,6 +46,9 @@ enum Verb {
     /// Make API keys
     #[command(subcommand)]
     Keys(keys::KeysVerb),
+    /// Look at a store that no furt has open, copy it as JSON, make one of a copy
+    #[command(subcommand)]
+    Store(store::StoreVerb),
 }
 
 /// How a verb finds a running furt.
@@ -86,6 +90,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(args) => client::explain(&args),
         Verb::Ready(args) => client::ready(&args),
         Verb::Keys(verb) => keys::run(&verb),
+        Verb::Store(verb) => store::run(&verb),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

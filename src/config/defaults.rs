@@ -84,7 +84,7 @@ impl Default for Config {
             },
             apps_domain: fixed(Host::try_new("internal")),
             access_log: AccessLogTarget::Off,
-            store: StoreConfig::Memory,
+            store: StoreConfig::Disk("data/furt.redb".into()),
             api_keys: Vec::new(),
             grants: Vec::new(),
             routes: Vec::new(),

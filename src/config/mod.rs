@@ -174,6 +174,8 @@ pub enum AccessLogTarget {
 pub enum StoreConfig {
     /// `kind = "memory"`: gone with the process.
     Memory,
+    /// `kind = "disk"`: in one file, `path`, whose folder is made if need be.
+    Disk(PathBuf),
 }
 
 /// `[[api_keys]]`

@@ -4,6 +4,7 @@
 //! the default; faults go to the reader, never to the caller. Caller: `Config::parse`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::Section;
@@ -41,9 +42,7 @@ pub(super) fn read(top: &mut Section<'_>, config: &mut Config) {
     let mut access_log = top.section("access_log");
     access_log.set("path", &mut config.access_log, access_log_target);
     access_log.finish();
-    let mut store = top.section("store");
-    store.set("kind", &mut config.store, text("a kind of store", store_kind));
-    store.finish();
+    store(top.section("store"), &mut config.store);
 }
 
 fn positive() -> impl Fn(&Value<'_>) -> Parsed<Duration> {
@@ -166,9 +165,38 @@ fn access_log_target(value: &Value<'_>) -> Parsed<AccessLogTarget> {
     target(value)
 }
 
-fn store_kind(text: &str) -> Result<StoreConfig, Invalid> {
-    match text {
-        "memory" => Ok(StoreConfig::Memory),
-        _ => Err(Invalid::new("must be \"memory\", the only kind so far")),
+fn store(mut section: Section<'_>, store: &mut StoreConfig) {
+    let kind = section.optional("kind", text("a kind of store", store_kind));
+    let path = section.optional("path", text("a path", store_path));
+    match kind {
+        Some(StoreKind::Memory) if section.is_set("path") => {
+            section.refuse("path", "stands beside kind = \"memory\"; must be left out there");
+        }
+        Some(StoreKind::Memory) => *store = StoreConfig::Memory,
+        Some(StoreKind::Disk) | None => {
+            if let Some(path) = path {
+                *store = StoreConfig::Disk(path);
+            }
+        }
     }
+    section.finish();
+}
+
+/// `store.kind`
+#[derive(Clone, Copy)]
+enum StoreKind {
+    Memory,
+    Disk,
+}
+
+fn store_kind(text: &str) -> Result<StoreKind, Invalid> {
+    match text {
+        "memory" => Ok(StoreKind::Memory),
+        "disk" => Ok(StoreKind::Disk),
+        _ => Err(Invalid::new("must be \"disk\" or \"memory\"")),
+    }
+}
+
+fn store_path(text: &str) -> Result<PathBuf, Invalid> {
+    if text.is_empty() { Err(Invalid::new("must name a file")) } else { Ok(text.into()) }
 }

@@ -14,14 +14,14 @@ mod store_thread;
 mod tests;
 
 pub use crate::registry::{
-    Answer, Change, Event, FirstProbe, Followed, InstanceRef, NameOrder, ProbePlan, ProbeTarget, Refusal, Registered,
-    Registration, ReplyId, Source,
+    Answer, Change, Contents, Event, FirstProbe, Followed, InstanceRef, NameOrder, ProbePlan, ProbeTarget, Refusal,
+    Registered, Registration, ReplyId, Source,
 };
 #[cfg(test)]
 pub(crate) use handle::Told;
 pub use handle::{DriverGone, Handle, WeakHandle};
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,6 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
-use crate::model::{InstanceId, ServiceName};
 use crate::registry::{Effect, Now, Registry};
 use crate::routing::Snapshot;
 use crate::telemetry::Telemetry;
@@ -46,15 +45,6 @@ const HELD_UP: Duration = Duration::from_secs(1);
 
 /// The requests' view, shared: the driver replaces it, everyone else reads it.
 pub type Snapshots = Arc<ArcSwap<Snapshot>>;
-
-/// Everything a store holds: the changes that would make it again, by what they put.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Contents {
-    /// [`Change::PutDefinition`] by service.
-    pub definitions: BTreeMap<ServiceName, Change>,
-    /// [`Change::PutInstance`] by id.
-    pub instances: BTreeMap<InstanceId, Change>,
-}
 
 /// Why a store failed, in a sentence for operators.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -199,6 +189,7 @@ impl Driver {
         for effect in effects {
             match effect {
                 Effect::Write(write, changes) => self.store.gather(write, changes),
+                Effect::Keep(change) => self.store.keep(change),
                 Effect::Answer(reply, answer) => {
                     if let Some(waiting) = self.waiting.remove(&reply) {
                         // Who asked may have hung up; what was asked is done all the same.
@@ -212,6 +203,6 @@ impl Driver {
                 Effect::Report(event) => report::report(&event, &self.telemetry),
             }
         }
-        self.store.submit();
+        self.store.submit(clock::now());
     }
 }

@@ -50,6 +50,7 @@ pub(super) fn report(report: &Report, telemetry: &Telemetry) {
         Report::AddressesRefused { subject, why } => {
             warn!("new addresses of {subject} are refused, the old ones stay: {why}")
         }
+        Report::Blocked { service, why } => warn!("{service} is kept but not routed: {why}"),
         Report::RemovalFailed { service, why } => warn!("removing {service} could not be stored: {why}"),
     }
 }

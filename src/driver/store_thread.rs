@@ -1,22 +1,39 @@
 //! The store's own thread: one batch in flight while the next one gathers, so that a thousand writes share one sync.
 //!
 //! Every write that is gathered gets its outcome: also what is beyond the bound, and all of it once the thread is gone
-//! (a store that panics may be half-way through a batch, so it is not called again).
+//! (a store that panics may be half-way through a batch, so it is not called again). Notes that nobody waits for go along
+//! with the next batch, and again with one after it where that failed. After a failure the store is tried again each
+//! second, with nothing if need be, so that furt stops calling itself degraded when the store is well.
 
+use std::collections::BTreeMap;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use super::{Change, Event, Store, StoreError};
+use crate::clock;
+use crate::model::InstanceId;
 use crate::registry::WriteId;
 
 /// The most writes that gather behind a batch: a fleet's start, and all that a stuck store may hold in memory.
 pub(super) const MAX_GATHERED: usize = 10_000;
 
+/// When a store that failed is tried again without another change.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// Writes that wait, and the thread that the store works on.
 pub(super) struct StoreThread {
     gathering: Vec<(WriteId, Vec<Change>)>,
     in_flight: Vec<WriteId>,
+    is_busy: bool,
+    /// What nobody waits for: the newest of each instance.
+    notes: BTreeMap<InstanceId, Change>,
+    notes_in_flight: BTreeMap<InstanceId, Change>,
+    /// The instances that the batch in flight puts anew or removes: notes of what they were end with it.
+    replaced_in_flight: Vec<InstanceId>,
+    /// After a failure: when the store is tried again. Notes alone do not press it before.
+    retry_at: Option<Instant>,
     /// Writes that were never handed over, and why.
     refused: Vec<(WriteId, &'static str)>,
     batches: std::sync::mpsc::SyncSender<Vec<Change>>,
@@ -45,6 +62,11 @@ impl StoreThread {
         Self {
             gathering: Vec::new(),
             in_flight: Vec::new(),
+            is_busy: false,
+            notes: BTreeMap::new(),
+            notes_in_flight: BTreeMap::new(),
+            replaced_in_flight: Vec::new(),
+            retry_at: None,
             refused: Vec::new(),
             batches,
             outcomes,
@@ -63,15 +85,32 @@ impl StoreThread {
         }
     }
 
+    /// Takes a note that nobody waits for.
+    pub(super) fn keep(&mut self, change: Change) {
+        if let Change::NoteDown { instance, .. } = &change {
+            self.notes.insert(instance.clone(), change);
+        }
+    }
+
     /// Hands over what has gathered, if the thread is free.
-    pub(super) fn submit(&mut self) {
-        if !self.in_flight.is_empty() || self.gathering.is_empty() {
+    pub(super) fn submit(&mut self, now: Instant) {
+        let is_due = match self.retry_at {
+            Some(at) => at <= now,
+            None => !self.notes.is_empty(),
+        };
+        if self.is_busy || self.is_gone || (self.gathering.is_empty() && !is_due) {
             return;
         }
         let (writes, changes): (Vec<_>, Vec<_>) = std::mem::take(&mut self.gathering).into_iter().unzip();
+        self.notes_in_flight = std::mem::take(&mut self.notes);
+        // Notes first: they are of instances as they were before these changes.
+        let notes = self.notes_in_flight.values().cloned();
+        self.replaced_in_flight = changes.iter().flatten().flat_map(replaced).cloned().collect();
+        let batch = notes.chain(changes.into_iter().flatten()).collect();
         // If the thread is gone, that shows as its outcome.
-        drop(self.batches.send(changes.into_iter().flatten().collect()));
+        drop(self.batches.send(batch));
         self.in_flight = writes;
+        self.is_busy = true;
     }
 
     /// How the last batch went; once after each.
@@ -85,7 +124,7 @@ impl StoreThread {
             let refused = std::mem::take(&mut self.refused).into_iter();
             return refused.map(|(write, why)| Event::WriteFailed(write, why.to_owned())).collect();
         }
-        if self.in_flight.is_empty() {
+        if !self.is_busy {
             return std::future::pending().await;
         }
         let result = self.outcomes.recv().await.unwrap_or_else(|| {
@@ -93,6 +132,9 @@ impl StoreThread {
             self.refused.extend(std::mem::take(&mut self.gathering).into_iter().map(|(write, _)| (write, GONE)));
             Err(StoreError(GONE.to_owned()))
         });
+        self.is_busy = false;
+        self.finish_notes(result.is_ok());
+        self.retry_at = result.is_err().then(|| clock::now() + RETRY);
         let event = |write| match &result {
             Ok(()) => Event::WriteDone(write),
             Err(error) => Event::WriteFailed(write, error.to_string()),
@@ -100,5 +142,31 @@ impl StoreThread {
         let events = std::mem::take(&mut self.in_flight).into_iter().map(event).collect();
         self.condition = Some(result);
         events
+    }
+
+    /// Notes that were not stored wait for the next batch, unless there are newer ones. With a batch that was stored
+    /// the core installs what it put only now: what was noted meanwhile was of the instances before.
+    fn finish_notes(&mut self, is_stored: bool) {
+        let notes = std::mem::take(&mut self.notes_in_flight);
+        let replaced = std::mem::take(&mut self.replaced_in_flight);
+        if is_stored {
+            for id in &replaced {
+                self.notes.remove(id);
+            }
+        } else {
+            for (id, note) in notes {
+                self.notes.entry(id).or_insert(note);
+            }
+        }
+    }
+}
+
+/// The instances whose notes a change makes meaningless.
+fn replaced(change: &Change) -> &[InstanceId] {
+    match change {
+        Change::PutInstance { spec, .. } => std::slice::from_ref(&spec.id),
+        Change::RemoveInstance(id) => std::slice::from_ref(id),
+        Change::RemoveService { instances, .. } => instances,
+        Change::PutDefinition { .. } | Change::NoteDown { .. } => &[],
     }
 }

@@ -150,15 +150,15 @@ async fn what_gathers_behind_a_store_that_hangs_is_bounded() {
             Ok(())
         }
         fn load(&mut self) -> Result<Contents, StoreError> {
-            Ok(Contents::default())
+            Ok(Contents::new(crate::model::Epoch(uuid::Uuid::nil())))
         }
     }
     let (release, held) = std::sync::mpsc::channel();
     let mut store = StoreThread::start(Box::new(Hangs(held)));
     store.gather(WriteId(0), Vec::new());
-    store.submit();
+    store.submit(crate::clock::now());
     (1..=MAX_GATHERED as u64 + 2).for_each(|number| store.gather(WriteId(number), Vec::new()));
-    store.submit();
+    store.submit(crate::clock::now());
     let refused = store.outcomes().await;
     let refused: Vec<_> = refused.iter().map(|event| matches!(event, Event::WriteFailed(..))).collect();
     assert_eq!(refused, [true, true]);
@@ -166,7 +166,7 @@ async fn what_gathers_behind_a_store_that_hangs_is_bounded() {
     let mut done = 0;
     for _ in 0..2 {
         done += store.outcomes().await.iter().filter(|event| matches!(event, Event::WriteDone(_))).count();
-        store.submit();
+        store.submit(crate::clock::now());
     }
     assert_eq!(done, MAX_GATHERED + 1);
 }
@@ -281,4 +281,156 @@ async fn the_driver_ends_when_its_handles_are_gone() {
     drop(std::mem::replace(&mut rig.handle, nowhere));
     until("the driver ends", || rig.running.is_finished()).await;
     assert_eq!(weak.tell(Event::DeadlineReached).await, Err(DriverGone));
+}
+
+/// Fails as long as it is told to, and writes down what it was given.
+struct Scripted {
+    fails: Arc<std::sync::atomic::AtomicBool>,
+    given: Arc<std::sync::Mutex<Vec<Vec<Change>>>>,
+}
+
+impl Store for Scripted {
+    fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        self.given.lock().unwrap().push(changes.to_vec());
+        match self.fails.load(std::sync::atomic::Ordering::Relaxed) {
+            true => Err(StoreError("disk full".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    fn load(&mut self) -> Result<Contents, StoreError> {
+        Ok(Contents::new(crate::model::Epoch(uuid::Uuid::nil())))
+    }
+}
+
+/// A store thread, its clock, and what came to the store.
+struct Notes {
+    thread: StoreThread,
+    fails: Arc<std::sync::atomic::AtomicBool>,
+    given: Arc<std::sync::Mutex<Vec<Vec<Change>>>>,
+    next: u64,
+}
+
+impl Notes {
+    fn new(fails: bool) -> Self {
+        let fails = Arc::new(std::sync::atomic::AtomicBool::new(fails));
+        let given = Arc::default();
+        let store = Scripted { fails: Arc::clone(&fails), given: Arc::clone(&given) };
+        Self { thread: StoreThread::start(Box::new(store)), fails, given, next: 0 }
+    }
+
+    fn works(&self) {
+        self.fails.store(false, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn note(&mut self, id: &str, is_down: bool) {
+        self.thread.keep(note(id, is_down));
+    }
+
+    fn write(&mut self, change: Change) {
+        self.thread.gather(WriteId(self.next), vec![change]);
+        self.next += 1;
+    }
+
+    /// What the batch had that is due after a while.
+    async fn batch(&mut self, later: Duration) -> Vec<Change> {
+        let before = self.given.lock().unwrap().len();
+        self.thread.submit(clock::now() + later);
+        self.outcome(before).await
+    }
+
+    async fn outcome(&mut self, before: usize) -> Vec<Change> {
+        self.thread.outcomes().await;
+        let given = self.given.lock().unwrap();
+        assert_eq!(given.len(), before + 1);
+        given[before].clone()
+    }
+}
+
+fn note(id: &str, is_down: bool) -> Change {
+    Change::NoteDown { instance: crate::model::InstanceId::try_new(id).unwrap(), is_down }
+}
+
+fn put(id: &str) -> Change {
+    let wish = wish(id);
+    Change::PutInstance {
+        service: wish.definition.service,
+        spec: Arc::new(wish.instance),
+        addresses: wish.addresses,
+        registered_from: [127, 0, 0, 1].into(),
+    }
+}
+
+fn remove(id: &str) -> Change {
+    Change::RemoveInstance(crate::model::InstanceId::try_new(id).unwrap())
+}
+
+const AT_ONCE: Duration = Duration::ZERO;
+const LATER: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn notes_go_without_a_write_and_the_newest_of_an_instance_counts() {
+    let mut notes = Notes::new(false);
+    notes.note("a", true);
+    notes.note("b", true);
+    notes.note("a", false);
+    assert_eq!(notes.batch(AT_ONCE).await, [note("a", false), note("b", true)]);
+    notes.thread.submit(clock::now() + LATER);
+    assert_eq!(notes.given.lock().unwrap().len(), 1, "once");
+}
+
+#[tokio::test]
+async fn a_failing_store_is_tried_each_second_and_the_notes_go_again() {
+    let mut notes = Notes::new(true);
+    notes.note("a", true);
+    assert_eq!(notes.batch(AT_ONCE).await.len(), 1);
+    for _ in 0..3 {
+        for _ in 0..1000 {
+            notes.thread.submit(clock::now());
+        }
+        assert_eq!(notes.batch(LATER).await, [note("a", true)], "just one more");
+    }
+    // A write does not wait, and the notes go along.
+    notes.write(put("b"));
+    assert_eq!(notes.batch(AT_ONCE).await, [note("a", true), put("b")]);
+    notes.works();
+    notes.note("a", false);
+    assert_eq!(notes.batch(LATER).await, [note("a", false)], "a newer one takes its place");
+    notes.thread.submit(clock::now() + LATER);
+    assert_eq!(notes.given.lock().unwrap().len(), 6);
+}
+
+#[tokio::test]
+async fn a_failed_store_is_tried_with_nothing_and_tells_when_it_is_well() {
+    let mut notes = Notes::new(true);
+    notes.write(put("a"));
+    assert_eq!(notes.batch(AT_ONCE).await.len(), 1);
+    assert!(notes.thread.take_condition().is_some_and(|condition| condition.is_err()));
+    notes.works();
+    assert_eq!(notes.batch(LATER).await, [] as [Change; 0]);
+    assert!(notes.thread.take_condition().is_some_and(|condition| condition.is_ok()));
+}
+
+#[tokio::test]
+async fn a_note_of_what_was_put_again_or_removed_meanwhile_ends_with_that() {
+    for change in [put("a"), remove("a")] {
+        let mut notes = Notes::new(false);
+        notes.write(change.clone());
+        notes.thread.submit(clock::now());
+        // Of the instance as it was: its write is with the store.
+        notes.note("a", true);
+        notes.note("b", true);
+        assert_eq!(notes.outcome(0).await, [change]);
+        assert_eq!(notes.batch(AT_ONCE).await, [note("b", true)]);
+    }
+}
+
+#[tokio::test]
+async fn a_note_outlives_a_change_that_was_not_stored() {
+    let mut notes = Notes::new(true);
+    notes.note("a", true);
+    notes.write(put("a"));
+    assert_eq!(notes.batch(AT_ONCE).await, [note("a", true), put("a")]);
+    notes.works();
+    assert_eq!(notes.batch(LATER).await, [note("a", true)], "it is DOWN still");
 }

@@ -29,6 +29,7 @@ impl Schedule {
     pub(super) fn set(&mut self, instance: InstanceRef, plan: ProbePlan, now: Instant, dice: &mut fastrand::Rng) {
         let due = match plan.first {
             FirstProbe::Now => now,
+            FirstProbe::Spread => now + Duration::from_secs(1).mul_f64(dice.f64()),
             FirstProbe::AfterPeriod => now + jittered(plan.period, dice),
         };
         if let Some(before) = self.plans.insert(instance.clone(), Planned { plan, due }) {

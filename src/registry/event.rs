@@ -1,5 +1,6 @@
 //! What enters the core, what leaves it: events in the past tense, effects in the imperative.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -121,6 +122,8 @@ impl std::fmt::Display for InstanceRef {
 pub enum Effect {
     /// Store these changes, all or none, and say how it went.
     Write(WriteId, Vec<Change>),
+    /// Store this when it is convenient: nobody waits, and a later one of the same instance replaces it.
+    Keep(Change),
     /// Answer a waiting caller, after the snapshot of this turn is published.
     Answer(ReplyId, Result<Answer, Refusal>),
     /// Probe by this plan from now on; replaces the plan before.
@@ -153,6 +156,8 @@ pub struct ProbePlan {
 pub enum FirstProbe {
     /// At once.
     Now,
+    /// At some time within the first second, with all others that were restored.
+    Spread,
     /// After one period.
     AfterPeriod,
 }
@@ -226,7 +231,41 @@ pub enum Change {
     /// One instance is gone.
     RemoveInstance(InstanceId),
     /// A service is gone with all its instances.
-    RemoveService(ServiceName),
+    RemoveService {
+        /// Which.
+        service: ServiceName,
+        /// The instances that it had.
+        instances: Vec<InstanceId>,
+    },
+    /// An instance went DOWN, or is DOWN no more; says nothing of one that is not stored.
+    NoteDown {
+        /// Which.
+        instance: InstanceId,
+        /// How it is.
+        is_down: bool,
+    },
+}
+
+/// Everything that a store holds: the changes that would make it again, by what they put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    /// The registry's identity.
+    pub epoch: Epoch,
+    /// How often the store was loaded, this time included: generations of different starts must not meet.
+    pub starts: u64,
+    /// [`Change::PutDefinition`] by service.
+    pub definitions: BTreeMap<ServiceName, Change>,
+    /// [`Change::PutInstance`] by id.
+    pub instances: BTreeMap<InstanceId, Change>,
+    /// Instances that are DOWN.
+    pub down: BTreeSet<InstanceId>,
+}
+
+impl Contents {
+    /// Nothing yet.
+    pub fn new(epoch: Epoch) -> Self {
+        Self { epoch, starts: 0, definitions: BTreeMap::new(), instances: BTreeMap::new(), down: BTreeSet::new() }
+    }
 }
 
 /// The good answer to a caller.
@@ -352,6 +391,13 @@ pub enum Report {
         subject: Followed,
         /// Why.
         why: String,
+    },
+    /// A service was restored but may not stand by today's configuration: kept, not routed.
+    Blocked {
+        /// Which.
+        service: ServiceName,
+        /// Why.
+        why: Arc<str>,
     },
     /// A removal could not be stored and will be tried again.
     RemovalFailed {

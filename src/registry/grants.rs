@@ -71,12 +71,22 @@ impl Policy {
     /// [`Refusal::TokenWrong`], [`Refusal::BeyondGrant`], naming what it may not.
     pub(super) fn check_grant(&self, wish: &Registration) -> Result<(), Refusal> {
         let service = &wish.definition.service;
-        let grant = self.grants.get(service);
-        if let Some(grant) = grant {
+        if let Some(grant) = self.grants.get(service) {
             check_token(grant, &wish.source)?;
-            grant.check_definition(&wish.definition)?;
+        }
+        self.check_definition(&wish.definition, wish.source.address)?;
+        self.check_addresses(service, &wish.addresses)
+    }
+
+    /// Whether a definition that came from `from` may stand, apart from the token that was asked when it came.
+    ///
+    /// # Errors
+    /// [`Refusal::BeyondGrant`], naming what it may not.
+    pub(super) fn check_definition(&self, definition: &Definition, from: IpAddr) -> Result<(), Refusal> {
+        let service = &definition.service;
+        if let Some(grant) = self.grants.get(service) {
+            grant.check_definition(definition)?;
         } else {
-            let from = wish.source.address;
             let allowed = match self.unlisted {
                 UnlistedRule::Allow => true,
                 UnlistedRule::Loopback => from.is_loopback(),
@@ -88,7 +98,7 @@ impl Policy {
                 )));
             }
         }
-        self.check_addresses(service, &wish.addresses)
+        Ok(())
     }
 
     /// Whether an instance of `service` may be at all of `addresses`.

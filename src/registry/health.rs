@@ -45,6 +45,11 @@ impl Health {
         Self { status: Status::Unknown, failures: 0, is_stopped: false }
     }
 
+    /// Of an instance that was DOWN when its registry was stored: the next failures count from there.
+    pub fn down(limits: &HealthLimits) -> Self {
+        Self { status: Status::Down, failures: limits.failures_to_down, is_stopped: false }
+    }
+
     /// Of an instance without probes: UP from registration on.
     pub fn unprobed() -> Self {
         Self { status: Status::Up, failures: 0, is_stopped: false }

@@ -20,6 +20,7 @@ mod probing;
 mod refusal;
 mod registering;
 mod removal;
+mod restore;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -27,7 +28,7 @@ mod tests;
 mod view;
 
 pub use event::{
-    Answer, Change, Effect, Event, FirstProbe, Followed, InstanceRef, NameOrder, Now, ProbePlan, ProbeTarget,
+    Answer, Change, Contents, Effect, Event, FirstProbe, Followed, InstanceRef, NameOrder, Now, ProbePlan, ProbeTarget,
     Registered, Registration, ReplyId, Report, Source, WriteId,
 };
 pub use grants::{Grant, Policy, StaticClaim, UnlistedRule};
@@ -97,6 +98,8 @@ struct Entry {
     status: Status,
     live: Arc<ServiceLive>,
     is_leaving: bool,
+    /// Why it is kept but not routed, where it may not stand; its effective definition has no routes then.
+    blocked: Option<Arc<str>>,
 }
 
 /// An installed instance.

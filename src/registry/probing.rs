@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{
-    Answer, Effect, FirstProbe, Followed, Health, InstanceRef, Now, ProbePlan, ProbeTarget, Refusal, Registry, Report,
-    Source, Verdict, view,
+    Answer, Change, Effect, FirstProbe, Followed, Health, InstanceRef, Now, ProbePlan, ProbeTarget, Refusal, Registry,
+    Report, Source, Verdict, view,
 };
 use crate::model::{Generation, Status};
 
@@ -119,6 +119,10 @@ impl Registry {
         member.live.since_ms.store(now.unix_ms, Ordering::Relaxed);
         let shown = member.seen.generation;
         member.seen = view::instance(&member.spec, &member.addresses, health.status(), shown, &member.live);
+        if (before.status() == Status::Down) != (health.status() == Status::Down) {
+            let is_down = health.status() == Status::Down;
+            effects.push(Effect::Keep(Change::NoteDown { instance: instance.id.clone(), is_down }));
+        }
         effects.push(Effect::Report(Report::InstanceStatusChanged {
             instance: instance.clone(),
             from: before.status(),

@@ -1,5 +1,6 @@
 //! Registrations and heartbeats: what is checked, what is written, what is installed.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +8,16 @@ use super::{
     Answer, Change, Due, Effect, Entry, Event, Followed, Health, InstanceRef, Member, NameOrder, Now, Ownership,
     Pending, Refusal, Registered, Registration, Registry, ReplyId, Report, Source, WriteId, view,
 };
-use crate::model::{Definition, Generation, InstanceId, ServiceName, Status, UpstreamHost};
+use crate::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamHost};
 use crate::routing::{InstanceLive, ServiceLive};
+
+/// An instance's place in its service, beside what it registered.
+pub(super) struct Place {
+    pub(super) addresses: Arc<[SocketAddr]>,
+    pub(super) registered_from: IpAddr,
+    pub(super) health: Health,
+    pub(super) live: Arc<InstanceLive>,
+}
 
 /// What a registration comes to.
 enum Plan {
@@ -69,6 +78,7 @@ impl Registry {
         let entry = self.services.get(service);
         let installed = entry.map(|entry| &entry.definition);
         let is_older = installed.is_some_and(|own| own.revision > wish.definition.revision);
+        let is_blocked = entry.is_some_and(|entry| entry.blocked.is_some());
         let is_same = installed.is_some_and(|own| **own == wish.definition);
         if let Some(entry) = entry.filter(|_| !is_older && !is_same) {
             policy.check_owner(service, entry.registered_from, &wish.source)?;
@@ -92,7 +102,8 @@ impl Registry {
                 && *member.spec == wish.instance
                 && (member.addresses == wish.addresses || wish.instance.url.socket_address().is_none())
         });
-        let keeps_definition = is_older || is_same;
+        // A service that was kept out of the table comes back with the registration that may stand.
+        let keeps_definition = is_older || (is_same && !is_blocked);
         Ok(if keeps_definition && is_registered { Plan::Known } else { Plan::Write { keeps_definition } })
     }
 
@@ -126,7 +137,7 @@ impl Registry {
         }
     }
 
-    fn check_conflicts(&self, definition: &Definition) -> Result<(), Refusal> {
+    pub(super) fn check_conflicts(&self, definition: &Definition) -> Result<(), Refusal> {
         let effective = view::effective(definition, &self.settings.policy.apps_domain);
         self.settings.policy.check_statics(definition, &effective)?;
         let definition = effective;
@@ -179,34 +190,11 @@ impl Registry {
         let before = self.member_mut(&instance).filter(|member| member.spec.url == spec.url);
         let live = before.map_or_else(Arc::<InstanceLive>::default, |member| Arc::clone(&member.live));
         self.remove_member(&instance, effects);
-        let name_order = self.next_order();
         let spec = Arc::new(spec);
-        live.note_health(health.failures(), health.is_stopped());
-        live.since_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
-        let seen = view::instance(&spec, &addresses, health.status(), name_order, &live);
-        let member = Member {
-            ttl: spec.heartbeat_ttl,
-            addresses,
-            registered_from: source.address,
-            health,
-            probe_order: Generation::default(),
-            name_order,
-            heard: now.at,
-            is_leaving: false,
-            live,
-            seen,
-            spec: Arc::clone(&spec),
-        };
-        if let Some(entry) = self.services.get_mut(&service) {
-            entry.members.insert(spec.id.clone(), member);
-        }
-        self.deadlines.clear(&Due::Held(service.clone()));
-        if let UpstreamHost::Name(name) = &spec.url.host {
-            let order = NameOrder { generation: name_order, name: name.clone(), port: spec.url.port };
-            effects.push(Effect::FollowName(Followed::Instance(instance.clone()), order));
-        }
-        self.hear(&instance, now, effects);
+        let place = Place { addresses, registered_from: source.address, health, live };
+        self.install_member(&instance, &spec, place, now, effects);
         self.plan_probes(&instance, super::FirstProbe::Now, effects);
+        self.recheck(&service, effects);
         self.refresh(&service, now, effects);
         self.view.advance();
         if let Ok(Answer::Registered(registered)) = self.registered(&instance, true) {
@@ -220,13 +208,51 @@ impl Registry {
         }
     }
 
+    /// Puts an instance into its service: shown, its TTL running, its name followed.
+    pub(super) fn install_member(
+        &mut self,
+        instance: &InstanceRef,
+        spec: &Arc<InstanceSpec>,
+        place: Place,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Place { addresses, registered_from, health, live } = place;
+        let name_order = self.next_order();
+        live.note_health(health.failures(), health.is_stopped());
+        live.since_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
+        let seen = view::instance(spec, &addresses, health.status(), name_order, &live);
+        let member = Member {
+            ttl: spec.heartbeat_ttl,
+            addresses,
+            registered_from,
+            health,
+            probe_order: Generation::default(),
+            name_order,
+            heard: now.at,
+            is_leaving: false,
+            live,
+            seen,
+            spec: Arc::clone(spec),
+        };
+        if let Some(entry) = self.services.get_mut(&instance.service) {
+            entry.members.insert(spec.id.clone(), member);
+        }
+        self.deadlines.clear(&Due::Held(instance.service.clone()));
+        if let UpstreamHost::Name(name) = &spec.url.host {
+            let order = NameOrder { generation: name_order, name: name.clone(), port: spec.url.port };
+            effects.push(Effect::FollowName(Followed::Instance(instance.clone()), order));
+        }
+        self.hear(instance, now, effects);
+    }
+
     /// A new service starts at its first instance's status: that is no change of status.
     fn install_definition(&mut self, definition: Definition, source: &Source, status: Status, now: Now) {
         let effective = view::effective(&definition, &self.settings.policy.apps_domain);
         let definition = if *effective == definition { Arc::clone(&effective) } else { Arc::new(definition) };
         let service = definition.service.clone();
         if let Some(entry) = self.services.get_mut(&service) {
-            if entry.definition == definition {
+            if entry.definition == definition && entry.blocked.is_none() {
                 // Two of its registrant's instances brought it at once.
                 self.claims.remove(&effective);
                 return;
@@ -236,6 +262,7 @@ impl Registry {
             entry.definition = definition;
             entry.effective = effective;
             entry.registered_from = source.address;
+            entry.blocked = None;
             return;
         }
         let slot = self.view.add_service(&service);
@@ -249,6 +276,7 @@ impl Registry {
             status,
             live: Arc::new(ServiceLive::new(now.unix_ms)),
             is_leaving: false,
+            blocked: None,
         };
         self.services.insert(service, entry);
     }

@@ -65,7 +65,10 @@ impl Registry {
                 entry.is_leaving =
                     matches!(cause, Cause::Asked { .. }) && entry.members.values().all(|member| member.is_leaving);
                 if entry.is_leaving {
-                    Change::RemoveService(service.clone())
+                    Change::RemoveService {
+                        service: service.clone(),
+                        instances: entry.members.keys().cloned().collect(),
+                    }
                 } else {
                     Change::RemoveInstance(id.clone())
                 }
@@ -73,7 +76,7 @@ impl Registry {
             None => {
                 entry.is_leaving = true;
                 entry.members.values_mut().for_each(|member| member.is_leaving = true);
-                Change::RemoveService(service.clone())
+                Change::RemoveService { service: service.clone(), instances: entry.members.keys().cloned().collect() }
             }
         };
         if entry.is_leaving {

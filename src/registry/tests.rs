@@ -8,6 +8,7 @@ mod harness;
 mod leaving;
 mod probing;
 mod registering;
+mod restoring;
 mod routing;
 mod waiting;
 mod wish;

@@ -63,6 +63,12 @@ impl View {
         self.snapshot.generation
     }
 
+    /// Generations of this start follow those of all starts before.
+    pub(super) fn begin(&mut self, epoch: Epoch, generation: Generation) {
+        self.snapshot.epoch = epoch;
+        self.snapshot.generation = generation;
+    }
+
     pub(super) fn epoch(&self) -> Epoch {
         self.snapshot.epoch
     }
@@ -187,6 +193,7 @@ impl View {
             definition: Arc::clone(&service.definition),
             kind: service.kind,
             status: service.status,
+            blocked: None,
             instances: Box::new([moved]),
             live: Arc::clone(&service.live),
         };
@@ -214,6 +221,7 @@ impl Entry {
             definition: Arc::clone(&self.definition),
             kind: ServiceKind::Registered,
             status: self.status,
+            blocked: self.blocked.clone(),
             instances: self.members.values().filter(|one| !one.is_leaving).map(|one| Arc::clone(&one.seen)).collect(),
             live: Arc::clone(&self.live),
         }
@@ -250,6 +258,7 @@ fn static_service(
         definition: Arc::new(Definition::new(name)),
         kind: ServiceKind::Static,
         status: Status::Up,
+        blocked: None,
         instances: Box::new([instance(&spec, addresses, Status::Up, generation, &live)]),
         live: Arc::new(ServiceLive::new(now.unix_ms)),
     })

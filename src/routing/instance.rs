@@ -27,6 +27,8 @@ pub struct Service {
     pub kind: ServiceKind,
     /// UP while one instance is UP; DOWN also while it has no instance.
     pub status: Status,
+    /// Why it is kept but not routed, where the configuration does not allow it any more.
+    pub blocked: Option<Arc<str>>,
     /// Those that are not leaving, ordered by id.
     pub instances: Box<[Arc<Instance>]>,
     /// What outlives the snapshot.
@@ -36,7 +38,7 @@ pub struct Service {
 impl Service {
     /// Whether its routes are in force: one instance at least is not DOWN.
     pub fn is_routable(&self) -> bool {
-        self.status != Status::Down
+        self.status != Status::Down && self.blocked.is_none()
     }
 }
 

@@ -5,20 +5,35 @@ use std::sync::Arc;
 use crate::driver::{Change, Store};
 use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
 
-fn definition(service: &str, revision: u64) -> Change {
+pub(super) fn definition(service: &str, revision: u64) -> Change {
     Change::PutDefinition {
         definition: Arc::new(Definition { revision, ..Definition::new(ServiceName::try_new(service).unwrap()) }),
         registered_from: [127, 0, 0, 1].into(),
     }
 }
 
-fn instance(service: &str, id: &str, url: &str) -> Change {
+pub(super) fn instance(service: &str, id: &str, url: &str) -> Change {
     Change::PutInstance {
         service: ServiceName::try_new(service).unwrap(),
         spec: Arc::new(InstanceSpec::new(InstanceId::try_new(id).unwrap(), UpstreamUrl::try_new(url).unwrap())),
         addresses: Arc::new(["127.0.0.1:80".parse().unwrap()]),
         registered_from: [127, 0, 0, 1].into(),
     }
+}
+
+pub(super) fn gone(service: &str, instances: &[&str]) -> Change {
+    Change::RemoveService {
+        service: ServiceName::try_new(service).unwrap(),
+        instances: instances.iter().map(|id| InstanceId::try_new(id).unwrap()).collect(),
+    }
+}
+
+pub(super) fn note_down(id: &str, is_down: bool) -> Change {
+    Change::NoteDown { instance: InstanceId::try_new(id).unwrap(), is_down }
+}
+
+fn down(store: &mut impl Store) -> Vec<String> {
+    store.load().unwrap().down.iter().map(ToString::to_string).collect()
 }
 
 fn names(store: &mut impl Store) -> (Vec<String>, Vec<String>) {
@@ -40,7 +55,7 @@ fn what_is_put_is_there_and_replaced_by_its_name(mut store: impl Store) {
 fn a_removed_service_takes_its_instances_along_and_no_others(mut store: impl Store) {
     store.apply(&[definition("a", 1), instance("a", "a1", "http://h"), instance("a", "a2", "http://h")]).unwrap();
     store.apply(&[definition("b", 1), instance("b", "b1", "http://h")]).unwrap();
-    store.apply(&[Change::RemoveService(ServiceName::try_new("a").unwrap())]).unwrap();
+    store.apply(&[gone("a", &["a1", "a2"])]).unwrap();
     assert_eq!(names(&mut store), (vec!["b".into()], vec!["b1".into()]));
 }
 
@@ -53,11 +68,28 @@ fn a_removed_instance_leaves_its_service(mut store: impl Store) {
 }
 
 fn changes_apply_in_their_order(mut store: impl Store) {
-    let gone = Change::RemoveService(ServiceName::try_new("a").unwrap());
+    let gone = gone("a", &["a1"]);
     store.apply(&[definition("a", 1), instance("a", "a1", "http://h"), gone.clone(), definition("a", 2)]).unwrap();
     assert_eq!(names(&mut store), (vec!["a".into()], vec![]));
     store.apply(&[definition("a", 3), gone]).unwrap();
     assert_eq!(names(&mut store), (vec![], vec![]));
+}
+
+fn an_instance_is_down_until_it_is_noted_otherwise_or_put_again(mut store: impl Store) {
+    store.apply(&[definition("a", 1), instance("a", "a1", "http://h"), instance("a", "a2", "http://h")]).unwrap();
+    store.apply(&[note_down("a1", true), note_down("a2", true), note_down("nobody", true)]).unwrap();
+    assert_eq!(down(&mut store), ["a1", "a2"]);
+    store.apply(&[note_down("a1", false), instance("a", "a2", "http://h")]).unwrap();
+    assert_eq!(down(&mut store), [""; 0]);
+    store.apply(&[note_down("a1", true), gone("a", &["a1", "a2"])]).unwrap();
+    store.apply(&[definition("a", 1), instance("a", "a1", "http://h")]).unwrap();
+    assert_eq!(down(&mut store), [""; 0], "nothing is left of what was removed");
+}
+
+fn the_epoch_stays_and_the_starts_are_counted(mut store: impl Store) {
+    let (one, other) = (store.load().unwrap(), store.load().unwrap());
+    assert_eq!(one.epoch, other.epoch);
+    assert_eq!(one.starts + 1, other.starts);
 }
 
 macro_rules! conforms {
@@ -76,6 +108,14 @@ macro_rules! conforms {
                 super::a_removed_instance_leaves_its_service($new);
             }
             #[test]
+            fn an_instance_is_down_until_it_is_noted_otherwise_or_put_again() {
+                super::an_instance_is_down_until_it_is_noted_otherwise_or_put_again($new);
+            }
+            #[test]
+            fn the_epoch_stays_and_the_starts_are_counted() {
+                super::the_epoch_stays_and_the_starts_are_counted($new);
+            }
+            #[test]
             fn changes_apply_in_their_order() {
                 super::changes_apply_in_their_order($new);
             }
@@ -83,4 +123,28 @@ macro_rules! conforms {
     };
 }
 
+/// A store in a folder that goes with it.
+struct InFolder(
+    crate::store::DiskStore,
+    #[expect(dead_code, reason = "held until the store is gone")] tempfile::TempDir,
+);
+
+impl InFolder {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self(crate::store::DiskStore::open(&folder.path().join("furt.redb")).unwrap(), folder)
+    }
+}
+
+impl Store for InFolder {
+    fn apply(&mut self, changes: &[Change]) -> Result<(), crate::driver::StoreError> {
+        self.0.apply(changes)
+    }
+
+    fn load(&mut self) -> Result<crate::driver::Contents, crate::driver::StoreError> {
+        self.0.load()
+    }
+}
+
 conforms!(memory, crate::store::MemoryStore::default());
+conforms!(disk, super::InFolder::new());

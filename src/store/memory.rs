@@ -1,11 +1,19 @@
 //! The store that is gone with the process: for tests, and for gateways whose services register again anyway.
 
 use crate::driver::{Change, Contents, Store, StoreError};
+use crate::model::Epoch;
 
 /// Keeps what it is given in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryStore {
     contents: Contents,
+}
+
+impl Default for MemoryStore {
+    /// An empty one, of an epoch of its own.
+    fn default() -> Self {
+        Self { contents: Contents::new(Epoch(uuid::Uuid::new_v4())) }
+    }
 }
 
 impl Store for MemoryStore {
@@ -17,15 +25,24 @@ impl Store for MemoryStore {
                 }
                 Change::PutInstance { spec, .. } => {
                     self.contents.instances.insert(spec.id.clone(), change.clone());
+                    self.contents.down.remove(&spec.id);
                 }
                 Change::RemoveInstance(id) => {
                     self.contents.instances.remove(id);
+                    self.contents.down.remove(id);
                 }
-                Change::RemoveService(service) => {
+                Change::RemoveService { service, instances } => {
                     self.contents.definitions.remove(service);
-                    let of_service =
-                        |change: &Change| matches!(change, Change::PutInstance { service: own, .. } if own == service);
-                    self.contents.instances.retain(|_, change| !of_service(change));
+                    for id in instances {
+                        self.contents.instances.remove(id);
+                        self.contents.down.remove(id);
+                    }
+                }
+                Change::NoteDown { instance, is_down: true } if self.contents.instances.contains_key(instance) => {
+                    self.contents.down.insert(instance.clone());
+                }
+                Change::NoteDown { instance, .. } => {
+                    self.contents.down.remove(instance);
                 }
             }
         }
@@ -33,6 +50,7 @@ impl Store for MemoryStore {
     }
 
     fn load(&mut self) -> Result<Contents, StoreError> {
+        self.contents.starts += 1;
         Ok(self.contents.clone())
     }
 }

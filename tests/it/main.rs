@@ -14,6 +14,7 @@
 
 mod acceptance;
 mod cli;
+mod durability;
 mod health;
 mod hostile;
 mod imports;

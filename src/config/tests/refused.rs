@@ -70,7 +70,7 @@ fn unknown_keys_name_the_nearest_or_all_known_ones() {
                 "2:1: client.keepalive: is not known; known keys: body_timeout, header_timeout, keepalive_timeout, write_timeout",
             ],
         ),
-        ("[store]\npath = 'data/furt.redb'", &["2:1: store.path: is not known; known keys: kind"]),
+        ("[store]\nfile = 'data/furt.redb'", &["2:1: store.file: is not known; known keys: kind, path"]),
         (
             "[[api_keys]]\nname = 'a'\npermissions = []\nsha256 = 'abababababababababababababababababababababababababababababababab'\nkey = 'a secret'",
             &["5:1: api_keys.key: is not known; known keys: allow_from, name, permissions, rate, sha256"],
@@ -327,10 +327,12 @@ fn single_values_say_what_would_be_right() {
             &[r#"2:10: apps.domain: "127.0.0.1" is not a domain; must be a name, not an address"#],
         ),
         ("[access_log]\npath = false", &["2:8: access_log.path: is a boolean; must be a path, as a text in quotes"]),
+        ("[store]\nkind = 'etcd'", &[r#"2:8: store.kind: "etcd" is not a kind of store; must be "disk" or "memory""#]),
         (
-            "[store]\nkind = 'disk'",
-            &[r#"2:8: store.kind: "disk" is not a kind of store; must be "memory", the only kind so far"#],
+            "[store]\nkind = 'memory'\npath = 'x'",
+            &[r#"3:8: store.path: stands beside kind = "memory"; must be left out there"#],
         ),
+        ("[store]\npath = ''", &[r#"2:8: store.path: "" is not a path; must name a file"#]),
     ]);
 }
 

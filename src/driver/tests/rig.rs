@@ -61,7 +61,7 @@ impl Store for ToldStore {
     }
 
     fn load(&mut self) -> Result<Contents, StoreError> {
-        Ok(Contents::default())
+        Ok(Contents::new(crate::model::Epoch(uuid::Uuid::nil())))
     }
 }
 

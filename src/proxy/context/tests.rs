@@ -63,6 +63,7 @@ fn service() -> Arc<Service> {
     Arc::new(Service {
         definition: Arc::new(definition),
         kind: ServiceKind::Registered,
+        blocked: None,
         status: Status::Up,
         instances: Box::new([Arc::new(instance)]),
         live: Arc::new(ServiceLive::new(0)),

@@ -28,10 +28,13 @@ impl Stored {
                 Change::RemoveInstance(id) => {
                     self.instances.remove(id).expect("only a stored instance is removed");
                 }
-                Change::RemoveService(service) => {
+                Change::RemoveService { service, instances } => {
                     self.definitions.remove(service).expect("only a stored service is removed");
-                    self.instances.retain(|_, (own, ..)| own != service);
+                    for id in instances {
+                        self.instances.remove(id).expect("only a stored instance is removed");
+                    }
                 }
+                Change::NoteDown { .. } => unreachable!("is kept, not written"),
             }
         }
     }

@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::wish::{Wish, address, instance, parts, policy, settings};
+use crate::driver::Store as _;
 use crate::model::{Epoch, Status};
 use crate::registry::{
     Answer, Change, Effect, Event, Followed, InstanceRef, NameOrder, Now, ProbePlan, Refusal, Registered, Registry,
     ReplyId, Report, Settings, Source, StaticRoute, WriteId,
 };
 use crate::routing::{KeyTable, Service, Snapshot};
+use crate::store::MemoryStore;
 
 /// What becomes of writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,10 @@ pub(in crate::registry) struct Harness {
     pub(in crate::registry) plans: BTreeMap<InstanceRef, ProbePlan>,
     pub(in crate::registry) names: BTreeMap<Followed, NameOrder>,
     pub(in crate::registry) reports: Vec<Report>,
+    /// What may be stored when it is convenient.
+    pub(in crate::registry) kept: Vec<Change>,
+    /// What a restart finds.
+    stored: MemoryStore,
     pub(in crate::registry) snapshot: Snapshot,
     pub(in crate::registry) publishes: usize,
     /// Whether the turn goes on after an event: nothing is published until it ends.
@@ -66,6 +72,8 @@ impl Harness {
             plans: BTreeMap::new(),
             names: BTreeMap::new(),
             reports: Vec::new(),
+            kept: Vec::new(),
+            stored: MemoryStore::default(),
             snapshot,
             publishes: 0,
             is_mid_turn: false,
@@ -73,6 +81,19 @@ impl Harness {
         };
         effects.into_iter().for_each(|effect| harness.carry_out(effect));
         harness
+    }
+
+    /// A crash, and a start with what was stored under rules that may be others; time goes on meanwhile.
+    pub(in crate::registry) fn restart(&mut self, settings: Settings, statics: Vec<StaticRoute>) {
+        let contents = self.stored.load().unwrap();
+        let mut after = Self::with(settings, statics);
+        after.now = self.now;
+        after.stored = std::mem::take(&mut self.stored);
+        after.next_reply = self.next_reply;
+        let effects = after.registry.restore(contents, after.now);
+        after.publish();
+        effects.into_iter().for_each(|effect| after.carry_out(effect));
+        *self = after;
     }
 
     /// One turn: the event, then, unless the store waits, what becomes of its writes.
@@ -99,10 +120,13 @@ impl Harness {
 
     /// The first write that waits is done, or refused.
     pub(in crate::registry) fn finish(&mut self, store: Store) {
-        let (write, _) = self.writes.pop_front().expect("no write waits");
+        let (write, changes) = self.writes.pop_front().expect("no write waits");
         let event = match store {
             Store::Fails => Event::WriteFailed(write, "disk full".to_owned()),
-            Store::Works | Store::Waits => Event::WriteDone(write),
+            Store::Works | Store::Waits => {
+                self.stored.apply(&changes).unwrap();
+                Event::WriteDone(write)
+            }
         };
         let effects = self.registry.handle(event, self.now);
         self.publish();
@@ -114,6 +138,10 @@ impl Harness {
             Effect::Write(write, changes) => {
                 self.written.extend(changes.iter().cloned());
                 self.writes.push_back((write, changes));
+            }
+            Effect::Keep(change) => {
+                self.stored.apply(std::slice::from_ref(&change)).unwrap();
+                self.kept.push(change);
             }
             Effect::Answer(reply, answer) => {
                 assert!(self.open.remove(&reply), "{reply:?} is answered twice or was never asked: {answer:?}");

@@ -16,7 +16,8 @@ fn a_leaving_service_is_out_of_the_snapshot_before_its_write_and_answered_after(
     let reply = furt.ask_to_leave("a", here());
     assert!(furt.service("a").is_none() && furt.usable("", "/a").is_empty() && furt.snapshot.table.is_empty());
     assert!(!furt.answers.contains_key(&reply));
-    assert_eq!(furt.written.last(), Some(&Change::RemoveService(instance("a").service)));
+    let gone = Change::RemoveService { service: instance("a").service, instances: vec![instance("a").id] };
+    assert_eq!(furt.written.last(), Some(&gone));
     furt.finish(Store::Works);
     assert!(matches!(furt.answers[&reply], Ok(Answer::Deregistered { instances: 1, .. })));
     assert!(furt.plans.is_empty() && furt.registry.next_deadline().is_none());

@@ -30,6 +30,7 @@ fn service(given: &[Given<'_>]) -> Service {
     Service {
         definition: Arc::new(definition),
         kind: ServiceKind::Registered,
+        blocked: None,
         status: Status::Up,
         instances: given.iter().map(instance).collect(),
         live: Arc::new(ServiceLive::default()),

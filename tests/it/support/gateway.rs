@@ -32,6 +32,7 @@ pub(crate) struct Gateway {
     pub(crate) config: PathBuf,
     child: Option<Child>,
     client: reqwest::Client,
+    is_limited: bool,
     dir: TempDir,
 }
 
@@ -108,6 +109,19 @@ pub(crate) fn furt(arguments: &[&str]) -> Command {
     command
 }
 
+/// The same command, started by a shell that does something before.
+fn under_shell(script: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
 /// Runs `command` to its end without holding up the origins of the test.
 pub(crate) async fn output_of(mut command: Command) -> Output {
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
@@ -116,6 +130,15 @@ pub(crate) async fn output_of(mut command: Command) -> Output {
 impl Gateway {
     /// Starts furt with `tail` over the base configuration, and waits until it is ready.
     pub(crate) async fn start(tail: &str) -> Self {
+        Self::start_with(tail, false).await
+    }
+
+    /// The same, to be given [limits](Self::limit_files) on its files.
+    pub(crate) async fn start_limited(tail: &str) -> Self {
+        Self::start_with(tail, true).await
+    }
+
+    async fn start_with(tail: &str, is_limited: bool) -> Self {
         for _ in 0..MOST_STARTS {
             let (public, internal) = (ports::free_address(), ports::free_address());
             if public == internal {
@@ -126,7 +149,8 @@ impl Gateway {
             let mut table: toml::Table = base(public, internal).parse().unwrap();
             lay_over(&mut table, tail.parse().expect("the test's own TOML"));
             fs::write(&config, table.to_string()).unwrap();
-            let mut gateway = Self { public, internal, config, child: None, client: client_from(None), dir };
+            let mut gateway =
+                Self { public, internal, config, child: None, client: client_from(None), is_limited, dir };
             if gateway.spawn_until_ready().await {
                 return gateway;
             }
@@ -137,7 +161,11 @@ impl Gateway {
     /// `false` where another process took a port since it was found free.
     async fn spawn_until_ready(&mut self) -> bool {
         let output = |name: &str| File::options().create(true).append(true).open(self.dir.path().join(name)).unwrap();
+        // Where a file grows beyond its limit, that is an error of the write: as a full disk, and not the end.
         let mut command = furt(&["run", "--config", self.config.to_str().unwrap()]);
+        if self.is_limited {
+            command = under_shell("trap '' XFSZ; exec \"$0\" \"$@\"", &command);
+        }
         command.env("RUST_LOG", "info").current_dir(self.dir.path()).stdout(output("stdout")).stderr(output("stderr"));
         self.child = Some(command.spawn().unwrap());
         let deadline = Instant::now() + START;
@@ -175,9 +203,22 @@ impl Gateway {
 
     /// Sends the signal of that name and returns at once.
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.child.as_ref().expect("a running furt").id();
+        let id = self.id();
         // The shell's own kill: there is none in std, and the program of that name is not on every machine.
         assert!(Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status().unwrap().success());
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().expect("a running furt").id()
+    }
+
+    /// From now on none of its files grows beyond that size; `None`: as far as the disk goes.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let mut command = Command::new("prlimit");
+        command.args(["--pid", &self.id().to_string(), &format!("--fsize={limit}:unlimited")]);
+        assert!(command.status().expect("prlimit, of util-linux").success());
     }
 
     /// Its status, once it has ended.

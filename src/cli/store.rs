@@ -1,0 +1,96 @@
+//! `store check`, `export` and `import`: a store that no furt has open, as numbers and as JSON.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::gateway::{ConfigArgs, load};
+use super::{Format, Output, output};
+use crate::config::StoreConfig;
+use crate::store::{self, Summary};
+
+#[derive(Subcommand)]
+pub(super) enum StoreVerb {
+    /// Read all of a store, change nothing, and tell how much it holds
+    Check(CheckArgs),
+    /// Print all of a store as JSON
+    Export(PathArgs),
+    /// Make a new store of what export printed; FILE "-" is stdin
+    Import(ImportArgs),
+}
+
+#[derive(Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    path: PathArgs,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args)]
+pub(super) struct PathArgs {
+    /// The store's file; if left out, the configuration's store.path
+    path: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Args)]
+pub(super) struct ImportArgs {
+    /// What export printed
+    file: PathBuf,
+    /// The store to make; nothing may be there
+    #[arg(long, value_name = "PATH")]
+    into: PathBuf,
+    #[command(flatten)]
+    format: Format,
+}
+
+pub(super) fn run(verb: &StoreVerb) -> anyhow::Result<()> {
+    match verb {
+        StoreVerb::Check(args) => {
+            let path = args.path.find()?;
+            tell(&path, store::check(&path)?, args.format)
+        }
+        StoreVerb::Export(args) => output::print_json(&store::export(&args.find()?)?),
+        StoreVerb::Import(args) => {
+            let summary = store::import(&read(&args.file)?, &args.into)?;
+            tell(&args.into, summary, args.format)
+        }
+    }
+}
+
+impl PathArgs {
+    fn find(&self) -> anyhow::Result<PathBuf> {
+        if let Some(path) = &self.path {
+            return Ok(path.clone());
+        }
+        match load(&self.config)?.store {
+            StoreConfig::Disk(path) => Ok(path),
+            StoreConfig::Memory => bail!("the configuration's store is in memory: there is no file"),
+        }
+    }
+}
+
+fn tell(path: &Path, summary: Summary, format: Format) -> anyhow::Result<()> {
+    let Summary { services, instances, down } = summary;
+    match format.output {
+        Output::Json => output::print_json(&json!({"services": services, "instances": instances, "down": down})),
+        Output::Text => output::print(&format!(
+            "{}: ok: {services} services, {instances} instances, {down} of them DOWN\n",
+            path.display()
+        )),
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    if file.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("cannot read stdin")?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+}

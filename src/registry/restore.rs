@@ -1,0 +1,122 @@
+//! What a store held becomes the registry again (DESIGN §5.5), and whether a service may still stand.
+//!
+//! What was DOWN is DOWN, what was UP is UNKNOWN and routable, all are probed within the first second, every TTL begins
+//! anew. Each service is held against today's grants and static routes; one that may not stand is kept, not routed, and
+//! shown with its reason.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::registering::Place;
+use super::{
+    Change, Contents, Due, Effect, Entry, FirstProbe, HOLD, Health, InstanceRef, Now, Ownership, Refusal, Registry,
+    Report, view,
+};
+use crate::model::{Definition, Generation, ServiceName, Status};
+use crate::routing::ServiceLive;
+
+/// Bits of a generation that count the changes of one start; those above count the starts.
+const CHANGES_OF_A_START: u32 = 32;
+
+impl Registry {
+    /// Takes over what a store held; once, before anything else is handled.
+    pub fn restore(&mut self, contents: Contents, now: Now) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let Contents { epoch, starts, definitions, instances, down } = contents;
+        self.view.begin(epoch, Generation(starts << CHANGES_OF_A_START));
+        for change in definitions.into_values() {
+            if let Change::PutDefinition { definition, registered_from } = change {
+                self.restore_definition(definition, registered_from, now);
+            }
+        }
+        for change in instances.into_values() {
+            let Change::PutInstance { service, spec, addresses, registered_from } = change else { continue };
+            if !self.services.contains_key(&service) {
+                // Never written so: an instance comes with its definition and goes with it.
+                continue;
+            }
+            let health = match (&spec.health_endpoint, down.contains(&spec.id)) {
+                (None, _) => Health::unprobed(),
+                (Some(_), true) => Health::down(&self.settings.health),
+                (Some(_), false) => Health::unknown(),
+            };
+            self.owners.insert(spec.id.clone(), Ownership { service: service.clone(), count: 1 });
+            let instance = InstanceRef { service, id: spec.id.clone() };
+            let place = Place { addresses, registered_from, health, live: Arc::default() };
+            self.install_member(&instance, &spec, place, now, &mut effects);
+            self.plan_probes(&instance, FirstProbe::Spread, &mut effects);
+        }
+        let names: Vec<_> = self.services.keys().cloned().collect();
+        for service in &names {
+            self.recheck(service, &mut effects);
+            let Some(entry) = self.services.get_mut(service) else { continue };
+            if entry.members.is_empty() {
+                self.deadlines.set(Due::Held(service.clone()), now.at + HOLD);
+            }
+            // It starts at what its instances are: that is no change of status.
+            entry.status = entry.overall();
+            self.refresh(service, now, &mut effects);
+        }
+        self.view.advance();
+        #[cfg(any(test, debug_assertions))]
+        if self.services.len().max(self.owners.len()) <= 256 {
+            self.sweep_invariants();
+        }
+        effects
+    }
+
+    /// As if it were not allowed to stand: [`recheck`](Self::recheck) says whether it is.
+    fn restore_definition(&mut self, definition: Arc<Definition>, registered_from: IpAddr, now: Now) {
+        let service = definition.service.clone();
+        let slot = self.view.add_service(&service);
+        let entry = Entry {
+            effective: without_routes(&definition),
+            definition,
+            registered_from,
+            slot,
+            members: BTreeMap::new(),
+            status: Status::Down,
+            live: Arc::new(ServiceLive::new(now.unix_ms)),
+            is_leaving: false,
+            blocked: Some("".into()),
+        };
+        self.services.insert(service, entry);
+    }
+
+    /// Puts a service's routes into the table, or takes them out, by whether it may stand today.
+    pub(super) fn recheck(&mut self, service: &ServiceName, effects: &mut Vec<Effect>) {
+        let verdict = self.may_stand(service);
+        let Some(entry) = self.services.get_mut(service).filter(|entry| !entry.is_leaving) else { return };
+        let why: Option<Arc<str>> = verdict.err().map(|refusal| refusal.to_string().into());
+        if entry.blocked == why {
+            return;
+        }
+        let effective = match &why {
+            None => view::effective(&entry.definition, &self.settings.policy.apps_domain),
+            Some(_) => without_routes(&entry.definition),
+        };
+        self.view.replace_routes(entry.slot, Some(&entry.effective), Some(&effective));
+        self.claims.remove(&entry.effective);
+        self.claims.add(&effective);
+        entry.effective = effective;
+        entry.blocked.clone_from(&why);
+        self.view.touch(entry.slot, service);
+        self.view.advance();
+        if let Some(why) = why {
+            effects.push(Effect::Report(Report::Blocked { service: service.clone(), why }));
+        }
+    }
+
+    fn may_stand(&self, service: &ServiceName) -> Result<(), Refusal> {
+        let Some(entry) = self.services.get(service) else { return Ok(()) };
+        let policy = &self.settings.policy;
+        policy.check_definition(&entry.definition, entry.registered_from)?;
+        entry.members.values().try_for_each(|member| policy.check_addresses(service, &member.addresses))?;
+        self.check_conflicts(&entry.definition)
+    }
+}
+
+fn without_routes(definition: &Definition) -> Arc<Definition> {
+    Arc::new(Definition { routes: Vec::new(), ..definition.clone() })
+}

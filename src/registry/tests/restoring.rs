@@ -1,0 +1,223 @@
+//! A restart: what comes back from the store, and what may not stand any more.
+
+use super::{Harness, Wish, policy, settings, source};
+use crate::model::{CidrSet, MethodRule, Pattern, ServiceName, Status};
+use crate::registry::{FirstProbe, Grant, Policy, Refusal, Report, StaticClaim, UnlistedRule};
+
+fn restarted_under(harness: &mut Harness, policy: Policy) {
+    harness.restart(settings(policy), Vec::new());
+}
+
+fn restarted(harness: &mut Harness) {
+    restarted_under(harness, policy());
+}
+
+fn blocked(harness: &Harness, name: &str) -> Option<String> {
+    harness.service(name).unwrap().blocked.as_deref().map(str::to_owned)
+}
+
+/// Restored but not in the table, shown and told with the reason.
+fn is_kept_but_not_routed(harness: &Harness, name: &str, path: &str, why: &str) {
+    let shown = blocked(harness, name).expect("it is blocked");
+    assert!(shown.contains(why), "{shown}");
+    assert_eq!(harness.usable("h", path), [""; 0]);
+    assert_eq!(harness.instances(name), [name]);
+    let told = harness.reports.iter().filter(|report| match report {
+        Report::Blocked { service, why } => service.as_str() == name && **why == *shown,
+        _ => false,
+    });
+    assert_eq!(told.count(), 1, "{:?}", harness.reports);
+}
+
+#[test]
+fn what_was_down_is_down_and_what_was_up_is_unknown_and_routable() {
+    let mut harness = Harness::new();
+    for name in ["up", "down", "new", "unprobed"] {
+        let wish = Wish::new(name, &[&format!("GET /{name}")]);
+        harness.register(&if name == "unprobed" { wish.unprobed() } else { wish }).unwrap();
+    }
+    harness.probe("up", "+");
+    harness.probe("down", "---");
+    restarted(&mut harness);
+    for (name, status, usable) in [
+        ("up", Status::Unknown, true),
+        ("down", Status::Down, false),
+        ("new", Status::Unknown, true),
+        ("unprobed", Status::Up, true),
+    ] {
+        assert_eq!(harness.status(name), Some(status), "{name}");
+        assert_eq!(!harness.usable("h", &format!("/{name}")).is_empty(), usable, "{name}");
+    }
+    assert_eq!(harness.snapshot.table.len(), 4, "the routes of what is DOWN are known: 503, not 404");
+    let plans: Vec<_> = harness.plans.iter().map(|(instance, plan)| (instance.id.as_str(), plan.first)).collect();
+    assert_eq!(plans, [("down", FirstProbe::Spread), ("new", FirstProbe::Spread), ("up", FirstProbe::Spread)]);
+    assert!(harness.reports.is_empty(), "a restart is no change of status: {:?}", harness.reports);
+}
+
+#[test]
+fn what_was_down_goes_on_from_there() {
+    let mut harness = Harness::new();
+    harness.register(&Wish::new("a", &["GET /a"])).unwrap();
+    harness.probe("a", "---");
+    restarted(&mut harness);
+    harness.probe("a", "-");
+    assert_eq!(harness.status("a"), Some(Status::Down));
+    harness.probe("a", "+");
+    assert_eq!(harness.usable("h", "/a"), ["a"]);
+    restarted(&mut harness);
+    assert_eq!(harness.status("a"), Some(Status::Unknown));
+    harness.probe("a", "---");
+    harness.register(&Wish::new("a", &["GET /a"]).weight(2)).unwrap();
+    restarted(&mut harness);
+    assert_eq!(harness.status("a"), Some(Status::Unknown), "it was registered anew since it was DOWN");
+}
+
+#[test]
+fn every_ttl_begins_anew() {
+    let mut harness = Harness::new();
+    harness.register(&Wish::new("a", &["GET /a"]).ttl(10)).unwrap();
+    harness.pass(9);
+    restarted(&mut harness);
+    harness.pass_ms(9_900);
+    assert_eq!(harness.instances("a"), ["a"]);
+    harness.pass_ms(1_100);
+    assert_eq!(harness.instances("a"), [""; 0]);
+}
+
+#[test]
+fn a_service_without_instances_is_held_and_freed() {
+    let mut harness = Harness::new();
+    harness.register(&Wish::new("a", &["GET /a"]).ttl(10)).unwrap();
+    harness.pass(12);
+    assert_eq!(harness.status("a"), Some(Status::Down));
+    restarted(&mut harness);
+    assert_eq!((harness.status("a"), harness.snapshot.table.len()), (Some(Status::Down), 1));
+    harness.pass(59);
+    assert_eq!(harness.snapshot.table.len(), 1);
+    harness.pass(2);
+    assert_eq!((harness.status("a"), harness.snapshot.table.len()), (None, 0));
+    restarted(&mut harness);
+    assert_eq!(harness.status("a"), None);
+}
+
+#[test]
+fn ids_and_routes_are_owned_again() {
+    let mut harness = Harness::new();
+    harness.register(&Wish::new("a", &["GET /a"]).id("one").from("10.0.0.1")).unwrap();
+    restarted(&mut harness);
+    for rival in [Wish::new("b", &["GET /a"]), Wish::new("b", &["GET /b"]).id("one")] {
+        assert!(matches!(harness.register(&rival), Err(Refusal::Taken { .. })));
+    }
+    let foreign = harness.register(&Wish::new("a", &["GET /other"]).id("one").from("10.0.0.2"));
+    assert!(matches!(foreign, Err(Refusal::NotOwner { .. })), "{foreign:?}");
+    assert!(!harness.register(&Wish::new("a", &["GET /a"]).id("one").from("10.0.0.1")).unwrap().is_change);
+    harness.deregister("a", source("10.0.0.1")).unwrap();
+    harness.register(&Wish::new("b", &["GET /a"]).id("one")).unwrap();
+    restarted(&mut harness);
+    assert_eq!(harness.usable("h", "/a"), ["b"]);
+}
+
+#[test]
+fn the_epoch_stays_and_generations_grow_from_start_to_start() {
+    let mut harness = Harness::new();
+    restarted(&mut harness);
+    let mut before = harness.register(&Wish::new("a", &["GET /a"])).unwrap();
+    for revision in 1..4 {
+        restarted(&mut harness);
+        assert!(harness.snapshot.generation > before.generation);
+        let after = harness.register(&Wish::new("a", &["GET /a"]).revision(revision)).unwrap();
+        assert!(after.generation > before.generation && after.epoch == before.epoch);
+        before = after;
+    }
+}
+
+#[test]
+fn a_followed_name_is_followed_again() {
+    let mut harness = Harness::new();
+    harness.register(&Wish::new("a", &["GET /a"]).at("http://box:80", &["10.0.0.1:80"])).unwrap();
+    restarted(&mut harness);
+    harness.resolve("a", &["10.0.0.2:80"]);
+    assert_eq!(harness.service("a").unwrap().instances[0].addresses[..], [super::address("10.0.0.2:80")]);
+}
+
+#[test]
+fn a_service_whose_grant_is_gone_is_kept_and_comes_back_with_it() {
+    let mut granted = policy();
+    granted.unlisted = UnlistedRule::Deny;
+    let grant = Grant {
+        permissions: Default::default(),
+        paths: vec![Pattern::try_new("/a/*").unwrap()],
+        hosts: Vec::new(),
+        upstreams: None,
+        public: true,
+        token: None,
+    };
+    granted.grants.insert(ServiceName::try_new("a").unwrap(), grant);
+    let mut harness = Harness::with(settings(granted.clone()), Vec::new());
+    harness.register(&Wish::new("a", &["GET /a/*"])).unwrap();
+
+    let denied = Policy { grants: Default::default(), ..granted.clone() };
+    restarted_under(&mut harness, denied.clone());
+    is_kept_but_not_routed(&harness, "a", "/a/x", "has no grant");
+    assert!(matches!(harness.register(&Wish::new("a", &["GET /a/*"])), Err(Refusal::BeyondGrant(_))));
+    // It lives on meanwhile.
+    harness.probe("a", "+");
+    assert_eq!((harness.status("a"), harness.usable("h", "/a/x")), (Some(Status::Up), vec![]));
+    harness.probe("a", "---");
+
+    restarted_under(&mut harness, denied);
+    is_kept_but_not_routed(&harness, "a", "/a/x", "has no grant");
+    assert_eq!(harness.status("a"), Some(Status::Down));
+    restarted_under(&mut harness, granted);
+    assert_eq!((blocked(&harness, "a"), harness.status("a")), (None, Some(Status::Down)));
+    harness.probe("a", "+");
+    assert_eq!(harness.usable("h", "/a/x"), ["a"]);
+}
+
+#[test]
+fn a_static_route_wins_and_the_service_comes_back_with_routes_that_may_stand() {
+    let mut harness = Harness::new();
+    harness.register(&Wish::new("a", &["GET /a", "GET /b"])).unwrap();
+    let mut with_static = policy();
+    with_static.statics.push(StaticClaim {
+        host: None,
+        method: MethodRule::try_new("GET").unwrap(),
+        pattern: Pattern::try_new("/a").unwrap(),
+        exclusive: false,
+    });
+    restarted_under(&mut harness, with_static);
+    is_kept_but_not_routed(&harness, "a", "/b", "static route");
+    // What is not routed holds no route against others.
+    harness.register(&Wish::new("b", &["GET /b"])).unwrap();
+    assert!(matches!(harness.register(&Wish::new("a", &["GET /b"])), Err(Refusal::Taken { .. })));
+    harness.register(&Wish::new("a", &["GET /c"])).unwrap();
+    assert_eq!((blocked(&harness, "a"), harness.usable("h", "/c")), (None, vec!["a"]));
+}
+
+#[test]
+fn an_address_that_is_allowed_no_more_keeps_its_service_out_until_it_moves() {
+    let mut harness = Harness::new();
+    let at = |url: &str| Wish::new("a", &["GET /a"]).at(url, &[]);
+    harness.register(&at("http://10.0.0.1:80")).unwrap();
+    let local = Policy { upstreams: CidrSet::try_new(&["127.0.0.0/8"]).unwrap(), ..policy() };
+    restarted_under(&mut harness, local.clone());
+    is_kept_but_not_routed(&harness, "a", "/a", "10.0.0.1");
+    assert!(harness.register(&at("http://10.0.0.1:80")).is_err());
+    harness.register(&at("http://127.0.0.1:80")).unwrap();
+    assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
+    restarted_under(&mut harness, local);
+    assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
+}
+
+#[test]
+fn a_blocked_service_leaves_as_any_other() {
+    let mut harness = Harness::new();
+    harness.register(&Wish::new("a", &["GET /a"]).ttl(10)).unwrap();
+    harness.register(&Wish::new("b", &["GET /b"])).unwrap();
+    let denied = Policy { unlisted: UnlistedRule::Deny, ..policy() };
+    restarted_under(&mut harness, denied.clone());
+    harness.deregister("b", source("127.0.0.1")).unwrap();
+    harness.pass(72);
+    restarted_under(&mut harness, denied);
+    assert_eq!((harness.status("a"), harness.status("b")), (None, None));
+}

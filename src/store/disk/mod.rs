@@ -1,0 +1,268 @@
+//! The disk store: one redb file, owned by one process, one transaction a batch, synced before it is answered.
+//!
+//! `records` are the stored forms, JSON behind their keys, apart from wire and core types. The file's own format version
+//! is checked at each opening. After an I/O error the file is closed and opened again with back-off; until then every
+//! batch fails. A file that cannot be read stops the start and is never touched: see `opening`.
+
+mod opening;
+mod overlay;
+mod records;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod transfer;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
+
+use crate::clock;
+use crate::driver::{Change, Contents, Store, StoreError};
+use crate::model::{Epoch, InstanceId};
+use tables::{DEFINITIONS, DOWN, FORMAT, INSTANCES, META};
+pub use transfer::{Summary, check, export, import};
+
+/// The first wait before a failed store is opened again; doubles up to [`MAX_BACKOFF`].
+const MIN_BACKOFF: Duration = Duration::from_millis(250);
+/// The longest wait.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// A store in one file.
+pub struct DiskStore {
+    path: PathBuf,
+    /// Whose registry it is: another file in the place of a failed one is not taken.
+    epoch: Epoch,
+    state: State,
+    /// The wait after the next failure; the first one again once a batch was stored.
+    backoff: Duration,
+}
+
+enum State {
+    Open(Database),
+    Failed { again: Instant, why: String },
+}
+
+impl DiskStore {
+    /// Opens the file, or makes it where there is none.
+    ///
+    /// # Errors
+    /// A sentence that names the file and what to do: another process has it, a newer furt wrote it, it is damaged, it
+    /// cannot be read or written.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let database = opening::open_or_create(path)?;
+        opening::write_owner(path);
+        let epoch = read(&database).map_err(|why| opening::damaged(path, &why))?.epoch;
+        Ok(Self { path: path.to_owned(), epoch, state: State::Open(database), backoff: MIN_BACKOFF })
+    }
+
+    /// The file, opened again after a failure if it is time to.
+    fn database(&mut self) -> Result<&Database, StoreError> {
+        let is_due = match &self.state {
+            State::Open(_) => false,
+            State::Failed { again, why } if clock::now() < *again => return Err(StoreError(why.clone())),
+            State::Failed { .. } => true,
+        };
+        if is_due {
+            match self.reopen() {
+                Ok(database) => {
+                    log::info!("the store {} is open again", self.path.display());
+                    self.state = State::Open(database);
+                }
+                Err(error) => return Err(self.fail(error.0)),
+            }
+        }
+        match &self.state {
+            State::Open(database) => Ok(database),
+            State::Failed { why, .. } => Err(StoreError(why.clone())),
+        }
+    }
+
+    /// Never makes a file: what is registered would be missing from it.
+    fn reopen(&self) -> Result<Database, StoreError> {
+        let database = opening::open(&self.path)?;
+        let epoch = read(&database).map_err(|why| opening::damaged(&self.path, &why))?.epoch;
+        if epoch != self.epoch {
+            let path = self.path.display();
+            return Err(StoreError(format!(
+                "another store has taken the place of {path}; restart furt to take it over"
+            )));
+        }
+        Ok(database)
+    }
+
+    fn fail(&mut self, why: String) -> StoreError {
+        log::error!("{why}; trying again in {} ms", self.backoff.as_millis());
+        self.state = State::Failed { again: clock::now() + self.backoff, why: why.clone() };
+        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
+        StoreError(why)
+    }
+}
+
+impl Store for DiskStore {
+    fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        let database = self.database()?;
+        match write(database, changes) {
+            Ok(()) => {
+                self.backoff = MIN_BACKOFF;
+                Ok(())
+            }
+            Err(error) => Err(self.fail(format!("the store {} cannot be written: {error}", path.display()))),
+        }
+    }
+
+    fn load(&mut self) -> Result<Contents, StoreError> {
+        let path = self.path.clone();
+        let database = self.database()?;
+        let mut contents = read(database).map_err(|why| opening::damaged(&path, &why))?;
+        let noted = note_start(database, contents.starts + 1);
+        noted.map_err(|error| StoreError(format!("the store {} cannot be written: {error}", path.display())))?;
+        contents.starts += 1;
+        Ok(contents)
+    }
+}
+
+fn check_format(database: &Database, path: &Path) -> Result<(), StoreError> {
+    let format = || -> Result<Option<u64>, redb::Error> {
+        let read = database.begin_read()?;
+        let Ok(meta) = read.open_table(META) else { return Ok(None) };
+        Ok(meta.get("format")?.and_then(|value| std::str::from_utf8(value.value()).ok()?.parse().ok()))
+    };
+    let shown = path.display();
+    match format() {
+        Ok(Some(FORMAT)) => Ok(()),
+        Ok(Some(newer)) => Err(StoreError(format!(
+            "the store {shown} has format {newer}, and this furt knows {FORMAT}: run the furt that wrote it, or one newer than it"
+        ))),
+        Ok(None) => Err(StoreError(format!("{shown} is no store of furt's: it names no format; choose another path"))),
+        Err(error) => Err(StoreError(format!("the store {shown} cannot be read: {error}"))),
+    }
+}
+
+fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb::Error> {
+    let transaction = begin(database)?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert("format", FORMAT.to_string().as_bytes())?;
+        meta.insert("epoch", epoch.0.to_string().as_bytes())?;
+        meta.insert("starts", starts.to_string().as_bytes())?;
+        transaction.open_table(DEFINITIONS)?;
+        transaction.open_table(INSTANCES)?;
+        transaction.open_table(DOWN)?;
+    }
+    Ok(transaction.commit()?)
+}
+
+/// Counts this start, so that no generation of an earlier one comes again.
+fn note_start(database: &Database, starts: u64) -> Result<(), redb::Error> {
+    let transaction = begin(database)?;
+    transaction.open_table(META)?.insert("starts", starts.to_string().as_bytes())?;
+    Ok(transaction.commit()?)
+}
+
+/// Every commit takes two syncs: after one, redb could not tell a commit that a crash tore from one that was answered
+/// and damaged later, and would go back to the state before it without a word.
+fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_two_phase_commit(true);
+    Ok(transaction)
+}
+
+fn write(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
+    let transaction = begin(database)?;
+    changes.iter().try_for_each(|change| write_one(&transaction, change))?;
+    Ok(transaction.commit()?)
+}
+
+fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb::Error> {
+    match change {
+        Change::PutDefinition { definition, registered_from } => {
+            let record = records::Definition::from_core(definition, *registered_from);
+            transaction.open_table(DEFINITIONS)?.insert(definition.service.as_str(), record.to_json().as_slice())?;
+        }
+        Change::PutInstance { service, spec, addresses, registered_from } => {
+            let record = records::Instance::from_core(service, spec, addresses, *registered_from);
+            transaction.open_table(INSTANCES)?.insert(spec.id.as_str(), record.to_json().as_slice())?;
+            transaction.open_table(DOWN)?.remove(spec.id.as_str())?;
+        }
+        Change::NoteDown { instance, is_down } => {
+            let is_known = transaction.open_table(INSTANCES)?.get(instance.as_str())?.is_some();
+            let mut down = transaction.open_table(DOWN)?;
+            if *is_down && is_known {
+                down.insert(instance.as_str(), ())?;
+            } else {
+                down.remove(instance.as_str())?;
+            }
+        }
+        Change::RemoveInstance(id) => {
+            transaction.open_table(INSTANCES)?.remove(id.as_str())?;
+            transaction.open_table(DOWN)?.remove(id.as_str())?;
+        }
+        Change::RemoveService { service, instances } => {
+            transaction.open_table(DEFINITIONS)?.remove(service.as_str())?;
+            let mut stored = transaction.open_table(INSTANCES)?;
+            let mut down = transaction.open_table(DOWN)?;
+            for id in instances {
+                stored.remove(id.as_str())?;
+                down.remove(id.as_str())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Everything, each record checked and of what is there.
+fn read(database: &Database) -> Result<Contents, String> {
+    let tables = || -> Result<_, redb::Error> {
+        let read = database.begin_read()?;
+        Ok((read.open_table(META)?, read.open_table(DEFINITIONS)?, read.open_table(INSTANCES)?, read.open_table(DOWN)?))
+    };
+    let (meta, definitions, instances, down) = tables().map_err(|error| error.to_string())?;
+    let failed = |error: redb::StorageError| error.to_string();
+    let text = |key: &str| -> Result<String, String> {
+        let value = meta.get(key).map_err(failed)?.ok_or_else(|| format!("it has no {key}"))?;
+        String::from_utf8(value.value().to_owned()).map_err(|_| format!("its {key} is no text"))
+    };
+    let epoch = text("epoch")?.parse().map_err(|error| format!("its epoch: {error}"))?;
+    let mut contents = Contents::new(Epoch(epoch));
+    contents.starts = text("starts")?.parse().map_err(|error| format!("its count of starts: {error}"))?;
+    for entry in definitions.iter().map_err(failed)? {
+        let (name, record) = entry.map_err(failed)?;
+        put(&mut contents, records::Definition::parse(name.value(), record.value())?);
+    }
+    for entry in instances.iter().map_err(failed)? {
+        let (id, record) = entry.map_err(failed)?;
+        put(&mut contents, records::Instance::parse(id.value(), record.value())?);
+    }
+    for entry in down.iter().map_err(failed)? {
+        let (id, _) = entry.map_err(failed)?;
+        let id = id.value();
+        let known = InstanceId::try_new(id).ok().filter(|id| contents.instances.contains_key(id));
+        contents.down.insert(known.ok_or_else(|| format!("\"{id}\" is DOWN and no instance"))?);
+    }
+    check_whole(&contents)?;
+    Ok(contents)
+}
+
+fn put(contents: &mut Contents, change: Change) {
+    match &change {
+        Change::PutDefinition { definition, .. } => {
+            contents.definitions.insert(definition.service.clone(), change);
+        }
+        Change::PutInstance { spec, .. } => {
+            contents.instances.insert(spec.id.clone(), change);
+        }
+        Change::RemoveInstance(_) | Change::RemoveService { .. } | Change::NoteDown { .. } => {}
+    }
+}
+
+/// An instance comes with its definition and goes with it.
+fn check_whole(contents: &Contents) -> Result<(), String> {
+    contents.instances.iter().try_for_each(|(id, change)| match change {
+        Change::PutInstance { service, .. } if !contents.definitions.contains_key(service) => {
+            Err(format!("the record of instance \"{id}\": there is no service \"{service}\""))
+        }
+        _ => Ok(()),
+    })
+}

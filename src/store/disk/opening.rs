@@ -1,0 +1,231 @@
+//! How the file is opened: tried first, so that what cannot be read is refused with its bytes as they were.
+//!
+//! redb changes a file while it opens it, and may panic over a damaged one. So the file is opened over an [`Overlay`],
+//! checked and read whole there, and only then opened in earnest. A new file is made beside its place and moved there
+//! once it is complete, so that a crash leaves no half of one. All of it goes by the lock that redb takes, too.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redb::{Builder, Database, DatabaseError, StorageError};
+
+use super::overlay::Overlay;
+use super::{initialize, read};
+use crate::driver::{Contents, StoreError};
+use crate::model::Epoch;
+
+/// What redb may keep in memory: a registry of 100,000 routes is some 30 MiB, and it is read once.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Opens the file; makes it where there is none.
+///
+/// # Errors
+/// A sentence that names the file and what to do.
+pub(super) fn open_or_create(path: &Path) -> Result<Database, StoreError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder).map_err(|error| {
+            StoreError(format!("cannot make the folder {} of the store: {error}", folder.display()))
+        })?;
+    }
+    if is_there(path)? {
+        return open(path);
+    }
+    create(path, |database| initialize(database, Epoch(uuid::Uuid::new_v4()), 0))
+}
+
+/// Opens a file that is there.
+///
+/// # Errors
+/// A sentence that names the file and what to do.
+pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
+    examine(path)?;
+    guarded(path, || builder().open(path).map_err(|error| refused(path, &error)))
+}
+
+/// Reads everything and changes nothing.
+///
+/// # Errors
+/// A sentence that names the file and what to do.
+pub(super) fn examine(path: &Path) -> Result<Contents, StoreError> {
+    let shown = path.display();
+    let unopened = |error: io::Error| StoreError(format!("the store {shown} cannot be opened: {error}"));
+    let metadata = fs::metadata(path).map_err(unopened)?;
+    if metadata.is_dir() {
+        return Err(StoreError(format!("the store {shown} is a directory; name a file in it")));
+    }
+    let file = File::open(path).map_err(unopened)?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => return Err(in_use(path)),
+        // Where files cannot be locked redb does without, too.
+        Ok(()) | Err(TryLockError::Error(_)) => {}
+    }
+    if metadata.len() == 0 {
+        return Err(damaged(path, "it is empty"));
+    }
+    guarded(path, || try_out(path, file))
+}
+
+fn try_out(path: &Path, file: File) -> Result<Contents, StoreError> {
+    let header = Header::of(&file);
+    let is_repaired = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&is_repaired);
+    let backend = Overlay::new(file).map_err(|error| damaged(path, &error.to_string()))?;
+    let mut database = builder()
+        .set_repair_callback(move |_| noted.store(true, Ordering::Relaxed))
+        .create_with_backend(backend)
+        .map_err(|error| refused(path, &error))?;
+    let is_sound = database.check_integrity().map_err(|error| refused(path, &error))?;
+    // redb goes back to the state before the last commit where that cannot be read; furt has answered for it.
+    if !is_sound || header.is_some_and(|header| header.is_stale(is_repaired.load(Ordering::Relaxed))) {
+        return Err(damaged(path, "its last changes cannot be read"));
+    }
+    super::check_format(&database, path)?;
+    read(&database).map_err(|why| damaged(path, &why))
+}
+
+/// Makes a file where there is none: complete, or not at all.
+///
+/// # Errors
+/// A sentence that names the file.
+pub(super) fn create(
+    path: &Path,
+    fill: impl FnOnce(&Database) -> Result<(), redb::Error>,
+) -> Result<Database, StoreError> {
+    let unmade =
+        |error: &dyn std::fmt::Display| StoreError(format!("cannot make the store {}: {error}", path.display()));
+    let beside = beside(path, ".new");
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(&beside);
+    let file = file.map_err(|error| unmade(&error))?;
+    if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Err(in_use(path));
+    }
+    // Under the lock: who had it before may have finished meanwhile.
+    if is_there(path)? {
+        return Err(in_use(path));
+    }
+    // What a crash left of an earlier one.
+    file.set_len(0).map_err(|error| unmade(&error))?;
+    let made = builder().create_file(file).map_err(redb::Error::from).and_then(|database| {
+        fill(&database)?;
+        fs::rename(&beside, path)?;
+        Ok(database)
+    });
+    let database = made.map_err(|error| {
+        // It holds nothing, and would be emptied by the next attempt anyway.
+        drop(fs::remove_file(&beside));
+        unmade(&error)
+    })?;
+    sync_folder(path).map_err(|error| unmade(&error))?;
+    Ok(database)
+}
+
+/// The file's name is on disk as well as its bytes.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Whether something has the file's name.
+///
+/// # Errors
+/// That cannot be told, as where a folder may not be entered.
+pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
+    path.try_exists().map_err(|error| StoreError(format!("the store {} cannot be opened: {error}", path.display())))
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+/// redb checks most of what it reads, and panics over some that it does not: a damaged file must not look like a bug.
+fn guarded<T>(path: &Path, open: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| Err(damaged(path, "it makes no sense")))
+}
+
+pub(super) fn damaged(path: &Path, why: &str) -> StoreError {
+    StoreError(format!(
+        "the store {} is damaged or no store of furt's: {why}; nothing was changed; put a copy back in its place, or move it \
+         away to start with an empty one",
+        path.display()
+    ))
+}
+
+fn in_use(path: &Path) -> StoreError {
+    StoreError(format!("the store {} is in use{}; each furt needs a store of its own", path.display(), owner(path)))
+}
+
+fn refused(path: &Path, error: &DatabaseError) -> StoreError {
+    let shown = path.display();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => in_use(path),
+        DatabaseError::UpgradeRequired(version) => StoreError(format!(
+            "the store {shown} has the file format {version} of another redb; export it with the furt that wrote it"
+        )),
+        // Those of the system: redb tells by the same kind that a file makes no sense.
+        DatabaseError::Storage(StorageError::Io(error)) if error.raw_os_error().is_some() => {
+            StoreError(format!("the store {shown} cannot be opened: {error}"))
+        }
+        other => damaged(path, &other.to_string()),
+    }
+}
+
+/// What redb's header says of its two commit slots. Its layout is part of redb's documented file format.
+struct Header {
+    is_closed: bool,
+    is_primary_newer: bool,
+}
+
+impl Header {
+    /// `None`: there is not that much of the file.
+    fn of(file: &File) -> Option<Self> {
+        const FLAGS: usize = 9;
+        const SLOTS: [usize; 2] = [64, 192];
+        const TRANSACTION: usize = 104;
+        let mut bytes = [0; 320];
+        file.read_exact_at(&mut bytes, 0).ok()?;
+        let transaction = |slot: usize| {
+            let at = SLOTS[slot] + TRANSACTION;
+            bytes[at..at + 8].iter().rev().fold(0_u64, |number, &byte| (number << 8) | u64::from(byte))
+        };
+        let primary = usize::from(bytes[FLAGS] & 1 != 0);
+        Some(Self {
+            is_closed: bytes[FLAGS] & 2 == 0,
+            is_primary_newer: transaction(primary) > transaction(1 - primary),
+        })
+    }
+
+    /// Of a file that was closed in order, the newest commit is the one to be read, and there is nothing to repair.
+    fn is_stale(&self, is_repaired: bool) -> bool {
+        self.is_closed && (is_repaired || !self.is_primary_newer)
+    }
+}
+
+/// The store's name with another end: `.new` while it is made, `.owner` for the process that has it.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(end);
+    path.with_file_name(name)
+}
+
+/// Notes that this process has the store: only to be shown to a second one; the lock is redb's.
+pub(super) fn write_owner(path: &Path) {
+    let text = format!("{}\n", std::process::id());
+    let written = File::create(beside(path, ".owner")).and_then(|mut file| file.write_all(text.as_bytes()));
+    if let Err(error) = written {
+        log::warn!("cannot note who has the store: {error}");
+    }
+}
+
+fn owner(path: &Path) -> String {
+    match fs::read_to_string(beside(path, ".owner")) {
+        Ok(pid) if !pid.trim().is_empty() => format!(" by process {}", pid.trim()),
+        _ => " by another process".to_owned(),
+    }
+}

@@ -1,0 +1,199 @@
+//! The stored forms of definitions and instances: JSON whose fields are kept for as long as the format is.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::driver::Change;
+use crate::model;
+
+/// A definition as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::store) struct Definition {
+    service: String,
+    host: Option<String>,
+    routes: Vec<Route>,
+    policy: String,
+    hash_key: Option<String>,
+    slow_start_ms: Option<u64>,
+    connect_timeout_ms: Option<u64>,
+    read_timeout_ms: Option<u64>,
+    metadata: BTreeMap<String, String>,
+    revision: u64,
+    registered_from: IpAddr,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Route {
+    method: String,
+    path: String,
+    permission: Option<String>,
+}
+
+/// An instance as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::store) struct Instance {
+    instance: String,
+    service: String,
+    url: String,
+    protocol: String,
+    tls_name: Option<String>,
+    health_endpoint: Option<String>,
+    heartbeat_ttl_ms: Option<u64>,
+    weight: u8,
+    soft_limit: u32,
+    hard_limit: u32,
+    region: Option<String>,
+    country: Option<String>,
+    addresses: Vec<SocketAddr>,
+    registered_from: IpAddr,
+}
+
+fn ms(duration: Option<Duration>) -> Option<u64> {
+    duration.map(|duration| duration.as_millis().try_into().unwrap_or(u64::MAX))
+}
+
+fn text(value: Option<&impl ToString>) -> Option<String> {
+    value.map(ToString::to_string)
+}
+
+impl Definition {
+    pub(in crate::store) fn from_core(definition: &model::Definition, registered_from: IpAddr) -> Self {
+        let route = |route: &model::RouteSpec| Route {
+            method: route.method.as_str().to_owned(),
+            path: route.pattern.as_str().to_owned(),
+            permission: text(route.permission.as_ref()),
+        };
+        Self {
+            service: definition.service.to_string(),
+            host: text(definition.host.as_ref()),
+            routes: definition.routes.iter().map(route).collect(),
+            policy: definition.policy.as_str().to_owned(),
+            hash_key: text(definition.hash_key.as_ref()),
+            slow_start_ms: ms(definition.slow_start),
+            connect_timeout_ms: ms(definition.timeouts.connect),
+            read_timeout_ms: ms(definition.timeouts.read),
+            metadata: definition.metadata.clone(),
+            revision: definition.revision,
+            registered_from,
+        }
+    }
+
+    pub(in crate::store) fn to_json(&self) -> Vec<u8> {
+        // Strings, numbers and lists of them always serialize.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The change that would make it again.
+    ///
+    /// # Errors
+    /// Names the record and what is wrong with it.
+    pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<Change, String> {
+        let named = |why: &dyn std::fmt::Display| format!("the record of service \"{key}\": {why}");
+        let record: Self = serde_json::from_slice(json).map_err(|error| named(&error))?;
+        if record.service != key {
+            return Err(named(&format_args!("it says that it is \"{}\"", record.service)));
+        }
+        record.into_core().map_err(|error| named(&error))
+    }
+
+    fn into_core(self) -> Result<Change, model::Invalid> {
+        let route = |route: Route| {
+            Ok(model::RouteSpec {
+                method: model::MethodRule::try_new(&route.method)?,
+                pattern: model::Pattern::try_new(&route.path)?,
+                permission: route.permission.map(|permission| model::Permission::try_new(&permission)).transpose()?,
+            })
+        };
+        let policy = model::Policy::from_name(&self.policy);
+        let definition = model::Definition {
+            service: model::ServiceName::try_new(&self.service)?,
+            host: self.host.map(|host| model::Host::try_new(&host)).transpose()?,
+            routes: self.routes.into_iter().map(route).collect::<Result<_, _>>()?,
+            policy: policy.ok_or_else(|| model::Invalid::new("its policy is unknown"))?,
+            hash_key: self.hash_key.map(Into::into),
+            slow_start: self.slow_start_ms.map(Duration::from_millis),
+            timeouts: model::Timeouts {
+                connect: self.connect_timeout_ms.map(Duration::from_millis),
+                read: self.read_timeout_ms.map(Duration::from_millis),
+            },
+            metadata: self.metadata,
+            revision: self.revision,
+        };
+        Ok(Change::PutDefinition { definition: Arc::new(definition), registered_from: self.registered_from })
+    }
+}
+
+impl Instance {
+    pub(in crate::store) fn from_core(
+        service: &model::ServiceName,
+        spec: &model::InstanceSpec,
+        addresses: &[SocketAddr],
+        registered_from: IpAddr,
+    ) -> Self {
+        Self {
+            instance: spec.id.to_string(),
+            service: service.to_string(),
+            url: spec.url.to_string(),
+            protocol: spec.protocol.as_str().to_owned(),
+            tls_name: text(spec.tls_name.as_ref()),
+            health_endpoint: text(spec.health_endpoint.as_ref()),
+            heartbeat_ttl_ms: ms(spec.heartbeat_ttl),
+            weight: spec.weight,
+            soft_limit: spec.soft_limit,
+            hard_limit: spec.hard_limit,
+            region: text(spec.region.as_ref()),
+            country: text(spec.country.as_ref()),
+            addresses: addresses.to_vec(),
+            registered_from,
+        }
+    }
+
+    pub(in crate::store) fn to_json(&self) -> Vec<u8> {
+        // Strings, numbers and lists of them always serialize.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The change that would make it again.
+    ///
+    /// # Errors
+    /// Names the record and what is wrong with it.
+    pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<Change, String> {
+        let named = |why: &dyn std::fmt::Display| format!("the record of instance \"{key}\": {why}");
+        let record: Self = serde_json::from_slice(json).map_err(|error| named(&error))?;
+        if record.instance != key {
+            return Err(named(&format_args!("it says that it is \"{}\"", record.instance)));
+        }
+        record.into_core().map_err(|error| named(&error))
+    }
+
+    fn into_core(self) -> Result<Change, model::Invalid> {
+        let protocol =
+            [model::Protocol::Http1, model::Protocol::H2c].into_iter().find(|one| one.as_str() == self.protocol);
+        let spec = model::InstanceSpec {
+            id: model::InstanceId::try_new(&self.instance)?,
+            url: model::UpstreamUrl::try_new(&self.url)?,
+            protocol: protocol.ok_or_else(|| model::Invalid::new("its protocol is unknown"))?,
+            tls_name: self.tls_name.map(Into::into),
+            health_endpoint: self.health_endpoint.map(Into::into),
+            heartbeat_ttl: self.heartbeat_ttl_ms.map(Duration::from_millis),
+            weight: self.weight.max(1),
+            soft_limit: self.soft_limit,
+            hard_limit: self.hard_limit,
+            region: self.region.map(|region| model::Region::try_new(&region)).transpose()?,
+            country: self.country.map(|country| model::Country::try_new(&country)).transpose()?,
+        };
+        Ok(Change::PutInstance {
+            service: model::ServiceName::try_new(&self.service)?,
+            spec: Arc::new(spec),
+            addresses: self.addresses.into(),
+            registered_from: self.registered_from,
+        })
+    }
+}

@@ -1,0 +1,15 @@
+//! The tables of the file and their keys.
+
+use redb::TableDefinition;
+
+/// The format that this furt reads and writes. A change of any record that an older furt could misread makes it grow.
+pub(super) const FORMAT: u64 = 1;
+
+/// `format`, `epoch`, `starts`, as text.
+pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// JSON by the service's name.
+pub(super) const DEFINITIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("definitions");
+/// JSON by the instance's id.
+pub(super) const INSTANCES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("instances");
+/// Ids of instances that are DOWN.
+pub(super) const DOWN: TableDefinition<'_, &str, ()> = TableDefinition::new("down");

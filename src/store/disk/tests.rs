@@ -1,0 +1,297 @@
+//! What becomes of files: opened again, held by another, made by a newer furt, cut, bent, gone, and not writable.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::store::conformance::{definition, gone, instance, note_down};
+use crate::store::disk::opening::examine;
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("furt.redb")
+    }
+
+    /// A store with some services, written in more than one batch, and closed.
+    fn filled() -> (Self, Contents) {
+        let folder = Self::new();
+        let mut store = DiskStore::open(&folder.path()).unwrap();
+        let contents = fill(&mut store);
+        (folder, contents)
+    }
+}
+
+/// Loads it, so that a start is counted, and gives what must be there next time.
+fn fill(store: &mut DiskStore) -> Contents {
+    let starts = store.load().unwrap().starts;
+    for number in 0..12 {
+        let (service, id) = (format!("s{number}"), format!("i{number}"));
+        store.apply(&[definition(&service, number), instance(&service, &id, "http://h:1")]).unwrap();
+    }
+    store.apply(&[gone("s3", &["i3"]), note_down("i5", true)]).unwrap();
+    let State::Open(database) = &store.state else { panic!("it is open") };
+    let contents = read(database).unwrap();
+    assert_eq!((contents.starts, contents.instances.len(), contents.down.len()), (starts, 11, 1));
+    contents
+}
+
+/// Either it opens and holds just that, or it is refused with the file named and left as it is.
+fn check(path: &Path, bytes: &[u8], expected: &Contents, what: &str) -> bool {
+    fs::write(path, bytes).unwrap();
+    match examine(path) {
+        Ok(contents) => {
+            assert_eq!(contents, *expected, "{what}: it holds something else");
+            // The opening in earnest finds the same; it syncs, so that is looked at for one in eight.
+            if what.bytes().map(usize::from).sum::<usize>() % 8 > 0 {
+                return true;
+            }
+            let mut store = DiskStore::open(path).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(store.load().unwrap(), Contents { starts: expected.starts + 1, ..expected.clone() }, "{what}");
+            true
+        }
+        Err(error) => {
+            let again = DiskStore::open(path).map(|_| ()).expect_err(what);
+            for error in [error, again] {
+                assert!(error.0.contains(path.to_str().unwrap()), "{what}: {error}");
+            }
+            assert!(fs::read(path).unwrap() == bytes, "{what}: the refusal changed the file");
+            false
+        }
+    }
+}
+
+fn refusal(path: &Path) -> String {
+    let Err(error) = DiskStore::open(path) else { panic!("it is opened") };
+    assert!(error.0.contains(path.to_str().unwrap()), "{error}");
+    error.0
+}
+
+/// As it is on disk while it is open: what a crash leaves.
+fn crashed() -> (Folder, Contents, Vec<u8>) {
+    let folder = Folder::new();
+    let mut store = DiskStore::open(&folder.path()).unwrap();
+    let contents = fill(&mut store);
+    let bytes = fs::read(folder.path()).unwrap();
+    drop(store);
+    (folder, contents, bytes)
+}
+
+#[test]
+fn what_was_stored_is_there_when_it_is_opened_again_and_the_starts_are_counted() {
+    let (folder, contents) = Folder::filled();
+    for starts in 2..5 {
+        let loaded = DiskStore::open(&folder.path()).unwrap().load().unwrap();
+        assert_eq!(loaded, Contents { starts, ..contents.clone() });
+    }
+}
+
+#[test]
+fn what_was_stored_is_there_after_a_crash() {
+    let (folder, contents, bytes) = crashed();
+    fs::write(folder.path(), bytes).unwrap();
+    let loaded = DiskStore::open(&folder.path()).unwrap().load().unwrap();
+    assert_eq!(loaded, Contents { starts: contents.starts + 1, ..contents });
+}
+
+#[test]
+fn a_store_that_is_open_is_refused_with_the_process_that_has_it() {
+    let (folder, _) = Folder::filled();
+    let store = DiskStore::open(&folder.path()).unwrap();
+    let bytes = fs::read(folder.path()).unwrap();
+    let why = refusal(&folder.path());
+    assert!(why.contains(&format!("in use by process {}", std::process::id())), "{why}");
+    assert!(
+        check(&folder.path(), &bytes, &Contents::new(store.epoch), "held") || fs::read(folder.path()).unwrap() == bytes
+    );
+}
+
+#[test]
+fn a_newer_format_is_refused_and_says_what_to_do() {
+    let (folder, _) = Folder::filled();
+    let database = Database::open(folder.path()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert("format", (FORMAT + 1).to_string().as_bytes()).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let bytes = fs::read(folder.path()).unwrap();
+    let why = refusal(&folder.path());
+    assert!(why.contains("format 2") && why.contains("run the furt that wrote it"), "{why}");
+    assert!(fs::read(folder.path()).unwrap() == bytes);
+}
+
+#[test]
+fn a_database_of_something_else_is_refused() {
+    let folder = Folder::new();
+    drop(Database::create(folder.path()).unwrap());
+    let why = refusal(&folder.path());
+    assert!(why.contains("no store of furt's"), "{why}");
+    fs::write(folder.path(), "[server]\n".repeat(1000)).unwrap();
+    let why = refusal(&folder.path());
+    assert!(why.contains("no store of furt's"), "{why}");
+}
+
+#[test]
+fn a_truncated_store_is_refused_and_left_as_it_is() {
+    let (folder, contents) = Folder::filled();
+    let bytes = fs::read(folder.path()).unwrap();
+    let steps = (0..64).chain((64..bytes.len()).step_by(bytes.len() / 150)).chain(bytes.len() - 64..bytes.len());
+    for len in steps {
+        assert!(!check(&folder.path(), &bytes[..len], &contents, &format!("{len} bytes")), "{len} bytes are opened");
+    }
+    assert!(check(&folder.path(), &bytes, &contents, "whole"));
+    assert!(!check(&folder.path(), &[&bytes[..], &[0; 100]].concat(), &contents, "longer"));
+}
+
+/// `except`: a bit whose change cannot be noticed.
+fn flip_bits(path: &Path, bytes: &[u8], contents: &Contents, except: Option<usize>) {
+    const HEADER: usize = 320 * 8;
+    let mut random = fastrand::Rng::with_seed(7);
+    // The flags' byte whole, a bit of each other byte of the header, and of the rest as much as a test may take.
+    let flags = 72..80;
+    let header = (0..320).map(|byte| byte * 8 + byte % 8);
+    let pages: Vec<_> = (0..150).map(|_| random.usize(HEADER..bytes.len().min(48 * 4096) * 8)).collect();
+    let rest: Vec<_> = (0..50).map(|_| random.usize(HEADER..bytes.len() * 8)).collect();
+    let mut refused = 0;
+    for bit in flags.chain(header).chain(pages).chain(rest).filter(|bit| Some(*bit) != except) {
+        let mut bent = bytes.to_vec();
+        bent[bit / 8] ^= 1 << (bit % 8);
+        refused += usize::from(!check(path, &bent, contents, &format!("byte {}, bit {}", bit / 8, bit % 8)));
+    }
+    assert!(refused > 50, "only {refused} were noticed");
+}
+
+#[test]
+fn a_flipped_bit_is_refused_or_changes_nothing() {
+    let (folder, contents) = Folder::filled();
+    let bytes = fs::read(folder.path()).unwrap();
+    flip_bits(&folder.path(), &bytes, &contents, None);
+}
+
+#[test]
+fn after_a_crash_too() {
+    let (folder, contents, bytes) = crashed();
+    // Which slot is the newest: that of a commit that a crash cut short is just as sound, and must not count.
+    flip_bits(&folder.path(), &bytes, &contents, Some(72));
+}
+
+#[test]
+fn an_empty_file_and_a_directory_are_refused() {
+    let folder = Folder::new();
+    fs::write(folder.path(), "").unwrap();
+    assert!(refusal(&folder.path()).contains("it is empty"));
+    assert_eq!(fs::read(folder.path()).unwrap(), b"");
+    assert!(refusal(folder.0.path()).contains("is a directory"));
+}
+
+#[test]
+fn a_place_where_nothing_can_be_made_is_refused() {
+    let path = Path::new("/proc/furt.redb");
+    let why = refusal(path);
+    assert!(why.contains("cannot make the store"), "{why}");
+}
+
+#[test]
+fn what_a_crash_left_of_a_new_store_is_no_hindrance() {
+    let folder = Folder::new();
+    fs::write(folder.0.path().join("furt.redb.new"), "half of one").unwrap();
+    DiskStore::open(&folder.path()).unwrap();
+    let mut names: Vec<_> = fs::read_dir(folder.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["furt.redb", "furt.redb.owner"]);
+}
+
+#[test]
+fn a_failed_store_is_opened_again_when_it_is_time_and_never_made_anew() {
+    let (folder, contents) = Folder::filled();
+    let mut store = DiskStore::open(&folder.path()).unwrap();
+    let at_once = |store: &mut DiskStore| {
+        store.fail("an I/O error".to_owned());
+        assert_eq!(store.apply(&[]).unwrap_err().0, "an I/O error", "not before it is time");
+        let State::Failed { again, .. } = &mut store.state else { panic!("it has failed") };
+        *again = clock::now();
+    };
+    at_once(&mut store);
+    store.apply(&[definition("later", 1)]).unwrap();
+    assert_eq!(store.load().unwrap().definitions.len(), contents.definitions.len() + 1);
+
+    at_once(&mut store);
+    fs::rename(folder.path(), folder.0.path().join("elsewhere")).unwrap();
+    assert!(store.apply(&[]).is_err() && !folder.path().exists());
+    let State::Failed { again, .. } = &mut store.state else { panic!("it has failed") };
+    *again = clock::now();
+    drop(DiskStore::open(&folder.path()).unwrap());
+    let why = store.apply(&[definition("lost", 1)]).unwrap_err();
+    assert!(why.0.contains("another store"), "{why}");
+}
+
+#[test]
+fn a_record_that_makes_no_sense_is_named() {
+    let spoil = |key: &str, record: &str| {
+        let (folder, _) = Folder::filled();
+        let database = Database::open(folder.path()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(DEFINITIONS).unwrap().insert(key, record.as_bytes()).unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        refusal(&folder.path())
+    };
+    assert!(spoil("s1", "{").contains("the record of service \"s1\""));
+    let (folder, _) = Folder::filled();
+    let record = export(&folder.path()).unwrap()["definitions"][0].to_string();
+    assert!(spoil("other", &record).contains("the record of service \"other\": it says that it is \"s0\""));
+}
+
+#[test]
+fn what_is_exported_and_imported_is_the_same_store() {
+    let (folder, contents) = Folder::filled();
+    let before = fs::read(folder.path()).unwrap();
+    let summary = Summary { services: 11, instances: 11, down: 1 };
+    assert_eq!(check_store(&folder.path()), summary);
+    let exported = export(&folder.path()).unwrap();
+    assert!(fs::read(folder.path()).unwrap() == before, "neither changes it");
+    let into = folder.0.path().join("copy");
+    assert_eq!(import(&exported.to_string(), &into).unwrap(), summary);
+    assert_eq!(examine(&into).unwrap(), contents);
+    let again = import(&exported.to_string(), &into).unwrap_err();
+    assert!(again.0.contains("exists"), "{again}");
+    assert_eq!(examine(&into).unwrap(), contents);
+}
+
+fn check_store(path: &Path) -> Summary {
+    super::check(path).unwrap()
+}
+
+#[test]
+fn an_import_that_is_wrong_names_the_record_and_makes_nothing() {
+    let (folder, _) = Folder::filled();
+    let exported = export(&folder.path()).unwrap();
+    let into = folder.0.path().join("copy");
+    let refused = |change: &dyn Fn(&mut serde_json::Value), expected: &str| {
+        let mut changed = exported.clone();
+        change(&mut changed);
+        let error = import(&changed.to_string(), &into).expect_err(expected);
+        assert!(error.0.contains(expected), "{error}");
+        assert!(!into.exists());
+    };
+    refused(&|all| all["format"] = 2.into(), "format 2");
+    refused(&|all| all["format"] = "1".into(), "names no format");
+    refused(&|all| all["colour"] = 2.into(), "colour");
+    refused(&|all| all["epoch"] = "x".into(), "no UUID");
+    refused(
+        &|all| all["definitions"][2]["policy"] = "x".into(),
+        "the record of service \"s10\": its policy is unknown",
+    );
+    refused(&|all| all["definitions"][2] = serde_json::json!({}), "definitions[2] has no \"service\"");
+    refused(&|all| all["instances"][0]["colour"] = 1.into(), "the record of instance \"i0\"");
+    refused(&|all| all["instances"][0]["service"] = "none".into(), "\"i0\": there is no service \"none\"");
+    refused(&|all| all["instances"][0] = all["instances"][1].clone(), "the record of instance \"i1\" comes twice");
+    refused(&|all| all["down"] = serde_json::json!(["none"]), "\"none\" is DOWN and no instance");
+    let error = import("{", &into).unwrap_err();
+    assert!(error.0.contains("no JSON"), "{error}");
+}

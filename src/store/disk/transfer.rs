@@ -1,0 +1,134 @@
+//! A store as JSON, and a look at all of it: for copies, for moves, and for what `furt store` tells.
+//!
+//! Nothing here changes a file that is there. A store that a furt has open is refused: it would change meanwhile.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{FORMAT, check_whole, initialize, opening, put, records, write};
+use crate::driver::{Change, Contents, StoreError};
+use crate::model::{Epoch, InstanceId};
+
+/// How much a store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Services.
+    pub services: usize,
+    /// Instances of all of them.
+    pub instances: usize,
+    /// Those of them that are DOWN.
+    pub down: usize,
+}
+
+impl Summary {
+    fn of(contents: &Contents) -> Self {
+        Self { services: contents.definitions.len(), instances: contents.instances.len(), down: contents.down.len() }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Exported {
+    format: u64,
+    epoch: String,
+    /// So that no generation of the same epoch comes again.
+    #[serde(default)]
+    starts: u64,
+    definitions: Vec<Value>,
+    instances: Vec<Value>,
+    down: Vec<String>,
+}
+
+/// Reads everything that a store holds.
+///
+/// # Errors
+/// A sentence that names the file and what to do.
+pub fn check(path: &Path) -> Result<Summary, StoreError> {
+    Ok(Summary::of(&opening::examine(path)?))
+}
+
+/// Everything that a store holds, the records as they are stored.
+///
+/// # Errors
+/// A sentence that names the file and what to do.
+pub fn export(path: &Path) -> Result<Value, StoreError> {
+    let contents = opening::examine(path)?;
+    let unwritable = |error: serde_json::Error| StoreError(format!("a record is no JSON: {error}"));
+    let record = |change: &Change| match change {
+        Change::PutDefinition { definition, registered_from } => {
+            Some(serde_json::to_value(records::Definition::from_core(definition, *registered_from)))
+        }
+        Change::PutInstance { service, spec, addresses, registered_from } => {
+            Some(serde_json::to_value(records::Instance::from_core(service, spec, addresses, *registered_from)))
+        }
+        Change::RemoveInstance(_) | Change::RemoveService { .. } | Change::NoteDown { .. } => None,
+    };
+    let exported = Exported {
+        format: FORMAT,
+        epoch: contents.epoch.to_string(),
+        starts: contents.starts,
+        definitions: contents.definitions.values().filter_map(record).collect::<Result<_, _>>().map_err(unwritable)?,
+        instances: contents.instances.values().filter_map(record).collect::<Result<_, _>>().map_err(unwritable)?,
+        down: contents.down.iter().map(ToString::to_string).collect(),
+    };
+    serde_json::to_value(exported).map_err(unwritable)
+}
+
+/// Makes a new store at `into` of what [`export`] gave.
+///
+/// # Errors
+/// A sentence that names the record that is wrong, or the file: there is one already, or it cannot be made.
+pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
+    let contents = parse(json).map_err(StoreError)?;
+    let exists = || StoreError(format!("{} exists; a store is imported into a new file alone", into.display()));
+    if opening::is_there(into)? {
+        return Err(exists());
+    }
+    let notes = contents.down.iter().map(|id| Change::NoteDown { instance: id.clone(), is_down: true });
+    let changes: Vec<_> =
+        contents.definitions.values().chain(contents.instances.values()).cloned().chain(notes).collect();
+    drop(opening::create(into, |database| {
+        initialize(database, contents.epoch, contents.starts)?;
+        write(database, &changes)
+    })?);
+    Ok(Summary::of(&contents))
+}
+
+fn parse(json: &str) -> Result<Contents, String> {
+    let all: Value = serde_json::from_str(json).map_err(|error| format!("this is no JSON: {error}"))?;
+    match all.get("format").map(Value::as_u64) {
+        Some(Some(FORMAT)) => {}
+        Some(Some(other)) => return Err(format!("the export has format {other}, and this furt knows {FORMAT}")),
+        Some(None) | None => return Err("this is no export of a store: it names no format".to_owned()),
+    }
+    let all: Exported = serde_json::from_value(all).map_err(|error| format!("the export cannot be read: {error}"))?;
+    let epoch = all.epoch.parse().map_err(|_| format!("the epoch \"{}\" is no UUID", all.epoch))?;
+    let mut contents = Contents::new(Epoch(epoch));
+    contents.starts = all.starts;
+    for (number, record) in all.definitions.iter().enumerate() {
+        let name = name(record, "service", "definitions", number)?;
+        put(&mut contents, records::Definition::parse(name, record.to_string().as_bytes())?);
+        if contents.definitions.len() == number {
+            return Err(format!("the record of service \"{name}\" comes twice"));
+        }
+    }
+    for (number, record) in all.instances.iter().enumerate() {
+        let name = name(record, "instance", "instances", number)?;
+        put(&mut contents, records::Instance::parse(name, record.to_string().as_bytes())?);
+        if contents.instances.len() == number {
+            return Err(format!("the record of instance \"{name}\" comes twice"));
+        }
+    }
+    for id in &all.down {
+        let known = InstanceId::try_new(id).ok().filter(|id| contents.instances.contains_key(id));
+        contents.down.insert(known.ok_or_else(|| format!("\"{id}\" is DOWN and no instance"))?);
+    }
+    check_whole(&contents)?;
+    Ok(contents)
+}
+
+fn name<'a>(record: &'a Value, key: &str, list: &str, number: usize) -> Result<&'a str, String> {
+    record.get(key).and_then(Value::as_str).ok_or_else(|| format!("{list}[{number}] has no \"{key}\""))
+}
