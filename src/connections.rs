@@ -1,4 +1,5 @@
-//! The connections of a listener: how many there may be, how many there are, and when the last one is gone.
+//! The connections of a listener: how many there may be, how many there are, when the last one is gone, and how long a
+//! header may take on each.
 //!
 //! Both listeners count theirs here, turn away what is beyond in the same words, and are waited for at the end. Never
 //! reads a request, never closes a connection that has a place.
@@ -6,10 +7,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use pingora::apps::HttpServerOptions;
 use pingora::protocols::http::ServerSession;
 use prometheus::{IntCounter, IntGauge};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
+
+use crate::config::ClientConfig;
 
 /// What clients are told that are one too many.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n\
@@ -17,6 +21,22 @@ const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\
     Connection: close\r\n\r\n";
 /// How long telling them may take: they are beyond what there is room for.
 const TURN_AWAY_TIME: Duration = Duration::from_millis(100);
+
+/// What both listeners ask of Pingora. No limit to requests on a connection in practice: the count tells a new connection
+/// from one that is used again, which its keep-alive does not.
+pub fn options() -> HttpServerOptions {
+    let mut options = HttpServerOptions::default();
+    options.keepalive_request_limit = Some(u32::MAX);
+    options
+}
+
+/// How long the next request's header may take in all. On a connection that is used again the time it may lie idle comes
+/// on top, since nothing tells from outside when the next header begins.
+pub fn header_deadline(session: &ServerSession, client: &ClientConfig) -> Duration {
+    let is_new = session.get_keepalive_reuses_remaining() == Some(u32::MAX);
+    let idle = if is_new { Duration::ZERO } else { client.keepalive_timeout };
+    idle + client.header_timeout
+}
 
 /// Connections of one listener that are open: those with a request, and idle ones.
 pub struct OpenConnections {

@@ -19,7 +19,7 @@ use tower::ServiceExt;
 
 use super::problem::Problem;
 use crate::config::ClientConfig;
-use crate::connections::{OpenConnections, turn_away};
+use crate::connections::{self, OpenConnections, header_deadline, turn_away};
 use crate::telemetry::request_id;
 
 /// The largest body (DESIGN §5.1).
@@ -46,10 +46,7 @@ pub struct Listener {
 impl Listener {
     /// For this router; its clients are timed as those of the public listener are, and counted in `open`.
     pub fn new(router: Router, timeouts: ClientConfig, open: Arc<OpenConnections>) -> Self {
-        let mut options = HttpServerOptions::default();
-        // No limit in practice: the count tells a new connection from one that is used again.
-        options.keepalive_request_limit = Some(u32::MAX);
-        Self { router, timeouts, open, options }
+        Self { router, timeouts, open, options: connections::options() }
     }
 
     async fn serve(&self, session: &mut ServerSession) -> pingora::Result<()> {
@@ -95,11 +92,9 @@ impl HttpServerApp for Listener {
             turn_away(session).await;
             return None;
         };
-        let is_reused = session.get_keepalive_reuses_remaining() != Some(u32::MAX);
         let mut shutdown = shutdown.clone();
         let timeouts = &self.timeouts;
-        let idle = if is_reused { timeouts.keepalive_timeout } else { Duration::ZERO };
-        let deadline = idle + timeouts.header_timeout;
+        let deadline = header_deadline(&session, timeouts);
         let read = tokio::select! {
             read = tokio::time::timeout(deadline, session.read_request()) => read.ok(),
             // An idle connection must not hold up the end; one with a request is served.

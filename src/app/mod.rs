@@ -84,10 +84,10 @@ pub fn run(config: &Config) -> Result<()> {
     let (driver, handle, snapshots) = Driver::new(registry, first_effects, Box::new(store), Arc::clone(&telemetry));
     let probe_options = upstream::connector_options(&config.upstream, INTERNAL_THREADS);
     let timeout = config.gateway.health_check_timeout;
-    let for_monitor = handle.downgrade();
+    let (for_monitor, not_followed) = (handle.downgrade(), own_listeners.clone());
     let driver = background.spawn(async move {
         let probe = HttpProbe::new(probe_options, timeout);
-        let monitor = Monitor::start(probe, for_monitor, own_listeners, fastrand::Rng::new());
+        let monitor = Monitor::start(probe, for_monitor, not_followed, fastrand::Rng::new());
         driver.run(monitor).await;
     });
 
@@ -110,6 +110,7 @@ pub fn run(config: &Config) -> Result<()> {
         handle,
         snapshots,
         readiness: Arc::clone(&readiness),
+        own_listeners,
     };
     let public = bound.public.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>().join(", ");
     let internal = bound.internal.address;
@@ -157,6 +158,7 @@ struct Parts<'a> {
     handle: Handle,
     snapshots: Snapshots,
     readiness: Arc<Readiness>,
+    own_listeners: OwnListeners,
 }
 
 /// The connections of either listener.
@@ -181,7 +183,6 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Open, internal_stops: Shutdown
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
 
-    let own_listeners = OwnListeners::new(bound.addresses());
     let gateway = Gateway::new(
         services::proxy_settings(config),
         Arc::clone(&parts.snapshots),
@@ -190,7 +191,7 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Open, internal_stops: Shutdown
         parts.access_log.clone(),
     );
     let proxy = http_proxy(&server.configuration, gateway);
-    let edge = Edge::new(proxy, Arc::clone(&open.clients), &config.client);
+    let edge = Edge::new(proxy, Arc::clone(&open.clients), config.client.clone());
     let mut public = Service::new("public".to_owned(), edge);
     bound.public.iter().for_each(|listener| public.add_tcp(&listener.address.to_string()));
     server.add_service(Adopting::new(public, bound.public));
@@ -200,7 +201,7 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Open, internal_stops: Shutdown
         registration: config.registration.clone(),
         allow_registration_from: config.gateway.allow_registration_from.clone(),
         is_registration_on: config.gateway.enabled,
-        own_listeners,
+        own_listeners: parts.own_listeners.clone(),
     };
     let router = api::router(
         settings,

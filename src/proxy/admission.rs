@@ -1,5 +1,6 @@
 //! Whether a request is let in, and where to: client address, path, route, key, permission, rate (DESIGN §7).
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -38,6 +39,7 @@ impl Gateway {
         let request = session.req_header();
         let peer =
             session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
+        ctx.peer = peer;
         ctx.request_id = request_id::of(&request.headers);
         ctx.is_peer_trusted = peer.is_some_and(|peer| self.settings.trusted_proxies.contains(peer));
         ctx.client = peer.map(|peer| client::address(peer, &request.headers, &self.settings.trusted_proxies));
@@ -129,10 +131,10 @@ fn find_key(headers: &HeaderMap, client: Option<IpAddr>, snapshot: &Snapshot) ->
 }
 
 /// The host that routes are matched by. Pingora has checked that target and `Host` agree.
-fn authority(target: Option<&http::uri::Authority>, headers: &HeaderMap) -> String {
+fn authority<'a>(target: Option<&'a http::uri::Authority>, headers: &'a HeaderMap) -> Cow<'a, str> {
     let text = match target {
         Some(authority) => authority.as_str(),
         None => headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default(),
     };
-    host::normalize(text).into_owned()
+    host::normalize(text)
 }

@@ -26,6 +26,8 @@ pub struct Context {
     pub(super) service_name: Option<ServiceName>,
     /// The key it came with.
     pub(super) key: Option<Arc<ApiKey>>,
+    /// Who is connected, unmapped.
+    pub(super) peer: Option<IpAddr>,
     /// Whose request it is, by trusted proxies' word.
     pub(super) client: Option<IpAddr>,
     /// Whether the peer is a trusted proxy.
@@ -67,6 +69,7 @@ impl Context {
             service: None,
             service_name: None,
             key: None,
+            peer: None,
             client: None,
             is_peer_trusted: false,
             request_id: "".into(),

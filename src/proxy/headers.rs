@@ -34,7 +34,6 @@ const FORWARDED_ANY: &str = "x-forwarded";
 /// A header that cannot be made; none of ours.
 pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &Context) -> Result<()> {
     let sent = &session.req_header().headers;
-    let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
     let instance = ctx.lease.as_ref().map(Lease::instance);
     framing::plain_request(request, || instance.map(|instance| instance.spec.url.authority()))?;
     remove_forged(request, ctx.is_peer_trusted);
@@ -46,7 +45,7 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
         Some(key) => drop(request.insert_header(API_KEY_NAME, key.name.as_str())?),
         None => drop(request.remove_header(&API_KEY_NAME)),
     }
-    if let Some(peer) = peer {
+    if let Some(peer) = ctx.peer {
         request.insert_header(FORWARDED_FOR, forwarded_for(sent, peer, ctx.is_peer_trusted))?;
     }
     if !(ctx.is_peer_trusted && sent.contains_key(&FORWARDED_PROTO)) {
@@ -86,12 +85,10 @@ fn remove_forged(request: &mut RequestHeader, is_peer_trusted: bool) {
 
 /// The peer, behind what it was told where it is a trusted proxy.
 fn forwarded_for(sent: &HeaderMap, peer: IpAddr, is_peer_trusted: bool) -> String {
-    let mut hops: Vec<String> = Vec::new();
-    if is_peer_trusted {
-        hops.extend(sent.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).map(str::to_owned));
-    }
-    hops.push(peer.to_string());
-    hops.join(", ")
+    let peer = peer.to_string();
+    let told = sent.get_all(FORWARDED_FOR).iter().filter(|_| is_peer_trusted);
+    let hops: Vec<&str> = told.filter_map(|value| value.to_str().ok()).collect();
+    if hops.is_empty() { peer } else { format!("{}, {peer}", hops.join(", ")) }
 }
 
 /// Edits the answer that goes to the client.
