@@ -84,6 +84,7 @@ mod tests {
             status: Status::Up,
             blocked: None,
             instances: instances.into(),
+            fleet: Arc::default(),
             live: Arc::new(ServiceLive::new(0)),
         })));
         snapshot

@@ -54,10 +54,9 @@ name! {
     /// A region: `[a-z0-9-]{1,32}`.
     Region
 }
-name! {
-    /// A country: two letters of ISO 3166-1, kept in upper case.
-    Country
-}
+/// A country: two letters of ISO 3166-1, kept in upper case.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Country([u8; 2]);
 
 impl ServiceName {
     /// # Errors
@@ -138,11 +137,30 @@ impl Country {
     /// # Errors
     /// Anything but two ASCII letters.
     pub fn try_new(text: &str) -> Result<Self, Invalid> {
-        if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-            Ok(Self(text.to_ascii_uppercase().into()))
-        } else {
-            Err(Invalid::new("must be two letters (ISO 3166-1)"))
+        match *text.as_bytes() {
+            [first, second] if first.is_ascii_alphabetic() && second.is_ascii_alphabetic() => {
+                Ok(Self([first.to_ascii_uppercase(), second.to_ascii_uppercase()]))
+            }
+            _ => Err(Invalid::new("must be two letters (ISO 3166-1)")),
         }
+    }
+
+    /// The two letters.
+    pub fn as_str(&self) -> &str {
+        // Letters of ASCII, by construction.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Country {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Country {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 

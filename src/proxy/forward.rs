@@ -11,7 +11,7 @@ use super::Gateway;
 use super::answer::{GatewayAnswer, Problem};
 use super::context::Context;
 use crate::clock;
-use crate::routing::{Instance, NoInstance, Service};
+use crate::routing::{Asking, Instance, NoInstance, Service};
 use crate::upstream::{self, PeerTimeouts};
 
 impl Gateway {
@@ -104,13 +104,14 @@ impl Gateway {
 
 /// Another instance before another address of one that failed.
 fn pick(service: &Service, ctx: &Context) -> Result<crate::routing::Lease, NoInstance> {
-    match service.pick(|instance| failures(ctx, instance) > 0) {
+    let asking = Asking { now_ms: clock::unix_ms(), dice: fastrand::u64(..), ..Asking::default() };
+    match service.pick(&asking, |instance| failures(ctx, instance) > 0) {
         Err(NoInstance::Unavailable) if !ctx.tried.is_empty() => {}
         picked => return picked,
     }
-    match service.pick(|instance| failures(ctx, instance) >= instance.addresses.len()) {
+    match service.pick(&asking, |instance| failures(ctx, instance) >= instance.addresses.len()) {
         // Where a pooled connection had gone stale, the instance itself is as good as before.
-        Err(NoInstance::Unavailable) if ctx.was_stale => service.pick(|_| false),
+        Err(NoInstance::Unavailable) if ctx.was_stale => service.pick(&asking, |_| false),
         picked => picked,
     }
 }

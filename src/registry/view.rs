@@ -88,7 +88,8 @@ impl View {
     pub(super) fn take(&mut self, services: &BTreeMap<ServiceName, Entry>) -> Option<Snapshot> {
         for (slot, name) in std::mem::take(&mut self.touched) {
             if let Some(entry) = services.get(&name).filter(|entry| entry.slot == slot && !entry.is_leaving) {
-                let service = Arc::new(entry.seen());
+                let before = self.snapshot.services.get(slot.0 as usize).and_then(Option::as_ref);
+                let service = Arc::new(entry.seen(before));
                 for alias in self.aliases.get(&name).into_iter().flatten() {
                     self.snapshot.services.set(alias.0 as usize, Some(Arc::clone(&service)));
                 }
@@ -195,6 +196,7 @@ impl View {
             status: service.status,
             blocked: None,
             instances: Box::new([moved]),
+            fleet: Arc::default(),
             live: Arc::clone(&service.live),
         };
         self.snapshot.services.set(slot.0 as usize, Some(Arc::new(service)));
@@ -216,13 +218,17 @@ impl View {
 }
 
 impl Entry {
-    fn seen(&self) -> Service {
+    /// What requests see of it from now on, in the place of what they saw `before`.
+    fn seen(&self, before: Option<&Arc<Service>>) -> Service {
+        let instances: Box<[_]> =
+            self.members.values().filter(|one| !one.is_leaving).map(|one| Arc::clone(&one.seen)).collect();
         Service {
+            fleet: before.and_then(|before| before.fleet_of(&instances)).unwrap_or_default(),
             definition: Arc::clone(&self.definition),
             kind: ServiceKind::Registered,
             status: self.status,
             blocked: self.blocked.clone(),
-            instances: self.members.values().filter(|one| !one.is_leaving).map(|one| Arc::clone(&one.seen)).collect(),
+            instances,
             live: Arc::clone(&self.live),
         }
     }
@@ -260,6 +266,7 @@ fn static_service(
         status: Status::Up,
         blocked: None,
         instances: Box::new([instance(&spec, addresses, Status::Up, generation, &live)]),
+        fleet: Arc::default(),
         live: Arc::new(ServiceLive::new(now.unix_ms)),
     })
 }

@@ -1,12 +1,13 @@
 //! Services and instances as requests see them, and the counters that outlive a snapshot.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 
-use super::RetryBudget;
+use super::ejection::{Ejecting, Ejection};
+use super::{Fleet, RetryBudget};
 use crate::model::{Definition, Generation, InstanceSpec, Status};
 
 /// What stands behind a slot.
@@ -31,6 +32,8 @@ pub struct Service {
     pub blocked: Option<Arc<str>>,
     /// Those that are not leaving, ordered by id.
     pub instances: Box<[Arc<Instance>]>,
+    /// What choosing knows of the instances as a whole; carried over while they are the same.
+    pub fleet: Arc<OnceLock<Fleet>>,
     /// What outlives the snapshot.
     pub live: Arc<ServiceLive>,
 }
@@ -39,6 +42,13 @@ impl Service {
     /// Whether its routes are in force: one instance at least is not DOWN.
     pub fn is_routable(&self) -> bool {
         self.status != Status::Down && self.blocked.is_none()
+    }
+
+    /// The fleet of this service, where `instances` are the same as its own.
+    pub fn fleet_of(&self, instances: &[Arc<Instance>]) -> Option<Arc<OnceLock<Fleet>>> {
+        let is_same = |(own, other): (&Arc<Instance>, &Arc<Instance>)| Arc::ptr_eq(&own.spec, &other.spec);
+        let are_same = self.instances.len() == instances.len() && self.instances.iter().zip(instances).all(is_same);
+        are_same.then(|| Arc::clone(&self.fleet))
     }
 }
 
@@ -61,6 +71,7 @@ pub struct Instance {
 #[derive(Debug, Default)]
 pub struct InstanceLive {
     in_flight: AtomicU32,
+    pub(super) ejection: Ejection,
     probe: ProbeFacts,
     /// Unix time in ms of the last change of status.
     pub since_ms: AtomicI64,
@@ -84,6 +95,11 @@ impl InstanceLive {
     /// Requests that hold a [`Lease`](super::Lease) on it.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The end of its ejection as Unix time in ms; `None`: it is not ejected.
+    pub fn ejected_until_ms(&self, now_ms: i64) -> Option<i64> {
+        self.ejection.until_ms(now_ms)
     }
 
     /// Takes a place if fewer than `limit` are taken (0: no limit); reserves first, so that the limit is never passed.
@@ -145,6 +161,7 @@ impl InstanceLive {
 pub struct ServiceLive {
     /// The turn of its instances.
     pub(super) turn: AtomicU32,
+    pub(super) is_ejecting: Ejecting,
     /// How many of its requests may be sent twice.
     pub retries: RetryBudget,
     registered_ms: AtomicI64,

@@ -6,14 +6,17 @@
 //! `registry` builds snapshots, `proxy` and `api` read them.
 //!
 //! Reading order: `route` (what is found), `table` (the searches), `node` (the trie they walk), `children` and `leaf`
-//! (what a node consists of); `instance`, `select`, `key`; `snapshot`.
+//! (what a node consists of); `instance`, `select` (with `fleet`, `ring`, `ejection`), `key`; `snapshot`.
 
 mod budget;
 mod children;
+mod ejection;
+mod fleet;
 mod instance;
 mod key;
 mod leaf;
 mod node;
+mod ring;
 mod route;
 mod select;
 mod snapshot;
@@ -22,9 +25,12 @@ mod table;
 mod tests;
 
 pub use budget::RetryBudget;
+pub use ejection::Outcome;
+pub use fleet::Fleet;
 pub use instance::{Instance, InstanceLive, Service, ServiceKind, ServiceLive};
 pub use key::{ApiKey, KeyTable};
+pub use ring::hash;
 pub use route::{Owner, Route, Slot};
-pub use select::{Lease, NoInstance};
+pub use select::{Asking, Lease, NoInstance};
 pub use snapshot::Snapshot;
 pub use table::{Found, Methods, Table};

@@ -1,13 +1,47 @@
-//! Choosing an instance (DESIGN §8): the candidates, their turn, and the place that a request holds.
+//! Choosing an instance (DESIGN §8): the candidates, the order among them, and the place that a request holds.
 //!
-//! Candidates are UP, or UNKNOWN without a failed probe; only when there is none of these, UNKNOWN with one. Among
-//! them the turn goes by weight, evenly spread. Nothing is allocated.
+//! Candidates are UP, or UNKNOWN without a failed probe; only when there is none of these, UNKNOWN with one; only when
+//! there is none of these either, ejected ones. Among them those below their soft limit come first, then the lowest
+//! cost by the service's policy, then the turn by weight. Up to [`SCANNED`] are looked at one by one; of more, two
+//! are drawn by weight and the better one is taken, so that a thousand cost no more than a few. Nothing is allocated.
+
+mod score;
+mod turn;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::fleet::{Fleet, Group, Place, RegionNumber};
 use super::{Instance, Service};
-use crate::model::Status;
+use crate::model::{Country, InstanceId, Policy, Region, Status};
+use score::{Candidate, Score};
+
+/// The most instances that are looked at one by one (DESIGN §8).
+const SCANNED: usize = 16;
+/// Pairs that are drawn before all are looked at: where half of the instances are no candidates or at their soft limit,
+/// four pairs find none in one case of 256.
+const PAIRS: usize = 4;
+/// How often an instance may fill up between the look at it and the place at it; then the first with a place is taken.
+const RACES: usize = 4;
+
+/// What choosing knows of a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asking<'a> {
+    /// Unix time in ms.
+    pub now_ms: i64,
+    /// Where the client is.
+    pub country: Option<Country>,
+    /// Where the client is.
+    pub region: Option<&'a Region>,
+    /// Where the gateway is.
+    pub gateway_region: Option<&'a Region>,
+    /// The [`hash`](super::hash) of what the service's `hash_key` says; any number where that is missing.
+    pub key: u64,
+    /// The instance that the client stays with, as long as it is a candidate with a place.
+    pub preferred: Option<&'a InstanceId>,
+    /// Random bits.
+    pub dice: u64,
+}
 
 /// A request's place at an instance: counted in flight until it is dropped, whatever becomes of the request.
 #[derive(Debug)]
@@ -35,71 +69,300 @@ pub enum NoInstance {
     Full,
 }
 
+/// What came of a look at some instances.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Found {
+    /// The best one's position.
+    At(usize, Score),
+    /// There are candidates, all at their hard limit.
+    Full,
+    /// No candidate was seen.
+    Nothing,
+}
+
+/// Who is a candidate, from the best to the last resort.
+#[derive(Debug, Clone, Copy)]
+enum Tier {
+    Fresh,
+    Doubtful,
+    Ejected,
+}
+
+impl Tier {
+    fn takes(self, instance: &Instance, now_ms: i64) -> bool {
+        let is_fresh = match instance.status {
+            Status::Up => true,
+            Status::Unknown => instance.live.consecutive_failures() == 0,
+            Status::Down => return false,
+        };
+        let is_ejected = instance.live.ejected_until_ms(now_ms).is_some();
+        match self {
+            Self::Fresh => is_fresh && !is_ejected,
+            Self::Doubtful => !is_fresh && !is_ejected,
+            Self::Ejected => is_ejected,
+        }
+    }
+}
+
 impl Service {
-    /// Takes a place at the candidate whose turn it is, leaving out those for which `tried` says so.
+    /// Takes a place at the best candidate, leaving out those for which `tried` says so.
     ///
     /// # Errors
     /// [`NoInstance`].
-    pub fn pick(&self, tried: impl Fn(&Instance) -> bool) -> Result<Lease, NoInstance> {
-        let is_fresh = |instance: &Instance| match instance.status {
-            Status::Up => true,
-            Status::Unknown => instance.live.consecutive_failures() == 0,
-            Status::Down => false,
+    pub fn pick(&self, asking: &Asking<'_>, tried: impl Fn(&Instance) -> bool) -> Result<Lease, NoInstance> {
+        for tier in [Tier::Fresh, Tier::Doubtful, Tier::Ejected] {
+            let is_candidate =
+                |one: &Instance| tier.takes(one, asking.now_ms) && !one.addresses.is_empty() && !tried(one);
+            match (Choice { service: self, asking, is_candidate }).take() {
+                Err(NoInstance::Unavailable) => {}
+                taken => return taken,
+            }
+        }
+        Err(NoInstance::Unavailable)
+    }
+
+    fn fleet(&self) -> &Fleet {
+        self.fleet.get_or_init(|| Fleet::new(&self.instances))
+    }
+}
+
+/// One choice among the candidates of a tier.
+struct Choice<'a, F> {
+    service: &'a Service,
+    asking: &'a Asking<'a>,
+    is_candidate: F,
+}
+
+/// Where the client and the gateway are, in the fleet's terms.
+#[derive(Clone, Copy)]
+struct Whereabouts {
+    country: Option<Country>,
+    region: Option<RegionNumber>,
+    gateway_region: Option<RegionNumber>,
+}
+
+impl Whereabouts {
+    /// How far an instance is: 0 the client's country, 1 its region, 2 the gateway's region, 3 elsewhere (DESIGN §8).
+    fn distance(&self, place: Place) -> u8 {
+        if self.country.is_some() && place.country == self.country {
+            0
+        } else if self.region.is_some() && place.region == self.region {
+            1
+        } else if self.gateway_region.is_some() && place.region == self.gateway_region {
+            2
+        } else {
+            3
+        }
+    }
+}
+
+impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
+    fn take(&self) -> Result<Lease, NoInstance> {
+        if let Some(lease) = self.take_preferred() {
+            return Ok(lease);
+        }
+        for _ in 0..RACES {
+            match self.best() {
+                Found::At(position, _) => {
+                    if let Some(lease) = self.reserve(position) {
+                        return Ok(lease);
+                    }
+                }
+                Found::Full => return Err(NoInstance::Full),
+                Found::Nothing => return Err(NoInstance::Unavailable),
+            }
+        }
+        (0..self.service.instances.len())
+            .filter(|position| (self.is_candidate)(&self.service.instances[*position]))
+            .find_map(|position| self.reserve(position))
+            .ok_or(NoInstance::Full)
+    }
+
+    fn reserve(&self, position: usize) -> Option<Lease> {
+        let instance = &self.service.instances[position];
+        instance.live.reserve(instance.spec.hard_limit).then(|| Lease(Arc::clone(instance)))
+    }
+
+    fn take_preferred(&self) -> Option<Lease> {
+        let id = self.asking.preferred?;
+        let position = self.service.instances.binary_search_by(|one| one.spec.id.cmp(id)).ok()?;
+        (self.is_candidate)(&self.service.instances[position]).then(|| self.reserve(position))?
+    }
+
+    fn best(&self) -> Found {
+        let (service, policy) = (self.service, self.service.definition.policy);
+        match policy {
+            Policy::Hash => self.on_the_ring(),
+            _ if service.instances.len() == 1 => self.scan([0].into_iter(), None),
+            Policy::Edge | Policy::Sticky => self.nearest(),
+            Policy::RoundRobin | Policy::LeastConn if service.instances.len() <= SCANNED => {
+                self.scan(0..service.instances.len(), None)
+            }
+            Policy::RoundRobin | Policy::LeastConn => self.among(service.fleet().all(), None),
+        }
+    }
+
+    /// The first from the key's place on: a key moves only where its instance is no candidate or has no place.
+    fn on_the_ring(&self) -> Found {
+        let mut found = Found::Nothing;
+        for position in self.service.fleet().ring(&self.service.instances).from(self.asking.key) {
+            match self.candidate(position, None) {
+                Some(Candidate::Free(score)) => return Found::At(position, score),
+                Some(Candidate::Full) => found = Found::Full,
+                None => {}
+            }
+        }
+        found
+    }
+
+    /// The nearest group that has a candidate below its soft limit; each group holds the ones nearer than it, too.
+    fn nearest(&self) -> Found {
+        let fleet = self.service.fleet();
+        let region = |region: Option<&Region>| region.and_then(|region| fleet.region(region));
+        let here = Whereabouts {
+            country: self.asking.country,
+            region: region(self.asking.region),
+            gateway_region: region(self.asking.gateway_region),
         };
-        match self.pick_among(|instance| is_fresh(instance) && !tried(instance)) {
-            Err(NoInstance::Unavailable) => self
-                .pick_among(|instance| instance.status == Status::Unknown && !is_fresh(instance) && !tried(instance)),
-            picked => picked,
+        let count = self.service.instances.len();
+        if count <= SCANNED {
+            return self.scan(0..count, Some(here));
         }
-    }
-
-    fn pick_among(&self, is_candidate: impl Fn(&Instance) -> bool) -> Result<Lease, NoInstance> {
-        let is_candidate = |instance: &Arc<Instance>| !instance.addresses.is_empty() && is_candidate(instance);
-        let total: u32 =
-            self.instances.iter().filter(|one| is_candidate(one)).map(|one| u32::from(one.spec.weight)).sum();
-        if total == 0 {
-            return Err(NoInstance::Unavailable);
-        }
-        let turn = self.live.turn.fetch_add(1, Ordering::Relaxed);
-        let mut place = place_of_turn(turn, total);
-        let mut first = 0;
-        for (at, instance) in self.instances.iter().enumerate().filter(|(_, one)| is_candidate(one)) {
-            let weight = u32::from(instance.spec.weight);
-            if place < weight {
-                first = at;
-                break;
-            }
-            place -= weight;
-        }
-        let from_first = self.instances[first..].iter().chain(&self.instances[..first]);
-        // The state of an instance may change between the two passes; what counts is what holds now.
-        for instance in from_first.filter(|one| is_candidate(one)) {
-            if instance.live.reserve(instance.spec.hard_limit) {
-                return Ok(Lease(Arc::clone(instance)));
+        let groups = [
+            here.country.and_then(|country| fleet.in_country(country)),
+            here.region.map(|region| fleet.in_region(region)),
+            here.gateway_region.map(|region| fleet.in_region(region)),
+            Some(fleet.all()),
+        ];
+        let mut found = Found::Nothing;
+        for (distance, group) in groups.into_iter().enumerate() {
+            let Some(group) = group else { continue };
+            found = found.or_better(self.among(group, Some(here)));
+            // No instance further away can cost less.
+            if matches!(found, Found::At(_, score) if score.is_sure_within(distance)) {
+                return found;
             }
         }
-        Err(NoInstance::Full)
+        found
+    }
+
+    fn among(&self, group: &Group, here: Option<Whereabouts>) -> Found {
+        if group.len() <= SCANNED {
+            return self.scan(group.positions(), here);
+        }
+        for pair in 0..PAIRS {
+            let first = self.draw(group, pair * 2, here);
+            // Turns are taken as they come: two of them at once would leave out every other one.
+            let is_in_turn = self.service.definition.policy == Policy::RoundRobin;
+            let better = if is_in_turn { first } else { first.or_better(self.draw(group, pair * 2 + 1, here)) };
+            if matches!(better, Found::At(_, score) if !score.is_at_soft_limit()) {
+                return better;
+            }
+        }
+        self.look_at_all(group, here)
+    }
+
+    /// The instance whose share a random place is; for turns, the place whose turn it is.
+    fn draw(&self, group: &Group, number: usize, here: Option<Whereabouts>) -> Found {
+        let total = group.total();
+        let place = if self.service.definition.policy == Policy::RoundRobin {
+            turn::place_of_turn(self.next_turn(), total)
+        } else {
+            // The high bits of a product: every weight in its proportion.
+            ((u64::from(score::dice(self.asking.dice, number)) * u64::from(total)) >> 32) as u32
+        };
+        let position = group.owner(place);
+        match self.candidate(position, here) {
+            Some(Candidate::Free(score)) if score.is_drawn(score::dice(!self.asking.dice, number)) => {
+                Found::At(position, score)
+            }
+            Some(Candidate::Full) => Found::Full,
+            Some(Candidate::Free(_)) | None => Found::Nothing,
+        }
+    }
+
+    /// Where drawing found none below its soft limit: the best of all, from a random one on so that equal ones share what comes.
+    fn look_at_all(&self, group: &Group, here: Option<Whereabouts>) -> Found {
+        let first = self.asking.dice as usize % group.len();
+        let mut found = Found::Nothing;
+        for position in group.positions().skip(first).chain(group.positions().take(first)) {
+            found = found.or_better(match self.candidate(position, here) {
+                Some(Candidate::Free(score)) => Found::At(position, score),
+                Some(Candidate::Full) => Found::Full,
+                None => Found::Nothing,
+            });
+        }
+        found
+    }
+
+    /// The best of at most [`SCANNED`], among equals the one whose turn it is.
+    fn scan(&self, positions: impl Iterator<Item = usize>, here: Option<Whereabouts>) -> Found {
+        let mut best: Option<Score> = None;
+        let mut equals = [(0_usize, 0_u32); SCANNED];
+        let (mut count, mut is_any_full) = (0, false);
+        for position in positions.take(SCANNED) {
+            let score = match self.candidate(position, here) {
+                Some(Candidate::Free(score)) => score,
+                Some(Candidate::Full) => {
+                    is_any_full = true;
+                    continue;
+                }
+                None => continue,
+            };
+            if best.is_none_or(|best| score.is_better_than(&best)) {
+                best = Some(score);
+                count = 0;
+            } else if best.is_some_and(|best| best.is_better_than(&score)) {
+                continue;
+            }
+            equals[count] = (position, score.share);
+            count += 1;
+        }
+        match (best, count) {
+            (None, _) if is_any_full => Found::Full,
+            (None, _) => Found::Nothing,
+            (Some(score), 1) => Found::At(equals[0].0, score),
+            (Some(score), count) => {
+                let equals = &equals[..count];
+                let mut place = turn::place_of_turn(self.next_turn(), equals.iter().map(|(_, share)| share).sum());
+                let own = equals.iter().find(|(_, share)| {
+                    let is_own = place < *share;
+                    place = place.wrapping_sub(*share);
+                    is_own
+                });
+                Found::At(own.unwrap_or(&equals[0]).0, score)
+            }
+        }
+    }
+
+    fn next_turn(&self) -> u32 {
+        self.service.live.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn candidate(&self, position: usize, here: Option<Whereabouts>) -> Option<Candidate> {
+        let instance = &self.service.instances[position];
+        if !(self.is_candidate)(instance) {
+            return None;
+        }
+        let distance = here.map_or(0, |here| here.distance(self.service.fleet().place(position)));
+        Some(Candidate::of(instance, &self.service.definition, distance, self.asking.now_ms))
     }
 }
 
-/// Which of `total` places has the turn: each once in any `total` turns, and neighbouring turns far apart, so that an
-/// instance of weight 200 is not asked 200 times in a row.
-///
-/// Steps of the golden section spread most evenly; the step and `total` share no factor, so that no place is left out.
-fn place_of_turn(turn: u32, total: u32) -> u32 {
-    let golden = (f64::from(total) * 0.618_033_988_749_895) as u32;
-    let step = (1..=golden).rev().find(|&step| greatest_common_divisor(step, total) == 1).unwrap_or(1);
-    let place = u64::from(turn % total) * u64::from(step) % u64::from(total);
-    // The remainder of a division by `total`, which is a u32.
-    place as u32
-}
-
-fn greatest_common_divisor(mut a: u32, mut b: u32) -> u32 {
-    while b != 0 {
-        (a, b) = (b, a % b);
+impl Found {
+    /// The better one of two; where none can be taken, whether one was full.
+    fn or_better(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::At(_, one), Self::At(_, two)) if two.is_better_than(&one) => other,
+            (Self::At(..), _) => self,
+            (_, Self::At(..)) => other,
+            (Self::Full, _) | (_, Self::Full) => Self::Full,
+            (Self::Nothing, Self::Nothing) => Self::Nothing,
+        }
     }
-    a
 }
 
+#[cfg(test)]
+mod fleet_tests;
 #[cfg(test)]
 mod tests;

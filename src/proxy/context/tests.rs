@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::model::{Definition, Generation, InstanceId, InstanceSpec, Status, UpstreamUrl};
-use crate::routing::{InstanceLive, ServiceLive};
+use crate::routing::{Asking, InstanceLive, ServiceLive};
 
 /// As the gateway: takes a place, then answers 204, except for `/panic`.
 struct Hooks {
@@ -32,7 +32,7 @@ impl ProxyHttp for Hooks {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        ctx.lease = self.service.pick(|_| false).ok();
+        ctx.lease = self.service.pick(&Asking::default(), |_| false).ok();
         assert!(ctx.lease.is_some(), "no place is left");
         assert_ne!(session.req_header().uri.path(), "/panic", "as the test told it");
         let answer = ResponseHeader::build(204, None)?;
@@ -66,6 +66,7 @@ fn service() -> Arc<Service> {
         blocked: None,
         status: Status::Up,
         instances: Box::new([Arc::new(instance)]),
+        fleet: Arc::default(),
         live: Arc::new(ServiceLive::new(0)),
     })
 }

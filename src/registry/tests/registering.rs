@@ -3,6 +3,7 @@
 use super::{Harness, Store, Wish, source};
 use crate::model::{ServiceName, Status};
 use crate::registry::{Change, Refusal};
+use crate::routing::Asking;
 
 fn rival(outcome: Result<crate::registry::Registered, Refusal>) -> Option<(String, Status)> {
     match outcome {
@@ -72,7 +73,7 @@ fn a_changed_instance_keeps_what_is_in_flight_at_its_place() {
     let mut furt = Harness::new();
     let wish = Wish::new("a", &["GET /a"]);
     furt.register(&wish).unwrap();
-    let lease = furt.service("a").unwrap().pick(|_| false).unwrap();
+    let lease = furt.service("a").unwrap().pick(&Asking::default(), |_| false).unwrap();
     furt.register(&wish.clone().weight(9)).unwrap();
     assert_eq!(furt.service("a").unwrap().instances[0].live.in_flight(), 1);
     drop(lease);

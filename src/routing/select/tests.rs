@@ -6,6 +6,10 @@ use super::*;
 use crate::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
 use crate::routing::{InstanceLive, ServiceKind, ServiceLive};
 
+/// Nothing is known of the request.
+const NOBODY: Asking<'static> =
+    Asking { now_ms: 0, country: None, region: None, gateway_region: None, key: 0, preferred: None, dice: 0 };
+
 /// An instance as `(id, status, weight, hard limit)`.
 type Given<'a> = (&'a str, Status, u8, u32);
 
@@ -33,6 +37,7 @@ fn service(given: &[Given<'_>]) -> Service {
         blocked: None,
         status: Status::Up,
         instances: given.iter().map(instance).collect(),
+        fleet: Arc::default(),
         live: Arc::new(ServiceLive::default()),
     }
 }
@@ -43,7 +48,7 @@ fn id(lease: &Lease) -> &str {
 
 /// Whose turn it was, `turns` times, each given back at once.
 fn turns(service: &Service, turns: usize) -> String {
-    (0..turns).map(|_| id(&service.pick(|_| false).unwrap()).to_owned()).collect()
+    (0..turns).map(|_| id(&service.pick(&NOBODY, |_| false).unwrap()).to_owned()).collect()
 }
 
 #[test]
@@ -97,42 +102,42 @@ fn an_unknown_instance_with_a_failed_probe_is_asked_when_there_is_no_better_one(
     assert_eq!(turns(&doubtful, 3), "bbb");
     let mixed = service(&[("a", Status::Up, 1, 0), ("b", Status::Unknown, 1, 0)]);
     mixed.instances[1].live.note_health(2, false);
-    assert_eq!(id(&mixed.pick(|one| one.spec.id.as_str() == "a").unwrap()), "b", "the better one was tried");
+    assert_eq!(id(&mixed.pick(&NOBODY, |one| one.spec.id.as_str() == "a").unwrap()), "b", "the better one was tried");
 }
 
 #[test]
 fn a_lease_holds_a_place_until_it_is_dropped() {
     let service = service(&[("a", Status::Up, 1, 1)]);
-    let lease = service.pick(|_| false).unwrap();
+    let lease = service.pick(&NOBODY, |_| false).unwrap();
     assert_eq!(service.instances[0].live.in_flight(), 1);
-    assert_eq!(service.pick(|_| false).unwrap_err(), NoInstance::Full);
+    assert_eq!(service.pick(&NOBODY, |_| false).unwrap_err(), NoInstance::Full);
     assert_eq!(service.instances[0].live.in_flight(), 1, "a refused request holds nothing");
     drop(lease);
     assert_eq!(service.instances[0].live.in_flight(), 0);
-    assert!(service.pick(|_| false).is_ok());
+    assert!(service.pick(&NOBODY, |_| false).is_ok());
 }
 
 #[test]
 fn a_full_instance_gives_its_turns_to_the_others() {
     let service = service(&[("a", Status::Up, 9, 2), ("b", Status::Up, 1, 3)]);
-    let mut leases: Vec<_> = (0..5).map(|_| service.pick(|_| false).unwrap()).collect();
+    let mut leases: Vec<_> = (0..5).map(|_| service.pick(&NOBODY, |_| false).unwrap()).collect();
     assert_eq!(leases.iter().filter(|lease| id(lease) == "a").count(), 2);
-    assert_eq!(service.pick(|_| false).unwrap_err(), NoInstance::Full);
+    assert_eq!(service.pick(&NOBODY, |_| false).unwrap_err(), NoInstance::Full);
     leases.retain(|lease| id(lease) != "b");
-    assert_eq!(id(&service.pick(|_| false).unwrap()), "b");
+    assert_eq!(id(&service.pick(&NOBODY, |_| false).unwrap()), "b");
 }
 
 #[test]
 fn what_was_tried_is_left_out_and_full_is_told_from_unavailable() {
     let all = service(&[("a", Status::Up, 1, 0), ("b", Status::Up, 1, 1)]);
     for _ in 0..4 {
-        assert_eq!(id(&all.pick(|one| one.spec.id.as_str() == "a").unwrap()), "b");
+        assert_eq!(id(&all.pick(&NOBODY, |one| one.spec.id.as_str() == "a").unwrap()), "b");
     }
-    assert_eq!(all.pick(|_| true).unwrap_err(), NoInstance::Unavailable);
-    let _held = all.pick(|one| one.spec.id.as_str() == "a").unwrap();
-    assert_eq!(all.pick(|one| one.spec.id.as_str() == "a").unwrap_err(), NoInstance::Full);
-    assert_eq!(service(&[]).pick(|_| false).unwrap_err(), NoInstance::Unavailable);
-    assert_eq!(service(&[("a", Status::Down, 1, 0)]).pick(|_| false).unwrap_err(), NoInstance::Unavailable);
+    assert_eq!(all.pick(&NOBODY, |_| true).unwrap_err(), NoInstance::Unavailable);
+    let _held = all.pick(&NOBODY, |one| one.spec.id.as_str() == "a").unwrap();
+    assert_eq!(all.pick(&NOBODY, |one| one.spec.id.as_str() == "a").unwrap_err(), NoInstance::Full);
+    assert_eq!(service(&[]).pick(&NOBODY, |_| false).unwrap_err(), NoInstance::Unavailable);
+    assert_eq!(service(&[("a", Status::Down, 1, 0)]).pick(&NOBODY, |_| false).unwrap_err(), NoInstance::Unavailable);
 }
 
 #[test]
@@ -157,7 +162,7 @@ fn a_hard_limit_is_never_exceeded_under_threads() {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..2_000 {
-                    let Ok(lease) = service.pick(|_| false) else { continue };
+                    let Ok(lease) = service.pick(&NOBODY, |_| false) else { continue };
                     let (at, limit) = if id(&lease) == "a" { (0, 3) } else { (1, 2) };
                     assert!(held[at].fetch_add(1, Ordering::SeqCst) < limit);
                     std::thread::yield_now();
