@@ -14,7 +14,7 @@ use furt::model::{
     ServiceName, UpstreamUrl,
 };
 use furt::registry::{
-    Effect, Event, HealthLimits, Now, Policy, Registration, Registry, ReplyId, Settings, Source, UnlistedRule,
+    Brings, Effect, Event, HealthLimits, Now, Policy, Registration, Registry, ReplyId, Settings, Source, UnlistedRule,
 };
 use furt::routing::{KeyTable, Snapshot};
 
@@ -62,6 +62,7 @@ fn registration(number: usize, revision: u64) -> Option<Registration> {
     ];
     let address: SocketAddr = ([127, 0, 0, 1], 9000).into();
     Some(Registration {
+        brings: Brings::Definition,
         instance: InstanceSpec::new(InstanceId::from(&service), UpstreamUrl::try_new("http://127.0.0.1:9000").ok()?),
         definition: Definition {
             routes: routes.into_iter().map(route).collect::<Option<_>>()?,

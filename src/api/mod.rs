@@ -4,6 +4,7 @@
 //! in `guard`, what a body says in `fields` and `registration`; everything that changes something is asked of the driver,
 //! everything that only looks reads the snapshot.
 
+mod backends;
 mod explain;
 mod fields;
 mod guard;
@@ -104,9 +105,21 @@ pub fn router(
         .route("/internal/services/{service}/instances/{id}", delete(writing::deregister_instance))
         .route("/internal/services/{service}", delete(writing::deregister_service))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_and_operators));
+    let backends = api.settings.internal.backends_api.then(|| {
+        let joining = Router::new()
+            .route("/api/v1/register", post(backends::register))
+            .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_only));
+        Router::new()
+            .route("/api/v1/heartbeat/{id}", post(backends::heartbeat))
+            .route("/api/v1/backends", get(backends::list))
+            .route("/api/v1/backends/{id}", get(backends::one).delete(backends::deregister))
+            .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_and_operators))
+            .merge(joining)
+    });
     operating
         .merge(registering)
         .merge(leaving)
+        .merge(backends.unwrap_or_default())
         .route("/health", get(looking::health))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)

@@ -20,14 +20,15 @@ pub(super) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
-    more: Option<Box<(&'static str, Value)>>,
+    /// Members beside those of every problem.
+    more: Vec<(&'static str, Value)>,
     retry_after_seconds: Option<u64>,
     is_reported: bool,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), more: None, retry_after_seconds: None, is_reported: false }
+        Self { status, code, detail: detail.into(), more: Vec::new(), retry_after_seconds: None, is_reported: false }
     }
 
     pub(super) fn rate_limited(retry_after_seconds: u64) -> Self {
@@ -38,6 +39,12 @@ impl Problem {
         }
     }
 
+    /// The same with one member more.
+    pub(super) fn with(mut self, name: &'static str, value: Value) -> Self {
+        self.more.push((name, value));
+        self
+    }
+
     /// Every field that is wrong, by its JSON pointer (RFC 6901).
     pub(super) fn invalid_fields(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
@@ -46,7 +53,7 @@ impl Problem {
             many => format!("{} fields are wrong", many.len()),
         };
         let list = errors.into_iter().map(|error| json!({ "pointer": error.pointer, "detail": error.detail }));
-        let more = Some(Box::new(("errors", Value::Array(list.collect()))));
+        let more = vec![("errors", Value::Array(list.collect()))];
         Self { more, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", detail) }
     }
 }
@@ -69,7 +76,7 @@ impl From<Refusal> for Problem {
             let rival = rival
                 .as_ref()
                 .map(|(service, status)| json!({ "service": service.as_str(), "status": status.as_str() }));
-            problem.more = Some(Box::new(("rival", rival.unwrap_or(Value::Null))));
+            problem = problem.with("rival", rival.unwrap_or(Value::Null));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             problem.retry_after_seconds = Some(1);
@@ -142,8 +149,7 @@ impl Problem {
             "detail": self.detail,
             "request_id": id,
         });
-        if let Some(more) = self.more {
-            let (name, value) = *more;
+        for (name, value) in self.more {
             members[name] = value;
         }
         let mut response = (self.status, Json(members)).into_response();

@@ -150,12 +150,7 @@ fn read_instance(
     }
     let health_endpoint = read_health_endpoint(fields);
     let heartbeat_ttl = fields.optional("heartbeat_ttl", seconds(1.0, DAY_SECONDS));
-    let weight = fields.optional("weight", whole(1, 255)).unwrap_or(1);
-    let soft_limit = fields.optional("soft_limit", whole(0, u32::MAX.into())).unwrap_or(0);
-    let hard_limit = fields.optional("hard_limit", whole(0, u32::MAX.into())).unwrap_or(0);
-    if hard_limit != 0 && soft_limit > hard_limit {
-        fields.refuse("soft_limit", "must not be above hard_limit");
-    }
+    let limits = read_limits(fields, 1, 0, 0);
     let region = fields.optional("region", text(Region::try_new));
     let country = fields.optional("country", text(Country::try_new));
     let id = match (id, has_id) {
@@ -169,12 +164,34 @@ fn read_instance(
         tls_name,
         health_endpoint,
         heartbeat_ttl,
-        weight: u8::try_from(weight).unwrap_or(u8::MAX),
-        soft_limit: u32::try_from(soft_limit).unwrap_or(u32::MAX),
-        hard_limit: u32::try_from(hard_limit).unwrap_or(u32::MAX),
+        weight: limits.weight,
+        soft_limit: limits.soft,
+        hard_limit: limits.hard,
         region,
         country,
     })
+}
+
+/// An instance's share and limits.
+pub(super) struct Limits {
+    pub(super) weight: u8,
+    pub(super) soft: u32,
+    pub(super) hard: u32,
+}
+
+/// Reads `weight`, `soft_limit` and `hard_limit`; what is left out is as given.
+pub(super) fn read_limits(fields: &mut Fields<'_>, weight: u64, soft: u64, hard: u64) -> Limits {
+    let weight = fields.optional("weight", whole(1, 255)).unwrap_or(weight);
+    let soft = fields.optional("soft_limit", whole(0, u32::MAX.into())).unwrap_or(soft);
+    let hard = fields.optional("hard_limit", whole(0, u32::MAX.into())).unwrap_or(hard);
+    if hard != 0 && soft > hard {
+        fields.refuse("soft_limit", format!("must not be above hard_limit, {hard}"));
+    }
+    Limits {
+        weight: u8::try_from(weight).unwrap_or(u8::MAX),
+        soft: u32::try_from(soft).unwrap_or(u32::MAX),
+        hard: u32::try_from(hard).unwrap_or(u32::MAX),
+    }
 }
 
 /// Left out: `/health`. `null`: no probes.

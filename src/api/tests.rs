@@ -92,7 +92,7 @@ async fn json_of(response: Response<Body>) -> Value {
 async fn a_store_that_fails_is_a_503_with_retry_after_and_makes_furt_degraded() {
     let router = router(FullDisk);
     let health = json_of(answer(&router, "GET", "/health", &Value::Null).await).await;
-    assert_eq!((&health["status"], &health["issues"]), (&json!("healthy"), &Value::Null));
+    assert_eq!((&health["status"], &health["issues"]), (&json!("ok"), &Value::Null));
     let wish = json!({"service": "a", "url": "http://127.0.0.1:9", "routes": [{"method": "GET", "path": "/a"}]});
     let refused = answer(&router, "POST", "/internal/register-service", &wish).await;
     assert_eq!(refused.status(), 503);

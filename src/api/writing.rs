@@ -11,19 +11,20 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 
+use super::Api;
 use super::fields::FieldError;
 use super::listener::{BodyTooLarge, MAX_BODY};
 use super::problem::Problem;
-use super::{Api, registration};
+use super::registration::{self, Parsed};
 use crate::clock;
-use crate::driver::{Answer, Event, InstanceRef, Registered, Registration, ReplyId, Source};
+use crate::driver::{Answer, Brings, Event, InstanceRef, Registered, Registration, ReplyId, Source};
 use crate::model::{InstanceId, ServiceName, UpstreamHost, UpstreamUrl};
 use crate::upstream;
 
 /// The longest wait for the registry: a store that hangs must not hold callers for ever.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-type Outcome = Result<Json<Value>, Problem>;
+pub(super) type Outcome = Result<Json<Value>, Problem>;
 
 /// `POST /internal/register-service`. Checked in DESIGN §5.1's order: address (by the guard), rate, size and type, JSON,
 /// fields, and by the registry grant and conflict.
@@ -34,15 +35,13 @@ pub(super) async fn register(
     headers: HeaderMap,
     body: Bytes,
 ) -> Outcome {
-    let address = source.address;
-    // Before anything that takes time, so that many at once are counted too.
-    api.rates.take(address, clock::now()).map_err(Problem::rate_limited)?;
-    let outcome = try_register(&api, source, too_large.is_some(), &headers, &body).await;
-    // What is registered just so is a heartbeat and costs nothing.
-    if matches!(&outcome, Ok(registered) if !registered.is_change) {
-        api.rates.give_back(address);
-    }
-    let registered = outcome?;
+    let form = Form {
+        parse: &registration::parse,
+        place: "/url",
+        brings: Brings::Definition,
+        is_too_large: too_large.is_some(),
+    };
+    let registered = take_registration(&api, source, form, &headers, &body).await?;
     Ok(Json(json!({
         "status": "registered",
         "service": registered.instance.service.as_str(),
@@ -55,14 +54,43 @@ pub(super) async fn register(
     })))
 }
 
-async fn try_register(
+/// A kind of registration's body.
+pub(super) struct Form<'a> {
+    /// Reads it.
+    pub(super) parse: &'a (dyn Fn(Value) -> (Parsed, Vec<FieldError>) + Sync),
+    /// The pointer to where it says where the instance is.
+    pub(super) place: &'static str,
+    pub(super) brings: Brings,
+    pub(super) is_too_large: bool,
+}
+
+/// Counts, reads and checks a registration, and has it written.
+pub(super) async fn take_registration(
     api: &Api,
     source: Source,
-    is_too_large: bool,
+    form: Form<'_>,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Registered, Problem> {
-    if is_too_large {
+    let address = source.address;
+    // Before anything that takes time, so that many at once are counted too.
+    api.rates.take(address, clock::now()).map_err(Problem::rate_limited)?;
+    let outcome = try_register(api, source, form, headers, body).await;
+    // What is registered just so is a heartbeat and costs nothing.
+    if matches!(&outcome, Ok(registered) if !registered.is_change) {
+        api.rates.give_back(address);
+    }
+    outcome
+}
+
+async fn try_register(
+    api: &Api,
+    source: Source,
+    form: Form<'_>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Registered, Problem> {
+    if form.is_too_large {
         let detail = format!("the body is larger than {MAX_BODY} bytes");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail));
     }
@@ -71,17 +99,16 @@ async fn try_register(
         let detail = format!("not JSON at line {}, column {}: {error}", error.line(), error.column());
         Problem::new(StatusCode::BAD_REQUEST, "not-json", detail)
     })?;
-    let (parsed, mut errors) = registration::parse(body);
+    let (parsed, mut errors) = (form.parse)(body);
+    let mut refuse = |detail| errors.push(FieldError { pointer: form.place.to_owned(), detail });
     let addresses = match &parsed.url {
-        Some(url) => {
-            locate(api, url).await.map_err(|detail| errors.push(FieldError { pointer: "/url".to_owned(), detail })).ok()
-        }
+        Some(url) => locate(api, url).await.map_err(&mut refuse).ok(),
         None => None,
     };
     let (Some((definition, instance)), Some(addresses), true) = (parsed.whole, addresses, errors.is_empty()) else {
         return Err(Problem::invalid_fields(errors));
     };
-    let wish = Box::new(Registration { definition, instance, addresses, source });
+    let wish = Box::new(Registration { definition, brings: form.brings, instance, addresses, source });
     match ask(api, |reply| Event::RegistrationRequested(wish, reply)).await? {
         Answer::Registered(registered) => Ok(registered),
         other => Err(unexpected(&other)),
@@ -182,7 +209,7 @@ async fn deregister(api: &Api, source: Source, service: ServiceName, instance: O
 }
 
 /// Asks the registry, and waits no longer than a caller would.
-async fn ask(api: &Api, event: impl FnOnce(ReplyId) -> Event + Send + 'static) -> Result<Answer, Problem> {
+pub(super) async fn ask(api: &Api, event: impl FnOnce(ReplyId) -> Event + Send + 'static) -> Result<Answer, Problem> {
     match tokio::time::timeout(ANSWER_TIMEOUT, api.driver.ask(event)).await {
         Ok(answer) => Ok(answer??),
         Err(_) => {
@@ -204,7 +231,7 @@ fn unknown(name: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not-found", format!("\"{name}\" is not registered"))
 }
 
-fn unexpected(answer: &Answer) -> Problem {
+pub(super) fn unexpected(answer: &Answer) -> Problem {
     log::error!("the registry gave an answer to another question: {answer:?}");
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the registry gave an answer to another question")
 }

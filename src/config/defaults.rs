@@ -42,6 +42,7 @@ impl Default for Config {
                 operators_from: networks(&["127.0.0.0/8", "::1"]),
                 operator_token_sha256: None,
                 hosts: Vec::new(),
+                backends_api: true,
             },
             gateway: GatewayConfig {
                 enabled: true,

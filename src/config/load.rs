@@ -39,7 +39,8 @@ impl Config {
     /// What `text`, TOML, and the environment say, over the defaults; the environment wins.
     ///
     /// `file_name` appears in errors only. `env` is asked for one variable at a time: `FURT_<SECTION>_<KEY>` for the
-    /// keys of the single tables (lists with commas), `EDGEPROXY_API_LISTEN_ADDR` for `internal.listen` and
+    /// keys of the single tables (lists with commas), `EDGEPROXY_API_ENABLED` for `internal.backends_api`,
+    /// `EDGEPROXY_API_LISTEN_ADDR` for `internal.listen` and
     /// `EDGEPROXY_HEARTBEAT_TTL_SECS` for `registration.heartbeat_ttl`. An empty variable is a value like any other.
     ///
     /// # Errors

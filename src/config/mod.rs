@@ -81,6 +81,8 @@ pub struct InternalConfig {
     pub operator_token_sha256: Option<Sha256Digest>,
     /// Host names it answers to, beside addresses and `localhost`.
     pub hosts: Vec<Host>,
+    /// Whether it has edgeProxy's `/api/v1`.
+    pub backends_api: bool,
 }
 
 /// `[gateway]`: the seed's keys and numbers.

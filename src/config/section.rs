@@ -15,7 +15,8 @@ use super::errors::{At, Fault, shown};
 use super::value::{Given, Parsed, Value};
 
 /// A further variable for a key, from the time of edgeProxy; the `FURT_` one wins over it.
-const INHERITED: [(&str, &str, &str); 2] = [
+const INHERITED: [(&str, &str, &str); 3] = [
+    ("internal", "backends_api", "EDGEPROXY_API_ENABLED"),
     ("internal", "listen", "EDGEPROXY_API_LISTEN_ADDR"),
     ("registration", "heartbeat_ttl", "EDGEPROXY_HEARTBEAT_TTL_SECS"),
 ];

@@ -72,6 +72,7 @@ fn internal(mut section: Section<'_>, internal: &mut InternalConfig, server: &Se
     section.set("operators_from", &mut internal.operators_from, networks);
     internal.operator_token_sha256 = section.optional("operator_token_sha256", digest);
     section.set("hosts", &mut internal.hosts, list(Commas::Split, "a host", Host::try_new));
+    section.set("backends_api", &mut internal.backends_api, boolean);
     section.finish();
     if section.is_bad("listen") || server.is_bad("listen") {
         return;

@@ -39,11 +39,23 @@ pub struct Source {
     pub token: Option<Sha256Digest>,
 }
 
+/// What a registration says of its service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Brings {
+    /// What it is: to be installed, or to replace what is.
+    #[default]
+    Definition,
+    /// Nothing: the instance joins the service as it is, or makes one of that name where there is none.
+    InstanceAlone,
+}
+
 /// A registration as it was checked by the api: every field valid, the name resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
     /// What the service is.
     pub definition: Definition,
+    /// Whether that is said or assumed.
+    pub brings: Brings,
     /// Where it runs.
     pub instance: InstanceSpec,
     /// What the url's host resolved to, at least one.

@@ -28,6 +28,8 @@ impl Registry {
             for (id, member) in &entry.members {
                 let instance = InstanceRef { service: name.clone(), id: id.clone() };
                 assert_eq!(self.owners.get(id).map(|owner| &owner.service), Some(name), "{instance}: owns its id");
+                let slot = self.view.snapshot().ids.get(id);
+                assert_eq!(slot, Some(&entry.slot), "{instance}: found by its id");
                 assert_eq!(member.seen.status, member.health.status(), "{instance}: is seen as it is");
                 assert_eq!(member.seen.addresses, member.addresses, "{instance}: is seen where it is");
                 if member.ttl.is_some() && !member.is_leaving {
@@ -52,6 +54,7 @@ impl Registry {
     fn sweep_owners(&self) {
         let installed: usize = self.services.values().map(|entry| entry.members.len()).sum();
         let pending = self.pending.values().filter(|pending| matches!(pending, Pending::Register { .. })).count();
+        assert_eq!(self.view.snapshot().ids.len(), installed, "nothing else is found by an id");
         let owned: usize = self.owners.values().map(|owner| owner.count).sum();
         assert_eq!(owned, installed + pending, "each installed and pending instance owns its id once");
     }

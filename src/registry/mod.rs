@@ -28,8 +28,8 @@ mod tests;
 mod view;
 
 pub use event::{
-    Answer, Change, Contents, Effect, Event, FirstProbe, Followed, InstanceRef, NameOrder, Now, ProbePlan, ProbeTarget,
-    Registered, Registration, ReplyId, Report, Source, WriteId,
+    Answer, Brings, Change, Contents, Effect, Event, FirstProbe, Followed, InstanceRef, NameOrder, Now, ProbePlan,
+    ProbeTarget, Registered, Registration, ReplyId, Report, Source, WriteId,
 };
 pub use grants::{Grant, Policy, StaticClaim, UnlistedRule};
 pub use health::{Health, HealthLimits, Verdict};

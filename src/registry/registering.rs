@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Answer, Change, Due, Effect, Entry, Event, Followed, Health, InstanceRef, Member, NameOrder, Now, Ownership,
-    Pending, Refusal, Registered, Registration, Registry, ReplyId, Report, Source, WriteId, view,
+    Answer, Brings, Change, Due, Effect, Entry, Event, Followed, Health, InstanceRef, Member, NameOrder, Now,
+    Ownership, Pending, Refusal, Registered, Registration, Registry, ReplyId, Report, Source, WriteId, view,
 };
 use crate::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamHost};
 use crate::routing::{InstanceLive, ServiceLive};
@@ -32,18 +32,27 @@ enum Plan {
 impl Registry {
     pub(super) fn handle_registration(
         &mut self,
-        wish: Box<Registration>,
+        mut wish: Box<Registration>,
         reply: ReplyId,
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
         let service = wish.definition.service.clone();
+        if wish.brings == Brings::InstanceAlone {
+            // Anew each time: the service may have changed or gone while the wish waited.
+            let installed = self.services.get(&service).filter(|entry| !entry.is_leaving);
+            wish.definition =
+                installed.map_or_else(|| Definition::new(service.clone()), |entry| (*entry.definition).clone());
+        }
         match self.plan(&wish) {
             Err(refusal) => self.answer(reply, &service, &wish.source, Err(refusal), effects),
             Ok(Plan::Wait) => self.park(&service, Event::RegistrationRequested(wish, reply), effects),
             Ok(Plan::Known) => {
                 let instance = InstanceRef { service: service.clone(), id: wish.instance.id.clone() };
                 self.hear(&instance, now, effects);
+                if let Some(member) = self.member_mut(&instance) {
+                    member.live.registered_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
+                }
                 self.probe_if_down(&instance, effects);
                 let answer = self.registered(&instance, false);
                 effects.push(Effect::Answer(reply, answer));
@@ -179,7 +188,7 @@ impl Registry {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        let Registration { definition, instance: spec, addresses, source } = wish;
+        let Registration { definition, instance: spec, addresses, source, .. } = wish;
         let service = definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: spec.id.clone() };
         let health = if spec.health_endpoint.is_some() { Health::unknown() } else { Health::unprobed() };
@@ -221,6 +230,7 @@ impl Registry {
         let name_order = self.next_order();
         live.note_health(health.failures(), health.is_stopped());
         live.since_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
+        live.registered_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
         let seen = view::instance(spec, &addresses, health.status(), name_order, &live);
         let member = Member {
             ttl: spec.heartbeat_ttl,
@@ -236,6 +246,7 @@ impl Registry {
             spec: Arc::clone(spec),
         };
         if let Some(entry) = self.services.get_mut(&instance.service) {
+            self.view.add_id(&spec.id, entry.slot);
             entry.members.insert(spec.id.clone(), member);
         }
         self.deadlines.clear(&Due::Held(instance.service.clone()));

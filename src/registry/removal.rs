@@ -139,6 +139,7 @@ impl Registry {
     pub(super) fn remove_member(&mut self, instance: &InstanceRef, effects: &mut Vec<Effect>) {
         let entry = self.services.get_mut(&instance.service);
         let Some(member) = entry.and_then(|entry| entry.members.remove(&instance.id)) else { return };
+        self.view.remove_id(&instance.id);
         self.deadlines.clear(&Due::Instance(instance.clone()));
         self.release_id(&instance.id);
         if member.spec.health_endpoint.is_some() {

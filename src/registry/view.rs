@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::{Effect, Entry, Followed, NameOrder, Now};
 use crate::model::{
-    Definition, Epoch, Generation, Host, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec, ServiceName, Status,
-    UpstreamHost,
+    Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec,
+    ServiceName, Status, UpstreamHost,
 };
 use crate::routing::{
     Instance, InstanceLive, KeyTable, Owner, Route, Service, ServiceKind, ServiceLive, Slot, Snapshot,
@@ -125,6 +125,16 @@ impl View {
     pub(super) fn show(&mut self, slot: Slot, name: &ServiceName) {
         self.snapshot.names.insert(name.clone(), slot);
         self.touch(slot, name);
+    }
+
+    /// An instance is found by its id from now on.
+    pub(super) fn add_id(&mut self, id: &InstanceId, slot: Slot) {
+        self.snapshot.ids.insert(id.clone(), slot);
+    }
+
+    /// Nothing is found by this id.
+    pub(super) fn remove_id(&mut self, id: &InstanceId) {
+        self.snapshot.ids.remove(id);
     }
 
     pub(super) fn free(&mut self, slot: Slot) {

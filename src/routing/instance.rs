@@ -75,6 +75,8 @@ pub struct InstanceLive {
     probe: ProbeFacts,
     /// Unix time in ms of the last change of status.
     pub since_ms: AtomicI64,
+    /// Unix time in ms of the last registration, one that changed nothing among them; of a restored one, of its restoring.
+    pub registered_ms: AtomicI64,
     /// Unix time in ms of the last heartbeat or registration.
     pub heard_ms: AtomicI64,
     /// The TTL in force, in ms; 0: none.

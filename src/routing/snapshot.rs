@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Found, KeyTable, Route, Service, Slot, Table};
-use crate::model::{Epoch, Generation, ServiceName};
+use super::{Found, Instance, KeyTable, Route, Service, Slot, Table};
+use crate::model::{Epoch, Generation, InstanceId, ServiceName};
 
 /// Everything that requests need, as of one generation. Cloning costs a few reference counts.
 #[derive(Clone)]
@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub services: imbl::Vector<Option<Arc<Service>>>,
     /// Registered services by name.
     pub names: imbl::OrdMap<ServiceName, Slot>,
+    /// Whose an instance is, by its id; that of a leaving one may still be here.
+    pub ids: imbl::HashMap<InstanceId, Slot>,
     /// The API keys.
     pub keys: KeyTable,
 }
@@ -31,6 +33,7 @@ impl Snapshot {
             table: Table::default(),
             services: imbl::Vector::new(),
             names: imbl::OrdMap::new(),
+            ids: imbl::HashMap::new(),
             keys: KeyTable::default(),
         }
     }
@@ -43,6 +46,13 @@ impl Snapshot {
     /// A registered service by its name.
     pub fn service_named(&self, name: &str) -> Option<&Arc<Service>> {
         self.service(*self.names.get(name)?)
+    }
+
+    /// An instance by its id, with its service.
+    pub fn instance_with_id(&self, id: &InstanceId) -> Option<(&Arc<Service>, &Arc<Instance>)> {
+        let service = self.service(*self.ids.get(id)?)?;
+        let at = service.instances.binary_search_by(|one| one.spec.id.cmp(id)).ok()?;
+        Some((service, &service.instances[at]))
     }
 
     /// The registered services in the order of their names.

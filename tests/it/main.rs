@@ -13,6 +13,7 @@
 )]
 
 mod acceptance;
+mod backends;
 mod cli;
 mod durability;
 mod health;

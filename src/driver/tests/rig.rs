@@ -14,7 +14,7 @@ use crate::model::{
     CidrSet, Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, MethodRule, Pattern, RouteSpec,
     ServiceName, UpstreamUrl,
 };
-use crate::registry::{HealthLimits, Policy, Registry, Settings, UnlistedRule};
+use crate::registry::{Brings, HealthLimits, Policy, Registry, Settings, UnlistedRule};
 use crate::routing::{KeyTable, Snapshot};
 use crate::telemetry::Telemetry;
 
@@ -171,6 +171,7 @@ pub(super) fn wish(service: &str) -> Registration {
         permission: None,
     };
     Registration {
+        brings: Brings::Definition,
         definition: Definition { routes: vec![route], ..Definition::new(service) },
         addresses: Arc::from([url.socket_address().unwrap()]),
         instance: InstanceSpec::new(id, url),

@@ -200,3 +200,31 @@ fn a_snapshot_taken_earlier_never_changes() {
     assert_eq!((before.table.len(), before.names.len()), (1, 1));
     assert_eq!(furt.snapshot.names.keys().map(ServiceName::as_str).collect::<Vec<_>>(), ["b"]);
 }
+
+#[test]
+fn an_instance_alone_joins_the_service_as_it_is_or_makes_one() {
+    let mut furt = Harness::new();
+    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    let alone = |id: &str| Wish::new("a", &[]).alone().id(id);
+    assert_eq!(furt.register(&alone("a2")).unwrap().routes, 1);
+    assert_eq!((furt.instances("a"), furt.usable("", "/a")), (vec!["a", "a2"], vec!["a"]));
+    assert!(!furt.register(&alone("a2")).unwrap().is_change, "just so again: a heartbeat");
+    furt.register(&Wish::new("b", &[]).alone()).unwrap();
+    assert_eq!(furt.usable("b.internal", "/"), ["b"]);
+    furt.register(&Wish::new("b", &["GET /b"])).unwrap();
+    furt.register(&Wish::new("b", &[]).alone().id("b2")).unwrap();
+    assert_eq!(furt.usable("", "/b"), ["b"], "a definition that came later stays");
+}
+
+#[test]
+fn an_instance_alone_that_waited_for_a_removal_makes_its_service_anew() {
+    let mut furt = Harness::new();
+    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt.store = Store::Waits;
+    furt.ask_to_leave("a", source("127.0.0.1"));
+    furt.ask(&Wish::new("a", &[]).alone().id("a2"));
+    furt.finish(Store::Works);
+    furt.finish(Store::Works);
+    assert_eq!(furt.instances("a"), ["a2"]);
+    assert!(furt.usable("", "/a").is_empty(), "the routes went with the service");
+}

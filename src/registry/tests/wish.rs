@@ -9,7 +9,7 @@ use crate::model::{
     CidrSet, Definition, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec, ServiceName,
     Sha256Digest, UpstreamHost, UpstreamUrl,
 };
-use crate::registry::{HealthLimits, InstanceRef, Policy, Registration, Settings, Source, UnlistedRule};
+use crate::registry::{Brings, HealthLimits, InstanceRef, Policy, Registration, Settings, Source, UnlistedRule};
 
 /// A registration in short: by default from 127.0.0.1, of one instance named as the service, at 127.0.0.1:9000, without a TTL.
 #[derive(Clone)]
@@ -22,7 +22,8 @@ impl Wish {
         let url = UpstreamUrl::try_new("http://127.0.0.1:9000").unwrap();
         let addresses = Arc::from([url.socket_address().unwrap()]);
         let instance = InstanceSpec::new(id, url);
-        Self(Registration { definition, instance, addresses, source: source("127.0.0.1") })
+        let brings = Brings::Definition;
+        Self(Registration { definition, brings, instance, addresses, source: source("127.0.0.1") })
     }
 
     fn changed(mut self, change: impl FnOnce(&mut Registration)) -> Self {
@@ -32,6 +33,11 @@ impl Wish {
 
     pub(in crate::registry) fn id(self, id: &str) -> Self {
         self.changed(|wish| wish.instance.id = InstanceId::try_new(id).unwrap())
+    }
+
+    /// Without a word about the service.
+    pub(in crate::registry) fn alone(self) -> Self {
+        self.changed(|wish| wish.brings = Brings::InstanceAlone)
     }
 
     pub(in crate::registry) fn host(self, host: &str) -> Self {

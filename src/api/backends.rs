@@ -1,0 +1,229 @@
+//! `/api/v1`: edgeProxy's Auto-Discovery API, so that what was written for it works unchanged.
+//!
+//! A backend is an instance, its app a service. It is never probed: who is not heard within the TTL is gone. These
+//! endpoints write instances alone: a backend that joins a service with routes leaves them as they are, and makes a
+//! service without routes, reached as `<app>.<apps.domain>`, where there is none of that name. Answers have edgeProxy's
+//! fields and furt's own beside them; "not found" is a problem with edgeProxy's `id` and `error`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Api;
+use super::fields::{FieldError, Fields, text, whole};
+use super::listener::BodyTooLarge;
+use super::problem::Problem;
+use super::registration::{self, Parsed};
+use super::writing::{self, Outcome, ask, unexpected};
+use crate::clock;
+use crate::driver::{Answer, Brings, Event, InstanceRef, Source};
+use crate::model::{
+    Country, Definition, Host, InstanceId, InstanceSpec, Invalid, Region, Scheme, ServiceName, Status, UpstreamHost,
+    UpstreamUrl,
+};
+use crate::routing::{Instance, Service, Snapshot};
+
+/// edgeProxy's defaults.
+const WEIGHT: u64 = 2;
+const SOFT_LIMIT: u64 = 100;
+const HARD_LIMIT: u64 = 150;
+/// The country that edgeProxy assumes of a backend that names none, by its region.
+const COUNTRY_OF_REGION: [(&str, &str); 4] = [("sa", "BR"), ("us", "US"), ("eu", "DE"), ("ap", "JP")];
+
+/// `POST /api/v1/register`
+pub(super) async fn register(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    too_large: Option<Extension<BodyTooLarge>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let form = writing::Form {
+        parse: &|body| parse(body, &api),
+        place: "/ip",
+        brings: Brings::InstanceAlone,
+        is_too_large: too_large.is_some(),
+    };
+    let registered = writing::take_registration(&api, source, form, &headers, &body).await?;
+    let (id, app) = (registered.instance.id.as_str(), registered.instance.service.as_str());
+    let body = json!({
+        "id": id,
+        "registered": true,
+        "message": format!("backend {id} of {app} is registered; it must be heard every {} s", registered.heartbeat_ttl.as_secs_f64()),
+        "app": app,
+        "status": registered.status.as_str(),
+        "generation": registered.generation.0,
+        "epoch": registered.epoch.to_string(),
+        "heartbeat_ttl": registered.heartbeat_ttl.as_secs_f64(),
+    });
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+fn parse(body: Value, api: &Api) -> (Parsed, Vec<FieldError>) {
+    let mut errors = Vec::new();
+    let parsed = Fields::open(String::new(), body, &mut errors).map(|fields| read(fields, api)).unwrap_or_default();
+    (parsed, errors)
+}
+
+fn read(mut fields: Fields<'_>, api: &Api) -> Parsed {
+    let id = fields.require("id", text(InstanceId::try_new));
+    let app = fields.require("app", text(ServiceName::try_new));
+    let region = fields.require("region", text(Region::try_new));
+    let country = fields.optional("country", text(Country::try_new));
+    let ip = fields.require("ip", text(ip));
+    let port = fields.require("port", whole(1, 65_535));
+    let limits = registration::read_limits(&mut fields, WEIGHT, SOFT_LIMIT, HARD_LIMIT);
+    if let Some(app) = &app
+        && api.snapshots.load().service_named(app.as_str()).is_none()
+        && Host::try_new(app.as_str()).is_err()
+    {
+        fields.refuse("app", "must be a host name too, since without routes it is reached as <app>.<apps.domain>");
+    }
+    fields.finish();
+    let port = port.and_then(|port| u16::try_from(port).ok());
+    let url =
+        ip.zip(port).map(|(ip, port)| UpstreamUrl { scheme: Scheme::Http, host: UpstreamHost::Address(ip), port });
+    let instance = (|| {
+        let region = region?;
+        Some(InstanceSpec {
+            health_endpoint: None,
+            heartbeat_ttl: Some(api.settings.registration.heartbeat_ttl),
+            weight: limits.weight,
+            soft_limit: limits.soft,
+            hard_limit: limits.hard,
+            country: country.or_else(|| country_of(&region)),
+            region: Some(region),
+            ..InstanceSpec::new(id?, url.clone()?)
+        })
+    })();
+    Parsed { url, whole: app.map(Definition::new).zip(instance) }
+}
+
+fn ip(text: &str) -> Result<IpAddr, Invalid> {
+    let address = text.parse::<IpAddr>().map_err(|_| Invalid::new("must be an address of IPv4 or IPv6"))?;
+    Ok(address.to_canonical())
+}
+
+fn country_of(region: &Region) -> Option<Country> {
+    let known = COUNTRY_OF_REGION.iter().find(|(name, _)| *name == region.as_str())?;
+    Country::try_new(known.1).ok()
+}
+
+/// `POST /api/v1/heartbeat/{id}`
+pub(super) async fn heartbeat(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    Path(id): Path<String>,
+) -> Outcome {
+    let instance = locate(&api, &id).ok_or_else(|| unknown(&id, "backend not registered"))?;
+    match ask(&api, |reply| Event::HeartbeatReceived(instance, source, reply)).await? {
+        Answer::Heard { status, epoch, heartbeat_ttl } => Ok(Json(json!({
+            "id": id,
+            "status": "ok",
+            "health": status.as_str(),
+            "epoch": epoch.to_string(),
+            "heartbeat_ttl": heartbeat_ttl.as_secs_f64(),
+        }))),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// `DELETE /api/v1/backends/{id}`
+pub(super) async fn deregister(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    Path(id): Path<String>,
+) -> Outcome {
+    let InstanceRef { service, id: instance } = locate(&api, &id).ok_or_else(|| unknown(&id, "backend not found"))?;
+    let event = |reply| Event::DeregistrationRequested { service, instance: Some(instance), source, reply };
+    match ask(&api, event).await? {
+        Answer::Deregistered { generation, .. } => {
+            Ok(Json(json!({ "id": id, "deregistered": true, "generation": generation.0 })))
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// What a list is narrowed to.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    app: Option<String>,
+    region: Option<String>,
+}
+
+/// `GET /api/v1/backends`
+pub(super) async fn list(State(api): State<Arc<Api>>, Query(wanted): Query<Wanted>) -> Json<Value> {
+    let snapshot = api.snapshots.load_full();
+    let now_ms = clock::unix_ms();
+    let is_in = |one: &Instance| {
+        wanted.region.as_deref().is_none_or(|region| one.spec.region.as_ref().is_some_and(|own| own.as_str() == region))
+    };
+    let show = |service: &Arc<Service>| {
+        let own = service.instances.iter().filter(|one| is_in(one));
+        own.map(|one| show(service, one, now_ms)).collect::<Vec<_>>()
+    };
+    let backends: Vec<_> = match &wanted.app {
+        Some(app) => snapshot.service_named(app).map(show).unwrap_or_default(),
+        None => snapshot.registered().flat_map(show).collect(),
+    };
+    Json(json!({ "total": backends.len(), "backends": backends }))
+}
+
+/// `GET /api/v1/backends/{id}`
+pub(super) async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Outcome {
+    let snapshot = api.snapshots.load_full();
+    let (service, instance) = find(&snapshot, &id).ok_or_else(|| unknown(&id, "backend not found"))?;
+    Ok(Json(show(service, instance, clock::unix_ms())))
+}
+
+fn find<'a>(snapshot: &'a Snapshot, id: &str) -> Option<(&'a Arc<Service>, &'a Arc<Instance>)> {
+    snapshot.instance_with_id(&InstanceId::try_new(id).ok()?)
+}
+
+fn locate(api: &Api, id: &str) -> Option<InstanceRef> {
+    let snapshot = api.snapshots.load();
+    let (service, instance) = find(&snapshot, id)?;
+    Some(InstanceRef { service: service.definition.service.clone(), id: instance.spec.id.clone() })
+}
+
+/// A backend as edgeProxy lists it, and what furt knows beside.
+fn show(service: &Service, instance: &Instance, now_ms: i64) -> Value {
+    let (spec, live) = (&instance.spec, &instance.live);
+    let ip = match &spec.url.host {
+        UpstreamHost::Address(address) => Some(*address),
+        UpstreamHost::Name(_) => instance.addresses.first().map(std::net::SocketAddr::ip),
+    };
+    let seconds_since = |ms: i64| (now_ms - ms).max(0) / 1000;
+    let ttl_ms = live.ttl_ms.load(Ordering::Relaxed);
+    json!({
+        "id": spec.id.as_str(),
+        "app": service.definition.service.as_str(),
+        "region": spec.region.as_ref().map(Region::as_str),
+        "country": spec.country.as_ref().map(Country::as_str),
+        "ip": ip.map(|ip| ip.to_string()),
+        "port": spec.url.port,
+        "healthy": instance.status != Status::Down && service.blocked.is_none(),
+        "status": instance.status.as_str(),
+        "last_heartbeat_secs": seconds_since(live.heard_ms.load(Ordering::Relaxed)),
+        "registered_secs": seconds_since(live.registered_ms.load(Ordering::Relaxed)),
+        "heartbeat_ttl": Some(ttl_ms).filter(|&ms| ms != 0).map(|ms| ms as f64 / 1000.0),
+        "weight": spec.weight,
+        "soft_limit": spec.soft_limit,
+        "hard_limit": spec.hard_limit,
+        "in_flight": live.in_flight(),
+    })
+}
+
+fn unknown(id: &str, error: &'static str) -> Problem {
+    let problem = Problem::new(StatusCode::NOT_FOUND, "not-found", format!("no backend \"{id}\" is registered"));
+    problem.with("id", id.into()).with("error", error.into())
+}
