@@ -164,6 +164,10 @@ pub struct ServiceLive {
     /// The turn of its instances.
     pub(super) turn: AtomicU32,
     pub(super) is_ejecting: Ejecting,
+    /// Requests that wait for a place at one of its instances.
+    pub waiting: AtomicU32,
+    /// Tells one of them whenever a place is given back; the place may be gone again when it looks.
+    pub released: event_listener::Event,
     /// How many of its requests may be sent twice.
     pub retries: RetryBudget,
     registered_ms: AtomicI64,

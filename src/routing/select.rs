@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::fleet::{Fleet, Group, Place, RegionNumber};
-use super::{Instance, Service};
+use super::{Instance, Service, ServiceLive};
 use crate::model::{Country, InstanceId, Policy, Region, Status};
 use score::{Candidate, Score};
 
@@ -45,18 +45,25 @@ pub struct Asking<'a> {
 
 /// A request's place at an instance: counted in flight until it is dropped, whatever becomes of the request.
 #[derive(Debug)]
-pub struct Lease(Arc<Instance>);
+pub struct Lease {
+    instance: Arc<Instance>,
+    /// Whom to tell that a place is free; where there is no hard limit nobody waits for one.
+    service: Option<Arc<ServiceLive>>,
+}
 
 impl Lease {
     /// The instance.
     pub fn instance(&self) -> &Arc<Instance> {
-        &self.0
+        &self.instance
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.0.live.release();
+        self.instance.live.release();
+        if let Some(service) = &self.service {
+            service.released.notify(1);
+        }
     }
 }
 
@@ -180,7 +187,11 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
 
     fn reserve(&self, position: usize) -> Option<Lease> {
         let instance = &self.service.instances[position];
-        instance.live.reserve(instance.spec.hard_limit).then(|| Lease(Arc::clone(instance)))
+        let limit = instance.spec.hard_limit;
+        instance.live.reserve(limit).then(|| Lease {
+            instance: Arc::clone(instance),
+            service: (limit != 0).then(|| Arc::clone(&self.service.live)),
+        })
     }
 
     fn take_preferred(&self) -> Option<Lease> {
