@@ -21,6 +21,14 @@ pub(super) fn report(report: &Report, telemetry: &Telemetry) {
             counters.deregistrations.inc();
             info!("deregistered {instance}, from {from}");
         }
+        Report::DrainBegan { instance, from } => {
+            counters.drains.inc();
+            info!("{instance} is draining: it gets no new requests, from {from}");
+        }
+        Report::DrainEnded { instance, from } => {
+            counters.drains_ended.inc();
+            info!("{instance} is draining no more, from {from}");
+        }
         Report::Expired(instance) => {
             counters.expirations.inc();
             warn!("expired {instance}: not heard within its TTL");

@@ -6,10 +6,11 @@
 //! `registry` builds snapshots, `proxy` and `api` read them.
 //!
 //! Reading order: `route` (what is found), `table` (the searches), `node` (the trie they walk), `children` and `leaf`
-//! (what a node consists of); `instance`, `select`, `key`; `snapshot`.
+//! (what a node consists of); `instance`, `draining`, `select`, `key`; `snapshot`.
 
 mod budget;
 mod children;
+mod draining;
 mod instance;
 mod key;
 mod leaf;
@@ -22,6 +23,7 @@ mod table;
 mod tests;
 
 pub use budget::RetryBudget;
+pub use draining::Drained;
 pub use instance::{Instance, InstanceLive, Service, ServiceKind, ServiceLive};
 pub use key::{ApiKey, KeyTable};
 pub use route::{Owner, Route, Slot};

@@ -1,7 +1,7 @@
 //! Choosing an instance (DESIGN §8): the candidates, their turn, and the place that a request holds.
 //!
-//! Candidates are UP, or UNKNOWN without a failed probe; only when there is none of these, UNKNOWN with one. Among
-//! them the turn goes by weight, evenly spread. Nothing is allocated.
+//! Candidates are UP, or UNKNOWN without a failed probe; only when there is none of these, UNKNOWN with one. None is
+//! draining. Among them the turn goes by weight, evenly spread. Nothing is allocated.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,6 +33,8 @@ pub enum NoInstance {
     Unavailable,
     /// Every candidate is at its hard limit.
     Full,
+    /// Every instance that could be asked is draining.
+    Draining,
 }
 
 impl Service {
@@ -46,15 +48,21 @@ impl Service {
             Status::Unknown => instance.live.consecutive_failures() == 0,
             Status::Down => false,
         };
-        match self.pick_among(|instance| is_fresh(instance) && !tried(instance)) {
-            Err(NoInstance::Unavailable) => self
-                .pick_among(|instance| instance.status == Status::Unknown && !is_fresh(instance) && !tried(instance)),
+        let is_doubtful = |instance: &Instance| instance.status == Status::Unknown && !is_fresh(instance);
+        let picked = match self.pick_among(|instance| is_fresh(instance) && !tried(instance)) {
+            Err(NoInstance::Unavailable) => self.pick_among(|instance| is_doubtful(instance) && !tried(instance)),
+            picked => picked,
+        };
+        match picked {
+            Err(NoInstance::Unavailable) if self.is_draining() => Err(NoInstance::Draining),
             picked => picked,
         }
     }
 
     fn pick_among(&self, is_candidate: impl Fn(&Instance) -> bool) -> Result<Lease, NoInstance> {
-        let is_candidate = |instance: &Arc<Instance>| !instance.addresses.is_empty() && is_candidate(instance);
+        let is_candidate = |instance: &Arc<Instance>| {
+            !instance.addresses.is_empty() && !instance.live.is_draining() && is_candidate(instance)
+        };
         let total: u32 =
             self.instances.iter().filter(|one| is_candidate(one)).map(|one| u32::from(one.spec.weight)).sum();
         if total == 0 {
@@ -78,7 +86,8 @@ impl Service {
                 return Ok(Lease(Arc::clone(instance)));
             }
         }
-        Err(NoInstance::Full)
+        let is_left = self.instances.iter().any(is_candidate);
+        Err(if is_left { NoInstance::Full } else { NoInstance::Unavailable })
     }
 }
 

@@ -62,6 +62,10 @@ pub struct RegistryCounters {
     pub refusals: IntCounter,
     /// Instances that left by a wish.
     pub deregistrations: IntCounter,
+    /// Drains of instances that began.
+    pub drains: IntCounter,
+    /// Drains of instances that ended otherwise than by leaving.
+    pub drains_ended: IntCounter,
     /// Instances that were not heard in time.
     pub expirations: IntCounter,
     /// Changes of status of instances.
@@ -113,6 +117,8 @@ impl Telemetry {
                 registrations: counter("furt_registrations_total", "Registrations that were installed")?,
                 refusals: counter("furt_refusals_total", "Registrations, heartbeats and removals that were refused")?,
                 deregistrations: counter("furt_deregistrations_total", "Instances that left by a wish")?,
+                drains: counter("furt_drains_total", "Drains of instances that began")?,
+                drains_ended: counter("furt_drains_ended_total", "Drains that a registration or a wish ended")?,
                 expirations: counter("furt_expirations_total", "Instances that were not heard within their TTL")?,
                 status_changes: counter("furt_instance_status_changes_total", "Changes of status of instances")?,
                 service_status_changes: counter("furt_service_status_changes_total", "Changes of status of services")?,
