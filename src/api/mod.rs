@@ -4,6 +4,7 @@
 //! in `guard`, what a body says in `fields` and `registration`; everything that changes something is asked of the driver,
 //! everything that only looks reads the snapshot.
 
+mod events;
 mod explain;
 mod fields;
 mod guard;
@@ -85,6 +86,7 @@ struct Api {
     readiness: Arc<Readiness>,
     rates: SourceRates,
     drain_waits: Places,
+    event_waits: Places,
     started: Instant,
 }
 
@@ -98,13 +100,15 @@ pub fn router(
 ) -> Router {
     let rates = SourceRates::new(settings.registration.rate, settings.registration.burst);
     let started = crate::clock::now();
-    let drain_waits = Places::for_drains();
-    let api = Arc::new(Api { settings, driver, snapshots, telemetry, readiness, rates, drain_waits, started });
+    let (drain_waits, event_waits) = (Places::new(waiting::MAX_DRAIN_WAITS), Places::new(events::MAX_WAITS));
+    let api =
+        Arc::new(Api { settings, driver, snapshots, telemetry, readiness, rates, drain_waits, event_waits, started });
     let operating = Router::new()
         .route("/internal/services", get(looking::services))
         .route("/internal/services/{service}", get(looking::service))
         .route("/internal/routes", get(looking::routes))
         .route("/internal/explain", get(explain::explain))
+        .route("/internal/events", get(events::events))
         .route("/internal/services/{service}/instances/{id}/probe", post(writing::probe))
         .route("/metrics", get(looking::metrics))
         .layer(middleware::from_fn(guard::operators_only));

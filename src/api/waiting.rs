@@ -14,7 +14,7 @@ use crate::routing::Drained;
 pub(super) const MAX_DRAIN_SECONDS: u16 = 3600;
 /// Callers that may wait for drains at once: a fleet of 1,000 that leaves together, at a few KiB and four looks a second
 /// each. Beyond it a connection of the 20,000 each would hold is worth more to heartbeats.
-const MAX_DRAIN_WAITS: usize = 1024;
+pub(super) const MAX_DRAIN_WAITS: usize = 1024;
 /// The first look at what is in flight comes after this, each further one later by a tenth of the time so far.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 /// The most between two looks.
@@ -24,11 +24,6 @@ const MAX_PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Places(Semaphore);
 
 impl Places {
-    /// For those that wait for a drain.
-    pub(super) fn for_drains() -> Self {
-        Self::new(MAX_DRAIN_WAITS)
-    }
-
     pub(super) fn new(most: usize) -> Self {
         Self(Semaphore::new(most))
     }

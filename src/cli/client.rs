@@ -24,19 +24,6 @@ pub(super) struct RegisterArgs {
 }
 
 #[derive(Args)]
-pub(super) struct DeregisterArgs {
-    /// The service's name
-    service: String,
-    /// Only this instance; the service stays while it has others
-    #[arg(long, value_name = "ID")]
-    instance: Option<String>,
-    #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
-    format: Format,
-}
-
-#[derive(Args)]
 pub(super) struct ServicesArgs {
     /// Only this service, with its routes
     service: Option<String>,
@@ -87,17 +74,6 @@ pub(super) fn register(args: &RegisterArgs) -> Result<()> {
             ["service", "instance", "routes", "health"].map(|name| cell(&answer[name]));
         let count = if routes == "1" { "" } else { "s" };
         format!("registered {service}/{instance} with {routes} route{count}; health {health}\n")
-    })
-}
-
-pub(super) fn deregister(args: &DeregisterArgs) -> Result<()> {
-    let mut path = vec!["internal", "services", &args.service];
-    path.extend(args.instance.iter().flat_map(|instance| ["instances", instance]));
-    let answer = ask(&args.target, "DELETE", &path, &[], None)?;
-    show(args.format, &answer, |answer| {
-        let gone = args.instance.as_ref().map_or_else(String::new, |instance| format!("/{instance}"));
-        let count = if answer["instances"] == 1 { "" } else { "s" };
-        format!("deregistered {}{gone}: {} instance{count} removed\n", args.service, cell(&answer["instances"]))
     })
 }
 
@@ -154,7 +130,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
 
 /// For supervisors: needs no rights, and says nothing where all is well.
 pub(super) fn ready(args: &ReadyArgs) -> Result<()> {
-    let (status, _) = exchange(&args.target, "GET", &["readyz"], &[], None)?;
+    let (status, _) = exchange(&args.target, "GET", &["readyz"], &[], None, TIMEOUT)?;
     ensure!(status == 200, "furt at {} does not take requests: /readyz answered {status}", args.target.url);
     Ok(())
 }
@@ -204,7 +180,7 @@ fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
     list.as_array().into_iter().flatten().map(row).collect()
 }
 
-fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> Result<()> {
+pub(super) fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> Result<()> {
     match format.output {
         Output::Json => print_json(answer),
         Output::Text => print(&text(answer)),
@@ -216,7 +192,21 @@ fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> 
 /// # Errors
 /// It cannot be reached, or it refuses: every reason that it gives.
 fn ask(target: &Target, method: &str, path: &[&str], query: &[(&str, &str)], body: Option<String>) -> Result<Value> {
-    let (status, text) = exchange(target, method, path, query, body)?;
+    judge(target, exchange(target, method, path, query, body, TIMEOUT)?)
+}
+
+/// The same without a body, for an answer that may come so much later.
+pub(super) fn ask_patiently(
+    target: &Target,
+    method: &str,
+    path: &[&str],
+    query: &[(&str, &str)],
+    wait: Duration,
+) -> Result<Value> {
+    judge(target, exchange(target, method, path, query, None, TIMEOUT + wait)?)
+}
+
+fn judge(target: &Target, (status, text): (u16, String)) -> Result<Value> {
     let value: Value =
         serde_json::from_str(&text).map_err(|_| anyhow!("{} is not furt: its answer is no JSON", target.url))?;
     if (200..300).contains(&status) { Ok(value) } else { Err(refusal(target, status, &value)) }
@@ -229,6 +219,7 @@ fn exchange(
     path: &[&str],
     query: &[(&str, &str)],
     body: Option<String>,
+    timeout: Duration,
 ) -> Result<(u16, String)> {
     // A url would swallow these instead of encoding them, and so name another endpoint.
     if let Some(name) = path.iter().find(|segment| matches!(**segment, "" | "." | "..")) {
@@ -243,7 +234,7 @@ fn exchange(
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
     }
-    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None);
+    let config = ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).proxy(None);
     let agent = config.build().new_agent();
     let mut request = http::Request::builder().method(method).uri(url.as_str());
     if let Some(token) = &target.token {
@@ -253,18 +244,18 @@ fn exchange(
         request = request.header(http::header::CONTENT_TYPE, "application/json");
     }
     let request = request.body(body.unwrap_or_default()).context("--token cannot be sent")?;
-    let mut answer = agent.run(request).map_err(|why| unreachable(target, &why))?;
+    let mut answer = agent.run(request).map_err(|why| unreachable(target, &why, timeout))?;
     let text = answer.body_mut().read_to_string().context("the answer broke off")?;
     Ok((answer.status().as_u16(), text))
 }
 
-fn unreachable(target: &Target, why: &ureq::Error) -> anyhow::Error {
+fn unreachable(target: &Target, why: &ureq::Error, timeout: Duration) -> anyhow::Error {
     let url = &target.url;
     match why {
         ureq::Error::Io(why) if why.kind() == std::io::ErrorKind::ConnectionRefused => {
             anyhow!("nothing listens at {url}: is furt running? --url or FURT_URL names another internal listener")
         }
-        ureq::Error::Timeout(_) => anyhow!("{url} did not answer within {} s", TIMEOUT.as_secs()),
+        ureq::Error::Timeout(_) => anyhow!("{url} did not answer within {} s", timeout.as_secs()),
         ureq::Error::Io(why) => anyhow!("furt cannot be reached at {url}: {why}"),
         why => anyhow!("furt cannot be reached at {url}: {why}"),
     }

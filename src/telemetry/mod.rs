@@ -1,12 +1,14 @@
-//! What furt tells of itself: counters for Prometheus, the access log, the condition of its store.
+//! What furt tells of itself: counters for Prometheus, the access log, the last events, the condition of its store.
 //!
 //! Counters are made once and held by handle; nothing is looked up by name on the request path. Knows nothing of
 //! registry or proxy: they count, this keeps.
 
 mod access_log;
+mod events;
 pub mod request_id;
 
 pub use access_log::{AccessLog, AccessLogError, Entry};
+pub use events::{Event, Events, Following};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,8 @@ pub struct Telemetry {
     metrics: prometheus::Registry,
     /// What the registry reports.
     pub registry: RegistryCounters,
+    /// The same as data, the last of it.
+    pub events: Events,
     requests: [IntCounter; 6],
     request_seconds: Histogram,
     /// Requests that are being answered.
@@ -113,6 +117,7 @@ impl Telemetry {
         build.set(1);
         metrics.register(Box::new(build))?;
         Ok(Arc::new(Self {
+            events: Events::default(),
             registry: RegistryCounters {
                 registrations: counter("furt_registrations_total", "Registrations that were installed")?,
                 refusals: counter("furt_refusals_total", "Registrations, heartbeats and removals that were refused")?,

@@ -14,7 +14,9 @@
 
 mod acceptance;
 mod cli;
+mod draining;
 mod durability;
+mod events;
 mod health;
 mod hostile;
 mod imports;
