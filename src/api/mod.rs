@@ -15,6 +15,7 @@ mod looking;
 mod problem;
 mod query;
 mod rate;
+mod reasons;
 mod registration;
 #[cfg(test)]
 mod tests;

@@ -24,16 +24,6 @@ pub(super) struct RegisterArgs {
 }
 
 #[derive(Args)]
-pub(super) struct ServicesArgs {
-    /// Only this service, with its routes
-    service: Option<String>,
-    #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
-    format: Format,
-}
-
-#[derive(Args)]
 pub(super) struct RoutesArgs {
     #[command(flatten)]
     target: Target,
@@ -74,16 +64,6 @@ pub(super) fn register(args: &RegisterArgs) -> Result<()> {
             ["service", "instance", "routes", "health"].map(|name| cell(&answer[name]));
         let count = if routes == "1" { "" } else { "s" };
         format!("registered {service}/{instance} with {routes} route{count}; health {health}\n")
-    })
-}
-
-pub(super) fn services(args: &ServicesArgs) -> Result<()> {
-    let mut path = vec!["internal", "services"];
-    path.extend(args.service.as_deref());
-    let answer = ask(&args.target, "GET", &path, &[], None)?;
-    show(args.format, &answer, |answer| match &args.service {
-        Some(_) => format!("{}\n{}", instances_of(std::slice::from_ref(answer)), routes_of(&answer["routes"])),
-        None => instances_of(answer["services"].as_array().map_or(&[], Vec::as_slice)),
     })
 }
 
@@ -135,48 +115,11 @@ pub(super) fn ready(args: &ReadyArgs) -> Result<()> {
     Ok(())
 }
 
-fn instances_of(services: &[Value]) -> String {
-    let row = |service: &Value, instance: Option<&Value>| {
-        let of = |name: &str| instance.map_or_else(|| "-".to_owned(), |instance| cell(&instance[name]));
-        let probing =
-            instance.is_some_and(|instance| instance["probing"] == false && !instance["health_endpoint"].is_null());
-        let error = if probing { format!("{} (stopped)", of("last_error")) } else { of("last_error") };
-        vec![
-            cell(&service["service"]),
-            cell(&service["status"]),
-            of("instance"),
-            of("status"),
-            of("url"),
-            of("last_ping"),
-            of("in_flight"),
-            error,
-        ]
-    };
-    let rows: Vec<_> = services
-        .iter()
-        .flat_map(|service| match service["instances"].as_array().map(Vec::as_slice) {
-            Some([]) | None => vec![row(service, None)],
-            Some(instances) => instances.iter().map(|instance| row(service, Some(instance))).collect(),
-        })
-        .collect();
-    table(&["SERVICE", "STATUS", "INSTANCE", "STATUS", "URL", "LAST PROBE", "IN FLIGHT", "LAST ERROR"], &rows)
-}
-
-fn routes_of(routes: &Value) -> String {
-    if routes.as_array().is_none_or(Vec::is_empty) {
-        return "no routes of its own: reached by host, as `furt routes` shows\n".to_owned();
-    }
-    let rows = rows(routes, |route| {
-        vec![cell(&route["method"]), cell(&route["path"]), permission(route), cell(&route["routed"])]
-    });
-    table(&["METHOD", "PATH", "PERMISSION", "ROUTED"], &rows)
-}
-
-fn permission(route: &Value) -> String {
+pub(super) fn permission(route: &Value) -> String {
     if route["permission"].is_null() { "(public)".to_owned() } else { cell(&route["permission"]) }
 }
 
-fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
+pub(super) fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
     list.as_array().into_iter().flatten().map(row).collect()
 }
 
@@ -191,7 +134,13 @@ pub(super) fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> 
 ///
 /// # Errors
 /// It cannot be reached, or it refuses: every reason that it gives.
-fn ask(target: &Target, method: &str, path: &[&str], query: &[(&str, &str)], body: Option<String>) -> Result<Value> {
+pub(super) fn ask(
+    target: &Target,
+    method: &str,
+    path: &[&str],
+    query: &[(&str, &str)],
+    body: Option<String>,
+) -> Result<Value> {
     judge(target, exchange(target, method, path, query, body, TIMEOUT)?)
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::client::ask_patiently;
-use super::output::{self, Reader, cell};
+use super::output::{self, Reader, cell, clean};
 use super::{Format, Output, Target};
 
 /// How long one poll waits for an event, in seconds.
@@ -87,7 +87,7 @@ fn text(event: &Value) -> String {
     let details = event.as_object().into_iter().flatten().filter(|(name, _)| !HEAD.contains(&name.as_str()));
     for (name, value) in details {
         let is_plain = |text: &&str| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && c != '"');
-        let shown = value.as_str().filter(is_plain).map_or_else(|| value.to_string(), str::to_owned);
+        let shown = value.as_str().filter(is_plain).map_or_else(|| clean(&value.to_string()), str::to_owned);
         line += &format!("  {name}={shown}");
     }
     line + "\n"

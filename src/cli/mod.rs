@@ -9,6 +9,7 @@ mod events;
 mod gateway;
 mod keys;
 mod output;
+mod services;
 mod store;
 
 use std::process::ExitCode;
@@ -39,8 +40,8 @@ enum Verb {
     Deregister(draining::DeregisterArgs),
     /// Give a service, or one of its instances, no new requests until it registers again
     Drain(draining::DrainArgs),
-    /// List services and their instances, or show one
-    Services(client::ServicesArgs),
+    /// Show how each service is, or one with its instances and routes
+    Services(services::ServicesArgs),
     /// Show what happened in the registry, a line an event
     Events(events::EventsArgs),
     /// List every route, static and registered
@@ -92,7 +93,7 @@ pub fn main() -> ExitCode {
         Verb::Register(args) => client::register(&args),
         Verb::Deregister(args) => draining::deregister(&args),
         Verb::Drain(args) => draining::drain(&args),
-        Verb::Services(args) => client::services(&args),
+        Verb::Services(args) => services::run(&args),
         Verb::Events(args) => events::run(&args),
         Verb::Routes(args) => client::routes(&args),
         Verb::Explain(args) => client::explain(&args),

@@ -64,9 +64,14 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 pub(super) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => clean(text),
         other => other.to_string(),
     }
+}
+
+/// Without what a terminal would obey: some texts are of services' own making.
+pub(super) fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 #[cfg(test)]

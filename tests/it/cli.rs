@@ -86,8 +86,10 @@ async fn services_lists_what_is_registered() {
     let (gateway, origin) = up().await;
     let text = printed(&gateway.cli(&["services"]).await, 0);
     let line = text.lines().find(|line| line.contains("sagjan")).unwrap_or_else(|| panic!("{text}"));
-    assert!(line.contains("UP"), "{line}");
-    assert!(text.contains(&origin.address().to_string()), "{text}");
+    assert!(line.contains(" UP ") && line.contains(" 1/1 ") && line.contains(" s ago, "), "{line}");
+    let text = printed(&gateway.cli(&["services", "sagjan"]).await, 0);
+    assert!(text.contains(&origin.address().to_string()) && text.contains("/api/comments/*"), "{text}");
+    failure(&gateway.cli(&["services", "nobody"]).await, 1);
     let listed = json(&gateway.cli(&["services", "-o", "json"]).await);
     assert_eq!(listed["services"][0]["service"], "sagjan");
     assert_eq!(listed["services"][0]["instances"][0]["status"], "UP");

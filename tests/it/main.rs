@@ -17,6 +17,7 @@ mod cli;
 mod draining;
 mod durability;
 mod events;
+mod explain;
 mod health;
 mod hostile;
 mod imports;
