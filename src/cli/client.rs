@@ -219,7 +219,8 @@ fn refusal(target: &Target, status: u16, problem: &Value) -> anyhow::Error {
     let errors = problem["errors"].as_array().map_or(&[][..], Vec::as_slice);
     // A single one is what the detail says.
     for error in errors.iter().filter(|_| errors.len() > 1) {
-        text += &format!("\n{}: {}", cell(&error["pointer"]), cell(&error["detail"]));
+        let place = error.get("pointer").unwrap_or(&error["parameter"]);
+        text += &format!("\n{}: {}", cell(place), cell(&error["detail"]));
     }
     anyhow!(text)
 }

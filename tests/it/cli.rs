@@ -218,7 +218,7 @@ async fn misuse_exits_with_2() {
 #[tokio::test]
 async fn help_and_version_are_no_misuse() {
     let help = printed(&output_of(furt(&["--help"])).await, 0);
-    for verb in ["run", "check", "register", "deregister", "services", "routes", "explain", "keys"] {
+    for verb in ["run", "check", "register", "deregister", "drain", "services", "events", "routes", "explain", "keys"] {
         assert!(help.contains(verb), "no {verb} in\n{help}");
     }
     assert!(printed(&output_of(furt(&["--version"])).await, 0).contains(env!("CARGO_PKG_VERSION")));
