@@ -49,7 +49,9 @@ fn describe_instance(instance: &Instance) -> Map<String, Value> {
         ("response_time_ms", live.response_time_us().map(|us| us.div_ceil(1000)).into()),
         ("consecutive_failures", live.consecutive_failures().into()),
     ];
-    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    // As the seed shows it, unless there is more to say.
+    let draining = live.is_draining().then_some(("draining", true.into()));
+    members.into_iter().chain(draining).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 #[cfg(test)]
@@ -103,6 +105,15 @@ mod tests {
         let mut both = down.clone();
         both["instances"] = json!({ "a": down, "b": up });
         assert_eq!(shown["services"], json!({ "sagjan": both }));
+    }
+
+    #[test]
+    fn a_draining_instance_says_so_and_keeps_its_status() {
+        let one = instance("a", Status::Up);
+        one.live.set_draining(true);
+        let shown = detailed(&Telemetry::try_new().unwrap(), &snapshot(&[one]));
+        let shown = &shown["services"]["sagjan"];
+        assert_eq!((&shown["status"], &shown["draining"]), (&json!("UP"), &json!(true)));
     }
 
     #[test]

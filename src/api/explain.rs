@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::problem::Problem;
-use super::{Api, views};
+use super::{Api, reasons, views};
 use crate::model::path::Reserved;
 use crate::model::{MethodRule, host, path};
 use crate::routing::{Found, Owner, Route, Snapshot};
@@ -50,7 +50,7 @@ pub(super) async fn explain(
         None => find(&snapshot, &host, &path, &method),
     };
     answer["verdict"] = verdict.code.into();
-    answer["reason"] = verdict.reason.into();
+    answer["reason"] = verdict.reason.clone().into();
     answer["route"] = verdict.route.map_or(Value::Null, |route| views::route(route, &snapshot));
     let candidates = snapshot.table.matches(&host, &path);
     let judged = candidates.iter().map(|route| {
@@ -60,34 +60,38 @@ pub(super) async fn explain(
         shown["reason"] = why(route, &method, &verdict, won, &candidates, &snapshot).into();
         shown
     });
-    answer["candidates"] = judged.collect();
+    answer["candidates"] = judged.chain(reasons::blocked(&snapshot, &host, &path)).collect();
     Ok(Json(answer))
 }
 
 struct Verdict<'a> {
     code: &'static str,
-    reason: &'static str,
+    reason: String,
     route: Option<&'a Route>,
+    /// Whether the service behind the route is asked.
     is_usable: bool,
 }
 
 impl Verdict<'_> {
-    fn own(code: &'static str, reason: &'static str) -> Self {
-        Self { code, reason, route: None, is_usable: false }
+    fn own(code: &'static str, reason: &str) -> Self {
+        Self { code, reason: reason.to_owned(), route: None, is_usable: false }
     }
 }
 
 fn find<'a>(snapshot: &'a Snapshot, host: &str, path: &str, method: &Method) -> Verdict<'a> {
     match snapshot.find(host, path, method) {
         Found::Route(route) => {
-            Verdict { code: "routed", reason: "the request goes to this route", route: Some(route), is_usable: true }
+            let refusal = snapshot.service(route.owner.slot()).and_then(|service| reasons::refusal(service));
+            let (code, reason) = match refusal {
+                Some((code, why)) => (code, format!("the request finds this route and nobody who answers: {why}: 503")),
+                None => ("routed", "the request goes to this route".to_owned()),
+            };
+            Verdict { code, reason, route: Some(route), is_usable: true }
         }
-        Found::Unusable(route) => Verdict {
-            code: "service-down",
-            reason: "the best route's service is DOWN and no static route stands in: 503",
-            route: Some(route),
-            is_usable: false,
-        },
+        Found::Unusable(route) => {
+            let reason = format!("{}; no static route stands in: 503", reasons::unusable(route, snapshot));
+            Verdict { code: "service-down", reason, route: Some(route), is_usable: false }
+        }
         Found::WrongMethod(_) => Verdict::own("method-not-allowed", "patterns match, none takes the method: 405"),
         Found::Nothing => Verdict::own("route-not-found", "no pattern matches: 404"),
     }
@@ -105,12 +109,23 @@ fn why(
     let place = |wanted: &Route| candidates.iter().position(|one| std::ptr::eq(&***one, wanted));
     match verdict.route {
         _ if !takes(&route.method, method) => format!("does not take {method}"),
-        None => verdict.reason.to_owned(),
-        Some(_) if won && verdict.is_usable => "the most specific pattern that takes the method".to_owned(),
-        Some(_) if won => "the most specific pattern that takes the method, but its service is DOWN".to_owned(),
+        None => verdict.reason.clone(),
+        Some(_) if won => {
+            let before = &candidates[..place(route).unwrap_or_default()];
+            match reasons::replaced(route, before, |rule| takes(rule, method), snapshot) {
+                Some(missed) if verdict.is_usable => {
+                    format!("a static route that stands in: {}", reasons::unusable(missed, snapshot))
+                }
+                _ if verdict.is_usable => "the most specific pattern that takes the method".to_owned(),
+                _ => format!(
+                    "the most specific pattern that takes the method, but {}",
+                    reasons::unusable(route, snapshot)
+                ),
+            }
+        }
         Some(winner) => {
             if !snapshot.is_usable(route) {
-                "its service is DOWN".to_owned()
+                reasons::unusable(route, snapshot)
             } else if !verdict.is_usable || (place(route) < place(winner) && matches!(winner.owner, Owner::Static(_))) {
                 "only a static route may stand in for a service that is DOWN".to_owned()
             } else if route.host.is_none() && winner.host.is_some() {

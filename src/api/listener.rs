@@ -27,6 +27,10 @@ pub(super) const MAX_BODY: usize = 64 * 1024;
 /// Connections at once: services that heartbeat over keep-alive hold one each.
 pub const MAX_CONNECTIONS: usize = 20_000;
 
+/// An answer that takes longer is only waited for while the client is there: it is asked for by who waits, and each has
+/// a place among few. Before that a client that has closed its sending side after its request is answered still.
+const HANG_UP_WATCH: Duration = Duration::from_secs(1);
+
 /// The caller's address, as the listener saw it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) IpAddr);
@@ -65,7 +69,15 @@ impl Listener {
             }
         };
         // A router has no errors of its own; what goes wrong is an answer.
-        let response = match self.router.clone().oneshot(request).await {
+        let mut answering = self.router.clone().oneshot(request);
+        let answered = match tokio::time::timeout(HANG_UP_WATCH, &mut answering).await {
+            Ok(answered) => answered,
+            Err(_) => tokio::select! {
+                answered = answering => answered,
+                gone = hangs_up(session) => return Err(gone),
+            },
+        };
+        let response = match answered {
             Ok(response) => response,
             Err(never) => match never {},
         };
@@ -124,6 +136,17 @@ impl HttpServerApp for Listener {
         let settings = HttpPersistentSettings::for_session(&session);
         let stream = session.finish().await.ok().flatten()?;
         Some(ReusedHttpStream::from_reusable_stream(stream, settings))
+    }
+}
+
+/// Resolves once the client is gone. One that sends more meanwhile is there, and gets no second answer.
+async fn hangs_up(session: &mut ServerSession) -> Box<pingora::Error> {
+    match session.read_body_or_idle(true).await {
+        Err(error) if matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError) => error,
+        _ => {
+            session.set_keepalive(None);
+            std::future::pending().await
+        }
     }
 }
 

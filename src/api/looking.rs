@@ -18,6 +18,7 @@ use crate::status;
 pub(super) async fn services(State(api): State<Arc<Api>>) -> Json<Value> {
     let snapshot = api.snapshots.load_full();
     Json(json!({
+        "time": clock::rfc3339_ms(clock::unix_ms()),
         "services": snapshot.registered().map(|service| views::service(service)).collect::<Vec<_>>(),
         "generation": snapshot.generation.0,
         "epoch": snapshot.epoch.to_string(),
@@ -27,7 +28,11 @@ pub(super) async fn services(State(api): State<Arc<Api>>) -> Json<Value> {
 /// `GET /internal/services/{service}`
 pub(super) async fn service(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
     let snapshot = api.snapshots.load_full();
-    let found = snapshot.service_named(&name).map(|service| Json(views::service(service)));
+    let found = snapshot.service_named(&name).map(|service| {
+        let mut shown = views::service(service);
+        shown["time"] = clock::rfc3339_ms(clock::unix_ms()).into();
+        Json(shown)
+    });
     found.ok_or_else(|| {
         Problem::new(StatusCode::NOT_FOUND, "not-found", format!("service \"{name}\" is not registered"))
     })

@@ -5,30 +5,35 @@
 //! everything that only looks reads the snapshot.
 
 mod backends;
+mod events;
 mod explain;
 mod fields;
 mod guard;
 mod json;
+mod leaving;
 mod listener;
 mod looking;
 mod problem;
+mod query;
 mod rate;
+mod reasons;
 mod registration;
 #[cfg(test)]
 mod tests;
 mod views;
+mod waiting;
 mod writing;
 
 pub use listener::{Listener, MAX_CONNECTIONS};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::middleware;
 use axum::routing::{delete, get, post};
+use tokio::sync::watch;
 
 use crate::config::{InternalConfig, RegistrationConfig};
 use crate::driver::Handle;
@@ -37,6 +42,7 @@ use crate::routing::Snapshot;
 use crate::telemetry::Telemetry;
 use crate::upstream::OwnListeners;
 use rate::SourceRates;
+use waiting::Places;
 
 /// What the internal listener is told.
 pub struct Settings {
@@ -54,16 +60,22 @@ pub struct Settings {
 
 /// Whether furt takes traffic; `/readyz` answers by it.
 #[derive(Debug, Default)]
-pub struct Readiness(AtomicBool);
+pub struct Readiness(watch::Sender<bool>);
 
 impl Readiness {
     /// From now on, or no more.
     pub fn set(&self, is_ready: bool) {
-        self.0.store(is_ready, Ordering::Release);
+        self.0.send_replace(is_ready);
     }
 
     fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        *self.0.borrow()
+    }
+
+    /// Resolves once furt takes none, as when it stops.
+    async fn ends(&self) {
+        // The sender lives as long as this does.
+        _ = self.0.subscribe().wait_for(|is_ready| !is_ready).await;
     }
 }
 
@@ -75,6 +87,8 @@ struct Api {
     telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
     rates: SourceRates,
+    drain_waits: Places,
+    event_waits: Places,
     started: Instant,
 }
 
@@ -88,12 +102,15 @@ pub fn router(
 ) -> Router {
     let rates = SourceRates::new(settings.registration.rate, settings.registration.burst);
     let started = crate::clock::now();
-    let api = Arc::new(Api { settings, driver, snapshots, telemetry, readiness, rates, started });
+    let (drain_waits, event_waits) = (Places::new(waiting::MAX_DRAIN_WAITS), Places::new(events::MAX_WAITS));
+    let api =
+        Arc::new(Api { settings, driver, snapshots, telemetry, readiness, rates, drain_waits, event_waits, started });
     let operating = Router::new()
         .route("/internal/services", get(looking::services))
         .route("/internal/services/{service}", get(looking::service))
         .route("/internal/routes", get(looking::routes))
         .route("/internal/explain", get(explain::explain))
+        .route("/internal/events", get(events::events))
         .route("/internal/services/{service}/instances/{id}/probe", post(writing::probe))
         .route("/metrics", get(looking::metrics))
         .layer(middleware::from_fn(guard::operators_only));
@@ -102,8 +119,16 @@ pub fn router(
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_only));
     let leaving = Router::new()
         .route("/internal/services/{service}/instances/{id}/heartbeat", post(writing::heartbeat))
-        .route("/internal/services/{service}/instances/{id}", delete(writing::deregister_instance))
-        .route("/internal/services/{service}", delete(writing::deregister_service))
+        .route("/internal/services/{service}/instances/{id}", delete(leaving::deregister_instance))
+        .route("/internal/services/{service}", delete(leaving::deregister_service))
+        .route(
+            "/internal/services/{service}/instances/{id}/drain",
+            post(leaving::drain_instance).delete(leaving::undo_drain_of_instance),
+        )
+        .route(
+            "/internal/services/{service}/drain",
+            post(leaving::drain_service).delete(leaving::undo_drain_of_service),
+        )
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_and_operators));
     let backends = api.settings.internal.backends_api.then(|| {
         let joining = Router::new()

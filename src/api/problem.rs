@@ -45,6 +45,11 @@ impl Problem {
         self
     }
 
+    /// There is no room for one more of what the caller wants; nothing was done.
+    pub(super) fn busy(detail: &str) -> Self {
+        Self { retry_after_seconds: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail) }
+    }
+
     /// Every field that is wrong, by its JSON pointer (RFC 6901).
     pub(super) fn invalid_fields(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
@@ -53,8 +58,7 @@ impl Problem {
             many => format!("{} fields are wrong", many.len()),
         };
         let list = errors.into_iter().map(|error| json!({ "pointer": error.pointer, "detail": error.detail }));
-        let more = vec![("errors", Value::Array(list.collect()))];
-        Self { more, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", detail) }
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", detail).with("errors", list.collect())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Endpoints that change something: each asks the driver and tells what it answered.
+//! Endpoints that change something: each asks the driver and tells what it answered. Leaving and draining: `leaving`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -174,40 +174,6 @@ pub(super) async fn probe(
     }
 }
 
-/// `DELETE /internal/services/{service}/instances/{id}`
-pub(super) async fn deregister_instance(
-    State(api): State<Arc<Api>>,
-    Extension(source): Extension<Source>,
-    Path((service, id)): Path<(String, String)>,
-) -> Outcome {
-    let InstanceRef { service, id } = instance(&service, &id)?;
-    deregister(&api, source, service, Some(id)).await
-}
-
-/// `DELETE /internal/services/{service}`
-pub(super) async fn deregister_service(
-    State(api): State<Arc<Api>>,
-    Extension(source): Extension<Source>,
-    Path(service): Path<String>,
-) -> Outcome {
-    let service = ServiceName::try_new(&service).map_err(|_| unknown(&service))?;
-    deregister(&api, source, service, None).await
-}
-
-async fn deregister(api: &Api, source: Source, service: ServiceName, instance: Option<InstanceId>) -> Outcome {
-    let shown = json!({ "status": "deregistered", "service": service.as_str(), "instance": instance.as_ref().map(InstanceId::as_str) });
-    let event = |reply| Event::DeregistrationRequested { service, instance, source, reply };
-    match ask(api, event).await? {
-        Answer::Deregistered { instances, generation } => {
-            let mut shown = shown;
-            shown["instances"] = instances.into();
-            shown["generation"] = generation.0.into();
-            Ok(Json(shown))
-        }
-        other => Err(unexpected(&other)),
-    }
-}
-
 /// Asks the registry, and waits no longer than a caller would.
 pub(super) async fn ask(api: &Api, event: impl FnOnce(ReplyId) -> Event + Send + 'static) -> Result<Answer, Problem> {
     match tokio::time::timeout(ANSWER_TIMEOUT, api.driver.ask(event)).await {
@@ -220,14 +186,14 @@ pub(super) async fn ask(api: &Api, event: impl FnOnce(ReplyId) -> Event + Send +
 }
 
 /// What can be no name names nothing that is registered.
-fn instance(service: &str, id: &str) -> Result<InstanceRef, Problem> {
+pub(super) fn instance(service: &str, id: &str) -> Result<InstanceRef, Problem> {
     match (ServiceName::try_new(service), InstanceId::try_new(id)) {
         (Ok(service), Ok(id)) => Ok(InstanceRef { service, id }),
         _ => Err(unknown(&format!("{service}/{id}"))),
     }
 }
 
-fn unknown(name: &str) -> Problem {
+pub(super) fn unknown(name: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not-found", format!("\"{name}\" is not registered"))
 }
 

@@ -65,11 +65,12 @@ pub fn run(config: &Config) -> Result<()> {
     let contents = store.load()?;
     if let StoreConfig::Disk(path) = &config.store {
         log::info!(
-            "the store {} has {} services with {} instances, {} of them DOWN",
+            "the store {} has {} services with {} instances, {} of them DOWN, {} draining",
             path.display(),
             contents.definitions.len(),
             contents.instances.len(),
-            contents.down.len()
+            contents.down.len(),
+            contents.draining.len()
         );
     }
     let (mut registry, mut first_effects) = Registry::new(

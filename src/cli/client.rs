@@ -24,29 +24,6 @@ pub(super) struct RegisterArgs {
 }
 
 #[derive(Args)]
-pub(super) struct DeregisterArgs {
-    /// The service's name
-    service: String,
-    /// Only this instance; the service stays while it has others
-    #[arg(long, value_name = "ID")]
-    instance: Option<String>,
-    #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
-    format: Format,
-}
-
-#[derive(Args)]
-pub(super) struct ServicesArgs {
-    /// Only this service, with its routes
-    service: Option<String>,
-    #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
-    format: Format,
-}
-
-#[derive(Args)]
 pub(super) struct RoutesArgs {
     #[command(flatten)]
     target: Target,
@@ -87,27 +64,6 @@ pub(super) fn register(args: &RegisterArgs) -> Result<()> {
             ["service", "instance", "routes", "health"].map(|name| cell(&answer[name]));
         let count = if routes == "1" { "" } else { "s" };
         format!("registered {service}/{instance} with {routes} route{count}; health {health}\n")
-    })
-}
-
-pub(super) fn deregister(args: &DeregisterArgs) -> Result<()> {
-    let mut path = vec!["internal", "services", &args.service];
-    path.extend(args.instance.iter().flat_map(|instance| ["instances", instance]));
-    let answer = ask(&args.target, "DELETE", &path, &[], None)?;
-    show(args.format, &answer, |answer| {
-        let gone = args.instance.as_ref().map_or_else(String::new, |instance| format!("/{instance}"));
-        let count = if answer["instances"] == 1 { "" } else { "s" };
-        format!("deregistered {}{gone}: {} instance{count} removed\n", args.service, cell(&answer["instances"]))
-    })
-}
-
-pub(super) fn services(args: &ServicesArgs) -> Result<()> {
-    let mut path = vec!["internal", "services"];
-    path.extend(args.service.as_deref());
-    let answer = ask(&args.target, "GET", &path, &[], None)?;
-    show(args.format, &answer, |answer| match &args.service {
-        Some(_) => format!("{}\n{}", instances_of(std::slice::from_ref(answer)), routes_of(&answer["routes"])),
-        None => instances_of(answer["services"].as_array().map_or(&[], Vec::as_slice)),
     })
 }
 
@@ -154,57 +110,20 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
 
 /// For supervisors: needs no rights, and says nothing where all is well.
 pub(super) fn ready(args: &ReadyArgs) -> Result<()> {
-    let (status, _) = exchange(&args.target, "GET", &["readyz"], &[], None)?;
+    let (status, _) = exchange(&args.target, "GET", &["readyz"], &[], None, TIMEOUT)?;
     ensure!(status == 200, "furt at {} does not take requests: /readyz answered {status}", args.target.url);
     Ok(())
 }
 
-fn instances_of(services: &[Value]) -> String {
-    let row = |service: &Value, instance: Option<&Value>| {
-        let of = |name: &str| instance.map_or_else(|| "-".to_owned(), |instance| cell(&instance[name]));
-        let probing =
-            instance.is_some_and(|instance| instance["probing"] == false && !instance["health_endpoint"].is_null());
-        let error = if probing { format!("{} (stopped)", of("last_error")) } else { of("last_error") };
-        vec![
-            cell(&service["service"]),
-            cell(&service["status"]),
-            of("instance"),
-            of("status"),
-            of("url"),
-            of("last_ping"),
-            of("in_flight"),
-            error,
-        ]
-    };
-    let rows: Vec<_> = services
-        .iter()
-        .flat_map(|service| match service["instances"].as_array().map(Vec::as_slice) {
-            Some([]) | None => vec![row(service, None)],
-            Some(instances) => instances.iter().map(|instance| row(service, Some(instance))).collect(),
-        })
-        .collect();
-    table(&["SERVICE", "STATUS", "INSTANCE", "STATUS", "URL", "LAST PROBE", "IN FLIGHT", "LAST ERROR"], &rows)
-}
-
-fn routes_of(routes: &Value) -> String {
-    if routes.as_array().is_none_or(Vec::is_empty) {
-        return "no routes of its own: reached by host, as `furt routes` shows\n".to_owned();
-    }
-    let rows = rows(routes, |route| {
-        vec![cell(&route["method"]), cell(&route["path"]), permission(route), cell(&route["routed"])]
-    });
-    table(&["METHOD", "PATH", "PERMISSION", "ROUTED"], &rows)
-}
-
-fn permission(route: &Value) -> String {
+pub(super) fn permission(route: &Value) -> String {
     if route["permission"].is_null() { "(public)".to_owned() } else { cell(&route["permission"]) }
 }
 
-fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
+pub(super) fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
     list.as_array().into_iter().flatten().map(row).collect()
 }
 
-fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> Result<()> {
+pub(super) fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> Result<()> {
     match format.output {
         Output::Json => print_json(answer),
         Output::Text => print(&text(answer)),
@@ -215,8 +134,28 @@ fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> 
 ///
 /// # Errors
 /// It cannot be reached, or it refuses: every reason that it gives.
-fn ask(target: &Target, method: &str, path: &[&str], query: &[(&str, &str)], body: Option<String>) -> Result<Value> {
-    let (status, text) = exchange(target, method, path, query, body)?;
+pub(super) fn ask(
+    target: &Target,
+    method: &str,
+    path: &[&str],
+    query: &[(&str, &str)],
+    body: Option<String>,
+) -> Result<Value> {
+    judge(target, exchange(target, method, path, query, body, TIMEOUT)?)
+}
+
+/// The same without a body, for an answer that may come so much later.
+pub(super) fn ask_patiently(
+    target: &Target,
+    method: &str,
+    path: &[&str],
+    query: &[(&str, &str)],
+    wait: Duration,
+) -> Result<Value> {
+    judge(target, exchange(target, method, path, query, None, TIMEOUT + wait)?)
+}
+
+fn judge(target: &Target, (status, text): (u16, String)) -> Result<Value> {
     let value: Value =
         serde_json::from_str(&text).map_err(|_| anyhow!("{} is not furt: its answer is no JSON", target.url))?;
     if (200..300).contains(&status) { Ok(value) } else { Err(refusal(target, status, &value)) }
@@ -229,6 +168,7 @@ fn exchange(
     path: &[&str],
     query: &[(&str, &str)],
     body: Option<String>,
+    timeout: Duration,
 ) -> Result<(u16, String)> {
     // A url would swallow these instead of encoding them, and so name another endpoint.
     if let Some(name) = path.iter().find(|segment| matches!(**segment, "" | "." | "..")) {
@@ -243,7 +183,7 @@ fn exchange(
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
     }
-    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None);
+    let config = ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).proxy(None);
     let agent = config.build().new_agent();
     let mut request = http::Request::builder().method(method).uri(url.as_str());
     if let Some(token) = &target.token {
@@ -253,18 +193,18 @@ fn exchange(
         request = request.header(http::header::CONTENT_TYPE, "application/json");
     }
     let request = request.body(body.unwrap_or_default()).context("--token cannot be sent")?;
-    let mut answer = agent.run(request).map_err(|why| unreachable(target, &why))?;
+    let mut answer = agent.run(request).map_err(|why| unreachable(target, &why, timeout))?;
     let text = answer.body_mut().read_to_string().context("the answer broke off")?;
     Ok((answer.status().as_u16(), text))
 }
 
-fn unreachable(target: &Target, why: &ureq::Error) -> anyhow::Error {
+fn unreachable(target: &Target, why: &ureq::Error, timeout: Duration) -> anyhow::Error {
     let url = &target.url;
     match why {
         ureq::Error::Io(why) if why.kind() == std::io::ErrorKind::ConnectionRefused => {
             anyhow!("nothing listens at {url}: is furt running? --url or FURT_URL names another internal listener")
         }
-        ureq::Error::Timeout(_) => anyhow!("{url} did not answer within {} s", TIMEOUT.as_secs()),
+        ureq::Error::Timeout(_) => anyhow!("{url} did not answer within {} s", timeout.as_secs()),
         ureq::Error::Io(why) => anyhow!("furt cannot be reached at {url}: {why}"),
         why => anyhow!("furt cannot be reached at {url}: {why}"),
     }
@@ -279,7 +219,8 @@ fn refusal(target: &Target, status: u16, problem: &Value) -> anyhow::Error {
     let errors = problem["errors"].as_array().map_or(&[][..], Vec::as_slice);
     // A single one is what the detail says.
     for error in errors.iter().filter(|_| errors.len() > 1) {
-        text += &format!("\n{}: {}", cell(&error["pointer"]), cell(&error["detail"]));
+        let place = error.get("pointer").unwrap_or(&error["parameter"]);
+        text += &format!("\n{}: {}", cell(place), cell(&error["detail"]));
     }
     anyhow!(text)
 }

@@ -4,9 +4,12 @@
 //! listener. What people asked for goes to stdout, everything else to stderr.
 
 mod client;
+mod draining;
+mod events;
 mod gateway;
 mod keys;
 mod output;
+mod services;
 mod store;
 
 use std::process::ExitCode;
@@ -34,9 +37,13 @@ enum Verb {
     /// Register a service: FILE holds the body of POST /internal/register-service, "-" is stdin
     Register(client::RegisterArgs),
     /// Deregister a service, or one of its instances
-    Deregister(client::DeregisterArgs),
-    /// List services and their instances, or show one
-    Services(client::ServicesArgs),
+    Deregister(draining::DeregisterArgs),
+    /// Give a service, or one of its instances, no new requests until it registers again
+    Drain(draining::DrainArgs),
+    /// Show how each service is, or one with its instances and routes
+    Services(services::ServicesArgs),
+    /// Show what happened in the registry, a line an event
+    Events(events::EventsArgs),
     /// List every route, static and registered
     Routes(client::RoutesArgs),
     /// Tell which route a request would take, and why the others would not
@@ -84,8 +91,10 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => gateway::run(&args),
         Verb::Check(args) => gateway::check(&args),
         Verb::Register(args) => client::register(&args),
-        Verb::Deregister(args) => client::deregister(&args),
-        Verb::Services(args) => client::services(&args),
+        Verb::Deregister(args) => draining::deregister(&args),
+        Verb::Drain(args) => draining::drain(&args),
+        Verb::Services(args) => services::run(&args),
+        Verb::Events(args) => events::run(&args),
         Verb::Routes(args) => client::routes(&args),
         Verb::Explain(args) => client::explain(&args),
         Verb::Ready(args) => client::ready(&args),

@@ -5,13 +5,29 @@ use std::io::{self, Write};
 use anyhow::Context;
 use serde_json::Value;
 
+/// Whether what is printed is still read.
+pub(super) enum Reader {
+    Reads,
+    Gone,
+}
+
 /// Prints to stdout. A reader that went away (`furt routes | head`) is no failure.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    try_print(text).map(|_| ())
+}
+
+/// The same for what prints again and again: it ends with its reader.
+pub(super) fn try_print(text: &str) -> anyhow::Result<Reader> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome.context("cannot print"),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        outcome => outcome.map(|()| Reader::Reads).context("cannot print"),
     }
+}
+
+/// Tells something beside what was asked for; nothing is left to do where that does not work.
+pub(super) fn note(text: &str) {
+    _ = writeln!(io::stderr().lock(), "furt: {text}");
 }
 
 /// Prints a value as JSON.
@@ -48,9 +64,14 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 pub(super) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => clean(text),
         other => other.to_string(),
     }
+}
+
+/// Without what a terminal would obey: some texts are of services' own making.
+pub(super) fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ mod store_thread;
 mod tests;
 
 pub use crate::registry::{
-    Answer, Brings, Change, Contents, Event, FirstProbe, Followed, InstanceRef, NameOrder, ProbePlan, ProbeTarget,
-    Refusal, Registered, Registration, ReplyId, Source,
+    Answer, Brings, Change, Contents, Drain, DrainWish, Event, FirstProbe, Followed, InstanceRef, NameOrder, ProbePlan,
+    ProbeTarget, Refusal, Registered, Registration, ReplyId, Source,
 };
 #[cfg(test)]
 pub(crate) use handle::Told;

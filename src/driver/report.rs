@@ -1,34 +1,57 @@
-//! One log line and one counter for each thing that is reported (DESIGN §5.6).
+//! The one place where what is reported becomes a log line, a counter and an event (DESIGN §5.6): each report all three,
+//! so that no one of them knows more than the others.
 
 use log::{info, warn};
 
-use crate::model::Status;
-use crate::registry::Report;
-use crate::telemetry::Telemetry;
+use crate::model::{ServiceName, Status};
+use crate::registry::{Followed, InstanceRef, Report};
+use crate::telemetry::{Event, Telemetry};
 
 pub(super) fn report(report: &Report, telemetry: &Telemetry) {
+    telemetry.events.push(log_and_count(report, telemetry));
+}
+
+fn log_and_count(report: &Report, telemetry: &Telemetry) -> Event {
     let counters = &telemetry.registry;
     match report {
         Report::Registered { instance, url, routes, from } => {
             counters.registrations.inc();
             info!("registered {instance} at {url} with {routes} routes, from {from}");
+            of("registered", instance).with("url", &**url).with("routes", *routes).with("from", from.to_string())
         }
         Report::Refused { service, from, refusal } => {
             counters.refusals.inc();
             warn!("refused {service} from {from}: {refusal}");
+            of_service("refused", service).with("from", from.to_string()).with("why", refusal.to_string())
         }
         Report::Deregistered { instance, from } => {
             counters.deregistrations.inc();
             info!("deregistered {instance}, from {from}");
+            of("deregistered", instance).with("from", from.to_string())
+        }
+        Report::DrainBegan { instance, from } => {
+            counters.drains.inc();
+            info!("{instance} is draining: it gets no new requests, from {from}");
+            of("drain-began", instance).with("from", from.to_string())
+        }
+        Report::DrainEnded { instance, from } => {
+            counters.drains_ended.inc();
+            info!("{instance} is draining no more, from {from}");
+            of("drain-ended", instance).with("from", from.to_string())
         }
         Report::Expired(instance) => {
             counters.expirations.inc();
             warn!("expired {instance}: not heard within its TTL");
+            of("expired", instance)
         }
-        Report::Freed(service) => info!("freed the routes of {service}"),
+        Report::Freed(service) => {
+            info!("freed the routes of {service}");
+            of_service("freed", service)
+        }
         Report::InstanceStatusChanged { instance, from, to } => {
             counters.status_changes.inc();
             info!("instance {instance} is {to}, was {from}");
+            of("instance-status", instance).with("status", to.as_str()).with("was", from.as_str())
         }
         Report::ServiceStatusChanged { service, from, to } => {
             counters.service_status_changes.inc();
@@ -37,20 +60,49 @@ pub(super) fn report(report: &Report, telemetry: &Telemetry) {
                 (Status::Down, _) => info!("service {service} is {to}, was DOWN: its routes are in the table"),
                 _ => info!("service {service} is {to}, was {from}"),
             }
+            of_service("service-status", service).with("status", to.as_str()).with("was", from.as_str())
         }
         Report::ProbeFailed { instance, failures, error } => {
             counters.probe_failures.inc();
             warn!("probe of {instance} failed, {failures} in a row: {error}");
+            of("probe-failed", instance).with("failures", *failures).with("why", &**error)
         }
         Report::ProbingStopped(instance) => {
             counters.probes_stopped.inc();
             warn!("stopped probing {instance}: a registration, a heartbeat or a wish for a probe starts it again");
+            of("probing-stopped", instance)
         }
-        Report::AddressesChanged { subject, addresses } => info!("{subject} is at {addresses:?} now"),
+        Report::AddressesChanged { subject, addresses } => {
+            info!("{subject} is at {addresses:?} now");
+            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            of_name("addresses-changed", subject).with("addresses", addresses)
+        }
         Report::AddressesRefused { subject, why } => {
-            warn!("new addresses of {subject} are refused, the old ones stay: {why}")
+            warn!("new addresses of {subject} are refused, the old ones stay: {why}");
+            of_name("addresses-refused", subject).with("why", &**why)
         }
-        Report::Blocked { service, why } => warn!("{service} is kept but not routed: {why}"),
-        Report::RemovalFailed { service, why } => warn!("removing {service} could not be stored: {why}"),
+        Report::Blocked { service, why } => {
+            warn!("{service} is kept but not routed: {why}");
+            of_service("blocked", service).with("why", &**why)
+        }
+        Report::RemovalFailed { service, why } => {
+            warn!("removing {service} could not be stored: {why}");
+            of_service("removal-failed", service).with("why", &**why)
+        }
+    }
+}
+
+fn of(kind: &'static str, instance: &InstanceRef) -> Event {
+    of_service(kind, &instance.service).instance(&instance.id)
+}
+
+fn of_service(kind: &'static str, service: &ServiceName) -> Event {
+    Event::new(kind).service(service)
+}
+
+fn of_name(kind: &'static str, subject: &Followed) -> Event {
+    match subject {
+        Followed::Instance(instance) => of(kind, instance),
+        Followed::Static(_) => Event::new(kind).with("static", subject.to_string()),
     }
 }

@@ -63,6 +63,7 @@ problems! {
     SERVICE_DOWN = SERVICE_UNAVAILABLE, "service-down", "The service is down", "destination_unavailable";
     NO_INSTANCE = SERVICE_UNAVAILABLE, "no-instance", "No instance of the service is available", "destination_unavailable";
     INSTANCES_FULL = SERVICE_UNAVAILABLE, "instances-full", "Every instance of the service is at its limit", "connection_limit_reached";
+    DRAINING = SERVICE_UNAVAILABLE, "draining", "Every instance of the service is draining", "destination_unavailable";
     CONNECT_FAILED = BAD_GATEWAY, "connect-failed", "The service could not be connected to", "connection_refused";
     CONNECT_TIMEOUT = GATEWAY_TIMEOUT, "connect-timeout", "The service did not accept a connection in time", "connection_timeout";
     TLS_FAILED = BAD_GATEWAY, "tls-failed", "The service's certificate or TLS is not in order", "tls_certificate_error";

@@ -14,6 +14,9 @@ use crate::clock;
 use crate::routing::{Asking, Instance, NoInstance, Service};
 use crate::upstream::{self, PeerTimeouts};
 
+/// What `Retry-After` says where every instance is draining, in seconds: as long as a service takes to start anew.
+const DRAINING_RETRY_AFTER: &str = "5";
+
 impl Gateway {
     /// The next instance to try, with a place held at it.
     pub(super) fn next_peer(&self, session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
@@ -46,11 +49,12 @@ impl Gateway {
     }
 
     fn unavailable(&self, none: NoInstance) -> GatewayAnswer {
-        let problem = match none {
-            NoInstance::Unavailable => Problem::NO_INSTANCE,
-            NoInstance::Full => Problem::INSTANCES_FULL,
+        let (problem, retry_after) = match none {
+            NoInstance::Unavailable => (Problem::NO_INSTANCE, "1"),
+            NoInstance::Full => (Problem::INSTANCES_FULL, "1"),
+            NoInstance::Draining => (Problem::DRAINING, DRAINING_RETRY_AFTER),
         };
-        GatewayAnswer::from(problem).with_header(header::RETRY_AFTER, "1")
+        GatewayAnswer::from(problem).with_header(header::RETRY_AFTER, retry_after)
     }
 
     fn timeouts(&self, session: &Session, service: &Service) -> PeerTimeouts {
@@ -106,12 +110,12 @@ impl Gateway {
 fn pick(service: &Service, ctx: &Context) -> Result<crate::routing::Lease, NoInstance> {
     let asking = Asking { now_ms: clock::unix_ms(), dice: fastrand::u64(..), ..Asking::default() };
     match service.pick(&asking, |instance| failures(ctx, instance) > 0) {
-        Err(NoInstance::Unavailable) if !ctx.tried.is_empty() => {}
+        Err(NoInstance::Unavailable | NoInstance::Draining) if !ctx.tried.is_empty() => {}
         picked => return picked,
     }
     match service.pick(&asking, |instance| failures(ctx, instance) >= instance.addresses.len()) {
         // Where a pooled connection had gone stale, the instance itself is as good as before.
-        Err(NoInstance::Unavailable) if ctx.was_stale => service.pick(&asking, |_| false),
+        Err(NoInstance::Unavailable | NoInstance::Draining) if ctx.was_stale => service.pick(&asking, |_| false),
         picked => picked,
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Refusal;
+use super::draining::DrainWish;
 use crate::model::{
     Definition, Epoch, Generation, InstanceId, InstanceSpec, Scheme, ServiceName, Sha256Digest, Status,
 };
-use crate::routing::Slot;
+use crate::routing::{Drained, Slot};
 
 /// The time of an event, read at the edge: one monotonic, one to be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,8 @@ pub enum Event {
         /// Who waits.
         reply: ReplyId,
     },
+    /// A drain is to begin or to end.
+    DrainRequested(Box<DrainWish>, ReplyId),
     /// Someone asks for a probe now.
     ProbeRequested(InstanceRef, Source, ReplyId),
     /// A probe ended.
@@ -256,6 +259,10 @@ pub enum Change {
         /// How it is.
         is_down: bool,
     },
+    /// A stored instance is draining; ends with whatever puts it anew or removes it.
+    PutDraining(InstanceId),
+    /// It is draining no more.
+    RemoveDraining(InstanceId),
 }
 
 /// Everything that a store holds: the changes that would make it again, by what they put.
@@ -271,12 +278,21 @@ pub struct Contents {
     pub instances: BTreeMap<InstanceId, Change>,
     /// Instances that are DOWN.
     pub down: BTreeSet<InstanceId>,
+    /// Instances that are draining.
+    pub draining: BTreeSet<InstanceId>,
 }
 
 impl Contents {
     /// Nothing yet.
     pub fn new(epoch: Epoch) -> Self {
-        Self { epoch, starts: 0, definitions: BTreeMap::new(), instances: BTreeMap::new(), down: BTreeSet::new() }
+        Self {
+            epoch,
+            starts: 0,
+            definitions: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            down: BTreeSet::new(),
+            draining: BTreeSet::new(),
+        }
     }
 }
 
@@ -298,7 +314,16 @@ pub enum Answer {
     Deregistered {
         /// How many.
         instances: usize,
+        /// What they still have in flight.
+        drained: Drained,
         /// The change.
+        generation: Generation,
+    },
+    /// To a drain: of those whose drain began or had begun, or of those whose drain ended.
+    Drained {
+        /// Which.
+        instances: Drained,
+        /// The registry's last change.
         generation: Generation,
     },
     /// To the wish for a probe: it is under way.
@@ -352,6 +377,20 @@ pub enum Report {
     },
     /// An instance left by its own wish or an operator's.
     Deregistered {
+        /// Which.
+        instance: InstanceRef,
+        /// From where.
+        from: IpAddr,
+    },
+    /// An instance gets no new requests from now on.
+    DrainBegan {
+        /// Which.
+        instance: InstanceRef,
+        /// From where.
+        from: IpAddr,
+    },
+    /// An instance gets requests again: it registered again, or the drain was undone.
+    DrainEnded {
         /// Which.
         instance: InstanceRef,
         /// From where.

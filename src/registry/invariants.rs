@@ -32,6 +32,8 @@ impl Registry {
                 assert_eq!(slot, Some(&entry.slot), "{instance}: found by its id");
                 assert_eq!(member.seen.status, member.health.status(), "{instance}: is seen as it is");
                 assert_eq!(member.seen.addresses, member.addresses, "{instance}: is seen where it is");
+                let takes_none = member.is_draining || member.is_leaving;
+                assert_eq!(member.live.is_draining(), takes_none, "{instance}: requests know whether it takes them");
                 if member.ttl.is_some() && !member.is_leaving {
                     assert!(
                         self.deadlines.is_set(&Due::Instance(instance.clone())),
@@ -53,7 +55,8 @@ impl Registry {
 
     fn sweep_owners(&self) {
         let installed: usize = self.services.values().map(|entry| entry.members.len()).sum();
-        let pending = self.pending.values().filter(|pending| matches!(pending, Pending::Register { .. })).count();
+        let is_claim = |pending: &&Pending| matches!(pending, Pending::Register { .. } | Pending::Return { .. });
+        let pending = self.pending.values().filter(is_claim).count();
         assert_eq!(self.view.snapshot().ids.len(), installed, "nothing else is found by an id");
         let owned: usize = self.owners.values().map(|owner| owner.count).sum();
         assert_eq!(owned, installed + pending, "each installed and pending instance owns its id once");
@@ -76,7 +79,7 @@ impl Registry {
             Pending::Register { wish, keeps_definition: false, .. } => {
                 super::view::effective(&wish.definition, &self.settings.policy.apps_domain).routes.len()
             }
-            Pending::Register { .. } | Pending::Remove { .. } => 0,
+            Pending::Register { .. } | Pending::Remove { .. } | Pending::Drain { .. } | Pending::Return { .. } => 0,
         }
     }
 

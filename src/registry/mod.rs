@@ -7,10 +7,11 @@
 //! [`Effect::Write`]; [`Event::WriteDone`] installs it and answers, [`Event::WriteFailed`] drops it. A removal leaves
 //! the snapshot at once and is answered after its write. Writes are stored in the order they are given.
 //!
-//! Reading order: `event`, this file, `health`, `grants`, `claims`, `removal`, `view`, `invariants`.
+//! Reading order: `event`, this file, `health`, `grants`, `claims`, `removal`, `draining`, `view`, `invariants`.
 
 mod claims;
 mod deadlines;
+mod draining;
 mod event;
 mod grants;
 mod health;
@@ -27,6 +28,7 @@ mod simulation;
 mod tests;
 mod view;
 
+pub use draining::{Drain, DrainWish};
 pub use event::{
     Answer, Brings, Change, Contents, Effect, Event, FirstProbe, Followed, InstanceRef, NameOrder, Now, ProbePlan,
     ProbeTarget, Registered, Registration, ReplyId, Report, Source, WriteId,
@@ -115,6 +117,7 @@ struct Member {
     ttl: Option<Duration>,
     heard: Instant,
     is_leaving: bool,
+    is_draining: bool,
     live: Arc<InstanceLive>,
     /// What the snapshot shows of it.
     seen: Arc<Instance>,
@@ -122,8 +125,26 @@ struct Member {
 
 /// A write on its way to the store.
 enum Pending {
-    Register { wish: Box<Registration>, keeps_definition: bool, reply: ReplyId },
-    Remove { service: ServiceName, instance: Option<InstanceId>, cause: Cause },
+    Register {
+        wish: Box<Registration>,
+        keeps_definition: bool,
+        reply: ReplyId,
+    },
+    Remove {
+        service: ServiceName,
+        instance: Option<InstanceId>,
+        cause: Cause,
+    },
+    Drain {
+        wish: Box<DrainWish>,
+        ids: Vec<InstanceId>,
+        reply: ReplyId,
+    },
+    /// An instance that is draining registered just so.
+    Return {
+        wish: Box<Registration>,
+        reply: ReplyId,
+    },
 }
 
 enum Cause {
@@ -193,6 +214,7 @@ impl Registry {
             Event::DeregistrationRequested { service, instance, source, reply } => {
                 self.handle_deregistration(service, instance, source, reply, now, effects);
             }
+            Event::DrainRequested(wish, reply) => self.handle_drain(wish, reply, effects),
             Event::ProbeRequested(instance, source, reply) => {
                 let outcome = self.probe_now(&instance, &source, now, effects);
                 self.answer(reply, &instance.service, &source, outcome, effects);
@@ -221,6 +243,14 @@ impl Registry {
                 self.finish_removal(&service, instance, cause, now, effects);
                 self.unpark(&service, now, effects);
             }
+            Some(Pending::Drain { wish, ids, reply }) => {
+                self.finish_drain(&wish, &ids, reply, effects);
+                self.unpark(&wish.service, now, effects);
+            }
+            Some(Pending::Return { wish, reply }) => {
+                self.finish_return(&wish, reply, now, effects);
+                self.unpark(&wish.definition.service, now, effects);
+            }
             None => {}
         }
     }
@@ -238,6 +268,15 @@ impl Registry {
             Some(Pending::Remove { service, instance, cause }) => {
                 self.undo_removal(&service, instance, cause, why, now, effects);
                 self.unpark(&service, now, effects);
+            }
+            Some(Pending::Drain { wish, reply, .. }) => {
+                let refused = Err(Refusal::StoreFailed(why.to_owned()));
+                self.answer(reply, &wish.service, &wish.source, refused, effects);
+                self.unpark(&wish.service, now, effects);
+            }
+            Some(Pending::Return { wish, reply }) => {
+                self.fail_return(&wish, reply, why, effects);
+                self.unpark(&wish.definition.service, now, effects);
             }
             None => {}
         }
@@ -268,7 +307,10 @@ impl Registry {
         let queue = self.parked.entry(service.clone()).or_default();
         if queue.len() < MAX_PARKED {
             queue.push_back(event);
-        } else if let Event::RegistrationRequested(_, reply) | Event::DeregistrationRequested { reply, .. } = event {
+        } else if let Event::RegistrationRequested(_, reply)
+        | Event::DeregistrationRequested { reply, .. }
+        | Event::DrainRequested(_, reply) = event
+        {
             effects.push(Effect::Answer(reply, Err(Refusal::Busy)));
         }
     }
@@ -290,6 +332,7 @@ impl Registry {
         match event {
             Event::RegistrationRequested(wish, _) => self.must_wait(wish),
             Event::DeregistrationRequested { service, .. } => self.pending_of.contains_key(service),
+            Event::DrainRequested(wish, _) => self.pending_of.contains_key(&wish.service),
             Event::HeartbeatReceived(..)
             | Event::ProbeRequested(..)
             | Event::ProbeFinished { .. }
@@ -383,6 +426,8 @@ impl Pending {
         match self {
             Self::Register { wish, .. } => &wish.definition.service,
             Self::Remove { service, .. } => service,
+            Self::Drain { wish, .. } => &wish.service,
+            Self::Return { wish, .. } => &wish.definition.service,
         }
     }
 }

@@ -17,12 +17,15 @@ pub(super) struct Place {
     pub(super) registered_from: IpAddr,
     pub(super) health: Health,
     pub(super) live: Arc<InstanceLive>,
+    pub(super) is_draining: bool,
 }
 
 /// What a registration comes to.
 enum Plan {
     /// It is registered just so: counts as a heartbeat.
     Known,
+    /// It is registered just so and draining: that is to end.
+    Return,
     /// Another write of the service must be done first.
     Wait,
     /// To be written.
@@ -57,6 +60,7 @@ impl Registry {
                 let answer = self.registered(&instance, false);
                 effects.push(Effect::Answer(reply, answer));
             }
+            Ok(Plan::Return) => self.begin_return(wish, reply, now, effects),
             Ok(Plan::Write { keeps_definition }) => {
                 let mut changes = Vec::with_capacity(2);
                 if !keeps_definition {
@@ -66,8 +70,7 @@ impl Registry {
                         registered_from: wish.source.address,
                     });
                 }
-                let owner = Ownership { service: service.clone(), count: 0 };
-                self.owners.entry(wish.instance.id.clone()).or_insert(owner).count += 1;
+                self.claim_id(&InstanceRef { service: service.clone(), id: wish.instance.id.clone() });
                 changes.push(Change::PutInstance {
                     service: service.clone(),
                     spec: Arc::new(wish.instance.clone()),
@@ -113,7 +116,11 @@ impl Registry {
         });
         // A service that was kept out of the table comes back with the registration that may stand.
         let keeps_definition = is_older || (is_same && !is_blocked);
-        Ok(if keeps_definition && is_registered { Plan::Known } else { Plan::Write { keeps_definition } })
+        Ok(match keeps_definition && is_registered {
+            true if member.is_some_and(|member| member.is_draining) => Plan::Return,
+            true => Plan::Known,
+            false => Plan::Write { keeps_definition },
+        })
     }
 
     /// Instances of one definition may be written side by side; anything else of a service goes one after the other.
@@ -125,11 +132,12 @@ impl Registry {
             return true;
         }
         let Some(writes) = self.pending_of.get(service) else { return false };
-        // Two looks are enough, however many instances are on their way. A removal lets no registration pass, so the
-        // last write tells whether there is one; and all registrations before it bring what the first one brings.
+        // Two looks are enough, however many instances are on their way. A removal lets no registration pass, nor does
+        // a drain, so the last write tells whether there is one; and all registrations before it bring what the first
+        // one brings.
         let find = |write: Option<&WriteId>| write.and_then(|write| self.pending.get(write));
         let (first, last) = (find(writes.first()), find(writes.last()));
-        if let Some(Pending::Remove { .. }) = last {
+        if let Some(Pending::Remove { .. } | Pending::Drain { .. } | Pending::Return { .. }) = last {
             return true;
         }
         let is_installed =
@@ -142,7 +150,7 @@ impl Registry {
                     || before.definition != wish.definition
                     || (!keeps_definition && before.source.address != wish.source.address)
             }
-            Some(Pending::Remove { .. }) | None => true,
+            Some(Pending::Remove { .. } | Pending::Drain { .. } | Pending::Return { .. }) | None => true,
         }
     }
 
@@ -168,6 +176,11 @@ impl Registry {
         if !keeps_definition {
             self.claims.remove(&view::effective(&wish.definition, &self.settings.policy.apps_domain));
         }
+    }
+
+    pub(super) fn claim_id(&mut self, instance: &InstanceRef) {
+        let owner = Ownership { service: instance.service.clone(), count: 0 };
+        self.owners.entry(instance.id.clone()).or_insert(owner).count += 1;
     }
 
     pub(super) fn release_id(&mut self, id: &InstanceId) {
@@ -200,7 +213,7 @@ impl Registry {
         let live = before.map_or_else(Arc::<InstanceLive>::default, |member| Arc::clone(&member.live));
         self.remove_member(&instance, effects);
         let spec = Arc::new(spec);
-        let place = Place { addresses, registered_from: source.address, health, live };
+        let place = Place { addresses, registered_from: source.address, health, live, is_draining: false };
         self.install_member(&instance, &spec, place, now, effects);
         self.plan_probes(&instance, super::FirstProbe::Now, effects);
         self.recheck(&service, effects);
@@ -226,7 +239,7 @@ impl Registry {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        let Place { addresses, registered_from, health, live } = place;
+        let Place { addresses, registered_from, health, live, is_draining } = place;
         let name_order = self.next_order();
         live.note_health(health.failures(), health.is_stopped());
         live.since_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
@@ -241,10 +254,12 @@ impl Registry {
             name_order,
             heard: now.at,
             is_leaving: false,
+            is_draining,
             live,
             seen,
             spec: Arc::clone(spec),
         };
+        member.note_draining();
         if let Some(entry) = self.services.get_mut(&instance.service) {
             self.view.add_id(&spec.id, entry.slot);
             entry.members.insert(spec.id.clone(), member);
@@ -292,7 +307,7 @@ impl Registry {
         self.services.insert(service, entry);
     }
 
-    fn registered(&self, instance: &InstanceRef, is_change: bool) -> Result<Answer, Refusal> {
+    pub(super) fn registered(&self, instance: &InstanceRef, is_change: bool) -> Result<Answer, Refusal> {
         let (entry, member) = self.member(instance)?;
         Ok(Answer::Registered(Registered {
             instance: instance.clone(),
@@ -326,7 +341,7 @@ impl Registry {
     }
 
     /// Notes that an instance lives; one whose probes had ended is probed afresh.
-    fn hear(&mut self, instance: &InstanceRef, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn hear(&mut self, instance: &InstanceRef, now: Now, effects: &mut Vec<Effect>) {
         let Some(member) = self.member_mut(instance) else { return };
         member.heard = now.at;
         member.live.heard_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);

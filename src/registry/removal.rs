@@ -5,6 +5,7 @@ use super::{
     Registry, ReplyId, Report, Source,
 };
 use crate::model::{InstanceId, ServiceName};
+use crate::routing::Drained;
 
 impl Registry {
     pub(super) fn handle_deregistration(
@@ -30,7 +31,7 @@ impl Registry {
         }
     }
 
-    fn check_deregistration(
+    pub(super) fn check_deregistration(
         &self,
         service: &ServiceName,
         id: Option<&InstanceId>,
@@ -79,6 +80,7 @@ impl Registry {
                 Change::RemoveService { service: service.clone(), instances: entry.members.keys().cloned().collect() }
             }
         };
+        entry.members.values().for_each(super::Member::note_draining);
         if entry.is_leaving {
             self.view.replace_routes(entry.slot, Some(&entry.effective), None);
             self.view.hide(entry.slot, &service);
@@ -103,6 +105,7 @@ impl Registry {
             Some(id) if !is_whole => vec![id],
             _ => entry.members.keys().cloned().collect(),
         };
+        let drained: Drained = leaving.iter().filter_map(|id| Some(entry.members.get(id)?.live.clone())).collect();
         let count = leaving.len();
         for id in leaving {
             let instance = InstanceRef { service: service.clone(), id };
@@ -122,7 +125,7 @@ impl Registry {
             effects.push(Effect::Report(Report::Freed(service.clone())));
         }
         if let Cause::Asked { reply, .. } = cause {
-            let answer = Answer::Deregistered { instances: count, generation: self.view.generation() };
+            let answer = Answer::Deregistered { instances: count, drained, generation: self.view.generation() };
             effects.push(Effect::Answer(reply, Ok(answer)));
         }
     }
@@ -188,6 +191,7 @@ impl Registry {
                     }
                     None => entry.members.values_mut().for_each(|member| member.is_leaving = member.is_over(now)),
                 }
+                entry.members.values().for_each(super::Member::note_draining);
                 effects.push(Effect::Answer(reply, Err(Refusal::StoreFailed(why.to_owned()))));
             }
         }

@@ -23,7 +23,7 @@ impl Registry {
     /// Takes over what a store held; once, before anything else is handled.
     pub fn restore(&mut self, contents: Contents, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let Contents { epoch, starts, definitions, instances, down } = contents;
+        let Contents { epoch, starts, definitions, instances, down, draining } = contents;
         self.view.begin(epoch, Generation(starts << CHANGES_OF_A_START));
         for change in definitions.into_values() {
             if let Change::PutDefinition { definition, registered_from } = change {
@@ -43,7 +43,8 @@ impl Registry {
             };
             self.owners.insert(spec.id.clone(), Ownership { service: service.clone(), count: 1 });
             let instance = InstanceRef { service, id: spec.id.clone() };
-            let place = Place { addresses, registered_from, health, live: Arc::default() };
+            let is_draining = draining.contains(&spec.id);
+            let place = Place { addresses, registered_from, health, live: Arc::default(), is_draining };
             self.install_member(&instance, &spec, place, now, &mut effects);
             self.plan_probes(&instance, FirstProbe::Spread, &mut effects);
         }

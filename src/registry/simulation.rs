@@ -8,7 +8,9 @@ mod stored;
 use std::time::Duration;
 
 use super::tests::{Harness, Store, Wish, definition_of, instance, policy, settings, source};
-use super::{Event, HealthLimits, InstanceRef, Policy, Settings, StaticClaim, StaticRoute, StaticTarget};
+use super::{
+    Drain, DrainWish, Event, HealthLimits, InstanceRef, Policy, Settings, StaticClaim, StaticRoute, StaticTarget,
+};
 use crate::model::{Generation, ServiceName};
 use model::Model;
 use stored::Stored;
@@ -124,7 +126,16 @@ impl Simulation {
                 self.model.ask_for_probe(&whom, from.address, reply);
                 self.furt.send(Event::ProbeRequested(whom, from, reply));
             }
-            53..70 => self.probe(),
+            53..65 => self.probe(),
+            65..70 => {
+                let InstanceRef { service, id } = self.some_instance();
+                let instance = (self.random.u8(..3) > 0).then_some(id);
+                let drain = self.one_of(&[Drain::Begins, Drain::Begins, Drain::Ends]);
+                let wish = Box::new(DrainWish { service, instance, drain, source: source(self.one_of(&SOURCES)) });
+                let reply = self.furt.new_reply();
+                self.model.wish(model::Wish::Drain(wish.clone(), reply));
+                self.furt.send(Event::DrainRequested(wish, reply));
+            }
             70..80 => {
                 let ms = self.one_of(&[1, 300, 1_000, 4_000, 15_000, 70_000]);
                 self.pass(ms);
@@ -211,7 +222,7 @@ impl Simulation {
     }
 
     /// Everyone leaves, every write is done: nothing is left of anyone.
-    fn drain(&mut self) {
+    fn empty(&mut self) {
         self.furt.is_mid_turn = false;
         while !self.furt.writes.is_empty() {
             self.finish(1, Store::Works);
@@ -244,7 +255,7 @@ fn the_core_does_what_the_naive_model_does() {
             for _ in 0..STEPS {
                 simulation.step();
             }
-            simulation.drain();
+            simulation.empty();
         });
         assert!(run.is_ok(), "seed {seed} fails, as the panic before this one says");
     }

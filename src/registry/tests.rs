@@ -2,6 +2,7 @@
 //!
 //! No sleeping and no runtime: time passes when a script says so, and writes are done when the harness says so.
 
+mod draining;
 mod expiring;
 mod granting;
 mod harness;

@@ -1,7 +1,7 @@
 //! Services and instances as requests see them, and the counters that outlive a snapshot.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
@@ -72,6 +72,7 @@ pub struct Instance {
 pub struct InstanceLive {
     in_flight: AtomicU32,
     pub(super) ejection: Ejection,
+    pub(super) is_draining: AtomicBool,
     probe: ProbeFacts,
     /// Unix time in ms of the last change of status.
     pub since_ms: AtomicI64,
@@ -90,13 +91,13 @@ struct ProbeFacts {
     took_us: AtomicU64,
     failures: AtomicU32,
     error: ArcSwapOption<String>,
-    stopped: std::sync::atomic::AtomicBool,
+    stopped: AtomicBool,
 }
 
 impl InstanceLive {
     /// Requests that hold a [`Lease`](super::Lease) on it.
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        self.in_flight.load(Ordering::SeqCst)
     }
 
     /// The end of its ejection as Unix time in ms; `None`: it is not ejected.
@@ -104,10 +105,12 @@ impl InstanceLive {
         self.ejection.until_ms(now_ms)
     }
 
-    /// Takes a place if fewer than `limit` are taken (0: no limit); reserves first, so that the limit is never passed.
+    /// Takes a place if it is not draining and fewer than `limit` are taken (0: no limit). Reserves first and looks then:
+    /// so the limit is never passed, and who has set the mark and counts nothing in flight has missed no request. That
+    /// takes one order of both (`SeqCst`), which costs nothing more on x86.
     pub(super) fn reserve(&self, limit: u32) -> bool {
-        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        if limit != 0 && before >= limit {
+        let before = self.in_flight.fetch_add(1, Ordering::SeqCst);
+        if (limit != 0 && before >= limit) || self.is_draining() {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
             return false;
         }

@@ -6,10 +6,11 @@
 //! `registry` builds snapshots, `proxy` and `api` read them.
 //!
 //! Reading order: `route` (what is found), `table` (the searches), `node` (the trie they walk), `children` and `leaf`
-//! (what a node consists of); `instance`, `select` (with `fleet`, `ring`, `ejection`), `key`; `snapshot`.
+//! (what a node consists of); `instance`, `draining`, `select` (with `fleet`, `ring`, `ejection`), `key`; `snapshot`.
 
 mod budget;
 mod children;
+mod draining;
 mod ejection;
 mod fleet;
 mod instance;
@@ -25,6 +26,7 @@ mod table;
 mod tests;
 
 pub use budget::RetryBudget;
+pub use draining::Drained;
 pub use ejection::Outcome;
 pub use fleet::Fleet;
 pub use instance::{Instance, InstanceLive, Service, ServiceKind, ServiceLive};

@@ -1,7 +1,7 @@
 //! Choosing an instance (DESIGN §8): the candidates, the order among them, and the place that a request holds.
 //!
 //! Candidates are UP, or UNKNOWN without a failed probe; only when there is none of these, UNKNOWN with one; only when
-//! there is none of these either, ejected ones. Among them those below their soft limit come first, then the lowest
+//! there is none of these either, ejected ones. None is draining. Among them those below their soft limit come first, then the lowest
 //! cost by the service's policy, then the turn by weight. Up to [`SCANNED`] are looked at one by one; of more, two
 //! are drawn by weight and the better one is taken, so that a thousand cost no more than a few. Nothing is allocated.
 
@@ -74,6 +74,8 @@ pub enum NoInstance {
     Unavailable,
     /// Every candidate is at its hard limit.
     Full,
+    /// Every instance that could be asked is draining.
+    Draining,
 }
 
 /// What came of a look at some instances.
@@ -118,14 +120,16 @@ impl Service {
     /// [`NoInstance`].
     pub fn pick(&self, asking: &Asking<'_>, tried: impl Fn(&Instance) -> bool) -> Result<Lease, NoInstance> {
         for tier in [Tier::Fresh, Tier::Doubtful, Tier::Ejected] {
-            let is_candidate =
-                |one: &Instance| tier.takes(one, asking.now_ms) && !one.addresses.is_empty() && !tried(one);
+            let is_candidate = |one: &Instance| {
+                let is_able = !one.addresses.is_empty() && !one.live.is_draining();
+                is_able && tier.takes(one, asking.now_ms) && !tried(one)
+            };
             match (Choice { service: self, asking, is_candidate }).take() {
                 Err(NoInstance::Unavailable) => {}
                 taken => return taken,
             }
         }
-        Err(NoInstance::Unavailable)
+        Err(if self.is_draining() { NoInstance::Draining } else { NoInstance::Unavailable })
     }
 
     fn fleet(&self) -> &Fleet {
@@ -179,10 +183,17 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
                 Found::Nothing => return Err(NoInstance::Unavailable),
             }
         }
-        (0..self.service.instances.len())
-            .filter(|position| (self.is_candidate)(&self.service.instances[*position]))
-            .find_map(|position| self.reserve(position))
-            .ok_or(NoInstance::Full)
+        let is_candidate = |position: &usize| (self.is_candidate)(&self.service.instances[*position]);
+        let all = 0..self.service.instances.len();
+        if let Some(lease) = all.clone().filter(is_candidate).find_map(|position| self.reserve(position)) {
+            return Ok(lease);
+        }
+        // One that began to drain meanwhile is a candidate no more.
+        Err(if all.clone().any(|position| is_candidate(&position)) {
+            NoInstance::Full
+        } else {
+            NoInstance::Unavailable
+        })
     }
 
     fn reserve(&self, position: usize) -> Option<Lease> {

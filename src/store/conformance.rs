@@ -32,6 +32,14 @@ pub(super) fn note_down(id: &str, is_down: bool) -> Change {
     Change::NoteDown { instance: InstanceId::try_new(id).unwrap(), is_down }
 }
 
+pub(super) fn draining(id: &str) -> Change {
+    Change::PutDraining(InstanceId::try_new(id).unwrap())
+}
+
+fn drained(store: &mut impl Store) -> Vec<String> {
+    store.load().unwrap().draining.iter().map(ToString::to_string).collect()
+}
+
 fn down(store: &mut impl Store) -> Vec<String> {
     store.load().unwrap().down.iter().map(ToString::to_string).collect()
 }
@@ -86,6 +94,24 @@ fn an_instance_is_down_until_it_is_noted_otherwise_or_put_again(mut store: impl 
     assert_eq!(down(&mut store), [""; 0], "nothing is left of what was removed");
 }
 
+fn an_instance_is_draining_until_that_ends_or_it_is_put_again_or_removed(mut store: impl Store) {
+    let both = [definition("a", 1), instance("a", "a1", "http://h"), instance("a", "a2", "http://h")];
+    store.apply(&both).unwrap();
+    store.apply(&[draining("a1"), draining("a2"), draining("nobody")]).unwrap();
+    assert_eq!(drained(&mut store), ["a1", "a2"]);
+    let ends = Change::RemoveDraining(InstanceId::try_new("a1").unwrap());
+    store.apply(&[ends.clone(), ends, instance("a", "a2", "http://h")]).unwrap();
+    assert_eq!(drained(&mut store), [""; 0]);
+    let gone_one = Change::RemoveInstance(InstanceId::try_new("a2").unwrap());
+    store.apply(&[draining("a1"), draining("a2"), gone_one]).unwrap();
+    assert_eq!(drained(&mut store), ["a1"]);
+    store.apply(&[gone("a", &["a1"])]).unwrap();
+    store.apply(&both).unwrap();
+    assert_eq!(drained(&mut store), [""; 0], "nothing is left of what was removed");
+    store.apply(&[draining("a1"), note_down("a1", true), note_down("a1", false)]).unwrap();
+    assert_eq!(drained(&mut store), ["a1"], "its health is another matter");
+}
+
 fn the_epoch_stays_and_the_starts_are_counted(mut store: impl Store) {
     let (one, other) = (store.load().unwrap(), store.load().unwrap());
     assert_eq!(one.epoch, other.epoch);
@@ -110,6 +136,10 @@ macro_rules! conforms {
             #[test]
             fn an_instance_is_down_until_it_is_noted_otherwise_or_put_again() {
                 super::an_instance_is_down_until_it_is_noted_otherwise_or_put_again($new);
+            }
+            #[test]
+            fn an_instance_is_draining_until_that_ends_or_it_is_put_again_or_removed() {
+                super::an_instance_is_draining_until_that_ends_or_it_is_put_again_or_removed($new);
             }
             #[test]
             fn the_epoch_stays_and_the_starts_are_counted() {

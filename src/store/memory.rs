@@ -26,16 +26,19 @@ impl Store for MemoryStore {
                 Change::PutInstance { spec, .. } => {
                     self.contents.instances.insert(spec.id.clone(), change.clone());
                     self.contents.down.remove(&spec.id);
+                    self.contents.draining.remove(&spec.id);
                 }
                 Change::RemoveInstance(id) => {
                     self.contents.instances.remove(id);
                     self.contents.down.remove(id);
+                    self.contents.draining.remove(id);
                 }
                 Change::RemoveService { service, instances } => {
                     self.contents.definitions.remove(service);
                     for id in instances {
                         self.contents.instances.remove(id);
                         self.contents.down.remove(id);
+                        self.contents.draining.remove(id);
                     }
                 }
                 Change::NoteDown { instance, is_down: true } if self.contents.instances.contains_key(instance) => {
@@ -43,6 +46,12 @@ impl Store for MemoryStore {
                 }
                 Change::NoteDown { instance, .. } => {
                     self.contents.down.remove(instance);
+                }
+                Change::PutDraining(id) if self.contents.instances.contains_key(id) => {
+                    self.contents.draining.insert(id.clone());
+                }
+                Change::PutDraining(id) | Change::RemoveDraining(id) => {
+                    self.contents.draining.remove(id);
                 }
             }
         }

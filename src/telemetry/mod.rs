@@ -1,12 +1,14 @@
-//! What furt tells of itself: counters for Prometheus, the access log, the condition of its store.
+//! What furt tells of itself: counters for Prometheus, the access log, the last events, the condition of its store.
 //!
 //! Counters are made once and held by handle; nothing is looked up by name on the request path. Knows nothing of
 //! registry or proxy: they count, this keeps.
 
 mod access_log;
+mod events;
 pub mod request_id;
 
 pub use access_log::{AccessLog, AccessLogError, Entry};
+pub use events::{Event, Events, Following};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,8 @@ pub struct Telemetry {
     metrics: prometheus::Registry,
     /// What the registry reports.
     pub registry: RegistryCounters,
+    /// The same as data, the last of it.
+    pub events: Events,
     requests: [IntCounter; 6],
     request_seconds: Histogram,
     /// Requests that are being answered.
@@ -62,6 +66,10 @@ pub struct RegistryCounters {
     pub refusals: IntCounter,
     /// Instances that left by a wish.
     pub deregistrations: IntCounter,
+    /// Drains of instances that began.
+    pub drains: IntCounter,
+    /// Drains of instances that ended otherwise than by leaving.
+    pub drains_ended: IntCounter,
     /// Instances that were not heard in time.
     pub expirations: IntCounter,
     /// Changes of status of instances.
@@ -109,10 +117,13 @@ impl Telemetry {
         build.set(1);
         metrics.register(Box::new(build))?;
         Ok(Arc::new(Self {
+            events: Events::default(),
             registry: RegistryCounters {
                 registrations: counter("furt_registrations_total", "Registrations that were installed")?,
                 refusals: counter("furt_refusals_total", "Registrations, heartbeats and removals that were refused")?,
                 deregistrations: counter("furt_deregistrations_total", "Instances that left by a wish")?,
+                drains: counter("furt_drains_total", "Drains of instances that began")?,
+                drains_ended: counter("furt_drains_ended_total", "Drains that a registration or a wish ended")?,
                 expirations: counter("furt_expirations_total", "Instances that were not heard within their TTL")?,
                 status_changes: counter("furt_instance_status_changes_total", "Changes of status of instances")?,
                 service_status_changes: counter("furt_service_status_changes_total", "Changes of status of services")?,

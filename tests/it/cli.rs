@@ -86,8 +86,10 @@ async fn services_lists_what_is_registered() {
     let (gateway, origin) = up().await;
     let text = printed(&gateway.cli(&["services"]).await, 0);
     let line = text.lines().find(|line| line.contains("sagjan")).unwrap_or_else(|| panic!("{text}"));
-    assert!(line.contains("UP"), "{line}");
-    assert!(text.contains(&origin.address().to_string()), "{text}");
+    assert!(line.contains(" UP ") && line.contains(" 1/1 ") && line.contains(" s ago, "), "{line}");
+    let text = printed(&gateway.cli(&["services", "sagjan"]).await, 0);
+    assert!(text.contains(&origin.address().to_string()) && text.contains("/api/comments/*"), "{text}");
+    failure(&gateway.cli(&["services", "nobody"]).await, 1);
     let listed = json(&gateway.cli(&["services", "-o", "json"]).await);
     assert_eq!(listed["services"][0]["service"], "sagjan");
     assert_eq!(listed["services"][0]["instances"][0]["status"], "UP");
@@ -216,7 +218,7 @@ async fn misuse_exits_with_2() {
 #[tokio::test]
 async fn help_and_version_are_no_misuse() {
     let help = printed(&output_of(furt(&["--help"])).await, 0);
-    for verb in ["run", "check", "register", "deregister", "services", "routes", "explain", "keys"] {
+    for verb in ["run", "check", "register", "deregister", "drain", "services", "events", "routes", "explain", "keys"] {
         assert!(help.contains(verb), "no {verb} in\n{help}");
     }
     assert!(printed(&output_of(furt(&["--version"])).await, 0).contains(env!("CARGO_PKG_VERSION")));

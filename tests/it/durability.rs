@@ -283,10 +283,10 @@ async fn a_store_is_checked_exported_and_imported() {
     };
     let before = fs::read(&path).unwrap();
     let (code, said, _) = run(&["store", "check", "furt.redb"]).await;
-    assert_eq!((code, said.as_str()), (0, "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN\n"));
+    assert_eq!((code, said.as_str()), (0, "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining\n"));
     let (code, said, _) = run(&["store", "check", "--config", "furt.toml", "-o", "json"]).await;
     assert_eq!(code, 0);
-    assert_eq!(said.parse::<Value>().unwrap(), json!({"services": 2, "instances": 2, "down": 0}));
+    assert_eq!(said.parse::<Value>().unwrap(), json!({"services": 2, "instances": 2, "down": 0, "draining": 0}));
     let (code, exported, _) = run(&["store", "export", "furt.redb"]).await;
     assert_eq!(code, 0);
     assert!(fs::read(&path).unwrap() == before, "looking changes nothing");
@@ -297,7 +297,7 @@ async fn a_store_is_checked_exported_and_imported() {
     assert!(fs::read(&path).unwrap() == before);
     fs::remove_file(&path).unwrap();
     let (code, said, _) = run(&["store", "import", "copy.json", "--into", "furt.redb"]).await;
-    assert_eq!((code, said.as_str()), (0, "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN\n"));
+    assert_eq!((code, said.as_str()), (0, "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining\n"));
     let (_, again, _) = run(&["store", "export", "furt.redb"]).await;
     assert_eq!(again, exported);
     gateway.start_again().await;

@@ -15,7 +15,10 @@
 mod acceptance;
 mod backends;
 mod cli;
+mod draining;
 mod durability;
+mod events;
+mod explain;
 mod health;
 mod hostile;
 mod imports;

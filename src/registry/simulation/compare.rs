@@ -23,8 +23,9 @@ impl Simulation {
         for service in staying() {
             let name = &service.definition.service;
             let members = service.members.iter().filter(|one| !one.is_leaving);
-            let members: BTreeMap<_, _> =
-                members.map(|one| (one.spec.id.clone(), (one.status, one.failures, one.is_stopped))).collect();
+            let members: BTreeMap<_, _> = members
+                .map(|one| (one.spec.id.clone(), (one.status, one.failures, one.is_stopped, one.is_draining)))
+                .collect();
             expected.insert(name.clone(), (service.status(), service.definition.clone(), members));
             table.extend(model::routes(&service.definition).into_iter().map(|route| (route, name.clone())));
         }
@@ -40,8 +41,9 @@ impl Simulation {
         assert_eq!(followed, named, "whose name is followed");
         let seen = self.furt.snapshot.registered().map(|service| {
             let members = service.instances.iter().map(|one| {
-                let facts = (one.status, one.live.consecutive_failures(), one.live.is_probing_stopped());
-                (one.spec.id.clone(), facts)
+                let live = &one.live;
+                let health = (live.consecutive_failures(), live.is_probing_stopped());
+                (one.spec.id.clone(), (one.status, health.0, health.1, live.is_draining()))
             });
             let shown = (service.status, (*service.definition).clone(), members.collect());
             (service.definition.service.clone(), shown)
@@ -93,7 +95,11 @@ fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
         }
         Ok(Answer::Heard { status, .. }) => Outcome::Heard(status),
         Ok(Answer::Probing { status }) => Outcome::Probing(status),
-        Ok(Answer::Deregistered { instances, .. }) => Outcome::Left(instances),
+        Ok(Answer::Deregistered { instances, drained, .. }) => {
+            assert_eq!(drained.instances(), instances, "all that left are waited for");
+            Outcome::Left(instances)
+        }
+        Ok(Answer::Drained { instances, .. }) => Outcome::Drained(instances.instances()),
         Err(Refusal::NotOwner { .. }) => Outcome::Refused("owner"),
         Err(Refusal::Taken { .. }) => Outcome::Refused("taken"),
         Err(Refusal::NotFound(_)) => Outcome::Refused("unknown"),

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName, Status};
-use crate::registry::{HealthLimits, InstanceRef, Registration, ReplyId};
+use crate::registry::{Drain, DrainWish, HealthLimits, InstanceRef, Registration, ReplyId};
 
 const HOLD: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(1);
@@ -21,6 +21,7 @@ pub(super) enum Outcome {
     Heard(Status),
     Probing(Status),
     Left(usize),
+    Drained(usize),
     Refused(&'static str),
 }
 
@@ -35,6 +36,7 @@ pub(super) struct Member {
     /// When it is looked at next.
     pub(super) look: Option<Instant>,
     pub(super) is_leaving: bool,
+    pub(super) is_draining: bool,
 }
 
 pub(super) struct Service {
@@ -49,6 +51,7 @@ pub(super) struct Service {
 pub(super) enum Wish {
     Register(Box<Registration>, ReplyId),
     Leave { service: ServiceName, id: Option<InstanceId>, from: IpAddr, reply: ReplyId },
+    Drain(Box<DrainWish>, ReplyId),
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -59,8 +62,26 @@ enum Cause {
 }
 
 enum Write {
-    Register { wish: Box<Registration>, brings_definition: bool, reply: ReplyId },
-    Remove { service: ServiceName, id: Option<InstanceId>, cause: Cause },
+    Register {
+        wish: Box<Registration>,
+        brings_definition: bool,
+        reply: ReplyId,
+    },
+    Remove {
+        service: ServiceName,
+        id: Option<InstanceId>,
+        cause: Cause,
+    },
+    Drain {
+        wish: Box<DrainWish>,
+        ids: Vec<InstanceId>,
+        reply: ReplyId,
+    },
+    /// One that is draining registers just so.
+    Return {
+        wish: Box<Registration>,
+        reply: ReplyId,
+    },
 }
 
 pub(super) struct Model {
@@ -106,8 +127,9 @@ fn may(registered_from: IpAddr, from: IpAddr) -> bool {
 impl Write {
     fn service(&self) -> &ServiceName {
         match self {
-            Self::Register { wish, .. } => &wish.definition.service,
+            Self::Register { wish, .. } | Self::Return { wish, .. } => &wish.definition.service,
             Self::Remove { service, .. } => service,
+            Self::Drain { wish, .. } => &wish.service,
         }
     }
 }
@@ -117,6 +139,7 @@ impl Wish {
         match self {
             Self::Register(wish, _) => &wish.definition.service,
             Self::Leave { service, .. } => service,
+            Self::Drain(wish, _) => &wish.service,
         }
     }
 }
@@ -155,6 +178,7 @@ impl Model {
         match wish {
             Wish::Register(wish, reply) => self.register(wish, reply),
             Wish::Leave { service, id, from, reply } => self.leave(service, id, from, reply),
+            Wish::Drain(wish, reply) => self.drain(wish, reply),
         }
     }
 
@@ -198,8 +222,12 @@ impl Model {
             return self.parked.push_back(Wish::Register(wish, reply));
         }
         if keeps && member.is_some_and(|one| !one.is_leaving && one.spec == wish.instance) {
-            let instance = InstanceRef { service: name, id: wish.instance.id };
+            let instance = InstanceRef { service: name, id: wish.instance.id.clone() };
+            let is_draining = member.is_some_and(|one| one.is_draining);
             self.hear(&instance);
+            if is_draining {
+                return self.writes.push_back(Write::Return { wish, reply });
+            }
             return self.answer_registered(&instance, reply, false);
         }
         self.writes.push_back(Write::Register { wish, brings_definition: !keeps, reply });
@@ -212,7 +240,7 @@ impl Model {
                     || before.instance.id == wish.instance.id
                     || (*brings_definition && before.source.address != wish.source.address)
             }
-            Write::Remove { .. } => true,
+            Write::Remove { .. } | Write::Drain { .. } | Write::Return { .. } => true,
         })
     }
 
@@ -238,16 +266,51 @@ impl Model {
         if self.writes_of(&service).next().is_some() {
             return self.parked.push_back(Wish::Leave { service, id, from, reply });
         }
-        let own = self.service(&service);
-        let registered_from = own.and_then(|own| match &id {
+        match self.why_not_theirs(&service, id.as_ref(), from) {
+            Some(why) => self.refuse(reply, why),
+            None => self.begin(service, id, Cause::Asked(reply)),
+        }
+    }
+
+    /// Why someone may not speak for a service or one of its instances.
+    fn why_not_theirs(&mut self, service: &ServiceName, id: Option<&InstanceId>, from: IpAddr) -> Option<&'static str> {
+        let own = self.service(service);
+        let registered_from = own.and_then(|own| match id {
             Some(id) => own.members.iter().find(|one| one.spec.id == *id && !one.is_leaving).map(|one| one.from),
             None => Some(own.from),
         });
         match registered_from {
-            None => self.refuse(reply, "unknown"),
-            Some(registered_from) if !may(registered_from, from) => self.refuse(reply, "owner"),
-            Some(_) => self.begin(service, id, Cause::Asked(reply)),
+            None => Some("unknown"),
+            Some(registered_from) => (!may(registered_from, from)).then_some("owner"),
         }
+    }
+
+    fn drain(&mut self, wish: Box<DrainWish>, reply: ReplyId) {
+        if self.writes_of(&wish.service).next().is_some() {
+            return self.parked.push_back(Wish::Drain(wish, reply));
+        }
+        if let Some(why) = self.why_not_theirs(&wish.service, wish.instance.as_ref(), wish.source.address) {
+            return self.refuse(reply, why);
+        }
+        let begins = wish.drain == Drain::Begins;
+        let concerned = self.concerned(&wish).filter(|one| one.is_draining != begins);
+        let ids: Vec<_> = concerned.map(|one| one.spec.id.clone()).collect();
+        if ids.is_empty() {
+            return self.answer_drained(&wish, &ids, reply);
+        }
+        self.writes.push_back(Write::Drain { wish, ids, reply });
+    }
+
+    fn concerned<'a>(&'a self, wish: &'a DrainWish) -> impl Iterator<Item = &'a Member> {
+        let services = self.services.iter().filter(|one| one.definition.service == wish.service);
+        let members = services.flat_map(|one| &one.members).filter(|one| !one.is_leaving);
+        members.filter(|one| wish.instance.as_ref().is_none_or(|id| one.spec.id == *id))
+    }
+
+    fn answer_drained(&mut self, wish: &DrainWish, changed: &[InstanceId], reply: ReplyId) {
+        let begins = wish.drain == Drain::Begins;
+        let count = self.concerned(wish).filter(|one| begins || changed.contains(&one.spec.id)).count();
+        self.outcomes.insert(reply, Outcome::Drained(count));
     }
 
     fn begin(&mut self, name: ServiceName, id: Option<InstanceId>, cause: Cause) {

@@ -10,8 +10,8 @@ use super::wish::{Wish, address, instance, parts, policy, settings};
 use crate::driver::Store as _;
 use crate::model::{Epoch, Status};
 use crate::registry::{
-    Answer, Change, Effect, Event, Followed, InstanceRef, NameOrder, Now, ProbePlan, Refusal, Registered, Registry,
-    ReplyId, Report, Settings, Source, StaticRoute, WriteId,
+    Answer, Change, Drain, DrainWish, Effect, Event, Followed, InstanceRef, NameOrder, Now, ProbePlan, Refusal,
+    Registered, Registry, ReplyId, Report, Settings, Source, StaticRoute, WriteId,
 };
 use crate::routing::{KeyTable, Service, Snapshot};
 use crate::store::MemoryStore;
@@ -204,6 +204,22 @@ impl Harness {
         }
     }
 
+    pub(in crate::registry) fn ask_for_drain(&mut self, whom: &str, drain: Drain, source: Source) -> ReplyId {
+        let (service, instance) = parts(whom);
+        let reply = self.new_reply();
+        self.send(Event::DrainRequested(Box::new(DrainWish { service, instance, drain, source }), reply));
+        reply
+    }
+
+    /// How many instances are draining by it, or are draining no more.
+    pub(in crate::registry) fn drain(&mut self, whom: &str, drain: Drain, from: Source) -> Result<usize, Refusal> {
+        let reply = self.ask_for_drain(whom, drain, from);
+        match self.answers[&reply].clone()? {
+            Answer::Drained { instances, .. } => Ok(instances.instances()),
+            other => panic!("{other:?} is no answer to a drain"),
+        }
+    }
+
     pub(in crate::registry) fn heartbeat(&mut self, whom: &str, from: Source) -> Result<Status, Refusal> {
         let reply = self.new_reply();
         self.send(Event::HeartbeatReceived(instance(whom), from, reply));
@@ -271,6 +287,12 @@ impl Harness {
     pub(in crate::registry) fn instances(&self, name: &str) -> Vec<&str> {
         self.service(name)
             .map_or_else(Vec::new, |found| found.instances.iter().map(|one| one.spec.id.as_str()).collect())
+    }
+
+    /// Those of them that requests leave out.
+    pub(in crate::registry) fn draining(&self, name: &str) -> Vec<&str> {
+        let instances = self.service(name).into_iter().flat_map(|found| &found.instances);
+        instances.filter(|one| one.live.is_draining()).map(|one| one.spec.id.as_str()).collect()
     }
 
     /// Whose routes match a path on a host, those of services that can answer alone; static routes' urls are `static`.

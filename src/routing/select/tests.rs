@@ -106,6 +106,67 @@ fn an_unknown_instance_with_a_failed_probe_is_asked_when_there_is_no_better_one(
 }
 
 #[test]
+fn a_draining_instance_is_not_asked_and_keeps_what_it_has() {
+    let service = service(&[("a", Status::Up, 9, 0), ("b", Status::Up, 1, 0), ("c", Status::Unknown, 1, 0)]);
+    let held = service.pick(&NOBODY, |one| one.spec.id.as_str() != "a").unwrap();
+    service.instances[0].live.set_draining(true);
+    let asked = turns(&service, 20);
+    assert_eq!((asked.matches('a').count(), asked.matches('b').count()), (0, 10), "{asked}");
+    assert_eq!(
+        id(&service.pick(&NOBODY, |one| one.spec.id.as_str() == "b").unwrap()),
+        "c",
+        "nor is it when another was tried"
+    );
+    assert_eq!(service.instances[0].live.in_flight(), 1);
+    assert!(!service.is_draining() && service.obstacle().is_none());
+    drop(held);
+    service.instances[0].live.set_draining(false);
+    assert!(turns(&service, 11).contains('a'));
+}
+
+#[test]
+fn where_all_that_could_be_asked_are_draining_that_is_the_reason() {
+    let service = service(&[("a", Status::Up, 1, 1), ("b", Status::Down, 1, 0), ("c", Status::Unknown, 1, 0)]);
+    service.instances[2].live.note_health(2, false);
+    service.instances[2].live.set_draining(true);
+    let held = service.pick(&NOBODY, |_| false).unwrap();
+    assert_eq!(service.pick(&NOBODY, |_| false).unwrap_err(), NoInstance::Full, "one is left, and it is full");
+    assert_eq!((service.is_draining(), service.obstacle()), (false, Some(NoInstance::Full)));
+    drop(held);
+    service.instances[0].live.set_draining(true);
+    assert_eq!(service.pick(&NOBODY, |_| false).unwrap_err(), NoInstance::Draining);
+    assert_eq!((service.is_draining(), service.obstacle()), (true, Some(NoInstance::Draining)));
+    let down = self::service(&[("a", Status::Down, 1, 0)]);
+    down.instances[0].live.set_draining(true);
+    assert_eq!((down.is_draining(), down.obstacle()), (false, Some(NoInstance::Unavailable)), "it is DOWN before all");
+}
+
+/// Once the mark is set and nothing is in flight, nothing comes any more, whatever the others were about to do.
+#[test]
+fn who_saw_a_draining_instance_without_requests_has_seen_the_last_one() {
+    for _ in 0..200 {
+        let service = service(&[("a", Status::Up, 1, 0)]);
+        let live = &service.instances[0].live;
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while let Ok(lease) = service.pick(&NOBODY, |_| false) {
+                        assert!(!is_over.load(Ordering::SeqCst), "a request came late");
+                        drop(lease);
+                    }
+                });
+            }
+            live.set_draining(true);
+            while live.in_flight() > 0 {
+                std::hint::spin_loop();
+            }
+            is_over.store(true, Ordering::SeqCst);
+        });
+    }
+}
+
+#[test]
 fn a_lease_holds_a_place_until_it_is_dropped() {
     let service = service(&[("a", Status::Up, 1, 1)]);
     let lease = service.pick(&NOBODY, |_| false).unwrap();

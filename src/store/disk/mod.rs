@@ -20,7 +20,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use crate::clock;
 use crate::driver::{Change, Contents, Store, StoreError};
 use crate::model::{Epoch, InstanceId};
-use tables::{DEFINITIONS, DOWN, FORMAT, INSTANCES, META};
+use tables::{DEFINITIONS, DOWN, DRAINING, FORMAT, INSTANCES, IdTable, META, OLDEST_FORMAT};
 pub use transfer::{Summary, check, export, import};
 
 /// The first wait before a failed store is opened again; doubles up to [`MAX_BACKOFF`].
@@ -131,7 +131,7 @@ fn check_format(database: &Database, path: &Path) -> Result<(), StoreError> {
     };
     let shown = path.display();
     match format() {
-        Ok(Some(FORMAT)) => Ok(()),
+        Ok(Some(OLDEST_FORMAT..=FORMAT)) => Ok(()),
         Ok(Some(newer)) => Err(StoreError(format!(
             "the store {shown} has format {newer}, and this furt knows {FORMAT}: run the furt that wrote it, or one newer than it"
         ))),
@@ -150,14 +150,20 @@ fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb
         transaction.open_table(DEFINITIONS)?;
         transaction.open_table(INSTANCES)?;
         transaction.open_table(DOWN)?;
+        transaction.open_table(DRAINING)?;
     }
     Ok(transaction.commit()?)
 }
 
-/// Counts this start, so that no generation of an earlier one comes again.
+/// Counts this start, so that no generation of an earlier one comes again; an older file is of this furt's format from
+/// here on, so that an older furt does not read it as if what is new were not there.
 fn note_start(database: &Database, starts: u64) -> Result<(), redb::Error> {
     let transaction = begin(database)?;
-    transaction.open_table(META)?.insert("starts", starts.to_string().as_bytes())?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert("starts", starts.to_string().as_bytes())?;
+        meta.insert("format", FORMAT.to_string().as_bytes())?;
+    }
     Ok(transaction.commit()?)
 }
 
@@ -184,30 +190,45 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
         Change::PutInstance { service, spec, addresses, registered_from } => {
             let record = records::Instance::from_core(service, spec, addresses, *registered_from);
             transaction.open_table(INSTANCES)?.insert(spec.id.as_str(), record.to_json().as_slice())?;
-            transaction.open_table(DOWN)?.remove(spec.id.as_str())?;
+            forget_state(transaction, &spec.id)?;
         }
         Change::NoteDown { instance, is_down } => {
-            let is_known = transaction.open_table(INSTANCES)?.get(instance.as_str())?.is_some();
-            let mut down = transaction.open_table(DOWN)?;
-            if *is_down && is_known {
-                down.insert(instance.as_str(), ())?;
-            } else {
-                down.remove(instance.as_str())?;
-            }
+            note(transaction, DOWN, instance, *is_down)?;
         }
+        Change::PutDraining(id) => note(transaction, DRAINING, id, true)?,
+        Change::RemoveDraining(id) => note(transaction, DRAINING, id, false)?,
         Change::RemoveInstance(id) => {
             transaction.open_table(INSTANCES)?.remove(id.as_str())?;
-            transaction.open_table(DOWN)?.remove(id.as_str())?;
+            forget_state(transaction, id)?;
         }
         Change::RemoveService { service, instances } => {
             transaction.open_table(DEFINITIONS)?.remove(service.as_str())?;
             let mut stored = transaction.open_table(INSTANCES)?;
-            let mut down = transaction.open_table(DOWN)?;
             for id in instances {
                 stored.remove(id.as_str())?;
-                down.remove(id.as_str())?;
+                forget_state(transaction, id)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// What is noted of an instance ends with what puts it anew or removes it.
+fn forget_state(transaction: &WriteTransaction, id: &InstanceId) -> Result<(), redb::Error> {
+    for table in [DOWN, DRAINING] {
+        transaction.open_table(table)?.remove(id.as_str())?;
+    }
+    Ok(())
+}
+
+/// Says nothing of an instance that is not stored.
+fn note(transaction: &WriteTransaction, table: IdTable, id: &InstanceId, holds: bool) -> Result<(), redb::Error> {
+    let is_known = transaction.open_table(INSTANCES)?.get(id.as_str())?.is_some();
+    let mut noted = transaction.open_table(table)?;
+    if holds && is_known {
+        noted.insert(id.as_str(), ())?;
+    } else {
+        noted.remove(id.as_str())?;
     }
     Ok(())
 }
@@ -216,9 +237,14 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
 fn read(database: &Database) -> Result<Contents, String> {
     let tables = || -> Result<_, redb::Error> {
         let read = database.begin_read()?;
-        Ok((read.open_table(META)?, read.open_table(DEFINITIONS)?, read.open_table(INSTANCES)?, read.open_table(DOWN)?))
+        let draining = match read.open_table(DRAINING) {
+            Err(redb::TableError::TableDoesNotExist(_)) => None,
+            table => Some(table?),
+        };
+        let (definitions, instances) = (read.open_table(DEFINITIONS)?, read.open_table(INSTANCES)?);
+        Ok((read.open_table(META)?, definitions, instances, read.open_table(DOWN)?, draining))
     };
-    let (meta, definitions, instances, down) = tables().map_err(|error| error.to_string())?;
+    let (meta, definitions, instances, down, draining) = tables().map_err(|error| error.to_string())?;
     let failed = |error: redb::StorageError| error.to_string();
     let text = |key: &str| -> Result<String, String> {
         let value = meta.get(key).map_err(failed)?.ok_or_else(|| format!("it has no {key}"))?;
@@ -236,13 +262,23 @@ fn read(database: &Database) -> Result<Contents, String> {
         put(&mut contents, records::Instance::parse(id.value(), record.value())?);
     }
     for entry in down.iter().map_err(failed)? {
-        let (id, _) = entry.map_err(failed)?;
-        let id = id.value();
-        let known = InstanceId::try_new(id).ok().filter(|id| contents.instances.contains_key(id));
-        contents.down.insert(known.ok_or_else(|| format!("\"{id}\" is DOWN and no instance"))?);
+        let id = known(&contents, entry.map_err(failed)?.0.value(), "DOWN")?;
+        contents.down.insert(id);
+    }
+    if let Some(table) = &draining {
+        for entry in table.iter().map_err(failed)? {
+            let id = known(&contents, entry.map_err(failed)?.0.value(), "draining")?;
+            contents.draining.insert(id);
+        }
     }
     check_whole(&contents)?;
     Ok(contents)
+}
+
+/// What is noted is noted of an instance.
+fn known(contents: &Contents, id: &str, noted: &str) -> Result<InstanceId, String> {
+    let known = InstanceId::try_new(id).ok().filter(|id| contents.instances.contains_key(id));
+    known.ok_or_else(|| format!("\"{id}\" is {noted} and no instance"))
 }
 
 fn put(contents: &mut Contents, change: Change) {
@@ -253,7 +289,11 @@ fn put(contents: &mut Contents, change: Change) {
         Change::PutInstance { spec, .. } => {
             contents.instances.insert(spec.id.clone(), change);
         }
-        Change::RemoveInstance(_) | Change::RemoveService { .. } | Change::NoteDown { .. } => {}
+        Change::RemoveInstance(_)
+        | Change::RemoveService { .. }
+        | Change::NoteDown { .. }
+        | Change::PutDraining(_)
+        | Change::RemoveDraining(_) => {}
     }
 }
 

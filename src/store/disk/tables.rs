@@ -2,8 +2,10 @@
 
 use redb::TableDefinition;
 
-/// The format that this furt reads and writes. A change of any record that an older furt could misread makes it grow.
-pub(super) const FORMAT: u64 = 1;
+/// The format that this furt writes. A change of any record that an older furt could misread makes it grow. 2: `draining`.
+pub(super) const FORMAT: u64 = 2;
+/// The oldest one that it reads: a table that a file of it lacks is empty. The start makes it one of [`FORMAT`].
+pub(super) const OLDEST_FORMAT: u64 = 1;
 
 /// `format`, `epoch`, `starts`, as text.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -11,5 +13,9 @@ pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("
 pub(super) const DEFINITIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("definitions");
 /// JSON by the instance's id.
 pub(super) const INSTANCES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("instances");
+/// Instances of which something is noted.
+pub(super) type IdTable = TableDefinition<'static, &'static str, ()>;
 /// Ids of instances that are DOWN.
-pub(super) const DOWN: TableDefinition<'_, &str, ()> = TableDefinition::new("down");
+pub(super) const DOWN: IdTable = TableDefinition::new("down");
+/// Ids of instances that are draining.
+pub(super) const DRAINING: IdTable = TableDefinition::new("draining");

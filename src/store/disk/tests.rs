@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::store::conformance::{definition, gone, instance, note_down};
+use crate::store::conformance::{definition, draining, gone, instance, note_down};
 use crate::store::disk::opening::examine;
 
 struct Folder(tempfile::TempDir);
@@ -34,10 +34,11 @@ fn fill(store: &mut DiskStore) -> Contents {
         let (service, id) = (format!("s{number}"), format!("i{number}"));
         store.apply(&[definition(&service, number), instance(&service, &id, "http://h:1")]).unwrap();
     }
-    store.apply(&[gone("s3", &["i3"]), note_down("i5", true)]).unwrap();
+    store.apply(&[gone("s3", &["i3"]), note_down("i5", true), draining("i7")]).unwrap();
     let State::Open(database) = &store.state else { panic!("it is open") };
     let contents = read(database).unwrap();
-    assert_eq!((contents.starts, contents.instances.len(), contents.down.len()), (starts, 11, 1));
+    assert_eq!((contents.starts, contents.instances.len()), (starts, 11));
+    assert_eq!((contents.down.len(), contents.draining.len()), (1, 1));
     contents
 }
 
@@ -121,8 +122,50 @@ fn a_newer_format_is_refused_and_says_what_to_do() {
     drop(database);
     let bytes = fs::read(folder.path()).unwrap();
     let why = refusal(&folder.path());
-    assert!(why.contains("format 2") && why.contains("run the furt that wrote it"), "{why}");
+    assert!(why.contains(&format!("format {}", FORMAT + 1)) && why.contains("run the furt that wrote it"), "{why}");
     assert!(fs::read(folder.path()).unwrap() == bytes);
+}
+
+/// As a furt of format 1 left it.
+fn of_format_1(folder: &Folder) -> Contents {
+    let database = Database::open(folder.path()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert("format", b"1".as_slice()).unwrap();
+    transaction.delete_table(DRAINING).unwrap();
+    transaction.commit().unwrap();
+    read(&database).unwrap()
+}
+
+#[test]
+fn a_store_of_format_1_is_opened_with_all_that_it_holds_and_is_of_todays_format_from_its_start_on() {
+    let (folder, contents) = Folder::filled();
+    let older = of_format_1(&folder);
+    assert_eq!(older, Contents { draining: Default::default(), ..contents });
+    let bytes = fs::read(folder.path()).unwrap();
+    assert_eq!(super::check(&folder.path()).unwrap().draining, 0);
+    assert!(fs::read(folder.path()).unwrap() == bytes, "a look changes nothing");
+
+    let mut store = DiskStore::open(&folder.path()).unwrap();
+    assert_eq!(store.load().unwrap().instances, older.instances);
+    store.apply(&[draining("i1")]).unwrap();
+    let State::Open(database) = &store.state else { panic!("it is open") };
+    let read = database.begin_read().unwrap();
+    let format = read.open_table(META).unwrap().get("format").unwrap().unwrap().value().to_owned();
+    assert_eq!(format, FORMAT.to_string().as_bytes());
+    drop((read, store));
+    let loaded = DiskStore::open(&folder.path()).unwrap().load().unwrap();
+    assert_eq!(loaded.draining.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["i1"]);
+}
+
+#[test]
+fn an_export_of_format_1_is_imported() {
+    let (folder, contents) = Folder::filled();
+    let mut exported = export(&folder.path()).unwrap();
+    exported["format"] = 1.into();
+    exported.as_object_mut().unwrap().remove("draining");
+    let into = folder.0.path().join("copy");
+    import(&exported.to_string(), &into).unwrap();
+    assert_eq!(examine(&into).unwrap(), Contents { draining: Default::default(), ..contents });
 }
 
 #[test]
@@ -251,7 +294,7 @@ fn a_record_that_makes_no_sense_is_named() {
 fn what_is_exported_and_imported_is_the_same_store() {
     let (folder, contents) = Folder::filled();
     let before = fs::read(folder.path()).unwrap();
-    let summary = Summary { services: 11, instances: 11, down: 1 };
+    let summary = Summary { services: 11, instances: 11, down: 1, draining: 1 };
     assert_eq!(check_store(&folder.path()), summary);
     let exported = export(&folder.path()).unwrap();
     assert!(fs::read(folder.path()).unwrap() == before, "neither changes it");
@@ -279,7 +322,8 @@ fn an_import_that_is_wrong_names_the_record_and_makes_nothing() {
         assert!(error.0.contains(expected), "{error}");
         assert!(!into.exists());
     };
-    refused(&|all| all["format"] = 2.into(), "format 2");
+    refused(&|all| all["format"] = (FORMAT + 1).into(), &format!("format {}", FORMAT + 1));
+    refused(&|all| all["format"] = 0.into(), "format 0");
     refused(&|all| all["format"] = "1".into(), "names no format");
     refused(&|all| all["colour"] = 2.into(), "colour");
     refused(&|all| all["epoch"] = "x".into(), "no UUID");
@@ -292,6 +336,7 @@ fn an_import_that_is_wrong_names_the_record_and_makes_nothing() {
     refused(&|all| all["instances"][0]["service"] = "none".into(), "\"i0\": there is no service \"none\"");
     refused(&|all| all["instances"][0] = all["instances"][1].clone(), "the record of instance \"i1\" comes twice");
     refused(&|all| all["down"] = serde_json::json!(["none"]), "\"none\" is DOWN and no instance");
+    refused(&|all| all["draining"] = serde_json::json!(["none"]), "\"none\" is draining and no instance");
     let error = import("{", &into).unwrap_err();
     assert!(error.0.contains("no JSON"), "{error}");
 }

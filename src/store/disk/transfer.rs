@@ -7,9 +7,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{FORMAT, check_whole, initialize, opening, put, records, write};
+use super::{FORMAT, OLDEST_FORMAT, check_whole, initialize, known, opening, put, records, write};
 use crate::driver::{Change, Contents, StoreError};
-use crate::model::{Epoch, InstanceId};
+use crate::model::Epoch;
 
 /// How much a store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,11 +20,18 @@ pub struct Summary {
     pub instances: usize,
     /// Those of them that are DOWN.
     pub down: usize,
+    /// Those of them that are draining.
+    pub draining: usize,
 }
 
 impl Summary {
     fn of(contents: &Contents) -> Self {
-        Self { services: contents.definitions.len(), instances: contents.instances.len(), down: contents.down.len() }
+        Self {
+            services: contents.definitions.len(),
+            instances: contents.instances.len(),
+            down: contents.down.len(),
+            draining: contents.draining.len(),
+        }
     }
 }
 
@@ -39,6 +46,9 @@ struct Exported {
     definitions: Vec<Value>,
     instances: Vec<Value>,
     down: Vec<String>,
+    /// Not in an export of format 1.
+    #[serde(default)]
+    draining: Vec<String>,
 }
 
 /// Reads everything that a store holds.
@@ -63,7 +73,11 @@ pub fn export(path: &Path) -> Result<Value, StoreError> {
         Change::PutInstance { service, spec, addresses, registered_from } => {
             Some(serde_json::to_value(records::Instance::from_core(service, spec, addresses, *registered_from)))
         }
-        Change::RemoveInstance(_) | Change::RemoveService { .. } | Change::NoteDown { .. } => None,
+        Change::RemoveInstance(_)
+        | Change::RemoveService { .. }
+        | Change::NoteDown { .. }
+        | Change::PutDraining(_)
+        | Change::RemoveDraining(_) => None,
     };
     let exported = Exported {
         format: FORMAT,
@@ -72,6 +86,7 @@ pub fn export(path: &Path) -> Result<Value, StoreError> {
         definitions: contents.definitions.values().filter_map(record).collect::<Result<_, _>>().map_err(unwritable)?,
         instances: contents.instances.values().filter_map(record).collect::<Result<_, _>>().map_err(unwritable)?,
         down: contents.down.iter().map(ToString::to_string).collect(),
+        draining: contents.draining.iter().map(ToString::to_string).collect(),
     };
     serde_json::to_value(exported).map_err(unwritable)
 }
@@ -87,8 +102,9 @@ pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
         return Err(exists());
     }
     let notes = contents.down.iter().map(|id| Change::NoteDown { instance: id.clone(), is_down: true });
-    let changes: Vec<_> =
-        contents.definitions.values().chain(contents.instances.values()).cloned().chain(notes).collect();
+    let draining = contents.draining.iter().cloned().map(Change::PutDraining);
+    let records = contents.definitions.values().chain(contents.instances.values()).cloned();
+    let changes: Vec<_> = records.chain(notes).chain(draining).collect();
     drop(opening::create(into, |database| {
         initialize(database, contents.epoch, contents.starts)?;
         write(database, &changes)
@@ -99,7 +115,7 @@ pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
 fn parse(json: &str) -> Result<Contents, String> {
     let all: Value = serde_json::from_str(json).map_err(|error| format!("this is no JSON: {error}"))?;
     match all.get("format").map(Value::as_u64) {
-        Some(Some(FORMAT)) => {}
+        Some(Some(OLDEST_FORMAT..=FORMAT)) => {}
         Some(Some(other)) => return Err(format!("the export has format {other}, and this furt knows {FORMAT}")),
         Some(None) | None => return Err("this is no export of a store: it names no format".to_owned()),
     }
@@ -122,8 +138,10 @@ fn parse(json: &str) -> Result<Contents, String> {
         }
     }
     for id in &all.down {
-        let known = InstanceId::try_new(id).ok().filter(|id| contents.instances.contains_key(id));
-        contents.down.insert(known.ok_or_else(|| format!("\"{id}\" is DOWN and no instance"))?);
+        contents.down.insert(known(&contents, id, "DOWN")?);
+    }
+    for id in &all.draining {
+        contents.draining.insert(known(&contents, id, "draining")?);
     }
     check_whole(&contents)?;
     Ok(contents)

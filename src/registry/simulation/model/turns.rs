@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Cause, HOLD, Member, Model, Outcome, RETRY, Service, Wish, Write};
 use crate::model::{InstanceId, ServiceName, Status};
-use crate::registry::{InstanceRef, Registration, ReplyId};
+use crate::registry::{Drain, InstanceRef, Registration, ReplyId};
 
 impl Model {
     pub(in super::super) fn probed(&mut self, instance: &InstanceRef, is_good: bool) {
@@ -57,8 +57,10 @@ impl Model {
     fn look(&mut self, name: ServiceName, id: InstanceId) {
         let now = self.now;
         let is_writing = self.writes_of(&name).next().is_some();
-        let is_registering =
-            self.writes_of(&name).any(|write| matches!(write, Write::Register { wish, .. } if wish.instance.id == id));
+        let is_registering = self.writes_of(&name).any(|write| match write {
+            Write::Register { wish, .. } | Write::Return { wish, .. } => wish.instance.id == id,
+            Write::Remove { .. } | Write::Drain { .. } => false,
+        });
         let is_entry_leaving = self.service(&name).unwrap().is_leaving;
         let member = self.member(&InstanceRef { service: name.clone(), id: id.clone() }).unwrap();
         let end = member.heard + member.ttl.unwrap();
@@ -79,7 +81,21 @@ impl Model {
             Write::Register { wish, brings_definition, reply } if is_done => {
                 self.install(*wish, brings_definition, reply);
             }
-            Write::Register { reply, .. } => self.refuse(reply, "failed"),
+            Write::Drain { wish, ids, reply } if is_done => {
+                let own = self.services.iter_mut().filter(|one| one.definition.service == name);
+                let members = own.flat_map(|one| &mut one.members).filter(|one| ids.contains(&one.spec.id));
+                members.for_each(|one| one.is_draining = wish.drain == Drain::Begins);
+                self.answer_drained(&wish, &ids, reply);
+            }
+            Write::Return { wish, reply } if is_done => {
+                let instance = InstanceRef { service: name.clone(), id: wish.instance.id };
+                self.member(&instance).unwrap().is_draining = false;
+                self.hear(&instance);
+                self.answer_registered(&instance, reply, true);
+            }
+            Write::Register { reply, .. } | Write::Drain { reply, .. } | Write::Return { reply, .. } => {
+                self.refuse(reply, "failed");
+            }
             Write::Remove { service, id, cause } if is_done => self.remove(&service, id, cause),
             Write::Remove { service, id, cause } => self.put_back(&service, id, cause),
         }
@@ -89,7 +105,7 @@ impl Model {
         while let Some(wish) = mine.pop_front() {
             let waits = match &wish {
                 Wish::Register(wish, _) => self.register_waits(wish),
-                Wish::Leave { service, .. } => self.writes_of(service).next().is_some(),
+                Wish::Leave { .. } | Wish::Drain(..) => self.writes_of(&name).next().is_some(),
             };
             if waits {
                 mine.push_front(wish);
@@ -130,6 +146,7 @@ impl Model {
             heard: now,
             look: spec.heartbeat_ttl.map(|ttl| now + ttl),
             is_leaving: false,
+            is_draining: false,
             spec,
         });
         self.answer_registered(&instance, reply, true);

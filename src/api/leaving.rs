@@ -1,0 +1,154 @@
+//! Leaving and draining: `DELETE` of a service or an instance, and `POST` and `DELETE` of a drain.
+//!
+//! What is asked is done at once, and stays done whether or not the caller waits for it; a wait only says when nothing is
+//! in flight any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, RawQuery, State};
+use axum::{Extension, Json};
+use serde_json::{Value, json};
+
+use super::Api;
+use super::problem::Problem;
+use super::query::Parameters;
+use super::waiting::{self, MAX_DRAIN_SECONDS};
+use super::writing::{Outcome, ask, instance, unexpected, unknown};
+use crate::driver::{Answer, Drain, DrainWish, Event, InstanceRef, Source};
+use crate::model::{Generation, InstanceId, ServiceName};
+use crate::routing::Drained;
+
+/// Whom a path names.
+struct Whom {
+    service: ServiceName,
+    instance: Option<InstanceId>,
+}
+
+impl Whom {
+    fn service(name: &str) -> Result<Self, Problem> {
+        let service = ServiceName::try_new(name).map_err(|_| unknown(name))?;
+        Ok(Self { service, instance: None })
+    }
+
+    fn instance((service, id): &(String, String)) -> Result<Self, Problem> {
+        let InstanceRef { service, id } = instance(service, id)?;
+        Ok(Self { service, instance: Some(id) })
+    }
+
+    fn shown(&self, status: &str, drained: &Drained, in_flight: u64, generation: Generation) -> Json<Value> {
+        Json(json!({
+            "status": status,
+            "service": self.service.as_str(),
+            "instance": self.instance.as_ref().map(InstanceId::as_str),
+            "instances": drained.instances(),
+            "in_flight": in_flight,
+            "generation": generation.0,
+        }))
+    }
+}
+
+/// `DELETE /internal/services/{service}/instances/{id}`
+pub(super) async fn deregister_instance(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    Path(path): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Outcome {
+    deregister(&api, source, Whom::instance(&path)?, query.as_deref()).await
+}
+
+/// `DELETE /internal/services/{service}`
+pub(super) async fn deregister_service(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    Path(service): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Outcome {
+    deregister(&api, source, Whom::service(&service)?, query.as_deref()).await
+}
+
+async fn deregister(api: &Api, source: Source, whom: Whom, query: Option<&str>) -> Outcome {
+    let wait = time_to_wait(query, "drain")?;
+    let _place = api.drain_waits.take(wait)?;
+    let (service, instance) = (whom.service.clone(), whom.instance.clone());
+    let event = |reply| Event::DeregistrationRequested { service, instance, source, reply };
+    match ask(api, event).await? {
+        Answer::Deregistered { drained, generation, .. } => {
+            let in_flight = waiting::until_idle(&drained, wait, &api.readiness).await;
+            Ok(whom.shown("deregistered", &drained, in_flight, generation))
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// `POST /internal/services/{service}/instances/{id}/drain`
+pub(super) async fn drain_instance(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    Path(path): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Outcome {
+    drain(&api, source, Whom::instance(&path)?, query.as_deref()).await
+}
+
+/// `POST /internal/services/{service}/drain`
+pub(super) async fn drain_service(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    Path(service): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Outcome {
+    drain(&api, source, Whom::service(&service)?, query.as_deref()).await
+}
+
+async fn drain(api: &Api, source: Source, whom: Whom, query: Option<&str>) -> Outcome {
+    let wait = time_to_wait(query, "wait")?;
+    let _place = api.drain_waits.take(wait)?;
+    let (drained, generation) = turn(api, source, &whom, Drain::Begins).await?;
+    let in_flight = waiting::until_idle(&drained, wait, &api.readiness).await;
+    Ok(whom.shown("draining", &drained, in_flight, generation))
+}
+
+/// `DELETE /internal/services/{service}/instances/{id}/drain`
+pub(super) async fn undo_drain_of_instance(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    Path(path): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Outcome {
+    undo_drain(&api, source, Whom::instance(&path)?, query.as_deref()).await
+}
+
+/// `DELETE /internal/services/{service}/drain`
+pub(super) async fn undo_drain_of_service(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    Path(service): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Outcome {
+    undo_drain(&api, source, Whom::service(&service)?, query.as_deref()).await
+}
+
+async fn undo_drain(api: &Api, source: Source, whom: Whom, query: Option<&str>) -> Outcome {
+    Parameters::of(query).finish()?;
+    let (ended, generation) = turn(api, source, &whom, Drain::Ends).await?;
+    Ok(whom.shown("drain-ended", &ended, ended.in_flight(), generation))
+}
+
+async fn turn(api: &Api, source: Source, whom: &Whom, drain: Drain) -> Result<(Drained, Generation), Problem> {
+    let (service, instance) = (whom.service.clone(), whom.instance.clone());
+    let wish = Box::new(DrainWish { service, instance, drain, source });
+    match ask(api, |reply| Event::DrainRequested(wish, reply)).await? {
+        Answer::Drained { instances, generation } => Ok((instances, generation)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Checked before anything is done; by default nobody waits.
+fn time_to_wait(query: Option<&str>, name: &str) -> Result<Duration, Problem> {
+    let mut parameters = Parameters::of(query);
+    let wait = parameters.seconds(name, MAX_DRAIN_SECONDS);
+    parameters.finish()?;
+    Ok(wait.unwrap_or_default())
+}

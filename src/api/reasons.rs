@@ -1,0 +1,107 @@
+//! Why a route is taken or not, in words for an operator: which service is in the way, and what is wrong with it.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::clock;
+use crate::model::{MethodRule, Status};
+use crate::routing::{NoInstance, Owner, Route, Service, ServiceKind, Snapshot};
+
+/// Instances whose failure is told one by one.
+const MAX_TOLD: usize = 3;
+
+/// Who a request would be refused by, though its route is in force: the code of the answer, and why.
+pub(super) fn refusal(service: &Service) -> Option<(&'static str, String)> {
+    let name = name(service);
+    Some(match service.obstacle()? {
+        NoInstance::Draining => {
+            ("draining", format!("every instance of {name} is draining until it registers again or that is undone"))
+        }
+        NoInstance::Full => ("instances-full", format!("every instance of {name} is at its hard limit")),
+        NoInstance::Unavailable => ("no-instance", format!("no instance of {name} can be asked")),
+    })
+}
+
+/// Why the service of a route is not asked at all.
+pub(super) fn unusable(route: &Route, snapshot: &Snapshot) -> String {
+    match snapshot.service(route.owner.slot()) {
+        None => "no service of the name that the route leads to is registered".to_owned(),
+        Some(service) => down(service),
+    }
+}
+
+fn down(service: &Service) -> String {
+    let name = name(service);
+    if let Some(why) = &service.blocked {
+        return format!("{name} is kept but not routed: {why}");
+    }
+    let since = clock::rfc3339(service.live.since_ms());
+    if service.instances.is_empty() {
+        return format!("{name} is DOWN since {since}: its last instance expired, and its routes are held for it");
+    }
+    let failed = service.instances.iter().filter(|one| one.status == Status::Down);
+    let told = failed.take(MAX_TOLD).map(|one| {
+        let why = one.live.last_error().map_or_else(|| "not probed since the start".to_owned(), |why| why.to_string());
+        let stopped = if one.live.is_probing_stopped() { ", and is not probed any more" } else { "" };
+        format!("{}: {why}{stopped}", one.spec.id)
+    });
+    let told: Vec<_> = told.collect();
+    let more = service.instances.len().saturating_sub(told.len());
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    format!("{name} is DOWN since {since}: {}{more}", told.join("; "))
+}
+
+fn name(service: &Service) -> String {
+    match service.kind {
+        ServiceKind::Registered => format!("service \"{}\"", service.definition.service),
+        ServiceKind::Static => "the static route's url".to_owned(),
+    }
+}
+
+/// The route that a static one stands in for: more specific, and its service is not asked.
+pub(super) fn replaced<'a>(
+    winner: &Route,
+    before: &[&'a Arc<Route>],
+    takes: impl Fn(&MethodRule) -> bool,
+    snapshot: &Snapshot,
+) -> Option<&'a Route> {
+    let is_static = matches!(winner.owner, Owner::Static(_));
+    let mut missed = before.iter().filter(|one| is_static && takes(&one.method) && !snapshot.is_usable(one));
+    missed.next().map(|route| &***route)
+}
+
+/// Routes that match and are not in the table, since their services are kept but not routed.
+pub(super) fn blocked(snapshot: &Snapshot, host: &str, path: &str) -> Vec<Value> {
+    let blocked = snapshot.registered().filter(|service| service.blocked.is_some());
+    let shown = |service: &Service, method: &str, pattern: &str, permission: Option<&str>| {
+        json!({
+            "method": method,
+            "path": pattern,
+            "host": service.definition.host.as_ref().map(|host| host.as_str()),
+            "permission": permission,
+            "service": service.definition.service.as_str(),
+            "static": false,
+            "url": null,
+            "status": service.status.as_str(),
+            "routed": false,
+            "won": false,
+            "reason": down(service),
+        })
+    };
+    let routes = |service: &Arc<Service>| -> Vec<Value> {
+        let definition = &service.definition;
+        // Without routes it would be reached by its host below apps.domain.
+        let rest = host.strip_prefix(definition.service.as_str());
+        if definition.routes.is_empty() && rest.is_some_and(|rest| rest.starts_with('.')) {
+            return vec![shown(service, "*", "/*", None)];
+        }
+        let is_host = definition.host.as_ref().is_none_or(|own| own.as_str() == host);
+        let matching = definition.routes.iter().filter(|route| is_host && route.pattern.matches(path));
+        let permission = |route: &crate::model::RouteSpec| route.permission.as_ref().map(|one| one.as_str().to_owned());
+        matching
+            .map(|route| shown(service, route.method.as_str(), route.pattern.as_str(), permission(route).as_deref()))
+            .collect()
+    };
+    blocked.flat_map(routes).collect()
+}

@@ -1,0 +1,116 @@
+//! `drain`, and `deregister`, which may drain as well: they say what is in flight, and exit with 1 where waiting for its
+//! end was in vain, so that a script goes on only when it may.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use serde_json::Value;
+
+use super::client::{ask_patiently, show};
+use super::output::cell;
+use super::{Format, Target};
+
+#[derive(Args)]
+pub(super) struct DrainArgs {
+    /// The service's name
+    service: String,
+    /// Only this instance; by default all that the service has now
+    #[arg(long, value_name = "ID")]
+    instance: Option<String>,
+    /// Wait until none of its requests is in flight, at most so long (0 to 3600); exit with 1 if some still are
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "undo")]
+    wait: Option<Wait>,
+    /// Give it requests again
+    #[arg(long)]
+    undo: bool,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args)]
+pub(super) struct DeregisterArgs {
+    /// The service's name
+    service: String,
+    /// Only this instance; the service stays while it has others
+    #[arg(long, value_name = "ID")]
+    instance: Option<String>,
+    /// Wait until none of its requests is in flight, at most so long (0 to 3600); exit with 1 if some still are
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    drain: Option<Wait>,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// How long someone wants to wait, as it was given and as it is.
+#[derive(Clone)]
+struct Wait {
+    text: String,
+    time: Duration,
+}
+
+fn seconds(text: &str) -> Result<Wait, String> {
+    let number = text.parse::<f64>().ok().filter(|number| (0.0..=3600.0).contains(number));
+    let time = number.and_then(|number| Duration::try_from_secs_f64(number).ok());
+    let time = time.ok_or("must be a number of seconds from 0 to 3600")?;
+    Ok(Wait { text: text.to_owned(), time })
+}
+
+pub(super) fn drain(args: &DrainArgs) -> Result<()> {
+    let mut path = path_to(&args.service, args.instance.as_deref());
+    path.push("drain");
+    let method = if args.undo { "DELETE" } else { "POST" };
+    let whom = whom(&args.service, args.instance.as_deref());
+    let answer = ask(&args.target, method, &path, "wait", args.wait.as_ref())?;
+    show(args.format, &answer, |answer| match (args.undo, &answer["instances"]) {
+        (true, Value::Number(none)) if none.as_u64() == Some(0) => format!("{whom} was not draining\n"),
+        (true, instances) => format!("ended the drain of {whom}: {} asked again\n", counted(instances, "instance")),
+        (false, instances) => {
+            let in_flight = counted(&answer["in_flight"], "request");
+            format!("draining {whom}: {}, {in_flight} in flight\n", counted(instances, "instance"))
+        }
+    })?;
+    ensure_idle(args.wait.as_ref(), &answer)
+}
+
+pub(super) fn deregister(args: &DeregisterArgs) -> Result<()> {
+    let path = path_to(&args.service, args.instance.as_deref());
+    let answer = ask(&args.target, "DELETE", &path, "drain", args.drain.as_ref())?;
+    show(args.format, &answer, |answer| {
+        let whom = whom(&args.service, args.instance.as_deref());
+        let removed = counted(&answer["instances"], "instance");
+        format!("deregistered {whom}: {removed} removed, {} in flight\n", counted(&answer["in_flight"], "request"))
+    })?;
+    ensure_idle(args.drain.as_ref(), &answer)
+}
+
+fn ask(target: &Target, method: &str, path: &[&str], name: &str, wait: Option<&Wait>) -> Result<Value> {
+    let query: Vec<_> = wait.map(|wait| (name, wait.text.as_str())).into_iter().collect();
+    ask_patiently(target, method, path, &query, wait.map_or(Duration::ZERO, |wait| wait.time))
+}
+
+/// What was asked is done in any case; but who waited may not go on as if nothing were cut by it.
+fn ensure_idle(wait: Option<&Wait>, answer: &Value) -> Result<()> {
+    let in_flight = &answer["in_flight"];
+    ensure!(wait.is_none() || *in_flight == 0, "{} still in flight", counted(in_flight, "request"));
+    Ok(())
+}
+
+fn path_to<'a>(service: &'a str, instance: Option<&'a str>) -> Vec<&'a str> {
+    let mut path = vec!["internal", "services", service];
+    path.extend(instance.iter().flat_map(|instance| ["instances", instance]));
+    path
+}
+
+fn whom(service: &str, instance: Option<&str>) -> String {
+    instance.map_or_else(|| service.to_owned(), |instance| format!("{service}/{instance}"))
+}
+
+fn counted(number: &Value, word: &str) -> String {
+    let end = if *number == 1 { "" } else { "s" };
+    format!("{} {word}{end}", cell(number))
+}

@@ -1,0 +1,113 @@
+//! `events`: what happened in the registry, a line an event; with `--follow` until Ctrl-C, over restarts of furt.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::Value;
+
+use super::client::ask_patiently;
+use super::output::{self, Reader, cell, clean};
+use super::{Format, Output, Target};
+
+/// How long one poll waits for an event, in seconds.
+const POLL_SECONDS: u64 = 30;
+/// Until a furt that cannot be reached is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Args)]
+pub(super) struct EventsArgs {
+    /// Go on with what happens next, until Ctrl-C
+    #[arg(short, long)]
+    follow: bool,
+    /// Only those after this number, as "seq" has it in JSON; by default all that are kept, the last 1,000
+    #[arg(long, value_name = "NUMBER")]
+    after: Option<u64>,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    format: Format,
+}
+
+pub(super) fn run(args: &EventsArgs) -> Result<()> {
+    let mut after = args.after;
+    let mut is_away = false;
+    let mut answer = poll(&args.target, after, Duration::ZERO)?;
+    loop {
+        if answer["lost"] == true {
+            output::note("events before these are lost: furt keeps the last 1,000, of its present run");
+        }
+        if let Reader::Gone = print(&answer["events"], args.format)? {
+            return Ok(());
+        }
+        if !args.follow {
+            return Ok(());
+        }
+        after = answer["next"].as_u64().or(after);
+        answer = loop {
+            match poll(&args.target, after, Duration::from_secs(POLL_SECONDS)) {
+                Ok(answer) => break answer,
+                Err(error) => {
+                    // Who follows wants to see the start that comes after an end. Once is enough to tell.
+                    if !std::mem::replace(&mut is_away, true) {
+                        output::note(&format!("{error:#}; trying again each second"));
+                    }
+                    thread::sleep(PAUSE);
+                }
+            }
+        };
+        if std::mem::take(&mut is_away) {
+            output::note("furt answers again");
+        }
+    }
+}
+
+fn poll(target: &Target, after: Option<u64>, wait: Duration) -> Result<Value> {
+    let (after, seconds) = (after.map(|after| after.to_string()), wait.as_secs().to_string());
+    let mut query = vec![("wait", seconds.as_str())];
+    query.extend(after.iter().map(|after| ("after", after.as_str())));
+    ask_patiently(target, "GET", &["internal", "events"], &query, wait)
+}
+
+fn print(events: &Value, format: Format) -> Result<Reader> {
+    let line = |event: &Value| match format.output {
+        Output::Json => format!("{event}\n"),
+        Output::Text => text(event),
+    };
+    output::try_print(&events.as_array().into_iter().flatten().map(line).collect::<String>())
+}
+
+/// Time, kind, whose, and the details as `name=value`.
+fn text(event: &Value) -> String {
+    const HEAD: [&str; 5] = ["seq", "time", "kind", "service", "instance"];
+    let whose: Vec<_> = ["service", "instance"].iter().filter_map(|name| event[name].as_str()).collect();
+    let whose = if whose.is_empty() { "-".to_owned() } else { whose.join("/") };
+    let mut line = format!("{}  {:17}  {whose}", cell(&event["time"]), cell(&event["kind"]));
+    let details = event.as_object().into_iter().flatten().filter(|(name, _)| !HEAD.contains(&name.as_str()));
+    for (name, value) in details {
+        let is_plain = |text: &&str| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && c != '"');
+        let shown = value.as_str().filter(is_plain).map_or_else(|| clean(&value.to_string()), str::to_owned);
+        line += &format!("  {name}={shown}");
+    }
+    line + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line_whatever_it_says() {
+        let event = json!({ "seq": 1, "time": "2025-11-14T20:30:00.000Z", "kind": "probe-failed", "service": "a",
+            "instance": "a1", "failures": 2, "why": "line\nfeed \u{1b}[31m" });
+        let expected =
+            "2025-11-14T20:30:00.000Z  probe-failed       a/a1  failures=2  why=\"line\\nfeed \\u001b[31m\"\n";
+        assert_eq!(text(&event), expected);
+        let event = json!({ "seq": 1, "time": "t", "kind": "addresses-changed", "service": null, "instance": null,
+            "static": "static route 0", "addresses": ["10.0.0.1:80"] });
+        assert_eq!(text(&event), "t  addresses-changed  -  static=\"static route 0\"  addresses=[\"10.0.0.1:80\"]\n");
+    }
+}
