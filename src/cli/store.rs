@@ -76,11 +76,13 @@ impl PathArgs {
 }
 
 fn tell(path: &Path, summary: Summary, format: Format) -> anyhow::Result<()> {
-    let Summary { services, instances, down } = summary;
+    let Summary { services, instances, down, keys } = summary;
     match format.output {
-        Output::Json => output::print_json(&json!({"services": services, "instances": instances, "down": down})),
+        Output::Json => {
+            output::print_json(&json!({"services": services, "instances": instances, "down": down, "keys": keys}))
+        }
         Output::Text => output::print(&format!(
-            "{}: ok: {services} services, {instances} instances, {down} of them DOWN\n",
+            "{}: ok: {services} services, {instances} instances, {down} of them DOWN, {keys} API keys\n",
             path.display()
         )),
     }

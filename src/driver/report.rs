@@ -2,6 +2,7 @@
 
 use log::{info, warn};
 
+use super::key_report;
 use crate::model::Status;
 use crate::registry::Report;
 use crate::telemetry::Telemetry;
@@ -52,5 +53,6 @@ pub(super) fn report(report: &Report, telemetry: &Telemetry) {
         }
         Report::Blocked { service, why } => warn!("{service} is kept but not routed: {why}"),
         Report::RemovalFailed { service, why } => warn!("removing {service} could not be stored: {why}"),
+        Report::Key(of_key) => key_report::report(of_key, counters),
     }
 }

@@ -167,6 +167,6 @@ fn replaced(change: &Change) -> &[InstanceId] {
         Change::PutInstance { spec, .. } => std::slice::from_ref(&spec.id),
         Change::RemoveInstance(id) => std::slice::from_ref(id),
         Change::RemoveService { instances, .. } => instances,
-        Change::PutDefinition { .. } | Change::NoteDown { .. } => &[],
+        Change::PutDefinition { .. } | Change::NoteDown { .. } | Change::PutKey(_) | Change::RemoveKey(_) => &[],
     }
 }

@@ -5,9 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Refusal;
+use super::{KeyAnswer, KeyReport, KeyWish, Refusal};
 use crate::model::{
-    Definition, Epoch, Generation, InstanceId, InstanceSpec, Scheme, ServiceName, Sha256Digest, Status,
+    Definition, Epoch, Generation, InstanceId, InstanceSpec, KeyName, RuntimeKey, Scheme, ServiceName, Sha256Digest,
+    Status,
 };
 use crate::routing::Slot;
 
@@ -91,6 +92,15 @@ pub enum Event {
         generation: Generation,
         /// What it leads to now, at least one.
         addresses: Arc<[SocketAddr]>,
+    },
+    /// An operator asks for something about an API key.
+    KeyRequested {
+        /// What.
+        wish: KeyWish,
+        /// From where.
+        from: IpAddr,
+        /// Who waits.
+        reply: ReplyId,
     },
     /// The store has it.
     WriteDone(WriteId),
@@ -244,6 +254,10 @@ pub enum Change {
         /// How it is.
         is_down: bool,
     },
+    /// A runtime key, new or replaced.
+    PutKey(Arc<RuntimeKey>),
+    /// A runtime key is gone.
+    RemoveKey(KeyName),
 }
 
 /// Everything that a store holds: the changes that would make it again, by what they put.
@@ -259,12 +273,21 @@ pub struct Contents {
     pub instances: BTreeMap<InstanceId, Change>,
     /// Instances that are DOWN.
     pub down: BTreeSet<InstanceId>,
+    /// Runtime keys.
+    pub keys: BTreeMap<KeyName, Arc<RuntimeKey>>,
 }
 
 impl Contents {
     /// Nothing yet.
     pub fn new(epoch: Epoch) -> Self {
-        Self { epoch, starts: 0, definitions: BTreeMap::new(), instances: BTreeMap::new(), down: BTreeSet::new() }
+        Self {
+            epoch,
+            starts: 0,
+            definitions: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            down: BTreeSet::new(),
+            keys: BTreeMap::new(),
+        }
     }
 }
 
@@ -294,6 +317,8 @@ pub enum Answer {
         /// The status before it.
         status: Status,
     },
+    /// To a wish about an API key.
+    Key(KeyAnswer),
 }
 
 /// The good answer to a registration.
@@ -406,4 +431,6 @@ pub enum Report {
         /// Why.
         why: String,
     },
+    /// Of an API key.
+    Key(KeyReport),
 }

@@ -5,6 +5,7 @@
 mod expiring;
 mod granting;
 mod harness;
+mod keys;
 mod leaving;
 mod probing;
 mod registering;
@@ -13,5 +14,6 @@ mod routing;
 mod waiting;
 mod wish;
 
+pub(super) use harness::key_wish::{configured, digest, key, name};
 pub(super) use harness::{Harness, Store};
 pub(super) use wish::{Wish, address, definition_of, instance, operator, policy, settings, source};

@@ -94,11 +94,14 @@ fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
         Ok(Answer::Heard { status, .. }) => Outcome::Heard(status),
         Ok(Answer::Probing { status }) => Outcome::Probing(status),
         Ok(Answer::Deregistered { instances, .. }) => Outcome::Left(instances),
+        Ok(Answer::Key(_)) => Outcome::Refused("not foreseen"),
         Err(Refusal::NotOwner { .. }) => Outcome::Refused("owner"),
         Err(Refusal::Taken { .. }) => Outcome::Refused("taken"),
         Err(Refusal::NotFound(_)) => Outcome::Refused("unknown"),
         Err(Refusal::StoreFailed(_)) => Outcome::Refused("failed"),
         Err(Refusal::NoProbes) => Outcome::Refused("unprobed"),
-        Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Busy) => Outcome::Refused("not foreseen"),
+        Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Busy | Refusal::Key(_)) => {
+            Outcome::Refused("not foreseen")
+        }
     }
 }

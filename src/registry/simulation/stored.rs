@@ -35,6 +35,7 @@ impl Stored {
                     }
                 }
                 Change::NoteDown { .. } => unreachable!("is kept, not written"),
+                Change::PutKey(_) | Change::RemoveKey(_) => unreachable!("nobody asks for keys here"),
             }
         }
     }

@@ -4,6 +4,7 @@
 //! is checked at each opening. After an I/O error the file is closed and opened again with back-off; until then every
 //! batch fails. A file that cannot be read stops the start and is never touched: see `opening`.
 
+mod key_record;
 mod opening;
 mod overlay;
 mod records;
@@ -12,7 +13,9 @@ mod tables;
 mod tests;
 mod transfer;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
@@ -20,7 +23,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use crate::clock;
 use crate::driver::{Change, Contents, Store, StoreError};
 use crate::model::{Epoch, InstanceId};
-use tables::{DEFINITIONS, DOWN, FORMAT, INSTANCES, META};
+use tables::{DEFINITIONS, DOWN, FORMAT, FORMAT_WITHOUT_KEYS, INSTANCES, KEYS, META};
 pub use transfer::{Summary, check, export, import};
 
 /// The first wait before a failed store is opened again; doubles up to [`MAX_BACKOFF`].
@@ -123,21 +126,33 @@ impl Store for DiskStore {
     }
 }
 
+fn format(database: &Database) -> Result<Option<u64>, redb::Error> {
+    let read = database.begin_read()?;
+    let Ok(meta) = read.open_table(META) else { return Ok(None) };
+    Ok(meta.get("format")?.and_then(|value| std::str::from_utf8(value.value()).ok()?.parse().ok()))
+}
+
 fn check_format(database: &Database, path: &Path) -> Result<(), StoreError> {
-    let format = || -> Result<Option<u64>, redb::Error> {
-        let read = database.begin_read()?;
-        let Ok(meta) = read.open_table(META) else { return Ok(None) };
-        Ok(meta.get("format")?.and_then(|value| std::str::from_utf8(value.value()).ok()?.parse().ok()))
-    };
     let shown = path.display();
-    match format() {
-        Ok(Some(FORMAT)) => Ok(()),
+    match format(database) {
+        Ok(Some(FORMAT | FORMAT_WITHOUT_KEYS)) => Ok(()),
         Ok(Some(newer)) => Err(StoreError(format!(
             "the store {shown} has format {newer}, and this furt knows {FORMAT}: run the furt that wrote it, or one newer than it"
         ))),
         Ok(None) => Err(StoreError(format!("{shown} is no store of furt's: it names no format; choose another path"))),
         Err(error) => Err(StoreError(format!("the store {shown} cannot be read: {error}"))),
     }
+}
+
+/// Makes a file of an earlier format one of this furt's: from then on the earlier furt refuses it.
+fn upgrade(database: &Database) -> Result<(), redb::Error> {
+    if format(database)? != Some(FORMAT_WITHOUT_KEYS) {
+        return Ok(());
+    }
+    let transaction = begin(database)?;
+    transaction.open_table(META)?.insert("format", FORMAT.to_string().as_bytes())?;
+    transaction.open_table(KEYS)?;
+    Ok(transaction.commit()?)
 }
 
 fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb::Error> {
@@ -150,6 +165,7 @@ fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb
         transaction.open_table(DEFINITIONS)?;
         transaction.open_table(INSTANCES)?;
         transaction.open_table(DOWN)?;
+        transaction.open_table(KEYS)?;
     }
     Ok(transaction.commit()?)
 }
@@ -195,6 +211,13 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
                 down.remove(instance.as_str())?;
             }
         }
+        Change::PutKey(key) => {
+            let record = key_record::Key::from_core(key).to_json();
+            transaction.open_table(KEYS)?.insert(key.name().as_str(), record.as_slice())?;
+        }
+        Change::RemoveKey(name) => {
+            transaction.open_table(KEYS)?.remove(name.as_str())?;
+        }
         Change::RemoveInstance(id) => {
             transaction.open_table(INSTANCES)?.remove(id.as_str())?;
             transaction.open_table(DOWN)?.remove(id.as_str())?;
@@ -216,9 +239,14 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
 fn read(database: &Database) -> Result<Contents, String> {
     let tables = || -> Result<_, redb::Error> {
         let read = database.begin_read()?;
-        Ok((read.open_table(META)?, read.open_table(DEFINITIONS)?, read.open_table(INSTANCES)?, read.open_table(DOWN)?))
+        let keys = match format(database)? {
+            Some(FORMAT_WITHOUT_KEYS) => None,
+            _ => Some(read.open_table(KEYS)?),
+        };
+        let (definitions, instances) = (read.open_table(DEFINITIONS)?, read.open_table(INSTANCES)?);
+        Ok((read.open_table(META)?, definitions, instances, read.open_table(DOWN)?, keys))
     };
-    let (meta, definitions, instances, down) = tables().map_err(|error| error.to_string())?;
+    let (meta, definitions, instances, down, keys) = tables().map_err(|error| error.to_string())?;
     let failed = |error: redb::StorageError| error.to_string();
     let text = |key: &str| -> Result<String, String> {
         let value = meta.get(key).map_err(failed)?.ok_or_else(|| format!("it has no {key}"))?;
@@ -241,6 +269,12 @@ fn read(database: &Database) -> Result<Contents, String> {
         let known = InstanceId::try_new(id).ok().filter(|id| contents.instances.contains_key(id));
         contents.down.insert(known.ok_or_else(|| format!("\"{id}\" is DOWN and no instance"))?);
     }
+    if let Some(keys) = keys {
+        for entry in keys.iter().map_err(failed)? {
+            let (name, record) = entry.map_err(failed)?;
+            put(&mut contents, Change::PutKey(key_record::Key::parse(name.value(), record.value())?));
+        }
+    }
     check_whole(&contents)?;
     Ok(contents)
 }
@@ -253,12 +287,21 @@ fn put(contents: &mut Contents, change: Change) {
         Change::PutInstance { spec, .. } => {
             contents.instances.insert(spec.id.clone(), change);
         }
-        Change::RemoveInstance(_) | Change::RemoveService { .. } | Change::NoteDown { .. } => {}
+        Change::PutKey(key) => {
+            contents.keys.insert(key.name().clone(), Arc::clone(key));
+        }
+        Change::RemoveInstance(_) | Change::RemoveService { .. } | Change::NoteDown { .. } | Change::RemoveKey(_) => {}
     }
 }
 
-/// An instance comes with its definition and goes with it.
+/// An instance comes with its definition and goes with it; a digest is of one key.
 fn check_whole(contents: &Contents) -> Result<(), String> {
+    let mut holders = BTreeMap::new();
+    for (sha256, name) in contents.keys.values().flat_map(|key| key.digests().map(|sha256| (sha256, key.name()))) {
+        if let Some(other) = holders.insert(sha256, name) {
+            return Err(format!("the records of the API keys \"{other}\" and \"{name}\" have the same digest"));
+        }
+    }
     contents.instances.iter().try_for_each(|(id, change)| match change {
         Change::PutInstance { service, .. } if !contents.definitions.contains_key(service) => {
             Err(format!("the record of instance \"{id}\": there is no service \"{service}\""))

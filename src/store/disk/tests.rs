@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::store::conformance::{definition, gone, instance, note_down};
+use crate::store::conformance::{api_key, definition, gone, gone_key, instance, note_down};
 use crate::store::disk::opening::examine;
 
 struct Folder(tempfile::TempDir);
@@ -35,9 +35,12 @@ fn fill(store: &mut DiskStore) -> Contents {
         store.apply(&[definition(&service, number), instance(&service, &id, "http://h:1")]).unwrap();
     }
     store.apply(&[gone("s3", &["i3"]), note_down("i5", true)]).unwrap();
+    store.apply(&[api_key("k0", "0"), api_key("k1", "1"), api_key("k2", "2")]).unwrap();
+    store.apply(&[gone_key("k1")]).unwrap();
     let State::Open(database) = &store.state else { panic!("it is open") };
     let contents = read(database).unwrap();
     assert_eq!((contents.starts, contents.instances.len(), contents.down.len()), (starts, 11, 1));
+    assert_eq!(contents.keys.len(), 2);
     contents
 }
 
@@ -121,7 +124,7 @@ fn a_newer_format_is_refused_and_says_what_to_do() {
     drop(database);
     let bytes = fs::read(folder.path()).unwrap();
     let why = refusal(&folder.path());
-    assert!(why.contains("format 2") && why.contains("run the furt that wrote it"), "{why}");
+    assert!(why.contains("format 3") && why.contains("run the furt that wrote it"), "{why}");
     assert!(fs::read(folder.path()).unwrap() == bytes);
 }
 
@@ -247,11 +250,67 @@ fn a_record_that_makes_no_sense_is_named() {
     assert!(spoil("other", &record).contains("the record of service \"other\": it says that it is \"s0\""));
 }
 
+/// As a furt that knew no keys left it.
+fn without_keys() -> (Folder, Contents) {
+    let (folder, mut contents) = Folder::filled();
+    contents.keys.clear();
+    let database = Database::open(folder.path()).unwrap();
+    let transaction = begin(&database).unwrap();
+    transaction.open_table(META).unwrap().insert("format", "1".as_bytes()).unwrap();
+    transaction.delete_table(KEYS).unwrap();
+    transaction.commit().unwrap();
+    (folder, contents)
+}
+
+#[test]
+fn a_store_without_keys_is_read_as_it_is_and_has_keys_from_its_opening_on() {
+    let (folder, contents) = without_keys();
+    let before = fs::read(folder.path()).unwrap();
+    assert_eq!(examine(&folder.path()).unwrap(), contents);
+    assert_eq!(check_store(&folder.path()).keys, 0);
+    let exported = export(&folder.path()).unwrap();
+    assert_eq!((&exported["format"], &exported["keys"]), (&FORMAT.into(), &serde_json::json!([])));
+    assert!(fs::read(folder.path()).unwrap() == before, "looking changes nothing");
+    {
+        let mut store = DiskStore::open(&folder.path()).unwrap();
+        assert_eq!(store.load().unwrap(), Contents { starts: contents.starts + 1, ..contents.clone() });
+        store.apply(&[api_key("k", "k")]).unwrap();
+    }
+    let database = Database::open(folder.path()).unwrap();
+    assert_eq!(format(&database).unwrap(), Some(2), "a furt that knows no keys refuses it");
+    drop(database);
+    assert_eq!(DiskStore::open(&folder.path()).unwrap().load().unwrap().keys.len(), 1);
+}
+
+#[test]
+fn a_store_that_lost_its_keys_is_refused() {
+    let (folder, _) = Folder::filled();
+    let database = Database::open(folder.path()).unwrap();
+    let transaction = begin(&database).unwrap();
+    transaction.delete_table(KEYS).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let before = fs::read(folder.path()).unwrap();
+    assert!(refusal(&folder.path()).contains("is damaged"));
+    assert!(fs::read(folder.path()).unwrap() == before);
+}
+
+#[test]
+fn an_export_of_a_furt_without_keys_can_be_imported() {
+    let (folder, contents) = Folder::filled();
+    let mut exported = export(&folder.path()).unwrap();
+    exported["format"] = 1.into();
+    exported.as_object_mut().unwrap().remove("keys");
+    let into = folder.0.path().join("copy");
+    import(&exported.to_string(), &into).unwrap();
+    assert_eq!(examine(&into).unwrap(), Contents { keys: BTreeMap::new(), ..contents });
+}
+
 #[test]
 fn what_is_exported_and_imported_is_the_same_store() {
     let (folder, contents) = Folder::filled();
     let before = fs::read(folder.path()).unwrap();
-    let summary = Summary { services: 11, instances: 11, down: 1 };
+    let summary = Summary { services: 11, instances: 11, down: 1, keys: 2 };
     assert_eq!(check_store(&folder.path()), summary);
     let exported = export(&folder.path()).unwrap();
     assert!(fs::read(folder.path()).unwrap() == before, "neither changes it");
@@ -279,7 +338,40 @@ fn an_import_that_is_wrong_names_the_record_and_makes_nothing() {
         assert!(error.0.contains(expected), "{error}");
         assert!(!into.exists());
     };
-    refused(&|all| all["format"] = 2.into(), "format 2");
+    refused(&|all| all["format"] = 3.into(), "format 3");
+    refused(&|all| all["format"] = 1.into(), "format 1 and keys");
+    refused(
+        &|all| {
+            all.as_object_mut().unwrap().remove("keys");
+        },
+        "no \"keys\"",
+    );
+    for (field, bad, why) in [
+        ("sha256", serde_json::json!("x"), "64 hexadecimal digits"),
+        ("permissions", serde_json::json!([]), "1 to 256 permissions"),
+        ("permissions", serde_json::json!(["a b"]), "visible ASCII"),
+        ("permissions", serde_json::json!(vec!["x"; 257]), "1 to 256 permissions"),
+        ("allow_from", serde_json::json!(["x"]), "network"),
+        ("allow_from", serde_json::json!(vec!["::1"; 257]), "0 to 256 networks"),
+        ("rate", serde_json::json!("x"), "rate"),
+        ("expires_ms", serde_json::json!("x"), "invalid type"),
+        ("created_ms", serde_json::json!(1e300), "invalid type"),
+        ("old", serde_json::json!([{}]), "missing field"),
+        ("colour", serde_json::json!(1), "colour"),
+    ] {
+        refused(&|all| all["keys"][1][field] = bad.clone(), "the record of API key \"k2\"");
+        refused(&|all| all["keys"][1][field] = bad.clone(), why);
+    }
+    let old = exported["keys"][0]["old"][0].clone();
+    refused(&|all| all["keys"][0]["old"] = vec![old.clone(); 5].into(), "0 to 4 old digests");
+    refused(&|all| all["keys"][0]["old"] = vec![old.clone(); 2].into(), "one digest twice");
+    refused(&|all| all["keys"][1]["name"] = "k 2".into(), "must be 1 to 63");
+    refused(&|all| all["keys"][1] = serde_json::json!({}), "keys[1] has no \"name\"");
+    refused(&|all| all["keys"][1] = all["keys"][0].clone(), "the record of API key \"k0\" comes twice");
+    refused(
+        &|all| all["keys"][1]["sha256"] = all["keys"][0]["sha256"].clone(),
+        "the API keys \"k0\" and \"k2\" have the same digest",
+    );
     refused(&|all| all["format"] = "1".into(), "names no format");
     refused(&|all| all["colour"] = 2.into(), "colour");
     refused(&|all| all["epoch"] = "x".into(), "no UUID");

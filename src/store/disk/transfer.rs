@@ -3,11 +3,12 @@
 //! Nothing here changes a file that is there. A store that a furt has open is refused: it would change meanwhile.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{FORMAT, check_whole, initialize, opening, put, records, write};
+use super::{FORMAT, FORMAT_WITHOUT_KEYS, check_whole, initialize, key_record, opening, put, records, write};
 use crate::driver::{Change, Contents, StoreError};
 use crate::model::{Epoch, InstanceId};
 
@@ -20,11 +21,18 @@ pub struct Summary {
     pub instances: usize,
     /// Those of them that are DOWN.
     pub down: usize,
+    /// Runtime keys.
+    pub keys: usize,
 }
 
 impl Summary {
     fn of(contents: &Contents) -> Self {
-        Self { services: contents.definitions.len(), instances: contents.instances.len(), down: contents.down.len() }
+        Self {
+            services: contents.definitions.len(),
+            instances: contents.instances.len(),
+            down: contents.down.len(),
+            keys: contents.keys.len(),
+        }
     }
 }
 
@@ -39,6 +47,9 @@ struct Exported {
     definitions: Vec<Value>,
     instances: Vec<Value>,
     down: Vec<String>,
+    /// Of format 2 and later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keys: Option<Vec<Value>>,
 }
 
 /// Reads everything that a store holds.
@@ -63,8 +74,13 @@ pub fn export(path: &Path) -> Result<Value, StoreError> {
         Change::PutInstance { service, spec, addresses, registered_from } => {
             Some(serde_json::to_value(records::Instance::from_core(service, spec, addresses, *registered_from)))
         }
-        Change::RemoveInstance(_) | Change::RemoveService { .. } | Change::NoteDown { .. } => None,
+        Change::PutKey(_)
+        | Change::RemoveKey(_)
+        | Change::RemoveInstance(_)
+        | Change::RemoveService { .. }
+        | Change::NoteDown { .. } => None,
     };
+    let keys = contents.keys.values().map(|key| serde_json::to_value(key_record::Key::from_core(key)));
     let exported = Exported {
         format: FORMAT,
         epoch: contents.epoch.to_string(),
@@ -72,6 +88,7 @@ pub fn export(path: &Path) -> Result<Value, StoreError> {
         definitions: contents.definitions.values().filter_map(record).collect::<Result<_, _>>().map_err(unwritable)?,
         instances: contents.instances.values().filter_map(record).collect::<Result<_, _>>().map_err(unwritable)?,
         down: contents.down.iter().map(ToString::to_string).collect(),
+        keys: Some(keys.collect::<Result<_, _>>().map_err(unwritable)?),
     };
     serde_json::to_value(exported).map_err(unwritable)
 }
@@ -87,8 +104,9 @@ pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
         return Err(exists());
     }
     let notes = contents.down.iter().map(|id| Change::NoteDown { instance: id.clone(), is_down: true });
+    let keys = contents.keys.values().map(|key| Change::PutKey(Arc::clone(key)));
     let changes: Vec<_> =
-        contents.definitions.values().chain(contents.instances.values()).cloned().chain(notes).collect();
+        contents.definitions.values().chain(contents.instances.values()).cloned().chain(notes).chain(keys).collect();
     drop(opening::create(into, |database| {
         initialize(database, contents.epoch, contents.starts)?;
         write(database, &changes)
@@ -98,11 +116,11 @@ pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
 
 fn parse(json: &str) -> Result<Contents, String> {
     let all: Value = serde_json::from_str(json).map_err(|error| format!("this is no JSON: {error}"))?;
-    match all.get("format").map(Value::as_u64) {
-        Some(Some(FORMAT)) => {}
+    let format = match all.get("format").map(Value::as_u64) {
+        Some(Some(format @ (FORMAT | FORMAT_WITHOUT_KEYS))) => format,
         Some(Some(other)) => return Err(format!("the export has format {other}, and this furt knows {FORMAT}")),
         Some(None) | None => return Err("this is no export of a store: it names no format".to_owned()),
-    }
+    };
     let all: Exported = serde_json::from_value(all).map_err(|error| format!("the export cannot be read: {error}"))?;
     let epoch = all.epoch.parse().map_err(|_| format!("the epoch \"{}\" is no UUID", all.epoch))?;
     let mut contents = Contents::new(Epoch(epoch));
@@ -124,6 +142,19 @@ fn parse(json: &str) -> Result<Contents, String> {
     for id in &all.down {
         let known = InstanceId::try_new(id).ok().filter(|id| contents.instances.contains_key(id));
         contents.down.insert(known.ok_or_else(|| format!("\"{id}\" is DOWN and no instance"))?);
+    }
+    let keys = match (format, all.keys) {
+        (FORMAT_WITHOUT_KEYS, None) => Vec::new(),
+        (FORMAT_WITHOUT_KEYS, Some(_)) => return Err("the export has format 1 and keys, which that has not".to_owned()),
+        (_, Some(keys)) => keys,
+        (_, None) => return Err("the export has no \"keys\"".to_owned()),
+    };
+    for (number, record) in keys.iter().enumerate() {
+        let name = name(record, "name", "keys", number)?;
+        put(&mut contents, Change::PutKey(key_record::Key::parse(name, record.to_string().as_bytes())?));
+        if contents.keys.len() == number {
+            return Err(format!("the record of API key \"{name}\" comes twice"));
+        }
     }
     check_whole(&contents)?;
     Ok(contents)
