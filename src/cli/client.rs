@@ -200,11 +200,11 @@ fn permission(route: &Value) -> String {
     if route["permission"].is_null() { "(public)".to_owned() } else { cell(&route["permission"]) }
 }
 
-fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
+pub(super) fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
     list.as_array().into_iter().flatten().map(row).collect()
 }
 
-fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> Result<()> {
+pub(super) fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> Result<()> {
     match format.output {
         Output::Json => print_json(answer),
         Output::Text => print(&text(answer)),
@@ -215,7 +215,13 @@ fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> 
 ///
 /// # Errors
 /// It cannot be reached, or it refuses: every reason that it gives.
-fn ask(target: &Target, method: &str, path: &[&str], query: &[(&str, &str)], body: Option<String>) -> Result<Value> {
+pub(super) fn ask(
+    target: &Target,
+    method: &str,
+    path: &[&str],
+    query: &[(&str, &str)],
+    body: Option<String>,
+) -> Result<Value> {
     let (status, text) = exchange(target, method, path, query, body)?;
     let value: Value =
         serde_json::from_str(&text).map_err(|_| anyhow!("{} is not furt: its answer is no JSON", target.url))?;

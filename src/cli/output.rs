@@ -19,6 +19,11 @@ pub(super) fn print_json(value: &Value) -> anyhow::Result<()> {
     print(&format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
+/// Tells something beside what was asked for.
+pub(super) fn note(text: &str) {
+    _ = writeln!(io::stderr().lock(), "furt: {text}");
+}
+
 /// Tells why the verb failed; nothing is left to do where not even that works.
 pub(super) fn fail(error: &anyhow::Error) {
     let mut out = io::stderr().lock();

@@ -1,4 +1,4 @@
-//! Runtime API keys: made, used, listed, rotated, revoked, expired.
+//! Runtime API keys: made, used, listed, rotated, revoked, expired, over the internal listener and over the CLI.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use furt::model::Sha256Digest;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::gateway::client_from;
+use crate::support::gateway::{client_from, furt, output_of};
 use crate::support::{Answer, Gateway, Origin, READER, SOON, eventually, sagjan, throughout, with};
 
 const DISK: &str = "[store]\nkind = 'disk'\npath = 'furt.redb'\n";
@@ -361,4 +361,68 @@ async fn a_full_disk_fails_closed() {
     gateway.kill();
     gateway.start_again().await;
     assert!(!is_good(&gateway, &revoked).await && is_good(&gateway, &kept).await);
+}
+
+#[tokio::test]
+async fn the_verbs_make_list_rotate_and_revoke() {
+    let (gateway, _origin) = up("").await;
+    let run = async |arguments: &[&str], code: i32| {
+        let output = gateway.cli(arguments).await;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let new = ["keys", "new", "--name", "web", "--permission", "comments:read", "--expires", "90d", "--rate", "500/s"];
+    let (key, said) = run(&new, 0).await;
+    assert!(said.is_empty() && is_good(&gateway, key.trim_end()).await, "{key} {said}");
+    let (_, said) = run(&new, 1).await;
+    assert!(said.contains("409 taken") && said.contains("web"), "{said}");
+    let (listed, _) = run(&["keys", "list"], 0).await;
+    let line = listed.lines().find(|line| line.starts_with("web ")).unwrap_or_else(|| panic!("{listed}"));
+    assert!(line.contains("runtime") && line.contains("comments:read") && line.contains("500/s"), "{line}");
+    assert!(listed.lines().any(|line| line.starts_with("reader ") && line.contains("config")), "{listed}");
+    let (next, said) = run(&["keys", "rotate", "web", "--grace", "1h"], 0).await;
+    assert!(said.contains("is good until 2"), "{said}");
+    assert!(is_good(&gateway, key.trim_end()).await && is_good(&gateway, next.trim_end()).await);
+    let (last, _) = run(&["keys", "rotate", "web", "--grace", "0", "-o", "json"], 0).await;
+    let last = last.parse::<Value>().unwrap();
+    assert!(!is_good(&gateway, next.trim_end()).await && is_good(&gateway, last["key"].as_str().unwrap()).await);
+    let (said, _) = run(&["keys", "revoke", "web"], 0).await;
+    assert_eq!(said, "revoked web\n");
+    assert!(!is_good(&gateway, last["key"].as_str().unwrap()).await);
+    for (arguments, expected) in [
+        (&["keys", "revoke", "web"][..], "no API key \"web\""),
+        (&["keys", "revoke", "reader"], "in the configuration"),
+        (&["keys", "rotate", "web"], "no API key \"web\""),
+        (&["keys", "rotate", "web", "--grace", "1w"], "/grace"),
+        (&["keys", "new", "--name", "a", "--permission", "x", "--expires", "soon"], "/expires"),
+    ] {
+        let (_, said) = run(arguments, 1).await;
+        assert!(said.contains(expected), "{said}");
+    }
+    let (listed, _) = run(&["keys", "list", "-o", "json"], 0).await;
+    assert_eq!(listed.parse::<Value>().unwrap()["keys"].as_array().unwrap().len(), 3);
+    for misused in [
+        &["keys", "new", "--name", "a", "--permission", "x", "--offline", "--expires", "1d"][..],
+        &["keys", "new", "--name", "a", "--permission", "x", "--offline", "--add-to", "furt.toml"],
+        &["keys", "new", "--name", "..", "--permission", "x"],
+        &["keys", "revoke"],
+    ] {
+        run(misused, 2).await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_for_the_configuration_needs_no_furt() {
+    let mut gateway = Gateway::start("").await;
+    gateway.stop().await;
+    let file = gateway.config.to_str().unwrap().to_owned();
+    let new = ["keys", "new", "--name", "web", "--permission", "comments:read", "--add-to", &file];
+    let output = output_of(furt(&new)).await;
+    let key = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && key.starts_with("furt_"), "{key}");
+    gateway.start_again().await;
+    let origin = Origin::start().await;
+    gateway.registered_and_up(&sagjan(&origin.url())).await;
+    assert!(is_good(&gateway, key.trim_end()).await);
 }
