@@ -9,6 +9,7 @@ mod explain;
 mod fields;
 mod guard;
 mod json;
+mod keys;
 mod leaving;
 mod listener;
 mod looking;
@@ -111,6 +112,9 @@ pub fn router(
         .route("/internal/explain", get(explain::explain))
         .route("/internal/events", get(events::events))
         .route("/internal/services/{service}/instances/{id}/probe", post(writing::probe))
+        .route("/internal/keys", get(keys::list).post(keys::create))
+        .route("/internal/keys/{name}", get(keys::one).delete(keys::revoke))
+        .route("/internal/keys/{name}/rotate", post(keys::rotate))
         .route("/metrics", get(looking::metrics))
         .layer(middleware::from_fn(guard::operators_only));
     let registering = Router::new()

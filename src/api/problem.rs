@@ -72,6 +72,7 @@ impl From<Refusal> for Problem {
             Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "not-found"),
             Refusal::StoreFailed(_) => (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"),
             Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Refusal::Key(refusal) => super::keys::status_of(refusal),
         };
         let mut problem = Self { is_reported: true, ..Self::new(status, code, detail) };
         if let Refusal::Taken { rival, .. } = &refusal {

@@ -19,7 +19,6 @@ use crate::driver::{
 };
 use crate::model::{CidrSet, Epoch, Host};
 use crate::registry::{self, HealthLimits, Policy, Registry, UnlistedRule};
-use crate::routing::KeyTable;
 use crate::telemetry::Telemetry;
 
 struct FullDisk;
@@ -65,7 +64,7 @@ fn router(store: impl Store + 'static) -> Router {
         },
         heartbeat_ttl: Duration::from_secs(60),
     };
-    let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), KeyTable::default(), now());
+    let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), Vec::new(), now());
     let (driver, handle, snapshots) = Driver::new(registry, effects, Box::new(store), Arc::clone(&telemetry));
     tokio::spawn(driver.run(NoProbes));
     let settings = Settings {

@@ -62,16 +62,7 @@ async fn try_register(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Registered, Problem> {
-    if is_too_large {
-        let detail = format!("the body is larger than {MAX_BODY} bytes");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail));
-    }
-    check_type(headers)?;
-    let body = super::json::parse(body).map_err(|error| {
-        let detail = format!("not JSON at line {}, column {}: {error}", error.line(), error.column());
-        Problem::new(StatusCode::BAD_REQUEST, "not-json", detail)
-    })?;
-    let (parsed, mut errors) = registration::parse(body);
+    let (parsed, mut errors) = registration::parse(json_body(is_too_large, headers, body)?);
     let addresses = match &parsed.url {
         Some(url) => {
             locate(api, url).await.map_err(|detail| errors.push(FieldError { pointer: "/url".to_owned(), detail })).ok()
@@ -86,6 +77,22 @@ async fn try_register(
         Answer::Registered(registered) => Ok(registered),
         other => Err(unexpected(&other)),
     }
+}
+
+/// A body as JSON.
+///
+/// # Errors
+/// It is too large, not said to be JSON, or none.
+pub(super) fn json_body(is_too_large: bool, headers: &HeaderMap, body: &[u8]) -> Result<Value, Problem> {
+    if is_too_large {
+        let detail = format!("the body is larger than {MAX_BODY} bytes");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail));
+    }
+    check_type(headers)?;
+    super::json::parse(body).map_err(|error| {
+        let detail = format!("not JSON at line {}, column {}: {error}", error.line(), error.column());
+        Problem::new(StatusCode::BAD_REQUEST, "not-json", detail)
+    })
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {

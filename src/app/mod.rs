@@ -28,7 +28,7 @@ use crate::config::{Config, StoreConfig};
 use crate::connections::OpenConnections;
 use crate::driver::{Change, Contents, Driver, Handle, Snapshots, Store, StoreError};
 use crate::health::{HttpProbe, Monitor};
-use crate::proxy::{Edge, Gateway, KeyLimits};
+use crate::proxy::{Edge, Gateway};
 use crate::registry::Registry;
 use crate::store::{DiskStore, MemoryStore};
 use crate::telemetry::{AccessLog, COMMIT, Telemetry, VERSION};
@@ -65,12 +65,13 @@ pub fn run(config: &Config) -> Result<()> {
     let contents = store.load()?;
     if let StoreConfig::Disk(path) = &config.store {
         log::info!(
-            "the store {} has {} services with {} instances, {} of them DOWN, {} draining",
+            "the store {} has {} services with {} instances, {} of them DOWN, {} draining, and {} API keys",
             path.display(),
             contents.definitions.len(),
             contents.instances.len(),
             contents.down.len(),
-            contents.draining.len()
+            contents.draining.len(),
+            contents.keys.len()
         );
     }
     let (mut registry, mut first_effects) = Registry::new(
@@ -187,7 +188,6 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Open, internal_stops: Shutdown
     let gateway = Gateway::new(
         services::proxy_settings(config),
         Arc::clone(&parts.snapshots),
-        KeyLimits::new(config.api_keys.iter().filter_map(|key| Some((key.name.clone(), key.rate?)))),
         Arc::clone(&parts.telemetry),
         parts.access_log.clone(),
     );

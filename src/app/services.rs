@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::config::{Config, GrantConfig, StaticRouteConfig, StaticTarget as ConfiguredTarget, Unlisted};
-use crate::model::{InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
+use crate::config::{ApiKeyConfig, Config, GrantConfig, StaticRouteConfig, StaticTarget as ConfiguredTarget, Unlisted};
+use crate::model::{InstanceId, InstanceSpec, KeySpec, ServiceName, UpstreamUrl};
 use crate::proxy;
 use crate::registry::{Grant, HealthLimits, Policy, Settings, StaticClaim, StaticRoute, StaticTarget, UnlistedRule};
-use crate::routing::{ApiKey, KeyTable};
 use crate::upstream::OwnListeners;
 
 pub(super) fn settings(config: &Config) -> Settings {
@@ -94,11 +93,13 @@ fn url_target(number: usize, url: &UpstreamUrl, tls_name: Option<Box<str>>) -> S
     StaticTarget::Url { spec: Box::new(spec), addresses }
 }
 
-pub(super) fn keys(config: &Config) -> KeyTable {
-    let key = |key: &crate::config::ApiKeyConfig| {
-        let known =
-            ApiKey { name: key.name.clone(), permissions: key.permissions.clone(), allow_from: key.allow_from.clone() };
-        (key.sha256, Arc::new(known))
+pub(super) fn keys(config: &Config) -> Vec<KeySpec> {
+    let key = |key: &ApiKeyConfig| KeySpec {
+        name: key.name.clone(),
+        sha256: key.sha256,
+        permissions: key.permissions.clone(),
+        allow_from: key.allow_from.clone(),
+        rate: key.rate,
     };
     config.api_keys.iter().map(key).collect()
 }

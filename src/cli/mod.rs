@@ -1,7 +1,7 @@
 //! The command line: one file a family of verbs. Exit codes: 0 done, 1 failed, 2 misused.
 //!
-//! `run` and `check` take a configuration; `keys` makes keys; `store` reads a store's file; the other verbs speak to a running furt over its internal
-//! listener. What people asked for goes to stdout, everything else to stderr.
+//! `run` and `check` take a configuration; `store` reads a store's file; `keys` and the other verbs speak to a running furt over
+//! its internal listener. What people asked for goes to stdout, everything else to stderr.
 
 mod client;
 mod draining;
@@ -50,7 +50,7 @@ enum Verb {
     Explain(client::ExplainArgs),
     /// Exit with 0 if the running furt takes requests, for health checks
     Ready(client::ReadyArgs),
-    /// Make API keys
+    /// Make, list, rotate and revoke API keys
     #[command(subcommand)]
     Keys(keys::KeysVerb),
     /// Look at a store that no furt has open, copy it as JSON, make one of a copy

@@ -8,14 +8,15 @@
 //! speak through a [`Handle`].
 
 mod handle;
+mod key_report;
 mod report;
 mod store_thread;
 #[cfg(test)]
 mod tests;
 
 pub use crate::registry::{
-    Answer, Change, Contents, Drain, DrainWish, Event, FirstProbe, Followed, InstanceRef, NameOrder, ProbePlan,
-    ProbeTarget, Refusal, Registered, Registration, ReplyId, Source,
+    Answer, Change, Contents, Drain, DrainWish, Event, FirstProbe, Followed, InstanceRef, KeyAnswer, KeyRefusal,
+    KeyWish, NameOrder, ProbePlan, ProbeTarget, Refusal, Registered, Registration, ReplyId, Source,
 };
 #[cfg(test)]
 pub(crate) use handle::Told;

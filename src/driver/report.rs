@@ -3,6 +3,7 @@
 
 use log::{info, warn};
 
+use super::key_report;
 use crate::model::{ServiceName, Status};
 use crate::registry::{Followed, InstanceRef, Report};
 use crate::telemetry::{Event, Telemetry};
@@ -89,6 +90,7 @@ fn log_and_count(report: &Report, telemetry: &Telemetry) -> Event {
             warn!("removing {service} could not be stored: {why}");
             of_service("removal-failed", service).with("why", &**why)
         }
+        Report::Key(of_key) => key_report::report(of_key, counters),
     }
 }
 

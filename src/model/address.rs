@@ -26,6 +26,16 @@ impl CidrSet {
         self.0.iter().any(|network| network.contains(&address))
     }
 
+    /// The networks, as given.
+    pub fn networks(&self) -> &[IpNet] {
+        &self.0
+    }
+
+    /// How many networks there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether there is no network at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -5,7 +5,9 @@
 //! `routing`, `registry`, `config`, `api`.
 
 mod address;
+mod api_key;
 mod definition;
+mod duration;
 pub mod host;
 mod method;
 mod names;
@@ -16,7 +18,9 @@ mod rate;
 mod status;
 
 pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, is_never_upstream};
+pub use api_key::{KeySpec, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, MAX_OLD_DIGESTS, OldDigest, RuntimeKey};
 pub use definition::{Definition, InstanceSpec, MAX_METADATA_BYTES, MAX_ROUTES, Policy, Protocol, RouteSpec, Timeouts};
+pub use duration::duration;
 pub use host::Host;
 pub use method::MethodRule;
 pub use names::{Country, InstanceId, KeyName, Region, ServiceName};

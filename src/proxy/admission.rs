@@ -10,7 +10,8 @@ use pingora_proxy::Session;
 
 use super::answer::{GatewayAnswer, Problem};
 use super::context::Context;
-use super::{Gateway, client, framing};
+use super::{Gateway, client, framing, limits};
+use crate::clock;
 use crate::model::path::Reserved;
 use crate::model::{Sha256Digest, host, path};
 use crate::routing::{ApiKey, Found, Route, Snapshot};
@@ -72,7 +73,7 @@ impl Gateway {
         ctx.take_route(route, snapshot.service(route.owner.slot()));
         ctx.key = self.authenticate(&request.headers, route, ctx.client, snapshot)?;
         if let Some(key) = &ctx.key
-            && let Err(seconds) = self.limits.check(&key.name)
+            && let Err(seconds) = limits::check(key)
         {
             return Err(
                 GatewayAnswer::from(Problem::RATE_LIMITED).with_header(header::RETRY_AFTER, seconds.to_string())
@@ -126,6 +127,9 @@ fn find_key(headers: &HeaderMap, client: Option<IpAddr>, snapshot: &Snapshot) ->
         (Some(_), Some(_)) => return Err(Problem::KEY_UNKNOWN),
     };
     let key = snapshot.keys.get(&Sha256Digest::of(key.as_bytes())).ok_or(Problem::KEY_UNKNOWN)?;
+    if key.ends_ms.is_some_and(|end| end <= clock::unix_ms()) {
+        return Err(Problem::KEY_UNKNOWN);
+    }
     let allowed = key.allow_from.is_empty() || client.is_some_and(|client| key.allow_from.contains(client));
     if allowed { Ok(Arc::clone(key)) } else { Err(Problem::ADDRESS_NOT_ALLOWED) }
 }

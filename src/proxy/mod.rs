@@ -16,7 +16,6 @@ mod headers;
 mod limits;
 
 pub use edge::Edge;
-pub use limits::KeyLimits;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +58,6 @@ pub struct Settings {
 pub struct Gateway {
     settings: Settings,
     snapshots: Arc<ArcSwap<Snapshot>>,
-    limits: KeyLimits,
     telemetry: Arc<Telemetry>,
     access_log: AccessLog,
 }
@@ -69,11 +67,10 @@ impl Gateway {
     pub fn new(
         settings: Settings,
         snapshots: Arc<ArcSwap<Snapshot>>,
-        limits: KeyLimits,
         telemetry: Arc<Telemetry>,
         access_log: AccessLog,
     ) -> Self {
-        Self { settings, snapshots, limits, telemetry, access_log }
+        Self { settings, snapshots, telemetry, access_log }
     }
 
     /// Sends furt's own answer, then reads and drops what the client still sends.

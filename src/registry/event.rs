@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Refusal;
 use super::draining::DrainWish;
+use super::{KeyAnswer, KeyReport, KeyWish, Refusal};
 use crate::model::{
-    Definition, Epoch, Generation, InstanceId, InstanceSpec, Scheme, ServiceName, Sha256Digest, Status,
+    Definition, Epoch, Generation, InstanceId, InstanceSpec, KeyName, RuntimeKey, Scheme, ServiceName, Sha256Digest,
+    Status,
 };
 use crate::routing::{Drained, Slot};
 
@@ -94,6 +95,15 @@ pub enum Event {
         generation: Generation,
         /// What it leads to now, at least one.
         addresses: Arc<[SocketAddr]>,
+    },
+    /// An operator asks for something about an API key.
+    KeyRequested {
+        /// What.
+        wish: KeyWish,
+        /// From where.
+        from: IpAddr,
+        /// Who waits.
+        reply: ReplyId,
     },
     /// The store has it.
     WriteDone(WriteId),
@@ -251,6 +261,10 @@ pub enum Change {
     PutDraining(InstanceId),
     /// It is draining no more.
     RemoveDraining(InstanceId),
+    /// A runtime key, new or replaced.
+    PutKey(Arc<RuntimeKey>),
+    /// A runtime key is gone.
+    RemoveKey(KeyName),
 }
 
 /// Everything that a store holds: the changes that would make it again, by what they put.
@@ -268,6 +282,8 @@ pub struct Contents {
     pub down: BTreeSet<InstanceId>,
     /// Instances that are draining.
     pub draining: BTreeSet<InstanceId>,
+    /// Runtime keys.
+    pub keys: BTreeMap<KeyName, Arc<RuntimeKey>>,
 }
 
 impl Contents {
@@ -280,6 +296,7 @@ impl Contents {
             instances: BTreeMap::new(),
             down: BTreeSet::new(),
             draining: BTreeSet::new(),
+            keys: BTreeMap::new(),
         }
     }
 }
@@ -319,6 +336,8 @@ pub enum Answer {
         /// The status before it.
         status: Status,
     },
+    /// To a wish about an API key.
+    Key(KeyAnswer),
 }
 
 /// The good answer to a registration.
@@ -445,4 +464,6 @@ pub enum Report {
         /// Why.
         why: String,
     },
+    /// Of an API key.
+    Key(KeyReport),
 }

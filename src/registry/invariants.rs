@@ -5,6 +5,11 @@ use crate::model::Status;
 use crate::routing::Owner;
 
 impl Registry {
+    /// Whether a sweep costs little.
+    pub(super) fn is_small(&self) -> bool {
+        self.services.len().max(self.owners.len()).max(self.keys.len()) <= 256
+    }
+
     /// # Panics
     /// Where one of the rules below is broken: that is a bug in the core.
     pub(super) fn sweep_invariants(&self) {
@@ -13,6 +18,7 @@ impl Registry {
         self.sweep_owners();
         self.sweep_waiting();
         self.sweep_slots();
+        self.sweep_keys();
     }
 
     fn sweep_services(&self) {

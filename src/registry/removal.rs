@@ -202,6 +202,7 @@ impl Registry {
         while let Some(due) = self.deadlines.pop(now.at) {
             match due {
                 Due::Instance(instance) => self.check_expiry(instance, now, effects),
+                Due::Keys => self.end_keys(now, effects),
                 Due::Held(service) => {
                     if self.pending_of.contains_key(&service) {
                         self.deadlines.set(Due::Held(service), now.at + REMOVAL_RETRY);

@@ -23,7 +23,7 @@ impl Registry {
     /// Takes over what a store held; once, before anything else is handled.
     pub fn restore(&mut self, contents: Contents, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let Contents { epoch, starts, definitions, instances, down, draining } = contents;
+        let Contents { epoch, starts, definitions, instances, down, draining, keys } = contents;
         self.view.begin(epoch, Generation(starts << CHANGES_OF_A_START));
         for change in definitions.into_values() {
             if let Change::PutDefinition { definition, registered_from } = change {
@@ -59,9 +59,10 @@ impl Registry {
             entry.status = entry.overall();
             self.refresh(service, now, &mut effects);
         }
+        self.restore_keys(keys, now, &mut effects);
         self.view.advance();
         #[cfg(any(test, debug_assertions))]
-        if self.services.len().max(self.owners.len()) <= 256 {
+        if self.is_small() {
             self.sweep_invariants();
         }
         effects

@@ -6,6 +6,7 @@ mod draining;
 mod expiring;
 mod granting;
 mod harness;
+mod keys;
 mod leaving;
 mod probing;
 mod registering;
@@ -14,5 +15,6 @@ mod routing;
 mod waiting;
 mod wish;
 
+pub(super) use harness::key_wish::{configured, digest, key, name};
 pub(super) use harness::{Harness, Store};
 pub(super) use wish::{Wish, address, definition_of, instance, operator, policy, settings, source};

@@ -53,9 +53,8 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn new(epoch: Epoch, keys: KeyTable) -> Self {
-        let mut snapshot = Snapshot::new(epoch);
-        snapshot.keys = keys;
+    pub(super) fn new(epoch: Epoch) -> Self {
+        let snapshot = Snapshot::new(epoch);
         Self { snapshot, is_changed: true, touched: BTreeMap::new(), free: Vec::new(), aliases: HashMap::new() }
     }
 
@@ -77,6 +76,11 @@ impl View {
     pub(super) fn advance(&mut self) {
         self.snapshot.generation = self.snapshot.generation.next();
         self.is_changed = true;
+    }
+
+    /// The keys; who changes them says so by [`advance`](Self::advance).
+    pub(super) fn keys_mut(&mut self) -> &mut KeyTable {
+        &mut self.snapshot.keys
     }
 
     /// The service at `slot` must be shown anew.

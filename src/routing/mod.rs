@@ -25,7 +25,7 @@ mod tests;
 pub use budget::RetryBudget;
 pub use draining::Drained;
 pub use instance::{Instance, InstanceLive, Service, ServiceKind, ServiceLive};
-pub use key::{ApiKey, KeyTable};
+pub use key::{ApiKey, KeyLive, KeyTable, ListedKey};
 pub use route::{Owner, Route, Slot};
 pub use select::{Lease, NoInstance};
 pub use snapshot::Snapshot;

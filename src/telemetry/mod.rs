@@ -80,6 +80,20 @@ pub struct RegistryCounters {
     pub probe_failures: IntCounter,
     /// Instances whose probing ended.
     pub probes_stopped: IntCounter,
+    /// Changes of API keys.
+    pub keys: KeyCounters,
+}
+
+/// One counter for each way an API key changes.
+pub struct KeyCounters {
+    /// Keys that were made.
+    pub created: IntCounter,
+    /// Keys that got another digest.
+    pub rotated: IntCounter,
+    /// Keys that were revoked.
+    pub revoked: IntCounter,
+    /// Keys that came to their end.
+    pub expired: IntCounter,
 }
 
 impl Telemetry {
@@ -109,6 +123,11 @@ impl Telemetry {
                 .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
         )?;
         metrics.register(Box::new(request_seconds.clone()))?;
+        let key_changes = IntCounterVec::new(
+            Opts::new("furt_key_changes_total", "Runtime API keys that were created, rotated, revoked, or expired"),
+            &["change"],
+        )?;
+        metrics.register(Box::new(key_changes.clone()))?;
         let build = IntGauge::with_opts(
             Opts::new("furt_build_info", "Always 1; the labels say what runs")
                 .const_label("version", VERSION)
@@ -129,6 +148,12 @@ impl Telemetry {
                 service_status_changes: counter("furt_service_status_changes_total", "Changes of status of services")?,
                 probe_failures: counter("furt_probe_failures_total", "Probes that failed")?,
                 probes_stopped: counter("furt_probes_stopped_total", "Instances whose probing ended")?,
+                keys: KeyCounters {
+                    created: key_changes.with_label_values(&["created"]),
+                    rotated: key_changes.with_label_values(&["rotated"]),
+                    revoked: key_changes.with_label_values(&["revoked"]),
+                    expired: key_changes.with_label_values(&["expired"]),
+                },
             },
             requests: CLASSES.map(|class| by_class.with_label_values(&[class])),
             request_seconds,

@@ -21,6 +21,7 @@ mod explain;
 mod health;
 mod hostile;
 mod imports;
+mod keys;
 mod process;
 mod proxy;
 mod registration;
