@@ -14,8 +14,8 @@ mod store_thread;
 mod tests;
 
 pub use crate::registry::{
-    Answer, Change, Contents, Event, FirstProbe, Followed, InstanceRef, NameOrder, ProbePlan, ProbeTarget, Refusal,
-    Registered, Registration, ReplyId, Source,
+    Answer, Change, Configuration, Contents, Event, FirstProbe, Followed, InstanceRef, NameOrder, ProbePlan,
+    ProbeTarget, Reconfigured, Refusal, Registered, Registration, ReplyId, Source,
 };
 #[cfg(test)]
 pub(crate) use handle::Told;

@@ -51,6 +51,7 @@ pub(super) fn report(report: &Report, telemetry: &Telemetry) {
             warn!("new addresses of {subject} are refused, the old ones stay: {why}")
         }
         Report::Blocked { service, why } => warn!("{service} is kept but not routed: {why}"),
+        Report::Unblocked(service) => info!("{service} may stand again: its routes are in force"),
         Report::RemovalFailed { service, why } => warn!("removing {service} could not be stored: {why}"),
     }
 }

@@ -17,24 +17,27 @@ mod health;
 #[cfg(any(test, debug_assertions))]
 mod invariants;
 mod probing;
+mod reconfigure;
 mod refusal;
 mod registering;
 mod removal;
 mod restore;
 #[cfg(test)]
 mod simulation;
+mod statics;
 #[cfg(test)]
 mod tests;
 mod view;
 
 pub use event::{
     Answer, Change, Contents, Effect, Event, FirstProbe, Followed, InstanceRef, NameOrder, Now, ProbePlan, ProbeTarget,
-    Registered, Registration, ReplyId, Report, Source, WriteId,
+    Reconfigured, Registered, Registration, ReplyId, Report, Source, WriteId,
 };
 pub use grants::{Grant, Policy, StaticClaim, UnlistedRule};
 pub use health::{Health, HealthLimits, Verdict};
+pub use reconfigure::Configuration;
 pub use refusal::Refusal;
-pub use view::{StaticRoute, StaticTarget};
+pub use statics::{StaticRoute, StaticTarget};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -155,9 +158,7 @@ impl Registry {
             view: view::View::new(epoch, keys),
         };
         let mut effects = Vec::new();
-        for fixed in statics {
-            registry.view.add_static(fixed, now, &mut effects);
-        }
+        registry.add_statics(statics, now, &mut effects);
         (registry, effects)
     }
 
@@ -207,6 +208,7 @@ impl Registry {
             Event::WriteFailed(write, why) => self.handle_write_failed(write, &why, now, effects),
             Event::DeadlineReached => self.handle_deadlines(now, effects),
             Event::HeldUp(lag) => self.forgive(lag),
+            Event::ConfigurationChanged(new, reply) => self.handle_configuration(*new, reply, now, effects),
         }
     }
 
@@ -297,7 +299,8 @@ impl Registry {
             | Event::WriteDone(_)
             | Event::WriteFailed(..)
             | Event::DeadlineReached
-            | Event::HeldUp(_) => false,
+            | Event::HeldUp(_)
+            | Event::ConfigurationChanged(..) => false,
         }
     }
 

@@ -7,6 +7,7 @@ mod granting;
 mod harness;
 mod leaving;
 mod probing;
+mod reconfiguring;
 mod registering;
 mod restoring;
 mod routing;

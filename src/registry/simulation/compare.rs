@@ -99,6 +99,8 @@ fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
         Err(Refusal::NotFound(_)) => Outcome::Refused("unknown"),
         Err(Refusal::StoreFailed(_)) => Outcome::Refused("failed"),
         Err(Refusal::NoProbes) => Outcome::Refused("unprobed"),
-        Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Busy) => Outcome::Refused("not foreseen"),
+        Ok(Answer::Reconfigured(_)) | Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Busy) => {
+            Outcome::Refused("not foreseen")
+        }
     }
 }

@@ -10,8 +10,8 @@ use super::wish::{Wish, address, instance, parts, policy, settings};
 use crate::driver::Store as _;
 use crate::model::{Epoch, Status};
 use crate::registry::{
-    Answer, Change, Effect, Event, Followed, InstanceRef, NameOrder, Now, ProbePlan, Refusal, Registered, Registry,
-    ReplyId, Report, Settings, Source, StaticRoute, WriteId,
+    Answer, Change, Configuration, Effect, Event, Followed, InstanceRef, NameOrder, Now, ProbePlan, Reconfigured,
+    Refusal, Registered, Registry, ReplyId, Report, Settings, Source, StaticRoute, WriteId,
 };
 use crate::routing::{KeyTable, Service, Snapshot};
 use crate::store::MemoryStore;
@@ -94,6 +94,17 @@ impl Harness {
         after.publish();
         effects.into_iter().for_each(|effect| after.carry_out(effect));
         *self = after;
+    }
+
+    /// Another configuration, without keys, is in force when this returns.
+    pub(in crate::registry) fn reconfigure(&mut self, settings: Settings, statics: Vec<StaticRoute>) -> Reconfigured {
+        let reply = self.new_reply();
+        let new = Configuration { settings, statics, keys: KeyTable::default(), config: Default::default() };
+        self.send(Event::ConfigurationChanged(Box::new(new), reply));
+        match self.answers[&reply].clone() {
+            Ok(Answer::Reconfigured(answer)) => answer,
+            other => panic!("{other:?} is no answer to a configuration"),
+        }
     }
 
     /// One turn: the event, then, unless the store waits, what becomes of its writes.
