@@ -4,9 +4,11 @@
 //! registry or proxy: they count, this keeps.
 
 mod access_log;
+mod reloads;
 pub mod request_id;
 
-pub use access_log::{AccessLog, AccessLogError, Entry};
+pub use access_log::{AccessLog, AccessLogError, Entry, OpenedLog};
+pub use reloads::ReloadCounters;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,8 @@ pub struct Telemetry {
     metrics: prometheus::Registry,
     /// What the registry reports.
     pub registry: RegistryCounters,
+    /// How reloads went.
+    pub reloads: ReloadCounters,
     requests: [IntCounter; 6],
     request_seconds: Histogram,
     /// Requests that are being answered.
@@ -109,6 +113,7 @@ impl Telemetry {
         build.set(1);
         metrics.register(Box::new(build))?;
         Ok(Arc::new(Self {
+            reloads: ReloadCounters::try_new(&metrics)?,
             registry: RegistryCounters {
                 registrations: counter("furt_registrations_total", "Registrations that were installed")?,
                 refusals: counter("furt_refusals_total", "Registrations, heartbeats and removals that were refused")?,
@@ -174,7 +179,9 @@ impl Telemetry {
 
     /// Why furt is degraded: one sentence each; none while all is well.
     pub fn issues(&self) -> Vec<String> {
-        self.store_error.load().iter().map(|error| format!("the store cannot take changes: {error}")).collect()
+        let store = self.store_error.load();
+        let store = store.iter().map(|error| format!("the store cannot take changes: {error}"));
+        store.chain(self.reloads.issue()).collect()
     }
 
     /// All metrics in Prometheus' text format (version 0.0.4).
