@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::output::{cell, print, print_json, table};
+use super::reload::place;
 use super::{Format, Output, Target};
 
 /// For a whole exchange: registering resolves a name (1 s) and waits for the store.
@@ -204,7 +205,7 @@ fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
     list.as_array().into_iter().flatten().map(row).collect()
 }
 
-fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> Result<()> {
+pub(super) fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> Result<()> {
     match format.output {
         Output::Json => print_json(answer),
         Output::Text => print(&text(answer)),
@@ -215,7 +216,13 @@ fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> 
 ///
 /// # Errors
 /// It cannot be reached, or it refuses: every reason that it gives.
-fn ask(target: &Target, method: &str, path: &[&str], query: &[(&str, &str)], body: Option<String>) -> Result<Value> {
+pub(super) fn ask(
+    target: &Target,
+    method: &str,
+    path: &[&str],
+    query: &[(&str, &str)],
+    body: Option<String>,
+) -> Result<Value> {
     let (status, text) = exchange(target, method, path, query, body)?;
     let value: Value =
         serde_json::from_str(&text).map_err(|_| anyhow!("{} is not furt: its answer is no JSON", target.url))?;
@@ -279,7 +286,8 @@ fn refusal(target: &Target, status: u16, problem: &Value) -> anyhow::Error {
     let errors = problem["errors"].as_array().map_or(&[][..], Vec::as_slice);
     // A single one is what the detail says.
     for error in errors.iter().filter(|_| errors.len() > 1) {
-        text += &format!("\n{}: {}", cell(&error["pointer"]), cell(&error["detail"]));
+        let what = if error["key"].is_null() { cell(&error["pointer"]) } else { place(error) + &cell(&error["key"]) };
+        text += &format!("\n{what}: {}", cell(&error["detail"]));
     }
     anyhow!(text)
 }

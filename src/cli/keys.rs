@@ -38,7 +38,7 @@ pub(super) struct NewArgs {
     /// How often it may be used, such as "100/s"; without limit if left out
     #[arg(long, value_parser = |text: &str| Rate::try_new(text))]
     rate: Option<Rate>,
-    /// Append the lines to this configuration, and print the key alone; furt knows it from its next start
+    /// Append the lines to this configuration, and print the key alone; furt knows it from its next reload
     #[arg(long, value_name = "FILE")]
     add_to: Option<PathBuf>,
     #[command(flatten)]

@@ -7,6 +7,7 @@ mod client;
 mod gateway;
 mod keys;
 mod output;
+mod reload;
 mod store;
 
 use std::process::ExitCode;
@@ -41,6 +42,8 @@ enum Verb {
     Routes(client::RoutesArgs),
     /// Tell which route a request would take, and why the others would not
     Explain(client::ExplainArgs),
+    /// Have the running furt read its configuration again, and tell what changed
+    Reload(reload::ReloadArgs),
     /// Exit with 0 if the running furt takes requests, for health checks
     Ready(client::ReadyArgs),
     /// Make API keys
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Verb::Services(args) => client::services(&args),
         Verb::Routes(args) => client::routes(&args),
         Verb::Explain(args) => client::explain(&args),
+        Verb::Reload(args) => reload::run(&args),
         Verb::Ready(args) => client::ready(&args),
         Verb::Keys(verb) => keys::run(&verb),
         Verb::Store(verb) => store::run(&verb),

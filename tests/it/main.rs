@@ -21,4 +21,5 @@ mod imports;
 mod process;
 mod proxy;
 mod registration;
+mod reload;
 mod support;
