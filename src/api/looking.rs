@@ -47,7 +47,7 @@ pub(super) async fn routes(State(api): State<Arc<Api>>) -> Json<Value> {
 
 /// `GET /health`: of furt itself, and for those who may register or operate of all services.
 pub(super) async fn health(State(api): State<Arc<Api>>, Extension(source): Extension<Source>) -> Json<Value> {
-    if !source.is_operator && !api.settings.allow_registration_from.contains(source.address) {
+    if !source.is_operator && !api.config().gateway.allow_registration_from.contains(source.address) {
         return Json(status::brief(&api.telemetry));
     }
     let snapshot = api.snapshots.load();

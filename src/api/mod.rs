@@ -18,13 +18,15 @@ mod query;
 mod rate;
 mod reasons;
 mod registration;
+mod reloading;
 #[cfg(test)]
 mod tests;
 mod views;
 mod waiting;
 mod writing;
 
-pub use listener::{Listener, MAX_CONNECTIONS};
+pub use listener::Listener;
+pub use reloading::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded, Reloads};
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,28 +37,13 @@ use axum::middleware;
 use axum::routing::{delete, get, post};
 use tokio::sync::watch;
 
-use crate::config::{InternalConfig, RegistrationConfig};
+use crate::config::Config;
 use crate::driver::Handle;
-use crate::model::CidrSet;
 use crate::routing::Snapshot;
 use crate::telemetry::Telemetry;
 use crate::upstream::OwnListeners;
 use rate::SourceRates;
 use waiting::Places;
-
-/// What the internal listener is told.
-pub struct Settings {
-    /// `[internal]`
-    pub internal: InternalConfig,
-    /// `[registration]`
-    pub registration: RegistrationConfig,
-    /// Who may register.
-    pub allow_registration_from: CidrSet,
-    /// `false`: nobody may.
-    pub is_registration_on: bool,
-    /// Where furt itself listens, with the real ports: no instance may be there.
-    pub own_listeners: OwnListeners,
-}
 
 /// Whether furt takes traffic; `/readyz` answers by it.
 #[derive(Debug, Default)]
@@ -81,30 +68,50 @@ impl Readiness {
 
 /// What every endpoint may use.
 struct Api {
-    settings: Settings,
+    /// Where furt itself listens, with the real ports: no instance may be there.
+    own_listeners: OwnListeners,
     driver: Handle,
     snapshots: Arc<ArcSwap<Snapshot>>,
     telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
+    reloads: Reloads,
     rates: SourceRates,
     drain_waits: Places,
     event_waits: Places,
     started: Instant,
 }
 
-/// The router of the internal listener.
+impl Api {
+    /// The configuration in force.
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.snapshots.load().config)
+    }
+}
+
+/// The router of the internal listener; no instance may be at `own_listeners`.
 pub fn router(
-    settings: Settings,
+    own_listeners: OwnListeners,
     driver: Handle,
     snapshots: Arc<ArcSwap<Snapshot>>,
     telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
+    reloads: Reloads,
 ) -> Router {
-    let rates = SourceRates::new(settings.registration.rate, settings.registration.burst);
+    let rates = SourceRates::default();
     let started = crate::clock::now();
     let (drain_waits, event_waits) = (Places::new(waiting::MAX_DRAIN_WAITS), Places::new(events::MAX_WAITS));
-    let api =
-        Arc::new(Api { settings, driver, snapshots, telemetry, readiness, rates, drain_waits, event_waits, started });
+    let api = Arc::new(Api {
+        own_listeners,
+        driver,
+        snapshots,
+        telemetry,
+        readiness,
+        reloads,
+        rates,
+        drain_waits,
+        event_waits,
+        started,
+    });
     let operating = Router::new()
         .route("/internal/services", get(looking::services))
         .route("/internal/services/{service}", get(looking::service))
@@ -115,6 +122,7 @@ pub fn router(
         .route("/internal/keys", get(keys::list).post(keys::create))
         .route("/internal/keys/{name}", get(keys::one).delete(keys::revoke))
         .route("/internal/keys/{name}/rotate", post(keys::rotate))
+        .route("/internal/reload", post(reloading::reload))
         .route("/metrics", get(looking::metrics))
         .layer(middleware::from_fn(guard::operators_only));
     let registering = Router::new()

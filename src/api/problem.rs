@@ -58,6 +58,12 @@ impl Problem {
         let list = errors.into_iter().map(|error| json!({ "pointer": error.pointer, "detail": error.detail }));
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", detail).with("errors", list.collect())
     }
+
+    /// A configuration that is not good, each error with its place. Who read it has logged that.
+    pub(super) fn invalid_config(detail: String, errors: Vec<Value>) -> Self {
+        let more = Some(Box::new(("errors", Value::Array(errors))));
+        Self { more, is_reported: true, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-config", detail) }
+    }
 }
 
 impl From<Refusal> for Problem {

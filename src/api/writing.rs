@@ -36,11 +36,13 @@ pub(super) async fn register(
 ) -> Outcome {
     let address = source.address;
     // Before anything that takes time, so that many at once are counted too.
-    api.rates.take(address, clock::now()).map_err(Problem::rate_limited)?;
+    let config = api.config();
+    let (rate, burst) = (config.registration.rate, config.registration.burst);
+    let cost = api.rates.take(address, rate, burst, clock::now()).map_err(Problem::rate_limited)?;
     let outcome = try_register(&api, source, too_large.is_some(), &headers, &body).await;
     // What is registered just so is a heartbeat and costs nothing.
     if matches!(&outcome, Ok(registered) if !registered.is_change) {
-        api.rates.give_back(address);
+        api.rates.give_back(address, cost);
     }
     let registered = outcome?;
     Ok(Json(json!({
@@ -114,7 +116,7 @@ async fn locate(api: &Api, url: &UpstreamUrl) -> Result<Arc<[SocketAddr]>, Strin
         UpstreamHost::Address(address) => Arc::new([SocketAddr::new(*address, url.port)]) as Arc<[SocketAddr]>,
         UpstreamHost::Name(name) => upstream::resolve(name, url.port).await?,
     };
-    api.settings.own_listeners.vet(&addresses)?;
+    api.own_listeners.vet(&addresses)?;
     Ok(addresses)
 }
 

@@ -9,6 +9,7 @@ mod events;
 mod gateway;
 mod keys;
 mod output;
+mod reload;
 mod services;
 mod store;
 
@@ -48,6 +49,8 @@ enum Verb {
     Routes(client::RoutesArgs),
     /// Tell which route a request would take, and why the others would not
     Explain(client::ExplainArgs),
+    /// Have the running furt read its configuration again, and tell what changed
+    Reload(reload::ReloadArgs),
     /// Exit with 0 if the running furt takes requests, for health checks
     Ready(client::ReadyArgs),
     /// Make, list, rotate and revoke API keys
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Verb::Events(args) => events::run(&args),
         Verb::Routes(args) => client::routes(&args),
         Verb::Explain(args) => client::explain(&args),
+        Verb::Reload(args) => reload::run(&args),
         Verb::Ready(args) => client::ready(&args),
         Verb::Keys(verb) => keys::run(&verb),
         Verb::Store(verb) => store::run(&verb),

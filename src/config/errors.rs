@@ -62,7 +62,7 @@ impl ConfigErrors {
     }
 
     /// A file that could not be read at all.
-    pub(super) fn unreadable(file: &str, why: &dyn fmt::Display) -> Self {
+    pub fn unreadable(file: &str, why: &dyn fmt::Display) -> Self {
         Self(vec![ConfigError {
             place: Place::Whole { file: shown(file) },
             key: "file".to_owned(),
@@ -82,25 +82,25 @@ impl ConfigErrors {
         }])
     }
 
-    /// `faults` against the text they were found in; `None` where there are none.
-    pub(super) fn collect(file: &str, text: &str, faults: Vec<(At, Fault)>) -> Option<Self> {
-        let lines = Lines::new(text);
+    /// `faults` against the lines they were found in; `None` where there are none.
+    pub(super) fn collect(file: &str, lines: &Lines<'_>, faults: Vec<(At, Fault)>) -> Option<Self> {
         let mut errors: Vec<_> = faults
             .into_iter()
-            .map(|(at, Fault { key, what })| {
-                let place = match at {
-                    At::Offset(offset) => {
-                        let (line, column) = lines.position(offset);
-                        Place::Position { file: shown(file), line, column }
-                    }
-                    At::Variable(name) => Place::Variable { name },
-                };
-                ConfigError { place, key, what }
-            })
+            .map(|(at, Fault { key, what })| ConfigError { place: lines.place(file, at), key, what })
             .collect();
         errors.sort();
         errors.dedup();
+        Self::try_new(errors)
+    }
+
+    /// These; `None` where there are none.
+    pub fn try_new(errors: Vec<ConfigError>) -> Option<Self> {
         (!errors.is_empty()).then_some(Self(errors))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
     }
 }
 
@@ -155,6 +155,17 @@ impl<'a> Lines<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { text, starts }
+    }
+
+    /// What `at` means to a person.
+    pub(super) fn place(&self, file: &str, at: At) -> Place {
+        match at {
+            At::Offset(offset) => {
+                let (line, column) = self.position(offset);
+                Place::Position { file: shown(file), line, column }
+            }
+            At::Variable(name) => Place::Variable { name },
+        }
     }
 
     /// Line and column of a byte, both from 1; past the end counts as the end.

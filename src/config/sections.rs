@@ -24,8 +24,8 @@ const MAX_THREADS: u64 = 1024;
 const MAX_FAILURES: u64 = 1_000_000;
 /// A burst beyond this is no limit.
 const MAX_BURST: u64 = 1_000_000;
-/// Attempts beyond ten only add load to a service in trouble.
-const MAX_RETRIES: u64 = 10;
+/// The most that `upstream.retries` may be: attempts beyond ten only add load to a service in trouble.
+pub const MAX_RETRIES: u64 = 10;
 
 /// Every single table below `top`, over the defaults in `config`.
 pub(super) fn read(top: &mut Section<'_>, config: &mut Config) {

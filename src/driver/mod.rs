@@ -15,8 +15,9 @@ mod store_thread;
 mod tests;
 
 pub use crate::registry::{
-    Answer, Change, Contents, Drain, DrainWish, Event, FirstProbe, Followed, InstanceRef, KeyAnswer, KeyRefusal,
-    KeyWish, NameOrder, ProbePlan, ProbeTarget, Refusal, Registered, Registration, ReplyId, Source,
+    Answer, Change, Configuration, Contents, Drain, DrainWish, Event, FirstProbe, Followed, InstanceRef, KeyAnswer,
+    KeyRefusal, KeyWish, NameOrder, ProbePlan, ProbeTarget, Reconfigured, Refusal, Registered, Registration, ReplyId,
+    Source,
 };
 #[cfg(test)]
 pub(crate) use handle::Told;

@@ -86,6 +86,10 @@ fn log_and_count(report: &Report, telemetry: &Telemetry) -> Event {
             warn!("{service} is kept but not routed: {why}");
             of_service("blocked", service).with("why", &**why)
         }
+        Report::Unblocked(service) => {
+            info!("{service} may stand again: its routes are in force");
+            of_service("unblocked", service)
+        }
         Report::RemovalFailed { service, why } => {
             warn!("removing {service} could not be stored: {why}");
             of_service("removal-failed", service).with("why", &**why)

@@ -40,10 +40,12 @@ impl Gateway {
         let request = session.req_header();
         let peer =
             session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
+        let config = &snapshot.config;
+        let trusted = &config.server.trusted_proxies;
         ctx.peer = peer;
         ctx.request_id = request_id::of(&request.headers);
-        ctx.is_peer_trusted = peer.is_some_and(|peer| self.settings.trusted_proxies.contains(peer));
-        ctx.client = peer.map(|peer| client::address(peer, &request.headers, &self.settings.trusted_proxies));
+        ctx.is_peer_trusted = peer.is_some_and(|peer| trusted.contains(peer));
+        ctx.client = peer.map(|peer| client::address(peer, &request.headers, trusted));
         ctx.host = authority(request.uri.authority(), &request.headers).into();
 
         if let Some(fault) = framing::fault(request) {
@@ -80,7 +82,8 @@ impl Gateway {
             );
         }
         if !is_usable {
-            let seconds = self.settings.retry_after_seconds.to_string();
+            // By then it was probed again.
+            let seconds = config.gateway.health_check_interval.as_secs().max(1).to_string();
             return Err(GatewayAnswer::from(Problem::SERVICE_DOWN).with_header(header::RETRY_AFTER, seconds));
         }
         Ok(Admitted::Forward)
@@ -92,7 +95,7 @@ impl Gateway {
         let headers = &session.req_header().headers;
         let speaks_for_another = headers.contains_key(header::FORWARDED) || headers.contains_key("x-forwarded-for");
         let sees_services = (ctx.is_peer_trusted || !speaks_for_another)
-            && ctx.client.is_some_and(|client| self.settings.health_details_for.contains(client));
+            && ctx.client.is_some_and(|client| snapshot.config.gateway.allow_registration_from.contains(client));
         let body =
             if sees_services { status::detailed(&self.telemetry, snapshot) } else { status::brief(&self.telemetry) };
         body.to_string().into()

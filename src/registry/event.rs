@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::draining::DrainWish;
-use super::{KeyAnswer, KeyReport, KeyWish, Refusal};
+use super::{Configuration, KeyAnswer, KeyReport, KeyWish, Refusal};
 use crate::model::{
     Definition, Epoch, Generation, InstanceId, InstanceSpec, KeyName, RuntimeKey, Scheme, ServiceName, Sha256Digest,
     Status,
@@ -113,6 +113,8 @@ pub enum Event {
     DeadlineReached,
     /// The process was held up for so long (paused, swapped out): nobody could be heard meanwhile.
     HeldUp(Duration),
+    /// Another configuration is to be in force.
+    ConfigurationChanged(Box<Configuration>, ReplyId),
 }
 
 /// An instance by its service and id.
@@ -173,6 +175,8 @@ pub enum FirstProbe {
     Spread,
     /// After one period.
     AfterPeriod,
+    /// At some time within one period, or when it was due before where that is sooner: for a plan that is re-timed.
+    WithinPeriod,
 }
 
 /// Where to probe.
@@ -338,6 +342,17 @@ pub enum Answer {
     },
     /// To a wish about an API key.
     Key(KeyAnswer),
+    /// To another configuration: it is in force.
+    Reconfigured(Reconfigured),
+}
+
+/// The good answer to another configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reconfigured {
+    /// The change.
+    pub generation: Generation,
+    /// Every service that is kept and not routed, and why.
+    pub blocked: Vec<(ServiceName, Arc<str>)>,
 }
 
 /// The good answer to a registration.
@@ -450,13 +465,15 @@ pub enum Report {
         /// Why.
         why: String,
     },
-    /// A service was restored but may not stand by today's configuration: kept, not routed.
+    /// A service may not stand by the configuration in force: kept, not routed.
     Blocked {
         /// Which.
         service: ServiceName,
         /// Why.
         why: Arc<str>,
     },
+    /// A service that was kept and not routed may stand again.
+    Unblocked(ServiceName),
     /// A removal could not be stored and will be tried again.
     RemovalFailed {
         /// Of what.

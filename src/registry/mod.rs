@@ -19,12 +19,14 @@ mod health;
 mod invariants;
 mod keys;
 mod probing;
+mod reconfigure;
 mod refusal;
 mod registering;
 mod removal;
 mod restore;
 #[cfg(test)]
 mod simulation;
+mod statics;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -32,13 +34,14 @@ mod view;
 pub use draining::{Drain, DrainWish};
 pub use event::{
     Answer, Change, Contents, Effect, Event, FirstProbe, Followed, InstanceRef, NameOrder, Now, ProbePlan, ProbeTarget,
-    Registered, Registration, ReplyId, Report, Source, WriteId,
+    Reconfigured, Registered, Registration, ReplyId, Report, Source, WriteId,
 };
 pub use grants::{Grant, Policy, StaticClaim, UnlistedRule};
 pub use health::{Health, HealthLimits, Verdict};
 pub use keys::{KeyAnswer, KeyRefusal, KeyReport, KeyWish};
+pub use reconfigure::Configuration;
 pub use refusal::Refusal;
-pub use view::{StaticRoute, StaticTarget};
+pub use statics::{StaticRoute, StaticTarget};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -182,9 +185,7 @@ impl Registry {
         };
         let mut effects = Vec::new();
         registry.configure_keys(keys, &mut effects);
-        for fixed in statics {
-            registry.view.add_static(fixed, now, &mut effects);
-        }
+        registry.add_statics(statics, now, &mut effects);
         (registry, effects)
     }
 
@@ -236,6 +237,7 @@ impl Registry {
             Event::WriteFailed(write, why) => self.handle_write_failed(write, &why, now, effects),
             Event::DeadlineReached => self.handle_deadlines(now, effects),
             Event::HeldUp(lag) => self.forgive(lag),
+            Event::ConfigurationChanged(new, reply) => self.handle_configuration(*new, reply, now, effects),
         }
     }
 
@@ -348,7 +350,8 @@ impl Registry {
             | Event::WriteDone(_)
             | Event::WriteFailed(..)
             | Event::DeadlineReached
-            | Event::HeldUp(_) => false,
+            | Event::HeldUp(_)
+            | Event::ConfigurationChanged(..) => false,
         }
     }
 

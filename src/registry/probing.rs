@@ -22,7 +22,7 @@ impl Registry {
     }
 
     /// As [`plan_probes`](Self::plan_probes) under the order that holds already: a probe under way still counts.
-    fn order_probes(&mut self, instance: &InstanceRef, first: FirstProbe, effects: &mut Vec<Effect>) {
+    pub(super) fn order_probes(&mut self, instance: &InstanceRef, first: FirstProbe, effects: &mut Vec<Effect>) {
         let limits = self.settings.health;
         let Some(member) = self.member_mut(instance) else { return };
         if member.spec.health_endpoint.is_none() {

@@ -194,6 +194,8 @@ impl Registry {
                 effects.push(Effect::Answer(reply, Err(Refusal::StoreFailed(why.to_owned()))));
             }
         }
+        // The configuration may have changed while it was leaving.
+        self.recheck(service, effects);
         self.view.advance();
         self.refresh(service, now, effects);
     }

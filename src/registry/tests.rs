@@ -9,6 +9,7 @@ mod harness;
 mod keys;
 mod leaving;
 mod probing;
+mod reconfiguring;
 mod registering;
 mod restoring;
 mod routing;

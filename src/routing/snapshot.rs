@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Found, KeyTable, Route, Service, Slot, Table};
+use crate::config::Config;
 use crate::model::{Epoch, Generation, ServiceName};
 
 /// Everything that requests need, as of one generation. Cloning costs a few reference counts.
@@ -20,6 +21,8 @@ pub struct Snapshot {
     pub names: imbl::OrdMap<ServiceName, Slot>,
     /// The API keys.
     pub keys: KeyTable,
+    /// The configuration in force: a request sees one, and sees it with the routes and keys that came with it.
+    pub config: Arc<Config>,
 }
 
 impl Snapshot {
@@ -32,6 +35,7 @@ impl Snapshot {
             services: imbl::Vector::new(),
             names: imbl::OrdMap::new(),
             keys: KeyTable::default(),
+            config: Arc::default(),
         }
     }
 

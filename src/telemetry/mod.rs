@@ -5,10 +5,12 @@
 
 mod access_log;
 mod events;
+mod reloads;
 pub mod request_id;
 
-pub use access_log::{AccessLog, AccessLogError, Entry};
+pub use access_log::{AccessLog, AccessLogError, Entry, OpenedLog};
 pub use events::{Event, Events, Following};
+pub use reloads::ReloadCounters;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +35,8 @@ pub struct Telemetry {
     pub registry: RegistryCounters,
     /// The same as data, the last of it.
     pub events: Events,
+    /// How reloads went.
+    pub reloads: ReloadCounters,
     requests: [IntCounter; 6],
     request_seconds: Histogram,
     /// Requests that are being answered.
@@ -137,6 +141,7 @@ impl Telemetry {
         metrics.register(Box::new(build))?;
         Ok(Arc::new(Self {
             events: Events::default(),
+            reloads: ReloadCounters::try_new(&metrics)?,
             registry: RegistryCounters {
                 registrations: counter("furt_registrations_total", "Registrations that were installed")?,
                 refusals: counter("furt_refusals_total", "Registrations, heartbeats and removals that were refused")?,
@@ -210,7 +215,9 @@ impl Telemetry {
 
     /// Why furt is degraded: one sentence each; none while all is well.
     pub fn issues(&self) -> Vec<String> {
-        self.store_error.load().iter().map(|error| format!("the store cannot take changes: {error}")).collect()
+        let store = self.store_error.load();
+        let store = store.iter().map(|error| format!("the store cannot take changes: {error}"));
+        store.chain(self.reloads.issue()).collect()
     }
 
     /// All metrics in Prometheus' text format (version 0.0.4).

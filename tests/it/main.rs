@@ -25,5 +25,6 @@ mod keys;
 mod process;
 mod proxy;
 mod registration;
+mod reload;
 mod restart;
 mod support;

@@ -47,7 +47,7 @@ pub(super) struct NewArgs {
     /// Speak to no furt: print the lines for a configuration
     #[arg(long)]
     offline: bool,
-    /// Speak to no furt: append the lines to this configuration; furt knows the key from its next start
+    /// Speak to no furt: append the lines to this configuration; furt knows the key from its next reload
     #[arg(long, value_name = "FILE", conflicts_with = "offline")]
     add_to: Option<PathBuf>,
     #[command(flatten)]

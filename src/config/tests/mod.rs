@@ -1,6 +1,7 @@
 //! What configuration means: the shipped files, the environment, and every kind of value. `refused` has what is
-//! refused. No process environment is read and, but for `load`, no file.
+//! refused, `changes` what a reload compares. No process environment is read and, but for `load`, no file.
 
+mod changes;
 mod refused;
 
 use std::collections::BTreeMap;

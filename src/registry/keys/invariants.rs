@@ -47,7 +47,7 @@ impl Registry {
 
     /// Requests may use the configuration's keys and the runtime keys that stay and are not blocked, and nothing else.
     fn sweep_key_table(&self) {
-        let (keys, table) = (&self.keys, &self.view.snapshot().keys);
+        let (keys, table) = (&self.keys, &self.view.snapshot.keys);
         let mut expected = BTreeMap::new();
         for (name, entry) in &keys.runtime {
             let listed = table.runtime.get(name).unwrap_or_else(|| panic!("{name}: is listed"));

@@ -106,7 +106,8 @@ fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
         Err(Refusal::NotFound(_)) => Outcome::Refused("unknown"),
         Err(Refusal::StoreFailed(_)) => Outcome::Refused("failed"),
         Err(Refusal::NoProbes) => Outcome::Refused("unprobed"),
-        Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Busy | Refusal::Key(_)) => {
+        Ok(Answer::Reconfigured(_))
+        | Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Busy | Refusal::Key(_)) => {
             Outcome::Refused("not foreseen")
         }
     }

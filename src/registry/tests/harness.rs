@@ -12,8 +12,8 @@ use super::wish::{Wish, address, instance, parts, policy, settings};
 use crate::driver::Store as _;
 use crate::model::{Epoch, KeySpec, Status};
 use crate::registry::{
-    Answer, Change, Drain, DrainWish, Effect, Event, Followed, InstanceRef, NameOrder, Now, ProbePlan, Refusal,
-    Registered, Registry, ReplyId, Report, Settings, Source, StaticRoute, WriteId,
+    Answer, Change, Configuration, Drain, DrainWish, Effect, Event, Followed, InstanceRef, NameOrder, Now, ProbePlan,
+    Reconfigured, Refusal, Registered, Registry, ReplyId, Report, Settings, Source, StaticRoute, WriteId,
 };
 use crate::routing::{Service, Snapshot};
 use crate::store::MemoryStore;
@@ -111,6 +111,17 @@ impl Harness {
         self.registry.sweep_invariants();
         self.publish();
         effects.into_iter().for_each(|effect| self.carry_out(effect));
+    }
+
+    /// Another configuration with the same keys is in force when this returns.
+    pub(in crate::registry) fn reconfigure(&mut self, settings: Settings, statics: Vec<StaticRoute>) -> Reconfigured {
+        let reply = self.new_reply();
+        let new = Configuration { settings, statics, keys: self.configured.clone(), config: Default::default() };
+        self.send(Event::ConfigurationChanged(Box::new(new), reply));
+        match self.answers[&reply].clone() {
+            Ok(Answer::Reconfigured(answer)) => answer,
+            other => panic!("{other:?} is no answer to a configuration"),
+        }
     }
 
     /// One turn: the event, then, unless the store waits, what becomes of its writes.
