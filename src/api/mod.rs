@@ -10,6 +10,7 @@ mod guard;
 mod json;
 mod listener;
 mod looking;
+mod metrics;
 mod problem;
 mod rate;
 mod registration;
@@ -75,6 +76,7 @@ struct Api {
     readiness: Arc<Readiness>,
     rates: SourceRates,
     started: Instant,
+    started_ms: i64,
 }
 
 /// The router of the internal listener.
@@ -87,14 +89,24 @@ pub fn router(
 ) -> Router {
     let rates = SourceRates::new(settings.registration.rate, settings.registration.burst);
     let started = crate::clock::now();
-    let api = Arc::new(Api { settings, driver, snapshots, telemetry, readiness, rates, started });
+    let api = Arc::new(Api {
+        settings,
+        driver,
+        snapshots,
+        telemetry,
+        readiness,
+        rates,
+        started,
+        started_ms: crate::clock::unix_ms(),
+    });
     let operating = Router::new()
         .route("/internal/services", get(looking::services))
         .route("/internal/services/{service}", get(looking::service))
         .route("/internal/routes", get(looking::routes))
         .route("/internal/explain", get(explain::explain))
         .route("/internal/services/{service}/instances/{id}/probe", post(writing::probe))
-        .route("/metrics", get(looking::metrics))
+        .route("/internal/stats", get(metrics::stats))
+        .route("/metrics", get(metrics::metrics))
         .layer(middleware::from_fn(guard::operators_only));
     let registering = Router::new()
         .route("/internal/register-service", post(writing::register))

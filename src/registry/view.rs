@@ -143,6 +143,7 @@ impl View {
                 pattern: route.pattern.clone(),
                 permission: route.permission.clone(),
                 owner: Owner::Service(slot),
+                counter: Default::default(),
             }));
         }
     }
@@ -172,6 +173,7 @@ impl View {
             pattern: fixed.pattern,
             permission: fixed.permission,
             owner: Owner::Static(slot),
+            counter: Default::default(),
         }));
     }
 

@@ -24,7 +24,7 @@ mod tests;
 pub use budget::RetryBudget;
 pub use instance::{Instance, InstanceLive, Service, ServiceKind, ServiceLive};
 pub use key::{ApiKey, KeyTable};
-pub use route::{Owner, Route, Slot};
+pub use route::{Owner, Route, RouteCounter, Slot};
 pub use select::{Lease, NoInstance};
 pub use snapshot::Snapshot;
 pub use table::{Found, Methods, Table};

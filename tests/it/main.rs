@@ -18,6 +18,7 @@ mod durability;
 mod health;
 mod hostile;
 mod imports;
+mod metrics;
 mod process;
 mod proxy;
 mod registration;
