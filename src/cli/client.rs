@@ -215,7 +215,13 @@ fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> 
 ///
 /// # Errors
 /// It cannot be reached, or it refuses: every reason that it gives.
-fn ask(target: &Target, method: &str, path: &[&str], query: &[(&str, &str)], body: Option<String>) -> Result<Value> {
+pub(super) fn ask(
+    target: &Target,
+    method: &str,
+    path: &[&str],
+    query: &[(&str, &str)],
+    body: Option<String>,
+) -> Result<Value> {
     let (status, text) = exchange(target, method, path, query, body)?;
     let value: Value =
         serde_json::from_str(&text).map_err(|_| anyhow!("{} is not furt: its answer is no JSON", target.url))?;

@@ -8,6 +8,7 @@ mod gateway;
 mod keys;
 mod output;
 mod store;
+mod top;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,8 @@ enum Verb {
     Deregister(client::DeregisterArgs),
     /// List services and their instances, or show one
     Services(client::ServicesArgs),
+    /// Watch requests, latencies and errors of every service, live
+    Top(top::TopArgs),
     /// List every route, static and registered
     Routes(client::RoutesArgs),
     /// Tell which route a request would take, and why the others would not
@@ -52,7 +55,7 @@ enum Verb {
 }
 
 /// How a verb finds a running furt.
-#[derive(Args)]
+#[derive(Args, Clone)]
 struct Target {
     /// Where the running furt's internal listener is
     #[arg(long, env = "FURT_URL", default_value = "http://127.0.0.1:8081")]
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Verb::Register(args) => client::register(&args),
         Verb::Deregister(args) => client::deregister(&args),
         Verb::Services(args) => client::services(&args),
+        Verb::Top(args) => top::run(&args),
         Verb::Routes(args) => client::routes(&args),
         Verb::Explain(args) => client::explain(&args),
         Verb::Ready(args) => client::ready(&args),

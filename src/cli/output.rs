@@ -5,13 +5,29 @@ use std::io::{self, Write};
 use anyhow::Context;
 use serde_json::Value;
 
+/// Whether anyone still reads stdout.
+pub(super) enum Reader {
+    There,
+    Gone,
+}
+
 /// Prints to stdout. A reader that went away (`furt routes | head`) is no failure.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    print_to_reader(text).map(|_| ())
+}
+
+/// As [`print`], for what goes on as long as it is read.
+pub(super) fn print_to_reader(text: &str) -> anyhow::Result<Reader> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome.context("cannot print"),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        outcome => outcome.map(|()| Reader::There).context("cannot print"),
     }
+}
+
+/// Tells on stderr what does not end the verb.
+pub(super) fn note(text: &str) {
+    fail(&anyhow::anyhow!("{text}"));
 }
 
 /// Prints a value as JSON.

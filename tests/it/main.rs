@@ -23,3 +23,4 @@ mod process;
 mod proxy;
 mod registration;
 mod support;
+mod top;
