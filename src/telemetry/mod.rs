@@ -160,6 +160,7 @@ impl Telemetry {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.generation.set(i64::try_from(generation.0).unwrap_or(i64::MAX));
         self.services.set(number(services));
+        self.series.expect_services(services);
         self.routes.set(number(routes));
     }
 

@@ -9,8 +9,8 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
-    Answer, Gateway, Mode, Origin, READER, SOON, WRITER, eventually, ports, public_service, sagjan, throughout, wire,
-    with,
+    ADMIN, Answer, Gateway, Mode, Origin, READER, SOON, WRITER, eventually, ports, public_service, sagjan, throughout,
+    wire, with,
 };
 
 /// Every line of `/metrics`, by its name and labels.
@@ -195,6 +195,19 @@ async fn what_is_gone_loses_its_series_and_counts_on_when_it_registers_again() {
     gateway.get("/api/comments/a").await.ok();
     becomes(&gateway, &line, 3.0).await;
     assert_eq!(metrics(&gateway).await[transitions], before + 1.0, "it went from UNKNOWN to UP again");
+}
+
+#[tokio::test]
+async fn a_service_without_routes_is_counted_by_the_routes_that_its_host_has() {
+    let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
+    gateway.registered(&json!({"service": "app", "url": origin.url(), "health_endpoint": null})).await;
+    let request = || gateway.request(Method::GET, "/any/where", ADMIN).header("host", "app.internal");
+    Answer::of(request()).await.ok();
+    let line = requests("app", "/*", "2xx");
+    becomes(&gateway, &line, 1.0).await;
+    assert!(metrics(&gateway).await.contains_key(&line), "a reading does not take it for gone");
+    Answer::of(request()).await.ok();
+    becomes(&gateway, &line, 2.0).await;
 }
 
 #[tokio::test]

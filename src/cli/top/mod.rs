@@ -114,7 +114,7 @@ async fn live(args: &TopArgs, mut last: Stats) -> Result<()> {
                 last = stats;
                 screen.show(frame)?
             }
-            Err(why) => screen.tell(&format!("{why:#}; trying again"))?,
+            Err(why) => screen.tell(&format!("trying again: {why:#}"))?,
         };
         if let Reader::Gone = reader {
             return Ok(());

@@ -54,7 +54,7 @@ struct Counts {
 pub(super) struct Frame {
     pub(super) seconds: f64,
     pub(super) uptime_ms: u64,
-    /// The busiest first, then by name.
+    /// The busiest first, then services by name.
     pub(super) rows: Vec<Row>,
     pub(super) total: Row,
 }
@@ -204,7 +204,8 @@ impl Frame {
             rows.push(difference.row(kind, seconds, begins_us));
         }
         rows.sort_by(|one, other| {
-            other.requests_per_s.total_cmp(&one.requests_per_s).then_with(|| one.name().cmp(other.name()))
+            let (busier, by_name) = (other.requests_per_s.total_cmp(&one.requests_per_s), one.name().cmp(other.name()));
+            busier.then(one.facts().is_none().cmp(&other.facts().is_none())).then(by_name)
         });
         Self { seconds, uptime_ms: now.uptime_ms, rows, total: sum.row(Kind::Total(all), seconds, begins_us) }
     }

@@ -14,6 +14,7 @@ mod room;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::proto::MetricFamily;
@@ -64,6 +65,7 @@ pub struct Seen<L> {
 /// All series with a service or a route as a label, and the requests that no service has.
 pub struct Series {
     places: Mutex<Places>,
+    registered: AtomicUsize,
     /// Requests that static routes took to their urls.
     pub fixed: ServiceTraffic,
     /// Requests that found no route, `/health` among them.
@@ -87,7 +89,12 @@ impl Default for Series {
             routes: Family::new(Kind::Route, RouteTraffic::read),
             sweep_at: MIN_SWEEP,
         };
-        Self { places: Mutex::new(places), fixed: ServiceTraffic::default(), unrouted: ServiceTraffic::default() }
+        Self {
+            places: Mutex::new(places),
+            registered: AtomicUsize::new(0),
+            fixed: ServiceTraffic::default(),
+            unrouted: ServiceTraffic::default(),
+        }
     }
 }
 
@@ -100,6 +107,11 @@ impl Series {
             *sweep_at = MIN_SWEEP.max(2 * routes.len());
         }
         routes.place(key, room, Arc::default)
+    }
+
+    /// Keeps room for so many registered services; never waits.
+    pub(super) fn expect_services(&self, registered: usize) {
+        self.registered.store(registered, Ordering::Relaxed);
     }
 
     /// Everything as Prometheus reads it. `look` is called under the lock, so that what it sees is no older than any route
@@ -127,6 +139,8 @@ impl Series {
 
     /// Held for some map operations, or for as long as it takes to read every counter.
     fn lock(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.room.expect_services(self.registered.load(Ordering::Relaxed));
+        places
     }
 }

@@ -1,8 +1,8 @@
 //! How many lines there may be, and who may take them. The bound is on lines as `/metrics` shows them.
 //!
 //! Services and routes take what is free, first come, first served, but for what is kept for the other: a thousand
-//! services leave routes their floor, and a burst of new routes leaves services theirs. Probes have a share of their own,
-//! since at a start every service is probed before anyone reads its other lines.
+//! services leave routes their floor, and routes leave room for every service that is registered, though its lines are only
+//! taken when they are read. Probes have a share of their own, since there may be twice as many of their lines.
 
 use crate::model::{PROBE_BOUNDS_MS, ROUTE_BOUNDS_MS, STATUS_CLASSES};
 
@@ -45,7 +45,7 @@ impl Kind {
     }
 
     /// How many have room whatever the others take: with these, a thousand services and 160 routes have their own lines,
-    /// or 300 services and 500 routes.
+    /// or 300 services and 500 routes. Services can also come later, so some room is kept for them.
     const fn floor(self) -> usize {
         match self {
             Self::Service => 300,
@@ -66,19 +66,39 @@ impl Kind {
 #[derive(Debug, Default)]
 pub(super) struct Room {
     taken: [usize; KINDS.len()],
+    registered: usize,
 }
+
+/// As many services as leave the others their floors.
+const MOST_SERVICES: usize =
+    (MAX_SERIES - OTHER_LINES - Kind::Probe.floor() * PROBE_LINES - Kind::Route.floor() * ROUTE_LINES) / SERVICE_LINES;
 
 impl Room {
     /// Takes the lines of one more, if there is room for them.
     pub(super) fn take(&mut self, kind: Kind) -> bool {
-        let after = |one: Kind| self.taken[one as usize] + usize::from(one == kind);
-        if !kind.may_exceed_floor() && after(kind) > kind.floor() {
+        let after = self.taken[kind as usize] + 1;
+        if !kind.may_exceed_floor() && after > kind.floor() {
             return false;
         }
-        let lines: usize = KINDS.into_iter().map(|one| after(one).max(one.floor()) * one.lines()).sum();
+        let lines: usize =
+            KINDS.map(|one| if one == kind { after } else { self.kept_for(one) } * one.lines()).iter().sum();
         let has_room = lines + OTHER_LINES <= MAX_SERIES;
         self.taken[kind as usize] += usize::from(has_room);
         has_room
+    }
+
+    /// From now on so many services are registered.
+    pub(super) fn expect_services(&mut self, registered: usize) {
+        self.registered = registered;
+    }
+
+    /// What the other kinds must leave.
+    fn kept_for(&self, kind: Kind) -> usize {
+        let floor = match kind {
+            Kind::Service => kind.floor().max(self.registered.min(MOST_SERVICES)),
+            Kind::Probe | Kind::Route => kind.floor(),
+        };
+        floor.max(self.taken[kind as usize])
     }
 
     /// Gives the lines of one back.
@@ -114,6 +134,23 @@ mod tests {
     fn a_thousand_services_have_room_or_five_hundred_routes() {
         assert!(taken(&mut Room::default(), Kind::Service) >= 1_000);
         assert!(taken(&mut Room::default(), Kind::Route) >= 500);
+    }
+
+    #[test]
+    fn routes_leave_room_for_the_services_that_are_registered() {
+        let mut room = Room::default();
+        room.expect_services(1_000);
+        assert!(taken(&mut room, Kind::Route) >= Kind::Route.floor());
+        assert!(taken(&mut room, Kind::Service) >= 1_000);
+    }
+
+    #[test]
+    fn services_that_come_after_the_routes_take_what_is_left() {
+        let mut room = Room::default();
+        let routes = taken(&mut room, Kind::Route);
+        room.expect_services(100_000);
+        assert!(!room.take(Kind::Route), "{routes}");
+        assert!((300..400).contains(&taken(&mut room, Kind::Service)));
     }
 
     #[test]
