@@ -13,6 +13,7 @@ mod keys;
 mod leaving;
 mod listener;
 mod looking;
+mod metrics;
 mod problem;
 mod query;
 mod rate;
@@ -79,6 +80,7 @@ struct Api {
     drain_waits: Places,
     event_waits: Places,
     started: Instant,
+    started_ms: i64,
 }
 
 impl Api {
@@ -111,6 +113,7 @@ pub fn router(
         drain_waits,
         event_waits,
         started,
+        started_ms: crate::clock::unix_ms(),
     });
     let operating = Router::new()
         .route("/internal/services", get(looking::services))
@@ -123,7 +126,8 @@ pub fn router(
         .route("/internal/keys/{name}", get(keys::one).delete(keys::revoke))
         .route("/internal/keys/{name}/rotate", post(keys::rotate))
         .route("/internal/reload", post(reloading::reload))
-        .route("/metrics", get(looking::metrics))
+        .route("/internal/stats", get(metrics::stats))
+        .route("/metrics", get(metrics::metrics))
         .layer(middleware::from_fn(guard::operators_only));
     let registering = Router::new()
         .route("/internal/register-service", post(writing::register))

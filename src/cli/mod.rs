@@ -12,6 +12,7 @@ mod output;
 mod reload;
 mod services;
 mod store;
+mod top;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,8 @@ enum Verb {
     Services(services::ServicesArgs),
     /// Show what happened in the registry, a line an event
     Events(events::EventsArgs),
+    /// Watch requests, latencies and errors of every service, live
+    Top(top::TopArgs),
     /// List every route, static and registered
     Routes(client::RoutesArgs),
     /// Tell which route a request would take, and why the others would not
@@ -62,7 +65,7 @@ enum Verb {
 }
 
 /// How a verb finds a running furt.
-#[derive(Args)]
+#[derive(Args, Clone)]
 struct Target {
     /// Where the running furt's internal listener is
     #[arg(long, env = "FURT_URL", default_value = "http://127.0.0.1:8081")]
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Verb::Drain(args) => draining::drain(&args),
         Verb::Services(args) => services::run(&args),
         Verb::Events(args) => events::run(&args),
+        Verb::Top(args) => top::run(&args),
         Verb::Routes(args) => client::routes(&args),
         Verb::Explain(args) => client::explain(&args),
         Verb::Reload(args) => reload::run(&args),

@@ -112,6 +112,7 @@ impl Driver {
     ) -> (Self, Handle, Snapshots) {
         let (sender, queue) = mpsc::channel(QUEUE);
         let first = registry.take_snapshot().unwrap_or_else(|| Snapshot::new(crate::model::Epoch(uuid::Uuid::nil())));
+        telemetry.note_snapshot(first.generation, first.names.len(), first.table.len());
         let snapshots = Arc::new(ArcSwap::from_pointee(first));
         let driver = Self {
             registry,

@@ -3,12 +3,13 @@
 //! client address → path check → route → API key → permission → rate → instance → forward. Reads the snapshot, the
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides,
 //! `forward` picks and judges failures, `framing` refuses what could be read in two ways, `headers` edits, `answer` makes
-//! furt's own answers, `edge` guards connections.
+//! furt's own answers, `counting` counts, `edge` guards connections.
 
 mod admission;
 mod answer;
 mod client;
 mod context;
+mod counting;
 mod edge;
 mod forward;
 mod framing;
@@ -169,7 +170,7 @@ impl ProxyHttp for Gateway {
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
         let Some(answer) = ctx.refusal.take().or_else(|| forward::answer_for(error)) else {
-            ctx.flag = Some("client-gone");
+            ctx.flag = Some(counting::CLIENT_GONE);
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
         ctx.flag = Some(answer.code());
@@ -190,7 +191,7 @@ impl ProxyHttp for Gateway {
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Context) {
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
-        self.telemetry.count_request(status, ctx.elapsed());
+        self.count(ctx, status, ctx.elapsed());
         if self.access_log.is_on() {
             self.access_log.write(ctx.entry(session, status));
         }

@@ -91,6 +91,9 @@ impl Registry {
         let verdict = if outcome.is_ok() { health.succeed() } else { health.fail(&limits) };
         member.live.note_probe(now.unix_ms, took, outcome.as_ref().err().cloned());
         member.live.note_health(health.failures(), health.is_stopped());
+        if let Some(entry) = self.services.get(&instance.service) {
+            entry.live.events().count_probe(&outcome, took);
+        }
         if let Err(error) = outcome {
             effects.push(Effect::Report(Report::ProbeFailed {
                 instance: instance.clone(),

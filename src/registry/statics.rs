@@ -13,7 +13,7 @@ use super::{Effect, Followed, NameOrder, Now};
 use crate::model::{
     Definition, Generation, Host, InstanceSpec, MethodRule, Pattern, Permission, ServiceName, Status, UpstreamHost,
 };
-use crate::routing::{Instance, InstanceLive, Owner, Route, Service, ServiceKind, ServiceLive, Slot};
+use crate::routing::{Instance, InstanceLive, Owner, Route, RouteCounter, Service, ServiceKind, ServiceLive, Slot};
 
 /// A route of the configuration.
 #[derive(Debug, Clone)]
@@ -126,7 +126,8 @@ impl View {
         let (slot, is_new) = known.map_or_else(|| (self.take_slot(), true), |(slot, _)| (slot, false));
         let StaticRoute { host, method, pattern, permission, target } = fixed;
         let owner = Owner::Static(slot);
-        let route = Route { host, method, pattern, permission: permission.clone(), owner };
+        let counter = RouteCounter::default();
+        let route = Route { host, method, pattern, permission: permission.clone(), owner, counter };
         self.snapshot.table.insert(Arc::new(route));
         let shown = if is_new { self.lead(slot, &target, order, now, effects) } else { None };
         self.statics.routes.insert(place, Fixed { permission, target, slot });

@@ -127,6 +127,7 @@ impl View {
                 pattern: route.pattern.clone(),
                 permission: route.permission.clone(),
                 owner: Owner::Service(slot),
+                counter: Default::default(),
             }));
         }
     }

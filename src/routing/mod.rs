@@ -26,7 +26,7 @@ pub use budget::RetryBudget;
 pub use draining::Drained;
 pub use instance::{Instance, InstanceLive, Service, ServiceKind, ServiceLive};
 pub use key::{ApiKey, KeyLive, KeyTable, ListedKey};
-pub use route::{Owner, Route, Slot};
+pub use route::{Owner, Route, RouteCounter, Slot};
 pub use select::{Lease, NoInstance};
 pub use snapshot::Snapshot;
 pub use table::{Found, Methods, Table};

@@ -22,6 +22,7 @@ fn route(text: &str) -> Arc<Route> {
         pattern: Pattern::try_new(path).unwrap(),
         permission: None,
         owner,
+        counter: Default::default(),
     })
 }
 
@@ -378,6 +379,7 @@ fn random_route(rng: &mut fastrand::Rng, letters: usize, hosts: usize) -> Arc<Ro
         pattern: random_pattern(rng, letters),
         permission: None,
         owner: if rng.usize(..4) == 0 { Owner::Static(slot) } else { Owner::Service(slot) },
+        counter: Default::default(),
     })
 }
 

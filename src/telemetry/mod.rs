@@ -7,10 +7,12 @@ mod access_log;
 mod events;
 mod reloads;
 pub mod request_id;
+mod series;
 
 pub use access_log::{AccessLog, AccessLogError, Entry, OpenedLog};
 pub use events::{Event, Events, Following};
 pub use reloads::ReloadCounters;
+pub use series::{Held, RouteKey, Seen, Series, ServiceSeen};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,15 +20,12 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder};
 
-use crate::model::Generation;
+use crate::model::{Generation, STATUS_CLASSES, status_class};
 
 /// The version in Cargo.toml.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit that the binary was built from.
 pub const COMMIT: &str = env!("FURT_COMMIT");
-
-/// Status classes 1xx to 5xx, and answers that were never sent.
-const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Everything that is counted.
 pub struct Telemetry {
@@ -37,7 +36,7 @@ pub struct Telemetry {
     pub events: Events,
     /// How reloads went.
     pub reloads: ReloadCounters,
-    requests: [IntCounter; 6],
+    requests: [IntCounter; STATUS_CLASSES.len()],
     request_seconds: Histogram,
     /// Requests that are being answered.
     pub in_flight: IntGauge,
@@ -60,6 +59,8 @@ pub struct Telemetry {
     store_error: ArcSwapOption<String>,
     /// Lines that the access log dropped since its queue was full.
     pub access_log_dropped: IntCounter,
+    /// What is counted by service and route.
+    pub series: Series,
 }
 
 /// One counter for each thing that the registry reports (DESIGN §5.6).
@@ -160,7 +161,7 @@ impl Telemetry {
                     expired: key_changes.with_label_values(&["expired"]),
                 },
             },
-            requests: CLASSES.map(|class| by_class.with_label_values(&[class])),
+            requests: STATUS_CLASSES.map(|class| by_class.with_label_values(&[class])),
             request_seconds,
             in_flight: gauge("furt_requests_in_flight", "Requests that are being answered")?,
             connections: gauge("furt_client_connections", "Client connections that are open")?,
@@ -184,13 +185,14 @@ impl Telemetry {
             store_failures: counter("furt_store_failures_total", "Batches that the store could not take")?,
             store_error: ArcSwapOption::empty(),
             access_log_dropped: counter("furt_access_log_dropped_total", "Access log lines dropped on a full queue")?,
+            series: Series::default(),
             metrics,
         }))
     }
 
     /// Counts an answered request; `status` 0: no answer was sent.
     pub fn count_request(&self, status: u16, took: Duration) {
-        self.requests[usize::from(status / 100).min(5)].inc();
+        self.requests[status_class(status)].inc();
         self.request_seconds.observe(took.as_secs_f64());
     }
 
@@ -199,6 +201,7 @@ impl Telemetry {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.generation.set(i64::try_from(generation.0).unwrap_or(i64::MAX));
         self.services.set(number(services));
+        self.series.expect_services(services);
         self.routes.set(number(routes));
     }
 
@@ -220,10 +223,12 @@ impl Telemetry {
         store.chain(self.reloads.issue()).collect()
     }
 
-    /// All metrics in Prometheus' text format (version 0.0.4).
-    pub fn render(&self) -> Vec<u8> {
+    /// All metrics in Prometheus' text format (version 0.0.4); `look` says which services and routes there are.
+    pub fn render<L: Fn(&RouteKey, Held) -> bool>(&self, look: impl FnOnce() -> Seen<L>) -> Vec<u8> {
+        let mut families = self.metrics.gather();
+        families.extend(self.series.gather(look));
         let mut text = Vec::new();
-        if let Err(error) = TextEncoder::new().encode(&self.metrics.gather(), &mut text) {
+        if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
             log::error!("metrics cannot be rendered: {error}");
         }
         text
