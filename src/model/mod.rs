@@ -16,7 +16,10 @@ mod rate;
 mod status;
 
 pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, is_never_upstream};
-pub use definition::{Definition, InstanceSpec, MAX_METADATA_BYTES, MAX_ROUTES, Policy, Protocol, RouteSpec, Timeouts};
+pub use definition::{
+    Definition, InstanceSpec, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL, Policy, Protocol,
+    RouteSpec, Timeouts,
+};
 pub use host::Host;
 pub use method::MethodRule;
 pub use names::{Country, InstanceId, KeyName, Region, ServiceName};

@@ -28,6 +28,9 @@ const MIN_BACKOFF: Duration = Duration::from_millis(250);
 /// The longest wait.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
+/// The next start is still a number of 32 bits, as generations have room for.
+const MAX_STARTS: u64 = u32::MAX as u64 - 1;
+
 /// A store in one file.
 pub struct DiskStore {
     path: PathBuf,
@@ -257,8 +260,11 @@ fn put(contents: &mut Contents, change: Change) {
     }
 }
 
-/// An instance comes with its definition and goes with it.
+/// An instance comes with its definition and goes with it, and one more start can be counted.
 fn check_whole(contents: &Contents) -> Result<(), String> {
+    if contents.starts > MAX_STARTS {
+        return Err(format!("{} starts are more than any furt counts", contents.starts));
+    }
     contents.instances.iter().try_for_each(|(id, change)| match change {
         Change::PutInstance { service, .. } if !contents.definitions.contains_key(service) => {
             Err(format!("the record of instance \"{id}\": there is no service \"{service}\""))
