@@ -53,8 +53,9 @@ fn read_definition(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Op
         }
     }
     let policy = fields.optional("policy", text(policy)).unwrap_or_default();
+    let has_hash_key = fields.has_value("hash_key");
     let hash_key = fields.optional("hash_key", text(Definition::try_hash_key));
-    if policy == Policy::Hash && hash_key.is_none() && !fields.has("hash_key") {
+    if policy == Policy::Hash && !has_hash_key {
         fields.refuse(
             "hash_key",
             "is missing, and the policy \"hash\" needs it: \"header:NAME\", \"cookie:NAME\" or \"address\"",
@@ -324,6 +325,15 @@ mod tests {
         assert_eq!(right(body).1.health_endpoint, None);
         let body = json!({"service": "a", "url": "http://127.0.0.1:1"});
         assert_eq!(right(body).1.health_endpoint.as_deref(), Some("/health"));
+    }
+
+    #[test]
+    fn a_policy_by_hash_needs_a_key_that_is_there_and_right() {
+        for key in [json!(null), json!("body"), json!(7)] {
+            let body = json!({"service": "a", "url": "http://127.0.0.1:1", "policy": "hash", "hash_key": key});
+            assert_eq!(wrong(body), ["/hash_key"], "{key}");
+        }
+        assert_eq!(wrong(json!({"service": "a", "url": "http://127.0.0.1:1", "policy": "hash"})), ["/hash_key"]);
     }
 
     #[test]
