@@ -6,6 +6,8 @@
 
 mod explain;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod guard;
 mod json;
 mod listener;

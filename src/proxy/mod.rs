@@ -12,6 +12,8 @@ mod context;
 mod edge;
 mod forward;
 mod framing;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod headers;
 mod limits;
 

@@ -6,7 +6,7 @@
 
 mod opening;
 mod overlay;
-mod records;
+pub(in crate::store) mod records;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -20,6 +20,8 @@ use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use crate::clock;
 use crate::driver::{Change, Contents, Store, StoreError};
 use crate::model::{Epoch, InstanceId};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use opening::examine;
 use tables::{DEFINITIONS, DOWN, FORMAT, INSTANCES, META};
 pub use transfer::{Summary, check, export, import};
 

@@ -1,0 +1,32 @@
+//! What the fuzz targets see of this room: the contents of a file, and records as they are stored. Not in a furt that runs.
+
+use std::path::Path;
+
+use super::disk::{self, records};
+use crate::driver::{Change, Contents, StoreError};
+
+/// Everything that a store holds; its file stays as it is.
+///
+/// # Errors
+/// As for [`check`](super::check).
+pub fn contents(path: &Path) -> Result<Contents, StoreError> {
+    disk::examine(path)
+}
+
+/// A change after it was stored and read again; `None` for one that has no record.
+///
+/// # Errors
+/// Names the record and what is wrong with it.
+pub fn stored(change: &Change) -> Option<Result<Change, String>> {
+    match change {
+        Change::PutDefinition { definition, registered_from } => {
+            let record = records::Definition::from_core(definition, *registered_from);
+            Some(records::Definition::parse(definition.service.as_str(), &record.to_json()))
+        }
+        Change::PutInstance { service, spec, addresses, registered_from } => {
+            let record = records::Instance::from_core(service, spec, addresses, *registered_from);
+            Some(records::Instance::parse(spec.id.as_str(), &record.to_json()))
+        }
+        Change::RemoveInstance(_) | Change::RemoveService { .. } | Change::NoteDown { .. } => None,
+    }
+}
