@@ -19,6 +19,9 @@ pub mod clock;
 pub mod config;
 pub mod connections;
 pub mod driver;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod health;
 pub mod model;
 pub mod proxy;

@@ -7,6 +7,8 @@
 mod events;
 mod explain;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod guard;
 mod json;
 mod keys;

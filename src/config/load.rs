@@ -97,7 +97,12 @@ fn report_syntax(reader: &Reader<'_>, lines: &Lines<'_>, text: &str, syntax_erro
         if reader.is_full() {
             break;
         }
-        let span = error.span().unwrap_or_default();
+        let Some(span) = error.span() else {
+            // As of a key with more dots than are followed.
+            syntax = Syntax::Broken;
+            reader.fault(At::Offset(0), "TOML", format!("{}, at a place that is not told", shown(error.message())));
+            continue;
+        };
         let line = lines.position(span.start).0;
         if !reported.insert(line) {
             continue;

@@ -3,6 +3,7 @@
 //! One function a table, in the order of DESIGN §9. Each asks its [`Section`] for every key it knows and writes over
 //! the default; faults go to the reader, never to the caller. Caller: `Config::parse`.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,8 +59,9 @@ fn server<'a>(mut section: Section<'a>, server: &mut ServerConfig) -> Section<'a
     if server.listen.is_empty() {
         section.refuse("listen", "is empty; must be at least one address, such as \"0.0.0.0:7811\"");
     }
-    for (index, address) in server.listen.iter().enumerate() {
-        if address.port() != 0 && server.listen.iter().skip(index + 1).any(|other| other == address) {
+    let mut named = HashSet::new();
+    for address in &server.listen {
+        if address.port() != 0 && !named.insert(address) {
             section.refuse("listen", format!("names {address} twice; must name each address once"));
         }
     }

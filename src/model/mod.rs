@@ -21,7 +21,10 @@ mod traffic;
 
 pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, is_never_upstream};
 pub use api_key::{KeySpec, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, MAX_OLD_DIGESTS, OldDigest, RuntimeKey};
-pub use definition::{Definition, InstanceSpec, MAX_METADATA_BYTES, MAX_ROUTES, Policy, Protocol, RouteSpec, Timeouts};
+pub use definition::{
+    Definition, InstanceSpec, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL, Policy, Protocol,
+    RouteSpec, Timeouts,
+};
 pub use duration::duration;
 pub use host::Host;
 pub use latency::{LATENCY_BUCKETS, Latency, latency_bound_us, quantile_us};

@@ -13,6 +13,8 @@ mod counting;
 mod edge;
 mod forward;
 mod framing;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod headers;
 mod limits;
 

@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["registry", "status"],
     &["driver"],
     &["api", "health", "store", "proxy"],
-    &["cli", "app"],
+    &["cli", "app", "fuzzing"],
 ];
 /// They import nothing above `model` themselves.
 const BESIDE: &[&str] = &["config", "telemetry", "clock", "upstream", "connections", "secret"];

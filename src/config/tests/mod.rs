@@ -269,3 +269,12 @@ fn a_large_file_full_of_errors_is_told_whole() {
     let routes = "[[routes]]\nmethod = 'GET'\npath = '/a'\nservice = 'a'\n".repeat(20_000);
     assert_eq!(parse_with(&routes, &[]).unwrap_err().iter().count(), 19_999);
 }
+
+#[test]
+fn a_long_line_full_of_errors_is_told_whole() {
+    let text = format!("server.listen = ['é',{}]", "'é',".repeat(50_000));
+    let errors = parse_with(&text, &[]).unwrap_err();
+    let places: Vec<_> = errors.iter().map(|error| error.place.to_string()).collect();
+    assert_eq!(places.len(), 50_001);
+    assert_eq!((places[0].as_str(), places[50_000].as_str()), ("furt.toml:1:18", "furt.toml:1:200018"));
+}

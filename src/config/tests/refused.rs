@@ -24,6 +24,10 @@ fn what_is_not_toml_is_told_line_by_line() {
         ),
         ("hosts = [1,\n", &["1:12: TOML: unclosed array; expected `]`"]),
         ("=", &["1:1: TOML: unquoted keys cannot be empty; expected letters, numbers, `-`, `_`"]),
+        (
+            &format!("[a\n{}b = 1", "a.".repeat(200)),
+            &["1:1: TOML: recursion limit, at a place that is not told", "1:3: TOML: unclosed table; expected `]`"],
+        ),
         ("a b = 1", &["1:3: TOML: key with no value; expected `=`"]),
         ("[server]\r\ngrace = 'é\r\n", &["2:12: TOML: invalid literal string; expected `'`"]),
         ("\u{feff}x = y", &["1:5: TOML: string values must be quoted; expected literal string"]),

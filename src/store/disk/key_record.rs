@@ -9,7 +9,7 @@ use crate::model;
 /// A runtime key as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Key {
+pub(in crate::store) struct Key {
     name: String,
     sha256: String,
     permissions: Vec<String>,
@@ -28,7 +28,7 @@ struct Old {
 }
 
 impl Key {
-    pub(super) fn from_core(key: &model::RuntimeKey) -> Self {
+    pub(in crate::store) fn from_core(key: &model::RuntimeKey) -> Self {
         let model::RuntimeKey { spec, created_ms, expires_ms, old } = key;
         Self {
             name: spec.name.to_string(),
@@ -42,7 +42,7 @@ impl Key {
         }
     }
 
-    pub(super) fn to_json(&self) -> Vec<u8> {
+    pub(in crate::store) fn to_json(&self) -> Vec<u8> {
         // Strings, numbers and lists of them always serialize.
         serde_json::to_vec(self).unwrap_or_default()
     }
@@ -51,7 +51,7 @@ impl Key {
     ///
     /// # Errors
     /// Names the record and what is wrong with it.
-    pub(super) fn parse(stored_as: &str, json: &[u8]) -> Result<Arc<model::RuntimeKey>, String> {
+    pub(in crate::store) fn parse(stored_as: &str, json: &[u8]) -> Result<Arc<model::RuntimeKey>, String> {
         let named = |why: &dyn std::fmt::Display| format!("the record of API key \"{stored_as}\": {why}");
         let record: Self = serde_json::from_slice(json).map_err(|error| named(&error))?;
         if record.name != stored_as {

@@ -4,10 +4,10 @@
 //! is checked at each opening. After an I/O error the file is closed and opened again with back-off; until then every
 //! batch fails. A file that cannot be read stops the start and is never touched: see `opening`.
 
-mod key_record;
+pub(super) mod key_record;
 mod opening;
 mod overlay;
-mod records;
+pub(in crate::store) mod records;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -23,6 +23,8 @@ use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use crate::clock;
 use crate::driver::{Change, Contents, Store, StoreError};
 use crate::model::{Epoch, InstanceId};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use opening::examine;
 use tables::{DEFINITIONS, DOWN, DRAINING, FORMAT, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT};
 pub use transfer::{Summary, check, export, import};
 
@@ -30,6 +32,9 @@ pub use transfer::{Summary, check, export, import};
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
 /// The longest wait.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// The next start is still a number of 32 bits, as generations have room for.
+const MAX_STARTS: u64 = u32::MAX as u64 - 1;
 
 /// A store in one file.
 pub struct DiskStore {
@@ -326,8 +331,11 @@ fn put(contents: &mut Contents, change: Change) {
     }
 }
 
-/// An instance comes with its definition and goes with it; a digest is of one key.
+/// An instance comes with its definition and goes with it, a digest is of one key, and one more start can be counted.
 fn check_whole(contents: &Contents) -> Result<(), String> {
+    if contents.starts > MAX_STARTS {
+        return Err(format!("{} starts are more than any furt counts", contents.starts));
+    }
     let mut holders = BTreeMap::new();
     for (sha256, name) in contents.keys.values().flat_map(|key| key.digests().map(|sha256| (sha256, key.name()))) {
         if let Some(other) = holders.insert(sha256, name) {

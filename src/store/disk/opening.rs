@@ -54,7 +54,7 @@ pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
 ///
 /// # Errors
 /// A sentence that names the file and what to do.
-pub(super) fn examine(path: &Path) -> Result<Contents, StoreError> {
+pub(in crate::store) fn examine(path: &Path) -> Result<Contents, StoreError> {
     let shown = path.display();
     let unopened = |error: io::Error| StoreError(format!("the store {shown} cannot be opened: {error}"));
     let metadata = fs::metadata(path).map_err(unopened)?;

@@ -378,10 +378,18 @@ fn an_import_that_is_wrong_names_the_record_and_makes_nothing() {
     refused(&|all| all["format"] = "1".into(), "names no format");
     refused(&|all| all["colour"] = 2.into(), "colour");
     refused(&|all| all["epoch"] = "x".into(), "no UUID");
+    refused(&|all| all["starts"] = u64::MAX.into(), "more than any furt counts");
     refused(
         &|all| all["definitions"][2]["policy"] = "x".into(),
         "the record of service \"s10\": its policy is unknown",
     );
+    let route = serde_json::json!({"method": "GET", "path": "/a", "permission": null});
+    refused(&|all| all["definitions"][2]["routes"] = serde_json::json!([route, route]), "claim the same requests");
+    refused(&|all| all["definitions"][2]["policy"] = "hash".into(), "service \"s10\": its policy needs a hash_key");
+    refused(&|all| all["definitions"][2]["read_timeout_ms"] = 0.into(), "one of its times is out of range");
+    refused(&|all| all["instances"][0]["heartbeat_ttl_ms"] = u64::MAX.into(), "its heartbeat_ttl is out of range");
+    refused(&|all| all["instances"][0]["tls_name"] = "a".into(), "an http url has no tls_name");
+    refused(&|all| all["instances"][0]["health_endpoint"] = "/a b".into(), "\"i0\": the path has a character");
     refused(&|all| all["definitions"][2] = serde_json::json!({}), "definitions[2] has no \"service\"");
     refused(&|all| all["instances"][0]["colour"] = 1.into(), "the record of instance \"i0\"");
     refused(&|all| all["instances"][0]["service"] = "none".into(), "\"i0\": there is no service \"none\"");
