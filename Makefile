@@ -12,7 +12,7 @@ NEXTEST_PROFILE := $(if $(CI),ci,default)
 # A furt.toml here is the person's own: git ignores it, and it may hold keys.
 CONFIG ?= $(if $(wildcard furt.toml),furt.toml,conf/furt.toml)
 
-.PHONY: help run echo test lint bench fmt setup setup-build setup-test setup-lint
+.PHONY: help run echo test lint bench fuzz fuzz-keep fmt setup setup-build setup-test setup-lint setup-fuzz
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -32,6 +32,7 @@ test: setup-test ## every test: units, properties, end to end, the examples in t
 
 lint: setup-lint ## format, clippy, docs, licences and sources of dependencies, advisories where reachable
 	cargo fmt --check
+	rustfmt --check --edition 2024 fuzz/targets/*.rs
 	cargo clippy $(LOCKED) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --no-deps
 	cargo deny check --hide-inclusion-graph bans licenses sources
@@ -39,6 +40,12 @@ lint: setup-lint ## format, clippy, docs, licences and sources of dependencies, 
 
 bench: setup-build ## the micro-benches; figures and budgets are in benches/README.md
 	cargo bench $(LOCKED) --bench '*'
+
+fuzz: setup-fuzz ## each fuzz target for FUZZ_SECONDS (600), or those in TARGETS; fails on a finding and says how to replay it
+	@.ci/fuzz run $(TARGETS)
+
+fuzz-keep: setup-fuzz ## take what `make fuzz` found into the corpora that `make test` replays, made small
+	@.ci/fuzz keep $(TARGETS)
 
 fmt: ## format the code
 	cargo fmt
@@ -53,3 +60,6 @@ setup-test:
 
 setup-lint:
 	@.ci/setup lint
+
+setup-fuzz:
+	@.ci/setup fuzz

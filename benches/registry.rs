@@ -16,7 +16,7 @@ use furt::model::{
 use furt::registry::{
     Brings, Effect, Event, HealthLimits, Now, Policy, Registration, Registry, ReplyId, Settings, Source, UnlistedRule,
 };
-use furt::routing::{KeyTable, Snapshot};
+use furt::routing::Snapshot;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -96,7 +96,7 @@ fn main() {
     for routes in SIZES {
         let Some(settings) = settings() else { return };
         let services = routes / 4;
-        let (mut registry, _) = Registry::new(Epoch(uuid::Uuid::nil()), settings, Vec::new(), KeyTable::default(), now);
+        let (mut registry, _) = Registry::new(Epoch(uuid::Uuid::nil()), settings, Vec::new(), Vec::new(), now);
         let published = ArcSwap::from_pointee(Snapshot::new(Epoch(uuid::Uuid::nil())));
         for number in 0..services {
             registration(number, 0).into_iter().for_each(|wish| register(&mut registry, &published, wish, now));

@@ -25,6 +25,11 @@ pub fn rfc3339_ms(unix_ms: i64) -> String {
     format!("{time:.3}")
 }
 
+/// A time of day that is written as RFC 3339, with its offset, in ms since the Unix epoch; `None`: it is none.
+pub fn parse_rfc3339(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -40,7 +40,6 @@ pub fn header_deadline(session: &ServerSession, client: &ClientConfig) -> Durati
 
 /// Connections of one listener that are open: those with a request, and idle ones.
 pub struct OpenConnections {
-    most: usize,
     count: AtomicUsize,
     ended: Notify,
     shown: IntGauge,
@@ -48,9 +47,9 @@ pub struct OpenConnections {
 }
 
 impl OpenConnections {
-    /// None so far, `most` at once; shown and counted by these.
-    pub fn new(most: usize, shown: IntGauge, refused: IntCounter) -> Self {
-        Self { most, count: AtomicUsize::new(0), ended: Notify::new(), shown, refused }
+    /// None so far; shown and counted by these.
+    pub fn new(shown: IntGauge, refused: IntCounter) -> Self {
+        Self { count: AtomicUsize::new(0), ended: Notify::new(), shown, refused }
     }
 
     /// How many there are.
@@ -69,12 +68,13 @@ impl OpenConnections {
         }
     }
 
-    /// A place for one more; `None`, and counted as refused, where there are too many.
-    pub fn place(&self) -> Option<Place<'_>> {
+    /// A place for one more of `most`; `None`, and counted as refused, where there are too many. Where `most` has become
+    /// less, those that have a place keep it.
+    pub fn place(&self, most: usize) -> Option<Place<'_>> {
         let before = self.count.fetch_add(1, Ordering::AcqRel);
         self.shown.inc();
         let place = Place(self);
-        if before < self.most {
+        if before < most {
             return Some(place);
         }
         self.refused.inc();
@@ -113,27 +113,27 @@ mod tests {
 
     use super::*;
 
-    fn most(most: usize) -> OpenConnections {
+    fn none() -> OpenConnections {
         let refused = IntCounter::new("refused", "of the test").unwrap();
-        OpenConnections::new(most, IntGauge::new("open", "of the test").unwrap(), refused)
+        OpenConnections::new(IntGauge::new("open", "of the test").unwrap(), refused)
     }
 
     #[test]
     fn one_too_many_is_refused_and_counted_and_a_place_that_is_left_is_free() {
-        let open = most(2);
-        let places = [open.place(), open.place()];
-        assert!(places.iter().all(Option::is_some) && open.place().is_none());
+        let open = none();
+        let places = [open.place(2), open.place(2)];
+        assert!(places.iter().all(Option::is_some) && open.place(2).is_none());
         assert_eq!((open.count(), open.shown.get(), open.refused.get()), (2, 2, 1));
         drop(places);
-        assert!(open.place().is_some());
+        assert!(open.place(2).is_some());
         assert_eq!((open.count(), open.shown.get(), open.refused.get()), (0, 0, 1));
     }
 
     #[tokio::test]
     async fn the_end_is_waited_for_until_the_last_one_is_gone() {
-        let open = Arc::new(most(2));
+        let open = Arc::new(none());
         open.all_closed().await;
-        let place = open.place();
+        let place = open.place(2);
         let waiting = Arc::clone(&open);
         let waiting = tokio::spawn(async move { waiting.all_closed().await });
         tokio::task::yield_now().await;

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 use super::Api;
 use super::fields::{FieldError, Fields, text, whole};
 use super::listener::BodyTooLarge;
-use super::problem::Problem;
+use super::problem::{Problem, not_found};
 use super::registration::{self, Parsed};
 use super::writing::{self, Outcome, ask, unexpected};
 use crate::clock;
@@ -37,6 +38,11 @@ const SOFT_LIMIT: u64 = 100;
 const HARD_LIMIT: u64 = 150;
 /// The country that edgeProxy assumes of a backend that names none, by its region.
 const COUNTRY_OF_REGION: [(&str, &str); 4] = [("sa", "BR"), ("us", "US"), ("eu", "DE"), ("ap", "JP")];
+
+/// Switched off, there is no such API.
+pub(super) async fn where_switched_on(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    if api.config().internal.backends_api { next.run(request).await } else { not_found().await.into_response() }
+}
 
 /// `POST /api/v1/register`
 pub(super) async fn register(
@@ -95,7 +101,7 @@ fn read(mut fields: Fields<'_>, api: &Api) -> Parsed {
         let region = region?;
         Some(InstanceSpec {
             health_endpoint: None,
-            heartbeat_ttl: Some(api.settings.registration.heartbeat_ttl),
+            heartbeat_ttl: Some(api.config().registration.heartbeat_ttl),
             weight: limits.weight,
             soft_limit: limits.soft,
             hard_limit: limits.hard,

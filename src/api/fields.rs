@@ -1,5 +1,7 @@
 //! Reading a JSON object field by field, so that every wrong field is told at once, by its JSON pointer (RFC 6901).
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use crate::model::Invalid;
@@ -109,11 +111,13 @@ pub(super) fn whole(least: u64, most: u64) -> impl FnOnce(Value) -> Result<u64, 
     }
 }
 
-/// Seconds, also a fraction of one, within bounds.
-pub(super) fn seconds(least: f64, most: f64) -> impl FnOnce(Value) -> Result<std::time::Duration, Invalid> {
+/// Seconds, also a fraction of one, within bounds; in whole milliseconds, as they are stored, so that what is registered
+/// again after a restart is the same.
+pub(super) fn seconds(least: Duration, most: Duration) -> impl FnOnce(Value) -> Result<Duration, Invalid> {
     move |value| {
+        let (least, most) = (least.as_secs_f64(), most.as_secs_f64());
         let number = value.as_f64().filter(|number| (least..=most).contains(number));
-        let duration = number.and_then(|number| std::time::Duration::try_from_secs_f64(number).ok());
+        let duration = number.map(|number| Duration::from_millis((number * 1000.0).round() as u64));
         duration.ok_or_else(|| Invalid::new(format!("must be a number of seconds from {least} to {most}")))
     }
 }

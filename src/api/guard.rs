@@ -78,11 +78,12 @@ pub(super) async fn registrants_and_operators(State(api): State<Arc<Api>>, reque
 }
 
 async fn registrants_or(api: &Api, may: impl Fn(&Source) -> bool, request: Request, next: Next) -> Response {
-    if !api.settings.is_registration_on {
+    let config = api.config();
+    if !config.gateway.enabled {
         return Problem::new(StatusCode::FORBIDDEN, "registration-off", "gateway.enabled is false").into_response();
     }
     match request.extensions().get::<Source>() {
-        Some(source) if may(source) || api.settings.allow_registration_from.contains(source.address) => {
+        Some(source) if may(source) || config.gateway.allow_registration_from.contains(source.address) => {
             next.run(request).await
         }
         _ => {
@@ -97,7 +98,8 @@ fn source(api: &Api, address: IpAddr, headers: &HeaderMap) -> Source {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| Sha256Digest::of(token.trim().as_bytes()))
     });
-    let internal = &api.settings.internal;
+    let config = api.config();
+    let internal = &config.internal;
     let has_token = internal.operator_token_sha256.is_none_or(|wanted| bearer == Some(wanted));
     let is_operator = internal.operators_from.contains(address) && has_token;
     Source { address: address.to_canonical(), is_operator, token: bearer }
@@ -131,5 +133,5 @@ fn is_own_host(api: &Api, authority: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     address.parse::<IpAddr>().is_ok()
         || host == "localhost"
-        || api.settings.internal.hosts.iter().any(|own| own.as_str() == host)
+        || api.config().internal.hosts.iter().any(|own| own.as_str() == host)
 }

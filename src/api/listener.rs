@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
@@ -20,12 +21,13 @@ use tower::ServiceExt;
 use super::problem::Problem;
 use crate::config::ClientConfig;
 use crate::connections::{self, OpenConnections, header_deadline, turn_away};
+use crate::routing::Snapshot;
 use crate::telemetry::request_id;
 
 /// The largest body (DESIGN §5.1).
 pub(super) const MAX_BODY: usize = 64 * 1024;
 /// Connections at once: services that heartbeat over keep-alive hold one each.
-pub const MAX_CONNECTIONS: usize = 20_000;
+const MAX_CONNECTIONS: usize = 20_000;
 
 /// An answer that takes longer is only waited for while the client is there: it is asked for by who waits, and each has
 /// a place among few. Before that a client that has closed its sending side after its request is answered still.
@@ -42,19 +44,23 @@ pub(super) struct BodyTooLarge;
 /// Runs a router on the internal listener.
 pub struct Listener {
     router: Router,
-    timeouts: ClientConfig,
+    snapshots: Arc<ArcSwap<Snapshot>>,
     open: Arc<OpenConnections>,
     options: HttpServerOptions,
 }
 
 impl Listener {
     /// For this router; its clients are timed as those of the public listener are, and counted in `open`.
-    pub fn new(router: Router, timeouts: ClientConfig, open: Arc<OpenConnections>) -> Self {
-        Self { router, timeouts, open, options: connections::options() }
+    pub fn new(router: Router, snapshots: Arc<ArcSwap<Snapshot>>, open: Arc<OpenConnections>) -> Self {
+        Self { router, snapshots, open, options: connections::options() }
     }
 
-    async fn serve(&self, session: &mut ServerSession) -> pingora::Result<()> {
-        let request = match read(session, self.timeouts.body_timeout).await {
+    fn timeouts(&self) -> ClientConfig {
+        self.snapshots.load().config.client.clone()
+    }
+
+    async fn serve(&self, session: &mut ServerSession, timeouts: &ClientConfig) -> pingora::Result<()> {
+        let request = match read(session, timeouts.body_timeout).await {
             Ok(request) => request,
             Err(error) => {
                 session.set_keepalive(None);
@@ -81,7 +87,7 @@ impl Listener {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        match tokio::time::timeout(self.timeouts.write_timeout, write(session, response)).await {
+        match tokio::time::timeout(timeouts.write_timeout, write(session, response)).await {
             Ok(written) => written,
             // Pingora does not time the header.
             Err(_) => pingora::Error::e_explain(ErrorType::WriteTimedout, "the client does not read"),
@@ -100,13 +106,13 @@ impl HttpServerApp for Listener {
         mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let Some(_place) = self.open.place() else {
+        let timeouts = self.timeouts();
+        let Some(_place) = self.open.place(MAX_CONNECTIONS) else {
             turn_away(session).await;
             return None;
         };
         let mut shutdown = shutdown.clone();
-        let timeouts = &self.timeouts;
-        let deadline = header_deadline(&session, timeouts);
+        let deadline = header_deadline(&session, &timeouts);
         let read = tokio::select! {
             read = tokio::time::timeout(deadline, session.read_request()) => read.ok(),
             // An idle connection must not hold up the end; one with a request is served.
@@ -121,6 +127,8 @@ impl HttpServerApp for Listener {
             }
             _ => return None,
         }
+        // It may have lain idle while the configuration changed.
+        let timeouts = self.timeouts();
         session.set_read_timeout(Some(timeouts.body_timeout));
         session.set_write_timeout(Some(timeouts.write_timeout));
         if session.get_keepalive() == Some(0) {
@@ -129,7 +137,7 @@ impl HttpServerApp for Listener {
         if *shutdown.borrow() {
             session.set_keepalive(None);
         }
-        if let Err(error) = self.serve(&mut session).await {
+        if let Err(error) = self.serve(&mut session, &timeouts).await {
             log::debug!("a request on the internal listener failed: {error}");
             return None;
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ pub(super) async fn routes(State(api): State<Arc<Api>>) -> Json<Value> {
 
 /// `GET /health`: of furt itself, and for those who may register or operate of all services.
 pub(super) async fn health(State(api): State<Arc<Api>>, Extension(source): Extension<Source>) -> Json<Value> {
-    if !source.is_operator && !api.settings.allow_registration_from.contains(source.address) {
+    if !source.is_operator && !api.config().gateway.allow_registration_from.contains(source.address) {
         return Json(status::brief(&api.telemetry));
     }
     let snapshot = api.snapshots.load();
@@ -71,9 +71,4 @@ pub(super) async fn livez() -> &'static str {
 /// `GET /readyz`: the configuration is in force, the snapshot published, the public listener open; until it stops.
 pub(super) async fn readyz(State(api): State<Arc<Api>>) -> impl IntoResponse {
     if api.readiness.get() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
-}
-
-/// `GET /metrics`
-pub(super) async fn metrics(State(api): State<Arc<Api>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], api.telemetry.render())
 }

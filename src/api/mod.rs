@@ -8,23 +8,29 @@ mod backends;
 mod events;
 mod explain;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod guard;
 mod json;
+mod keys;
 mod leaving;
 mod listener;
 mod looking;
+mod metrics;
 mod problem;
 mod query;
 mod rate;
 mod reasons;
 mod registration;
+mod reloading;
 #[cfg(test)]
 mod tests;
 mod views;
 mod waiting;
 mod writing;
 
-pub use listener::{Listener, MAX_CONNECTIONS};
+pub use listener::Listener;
+pub use reloading::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded, Reloads};
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,28 +41,13 @@ use axum::middleware;
 use axum::routing::{delete, get, post};
 use tokio::sync::watch;
 
-use crate::config::{InternalConfig, RegistrationConfig};
+use crate::config::Config;
 use crate::driver::Handle;
-use crate::model::CidrSet;
 use crate::routing::Snapshot;
 use crate::telemetry::Telemetry;
 use crate::upstream::OwnListeners;
 use rate::SourceRates;
 use waiting::Places;
-
-/// What the internal listener is told.
-pub struct Settings {
-    /// `[internal]`
-    pub internal: InternalConfig,
-    /// `[registration]`
-    pub registration: RegistrationConfig,
-    /// Who may register.
-    pub allow_registration_from: CidrSet,
-    /// `false`: nobody may.
-    pub is_registration_on: bool,
-    /// Where furt itself listens, with the real ports: no instance may be there.
-    pub own_listeners: OwnListeners,
-}
 
 /// Whether furt takes traffic; `/readyz` answers by it.
 #[derive(Debug, Default)]
@@ -81,30 +72,52 @@ impl Readiness {
 
 /// What every endpoint may use.
 struct Api {
-    settings: Settings,
+    /// Where furt itself listens, with the real ports: no instance may be there.
+    own_listeners: OwnListeners,
     driver: Handle,
     snapshots: Arc<ArcSwap<Snapshot>>,
     telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
+    reloads: Reloads,
     rates: SourceRates,
     drain_waits: Places,
     event_waits: Places,
     started: Instant,
+    started_ms: i64,
 }
 
-/// The router of the internal listener.
+impl Api {
+    /// The configuration in force.
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.snapshots.load().config)
+    }
+}
+
+/// The router of the internal listener; no instance may be at `own_listeners`.
 pub fn router(
-    settings: Settings,
+    own_listeners: OwnListeners,
     driver: Handle,
     snapshots: Arc<ArcSwap<Snapshot>>,
     telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
+    reloads: Reloads,
 ) -> Router {
-    let rates = SourceRates::new(settings.registration.rate, settings.registration.burst);
+    let rates = SourceRates::default();
     let started = crate::clock::now();
     let (drain_waits, event_waits) = (Places::new(waiting::MAX_DRAIN_WAITS), Places::new(events::MAX_WAITS));
-    let api =
-        Arc::new(Api { settings, driver, snapshots, telemetry, readiness, rates, drain_waits, event_waits, started });
+    let api = Arc::new(Api {
+        own_listeners,
+        driver,
+        snapshots,
+        telemetry,
+        readiness,
+        reloads,
+        rates,
+        drain_waits,
+        event_waits,
+        started,
+        started_ms: crate::clock::unix_ms(),
+    });
     let operating = Router::new()
         .route("/internal/services", get(looking::services))
         .route("/internal/services/{service}", get(looking::service))
@@ -112,7 +125,12 @@ pub fn router(
         .route("/internal/explain", get(explain::explain))
         .route("/internal/events", get(events::events))
         .route("/internal/services/{service}/instances/{id}/probe", post(writing::probe))
-        .route("/metrics", get(looking::metrics))
+        .route("/internal/keys", get(keys::list).post(keys::create))
+        .route("/internal/keys/{name}", get(keys::one).delete(keys::revoke))
+        .route("/internal/keys/{name}/rotate", post(keys::rotate))
+        .route("/internal/reload", post(reloading::reload))
+        .route("/internal/stats", get(metrics::stats))
+        .route("/metrics", get(metrics::metrics))
         .layer(middleware::from_fn(guard::operators_only));
     let registering = Router::new()
         .route("/internal/register-service", post(writing::register))
@@ -130,21 +148,20 @@ pub fn router(
             post(leaving::drain_service).delete(leaving::undo_drain_of_service),
         )
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_and_operators));
-    let backends = api.settings.internal.backends_api.then(|| {
-        let joining = Router::new()
-            .route("/api/v1/register", post(backends::register))
-            .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_only));
-        Router::new()
-            .route("/api/v1/heartbeat/{id}", post(backends::heartbeat))
-            .route("/api/v1/backends", get(backends::list))
-            .route("/api/v1/backends/{id}", get(backends::one).delete(backends::deregister))
-            .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_and_operators))
-            .merge(joining)
-    });
+    let joining = Router::new()
+        .route("/api/v1/register", post(backends::register))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_only));
+    let backends = Router::new()
+        .route("/api/v1/heartbeat/{id}", post(backends::heartbeat))
+        .route("/api/v1/backends", get(backends::list))
+        .route("/api/v1/backends/{id}", get(backends::one).delete(backends::deregister))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_and_operators))
+        .merge(joining)
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), backends::where_switched_on));
     operating
         .merge(registering)
         .merge(leaving)
-        .merge(backends.unwrap_or_default())
+        .merge(backends)
         .route("/health", get(looking::health))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)

@@ -60,6 +60,12 @@ impl Problem {
         let list = errors.into_iter().map(|error| json!({ "pointer": error.pointer, "detail": error.detail }));
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", detail).with("errors", list.collect())
     }
+
+    /// A configuration that is not good, each error with its place. Who read it has logged that.
+    pub(super) fn invalid_config(detail: String, errors: Vec<Value>) -> Self {
+        let more = vec![("errors", Value::Array(errors))];
+        Self { more, is_reported: true, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-config", detail) }
+    }
 }
 
 impl From<Refusal> for Problem {
@@ -74,6 +80,7 @@ impl From<Refusal> for Problem {
             Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "not-found"),
             Refusal::StoreFailed(_) => (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"),
             Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Refusal::Key(refusal) => super::keys::status_of(refusal),
         };
         let mut problem = Self { is_reported: true, ..Self::new(status, code, detail) };
         if let Refusal::Taken { rival, .. } = &refusal {

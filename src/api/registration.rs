@@ -1,17 +1,16 @@
 //! The body of `POST /internal/register-service` (DESIGN §5.1): every field, its rule and its default.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::fields::{FieldError, Fields, seconds, text, whole};
 use crate::model::{
-    Country, Definition, Host, InstanceId, InstanceSpec, Invalid, MAX_METADATA_BYTES, MAX_ROUTES, MethodRule, Pattern,
-    Permission, Policy, Protocol, Region, RouteSpec, Scheme, ServiceName, Timeouts, UpstreamHost, UpstreamUrl, path,
+    Country, Definition, Host, InstanceId, InstanceSpec, Invalid, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME,
+    MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern, Permission, Policy, Protocol, Region, RouteSpec, Scheme, ServiceName,
+    Timeouts, UpstreamHost, UpstreamUrl,
 };
-
-/// The longest TTL, slow start and timeout: a day. Longer ones are mistakes of unit.
-const DAY_SECONDS: f64 = 86_400.0;
 
 /// What a body says, as far as it is right.
 #[derive(Default)]
@@ -54,14 +53,15 @@ fn read_definition(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Op
         }
     }
     let policy = fields.optional("policy", text(policy)).unwrap_or_default();
-    let hash_key = fields.optional("hash_key", text(hash_key));
-    if policy == Policy::Hash && hash_key.is_none() && !fields.has("hash_key") {
+    let has_hash_key = fields.has_value("hash_key");
+    let hash_key = fields.optional("hash_key", text(Definition::try_hash_key));
+    if policy == Policy::Hash && !has_hash_key {
         fields.refuse(
             "hash_key",
             "is missing, and the policy \"hash\" needs it: \"header:NAME\", \"cookie:NAME\" or \"address\"",
         );
     }
-    let slow_start = fields.optional("slow_start", seconds(0.0, DAY_SECONDS));
+    let slow_start = fields.optional("slow_start", seconds(Duration::ZERO, MAX_TIME));
     let timeouts = read_timeouts(fields);
     let metadata = fields.optional("metadata", metadata).unwrap_or_default();
     let revision = fields.optional("revision", whole(0, u64::MAX)).unwrap_or_default();
@@ -95,8 +95,7 @@ fn read_routes(fields: &mut Fields<'_>) -> Option<Vec<RouteSpec>> {
             is_whole = false;
             continue;
         };
-        let same =
-            routes.iter().position(|other| other.pattern == route.pattern && other.method.conflicts(&route.method));
+        let same = routes.iter().position(|other| other.is_rival(&route));
         if let Some(other) = same {
             let detail = format!("claims the same requests as /routes/{other}");
             fields.errors().push(FieldError { pointer, detail });
@@ -109,13 +108,11 @@ fn read_routes(fields: &mut Fields<'_>) -> Option<Vec<RouteSpec>> {
 fn read_route(mut fields: Fields<'_>) -> Option<RouteSpec> {
     let method = fields.require("method", text(MethodRule::try_new));
     let pattern = fields.require("path", text(Pattern::try_new));
-    let is_public = fields.has("permission");
-    let permission = fields.optional("permission", text(Permission::try_new));
     // A permission that is there but wrong must never become a public route.
-    let is_lost = is_public && permission.is_none();
-    if is_lost && fields.errors().is_empty() {
+    if fields.has("permission") && !fields.has_value("permission") {
         fields.refuse("permission", "must be a string; leave it out for a public route");
     }
+    let permission = fields.optional("permission", text(Permission::try_new));
     fields.finish();
     Some(RouteSpec { method: method?, pattern: pattern?, permission })
 }
@@ -124,8 +121,8 @@ fn read_timeouts(fields: &mut Fields<'_>) -> Timeouts {
     let Some(value) = fields.take("timeouts") else { return Timeouts::default() };
     let pointer = fields.pointer_to("timeouts");
     let Some(mut own) = Fields::open(pointer, value, fields.errors()) else { return Timeouts::default() };
-    let connect = own.optional("connect", seconds(0.001, DAY_SECONDS));
-    let read = own.optional("read", seconds(0.001, DAY_SECONDS));
+    let connect = own.optional("connect", seconds(MIN_TIMEOUT, MAX_TIME));
+    let read = own.optional("read", seconds(MIN_TIMEOUT, MAX_TIME));
     own.finish();
     Timeouts { connect, read }
 }
@@ -138,10 +135,11 @@ fn read_instance(
     let has_id = fields.has_value("instance");
     let id = fields.optional("instance", text(InstanceId::try_new));
     let protocol = fields.optional("protocol", text(protocol)).unwrap_or_default();
-    let tls_name = fields.optional("tls_name", text(tls_name));
+    let has_tls_name = fields.has_value("tls_name");
+    let tls_name = fields.optional("tls_name", text(InstanceSpec::try_tls_name));
     if let Some(url) = &url {
         let is_tls = url.scheme == Scheme::Https;
-        if is_tls && tls_name.is_none() && matches!(url.host, UpstreamHost::Address(_)) {
+        if is_tls && !has_tls_name && matches!(url.host, UpstreamHost::Address(_)) {
             fields.refuse("tls_name", "is missing, and an https url by address needs it: the name in the certificate");
         }
         if !is_tls && tls_name.is_some() {
@@ -149,7 +147,7 @@ fn read_instance(
         }
     }
     let health_endpoint = read_health_endpoint(fields);
-    let heartbeat_ttl = fields.optional("heartbeat_ttl", seconds(1.0, DAY_SECONDS));
+    let heartbeat_ttl = fields.optional("heartbeat_ttl", seconds(MIN_TTL, MAX_TIME));
     let limits = read_limits(fields, 1, 0, 0);
     let region = fields.optional("region", text(Region::try_new));
     let country = fields.optional("country", text(Country::try_new));
@@ -199,17 +197,7 @@ fn read_health_endpoint(fields: &mut Fields<'_>) -> Option<Box<str>> {
     if !fields.has("health_endpoint") {
         return Some("/health".into());
     }
-    fields.optional("health_endpoint", text(health_endpoint))
-}
-
-fn health_endpoint(endpoint: &str) -> Result<Box<str>, Invalid> {
-    let path = endpoint.split('?').next().unwrap_or_default();
-    let query_fits = endpoint.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-    match path::normalize(path) {
-        Ok(_) if query_fits && endpoint.len() <= 1024 => Ok(endpoint.into()),
-        Ok(_) => Err(Invalid::new("must be at most 1024 visible ASCII characters without '#'")),
-        Err(error) => Err(Invalid::new(error.to_string())),
-    }
+    fields.optional("health_endpoint", text(InstanceSpec::try_health_endpoint))
 }
 
 fn policy(name: &str) -> Result<Policy, Invalid> {
@@ -221,25 +209,6 @@ fn protocol(name: &str) -> Result<Protocol, Invalid> {
     let all = [Protocol::Http1, Protocol::H2c];
     let found = all.into_iter().find(|protocol| protocol.as_str() == name);
     found.ok_or_else(|| Invalid::new("must be \"http1\" or \"h2c\""))
-}
-
-fn hash_key(text: &str) -> Result<Box<str>, Invalid> {
-    let is_name = |name: &str| http::HeaderName::from_bytes(name.as_bytes()).is_ok();
-    let named = text.strip_prefix("header:").or_else(|| text.strip_prefix("cookie:"));
-    if text == "address" || named.is_some_and(is_name) {
-        Ok(text.into())
-    } else {
-        Err(Invalid::new("must be \"header:NAME\", \"cookie:NAME\" or \"address\""))
-    }
-}
-
-fn tls_name(text: &str) -> Result<Box<str>, Invalid> {
-    match Host::try_new(text) {
-        Ok(host) if host.as_str().parse::<std::net::Ipv4Addr>().is_err() && !text.starts_with('[') => {
-            Ok(host.as_str().into())
-        }
-        _ => Err(Invalid::new("must be the DNS name in the certificate")),
-    }
 }
 
 fn metadata(value: Value) -> Result<BTreeMap<String, String>, Invalid> {
@@ -350,6 +319,9 @@ mod tests {
         };
         for permission in [json!(null), json!(""), json!(7), json!([]), json!("a b")] {
             assert_eq!(wrong(body(permission.clone())), ["/routes/0/permission"], "{permission}");
+            let mut also_wrong = body(permission);
+            also_wrong["service"] = json!("A");
+            assert_eq!(wrong(also_wrong), ["/service", "/routes/0/permission"]);
         }
     }
 
@@ -373,6 +345,25 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_by_hash_needs_a_key_that_is_there_and_right() {
+        for key in [json!(null), json!("body"), json!(7)] {
+            let body = json!({"service": "a", "url": "http://127.0.0.1:1", "policy": "hash", "hash_key": key});
+            assert_eq!(wrong(body), ["/hash_key"], "{key}");
+        }
+        assert_eq!(wrong(json!({"service": "a", "url": "http://127.0.0.1:1", "policy": "hash"})), ["/hash_key"]);
+    }
+
+    #[test]
+    fn times_are_taken_to_the_millisecond() {
+        let (definition, instance) = right(json!({
+            "service": "a", "url": "http://127.0.0.1:1", "slow_start": 0.0005, "heartbeat_ttl": 1.2345,
+            "timeouts": {"connect": 0.0014, "read": 0.29}}));
+        let ms = |time: Option<Duration>| time.unwrap().as_nanos() as f64 / 1e6;
+        assert_eq!((ms(definition.slow_start), ms(instance.heartbeat_ttl)), (1.0, 1235.0));
+        assert_eq!((ms(definition.timeouts.connect), ms(definition.timeouts.read)), (1.0, 290.0));
+    }
+
+    #[test]
     fn too_many_routes_and_too_much_metadata_are_refused() {
         let routes: Vec<_> = (0..=MAX_ROUTES).map(|at| json!({"method": "GET", "path": format!("/{at}")})).collect();
         assert_eq!(wrong(json!({"service": "a", "url": "http://127.0.0.1:1", "routes": routes})), ["/routes"]);
@@ -383,10 +374,7 @@ mod tests {
     #[test]
     fn https_by_address_needs_a_name_to_verify() {
         assert_eq!(wrong(json!({"service": "a", "url": "https://10.0.0.1"})), ["/tls_name"]);
-        assert_eq!(
-            wrong(json!({"service": "a", "url": "https://10.0.0.1", "tls_name": "10.0.0.1"})),
-            ["/tls_name", "/tls_name"]
-        );
+        assert_eq!(wrong(json!({"service": "a", "url": "https://10.0.0.1", "tls_name": "10.0.0.1"})), ["/tls_name"]);
         right(json!({"service": "a", "url": "https://10.0.0.1", "tls_name": "a.example"}));
         right(json!({"service": "a", "url": "https://a.example"}));
     }

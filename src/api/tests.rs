@@ -11,15 +11,13 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use super::Readiness;
 use super::listener::Peer;
-use super::{Readiness, Settings};
-use crate::config::Config;
 use crate::driver::{
     Change, Contents, Driver, Followed, InstanceRef, NameOrder, ProbePlan, Probes, Store, StoreError, now,
 };
 use crate::model::{CidrSet, Epoch, Host};
 use crate::registry::{self, HealthLimits, Policy, Registry, UnlistedRule};
-use crate::routing::KeyTable;
 use crate::telemetry::Telemetry;
 
 struct FullDisk;
@@ -45,7 +43,6 @@ impl Probes for NoProbes {
 
 /// The defaults' router, ready, over a driver that runs.
 fn router(store: impl Store + 'static) -> Router {
-    let config = Config::default();
     let telemetry = Telemetry::try_new().unwrap();
     let readiness = Arc::new(Readiness::default());
     readiness.set(true);
@@ -65,17 +62,10 @@ fn router(store: impl Store + 'static) -> Router {
         },
         heartbeat_ttl: Duration::from_secs(60),
     };
-    let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), KeyTable::default(), now());
+    let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), Vec::new(), now());
     let (driver, handle, snapshots) = Driver::new(registry, effects, Box::new(store), Arc::clone(&telemetry));
     tokio::spawn(driver.run(NoProbes));
-    let settings = Settings {
-        internal: config.internal,
-        registration: config.registration,
-        allow_registration_from: config.gateway.allow_registration_from,
-        is_registration_on: true,
-        own_listeners: Default::default(),
-    };
-    super::router(settings, handle, snapshots, telemetry, readiness)
+    super::router(Default::default(), handle, snapshots, telemetry, readiness, super::Reloads::channel().0)
 }
 
 async fn answer(router: &Router, method: &str, path: &str, body: &Value) -> Response<Body> {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::metrics;
 use crate::clock;
 use crate::model::RouteSpec;
 use crate::routing::{Instance, Owner, Route, Service, ServiceKind, Snapshot};
@@ -17,6 +18,7 @@ pub(super) fn service(service: &Service) -> Value {
         "since": clock::rfc3339(service.live.since_ms()),
         "uptime_share": service.live.uptime_share(service.status, now_ms),
         "transitions": service.live.transitions(),
+        "requests": metrics::requests(service),
         "host": definition.host.as_ref().map(|host| host.as_str()),
         "routes": definition.routes.iter().map(|one| route_spec(one, service)).collect::<Vec<_>>(),
         "policy": definition.policy.as_str(),

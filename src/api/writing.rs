@@ -74,11 +74,13 @@ pub(super) async fn take_registration(
 ) -> Result<Registered, Problem> {
     let address = source.address;
     // Before anything that takes time, so that many at once are counted too.
-    api.rates.take(address, clock::now()).map_err(Problem::rate_limited)?;
+    let config = api.config();
+    let (rate, burst) = (config.registration.rate, config.registration.burst);
+    let cost = api.rates.take(address, rate, burst, clock::now()).map_err(Problem::rate_limited)?;
     let outcome = try_register(api, source, form, headers, body).await;
     // What is registered just so is a heartbeat and costs nothing.
     if matches!(&outcome, Ok(registered) if !registered.is_change) {
-        api.rates.give_back(address);
+        api.rates.give_back(address, cost);
     }
     outcome
 }
@@ -90,16 +92,7 @@ async fn try_register(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Registered, Problem> {
-    if form.is_too_large {
-        let detail = format!("the body is larger than {MAX_BODY} bytes");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail));
-    }
-    check_type(headers)?;
-    let body = super::json::parse(body).map_err(|error| {
-        let detail = format!("not JSON at line {}, column {}: {error}", error.line(), error.column());
-        Problem::new(StatusCode::BAD_REQUEST, "not-json", detail)
-    })?;
-    let (parsed, mut errors) = (form.parse)(body);
+    let (parsed, mut errors) = (form.parse)(json_body(form.is_too_large, headers, body)?);
     let mut refuse = |detail| errors.push(FieldError { pointer: form.place.to_owned(), detail });
     let addresses = match &parsed.url {
         Some(url) => locate(api, url).await.map_err(&mut refuse).ok(),
@@ -113,6 +106,22 @@ async fn try_register(
         Answer::Registered(registered) => Ok(registered),
         other => Err(unexpected(&other)),
     }
+}
+
+/// A body as JSON.
+///
+/// # Errors
+/// It is too large, not said to be JSON, or none.
+pub(super) fn json_body(is_too_large: bool, headers: &HeaderMap, body: &[u8]) -> Result<Value, Problem> {
+    if is_too_large {
+        let detail = format!("the body is larger than {MAX_BODY} bytes");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail));
+    }
+    check_type(headers)?;
+    super::json::parse(body).map_err(|error| {
+        let detail = format!("not JSON at line {}, column {}: {error}", error.line(), error.column());
+        Problem::new(StatusCode::BAD_REQUEST, "not-json", detail)
+    })
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
@@ -134,7 +143,7 @@ async fn locate(api: &Api, url: &UpstreamUrl) -> Result<Arc<[SocketAddr]>, Strin
         UpstreamHost::Address(address) => Arc::new([SocketAddr::new(*address, url.port)]) as Arc<[SocketAddr]>,
         UpstreamHost::Name(name) => upstream::resolve(name, url.port).await?,
     };
-    api.settings.own_listeners.vet(&addresses)?;
+    api.own_listeners.vet(&addresses)?;
     Ok(addresses)
 }
 

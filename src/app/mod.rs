@@ -5,11 +5,13 @@
 //! is gone instead, at the latest after the grace.
 
 mod listening;
+mod lookups;
+mod reloading;
 mod rotating;
 mod services;
 mod stopping;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -23,17 +25,18 @@ use pingora::services::listening::Service;
 use pingora_proxy::http_proxy;
 use prometheus::{IntCounter, IntGauge};
 
-use crate::api::{self, Readiness};
-use crate::config::{Config, StoreConfig};
+use crate::api::{self, Readiness, Reloads};
+use crate::config::{Config, ConfigErrors, MAX_RETRIES, Places, StoreConfig};
 use crate::connections::OpenConnections;
 use crate::driver::{Change, Contents, Driver, Handle, Snapshots, Store, StoreError};
 use crate::health::{HttpProbe, Monitor};
-use crate::proxy::{Edge, Gateway, KeyLimits};
+use crate::proxy::{Edge, Gateway};
 use crate::registry::Registry;
 use crate::store::{DiskStore, MemoryStore};
 use crate::telemetry::{AccessLog, COMMIT, Telemetry, VERSION};
 use crate::upstream::{self, OwnListeners};
 use listening::{Adopting, Bound};
+use reloading::Reloading;
 use stopping::Stop;
 
 /// Idle connections to instances that are kept for each worker thread. The pool is shared by all instances; what is
@@ -41,50 +44,60 @@ use stopping::Stop;
 const POOL_A_THREAD: usize = 256;
 /// Worker threads of the internal listener: its requests are short, and the proxy is what cores are for.
 const INTERNAL_THREADS: usize = 1;
+/// Longer than any `server.grace` may be, which is 30 days.
+const OUTLASTING: Duration = Duration::from_secs(31 * 24 * 3600);
 /// How long the store may take to close: to end a batch and a sync.
 const LAST_SYNC: Duration = Duration::from_secs(2);
 /// How long the access log may take to write its last lines.
 const LAST_FLUSH: Duration = Duration::from_secs(2);
 
-/// Runs the gateway until SIGTERM or SIGINT, and until its clients are gone or the grace is over.
+/// Runs the gateway until SIGTERM or SIGINT, and until its clients are gone or the grace is over; reads `path` again at
+/// each reload, as `config` and `places` were read of it.
 ///
 /// # Errors
 /// It could not be started: each reason on a line of its own.
-pub fn run(config: &Config) -> Result<()> {
+pub fn run(path: &Path, config: Config, places: &Places) -> Result<()> {
+    let config = Arc::new(config);
     let bound = listening::bind(&config.server.listen, config.internal.listen)?;
     let own_listeners = OwnListeners::new(bound.addresses());
-    services::check_statics(config, &own_listeners)?;
+    let found = lookups::Found::new();
+    let faults = services::static_faults(&config, places, path, &found, &own_listeners);
+    ConfigErrors::try_new(faults).map_or(Ok(()), Err)?;
     let telemetry = Telemetry::try_new().context("counters cannot be made")?;
     let access_log = AccessLog::open(&config.access_log, telemetry.access_log_dropped.clone())?;
     check_roots(config.upstream.ca.as_ref())?;
     let background = background_runtime()?;
     rotating::on_hangup(&background, access_log.clone())?;
+    let hangups = rotating::hangups(&background)?;
     let readiness = Arc::new(Readiness::default());
 
     let mut store = open_store(&config.store)?;
     let contents = store.load()?;
     if let StoreConfig::Disk(path) = &config.store {
         log::info!(
-            "the store {} has {} services with {} instances, {} of them DOWN, {} draining",
+            "the store {} has {} services with {} instances, {} of them DOWN, {} draining, and {} API keys",
             path.display(),
             contents.definitions.len(),
             contents.instances.len(),
             contents.down.len(),
-            contents.draining.len()
+            contents.draining.len(),
+            contents.keys.len()
         );
     }
     let (mut registry, mut first_effects) = Registry::new(
         contents.epoch,
-        services::settings(config),
-        services::statics(config),
-        services::keys(config),
+        services::settings(&config),
+        services::statics(&config, &found),
+        services::keys(&config),
         crate::driver::now(),
     );
+    registry.show(Arc::clone(&config));
     first_effects.extend(registry.restore(contents, crate::driver::now()));
     let (store, closed) = ClosingStore::new(store);
     let (driver, handle, snapshots) = Driver::new(registry, first_effects, Box::new(store), Arc::clone(&telemetry));
     let probe_options = upstream::connector_options(&config.upstream, INTERNAL_THREADS);
-    let timeout = config.gateway.health_check_timeout;
+    let in_force = Arc::clone(&snapshots);
+    let timeout = move || in_force.load().config.gateway.health_check_timeout;
     let (for_monitor, not_followed) = (handle.downgrade(), own_listeners.clone());
     let driver = background.spawn(async move {
         let probe = HttpProbe::new(probe_options, timeout);
@@ -93,23 +106,29 @@ pub fn run(config: &Config) -> Result<()> {
     });
 
     let stop = Stop::watch(background.handle())?;
-    let counted = |most, shown: &IntGauge, refused: &IntCounter| {
-        Arc::new(OpenConnections::new(most, shown.clone(), refused.clone()))
-    };
+    let counted =
+        |shown: &IntGauge, refused: &IntCounter| Arc::new(OpenConnections::new(shown.clone(), refused.clone()));
     let open = Open {
-        clients: counted(config.server.max_connections, &telemetry.connections, &telemetry.connections_refused),
-        internal: counted(
-            api::MAX_CONNECTIONS,
-            &telemetry.internal_connections,
-            &telemetry.internal_connections_refused,
-        ),
+        clients: counted(&telemetry.connections, &telemetry.connections_refused),
+        internal: counted(&telemetry.internal_connections, &telemetry.internal_connections_refused),
     };
+    let (reloads, asked) = Reloads::channel();
+    let reloading = Reloading {
+        path: path.to_owned(),
+        config: Arc::clone(&config),
+        driver: handle.clone(),
+        own_listeners: own_listeners.clone(),
+        access_log: access_log.clone(),
+        telemetry: Arc::clone(&telemetry),
+    };
+    background.spawn(reloading.run(hangups, asked));
     let parts = Parts {
-        config,
+        config: &config,
+        reloads,
         telemetry,
         access_log: access_log.clone(),
         handle,
-        snapshots,
+        snapshots: Arc::clone(&snapshots),
         readiness: Arc::clone(&readiness),
         own_listeners,
     };
@@ -135,7 +154,7 @@ pub fn run(config: &Config) -> Result<()> {
     readiness.set(false);
     notify_supervisor(&[sd_notify::NotifyState::Stopping]);
     if is_graceful {
-        let grace = config.server.grace;
+        let grace = snapshots.load().config.server.grace;
         let count = open.clients.count();
         log::info!("stopping: waiting for {count} client connections, at most {} s", grace.as_secs_f64());
         background.block_on(stop.drain(&open.clients, &open.internal, grace));
@@ -154,6 +173,7 @@ pub fn run(config: &Config) -> Result<()> {
 /// What the listeners are made of.
 struct Parts<'a> {
     config: &'a Config,
+    reloads: Reloads,
     telemetry: Arc<Telemetry>,
     access_log: AccessLog,
     handle: Handle,
@@ -172,46 +192,34 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Open, internal_stops: Shutdown
     let config = parts.config;
     let conf = ServerConf {
         threads: config.server.threads,
-        // One attempt and the retries; none would mean no attempt at all.
-        max_retries: config.upstream.retries + 1,
+        // One attempt and the most retries that there can be: how many there are is judged for each request.
+        max_retries: MAX_RETRIES as usize + 1,
         upstream_keepalive_pool_size: POOL_A_THREAD * config.server.threads,
         ca_file: config.upstream.ca.as_ref().map(|path| path.to_string_lossy().into_owned()),
-        // The process ends by itself (see `stopping`); Pingora must only outlast it.
-        grace_period_seconds: Some(config.server.grace.as_secs() + 60),
+        // The process ends by itself (see `stopping`); Pingora must only outlast it, and the grace may be another by then.
+        grace_period_seconds: Some(OUTLASTING.as_secs()),
         graceful_shutdown_timeout_seconds: Some(1),
         ..ServerConf::default()
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
 
-    let gateway = Gateway::new(
-        services::proxy_settings(config),
-        Arc::clone(&parts.snapshots),
-        KeyLimits::new(config.api_keys.iter().filter_map(|key| Some((key.name.clone(), key.rate?)))),
-        Arc::clone(&parts.telemetry),
-        parts.access_log.clone(),
-    );
+    let gateway = Gateway::new(Arc::clone(&parts.snapshots), Arc::clone(&parts.telemetry), parts.access_log.clone());
     let proxy = http_proxy(&server.configuration, gateway);
-    let edge = Edge::new(proxy, Arc::clone(&open.clients), config.client.clone());
+    let edge = Edge::new(proxy, Arc::clone(&open.clients), Arc::clone(&parts.snapshots));
     let mut public = Service::new("public".to_owned(), edge);
     bound.public.iter().for_each(|listener| public.add_tcp(&listener.address.to_string()));
     server.add_service(Adopting::new(public, bound.public));
 
-    let settings = api::Settings {
-        internal: config.internal.clone(),
-        registration: config.registration.clone(),
-        allow_registration_from: config.gateway.allow_registration_from.clone(),
-        is_registration_on: config.gateway.enabled,
-        own_listeners: parts.own_listeners.clone(),
-    };
     let router = api::router(
-        settings,
+        parts.own_listeners.clone(),
         parts.handle.clone(),
         Arc::clone(&parts.snapshots),
         Arc::clone(&parts.telemetry),
         Arc::clone(&parts.readiness),
+        parts.reloads.clone(),
     );
-    let listener = api::Listener::new(router, config.client.clone(), Arc::clone(&open.internal));
+    let listener = api::Listener::new(router, Arc::clone(&parts.snapshots), Arc::clone(&open.internal));
     let mut internal = Service::new("internal".to_owned(), listener);
     internal.threads = Some(INTERNAL_THREADS);
     internal.add_tcp(&bound.internal.address.to_string());

@@ -1,12 +1,16 @@
-//! From the configuration to what registry and proxy are given.
+//! From the configuration to what the registry is given, at the start and at each reload.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{Config, GrantConfig, StaticRouteConfig, StaticTarget as ConfiguredTarget, Unlisted};
-use crate::model::{InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
-use crate::proxy;
+use super::lookups::Found;
+use crate::config::{
+    ApiKeyConfig, Config, ConfigError, GrantConfig, Place, Places, StaticRouteConfig, StaticTarget as ConfiguredTarget,
+    Unlisted,
+};
+use crate::model::{InstanceId, InstanceSpec, KeySpec, ServiceName, UpstreamHost, UpstreamUrl};
 use crate::registry::{Grant, HealthLimits, Policy, Settings, StaticClaim, StaticRoute, StaticTarget, UnlistedRule};
-use crate::routing::{ApiKey, KeyTable};
 use crate::upstream::OwnListeners;
 
 pub(super) fn settings(config: &Config) -> Settings {
@@ -55,7 +59,8 @@ fn grant(grant: &GrantConfig) -> (ServiceName, Grant) {
     (grant.service.clone(), rules)
 }
 
-pub(super) fn statics(config: &Config) -> Vec<StaticRoute> {
+/// The static routes; `found` has what names of theirs lead to, as far as that is known.
+pub(super) fn statics(config: &Config, found: &Found) -> Vec<StaticRoute> {
     let route = |(number, route): (usize, &StaticRouteConfig)| StaticRoute {
         host: route.host.clone(),
         method: route.method.clone(),
@@ -63,52 +68,54 @@ pub(super) fn statics(config: &Config) -> Vec<StaticRoute> {
         permission: route.permission.clone(),
         target: match &route.target {
             ConfiguredTarget::Service(name) => StaticTarget::Service(name.clone()),
-            ConfiguredTarget::Url(url) => url_target(number, url, route.tls_name.clone()),
+            ConfiguredTarget::Url(url) => url_target(number, url, route.tls_name.clone(), found),
         },
     };
     config.routes.iter().enumerate().map(route).collect()
 }
 
-/// Whether every static url with an address leads somewhere else than to furt; names are looked at when they resolve.
-///
-/// # Errors
-/// The first that does not.
-pub(super) fn check_statics(config: &Config, own_listeners: &OwnListeners) -> anyhow::Result<()> {
-    for route in &config.routes {
-        if let ConfiguredTarget::Url(url) = &route.target
-            && let Some(address) = url.socket_address()
-        {
-            own_listeners.vet(&[address]).map_err(|why| anyhow::anyhow!("static route {}: {why}", route.path))?;
-        }
-    }
-    Ok(())
+/// Every static url that leads to furt itself; names that are not in `found` are looked at when they resolve.
+pub(super) fn static_faults(
+    config: &Config,
+    places: &Places,
+    path: &Path,
+    found: &Found,
+    own_listeners: &OwnListeners,
+) -> Vec<ConfigError> {
+    let fault = |(index, route): (usize, &StaticRouteConfig)| {
+        let ConfiguredTarget::Url(url) = &route.target else { return None };
+        let why = own_listeners.vet(&addresses(url, found)).err()?;
+        let whole = || Place::Whole { file: path.display().to_string() };
+        let place = places.of(&format!("routes[{index}].url")).cloned().unwrap_or_else(whole);
+        let what = format!("static route {}: {why}; must lead elsewhere", route.path);
+        Some(ConfigError { place, key: "routes.url".to_owned(), what })
+    };
+    config.routes.iter().enumerate().filter_map(fault).collect()
 }
 
-fn url_target(number: usize, url: &UpstreamUrl, tls_name: Option<Box<str>>) -> StaticTarget {
+fn addresses(url: &UpstreamUrl, found: &Found) -> Arc<[SocketAddr]> {
+    match &url.host {
+        UpstreamHost::Address(_) => url.socket_address().into_iter().collect(),
+        UpstreamHost::Name(name) => found.get(&(name.clone(), url.port)).cloned().unwrap_or_default(),
+    }
+}
+
+fn url_target(number: usize, url: &UpstreamUrl, tls_name: Option<Box<str>>, found: &Found) -> StaticTarget {
     let spec = InstanceSpec {
         tls_name,
         health_endpoint: None,
         ..InstanceSpec::new(InstanceId::numbered("static", number), url.clone())
     };
-    let addresses = url.socket_address().into_iter().collect::<Arc<[_]>>();
-    StaticTarget::Url { spec: Box::new(spec), addresses }
+    StaticTarget::Url { spec: Box::new(spec), addresses: addresses(url, found) }
 }
 
-pub(super) fn keys(config: &Config) -> KeyTable {
-    let key = |key: &crate::config::ApiKeyConfig| {
-        let known =
-            ApiKey { name: key.name.clone(), permissions: key.permissions.clone(), allow_from: key.allow_from.clone() };
-        (key.sha256, Arc::new(known))
+pub(super) fn keys(config: &Config) -> Vec<KeySpec> {
+    let key = |key: &ApiKeyConfig| KeySpec {
+        name: key.name.clone(),
+        sha256: key.sha256,
+        permissions: key.permissions.clone(),
+        allow_from: key.allow_from.clone(),
+        rate: key.rate,
     };
     config.api_keys.iter().map(key).collect()
-}
-
-pub(super) fn proxy_settings(config: &Config) -> proxy::Settings {
-    proxy::Settings {
-        trusted_proxies: config.server.trusted_proxies.clone(),
-        health_details_for: config.gateway.allow_registration_from.clone(),
-        client: config.client.clone(),
-        upstream: config.upstream.clone(),
-        retry_after_seconds: config.gateway.health_check_interval.as_secs().max(1),
-    }
 }

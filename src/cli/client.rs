@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::output::{cell, print, print_json, table};
+use super::reload::place;
 use super::{Format, Output, Target};
 
 /// For a whole exchange: registering resolves a name (1 s) and waits for the store.
@@ -219,8 +220,9 @@ fn refusal(target: &Target, status: u16, problem: &Value) -> anyhow::Error {
     let errors = problem["errors"].as_array().map_or(&[][..], Vec::as_slice);
     // A single one is what the detail says.
     for error in errors.iter().filter(|_| errors.len() > 1) {
-        let place = error.get("pointer").unwrap_or(&error["parameter"]);
-        text += &format!("\n{}: {}", cell(place), cell(&error["detail"]));
+        let pointer = || cell(error.get("pointer").unwrap_or(&error["parameter"]));
+        let what = if error["key"].is_null() { pointer() } else { place(error) + &cell(&error["key"]) };
+        text += &format!("\n{what}: {}", cell(&error["detail"]));
     }
     anyhow!(text)
 }

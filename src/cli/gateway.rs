@@ -17,12 +17,12 @@ pub(super) struct ConfigArgs {
 }
 
 pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
-    let config = load(args)?;
+    let (config, places) = Config::load_placed(&args.config, &env).map_err(|errors| anyhow!("{errors}"))?;
     // Pingora tells every connection that breaks; furt tells what matters itself.
     let filter = std::env::var("FURT_LOG")
         .unwrap_or_else(|_| "info,pingora=warn,pingora_core=error,pingora_proxy=error".to_owned());
     env_logger::Builder::new().parse_filters(&filter).try_init()?;
-    app::run(&config)
+    app::run(&args.config, config, &places)
 }
 
 pub(super) fn check(args: &ConfigArgs) -> anyhow::Result<()> {
@@ -31,5 +31,9 @@ pub(super) fn check(args: &ConfigArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn load(args: &ConfigArgs) -> anyhow::Result<Config> {
-    Config::load(&args.config, &|name| std::env::var(name).ok()).map_err(|errors| anyhow!("{errors}"))
+    Config::load(&args.config, &env).map_err(|errors| anyhow!("{errors}"))
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }

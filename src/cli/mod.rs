@@ -1,7 +1,7 @@
 //! The command line: one file a family of verbs. Exit codes: 0 done, 1 failed, 2 misused.
 //!
-//! `run` and `check` take a configuration; `keys` makes keys; `store` reads a store's file; the other verbs speak to a running furt over its internal
-//! listener. What people asked for goes to stdout, everything else to stderr.
+//! `run` and `check` take a configuration; `store` reads a store's file; `keys` and the other verbs speak to a running furt over
+//! its internal listener. What people asked for goes to stdout, everything else to stderr.
 
 mod client;
 mod draining;
@@ -9,8 +9,10 @@ mod events;
 mod gateway;
 mod keys;
 mod output;
+mod reload;
 mod services;
 mod store;
+mod top;
 
 use std::process::ExitCode;
 
@@ -44,13 +46,17 @@ enum Verb {
     Services(services::ServicesArgs),
     /// Show what happened in the registry, a line an event
     Events(events::EventsArgs),
+    /// Watch requests, latencies and errors of every service, live
+    Top(top::TopArgs),
     /// List every route, static and registered
     Routes(client::RoutesArgs),
     /// Tell which route a request would take, and why the others would not
     Explain(client::ExplainArgs),
+    /// Have the running furt read its configuration again, and tell what changed
+    Reload(reload::ReloadArgs),
     /// Exit with 0 if the running furt takes requests, for health checks
     Ready(client::ReadyArgs),
-    /// Make API keys
+    /// Make, list, rotate and revoke API keys
     #[command(subcommand)]
     Keys(keys::KeysVerb),
     /// Look at a store that no furt has open, copy it as JSON, make one of a copy
@@ -59,7 +65,7 @@ enum Verb {
 }
 
 /// How a verb finds a running furt.
-#[derive(Args)]
+#[derive(Args, Clone)]
 struct Target {
     /// Where the running furt's internal listener is
     #[arg(long, env = "FURT_URL", default_value = "http://127.0.0.1:8081")]
@@ -95,8 +101,10 @@ pub fn main() -> ExitCode {
         Verb::Drain(args) => draining::drain(&args),
         Verb::Services(args) => services::run(&args),
         Verb::Events(args) => events::run(&args),
+        Verb::Top(args) => top::run(&args),
         Verb::Routes(args) => client::routes(&args),
         Verb::Explain(args) => client::explain(&args),
+        Verb::Reload(args) => reload::run(&args),
         Verb::Ready(args) => client::ready(&args),
         Verb::Keys(verb) => keys::run(&verb),
         Verb::Store(verb) => store::run(&verb),

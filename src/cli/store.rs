@@ -76,13 +76,13 @@ impl PathArgs {
 }
 
 fn tell(path: &Path, summary: Summary, format: Format) -> anyhow::Result<()> {
-    let Summary { services, instances, down, draining } = summary;
+    let Summary { services, instances, down, draining, keys } = summary;
     match format.output {
-        Output::Json => output::print_json(
-            &json!({"services": services, "instances": instances, "down": down, "draining": draining}),
-        ),
+        Output::Json => output::print_json(&json!({
+            "services": services, "instances": instances, "down": down, "draining": draining, "keys": keys,
+        })),
         Output::Text => output::print(&format!(
-            "{}: ok: {services} services, {instances} instances, {down} of them DOWN, {draining} draining\n",
+            "{}: ok: {services} services, {instances} instances, {down} of them DOWN, {draining} draining, {keys} API keys\n",
             path.display()
         )),
     }

@@ -28,8 +28,8 @@ pub(super) fn read(top: &mut Section<'_>, config: &mut Config, lines: &Lines<'_>
     config.grants = top.entries("grants").into_iter().filter_map(|entry| grant(entry, &mut services)).collect();
     let listeners: Vec<_> = config.server.listen.iter().copied().chain([config.internal.listen]).collect();
     let mut claims = Seen::new(lines);
-    config.routes =
-        top.entries("routes").into_iter().filter_map(|entry| route(entry, &listeners, &mut claims)).collect();
+    let routes = top.entries("routes").into_iter().enumerate();
+    config.routes = routes.filter_map(|(index, entry)| route(entry, index, &listeners, &mut claims)).collect();
 }
 
 /// What earlier entries of an array had, and where: for each key, the claims on it that may stand side by side.
@@ -110,7 +110,12 @@ fn grant(mut entry: Section<'_>, services: &mut Seen<'_, ServiceName>) -> Option
 /// What a static route claims, by host and path; methods on the same may stand side by side.
 type Claims<'l> = Seen<'l, (Option<Host>, Pattern), MethodRule>;
 
-fn route(mut entry: Section<'_>, listeners: &[SocketAddr], claims: &mut Claims<'_>) -> Option<StaticRouteConfig> {
+fn route(
+    mut entry: Section<'_>,
+    index: usize,
+    listeners: &[SocketAddr],
+    claims: &mut Claims<'_>,
+) -> Option<StaticRouteConfig> {
     let host = entry.optional("host", text("a host", Host::try_new));
     let method = entry.required("method", text("a method to route", MethodRule::try_new));
     let path = entry.required("path", text("a path pattern", Pattern::try_new));
@@ -129,6 +134,7 @@ fn route(mut entry: Section<'_>, listeners: &[SocketAddr], claims: &mut Claims<'
     check_tls_name(&entry, url.as_ref());
     if let Some(url) = &url {
         check_url(&entry, url, listeners);
+        entry.place("url", format!("routes[{index}].url"));
     }
     if let Some(path) = path.as_ref().filter(|path| reserved(path.as_str()).is_some()) {
         entry.refuse("path", format!("\"{path}\" is furt's own; must not be /health, nor lie at or below /internal"));

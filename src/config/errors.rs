@@ -62,7 +62,7 @@ impl ConfigErrors {
     }
 
     /// A file that could not be read at all.
-    pub(super) fn unreadable(file: &str, why: &dyn fmt::Display) -> Self {
+    pub fn unreadable(file: &str, why: &dyn fmt::Display) -> Self {
         Self(vec![ConfigError {
             place: Place::Whole { file: shown(file) },
             key: "file".to_owned(),
@@ -82,25 +82,25 @@ impl ConfigErrors {
         }])
     }
 
-    /// `faults` against the text they were found in; `None` where there are none.
-    pub(super) fn collect(file: &str, text: &str, faults: Vec<(At, Fault)>) -> Option<Self> {
-        let lines = Lines::new(text);
+    /// `faults` against the lines they were found in; `None` where there are none.
+    pub(super) fn collect(file: &str, lines: &Lines<'_>, faults: Vec<(At, Fault)>) -> Option<Self> {
         let mut errors: Vec<_> = faults
             .into_iter()
-            .map(|(at, Fault { key, what })| {
-                let place = match at {
-                    At::Offset(offset) => {
-                        let (line, column) = lines.position(offset);
-                        Place::Position { file: shown(file), line, column }
-                    }
-                    At::Variable(name) => Place::Variable { name },
-                };
-                ConfigError { place, key, what }
-            })
+            .map(|(at, Fault { key, what })| ConfigError { place: lines.place(file, at), key, what })
             .collect();
         errors.sort();
         errors.dedup();
+        Self::try_new(errors)
+    }
+
+    /// These; `None` where there are none.
+    pub fn try_new(errors: Vec<ConfigError>) -> Option<Self> {
         (!errors.is_empty()).then_some(Self(errors))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
     }
 }
 
@@ -148,20 +148,51 @@ pub(super) struct Fault {
 pub(super) struct Lines<'a> {
     text: &'a str,
     starts: Vec<usize>,
+    /// The characters before each [`Self::STEP`] bytes.
+    chars: Vec<usize>,
 }
 
 impl<'a> Lines<'a> {
+    /// Bytes that are counted for a column at most: a file may be one long line, full of errors.
+    const STEP: usize = 256;
+
     /// Counts them once, so that many errors in a large file stay cheap.
     pub(super) fn new(text: &'a str) -> Self {
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { text, starts }
+        let mut chars = vec![0];
+        for bytes in text.as_bytes().chunks(Self::STEP) {
+            chars.push(chars.last().copied().unwrap_or_default() + count(bytes));
+        }
+        Self { text, starts, chars }
+    }
+
+    /// What `at` means to a person.
+    pub(super) fn place(&self, file: &str, at: At) -> Place {
+        match at {
+            At::Offset(offset) => {
+                let (line, column) = self.position(offset);
+                Place::Position { file: shown(file), line, column }
+            }
+            At::Variable(name) => Place::Variable { name },
+        }
     }
 
     /// Line and column of a byte, both from 1; past the end counts as the end.
     pub(super) fn position(&self, offset: usize) -> (usize, usize) {
         let line = self.starts.partition_point(|&start| start <= offset).max(1);
         let start = self.starts.get(line - 1).copied().unwrap_or_default();
-        let before = self.text.get(start..).unwrap_or_default().char_indices();
-        (line, 1 + before.take_while(|&(at, _)| start + at < offset).count())
+        (line, 1 + self.chars_before(offset) - self.chars_before(start))
     }
+
+    fn chars_before(&self, offset: usize) -> usize {
+        let offset = offset.min(self.text.len());
+        let step = offset / Self::STEP;
+        let rest = self.text.as_bytes().get(step * Self::STEP..offset).unwrap_or_default();
+        self.chars.get(step).copied().unwrap_or_default() + count(rest)
+    }
+}
+
+/// The characters that begin in a piece of UTF-8.
+fn count(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }

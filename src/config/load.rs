@@ -1,7 +1,7 @@
 //! The way in: from a file, or a text, and the environment to a [`Config`] or every reason why there is none.
 //!
 //! Reads the file and nothing else; the environment is handed in as a function, so that tests need none. Called by
-//! `cli` (`check`, `run`).
+//! `cli` (`check`, `run`) and by `app` for a reload.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -11,7 +11,7 @@ use toml::de::DeTable;
 
 use super::errors::{At, ConfigErrors, Lines, shown};
 use super::section::{Reader, Section};
-use super::{Config, entries, sections};
+use super::{Config, Places, entries, sections};
 
 /// The largest file that is read: room for 100,000 keys and as many routes, and an end for `/dev/zero`.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -22,6 +22,14 @@ impl Config {
     /// # Errors
     /// A file that cannot be read or is no UTF-8, and what [`parse`](Self::parse) refuses.
     pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        Self::load_placed(path, env).map(|(config, _)| config)
+    }
+
+    /// As [`load`](Self::load), and where each value was given.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn load_placed(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<(Self, Places), ConfigErrors> {
         let name = path.display().to_string();
         let read = || {
             let mut bytes = Vec::new();
@@ -33,7 +41,7 @@ impl Config {
             return Err(ConfigErrors::unreadable(&name, &"it is larger than 64 MiB"));
         }
         let text = String::from_utf8(bytes).map_err(|error| ConfigErrors::not_utf8(&name, &error))?;
-        Self::parse(&name, &text, env)
+        Self::parse_placed(&name, &text, env)
     }
 
     /// What `text`, TOML, and the environment say, over the defaults; the environment wins.
@@ -44,9 +52,17 @@ impl Config {
     /// `EDGEPROXY_HEARTBEAT_TTL_SECS` for `registration.heartbeat_ttl`. An empty variable is a value like any other.
     ///
     /// # Errors
-    /// Everything that is wrong, at once: syntax (then nothing else is looked at, since what stands behind a broken
+    /// Everything that is wrong, at once, as far as 100,000 errors go: syntax (then nothing else is looked at, since what stands behind a broken
     /// line may mean anything), unknown or missing keys, bad values, and values that contradict each other.
     pub fn parse(file_name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        Self::parse_placed(file_name, text, env).map(|(config, _)| config)
+    }
+
+    pub(super) fn parse_placed(
+        file_name: &str,
+        text: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(Self, Places), ConfigErrors> {
         // Some editors put a byte order mark first; it must not count as a column.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let reader = Reader::new(env);
@@ -59,7 +75,9 @@ impl Config {
             entries::read(&mut top, &mut config, &lines);
             top.finish();
         }
-        ConfigErrors::collect(file_name, text, reader.into_faults()).map_or(Ok(config), Err)
+        let (faults, places) = reader.finish();
+        let places = places.into_iter().map(|(key, at)| (key, lines.place(file_name, at))).collect();
+        ConfigErrors::collect(file_name, &lines, faults).map_or(Ok((config, Places(places))), Err)
     }
 }
 
@@ -77,7 +95,15 @@ fn report_syntax(reader: &Reader<'_>, lines: &Lines<'_>, text: &str, syntax_erro
     let mut syntax = Syntax::Whole;
     let mut reported = BTreeSet::new();
     for error in syntax_errors {
-        let span = error.span().unwrap_or_default();
+        if reader.is_full() {
+            break;
+        }
+        let Some(span) = error.span() else {
+            // As of a key with more dots than are followed.
+            syntax = Syntax::Broken;
+            reader.fault(At::Offset(0), "TOML", format!("{}, at a place that is not told", shown(error.message())));
+            continue;
+        };
         let line = lines.position(span.start).0;
         if !reported.insert(line) {
             continue;

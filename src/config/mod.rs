@@ -1,10 +1,12 @@
 //! Configuration: what the file and the environment say, parsed whole into values that need no further check.
 //!
 //! This file holds the types, `load` the way in, `defaults` what an empty file gives, `section` the walk over file and
-//! environment, `value` one value, `sections` and `entries` the keys, `errors` what is wrong. [`Config::load`]
+//! environment, `value` one value, `sections` and `entries` the keys, `errors` what is wrong, `changes` what differs from
+//! one configuration to another. [`Config::load`]
 //! reports every error at once, each with file, line, column and what would be right. Nothing here opens a socket,
 //! resolves a name or logs. Callers: `cli` and `app`.
 
+mod changes;
 mod defaults;
 mod entries;
 mod errors;
@@ -15,7 +17,9 @@ mod sections;
 mod tests;
 mod value;
 
+pub use changes::{Places, Takes};
 pub use errors::{ConfigError, ConfigErrors, Place};
+pub use sections::MAX_RETRIES;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -21,26 +21,38 @@ const INHERITED: [(&str, &str, &str); 3] = [
     ("registration", "heartbeat_ttl", "EDGEPROXY_HEARTBEAT_TTL_SECS"),
 ];
 
+/// Faults that are kept, one for each API key of the largest configuration there may be: a file that is no configuration at
+/// all has millions.
+const MAX_FAULTS: usize = 100_000;
+
 /// Collects what is wrong.
 pub(super) struct Reader<'a> {
     env: &'a dyn Fn(&str) -> Option<String>,
     faults: RefCell<Vec<(At, Fault)>>,
+    places: RefCell<BTreeMap<String, At>>,
 }
 
 impl<'a> Reader<'a> {
     /// Without faults yet.
     pub(super) fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { env, faults: RefCell::default() }
+        Self { env, faults: RefCell::default(), places: RefCell::default() }
     }
 
     /// One more fault.
     pub(super) fn fault(&self, at: At, key: impl Into<String>, what: impl Into<String>) {
-        self.faults.borrow_mut().push((at, Fault { key: key.into(), what: what.into() }));
+        if !self.is_full() {
+            self.faults.borrow_mut().push((at, Fault { key: key.into(), what: what.into() }));
+        }
     }
 
-    /// All of them, in the order they were found.
-    pub(super) fn into_faults(self) -> Vec<(At, Fault)> {
-        self.faults.into_inner()
+    /// Whether further faults are not told.
+    pub(super) fn is_full(&self) -> bool {
+        self.faults.borrow().len() >= MAX_FAULTS
+    }
+
+    /// All of them, in the order they were found, and where each key stands that was set well.
+    pub(super) fn finish(self) -> (Vec<(At, Fault)>, BTreeMap<String, At>) {
+        (self.faults.into_inner(), self.places.into_inner())
     }
 }
 
@@ -150,8 +162,16 @@ impl<'a> Section<'a> {
                 }
             }
         }
+        if let (Outcome::Good(at), Source::FileAndEnvironment) = (&outcome, self.source) {
+            self.reader.places.borrow_mut().insert(self.full(key), at.clone());
+        }
         self.asked.insert(key, outcome);
         result
+    }
+
+    /// Has the place of `key` known as `name`: of an array's entries that is not done for each.
+    pub(super) fn place(&self, key: &str, name: String) {
+        self.reader.places.borrow_mut().insert(name, self.at(key));
     }
 
     /// As [`optional`](Self::optional), but a key that nobody set is a fault of the table.

@@ -3,6 +3,7 @@
 //! One function a table, in the order of DESIGN §9. Each asks its [`Section`] for every key it knows and writes over
 //! the default; faults go to the reader, never to the caller. Caller: `Config::parse`.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,8 +25,8 @@ const MAX_THREADS: u64 = 1024;
 const MAX_FAILURES: u64 = 1_000_000;
 /// A burst beyond this is no limit.
 const MAX_BURST: u64 = 1_000_000;
-/// Attempts beyond ten only add load to a service in trouble.
-const MAX_RETRIES: u64 = 10;
+/// The most that `upstream.retries` may be: attempts beyond ten only add load to a service in trouble.
+pub const MAX_RETRIES: u64 = 10;
 
 /// Every single table below `top`, over the defaults in `config`.
 pub(super) fn read(top: &mut Section<'_>, config: &mut Config) {
@@ -58,8 +59,9 @@ fn server<'a>(mut section: Section<'a>, server: &mut ServerConfig) -> Section<'a
     if server.listen.is_empty() {
         section.refuse("listen", "is empty; must be at least one address, such as \"0.0.0.0:7811\"");
     }
-    for (index, address) in server.listen.iter().enumerate() {
-        if address.port() != 0 && server.listen.iter().skip(index + 1).any(|other| other == address) {
+    let mut named = HashSet::new();
+    for address in &server.listen {
+        if address.port() != 0 && !named.insert(address) {
             section.refuse("listen", format!("names {address} twice; must name each address once"));
         }
     }

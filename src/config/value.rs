@@ -13,7 +13,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::errors::{At, shown};
-use crate::model::{CidrSet, Host, Invalid, Sha256Digest, UpstreamUrl};
+use crate::model::{CidrSet, Host, Invalid, Sha256Digest, UpstreamUrl, duration as duration_of};
 
 /// The longest duration: a month. What is longer is a mistake of unit, and would overflow timers further down.
 const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -103,7 +103,7 @@ pub(super) enum Zero {
     Refused,
 }
 
-/// A duration, at most 30 days: a number of seconds, or text with `ms`, `s`, `m` or `h` after the number.
+/// A duration, at most 30 days: a number of seconds, or text with `ms`, `s`, `m`, `h` or `d` after the number.
 pub(super) fn duration(zero: Zero) -> impl Fn(&Value<'_>) -> Parsed<Duration> {
     const RIGHT: &str = "seconds such as 30 or 0.5, or a text such as \"30s\", \"500ms\", \"2m\" or \"1h\"";
     move |value| {
@@ -113,10 +113,11 @@ pub(super) fn duration(zero: Zero) -> impl Fn(&Value<'_>) -> Parsed<Duration> {
                 Some(u64::from_str_radix(number.as_str(), number.radix()).map_or(Duration::MAX, Duration::from_secs))
             }
             Given::Toml(DeValue::Float(number)) => {
-                Some(number.as_str().parse().ok().and_then(scaled(1.0)).unwrap_or(Duration::MAX))
+                let seconds = number.as_str().parse().ok();
+                Some(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(Duration::MAX))
             }
-            Given::Toml(DeValue::String(text)) => duration_from_text(text),
-            Given::Text(text) => duration_from_text(text),
+            Given::Toml(DeValue::String(text)) => duration_of(text),
+            Given::Text(text) => duration_of(text),
             Given::Toml(_) => return value.wrong_type(RIGHT),
         };
         let least = if zero == Zero::Allowed { "0" } else { "1 ms" };
@@ -127,29 +128,6 @@ pub(super) fn duration(zero: Zero) -> impl Fn(&Value<'_>) -> Parsed<Duration> {
             Some(_) => value.flaw(format!("{} is out of range; must be from {least} to 30 days", quoted(value))),
         }
     }
-}
-
-fn scaled(unit_seconds: f64) -> impl Fn(f64) -> Option<Duration> {
-    move |count| Duration::try_from_secs_f64(count * unit_seconds).ok()
-}
-
-/// `None` where it is no number with a unit; a number too large for any duration is the largest there is.
-fn duration_from_text(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let unit_seconds = match unit.trim_start() {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    };
-    if !number.starts_with(|c: char| c.is_ascii_digit()) || number.ends_with('.') {
-        return None;
-    }
-    let count: f64 = number.parse().ok()?;
-    Some(scaled(unit_seconds)(count).unwrap_or(Duration::MAX))
 }
 
 /// A text that `parse` takes; `noun` is what it must be, as in "is not a rate".

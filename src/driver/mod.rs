@@ -8,14 +8,16 @@
 //! speak through a [`Handle`].
 
 mod handle;
+mod key_report;
 mod report;
 mod store_thread;
 #[cfg(test)]
 mod tests;
 
 pub use crate::registry::{
-    Answer, Brings, Change, Contents, Drain, DrainWish, Event, FirstProbe, Followed, InstanceRef, NameOrder, ProbePlan,
-    ProbeTarget, Refusal, Registered, Registration, ReplyId, Source,
+    Answer, Brings, Change, Configuration, Contents, Drain, DrainWish, Event, FirstProbe, Followed, InstanceRef,
+    KeyAnswer, KeyRefusal, KeyWish, NameOrder, ProbePlan, ProbeTarget, Reconfigured, Refusal, Registered, Registration,
+    ReplyId, Source,
 };
 #[cfg(test)]
 pub(crate) use handle::Told;
@@ -110,6 +112,7 @@ impl Driver {
     ) -> (Self, Handle, Snapshots) {
         let (sender, queue) = mpsc::channel(QUEUE);
         let first = registry.take_snapshot().unwrap_or_else(|| Snapshot::new(crate::model::Epoch(uuid::Uuid::nil())));
+        telemetry.note_snapshot(first.generation, first.names.len(), first.table.len());
         let snapshots = Arc::new(ArcSwap::from_pointee(first));
         let driver = Self {
             registry,

@@ -3,6 +3,7 @@
 
 use log::{info, warn};
 
+use super::key_report;
 use crate::model::{ServiceName, Status};
 use crate::registry::{Followed, InstanceRef, Report};
 use crate::telemetry::{Event, Telemetry};
@@ -85,10 +86,15 @@ fn log_and_count(report: &Report, telemetry: &Telemetry) -> Event {
             warn!("{service} is kept but not routed: {why}");
             of_service("blocked", service).with("why", &**why)
         }
+        Report::Unblocked(service) => {
+            info!("{service} may stand again: its routes are in force");
+            of_service("unblocked", service)
+        }
         Report::RemovalFailed { service, why } => {
             warn!("removing {service} could not be stored: {why}");
             of_service("removal-failed", service).with("why", &**why)
         }
+        Report::Key(of_key) => key_report::report(of_key, counters),
     }
 }
 

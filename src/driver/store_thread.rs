@@ -167,8 +167,11 @@ fn replaced(change: &Change) -> &[InstanceId] {
         Change::PutInstance { spec, .. } => std::slice::from_ref(&spec.id),
         Change::RemoveInstance(id) => std::slice::from_ref(id),
         Change::RemoveService { instances, .. } => instances,
-        Change::PutDefinition { .. } | Change::NoteDown { .. } | Change::PutDraining(_) | Change::RemoveDraining(_) => {
-            &[]
-        }
+        Change::PutDefinition { .. }
+        | Change::NoteDown { .. }
+        | Change::PutDraining(_)
+        | Change::RemoveDraining(_)
+        | Change::PutKey(_)
+        | Change::RemoveKey(_) => &[],
     }
 }

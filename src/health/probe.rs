@@ -25,19 +25,20 @@ const MAX_INTERIM: usize = 8;
 /// Probes by HTTP/1.1, h2c and https alike.
 pub struct HttpProbe {
     connector: Connector,
-    timeout: Duration,
+    timeout: Box<dyn Fn() -> Duration + Send + Sync>,
     user_agent: String,
 }
 
 impl HttpProbe {
-    /// `timeout` is over everything: connect, handshake, request, status line and headers.
-    pub fn new(options: ConnectorOptions, timeout: Duration) -> Self {
+    /// `timeout`, asked for each probe, is over everything: connect, handshake, request, status line and headers.
+    pub fn new(options: ConnectorOptions, timeout: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        let timeout = Box::new(timeout);
         Self { connector: Connector::new(Some(options)), timeout, user_agent: format!("furt/{VERSION} (health)") }
     }
 
-    async fn get(&self, target: &ProbeTarget) -> Result<u16> {
+    async fn get(&self, target: &ProbeTarget, timeout: Duration) -> Result<u16> {
         // Later than the one over everything, so that there is one way to be too late.
-        let beyond = self.timeout * 2;
+        let beyond = timeout * 2;
         let timeouts = PeerTimeouts { connect: beyond, read: beyond, write: beyond, idle: IDLE };
         let peer = peer(&target.spec, target.address, 0, timeouts)
             .map_err(|why| Error::explain(ErrorType::InternalError, why))?;
@@ -94,12 +95,13 @@ impl HealthCheck for HttpProbe {
         let Some(target) = target.ext.get::<ProbeTarget>() else {
             return Error::e_explain(ErrorType::InternalError, "a probe without a target");
         };
-        match tokio::time::timeout(self.timeout, self.get(target)).await {
+        let timeout = (self.timeout)();
+        match tokio::time::timeout(timeout, self.get(target, timeout)).await {
             Ok(Ok(200..=299)) => Ok(()),
             Ok(Ok(status)) => Error::e_explain(ErrorType::CustomCode("status", status), format!("status {status}")),
             Ok(Err(error)) => Err(error),
             Err(_) => {
-                let why = format!("no answer within {} ms", self.timeout.as_millis());
+                let why = format!("no answer within {} ms", timeout.as_millis());
                 Error::e_explain(ErrorType::Custom("timeout"), why)
             }
         }

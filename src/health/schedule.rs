@@ -27,8 +27,14 @@ struct Planned {
 impl Schedule {
     /// Takes a plan, in place of the instance's plan before. While a probe runs, its first one waits for that to end.
     pub(super) fn set(&mut self, instance: InstanceRef, plan: ProbePlan, now: Instant, dice: &mut fastrand::Rng) {
+        let due_before = self.plans.get(&instance).map(|planned| planned.due);
         let due = match plan.first {
             FirstProbe::Now => now,
+            // Never later than it was, so that no number of changes can put a probe off.
+            FirstProbe::WithinPeriod => {
+                let at = now + plan.period.mul_f64(dice.f64());
+                due_before.map_or(at, |before| before.min(at))
+            }
             FirstProbe::Spread => now + Duration::from_secs(1).mul_f64(dice.f64()),
             FirstProbe::AfterPeriod => now + jittered(plan.period, dice),
         };

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::Invalid;
+use super::{Host, Invalid};
 
 /// A set of addresses as networks; IPv4 addresses written as IPv6 are unmapped before they are looked up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,6 +24,16 @@ impl CidrSet {
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// The networks, as given.
+    pub fn networks(&self) -> &[IpNet] {
+        &self.0
+    }
+
+    /// How many networks there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Whether there is no network at all.
@@ -127,13 +137,14 @@ impl UpstreamUrl {
         // The parser repairs what it can ("http:\\\\host"); what was written must already be plain.
         let rest = text.get(scheme.as_str().len()..).unwrap_or_default();
         let plain = rest.strip_prefix("://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-        if url.path() != "/" || plain.is_none_or(|rest| rest.is_empty() || rest.contains(['/', '\\', '?', '#', '@'])) {
+        let is_beyond = |c: char| "/\\?#@%".contains(c) || c.is_control() || c.is_whitespace();
+        if url.path() != "/" || plain.is_none_or(|rest| rest.is_empty() || rest.contains(is_beyond)) {
             return refused("must be scheme, host and port only, without path, query and fragment");
         }
         let host = match url.host() {
             Some(url::Host::Ipv4(v4)) => UpstreamHost::Address(v4.into()),
             Some(url::Host::Ipv6(v6)) => UpstreamHost::Address(IpAddr::from(v6).to_canonical()),
-            Some(url::Host::Domain(name)) if name.len() <= 253 => UpstreamHost::Name(name.into()),
+            Some(url::Host::Domain(name)) if Host::try_new(name).is_ok() => UpstreamHost::Name(name.into()),
             _ => return refused("must name a host"),
         };
         match url.port_or_known_default() {
@@ -203,6 +214,12 @@ mod tests {
             "http:a",
             "file:///etc/passwd",
             "http://a b",
+            "http://a\tb",
+            "http://a ",
+            "http://a\n",
+            "http://a%60",
+            "http://a`b",
+            "http://a..b",
         ] {
             assert!(UpstreamUrl::try_new(bad).is_err(), "{bad}");
         }

@@ -3,12 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Country, Host, InstanceId, MethodRule, Pattern, Permission, Region, ServiceName, UpstreamUrl};
+use super::{
+    Country, Host, InstanceId, Invalid, MethodRule, Pattern, Permission, Region, Scheme, ServiceName, UpstreamHost,
+    UpstreamUrl, path,
+};
 
 /// The most routes of a service (DESIGN §5.1).
 pub const MAX_ROUTES: usize = 256;
 /// The most bytes of a definition's metadata, keys and values together (DESIGN §5.1).
 pub const MAX_METADATA_BYTES: usize = 4096;
+/// The longest TTL, slow start and timeout: a day. Longer ones are mistakes of unit.
+pub const MAX_TIME: Duration = Duration::from_secs(86_400);
+/// The shortest TTL of a heartbeat.
+pub const MIN_TTL: Duration = Duration::from_secs(1);
+/// The shortest timeout.
+pub const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 
 /// One route of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -104,6 +113,61 @@ impl Definition {
             revision: 0,
         }
     }
+
+    /// From `header:NAME`, `cookie:NAME` or `address`.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn try_hash_key(text: &str) -> Result<Box<str>, Invalid> {
+        let is_name = |name: &str| http::HeaderName::from_bytes(name.as_bytes()).is_ok();
+        let named = text.strip_prefix("header:").or_else(|| text.strip_prefix("cookie:"));
+        if text == "address" || named.is_some_and(is_name) {
+            Ok(text.into())
+        } else {
+            Err(Invalid::new("must be \"header:NAME\", \"cookie:NAME\" or \"address\""))
+        }
+    }
+
+    /// Whether its fields go together, and so whether it could have been registered.
+    ///
+    /// # Errors
+    /// The first reason why not.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let is_day = |time: Option<Duration>, least| time.is_none_or(|time| (least..=MAX_TIME).contains(&time));
+        let metadata: usize = self.metadata.iter().map(|(name, text)| name.len() + text.len()).sum();
+        let is_by_host = self.routes.is_empty();
+        let refused = if self.routes.len() > MAX_ROUTES {
+            "it has too many routes"
+        } else if self
+            .routes
+            .iter()
+            .enumerate()
+            .any(|(at, route)| self.routes[..at].iter().any(|it| it.is_rival(route)))
+        {
+            "two of its routes claim the same requests"
+        } else if is_by_host && (self.host.is_some() || Host::try_new(self.service.as_str()).is_err()) {
+            "without routes it has no host, and its name must be one"
+        } else if self.policy == Policy::Hash && self.hash_key.is_none() {
+            "its policy needs a hash_key"
+        } else if metadata > MAX_METADATA_BYTES {
+            "it has too much metadata"
+        } else if !is_day(self.slow_start, Duration::ZERO)
+            || !is_day(self.timeouts.connect, MIN_TIMEOUT)
+            || !is_day(self.timeouts.read, MIN_TIMEOUT)
+        {
+            "one of its times is out of range"
+        } else {
+            return Ok(());
+        };
+        Err(Invalid::new(refused))
+    }
+}
+
+impl RouteSpec {
+    /// Whether it claims requests that `other`, of the same service, claims as specifically.
+    pub fn is_rival(&self, other: &Self) -> bool {
+        self.pattern == other.pattern && self.method.conflicts(&other.method)
+    }
 }
 
 /// What an instance speaks.
@@ -169,5 +233,55 @@ impl InstanceSpec {
             region: None,
             country: None,
         }
+    }
+
+    /// A health endpoint: an absolute path, also with a query.
+    ///
+    /// # Errors
+    /// What is refused in a request's path, over 1,024 bytes, `#`, a space, anything beyond visible ASCII.
+    pub fn try_health_endpoint(text: &str) -> Result<Box<str>, Invalid> {
+        let path = text.split('?').next().unwrap_or_default();
+        let query_fits = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+        match path::normalize(path) {
+            Ok(_) if query_fits && text.len() <= 1024 => Ok(text.into()),
+            Ok(_) => Err(Invalid::new("must be at most 1024 visible ASCII characters without '#'")),
+            Err(error) => Err(Invalid::new(error.to_string())),
+        }
+    }
+
+    /// A name in a certificate, in lower case.
+    ///
+    /// # Errors
+    /// What is no host name, or an address.
+    pub fn try_tls_name(text: &str) -> Result<Box<str>, Invalid> {
+        match Host::try_new(text) {
+            Ok(host) if host.as_str().parse::<std::net::Ipv4Addr>().is_err() && !text.starts_with('[') => {
+                Ok(host.as_str().into())
+            }
+            _ => Err(Invalid::new("must be the DNS name in the certificate")),
+        }
+    }
+
+    /// Whether its fields go together, and so whether it could have been registered.
+    ///
+    /// # Errors
+    /// The first reason why not.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let is_tls = self.url.scheme == Scheme::Https;
+        let needs_name = is_tls && matches!(self.url.host, UpstreamHost::Address(_));
+        let refused = if needs_name && self.tls_name.is_none() {
+            "an https url by address needs a tls_name"
+        } else if self.tls_name.is_some() && !is_tls {
+            "an http url has no tls_name"
+        } else if self.weight == 0 {
+            "its weight is 0"
+        } else if self.hard_limit != 0 && self.soft_limit > self.hard_limit {
+            "its soft_limit is above its hard_limit"
+        } else if self.heartbeat_ttl.is_some_and(|ttl| !(MIN_TTL..=MAX_TIME).contains(&ttl)) {
+            "its heartbeat_ttl is out of range"
+        } else {
+            return Ok(());
+        };
+        Err(Invalid::new(refused))
     }
 }

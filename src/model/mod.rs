@@ -5,8 +5,11 @@
 //! `routing`, `registry`, `config`, `api`.
 
 mod address;
+mod api_key;
 mod definition;
+mod duration;
 pub mod host;
+mod latency;
 mod method;
 mod names;
 pub mod path;
@@ -14,16 +17,27 @@ mod pattern;
 mod permission;
 mod rate;
 mod status;
+mod traffic;
 
 pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, is_never_upstream};
-pub use definition::{Definition, InstanceSpec, MAX_METADATA_BYTES, MAX_ROUTES, Policy, Protocol, RouteSpec, Timeouts};
+pub use api_key::{KeySpec, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, MAX_OLD_DIGESTS, OldDigest, RuntimeKey};
+pub use definition::{
+    Definition, InstanceSpec, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL, Policy, Protocol,
+    RouteSpec, Timeouts,
+};
+pub use duration::duration;
 pub use host::Host;
+pub use latency::{LATENCY_BUCKETS, Latency, latency_bound_us, quantile_us};
 pub use method::MethodRule;
 pub use names::{Country, InstanceId, KeyName, Region, ServiceName};
 pub use pattern::{MAX_SEGMENTS, Pattern, Segment};
 pub use permission::{Permission, PermissionRule, PermissionSet};
 pub use rate::Rate;
 pub use status::Status;
+pub use traffic::{
+    Outcome, PROBE_BOUNDS_MS, PROBE_NUMBERS, ROUTE_BOUNDS_MS, ROUTE_NUMBERS, RouteTraffic, STATUS_CLASSES,
+    ServiceEvents, ServiceTraffic, TrafficCounts, Verdict, status_class,
+};
 
 use std::borrow::Cow;
 

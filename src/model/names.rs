@@ -47,7 +47,7 @@ name! {
     InstanceId
 }
 name! {
-    /// The name of an API key, which services receive in `X-API-Key-Name`: `[A-Za-z0-9._:@-]{1,63}`.
+    /// The name of an API key, which services receive in `X-API-Key-Name`: `[A-Za-z0-9._:@-]{1,63}`, neither `.` nor `..`, which no url could name.
     KeyName
 }
 name! {
@@ -111,10 +111,11 @@ impl KeyName {
     /// # Errors
     /// A text that breaks the rule above.
     pub fn try_new(text: &str) -> Result<Self, Invalid> {
-        if fits(text, 63, |byte| byte.is_ascii_alphanumeric() || b"._:@-".contains(&byte)) {
+        let is_dots = matches!(text, "." | "..");
+        if !is_dots && fits(text, 63, |byte| byte.is_ascii_alphanumeric() || b"._:@-".contains(&byte)) {
             Ok(Self(text.into()))
         } else {
-            Err(Invalid::new("must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', ':', '@', '-'"))
+            Err(Invalid::new("must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', ':', '@', '-', and not \".\" or \"..\""))
         }
     }
 }

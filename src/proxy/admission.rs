@@ -10,7 +10,8 @@ use pingora_proxy::Session;
 
 use super::answer::{GatewayAnswer, Problem};
 use super::context::Context;
-use super::{Gateway, client, framing};
+use super::{Gateway, client, framing, limits};
+use crate::clock;
 use crate::model::path::Reserved;
 use crate::model::{Sha256Digest, host, path};
 use crate::routing::{ApiKey, Found, Route, Snapshot};
@@ -39,10 +40,12 @@ impl Gateway {
         let request = session.req_header();
         let peer =
             session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
+        let config = &snapshot.config;
+        let trusted = &config.server.trusted_proxies;
         ctx.peer = peer;
         ctx.request_id = request_id::of(&request.headers);
-        ctx.is_peer_trusted = peer.is_some_and(|peer| self.settings.trusted_proxies.contains(peer));
-        ctx.client = peer.map(|peer| client::address(peer, &request.headers, &self.settings.trusted_proxies));
+        ctx.is_peer_trusted = peer.is_some_and(|peer| trusted.contains(peer));
+        ctx.client = peer.map(|peer| client::address(peer, &request.headers, trusted));
         ctx.host = authority(request.uri.authority(), &request.headers).into();
 
         if let Some(fault) = framing::fault(request) {
@@ -72,14 +75,15 @@ impl Gateway {
         ctx.take_route(route, snapshot.service(route.owner.slot()));
         ctx.key = self.authenticate(&request.headers, route, ctx.client, snapshot)?;
         if let Some(key) = &ctx.key
-            && let Err(seconds) = self.limits.check(&key.name)
+            && let Err(seconds) = limits::check(key)
         {
             return Err(
                 GatewayAnswer::from(Problem::RATE_LIMITED).with_header(header::RETRY_AFTER, seconds.to_string())
             );
         }
         if !is_usable {
-            let seconds = self.settings.retry_after_seconds.to_string();
+            // By then it was probed again.
+            let seconds = config.gateway.health_check_interval.as_secs().max(1).to_string();
             return Err(GatewayAnswer::from(Problem::SERVICE_DOWN).with_header(header::RETRY_AFTER, seconds));
         }
         Ok(Admitted::Forward)
@@ -91,7 +95,7 @@ impl Gateway {
         let headers = &session.req_header().headers;
         let speaks_for_another = headers.contains_key(header::FORWARDED) || headers.contains_key("x-forwarded-for");
         let sees_services = (ctx.is_peer_trusted || !speaks_for_another)
-            && ctx.client.is_some_and(|client| self.settings.health_details_for.contains(client));
+            && ctx.client.is_some_and(|client| snapshot.config.gateway.allow_registration_from.contains(client));
         let body =
             if sees_services { status::detailed(&self.telemetry, snapshot) } else { status::brief(&self.telemetry) };
         body.to_string().into()
@@ -126,6 +130,9 @@ fn find_key(headers: &HeaderMap, client: Option<IpAddr>, snapshot: &Snapshot) ->
         (Some(_), Some(_)) => return Err(Problem::KEY_UNKNOWN),
     };
     let key = snapshot.keys.get(&Sha256Digest::of(key.as_bytes())).ok_or(Problem::KEY_UNKNOWN)?;
+    if key.ends_ms.is_some_and(|end| end <= clock::unix_ms()) {
+        return Err(Problem::KEY_UNKNOWN);
+    }
     let allowed = key.allow_from.is_empty() || client.is_some_and(|client| key.allow_from.contains(client));
     if allowed { Ok(Arc::clone(key)) } else { Err(Problem::ADDRESS_NOT_ALLOWED) }
 }

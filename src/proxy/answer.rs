@@ -9,6 +9,7 @@ use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::context::Context;
+use super::counting::HEALTH;
 use super::headers;
 
 /// The most of a refused request's body that is read and dropped (DESIGN §7).
@@ -106,7 +107,7 @@ impl GatewayAnswer {
     /// What the access log calls it.
     pub(super) fn code(&self) -> &'static str {
         match &self.kind {
-            Kind::Health(_) => "health",
+            Kind::Health(_) => HEALTH,
             Kind::Problem(problem) => problem.code,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use crate::model::CidrSet;
 
@@ -13,9 +13,11 @@ pub(super) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &CidrSet) -> I
     if !trusted.contains(client) {
         return client;
     }
-    let texts: Vec<_> = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
-    for hop in texts.iter().rev().flat_map(|text| text.rsplit(',')) {
-        let Some(address) = parse_hop(hop.trim()) else { break };
+    // Bytes, since a value that is no text as a whole has hops to its right that are: a client may send anything, and
+    // the proxy appends to it.
+    let values = headers.get_all("x-forwarded-for").iter().rev().map(HeaderValue::as_bytes);
+    for hop in values.flat_map(|value| value.rsplit(|byte| *byte == b',')) {
+        let Some(address) = parse_hop(hop.trim_ascii()) else { break };
         client = address;
         if !trusted.contains(client) {
             break;
@@ -25,7 +27,8 @@ pub(super) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &CidrSet) -> I
 }
 
 /// An address, also with a port, as some proxies write it.
-fn parse_hop(hop: &str) -> Option<IpAddr> {
+fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?;
     let with_port = || hop.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
     hop.parse().ok().or_else(with_port).map(|address: IpAddr| address.to_canonical())
 }
@@ -56,6 +59,22 @@ mod tests {
                 headers.append("x-forwarded-for", value.parse().unwrap());
             }
             assert_eq!(address(peer.parse().unwrap(), &headers, &trusted).to_string(), client, "{peer} {forwarded:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_sends_does_not_hide_what_a_proxy_adds() {
+        let trusted = CidrSet::try_new(&["10.0.0.0/8"]).unwrap();
+        for (forwarded, client) in [
+            (&[b"198.51.100.7, \xff, 192.0.2.9".as_slice()][..], "192.0.2.9"),
+            (&[b"\xc3\xa9,192.0.2.9, 10.0.0.2"], "192.0.2.9"),
+            (&[b"198.51.100.7", b"\xff"], "10.0.0.1"),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in forwarded {
+                headers.append("x-forwarded-for", HeaderValue::from_bytes(value).unwrap());
+            }
+            assert_eq!(address([10, 0, 0, 1].into(), &headers, &trusted).to_string(), client, "{forwarded:?}");
         }
     }
 }

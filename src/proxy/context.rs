@@ -9,7 +9,7 @@ use pingora_proxy::Session;
 use super::answer::GatewayAnswer;
 use crate::clock;
 use crate::model::ServiceName;
-use crate::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind, Snapshot};
+use crate::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind, ServiceLive, Snapshot};
 use crate::telemetry::{Entry, Telemetry};
 
 /// One request.
@@ -24,6 +24,8 @@ pub struct Context {
     pub(super) service: Option<Arc<Service>>,
     /// The service's name, unless the route is static.
     pub(super) service_name: Option<ServiceName>,
+    /// Where the service's requests are counted, unless the route is static.
+    pub(super) live: Option<Arc<ServiceLive>>,
     /// The key it came with.
     pub(super) key: Option<Arc<ApiKey>>,
     /// Who is connected, unmapped.
@@ -68,6 +70,7 @@ impl Context {
             route: None,
             service: None,
             service_name: None,
+            live: None,
             key: None,
             peer: None,
             client: None,
@@ -94,6 +97,7 @@ impl Context {
         self.service = service.cloned();
         let named = service.filter(|service| service.kind == ServiceKind::Registered);
         self.service_name = named.map(|service| service.definition.service.clone());
+        self.live = named.map(|service| Arc::clone(&service.live));
     }
 
     /// Since the request's header was read.

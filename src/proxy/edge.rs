@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
@@ -14,6 +15,7 @@ use pingora_proxy::HttpProxy;
 use super::Gateway;
 use crate::config::ClientConfig;
 use crate::connections::{self, OpenConnections, header_deadline, turn_away};
+use crate::routing::Snapshot;
 
 tokio::task_local! {
     static HEADER: HeaderState;
@@ -34,14 +36,20 @@ pub(super) fn note_header_received() {
 pub struct Edge {
     proxy: Arc<HttpProxy<Gateway>>,
     open: Arc<OpenConnections>,
-    client: ClientConfig,
+    snapshots: Arc<ArcSwap<Snapshot>>,
     options: HttpServerOptions,
 }
 
 impl Edge {
     /// Its connections are counted in `open`.
-    pub fn new(proxy: HttpProxy<Gateway>, open: Arc<OpenConnections>, client: ClientConfig) -> Self {
-        Self { proxy: Arc::new(proxy), open, client, options: connections::options() }
+    pub fn new(proxy: HttpProxy<Gateway>, open: Arc<OpenConnections>, snapshots: Arc<ArcSwap<Snapshot>>) -> Self {
+        Self { proxy: Arc::new(proxy), open, snapshots, options: connections::options() }
+    }
+
+    /// The most connections, and the timeouts, as values: an idle connection must not keep an old configuration.
+    fn limits(&self) -> (usize, ClientConfig) {
+        let snapshot = self.snapshots.load();
+        (snapshot.config.server.max_connections, snapshot.config.client.clone())
     }
 }
 
@@ -52,12 +60,13 @@ impl HttpServerApp for Edge {
         mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let Some(_place) = self.open.place() else {
+        let (most, client) = self.limits();
+        let Some(_place) = self.open.place(most) else {
             turn_away(session).await;
             return None;
         };
-        let deadline = header_deadline(&session, &self.client);
-        session.set_read_timeout(Some(self.client.header_timeout));
+        let deadline = header_deadline(&session, &client);
+        session.set_read_timeout(Some(client.header_timeout));
         let state = HeaderState { is_received: Cell::new(false) };
         let serve = HEADER.scope(state, async {
             let request = self.proxy.process_new_http(session, shutdown);

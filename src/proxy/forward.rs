@@ -11,6 +11,7 @@ use super::Gateway;
 use super::answer::{GatewayAnswer, Problem};
 use super::context::Context;
 use crate::clock;
+use crate::config::UpstreamConfig;
 use crate::routing::{Asking, Instance, NoInstance, Service};
 use crate::upstream::{self, PeerTimeouts};
 
@@ -21,9 +22,10 @@ impl Gateway {
     /// The next instance to try, with a place held at it.
     pub(super) fn next_peer(&self, session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         ctx.lease = None;
-        let Some(service) = ctx.service.clone() else {
+        let (Some(service), Some(snapshot)) = (ctx.service.clone(), &ctx.snapshot) else {
             return refuse(ctx, Problem::NO_INSTANCE.into());
         };
+        let timeouts = timeouts(&snapshot.config.upstream, session, &service);
         let lease = match pick(&service, ctx) {
             Ok(lease) => lease,
             // With no instance left to try, what went wrong with the last one is the answer.
@@ -40,7 +42,7 @@ impl Gateway {
         let Some(&address) = instance.addresses.get(failures(ctx, instance) % instance.addresses.len().max(1)) else {
             return refuse(ctx, Problem::NO_INSTANCE.into());
         };
-        let peer = upstream::peer(&instance.spec, address, instance.generation.0, self.timeouts(session, &service));
+        let peer = upstream::peer(&instance.spec, address, instance.generation.0, timeouts);
         ctx.lease = Some(lease);
         match peer {
             Ok(peer) => Ok(Box::new(peer)),
@@ -57,24 +59,12 @@ impl Gateway {
         GatewayAnswer::from(problem).with_header(header::RETRY_AFTER, retry_after)
     }
 
-    fn timeouts(&self, session: &Session, service: &Service) -> PeerTimeouts {
-        let config = &self.settings.upstream;
-        let own = &service.definition.timeouts;
-        let read = own.read.unwrap_or(config.read_timeout);
-        PeerTimeouts {
-            connect: own.connect.unwrap_or(config.connect_timeout),
-            read: if is_stream(session) { read.max(config.stream_read_timeout) } else { read },
-            write: read,
-            idle: config.idle_timeout,
-        }
-    }
-
     /// Nothing was sent, so another instance may be tried, whatever the method.
     pub(super) fn judge_connect_failure(&self, ctx: &mut Context, mut error: Box<Error>) -> Box<Error> {
         note_tried(ctx);
         ctx.was_stale = false;
         ctx.failure = answer_for(&error);
-        error.set_retry(ctx.attempts <= self.settings.upstream.retries);
+        error.set_retry(ctx.attempts <= retries(ctx));
         error
     }
 
@@ -93,7 +83,7 @@ impl Gateway {
         note_all_tried(ctx);
         ctx.failure = answer_for(&error);
         ctx.was_stale = reused && matches!(error.retry, RetryType::ReusedOnly | RetryType::Decided(true));
-        let may_repeat = ctx.attempts <= self.settings.upstream.retries
+        let may_repeat = ctx.attempts <= retries(ctx)
             && session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated()
             && session.response_written().is_none()
@@ -104,6 +94,22 @@ impl Gateway {
         error.set_retry(may_repeat && (ctx.was_stale || is_paid(ctx)));
         error
     }
+}
+
+fn timeouts(config: &UpstreamConfig, session: &Session, service: &Service) -> PeerTimeouts {
+    let own = &service.definition.timeouts;
+    let read = own.read.unwrap_or(config.read_timeout);
+    PeerTimeouts {
+        connect: own.connect.unwrap_or(config.connect_timeout),
+        read: if is_stream(session) { read.max(config.stream_read_timeout) } else { read },
+        write: read,
+        idle: config.idle_timeout,
+    }
+}
+
+/// Attempts after the first; once an answer has begun there are none.
+fn retries(ctx: &Context) -> usize {
+    ctx.snapshot.as_ref().map_or(0, |snapshot| snapshot.config.upstream.retries)
 }
 
 /// Another instance before another address of one that failed.

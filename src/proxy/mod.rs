@@ -3,20 +3,22 @@
 //! client address → path check → route → API key → permission → rate → instance → forward. Reads the snapshot, the
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides,
 //! `forward` picks and judges failures, `framing` refuses what could be read in two ways, `headers` edits, `answer` makes
-//! furt's own answers, `edge` guards connections.
+//! furt's own answers, `counting` counts, `edge` guards connections.
 
 mod admission;
 mod answer;
 mod client;
 mod context;
+mod counting;
 mod edge;
 mod forward;
 mod framing;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod headers;
 mod limits;
 
 pub use edge::Edge;
-pub use limits::KeyLimits;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +33,6 @@ use pingora::{Error, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use crate::clock;
-use crate::config::{ClientConfig, UpstreamConfig};
-use crate::model::CidrSet;
 use crate::routing::Snapshot;
 use crate::telemetry::{AccessLog, Telemetry};
 use answer::GatewayAnswer;
@@ -41,39 +41,17 @@ use context::Context;
 /// The longest wait for the rest of a refused request's body (DESIGN §7).
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
-/// What the public listener is told.
-pub struct Settings {
-    /// Whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: CidrSet,
-    /// Who sees services in `/health`.
-    pub health_details_for: CidrSet,
-    /// Timeouts towards clients.
-    pub client: ClientConfig,
-    /// Timeouts and retries towards instances.
-    pub upstream: UpstreamConfig,
-    /// What `Retry-After` says of a service that is DOWN, in seconds.
-    pub retry_after_seconds: u64,
-}
-
 /// The gateway as Pingora runs it.
 pub struct Gateway {
-    settings: Settings,
     snapshots: Arc<ArcSwap<Snapshot>>,
-    limits: KeyLimits,
     telemetry: Arc<Telemetry>,
     access_log: AccessLog,
 }
 
 impl Gateway {
     /// Brings together what requests need.
-    pub fn new(
-        settings: Settings,
-        snapshots: Arc<ArcSwap<Snapshot>>,
-        limits: KeyLimits,
-        telemetry: Arc<Telemetry>,
-        access_log: AccessLog,
-    ) -> Self {
-        Self { settings, snapshots, limits, telemetry, access_log }
+    pub fn new(snapshots: Arc<ArcSwap<Snapshot>>, telemetry: Arc<Telemetry>, access_log: AccessLog) -> Self {
+        Self { snapshots, telemetry, access_log }
     }
 
     /// Sends furt's own answer, then reads and drops what the client still sends.
@@ -98,8 +76,10 @@ impl ProxyHttp for Gateway {
     /// No modules: Pingora's default brings one for compression, which would cost every request.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    async fn early_request_filter(&self, session: &mut Session, _ctx: &mut Context) -> Result<()> {
-        let client = &self.settings.client;
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
+        // One for the whole request, so that it sees one configuration with the routes and keys that came with it.
+        let snapshot = ctx.snapshot.insert(self.snapshots.load_full());
+        let client = &snapshot.config.client;
         session.set_read_timeout(Some(client.body_timeout));
         session.set_write_timeout(Some(client.write_timeout));
         // An HTTP/1.0 client takes an interim answer for the answer (RFC 9110 §15.2).
@@ -113,7 +93,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        let snapshot = self.snapshots.load_full();
+        let snapshot = ctx.snapshot.take().unwrap_or_else(|| self.snapshots.load_full());
         let decision = self.admit(session, ctx, &snapshot);
         let answer = match decision {
             Ok(admission::Admitted::Forward) => {
@@ -163,7 +143,7 @@ impl ProxyHttp for Gateway {
         framing::check_response(response, session.req_header(), session.is_upgrade_req())?;
         if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
             // From now on it is a stream, and no longer a request's body.
-            session.set_read_timeout(Some(self.settings.upstream.stream_read_timeout));
+            session.set_read_timeout(ctx.snapshot.as_ref().map(|view| view.config.upstream.stream_read_timeout));
         }
         ctx.note_response();
         headers::for_client(session, response, ctx)
@@ -192,7 +172,7 @@ impl ProxyHttp for Gateway {
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
         let Some(answer) = ctx.refusal.take().or_else(|| forward::answer_for(error)) else {
-            ctx.flag = Some("client-gone");
+            ctx.flag = Some(counting::CLIENT_GONE);
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
         ctx.flag = Some(answer.code());
@@ -213,7 +193,7 @@ impl ProxyHttp for Gateway {
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Context) {
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
-        self.telemetry.count_request(status, ctx.elapsed());
+        self.count(ctx, status, ctx.elapsed());
         if self.access_log.is_on() {
             self.access_log.write(ctx.entry(session, status));
         }

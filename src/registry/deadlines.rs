@@ -13,6 +13,8 @@ pub(super) enum Due {
     Instance(InstanceRef),
     /// The routes of a service without instances are to be freed.
     Held(ServiceName),
+    /// Keys are over, or the store is to be told again of some that are.
+    Keys,
 }
 
 /// Deadlines, each subject at most once.

@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Refusal;
 use super::draining::DrainWish;
+use super::{Configuration, KeyAnswer, KeyReport, KeyWish, Refusal};
 use crate::model::{
-    Definition, Epoch, Generation, InstanceId, InstanceSpec, Scheme, ServiceName, Sha256Digest, Status,
+    Definition, Epoch, Generation, InstanceId, InstanceSpec, KeyName, RuntimeKey, Scheme, ServiceName, Sha256Digest,
+    Status,
 };
 use crate::routing::{Drained, Slot};
 
@@ -107,6 +108,15 @@ pub enum Event {
         /// What it leads to now, at least one.
         addresses: Arc<[SocketAddr]>,
     },
+    /// An operator asks for something about an API key.
+    KeyRequested {
+        /// What.
+        wish: KeyWish,
+        /// From where.
+        from: IpAddr,
+        /// Who waits.
+        reply: ReplyId,
+    },
     /// The store has it.
     WriteDone(WriteId),
     /// The store does not have it.
@@ -115,6 +125,8 @@ pub enum Event {
     DeadlineReached,
     /// The process was held up for so long (paused, swapped out): nobody could be heard meanwhile.
     HeldUp(Duration),
+    /// Another configuration is to be in force.
+    ConfigurationChanged(Box<Configuration>, ReplyId),
 }
 
 /// An instance by its service and id.
@@ -175,6 +187,8 @@ pub enum FirstProbe {
     Spread,
     /// After one period.
     AfterPeriod,
+    /// At some time within one period, or when it was due before where that is sooner: for a plan that is re-timed.
+    WithinPeriod,
 }
 
 /// Where to probe.
@@ -263,6 +277,10 @@ pub enum Change {
     PutDraining(InstanceId),
     /// It is draining no more.
     RemoveDraining(InstanceId),
+    /// A runtime key, new or replaced.
+    PutKey(Arc<RuntimeKey>),
+    /// A runtime key is gone.
+    RemoveKey(KeyName),
 }
 
 /// Everything that a store holds: the changes that would make it again, by what they put.
@@ -280,6 +298,8 @@ pub struct Contents {
     pub down: BTreeSet<InstanceId>,
     /// Instances that are draining.
     pub draining: BTreeSet<InstanceId>,
+    /// Runtime keys.
+    pub keys: BTreeMap<KeyName, Arc<RuntimeKey>>,
 }
 
 impl Contents {
@@ -292,6 +312,7 @@ impl Contents {
             instances: BTreeMap::new(),
             down: BTreeSet::new(),
             draining: BTreeSet::new(),
+            keys: BTreeMap::new(),
         }
     }
 }
@@ -331,6 +352,19 @@ pub enum Answer {
         /// The status before it.
         status: Status,
     },
+    /// To a wish about an API key.
+    Key(KeyAnswer),
+    /// To another configuration: it is in force.
+    Reconfigured(Reconfigured),
+}
+
+/// The good answer to another configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reconfigured {
+    /// The change.
+    pub generation: Generation,
+    /// Every service that is kept and not routed, and why.
+    pub blocked: Vec<(ServiceName, Arc<str>)>,
 }
 
 /// The good answer to a registration.
@@ -443,13 +477,15 @@ pub enum Report {
         /// Why.
         why: String,
     },
-    /// A service was restored but may not stand by today's configuration: kept, not routed.
+    /// A service may not stand by the configuration in force: kept, not routed.
     Blocked {
         /// Which.
         service: ServiceName,
         /// Why.
         why: Arc<str>,
     },
+    /// A service that was kept and not routed may stand again.
+    Unblocked(ServiceName),
     /// A removal could not be stored and will be tried again.
     RemovalFailed {
         /// Of what.
@@ -457,4 +493,6 @@ pub enum Report {
         /// Why.
         why: String,
     },
+    /// Of an API key.
+    Key(KeyReport),
 }

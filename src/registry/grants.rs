@@ -50,7 +50,7 @@ pub struct StaticClaim {
 }
 
 /// The rules for registrations.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// By service.
     pub grants: BTreeMap<ServiceName, Grant>,

@@ -5,6 +5,11 @@ use crate::model::Status;
 use crate::routing::Owner;
 
 impl Registry {
+    /// Whether a sweep costs little.
+    pub(super) fn is_small(&self) -> bool {
+        self.services.len().max(self.owners.len()).max(self.keys.len()) <= 256
+    }
+
     /// # Panics
     /// Where one of the rules below is broken: that is a bug in the core.
     pub(super) fn sweep_invariants(&self) {
@@ -13,6 +18,7 @@ impl Registry {
         self.sweep_owners();
         self.sweep_waiting();
         self.sweep_slots();
+        self.sweep_keys();
     }
 
     fn sweep_services(&self) {
@@ -28,7 +34,7 @@ impl Registry {
             for (id, member) in &entry.members {
                 let instance = InstanceRef { service: name.clone(), id: id.clone() };
                 assert_eq!(self.owners.get(id).map(|owner| &owner.service), Some(name), "{instance}: owns its id");
-                let slot = self.view.snapshot().ids.get(id);
+                let slot = self.view.snapshot.ids.get(id);
                 assert_eq!(slot, Some(&entry.slot), "{instance}: found by its id");
                 assert_eq!(member.seen.status, member.health.status(), "{instance}: is seen as it is");
                 assert_eq!(member.seen.addresses, member.addresses, "{instance}: is seen where it is");
@@ -40,8 +46,9 @@ impl Registry {
                         "{instance}: its TTL has a deadline"
                     );
                 }
-                if member.health.failures() >= self.settings.health.failures_to_down {
-                    assert_eq!(member.health.status(), Status::Down, "{instance}: DOWN after so many failures");
+                // Not by the number of failures: that which makes it DOWN may have changed since the last verdict.
+                if member.health.is_stopped() {
+                    assert_eq!(member.health.status(), Status::Down, "{instance}: DOWN once probing has ended");
                 }
             }
         }
@@ -57,7 +64,7 @@ impl Registry {
         let installed: usize = self.services.values().map(|entry| entry.members.len()).sum();
         let is_claim = |pending: &&Pending| matches!(pending, Pending::Register { .. } | Pending::Return { .. });
         let pending = self.pending.values().filter(is_claim).count();
-        assert_eq!(self.view.snapshot().ids.len(), installed, "nothing else is found by an id");
+        assert_eq!(self.view.snapshot.ids.len(), installed, "nothing else is found by an id");
         let owned: usize = self.owners.values().map(|owner| owner.count).sum();
         assert_eq!(owned, installed + pending, "each installed and pending instance owns its id once");
     }
@@ -84,7 +91,7 @@ impl Registry {
     }
 
     fn sweep_slots(&self) {
-        let snapshot = self.view.snapshot();
+        let snapshot = &self.view.snapshot;
         let free = self.view.free_slots();
         let mut routes = 0;
         for (name, entry) in &self.services {
@@ -95,5 +102,18 @@ impl Registry {
         }
         let of_services = snapshot.table.iter().filter(|route| matches!(route.owner, Owner::Service(_))).count();
         assert_eq!(of_services, routes, "the table holds the routes of all services that stay");
+        let mut statics = 0;
+        for ((host, pattern, method), slot) in self.view.static_slots() {
+            statics += 1;
+            assert!(!free.contains(&slot), "{method} {pattern}: its slot is its own");
+            let shown = snapshot
+                .table
+                .iter()
+                .find(|route| (route.host.as_ref(), &route.pattern, &route.method) == (host.as_ref(), pattern, method));
+            let owner = shown.map(|route| route.owner);
+            assert_eq!(owner, Some(Owner::Static(slot)), "{method} {pattern}: a static route is never overlaid");
+        }
+        let of_statics = snapshot.table.len() - of_services;
+        assert_eq!(of_statics, statics, "the table holds the static routes, and none of before");
     }
 }

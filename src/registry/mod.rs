@@ -7,7 +7,7 @@
 //! [`Effect::Write`]; [`Event::WriteDone`] installs it and answers, [`Event::WriteFailed`] drops it. A removal leaves
 //! the snapshot at once and is answered after its write. Writes are stored in the order they are given.
 //!
-//! Reading order: `event`, this file, `health`, `grants`, `claims`, `removal`, `draining`, `view`, `invariants`.
+//! Reading order: `event`, this file, `health`, `grants`, `claims`, `removal`, `draining`, `keys`, `view`, `invariants`.
 
 mod claims;
 mod deadlines;
@@ -17,13 +17,16 @@ mod grants;
 mod health;
 #[cfg(any(test, debug_assertions))]
 mod invariants;
+mod keys;
 mod probing;
+mod reconfigure;
 mod refusal;
 mod registering;
 mod removal;
 mod restore;
 #[cfg(test)]
 mod simulation;
+mod statics;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -31,22 +34,25 @@ mod view;
 pub use draining::{Drain, DrainWish};
 pub use event::{
     Answer, Brings, Change, Contents, Effect, Event, FirstProbe, Followed, InstanceRef, NameOrder, Now, ProbePlan,
-    ProbeTarget, Registered, Registration, ReplyId, Report, Source, WriteId,
+    ProbeTarget, Reconfigured, Registered, Registration, ReplyId, Report, Source, WriteId,
 };
 pub use grants::{Grant, Policy, StaticClaim, UnlistedRule};
 pub use health::{Health, HealthLimits, Verdict};
+pub use keys::{KeyAnswer, KeyRefusal, KeyReport, KeyWish};
+pub use reconfigure::Configuration;
 pub use refusal::Refusal;
-pub use view::{StaticRoute, StaticTarget};
+pub use statics::{StaticRoute, StaticTarget};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::model::{Definition, Epoch, Generation, InstanceId, InstanceSpec, ServiceName, Status};
-use crate::routing::{Instance, InstanceLive, KeyTable, ServiceLive, Slot, Snapshot};
+use crate::model::{Definition, Epoch, Generation, InstanceId, InstanceSpec, KeySpec, ServiceName, Status};
+use crate::routing::{Instance, InstanceLive, ServiceLive, Slot, Snapshot};
 use claims::Claims;
 use deadlines::{Deadlines, Due};
+use keys::Keys;
 
 /// How long the routes of a service whose last instance expired are held as 503 (DESIGN §5.4).
 const HOLD: Duration = Duration::from_secs(60);
@@ -77,6 +83,7 @@ pub struct Registry {
     pending_of: HashMap<ServiceName, BTreeSet<WriteId>>,
     /// Wishes that wait until a service's pending writes are done, in the order they came.
     parked: HashMap<ServiceName, VecDeque<Event>>,
+    keys: Keys,
     deadlines: Deadlines,
     next_write: u64,
     next_order: Generation,
@@ -159,7 +166,7 @@ impl Registry {
         epoch: Epoch,
         settings: Settings,
         statics: Vec<StaticRoute>,
-        keys: KeyTable,
+        keys: Vec<KeySpec>,
         now: Now,
     ) -> (Self, Vec<Effect>) {
         let mut registry = Self {
@@ -170,15 +177,15 @@ impl Registry {
             pending: BTreeMap::new(),
             pending_of: HashMap::new(),
             parked: HashMap::new(),
+            keys: Keys::default(),
             deadlines: Deadlines::default(),
             next_write: 0,
             next_order: Generation::default(),
-            view: view::View::new(epoch, keys),
+            view: view::View::new(epoch),
         };
         let mut effects = Vec::new();
-        for fixed in statics {
-            registry.view.add_static(fixed, now, &mut effects);
-        }
+        registry.configure_keys(keys, &mut effects);
+        registry.add_statics(statics, now, &mut effects);
         (registry, effects)
     }
 
@@ -188,7 +195,7 @@ impl Registry {
         self.handle_one(event, now, &mut effects);
         // The sweep costs what is registered: a debug build under a large fleet does without it.
         #[cfg(any(test, debug_assertions))]
-        if self.services.len().max(self.owners.len()) <= 256 {
+        if self.is_small() {
             self.sweep_invariants();
         }
         effects
@@ -225,10 +232,12 @@ impl Registry {
             Event::NameResolved { subject, generation, addresses } => {
                 self.handle_addresses(subject, generation, addresses, now, effects);
             }
+            Event::KeyRequested { wish, from, reply } => self.handle_key_wish(wish, from, reply, now, effects),
             Event::WriteDone(write) => self.handle_write_done(write, now, effects),
             Event::WriteFailed(write, why) => self.handle_write_failed(write, &why, now, effects),
             Event::DeadlineReached => self.handle_deadlines(now, effects),
             Event::HeldUp(lag) => self.forgive(lag),
+            Event::ConfigurationChanged(new, reply) => self.handle_configuration(*new, reply, now, effects),
         }
     }
 
@@ -251,7 +260,7 @@ impl Registry {
                 self.finish_return(&wish, reply, now, effects);
                 self.unpark(&wish.definition.service, now, effects);
             }
-            None => {}
+            None => self.handle_key_write_done(write, now, effects),
         }
     }
 
@@ -278,7 +287,7 @@ impl Registry {
                 self.fail_return(&wish, reply, why, effects);
                 self.unpark(&wish.definition.service, now, effects);
             }
-            None => {}
+            None => self.handle_key_write_failed(write, why, now, effects),
         }
     }
 
@@ -337,10 +346,12 @@ impl Registry {
             | Event::ProbeRequested(..)
             | Event::ProbeFinished { .. }
             | Event::NameResolved { .. }
+            | Event::KeyRequested { .. }
             | Event::WriteDone(_)
             | Event::WriteFailed(..)
             | Event::DeadlineReached
-            | Event::HeldUp(_) => false,
+            | Event::HeldUp(_)
+            | Event::ConfigurationChanged(..) => false,
         }
     }
 

@@ -22,7 +22,7 @@ impl Registry {
     }
 
     /// As [`plan_probes`](Self::plan_probes) under the order that holds already: a probe under way still counts.
-    fn order_probes(&mut self, instance: &InstanceRef, first: FirstProbe, effects: &mut Vec<Effect>) {
+    pub(super) fn order_probes(&mut self, instance: &InstanceRef, first: FirstProbe, effects: &mut Vec<Effect>) {
         let limits = self.settings.health;
         let Some(member) = self.member_mut(instance) else { return };
         if member.spec.health_endpoint.is_none() {
@@ -91,6 +91,9 @@ impl Registry {
         let verdict = if outcome.is_ok() { health.succeed() } else { health.fail(&limits) };
         member.live.note_probe(now.unix_ms, took, outcome.as_ref().err().cloned());
         member.live.note_health(health.failures(), health.is_stopped());
+        if let Some(entry) = self.services.get(&instance.service) {
+            entry.live.events().count_probe(&outcome, took);
+        }
         if let Err(error) = outcome {
             effects.push(Effect::Report(Report::ProbeFailed {
                 instance: instance.clone(),

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::KeyRefusal;
 use crate::model::{ServiceName, Status};
 
 /// Why a wish was not granted; nothing was changed by it.
@@ -40,9 +41,12 @@ pub enum Refusal {
     /// 503: the store cannot take it now.
     #[error("the store cannot take it now: {0}")]
     StoreFailed(String),
-    /// 503: too many wishes wait for this service's last one.
-    #[error("too many changes of this service wait to be stored")]
+    /// 503: too many wishes wait for the last one of this service or key.
+    #[error("too many changes of it wait to be stored")]
     Busy,
+    /// Of a wish about an API key.
+    #[error(transparent)]
+    Key(#[from] KeyRefusal),
 }
 
 impl Refusal {

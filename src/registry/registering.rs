@@ -4,12 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::restore::{UNJUDGED, without_routes};
 use super::{
-    Answer, Brings, Change, Due, Effect, Entry, Event, Followed, Health, InstanceRef, Member, NameOrder, Now,
-    Ownership, Pending, Refusal, Registered, Registration, Registry, ReplyId, Report, Source, WriteId, view,
+    Answer, Brings, Change, Due, Effect, Event, Followed, Health, InstanceRef, Member, NameOrder, Now, Ownership,
+    Pending, Refusal, Registered, Registration, Registry, ReplyId, Report, Source, WriteId, view,
 };
 use crate::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamHost};
-use crate::routing::{InstanceLive, ServiceLive};
+use crate::routing::InstanceLive;
 
 /// An instance's place in its service, beside what it registered.
 pub(super) struct Place {
@@ -217,6 +218,10 @@ impl Registry {
         self.install_member(&instance, &spec, place, now, effects);
         self.plan_probes(&instance, super::FirstProbe::Now, effects);
         self.recheck(&service, effects);
+        if self.services.get(&service).is_some_and(|entry| entry.blocked.is_some()) {
+            // What it claimed on its way to the store may have kept others out.
+            self.stand_again(effects);
+        }
         self.refresh(&service, now, effects);
         self.view.advance();
         if let Ok(Answer::Registered(registered)) = self.registered(&instance, true) {
@@ -272,39 +277,24 @@ impl Registry {
         self.hear(instance, now, effects);
     }
 
-    /// A new service starts at its first instance's status: that is no change of status.
+    /// As if it were not allowed to stand, and without the claims of its registration: the configuration may be another
+    /// than it was checked against, and [`recheck`](Self::recheck) says what holds today. A new service starts at its
+    /// first instance's status: that is no change of status.
     fn install_definition(&mut self, definition: Definition, source: &Source, status: Status, now: Now) {
-        let effective = view::effective(&definition, &self.settings.policy.apps_domain);
-        let definition = if *effective == definition { Arc::clone(&effective) } else { Arc::new(definition) };
-        let service = definition.service.clone();
-        if let Some(entry) = self.services.get_mut(&service) {
-            if entry.definition == definition && entry.blocked.is_none() {
-                // Two of its registrant's instances brought it at once.
-                self.claims.remove(&effective);
-                return;
-            }
-            self.view.replace_routes(entry.slot, Some(&entry.effective), Some(&effective));
-            self.claims.remove(&entry.effective);
-            entry.definition = definition;
-            entry.effective = effective;
-            entry.registered_from = source.address;
-            entry.blocked = None;
-            return;
-        }
-        let slot = self.view.add_service(&service);
-        self.view.replace_routes(slot, None, Some(&effective));
-        let entry = Entry {
-            definition,
-            effective,
-            registered_from: source.address,
-            slot,
-            members: Default::default(),
-            status,
-            live: Arc::new(ServiceLive::new(now.unix_ms)),
-            is_leaving: false,
-            blocked: None,
+        self.claims.remove(&view::effective(&definition, &self.settings.policy.apps_domain));
+        let definition = Arc::new(definition);
+        let Some(entry) = self.services.get_mut(&definition.service) else {
+            return self.add_entry(definition, source.address, status, now);
         };
-        self.services.insert(service, entry);
+        // Two of its registrant's instances may have brought it at once.
+        if entry.definition != definition || entry.blocked.is_some() {
+            self.view.replace_routes(entry.slot, Some(&entry.effective), None);
+            self.claims.remove(&entry.effective);
+            entry.effective = without_routes(&definition);
+            entry.definition = definition;
+            entry.registered_from = source.address;
+            entry.blocked = Some(UNJUDGED.into());
+        }
     }
 
     pub(super) fn registered(&self, instance: &InstanceRef, is_change: bool) -> Result<Answer, Refusal> {
@@ -331,8 +321,11 @@ impl Registry {
         self.settings.policy.check_owner(&instance.service, member.registered_from, source)?;
         let default = self.settings.heartbeat_ttl;
         let heartbeat_ttl = match self.member_mut(instance) {
-            // From its first heartbeat on an instance is held to them.
-            Some(member) => *member.ttl.get_or_insert(default),
+            Some(member) => {
+                // From its first heartbeat on an instance is held to them.
+                member.ttl.get_or_insert(default);
+                member.spec.heartbeat_ttl.unwrap_or(default)
+            }
             None => default,
         };
         self.hear(instance, now, effects);
@@ -342,15 +335,19 @@ impl Registry {
 
     /// Notes that an instance lives; one whose probes had ended is probed afresh.
     pub(super) fn hear(&mut self, instance: &InstanceRef, now: Now, effects: &mut Vec<Effect>) {
+        let default = self.settings.heartbeat_ttl;
         let Some(member) = self.member_mut(instance) else { return };
         member.heard = now.at;
         member.live.heard_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
         let is_stopped = member.health.is_stopped();
-        if let Some(ttl) = member.ttl {
+        if let Some(before) = member.ttl {
+            // A default that changed holds from here on: the answer to this tells it.
+            let ttl = member.spec.heartbeat_ttl.unwrap_or(default);
+            member.ttl = Some(ttl);
             let ttl_ms = ttl.as_millis().try_into().unwrap_or(u64::MAX);
             member.live.ttl_ms.store(ttl_ms, std::sync::atomic::Ordering::Relaxed);
             let due = Due::Instance(instance.clone());
-            if !self.deadlines.is_set(&due) {
+            if ttl < before || !self.deadlines.is_set(&due) {
                 self.deadlines.set(due, now.at + ttl);
             }
         }

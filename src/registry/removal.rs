@@ -195,6 +195,8 @@ impl Registry {
                 effects.push(Effect::Answer(reply, Err(Refusal::StoreFailed(why.to_owned()))));
             }
         }
+        // The configuration may have changed while it was leaving.
+        self.recheck(service, effects);
         self.view.advance();
         self.refresh(service, now, effects);
     }
@@ -203,6 +205,7 @@ impl Registry {
         while let Some(due) = self.deadlines.pop(now.at) {
             match due {
                 Due::Instance(instance) => self.check_expiry(instance, now, effects),
+                Due::Keys => self.end_keys(now, effects),
                 Due::Held(service) => {
                     if self.pending_of.contains_key(&service) {
                         self.deadlines.set(Due::Held(service), now.at + REMOVAL_RETRY);

@@ -16,6 +16,8 @@ use super::{
 use crate::model::{Definition, Generation, ServiceName, Status};
 use crate::routing::ServiceLive;
 
+/// Why a service is kept out that nobody has judged yet.
+pub(super) const UNJUDGED: &str = "";
 /// Bits of a generation that count the changes of one start; those above count the starts.
 const CHANGES_OF_A_START: u32 = 32;
 
@@ -23,11 +25,11 @@ impl Registry {
     /// Takes over what a store held; once, before anything else is handled.
     pub fn restore(&mut self, contents: Contents, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let Contents { epoch, starts, definitions, instances, down, draining } = contents;
+        let Contents { epoch, starts, definitions, instances, down, draining, keys } = contents;
         self.view.begin(epoch, Generation(starts << CHANGES_OF_A_START));
         for change in definitions.into_values() {
             if let Change::PutDefinition { definition, registered_from } = change {
-                self.restore_definition(definition, registered_from, now);
+                self.add_entry(definition, registered_from, Status::Down, now);
             }
         }
         for change in instances.into_values() {
@@ -59,16 +61,17 @@ impl Registry {
             entry.status = entry.overall();
             self.refresh(service, now, &mut effects);
         }
+        self.restore_keys(keys, now, &mut effects);
         self.view.advance();
         #[cfg(any(test, debug_assertions))]
-        if self.services.len().max(self.owners.len()) <= 256 {
+        if self.is_small() {
             self.sweep_invariants();
         }
         effects
     }
 
-    /// As if it were not allowed to stand: [`recheck`](Self::recheck) says whether it is.
-    fn restore_definition(&mut self, definition: Arc<Definition>, registered_from: IpAddr, now: Now) {
+    /// A new service, as if it were not allowed to stand: [`recheck`](Self::recheck) says whether it is.
+    pub(super) fn add_entry(&mut self, definition: Arc<Definition>, registered_from: IpAddr, status: Status, now: Now) {
         let service = definition.service.clone();
         let slot = self.view.add_service(&service);
         let entry = Entry {
@@ -77,35 +80,44 @@ impl Registry {
             registered_from,
             slot,
             members: BTreeMap::new(),
-            status: Status::Down,
+            status,
             live: Arc::new(ServiceLive::new(now.unix_ms)),
             is_leaving: false,
-            blocked: Some("".into()),
+            blocked: Some(UNJUDGED.into()),
         };
         self.services.insert(service, entry);
     }
 
-    /// Puts a service's routes into the table, or takes them out, by whether it may stand today.
+    /// Puts a service's routes into the table, or takes them out, by whether it may stand today. One that leaves has none
+    /// there; what it holds is judged all the same, since it may come to stay.
     pub(super) fn recheck(&mut self, service: &ServiceName, effects: &mut Vec<Effect>) {
         let verdict = self.may_stand(service);
-        let Some(entry) = self.services.get_mut(service).filter(|entry| !entry.is_leaving) else { return };
+        let Some(entry) = self.services.get_mut(service) else { return };
         let why: Option<Arc<str>> = verdict.err().map(|refusal| refusal.to_string().into());
         if entry.blocked == why {
             return;
         }
         let effective = match &why {
-            None => view::effective(&entry.definition, &self.settings.policy.apps_domain),
+            None if entry.definition.routes.is_empty() => {
+                view::effective(&entry.definition, &self.settings.policy.apps_domain)
+            }
+            None => Arc::clone(&entry.definition),
             Some(_) => without_routes(&entry.definition),
         };
-        self.view.replace_routes(entry.slot, Some(&entry.effective), Some(&effective));
+        if !entry.is_leaving {
+            self.view.replace_routes(entry.slot, Some(&entry.effective), Some(&effective));
+            self.view.touch(entry.slot, service);
+        }
         self.claims.remove(&entry.effective);
         self.claims.add(&effective);
         entry.effective = effective;
-        entry.blocked.clone_from(&why);
-        self.view.touch(entry.slot, service);
-        self.view.advance();
-        if let Some(why) = why {
-            effects.push(Effect::Report(Report::Blocked { service: service.clone(), why }));
+        let before = std::mem::replace(&mut entry.blocked, why.clone());
+        match why {
+            Some(why) => effects.push(Effect::Report(Report::Blocked { service: service.clone(), why })),
+            None if before.is_some_and(|why| &*why != UNJUDGED) => {
+                effects.push(Effect::Report(Report::Unblocked(service.clone())));
+            }
+            None => {}
         }
     }
 
@@ -118,6 +130,6 @@ impl Registry {
     }
 }
 
-fn without_routes(definition: &Definition) -> Arc<Definition> {
+pub(super) fn without_routes(definition: &Definition) -> Arc<Definition> {
     Arc::new(Definition { routes: Vec::new(), ..definition.clone() })
 }

@@ -6,13 +6,16 @@ mod draining;
 mod expiring;
 mod granting;
 mod harness;
+mod keys;
 mod leaving;
 mod probing;
+mod reconfiguring;
 mod registering;
 mod restoring;
 mod routing;
 mod waiting;
 mod wish;
 
+pub(super) use harness::key_wish::{configured, digest, key, name};
 pub(super) use harness::{Harness, Store};
 pub(super) use wish::{Wish, address, definition_of, instance, operator, policy, settings, source};

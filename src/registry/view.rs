@@ -4,47 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Effect, Entry, Followed, NameOrder, Now};
+use super::Entry;
+use super::statics::Statics;
+use crate::config::Config;
 use crate::model::{
     Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec,
-    ServiceName, Status, UpstreamHost,
+    ServiceName, Status,
 };
-use crate::routing::{
-    Instance, InstanceLive, KeyTable, Owner, Route, Service, ServiceKind, ServiceLive, Slot, Snapshot,
-};
-
-/// A route of the configuration.
-#[derive(Debug, Clone)]
-pub struct StaticRoute {
-    /// Its host; `None`: any.
-    pub host: Option<Host>,
-    /// Its methods.
-    pub method: MethodRule,
-    /// Its paths.
-    pub pattern: Pattern,
-    /// What the caller's key must hold; `None`: public.
-    pub permission: Option<Permission>,
-    /// Where it leads.
-    pub target: StaticTarget,
-}
-
-/// Where a static route leads.
-#[derive(Debug, Clone)]
-pub enum StaticTarget {
-    /// To a url of its own; addresses are empty until its name resolves.
-    Url {
-        /// The instance that the url stands for.
-        spec: Box<InstanceSpec>,
-        /// Where it is.
-        addresses: Arc<[SocketAddr]>,
-    },
-    /// To a registered service.
-    Service(ServiceName),
-}
+use crate::routing::{Instance, InstanceLive, KeyTable, Owner, Route, Service, ServiceKind, Slot, Snapshot};
 
 /// The snapshot, and what of it must be made anew before it is published.
 pub(super) struct View {
-    snapshot: Snapshot,
+    pub(super) snapshot: Snapshot,
+    pub(super) statics: Statics,
     is_changed: bool,
     touched: BTreeMap<Slot, ServiceName>,
     free: Vec<Slot>,
@@ -53,10 +25,15 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn new(epoch: Epoch, keys: KeyTable) -> Self {
-        let mut snapshot = Snapshot::new(epoch);
-        snapshot.keys = keys;
-        Self { snapshot, is_changed: true, touched: BTreeMap::new(), free: Vec::new(), aliases: HashMap::new() }
+    pub(super) fn new(epoch: Epoch) -> Self {
+        Self {
+            snapshot: Snapshot::new(epoch),
+            statics: Statics::default(),
+            is_changed: true,
+            touched: BTreeMap::new(),
+            free: Vec::new(),
+            aliases: HashMap::new(),
+        }
     }
 
     pub(super) fn generation(&self) -> Generation {
@@ -77,6 +54,11 @@ impl View {
     pub(super) fn advance(&mut self) {
         self.snapshot.generation = self.snapshot.generation.next();
         self.is_changed = true;
+    }
+
+    /// The keys; who changes them says so by [`advance`](Self::advance).
+    pub(super) fn keys_mut(&mut self) -> &mut KeyTable {
+        &mut self.snapshot.keys
     }
 
     /// The service at `slot` must be shown anew.
@@ -100,15 +82,18 @@ impl View {
     }
 
     pub(super) fn add_service(&mut self, name: &ServiceName) -> Slot {
-        let slot = self.free.pop().unwrap_or_else(|| self.append(None));
+        let slot = self.take_slot();
         self.snapshot.names.insert(name.clone(), slot);
         slot
     }
 
-    fn append(&mut self, service: Option<Arc<Service>>) -> Slot {
-        let slot = Slot(u32::try_from(self.snapshot.services.len()).unwrap_or(u32::MAX));
-        self.snapshot.services.push_back(service);
-        slot
+    /// A slot where nothing is seen.
+    pub(super) fn take_slot(&mut self) -> Slot {
+        self.free.pop().unwrap_or_else(|| {
+            let slot = Slot(u32::try_from(self.snapshot.services.len()).unwrap_or(u32::MAX));
+            self.snapshot.services.push_back(None);
+            slot
+        })
     }
 
     /// A leaving service is seen no more, though its slot stays its own until it is gone.
@@ -154,70 +139,29 @@ impl View {
                 pattern: route.pattern.clone(),
                 permission: route.permission.clone(),
                 owner: Owner::Service(slot),
+                counter: Default::default(),
             }));
         }
     }
 
-    pub(super) fn add_static(&mut self, fixed: StaticRoute, now: Now, effects: &mut Vec<Effect>) {
-        let slot = match fixed.target {
-            StaticTarget::Service(name) => {
-                let slot = self.append(None);
-                self.aliases.entry(name).or_default().push(slot);
-                slot
-            }
-            StaticTarget::Url { spec, addresses } => {
-                let slot = self.append(None);
-                if let UpstreamHost::Name(name) = &spec.url.host {
-                    let order =
-                        NameOrder { generation: Generation::default(), name: name.clone(), port: spec.url.port };
-                    effects.push(Effect::FollowName(Followed::Static(slot), order));
-                }
-                let service = static_service(Arc::new(*spec), &addresses, Generation::default(), now);
-                self.snapshot.services.set(slot.0 as usize, service.map(Arc::new));
-                slot
-            }
-        };
-        self.snapshot.table.insert(Arc::new(Route {
-            host: fixed.host,
-            method: fixed.method,
-            pattern: fixed.pattern,
-            permission: fixed.permission,
-            owner: Owner::Static(slot),
-        }));
+    /// From now on a service is shown at this slot as well.
+    pub(super) fn add_alias(&mut self, name: &ServiceName, slot: Slot) {
+        self.aliases.entry(name.clone()).or_default().push(slot);
     }
 
-    /// A static route's name leads elsewhere; says whether that is news.
-    pub(super) fn move_static(&mut self, slot: Slot, order: Generation, addresses: &Arc<[SocketAddr]>) -> bool {
-        let Some(Some(service)) = self.snapshot.services.get(slot.0 as usize) else { return false };
-        let Some(instance) = service.instances.first() else { return false };
-        if order != Generation::default() || is_same_set(&instance.addresses, addresses) {
-            return false;
+    pub(super) fn remove_alias(&mut self, name: &ServiceName, slot: Slot) {
+        if let Some(slots) = self.aliases.get_mut(name) {
+            slots.retain(|one| *one != slot);
+            if slots.is_empty() {
+                self.aliases.remove(name);
+            }
         }
-        let moved = Arc::new(Instance {
-            spec: Arc::clone(&instance.spec),
-            addresses: Arc::clone(addresses),
-            status: instance.status,
-            generation: instance.generation.next(),
-            live: Arc::clone(&instance.live),
-        });
-        let service = Service {
-            definition: Arc::clone(&service.definition),
-            kind: service.kind,
-            status: service.status,
-            blocked: None,
-            instances: Box::new([moved]),
-            fleet: Arc::default(),
-            live: Arc::clone(&service.live),
-        };
-        self.snapshot.services.set(slot.0 as usize, Some(Arc::new(service)));
-        self.advance();
-        true
     }
 
-    /// What is shown now, for the invariants.
-    #[cfg(any(test, debug_assertions))]
-    pub(super) fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
+    /// The configuration that requests are answered by from now on.
+    pub(super) fn show_config(&mut self, config: Arc<Config>) {
+        self.snapshot.config = config;
+        self.is_changed = true;
     }
 
     /// Which slots are of no service and no static route.
@@ -258,26 +202,6 @@ pub(super) fn instance(
         status,
         generation,
         live: Arc::clone(live),
-    })
-}
-
-fn static_service(
-    spec: Arc<InstanceSpec>,
-    addresses: &Arc<[SocketAddr]>,
-    generation: Generation,
-    now: Now,
-) -> Option<Service> {
-    // The name is seen in logs alone; `ServiceKind::Static` tells it from a registered service of that name.
-    let name = ServiceName::try_new("static").ok()?;
-    let live = Arc::new(InstanceLive::default());
-    Some(Service {
-        definition: Arc::new(Definition::new(name)),
-        kind: ServiceKind::Static,
-        status: Status::Up,
-        blocked: None,
-        instances: Box::new([instance(&spec, addresses, Status::Up, generation, &live)]),
-        fleet: Arc::default(),
-        live: Arc::new(ServiceLive::new(now.unix_ms)),
     })
 }
 

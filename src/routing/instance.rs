@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 
 use super::ejection::{Ejecting, Ejection};
 use super::{Fleet, RetryBudget};
-use crate::model::{Definition, Generation, InstanceSpec, Status};
+use crate::model::{Definition, Generation, InstanceSpec, ServiceEvents, ServiceTraffic, Status};
 
 /// What stands behind a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,7 +176,9 @@ pub struct ServiceLive {
     registered_ms: AtomicI64,
     since_ms: AtomicI64,
     up_ms: AtomicI64,
-    transitions: AtomicU64,
+    events: Arc<ServiceEvents>,
+    /// In its own memory from the first request on: of a fleet's services many have none.
+    traffic: OnceLock<Box<ServiceTraffic>>,
 }
 
 impl ServiceLive {
@@ -191,7 +193,7 @@ impl ServiceLive {
         if before == Status::Up {
             self.up_ms.fetch_add((now_ms - since).max(0), Ordering::Relaxed);
         }
-        self.transitions.fetch_add(1, Ordering::Relaxed);
+        self.events.count_transition();
     }
 
     /// Unix time in ms of the last change of status, or of the registration.
@@ -201,7 +203,27 @@ impl ServiceLive {
 
     /// Changes of status since it registered.
     pub fn transitions(&self) -> u64 {
-        self.transitions.load(Ordering::Relaxed)
+        self.events.transitions()
+    }
+
+    /// What befell it since it registered.
+    pub fn events(&self) -> &Arc<ServiceEvents> {
+        &self.events
+    }
+
+    /// Its requests since it registered.
+    pub fn traffic(&self) -> &ServiceTraffic {
+        self.traffic.get_or_init(Box::default)
+    }
+
+    /// The same, `None` where there was no request.
+    pub fn traffic_so_far(&self) -> Option<&ServiceTraffic> {
+        self.traffic.get().map(|traffic| &**traffic)
+    }
+
+    /// Unix time in ms of its registration; tells one registration of a name from the next.
+    pub fn registered_ms(&self) -> i64 {
+        self.registered_ms.load(Ordering::Relaxed)
     }
 
     /// The share of its time that it was UP, 0 to 1, where its status is `status` now.

@@ -1,9 +1,12 @@
 //! One route as it is matched: what a registration or the configuration said, and who answers for it.
 //!
 //! A [`Route`] never changes; another owner or permission is another route, put in the old one's place. Made by the
-//! registry, kept by the [`Table`](super::Table), read by the proxy.
+//! registry, kept by the [`Table`](super::Table), read by the proxy. Where its requests are counted is found once and kept
+//! beside it, so that no request looks for it.
 
-use crate::model::{Host, MethodRule, Pattern, Permission};
+use std::sync::{Arc, OnceLock};
+
+use crate::model::{Host, MethodRule, Pattern, Permission, RouteTraffic};
 
 /// A place in the snapshot's list of services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,4 +43,25 @@ pub struct Route {
     pub permission: Option<Permission>,
     /// Who answers.
     pub owner: Owner,
+    /// Where its requests are counted.
+    pub counter: RouteCounter,
 }
+
+/// Where a route's requests are counted, from the first one on. Says nothing of the route: any two are equal.
+#[derive(Clone, Debug, Default)]
+pub struct RouteCounter(OnceLock<Arc<RouteTraffic>>);
+
+impl RouteCounter {
+    /// What the first call found.
+    pub fn get_or_find(&self, find: impl FnOnce() -> Arc<RouteTraffic>) -> &RouteTraffic {
+        self.0.get_or_init(find)
+    }
+}
+
+impl PartialEq for RouteCounter {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for RouteCounter {}

@@ -1,12 +1,12 @@
-//! The table against sentences of DESIGN §6, and against a naive model made of `Pattern::matches` and a sort.
+//! The table against sentences of DESIGN §6, and against the naive model of the fuzz targets.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use http::Method;
 
 use super::{Found, Owner, Route, Slot, Table};
-use crate::model::{Host, MethodRule, Pattern, Segment};
+use crate::fuzzing::naive::{self, shown as text};
+use crate::model::{Host, MethodRule, Pattern};
 
 /// From `"GET /a/*"`, `"GET host/a/*"`, and with a `static` in front one of the configuration's.
 fn route(text: &str) -> Arc<Route> {
@@ -22,13 +22,8 @@ fn route(text: &str) -> Arc<Route> {
         pattern: Pattern::try_new(path).unwrap(),
         permission: None,
         owner,
+        counter: Default::default(),
     })
-}
-
-fn text(route: &Route) -> String {
-    let owner = if matches!(route.owner, Owner::Static(_)) { "static " } else { "" };
-    let host = route.host.as_ref().map_or("", Host::as_str);
-    format!("{owner}{} {host}{}", route.method, route.pattern)
 }
 
 fn table(routes: &[&str]) -> Table {
@@ -274,85 +269,6 @@ fn many_children_come_and_go_and_nothing_is_left_behind() {
     assert_eq!((full.len(), full.iter().count()), (1500, 1500));
 }
 
-/// What the table must say, in the plainest form.
-#[derive(Clone, Default)]
-struct Naive(Vec<Arc<Route>>);
-
-impl Naive {
-    fn insert(&mut self, route: Arc<Route>) {
-        self.remove(&route);
-        self.0.push(route);
-    }
-
-    fn remove(&mut self, route: &Route) -> Option<Arc<Route>> {
-        let key = |route: &Route| (route.host.clone(), route.method.clone(), route.pattern.clone());
-        let at = self.0.iter().position(|other| key(other) == key(route))?;
-        Some(self.0.swap_remove(at))
-    }
-
-    fn matches(&self, host: &str, path: &str) -> Vec<&Arc<Route>> {
-        let bound = |route: &Route| route.host.as_ref().is_none_or(|own| own.as_str() == host);
-        let mut routes: Vec<_> = self.0.iter().filter(|route| bound(route) && route.pattern.matches(path)).collect();
-        routes.sort_by(|one, other| {
-            let method = |route: &Route| (route.method == MethodRule::Any, route.method.to_string());
-            (one.host.is_none().cmp(&other.host.is_none()))
-                .then_with(|| specificity(&one.pattern, &other.pattern))
-                .then_with(|| method(one).cmp(&method(other)))
-        });
-        routes
-    }
-
-    fn find(&self, host: &str, path: &str, method: &Method, usable: impl Fn(&Route) -> bool) -> String {
-        let matching = self.matches(host, path);
-        let mut candidates: Vec<_> =
-            matching.iter().filter_map(|route| Some((rank(&route.method, method)?, *route))).collect();
-        candidates.sort_by(|(rank, one), (other_rank, other)| {
-            (one.host.is_none().cmp(&other.host.is_none()))
-                .then_with(|| specificity(&one.pattern, &other.pattern))
-                .then_with(|| rank.cmp(other_rank))
-        });
-        let Some((_, best)) = candidates.first() else {
-            let mut methods: Vec<_> = matching.iter().map(|route| route.method.to_string()).collect();
-            if methods.contains(&"GET".to_owned()) {
-                methods.push("HEAD".to_owned());
-            }
-            methods.sort();
-            methods.dedup();
-            return if methods.is_empty() { "nothing".to_owned() } else { format!("only {}", methods.join(", ")) };
-        };
-        let stands_in = |route: &Route| matches!(route.owner, Owner::Static(_)) && usable(route);
-        match candidates.iter().find(|(_, route)| usable(best) || stands_in(route)) {
-            Some((_, route)) => text(route),
-            None => format!("unusable {}", text(best)),
-        }
-    }
-
-    fn texts(&self) -> Vec<String> {
-        let mut texts: Vec<_> = self.0.iter().map(|route| format!("{route:?}")).collect();
-        texts.sort();
-        texts
-    }
-}
-
-fn rank(rule: &MethodRule, method: &Method) -> Option<u8> {
-    match rule {
-        MethodRule::Only(own) if own == method => Some(0),
-        MethodRule::Only(own) if own == Method::GET && method == Method::HEAD => Some(1),
-        MethodRule::Any => Some(2),
-        MethodRule::Only(_) => None,
-    }
-}
-
-/// The more specific first, for two patterns that match one path.
-fn specificity(one: &Pattern, other: &Pattern) -> Ordering {
-    let rank = |segment| match segment {
-        Segment::Literal(_) => 0,
-        Segment::One => 1,
-        Segment::Rest => 2,
-    };
-    one.segments().map(rank).cmp(other.segments().map(rank))
-}
-
 fn random_path(rng: &mut fastrand::Rng, letters: usize, stars: bool) -> String {
     let mut path = String::new();
     for _ in 0..rng.usize(1..=5) {
@@ -378,6 +294,7 @@ fn random_route(rng: &mut fastrand::Rng, letters: usize, hosts: usize) -> Arc<Ro
         pattern: random_pattern(rng, letters),
         permission: None,
         owner: if rng.usize(..4) == 0 { Owner::Static(slot) } else { Owner::Service(slot) },
+        counter: Default::default(),
     })
 }
 
@@ -395,8 +312,8 @@ fn agrees(seed: u64) {
     let letters = [1, 2, 3, 40][rng.usize(..4)];
     let hosts = [0, 1, 3, 40][rng.usize(..4)];
     let growing = [40, 60, 75][rng.usize(..3)];
-    let (mut table, mut naive) = (Table::default(), Naive::default());
-    let mut kept: Vec<(Table, Naive)> = Vec::new();
+    let (mut table, mut naive) = (Table::default(), naive::Routes::default());
+    let mut kept: Vec<(Table, naive::Routes)> = Vec::new();
     for step in 0..rng.usize(20..160) {
         if rng.usize(..100) < growing {
             let route = random_route(&mut rng, letters, hosts);
@@ -421,9 +338,12 @@ fn agrees(seed: u64) {
     }
     kept.push((table, naive));
     for (table, naive) in &kept {
-        let mut listed: Vec<_> = table.iter().map(|route| format!("{route:?}")).collect();
-        listed.sort();
-        assert_eq!(listed, naive.texts(), "seed {seed}");
+        let texts = |routes: &mut dyn Iterator<Item = &Arc<Route>>| {
+            let mut texts: Vec<_> = routes.map(|route| format!("{route:?}")).collect();
+            texts.sort();
+            texts
+        };
+        assert_eq!(texts(&mut table.iter()), texts(&mut naive.0.iter()), "seed {seed}");
         for _ in 0..60 {
             let host = format!("h{}", rng.usize(..hosts + 1));
             let stars = rng.usize(..8) == 0;

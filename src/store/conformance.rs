@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use crate::driver::{Change, Store};
-use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
+use crate::model::{
+    CidrSet, Definition, InstanceId, InstanceSpec, KeyName, KeySpec, OldDigest, PermissionRule, PermissionSet, Rate,
+    RuntimeKey, ServiceName, Sha256Digest, UpstreamUrl,
+};
 
 pub(super) fn definition(service: &str, revision: u64) -> Change {
     Change::PutDefinition {
@@ -38,6 +41,24 @@ pub(super) fn draining(id: &str) -> Change {
 
 fn drained(store: &mut impl Store) -> Vec<String> {
     store.load().unwrap().draining.iter().map(ToString::to_string).collect()
+}
+
+/// A key behind `sha256`, with everything that a key can have.
+pub(super) fn api_key(name: &str, sha256: &str) -> Change {
+    let rule = |text: &str| PermissionRule::try_new(text).unwrap();
+    let spec = KeySpec {
+        name: KeyName::try_new(name).unwrap(),
+        sha256: Sha256Digest::of(sha256.as_bytes()),
+        permissions: PermissionSet::new(vec![rule("*"), rule("a:*"), rule("a:b")]),
+        allow_from: CidrSet::try_new(&["10.0.0.0/8", "::1"]).unwrap(),
+        rate: Some(Rate::try_new("5/m").unwrap()),
+    };
+    let old = OldDigest { sha256: Sha256Digest::of(format!("{name} before").as_bytes()), until_ms: 5_000 };
+    Change::PutKey(Arc::new(RuntimeKey::try_new(spec, 1_000, Some(i64::MAX), vec![old]).unwrap()))
+}
+
+pub(super) fn gone_key(name: &str) -> Change {
+    Change::RemoveKey(KeyName::try_new(name).unwrap())
 }
 
 fn down(store: &mut impl Store) -> Vec<String> {
@@ -112,6 +133,17 @@ fn an_instance_is_draining_until_that_ends_or_it_is_put_again_or_removed(mut sto
     assert_eq!(drained(&mut store), ["a1"], "its health is another matter");
 }
 
+fn keys_are_put_replaced_and_removed_by_their_name(mut store: impl Store) {
+    store.apply(&[api_key("a", "1"), api_key("b", "2"), definition("a", 1)]).unwrap();
+    store.apply(&[api_key("a", "3"), gone_key("b"), gone_key("none")]).unwrap();
+    let contents = store.load().unwrap();
+    let keys: Vec<_> = contents.keys.into_values().map(Change::PutKey).collect();
+    assert_eq!(keys, [api_key("a", "3")]);
+    assert_eq!(contents.definitions.len(), 1);
+    store.apply(&[api_key("c", "4"), gone_key("c"), gone_key("a")]).unwrap();
+    assert!(store.load().unwrap().keys.is_empty());
+}
+
 fn the_epoch_stays_and_the_starts_are_counted(mut store: impl Store) {
     let (one, other) = (store.load().unwrap(), store.load().unwrap());
     assert_eq!(one.epoch, other.epoch);
@@ -144,6 +176,10 @@ macro_rules! conforms {
             #[test]
             fn the_epoch_stays_and_the_starts_are_counted() {
                 super::the_epoch_stays_and_the_starts_are_counted($new);
+            }
+            #[test]
+            fn keys_are_put_replaced_and_removed_by_their_name() {
+                super::keys_are_put_replaced_and_removed_by_their_name($new);
             }
             #[test]
             fn changes_apply_in_their_order() {

@@ -1,5 +1,7 @@
 //! The store that is gone with the process: for tests, and for gateways whose services register again anyway.
 
+use std::sync::Arc;
+
 use crate::driver::{Change, Contents, Store, StoreError};
 use crate::model::Epoch;
 
@@ -52,6 +54,12 @@ impl Store for MemoryStore {
                 }
                 Change::PutDraining(id) | Change::RemoveDraining(id) => {
                     self.contents.draining.remove(id);
+                }
+                Change::PutKey(key) => {
+                    self.contents.keys.insert(key.name().clone(), Arc::clone(key));
+                }
+                Change::RemoveKey(name) => {
+                    self.contents.keys.remove(name);
                 }
             }
         }

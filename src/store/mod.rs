@@ -3,6 +3,8 @@
 //! `disk` is one file of one process; `memory` is gone with the process. A store is called from its own thread alone, and may block there.
 
 mod disk;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod memory;
 
 #[cfg(test)]

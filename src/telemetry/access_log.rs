@@ -5,6 +5,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -98,12 +100,39 @@ enum Line {
     Entry(Box<Entry>),
     Flush(SyncSender<()>),
     Reopen,
+    Switch(OpenedLog),
+}
+
+/// Where the log may go from now on: opened, so that it cannot fail any more.
+pub struct OpenedLog {
+    sink: Box<dyn Write + Send>,
+    target: AccessLogTarget,
+}
+
+impl OpenedLog {
+    /// Opens `target`; nothing is written yet.
+    ///
+    /// # Errors
+    /// The file cannot be opened for appending.
+    pub fn try_new(target: &AccessLogTarget) -> Result<Self, AccessLogError> {
+        let sink: Box<dyn Write + Send> = match target {
+            AccessLogTarget::Off => Box::new(io::sink()),
+            AccessLogTarget::Stdout => Box::new(io::stdout()),
+            AccessLogTarget::File(path) => Box::new(append(path)?),
+        };
+        Ok(Self { sink, target: target.clone() })
+    }
+
+    fn is_on(&self) -> bool {
+        self.target != AccessLogTarget::Off
+    }
 }
 
 /// A way into the log; cheap to clone.
 #[derive(Clone)]
 pub struct AccessLog {
-    lines: Option<SyncSender<Line>>,
+    lines: SyncSender<Line>,
+    is_on: Arc<AtomicBool>,
     dropped: IntCounter,
 }
 
@@ -113,46 +142,51 @@ impl AccessLog {
     /// # Errors
     /// The file cannot be opened for appending.
     pub fn open(target: &AccessLogTarget, dropped: IntCounter) -> Result<Self, AccessLogError> {
-        let (sink, path): (Box<dyn Write + Send>, _) = match target {
-            AccessLogTarget::Off => return Ok(Self { lines: None, dropped }),
-            AccessLogTarget::Stdout => (Box::new(io::stdout()), None),
-            AccessLogTarget::File(path) => (Box::new(append(path)?), Some(path.clone())),
-        };
+        let log = OpenedLog::try_new(target)?;
+        let is_on = Arc::new(AtomicBool::new(log.is_on()));
         let (lines, queue) = sync_channel(QUEUE);
         let writer =
-            Writer { sink, path, text: Vec::new(), count: 0, since: None, is_failing: false, dropped: dropped.clone() };
+            Writer { log, text: Vec::new(), count: 0, since: None, is_failing: false, dropped: dropped.clone() };
         thread::spawn(move || writer.run(&queue));
-        Ok(Self { lines: Some(lines), dropped })
+        Ok(Self { lines, is_on, dropped })
     }
 
     /// Whether anything is logged; building an entry is pointless where not.
     pub fn is_on(&self) -> bool {
-        self.lines.is_some()
+        self.is_on.load(Ordering::Relaxed)
     }
 
     /// Hands a line over, or drops and counts it. Never waits.
     pub fn write(&self, entry: Entry) {
-        let Some(lines) = &self.lines else { return };
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = lines.try_send(Line::Entry(Box::new(entry)))
-        {
+        let sent = self.lines.try_send(Line::Entry(Box::new(entry)));
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = sent {
             self.dropped.inc();
         }
     }
 
     /// Opens the file again, so that the old one can be moved away first. Waits while the queue is full.
     pub fn reopen(&self) {
-        if let Some(lines) = &self.lines
-            && lines.send(Line::Reopen).is_err()
-        {
+        if self.is_on() {
+            self.send(Line::Reopen);
+        }
+    }
+
+    /// Goes on there; what was handed over before still goes where it went. Waits while the queue is full.
+    pub fn switch(&self, log: OpenedLog) {
+        self.is_on.store(log.is_on(), Ordering::Relaxed);
+        self.send(Line::Switch(log));
+    }
+
+    fn send(&self, line: Line) {
+        if self.lines.send(line).is_err() {
             log::error!("the access log's thread is gone");
         }
     }
 
     /// Waits until what was handed over is written, at most for `limit`.
     pub fn flush(&self, limit: Duration) {
-        let Some(lines) = &self.lines else { return };
         let (done, wait) = sync_channel(1);
-        if lines.send(Line::Flush(done)).is_ok() {
+        if self.lines.send(Line::Flush(done)).is_ok() {
             // A log that cannot be written in time must not hold up the end of the process.
             _ = wait.recv_timeout(limit);
         }
@@ -166,9 +200,7 @@ fn append(path: &PathBuf) -> Result<File, AccessLogError> {
 
 /// The log's own thread: gathers lines, and writes them when there are enough or the oldest has waited long enough.
 struct Writer {
-    sink: Box<dyn Write + Send>,
-    /// To open it again; `None`: stdout.
-    path: Option<PathBuf>,
+    log: OpenedLog,
     text: Vec<u8>,
     /// Lines in `text`.
     count: u64,
@@ -182,7 +214,11 @@ impl Writer {
     fn run(mut self, queue: &Receiver<Line>) {
         loop {
             let waited = self.since.map_or(Duration::ZERO, |since| clock::now().saturating_duration_since(since));
-            match queue.recv_timeout(FLUSH.saturating_sub(waited)) {
+            let received = match self.since {
+                Some(_) => queue.recv_timeout(FLUSH.saturating_sub(waited)),
+                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match received {
                 Ok(Line::Entry(entry)) => {
                     self.gather(&entry);
                     if self.text.len() < WRITE_SIZE && waited < FLUSH {
@@ -196,6 +232,10 @@ impl Writer {
                     _ = done.send(());
                 }
                 Ok(Line::Reopen) => self.reopen(),
+                Ok(Line::Switch(log)) => {
+                    self.write();
+                    self.log = log;
+                }
                 Err(RecvTimeoutError::Timeout) => self.write(),
                 Err(RecvTimeoutError::Disconnected) => return self.write(),
             }
@@ -222,7 +262,7 @@ impl Writer {
         if self.count == 0 {
             return;
         }
-        let outcome = self.sink.write_all(&self.text).and_then(|()| self.sink.flush());
+        let outcome = self.log.sink.write_all(&self.text).and_then(|()| self.log.sink.flush());
         if let Err(error) = &outcome {
             self.dropped.inc_by(self.count);
             if !self.is_failing {
@@ -238,10 +278,9 @@ impl Writer {
     /// Ends the file and begins one of the same name; goes on with the old one where that fails.
     fn reopen(&mut self) {
         self.write();
-        match self.path.as_ref().map(append) {
-            Some(Ok(file)) => self.sink = Box::new(file),
-            Some(Err(error)) => log::error!("{error}: {}; going on with the old file", error.source),
-            None => {}
+        match OpenedLog::try_new(&self.log.target) {
+            Ok(log) => self.log = log,
+            Err(error) => log::error!("{error}: {}; going on with the old file", error.source),
         }
     }
 }
@@ -305,6 +344,31 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_is_switched_loses_no_line_and_goes_on_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = |name: &str| AccessLogTarget::File(folder.path().join(name));
+        let paths = |name: &str| -> Vec<String> {
+            let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+            let path =
+                |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["path"].as_str().map(str::to_owned);
+            text.lines().filter_map(path).collect()
+        };
+        let dropped = IntCounter::new("dropped", "x").unwrap();
+        let log = AccessLog::open(&AccessLogTarget::Off, dropped.clone()).unwrap();
+        assert!(!log.is_on());
+        for (target, is_on) in [(target("one"), true), (target("two"), true), (AccessLogTarget::Off, false)] {
+            log.switch(OpenedLog::try_new(&target).unwrap());
+            assert_eq!(log.is_on(), is_on);
+            log.write(entry(&format!("{target:?}")));
+            log.reopen();
+        }
+        log.flush(Duration::from_secs(5));
+        assert_eq!(paths("one"), [format!("{:?}", target("one"))]);
+        assert_eq!(paths("two"), [format!("{:?}", target("two"))]);
+        assert_eq!(dropped.get(), 0);
+    }
+
+    #[test]
     fn lines_that_a_full_disk_refuses_are_counted() {
         let dropped = IntCounter::new("dropped", "x").unwrap();
         let log = AccessLog::open(&AccessLogTarget::File("/dev/full".into()), dropped.clone()).unwrap();
@@ -317,7 +381,7 @@ mod tests {
     fn a_full_queue_drops_lines_and_counts_them() {
         let (lines, queue) = sync_channel(1);
         let dropped = IntCounter::new("dropped", "x").unwrap();
-        let log = AccessLog { lines: Some(lines), dropped: dropped.clone() };
+        let log = AccessLog { lines, is_on: Arc::new(AtomicBool::new(true)), dropped: dropped.clone() };
         (0..5).for_each(|_| log.write(entry("/a")));
         assert_eq!(dropped.get(), 4);
         drop(queue);

@@ -5,10 +5,14 @@
 
 mod access_log;
 mod events;
+mod reloads;
 pub mod request_id;
+mod series;
 
-pub use access_log::{AccessLog, AccessLogError, Entry};
+pub use access_log::{AccessLog, AccessLogError, Entry, OpenedLog};
 pub use events::{Event, Events, Following};
+pub use reloads::ReloadCounters;
+pub use series::{Held, RouteKey, Seen, Series, ServiceSeen};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +20,12 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder};
 
-use crate::model::Generation;
+use crate::model::{Generation, STATUS_CLASSES, status_class};
 
 /// The version in Cargo.toml.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit that the binary was built from.
 pub const COMMIT: &str = env!("FURT_COMMIT");
-
-/// Status classes 1xx to 5xx, and answers that were never sent.
-const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Everything that is counted.
 pub struct Telemetry {
@@ -33,7 +34,9 @@ pub struct Telemetry {
     pub registry: RegistryCounters,
     /// The same as data, the last of it.
     pub events: Events,
-    requests: [IntCounter; 6],
+    /// How reloads went.
+    pub reloads: ReloadCounters,
+    requests: [IntCounter; STATUS_CLASSES.len()],
     request_seconds: Histogram,
     /// Requests that are being answered.
     pub in_flight: IntGauge,
@@ -56,6 +59,8 @@ pub struct Telemetry {
     store_error: ArcSwapOption<String>,
     /// Lines that the access log dropped since its queue was full.
     pub access_log_dropped: IntCounter,
+    /// What is counted by service and route.
+    pub series: Series,
 }
 
 /// One counter for each thing that the registry reports (DESIGN §5.6).
@@ -80,6 +85,20 @@ pub struct RegistryCounters {
     pub probe_failures: IntCounter,
     /// Instances whose probing ended.
     pub probes_stopped: IntCounter,
+    /// Changes of API keys.
+    pub keys: KeyCounters,
+}
+
+/// One counter for each way an API key changes.
+pub struct KeyCounters {
+    /// Keys that were made.
+    pub created: IntCounter,
+    /// Keys that got another digest.
+    pub rotated: IntCounter,
+    /// Keys that were revoked.
+    pub revoked: IntCounter,
+    /// Keys that came to their end.
+    pub expired: IntCounter,
 }
 
 impl Telemetry {
@@ -109,6 +128,11 @@ impl Telemetry {
                 .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
         )?;
         metrics.register(Box::new(request_seconds.clone()))?;
+        let key_changes = IntCounterVec::new(
+            Opts::new("furt_key_changes_total", "Runtime API keys that were created, rotated, revoked, or expired"),
+            &["change"],
+        )?;
+        metrics.register(Box::new(key_changes.clone()))?;
         let build = IntGauge::with_opts(
             Opts::new("furt_build_info", "Always 1; the labels say what runs")
                 .const_label("version", VERSION)
@@ -118,6 +142,7 @@ impl Telemetry {
         metrics.register(Box::new(build))?;
         Ok(Arc::new(Self {
             events: Events::default(),
+            reloads: ReloadCounters::try_new(&metrics)?,
             registry: RegistryCounters {
                 registrations: counter("furt_registrations_total", "Registrations that were installed")?,
                 refusals: counter("furt_refusals_total", "Registrations, heartbeats and removals that were refused")?,
@@ -129,8 +154,14 @@ impl Telemetry {
                 service_status_changes: counter("furt_service_status_changes_total", "Changes of status of services")?,
                 probe_failures: counter("furt_probe_failures_total", "Probes that failed")?,
                 probes_stopped: counter("furt_probes_stopped_total", "Instances whose probing ended")?,
+                keys: KeyCounters {
+                    created: key_changes.with_label_values(&["created"]),
+                    rotated: key_changes.with_label_values(&["rotated"]),
+                    revoked: key_changes.with_label_values(&["revoked"]),
+                    expired: key_changes.with_label_values(&["expired"]),
+                },
             },
-            requests: CLASSES.map(|class| by_class.with_label_values(&[class])),
+            requests: STATUS_CLASSES.map(|class| by_class.with_label_values(&[class])),
             request_seconds,
             in_flight: gauge("furt_requests_in_flight", "Requests that are being answered")?,
             connections: gauge("furt_client_connections", "Client connections that are open")?,
@@ -154,13 +185,14 @@ impl Telemetry {
             store_failures: counter("furt_store_failures_total", "Batches that the store could not take")?,
             store_error: ArcSwapOption::empty(),
             access_log_dropped: counter("furt_access_log_dropped_total", "Access log lines dropped on a full queue")?,
+            series: Series::default(),
             metrics,
         }))
     }
 
     /// Counts an answered request; `status` 0: no answer was sent.
     pub fn count_request(&self, status: u16, took: Duration) {
-        self.requests[usize::from(status / 100).min(5)].inc();
+        self.requests[status_class(status)].inc();
         self.request_seconds.observe(took.as_secs_f64());
     }
 
@@ -169,6 +201,7 @@ impl Telemetry {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.generation.set(i64::try_from(generation.0).unwrap_or(i64::MAX));
         self.services.set(number(services));
+        self.series.expect_services(services);
         self.routes.set(number(routes));
     }
 
@@ -185,13 +218,17 @@ impl Telemetry {
 
     /// Why furt is degraded: one sentence each; none while all is well.
     pub fn issues(&self) -> Vec<String> {
-        self.store_error.load().iter().map(|error| format!("the store cannot take changes: {error}")).collect()
+        let store = self.store_error.load();
+        let store = store.iter().map(|error| format!("the store cannot take changes: {error}"));
+        store.chain(self.reloads.issue()).collect()
     }
 
-    /// All metrics in Prometheus' text format (version 0.0.4).
-    pub fn render(&self) -> Vec<u8> {
+    /// All metrics in Prometheus' text format (version 0.0.4); `look` says which services and routes there are.
+    pub fn render<L: Fn(&RouteKey, Held) -> bool>(&self, look: impl FnOnce() -> Seen<L>) -> Vec<u8> {
+        let mut families = self.metrics.gather();
+        families.extend(self.series.gather(look));
         let mut text = Vec::new();
-        if let Err(error) = TextEncoder::new().encode(&self.metrics.gather(), &mut text) {
+        if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
             log::error!("metrics cannot be rendered: {error}");
         }
         text

@@ -127,7 +127,8 @@ async fn explain_says_where_a_request_goes() {
 
 #[tokio::test]
 async fn a_new_key_is_printed_once_with_the_lines_that_make_it_work() {
-    let output = output_of(furt(&["keys", "new", "--name", "website", "--permission", "comments:read"])).await;
+    let output =
+        output_of(furt(&["keys", "new", "--offline", "--name", "website", "--permission", "comments:read"])).await;
     let text = printed(&output, 0);
     let lines = &text[text.find("[[api_keys]]").unwrap_or_else(|| panic!("{text}"))..];
     let table: toml::Table = lines.parse().unwrap_or_else(|why| panic!("{why}\n{text}"));
@@ -150,7 +151,9 @@ async fn a_new_key_is_printed_once_with_the_lines_that_make_it_work() {
 
 #[tokio::test]
 async fn no_two_new_keys_are_alike() {
-    let new = async || json(&output_of(furt(&["keys", "new", "--name", "a", "--permission", "*", "-o", "json"])).await);
+    let new = async || {
+        json(&output_of(furt(&["keys", "new", "--offline", "--name", "a", "--permission", "*", "-o", "json"])).await)
+    };
     let (one, two) = (new().await, new().await);
     assert_eq!(one["name"], "a");
     assert_eq!(Sha256Digest::of(one["key"].as_str().unwrap().as_bytes()).to_string(), one["sha256"].as_str().unwrap());
@@ -192,7 +195,9 @@ async fn the_url_can_be_given_as_an_option_and_the_token_in_the_environment() {
 #[tokio::test]
 async fn a_furt_that_is_not_there_is_a_failure_that_names_the_url() {
     let address = ports::free_address();
-    for verb in [vec!["services"], vec!["routes"], vec!["deregister", "a"], vec!["explain", "GET", "/a"]] {
+    for verb in
+        [vec!["services"], vec!["routes"], vec!["deregister", "a"], vec!["explain", "GET", "/a"], vec!["keys", "list"]]
+    {
         let url = format!("http://{address}");
         let output = output_of(furt(&[&verb[..], &["--url", &url]].concat())).await;
         let said = failure(&output, 1);

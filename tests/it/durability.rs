@@ -1,5 +1,7 @@
 //! Nothing answered is lost: kills, restarts, files that others hold, bad files, full disks, and the verbs for stores.
 
+mod keys;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -25,6 +27,9 @@ const KILLS: usize = 25;
 /// Tasks that register and deregister at once, each with services of its own.
 const TASKS: usize = 6;
 const SERVICES_A_TASK: usize = 8;
+/// The same of keys.
+const KEY_TASKS: usize = 2;
+const KEYS_A_TASK: usize = 4;
 
 fn store_of(gateway: &Gateway) -> PathBuf {
     gateway.dir().join("furt.redb")
@@ -90,6 +95,12 @@ async fn what_was_answered_survives_kills_and_what_was_refused_does_not_appear()
     let kills = std::env::var("DURABILITY_KILLS").map_or(KILLS, |text| text.parse().unwrap());
     let mut gateway = Gateway::start(DISK).await;
     gateway.registered(&public_service("rock", "http://127.0.0.1:9", "/rock")).await;
+    let route = json!([{"method": "*", "path": keys::GUARDED, "permission": "kept"}]);
+    let guarded = with(public_service("guarded", "http://127.0.0.1:9", "/"), json!({"routes": route}));
+    gateway.registered(&guarded).await;
+    let mut api_keys: Vec<keys::Keys> = (0..KEY_TASKS)
+        .map(|task| (0..KEYS_A_TASK).map(|number| (format!("k{task}-{number}"), Default::default())).collect())
+        .collect();
     let epoch = gateway.seen("/internal/services").await["epoch"].clone();
     let name = |task: usize, number: usize| format!("s{task}-{number}");
     let mut known: Vec<Known> =
@@ -100,11 +111,18 @@ async fn what_was_answered_survives_kills_and_what_was_refused_does_not_appear()
         let start =
             |known: Known| tokio::spawn(change_until_killed(gateway.internal_url(""), known, Arc::clone(&answered)));
         let tasks: Vec<_> = known.drain(..).map(start).collect();
+        let start = |known: keys::Keys| {
+            tokio::spawn(keys::change_until_killed(gateway.internal_url(""), known, Arc::clone(&answered)))
+        };
+        let key_tasks: Vec<_> = api_keys.drain(..).map(start).collect();
         let enough = fastrand::usize(1..80);
         eventually("answers", SOON, async || (answered.load(Ordering::Relaxed) >= enough).then_some(())).await;
         gateway.kill();
         for task in tasks {
             known.push(task.await.unwrap());
+        }
+        for task in key_tasks {
+            api_keys.push(task.await.unwrap());
         }
         answers += answered.load(Ordering::Relaxed);
         gateway.start_again().await;
@@ -115,6 +133,9 @@ async fn what_was_answered_survives_kills_and_what_was_refused_does_not_appear()
             let is_there = there.contains_key(name);
             assert_eq!(state.unwrap_or(is_there), is_there, "{name} after kill {kill}");
             *state = Some(is_there);
+        }
+        for known in &mut api_keys {
+            keys::check(&gateway, known).await;
         }
         assert!(there.values().all(|service| service["routes"].as_array().unwrap().len() == 1));
     }
@@ -272,6 +293,10 @@ async fn a_store_is_checked_exported_and_imported() {
     for name in ["a", "b"] {
         gateway.registered(&public_service(name, "http://127.0.0.1:9", &format!("/{name}"))).await;
     }
+    let key =
+        json!({"name": "web", "permissions": ["x"], "rate": "5/s", "allow_from": ["10.0.0.0/8"], "expires": "1h"});
+    Answer::of(gateway.operate(Method::POST, "/internal/keys").json(&key)).await.ok();
+    let key = gateway.seen("/internal/keys/web").await;
     gateway.stop().await;
     let path = store_of(&gateway);
     let run = async |arguments: &[&str]| {
@@ -283,10 +308,16 @@ async fn a_store_is_checked_exported_and_imported() {
     };
     let before = fs::read(&path).unwrap();
     let (code, said, _) = run(&["store", "check", "furt.redb"]).await;
-    assert_eq!((code, said.as_str()), (0, "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining\n"));
+    assert_eq!(
+        (code, said.as_str()),
+        (0, "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 1 API keys\n")
+    );
     let (code, said, _) = run(&["store", "check", "--config", "furt.toml", "-o", "json"]).await;
     assert_eq!(code, 0);
-    assert_eq!(said.parse::<Value>().unwrap(), json!({"services": 2, "instances": 2, "down": 0, "draining": 0}));
+    assert_eq!(
+        said.parse::<Value>().unwrap(),
+        json!({"services": 2, "instances": 2, "down": 0, "draining": 0, "keys": 1})
+    );
     let (code, exported, _) = run(&["store", "export", "furt.redb"]).await;
     assert_eq!(code, 0);
     assert!(fs::read(&path).unwrap() == before, "looking changes nothing");
@@ -297,11 +328,15 @@ async fn a_store_is_checked_exported_and_imported() {
     assert!(fs::read(&path).unwrap() == before);
     fs::remove_file(&path).unwrap();
     let (code, said, _) = run(&["store", "import", "copy.json", "--into", "furt.redb"]).await;
-    assert_eq!((code, said.as_str()), (0, "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining\n"));
+    assert_eq!(
+        (code, said.as_str()),
+        (0, "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 1 API keys\n")
+    );
     let (_, again, _) = run(&["store", "export", "furt.redb"]).await;
     assert_eq!(again, exported);
     gateway.start_again().await;
     assert_eq!(services(&gateway).await.len(), 2);
+    assert_eq!(gateway.seen("/internal/keys/web").await, key);
 
     let bad = exported.replace("\"policy\": \"", "\"policy\": \"un");
     fs::write(gateway.dir().join("bad.json"), bad).unwrap();

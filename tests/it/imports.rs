@@ -11,10 +11,10 @@ const LAYERS: &[&[&str]] = &[
     &["registry", "status"],
     &["driver"],
     &["api", "health", "store", "proxy"],
-    &["cli", "app"],
+    &["cli", "app", "fuzzing"],
 ];
 /// They import nothing above `model` themselves.
-const BESIDE: &[&str] = &["config", "telemetry", "clock", "upstream", "connections"];
+const BESIDE: &[&str] = &["config", "telemetry", "clock", "upstream", "connections", "secret"];
 /// Same events and the same `now`, same effects: no clock, no wait, no lock, no log.
 const PURE: &[&str] = &["registry", "routing"];
 const IMPURE: &[&str] = &[

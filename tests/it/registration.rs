@@ -326,6 +326,7 @@ async fn services_may_register_but_not_operate() {
         "/internal/services/sagjan",
         "/internal/routes",
         "/internal/explain?method=GET&url=/api/comments/a",
+        "/internal/stats",
         "/metrics",
     ] {
         Answer::of(from(service, &gateway, Method::GET, path)).await.problem(403, "operators-only");

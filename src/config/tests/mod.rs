@@ -1,6 +1,7 @@
 //! What configuration means: the shipped files, the environment, and every kind of value. `refused` has what is
-//! refused. No process environment is read and, but for `load`, no file.
+//! refused, `changes` what a reload compares. No process environment is read and, but for `load`, no file.
 
+mod changes;
 mod refused;
 
 use std::collections::BTreeMap;
@@ -267,4 +268,13 @@ fn a_file_is_loaded_or_the_reason_is_told_with_its_name() {
 fn a_large_file_full_of_errors_is_told_whole() {
     let routes = "[[routes]]\nmethod = 'GET'\npath = '/a'\nservice = 'a'\n".repeat(20_000);
     assert_eq!(parse_with(&routes, &[]).unwrap_err().iter().count(), 19_999);
+}
+
+#[test]
+fn a_long_line_full_of_errors_is_told_whole() {
+    let text = format!("server.listen = ['é',{}]", "'é',".repeat(50_000));
+    let errors = parse_with(&text, &[]).unwrap_err();
+    let places: Vec<_> = errors.iter().map(|error| error.place.to_string()).collect();
+    assert_eq!(places.len(), 50_001);
+    assert_eq!((places[0].as_str(), places[50_000].as_str()), ("furt.toml:1:18", "furt.toml:1:200018"));
 }

@@ -15,7 +15,7 @@ use crate::model::{
     ServiceName, UpstreamUrl,
 };
 use crate::registry::{Brings, HealthLimits, Policy, Registry, Settings, UnlistedRule};
-use crate::routing::{KeyTable, Snapshot};
+use crate::routing::Snapshot;
 use crate::telemetry::Telemetry;
 
 /// What the store does with a batch.
@@ -99,8 +99,7 @@ impl Rig {
         let store = Arc::new(Control { state: Mutex::new((Mood::Works, Vec::new())), changed: Condvar::new() });
         let telemetry = Telemetry::try_new().unwrap();
         let epoch = Epoch(uuid::Uuid::nil());
-        let (registry, effects) =
-            Registry::new(epoch, settings(), Vec::new(), KeyTable::default(), crate::driver::now());
+        let (registry, effects) = Registry::new(epoch, settings(), Vec::new(), Vec::new(), crate::driver::now());
         let told = Box::new(ToldStore(Arc::clone(&store)));
         let (driver, handle, snapshots) = Driver::new(registry, effects, told, Arc::clone(&telemetry));
         let plans = Plans::default();

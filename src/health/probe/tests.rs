@@ -28,7 +28,7 @@ async fn probe(target: ProbeTarget, timeout: Duration) -> Result<(), String> {
     let address = target.address;
     ext.insert(target);
     let backend = Backend { addr: SocketAddr::Inet(address), weight: 1, ext };
-    let probe = HttpProbe::new(ConnectorOptions::new(1), timeout);
+    let probe = HttpProbe::new(ConnectorOptions::new(1), move || timeout);
     probe.check(&backend).await.map_err(|error| describe(&error))
 }
 

@@ -139,6 +139,37 @@ fn a_wish_for_a_probe_is_met_by_the_one_that_runs() {
 }
 
 #[test]
+fn a_plan_that_is_retimed_comes_within_its_period_and_is_never_put_off() {
+    let mut script = Script::new();
+    for number in 0..100 {
+        script.set(0.0, &format!("a{number}"), 1, FirstProbe::AfterPeriod, 30);
+    }
+    for number in 0..100 {
+        script.set(1.0, &format!("a{number}"), 1, FirstProbe::WithinPeriod, 2);
+    }
+    let early = script.starts(2.0).len();
+    assert!((20..80).contains(&early), "spread over the period: {early}");
+    assert_eq!(early + script.starts(3.0).len(), 100);
+    let mut script = Script::new();
+    script.set(0.0, "a", 1, FirstProbe::AfterPeriod, 30);
+    for second in 1..26 {
+        script.set(f64::from(second), "a", 1, FirstProbe::WithinPeriod, 1000 + second as u64);
+    }
+    script.check_next_due(1.0..=33.0);
+}
+
+#[test]
+fn a_plan_that_is_retimed_while_its_probe_runs_is_not_run_twice() {
+    let mut script = Script::new();
+    script.set(0.0, "a", 1, FirstProbe::Now, 30);
+    assert_eq!(script.starts(0.0), ["a 1"]);
+    script.set(1.0, "a", 1, FirstProbe::WithinPeriod, 5);
+    assert_eq!((script.next_due(), script.starts(3.0).len()), (None, 0));
+    script.finish(3.0, "a", 1);
+    script.check_next_due(4.5..=5.5);
+}
+
+#[test]
 fn who_is_removed_and_comes_back_while_its_probe_runs_is_not_probed_twice_at_once() {
     let mut script = Script::new();
     script.set(0.0, "a", 1, FirstProbe::Now, 1);

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::model::{Definition, Generation, InstanceId, InstanceSpec, Status, UpstreamUrl};
 use crate::routing::{Asking, InstanceLive, ServiceLive};
+use crate::telemetry::Seen;
 
 /// As the gateway: takes a place, then answers 204, except for `/panic`.
 struct Hooks {
@@ -102,6 +103,7 @@ async fn a_panic_in_a_hook_costs_one_request_and_gives_its_place_back() {
         assert_eq!((telemetry.panics.get(), panicked), (panics, panics > before));
         assert_eq!((telemetry.in_flight.get(), service.instances[0].live.in_flight()), (0, 0));
     }
-    let metrics = String::from_utf8(telemetry.render()).unwrap();
+    let metrics =
+        String::from_utf8(telemetry.render(|| Seen { services: Vec::new(), is_there: |_: &_, _| false })).unwrap();
     assert!(metrics.contains("furt_request_panics_total 2"));
 }

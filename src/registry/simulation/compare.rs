@@ -100,11 +100,15 @@ fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
             Outcome::Left(instances)
         }
         Ok(Answer::Drained { instances, .. }) => Outcome::Drained(instances.instances()),
+        Ok(Answer::Key(_)) => Outcome::Refused("not foreseen"),
         Err(Refusal::NotOwner { .. }) => Outcome::Refused("owner"),
         Err(Refusal::Taken { .. }) => Outcome::Refused("taken"),
         Err(Refusal::NotFound(_)) => Outcome::Refused("unknown"),
         Err(Refusal::StoreFailed(_)) => Outcome::Refused("failed"),
         Err(Refusal::NoProbes) => Outcome::Refused("unprobed"),
-        Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Busy) => Outcome::Refused("not foreseen"),
+        Ok(Answer::Reconfigured(_))
+        | Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Busy | Refusal::Key(_)) => {
+            Outcome::Refused("not foreseen")
+        }
     }
 }

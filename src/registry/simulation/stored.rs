@@ -44,6 +44,7 @@ impl Stored {
                 }
                 Change::RemoveDraining(id) => assert!(self.draining.remove(id), "{id}: is not draining"),
                 Change::NoteDown { .. } => unreachable!("is kept, not written"),
+                Change::PutKey(_) | Change::RemoveKey(_) => unreachable!("nobody asks for keys here"),
             }
         }
     }

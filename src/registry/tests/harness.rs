@@ -3,17 +3,19 @@
 //! Every effect is carried out at once and in order: writes are acknowledged, refused or kept back as [`Store`] says, plans and
 //! answers are noted, and each turn publishes at most once. An answer that comes twice, or to nobody, fails the test.
 
+pub(in crate::registry) mod key_wish;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::wish::{Wish, address, instance, parts, policy, settings};
 use crate::driver::Store as _;
-use crate::model::{Epoch, Status};
+use crate::model::{Epoch, KeySpec, Status};
 use crate::registry::{
-    Answer, Change, Drain, DrainWish, Effect, Event, Followed, InstanceRef, NameOrder, Now, ProbePlan, Refusal,
-    Registered, Registry, ReplyId, Report, Settings, Source, StaticRoute, WriteId,
+    Answer, Change, Configuration, Drain, DrainWish, Effect, Event, Followed, InstanceRef, NameOrder, Now, ProbePlan,
+    Reconfigured, Refusal, Registered, Registry, ReplyId, Report, Settings, Source, StaticRoute, WriteId,
 };
-use crate::routing::{KeyTable, Service, Snapshot};
+use crate::routing::{Service, Snapshot};
 use crate::store::MemoryStore;
 
 /// What becomes of writes.
@@ -42,7 +44,9 @@ pub(in crate::registry) struct Harness {
     /// What may be stored when it is convenient.
     pub(in crate::registry) kept: Vec<Change>,
     /// What a restart finds.
-    stored: MemoryStore,
+    pub(in crate::registry) stored: MemoryStore,
+    /// The configuration's keys.
+    pub(in crate::registry) configured: Vec<KeySpec>,
     pub(in crate::registry) snapshot: Snapshot,
     pub(in crate::registry) publishes: usize,
     /// Whether the turn goes on after an event: nothing is published until it ends.
@@ -59,7 +63,7 @@ impl Harness {
     pub(in crate::registry) fn with(settings: Settings, statics: Vec<StaticRoute>) -> Self {
         let epoch = Epoch(uuid::Uuid::nil());
         let now = Now { at: Instant::now(), unix_ms: 1_000_000 };
-        let (mut registry, effects) = Registry::new(epoch, settings, statics, KeyTable::default(), now);
+        let (mut registry, effects) = Registry::new(epoch, settings, statics, Vec::new(), now);
         let snapshot = registry.take_snapshot().unwrap();
         let mut harness = Self {
             registry,
@@ -74,6 +78,7 @@ impl Harness {
             reports: Vec::new(),
             kept: Vec::new(),
             stored: MemoryStore::default(),
+            configured: Vec::new(),
             snapshot,
             publishes: 0,
             is_mid_turn: false,
@@ -90,10 +95,33 @@ impl Harness {
         after.now = self.now;
         after.stored = std::mem::take(&mut self.stored);
         after.next_reply = self.next_reply;
+        after.configure_keys(std::mem::take(&mut self.configured));
         let effects = after.registry.restore(contents, after.now);
         after.publish();
         effects.into_iter().for_each(|effect| after.carry_out(effect));
+        after.finish_writes();
         *self = after;
+    }
+
+    /// Other keys in the configuration.
+    pub(in crate::registry) fn configure_keys(&mut self, keys: Vec<KeySpec>) {
+        self.configured.clone_from(&keys);
+        let mut effects = Vec::new();
+        self.registry.configure_keys(keys, &mut effects);
+        self.registry.sweep_invariants();
+        self.publish();
+        effects.into_iter().for_each(|effect| self.carry_out(effect));
+    }
+
+    /// Another configuration with the same keys is in force when this returns.
+    pub(in crate::registry) fn reconfigure(&mut self, settings: Settings, statics: Vec<StaticRoute>) -> Reconfigured {
+        let reply = self.new_reply();
+        let new = Configuration { settings, statics, keys: self.configured.clone(), config: Default::default() };
+        self.send(Event::ConfigurationChanged(Box::new(new), reply));
+        match self.answers[&reply].clone() {
+            Ok(Answer::Reconfigured(answer)) => answer,
+            other => panic!("{other:?} is no answer to a configuration"),
+        }
     }
 
     /// One turn: the event, then, unless the store waits, what becomes of its writes.
@@ -101,6 +129,10 @@ impl Harness {
         let effects = self.registry.handle(event, self.now);
         self.publish();
         effects.into_iter().for_each(|effect| self.carry_out(effect));
+        self.finish_writes();
+    }
+
+    fn finish_writes(&mut self) {
         while self.store != Store::Waits && !self.writes.is_empty() {
             self.finish(self.store);
         }

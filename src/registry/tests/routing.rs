@@ -5,18 +5,18 @@ use crate::model::{Host, ServiceName, Status};
 use crate::registry::{Event, Followed, StaticRoute, StaticTarget};
 use crate::routing::{Found, Owner};
 
-fn fixed(route: &str, target: StaticTarget) -> StaticRoute {
+pub(super) fn fixed(route: &str, target: StaticTarget) -> StaticRoute {
     let route = definition_of("x", &[route]).routes.remove(0);
     StaticRoute { host: None, method: route.method, pattern: route.pattern, permission: route.permission, target }
 }
 
-fn url(url: &str) -> StaticTarget {
+pub(super) fn url(url: &str) -> StaticTarget {
     let wish = Wish::new("x", &[]).at(url, &[]).unprobed();
     StaticTarget::Url { spec: Box::new(wish.0.instance), addresses: wish.0.addresses }
 }
 
 /// Who answers a GET, or with what furt does.
-fn found(furt: &Harness, path: &str) -> String {
+pub(super) fn found(furt: &Harness, path: &str) -> String {
     match furt.snapshot.find("", path, &http::Method::GET) {
         Found::Route(route) => furt.snapshot.service(route.owner.slot()).unwrap().definition.service.to_string(),
         Found::Unusable(_) => "503".to_owned(),

@@ -4,15 +4,18 @@
 //! is checked at each opening. After an I/O error the file is closed and opened again with back-off; until then every
 //! batch fails. A file that cannot be read stops the start and is never touched: see `opening`.
 
+pub(super) mod key_record;
 mod opening;
 mod overlay;
-mod records;
+pub(in crate::store) mod records;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod transfer;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
@@ -20,13 +23,18 @@ use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use crate::clock;
 use crate::driver::{Change, Contents, Store, StoreError};
 use crate::model::{Epoch, InstanceId};
-use tables::{DEFINITIONS, DOWN, DRAINING, FORMAT, INSTANCES, IdTable, META, OLDEST_FORMAT};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use opening::examine;
+use tables::{DEFINITIONS, DOWN, DRAINING, FORMAT, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT};
 pub use transfer::{Summary, check, export, import};
 
 /// The first wait before a failed store is opened again; doubles up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
 /// The longest wait.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// The next start is still a number of 32 bits, as generations have room for.
+const MAX_STARTS: u64 = u32::MAX as u64 - 1;
 
 /// A store in one file.
 pub struct DiskStore {
@@ -123,14 +131,15 @@ impl Store for DiskStore {
     }
 }
 
+fn format(database: &Database) -> Result<Option<u64>, redb::Error> {
+    let read = database.begin_read()?;
+    let Ok(meta) = read.open_table(META) else { return Ok(None) };
+    Ok(meta.get("format")?.and_then(|value| std::str::from_utf8(value.value()).ok()?.parse().ok()))
+}
+
 fn check_format(database: &Database, path: &Path) -> Result<(), StoreError> {
-    let format = || -> Result<Option<u64>, redb::Error> {
-        let read = database.begin_read()?;
-        let Ok(meta) = read.open_table(META) else { return Ok(None) };
-        Ok(meta.get("format")?.and_then(|value| std::str::from_utf8(value.value()).ok()?.parse().ok()))
-    };
     let shown = path.display();
-    match format() {
+    match format(database) {
         Ok(Some(OLDEST_FORMAT..=FORMAT)) => Ok(()),
         Ok(Some(newer)) => Err(StoreError(format!(
             "the store {shown} has format {newer}, and this furt knows {FORMAT}: run the furt that wrote it, or one newer than it"
@@ -138,6 +147,18 @@ fn check_format(database: &Database, path: &Path) -> Result<(), StoreError> {
         Ok(None) => Err(StoreError(format!("{shown} is no store of furt's: it names no format; choose another path"))),
         Err(error) => Err(StoreError(format!("the store {shown} cannot be read: {error}"))),
     }
+}
+
+/// Makes a file of an earlier format one of this furt's: from then on the earlier furt refuses it.
+fn upgrade(database: &Database) -> Result<(), redb::Error> {
+    if format(database)? != Some(OLDEST_FORMAT) {
+        return Ok(());
+    }
+    let transaction = begin(database)?;
+    transaction.open_table(META)?.insert("format", FORMAT.to_string().as_bytes())?;
+    transaction.open_table(DRAINING)?;
+    transaction.open_table(KEYS)?;
+    Ok(transaction.commit()?)
 }
 
 fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb::Error> {
@@ -151,19 +172,15 @@ fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb
         transaction.open_table(INSTANCES)?;
         transaction.open_table(DOWN)?;
         transaction.open_table(DRAINING)?;
+        transaction.open_table(KEYS)?;
     }
     Ok(transaction.commit()?)
 }
 
-/// Counts this start, so that no generation of an earlier one comes again; an older file is of this furt's format from
-/// here on, so that an older furt does not read it as if what is new were not there.
+/// Counts this start, so that no generation of an earlier one comes again.
 fn note_start(database: &Database, starts: u64) -> Result<(), redb::Error> {
     let transaction = begin(database)?;
-    {
-        let mut meta = transaction.open_table(META)?;
-        meta.insert("starts", starts.to_string().as_bytes())?;
-        meta.insert("format", FORMAT.to_string().as_bytes())?;
-    }
+    transaction.open_table(META)?.insert("starts", starts.to_string().as_bytes())?;
     Ok(transaction.commit()?)
 }
 
@@ -197,6 +214,13 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
         }
         Change::PutDraining(id) => note(transaction, DRAINING, id, true)?,
         Change::RemoveDraining(id) => note(transaction, DRAINING, id, false)?,
+        Change::PutKey(key) => {
+            let record = key_record::Key::from_core(key).to_json();
+            transaction.open_table(KEYS)?.insert(key.name().as_str(), record.as_slice())?;
+        }
+        Change::RemoveKey(name) => {
+            transaction.open_table(KEYS)?.remove(name.as_str())?;
+        }
         Change::RemoveInstance(id) => {
             transaction.open_table(INSTANCES)?.remove(id.as_str())?;
             forget_state(transaction, id)?;
@@ -237,14 +261,14 @@ fn note(transaction: &WriteTransaction, table: IdTable, id: &InstanceId, holds: 
 fn read(database: &Database) -> Result<Contents, String> {
     let tables = || -> Result<_, redb::Error> {
         let read = database.begin_read()?;
-        let draining = match read.open_table(DRAINING) {
-            Err(redb::TableError::TableDoesNotExist(_)) => None,
-            table => Some(table?),
-        };
+        // A file of the first format has neither.
+        let is_old = format(database)? == Some(OLDEST_FORMAT);
+        let draining = if is_old { None } else { Some(read.open_table(DRAINING)?) };
+        let keys = if is_old { None } else { Some(read.open_table(KEYS)?) };
         let (definitions, instances) = (read.open_table(DEFINITIONS)?, read.open_table(INSTANCES)?);
-        Ok((read.open_table(META)?, definitions, instances, read.open_table(DOWN)?, draining))
+        Ok((read.open_table(META)?, definitions, instances, read.open_table(DOWN)?, draining, keys))
     };
-    let (meta, definitions, instances, down, draining) = tables().map_err(|error| error.to_string())?;
+    let (meta, definitions, instances, down, draining, keys) = tables().map_err(|error| error.to_string())?;
     let failed = |error: redb::StorageError| error.to_string();
     let text = |key: &str| -> Result<String, String> {
         let value = meta.get(key).map_err(failed)?.ok_or_else(|| format!("it has no {key}"))?;
@@ -271,6 +295,12 @@ fn read(database: &Database) -> Result<Contents, String> {
             contents.draining.insert(id);
         }
     }
+    if let Some(keys) = keys {
+        for entry in keys.iter().map_err(failed)? {
+            let (name, record) = entry.map_err(failed)?;
+            put(&mut contents, Change::PutKey(key_record::Key::parse(name.value(), record.value())?));
+        }
+    }
     check_whole(&contents)?;
     Ok(contents)
 }
@@ -289,16 +319,29 @@ fn put(contents: &mut Contents, change: Change) {
         Change::PutInstance { spec, .. } => {
             contents.instances.insert(spec.id.clone(), change);
         }
+        Change::PutKey(key) => {
+            contents.keys.insert(key.name().clone(), Arc::clone(key));
+        }
         Change::RemoveInstance(_)
         | Change::RemoveService { .. }
         | Change::NoteDown { .. }
         | Change::PutDraining(_)
-        | Change::RemoveDraining(_) => {}
+        | Change::RemoveDraining(_)
+        | Change::RemoveKey(_) => {}
     }
 }
 
-/// An instance comes with its definition and goes with it.
+/// An instance comes with its definition and goes with it, a digest is of one key, and one more start can be counted.
 fn check_whole(contents: &Contents) -> Result<(), String> {
+    if contents.starts > MAX_STARTS {
+        return Err(format!("{} starts are more than any furt counts", contents.starts));
+    }
+    let mut holders = BTreeMap::new();
+    for (sha256, name) in contents.keys.values().flat_map(|key| key.digests().map(|sha256| (sha256, key.name()))) {
+        if let Some(other) = holders.insert(sha256, name) {
+            return Err(format!("the records of the API keys \"{other}\" and \"{name}\" have the same digest"));
+        }
+    }
     contents.instances.iter().try_for_each(|(id, change)| match change {
         Change::PutInstance { service, .. } if !contents.definitions.contains_key(service) => {
             Err(format!("the record of instance \"{id}\": there is no service \"{service}\""))

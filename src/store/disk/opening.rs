@@ -44,14 +44,17 @@ pub(super) fn open_or_create(path: &Path) -> Result<Database, StoreError> {
 /// A sentence that names the file and what to do.
 pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     examine(path)?;
-    guarded(path, || builder().open(path).map_err(|error| refused(path, &error)))
+    let database = guarded(path, || builder().open(path).map_err(|error| refused(path, &error)))?;
+    super::upgrade(&database)
+        .map_err(|error| StoreError(format!("the store {} cannot be written: {error}", path.display())))?;
+    Ok(database)
 }
 
 /// Reads everything and changes nothing.
 ///
 /// # Errors
 /// A sentence that names the file and what to do.
-pub(super) fn examine(path: &Path) -> Result<Contents, StoreError> {
+pub(in crate::store) fn examine(path: &Path) -> Result<Contents, StoreError> {
     let shown = path.display();
     let unopened = |error: io::Error| StoreError(format!("the store {shown} cannot be opened: {error}"));
     let metadata = fs::metadata(path).map_err(unopened)?;

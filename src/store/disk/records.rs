@@ -117,7 +117,7 @@ impl Definition {
             host: self.host.map(|host| model::Host::try_new(&host)).transpose()?,
             routes: self.routes.into_iter().map(route).collect::<Result<_, _>>()?,
             policy: policy.ok_or_else(|| model::Invalid::new("its policy is unknown"))?,
-            hash_key: self.hash_key.map(Into::into),
+            hash_key: self.hash_key.map(|key| model::Definition::try_hash_key(&key)).transpose()?,
             slow_start: self.slow_start_ms.map(Duration::from_millis),
             timeouts: model::Timeouts {
                 connect: self.connect_timeout_ms.map(Duration::from_millis),
@@ -126,6 +126,7 @@ impl Definition {
             metadata: self.metadata,
             revision: self.revision,
         };
+        definition.check()?;
         Ok(Change::PutDefinition { definition: Arc::new(definition), registered_from: self.registered_from })
     }
 }
@@ -176,19 +177,21 @@ impl Instance {
     fn into_core(self) -> Result<Change, model::Invalid> {
         let protocol =
             [model::Protocol::Http1, model::Protocol::H2c].into_iter().find(|one| one.as_str() == self.protocol);
+        let endpoint = self.health_endpoint;
         let spec = model::InstanceSpec {
             id: model::InstanceId::try_new(&self.instance)?,
             url: model::UpstreamUrl::try_new(&self.url)?,
             protocol: protocol.ok_or_else(|| model::Invalid::new("its protocol is unknown"))?,
-            tls_name: self.tls_name.map(Into::into),
-            health_endpoint: self.health_endpoint.map(Into::into),
+            tls_name: self.tls_name.map(|name| model::InstanceSpec::try_tls_name(&name)).transpose()?,
+            health_endpoint: endpoint.map(|path| model::InstanceSpec::try_health_endpoint(&path)).transpose()?,
             heartbeat_ttl: self.heartbeat_ttl_ms.map(Duration::from_millis),
-            weight: self.weight.max(1),
+            weight: self.weight,
             soft_limit: self.soft_limit,
             hard_limit: self.hard_limit,
             region: self.region.map(|region| model::Region::try_new(&region)).transpose()?,
             country: self.country.map(|country| model::Country::try_new(&country)).transpose()?,
         };
+        spec.check()?;
         Ok(Change::PutInstance {
             service: model::ServiceName::try_new(&self.service)?,
             spec: Arc::new(spec),

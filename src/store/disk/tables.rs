@@ -2,9 +2,10 @@
 
 use redb::TableDefinition;
 
-/// The format that this furt writes. A change of any record that an older furt could misread makes it grow. 2: `draining`.
+/// The format that this furt writes. A change of any record that an older furt could misread makes it grow. 2 has
+/// `draining` and `keys`.
 pub(super) const FORMAT: u64 = 2;
-/// The oldest one that it reads: a table that a file of it lacks is empty. The start makes it one of [`FORMAT`].
+/// The oldest one that it reads, without these two. Opening such a file makes it one of [`FORMAT`].
 pub(super) const OLDEST_FORMAT: u64 = 1;
 
 /// `format`, `epoch`, `starts`, as text.
@@ -19,3 +20,5 @@ pub(super) type IdTable = TableDefinition<'static, &'static str, ()>;
 pub(super) const DOWN: IdTable = TableDefinition::new("down");
 /// Ids of instances that are draining.
 pub(super) const DRAINING: IdTable = TableDefinition::new("draining");
+/// JSON by the key's name.
+pub(super) const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");

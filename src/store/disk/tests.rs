@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::store::conformance::{definition, draining, gone, instance, note_down};
+use crate::store::conformance::{api_key, definition, draining, gone, gone_key, instance, note_down};
 use crate::store::disk::opening::examine;
 
 struct Folder(tempfile::TempDir);
@@ -35,9 +35,11 @@ fn fill(store: &mut DiskStore) -> Contents {
         store.apply(&[definition(&service, number), instance(&service, &id, "http://h:1")]).unwrap();
     }
     store.apply(&[gone("s3", &["i3"]), note_down("i5", true), draining("i7")]).unwrap();
+    store.apply(&[api_key("k0", "0"), api_key("k1", "1"), api_key("k2", "2")]).unwrap();
+    store.apply(&[gone_key("k1")]).unwrap();
     let State::Open(database) = &store.state else { panic!("it is open") };
     let contents = read(database).unwrap();
-    assert_eq!((contents.starts, contents.instances.len()), (starts, 11));
+    assert_eq!((contents.starts, contents.instances.len(), contents.keys.len()), (starts, 11, 2));
     assert_eq!((contents.down.len(), contents.draining.len()), (1, 1));
     contents
 }
@@ -132,28 +134,28 @@ fn of_format_1(folder: &Folder) -> Contents {
     let transaction = database.begin_write().unwrap();
     transaction.open_table(META).unwrap().insert("format", b"1".as_slice()).unwrap();
     transaction.delete_table(DRAINING).unwrap();
+    transaction.delete_table(KEYS).unwrap();
     transaction.commit().unwrap();
     read(&database).unwrap()
 }
 
 #[test]
-fn a_store_of_format_1_is_opened_with_all_that_it_holds_and_is_of_todays_format_from_its_start_on() {
+fn a_store_of_format_1_is_opened_with_all_that_it_holds_and_is_of_todays_format_from_then_on() {
     let (folder, contents) = Folder::filled();
     let older = of_format_1(&folder);
-    assert_eq!(older, Contents { draining: Default::default(), ..contents });
+    assert_eq!(older, Contents { draining: Default::default(), keys: Default::default(), ..contents });
     let bytes = fs::read(folder.path()).unwrap();
     assert_eq!(super::check(&folder.path()).unwrap().draining, 0);
     assert!(fs::read(folder.path()).unwrap() == bytes, "a look changes nothing");
 
     let mut store = DiskStore::open(&folder.path()).unwrap();
     assert_eq!(store.load().unwrap().instances, older.instances);
-    store.apply(&[draining("i1")]).unwrap();
+    store.apply(&[draining("i1"), api_key("k", "k")]).unwrap();
     let State::Open(database) = &store.state else { panic!("it is open") };
-    let read = database.begin_read().unwrap();
-    let format = read.open_table(META).unwrap().get("format").unwrap().unwrap().value().to_owned();
-    assert_eq!(format, FORMAT.to_string().as_bytes());
-    drop((read, store));
+    assert_eq!(format(database).unwrap(), Some(FORMAT), "a furt that knows neither refuses it");
+    drop(store);
     let loaded = DiskStore::open(&folder.path()).unwrap().load().unwrap();
+    assert_eq!(loaded.keys.len(), 1);
     assert_eq!(loaded.draining.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["i1"]);
 }
 
@@ -162,10 +164,13 @@ fn an_export_of_format_1_is_imported() {
     let (folder, contents) = Folder::filled();
     let mut exported = export(&folder.path()).unwrap();
     exported["format"] = 1.into();
-    exported.as_object_mut().unwrap().remove("draining");
+    for list in ["draining", "keys"] {
+        exported.as_object_mut().unwrap().remove(list).unwrap();
+    }
     let into = folder.0.path().join("copy");
     import(&exported.to_string(), &into).unwrap();
-    assert_eq!(examine(&into).unwrap(), Contents { draining: Default::default(), ..contents });
+    let older = Contents { draining: Default::default(), keys: Default::default(), ..contents };
+    assert_eq!(examine(&into).unwrap(), older);
 }
 
 #[test]
@@ -291,10 +296,23 @@ fn a_record_that_makes_no_sense_is_named() {
 }
 
 #[test]
+fn a_store_that_lost_its_keys_is_refused() {
+    let (folder, _) = Folder::filled();
+    let database = Database::open(folder.path()).unwrap();
+    let transaction = begin(&database).unwrap();
+    transaction.delete_table(KEYS).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let before = fs::read(folder.path()).unwrap();
+    assert!(refusal(&folder.path()).contains("is damaged"));
+    assert!(fs::read(folder.path()).unwrap() == before);
+}
+
+#[test]
 fn what_is_exported_and_imported_is_the_same_store() {
     let (folder, contents) = Folder::filled();
     let before = fs::read(folder.path()).unwrap();
-    let summary = Summary { services: 11, instances: 11, down: 1, draining: 1 };
+    let summary = Summary { services: 11, instances: 11, down: 1, draining: 1, keys: 2 };
     assert_eq!(check_store(&folder.path()), summary);
     let exported = export(&folder.path()).unwrap();
     assert!(fs::read(folder.path()).unwrap() == before, "neither changes it");
@@ -324,13 +342,54 @@ fn an_import_that_is_wrong_names_the_record_and_makes_nothing() {
     };
     refused(&|all| all["format"] = (FORMAT + 1).into(), &format!("format {}", FORMAT + 1));
     refused(&|all| all["format"] = 0.into(), "format 0");
+    refused(&|all| all["format"] = 1.into(), "format 1 and lists");
+    refused(
+        &|all| {
+            all.as_object_mut().unwrap().remove("keys");
+        },
+        "no \"keys\"",
+    );
+    for (field, bad, why) in [
+        ("sha256", serde_json::json!("x"), "64 hexadecimal digits"),
+        ("permissions", serde_json::json!([]), "1 to 256 permissions"),
+        ("permissions", serde_json::json!(["a b"]), "visible ASCII"),
+        ("permissions", serde_json::json!(vec!["x"; 257]), "1 to 256 permissions"),
+        ("allow_from", serde_json::json!(["x"]), "network"),
+        ("allow_from", serde_json::json!(vec!["::1"; 257]), "0 to 256 networks"),
+        ("rate", serde_json::json!("x"), "rate"),
+        ("expires_ms", serde_json::json!("x"), "invalid type"),
+        ("created_ms", serde_json::json!(1e300), "invalid type"),
+        ("old", serde_json::json!([{}]), "missing field"),
+        ("colour", serde_json::json!(1), "colour"),
+    ] {
+        refused(&|all| all["keys"][1][field] = bad.clone(), "the record of API key \"k2\"");
+        refused(&|all| all["keys"][1][field] = bad.clone(), why);
+    }
+    let old = exported["keys"][0]["old"][0].clone();
+    refused(&|all| all["keys"][0]["old"] = vec![old.clone(); 5].into(), "0 to 4 old digests");
+    refused(&|all| all["keys"][0]["old"] = vec![old.clone(); 2].into(), "one digest twice");
+    refused(&|all| all["keys"][1]["name"] = "k 2".into(), "must be 1 to 63");
+    refused(&|all| all["keys"][1] = serde_json::json!({}), "keys[1] has no \"name\"");
+    refused(&|all| all["keys"][1] = all["keys"][0].clone(), "the record of API key \"k0\" comes twice");
+    refused(
+        &|all| all["keys"][1]["sha256"] = all["keys"][0]["sha256"].clone(),
+        "the API keys \"k0\" and \"k2\" have the same digest",
+    );
     refused(&|all| all["format"] = "1".into(), "names no format");
     refused(&|all| all["colour"] = 2.into(), "colour");
     refused(&|all| all["epoch"] = "x".into(), "no UUID");
+    refused(&|all| all["starts"] = u64::MAX.into(), "more than any furt counts");
     refused(
         &|all| all["definitions"][2]["policy"] = "x".into(),
         "the record of service \"s10\": its policy is unknown",
     );
+    let route = serde_json::json!({"method": "GET", "path": "/a", "permission": null});
+    refused(&|all| all["definitions"][2]["routes"] = serde_json::json!([route, route]), "claim the same requests");
+    refused(&|all| all["definitions"][2]["policy"] = "hash".into(), "service \"s10\": its policy needs a hash_key");
+    refused(&|all| all["definitions"][2]["read_timeout_ms"] = 0.into(), "one of its times is out of range");
+    refused(&|all| all["instances"][0]["heartbeat_ttl_ms"] = u64::MAX.into(), "its heartbeat_ttl is out of range");
+    refused(&|all| all["instances"][0]["tls_name"] = "a".into(), "an http url has no tls_name");
+    refused(&|all| all["instances"][0]["health_endpoint"] = "/a b".into(), "\"i0\": the path has a character");
     refused(&|all| all["definitions"][2] = serde_json::json!({}), "definitions[2] has no \"service\"");
     refused(&|all| all["instances"][0]["colour"] = 1.into(), "the record of instance \"i0\"");
     refused(&|all| all["instances"][0]["service"] = "none".into(), "\"i0\": there is no service \"none\"");

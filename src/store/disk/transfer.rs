@@ -3,11 +3,12 @@
 //! Nothing here changes a file that is there. A store that a furt has open is refused: it would change meanwhile.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{FORMAT, OLDEST_FORMAT, check_whole, initialize, known, opening, put, records, write};
+use super::{FORMAT, OLDEST_FORMAT, check_whole, initialize, key_record, known, opening, put, records, write};
 use crate::driver::{Change, Contents, StoreError};
 use crate::model::Epoch;
 
@@ -22,6 +23,8 @@ pub struct Summary {
     pub down: usize,
     /// Those of them that are draining.
     pub draining: usize,
+    /// Runtime keys.
+    pub keys: usize,
 }
 
 impl Summary {
@@ -31,6 +34,7 @@ impl Summary {
             instances: contents.instances.len(),
             down: contents.down.len(),
             draining: contents.draining.len(),
+            keys: contents.keys.len(),
         }
     }
 }
@@ -46,9 +50,9 @@ struct Exported {
     definitions: Vec<Value>,
     instances: Vec<Value>,
     down: Vec<String>,
-    /// Not in an export of format 1.
-    #[serde(default)]
-    draining: Vec<String>,
+    /// This and what follows: of format 2 and later.
+    draining: Option<Vec<String>>,
+    keys: Option<Vec<Value>>,
 }
 
 /// Reads everything that a store holds.
@@ -77,8 +81,11 @@ pub fn export(path: &Path) -> Result<Value, StoreError> {
         | Change::RemoveService { .. }
         | Change::NoteDown { .. }
         | Change::PutDraining(_)
-        | Change::RemoveDraining(_) => None,
+        | Change::RemoveDraining(_)
+        | Change::PutKey(_)
+        | Change::RemoveKey(_) => None,
     };
+    let keys = contents.keys.values().map(|key| serde_json::to_value(key_record::Key::from_core(key)));
     let exported = Exported {
         format: FORMAT,
         epoch: contents.epoch.to_string(),
@@ -86,7 +93,8 @@ pub fn export(path: &Path) -> Result<Value, StoreError> {
         definitions: contents.definitions.values().filter_map(record).collect::<Result<_, _>>().map_err(unwritable)?,
         instances: contents.instances.values().filter_map(record).collect::<Result<_, _>>().map_err(unwritable)?,
         down: contents.down.iter().map(ToString::to_string).collect(),
-        draining: contents.draining.iter().map(ToString::to_string).collect(),
+        draining: Some(contents.draining.iter().map(ToString::to_string).collect()),
+        keys: Some(keys.collect::<Result<_, _>>().map_err(unwritable)?),
     };
     serde_json::to_value(exported).map_err(unwritable)
 }
@@ -103,8 +111,9 @@ pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
     }
     let notes = contents.down.iter().map(|id| Change::NoteDown { instance: id.clone(), is_down: true });
     let draining = contents.draining.iter().cloned().map(Change::PutDraining);
+    let keys = contents.keys.values().map(|key| Change::PutKey(Arc::clone(key)));
     let records = contents.definitions.values().chain(contents.instances.values()).cloned();
-    let changes: Vec<_> = records.chain(notes).chain(draining).collect();
+    let changes: Vec<_> = records.chain(notes).chain(draining).chain(keys).collect();
     drop(opening::create(into, |database| {
         initialize(database, contents.epoch, contents.starts)?;
         write(database, &changes)
@@ -114,11 +123,11 @@ pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
 
 fn parse(json: &str) -> Result<Contents, String> {
     let all: Value = serde_json::from_str(json).map_err(|error| format!("this is no JSON: {error}"))?;
-    match all.get("format").map(Value::as_u64) {
-        Some(Some(OLDEST_FORMAT..=FORMAT)) => {}
+    let format = match all.get("format").map(Value::as_u64) {
+        Some(Some(format @ OLDEST_FORMAT..=FORMAT)) => format,
         Some(Some(other)) => return Err(format!("the export has format {other}, and this furt knows {FORMAT}")),
         Some(None) | None => return Err("this is no export of a store: it names no format".to_owned()),
-    }
+    };
     let all: Exported = serde_json::from_value(all).map_err(|error| format!("the export cannot be read: {error}"))?;
     let epoch = all.epoch.parse().map_err(|_| format!("the epoch \"{}\" is no UUID", all.epoch))?;
     let mut contents = Contents::new(Epoch(epoch));
@@ -140,8 +149,24 @@ fn parse(json: &str) -> Result<Contents, String> {
     for id in &all.down {
         contents.down.insert(known(&contents, id, "DOWN")?);
     }
-    for id in &all.draining {
+    let (draining, keys) = match (format, all.draining, all.keys) {
+        (OLDEST_FORMAT, None, None) => (Vec::new(), Vec::new()),
+        (OLDEST_FORMAT, ..) => return Err("the export has format 1 and lists that that has not".to_owned()),
+        (_, Some(draining), Some(keys)) => (draining, keys),
+        (_, draining, _) => {
+            let missing = if draining.is_none() { "draining" } else { "keys" };
+            return Err(format!("the export has no \"{missing}\""));
+        }
+    };
+    for id in &draining {
         contents.draining.insert(known(&contents, id, "draining")?);
+    }
+    for (number, record) in keys.iter().enumerate() {
+        let name = name(record, "name", "keys", number)?;
+        put(&mut contents, Change::PutKey(key_record::Key::parse(name, record.to_string().as_bytes())?));
+        if contents.keys.len() == number {
+            return Err(format!("the record of API key \"{name}\" comes twice"));
+        }
     }
     check_whole(&contents)?;
     Ok(contents)

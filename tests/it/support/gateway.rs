@@ -87,6 +87,13 @@ fn lay_over(under: &mut toml::Table, over: toml::Table) {
     }
 }
 
+/// The configuration of a gateway with `tail` over the base.
+fn whole(public: SocketAddr, internal: SocketAddr, tail: &str) -> String {
+    let mut table: toml::Table = base(public, internal).parse().unwrap();
+    lay_over(&mut table, tail.parse().expect("the test's own TOML"));
+    table.to_string()
+}
+
 /// The client that tests use: no proxy of the environment, no redirects, a bound on everything.
 pub(crate) fn client_from(source: Option<IpAddr>) -> reqwest::Client {
     reqwest::Client::builder()
@@ -146,9 +153,7 @@ impl Gateway {
             }
             let dir = TempDir::new().unwrap();
             let config = dir.path().join("furt.toml");
-            let mut table: toml::Table = base(public, internal).parse().unwrap();
-            lay_over(&mut table, tail.parse().expect("the test's own TOML"));
-            fs::write(&config, table.to_string()).unwrap();
+            fs::write(&config, whole(public, internal, tail)).unwrap();
             let mut gateway =
                 Self { public, internal, config, child: None, client: client_from(None), is_limited, dir };
             if gateway.spawn_until_ready().await {
@@ -183,6 +188,29 @@ impl Gateway {
             assert!(Instant::now() < deadline, "not ready within {START:?}\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Puts another configuration in its file's place: `tail` over the base. As operators should, in one step.
+    pub(crate) fn configure(&self, tail: &str) {
+        self.write_config(whole(self.public, self.internal, tail));
+    }
+
+    /// Puts these bytes there.
+    pub(crate) fn write_config(&self, bytes: impl AsRef<[u8]>) {
+        let new = self.config.with_extension("new");
+        fs::write(&new, bytes).unwrap();
+        fs::rename(new, &self.config).unwrap();
+    }
+
+    /// The answer to the wish for a reload.
+    pub(crate) async fn reload(&self) -> Answer {
+        Answer::of(self.operate(Method::POST, "/internal/reload")).await
+    }
+
+    /// Configures and reloads, which must succeed; gives the answer's body.
+    pub(crate) async fn reloaded(&self, tail: &str) -> Value {
+        self.configure(tail);
+        self.reload().await.ok()
     }
 
     /// What it wrote so far, stdout first.

@@ -1,55 +1,25 @@
-//! `keys new`: makes a key and shows it once; only its digest goes into the configuration.
+//! `keys new --offline` and `--add-to`: a key for the configuration, which knows its digest alone. No furt is asked.
 //!
 //! With `--add-to` the lines go into the file by themselves and stdout has the key alone: for `KEY=$(furt keys new …)`,
 //! and so that the key itself, which `>>` would write along, does not land in the file.
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Format, Output, output};
+use super::{NewArgs, Output, texts};
+use crate::cli::output;
 use crate::config::Config;
-use crate::model::{CidrSet, KeyName, PermissionRule, Rate, Sha256Digest};
+use crate::model::Sha256Digest;
+use crate::secret;
 
-/// Random bytes of a key: 256 bits, as many as its digest.
-const KEY_BYTES: usize = 32;
-
-#[derive(Subcommand)]
-pub(super) enum KeysVerb {
-    /// Make a key: print it, this once, and the lines for the configuration
-    New(NewArgs),
-}
-
-#[derive(Args)]
-pub(super) struct NewArgs {
-    /// What services are told in X-API-Key-Name
-    #[arg(long, value_parser = |text: &str| KeyName::try_new(text))]
-    name: KeyName,
-    /// What it may do, such as "comments:read", "comments:*" or "*"; more than once for more
-    #[arg(long = "permission", value_name = "PERMISSION", required = true, value_parser = |text: &str| PermissionRule::try_new(text))]
-    permissions: Vec<PermissionRule>,
-    /// From where it may be used, such as "10.0.0.0/8"; more than once for more; anywhere if left out
-    #[arg(long = "allow-from", value_name = "ADDRESSES", value_parser = |text: &str| CidrSet::try_new(&[text]))]
-    allow_from: Vec<CidrSet>,
-    /// How often it may be used, such as "100/s"; without limit if left out
-    #[arg(long, value_parser = |text: &str| Rate::try_new(text))]
-    rate: Option<Rate>,
-    /// Append the lines to this configuration, and print the key alone; furt knows it from its next start
-    #[arg(long, value_name = "FILE")]
-    add_to: Option<PathBuf>,
-    #[command(flatten)]
-    format: Format,
-}
-
-pub(super) fn run(KeysVerb::New(args): &KeysVerb) -> anyhow::Result<()> {
-    let key = new_key()?;
+pub(super) fn new(args: &NewArgs) -> anyhow::Result<()> {
+    let key = secret::new_key()?;
     let digest = Sha256Digest::of(key.as_bytes());
-    let permissions: Vec<_> = args.permissions.iter().map(ToString::to_string).collect();
-    let allow_from: Vec<_> = args.allow_from.iter().map(ToString::to_string).collect();
+    let (permissions, allow_from) = (texts(&args.permissions), texts(&args.allow_from));
     let list = |texts: &[String]| texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ");
     let mut lines = format!(
         "[[api_keys]]\nname = \"{}\"\nsha256 = \"{digest}\"\npermissions = [{}]\n",
@@ -100,23 +70,9 @@ fn add(path: &Path, lines: &str) -> anyhow::Result<()> {
     written.with_context(|| format!("cannot write {name}"))
 }
 
-/// `furt_` and 64 hexadecimal digits from the system's random numbers; the prefix lets scanners find leaked keys.
-fn new_key() -> anyhow::Result<String> {
-    let mut bytes = [0; KEY_BYTES];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().fold("furt_".to_owned(), |key, byte| format!("{key}{byte:02x}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_are_long_and_never_the_same() {
-        let (one, other) = (new_key().unwrap(), new_key().unwrap());
-        assert_eq!(one.len(), "furt_".len() + 64);
-        assert_ne!(one, other);
-    }
 
     #[test]
     fn lines_are_added_to_a_good_configuration_alone() {

@@ -1,0 +1,4 @@
+//! The target `store_file`; what it asserts is in `furt::fuzzing`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(init: furt::fuzzing::let_caught_panics_pass(), |data: &[u8]| furt::fuzzing::store_file(data));

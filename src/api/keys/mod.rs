@@ -1,0 +1,159 @@
+//! Endpoints for API keys, for operators: make, list, rotate, revoke.
+//!
+//! A key is made here, shown in the one answer to whom it was made for, and nowhere else: the driver is told its digest.
+
+mod body;
+mod views;
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde_json::{Value, json};
+
+use super::Api;
+use super::listener::BodyTooLarge;
+use super::problem::Problem;
+use super::writing::{ask, json_body, unexpected};
+use crate::clock;
+use crate::driver::{Answer, DriverGone, Event, KeyAnswer, KeyRefusal, KeyWish, Source};
+use crate::model::{KeyName, Sha256Digest};
+use crate::secret;
+
+/// `POST /internal/keys`: a new key, shown this once.
+pub(super) async fn create(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    too_large: Option<Extension<BodyTooLarge>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    check_staying(&api)?;
+    let body = json_body(too_large.is_some(), &headers, &body)?;
+    let (key, sha256) = new_key()?;
+    let wished = body::new_key(body, sha256, clock::unix_ms()).map_err(Problem::invalid_fields)?;
+    let answer = wish(&api, source, KeyWish::Create(Box::new(wished))).await?;
+    Ok(shown_once(StatusCode::CREATED, &answer, &key))
+}
+
+/// `POST /internal/keys/{name}/rotate`: another key in the place of one, which stays good for a while. A body is not needed.
+pub(super) async fn rotate(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    Path(name): Path<String>,
+    too_large: Option<Extension<BodyTooLarge>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    check_staying(&api)?;
+    let name = named(&name)?;
+    let body = match (too_large.is_some(), body.is_empty()) {
+        (false, true) => json!({}),
+        (is_too_large, _) => json_body(is_too_large, &headers, &body)?,
+    };
+    let grace = body::grace(body).map_err(Problem::invalid_fields)?;
+    let (key, sha256) = new_key()?;
+    let answer = wish(&api, source, KeyWish::Rotate { name, sha256, grace }).await?;
+    Ok(shown_once(StatusCode::OK, &answer, &key))
+}
+
+/// `DELETE /internal/keys/{name}`: no request that comes after the answer is let in with it.
+pub(super) async fn revoke(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let KeyAnswer { key, is_configured, generation } = wish(&api, source, KeyWish::Revoke(named(&name)?)).await?;
+    Ok(Json(json!({
+        "status": "revoked",
+        "name": key.name().as_str(),
+        "configured": is_configured,
+        "generation": generation.0,
+    })))
+}
+
+/// `GET /internal/keys`
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Value> {
+    let snapshot = api.snapshots.load_full();
+    let keys = &snapshot.keys;
+    let all =
+        keys.configured.values().map(|spec| views::configured(spec)).chain(keys.runtime.values().map(views::runtime));
+    Json(json!({
+        "keys": all.collect::<Vec<_>>(),
+        "generation": snapshot.generation.0,
+        "epoch": snapshot.epoch.to_string(),
+    }))
+}
+
+/// `GET /internal/keys/{name}`: the key in force of that name; a runtime key that it stands against is its `kept`.
+pub(super) async fn one(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    let snapshot = api.snapshots.load_full();
+    let name = named(&name)?;
+    let runtime = snapshot.keys.runtime.get(&name).map(views::runtime);
+    match (snapshot.keys.configured.get(&name), runtime) {
+        (None, None) => Err(KeyRefusal::Unknown(name).into()),
+        (None, Some(runtime)) => Ok(Json(runtime)),
+        (Some(spec), runtime) => {
+            let mut shown = views::configured(spec);
+            if let Some(runtime) = runtime {
+                shown["kept"] = runtime;
+            }
+            Ok(Json(shown))
+        }
+    }
+}
+
+/// How a refusal is answered.
+pub(super) fn status_of(refusal: &KeyRefusal) -> (StatusCode, &'static str) {
+    match refusal {
+        KeyRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "not-found"),
+        KeyRefusal::Configured(_) => (StatusCode::CONFLICT, "configured"),
+        KeyRefusal::Taken { .. } => (StatusCode::CONFLICT, "taken"),
+        KeyRefusal::TooManyOld { .. } => (StatusCode::CONFLICT, "too-many-old-keys"),
+        KeyRefusal::TooMany => (StatusCode::CONFLICT, "too-many-keys"),
+        KeyRefusal::NotForgotten { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"),
+    }
+}
+
+impl From<KeyRefusal> for Problem {
+    fn from(refusal: KeyRefusal) -> Self {
+        let (status, code) = status_of(&refusal);
+        Self::new(status, code, refusal.to_string())
+    }
+}
+
+/// What a process that ends would take may not be answered any more.
+fn check_staying(api: &Api) -> Result<(), Problem> {
+    if api.readiness.get() { Ok(()) } else { Err(DriverGone.into()) }
+}
+
+/// What can be no name names no key.
+fn named(name: &str) -> Result<KeyName, Problem> {
+    let unknown = |_| Problem::new(StatusCode::NOT_FOUND, "not-found", format!("there is no API key \"{name}\""));
+    KeyName::try_new(name).map_err(unknown)
+}
+
+fn new_key() -> Result<(String, Sha256Digest), Problem> {
+    let key = secret::new_key().map_err(|error| {
+        log::error!("no API key can be made: {error}");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the system has no random numbers")
+    })?;
+    let sha256 = Sha256Digest::of(key.as_bytes());
+    Ok((key, sha256))
+}
+
+async fn wish(api: &Api, source: Source, wish: KeyWish) -> Result<KeyAnswer, Problem> {
+    let from = source.address;
+    match ask(api, move |reply| Event::KeyRequested { wish, from, reply }).await? {
+        Answer::Key(answer) => Ok(answer),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn shown_once(status: StatusCode, answer: &KeyAnswer, key: &str) -> Response {
+    let body = Json(views::with_key(&answer.key, key));
+    (status, [(header::CACHE_CONTROL, "no-store")], body).into_response()
+}

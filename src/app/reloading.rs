@@ -1,0 +1,198 @@
+//! Reloads: one task, one at a time, on SIGHUP and when the api asks; everyone who waits meanwhile shares the next.
+//!
+//! The file that furt was started with and the environment are read and checked as at the start; then the driver puts all
+//! of it in force in one publish. Nothing is changed before everything that can fail has succeeded, so a bad file changes
+//! nothing. Keys that hold until a restart are named and kept.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::Signal;
+use tokio::sync::mpsc;
+
+use super::{lookups, notify_supervisor, services};
+use crate::api::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded};
+use crate::config::{AccessLogTarget, Config, ConfigError, ConfigErrors, Place, Places, Takes};
+use crate::driver::{Answer, Configuration, Event, Handle};
+use crate::telemetry::{AccessLog, OpenedLog, Telemetry};
+use crate::upstream::OwnListeners;
+
+/// How long a file may take to be opened and read: one on a share that hangs must not end all reloads.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Errors that are logged one by one: a file that is no configuration at all has one in each line.
+const MAX_LOGGED: usize = 20;
+
+/// What a reload reads, and what it changes beside the registry.
+pub(super) struct Reloading {
+    /// The file that furt was started with.
+    pub(super) path: PathBuf,
+    /// What is in force.
+    pub(super) config: Arc<Config>,
+    pub(super) driver: Handle,
+    pub(super) own_listeners: OwnListeners,
+    pub(super) access_log: AccessLog,
+    pub(super) telemetry: Arc<Telemetry>,
+}
+
+impl Reloading {
+    /// Reloads whenever it is asked to, until nobody can ask any more.
+    pub(super) async fn run(mut self, mut hangups: Signal, mut asked: mpsc::Receiver<ReloadWaiting>) {
+        let mut waiting = Vec::new();
+        loop {
+            let places = asked.max_capacity();
+            tokio::select! {
+                Some(()) = hangups.recv() => log::info!("SIGHUP: reloading {}", self.path.display()),
+                count = asked.recv_many(&mut waiting, places) => {
+                    if count == 0 {
+                        return;
+                    }
+                }
+            }
+            let outcome = self.reload().await;
+            for one in waiting.drain(..) {
+                // Who asked may have stopped waiting.
+                _ = one.send(Arc::clone(&outcome));
+            }
+        }
+    }
+
+    async fn reload(&mut self) -> ReloadOutcome {
+        // systemd takes the first with the time alone (`Type=notify-reload`), and otherwise not amiss.
+        if let Ok(time) = NotifyState::monotonic_usec_now() {
+            notify_supervisor(&[NotifyState::Reloading, time]);
+        }
+        let outcome = self.try_reload().await;
+        notify_supervisor(&[NotifyState::Ready]);
+        self.tell(&outcome);
+        Arc::new(outcome)
+    }
+
+    async fn try_reload(&mut self) -> Result<Reloaded, ReloadError> {
+        let (new, places) = read(&self.path).await.map_err(ReloadError::Refused)?;
+        let changed = self.config.changed(&new, Takes::AtOnce);
+        let needs_restart = self.config.changed(&new, Takes::Restart);
+        let needs_restart = needs_restart.into_iter().map(|key| (key, places.of(key).cloned())).collect();
+        let new = Arc::new(new.until_restart(&self.config));
+
+        let found = lookups::addresses(&new, &self.config).await;
+        let (mut faults, configuration) = self.prepare(&new, places.clone(), found).await?;
+        let opened = if new.access_log == self.config.access_log {
+            None
+        } else {
+            open_log(&new.access_log).await.map_err(|why| faults.push(log_fault(&places, &self.path, why))).ok()
+        };
+        if let Some(errors) = ConfigErrors::try_new(faults) {
+            return Err(ReloadError::Refused(errors));
+        }
+
+        let answer = self.driver.ask(|reply| Event::ConfigurationChanged(configuration, reply)).await;
+        let Ok(Ok(Answer::Reconfigured(done))) = answer else { return Err(ReloadError::Stopping) };
+        if let Some(log) = opened {
+            let access_log = self.access_log.clone();
+            // A full queue makes it wait, and the driver runs on this thread.
+            _ = tokio::task::spawn_blocking(move || access_log.switch(log)).await;
+        }
+        self.config = new;
+        Ok(Reloaded { generation: done.generation, changed, needs_restart, blocked: done.blocked })
+    }
+
+    /// What is wrong with it though it reads well, and what the driver is given. Not on the driver's thread: with 100,000
+    /// keys it takes a while.
+    async fn prepare(
+        &self,
+        new: &Arc<Config>,
+        places: Places,
+        found: lookups::Found,
+    ) -> Result<(Vec<ConfigError>, Box<Configuration>), ReloadError> {
+        let (new, path, own_listeners) = (Arc::clone(new), self.path.clone(), self.own_listeners.clone());
+        let preparing = tokio::task::spawn_blocking(move || {
+            let faults = services::static_faults(&new, &places, &path, &found, &own_listeners);
+            let configuration = Configuration {
+                settings: services::settings(&new),
+                statics: services::statics(&new, &found),
+                keys: services::keys(&new),
+                config: new,
+            };
+            (faults, Box::new(configuration))
+        });
+        preparing.await.map_err(|_| ReloadError::Stopping)
+    }
+
+    /// One line of what changed, or what is wrong.
+    fn tell(&self, outcome: &Result<Reloaded, ReloadError>) {
+        let path = self.path.display();
+        match outcome {
+            Ok(Reloaded { generation, changed, needs_restart, blocked }) => {
+                let changed = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") };
+                log::info!(
+                    "reloaded {path} as generation {}: changed {changed}; {} services are kept but not routed",
+                    generation.0,
+                    blocked.len()
+                );
+                for (key, place) in needs_restart {
+                    let place = place.as_ref().map_or_else(String::new, |place| format!("{place}: "));
+                    log::warn!("{place}{key} was changed and takes effect at the next start of furt");
+                }
+                self.telemetry.reloads.note(Ok(()));
+            }
+            Err(ReloadError::Refused(errors)) => {
+                let count = errors.count();
+                let are = if count == 1 { "is 1 error".to_owned() } else { format!("are {count} errors") };
+                log::error!("{path} is not reloaded and nothing has changed, since there {are}:");
+                errors.iter().take(MAX_LOGGED).for_each(|error| log::error!("{error}"));
+                if count > MAX_LOGGED {
+                    log::error!("and {} more", count - MAX_LOGGED);
+                }
+                let first = errors.iter().next().map_or_else(String::new, ToString::to_string);
+                let more = if count > 1 { format!(" (and {} more)", count - 1) } else { String::new() };
+                self.telemetry.reloads.note(Err(first + &more));
+            }
+            Err(ReloadError::Stopping) => log::warn!("{path} is not reloaded: furt is stopping"),
+        }
+    }
+}
+
+async fn read(path: &Path) -> Result<(Config, Places), ConfigErrors> {
+    let name = path.display().to_string();
+    let path = path.to_owned();
+    let env = |name: &str| std::env::var(name).ok();
+    let reading = tokio::task::spawn_blocking(move || {
+        check_kind(&path)?;
+        Config::load_placed(&path, &env)
+    });
+    match tokio::time::timeout(READ_TIMEOUT, reading).await {
+        Ok(Ok(read)) => read,
+        Ok(Err(panicked)) => Err(ConfigErrors::unreadable(&name, &panicked)),
+        Err(_) => Err(ConfigErrors::unreadable(&name, &format!("not within {} s", READ_TIMEOUT.as_secs()))),
+    }
+}
+
+/// A pipe, as of `--config <(…)`, was read to its end at the start: what is left of it is empty, and an empty file is a good
+/// configuration without a key, a grant or a route.
+fn check_kind(path: &Path) -> Result<(), ConfigErrors> {
+    let unreadable = |why: &dyn std::fmt::Display| ConfigErrors::unreadable(&path.display().to_string(), why);
+    let metadata = std::fs::metadata(path).map_err(|why| unreadable(&why))?;
+    // Of a directory reading says what is wrong; nothing ever comes of /dev/null.
+    if metadata.is_file() || metadata.is_dir() || path == Path::new("/dev/null") {
+        return Ok(());
+    }
+    Err(unreadable(&"it is no regular file, so it can be read at the start alone"))
+}
+
+async fn open_log(target: &AccessLogTarget) -> Result<OpenedLog, String> {
+    let target = target.clone();
+    let opening = tokio::task::spawn_blocking(move || OpenedLog::try_new(&target));
+    match tokio::time::timeout(READ_TIMEOUT, opening).await {
+        Ok(Ok(opened)) => opened.map_err(|error| format!("{:#}", anyhow::Error::from(error))),
+        Ok(Err(panicked)) => Err(panicked.to_string()),
+        Err(_) => Err(format!("cannot be opened within {} s", READ_TIMEOUT.as_secs())),
+    }
+}
+
+fn log_fault(places: &Places, path: &Path, why: String) -> ConfigError {
+    let whole = || Place::Whole { file: path.display().to_string() };
+    let place = places.of("access_log.path").cloned().unwrap_or_else(whole);
+    ConfigError { place, key: "access_log.path".to_owned(), what: format!("{why}; must be a file that can be written") }
+}

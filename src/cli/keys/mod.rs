@@ -1,0 +1,173 @@
+//! `keys`: makes, lists, rotates and revokes API keys of a running furt; `new` also makes one for a configuration.
+//!
+//! A new key alone goes to stdout, this once, for `KEY=$(furt keys new …)`; what else there is to say of it goes to stderr.
+
+mod offline;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::client::{ask, rows, show};
+use super::output::{cell, note, print, print_json, table};
+use super::{Format, Output, Target};
+use crate::model::{CidrSet, KeyName, PermissionRule, Rate};
+
+#[derive(Subcommand)]
+pub(super) enum KeysVerb {
+    /// Make a key and print it, this once; it is good at once, or with --add-to and --offline once furt has read it
+    New(NewArgs),
+    /// List all keys: of the configuration, and made at runtime
+    List(ListArgs),
+    /// End a key: no later request is let in with it
+    Revoke(RevokeArgs),
+    /// Put another key in the place of one, print it, this once, and let the one before be good for a while
+    Rotate(RotateArgs),
+}
+
+#[derive(Args)]
+pub(super) struct NewArgs {
+    /// What services are told in X-API-Key-Name
+    #[arg(long, value_parser = |text: &str| KeyName::try_new(text))]
+    name: KeyName,
+    /// What it may do, such as "comments:read", "comments:*" or "*"; more than once for more
+    #[arg(long = "permission", value_name = "PERMISSION", required = true, value_parser = |text: &str| PermissionRule::try_new(text))]
+    permissions: Vec<PermissionRule>,
+    /// From where it may be used, such as "10.0.0.0/8"; more than once for more; anywhere if left out
+    #[arg(long = "allow-from", value_name = "ADDRESSES", value_parser = |text: &str| CidrSet::try_new(&[text]))]
+    allow_from: Vec<CidrSet>,
+    /// How often it may be used, such as "100/s"; without limit if left out
+    #[arg(long, value_parser = |text: &str| Rate::try_new(text))]
+    rate: Option<Rate>,
+    /// When it ends: a time such as "2030-01-31T12:00:00Z", or from now on such as "12h" or "90d"; never if left out
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["offline", "add_to"])]
+    expires: Option<String>,
+    /// Speak to no furt: print the lines for a configuration
+    #[arg(long)]
+    offline: bool,
+    /// Speak to no furt: append the lines to this configuration; furt knows the key from its next reload
+    #[arg(long, value_name = "FILE", conflicts_with = "offline")]
+    add_to: Option<PathBuf>,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args)]
+pub(super) struct RevokeArgs {
+    /// The key's name
+    name: String,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args)]
+pub(super) struct RotateArgs {
+    /// The key's name
+    name: String,
+    /// How long the one before stays good, such as "1h", "7d", at most "30d"; 0 ends it at once, and all before it
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    grace: String,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    format: Format,
+}
+
+pub(super) fn run(verb: &KeysVerb) -> Result<()> {
+    match verb {
+        KeysVerb::New(args) if args.offline || args.add_to.is_some() => offline::new(args),
+        KeysVerb::New(args) => new(args),
+        KeysVerb::List(args) => list(args),
+        KeysVerb::Revoke(args) => revoke(args),
+        KeysVerb::Rotate(args) => rotate(args),
+    }
+}
+
+fn new(args: &NewArgs) -> Result<()> {
+    let body = json!({
+        "name": args.name.as_str(),
+        "permissions": texts(&args.permissions),
+        "allow_from": texts(&args.allow_from),
+        "rate": args.rate.map(|rate| rate.to_string()),
+        "expires": args.expires,
+    });
+    let answer = ask(&args.target, "POST", &["internal", "keys"], &[], Some(body.to_string()))?;
+    show_key(args.format, &answer)
+}
+
+fn rotate(args: &RotateArgs) -> Result<()> {
+    let path = ["internal", "keys", &args.name, "rotate"];
+    let body = json!({ "grace": args.grace }).to_string();
+    let answer = ask(&args.target, "POST", &path, &[], Some(body))?;
+    show_key(args.format, &answer)?;
+    if args.format.output == Output::Text {
+        match answer["old"].as_array().and_then(|old| old.last()) {
+            Some(old) => note(&format!("the key before is good until {}", cell(&old["until"]))),
+            None => note("no key before is good any more"),
+        }
+    }
+    Ok(())
+}
+
+fn revoke(args: &RevokeArgs) -> Result<()> {
+    let answer = ask(&args.target, "DELETE", &["internal", "keys", &args.name], &[], None)?;
+    show(args.format, &answer, |answer| match answer["configured"] == true {
+        false => format!("revoked {}\n", args.name),
+        true => {
+            format!("revoked the runtime key {0}; the configuration has a key {0}, which is still good\n", args.name)
+        }
+    })
+}
+
+fn list(args: &ListArgs) -> Result<()> {
+    let answer = ask(&args.target, "GET", &["internal", "keys"], &[], None)?;
+    show(args.format, &answer, |answer| {
+        let list = |texts: &Value| {
+            let texts: Vec<_> = texts.as_array().into_iter().flatten().map(cell).collect();
+            if texts.is_empty() { "-".to_owned() } else { texts.join(" ") }
+        };
+        let rows = rows(&answer["keys"], |key| {
+            let until: Value = key["old"].as_array().into_iter().flatten().map(|old| old["until"].clone()).collect();
+            vec![
+                cell(&key["name"]),
+                cell(&key["source"]),
+                cell(&key["sha256_prefix"]),
+                list(&key["permissions"]),
+                list(&key["allow_from"]),
+                cell(&key["rate"]),
+                cell(&key["created"]),
+                cell(&key["expires"]),
+                list(&until),
+                cell(&key["blocked"]),
+            ]
+        });
+        let header =
+            ["NAME", "SOURCE", "SHA256", "PERMISSIONS", "FROM", "RATE", "CREATED", "EXPIRES", "OLD UNTIL", "BLOCKED"];
+        table(&header, &rows)
+    })
+}
+
+fn show_key(format: Format, answer: &Value) -> Result<()> {
+    match format.output {
+        Output::Json => print_json(answer),
+        Output::Text => print(&format!("{}\n", cell(&answer["key"]))),
+    }
+}
+
+fn texts(values: &[impl ToString]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,124 @@
+//! What differs between two configurations, key by key, and which keys hold from one start of furt to the next.
+//!
+//! Every key of the file is in [`KEYS`]; tests hold it to the file, and the marks in `conf/furt.toml` to it. Decides
+//! nothing: `app` puts in force what may change, and names the rest.
+
+use std::collections::BTreeMap;
+
+use super::{Config, Place, StoreConfig};
+
+/// When a key that was changed takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// With a reload.
+    AtOnce,
+    /// At the next start: a socket, a thread, a file that one process has from its start to its end.
+    Restart,
+}
+
+/// A key, or an array of tables as a whole.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) takes: Takes,
+    differs: fn(&Config, &Config) -> bool,
+    keep: fn(&mut Config, &Config),
+}
+
+macro_rules! keys {
+    ($($name:literal, $takes:ident, $($field:ident).+;)*) => {
+        [$(Key {
+            name: $name,
+            takes: Takes::$takes,
+            differs: |before, after| before.$($field).+ != after.$($field).+,
+            keep: |config, running| config.$($field).+.clone_from(&running.$($field).+),
+        }),*]
+    };
+}
+
+/// All but those of `[store]`, which depend on each other.
+const FREE_KEYS: [Key; 37] = keys! {
+    "server.listen", Restart, server.listen;
+    "server.grace", AtOnce, server.grace;
+    "server.trusted_proxies", AtOnce, server.trusted_proxies;
+    "server.max_connections", AtOnce, server.max_connections;
+    "server.threads", Restart, server.threads;
+    "internal.listen", Restart, internal.listen;
+    "internal.operators_from", AtOnce, internal.operators_from;
+    "internal.operator_token_sha256", AtOnce, internal.operator_token_sha256;
+    "internal.hosts", AtOnce, internal.hosts;
+    "internal.backends_api", AtOnce, internal.backends_api;
+    "gateway.enabled", Restart, gateway.enabled;
+    "gateway.health_check_interval", AtOnce, gateway.health_check_interval;
+    "gateway.health_check_interval_down", AtOnce, gateway.health_check_interval_down;
+    "gateway.health_check_timeout", AtOnce, gateway.health_check_timeout;
+    "gateway.max_consecutive_failures", AtOnce, gateway.max_consecutive_failures;
+    "gateway.stop_ping_after_failures", AtOnce, gateway.stop_ping_after_failures;
+    "gateway.allow_registration_from", AtOnce, gateway.allow_registration_from;
+    "registration.rate", AtOnce, registration.rate;
+    "registration.burst", AtOnce, registration.burst;
+    "registration.unlisted", AtOnce, registration.unlisted;
+    "registration.upstreams", AtOnce, registration.upstreams;
+    "registration.heartbeat_ttl", AtOnce, registration.heartbeat_ttl;
+    "client.header_timeout", AtOnce, client.header_timeout;
+    "client.body_timeout", AtOnce, client.body_timeout;
+    "client.keepalive_timeout", AtOnce, client.keepalive_timeout;
+    "client.write_timeout", AtOnce, client.write_timeout;
+    "upstream.connect_timeout", AtOnce, upstream.connect_timeout;
+    "upstream.read_timeout", AtOnce, upstream.read_timeout;
+    "upstream.stream_read_timeout", AtOnce, upstream.stream_read_timeout;
+    "upstream.idle_timeout", AtOnce, upstream.idle_timeout;
+    "upstream.retries", AtOnce, upstream.retries;
+    "upstream.ca", Restart, upstream.ca;
+    "apps.domain", Restart, apps_domain;
+    "access_log.path", AtOnce, access_log;
+    "api_keys", AtOnce, api_keys;
+    "grants", AtOnce, grants;
+    "routes", AtOnce, routes;
+};
+
+const STORE_KEYS: [Key; 2] = [
+    Key {
+        name: "store.kind",
+        takes: Takes::Restart,
+        differs: |before, after| std::mem::discriminant(&before.store) != std::mem::discriminant(&after.store),
+        keep: |config, running| config.store.clone_from(&running.store),
+    },
+    Key {
+        name: "store.path",
+        takes: Takes::Restart,
+        differs: |before, after| match (&before.store, &after.store) {
+            (StoreConfig::Disk(before), StoreConfig::Disk(after)) => before != after,
+            _ => false,
+        },
+        keep: |config, running| config.store.clone_from(&running.store),
+    },
+];
+
+pub(super) fn keys() -> impl Iterator<Item = &'static Key> {
+    FREE_KEYS.iter().chain(&STORE_KEYS)
+}
+
+impl Config {
+    /// The keys in which `after` differs and that take effect so, in the file's order.
+    pub fn changed(&self, after: &Self, takes: Takes) -> Vec<&'static str> {
+        keys().filter(|key| key.takes == takes && (key.differs)(self, after)).map(|key| key.name).collect()
+    }
+
+    /// The same, but for what holds until a restart, which stays as it is in `running`.
+    pub fn until_restart(mut self, running: &Self) -> Self {
+        keys().filter(|key| key.takes == Takes::Restart).for_each(|key| (key.keep)(&mut self, running));
+        self
+    }
+}
+
+/// Where values were given: of every key of the single tables that somebody set, by its name, and of urls of static routes
+/// as `routes[0].url`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places(pub(super) BTreeMap<String, Place>);
+
+impl Places {
+    /// Where this key was set; `None`: nowhere, it is at its default.
+    pub fn of(&self, key: &str) -> Option<&Place> {
+        self.0.get(key)
+    }
+}

@@ -1,0 +1,113 @@
+//! What differs between two configurations, and that every key of the file is known to the comparison.
+
+use std::collections::BTreeMap;
+
+use super::{FURT_TOML, parse, uncommented};
+use crate::config::{Config, Place, Takes, changes};
+
+/// A value other than the default for each key of the single tables.
+const OTHERS: [(&str, &str); 35] = [
+    ("server.listen", "['127.0.0.1:1']"),
+    ("server.grace", "1"),
+    ("server.trusted_proxies", "['192.0.2.1']"),
+    ("server.max_connections", "1"),
+    ("server.threads", "1023"),
+    ("internal.listen", "'127.0.0.1:2'"),
+    ("internal.operators_from", "['192.0.2.1']"),
+    ("internal.operator_token_sha256", "'abababababababababababababababababababababababababababababababab'"),
+    ("internal.hosts", "['furt']"),
+    ("internal.backends_api", "false"),
+    ("gateway.enabled", "false"),
+    ("gateway.health_check_interval", "1"),
+    ("gateway.health_check_interval_down", "1"),
+    ("gateway.health_check_timeout", "1"),
+    ("gateway.max_consecutive_failures", "1"),
+    ("gateway.stop_ping_after_failures", "11"),
+    ("gateway.allow_registration_from", "['192.0.2.1']"),
+    ("registration.rate", "'1/s'"),
+    ("registration.burst", "1"),
+    ("registration.unlisted", "'deny'"),
+    ("registration.upstreams", "['192.0.2.1']"),
+    ("registration.heartbeat_ttl", "1"),
+    ("client.header_timeout", "1"),
+    ("client.body_timeout", "1"),
+    ("client.keepalive_timeout", "1"),
+    ("client.write_timeout", "1"),
+    ("upstream.connect_timeout", "1"),
+    ("upstream.read_timeout", "1"),
+    ("upstream.stream_read_timeout", "60"),
+    ("upstream.idle_timeout", "1"),
+    ("upstream.retries", "1"),
+    ("upstream.ca", "'/ca.pem'"),
+    ("apps.domain", "'apps.example'"),
+    ("access_log.path", "'-'"),
+    ("store.kind", "'memory'"),
+    ("store.path", "'other'"),
+];
+
+const ENTRIES: [(&str, &str); 3] = [
+    (
+        "api_keys",
+        "[[api_keys]]\nname = 'a'\nsha256 = 'abababababababababababababababababababababababababababababababab'\npermissions = []",
+    ),
+    ("grants", "[[grants]]\nservice = 'a'"),
+    ("routes", "[[routes]]\nmethod = 'GET'\npath = '/a'\nservice = 'a'"),
+];
+
+fn differences(before: &Config, after: &Config) -> Vec<(&'static str, Takes)> {
+    let of = |takes| before.changed(after, takes).into_iter().map(move |key| (key, takes));
+    of(Takes::AtOnce).chain(of(Takes::Restart)).collect()
+}
+
+#[test]
+fn each_key_that_changes_is_named_and_no_other() {
+    let default = Config::default();
+    assert_eq!(differences(&default, &default.clone()), []);
+    let takes: BTreeMap<_, _> = changes::keys().map(|key| (key.name, key.takes)).collect();
+    assert_eq!(takes.len(), OTHERS.len() + ENTRIES.len());
+    let texts = OTHERS.iter().map(|(key, value)| (*key, format!("{key} = {value}")));
+    for (key, text) in texts.chain(ENTRIES.iter().map(|(key, text)| (*key, (*text).to_owned()))) {
+        let changed = parse(&text);
+        assert_eq!(differences(&default, &changed), [(key, takes[key])], "{text}");
+        assert_eq!(differences(&changed, &default), [(key, takes[key])], "{text}");
+        let kept = changed.clone().until_restart(&default);
+        let expected = if takes[key] == Takes::Restart { &default } else { &changed };
+        assert_eq!(kept, *expected, "{text}");
+    }
+}
+
+#[test]
+fn every_key_of_the_shipped_file_is_compared_and_marked_by_when_it_takes_effect() {
+    let takes: BTreeMap<_, _> = changes::keys().map(|key| (key.name.to_owned(), key.takes)).collect();
+    let mut seen = BTreeMap::new();
+    let (mut table, mut is_marked) = (String::new(), false);
+    let text = uncommented(FURT_TOML);
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]")) {
+            table.clear();
+            seen.insert(name.to_owned(), Takes::AtOnce);
+        } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            table = name.to_owned();
+        } else if let Some(remark) = line.strip_prefix("# ") {
+            is_marked |= remark.starts_with("[restart] ");
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !table.is_empty()) {
+            let takes = if std::mem::take(&mut is_marked) { Takes::Restart } else { Takes::AtOnce };
+            seen.insert(format!("{table}.{key}"), takes);
+        }
+    }
+    assert_eq!(seen, takes);
+}
+
+#[test]
+fn values_are_known_by_where_they_stand() {
+    let text = "[server]\ngrace = 1\n[[routes]]\nmethod = 'GET'\npath = '/a'\nservice = 'a'\n\
+                [[routes]]\nmethod = 'GET'\npath = '/b'\nurl = 'http://10.0.0.1'\n";
+    let env = |name: &str| (name == "FURT_SERVER_THREADS").then(|| "1".to_owned());
+    let (_, places) = Config::parse_placed("furt.toml", text, &env).unwrap();
+    let at = |line, column| Some(Place::Position { file: "furt.toml".to_owned(), line, column });
+    assert_eq!(places.of("server.grace").cloned(), at(2, 9));
+    assert_eq!(places.of("routes[1].url").cloned(), at(10, 7));
+    let variable = Place::Variable { name: "FURT_SERVER_THREADS".to_owned() };
+    assert_eq!(places.of("server.threads"), Some(&variable));
+    assert_eq!((places.of("server.listen"), places.of("routes[0].url")), (None, None));
+}

@@ -1,0 +1,74 @@
+//! Counting a request at its end: in the totals, for its service and for its route. Each is counted once, also where it
+//! was tried several times; one that furt refused counts for the route that it found.
+
+use std::time::Duration;
+
+use super::Gateway;
+use super::context::Context;
+use crate::model::{Outcome, Verdict};
+use crate::routing::Owner;
+use crate::telemetry::RouteKey;
+
+/// The flag of a request whose client went away.
+pub(super) const CLIENT_GONE: &str = "client-gone";
+/// The flag of a request for furt's own health.
+pub(super) const HEALTH: &str = "health";
+
+impl Gateway {
+    /// `status` 0: no answer was sent.
+    pub(super) fn count(&self, ctx: &Context, status: u16, took: Duration) {
+        self.telemetry.count_request(status, took);
+        let outcome = Outcome { status, verdict: verdict(status, ctx.flag), took };
+        let series = &self.telemetry.series;
+        let Some(route) = &ctx.route else { return series.unrouted.count(outcome) };
+        match &ctx.live {
+            Some(live) => live.traffic().count(outcome),
+            None => series.fixed.count(outcome),
+        }
+        let service = match (route.owner, &ctx.service_name) {
+            (Owner::Service(_), Some(name)) => Some(name),
+            // A route never stands without its service.
+            (Owner::Service(_), None) => return,
+            // Also where it leads to a service, which may come and go meanwhile.
+            (Owner::Static(_), _) => None,
+        };
+        let find = || series.route(&RouteKey { service: service.cloned(), pattern: route.pattern.clone() });
+        route.counter.get_or_find(find).count(outcome);
+    }
+}
+
+fn verdict(status: u16, flag: Option<&str>) -> Verdict {
+    match (status, flag) {
+        (0 | 500.., _) => Verdict::Failed,
+        (400.., Some(_)) => Verdict::Refused,
+        (_, None | Some(HEALTH | CLIENT_GONE)) => Verdict::Answered,
+        // The service's header was sent, and its body broke off.
+        (_, Some(_)) => Verdict::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_answered_refused_or_failed() {
+        for (status, flag, expected) in [
+            (200, None, Verdict::Answered),
+            (404, None, Verdict::Answered),
+            (101, None, Verdict::Answered),
+            (200, Some(HEALTH), Verdict::Answered),
+            (200, Some(CLIENT_GONE), Verdict::Answered),
+            (401, Some("key-missing"), Verdict::Refused),
+            (429, Some("rate-limited"), Verdict::Refused),
+            (404, Some("route-not-found"), Verdict::Refused),
+            (500, None, Verdict::Failed),
+            (503, Some("service-down"), Verdict::Failed),
+            (0, Some(CLIENT_GONE), Verdict::Failed),
+            (0, None, Verdict::Failed),
+            (200, Some("upstream-broken"), Verdict::Failed),
+        ] {
+            assert_eq!(verdict(status, flag), expected, "{status} {flag:?}");
+        }
+    }
+}

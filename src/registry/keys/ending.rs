@@ -1,0 +1,71 @@
+//! What time does to keys: they expire, and what a rotation replaced ends.
+//!
+//! By the time of day, since an end is written as one and must hold over restarts. It may jump, and nothing tells of that;
+//! so it is looked at again within a minute. Requests look at the ends themselves, to the millisecond.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::{Due, Effect, Now, REMOVAL_RETRY, Registry};
+use super::Fate;
+use crate::model::RuntimeKey;
+
+/// How long at most until the time of day is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// Keys that end in one turn, and in one write; those beyond wait a millisecond, and others have their turn.
+const BATCH: usize = 1_000;
+
+impl Registry {
+    /// Sets the deadline of keys to the next thing that is due.
+    pub(super) fn arm_keys(&mut self, now: Now) {
+        let keys = &self.keys;
+        let retry = keys.retry_at.filter(|_| !keys.retry.is_empty());
+        let end = keys.ends.first().map(|(end_ms, _)| {
+            let wait = u64::try_from(end_ms.saturating_sub(now.unix_ms)).unwrap_or(0);
+            now.at + Duration::from_millis(wait).clamp(Duration::from_millis(1), LOOK_AGAIN)
+        });
+        match retry.into_iter().chain(end).min() {
+            Some(at) => self.deadlines.set(Due::Keys, at),
+            None => self.deadlines.clear(&Due::Keys),
+        }
+    }
+
+    /// Ends what is over, and tells the store again of ends that it could not take.
+    pub(in crate::registry) fn end_keys(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let mut leaving = Vec::new();
+        if self.keys.retry_at.is_some_and(|at| at <= now.at) {
+            let ready = self.keys.retry.iter().filter(|name| !self.keys.writing.contains(*name));
+            leaving.extend(ready.take(BATCH).cloned());
+            let is_more = leaving.len() == BATCH;
+            self.keys.retry_at = Some(now.at + if is_more { Duration::from_millis(1) } else { REMOVAL_RETRY });
+        }
+        for _ in leaving.len()..BATCH {
+            let Some((_, name)) = self.keys.ends.first().filter(|(end_ms, _)| *end_ms <= now.unix_ms).cloned() else {
+                break;
+            };
+            let Some(entry) = self.keys.runtime.get_mut(&name) else { break };
+            if !entry.key.is_over(now.unix_ms) {
+                // The store goes on having them: they are as dead there, and go with its next change.
+                let (good, ended) = entry.key.old.iter().partition(|old| old.until_ms > now.unix_ms);
+                entry.key = Arc::new(RuntimeKey { old: good, ..RuntimeKey::clone(&entry.key) });
+                let ended: Vec<_> = ended;
+                for old in ended {
+                    self.keys.digests.remove(&old.sha256);
+                }
+                self.show_key(&name);
+                continue;
+            }
+            self.take_out(&name, Fate::Expired);
+            if self.keys.writing.contains(&name) {
+                self.keys.retry.insert(name);
+                self.keys.retry_at.get_or_insert(now.at + REMOVAL_RETRY);
+            } else {
+                leaving.push(name);
+            }
+        }
+        if !leaving.is_empty() {
+            self.begin_key_removal(leaving, None, effects);
+        }
+        self.arm_keys(now);
+    }
+}

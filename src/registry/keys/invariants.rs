@@ -1,0 +1,66 @@
+//! What must hold of keys after every event; swept with the rest.
+
+use std::collections::BTreeMap;
+
+use super::super::{Due, Registry};
+use super::{Fate, Pending};
+
+impl Registry {
+    /// # Panics
+    /// Where one of the rules below is broken: that is a bug in the core.
+    pub(in crate::registry) fn sweep_keys(&self) {
+        self.sweep_key_table();
+        let keys = &self.keys;
+        let mut digests = BTreeMap::new();
+        for (name, entry) in &keys.runtime {
+            assert_eq!(entry.key.name(), name);
+            assert_eq!(entry.blocked, keys.objection(&entry.key), "{name}: is blocked by the configuration alone");
+            let stays = entry.fate == Fate::Stays;
+            assert!(stays || keys.writing.contains(name) || keys.retry.contains(name), "{name}: is on its way out");
+            assert!(!(stays && keys.retry.contains(name)), "{name}: stays");
+            assert_eq!(entry.end_ms, entry.key.next_end_ms().filter(|_| stays), "{name}: its end is known");
+            assert!(entry.end_ms.is_none_or(|end_ms| keys.ends.contains(&(end_ms, name.clone()))), "{name}: and due");
+            digests.extend(entry.key.digests().map(|sha256| (sha256, name)));
+        }
+        let ends = keys.runtime.values().filter(|entry| entry.end_ms.is_some()).count();
+        assert_eq!(keys.ends.len(), ends, "each end is of a key");
+        assert!(keys.retry.iter().all(|name| keys.runtime.contains_key(name)), "only what is there is removed");
+        let is_due = !keys.ends.is_empty() || (!keys.retry.is_empty() && keys.retry_at.is_some());
+        assert_eq!(self.deadlines.is_set(&Due::Keys), is_due, "the next end has a deadline");
+        let mut written = Vec::new();
+        for pending in keys.pending.values() {
+            match pending {
+                Pending::Create { key, .. } | Pending::Rotate { key, .. } => {
+                    digests.insert(key.spec.sha256, key.name());
+                    written.push(key.name());
+                }
+                Pending::Remove { names, .. } => written.extend(names),
+            }
+        }
+        written.sort_unstable();
+        assert!(written.into_iter().eq(&keys.writing), "each key is in one write");
+        assert_eq!(keys.digests.iter().map(|(sha256, name)| (*sha256, name)).collect::<BTreeMap<_, _>>(), digests);
+        for (name, queue) in &keys.parked {
+            assert!(!queue.is_empty() && keys.writing.contains(name), "{name}: waits for a write");
+        }
+    }
+
+    /// Requests may use the configuration's keys and the runtime keys that stay and are not blocked, and nothing else.
+    fn sweep_key_table(&self) {
+        let (keys, table) = (&self.keys, &self.view.snapshot.keys);
+        let mut expected = BTreeMap::new();
+        for (name, entry) in &keys.runtime {
+            let listed = table.runtime.get(name).unwrap_or_else(|| panic!("{name}: is listed"));
+            let is_usable = entry.fate == Fate::Stays && entry.blocked.is_none();
+            assert!(listed.key == entry.key && listed.blocked.is_none() == is_usable, "{name}: is listed as it is");
+            if is_usable {
+                expected.extend(entry.key.digests().map(|sha256| (sha256, name)));
+            }
+        }
+        assert_eq!(table.runtime.len(), keys.runtime.len(), "what is gone is not listed");
+        expected.extend(keys.configured.values().map(|one| (one.spec.sha256, &one.spec.name)));
+        assert!(table.configured.keys().eq(keys.configured.keys()), "the configuration's keys are listed");
+        let usable: BTreeMap<_, _> = table.usable().map(|(sha256, key)| (*sha256, &key.name)).collect();
+        assert_eq!(usable, expected, "the keys that requests may use");
+    }
+}

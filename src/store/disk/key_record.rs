@@ -1,0 +1,79 @@
+//! The stored form of runtime keys: JSON whose fields are kept for as long as the format is. Digests, and never a key.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model;
+
+/// A runtime key as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::store) struct Key {
+    name: String,
+    sha256: String,
+    permissions: Vec<String>,
+    allow_from: Vec<String>,
+    rate: Option<String>,
+    created_ms: i64,
+    expires_ms: Option<i64>,
+    old: Vec<Old>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Old {
+    sha256: String,
+    until_ms: i64,
+}
+
+impl Key {
+    pub(in crate::store) fn from_core(key: &model::RuntimeKey) -> Self {
+        let model::RuntimeKey { spec, created_ms, expires_ms, old } = key;
+        Self {
+            name: spec.name.to_string(),
+            sha256: spec.sha256.to_string(),
+            permissions: spec.permissions.rules().iter().map(ToString::to_string).collect(),
+            allow_from: spec.allow_from.networks().iter().map(ToString::to_string).collect(),
+            rate: spec.rate.map(|rate| rate.to_string()),
+            created_ms: *created_ms,
+            expires_ms: *expires_ms,
+            old: old.iter().map(|old| Old { sha256: old.sha256.to_string(), until_ms: old.until_ms }).collect(),
+        }
+    }
+
+    pub(in crate::store) fn to_json(&self) -> Vec<u8> {
+        // Strings, numbers and lists of them always serialize.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The key.
+    ///
+    /// # Errors
+    /// Names the record and what is wrong with it.
+    pub(in crate::store) fn parse(stored_as: &str, json: &[u8]) -> Result<Arc<model::RuntimeKey>, String> {
+        let named = |why: &dyn std::fmt::Display| format!("the record of API key \"{stored_as}\": {why}");
+        let record: Self = serde_json::from_slice(json).map_err(|error| named(&error))?;
+        if record.name != stored_as {
+            return Err(named(&format_args!("it says that it is \"{}\"", record.name)));
+        }
+        record.into_core().map(Arc::new).map_err(|error| named(&error))
+    }
+
+    fn into_core(self) -> Result<model::RuntimeKey, model::Invalid> {
+        let rule = |text: &String| model::PermissionRule::try_new(text);
+        let spec = model::KeySpec {
+            name: model::KeyName::try_new(&self.name)?,
+            sha256: model::Sha256Digest::try_from_hex(&self.sha256)?,
+            permissions: model::PermissionSet::new(self.permissions.iter().map(rule).collect::<Result<_, _>>()?),
+            allow_from: model::CidrSet::try_new(&self.allow_from)?,
+            rate: self.rate.map(|text| model::Rate::try_new(&text)).transpose()?,
+        };
+        let old = |old: Old| {
+            let sha256 = model::Sha256Digest::try_from_hex(&old.sha256)?;
+            Ok(model::OldDigest { sha256, until_ms: old.until_ms })
+        };
+        let old = self.old.into_iter().map(old).collect::<Result<_, _>>()?;
+        model::RuntimeKey::try_new(spec, self.created_ms, self.expires_ms, old)
+    }
+}

@@ -1,0 +1,41 @@
+//! What the fuzz targets see of this room: the contents of a file, and records as they are stored. Not in a furt that runs.
+
+use std::path::Path;
+
+use super::disk::{self, key_record, records};
+use crate::driver::{Change, Contents, StoreError};
+
+/// Everything that a store holds; its file stays as it is.
+///
+/// # Errors
+/// As for [`check`](super::check).
+pub fn contents(path: &Path) -> Result<Contents, StoreError> {
+    disk::examine(path)
+}
+
+/// A change after it was stored and read again; `None` for one that has no record.
+///
+/// # Errors
+/// Names the record and what is wrong with it.
+pub fn stored(change: &Change) -> Option<Result<Change, String>> {
+    match change {
+        Change::PutDefinition { definition, registered_from } => {
+            let record = records::Definition::from_core(definition, *registered_from);
+            Some(records::Definition::parse(definition.service.as_str(), &record.to_json()))
+        }
+        Change::PutInstance { service, spec, addresses, registered_from } => {
+            let record = records::Instance::from_core(service, spec, addresses, *registered_from);
+            Some(records::Instance::parse(spec.id.as_str(), &record.to_json()))
+        }
+        Change::PutKey(key) => {
+            let record = key_record::Key::from_core(key).to_json();
+            Some(key_record::Key::parse(key.name().as_str(), &record).map(Change::PutKey))
+        }
+        Change::RemoveInstance(_)
+        | Change::RemoveService { .. }
+        | Change::NoteDown { .. }
+        | Change::PutDraining(_)
+        | Change::RemoveDraining(_)
+        | Change::RemoveKey(_) => None,
+    }
+}
