@@ -5,6 +5,7 @@
 //! is gone instead, at the latest after the grace.
 
 mod listening;
+mod locating;
 mod rotating;
 mod services;
 mod stopping;
@@ -27,6 +28,7 @@ use crate::api::{self, Readiness};
 use crate::config::{Config, StoreConfig};
 use crate::connections::OpenConnections;
 use crate::driver::{Change, Contents, Driver, Handle, Snapshots, Store, StoreError};
+use crate::geo::Geo;
 use crate::health::{HttpProbe, Monitor};
 use crate::proxy::{Edge, Gateway, KeyLimits};
 use crate::registry::Registry;
@@ -57,7 +59,9 @@ pub fn run(config: &Config) -> Result<()> {
     let telemetry = Telemetry::try_new().context("counters cannot be made")?;
     let access_log = AccessLog::open(&config.access_log, telemetry.access_log_dropped.clone())?;
     check_roots(config.upstream.ca.as_ref())?;
+    let geo = locating::open(config)?;
     let background = background_runtime()?;
+    locating::watch(&background, &geo, &telemetry)?;
     rotating::on_hangup(&background, access_log.clone())?;
     let readiness = Arc::new(Readiness::default());
 
@@ -111,6 +115,7 @@ pub fn run(config: &Config) -> Result<()> {
         snapshots,
         readiness: Arc::clone(&readiness),
         own_listeners,
+        geo,
     };
     let public = bound.public.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>().join(", ");
     let internal = bound.internal.address;
@@ -159,6 +164,7 @@ struct Parts<'a> {
     snapshots: Snapshots,
     readiness: Arc<Readiness>,
     own_listeners: OwnListeners,
+    geo: Arc<Geo>,
 }
 
 /// The connections of either listener.
@@ -187,6 +193,7 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Open, internal_stops: Shutdown
         services::proxy_settings(config),
         Arc::clone(&parts.snapshots),
         KeyLimits::new(config.api_keys.iter().filter_map(|key| Some((key.name.clone(), key.rate?)))),
+        Arc::clone(&parts.geo),
         Arc::clone(&parts.telemetry),
         parts.access_log.clone(),
     );

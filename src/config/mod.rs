@@ -1,13 +1,14 @@
 //! Configuration: what the file and the environment say, parsed whole into values that need no further check.
 //!
 //! This file holds the types, `load` the way in, `defaults` what an empty file gives, `section` the walk over file and
-//! environment, `value` one value, `sections` and `entries` the keys, `errors` what is wrong. [`Config::load`]
+//! environment, `value` one value, `sections` (with `geo`) and `entries` the keys, `errors` what is wrong. [`Config::load`]
 //! reports every error at once, each with file, line, column and what would be right. Nothing here opens a socket,
 //! resolves a name or logs. Callers: `cli` and `app`.
 
 mod defaults;
 mod entries;
 mod errors;
+mod geo;
 mod load;
 mod section;
 mod sections;
@@ -16,6 +17,7 @@ mod tests;
 mod value;
 
 pub use errors::{ConfigError, ConfigErrors, Place};
+pub use geo::GeoConfig;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -43,6 +45,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// `[apps] domain`: services without routes are reached as `<service>.<domain>`.
     pub apps_domain: Host,
+    /// `[geo]`
+    pub geo: GeoConfig,
     /// `[access_log] path`
     pub access_log: AccessLogTarget,
     /// `[store]`

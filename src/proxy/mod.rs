@@ -2,8 +2,8 @@
 //!
 //! client address → path check → route → API key → permission → rate → instance → forward. Reads the snapshot, the
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides,
-//! `forward` picks and judges failures, `framing` refuses what could be read in two ways, `headers` edits, `answer` makes
-//! furt's own answers, `edge` guards connections.
+//! `forward` picks and judges failures, `framing` refuses what could be read in two ways, `headers` edits, `whereabouts` finds out where
+//! the client is, `answer` makes furt's own answers, `edge` guards connections.
 
 mod admission;
 mod answer;
@@ -14,6 +14,7 @@ mod forward;
 mod framing;
 mod headers;
 mod limits;
+mod whereabouts;
 
 pub use edge::Edge;
 pub use limits::KeyLimits;
@@ -32,6 +33,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use crate::clock;
 use crate::config::{ClientConfig, UpstreamConfig};
+use crate::geo::Geo;
 use crate::model::CidrSet;
 use crate::routing::Snapshot;
 use crate::telemetry::{AccessLog, Telemetry};
@@ -60,6 +62,7 @@ pub struct Gateway {
     settings: Settings,
     snapshots: Arc<ArcSwap<Snapshot>>,
     limits: KeyLimits,
+    geo: Arc<Geo>,
     telemetry: Arc<Telemetry>,
     access_log: AccessLog,
 }
@@ -70,10 +73,11 @@ impl Gateway {
         settings: Settings,
         snapshots: Arc<ArcSwap<Snapshot>>,
         limits: KeyLimits,
+        geo: Arc<Geo>,
         telemetry: Arc<Telemetry>,
         access_log: AccessLog,
     ) -> Self {
-        Self { settings, snapshots, limits, telemetry, access_log }
+        Self { settings, snapshots, limits, geo, telemetry, access_log }
     }
 
     /// Sends furt's own answer, then reads and drops what the client still sends.
@@ -137,6 +141,7 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        self.remove_forged_country(request, ctx);
         headers::for_service(session, request, ctx)
     }
 

@@ -4,9 +4,11 @@
 //! registry or proxy: they count, this keeps.
 
 mod access_log;
+mod geo;
 pub mod request_id;
 
 pub use access_log::{AccessLog, AccessLogError, Entry};
+pub use geo::DatabaseMetrics;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["cli", "app"],
 ];
 /// They import nothing above `model` themselves.
-const BESIDE: &[&str] = &["config", "telemetry", "clock", "upstream", "connections"];
+const BESIDE: &[&str] = &["config", "telemetry", "clock", "upstream", "connections", "geo"];
 /// Same events and the same `now`, same effects: no clock, no wait, no lock, no log.
 const PURE: &[&str] = &["registry", "routing"];
 const IMPURE: &[&str] = &[

@@ -16,6 +16,7 @@ mod acceptance;
 mod backends;
 mod cli;
 mod durability;
+mod geo;
 mod health;
 mod hostile;
 mod imports;
