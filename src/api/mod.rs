@@ -5,6 +5,7 @@
 //! everything that only looks reads the snapshot.
 
 mod backends;
+mod distances;
 mod explain;
 mod fields;
 mod guard;
@@ -32,6 +33,7 @@ use axum::routing::{delete, get, post};
 
 use crate::config::{InternalConfig, RegistrationConfig};
 use crate::driver::Handle;
+use crate::geo::Geo;
 use crate::model::CidrSet;
 use crate::routing::Snapshot;
 use crate::telemetry::Telemetry;
@@ -74,6 +76,7 @@ struct Api {
     snapshots: Arc<ArcSwap<Snapshot>>,
     telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
+    geo: Arc<Geo>,
     rates: SourceRates,
     started: Instant,
 }
@@ -85,10 +88,11 @@ pub fn router(
     snapshots: Arc<ArcSwap<Snapshot>>,
     telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
+    geo: Arc<Geo>,
 ) -> Router {
     let rates = SourceRates::new(settings.registration.rate, settings.registration.burst);
     let started = crate::clock::now();
-    let api = Arc::new(Api { settings, driver, snapshots, telemetry, readiness, rates, started });
+    let api = Arc::new(Api { settings, driver, snapshots, telemetry, readiness, geo, rates, started });
     let operating = Router::new()
         .route("/internal/services", get(looking::services))
         .route("/internal/services/{service}", get(looking::service))

@@ -75,7 +75,7 @@ fn router(store: impl Store + 'static) -> Router {
         is_registration_on: true,
         own_listeners: Default::default(),
     };
-    super::router(settings, handle, snapshots, telemetry, readiness)
+    super::router(settings, handle, snapshots, telemetry, readiness, Arc::default())
 }
 
 async fn answer(router: &Router, method: &str, path: &str, body: &Value) -> Response<Body> {

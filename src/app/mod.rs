@@ -216,6 +216,7 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Open, internal_stops: Shutdown
         Arc::clone(&parts.snapshots),
         Arc::clone(&parts.telemetry),
         Arc::clone(&parts.readiness),
+        Arc::clone(&parts.geo),
     );
     let listener = api::Listener::new(router, config.client.clone(), Arc::clone(&open.internal));
     let mut internal = Service::new("internal".to_owned(), listener);

@@ -353,3 +353,29 @@ async fn a_start_with_a_database_that_cannot_be_used_ends_with_one_line() {
         assert_eq!(told.lines().count(), 1, "{told}");
     }
 }
+
+#[tokio::test]
+async fn explain_says_where_a_client_is_and_how_far_the_instances_are() {
+    let (_folder, path) = folder_with(&world().bytes());
+    let gateway = gateway(&format!("region = 'lab'\ndatabase = '{}'", path.display())).await;
+    let _fleet = Fleet::register(&gateway, json!({})).await;
+    let explained = async |client: &str| gateway.seen(&format!("/internal/explain?method=GET&url=/shop{client}")).await;
+    assert!(explained("").await.get("client").is_none());
+    let client = explained("&client=192.0.2.1").await["client"].take();
+    assert_eq!((&client["country"], &client["region"]), (&json!("DE"), &json!("eu")));
+    assert_eq!((&client["gateway_region"], &client["chosen_by_place"]), (&json!("lab"), &json!(true)));
+    let far: Vec<_> =
+        client["instances"].as_array().unwrap().iter().map(|one| (&one["instance"], &one["distance"])).collect();
+    assert_eq!(far, [(&json!("eu"), &json!(1)), (&json!("lab"), &json!(2)), (&json!("sa"), &json!(3))]);
+    let unknown = explained("&client=10.0.0.1").await["client"].take();
+    assert_eq!((&unknown["country"], &unknown["instances"][0]["instance"]), (&Value::Null, &json!("lab")));
+    let bad = Answer::of(gateway.operate(Method::GET, "/internal/explain?method=GET&url=/shop&client=here")).await;
+    bad.problem(400, "bad-question");
+    assert_eq!(explained("/nowhere&client=192.0.2.1").await["client"]["instances"], json!([]));
+
+    let output = gateway.cli(&["explain", "GET", "/shop", "--client", "198.51.100.1"]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("client 198.51.100.1: country BR, region sa; the gateway's region: lab"), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("sa ") && line.ends_with("in the client's country")), "{text}");
+    assert_eq!(gateway.cli(&["explain", "GET", "/shop", "--client", "here"]).await.status.code(), Some(2));
+}
