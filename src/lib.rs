@@ -3,7 +3,7 @@
 //! The modules from the bottom up; each imports from those above it in this list alone, and a test holds them to it:
 //!
 //! - [`model`]: names, addresses, permissions, patterns, paths as types that hold their own rules
-//! - [`clock`], [`config`], [`telemetry`], [`upstream`], [`connections`], [`secret`]: beside it, for everyone
+//! - [`clock`], [`config`], [`telemetry`], [`upstream`], [`connections`], [`secret`], [`geo`]: beside it, for everyone
 //! - [`routing`]: the table of routes, the snapshot that requests are answered from, the choice of an instance
 //! - [`registry`]: the pure core: events in, effects out; [`status`]: `/health` for both listeners
 //! - [`driver`]: the one writer around the core; owns the traits that `store` and `health` implement
@@ -22,6 +22,7 @@ pub mod driver;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod geo;
 pub mod health;
 pub mod model;
 pub mod proxy;

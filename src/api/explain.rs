@@ -1,5 +1,7 @@
-//! `GET /internal/explain?method=&url=`: which route a request would take, and why the others would not.
+//! `GET /internal/explain?method=&url=&client=`: which route a request would take, and why the others would not; and how far
+//! the instances behind it are from a client, where one is named.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::problem::Problem;
-use super::{Api, reasons, views};
+use super::{Api, distances, reasons, views};
 use crate::model::path::Reserved;
 use crate::model::{MethodRule, host, path};
 use crate::routing::{Found, Owner, Route, Snapshot};
@@ -19,6 +21,7 @@ use crate::routing::{Found, Owner, Route, Snapshot};
 pub(super) struct Question {
     method: String,
     url: String,
+    client: Option<IpAddr>,
 }
 
 pub(super) async fn explain(
@@ -26,8 +29,8 @@ pub(super) async fn explain(
     question: Result<Query<Question>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "bad-question", detail);
-    let Query(Question { method, url }) =
-        question.map_err(|_| bad("needs ?method=METHOD&url=PATH_OR_URL, and nothing else".to_owned()))?;
+    let Query(Question { method, url, client }) = question
+        .map_err(|_| bad("needs ?method=METHOD&url=PATH_OR_URL, takes &client=ADDRESS, and nothing else".to_owned()))?;
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| bad("\"method\" is not a method".to_owned()))?;
     let (host, raw_path) =
         split(&url).ok_or_else(|| bad("\"url\" must be a path, or http:// or https:// with a host".to_owned()))?;
@@ -61,6 +64,10 @@ pub(super) async fn explain(
         shown
     });
     answer["candidates"] = judged.chain(reasons::blocked(&snapshot, &host, &path)).collect();
+    if let Some(client) = client {
+        let service = verdict.route.and_then(|route| snapshot.service(route.owner.slot()));
+        answer["client"] = distances::of(client, service.map(|service| &**service), &api.geo);
+    }
     Ok(Json(answer))
 }
 

@@ -5,6 +5,7 @@
 //! everything that only looks reads the snapshot.
 
 mod backends;
+mod distances;
 mod events;
 mod explain;
 mod fields;
@@ -43,6 +44,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::driver::Handle;
+use crate::geo::Geo;
 use crate::routing::Snapshot;
 use crate::telemetry::Telemetry;
 use crate::upstream::OwnListeners;
@@ -79,6 +81,7 @@ struct Api {
     telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
     reloads: Reloads,
+    geo: Arc<Geo>,
     rates: SourceRates,
     drain_waits: Places,
     event_waits: Places,
@@ -101,6 +104,7 @@ pub fn router(
     telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
     reloads: Reloads,
+    geo: Arc<Geo>,
 ) -> Router {
     let rates = SourceRates::default();
     let started = crate::clock::now();
@@ -112,6 +116,7 @@ pub fn router(
         telemetry,
         readiness,
         reloads,
+        geo,
         rates,
         drain_waits,
         event_waits,

@@ -5,6 +5,7 @@
 //! is gone instead, at the latest after the grace.
 
 mod listening;
+mod locating;
 mod lookups;
 mod reloading;
 mod rotating;
@@ -29,6 +30,7 @@ use crate::api::{self, Readiness, Reloads};
 use crate::config::{Config, ConfigErrors, MAX_RETRIES, Places, StoreConfig};
 use crate::connections::OpenConnections;
 use crate::driver::{Change, Contents, Driver, Handle, Snapshots, Store, StoreError};
+use crate::geo::Geo;
 use crate::health::{HttpProbe, Monitor};
 use crate::proxy::{Edge, Gateway};
 use crate::registry::Registry;
@@ -66,7 +68,9 @@ pub fn run(path: &Path, config: Config, places: &Places) -> Result<()> {
     let telemetry = Telemetry::try_new().context("counters cannot be made")?;
     let access_log = AccessLog::open(&config.access_log, telemetry.access_log_dropped.clone())?;
     check_roots(config.upstream.ca.as_ref())?;
+    let geo = locating::open(&config)?;
     let background = background_runtime()?;
+    locating::watch(&background, &geo, &telemetry)?;
     rotating::on_hangup(&background, access_log.clone())?;
     let hangups = rotating::hangups(&background)?;
     let readiness = Arc::new(Readiness::default());
@@ -131,6 +135,7 @@ pub fn run(path: &Path, config: Config, places: &Places) -> Result<()> {
         snapshots: Arc::clone(&snapshots),
         readiness: Arc::clone(&readiness),
         own_listeners,
+        geo,
     };
     let public = bound.public.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>().join(", ");
     let internal = bound.internal.address;
@@ -180,6 +185,7 @@ struct Parts<'a> {
     snapshots: Snapshots,
     readiness: Arc<Readiness>,
     own_listeners: OwnListeners,
+    geo: Arc<Geo>,
 }
 
 /// The connections of either listener.
@@ -204,7 +210,12 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Open, internal_stops: Shutdown
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
 
-    let gateway = Gateway::new(Arc::clone(&parts.snapshots), Arc::clone(&parts.telemetry), parts.access_log.clone());
+    let gateway = Gateway::new(
+        Arc::clone(&parts.snapshots),
+        Arc::clone(&parts.geo),
+        Arc::clone(&parts.telemetry),
+        parts.access_log.clone(),
+    );
     let proxy = http_proxy(&server.configuration, gateway);
     let edge = Edge::new(proxy, Arc::clone(&open.clients), Arc::clone(&parts.snapshots));
     let mut public = Service::new("public".to_owned(), edge);
@@ -218,6 +229,7 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Open, internal_stops: Shutdown
         Arc::clone(&parts.telemetry),
         Arc::clone(&parts.readiness),
         parts.reloads.clone(),
+        Arc::clone(&parts.geo),
     );
     let listener = api::Listener::new(router, Arc::clone(&parts.snapshots), Arc::clone(&open.internal));
     let mut internal = Service::new("internal".to_owned(), listener);

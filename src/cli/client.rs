@@ -1,6 +1,7 @@
 //! Verbs that speak to a running furt over its internal listener.
 
 use std::io::Read;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -39,6 +40,9 @@ pub(super) struct ExplainArgs {
     /// A path such as /api/comments/a, or a url with the host that the request would carry
     #[arg(value_name = "PATH_OR_URL")]
     request: String,
+    /// An address: says where it is too, and how far the service's instances are from there
+    #[arg(long, value_name = "ADDRESS")]
+    client: Option<IpAddr>,
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
@@ -90,7 +94,9 @@ pub(super) fn routes(args: &RoutesArgs) -> Result<()> {
 }
 
 pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
-    let query = [("method", args.method.as_str()), ("url", args.request.as_str())];
+    let client = args.client.map(|client| client.to_string());
+    let mut query = vec![("method", args.method.as_str()), ("url", args.request.as_str())];
+    query.extend(client.as_deref().map(|client| ("client", client)));
     let answer = ask(&args.target, "GET", &["internal", "explain"], &query, None)?;
     show(args.format, &answer, |answer| {
         let rows = rows(&answer["candidates"], |route| {
@@ -105,8 +111,35 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
             .to_vec()
         });
         let verdict = format!("{}: {}\n", cell(&answer["verdict"]), cell(&answer["reason"]));
-        if rows.is_empty() { verdict } else { verdict + &table(&["", "METHOD", "PATH", "SERVICE", "WHY"], &rows) }
+        let candidates = match rows.as_slice() {
+            [] => String::new(),
+            rows => table(&["", "METHOD", "PATH", "SERVICE", "WHY"], rows),
+        };
+        verdict + &candidates + &distances(&answer["client"])
     })
+}
+
+/// Where a client is, and what is near to it; nothing where none was asked about.
+fn distances(client: &Value) -> String {
+    if client.is_null() {
+        return String::new();
+    }
+    let [address, country, region, gateway] =
+        ["address", "country", "region", "gateway_region"].map(|name| cell(&client[name]));
+    let place = format!("\nclient {address}: country {country}, region {region}; the gateway's region: {gateway}\n");
+    if client["chosen_by_place"] != true {
+        return place + "instances are not chosen by place: by the policy, or since none of several says where it is\n";
+    }
+    let rows = rows(&client["instances"], |instance| {
+        let distance = match instance["distance"].as_u64() {
+            Some(0) => "in the client's country",
+            Some(1) => "in the client's region",
+            Some(2) => "in the gateway's region",
+            _ => "elsewhere",
+        };
+        vec![cell(&instance["instance"]), cell(&instance["country"]), cell(&instance["region"]), distance.to_owned()]
+    });
+    place + &table(&["INSTANCE", "COUNTRY", "REGION", "DISTANCE"], &rows)
 }
 
 /// For supervisors: needs no rights, and says nothing where all is well.

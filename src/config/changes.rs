@@ -36,7 +36,7 @@ macro_rules! keys {
 }
 
 /// All but those of `[store]`, which depend on each other.
-const FREE_KEYS: [Key; 37] = keys! {
+const FREE_KEYS: [Key; 40] = keys! {
     "server.listen", Restart, server.listen;
     "server.grace", AtOnce, server.grace;
     "server.trusted_proxies", AtOnce, server.trusted_proxies;
@@ -47,6 +47,9 @@ const FREE_KEYS: [Key; 37] = keys! {
     "internal.operator_token_sha256", AtOnce, internal.operator_token_sha256;
     "internal.hosts", AtOnce, internal.hosts;
     "internal.backends_api", AtOnce, internal.backends_api;
+    "geo.region", Restart, geo.region;
+    "geo.database", Restart, geo.database;
+    "geo.header", Restart, geo.header;
     "gateway.enabled", Restart, gateway.enabled;
     "gateway.health_check_interval", AtOnce, gateway.health_check_interval;
     "gateway.health_check_interval_down", AtOnce, gateway.health_check_interval_down;

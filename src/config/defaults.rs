@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::{
-    AccessLogTarget, ClientConfig, Config, GatewayConfig, InternalConfig, RegistrationConfig, ServerConfig,
+    AccessLogTarget, ClientConfig, Config, GatewayConfig, GeoConfig, InternalConfig, RegistrationConfig, ServerConfig,
     StoreConfig, Unlisted, UpstreamConfig,
 };
 use crate::model::{CidrSet, Host, Invalid, Rate};
@@ -84,6 +84,7 @@ impl Default for Config {
                 ca: None,
             },
             apps_domain: fixed(Host::try_new("internal")),
+            geo: GeoConfig::default(),
             access_log: AccessLogTarget::Off,
             store: StoreConfig::Disk("data/furt.redb".into()),
             api_keys: Vec::new(),

@@ -1,7 +1,7 @@
 //! Configuration: what the file and the environment say, parsed whole into values that need no further check.
 //!
 //! This file holds the types, `load` the way in, `defaults` what an empty file gives, `section` the walk over file and
-//! environment, `value` one value, `sections` and `entries` the keys, `errors` what is wrong, `changes` what differs from
+//! environment, `value` one value, `sections` (with `geo`) and `entries` the keys, `errors` what is wrong, `changes` what differs from
 //! one configuration to another. [`Config::load`]
 //! reports every error at once, each with file, line, column and what would be right. Nothing here opens a socket,
 //! resolves a name or logs. Callers: `cli` and `app`.
@@ -10,6 +10,7 @@ mod changes;
 mod defaults;
 mod entries;
 mod errors;
+mod geo;
 mod load;
 mod section;
 mod sections;
@@ -19,6 +20,7 @@ mod value;
 
 pub use changes::{Places, Takes};
 pub use errors::{ConfigError, ConfigErrors, Place};
+pub use geo::GeoConfig;
 pub use sections::MAX_RETRIES;
 
 use std::net::SocketAddr;
@@ -47,6 +49,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// `[apps] domain`: services without routes are reached as `<service>.<domain>`.
     pub apps_domain: Host,
+    /// `[geo]`
+    pub geo: GeoConfig,
     /// `[access_log] path`
     pub access_log: AccessLogTarget,
     /// `[store]`

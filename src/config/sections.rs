@@ -40,6 +40,7 @@ pub(super) fn read(top: &mut Section<'_>, config: &mut Config) {
     let mut apps = top.section("apps");
     apps.set("domain", &mut config.apps_domain, text("a domain", dns_name));
     apps.finish();
+    super::geo::read(top.section("geo"), &mut config.geo);
     let mut access_log = top.section("access_log");
     access_log.set("path", &mut config.access_log, access_log_target);
     access_log.finish();

@@ -8,6 +8,7 @@ use pingora_proxy::Session;
 
 use super::answer::GatewayAnswer;
 use crate::clock;
+use crate::geo::Whereabouts;
 use crate::model::ServiceName;
 use crate::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind, ServiceLive, Snapshot};
 use crate::telemetry::{Entry, Telemetry};
@@ -34,6 +35,8 @@ pub struct Context {
     pub(super) client: Option<IpAddr>,
     /// Whether the peer is a trusted proxy.
     pub(super) is_peer_trusted: bool,
+    /// Where the client is, once somebody wanted to know.
+    pub(super) whereabouts: Option<Whereabouts>,
     /// Its id.
     pub(super) request_id: Box<str>,
     /// Its host, normalized.
@@ -75,6 +78,7 @@ impl Context {
             peer: None,
             client: None,
             is_peer_trusted: false,
+            whereabouts: None,
             request_id: "".into(),
             host: "".into(),
             lease: None,

@@ -26,7 +26,8 @@ impl Gateway {
             return refuse(ctx, Problem::NO_INSTANCE.into());
         };
         let timeouts = timeouts(&snapshot.config.upstream, session, &service);
-        let lease = match pick(&service, ctx) {
+        let asking = self.asking(session, &service, ctx);
+        let lease = match pick(&service, ctx, &asking) {
             Ok(lease) => lease,
             // With no instance left to try, what went wrong with the last one is the answer.
             Err(none) => {
@@ -113,15 +114,14 @@ fn retries(ctx: &Context) -> usize {
 }
 
 /// Another instance before another address of one that failed.
-fn pick(service: &Service, ctx: &Context) -> Result<crate::routing::Lease, NoInstance> {
-    let asking = Asking { now_ms: clock::unix_ms(), dice: fastrand::u64(..), ..Asking::default() };
-    match service.pick(&asking, |instance| failures(ctx, instance) > 0) {
+fn pick(service: &Service, ctx: &Context, asking: &Asking<'_>) -> Result<crate::routing::Lease, NoInstance> {
+    match service.pick(asking, |instance| failures(ctx, instance) > 0) {
         Err(NoInstance::Unavailable | NoInstance::Draining) if !ctx.tried.is_empty() => {}
         picked => return picked,
     }
-    match service.pick(&asking, |instance| failures(ctx, instance) >= instance.addresses.len()) {
+    match service.pick(asking, |instance| failures(ctx, instance) >= instance.addresses.len()) {
         // Where a pooled connection had gone stale, the instance itself is as good as before.
-        Err(NoInstance::Unavailable | NoInstance::Draining) if ctx.was_stale => service.pick(&asking, |_| false),
+        Err(NoInstance::Unavailable | NoInstance::Draining) if ctx.was_stale => service.pick(asking, |_| false),
         picked => picked,
     }
 }

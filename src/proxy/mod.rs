@@ -2,7 +2,8 @@
 //!
 //! client address → path check → route → API key → permission → rate → instance → forward. Reads the snapshot, the
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides,
-//! `forward` picks and judges failures, `framing` refuses what could be read in two ways, `headers` edits, `answer` makes
+//! `forward` picks and judges failures, `framing` refuses what could be read in two ways, `headers` edits, `whereabouts` finds
+//! out where the client is, `answer` makes
 //! furt's own answers, `counting` counts, `edge` guards connections.
 
 mod admission;
@@ -17,6 +18,7 @@ mod framing;
 pub mod fuzzing;
 mod headers;
 mod limits;
+mod whereabouts;
 
 pub use edge::Edge;
 
@@ -33,6 +35,7 @@ use pingora::{Error, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use crate::clock;
+use crate::geo::Geo;
 use crate::routing::Snapshot;
 use crate::telemetry::{AccessLog, Telemetry};
 use answer::GatewayAnswer;
@@ -44,14 +47,20 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// The gateway as Pingora runs it.
 pub struct Gateway {
     snapshots: Arc<ArcSwap<Snapshot>>,
+    geo: Arc<Geo>,
     telemetry: Arc<Telemetry>,
     access_log: AccessLog,
 }
 
 impl Gateway {
     /// Brings together what requests need.
-    pub fn new(snapshots: Arc<ArcSwap<Snapshot>>, telemetry: Arc<Telemetry>, access_log: AccessLog) -> Self {
-        Self { snapshots, telemetry, access_log }
+    pub fn new(
+        snapshots: Arc<ArcSwap<Snapshot>>,
+        geo: Arc<Geo>,
+        telemetry: Arc<Telemetry>,
+        access_log: AccessLog,
+    ) -> Self {
+        Self { snapshots, geo, telemetry, access_log }
     }
 
     /// Sends furt's own answer, then reads and drops what the client still sends.
@@ -117,6 +126,7 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        self.remove_forged_country(request, ctx);
         headers::for_service(session, request, ctx)
     }
 

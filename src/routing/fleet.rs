@@ -71,6 +71,11 @@ impl Fleet {
         Self { places, regions: regions.into(), by_country, by_region, all, ring: OnceLock::new() }
     }
 
+    /// Whether any instance says where it is.
+    pub(super) fn is_placed(&self) -> bool {
+        !self.regions.is_empty() || !self.by_country.is_empty()
+    }
+
     pub(super) fn place(&self, position: usize) -> Place {
         self.places[position]
     }

@@ -5,6 +5,7 @@
 //! cost by the service's policy, then the turn by weight. Up to [`SCANNED`] are looked at one by one; of more, two
 //! are drawn by weight and the better one is taken, so that a thousand cost no more than a few. Nothing is allocated.
 
+mod place;
 mod score;
 mod turn;
 
@@ -153,6 +154,11 @@ struct Whereabouts {
 }
 
 impl Whereabouts {
+    fn of(asking: &Asking<'_>, fleet: &Fleet) -> Self {
+        let region = |region: Option<&Region>| region.and_then(|region| fleet.region(region));
+        Self { country: asking.country, region: region(asking.region), gateway_region: region(asking.gateway_region) }
+    }
+
     /// How far an instance is: 0 the client's country, 1 its region, 2 the gateway's region, 3 elsewhere (DESIGN §8).
     fn distance(&self, place: Place) -> u8 {
         if self.country.is_some() && place.country == self.country {
@@ -240,12 +246,7 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
     /// The nearest group that has a candidate below its soft limit; each group holds the ones nearer than it, too.
     fn nearest(&self) -> Found {
         let fleet = self.service.fleet();
-        let region = |region: Option<&Region>| region.and_then(|region| fleet.region(region));
-        let here = Whereabouts {
-            country: self.asking.country,
-            region: region(self.asking.region),
-            gateway_region: region(self.asking.gateway_region),
-        };
+        let here = Whereabouts::of(self.asking, fleet);
         let count = self.service.instances.len();
         if count <= SCANNED {
             return self.scan(0..count, Some(here));

@@ -5,12 +5,14 @@
 
 mod access_log;
 mod events;
+mod geo;
 mod reloads;
 pub mod request_id;
 mod series;
 
 pub use access_log::{AccessLog, AccessLogError, Entry, OpenedLog};
 pub use events::{Event, Events, Following};
+pub use geo::DatabaseMetrics;
 pub use reloads::ReloadCounters;
 pub use series::{Held, RouteKey, Seen, Series, ServiceSeen};
 

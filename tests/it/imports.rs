@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["cli", "app", "fuzzing"],
 ];
 /// They import nothing above `model` themselves.
-const BESIDE: &[&str] = &["config", "telemetry", "clock", "upstream", "connections", "secret"];
+const BESIDE: &[&str] = &["config", "telemetry", "clock", "upstream", "connections", "secret", "geo"];
 /// Same events and the same `now`, same effects: no clock, no wait, no lock, no log.
 const PURE: &[&str] = &["registry", "routing"];
 const IMPURE: &[&str] = &[

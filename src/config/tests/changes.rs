@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, Place, Takes, changes};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 35] = [
+const OTHERS: [(&str, &str); 39] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -17,6 +17,9 @@ const OTHERS: [(&str, &str); 35] = [
     ("internal.operator_token_sha256", "'abababababababababababababababababababababababababababababababab'"),
     ("internal.hosts", "['furt']"),
     ("internal.backends_api", "false"),
+    ("geo.region", "'eu'"),
+    ("geo.database", "'x.mmdb'"),
+    ("geo.header", "'x-country'"),
     ("gateway.enabled", "false"),
     ("gateway.health_check_interval", "1"),
     ("gateway.health_check_interval_down", "1"),

@@ -43,6 +43,7 @@ fn the_examples_of_the_shipped_file_parse_when_uncommented() {
     assert_eq!(config.server.threads, 4);
     assert!(config.internal.operator_token_sha256.is_some());
     assert_eq!(config.routes[0].tls_name.as_deref(), Some("mail.example"));
+    assert_eq!(config.geo.header.unwrap(), "cf-ipcountry");
 }
 
 #[test]
@@ -185,6 +186,7 @@ fn the_environment_beats_the_file() {
         ("FURT_ACCESS_LOG_PATH", "-"),
         ("FURT_APPS_DOMAIN", "apps.example"),
         ("FURT_INTERNAL_HOSTS", ""),
+        ("FURT_GEO_REGION", "sa"),
         ("EDGEPROXY_HEARTBEAT_TTL_SECS", "45"),
         ("EDGEPROXY_API_LISTEN_ADDR", "127.0.0.1:82"),
         ("FURT_URL", "for somebody else"),
@@ -198,6 +200,7 @@ fn the_environment_beats_the_file() {
     assert_eq!((config.registration.rate.to_string().as_str(), config.registration.unlisted), ("3/m", Unlisted::Deny));
     assert_eq!((config.access_log, config.apps_domain.as_str()), (AccessLogTarget::Stdout, "apps.example"));
     assert_eq!(config.registration.heartbeat_ttl, Duration::from_secs(45));
+    assert_eq!(config.geo.region.unwrap().as_str(), "sa");
     assert_eq!(config.internal.listen, "127.0.0.1:82".parse().unwrap());
 
     let own = [("FURT_INTERNAL_LISTEN", "127.0.0.1:83"), ("EDGEPROXY_API_LISTEN_ADDR", "not looked at")];

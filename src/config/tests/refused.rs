@@ -48,7 +48,7 @@ fn unknown_keys_name_the_nearest_or_all_known_ones() {
         (
             "x = 1",
             &[
-                "1:1: x: is not known; known keys: access_log, api_keys, apps, client, gateway, grants, internal, registration, routes, server, store, upstream",
+                "1:1: x: is not known; known keys: access_log, api_keys, apps, client, gateway, geo, grants, internal, registration, routes, server, store, upstream",
             ],
         ),
         ("[srever]\ngrace = 1", &[r#"1:2: srever: is not known; did you mean "server"?"#]),
@@ -80,6 +80,40 @@ fn unknown_keys_name_the_nearest_or_all_known_ones() {
             &["5:1: api_keys.key: is not known; known keys: allow_from, name, permissions, rate, sha256"],
         ),
     ]);
+}
+
+#[test]
+fn a_place_is_a_region_a_file_and_a_header_that_means_nothing_else() {
+    check(&[
+        (
+            "[geo]\nregion = 'EU'\ndatabase = ''\nheader = 'a b'\ncountry = 'DE'",
+            &[
+                r#"2:10: geo.region: "EU" is not a region; must be 1 to 32 of a-z, 0-9, '-'"#,
+                "3:12: geo.database: is a string; must be the path of a file",
+                r#"4:10: geo.header: "a b" is not a header for countries; must be the name of a header, such as "CF-IPCountry""#,
+                "5:1: geo.country: is not known; known keys: database, header, region",
+            ],
+        ),
+        (
+            "[geo]\nheader = ''",
+            &[
+                r#"2:10: geo.header: "" is not a header for countries; must be the name of a header, such as "CF-IPCountry""#,
+            ],
+        ),
+        (
+            "[geo]\nheader = 1\n",
+            &["2:10: geo.header: is an integer; must be a header for countries, as a text in quotes"],
+        ),
+    ]);
+    for name in
+        ["Connection", "TE", "Host", "Forwarded", "X-Forwarded-Country", "X_Api_Key_Name", "x-request-id", "X-Gateway"]
+    {
+        let line = format!(
+            "2:10: geo.header: \"{name}\" is not a header for countries; \
+             must be a header that means nothing else, such as \"CF-IPCountry\""
+        );
+        check(&[(&format!("[geo]\nheader = '{name}'"), &[&line])]);
+    }
 }
 
 #[test]

@@ -122,6 +122,26 @@ fn the_clients_country_comes_before_its_region_the_gateways_and_the_rest() {
 }
 
 #[test]
+fn only_edge_and_sticky_among_several_that_say_where_they_are_depend_on_the_place() {
+    let placed = || vec![made("a"), made("b").at("eu", "DE")];
+    for (policy, all, expected) in [
+        (Policy::Edge, placed(), true),
+        (Policy::Sticky, placed(), true),
+        (Policy::RoundRobin, placed(), false),
+        (Policy::LeastConn, placed(), false),
+        (Policy::Hash, placed(), false),
+        (Policy::Edge, vec![made("a"), made("b").at("eu", "")], true),
+        (Policy::Edge, vec![made("a"), made("b").at("", "DE")], true),
+        (Policy::Edge, vec![made("a"), made("b")], false),
+        (Policy::Edge, vec![made("a").at("eu", "DE")], false),
+        (Policy::Edge, Vec::new(), false),
+    ] {
+        let what = format!("{policy:?} {}", all.len());
+        assert_eq!(fleet(policy, all).is_placed(), expected, "{what}");
+    }
+}
+
+#[test]
 fn who_is_below_its_soft_limit_comes_before_who_is_at_it_however_far_away() {
     let de = Country::try_new("DE").ok();
     let near = |id: &str| made(id).at("eu", "DE").limits(2, 0).busy(2);

@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod authority;
 pub(crate) mod gateway;
+pub(crate) mod mmdb;
 pub(crate) mod origin;
 pub(crate) mod ports;
 pub(crate) mod scripted;

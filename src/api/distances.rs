@@ -1,0 +1,36 @@
+//! How far the instances of a service are from a client: the part of `explain` that is asked for with `client=ADDRESS`.
+//!
+//! What a proxy's header would say is not known here; the database's word is.
+
+use std::net::IpAddr;
+
+use axum::http::HeaderMap;
+use serde_json::{Value, json};
+
+use crate::geo::Geo;
+use crate::routing::{Asking, Service};
+
+/// Where the client is, and the instances from the nearest on.
+pub(super) fn of(client: IpAddr, service: Option<&Service>, geo: &Geo) -> Value {
+    let here = geo.locate(Some(client), &HeaderMap::new(), false);
+    let asking =
+        Asking { country: here.country, region: here.region, gateway_region: geo.region(), ..Asking::default() };
+    let mut instances: Vec<_> = service.map(|service| service.distances(&asking).collect()).unwrap_or_default();
+    instances.sort_by_key(|(_, distance)| *distance);
+    let shown = instances.into_iter().map(|(instance, distance)| {
+        json!({
+            "instance": instance.spec.id.as_str(),
+            "country": instance.spec.country.as_ref().map(|country| country.as_str()),
+            "region": instance.spec.region.as_ref().map(|region| region.as_str()),
+            "distance": distance,
+        })
+    });
+    json!({
+        "address": client.to_string(),
+        "country": here.country.as_ref().map(|country| country.as_str()),
+        "region": here.region.map(|region| region.as_str()),
+        "gateway_region": geo.region().map(|region| region.as_str()),
+        "chosen_by_place": service.is_some_and(Service::is_placed),
+        "instances": shown.collect::<Value>(),
+    })
+}

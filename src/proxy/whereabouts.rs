@@ -1,0 +1,57 @@
+//! Where a request comes from, for services that are chosen from by place; and that only trusted proxies say so.
+//!
+//! Found out once a request, and not at all for services whose choice does not depend on it. Called by `forward` and by
+//! the hook that edits what services receive.
+
+use http::HeaderName;
+use pingora::http::RequestHeader;
+use pingora_proxy::Session;
+
+use super::Gateway;
+use super::context::Context;
+use crate::clock;
+use crate::routing::{Asking, Service};
+
+impl Gateway {
+    /// What choosing knows of the request.
+    pub(super) fn asking(&self, session: &Session, service: &Service, ctx: &mut Context) -> Asking<'_> {
+        let anywhere = Asking { now_ms: clock::unix_ms(), dice: fastrand::u64(..), ..Asking::default() };
+        if !service.is_placed() {
+            return anywhere;
+        }
+        let (client, is_peer_trusted) = (ctx.client, ctx.is_peer_trusted);
+        let locate = || self.geo.locate(client, &session.req_header().headers, is_peer_trusted);
+        let here = ctx.whereabouts.get_or_insert_with(locate);
+        Asking { country: here.country, region: here.region, gateway_region: self.geo.region(), ..anywhere }
+    }
+
+    /// Removes what a stranger says of its country: a service that stands behind the same proxies would believe it.
+    pub(super) fn remove_forged_country(&self, request: &mut RequestHeader, ctx: &Context) {
+        let Some(country) = self.geo.header().filter(|_| !ctx.is_peer_trusted) else { return };
+        let forged: Vec<HeaderName> = request.headers.keys().filter(|name| reads_as(country, name)).cloned().collect();
+        for name in forged {
+            request.remove_header(&name);
+        }
+    }
+}
+
+/// Whether a service may take one header for the other: CGI and its heirs read every sign as the same.
+fn reads_as(own: &HeaderName, name: &HeaderName) -> bool {
+    let plain = |byte: u8| if byte.is_ascii_alphanumeric() { byte } else { b'-' };
+    own.as_str().bytes().map(plain).eq(name.as_str().bytes().map(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_read_like_the_countrys_are_told_from_others() {
+        let own = HeaderName::from_static("cf-ipcountry");
+        for (name, reads) in
+            [("cf-ipcountry", true), ("cf_ipcountry", true), ("cf-ipcountry2", false), ("cf-ray", false)]
+        {
+            assert_eq!(reads_as(&own, &HeaderName::from_static(name)), reads, "{name}");
+        }
+    }
+}
