@@ -65,7 +65,15 @@ fn router(store: impl Store + 'static) -> Router {
     let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), Vec::new(), now());
     let (driver, handle, snapshots) = Driver::new(registry, effects, Box::new(store), Arc::clone(&telemetry));
     tokio::spawn(driver.run(NoProbes));
-    super::router(Default::default(), handle, snapshots, telemetry, readiness, super::Reloads::channel().0, Arc::default())
+    super::router(
+        Default::default(),
+        handle,
+        snapshots,
+        telemetry,
+        readiness,
+        super::Reloads::channel().0,
+        Arc::default(),
+    )
 }
 
 async fn answer(router: &Router, method: &str, path: &str, body: &Value) -> Response<Body> {

@@ -66,6 +66,7 @@ fn instance(instance: &Instance) -> Value {
         "last_heard": time(load(&live.heard_ms)),
         "heartbeat_ttl": Some(ttl_ms).filter(|&ms| ms != 0).map(|ms| ms as f64 / 1000.0),
         "in_flight": live.in_flight(),
+        "ejected_until": live.ejected_until_ms(clock::unix_ms()).map(time),
         "weight": spec.weight,
         "soft_limit": spec.soft_limit,
         "hard_limit": spec.hard_limit,

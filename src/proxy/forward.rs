@@ -12,7 +12,7 @@ use super::answer::{GatewayAnswer, Problem};
 use super::context::Context;
 use crate::clock;
 use crate::config::UpstreamConfig;
-use crate::routing::{Asking, Instance, NoInstance, Service};
+use crate::routing::{Asking, Instance, Lease, NoInstance, Outcome, Service};
 use crate::upstream::{self, PeerTimeouts};
 
 /// What `Retry-After` says where every instance is draining, in seconds: as long as a service takes to start anew.
@@ -20,14 +20,14 @@ const DRAINING_RETRY_AFTER: &str = "5";
 
 impl Gateway {
     /// The next instance to try, with a place held at it.
-    pub(super) fn next_peer(&self, session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+    pub(super) async fn next_peer(&self, session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         ctx.lease = None;
+        let taken = self.take_place(session, ctx).await;
         let (Some(service), Some(snapshot)) = (ctx.service.clone(), &ctx.snapshot) else {
             return refuse(ctx, Problem::NO_INSTANCE.into());
         };
         let timeouts = timeouts(&snapshot.config.upstream, session, &service);
-        let asking = self.asking(session, &service, ctx);
-        let lease = match pick(&service, ctx, &asking) {
+        let lease = match taken {
             Ok(lease) => lease,
             // With no instance left to try, what went wrong with the last one is the answer.
             Err(none) => {
@@ -51,6 +51,43 @@ impl Gateway {
         }
     }
 
+    async fn take_place(&self, session: &Session, ctx: &mut Context) -> std::result::Result<Lease, NoInstance> {
+        let service = ctx.service.clone().ok_or(NoInstance::Unavailable)?;
+        match self.choose(session, &service, ctx) {
+            Err(NoInstance::Full) => self.wait_for_place(session, service, ctx).await,
+            chosen => chosen,
+        }
+    }
+
+    /// The instance that the request should have, by all that is known of it, with a place held at it.
+    pub(super) fn choose(
+        &self,
+        session: &Session,
+        service: &Service,
+        ctx: &mut Context,
+    ) -> std::result::Result<Lease, NoInstance> {
+        let preferred = self.affinity.instance_of(service, ctx.client);
+        let asking = Asking { preferred: preferred.as_ref(), ..self.asking(session, service, ctx) };
+        let lease = pick(service, ctx, &asking)?;
+        self.affinity.note(service, ctx.client, preferred.as_ref(), lease.instance());
+        Ok(lease)
+    }
+
+    /// How the instance answered.
+    pub(super) fn note_answered(&self, ctx: &Context, status: http::StatusCode) {
+        self.note_outcome(ctx, if status.is_server_error() { Outcome::Bad } else { Outcome::Good });
+    }
+
+    fn note_outcome(&self, ctx: &Context, outcome: Outcome) {
+        let (Some(service), Some(lease)) = (&ctx.service, &ctx.lease) else { return };
+        let instance = lease.instance();
+        if let Some(time) = service.note_outcome(instance, outcome, clock::unix_ms()) {
+            self.telemetry.ejections.inc();
+            let (name, id) = (&service.definition.service, &instance.spec.id);
+            log::warn!("instance {name}/{id} failed requests in a row and gets none for {} s", time.as_secs());
+        }
+    }
+
     fn unavailable(&self, none: NoInstance) -> GatewayAnswer {
         let (problem, retry_after) = match none {
             NoInstance::Unavailable => (Problem::NO_INSTANCE, "1"),
@@ -62,6 +99,7 @@ impl Gateway {
 
     /// Nothing was sent, so another instance may be tried, whatever the method.
     pub(super) fn judge_connect_failure(&self, ctx: &mut Context, mut error: Box<Error>) -> Box<Error> {
+        self.note_outcome(ctx, Outcome::Bad);
         note_tried(ctx);
         ctx.was_stale = false;
         ctx.failure = answer_for(&error);
@@ -81,9 +119,12 @@ impl Gateway {
         reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("{peer}"));
+        ctx.was_stale = reused && matches!(error.retry, RetryType::ReusedOnly | RetryType::Decided(true));
+        if !ctx.was_stale && error.esource() == &ErrorSource::Upstream {
+            self.note_outcome(ctx, Outcome::Bad);
+        }
         note_all_tried(ctx);
         ctx.failure = answer_for(&error);
-        ctx.was_stale = reused && matches!(error.retry, RetryType::ReusedOnly | RetryType::Decided(true));
         let may_repeat = ctx.attempts <= retries(ctx)
             && session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated()
@@ -114,7 +155,7 @@ fn retries(ctx: &Context) -> usize {
 }
 
 /// Another instance before another address of one that failed.
-fn pick(service: &Service, ctx: &Context, asking: &Asking<'_>) -> Result<crate::routing::Lease, NoInstance> {
+fn pick(service: &Service, ctx: &Context, asking: &Asking<'_>) -> std::result::Result<Lease, NoInstance> {
     match service.pick(asking, |instance| failures(ctx, instance) > 0) {
         Err(NoInstance::Unavailable | NoInstance::Draining) if !ctx.tried.is_empty() => {}
         picked => return picked,

@@ -2,11 +2,12 @@
 //!
 //! client address → path check → route → API key → permission → rate → instance → forward. Reads the snapshot, the
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides,
-//! `forward` picks and judges failures, `framing` refuses what could be read in two ways, `headers` edits, `whereabouts` finds
+//! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be read in two ways, `headers` edits, `whereabouts` finds
 //! out where the client is, `answer` makes
 //! furt's own answers, `counting` counts, `edge` guards connections.
 
 mod admission;
+mod affinity;
 mod answer;
 mod client;
 mod context;
@@ -18,6 +19,7 @@ mod framing;
 pub mod fuzzing;
 mod headers;
 mod limits;
+mod queue;
 mod whereabouts;
 
 pub use edge::Edge;
@@ -38,6 +40,7 @@ use crate::clock;
 use crate::geo::Geo;
 use crate::routing::Snapshot;
 use crate::telemetry::{AccessLog, Telemetry};
+use affinity::Affinity;
 use answer::GatewayAnswer;
 use context::Context;
 
@@ -48,6 +51,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 pub struct Gateway {
     snapshots: Arc<ArcSwap<Snapshot>>,
     geo: Arc<Geo>,
+    affinity: Affinity,
     telemetry: Arc<Telemetry>,
     access_log: AccessLog,
 }
@@ -60,7 +64,7 @@ impl Gateway {
         telemetry: Arc<Telemetry>,
         access_log: AccessLog,
     ) -> Self {
-        Self { snapshots, geo, telemetry, access_log }
+        Self { snapshots, geo, affinity: Affinity::default(), telemetry, access_log }
     }
 
     /// Sends furt's own answer, then reads and drops what the client still sends.
@@ -117,7 +121,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
-        self.next_peer(session, ctx)
+        self.next_peer(session, ctx).await
     }
 
     async fn upstream_request_filter(
@@ -155,6 +159,7 @@ impl ProxyHttp for Gateway {
             // From now on it is a stream, and no longer a request's body.
             session.set_read_timeout(ctx.snapshot.as_ref().map(|view| view.config.upstream.stream_read_timeout));
         }
+        self.note_answered(ctx, response.status);
         ctx.note_response();
         headers::for_client(session, response, ctx)
     }

@@ -7,15 +7,17 @@ use http::HeaderName;
 use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::Gateway;
 use super::context::Context;
+use super::{Gateway, affinity};
 use crate::clock;
 use crate::routing::{Asking, Service};
 
 impl Gateway {
     /// What choosing knows of the request.
     pub(super) fn asking(&self, session: &Session, service: &Service, ctx: &mut Context) -> Asking<'_> {
-        let anywhere = Asking { now_ms: clock::unix_ms(), dice: fastrand::u64(..), ..Asking::default() };
+        let dice = fastrand::u64(..);
+        let key = affinity::hashed(&service.definition, &session.req_header().headers, ctx.client).unwrap_or(dice);
+        let anywhere = Asking { now_ms: clock::unix_ms(), dice, key, ..Asking::default() };
         if !service.is_placed() {
             return anywhere;
         }

@@ -54,6 +54,8 @@ pub struct Telemetry {
     pub panics: IntCounter,
     /// Attempts after the first.
     pub retries: IntCounter,
+    /// Instances that were left out for a while since they failed requests.
+    pub ejections: IntCounter,
     services: IntGauge,
     routes: IntGauge,
     generation: IntGauge,
@@ -180,6 +182,7 @@ impl Telemetry {
                 "Connections to the internal listener beyond its limit, turned away with a 503",
             )?,
             panics: counter("furt_request_panics_total", "Requests that ended in a panic")?,
+            ejections: counter("furt_ejections_total", "Instances left out for a while since they failed requests")?,
             retries: counter("furt_upstream_retries_total", "Attempts to reach an instance after the first")?,
             services: gauge("furt_services", "Registered services")?,
             routes: gauge("furt_routes", "Routes in the table, those of DOWN services among them")?,

@@ -19,6 +19,7 @@ mod draining;
 mod durability;
 mod events;
 mod explain;
+mod fleet;
 mod geo;
 mod health;
 mod hostile;

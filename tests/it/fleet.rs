@@ -1,0 +1,180 @@
+//! Fleets: several instances of a service, chosen by load and affinity, and what becomes of requests when one fails.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::support::gateway::client_from;
+use crate::support::{Answer, Gateway, Mode, Origin, SOON, eventually, public_service, throughout, with};
+
+/// The instance of `shop` that an origin is.
+fn instance(id: &str, origin: &Origin, changes: Value) -> Value {
+    with(with(public_service("shop", &origin.url(), "/shop"), json!({"instance": id})), changes)
+}
+
+async fn three(gateway: &Gateway, changes: Value) -> [Origin; 3] {
+    let origins = [Origin::named("one").await, Origin::named("two").await, Origin::named("three").await];
+    for (origin, id) in origins.iter().zip(["one", "two", "three"]) {
+        gateway.registered(&instance(id, origin, changes.clone())).await;
+    }
+    origins
+}
+
+/// Who answered.
+async fn asked(gateway: &Gateway, header: (&str, &str)) -> String {
+    let answer = Answer::of(gateway.anonymous(Method::GET, "/shop").header(header.0, header.1)).await;
+    answer.ok()["origin"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_three_dies_under_load_and_no_get_fails() {
+    let gateway = Gateway::start("").await;
+    let [mut dying, _two, _three] = three(&gateway, json!({"health_endpoint": "/health"})).await;
+    eventually("all are UP", SOON, async || {
+        let shown = gateway.service("shop").await?["instances"].clone();
+        shown.as_array()?.iter().all(|one| one["status"] == "UP").then_some(())
+    })
+    .await;
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut clients = JoinSet::new();
+    for _ in 0..6 {
+        let (stop, count, url) = (Arc::clone(&stop), Arc::clone(&count), gateway.public_url("/shop"));
+        clients.spawn(async move {
+            let client = client_from(None);
+            while !stop.load(Ordering::Relaxed) {
+                assert_eq!(client.get(&url).send().await.unwrap().status(), 200);
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    let more = async |answers: usize| {
+        let before = count.load(Ordering::Relaxed);
+        let are_enough = async || (count.load(Ordering::Relaxed) >= before + answers).then_some(());
+        eventually("answers", Duration::from_secs(30), are_enough).await;
+    };
+    for _ in 0..3 {
+        more(200).await;
+        dying.stop().await;
+        more(200).await;
+        dying.restart().await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    while let Some(done) = clients.join_next().await {
+        done.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_answers_500_is_left_out_after_five_and_asked_again_later() {
+    let gateway = Gateway::start("").await;
+    let [bad, _two, _three] = three(&gateway, json!({})).await;
+    bad.set_mode(Mode::Status(500));
+    let mut failures = 0;
+    for _ in 0..60 {
+        failures += usize::from(gateway.get("/shop").await.status == 500);
+    }
+    assert_eq!(failures, 5);
+    let until = async || {
+        let shown = gateway.service("shop").await.unwrap()["instances"].clone();
+        shown.as_array().unwrap().iter().find(|one| one["instance"] == "one").unwrap()["ejected_until"].clone()
+    };
+    assert!(until().await.is_string());
+    let metrics = Answer::of(gateway.operate(Method::GET, "/metrics")).await.body;
+    assert!(metrics.contains("furt_ejections_total 1\n"), "{metrics}");
+    bad.set_mode(Mode::Echo);
+    eventually("it is asked again", Duration::from_secs(15), async || {
+        (asked(&gateway, ("x-any", "1")).await == "one").then_some(())
+    })
+    .await;
+    assert!(until().await.is_null());
+}
+
+#[tokio::test]
+async fn where_all_are_full_a_request_waits_for_a_place_and_not_for_ever() {
+    let gateway = Gateway::start("").await;
+    let origins = three(&gateway, json!({"hard_limit": 1})).await;
+    origins.iter().for_each(|origin| origin.set_mode(Mode::Gated));
+    let ask = || {
+        let request = gateway.request(Method::GET, "/shop", "");
+        tokio::spawn(async move { Answer::of(request).await })
+    };
+    let in_flight = async || {
+        let shown = gateway.service("shop").await.unwrap()["instances"].clone();
+        shown.as_array().unwrap().iter().map(|one| one["in_flight"].as_u64().unwrap()).sum::<u64>()
+    };
+    let held = [ask(), ask(), ask()];
+    eventually("all are full", SOON, async || (in_flight().await == 3).then_some(())).await;
+    let began = std::time::Instant::now();
+    let refused = Answer::of(gateway.anonymous(Method::GET, "/shop")).await;
+    refused.problem(503, "instances-full");
+    assert_eq!(refused.header("retry-after"), "1");
+    assert!(began.elapsed() >= Duration::from_millis(1_900), "it waited: {:?}", began.elapsed());
+
+    let waiting = ask();
+    throughout("it waits", Duration::from_millis(300), async || !waiting.is_finished()).await;
+    for asked in held.into_iter().chain([waiting]) {
+        eventually("an answer", SOON, async || {
+            origins.iter().for_each(Origin::release);
+            asked.is_finished().then_some(())
+        })
+        .await;
+        asked.await.unwrap().ok();
+    }
+    assert_eq!(in_flight().await, 0);
+}
+
+#[tokio::test]
+async fn a_new_instance_takes_those_who_wait() {
+    let gateway = Gateway::start("").await;
+    let full = Origin::named("full").await;
+    full.set_mode(Mode::Gated);
+    gateway.registered(&instance("full", &full, json!({"hard_limit": 1}))).await;
+    let request = gateway.request(Method::GET, "/shop", "");
+    let held = tokio::spawn(async move { Answer::of(request).await });
+    eventually("it is full", SOON, async || (gateway.instance("shop").await["in_flight"] == 1).then_some(())).await;
+    let request = gateway.request(Method::GET, "/shop", "");
+    let waiting = tokio::spawn(async move { Answer::of(request).await });
+    throughout("it waits", Duration::from_millis(200), async || !waiting.is_finished()).await;
+    let fresh = Origin::named("fresh").await;
+    gateway.registered(&instance("more", &fresh, json!({"hard_limit": 1}))).await;
+    assert_eq!(waiting.await.unwrap().ok()["origin"], "fresh");
+    full.release();
+    held.await.unwrap().ok();
+}
+
+#[tokio::test]
+async fn a_key_and_a_client_stay_with_their_instance() {
+    let gateway = Gateway::start("").await;
+    let by_header = json!({"policy": "hash", "hash_key": "header:x-user"});
+    let [mut one, mut two, mut three] = three(&gateway, by_header).await;
+    let mut seen = std::collections::BTreeSet::new();
+    for user in 0..30 {
+        let user = user.to_string();
+        let first = asked(&gateway, ("x-user", &user)).await;
+        for _ in 0..3 {
+            assert_eq!(asked(&gateway, ("x-user", &user)).await, first, "{user}");
+        }
+        seen.insert(first);
+    }
+    assert_eq!(seen.len(), 3, "{seen:?}");
+
+    for (id, origin) in [("one", &one), ("two", &two), ("three", &three)] {
+        gateway.registered(&instance(id, origin, json!({"policy": "sticky"}))).await;
+    }
+    let own = asked(&gateway, ("x-any", "1")).await;
+    for _ in 0..10 {
+        assert_eq!(asked(&gateway, ("x-any", "1")).await, own);
+    }
+    match own.as_str() {
+        "one" => one.stop().await,
+        "two" => two.stop().await,
+        _ => three.stop().await,
+    }
+    let next = asked(&gateway, ("x-any", "1")).await;
+    assert_ne!(next, own, "it is gone");
+    assert_eq!(asked(&gateway, ("x-any", "1")).await, next, "and now stays there");
+}
