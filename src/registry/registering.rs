@@ -333,13 +333,14 @@ impl Registry {
         member.heard = now.at;
         member.live.heard_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
         let is_stopped = member.health.is_stopped();
+        // Zero where it has none, also if it had one before it registered anew.
+        let ttl_ms = ttl.map_or(0, |ttl| ttl.as_millis().try_into().unwrap_or(u64::MAX));
+        member.live.ttl_ms.store(ttl_ms, std::sync::atomic::Ordering::Relaxed);
         if let Some(ttl) = ttl {
             let before = member.ttl.replace(ttl);
             if before != Some(ttl) && member.spec.heartbeat_ttl.is_none() {
                 effects.push(Effect::Keep(Change::NoteTtl { instance: instance.id.clone(), ttl }));
             }
-            let ttl_ms = ttl.as_millis().try_into().unwrap_or(u64::MAX);
-            member.live.ttl_ms.store(ttl_ms, std::sync::atomic::Ordering::Relaxed);
             let due = Due::Instance(instance.clone());
             if before.is_some_and(|before| ttl < before) || !self.deadlines.is_set(&due) {
                 self.deadlines.set(due, now.at + ttl);

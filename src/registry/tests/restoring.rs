@@ -1,5 +1,6 @@
 //! A restart: what comes back from the store, and what may not stand any more.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Harness, Wish, policy, settings, source};
@@ -130,7 +131,10 @@ fn who_registered_anew_and_has_not_beaten_since_has_no_ttl_after_a_restart() {
     let mut harness = Harness::new();
     harness.register(&Wish::new("a", &["GET /a"]).unprobed()).unwrap();
     harness.heartbeat("a", source("127.0.0.1")).unwrap();
+    let shown = |harness: &Harness| harness.service("a").unwrap().instances[0].live.ttl_ms.load(Ordering::Relaxed);
+    assert_eq!(shown(&harness), 60_000);
     harness.register(&Wish::new("a", &["GET /a"]).unprobed().weight(2)).unwrap();
+    assert_eq!(shown(&harness), 0);
     restarted(&mut harness);
     harness.pass(600);
     assert_eq!(harness.instances("a"), ["a"]);
