@@ -13,10 +13,8 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::errors::{At, shown};
-use crate::model::{CidrSet, Host, Invalid, Sha256Digest, UpstreamUrl, duration as duration_of};
+use crate::model::{CidrSet, Host, Invalid, MAX_DURATION, Sha256Digest, UpstreamUrl, duration as duration_of};
 
-/// The longest duration: a month. What is longer is a mistake of unit, and would overflow timers further down.
-const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The shortest that is not zero; timers are no finer.
 const MIN_DURATION: Duration = Duration::from_millis(1);
 

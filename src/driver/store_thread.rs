@@ -27,9 +27,9 @@ pub(super) struct StoreThread {
     gathering: Vec<(WriteId, Vec<Change>)>,
     in_flight: Vec<WriteId>,
     is_busy: bool,
-    /// What nobody waits for: the newest of each instance.
-    notes: BTreeMap<InstanceId, Change>,
-    notes_in_flight: BTreeMap<InstanceId, Change>,
+    /// What nobody waits for: the newest of each instance and kind.
+    notes: BTreeMap<(InstanceId, Kind), Change>,
+    notes_in_flight: BTreeMap<(InstanceId, Kind), Change>,
     /// The instances that the batch in flight puts anew or removes: notes of what they were end with it.
     replaced_in_flight: Vec<InstanceId>,
     /// After a failure: when the store is tried again. Notes alone do not press it before.
@@ -40,6 +40,18 @@ pub(super) struct StoreThread {
     outcomes: mpsc::Receiver<Result<(), StoreError>>,
     condition: Option<Result<(), StoreError>>,
     is_gone: bool,
+}
+
+/// What a note is about: notes of several kinds stand side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Down,
+    Ttl,
+    Addresses,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Down, Self::Ttl, Self::Addresses];
 }
 
 /// Why writes fail once the thread is gone.
@@ -87,9 +99,21 @@ impl StoreThread {
 
     /// Takes a note that nobody waits for.
     pub(super) fn keep(&mut self, change: Change) {
-        if let Change::NoteDown { instance, .. } = &change {
-            self.notes.insert(instance.clone(), change);
-        }
+        let (instance, kind) = match &change {
+            Change::NoteDown { instance, .. } => (instance, Kind::Down),
+            Change::NoteTtl { instance, .. } => (instance, Kind::Ttl),
+            Change::NoteAddresses { instance, .. } => (instance, Kind::Addresses),
+            // No notes: they go by `gather`.
+            Change::PutDefinition { .. }
+            | Change::PutInstance { .. }
+            | Change::RemoveInstance(_)
+            | Change::RemoveService { .. }
+            | Change::PutDraining(_)
+            | Change::RemoveDraining(_)
+            | Change::PutKey(_)
+            | Change::RemoveKey(_) => return,
+        };
+        self.notes.insert((instance.clone(), kind), change);
     }
 
     /// Hands over what has gathered, if the thread is free.
@@ -150,12 +174,16 @@ impl StoreThread {
         let notes = std::mem::take(&mut self.notes_in_flight);
         let replaced = std::mem::take(&mut self.replaced_in_flight);
         if is_stored {
-            for id in &replaced {
-                self.notes.remove(id);
+            for id in replaced {
+                let mut key = (id, Kind::Down);
+                for kind in Kind::ALL {
+                    key.1 = kind;
+                    self.notes.remove(&key);
+                }
             }
         } else {
-            for (id, note) in notes {
-                self.notes.entry(id).or_insert(note);
+            for (key, note) in notes {
+                self.notes.entry(key).or_insert(note);
             }
         }
     }
@@ -169,6 +197,8 @@ fn replaced(change: &Change) -> &[InstanceId] {
         Change::RemoveService { instances, .. } => instances,
         Change::PutDefinition { .. }
         | Change::NoteDown { .. }
+        | Change::NoteTtl { .. }
+        | Change::NoteAddresses { .. }
         | Change::PutDraining(_)
         | Change::RemoveDraining(_)
         | Change::PutKey(_)

@@ -426,6 +426,32 @@ async fn a_note_of_what_was_put_again_or_removed_meanwhile_ends_with_that() {
 }
 
 #[tokio::test]
+async fn notes_of_one_instance_stand_side_by_side_and_end_together() {
+    let id = crate::model::InstanceId::try_new("a").unwrap();
+    let ttl = |seconds| Change::NoteTtl { instance: id.clone(), ttl: Duration::from_secs(seconds) };
+    let addresses =
+        |text: &str| Change::NoteAddresses { instance: id.clone(), addresses: Arc::new([text.parse().unwrap()]) };
+    let mut notes = Notes::new(true);
+    for one in [note("a", true), ttl(60), addresses("10.0.0.1:80"), ttl(90), addresses("10.0.0.2:80")] {
+        notes.thread.keep(one);
+    }
+    assert_eq!(notes.batch(AT_ONCE).await, [note("a", true), ttl(90), addresses("10.0.0.2:80")]);
+    notes.note("a", false);
+    notes.works();
+    let again = [note("a", false), ttl(90), addresses("10.0.0.2:80")];
+    assert_eq!(notes.batch(LATER).await, again, "a newer one of one kind takes the place of that one");
+    for change in [put("a"), remove("a")] {
+        let before = notes.given.lock().unwrap().len();
+        notes.write(change.clone());
+        notes.thread.submit(clock::now());
+        again.iter().cloned().for_each(|one| notes.thread.keep(one));
+        notes.note("b", true);
+        assert_eq!(notes.outcome(before).await, [change]);
+        assert_eq!(notes.batch(AT_ONCE).await, [note("b", true)]);
+    }
+}
+
+#[tokio::test]
 async fn a_note_outlives_a_change_that_was_not_stored() {
     let mut notes = Notes::new(true);
     notes.note("a", true);

@@ -71,6 +71,8 @@ fn check_said(json: &str, exported: &Value) {
         assert_eq!(one["expires_ms"], other["expires_ms"], "a key ends when it says");
         assert_eq!(one["permissions"], other["permissions"], "a key may do what it says");
     }
+    let ttls = |all: &Value| all["ttls_ms"].as_object().cloned().unwrap_or_default();
+    assert_eq!(ttls(&said), ttls(exported));
     let draining = |all: &Value| {
         all["draining"].as_array().map_or(0, |ids| ids.iter().collect::<std::collections::HashSet<_>>().len())
     };

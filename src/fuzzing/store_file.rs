@@ -5,6 +5,7 @@
 //! holds what was answered for; either way its bytes stay as they are.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -119,10 +120,12 @@ fn changes(number: usize) -> Vec<Change> {
     let registered_from = [127, 0, 0, 1].into();
     let (service, addresses) = (definition.service.clone(), spec.url.socket_address().into_iter().collect());
     let down = Change::NoteDown { instance: spec.id.clone(), is_down: number % 2 == 1 };
+    let ttl = Change::NoteTtl { instance: spec.id.clone(), ttl: Duration::from_secs(60) };
     vec![
         Change::PutDefinition { definition: definition.into(), registered_from },
         Change::PutInstance { service, spec: spec.into(), addresses, registered_from },
         down,
+        ttl,
     ]
 }
 

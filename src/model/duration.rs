@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// The longest duration of a configuration: a month. What is longer is a mistake of unit, and would overflow timers
+/// further down.
+pub const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// From `500ms`, `30s`, `2m`, `1h`, `90d`, or a number of seconds. `None` where it is no number with a unit; a number
 /// too large for any duration is the largest there is.
 pub fn duration(text: &str) -> Option<Duration> {

@@ -25,7 +25,7 @@ pub use definition::{
     Definition, InstanceSpec, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL, Policy, Protocol,
     RouteSpec, Timeouts,
 };
-pub use duration::duration;
+pub use duration::{MAX_DURATION, duration};
 pub use host::Host;
 pub use latency::{LATENCY_BUCKETS, Latency, latency_bound_us, quantile_us};
 pub use method::MethodRule;

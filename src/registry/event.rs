@@ -273,6 +273,20 @@ pub enum Change {
         /// How it is.
         is_down: bool,
     },
+    /// An instance that named no TTL is held to this one; says nothing of one that is not stored.
+    NoteTtl {
+        /// Which.
+        instance: InstanceId,
+        /// What the answer to its heartbeat promised.
+        ttl: Duration,
+    },
+    /// The name of an instance leads elsewhere; says nothing of one that is not stored.
+    NoteAddresses {
+        /// Whose.
+        instance: InstanceId,
+        /// Where it is found now.
+        addresses: Arc<[SocketAddr]>,
+    },
     /// A stored instance is draining; ends with whatever puts it anew or removes it.
     PutDraining(InstanceId),
     /// It is draining no more.
@@ -296,6 +310,8 @@ pub struct Contents {
     pub instances: BTreeMap<InstanceId, Change>,
     /// Instances that are DOWN.
     pub down: BTreeSet<InstanceId>,
+    /// TTLs of instances that named none and heartbeat.
+    pub ttls: BTreeMap<InstanceId, Duration>,
     /// Instances that are draining.
     pub draining: BTreeSet<InstanceId>,
     /// Runtime keys.
@@ -311,6 +327,7 @@ impl Contents {
             definitions: BTreeMap::new(),
             instances: BTreeMap::new(),
             down: BTreeSet::new(),
+            ttls: BTreeMap::new(),
             draining: BTreeSet::new(),
             keys: BTreeMap::new(),
         }

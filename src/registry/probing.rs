@@ -168,6 +168,10 @@ impl Registry {
             member.addresses = Arc::clone(&addresses);
             member.seen = view::instance(&member.spec, &addresses, member.health.status(), shown, &member.live);
         }
+        effects.push(Effect::Keep(Change::NoteAddresses {
+            instance: instance.id.clone(),
+            addresses: Arc::clone(&addresses),
+        }));
         self.plan_probes(&instance, FirstProbe::Now, effects);
         self.view.advance();
         self.refresh(&instance.service, now, effects);

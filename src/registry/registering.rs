@@ -19,6 +19,8 @@ pub(super) struct Place {
     pub(super) health: Health,
     pub(super) live: Arc<InstanceLive>,
     pub(super) is_draining: bool,
+    /// The TTL that it was promised before, where it names none.
+    pub(super) ttl: Option<Duration>,
 }
 
 /// What a registration comes to.
@@ -214,7 +216,7 @@ impl Registry {
         let live = before.map_or_else(Arc::<InstanceLive>::default, |member| Arc::clone(&member.live));
         self.remove_member(&instance, effects);
         let spec = Arc::new(spec);
-        let place = Place { addresses, registered_from: source.address, health, live, is_draining: false };
+        let place = Place { addresses, registered_from: source.address, health, live, is_draining: false, ttl: None };
         self.install_member(&instance, &spec, place, now, effects);
         self.plan_probes(&instance, super::FirstProbe::Now, effects);
         self.recheck(&service, effects);
@@ -244,14 +246,15 @@ impl Registry {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        let Place { addresses, registered_from, health, live, is_draining } = place;
+        let Place { addresses, registered_from, health, live, is_draining, ttl } = place;
+        let ttl = spec.heartbeat_ttl.or(ttl);
         let name_order = self.next_order();
         live.note_health(health.failures(), health.is_stopped());
         live.since_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
         live.registered_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
         let seen = view::instance(spec, &addresses, health.status(), name_order, &live);
         let member = Member {
-            ttl: spec.heartbeat_ttl,
+            ttl,
             addresses,
             registered_from,
             health,
@@ -274,7 +277,7 @@ impl Registry {
             let order = NameOrder { generation: name_order, name: name.clone(), port: spec.url.port };
             effects.push(Effect::FollowName(Followed::Instance(instance.clone()), order));
         }
-        self.hear(instance, now, effects);
+        self.hold_to(ttl, instance, now, effects);
     }
 
     /// As if it were not allowed to stand, and without the claims of its registration: the configuration may be another
@@ -319,16 +322,9 @@ impl Registry {
     ) -> Result<Answer, Refusal> {
         let (_, member) = self.member(instance)?;
         self.settings.policy.check_owner(&instance.service, member.registered_from, source)?;
-        let default = self.settings.heartbeat_ttl;
-        let heartbeat_ttl = match self.member_mut(instance) {
-            Some(member) => {
-                // From its first heartbeat on an instance is held to them.
-                member.ttl.get_or_insert(default);
-                member.spec.heartbeat_ttl.unwrap_or(default)
-            }
-            None => default,
-        };
-        self.hear(instance, now, effects);
+        let heartbeat_ttl = member.spec.heartbeat_ttl.unwrap_or(self.settings.heartbeat_ttl);
+        // From its first heartbeat on an instance is held to them.
+        self.hold_to(Some(heartbeat_ttl), instance, now, effects);
         let status = self.member(instance)?.1.health.status();
         Ok(Answer::Heard { status, epoch: self.view.epoch(), heartbeat_ttl })
     }
@@ -337,17 +333,27 @@ impl Registry {
     pub(super) fn hear(&mut self, instance: &InstanceRef, now: Now, effects: &mut Vec<Effect>) {
         let default = self.settings.heartbeat_ttl;
         let Some(member) = self.member_mut(instance) else { return };
+        // A default that changed holds from here on: the answer to this tells it.
+        let ttl = member.ttl.map(|_| member.spec.heartbeat_ttl.unwrap_or(default));
+        self.hold_to(ttl, instance, now, effects);
+    }
+
+    /// It lives, and is to be heard again within `ttl`; `None`: whenever it likes.
+    fn hold_to(&mut self, ttl: Option<Duration>, instance: &InstanceRef, now: Now, effects: &mut Vec<Effect>) {
+        let Some(member) = self.member_mut(instance) else { return };
         member.heard = now.at;
         member.live.heard_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
         let is_stopped = member.health.is_stopped();
-        if let Some(before) = member.ttl {
-            // A default that changed holds from here on: the answer to this tells it.
-            let ttl = member.spec.heartbeat_ttl.unwrap_or(default);
-            member.ttl = Some(ttl);
-            let ttl_ms = ttl.as_millis().try_into().unwrap_or(u64::MAX);
-            member.live.ttl_ms.store(ttl_ms, std::sync::atomic::Ordering::Relaxed);
+        // Zero where it has none, also if it had one before it registered anew.
+        let ttl_ms = ttl.map_or(0, |ttl| ttl.as_millis().try_into().unwrap_or(u64::MAX));
+        member.live.ttl_ms.store(ttl_ms, std::sync::atomic::Ordering::Relaxed);
+        if let Some(ttl) = ttl {
+            let before = member.ttl.replace(ttl);
+            if before != Some(ttl) && member.spec.heartbeat_ttl.is_none() {
+                effects.push(Effect::Keep(Change::NoteTtl { instance: instance.id.clone(), ttl }));
+            }
             let due = Due::Instance(instance.clone());
-            if ttl < before || !self.deadlines.is_set(&due) {
+            if before.is_some_and(|before| ttl < before) || !self.deadlines.is_set(&due) {
                 self.deadlines.set(due, now.at + ttl);
             }
         }

@@ -1,8 +1,8 @@
 //! What a store held becomes the registry again (DESIGN §5.5), and whether a service may still stand.
 //!
 //! What was DOWN is DOWN, what was UP is UNKNOWN and routable, all are probed within the first second, every TTL begins
-//! anew. Each service is held against today's grants and static routes; one that may not stand is kept, not routed, and
-//! shown with its reason.
+//! anew, as it was promised. Each service is held against today's grants and static routes; one that may not stand is
+//! kept, not routed, and shown with its reason.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -25,7 +25,7 @@ impl Registry {
     /// Takes over what a store held; once, before anything else is handled.
     pub fn restore(&mut self, contents: Contents, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let Contents { epoch, starts, definitions, instances, down, draining, keys } = contents;
+        let Contents { epoch, starts, definitions, instances, down, ttls, draining, keys } = contents;
         self.view.begin(epoch, Generation(starts << CHANGES_OF_A_START));
         for change in definitions.into_values() {
             if let Change::PutDefinition { definition, registered_from } = change {
@@ -45,8 +45,8 @@ impl Registry {
             };
             self.owners.insert(spec.id.clone(), Ownership { service: service.clone(), count: 1 });
             let instance = InstanceRef { service, id: spec.id.clone() };
-            let is_draining = draining.contains(&spec.id);
-            let place = Place { addresses, registered_from, health, live: Arc::default(), is_draining };
+            let (is_draining, ttl) = (draining.contains(&spec.id), ttls.get(&spec.id).copied());
+            let place = Place { addresses, registered_from, health, live: Arc::default(), is_draining, ttl };
             self.install_member(&instance, &spec, place, now, &mut effects);
             self.plan_probes(&instance, FirstProbe::Spread, &mut effects);
         }

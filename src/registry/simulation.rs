@@ -213,12 +213,17 @@ impl Simulation {
 
     fn finish(&mut self, count: usize, store: Store) {
         for _ in 0..count {
+            self.keep_notes();
             if store == Store::Works {
                 self.stored.apply(&self.furt.writes[0].1);
             }
             self.furt.finish(store);
             self.model.written(store == Store::Works);
         }
+    }
+
+    fn keep_notes(&mut self) {
+        self.furt.kept.drain(..).for_each(|note| self.stored.keep(&note));
     }
 
     /// Everyone leaves, every write is done: nothing is left of anyone.

@@ -1,6 +1,7 @@
 //! What every store must do. One function a property; each kind of store runs all of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::driver::{Change, Store};
 use crate::model::{
@@ -33,6 +34,10 @@ pub(super) fn gone(service: &str, instances: &[&str]) -> Change {
 
 pub(super) fn note_down(id: &str, is_down: bool) -> Change {
     Change::NoteDown { instance: InstanceId::try_new(id).unwrap(), is_down }
+}
+
+pub(super) fn note_ttl(id: &str, seconds: u64) -> Change {
+    Change::NoteTtl { instance: InstanceId::try_new(id).unwrap(), ttl: Duration::from_secs(seconds) }
 }
 
 pub(super) fn draining(id: &str) -> Change {
@@ -133,6 +138,47 @@ fn an_instance_is_draining_until_that_ends_or_it_is_put_again_or_removed(mut sto
     assert_eq!(drained(&mut store), ["a1"], "its health is another matter");
 }
 
+fn an_instance_is_held_to_the_last_ttl_it_was_promised_until_it_is_put_again_or_removed(mut store: impl Store) {
+    let ttls = |store: &mut dyn Store| -> Vec<_> {
+        store.load().unwrap().ttls.iter().map(|(id, ttl)| (id.to_string(), ttl.as_secs())).collect()
+    };
+    let both = [definition("a", 1), instance("a", "a1", "http://h"), instance("a", "a2", "http://h")];
+    store.apply(&both).unwrap();
+    store.apply(&[note_ttl("a1", 60), note_ttl("a2", 60), note_ttl("nobody", 60), note_ttl("a1", 90)]).unwrap();
+    store.apply(&[note_down("a1", true), note_down("a1", false)]).unwrap();
+    assert_eq!(ttls(&mut store), [("a1".to_owned(), 90), ("a2".to_owned(), 60)]);
+    store
+        .apply(&[instance("a", "a1", "http://h"), Change::RemoveInstance(InstanceId::try_new("a2").unwrap())])
+        .unwrap();
+    store.apply(&both[2..]).unwrap();
+    assert_eq!(ttls(&mut store), []);
+    store.apply(&[note_ttl("a1", 60), gone("a", &["a1", "a2"])]).unwrap();
+    store.apply(&both).unwrap();
+    assert_eq!(ttls(&mut store), [], "nothing is left of what was removed");
+}
+
+fn an_instance_is_where_its_name_led_last_and_else_as_it_was(mut store: impl Store) {
+    let moved = |id: &str| Change::NoteAddresses {
+        instance: InstanceId::try_new(id).unwrap(),
+        addresses: Arc::new(["10.0.0.2:80".parse().unwrap(), "[::1]:80".parse().unwrap()]),
+    };
+    let before = instance("a", "a1", "http://h");
+    store.apply(&[definition("a", 1), before.clone(), note_down("a1", true), note_ttl("a1", 60)]).unwrap();
+    store.apply(&[moved("a1"), moved("nobody")]).unwrap();
+    let contents = store.load().unwrap();
+    let mut expected = before.clone();
+    let (Change::PutInstance { addresses, .. }, Change::NoteAddresses { addresses: newer, .. }) =
+        (&mut expected, moved("a1"))
+    else {
+        unreachable!()
+    };
+    *addresses = newer;
+    assert_eq!(contents.instances.into_values().collect::<Vec<_>>(), [expected]);
+    assert_eq!((contents.down.len(), contents.ttls.len()), (1, 1), "what else is noted of it stands");
+    store.apply(std::slice::from_ref(&before)).unwrap();
+    assert_eq!(store.load().unwrap().instances.into_values().collect::<Vec<_>>(), [before]);
+}
+
 fn keys_are_put_replaced_and_removed_by_their_name(mut store: impl Store) {
     store.apply(&[api_key("a", "1"), api_key("b", "2"), definition("a", 1)]).unwrap();
     store.apply(&[api_key("a", "3"), gone_key("b"), gone_key("none")]).unwrap();
@@ -172,6 +218,14 @@ macro_rules! conforms {
             #[test]
             fn an_instance_is_draining_until_that_ends_or_it_is_put_again_or_removed() {
                 super::an_instance_is_draining_until_that_ends_or_it_is_put_again_or_removed($new);
+            }
+            #[test]
+            fn an_instance_is_held_to_the_last_ttl_it_was_promised_until_it_is_put_again_or_removed() {
+                super::an_instance_is_held_to_the_last_ttl_it_was_promised_until_it_is_put_again_or_removed($new);
+            }
+            #[test]
+            fn an_instance_is_where_its_name_led_last_and_else_as_it_was() {
+                super::an_instance_is_where_its_name_led_last_and_else_as_it_was($new);
             }
             #[test]
             fn the_epoch_stays_and_the_starts_are_counted() {

@@ -34,6 +34,8 @@ pub fn stored(change: &Change) -> Option<Result<Change, String>> {
         Change::RemoveInstance(_)
         | Change::RemoveService { .. }
         | Change::NoteDown { .. }
+        | Change::NoteTtl { .. }
+        | Change::NoteAddresses { .. }
         | Change::PutDraining(_)
         | Change::RemoveDraining(_)
         | Change::RemoveKey(_) => None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::driver::{Change, Contents, Store, StoreError};
-use crate::model::Epoch;
+use crate::model::{Epoch, InstanceId};
 
 /// Keeps what it is given in memory.
 #[derive(Debug)]
@@ -18,6 +18,15 @@ impl Default for MemoryStore {
     }
 }
 
+impl MemoryStore {
+    /// What is noted of an instance ends with what puts it anew or removes it.
+    fn forget_state(&mut self, id: &InstanceId) {
+        self.contents.down.remove(id);
+        self.contents.ttls.remove(id);
+        self.contents.draining.remove(id);
+    }
+}
+
 impl Store for MemoryStore {
     fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         for change in changes {
@@ -27,20 +36,17 @@ impl Store for MemoryStore {
                 }
                 Change::PutInstance { spec, .. } => {
                     self.contents.instances.insert(spec.id.clone(), change.clone());
-                    self.contents.down.remove(&spec.id);
-                    self.contents.draining.remove(&spec.id);
+                    self.forget_state(&spec.id);
                 }
                 Change::RemoveInstance(id) => {
                     self.contents.instances.remove(id);
-                    self.contents.down.remove(id);
-                    self.contents.draining.remove(id);
+                    self.forget_state(id);
                 }
                 Change::RemoveService { service, instances } => {
                     self.contents.definitions.remove(service);
                     for id in instances {
                         self.contents.instances.remove(id);
-                        self.contents.down.remove(id);
-                        self.contents.draining.remove(id);
+                        self.forget_state(id);
                     }
                 }
                 Change::NoteDown { instance, is_down: true } if self.contents.instances.contains_key(instance) => {
@@ -48,6 +54,16 @@ impl Store for MemoryStore {
                 }
                 Change::NoteDown { instance, .. } => {
                     self.contents.down.remove(instance);
+                }
+                Change::NoteTtl { instance, ttl } => {
+                    if self.contents.instances.contains_key(instance) {
+                        self.contents.ttls.insert(instance.clone(), *ttl);
+                    }
+                }
+                Change::NoteAddresses { instance, addresses: newer } => {
+                    if let Some(Change::PutInstance { addresses, .. }) = self.contents.instances.get_mut(instance) {
+                        *addresses = Arc::clone(newer);
+                    }
                 }
                 Change::PutDraining(id) if self.contents.instances.contains_key(id) => {
                     self.contents.draining.insert(id.clone());

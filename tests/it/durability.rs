@@ -170,19 +170,39 @@ async fn after_a_kill_the_dead_is_503_and_the_living_is_routed_at_once() {
     assert_eq!(gateway.get("/dead").await.status, 200);
 }
 
+async fn is_there(gateway: &Gateway, name: &str) -> bool {
+    let service = gateway.service(name).await;
+    service.is_some_and(|service| service["instances"].as_array().is_some_and(|instances| !instances.is_empty()))
+}
+
 #[tokio::test]
 async fn a_ttl_begins_anew_with_a_start() {
     let mut gateway = Gateway::start(DISK).await;
     let wish = with(public_service("a", "http://127.0.0.1:9", "/a"), json!({"heartbeat_ttl": 2}));
     gateway.registered(&wish).await;
-    let is_there = async |gateway: &Gateway| {
-        let service = gateway.service("a").await;
-        service.is_some_and(|service| service["instances"].as_array().is_some_and(|instances| !instances.is_empty()))
-    };
-    throughout("registered", Duration::from_millis(1_200), async || is_there(&gateway).await).await;
+    throughout("registered", Duration::from_millis(1_200), async || is_there(&gateway, "a").await).await;
     crash(&mut gateway).await;
-    throughout("still registered", Duration::from_millis(1_300), async || is_there(&gateway).await).await;
-    eventually("it expires", SOON, async || (!is_there(&gateway).await).then_some(())).await;
+    throughout("still registered", Duration::from_millis(1_300), async || is_there(&gateway, "a").await).await;
+    eventually("it expires", SOON, async || (!is_there(&gateway, "a").await).then_some(())).await;
+}
+
+#[tokio::test]
+async fn who_heartbeats_without_naming_a_ttl_is_held_to_it_after_a_start() {
+    let config = DISK.replace("[registration]", "[registration]\nheartbeat_ttl = 2");
+    let mut gateway = Gateway::start(&config).await;
+    for name in ["a", "silent"] {
+        let wish = public_service(name, "http://127.0.0.1:9", &format!("/{name}"));
+        assert!(wish["health_endpoint"].is_null() && wish["heartbeat_ttl"].is_null());
+        gateway.registered(&wish).await;
+    }
+    gateway.heartbeat("a", "a").await.ok();
+    // Written behind the note, which nobody waits for.
+    gateway.registered(&public_service("later", "http://127.0.0.1:9", "/later")).await;
+    crash(&mut gateway).await;
+    assert_eq!(gateway.instance("a").await["heartbeat_ttl"], 2.0);
+    throughout("in full", Duration::from_millis(1_300), async || is_there(&gateway, "a").await).await;
+    eventually("it expires", SOON, async || (!is_there(&gateway, "a").await).then_some(())).await;
+    assert!(is_there(&gateway, "silent").await);
 }
 
 #[tokio::test]

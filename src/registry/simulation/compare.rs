@@ -14,6 +14,7 @@ impl Simulation {
         let answers = std::mem::take(&mut self.furt.answers);
         let answers: BTreeMap<_, _> = answers.into_iter().map(|(reply, answer)| (reply, outcome(answer))).collect();
         assert_eq!(answers, std::mem::take(&mut self.model.outcomes), "answers");
+        self.keep_notes();
         self.stored.compare(&self.furt.registry.services);
         let staying = || self.model.services.iter().filter(|one| !one.is_leaving);
         let mut expected = BTreeMap::new();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName};
 use crate::registry::{Change, Entry};
@@ -11,6 +12,7 @@ pub(super) struct Stored {
     definitions: BTreeMap<ServiceName, (Definition, IpAddr)>,
     instances: BTreeMap<InstanceId, (ServiceName, InstanceSpec, IpAddr)>,
     draining: BTreeSet<InstanceId>,
+    ttls: BTreeMap<InstanceId, Duration>,
 }
 
 impl Stored {
@@ -25,17 +27,17 @@ impl Stored {
                     assert!(self.definitions.contains_key(service), "{service}: an instance of an unknown service");
                     let stored = (service.clone(), (**spec).clone(), *registered_from);
                     self.instances.insert(spec.id.clone(), stored);
-                    self.draining.remove(&spec.id);
+                    self.forget_state(&spec.id);
                 }
                 Change::RemoveInstance(id) => {
                     self.instances.remove(id).expect("only a stored instance is removed");
-                    self.draining.remove(id);
+                    self.forget_state(id);
                 }
                 Change::RemoveService { service, instances } => {
                     self.definitions.remove(service).expect("only a stored service is removed");
                     for id in instances {
                         self.instances.remove(id).expect("only a stored instance is removed");
-                        self.draining.remove(id);
+                        self.forget_state(id);
                     }
                 }
                 Change::PutDraining(id) => {
@@ -43,10 +45,25 @@ impl Stored {
                     assert!(self.draining.insert(id.clone()), "{id}: is draining already");
                 }
                 Change::RemoveDraining(id) => assert!(self.draining.remove(id), "{id}: is not draining"),
-                Change::NoteDown { .. } => unreachable!("is kept, not written"),
+                Change::NoteDown { .. } | Change::NoteTtl { .. } | Change::NoteAddresses { .. } => {
+                    unreachable!("is kept, not written")
+                }
                 Change::PutKey(_) | Change::RemoveKey(_) => unreachable!("nobody asks for keys here"),
             }
         }
+    }
+
+    /// What is noted is there before the writes that wait, and ends with those that put its instance anew or remove it.
+    pub(super) fn keep(&mut self, note: &Change) {
+        if let Change::NoteTtl { instance, ttl } = note {
+            assert!(self.instances.contains_key(instance), "{instance}: a TTL of an unknown instance");
+            assert_ne!(self.ttls.insert(instance.clone(), *ttl), Some(*ttl), "{instance}: is held to it already");
+        }
+    }
+
+    fn forget_state(&mut self, id: &InstanceId) {
+        self.draining.remove(id);
+        self.ttls.remove(id);
     }
 
     pub(super) fn compare(&self, services: &BTreeMap<ServiceName, Entry>) {
@@ -57,7 +74,11 @@ impl Stored {
             .map(|(name, (id, one))| (id.clone(), (name.clone(), (*one.spec).clone(), one.registered_from)))
             .collect();
         assert_eq!(self.instances, installed, "instances stored");
-        let members = services.values().flat_map(|entry| &entry.members).filter(|(_, one)| one.is_draining);
+        let members = || services.values().flat_map(|entry| &entry.members);
+        let ttls = members().filter(|(_, one)| one.spec.heartbeat_ttl.is_none());
+        let ttls: BTreeMap<_, _> = ttls.filter_map(|(id, one)| Some((id.clone(), one.ttl?))).collect();
+        assert_eq!(self.ttls, ttls, "TTLs stored");
+        let members = members().filter(|(_, one)| one.is_draining);
         assert!(members.map(|(id, _)| id).collect::<BTreeSet<_>>().into_iter().eq(&self.draining), "drains stored");
     }
 }

@@ -1,8 +1,11 @@
 //! A restart: what comes back from the store, and what may not stand any more.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use super::{Harness, Wish, policy, settings, source};
 use crate::model::{CidrSet, MethodRule, Pattern, ServiceName, Status};
-use crate::registry::{FirstProbe, Grant, Policy, Refusal, Report, StaticClaim, UnlistedRule};
+use crate::registry::{FirstProbe, Grant, Policy, Refusal, Report, Settings, StaticClaim, UnlistedRule};
 
 fn restarted_under(harness: &mut Harness, policy: Policy) {
     harness.restart(settings(policy), Vec::new());
@@ -82,6 +85,78 @@ fn every_ttl_begins_anew() {
     assert_eq!(harness.instances("a"), ["a"]);
     harness.pass_ms(1_100);
     assert_eq!(harness.instances("a"), [""; 0]);
+}
+
+#[test]
+fn who_heartbeats_without_a_ttl_of_its_own_is_held_to_it_after_a_restart() {
+    let mut harness = Harness::new();
+    for name in ["beats", "silent"] {
+        harness.register(&Wish::new(name, &[&format!("GET /{name}")]).unprobed()).unwrap();
+    }
+    for _ in 0..3 {
+        harness.heartbeat("beats", source("127.0.0.1")).unwrap();
+        harness.pass(9);
+    }
+    assert_eq!(harness.kept.len(), 1, "noted once: {:?}", harness.kept);
+    // It was promised the default of before, and does not know of another one yet.
+    let shorter = Settings { heartbeat_ttl: Duration::from_secs(20), ..settings(policy()) };
+    for _ in 0..2 {
+        harness.restart(shorter.clone(), Vec::new());
+        assert!(harness.kept.is_empty(), "as it was: {:?}", harness.kept);
+        harness.pass_ms(59_900);
+        assert_eq!(harness.instances("beats"), ["beats"], "in full");
+    }
+    harness.pass_ms(1_100);
+    assert_eq!(harness.instances("beats"), [""; 0]);
+    assert_eq!(harness.instances("silent"), ["silent"], "nobody waits for its heartbeats");
+}
+
+#[test]
+fn another_default_ttl_is_noted_with_the_heartbeat_whose_answer_tells_it() {
+    let mut harness = Harness::new();
+    harness.register(&Wish::new("a", &["GET /a"]).unprobed()).unwrap();
+    harness.heartbeat("a", source("127.0.0.1")).unwrap();
+    let shorter = Settings { heartbeat_ttl: Duration::from_secs(20), ..settings(policy()) };
+    harness.restart(shorter.clone(), Vec::new());
+    harness.heartbeat("a", source("127.0.0.1")).unwrap();
+    harness.restart(shorter, Vec::new());
+    harness.pass_ms(19_900);
+    assert_eq!(harness.instances("a"), ["a"]);
+    harness.pass_ms(1_100);
+    assert_eq!(harness.instances("a"), [""; 0]);
+}
+
+#[test]
+fn who_registered_anew_and_has_not_beaten_since_has_no_ttl_after_a_restart() {
+    let mut harness = Harness::new();
+    harness.register(&Wish::new("a", &["GET /a"]).unprobed()).unwrap();
+    harness.heartbeat("a", source("127.0.0.1")).unwrap();
+    let shown = |harness: &Harness| harness.service("a").unwrap().instances[0].live.ttl_ms.load(Ordering::Relaxed);
+    assert_eq!(shown(&harness), 60_000);
+    harness.register(&Wish::new("a", &["GET /a"]).unprobed().weight(2)).unwrap();
+    assert_eq!(shown(&harness), 0);
+    restarted(&mut harness);
+    harness.pass(600);
+    assert_eq!(harness.instances("a"), ["a"]);
+}
+
+#[test]
+fn a_name_leads_where_it_led_last_until_it_is_looked_up() {
+    let mut harness = Harness::new();
+    let wish = Wish::new("a", &["GET /a"]).at("http://a.example", &["10.0.0.1:80"]);
+    harness.register(&wish).unwrap();
+    harness.resolve("a", &["10.0.0.2:80", "10.0.0.3:80"]);
+    harness.resolve("a", &["192.0.2.1:80"]);
+    restarted(&mut harness);
+    let addresses = |harness: &Harness| -> Vec<_> {
+        let instances = &harness.service("a").unwrap().instances;
+        instances.iter().flat_map(|one| one.addresses.iter().map(ToString::to_string)).collect()
+    };
+    assert_eq!(addresses(&harness), ["10.0.0.2:80", "10.0.0.3:80"], "where it may not lead it did not");
+    assert!(!harness.register(&wish).unwrap().is_change, "it is registered just so");
+    harness.register(&wish.weight(2)).unwrap();
+    restarted(&mut harness);
+    assert_eq!(addresses(&harness), ["10.0.0.1:80"], "where it was found as it registered");
 }
 
 #[test]

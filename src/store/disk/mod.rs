@@ -18,14 +18,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
 
 use crate::clock;
 use crate::driver::{Change, Contents, Store, StoreError};
-use crate::model::{Epoch, InstanceId};
+use crate::model::{Epoch, InstanceId, MAX_DURATION};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) use opening::examine;
-use tables::{DEFINITIONS, DOWN, DRAINING, FORMAT, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT};
+use tables::{DEFINITIONS, DOWN, DRAINING, FORMAT, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT, TTLS};
 pub use transfer::{Summary, check, export, import};
 
 /// The first wait before a failed store is opened again; doubles up to [`MAX_BACKOFF`].
@@ -149,16 +149,28 @@ fn check_format(database: &Database, path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Makes a file of an earlier format one of this furt's: from then on the earlier furt refuses it.
+/// Makes a file of an earlier format one of this furt's: from then on the earlier furt refuses it. The first files of
+/// today's had no TTLs.
 fn upgrade(database: &Database) -> Result<(), redb::Error> {
-    if format(database)? != Some(OLDEST_FORMAT) {
+    let is_whole = present(database.begin_read()?.open_table(TTLS))?.is_some();
+    if is_whole && format(database)? != Some(OLDEST_FORMAT) {
         return Ok(());
     }
     let transaction = begin(database)?;
     transaction.open_table(META)?.insert("format", FORMAT.to_string().as_bytes())?;
     transaction.open_table(DRAINING)?;
+    transaction.open_table(TTLS)?;
     transaction.open_table(KEYS)?;
     Ok(transaction.commit()?)
+}
+
+/// `None`: the file has no such table.
+fn present<T>(table: Result<T, TableError>) -> Result<Option<T>, redb::Error> {
+    match table {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb::Error> {
@@ -172,6 +184,7 @@ fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb
         transaction.open_table(INSTANCES)?;
         transaction.open_table(DOWN)?;
         transaction.open_table(DRAINING)?;
+        transaction.open_table(TTLS)?;
         transaction.open_table(KEYS)?;
     }
     Ok(transaction.commit()?)
@@ -212,6 +225,21 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
         Change::NoteDown { instance, is_down } => {
             note(transaction, DOWN, instance, *is_down)?;
         }
+        Change::NoteTtl { instance, ttl } => {
+            if transaction.open_table(INSTANCES)?.get(instance.as_str())?.is_some() {
+                let ms = ttl.as_millis().try_into().unwrap_or(u64::MAX);
+                transaction.open_table(TTLS)?.insert(instance.as_str(), ms)?;
+            }
+        }
+        Change::NoteAddresses { instance, addresses } => {
+            let mut stored = transaction.open_table(INSTANCES)?;
+            // Each record was read when the file was opened, so none is left as it is here.
+            let moved =
+                stored.get(instance.as_str())?.and_then(|record| records::Instance::moved(record.value(), addresses));
+            if let Some(record) = moved {
+                stored.insert(instance.as_str(), record.as_slice())?;
+            }
+        }
         Change::PutDraining(id) => note(transaction, DRAINING, id, true)?,
         Change::RemoveDraining(id) => note(transaction, DRAINING, id, false)?,
         Change::PutKey(key) => {
@@ -242,6 +270,7 @@ fn forget_state(transaction: &WriteTransaction, id: &InstanceId) -> Result<(), r
     for table in [DOWN, DRAINING] {
         transaction.open_table(table)?.remove(id.as_str())?;
     }
+    transaction.open_table(TTLS)?.remove(id.as_str())?;
     Ok(())
 }
 
@@ -266,9 +295,10 @@ fn read(database: &Database) -> Result<Contents, String> {
         let draining = if is_old { None } else { Some(read.open_table(DRAINING)?) };
         let keys = if is_old { None } else { Some(read.open_table(KEYS)?) };
         let (definitions, instances) = (read.open_table(DEFINITIONS)?, read.open_table(INSTANCES)?);
-        Ok((read.open_table(META)?, definitions, instances, read.open_table(DOWN)?, draining, keys))
+        let ttls = present(read.open_table(TTLS))?;
+        Ok((read.open_table(META)?, definitions, instances, read.open_table(DOWN)?, ttls, draining, keys))
     };
-    let (meta, definitions, instances, down, draining, keys) = tables().map_err(|error| error.to_string())?;
+    let (meta, definitions, instances, down, ttls, draining, keys) = tables().map_err(|error| error.to_string())?;
     let failed = |error: redb::StorageError| error.to_string();
     let text = |key: &str| -> Result<String, String> {
         let value = meta.get(key).map_err(failed)?.ok_or_else(|| format!("it has no {key}"))?;
@@ -288,6 +318,13 @@ fn read(database: &Database) -> Result<Contents, String> {
     for entry in down.iter().map_err(failed)? {
         let id = known(&contents, entry.map_err(failed)?.0.value(), "DOWN")?;
         contents.down.insert(id);
+    }
+    if let Some(table) = &ttls {
+        for entry in table.iter().map_err(failed)? {
+            let (id, ms) = entry.map_err(failed)?;
+            let (id, ttl) = promised(&contents, id.value(), ms.value())?;
+            contents.ttls.insert(id, ttl);
+        }
     }
     if let Some(table) = &draining {
         for entry in table.iter().map_err(failed)? {
@@ -311,6 +348,13 @@ fn known(contents: &Contents, id: &str, noted: &str) -> Result<InstanceId, Strin
     known.ok_or_else(|| format!("\"{id}\" is {noted} and no instance"))
 }
 
+/// A TTL that an instance was promised, if it is one that a configuration may have.
+fn promised(contents: &Contents, id: &str, ms: u64) -> Result<(InstanceId, Duration), String> {
+    let known = known(contents, id, "held to a TTL")?;
+    let ttl = Some(Duration::from_millis(ms)).filter(|ttl| !ttl.is_zero() && *ttl <= MAX_DURATION);
+    Ok((known, ttl.ok_or_else(|| format!("the TTL of instance \"{id}\" is out of range: {ms} ms"))?))
+}
+
 fn put(contents: &mut Contents, change: Change) {
     match &change {
         Change::PutDefinition { definition, .. } => {
@@ -325,6 +369,8 @@ fn put(contents: &mut Contents, change: Change) {
         Change::RemoveInstance(_)
         | Change::RemoveService { .. }
         | Change::NoteDown { .. }
+        | Change::NoteTtl { .. }
+        | Change::NoteAddresses { .. }
         | Change::PutDraining(_)
         | Change::RemoveDraining(_)
         | Change::RemoveKey(_) => {}

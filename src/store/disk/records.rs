@@ -174,6 +174,12 @@ impl Instance {
         record.into_core().map_err(|error| named(&error))
     }
 
+    /// The record of an instance that is found elsewhere now; `None`: this is no record.
+    pub(in crate::store) fn moved(json: &[u8], addresses: &[SocketAddr]) -> Option<Vec<u8>> {
+        let record: Self = serde_json::from_slice(json).ok()?;
+        Some(Self { addresses: addresses.to_vec(), ..record }.to_json())
+    }
+
     fn into_core(self) -> Result<Change, model::Invalid> {
         let protocol =
             [model::Protocol::Http1, model::Protocol::H2c].into_iter().find(|one| one.as_str() == self.protocol);

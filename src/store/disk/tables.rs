@@ -3,9 +3,9 @@
 use redb::TableDefinition;
 
 /// The format that this furt writes. A change of any record that an older furt could misread makes it grow. 2 has
-/// `draining` and `keys`.
+/// `draining`, `ttls` and `keys`.
 pub(super) const FORMAT: u64 = 2;
-/// The oldest one that it reads, without these two. Opening such a file makes it one of [`FORMAT`].
+/// The oldest one that it reads, without these. Opening such a file makes it one of [`FORMAT`].
 pub(super) const OLDEST_FORMAT: u64 = 1;
 
 /// `format`, `epoch`, `starts`, as text.
@@ -18,6 +18,8 @@ pub(super) const INSTANCES: TableDefinition<'_, &str, &[u8]> = TableDefinition::
 pub(super) type IdTable = TableDefinition<'static, &'static str, ()>;
 /// Ids of instances that are DOWN.
 pub(super) const DOWN: IdTable = TableDefinition::new("down");
+/// TTLs of instances that named none and heartbeat, in ms.
+pub(super) const TTLS: TableDefinition<'_, &str, u64> = TableDefinition::new("ttls");
 /// Ids of instances that are draining.
 pub(super) const DRAINING: IdTable = TableDefinition::new("draining");
 /// JSON by the key's name.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::store::conformance::{api_key, definition, draining, gone, gone_key, instance, note_down};
+use crate::store::conformance::{api_key, definition, draining, gone, gone_key, instance, note_down, note_ttl};
 use crate::store::disk::opening::examine;
 
 struct Folder(tempfile::TempDir);
@@ -34,13 +34,13 @@ fn fill(store: &mut DiskStore) -> Contents {
         let (service, id) = (format!("s{number}"), format!("i{number}"));
         store.apply(&[definition(&service, number), instance(&service, &id, "http://h:1")]).unwrap();
     }
-    store.apply(&[gone("s3", &["i3"]), note_down("i5", true), draining("i7")]).unwrap();
+    store.apply(&[gone("s3", &["i3"]), note_down("i5", true), draining("i7"), note_ttl("i9", 60)]).unwrap();
     store.apply(&[api_key("k0", "0"), api_key("k1", "1"), api_key("k2", "2")]).unwrap();
     store.apply(&[gone_key("k1")]).unwrap();
     let State::Open(database) = &store.state else { panic!("it is open") };
     let contents = read(database).unwrap();
     assert_eq!((contents.starts, contents.instances.len(), contents.keys.len()), (starts, 11, 2));
-    assert_eq!((contents.down.len(), contents.draining.len()), (1, 1));
+    assert_eq!((contents.down.len(), contents.draining.len(), contents.ttls.len()), (1, 1, 1));
     contents
 }
 
@@ -134,16 +134,39 @@ fn of_format_1(folder: &Folder) -> Contents {
     let transaction = database.begin_write().unwrap();
     transaction.open_table(META).unwrap().insert("format", b"1".as_slice()).unwrap();
     transaction.delete_table(DRAINING).unwrap();
+    transaction.delete_table(TTLS).unwrap();
     transaction.delete_table(KEYS).unwrap();
     transaction.commit().unwrap();
     read(&database).unwrap()
+}
+
+fn without_what_format_2_added(contents: Contents) -> Contents {
+    let (draining, ttls, keys) = Default::default();
+    Contents { draining, ttls, keys, ..contents }
+}
+
+#[test]
+fn a_store_of_format_2_from_before_ttls_were_noted_is_opened_and_notes_them_from_then_on() {
+    let (folder, contents) = Folder::filled();
+    let database = Database::open(folder.path()).unwrap();
+    let transaction = begin(&database).unwrap();
+    transaction.delete_table(TTLS).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    assert_eq!(examine(&folder.path()).unwrap(), Contents { ttls: Default::default(), ..contents.clone() });
+    let mut store = DiskStore::open(&folder.path()).unwrap();
+    let State::Open(database) = &store.state else { panic!("it is open") };
+    database.begin_read().unwrap().open_table(TTLS).expect("it was made");
+    store.apply(&[note_ttl("i9", 60)]).unwrap();
+    drop(store);
+    assert_eq!(examine(&folder.path()).unwrap(), contents);
 }
 
 #[test]
 fn a_store_of_format_1_is_opened_with_all_that_it_holds_and_is_of_todays_format_from_then_on() {
     let (folder, contents) = Folder::filled();
     let older = of_format_1(&folder);
-    assert_eq!(older, Contents { draining: Default::default(), keys: Default::default(), ..contents });
+    assert_eq!(older, without_what_format_2_added(contents));
     let bytes = fs::read(folder.path()).unwrap();
     assert_eq!(super::check(&folder.path()).unwrap().draining, 0);
     assert!(fs::read(folder.path()).unwrap() == bytes, "a look changes nothing");
@@ -164,13 +187,12 @@ fn an_export_of_format_1_is_imported() {
     let (folder, contents) = Folder::filled();
     let mut exported = export(&folder.path()).unwrap();
     exported["format"] = 1.into();
-    for list in ["draining", "keys"] {
+    for list in ["draining", "ttls_ms", "keys"] {
         exported.as_object_mut().unwrap().remove(list).unwrap();
     }
     let into = folder.0.path().join("copy");
     import(&exported.to_string(), &into).unwrap();
-    let older = Contents { draining: Default::default(), keys: Default::default(), ..contents };
-    assert_eq!(examine(&into).unwrap(), older);
+    assert_eq!(examine(&into).unwrap(), without_what_format_2_added(contents));
 }
 
 #[test]
@@ -349,6 +371,17 @@ fn an_import_that_is_wrong_names_the_record_and_makes_nothing() {
         },
         "no \"keys\"",
     );
+    refused(
+        &|all| {
+            all.as_object_mut().unwrap().remove("ttls_ms");
+        },
+        "no \"ttls_ms\"",
+    );
+    for ms in [0, 30 * 86_400_000 + 1, u64::MAX] {
+        refused(&|all| all["ttls_ms"]["i9"] = ms.into(), &format!("instance \"i9\" is out of range: {ms} ms"));
+    }
+    refused(&|all| all["ttls_ms"]["none"] = 1.into(), "\"none\" is held to a TTL and no instance");
+    refused(&|all| all["ttls_ms"]["i9"] = (-1).into(), "the export cannot be read");
     for (field, bad, why) in [
         ("sha256", serde_json::json!("x"), "64 hexadecimal digits"),
         ("permissions", serde_json::json!([]), "1 to 256 permissions"),

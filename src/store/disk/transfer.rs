@@ -2,15 +2,19 @@
 //!
 //! Nothing here changes a file that is there. A store that a furt has open is refused: it would change meanwhile.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{FORMAT, OLDEST_FORMAT, check_whole, initialize, key_record, known, opening, put, records, write};
+use super::{
+    FORMAT, OLDEST_FORMAT, check_whole, initialize, key_record, known, opening, promised, put, records, write,
+};
 use crate::driver::{Change, Contents, StoreError};
-use crate::model::Epoch;
+use crate::model::{Epoch, InstanceId};
 
 /// How much a store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +56,7 @@ struct Exported {
     down: Vec<String>,
     /// This and what follows: of format 2 and later.
     draining: Option<Vec<String>>,
+    ttls_ms: Option<BTreeMap<String, u64>>,
     keys: Option<Vec<Value>>,
 }
 
@@ -80,12 +85,15 @@ pub fn export(path: &Path) -> Result<Value, StoreError> {
         Change::RemoveInstance(_)
         | Change::RemoveService { .. }
         | Change::NoteDown { .. }
+        | Change::NoteTtl { .. }
+        | Change::NoteAddresses { .. }
         | Change::PutDraining(_)
         | Change::RemoveDraining(_)
         | Change::PutKey(_)
         | Change::RemoveKey(_) => None,
     };
     let keys = contents.keys.values().map(|key| serde_json::to_value(key_record::Key::from_core(key)));
+    let ttl = |(id, ttl): (&InstanceId, &Duration)| (id.to_string(), ttl.as_millis().try_into().unwrap_or(u64::MAX));
     let exported = Exported {
         format: FORMAT,
         epoch: contents.epoch.to_string(),
@@ -94,6 +102,7 @@ pub fn export(path: &Path) -> Result<Value, StoreError> {
         instances: contents.instances.values().filter_map(record).collect::<Result<_, _>>().map_err(unwritable)?,
         down: contents.down.iter().map(ToString::to_string).collect(),
         draining: Some(contents.draining.iter().map(ToString::to_string).collect()),
+        ttls_ms: Some(contents.ttls.iter().map(ttl).collect()),
         keys: Some(keys.collect::<Result<_, _>>().map_err(unwritable)?),
     };
     serde_json::to_value(exported).map_err(unwritable)
@@ -110,10 +119,11 @@ pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
         return Err(exists());
     }
     let notes = contents.down.iter().map(|id| Change::NoteDown { instance: id.clone(), is_down: true });
+    let ttls = contents.ttls.iter().map(|(id, &ttl)| Change::NoteTtl { instance: id.clone(), ttl });
     let draining = contents.draining.iter().cloned().map(Change::PutDraining);
     let keys = contents.keys.values().map(|key| Change::PutKey(Arc::clone(key)));
     let records = contents.definitions.values().chain(contents.instances.values()).cloned();
-    let changes: Vec<_> = records.chain(notes).chain(draining).chain(keys).collect();
+    let changes: Vec<_> = records.chain(notes).chain(ttls).chain(draining).chain(keys).collect();
     drop(opening::create(into, |database| {
         initialize(database, contents.epoch, contents.starts)?;
         write(database, &changes)
@@ -149,15 +159,23 @@ fn parse(json: &str) -> Result<Contents, String> {
     for id in &all.down {
         contents.down.insert(known(&contents, id, "DOWN")?);
     }
-    let (draining, keys) = match (format, all.draining, all.keys) {
-        (OLDEST_FORMAT, None, None) => (Vec::new(), Vec::new()),
+    let (draining, ttls, keys) = match (format, all.draining, all.ttls_ms, all.keys) {
+        (OLDEST_FORMAT, None, None, None) => Default::default(),
         (OLDEST_FORMAT, ..) => return Err("the export has format 1 and lists that that has not".to_owned()),
-        (_, Some(draining), Some(keys)) => (draining, keys),
-        (_, draining, _) => {
-            let missing = if draining.is_none() { "draining" } else { "keys" };
+        (_, Some(draining), Some(ttls), Some(keys)) => (draining, ttls, keys),
+        (_, draining, ttls, _) => {
+            let missing = match (draining, ttls) {
+                (None, _) => "draining",
+                (Some(_), None) => "ttls_ms",
+                (Some(_), Some(_)) => "keys",
+            };
             return Err(format!("the export has no \"{missing}\""));
         }
     };
+    for (id, &ms) in &ttls {
+        let (id, ttl) = promised(&contents, id, ms)?;
+        contents.ttls.insert(id, ttl);
+    }
     for id in &draining {
         contents.draining.insert(known(&contents, id, "draining")?);
     }
