@@ -51,6 +51,14 @@ const LAST_FLUSH: Duration = Duration::from_secs(2);
 /// # Errors
 /// It could not be started: each reason on a line of its own.
 pub fn run(config: &Config) -> Result<()> {
+    run_then(config, || ())
+}
+
+/// The same; once a signal came, `last` runs while everything still answers, for services of this process to leave.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_then(config: &Config, last: impl FnOnce()) -> Result<()> {
     let bound = listening::bind(&config.server.listen, config.internal.listen)?;
     let own_listeners = OwnListeners::new(bound.addresses());
     services::check_statics(config, &own_listeners)?;
@@ -131,6 +139,7 @@ pub fn run(config: &Config) -> Result<()> {
             ended = driver => Err(anyhow::anyhow!("the registry's task has ended: {ended:?}")),
         }
     })?;
+    last();
     readiness.set(false);
     notify_supervisor(&[sd_notify::NotifyState::Stopping]);
     if is_graceful {

@@ -15,6 +15,7 @@
 mod acceptance;
 mod backends;
 mod cli;
+mod demo;
 mod durability;
 mod health;
 mod hostile;
