@@ -8,7 +8,7 @@
 //! - [`registry`]: the pure core: events in, effects out; [`status`]: `/health` for both listeners
 //! - [`driver`]: the one writer around the core; owns the traits that `store` and `health` implement
 //! - [`store`], [`health`], [`proxy`], [`api`]: what is kept, who is up, the public listener, the internal listener
-//! - [`app`], [`cli`]: the wiring, the command line
+//! - [`app`], [`demo`], [`cli`]: the wiring, a gateway with services to try it with, the command line
 //!
 //! `ARCHITECTURE.md` has the map, the invariants and the decisions.
 
@@ -18,6 +18,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod connections;
+pub mod demo;
 pub mod driver;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

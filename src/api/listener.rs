@@ -21,6 +21,7 @@ use tower::ServiceExt;
 use super::problem::Problem;
 use crate::config::ClientConfig;
 use crate::connections::{self, OpenConnections, header_deadline, turn_away};
+use crate::model::Epoch;
 use crate::routing::Snapshot;
 use crate::telemetry::request_id;
 
@@ -53,6 +54,12 @@ impl Listener {
     /// For this router; its clients are timed as those of the public listener are, and counted in `open`.
     pub fn new(router: Router, snapshots: Arc<ArcSwap<Snapshot>>, open: Arc<OpenConnections>) -> Self {
         Self { router, snapshots, open, options: connections::options() }
+    }
+
+    /// The same without a registry: its clients have the default times.
+    pub fn alone(router: Router, open: Arc<OpenConnections>) -> Self {
+        let nothing = Snapshot::new(Epoch(uuid::Uuid::nil()));
+        Self::new(router, Arc::new(ArcSwap::from_pointee(nothing)), open)
     }
 
     fn timeouts(&self) -> ClientConfig {

@@ -59,6 +59,14 @@ const LAST_FLUSH: Duration = Duration::from_secs(2);
 /// # Errors
 /// It could not be started: each reason on a line of its own.
 pub fn run(path: &Path, config: Config, places: &Places) -> Result<()> {
+    run_then(path, config, places, || ())
+}
+
+/// The same; once a signal came, `last` runs while everything still answers, for services of this process to leave.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce()) -> Result<()> {
     let config = Arc::new(config);
     let bound = listening::bind(&config.server.listen, config.internal.listen)?;
     let own_listeners = OwnListeners::new(bound.addresses());
@@ -156,6 +164,7 @@ pub fn run(path: &Path, config: Config, places: &Places) -> Result<()> {
             ended = driver => Err(anyhow::anyhow!("the registry's task has ended: {ended:?}")),
         }
     })?;
+    last();
     readiness.set(false);
     notify_supervisor(&[sd_notify::NotifyState::Stopping]);
     if is_graceful {

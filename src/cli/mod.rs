@@ -4,6 +4,7 @@
 //! its internal listener. What people asked for goes to stdout, everything else to stderr.
 
 mod client;
+mod demo;
 mod draining;
 mod events;
 mod gateway;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const AFTER_HELP: &str = "\
-Environment: FURT_CONFIG (run, check, store), FURT_URL and FURT_TOKEN (verbs that speak to a running furt), FURT_LOG (run).
+Environment: FURT_CONFIG (run, check, store), FURT_URL and FURT_TOKEN (verbs that speak to a running furt), FURT_LOG (run, demo).
 Exit codes: 0 done, 1 failed, 2 misused.";
 
 /// An API gateway that services register themselves with.
@@ -34,6 +35,8 @@ struct Cli {
 enum Verb {
     /// Run the gateway until SIGTERM or Ctrl-C
     Run(gateway::ConfigArgs),
+    /// Try furt: a gateway on free ports, with services that misbehave on command
+    Demo(demo::DemoArgs),
     /// Check a configuration and print every error as file:line:column
     Check(gateway::ConfigArgs),
     /// Register a service: FILE holds the body of POST /internal/register-service, "-" is stdin
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.verb {
         Verb::Run(args) => gateway::run(&args),
+        Verb::Demo(args) => demo::run(&args),
         Verb::Check(args) => gateway::check(&args),
         Verb::Register(args) => client::register(&args),
         Verb::Deregister(args) => draining::deregister(&args),

@@ -15,6 +15,7 @@
 mod acceptance;
 mod backends;
 mod cli;
+mod demo;
 mod draining;
 mod durability;
 mod events;
