@@ -238,7 +238,9 @@ impl<'a> Section<'a> {
                     format!("is not known; known keys: {}", known.join(", "))
                 }
             };
-            self.reader.fault(At::Offset(key.span().start), self.full(&shown(given)), what);
+            // An empty key, which TOML allows, is shown as it is written.
+            let named = if given.is_empty() { "\"\"".to_owned() } else { shown(given) };
+            self.reader.fault(At::Offset(key.span().start), self.full(&named), what);
         }
     }
 

@@ -51,6 +51,7 @@ fn unknown_keys_name_the_nearest_or_all_known_ones() {
                 "1:1: x: is not known; known keys: access_log, api_keys, apps, client, gateway, geo, grants, internal, registration, routes, server, store, upstream",
             ],
         ),
+        ("[store]\n\"\" = 1", &["2:1: store.\"\": is not known; known keys: kind, path"]),
         ("[srever]\ngrace = 1", &[r#"1:2: srever: is not known; did you mean "server"?"#]),
         (
             "[server]\ngraec = 1\n  zzz = 2",
