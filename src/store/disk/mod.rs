@@ -20,10 +20,10 @@ use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use crate::clock;
 use crate::driver::{Change, Contents, Store, StoreError};
 use crate::model::{Epoch, InstanceId};
-#[cfg(any(test, feature = "fuzzing"))]
-pub(super) use opening::examine;
 use tables::{DEFINITIONS, DOWN, FORMAT, INSTANCES, META};
 pub use transfer::{Summary, check, export, import};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use {opening::examine, overlay::LONGEST_READ};
 
 /// The first wait before a failed store is opened again; doubles up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
