@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::api::fuzzing::read_registration;
 use crate::driver::{Change, Contents, Store as _};
 use crate::store::DiskStore;
-use crate::store::fuzzing::contents;
+use crate::store::fuzzing::{contents, longest_read};
 
 /// redb's header, which nothing but its own sums and furt's care protects.
 const HEADER: usize = 320;
@@ -20,6 +20,8 @@ const HEADER: usize = 320;
 const FLAGS: usize = 9;
 const CRASHED: u8 = 2;
 const PAGE: usize = 4096;
+/// Twice what the sound files are: redb takes the memory for what it is about to read, be it there or not.
+const MOST_ASKED: usize = 1024 * 1024;
 /// Changes of one input; damage is rarely in more places.
 const MOST_CHANGES: usize = 16;
 
@@ -47,6 +49,8 @@ pub fn store_file(data: &[u8]) {
         }
     }
     assert!(must(std::fs::read(&path)) == bytes, "looking at it changed it");
+    let asked = longest_read();
+    assert!(asked <= MOST_ASKED, "{asked} bytes were asked for of a file of {}", bytes.len());
 }
 
 fn damage(bytes: &mut Vec<u8>, change: &[u8]) {

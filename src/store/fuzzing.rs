@@ -13,6 +13,11 @@ pub fn contents(path: &Path) -> Result<Contents, StoreError> {
     disk::examine(path)
 }
 
+/// The longest piece of a file that was asked for since the last question, in bytes; of any file.
+pub fn longest_read() -> usize {
+    disk::LONGEST_READ.swap(0, std::sync::atomic::Ordering::Relaxed)
+}
+
 /// A change after it was stored and read again; `None` for one that has no record.
 ///
 /// # Errors

@@ -23,10 +23,10 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableError, WriteTransacti
 use crate::clock;
 use crate::driver::{Change, Contents, Store, StoreError};
 use crate::model::{Epoch, InstanceId, MAX_DURATION};
-#[cfg(any(test, feature = "fuzzing"))]
-pub(super) use opening::examine;
 use tables::{DEFINITIONS, DOWN, DRAINING, FORMAT, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT, TTLS};
 pub use transfer::{Summary, check, export, import};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use {opening::examine, overlay::LONGEST_READ};
 
 /// The first wait before a failed store is opened again; doubles up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_millis(250);

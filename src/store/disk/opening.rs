@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use redb::{Builder, Database, DatabaseError, StorageError};
+use redb::{Builder, Database, DatabaseError, StorageBackend as _, StorageError};
 
 use super::overlay::Overlay;
 use super::{initialize, read};
@@ -70,7 +70,26 @@ pub(in crate::store) fn examine(path: &Path) -> Result<Contents, StoreError> {
     if metadata.len() == 0 {
         return Err(damaged(path, "it is empty"));
     }
-    guarded(path, || try_out(path, file))
+    guarded(path, || {
+        verify(path, &file)?;
+        try_out(path, file)
+    })
+}
+
+/// Has redb check every page of the newest commit before it goes by what the page says.
+///
+/// Of a file that seems sound redb believes the table of free pages first, and a damaged one leads it to pages of up to
+/// 4 GiB, for which it takes the memory. Without the mark that there is such a table it checks all sums, from the header
+/// down; and with that commit in both slots there is no other to go back to.
+fn verify(path: &Path, file: &File) -> Result<(), StoreError> {
+    let unreadable = |error: io::Error| damaged(path, &error.to_string());
+    let overlay = file.try_clone().and_then(Overlay::new).map_err(unreadable)?;
+    if let Some(Header { mut bytes, primary, .. }) = Header::of(file) {
+        bytes[Header::FLAGS] &= !Header::TWO_PHASES;
+        bytes.copy_within(Header::slot(primary), Header::slot(1 - primary).start);
+        overlay.write(0, &bytes).map_err(unreadable)?;
+    }
+    builder().create_with_backend(overlay).map(drop).map_err(|error| refused(path, &error))
 }
 
 fn try_out(path: &Path, file: File) -> Result<Contents, StoreError> {
@@ -181,27 +200,42 @@ fn refused(path: &Path, error: &DatabaseError) -> StoreError {
 
 /// What redb's header says of its two commit slots. Its layout is part of redb's documented file format.
 struct Header {
+    bytes: [u8; Self::BYTES],
+    /// The slot that is to be read.
+    primary: usize,
     is_closed: bool,
     is_primary_newer: bool,
 }
 
 impl Header {
+    const BYTES: usize = 320;
+    const FLAGS: usize = 9;
+    const SECOND_IS_PRIMARY: u8 = 1;
+    const NOT_CLOSED: u8 = 2;
+    const TWO_PHASES: u8 = 4;
+    /// In a slot.
+    const TRANSACTION: usize = 104;
+
     /// `None`: there is not that much of the file.
     fn of(file: &File) -> Option<Self> {
-        const FLAGS: usize = 9;
-        const SLOTS: [usize; 2] = [64, 192];
-        const TRANSACTION: usize = 104;
-        let mut bytes = [0; 320];
+        let mut bytes = [0; Self::BYTES];
         file.read_exact_at(&mut bytes, 0).ok()?;
         let transaction = |slot: usize| {
-            let at = SLOTS[slot] + TRANSACTION;
+            let at = Self::slot(slot).start + Self::TRANSACTION;
             bytes[at..at + 8].iter().rev().fold(0_u64, |number, &byte| (number << 8) | u64::from(byte))
         };
-        let primary = usize::from(bytes[FLAGS] & 1 != 0);
+        let primary = usize::from(bytes[Self::FLAGS] & Self::SECOND_IS_PRIMARY != 0);
         Some(Self {
-            is_closed: bytes[FLAGS] & 2 == 0,
+            bytes,
+            primary,
+            is_closed: bytes[Self::FLAGS] & Self::NOT_CLOSED == 0,
             is_primary_newer: transaction(primary) > transaction(1 - primary),
         })
+    }
+
+    fn slot(number: usize) -> std::ops::Range<usize> {
+        let start = 64 + 128 * number;
+        start..start + 128
     }
 
     /// Of a file that was closed in order, the newest commit is the one to be read, and there is nothing to repair.

@@ -251,6 +251,35 @@ fn after_a_crash_too() {
 }
 
 #[test]
+fn a_page_of_nonsense_leads_to_none_that_is_larger_than_the_file() {
+    let (folder, _) = Folder::filled();
+    // More than one page of a table holds, so that there are pages that name others.
+    let mut store = DiskStore::open(&folder.path()).unwrap();
+    for number in 0..12 {
+        let Change::PutDefinition { definition, registered_from } = definition(&format!("s{number}"), 9) else {
+            continue;
+        };
+        let metadata = [("note".to_owned(), "x".repeat(2000))].into();
+        let definition = crate::model::Definition { metadata, ..(*definition).clone() };
+        store.apply(&[Change::PutDefinition { definition: definition.into(), registered_from }]).unwrap();
+    }
+    drop(store);
+    let (bytes, contents) = (fs::read(folder.path()).unwrap(), examine(&folder.path()).unwrap());
+    let mut refused = 0;
+    for page in (4096..bytes.len() - 4096).step_by(4096) {
+        for start in [24, 47, 100, 1000].map(|into| page + into) {
+            // As the number of a page this is one of 256 MiB, for which redb takes the memory before it looks.
+            let mut bent = bytes.clone();
+            bent[start..start + 1840].fill(0x84);
+            refused += usize::from(!check(&folder.path(), &bent, &contents, &format!("from byte {start}")));
+        }
+    }
+    assert!(refused > 2, "only {refused} were noticed");
+    let longest = LONGEST_READ.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(longest <= bytes.len(), "{longest} bytes were asked for");
+}
+
+#[test]
 fn an_empty_file_and_a_directory_are_refused() {
     let folder = Folder::new();
     fs::write(folder.path(), "").unwrap();
