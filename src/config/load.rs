@@ -16,6 +16,9 @@ use super::{Config, Places, entries, sections};
 /// The largest file that is read: room for 100,000 keys and as many routes, and an end for `/dev/zero`.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// U+FEFF, with which some editors begin a file in UTF-8.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 impl Config {
     /// Reads `path`, at most 64 MiB of it; otherwise as [`parse`](Self::parse).
     ///
@@ -64,7 +67,7 @@ impl Config {
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(Self, Places), ConfigErrors> {
         // Some editors put a byte order mark first; it must not count as a column.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let reader = Reader::new(env);
         let lines = Lines::new(text);
         let (table, syntax) = DeTable::parse_recoverable(text);
@@ -94,6 +97,12 @@ enum Syntax {
 fn report_syntax(reader: &Reader<'_>, lines: &Lines<'_>, text: &str, syntax_errors: &[toml::de::Error]) -> Syntax {
     let mut syntax = Syntax::Whole;
     let mut reported = BTreeSet::new();
+    // The parser would skip it, as the first one was.
+    if text.starts_with(BYTE_ORDER_MARK) {
+        syntax = Syntax::Broken;
+        reported.insert(1);
+        reader.fault(At::Offset(0), "TOML", "a second byte order mark; must be at most one");
+    }
     for error in syntax_errors {
         if reader.is_full() {
             break;

@@ -29,6 +29,10 @@ pub fn config(data: &[u8]) {
         }
         Err(errors) => check_errors(text, &variables, errors),
     }
+    if unmarked(text).starts_with('\u{feff}') {
+        // One more at the start is told by furt, one within a line by the parser.
+        return;
+    }
     let moved = parse(&format!("# a remark\n{}", unmarked(text)));
     let down = |(key, place): (String, Option<(usize, usize)>)| {
         let is_told = !key.ends_with(UNTOLD);
