@@ -1,12 +1,14 @@
-//! The connections of a listener: how many there may be, how many there are, when the last one is gone, and how long a
-//! header may take on each.
+//! The connections of a listener: how many there may be, in all and of one address, how many there are, when the last one
+//! is gone, and how long a header may take on each.
 //!
 //! Both listeners count theirs here, turn away what is beyond in the same words, and are waited for at the end. Never
 //! reads a request, never closes a connection that has a place.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use dashmap::DashMap;
 use pingora::apps::HttpServerOptions;
 use pingora::protocols::http::ServerSession;
 use prometheus::{IntCounter, IntGauge};
@@ -15,10 +17,16 @@ use tokio::sync::Notify;
 
 use crate::config::ClientConfig;
 
-/// What clients are told that are one too many.
-const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n\
+/// What clients are told that are one too many in all.
+pub const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n\
     Cache-Control: no-store\r\nProxy-Status: furt; error=connection_limit_reached\r\nX-Gateway: furt\r\n\
     Connection: close\r\n\r\n";
+/// What a client is told that has too many itself.
+pub const TOO_MANY_OF_ONE: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/problem+json\r\n\
+    Content-Length: 143\r\nRetry-After: 1\r\nCache-Control: no-store\r\n\
+    Proxy-Status: furt; error=connection_limit_reached\r\nX-Gateway: furt\r\nConnection: close\r\n\r\n\
+    {\"type\":\"urn:furt:problem:address-connections\",\"title\":\"Too many connections come from this address\",\
+    \"status\":429,\"code\":\"address-connections\"}";
 /// How long telling them may take: they are beyond what there is room for.
 const TURN_AWAY_TIME: Duration = Duration::from_millis(100);
 
@@ -30,11 +38,15 @@ pub fn options() -> HttpServerOptions {
     options
 }
 
+/// Whether no request came on the connection yet. Others are never turned away: they had their place.
+pub fn is_new(session: &ServerSession) -> bool {
+    session.get_keepalive_reuses_remaining() == Some(u32::MAX)
+}
+
 /// How long the next request's header may take in all. On a connection that is used again the time it may lie idle comes
 /// on top, since nothing tells from outside when the next header begins.
 pub fn header_deadline(session: &ServerSession, client: &ClientConfig) -> Duration {
-    let is_new = session.get_keepalive_reuses_remaining() == Some(u32::MAX);
-    let idle = if is_new { Duration::ZERO } else { client.keepalive_timeout };
+    let idle = if is_new(session) { Duration::ZERO } else { client.keepalive_timeout };
     idle + client.header_timeout
 }
 
@@ -94,12 +106,43 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Tells a client that there are too many, before its request is read: reading is what there is no room for.
-pub async fn turn_away(session: ServerSession) {
+/// How many connections are open of each address; nothing is kept of one that has none.
+#[derive(Default)]
+pub struct AddressConnections(DashMap<IpAddr, usize>);
+
+impl AddressConnections {
+    /// A place for one more of `most`, counted until it is dropped; `None`: the address has so many.
+    pub fn place(&self, address: IpAddr, most: usize) -> Option<AddressPlace<'_>> {
+        let mut count = self.0.entry(address).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(AddressPlace { all: self, address })
+    }
+}
+
+/// One open connection of an address.
+pub struct AddressPlace<'a> {
+    all: &'a AddressConnections,
+    address: IpAddr,
+}
+
+impl Drop for AddressPlace<'_> {
+    fn drop(&mut self) {
+        self.all.0.remove_if_mut(&self.address, |_, count| {
+            *count -= 1;
+            *count == 0
+        });
+    }
+}
+
+/// Tells a client why it is turned away, before its request is read: reading is what there is no room for.
+pub async fn turn_away(session: ServerSession, why: &'static [u8]) {
     let ServerSession::H1(session) = session else { return };
     let mut stream = session.into_inner();
     let told = async {
-        stream.write_all(TOO_MANY).await?;
+        stream.write_all(why).await?;
         stream.shutdown().await?;
         // What the client sent must be read, or the system throws the answer away and resets the connection.
         stream.read(&mut [0; 4096]).await
@@ -127,6 +170,32 @@ mod tests {
         drop(places);
         assert!(open.place(2).is_some());
         assert_eq!((open.count(), open.shown.get(), open.refused.get()), (0, 0, 1));
+    }
+
+    #[test]
+    fn an_address_has_so_many_connections_and_others_have_theirs() {
+        let open = AddressConnections::default();
+        let (one, other) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        let places = [open.place(one, 2), open.place(one, 2), open.place(other, 2)];
+        assert!(places.iter().all(Option::is_some) && open.place(one, 2).is_none());
+        let [first, ..] = places;
+        drop(first);
+        assert!(open.place(one, 2).is_some());
+    }
+
+    #[test]
+    fn nothing_is_kept_of_an_address_that_is_gone() {
+        let open = AddressConnections::default();
+        drop([open.place([192, 0, 2, 1].into(), 2), open.place([192, 0, 2, 1].into(), 2)]);
+        assert!(open.0.is_empty());
+    }
+
+    #[test]
+    fn what_is_said_is_as_long_as_it_says() {
+        let text = std::str::from_utf8(TOO_MANY_OF_ONE).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+        assert_eq!(serde_json::from_str::<serde_json::Value>(body).unwrap()["status"], 429);
     }
 
     #[tokio::test]

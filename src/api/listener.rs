@@ -20,7 +20,7 @@ use tower::ServiceExt;
 
 use super::problem::Problem;
 use crate::config::ClientConfig;
-use crate::connections::{self, OpenConnections, header_deadline, turn_away};
+use crate::connections::{self, OpenConnections, TOO_MANY, header_deadline, turn_away};
 use crate::model::Epoch;
 use crate::routing::Snapshot;
 use crate::telemetry::request_id;
@@ -115,7 +115,7 @@ impl HttpServerApp for Listener {
     ) -> Option<ReusedHttpStream> {
         let timeouts = self.timeouts();
         let Some(_place) = self.open.place(MAX_CONNECTIONS) else {
-            turn_away(session).await;
+            turn_away(session, TOO_MANY).await;
             return None;
         };
         let mut shutdown = shutdown.clone();

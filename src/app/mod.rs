@@ -226,7 +226,7 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Open, internal_stops: Shutdown
         parts.access_log.clone(),
     );
     let proxy = http_proxy(&server.configuration, gateway);
-    let edge = Edge::new(proxy, Arc::clone(&open.clients), Arc::clone(&parts.snapshots));
+    let edge = Edge::new(proxy, Arc::clone(&open.clients), Arc::clone(&parts.telemetry), Arc::clone(&parts.snapshots));
     let mut public = Service::new("public".to_owned(), edge);
     bound.public.iter().for_each(|listener| public.add_tcp(&listener.address.to_string()));
     server.add_service(Adopting::new(public, bound.public));

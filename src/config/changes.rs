@@ -36,7 +36,7 @@ macro_rules! keys {
 }
 
 /// All but those of `[store]`, which depend on each other.
-const FREE_KEYS: [Key; 40] = keys! {
+const FREE_KEYS: [Key; 44] = keys! {
     "server.listen", Restart, server.listen;
     "server.grace", AtOnce, server.grace;
     "server.trusted_proxies", AtOnce, server.trusted_proxies;
@@ -66,6 +66,10 @@ const FREE_KEYS: [Key; 40] = keys! {
     "client.body_timeout", AtOnce, client.body_timeout;
     "client.keepalive_timeout", AtOnce, client.keepalive_timeout;
     "client.write_timeout", AtOnce, client.write_timeout;
+    "limits.address_rate", AtOnce, limits.address_rate;
+    "limits.address_burst", AtOnce, limits.address_burst;
+    "limits.address_connections", AtOnce, limits.address_connections;
+    "limits.max_body", AtOnce, limits.max_body;
     "upstream.connect_timeout", AtOnce, upstream.connect_timeout;
     "upstream.read_timeout", AtOnce, upstream.read_timeout;
     "upstream.stream_read_timeout", AtOnce, upstream.stream_read_timeout;

@@ -8,8 +8,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::{
-    AccessLogTarget, ClientConfig, Config, GatewayConfig, GeoConfig, InternalConfig, RegistrationConfig, ServerConfig,
-    StoreConfig, Unlisted, UpstreamConfig,
+    AccessLogTarget, ClientConfig, Config, GatewayConfig, GeoConfig, InternalConfig, LimitsConfig, RegistrationConfig,
+    ServerConfig, StoreConfig, Unlisted, UpstreamConfig,
 };
 use crate::model::{CidrSet, Host, Invalid, Rate};
 
@@ -74,6 +74,12 @@ impl Default for Config {
                 body_timeout: seconds(30),
                 keepalive_timeout: seconds(75),
                 write_timeout: seconds(30),
+            },
+            limits: LimitsConfig {
+                address_rate: None,
+                address_burst: NonZeroU32::MIN.saturating_add(99),
+                address_connections: None,
+                max_body: None,
             },
             upstream: UpstreamConfig {
                 connect_timeout: seconds(2),

@@ -11,12 +11,12 @@ use std::net::SocketAddr;
 
 use super::errors::{At, Lines};
 use super::section::Section;
-use super::value::{Commas, Parsed, Value, boolean, digest, dns_name, list, networks, text, url};
+use super::value::{Commas, Parsed, Value, boolean, burst, digest, dns_name, list, networks, text, url};
 use super::{ApiKeyConfig, Config, GrantConfig, StaticRouteConfig, StaticTarget};
 use crate::model::path::reserved;
 use crate::model::{
-    Host, KeyName, MethodRule, Pattern, Permission, PermissionRule, PermissionSet, Rate, Scheme, ServiceName,
-    Sha256Digest, UpstreamHost, UpstreamUrl, is_never_upstream,
+    Host, KeyName, MethodRule, Pattern, Permission, PermissionRule, PermissionSet, Rate, RateLimit, Scheme,
+    ServiceName, Sha256Digest, UpstreamHost, UpstreamUrl, is_never_upstream,
 };
 
 /// Every array of tables below `top`, into `config`, whose listeners are already read.
@@ -77,7 +77,12 @@ fn api_key(
     let permissions = entry.required("permissions", permissions());
     let allow_from = entry.optional("allow_from", networks).unwrap_or_default();
     let rate = entry.optional("rate", text("a rate", Rate::try_new));
+    let burst = entry.optional("burst", burst);
     entry.finish();
+    if entry.is_set("burst") && !entry.is_set("rate") {
+        entry.refuse("burst", "stands without rate; must be left out");
+    }
+    let rate = rate.map(|rate| RateLimit::new(rate, burst));
     if let Some(name) = &name
         && let Some(line) = names.again(name.clone(), entry.at("name"))
     {

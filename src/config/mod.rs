@@ -24,11 +24,12 @@ pub use geo::GeoConfig;
 pub use sections::MAX_RETRIES;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::model::{
-    CidrSet, Host, KeyName, MethodRule, Pattern, Permission, PermissionSet, Rate, ServiceName, Sha256Digest,
+    CidrSet, Host, KeyName, MethodRule, Pattern, Permission, PermissionSet, Rate, RateLimit, ServiceName, Sha256Digest,
     UpstreamUrl,
 };
 
@@ -45,6 +46,8 @@ pub struct Config {
     pub registration: RegistrationConfig,
     /// `[client]`
     pub client: ClientConfig,
+    /// `[limits]`
+    pub limits: LimitsConfig,
     /// `[upstream]`
     pub upstream: UpstreamConfig,
     /// `[apps] domain`: services without routes are reached as `<service>.<domain>`.
@@ -151,6 +154,26 @@ pub struct ClientConfig {
     pub write_timeout: Duration,
 }
 
+/// `[limits]`: of what one client may ask for. `None`: no limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LimitsConfig {
+    /// Requests without a good API key, from one address.
+    pub address_rate: Option<Rate>,
+    /// How many of them may come at once; default 100.
+    pub address_burst: NonZeroU32,
+    /// Connections of one address, at least 1.
+    pub address_connections: Option<usize>,
+    /// Bytes of a request's body, at least 1.
+    pub max_body: Option<u64>,
+}
+
+impl LimitsConfig {
+    /// What an address may ask for without a good API key.
+    pub fn address(&self) -> Option<RateLimit> {
+        self.address_rate.map(|rate| RateLimit { rate, burst: self.address_burst })
+    }
+}
+
 /// `[upstream]`: towards instances.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpstreamConfig {
@@ -200,7 +223,7 @@ pub struct ApiKeyConfig {
     /// From where; empty: anywhere.
     pub allow_from: CidrSet,
     /// Requests; `None`: unlimited.
-    pub rate: Option<Rate>,
+    pub rate: Option<RateLimit>,
 }
 
 /// `[[grants]]`: what a service may register. A field left out of the file gives nothing, except `upstreams`, where

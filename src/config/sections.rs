@@ -9,13 +9,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::Section;
-use super::value::{Commas, Value, Zero, boolean, digest, dns_name, duration, file, list, networks};
-use super::value::{Parsed, one_of, socket_address, text, whole};
+use super::value::{Commas, Value, Zero, boolean, burst, digest, dns_name, duration, file, list, networks};
+use super::value::{Parsed, one_of, size, socket_address, text, whole};
 use super::{
-    AccessLogTarget, ClientConfig, Config, GatewayConfig, InternalConfig, RegistrationConfig, ServerConfig,
-    StoreConfig, Unlisted, UpstreamConfig,
+    AccessLogTarget, ClientConfig, Config, GatewayConfig, InternalConfig, LimitsConfig, RegistrationConfig,
+    ServerConfig, StoreConfig, Unlisted, UpstreamConfig,
 };
-use crate::model::{Host, Invalid, Rate};
+use crate::model::{Host, Invalid, MAX_BURST, Rate};
 
 /// More client connections than one process has ports and memory for.
 const MAX_CONNECTIONS: u64 = 10_000_000;
@@ -23,8 +23,6 @@ const MAX_CONNECTIONS: u64 = 10_000_000;
 const MAX_THREADS: u64 = 1024;
 /// With ten failures in a row as the default, a million is "never".
 const MAX_FAILURES: u64 = 1_000_000;
-/// A burst beyond this is no limit.
-const MAX_BURST: u64 = 1_000_000;
 /// The most that `upstream.retries` may be: attempts beyond ten only add load to a service in trouble.
 pub const MAX_RETRIES: u64 = 10;
 
@@ -35,6 +33,7 @@ pub(super) fn read(top: &mut Section<'_>, config: &mut Config) {
     gateway(top.section("gateway"), &mut config.gateway);
     registration(top.section("registration"), &mut config.registration);
     client(top.section("client"), &mut config.client);
+    limits(top.section("limits"), &mut config.limits);
     upstream(top.section("upstream"), &mut config.upstream);
 
     let mut apps = top.section("apps");
@@ -121,7 +120,7 @@ fn registration(mut section: Section<'_>, registration: &mut RegistrationConfig)
     const UNLISTED: &[(&str, Unlisted)] =
         &[("loopback", Unlisted::Loopback), ("allow", Unlisted::Allow), ("deny", Unlisted::Deny)];
     section.set("rate", &mut registration.rate, text("a rate", Rate::try_new));
-    section.set("burst", &mut registration.burst, whole(1..=MAX_BURST));
+    section.set("burst", &mut registration.burst, whole(1..=u64::from(MAX_BURST)));
     section.set("unlisted", &mut registration.unlisted, one_of(UNLISTED));
     section.set("upstreams", &mut registration.upstreams, networks);
     section.set("heartbeat_ttl", &mut registration.heartbeat_ttl, positive());
@@ -133,6 +132,14 @@ fn client(mut section: Section<'_>, client: &mut ClientConfig) {
     section.set("body_timeout", &mut client.body_timeout, positive());
     section.set("keepalive_timeout", &mut client.keepalive_timeout, positive());
     section.set("write_timeout", &mut client.write_timeout, positive());
+    section.finish();
+}
+
+fn limits(mut section: Section<'_>, limits: &mut LimitsConfig) {
+    limits.address_rate = section.optional("address_rate", text("a rate", Rate::try_new));
+    section.set("address_burst", &mut limits.address_burst, burst);
+    limits.address_connections = section.optional("address_connections", whole(1..=MAX_CONNECTIONS));
+    limits.max_body = section.optional("max_body", size);
     section.finish();
 }
 

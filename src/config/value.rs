@@ -6,6 +6,7 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +14,9 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::errors::{At, shown};
-use crate::model::{CidrSet, Host, Invalid, MAX_DURATION, Sha256Digest, UpstreamUrl, duration as duration_of};
+use crate::model::{
+    CidrSet, Host, Invalid, MAX_BURST, MAX_DURATION, Sha256Digest, UpstreamUrl, duration as duration_of,
+};
 
 /// The shortest that is not zero; timers are no finer.
 const MIN_DURATION: Duration = Duration::from_millis(1);
@@ -90,6 +93,41 @@ pub(super) fn whole<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&Val
             None => value.flaw(format!("{} is out of range; must be {right}", quoted(value))),
         }
     }
+}
+
+/// How many may come at once.
+pub(super) fn burst(value: &Value<'_>) -> Parsed<NonZeroU32> {
+    let count: u32 = whole(1..=u64::from(MAX_BURST))(value)?;
+    Ok(NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN))
+}
+
+/// A number of bytes, at least 1: as a number, or as a text with `KiB`, `MiB` or `GiB` after it.
+pub(super) fn size(value: &Value<'_>) -> Parsed<u64> {
+    const RIGHT: &str = "a number of bytes such as 65536, or a text such as \"64KiB\", \"10MiB\" or \"1GiB\"";
+    let bytes = match value.given {
+        Given::Toml(DeValue::Integer(number)) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
+        Given::Toml(DeValue::String(text)) => size_of(text),
+        Given::Text(text) => size_of(text),
+        Given::Toml(_) => return value.wrong_type(RIGHT),
+    };
+    match bytes {
+        Some(bytes @ 1..) => Ok(bytes),
+        Some(0) | None => value.flaw(format!("{} is not a size; must be {RIGHT}, at least 1", quoted(value))),
+    }
+}
+
+fn size_of(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (count, unit) = text.split_at(digits);
+    let unit = match unit.trim_start() {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    count.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// Whether a duration may be zero.

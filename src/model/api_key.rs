@@ -3,7 +3,7 @@
 //! The key itself is nowhere: only its digest. When a key is over is asked of it with the time of day; what a key's end
 //! means for the table and the store is `registry`'s. Used by `config`'s reader in `app`, by `registry`, `store`, `api`.
 
-use super::{CidrSet, Invalid, KeyName, PermissionSet, Rate, Sha256Digest};
+use super::{CidrSet, Invalid, KeyName, PermissionSet, RateLimit, Sha256Digest};
 
 /// Permissions of one runtime key: as many as a service may have routes that ask for one each.
 pub const MAX_KEY_PERMISSIONS: usize = 256;
@@ -25,7 +25,7 @@ pub struct KeySpec {
     /// From where; empty: anywhere.
     pub allow_from: CidrSet,
     /// How often; `None`: unlimited.
-    pub rate: Option<Rate>,
+    pub rate: Option<RateLimit>,
 }
 
 /// A key that was made while furt runs, as it is kept.

@@ -32,7 +32,7 @@ pub use method::MethodRule;
 pub use names::{Country, InstanceId, KeyName, Region, ServiceName};
 pub use pattern::{MAX_SEGMENTS, Pattern, Segment};
 pub use permission::{Permission, PermissionRule, PermissionSet};
-pub use rate::Rate;
+pub use rate::{MAX_BURST, Rate, RateLimit};
 pub use status::Status;
 pub use traffic::{
     Outcome, PROBE_BOUNDS_MS, PROBE_NUMBERS, ROUTE_BOUNDS_MS, ROUTE_NUMBERS, RouteTraffic, STATUS_CLASSES,

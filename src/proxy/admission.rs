@@ -37,6 +37,21 @@ impl Gateway {
         ctx: &mut Context,
         snapshot: &Snapshot,
     ) -> Result<Admitted, GatewayAnswer> {
+        let decision = self.decide(session, ctx, snapshot);
+        // Whatever else is wrong with it: guesses at keys, at paths, and plain floods are counted alike. Not furt's own
+        // health, which whoever balances before furt asks for.
+        if ctx.has_good_key != Some(true)
+            && let (Some(limit), Some(client)) = (snapshot.config.limits.address(), ctx.client)
+            && !matches!(decision, Ok(Admitted::Health))
+            && !has_good_key(&session.req_header().headers, ctx, snapshot)
+        {
+            let checked = self.address_rates.take(client, limit);
+            checked.map_err(|seconds| retry_after(Problem::ADDRESS_RATE_LIMITED, seconds))?;
+        }
+        decision
+    }
+
+    fn decide(&self, session: &Session, ctx: &mut Context, snapshot: &Snapshot) -> Result<Admitted, GatewayAnswer> {
         let request = session.req_header();
         let peer =
             session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
@@ -73,18 +88,19 @@ impl Gateway {
             Found::Nothing => return Err(Problem::ROUTE_NOT_FOUND.into()),
         };
         ctx.take_route(route, snapshot.service(route.owner.slot()));
-        ctx.key = self.authenticate(&request.headers, route, ctx.client, snapshot)?;
+        ctx.key = authenticate(&request.headers, route, ctx, snapshot)?;
         if let Some(key) = &ctx.key
             && let Err(seconds) = limits::check(key)
         {
-            return Err(
-                GatewayAnswer::from(Problem::RATE_LIMITED).with_header(header::RETRY_AFTER, seconds.to_string())
-            );
+            return Err(retry_after(Problem::RATE_LIMITED, seconds));
         }
         if !is_usable {
             // By then it was probed again.
-            let seconds = config.gateway.health_check_interval.as_secs().max(1).to_string();
-            return Err(GatewayAnswer::from(Problem::SERVICE_DOWN).with_header(header::RETRY_AFTER, seconds));
+            return Err(retry_after(Problem::SERVICE_DOWN, config.gateway.health_check_interval.as_secs().max(1)));
+        }
+        if config.limits.max_body.is_some_and(|most| framing::body_length(request).is_some_and(|length| length > most))
+        {
+            return Err(Problem::BODY_TOO_LARGE.into());
         }
         Ok(Admitted::Forward)
     }
@@ -100,25 +116,34 @@ impl Gateway {
             if sees_services { status::detailed(&self.telemetry, snapshot) } else { status::brief(&self.telemetry) };
         body.to_string().into()
     }
+}
 
-    /// The key that a request comes with, if it may take the route with it. A public route takes any request; a key
-    /// sent along is named to the service if it is good, and makes no difference otherwise.
-    fn authenticate(
-        &self,
-        headers: &HeaderMap,
-        route: &Route,
-        client: Option<IpAddr>,
-        snapshot: &Snapshot,
-    ) -> Result<Option<Arc<ApiKey>>, GatewayAnswer> {
-        let found = find_key(headers, client, snapshot);
-        let Some(permission) = &route.permission else { return Ok(found.ok()) };
-        let key = found?;
-        if key.permissions.allows(permission) {
-            Ok(Some(key))
-        } else {
-            Err(GatewayAnswer::from(Problem::PERMISSION_MISSING).with_detail(format!("needs \"{permission}\"")))
-        }
+/// The key that a request comes with, if it may take the route with it. A public route takes any request; a key
+/// sent along is named to the service if it is good, and makes no difference otherwise.
+fn authenticate(
+    headers: &HeaderMap,
+    route: &Route,
+    ctx: &mut Context,
+    snapshot: &Snapshot,
+) -> Result<Option<Arc<ApiKey>>, GatewayAnswer> {
+    let found = find_key(headers, ctx.client, snapshot);
+    ctx.has_good_key = Some(found.is_ok());
+    let Some(permission) = &route.permission else { return Ok(found.ok()) };
+    let key = found?;
+    if key.permissions.allows(permission) {
+        Ok(Some(key))
+    } else {
+        Err(GatewayAnswer::from(Problem::PERMISSION_MISSING).with_detail(format!("needs \"{permission}\"")))
     }
+}
+
+/// The same of a request that was refused before its key was asked for.
+fn has_good_key(headers: &HeaderMap, ctx: &Context, snapshot: &Snapshot) -> bool {
+    ctx.has_good_key.unwrap_or_else(|| find_key(headers, ctx.client, snapshot).is_ok())
+}
+
+fn retry_after(problem: Problem, seconds: u64) -> GatewayAnswer {
+    GatewayAnswer::from(problem).with_header(header::RETRY_AFTER, seconds)
 }
 
 fn find_key(headers: &HeaderMap, client: Option<IpAddr>, snapshot: &Snapshot) -> Result<Arc<ApiKey>, Problem> {

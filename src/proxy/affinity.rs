@@ -30,11 +30,9 @@ impl Affinity {
         self.0.get(&key(service, client)?)
     }
 
-    /// Writes down where it is sent now.
-    pub(super) fn note(&self, service: &Service, client: Option<IpAddr>, before: Option<&InstanceId>, now: &Instance) {
-        if before != Some(&now.spec.id)
-            && let Some(key) = key(service, client)
-        {
+    /// Writes down where it is sent from now on.
+    pub(super) fn note(&self, service: &Service, client: Option<IpAddr>, now: &Instance) {
+        if let Some(key) = key(service, client) {
             self.0.insert(key, now.spec.id.clone());
         }
     }

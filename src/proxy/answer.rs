@@ -14,8 +14,6 @@ use super::headers;
 
 /// The most of a refused request's body that is read and dropped (DESIGN §7).
 const MAX_DRAIN_BYTES: usize = 1024 * 1024;
-/// The longest that takes.
-const MAX_DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// One of furt's own answers.
 #[derive(Debug, Clone)]
@@ -41,6 +39,13 @@ pub(super) struct Problem {
     proxy_error: &'static str,
 }
 
+impl Problem {
+    /// What clients can tell it by.
+    pub(super) const fn code(self) -> &'static str {
+        self.code
+    }
+}
+
 macro_rules! problems {
     ($($name:ident = $status:ident, $code:literal, $title:literal, $error:literal;)*) => {
         impl Problem {
@@ -61,6 +66,8 @@ problems! {
     ROUTE_NOT_FOUND = NOT_FOUND, "route-not-found", "No route matches", "destination_not_found";
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method-not-allowed", "The route does not take this method", "http_request_denied";
     RATE_LIMITED = TOO_MANY_REQUESTS, "rate-limited", "The API key is used too often", "http_request_denied";
+    ADDRESS_RATE_LIMITED = TOO_MANY_REQUESTS, "address-rate-limited", "Too many requests without a good API key come from this address", "http_request_denied";
+    BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body-too-large", "The request's body is larger than the gateway takes", "http_request_error";
     SERVICE_DOWN = SERVICE_UNAVAILABLE, "service-down", "The service is down", "destination_unavailable";
     NO_INSTANCE = SERVICE_UNAVAILABLE, "no-instance", "No instance of the service is available", "destination_unavailable";
     INSTANCES_FULL = SERVICE_UNAVAILABLE, "instances-full", "Every instance of the service is at its limit", "connection_limit_reached";
@@ -169,7 +176,7 @@ impl GatewayAnswer {
 }
 
 /// Reads and drops what a refused client still sends, so that it sees the answer instead of a reset connection.
-pub(super) async fn drain(session: &mut Session) {
+pub(super) async fn drain(session: &mut Session, longest: Duration) {
     let read = async {
         let mut total = 0;
         while total <= MAX_DRAIN_BYTES {
@@ -180,5 +187,5 @@ pub(super) async fn drain(session: &mut Session) {
         }
     };
     // A client that is slower than that is cut off: it was told to stop.
-    _ = tokio::time::timeout(MAX_DRAIN_TIME, read).await;
+    _ = tokio::time::timeout(longest, read).await;
 }

@@ -9,8 +9,7 @@ use pingora_proxy::Session;
 use super::answer::GatewayAnswer;
 use crate::clock;
 use crate::geo::Whereabouts;
-use crate::model::ServiceName;
-use crate::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind, ServiceLive, Snapshot};
+use crate::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind, Snapshot};
 use crate::telemetry::{Entry, Telemetry};
 
 /// One request.
@@ -21,14 +20,12 @@ pub struct Context {
     pub(super) snapshot: Option<Arc<Snapshot>>,
     /// The route it took.
     pub(super) route: Option<Arc<Route>>,
-    /// The service behind the route, until the service's header is there.
+    /// The service behind the route.
     pub(super) service: Option<Arc<Service>>,
-    /// The service's name, unless the route is static.
-    pub(super) service_name: Option<ServiceName>,
-    /// Where the service's requests are counted, unless the route is static.
-    pub(super) live: Option<Arc<ServiceLive>>,
-    /// The key it came with.
+    /// The key it came with, where it may take the route with it.
     pub(super) key: Option<Arc<ApiKey>>,
+    /// Whether it came with a key that is good here, whatever for; `None`: that was not asked yet.
+    pub(super) has_good_key: Option<bool>,
     /// Who is connected, unmapped.
     pub(super) peer: Option<IpAddr>,
     /// Whose request it is, by trusted proxies' word.
@@ -43,12 +40,17 @@ pub struct Context {
     pub(super) host: Box<str>,
     /// The place at an instance that it holds.
     pub(super) lease: Option<Lease>,
+    /// The instance that answered, once the place at it is given back.
+    pub(super) instance: Option<Arc<Instance>>,
+    /// Whether the instance that answers is known to have failed the request.
+    pub(super) is_failed: bool,
     /// Instances that failed it, once for each of their addresses that did.
     pub(super) tried: Vec<Arc<Instance>>,
     /// Attempts to reach an instance so far.
     pub(super) attempts: usize,
     /// Whether the last failure was that of a pooled connection, which says nothing of the instance.
     pub(super) was_stale: bool,
+    first_attempt_began: Option<Instant>,
     attempt_began: Option<Instant>,
     upstream_took: Option<Duration>,
     /// What the last failed attempt would be answered with.
@@ -59,6 +61,8 @@ pub struct Context {
     pub(super) flag: Option<&'static str>,
     /// Body bytes from the client.
     pub(super) bytes_in: u64,
+    /// The most of them that it may send.
+    pub(super) max_body: Option<u64>,
     /// Interim answers (1xx) so far.
     pub(super) interim_count: u32,
 }
@@ -72,9 +76,8 @@ impl Context {
             snapshot: None,
             route: None,
             service: None,
-            service_name: None,
-            live: None,
             key: None,
+            has_good_key: None,
             peer: None,
             client: None,
             is_peer_trusted: false,
@@ -82,15 +85,19 @@ impl Context {
             request_id: "".into(),
             host: "".into(),
             lease: None,
+            instance: None,
+            is_failed: false,
             tried: Vec::new(),
             attempts: 0,
             was_stale: false,
+            first_attempt_began: None,
             attempt_began: None,
             upstream_took: None,
             failure: None,
             refusal: None,
             flag: None,
             bytes_in: 0,
+            max_body: None,
             interim_count: 0,
         }
     }
@@ -99,9 +106,11 @@ impl Context {
     pub(super) fn take_route(&mut self, route: &Arc<Route>, service: Option<&Arc<Service>>) {
         self.route = Some(Arc::clone(route));
         self.service = service.cloned();
-        let named = service.filter(|service| service.kind == ServiceKind::Registered);
-        self.service_name = named.map(|service| service.definition.service.clone());
-        self.live = named.map(|service| Arc::clone(&service.live));
+    }
+
+    /// The service behind the route, unless the route is static.
+    pub(super) fn registered(&self) -> Option<&Service> {
+        self.service.as_deref().filter(|service| service.kind == ServiceKind::Registered)
     }
 
     /// Since the request's header was read.
@@ -115,15 +124,24 @@ impl Context {
         if self.attempts > 1 {
             self.telemetry.retries.inc();
         }
-        self.attempt_began.get_or_insert_with(clock::now);
+        let now = clock::now();
+        self.attempt_began = Some(now);
+        self.first_attempt_began.get_or_insert(now);
+        // What is sent again is sent from its start.
+        self.bytes_in = 0;
+        self.is_failed = false;
     }
 
-    /// The service's header is there. From now on only route and instance are kept, so that a day-long WebSocket
+    /// How long the attempt that is under way has taken.
+    pub(super) fn attempt_took(&self) -> Duration {
+        self.attempt_began.map_or(Duration::ZERO, |began| clock::now().saturating_duration_since(began))
+    }
+
+    /// The service's header is there. From now on only the route and its service are kept, so that a day-long WebSocket
     /// pins no old table.
     pub(super) fn note_response(&mut self) {
-        self.upstream_took = self.attempt_began.map(|began| clock::now().saturating_duration_since(began));
+        self.upstream_took = self.first_attempt_began.map(|began| clock::now().saturating_duration_since(began));
         self.snapshot = None;
-        self.service = None;
         self.tried = Vec::new();
     }
 
@@ -144,7 +162,7 @@ impl Context {
         let request = session.req_header();
         let ms = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
         let elapsed = self.elapsed();
-        let instance = self.lease.as_ref().map(Lease::instance).or(self.tried.last());
+        let instance = self.lease.as_ref().map(Lease::instance).or(self.instance.as_ref()).or(self.tried.last());
         Entry {
             time: clock::unix_ms() - i64::try_from(elapsed.as_millis()).unwrap_or(0),
             request_id: self.request_id.clone(),
@@ -153,7 +171,7 @@ impl Context {
             host: self.host.clone(),
             path: request.uri.path().into(),
             route: self.route.as_ref().map(|route| route.pattern.clone()),
-            service: self.service_name.clone(),
+            service: self.registered().map(|service| service.definition.service.clone()),
             instance: instance.map(|instance| instance.spec.id.clone()),
             status,
             flag: self.flag,

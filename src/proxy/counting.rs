@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::Gateway;
+use super::answer::Problem;
 use super::context::Context;
 use crate::model::{Outcome, Verdict};
 use crate::routing::Owner;
@@ -18,15 +19,17 @@ impl Gateway {
     /// `status` 0: no answer was sent.
     pub(super) fn count(&self, ctx: &Context, status: u16, took: Duration) {
         self.telemetry.count_request(status, took);
+        self.count_limited(ctx.flag);
         let outcome = Outcome { status, verdict: verdict(status, ctx.flag), took };
         let series = &self.telemetry.series;
         let Some(route) = &ctx.route else { return series.unrouted.count(outcome) };
-        match &ctx.live {
-            Some(live) => live.traffic().count(outcome),
+        let registered = ctx.registered();
+        match registered {
+            Some(service) => service.live.traffic().count(outcome),
             None => series.fixed.count(outcome),
         }
-        let service = match (route.owner, &ctx.service_name) {
-            (Owner::Service(_), Some(name)) => Some(name),
+        let service = match (route.owner, registered) {
+            (Owner::Service(_), Some(service)) => Some(&service.definition.service),
             // A route never stands without its service.
             (Owner::Service(_), None) => return,
             // Also where it leads to a service, which may come and go meanwhile.
@@ -34,6 +37,19 @@ impl Gateway {
         };
         let find = || series.route(&RouteKey { service: service.cloned(), pattern: route.pattern.clone() });
         route.counter.get_or_find(find).count(outcome);
+    }
+
+    fn count_limited(&self, flag: Option<&str>) {
+        const KEY: &str = Problem::RATE_LIMITED.code();
+        const ADDRESS: &str = Problem::ADDRESS_RATE_LIMITED.code();
+        const BODY: &str = Problem::BODY_TOO_LARGE.code();
+        let limited = &self.telemetry.limited;
+        match flag {
+            Some(KEY) => limited.key.inc(),
+            Some(ADDRESS) => limited.address.inc(),
+            Some(BODY) => limited.body.inc(),
+            Some(_) | None => {}
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Pingora times each read of a header, not the header; a client that drips is cut here.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -13,9 +14,13 @@ use pingora::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 
 use super::Gateway;
+use super::limits::network;
 use crate::config::ClientConfig;
-use crate::connections::{self, OpenConnections, header_deadline, turn_away};
+use crate::connections::{
+    self, AddressConnections, OpenConnections, TOO_MANY, TOO_MANY_OF_ONE, header_deadline, is_new, turn_away,
+};
 use crate::routing::Snapshot;
+use crate::telemetry::Telemetry;
 
 tokio::task_local! {
     static HEADER: HeaderState;
@@ -32,24 +37,48 @@ pub(super) fn note_header_received() {
     _ = HEADER.try_with(|state| state.is_received.set(true));
 }
 
+/// What holds for a connection until its next request, as values: an idle one must not keep an old configuration.
+struct Limits {
+    /// The most connections.
+    connections: usize,
+    /// The most of this address, where that is limited.
+    of_one: Option<(IpAddr, usize)>,
+    /// Timeouts.
+    client: ClientConfig,
+}
+
 /// Pingora's proxy around [`Gateway`], with the rim around it.
 pub struct Edge {
     proxy: Arc<HttpProxy<Gateway>>,
     open: Arc<OpenConnections>,
+    addresses: AddressConnections,
+    telemetry: Arc<Telemetry>,
     snapshots: Arc<ArcSwap<Snapshot>>,
     options: HttpServerOptions,
 }
 
 impl Edge {
     /// Its connections are counted in `open`.
-    pub fn new(proxy: HttpProxy<Gateway>, open: Arc<OpenConnections>, snapshots: Arc<ArcSwap<Snapshot>>) -> Self {
-        Self { proxy: Arc::new(proxy), open, snapshots, options: connections::options() }
+    pub fn new(
+        proxy: HttpProxy<Gateway>,
+        open: Arc<OpenConnections>,
+        telemetry: Arc<Telemetry>,
+        snapshots: Arc<ArcSwap<Snapshot>>,
+    ) -> Self {
+        let addresses = AddressConnections::default();
+        Self { proxy: Arc::new(proxy), open, addresses, telemetry, snapshots, options: connections::options() }
     }
 
-    /// The most connections, and the timeouts, as values: an idle connection must not keep an old configuration.
-    fn limits(&self) -> (usize, ClientConfig) {
+    fn limits(&self, session: &ServerSession) -> Limits {
         let snapshot = self.snapshots.load();
-        (snapshot.config.server.max_connections, snapshot.config.client.clone())
+        let config = &snapshot.config;
+        let most = |most: usize| if is_new(session) { most } else { usize::MAX };
+        let of_one = config.limits.address_connections.and_then(|most_of_one| {
+            let peer = session.client_addr()?.as_inet()?.ip().to_canonical();
+            // A proxy connects for many.
+            (!config.server.trusted_proxies.contains(peer)).then(|| (network(peer), most(most_of_one)))
+        });
+        Limits { connections: most(config.server.max_connections), of_one, client: config.client.clone() }
     }
 }
 
@@ -60,11 +89,17 @@ impl HttpServerApp for Edge {
         mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let (most, client) = self.limits();
+        let Limits { connections: most, of_one, client } = self.limits(&session);
         let Some(_place) = self.open.place(most) else {
-            turn_away(session).await;
+            turn_away(session, TOO_MANY).await;
             return None;
         };
+        let place_of_one = of_one.map(|(address, most)| self.addresses.place(address, most));
+        if matches!(place_of_one, Some(None)) {
+            self.telemetry.limited.connections.inc();
+            turn_away(session, TOO_MANY_OF_ONE).await;
+            return None;
+        }
         let deadline = header_deadline(&session, &client);
         session.set_read_timeout(Some(client.header_timeout));
         let state = HeaderState { is_received: Cell::new(false) };

@@ -1,8 +1,9 @@
 //! Forwarding: which instance comes next, which failures are tried again, what a failure is called.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::header;
+use http::{StatusCode, header};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_proxy::Session;
@@ -10,17 +11,23 @@ use pingora_proxy::Session;
 use super::Gateway;
 use super::answer::{GatewayAnswer, Problem};
 use super::context::Context;
+use super::queue::Unserved;
 use crate::clock;
 use crate::config::UpstreamConfig;
+use crate::model::InstanceId;
 use crate::routing::{Asking, Instance, Lease, NoInstance, Outcome, Service};
 use crate::upstream::{self, PeerTimeouts};
 
 /// What `Retry-After` says where every instance is draining, in seconds: as long as a service takes to start anew.
 const DRAINING_RETRY_AFTER: &str = "5";
 
+/// A pooled connection that breaks within this time was closed before the request came (Pingora cannot tell); one that
+/// breaks later was broken by what the instance did with it.
+const STALE_WITHIN: Duration = Duration::from_secs(1);
+
 impl Gateway {
     /// The next instance to try, with a place held at it.
-    pub(super) async fn next_peer(&self, session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+    pub(super) async fn next_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         ctx.lease = None;
         let taken = self.take_place(session, ctx).await;
         let (Some(service), Some(snapshot)) = (ctx.service.clone(), &ctx.snapshot) else {
@@ -30,7 +37,8 @@ impl Gateway {
         let lease = match taken {
             Ok(lease) => lease,
             // With no instance left to try, what went wrong with the last one is the answer.
-            Err(none) => {
+            Err(Unserved::ClientGone) => return Err(Error::new_down(ErrorType::ConnectionClosed)),
+            Err(Unserved::NoInstance(none)) => {
                 let answer = ctx.failure.take().unwrap_or_else(|| self.unavailable(none));
                 return refuse(ctx, answer);
             }
@@ -51,11 +59,11 @@ impl Gateway {
         }
     }
 
-    async fn take_place(&self, session: &Session, ctx: &mut Context) -> std::result::Result<Lease, NoInstance> {
+    async fn take_place(&self, session: &mut Session, ctx: &mut Context) -> std::result::Result<Lease, Unserved> {
         let service = ctx.service.clone().ok_or(NoInstance::Unavailable)?;
         match self.choose(session, &service, ctx) {
             Err(NoInstance::Full) => self.wait_for_place(session, service, ctx).await,
-            chosen => chosen,
+            chosen => Ok(chosen?),
         }
     }
 
@@ -69,19 +77,37 @@ impl Gateway {
         let preferred = self.affinity.instance_of(service, ctx.client);
         let asking = Asking { preferred: preferred.as_ref(), ..self.asking(session, service, ctx) };
         let lease = pick(service, ctx, &asking)?;
-        self.affinity.note(service, ctx.client, preferred.as_ref(), lease.instance());
+        // One that is only full for a moment has its client back after it.
+        let stays =
+            preferred.as_ref().is_some_and(|id| service.takes_requests(id, asking.now_ms) && !has_failed(ctx, id));
+        if !stays {
+            self.affinity.note(service, ctx.client, lease.instance());
+        }
         Ok(lease)
     }
 
-    /// How the instance answered.
-    pub(super) fn note_answered(&self, ctx: &Context, status: http::StatusCode) {
-        self.note_outcome(ctx, if status.is_server_error() { Outcome::Bad } else { Outcome::Good });
+    /// How the instance began to answer. Whether that was good, its end tells; of a stream that is too late.
+    pub(super) fn note_header(&self, ctx: &mut Context, status: StatusCode) {
+        ctx.is_failed = status.is_server_error();
+        if ctx.is_failed {
+            self.note_failure(ctx);
+        } else if status == StatusCode::SWITCHING_PROTOCOLS {
+            note_success(ctx);
+        }
     }
 
-    fn note_outcome(&self, ctx: &Context, outcome: Outcome) {
+    /// The request is over: gives its place back, now rather than when Pingora is done with the connection.
+    pub(super) fn note_end(&self, ctx: &mut Context, error: Option<&Error>) {
+        if error.is_none() && !ctx.is_failed {
+            note_success(ctx);
+        }
+        ctx.instance = ctx.lease.take().map(|lease| Arc::clone(lease.instance()));
+    }
+
+    fn note_failure(&self, ctx: &Context) {
         let (Some(service), Some(lease)) = (&ctx.service, &ctx.lease) else { return };
         let instance = lease.instance();
-        if let Some(time) = service.note_outcome(instance, outcome, clock::unix_ms()) {
+        if let Some(time) = service.note_outcome(instance, Outcome::Bad, clock::unix_ms()) {
             self.telemetry.ejections.inc();
             let (name, id) = (&service.definition.service, &instance.spec.id);
             log::warn!("instance {name}/{id} failed requests in a row and gets none for {} s", time.as_secs());
@@ -99,7 +125,10 @@ impl Gateway {
 
     /// Nothing was sent, so another instance may be tried, whatever the method.
     pub(super) fn judge_connect_failure(&self, ctx: &mut Context, mut error: Box<Error>) -> Box<Error> {
-        self.note_outcome(ctx, Outcome::Bad);
+        // No socket or no port to be had is furt's own trouble.
+        if error.etype() != &ErrorType::InternalError {
+            self.note_failure(ctx);
+        }
         note_tried(ctx);
         ctx.was_stale = false;
         ctx.failure = answer_for(&error);
@@ -119,9 +148,12 @@ impl Gateway {
         reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("{peer}"));
-        ctx.was_stale = reused && matches!(error.retry, RetryType::ReusedOnly | RetryType::Decided(true));
-        if !ctx.was_stale && error.esource() == &ErrorSource::Upstream {
-            self.note_outcome(ctx, Outcome::Bad);
+        ctx.was_stale = reused
+            && matches!(error.retry, RetryType::ReusedOnly | RetryType::Decided(true))
+            && ctx.attempt_took() < STALE_WITHIN;
+        if !ctx.was_stale && !ctx.is_failed && error.esource() == &ErrorSource::Upstream {
+            ctx.is_failed = true;
+            self.note_failure(ctx);
         }
         note_all_tried(ctx);
         ctx.failure = answer_for(&error);
@@ -135,6 +167,13 @@ impl Gateway {
             |ctx: &Context| ctx.service.as_ref().is_some_and(|service| service.live.retries.spend(clock::unix_ms()));
         error.set_retry(may_repeat && (ctx.was_stale || is_paid(ctx)));
         error
+    }
+}
+
+fn note_success(ctx: &Context) {
+    if let (Some(service), Some(lease)) = (&ctx.service, &ctx.lease) {
+        // What ends a row of failures needs no time of day.
+        service.note_outcome(lease.instance(), Outcome::Good, 0);
     }
 }
 
@@ -165,6 +204,10 @@ fn pick(service: &Service, ctx: &Context, asking: &Asking<'_>) -> std::result::R
         Err(NoInstance::Unavailable | NoInstance::Draining) if ctx.was_stale => service.pick(asking, |_| false),
         picked => picked,
     }
+}
+
+fn has_failed(ctx: &Context, id: &InstanceId) -> bool {
+    ctx.tried.iter().any(|tried| tried.spec.id == *id)
 }
 
 /// How many of an instance's addresses have failed the request.
@@ -198,6 +241,21 @@ fn is_stream(session: &Session) -> bool {
     session.is_upgrade_req() || accepted.is_some_and(|value| value.contains("text/event-stream"))
 }
 
+/// A body that says its length was looked at before; this one may have come in chunks.
+///
+/// # Errors
+/// It is larger than the gateway takes: the client's fault, and no sign of the instance.
+pub(super) fn check_body(session: &Session, ctx: &mut Context) -> Result<()> {
+    let is_beyond = ctx.max_body.is_some_and(|most| ctx.bytes_in > most);
+    if !is_beyond
+        || session.response_written().is_some_and(|response| response.status == StatusCode::SWITCHING_PROTOCOLS)
+    {
+        return Ok(());
+    }
+    ctx.refusal = Some(Problem::BODY_TOO_LARGE.into());
+    Err(Error::explain(ErrorType::HTTPStatus(413), "the body is too large").into_down())
+}
+
 /// What a failure is answered with; `None`: the client is gone, there is nobody to answer.
 pub(super) fn answer_for(error: &Error) -> Option<GatewayAnswer> {
     let problem = match (error.esource(), error.etype()) {
@@ -207,6 +265,7 @@ pub(super) fn answer_for(error: &Error) -> Option<GatewayAnswer> {
             ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout,
         ) => return None,
         (ErrorSource::Downstream, _) => Problem::BAD_REQUEST,
+        (_, ErrorType::InternalError) => Problem::INTERNAL,
         (_, ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout) => Problem::CONNECT_TIMEOUT,
         (_, ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure) => Problem::TLS_FAILED,
         (

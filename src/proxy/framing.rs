@@ -84,6 +84,13 @@ fn single_length(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_bytes(first.split(|byte| *byte == b',').next()?.trim_ascii()).ok()
 }
 
+/// How long the request says that its body is; `None`: it does not say.
+pub(super) fn body_length(request: &RequestHeader) -> Option<u64> {
+    // Repeated lengths agree, or Pingora had refused the request.
+    let length = request.headers.get(CONTENT_LENGTH)?.to_str().ok()?;
+    length.split(',').next()?.trim().parse().ok()
+}
+
 /// Whether an answer is still to come after one of this status.
 pub(super) fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS

@@ -1,13 +1,19 @@
-//! How often a key may be used. The limiter is the key's own, made with its first request: it lives as long as the key,
-//! whatever is published or rotated meanwhile, and is found without looking for it.
+//! How often a key may be used, and how often an address may ask without a good one.
+//!
+//! The limiter of a key is the key's own, made with its first request: it lives as long as the key, whatever is published
+//! or rotated meanwhile, and is found without looking for it. Addresses are counted here, in bounded memory. Called by
+//! `admission`; the limit of bodies is looked at where bodies pass.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
-use governor::clock::Clock as _;
-use governor::{Quota, RateLimiter};
+use arc_swap::ArcSwapOption;
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 
-use crate::model::Rate;
+use crate::model::RateLimit;
 use crate::routing::ApiKey;
 
 /// Counts a use of the key.
@@ -15,17 +21,71 @@ use crate::routing::ApiKey;
 /// # Errors
 /// It is used too often; in so many whole seconds, at least 1, it may be used again.
 pub(super) fn check(key: &ApiKey) -> Result<(), u64> {
-    let Some(rate) = key.rate else { return Ok(()) };
-    let limiter = key.live.limiter.get_or_init(|| RateLimiter::direct(quota(rate)));
-    let checked = limiter.check();
-    checked.map_err(|until| until.wait_time_from(limiter.clock().now()).as_secs_f64().ceil().max(1.0) as u64)
+    let Some(limit) = key.rate else { return Ok(()) };
+    let limiter = key.live.limiter.get_or_init(|| RateLimiter::direct(quota(limit)));
+    limiter.check().map_err(|until| wait(&until))
 }
 
-/// The burst is one second's worth, at least 1.
-fn quota(rate: Rate) -> Quota {
-    let burst = NonZeroU32::new(rate.count.get() / rate.period_seconds).unwrap_or(NonZeroU32::MIN);
+/// Addresses share a count where they meet in one of so many. Some 16 MiB when all are in use, whatever strangers send;
+/// where a thousand addresses are over their limit, one of 262 others is with them.
+const COUNTS: u64 = 1 << 18;
+
+/// What addresses have asked for without a good key.
+#[derive(Default)]
+pub(super) struct AddressRates {
+    counted: ArcSwapOption<Counted>,
+    /// Seeded by chance, so that nobody can aim at another's count.
+    hasher: ahash::RandomState,
+}
+
+struct Counted {
+    limit: RateLimit,
+    limiter: DefaultKeyedRateLimiter<u64>,
+}
+
+impl AddressRates {
+    /// Counts a request of the address.
+    ///
+    /// # Errors
+    /// There were too many; in so many whole seconds, at least 1, there may be another.
+    pub(super) fn take(&self, address: IpAddr, limit: RateLimit) -> Result<(), u64> {
+        let count = self.hasher.hash_one(network(address)) % COUNTS;
+        let counted = self.counted.load();
+        match &*counted {
+            Some(counted) if counted.limit == limit => counted.take(count),
+            // By another limit than before what was asked for counts anew.
+            _ => {
+                let counted = Arc::new(Counted { limit, limiter: RateLimiter::keyed(quota(limit)) });
+                self.counted.store(Some(Arc::clone(&counted)));
+                counted.take(count)
+            }
+        }
+    }
+}
+
+impl Counted {
+    fn take(&self, count: u64) -> Result<(), u64> {
+        self.limiter.check_key(&count).map_err(|until| wait(&until))
+    }
+}
+
+/// Who is counted as one: an IPv4 address, or an IPv6 network of 64 bits, all of which its owner can send from.
+pub(super) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
+fn wait(until: &NotUntil<<DefaultClock as governor::clock::Clock>::Instant>) -> u64 {
+    until.wait_time_from(DefaultClock::default().now()).as_secs_f64().ceil().max(1.0) as u64
+}
+
+fn quota(limit: RateLimit) -> Quota {
+    let RateLimit { rate, burst } = limit;
     let interval = Duration::from_secs(u64::from(rate.period_seconds)) / rate.count.get();
-    Quota::with_period(interval).unwrap_or(Quota::per_second(rate.count)).allow_burst(burst)
+    // A rate of more than one a nanosecond is none that could be exceeded.
+    Quota::with_period(interval).unwrap_or(Quota::per_second(NonZeroU32::MAX)).allow_burst(burst)
 }
 
 #[cfg(test)]
@@ -33,42 +93,86 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::{CidrSet, KeyName, KeySpec, PermissionSet, Sha256Digest};
+    use crate::model::{CidrSet, KeyName, KeySpec, PermissionSet, Rate, Sha256Digest};
     use crate::routing::KeyLive;
 
-    fn key(rate: Option<&str>, live: &Arc<KeyLive>) -> ApiKey {
+    fn limit(text: &str, burst: u32) -> RateLimit {
+        RateLimit::new(Rate::try_new(text).unwrap(), NonZeroU32::new(burst))
+    }
+
+    fn key(rate: Option<RateLimit>, live: &Arc<KeyLive>) -> ApiKey {
         let spec = KeySpec {
             name: KeyName::try_new("a").unwrap(),
             sha256: Sha256Digest::of(b"a"),
             permissions: PermissionSet::default(),
             allow_from: CidrSet::default(),
-            rate: rate.map(|text| Rate::try_new(text).unwrap()),
+            rate,
         };
         ApiKey::new(&spec, None, live)
     }
 
     #[test]
     fn a_key_is_limited_to_its_rate_and_others_are_not() {
-        let slow = key(Some("2/m"), &Arc::default());
-        assert_eq!(check(&slow), Ok(()));
-        let wait = check(&slow).unwrap_err();
+        let slow = || Some(limit("2/m", 0));
+        let one = key(slow(), &Arc::default());
+        assert_eq!(check(&one), Ok(()));
+        let wait = check(&one).unwrap_err();
         assert!((29..=30).contains(&wait), "{wait}");
-        let (free, other) = (key(None, &Arc::default()), key(Some("2/m"), &Arc::default()));
+        let (free, other) = (key(None, &Arc::default()), key(slow(), &Arc::default()));
         (0..1000).for_each(|_| assert_eq!(check(&free), Ok(())));
         assert_eq!(check(&other), Ok(()));
     }
 
     #[test]
-    fn the_burst_is_a_seconds_worth() {
-        let key = key(Some("100/s"), &Arc::default());
-        let passed = (0..200).filter(|_| check(&key).is_ok()).count();
-        assert!((100..120).contains(&passed), "{passed}");
+    fn so_many_may_come_at_once() {
+        for (burst, passes) in [(0, 100..120), (10, 10..30), (150, 150..170)] {
+            let key = key(Some(limit("100/s", burst)), &Arc::default());
+            let passed = (0..200).filter(|_| check(&key).is_ok()).count();
+            assert!(passes.contains(&passed), "{burst}: {passed}");
+        }
     }
 
     #[test]
     fn all_digests_of_a_key_share_its_rate() {
         let live = Arc::default();
-        assert_eq!(check(&key(Some("2/m"), &live)), Ok(()));
-        assert!(check(&key(Some("2/m"), &live)).is_err());
+        assert_eq!(check(&key(Some(limit("2/m", 0)), &live)), Ok(()));
+        assert!(check(&key(Some(limit("2/m", 0)), &live)).is_err());
+    }
+
+    #[test]
+    fn an_address_is_limited_and_others_are_not() {
+        let rates = AddressRates::default();
+        let take = |address: &str| rates.take(address.parse().unwrap(), limit("1/m", 2));
+        assert_eq!([take("192.0.2.1"), take("192.0.2.1")], [Ok(()), Ok(())]);
+        assert!((59..=60).contains(&take("192.0.2.1").unwrap_err()));
+        assert!(take("::ffff:192.0.2.1").is_err(), "an address has one count, however it is written");
+        assert_eq!(take("192.0.2.2"), Ok(()));
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_client() {
+        let rates = AddressRates::default();
+        let take = |address: &str| rates.take(address.parse().unwrap(), limit("1/m", 1));
+        assert_eq!(take("2001:db8::1"), Ok(()));
+        assert!(take("2001:db8::ffff:1").is_err());
+        assert_eq!(take("2001:db8:0:1::1"), Ok(()));
+    }
+
+    #[test]
+    fn another_limit_counts_anew() {
+        let rates = AddressRates::default();
+        let take = |burst| rates.take([192, 0, 2, 1].into(), limit("1/m", burst));
+        assert!(take(1).is_ok() && take(1).is_err());
+        assert!(take(2).is_ok() && take(2).is_ok() && take(2).is_err());
+    }
+
+    #[test]
+    fn what_strangers_send_takes_no_more_memory_than_there_are_counts() {
+        let rates = AddressRates::default();
+        for number in 0..2 * COUNTS as u32 {
+            _ = rates.take(IpAddr::from(number.to_be_bytes()), limit("1/m", 1));
+        }
+        let counted = rates.counted.load_full().unwrap();
+        assert!(counted.limiter.len() as u64 <= COUNTS);
     }
 }

@@ -43,8 +43,9 @@ use crate::telemetry::{AccessLog, Telemetry};
 use affinity::Affinity;
 use answer::GatewayAnswer;
 use context::Context;
+use limits::AddressRates;
 
-/// The longest wait for the rest of a refused request's body (DESIGN §7).
+/// The longest wait for the rest of a request's body once it is answered (DESIGN §7).
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// The gateway as Pingora runs it.
@@ -52,6 +53,7 @@ pub struct Gateway {
     snapshots: Arc<ArcSwap<Snapshot>>,
     geo: Arc<Geo>,
     affinity: Affinity,
+    address_rates: AddressRates,
     telemetry: Arc<Telemetry>,
     access_log: AccessLog,
 }
@@ -64,15 +66,15 @@ impl Gateway {
         telemetry: Arc<Telemetry>,
         access_log: AccessLog,
     ) -> Self {
-        Self { snapshots, geo, affinity: Affinity::default(), telemetry, access_log }
+        let (affinity, address_rates) = (Affinity::default(), AddressRates::default());
+        Self { snapshots, geo, affinity, address_rates, telemetry, access_log }
     }
 
     /// Sends furt's own answer, then reads and drops what the client still sends.
     async fn answer(&self, session: &mut Session, ctx: &mut Context, answer: &GatewayAnswer) -> Result<()> {
         ctx.flag = Some(answer.code());
         answer.send(session, ctx).await?;
-        session.set_total_drain_timeout(Some(DRAIN_TIME));
-        answer::drain(session).await;
+        answer::drain(session, DRAIN_TIME).await;
         Ok(())
     }
 }
@@ -92,9 +94,11 @@ impl ProxyHttp for Gateway {
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         // One for the whole request, so that it sees one configuration with the routes and keys that came with it.
         let snapshot = ctx.snapshot.insert(self.snapshots.load_full());
+        ctx.max_body = snapshot.config.limits.max_body;
         let client = &snapshot.config.client;
         session.set_read_timeout(Some(client.body_timeout));
         session.set_write_timeout(Some(client.write_timeout));
+        session.set_total_drain_timeout(Some(DRAIN_TIME));
         // An HTTP/1.0 client takes an interim answer for the answer (RFC 9110 §15.2).
         let is_old = session.req_header().version == http::Version::HTTP_10;
         session.set_ignore_info_resp(is_old);
@@ -136,13 +140,13 @@ impl ProxyHttp for Gateway {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         _end: bool,
         ctx: &mut Context,
     ) -> Result<()> {
         ctx.bytes_in += body.as_ref().map_or(0, |part| part.len() as u64);
-        Ok(())
+        forward::check_body(session, ctx)
     }
 
     async fn response_filter(
@@ -159,7 +163,7 @@ impl ProxyHttp for Gateway {
             // From now on it is a stream, and no longer a request's body.
             session.set_read_timeout(ctx.snapshot.as_ref().map(|view| view.config.upstream.stream_read_timeout));
         }
-        self.note_answered(ctx, response.status);
+        self.note_header(ctx, response.status);
         ctx.note_response();
         headers::for_client(session, response, ctx)
     }
@@ -206,7 +210,8 @@ impl ProxyHttp for Gateway {
         !log::log_enabled!(log::Level::Debug)
     }
 
-    async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Context) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
+        self.note_end(ctx, error);
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         self.count(ctx, status, ctx.elapsed());
         if self.access_log.is_on() {

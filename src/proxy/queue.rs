@@ -2,13 +2,15 @@
 //!
 //! A bounded number waits for a bounded time, the first comer first. Each place that is given back wakes one; all look
 //! again every [`TICK`], since another instance may have been published meanwhile. Who waits reads the newest
-//! snapshot each time. Dropping the wait, as when the client is gone, gives its turn to the next.
+//! snapshot each time. A client that goes away gives its turn to the next.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use pingora::ErrorType;
 use pingora_proxy::Session;
+use prometheus::IntGauge;
 
 use super::Gateway;
 use super::context::Context;
@@ -22,13 +24,43 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// From one look at what was published to the next.
 const TICK: Duration = Duration::from_millis(50);
 
+/// Why a request has no place.
+pub(super) enum Unserved {
+    /// There is none to be had.
+    NoInstance(NoInstance),
+    /// Nobody wants it any more.
+    ClientGone,
+}
+
+impl From<NoInstance> for Unserved {
+    fn from(none: NoInstance) -> Self {
+        Self::NoInstance(none)
+    }
+}
+
+/// Ends when the client is gone. While a body is to come that cannot be told from outside: reading it is not ours.
+async fn client_gone(session: &mut Session) {
+    let session = session.as_mut();
+    if session.is_body_done()
+        && let Err(error) = session.read_body_or_idle(true).await
+        && matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError)
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
 /// A request's place in the queue.
-struct Waiting<'a>(&'a AtomicU32);
+struct Waiting<'a> {
+    of_service: &'a AtomicU32,
+    in_all: &'a IntGauge,
+}
 
 impl<'a> Waiting<'a> {
     /// `None`: the queue is full.
-    fn enter(service: &'a ServiceLive) -> Option<Self> {
-        let place = Self(&service.waiting);
+    fn enter(service: &'a ServiceLive, in_all: &'a IntGauge) -> Option<Self> {
+        let place = Self { of_service: &service.waiting, in_all };
+        in_all.inc();
         // Counted first, so that the bound holds however many come at once; dropping it takes it back.
         let before = service.waiting.fetch_add(1, Ordering::Relaxed);
         (before < MOST).then_some(place)
@@ -37,7 +69,8 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.of_service.fetch_sub(1, Ordering::Relaxed);
+        self.in_all.dec();
     }
 }
 
@@ -45,15 +78,15 @@ impl Gateway {
     /// Waits until an instance has a place, or no longer.
     ///
     /// # Errors
-    /// [`NoInstance::Full`]: the queue is full or the wait over; the others: there is nothing left to wait for.
+    /// [`NoInstance::Full`]: the queue is full or the wait over; the others: there is nothing, or nobody, left to wait for.
     pub(super) async fn wait_for_place(
         &self,
-        session: &Session,
+        session: &mut Session,
         mut service: Arc<Service>,
         ctx: &mut Context,
-    ) -> Result<Lease, NoInstance> {
+    ) -> Result<Lease, Unserved> {
         let live = Arc::clone(&service.live);
-        let _waiting = Waiting::enter(&live).ok_or(NoInstance::Full)?;
+        let _waiting = Waiting::enter(&live, &self.telemetry.waiting).ok_or(NoInstance::Full)?;
         let end = clock::now() + LONGEST;
         loop {
             // Listened for before looking, so that none that is given back in between is missed.
@@ -62,10 +95,13 @@ impl Gateway {
             ctx.service = Some(Arc::clone(&service));
             match self.choose(session, &service, ctx) {
                 Err(NoInstance::Full) if clock::now() < end => {}
-                chosen => return chosen,
+                chosen => return Ok(chosen?),
             }
-            // Whether it was told or the time is over, it looks again.
-            _ = tokio::time::timeout(TICK, released).await;
+            tokio::select! {
+                // Whether it was told or the time is over, it looks again.
+                _ = tokio::time::timeout(TICK, released) => {}
+                () = client_gone(session) => return Err(Unserved::ClientGone),
+            }
         }
     }
 

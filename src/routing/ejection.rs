@@ -37,7 +37,9 @@ pub(super) struct Ejection {
 impl Ejection {
     /// The end of an ejection that is not over, as Unix time in ms.
     pub(super) fn until_ms(&self, now_ms: i64) -> Option<i64> {
-        Some(self.until_ms.load(Ordering::Relaxed)).filter(|until| *until > now_ms)
+        // One that would last longer than any does was begun by another clock.
+        let longest = now_ms.saturating_add(LONGEST.as_millis() as i64);
+        Some(self.until_ms.load(Ordering::Relaxed)).filter(|until| *until > now_ms && *until <= longest)
     }
 }
 

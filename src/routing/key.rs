@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use governor::DefaultDirectRateLimiter;
 
-use crate::model::{CidrSet, KeyName, KeySpec, PermissionSet, Rate, RuntimeKey, Sha256Digest};
+use crate::model::{CidrSet, KeyName, KeySpec, PermissionSet, RateLimit, RuntimeKey, Sha256Digest};
 
 /// One API key behind one of its digests; the key itself is nowhere.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct ApiKey {
     /// From where it may be used; empty: from anywhere.
     pub allow_from: CidrSet,
     /// How often it may be used; `None`: without limit.
-    pub rate: Option<Rate>,
+    pub rate: Option<RateLimit>,
     /// From when on it is no more, in ms since the Unix epoch; `None`: never. Looked at with each request, since the
     /// registry takes a key out only once it has noticed.
     pub ends_ms: Option<i64>,

@@ -63,7 +63,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.instance.live.release();
         if let Some(service) = &self.service {
-            service.released.notify(1);
+            service.released.notify_additional(1);
         }
     }
 }
@@ -131,6 +131,15 @@ impl Service {
             }
         }
         Err(if self.is_draining() { NoInstance::Draining } else { NoInstance::Unavailable })
+    }
+
+    /// Whether the instance is there and given requests, as long as it has a place for them.
+    pub fn takes_requests(&self, id: &InstanceId, now_ms: i64) -> bool {
+        let found = self.instances.binary_search_by(|one| one.spec.id.cmp(id));
+        found.is_ok_and(|position| {
+            let instance = &self.instances[position];
+            !instance.live.is_draining() && Tier::Fresh.takes(instance, now_ms)
+        })
     }
 
     fn fleet(&self) -> &Fleet {

@@ -1,12 +1,13 @@
 //! What every store must do. One function a property; each kind of store runs all of them.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::driver::{Change, Store};
 use crate::model::{
     CidrSet, Definition, InstanceId, InstanceSpec, KeyName, KeySpec, OldDigest, PermissionRule, PermissionSet, Rate,
-    RuntimeKey, ServiceName, Sha256Digest, UpstreamUrl,
+    RateLimit, RuntimeKey, ServiceName, Sha256Digest, UpstreamUrl,
 };
 
 pub(super) fn definition(service: &str, revision: u64) -> Change {
@@ -56,7 +57,7 @@ pub(super) fn api_key(name: &str, sha256: &str) -> Change {
         sha256: Sha256Digest::of(sha256.as_bytes()),
         permissions: PermissionSet::new(vec![rule("*"), rule("a:*"), rule("a:b")]),
         allow_from: CidrSet::try_new(&["10.0.0.0/8", "::1"]).unwrap(),
-        rate: Some(Rate::try_new("5/m").unwrap()),
+        rate: Some(RateLimit::new(Rate::try_new("5/m").unwrap(), NonZeroU32::new(7))),
     };
     let old = OldDigest { sha256: Sha256Digest::of(format!("{name} before").as_bytes()), until_ms: 5_000 };
     Change::PutKey(Arc::new(RuntimeKey::try_new(spec, 1_000, Some(i64::MAX), vec![old]).unwrap()))

@@ -42,6 +42,8 @@ pub struct Telemetry {
     request_seconds: Histogram,
     /// Requests that are being answered.
     pub in_flight: IntGauge,
+    /// Requests that wait for a place at an instance.
+    pub waiting: IntGauge,
     /// Client connections that are open.
     pub connections: IntGauge,
     /// Client connections that were turned away with a 503 since there were too many.
@@ -50,6 +52,8 @@ pub struct Telemetry {
     pub internal_connections: IntGauge,
     /// The same of the internal listener.
     pub internal_connections_refused: IntCounter,
+    /// What limits for clients turned away.
+    pub limited: LimitCounters,
     /// Requests that panicked.
     pub panics: IntCounter,
     /// Attempts after the first.
@@ -105,6 +109,18 @@ pub struct KeyCounters {
     pub expired: IntCounter,
 }
 
+/// One counter for each limit that clients may meet.
+pub struct LimitCounters {
+    /// A key's rate.
+    pub key: IntCounter,
+    /// The rate of an address without a good key.
+    pub address: IntCounter,
+    /// The size of a body.
+    pub body: IntCounter,
+    /// Connections of one address.
+    pub connections: IntCounter,
+}
+
 impl Telemetry {
     /// All counters at zero.
     ///
@@ -137,6 +153,14 @@ impl Telemetry {
             &["change"],
         )?;
         metrics.register(Box::new(key_changes.clone()))?;
+        let limited = IntCounterVec::new(
+            Opts::new(
+                "furt_limited_total",
+                "Requests that a limit refused, by the limit; connections of an address too",
+            ),
+            &["limit"],
+        )?;
+        metrics.register(Box::new(limited.clone()))?;
         let build = IntGauge::with_opts(
             Opts::new("furt_build_info", "Always 1; the labels say what runs")
                 .const_label("version", VERSION)
@@ -168,6 +192,10 @@ impl Telemetry {
             requests: STATUS_CLASSES.map(|class| by_class.with_label_values(&[class])),
             request_seconds,
             in_flight: gauge("furt_requests_in_flight", "Requests that are being answered")?,
+            waiting: gauge(
+                "furt_requests_waiting",
+                "Requests that wait since every instance of their service is full",
+            )?,
             connections: gauge("furt_client_connections", "Client connections that are open")?,
             connections_refused: counter(
                 "furt_client_connections_refused_total",
@@ -181,6 +209,12 @@ impl Telemetry {
                 "furt_internal_connections_refused_total",
                 "Connections to the internal listener beyond its limit, turned away with a 503",
             )?,
+            limited: LimitCounters {
+                key: limited.with_label_values(&["key-rate"]),
+                address: limited.with_label_values(&["address-rate"]),
+                body: limited.with_label_values(&["body"]),
+                connections: limited.with_label_values(&["address-connections"]),
+            },
             panics: counter("furt_request_panics_total", "Requests that ended in a panic")?,
             ejections: counter("furt_ejections_total", "Instances left out for a while since they failed requests")?,
             retries: counter("furt_upstream_retries_total", "Attempts to reach an instance after the first")?,

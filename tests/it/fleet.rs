@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::support::gateway::client_from;
+use crate::support::wire::Wire;
 use crate::support::{Answer, Gateway, Mode, Origin, SOON, eventually, public_service, throughout, with};
 
 /// The instance of `shop` that an origin is.
@@ -177,4 +178,51 @@ async fn a_key_and_a_client_stay_with_their_instance() {
     let next = asked(&gateway, ("x-any", "1")).await;
     assert_ne!(next, own, "it is gone");
     assert_eq!(asked(&gateway, ("x-any", "1")).await, next, "and now stays there");
+}
+
+#[tokio::test]
+async fn an_instance_that_breaks_off_its_answers_is_left_out_after_five() {
+    let gateway = Gateway::start("").await;
+    let [bad, _two, _three] = three(&gateway, json!({})).await;
+    bad.set_mode(Mode::BreaksOff);
+    let mut broken = 0;
+    for _ in 0..60 {
+        broken += usize::from(Answer::try_of(gateway.anonymous(Method::GET, "/shop")).await.is_err());
+    }
+    assert_eq!(broken, 5);
+}
+
+#[tokio::test]
+async fn clients_that_are_gone_leave_the_queue() {
+    let gateway = Gateway::start("").await;
+    let full = Origin::start().await;
+    full.set_mode(Mode::Gated);
+    gateway.registered(&instance("full", &full, json!({"hard_limit": 1}))).await;
+    let request = gateway.request(Method::GET, "/shop", "");
+    let held = tokio::spawn(async move { Answer::of(request).await });
+    eventually("it is full", SOON, async || (gateway.instance("shop").await["in_flight"] == 1).then_some(())).await;
+    let mut gone = Vec::new();
+    // As many as the queue has places.
+    for _ in 0..128 {
+        let mut wire = Wire::to(gateway.public).await;
+        wire.send("GET /shop HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        gone.push(wire);
+    }
+    let waiting = async || gateway.service("shop").await.unwrap()["waiting"].as_u64().unwrap();
+    eventually("the queue is full", SOON, async || (waiting().await == 128).then_some(())).await;
+    Answer::of(gateway.anonymous(Method::GET, "/shop")).await.problem(503, "instances-full");
+    drop(gone);
+    eventually("they are not waited for", SOON, async || (waiting().await == 0).then_some(())).await;
+    let request = gateway.request(Method::GET, "/shop", "");
+    let waiting = tokio::spawn(async move { Answer::of(request).await });
+    throughout("there is room to wait", Duration::from_millis(300), async || !waiting.is_finished()).await;
+    full.release();
+    held.await.unwrap().ok();
+    eventually("an answer", SOON, async || {
+        full.release();
+        waiting.is_finished().then_some(())
+    })
+    .await;
+    waiting.await.unwrap().ok();
+    assert_eq!(full.requests("/shop"), 2, "nothing of those who are gone is sent on");
 }

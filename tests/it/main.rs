@@ -26,6 +26,7 @@ mod health;
 mod hostile;
 mod imports;
 mod keys;
+mod limits;
 mod metrics;
 mod process;
 mod proxy;

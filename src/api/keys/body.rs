@@ -1,5 +1,6 @@
 //! The bodies of `POST /internal/keys` and `POST /internal/keys/{name}/rotate`: every field, its rule and its default.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -7,8 +8,8 @@ use serde_json::Value;
 use super::super::fields::{FieldError, Fields, text};
 use crate::clock;
 use crate::model::{
-    CidrSet, Invalid, KeyName, KeySpec, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, PermissionRule, PermissionSet, Rate,
-    RuntimeKey, Sha256Digest, duration,
+    CidrSet, Invalid, KeyName, KeySpec, MAX_BURST, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, PermissionRule,
+    PermissionSet, Rate, RateLimit, RuntimeKey, Sha256Digest, duration,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -31,6 +32,8 @@ pub(super) fn new_key(body: Value, sha256: Sha256Digest, now_ms: i64) -> Result<
         let network = |text: &str| CidrSet::try_new(&[text]).map(|_| text.to_owned());
         let allow_from = list(&mut fields, "allow_from", 0, MAX_KEY_NETWORKS, network);
         let rate = fields.optional("rate", text(Rate::try_new));
+        let burst = fields.optional("burst", |value| burst(&value));
+        let rate = RateLimit::try_of(rate, burst).map_err(|why| fields.refuse("burst", why.to_string())).ok().flatten();
         let expires_ms = fields.optional("expires", |value| expires(&value, now_ms));
         fields.finish();
         let (permissions, allow_from) = (PermissionSet::new(permissions?), CidrSet::try_new(&allow_from?).ok()?);
@@ -41,6 +44,11 @@ pub(super) fn new_key(body: Value, sha256: Sha256Digest, now_ms: i64) -> Result<
             .map_err(|why| vec![FieldError { pointer: String::new(), detail: why.to_string() }]),
         _ => Err(errors),
     }
+}
+
+fn burst(value: &Value) -> Result<NonZeroU32, Invalid> {
+    let count = value.as_u64().and_then(|count| u32::try_from(count).ok()).filter(|count| *count <= MAX_BURST);
+    count.and_then(NonZeroU32::new).ok_or_else(|| Invalid::new(format!("must be a whole number from 1 to {MAX_BURST}")))
 }
 
 /// How long the key before stays good.

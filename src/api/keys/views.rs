@@ -47,7 +47,8 @@ fn with_prefix(source: &str, spec: &KeySpec) -> Value {
 fn add_rules(shown: &mut Value, spec: &KeySpec) {
     shown["permissions"] = spec.permissions.rules().iter().map(ToString::to_string).collect();
     shown["allow_from"] = spec.allow_from.networks().iter().map(ToString::to_string).collect();
-    shown["rate"] = spec.rate.map(|rate| rate.to_string()).into();
+    shown["rate"] = spec.rate.map(|limit| limit.rate.to_string()).into();
+    shown["burst"] = spec.rate.map(|limit| limit.burst.get()).into();
 }
 
 fn add_times(shown: &mut Value, key: &RuntimeKey) {

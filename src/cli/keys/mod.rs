@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::client::{ask, rows, show};
 use super::output::{cell, note, print, print_json, table};
 use super::{Format, Output, Target};
-use crate::model::{CidrSet, KeyName, PermissionRule, Rate};
+use crate::model::{CidrSet, KeyName, MAX_BURST, PermissionRule, Rate};
 
 #[derive(Subcommand)]
 pub(super) enum KeysVerb {
@@ -41,6 +41,9 @@ pub(super) struct NewArgs {
     /// How often it may be used, such as "100/s"; without limit if left out
     #[arg(long, value_parser = |text: &str| Rate::try_new(text))]
     rate: Option<Rate>,
+    /// How many requests may come at once, 1 to 1000000; one second's worth of the rate if left out
+    #[arg(long, requires = "rate", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BURST)))]
+    burst: Option<u32>,
     /// When it ends: a time such as "2030-01-31T12:00:00Z", or from now on such as "12h" or "90d"; never if left out
     #[arg(long, value_name = "TIME", conflicts_with_all = ["offline", "add_to"])]
     expires: Option<String>,
@@ -103,6 +106,7 @@ fn new(args: &NewArgs) -> Result<()> {
         "permissions": texts(&args.permissions),
         "allow_from": texts(&args.allow_from),
         "rate": args.rate.map(|rate| rate.to_string()),
+        "burst": args.burst,
         "expires": args.expires,
     });
     let answer = ask(&args.target, "POST", &["internal", "keys"], &[], Some(body.to_string()))?;
@@ -149,14 +153,26 @@ fn list(args: &ListArgs) -> Result<()> {
                 list(&key["permissions"]),
                 list(&key["allow_from"]),
                 cell(&key["rate"]),
+                cell(&key["burst"]),
                 cell(&key["created"]),
                 cell(&key["expires"]),
                 list(&until),
                 cell(&key["blocked"]),
             ]
         });
-        let header =
-            ["NAME", "SOURCE", "SHA256", "PERMISSIONS", "FROM", "RATE", "CREATED", "EXPIRES", "OLD UNTIL", "BLOCKED"];
+        let header = [
+            "NAME",
+            "SOURCE",
+            "SHA256",
+            "PERMISSIONS",
+            "FROM",
+            "RATE",
+            "BURST",
+            "CREATED",
+            "EXPIRES",
+            "OLD UNTIL",
+            "BLOCKED",
+        ];
         table(&header, &rows)
     })
 }

@@ -32,6 +32,9 @@ pub(super) fn new(args: &NewArgs) -> anyhow::Result<()> {
     if let Some(rate) = args.rate {
         lines += &format!("rate = \"{rate}\"\n");
     }
+    if let Some(burst) = args.burst {
+        lines += &format!("burst = {burst}\n");
+    }
     if let Some(path) = &args.add_to {
         add(path, &lines)?;
     }
@@ -43,6 +46,7 @@ pub(super) fn new(args: &NewArgs) -> anyhow::Result<()> {
             "permissions": permissions,
             "allow_from": allow_from,
             "rate": args.rate.map(|rate| rate.to_string()),
+            "burst": args.burst,
         })),
         (Output::Text, Some(_)) => output::print(&format!("{key}\n")),
         (Output::Text, None) => output::print(&format!("# The key, shown this once: {key}\n{lines}")),

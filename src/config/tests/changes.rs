@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, Place, Takes, changes};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 39] = [
+const OTHERS: [(&str, &str); 43] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -36,6 +36,10 @@ const OTHERS: [(&str, &str); 39] = [
     ("client.body_timeout", "1"),
     ("client.keepalive_timeout", "1"),
     ("client.write_timeout", "1"),
+    ("limits.address_rate", "'1/s'"),
+    ("limits.address_burst", "1"),
+    ("limits.address_connections", "1"),
+    ("limits.max_body", "1"),
     ("upstream.connect_timeout", "1"),
     ("upstream.read_timeout", "1"),
     ("upstream.stream_read_timeout", "60"),

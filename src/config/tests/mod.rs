@@ -111,6 +111,17 @@ fn durations_are_seconds_or_carry_a_unit() {
 }
 
 #[test]
+fn sizes_are_bytes_or_carry_a_unit() {
+    for (text, bytes) in [("1", 1), ("65536", 65536), ("'64KiB'", 1 << 16), ("'10 MiB'", 10 << 20), ("'1GiB'", 1 << 30)]
+    {
+        assert_eq!(parse(&format!("limits.max_body = {text}")).limits.max_body, Some(bytes), "{text}");
+    }
+    for text in ["0", "-1", "''", "'MiB'", "'1MB'", "'1.5MiB'", "'99999999999GiB'", "1.5", "true"] {
+        assert!(parse_with(&format!("limits.max_body = {text}"), &[]).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn lists_are_arrays_or_one_text_with_commas() {
     let expected = CidrSet::try_new(&["127.0.0.1", "10.0.0.0/8"]).unwrap();
     for text in ["['127.0.0.1', '10.0.0.0/8']", "'127.0.0.1, 10.0.0.0/8'", "'127.0.0.1,10.0.0.0/8'"] {

@@ -30,6 +30,11 @@ fn what_is_not_toml_is_told_line_by_line() {
         ),
         ("a b = 1", &["1:3: TOML: key with no value; expected `=`"]),
         ("[server]\r\ngrace = 'é\r\n", &["2:12: TOML: invalid literal string; expected `'`"]),
+        (
+            "[[api_keys]]\nname = 'a'\nsha256 = 'abababababababababababababababababababababababababababababababab'\npermissions = []\nburst = 1",
+            &["5:9: api_keys.burst: stands without rate; must be left out"],
+        ),
+        ("\u{feff}\u{feff}", &["1:1: TOML: a second byte order mark; must be at most one"]),
         ("\u{feff}x = y", &["1:5: TOML: string values must be quoted; expected literal string"]),
         ("[server]\ngrace = 1\ngrace = 'x'", &["3:1: grace: is set twice; must be set once"]),
         (
@@ -48,7 +53,7 @@ fn unknown_keys_name_the_nearest_or_all_known_ones() {
         (
             "x = 1",
             &[
-                "1:1: x: is not known; known keys: access_log, api_keys, apps, client, gateway, geo, grants, internal, registration, routes, server, store, upstream",
+                "1:1: x: is not known; known keys: access_log, api_keys, apps, client, gateway, geo, grants, internal, limits, registration, routes, server, store, upstream",
             ],
         ),
         ("[store]\n\"\" = 1", &["2:1: store.\"\": is not known; known keys: kind, path"]),
@@ -78,7 +83,7 @@ fn unknown_keys_name_the_nearest_or_all_known_ones() {
         ("[store]\nfile = 'data/furt.redb'", &["2:1: store.file: is not known; known keys: kind, path"]),
         (
             "[[api_keys]]\nname = 'a'\npermissions = []\nsha256 = 'abababababababababababababababababababababababababababababababab'\nkey = 'a secret'",
-            &["5:1: api_keys.key: is not known; known keys: allow_from, name, permissions, rate, sha256"],
+            &["5:1: api_keys.key: is not known; known keys: allow_from, burst, name, permissions, rate, sha256"],
         ),
     ]);
 }
@@ -340,6 +345,14 @@ fn single_values_say_what_would_be_right() {
             &[r#"2:8: registration.rate: "20/h" is not a rate; must be a rate such as "20/s" or "300/m""#],
         ),
         ("[registration]\nrate = 20", &["2:8: registration.rate: is an integer; must be a rate, as a text in quotes"]),
+        (
+            "[limits]\naddress_rate = 50\naddress_connections = 0\nmax_body = '10MB'",
+            &[
+                "2:16: limits.address_rate: is an integer; must be a rate, as a text in quotes",
+                "3:23: limits.address_connections: 0 is out of range; must be a whole number from 1 to 10000000",
+                "4:12: limits.max_body: \"10MB\" is not a size; must be a number of bytes such as 65536, or a text such as \"64KiB\", \"10MiB\" or \"1GiB\", at least 1",
+            ],
+        ),
         (
             "[registration]\nburst = 0",
             &["2:9: registration.burst: 0 is out of range; must be a whole number from 1 to 1000000"],

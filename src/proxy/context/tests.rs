@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::*;
-use crate::model::{Definition, Generation, InstanceId, InstanceSpec, Status, UpstreamUrl};
+use crate::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
 use crate::routing::{Asking, InstanceLive, ServiceLive};
 use crate::telemetry::Seen;
 

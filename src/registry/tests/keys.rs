@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Harness, Store, configured, digest, key, name};
-use crate::model::{KeySpec, MAX_OLD_DIGESTS, Rate};
+use crate::model::{KeySpec, MAX_OLD_DIGESTS, Rate, RateLimit};
 use crate::registry::{Change, KeyRefusal, KeyReport, KeyWish, Refusal, Report};
 
 const DAY: u64 = 86_400;
@@ -356,7 +356,7 @@ fn the_configuration_wins_over_a_runtime_key_of_its_name_or_digest() {
 fn a_configured_key_keeps_its_count_of_uses_while_its_rate_stays() {
     let mut harness = Harness::new();
     let with_rate = |sha256: &str, rate: &str| {
-        vec![KeySpec { rate: Some(Rate::try_new(rate).unwrap()), ..configured("a", sha256) }]
+        vec![KeySpec { rate: Some(RateLimit::new(Rate::try_new(rate).unwrap(), None)), ..configured("a", sha256) }]
     };
     let live =
         |harness: &Harness, text: &str| std::sync::Arc::clone(&harness.snapshot.keys.get(&digest(text)).unwrap().live);

@@ -1,5 +1,6 @@
 //! The stored form of runtime keys: JSON whose fields are kept for as long as the format is. Digests, and never a key.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,9 @@ pub(in crate::store) struct Key {
     permissions: Vec<String>,
     allow_from: Vec<String>,
     rate: Option<String>,
+    /// Left out where it is the rate's own, as in records from before there were bursts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    burst: Option<NonZeroU32>,
     created_ms: i64,
     expires_ms: Option<i64>,
     old: Vec<Old>,
@@ -35,7 +39,8 @@ impl Key {
             sha256: spec.sha256.to_string(),
             permissions: spec.permissions.rules().iter().map(ToString::to_string).collect(),
             allow_from: spec.allow_from.networks().iter().map(ToString::to_string).collect(),
-            rate: spec.rate.map(|rate| rate.to_string()),
+            rate: spec.rate.map(|limit| limit.rate.to_string()),
+            burst: spec.rate.filter(|limit| *limit != model::RateLimit::new(limit.rate, None)).map(|limit| limit.burst),
             created_ms: *created_ms,
             expires_ms: *expires_ms,
             old: old.iter().map(|old| Old { sha256: old.sha256.to_string(), until_ms: old.until_ms }).collect(),
@@ -62,12 +67,13 @@ impl Key {
 
     fn into_core(self) -> Result<model::RuntimeKey, model::Invalid> {
         let rule = |text: &String| model::PermissionRule::try_new(text);
+        let rate = self.rate.map(|text| model::Rate::try_new(&text)).transpose()?;
         let spec = model::KeySpec {
             name: model::KeyName::try_new(&self.name)?,
             sha256: model::Sha256Digest::try_from_hex(&self.sha256)?,
             permissions: model::PermissionSet::new(self.permissions.iter().map(rule).collect::<Result<_, _>>()?),
             allow_from: model::CidrSet::try_new(&self.allow_from)?,
-            rate: self.rate.map(|text| model::Rate::try_new(&text)).transpose()?,
+            rate: model::RateLimit::try_of(rate, self.burst)?,
         };
         let old = |old: Old| {
             let sha256 = model::Sha256Digest::try_from_hex(&old.sha256)?;

@@ -5,7 +5,6 @@
 //! (port closed, connections cut) and started again on the same port.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,6 +69,10 @@ pub(crate) enum Mode {
     Hangs,
     /// 200, a first chunk, and nothing more.
     StopsWithin,
+    /// 200, a first chunk, and the connection is cut.
+    BreaksOff,
+    /// Reads the request and cuts the connection.
+    Cut,
 }
 
 struct Shared {
@@ -272,23 +275,28 @@ where
     let connection = Arc::new(Connection { id, served: Mutex::new(false), shared: shared.clone() });
     let service = service_fn(move |request| {
         let (shared, connection) = (shared.clone(), connection.clone());
-        async move { Ok::<_, Infallible>(answer(request, &shared, &connection).await) }
+        async move { answer(request, &shared, &connection).await }
     });
     let _ = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
 }
 
-async fn answer(request: Request<Incoming>, shared: &Arc<Shared>, connection: &Connection) -> Response<Body> {
+/// An error cuts the connection.
+async fn answer(
+    request: Request<Incoming>,
+    shared: &Arc<Shared>,
+    connection: &Connection,
+) -> io::Result<Response<Body>> {
     let path = request.uri().path().to_owned();
     *shared.counts.lock().unwrap().entry(path.clone()).or_default() += 1;
     if path == "/health" {
-        return health(shared).await;
+        return Ok(health(shared).await);
     }
     connection.note_request();
     if request.headers().get(header::UPGRADE).is_some_and(|protocol| protocol == "websocket") {
-        return websocket(request);
+        return Ok(websocket(request));
     }
     let mode = *shared.mode.lock().unwrap();
-    match mode {
+    Ok(match mode {
         Mode::Echo => echo(request, shared, connection).await,
         Mode::Status(status) => empty(status),
         Mode::Mirror => Response::new(request.into_body().map_err(io::Error::other).boxed()),
@@ -304,7 +312,20 @@ async fn answer(request: Request<Incoming>, shared: &Arc<Shared>, connection: &C
             let first = stream::iter([Ok(Frame::data(Bytes::from_static(b"first")))]);
             Response::new(BodyExt::boxed(StreamBody::new(first.chain(stream::pending()))))
         }
-    }
+        Mode::BreaksOff => {
+            let first = stream::iter([Ok(Frame::data(Bytes::from_static(b"first")))]);
+            let end = stream::once(async {
+                // The server sends what it has when it is told to wait for more.
+                tokio::task::yield_now().await;
+                Err(io::ErrorKind::BrokenPipe.into())
+            });
+            Response::new(BodyExt::boxed(StreamBody::new(first.chain(end))))
+        }
+        Mode::Cut => {
+            _ = request.into_body().collect().await;
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+    })
 }
 
 async fn health(shared: &Shared) -> Response<Body> {
