@@ -1,6 +1,6 @@
 //! Waiting for a place where every instance of a service is at its hard limit (DESIGN §8).
 //!
-//! A bounded number waits for a bounded time, the first comer first. Each place that is given back wakes one; all look
+//! A bounded number waits for a bounded time. Each place that is given back wakes one, who waited longest; all look
 //! again every [`TICK`], since another instance may have been published meanwhile. Who waits reads the newest
 //! snapshot each time. A client that goes away gives its turn to the next.
 
