@@ -4,8 +4,9 @@
 # The stop timeout must exceed `server.grace`, or Docker cuts the requests that furt still waits for.
 
 FROM rust:1.95-bookworm AS builder
-# libz-ng-sys, which Pingora compresses with, builds its C library with cmake.
-RUN apt-get update && apt-get install -y --no-install-recommends cmake && rm -rf /var/lib/apt/lists/*
+# libz-ng-sys, which Pingora compresses with, builds its C library with cmake; llvm reads the profile that furt is optimised by,
+# and has to be of rustc's own LLVM.
+RUN apt-get update && apt-get install -y --no-install-recommends cmake llvm-22 && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 # rust-toolchain.toml stays outside: it would fetch rustfmt and clippy, which a build has no use for.
 COPY . .
@@ -13,7 +14,7 @@ COPY . .
 ARG FURT_COMMIT=""
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin furt && install -D target/release/furt /out/furt
+    CI=true .ci/release && install -D target/release/furt /out/furt
 
 FROM debian:bookworm-slim
 # The system's roots verify https services.

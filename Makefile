@@ -12,7 +12,7 @@ NEXTEST_PROFILE := $(if $(CI),ci,default)
 # A furt.toml here is the person's own: git ignores it, and it may hold keys.
 CONFIG ?= $(if $(wildcard furt.toml),furt.toml,conf/furt.toml)
 
-.PHONY: help run echo test lint bench fuzz fuzz-keep fmt setup setup-build setup-test setup-lint setup-fuzz
+.PHONY: help run echo test lint bench release fuzz fuzz-keep fmt setup setup-build setup-test setup-lint setup-release setup-fuzz
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ lint: setup-lint ## format, clippy, docs, licences and sources of dependencies, 
 bench: setup-build ## the micro-benches; figures and budgets are in benches/README.md
 	cargo bench $(LOCKED) --bench '*'
 
+release: setup-release ## target/release/furt as it is meant to be run: fat LTO, and optimised by a profile of the load bench
+	@.ci/release
+
 fuzz: setup-fuzz ## each fuzz target for FUZZ_SECONDS (600), or those in TARGETS; fails on a finding and says how to replay it
 	@.ci/fuzz run $(TARGETS)
 
@@ -60,6 +63,9 @@ setup-test:
 
 setup-lint:
 	@.ci/setup lint
+
+setup-release:
+	@.ci/setup release
 
 setup-fuzz:
 	@.ci/setup fuzz

@@ -77,7 +77,8 @@ impl Listener {
                     Problem::new(StatusCode::BAD_REQUEST, "bad-body", "the body cannot be read")
                 };
                 // A client that is gone cannot be told.
-                _ = write(session, problem.render(&request_id::of(&HeaderMap::new()))).await;
+                let id = request_id::of(&HeaderMap::new());
+                _ = write(session, problem.render(request_id::text(&id))).await;
                 return Err(error);
             }
         };

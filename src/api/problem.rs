@@ -115,16 +115,14 @@ pub(super) async fn with_request_id(request: Request, next: Next) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         // What the router itself knows of the failure, such as `Allow`, stays.
         let known = std::mem::take(response.headers_mut());
-        response = problem.render(&id);
+        response = problem.render(request_id::text(&id));
         known.into_iter().for_each(|(name, value)| {
             if let Some(name) = name.filter(|name| *name != header::CONTENT_LENGTH && *name != header::CONTENT_TYPE) {
                 response.headers_mut().entry(name).or_insert(value);
             }
         });
     }
-    if let Ok(id) = HeaderValue::try_from(&*id) {
-        response.headers_mut().insert("x-request-id", id);
-    }
+    response.headers_mut().insert("x-request-id", id);
     response
 }
 

@@ -19,7 +19,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use pingora::listeners::ListenerConfig;
 use pingora::prelude::Server;
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, ShutdownWatch};
 use pingora::services::listening::Service;
@@ -46,6 +48,11 @@ use stopping::Stop;
 const POOL_A_THREAD: usize = 256;
 /// Worker threads of the internal listener: its requests are short, and the proxy is what cores are for.
 const INTERNAL_THREADS: usize = 1;
+/// Of a client connection. None: headers and bodies are read into buffers of their own, which are there as long as they
+/// are read; Pingora's default of 64 KiB lies idle with every idle client.
+const READ_BUFFER: usize = 0;
+/// Of a client connection: a header and a small body in one write.
+const WRITE_BUFFER: usize = 4096;
 /// Longer than any `server.grace` may be, which is 30 days.
 const OUTLASTING: Duration = Duration::from_secs(31 * 24 * 3600);
 /// How long the store may take to close: to end a batch and a sync.
@@ -228,7 +235,10 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Open, internal_stops: Shutdown
     let proxy = http_proxy(&server.configuration, gateway);
     let edge = Edge::new(proxy, Arc::clone(&open.clients), Arc::clone(&parts.telemetry), Arc::clone(&parts.snapshots));
     let mut public = Service::new("public".to_owned(), edge);
-    bound.public.iter().for_each(|listener| public.add_tcp(&listener.address.to_string()));
+    for listener in &bound.public {
+        let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
+        public.add_listener(ListenerConfig::tcp(listener.address.to_string()).l4_buffer(buffers));
+    }
     server.add_service(Adopting::new(public, bound.public));
 
     let router = api::router(

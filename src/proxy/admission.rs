@@ -60,8 +60,11 @@ impl Gateway {
         ctx.peer = peer;
         ctx.request_id = request_id::of(&request.headers);
         ctx.is_peer_trusted = peer.is_some_and(|peer| trusted.contains(peer));
-        ctx.client = peer.map(|peer| client::address(peer, &request.headers, trusted));
-        ctx.host = authority(request.uri.authority(), &request.headers).into();
+        ctx.client = match peer {
+            Some(peer) if ctx.is_peer_trusted => Some(client::address(peer, &request.headers, trusted)),
+            peer => peer,
+        };
+        let host = authority(request.uri.authority(), &request.headers);
 
         if let Some(fault) = framing::fault(request) {
             return Err(GatewayAnswer::from(Problem::BAD_REQUEST).with_detail(fault.to_owned()));
@@ -78,7 +81,7 @@ impl Gateway {
             Some(Reserved::Internal) => return Err(Problem::ROUTE_NOT_FOUND.into()),
             None => {}
         }
-        let (route, is_usable) = match snapshot.find(&ctx.host, &path, &request.method) {
+        let (route, is_usable) = match snapshot.find(&host, &path, &request.method) {
             Found::Route(route) => (route, true),
             Found::Unusable(route) => (route, false),
             Found::WrongMethod(allow) => {
@@ -163,7 +166,7 @@ fn find_key(headers: &HeaderMap, client: Option<IpAddr>, snapshot: &Snapshot) ->
 }
 
 /// The host that routes are matched by. Pingora has checked that target and `Host` agree.
-fn authority<'a>(target: Option<&'a http::uri::Authority>, headers: &'a HeaderMap) -> Cow<'a, str> {
+pub(super) fn authority<'a>(target: Option<&'a http::uri::Authority>, headers: &'a HeaderMap) -> Cow<'a, str> {
     let text = match target {
         Some(authority) => authority.as_str(),
         None => headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default(),

@@ -11,6 +11,7 @@ use pingora_proxy::Session;
 use super::context::Context;
 use super::counting::HEALTH;
 use super::headers;
+use crate::telemetry::request_id;
 
 /// The most of a refused request's body that is read and dropped (DESIGN §7).
 const MAX_DRAIN_BYTES: usize = 1024 * 1024;
@@ -164,7 +165,7 @@ impl GatewayAnswer {
                     "title": problem.title,
                     "status": problem.status.as_u16(),
                     "code": problem.code,
-                    "request_id": ctx.request_id,
+                    "request_id": request_id::text(&ctx.request_id),
                 });
                 if let Some(detail) = &self.detail {
                     members["detail"] = detail.as_str().into();

@@ -1,16 +1,19 @@
 //! What furt keeps of one request. Dropped with it, however it ends: so places are given back even on a panic.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use pingora_proxy::Session;
 
+use super::admission;
 use super::answer::GatewayAnswer;
 use crate::clock;
 use crate::geo::Whereabouts;
 use crate::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind, Snapshot};
-use crate::telemetry::{Entry, Telemetry};
+use crate::telemetry::{Entry, Telemetry, request_id};
 
 /// One request.
 pub struct Context {
@@ -35,9 +38,7 @@ pub struct Context {
     /// Where the client is, once somebody wanted to know.
     pub(super) whereabouts: Option<Whereabouts>,
     /// Its id.
-    pub(super) request_id: Box<str>,
-    /// Its host, normalized.
-    pub(super) host: Box<str>,
+    pub(super) request_id: HeaderValue,
     /// The place at an instance that it holds.
     pub(super) lease: Option<Lease>,
     /// The instance that answered, once the place at it is given back.
@@ -52,7 +53,8 @@ pub struct Context {
     pub(super) was_stale: bool,
     first_attempt_began: Option<Instant>,
     attempt_began: Option<Instant>,
-    upstream_took: Option<Duration>,
+    /// When the service's header was there, and how long it took from the first attempt on.
+    answered: Option<(Instant, Duration)>,
     /// What the last failed attempt would be answered with.
     pub(super) failure: Option<GatewayAnswer>,
     /// What furt is to answer itself.
@@ -82,8 +84,7 @@ impl Context {
             client: None,
             is_peer_trusted: false,
             whereabouts: None,
-            request_id: "".into(),
-            host: "".into(),
+            request_id: HeaderValue::from_static(""),
             lease: None,
             instance: None,
             is_failed: false,
@@ -92,7 +93,7 @@ impl Context {
             was_stale: false,
             first_attempt_began: None,
             attempt_began: None,
-            upstream_took: None,
+            answered: None,
             failure: None,
             refusal: None,
             flag: None,
@@ -140,35 +141,42 @@ impl Context {
     /// The service's header is there. From now on only the route and its service are kept, so that a day-long WebSocket
     /// pins no old table.
     pub(super) fn note_response(&mut self) {
-        self.upstream_took = self.first_attempt_began.map(|began| clock::now().saturating_duration_since(began));
+        let now = clock::now();
+        self.answered = self.first_attempt_began.map(|began| (now, now.saturating_duration_since(began)));
         self.snapshot = None;
         self.tried = Vec::new();
     }
 
     /// `Server-Timing`: the gateway's own time so far, and the service's, in ms (DESIGN §7).
     pub(super) fn server_timing(&self) -> String {
-        let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
-        match self.upstream_took {
-            Some(upstream) => {
-                let own = self.elapsed().saturating_sub(upstream);
-                format!("gw;dur={:.3}, upstream;dur={:.3}", ms(own), ms(upstream))
+        // Without floats: they are several times as dear to print.
+        let mut text = String::with_capacity(48);
+        let mut add = |what: &str, time: Duration| {
+            let us = time.as_micros();
+            // A String takes all that is written.
+            _ = write!(text, "{what};dur={}.{:03}", us / 1000, us % 1000);
+        };
+        match self.answered {
+            Some((at, upstream)) => {
+                add("gw", at.saturating_duration_since(self.began).saturating_sub(upstream));
+                add(", upstream", upstream);
             }
-            None => format!("gw;dur={:.3}", ms(self.elapsed())),
+            None => add("gw", self.elapsed()),
         }
+        text
     }
 
     /// The line of the access log.
-    pub(super) fn entry(&self, session: &Session, status: u16) -> Entry {
+    pub(super) fn entry(&self, session: &Session, status: u16, elapsed: Duration) -> Entry {
         let request = session.req_header();
         let ms = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
-        let elapsed = self.elapsed();
         let instance = self.lease.as_ref().map(Lease::instance).or(self.instance.as_ref()).or(self.tried.last());
         Entry {
             time: clock::unix_ms() - i64::try_from(elapsed.as_millis()).unwrap_or(0),
-            request_id: self.request_id.clone(),
+            request_id: request_id::text(&self.request_id).into(),
             client_ip: self.client,
             method: request.method.clone(),
-            host: self.host.clone(),
+            host: admission::authority(request.uri.authority(), &request.headers).into(),
             path: request.uri.path().into(),
             route: self.route.as_ref().map(|route| route.pattern.clone()),
             service: self.registered().map(|service| service.definition.service.clone()),
@@ -178,7 +186,7 @@ impl Context {
             bytes_in: self.bytes_in.max(session.body_bytes_read() as u64),
             bytes_out: session.body_bytes_sent() as u64,
             duration_ms: ms(elapsed),
-            upstream_ms: self.upstream_took.map(ms),
+            upstream_ms: self.answered.map(|(_, took)| ms(took)),
             retries: u32::try_from(self.attempts.saturating_sub(1)).unwrap_or(u32::MAX),
             key: self.key.as_ref().map(|key| key.name.clone()),
         }

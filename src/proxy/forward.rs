@@ -62,7 +62,8 @@ impl Gateway {
     async fn take_place(&self, session: &mut Session, ctx: &mut Context) -> std::result::Result<Lease, Unserved> {
         let service = ctx.service.clone().ok_or(NoInstance::Unavailable)?;
         match self.choose(session, &service, ctx) {
-            Err(NoInstance::Full) => self.wait_for_place(session, service, ctx).await,
+            // Apart, so that the future of every request is not as large as that of those who wait.
+            Err(NoInstance::Full) => Box::pin(self.wait_for_place(session, service, ctx)).await,
             chosen => Ok(chosen?),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, FORWARDED, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, FORWARDED, HOST, PROXY_AUTHENTICATE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -17,9 +17,26 @@ const API_KEY_NAME: HeaderName = HeaderName::from_static("x-api-key-name");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const GATEWAY: HeaderName = HeaderName::from_static("x-gateway");
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// The headers that are set, as they are written. As texts: of a `HeaderName` Pingora makes a copy for each message.
+mod set {
+    pub(super) const API_KEY_NAME: &str = "X-API-Key-Name";
+    pub(super) const FORWARDED_FOR: &str = "X-Forwarded-For";
+    pub(super) const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
+    pub(super) const FORWARDED_HOST: &str = "X-Forwarded-Host";
+    pub(super) const REQUEST_ID: &str = "X-Request-Id";
+    pub(super) const GATEWAY: &str = "X-Gateway";
+    pub(super) const SERVER_TIMING: &str = "Server-Timing";
+}
+
+/// Headers of an answer that were meant for the hop to furt (RFC 9110 §7.6.1), beside those that it names itself.
+const FOR_ONE_HOP: [HeaderName; 5] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    UPGRADE,
+];
 
 /// Headers that services believe because furt sets them. `x_api_key_name` is the same header to many a service.
 const OWN: [&str; 6] =
@@ -42,22 +59,22 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
         request.remove_header(&FORWARDED);
     }
     match &ctx.key {
-        Some(key) => drop(request.insert_header(API_KEY_NAME, key.name.as_str())?),
+        Some(key) => request.insert_header(set::API_KEY_NAME, key.told.clone())?,
         None => drop(request.remove_header(&API_KEY_NAME)),
     }
     if let Some(peer) = ctx.peer {
-        request.insert_header(FORWARDED_FOR, forwarded_for(sent, peer, ctx.is_peer_trusted))?;
+        request.insert_header(set::FORWARDED_FOR, forwarded_for(sent, peer, ctx.is_peer_trusted))?;
     }
     if !(ctx.is_peer_trusted && sent.contains_key(&FORWARDED_PROTO)) {
-        request.insert_header(FORWARDED_PROTO, HeaderValue::from_static("http"))?;
+        request.insert_header(set::FORWARDED_PROTO, HeaderValue::from_static("http"))?;
     }
     if !(ctx.is_peer_trusted && sent.contains_key(&FORWARDED_HOST)) {
         match sent.get(HOST) {
-            Some(host) => drop(request.insert_header(FORWARDED_HOST, host.clone())?),
+            Some(host) => request.insert_header(set::FORWARDED_HOST, host.clone())?,
             None => drop(request.remove_header(&FORWARDED_HOST)),
         }
     }
-    request.insert_header(REQUEST_ID, &*ctx.request_id)
+    request.insert_header(set::REQUEST_ID, ctx.request_id.clone())
 }
 
 /// Removes what reads like one of our headers to a service, and what a stranger says of hops before us.
@@ -70,6 +87,10 @@ fn remove_forged(request: &mut RequestHeader, is_peer_trusted: bool) {
         own.bytes().zip(name.bytes()).all(|(own, byte)| own == if is_plain(byte) { byte } else { b'-' })
     };
     let is_forged = |name: &str| {
+        // What all of them begin with; most headers begin otherwise.
+        if !name.starts_with(['x', 'f']) {
+            return false;
+        }
         let has_signs = name.bytes().any(|byte| !is_plain(byte) && byte != b'-');
         has_signs && OWN.iter().chain(&["forwarded"]).any(|own| own.len() == name.len() && reads_as(own, name))
             || !is_peer_trusted
@@ -86,7 +107,10 @@ fn remove_forged(request: &mut RequestHeader, is_peer_trusted: bool) {
 /// The peer, behind what it was told where it is a trusted proxy.
 fn forwarded_for(sent: &HeaderMap, peer: IpAddr, is_peer_trusted: bool) -> String {
     let peer = peer.to_string();
-    let told = sent.get_all(FORWARDED_FOR).iter().filter(|_| is_peer_trusted);
+    if !is_peer_trusted {
+        return peer;
+    }
+    let told = sent.get_all(FORWARDED_FOR).iter();
     let hops: Vec<&str> = told.filter_map(|value| value.to_str().ok()).collect();
     if hops.is_empty() { peer } else { format!("{}, {peer}", hops.join(", ")) }
 }
@@ -115,9 +139,9 @@ pub(super) fn for_client(session: &mut Session, response: &mut ResponseHeader, c
 /// # Errors
 /// A header that cannot be made; none of ours.
 pub(super) fn add_own(response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
-    response.insert_header(GATEWAY, HeaderValue::from_static("furt"))?;
-    response.append_header(SERVER_TIMING, ctx.server_timing())?;
-    response.insert_header(REQUEST_ID, &*ctx.request_id)
+    response.insert_header(set::GATEWAY, HeaderValue::from_static("furt"))?;
+    response.append_header(set::SERVER_TIMING, ctx.server_timing())?;
+    response.insert_header(set::REQUEST_ID, ctx.request_id.clone())
 }
 
 /// Removes what was meant for this hop (RFC 9110 §7.6.1); framing is Pingora's, so `Transfer-Encoding` stays.
@@ -135,7 +159,7 @@ fn remove_hop_by_hop(response: &mut ResponseHeader) {
     for name in nominated {
         response.remove_header(&name);
     }
-    for name in ["connection", "keep-alive", "proxy-connection", "proxy-authenticate", "upgrade"] {
+    for name in &FOR_ONE_HOP {
         response.remove_header(name);
     }
 }

@@ -213,9 +213,10 @@ impl ProxyHttp for Gateway {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
         self.note_end(ctx, error);
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
-        self.count(ctx, status, ctx.elapsed());
+        let elapsed = ctx.elapsed();
+        self.count(ctx, status, elapsed);
         if self.access_log.is_on() {
-            self.access_log.write(ctx.entry(session, status));
+            self.access_log.write(ctx.entry(session, status, elapsed));
         }
     }
 }

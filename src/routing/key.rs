@@ -4,14 +4,17 @@
 use std::sync::{Arc, OnceLock};
 
 use governor::DefaultDirectRateLimiter;
+use http::HeaderValue;
 
 use crate::model::{CidrSet, KeyName, KeySpec, PermissionSet, RateLimit, RuntimeKey, Sha256Digest};
 
 /// One API key behind one of its digests; the key itself is nowhere.
 #[derive(Debug)]
 pub struct ApiKey {
-    /// What services are told in `X-API-Key-Name`.
+    /// Its name.
     pub name: KeyName,
+    /// The same, as services are told it in `X-API-Key-Name`.
+    pub told: HeaderValue,
     /// What it may do.
     pub permissions: PermissionSet,
     /// From where it may be used; empty: from anywhere.
@@ -37,6 +40,8 @@ impl ApiKey {
     pub fn new(spec: &KeySpec, ends_ms: Option<i64>, live: &Arc<KeyLive>) -> Self {
         Self {
             name: spec.name.clone(),
+            // A name is always a value.
+            told: HeaderValue::from_str(spec.name.as_str()).unwrap_or(HeaderValue::from_static("")),
             permissions: spec.permissions.clone(),
             allow_from: spec.allow_from.clone(),
             rate: spec.rate,

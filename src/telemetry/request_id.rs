@@ -1,20 +1,36 @@
 //! The id that a request goes by in answers, logs and at services.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
+const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
 /// The longest id that is taken over from a client.
 const MAX_LENGTH: usize = 64;
 
 /// The client's own id for its request if it is short and plain, a new one otherwise.
-pub fn of(headers: &HeaderMap) -> Box<str> {
-    let plain = |id: &&str| {
+pub fn of(headers: &HeaderMap) -> HeaderValue {
+    let is_plain = |id: &&HeaderValue| {
         (1..=MAX_LENGTH).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+            && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
     };
-    match headers.get("x-request-id").and_then(|value| value.to_str().ok()).filter(plain) {
-        Some(id) => id.into(),
-        None => format!("{:032x}", fastrand::u128(..)).into(),
+    headers.get(REQUEST_ID).filter(is_plain).cloned().unwrap_or_else(random)
+}
+
+/// 128 random bits, in hexadecimal digits.
+fn random() -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut bits = fastrand::u128(..);
+    let mut text = [0; 32];
+    for digit in &mut text {
+        *digit = DIGITS[(bits & 15) as usize];
+        bits >>= 4;
     }
+    // Digits and letters are always a value.
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("none"))
+}
+
+/// An id as text: one of [`of`] always is one.
+pub fn text(id: &HeaderValue) -> &str {
+    id.to_str().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -28,7 +44,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert("x-request-id", sent.parse().unwrap());
             let id = of(&headers);
-            assert_eq!(&*id == sent, kept, "{sent}");
+            assert_eq!(id == *sent, kept, "{sent}");
             assert!(!id.is_empty());
         }
     }
