@@ -1,8 +1,9 @@
 //! `/api/v1`: edgeProxy's Auto-Discovery API, so that what was written for it works unchanged.
 //!
-//! A backend is an instance, its app a service. It is never probed: who is not heard within the TTL is gone. These
-//! endpoints write instances alone: a backend that joins a service with routes leaves them as they are, and makes a
-//! service without routes, reached as `<app>.<apps.domain>`, where there is none of that name. Answers have edgeProxy's
+//! A backend is an instance, its app a service. It is never probed: who is not heard within the configured TTL is gone. These
+//! endpoints write instances alone: a backend that joins a service with routes leaves them as they are, also when it is the
+//! last that leaves (they are held then, as when it is not heard), and makes a service without routes, reached as
+//! `<app>.<apps.domain>`, where there is none of that name. Answers have edgeProxy's
 //! fields and furt's own beside them; "not found" is a problem with edgeProxy's `id` and `error`.
 
 use std::net::IpAddr;
@@ -10,22 +11,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::body::Bytes;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Api;
 use super::fields::{FieldError, Fields, text, whole};
 use super::listener::BodyTooLarge;
 use super::problem::{Problem, not_found};
+use super::query::Parameters;
 use super::registration::{self, Parsed};
 use super::writing::{self, Outcome, ask, unexpected};
 use crate::clock;
-use crate::driver::{Answer, Brings, Event, InstanceRef, Source};
+use crate::driver::{Answer, Brings, Event, InstanceRef, LeaveWish, Source, Takes};
 use crate::model::{
     Country, Definition, Host, InstanceId, InstanceSpec, Invalid, Region, Scheme, ServiceName, Status, UpstreamHost,
     UpstreamUrl,
@@ -53,7 +54,7 @@ pub(super) async fn register(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let form = writing::Form {
-        parse: &|body| parse(body, &api),
+        parse: &|body| parse(body, &api.snapshots.load()),
         place: "/ip",
         brings: Brings::InstanceAlone,
         is_too_large: too_large.is_some(),
@@ -73,13 +74,14 @@ pub(super) async fn register(
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
-fn parse(body: Value, api: &Api) -> (Parsed, Vec<FieldError>) {
+fn parse(body: Value, snapshot: &Snapshot) -> (Parsed, Vec<FieldError>) {
     let mut errors = Vec::new();
-    let parsed = Fields::open(String::new(), body, &mut errors).map(|fields| read(fields, api)).unwrap_or_default();
+    let fields = Fields::open(String::new(), body, &mut errors);
+    let parsed = fields.map(|fields| read(fields, snapshot)).unwrap_or_default();
     (parsed, errors)
 }
 
-fn read(mut fields: Fields<'_>, api: &Api) -> Parsed {
+fn read(mut fields: Fields<'_>, snapshot: &Snapshot) -> Parsed {
     let id = fields.require("id", text(InstanceId::try_new));
     let app = fields.require("app", text(ServiceName::try_new));
     let region = fields.require("region", text(Region::try_new));
@@ -88,7 +90,7 @@ fn read(mut fields: Fields<'_>, api: &Api) -> Parsed {
     let port = fields.require("port", whole(1, 65_535));
     let limits = registration::read_limits(&mut fields, WEIGHT, SOFT_LIMIT, HARD_LIMIT);
     if let Some(app) = &app
-        && api.snapshots.load().service_named(app.as_str()).is_none()
+        && snapshot.service_named(app.as_str()).is_none()
         && Host::try_new(app.as_str()).is_err()
     {
         fields.refuse("app", "must be a host name too, since without routes it is reached as <app>.<apps.domain>");
@@ -101,7 +103,6 @@ fn read(mut fields: Fields<'_>, api: &Api) -> Parsed {
         let region = region?;
         Some(InstanceSpec {
             health_endpoint: None,
-            heartbeat_ttl: Some(api.config().registration.heartbeat_ttl),
             weight: limits.weight,
             soft_limit: limits.soft,
             hard_limit: limits.hard,
@@ -149,8 +150,8 @@ pub(super) async fn deregister(
     Path(id): Path<String>,
 ) -> Outcome {
     let InstanceRef { service, id: instance } = locate(&api, &id).ok_or_else(|| unknown(&id, "backend not found"))?;
-    let event = |reply| Event::DeregistrationRequested { service, instance: Some(instance), source, reply };
-    match ask(&api, event).await? {
+    let wish = LeaveWish { service, instance: Some(instance), takes: Takes::Nothing, source };
+    match ask(&api, |reply| Event::DeregistrationRequested(wish, reply)).await? {
         Answer::Deregistered { generation, .. } => {
             Ok(Json(json!({ "id": id, "deregistered": true, "generation": generation.0 })))
         }
@@ -158,30 +159,25 @@ pub(super) async fn deregister(
     }
 }
 
-/// What a list is narrowed to.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
-    app: Option<String>,
-    region: Option<String>,
-}
-
 /// `GET /api/v1/backends`
-pub(super) async fn list(State(api): State<Arc<Api>>, Query(wanted): Query<Wanted>) -> Json<Value> {
+pub(super) async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Outcome {
+    let mut parameters = Parameters::of(query.as_deref());
+    let (app, region) = (parameters.text("app"), parameters.text("region"));
+    parameters.finish()?;
     let snapshot = api.snapshots.load_full();
     let now_ms = clock::unix_ms();
     let is_in = |one: &Instance| {
-        wanted.region.as_deref().is_none_or(|region| one.spec.region.as_ref().is_some_and(|own| own.as_str() == region))
+        region.as_deref().is_none_or(|region| one.spec.region.as_ref().is_some_and(|own| own.as_str() == region))
     };
     let show = |service: &Arc<Service>| {
         let own = service.instances.iter().filter(|one| is_in(one));
         own.map(|one| show(service, one, now_ms)).collect::<Vec<_>>()
     };
-    let backends: Vec<_> = match &wanted.app {
+    let backends: Vec<_> = match &app {
         Some(app) => snapshot.service_named(app).map(show).unwrap_or_default(),
         None => snapshot.registered().flat_map(show).collect(),
     };
-    Json(json!({ "total": backends.len(), "backends": backends }))
+    Ok(Json(json!({ "total": backends.len(), "backends": backends })))
 }
 
 /// `GET /api/v1/backends/{id}`
@@ -210,6 +206,8 @@ fn show(service: &Service, instance: &Instance, now_ms: i64) -> Value {
     };
     let seconds_since = |ms: i64| (now_ms - ms).max(0) / 1000;
     let ttl_ms = live.ttl_ms.load(Ordering::Relaxed);
+    let ejected_until_ms = live.ejected_until_ms(now_ms);
+    let is_asked = instance.status != Status::Down && !live.is_draining() && ejected_until_ms.is_none();
     json!({
         "id": spec.id.as_str(),
         "app": service.definition.service.as_str(),
@@ -217,9 +215,10 @@ fn show(service: &Service, instance: &Instance, now_ms: i64) -> Value {
         "country": spec.country.as_ref().map(Country::as_str),
         "ip": ip.map(|ip| ip.to_string()),
         "port": spec.url.port,
-        "healthy": instance.status != Status::Down && service.blocked.is_none() && !live.is_draining(),
+        "healthy": is_asked && service.blocked.is_none(),
         "status": instance.status.as_str(),
         "draining": live.is_draining(),
+        "ejected_until": ejected_until_ms.map(clock::rfc3339),
         "last_heartbeat_secs": seconds_since(live.heard_ms.load(Ordering::Relaxed)),
         "registered_secs": seconds_since(live.registered_ms.load(Ordering::Relaxed)),
         "heartbeat_ttl": Some(ttl_ms).filter(|&ms| ms != 0).map(|ms| ms as f64 / 1000.0),
@@ -233,4 +232,91 @@ fn show(service: &Service, instance: &Instance, now_ms: i64) -> Value {
 fn unknown(id: &str, error: &'static str) -> Problem {
     let problem = Problem::new(StatusCode::NOT_FOUND, "not-found", format!("no backend \"{id}\" is registered"));
     problem.with("id", id.into()).with("error", error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::Change;
+    use crate::model::{Epoch, Generation};
+    use crate::routing::{Outcome, ServiceKind, ServiceLive};
+    use crate::store::fuzzing::stored;
+
+    #[test]
+    fn a_soft_limit_that_nobody_sent_is_never_above_the_hard_one() {
+        let snapshot = Snapshot::new(Epoch(uuid::Uuid::nil()));
+        for (hard, soft) in [(50, 50), (100, 100), (1_000, 100), (0, 100)] {
+            let body = json!({"id": "a", "app": "a", "region": "eu", "ip": "10.0.0.1", "port": 80, "hard_limit": hard});
+            let (parsed, errors) = parse(body, &snapshot);
+            let (_, spec) = parsed.whole.filter(|_| errors.is_empty()).unwrap_or_else(|| panic!("{errors:?}"));
+            assert_eq!((spec.hard_limit, spec.soft_limit), (hard, soft));
+        }
+    }
+
+    #[test]
+    fn all_that_can_be_registered_is_read_back_as_it_was() {
+        let snapshot = Snapshot::new(Epoch(uuid::Uuid::nil()));
+        let seed = json!({"id": "backend-eu-1", "app": "myapp", "region": "eu", "ip": "10.50.1.1", "port": 8080});
+        for change in [
+            json!({}),
+            json!({"id": ":a._:-B"}),
+            json!({"app": "a-b.c"}),
+            json!({"app": "0"}),
+            json!({"region": "moon-1"}),
+            json!({"country": "xk"}),
+            json!({"ip": "::1"}),
+            json!({"ip": "::ffff:10.0.0.1", "port": 65_535}),
+            json!({"ip": "fd00:1:2:3:4:5:6:7", "port": 1}),
+            json!({"ip": "fe80::1"}),
+            json!({"ip": "0.0.0.0", "port": 80}),
+            json!({"weight": 1, "soft_limit": 0, "hard_limit": 0}),
+            json!({"weight": 255, "soft_limit": u32::MAX, "hard_limit": u32::MAX}),
+            json!({"hard_limit": 1}),
+        ] {
+            let mut body = seed.clone();
+            body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            let (parsed, errors) = parse(body.clone(), &snapshot);
+            let (definition, spec) = parsed.whole.filter(|_| errors.is_empty()).unwrap_or_else(|| panic!("{errors:?}"));
+            let registered_from = [127, 0, 0, 1].into();
+            let addresses = Arc::new([spec.url.socket_address().unwrap()]);
+            let service = definition.service.clone();
+            let definition = Change::PutDefinition { definition: definition.into(), registered_from };
+            let instance = Change::PutInstance { service, spec: spec.into(), addresses, registered_from };
+            for put in [definition, instance] {
+                assert_eq!(stored(&put), Some(Ok(put)), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_is_ejected_is_not_healthy_and_says_until_when() {
+        let instance = |id: &str| {
+            Arc::new(Instance {
+                spec: Arc::new(InstanceSpec::new(
+                    InstanceId::try_new(id).unwrap(),
+                    UpstreamUrl::try_new("http://10.0.0.1:80").unwrap(),
+                )),
+                addresses: Arc::new([]),
+                status: Status::Up,
+                generation: Generation::default(),
+                live: Arc::default(),
+            })
+        };
+        let service = Service {
+            definition: Arc::new(Definition::new(ServiceName::try_new("a").unwrap())),
+            kind: ServiceKind::Registered,
+            status: Status::Up,
+            blocked: None,
+            instances: [instance("a1"), instance("a2")].into(),
+            fleet: Arc::default(),
+            live: Arc::new(ServiceLive::new(0)),
+        };
+        let own = &service.instances[0];
+        let shown = show(&service, own, 1_000);
+        assert_eq!((&shown["healthy"], &shown["ejected_until"]), (&json!(true), &json!(null)));
+        assert!((0..10).any(|_| service.note_outcome(own, Outcome::Bad, 1_000).is_some()), "it is ejected");
+        let shown = show(&service, own, 2_000);
+        assert_eq!((&shown["healthy"], &shown["ejected_until"]), (&json!(false), &json!("1970-01-01T00:00:11Z")));
+        assert_eq!(show(&service, own, 11_000)["healthy"], true);
+    }
 }

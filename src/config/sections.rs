@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::section::Section;
 use super::value::{Commas, Value, Zero, boolean, burst, digest, dns_name, duration, file, list, networks};
-use super::value::{Parsed, one_of, size, socket_address, text, whole};
+use super::value::{Parsed, one_of, size, socket_address, text, ttl, whole};
 use super::{
     AccessLogTarget, ClientConfig, Config, GatewayConfig, InternalConfig, LimitsConfig, RegistrationConfig,
     ServerConfig, StoreConfig, Unlisted, UpstreamConfig,
@@ -123,7 +123,7 @@ fn registration(mut section: Section<'_>, registration: &mut RegistrationConfig)
     section.set("burst", &mut registration.burst, whole(1..=u64::from(MAX_BURST)));
     section.set("unlisted", &mut registration.unlisted, one_of(UNLISTED));
     section.set("upstreams", &mut registration.upstreams, networks);
-    section.set("heartbeat_ttl", &mut registration.heartbeat_ttl, positive());
+    section.set("heartbeat_ttl", &mut registration.heartbeat_ttl, ttl);
     section.finish();
 }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::draining::DrainWish;
 use super::{Configuration, KeyAnswer, KeyReport, KeyWish, Refusal};
 use crate::model::{
-    Definition, Epoch, Generation, InstanceId, InstanceSpec, KeyName, RuntimeKey, Scheme, ServiceName, Sha256Digest,
-    Status,
+    Definition, Epoch, Generation, InstanceId, InstanceSpec, Invalid, KeyName, RuntimeKey, Scheme, ServiceName,
+    Sha256Digest, Status,
 };
 use crate::routing::{Drained, Slot};
 
@@ -47,7 +47,8 @@ pub enum Brings {
     /// What it is: to be installed, or to replace what is.
     #[default]
     Definition,
-    /// Nothing: the instance joins the service as it is, or makes one of that name where there is none.
+    /// Nothing: the instance joins the service as it is, or makes one of that name where there is none. It comes to
+    /// send heartbeats: without a TTL of its own it is held to the configured one from the start.
     InstanceAlone,
 }
 
@@ -66,6 +67,28 @@ pub struct Registration {
     pub source: Source,
 }
 
+/// What the last instance of a service takes along where it leaves by a wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// The service: its routes are free at once.
+    Service,
+    /// Nothing: a definition with routes stays, and they are held as after an expiry.
+    Nothing,
+}
+
+/// The wish to leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaveWish {
+    /// Whose.
+    pub service: ServiceName,
+    /// Which; `None`: all, and the service with them.
+    pub instance: Option<InstanceId>,
+    /// What goes with the last one.
+    pub takes: Takes,
+    /// Who asks.
+    pub source: Source,
+}
+
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -73,17 +96,8 @@ pub enum Event {
     RegistrationRequested(Box<Registration>, ReplyId),
     /// An instance says that it lives.
     HeartbeatReceived(InstanceRef, Source, ReplyId),
-    /// A service (`instance`: none) or one of its instances asks to leave.
-    DeregistrationRequested {
-        /// Whose.
-        service: ServiceName,
-        /// Which; `None`: all, and the service with them.
-        instance: Option<InstanceId>,
-        /// Who asks.
-        source: Source,
-        /// Who waits.
-        reply: ReplyId,
-    },
+    /// A service or one of its instances asks to leave.
+    DeregistrationRequested(LeaveWish, ReplyId),
     /// A drain is to begin or to end.
     DrainRequested(Box<DrainWish>, ReplyId),
     /// Someone asks for a probe now.
@@ -297,6 +311,28 @@ pub enum Change {
     RemoveKey(KeyName),
 }
 
+impl Change {
+    /// Whether a record of it could be read again.
+    ///
+    /// # Errors
+    /// What is wrong with what it puts.
+    pub fn check(&self) -> Result<(), Invalid> {
+        match self {
+            Self::PutDefinition { definition, .. } => definition.check(),
+            Self::PutInstance { spec, .. } => spec.check(),
+            Self::RemoveInstance(_)
+            | Self::RemoveService { .. }
+            | Self::NoteDown { .. }
+            | Self::NoteTtl { .. }
+            | Self::NoteAddresses { .. }
+            | Self::PutDraining(_)
+            | Self::RemoveDraining(_)
+            | Self::PutKey(_)
+            | Self::RemoveKey(_) => Ok(()),
+        }
+    }
+}
+
 /// Everything that a store holds: the changes that would make it again, by what they put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
@@ -310,7 +346,7 @@ pub struct Contents {
     pub instances: BTreeMap<InstanceId, Change>,
     /// Instances that are DOWN.
     pub down: BTreeSet<InstanceId>,
-    /// TTLs of instances that named none and heartbeat.
+    /// TTLs of instances that named none and are held to one.
     pub ttls: BTreeMap<InstanceId, Duration>,
     /// Instances that are draining.
     pub draining: BTreeSet<InstanceId>,

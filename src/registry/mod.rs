@@ -33,8 +33,8 @@ mod view;
 
 pub use draining::{Drain, DrainWish};
 pub use event::{
-    Answer, Brings, Change, Contents, Effect, Event, FirstProbe, Followed, InstanceRef, NameOrder, Now, ProbePlan,
-    ProbeTarget, Reconfigured, Registered, Registration, ReplyId, Report, Source, WriteId,
+    Answer, Brings, Change, Contents, Effect, Event, FirstProbe, Followed, InstanceRef, LeaveWish, NameOrder, Now,
+    ProbePlan, ProbeTarget, Reconfigured, Registered, Registration, ReplyId, Report, Source, Takes, WriteId,
 };
 pub use grants::{Grant, Policy, StaticClaim, UnlistedRule};
 pub use health::{Health, HealthLimits, Verdict};
@@ -115,6 +115,8 @@ struct Entry {
 struct Member {
     spec: Arc<InstanceSpec>,
     addresses: Arc<[SocketAddr]>,
+    /// Why it may not be where it was restored, whatever the configuration says.
+    barred: Option<Arc<str>>,
     registered_from: IpAddr,
     health: Health,
     /// The order that probes and names of it must carry to count.
@@ -132,11 +134,7 @@ struct Member {
 
 /// A write on its way to the store.
 enum Pending {
-    Register {
-        wish: Box<Registration>,
-        keeps_definition: bool,
-        reply: ReplyId,
-    },
+    Register(Registering),
     Remove {
         service: ServiceName,
         instance: Option<InstanceId>,
@@ -154,8 +152,18 @@ enum Pending {
     },
 }
 
+/// A registration on its way to the store.
+struct Registering {
+    wish: Box<Registration>,
+    /// Whose the definition is that it brings; `None`: the installed one stays.
+    definition_of: Option<IpAddr>,
+    /// What it is held to from the start though it names no TTL; stored with it.
+    ttl: Option<Duration>,
+    reply: ReplyId,
+}
+
 enum Cause {
-    Asked { reply: ReplyId, from: IpAddr },
+    Asked { reply: ReplyId, from: IpAddr, takes: Takes },
     Expired,
     HoldOver,
 }
@@ -218,9 +226,7 @@ impl Registry {
                 let outcome = self.heartbeat(&instance, &source, now, effects);
                 self.answer(reply, &instance.service, &source, outcome, effects);
             }
-            Event::DeregistrationRequested { service, instance, source, reply } => {
-                self.handle_deregistration(service, instance, source, reply, now, effects);
-            }
+            Event::DeregistrationRequested(wish, reply) => self.handle_deregistration(wish, reply, now, effects),
             Event::DrainRequested(wish, reply) => self.handle_drain(wish, reply, effects),
             Event::ProbeRequested(instance, source, reply) => {
                 let outcome = self.probe_now(&instance, &source, now, effects);
@@ -243,9 +249,9 @@ impl Registry {
 
     fn handle_write_done(&mut self, write: WriteId, now: Now, effects: &mut Vec<Effect>) {
         match self.take_pending(write) {
-            Some(Pending::Register { wish, keeps_definition, reply }) => {
-                let service = wish.definition.service.clone();
-                self.install(*wish, keeps_definition, reply, now, effects);
+            Some(Pending::Register(registering)) => {
+                let service = registering.wish.definition.service.clone();
+                self.install(registering, now, effects);
                 self.unpark(&service, now, effects);
             }
             Some(Pending::Remove { service, instance, cause }) => {
@@ -266,9 +272,11 @@ impl Registry {
 
     fn handle_write_failed(&mut self, write: WriteId, why: &str, now: Now, effects: &mut Vec<Effect>) {
         match self.take_pending(write) {
-            Some(Pending::Register { wish, keeps_definition, reply }) => {
+            Some(Pending::Register(Registering { wish, definition_of, reply, .. })) => {
                 let service = wish.definition.service.clone();
-                self.release_claims(&wish, keeps_definition);
+                if definition_of.is_some() {
+                    self.release_claims(&wish.definition);
+                }
                 self.release_id(&wish.instance.id);
                 let refused = Err(Refusal::StoreFailed(why.to_owned()));
                 self.answer(reply, &service, &wish.source, refused, effects);
@@ -317,7 +325,7 @@ impl Registry {
         if queue.len() < MAX_PARKED {
             queue.push_back(event);
         } else if let Event::RegistrationRequested(_, reply)
-        | Event::DeregistrationRequested { reply, .. }
+        | Event::DeregistrationRequested(_, reply)
         | Event::DrainRequested(_, reply) = event
         {
             effects.push(Effect::Answer(reply, Err(Refusal::Busy)));
@@ -326,11 +334,15 @@ impl Registry {
 
     fn unpark(&mut self, service: &ServiceName, now: Now, effects: &mut Vec<Effect>) {
         let mut queue = self.parked.remove(service).unwrap_or_default();
-        while let Some(event) = queue.pop_front() {
+        while let Some(mut event) = queue.pop_front() {
+            if let Event::RegistrationRequested(wish, _) = &mut event {
+                self.renew(wish);
+            }
             // The others wait behind it without being looked at: a full queue costs one look a write.
             if self.waits(&event) {
                 queue.push_front(event);
-                self.parked.insert(service.clone(), queue);
+                // What was taken out of it and waits anew came before the rest.
+                self.parked.entry(service.clone()).or_default().append(&mut queue);
                 return;
             }
             self.handle_one(event, now, effects);
@@ -340,7 +352,7 @@ impl Registry {
     fn waits(&self, event: &Event) -> bool {
         match event {
             Event::RegistrationRequested(wish, _) => self.must_wait(wish),
-            Event::DeregistrationRequested { service, .. } => self.pending_of.contains_key(service),
+            Event::DeregistrationRequested(wish, _) => self.pending_of.contains_key(&wish.service),
             Event::DrainRequested(wish, _) => self.pending_of.contains_key(&wish.service),
             Event::HeartbeatReceived(..)
             | Event::ProbeRequested(..)
@@ -435,7 +447,7 @@ impl Member {
 impl Pending {
     fn service(&self) -> &ServiceName {
         match self {
-            Self::Register { wish, .. } => &wish.definition.service,
+            Self::Register(registering) => &registering.wish.definition.service,
             Self::Remove { service, .. } => service,
             Self::Drain { wish, .. } => &wish.service,
             Self::Return { wish, .. } => &wish.definition.service,

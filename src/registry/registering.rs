@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::restore::{UNJUDGED, without_routes};
 use super::{
     Answer, Brings, Change, Due, Effect, Event, Followed, Health, InstanceRef, Member, NameOrder, Now, Ownership,
-    Pending, Refusal, Registered, Registration, Registry, ReplyId, Report, Source, WriteId, view,
+    Pending, Refusal, Registered, Registering, Registration, Registry, ReplyId, Report, Source, WriteId, view,
 };
 use crate::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamHost};
 use crate::routing::InstanceLive;
@@ -15,6 +15,7 @@ use crate::routing::InstanceLive;
 /// An instance's place in its service, beside what it registered.
 pub(super) struct Place {
     pub(super) addresses: Arc<[SocketAddr]>,
+    pub(super) barred: Option<Arc<str>>,
     pub(super) registered_from: IpAddr,
     pub(super) health: Health,
     pub(super) live: Arc<InstanceLive>,
@@ -32,7 +33,7 @@ enum Plan {
     /// Another write of the service must be done first.
     Wait,
     /// To be written.
-    Write { keeps_definition: bool },
+    Write { definition_of: Option<IpAddr> },
 }
 
 impl Registry {
@@ -44,18 +45,13 @@ impl Registry {
         effects: &mut Vec<Effect>,
     ) {
         let service = wish.definition.service.clone();
-        if wish.brings == Brings::InstanceAlone {
-            // Anew each time: the service may have changed or gone while the wish waited.
-            let installed = self.services.get(&service).filter(|entry| !entry.is_leaving);
-            wish.definition =
-                installed.map_or_else(|| Definition::new(service.clone()), |entry| (*entry.definition).clone());
-        }
+        self.renew(&mut wish);
         match self.plan(&wish) {
             Err(refusal) => self.answer(reply, &service, &wish.source, Err(refusal), effects),
             Ok(Plan::Wait) => self.park(&service, Event::RegistrationRequested(wish, reply), effects),
             Ok(Plan::Known) => {
                 let instance = InstanceRef { service: service.clone(), id: wish.instance.id.clone() };
-                self.hear(&instance, now, effects);
+                self.hear_again(&instance, wish.brings, now, effects);
                 if let Some(member) = self.member_mut(&instance) {
                     member.live.registered_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
                 }
@@ -64,25 +60,43 @@ impl Registry {
                 effects.push(Effect::Answer(reply, answer));
             }
             Ok(Plan::Return) => self.begin_return(wish, reply, now, effects),
-            Ok(Plan::Write { keeps_definition }) => {
-                let mut changes = Vec::with_capacity(2);
-                if !keeps_definition {
-                    self.claims.add(&view::effective(&wish.definition, &self.settings.policy.apps_domain));
-                    changes.push(Change::PutDefinition {
-                        definition: Arc::new(wish.definition.clone()),
-                        registered_from: wish.source.address,
-                    });
-                }
-                self.claim_id(&InstanceRef { service: service.clone(), id: wish.instance.id.clone() });
-                changes.push(Change::PutInstance {
-                    service: service.clone(),
-                    spec: Arc::new(wish.instance.clone()),
-                    addresses: Arc::clone(&wish.addresses),
-                    registered_from: wish.source.address,
-                });
-                self.submit(&service, Pending::Register { wish, keeps_definition, reply }, changes, effects);
+            Ok(Plan::Write { definition_of }) => {
+                let ttl = self.promised(&wish);
+                self.begin_registration(Registering { wish, definition_of, ttl, reply }, effects);
             }
         }
+    }
+
+    /// An instance alone takes over the definition of today, each time that it is looked at: the service may have changed
+    /// or gone while the wish waited.
+    pub(super) fn renew(&self, wish: &mut Registration) {
+        if wish.brings == Brings::InstanceAlone {
+            let service = &wish.definition.service;
+            let installed = self.services.get(service).filter(|entry| !entry.is_leaving);
+            wish.definition =
+                installed.map_or_else(|| Definition::new(service.clone()), |entry| (*entry.definition).clone());
+        }
+    }
+
+    fn begin_registration(&mut self, registering: Registering, effects: &mut Vec<Effect>) {
+        let Registering { wish, definition_of, ttl, reply } = &registering;
+        let service = wish.definition.service.clone();
+        let changes = changes(wish, *definition_of, *ttl);
+        // Nothing is stored that a start would not read again.
+        if let Err(why) = changes.iter().try_for_each(Change::check) {
+            return self.answer(*reply, &service, &wish.source, Err(Refusal::Invalid(why)), effects);
+        }
+        if definition_of.is_some() {
+            self.claims.add(&view::effective(&wish.definition, &self.settings.policy.apps_domain));
+        }
+        self.claim_id(&InstanceRef { service: service.clone(), id: wish.instance.id.clone() });
+        self.submit(&service, Pending::Register(registering), changes, effects);
+    }
+
+    /// The TTL that an instance is held to from its registration on though it names none.
+    fn promised(&self, wish: &Registration) -> Option<Duration> {
+        let must_beat = wish.brings == Brings::InstanceAlone && wish.instance.heartbeat_ttl.is_none();
+        must_beat.then_some(self.settings.heartbeat_ttl)
     }
 
     /// Checks a wish in DESIGN §5.1's order: grant, owner, conflicts.
@@ -122,8 +136,17 @@ impl Registry {
         Ok(match keeps_definition && is_registered {
             true if member.is_some_and(|member| member.is_draining) => Plan::Return,
             true => Plan::Known,
-            false => Plan::Write { keeps_definition },
+            false => Plan::Write { definition_of: (!keeps_definition).then(|| self.registrant(wish)) },
         })
+    }
+
+    /// Whose a definition is that is written: of who brings it, unless it is just the one that is kept out. That stays its
+    /// registrant's, but where nobody may register it from there.
+    fn registrant(&self, wish: &Registration) -> IpAddr {
+        let entry = self.services.get(&wish.definition.service).filter(|entry| *entry.definition == wish.definition);
+        let before = entry.map(|entry| entry.registered_from);
+        let stays = before.filter(|from| self.settings.policy.check_definition(&wish.definition, *from).is_ok());
+        stays.unwrap_or(wish.source.address)
     }
 
     /// Instances of one definition may be written side by side; anything else of a service goes one after the other.
@@ -148,10 +171,10 @@ impl Registry {
         let owner = self.owners.get(&wish.instance.id).filter(|owner| owner.service == *service);
         let is_same_instance = owner.is_some_and(|owner| owner.count > usize::from(is_installed));
         match first {
-            Some(Pending::Register { wish: before, keeps_definition, .. }) => {
+            Some(Pending::Register(Registering { wish: before, definition_of, .. })) => {
                 is_same_instance
                     || before.definition != wish.definition
-                    || (!keeps_definition && before.source.address != wish.source.address)
+                    || (definition_of.is_some() && before.source.address != wish.source.address)
             }
             Some(Pending::Remove { .. } | Pending::Drain { .. } | Pending::Return { .. }) | None => true,
         }
@@ -175,10 +198,8 @@ impl Registry {
         Refusal::Taken { what, rival: Some((rival.clone(), status)), detail }
     }
 
-    pub(super) fn release_claims(&mut self, wish: &Registration, keeps_definition: bool) {
-        if !keeps_definition {
-            self.claims.remove(&view::effective(&wish.definition, &self.settings.policy.apps_domain));
-        }
+    pub(super) fn release_claims(&mut self, definition: &Definition) {
+        self.claims.remove(&view::effective(definition, &self.settings.policy.apps_domain));
     }
 
     pub(super) fn claim_id(&mut self, instance: &InstanceRef) {
@@ -196,27 +217,22 @@ impl Registry {
     }
 
     /// The store has it: installs definition and instance, starts its probes, answers.
-    pub(super) fn install(
-        &mut self,
-        wish: Registration,
-        keeps_definition: bool,
-        reply: ReplyId,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Registration { definition, instance: spec, addresses, source, .. } = wish;
+    pub(super) fn install(&mut self, registering: Registering, now: Now, effects: &mut Vec<Effect>) {
+        let Registering { wish, definition_of, ttl, reply } = registering;
+        let Registration { definition, instance: spec, addresses, source, .. } = *wish;
         let service = definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: spec.id.clone() };
         let health = if spec.health_endpoint.is_some() { Health::unknown() } else { Health::unprobed() };
-        if !keeps_definition {
-            self.install_definition(definition, &source, health.status(), now);
+        if let Some(from) = definition_of {
+            self.install_definition(definition, from, health.status(), now);
         }
         // Requests that are in flight at the same place go on counting against its limits.
         let before = self.member_mut(&instance).filter(|member| member.spec.url == spec.url);
         let live = before.map_or_else(Arc::<InstanceLive>::default, |member| Arc::clone(&member.live));
         self.remove_member(&instance, effects);
         let spec = Arc::new(spec);
-        let place = Place { addresses, registered_from: source.address, health, live, is_draining: false, ttl: None };
+        let registered_from = source.address;
+        let place = Place { addresses, barred: None, registered_from, health, live, is_draining: false, ttl };
         self.install_member(&instance, &spec, place, now, effects);
         self.plan_probes(&instance, super::FirstProbe::Now, effects);
         self.recheck(&service, effects);
@@ -246,7 +262,7 @@ impl Registry {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        let Place { addresses, registered_from, health, live, is_draining, ttl } = place;
+        let Place { addresses, barred, registered_from, health, live, is_draining, ttl } = place;
         let ttl = spec.heartbeat_ttl.or(ttl);
         let name_order = self.next_order();
         live.note_health(health.failures(), health.is_stopped());
@@ -256,6 +272,7 @@ impl Registry {
         let member = Member {
             ttl,
             addresses,
+            barred,
             registered_from,
             health,
             probe_order: Generation::default(),
@@ -283,11 +300,11 @@ impl Registry {
     /// As if it were not allowed to stand, and without the claims of its registration: the configuration may be another
     /// than it was checked against, and [`recheck`](Self::recheck) says what holds today. A new service starts at its
     /// first instance's status: that is no change of status.
-    fn install_definition(&mut self, definition: Definition, source: &Source, status: Status, now: Now) {
-        self.claims.remove(&view::effective(&definition, &self.settings.policy.apps_domain));
+    fn install_definition(&mut self, definition: Definition, from: IpAddr, status: Status, now: Now) {
+        self.release_claims(&definition);
         let definition = Arc::new(definition);
         let Some(entry) = self.services.get_mut(&definition.service) else {
-            return self.add_entry(definition, source.address, status, now);
+            return self.add_entry(definition, from, status, now);
         };
         // Two of its registrant's instances may have brought it at once.
         if entry.definition != definition || entry.blocked.is_some() {
@@ -295,7 +312,7 @@ impl Registry {
             self.claims.remove(&entry.effective);
             entry.effective = without_routes(&definition);
             entry.definition = definition;
-            entry.registered_from = source.address;
+            entry.registered_from = from;
             entry.blocked = Some(UNJUDGED.into());
         }
     }
@@ -308,7 +325,7 @@ impl Registry {
             status: member.health.status(),
             generation: self.view.generation(),
             epoch: self.view.epoch(),
-            heartbeat_ttl: member.spec.heartbeat_ttl.unwrap_or(self.settings.heartbeat_ttl),
+            heartbeat_ttl: member.ttl.unwrap_or(self.settings.heartbeat_ttl),
             is_change,
         }))
     }
@@ -330,12 +347,24 @@ impl Registry {
     }
 
     /// Notes that an instance lives; one whose probes had ended is probed afresh.
-    pub(super) fn hear(&mut self, instance: &InstanceRef, now: Now, effects: &mut Vec<Effect>) {
+    fn hear(&mut self, instance: &InstanceRef, now: Now, effects: &mut Vec<Effect>) {
         let default = self.settings.heartbeat_ttl;
         let Some(member) = self.member_mut(instance) else { return };
         // A default that changed holds from here on: the answer to this tells it.
         let ttl = member.ttl.map(|_| member.spec.heartbeat_ttl.unwrap_or(default));
         self.hold_to(ttl, instance, now, effects);
+    }
+
+    /// It registered just so: as [`hear`](Self::hear), and one that comes to send heartbeats is held to them.
+    pub(super) fn hear_again(&mut self, instance: &InstanceRef, brings: Brings, now: Now, effects: &mut Vec<Effect>) {
+        let default = self.settings.heartbeat_ttl;
+        match (brings, self.member_mut(instance)) {
+            (Brings::InstanceAlone, Some(member)) => {
+                let ttl = member.spec.heartbeat_ttl.unwrap_or(default);
+                self.hold_to(Some(ttl), instance, now, effects);
+            }
+            (Brings::InstanceAlone | Brings::Definition, _) => self.hear(instance, now, effects),
+        }
     }
 
     /// It lives, and is to be heard again within `ttl`; `None`: whenever it likes.
@@ -372,4 +401,18 @@ impl Registry {
             member.heard += lag;
         }
     }
+}
+
+/// What a registration stores.
+fn changes(wish: &Registration, definition_of: Option<IpAddr>, ttl: Option<Duration>) -> Vec<Change> {
+    let definition =
+        |registered_from| Change::PutDefinition { definition: Arc::new(wish.definition.clone()), registered_from };
+    let instance = Change::PutInstance {
+        service: wish.definition.service.clone(),
+        spec: Arc::new(wish.instance.clone()),
+        addresses: Arc::clone(&wish.addresses),
+        registered_from: wish.source.address,
+    };
+    let ttl = ttl.map(|ttl| Change::NoteTtl { instance: wish.instance.id.clone(), ttl });
+    definition_of.map(definition).into_iter().chain([instance]).chain(ttl).collect()
 }

@@ -93,7 +93,8 @@ async fn defaults_are_edge_proxys_and_the_country_follows_from_the_region() {
     };
     assert_eq!((of("app=a").await, of("app=b").await, of("app=c").await), (json!(5), json!(1), json!(0)));
     assert_eq!((of("region=eu").await, of("app=a&region=eu").await), (json!(2), json!(1)));
-    assert_eq!(ask(&gateway, Method::GET, "/api/v1/backends?ap=a").await.status, 400);
+    let problem = ask(&gateway, Method::GET, "/api/v1/backends?ap=a").await.problem(422, "invalid-parameters");
+    assert_eq!(problem["errors"][0]["parameter"], "ap");
 }
 
 #[tokio::test]
@@ -131,6 +132,20 @@ async fn a_backend_is_routed_by_its_apps_host_and_joins_a_service_with_routes() 
         seen.insert(gateway.get("/shop").await.ok()["origin"].to_string());
     }
     assert_eq!(seen.len(), 2, "{seen:?}");
+}
+
+#[tokio::test]
+async fn the_last_backend_of_a_service_with_routes_leaves_them_held() {
+    let (gateway, one, two) = (Gateway::start("").await, Origin::named("one").await, Origin::named("two").await);
+    gateway.registered(&with(public_service("shop", &one.url(), "/shop"), json!({"instance": "one"}))).await;
+    assert_eq!(register(&gateway, &backend("two", "shop", &two)).await.status, 201);
+    for id in ["one", "two"] {
+        ask(&gateway, Method::DELETE, &format!("/api/v1/backends/{id}")).await.ok();
+    }
+    gateway.get("/shop").await.problem(503, "service-down");
+    assert_eq!(gateway.service("shop").await.unwrap()["routes"].as_array().unwrap().len(), 1);
+    assert_eq!(register(&gateway, &backend("two", "shop", &two)).await.status, 201);
+    assert_eq!(gateway.get("/shop").await.ok()["origin"], "two");
 }
 
 #[tokio::test]

@@ -6,14 +6,16 @@
 pub(in crate::registry) mod key_wish;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::wish::{Wish, address, instance, parts, policy, settings};
 use crate::driver::Store as _;
-use crate::model::{Epoch, KeySpec, Status};
+use crate::model::{Epoch, InstanceId, KeySpec, Status};
 use crate::registry::{
-    Answer, Change, Configuration, Drain, DrainWish, Effect, Event, Followed, InstanceRef, NameOrder, Now, ProbePlan,
-    Reconfigured, Refusal, Registered, Registry, ReplyId, Report, Settings, Source, StaticRoute, WriteId,
+    Answer, Change, Configuration, Drain, DrainWish, Effect, Event, Followed, InstanceRef, LeaveWish, NameOrder, Now,
+    ProbePlan, Reconfigured, Refusal, Registered, Registry, ReplyId, Report, Settings, Source, StaticRoute, Takes,
+    WriteId,
 };
 use crate::routing::{Service, Snapshot};
 use crate::store::MemoryStore;
@@ -90,13 +92,23 @@ impl Harness {
 
     /// A crash, and a start with what was stored under rules that may be others; time goes on meanwhile.
     pub(in crate::registry) fn restart(&mut self, settings: Settings, statics: Vec<StaticRoute>) {
+        self.restart_barring(&BTreeMap::new(), settings, statics);
+    }
+
+    /// The same, where some may not be where they are any more.
+    pub(in crate::registry) fn restart_barring(
+        &mut self,
+        barred: &BTreeMap<InstanceId, Arc<str>>,
+        settings: Settings,
+        statics: Vec<StaticRoute>,
+    ) {
         let contents = self.stored.load().unwrap();
         let mut after = Self::with(settings, statics);
         after.now = self.now;
         after.stored = std::mem::take(&mut self.stored);
         after.next_reply = self.next_reply;
         after.configure_keys(std::mem::take(&mut self.configured));
-        let effects = after.registry.restore(contents, after.now);
+        let effects = after.registry.restore(contents, barred, after.now);
         after.publish();
         effects.into_iter().for_each(|effect| after.carry_out(effect));
         after.finish_writes();
@@ -221,9 +233,14 @@ impl Harness {
     }
 
     pub(in crate::registry) fn ask_to_leave(&mut self, whom: &str, from: Source) -> ReplyId {
+        self.ask_to_leave_taking(Takes::Service, whom, from)
+    }
+
+    pub(in crate::registry) fn ask_to_leave_taking(&mut self, takes: Takes, whom: &str, source: Source) -> ReplyId {
         let (service, instance) = parts(whom);
         let reply = self.new_reply();
-        self.send(Event::DeregistrationRequested { service, instance, source: from, reply });
+        let wish = LeaveWish { service, instance, takes, source };
+        self.send(Event::DeregistrationRequested(wish, reply));
         reply
     }
 

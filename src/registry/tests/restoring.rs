@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Harness, Wish, policy, settings, source};
-use crate::model::{CidrSet, MethodRule, Pattern, ServiceName, Status};
-use crate::registry::{FirstProbe, Grant, Policy, Refusal, Report, Settings, StaticClaim, UnlistedRule};
+use super::{Harness, Store, Wish, policy, settings, source};
+use crate::model::{CidrSet, InstanceId, MethodRule, Pattern, ServiceName, Status};
+use crate::registry::{Answer, Drain, FirstProbe, Grant, Policy, Refusal, Report, Settings, StaticClaim, UnlistedRule};
 
 fn restarted_under(harness: &mut Harness, policy: Policy) {
     harness.restart(settings(policy), Vec::new());
@@ -109,6 +109,57 @@ fn who_heartbeats_without_a_ttl_of_its_own_is_held_to_it_after_a_restart() {
     harness.pass_ms(1_100);
     assert_eq!(harness.instances("beats"), [""; 0]);
     assert_eq!(harness.instances("silent"), ["silent"], "nobody waits for its heartbeats");
+}
+
+#[test]
+fn an_instance_alone_is_held_to_the_default_ttl_from_its_registration_on_and_over_restarts() {
+    let mut harness = Harness::new();
+    let alone = Wish::new("a", &[]).alone().unprobed();
+    assert_eq!(harness.register(&alone).unwrap().heartbeat_ttl.as_secs(), 60);
+    assert!(harness.kept.is_empty(), "it is stored with the registration: {:?}", harness.kept);
+    let shorter = Settings { heartbeat_ttl: Duration::from_secs(20), ..settings(policy()) };
+    harness.restart(shorter.clone(), Vec::new());
+    harness.pass_ms(59_900);
+    assert_eq!(harness.instances("a"), ["a"], "as it was promised");
+    // Just so again, and draining: either is a heartbeat, and its answer tells the new one.
+    assert_eq!(harness.register(&alone).unwrap().heartbeat_ttl.as_secs(), 20);
+    harness.pass_ms(19_900);
+    harness.drain("a", Drain::Begins, source("127.0.0.1")).unwrap();
+    assert_eq!(harness.register(&alone).unwrap().heartbeat_ttl.as_secs(), 20);
+    harness.pass_ms(19_900);
+    harness.restart(shorter, Vec::new());
+    harness.pass_ms(19_900);
+    assert_eq!(harness.instances("a"), ["a"]);
+    harness.pass_ms(1_100);
+    assert_eq!(harness.instances("a"), [""; 0]);
+}
+
+#[test]
+fn another_default_ttl_while_an_instance_alone_is_written_holds_from_its_next_heartbeat_on() {
+    let mut harness = Harness::new();
+    harness.store = Store::Waits;
+    let reply = harness.ask(&Wish::new("a", &[]).alone().unprobed());
+    harness.reconfigure(Settings { heartbeat_ttl: Duration::from_secs(20), ..settings(policy()) }, Vec::new());
+    harness.finish(Store::Works);
+    let Ok(Answer::Registered(registered)) = &harness.answers[&reply] else { panic!("it is registered") };
+    assert_eq!(registered.heartbeat_ttl.as_secs(), 60, "as it is stored");
+    harness.pass_ms(59_900);
+    assert_eq!(harness.instances("a"), ["a"]);
+    harness.heartbeat("a", source("127.0.0.1")).unwrap();
+    harness.pass_ms(19_900);
+    assert_eq!(harness.instances("a"), ["a"]);
+    harness.pass_ms(100);
+    assert_eq!(harness.instances("a"), [""; 0]);
+}
+
+#[test]
+fn an_instance_that_was_never_to_be_heard_is_once_it_registers_alone() {
+    let mut harness = Harness::new();
+    harness.register(&Wish::new("a", &["GET /a"]).unprobed()).unwrap();
+    assert!(!harness.register(&Wish::new("a", &[]).alone().unprobed()).unwrap().is_change);
+    restarted(&mut harness);
+    harness.pass(60);
+    assert_eq!(harness.instances("a"), [""; 0]);
 }
 
 #[test]
@@ -295,4 +346,78 @@ fn a_blocked_service_leaves_as_any_other() {
     harness.pass(72);
     restarted_under(&mut harness, denied);
     assert_eq!((harness.status("a"), harness.status("b")), (None, None));
+}
+
+/// Restarts, and these may not be where they are any more.
+fn restarted_barring(harness: &mut Harness, ids: &[&str]) {
+    let barred = ids.iter().map(|id| (InstanceId::try_new(id).unwrap(), "a loop".into())).collect();
+    harness.restart_barring(&barred, settings(policy()), Vec::new());
+}
+
+#[test]
+fn an_instance_where_furt_listens_by_now_keeps_its_service_out_until_it_registers_elsewhere() {
+    let mut harness = Harness::new();
+    let wish = Wish::new("a", &["GET /a"]);
+    harness.register(&wish).unwrap();
+    restarted_barring(&mut harness, &["a"]);
+    is_kept_but_not_routed(&harness, "a", "/a", "a loop");
+    harness.reconfigure(settings(policy()), Vec::new());
+    assert!(blocked(&harness, "a").is_some(), "no configuration changes that");
+    harness.register(&wish.at("http://127.0.0.1:9001", &[])).unwrap();
+    assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
+}
+
+#[test]
+fn a_service_comes_back_when_the_one_leaves_that_kept_it_out() {
+    let mut harness = Harness::new();
+    for id in ["a", "two", "three"] {
+        harness.register(&Wish::new("a", &["GET /a"]).id(id).ttl(if id == "three" { 10 } else { 1000 })).unwrap();
+    }
+    restarted_barring(&mut harness, &["two", "three"]);
+    let before = harness.snapshot.generation;
+    harness.deregister("a/two", source("127.0.0.1")).unwrap();
+    assert!(blocked(&harness, "a").is_some());
+    harness.pass(10);
+    assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
+    assert!(harness.snapshot.generation > before);
+}
+
+#[test]
+fn a_name_that_led_to_furt_itself_brings_its_service_back_once_it_leads_elsewhere() {
+    for address in ["10.0.0.1:80", "10.0.0.2:80"] {
+        let mut harness = Harness::new();
+        harness.register(&Wish::new("a", &["GET /a"]).at("http://a.example", &["10.0.0.1:80"])).unwrap();
+        restarted_barring(&mut harness, &["a"]);
+        assert!(blocked(&harness, "a").is_some());
+        // It is asked for what furt may forward to alone.
+        harness.resolve("a", &[address]);
+        assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]), "{address}");
+    }
+}
+
+#[test]
+fn a_service_that_is_kept_out_stays_its_registrants_whoever_brings_the_same_definition() {
+    let mut harness = Harness::new();
+    let wish = |id: &str, from: &str| Wish::new("a", &["GET /a"]).id(id).from(from);
+    harness.register(&wish("one", "10.0.0.1").at("http://10.0.0.1:80", &[])).unwrap();
+    let barred = Policy { upstreams: CidrSet::try_new(&["127.0.0.0/8"]).unwrap(), ..policy() };
+    restarted_under(&mut harness, barred);
+    // May come: the definition is the one that is installed. It is kept out still, and not the newcomer's.
+    harness.register(&wish("two", "10.0.0.2")).unwrap();
+    restarted(&mut harness);
+    assert!(matches!(harness.deregister("a", source("10.0.0.2")), Err(Refusal::NotOwner { .. })));
+    assert_eq!(harness.deregister("a", source("10.0.0.1")), Ok(2));
+}
+
+#[test]
+fn a_service_that_is_kept_out_for_its_registrants_address_is_of_who_brings_it_from_where_it_may() {
+    let mut harness = Harness::new();
+    harness.register(&Wish::new("a", &["GET /a"]).id("one").from("10.0.0.1")).unwrap();
+    let local = Policy { unlisted: UnlistedRule::Loopback, ..policy() };
+    restarted_under(&mut harness, local.clone());
+    assert!(blocked(&harness, "a").is_some());
+    harness.register(&Wish::new("a", &["GET /a"]).id("two")).unwrap();
+    assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
+    restarted_under(&mut harness, local);
+    assert_eq!(blocked(&harness, "a"), None);
 }

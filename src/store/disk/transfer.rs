@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    FORMAT, OLDEST_FORMAT, check_whole, initialize, key_record, known, opening, promised, put, records, write,
+    FORMAT, OLDEST_FORMAT, Undo, check_whole, initialize, key_record, known, opening, promised, put, records, write,
 };
 use crate::driver::{Change, Contents, StoreError};
 use crate::model::{Epoch, InstanceId};
@@ -114,10 +114,6 @@ pub fn export(path: &Path) -> Result<Value, StoreError> {
 /// A sentence that names the record that is wrong, or the file: there is one already, or it cannot be made.
 pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
     let contents = parse(json).map_err(StoreError)?;
-    let exists = || StoreError(format!("{} exists; a store is imported into a new file alone", into.display()));
-    if opening::is_there(into)? {
-        return Err(exists());
-    }
     let notes = contents.down.iter().map(|id| Change::NoteDown { instance: id.clone(), is_down: true });
     let ttls = contents.ttls.iter().map(|(id, &ttl)| Change::NoteTtl { instance: id.clone(), ttl });
     let draining = contents.draining.iter().cloned().map(Change::PutDraining);
@@ -126,7 +122,8 @@ pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
     let changes: Vec<_> = records.chain(notes).chain(ttls).chain(draining).chain(keys).collect();
     drop(opening::create(into, |database| {
         initialize(database, contents.epoch, contents.starts)?;
-        write(database, &changes)
+        // A file that fails is not made.
+        write(database, &changes, &mut Undo::default())
     })?);
     Ok(Summary::of(&contents))
 }
