@@ -19,6 +19,7 @@ pub(super) fn service(service: &Service) -> Value {
         "uptime_share": service.live.uptime_share(service.status, now_ms),
         "transitions": service.live.transitions(),
         "requests": metrics::requests(service),
+        "waiting": service.live.waiting.load(std::sync::atomic::Ordering::Relaxed),
         "host": definition.host.as_ref().map(|host| host.as_str()),
         "routes": definition.routes.iter().map(|one| route_spec(one, service)).collect::<Vec<_>>(),
         "policy": definition.policy.as_str(),

@@ -81,3 +81,22 @@ impl Gateway {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_wait_and_no_more_until_one_leaves() {
+        let service = ServiceLive::default();
+        let mut waiting: Vec<_> = (0..MOST).map_while(|_| Waiting::enter(&service)).collect();
+        assert_eq!(waiting.len(), 128);
+        assert!(Waiting::enter(&service).is_none() && Waiting::enter(&service).is_none());
+        assert_eq!(service.waiting.load(Ordering::Relaxed), 128, "who was refused does not count");
+        waiting.pop();
+        waiting.extend(Waiting::enter(&service));
+        assert_eq!(waiting.len(), 128);
+        drop(waiting);
+        assert_eq!(service.waiting.load(Ordering::Relaxed), 0);
+    }
+}
