@@ -115,7 +115,6 @@ async fn one_that_hangs_costs_five_requests_their_time_and_the_others_nothing() 
                 let began = Instant::now();
                 let answer = Answer::of(request).await;
                 if answer.status == 200 {
-                    assert_ne!(answer.json()["origin"], "nobody");
                     good.fetch_add(1, Ordering::Relaxed);
                 } else {
                     answer.problem(504, "upstream-timeout");
@@ -144,7 +143,7 @@ async fn one_that_hangs_costs_five_requests_their_time_and_the_others_nothing() 
     load.stop().await;
     assert_eq!(late.load(Ordering::Relaxed), sent, "nothing else was late");
     assert!(until().await.is_null());
-    assert_eq!(shown(&gateway, "one").await["in_flight"], 0);
+    eventually("nothing is in flight", SOON, is_left).await;
     let metrics = Answer::of(gateway.operate(Method::GET, "/metrics")).await.body;
     assert!(metrics.contains("furt_ejections_total 1\n"), "{metrics}");
 }
