@@ -60,6 +60,7 @@ pub(super) async fn health(State(api): State<Arc<Api>>, Extension(source): Exten
     if body["status"] == "healthy" {
         body["status"] = "ok".into();
     }
+    // Not by their ids: that of one that is gone may stay until the next publish.
     body["backends"] = snapshot.registered().map(|service| service.instances.len()).sum::<usize>().into();
     body["uptime_secs"] = clock::now().saturating_duration_since(api.started).as_secs().into();
     Json(body)

@@ -44,6 +44,12 @@ impl Moment {
         let seconds = self.0.zip(instant(time)).map(|(now, then)| now.as_second() - then.as_second());
         seconds.map_or_else(|| "-".to_owned(), |seconds| span(seconds.max(0)))
     }
+
+    /// In how long something will be.
+    fn until(self, time: &Value) -> String {
+        let seconds = self.0.zip(instant(time)).map(|(now, then)| then.as_second() - now.as_second());
+        seconds.map_or_else(|| "-".to_owned(), |seconds| span(seconds.max(0)))
+    }
 }
 
 fn instant(time: &Value) -> Option<Timestamp> {
@@ -71,7 +77,7 @@ fn overview(services: &Value, now: Moment) -> String {
             count(service),
             in_flight(service).to_string(),
             telling(service).map_or_else(|| "-".to_owned(), |instance| last_probe(instance, now)),
-            why(service),
+            why(service, now),
         ]
     });
     if rows.is_empty() {
@@ -88,7 +94,7 @@ fn detail(service: &Value, now: Moment) -> String {
         cell(&service["transitions"])
     );
     let mut facts = vec![("service", cell(&service["service"])), ("status", status(service))];
-    facts.push(("why", why(service)));
+    facts.push(("why", why(service, now)));
     facts.push(("since", since));
     facts.push(("uptime", uptime(service)));
     facts.push(("in flight", in_flight(service).to_string()));
@@ -108,7 +114,12 @@ fn detail(service: &Value, now: Moment) -> String {
 /// With what else must be known to tell whether it is asked.
 fn status(of: &Value) -> String {
     let is_held = of["instances"].as_array().is_some_and(Vec::is_empty);
-    let more = [("blocked", of["blocked"].is_string()), ("draining", of["draining"] == true), ("held", is_held)];
+    let more = [
+        ("blocked", of["blocked"].is_string()),
+        ("draining", of["draining"] == true),
+        ("ejected", is_ejected(of)),
+        ("held", is_held),
+    ];
     let more = more.into_iter().filter(|(_, holds)| *holds).map(|(word, _)| word.to_owned());
     std::iter::once(cell(&of["status"])).chain(more).collect::<Vec<_>>().join(", ")
 }
@@ -123,14 +134,22 @@ fn instances(service: &Value) -> impl Iterator<Item = &Value> {
     service["instances"].as_array().into_iter().flatten()
 }
 
-/// UP of all, and how many of these are draining.
+/// UP of all, and how many of these are draining or ejected.
 fn count(service: &Value) -> String {
-    let all = instances(service).count();
-    let up = instances(service).filter(|instance| instance["status"] == "UP").count();
-    match instances(service).filter(|instance| instance["draining"] == true).count() {
-        0 => format!("{up}/{all}"),
-        draining => format!("{up}/{all}, {draining} draining"),
-    }
+    let count = |holds: fn(&Value) -> bool| instances(service).filter(|instance| holds(instance)).count();
+    let up = count(|instance| instance["status"] == "UP");
+    let more = [("draining", count(|instance| instance["draining"] == true)), ("ejected", count(is_ejected))];
+    let more = more.into_iter().filter(|(_, count)| *count > 0).map(|(word, count)| format!(", {count} {word}"));
+    format!("{up}/{}{}", instances(service).count(), more.collect::<String>())
+}
+
+/// Whether requests are kept from an instance because those before failed.
+fn is_ejected(instance: &Value) -> bool {
+    instance["ejected_until"].is_string()
+}
+
+fn ejection(instance: &Value, now: Moment) -> String {
+    format!("requests failed, gets none for {}", now.until(&instance["ejected_until"]))
 }
 
 fn in_flight(service: &Value) -> u64 {
@@ -161,7 +180,7 @@ fn last_probe(instance: &Value, now: Moment) -> String {
     }
 }
 
-fn why(service: &Value) -> String {
+fn why(service: &Value, now: Moment) -> String {
     let mut reasons = Vec::new();
     if let Some(blocked) = service["blocked"].as_str() {
         reasons.push(format!("not routed: {}", cell(&blocked.into())));
@@ -176,6 +195,12 @@ fn why(service: &Value) -> String {
         let more = failing(service).count() - 1;
         let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
         reasons.push(format!("{}: {}{more}", cell(&first["instance"]), cell(&first["last_error"])));
+    }
+    let mut ejected = instances(service).filter(|instance| is_ejected(instance));
+    if let Some(first) = ejected.next() {
+        let more = ejected.count();
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        reasons.push(format!("{}: {}{more}", cell(&first["instance"]), ejection(first, now)));
     }
     reasons.join("; ")
 }
@@ -194,10 +219,18 @@ fn instances_of(service: &Value, now: Moment) -> String {
             format!("{} ago{ttl}", now.since(&instance["last_heard"])),
             cell(&instance["weight"]),
             place(instance),
-            cell(&instance["last_error"]),
+            why_of(instance, now),
         ]
     });
     table(&["INSTANCE", "STATUS", "SINCE", "IN FLIGHT", "LAST PROBE", "HEARD", "WEIGHT", "URL", "WHY"], &rows)
+}
+
+/// Why it is not asked, or was not well.
+fn why_of(instance: &Value, now: Moment) -> String {
+    let ejection = is_ejected(instance).then(|| ejection(instance, now));
+    let error = instance["last_error"].is_string().then(|| cell(&instance["last_error"]));
+    let reasons: Vec<_> = error.into_iter().chain(ejection).collect();
+    if reasons.is_empty() { "-".to_owned() } else { reasons.join("; ") }
 }
 
 /// The url, and where its name leads.
@@ -312,6 +345,23 @@ mod tests {
         fresh["last_ping"] = Value::Null;
         assert!(row(&service("UNKNOWN", json!([fresh]))).ends_with("| none yet"));
         assert_eq!(overview(&json!([]), now()), "no service is registered\n");
+    }
+
+    #[test]
+    fn an_ejected_instance_is_told_with_the_time_that_is_left() {
+        let ejected = |id: &str| {
+            let mut one = instance(id, "UP", None);
+            one["ejected_until"] = "2025-11-14T20:30:08Z".into();
+            one
+        };
+        let one = service("UP", json!([instance("a", "UP", None), ejected("b")]));
+        assert!(row(&one).contains("| 2/2, 1 ejected | 4"), "{}", row(&one));
+        assert!(row(&one).ends_with("| b: requests failed, gets none for 8 s"), "{}", row(&one));
+        let line = detail(&one, now()).lines().find(|line| line.starts_with("b  ")).unwrap().to_owned();
+        assert!(line.contains("UP, ejected") && line.ends_with("requests failed, gets none for 8 s"), "{line}");
+        let two = service("UP", json!([ejected("a"), ejected("b"), instance("c", "UP", Some("refused"))]));
+        let expected = "c: refused; a: requests failed, gets none for 8 s (and 1 more)";
+        assert!(row(&two).contains("3/3, 2 ejected") && row(&two).ends_with(expected), "{}", row(&two));
     }
 
     #[test]

@@ -55,6 +55,7 @@ enum Story {
     Crash,
     AllDown,
     Drain,
+    Eject,
     More,
 }
 
@@ -65,6 +66,7 @@ impl Story {
             Self::Crash => "One of three crashes under load, and no request fails",
             Self::AllDown => "All are unhealthy: 503, and back",
             Self::Drain => "One is drained: it gets no more requests, and none is cut",
+            Self::Eject => "One answers 500 though its health check is good: it is left out, and asked again later",
             Self::More => "Whatever else may happen to an instance",
         }
     }
@@ -175,6 +177,11 @@ impl Guide {
         add(drain, "orders-2 is left alone", verb("drain", "orders --instance orders-2 "));
         add(drain, "It gets requests again", verb("drain", "orders --instance orders-2 --undo "));
 
+        let eject = Story::Eject;
+        add(eject, "orders-3 answers 500; after five of them it is left out", self.switch(2, "error"));
+        add(eject, "It is UP, and ejected: it gets no request for 10 s, then longer", verb("services", "orders "));
+        add(eject, "orders-3 is well again, and answers when that time is over", self.switch(2, "ok"));
+
         let more = Story::More;
         let silent = self.teams.last().and_then(|team| switched(team.members.first()?, "refuse"));
         let ttl = HEARTBEAT_TTL.as_secs();
@@ -182,9 +189,6 @@ impl Guide {
         add(more, &gone, silent);
         let away = "stock-2 is thrown out; its next heartbeat is told 404, and it registers again";
         add(more, away, verb("deregister", "stock --instance stock-2 "));
-        let error = self.switch(2, "error");
-        add(more, "orders-3 answers 500, until furt notices and leaves it out", error);
-        add(more, "orders-3 is well again", self.switch(2, "ok"));
         steps
     }
 

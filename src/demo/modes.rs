@@ -14,7 +14,7 @@ pub(super) enum Mode {
     Ok,
     /// It answers after two seconds.
     Slow,
-    /// It answers 500, to the health check too.
+    /// It answers 500, but its health check is good: only its answers show it.
     Error,
     /// It takes requests and answers none.
     Hang,
@@ -39,7 +39,7 @@ pub(super) enum Health {
 pub(super) const ALL: [(&str, &str); 6] = [
     ("ok", "answers as it should, and registers again if it was not well"),
     ("slow", "answers after 2 s"),
-    ("error", "answers 500 to everything, to the health check too"),
+    ("error", "answers requests with 500; its health check says 200, and it sends heartbeats"),
     ("hang", "takes requests and answers none"),
     ("refuse", "closes its port for 15 s, or ?seconds=1 to 300, as after a crash, then starts again and registers"),
     ("unhealthy", "answers requests, but its health check says 500; without probes: it sends no heartbeats"),
@@ -86,8 +86,8 @@ impl Mode {
 
     pub(super) fn health(self) -> Health {
         match self {
-            Self::Ok | Self::Slow => Health::Good,
-            Self::Error | Self::Unhealthy => Health::Bad,
+            Self::Ok | Self::Slow | Self::Error => Health::Good,
+            Self::Unhealthy => Health::Bad,
             Self::Hang | Self::Refuse(_) => Health::Silent,
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::store_thread::{MAX_GATHERED, StoreThread};
 use super::*;
-use crate::model::Generation;
+use crate::model::{Generation, InstanceId};
 use crate::registry::WriteId;
 use rig::{Mood, Rig, deregister, instance, probed, register, wish, wish_with_ttl};
 
@@ -459,4 +459,48 @@ async fn a_note_outlives_a_change_that_was_not_stored() {
     assert_eq!(notes.batch(AT_ONCE).await, [note("a", true), put("a")]);
     notes.works();
     assert_eq!(notes.batch(LATER).await, [note("a", true)], "it is DOWN still");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_that_are_heard_publish_nothing_and_the_silent_are_gone_a_second_after_their_ttl() {
+    const FLEET: usize = 10_000;
+    let rig = Rig::start();
+    let name = |number: usize| InstanceRef { id: InstanceId::numbered("i", number), ..instance("fleet") };
+    let wish = |number: usize| {
+        let mut wish = wish_with_ttl("fleet", 10);
+        wish.instance.id = name(number).id;
+        wish.instance.health_endpoint = None;
+        wish
+    };
+    let all = (0..FLEET).map(|number| {
+        let (handle, wish) = (rig.handle.clone(), wish(number));
+        tokio::spawn(async move { register(&handle, wish).await })
+    });
+    for registered in all.collect::<Vec<_>>() {
+        registered.await.unwrap().unwrap().unwrap();
+    }
+    let beat = async |those: std::ops::Range<usize>| {
+        for number in those {
+            let whom = name(number);
+            let heard = rig.handle.ask(move |reply| Event::HeartbeatReceived(whom, rig::local(), reply)).await;
+            assert!(matches!(heard, Ok(Ok(Answer::Heard { .. }))), "{number}");
+        }
+    };
+    beat(0..FLEET).await;
+    let before = rig.snapshot();
+    let count = || rig.snapshot().service_named("fleet").unwrap().instances.len();
+    assert_eq!(count(), FLEET);
+    for _ in 0..6 {
+        pass(Duration::from_secs(5)).await;
+        beat(0..FLEET).await;
+    }
+    assert!(Arc::ptr_eq(&before, &rig.snapshot()), "three TTLs long nothing changed, and nothing was published");
+    // From now on one half of them is silent.
+    pass(Duration::from_secs(5)).await;
+    beat(0..FLEET / 2).await;
+    pass(Duration::from_millis(4_900)).await;
+    assert_eq!(count(), FLEET, "nobody is gone before its TTL");
+    pass(Duration::from_millis(1_100)).await;
+    assert_eq!(count(), FLEET / 2, "they are gone at TTL + 1 s");
+    assert!(rig.snapshot().generation > before.generation);
 }

@@ -117,3 +117,23 @@ impl Gateway {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_wait_and_no_more_until_one_leaves() {
+        let service = ServiceLive::default();
+        let in_all = IntGauge::new("waiting", "of the test").unwrap();
+        let mut waiting: Vec<_> = (0..MOST).map_while(|_| Waiting::enter(&service, &in_all)).collect();
+        assert_eq!(waiting.len(), 128);
+        assert!(Waiting::enter(&service, &in_all).is_none() && Waiting::enter(&service, &in_all).is_none());
+        assert_eq!(service.waiting.load(Ordering::Relaxed), 128, "who was refused does not count");
+        waiting.pop();
+        waiting.extend(Waiting::enter(&service, &in_all));
+        assert_eq!(waiting.len(), 128);
+        drop(waiting);
+        assert_eq!((service.waiting.load(Ordering::Relaxed), in_all.get()), (0, 0));
+    }
+}

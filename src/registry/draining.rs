@@ -62,7 +62,7 @@ impl Registry {
     fn concerned(&self, wish: &DrainWish) -> impl Iterator<Item = &Member> {
         let members = self.services.get(&wish.service).into_iter().flat_map(|entry| entry.members.values());
         members.filter(|member| {
-            !member.is_leaving && wish.instance.as_ref().is_none_or(|wanted| *wanted == member.spec.id)
+            !member.is_leaving() && wish.instance.as_ref().is_none_or(|wanted| *wanted == member.spec.id)
         })
     }
 
@@ -131,13 +131,6 @@ impl Registry {
         self.release_id(&wish.instance.id);
         let refused = Err(Refusal::StoreFailed(why.to_owned()));
         self.answer(reply, &wish.definition.service, &wish.source, refused, effects);
-    }
-}
-
-impl Member {
-    /// Tells requests whether they may come.
-    pub(super) fn note_draining(&self) {
-        self.live.set_draining(self.is_draining || self.is_leaving);
     }
 }
 

@@ -23,6 +23,7 @@ impl Registry {
 
     fn sweep_services(&self) {
         for (name, entry) in &self.services {
+            assert!(entry.members.are_counted(), "{name}: the counts are its instances'");
             assert_eq!(entry.status, entry.overall(), "{name}: status is its instances'");
             let is_held = self.deadlines.is_set(&Due::Held(name.clone()));
             if entry.members.is_empty() && !self.pending_of.contains_key(name) {
@@ -31,24 +32,24 @@ impl Registry {
             if is_held {
                 assert!(entry.members.is_empty(), "{name}: held only without instances");
             }
-            for (id, member) in &entry.members {
+            for (id, member) in entry.members.iter() {
                 let instance = InstanceRef { service: name.clone(), id: id.clone() };
                 assert_eq!(self.owners.get(id).map(|owner| &owner.service), Some(name), "{instance}: owns its id");
                 let slot = self.view.snapshot.ids.get(id);
                 assert_eq!(slot, Some(&entry.slot), "{instance}: found by its id");
-                assert_eq!(member.seen.status, member.health.status(), "{instance}: is seen as it is");
+                assert_eq!(member.seen.status, member.health().status(), "{instance}: is seen as it is");
                 assert_eq!(member.seen.addresses, member.addresses, "{instance}: is seen where it is");
-                let takes_none = member.is_draining || member.is_leaving;
+                let takes_none = member.is_draining || member.is_leaving();
                 assert_eq!(member.live.is_draining(), takes_none, "{instance}: requests know whether it takes them");
-                if member.ttl.is_some() && !member.is_leaving {
+                if member.ttl.is_some() && !member.is_leaving() {
                     assert!(
                         self.deadlines.is_set(&Due::Instance(instance.clone())),
                         "{instance}: its TTL has a deadline"
                     );
                 }
                 // Not by the number of failures: that which makes it DOWN may have changed since the last verdict.
-                if member.health.is_stopped() {
-                    assert_eq!(member.health.status(), Status::Down, "{instance}: DOWN once probing has ended");
+                if member.health().is_stopped() {
+                    assert_eq!(member.health().status(), Status::Down, "{instance}: DOWN once probing has ended");
                 }
             }
         }
@@ -77,7 +78,7 @@ impl Registry {
         }
         for (name, entry) in self.services.iter().filter(|(_, entry)| entry.is_leaving) {
             assert!(self.pending_of.contains_key(name), "{name}: leaves only while its removal is written");
-            assert!(entry.members.values().all(|member| member.is_leaving), "{name}: leaves with all instances");
+            assert!(entry.members.values().all(|member| member.is_leaving()), "{name}: leaves with all instances");
         }
     }
 

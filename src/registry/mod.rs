@@ -7,7 +7,7 @@
 //! [`Effect::Write`]; [`Event::WriteDone`] installs it and answers, [`Event::WriteFailed`] drops it. A removal leaves
 //! the snapshot at once and is answered after its write. Writes are stored in the order they are given.
 //!
-//! Reading order: `event`, this file, `health`, `grants`, `claims`, `removal`, `draining`, `keys`, `view`, `invariants`.
+//! Reading order: `event`, this file, `members`, `health`, `grants`, `claims`, `removal`, `draining`, `keys`, `view`, `invariants`.
 
 mod claims;
 mod deadlines;
@@ -18,6 +18,7 @@ mod health;
 #[cfg(any(test, debug_assertions))]
 mod invariants;
 mod keys;
+mod members;
 mod probing;
 mod reconfigure;
 mod refusal;
@@ -44,15 +45,16 @@ pub use refusal::Refusal;
 pub use statics::{StaticRoute, StaticTarget};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::model::{Definition, Epoch, Generation, InstanceId, InstanceSpec, KeySpec, ServiceName, Status};
-use crate::routing::{Instance, InstanceLive, ServiceLive, Slot, Snapshot};
+use crate::model::{Definition, Epoch, Generation, InstanceId, KeySpec, ServiceName, Status};
+use crate::routing::{ServiceLive, Slot, Snapshot};
 use claims::Claims;
 use deadlines::{Deadlines, Due};
 use keys::Keys;
+use members::{Member, Members, Standing};
 
 /// How long the routes of a service whose last instance expired are held as 503 (DESIGN §5.4).
 const HOLD: Duration = Duration::from_secs(60);
@@ -103,33 +105,12 @@ struct Entry {
     effective: Arc<Definition>,
     registered_from: IpAddr,
     slot: Slot,
-    members: BTreeMap<InstanceId, Member>,
+    members: Members,
     status: Status,
     live: Arc<ServiceLive>,
     is_leaving: bool,
     /// Why it is kept but not routed, where it may not stand; its effective definition has no routes then.
     blocked: Option<Arc<str>>,
-}
-
-/// An installed instance.
-struct Member {
-    spec: Arc<InstanceSpec>,
-    addresses: Arc<[SocketAddr]>,
-    /// Why it may not be where it was restored, whatever the configuration says.
-    barred: Option<Arc<str>>,
-    registered_from: IpAddr,
-    health: Health,
-    /// The order that probes and names of it must carry to count.
-    probe_order: Generation,
-    name_order: Generation,
-    /// Set where it named a TTL, or once it heartbeats.
-    ttl: Option<Duration>,
-    heard: Instant,
-    is_leaving: bool,
-    is_draining: bool,
-    live: Arc<InstanceLive>,
-    /// What the snapshot shows of it.
-    seen: Arc<Instance>,
 }
 
 /// A write on its way to the store.
@@ -389,7 +370,7 @@ impl Registry {
         let entry = self.services.get(&instance.service).filter(|entry| !entry.is_leaving);
         let found = entry.and_then(|entry| Some((entry, entry.members.get(&instance.id)?)));
         found
-            .filter(|(_, member)| !member.is_leaving)
+            .filter(|(_, member)| !member.is_leaving())
             .ok_or_else(|| Refusal::NotFound(format!("instance \"{instance}\"")))
     }
 
@@ -419,28 +400,7 @@ impl Registry {
 impl Entry {
     /// UP while one instance is UP, DOWN when none is UP or UNKNOWN.
     fn overall(&self) -> Status {
-        let statuses = || self.members.values().filter(|one| !one.is_leaving).map(|one| one.health.status());
-        if self.is_leaving {
-            Status::Down
-        } else if statuses().any(|status| status == Status::Up) {
-            Status::Up
-        } else if statuses().any(|status| status == Status::Unknown) {
-            Status::Unknown
-        } else {
-            Status::Down
-        }
-    }
-}
-
-impl Member {
-    /// When its TTL is over, as it was last heard; `None`: it has none.
-    fn end(&self) -> Option<Instant> {
-        self.ttl.map(|ttl| self.heard + ttl)
-    }
-
-    /// Whether it was not heard in time: it leaves, whatever becomes of a wish about it.
-    fn is_over(&self, now: Now) -> bool {
-        self.end().is_some_and(|end| end <= now.at)
+        if self.is_leaving { Status::Down } else { self.members.status() }
     }
 }
 

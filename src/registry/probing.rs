@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{
-    Answer, Change, Effect, FirstProbe, Followed, Health, InstanceRef, Now, ProbePlan, ProbeTarget, Refusal, Registry,
-    Report, Source, Verdict, view,
+    Answer, Change, Effect, FirstProbe, Followed, Health, InstanceRef, Member, Now, ProbePlan, ProbeTarget, Refusal,
+    Registry, Report, Source, Verdict, view,
 };
 use crate::model::{Generation, Status};
 
@@ -29,9 +29,9 @@ impl Registry {
             return;
         }
         let generation = member.probe_order;
-        member.live.note_health(member.health.failures(), member.health.is_stopped());
+        member.live.note_health(member.health().failures(), member.health().is_stopped());
         let target = member.addresses.first().map(|&address| ProbeTarget { spec: Arc::clone(&member.spec), address });
-        effects.push(match (member.health.period(&limits), target) {
+        effects.push(match (member.health().period(&limits), target) {
             (Some(period), Some(target)) => {
                 Effect::Probe(instance.clone(), ProbePlan { generation, target, first, period })
             }
@@ -46,7 +46,7 @@ impl Registry {
 
     /// A service that registers again while it is DOWN says that it is back: it is looked at now, not in two minutes.
     pub(super) fn probe_if_down(&mut self, instance: &InstanceRef, effects: &mut Vec<Effect>) {
-        if self.member(instance).is_ok_and(|(_, member)| member.health.status() == Status::Down) {
+        if self.member(instance).is_ok_and(|(_, member)| member.health().status() == Status::Down) {
             self.order_probes(instance, FirstProbe::Now, effects);
         }
     }
@@ -63,12 +63,12 @@ impl Registry {
         if member.spec.health_endpoint.is_none() {
             return Err(Refusal::NoProbes);
         }
-        if member.health.is_stopped() {
+        if member.health().is_stopped() {
             self.restart_probing(instance, now, effects);
         } else {
             self.order_probes(instance, FirstProbe::Now, effects);
         }
-        let status = self.member(instance)?.1.health.status();
+        let status = self.member(instance)?.1.health().status();
         Ok(Answer::Probing { status })
     }
 
@@ -84,10 +84,10 @@ impl Registry {
         let limits = self.settings.health;
         let Some(member) = self.member_mut(instance) else { return };
         // A late answer to a plan that holds no longer says nothing of the instance as it is now.
-        if member.probe_order != generation || member.is_leaving {
+        if member.probe_order != generation || member.is_leaving() {
             return;
         }
-        let mut health = member.health;
+        let mut health = member.health();
         let verdict = if outcome.is_ok() { health.succeed() } else { health.fail(&limits) };
         member.live.note_probe(now.unix_ms, took, outcome.as_ref().err().cloned());
         member.live.note_health(health.failures(), health.is_stopped());
@@ -113,8 +113,10 @@ impl Registry {
     }
 
     fn set_health(&mut self, instance: &InstanceRef, health: Health, now: Now, effects: &mut Vec<Effect>) {
-        let Some(member) = self.member_mut(instance) else { return };
-        let before = std::mem::replace(&mut member.health, health);
+        let Some(entry) = self.services.get_mut(&instance.service) else { return };
+        let Some(before) = entry.members.get(&instance.id).map(Member::health) else { return };
+        entry.members.set_health(&instance.id, health);
+        let Some(member) = entry.members.get_mut(&instance.id) else { return };
         member.live.note_health(health.failures(), health.is_stopped());
         if before.status() == health.status() {
             return;
@@ -169,7 +171,7 @@ impl Registry {
             member.addresses = Arc::clone(&addresses);
             // Whoever resolved it looked whether it may be there.
             member.barred = None;
-            member.seen = view::instance(&member.spec, &addresses, member.health.status(), shown, &member.live);
+            member.seen = view::instance(&member.spec, &addresses, member.health().status(), shown, &member.live);
         }
         effects.push(Effect::Keep(Change::NoteAddresses {
             instance: instance.id.clone(),

@@ -101,7 +101,7 @@ impl Registry {
         let mut retimed = Vec::new();
         for (service, entry) in &self.services {
             let changed =
-                entry.members.iter().filter(|(_, one)| one.health.period(before) != one.health.period(&limits));
+                entry.members.iter().filter(|(_, one)| one.health().period(before) != one.health().period(&limits));
             retimed.extend(changed.map(|(id, _)| InstanceRef { service: service.clone(), id: id.clone() }));
         }
         for instance in &retimed {

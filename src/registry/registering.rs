@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::restore::{UNJUDGED, without_routes};
 use super::{
     Answer, Brings, Change, Due, Effect, Event, Followed, Health, InstanceRef, Member, NameOrder, Now, Ownership,
-    Pending, Refusal, Registered, Registering, Registration, Registry, ReplyId, Report, Source, WriteId, view,
+    Pending, Refusal, Registered, Registering, Registration, Registry, ReplyId, Report, Source, Standing, WriteId,
+    view,
 };
 use crate::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamHost};
 use crate::routing::InstanceLive;
@@ -127,7 +128,7 @@ impl Registry {
             return Ok(Plan::Wait);
         }
         let is_registered = member.is_some_and(|member| {
-            !member.is_leaving
+            !member.is_leaving()
                 && *member.spec == wish.instance
                 && (member.addresses == wish.addresses || wish.instance.url.socket_address().is_none())
         });
@@ -235,7 +236,7 @@ impl Registry {
         let place = Place { addresses, barred: None, registered_from, health, live, is_draining: false, ttl };
         self.install_member(&instance, &spec, place, now, effects);
         self.plan_probes(&instance, super::FirstProbe::Now, effects);
-        self.recheck(&service, effects);
+        self.recheck_joined(&instance, effects);
         if self.services.get(&service).is_some_and(|entry| entry.blocked.is_some()) {
             // What it claimed on its way to the store may have kept others out.
             self.stand_again(effects);
@@ -274,11 +275,10 @@ impl Registry {
             addresses,
             barred,
             registered_from,
-            health,
+            standing: Standing::new(health),
             probe_order: Generation::default(),
             name_order,
             heard: now.at,
-            is_leaving: false,
             is_draining,
             live,
             seen,
@@ -287,7 +287,7 @@ impl Registry {
         member.note_draining();
         if let Some(entry) = self.services.get_mut(&instance.service) {
             self.view.add_id(&spec.id, entry.slot);
-            entry.members.insert(spec.id.clone(), member);
+            entry.members.insert(member);
         }
         self.deadlines.clear(&Due::Held(instance.service.clone()));
         if let UpstreamHost::Name(name) = &spec.url.host {
@@ -322,7 +322,7 @@ impl Registry {
         Ok(Answer::Registered(Registered {
             instance: instance.clone(),
             routes: entry.definition.routes.len(),
-            status: member.health.status(),
+            status: member.health().status(),
             generation: self.view.generation(),
             epoch: self.view.epoch(),
             heartbeat_ttl: member.ttl.unwrap_or(self.settings.heartbeat_ttl),
@@ -342,7 +342,7 @@ impl Registry {
         let heartbeat_ttl = member.spec.heartbeat_ttl.unwrap_or(self.settings.heartbeat_ttl);
         // From its first heartbeat on an instance is held to them.
         self.hold_to(Some(heartbeat_ttl), instance, now, effects);
-        let status = self.member(instance)?.1.health.status();
+        let status = self.member(instance)?.1.health().status();
         Ok(Answer::Heard { status, epoch: self.view.epoch(), heartbeat_ttl })
     }
 
@@ -372,7 +372,7 @@ impl Registry {
         let Some(member) = self.member_mut(instance) else { return };
         member.heard = now.at;
         member.live.heard_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
-        let is_stopped = member.health.is_stopped();
+        let is_stopped = member.health().is_stopped();
         // Zero where it has none, also if it had one before it registered anew.
         let ttl_ms = ttl.map_or(0, |ttl| ttl.as_millis().try_into().unwrap_or(u64::MAX));
         member.live.ttl_ms.store(ttl_ms, std::sync::atomic::Ordering::Relaxed);

@@ -58,16 +58,14 @@ impl Registry {
         let Some(entry) = self.services.get_mut(&service) else { return };
         let change = match &instance {
             Some(id) => {
-                if let Some(member) = entry.members.get_mut(id) {
-                    member.is_leaving = true;
-                }
+                entry.members.begin_leaving(id);
                 // By expiry, and by a wish that takes nothing along, the routes are held.
                 let takes_service = match cause {
                     Cause::Asked { takes: Takes::Service, .. } => true,
                     Cause::Asked { takes: Takes::Nothing, .. } => entry.definition.routes.is_empty(),
                     Cause::Expired | Cause::HoldOver => false,
                 };
-                entry.is_leaving = takes_service && entry.members.values().all(|member| member.is_leaving);
+                entry.is_leaving = takes_service && entry.members.are_leaving();
                 if entry.is_leaving {
                     Change::RemoveService {
                         service: service.clone(),
@@ -79,11 +77,10 @@ impl Registry {
             }
             None => {
                 entry.is_leaving = true;
-                entry.members.values_mut().for_each(|member| member.is_leaving = true);
+                entry.members.begin_leaving_all();
                 Change::RemoveService { service: service.clone(), instances: entry.members.keys().cloned().collect() }
             }
         };
-        entry.members.values().for_each(super::Member::note_draining);
         if entry.is_leaving {
             self.view.replace_routes(entry.slot, Some(&entry.effective), None);
             self.view.hide(entry.slot, &service);
@@ -175,6 +172,7 @@ impl Registry {
         effects.push(Effect::Report(Report::RemovalFailed { service: service.clone(), why: why.to_owned() }));
         let Some(entry) = self.services.get_mut(service) else { return };
         let again = now.at + REMOVAL_RETRY;
+        let was_leaving = entry.is_leaving;
         match cause {
             Cause::HoldOver => {
                 self.view.replace_routes(entry.slot, None, Some(&entry.effective));
@@ -193,19 +191,16 @@ impl Registry {
                     self.view.show(entry.slot, service);
                 }
                 match &instance {
-                    Some(id) => {
-                        if let Some(member) = entry.members.get_mut(id) {
-                            member.is_leaving = member.is_over(now);
-                        }
-                    }
-                    None => entry.members.values_mut().for_each(|member| member.is_leaving = member.is_over(now)),
+                    Some(id) => entry.members.stay(id, now),
+                    None => entry.members.stay_all(now),
                 }
-                entry.members.values().for_each(super::Member::note_draining);
                 effects.push(Effect::Answer(reply, Err(Refusal::StoreFailed(why.to_owned()))));
             }
         }
-        // The configuration may have changed while it was leaving.
-        self.recheck(service, effects);
+        // The configuration may have changed while it was leaving. One that stays is judged with each change.
+        if was_leaving {
+            self.recheck(service, effects);
+        }
         self.view.advance();
         self.refresh(service, now, effects);
     }
@@ -234,9 +229,9 @@ impl Registry {
         let is_writing = self.pending_of.contains_key(&instance.service);
         let Some(member) = self.member_mut(&instance) else { return };
         let Some(end) = member.end() else { return };
-        if end > now.at && !member.is_leaving {
+        if end > now.at && !member.is_leaving() {
             self.deadlines.set(Due::Instance(instance), end);
-        } else if is_entry_leaving || is_registering || (member.is_leaving && is_writing) {
+        } else if is_entry_leaving || is_registering || (member.is_leaving() && is_writing) {
             self.deadlines.set(Due::Instance(instance), now.at + REMOVAL_RETRY);
         } else {
             let InstanceRef { service, id } = instance;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::registering::Place;
 use super::{
-    Change, Contents, Due, Effect, Entry, FirstProbe, HOLD, Health, InstanceRef, Now, Ownership, Refusal, Registry,
-    Report, view,
+    Change, Contents, Due, Effect, Entry, FirstProbe, HOLD, Health, InstanceRef, Members, Now, Ownership, Refusal,
+    Registry, Report, view,
 };
 use crate::model::{Definition, Generation, InstanceId, ServiceName, Status};
 use crate::routing::ServiceLive;
@@ -81,7 +81,7 @@ impl Registry {
             definition,
             registered_from,
             slot,
-            members: BTreeMap::new(),
+            members: Members::default(),
             status,
             live: Arc::new(ServiceLive::new(now.unix_ms)),
             is_leaving: false,
@@ -120,6 +120,20 @@ impl Registry {
                 effects.push(Effect::Report(Report::Unblocked(service.clone())));
             }
             None => {}
+        }
+    }
+
+    /// The same after an instance came, or came anew. Where the service stands, only that one can be what may not: so a
+    /// fleet of ten thousand is not looked through for each that joins it.
+    pub(super) fn recheck_joined(&mut self, instance: &InstanceRef, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.services.get(&instance.service) else { return };
+        let policy = &self.settings.policy;
+        let may_be = entry
+            .members
+            .get(&instance.id)
+            .is_some_and(|member| policy.check_addresses(&instance.service, &member.addresses).is_ok());
+        if entry.blocked.is_some() || !may_be {
+            self.recheck(&instance.service, effects);
         }
     }
 

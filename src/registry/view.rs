@@ -175,7 +175,7 @@ impl Entry {
     /// What requests see of it from now on, in the place of what they saw `before`.
     fn seen(&self, before: Option<&Arc<Service>>) -> Service {
         let instances: Box<[_]> =
-            self.members.values().filter(|one| !one.is_leaving).map(|one| Arc::clone(&one.seen)).collect();
+            self.members.values().filter(|one| !one.is_leaving()).map(|one| Arc::clone(&one.seen)).collect();
         Service {
             fleet: before.and_then(|before| before.fleet_of(&instances)).unwrap_or_default(),
             definition: Arc::clone(&self.definition),

@@ -55,6 +55,7 @@ async fn the_seeds_session_works_as_written() {
     let gone = ask(&gateway, Method::DELETE, "/api/v1/backends/backend-eu-1").await.ok();
     assert_eq!((&gone["id"], &gone["deregistered"]), (&json!("backend-eu-1"), &json!(true)));
     assert_eq!(ask(&gateway, Method::GET, "/api/v1/backends").await.ok(), json!({"backends": [], "total": 0}));
+    assert_eq!(ask(&gateway, Method::GET, "/health").await.ok()["backends"], 0);
 }
 
 #[tokio::test]

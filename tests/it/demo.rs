@@ -231,8 +231,15 @@ async fn an_instance_that_answers_500_is_left_out_and_comes_back() {
     })
     .await;
     throughout("no failure", std::time::Duration::from_secs(1), async || demo.get().await.status == 200).await;
+    // Its probes say that it is well: it is its answers that keep it out.
+    let shown = demo.operate(Method::GET, "/internal/services/orders").await.ok()["instances"][1].clone();
+    assert_eq!((&shown["instance"], &shown["status"]), (&"orders-2".into(), &"UP".into()), "{shown}");
+    assert!(shown["ejected_until"].is_string(), "{shown}");
+    let said = output_of(furt(&["services", "orders", "--url", demo.text("internal")])).await.stdout;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.contains("3/3, 1 ejected") || said.contains("UP, ejected"), "{said}");
     demo.switch("orders-2", "ok").await;
-    // A gateway that had ejected it gives it time.
+    // It is given time.
     let long = SOON * 3;
     eventually("it answers", long, async || (demo.get().await.ok()["instance"] == "orders-2").then_some(())).await;
 }

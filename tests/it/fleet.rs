@@ -1,4 +1,11 @@
 //! Fleets: several instances of a service, chosen by load and affinity, and what becomes of requests when one fails.
+//!
+//! `failing` has instances that die or hang under load, `faults` that nothing leaks whatever goes wrong, `growing` the start
+//! of thousands.
+
+mod failing;
+mod faults;
+mod growing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::support::gateway::client_from;
 use crate::support::wire::Wire;
-use crate::support::{Answer, Gateway, Mode, Origin, SOON, eventually, public_service, throughout, with};
+use crate::support::{Answer, Gateway, Load, Mode, Origin, SOON, eventually, public_service, throughout, with};
 
 /// The instance of `shop` that an origin is.
 fn instance(id: &str, origin: &Origin, changes: Value) -> Value {
@@ -25,6 +32,20 @@ async fn three(gateway: &Gateway, changes: Value) -> [Origin; 3] {
     origins
 }
 
+async fn all_are_up(gateway: &Gateway) {
+    eventually("all are UP", SOON, async || {
+        let shown = gateway.service("shop").await?["instances"].clone();
+        shown.as_array()?.iter().all(|one| one["status"] == "UP").then_some(())
+    })
+    .await;
+}
+
+/// What the internal listener says of an instance of `shop`.
+async fn shown(gateway: &Gateway, id: &str) -> Value {
+    let shown = gateway.service("shop").await.unwrap()["instances"].clone();
+    shown.as_array().unwrap().iter().find(|one| one["instance"] == id).unwrap().clone()
+}
+
 /// Who answered.
 async fn asked(gateway: &Gateway, header: (&str, &str)) -> String {
     let answer = Answer::of(gateway.anonymous(Method::GET, "/shop").header(header.0, header.1)).await;
@@ -35,11 +56,7 @@ async fn asked(gateway: &Gateway, header: (&str, &str)) -> String {
 async fn one_of_three_dies_under_load_and_no_get_fails() {
     let gateway = Gateway::start("").await;
     let [mut dying, _two, _three] = three(&gateway, json!({"health_endpoint": "/health"})).await;
-    eventually("all are UP", SOON, async || {
-        let shown = gateway.service("shop").await?["instances"].clone();
-        shown.as_array()?.iter().all(|one| one["status"] == "UP").then_some(())
-    })
-    .await;
+    all_are_up(&gateway).await;
     let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut clients = JoinSet::new();
     for _ in 0..6 {
@@ -79,10 +96,7 @@ async fn an_instance_that_answers_500_is_left_out_after_five_and_asked_again_lat
         failures += usize::from(gateway.get("/shop").await.status == 500);
     }
     assert_eq!(failures, 5);
-    let until = async || {
-        let shown = gateway.service("shop").await.unwrap()["instances"].clone();
-        shown.as_array().unwrap().iter().find(|one| one["instance"] == "one").unwrap()["ejected_until"].clone()
-    };
+    let until = async || shown(&gateway, "one").await["ejected_until"].clone();
     assert!(until().await.is_string());
     let metrics = Answer::of(gateway.operate(Method::GET, "/metrics")).await.body;
     assert!(metrics.contains("furt_ejections_total 1\n"), "{metrics}");
@@ -125,7 +139,73 @@ async fn where_all_are_full_a_request_waits_for_a_place_and_not_for_ever() {
         .await;
         asked.await.unwrap().ok();
     }
-    assert_eq!(in_flight().await, 0);
+    eventually("nothing is in flight", SOON, async || (in_flight().await == 0).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_than_128_do_not_wait_and_those_who_do_are_served_when_a_place_is_free() {
+    // The first one holds the place; 128 wait for it.
+    const BEYOND: usize = 40;
+    let gateway = Gateway::start("").await;
+    let origin = Origin::start().await;
+    origin.set_mode(Mode::Gated);
+    gateway.registered(&instance("one", &origin, json!({"hard_limit": 1}))).await;
+    let ask = || tokio::spawn(Answer::of(gateway.anonymous(Method::GET, "/shop")));
+    let held = ask();
+    eventually("it is full", SOON, async || (gateway.instance("shop").await["in_flight"] == 1).then_some(())).await;
+    let asked: Vec<_> = (0..128 + BEYOND).map(|_| ask()).collect();
+    let refused = async || (asked.iter().filter(|one| one.is_finished()).count() >= BEYOND).then_some(());
+    eventually("whoever comes when 128 wait is refused", SOON, refused).await;
+    origin.set_mode(Mode::Echo);
+    origin.release();
+    held.await.unwrap().ok();
+    let mut served = 0;
+    for one in asked {
+        let answer = one.await.unwrap();
+        if answer.status == 200 {
+            served += 1;
+        } else {
+            answer.problem(503, "instances-full");
+            assert_eq!(answer.retry_after(), 1);
+        }
+    }
+    assert!((1..=128).contains(&served), "{served}");
+    // A place is given back just after the answer is sent.
+    eventually("nobody waits and nothing is in flight", SOON, async || {
+        let shown = gateway.service("shop").await?;
+        (shown["waiting"] == 0 && shown["instances"][0]["in_flight"] == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_are_drained_and_replaced_one_by_one_under_load_and_no_request_fails() {
+    let gateway = Gateway::start("").await;
+    let mut origins = three(&gateway, json!({"health_endpoint": "/health"})).await;
+    all_are_up(&gateway).await;
+    origins.iter().for_each(|origin| origin.set_mode(Mode::Works(5)));
+    let (client, url) = (client_from(None), gateway.public_url("/shop"));
+    let mut load = Load::start(8, move |number, _| {
+        let method = if number % 2 == 0 { Method::GET } else { Method::POST };
+        let request = client.request(method, &url).body("order");
+        async move { assert_eq!(request.send().await.unwrap().status(), 200) }
+    });
+    for (id, origin) in ["one", "two", "three"].into_iter().zip(&mut origins) {
+        load.more(100).await;
+        let path = format!("/internal/services/shop/instances/{id}?drain=30");
+        let answer = Answer::of(gateway.operate(Method::DELETE, &path)).await.ok();
+        assert_eq!((&answer["status"], &answer["in_flight"]), (&json!("deregistered"), &json!(0)), "{answer}");
+        // Nothing of it is needed any more: not even a connection.
+        let before = origin.requests("/shop");
+        origin.stop().await;
+        load.more(100).await;
+        assert_eq!(origin.requests("/shop"), before, "no request comes after the answer");
+        origin.restart().await;
+        gateway.registered(&instance(id, origin, json!({"health_endpoint": "/health"}))).await;
+        all_are_up(&gateway).await;
+        eventually("it is asked", SOON, async || (origin.requests("/shop") > before).then_some(())).await;
+    }
+    load.stop().await;
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ impl Stored {
             .map(|(name, (id, one))| (id.clone(), (name.clone(), (*one.spec).clone(), one.registered_from)))
             .collect();
         assert_eq!(self.instances, installed, "instances stored");
-        let members = || services.values().flat_map(|entry| &entry.members);
+        let members = || services.values().flat_map(|entry| entry.members.iter());
         let ttls = members().filter(|(_, one)| one.spec.heartbeat_ttl.is_none());
         let ttls: BTreeMap<_, _> = ttls.filter_map(|(id, one)| Some((id.clone(), one.ttl?))).collect();
         assert_eq!(self.ttls, ttls, "TTLs stored");

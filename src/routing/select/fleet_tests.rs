@@ -404,3 +404,55 @@ fn of_two_drawn_the_dearer_one_is_never_taken() {
         assert!(drawn.iter().all(|one| taken <= *one + 1e-9), "seed {seed}: {taken} of {drawn:?}");
     }
 }
+
+#[test]
+fn what_is_in_flight_is_what_is_held_whatever_becomes_of_instances_meanwhile() {
+    for seed in 0..500 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let policies = [Policy::Edge, Policy::RoundRobin, Policy::LeastConn, Policy::Hash, Policy::Sticky];
+        let count = if rng.bool() { rng.usize(1..=16) } else { rng.usize(17..40) };
+        let policy = policies[rng.usize(..policies.len())];
+        let all = (0..count).map(|number| made(&format!("i{number:02}")).limits(rng.u32(..4), rng.u32(..6)));
+        let mut service = fleet(policy, all.collect());
+        let every: Vec<_> = service.instances.to_vec();
+        let mut held: Vec<Lease> = Vec::new();
+        for now_ms in 0..200 {
+            let one = Arc::clone(&every[rng.usize(..count)]);
+            match rng.usize(..8) {
+                0..=2 => {
+                    let preferred = rng.bool().then_some(&one.spec.id);
+                    let asking = Asking { dice: rng.u64(..), key: rng.u64(..), now_ms, preferred, ..Asking::default() };
+                    // Now and then all but one were tried before.
+                    let is_retry = rng.u8(..4) == 0;
+                    held.extend(service.pick(&asking, |other| is_retry && other.spec.id != one.spec.id));
+                }
+                3 if !held.is_empty() => drop(held.swap_remove(rng.usize(..held.len()))),
+                4 => (0..5).for_each(|_| _ = service.note_outcome(&one, Outcome::Bad, now_ms)),
+                5 => one.live.set_draining(rng.bool()),
+                // Another snapshot, with other instances and statuses: who holds a place at one that left keeps it.
+                6 => {
+                    let mut staying = Vec::new();
+                    for one in every.iter().filter(|_| rng.u8(..5) > 0).collect::<Vec<_>>() {
+                        staying.push(Arc::new(Instance {
+                            spec: Arc::clone(&one.spec),
+                            addresses: Arc::clone(&one.addresses),
+                            status: [Status::Up, Status::Unknown, Status::Down][rng.usize(..3)],
+                            generation: one.generation,
+                            live: Arc::clone(&one.live),
+                        }));
+                    }
+                    service.instances = staying.into();
+                    service.fleet = Arc::default();
+                }
+                _ => {}
+            }
+            for one in &every {
+                let own = held.iter().filter(|lease| lease.instance().spec.id == one.spec.id).count() as u32;
+                assert_eq!(one.live.in_flight(), own, "seed {seed}: {}", one.spec.id);
+                assert!(one.spec.hard_limit == 0 || own <= one.spec.hard_limit, "seed {seed}: {}", one.spec.id);
+            }
+        }
+        drop(held);
+        assert!(every.iter().all(|one| one.live.in_flight() == 0), "seed {seed}");
+    }
+}

@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod authority;
 pub(crate) mod gateway;
+pub(crate) mod load;
 pub(crate) mod mmdb;
 pub(crate) mod origin;
 pub(crate) mod ports;
@@ -12,6 +13,7 @@ pub(crate) mod wire;
 
 pub(crate) use answer::Answer;
 pub(crate) use gateway::Gateway;
+pub(crate) use load::Load;
 pub(crate) use origin::{Health, Mode, Origin};
 pub(crate) use wait::{SOON, eventually, throughout};
 

@@ -65,6 +65,8 @@ pub(crate) enum Mode {
     Zeros(u64),
     /// Reads the request and answers as [`Mode::Echo`] after [`Origin::release`].
     Gated,
+    /// As [`Mode::Echo`], after so many ms of work.
+    Works(u64),
     /// Reads the request and never answers.
     Hangs,
     /// 200, a first chunk, and nothing more.
@@ -80,6 +82,8 @@ struct Shared {
     health: Mutex<Health>,
     mode: Mutex<Mode>,
     counts: Mutex<BTreeMap<String, usize>>,
+    /// The `x-request-id` of each request, probes left out.
+    ids: Mutex<Vec<String>>,
     events: broadcast::Sender<String>,
     gate: Notify,
     connections: AtomicUsize,
@@ -130,6 +134,7 @@ impl Origin {
             health: Mutex::new(Health::Healthy),
             mode: Mutex::new(Mode::Echo),
             counts: Mutex::default(),
+            ids: Mutex::default(),
             // More events than any test emits before its client reads.
             events: broadcast::channel(64).0,
             gate: Notify::new(),
@@ -186,6 +191,11 @@ impl Origin {
     /// How many requests came for `path`, query left out.
     pub(crate) fn requests(&self, path: &str) -> usize {
         self.shared.counts.lock().unwrap().get(path).copied().unwrap_or(0)
+    }
+
+    /// The `x-request-id` of each request whose header came, in their order; probes are none.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.shared.ids.lock().unwrap().clone()
     }
 
     /// How many probes came.
@@ -292,6 +302,9 @@ async fn answer(
         return Ok(health(shared).await);
     }
     connection.note_request();
+    if let Some(id) = request.headers().get("x-request-id") {
+        shared.ids.lock().unwrap().push(String::from_utf8_lossy(id.as_bytes()).into_owned());
+    }
     if request.headers().get(header::UPGRADE).is_some_and(|protocol| protocol == "websocket") {
         return Ok(websocket(request));
     }
@@ -305,6 +318,10 @@ async fn answer(
         Mode::Gated => {
             let released = shared.gate.notified();
             released.await;
+            echo(request, shared, connection).await
+        }
+        Mode::Works(ms) => {
+            tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
             echo(request, shared, connection).await
         }
         Mode::Hangs => std::future::pending().await,

