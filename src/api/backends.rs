@@ -1,6 +1,6 @@
 //! `/api/v1`: edgeProxy's Auto-Discovery API, so that what was written for it works unchanged.
 //!
-//! A backend is an instance, its app a service. It is never probed: who is not heard within the TTL is gone. These
+//! A backend is an instance, its app a service. It is never probed: who is not heard within the configured TTL is gone. These
 //! endpoints write instances alone: a backend that joins a service with routes leaves them as they are, and makes a
 //! service without routes, reached as `<app>.<apps.domain>`, where there is none of that name. Answers have edgeProxy's
 //! fields and furt's own beside them; "not found" is a problem with edgeProxy's `id` and `error`.
@@ -53,7 +53,7 @@ pub(super) async fn register(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let form = writing::Form {
-        parse: &|body| parse(body, &api),
+        parse: &|body| parse(body, &api.snapshots.load()),
         place: "/ip",
         brings: Brings::InstanceAlone,
         is_too_large: too_large.is_some(),
@@ -73,13 +73,14 @@ pub(super) async fn register(
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
-fn parse(body: Value, api: &Api) -> (Parsed, Vec<FieldError>) {
+fn parse(body: Value, snapshot: &Snapshot) -> (Parsed, Vec<FieldError>) {
     let mut errors = Vec::new();
-    let parsed = Fields::open(String::new(), body, &mut errors).map(|fields| read(fields, api)).unwrap_or_default();
+    let fields = Fields::open(String::new(), body, &mut errors);
+    let parsed = fields.map(|fields| read(fields, snapshot)).unwrap_or_default();
     (parsed, errors)
 }
 
-fn read(mut fields: Fields<'_>, api: &Api) -> Parsed {
+fn read(mut fields: Fields<'_>, snapshot: &Snapshot) -> Parsed {
     let id = fields.require("id", text(InstanceId::try_new));
     let app = fields.require("app", text(ServiceName::try_new));
     let region = fields.require("region", text(Region::try_new));
@@ -88,7 +89,7 @@ fn read(mut fields: Fields<'_>, api: &Api) -> Parsed {
     let port = fields.require("port", whole(1, 65_535));
     let limits = registration::read_limits(&mut fields, WEIGHT, SOFT_LIMIT, HARD_LIMIT);
     if let Some(app) = &app
-        && api.snapshots.load().service_named(app.as_str()).is_none()
+        && snapshot.service_named(app.as_str()).is_none()
         && Host::try_new(app.as_str()).is_err()
     {
         fields.refuse("app", "must be a host name too, since without routes it is reached as <app>.<apps.domain>");
@@ -101,7 +102,6 @@ fn read(mut fields: Fields<'_>, api: &Api) -> Parsed {
         let region = region?;
         Some(InstanceSpec {
             health_endpoint: None,
-            heartbeat_ttl: Some(api.config().registration.heartbeat_ttl),
             weight: limits.weight,
             soft_limit: limits.soft,
             hard_limit: limits.hard,
@@ -233,4 +233,46 @@ fn show(service: &Service, instance: &Instance, now_ms: i64) -> Value {
 fn unknown(id: &str, error: &'static str) -> Problem {
     let problem = Problem::new(StatusCode::NOT_FOUND, "not-found", format!("no backend \"{id}\" is registered"));
     problem.with("id", id.into()).with("error", error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::Change;
+    use crate::model::Epoch;
+    use crate::store::fuzzing::stored;
+
+    #[test]
+    fn all_that_can_be_registered_is_read_back_as_it_was() {
+        let snapshot = Snapshot::new(Epoch(uuid::Uuid::nil()));
+        let seed = json!({"id": "backend-eu-1", "app": "myapp", "region": "eu", "ip": "10.50.1.1", "port": 8080});
+        for change in [
+            json!({}),
+            json!({"id": ":a._:-B"}),
+            json!({"app": "a-b.c"}),
+            json!({"app": "0"}),
+            json!({"region": "moon-1"}),
+            json!({"country": "xk"}),
+            json!({"ip": "::1"}),
+            json!({"ip": "::ffff:10.0.0.1", "port": 65_535}),
+            json!({"ip": "fd00:1:2:3:4:5:6:7", "port": 1}),
+            json!({"ip": "fe80::1"}),
+            json!({"ip": "0.0.0.0", "port": 80}),
+            json!({"weight": 1, "soft_limit": 0, "hard_limit": 0}),
+            json!({"weight": 255, "soft_limit": u32::MAX, "hard_limit": u32::MAX}),
+        ] {
+            let mut body = seed.clone();
+            body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            let (parsed, errors) = parse(body.clone(), &snapshot);
+            let (definition, spec) = parsed.whole.filter(|_| errors.is_empty()).unwrap_or_else(|| panic!("{errors:?}"));
+            let registered_from = [127, 0, 0, 1].into();
+            let addresses = Arc::new([spec.url.socket_address().unwrap()]);
+            let service = definition.service.clone();
+            let definition = Change::PutDefinition { definition: definition.into(), registered_from };
+            let instance = Change::PutInstance { service, spec: spec.into(), addresses, registered_from };
+            for put in [definition, instance] {
+                assert_eq!(stored(&put), Some(Ok(put)), "{body}");
+            }
+        }
+    }
 }

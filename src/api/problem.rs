@@ -76,6 +76,7 @@ impl From<Refusal> for Problem {
             Refusal::BeyondGrant(_) => (StatusCode::FORBIDDEN, "beyond-grant"),
             Refusal::NotOwner { .. } => (StatusCode::FORBIDDEN, "not-owner"),
             Refusal::Taken { .. } => (StatusCode::CONFLICT, "taken"),
+            Refusal::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields"),
             Refusal::NoProbes => (StatusCode::CONFLICT, "no-probes"),
             Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "not-found"),
             Refusal::StoreFailed(_) => (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"),
@@ -88,6 +89,9 @@ impl From<Refusal> for Problem {
                 .as_ref()
                 .map(|(service, status)| json!({ "service": service.as_str(), "status": status.as_str() }));
             problem = problem.with("rival", rival.unwrap_or(Value::Null));
+        }
+        if let Refusal::Invalid(why) = &refusal {
+            problem = problem.with("errors", json!([{ "pointer": "", "detail": why.to_string() }]));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             problem.retry_after_seconds = Some(1);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::section::Section;
 use super::value::{Commas, Value, Zero, boolean, digest, dns_name, duration, file, list, networks};
-use super::value::{Parsed, one_of, socket_address, text, whole};
+use super::value::{Parsed, one_of, socket_address, text, ttl, whole};
 use super::{
     AccessLogTarget, ClientConfig, Config, GatewayConfig, InternalConfig, RegistrationConfig, ServerConfig,
     StoreConfig, Unlisted, UpstreamConfig,
@@ -124,7 +124,7 @@ fn registration(mut section: Section<'_>, registration: &mut RegistrationConfig)
     section.set("burst", &mut registration.burst, whole(1..=MAX_BURST));
     section.set("unlisted", &mut registration.unlisted, one_of(UNLISTED));
     section.set("upstreams", &mut registration.upstreams, networks);
-    section.set("heartbeat_ttl", &mut registration.heartbeat_ttl, positive());
+    section.set("heartbeat_ttl", &mut registration.heartbeat_ttl, ttl);
     section.finish();
 }
 

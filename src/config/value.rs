@@ -13,7 +13,9 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::errors::{At, shown};
-use crate::model::{CidrSet, Host, Invalid, MAX_DURATION, Sha256Digest, UpstreamUrl, duration as duration_of};
+use crate::model::{
+    CidrSet, Host, Invalid, MAX_DURATION, MAX_TIME, MIN_TTL, Sha256Digest, UpstreamUrl, duration as duration_of,
+};
 
 /// The shortest that is not zero; timers are no finer.
 const MIN_DURATION: Duration = Duration::from_millis(1);
@@ -103,29 +105,42 @@ pub(super) enum Zero {
 
 /// A duration, at most 30 days: a number of seconds, or text with `ms`, `s`, `m`, `h` or `d` after the number.
 pub(super) fn duration(zero: Zero) -> impl Fn(&Value<'_>) -> Parsed<Duration> {
-    const RIGHT: &str = "seconds such as 30 or 0.5, or a text such as \"30s\", \"500ms\", \"2m\" or \"1h\"";
     move |value| {
-        let duration = match value.given {
-            Given::Toml(DeValue::Integer(number)) => {
-                // A sign or a size that `u64` has not is still a number: out of range rather than malformed.
-                Some(u64::from_str_radix(number.as_str(), number.radix()).map_or(Duration::MAX, Duration::from_secs))
-            }
-            Given::Toml(DeValue::Float(number)) => {
-                let seconds = number.as_str().parse().ok();
-                Some(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(Duration::MAX))
-            }
-            Given::Toml(DeValue::String(text)) => duration_of(text),
-            Given::Text(text) => duration_of(text),
-            Given::Toml(_) => return value.wrong_type(RIGHT),
-        };
         let least = if zero == Zero::Allowed { "0" } else { "1 ms" };
-        match duration {
-            None => value.flaw(format!("{} is not a duration; must be {RIGHT}", quoted(value))),
-            Some(Duration::ZERO) if zero == Zero::Allowed => Ok(Duration::ZERO),
-            Some(duration) if (MIN_DURATION..=MAX_DURATION).contains(&duration) => Ok(duration),
-            Some(_) => value.flaw(format!("{} is out of range; must be from {least} to 30 days", quoted(value))),
+        match any_duration(value)? {
+            Duration::ZERO if zero == Zero::Allowed => Ok(Duration::ZERO),
+            duration if (MIN_DURATION..=MAX_DURATION).contains(&duration) => Ok(duration),
+            _ => value.flaw(format!("{} is out of range; must be from {least} to 30 days", quoted(value))),
         }
     }
+}
+
+/// A TTL, bounded as one that an instance names itself, in whole milliseconds: so it is stored.
+pub(super) fn ttl(value: &Value<'_>) -> Parsed<Duration> {
+    let ttl = any_duration(value)?;
+    if (MIN_TTL..=MAX_TIME).contains(&ttl) {
+        Ok(Duration::from_millis(ttl.as_millis().try_into().unwrap_or(u64::MAX)))
+    } else {
+        value.flaw(format!("{} is out of range; must be from 1 s to 1 day", quoted(value)))
+    }
+}
+
+fn any_duration(value: &Value<'_>) -> Parsed<Duration> {
+    const RIGHT: &str = "seconds such as 30 or 0.5, or a text such as \"30s\", \"500ms\", \"2m\" or \"1h\"";
+    let duration = match value.given {
+        Given::Toml(DeValue::Integer(number)) => {
+            // A sign or a size that `u64` has not is still a number: out of range rather than malformed.
+            Some(u64::from_str_radix(number.as_str(), number.radix()).map_or(Duration::MAX, Duration::from_secs))
+        }
+        Given::Toml(DeValue::Float(number)) => {
+            let seconds = number.as_str().parse().ok();
+            Some(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(Duration::MAX))
+        }
+        Given::Toml(DeValue::String(text)) => duration_of(text),
+        Given::Text(text) => duration_of(text),
+        Given::Toml(_) => return value.wrong_type(RIGHT),
+    };
+    duration.map_or_else(|| value.flaw(format!("{} is not a duration; must be {RIGHT}", quoted(value))), Ok)
 }
 
 /// A text that `parse` takes; `noun` is what it must be, as in "is not a rate".

@@ -110,7 +110,7 @@ impl Registry {
     ) {
         let service = wish.definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: wish.instance.id.clone() };
-        self.hear(&instance, now, effects);
+        self.hear_again(&instance, wish.brings, now, effects);
         self.probe_if_down(&instance, effects);
         self.claim_id(&instance);
         let changes = vec![change(instance.id, Drain::Ends)];
@@ -121,7 +121,7 @@ impl Registry {
         let instance = InstanceRef { service: wish.definition.service.clone(), id: wish.instance.id.clone() };
         self.release_id(&instance.id);
         self.mark(&instance, Drain::Ends, &wish.source, effects);
-        self.hear(&instance, now, effects);
+        self.hear_again(&instance, wish.brings, now, effects);
         self.view.advance();
         let outcome = self.registered(&instance, true);
         self.answer(reply, &instance.service, &wish.source, outcome, effects);

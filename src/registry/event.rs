@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::draining::DrainWish;
 use super::{Configuration, KeyAnswer, KeyReport, KeyWish, Refusal};
 use crate::model::{
-    Definition, Epoch, Generation, InstanceId, InstanceSpec, KeyName, RuntimeKey, Scheme, ServiceName, Sha256Digest,
-    Status,
+    Definition, Epoch, Generation, InstanceId, InstanceSpec, Invalid, KeyName, RuntimeKey, Scheme, ServiceName,
+    Sha256Digest, Status,
 };
 use crate::routing::{Drained, Slot};
 
@@ -47,7 +47,8 @@ pub enum Brings {
     /// What it is: to be installed, or to replace what is.
     #[default]
     Definition,
-    /// Nothing: the instance joins the service as it is, or makes one of that name where there is none.
+    /// Nothing: the instance joins the service as it is, or makes one of that name where there is none. It comes to
+    /// send heartbeats: without a TTL of its own it is held to the configured one from the start.
     InstanceAlone,
 }
 
@@ -297,6 +298,28 @@ pub enum Change {
     RemoveKey(KeyName),
 }
 
+impl Change {
+    /// Whether a record of it could be read again.
+    ///
+    /// # Errors
+    /// What is wrong with what it puts.
+    pub fn check(&self) -> Result<(), Invalid> {
+        match self {
+            Self::PutDefinition { definition, .. } => definition.check(),
+            Self::PutInstance { spec, .. } => spec.check(),
+            Self::RemoveInstance(_)
+            | Self::RemoveService { .. }
+            | Self::NoteDown { .. }
+            | Self::NoteTtl { .. }
+            | Self::NoteAddresses { .. }
+            | Self::PutDraining(_)
+            | Self::RemoveDraining(_)
+            | Self::PutKey(_)
+            | Self::RemoveKey(_) => Ok(()),
+        }
+    }
+}
+
 /// Everything that a store holds: the changes that would make it again, by what they put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
@@ -310,7 +333,7 @@ pub struct Contents {
     pub instances: BTreeMap<InstanceId, Change>,
     /// Instances that are DOWN.
     pub down: BTreeSet<InstanceId>,
-    /// TTLs of instances that named none and heartbeat.
+    /// TTLs of instances that named none and are held to one.
     pub ttls: BTreeMap<InstanceId, Duration>,
     /// Instances that are draining.
     pub draining: BTreeSet<InstanceId>,

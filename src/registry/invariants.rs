@@ -1,6 +1,6 @@
 //! What must hold after every event; swept in debug builds and tests.
 
-use super::{Due, InstanceRef, Pending, Registry};
+use super::{Due, InstanceRef, Pending, Registering, Registry};
 use crate::model::Status;
 use crate::routing::Owner;
 
@@ -62,7 +62,7 @@ impl Registry {
 
     fn sweep_owners(&self) {
         let installed: usize = self.services.values().map(|entry| entry.members.len()).sum();
-        let is_claim = |pending: &&Pending| matches!(pending, Pending::Register { .. } | Pending::Return { .. });
+        let is_claim = |pending: &&Pending| matches!(pending, Pending::Register(_) | Pending::Return { .. });
         let pending = self.pending.values().filter(is_claim).count();
         assert_eq!(self.view.snapshot.ids.len(), installed, "nothing else is found by an id");
         let owned: usize = self.owners.values().map(|owner| owner.count).sum();
@@ -83,10 +83,10 @@ impl Registry {
 
     fn claimed_by(&self, pending: &Pending) -> usize {
         match pending {
-            Pending::Register { wish, keeps_definition: false, .. } => {
+            Pending::Register(Registering { wish, keeps_definition: false, .. }) => {
                 super::view::effective(&wish.definition, &self.settings.policy.apps_domain).routes.len()
             }
-            Pending::Register { .. } | Pending::Remove { .. } | Pending::Drain { .. } | Pending::Return { .. } => 0,
+            Pending::Register(_) | Pending::Remove { .. } | Pending::Drain { .. } | Pending::Return { .. } => 0,
         }
     }
 

@@ -132,11 +132,7 @@ struct Member {
 
 /// A write on its way to the store.
 enum Pending {
-    Register {
-        wish: Box<Registration>,
-        keeps_definition: bool,
-        reply: ReplyId,
-    },
+    Register(Registering),
     Remove {
         service: ServiceName,
         instance: Option<InstanceId>,
@@ -152,6 +148,15 @@ enum Pending {
         wish: Box<Registration>,
         reply: ReplyId,
     },
+}
+
+/// A registration on its way to the store.
+struct Registering {
+    wish: Box<Registration>,
+    keeps_definition: bool,
+    /// What it is held to from the start though it names no TTL; stored with it.
+    ttl: Option<Duration>,
+    reply: ReplyId,
 }
 
 enum Cause {
@@ -243,9 +248,9 @@ impl Registry {
 
     fn handle_write_done(&mut self, write: WriteId, now: Now, effects: &mut Vec<Effect>) {
         match self.take_pending(write) {
-            Some(Pending::Register { wish, keeps_definition, reply }) => {
-                let service = wish.definition.service.clone();
-                self.install(*wish, keeps_definition, reply, now, effects);
+            Some(Pending::Register(registering)) => {
+                let service = registering.wish.definition.service.clone();
+                self.install(registering, now, effects);
                 self.unpark(&service, now, effects);
             }
             Some(Pending::Remove { service, instance, cause }) => {
@@ -266,7 +271,7 @@ impl Registry {
 
     fn handle_write_failed(&mut self, write: WriteId, why: &str, now: Now, effects: &mut Vec<Effect>) {
         match self.take_pending(write) {
-            Some(Pending::Register { wish, keeps_definition, reply }) => {
+            Some(Pending::Register(Registering { wish, keeps_definition, reply, .. })) => {
                 let service = wish.definition.service.clone();
                 self.release_claims(&wish, keeps_definition);
                 self.release_id(&wish.instance.id);
@@ -435,7 +440,7 @@ impl Member {
 impl Pending {
     fn service(&self) -> &ServiceName {
         match self {
-            Self::Register { wish, .. } => &wish.definition.service,
+            Self::Register(registering) => &registering.wish.definition.service,
             Self::Remove { service, .. } => service,
             Self::Drain { wish, .. } => &wish.service,
             Self::Return { wish, .. } => &wish.definition.service,

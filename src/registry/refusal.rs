@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::KeyRefusal;
-use crate::model::{ServiceName, Status};
+use crate::model::{Invalid, ServiceName, Status};
 
 /// Why a wish was not granted; nothing was changed by it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +32,9 @@ pub enum Refusal {
         /// In words.
         detail: String,
     },
+    /// 422: it could not be stored and read again; says what is wrong with it.
+    #[error("it cannot be registered so: {0}")]
+    Invalid(Invalid),
     /// 409: there are no probes to start.
     #[error("the instance has no health_endpoint, so it is never probed")]
     NoProbes,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::restore::{UNJUDGED, without_routes};
 use super::{
     Answer, Brings, Change, Due, Effect, Event, Followed, Health, InstanceRef, Member, NameOrder, Now, Ownership,
-    Pending, Refusal, Registered, Registration, Registry, ReplyId, Report, Source, WriteId, view,
+    Pending, Refusal, Registered, Registering, Registration, Registry, ReplyId, Report, Source, WriteId, view,
 };
 use crate::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamHost};
 use crate::routing::InstanceLive;
@@ -55,7 +55,7 @@ impl Registry {
             Ok(Plan::Wait) => self.park(&service, Event::RegistrationRequested(wish, reply), effects),
             Ok(Plan::Known) => {
                 let instance = InstanceRef { service: service.clone(), id: wish.instance.id.clone() };
-                self.hear(&instance, now, effects);
+                self.hear_again(&instance, wish.brings, now, effects);
                 if let Some(member) = self.member_mut(&instance) {
                     member.live.registered_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
                 }
@@ -65,24 +65,31 @@ impl Registry {
             }
             Ok(Plan::Return) => self.begin_return(wish, reply, now, effects),
             Ok(Plan::Write { keeps_definition }) => {
-                let mut changes = Vec::with_capacity(2);
-                if !keeps_definition {
-                    self.claims.add(&view::effective(&wish.definition, &self.settings.policy.apps_domain));
-                    changes.push(Change::PutDefinition {
-                        definition: Arc::new(wish.definition.clone()),
-                        registered_from: wish.source.address,
-                    });
-                }
-                self.claim_id(&InstanceRef { service: service.clone(), id: wish.instance.id.clone() });
-                changes.push(Change::PutInstance {
-                    service: service.clone(),
-                    spec: Arc::new(wish.instance.clone()),
-                    addresses: Arc::clone(&wish.addresses),
-                    registered_from: wish.source.address,
-                });
-                self.submit(&service, Pending::Register { wish, keeps_definition, reply }, changes, effects);
+                let ttl = self.promised(&wish);
+                self.begin_registration(Registering { wish, keeps_definition, ttl, reply }, effects);
             }
         }
+    }
+
+    fn begin_registration(&mut self, registering: Registering, effects: &mut Vec<Effect>) {
+        let Registering { wish, keeps_definition, ttl, reply } = &registering;
+        let service = wish.definition.service.clone();
+        let changes = changes(wish, *keeps_definition, *ttl);
+        // Nothing is stored that a start would not read again.
+        if let Err(why) = changes.iter().try_for_each(Change::check) {
+            return self.answer(*reply, &service, &wish.source, Err(Refusal::Invalid(why)), effects);
+        }
+        if !keeps_definition {
+            self.claims.add(&view::effective(&wish.definition, &self.settings.policy.apps_domain));
+        }
+        self.claim_id(&InstanceRef { service: service.clone(), id: wish.instance.id.clone() });
+        self.submit(&service, Pending::Register(registering), changes, effects);
+    }
+
+    /// The TTL that an instance is held to from its registration on though it names none.
+    fn promised(&self, wish: &Registration) -> Option<Duration> {
+        let must_beat = wish.brings == Brings::InstanceAlone && wish.instance.heartbeat_ttl.is_none();
+        must_beat.then_some(self.settings.heartbeat_ttl)
     }
 
     /// Checks a wish in DESIGN §5.1's order: grant, owner, conflicts.
@@ -148,7 +155,7 @@ impl Registry {
         let owner = self.owners.get(&wish.instance.id).filter(|owner| owner.service == *service);
         let is_same_instance = owner.is_some_and(|owner| owner.count > usize::from(is_installed));
         match first {
-            Some(Pending::Register { wish: before, keeps_definition, .. }) => {
+            Some(Pending::Register(Registering { wish: before, keeps_definition, .. })) => {
                 is_same_instance
                     || before.definition != wish.definition
                     || (!keeps_definition && before.source.address != wish.source.address)
@@ -196,15 +203,9 @@ impl Registry {
     }
 
     /// The store has it: installs definition and instance, starts its probes, answers.
-    pub(super) fn install(
-        &mut self,
-        wish: Registration,
-        keeps_definition: bool,
-        reply: ReplyId,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Registration { definition, instance: spec, addresses, source, .. } = wish;
+    pub(super) fn install(&mut self, registering: Registering, now: Now, effects: &mut Vec<Effect>) {
+        let Registering { wish, keeps_definition, ttl, reply } = registering;
+        let Registration { definition, instance: spec, addresses, source, .. } = *wish;
         let service = definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: spec.id.clone() };
         let health = if spec.health_endpoint.is_some() { Health::unknown() } else { Health::unprobed() };
@@ -216,7 +217,7 @@ impl Registry {
         let live = before.map_or_else(Arc::<InstanceLive>::default, |member| Arc::clone(&member.live));
         self.remove_member(&instance, effects);
         let spec = Arc::new(spec);
-        let place = Place { addresses, registered_from: source.address, health, live, is_draining: false, ttl: None };
+        let place = Place { addresses, registered_from: source.address, health, live, is_draining: false, ttl };
         self.install_member(&instance, &spec, place, now, effects);
         self.plan_probes(&instance, super::FirstProbe::Now, effects);
         self.recheck(&service, effects);
@@ -308,7 +309,7 @@ impl Registry {
             status: member.health.status(),
             generation: self.view.generation(),
             epoch: self.view.epoch(),
-            heartbeat_ttl: member.spec.heartbeat_ttl.unwrap_or(self.settings.heartbeat_ttl),
+            heartbeat_ttl: member.ttl.unwrap_or(self.settings.heartbeat_ttl),
             is_change,
         }))
     }
@@ -330,12 +331,24 @@ impl Registry {
     }
 
     /// Notes that an instance lives; one whose probes had ended is probed afresh.
-    pub(super) fn hear(&mut self, instance: &InstanceRef, now: Now, effects: &mut Vec<Effect>) {
+    fn hear(&mut self, instance: &InstanceRef, now: Now, effects: &mut Vec<Effect>) {
         let default = self.settings.heartbeat_ttl;
         let Some(member) = self.member_mut(instance) else { return };
         // A default that changed holds from here on: the answer to this tells it.
         let ttl = member.ttl.map(|_| member.spec.heartbeat_ttl.unwrap_or(default));
         self.hold_to(ttl, instance, now, effects);
+    }
+
+    /// It registered just so: as [`hear`](Self::hear), and one that comes to send heartbeats is held to them.
+    pub(super) fn hear_again(&mut self, instance: &InstanceRef, brings: Brings, now: Now, effects: &mut Vec<Effect>) {
+        let default = self.settings.heartbeat_ttl;
+        match (brings, self.member_mut(instance)) {
+            (Brings::InstanceAlone, Some(member)) => {
+                let ttl = member.spec.heartbeat_ttl.unwrap_or(default);
+                self.hold_to(Some(ttl), instance, now, effects);
+            }
+            (Brings::InstanceAlone | Brings::Definition, _) => self.hear(instance, now, effects),
+        }
     }
 
     /// It lives, and is to be heard again within `ttl`; `None`: whenever it likes.
@@ -372,4 +385,18 @@ impl Registry {
             member.heard += lag;
         }
     }
+}
+
+/// What a registration stores.
+fn changes(wish: &Registration, keeps_definition: bool, ttl: Option<Duration>) -> Vec<Change> {
+    let registered_from = wish.source.address;
+    let definition = || Change::PutDefinition { definition: Arc::new(wish.definition.clone()), registered_from };
+    let instance = Change::PutInstance {
+        service: wish.definition.service.clone(),
+        spec: Arc::new(wish.instance.clone()),
+        addresses: Arc::clone(&wish.addresses),
+        registered_from,
+    };
+    let ttl = ttl.map(|ttl| Change::NoteTtl { instance: wish.instance.id.clone(), ttl });
+    (!keeps_definition).then(definition).into_iter().chain([instance]).chain(ttl).collect()
 }

@@ -155,6 +155,8 @@ fn an_instance_is_held_to_the_last_ttl_it_was_promised_until_it_is_put_again_or_
     store.apply(&[note_ttl("a1", 60), gone("a", &["a1", "a2"])]).unwrap();
     store.apply(&both).unwrap();
     assert_eq!(ttls(&mut store), [], "nothing is left of what was removed");
+    store.apply(&[instance("a", "a1", "http://h"), note_ttl("a1", 30)]).unwrap();
+    assert_eq!(ttls(&mut store), [("a1".to_owned(), 30)], "with its registration, and after it");
 }
 
 fn an_instance_is_where_its_name_led_last_and_else_as_it_was(mut store: impl Store) {

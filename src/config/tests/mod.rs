@@ -222,7 +222,7 @@ fn errors_of_the_environment_name_the_variable() {
     let errors = parse_with(file, &env).unwrap_err().to_string();
     let expected = [
         r#"furt.toml:2:9: server.grace: "soon" is not a duration; must be seconds such as 30 or 0.5, or a text such as "30s", "500ms", "2m" or "1h""#,
-        r#"EDGEPROXY_HEARTBEAT_TTL_SECS: registration.heartbeat_ttl: "0" is out of range; must be from 1 ms to 30 days"#,
+        r#"EDGEPROXY_HEARTBEAT_TTL_SECS: registration.heartbeat_ttl: "0" is out of range; must be from 1 s to 1 day"#,
         r#"FURT_GATEWAY_ENABLED: gateway.enabled: "yes" does not fit; must be true or false"#,
         "FURT_GATEWAY_STOP_PING_AFTER_FAILURES: gateway.stop_ping_after_failures: probing would stop after 4 failures, \
          before 5 make an instance DOWN; stop_ping_after_failures must be at least max_consecutive_failures",

@@ -277,7 +277,15 @@ fn durations_are_numbers_or_texts_within_bounds() {
         ),
         (
             "[registration]\nheartbeat_ttl = 0",
-            &["2:17: registration.heartbeat_ttl: 0 is out of range; must be from 1 ms to 30 days"],
+            &["2:17: registration.heartbeat_ttl: 0 is out of range; must be from 1 s to 1 day"],
+        ),
+        (
+            "[registration]\nheartbeat_ttl = '999ms'",
+            &[r#"2:17: registration.heartbeat_ttl: "999ms" is out of range; must be from 1 s to 1 day"#],
+        ),
+        (
+            "[registration]\nheartbeat_ttl = 86401",
+            &["2:17: registration.heartbeat_ttl: 86401 is out of range; must be from 1 s to 1 day"],
         ),
     ]);
 }

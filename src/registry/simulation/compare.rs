@@ -108,7 +108,7 @@ fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
         Err(Refusal::StoreFailed(_)) => Outcome::Refused("failed"),
         Err(Refusal::NoProbes) => Outcome::Refused("unprobed"),
         Ok(Answer::Reconfigured(_))
-        | Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Busy | Refusal::Key(_)) => {
+        | Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Invalid(_) | Refusal::Busy | Refusal::Key(_)) => {
             Outcome::Refused("not foreseen")
         }
     }

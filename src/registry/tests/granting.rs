@@ -32,9 +32,14 @@ fn kind<T>(outcome: Result<T, Refusal>) -> &'static str {
         Err(Refusal::BeyondGrant(_)) => "beyond",
         Err(Refusal::NotOwner { .. }) => "owner",
         Err(Refusal::Taken { .. }) => "taken",
-        Err(Refusal::NoProbes | Refusal::NotFound(_) | Refusal::StoreFailed(_) | Refusal::Busy | Refusal::Key(_)) => {
-            "other"
-        }
+        Err(
+            Refusal::Invalid(_)
+            | Refusal::NoProbes
+            | Refusal::NotFound(_)
+            | Refusal::StoreFailed(_)
+            | Refusal::Busy
+            | Refusal::Key(_),
+        ) => "other",
     }
 }
 

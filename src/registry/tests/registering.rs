@@ -1,5 +1,7 @@
 //! Registrations: what is written, when it shows, what conflicts.
 
+use std::time::Duration;
+
 use super::{Harness, Store, Wish, source};
 use crate::model::{ServiceName, Status};
 use crate::registry::{Change, Refusal};
@@ -227,4 +229,18 @@ fn an_instance_alone_that_waited_for_a_removal_makes_its_service_anew() {
     furt.finish(Store::Works);
     assert_eq!(furt.instances("a"), ["a2"]);
     assert!(furt.usable("", "/a").is_empty(), "the routes went with the service");
+}
+
+#[test]
+fn what_a_start_could_not_read_again_is_refused_and_takes_nothing() {
+    let mut furt = Harness::new();
+    let mut twice = Wish::new("a", &["GET /a", "GET /b"]);
+    twice.0.definition.routes[1] = twice.0.definition.routes[0].clone();
+    let mut brief = Wish::new("a", &["GET /a"]);
+    brief.0.instance.heartbeat_ttl = Some(Duration::from_millis(999));
+    for wish in [twice, brief] {
+        assert!(matches!(furt.register(&wish), Err(Refusal::Invalid(_))));
+    }
+    assert!(furt.written.is_empty());
+    furt.register(&Wish::new("b", &["GET /a"]).id("a")).unwrap();
 }

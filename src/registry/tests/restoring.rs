@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Harness, Wish, policy, settings, source};
+use super::{Harness, Store, Wish, policy, settings, source};
 use crate::model::{CidrSet, MethodRule, Pattern, ServiceName, Status};
-use crate::registry::{FirstProbe, Grant, Policy, Refusal, Report, Settings, StaticClaim, UnlistedRule};
+use crate::registry::{Answer, Drain, FirstProbe, Grant, Policy, Refusal, Report, Settings, StaticClaim, UnlistedRule};
 
 fn restarted_under(harness: &mut Harness, policy: Policy) {
     harness.restart(settings(policy), Vec::new());
@@ -109,6 +109,59 @@ fn who_heartbeats_without_a_ttl_of_its_own_is_held_to_it_after_a_restart() {
     harness.pass_ms(1_100);
     assert_eq!(harness.instances("beats"), [""; 0]);
     assert_eq!(harness.instances("silent"), ["silent"], "nobody waits for its heartbeats");
+}
+
+#[test]
+fn an_instance_alone_is_held_to_the_default_ttl_from_its_registration_on_and_over_restarts() {
+    let mut harness = Harness::new();
+    let alone = Wish::new("a", &[]).alone().unprobed();
+    assert_eq!(harness.register(&alone).unwrap().heartbeat_ttl.as_secs(), 60);
+    harness.register(&Wish::new("silent", &[]).alone().unprobed()).unwrap();
+    assert!(harness.kept.is_empty(), "it is stored with the registration: {:?}", harness.kept);
+    let shorter = Settings { heartbeat_ttl: Duration::from_secs(20), ..settings(policy()) };
+    harness.restart(shorter.clone(), Vec::new());
+    harness.pass_ms(59_900);
+    assert_eq!((harness.instances("a"), harness.instances("silent")), (vec!["a"], vec!["silent"]), "as was promised");
+    // Just so again, and draining: either is a heartbeat, and its answer tells the new one.
+    assert_eq!(harness.register(&alone).unwrap().heartbeat_ttl.as_secs(), 20);
+    harness.pass_ms(19_900);
+    assert_eq!(harness.instances("silent"), [""; 0]);
+    harness.drain("a", Drain::Begins, source("127.0.0.1")).unwrap();
+    assert_eq!(harness.register(&alone).unwrap().heartbeat_ttl.as_secs(), 20);
+    harness.pass_ms(19_900);
+    harness.restart(shorter, Vec::new());
+    harness.pass_ms(19_900);
+    assert_eq!(harness.instances("a"), ["a"]);
+    harness.pass_ms(1_100);
+    assert_eq!(harness.instances("a"), [""; 0]);
+}
+
+#[test]
+fn another_default_ttl_while_an_instance_alone_is_written_holds_from_its_next_heartbeat_on() {
+    let mut harness = Harness::new();
+    harness.store = Store::Waits;
+    let reply = harness.ask(&Wish::new("a", &[]).alone().unprobed());
+    harness.reconfigure(Settings { heartbeat_ttl: Duration::from_secs(20), ..settings(policy()) }, Vec::new());
+    harness.finish(Store::Works);
+    let Ok(Answer::Registered(registered)) = &harness.answers[&reply] else { panic!("it is registered") };
+    assert_eq!(registered.heartbeat_ttl.as_secs(), 60, "as it is stored");
+    harness.pass_ms(59_900);
+    assert_eq!(harness.instances("a"), ["a"]);
+    harness.heartbeat("a", source("127.0.0.1")).unwrap();
+    harness.pass_ms(19_900);
+    assert_eq!(harness.instances("a"), ["a"]);
+    harness.pass_ms(100);
+    assert_eq!(harness.instances("a"), [""; 0]);
+}
+
+#[test]
+fn an_instance_that_was_never_to_be_heard_is_once_it_registers_alone() {
+    let mut harness = Harness::new();
+    harness.register(&Wish::new("a", &["GET /a"]).unprobed()).unwrap();
+    assert!(!harness.register(&Wish::new("a", &[]).alone().unprobed()).unwrap().is_change);
+    restarted(&mut harness);
+    harness.pass(60);
+    assert_eq!(harness.instances("a"), [""; 0]);
 }
 
 #[test]

@@ -206,6 +206,7 @@ fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
 }
 
 fn write(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
+    debug_assert_eq!(changes.iter().try_for_each(Change::check), Ok(()), "what is stored can be read again");
     let transaction = begin(database)?;
     changes.iter().try_for_each(|change| write_one(&transaction, change))?;
     Ok(transaction.commit()?)

@@ -18,7 +18,7 @@ pub(super) const INSTANCES: TableDefinition<'_, &str, &[u8]> = TableDefinition::
 pub(super) type IdTable = TableDefinition<'static, &'static str, ()>;
 /// Ids of instances that are DOWN.
 pub(super) const DOWN: IdTable = TableDefinition::new("down");
-/// TTLs of instances that named none and heartbeat, in ms.
+/// TTLs of instances that named none and heartbeat, or came by `/api/v1`, in ms.
 pub(super) const TTLS: TableDefinition<'_, &str, u64> = TableDefinition::new("ttls");
 /// Ids of instances that are draining.
 pub(super) const DRAINING: IdTable = TableDefinition::new("draining");
