@@ -244,3 +244,18 @@ fn what_a_start_could_not_read_again_is_refused_and_takes_nothing() {
     assert!(furt.written.is_empty());
     furt.register(&Wish::new("b", &["GET /a"]).id("a")).unwrap();
 }
+
+#[test]
+fn an_instance_alone_makes_no_service_whose_name_is_no_host() {
+    let mut furt = Harness::new();
+    furt.register(&Wish::new("a..b", &["GET /a"])).unwrap();
+    furt.store = Store::Waits;
+    // Looked at while the service stood: nothing was wrong with it then.
+    furt.ask_to_leave("a..b", source("127.0.0.1"));
+    let reply = furt.ask(&Wish::new("a..b", &[]).alone().id("a2"));
+    furt.finish(Store::Works);
+    assert!(matches!(furt.answers[&reply], Err(Refusal::Invalid(_))));
+    assert!(furt.writes.is_empty() && furt.service("a..b").is_none());
+    furt.store = Store::Works;
+    furt.register(&Wish::new("b", &["GET /a"]).id("a2")).unwrap();
+}
