@@ -331,11 +331,15 @@ impl Registry {
 
     fn unpark(&mut self, service: &ServiceName, now: Now, effects: &mut Vec<Effect>) {
         let mut queue = self.parked.remove(service).unwrap_or_default();
-        while let Some(event) = queue.pop_front() {
+        while let Some(mut event) = queue.pop_front() {
+            if let Event::RegistrationRequested(wish, _) = &mut event {
+                self.renew(wish);
+            }
             // The others wait behind it without being looked at: a full queue costs one look a write.
             if self.waits(&event) {
                 queue.push_front(event);
-                self.parked.insert(service.clone(), queue);
+                // What was taken out of it and waits anew came before the rest.
+                self.parked.entry(service.clone()).or_default().append(&mut queue);
                 return;
             }
             self.handle_one(event, now, effects);

@@ -44,12 +44,7 @@ impl Registry {
         effects: &mut Vec<Effect>,
     ) {
         let service = wish.definition.service.clone();
-        if wish.brings == Brings::InstanceAlone {
-            // Anew each time: the service may have changed or gone while the wish waited.
-            let installed = self.services.get(&service).filter(|entry| !entry.is_leaving);
-            wish.definition =
-                installed.map_or_else(|| Definition::new(service.clone()), |entry| (*entry.definition).clone());
-        }
+        self.renew(&mut wish);
         match self.plan(&wish) {
             Err(refusal) => self.answer(reply, &service, &wish.source, Err(refusal), effects),
             Ok(Plan::Wait) => self.park(&service, Event::RegistrationRequested(wish, reply), effects),
@@ -68,6 +63,17 @@ impl Registry {
                 let ttl = self.promised(&wish);
                 self.begin_registration(Registering { wish, keeps_definition, ttl, reply }, effects);
             }
+        }
+    }
+
+    /// An instance alone takes over the definition of today, each time that it is looked at: the service may have changed
+    /// or gone while the wish waited.
+    pub(super) fn renew(&self, wish: &mut Registration) {
+        if wish.brings == Brings::InstanceAlone {
+            let service = &wish.definition.service;
+            let installed = self.services.get(service).filter(|entry| !entry.is_leaving);
+            wish.definition =
+                installed.map_or_else(|| Definition::new(service.clone()), |entry| (*entry.definition).clone());
         }
     }
 

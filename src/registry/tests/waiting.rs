@@ -147,3 +147,24 @@ fn beyond_the_most_that_may_wait_a_wish_is_refused_and_everyone_is_answered() {
     assert_eq!((furt.unanswered(), furt.usable("", "/two")), (0, vec!["a"]));
     assert_eq!(furt.written.len(), 4, "the first of the others is written, and the rest were registered just so");
 }
+
+#[test]
+fn a_wish_that_waits_anew_is_not_lost_behind_the_others() {
+    let mut furt = Harness::new();
+    furt.register(&Wish::new("a", &["GET /zero"])).unwrap();
+    furt.store = Store::Waits;
+    let mut replies = vec![furt.ask(&Wish::new("a", &["GET /one"]))];
+    replies.push(furt.ask(&Wish::new("a", &["GET /zero"])));
+    // It takes over what is installed when it is looked at: first the one, then the other.
+    replies.push(furt.ask(&Wish::new("a", &[]).alone().id("alone")));
+    replies.push(furt.ask(&Wish::new("a", &["GET /two"]).id("two")));
+    replies.push(furt.ask_to_leave("a/two", here()));
+    while !furt.writes.is_empty() {
+        furt.finish(Store::Works);
+    }
+    assert_eq!(furt.unanswered(), 0);
+    for reply in replies {
+        assert!(furt.answers[&reply].is_ok(), "{:?}", furt.answers[&reply]);
+    }
+    assert_eq!((furt.instances("a"), furt.usable("", "/two")), (vec!["a", "alone"], vec!["a"]));
+}
