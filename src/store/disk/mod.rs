@@ -2,7 +2,8 @@
 //!
 //! `records` are the stored forms, JSON behind their keys, apart from wire and core types. The file's own format version
 //! is checked at each opening. After an I/O error the file is closed and opened again with back-off; until then every
-//! batch fails. A file that cannot be read stops the start and is never touched: see `opening`.
+//! batch fails. What failed is not there: a commit that came to be in the file all the same is taken back (`undo`). A file
+//! that cannot be read stops the start and is never touched: see `opening`.
 
 pub(super) mod key_record;
 mod opening;
@@ -12,6 +13,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod undo;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,7 @@ use crate::driver::{Change, Contents, Store, StoreError};
 use crate::model::{Epoch, InstanceId, MAX_DURATION};
 use tables::{DEFINITIONS, DOWN, DRAINING, FORMAT, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT, TTLS};
 pub use transfer::{Summary, check, export, import};
+use undo::Undo;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) use {opening::examine, overlay::LONGEST_READ};
 
@@ -42,6 +45,8 @@ pub struct DiskStore {
     /// Whose registry it is: another file in the place of a failed one is not taken.
     epoch: Epoch,
     state: State,
+    /// What a batch touched whose commit failed and may be in the file all the same.
+    undo: Option<Undo>,
     /// The wait after the next failure; the first one again once a batch was stored.
     backoff: Duration,
 }
@@ -61,7 +66,7 @@ impl DiskStore {
         let database = opening::open_or_create(path)?;
         opening::write_owner(path);
         let epoch = read(&database).map_err(|why| opening::damaged(path, &why))?.epoch;
-        Ok(Self { path: path.to_owned(), epoch, state: State::Open(database), backoff: MIN_BACKOFF })
+        Ok(Self { path: path.to_owned(), epoch, state: State::Open(database), undo: None, backoff: MIN_BACKOFF })
     }
 
     /// The file, opened again after a failure if it is time to.
@@ -74,6 +79,7 @@ impl DiskStore {
         if is_due {
             match self.reopen() {
                 Ok(database) => {
+                    self.undo = None;
                     log::info!("the store {} is open again", self.path.display());
                     self.state = State::Open(database);
                 }
@@ -86,7 +92,7 @@ impl DiskStore {
         }
     }
 
-    /// Never makes a file: what is registered would be missing from it.
+    /// Never makes a file: what is registered would be missing from it. What was answered as failed is not in it.
     fn reopen(&self) -> Result<Database, StoreError> {
         let database = opening::open(&self.path)?;
         let epoch = read(&database).map_err(|why| opening::damaged(&self.path, &why))?.epoch;
@@ -95,6 +101,11 @@ impl DiskStore {
             return Err(StoreError(format!(
                 "another store has taken the place of {path}; restart furt to take it over"
             )));
+        }
+        if let Some(undo) = &self.undo {
+            let path = self.path.display();
+            let undone = undo.apply(&database);
+            undone.map_err(|error| StoreError(format!("the store {path} cannot be written: {error}")))?;
         }
         Ok(database)
     }
@@ -111,12 +122,16 @@ impl Store for DiskStore {
     fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let path = self.path.clone();
         let database = self.database()?;
-        match write(database, changes) {
+        let mut undo = Undo::default();
+        match write(database, changes, &mut undo) {
             Ok(()) => {
                 self.backoff = MIN_BACKOFF;
                 Ok(())
             }
-            Err(error) => Err(self.fail(format!("the store {} cannot be written: {error}", path.display()))),
+            Err(error) => {
+                self.undo = Some(undo);
+                Err(self.fail(format!("the store {} cannot be written: {error}", path.display())))
+            }
         }
     }
 
@@ -205,10 +220,14 @@ fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
     Ok(transaction)
 }
 
-fn write(database: &Database, changes: &[Change]) -> Result<(), redb::Error> {
+/// `undo` is given what was there before, also where it fails.
+fn write(database: &Database, changes: &[Change], undo: &mut Undo) -> Result<(), redb::Error> {
     debug_assert_eq!(changes.iter().try_for_each(Change::check), Ok(()), "what is stored can be read again");
     let transaction = begin(database)?;
-    changes.iter().try_for_each(|change| write_one(&transaction, change))?;
+    for change in changes {
+        undo.keep(&transaction, change)?;
+        write_one(&transaction, change)?;
+    }
     Ok(transaction.commit()?)
 }
 

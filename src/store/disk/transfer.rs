@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    FORMAT, OLDEST_FORMAT, check_whole, initialize, key_record, known, opening, promised, put, records, write,
+    FORMAT, OLDEST_FORMAT, Undo, check_whole, initialize, key_record, known, opening, promised, put, records, write,
 };
 use crate::driver::{Change, Contents, StoreError};
 use crate::model::{Epoch, InstanceId};
@@ -126,7 +126,8 @@ pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
     let changes: Vec<_> = records.chain(notes).chain(ttls).chain(draining).chain(keys).collect();
     drop(opening::create(into, |database| {
         initialize(database, contents.epoch, contents.starts)?;
-        write(database, &changes)
+        // A file that fails is not made.
+        write(database, &changes, &mut Undo::default())
     })?);
     Ok(Summary::of(&contents))
 }

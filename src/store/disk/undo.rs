@@ -1,0 +1,120 @@
+//! What was stored before a batch, so that a commit that failed can be taken back.
+//!
+//! redb may report that a commit failed although the file has it: where the header was written and only the sync after
+//! it failed. Whoever waited was told that nothing is stored, and the core goes on from there; so the first transaction
+//! of the file that is opened again puts back what each touched record was. Where the commit is not in the file, that
+//! changes nothing.
+
+use std::collections::BTreeMap;
+
+use redb::{Database, ReadableTable as _, Table, TableDefinition, WriteTransaction};
+
+use super::tables::{DEFINITIONS, DOWN, DRAINING, INSTANCES, IdTable, KEYS, TTLS};
+use crate::driver::Change;
+use crate::model::InstanceId;
+
+/// Records by their key; `None`: there was none.
+type Records = BTreeMap<String, Option<Vec<u8>>>;
+type RecordTable = TableDefinition<'static, &'static str, &'static [u8]>;
+
+/// The records that a batch touches, as they were before it.
+#[derive(Debug, Default)]
+pub(super) struct Undo {
+    definitions: Records,
+    instances: Records,
+    keys: Records,
+    /// What was noted of the instances.
+    notes: BTreeMap<String, Notes>,
+}
+
+#[derive(Debug)]
+struct Notes {
+    is_down: bool,
+    is_draining: bool,
+    ttl_ms: Option<u64>,
+}
+
+impl Undo {
+    /// Keeps what `change` is about to touch, if an earlier change of the batch has not.
+    pub(super) fn keep(&mut self, transaction: &WriteTransaction, change: &Change) -> Result<(), redb::Error> {
+        match change {
+            Change::PutDefinition { definition, .. } => {
+                keep(&mut self.definitions, transaction, DEFINITIONS, definition.service.as_str())
+            }
+            Change::PutInstance { spec, .. } => self.keep_instance(transaction, &spec.id),
+            Change::RemoveInstance(id)
+            | Change::PutDraining(id)
+            | Change::RemoveDraining(id)
+            | Change::NoteDown { instance: id, .. }
+            | Change::NoteTtl { instance: id, .. }
+            | Change::NoteAddresses { instance: id, .. } => self.keep_instance(transaction, id),
+            Change::RemoveService { service, instances } => {
+                keep(&mut self.definitions, transaction, DEFINITIONS, service.as_str())?;
+                instances.iter().try_for_each(|id| self.keep_instance(transaction, id))
+            }
+            Change::PutKey(key) => keep(&mut self.keys, transaction, KEYS, key.name().as_str()),
+            Change::RemoveKey(name) => keep(&mut self.keys, transaction, KEYS, name.as_str()),
+        }
+    }
+
+    fn keep_instance(&mut self, transaction: &WriteTransaction, id: &InstanceId) -> Result<(), redb::Error> {
+        let id = id.as_str();
+        if self.notes.contains_key(id) {
+            return Ok(());
+        }
+        keep(&mut self.instances, transaction, INSTANCES, id)?;
+        let is_in = |table: IdTable| Ok::<_, redb::Error>(transaction.open_table(table)?.get(id)?.is_some());
+        let ttl_ms = transaction.open_table(TTLS)?.get(id)?.map(|ms| ms.value());
+        self.notes.insert(id.to_owned(), Notes { is_down: is_in(DOWN)?, is_draining: is_in(DRAINING)?, ttl_ms });
+        Ok(())
+    }
+
+    /// Puts all of it back.
+    pub(super) fn apply(&self, database: &Database) -> Result<(), redb::Error> {
+        let transaction = super::begin(database)?;
+        for (table, records) in [(DEFINITIONS, &self.definitions), (INSTANCES, &self.instances), (KEYS, &self.keys)] {
+            let mut table = transaction.open_table(table)?;
+            for (key, record) in records {
+                match record {
+                    Some(record) => table.insert(key.as_str(), record.as_slice())?,
+                    None => table.remove(key.as_str())?,
+                };
+            }
+        }
+        {
+            let (mut down, mut draining) = (transaction.open_table(DOWN)?, transaction.open_table(DRAINING)?);
+            let mut ttls = transaction.open_table(TTLS)?;
+            for (id, notes) in &self.notes {
+                set(&mut down, id, notes.is_down)?;
+                set(&mut draining, id, notes.is_draining)?;
+                match notes.ttl_ms {
+                    Some(ms) => ttls.insert(id.as_str(), ms)?,
+                    None => ttls.remove(id.as_str())?,
+                };
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+}
+
+fn keep(
+    records: &mut Records,
+    transaction: &WriteTransaction,
+    table: RecordTable,
+    key: &str,
+) -> Result<(), redb::Error> {
+    if !records.contains_key(key) {
+        let record = transaction.open_table(table)?.get(key)?.map(|record| record.value().to_vec());
+        records.insert(key.to_owned(), record);
+    }
+    Ok(())
+}
+
+fn set(table: &mut Table<'_, &'static str, ()>, id: &str, holds: bool) -> Result<(), redb::Error> {
+    if holds {
+        table.insert(id, ())?;
+    } else {
+        table.remove(id)?;
+    }
+    Ok(())
+}
