@@ -104,7 +104,8 @@ pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce(
         crate::driver::now(),
     );
     registry.show(Arc::clone(&config));
-    first_effects.extend(registry.restore(contents, crate::driver::now()));
+    let barred = services::barred(&contents, &own_listeners);
+    first_effects.extend(registry.restore(contents, &barred, crate::driver::now()));
     let (store, closed) = ClosingStore::new(store);
     let (driver, handle, snapshots) = Driver::new(registry, first_effects, Box::new(store), Arc::clone(&telemetry));
     let probe_options = upstream::connector_options(&config.upstream, INTERNAL_THREADS);

@@ -1,5 +1,6 @@
 //! From the configuration to what the registry is given, at the start and at each reload.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use crate::config::{
     ApiKeyConfig, Config, ConfigError, GrantConfig, Place, Places, StaticRouteConfig, StaticTarget as ConfiguredTarget,
     Unlisted,
 };
+use crate::driver::{Change, Contents};
 use crate::model::{InstanceId, InstanceSpec, KeySpec, ServiceName, UpstreamHost, UpstreamUrl};
 use crate::registry::{Grant, HealthLimits, Policy, Settings, StaticClaim, StaticRoute, StaticTarget, UnlistedRule};
 use crate::upstream::OwnListeners;
@@ -91,6 +93,17 @@ pub(super) fn static_faults(
         Some(ConfigError { place, key: "routes.url".to_owned(), what })
     };
     config.routes.iter().enumerate().filter_map(fault).collect()
+}
+
+/// The stored instances that are where furt itself listens by now, and why they may not be there. Names that lead there
+/// are followed, and may come to lead elsewhere.
+pub(super) fn barred(contents: &Contents, own_listeners: &OwnListeners) -> BTreeMap<InstanceId, Arc<str>> {
+    let barred = |(id, change): (&InstanceId, &Change)| {
+        let Change::PutInstance { addresses, .. } = change else { return None };
+        let why = own_listeners.vet(addresses).err()?;
+        Some((id.clone(), format!("instance \"{id}\": {why}").into()))
+    };
+    contents.instances.iter().filter_map(barred).collect()
 }
 
 fn addresses(url: &UpstreamUrl, found: &Found) -> Arc<[SocketAddr]> {

@@ -86,7 +86,7 @@ fn check_start(path: &Path, held: Contents) {
     let now = Now { at: clock::now(), unix_ms: clock::unix_ms() };
     let (mut registry, _) = Registry::new(Epoch(uuid::Uuid::nil()), settings(), Vec::new(), Vec::new(), now);
     let services = loaded.definitions.len();
-    drop(registry.restore(loaded, now));
+    drop(registry.restore(loaded, &BTreeMap::new(), now));
     let snapshot = registry.take_snapshot();
     assert_eq!(snapshot.map_or(0, |snapshot| snapshot.registered().count()), services, "each is shown");
 }

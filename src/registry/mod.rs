@@ -115,6 +115,8 @@ struct Entry {
 struct Member {
     spec: Arc<InstanceSpec>,
     addresses: Arc<[SocketAddr]>,
+    /// Why it may not be where it was restored, whatever the configuration says.
+    barred: Option<Arc<str>>,
     registered_from: IpAddr,
     health: Health,
     /// The order that probes and names of it must carry to count.

@@ -154,7 +154,8 @@ impl Registry {
             Followed::Instance(instance) => instance.clone(),
         };
         let Ok((_, member)) = self.member(&instance) else { return };
-        if member.name_order != generation || view::is_same_set(&member.addresses, &addresses) {
+        let is_known = view::is_same_set(&member.addresses, &addresses) && member.barred.is_none();
+        if member.name_order != generation || is_known {
             return;
         }
         if let Err(refusal) = self.settings.policy.check_addresses(&instance.service, &addresses) {
@@ -166,6 +167,8 @@ impl Registry {
         let shown = self.next_order();
         if let Some(member) = self.member_mut(&instance) {
             member.addresses = Arc::clone(&addresses);
+            // Whoever resolved it looked whether it may be there.
+            member.barred = None;
             member.seen = view::instance(&member.spec, &addresses, member.health.status(), shown, &member.live);
         }
         effects.push(Effect::Keep(Change::NoteAddresses {
@@ -173,6 +176,7 @@ impl Registry {
             addresses: Arc::clone(&addresses),
         }));
         self.plan_probes(&instance, FirstProbe::Now, effects);
+        self.recheck(&instance.service, effects);
         self.view.advance();
         self.refresh(&instance.service, now, effects);
         effects.push(Effect::Report(Report::AddressesChanged { subject, addresses }));

@@ -15,6 +15,7 @@ use crate::routing::InstanceLive;
 /// An instance's place in its service, beside what it registered.
 pub(super) struct Place {
     pub(super) addresses: Arc<[SocketAddr]>,
+    pub(super) barred: Option<Arc<str>>,
     pub(super) registered_from: IpAddr,
     pub(super) health: Health,
     pub(super) live: Arc<InstanceLive>,
@@ -223,7 +224,8 @@ impl Registry {
         let live = before.map_or_else(Arc::<InstanceLive>::default, |member| Arc::clone(&member.live));
         self.remove_member(&instance, effects);
         let spec = Arc::new(spec);
-        let place = Place { addresses, registered_from: source.address, health, live, is_draining: false, ttl };
+        let registered_from = source.address;
+        let place = Place { addresses, barred: None, registered_from, health, live, is_draining: false, ttl };
         self.install_member(&instance, &spec, place, now, effects);
         self.plan_probes(&instance, super::FirstProbe::Now, effects);
         self.recheck(&service, effects);
@@ -253,7 +255,7 @@ impl Registry {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        let Place { addresses, registered_from, health, live, is_draining, ttl } = place;
+        let Place { addresses, barred, registered_from, health, live, is_draining, ttl } = place;
         let ttl = spec.heartbeat_ttl.or(ttl);
         let name_order = self.next_order();
         live.note_health(health.failures(), health.is_stopped());
@@ -263,6 +265,7 @@ impl Registry {
         let member = Member {
             ttl,
             addresses,
+            barred,
             registered_from,
             health,
             probe_order: Generation::default(),

@@ -121,6 +121,12 @@ impl Registry {
         } else if self.services.get(service).is_some_and(|entry| entry.members.is_empty()) {
             self.deadlines.set(Due::Held(service.clone()), now.at + HOLD);
         }
+        if self.services.get(service).is_some_and(|entry| entry.blocked.is_some()) {
+            // Who left may be why it was kept out.
+            self.recheck(service, effects);
+            self.view.advance();
+            self.refresh(service, now, effects);
+        }
         if is_whole {
             effects.push(Effect::Report(Report::Freed(service.clone())));
         }

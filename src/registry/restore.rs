@@ -1,8 +1,8 @@
 //! What a store held becomes the registry again (DESIGN §5.5), and whether a service may still stand.
 //!
 //! What was DOWN is DOWN, what was UP is UNKNOWN and routable, all are probed within the first second, every TTL begins
-//! anew, as it was promised. Each service is held against today's grants and static routes; one that may not stand is
-//! kept, not routed, and shown with its reason.
+//! anew, as it was promised. Each service is held against today's grants, static routes and listeners; one that may not
+//! stand is kept, not routed, and shown with its reason.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use super::{
     Change, Contents, Due, Effect, Entry, FirstProbe, HOLD, Health, InstanceRef, Now, Ownership, Refusal, Registry,
     Report, view,
 };
-use crate::model::{Definition, Generation, ServiceName, Status};
+use crate::model::{Definition, Generation, InstanceId, ServiceName, Status};
 use crate::routing::ServiceLive;
 
 /// Why a service is kept out that nobody has judged yet.
@@ -22,8 +22,9 @@ pub(super) const UNJUDGED: &str = "";
 const CHANGES_OF_A_START: u32 = 32;
 
 impl Registry {
-    /// Takes over what a store held; once, before anything else is handled.
-    pub fn restore(&mut self, contents: Contents, now: Now) -> Vec<Effect> {
+    /// Takes over what a store held; once, before anything else is handled. `barred`: instances that may not be where they
+    /// are any more, and why, such as at what is a listener of furt's by now.
+    pub fn restore(&mut self, contents: Contents, barred: &BTreeMap<InstanceId, Arc<str>>, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
         let Contents { epoch, starts, definitions, instances, down, ttls, draining, keys } = contents;
         self.view.begin(epoch, Generation(starts << CHANGES_OF_A_START));
@@ -46,7 +47,8 @@ impl Registry {
             self.owners.insert(spec.id.clone(), Ownership { service: service.clone(), count: 1 });
             let instance = InstanceRef { service, id: spec.id.clone() };
             let (is_draining, ttl) = (draining.contains(&spec.id), ttls.get(&spec.id).copied());
-            let place = Place { addresses, registered_from, health, live: Arc::default(), is_draining, ttl };
+            let barred = barred.get(&spec.id).cloned();
+            let place = Place { addresses, barred, registered_from, health, live: Arc::default(), is_draining, ttl };
             self.install_member(&instance, &spec, place, now, &mut effects);
             self.plan_probes(&instance, FirstProbe::Spread, &mut effects);
         }
@@ -125,7 +127,10 @@ impl Registry {
         let Some(entry) = self.services.get(service) else { return Ok(()) };
         let policy = &self.settings.policy;
         policy.check_definition(&entry.definition, entry.registered_from)?;
-        entry.members.values().try_for_each(|member| policy.check_addresses(service, &member.addresses))?;
+        entry.members.values().try_for_each(|member| match &member.barred {
+            Some(why) => Err(Refusal::beyond(why.to_string())),
+            None => policy.check_addresses(service, &member.addresses),
+        })?;
         self.check_conflicts(&entry.definition)
     }
 }

@@ -206,6 +206,22 @@ async fn who_heartbeats_without_naming_a_ttl_is_held_to_it_after_a_start() {
 }
 
 #[tokio::test]
+async fn an_instance_where_furt_listens_by_now_is_kept_and_not_routed() {
+    let (mut gateway, origin) = (Gateway::start(DISK).await, Origin::start().await);
+    let later = ports::free_address();
+    gateway.registered(&public_service("a", &format!("http://{later}"), "/a")).await;
+    gateway.stop().await;
+    gateway.public = later;
+    gateway.configure(DISK);
+    gateway.start_again().await;
+    let shown = gateway.service("a").await.unwrap();
+    assert!(shown["blocked"].as_str().unwrap().contains("a listener of furt itself"), "{shown}");
+    assert_eq!(gateway.get("/a").await.status, 404);
+    gateway.registered(&public_service("a", &origin.url(), "/a")).await;
+    assert_eq!(gateway.get("/a").await.status, 200);
+}
+
+#[tokio::test]
 async fn with_the_memory_store_a_start_forgets() {
     let mut gateway = Gateway::start("").await;
     gateway.registered(&public_service("a", "http://127.0.0.1:9", "/a")).await;

@@ -6,11 +6,12 @@
 pub(in crate::registry) mod key_wish;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::wish::{Wish, address, instance, parts, policy, settings};
 use crate::driver::Store as _;
-use crate::model::{Epoch, KeySpec, Status};
+use crate::model::{Epoch, InstanceId, KeySpec, Status};
 use crate::registry::{
     Answer, Change, Configuration, Drain, DrainWish, Effect, Event, Followed, InstanceRef, NameOrder, Now, ProbePlan,
     Reconfigured, Refusal, Registered, Registry, ReplyId, Report, Settings, Source, StaticRoute, WriteId,
@@ -90,13 +91,23 @@ impl Harness {
 
     /// A crash, and a start with what was stored under rules that may be others; time goes on meanwhile.
     pub(in crate::registry) fn restart(&mut self, settings: Settings, statics: Vec<StaticRoute>) {
+        self.restart_barring(&BTreeMap::new(), settings, statics);
+    }
+
+    /// The same, where some may not be where they are any more.
+    pub(in crate::registry) fn restart_barring(
+        &mut self,
+        barred: &BTreeMap<InstanceId, Arc<str>>,
+        settings: Settings,
+        statics: Vec<StaticRoute>,
+    ) {
         let contents = self.stored.load().unwrap();
         let mut after = Self::with(settings, statics);
         after.now = self.now;
         after.stored = std::mem::take(&mut self.stored);
         after.next_reply = self.next_reply;
         after.configure_keys(std::mem::take(&mut self.configured));
-        let effects = after.registry.restore(contents, after.now);
+        let effects = after.registry.restore(contents, barred, after.now);
         after.publish();
         effects.into_iter().for_each(|effect| after.carry_out(effect));
         after.finish_writes();

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Harness, Store, Wish, policy, settings, source};
-use crate::model::{CidrSet, MethodRule, Pattern, ServiceName, Status};
+use crate::model::{CidrSet, InstanceId, MethodRule, Pattern, ServiceName, Status};
 use crate::registry::{Answer, Drain, FirstProbe, Grant, Policy, Refusal, Report, Settings, StaticClaim, UnlistedRule};
 
 fn restarted_under(harness: &mut Harness, policy: Policy) {
@@ -348,4 +348,51 @@ fn a_blocked_service_leaves_as_any_other() {
     harness.pass(72);
     restarted_under(&mut harness, denied);
     assert_eq!((harness.status("a"), harness.status("b")), (None, None));
+}
+
+/// Restarts, and these may not be where they are any more.
+fn restarted_barring(harness: &mut Harness, ids: &[&str]) {
+    let barred = ids.iter().map(|id| (InstanceId::try_new(id).unwrap(), "a loop".into())).collect();
+    harness.restart_barring(&barred, settings(policy()), Vec::new());
+}
+
+#[test]
+fn an_instance_where_furt_listens_by_now_keeps_its_service_out_until_it_registers_elsewhere() {
+    let mut harness = Harness::new();
+    let wish = Wish::new("a", &["GET /a"]);
+    harness.register(&wish).unwrap();
+    restarted_barring(&mut harness, &["a"]);
+    is_kept_but_not_routed(&harness, "a", "/a", "a loop");
+    harness.reconfigure(settings(policy()), Vec::new());
+    assert!(blocked(&harness, "a").is_some(), "no configuration changes that");
+    harness.register(&wish.at("http://127.0.0.1:9001", &[])).unwrap();
+    assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
+}
+
+#[test]
+fn a_service_comes_back_when_the_one_leaves_that_kept_it_out() {
+    let mut harness = Harness::new();
+    for id in ["a", "two", "three"] {
+        harness.register(&Wish::new("a", &["GET /a"]).id(id).ttl(if id == "three" { 10 } else { 1000 })).unwrap();
+    }
+    restarted_barring(&mut harness, &["two", "three"]);
+    let before = harness.snapshot.generation;
+    harness.deregister("a/two", source("127.0.0.1")).unwrap();
+    assert!(blocked(&harness, "a").is_some());
+    harness.pass(10);
+    assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
+    assert!(harness.snapshot.generation > before);
+}
+
+#[test]
+fn a_name_that_led_to_furt_itself_brings_its_service_back_once_it_leads_elsewhere() {
+    for address in ["10.0.0.1:80", "10.0.0.2:80"] {
+        let mut harness = Harness::new();
+        harness.register(&Wish::new("a", &["GET /a"]).at("http://a.example", &["10.0.0.1:80"])).unwrap();
+        restarted_barring(&mut harness, &["a"]);
+        assert!(blocked(&harness, "a").is_some());
+        // It is asked for what furt may forward to alone.
+        harness.resolve("a", &[address]);
+        assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]), "{address}");
+    }
 }
