@@ -27,11 +27,9 @@ const CACHE_BYTES: usize = 16 * 1024 * 1024;
 /// # Errors
 /// A sentence that names the file and what to do.
 pub(super) fn open_or_create(path: &Path) -> Result<Database, StoreError> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder).map_err(|error| {
-            StoreError(format!("cannot make the folder {} of the store: {error}", folder.display()))
-        })?;
-    }
+    let folder = folder_of(path);
+    make_folder(folder)
+        .map_err(|error| StoreError(format!("cannot make the folder {} of the store: {error}", folder.display())))?;
     if is_there(path)? {
         return open(path);
     }
@@ -148,8 +146,24 @@ pub(super) fn create(
 
 /// The file's name is on disk as well as its bytes.
 fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// Where a file or folder is named.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes a folder, and those above that are not there; the name of each is on disk as well.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let made = missing(folder);
+    fs::create_dir_all(folder)?;
+    made.into_iter().try_for_each(sync_folder)
+}
+
+/// Those of a folder and all above it that are not there, the innermost first.
+fn missing(folder: &Path) -> Vec<&Path> {
+    folder.ancestors().take_while(|one| !one.as_os_str().is_empty() && !one.exists()).collect()
 }
 
 /// Whether something has the file's name.
@@ -264,5 +278,22 @@ fn owner(path: &Path) -> String {
     match fs::read_to_string(beside(path, ".owner")) {
         Ok(pid) if !pid.trim().is_empty() => format!(" by process {}", pid.trim()),
         _ => " by another process".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_folder_that_is_made_is_named_in_one_that_is_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("a/b/c");
+        assert_eq!(missing(&inner), ["a/b/c", "a/b", "a"].map(|name| folder.path().join(name)));
+        make_folder(&inner).unwrap();
+        assert_eq!(missing(&inner), [""; 0].map(Path::new));
+        make_folder(&inner).unwrap();
+        assert_eq!(missing(Path::new("no such folder")), [Path::new("no such folder")]);
+        assert_eq!(folder_of(Path::new("no such folder")), Path::new("."));
     }
 }
