@@ -1,8 +1,9 @@
 //! `/api/v1`: edgeProxy's Auto-Discovery API, so that what was written for it works unchanged.
 //!
 //! A backend is an instance, its app a service. It is never probed: who is not heard within the configured TTL is gone. These
-//! endpoints write instances alone: a backend that joins a service with routes leaves them as they are, and makes a
-//! service without routes, reached as `<app>.<apps.domain>`, where there is none of that name. Answers have edgeProxy's
+//! endpoints write instances alone: a backend that joins a service with routes leaves them as they are, also when it is the
+//! last that leaves (they are held then, as when it is not heard), and makes a service without routes, reached as
+//! `<app>.<apps.domain>`, where there is none of that name. Answers have edgeProxy's
 //! fields and furt's own beside them; "not found" is a problem with edgeProxy's `id` and `error`.
 
 use std::net::IpAddr;
@@ -25,7 +26,7 @@ use super::problem::{Problem, not_found};
 use super::registration::{self, Parsed};
 use super::writing::{self, Outcome, ask, unexpected};
 use crate::clock;
-use crate::driver::{Answer, Brings, Event, InstanceRef, Source};
+use crate::driver::{Answer, Brings, Event, InstanceRef, LeaveWish, Source, Takes};
 use crate::model::{
     Country, Definition, Host, InstanceId, InstanceSpec, Invalid, Region, Scheme, ServiceName, Status, UpstreamHost,
     UpstreamUrl,
@@ -149,8 +150,8 @@ pub(super) async fn deregister(
     Path(id): Path<String>,
 ) -> Outcome {
     let InstanceRef { service, id: instance } = locate(&api, &id).ok_or_else(|| unknown(&id, "backend not found"))?;
-    let event = |reply| Event::DeregistrationRequested { service, instance: Some(instance), source, reply };
-    match ask(&api, event).await? {
+    let wish = LeaveWish { service, instance: Some(instance), takes: Takes::Nothing, source };
+    match ask(&api, |reply| Event::DeregistrationRequested(wish, reply)).await? {
         Answer::Deregistered { generation, .. } => {
             Ok(Json(json!({ "id": id, "deregistered": true, "generation": generation.0 })))
         }

@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::query::Parameters;
 use super::waiting::{self, MAX_DRAIN_SECONDS};
 use super::writing::{Outcome, ask, instance, unexpected, unknown};
-use crate::driver::{Answer, Drain, DrainWish, Event, InstanceRef, Source};
+use crate::driver::{Answer, Drain, DrainWish, Event, InstanceRef, LeaveWish, Source, Takes};
 use crate::model::{Generation, InstanceId, ServiceName};
 use crate::routing::Drained;
 
@@ -72,8 +72,8 @@ async fn deregister(api: &Api, source: Source, whom: Whom, query: Option<&str>) 
     let wait = time_to_wait(query, "drain")?;
     let _place = api.drain_waits.take(wait)?;
     let (service, instance) = (whom.service.clone(), whom.instance.clone());
-    let event = |reply| Event::DeregistrationRequested { service, instance, source, reply };
-    match ask(api, event).await? {
+    let wish = LeaveWish { service, instance, takes: Takes::Service, source };
+    match ask(api, |reply| Event::DeregistrationRequested(wish, reply)).await? {
         Answer::Deregistered { drained, generation, .. } => {
             let in_flight = waiting::until_idle(&drained, wait, &api.readiness).await;
             Ok(whom.shown("deregistered", &drained, in_flight, generation))

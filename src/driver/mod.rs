@@ -16,8 +16,8 @@ mod tests;
 
 pub use crate::registry::{
     Answer, Brings, Change, Configuration, Contents, Drain, DrainWish, Event, FirstProbe, Followed, InstanceRef,
-    KeyAnswer, KeyRefusal, KeyWish, NameOrder, ProbePlan, ProbeTarget, Reconfigured, Refusal, Registered, Registration,
-    ReplyId, Source,
+    KeyAnswer, KeyRefusal, KeyWish, LeaveWish, NameOrder, ProbePlan, ProbeTarget, Reconfigured, Refusal, Registered,
+    Registration, ReplyId, Source, Takes,
 };
 #[cfg(test)]
 pub(crate) use handle::Told;

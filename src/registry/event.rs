@@ -67,6 +67,28 @@ pub struct Registration {
     pub source: Source,
 }
 
+/// What the last instance of a service takes along where it leaves by a wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// The service: its routes are free at once.
+    Service,
+    /// Nothing: a definition with routes stays, and they are held as after an expiry.
+    Nothing,
+}
+
+/// The wish to leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaveWish {
+    /// Whose.
+    pub service: ServiceName,
+    /// Which; `None`: all, and the service with them.
+    pub instance: Option<InstanceId>,
+    /// What goes with the last one.
+    pub takes: Takes,
+    /// Who asks.
+    pub source: Source,
+}
+
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -74,17 +96,8 @@ pub enum Event {
     RegistrationRequested(Box<Registration>, ReplyId),
     /// An instance says that it lives.
     HeartbeatReceived(InstanceRef, Source, ReplyId),
-    /// A service (`instance`: none) or one of its instances asks to leave.
-    DeregistrationRequested {
-        /// Whose.
-        service: ServiceName,
-        /// Which; `None`: all, and the service with them.
-        instance: Option<InstanceId>,
-        /// Who asks.
-        source: Source,
-        /// Who waits.
-        reply: ReplyId,
-    },
+    /// A service or one of its instances asks to leave.
+    DeregistrationRequested(LeaveWish, ReplyId),
     /// A drain is to begin or to end.
     DrainRequested(Box<DrainWish>, ReplyId),
     /// Someone asks for a probe now.

@@ -33,8 +33,8 @@ mod view;
 
 pub use draining::{Drain, DrainWish};
 pub use event::{
-    Answer, Brings, Change, Contents, Effect, Event, FirstProbe, Followed, InstanceRef, NameOrder, Now, ProbePlan,
-    ProbeTarget, Reconfigured, Registered, Registration, ReplyId, Report, Source, WriteId,
+    Answer, Brings, Change, Contents, Effect, Event, FirstProbe, Followed, InstanceRef, LeaveWish, NameOrder, Now,
+    ProbePlan, ProbeTarget, Reconfigured, Registered, Registration, ReplyId, Report, Source, Takes, WriteId,
 };
 pub use grants::{Grant, Policy, StaticClaim, UnlistedRule};
 pub use health::{Health, HealthLimits, Verdict};
@@ -162,7 +162,7 @@ struct Registering {
 }
 
 enum Cause {
-    Asked { reply: ReplyId, from: IpAddr },
+    Asked { reply: ReplyId, from: IpAddr, takes: Takes },
     Expired,
     HoldOver,
 }
@@ -225,9 +225,7 @@ impl Registry {
                 let outcome = self.heartbeat(&instance, &source, now, effects);
                 self.answer(reply, &instance.service, &source, outcome, effects);
             }
-            Event::DeregistrationRequested { service, instance, source, reply } => {
-                self.handle_deregistration(service, instance, source, reply, now, effects);
-            }
+            Event::DeregistrationRequested(wish, reply) => self.handle_deregistration(wish, reply, now, effects),
             Event::DrainRequested(wish, reply) => self.handle_drain(wish, reply, effects),
             Event::ProbeRequested(instance, source, reply) => {
                 let outcome = self.probe_now(&instance, &source, now, effects);
@@ -324,7 +322,7 @@ impl Registry {
         if queue.len() < MAX_PARKED {
             queue.push_back(event);
         } else if let Event::RegistrationRequested(_, reply)
-        | Event::DeregistrationRequested { reply, .. }
+        | Event::DeregistrationRequested(_, reply)
         | Event::DrainRequested(_, reply) = event
         {
             effects.push(Effect::Answer(reply, Err(Refusal::Busy)));
@@ -351,7 +349,7 @@ impl Registry {
     fn waits(&self, event: &Event) -> bool {
         match event {
             Event::RegistrationRequested(wish, _) => self.must_wait(wish),
-            Event::DeregistrationRequested { service, .. } => self.pending_of.contains_key(service),
+            Event::DeregistrationRequested(wish, _) => self.pending_of.contains_key(&wish.service),
             Event::DrainRequested(wish, _) => self.pending_of.contains_key(&wish.service),
             Event::HeartbeatReceived(..)
             | Event::ProbeRequested(..)

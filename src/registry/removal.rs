@@ -1,8 +1,8 @@
 //! Leaving: by wish, by expiry, and the end of a hold. Out of the snapshot first, then out of the store, then answered.
 
 use super::{
-    Answer, Cause, Change, Due, Effect, Event, Followed, HOLD, InstanceRef, Now, Pending, REMOVAL_RETRY, Refusal,
-    Registry, ReplyId, Report, Source,
+    Answer, Cause, Change, Due, Effect, Event, Followed, HOLD, InstanceRef, LeaveWish, Now, Pending, REMOVAL_RETRY,
+    Refusal, Registry, ReplyId, Report, Source, Takes,
 };
 use crate::model::{InstanceId, ServiceName};
 use crate::routing::Drained;
@@ -10,22 +10,21 @@ use crate::routing::Drained;
 impl Registry {
     pub(super) fn handle_deregistration(
         &mut self,
-        service: ServiceName,
-        instance: Option<InstanceId>,
-        source: Source,
+        wish: LeaveWish,
         reply: ReplyId,
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        if self.pending_of.contains_key(&service) {
-            let event = Event::DeregistrationRequested { service: service.clone(), instance, source, reply };
-            self.park(&service, event, effects);
+        if self.pending_of.contains_key(&wish.service) {
+            let service = wish.service.clone();
+            self.park(&service, Event::DeregistrationRequested(wish, reply), effects);
             return;
         }
+        let LeaveWish { service, instance, takes, source } = wish;
         match self.check_deregistration(&service, instance.as_ref(), &source) {
             Err(refusal) => self.answer(reply, &service, &source, Err(refusal), effects),
             Ok(()) => {
-                let cause = Cause::Asked { reply, from: source.address };
+                let cause = Cause::Asked { reply, from: source.address, takes };
                 self.begin_removal(service, instance, cause, now, effects);
             }
         }
@@ -62,9 +61,13 @@ impl Registry {
                 if let Some(member) = entry.members.get_mut(id) {
                     member.is_leaving = true;
                 }
-                // By a wish the last instance takes the service with it; by expiry the routes are held.
-                entry.is_leaving =
-                    matches!(cause, Cause::Asked { .. }) && entry.members.values().all(|member| member.is_leaving);
+                // By expiry, and by a wish that takes nothing along, the routes are held.
+                let takes_service = match cause {
+                    Cause::Asked { takes: Takes::Service, .. } => true,
+                    Cause::Asked { takes: Takes::Nothing, .. } => entry.definition.routes.is_empty(),
+                    Cause::Expired | Cause::HoldOver => false,
+                };
+                entry.is_leaving = takes_service && entry.members.values().all(|member| member.is_leaving);
                 if entry.is_leaving {
                     Change::RemoveService {
                         service: service.clone(),

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::tests::{Harness, Store, Wish, definition_of, instance, policy, settings, source};
 use super::{
-    Drain, DrainWish, Event, HealthLimits, InstanceRef, Policy, Settings, StaticClaim, StaticRoute, StaticTarget,
+    Drain, DrainWish, Event, HealthLimits, InstanceRef, LeaveWish, Policy, Settings, StaticClaim, StaticRoute,
+    StaticTarget, Takes,
 };
 use crate::model::{Generation, ServiceName};
 use model::Model;
@@ -164,7 +165,8 @@ impl Simulation {
         let from = source(self.one_of(&SOURCES));
         let reply = self.furt.new_reply();
         self.model.wish(model::Wish::Leave { service: service.clone(), id: id.clone(), from: from.address, reply });
-        self.furt.send(Event::DeregistrationRequested { service, instance: id, source: from, reply });
+        let wish = LeaveWish { service, instance: id, takes: Takes::Service, source: from };
+        self.furt.send(Event::DeregistrationRequested(wish, reply));
     }
 
     /// An outcome of an order that was given at some time: it counts only while the order holds.
@@ -234,8 +236,8 @@ impl Simulation {
         }
         for service in SERVICES {
             let (service, reply) = (ServiceName::try_new(service).unwrap(), self.furt.new_reply());
-            let source = source("127.0.0.1");
-            self.furt.send(Event::DeregistrationRequested { service, instance: None, source, reply });
+            let wish = LeaveWish { service, instance: None, takes: Takes::Service, source: source("127.0.0.1") };
+            self.furt.send(Event::DeregistrationRequested(wish, reply));
         }
         while !self.furt.writes.is_empty() {
             self.furt.finish(Store::Works);

@@ -134,6 +134,20 @@ async fn a_backend_is_routed_by_its_apps_host_and_joins_a_service_with_routes() 
 }
 
 #[tokio::test]
+async fn the_last_backend_of_a_service_with_routes_leaves_them_held() {
+    let (gateway, one, two) = (Gateway::start("").await, Origin::named("one").await, Origin::named("two").await);
+    gateway.registered(&with(public_service("shop", &one.url(), "/shop"), json!({"instance": "one"}))).await;
+    assert_eq!(register(&gateway, &backend("two", "shop", &two)).await.status, 201);
+    for id in ["one", "two"] {
+        ask(&gateway, Method::DELETE, &format!("/api/v1/backends/{id}")).await.ok();
+    }
+    gateway.get("/shop").await.problem(503, "service-down");
+    assert_eq!(gateway.service("shop").await.unwrap()["routes"].as_array().unwrap().len(), 1);
+    assert_eq!(register(&gateway, &backend("two", "shop", &two)).await.status, 201);
+    assert_eq!(gateway.get("/shop").await.ok()["origin"], "two");
+}
+
+#[tokio::test]
 async fn a_backend_that_is_not_heard_is_gone_a_second_after_its_ttl() {
     let gateway = Gateway::start("[registration]\nheartbeat_ttl = '1s'").await;
     for id in ["silent", "heard"] {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use crate::driver::{
-    Answer, Change, Contents, Driver, DriverGone, Event, Followed, Handle, InstanceRef, NameOrder, ProbePlan, Probes,
-    Refusal, Registered, Registration, Snapshots, Source, Store, StoreError,
+    Answer, Change, Contents, Driver, DriverGone, Event, Followed, Handle, InstanceRef, LeaveWish, NameOrder,
+    ProbePlan, Probes, Refusal, Registered, Registration, Snapshots, Source, Store, StoreError, Takes,
 };
 use crate::model::{
     CidrSet, Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, MethodRule, Pattern, RouteSpec,
@@ -146,7 +146,8 @@ pub(super) async fn register(handle: &Handle, wish: Registration) -> Result<Resu
 
 pub(super) async fn deregister(handle: &Handle, service: &str) -> Result<Result<Answer, Refusal>, DriverGone> {
     let service = ServiceName::try_new(service).unwrap();
-    let gone = move |reply| Event::DeregistrationRequested { service, instance: None, source: local(), reply };
+    let wish = LeaveWish { service, instance: None, takes: Takes::Service, source: local() };
+    let gone = move |reply| Event::DeregistrationRequested(wish, reply);
     handle.ask(gone).await
 }
 

@@ -13,8 +13,9 @@ use super::wish::{Wish, address, instance, parts, policy, settings};
 use crate::driver::Store as _;
 use crate::model::{Epoch, InstanceId, KeySpec, Status};
 use crate::registry::{
-    Answer, Change, Configuration, Drain, DrainWish, Effect, Event, Followed, InstanceRef, NameOrder, Now, ProbePlan,
-    Reconfigured, Refusal, Registered, Registry, ReplyId, Report, Settings, Source, StaticRoute, WriteId,
+    Answer, Change, Configuration, Drain, DrainWish, Effect, Event, Followed, InstanceRef, LeaveWish, NameOrder, Now,
+    ProbePlan, Reconfigured, Refusal, Registered, Registry, ReplyId, Report, Settings, Source, StaticRoute, Takes,
+    WriteId,
 };
 use crate::routing::{Service, Snapshot};
 use crate::store::MemoryStore;
@@ -232,9 +233,14 @@ impl Harness {
     }
 
     pub(in crate::registry) fn ask_to_leave(&mut self, whom: &str, from: Source) -> ReplyId {
+        self.ask_to_leave_taking(Takes::Service, whom, from)
+    }
+
+    pub(in crate::registry) fn ask_to_leave_taking(&mut self, takes: Takes, whom: &str, source: Source) -> ReplyId {
         let (service, instance) = parts(whom);
         let reply = self.new_reply();
-        self.send(Event::DeregistrationRequested { service, instance, source: from, reply });
+        let wish = LeaveWish { service, instance, takes, source };
+        self.send(Event::DeregistrationRequested(wish, reply));
         reply
     }
 

@@ -1,8 +1,8 @@
 //! Leaving by wish: out of the snapshot before the write, answered after it.
 
-use super::{Harness, Store, Wish, instance, source};
+use super::{Harness, Store, Wish, instance, policy, settings, source};
 use crate::model::Status;
-use crate::registry::{Answer, Change, Refusal, Report};
+use crate::registry::{Answer, Change, Refusal, Report, Takes};
 
 fn here() -> crate::registry::Source {
     source("127.0.0.1")
@@ -99,4 +99,41 @@ fn a_place_in_the_snapshot_that_changes_hands_within_a_turn_shows_its_new_servic
     furt.publish();
     assert_eq!(furt.snapshot.services.len(), 1, "places are used again");
     assert_eq!((furt.usable("", "/b"), furt.status("b")), (vec!["b"], Some(Status::Unknown)));
+}
+
+#[test]
+fn the_last_instance_that_takes_nothing_along_leaves_the_routes_held_as_after_an_expiry() {
+    let mut furt = Harness::new();
+    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt.register(&Wish::new("a", &[]).alone().id("two")).unwrap();
+    furt.deregister("a/a", here()).unwrap();
+    let reply = furt.ask_to_leave_taking(Takes::Nothing, "a/two", here());
+    assert!(matches!(furt.answers[&reply], Ok(Answer::Deregistered { instances: 1, .. })));
+    assert_eq!((furt.status("a"), furt.usable("", "/a").len()), (Some(Status::Down), 0));
+    assert!(matches!(furt.register(&Wish::new("b", &["GET /a"])), Err(Refusal::Taken { .. })));
+    // Who comes back finds the definition as it was.
+    assert_eq!(furt.register(&Wish::new("a", &[]).alone().id("two")).unwrap().routes, 1);
+    furt.ask_to_leave_taking(Takes::Nothing, "a/two", here());
+    furt.restart(settings(policy()), Vec::new());
+    furt.pass(60);
+    assert!(furt.service("a").is_none());
+    furt.register(&Wish::new("b", &["GET /a"])).unwrap();
+}
+
+#[test]
+fn a_service_without_routes_goes_with_its_last_instance_whoever_it_takes_along() {
+    let mut furt = Harness::new();
+    furt.register(&Wish::new("a", &[]).alone()).unwrap();
+    furt.ask_to_leave_taking(Takes::Nothing, "a/a", here());
+    assert!(furt.service("a").is_none());
+}
+
+#[test]
+fn a_last_instance_that_takes_nothing_along_is_back_where_the_store_refuses() {
+    let mut furt = Harness::new();
+    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt.store = Store::Fails;
+    let reply = furt.ask_to_leave_taking(Takes::Nothing, "a/a", here());
+    assert!(matches!(furt.answers[&reply], Err(Refusal::StoreFailed(_))));
+    assert_eq!((furt.instances("a"), furt.usable("", "/a")), (vec!["a"], vec!["a"]));
 }
