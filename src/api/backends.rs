@@ -244,6 +244,17 @@ mod tests {
     use crate::store::fuzzing::stored;
 
     #[test]
+    fn a_soft_limit_that_nobody_sent_is_never_above_the_hard_one() {
+        let snapshot = Snapshot::new(Epoch(uuid::Uuid::nil()));
+        for (hard, soft) in [(50, 50), (100, 100), (1_000, 100), (0, 100)] {
+            let body = json!({"id": "a", "app": "a", "region": "eu", "ip": "10.0.0.1", "port": 80, "hard_limit": hard});
+            let (parsed, errors) = parse(body, &snapshot);
+            let (_, spec) = parsed.whole.filter(|_| errors.is_empty()).unwrap_or_else(|| panic!("{errors:?}"));
+            assert_eq!((spec.hard_limit, spec.soft_limit), (hard, soft));
+        }
+    }
+
+    #[test]
     fn all_that_can_be_registered_is_read_back_as_it_was() {
         let snapshot = Snapshot::new(Epoch(uuid::Uuid::nil()));
         let seed = json!({"id": "backend-eu-1", "app": "myapp", "region": "eu", "ip": "10.50.1.1", "port": 8080});
@@ -261,6 +272,7 @@ mod tests {
             json!({"ip": "0.0.0.0", "port": 80}),
             json!({"weight": 1, "soft_limit": 0, "hard_limit": 0}),
             json!({"weight": 255, "soft_limit": u32::MAX, "hard_limit": u32::MAX}),
+            json!({"hard_limit": 1}),
         ] {
             let mut body = seed.clone();
             body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());

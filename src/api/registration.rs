@@ -177,11 +177,12 @@ pub(super) struct Limits {
     pub(super) hard: u32,
 }
 
-/// Reads `weight`, `soft_limit` and `hard_limit`; what is left out is as given.
+/// Reads `weight`, `soft_limit` and `hard_limit`; what is left out is as given, but for a soft limit above the hard one.
 pub(super) fn read_limits(fields: &mut Fields<'_>, weight: u64, soft: u64, hard: u64) -> Limits {
     let weight = fields.optional("weight", whole(1, 255)).unwrap_or(weight);
-    let soft = fields.optional("soft_limit", whole(0, u32::MAX.into())).unwrap_or(soft);
+    let own_soft = fields.optional("soft_limit", whole(0, u32::MAX.into()));
     let hard = fields.optional("hard_limit", whole(0, u32::MAX.into())).unwrap_or(hard);
+    let soft = own_soft.unwrap_or(if hard == 0 { soft } else { soft.min(hard) });
     if hard != 0 && soft > hard {
         fields.refuse("soft_limit", format!("must not be above hard_limit, {hard}"));
     }
