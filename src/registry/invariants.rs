@@ -83,7 +83,7 @@ impl Registry {
 
     fn claimed_by(&self, pending: &Pending) -> usize {
         match pending {
-            Pending::Register(Registering { wish, keeps_definition: false, .. }) => {
+            Pending::Register(Registering { wish, definition_of: Some(_), .. }) => {
                 super::view::effective(&wish.definition, &self.settings.policy.apps_domain).routes.len()
             }
             Pending::Register(_) | Pending::Remove { .. } | Pending::Drain { .. } | Pending::Return { .. } => 0,

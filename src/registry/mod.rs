@@ -155,7 +155,8 @@ enum Pending {
 /// A registration on its way to the store.
 struct Registering {
     wish: Box<Registration>,
-    keeps_definition: bool,
+    /// Whose the definition is that it brings; `None`: the installed one stays.
+    definition_of: Option<IpAddr>,
     /// What it is held to from the start though it names no TTL; stored with it.
     ttl: Option<Duration>,
     reply: ReplyId,
@@ -271,9 +272,11 @@ impl Registry {
 
     fn handle_write_failed(&mut self, write: WriteId, why: &str, now: Now, effects: &mut Vec<Effect>) {
         match self.take_pending(write) {
-            Some(Pending::Register(Registering { wish, keeps_definition, reply, .. })) => {
+            Some(Pending::Register(Registering { wish, definition_of, reply, .. })) => {
                 let service = wish.definition.service.clone();
-                self.release_claims(&wish, keeps_definition);
+                if definition_of.is_some() {
+                    self.release_claims(&wish.definition);
+                }
                 self.release_id(&wish.instance.id);
                 let refused = Err(Refusal::StoreFailed(why.to_owned()));
                 self.answer(reply, &service, &wish.source, refused, effects);

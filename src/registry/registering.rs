@@ -33,7 +33,7 @@ enum Plan {
     /// Another write of the service must be done first.
     Wait,
     /// To be written.
-    Write { keeps_definition: bool },
+    Write { definition_of: Option<IpAddr> },
 }
 
 impl Registry {
@@ -60,9 +60,9 @@ impl Registry {
                 effects.push(Effect::Answer(reply, answer));
             }
             Ok(Plan::Return) => self.begin_return(wish, reply, now, effects),
-            Ok(Plan::Write { keeps_definition }) => {
+            Ok(Plan::Write { definition_of }) => {
                 let ttl = self.promised(&wish);
-                self.begin_registration(Registering { wish, keeps_definition, ttl, reply }, effects);
+                self.begin_registration(Registering { wish, definition_of, ttl, reply }, effects);
             }
         }
     }
@@ -79,14 +79,14 @@ impl Registry {
     }
 
     fn begin_registration(&mut self, registering: Registering, effects: &mut Vec<Effect>) {
-        let Registering { wish, keeps_definition, ttl, reply } = &registering;
+        let Registering { wish, definition_of, ttl, reply } = &registering;
         let service = wish.definition.service.clone();
-        let changes = changes(wish, *keeps_definition, *ttl);
+        let changes = changes(wish, *definition_of, *ttl);
         // Nothing is stored that a start would not read again.
         if let Err(why) = changes.iter().try_for_each(Change::check) {
             return self.answer(*reply, &service, &wish.source, Err(Refusal::Invalid(why)), effects);
         }
-        if !keeps_definition {
+        if definition_of.is_some() {
             self.claims.add(&view::effective(&wish.definition, &self.settings.policy.apps_domain));
         }
         self.claim_id(&InstanceRef { service: service.clone(), id: wish.instance.id.clone() });
@@ -136,8 +136,17 @@ impl Registry {
         Ok(match keeps_definition && is_registered {
             true if member.is_some_and(|member| member.is_draining) => Plan::Return,
             true => Plan::Known,
-            false => Plan::Write { keeps_definition },
+            false => Plan::Write { definition_of: (!keeps_definition).then(|| self.registrant(wish)) },
         })
+    }
+
+    /// Whose a definition is that is written: of who brings it, unless it is just the one that is kept out. That stays its
+    /// registrant's, but where nobody may register it from there.
+    fn registrant(&self, wish: &Registration) -> IpAddr {
+        let entry = self.services.get(&wish.definition.service).filter(|entry| *entry.definition == wish.definition);
+        let before = entry.map(|entry| entry.registered_from);
+        let stays = before.filter(|from| self.settings.policy.check_definition(&wish.definition, *from).is_ok());
+        stays.unwrap_or(wish.source.address)
     }
 
     /// Instances of one definition may be written side by side; anything else of a service goes one after the other.
@@ -162,10 +171,10 @@ impl Registry {
         let owner = self.owners.get(&wish.instance.id).filter(|owner| owner.service == *service);
         let is_same_instance = owner.is_some_and(|owner| owner.count > usize::from(is_installed));
         match first {
-            Some(Pending::Register(Registering { wish: before, keeps_definition, .. })) => {
+            Some(Pending::Register(Registering { wish: before, definition_of, .. })) => {
                 is_same_instance
                     || before.definition != wish.definition
-                    || (!keeps_definition && before.source.address != wish.source.address)
+                    || (definition_of.is_some() && before.source.address != wish.source.address)
             }
             Some(Pending::Remove { .. } | Pending::Drain { .. } | Pending::Return { .. }) | None => true,
         }
@@ -189,10 +198,8 @@ impl Registry {
         Refusal::Taken { what, rival: Some((rival.clone(), status)), detail }
     }
 
-    pub(super) fn release_claims(&mut self, wish: &Registration, keeps_definition: bool) {
-        if !keeps_definition {
-            self.claims.remove(&view::effective(&wish.definition, &self.settings.policy.apps_domain));
-        }
+    pub(super) fn release_claims(&mut self, definition: &Definition) {
+        self.claims.remove(&view::effective(definition, &self.settings.policy.apps_domain));
     }
 
     pub(super) fn claim_id(&mut self, instance: &InstanceRef) {
@@ -211,13 +218,13 @@ impl Registry {
 
     /// The store has it: installs definition and instance, starts its probes, answers.
     pub(super) fn install(&mut self, registering: Registering, now: Now, effects: &mut Vec<Effect>) {
-        let Registering { wish, keeps_definition, ttl, reply } = registering;
+        let Registering { wish, definition_of, ttl, reply } = registering;
         let Registration { definition, instance: spec, addresses, source, .. } = *wish;
         let service = definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: spec.id.clone() };
         let health = if spec.health_endpoint.is_some() { Health::unknown() } else { Health::unprobed() };
-        if !keeps_definition {
-            self.install_definition(definition, &source, health.status(), now);
+        if let Some(from) = definition_of {
+            self.install_definition(definition, from, health.status(), now);
         }
         // Requests that are in flight at the same place go on counting against its limits.
         let before = self.member_mut(&instance).filter(|member| member.spec.url == spec.url);
@@ -293,11 +300,11 @@ impl Registry {
     /// As if it were not allowed to stand, and without the claims of its registration: the configuration may be another
     /// than it was checked against, and [`recheck`](Self::recheck) says what holds today. A new service starts at its
     /// first instance's status: that is no change of status.
-    fn install_definition(&mut self, definition: Definition, source: &Source, status: Status, now: Now) {
-        self.claims.remove(&view::effective(&definition, &self.settings.policy.apps_domain));
+    fn install_definition(&mut self, definition: Definition, from: IpAddr, status: Status, now: Now) {
+        self.release_claims(&definition);
         let definition = Arc::new(definition);
         let Some(entry) = self.services.get_mut(&definition.service) else {
-            return self.add_entry(definition, source.address, status, now);
+            return self.add_entry(definition, from, status, now);
         };
         // Two of its registrant's instances may have brought it at once.
         if entry.definition != definition || entry.blocked.is_some() {
@@ -305,7 +312,7 @@ impl Registry {
             self.claims.remove(&entry.effective);
             entry.effective = without_routes(&definition);
             entry.definition = definition;
-            entry.registered_from = source.address;
+            entry.registered_from = from;
             entry.blocked = Some(UNJUDGED.into());
         }
     }
@@ -397,15 +404,15 @@ impl Registry {
 }
 
 /// What a registration stores.
-fn changes(wish: &Registration, keeps_definition: bool, ttl: Option<Duration>) -> Vec<Change> {
-    let registered_from = wish.source.address;
-    let definition = || Change::PutDefinition { definition: Arc::new(wish.definition.clone()), registered_from };
+fn changes(wish: &Registration, definition_of: Option<IpAddr>, ttl: Option<Duration>) -> Vec<Change> {
+    let definition =
+        |registered_from| Change::PutDefinition { definition: Arc::new(wish.definition.clone()), registered_from };
     let instance = Change::PutInstance {
         service: wish.definition.service.clone(),
         spec: Arc::new(wish.instance.clone()),
         addresses: Arc::clone(&wish.addresses),
-        registered_from,
+        registered_from: wish.source.address,
     };
     let ttl = ttl.map(|ttl| Change::NoteTtl { instance: wish.instance.id.clone(), ttl });
-    (!keeps_definition).then(definition).into_iter().chain([instance]).chain(ttl).collect()
+    definition_of.map(definition).into_iter().chain([instance]).chain(ttl).collect()
 }

@@ -396,3 +396,30 @@ fn a_name_that_led_to_furt_itself_brings_its_service_back_once_it_leads_elsewher
         assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]), "{address}");
     }
 }
+
+#[test]
+fn a_service_that_is_kept_out_stays_its_registrants_whoever_brings_the_same_definition() {
+    let mut harness = Harness::new();
+    let wish = |id: &str, from: &str| Wish::new("a", &["GET /a"]).id(id).from(from);
+    harness.register(&wish("one", "10.0.0.1").at("http://10.0.0.1:80", &[])).unwrap();
+    let barred = Policy { upstreams: CidrSet::try_new(&["127.0.0.0/8"]).unwrap(), ..policy() };
+    restarted_under(&mut harness, barred);
+    // May come: the definition is the one that is installed. It is kept out still, and not the newcomer's.
+    harness.register(&wish("two", "10.0.0.2")).unwrap();
+    restarted(&mut harness);
+    assert!(matches!(harness.deregister("a", source("10.0.0.2")), Err(Refusal::NotOwner { .. })));
+    assert_eq!(harness.deregister("a", source("10.0.0.1")), Ok(2));
+}
+
+#[test]
+fn a_service_that_is_kept_out_for_its_registrants_address_is_of_who_brings_it_from_where_it_may() {
+    let mut harness = Harness::new();
+    harness.register(&Wish::new("a", &["GET /a"]).id("one").from("10.0.0.1")).unwrap();
+    let local = Policy { unlisted: UnlistedRule::Loopback, ..policy() };
+    restarted_under(&mut harness, local.clone());
+    assert!(blocked(&harness, "a").is_some());
+    harness.register(&Wish::new("a", &["GET /a"]).id("two")).unwrap();
+    assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
+    restarted_under(&mut harness, local);
+    assert_eq!(blocked(&harness, "a"), None);
+}
