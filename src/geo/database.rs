@@ -30,8 +30,16 @@ const COUNTRY: [PathElement<'static>; 2] = [PathElement::Key("country"), PathEle
 pub struct Database {
     path: PathBuf,
     reader: ArcSwap<Reader<Vec<u8>>>,
-    /// The file that was looked at last, good or not; why there was none.
-    seen: Mutex<Result<Stamp, ErrorKind>>,
+    seen: Mutex<Seen>,
+}
+
+/// What the last look has found.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    /// The file, good or not; why there was none.
+    file: Result<Stamp, ErrorKind>,
+    /// Why it could not be read though it was there: that may pass while the file stays as it is.
+    unread: Option<ErrorKind>,
 }
 
 /// What a look at the file has shown.
@@ -98,7 +106,7 @@ impl Database {
         Ok(Self {
             path: path.to_owned(),
             reader: ArcSwap::from_pointee(reader),
-            seen: Mutex::new(Ok(Stamp::of(&found))),
+            seen: Mutex::new(Seen { file: Ok(Stamp::of(&found)), unread: None }),
         })
     }
 
@@ -124,24 +132,36 @@ impl Database {
         Country::try_new(code).ok()
     }
 
-    /// Looks whether the file is another one than at the last look, and puts it in force if it is good.
+    /// Looks whether the file is another one than at the last look, or could not be read then, and puts it in force if it is
+    /// good.
     ///
     /// # Errors
-    /// It is another one, or gone, and cannot be used: what was in force stays so. Told once for each file.
+    /// It is another one, or gone, and cannot be used: what was in force stays so. Told once for each file, and once more
+    /// where it comes to be unreadable for another reason.
     pub fn look(&self) -> Result<Look, DatabaseError> {
         let found = self.path.metadata();
-        let now = found.as_ref().map(Stamp::of).map_err(io::Error::kind);
-        {
+        let file = found.as_ref().map(Stamp::of).map_err(io::Error::kind);
+        let before = {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if *seen == now {
+            if seen.file == file && seen.unread.is_none() {
                 return Ok(Look::Same);
             }
             // Noted first: a file that is still being written is another one at the next look.
-            *seen = now;
+            std::mem::replace(&mut *seen, Seen { file, unread: None })
+        };
+        match load(&self.path, &found.map_err(DatabaseError::Unreadable)?) {
+            Ok(reader) => {
+                self.reader.store(reader.into());
+                Ok(Look::Replaced)
+            }
+            Err(DatabaseError::Unreadable(error)) => {
+                let seen = Seen { file, unread: Some(error.kind()) };
+                let is_told = before == seen;
+                *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+                if is_told { Ok(Look::Same) } else { Err(DatabaseError::Unreadable(error)) }
+            }
+            Err(error) => Err(error),
         }
-        let reader = load(&self.path, &found.map_err(DatabaseError::Unreadable)?)?;
-        self.reader.store(reader.into());
-        Ok(Look::Replaced)
     }
 }
 

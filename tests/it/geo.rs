@@ -329,6 +329,24 @@ async fn a_new_database_is_in_force_soon_and_a_bad_or_missing_one_changes_nothin
 }
 
 #[tokio::test]
+async fn a_database_that_could_not_be_read_for_a_moment_is_tried_again() {
+    let (_folder, path) = folder_with(&world().built_at(1_700_000_000).bytes());
+    let gateway = gateway(&format!("database = '{}'", path.display())).await;
+    gateway.limit_open_files(3);
+    replace(&path, &world().built_at(1_700_000_001).bytes());
+    let told = || gateway.log().lines().filter(|line| line.contains("cannot be read")).count();
+    eventually("it is told", SOON, async || (told() > 0).then_some(())).await;
+    // Longer than the file is left alone between two looks.
+    throughout("told once", std::time::Duration::from_secs(3), async || told() == 1).await;
+    gateway.limit_open_files(1024);
+    eventually("it is in force", SOON, async || {
+        let metrics = Answer::of(gateway.operate(Method::GET, "/metrics")).await.body;
+        metrics.contains("furt_geo_database_build_timestamp_seconds 1700000001").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn without_a_database_none_is_shown() {
     let gateway = Gateway::start("").await;
     assert!(!Answer::of(gateway.operate(Method::GET, "/metrics")).await.body.contains("furt_geo"));

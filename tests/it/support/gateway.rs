@@ -249,6 +249,13 @@ impl Gateway {
         assert!(command.status().expect("prlimit, of util-linux").success());
     }
 
+    /// From now on it opens no file or connection that would be beyond so many.
+    pub(crate) fn limit_open_files(&self, most: u32) {
+        let mut command = Command::new("prlimit");
+        command.args(["--pid", &self.id().to_string(), &format!("--nofile={most}:")]);
+        assert!(command.status().expect("prlimit, of util-linux").success());
+    }
+
     /// Its status, once it has ended.
     pub(crate) fn exited(&mut self) -> Option<ExitStatus> {
         self.child.as_mut().expect("a started furt").try_wait().unwrap()
