@@ -11,18 +11,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::body::Bytes;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Api;
 use super::fields::{FieldError, Fields, text, whole};
 use super::listener::BodyTooLarge;
 use super::problem::{Problem, not_found};
+use super::query::Parameters;
 use super::registration::{self, Parsed};
 use super::writing::{self, Outcome, ask, unexpected};
 use crate::clock;
@@ -159,30 +159,25 @@ pub(super) async fn deregister(
     }
 }
 
-/// What a list is narrowed to.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
-    app: Option<String>,
-    region: Option<String>,
-}
-
 /// `GET /api/v1/backends`
-pub(super) async fn list(State(api): State<Arc<Api>>, Query(wanted): Query<Wanted>) -> Json<Value> {
+pub(super) async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Outcome {
+    let mut parameters = Parameters::of(query.as_deref());
+    let (app, region) = (parameters.text("app"), parameters.text("region"));
+    parameters.finish()?;
     let snapshot = api.snapshots.load_full();
     let now_ms = clock::unix_ms();
     let is_in = |one: &Instance| {
-        wanted.region.as_deref().is_none_or(|region| one.spec.region.as_ref().is_some_and(|own| own.as_str() == region))
+        region.as_deref().is_none_or(|region| one.spec.region.as_ref().is_some_and(|own| own.as_str() == region))
     };
     let show = |service: &Arc<Service>| {
         let own = service.instances.iter().filter(|one| is_in(one));
         own.map(|one| show(service, one, now_ms)).collect::<Vec<_>>()
     };
-    let backends: Vec<_> = match &wanted.app {
+    let backends: Vec<_> = match &app {
         Some(app) => snapshot.service_named(app).map(show).unwrap_or_default(),
         None => snapshot.registered().flat_map(show).collect(),
     };
-    Json(json!({ "total": backends.len(), "backends": backends }))
+    Ok(Json(json!({ "total": backends.len(), "backends": backends })))
 }
 
 /// `GET /api/v1/backends/{id}`
@@ -211,6 +206,8 @@ fn show(service: &Service, instance: &Instance, now_ms: i64) -> Value {
     };
     let seconds_since = |ms: i64| (now_ms - ms).max(0) / 1000;
     let ttl_ms = live.ttl_ms.load(Ordering::Relaxed);
+    let ejected_until_ms = live.ejected_until_ms(now_ms);
+    let is_asked = instance.status != Status::Down && !live.is_draining() && ejected_until_ms.is_none();
     json!({
         "id": spec.id.as_str(),
         "app": service.definition.service.as_str(),
@@ -218,9 +215,10 @@ fn show(service: &Service, instance: &Instance, now_ms: i64) -> Value {
         "country": spec.country.as_ref().map(Country::as_str),
         "ip": ip.map(|ip| ip.to_string()),
         "port": spec.url.port,
-        "healthy": instance.status != Status::Down && service.blocked.is_none() && !live.is_draining(),
+        "healthy": is_asked && service.blocked.is_none(),
         "status": instance.status.as_str(),
         "draining": live.is_draining(),
+        "ejected_until": ejected_until_ms.map(clock::rfc3339),
         "last_heartbeat_secs": seconds_since(live.heard_ms.load(Ordering::Relaxed)),
         "registered_secs": seconds_since(live.registered_ms.load(Ordering::Relaxed)),
         "heartbeat_ttl": Some(ttl_ms).filter(|&ms| ms != 0).map(|ms| ms as f64 / 1000.0),
@@ -240,7 +238,8 @@ fn unknown(id: &str, error: &'static str) -> Problem {
 mod tests {
     use super::*;
     use crate::driver::Change;
-    use crate::model::Epoch;
+    use crate::model::{Epoch, Generation};
+    use crate::routing::{Outcome, ServiceKind, ServiceLive};
     use crate::store::fuzzing::stored;
 
     #[test]
@@ -287,5 +286,37 @@ mod tests {
                 assert_eq!(stored(&put), Some(Ok(put)), "{body}");
             }
         }
+    }
+
+    #[test]
+    fn who_is_ejected_is_not_healthy_and_says_until_when() {
+        let instance = |id: &str| {
+            Arc::new(Instance {
+                spec: Arc::new(InstanceSpec::new(
+                    InstanceId::try_new(id).unwrap(),
+                    UpstreamUrl::try_new("http://10.0.0.1:80").unwrap(),
+                )),
+                addresses: Arc::new([]),
+                status: Status::Up,
+                generation: Generation::default(),
+                live: Arc::default(),
+            })
+        };
+        let service = Service {
+            definition: Arc::new(Definition::new(ServiceName::try_new("a").unwrap())),
+            kind: ServiceKind::Registered,
+            status: Status::Up,
+            blocked: None,
+            instances: [instance("a1"), instance("a2")].into(),
+            fleet: Arc::default(),
+            live: Arc::new(ServiceLive::new(0)),
+        };
+        let own = &service.instances[0];
+        let shown = show(&service, own, 1_000);
+        assert_eq!((&shown["healthy"], &shown["ejected_until"]), (&json!(true), &json!(null)));
+        assert!((0..10).any(|_| service.note_outcome(own, Outcome::Bad, 1_000).is_some()), "it is ejected");
+        let shown = show(&service, own, 2_000);
+        assert_eq!((&shown["healthy"], &shown["ejected_until"]), (&json!(false), &json!("1970-01-01T00:00:11Z")));
+        assert_eq!(show(&service, own, 11_000)["healthy"], true);
     }
 }

@@ -38,6 +38,11 @@ impl Parameters {
         self.or_refuse(name, number, || format!("must be a whole number from 0 to {most}"))
     }
 
+    /// Any text; `None` where it is left out.
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        self.take(name)
+    }
+
     fn take(&mut self, name: &str) -> Option<String> {
         let at = self.left.iter().position(|(own, _)| own == name)?;
         Some(self.left.swap_remove(at).1)

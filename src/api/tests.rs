@@ -32,6 +32,20 @@ impl Store for FullDisk {
     }
 }
 
+/// Takes whatever is put, and lets nobody go.
+struct KeepsAll;
+
+impl Store for KeepsAll {
+    fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let removes = |change: &Change| matches!(change, Change::RemoveInstance(_) | Change::RemoveService { .. });
+        if changes.iter().any(removes) { Err(StoreError("disk full".to_owned())) } else { Ok(()) }
+    }
+
+    fn load(&mut self) -> Result<Contents, StoreError> {
+        Ok(Contents::new(crate::model::Epoch(uuid::Uuid::nil())))
+    }
+}
+
 struct NoProbes;
 
 impl Probes for NoProbes {
@@ -104,4 +118,23 @@ async fn a_store_that_fails_is_a_503_with_retry_after_and_makes_furt_degraded() 
     assert_eq!(health["status"], "degraded");
     assert!(health["issues"][0].as_str().is_some_and(|issue| issue.contains("disk full")), "{health}");
     assert_eq!(health["services"], json!({}), "what is not stored is not there");
+}
+
+#[tokio::test]
+async fn health_counts_the_backends_that_the_list_shows_also_while_some_cannot_leave() {
+    let router = router(KeepsAll);
+    for (id, ttl) in [("silent", 1), ("stays", 60)] {
+        let wish = json!({"service": "a", "instance": id, "url": "http://127.0.0.1:9", "heartbeat_ttl": ttl});
+        assert_eq!(answer(&router, "POST", "/internal/register-service", &wish).await.status(), 200);
+    }
+    for _ in 0..500 {
+        let list = json_of(answer(&router, "GET", "/api/v1/backends", &Value::Null).await).await;
+        let health = json_of(answer(&router, "GET", "/health", &Value::Null).await).await;
+        if list["total"] == 1 {
+            assert_eq!(health["backends"], 1, "{health}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the silent one is shown after 10 s");
 }

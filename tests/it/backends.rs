@@ -93,7 +93,8 @@ async fn defaults_are_edge_proxys_and_the_country_follows_from_the_region() {
     };
     assert_eq!((of("app=a").await, of("app=b").await, of("app=c").await), (json!(5), json!(1), json!(0)));
     assert_eq!((of("region=eu").await, of("app=a&region=eu").await), (json!(2), json!(1)));
-    assert_eq!(ask(&gateway, Method::GET, "/api/v1/backends?ap=a").await.status, 400);
+    let problem = ask(&gateway, Method::GET, "/api/v1/backends?ap=a").await.problem(422, "invalid-parameters");
+    assert_eq!(problem["errors"][0]["parameter"], "ap");
 }
 
 #[tokio::test]

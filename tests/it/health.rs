@@ -88,6 +88,17 @@ async fn untrusted_addresses_see_no_services() {
 }
 
 #[tokio::test]
+async fn on_the_internal_listener_everyone_gets_what_edge_proxy_answers() {
+    let (gateway, _origin) =
+        up("[internal]\noperators_from = ['127.0.0.1']\n[gateway]\nallow_registration_from = ['127.0.0.1']").await;
+    let stranger = client_from(Some("127.0.0.2".parse().unwrap()));
+    let health = Answer::of(stranger.get(gateway.internal_url(PATH))).await.ok();
+    let members: Vec<_> = health.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(members, ["status", "service", "version", "backends", "uptime_secs"]);
+    assert_eq!((&health["status"], &health["backends"]), (&json!("ok"), &json!(1)));
+}
+
+#[tokio::test]
 async fn what_came_through_an_unknown_proxy_sees_no_services() {
     let (gateway, _origin) = up("").await;
     for (name, value) in
