@@ -118,15 +118,19 @@ pub(super) fn create(
 ) -> Result<Database, StoreError> {
     let unmade =
         |error: &dyn std::fmt::Display| StoreError(format!("cannot make the store {}: {error}", path.display()));
+    let exists = || StoreError(format!("{} exists; a new store is made where there is nothing", path.display()));
+    if is_there(path)? {
+        return Err(exists());
+    }
     let beside = beside(path, ".new");
     let file = File::options().read(true).write(true).create(true).truncate(false).open(&beside);
     let file = file.map_err(|error| unmade(&error))?;
     if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
         return Err(in_use(path));
     }
-    // Under the lock: who had it before may have finished meanwhile.
+    // Again, under the lock: who had it before may have finished meanwhile.
     if is_there(path)? {
-        return Err(in_use(path));
+        return Err(exists());
     }
     // What a crash left of an earlier one.
     file.set_len(0).map_err(|error| unmade(&error))?;
@@ -170,7 +174,7 @@ fn missing(folder: &Path) -> Vec<&Path> {
 ///
 /// # Errors
 /// That cannot be told, as where a folder may not be entered.
-pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
+fn is_there(path: &Path) -> Result<bool, StoreError> {
     path.try_exists().map_err(|error| StoreError(format!("the store {} cannot be opened: {error}", path.display())))
 }
 

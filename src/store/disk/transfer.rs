@@ -114,10 +114,6 @@ pub fn export(path: &Path) -> Result<Value, StoreError> {
 /// A sentence that names the record that is wrong, or the file: there is one already, or it cannot be made.
 pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
     let contents = parse(json).map_err(StoreError)?;
-    let exists = || StoreError(format!("{} exists; a store is imported into a new file alone", into.display()));
-    if opening::is_there(into)? {
-        return Err(exists());
-    }
     let notes = contents.down.iter().map(|id| Change::NoteDown { instance: id.clone(), is_down: true });
     let ttls = contents.ttls.iter().map(|(id, &ttl)| Change::NoteTtl { instance: id.clone(), ttl });
     let draining = contents.draining.iter().cloned().map(Change::PutDraining);
