@@ -116,14 +116,16 @@ fn an_instance_alone_is_held_to_the_default_ttl_from_its_registration_on_and_ove
     let mut harness = Harness::new();
     let alone = Wish::new("a", &[]).alone().unprobed();
     assert_eq!(harness.register(&alone).unwrap().heartbeat_ttl.as_secs(), 60);
+    harness.register(&Wish::new("silent", &[]).alone().unprobed()).unwrap();
     assert!(harness.kept.is_empty(), "it is stored with the registration: {:?}", harness.kept);
     let shorter = Settings { heartbeat_ttl: Duration::from_secs(20), ..settings(policy()) };
     harness.restart(shorter.clone(), Vec::new());
     harness.pass_ms(59_900);
-    assert_eq!(harness.instances("a"), ["a"], "as it was promised");
+    assert_eq!((harness.instances("a"), harness.instances("silent")), (vec!["a"], vec!["silent"]), "as was promised");
     // Just so again, and draining: either is a heartbeat, and its answer tells the new one.
     assert_eq!(harness.register(&alone).unwrap().heartbeat_ttl.as_secs(), 20);
     harness.pass_ms(19_900);
+    assert_eq!(harness.instances("silent"), [""; 0]);
     harness.drain("a", Drain::Begins, source("127.0.0.1")).unwrap();
     assert_eq!(harness.register(&alone).unwrap().heartbeat_ttl.as_secs(), 20);
     harness.pass_ms(19_900);
