@@ -37,11 +37,10 @@ mod workload;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
-use clap::Parser as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 
@@ -62,21 +61,6 @@ const MORE_FILES: u64 = 4_096;
 
 /// Where everything is written, for an end by a signal.
 static DIRECTORY: Mutex<Option<PathBuf>> = Mutex::new(None);
-
-/// The bench as a program.
-pub(crate) fn main() -> ExitCode {
-    let run = || match Role::of_this_process()? {
-        Some(role) => role.play(),
-        None => run(Options::parse(), &Own::try_new(&[])?, &mut std::io::stdout()).map(drop),
-    };
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("load: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
 
 /// Measures what `options` ask for and tells it to `out`.
 ///

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::fleet::{Fleet, Shape};
 use super::origin::{LARGE, SMALL};
 use super::peers::{Peer, Running, Site};
+use super::workload::HOST;
 
 /// Something that all gateways should do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +99,8 @@ impl Asking {
 
     fn ask(&self, target: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Result<Answer> {
         let method = if body.is_some() { "POST" } else { "GET" };
-        let request = http::Request::builder().method(method).uri(format!("{}{target}", self.base));
+        let request =
+            http::Request::builder().method(method).uri(format!("{}{target}", self.base)).header("host", HOST);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let answer = match body {
             Some(body) => self.agent.run(request.body(body)?),
@@ -167,12 +169,11 @@ impl Asking {
             lines.filter(|(one, _)| one.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
         };
         let told = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
-        let host = self.base.trim_start_matches("http://");
         let id = arrived("x-request-id");
         for (ability, holds) in [
             (Ability::ForwardedFor, arrived("x-forwarded-for") == ["127.0.0.1"]),
             (Ability::ForwardedProto, arrived("x-forwarded-proto") == ["http"]),
-            (Ability::ForwardedHost, arrived("x-forwarded-host") == [host]),
+            (Ability::ForwardedHost, arrived("x-forwarded-host") == [HOST]),
             (Ability::RequestId, id.len() == 1 && told("x-request-id") == id.first().copied()),
             (Ability::KeyHidden, arrived("x-api-key").is_empty()),
             (Ability::KeyName, arrived("x-api-key-name") == name.into_iter().collect::<Vec<_>>()),

@@ -10,6 +10,8 @@ use super::fleet::{Fleet, Shape};
 use super::origin::{LARGE, SMALL};
 use super::peers::{Peer, Site};
 
+/// What clients ask.
+pub(super) const HOST: &str = "bench.example";
 /// Requests that are prepared; a driver picks among them.
 const PREPARED: u32 = 16_384;
 
@@ -109,7 +111,7 @@ impl Workload {
             Self::Gateway | Self::Churn => vec![small(fleet_requests(fleet))],
             Self::Body => {
                 let mut up = format!(
-                    "POST /pass/up HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: load\r\nAccept: */*\r\n\
+                    "POST /pass/up HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: load\r\nAccept: */*\r\n\
                      Content-Type: application/octet-stream\r\nContent-Length: {LARGE}\r\n\r\n"
                 )
                 .into_bytes();
@@ -127,8 +129,7 @@ pub(super) fn warm_up(options: &Options) -> Duration {
 
 /// A request as clients send it.
 pub(super) fn get(target: &str, more: &str) -> Vec<u8> {
-    format!("GET {target} HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: load\r\nAccept: */*\r\n{more}\r\n")
-        .into_bytes()
+    format!("GET {target} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: load\r\nAccept: */*\r\n{more}\r\n").into_bytes()
 }
 
 fn fleet_requests(fleet: &Fleet) -> Vec<Vec<u8>> {

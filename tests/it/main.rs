@@ -26,6 +26,7 @@ mod health;
 mod hostile;
 mod imports;
 mod keys;
+mod load;
 mod metrics;
 mod process;
 mod proxy;
