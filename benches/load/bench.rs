@@ -102,7 +102,7 @@ struct Bench<'a> {
     fleet: Fleet,
     /// The gateways that are there.
     programs: Vec<(Peer, PathBuf)>,
-    /// Those that are asked for and are not.
+    /// Those that are asked for and are not, or that there is no configuration for.
     missing: Vec<Peer>,
     origin: SocketAddr,
     dir: TempDir,
@@ -125,7 +125,7 @@ impl<'a> Bench<'a> {
         let peer_path = options.peer_path.as_ref().map(std::path::absolute).transpose().context("--peer-path")?;
         let (mut programs, mut missing) = (Vec::new(), Vec::new());
         for peer in Peer::ALL.into_iter().filter(|peer| options.only.is_empty() || options.only.contains(peer)) {
-            match peer.find(&furt, peer_path.as_deref()) {
+            match peer.find(&furt, peer_path.as_deref()).filter(|_| peer.is_known()) {
                 Some(program) => programs.push((peer, program)),
                 None => missing.push(peer),
             }

@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// How long a gateway may take to listen; under valgrind it takes fifty times as long as usual.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(120);
 /// How long one may take to end by itself.
 const END: Duration = Duration::from_secs(10);
 /// Between two looks.

@@ -36,8 +36,9 @@ impl Report {
         let head = json!({
             "rounds": options.rounds, "seconds": options.seconds, "rate": options.rate, "threads": options.threads,
             "connections": options.connections, "cores": bench.cores.count, "cores_apart": bench.cores.are_apart,
-            "is_debug": is_debug(bench),
+            "is_debug": is_debug(bench), "processor": processor(),
             "peers": bench.programs.iter().map(|(peer, _)| peer.name()).collect::<Vec<_>>(),
+            "versions": bench.programs.iter().map(|(peer, program)| peer.version(program)).collect::<Vec<_>>(),
             "missing": bench.missing.iter().map(|peer| peer.name()).collect::<Vec<_>>(),
         });
         Self { head, sections: Vec::new(), pending: String::new() }
@@ -49,10 +50,15 @@ impl Report {
     /// `out` cannot be written.
     pub(super) fn head(&self, bench: &Bench<'_>, out: &mut dyn Write) -> Result<()> {
         let options = bench.options;
-        let names = bench.programs.iter().map(|(peer, _)| peer.name()).collect::<Vec<_>>();
-        writeln!(out, "{}; {} cores, {} for each gateway", names.join(", "), bench.cores.count, options.threads)?;
+        let named = |(peer, program): &(Peer, _)| match peer.version(program) {
+            Some(version) => format!("{} {version}", peer.name()),
+            None => peer.name().to_owned(),
+        };
+        let names = bench.programs.iter().map(named).collect::<Vec<_>>().join(", ");
+        let cores = bench.cores.count;
+        writeln!(out, "{names}; {cores} cores of {}, {} for each gateway", processor(), options.threads)?;
         for peer in &bench.missing {
-            writeln!(out, "missing: {} ({})", peer.name(), peer.remedy())?;
+            writeln!(out, "not measured: {} ({})", peer.name(), peer.remedy())?;
         }
         if is_debug(bench) {
             writeln!(out, "WARNING: this furt is a debug build; the figures say nothing about it")?;
@@ -83,6 +89,13 @@ impl Report {
         notes.iter().for_each(|note| self.pending.push_str(&format!("  {note}\n")));
         self.sections.push(figures);
     }
+}
+
+/// As the kernel calls it.
+fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| "unknown make".to_owned(), |(_, name)| name.trim().to_owned())
 }
 
 fn is_debug(bench: &Bench<'_>) -> bool {

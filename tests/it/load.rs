@@ -77,7 +77,7 @@ fn a_gateway_that_is_not_installed_is_named() {
 fn bad_options_are_told() {
     for (arguments, told) in [
         (&["--rounds", "0"][..], "--rounds"),
-        (&["--seconds", "-1"], "--seconds"),
+        (&["--seconds", "0"], "--seconds"),
         (&["--rate", "many"], "must be a number"),
         (&["--only", "apache"], "apache"),
     ] {

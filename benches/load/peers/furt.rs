@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{Setup, Site, write};
 
 /// How long furt may take until it is ready; under valgrind it takes fifty times as long as usual.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(120);
 
 pub(super) fn command(program: &Path, setup: &Setup<'_>) -> Result<Command> {
     let mut text = format!(

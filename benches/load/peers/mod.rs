@@ -9,6 +9,7 @@ mod caddy;
 mod furt;
 mod haproxy;
 mod nginx;
+mod sozu;
 
 pub(super) use self::furt::Registrar;
 
@@ -25,6 +26,9 @@ use super::cores::Cores;
 use super::fleet::Fleet;
 use super::process::Process;
 use super::roles::Own;
+
+/// What Sōzu does instead of what it lacks.
+const SOZU: &str = "adds to the X-Forwarded-* that clients send; Sozu-Id is its answers' X-Request-Id";
 
 /// A gateway that the bench knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -129,6 +133,7 @@ impl Peer {
     /// How a missing one is come by.
     pub(super) fn remedy(self) -> &'static str {
         match self {
+            _ if !self.is_known() => "the bench has no configuration that was tried with it yet",
             Self::Furt => "name it with --furt",
             Self::Bare => "",
             Self::Nginx | Self::Haproxy | Self::Caddy => "install it with apt-get",
@@ -140,18 +145,50 @@ impl Peer {
     /// Whether the bench has a configuration of it for such a site.
     pub(super) fn can_serve(self, site: Site) -> bool {
         match self {
-            Self::Furt | Self::Nginx | Self::Haproxy | Self::Caddy => true,
+            Self::Furt | Self::Nginx | Self::Haproxy | Self::Caddy | Self::Sozu => true,
             Self::Bare => site == Site::Public,
-            Self::Sozu | Self::Aralez | Self::Pingap => false,
+            Self::Aralez | Self::Pingap => false,
         }
     }
 
+    /// What its program says of its version.
+    pub(super) fn version(self, program: &Path) -> Option<String> {
+        let argument = match self {
+            Self::Bare => return None,
+            Self::Nginx | Self::Haproxy => "-v",
+            Self::Caddy => "version",
+            Self::Furt | Self::Sozu | Self::Aralez | Self::Pingap => "--version",
+        };
+        let output = Command::new(program).arg(argument).output().ok()?;
+        // nginx says it to stderr.
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        let line = text.lines().next()?.trim();
+        let words = line.split_whitespace().map(|word| word.rsplit('/').next().unwrap_or(word));
+        words.filter(|word| word.contains('.')).map(|word| word.trim_start_matches('v').to_owned()).next()
+    }
+
+    /// Whether the bench has a configuration of it at all.
+    pub(super) fn is_known(self) -> bool {
+        [Site::Public, Site::Fleet].into_iter().any(|site| self.can_serve(site))
+    }
+
     /// What it cannot do, or not in the same way.
-    pub(super) fn lacks(self, _site: Site) -> &'static [Ability] {
-        match self {
-            Self::Bare => &[Ability::Routes],
-            Self::Furt | Self::Nginx | Self::Haproxy | Self::Caddy => &[],
-            Self::Sozu | Self::Aralez | Self::Pingap => &[],
+    pub(super) fn lacks(self, site: Site) -> &'static [Ability] {
+        match (self, site) {
+            (Self::Bare, _) => &[Ability::Routes],
+            (Self::Sozu, Site::Public) => {
+                &[Ability::ForwardedFor, Ability::ForwardedProto, Ability::RequestId, Ability::ServerTiming]
+            }
+            (Self::Sozu, Site::Fleet) => &[
+                Ability::ForwardedFor,
+                Ability::ForwardedProto,
+                Ability::RequestId,
+                Ability::ServerTiming,
+                Ability::KeyName,
+                Ability::Keys,
+                Ability::Permissions,
+            ],
+            (Self::Furt | Self::Nginx | Self::Haproxy | Self::Caddy | Self::Aralez | Self::Pingap, _) => &[],
         }
     }
 
@@ -161,6 +198,8 @@ impl Peer {
             (Self::Bare, Site::Public) => Some("Pingora with furt's header edits; no keys, metrics, limits"),
             (Self::Nginx | Self::Haproxy, Site::Fleet) => Some("keys in maps, in clear; no methods, no metrics"),
             (Self::Caddy, Site::Fleet) => Some("keys in a `map`, and services, are both looked through one by one"),
+            (Self::Sozu, Site::Public) => Some(SOZU),
+            (Self::Sozu, Site::Fleet) => Some("routes of a host are looked through one by one"),
             _ => None,
         }
     }
@@ -177,7 +216,8 @@ impl Peer {
             Self::Nginx => nginx::command(program, setup)?,
             Self::Haproxy => haproxy::command(program, setup)?,
             Self::Caddy => caddy::command(program, setup)?,
-            Self::Sozu | Self::Aralez | Self::Pingap => {
+            Self::Sozu => sozu::command(program, setup)?,
+            Self::Aralez | Self::Pingap => {
                 anyhow::bail!("the bench has no configuration for {}", self.name())
             }
         };
