@@ -12,7 +12,7 @@ NEXTEST_PROFILE := $(if $(CI),ci,default)
 # A furt.toml here is the person's own: git ignores it, and it may hold keys.
 CONFIG ?= $(if $(wildcard furt.toml),furt.toml,conf/furt.toml)
 
-.PHONY: help run echo test lint bench release fuzz fuzz-keep fmt setup setup-build setup-test setup-lint setup-release setup-fuzz
+.PHONY: help run echo test lint bench bench-load release fuzz fuzz-keep fmt setup setup-build setup-test setup-lint setup-release setup-fuzz
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -38,8 +38,12 @@ lint: setup-lint ## format, clippy, docs, licences and sources of dependencies, 
 	cargo deny check --hide-inclusion-graph bans licenses sources
 	@.ci/advisories
 
-bench: setup-build ## the micro-benches; figures and budgets are in benches/README.md
-	cargo bench $(LOCKED) --bench '*'
+bench: setup-build ## the micro-benches, then the load bench; figures and budgets are in benches/README.md
+	cargo bench $(LOCKED) $(patsubst benches/%.rs,--bench %,$(wildcard benches/*.rs))
+	cargo bench $(LOCKED) --bench load
+
+bench-load: setup-build ## the load bench alone, with options in LOAD, e.g. LOAD='--workload pass --only furt,nginx'
+	cargo bench $(LOCKED) --bench load -- $(LOAD)
 
 release: setup-release ## target/release/furt as it is meant to be run: fat LTO, and optimised by a profile of the load bench
 	@.ci/release

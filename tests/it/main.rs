@@ -27,6 +27,7 @@ mod hostile;
 mod imports;
 mod keys;
 mod limits;
+mod load;
 mod metrics;
 mod process;
 mod proxy;

@@ -1,0 +1,127 @@
+//! A Pingora proxy with nothing of furt's but what the comparison needs equal: the same header edits, `ServerConf`, pool,
+//! timeouts, keep-alive and an empty list of modules. What furt costs beyond it are furt's own hooks.
+//!
+//! It has no routes, keys, permissions, limits, choice of an instance, retries, metrics or log, and believes what it is
+//! sent.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use async_trait::async_trait;
+use http::{HeaderName, HeaderValue};
+use pingora::apps::HttpServerOptions;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::prelude::Server;
+use pingora::server::configuration::ServerConf;
+use pingora::upstreams::peer::HttpPeer;
+use pingora_proxy::{ProxyHttp, ProxyServiceBuilder, Session};
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const API_KEY_NAME: HeaderName = HeaderName::from_static("x-api-key-name");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const GATEWAY: HeaderName = HeaderName::from_static("x-gateway");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// As in `src/app/mod.rs`.
+const POOL_A_THREAD: usize = 256;
+/// As in furt's default configuration.
+const KEEPALIVE: u64 = 75;
+
+/// Serves until the process ends.
+pub(super) fn serve(listen: SocketAddr, origin: SocketAddr, threads: usize) -> Result<()> {
+    let conf = ServerConf {
+        threads,
+        max_retries: 11,
+        upstream_keepalive_pool_size: POOL_A_THREAD * threads,
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(0),
+        ..ServerConf::default()
+    };
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    let mut options = HttpServerOptions::default();
+    options.keepalive_request_limit = Some(u32::MAX);
+    let mut service = ProxyServiceBuilder::new(&server.configuration, Bare { origin }).server_options(options).build();
+    service.add_tcp(&listen.to_string());
+    server.add_service(service);
+    server.run_forever()
+}
+
+struct Bare {
+    origin: SocketAddr,
+}
+
+struct Context {
+    began: Instant,
+    sent: Option<Instant>,
+    id: Box<str>,
+}
+
+#[async_trait]
+impl ProxyHttp for Bare {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context { began: Instant::now(), sent: None, id: "".into() }
+    }
+
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, _ctx: &mut Context) -> pingora::Result<()> {
+        session.set_read_timeout(Some(Duration::from_secs(30)));
+        session.set_write_timeout(Some(Duration::from_secs(30)));
+        if session.get_keepalive() == Some(0) {
+            session.set_keepalive(Some(KEEPALIVE));
+        }
+        Ok(())
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+        ctx.sent = Some(Instant::now());
+        let mut peer = HttpPeer::new(self.origin, false, String::new());
+        peer.options.connection_timeout = Some(Duration::from_secs(2));
+        peer.options.total_connection_timeout = Some(Duration::from_secs(2));
+        peer.options.read_timeout = Some(Duration::from_secs(60));
+        peer.options.write_timeout = Some(Duration::from_secs(60));
+        peer.options.idle_timeout = Some(Duration::from_secs(4));
+        Ok(Box::new(peer))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Context,
+    ) -> pingora::Result<()> {
+        ctx.id = format!("{:032x}", fastrand::u128(..)).into();
+        request.remove_header(&API_KEY);
+        request.remove_header(&API_KEY_NAME);
+        if let Some(peer) = session.client_addr().and_then(|address| address.as_inet()) {
+            request.insert_header(FORWARDED_FOR, peer.ip().to_canonical().to_string())?;
+        }
+        request.insert_header(FORWARDED_PROTO, HeaderValue::from_static("http"))?;
+        if let Some(host) = session.req_header().headers.get(http::header::HOST) {
+            request.insert_header(FORWARDED_HOST, host.clone())?;
+        }
+        request.insert_header(REQUEST_ID, &*ctx.id)
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> pingora::Result<()> {
+        let upstream = ctx.sent.map_or(Duration::ZERO, |sent| sent.elapsed());
+        let own = ctx.began.elapsed().saturating_sub(upstream);
+        let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
+        response.insert_header(GATEWAY, HeaderValue::from_static("furt"))?;
+        response.append_header(SERVER_TIMING, format!("gw;dur={:.3}, upstream;dur={:.3}", ms(own), ms(upstream)))?;
+        response.insert_header(REQUEST_ID, &*ctx.id)
+    }
+}

@@ -1,0 +1,223 @@
+//! The load bench's map, in reading order, and its way from arguments to figures.
+//!
+//! - [`args`], [`workload`], [`fleet`]: what is asked for, and what requests and configurations are made of
+//! - [`roles`], [`origin`], [`bare`]: what this program is as well, in processes of its own
+//! - [`cores`], [`process`], [`measure`], [`peers`], [`check`]: who is measured, where, and whether it does the same
+//! - [`http1`], [`driver`]: the client side
+//! - [`turns`], [`idle`], [`churn`], [`instructions`]: the measurements
+//! - [`report`], [`statistics`], [`table`]: tables and JSON
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench reads clocks, and speaks to whoever runs it"
+)]
+
+mod args;
+mod bare;
+mod check;
+mod churn;
+mod cores;
+mod driver;
+mod fleet;
+mod http1;
+mod idle;
+mod instructions;
+mod measure;
+mod origin;
+mod peers;
+mod process;
+mod report;
+mod roles;
+mod statistics;
+mod table;
+mod turns;
+mod workload;
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tempfile::TempDir;
+
+pub(crate) use args::Options;
+pub(crate) use roles::{Own, Role};
+
+use cores::Cores;
+use fleet::Fleet;
+use peers::{Peer, Running, Setup};
+use process::Process;
+use report::Report;
+use workload::Workload;
+
+/// Below Linux's default range for outgoing connections, so that no client takes a gateway's port.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+/// Files that a gateway and the driver have open beside those of clients.
+const MORE_FILES: u64 = 4_096;
+
+/// Where everything is written, for an end by a signal.
+static DIRECTORY: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// Measures what `options` ask for and tells it to `out`.
+///
+/// # Errors
+/// A gateway does not start or does not do what it is measured for, a file cannot be written, ….
+pub(crate) fn run(options: Options, own: &Own, out: &mut dyn Write) -> Result<serde_json::Value> {
+    let options = options.settled();
+    let workloads = options.workloads()?;
+    let bench = Bench::try_new(&options, own)?;
+    let mut report = Report::new(&bench);
+    report.head(&bench, out)?;
+    for workload in workloads {
+        if options.instructions {
+            instructions::measure(&bench, workload, &mut report)?;
+        } else {
+            match workload {
+                Workload::Pass | Workload::Bare | Workload::Gateway | Workload::Body => {
+                    turns::measure(&bench, workload, &mut report)?;
+                }
+                Workload::Idle => idle::measure(&bench, &mut report)?,
+                Workload::Churn => churn::measure(&bench, &mut report)?,
+            }
+        }
+        report.show(out)?;
+    }
+    let json = report.json();
+    if let Some(path) = &options.json {
+        let text = serde_json::to_string_pretty(&json)?;
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(json)
+}
+
+/// What all measurements share.
+struct Bench<'a> {
+    options: &'a Options,
+    own: &'a Own,
+    cores: Cores,
+    fleet: Fleet,
+    /// The gateways that are there.
+    programs: Vec<(Peer, PathBuf)>,
+    /// Those that are asked for and are not, or that there is no configuration for.
+    missing: Vec<Peer>,
+    origin: SocketAddr,
+    dir: TempDir,
+    /// Until the end of all.
+    _origin: Process,
+}
+
+impl<'a> Bench<'a> {
+    fn try_new(options: &'a Options, own: &'a Own) -> Result<Self> {
+        let cores = Cores::divide(options.threads)?;
+        cores.enter_driver()?;
+        raise_files(options.idle_clients as u64 + MORE_FILES)?;
+        let dir = TempDir::with_prefix("furt-load-").context("no temporary directory can be made")?;
+        end_by_signals(dir.path())?;
+        let port = free_port()?;
+        let size = if options.smoke { (20, 60, 5) } else { (1_000, 10_000, 100) };
+        let fleet = Fleet { services: size.0, keys: size.1, teams: size.2, port };
+        let furt = std::path::absolute(&options.furt).context("--furt")?;
+        ensure!(furt.is_file(), "--furt: there is no {}", furt.display());
+        let peer_path = options.peer_path.as_ref().map(std::path::absolute).transpose().context("--peer-path")?;
+        let (mut programs, mut missing) = (Vec::new(), Vec::new());
+        for peer in Peer::ALL.into_iter().filter(|peer| options.only.is_empty() || options.only.contains(peer)) {
+            match peer.find(&furt, peer_path.as_deref()).filter(|_| peer.is_known()) {
+                Some(program) => programs.push((peer, program)),
+                None => missing.push(peer),
+            }
+        }
+        let origin = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut process = Process::start("origin", own.command(&Role::Origin { port })?, dir.path())?;
+        process.wait_for(origin)?;
+        Ok(Self { options, own, cores, fleet, programs, missing, origin, dir, _origin: process })
+    }
+
+    /// Starts a gateway for a workload, run by `runner` if there is one, and checks that it does what it should.
+    fn start(&self, peer: Peer, program: &Path, workload: Workload, runner: Option<&Command>) -> Result<Running> {
+        let setup = Setup {
+            site: workload.site(),
+            fleet: &self.fleet,
+            origin: self.origin,
+            listen: (Ipv4Addr::LOCALHOST, free_port()?).into(),
+            internal: (Ipv4Addr::LOCALHOST, free_port()?).into(),
+            dir: self.dir.path().join(format!("{}-{}", workload.name(), peer.name())),
+            threads: self.options.threads,
+            clients: self.options.idle_clients + self.options.connections + 100,
+            own: self.own,
+            runner,
+        };
+        let mut running = peer.start(program, &setup, &self.cores)?;
+        check::check(&mut running, workload.site(), &self.fleet)?;
+        Ok(running)
+    }
+
+    /// Starts all that have a part in a workload.
+    fn start_all(&self, workload: Workload) -> Result<Vec<Running>> {
+        let taking_part = self.programs.iter().filter(|(peer, _)| workload.has(*peer));
+        taking_part.map(|(peer, program)| self.start(*peer, program, workload, None)).collect()
+    }
+
+    /// Says what is going on, where it takes long.
+    fn progress(&self, what: &str) {
+        if !self.options.smoke {
+            eprintln!("load: {what}");
+        }
+    }
+}
+
+fn free_port() -> Result<u16> {
+    // On all addresses, since the origin takes it there.
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
+    let port = std::iter::repeat_with(|| fastrand::u16(PORTS)).take(1000).find(is_free);
+    port.with_context(|| format!("no port from {} to {} is free", PORTS.start, PORTS.end))
+}
+
+/// Both this process and those it starts need a file for each client; a gateway up to two.
+fn raise_files(wanted: u64) -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = wanted * 2;
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    let maximum = limit.maximum.map(|maximum| maximum.max(wanted));
+    // Only root may raise the upper limit; without, as far as that goes.
+    if setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_ok() {
+        return Ok(());
+    }
+    let highest = limit.maximum.unwrap_or(wanted).min(wanted);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(highest), maximum: limit.maximum })
+        .with_context(|| format!("the limit of open files cannot be raised to {highest}"))
+}
+
+/// SIGINT and SIGTERM leave nothing behind.
+fn end_by_signals(dir: &Path) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let known = DIRECTORY.lock().unwrap_or_else(PoisonError::into_inner).replace(dir.to_owned());
+    if known.is_some() {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut interrupt, mut terminate) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
+        process::kill_all();
+        if let Some(dir) = &*DIRECTORY.lock().unwrap_or_else(PoisonError::into_inner) {
+            // There is nobody left to tell.
+            _ = std::fs::remove_dir_all(dir);
+        }
+        std::process::exit(130);
+    });
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! What a client costs that is connected and says nothing: memory of a gateway with many of them, less without.
+//!
+//! Each makes one request first, as real ones did, a few at a time, so that no more connections to the origin are opened
+//! than in life. What the kernel keeps for a connection is not in it; it is the same for all.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+
+use super::Bench;
+use super::driver::{Driver, Pace, Until};
+use super::measure;
+use super::peers::Running;
+use super::report::{IdleSection, Report};
+use super::workload::{Traffic, Workload};
+
+/// Clients that connect and ask at once.
+const AT_ONCE: usize = 32;
+/// Clients of one source address: fewer than it has ports.
+const FROM_ONE_ADDRESS: usize = 20_000;
+/// After the last request, until nothing moves any more.
+const SETTLING: Duration = Duration::from_millis(500);
+
+/// The figures of one turn.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Idle {
+    /// Memory a client, in KiB.
+    pub(super) client_kib: f64,
+    /// Memory of all, in MiB.
+    pub(super) memory_mib: f64,
+    /// Clients.
+    pub(super) clients: usize,
+}
+
+/// Measures it.
+///
+/// # Errors
+/// A gateway does not work, or does not keep the clients.
+pub(super) fn measure(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
+    let workload = Workload::Idle;
+    let traffic = workload.traffic(bench.options, &bench.fleet).remove(0);
+    let mut section = IdleSection::new(bench.options.idle_clients);
+    for (peer, program) in bench.programs.iter().filter(|(peer, _)| workload.has(*peer)) {
+        bench.progress(&format!("idle: {}", peer.name()));
+        // Memory that was once taken is rarely given back: each begins anew, and once.
+        let mut running = bench.start(*peer, program, workload, None)?;
+        let idle = turn(bench, &mut running, &traffic).with_context(|| format!("{}, idle", peer.name()))?;
+        section.add(*peer, idle);
+        running.process.end();
+    }
+    section.report(report);
+    Ok(())
+}
+
+fn turn(bench: &Bench<'_>, running: &mut Running, traffic: &Traffic) -> Result<Idle> {
+    let group = running.process.group();
+    let connect = |place: usize, count: usize| -> Result<Vec<std::net::TcpStream>> {
+        let last = u8::try_from(1 + place / FROM_ONE_ADDRESS).context("too many clients for 127.0.0.x")?;
+        let source = (last > 1).then_some(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)));
+        let mut driver = Driver::connect(running.address, source, count)?;
+        let outcome = driver.drive(&traffic.requests, Pace::Closed, Until::Sent(count as u64))?;
+        let why = outcome.first_failure.unwrap_or_default();
+        ensure!(outcome.answered == count as u64, "of {count} clients {} had no answer: {why}", outcome.failed);
+        Ok(driver.into_streams())
+    };
+    // Its threads, pools and caches are there before anything counts.
+    drop(connect(0, AT_ONCE)?);
+    thread::sleep(SETTLING);
+    let before = measure::memory_bytes(group)?;
+    let clients = bench.options.idle_clients;
+    let mut streams = Vec::with_capacity(clients);
+    while streams.len() < clients {
+        streams.extend(connect(streams.len(), AT_ONCE.min(clients - streams.len()))?);
+    }
+    thread::sleep(SETTLING);
+    let memory = measure::memory_bytes(group)?;
+    running.process.check()?;
+    for stream in &streams {
+        let is_open = matches!(stream.peek(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
+        ensure!(is_open, "a client was disconnected");
+    }
+    Ok(Idle {
+        client_kib: (memory as f64 - before as f64) / 1024.0 / clients as f64,
+        memory_mib: memory as f64 / f64::from(1 << 20),
+        clients,
+    })
+}

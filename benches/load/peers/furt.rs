@@ -1,0 +1,103 @@
+//! furt: a configuration with the keys, and one registration a service. The store is in memory: no workload writes to it
+//! within a request.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use furt::model::Sha256Digest;
+use serde_json::{Value, json};
+
+use super::{Setup, Site, write};
+
+/// How long furt may take until it is ready; under valgrind it takes fifty times as long as usual.
+const READY: Duration = Duration::from_secs(120);
+
+pub(super) fn command(program: &Path, setup: &Setup<'_>) -> Result<Command> {
+    let mut text = format!(
+        "[server]\nlisten = [\"{}\"]\nthreads = {}\nmax_connections = {}\n[internal]\nlisten = \"{}\"\n\
+         [registration]\nrate = \"100000/s\"\nburst = 100000\n[store]\nkind = \"memory\"\n",
+        setup.listen, setup.threads, setup.clients, setup.internal
+    );
+    if setup.site == Site::Fleet {
+        writeln!(text, "[access_log]\npath = \"{}\"", setup.dir.join("access.log").display())?;
+        for key in 0..setup.fleet.keys {
+            let (name, secret) = (setup.fleet.key_name(key), setup.fleet.key(key));
+            let sha256 = Sha256Digest::of(secret.as_bytes());
+            let team = setup.fleet.team_of_key(key);
+            writeln!(text, "[[api_keys]]\nname = \"{name}\"\nsha256 = \"{sha256}\"\npermissions = [\"team{team}:*\"]")?;
+        }
+    }
+    let path = write(setup, "furt.toml", &text)?;
+    let mut command = Command::new(program);
+    // The environment beats the file: nothing of whoever runs the bench may.
+    let configures = |name: &str| ["FURT_", "EDGEPROXY_", "RUST_LOG"].iter().any(|prefix| name.starts_with(prefix));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| configures(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
+    command.arg("run").arg("--config").arg(path).env("RUST_LOG", "warn");
+    Ok(command)
+}
+
+/// Registers what the site has.
+pub(super) fn register(setup: &Setup<'_>) -> Result<()> {
+    let registrar = Registrar::new(setup.internal);
+    registrar.wait_until_ready()?;
+    match setup.site {
+        Site::Public => registrar.register(&json!({
+            "service": "pass",
+            "url": format!("http://{}", setup.origin),
+            "health_endpoint": null,
+            "routes": [{ "method": "*", "path": "/pass/*" }],
+        })),
+        Site::Fleet => (0..setup.fleet.services)
+            .try_for_each(|service| registrar.register(&setup.fleet.registration(service, None))),
+    }
+}
+
+/// Registers services over one kept connection.
+pub(crate) struct Registrar {
+    agent: ureq::Agent,
+    base: String,
+}
+
+impl Registrar {
+    /// At furt's internal listener.
+    pub(crate) fn new(internal: std::net::SocketAddr) -> Self {
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(30)))
+            .http_status_as_error(false)
+            .proxy(None);
+        Self { agent: config.build().new_agent(), base: format!("http://{internal}") }
+    }
+
+    /// Its sockets are bound before anything else is there.
+    fn wait_until_ready(&self) -> Result<()> {
+        let deadline = Instant::now() + READY;
+        let is_ready =
+            || self.agent.get(format!("{}/readyz", self.base)).call().is_ok_and(|answer| answer.status() == 200);
+        while !is_ready() {
+            ensure!(Instant::now() < deadline, "it is not ready after {} s", READY.as_secs());
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Registers one.
+    ///
+    /// # Errors
+    /// furt refuses, or does not answer.
+    pub(crate) fn register(&self, registration: &Value) -> Result<()> {
+        let mut answer = self
+            .agent
+            .post(format!("{}/internal/register-service", self.base))
+            .send_json(registration)
+            .context("no answer to a registration")?;
+        let text = answer.body_mut().read_to_string().unwrap_or_default();
+        ensure!(answer.status().as_u16() == 200, "a registration was answered by {}: {text}", answer.status());
+        Ok(())
+    }
+}

@@ -1,0 +1,264 @@
+//! The gateways: how each is found, configured as someone would who knows it, and started.
+//!
+//! Every configuration does the same, as far as the gateway can: keep-alive to clients and to services, furt's header
+//! edits (`src/proxy/headers.rs`), the access log on or off together, furt's timeouts, streamed bodies. `check` compares
+//! what really arrives; what a gateway cannot do stands in [`Peer::lacks`] and comes out as a footnote.
+
+mod bare;
+mod caddy;
+mod furt;
+mod haproxy;
+mod nginx;
+mod sozu;
+
+pub(super) use self::furt::Registrar;
+
+use std::env;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+
+use super::check::Ability;
+use super::cores::Cores;
+use super::fleet::Fleet;
+use super::process::Process;
+use super::roles::Own;
+
+/// What Sōzu does instead of what it lacks.
+const SOZU: &str = "adds to the X-Forwarded-* that clients send; Sozu-Id is its answers' X-Request-Id";
+
+/// A gateway that the bench knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Peer {
+    /// The one that all are compared with.
+    Furt,
+    /// A Pingora proxy with furt's header edits and nothing else, in this program.
+    Bare,
+    /// Debian's nginx.
+    Nginx,
+    /// Debian's HAProxy.
+    Haproxy,
+    /// Debian's Caddy.
+    Caddy,
+    /// Sōzu, from crates.io.
+    Sozu,
+    /// aralez, from crates.io; on Pingora.
+    Aralez,
+    /// pingap, from crates.io; on Pingora.
+    Pingap,
+}
+
+/// What a gateway is to serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Site {
+    /// One public route, `/pass/*`; no access log.
+    Public,
+    /// The fleet's routes and keys, with the access log.
+    Fleet,
+}
+
+/// Everything that a configuration is made of.
+pub(super) struct Setup<'a> {
+    /// What to serve.
+    pub(super) site: Site,
+    /// Services, routes and keys.
+    pub(super) fleet: &'a Fleet,
+    /// Behind the public route.
+    pub(super) origin: SocketAddr,
+    /// Where clients connect.
+    pub(super) listen: SocketAddr,
+    /// For registrations, where there are any.
+    pub(super) internal: SocketAddr,
+    /// The gateway's own directory.
+    pub(super) dir: PathBuf,
+    /// Worker threads.
+    pub(super) threads: usize,
+    /// Client connections that must be possible.
+    pub(super) clients: usize,
+    /// How this program is started again.
+    pub(super) own: &'a Own,
+    /// What every command is run by, such as valgrind with its options.
+    pub(super) runner: Option<&'a Command>,
+}
+
+/// A gateway that listens.
+pub(super) struct Running {
+    /// Which one.
+    pub(super) peer: Peer,
+    /// Where clients connect.
+    pub(super) address: SocketAddr,
+    /// Where services register; furt's alone.
+    pub(super) internal: SocketAddr,
+    /// The process.
+    pub(super) process: Process,
+}
+
+impl Peer {
+    /// All of them, in the order of the tables.
+    pub(super) const ALL: [Self; 8] =
+        [Self::Furt, Self::Bare, Self::Nginx, Self::Haproxy, Self::Caddy, Self::Sozu, Self::Aralez, Self::Pingap];
+
+    /// As options and tables call it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Furt => "furt",
+            Self::Bare => "bare",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::Caddy => "caddy",
+            Self::Sozu => "sozu",
+            Self::Aralez => "aralez",
+            Self::Pingap => "pingap",
+        }
+    }
+
+    /// Its program, if it is installed; `given` are furt's and a directory to look in first.
+    pub(super) fn find(self, own_furt: &Path, peer_path: Option<&Path>) -> Option<PathBuf> {
+        match self {
+            Self::Furt => own_furt.is_file().then(|| own_furt.to_owned()),
+            Self::Bare => Some(PathBuf::new()),
+            Self::Nginx | Self::Haproxy | Self::Caddy | Self::Sozu | Self::Aralez | Self::Pingap => {
+                let path = env::var_os("PATH").unwrap_or_default();
+                let more = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+                let dirs = peer_path.map(Path::to_owned).into_iter().chain(env::split_paths(&path)).chain(more);
+                dirs.flat_map(|dir| [dir.join(self.name()), dir.join("bin").join(self.name())])
+                    .find(|file| file.is_file())
+            }
+        }
+    }
+
+    /// How a missing one is come by.
+    pub(super) fn remedy(self) -> &'static str {
+        match self {
+            _ if !self.is_known() => "the bench has no configuration that was tried with it yet",
+            Self::Furt => "name it with --furt",
+            Self::Bare => "",
+            Self::Nginx | Self::Haproxy | Self::Caddy => "install it with apt-get",
+            Self::Sozu | Self::Aralez => "cargo install it, and name its place with --peer-path",
+            Self::Pingap => "cargo install pingap@0.13.1, and name its place with --peer-path",
+        }
+    }
+
+    /// Whether the bench has a configuration of it for such a site.
+    pub(super) fn can_serve(self, site: Site) -> bool {
+        match self {
+            Self::Furt | Self::Nginx | Self::Haproxy | Self::Caddy | Self::Sozu => true,
+            Self::Bare => site == Site::Public,
+            Self::Aralez | Self::Pingap => false,
+        }
+    }
+
+    /// What its program says of its version.
+    pub(super) fn version(self, program: &Path) -> Option<String> {
+        let argument = match self {
+            Self::Bare => return None,
+            Self::Nginx | Self::Haproxy => "-v",
+            Self::Caddy => "version",
+            Self::Furt | Self::Sozu | Self::Aralez | Self::Pingap => "--version",
+        };
+        let output = Command::new(program).arg(argument).output().ok()?;
+        // nginx says it to stderr.
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        let line = text.lines().next()?.trim();
+        let words = line.split_whitespace().map(|word| word.rsplit('/').next().unwrap_or(word));
+        words.filter(|word| word.contains('.')).map(|word| word.trim_start_matches('v').to_owned()).next()
+    }
+
+    /// Whether the bench has a configuration of it at all.
+    pub(super) fn is_known(self) -> bool {
+        [Site::Public, Site::Fleet].into_iter().any(|site| self.can_serve(site))
+    }
+
+    /// What it cannot do, or not in the same way.
+    pub(super) fn lacks(self, site: Site) -> &'static [Ability] {
+        match (self, site) {
+            (Self::Bare, _) => &[Ability::Routes],
+            (Self::Sozu, Site::Public) => {
+                &[Ability::ForwardedFor, Ability::ForwardedProto, Ability::RequestId, Ability::ServerTiming]
+            }
+            (Self::Sozu, Site::Fleet) => &[
+                Ability::ForwardedFor,
+                Ability::ForwardedProto,
+                Ability::RequestId,
+                Ability::ServerTiming,
+                Ability::KeyName,
+                Ability::Keys,
+                Ability::Permissions,
+            ],
+            (Self::Furt | Self::Nginx | Self::Haproxy | Self::Caddy | Self::Aralez | Self::Pingap, _) => &[],
+        }
+    }
+
+    /// What is to be known of its figures for such a site.
+    pub(super) fn note(self, site: Site) -> Option<&'static str> {
+        match (self, site) {
+            (Self::Bare, Site::Public) => Some("Pingora with furt's header edits; no keys, metrics, limits"),
+            (Self::Nginx | Self::Haproxy, Site::Fleet) => Some("keys in maps, in clear; no methods, no metrics"),
+            (Self::Caddy, Site::Fleet) => Some("keys in a `map`, and services, are both looked through one by one"),
+            (Self::Sozu, Site::Public) => Some(SOZU),
+            (Self::Sozu, Site::Fleet) => Some("routes of a host are looked through one by one"),
+            _ => None,
+        }
+    }
+
+    /// Starts it, and waits until it listens and serves the site.
+    ///
+    /// # Errors
+    /// It does not; with its last words.
+    pub(super) fn start(self, program: &Path, setup: &Setup<'_>, cores: &Cores) -> Result<Running> {
+        std::fs::create_dir_all(&setup.dir).with_context(|| format!("cannot make {}", setup.dir.display()))?;
+        let command = match self {
+            Self::Furt => furt::command(program, setup)?,
+            Self::Bare => bare::command(setup)?,
+            Self::Nginx => nginx::command(program, setup)?,
+            Self::Haproxy => haproxy::command(program, setup)?,
+            Self::Caddy => caddy::command(program, setup)?,
+            Self::Sozu => sozu::command(program, setup)?,
+            Self::Aralez | Self::Pingap => {
+                anyhow::bail!("the bench has no configuration for {}", self.name())
+            }
+        };
+        let command = setup.runner.map_or_else(|| under(None, &command), |runner| under(Some(runner), &command));
+        let process = cores.on_gateway(|| Process::start(self.name(), command, &setup.dir))?;
+        let mut running = Running { peer: self, address: setup.listen, internal: setup.internal, process };
+        running.process.wait_for(setup.listen)?;
+        if self == Self::Furt {
+            running.process.wait_for(setup.internal)?;
+            furt::register(setup).with_context(|| "furt does not take the registrations".to_owned())?;
+        }
+        Ok(running)
+    }
+}
+
+/// The same command, run by another.
+fn under(runner: Option<&Command>, command: &Command) -> Command {
+    let mut whole = match runner {
+        Some(runner) => {
+            let mut whole = Command::new(runner.get_program());
+            whole.args(runner.get_args()).arg(command.get_program());
+            whole
+        }
+        None => Command::new(command.get_program()),
+    };
+    whole.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => whole.env(name, value),
+            None => whole.env_remove(name),
+        };
+    }
+    whole
+}
+
+/// Writes a configuration.
+///
+/// # Errors
+/// It cannot be written.
+fn write(setup: &Setup<'_>, name: &str, text: &str) -> Result<PathBuf> {
+    let path = setup.dir.join(name);
+    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}

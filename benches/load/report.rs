@@ -1,0 +1,365 @@
+//! What is shown and written: one table a kind of requests, with notes below, and the same with every round as JSON.
+//!
+//! Columns and their meaning are explained in benches/README.md. `furt is` is furt's figure divided by the row's, as its
+//! median, least and most over the rounds.
+
+use std::io::Write;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::Bench;
+use super::churn::Churn;
+use super::fleet::Fleet;
+use super::idle::Idle;
+use super::peers::{Peer, Site};
+use super::statistics::Spread;
+use super::table::Table;
+use super::turns::Turn;
+use super::workload::{Traffic, Workload};
+
+/// A gateway that uses less of its cores than this at saturation was not what limited the throughput.
+const BUSY: f64 = 0.95;
+
+/// Everything that was measured so far.
+pub(super) struct Report {
+    head: Value,
+    sections: Vec<Value>,
+    /// What is not shown yet.
+    pending: String,
+}
+
+impl Report {
+    /// Nothing yet.
+    pub(super) fn new(bench: &Bench<'_>) -> Self {
+        let options = bench.options;
+        let head = json!({
+            "rounds": options.rounds, "seconds": options.seconds, "rate": options.rate, "threads": options.threads,
+            "connections": options.connections, "cores": bench.cores.count, "cores_apart": bench.cores.are_apart,
+            "is_debug": is_debug(bench), "processor": processor(),
+            "peers": bench.programs.iter().map(|(peer, _)| peer.name()).collect::<Vec<_>>(),
+            "versions": bench.programs.iter().map(|(peer, program)| peer.version(program)).collect::<Vec<_>>(),
+            "missing": bench.missing.iter().map(|peer| peer.name()).collect::<Vec<_>>(),
+        });
+        Self { head, sections: Vec::new(), pending: String::new() }
+    }
+
+    /// Who is measured and who is not, and what makes figures doubtful.
+    ///
+    /// # Errors
+    /// `out` cannot be written.
+    pub(super) fn head(&self, bench: &Bench<'_>, out: &mut dyn Write) -> Result<()> {
+        let options = bench.options;
+        let named = |(peer, program): &(Peer, _)| match peer.version(program) {
+            Some(version) => format!("{} {version}", peer.name()),
+            None => peer.name().to_owned(),
+        };
+        let names = bench.programs.iter().map(named).collect::<Vec<_>>().join(", ");
+        let cores = bench.cores.count;
+        writeln!(out, "{names}; {cores} cores of {}, {} for each gateway", processor(), options.threads)?;
+        for peer in &bench.missing {
+            writeln!(out, "not measured: {} ({})", peer.name(), peer.remedy())?;
+        }
+        if is_debug(bench) {
+            writeln!(out, "WARNING: this furt is a debug build; the figures say nothing about it")?;
+        }
+        if !bench.cores.are_apart {
+            writeln!(out, "note: driver and gateways share cores, there are not enough; saturation means little")?;
+        }
+        Ok(())
+    }
+
+    /// Shows what was added since the last time.
+    ///
+    /// # Errors
+    /// `out` cannot be written.
+    pub(super) fn show(&mut self, out: &mut dyn Write) -> Result<()> {
+        out.write_all(std::mem::take(&mut self.pending).as_bytes())?;
+        Ok(out.flush()?)
+    }
+
+    /// Everything.
+    pub(super) fn json(&self) -> Value {
+        json!({ "options": self.head, "sections": self.sections })
+    }
+
+    /// A section's table and notes, and its figures.
+    pub(super) fn add(&mut self, title: &str, table: &Table, notes: &[String], figures: Value) {
+        self.pending.push_str(&format!("\n{title}\n{table}"));
+        notes.iter().for_each(|note| self.pending.push_str(&format!("  {note}\n")));
+        self.sections.push(figures);
+    }
+}
+
+/// As the kernel calls it.
+fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| "unknown make".to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+fn is_debug(bench: &Bench<'_>) -> bool {
+    let path = &bench.options.furt;
+    path.components().any(|part| part.as_os_str() == "debug")
+}
+
+/// The rounds of one kind of requests.
+pub(super) struct Section {
+    workload: Workload,
+    name: String,
+    title: String,
+    rate: f64,
+    connections: usize,
+    rows: Vec<(Peer, Vec<Turn>)>,
+}
+
+impl Section {
+    /// Without figures.
+    pub(super) fn new(workload: Workload, traffic: &Traffic, fleet: &Fleet) -> Self {
+        let (name, title) = (traffic.name.clone(), workload.title(fleet));
+        Self { workload, name, title, rate: traffic.rate, connections: traffic.connections, rows: Vec::new() }
+    }
+
+    /// One turn more.
+    pub(super) fn add(&mut self, peer: Peer, turn: Turn) {
+        match self.rows.iter_mut().find(|(known, _)| *known == peer) {
+            Some((_, turns)) => turns.push(turn),
+            None => self.rows.push((peer, vec![turn])),
+        }
+    }
+
+    fn ratio(&self, turns: &[Turn], figure: impl Fn(&Turn) -> f64 + Copy) -> Option<Spread> {
+        let values = |turns: &[Turn]| turns.iter().map(figure).collect::<Vec<_>>();
+        let ours = self.rows.iter().find(|(peer, _)| *peer == Peer::Furt)?;
+        Spread::of_ratios(&values(&ours.1), &values(turns))
+    }
+
+    /// Into the report.
+    pub(super) fn report(&self, report: &mut Report) {
+        let at_rate = format!("at {}/s", self.rate);
+        let mut table = Table::new(&[
+            "",
+            "CPU µs/req",
+            "furt is",
+            "kernel",
+            &format!("CPU µs {at_rate}"),
+            "furt is",
+            "req/s",
+            "furt is",
+            &format!("p50 ms {at_rate}"),
+            "p99",
+            "p99.9",
+            "MiB",
+            "failed",
+        ]);
+        let mut notes = Vec::new();
+        let mut figures = Vec::new();
+        for (peer, turns) in &self.rows {
+            let median =
+                |figure: &dyn Fn(&Turn) -> f64| Spread::of(turns.iter().map(figure)).map_or(0.0, |one| one.median);
+            let ratios = [
+                self.ratio(turns, |turn| turn.cpu_us),
+                self.ratio(turns, |turn| turn.paced_cpu_us),
+                self.ratio(turns, |turn| turn.per_second),
+            ];
+            let [cpu, paced_cpu, per_second] =
+                ratios.map(|ratio| if *peer == Peer::Furt { String::new() } else { times(ratio) });
+            let failed: u64 = turns.iter().map(|turn| turn.failed).sum();
+            table.row([
+                peer.name().to_owned(),
+                format!("{:.1}", median(&|turn| turn.cpu_us)),
+                cpu,
+                format!("{:.0} %", median(&|turn| turn.system_share * 100.0)),
+                format!("{:.1}", median(&|turn| turn.paced_cpu_us)),
+                paced_cpu,
+                format!("{:.0}", median(&|turn| turn.per_second)),
+                per_second,
+                format!("{:.3}", median(&|turn| turn.p50_ms)),
+                format!("{:.3}", median(&|turn| turn.p99_ms)),
+                format!("{:.3}", median(&|turn| turn.p999_ms)),
+                format!("{:.1}", median(&|turn| turn.memory_mib)),
+                failed.to_string(),
+            ]);
+            let utilisation = median(&|turn| turn.utilisation);
+            if utilisation < BUSY {
+                let percent = utilisation * 100.0;
+                notes.push(format!(
+                    "{}: busy for {percent:.0} %: driver, origin or others on this machine limit its req/s",
+                    peer.name()
+                ));
+            }
+            let held = median(&|turn| turn.paced_per_second);
+            if held < self.rate * 0.98 {
+                notes.push(format!(
+                    "{}: held {held:.0}/s of {}/s; its latencies grow with time",
+                    peer.name(),
+                    self.rate
+                ));
+            }
+            notes.extend(notes_of(*peer, self.workload.site()));
+            figures.push(json!({
+                "peer": peer.name(), "rounds": turns,
+                "furt_is": { "cpu": ratios[0], "paced_cpu": ratios[1], "per_second": ratios[2] },
+            }));
+        }
+        let rounds = self.rows.first().map_or(0, |(_, turns)| turns.len());
+        let title = format!("{}: {}; {rounds} rounds, {} connections", self.name, self.title, self.connections);
+        let figures = json!({ "kind": "turns", "workload": self.workload.name(), "traffic": self.name, "rate": self.rate,
+            "connections": self.connections, "peers": figures });
+        report.add(&title, &table, &notes, figures);
+    }
+}
+
+/// What is to be known of a gateway's figures.
+pub(super) fn notes_of(peer: Peer, site: Site) -> Vec<String> {
+    let lacks: Vec<_> = peer.lacks(site).iter().map(|ability| ability.name()).collect();
+    let without = (!lacks.is_empty()).then(|| format!("{}: without {}", peer.name(), lacks.join(", ")));
+    let note = peer.note(site).map(|note| format!("{}: {note}", peer.name()));
+    without.into_iter().chain(note).collect()
+}
+
+/// A ratio for a table.
+pub(super) fn times(spread: Option<Spread>) -> String {
+    let text = |one: Spread| match one.min == one.max {
+        true => format!("{:.2} ×", one.median),
+        false => format!("{:.2} × ({:.2} to {:.2})", one.median, one.min, one.max),
+    };
+    spread.map_or_else(|| "–".to_owned(), text)
+}
+
+/// The idle clients of each gateway.
+pub(super) struct IdleSection {
+    clients: usize,
+    rows: Vec<(Peer, Idle)>,
+}
+
+impl IdleSection {
+    /// Without figures.
+    pub(super) fn new(clients: usize) -> Self {
+        Self { clients, rows: Vec::new() }
+    }
+
+    /// One gateway more.
+    pub(super) fn add(&mut self, peer: Peer, idle: Idle) {
+        self.rows.push((peer, idle));
+    }
+
+    /// Into the report.
+    pub(super) fn report(&self, report: &mut Report) {
+        let mut table = Table::new(&["", "KiB a client", "furt is", "MiB in all"]);
+        let ours = self.rows.iter().find(|(peer, _)| *peer == Peer::Furt).map(|(_, idle)| idle.client_kib);
+        for (peer, idle) in &self.rows {
+            let ratio = ours.filter(|_| *peer != Peer::Furt && idle.client_kib > 0.0);
+            table.row([
+                peer.name().to_owned(),
+                format!("{:.1}", idle.client_kib),
+                ratio.map_or_else(String::new, |ours| format!("{:.2} ×", ours / idle.client_kib)),
+                format!("{:.1}", idle.memory_mib),
+            ]);
+        }
+        let rows = self.rows.iter().map(|(peer, idle)| json!({ "peer": peer.name(), "figures": idle }));
+        let figures =
+            json!({ "kind": "idle", "workload": "idle", "clients": self.clients, "peers": rows.collect::<Vec<_>>() });
+        let title = format!("idle: {} connected clients that made one request and then none", self.clients);
+        report.add(&title, &table, &[], figures);
+    }
+}
+
+/// The rounds of churn.
+pub(super) struct ChurnSection {
+    rate: f64,
+    rounds: Vec<Churn>,
+}
+
+impl ChurnSection {
+    /// Without figures.
+    pub(super) fn new(rate: f64) -> Self {
+        Self { rate, rounds: Vec::new() }
+    }
+
+    /// One round more.
+    pub(super) fn add(&mut self, round: Churn) {
+        self.rounds.push(round);
+    }
+
+    /// Into the report.
+    pub(super) fn report(&self, report: &mut Report) {
+        let values = |figure: &dyn Fn(&Churn) -> f64| self.rounds.iter().map(figure).collect::<Vec<_>>();
+        let mut table = Table::new(&["", "quiet", "with registrations", "ratio"]);
+        let pairs = [
+            ("p50 ms", values(&|one| one.quiet_p50_ms), values(&|one| one.busy_p50_ms)),
+            ("p99 ms", values(&|one| one.quiet_p99_ms), values(&|one| one.busy_p99_ms)),
+        ];
+        for (name, quiet, busy) in &pairs {
+            let median = |values: &[f64]| Spread::of(values.iter().copied()).map_or(0.0, |one| one.median);
+            table.row([
+                (*name).to_owned(),
+                format!("{:.3}", median(quiet)),
+                format!("{:.3}", median(busy)),
+                times(Spread::of_ratios(busy, quiet)),
+            ]);
+        }
+        let sum = |figure: &dyn Fn(&Churn) -> u64| self.rounds.iter().map(figure).sum::<u64>();
+        let (failed, requests, registrations) =
+            (sum(&|one| one.failed), sum(&|one| one.requests), sum(&|one| one.registrations));
+        let note = format!("{registrations} registrations; of {requests} requests {failed} failed");
+        let figures = json!({ "kind": "churn", "workload": "churn", "rate": self.rate, "rounds": self.rounds,
+            "p99_ratio": Spread::of_ratios(&pairs[1].2, &pairs[1].1) });
+        let title = format!(
+            "churn: the gateway workload at {}/s, furt quiet and with 50 registrations a second; {} rounds",
+            self.rate,
+            self.rounds.len()
+        );
+        report.add(&title, &table, &[note], figures);
+    }
+}
+
+/// The instructions of each gateway.
+pub(super) struct InstructionsSection {
+    workload: Workload,
+    name: String,
+    requests: u64,
+    rows: Vec<(Peer, Result<f64, String>)>,
+}
+
+impl InstructionsSection {
+    /// Without figures.
+    pub(super) fn new(workload: Workload, traffic: &Traffic, requests: u64) -> Self {
+        Self { workload, name: traffic.name.clone(), requests, rows: Vec::new() }
+    }
+
+    /// One gateway more, or why it has none.
+    pub(super) fn add(&mut self, peer: Peer, figure: Result<f64, String>) {
+        self.rows.push((peer, figure));
+    }
+
+    /// Into the report.
+    pub(super) fn report(&self, report: &mut Report) {
+        let mut table = Table::new(&["", "instructions a request", "furt is"]);
+        let ours = self.rows.iter().find(|(peer, _)| *peer == Peer::Furt).and_then(|(_, figure)| figure.clone().ok());
+        let mut notes = Vec::new();
+        let mut figures = Vec::new();
+        for (peer, figure) in &self.rows {
+            figures.push(json!({ "peer": peer.name(), "instructions": figure.as_ref().ok() }));
+            let name = peer.name().to_owned();
+            match figure {
+                Ok(count) => {
+                    let ratio = ours.filter(|_| *peer != Peer::Furt).map(|ours| format!("{:.2} ×", ours / count));
+                    table.row([name, format!("{count:.0}"), ratio.unwrap_or_default()]);
+                }
+                Err(why) => {
+                    notes.push(format!(
+                        "{name}: does not run under valgrind: {}",
+                        why.lines().next().unwrap_or_default()
+                    ));
+                    table.row([name, "–".to_owned(), "–".to_owned()]);
+                }
+            }
+            notes.extend(notes_of(*peer, self.workload.site()));
+        }
+        let figures = json!({ "kind": "instructions", "workload": self.workload.name(), "traffic": self.name,
+            "requests": self.requests, "peers": figures });
+        let title = format!("{}: user-space instructions, over {} requests", self.name, self.requests);
+        report.add(&title, &table, &notes, figures);
+    }
+}

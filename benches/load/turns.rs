@@ -1,0 +1,114 @@
+//! The main measurement: each gateway in turn, A B C A B C …, first as fast as it answers, then at a fixed rate.
+//!
+//! All run all the time and only one is driven, so that each round meets the same machine within seconds; what is compared
+//! is compared within a round.
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+
+use super::Bench;
+use super::driver::{Driver, Outcome, Pace, Until};
+use super::measure::{self, Cpu};
+use super::peers::Running;
+use super::report::{Report, Section};
+use super::workload::{Traffic, Workload, warm_up};
+use std::time::Duration;
+
+/// The figures of one turn.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Turn {
+    /// CPU time a request at saturation, in µs.
+    pub(super) cpu_us: f64,
+    /// The share of it in the kernel.
+    pub(super) system_share: f64,
+    /// CPU time a request at the fixed rate, in µs.
+    pub(super) paced_cpu_us: f64,
+    /// Requests a second at saturation.
+    pub(super) per_second: f64,
+    /// How much of its cores the gateway used at saturation; below 1, the driver or the origin was the limit.
+    pub(super) utilisation: f64,
+    /// The rate that was really held.
+    pub(super) paced_per_second: f64,
+    /// Latencies at the fixed rate, in ms, from when a request was due.
+    pub(super) p50_ms: f64,
+    /// The same.
+    pub(super) p99_ms: f64,
+    /// The same.
+    pub(super) p999_ms: f64,
+    /// After the load, in MiB.
+    pub(super) memory_mib: f64,
+    /// Requests that were not answered, or wrongly.
+    pub(super) failed: u64,
+    /// Requests of the whole turn.
+    pub(super) requests: u64,
+}
+
+/// Measures a workload.
+///
+/// # Errors
+/// A gateway does not work.
+pub(super) fn measure(bench: &Bench<'_>, workload: Workload, report: &mut Report) -> Result<()> {
+    let options = bench.options;
+    bench.progress(&format!("{}: starting the gateways", workload.name()));
+    let mut all = bench.start_all(workload)?;
+    let traffic = workload.traffic(options, &bench.fleet);
+    let mut sections: Vec<Section> = traffic.iter().map(|one| Section::new(workload, one, &bench.fleet)).collect();
+    for round in 1..=options.rounds {
+        for running in &mut all {
+            for (traffic, section) in traffic.iter().zip(&mut sections) {
+                bench.progress(&format!(
+                    "{}: round {round} of {}, {}",
+                    traffic.name,
+                    options.rounds,
+                    running.peer.name()
+                ));
+                section.add(running.peer, turn(bench, running, traffic)?);
+            }
+        }
+    }
+    all.into_iter().for_each(|running| running.process.end());
+    sections.iter().for_each(|section| section.report(report));
+    Ok(())
+}
+
+fn turn(bench: &Bench<'_>, running: &mut Running, traffic: &Traffic) -> Result<Turn> {
+    let options = bench.options;
+    let time = Duration::from_secs_f64(options.seconds);
+    let group = running.process.group();
+    let mut driver = Driver::connect(running.address, None, traffic.connections)?;
+    let mut drive = |pace, time| -> Result<(Outcome, Cpu)> {
+        let before = Cpu::of(group)?;
+        let outcome = driver.drive(&traffic.requests, pace, Until::Over(time))?;
+        let cpu = Cpu::of(group)?.since(before);
+        if outcome.answered == 0 {
+            let why = outcome.first_failure.unwrap_or_else(|| "no request was sent".to_owned());
+            bail!("{} answers nothing right: {why}", running.peer.name());
+        }
+        Ok((outcome, cpu))
+    };
+    let (warm, _) = drive(Pace::Closed, warm_up(options))?;
+    let (full, cpu) = drive(Pace::Closed, time)?;
+    let memory = measure::memory_bytes(group)?;
+    let (paced, paced_cpu) = drive(Pace::Open(traffic.rate), time)?;
+    running.process.check()?;
+    if let Some(why) = [&warm, &full, &paced].into_iter().find_map(|outcome| outcome.first_failure.as_ref()) {
+        bench.progress(&format!("{}: {why}", running.peer.name()));
+    }
+    let ms = |share| paced.percentile(share).map_or(0.0, |latency| latency.as_secs_f64() * 1e3);
+    let us = |cpu: Cpu, outcome: &Outcome| cpu.total() * 1e6 / outcome.answered as f64;
+    let seconds = full.elapsed.as_secs_f64();
+    Ok(Turn {
+        cpu_us: us(cpu, &full),
+        system_share: if cpu.total() > 0.0 { cpu.system / cpu.total() } else { 0.0 },
+        paced_cpu_us: us(paced_cpu, &paced),
+        per_second: full.answered as f64 / seconds,
+        utilisation: cpu.total() / seconds / options.threads as f64,
+        paced_per_second: paced.answered as f64 / paced.elapsed.as_secs_f64(),
+        p50_ms: ms(0.5),
+        p99_ms: ms(0.99),
+        p999_ms: ms(0.999),
+        memory_mib: memory as f64 / f64::from(1 << 20),
+        failed: warm.failed + full.failed + paced.failed,
+        requests: warm.answered + full.answered + paced.answered,
+    })
+}

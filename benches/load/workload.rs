@@ -1,0 +1,144 @@
+//! The workloads: what is asked of a gateway in each, as requests ready to be sent.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use super::args::Options;
+use super::driver::Requests;
+use super::fleet::{Fleet, Shape};
+use super::origin::{LARGE, SMALL};
+use super::peers::{Peer, Site};
+
+/// What clients ask.
+pub(super) const HOST: &str = "bench.example";
+/// Requests that are prepared; a driver picks among them.
+const PREPARED: u32 = 16_384;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Workload {
+    /// One public route, answers of 64 bytes.
+    Pass,
+    /// The same with furt and the bare proxy alone: what furt's own hooks cost.
+    Bare,
+    /// 1,000 services, 4,000 routes, 10,000 keys, permissions, the access log.
+    Gateway,
+    /// 1 MiB down, 1 MiB up.
+    Body,
+    /// The gateway workload while services register, 50 a second; furt alone.
+    Churn,
+    /// Clients that are connected and say nothing.
+    Idle,
+}
+
+/// One kind of requests of a workload, measured by itself.
+pub(super) struct Traffic {
+    /// As the tables call it.
+    pub(super) name: String,
+    /// What is sent.
+    pub(super) requests: Requests,
+    /// A second, at the open pace.
+    pub(super) rate: f64,
+    /// Connections.
+    pub(super) connections: usize,
+}
+
+impl Workload {
+    /// As options and tables call it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Bare => "bare",
+            Self::Gateway => "gateway",
+            Self::Body => "body",
+            Self::Churn => "churn",
+            Self::Idle => "idle",
+        }
+    }
+
+    /// What it is, for the head of its table.
+    pub(super) fn title(self, fleet: &Fleet) -> String {
+        match self {
+            Self::Pass => "one public route, answers of 64 bytes, no access log".to_owned(),
+            Self::Bare => "as pass: furt beside a Pingora proxy with its header edits and nothing else".to_owned(),
+            Self::Gateway => format!(
+                "{} services, {} routes with `*` in the middle and at the end, {} keys, permissions, access log",
+                fleet.services,
+                fleet.services * 4,
+                fleet.keys
+            ),
+            Self::Body => "1 MiB down, 1 MiB up, no access log".to_owned(),
+            Self::Churn => "the gateway workload at a fixed rate, quiet and with 50 registrations a second".to_owned(),
+            Self::Idle => "connected clients that made one request and then none".to_owned(),
+        }
+    }
+
+    /// What gateways serve in it.
+    pub(super) fn site(self) -> Site {
+        match self {
+            Self::Pass | Self::Bare | Self::Body | Self::Idle => Site::Public,
+            Self::Gateway | Self::Churn => Site::Fleet,
+        }
+    }
+
+    /// Whether a gateway has a part in it.
+    pub(super) fn has(self, peer: Peer) -> bool {
+        match self {
+            Self::Pass | Self::Gateway | Self::Body | Self::Idle => peer.can_serve(self.site()),
+            Self::Bare => matches!(peer, Peer::Furt | Peer::Bare),
+            Self::Churn => peer == Peer::Furt,
+        }
+    }
+
+    /// Its requests.
+    pub(super) fn traffic(self, options: &Options, fleet: &Fleet) -> Vec<Traffic> {
+        let small = |requests| Traffic {
+            name: self.name().to_owned(),
+            requests: Requests { all: requests, answer_length: SMALL.len() as u64 },
+            rate: options.rate,
+            connections: options.connections,
+        };
+        // A body of 1 MiB costs what dozens of small requests cost.
+        let large = |name: &str, request, length: usize| Traffic {
+            name: name.to_owned(),
+            requests: Requests { all: vec![request], answer_length: length as u64 },
+            rate: (options.rate / 40.0).max(1.0),
+            connections: options.connections.min(16),
+        };
+        match self {
+            Self::Pass | Self::Bare | Self::Idle => vec![small(vec![get("/pass/small", "")])],
+            Self::Gateway | Self::Churn => vec![small(fleet_requests(fleet))],
+            Self::Body => {
+                let mut up = format!(
+                    "POST /pass/up HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: load\r\nAccept: */*\r\n\
+                     Content-Type: application/octet-stream\r\nContent-Length: {LARGE}\r\n\r\n"
+                )
+                .into_bytes();
+                up.resize(up.len() + LARGE, b'.');
+                vec![large("body down", get("/pass/down", ""), LARGE), large("body up", up, SMALL.len())]
+            }
+        }
+    }
+}
+
+/// How long is driven before anything counts.
+pub(super) fn warm_up(options: &Options) -> Duration {
+    Duration::from_secs_f64((options.seconds / 5.0).clamp(0.05, 1.0))
+}
+
+/// A request as clients send it.
+pub(super) fn get(target: &str, more: &str) -> Vec<u8> {
+    format!("GET {target} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: load\r\nAccept: */*\r\n{more}\r\n").into_bytes()
+}
+
+fn fleet_requests(fleet: &Fleet) -> Vec<Vec<u8>> {
+    let mut random = fastrand::Rng::with_seed(1);
+    let request = |_| {
+        let service = random.u32(..fleet.services);
+        let shape = Shape::ALL[random.usize(..Shape::ALL.len())];
+        let key = fleet.key(fleet.key_for(service, random.u32(..fleet.keys)));
+        get(&fleet.target(service, shape, random.u32(..1000)), &format!("X-API-Key: {key}\r\n"))
+    };
+    (0..PREPARED).map(request).collect()
+}
