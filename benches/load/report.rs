@@ -4,6 +4,7 @@
 //! median, least and most over the rounds.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -50,7 +51,7 @@ impl Report {
     /// `out` cannot be written.
     pub(super) fn head(&self, bench: &Bench<'_>, out: &mut dyn Write) -> Result<()> {
         let options = bench.options;
-        let named = |(peer, program): &(Peer, _)| match peer.version(program) {
+        let named = |(peer, program): &(Peer, PathBuf)| match peer.version(program) {
             Some(version) => format!("{} {version}", peer.name()),
             None => peer.name().to_owned(),
         };
