@@ -215,6 +215,8 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Open, internal_stops: Shutdown
     let config = parts.config;
     let conf = ServerConf {
         threads: config.server.threads,
+        // A thread that has nobody to steal from needs no queues that others may take from.
+        work_stealing: config.server.threads > 1,
         // One attempt and the most retries that there can be: how many there are is judged for each request.
         max_retries: MAX_RETRIES as usize + 1,
         upstream_keepalive_pool_size: POOL_A_THREAD * config.server.threads,

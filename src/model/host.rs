@@ -27,7 +27,7 @@ impl Host {
                     && host.split('.').all(|label| !label.is_empty() && label.len() <= 63)
             }
         };
-        if fits && !has_port(text) {
+        if fits && port_at(text).is_none() {
             Ok(Self(host.into()))
         } else {
             Err(Invalid::new("must be a host name without a port, such as \"shop.example\""))
@@ -44,10 +44,7 @@ impl Host {
 ///
 /// Takes any text and never fails: what is no host name simply matches no route. Borrows when nothing changes.
 pub fn normalize(authority: &str) -> Cow<'_, str> {
-    let host = match authority.rfind(':') {
-        Some(colon) if has_port(authority) => &authority[..colon],
-        _ => authority,
-    };
+    let host = port_at(authority).map_or(authority, |colon| &authority[..colon]);
     let host = host.strip_suffix('.').unwrap_or(host);
     if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(host.to_ascii_lowercase())
@@ -56,11 +53,13 @@ pub fn normalize(authority: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether what follows the last colon is a port: digits or nothing, and not inside an IPv6 literal's brackets.
-fn has_port(authority: &str) -> bool {
-    authority.rsplit_once(':').is_some_and(|(host, port)| {
-        port.bytes().all(|byte| byte.is_ascii_digit()) && (!host.starts_with('[') || host.ends_with(']'))
-    })
+/// Where the colon before a port is: the last one, with digits or nothing after it, and not inside an IPv6 literal's brackets.
+fn port_at(authority: &str) -> Option<usize> {
+    let bytes = authority.as_bytes();
+    let digits = bytes.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (host, rest) = bytes.split_at_checked(bytes.len().checked_sub(digits + 1)?)?;
+    let is_port = rest.first() == Some(&b':') && (host.first() != Some(&b'[') || host.last() == Some(&b']'));
+    is_port.then_some(host.len())
 }
 
 impl fmt::Display for Host {

@@ -13,7 +13,7 @@ use super::answer::GatewayAnswer;
 use crate::clock;
 use crate::geo::Whereabouts;
 use crate::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind, Snapshot};
-use crate::telemetry::{Entry, Telemetry, request_id};
+use crate::telemetry::{Entry, Telemetry};
 
 /// One request.
 pub struct Context {
@@ -169,11 +169,10 @@ impl Context {
     /// The line of the access log.
     pub(super) fn entry(&self, session: &Session, status: u16, elapsed: Duration) -> Entry {
         let request = session.req_header();
-        let ms = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
         let instance = self.lease.as_ref().map(Lease::instance).or(self.instance.as_ref()).or(self.tried.last());
         Entry {
             time: clock::unix_ms() - i64::try_from(elapsed.as_millis()).unwrap_or(0),
-            request_id: request_id::text(&self.request_id).into(),
+            request_id: self.request_id.clone(),
             client_ip: self.client,
             method: request.method.clone(),
             host: admission::authority(request.uri.authority(), &request.headers).into(),
@@ -185,8 +184,8 @@ impl Context {
             flag: self.flag,
             bytes_in: self.bytes_in.max(session.body_bytes_read() as u64),
             bytes_out: session.body_bytes_sent() as u64,
-            duration_ms: ms(elapsed),
-            upstream_ms: self.answered.map(|(_, took)| ms(took)),
+            duration: elapsed,
+            upstream: self.answered.map(|(_, took)| took),
             retries: u32::try_from(self.attempts.saturating_sub(1)).unwrap_or(u32::MAX),
             key: self.key.as_ref().map(|key| key.name.clone()),
         }

@@ -103,9 +103,9 @@ impl HttpServerApp for Edge {
         let deadline = header_deadline(&session, &client);
         session.set_read_timeout(Some(client.header_timeout));
         let state = HeaderState { is_received: Cell::new(false) };
-        let serve = HEADER.scope(state, async {
-            let request = self.proxy.process_new_http(session, shutdown);
-            tokio::pin!(request);
+        // In its box before the scope is made: a session is large, and would be moved with each future around it.
+        let mut request = self.proxy.process_new_http(session, shutdown);
+        let serve = HEADER.scope(state, async move {
             tokio::select! {
                 biased;
                 outcome = &mut request => return outcome,
