@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
@@ -70,12 +71,14 @@ fn open(address: SocketAddr) -> std::io::Result<BoundListener> {
 pub(super) struct Adopting<S> {
     service: S,
     sockets: Vec<BoundListener>,
+    started: mpsc::Sender<()>,
     own_shutdown: Option<ShutdownWatch>,
 }
 
 impl<S: Service> Adopting<S> {
-    pub(super) fn new(service: S, sockets: Vec<BoundListener>) -> Self {
-        Self { service, sockets, own_shutdown: None }
+    /// Tells `started` once it runs.
+    pub(super) fn new(service: S, sockets: Vec<BoundListener>, started: mpsc::Sender<()>) -> Self {
+        Self { service, sockets, started, own_shutdown: None }
     }
 
     /// The service ends when this says so, not when Pingora does.
@@ -103,6 +106,8 @@ impl<S: Service + Send + Sync> ServiceWithDependents for Adopting<S> {
     ) {
         self.hand_over(fds.as_ref());
         ready.notify_ready();
+        // Nobody may wait for it any more.
+        _ = self.started.send(());
         let shutdown = self.own_shutdown.take().unwrap_or(shutdown);
         self.service.start_service(fds, shutdown, listeners_per_fd).await;
     }

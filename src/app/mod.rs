@@ -27,6 +27,7 @@ use pingora::server::{RunArgs, ShutdownWatch};
 use pingora::services::listening::Service;
 use pingora_proxy::http_proxy;
 use prometheus::{IntCounter, IntGauge};
+use tokio::sync::oneshot;
 
 use crate::api::{self, Readiness, Reloads};
 use crate::config::{Config, ConfigErrors, MAX_RETRIES, Places, StoreConfig};
@@ -53,6 +54,8 @@ const INTERNAL_THREADS: usize = 1;
 const READ_BUFFER: usize = 0;
 /// Of a client connection: a header and a small body in one write.
 const WRITE_BUFFER: usize = 4096;
+/// Pingora services: the public listener and the internal one.
+const LISTENERS: usize = 2;
 /// Longer than any `server.grace` may be, which is 30 days.
 const OUTLASTING: Duration = Duration::from_secs(31 * 24 * 3600);
 /// How long the store may take to close: to end a batch and a sync.
@@ -155,12 +158,22 @@ pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce(
     };
     let public = bound.public.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>().join(", ");
     let internal = bound.internal.address;
-    let server = server(&parts, bound, &open, stop.internal());
+    let (started, starts) = mpsc::channel();
+    let server = server(&parts, bound, &open, stop.internal(), &started);
+    drop(started);
     let signal = stop.signal();
+    let (running, server_ended) = oneshot::channel::<()>();
     thread::Builder::new()
         .name("server".to_owned())
-        .spawn(move || server.run(RunArgs { shutdown_signal: Box::new(signal) }))
+        .spawn(move || {
+            // Dropped however it ends.
+            let _running = running;
+            server.run(RunArgs { shutdown_signal: Box::new(signal) });
+        })
         .context("the server's thread cannot be started")?;
+    for _ in 0..LISTENERS {
+        starts.recv().context("the server has ended at its start; what it said before is why")?;
+    }
     readiness.set(true);
     log::info!("furt {VERSION} ({COMMIT}) listens on {public}; services register at {internal}");
     notify_supervisor(&[sd_notify::NotifyState::Ready]);
@@ -170,6 +183,8 @@ pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce(
             is_graceful = stop.requested() => Ok(is_graceful),
             // Without its one writer a gateway would serve an ever older table: a supervisor must start it again.
             ended = driver => Err(anyhow::anyhow!("the registry's task has ended: {ended:?}")),
+            // And without its listeners it would serve nobody.
+            _ = server_ended => Err(anyhow::anyhow!("the server has ended; what it said before is why")),
         }
     })?;
     last();
@@ -211,7 +226,13 @@ struct Open {
     internal: Arc<OpenConnections>,
 }
 
-fn server(parts: &Parts<'_>, bound: Bound, open: &Open, internal_stops: ShutdownWatch) -> Server {
+fn server(
+    parts: &Parts<'_>,
+    bound: Bound,
+    open: &Open,
+    internal_stops: ShutdownWatch,
+    started: &mpsc::Sender<()>,
+) -> Server {
     let config = parts.config;
     let conf = ServerConf {
         threads: config.server.threads,
@@ -242,7 +263,7 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Open, internal_stops: Shutdown
         let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
         public.add_listener(ListenerConfig::tcp(listener.address.to_string()).l4_buffer(buffers));
     }
-    server.add_service(Adopting::new(public, bound.public));
+    server.add_service(Adopting::new(public, bound.public, started.clone()));
 
     let router = api::router(
         parts.own_listeners.clone(),
@@ -257,7 +278,7 @@ fn server(parts: &Parts<'_>, bound: Bound, open: &Open, internal_stops: Shutdown
     let mut internal = Service::new("internal".to_owned(), listener);
     internal.threads = Some(INTERNAL_THREADS);
     internal.add_tcp(&bound.internal.address.to_string());
-    server.add_service(Adopting::new(internal, vec![bound.internal]).until(internal_stops));
+    server.add_service(Adopting::new(internal, vec![bound.internal], started.clone()).until(internal_stops));
     server
 }
 

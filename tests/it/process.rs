@@ -232,3 +232,39 @@ async fn more_clients_than_allowed_are_turned_away_and_the_others_are_served() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn with_too_few_files_it_starts_whole_or_ends() {
+    let (mut ended, mut started) = (0, 0);
+    for files in (6..=40).step_by(2) {
+        let (public, internal) = (ports::free_address(), ports::free_address());
+        let text = format!(
+            "[server]\nlisten = ['{public}']\nthreads = 2\n[internal]\nlisten = '{internal}'\n[store]\nkind = 'memory'\n"
+        );
+        let (dir, path) = config_file(&text);
+        let output = fs::File::create(dir.path().join("output")).unwrap();
+        let command = furt(&["run", "--config", &path]);
+        let mut limited = std::process::Command::new("prlimit");
+        limited.arg(format!("--nofile={files}")).arg(command.get_program()).args(command.get_args());
+        let mut child = limited.env("RUST_LOG", "info").stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
+        let said = || fs::read_to_string(dir.path().join("output")).unwrap();
+        let outcome = eventually("it starts or ends", SOON, async || {
+            let status = child.try_wait().unwrap();
+            (status.is_some() || said().contains("services register at")).then_some(status)
+        })
+        .await;
+        match outcome {
+            Some(status) => {
+                assert_eq!(status.code(), Some(1), "{files} files: {}", said());
+                ended += 1;
+            }
+            None => {
+                assert!(!said().contains("panicked"), "{files} files: {}", said());
+                started += 1;
+            }
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    assert!(ended > 0 && started > 0, "{ended} ended, {started} started");
+}
