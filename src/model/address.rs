@@ -181,9 +181,38 @@ impl fmt::Display for UpstreamUrl {
     }
 }
 
+/// An address as text. As its `Display`, which costs ten times as much for IPv4: each request has its client's.
+pub fn address_text(address: IpAddr) -> String {
+    let IpAddr::V4(address) = address else { return address.to_string() };
+    let mut text = String::with_capacity("255.255.255.255".len());
+    for (at, octet) in address.octets().into_iter().enumerate() {
+        if at > 0 {
+            text.push('.');
+        }
+        let digit = |number: u8| char::from(b'0' + number % 10);
+        if octet >= 100 {
+            text.push(digit(octet / 100));
+        }
+        if octet >= 10 {
+            text.push(digit(octet / 10));
+        }
+        text.push(digit(octet));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_written_as_everybody_writes_them() {
+        for number in 0..=255 {
+            let address = IpAddr::from([number, 255 - number, number / 7, 0]);
+            assert_eq!(address_text(address), address.to_string());
+        }
+        assert_eq!(address_text("2001:db8::1".parse().unwrap()), "2001:db8::1");
+    }
 
     #[test]
     fn urls_are_scheme_host_and_port() {

@@ -19,7 +19,7 @@ mod rate;
 mod status;
 mod traffic;
 
-pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, is_never_upstream};
+pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, address_text, is_never_upstream};
 pub use api_key::{KeySpec, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, MAX_OLD_DIGESTS, OldDigest, RuntimeKey};
 pub use definition::{
     Definition, InstanceSpec, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL, Policy, Protocol,

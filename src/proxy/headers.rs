@@ -11,6 +11,7 @@ use pingora_proxy::Session;
 use super::admission::API_KEY;
 use super::context::Context;
 use super::framing;
+use crate::model::address_text;
 use crate::routing::Lease;
 
 const API_KEY_NAME: HeaderName = HeaderName::from_static("x-api-key-name");
@@ -53,14 +54,9 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
     let sent = &session.req_header().headers;
     let instance = ctx.lease.as_ref().map(Lease::instance);
     framing::plain_request(request, || instance.map(|instance| instance.spec.url.authority()))?;
-    remove_forged(request, ctx.is_peer_trusted);
-    request.remove_header(&API_KEY);
-    if !ctx.is_peer_trusted {
-        request.remove_header(&FORWARDED);
-    }
-    match &ctx.key {
-        Some(key) => request.insert_header(set::API_KEY_NAME, key.told.clone())?,
-        None => drop(request.remove_header(&API_KEY_NAME)),
+    remove_unwanted(request, ctx.is_peer_trusted);
+    if let Some(key) = &ctx.key {
+        request.insert_header(set::API_KEY_NAME, key.told.clone())?;
     }
     if let Some(peer) = ctx.peer {
         request.insert_header(set::FORWARDED_FOR, forwarded_for(sent, peer, ctx.is_peer_trusted))?;
@@ -77,19 +73,22 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
     request.insert_header(set::REQUEST_ID, ctx.request_id.clone())
 }
 
-/// Removes what reads like one of our headers to a service, and what a stranger says of hops before us.
+/// Removes the key and its name, what reads like one of our headers to a service, and what a stranger says of hops before us.
 ///
 /// CGI and its heirs read `_`, and some every other sign, as `-`. `X-Forwarded-Port`, `-Prefix` and the like are believed
 /// by services that believe our own.
-fn remove_forged(request: &mut RequestHeader, is_peer_trusted: bool) {
+fn remove_unwanted(request: &mut RequestHeader, is_peer_trusted: bool) {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric();
     let reads_as = |own: &str, name: &str| {
         own.bytes().zip(name.bytes()).all(|(own, byte)| own == if is_plain(byte) { byte } else { b'-' })
     };
-    let is_forged = |name: &str| {
+    let is_unwanted = |name: &str| {
         // What all of them begin with; most headers begin otherwise.
-        if !name.starts_with(['x', 'f']) {
+        if !matches!(name.as_bytes().first(), Some(b'x' | b'f')) {
             return false;
+        }
+        if name == API_KEY || name == API_KEY_NAME || (name == FORWARDED && !is_peer_trusted) {
+            return true;
         }
         let has_signs = name.bytes().any(|byte| !is_plain(byte) && byte != b'-');
         has_signs && OWN.iter().chain(&["forwarded"]).any(|own| own.len() == name.len() && reads_as(own, name))
@@ -98,15 +97,15 @@ fn remove_forged(request: &mut RequestHeader, is_peer_trusted: bool) {
                 && reads_as(FORWARDED_ANY, name)
                 && !OWN.contains(&name)
     };
-    let forged: Vec<HeaderName> = request.headers.keys().filter(|name| is_forged(name.as_str())).cloned().collect();
-    for name in forged {
+    let unwanted: Vec<HeaderName> = request.headers.keys().filter(|name| is_unwanted(name.as_str())).cloned().collect();
+    for name in unwanted {
         request.remove_header(&name);
     }
 }
 
 /// The peer, behind what it was told where it is a trusted proxy.
 fn forwarded_for(sent: &HeaderMap, peer: IpAddr, is_peer_trusted: bool) -> String {
-    let peer = peer.to_string();
+    let peer = address_text(peer);
     if !is_peer_trusted {
         return peer;
     }
@@ -159,8 +158,11 @@ fn remove_hop_by_hop(response: &mut ResponseHeader) {
     for name in nominated {
         response.remove_header(&name);
     }
-    for name in &FOR_ONE_HOP {
-        response.remove_header(name);
+    // Mostly there is none, and looking at each name that there is costs less than looking for each of these.
+    if response.headers.keys().any(|name| FOR_ONE_HOP.contains(name)) {
+        for name in &FOR_ONE_HOP {
+            response.remove_header(name);
+        }
     }
 }
 
@@ -186,7 +188,7 @@ mod tests {
             request.insert_header(name.to_owned(), "x").unwrap();
         }
         let left = |mut request: RequestHeader, is_peer_trusted| {
-            remove_forged(&mut request, is_peer_trusted);
+            remove_unwanted(&mut request, is_peer_trusted);
             let mut left: Vec<_> = request.headers.keys().map(|name| name.as_str().to_owned()).collect();
             left.sort_unstable();
             left

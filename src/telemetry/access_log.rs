@@ -15,7 +15,7 @@ use prometheus::IntCounter;
 use super::request_id;
 use crate::clock;
 use crate::config::AccessLogTarget;
-use crate::model::{InstanceId, KeyName, Pattern, ServiceName};
+use crate::model::{InstanceId, KeyName, Pattern, ServiceName, address_text};
 
 /// Lines that may wait: at 50,000 requests a second, a third of a second for the disk to stall, and some 5 MiB.
 const QUEUE: usize = 16_384;
@@ -85,7 +85,7 @@ impl Entry {
         quoted(text, request_id::text(&self.request_id))?;
         text.extend_from_slice(b",\"client_ip\":");
         match self.client_ip {
-            Some(address) => write!(text, "\"{address}\"")?,
+            Some(address) => write!(text, "\"{}\"", address_text(address))?,
             None => text.extend_from_slice(b"null"),
         }
         text.extend_from_slice(b",\"method\":");

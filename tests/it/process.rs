@@ -246,7 +246,8 @@ async fn with_too_few_files_it_starts_whole_or_ends() {
         let command = furt(&["run", "--config", &path]);
         let mut limited = std::process::Command::new("prlimit");
         limited.arg(format!("--nofile={files}")).arg(command.get_program()).args(command.get_args());
-        let mut child = limited.env("RUST_LOG", "info").stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
+        let mut child =
+            limited.env("RUST_LOG", "info").stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
         let said = || fs::read_to_string(dir.path().join("output")).unwrap();
         let outcome = eventually("it starts or ends", SOON, async || {
             let status = child.try_wait().unwrap();
