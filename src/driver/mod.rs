@@ -42,6 +42,9 @@ const QUEUE: usize = 4096;
 const TURN: usize = 1024;
 /// A turn comes at least this often, so that a longer gap shows that the process was held up.
 const HEARTBEAT: Duration = Duration::from_millis(500);
+/// Deadlines alone wake the driver no more often than this: ten thousand instances have one each, at ten thousand moments.
+/// Who is silent has a second beyond its TTL (DESIGN §5.4), and each request looks at the end of its key itself.
+const DEADLINES: Duration = Duration::from_millis(50);
 /// A gap beyond this is a hold-up (DESIGN §3.7).
 const HELD_UP: Duration = Duration::from_secs(1);
 
@@ -154,7 +157,8 @@ impl Driver {
 
     fn next_wake(&self, last_turn: Instant) -> Instant {
         let heartbeat = last_turn + HEARTBEAT;
-        self.registry.next_deadline().map_or(heartbeat, |deadline| deadline.min(heartbeat))
+        let earliest = last_turn + DEADLINES;
+        self.registry.next_deadline().map_or(heartbeat, |deadline| deadline.max(earliest).min(heartbeat))
     }
 
     fn turn(&mut self, inbox: &mut Vec<Message>, gap: Duration, now: Now) -> Vec<Effect> {

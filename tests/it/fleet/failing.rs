@@ -58,12 +58,12 @@ async fn a_post_is_lost_only_with_the_instance_that_it_was_sent_to_and_never_rea
             }
         })
     };
-    for number in 0..NAMES.len() {
+    for (number, origin) in origins.iter_mut().enumerate() {
         load.more(100).await;
         dying.store(number, Ordering::SeqCst);
-        origins[number].stop().await;
+        origin.stop().await;
         load.more(100).await;
-        origins[number].restart().await;
+        origin.restart().await;
         all_are_up(&gateway).await;
     }
     load.stop().await;
