@@ -22,6 +22,9 @@ use super::http1::{Framing, Head};
 /// A gateway that answers nothing for so long has stopped, which ends the bench.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// At an open pace no request is sent any more after this many times the time that was given.
+const LATE: f64 = 1.25;
+
 /// What is sent, in an order that looks random and is the same in each round.
 pub(super) struct Requests {
     /// Whole requests.
@@ -168,10 +171,16 @@ impl Driver {
             requests,
             pace,
             began: Instant::now(),
-            last: match (pace, until) {
-                (_, Until::Sent(count)) => Last::Number(count),
-                (Pace::Open(rate), Until::Over(time)) => Last::Number((rate * time.as_secs_f64()).ceil() as u64),
-                (Pace::Closed, Until::Over(time)) => Last::Time(Instant::now() + time),
+            most: match (pace, until) {
+                (_, Until::Sent(count)) => count,
+                (Pace::Open(rate), Until::Over(time)) => (rate * time.as_secs_f64()).ceil() as u64,
+                (Pace::Closed, Until::Over(_)) => u64::MAX,
+            },
+            end: match (pace, until) {
+                (_, Until::Sent(_)) => None,
+                // Who cannot hold the rate is not waited for: that shows by then.
+                (Pace::Open(_), Until::Over(time)) => Some(Instant::now() + time.mul_f64(LATE)),
+                (Pace::Closed, Until::Over(time)) => Some(Instant::now() + time),
             },
             sent: 0,
             idle: (0..self.connections.len()).rev().collect(),
@@ -359,30 +368,25 @@ struct Run<'a> {
     requests: &'a Requests,
     pace: Pace,
     began: Instant,
-    last: Last,
+    /// Requests that are sent.
+    most: u64,
+    /// When no more are sent.
+    end: Option<Instant>,
     sent: u64,
     idle: Vec<usize>,
     outcome: Outcome,
 }
 
-enum Last {
-    Number(u64),
-    Time(Instant),
-}
-
 impl Run<'_> {
     fn is_over(&self, now: Instant) -> bool {
-        match self.last {
-            Last::Number(count) => self.sent >= count,
-            // On a busy machine the time may be over before it has begun.
-            Last::Time(end) => self.sent > 0 && now >= end,
-        }
+        // On a busy machine the time may be over before it has begun.
+        self.sent >= self.most || self.sent > 0 && self.end.is_some_and(|end| now >= end)
     }
 
     /// When the next request is to be sent; `None`: there is none, or it is whenever a connection is idle.
     fn next_due(&self) -> Option<Instant> {
         match self.pace {
-            Pace::Open(rate) if !matches!(self.last, Last::Number(count) if self.sent >= count) => {
+            Pace::Open(rate) if self.sent < self.most => {
                 Some(self.began + Duration::from_secs_f64(self.sent as f64 / rate))
             }
             Pace::Open(_) | Pace::Closed => None,

@@ -42,7 +42,7 @@ pub(super) struct Idle {
 pub(super) fn measure(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     let workload = Workload::Idle;
     let traffic = workload.traffic(bench.options, &bench.fleet).remove(0);
-    let mut section = IdleSection::new(bench.options.idle_clients);
+    let mut section = IdleSection::new(bench.idle_clients);
     for (peer, program) in bench.programs.iter().filter(|(peer, _)| workload.has(*peer)) {
         bench.progress(&format!("idle: {}", peer.name()));
         // Memory that was once taken is rarely given back: each begins anew, and once.
@@ -70,7 +70,7 @@ fn turn(bench: &Bench<'_>, running: &mut Running, traffic: &Traffic) -> Result<I
     drop(connect(0, AT_ONCE)?);
     thread::sleep(SETTLING);
     let before = measure::memory_bytes(group)?;
-    let clients = bench.options.idle_clients;
+    let clients = bench.idle_clients;
     let mut streams = Vec::with_capacity(clients);
     while streams.len() < clients {
         streams.extend(connect(streams.len(), AT_ONCE.min(clients - streams.len()))?);

@@ -50,7 +50,7 @@ impl Report {
     /// `out` cannot be written.
     pub(super) fn head(&self, bench: &Bench<'_>, out: &mut dyn Write) -> Result<()> {
         let options = bench.options;
-        let named = |(peer, program): &(Peer, _)| match peer.version(program) {
+        let named = |(peer, program): &(Peer, std::path::PathBuf)| match peer.version(program) {
             Some(version) => format!("{} {version}", peer.name()),
             None => peer.name().to_owned(),
         };
@@ -62,6 +62,10 @@ impl Report {
         }
         if is_debug(bench) {
             writeln!(out, "WARNING: this furt is a debug build; the figures say nothing about it")?;
+        }
+        if bench.idle_clients < options.idle_clients {
+            let (most, wanted) = (bench.idle_clients, options.idle_clients);
+            writeln!(out, "note: the limit of open files leaves room for {most} idle clients of {wanted}")?;
         }
         if !bench.cores.are_apart {
             writeln!(out, "note: driver and gateways share cores, there are not enough; saturation means little")?;
