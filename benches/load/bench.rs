@@ -87,13 +87,13 @@ pub(crate) fn run(options: Options, own: &Own, out: &mut dyn Write) -> Result<se
             }
         }
         report.show(out)?;
+        // Each time, so that what was measured is there, whatever comes next.
+        if let Some(path) = &options.json {
+            let text = serde_json::to_string_pretty(&report.json())?;
+            std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
     }
-    let json = report.json();
-    if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&json)?;
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(json)
+    Ok(report.json())
 }
 
 /// What all measurements share.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::Bench;
 use super::driver::{Driver, Pace, Until};
 use super::measure;
-use super::peers::Running;
+use super::peers::{Peer, Running};
 use super::report::{IdleSection, Report};
 use super::workload::{Traffic, Workload};
 
@@ -47,8 +47,12 @@ pub(super) fn measure(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
         bench.progress(&format!("idle: {}", peer.name()));
         // Memory that was once taken is rarely given back: each begins anew, and once.
         let mut running = bench.start(*peer, program, workload, None)?;
-        let idle = turn(bench, &mut running, &traffic).with_context(|| format!("{}, idle", peer.name()))?;
-        section.add(*peer, idle);
+        match turn(bench, &mut running, &traffic) {
+            Ok(idle) => section.add(*peer, idle),
+            Err(error) if *peer == Peer::Furt => return Err(error.context("furt, with idle clients")),
+            // Another one's limits are no reason to have no figures of the others.
+            Err(error) => section.fail(*peer, &error),
+        }
         running.process.end();
     }
     section.report(report);

@@ -60,7 +60,7 @@ impl Report {
         for peer in &bench.missing {
             writeln!(out, "not measured: {} ({})", peer.name(), peer.remedy())?;
         }
-        if is_debug(bench) {
+        if is_debug(bench) && bench.programs.iter().any(|(peer, _)| *peer == Peer::Furt) {
             writeln!(out, "WARNING: this furt is a debug build; the figures say nothing about it")?;
         }
         if bench.idle_clients < options.idle_clients {
@@ -234,13 +234,19 @@ pub(super) fn times(spread: Option<Spread>) -> String {
 /// The idle clients of each gateway.
 pub(super) struct IdleSection {
     clients: usize,
+    notes: Vec<String>,
     rows: Vec<(Peer, Idle)>,
 }
 
 impl IdleSection {
     /// Without figures.
     pub(super) fn new(clients: usize) -> Self {
-        Self { clients, rows: Vec::new() }
+        Self { clients, notes: Vec::new(), rows: Vec::new() }
+    }
+
+    /// One that did not keep its clients.
+    pub(super) fn fail(&mut self, peer: Peer, why: &anyhow::Error) {
+        self.notes.push(format!("{}: no figure: {why:#}", peer.name()));
     }
 
     /// One gateway more.
@@ -265,7 +271,7 @@ impl IdleSection {
         let figures =
             json!({ "kind": "idle", "workload": "idle", "clients": self.clients, "peers": rows.collect::<Vec<_>>() });
         let title = format!("idle: {} connected clients that made one request and then none", self.clients);
-        report.add(&title, &table, &[], figures);
+        report.add(&title, &table, &self.notes, figures);
     }
 }
 
@@ -352,10 +358,9 @@ impl InstructionsSection {
                     table.row([name, format!("{count:.0}"), ratio.unwrap_or_default()]);
                 }
                 Err(why) => {
-                    notes.push(format!(
-                        "{name}: does not run under valgrind: {}",
-                        why.lines().next().unwrap_or_default()
-                    ));
+                    let (first, last) = (why.lines().next(), why.lines().skip(1).last());
+                    let why = [first, last].map(|line| line.unwrap_or_default().trim()).join(" ");
+                    notes.push(format!("{name}: does not run under valgrind: {why}"));
                     table.row([name, "–".to_owned(), "–".to_owned()]);
                 }
             }
