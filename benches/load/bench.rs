@@ -3,9 +3,9 @@
 //! - [`args`], [`workload`], [`fleet`]: what is asked for, and what requests and configurations are made of
 //! - [`roles`], [`origin`], [`bare`]: what this program is as well, in processes of its own
 //! - [`cores`], [`process`], [`measure`], [`peers`], [`check`]: who is measured, where, and whether it does the same
-//! - [`http1`], [`driver`]: the client side
+//! - [`http1`], [`pace`], [`driver`]: the client side
 //! - [`turns`], [`idle`], [`churn`], [`instructions`]: the measurements
-//! - [`report`], [`statistics`], [`table`]: tables and JSON
+//! - [`report`], [`sections`], [`statistics`], [`table`]: tables and JSON
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -25,10 +25,12 @@ mod idle;
 mod instructions;
 mod measure;
 mod origin;
+mod pace;
 mod peers;
 mod process;
 mod report;
 mod roles;
+mod sections;
 mod statistics;
 mod table;
 mod turns;

@@ -11,10 +11,12 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
 use super::Bench;
-use super::driver::{Driver, Pace, Until};
+use super::driver::Driver;
 use super::measure;
+use super::pace::{Pace, Until};
 use super::peers::{Peer, Running};
-use super::report::{IdleSection, Report};
+use super::report::Report;
+use super::sections::IdleSection;
 use super::workload::{Traffic, Workload};
 
 /// Clients that connect and ask at once.
