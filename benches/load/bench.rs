@@ -3,9 +3,9 @@
 //! - [`args`], [`workload`], [`fleet`]: what is asked for, and what requests and configurations are made of
 //! - [`roles`], [`origin`], [`bare`]: what this program is as well, in processes of its own
 //! - [`cores`], [`process`], [`measure`], [`peers`], [`check`]: who is measured, where, and whether it does the same
-//! - [`http1`], [`driver`]: the client side
+//! - [`http1`], [`pace`], [`driver`]: the client side
 //! - [`turns`], [`idle`], [`churn`], [`instructions`]: the measurements
-//! - [`report`], [`statistics`], [`table`]: tables and JSON
+//! - [`report`], [`sections`], [`statistics`], [`table`]: tables and JSON
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -25,10 +25,12 @@ mod idle;
 mod instructions;
 mod measure;
 mod origin;
+mod pace;
 mod peers;
 mod process;
 mod report;
 mod roles;
+mod sections;
 mod statistics;
 mod table;
 mod turns;
@@ -56,8 +58,10 @@ use workload::Workload;
 
 /// Below Linux's default range for outgoing connections, so that no client takes a gateway's port.
 const PORTS: std::ops::Range<u16> = 10_000..32_000;
-/// Files that a gateway and the driver have open beside those of clients.
+/// Files that a gateway and the driver have open beside those of idle clients, at most.
 const MORE_FILES: u64 = 4_096;
+/// The least of them that an idle gateway does with.
+const SPARE_FILES: u64 = 1_000;
 
 /// Where everything is written, for an end by a signal.
 static DIRECTORY: Mutex<Option<PathBuf>> = Mutex::new(None);
@@ -85,13 +89,13 @@ pub(crate) fn run(options: Options, own: &Own, out: &mut dyn Write) -> Result<se
             }
         }
         report.show(out)?;
+        // Each time, so that what was measured is there, whatever comes next.
+        if let Some(path) = &options.json {
+            let text = serde_json::to_string_pretty(&report.json())?;
+            std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
     }
-    let json = report.json();
-    if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&json)?;
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(json)
+    Ok(report.json())
 }
 
 /// What all measurements share.
@@ -104,6 +108,8 @@ struct Bench<'a> {
     programs: Vec<(Peer, PathBuf)>,
     /// Those that are asked for and are not, or that there is no configuration for.
     missing: Vec<Peer>,
+    /// As many as there are files for, at most those that are asked for.
+    idle_clients: usize,
     origin: SocketAddr,
     dir: TempDir,
     /// Until the end of all.
@@ -114,7 +120,8 @@ impl<'a> Bench<'a> {
     fn try_new(options: &'a Options, own: &'a Own) -> Result<Self> {
         let cores = Cores::divide(options.threads)?;
         cores.enter_driver()?;
-        raise_files(options.idle_clients as u64 + MORE_FILES)?;
+        let files = raise_files(2 * options.idle_clients as u64 + MORE_FILES);
+        let idle_clients = options.idle_clients.min(usize::try_from(files.saturating_sub(SPARE_FILES) / 2)?);
         let dir = TempDir::with_prefix("furt-load-").context("no temporary directory can be made")?;
         end_by_signals(dir.path())?;
         let port = free_port()?;
@@ -133,7 +140,7 @@ impl<'a> Bench<'a> {
         let origin = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut process = Process::start("origin", own.command(&Role::Origin { port })?, dir.path())?;
         process.wait_for(origin)?;
-        Ok(Self { options, own, cores, fleet, programs, missing, origin, dir, _origin: process })
+        Ok(Self { options, own, cores, fleet, programs, missing, idle_clients, origin, dir, _origin: process })
     }
 
     /// Starts a gateway for a workload, run by `runner` if there is one, and checks that it does what it should.
@@ -146,7 +153,7 @@ impl<'a> Bench<'a> {
             internal: (Ipv4Addr::LOCALHOST, free_port()?).into(),
             dir: self.dir.path().join(format!("{}-{}", workload.name(), peer.name())),
             threads: self.options.threads,
-            clients: self.options.idle_clients + self.options.connections + 100,
+            clients: if workload == Workload::Idle { self.idle_clients } else { self.options.connections } + 100,
             own: self.own,
             runner,
         };
@@ -176,21 +183,18 @@ fn free_port() -> Result<u16> {
     port.with_context(|| format!("no port from {} to {} is free", PORTS.start, PORTS.end))
 }
 
-/// Both this process and those it starts need a file for each client; a gateway up to two.
-fn raise_files(wanted: u64) -> Result<()> {
+/// A gateway may have two files open for each client, and some say that they need them. How many there may be now.
+fn raise_files(wanted: u64) -> u64 {
     let limit = getrlimit(Resource::Nofile);
-    let wanted = wanted * 2;
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return Ok(());
+    let is_enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= wanted);
+    // Only root may raise the upper limit, and not everywhere; without, as far as that goes.
+    for (current, maximum) in [(wanted, limit.maximum.map(|maximum| maximum.max(wanted))), (wanted, limit.maximum)] {
+        let new = Rlimit { current: Some(maximum.map_or(current, |maximum| maximum.min(current))), maximum };
+        if is_enough(limit.current) || setrlimit(Resource::Nofile, new).is_ok() {
+            break;
+        }
     }
-    let maximum = limit.maximum.map(|maximum| maximum.max(wanted));
-    // Only root may raise the upper limit; without, as far as that goes.
-    if setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_ok() {
-        return Ok(());
-    }
-    let highest = limit.maximum.unwrap_or(wanted).min(wanted);
-    setrlimit(Resource::Nofile, Rlimit { current: Some(highest), maximum: limit.maximum })
-        .with_context(|| format!("the limit of open files cannot be raised to {highest}"))
+    getrlimit(Resource::Nofile).current.unwrap_or(wanted).min(wanted)
 }
 
 /// SIGINT and SIGTERM leave nothing behind.

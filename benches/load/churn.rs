@@ -11,10 +11,12 @@ use anyhow::{Context as _, Result, anyhow};
 use serde::Serialize;
 
 use super::Bench;
-use super::driver::{Driver, Pace, Until};
+use super::driver::Driver;
 use super::fleet::Fleet;
+use super::pace::{Pace, Until};
 use super::peers::{Peer, Registrar, Running};
-use super::report::{ChurnSection, Report};
+use super::report::Report;
+use super::sections::ChurnSection;
 use super::workload::{Traffic, Workload, warm_up};
 
 /// Registrations a second.

@@ -18,65 +18,10 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::thread::set_current_timer_slack;
 
 use super::http1::{Framing, Head};
+use super::pace::{Outcome, Pace, Requests, Run, Until};
 
 /// A gateway that answers nothing for so long has stopped, which ends the bench.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What is sent, in an order that looks random and is the same in each round.
-pub(super) struct Requests {
-    /// Whole requests.
-    pub(super) all: Vec<Vec<u8>>,
-    /// The length of each answer's body.
-    pub(super) answer_length: u64,
-}
-
-/// How fast.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Pace {
-    /// Each connection sends when its answer is there.
-    Closed,
-    /// So many a second, whatever the answers do.
-    Open(f64),
-}
-
-/// How long.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Until {
-    /// Requests are sent for so long.
-    Over(Duration),
-    /// So many requests are sent.
-    Sent(u64),
-}
-
-/// What became of them.
-#[derive(Debug, Default)]
-pub(super) struct Outcome {
-    /// Right answers.
-    pub(super) answered: u64,
-    /// Others, and none.
-    pub(super) failed: u64,
-    /// Connections that had to be opened anew, and the requests sent again for it.
-    pub(super) reconnects: u64,
-    /// What the first failure was.
-    pub(super) first_failure: Option<String>,
-    /// From the first request to the last answer.
-    pub(super) elapsed: Duration,
-    /// Of each answer at an open pace, in order of size.
-    pub(super) latencies: Vec<Duration>,
-}
-
-impl Outcome {
-    /// The latency that this share of the answers does not exceed.
-    pub(super) fn percentile(&self, share: f64) -> Option<Duration> {
-        let rank = (self.latencies.len() as f64 * share).ceil() as usize;
-        self.latencies.get(rank.max(1) - 1).copied()
-    }
-
-    fn fail(&mut self, why: impl FnOnce() -> String) {
-        self.failed += 1;
-        self.first_failure.get_or_insert_with(why);
-    }
-}
 
 /// Open connections to one gateway.
 pub(super) struct Driver {
@@ -164,19 +109,7 @@ impl Driver {
     }
 
     fn drive_exactly(&mut self, requests: &Requests, pace: Pace, until: Until) -> Result<Outcome> {
-        let mut run = Run {
-            requests,
-            pace,
-            began: Instant::now(),
-            last: match (pace, until) {
-                (_, Until::Sent(count)) => Last::Number(count),
-                (Pace::Open(rate), Until::Over(time)) => Last::Number((rate * time.as_secs_f64()).ceil() as u64),
-                (Pace::Closed, Until::Over(time)) => Last::Time(Instant::now() + time),
-            },
-            sent: 0,
-            idle: (0..self.connections.len()).rev().collect(),
-            outcome: Outcome::default(),
-        };
+        let mut run = Run::new(requests, pace, until, self.connections.len());
         let mut events = Vec::with_capacity(256);
         loop {
             let mut now = Instant::now();
@@ -191,8 +124,11 @@ impl Driver {
             if in_flight == 0 && run.is_over(now) {
                 break;
             }
-            let pause =
-                if run.idle.is_empty() { None } else { run.next_due().map(|due| due.saturating_duration_since(now)) };
+            let pause = if run.idle.is_empty() || run.is_over(now) {
+                None
+            } else {
+                run.next_due().map(|due| due.saturating_duration_since(now))
+            };
             events.clear();
             let limit = pause.unwrap_or(PATIENCE);
             match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timespec(limit))) {
@@ -351,51 +287,6 @@ impl Connection {
         let left = left.checked_sub(bytes.len() as u64).ok_or("more came than the answer's length")?;
         self.left = Some(left);
         Ok(left == 0)
-    }
-}
-
-/// One call of [`Driver::drive`].
-struct Run<'a> {
-    requests: &'a Requests,
-    pace: Pace,
-    began: Instant,
-    last: Last,
-    sent: u64,
-    idle: Vec<usize>,
-    outcome: Outcome,
-}
-
-enum Last {
-    Number(u64),
-    Time(Instant),
-}
-
-impl Run<'_> {
-    fn is_over(&self, now: Instant) -> bool {
-        match self.last {
-            Last::Number(count) => self.sent >= count,
-            // On a busy machine the time may be over before it has begun.
-            Last::Time(end) => self.sent > 0 && now >= end,
-        }
-    }
-
-    /// When the next request is to be sent; `None`: there is none, or it is whenever a connection is idle.
-    fn next_due(&self) -> Option<Instant> {
-        match self.pace {
-            Pace::Open(rate) if !matches!(self.last, Last::Number(count) if self.sent >= count) => {
-                Some(self.began + Duration::from_secs_f64(self.sent as f64 / rate))
-            }
-            Pace::Open(_) | Pace::Closed => None,
-        }
-    }
-
-    /// When the request was due that is to be sent now, if one is.
-    fn due(&self, now: Instant) -> Option<Instant> {
-        match self.pace {
-            _ if self.is_over(now) => None,
-            Pace::Closed => Some(now),
-            Pace::Open(_) => self.next_due().filter(|due| *due <= now),
-        }
     }
 }
 

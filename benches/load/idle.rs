@@ -11,10 +11,12 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
 use super::Bench;
-use super::driver::{Driver, Pace, Until};
+use super::driver::Driver;
 use super::measure;
-use super::peers::Running;
-use super::report::{IdleSection, Report};
+use super::pace::{Pace, Until};
+use super::peers::{Peer, Running};
+use super::report::Report;
+use super::sections::IdleSection;
 use super::workload::{Traffic, Workload};
 
 /// Clients that connect and ask at once.
@@ -42,13 +44,17 @@ pub(super) struct Idle {
 pub(super) fn measure(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     let workload = Workload::Idle;
     let traffic = workload.traffic(bench.options, &bench.fleet).remove(0);
-    let mut section = IdleSection::new(bench.options.idle_clients);
+    let mut section = IdleSection::new(bench.idle_clients);
     for (peer, program) in bench.programs.iter().filter(|(peer, _)| workload.has(*peer)) {
         bench.progress(&format!("idle: {}", peer.name()));
         // Memory that was once taken is rarely given back: each begins anew, and once.
         let mut running = bench.start(*peer, program, workload, None)?;
-        let idle = turn(bench, &mut running, &traffic).with_context(|| format!("{}, idle", peer.name()))?;
-        section.add(*peer, idle);
+        match turn(bench, &mut running, &traffic) {
+            Ok(idle) => section.add(*peer, idle),
+            Err(error) if *peer == Peer::Furt => return Err(error.context("furt, with idle clients")),
+            // Another one's limits are no reason to have no figures of the others.
+            Err(error) => section.fail(*peer, &error),
+        }
         running.process.end();
     }
     section.report(report);
@@ -70,7 +76,7 @@ fn turn(bench: &Bench<'_>, running: &mut Running, traffic: &Traffic) -> Result<I
     drop(connect(0, AT_ONCE)?);
     thread::sleep(SETTLING);
     let before = measure::memory_bytes(group)?;
-    let clients = bench.options.idle_clients;
+    let clients = bench.idle_clients;
     let mut streams = Vec::with_capacity(clients);
     while streams.len() < clients {
         streams.extend(connect(streams.len(), AT_ONCE.min(clients - streams.len()))?);

@@ -12,10 +12,12 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 
 use super::Bench;
-use super::driver::{Driver, Pace, Until};
+use super::driver::Driver;
 use super::measure;
+use super::pace::{Pace, Until};
 use super::peers::{Peer, Running};
-use super::report::{InstructionsSection, Report};
+use super::report::Report;
+use super::sections::InstructionsSection;
 use super::workload::{Traffic, Workload};
 
 /// Connections: more would only wait.

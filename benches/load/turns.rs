@@ -7,8 +7,9 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 use super::Bench;
-use super::driver::{Driver, Outcome, Pace, Until};
+use super::driver::Driver;
 use super::measure::{self, Cpu};
+use super::pace::{Outcome, Pace, Until};
 use super::peers::Running;
 use super::report::{Report, Section};
 use super::workload::{Traffic, Workload, warm_up};

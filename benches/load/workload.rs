@@ -5,9 +5,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::args::Options;
-use super::driver::Requests;
 use super::fleet::{Fleet, Shape};
 use super::origin::{LARGE, SMALL};
+use super::pace::Requests;
 use super::peers::{Peer, Site};
 
 /// What clients ask.

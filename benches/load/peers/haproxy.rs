@@ -25,6 +25,7 @@ fn config(setup: &Setup<'_>) -> Result<String> {
         "global
   nbthread {threads}
   maxconn {clients}
+  no strict-limits
   {global_log}
 defaults
   mode http

@@ -34,6 +34,8 @@ fn config(setup: &Setup<'_>) -> Result<String> {
         Site::Fleet => format!("access_logs_target = \"file://{dir}/access.log\""),
         Site::Public => String::new(),
     };
+    // A connection without a buffer is closed, and each needs one a direction, on both sides.
+    let buffers = clients * 4;
     // A request's timeout also ends keep-alive, so it is not that of the header alone.
     let mut text = format!(
         "command_socket = \"{dir}/sozu.sock\"
@@ -43,6 +45,7 @@ log_target = \"stdout\"
 worker_count = {threads}
 worker_automatic_restart = false
 max_connections = {clients}
+max_buffers = {buffers}
 activate_listeners = true
 connect_timeout = 2
 front_timeout = 75
