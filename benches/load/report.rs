@@ -87,7 +87,9 @@ impl Report {
     }
 
     /// A section's table and notes, and its figures.
-    pub(super) fn add(&mut self, title: &str, table: &Table, notes: &[String], figures: Value) {
+    pub(super) fn add(&mut self, title: &str, table: &Table, notes: &[String], mut figures: Value) {
+        figures["title"] = title.into();
+        figures["notes"] = notes.into();
         self.pending.push_str(&format!("\n{title}\n{table}"));
         notes.iter().for_each(|note| self.pending.push_str(&format!("  {note}\n")));
         self.sections.push(figures);

@@ -1,0 +1,29 @@
+//! The scaling bench: what the core costs with more and more of everything. `bench.rs` says how it is measured. Run by
+//! `cargo bench --bench scaling`, and as a part of `make performance`.
+//!
+//! This file is only the program around `bench.rs`, which the smoke test in `tests/it/performance.rs` runs as well.
+#![allow(clippy::print_stderr, reason = "a bench speaks to whoever runs it")]
+
+#[path = "bench.rs"]
+mod bench;
+mod figure;
+mod grid;
+mod tables;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// The one that furt has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match bench::run(bench::Options::parse(), &mut std::io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("scaling: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
