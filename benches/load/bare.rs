@@ -12,20 +12,23 @@ use async_trait::async_trait;
 use http::{HeaderName, HeaderValue};
 use pingora::apps::HttpServerOptions;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::listeners::ListenerConfig;
 use pingora::modules::http::HttpModules;
 use pingora::prelude::Server;
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 use pingora_proxy::{ProxyHttp, ProxyServiceBuilder, Session};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const API_KEY_NAME: HeaderName = HeaderName::from_static("x-api-key-name");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const GATEWAY: HeaderName = HeaderName::from_static("x-gateway");
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+// As furt sets them: of a text Pingora makes no copy.
+const FORWARDED_FOR: &str = "X-Forwarded-For";
+const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
+const FORWARDED_HOST: &str = "X-Forwarded-Host";
+const REQUEST_ID: &str = "X-Request-Id";
+const GATEWAY: &str = "X-Gateway";
+const SERVER_TIMING: &str = "Server-Timing";
 
 /// As in `src/app/mod.rs`.
 const POOL_A_THREAD: usize = 256;
@@ -36,6 +39,8 @@ const KEEPALIVE: u64 = 75;
 pub(super) fn serve(listen: SocketAddr, origin: SocketAddr, threads: usize) -> Result<()> {
     let conf = ServerConf {
         threads,
+        // As furt's.
+        work_stealing: threads > 1,
         max_retries: 11,
         upstream_keepalive_pool_size: POOL_A_THREAD * threads,
         grace_period_seconds: Some(0),
@@ -47,7 +52,8 @@ pub(super) fn serve(listen: SocketAddr, origin: SocketAddr, threads: usize) -> R
     let mut options = HttpServerOptions::default();
     options.keepalive_request_limit = Some(u32::MAX);
     let mut service = ProxyServiceBuilder::new(&server.configuration, Bare { origin }).server_options(options).build();
-    service.add_tcp(&listen.to_string());
+    let buffers = L4BufferSettings::new(0, 4096);
+    service.add_listener(ListenerConfig::tcp(listen.to_string()).l4_buffer(buffers));
     server.add_service(service);
     server.run_forever()
 }
@@ -59,7 +65,7 @@ struct Bare {
 struct Context {
     began: Instant,
     sent: Option<Instant>,
-    id: Box<str>,
+    id: HeaderValue,
 }
 
 #[async_trait]
@@ -67,7 +73,7 @@ impl ProxyHttp for Bare {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context { began: Instant::now(), sent: None, id: "".into() }
+        Context { began: Instant::now(), sent: None, id: HeaderValue::from_static("") }
     }
 
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
@@ -98,17 +104,17 @@ impl ProxyHttp for Bare {
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> pingora::Result<()> {
-        ctx.id = format!("{:032x}", fastrand::u128(..)).into();
+        ctx.id = furt::telemetry::request_id::of(&session.req_header().headers);
         request.remove_header(&API_KEY);
         request.remove_header(&API_KEY_NAME);
         if let Some(peer) = session.client_addr().and_then(|address| address.as_inet()) {
-            request.insert_header(FORWARDED_FOR, peer.ip().to_canonical().to_string())?;
+            request.insert_header(FORWARDED_FOR, furt::model::address_text(peer.ip().to_canonical()))?;
         }
         request.insert_header(FORWARDED_PROTO, HeaderValue::from_static("http"))?;
         if let Some(host) = session.req_header().headers.get(http::header::HOST) {
             request.insert_header(FORWARDED_HOST, host.clone())?;
         }
-        request.insert_header(REQUEST_ID, &*ctx.id)
+        request.insert_header(REQUEST_ID, ctx.id.clone())
     }
 
     async fn response_filter(
@@ -119,9 +125,11 @@ impl ProxyHttp for Bare {
     ) -> pingora::Result<()> {
         let upstream = ctx.sent.map_or(Duration::ZERO, |sent| sent.elapsed());
         let own = ctx.began.elapsed().saturating_sub(upstream);
-        let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
+        let (own, upstream) = (own.as_micros(), upstream.as_micros());
         response.insert_header(GATEWAY, HeaderValue::from_static("furt"))?;
-        response.append_header(SERVER_TIMING, format!("gw;dur={:.3}, upstream;dur={:.3}", ms(own), ms(upstream)))?;
-        response.insert_header(REQUEST_ID, &*ctx.id)
+        let timing =
+            format!("gw;dur={}.{:03}, upstream;dur={}.{:03}", own / 1000, own % 1000, upstream / 1000, upstream % 1000);
+        response.append_header(SERVER_TIMING, timing)?;
+        response.insert_header(REQUEST_ID, ctx.id.clone())
     }
 }
