@@ -12,7 +12,7 @@ NEXTEST_PROFILE := $(if $(CI),ci,default)
 # A furt.toml here is the person's own: git ignores it, and it may hold keys.
 CONFIG ?= $(if $(wildcard furt.toml),furt.toml,conf/furt.toml)
 
-.PHONY: help run echo test lint bench bench-load release fuzz fuzz-keep fmt setup setup-build setup-test setup-lint setup-release setup-fuzz
+.PHONY: help run echo test lint bench bench-load performance release fuzz fuzz-keep fmt setup setup-build setup-test setup-lint setup-release setup-fuzz
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ bench: setup-build ## the micro-benches, then the load bench; figures and budget
 
 bench-load: setup-build ## the load bench alone, with options in LOAD, e.g. LOAD='--workload pass --only furt,nginx'
 	cargo bench $(LOCKED) --bench load -- $(LOAD)
+
+performance: setup-build ## measure what docs/performance.md shows, and make its tables and pictures anew; LOAD as above
+	@.ci/performance $(LOAD)
 
 release: setup-release ## target/release/furt as it is meant to be run: fat LTO, and optimised by a profile of the load bench
 	@.ci/release

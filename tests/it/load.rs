@@ -12,7 +12,7 @@ use serde_json::Value;
 const ALL: [&str; 6] = ["pass", "bare", "gateway", "body", "churn", "idle"];
 
 /// Runs the bench with `arguments`; what it shows, and what it writes.
-fn run(arguments: &[&str]) -> (String, Value) {
+pub(crate) fn run(arguments: &[&str]) -> (String, Value) {
     let own = ["--exact", "load::plays_a_part_of_the_bench", "--ignored", "--nocapture"];
     let own = bench::Own::try_new(&own).unwrap();
     let dir = tempfile::tempdir().unwrap();

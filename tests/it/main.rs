@@ -29,6 +29,7 @@ mod keys;
 mod limits;
 mod load;
 mod metrics;
+mod performance;
 mod process;
 mod proxy;
 mod registration;
