@@ -89,7 +89,7 @@ impl Figures {
     }
 
     fn add_memory(&mut self, what: impl Into<String>, memory: &Memory) -> Result<()> {
-        if let Some(bytes) = memory.of_each(self.plan.size)? {
+        if let Some(bytes) = memory.of_each(self.plan.size, self.plan.effort)? {
             self.add(what, Unit::Bytes, Spread { median: bytes, min: bytes, max: bytes });
         }
         Ok(())

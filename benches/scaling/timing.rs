@@ -10,9 +10,6 @@ use anyhow::{Context as _, Result};
 
 use super::super::figure::Spread;
 
-/// Memory that grew by less than this says nothing: pages and the allocator's stock are larger.
-const LEAST_GROWTH_BYTES: u64 = 256 << 10;
-
 /// How long is measured: so many samples, each the mean over so many operations.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Effort {
@@ -21,13 +18,15 @@ pub(super) struct Effort {
     pub(super) short: u32,
     /// Operations that take microseconds.
     pub(super) long: u32,
+    /// Memory that grew by less than this says nothing: it grows in steps of 2 MiB where the kernel gives huge pages.
+    least_growth_bytes: u64,
 }
 
 impl Effort {
     /// For figures.
-    pub(super) const FULL: Self = Self { samples: 21, short: 40_960, long: 100 };
+    pub(super) const FULL: Self = Self { samples: 21, short: 40_960, long: 100, least_growth_bytes: 8 << 20 };
     /// To see that it works.
-    pub(super) const SMOKE: Self = Self { samples: 3, short: 64, long: 3 };
+    pub(super) const SMOKE: Self = Self { samples: 3, short: 64, long: 3, least_growth_bytes: 256 << 10 };
 
     /// Times `operations` in each sample; `one_sample` does so many of them and says how long it took, in ns an operation.
     ///
@@ -71,9 +70,9 @@ impl Memory {
     ///
     /// # Errors
     /// The system does not tell.
-    pub(super) fn of_each(&self, things: u32) -> Result<Option<f64>> {
+    pub(super) fn of_each(&self, things: u32, effort: Effort) -> Result<Option<f64>> {
         let grown = resident_bytes()?.saturating_sub(self.before);
-        Ok((grown >= LEAST_GROWTH_BYTES).then(|| grown as f64 / f64::from(things)))
+        Ok((grown >= effort.least_growth_bytes).then(|| grown as f64 / f64::from(things)))
     }
 }
 
