@@ -259,10 +259,13 @@ async fn with_too_few_files_it_starts_whole_or_ends() {
                 assert!(!status.success(), "{files} files: {}", said());
                 ended += 1;
             }
-            None => {
-                assert!(!said().contains("panicked"), "{files} files: {}", said());
-                started += 1;
+            // Pingora's server may want another file once both listeners run.
+            None if said().contains("panicked") => {
+                let status = eventually("it ends", SOON, async || child.try_wait().unwrap()).await;
+                assert!(!status.success(), "{files} files: {}", said());
+                ended += 1;
             }
+            None => started += 1,
         }
         let _ = child.kill();
         let _ = child.wait();
