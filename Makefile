@@ -33,7 +33,7 @@ test: setup-test ## every test: units, properties, end to end, the examples in t
 lint: setup-lint ## format, clippy, docs, licences and sources of dependencies, advisories where reachable
 	cargo fmt --check
 	rustfmt --check --edition 2024 fuzz/targets/*.rs
-	cargo clippy $(LOCKED) --all-targets -- -D warnings
+	cargo clippy $(LOCKED) --all-targets --features bare -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --no-deps
 	cargo deny check --hide-inclusion-graph bans licenses sources
 	@.ci/advisories

@@ -1,7 +1,8 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 
 use super::peers::Peer;
@@ -47,6 +48,9 @@ pub(crate) struct Options {
     /// The furt to be measured, instead of the one that cargo has built
     #[arg(long, value_name = "PATH", default_value = env!("CARGO_BIN_EXE_furt"), hide_default_value = true)]
     pub(super) furt: PathBuf,
+    /// The bare proxy to be measured, built as that furt is, instead of this program's own
+    #[arg(long, value_name = "PATH")]
+    pub(super) bare: Option<PathBuf>,
     /// Where else other gateways are looked for, before PATH
     #[arg(long, value_name = "DIR")]
     pub(super) peer_path: Option<PathBuf>,
@@ -63,7 +67,7 @@ impl Options {
     ///
     /// # Errors
     /// One that is not known.
-    pub(super) fn workloads(&self) -> anyhow::Result<Vec<Workload>> {
+    pub(super) fn workloads(&self) -> Result<Vec<Workload>> {
         let mut workloads = Vec::new();
         for name in &self.workload {
             if name == "all" {
@@ -78,9 +82,19 @@ impl Options {
         Ok(workloads)
     }
 
-    /// With what `--smoke` means.
-    #[must_use]
-    pub(super) fn settled(mut self) -> Self {
+    /// Whether furt is the one that cargo built with this program.
+    pub(super) fn is_own_furt(&self) -> bool {
+        self.furt == Path::new(env!("CARGO_BIN_EXE_furt"))
+    }
+
+    /// With what `--smoke` means, and paths that hold in any directory.
+    ///
+    /// # Errors
+    /// A program that is named is not there.
+    pub(super) fn settled(mut self) -> Result<Self> {
+        self.furt = program("--furt", &self.furt)?;
+        self.bare = self.bare.map(|path| program("--bare", &path)).transpose()?;
+        self.peer_path = self.peer_path.map(std::path::absolute).transpose().context("--peer-path")?;
         if self.smoke {
             self.rounds = 1;
             self.seconds = 0.2;
@@ -89,8 +103,14 @@ impl Options {
             self.idle_clients = 50;
             self.requests = 50;
         }
-        self
+        Ok(self)
     }
+}
+
+fn program(option: &str, path: &Path) -> Result<PathBuf> {
+    let path = std::path::absolute(path).with_context(|| option.to_owned())?;
+    ensure!(path.is_file(), "{option}: there is no {}", path.display());
+    Ok(path)
 }
 
 fn positive(text: &str) -> Result<f64, String> {

@@ -30,8 +30,8 @@ const REQUEST_ID: &str = "X-Request-Id";
 const GATEWAY: &str = "X-Gateway";
 const SERVER_TIMING: &str = "Server-Timing";
 
-/// As in `src/app/mod.rs`.
-const POOL_A_THREAD: usize = 256;
+/// Idle connections to the origin, of which there are never more than clients.
+const POOL: usize = 16_384;
 /// As in furt's default configuration.
 const KEEPALIVE: u64 = 75;
 
@@ -42,7 +42,7 @@ pub(super) fn serve(listen: SocketAddr, origin: SocketAddr, threads: usize) -> R
         // As furt's.
         work_stealing: threads > 1,
         max_retries: 11,
-        upstream_keepalive_pool_size: POOL_A_THREAD * threads,
+        upstream_keepalive_pool_size: (POOL / threads).max(1),
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(0),
         ..ServerConf::default()

@@ -42,7 +42,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 
@@ -51,7 +51,7 @@ pub(crate) use roles::{Own, Role};
 
 use cores::Cores;
 use fleet::Fleet;
-use peers::{Peer, Running, Setup};
+use peers::{Peer, Running, Setup, Site};
 use process::Process;
 use report::Report;
 use workload::Workload;
@@ -63,6 +63,9 @@ const MORE_FILES: u64 = 4_096;
 /// The least of them that an idle gateway does with.
 const SPARE_FILES: u64 = 1_000;
 
+/// As many of 64 clients are hardly ever at one of a thousand services at once.
+const IDLE_A_SERVICE: usize = 4;
+
 /// Where everything is written, for an end by a signal.
 static DIRECTORY: Mutex<Option<PathBuf>> = Mutex::new(None);
 
@@ -71,7 +74,7 @@ static DIRECTORY: Mutex<Option<PathBuf>> = Mutex::new(None);
 /// # Errors
 /// A gateway does not start or does not do what it is measured for, a file cannot be written, ….
 pub(crate) fn run(options: Options, own: &Own, out: &mut dyn Write) -> Result<serde_json::Value> {
-    let options = options.settled();
+    let options = options.settled()?;
     let workloads = options.workloads()?;
     let bench = Bench::try_new(&options, own)?;
     let mut report = Report::new(&bench);
@@ -127,12 +130,9 @@ impl<'a> Bench<'a> {
         let port = free_port()?;
         let size = if options.smoke { (20, 60, 5) } else { (1_000, 10_000, 100) };
         let fleet = Fleet { services: size.0, keys: size.1, teams: size.2, port };
-        let furt = std::path::absolute(&options.furt).context("--furt")?;
-        ensure!(furt.is_file(), "--furt: there is no {}", furt.display());
-        let peer_path = options.peer_path.as_ref().map(std::path::absolute).transpose().context("--peer-path")?;
         let (mut programs, mut missing) = (Vec::new(), Vec::new());
         for peer in Peer::ALL.into_iter().filter(|peer| options.only.is_empty() || options.only.contains(peer)) {
-            match peer.find(&furt, peer_path.as_deref()).filter(|_| peer.is_known()) {
+            match peer.find(options).filter(|_| peer.is_known()) {
                 Some(program) => programs.push((peer, program)),
                 None => missing.push(peer),
             }
@@ -154,6 +154,10 @@ impl<'a> Bench<'a> {
             dir: self.dir.path().join(format!("{}-{}", workload.name(), peer.name())),
             threads: self.options.threads,
             clients: if workload == Workload::Idle { self.idle_clients } else { self.options.connections } + 100,
+            idle: match workload.site() {
+                Site::Public => self.options.connections,
+                Site::Fleet => self.fleet.services as usize * IDLE_A_SERVICE,
+            },
             own: self.own,
             runner,
         };

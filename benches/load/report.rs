@@ -62,6 +62,12 @@ impl Report {
         if is_debug(bench) && bench.programs.iter().any(|(peer, _)| *peer == Peer::Furt) {
             writeln!(out, "WARNING: this furt is a debug build; the figures say nothing about it")?;
         }
+        if options.bare.is_none()
+            && !options.is_own_furt()
+            && bench.programs.iter().any(|(peer, _)| *peer == Peer::Bare)
+        {
+            writeln!(out, "note: bare is of another build than --furt, so nothing follows of its ratio; see --bare")?;
+        }
         if bench.idle_clients < options.idle_clients {
             let (most, wanted) = (bench.idle_clients, options.idle_clients);
             writeln!(out, "note: the limit of open files leaves room for {most} idle clients of {wanted}")?;

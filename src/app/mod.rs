@@ -4,6 +4,7 @@
 //! a thread of its own, because it would sleep out the whole grace at the end: the process ends when the last connection
 //! is gone instead, at the latest after the grace.
 
+mod files;
 mod listening;
 mod locating;
 mod lookups;
@@ -44,9 +45,6 @@ use listening::{Adopting, Bound};
 use reloading::Reloading;
 use stopping::Stop;
 
-/// Idle connections to instances that are kept for each worker thread. The pool is shared by all instances; what is
-/// beyond it is closed, and connecting again costs more than 256 sockets.
-const POOL_A_THREAD: usize = 256;
 /// Worker threads of the internal listener: its requests are short, and the proxy is what cores are for.
 const INTERNAL_THREADS: usize = 1;
 /// Of a client connection. None: headers and bodies are read into buffers of their own, which are there as long as they
@@ -78,6 +76,7 @@ pub fn run(path: &Path, config: Config, places: &Places) -> Result<()> {
 /// As [`run`].
 pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce()) -> Result<()> {
     let config = Arc::new(config);
+    let files = files::raise_limit();
     let bound = listening::bind(&config.server.listen, config.internal.listen)?;
     let own_listeners = OwnListeners::new(bound.addresses());
     let found = lookups::Found::new();
@@ -155,6 +154,7 @@ pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce(
         readiness: Arc::clone(&readiness),
         own_listeners,
         geo,
+        files,
     };
     let public = bound.public.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>().join(", ");
     let internal = bound.internal.address;
@@ -218,6 +218,7 @@ struct Parts<'a> {
     readiness: Arc<Readiness>,
     own_listeners: OwnListeners,
     geo: Arc<Geo>,
+    files: u64,
 }
 
 /// The connections of either listener.
@@ -240,7 +241,8 @@ fn server(
         work_stealing: config.server.threads > 1,
         // One attempt and the most retries that there can be: how many there are is judged for each request.
         max_retries: MAX_RETRIES as usize + 1,
-        upstream_keepalive_pool_size: POOL_A_THREAD * config.server.threads,
+        // Pingora takes it times the threads, for one pool.
+        upstream_keepalive_pool_size: (files::idle_connections(parts.files) / config.server.threads).max(1),
         ca_file: config.upstream.ca.as_ref().map(|path| path.to_string_lossy().into_owned()),
         // The process ends by itself (see `stopping`); Pingora must only outlast it, and the grace may be another by then.
         grace_period_seconds: Some(OUTLASTING.as_secs()),

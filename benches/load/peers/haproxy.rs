@@ -41,7 +41,8 @@ frontend public
   bind {listen} backlog 4096
 ",
         threads = setup.threads,
-        clients = setup.clients,
+        // Idle connections to services may take a quarter of the files that this allows, which is two for each.
+        clients = setup.clients + 2 * setup.idle,
         listen = setup.listen,
     );
     if is_fleet {

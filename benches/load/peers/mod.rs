@@ -21,6 +21,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
+use super::args::Options;
 use super::check::Ability;
 use super::cores::Cores;
 use super::fleet::Fleet;
@@ -78,6 +79,8 @@ pub(super) struct Setup<'a> {
     pub(super) threads: usize,
     /// Client connections that must be possible.
     pub(super) clients: usize,
+    /// Idle connections to services that must be possible: with fewer, requests to a fleet measure handshakes.
+    pub(super) idle: usize,
     /// How this program is started again.
     pub(super) own: &'a Own,
     /// What every command is run by, such as valgrind with its options.
@@ -115,15 +118,15 @@ impl Peer {
         }
     }
 
-    /// Its program, if it is installed; `given` are furt's and a directory to look in first.
-    pub(super) fn find(self, own_furt: &Path, peer_path: Option<&Path>) -> Option<PathBuf> {
+    /// Its program, if it is installed; of bare an empty path where it is this program itself.
+    pub(super) fn find(self, options: &Options) -> Option<PathBuf> {
         match self {
-            Self::Furt => own_furt.is_file().then(|| own_furt.to_owned()),
-            Self::Bare => Some(PathBuf::new()),
+            Self::Furt => Some(options.furt.clone()),
+            Self::Bare => Some(options.bare.clone().unwrap_or_default()),
             Self::Nginx | Self::Haproxy | Self::Caddy | Self::Sozu | Self::Aralez | Self::Pingap => {
                 let path = env::var_os("PATH").unwrap_or_default();
                 let more = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
-                let dirs = peer_path.map(Path::to_owned).into_iter().chain(env::split_paths(&path)).chain(more);
+                let dirs = options.peer_path.clone().into_iter().chain(env::split_paths(&path)).chain(more);
                 dirs.flat_map(|dir| [dir.join(self.name()), dir.join("bin").join(self.name())])
                     .find(|file| file.is_file())
             }
@@ -212,7 +215,7 @@ impl Peer {
         std::fs::create_dir_all(&setup.dir).with_context(|| format!("cannot make {}", setup.dir.display()))?;
         let command = match self {
             Self::Furt => furt::command(program, setup)?,
-            Self::Bare => bare::command(setup)?,
+            Self::Bare => bare::command(program, setup)?,
             Self::Nginx => nginx::command(program, setup)?,
             Self::Haproxy => haproxy::command(program, setup)?,
             Self::Caddy => caddy::command(program, setup)?,

@@ -20,8 +20,8 @@ pub(super) fn command(program: &Path, setup: &Setup<'_>) -> Result<Command> {
 }
 
 fn config(setup: &Setup<'_>) -> Result<String> {
-    let Setup { listen, threads, clients, .. } = setup;
-    let files = clients * 2 + 1024;
+    let Setup { listen, threads, clients, idle, .. } = setup;
+    let files = clients * 2 + idle + 1024;
     let mut text = String::new();
     if rustix::process::geteuid().is_root() {
         writeln!(text, "user root;")?;
