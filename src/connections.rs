@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use pingora::apps::HttpServerOptions;
+use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use prometheus::{IntCounter, IntGauge};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -30,7 +31,7 @@ pub const TOO_MANY_OF_ONE: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-T
 /// How long telling them may take: they are beyond what there is room for.
 const TURN_AWAY_TIME: Duration = Duration::from_millis(100);
 
-/// What both listeners ask of Pingora. No limit to requests on a connection in practice: the count tells a new connection
+/// What is asked of Pingora for a listener. No limit to requests on a connection in practice: the count tells a new connection
 /// from one that is used again, which its keep-alive does not.
 pub fn options() -> HttpServerOptions {
     let mut options = HttpServerOptions::default();
@@ -38,15 +39,11 @@ pub fn options() -> HttpServerOptions {
     options
 }
 
-/// Whether no request came on the connection yet. Others are never turned away: they had their place.
-pub fn is_new(session: &ServerSession) -> bool {
-    session.get_keepalive_reuses_remaining() == Some(u32::MAX)
-}
-
 /// How long the next request's header may take in all. On a connection that is used again the time it may lie idle comes
 /// on top, since nothing tells from outside when the next header begins.
 pub fn header_deadline(session: &ServerSession, client: &ClientConfig) -> Duration {
-    let idle = if is_new(session) { Duration::ZERO } else { client.keepalive_timeout };
+    let is_new = session.get_keepalive_reuses_remaining() == Some(u32::MAX);
+    let idle = if is_new { Duration::ZERO } else { client.keepalive_timeout };
     idle + client.header_timeout
 }
 
@@ -138,9 +135,7 @@ impl Drop for AddressPlace<'_> {
 }
 
 /// Tells a client why it is turned away, before its request is read: reading is what there is no room for.
-pub async fn turn_away(session: ServerSession, why: &'static [u8]) {
-    let ServerSession::H1(session) = session else { return };
-    let mut stream = session.into_inner();
+pub async fn turn_away(mut stream: Stream, why: &'static [u8]) {
     let told = async {
         stream.write_all(why).await?;
         stream.shutdown().await?;

@@ -116,7 +116,9 @@ impl HttpServerApp for Listener {
     ) -> Option<ReusedHttpStream> {
         let timeouts = self.timeouts();
         let Some(_place) = self.open.place(MAX_CONNECTIONS) else {
-            turn_away(session, TOO_MANY).await;
+            if let ServerSession::H1(session) = session {
+                turn_away(session.into_inner(), TOO_MANY).await;
+            }
             return None;
         };
         let mut shutdown = shutdown.clone();

@@ -1,6 +1,5 @@
 //! What furt keeps of one request. Dropped with it, however it ends: so places are given back even on a panic.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ use super::answer::GatewayAnswer;
 use crate::clock;
 use crate::geo::Whereabouts;
 use crate::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind, Snapshot};
-use crate::telemetry::{Entry, Telemetry};
+use crate::telemetry::{self, Entry, Telemetry};
 
 /// One request.
 pub struct Context {
@@ -148,38 +147,36 @@ impl Context {
     }
 
     /// `Server-Timing`: the gateway's own time so far, and the service's, in ms (DESIGN §7).
-    pub(super) fn server_timing(&self) -> String {
-        // Without floats: they are several times as dear to print.
-        let mut text = String::with_capacity(48);
-        let mut add = |what: &str, time: Duration| {
-            let us = time.as_micros();
-            // A String takes all that is written.
-            _ = write!(text, "{what};dur={}.{:03}", us / 1000, us % 1000);
+    pub(super) fn server_timing(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(48);
+        let mut add = |what: &[u8], time: Duration| {
+            text.extend_from_slice(what);
+            telemetry::append_ms(&mut text, time);
         };
         match self.answered {
             Some((at, upstream)) => {
-                add("gw", at.saturating_duration_since(self.began).saturating_sub(upstream));
-                add(", upstream", upstream);
+                add(b"gw;dur=", at.saturating_duration_since(self.began).saturating_sub(upstream));
+                add(b", upstream;dur=", upstream);
             }
-            None => add("gw", self.elapsed()),
+            None => add(b"gw;dur=", self.elapsed()),
         }
         text
     }
 
     /// The line of the access log.
-    pub(super) fn entry(&self, session: &Session, status: u16, elapsed: Duration) -> Entry {
+    pub(super) fn entry<'a>(&'a self, session: &'a Session, status: u16, elapsed: Duration) -> Entry<'a> {
         let request = session.req_header();
         let instance = self.lease.as_ref().map(Lease::instance).or(self.instance.as_ref()).or(self.tried.last());
         Entry {
             time: clock::unix_ms() - i64::try_from(elapsed.as_millis()).unwrap_or(0),
-            request_id: self.request_id.clone(),
+            request_id: &self.request_id,
             client_ip: self.client,
-            method: request.method.clone(),
-            host: admission::authority(request.uri.authority(), &request.headers).into(),
-            path: request.uri.path().into(),
-            route: self.route.as_ref().map(|route| route.pattern.clone()),
-            service: self.registered().map(|service| service.definition.service.clone()),
-            instance: instance.map(|instance| instance.spec.id.clone()),
+            method: &request.method,
+            host: admission::authority(request.uri.authority(), &request.headers),
+            path: request.uri.path(),
+            route: self.route.as_ref().map(|route| &route.pattern),
+            service: self.registered().map(|service| &service.definition.service),
+            instance: instance.map(|instance| &instance.spec.id),
             status,
             flag: self.flag,
             bytes_in: self.bytes_in.max(session.body_bytes_read() as u64),
@@ -187,7 +184,7 @@ impl Context {
             duration: elapsed,
             upstream: self.answered.map(|(_, took)| took),
             retries: u32::try_from(self.attempts.saturating_sub(1)).unwrap_or(u32::MAX),
-            key: self.key.as_ref().map(|key| key.name.clone()),
+            key: self.key.as_ref().map(|key| &key.name),
         }
     }
 }

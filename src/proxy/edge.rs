@@ -1,26 +1,38 @@
 //! The rim of the public listener: how many connections, how long a header may take, who is still there at the end.
 //!
-//! Pingora times each read of a header, not the header; a client that drips is cut here.
+//! Between two requests a connection waits here, for its first bytes: Pingora's proxy would wait with everything that it
+//! needs for a request, some 40 KiB. Pingora times each read of a header, not the header; a client that drips is cut here.
 
 use std::cell::Cell;
-use std::net::IpAddr;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::ready;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use bytes::BytesMut;
+use pingora::apps::{HttpPersistentSettings, HttpServerApp as _, ReusedHttpStream, ServerApp};
+use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
+use tokio::io::AsyncReadExt as _;
 
 use super::Gateway;
 use super::limits::network;
-use crate::config::ClientConfig;
+use crate::clock;
 use crate::connections::{
-    self, AddressConnections, OpenConnections, TOO_MANY, TOO_MANY_OF_ONE, header_deadline, is_new, turn_away,
+    AddressConnections, AddressPlace, OpenConnections, Place, TOO_MANY, TOO_MANY_OF_ONE, turn_away,
 };
 use crate::routing::Snapshot;
 use crate::telemetry::Telemetry;
+
+/// Room for the first bytes of a request, as Pingora has it: most headers are shorter.
+const FIRST_BYTES: usize = 4096;
+/// Keep-alive of a connection until its first request sets it, in s; Pingora's.
+const FIRST_KEEPALIVE: u64 = 60;
 
 tokio::task_local! {
     static HEADER: HeaderState;
@@ -37,16 +49,6 @@ pub(super) fn note_header_received() {
     _ = HEADER.try_with(|state| state.is_received.set(true));
 }
 
-/// What holds for a connection until its next request, as values: an idle one must not keep an old configuration.
-struct Limits {
-    /// The most connections.
-    connections: usize,
-    /// The most of this address, where that is limited.
-    of_one: Option<(IpAddr, usize)>,
-    /// Timeouts.
-    client: ClientConfig,
-}
-
 /// Pingora's proxy around [`Gateway`], with the rim around it.
 pub struct Edge {
     proxy: Arc<HttpProxy<Gateway>>,
@@ -54,7 +56,6 @@ pub struct Edge {
     addresses: AddressConnections,
     telemetry: Arc<Telemetry>,
     snapshots: Arc<ArcSwap<Snapshot>>,
-    options: HttpServerOptions,
 }
 
 impl Edge {
@@ -66,61 +67,149 @@ impl Edge {
         snapshots: Arc<ArcSwap<Snapshot>>,
     ) -> Self {
         let addresses = AddressConnections::default();
-        Self { proxy: Arc::new(proxy), open, addresses, telemetry, snapshots, options: connections::options() }
+        Self { proxy: Arc::new(proxy), open, addresses, telemetry, snapshots }
     }
 
-    fn limits(&self, session: &ServerSession) -> Limits {
+    /// A place for one more connection, in all and of its address; or what its client is told.
+    fn place(&self, stream: &Stream) -> Result<(Place<'_>, Option<AddressPlace<'_>>), &'static [u8]> {
         let snapshot = self.snapshots.load();
         let config = &snapshot.config;
-        let most = |most: usize| if is_new(session) { most } else { usize::MAX };
-        let of_one = config.limits.address_connections.and_then(|most_of_one| {
-            let peer = session.client_addr()?.as_inet()?.ip().to_canonical();
-            // A proxy connects for many.
-            (!config.server.trusted_proxies.contains(peer)).then(|| (network(peer), most(most_of_one)))
-        });
-        Limits { connections: most(config.server.max_connections), of_one, client: config.client.clone() }
+        let place = self.open.place(config.server.max_connections).ok_or(TOO_MANY)?;
+        let Some(most) = config.limits.address_connections else { return Ok((place, None)) };
+        let digest = stream.get_socket_digest();
+        let peer = digest.as_ref().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip().to_canonical()));
+        // A proxy connects for many.
+        let Some(peer) = peer.filter(|peer| !config.server.trusted_proxies.contains(*peer)) else {
+            return Ok((place, None));
+        };
+        let place_of_one = self.addresses.place(network(peer), most).ok_or_else(|| {
+            self.telemetry.limited.connections.inc();
+            TOO_MANY_OF_ONE
+        })?;
+        Ok((place, Some(place_of_one)))
     }
-}
 
-#[async_trait]
-impl HttpServerApp for Edge {
-    async fn process_new_http(
-        self: &Arc<Self>,
+    /// Serves a request that began with `first`. A header that is not whole by `deadline` is cut, and so is one of which a
+    /// part does not come within `header_timeout`.
+    async fn serve(
+        &self,
         mut session: ServerSession,
+        is_whole: bool,
+        header_timeout: Duration,
+        deadline: Instant,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let Limits { connections: most, of_one, client } = self.limits(&session);
-        let Some(_place) = self.open.place(most) else {
-            turn_away(session, TOO_MANY).await;
-            return None;
-        };
-        let place_of_one = of_one.map(|(address, most)| self.addresses.place(address, most));
-        if matches!(place_of_one, Some(None)) {
-            self.telemetry.limited.connections.inc();
-            turn_away(session, TOO_MANY_OF_ONE).await;
-            return None;
-        }
-        let deadline = header_deadline(&session, &client);
-        session.set_read_timeout(Some(client.header_timeout));
-        let state = HeaderState { is_received: Cell::new(false) };
-        // In its box before the scope is made: a session is large, and would be moved with each future around it.
+        session.set_read_timeout(Some(header_timeout));
+        // In its box before anything is made of it: a session is large, and would be moved with each future around it.
         let mut request = self.proxy.process_new_http(session, shutdown);
+        if is_whole {
+            return request.await;
+        }
+        let state = HeaderState { is_received: Cell::new(false) };
         let serve = HEADER.scope(state, async move {
             tokio::select! {
                 biased;
                 outcome = &mut request => return outcome,
-                () = tokio::time::sleep(deadline) => {}
+                () = tokio::time::sleep_until(deadline.into()) => {}
             }
             if HEADER.with(|state| state.is_received.get()) { request.await } else { None }
         });
         serve.await
     }
+}
 
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.options)
+/// Waits until the client sends something; `None`: it is gone. The buffer is made only then, so that none lies idle.
+async fn first_bytes(stream: &mut Stream) -> Option<BytesMut> {
+    poll_fn(|context| {
+        let mut bytes = BytesMut::with_capacity(FIRST_BYTES);
+        let read = ready!(pin!(stream.read_buf(&mut bytes)).poll(context));
+        std::task::Poll::Ready(read.is_ok_and(|count| count > 0).then_some(bytes))
+    })
+    .await
+}
+
+/// Whether a header ends with these bytes, the first of a request. Never true where more of it is to come; may be false
+/// where a body follows. Empty lines before a request are no end (RFC 9112 §2.2).
+fn is_whole_header(first: &[u8]) -> bool {
+    first.ends_with(b"\r\n\r\n") && !first.starts_with(b"\r") && !first.starts_with(b"\n")
+}
+
+/// Of a connection's next request, which begins with `first`; `kept` is what its last one left, if there was one.
+fn session(stream: Stream, first: BytesMut, kept: Option<HttpPersistentSettings>) -> ServerSession {
+    let mut session = ServerSession::new_http1(stream);
+    if let Some(mut kept) = kept {
+        kept.set_pipelined_prefix(first);
+        kept.apply_to_session(&mut session);
+    } else {
+        session.set_keepalive(Some(FIRST_KEEPALIVE));
+        session.set_pipelined_prefix(first);
+    }
+    session
+}
+
+#[async_trait]
+impl ServerApp for Edge {
+    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let _places = match self.place(&stream) {
+            Ok(places) => places,
+            Err(why) => {
+                turn_away(stream, why).await;
+                return None;
+            }
+        };
+        let accepted = clock::now();
+        let mut stopping = shutdown.clone();
+        let mut kept = None;
+        let mut is_new = true;
+        loop {
+            // Values: an idle connection must not keep an old configuration.
+            let (header_timeout, keepalive_timeout) = {
+                let client = &self.snapshots.load().config.client;
+                (client.header_timeout, client.keepalive_timeout)
+            };
+            let first = tokio::select! {
+                biased;
+                first = first_bytes(&mut stream) => first?,
+                () = tokio::time::sleep(if is_new { header_timeout } else { keepalive_timeout }) => return None,
+                // An idle connection must not hold up the end; one with a request is served.
+                _ = stopping.wait_for(|stops| *stops) => return None,
+            };
+            let is_whole = is_whole_header(&first);
+            let began = if is_new { accepted } else { clock::now() };
+            let session = session(stream, first, kept);
+            let reused = self.serve(session, is_whole, header_timeout, began + header_timeout, shutdown).await?;
+            (stream, kept) = reused.consume();
+            is_new = false;
+        }
     }
 
-    async fn http_cleanup(&self) {
+    async fn cleanup(&self) {
         self.proxy.http_cleanup().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A header that is taken for whole would have no deadline, so a parser must never want more of it.
+    #[test]
+    fn a_header_that_is_taken_for_whole_is_whole() {
+        let words: [&[u8]; 10] = [b"GET", b" ", b"/", b"HTTP/1.1", b"\r\n", b"\n", b"\r", b"a", b": ", b"\r\n\r\n"];
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut whole = 0;
+        for _ in 0..200_000 {
+            let first = (0..random.usize(1..12)).flat_map(|_| words[random.usize(..words.len())]).copied();
+            let first: Vec<u8> = first.collect();
+            if is_whole_header(&first) {
+                whole += 1;
+                let mut headers = [httparse::EMPTY_HEADER; 16];
+                let parsed = httparse::Request::new(&mut headers).parse(&first);
+                assert!(!matches!(parsed, Ok(httparse::Status::Partial)), "{:?}", String::from_utf8_lossy(&first));
+            }
+        }
+        assert!(whole > 1000, "{whole}");
+        assert!(is_whole_header(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert!(!is_whole_header(b"\r\n\r\n") && !is_whole_header(b"GET / HTTP/1.1\r\n\r\nbody"));
     }
 }

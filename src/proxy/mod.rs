@@ -216,7 +216,7 @@ impl ProxyHttp for Gateway {
         let elapsed = ctx.elapsed();
         self.count(ctx, status, elapsed);
         if self.access_log.is_on() {
-            self.access_log.write(ctx.entry(session, status, elapsed));
+            self.access_log.write(&ctx.entry(session, status, elapsed));
         }
     }
 }

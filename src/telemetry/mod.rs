@@ -4,6 +4,7 @@
 //! registry or proxy: they count, this keeps.
 
 mod access_log;
+mod decimal;
 mod events;
 mod geo;
 mod reloads;
@@ -11,6 +12,7 @@ pub mod request_id;
 mod series;
 
 pub use access_log::{AccessLog, AccessLogError, Entry, OpenedLog};
+pub use decimal::append_ms;
 pub use events::{Event, Events, Following};
 pub use geo::DatabaseMetrics;
 pub use reloads::ReloadCounters;
@@ -223,7 +225,7 @@ impl Telemetry {
             generation: gauge("furt_generation", "The registry's last change that is published")?,
             store_failures: counter("furt_store_failures_total", "Batches that the store could not take")?,
             store_error: ArcSwapOption::empty(),
-            access_log_dropped: counter("furt_access_log_dropped_total", "Access log lines dropped on a full queue")?,
+            access_log_dropped: counter("furt_access_log_dropped_total", "Access log lines that were lost")?,
             series: Series::default(),
             metrics,
         }))

@@ -559,6 +559,43 @@ async fn half_a_header_is_cut_at_the_header_timeout_even_when_it_drips() {
 }
 
 #[tokio::test]
+async fn a_header_that_drips_is_cut_on_a_connection_that_is_used_again_and_behind_empty_lines() {
+    let (gateway, _origin) = gateway_and_origin("[client]\nheader_timeout = '600ms'\nkeepalive_timeout = 75").await;
+    let mut used = Wire::to(gateway.public).await;
+    used.send("GET /s/a HTTP/1.1\r\nHost: gateway\r\n\r\n").await;
+    used.read_response().await;
+    // It may lie idle for longer than a header may take.
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    used.send("GET /s/a HTTP/1.1\r\nHost: gateway\r\n\r\n").await;
+    used.read_response().await;
+    for (mut wire, begins) in [(used, "GET /s/a HTTP/1.1\r\nX-Slow: "), (Wire::to(gateway.public).await, "\r\n\r\n")] {
+        let begin = Instant::now();
+        wire.send(begins).await;
+        eventually("the connection is cut", SOON, async || {
+            (!wire.try_send("a").await || wire.is_closed().await).then_some(())
+        })
+        .await;
+        let took = begin.elapsed();
+        assert!((Duration::from_millis(400)..Duration::from_secs(5)).contains(&took), "{begins:?}: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_header_may_come_in_any_pieces() {
+    let (gateway, origin) = gateway_and_origin("").await;
+    let mut wire = Wire::to(gateway.public).await;
+    let request = "\r\nGET /s/a HTTP/1.1\r\nHost: gateway\r\n\r\n";
+    for at in 1..request.len() {
+        wire.send(&request[..at]).await;
+        // The pieces must be read apart.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        wire.send(&request[at..]).await;
+        assert_eq!(wire::status(&wire.read_response().await.0), 200, "{at}");
+    }
+    assert_eq!(origin.requests("/s/a"), request.len() - 1);
+}
+
+#[tokio::test]
 async fn a_client_that_stops_within_its_body_is_cut_at_the_body_timeout() {
     let (gateway, _origin) = gateway_and_origin("[client]\nbody_timeout = '400ms'").await;
     let mut wire = Wire::to(gateway.public).await;

@@ -1,0 +1,126 @@
+//! A line of the access log: one request as a JSON object.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::super::{decimal, request_id};
+use crate::clock;
+use crate::model::{InstanceId, KeyName, Pattern, ServiceName, address_text};
+
+/// One answered request.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// Unix ms; written as RFC 3339.
+    pub time: i64,
+    /// The request's id.
+    pub request_id: &'a http::HeaderValue,
+    /// The client's address.
+    pub client_ip: Option<IpAddr>,
+    /// The method.
+    pub method: &'a http::Method,
+    /// The host, as matched.
+    pub host: Cow<'a, str>,
+    /// The path without the query, as sent.
+    pub path: &'a str,
+    /// The pattern of the route; `None`: none matched.
+    pub route: Option<&'a Pattern>,
+    /// The service; `None`: a static route, or none.
+    pub service: Option<&'a ServiceName>,
+    /// The instance that answered, or was tried last.
+    pub instance: Option<&'a InstanceId>,
+    /// The answer's status; 0: none was sent.
+    pub status: u16,
+    /// Why the gateway answered itself; `None`: it did not.
+    pub flag: Option<&'static str>,
+    /// Body bytes from the client.
+    pub bytes_in: u64,
+    /// Body bytes to the client.
+    pub bytes_out: u64,
+    /// From the request's header to the answer's end; written in ms.
+    pub duration: Duration,
+    /// From the first attempt to the instance's header; written in ms.
+    pub upstream: Option<Duration>,
+    /// Attempts after the first.
+    pub retries: u32,
+    /// The key's name, never the key.
+    pub key: Option<&'a KeyName>,
+}
+
+impl Entry<'_> {
+    /// Appends the line. By hand: serializing by name and by type costs twice as much for each request.
+    pub(super) fn append_to(&self, text: &mut Vec<u8>, times: &mut Times) {
+        text.extend_from_slice(b"{\"time\":\"");
+        times.append(self.time, text);
+        text.extend_from_slice(b"\",\"request_id\":");
+        quoted(text, request_id::text(self.request_id));
+        text.extend_from_slice(b",\"client_ip\":");
+        optional(text, self.client_ip.map(address_text).as_deref());
+        text.extend_from_slice(b",\"method\":");
+        quoted(text, self.method.as_str());
+        text.extend_from_slice(b",\"host\":");
+        quoted(text, &self.host);
+        text.extend_from_slice(b",\"path\":");
+        quoted(text, self.path);
+        text.extend_from_slice(b",\"route\":");
+        optional(text, self.route.map(Pattern::as_str));
+        text.extend_from_slice(b",\"service\":");
+        optional(text, self.service.map(ServiceName::as_str));
+        text.extend_from_slice(b",\"instance\":");
+        optional(text, self.instance.map(InstanceId::as_str));
+        text.extend_from_slice(b",\"status\":");
+        decimal::append(text, self.status.into());
+        text.extend_from_slice(b",\"flag\":");
+        optional(text, self.flag);
+        text.extend_from_slice(b",\"bytes_in\":");
+        decimal::append(text, self.bytes_in);
+        text.extend_from_slice(b",\"bytes_out\":");
+        decimal::append(text, self.bytes_out);
+        text.extend_from_slice(b",\"duration_ms\":");
+        decimal::append_ms(text, self.duration);
+        text.extend_from_slice(b",\"upstream_ms\":");
+        match self.upstream {
+            Some(time) => decimal::append_ms(text, time),
+            None => text.extend_from_slice(b"null"),
+        }
+        text.extend_from_slice(b",\"retries\":");
+        decimal::append(text, self.retries.into());
+        text.extend_from_slice(b",\"key\":");
+        optional(text, self.key.map(KeyName::as_str));
+        text.extend_from_slice(b"}\n");
+    }
+}
+
+fn quoted(text: &mut Vec<u8>, value: &str) {
+    // A Vec takes all that is written, and any text is JSON.
+    _ = serde_json::to_writer(text, value);
+}
+
+fn optional(text: &mut Vec<u8>, value: Option<&str>) {
+    match value {
+        Some(value) => quoted(text, value),
+        None => text.extend_from_slice(b"null"),
+    }
+}
+
+/// Times of day as text; most lines are of the same second as the one before.
+#[derive(Default)]
+pub(super) struct Times {
+    second: Option<i64>,
+    text: String,
+}
+
+impl Times {
+    fn append(&mut self, unix_ms: i64, text: &mut Vec<u8>) {
+        let second = unix_ms.div_euclid(1000);
+        if self.second != Some(second) {
+            self.text = clock::rfc3339(second * 1000);
+            // The milliseconds go before it.
+            self.text.truncate(self.text.trim_end_matches('Z').len());
+            self.second = Some(second);
+        }
+        text.extend_from_slice(self.text.as_bytes());
+        decimal::append_thousandths(text, unix_ms.rem_euclid(1000).unsigned_abs());
+        text.push(b'Z');
+    }
+}

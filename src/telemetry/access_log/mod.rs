@@ -1,0 +1,426 @@
+//! The access log: JSON lines, written by a thread of its own.
+//!
+//! A request appends its line to a text that all share, at the price of a short lock; the thread takes the text every
+//! [`GATHERING`] and writes it. Where the disk does not follow, lines beyond [`MOST_WAITING`] are dropped and counted.
+
+mod line;
+
+use std::cell::RefCell;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use prometheus::IntCounter;
+
+use crate::config::AccessLogTarget;
+pub use line::Entry;
+use line::Times;
+
+/// Bytes of lines that may wait: at 50,000 requests a second, a third of a second for the disk to stall.
+const MOST_WAITING: usize = 5 << 20;
+/// How long the first line waits for others: to wake the thread for each costs more than to write it.
+const GATHERING: Duration = Duration::from_millis(10);
+
+thread_local! {
+    /// Where a thread makes its lines.
+    static LINE: RefCell<(Vec<u8>, Times)> = RefCell::default();
+}
+
+/// The access log's file cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open the access log {}", path.display())]
+pub struct AccessLogError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Where the log may go from now on: opened, so that it cannot fail any more.
+pub struct OpenedLog {
+    sink: Box<dyn Write + Send>,
+    target: AccessLogTarget,
+}
+
+impl OpenedLog {
+    /// Opens `target`; nothing is written yet.
+    ///
+    /// # Errors
+    /// The file cannot be opened for appending.
+    pub fn try_new(target: &AccessLogTarget) -> Result<Self, AccessLogError> {
+        let sink: Box<dyn Write + Send> = match target {
+            AccessLogTarget::Off => Box::new(io::sink()),
+            AccessLogTarget::Stdout => Box::new(io::stdout()),
+            AccessLogTarget::File(path) => Box::new(append(path)?),
+        };
+        Ok(Self { sink, target: target.clone() })
+    }
+
+    fn is_on(&self) -> bool {
+        self.target != AccessLogTarget::Off
+    }
+}
+
+/// A way into the log; cheap to clone. The thread ends with the last of them.
+#[derive(Clone)]
+pub struct AccessLog {
+    way: Arc<Way>,
+}
+
+/// Closes the queue at its end.
+struct Way {
+    queue: Arc<Queue>,
+    is_on: AtomicBool,
+    dropped: IntCounter,
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        self.queue.state().is_closed = true;
+        self.queue.changed.notify_one();
+    }
+}
+
+impl AccessLog {
+    /// Opens the log and starts its thread; `dropped` counts the lines that are lost.
+    ///
+    /// # Errors
+    /// The file cannot be opened for appending.
+    pub fn open(target: &AccessLogTarget, dropped: IntCounter) -> Result<Self, AccessLogError> {
+        let log = OpenedLog::try_new(target)?;
+        let opened = Self::without_thread(log.is_on(), dropped.clone());
+        let queue = Arc::clone(&opened.way.queue);
+        thread::spawn(move || Writer { log, is_failing: false, dropped }.run(&queue));
+        Ok(opened)
+    }
+
+    fn without_thread(is_on: bool, dropped: IntCounter) -> Self {
+        let queue = Arc::new(Queue::default());
+        Self { way: Arc::new(Way { queue, is_on: AtomicBool::new(is_on), dropped }) }
+    }
+
+    /// Whether anything is logged; building an entry is pointless where not.
+    pub fn is_on(&self) -> bool {
+        self.way.is_on.load(Ordering::Relaxed)
+    }
+
+    /// Hands a line over, or drops and counts it. Never waits for the disk.
+    pub fn write(&self, entry: &Entry<'_>) {
+        let is_taken = LINE.with_borrow_mut(|(line, times)| {
+            line.clear();
+            entry.append_to(line, times);
+            self.way.queue.add(line)
+        });
+        if !is_taken {
+            self.way.dropped.inc();
+        }
+    }
+
+    /// Opens the file again, so that the old one can be moved away first.
+    pub fn reopen(&self) {
+        if self.is_on() {
+            self.way.queue.order(Order::Reopen);
+        }
+    }
+
+    /// Goes on there; what was handed over before still goes where it went.
+    pub fn switch(&self, log: OpenedLog) {
+        self.way.is_on.store(log.is_on(), Ordering::Relaxed);
+        self.way.queue.order(Order::Switch(log));
+    }
+
+    /// Waits until what was handed over is written, at most for `limit`.
+    pub fn flush(&self, limit: Duration) {
+        let (done, wait) = sync_channel(1);
+        self.way.queue.order(Order::Flush(done));
+        // A log that cannot be written in time must not hold up the end of the process.
+        _ = wait.recv_timeout(limit);
+    }
+}
+
+fn append(path: &PathBuf) -> Result<File, AccessLogError> {
+    let opened = OpenOptions::new().create(true).append(true).open(path);
+    opened.map_err(|source| AccessLogError { path: path.clone(), source })
+}
+
+/// What the thread is to do between two lines.
+enum Order {
+    Flush(SyncSender<()>),
+    Reopen,
+    Switch(OpenedLog),
+}
+
+/// Whole lines.
+#[derive(Default)]
+struct Lines {
+    text: Vec<u8>,
+    count: u64,
+}
+
+#[derive(Default)]
+struct State {
+    /// Orders, each with the lines before it.
+    orders: Vec<(Lines, Order)>,
+    /// The lines since.
+    lines: Lines,
+    is_closed: bool,
+}
+
+impl State {
+    fn is_empty(&self) -> bool {
+        self.orders.is_empty() && self.lines.count == 0
+    }
+}
+
+/// What waits for the thread.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Queue {
+    /// Nothing in here panics, so what a poisoned lock holds is whole.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there was room for the line.
+    fn add(&self, line: &[u8]) -> bool {
+        let mut state = self.state();
+        if state.lines.text.len() + line.len() > MOST_WAITING {
+            return false;
+        }
+        let was_empty = state.is_empty();
+        state.lines.text.extend_from_slice(line);
+        state.lines.count += 1;
+        drop(state);
+        if was_empty {
+            self.changed.notify_one();
+        }
+        true
+    }
+
+    fn order(&self, order: Order) {
+        let mut state = self.state();
+        let lines = std::mem::take(&mut state.lines);
+        state.orders.push((lines, order));
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Waits until there is something, whether that is an order; false: there will be nothing any more.
+    fn wait(&self) -> Option<bool> {
+        let mut state = self.state();
+        while state.is_empty() {
+            if state.is_closed {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        Some(!state.orders.is_empty())
+    }
+
+    /// Takes what there is; `spare`, which is empty, is what the next lines go into.
+    fn take(&self, spare: Lines) -> (Vec<(Lines, Order)>, Lines) {
+        let mut state = self.state();
+        (std::mem::take(&mut state.orders), std::mem::replace(&mut state.lines, spare))
+    }
+}
+
+/// The log's own thread: gathers lines for a moment, and writes them together.
+struct Writer {
+    log: OpenedLog,
+    is_failing: bool,
+    dropped: IntCounter,
+}
+
+impl Writer {
+    fn run(mut self, queue: &Queue) {
+        let mut spare = Lines::default();
+        while let Some(is_ordered) = queue.wait() {
+            if !is_ordered {
+                thread::sleep(GATHERING);
+            }
+            let (orders, mut lines) = queue.take(spare);
+            for (lines, order) in orders {
+                self.write(&lines);
+                self.obey(order);
+            }
+            self.write(&lines);
+            lines.text.clear();
+            lines.count = 0;
+            spare = lines;
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            // Who asked may have stopped waiting.
+            Order::Flush(done) => _ = done.send(()),
+            Order::Switch(log) => self.log = log,
+            // Ends the file and begins one of the same name; goes on with the old one where that fails.
+            Order::Reopen => match OpenedLog::try_new(&self.log.target) {
+                Ok(log) => self.log = log,
+                Err(error) => log::error!("{error}: {}; going on with the old file", error.source),
+            },
+        }
+    }
+
+    /// What cannot be written is dropped and counted: a full disk must not fill the memory too.
+    fn write(&mut self, lines: &Lines) {
+        if lines.count == 0 {
+            return;
+        }
+        let outcome = self.log.sink.write_all(&lines.text).and_then(|()| self.log.sink.flush());
+        if let Err(error) = &outcome {
+            self.dropped.inc_by(lines.count);
+            if !self.is_failing {
+                log::error!("the access log cannot be written, lines are dropped: {error}");
+            }
+        }
+        self.is_failing = outcome.is_err();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    static REQUEST_ID: http::HeaderValue = http::HeaderValue::from_static("r1");
+
+    fn entry(path: &str) -> Entry<'_> {
+        Entry {
+            time: 1_763_152_200_123,
+            request_id: &REQUEST_ID,
+            client_ip: Some([127, 0, 0, 1].into()),
+            method: &http::Method::GET,
+            host: "shop.example".into(),
+            path,
+            route: None,
+            service: None,
+            instance: None,
+            status: 404,
+            flag: Some("route-not-found"),
+            bytes_in: 0,
+            bytes_out: 7,
+            duration: Duration::from_micros(1_500),
+            upstream: None,
+            retries: 0,
+            key: None,
+        }
+    }
+
+    /// As README lists them.
+    const MEMBERS: &str = "time request_id client_ip method host path route service instance status flag bytes_in bytes_out \
+                           duration_ms upstream_ms retries key";
+
+    #[test]
+    fn each_request_is_one_json_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        let dropped = IntCounter::new("dropped", "x").unwrap();
+        let log = AccessLog::open(&AccessLogTarget::File(path.clone()), dropped.clone()).unwrap();
+        log.write(&entry("/a\"\n"));
+        log.write(&entry("/b"));
+        log.flush(Duration::from_secs(5));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0]["path"], "/a\"\n");
+        assert_eq!(lines[0]["time"], "2025-11-14T20:30:00.123Z");
+        assert_eq!(lines[1]["client_ip"], "127.0.0.1");
+        assert_eq!((&lines[1]["duration_ms"], &lines[1]["upstream_ms"]), (&1.5.into(), &serde_json::Value::Null));
+        let members: Vec<_> = lines[0].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(members.join(" "), MEMBERS);
+        assert_eq!(dropped.get(), 0);
+    }
+
+    #[test]
+    fn a_steady_trickle_does_not_keep_lines_from_being_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        let log =
+            AccessLog::open(&AccessLogTarget::File(path.clone()), IntCounter::new("dropped", "x").unwrap()).unwrap();
+        let end = clock::now() + Duration::from_secs(10);
+        while std::fs::metadata(&path).unwrap().len() == 0 {
+            assert!(clock::now() < end, "nothing is written");
+            log.write(&entry("/a"));
+            thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_switched_loses_no_line_and_goes_on_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = |name: &str| AccessLogTarget::File(folder.path().join(name));
+        let paths = |name: &str| -> Vec<String> {
+            let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+            let path =
+                |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["path"].as_str().map(str::to_owned);
+            text.lines().filter_map(path).collect()
+        };
+        let dropped = IntCounter::new("dropped", "x").unwrap();
+        let log = AccessLog::open(&AccessLogTarget::Off, dropped.clone()).unwrap();
+        assert!(!log.is_on());
+        for (target, is_on) in [(target("one"), true), (target("two"), true), (AccessLogTarget::Off, false)] {
+            log.switch(OpenedLog::try_new(&target).unwrap());
+            assert_eq!(log.is_on(), is_on);
+            log.write(&entry(&format!("{target:?}")));
+            log.reopen();
+        }
+        log.flush(Duration::from_secs(5));
+        assert_eq!(paths("one"), [format!("{:?}", target("one"))]);
+        assert_eq!(paths("two"), [format!("{:?}", target("two"))]);
+        assert_eq!(dropped.get(), 0);
+    }
+
+    #[test]
+    fn lines_that_a_full_disk_refuses_are_counted() {
+        let dropped = IntCounter::new("dropped", "x").unwrap();
+        let log = AccessLog::open(&AccessLogTarget::File("/dev/full".into()), dropped.clone()).unwrap();
+        (0..3).for_each(|_| log.write(&entry("/a")));
+        log.flush(Duration::from_secs(5));
+        assert_eq!(dropped.get(), 3);
+    }
+
+    #[test]
+    fn lines_beyond_what_may_wait_are_dropped_and_counted() {
+        let dropped = IntCounter::new("dropped", "x").unwrap();
+        let log = AccessLog::without_thread(true, dropped.clone());
+        let path = format!("/{}", "a".repeat(MOST_WAITING / 4));
+        (0..5).for_each(|_| log.write(&entry(&path)));
+        assert_eq!(dropped.get(), 2);
+        // A short one still finds room.
+        log.write(&entry("/a"));
+        assert_eq!((dropped.get(), log.way.queue.state().lines.count), (2, 4));
+    }
+
+    #[test]
+    fn the_thread_writes_what_is_left_and_ends_with_the_last_way_into_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        let log =
+            AccessLog::open(&AccessLogTarget::File(path.clone()), IntCounter::new("dropped", "x").unwrap()).unwrap();
+        let queue = Arc::downgrade(&log.way.queue);
+        log.clone().write(&entry("/a"));
+        drop(log);
+        let end = clock::now() + Duration::from_secs(10);
+        while queue.strong_count() > 0 {
+            assert!(clock::now() < end, "the thread goes on");
+            thread::park_timeout(Duration::from_millis(5));
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_opened_says_which() {
+        let target = AccessLogTarget::File("/nonexistent/access.log".into());
+        let error = AccessLog::open(&target, IntCounter::new("dropped", "x").unwrap()).err().unwrap();
+        assert_eq!(error.to_string(), "cannot open the access log /nonexistent/access.log");
+    }
+}
