@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::ready;
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use tokio::io::AsyncReadExt as _;
+use tokio::time::Sleep;
 
 use super::Gateway;
 use super::limits::network;
@@ -128,6 +129,22 @@ async fn first_bytes(stream: &mut Stream) -> Option<BytesMut> {
     .await
 }
 
+/// Waits until then. A timer that rings earlier is set again only when it does: so one that is always ahead of its time, as
+/// that of a busy connection, is set once in a while and not for each request.
+async fn wait_until(timer: &mut Pin<&mut Sleep>, end: Instant) {
+    let end = end.into();
+    if timer.deadline() > end {
+        timer.as_mut().reset(end);
+    }
+    loop {
+        timer.as_mut().await;
+        if timer.deadline() >= end {
+            return;
+        }
+        timer.as_mut().reset(end);
+    }
+}
+
 /// Whether a header ends with these bytes, the first of a request. Never true where more of it is to come; may be false
 /// where a body follows. Empty lines before a request are no end (RFC 9112 §2.2).
 fn is_whole_header(first: &[u8]) -> bool {
@@ -158,7 +175,10 @@ impl ServerApp for Edge {
             }
         };
         let accepted = clock::now();
+        // Both live as long as the connection, so that no request has to enter a list and leave it again.
         let mut stopping = shutdown.clone();
+        let mut stops = pin!(async { _ = stopping.wait_for(|stops| *stops).await });
+        let mut timer = pin!(tokio::time::sleep_until(accepted.into()));
         let mut kept = None;
         let mut is_new = true;
         loop {
@@ -167,15 +187,17 @@ impl ServerApp for Edge {
                 let client = &self.snapshots.load().config.client;
                 (client.header_timeout, client.keepalive_timeout)
             };
+            let idle_since = if is_new { accepted } else { clock::now() };
+            let idle_until = idle_since + if is_new { header_timeout } else { keepalive_timeout };
             let first = tokio::select! {
                 biased;
                 first = first_bytes(&mut stream) => first?,
-                () = tokio::time::sleep(if is_new { header_timeout } else { keepalive_timeout }) => return None,
+                () = wait_until(&mut timer, idle_until) => return None,
                 // An idle connection must not hold up the end; one with a request is served.
-                _ = stopping.wait_for(|stops| *stops) => return None,
+                () = &mut stops => return None,
             };
             let is_whole = is_whole_header(&first);
-            let began = if is_new { accepted } else { clock::now() };
+            let began = if is_new || is_whole { idle_since } else { clock::now() };
             let session = session(stream, first, kept);
             let reused = self.serve(session, is_whole, header_timeout, began + header_timeout, shutdown).await?;
             (stream, kept) = reused.consume();
@@ -191,6 +213,20 @@ impl ServerApp for Edge {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_that_rings_early_is_set_again_and_one_that_would_ring_late_rings_earlier() {
+        let begin = tokio::time::Instant::now();
+        let after = |seconds| begin.into_std() + Duration::from_secs(seconds);
+        let mut timer = pin!(tokio::time::sleep_until(begin));
+        for end in [5, 5, 20, 21] {
+            wait_until(&mut timer, after(end)).await;
+            assert_eq!(begin.elapsed().as_secs(), end);
+        }
+        timer.as_mut().reset(begin + Duration::from_secs(100));
+        wait_until(&mut timer, after(30)).await;
+        assert_eq!(begin.elapsed().as_secs(), 30);
+    }
 
     /// A header that is taken for whole would have no deadline, so a parser must never want more of it.
     #[test]
