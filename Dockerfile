@@ -14,7 +14,7 @@ COPY . .
 ARG FURT_COMMIT=""
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    CI=true .ci/release && install -D target/release/furt /out/furt
+    CI=true .ci/release && install -D target/dist/furt /out/furt
 
 FROM debian:bookworm-slim
 # The system's roots verify https services.

@@ -48,7 +48,7 @@ bench-load: setup-build ## the load bench alone, with options in LOAD, e.g. LOAD
 performance: setup-build ## measure what docs/performance.md shows, and make its tables and pictures anew; LOAD as above
 	@.ci/performance $(LOAD)
 
-release: setup-release ## target/release/furt as it is meant to be run: fat LTO, and optimised by a profile of the load bench
+release: setup-release ## target/dist/furt as it is meant to be run: fat LTO, and optimised by a profile of the load bench
 	@.ci/release
 
 fuzz: setup-fuzz ## each fuzz target for FUZZ_SECONDS (600), or those in TARGETS; fails on a finding and says how to replay it
