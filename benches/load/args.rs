@@ -10,7 +10,7 @@ use super::workload::Workload;
 
 /// Measures furt beside other gateways, in turns, on cores of their own. What figures mean: benches/README.md.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "cargo bench --bench load --", bin_name = "cargo bench --bench load --")]
+#[command(name = "cargo bench --bench load --", bin_name = "cargo bench --bench load --", args_override_self = true)]
 pub(crate) struct Options {
     /// What is measured, with commas; or `all`
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "pass,gateway,body,churn,idle")]

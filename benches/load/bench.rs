@@ -109,7 +109,7 @@ struct Bench<'a> {
     fleet: Fleet,
     /// The gateways that are there.
     programs: Vec<(Peer, PathBuf)>,
-    /// Those that are asked for and are not, or that there is no configuration for.
+    /// Those that are asked for and are not.
     missing: Vec<Peer>,
     /// As many as there are files for, at most those that are asked for.
     idle_clients: usize,
@@ -132,7 +132,7 @@ impl<'a> Bench<'a> {
         let fleet = Fleet { services: size.0, keys: size.1, teams: size.2, port };
         let (mut programs, mut missing) = (Vec::new(), Vec::new());
         for peer in Peer::ALL.into_iter().filter(|peer| options.only.is_empty() || options.only.contains(peer)) {
-            match peer.find(options).filter(|_| peer.is_known()) {
+            match peer.find(options) {
                 Some(program) => programs.push((peer, program)),
                 None => missing.push(peer),
             }

@@ -10,7 +10,6 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Bench;
-use super::fleet::Fleet;
 use super::peers::{Peer, Site};
 use super::statistics::Spread;
 use super::table::Table;
@@ -122,13 +121,18 @@ pub(super) struct Section {
     rate: f64,
     connections: usize,
     rows: Vec<(Peer, Vec<Turn>)>,
+    /// Those that are there and take no part.
+    absent: Vec<Peer>,
 }
 
 impl Section {
     /// Without figures.
-    pub(super) fn new(workload: Workload, traffic: &Traffic, fleet: &Fleet) -> Self {
-        let (name, title) = (traffic.name.clone(), workload.title(fleet));
-        Self { workload, name, title, rate: traffic.rate, connections: traffic.connections, rows: Vec::new() }
+    pub(super) fn new(workload: Workload, traffic: &Traffic, bench: &Bench<'_>) -> Self {
+        let (name, title) = (traffic.name.clone(), workload.title(&bench.fleet));
+        let installed = bench.programs.iter().map(|(peer, _)| *peer);
+        let absent = installed.filter(|peer| !peer.can_serve(workload.site()) && *peer != Peer::Bare).collect();
+        let (rate, connections) = (traffic.rate, traffic.connections);
+        Self { workload, name, title, rate, connections, rows: Vec::new(), absent }
     }
 
     /// One turn more.
@@ -213,6 +217,7 @@ impl Section {
                 "furt_is": { "cpu": ratios[0], "paced_cpu": ratios[1], "per_second": ratios[2] },
             }));
         }
+        notes.extend(self.absent.iter().flat_map(|peer| notes_of(*peer, self.workload.site())));
         let rounds = self.rows.first().map_or(0, |(_, turns)| turns.len());
         let title = format!("{}: {}; {rounds} rounds, {} connections", self.name, self.title, self.connections);
         let figures = json!({ "kind": "turns", "workload": self.workload.name(), "traffic": self.name, "rate": self.rate,

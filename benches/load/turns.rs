@@ -53,7 +53,7 @@ pub(super) fn measure(bench: &Bench<'_>, workload: Workload, report: &mut Report
     bench.progress(&format!("{}: starting the gateways", workload.name()));
     let mut all = bench.start_all(workload)?;
     let traffic = workload.traffic(options, &bench.fleet);
-    let mut sections: Vec<Section> = traffic.iter().map(|one| Section::new(workload, one, &bench.fleet)).collect();
+    let mut sections: Vec<Section> = traffic.iter().map(|one| Section::new(workload, one, bench)).collect();
     for round in 1..=options.rounds {
         for running in &mut all {
             for (traffic, section) in traffic.iter().zip(&mut sections) {

@@ -4,11 +4,13 @@
 //! edits (`src/proxy/headers.rs`), the access log on or off together, furt's timeouts, streamed bodies. `check` compares
 //! what really arrives; what a gateway cannot do stands in [`Peer::lacks`] and comes out as a footnote.
 
+mod aralez;
 mod bare;
 mod caddy;
 mod furt;
 mod haproxy;
 mod nginx;
+mod pingap;
 mod sozu;
 
 pub(super) use self::furt::Registrar;
@@ -22,7 +24,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use super::args::Options;
-use super::check::Ability;
+use super::check::{Ability, wait_for_route};
 use super::cores::Cores;
 use super::fleet::Fleet;
 use super::process::Process;
@@ -136,7 +138,6 @@ impl Peer {
     /// How a missing one is come by.
     pub(super) fn remedy(self) -> &'static str {
         match self {
-            _ if !self.is_known() => "the bench has no configuration that was tried with it yet",
             Self::Furt => "name it with --furt",
             Self::Bare => "",
             Self::Nginx | Self::Haproxy | Self::Caddy => "install it with apt-get",
@@ -149,8 +150,7 @@ impl Peer {
     pub(super) fn can_serve(self, site: Site) -> bool {
         match self {
             Self::Furt | Self::Nginx | Self::Haproxy | Self::Caddy | Self::Sozu => true,
-            Self::Bare => site == Site::Public,
-            Self::Aralez | Self::Pingap => false,
+            Self::Bare | Self::Aralez | Self::Pingap => site == Site::Public,
         }
     }
 
@@ -170,15 +170,19 @@ impl Peer {
         words.filter(|word| word.contains('.')).map(|word| word.trim_start_matches('v').to_owned()).next()
     }
 
-    /// Whether the bench has a configuration of it at all.
-    pub(super) fn is_known(self) -> bool {
-        [Site::Public, Site::Fleet].into_iter().any(|site| self.can_serve(site))
-    }
-
     /// What it cannot do, or not in the same way.
     pub(super) fn lacks(self, site: Site) -> &'static [Ability] {
         match (self, site) {
-            (Self::Bare, _) => &[Ability::Routes],
+            (Self::Bare, _) => &[Ability::NotFound],
+            (Self::Aralez, Site::Public) => &[
+                Ability::ForwardedFor,
+                Ability::RequestId,
+                Ability::KeyHidden,
+                Ability::KeyName,
+                Ability::NotFound,
+                Ability::ServerTiming,
+            ],
+            (Self::Pingap, Site::Public) => &[Ability::KeyHidden, Ability::KeyName, Ability::NotFound],
             (Self::Sozu, Site::Public) => {
                 &[Ability::ForwardedFor, Ability::ForwardedProto, Ability::RequestId, Ability::ServerTiming]
             }
@@ -191,7 +195,8 @@ impl Peer {
                 Ability::Keys,
                 Ability::Permissions,
             ],
-            (Self::Furt | Self::Nginx | Self::Haproxy | Self::Caddy | Self::Aralez | Self::Pingap, _) => &[],
+            (Self::Furt | Self::Nginx | Self::Haproxy | Self::Caddy, _)
+            | (Self::Aralez | Self::Pingap, Site::Fleet) => &[],
         }
     }
 
@@ -203,6 +208,8 @@ impl Peer {
             (Self::Caddy, Site::Fleet) => Some("keys in a `map`, and services, are both looked through one by one"),
             (Self::Sozu, Site::Public) => Some(SOZU),
             (Self::Sozu, Site::Fleet) => Some("routes of a host are looked through one by one"),
+            (Self::Aralez, Site::Fleet) => Some("takes no part: it has no wildcards, and one key a path"),
+            (Self::Pingap, Site::Fleet) => Some("takes no part: its keys have no permissions"),
             _ => None,
         }
     }
@@ -220,9 +227,8 @@ impl Peer {
             Self::Haproxy => haproxy::command(program, setup)?,
             Self::Caddy => caddy::command(program, setup)?,
             Self::Sozu => sozu::command(program, setup)?,
-            Self::Aralez | Self::Pingap => {
-                anyhow::bail!("the bench has no configuration for {}", self.name())
-            }
+            Self::Aralez => aralez::command(program, setup)?,
+            Self::Pingap => pingap::command(program, setup)?,
         };
         let command = setup.runner.map_or_else(|| under(None, &command), |runner| under(Some(runner), &command));
         let process = cores.on_gateway(|| Process::start(self.name(), command, &setup.dir))?;
@@ -231,6 +237,10 @@ impl Peer {
         if self == Self::Furt {
             running.process.wait_for(setup.internal)?;
             furt::register(setup).with_context(|| "furt does not take the registrations".to_owned())?;
+        }
+        if self == Self::Aralez {
+            // It listens before it has read its routes.
+            wait_for_route(&mut running)?;
         }
         Ok(running)
     }
