@@ -139,8 +139,9 @@ pub async fn turn_away(mut stream: Stream, why: &'static [u8]) {
     let told = async {
         stream.write_all(why).await?;
         stream.shutdown().await?;
-        // What the client sent must be read, or the system throws the answer away and resets the connection.
-        stream.read(&mut [0; 4096]).await
+        // What the client sent must be read, or the system throws the answer away and resets the connection. Not into an
+        // array: a connection's future has room for all that it ever waits for, and keeps it while the client is idle.
+        stream.read_buf(&mut Vec::with_capacity(4096)).await
     };
     _ = tokio::time::timeout(TURN_AWAY_TIME, told).await;
 }

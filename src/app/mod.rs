@@ -50,8 +50,8 @@ const INTERNAL_THREADS: usize = 1;
 /// Of a client connection. None: headers and bodies are read into buffers of their own, which are there as long as they
 /// are read; Pingora's default of 64 KiB lies idle with every idle client.
 const READ_BUFFER: usize = 0;
-/// Of a client connection: a header and a small body in one write.
-const WRITE_BUFFER: usize = 4096;
+/// Of a client connection: a header and a small body in one write. The allocator's class below 4 KiB, for the sake of idle clients.
+const WRITE_BUFFER: usize = 3584;
 /// Pingora services: the public listener and the internal one.
 const LISTENERS: usize = 2;
 /// Longer than any `server.grace` may be, which is 30 days.

@@ -89,34 +89,23 @@ impl Edge {
         })?;
         Ok((place, Some(place_of_one)))
     }
+}
 
-    /// Serves a request that began with `first`. A header that is not whole by `deadline` is cut, and so is one of which a
-    /// part does not come within `header_timeout`.
-    async fn serve(
-        &self,
-        mut session: ServerSession,
-        is_whole: bool,
-        header_timeout: Duration,
-        deadline: Instant,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        session.set_read_timeout(Some(header_timeout));
-        // In its box before anything is made of it: a session is large, and would be moved with each future around it.
-        let mut request = self.proxy.process_new_http(session, shutdown);
-        if is_whole {
-            return request.await;
+/// Serves a request whose header may not be whole yet: where it is not by `deadline`, its client is cut.
+async fn serve(
+    mut request: Pin<Box<dyn Future<Output = Option<ReusedHttpStream>> + Send + '_>>,
+    deadline: Instant,
+) -> Option<ReusedHttpStream> {
+    let state = HeaderState { is_received: Cell::new(false) };
+    let serve = HEADER.scope(state, async move {
+        tokio::select! {
+            biased;
+            outcome = &mut request => return outcome,
+            () = tokio::time::sleep_until(deadline.into()) => {}
         }
-        let state = HeaderState { is_received: Cell::new(false) };
-        let serve = HEADER.scope(state, async move {
-            tokio::select! {
-                biased;
-                outcome = &mut request => return outcome,
-                () = tokio::time::sleep_until(deadline.into()) => {}
-            }
-            if HEADER.with(|state| state.is_received.get()) { request.await } else { None }
-        });
-        serve.await
-    }
+        if HEADER.with(|state| state.is_received.get()) { request.await } else { None }
+    });
+    serve.await
 }
 
 /// Waits until the client sends something; `None`: it is gone. The buffer is made only then, so that none lies idle.
@@ -151,8 +140,14 @@ fn is_whole_header(first: &[u8]) -> bool {
     first.ends_with(b"\r\n\r\n") && !first.starts_with(b"\r") && !first.starts_with(b"\n")
 }
 
-/// Of a connection's next request, which begins with `first`; `kept` is what its last one left, if there was one.
-fn session(stream: Stream, first: BytesMut, kept: Option<HttpPersistentSettings>) -> ServerSession {
+/// Of a connection's next request, which begins with `first`; `kept` is what its last one left, if there was one. A part of
+/// the header that does not come within `header_timeout` ends it.
+fn session(
+    stream: Stream,
+    first: BytesMut,
+    kept: Option<HttpPersistentSettings>,
+    header_timeout: Duration,
+) -> ServerSession {
     let mut session = ServerSession::new_http1(stream);
     if let Some(mut kept) = kept {
         kept.set_pipelined_prefix(first);
@@ -161,6 +156,7 @@ fn session(stream: Stream, first: BytesMut, kept: Option<HttpPersistentSettings>
         session.set_keepalive(Some(FIRST_KEEPALIVE));
         session.set_pipelined_prefix(first);
     }
+    session.set_read_timeout(Some(header_timeout));
     session
 }
 
@@ -198,8 +194,9 @@ impl ServerApp for Edge {
             };
             let is_whole = is_whole_header(&first);
             let began = if is_new || is_whole { idle_since } else { clock::now() };
-            let session = session(stream, first, kept);
-            let reused = self.serve(session, is_whole, header_timeout, began + header_timeout, shutdown).await?;
+            // In its box at once: a session is large, and the connection would keep room for it while it is idle.
+            let request = self.proxy.process_new_http(session(stream, first, kept, header_timeout), shutdown);
+            let reused = if is_whole { request.await } else { serve(request, began + header_timeout).await }?;
             (stream, kept) = reused.consume();
             is_new = false;
         }
