@@ -34,7 +34,9 @@ pub(super) fn load(runs: &[LoadRun], out: &Path) -> Result<Vec<PathBuf>> {
         }
         let bars = peers.iter().map(|peer| {
             let ms = peer.over_rounds(|turn| turn.p99_ms);
-            bar(&peer.peer, ms, |value| format!("{value:.2}"), " ms")
+            // Hundreds with hundredths would not fit beside the bars.
+            let digits = |value: f64| if value < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") };
+            bar(&peer.peer, ms, digits, " ms")
         });
         p99.push(Panel { title: format!("{traffic}, {rate} requests a second"), bars: bars.collect(), line_at: None });
     }
