@@ -16,6 +16,7 @@ mod acceptance;
 mod backends;
 mod cli;
 mod demo;
+mod docs;
 mod draining;
 mod durability;
 mod events;

@@ -315,7 +315,7 @@ mod tests {
         }
     }
 
-    /// As README lists them.
+    /// As docs/operating.md lists them.
     const MEMBERS: &str = "time request_id client_ip method host path route service instance status flag bytes_in bytes_out \
                            duration_ms upstream_ms retries key";
 
@@ -337,6 +337,8 @@ mod tests {
         assert_eq!((&lines[1]["duration_ms"], &lines[1]["upstream_ms"]), (&1.5.into(), &serde_json::Value::Null));
         let members: Vec<_> = lines[0].as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(members.join(" "), MEMBERS);
+        let page = include_str!("../../../docs/operating.md");
+        assert!(members.iter().all(|member| page.contains(&format!("`{member}`"))), "{members:?}");
         assert_eq!(dropped.get(), 0);
     }
 

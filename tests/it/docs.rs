@@ -1,0 +1,199 @@
+//! The documentation, held to the code: links lead somewhere, examples are good, and nothing that can be listed is missing.
+//!
+//! Shell examples are checked, not run. A block below `<!-- needs: … -->` may name a verb or an option that furt is still to get.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use furt::config::Config;
+
+/// Pages outside of `docs`.
+const PAGES: [&str; 5] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "benches/README.md", "fuzz/README.md"];
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|why| panic!("{path}: {why}"))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file below a folder whose name ends so.
+fn files_below(folder: &str, end: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let found = entries.map(|path| match path.is_dir() {
+        true => files_below(path.to_str().unwrap(), end),
+        false => vec![path],
+    });
+    found.flatten().filter(|path| path.to_str().unwrap().ends_with(end)).collect()
+}
+
+/// Every page, with its text.
+fn pages() -> impl Iterator<Item = (PathBuf, String)> {
+    let paths = PAGES.iter().map(|page| root().join(page)).chain(files_below("docs", ".md"));
+    paths.map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
+}
+
+/// A block of code.
+struct Block {
+    info: String,
+    body: String,
+    place: String,
+    /// It needs something that furt does not have yet.
+    is_ahead: bool,
+}
+
+/// The blocks of a page, and its other lines.
+fn split(path: &Path, text: &str) -> (Vec<Block>, Vec<String>) {
+    let (mut blocks, mut prose) = (Vec::new(), Vec::new());
+    let mut lines = text.lines().enumerate();
+    while let Some((number, line)) = lines.next() {
+        let Some(info) = line.trim_start().strip_prefix("```") else {
+            prose.push(line.to_owned());
+            continue;
+        };
+        let body = lines.by_ref().take_while(|(_, line)| !line.trim_start().starts_with("```"));
+        let body = body.map(|(_, line)| format!("{line}\n")).collect();
+        let is_ahead = prose.last().is_some_and(|line| line.starts_with("<!-- needs:"));
+        let (info, place) = (info.to_owned(), format!("{}:{}", path.display(), number + 1));
+        blocks.push(Block { info, body, place, is_ahead });
+    }
+    (blocks, prose)
+}
+
+fn blocks() -> impl Iterator<Item = Block> {
+    pages().flat_map(|(path, text)| split(&path, &text).0)
+}
+
+/// The anchors of a page, as GitHub makes them of its headings.
+fn anchors(path: &Path, text: &str) -> BTreeSet<String> {
+    let is_kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
+    let headings = split(path, text).1.into_iter().filter(|line| line.starts_with('#'));
+    let titles = headings.map(|line| line.trim_start_matches('#').trim().to_lowercase());
+    titles.map(|title| title.chars().filter(is_kept).collect::<String>().replace(' ', "-")).collect()
+}
+
+/// Why a link of a page leads nowhere; `None` where it leads somewhere, or out of the repository.
+fn broken(page: &Path, link: &str) -> Option<String> {
+    if link.starts_with("http") {
+        return None;
+    }
+    let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let target = if file.is_empty() { page.to_owned() } else { page.parent().unwrap().join(file) };
+    let is_found = target.exists()
+        && (anchor.is_empty() || anchors(&target, &fs::read_to_string(&target).unwrap()).contains(anchor));
+    (!is_found).then(|| format!("{}: {link}", page.display()))
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut faults = Vec::new();
+    for (path, text) in pages() {
+        let prose = split(&path, &text).1.join("\n");
+        let links = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+        faults.extend(links.filter_map(|(link, _)| broken(&path, link)));
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn examples_of_json_toml_and_shell_can_be_read() {
+    let fault = |Block { info, body, .. }: &Block| match info.as_str() {
+        "json" => serde_json::from_str::<serde_json::Value>(body).err().map(|why| why.to_string()),
+        "toml" => Config::parse("the example", body, &|_| None).err().map(|why| why.to_string()),
+        "toml fragment" => body.parse::<toml::Table>().err().map(|why| why.to_string()),
+        "sh" => {
+            let output = Command::new("bash").args(["-n", "-c", body]).output().unwrap();
+            (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+        _ => None,
+    };
+    let faults = blocks().filter_map(|block| Some(format!("{}: {}", block.place, fault(&block)?)));
+    assert_eq!(faults.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+/// The words of what `furt … --help` prints, such as `drain`, `--wait` and `-o`.
+fn help(verb: &[&str]) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_furt")).args(verb).arg("--help").output().unwrap();
+    assert!(output.status.success(), "furt {verb:?} --help: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split(|c: char| !c.is_alphanumeric() && c != '-').map(str::to_owned).collect()
+}
+
+/// What each `furt` of a shell block is given.
+fn calls(body: &str) -> Vec<Vec<&str>> {
+    let is_furt = |word: &str| word == "furt" || word.ends_with("/furt");
+    let lines = body.lines().filter_map(|line| line.split("# ").next());
+    let commands = lines.flat_map(|line| line.split(['|', '&', ';', '>', '(', ')']));
+    let words = commands.map(|command| command.split_whitespace().collect::<Vec<_>>());
+    let given = words.filter_map(|words| {
+        let is_cargo = words.starts_with(&["cargo", "run"]);
+        let at = words.iter().rposition(|word| if is_cargo { *word == "--" } else { is_furt(word) })?;
+        Some(words[at + 1..].to_vec())
+    });
+    given.filter(|words| words.first().is_some_and(|word| word.starts_with(char::is_alphabetic))).collect()
+}
+
+#[test]
+fn verbs_and_options_of_the_shell_examples_are_known() {
+    let mut count = 0;
+    for Block { body, place, .. } in blocks().filter(|block| block.info == "sh" && !block.is_ahead) {
+        for call in calls(&body) {
+            let verb = &call[..if ["keys", "store"].contains(&call[0]) { 2 } else { 1 }];
+            let known = help(verb);
+            let options = call.iter().filter(|word| word.len() > 1 && word.starts_with('-'));
+            options.for_each(|option| assert!(known.contains(*option), "{place}: {verb:?} has no {option}"));
+            count += 1;
+        }
+    }
+    assert!(count > 20, "only {count} calls are found");
+}
+
+#[test]
+fn pages_keep_their_size_and_speak_of_what_is_here() {
+    let (words, bytes) = (read("README.md").split_whitespace().count(), read("ARCHITECTURE.md").len());
+    assert!(words <= 1_200 && bytes <= 10 * 1024, "README.md: {words} words, ARCHITECTURE.md: {bytes} bytes");
+    for (path, text) in pages() {
+        assert!(!text.contains("DESIGN §"), "{} names a text that is not here", path.display());
+    }
+}
+
+/// The texts in quotes of a source that begin so.
+fn quoted<'s>(source: &'s str, start: &'s str) -> impl Iterator<Item = &'s str> {
+    source.split('"').skip(1).step_by(2).filter(move |text| text.starts_with(start))
+}
+
+#[test]
+fn nothing_that_can_be_listed_is_missing() {
+    let mut missing = BTreeSet::new();
+    let mut expect = |page: &str, what: String| {
+        let is_missing = !read(page).contains(&what);
+        missing.extend(is_missing.then(|| format!("{page}: {what}")));
+    };
+    let keys = read("conf/furt.toml");
+    let keys = keys.lines().filter_map(|line| line.trim_start_matches('#').split_once(" = ")).map(|(key, _)| key);
+    keys.filter(|key| !key.contains(' ')).for_each(|key| expect("docs/configuration.md", format!("`{key}`")));
+    for source in files_below("src/telemetry", ".rs") {
+        let source = fs::read_to_string(source).unwrap();
+        let metrics = quoted(&source, "furt_").filter_map(|text| text.split('{').next());
+        metrics.for_each(|metric| expect("docs/metrics.md", format!("`{metric}")));
+    }
+    let answers = read("src/proxy/answer.rs");
+    let problems = answers.lines().skip_while(|line| *line != "problems! {").skip(1).take_while(|line| *line != "}");
+    for problem in problems {
+        expect("docs/requests.md", format!("`{}`", quoted(problem, "").next().unwrap()));
+    }
+    for path in quoted(&read("src/api/mod.rs"), "/") {
+        let page = if path.starts_with("/api") { "docs/registering.md" } else { "docs/operating.md" };
+        let path = if page.ends_with("operating.md") { path.replace("{id}", "{instance}") } else { path.to_owned() };
+        expect(page, path);
+    }
+    let verbs = "run,demo,register,deregister,drain,services,explain,events,top,keys new,keys rotate,store import";
+    for verb in verbs.split(',') {
+        let options = help(&verb.split(' ').collect::<Vec<_>>()).into_iter().filter(|word| word.starts_with("--"));
+        options.filter(|option| option != "--help").for_each(|option| expect("docs/cli.md", option));
+    }
+    assert_eq!(missing, BTreeSet::new());
+}
