@@ -3,9 +3,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use governor::DefaultDirectRateLimiter;
 use http::HeaderValue;
 
+use super::RateLimiter;
 use crate::model::{CidrSet, KeyName, KeySpec, PermissionSet, RateLimit, RuntimeKey, Sha256Digest};
 
 /// One API key behind one of its digests; the key itself is nowhere.
@@ -32,7 +32,7 @@ pub struct ApiKey {
 #[derive(Debug, Default)]
 pub struct KeyLive {
     /// How often it was used lately: of a key with a rate, from its first use on. Filled by the proxy, which has the clock.
-    pub limiter: OnceLock<DefaultDirectRateLimiter>,
+    pub limiter: OnceLock<RateLimiter>,
 }
 
 impl ApiKey {

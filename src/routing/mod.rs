@@ -6,7 +6,7 @@
 //! `registry` builds snapshots, `proxy` and `api` read them.
 //!
 //! Reading order: `route` (what is found), `table` (the searches), `node` (the trie they walk), `children` and `leaf`
-//! (what a node consists of); `instance`, `draining`, `select` (with `fleet`, `ring`, `ejection`), `key`; `snapshot`.
+//! (what a node consists of); `instance`, `draining`, `select` (with `fleet`, `ring`, `ejection`), `key` (with `limiter`); `snapshot`.
 
 mod budget;
 mod children;
@@ -16,6 +16,7 @@ mod fleet;
 mod instance;
 mod key;
 mod leaf;
+mod limiter;
 mod node;
 mod ring;
 mod route;
@@ -31,6 +32,7 @@ pub use ejection::Outcome;
 pub use fleet::Fleet;
 pub use instance::{Instance, InstanceLive, Service, ServiceKind, ServiceLive};
 pub use key::{ApiKey, KeyLive, KeyTable, ListedKey};
+pub use limiter::RateLimiter;
 pub use ring::hash;
 pub use route::{Owner, Route, RouteCounter, Slot};
 pub use select::{Asking, Lease, NoInstance};
