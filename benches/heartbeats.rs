@@ -208,7 +208,7 @@ fn through_the_driver(criterion: &mut Criterion) {
     let epoch = Epoch(uuid::Uuid::nil());
     let (registry, effects) = Registry::new(epoch, settings(), Vec::new(), Vec::new(), furt::driver::now());
     let (driver, handle, snapshots) =
-        Driver::new(registry, effects, Box::new(MemoryStore::default()), Telemetry::try_new().unwrap());
+        Driver::new(registry, effects, Arc::default(), Box::new(MemoryStore::default()), Telemetry::try_new().unwrap());
     runtime.spawn(driver.run(Unprobed));
     runtime.block_on(async {
         let all = (0..FLEET).map(|number| {

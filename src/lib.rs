@@ -5,7 +5,8 @@
 //! - [`model`]: names, addresses, permissions, patterns, paths as types that hold their own rules
 //! - [`clock`], [`config`], [`telemetry`], [`upstream`], [`connections`], [`secret`], [`geo`]: beside it, for everyone
 //! - [`routing`]: the table of routes, the snapshot that requests are answered from, the choice of an instance
-//! - [`registry`]: the pure core: events in, effects out; [`status`]: `/health` for both listeners
+//! - [`registry`]: the pure core: events in, effects out; [`published`]: its snapshot beside the configuration;
+//!   [`status`]: `/health` for both listeners
 //! - [`driver`]: the one writer around the core; owns the traits that `store` and `health` implement
 //! - [`store`], [`health`], [`proxy`], [`api`]: what is kept, who is up, the public listener, the internal listener
 //! - [`app`], [`demo`], [`cli`]: the wiring, a gateway with services to try it with, the command line
@@ -27,6 +28,7 @@ pub mod geo;
 pub mod health;
 pub mod model;
 pub mod proxy;
+pub mod published;
 pub mod registry;
 pub mod routing;
 pub mod secret;

@@ -22,6 +22,7 @@ use super::problem::Problem;
 use crate::config::ClientConfig;
 use crate::connections::{self, OpenConnections, TOO_MANY, header_deadline, turn_away};
 use crate::model::Epoch;
+use crate::published::Published;
 use crate::routing::Snapshot;
 use crate::telemetry::request_id;
 
@@ -45,20 +46,20 @@ pub(super) struct BodyTooLarge;
 /// Runs a router on the internal listener.
 pub struct Listener {
     router: Router,
-    snapshots: Arc<ArcSwap<Snapshot>>,
+    snapshots: Arc<ArcSwap<Published>>,
     open: Arc<OpenConnections>,
     options: HttpServerOptions,
 }
 
 impl Listener {
     /// For this router; its clients are timed as those of the public listener are, and counted in `open`.
-    pub fn new(router: Router, snapshots: Arc<ArcSwap<Snapshot>>, open: Arc<OpenConnections>) -> Self {
+    pub fn new(router: Router, snapshots: Arc<ArcSwap<Published>>, open: Arc<OpenConnections>) -> Self {
         Self { router, snapshots, open, options: connections::options() }
     }
 
     /// The same without a registry: its clients have the default times.
     pub fn alone(router: Router, open: Arc<OpenConnections>) -> Self {
-        let nothing = Snapshot::new(Epoch(uuid::Uuid::nil()));
+        let nothing = Published { snapshot: Snapshot::new(Epoch(uuid::Uuid::nil())), config: Arc::default() };
         Self::new(router, Arc::new(ArcSwap::from_pointee(nothing)), open)
     }
 

@@ -77,7 +77,8 @@ fn router(store: impl Store + 'static) -> Router {
         heartbeat_ttl: Duration::from_secs(60),
     };
     let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), Vec::new(), now());
-    let (driver, handle, snapshots) = Driver::new(registry, effects, Box::new(store), Arc::clone(&telemetry));
+    let (driver, handle, snapshots) =
+        Driver::new(registry, effects, Arc::default(), Box::new(store), Arc::clone(&telemetry));
     tokio::spawn(driver.run(NoProbes));
     super::router(
         Default::default(),

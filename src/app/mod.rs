@@ -33,10 +33,11 @@ use tokio::sync::oneshot;
 use crate::api::{self, Readiness, Reloads};
 use crate::config::{Config, ConfigErrors, MAX_RETRIES, Places, StoreConfig};
 use crate::connections::OpenConnections;
-use crate::driver::{Change, Contents, Driver, Handle, Snapshots, Store, StoreError};
+use crate::driver::{Change, Contents, Driver, Handle, Store, StoreError};
 use crate::geo::Geo;
 use crate::health::{HttpProbe, Monitor};
 use crate::proxy::{Edge, Gateway};
+use crate::published::Snapshots;
 use crate::registry::Registry;
 use crate::store::{DiskStore, MemoryStore};
 use crate::telemetry::{AccessLog, COMMIT, Telemetry, VERSION};
@@ -112,11 +113,11 @@ pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce(
         services::keys(&config),
         crate::driver::now(),
     );
-    registry.show(Arc::clone(&config));
     let barred = services::barred(&contents, &own_listeners);
     first_effects.extend(registry.restore(contents, &barred, crate::driver::now()));
     let (store, closed) = ClosingStore::new(store);
-    let (driver, handle, snapshots) = Driver::new(registry, first_effects, Box::new(store), Arc::clone(&telemetry));
+    let (driver, handle, snapshots) =
+        Driver::new(registry, first_effects, Arc::clone(&config), Box::new(store), Arc::clone(&telemetry));
     let probe_options = upstream::connector_options(&config.upstream, INTERNAL_THREADS);
     let in_force = Arc::clone(&snapshots);
     let timeout = move || in_force.load().config.gateway.health_check_timeout;

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::{lookups, notify_supervisor, services};
 use crate::api::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded};
 use crate::config::{AccessLogTarget, Config, ConfigError, ConfigErrors, Place, Places, Takes};
-use crate::driver::{Answer, Configuration, Event, Handle};
+use crate::driver::{Answer, Configuration, Handle};
 use crate::telemetry::{AccessLog, OpenedLog, Telemetry};
 use crate::upstream::OwnListeners;
 
@@ -87,7 +87,7 @@ impl Reloading {
             return Err(ReloadError::Refused(errors));
         }
 
-        let answer = self.driver.ask(|reply| Event::ConfigurationChanged(configuration, reply)).await;
+        let answer = self.driver.reconfigure(configuration, Arc::clone(&new)).await;
         let Ok(Ok(Answer::Reconfigured(done))) = answer else { return Err(ReloadError::Stopping) };
         if let Some(log) = opened {
             let access_log = self.access_log.clone();
@@ -113,7 +113,6 @@ impl Reloading {
                 settings: services::settings(&new),
                 statics: services::statics(&new, &found),
                 keys: services::keys(&new),
-                config: new,
             };
             (faults, Box::new(configuration))
         });

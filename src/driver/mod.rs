@@ -31,6 +31,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
+use crate::config::Config;
+use crate::published::{Published, Snapshots};
 use crate::registry::{Effect, Now, Registry};
 use crate::routing::Snapshot;
 use crate::telemetry::Telemetry;
@@ -47,9 +49,6 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 const DEADLINES: Duration = Duration::from_millis(50);
 /// A gap beyond this is a hold-up (DESIGN §3.7).
 const HELD_UP: Duration = Duration::from_secs(1);
-
-/// The requests' view, shared: the driver replaces it, everyone else reads it.
-pub type Snapshots = Arc<ArcSwap<Snapshot>>;
 
 /// Why a store failed, in a sentence for operators.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -86,11 +85,14 @@ pub trait Probes: Send {
 enum Message {
     Happened(Event),
     Asked(Box<dyn FnOnce(ReplyId) -> Event + Send>, oneshot::Sender<Result<Answer, Refusal>>),
+    Reconfigured(Box<Configuration>, Arc<Config>, oneshot::Sender<Result<Answer, Refusal>>),
 }
 
 /// The writer; [`run`](Driver::run) it once.
 pub struct Driver {
     registry: Registry,
+    /// What is published with each snapshot from the next one on.
+    config: Arc<Config>,
     queue: mpsc::Receiver<Message>,
     snapshots: Snapshots,
     store: StoreThread,
@@ -106,19 +108,22 @@ pub fn now() -> Now {
 }
 
 impl Driver {
-    /// Brings the core together with a store; publishes its first snapshot. `first_effects` are those of its making.
+    /// Brings the core together with a store; publishes its first snapshot with `config`, the configuration that it was
+    /// made by. `first_effects` are those of its making.
     pub fn new(
         mut registry: Registry,
         first_effects: Vec<Effect>,
+        config: Arc<Config>,
         store: Box<dyn Store>,
         telemetry: Arc<Telemetry>,
     ) -> (Self, Handle, Snapshots) {
         let (sender, queue) = mpsc::channel(QUEUE);
         let first = registry.take_snapshot().unwrap_or_else(|| Snapshot::new(crate::model::Epoch(uuid::Uuid::nil())));
         telemetry.note_snapshot(first.generation, first.names.len(), first.table.len());
-        let snapshots = Arc::new(ArcSwap::from_pointee(first));
+        let snapshots = Arc::new(ArcSwap::from_pointee(Published { snapshot: first, config: Arc::clone(&config) }));
         let driver = Self {
             registry,
+            config,
             queue,
             snapshots: Arc::clone(&snapshots),
             store: StoreThread::start(store),
@@ -169,11 +174,10 @@ impl Driver {
         for message in inbox.drain(..) {
             let event = match message {
                 Message::Happened(event) => event,
-                Message::Asked(event, answer) => {
-                    let reply = ReplyId(self.next_reply);
-                    self.next_reply += 1;
-                    self.waiting.insert(reply, answer);
-                    event(reply)
+                Message::Asked(event, answer) => event(self.next_reply(answer)),
+                Message::Reconfigured(configuration, config, answer) => {
+                    self.config = config;
+                    Event::ConfigurationChanged(configuration, self.next_reply(answer))
                 }
             };
             effects.extend(self.registry.handle(event, now));
@@ -183,9 +187,16 @@ impl Driver {
         }
         if let Some(snapshot) = self.registry.take_snapshot() {
             self.telemetry.note_snapshot(snapshot.generation, snapshot.names.len(), snapshot.table.len());
-            self.snapshots.store(Arc::new(snapshot));
+            self.snapshots.store(Arc::new(Published { snapshot, config: Arc::clone(&self.config) }));
         }
         effects
+    }
+
+    fn next_reply(&mut self, answer: oneshot::Sender<Result<Answer, Refusal>>) -> ReplyId {
+        let reply = ReplyId(self.next_reply);
+        self.next_reply += 1;
+        self.waiting.insert(reply, answer);
+        reply
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>, probes: &mut impl Probes) {

@@ -11,7 +11,8 @@ use super::admission;
 use super::answer::GatewayAnswer;
 use crate::clock;
 use crate::geo::Whereabouts;
-use crate::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind, Snapshot};
+use crate::published::Published;
+use crate::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind};
 use crate::telemetry::{self, Entry, Telemetry};
 
 /// One request.
@@ -19,7 +20,7 @@ pub struct Context {
     began: Instant,
     telemetry: Arc<Telemetry>,
     /// The view it is answered from; let go once the service's header is there.
-    pub(super) snapshot: Option<Arc<Snapshot>>,
+    pub(super) snapshot: Option<Arc<Published>>,
     /// The route it took.
     pub(super) route: Option<Arc<Route>>,
     /// The service behind the route.

@@ -27,7 +27,7 @@ use crate::clock;
 use crate::connections::{
     AddressConnections, AddressPlace, OpenConnections, Place, TOO_MANY, TOO_MANY_OF_ONE, turn_away,
 };
-use crate::routing::Snapshot;
+use crate::published::Published;
 use crate::telemetry::Telemetry;
 
 /// Room for the first bytes of a request, as Pingora has it: most headers are shorter.
@@ -56,7 +56,7 @@ pub struct Edge {
     open: Arc<OpenConnections>,
     addresses: AddressConnections,
     telemetry: Arc<Telemetry>,
-    snapshots: Arc<ArcSwap<Snapshot>>,
+    snapshots: Arc<ArcSwap<Published>>,
 }
 
 impl Edge {
@@ -65,7 +65,7 @@ impl Edge {
         proxy: HttpProxy<Gateway>,
         open: Arc<OpenConnections>,
         telemetry: Arc<Telemetry>,
-        snapshots: Arc<ArcSwap<Snapshot>>,
+        snapshots: Arc<ArcSwap<Published>>,
     ) -> Self {
         let addresses = AddressConnections::default();
         Self { proxy: Arc::new(proxy), open, addresses, telemetry, snapshots }

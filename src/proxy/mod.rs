@@ -38,7 +38,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use crate::clock;
 use crate::geo::Geo;
-use crate::routing::Snapshot;
+use crate::published::Published;
 use crate::telemetry::{AccessLog, Telemetry};
 use affinity::Affinity;
 use answer::GatewayAnswer;
@@ -50,7 +50,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// The gateway as Pingora runs it.
 pub struct Gateway {
-    snapshots: Arc<ArcSwap<Snapshot>>,
+    snapshots: Arc<ArcSwap<Published>>,
     geo: Arc<Geo>,
     affinity: Affinity,
     address_rates: AddressRates,
@@ -61,7 +61,7 @@ pub struct Gateway {
 impl Gateway {
     /// Brings together what requests need.
     pub fn new(
-        snapshots: Arc<ArcSwap<Snapshot>>,
+        snapshots: Arc<ArcSwap<Published>>,
         geo: Arc<Geo>,
         telemetry: Arc<Telemetry>,
         access_log: AccessLog,

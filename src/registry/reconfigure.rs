@@ -11,7 +11,6 @@ use super::{
     Answer, Effect, Entry, FirstProbe, HealthLimits, InstanceRef, Now, Reconfigured, Registry, ReplyId, Settings,
     StaticRoute,
 };
-use crate::config::Config;
 use crate::model::{KeySpec, ServiceName};
 
 /// All that the core takes from a configuration.
@@ -23,16 +22,9 @@ pub struct Configuration {
     pub statics: Vec<StaticRoute>,
     /// The API keys.
     pub keys: Vec<KeySpec>,
-    /// The whole of it, which the snapshot shows to requests.
-    pub config: Arc<Config>,
 }
 
 impl Registry {
-    /// Shows this configuration from the first snapshot on.
-    pub fn show(&mut self, config: Arc<Config>) {
-        self.view.show_config(config);
-    }
-
     /// Puts `new` in force and answers when it is published.
     pub(super) fn handle_configuration(
         &mut self,
@@ -41,7 +33,7 @@ impl Registry {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        let Configuration { settings, statics, keys, config } = new;
+        let Configuration { settings, statics, keys } = new;
         let before = std::mem::replace(&mut self.settings, settings);
         // Claims are released by the definition with which they were added, and that holds the domain.
         self.settings.policy.apps_domain = before.policy.apps_domain.clone();
@@ -58,7 +50,6 @@ impl Registry {
         if before.health != self.settings.health {
             self.retime_probes(&before.health, effects);
         }
-        self.view.show_config(config);
         self.view.advance();
         let answer = Reconfigured { generation: self.view.generation(), blocked: self.blocked() };
         effects.push(Effect::Answer(reply, Ok(Answer::Reconfigured(answer))));

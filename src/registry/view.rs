@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::Entry;
 use super::statics::Statics;
-use crate::config::Config;
 use crate::model::{
     Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec,
     ServiceName, Status,
@@ -156,12 +155,6 @@ impl View {
                 self.aliases.remove(name);
             }
         }
-    }
-
-    /// The configuration that requests are answered by from now on.
-    pub(super) fn show_config(&mut self, config: Arc<Config>) {
-        self.snapshot.config = config;
-        self.is_changed = true;
     }
 
     /// Which slots are of no service and no static route.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{Found, Instance, KeyTable, Route, Service, Slot, Table};
-use crate::config::Config;
 use crate::model::{Epoch, Generation, InstanceId, ServiceName};
 
 /// Everything that requests need, as of one generation. Cloning costs a few reference counts.
@@ -23,8 +22,6 @@ pub struct Snapshot {
     pub ids: imbl::HashMap<InstanceId, Slot>,
     /// The API keys.
     pub keys: KeyTable,
-    /// The configuration in force: a request sees one, and sees it with the routes and keys that came with it.
-    pub config: Arc<Config>,
 }
 
 impl Snapshot {
@@ -38,7 +35,6 @@ impl Snapshot {
             names: imbl::OrdMap::new(),
             ids: imbl::HashMap::new(),
             keys: KeyTable::default(),
-            config: Arc::default(),
         }
     }
 

@@ -14,8 +14,8 @@ use crate::model::{
     CidrSet, Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, MethodRule, Pattern, RouteSpec,
     ServiceName, UpstreamUrl,
 };
+use crate::published::Published;
 use crate::registry::{Brings, HealthLimits, Policy, Registry, Settings, UnlistedRule};
-use crate::routing::Snapshot;
 use crate::telemetry::Telemetry;
 
 /// What the store does with a batch.
@@ -101,7 +101,7 @@ impl Rig {
         let epoch = Epoch(uuid::Uuid::nil());
         let (registry, effects) = Registry::new(epoch, settings(), Vec::new(), Vec::new(), crate::driver::now());
         let told = Box::new(ToldStore(Arc::clone(&store)));
-        let (driver, handle, snapshots) = Driver::new(registry, effects, told, Arc::clone(&telemetry));
+        let (driver, handle, snapshots) = Driver::new(registry, effects, Arc::default(), told, Arc::clone(&telemetry));
         let plans = Plans::default();
         let running = tokio::spawn(driver.run(WrittenDown(Arc::clone(&plans))));
         Self { handle, snapshots, store, telemetry, plans, running }
@@ -119,7 +119,7 @@ impl Rig {
         self.handle.ask(move |reply| Event::HeartbeatReceived(instance, local(), reply)).await.unwrap()
     }
 
-    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+    pub(super) fn snapshot(&self) -> Arc<Published> {
         self.snapshots.load_full()
     }
 

@@ -128,7 +128,7 @@ impl Harness {
     /// Another configuration with the same keys is in force when this returns.
     pub(in crate::registry) fn reconfigure(&mut self, settings: Settings, statics: Vec<StaticRoute>) -> Reconfigured {
         let reply = self.new_reply();
-        let new = Configuration { settings, statics, keys: self.configured.clone(), config: Default::default() };
+        let new = Configuration { settings, statics, keys: self.configured.clone() };
         self.send(Event::ConfigurationChanged(Box::new(new), reply));
         match self.answers[&reply].clone() {
             Ok(Answer::Reconfigured(answer)) => answer,
