@@ -27,14 +27,14 @@ echo: setup-build ## a service to try furt with, on 127.0.0.1:7812
 	@target/echo
 
 test: setup-test ## every test: units, properties, end to end, the examples in the docs
-	cargo nextest run $(LOCKED) --profile $(NEXTEST_PROFILE)
-	cargo test $(LOCKED) --doc
+	cargo nextest run $(LOCKED) --workspace --profile $(NEXTEST_PROFILE)
+	cargo test $(LOCKED) --workspace --doc
 
 lint: setup-lint ## format, clippy, docs, licences and sources of dependencies, advisories where reachable
-	cargo fmt --check
+	cargo fmt --all --check
 	rustfmt --check --edition 2024 fuzz/targets/*.rs
-	cargo clippy $(LOCKED) --all-targets --features bare -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --no-deps
+	cargo clippy $(LOCKED) --workspace --all-targets --features bare -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --no-deps --workspace
 	cargo deny check --hide-inclusion-graph bans licenses sources
 	@.ci/advisories
 
@@ -58,7 +58,7 @@ fuzz-keep: setup-fuzz ## take what `make fuzz` found into the corpora that `make
 	@.ci/fuzz keep $(TARGETS)
 
 fmt: ## format the code
-	cargo fmt
+	cargo fmt --all
 
 setup: setup-build setup-test setup-lint ## only the set-up of the other targets
 

@@ -11,14 +11,18 @@ use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use furt::clock;
-use furt::driver::{Driver, FirstProbe, Followed, NameOrder, ProbePlan, Probes};
-use furt::model::{CidrSet, Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
-use furt::registry::{
+use furt::driver::Driver;
+use furt::telemetry::Telemetry;
+use furt_core::MemoryStore;
+use furt_core::model::{
+    CidrSet, Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, ServiceName, UpstreamUrl,
+};
+use furt_core::ports::Probes;
+use furt_core::registry::{
     Brings, Effect, Event, HealthLimits, InstanceRef, Now, Policy, Registration, Registry, ReplyId, Settings, Source,
     UnlistedRule,
 };
-use furt::store::MemoryStore;
-use furt::telemetry::Telemetry;
+use furt_core::registry::{FirstProbe, Followed, NameOrder, ProbePlan};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

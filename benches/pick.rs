@@ -9,10 +9,10 @@ use std::alloc::System;
 use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion};
-use furt::model::{
+use furt_core::model::{
     Country, Definition, Generation, InstanceId, InstanceSpec, Policy, Region, ServiceName, Status, UpstreamUrl,
 };
-use furt::routing::{Asking, Instance, InstanceLive, Lease, Outcome, Service, ServiceKind, ServiceLive, hash};
+use furt_core::routing::{Asking, Instance, InstanceLive, Lease, Outcome, Service, ServiceKind, ServiceLive, hash};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region as Counting, StatsAlloc};
 
 #[global_allocator]

@@ -9,8 +9,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion};
-use furt::model::{MethodRule, Pattern, Permission};
-use furt::routing::{Found, Owner, Route, Slot, Table};
+use furt_core::model::{MethodRule, Pattern, Permission};
+use furt_core::routing::{Found, Owner, Route, Slot, Table};
 use http::Method;
 
 #[global_allocator]

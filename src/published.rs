@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::config::Config;
-use crate::routing::Snapshot;
+use furt_core::routing::Snapshot;
 
 /// What is published, shared: the driver replaces it, everyone else reads it.
 pub type Snapshots = Arc<ArcSwap<Published>>;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{json, registration};
-use crate::model::{Definition, InstanceSpec};
+use furt_core::model::{Definition, InstanceSpec};
 
 /// A body as JSON.
 ///

@@ -21,10 +21,10 @@ use tower::ServiceExt;
 use super::problem::Problem;
 use crate::config::ClientConfig;
 use crate::connections::{self, OpenConnections, TOO_MANY, header_deadline, turn_away};
-use crate::model::Epoch;
 use crate::published::Published;
-use crate::routing::Snapshot;
 use crate::telemetry::request_id;
+use furt_core::model::Epoch;
+use furt_core::routing::Snapshot;
 
 /// The largest body (DESIGN §5.1).
 pub(super) const MAX_BODY: usize = 64 * 1024;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::fields::{FieldError, Fields, seconds, text, whole};
-use crate::model::{
+use furt_core::model::{
     Country, Definition, Host, InstanceId, InstanceSpec, Invalid, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME,
     MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern, Permission, Policy, Protocol, Region, RouteSpec, Scheme, ServiceName,
     Timeouts, UpstreamHost, UpstreamUrl,

@@ -15,9 +15,10 @@ use tokio::sync::mpsc;
 use super::{lookups, notify_supervisor, services};
 use crate::api::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded};
 use crate::config::{AccessLogTarget, Config, ConfigError, ConfigErrors, Place, Places, Takes};
-use crate::driver::{Answer, Configuration, Handle};
+use crate::driver::Handle;
 use crate::telemetry::{AccessLog, OpenedLog, Telemetry};
 use crate::upstream::OwnListeners;
+use furt_core::registry::{Answer, Configuration};
 
 /// How long a file may take to be opened and read: one on a share that hangs must not end all reloads.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);

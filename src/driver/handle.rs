@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Message;
 use crate::config::Config;
-use crate::registry::{Answer, Configuration, Event, Refusal, ReplyId};
+use furt_core::registry::{Answer, Configuration, Event, Refusal, ReplyId};
 
 /// The driver has ended: the process is stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

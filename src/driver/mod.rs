@@ -4,8 +4,8 @@
 //! effects: so an answer is sent when requests already see what it says. The store works on a thread of its own, one
 //! batch in flight while the next gathers. Probes, heartbeats and timers never wait for it.
 //!
-//! Owns the traits [`Store`] and [`Probes`]; `store` and `health` implement them, `app` brings them together. Callers
-//! speak through a [`Handle`].
+//! `store` and `health` implement the core's [`Store`] and [`Probes`], `app` brings them together. Callers speak through a
+//! [`Handle`].
 
 mod handle;
 mod key_report;
@@ -14,11 +14,6 @@ mod store_thread;
 #[cfg(test)]
 mod tests;
 
-pub use crate::registry::{
-    Answer, Brings, Change, Configuration, Contents, Drain, DrainWish, Event, FirstProbe, Followed, InstanceRef,
-    KeyAnswer, KeyRefusal, KeyWish, LeaveWish, NameOrder, ProbePlan, ProbeTarget, Reconfigured, Refusal, Registered,
-    Registration, ReplyId, Source, Takes,
-};
 #[cfg(test)]
 pub(crate) use handle::Told;
 pub use handle::{DriverGone, Handle, WeakHandle};
@@ -33,9 +28,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock;
 use crate::config::Config;
 use crate::published::{Published, Snapshots};
-use crate::registry::{Effect, Now, Registry};
-use crate::routing::Snapshot;
 use crate::telemetry::Telemetry;
+use furt_core::ports::{Probes, Store};
+use furt_core::registry::{Answer, Configuration, Effect, Event, Now, Refusal, Registry, ReplyId};
+use furt_core::routing::Snapshot;
 use store_thread::StoreThread;
 
 /// Events that may wait for a turn. Who sends more waits: a burst of 4,096 is a fleet's start, and 1 MiB.
@@ -49,38 +45,6 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 const DEADLINES: Duration = Duration::from_millis(50);
 /// A gap beyond this is a hold-up (DESIGN §3.7).
 const HELD_UP: Duration = Duration::from_secs(1);
-
-/// Why a store failed, in a sentence for operators.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreError(pub String);
-
-/// Where changes are kept. Called from one thread; may block.
-pub trait Store: Send {
-    /// Keeps all of the changes, in their order, or none.
-    ///
-    /// # Errors
-    /// None of them is kept.
-    fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError>;
-
-    /// Everything it holds.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    fn load(&mut self) -> Result<Contents, StoreError>;
-}
-
-/// Who probes instances and follows names. Called by the driver between turns; must not block.
-pub trait Probes: Send {
-    /// Probes by this plan; replaces the instance's plan before. A plan of the same generation only changes when.
-    fn probe(&mut self, instance: InstanceRef, plan: ProbePlan);
-    /// Probes no more.
-    fn stop(&mut self, instance: &InstanceRef);
-    /// Resolves this name again and again.
-    fn follow(&mut self, subject: Followed, order: NameOrder);
-    /// Resolves it no more.
-    fn forget(&mut self, subject: &Followed);
-}
 
 enum Message {
     Happened(Event),
@@ -118,7 +82,8 @@ impl Driver {
         telemetry: Arc<Telemetry>,
     ) -> (Self, Handle, Snapshots) {
         let (sender, queue) = mpsc::channel(QUEUE);
-        let first = registry.take_snapshot().unwrap_or_else(|| Snapshot::new(crate::model::Epoch(uuid::Uuid::nil())));
+        let first =
+            registry.take_snapshot().unwrap_or_else(|| Snapshot::new(furt_core::model::Epoch(uuid::Uuid::nil())));
         telemetry.note_snapshot(first.generation, first.names.len(), first.table.len());
         let snapshots = Arc::new(ArcSwap::from_pointee(Published { snapshot: first, config: Arc::clone(&config) }));
         let driver = Self {

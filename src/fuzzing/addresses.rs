@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderValue};
 
-use crate::model::{CidrSet, Host, UpstreamUrl, host, is_never_upstream};
 use crate::proxy::fuzzing::client_address;
+use furt_core::model::{CidrSet, Host, UpstreamUrl, host, is_never_upstream};
 
 /// More than any header has that furt lets in.
 const MOST_LINES: usize = 64;

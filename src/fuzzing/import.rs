@@ -10,11 +10,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::clock;
-use crate::driver::{Contents, Store as _};
-use crate::model::{CidrSet, Epoch, Host};
-use crate::registry::{HealthLimits, Now, Policy, Registry, Settings, UnlistedRule};
 use crate::store::fuzzing::contents;
 use crate::store::{self, DiskStore};
+use furt_core::model::{CidrSet, Epoch, Host};
+use furt_core::ports::Store as _;
+use furt_core::registry::Contents;
+use furt_core::registry::{HealthLimits, Now, Policy, Registry, Settings, UnlistedRule};
 
 /// Asserts that nothing is left of a refused import, and nothing lost of one that is taken.
 pub fn import(data: &[u8]) {
@@ -40,7 +41,7 @@ pub fn import(data: &[u8]) {
     }
 }
 
-fn must<T>(result: Result<T, crate::driver::StoreError>) -> T {
+fn must<T>(result: Result<T, furt_core::ports::StoreError>) -> T {
     result.unwrap_or_else(|why| panic!("it was imported, and yet: {why}"))
 }
 

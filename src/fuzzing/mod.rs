@@ -7,6 +7,7 @@
 mod addresses;
 mod config;
 mod import;
+#[path = "../../crates/furt-core/src/routing/naive.rs"]
 pub mod naive;
 mod registration;
 mod routes;

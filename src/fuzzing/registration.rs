@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::naive;
 use crate::api::fuzzing::{read_json, read_registration};
-use crate::driver::Change;
-use crate::model::{Definition, InstanceSpec};
 use crate::store::fuzzing::stored;
+use furt_core::model::{Definition, InstanceSpec};
+use furt_core::registry::Change;
 
 /// The fields that an error may name although the body has them not.
 const MAY_BE_MISSING: &[&str] = &["service", "url", "hash_key", "tls_name", "method", "path"];
@@ -136,7 +136,7 @@ fn check_stored(definition: &Definition, instance: &InstanceSpec) {
 
 /// A body that says the same, every field of it, in the form that furt keeps.
 fn shown(definition: &Definition, instance: &InstanceSpec) -> Value {
-    let route = |route: &crate::model::RouteSpec| {
+    let route = |route: &furt_core::model::RouteSpec| {
         let mut shown = json!({ "method": route.method.as_str(), "path": route.pattern.as_str() });
         if let Some(permission) = &route.permission {
             shown["permission"] = permission.as_str().into();

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use http::Method;
 
 use super::{lines, naive};
-use crate::model::{Host, MethodRule, Pattern, host, path};
-use crate::routing::{Found, Owner, Route, Slot, Table};
+use furt_core::model::{Host, MethodRule, Pattern, host, path};
+use furt_core::routing::{Found, Owner, Route, Slot, Table};
 
 /// So many patterns are held against each other; all pairs of more would take longer than all else.
 const COMPARED: usize = 8;

@@ -10,9 +10,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::api::fuzzing::read_registration;
-use crate::driver::{Change, Contents, Store as _};
 use crate::store::DiskStore;
 use crate::store::fuzzing::{contents, longest_read};
+use furt_core::ports::Store as _;
+use furt_core::registry::{Change, Contents};
 
 /// redb's header, which nothing but its own sums and furt's care protects.
 const HEADER: usize = 320;

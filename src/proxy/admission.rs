@@ -12,12 +12,12 @@ use super::answer::{GatewayAnswer, Problem};
 use super::context::Context;
 use super::{Gateway, client, framing, limits};
 use crate::clock;
-use crate::model::path::Reserved;
-use crate::model::{Sha256Digest, host, path};
 use crate::published::Published;
-use crate::routing::{ApiKey, Found, Route};
 use crate::status;
 use crate::telemetry::request_id;
+use furt_core::model::path::Reserved;
+use furt_core::model::{Sha256Digest, host, path};
+use furt_core::routing::{ApiKey, Found, Route};
 
 /// The header that carries the key.
 pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderValue};
 
-use crate::model::CidrSet;
+use furt_core::model::CidrSet;
 
 /// The client's address: the peer's, unless the peer is a trusted proxy; then the last address in `X-Forwarded-For`
 /// that is not one. What cannot be read as an address ends the search: nothing before it can be trusted.

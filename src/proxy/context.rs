@@ -12,8 +12,8 @@ use super::answer::GatewayAnswer;
 use crate::clock;
 use crate::geo::Whereabouts;
 use crate::published::Published;
-use crate::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind};
 use crate::telemetry::{self, Entry, Telemetry};
+use furt_core::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind};
 
 /// One request.
 pub struct Context {

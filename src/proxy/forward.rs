@@ -14,9 +14,9 @@ use super::context::Context;
 use super::queue::Unserved;
 use crate::clock;
 use crate::config::UpstreamConfig;
-use crate::model::InstanceId;
-use crate::routing::{Asking, Instance, Lease, NoInstance, Outcome, Service};
 use crate::upstream::{self, PeerTimeouts};
+use furt_core::model::InstanceId;
+use furt_core::routing::{Asking, Instance, Lease, NoInstance, Outcome, Service};
 
 /// What `Retry-After` says where every instance is draining, in seconds: as long as a service takes to start anew.
 const DRAINING_RETRY_AFTER: &str = "5";

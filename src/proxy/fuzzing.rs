@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::HeaderMap;
 
 use super::client;
-use crate::model::CidrSet;
+use furt_core::model::CidrSet;
 
 /// The client's address, as admission finds it.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &CidrSet) -> IpAddr {

@@ -14,8 +14,9 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
 
 use crate::clock;
-use crate::model::RateLimit;
-use crate::routing::{ApiKey, RateLimiter};
+use furt_core::live::RateLimiter;
+use furt_core::model::RateLimit;
+use furt_core::routing::ApiKey;
 
 /// Counts a use of the key.
 ///
@@ -97,8 +98,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::{CidrSet, KeyName, KeySpec, PermissionSet, Rate, Sha256Digest};
-    use crate::routing::KeyLive;
+    use furt_core::model::{CidrSet, KeyName, KeySpec, PermissionSet, Rate, Sha256Digest};
+    use furt_core::routing::KeyLive;
 
     fn limit(text: &str, burst: u32) -> RateLimit {
         RateLimit::new(Rate::try_new(text).unwrap(), NonZeroU32::new(burst))

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::disk::{self, key_record, records};
-use crate::driver::{Change, Contents, StoreError};
+use furt_core::ports::StoreError;
+use furt_core::registry::{Change, Contents};
 
 /// Everything that a store holds; its file stays as it is.
 ///

@@ -23,8 +23,9 @@ use std::time::{Duration, Instant};
 use redb::{Database, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
 
 use crate::clock;
-use crate::driver::{Change, Contents, Store, StoreError};
-use crate::model::{Epoch, InstanceId, MAX_DURATION};
+use furt_core::model::{Epoch, InstanceId, MAX_DURATION};
+use furt_core::ports::{Store, StoreError};
+use furt_core::registry::{Change, Contents};
 use tables::{DEFINITIONS, DOWN, DRAINING, FORMAT, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT, TTLS};
 pub use transfer::{Summary, check, export, import};
 use undo::Undo;

@@ -16,8 +16,9 @@ use redb::{Builder, Database, DatabaseError, StorageBackend as _, StorageError};
 
 use super::overlay::Overlay;
 use super::{initialize, read};
-use crate::driver::{Contents, StoreError};
-use crate::model::Epoch;
+use furt_core::model::Epoch;
+use furt_core::ports::StoreError;
+use furt_core::registry::Contents;
 
 /// What redb may keep in memory: a registry of 100,000 routes is some 30 MiB, and it is read once.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use furt::model::Sha256Digest;
+use furt_core::model::Sha256Digest;
 use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;

@@ -6,7 +6,7 @@
 //! `registry` builds snapshots, `proxy` and `api` read them.
 //!
 //! Reading order: `route` (what is found), `table` (the searches), `node` (the trie they walk), `children` and `leaf`
-//! (what a node consists of); `instance`, `draining`, `select` (with `fleet`, `ring`, `ejection`), `key` (with `limiter`); `snapshot`.
+//! (what a node consists of); `instance`, `draining`, `select` (with `fleet`, `ring`, `ejection`), `key`; `snapshot`.
 
 mod budget;
 mod children;
@@ -16,7 +16,8 @@ mod fleet;
 mod instance;
 mod key;
 mod leaf;
-mod limiter;
+#[cfg(test)]
+pub mod naive;
 mod node;
 mod ring;
 mod route;
@@ -32,7 +33,6 @@ pub use ejection::Outcome;
 pub use fleet::Fleet;
 pub use instance::{Instance, InstanceLive, Service, ServiceKind, ServiceLive};
 pub use key::{ApiKey, KeyLive, KeyTable, ListedKey};
-pub use limiter::RateLimiter;
 pub use ring::hash;
 pub use route::{Owner, Route, RouteCounter, Slot};
 pub use select::{Asking, Lease, NoInstance};

@@ -2,7 +2,7 @@
 //!
 //! [`RateLimiter`] is handed the time and reads no clock. It stands here, though `governor` has the algorithm, because
 //! governor asks a clock of its own at each use. It never blocks and never allocates. Requests share it by `Arc`, as a part
-//! of [`KeyLive`](super::KeyLive); `proxy` calls it.
+//! of [`KeyLive`](crate::routing::KeyLive); `proxy` calls it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::driver::{Change, Contents, Store, StoreError};
 use crate::model::{Epoch, InstanceId};
+use crate::ports::{Store, StoreError};
+use crate::registry::{Change, Contents};
 
 /// Keeps what it is given in memory.
 #[derive(Debug)]

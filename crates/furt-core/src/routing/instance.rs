@@ -8,7 +8,8 @@ use arc_swap::ArcSwapOption;
 
 use super::ejection::{Ejecting, Ejection};
 use super::{Fleet, RetryBudget};
-use crate::model::{Definition, Generation, InstanceSpec, ServiceEvents, ServiceTraffic, Status};
+use crate::live::{ServiceEvents, ServiceTraffic};
+use crate::model::{Definition, Generation, InstanceSpec, Status};
 
 /// What stands behind a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
 
-use super::RateLimiter;
+use crate::live::RateLimiter;
 use crate::model::{CidrSet, KeyName, KeySpec, PermissionSet, RateLimit, RuntimeKey, Sha256Digest};
 
 /// One API key behind one of its digests; the key itself is nowhere.

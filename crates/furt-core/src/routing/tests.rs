@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use http::Method;
 
+use super::naive::{self, shown as text};
 use super::{Found, Owner, Route, Slot, Table};
-use crate::fuzzing::naive::{self, shown as text};
 use crate::model::{Host, MethodRule, Pattern};
 
 /// From `"GET /a/*"`, `"GET host/a/*"`, and with a `static` in front one of the configuration's.

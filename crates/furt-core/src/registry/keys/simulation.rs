@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::super::tests::{Harness, Store, configured, digest, key, name};
 use super::{KeyAnswer, KeyRefusal, KeyWish};
-use crate::driver::Store as _;
 use crate::model::{KeyName, OldDigest, RuntimeKey, Sha256Digest};
+use crate::ports::Store as _;
 use crate::registry::{Answer, Refusal, ReplyId};
 
 const SEEDS: u64 = 256;

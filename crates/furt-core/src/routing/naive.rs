@@ -1,15 +1,15 @@
 //! Paths, patterns and the choice of a route, written a second time from the sentences of DESIGN §6 and in the plainest form.
 //!
 //! Texts and lists alone: nothing of `model::path`, `Pattern::matches` or the table is used, so that a mistake there is not
-//! made here, too. Read by the target `routes` and by the tests of `routing`.
+//! made here, too. Read by the tests of `routing`, and by the fuzz target `routes`, which has this file as a module of its own.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 use http::Method;
 
-use crate::model::MethodRule;
-use crate::routing::{Owner, Route};
+use furt_core::model::MethodRule;
+use furt_core::routing::{Owner, Route};
 
 /// What a path is matched as; `None`: it is refused.
 pub fn normalized(path: &str) -> Option<String> {

@@ -10,15 +10,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::wish::{Wish, address, instance, parts, policy, settings};
-use crate::driver::Store as _;
+use crate::MemoryStore;
 use crate::model::{Epoch, InstanceId, KeySpec, Status};
+use crate::ports::Store as _;
 use crate::registry::{
     Answer, Change, Configuration, Drain, DrainWish, Effect, Event, Followed, InstanceRef, LeaveWish, NameOrder, Now,
     ProbePlan, Reconfigured, Refusal, Registered, Registry, ReplyId, Report, Settings, Source, StaticRoute, Takes,
     WriteId,
 };
 use crate::routing::{Service, Snapshot};
-use crate::store::MemoryStore;
 
 /// What becomes of writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

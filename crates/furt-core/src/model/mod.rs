@@ -9,7 +9,6 @@ mod api_key;
 mod definition;
 mod duration;
 pub mod host;
-mod latency;
 mod method;
 mod names;
 pub mod path;
@@ -17,7 +16,6 @@ mod pattern;
 mod permission;
 mod rate;
 mod status;
-mod traffic;
 
 pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, address_text, is_never_upstream};
 pub use api_key::{KeySpec, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, MAX_OLD_DIGESTS, OldDigest, RuntimeKey};
@@ -27,17 +25,12 @@ pub use definition::{
 };
 pub use duration::{MAX_DURATION, duration};
 pub use host::Host;
-pub use latency::{LATENCY_BUCKETS, Latency, latency_bound_us, quantile_us};
 pub use method::MethodRule;
 pub use names::{Country, InstanceId, KeyName, Region, ServiceName};
 pub use pattern::{MAX_SEGMENTS, Pattern, Segment};
 pub use permission::{Permission, PermissionRule, PermissionSet};
 pub use rate::{MAX_BURST, Rate, RateLimit};
 pub use status::Status;
-pub use traffic::{
-    Outcome, PROBE_BOUNDS_MS, PROBE_NUMBERS, ROUTE_BOUNDS_MS, ROUTE_NUMBERS, RouteTraffic, STATUS_CLASSES,
-    ServiceEvents, ServiceTraffic, TrafficCounts, Verdict, status_class,
-};
 
 use std::borrow::Cow;
 

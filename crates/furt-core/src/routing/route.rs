@@ -6,7 +6,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::model::{Host, MethodRule, Pattern, Permission, RouteTraffic};
+use crate::live::RouteTraffic;
+use crate::model::{Host, MethodRule, Pattern, Permission};
 
 /// A place in the snapshot's list of services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
