@@ -19,9 +19,6 @@ pub mod config;
 pub mod connections;
 pub mod demo;
 pub mod driver;
-#[cfg(any(test, feature = "fuzzing"))]
-#[doc(hidden)]
-pub mod fuzzing;
 pub mod geo;
 pub mod health;
 pub mod proxy;

@@ -237,7 +237,7 @@ fn unknown(id: &str, error: &'static str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fuzzing::stored;
+    use crate::store::stored;
     use furt_core::model::{Epoch, Generation};
     use furt_core::registry::Change;
     use furt_core::routing::{Outcome, ServiceKind, ServiceLive};

@@ -9,8 +9,6 @@ mod distances;
 mod events;
 mod explain;
 mod fields;
-#[cfg(any(test, feature = "fuzzing"))]
-pub mod fuzzing;
 mod guard;
 mod json;
 mod keys;
@@ -30,7 +28,9 @@ mod views;
 mod waiting;
 mod writing;
 
+pub use json::parse as read_json;
 pub use listener::Listener;
+pub use registration::read_registration;
 pub use reloading::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded, Reloads};
 
 use std::sync::Arc;

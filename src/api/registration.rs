@@ -28,6 +28,16 @@ pub(super) fn parse(body: Value) -> (Parsed, Vec<FieldError>) {
     (parsed, errors)
 }
 
+/// What a body says, if all of it is right.
+///
+/// # Errors
+/// Each field that is wrong: its JSON pointer, and what would be right.
+pub fn read_registration(body: Value) -> Result<(Definition, InstanceSpec), Vec<(String, String)>> {
+    let (parsed, errors) = parse(body);
+    let told = || errors.iter().map(|error| (error.pointer.clone(), error.detail.clone())).collect();
+    parsed.whole.filter(|_| errors.is_empty()).ok_or_else(told)
+}
+
 fn read(mut fields: Fields<'_>) -> Parsed {
     let service = fields.require("service", text(ServiceName::try_new));
     let url = fields.require("url", text(UpstreamUrl::try_new));

@@ -15,13 +15,12 @@ mod counting;
 mod edge;
 mod forward;
 mod framing;
-#[cfg(any(test, feature = "fuzzing"))]
-pub mod fuzzing;
 mod headers;
 mod limits;
 mod queue;
 mod whereabouts;
 
+pub use client::address as client_address;
 pub use edge::Edge;
 
 use std::sync::Arc;

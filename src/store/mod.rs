@@ -3,10 +3,10 @@
 //! `disk` is one file of one process; the core's memory store is gone with the process. A store is called from its own thread alone, and may block there.
 
 mod disk;
-#[cfg(any(test, feature = "fuzzing"))]
-pub mod fuzzing;
+mod stored;
 
 #[cfg(test)]
 mod conformance;
 
-pub use disk::{DiskStore, Summary, check, export, import};
+pub use disk::{DiskStore, Summary, check, examine, export, import};
+pub use stored::{longest_read, stored};

@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["api", "health", "store", "proxy"],
     &["app"],
     &["demo"],
-    &["cli", "fuzzing"],
+    &["cli"],
 ];
 const HIDDEN: &[(&str, &[&str])] = &[
     ("proxy", &["core registry", "driver", "store", "api"]),

@@ -49,11 +49,11 @@ pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     Ok(database)
 }
 
-/// Reads everything and changes nothing.
+/// Everything that a store holds; its file stays as it is.
 ///
 /// # Errors
 /// A sentence that names the file and what to do.
-pub(in crate::store) fn examine(path: &Path) -> Result<Contents, StoreError> {
+pub fn examine(path: &Path) -> Result<Contents, StoreError> {
     let shown = path.display();
     let unopened = |error: io::Error| StoreError(format!("the store {shown} cannot be opened: {error}"));
     let metadata = fs::metadata(path).map_err(unopened)?;

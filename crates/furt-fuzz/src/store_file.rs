@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::api::fuzzing::read_registration;
-use crate::store::DiskStore;
-use crate::store::fuzzing::{contents, longest_read};
+use furt::api::read_registration;
+use furt::store::{DiskStore, examine, longest_read};
 use furt_core::ports::Store as _;
 use furt_core::registry::{Change, Contents};
 
@@ -39,7 +38,7 @@ pub fn store_file(data: &[u8]) {
     let folder = must(tempfile::tempdir());
     let path = folder.path().join("furt.redb");
     must(std::fs::write(&path, &bytes));
-    match contents(&path) {
+    match examine(&path) {
         Err(why) => assert!(why.0.contains("furt.redb"), "{why}"),
         Ok(held) if held == file.contents => {}
         Ok(held) => {
@@ -97,7 +96,7 @@ fn written() -> Result<[Written; 2], Box<dyn std::error::Error>> {
     let look = |bytes: &[u8]| -> Result<Contents, Box<dyn std::error::Error>> {
         let copy = folder.path().join("copy.redb");
         std::fs::write(&copy, bytes)?;
-        Ok(contents(&copy)?)
+        Ok(examine(&copy)?)
     };
     let mut store = DiskStore::open(&path)?;
     store.load()?;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{Config, ConfigError, ConfigErrors, Place};
+use furt::config::{Config, ConfigError, ConfigErrors, Place};
 
 /// Longer than any text that an error repeats: it repeats 80 characters, an escape of each may take 10.
 const MOST_BYTES_OF_AN_ERROR: usize = 1500;

@@ -1,13 +1,12 @@
 //! What the fuzz targets assert: one function a target, over whatever bytes there are.
 //!
 //! `fuzz/` wraps each for the engine (`make fuzz`); the tests below call each with every file of its committed corpus,
-//! without an engine. Only in tests and behind the feature `fuzzing`: no furt that runs has it. What a room keeps to
-//! itself is opened by its own `fuzzing.rs`. A finding is a panic, with what was read and what was expected.
+//! without an engine. No furt that runs has it. A finding is a panic, with what was read and what was expected.
 
 mod addresses;
 mod config;
 mod import;
-#[path = "../../crates/furt-core/src/routing/naive.rs"]
+#[path = "../../furt-core/src/routing/naive.rs"]
 pub mod naive;
 mod registration;
 mod routes;
@@ -48,7 +47,7 @@ mod tests {
         /// What a corpus may have, so that the tests stay fast and the repository small.
         const MOST_FILES: usize = 200;
         const MOST_BYTES: usize = 200 * 1024;
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
         let mut paths: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.sort();
         let mut bytes = 0;

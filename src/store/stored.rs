@@ -1,18 +1,9 @@
-//! What the fuzz targets see of this room: the contents of a file, and records as they are stored. Not in a furt that runs.
-
-use std::path::Path;
+//! A change as a store keeps it, without a store: for whoever checks that what is stored is what was meant.
+//!
+//! The fuzz targets hold records and damaged files against it. No request and no start comes here.
 
 use super::disk::{self, key_record, records};
-use furt_core::ports::StoreError;
-use furt_core::registry::{Change, Contents};
-
-/// Everything that a store holds; its file stays as it is.
-///
-/// # Errors
-/// As for [`check`](super::check).
-pub fn contents(path: &Path) -> Result<Contents, StoreError> {
-    disk::examine(path)
-}
+use furt_core::registry::Change;
 
 /// The longest piece of a file that was asked for since the last question, in bytes; of any file.
 pub fn longest_read() -> usize {

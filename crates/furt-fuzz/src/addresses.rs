@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderValue};
 
-use crate::proxy::fuzzing::client_address;
+use furt::proxy::client_address;
 use furt_core::model::{CidrSet, Host, UpstreamUrl, host, is_never_upstream};
 
 /// More than any header has that furt lets in.

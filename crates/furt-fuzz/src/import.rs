@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::clock;
-use crate::store::fuzzing::contents;
-use crate::store::{self, DiskStore};
+use furt::clock;
+use furt::store::{self, DiskStore, examine};
 use furt_core::model::{CidrSet, Epoch, Host};
 use furt_core::ports::Store as _;
 use furt_core::registry::Contents;
@@ -30,12 +29,12 @@ pub fn import(data: &[u8]) {
         }
         Ok(summary) => {
             assert_eq!(must(store::check(&into)), summary);
-            let held = must(contents(&into));
+            let held = must(examine(&into));
             let exported = must(store::export(&into));
             check_said(json, &exported);
             let again = folder.path().join("again.redb");
             assert_eq!(must(store::import(&exported.to_string(), &again)), summary);
-            assert_eq!(must(contents(&again)), held, "exported and imported, it is the same");
+            assert_eq!(must(examine(&again)), held, "exported and imported, it is the same");
             check_start(&into, held);
         }
     }

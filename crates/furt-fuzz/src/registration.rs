@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::naive;
-use crate::api::fuzzing::{read_json, read_registration};
-use crate::store::fuzzing::stored;
+use furt::api::{read_json, read_registration};
+use furt::store::stored;
 use furt_core::model::{Definition, InstanceSpec};
 use furt_core::registry::Change;
 
