@@ -2,7 +2,7 @@
 //! costs the core that they come, are found UP, and fall silent.
 //!
 //! All are of one service, which is the worst case for everything that looks at a service's instances. Figures and budgets
-//! are in `README.md` beside this file. Run by `cargo bench --bench heartbeats`.
+//! are in `README.md` beside this file. Run by `cargo bench -p furt-benches --bench heartbeats`.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a bench may panic, and speaks to whoever runs it")]
 
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //!
 //! `same` asks for one path again and again, so that everything it needs is in the nearest cache: what the search
 //! itself costs. `random` asks for 4,096 paths in turn: what a table costs that is larger than the cache. Figures and
-//! budgets are in `README.md` beside this file. Run by `cargo bench --bench table`.
+//! budgets are in `README.md` beside this file. Run by `cargo bench -p furt-benches --bench table`.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a bench may panic, and speaks to whoever runs it")]
 
 use std::hint::black_box;

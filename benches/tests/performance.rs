@@ -3,15 +3,15 @@
 //!
 //! The benches' own code is a module here, with its unit tests, as that of the load bench is in `load.rs`.
 
-#[path = "../../benches/scaling/figure.rs"]
+#[path = "../scaling/figure.rs"]
 mod figure;
-#[path = "../../benches/scaling/grid.rs"]
+#[path = "../scaling/grid.rs"]
 mod grid;
-#[path = "../../benches/plots/plots.rs"]
+#[path = "../plots/plots.rs"]
 mod plots;
-#[path = "../../benches/scaling/bench.rs"]
+#[path = "../scaling/bench.rs"]
 mod scaling;
-#[path = "../../benches/scaling/tables.rs"]
+#[path = "../scaling/tables.rs"]
 mod tables;
 
 use std::path::Path;

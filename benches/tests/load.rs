@@ -3,7 +3,7 @@
 //!
 //! The bench's own code is a module here, with its unit tests: as a program it would be linked a second time.
 
-#[path = "../../benches/load/bench.rs"]
+#[path = "../load/bench.rs"]
 mod bench;
 
 use clap::Parser as _;
