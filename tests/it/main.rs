@@ -15,6 +15,7 @@
 mod acceptance;
 mod backends;
 mod cli;
+mod container;
 mod demo;
 mod draining;
 mod durability;
