@@ -37,3 +37,4 @@ mod reload;
 mod restart;
 mod support;
 mod top;
+mod uploads;
