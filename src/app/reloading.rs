@@ -12,6 +12,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
+use super::files::{self, Files};
 use super::{lookups, notify_supervisor, services};
 use crate::api::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded};
 use crate::config::{AccessLogTarget, Config, ConfigError, ConfigErrors, Place, Places, Takes};
@@ -35,6 +36,7 @@ pub(super) struct Reloading {
     pub(super) own_listeners: OwnListeners,
     pub(super) access_log: AccessLog,
     pub(super) telemetry: Arc<Telemetry>,
+    pub(super) files: Files,
 }
 
 impl Reloading {
@@ -96,6 +98,7 @@ impl Reloading {
             _ = tokio::task::spawn_blocking(move || access_log.switch(log)).await;
         }
         self.config = new;
+        files::tell_lowered(self.files, self.config.server.max_connections);
         Ok(Reloaded { generation: done.generation, changed, needs_restart, blocked: done.blocked })
     }
 

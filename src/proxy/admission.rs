@@ -10,6 +10,7 @@ use pingora_proxy::Session;
 
 use super::answer::{GatewayAnswer, Problem};
 use super::context::Context;
+use super::edge::Malformed;
 use super::{Gateway, client, framing, limits};
 use crate::clock;
 use crate::published::Published;
@@ -34,7 +35,7 @@ impl Gateway {
     /// Decides; what it finds out on the way goes into the context.
     pub(super) fn admit(
         &self,
-        session: &Session,
+        session: &mut Session,
         ctx: &mut Context,
         snapshot: &Published,
     ) -> Result<Admitted, GatewayAnswer> {
@@ -52,7 +53,14 @@ impl Gateway {
         decision
     }
 
-    fn decide(&self, session: &Session, ctx: &mut Context, snapshot: &Published) -> Result<Admitted, GatewayAnswer> {
+    fn decide(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+        snapshot: &Published,
+    ) -> Result<Admitted, GatewayAnswer> {
+        let is_url = session.req_header().raw_path().first() != Some(&b'/');
+        let target = framing::use_origin_form(session.req_header_mut());
         let request = session.req_header();
         let peer =
             session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
@@ -67,9 +75,12 @@ impl Gateway {
         };
         let host = authority(request.uri.authority(), &request.headers);
 
-        if let Some(fault) = framing::fault(request) {
+        let fault =
+            ctx.malformed.map(Malformed::text).or(target.err()).or_else(|| framing::host_fault(request, is_url));
+        if let Some(fault) = fault {
             return Err(GatewayAnswer::from(Problem::BAD_REQUEST).with_detail(fault.to_owned()));
         }
+        framing::check_transfer_coding(&request.headers)?;
         let path = path::normalize(request.uri.path())
             .map_err(|error| GatewayAnswer::from(Problem::BAD_PATH).with_detail(error.to_string()))?;
         match path::reserved(&path) {

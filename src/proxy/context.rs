@@ -9,6 +9,7 @@ use pingora_proxy::Session;
 
 use super::admission;
 use super::answer::GatewayAnswer;
+use super::edge::Malformed;
 use crate::clock;
 use crate::geo::Whereabouts;
 use crate::published::Published;
@@ -55,6 +56,8 @@ pub struct Context {
     attempt_began: Option<Instant>,
     /// When the service's header was there, and how long it took from the first attempt on.
     answered: Option<(Instant, Duration)>,
+    /// What the edge found wrong with the request's bytes.
+    pub(super) malformed: Option<Malformed>,
     /// What the last failed attempt would be answered with.
     pub(super) failure: Option<GatewayAnswer>,
     /// What furt is to answer itself.
@@ -94,6 +97,7 @@ impl Context {
             first_attempt_began: None,
             attempt_began: None,
             answered: None,
+            malformed: None,
             failure: None,
             refusal: None,
             flag: None,

@@ -36,3 +36,4 @@ mod reload;
 mod restart;
 mod support;
 mod top;
+mod uploads;
