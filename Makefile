@@ -12,7 +12,7 @@ NEXTEST_PROFILE := $(if $(CI),ci,default)
 # A furt.toml here is the person's own: git ignores it, and it may hold keys.
 CONFIG ?= $(if $(wildcard furt.toml),furt.toml,conf/furt.toml)
 
-.PHONY: help run echo test lint bench bench-load performance release fuzz fuzz-keep fmt setup setup-build setup-test setup-lint setup-release setup-fuzz
+.PHONY: help run echo test lint bench bench-load bench-smoke performance release fuzz fuzz-keep fmt setup setup-build setup-test setup-lint setup-release setup-fuzz
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -27,23 +27,29 @@ echo: setup-build ## a service to try furt with, on 127.0.0.1:7812
 	@target/echo
 
 test: setup-test ## every test: units, properties, end to end, the examples in the docs
-	cargo nextest run $(LOCKED) --profile $(NEXTEST_PROFILE)
-	cargo test $(LOCKED) --doc
+	cargo nextest run $(LOCKED) --workspace --exclude furt-benches --profile $(NEXTEST_PROFILE)
+	cargo test $(LOCKED) --workspace --exclude furt-benches --doc
 
 lint: setup-lint ## format, clippy, docs, licences and sources of dependencies, advisories where reachable
-	cargo fmt --check
+	cargo fmt --all --check
 	rustfmt --check --edition 2024 fuzz/targets/*.rs
-	cargo clippy $(LOCKED) --all-targets --features bare -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --no-deps
+	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --no-deps --workspace
 	cargo deny check --hide-inclusion-graph bans licenses sources
 	@.ci/advisories
 
 bench: setup-build ## the micro-benches, then the load bench; figures and budgets are in benches/README.md
-	cargo bench $(LOCKED) $(patsubst benches/%.rs,--bench %,$(wildcard benches/*.rs))
-	cargo bench $(LOCKED) --bench load
+	cargo bench $(LOCKED) -p furt-benches $(patsubst benches/%.rs,--bench %,$(filter-out benches/bare.rs,$(wildcard benches/*.rs)))
+	cargo build $(LOCKED) --bin furt --profile bench
+	cargo bench $(LOCKED) -p furt-benches --bench load
 
 bench-load: setup-build ## the load bench alone, with options in LOAD, e.g. LOAD='--workload pass --only furt,nginx'
-	cargo bench $(LOCKED) --bench load -- $(LOAD)
+	cargo build $(LOCKED) --bin furt --profile bench
+	cargo bench $(LOCKED) -p furt-benches --bench load -- $(LOAD)
+
+bench-smoke: setup-test ## that the benches work: everything once and as small as it gets, no figure is judged
+	cargo build $(LOCKED) --bin furt
+	cargo nextest run $(LOCKED) --profile $(NEXTEST_PROFILE) -p furt-benches
 
 performance: setup-build ## measure what docs/performance.md shows, and make its tables and pictures anew; LOAD as above
 	@.ci/performance $(LOAD)
@@ -58,7 +64,7 @@ fuzz-keep: setup-fuzz ## take what `make fuzz` found into the corpora that `make
 	@.ci/fuzz keep $(TARGETS)
 
 fmt: ## format the code
-	cargo fmt
+	cargo fmt --all
 
 setup: setup-build setup-test setup-lint ## only the set-up of the other targets
 

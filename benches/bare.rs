@@ -1,7 +1,7 @@
 //! The load bench's bare Pingora proxy as a program of its own, so that it can be built as furt is released: with the
 //! features of furt's own dependencies, fat LTO and a profile. `RELEASE_BARE=on make release` does.
 //!
-//! Never installed: cargo builds it with the feature `bare` alone.
+//! Never installed.
 #![allow(clippy::disallowed_methods, reason = "the core is not at work here")]
 #![allow(clippy::print_stderr, reason = "a bench speaks to whoever runs it")]
 

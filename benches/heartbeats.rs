@@ -2,7 +2,7 @@
 //! costs the core that they come, are found UP, and fall silent.
 //!
 //! All are of one service, which is the worst case for everything that looks at a service's instances. Figures and budgets
-//! are in `README.md` beside this file. Run by `cargo bench --bench heartbeats`.
+//! are in `README.md` beside this file. Run by `cargo bench -p furt-benches --bench heartbeats`.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a bench may panic, and speaks to whoever runs it")]
 
 use std::sync::Arc;
@@ -11,14 +11,18 @@ use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use furt::clock;
-use furt::driver::{Driver, FirstProbe, Followed, NameOrder, ProbePlan, Probes};
-use furt::model::{CidrSet, Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
-use furt::registry::{
+use furt::driver::Driver;
+use furt::telemetry::Telemetry;
+use furt_core::MemoryStore;
+use furt_core::model::{
+    CidrSet, Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, ServiceName, UpstreamUrl,
+};
+use furt_core::ports::Probes;
+use furt_core::registry::{
     Brings, Effect, Event, HealthLimits, InstanceRef, Now, Policy, Registration, Registry, ReplyId, Settings, Source,
     UnlistedRule,
 };
-use furt::store::MemoryStore;
-use furt::telemetry::Telemetry;
+use furt_core::registry::{FirstProbe, Followed, NameOrder, ProbePlan};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -208,7 +212,7 @@ fn through_the_driver(criterion: &mut Criterion) {
     let epoch = Epoch(uuid::Uuid::nil());
     let (registry, effects) = Registry::new(epoch, settings(), Vec::new(), Vec::new(), furt::driver::now());
     let (driver, handle, snapshots) =
-        Driver::new(registry, effects, Box::new(MemoryStore::default()), Telemetry::try_new().unwrap());
+        Driver::new(registry, effects, Arc::default(), Box::new(MemoryStore::default()), Telemetry::try_new().unwrap());
     runtime.spawn(driver.run(Unprobed));
     runtime.block_on(async {
         let all = (0..FLEET).map(|number| {

@@ -2,17 +2,17 @@
 //!
 //! The instances differ in weight and load and lie in four regions; the client is in one of them. Each pick has other random
 //! bits and another key, and gives its place back. That none of them allocates is checked before it is measured. Figures and
-//! budgets are in `README.md` beside this file. Run by `cargo bench --bench pick`.
+//! budgets are in `README.md` beside this file. Run by `cargo bench -p furt-benches --bench pick`.
 #![allow(clippy::unwrap_used, reason = "a bench may panic")]
 
 use std::alloc::System;
 use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion};
-use furt::model::{
+use furt_core::model::{
     Country, Definition, Generation, InstanceId, InstanceSpec, Policy, Region, ServiceName, Status, UpstreamUrl,
 };
-use furt::routing::{Asking, Instance, InstanceLive, Lease, Outcome, Service, ServiceKind, ServiceLive, hash};
+use furt_core::routing::{Asking, Instance, InstanceLive, Lease, Outcome, Service, ServiceKind, ServiceLive, hash};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region as Counting, StatsAlloc};
 
 #[global_allocator]

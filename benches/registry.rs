@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use criterion::{BenchmarkId, Criterion};
-use furt::model::{
+use furt_core::model::{
     CidrSet, Definition, Epoch, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec,
     ServiceName, UpstreamUrl,
 };
-use furt::registry::{
+use furt_core::registry::{
     Brings, Effect, Event, HealthLimits, Now, Policy, Registration, Registry, ReplyId, Settings, Source, UnlistedRule,
 };
-use furt::routing::Snapshot;
+use furt_core::routing::Snapshot;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -2,15 +2,15 @@
 //!
 //! `same` asks for one path again and again, so that everything it needs is in the nearest cache: what the search
 //! itself costs. `random` asks for 4,096 paths in turn: what a table costs that is larger than the cache. Figures and
-//! budgets are in `README.md` beside this file. Run by `cargo bench --bench table`.
+//! budgets are in `README.md` beside this file. Run by `cargo bench -p furt-benches --bench table`.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a bench may panic, and speaks to whoever runs it")]
 
 use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion};
-use furt::model::{MethodRule, Pattern, Permission};
-use furt::routing::{Found, Owner, Route, Slot, Table};
+use furt_core::model::{MethodRule, Pattern, Permission};
+use furt_core::routing::{Found, Owner, Route, Slot, Table};
 use http::Method;
 
 #[global_allocator]

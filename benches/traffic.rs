@@ -11,9 +11,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use criterion::Criterion;
-use furt::model::{Outcome, Pattern, RouteTraffic, ServiceName, ServiceTraffic, Verdict};
-use furt::routing::RouteCounter;
 use furt::telemetry::{Held, RouteKey, Seen, ServiceSeen, Telemetry};
+use furt_core::live::{Outcome, RouteTraffic, ServiceTraffic, Verdict};
+use furt_core::model::{Pattern, ServiceName};
+use furt_core::routing::RouteCounter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -28,6 +28,9 @@ pub const TOO_MANY_OF_ONE: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-T
     Proxy-Status: furt; error=connection_limit_reached\r\nX-Gateway: furt\r\nConnection: close\r\n\r\n\
     {\"type\":\"urn:furt:problem:address-connections\",\"title\":\"Too many connections come from this address\",\
     \"status\":429,\"code\":\"address-connections\"}";
+/// What a client is told whose header is longer than any that is read.
+pub const HEADER_TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\
+    Cache-Control: no-store\r\nProxy-Status: furt; error=http_request_error\r\nX-Gateway: furt\r\nConnection: close\r\n\r\n";
 /// How long telling them may take: they are beyond what there is room for.
 const TURN_AWAY_TIME: Duration = Duration::from_millis(100);
 
@@ -47,9 +50,13 @@ pub fn header_deadline(session: &ServerSession, client: &ClientConfig) -> Durati
     idle + client.header_timeout
 }
 
+/// Clients beyond the limit that are told so at once; one more is cut without a word, since each holds a file until it is told.
+const TURNED_AWAY_AT_ONCE: usize = 32;
+
 /// Connections of one listener that are open: those with a request, and idle ones.
 pub struct OpenConnections {
     count: AtomicUsize,
+    turned_away: AtomicUsize,
     ended: Notify,
     shown: IntGauge,
     refused: IntCounter,
@@ -58,7 +65,7 @@ pub struct OpenConnections {
 impl OpenConnections {
     /// None so far; shown and counted by these.
     pub fn new(shown: IntGauge, refused: IntCounter) -> Self {
-        Self { count: AtomicUsize::new(0), ended: Notify::new(), shown, refused }
+        Self { count: AtomicUsize::new(0), turned_away: AtomicUsize::new(0), ended: Notify::new(), shown, refused }
     }
 
     /// How many there are.
@@ -77,6 +84,14 @@ impl OpenConnections {
         }
     }
 
+    /// Tells a client why it has no place, where there is a file to spare for that.
+    pub async fn turn_away(&self, stream: Stream, why: &'static [u8]) {
+        let _one = TurnedAway(&self.turned_away);
+        if self.turned_away.fetch_add(1, Ordering::Relaxed) < TURNED_AWAY_AT_ONCE {
+            turn_away(stream, why).await;
+        }
+    }
+
     /// A place for one more of `most`; `None`, and counted as refused, where there are too many. Where `most` has become
     /// less, those that have a place keep it.
     pub fn place(&self, most: usize) -> Option<Place<'_>> {
@@ -88,6 +103,15 @@ impl OpenConnections {
         }
         self.refused.inc();
         None
+    }
+}
+
+/// One client that is being turned away, counted until it is dropped.
+struct TurnedAway<'a>(&'a AtomicUsize);
+
+impl Drop for TurnedAway<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -2,9 +2,6 @@
 
 use std::process::ExitCode;
 
-#[cfg(feature = "fuzzing")]
-compile_error!("the feature `fuzzing` is for fuzz/ alone: no furt that runs has it");
-
 /// Requests allocate; mimalloc does it in less time than the system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -5,8 +5,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::clock;
-use crate::routing::{Instance, Service, Snapshot};
 use crate::telemetry::{COMMIT, Telemetry, VERSION};
+use furt_core::routing::{Instance, Service, Snapshot};
 
 /// What anybody may see: `healthy`, or `degraded` while the store fails.
 pub fn brief(telemetry: &Telemetry) -> Value {
@@ -60,8 +60,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::{Definition, Epoch, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
-    use crate::routing::{InstanceLive, ServiceKind, ServiceLive, Slot};
+    use furt_core::model::{Definition, Epoch, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
+    use furt_core::routing::{InstanceLive, ServiceKind, ServiceLive, Slot};
 
     fn instance(id: &str, status: Status) -> Arc<Instance> {
         let url = UpstreamUrl::try_new("http://127.0.0.1:7812").unwrap();

@@ -11,7 +11,7 @@ use pingora::protocols::ALPN;
 use pingora::upstreams::peer::HttpPeer;
 
 use crate::config::UpstreamConfig;
-use crate::model::{InstanceSpec, Protocol, Scheme, UpstreamHost, is_never_upstream};
+use furt_core::model::{InstanceSpec, Protocol, Scheme, UpstreamHost, is_never_upstream};
 
 /// Streams at once on one h2c connection (the number; also what most servers announce).
 const MAX_H2_STREAMS: usize = 100;
@@ -131,8 +131,8 @@ mod tests {
             tls_name: tls_name.map(Into::into),
             health_endpoint: None,
             ..InstanceSpec::new(
-                crate::model::InstanceId::try_new("a").unwrap(),
-                crate::model::UpstreamUrl::try_new(url).unwrap(),
+                furt_core::model::InstanceId::try_new("a").unwrap(),
+                furt_core::model::UpstreamUrl::try_new(url).unwrap(),
             )
         }
     }

@@ -10,7 +10,11 @@ use super::workload::Workload;
 
 /// Measures furt beside other gateways, in turns, on cores of their own. What figures mean: benches/README.md.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "cargo bench --bench load --", bin_name = "cargo bench --bench load --", args_override_self = true)]
+#[command(
+    name = "cargo bench -p furt-benches --bench load --",
+    bin_name = "cargo bench -p furt-benches --bench load --",
+    args_override_self = true
+)]
 pub(crate) struct Options {
     /// What is measured, with commas; or `all`
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "pass,gateway,body,churn,idle")]
@@ -46,7 +50,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
     /// The furt to be measured, instead of the one that cargo has built
-    #[arg(long, value_name = "PATH", default_value = env!("CARGO_BIN_EXE_furt"), hide_default_value = true)]
+    #[arg(long, value_name = "PATH", default_value_os_t = own_furt(), hide_default_value = true)]
     pub(super) furt: PathBuf,
     /// The bare proxy to be measured, built as that furt is, instead of this program's own
     #[arg(long, value_name = "PATH")]
@@ -82,9 +86,9 @@ impl Options {
         Ok(workloads)
     }
 
-    /// Whether furt is the one that cargo built with this program.
+    /// Whether furt is the one of cargo's that this program is beside.
     pub(super) fn is_own_furt(&self) -> bool {
-        self.furt == Path::new(env!("CARGO_BIN_EXE_furt"))
+        self.furt == own_furt()
     }
 
     /// With what `--smoke` means, and paths that hold in any directory.
@@ -107,9 +111,17 @@ impl Options {
     }
 }
 
+/// Where cargo puts furt by the profile that this program was built by: `target/release/furt` for
+/// `target/release/deps/load-…`.
+fn own_furt() -> PathBuf {
+    let folder = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.parent()?.to_owned()));
+    folder.unwrap_or_default().join("furt")
+}
+
 fn program(option: &str, path: &Path) -> Result<PathBuf> {
     let path = std::path::absolute(path).with_context(|| option.to_owned())?;
-    ensure!(path.is_file(), "{option}: there is no {}", path.display());
+    let hint = if path == own_furt() { "; cargo build makes it, for cargo bench with --profile bench" } else { "" };
+    ensure!(path.is_file(), "{option}: there is no {}{hint}", path.display());
     Ok(path)
 }
 

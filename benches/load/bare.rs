@@ -108,7 +108,7 @@ impl ProxyHttp for Bare {
         request.remove_header(&API_KEY);
         request.remove_header(&API_KEY_NAME);
         if let Some(peer) = session.client_addr().and_then(|address| address.as_inet()) {
-            request.insert_header(FORWARDED_FOR, furt::model::address_text(peer.ip().to_canonical()))?;
+            request.insert_header(FORWARDED_FOR, furt_core::model::address_text(peer.ip().to_canonical()))?;
         }
         request.insert_header(FORWARDED_PROTO, HeaderValue::from_static("http"))?;
         if let Some(host) = session.req_header().headers.get(http::header::HOST) {

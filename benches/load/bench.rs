@@ -60,7 +60,7 @@ use workload::Workload;
 const PORTS: std::ops::Range<u16> = 10_000..32_000;
 /// Files that a gateway and the driver have open beside those of idle clients, at most.
 const MORE_FILES: u64 = 4_096;
-/// The least of them that an idle gateway does with.
+/// The least of them that an idle gateway does with. Of the rest furt has three eighths for clients, who may need two each.
 const SPARE_FILES: u64 = 1_000;
 
 /// As many of 64 clients are hardly ever at one of a thousand services at once.
@@ -124,7 +124,7 @@ impl<'a> Bench<'a> {
         let cores = Cores::divide(options.threads)?;
         cores.enter_driver()?;
         let files = raise_files(2 * options.idle_clients as u64 + MORE_FILES);
-        let idle_clients = options.idle_clients.min(usize::try_from(files.saturating_sub(SPARE_FILES) / 2)?);
+        let idle_clients = options.idle_clients.min(usize::try_from(files.saturating_sub(SPARE_FILES) * 3 / 8)?);
         let dir = TempDir::with_prefix("furt-load-").context("no temporary directory can be made")?;
         end_by_signals(dir.path())?;
         let port = free_port()?;

@@ -6,7 +6,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use furt::model::Sha256Digest;
+use furt_core::model::Sha256Digest;
 
 /// Services and keys.
 #[derive(Debug, Clone)]

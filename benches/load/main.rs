@@ -1,7 +1,7 @@
 //! The load bench: furt beside the gateways that its users would otherwise run. `README.md` beside the benches says what
-//! is measured and how it is kept equal. Run by `cargo bench --bench load`, or `make bench-load`.
+//! is measured and how it is kept equal. Run by `cargo bench -p furt-benches --bench load`, or `make bench-load`.
 //!
-//! This file is only the program around `bench.rs`, which the smoke test in `tests/it/load.rs` runs as well.
+//! This file is only the program around `bench.rs`, which the smoke test in `tests/load.rs` runs as well.
 #![allow(clippy::print_stderr, reason = "a bench speaks to whoever runs it")]
 
 #[path = "bench.rs"]
@@ -29,6 +29,10 @@ fn main() -> ExitCode {
 fn play_or_run() -> anyhow::Result<()> {
     match Role::of_this_process()? {
         Some(role) => role.play(),
-        None => bench::run(Options::parse(), &Own::try_new(&[])?, &mut std::io::stdout()).map(drop),
+        None => {
+            // cargo starts a bench in its package's folder; paths are meant from the top.
+            std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))?;
+            bench::run(Options::parse(), &Own::try_new(&[])?, &mut std::io::stdout()).map(drop)
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Draws what the load bench and the scaling bench have written, and puts its tables into `docs/performance.md`, so that
 //! no figure there is typed by hand. Run by `make performance`.
 //!
-//! This file is only the program around `plots.rs`, which the smoke test in `tests/it/performance.rs` runs as well.
+//! This file is only the program around `plots.rs`, which the smoke test in `tests/performance.rs` runs as well.
 #![allow(clippy::print_stderr, reason = "a bench speaks to whoever runs it")]
 
 #[path = "../scaling/figure.rs"]
@@ -18,11 +18,17 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    match plots::run(&plots::Options::parse(), &mut std::io::stdout()) {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("plots: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run() -> anyhow::Result<()> {
+    // cargo starts a bench in its package's folder; paths are meant from the top.
+    std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))?;
+    plots::run(&plots::Options::parse(), &mut std::io::stdout())
 }

@@ -25,7 +25,10 @@ use runs::{LoadRun, ScalingRun, read};
 
 /// Draws pictures of what the benches have measured, and puts their tables into a document.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "cargo bench --bench plots --", bin_name = "cargo bench --bench plots --")]
+#[command(
+    name = "cargo bench -p furt-benches --bench plots --",
+    bin_name = "cargo bench -p furt-benches --bench plots --"
+)]
 pub(crate) struct Options {
     /// What the load bench has written; may be given again, as with --instructions
     #[arg(long, value_name = "FILE")]

@@ -27,7 +27,10 @@ use timing::Effort;
 
 /// Measures lookups, registrations and memory with ever more routes, instances, services and keys.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "cargo bench --bench scaling --", bin_name = "cargo bench --bench scaling --")]
+#[command(
+    name = "cargo bench -p furt-benches --bench scaling --",
+    bin_name = "cargo bench -p furt-benches --bench scaling --"
+)]
 pub(crate) struct Options {
     /// Writes every figure to this file
     #[arg(long, value_name = "FILE")]

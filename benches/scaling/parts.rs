@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
-use furt::routing::{Asking, Found, Snapshot};
+use furt_core::routing::{Asking, Found, Snapshot};
 use http::Method;
 
 use super::super::figure::{Figure, Spread, Unit};
@@ -115,8 +115,8 @@ impl Figures {
         &mut self,
         what: impl Into<String>,
         registrar: &mut Registrar,
-        mut wish: impl FnMut() -> Result<furt::registry::Event>,
-        mut undo: impl FnMut() -> Result<Option<furt::registry::Event>>,
+        mut wish: impl FnMut() -> Result<furt_core::registry::Event>,
+        mut undo: impl FnMut() -> Result<Option<furt_core::registry::Event>>,
     ) -> Result<()> {
         let spread = self.plan.effort.sample(self.plan.effort.long, |count| {
             let mut took = std::time::Duration::ZERO;
@@ -138,8 +138,8 @@ impl Figures {
         &mut self,
         one: &str,
         registrar: &mut Registrar,
-        more: impl Fn() -> Result<furt::registry::Event>,
-        less: impl Fn() -> Result<furt::registry::Event>,
+        more: impl Fn() -> Result<furt_core::registry::Event>,
+        less: impl Fn() -> Result<furt_core::registry::Event>,
     ) -> Result<()> {
         self.add_long(format!("{one} more"), registrar, &more, || less().map(Some))?;
         registrar.apply(more()?)?;

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use arc_swap::ArcSwap;
-use furt::model::{
+use furt_core::model::{
     CidrSet, Definition, Epoch, Host, InstanceId, InstanceSpec, KeyName, KeySpec, MethodRule, Pattern, Permission,
     PermissionRule, PermissionSet, RouteSpec, RuntimeKey, ServiceName, Sha256Digest, UpstreamUrl,
 };
-use furt::registry::{
+use furt_core::registry::{
     Brings, Effect, Event, HealthLimits, KeyWish, LeaveWish, Now, Policy, Registration, Registry, ReplyId, Settings,
     Source, Takes, UnlistedRule,
 };
-use furt::routing::Snapshot;
+use furt_core::routing::Snapshot;
 
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9000);
 

@@ -1,4 +1,4 @@
-//! The target `registration`; what it asserts is in `furt::fuzzing`.
+//! The target `registration`; what it asserts is in `furt_fuzz`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(init: furt::fuzzing::let_caught_panics_pass(), |data: &[u8]| furt::fuzzing::registration(data));
+libfuzzer_sys::fuzz_target!(init: furt_fuzz::let_caught_panics_pass(), |data: &[u8]| furt_fuzz::registration(data));

@@ -1,4 +1,4 @@
-//! The target `store_file`; what it asserts is in `furt::fuzzing`.
+//! The target `store_file`; what it asserts is in `furt_fuzz`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(init: furt::fuzzing::let_caught_panics_pass(), |data: &[u8]| furt::fuzzing::store_file(data));
+libfuzzer_sys::fuzz_target!(init: furt_fuzz::let_caught_panics_pass(), |data: &[u8]| furt_fuzz::store_file(data));

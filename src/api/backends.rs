@@ -26,12 +26,12 @@ use super::query::Parameters;
 use super::registration::{self, Parsed};
 use super::writing::{self, Outcome, ask, unexpected};
 use crate::clock;
-use crate::driver::{Answer, Brings, Event, InstanceRef, LeaveWish, Source, Takes};
-use crate::model::{
+use furt_core::model::{
     Country, Definition, Host, InstanceId, InstanceSpec, Invalid, Region, Scheme, ServiceName, Status, UpstreamHost,
     UpstreamUrl,
 };
-use crate::routing::{Instance, Service, Snapshot};
+use furt_core::registry::{Answer, Brings, Event, InstanceRef, LeaveWish, Source, Takes};
+use furt_core::routing::{Instance, Service, Snapshot};
 
 /// edgeProxy's defaults.
 const WEIGHT: u64 = 2;
@@ -237,10 +237,10 @@ fn unknown(id: &str, error: &'static str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::Change;
-    use crate::model::{Epoch, Generation};
-    use crate::routing::{Outcome, ServiceKind, ServiceLive};
-    use crate::store::fuzzing::stored;
+    use crate::store::stored;
+    use furt_core::model::{Epoch, Generation};
+    use furt_core::registry::Change;
+    use furt_core::routing::{Outcome, ServiceKind, ServiceLive};
 
     #[test]
     fn a_soft_limit_that_nobody_sent_is_never_above_the_hard_one() {

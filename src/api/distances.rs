@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::geo::Geo;
-use crate::routing::{Asking, Service};
+use furt_core::routing::{Asking, Service};
 
 /// Where the client is, and the instances from the nearest on.
 pub(super) fn of(client: IpAddr, service: Option<&Service>, geo: &Geo) -> Value {

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use super::problem::Problem;
 use super::{Api, distances, reasons, views};
-use crate::model::path::Reserved;
-use crate::model::{MethodRule, host, path};
-use crate::routing::{Found, Owner, Route, Snapshot};
+use furt_core::model::path::Reserved;
+use furt_core::model::{MethodRule, host, path};
+use furt_core::routing::{Found, Owner, Route, Snapshot};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

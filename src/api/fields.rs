@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::model::Invalid;
+use furt_core::model::Invalid;
 
 /// One field that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]

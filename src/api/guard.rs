@@ -11,8 +11,9 @@ use axum::response::{IntoResponse, Response};
 use super::Api;
 use super::listener::Peer;
 use super::problem::Problem;
-use crate::driver::{DriverGone, Source};
-use crate::model::{Sha256Digest, host};
+use crate::driver::DriverGone;
+use furt_core::model::{Sha256Digest, host};
+use furt_core::registry::Source;
 
 /// Finds out who calls, and turns away what a browser was tricked into (DNS rebinding, cross-site writes).
 pub(super) async fn identify(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {

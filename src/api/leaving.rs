@@ -15,9 +15,9 @@ use super::problem::Problem;
 use super::query::Parameters;
 use super::waiting::{self, MAX_DRAIN_SECONDS};
 use super::writing::{Outcome, ask, instance, unexpected, unknown};
-use crate::driver::{Answer, Drain, DrainWish, Event, InstanceRef, LeaveWish, Source, Takes};
-use crate::model::{Generation, InstanceId, ServiceName};
-use crate::routing::Drained;
+use furt_core::model::{Generation, InstanceId, ServiceName};
+use furt_core::registry::{Answer, Drain, DrainWish, Event, InstanceRef, LeaveWish, Source, Takes};
+use furt_core::routing::Drained;
 
 /// Whom a path names.
 struct Whom {

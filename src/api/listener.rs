@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, Request, Response, StatusCode, Version, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use pingora::ErrorType;
@@ -20,16 +20,14 @@ use tower::ServiceExt;
 
 use super::problem::Problem;
 use crate::config::ClientConfig;
-use crate::connections::{self, OpenConnections, TOO_MANY, header_deadline, turn_away};
-use crate::model::Epoch;
-use crate::routing::Snapshot;
+use crate::connections::{self, OpenConnections, TOO_MANY, header_deadline};
+use crate::published::Published;
 use crate::telemetry::request_id;
+use furt_core::model::Epoch;
+use furt_core::routing::Snapshot;
 
 /// The largest body (DESIGN §5.1).
 pub(super) const MAX_BODY: usize = 64 * 1024;
-/// Connections at once: services that heartbeat over keep-alive hold one each.
-const MAX_CONNECTIONS: usize = 20_000;
-
 /// An answer that takes longer is only waited for while the client is there: it is asked for by who waits, and each has
 /// a place among few. Before that a client that has closed its sending side after its request is answered still.
 const HANG_UP_WATCH: Duration = Duration::from_secs(1);
@@ -45,21 +43,22 @@ pub(super) struct BodyTooLarge;
 /// Runs a router on the internal listener.
 pub struct Listener {
     router: Router,
-    snapshots: Arc<ArcSwap<Snapshot>>,
+    snapshots: Arc<ArcSwap<Published>>,
     open: Arc<OpenConnections>,
+    most: usize,
     options: HttpServerOptions,
 }
 
 impl Listener {
-    /// For this router; its clients are timed as those of the public listener are, and counted in `open`.
-    pub fn new(router: Router, snapshots: Arc<ArcSwap<Snapshot>>, open: Arc<OpenConnections>) -> Self {
-        Self { router, snapshots, open, options: connections::options() }
+    /// For this router; its clients are timed as those of the public listener are, counted in `open`, and at most `most`.
+    pub fn new(router: Router, snapshots: Arc<ArcSwap<Published>>, open: Arc<OpenConnections>, most: usize) -> Self {
+        Self { router, snapshots, open, most, options: connections::options() }
     }
 
     /// The same without a registry: its clients have the default times.
     pub fn alone(router: Router, open: Arc<OpenConnections>) -> Self {
-        let nothing = Snapshot::new(Epoch(uuid::Uuid::nil()));
-        Self::new(router, Arc::new(ArcSwap::from_pointee(nothing)), open)
+        let nothing = Published { snapshot: Snapshot::new(Epoch(uuid::Uuid::nil())), config: Arc::default() };
+        Self::new(router, Arc::new(ArcSwap::from_pointee(nothing)), open, usize::MAX)
     }
 
     fn timeouts(&self) -> ClientConfig {
@@ -67,6 +66,12 @@ impl Listener {
     }
 
     async fn serve(&self, session: &mut ServerSession, timeouts: &ClientConfig) -> pingora::Result<()> {
+        let header = session.req_header();
+        if header.version >= Version::HTTP_11 && !header.headers.contains_key(header::HOST) {
+            session.set_keepalive(None);
+            return refuse(session, Problem::new(StatusCode::BAD_REQUEST, "host-missing", "HTTP/1.1 asks for a Host"))
+                .await;
+        }
         let request = match read(session, timeouts.body_timeout).await {
             Ok(request) => request,
             Err(error) => {
@@ -77,8 +82,7 @@ impl Listener {
                     Problem::new(StatusCode::BAD_REQUEST, "bad-body", "the body cannot be read")
                 };
                 // A client that is gone cannot be told.
-                let id = request_id::of(&HeaderMap::new());
-                _ = write(session, problem.render(request_id::text(&id))).await;
+                _ = refuse(session, problem).await;
                 return Err(error);
             }
         };
@@ -115,9 +119,9 @@ impl HttpServerApp for Listener {
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let timeouts = self.timeouts();
-        let Some(_place) = self.open.place(MAX_CONNECTIONS) else {
+        let Some(_place) = self.open.place(self.most) else {
             if let ServerSession::H1(session) = session {
-                turn_away(session.into_inner(), TOO_MANY).await;
+                self.open.turn_away(session.into_inner(), TOO_MANY).await;
             }
             return None;
         };
@@ -155,6 +159,12 @@ impl HttpServerApp for Listener {
         let stream = session.finish().await.ok().flatten()?;
         Some(ReusedHttpStream::from_reusable_stream(stream, settings))
     }
+}
+
+/// Answers a request that does not reach the router.
+async fn refuse(session: &mut ServerSession, problem: Problem) -> pingora::Result<()> {
+    let id = request_id::of(&HeaderMap::new());
+    write(session, problem.render(request_id::text(&id))).await
 }
 
 /// Resolves once the client is gone. One that sends more meanwhile is there, and gets no second answer.

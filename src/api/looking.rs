@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::problem::Problem;
 use super::{Api, views};
 use crate::clock;
-use crate::driver::Source;
 use crate::status;
+use furt_core::registry::Source;
 
 /// `GET /internal/services`
 pub(super) async fn services(State(api): State<Arc<Api>>) -> Json<Value> {

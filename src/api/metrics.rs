@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 
 use super::Api;
 use crate::clock;
-use crate::model::{LATENCY_BUCKETS, STATUS_CLASSES, ServiceTraffic, Status, TrafficCounts, latency_bound_us};
-use crate::routing::{Service, Snapshot};
 use crate::telemetry::{Held, RouteKey, Seen, ServiceSeen};
+use furt_core::live::{LATENCY_BUCKETS, STATUS_CLASSES, ServiceTraffic, TrafficCounts, latency_bound_us};
+use furt_core::model::Status;
+use furt_core::routing::{Service, Snapshot};
 
 /// Patterns of a service that registered none: it is reached by its host.
 const BY_HOST: [&str; 2] = ["/", "/*"];

@@ -9,8 +9,6 @@ mod distances;
 mod events;
 mod explain;
 mod fields;
-#[cfg(any(test, feature = "fuzzing"))]
-pub mod fuzzing;
 mod guard;
 mod json;
 mod keys;
@@ -30,7 +28,9 @@ mod views;
 mod waiting;
 mod writing;
 
+pub use json::parse as read_json;
 pub use listener::Listener;
+pub use registration::read_registration;
 pub use reloading::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded, Reloads};
 
 use std::sync::Arc;
@@ -45,7 +45,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::driver::Handle;
 use crate::geo::Geo;
-use crate::routing::Snapshot;
+use crate::published::Published;
 use crate::telemetry::Telemetry;
 use crate::upstream::OwnListeners;
 use rate::SourceRates;
@@ -77,7 +77,7 @@ struct Api {
     /// Where furt itself listens, with the real ports: no instance may be there.
     own_listeners: OwnListeners,
     driver: Handle,
-    snapshots: Arc<ArcSwap<Snapshot>>,
+    snapshots: Arc<ArcSwap<Published>>,
     telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
     reloads: Reloads,
@@ -100,7 +100,7 @@ impl Api {
 pub fn router(
     own_listeners: OwnListeners,
     driver: Handle,
-    snapshots: Arc<ArcSwap<Snapshot>>,
+    snapshots: Arc<ArcSwap<Published>>,
     telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
     reloads: Reloads,

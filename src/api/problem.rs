@@ -8,8 +8,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::fields::FieldError;
-use crate::driver::{DriverGone, Refusal};
+use crate::driver::DriverGone;
 use crate::telemetry::request_id;
+use furt_core::registry::Refusal;
 
 /// Characters of a detail that are logged.
 const MAX_LOGGED: usize = 300;

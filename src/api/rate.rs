@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::model::Rate;
+use furt_core::model::Rate;
 
 /// Addresses that are remembered each for itself; beyond them those whose debt is paid are forgotten, and if none is,
 /// the rest is counted together.

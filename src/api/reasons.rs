@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::clock;
-use crate::model::{MethodRule, Status};
-use crate::routing::{NoInstance, Owner, Route, Service, ServiceKind, Snapshot};
+use furt_core::model::{MethodRule, Status};
+use furt_core::routing::{NoInstance, Owner, Route, Service, ServiceKind, Snapshot};
 
 /// Instances whose failure is told one by one.
 const MAX_TOLD: usize = 3;
@@ -98,7 +98,8 @@ pub(super) fn blocked(snapshot: &Snapshot, host: &str, path: &str) -> Vec<Value>
         }
         let is_host = definition.host.as_ref().is_none_or(|own| own.as_str() == host);
         let matching = definition.routes.iter().filter(|route| is_host && route.pattern.matches(path));
-        let permission = |route: &crate::model::RouteSpec| route.permission.as_ref().map(|one| one.as_str().to_owned());
+        let permission =
+            |route: &furt_core::model::RouteSpec| route.permission.as_ref().map(|one| one.as_str().to_owned());
         matching
             .map(|route| shown(service, route.method.as_str(), route.pattern.as_str(), permission(route).as_deref()))
             .collect()

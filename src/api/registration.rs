@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::fields::{FieldError, Fields, seconds, text, whole};
-use crate::model::{
+use furt_core::model::{
     Country, Definition, Host, InstanceId, InstanceSpec, Invalid, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME,
     MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern, Permission, Policy, Protocol, Region, RouteSpec, Scheme, ServiceName,
     Timeouts, UpstreamHost, UpstreamUrl,
@@ -26,6 +26,16 @@ pub(super) fn parse(body: Value) -> (Parsed, Vec<FieldError>) {
     let mut errors = Vec::new();
     let parsed = Fields::open(String::new(), body, &mut errors).map(read).unwrap_or_default();
     (parsed, errors)
+}
+
+/// What a body says, if all of it is right.
+///
+/// # Errors
+/// Each field that is wrong: its JSON pointer, and what would be right.
+pub fn read_registration(body: Value) -> Result<(Definition, InstanceSpec), Vec<(String, String)>> {
+    let (parsed, errors) = parse(body);
+    let told = || errors.iter().map(|error| (error.pointer.clone(), error.detail.clone())).collect();
+    parsed.whole.filter(|_| errors.is_empty()).ok_or_else(told)
 }
 
 fn read(mut fields: Fields<'_>) -> Parsed {

@@ -16,8 +16,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::Api;
 use super::problem::Problem;
 use crate::config::{ConfigErrors, Place};
-use crate::driver::{DriverGone, Source};
-use crate::model::{Generation, ServiceName};
+use crate::driver::DriverGone;
+use furt_core::model::{Generation, ServiceName};
+use furt_core::registry::Source;
 
 /// Callers that may wait at once; they share the next reload.
 const MAX_WAITING: usize = 64;

@@ -13,12 +13,12 @@ use tower::ServiceExt as _;
 
 use super::Readiness;
 use super::listener::Peer;
-use crate::driver::{
-    Change, Contents, Driver, Followed, InstanceRef, NameOrder, ProbePlan, Probes, Store, StoreError, now,
-};
-use crate::model::{CidrSet, Epoch, Host};
-use crate::registry::{self, HealthLimits, Policy, Registry, UnlistedRule};
+use crate::driver::{Driver, now};
 use crate::telemetry::Telemetry;
+use furt_core::model::{CidrSet, Epoch, Host};
+use furt_core::ports::{Probes, Store, StoreError};
+use furt_core::registry::{self, HealthLimits, Policy, Registry, UnlistedRule};
+use furt_core::registry::{Change, Contents, Followed, InstanceRef, NameOrder, ProbePlan};
 
 struct FullDisk;
 
@@ -28,7 +28,7 @@ impl Store for FullDisk {
     }
 
     fn load(&mut self) -> Result<Contents, StoreError> {
-        Ok(Contents::new(crate::model::Epoch(uuid::Uuid::nil())))
+        Ok(Contents::new(furt_core::model::Epoch(uuid::Uuid::nil())))
     }
 }
 
@@ -42,7 +42,7 @@ impl Store for KeepsAll {
     }
 
     fn load(&mut self) -> Result<Contents, StoreError> {
-        Ok(Contents::new(crate::model::Epoch(uuid::Uuid::nil())))
+        Ok(Contents::new(furt_core::model::Epoch(uuid::Uuid::nil())))
     }
 }
 
@@ -77,7 +77,8 @@ fn router(store: impl Store + 'static) -> Router {
         heartbeat_ttl: Duration::from_secs(60),
     };
     let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), Vec::new(), now());
-    let (driver, handle, snapshots) = Driver::new(registry, effects, Box::new(store), Arc::clone(&telemetry));
+    let (driver, handle, snapshots) =
+        Driver::new(registry, effects, Arc::default(), Box::new(store), Arc::clone(&telemetry));
     tokio::spawn(driver.run(NoProbes));
     super::router(
         Default::default(),

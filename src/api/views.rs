@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::metrics;
 use crate::clock;
-use crate::model::RouteSpec;
-use crate::routing::{Instance, Owner, Route, Service, ServiceKind, Snapshot};
+use furt_core::model::RouteSpec;
+use furt_core::routing::{Instance, Owner, Route, Service, ServiceKind, Snapshot};
 
 pub(super) fn service(service: &Service) -> Value {
     let definition = &service.definition;

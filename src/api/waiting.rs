@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::Readiness;
 use super::problem::Problem;
 use crate::clock;
-use crate::routing::Drained;
+use furt_core::routing::Drained;
 
 /// The longest wait for a drain, in seconds.
 pub(super) const MAX_DRAIN_SECONDS: u16 = 3600;

@@ -17,9 +17,9 @@ use super::listener::{BodyTooLarge, MAX_BODY};
 use super::problem::Problem;
 use super::registration::{self, Parsed};
 use crate::clock;
-use crate::driver::{Answer, Brings, Event, InstanceRef, Registered, Registration, ReplyId, Source};
-use crate::model::{InstanceId, ServiceName, UpstreamHost, UpstreamUrl};
 use crate::upstream;
+use furt_core::model::{InstanceId, ServiceName, UpstreamHost, UpstreamUrl};
+use furt_core::registry::{Answer, Brings, Event, InstanceRef, Registered, Registration, ReplyId, Source};
 
 /// The longest wait for the registry: a store that hangs must not hold callers for ever.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

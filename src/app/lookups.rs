@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::config::{Config, StaticRouteConfig, StaticTarget};
-use crate::model::UpstreamHost;
 use crate::upstream;
+use furt_core::model::UpstreamHost;
 
 /// Lookups at once: each takes a thread of the runtime's blocking pool, as those of followed names do.
 const MAX_LOOKUPS: usize = 16;

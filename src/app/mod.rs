@@ -33,14 +33,19 @@ use tokio::sync::oneshot;
 use crate::api::{self, Readiness, Reloads};
 use crate::config::{Config, ConfigErrors, MAX_RETRIES, Places, StoreConfig};
 use crate::connections::OpenConnections;
-use crate::driver::{Change, Contents, Driver, Handle, Snapshots, Store, StoreError};
+use crate::driver::{Driver, Handle};
 use crate::geo::Geo;
 use crate::health::{HttpProbe, Monitor};
 use crate::proxy::{Edge, Gateway};
-use crate::registry::Registry;
-use crate::store::{DiskStore, MemoryStore};
+use crate::published::Snapshots;
+use crate::store::DiskStore;
 use crate::telemetry::{AccessLog, COMMIT, Telemetry, VERSION};
 use crate::upstream::{self, OwnListeners};
+use files::Files;
+use furt_core::MemoryStore;
+use furt_core::ports::{Store, StoreError};
+use furt_core::registry::Registry;
+use furt_core::registry::{Change, Contents};
 use listening::{Adopting, Bound};
 use reloading::Reloading;
 use stopping::Stop;
@@ -112,11 +117,11 @@ pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce(
         services::keys(&config),
         crate::driver::now(),
     );
-    registry.show(Arc::clone(&config));
     let barred = services::barred(&contents, &own_listeners);
     first_effects.extend(registry.restore(contents, &barred, crate::driver::now()));
     let (store, closed) = ClosingStore::new(store);
-    let (driver, handle, snapshots) = Driver::new(registry, first_effects, Box::new(store), Arc::clone(&telemetry));
+    let (driver, handle, snapshots) =
+        Driver::new(registry, first_effects, Arc::clone(&config), Box::new(store), Arc::clone(&telemetry));
     let probe_options = upstream::connector_options(&config.upstream, INTERNAL_THREADS);
     let in_force = Arc::clone(&snapshots);
     let timeout = move || in_force.load().config.gateway.health_check_timeout;
@@ -142,6 +147,7 @@ pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce(
         own_listeners: own_listeners.clone(),
         access_log: access_log.clone(),
         telemetry: Arc::clone(&telemetry),
+        files,
     };
     background.spawn(reloading.run(hangups, asked));
     let parts = Parts {
@@ -175,6 +181,7 @@ pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce(
         starts.recv().context("the server has ended at its start; what it said before is why")?;
     }
     readiness.set(true);
+    files::tell_lowered(files, config.server.max_connections);
     log::info!("furt {VERSION} ({COMMIT}) listens on {public}; services register at {internal}");
     notify_supervisor(&[sd_notify::NotifyState::Ready]);
 
@@ -218,7 +225,7 @@ struct Parts<'a> {
     readiness: Arc<Readiness>,
     own_listeners: OwnListeners,
     geo: Arc<Geo>,
-    files: u64,
+    files: Files,
 }
 
 /// The connections of either listener.
@@ -242,7 +249,7 @@ fn server(
         // One attempt and the most retries that there can be: how many there are is judged for each request.
         max_retries: MAX_RETRIES as usize + 1,
         // Pingora takes it times the threads, for one pool.
-        upstream_keepalive_pool_size: (files::idle_connections(parts.files) / config.server.threads).max(1),
+        upstream_keepalive_pool_size: (parts.files.idle / config.server.threads).max(1),
         ca_file: config.upstream.ca.as_ref().map(|path| path.to_string_lossy().into_owned()),
         // The process ends by itself (see `stopping`); Pingora must only outlast it, and the grace may be another by then.
         grace_period_seconds: Some(OUTLASTING.as_secs()),
@@ -259,7 +266,13 @@ fn server(
         parts.access_log.clone(),
     );
     let proxy = http_proxy(&server.configuration, gateway);
-    let edge = Edge::new(proxy, Arc::clone(&open.clients), Arc::clone(&parts.telemetry), Arc::clone(&parts.snapshots));
+    let edge = Edge::new(
+        proxy,
+        Arc::clone(&open.clients),
+        parts.files.clients,
+        Arc::clone(&parts.telemetry),
+        Arc::clone(&parts.snapshots),
+    );
     let mut public = Service::new("public".to_owned(), edge);
     for listener in &bound.public {
         let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
@@ -276,7 +289,8 @@ fn server(
         parts.reloads.clone(),
         Arc::clone(&parts.geo),
     );
-    let listener = api::Listener::new(router, Arc::clone(&parts.snapshots), Arc::clone(&open.internal));
+    let listener =
+        api::Listener::new(router, Arc::clone(&parts.snapshots), Arc::clone(&open.internal), parts.files.internal);
     let mut internal = Service::new("internal".to_owned(), listener);
     internal.threads = Some(INTERNAL_THREADS);
     internal.add_tcp(&bound.internal.address.to_string());

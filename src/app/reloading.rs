@@ -12,12 +12,14 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
+use super::files::{self, Files};
 use super::{lookups, notify_supervisor, services};
 use crate::api::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded};
 use crate::config::{AccessLogTarget, Config, ConfigError, ConfigErrors, Place, Places, Takes};
-use crate::driver::{Answer, Configuration, Event, Handle};
+use crate::driver::Handle;
 use crate::telemetry::{AccessLog, OpenedLog, Telemetry};
 use crate::upstream::OwnListeners;
+use furt_core::registry::{Answer, Configuration};
 
 /// How long a file may take to be opened and read: one on a share that hangs must not end all reloads.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
@@ -34,6 +36,7 @@ pub(super) struct Reloading {
     pub(super) own_listeners: OwnListeners,
     pub(super) access_log: AccessLog,
     pub(super) telemetry: Arc<Telemetry>,
+    pub(super) files: Files,
 }
 
 impl Reloading {
@@ -87,7 +90,7 @@ impl Reloading {
             return Err(ReloadError::Refused(errors));
         }
 
-        let answer = self.driver.ask(|reply| Event::ConfigurationChanged(configuration, reply)).await;
+        let answer = self.driver.reconfigure(configuration, Arc::clone(&new)).await;
         let Ok(Ok(Answer::Reconfigured(done))) = answer else { return Err(ReloadError::Stopping) };
         if let Some(log) = opened {
             let access_log = self.access_log.clone();
@@ -95,6 +98,7 @@ impl Reloading {
             _ = tokio::task::spawn_blocking(move || access_log.switch(log)).await;
         }
         self.config = new;
+        files::tell_lowered(self.files, self.config.server.max_connections);
         Ok(Reloaded { generation: done.generation, changed, needs_restart, blocked: done.blocked })
     }
 
@@ -113,7 +117,6 @@ impl Reloading {
                 settings: services::settings(&new),
                 statics: services::statics(&new, &found),
                 keys: services::keys(&new),
-                config: new,
             };
             (faults, Box::new(configuration))
         });

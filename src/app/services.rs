@@ -10,10 +10,12 @@ use crate::config::{
     ApiKeyConfig, Config, ConfigError, GrantConfig, Place, Places, StaticRouteConfig, StaticTarget as ConfiguredTarget,
     Unlisted,
 };
-use crate::driver::{Change, Contents};
-use crate::model::{InstanceId, InstanceSpec, KeySpec, ServiceName, UpstreamHost, UpstreamUrl};
-use crate::registry::{Grant, HealthLimits, Policy, Settings, StaticClaim, StaticRoute, StaticTarget, UnlistedRule};
 use crate::upstream::OwnListeners;
+use furt_core::model::{InstanceId, InstanceSpec, KeySpec, ServiceName, UpstreamHost, UpstreamUrl};
+use furt_core::registry::{Change, Contents};
+use furt_core::registry::{
+    Grant, HealthLimits, Policy, Settings, StaticClaim, StaticRoute, StaticTarget, UnlistedRule,
+};
 
 pub(super) fn settings(config: &Config) -> Settings {
     let gateway = &config.gateway;

@@ -9,6 +9,7 @@ mod draining;
 mod events;
 mod gateway;
 mod keys;
+mod logging;
 mod output;
 mod reload;
 mod services;

@@ -11,7 +11,7 @@ use super::{
     AccessLogTarget, ClientConfig, Config, GatewayConfig, GeoConfig, InternalConfig, LimitsConfig, RegistrationConfig,
     ServerConfig, StoreConfig, Unlisted, UpstreamConfig,
 };
-use crate::model::{CidrSet, Host, Invalid, Rate};
+use furt_core::model::{CidrSet, Host, Invalid, Rate};
 
 const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)

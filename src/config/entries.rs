@@ -13,8 +13,8 @@ use super::errors::{At, Lines};
 use super::section::Section;
 use super::value::{Commas, Parsed, Value, boolean, burst, digest, dns_name, list, networks, text, url};
 use super::{ApiKeyConfig, Config, GrantConfig, StaticRouteConfig, StaticTarget};
-use crate::model::path::reserved;
-use crate::model::{
+use furt_core::model::path::reserved;
+use furt_core::model::{
     Host, KeyName, MethodRule, Pattern, Permission, PermissionRule, PermissionSet, Rate, RateLimit, Scheme,
     ServiceName, Sha256Digest, UpstreamHost, UpstreamUrl, is_never_upstream,
 };

@@ -8,7 +8,7 @@ use http::HeaderName;
 
 use super::section::Section;
 use super::value::{file, text};
-use crate::model::{Invalid, Region};
+use furt_core::model::{Invalid, Region};
 
 /// `[geo]`
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -28,7 +28,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::{
+use furt_core::model::{
     CidrSet, Host, KeyName, MethodRule, Pattern, Permission, PermissionSet, Rate, RateLimit, ServiceName, Sha256Digest,
     UpstreamUrl,
 };

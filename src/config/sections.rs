@@ -15,7 +15,7 @@ use super::{
     AccessLogTarget, ClientConfig, Config, GatewayConfig, InternalConfig, LimitsConfig, RegistrationConfig,
     ServerConfig, StoreConfig, Unlisted, UpstreamConfig,
 };
-use crate::model::{Host, Invalid, MAX_BURST, Rate};
+use furt_core::model::{Host, Invalid, MAX_BURST, Rate};
 
 /// More client connections than one process has ports and memory for.
 const MAX_CONNECTIONS: u64 = 10_000_000;

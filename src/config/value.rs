@@ -14,7 +14,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::errors::{At, shown};
-use crate::model::{
+use furt_core::model::{
     CidrSet, Host, Invalid, MAX_BURST, MAX_DURATION, MAX_TIME, MIN_TTL, Sha256Digest, UpstreamUrl,
     duration as duration_of,
 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::place::Addresses;
-use crate::model::Sha256Digest;
+use furt_core::model::Sha256Digest;
 
 /// How long an instance that sends heartbeats may be silent: so short that its end is seen.
 pub(super) const HEARTBEAT_TTL: Duration = Duration::from_secs(5);

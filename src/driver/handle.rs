@@ -1,9 +1,12 @@
 //! How the rest of furt speaks to the driver.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Answer, Event, Message, Refusal};
-use crate::registry::ReplyId;
+use super::Message;
+use crate::config::Config;
+use furt_core::registry::{Answer, Configuration, Event, Refusal, ReplyId};
 
 /// The driver has ended: the process is stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +53,21 @@ impl Handle {
         waiting.await.map_err(|_| DriverGone)
     }
 
+    /// Puts another configuration in force, and waits until it is published: what the core takes from it, and the whole
+    /// of it, which is published with the snapshot.
+    ///
+    /// # Errors
+    /// [`DriverGone`].
+    pub async fn reconfigure(
+        &self,
+        configuration: Box<Configuration>,
+        config: Arc<Config>,
+    ) -> Result<Result<Answer, Refusal>, DriverGone> {
+        let (answer, waiting) = oneshot::channel();
+        self.sender.send(Message::Reconfigured(configuration, config, answer)).await.map_err(|_| DriverGone)?;
+        waiting.await.map_err(|_| DriverGone)
+    }
+
     /// The same way, without keeping the driver running.
     pub fn downgrade(&self) -> WeakHandle {
         WeakHandle { sender: self.sender.downgrade() }
@@ -82,7 +100,7 @@ impl Told {
     pub(crate) async fn next(&mut self) -> Option<Event> {
         match self.0.recv().await? {
             Message::Happened(event) => Some(event),
-            Message::Asked(..) => panic!("something was asked where events are told alone"),
+            Message::Asked(..) | Message::Reconfigured(..) => panic!("something was asked where events are told alone"),
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use log::{info, warn};
 
-use crate::model::KeyName;
-use crate::registry::KeyReport;
 use crate::telemetry::{Event, RegistryCounters};
+use furt_core::model::KeyName;
+use furt_core::registry::KeyReport;
 
 pub(super) fn report(report: &KeyReport, counters: &RegistryCounters) -> Event {
     let keys = &counters.keys;

@@ -4,8 +4,8 @@
 //! effects: so an answer is sent when requests already see what it says. The store works on a thread of its own, one
 //! batch in flight while the next gathers. Probes, heartbeats and timers never wait for it.
 //!
-//! Owns the traits [`Store`] and [`Probes`]; `store` and `health` implement them, `app` brings them together. Callers
-//! speak through a [`Handle`].
+//! `store` and `health` implement the core's [`Store`] and [`Probes`], `app` brings them together. Callers speak through a
+//! [`Handle`].
 
 mod handle;
 mod key_report;
@@ -14,11 +14,6 @@ mod store_thread;
 #[cfg(test)]
 mod tests;
 
-pub use crate::registry::{
-    Answer, Brings, Change, Configuration, Contents, Drain, DrainWish, Event, FirstProbe, Followed, InstanceRef,
-    KeyAnswer, KeyRefusal, KeyWish, LeaveWish, NameOrder, ProbePlan, ProbeTarget, Reconfigured, Refusal, Registered,
-    Registration, ReplyId, Source, Takes,
-};
 #[cfg(test)]
 pub(crate) use handle::Told;
 pub use handle::{DriverGone, Handle, WeakHandle};
@@ -31,9 +26,12 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
-use crate::registry::{Effect, Now, Registry};
-use crate::routing::Snapshot;
+use crate::config::Config;
+use crate::published::{Published, Snapshots};
 use crate::telemetry::Telemetry;
+use furt_core::ports::{Probes, Store};
+use furt_core::registry::{Answer, Configuration, Effect, Event, Now, Refusal, Registry, ReplyId};
+use furt_core::routing::Snapshot;
 use store_thread::StoreThread;
 
 /// Events that may wait for a turn. Who sends more waits: a burst of 4,096 is a fleet's start, and 1 MiB.
@@ -48,49 +46,17 @@ const DEADLINES: Duration = Duration::from_millis(50);
 /// A gap beyond this is a hold-up (DESIGN §3.7).
 const HELD_UP: Duration = Duration::from_secs(1);
 
-/// The requests' view, shared: the driver replaces it, everyone else reads it.
-pub type Snapshots = Arc<ArcSwap<Snapshot>>;
-
-/// Why a store failed, in a sentence for operators.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreError(pub String);
-
-/// Where changes are kept. Called from one thread; may block.
-pub trait Store: Send {
-    /// Keeps all of the changes, in their order, or none.
-    ///
-    /// # Errors
-    /// None of them is kept.
-    fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError>;
-
-    /// Everything it holds.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    fn load(&mut self) -> Result<Contents, StoreError>;
-}
-
-/// Who probes instances and follows names. Called by the driver between turns; must not block.
-pub trait Probes: Send {
-    /// Probes by this plan; replaces the instance's plan before. A plan of the same generation only changes when.
-    fn probe(&mut self, instance: InstanceRef, plan: ProbePlan);
-    /// Probes no more.
-    fn stop(&mut self, instance: &InstanceRef);
-    /// Resolves this name again and again.
-    fn follow(&mut self, subject: Followed, order: NameOrder);
-    /// Resolves it no more.
-    fn forget(&mut self, subject: &Followed);
-}
-
 enum Message {
     Happened(Event),
     Asked(Box<dyn FnOnce(ReplyId) -> Event + Send>, oneshot::Sender<Result<Answer, Refusal>>),
+    Reconfigured(Box<Configuration>, Arc<Config>, oneshot::Sender<Result<Answer, Refusal>>),
 }
 
 /// The writer; [`run`](Driver::run) it once.
 pub struct Driver {
     registry: Registry,
+    /// What is published with each snapshot from the next one on.
+    config: Arc<Config>,
     queue: mpsc::Receiver<Message>,
     snapshots: Snapshots,
     store: StoreThread,
@@ -106,19 +72,23 @@ pub fn now() -> Now {
 }
 
 impl Driver {
-    /// Brings the core together with a store; publishes its first snapshot. `first_effects` are those of its making.
+    /// Brings the core together with a store; publishes its first snapshot with `config`, the configuration that it was
+    /// made by. `first_effects` are those of its making.
     pub fn new(
         mut registry: Registry,
         first_effects: Vec<Effect>,
+        config: Arc<Config>,
         store: Box<dyn Store>,
         telemetry: Arc<Telemetry>,
     ) -> (Self, Handle, Snapshots) {
         let (sender, queue) = mpsc::channel(QUEUE);
-        let first = registry.take_snapshot().unwrap_or_else(|| Snapshot::new(crate::model::Epoch(uuid::Uuid::nil())));
+        let first =
+            registry.take_snapshot().unwrap_or_else(|| Snapshot::new(furt_core::model::Epoch(uuid::Uuid::nil())));
         telemetry.note_snapshot(first.generation, first.names.len(), first.table.len());
-        let snapshots = Arc::new(ArcSwap::from_pointee(first));
+        let snapshots = Arc::new(ArcSwap::from_pointee(Published { snapshot: first, config: Arc::clone(&config) }));
         let driver = Self {
             registry,
+            config,
             queue,
             snapshots: Arc::clone(&snapshots),
             store: StoreThread::start(store),
@@ -169,11 +139,10 @@ impl Driver {
         for message in inbox.drain(..) {
             let event = match message {
                 Message::Happened(event) => event,
-                Message::Asked(event, answer) => {
-                    let reply = ReplyId(self.next_reply);
-                    self.next_reply += 1;
-                    self.waiting.insert(reply, answer);
-                    event(reply)
+                Message::Asked(event, answer) => event(self.next_reply(answer)),
+                Message::Reconfigured(configuration, config, answer) => {
+                    self.config = config;
+                    Event::ConfigurationChanged(configuration, self.next_reply(answer))
                 }
             };
             effects.extend(self.registry.handle(event, now));
@@ -183,9 +152,16 @@ impl Driver {
         }
         if let Some(snapshot) = self.registry.take_snapshot() {
             self.telemetry.note_snapshot(snapshot.generation, snapshot.names.len(), snapshot.table.len());
-            self.snapshots.store(Arc::new(snapshot));
+            self.snapshots.store(Arc::new(Published { snapshot, config: Arc::clone(&self.config) }));
         }
         effects
+    }
+
+    fn next_reply(&mut self, answer: oneshot::Sender<Result<Answer, Refusal>>) -> ReplyId {
+        let reply = ReplyId(self.next_reply);
+        self.next_reply += 1;
+        self.waiting.insert(reply, answer);
+        reply
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>, probes: &mut impl Probes) {

@@ -4,9 +4,9 @@
 use log::{info, warn};
 
 use super::key_report;
-use crate::model::{ServiceName, Status};
-use crate::registry::{Followed, InstanceRef, Report};
 use crate::telemetry::{Event, Telemetry};
+use furt_core::model::{ServiceName, Status};
+use furt_core::registry::{Followed, InstanceRef, Report};
 
 pub(super) fn report(report: &Report, telemetry: &Telemetry) {
     telemetry.events.push(log_and_count(report, telemetry));

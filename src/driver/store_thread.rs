@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::{Change, Event, Store, StoreError};
 use crate::clock;
-use crate::model::InstanceId;
-use crate::registry::WriteId;
+use furt_core::model::InstanceId;
+use furt_core::ports::{Store, StoreError};
+use furt_core::registry::WriteId;
+use furt_core::registry::{Change, Event};
 
 /// The most writes that gather behind a batch: a fleet's start, and all that a stuck store may hold in memory.
 pub(super) const MAX_GATHERED: usize = 10_000;

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use super::store_thread::{MAX_GATHERED, StoreThread};
 use super::*;
-use crate::model::{Generation, InstanceId};
-use crate::registry::WriteId;
+use furt_core::model::{Generation, InstanceId};
+use furt_core::ports::StoreError;
+use furt_core::registry::{Change, Contents, InstanceRef, WriteId};
 use rig::{Mood, Rig, deregister, instance, probed, register, wish, wish_with_ttl};
 
 /// Lets every task run that can, without time passing.
@@ -93,11 +94,14 @@ async fn a_store_that_hangs_delays_registrations_but_neither_heartbeats_nor_prob
     let waiting = tokio::spawn(async move { register(&handle, wish("late")).await });
     until("the batch reaches the store", || rig.store.batches().len() == 3).await;
 
-    assert!(matches!(rig.heartbeat("steady").await, Ok(Answer::Heard { status: crate::model::Status::Unknown, .. })));
+    assert!(matches!(
+        rig.heartbeat("steady").await,
+        Ok(Answer::Heard { status: furt_core::model::Status::Unknown, .. })
+    ));
     let order = rig.plans.lock().unwrap()[&instance("steady")].generation;
     rig.handle.tell(probed("steady", order, Ok(()))).await.unwrap();
     settle().await;
-    assert_eq!(rig.snapshot().service_named("steady").unwrap().status, crate::model::Status::Up);
+    assert_eq!(rig.snapshot().service_named("steady").unwrap().status, furt_core::model::Status::Up);
     pass(Duration::from_secs(12)).await;
     assert!(!rig.has_instance("silent"));
     assert!(!waiting.is_finished() && !rig.knows("late"));
@@ -150,7 +154,7 @@ async fn what_gathers_behind_a_store_that_hangs_is_bounded() {
             Ok(())
         }
         fn load(&mut self) -> Result<Contents, StoreError> {
-            Ok(Contents::new(crate::model::Epoch(uuid::Uuid::nil())))
+            Ok(Contents::new(furt_core::model::Epoch(uuid::Uuid::nil())))
         }
     }
     let (release, held) = std::sync::mpsc::channel();
@@ -299,7 +303,7 @@ impl Store for Scripted {
     }
 
     fn load(&mut self) -> Result<Contents, StoreError> {
-        Ok(Contents::new(crate::model::Epoch(uuid::Uuid::nil())))
+        Ok(Contents::new(furt_core::model::Epoch(uuid::Uuid::nil())))
     }
 }
 
@@ -348,7 +352,7 @@ impl Notes {
 }
 
 fn note(id: &str, is_down: bool) -> Change {
-    Change::NoteDown { instance: crate::model::InstanceId::try_new(id).unwrap(), is_down }
+    Change::NoteDown { instance: furt_core::model::InstanceId::try_new(id).unwrap(), is_down }
 }
 
 fn put(id: &str) -> Change {
@@ -362,7 +366,7 @@ fn put(id: &str) -> Change {
 }
 
 fn remove(id: &str) -> Change {
-    Change::RemoveInstance(crate::model::InstanceId::try_new(id).unwrap())
+    Change::RemoveInstance(furt_core::model::InstanceId::try_new(id).unwrap())
 }
 
 const AT_ONCE: Duration = Duration::ZERO;
@@ -427,7 +431,7 @@ async fn a_note_of_what_was_put_again_or_removed_meanwhile_ends_with_that() {
 
 #[tokio::test]
 async fn notes_of_one_instance_stand_side_by_side_and_end_together() {
-    let id = crate::model::InstanceId::try_new("a").unwrap();
+    let id = furt_core::model::InstanceId::try_new("a").unwrap();
     let ttl = |seconds| Change::NoteTtl { instance: id.clone(), ttl: Duration::from_secs(seconds) };
     let addresses =
         |text: &str| Change::NoteAddresses { instance: id.clone(), addresses: Arc::new([text.parse().unwrap()]) };

@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use maxminddb::{MaxMindDbError, PathElement, Reader, WithinOptions};
 
 use super::regions;
-use crate::model::Country;
+use furt_core::model::Country;
 
 /// The largest file that is read. City databases have about a quarter of it, and while one is replaced both are in
 /// memory: what is larger is more likely another file, and would take the memory that requests need.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName};
 
 use crate::config::GeoConfig;
-use crate::model::{Country, Region};
+use furt_core::model::{Country, Region};
 
 /// Where somebody is, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

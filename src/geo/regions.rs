@@ -8,7 +8,7 @@
 
 use std::sync::LazyLock;
 
-use crate::model::{Country, Region};
+use furt_core::model::{Country, Region};
 
 /// A region's place in [`REGIONS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,9 +18,11 @@ use super::failure::describe;
 use super::names::Names;
 use super::schedule::Schedule;
 use crate::clock;
-use crate::driver::{DriverGone, Event, Followed, InstanceRef, NameOrder, ProbePlan, Probes, WeakHandle};
-use crate::model::Generation;
+use crate::driver::{DriverGone, WeakHandle};
 use crate::upstream::OwnListeners;
+use furt_core::model::Generation;
+use furt_core::ports::Probes;
+use furt_core::registry::{Event, Followed, InstanceRef, NameOrder, ProbePlan};
 
 /// Probes at once (DESIGN §5.3): at 5 s each, enough for 1,500 dead instances every 30 s.
 const MAX_PROBES: usize = 256;

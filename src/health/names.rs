@@ -9,8 +9,9 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::schedule::jittered;
-use crate::driver::{Event, Followed, NameOrder, WeakHandle};
+use crate::driver::WeakHandle;
 use crate::upstream::{self, OwnListeners};
+use furt_core::registry::{Event, Followed, NameOrder};
 
 /// From one resolution to the next, ± 10 %.
 const PERIOD: Duration = Duration::from_secs(30);
@@ -118,8 +119,8 @@ mod tests {
     use super::*;
     use crate::clock;
     use crate::driver::Told;
-    use crate::model::Generation;
-    use crate::routing::Slot;
+    use furt_core::model::Generation;
+    use furt_core::routing::Slot;
 
     fn order() -> NameOrder {
         NameOrder { generation: Generation(7), name: "shop.example".into(), port: 80 }

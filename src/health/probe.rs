@@ -12,9 +12,9 @@ use pingora::{Error, ErrorType, Result};
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::HealthCheck;
 
-use crate::driver::ProbeTarget;
 use crate::telemetry::VERSION;
 use crate::upstream::{PeerTimeouts, peer};
+use furt_core::registry::ProbeTarget;
 
 /// How long an idle h2c connection of a probe is kept: it is not worth keeping to the next probe.
 const IDLE: Duration = Duration::from_secs(1);

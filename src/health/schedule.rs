@@ -6,8 +6,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::driver::{FirstProbe, InstanceRef, ProbePlan};
-use crate::model::Generation;
+use furt_core::model::Generation;
+use furt_core::registry::{FirstProbe, InstanceRef, ProbePlan};
 
 /// Plans by instance, ordered by when they are due. A probe that runs is not in the order.
 #[derive(Debug, Default)]

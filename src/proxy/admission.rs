@@ -10,13 +10,15 @@ use pingora_proxy::Session;
 
 use super::answer::{GatewayAnswer, Problem};
 use super::context::Context;
+use super::edge::Malformed;
 use super::{Gateway, client, framing, limits};
 use crate::clock;
-use crate::model::path::Reserved;
-use crate::model::{Sha256Digest, host, path};
-use crate::routing::{ApiKey, Found, Route, Snapshot};
+use crate::published::Published;
 use crate::status;
 use crate::telemetry::request_id;
+use furt_core::model::path::Reserved;
+use furt_core::model::{Sha256Digest, host, path};
+use furt_core::routing::{ApiKey, Found, Route};
 
 /// The header that carries the key.
 pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -33,9 +35,9 @@ impl Gateway {
     /// Decides; what it finds out on the way goes into the context.
     pub(super) fn admit(
         &self,
-        session: &Session,
+        session: &mut Session,
         ctx: &mut Context,
-        snapshot: &Snapshot,
+        snapshot: &Published,
     ) -> Result<Admitted, GatewayAnswer> {
         let decision = self.decide(session, ctx, snapshot);
         // Whatever else is wrong with it: guesses at keys, at paths, and plain floods are counted alike. Not furt's own
@@ -51,7 +53,14 @@ impl Gateway {
         decision
     }
 
-    fn decide(&self, session: &Session, ctx: &mut Context, snapshot: &Snapshot) -> Result<Admitted, GatewayAnswer> {
+    fn decide(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+        snapshot: &Published,
+    ) -> Result<Admitted, GatewayAnswer> {
+        let is_url = session.req_header().raw_path().first() != Some(&b'/');
+        let target = framing::use_origin_form(session.req_header_mut());
         let request = session.req_header();
         let peer =
             session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
@@ -66,9 +75,12 @@ impl Gateway {
         };
         let host = authority(request.uri.authority(), &request.headers);
 
-        if let Some(fault) = framing::fault(request) {
+        let fault =
+            ctx.malformed.map(Malformed::text).or(target.err()).or_else(|| framing::host_fault(request, is_url));
+        if let Some(fault) = fault {
             return Err(GatewayAnswer::from(Problem::BAD_REQUEST).with_detail(fault.to_owned()));
         }
+        framing::check_transfer_coding(&request.headers)?;
         let path = path::normalize(request.uri.path())
             .map_err(|error| GatewayAnswer::from(Problem::BAD_PATH).with_detail(error.to_string()))?;
         match path::reserved(&path) {
@@ -110,7 +122,7 @@ impl Gateway {
 
     /// The body of `/health`. Services are shown to addresses that may register, unless someone untrusted speaks for
     /// another.
-    pub(super) fn health(&self, ctx: &Context, session: &Session, snapshot: &Snapshot) -> Bytes {
+    pub(super) fn health(&self, ctx: &Context, session: &Session, snapshot: &Published) -> Bytes {
         let headers = &session.req_header().headers;
         let speaks_for_another = headers.contains_key(header::FORWARDED) || headers.contains_key("x-forwarded-for");
         let sees_services = (ctx.is_peer_trusted || !speaks_for_another)
@@ -127,7 +139,7 @@ fn authenticate(
     headers: &HeaderMap,
     route: &Route,
     ctx: &mut Context,
-    snapshot: &Snapshot,
+    snapshot: &Published,
 ) -> Result<Option<Arc<ApiKey>>, GatewayAnswer> {
     let found = find_key(headers, ctx.client, snapshot);
     ctx.has_good_key = Some(found.is_ok());
@@ -141,7 +153,7 @@ fn authenticate(
 }
 
 /// The same of a request that was refused before its key was asked for.
-fn has_good_key(headers: &HeaderMap, ctx: &Context, snapshot: &Snapshot) -> bool {
+fn has_good_key(headers: &HeaderMap, ctx: &Context, snapshot: &Published) -> bool {
     ctx.has_good_key.unwrap_or_else(|| find_key(headers, ctx.client, snapshot).is_ok())
 }
 
@@ -149,7 +161,7 @@ fn retry_after(problem: Problem, seconds: u64) -> GatewayAnswer {
     GatewayAnswer::from(problem).with_header(header::RETRY_AFTER, seconds)
 }
 
-fn find_key(headers: &HeaderMap, client: Option<IpAddr>, snapshot: &Snapshot) -> Result<Arc<ApiKey>, Problem> {
+fn find_key(headers: &HeaderMap, client: Option<IpAddr>, snapshot: &Published) -> Result<Arc<ApiKey>, Problem> {
     let mut sent = headers.get_all(API_KEY).iter();
     let key = match (sent.next(), sent.next()) {
         (None, _) => return Err(Problem::KEY_MISSING),

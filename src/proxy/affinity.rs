@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::{HeaderMap, header};
 use moka::sync::Cache;
 
-use crate::model::{Definition, InstanceId, Policy, ServiceName};
-use crate::routing::{Instance, Service, hash};
+use furt_core::model::{Definition, InstanceId, Policy, ServiceName};
+use furt_core::routing::{Instance, Service, hash};
 
 /// How long a client stays with its instance after its last request (DESIGN §8, after edgeProxy).
 const STAYS: Duration = Duration::from_secs(600);

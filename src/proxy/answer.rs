@@ -78,6 +78,7 @@ problems! {
     TLS_FAILED = BAD_GATEWAY, "tls-failed", "The service's certificate or TLS is not in order", "tls_certificate_error";
     UPSTREAM_BROKEN = BAD_GATEWAY, "upstream-broken", "The service broke off or answered what is not HTTP", "http_protocol_error";
     UPSTREAM_TIMEOUT = GATEWAY_TIMEOUT, "upstream-timeout", "The service did not answer in time", "http_response_timeout";
+    TRANSFER_CODING = NOT_IMPLEMENTED, "transfer-coding", "The request's body has a transfer coding other than chunked", "http_request_error";
     INTERNAL = INTERNAL_SERVER_ERROR, "internal", "The gateway failed", "proxy_internal_error";
 }
 
@@ -110,6 +111,11 @@ impl GatewayAnswer {
             Kind::Health(_) => StatusCode::OK,
             Kind::Problem(problem) => problem.status,
         }
+    }
+
+    /// Whether client and gateway may disagree about where the request ends.
+    pub(super) fn is_framing_fault(&self) -> bool {
+        matches!(self.kind, Kind::Problem(Problem::BAD_REQUEST | Problem::TRANSFER_CODING))
     }
 
     /// What the access log calls it.

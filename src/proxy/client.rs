@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderValue};
 
-use crate::model::CidrSet;
+use furt_core::model::CidrSet;
 
 /// The client's address: the peer's, unless the peer is a trusted proxy; then the last address in `X-Forwarded-For`
 /// that is not one. What cannot be read as an address ends the search: nothing before it can be trusted.
-pub(super) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &CidrSet) -> IpAddr {
+pub fn address(peer: IpAddr, headers: &HeaderMap, trusted: &CidrSet) -> IpAddr {
     let mut client = peer.to_canonical();
     if !trusted.contains(client) {
         return client;

@@ -9,17 +9,19 @@ use pingora_proxy::Session;
 
 use super::admission;
 use super::answer::GatewayAnswer;
+use super::edge::Malformed;
 use crate::clock;
 use crate::geo::Whereabouts;
-use crate::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind, Snapshot};
+use crate::published::Published;
 use crate::telemetry::{self, Entry, Telemetry};
+use furt_core::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind};
 
 /// One request.
 pub struct Context {
     began: Instant,
     telemetry: Arc<Telemetry>,
     /// The view it is answered from; let go once the service's header is there.
-    pub(super) snapshot: Option<Arc<Snapshot>>,
+    pub(super) snapshot: Option<Arc<Published>>,
     /// The route it took.
     pub(super) route: Option<Arc<Route>>,
     /// The service behind the route.
@@ -54,6 +56,8 @@ pub struct Context {
     attempt_began: Option<Instant>,
     /// When the service's header was there, and how long it took from the first attempt on.
     answered: Option<(Instant, Duration)>,
+    /// What the edge found wrong with the request's bytes.
+    pub(super) malformed: Option<Malformed>,
     /// What the last failed attempt would be answered with.
     pub(super) failure: Option<GatewayAnswer>,
     /// What furt is to answer itself.
@@ -93,6 +97,7 @@ impl Context {
             first_attempt_began: None,
             attempt_began: None,
             answered: None,
+            malformed: None,
             failure: None,
             refusal: None,
             flag: None,

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::Gateway;
 use super::answer::Problem;
 use super::context::Context;
-use crate::model::{Outcome, Verdict};
-use crate::routing::Owner;
 use crate::telemetry::RouteKey;
+use furt_core::live::{Outcome, Verdict};
+use furt_core::routing::Owner;
 
 /// The flag of a request whose client went away.
 pub(super) const CLIENT_GONE: &str = "client-gone";

@@ -10,13 +10,15 @@ use pingora_proxy::Session;
 
 use super::Gateway;
 use super::answer::{GatewayAnswer, Problem};
+use super::chunks::{MALFORMED_CHUNKS, MalformedChunks};
 use super::context::Context;
 use super::queue::Unserved;
+use super::upload::{self, ServiceTooSlow};
 use crate::clock;
 use crate::config::UpstreamConfig;
-use crate::model::InstanceId;
-use crate::routing::{Asking, Instance, Lease, NoInstance, Outcome, Service};
 use crate::upstream::{self, PeerTimeouts};
+use furt_core::model::InstanceId;
+use furt_core::routing::{Asking, Instance, Lease, NoInstance, Outcome, Service};
 
 /// What `Retry-After` says where every instance is draining, in seconds: as long as a service takes to start anew.
 const DRAINING_RETRY_AFTER: &str = "5";
@@ -24,6 +26,9 @@ const DRAINING_RETRY_AFTER: &str = "5";
 /// A pooled connection that breaks within this time was closed before the request came (Pingora cannot tell); one that
 /// breaks later was broken by what the instance did with it.
 const STALE_WITHIN: Duration = Duration::from_secs(1);
+
+/// A client that has sent nothing of its body for so long is what a service waited for.
+const CLIENT_PAUSE: Duration = Duration::from_secs(1);
 
 impl Gateway {
     /// The next instance to try, with a place held at it.
@@ -33,7 +38,12 @@ impl Gateway {
         let (Some(service), Some(snapshot)) = (ctx.service.clone(), &ctx.snapshot) else {
             return refuse(ctx, Problem::NO_INSTANCE.into());
         };
-        let timeouts = timeouts(&snapshot.config.upstream, session, &service);
+        let mut timeouts = timeouts(&snapshot.config.upstream, session, &service);
+        if let Some(watch) = upload::watch(session) {
+            watch.begin_attempt(timeouts.read, awaits_consent(session));
+            // The watch is told when the service has everything; until then the client may pause for so long.
+            timeouts.read += snapshot.config.client.body_timeout;
+        }
         let lease = match taken {
             Ok(lease) => lease,
             // With no instance left to try, what went wrong with the last one is the answer.
@@ -148,11 +158,13 @@ impl Gateway {
         error: Box<Error>,
         reused: bool,
     ) -> Box<Error> {
-        let mut error = error.more_context(format!("{peer}"));
+        let mut error = upload_error(error).more_context(format!("{peer}"));
         ctx.was_stale = reused
             && matches!(error.retry, RetryType::ReusedOnly | RetryType::Decided(true))
             && ctx.attempt_took() < STALE_WITHIN;
-        if !ctx.was_stale && !ctx.is_failed && error.esource() == &ErrorSource::Upstream {
+        // A service that gives up on a client that does not send on is not at fault.
+        let is_client_late = upload::watch(session).is_some_and(|watch| watch.client_pauses(CLIENT_PAUSE));
+        if !ctx.was_stale && !ctx.is_failed && !is_client_late && error.esource() == &ErrorSource::Upstream {
             ctx.is_failed = true;
             self.note_failure(ctx);
         }
@@ -227,6 +239,26 @@ fn note_all_tried(ctx: &mut Context) {
     if let Some(lease) = ctx.lease.take() {
         let instance = lease.instance();
         ctx.tried.extend(instance.addresses.iter().map(|_| Arc::clone(instance)));
+    }
+}
+
+/// The service may say first whether it wants the body (RFC 9110 §10.1.1).
+fn awaits_consent(session: &Session) -> bool {
+    let expects = session.req_header().headers.get(header::EXPECT);
+    expects.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// What a failed read of the client's connection stands for, where its [`upload::Upload`] failed it.
+fn upload_error(error: Box<Error>) -> Box<Error> {
+    let cause = error.cause.as_ref().and_then(|cause| cause.downcast_ref::<std::io::Error>()?.get_ref());
+    match cause {
+        Some(cause) if cause.is::<ServiceTooSlow>() => {
+            Error::explain(ErrorType::ReadTimedout, ServiceTooSlow.to_string()).into_up()
+        }
+        Some(cause) if cause.is::<MalformedChunks>() => {
+            Error::explain(ErrorType::InvalidHTTPHeader, MALFORMED_CHUNKS).into_down()
+        }
+        _ => error,
     }
 }
 

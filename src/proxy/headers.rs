@@ -11,8 +11,8 @@ use pingora_proxy::Session;
 use super::admission::API_KEY;
 use super::context::Context;
 use super::framing;
-use crate::model::address_text;
-use crate::routing::Lease;
+use furt_core::model::address_text;
+use furt_core::routing::Lease;
 
 const API_KEY_NAME: HeaderName = HeaderName::from_static("x-api-key-name");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
+use governor::{DefaultKeyedRateLimiter, Quota};
 
-use crate::model::RateLimit;
-use crate::routing::ApiKey;
+use crate::clock;
+use furt_core::live::RateLimiter;
+use furt_core::model::RateLimit;
+use furt_core::routing::ApiKey;
 
 /// Counts a use of the key.
 ///
@@ -22,8 +24,9 @@ use crate::routing::ApiKey;
 /// It is used too often; in so many whole seconds, at least 1, it may be used again.
 pub(super) fn check(key: &ApiKey) -> Result<(), u64> {
     let Some(limit) = key.rate else { return Ok(()) };
-    let limiter = key.live.limiter.get_or_init(|| RateLimiter::direct(quota(limit)));
-    limiter.check().map_err(|until| wait(&until))
+    let now = clock::now();
+    let limiter = key.live.limiter.get_or_init(|| RateLimiter::new(limit, now));
+    limiter.check(now).map_err(whole_seconds)
 }
 
 /// Addresses share a count where they meet in one of so many. Some 16 MiB when all are in use, whatever strangers send;
@@ -55,7 +58,7 @@ impl AddressRates {
             Some(counted) if counted.limit == limit => counted.take(count),
             // By another limit than before what was asked for counts anew.
             _ => {
-                let counted = Arc::new(Counted { limit, limiter: RateLimiter::keyed(quota(limit)) });
+                let counted = Arc::new(Counted { limit, limiter: governor::RateLimiter::keyed(quota(limit)) });
                 self.counted.store(Some(Arc::clone(&counted)));
                 counted.take(count)
             }
@@ -65,7 +68,9 @@ impl AddressRates {
 
 impl Counted {
     fn take(&self, count: u64) -> Result<(), u64> {
-        self.limiter.check_key(&count).map_err(|until| wait(&until))
+        self.limiter
+            .check_key(&count)
+            .map_err(|until| whole_seconds(until.wait_time_from(DefaultClock::default().now())))
     }
 }
 
@@ -77,8 +82,8 @@ pub(super) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-fn wait(until: &NotUntil<<DefaultClock as governor::clock::Clock>::Instant>) -> u64 {
-    until.wait_time_from(DefaultClock::default().now()).as_secs_f64().ceil().max(1.0) as u64
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs_f64().ceil().max(1.0) as u64
 }
 
 fn quota(limit: RateLimit) -> Quota {
@@ -93,8 +98,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::{CidrSet, KeyName, KeySpec, PermissionSet, Rate, Sha256Digest};
-    use crate::routing::KeyLive;
+    use furt_core::model::{CidrSet, KeyName, KeySpec, PermissionSet, Rate, Sha256Digest};
+    use furt_core::routing::KeyLive;
 
     fn limit(text: &str, burst: u32) -> RateLimit {
         RateLimit::new(Rate::try_new(text).unwrap(), NonZeroU32::new(burst))

@@ -9,21 +9,24 @@
 mod admission;
 mod affinity;
 mod answer;
+mod chunks;
 mod client;
 mod context;
 mod counting;
 mod edge;
 mod forward;
 mod framing;
-#[cfg(any(test, feature = "fuzzing"))]
-pub mod fuzzing;
+mod head;
 mod headers;
 mod limits;
 mod queue;
+mod upload;
 mod whereabouts;
 
+pub use client::address as client_address;
 pub use edge::Edge;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +41,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use crate::clock;
 use crate::geo::Geo;
-use crate::routing::Snapshot;
+use crate::published::Published;
 use crate::telemetry::{AccessLog, Telemetry};
 use affinity::Affinity;
 use answer::GatewayAnswer;
@@ -50,7 +53,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// The gateway as Pingora runs it.
 pub struct Gateway {
-    snapshots: Arc<ArcSwap<Snapshot>>,
+    snapshots: Arc<ArcSwap<Published>>,
     geo: Arc<Geo>,
     affinity: Affinity,
     address_rates: AddressRates,
@@ -61,7 +64,7 @@ pub struct Gateway {
 impl Gateway {
     /// Brings together what requests need.
     pub fn new(
-        snapshots: Arc<ArcSwap<Snapshot>>,
+        snapshots: Arc<ArcSwap<Published>>,
         geo: Arc<Geo>,
         telemetry: Arc<Telemetry>,
         access_log: AccessLog,
@@ -84,8 +87,12 @@ impl ProxyHttp for Gateway {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        edge::note_header_received();
         Context::new(clock::now(), Arc::clone(&self.telemetry))
+    }
+
+    /// The edge's word on the request, where it has one: Pingora carries it as if it came from the connection's last request.
+    fn on_connection_reuse(&self, _: &mut Session, ctx: &mut Context, told: Box<dyn Any + Send + Sync>) {
+        ctx.malformed = told.downcast().ok().map(|malformed| *malformed);
     }
 
     /// No modules: Pingora's default brings one for compression, which would cost every request.
@@ -118,7 +125,13 @@ impl ProxyHttp for Gateway {
                 return Ok(false);
             }
             Ok(admission::Admitted::Health) => GatewayAnswer::health(self.health(ctx, session, &snapshot)),
-            Err(answer) => answer,
+            Err(answer) => {
+                if answer.is_framing_fault() {
+                    // Where the next request begins nobody can tell.
+                    session.set_keepalive(None);
+                }
+                answer
+            }
         };
         self.answer(session, ctx, &answer).await?;
         Ok(true)
@@ -142,9 +155,12 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        is_last: bool,
         ctx: &mut Context,
     ) -> Result<()> {
+        if is_last && let Some(watch) = upload::watch(session) {
+            watch.note_body_complete();
+        }
         ctx.bytes_in += body.as_ref().map_or(0, |part| part.len() as u64);
         forward::check_body(session, ctx)
     }
@@ -162,6 +178,9 @@ impl ProxyHttp for Gateway {
         if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
             // From now on it is a stream, and no longer a request's body.
             session.set_read_timeout(ctx.snapshot.as_ref().map(|view| view.config.upstream.stream_read_timeout));
+            if let Some(watch) = upload::watch(session) {
+                watch.note_tunnel();
+            }
         }
         self.note_header(ctx, response.status);
         ctx.note_response();

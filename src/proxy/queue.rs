@@ -15,7 +15,7 @@ use prometheus::IntGauge;
 use super::Gateway;
 use super::context::Context;
 use crate::clock;
-use crate::routing::{Lease, NoInstance, Service, ServiceKind, ServiceLive};
+use furt_core::routing::{Lease, NoInstance, Service, ServiceKind, ServiceLive};
 
 /// The most requests that wait for one service (DESIGN §8): more would only wait to fail.
 const MOST: u32 = 128;

@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 use super::context::Context;
 use super::{Gateway, affinity};
 use crate::clock;
-use crate::routing::{Asking, Service};
+use furt_core::routing::{Asking, Service};
 
 impl Gateway {
     /// What choosing knows of the request.

@@ -4,11 +4,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::driver::{Change, Store};
-use crate::model::{
+use furt_core::model::{
     CidrSet, Definition, InstanceId, InstanceSpec, KeyName, KeySpec, OldDigest, PermissionRule, PermissionSet, Rate,
     RateLimit, RuntimeKey, ServiceName, Sha256Digest, UpstreamUrl,
 };
+use furt_core::ports::Store;
+use furt_core::registry::Change;
 
 pub(super) fn definition(service: &str, revision: u64) -> Change {
     Change::PutDefinition {
@@ -260,14 +261,14 @@ impl InFolder {
 }
 
 impl Store for InFolder {
-    fn apply(&mut self, changes: &[Change]) -> Result<(), crate::driver::StoreError> {
+    fn apply(&mut self, changes: &[Change]) -> Result<(), furt_core::ports::StoreError> {
         self.0.apply(changes)
     }
 
-    fn load(&mut self) -> Result<crate::driver::Contents, crate::driver::StoreError> {
+    fn load(&mut self) -> Result<furt_core::registry::Contents, furt_core::ports::StoreError> {
         self.0.load()
     }
 }
 
-conforms!(memory, crate::store::MemoryStore::default());
+conforms!(memory, furt_core::MemoryStore::default());
 conforms!(disk, super::InFolder::new());

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use crate::clock;
-use crate::model::{InstanceId, ServiceName};
+use furt_core::model::{InstanceId, ServiceName};
 
 /// Events that are kept: the last minutes of a fleet in trouble, and with their texts at most some 6 MiB.
 const KEPT: usize = 1000;

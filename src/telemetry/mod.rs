@@ -24,7 +24,8 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder};
 
-use crate::model::{Generation, STATUS_CLASSES, status_class};
+use furt_core::live::{STATUS_CLASSES, status_class};
+use furt_core::model::Generation;
 
 /// The version in Cargo.toml.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Output;
 
-use furt::model::Sha256Digest;
+use furt_core::model::Sha256Digest;
 use reqwest::Method;
 use serde_json::Value;
 

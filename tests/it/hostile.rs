@@ -31,12 +31,96 @@ async fn answer_to(bytes: &'static str, then: Then) -> String {
 async fn a_target_that_is_no_path_is_not_taken_for_the_root() {
     let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
     gateway.registered(&public_service("service", &origin.url(), "/")).await;
-    for target in ["admin", "?a", "@gateway/a", "gateway:80", "ftp://gateway/"] {
+    for target in ["admin", "?a", "@gateway/a", "gateway:80", "ftp://gateway/", "*", "*/../a", "**", "*?a", "*/..%2f"] {
         let request = format!("GET {target} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n");
         let answer = exchange(gateway.public, request).await;
         assert_eq!(wire::status(&answer), 400, "{target}: {answer}");
     }
     assert_eq!(origin.serving_connections(), 0);
+}
+
+#[tokio::test]
+async fn a_request_line_that_the_parser_would_repair_is_refused_however_it_comes() {
+    let origin = Origin::start().await;
+    let gateway = before("", &origin.url()).await;
+    for target in [
+        "/s/a b",
+        "/s/a ",
+        "/s/ /",
+        "/s/a?\x01",
+        "/s/a?\x1b[m",
+        "/s/a?\x7f",
+        "/s/a#b",
+        "/s/#/../a",
+        "/s/a?b#c",
+        "/s/a?\u{e9}",
+    ] {
+        let (line, rest) = (format!("GET {target}"), " HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n");
+        let answer = exchange(gateway.public, format!("{line}{rest}")).await;
+        assert_eq!(wire::status(&answer), 400, "{target:?}: {answer}");
+        let mut wire = Wire::to(gateway.public).await;
+        wire.send(&line).await;
+        // The pieces must be read apart.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        wire.send(rest).await;
+        assert_eq!(wire::status(&wire.read_to_end(SOON).await), 400, "{target:?} in two pieces");
+    }
+    assert_eq!(origin.serving_connections(), 0);
+}
+
+/// Whatever a request line is made of: what reaches a service is a path below the route that let it in.
+#[tokio::test]
+async fn no_request_line_reaches_what_its_route_does_not_lead_to() {
+    let origin = Origin::start().await;
+    let gateway = Gateway::start("").await;
+    let mut body = public_service("service", &origin.url(), "/open/*");
+    body["routes"].as_array_mut().unwrap().push(json!({"method": "GET", "path": "/closed/*", "permission": "closed"}));
+    gateway.registered(&body).await;
+    let words = [
+        "/",
+        "open",
+        "closed",
+        "/open/",
+        "/closed/",
+        "..",
+        ".",
+        "%2e",
+        "%2f",
+        "*",
+        "?",
+        "#",
+        ";",
+        "\\",
+        "//",
+        " ",
+        "\t",
+        "http://gateway",
+        "http:",
+        "@",
+        "\u{e9}",
+        "%",
+        "%00",
+        "\u{1}",
+    ];
+    let mut random = fastrand::Rng::with_seed(13);
+    let mut taken = 0;
+    for _ in 0..1_500 {
+        let start = ["/open/", "/closed/", "http://gateway/open/", "*", ""][random.usize(..5)];
+        let target: String = (0..random.usize(..5)).map(|_| words[random.usize(..words.len())]).collect();
+        let target = format!("{start}{target}");
+        let request = format!("GET {target} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n");
+        let answer = exchange(gateway.public, request).await;
+        if wire::status(&answer) == 200 {
+            let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+            let seen: serde_json::Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{target:?}: {answer}"));
+            let path = seen["path"].as_str().unwrap();
+            let below = path.strip_prefix("/open/").unwrap_or_else(|| panic!("{target:?}: {path}"));
+            let is_plain = |segment: &str| !["", ".", "..", "%2e", "%2E"].contains(&segment.split(';').next().unwrap());
+            assert!(below.trim_end_matches('/').split('/').all(is_plain), "{target:?}: {path}");
+            taken += 1;
+        }
+    }
+    assert!(taken > 20, "{taken}");
 }
 
 #[tokio::test]
@@ -54,13 +138,101 @@ async fn a_service_is_sent_a_path_where_the_client_sent_a_url() {
 async fn a_request_names_one_plain_host_or_gets_400() {
     let origin = Origin::start().await;
     let gateway = before("", &origin.url()).await;
-    for host in ["", "Host: a b\r\n", "Host: a,b\r\n", "Host: a/../b\r\n", "Host: u@a\r\n", "Host: a\r\nHost: a\r\n"] {
+    let none = ["admin.example:x", ":80:80", "a:b:c", "[::1", "[::1]x", "a..b", "a%2e", "a:99999"];
+    let none = none.map(|host| format!("Host: {host}\r\n"));
+    for host in none.iter().map(String::as_str).chain([
+        "",
+        "Host: a b\r\n",
+        "Host: a,b\r\n",
+        "Host: a/../b\r\n",
+        "Host: u@a\r\n",
+        "Host: a\r\nHost: a\r\n",
+    ]) {
         let answer = exchange(gateway.public, format!("GET /s/a HTTP/1.1\r\n{host}Connection: close\r\n\r\n")).await;
         assert_eq!(wire::status(&answer), 400, "{host}: {answer}");
     }
     let answer = exchange(gateway.public, "GET /s/a HTTP/1.0\r\n\r\n").await;
     assert_eq!(wire::status(&answer), 200, "HTTP/1.0 knows no Host: {answer}");
     assert!(answer.contains(&origin.url()["http://".len()..]), "the service needs one all the same: {answer}");
+}
+
+#[tokio::test]
+async fn chunks_that_are_none_are_refused_however_they_come() {
+    let origin = Origin::start().await;
+    let gateway = before("", &origin.url()).await;
+    let head = "POST /s/a HTTP/1.1\r\nHost: gateway\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let hidden = "GET /s/hidden HTTP/1.1\r\nHost: gateway\r\n\r\n";
+    for chunks in [
+        "\r\n\r\n",
+        "5\r\nAAAAA\r\n\r\n\r\n",
+        "5\r\nAAAAA\r\n;x\r\n",
+        "5\r\nAAAAA\r\n \r\n\r\n",
+        "2;\nxx\r\n46\r\n0\r\n\r\n",
+        "5;a\0b\r\nAAAAA\r\n0\r\n\r\n",
+        "5\r\nAAAAA\r\n0\r\na\r\n\r\n",
+    ] {
+        for pieces in [vec![format!("{head}{chunks}{hidden}")], vec![head.to_owned(), format!("{chunks}{hidden}")]] {
+            let mut wire = Wire::to(gateway.public).await;
+            for piece in pieces {
+                wire.try_send(piece).await;
+                // The pieces must be read apart.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let answer = wire.read_to_end(SOON).await;
+            assert_eq!(wire::status(&answer), 400, "{chunks:?}: {answer}");
+            assert_eq!(wire::header(&answer, "connection"), Some("close"), "{chunks:?}: {answer}");
+        }
+    }
+    assert_eq!(origin.requests("/s/hidden"), 0);
+    let good = format!("{head}5;a=b\r\nAAAAA\r\n0\r\nX-Sum: 1\r\n\r\n").replace("Host", "Connection: close\r\nHost");
+    assert!(exchange(gateway.public, good).await.contains("\"body\":\"AAAAA\""));
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_after_a_body_however_it_is_framed() {
+    let origin = Origin::start().await;
+    let gateway = before("", &origin.url()).await;
+    let mut wire = Wire::to(gateway.public).await;
+    for framing in ["Content-Length: 5\r\n\r\nAAAAA", "Transfer-Encoding: chunked\r\n\r\n5\r\nAAAAA\r\n0\r\n\r\n"] {
+        for _ in 0..3 {
+            wire.send(format!("POST /s/a HTTP/1.1\r\nHost: gateway\r\n{framing}")).await;
+            let (head, body) = wire.read_response().await;
+            assert!(wire::status(&head) == 200 && body.contains("\"body\":\"AAAAA\""), "{head}{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_has_no_transfer_coding_but_chunks_said_once() {
+    let origin = Origin::start().await;
+    let gateway = before("", &origin.url()).await;
+    for (codings, status, code) in [
+        ("gzip, chunked", 501, "transfer-coding"),
+        ("gzip\r\nTransfer-Encoding: chunked", 501, "transfer-coding"),
+        ("identity, chunked", 501, "transfer-coding"),
+        ("chunked, chunked", 400, "bad-request"),
+        ("chunked\r\nTransfer-Encoding: chunked", 400, "bad-request"),
+    ] {
+        let head = format!("POST /s/a HTTP/1.1\r\nHost: gateway\r\nTransfer-Encoding: {codings}\r\n\r\n");
+        let answer = exchange(gateway.public, format!("{head}3\r\nabc\r\n0\r\n\r\n")).await;
+        assert_eq!(wire::status(&answer), status, "{codings}: {answer}");
+        assert!(answer.contains(code), "{codings}: {answer}");
+    }
+    assert_eq!(origin.serving_connections(), 0);
+}
+
+#[tokio::test]
+async fn a_header_longer_than_any_gets_431() {
+    let gateway = Gateway::start("").await;
+    let mut wire = Wire::to(gateway.public).await;
+    wire.send("GET / HTTP/1.1\r\nHost: gateway\r\nX-Long: ").await;
+    for _ in 0..1100 {
+        if !wire.try_send("a".repeat(1024)).await {
+            break;
+        }
+    }
+    let answer = wire.read_to_end(SOON).await;
+    assert!(answer.is_empty() || wire::status(&answer) == 431, "{answer}");
 }
 
 #[tokio::test]
@@ -230,6 +402,8 @@ async fn the_internal_listener_tells_what_is_wrong_with_a_request_it_cannot_read
     for (request, status, says) in [
         ("GET / HTTP/1.1\r\nHost: a@b\r\n\r\n".to_owned(), 400, ""),
         ("nonsense\r\n\r\n".to_owned(), 400, ""),
+        ("GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(), 400, "host-missing"),
+        ("GET /livez HTTP/1.0\r\n\r\n".to_owned(), 200, ""),
         (format!("{post}Transfer-Encoding: chunked\r\n\r\nzz\r\n"), 400, "bad-body"),
         (format!("{post}Content-Length: 9\r\n\r\n{{"), 408, "body-timeout"),
         ("GET /internal/services/%ff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(), 400, "problem"),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use furt::model::Sha256Digest;
+use furt_core::model::Sha256Digest;
 use reqwest::Method;
 use serde_json::json;
 

@@ -5,10 +5,13 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
+use serde_json::json;
 
 use crate::support::gateway::{client_from, furt, output_of};
-use crate::support::wire::{self, Wire};
-use crate::support::{Answer, Gateway, Mode, Origin, SOON, eventually, ports, public_service, throughout};
+use crate::support::wire::{self, Wire, exchange};
+use crate::support::{
+    Answer, Gateway, Mode, Origin, READER, SOON, eventually, ports, public_service, sagjan, throughout,
+};
 
 fn config_file(text: &str) -> (tempfile::TempDir, String) {
     let dir = tempfile::TempDir::new().unwrap();
@@ -231,6 +234,67 @@ async fn more_clients_than_allowed_are_turned_away_and_the_others_are_served() {
             .then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn clients_take_no_files_from_the_internal_listener() {
+    let gateway = Gateway::start_after("ulimit -n 300", "").await;
+    let log = gateway.log();
+    assert!(log.contains("server.max_connections is 20000") && log.contains("at most 300 open files"), "{log}");
+    let mut clients = Vec::new();
+    for _ in 0..400 {
+        clients.push(Wire::to(gateway.public).await);
+    }
+    let told = eventually("one is turned away", SOON, async || {
+        for client in &mut clients {
+            if client.is_closed().await {
+                return Some(());
+            }
+        }
+        None
+    });
+    told.await;
+    for _ in 0..10 {
+        let answer = Answer::of(gateway.operate(Method::GET, "/readyz")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let answer = gateway.register(&public_service("service", "http://127.0.0.1:9", "/s/*")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test]
+async fn no_secret_is_logged_at_any_level() {
+    let origin = Origin::start().await;
+    for (before, is_told) in [
+        ("export FURT_LOG=info,pingora=debug,pingora_core=trace", "other crates than furt"),
+        ("export FURT_LOG=trace", "other crates than furt"),
+    ] {
+        let gateway = Gateway::start_after(before, "").await;
+        gateway.registered(&sagjan(&origin.url())).await;
+        let path = "/api/comments/a";
+        for request in [
+            format!("GET {path} HTTP/1.1\r\nHost: g\r\nX-API-Key: {READER}\r\nConnection: close\r\n\r\n"),
+            format!("GET {path} HTTP/1.1\r\nHost: g\r\nX-API-Key: {READER}\r\nCookie: a\0b\r\n\r\n"),
+            format!("GET {path} HTTP/1.1\r\nHost: g\r\nX-API-Key: {READER}\r\n: none\r\n\r\n"),
+            format!("GET {path} HTTP/1.1\r\nHost: g\r\nHost: h\r\nX-API-Key: {READER}\r\n\r\n"),
+            format!("GET /{READER} HTTP/9.9\r\nX-API-Key: {READER}\r\n\r\n"),
+        ] {
+            exchange(gateway.public, &request).await;
+            exchange(gateway.internal, &request).await;
+        }
+        let created =
+            gateway.operate(Method::POST, "/internal/keys").json(&json!({"name": "new", "permissions": ["a"]}));
+        let created = Answer::of(created).await;
+        let secret = created.json()["key"].as_str().unwrap().to_owned();
+        exchange(
+            gateway.public,
+            format!("GET {path} HTTP/1.1\r\nHost: g\r\nX-API-Key: {secret}\r\nConnection: close\r\n\r\n"),
+        )
+        .await;
+        let log = gateway.log();
+        assert!(log.contains(is_told), "{log}");
+        assert!(!log.contains(READER) && !log.contains(&secret), "{log}");
+    }
 }
 
 #[tokio::test]

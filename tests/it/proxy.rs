@@ -166,7 +166,7 @@ async fn two_keys_in_one_request_are_not_let_through() {
 
 #[tokio::test]
 async fn a_key_works_only_from_its_addresses() {
-    let sha256 = furt::model::Sha256Digest::of(b"bound-key");
+    let sha256 = furt_core::model::Sha256Digest::of(b"bound-key");
     let tail = format!(
         "[server]\ntrusted_proxies = ['127.0.0.1']\n[[api_keys]]\nname = 'bound'\nsha256 = '{sha256}'\n\
          permissions = ['comments:read']\nallow_from = ['203.0.113.0/24']\n"
@@ -184,7 +184,7 @@ async fn a_key_works_only_from_its_addresses() {
 
 #[tokio::test]
 async fn a_key_has_its_own_rate() {
-    let sha256 = furt::model::Sha256Digest::of(b"slow-key");
+    let sha256 = furt_core::model::Sha256Digest::of(b"slow-key");
     let tail =
         format!("[[api_keys]]\nname = 'slow'\nsha256 = '{sha256}'\npermissions = ['comments:read']\nrate = '2/m'\n");
     let (gateway, origin) = (Gateway::start(&tail).await, Origin::start().await);
@@ -338,7 +338,7 @@ async fn large_bodies_pass_in_both_directions() {
     const LARGE: usize = 32 << 20;
     let (gateway, origin) = gateway_and_origin("").await;
     let body: Vec<u8> = (0..LARGE).map(|at| (at % 251) as u8).collect();
-    let digest = furt::model::Sha256Digest::of(&body).to_string();
+    let digest = furt_core::model::Sha256Digest::of(&body).to_string();
     let arrived = Answer::of(gateway.anonymous(Method::PUT, "/s/large").body(body)).await.ok();
     assert_eq!(arrived["body_length"], LARGE);
     assert_eq!(arrived["body_sha256"], digest);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use furt::model::Sha256Digest;
+use furt_core::model::Sha256Digest;
 use reqwest::Method;
 use serde_json::{Value, json};
 

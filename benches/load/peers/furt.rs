@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use furt::model::Sha256Digest;
+use furt_core::model::Sha256Digest;
 use serde_json::{Value, json};
 
 use super::{Setup, Site, write};

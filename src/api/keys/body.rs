@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::super::fields::{FieldError, Fields, text};
 use crate::clock;
-use crate::model::{
+use furt_core::model::{
     CidrSet, Invalid, KeyName, KeySpec, MAX_BURST, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, PermissionRule,
     PermissionSet, Rate, RateLimit, RuntimeKey, Sha256Digest, duration,
 };

@@ -19,9 +19,10 @@ use super::listener::BodyTooLarge;
 use super::problem::Problem;
 use super::writing::{ask, json_body, unexpected};
 use crate::clock;
-use crate::driver::{Answer, DriverGone, Event, KeyAnswer, KeyRefusal, KeyWish, Source};
-use crate::model::{KeyName, Sha256Digest};
+use crate::driver::DriverGone;
 use crate::secret;
+use furt_core::model::{KeyName, Sha256Digest};
+use furt_core::registry::{Answer, Event, KeyAnswer, KeyRefusal, KeyWish, Source};
 
 /// `POST /internal/keys`: a new key, shown this once.
 pub(super) async fn create(

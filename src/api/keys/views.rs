@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::clock;
-use crate::model::{KeySpec, RuntimeKey, Sha256Digest};
-use crate::routing::ListedKey;
+use furt_core::model::{KeySpec, RuntimeKey, Sha256Digest};
+use furt_core::routing::ListedKey;
 
 /// Digits of a digest that are shown: enough to tell keys apart.
 const PREFIX: usize = 12;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::client::{ask, rows, show};
 use super::output::{cell, note, print, print_json, table};
 use super::{Format, Output, Target};
-use crate::model::{CidrSet, KeyName, MAX_BURST, PermissionRule, Rate};
+use furt_core::model::{CidrSet, KeyName, MAX_BURST, PermissionRule, Rate};
 
 #[derive(Subcommand)]
 pub(super) enum KeysVerb {

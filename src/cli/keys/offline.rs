@@ -13,8 +13,8 @@ use serde_json::json;
 use super::{NewArgs, Output, texts};
 use crate::cli::output;
 use crate::config::Config;
-use crate::model::Sha256Digest;
 use crate::secret;
+use furt_core::model::Sha256Digest;
 
 pub(super) fn new(args: &NewArgs) -> anyhow::Result<()> {
     let key = secret::new_key()?;

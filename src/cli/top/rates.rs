@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::model::quantile_us;
+use furt_core::live::quantile_us;
 
 /// The most buckets of latencies that are believed: some times as many as furt has.
 const MAX_BUCKETS: usize = 4_096;

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{AccessLogTarget, Config, ConfigErrors, StaticTarget, Unlisted};
-use crate::model::{CidrSet, Permission};
+use furt_core::model::{CidrSet, Permission};
 
 const FURT_TOML: &str = include_str!("../../../conf/furt.toml");
 const DOCKER_TOML: &str = include_str!("../../../conf/examples/docker.toml");

@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::driver::{
-    Answer, Change, Contents, Driver, DriverGone, Event, Followed, Handle, InstanceRef, LeaveWish, NameOrder,
-    ProbePlan, Probes, Refusal, Registered, Registration, Snapshots, Source, Store, StoreError, Takes,
-};
-use crate::model::{
+use crate::driver::{Driver, DriverGone, Handle, Snapshots};
+use crate::published::Published;
+use crate::telemetry::Telemetry;
+use furt_core::model::{
     CidrSet, Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, MethodRule, Pattern, RouteSpec,
     ServiceName, UpstreamUrl,
 };
-use crate::registry::{Brings, HealthLimits, Policy, Registry, Settings, UnlistedRule};
-use crate::routing::Snapshot;
-use crate::telemetry::Telemetry;
+use furt_core::ports::{Probes, Store, StoreError};
+use furt_core::registry::{
+    Answer, Change, Contents, Event, Followed, InstanceRef, LeaveWish, NameOrder, ProbePlan, Refusal, Registered,
+    Registration, Source, Takes,
+};
+use furt_core::registry::{Brings, HealthLimits, Policy, Registry, Settings, UnlistedRule};
 
 /// What the store does with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +63,7 @@ impl Store for ToldStore {
     }
 
     fn load(&mut self) -> Result<Contents, StoreError> {
-        Ok(Contents::new(crate::model::Epoch(uuid::Uuid::nil())))
+        Ok(Contents::new(furt_core::model::Epoch(uuid::Uuid::nil())))
     }
 }
 
@@ -101,7 +103,7 @@ impl Rig {
         let epoch = Epoch(uuid::Uuid::nil());
         let (registry, effects) = Registry::new(epoch, settings(), Vec::new(), Vec::new(), crate::driver::now());
         let told = Box::new(ToldStore(Arc::clone(&store)));
-        let (driver, handle, snapshots) = Driver::new(registry, effects, told, Arc::clone(&telemetry));
+        let (driver, handle, snapshots) = Driver::new(registry, effects, Arc::default(), told, Arc::clone(&telemetry));
         let plans = Plans::default();
         let running = tokio::spawn(driver.run(WrittenDown(Arc::clone(&plans))));
         Self { handle, snapshots, store, telemetry, plans, running }
@@ -119,7 +121,7 @@ impl Rig {
         self.handle.ask(move |reply| Event::HeartbeatReceived(instance, local(), reply)).await.unwrap()
     }
 
-    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+    pub(super) fn snapshot(&self) -> Arc<Published> {
         self.snapshots.load_full()
     }
 

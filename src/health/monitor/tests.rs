@@ -9,8 +9,9 @@ use pingora::Result;
 use tokio::time::timeout;
 
 use super::*;
-use crate::driver::{FirstProbe, ProbeTarget, Told};
+use crate::driver::Told;
 use crate::health::schedule::tests::{instance, plan};
+use furt_core::registry::{FirstProbe, ProbeTarget};
 
 /// What the check does, by the port that it is asked to probe.
 #[derive(Default)]

@@ -7,9 +7,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::driver::FirstProbe;
 use crate::health::failure::describe;
 use crate::health::schedule::tests::plan;
+use furt_core::registry::FirstProbe;
 
 /// Of probes that are to end by it.
 const SHORT: Duration = Duration::from_millis(300);
@@ -174,7 +174,7 @@ async fn tls_that_cannot_be_verified_is_said_in_one_line() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut target = target_at(listener.local_addr().unwrap().port(), "/health");
     let spec = Arc::make_mut(&mut target.spec);
-    spec.url.scheme = crate::model::Scheme::Https;
+    spec.url.scheme = furt_core::model::Scheme::Https;
     spec.tls_name = Some("shop.example".into());
     let server = async {
         let (stream, _) = listener.accept().await.unwrap();
@@ -186,7 +186,7 @@ async fn tls_that_cannot_be_verified_is_said_in_one_line() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut target = target_at(listener.local_addr().unwrap().port(), "/health");
         let spec = Arc::make_mut(&mut target.spec);
-        spec.url.scheme = crate::model::Scheme::Https;
+        spec.url.scheme = furt_core::model::Scheme::Https;
         spec.tls_name = Some("shop.example".into());
         let plain = async {
             let (mut stream, _) = listener.accept().await.unwrap();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::driver::ProbeTarget;
-use crate::model::{InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
+use furt_core::model::{InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
+use furt_core::registry::ProbeTarget;
 
 pub(in crate::health) fn instance(name: &str) -> InstanceRef {
     InstanceRef { service: ServiceName::try_new(name).unwrap(), id: InstanceId::try_new(name).unwrap() }

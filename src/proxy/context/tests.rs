@@ -14,9 +14,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::*;
-use crate::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
-use crate::routing::{Asking, InstanceLive, ServiceLive};
 use crate::telemetry::Seen;
+use furt_core::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
+use furt_core::routing::{Asking, InstanceLive, ServiceLive};
 
 /// As the gateway: takes a place, then answers 204, except for `/panic`.
 struct Hooks {

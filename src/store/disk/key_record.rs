@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model;
+use furt_core::model;
 
 /// A runtime key as it is stored.
 #[derive(Debug, Serialize, Deserialize)]

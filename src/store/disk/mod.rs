@@ -23,13 +23,14 @@ use std::time::{Duration, Instant};
 use redb::{Database, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
 
 use crate::clock;
-use crate::driver::{Change, Contents, Store, StoreError};
-use crate::model::{Epoch, InstanceId, MAX_DURATION};
+use furt_core::model::{Epoch, InstanceId, MAX_DURATION};
+use furt_core::ports::{Store, StoreError};
+use furt_core::registry::{Change, Contents};
+pub use opening::examine;
+pub(super) use overlay::LONGEST_READ;
 use tables::{DEFINITIONS, DOWN, DRAINING, FORMAT, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT, TTLS};
 pub use transfer::{Summary, check, export, import};
 use undo::Undo;
-#[cfg(any(test, feature = "fuzzing"))]
-pub(super) use {opening::examine, overlay::LONGEST_READ};
 
 /// The first wait before a failed store is opened again; doubles up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_millis(250);

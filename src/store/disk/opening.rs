@@ -16,8 +16,9 @@ use redb::{Builder, Database, DatabaseError, StorageBackend as _, StorageError};
 
 use super::overlay::Overlay;
 use super::{initialize, read};
-use crate::driver::{Contents, StoreError};
-use crate::model::Epoch;
+use furt_core::model::Epoch;
+use furt_core::ports::StoreError;
+use furt_core::registry::Contents;
 
 /// What redb may keep in memory: a registry of 100,000 routes is some 30 MiB, and it is read once.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
@@ -48,11 +49,11 @@ pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     Ok(database)
 }
 
-/// Reads everything and changes nothing.
+/// Everything that a store holds; its file stays as it is.
 ///
 /// # Errors
 /// A sentence that names the file and what to do.
-pub(in crate::store) fn examine(path: &Path) -> Result<Contents, StoreError> {
+pub fn examine(path: &Path) -> Result<Contents, StoreError> {
     let shown = path.display();
     let unopened = |error: io::Error| StoreError(format!("the store {shown} cannot be opened: {error}"));
     let metadata = fs::metadata(path).map_err(unopened)?;

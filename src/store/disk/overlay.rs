@@ -14,8 +14,7 @@ use redb::StorageBackend;
 /// Bytes of a piece of what was written: a page of redb's.
 const PIECE: usize = 4096;
 
-/// What redb asked for at most, in one piece: it takes the memory before it asks.
-#[cfg(any(test, feature = "fuzzing"))]
+/// What redb asked for at most, in one piece: it takes the memory before it asks. Tests and fuzz targets look at it.
 pub(in crate::store) static LONGEST_READ: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
 
 /// The file below, and what was written over it.
@@ -84,7 +83,6 @@ impl StorageBackend for Overlay {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        #[cfg(any(test, feature = "fuzzing"))]
         LONGEST_READ.fetch_max(out.len(), std::sync::atomic::Ordering::Relaxed);
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         check_range(&written, offset, out.len())?;

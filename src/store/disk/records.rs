@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::driver::Change;
-use crate::model;
+use furt_core::model;
+use furt_core::registry::Change;
 
 /// A definition as it is stored.
 #[derive(Debug, Serialize, Deserialize)]

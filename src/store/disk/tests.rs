@@ -262,7 +262,7 @@ fn a_page_of_nonsense_leads_to_none_that_is_larger_than_the_file() {
             continue;
         };
         let metadata = [("note".to_owned(), "x".repeat(2000))].into();
-        let definition = crate::model::Definition { metadata, ..(*definition).clone() };
+        let definition = furt_core::model::Definition { metadata, ..(*definition).clone() };
         store.apply(&[Change::PutDefinition { definition: definition.into(), registered_from }]).unwrap();
     }
     drop(store);

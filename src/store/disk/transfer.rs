@@ -13,8 +13,9 @@ use serde_json::Value;
 use super::{
     FORMAT, OLDEST_FORMAT, Undo, check_whole, initialize, key_record, known, opening, promised, put, records, write,
 };
-use crate::driver::{Change, Contents, StoreError};
-use crate::model::{Epoch, InstanceId};
+use furt_core::model::{Epoch, InstanceId};
+use furt_core::ports::StoreError;
+use furt_core::registry::{Change, Contents};
 
 /// How much a store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use redb::{Database, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 
 use super::tables::{DEFINITIONS, DOWN, DRAINING, INSTANCES, IdTable, KEYS, TTLS};
-use crate::driver::Change;
-use crate::model::InstanceId;
+use furt_core::model::InstanceId;
+use furt_core::registry::Change;
 
 /// Records by their key; `None`: there was none.
 type Records = BTreeMap<String, Option<Vec<u8>>>;

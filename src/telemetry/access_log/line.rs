@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::{decimal, request_id};
 use crate::clock;
-use crate::model::{InstanceId, KeyName, Pattern, ServiceName, address_text};
+use furt_core::model::{InstanceId, KeyName, Pattern, ServiceName, address_text};
 
 /// One answered request.
 #[derive(Debug)]

@@ -9,7 +9,8 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 
 use super::family::Reading;
 use super::{RouteKey, ServiceSeen};
-use crate::model::{PROBE_BOUNDS_MS, PROBE_NUMBERS, ROUTE_BOUNDS_MS, ROUTE_NUMBERS, STATUS_CLASSES, ServiceName};
+use furt_core::live::{PROBE_BOUNDS_MS, PROBE_NUMBERS, ROUTE_BOUNDS_MS, ROUTE_NUMBERS, STATUS_CLASSES};
+use furt_core::model::ServiceName;
 
 /// All that have no lines of their own, as a service and as a route.
 const OTHER: &str = "other";

@@ -19,9 +19,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::proto::MetricFamily;
 
-use crate::model::{PROBE_NUMBERS, Pattern, ROUTE_NUMBERS, RouteTraffic, ServiceEvents, ServiceName, ServiceTraffic};
 use family::Family;
 pub use family::Held;
+use furt_core::live::{PROBE_NUMBERS, ROUTE_NUMBERS, RouteTraffic, ServiceEvents, ServiceTraffic};
+use furt_core::model::{Pattern, ServiceName};
 use room::{Kind, Room};
 
 /// Routes that are remembered, at least, before those that nothing holds any more are looked for. Where `/metrics` is

@@ -4,7 +4,7 @@
 //! services leave routes their floor, and routes leave room for every service that is registered, though its lines are only
 //! taken when they are read. Probes have a share of their own, since there may be twice as many of their lines.
 
-use crate::model::{PROBE_BOUNDS_MS, ROUTE_BOUNDS_MS, STATUS_CLASSES};
+use furt_core::live::{PROBE_BOUNDS_MS, ROUTE_BOUNDS_MS, STATUS_CLASSES};
 
 /// The most lines with a service or a route as a label, `other` among them (the figure).
 pub(super) const MAX_SERIES: usize = 10_000;

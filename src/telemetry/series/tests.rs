@@ -7,7 +7,7 @@ use prometheus::TextEncoder;
 
 use super::room::MAX_SERIES;
 use super::*;
-use crate::model::{Outcome, Verdict};
+use furt_core::live::{Outcome, Verdict};
 
 fn name(text: &str) -> ServiceName {
     ServiceName::try_new(text).unwrap()

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use furt::model::Sha256Digest;
+use furt_core::model::Sha256Digest;
 use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -32,7 +32,8 @@ pub(crate) struct Gateway {
     pub(crate) config: PathBuf,
     child: Option<Child>,
     client: reqwest::Client,
-    is_limited: bool,
+    /// What a shell does before it becomes furt.
+    before: Option<&'static str>,
     dir: TempDir,
 }
 
@@ -137,15 +138,20 @@ pub(crate) async fn output_of(mut command: Command) -> Output {
 impl Gateway {
     /// Starts furt with `tail` over the base configuration, and waits until it is ready.
     pub(crate) async fn start(tail: &str) -> Self {
-        Self::start_with(tail, false).await
+        Self::start_with(tail, None).await
     }
 
     /// The same, to be given [limits](Self::limit_files) on its files.
     pub(crate) async fn start_limited(tail: &str) -> Self {
-        Self::start_with(tail, true).await
+        Self::start_after("trap '' XFSZ", tail).await
     }
 
-    async fn start_with(tail: &str, is_limited: bool) -> Self {
+    /// The same, by a shell that does `before` first.
+    pub(crate) async fn start_after(before: &'static str, tail: &str) -> Self {
+        Self::start_with(tail, Some(before)).await
+    }
+
+    async fn start_with(tail: &str, before: Option<&'static str>) -> Self {
         for _ in 0..MOST_STARTS {
             let (public, internal) = (ports::free_address(), ports::free_address());
             if public == internal {
@@ -154,8 +160,7 @@ impl Gateway {
             let dir = TempDir::new().unwrap();
             let config = dir.path().join("furt.toml");
             fs::write(&config, whole(public, internal, tail)).unwrap();
-            let mut gateway =
-                Self { public, internal, config, child: None, client: client_from(None), is_limited, dir };
+            let mut gateway = Self { public, internal, config, child: None, client: client_from(None), before, dir };
             if gateway.spawn_until_ready().await {
                 return gateway;
             }
@@ -168,8 +173,8 @@ impl Gateway {
         let output = |name: &str| File::options().create(true).append(true).open(self.dir.path().join(name)).unwrap();
         // Where a file grows beyond its limit, that is an error of the write: as a full disk, and not the end.
         let mut command = furt(&["run", "--config", self.config.to_str().unwrap()]);
-        if self.is_limited {
-            command = under_shell("trap '' XFSZ; exec \"$0\" \"$@\"", &command);
+        if let Some(before) = self.before {
+            command = under_shell(&format!("{before}; exec \"$0\" \"$@\""), &command);
         }
         command.env("RUST_LOG", "info").current_dir(self.dir.path()).stdout(output("stdout")).stderr(output("stderr"));
         self.child = Some(command.spawn().unwrap());

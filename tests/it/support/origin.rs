@@ -382,7 +382,7 @@ async fn echo(request: Request<Incoming>, shared: &Shared, connection: &Connecti
         // A large body is known by its length and digest.
         "body": if body.len() > 65_536 { "".into() } else { String::from_utf8_lossy(&body) },
         "body_length": body.len(),
-        "body_sha256": furt::model::Sha256Digest::of(&body).to_string(),
+        "body_sha256": furt_core::model::Sha256Digest::of(&body).to_string(),
     });
     Response::builder()
         .header(header::CONTENT_TYPE, "application/json")

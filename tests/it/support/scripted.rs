@@ -31,6 +31,11 @@ pub(crate) struct Scripted {
 impl Scripted {
     /// Answers every request but `GET /health` with `bytes`, `then` closes or hangs.
     pub(crate) async fn start(bytes: &'static str, then: Then) -> Self {
+        Self::start_slow(bytes, then, Duration::ZERO).await
+    }
+
+    /// The same, so long after the request's header.
+    pub(crate) async fn start_slow(bytes: &'static str, then: Then, after: Duration) -> Self {
         let listener = ports::listener();
         let address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -39,7 +44,7 @@ impl Scripted {
         let counter = requests.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, bytes, then, counter.clone()));
+                tokio::spawn(serve(stream, bytes, then, after, counter.clone()));
             }
         });
         Self { address, requests, task }
@@ -62,7 +67,7 @@ impl Drop for Scripted {
     }
 }
 
-async fn serve(mut stream: TcpStream, bytes: &'static str, then: Then, requests: Arc<AtomicUsize>) {
+async fn serve(mut stream: TcpStream, bytes: &'static str, then: Then, after: Duration, requests: Arc<AtomicUsize>) {
     let mut read = Vec::new();
     while !read.windows(4).any(|window| window == b"\r\n\r\n") {
         if !matches!(stream.read_buf(&mut read).await, Ok(1..)) {
@@ -74,6 +79,7 @@ async fn serve(mut stream: TcpStream, bytes: &'static str, then: Then, requests:
         return;
     }
     requests.fetch_add(1, Ordering::SeqCst);
+    tokio::time::sleep(after).await;
     let _ = stream.write_all(bytes.as_bytes()).await;
     if let Then::Hang = then {
         // Until the gateway gives up and closes.

@@ -101,7 +101,7 @@ fn check_each_failure(batch: &[Change]) -> usize {
 fn a_registration_that_failed_is_not_there() {
     let Change::PutDefinition { definition, registered_from } = definition("s1", 9) else { unreachable!() };
     let metadata = [("note".to_owned(), "x".repeat(4000))].into();
-    let definition = crate::model::Definition { metadata, ..(*definition).clone() };
+    let definition = furt_core::model::Definition { metadata, ..(*definition).clone() };
     let larger = Change::PutDefinition { definition: definition.into(), registered_from };
     let batch = [larger, instance("s1", "i1", "http://h:2"), instance("s1", "new", "http://h:2"), note_ttl("new", 60)];
     assert!(check_each_failure(&batch) > 0, "the disk fails late enough to matter");

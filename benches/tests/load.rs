@@ -1,0 +1,96 @@
+//! The smoke run of the load bench, so that it cannot rot: every measurement once and as small as it gets, with furt and the
+//! bare proxy, which are there always. No figure is judged; that there are figures, and that no request failed, is.
+//!
+//! The bench's own code is a module here, with its unit tests: as a program it would be linked a second time.
+
+#[path = "../load/bench.rs"]
+mod bench;
+
+use clap::Parser as _;
+use serde_json::Value;
+
+const ALL: [&str; 6] = ["pass", "bare", "gateway", "body", "churn", "idle"];
+
+/// Runs the bench with `arguments`; what it shows, and what it writes.
+pub(crate) fn run(arguments: &[&str]) -> (String, Value) {
+    let own = ["--exact", "load::plays_a_part_of_the_bench", "--ignored", "--nocapture"];
+    let own = bench::Own::try_new(&own).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("load.json");
+    let given = ["load", "--bench", "--smoke", "--only", "furt,bare", "--json", json.to_str().unwrap()];
+    let options = bench::Options::try_parse_from(given.iter().chain(arguments)).unwrap();
+    let mut shown = Vec::new();
+    bench::run(options, &own, &mut shown).unwrap();
+    let written = std::fs::read_to_string(json).unwrap();
+    (String::from_utf8(shown).unwrap(), serde_json::from_str(&written).unwrap())
+}
+
+#[test]
+#[ignore = "started by the smoke run, to be the origin or the bare proxy"]
+fn plays_a_part_of_the_bench() {
+    if let Some(role) = bench::Role::of_this_process().unwrap() {
+        role.play().unwrap();
+    }
+}
+
+#[test]
+fn a_smoke_run_gives_figures_for_every_workload_and_no_failed_request() {
+    let (shown, written) = run(&["--workload", "all"]);
+    let sections = written["sections"].as_array().unwrap();
+    for workload in ALL {
+        assert!(shown.contains(&format!("\n{workload}")), "{workload} is not shown:\n{shown}");
+        let section = sections.iter().find(|section| section["workload"] == workload);
+        let section = section.unwrap_or_else(|| panic!("{workload} is not written:\n{written:#}"));
+        let rounds: Vec<&Value> = match section["kind"].as_str().unwrap() {
+            "turns" => {
+                let peers = section["peers"].as_array().unwrap();
+                assert_eq!(peers.len(), if workload == "gateway" { 1 } else { 2 }, "{section:#}");
+                peers.iter().flat_map(|peer| peer["rounds"].as_array().unwrap()).collect()
+            }
+            "churn" => section["rounds"].as_array().unwrap().iter().collect(),
+            "idle" => {
+                assert!(section["peers"].as_array().unwrap().iter().all(|peer| peer["figures"]["clients"] == 50));
+                continue;
+            }
+            kind => panic!("{workload}: {kind}"),
+        };
+        assert!(!rounds.is_empty(), "{section:#}");
+        for round in rounds {
+            assert!(round["requests"].as_u64().unwrap() > 0, "{workload}: {round:#}");
+            assert_eq!(round["failed"], 0, "{workload}: {round:#}");
+        }
+    }
+}
+
+#[test]
+fn a_gateway_that_is_not_installed_is_named() {
+    let empty = tempfile::tempdir().unwrap();
+    let arguments = ["--workload", "bare", "--only", "pingap", "--peer-path", empty.path().to_str().unwrap()];
+    let (shown, written) = run(&arguments);
+    // Where it is installed after all, it is measured, or said to be.
+    assert!(shown.contains("pingap"), "{shown}");
+    let named = [&written["options"]["missing"], &written["options"]["peers"]];
+    assert!(named.iter().any(|names| names.as_array().unwrap().iter().any(|name| name == "pingap")), "{written:#}");
+}
+
+#[test]
+fn bad_options_are_told() {
+    for (arguments, told) in [
+        (&["--rounds", "0"][..], "--rounds"),
+        (&["--seconds", "0"], "--seconds"),
+        (&["--rate", "many"], "must be a number"),
+        (&["--only", "apache"], "apache"),
+    ] {
+        let error = bench::Options::try_parse_from(["load"].iter().chain(arguments)).unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
+    let own = bench::Own::try_new(&[]).unwrap();
+    for (arguments, told) in [
+        (["--workload", "pass,nothing"], "--workload: \"nothing\" is none of pass"),
+        (["--furt", "/nowhere/furt"], "--furt: there is no /nowhere/furt"),
+    ] {
+        let options = bench::Options::try_parse_from(["load"].iter().chain(&arguments)).unwrap();
+        let error = bench::run(options, &own, &mut Vec::new()).unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
+}

@@ -1,0 +1,157 @@
+//! How often something may be used: the generic cell rate algorithm (ITU-T I.371) over one atomic number.
+//!
+//! [`RateLimiter`] is handed the time and reads no clock. It stands here, though `governor` has the algorithm, because
+//! governor asks a clock of its own at each use. It never blocks and never allocates. Requests share it by `Arc`, as a part
+//! of [`KeyLive`](crate::routing::KeyLive); `proxy` calls it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::model::RateLimit;
+
+/// Lets so many uses pass as its [`RateLimit`] says.
+#[derive(Debug)]
+pub struct RateLimiter {
+    started: Instant,
+    /// From one use to the next, at a steady rate; at least 1 ns.
+    interval_ns: u64,
+    /// How far before its time a use may come: all of a burst but its first use.
+    tolerance_ns: u64,
+    /// When the next use would come if all came at a steady rate, since `started`.
+    next_ns: AtomicU64,
+}
+
+impl RateLimiter {
+    /// A limiter that nothing has used. `now` is where its time begins: earlier times count as this one.
+    pub fn new(limit: RateLimit, now: Instant) -> Self {
+        let interval = Duration::from_secs(u64::from(limit.rate.period_seconds)) / limit.rate.count.get();
+        let interval_ns = whole_ns(interval).max(1);
+        let tolerance_ns = interval_ns.saturating_mul(u64::from(limit.burst.get() - 1));
+        Self { started: now, interval_ns, tolerance_ns, next_ns: AtomicU64::new(0) }
+    }
+
+    /// Counts a use at `now`.
+    ///
+    /// # Errors
+    /// It is used too often, and this use is not counted; after so long the next one may come.
+    pub fn check(&self, now: Instant) -> Result<(), Duration> {
+        let now_ns = whole_ns(now.saturating_duration_since(self.started));
+        let count = |next_ns: u64| {
+            let is_early = now_ns < next_ns.saturating_sub(self.tolerance_ns);
+            (!is_early).then(|| next_ns.max(now_ns).saturating_add(self.interval_ns))
+        };
+        // Relaxed: nothing else is read by what this number says.
+        self.next_ns
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count)
+            .map(|_| ())
+            .map_err(|next_ns| Duration::from_nanos(next_ns.saturating_sub(self.tolerance_ns).saturating_sub(now_ns)))
+    }
+}
+
+/// 584 years at the most.
+fn whole_ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+    use crate::model::{MAX_BURST, Rate};
+
+    const SEEDS: u64 = 256;
+    const USES: u32 = 500;
+
+    /// Any time will do to count from; only tests ask for one.
+    #[expect(clippy::disallowed_methods, reason = "where a test's time begins")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn limit(text: &str, burst: u32) -> RateLimit {
+        RateLimit::new(Rate::try_new(text).unwrap(), NonZeroU32::new(burst))
+    }
+
+    /// A bucket that holds a burst, one use at a time: each use fills it, and it leaks steadily.
+    struct Bucket {
+        interval_ns: u128,
+        burst: u128,
+        filled_ns: u128,
+        looked_ns: u128,
+    }
+
+    impl Bucket {
+        fn new(limit: RateLimit) -> Self {
+            let period_ns = u128::from(limit.rate.period_seconds) * 1_000_000_000;
+            let interval_ns = (period_ns / u128::from(limit.rate.count.get())).max(1);
+            Self { interval_ns, burst: u128::from(limit.burst.get()), filled_ns: 0, looked_ns: 0 }
+        }
+
+        fn check(&mut self, now_ns: u128) -> Result<(), u128> {
+            self.filled_ns = self.filled_ns.saturating_sub(now_ns - self.looked_ns);
+            self.looked_ns = now_ns;
+            let room = self.interval_ns * self.burst;
+            if self.filled_ns + self.interval_ns > room {
+                return Err(self.filled_ns + self.interval_ns - room);
+            }
+            self.filled_ns += self.interval_ns;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn it_lets_pass_what_a_bucket_would_and_says_when_the_next_may_come() {
+        let start = start();
+        for seed in 0..SEEDS {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let count = 10_u32.pow(rng.u32(0..10)).saturating_mul(rng.u32(1..5));
+            let limit = limit(&format!("{count}/{}", if rng.bool() { "s" } else { "m" }), 0);
+            let burst = if rng.bool() { limit.burst } else { NonZeroU32::new(rng.u32(1..=MAX_BURST)).unwrap() };
+            let limit = RateLimit { burst, ..limit };
+            let (limiter, mut bucket) = (RateLimiter::new(limit, start), Bucket::new(limit));
+            let mut now_ns = 0;
+            for number in 0..USES {
+                let passed = limiter.check(start + Duration::from_nanos(now_ns));
+                let expected = bucket.check(u128::from(now_ns));
+                assert_eq!(passed.map_err(|wait| wait.as_nanos()), expected, "seed {seed}, use {number}, {limit:?}");
+                now_ns += match (passed, rng.u32(0..4)) {
+                    // One before its time, and the one that comes just in time.
+                    (Err(wait), 0) => whole_ns(wait) - 1,
+                    (Err(wait), 1) => whole_ns(wait),
+                    (_, 2) => 0,
+                    _ => rng.u64(0..=3 * limiter.interval_ns),
+                };
+            }
+        }
+    }
+
+    #[test]
+    fn a_use_that_is_refused_costs_nothing() {
+        let start = start();
+        let limiter = RateLimiter::new(limit("1/s", 1), start);
+        assert_eq!(limiter.check(start), Ok(()));
+        (0..1000).for_each(|_| assert_eq!(limiter.check(start), Err(Duration::from_secs(1))));
+        assert_eq!(limiter.check(start + Duration::from_secs(1)), Ok(()));
+    }
+
+    #[test]
+    fn a_time_before_it_began_is_its_beginning() {
+        let start = start();
+        let limiter = RateLimiter::new(limit("1/s", 1), start + Duration::from_secs(5));
+        assert_eq!(limiter.check(start), Ok(()));
+        assert_eq!(limiter.check(start), Err(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn threads_together_get_no_more_than_a_burst() {
+        let start = start();
+        let limiter = RateLimiter::new(limit("1/m", 1000), start);
+        let passed: usize = std::thread::scope(|scope| {
+            let uses = || (0..1000).filter(|_| limiter.check(start).is_ok()).count();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(uses)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(passed, 1000);
+    }
+}

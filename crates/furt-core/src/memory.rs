@@ -1,0 +1,90 @@
+//! The store that is gone with the process: for tests, and for gateways whose services register again anyway.
+
+use std::sync::Arc;
+
+use crate::model::{Epoch, InstanceId};
+use crate::ports::{Store, StoreError};
+use crate::registry::{Change, Contents};
+
+/// Keeps what it is given in memory.
+#[derive(Debug)]
+pub struct MemoryStore {
+    contents: Contents,
+}
+
+impl Default for MemoryStore {
+    /// An empty one, of an epoch of its own.
+    fn default() -> Self {
+        Self { contents: Contents::new(Epoch(uuid::Uuid::new_v4())) }
+    }
+}
+
+impl MemoryStore {
+    /// What is noted of an instance ends with what puts it anew or removes it.
+    fn forget_state(&mut self, id: &InstanceId) {
+        self.contents.down.remove(id);
+        self.contents.ttls.remove(id);
+        self.contents.draining.remove(id);
+    }
+}
+
+impl Store for MemoryStore {
+    fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        for change in changes {
+            match change {
+                Change::PutDefinition { definition, .. } => {
+                    self.contents.definitions.insert(definition.service.clone(), change.clone());
+                }
+                Change::PutInstance { spec, .. } => {
+                    self.contents.instances.insert(spec.id.clone(), change.clone());
+                    self.forget_state(&spec.id);
+                }
+                Change::RemoveInstance(id) => {
+                    self.contents.instances.remove(id);
+                    self.forget_state(id);
+                }
+                Change::RemoveService { service, instances } => {
+                    self.contents.definitions.remove(service);
+                    for id in instances {
+                        self.contents.instances.remove(id);
+                        self.forget_state(id);
+                    }
+                }
+                Change::NoteDown { instance, is_down: true } if self.contents.instances.contains_key(instance) => {
+                    self.contents.down.insert(instance.clone());
+                }
+                Change::NoteDown { instance, .. } => {
+                    self.contents.down.remove(instance);
+                }
+                Change::NoteTtl { instance, ttl } => {
+                    if self.contents.instances.contains_key(instance) {
+                        self.contents.ttls.insert(instance.clone(), *ttl);
+                    }
+                }
+                Change::NoteAddresses { instance, addresses: newer } => {
+                    if let Some(Change::PutInstance { addresses, .. }) = self.contents.instances.get_mut(instance) {
+                        *addresses = Arc::clone(newer);
+                    }
+                }
+                Change::PutDraining(id) if self.contents.instances.contains_key(id) => {
+                    self.contents.draining.insert(id.clone());
+                }
+                Change::PutDraining(id) | Change::RemoveDraining(id) => {
+                    self.contents.draining.remove(id);
+                }
+                Change::PutKey(key) => {
+                    self.contents.keys.insert(key.name().clone(), Arc::clone(key));
+                }
+                Change::RemoveKey(name) => {
+                    self.contents.keys.remove(name);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn load(&mut self) -> Result<Contents, StoreError> {
+        self.contents.starts += 1;
+        Ok(self.contents.clone())
+    }
+}

@@ -1,0 +1,38 @@
+//! What the core's user needs of others: a [`Store`] that keeps changes, and [`Probes`] that look at instances.
+//!
+//! Traits alone, and the error of a store. Stores and probers implement them, the driver calls them, and the core itself
+//! never does: it says by effects what is to be done.
+
+use crate::registry::{Change, Contents, Followed, InstanceRef, NameOrder, ProbePlan};
+
+/// Why a store failed, in a sentence for operators.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+/// Where changes are kept. Called from one thread; may block.
+pub trait Store: Send {
+    /// Keeps all of the changes, in their order, or none.
+    ///
+    /// # Errors
+    /// None of them is kept.
+    fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// Everything it holds.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn load(&mut self) -> Result<Contents, StoreError>;
+}
+
+/// Who probes instances and follows names. Called by the driver between turns; must not block.
+pub trait Probes: Send {
+    /// Probes by this plan; replaces the instance's plan before. A plan of the same generation only changes when.
+    fn probe(&mut self, instance: InstanceRef, plan: ProbePlan);
+    /// Probes no more.
+    fn stop(&mut self, instance: &InstanceRef);
+    /// Resolves this name again and again.
+    fn follow(&mut self, subject: Followed, order: NameOrder);
+    /// Resolves it no more.
+    fn forget(&mut self, subject: &Followed);
+}

@@ -1,0 +1,360 @@
+//! A registry with a clock and a store that do as they are told, and short ways to write wishes.
+//!
+//! Every effect is carried out at once and in order: writes are acknowledged, refused or kept back as [`Store`] says, plans and
+//! answers are noted, and each turn publishes at most once. An answer that comes twice, or to nobody, fails the test.
+
+pub(in crate::registry) mod key_wish;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::wish::{Wish, address, instance, parts, policy, settings};
+use crate::MemoryStore;
+use crate::model::{Epoch, InstanceId, KeySpec, Status};
+use crate::ports::Store as _;
+use crate::registry::{
+    Answer, Change, Configuration, Drain, DrainWish, Effect, Event, Followed, InstanceRef, LeaveWish, NameOrder, Now,
+    ProbePlan, Reconfigured, Refusal, Registered, Registry, ReplyId, Report, Settings, Source, StaticRoute, Takes,
+    WriteId,
+};
+use crate::routing::{Service, Snapshot};
+
+/// What becomes of writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::registry) enum Store {
+    /// Done at once.
+    Works,
+    /// Refused at once.
+    Fails,
+    /// Kept until [`Harness::finish`].
+    Waits,
+}
+
+pub(in crate::registry) struct Harness {
+    pub(in crate::registry) registry: Registry,
+    pub(in crate::registry) now: Now,
+    pub(in crate::registry) store: Store,
+    pub(in crate::registry) writes: VecDeque<(WriteId, Vec<Change>)>,
+    /// All that were ever asked for.
+    pub(in crate::registry) written: Vec<Change>,
+    pub(in crate::registry) answers: BTreeMap<ReplyId, Result<Answer, Refusal>>,
+    open: BTreeSet<ReplyId>,
+    pub(in crate::registry) plans: BTreeMap<InstanceRef, ProbePlan>,
+    pub(in crate::registry) names: BTreeMap<Followed, NameOrder>,
+    pub(in crate::registry) reports: Vec<Report>,
+    /// What may be stored when it is convenient.
+    pub(in crate::registry) kept: Vec<Change>,
+    /// What a restart finds.
+    pub(in crate::registry) stored: MemoryStore,
+    /// The configuration's keys.
+    pub(in crate::registry) configured: Vec<KeySpec>,
+    pub(in crate::registry) snapshot: Snapshot,
+    pub(in crate::registry) publishes: usize,
+    /// Whether the turn goes on after an event: nothing is published until it ends.
+    pub(in crate::registry) is_mid_turn: bool,
+    next_reply: u64,
+}
+
+impl Harness {
+    pub(in crate::registry) fn new() -> Self {
+        Self::with(settings(policy()), Vec::new())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as the start; from there on time is told")]
+    pub(in crate::registry) fn with(settings: Settings, statics: Vec<StaticRoute>) -> Self {
+        let epoch = Epoch(uuid::Uuid::nil());
+        let now = Now { at: Instant::now(), unix_ms: 1_000_000 };
+        let (mut registry, effects) = Registry::new(epoch, settings, statics, Vec::new(), now);
+        let snapshot = registry.take_snapshot().unwrap();
+        let mut harness = Self {
+            registry,
+            now,
+            store: Store::Works,
+            writes: VecDeque::new(),
+            written: Vec::new(),
+            answers: BTreeMap::new(),
+            open: BTreeSet::new(),
+            plans: BTreeMap::new(),
+            names: BTreeMap::new(),
+            reports: Vec::new(),
+            kept: Vec::new(),
+            stored: MemoryStore::default(),
+            configured: Vec::new(),
+            snapshot,
+            publishes: 0,
+            is_mid_turn: false,
+            next_reply: 0,
+        };
+        effects.into_iter().for_each(|effect| harness.carry_out(effect));
+        harness
+    }
+
+    /// A crash, and a start with what was stored under rules that may be others; time goes on meanwhile.
+    pub(in crate::registry) fn restart(&mut self, settings: Settings, statics: Vec<StaticRoute>) {
+        self.restart_barring(&BTreeMap::new(), settings, statics);
+    }
+
+    /// The same, where some may not be where they are any more.
+    pub(in crate::registry) fn restart_barring(
+        &mut self,
+        barred: &BTreeMap<InstanceId, Arc<str>>,
+        settings: Settings,
+        statics: Vec<StaticRoute>,
+    ) {
+        let contents = self.stored.load().unwrap();
+        let mut after = Self::with(settings, statics);
+        after.now = self.now;
+        after.stored = std::mem::take(&mut self.stored);
+        after.next_reply = self.next_reply;
+        after.configure_keys(std::mem::take(&mut self.configured));
+        let effects = after.registry.restore(contents, barred, after.now);
+        after.publish();
+        effects.into_iter().for_each(|effect| after.carry_out(effect));
+        after.finish_writes();
+        *self = after;
+    }
+
+    /// Other keys in the configuration.
+    pub(in crate::registry) fn configure_keys(&mut self, keys: Vec<KeySpec>) {
+        self.configured.clone_from(&keys);
+        let mut effects = Vec::new();
+        self.registry.configure_keys(keys, &mut effects);
+        self.registry.sweep_invariants();
+        self.publish();
+        effects.into_iter().for_each(|effect| self.carry_out(effect));
+    }
+
+    /// Another configuration with the same keys is in force when this returns.
+    pub(in crate::registry) fn reconfigure(&mut self, settings: Settings, statics: Vec<StaticRoute>) -> Reconfigured {
+        let reply = self.new_reply();
+        let new = Configuration { settings, statics, keys: self.configured.clone() };
+        self.send(Event::ConfigurationChanged(Box::new(new), reply));
+        match self.answers[&reply].clone() {
+            Ok(Answer::Reconfigured(answer)) => answer,
+            other => panic!("{other:?} is no answer to a configuration"),
+        }
+    }
+
+    /// One turn: the event, then, unless the store waits, what becomes of its writes.
+    pub(in crate::registry) fn send(&mut self, event: Event) {
+        let effects = self.registry.handle(event, self.now);
+        self.publish();
+        effects.into_iter().for_each(|effect| self.carry_out(effect));
+        self.finish_writes();
+    }
+
+    fn finish_writes(&mut self) {
+        while self.store != Store::Waits && !self.writes.is_empty() {
+            self.finish(self.store);
+        }
+    }
+
+    pub(in crate::registry) fn publish(&mut self) {
+        if self.is_mid_turn {
+            return;
+        }
+        if let Some(snapshot) = self.registry.take_snapshot() {
+            assert!(snapshot.generation >= self.snapshot.generation, "generations grow");
+            self.snapshot = snapshot;
+            self.publishes += 1;
+        }
+        assert!(self.registry.take_snapshot().is_none(), "one turn publishes once");
+    }
+
+    /// The first write that waits is done, or refused.
+    pub(in crate::registry) fn finish(&mut self, store: Store) {
+        let (write, changes) = self.writes.pop_front().expect("no write waits");
+        let event = match store {
+            Store::Fails => Event::WriteFailed(write, "disk full".to_owned()),
+            Store::Works | Store::Waits => {
+                self.stored.apply(&changes).unwrap();
+                Event::WriteDone(write)
+            }
+        };
+        let effects = self.registry.handle(event, self.now);
+        self.publish();
+        effects.into_iter().for_each(|effect| self.carry_out(effect));
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Write(write, changes) => {
+                self.written.extend(changes.iter().cloned());
+                self.writes.push_back((write, changes));
+            }
+            Effect::Keep(change) => {
+                self.stored.apply(std::slice::from_ref(&change)).unwrap();
+                self.kept.push(change);
+            }
+            Effect::Answer(reply, answer) => {
+                assert!(self.open.remove(&reply), "{reply:?} is answered twice or was never asked: {answer:?}");
+                self.answers.insert(reply, answer);
+            }
+            Effect::Probe(instance, plan) => {
+                self.plans.insert(instance, plan);
+            }
+            Effect::StopProbing(instance) => {
+                self.plans.remove(&instance);
+            }
+            Effect::FollowName(subject, order) => {
+                self.names.insert(subject, order);
+            }
+            Effect::ForgetName(subject) => {
+                self.names.remove(&subject).expect("only a followed name is forgotten");
+            }
+            Effect::Report(report) => self.reports.push(report),
+        }
+    }
+
+    pub(in crate::registry) fn new_reply(&mut self) -> ReplyId {
+        self.next_reply += 1;
+        self.open.insert(ReplyId(self.next_reply));
+        ReplyId(self.next_reply)
+    }
+
+    pub(in crate::registry) fn unanswered(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Asks, without the expectation of an answer at once.
+    pub(in crate::registry) fn ask(&mut self, wish: &Wish) -> ReplyId {
+        let reply = self.new_reply();
+        self.send(Event::RegistrationRequested(Box::new(wish.0.clone()), reply));
+        reply
+    }
+
+    pub(in crate::registry) fn register(&mut self, wish: &Wish) -> Result<Registered, Refusal> {
+        let reply = self.ask(wish);
+        match self.answers[&reply].clone()? {
+            Answer::Registered(registered) => Ok(registered),
+            other => panic!("{other:?} is no answer to a registration"),
+        }
+    }
+
+    pub(in crate::registry) fn ask_to_leave(&mut self, whom: &str, from: Source) -> ReplyId {
+        self.ask_to_leave_taking(Takes::Service, whom, from)
+    }
+
+    pub(in crate::registry) fn ask_to_leave_taking(&mut self, takes: Takes, whom: &str, source: Source) -> ReplyId {
+        let (service, instance) = parts(whom);
+        let reply = self.new_reply();
+        let wish = LeaveWish { service, instance, takes, source };
+        self.send(Event::DeregistrationRequested(wish, reply));
+        reply
+    }
+
+    /// `whom`: a service, or `service/instance`.
+    pub(in crate::registry) fn deregister(&mut self, whom: &str, from: Source) -> Result<usize, Refusal> {
+        let reply = self.ask_to_leave(whom, from);
+        match self.answers[&reply].clone()? {
+            Answer::Deregistered { instances, .. } => Ok(instances),
+            other => panic!("{other:?} is no answer to a deregistration"),
+        }
+    }
+
+    pub(in crate::registry) fn ask_for_drain(&mut self, whom: &str, drain: Drain, source: Source) -> ReplyId {
+        let (service, instance) = parts(whom);
+        let reply = self.new_reply();
+        self.send(Event::DrainRequested(Box::new(DrainWish { service, instance, drain, source }), reply));
+        reply
+    }
+
+    /// How many instances are draining by it, or are draining no more.
+    pub(in crate::registry) fn drain(&mut self, whom: &str, drain: Drain, from: Source) -> Result<usize, Refusal> {
+        let reply = self.ask_for_drain(whom, drain, from);
+        match self.answers[&reply].clone()? {
+            Answer::Drained { instances, .. } => Ok(instances.instances()),
+            other => panic!("{other:?} is no answer to a drain"),
+        }
+    }
+
+    pub(in crate::registry) fn heartbeat(&mut self, whom: &str, from: Source) -> Result<Status, Refusal> {
+        let reply = self.new_reply();
+        self.send(Event::HeartbeatReceived(instance(whom), from, reply));
+        match self.answers[&reply].clone()? {
+            Answer::Heard { status, .. } => Ok(status),
+            other => panic!("{other:?} is no answer to a heartbeat"),
+        }
+    }
+
+    pub(in crate::registry) fn ask_for_probe(&mut self, whom: &str, from: Source) -> Result<Status, Refusal> {
+        let reply = self.new_reply();
+        self.send(Event::ProbeRequested(instance(whom), from, reply));
+        match self.answers[&reply].clone()? {
+            Answer::Probing { status } => Ok(status),
+            other => panic!("{other:?} is no answer to a wish for a probe"),
+        }
+    }
+
+    /// Probes of the plan that holds now; `+` is a success, `-` a failure.
+    pub(in crate::registry) fn probe(&mut self, whom: &str, outcomes: &str) {
+        for outcome in outcomes.chars() {
+            let generation = self.plans.get(&instance(whom)).expect("it is probed").generation;
+            let outcome = if outcome == '+' { Ok(()) } else { Err("connection refused".to_owned()) };
+            let took = Duration::from_millis(3);
+            self.send(Event::ProbeFinished { instance: instance(whom), generation, outcome, took });
+        }
+    }
+
+    pub(in crate::registry) fn resolve(&mut self, whom: &str, addresses: &[&str]) {
+        let subject = Followed::Instance(instance(whom));
+        let generation = self.names.get(&subject).expect("its name is followed").generation;
+        let addresses = addresses.iter().map(|text| address(text)).collect();
+        self.send(Event::NameResolved { subject, generation, addresses });
+    }
+
+    /// Time passes, with each deadline looked at when it comes.
+    pub(in crate::registry) fn pass_ms(&mut self, ms: u64) {
+        let end = self.now.at + Duration::from_millis(ms);
+        while let Some(at) = self.registry.next_deadline().filter(|at| *at <= end) {
+            self.move_clock(at.max(self.now.at));
+            self.send(Event::DeadlineReached);
+        }
+        self.move_clock(end);
+    }
+
+    pub(in crate::registry) fn pass(&mut self, seconds: u64) {
+        self.pass_ms(seconds * 1000);
+    }
+
+    fn move_clock(&mut self, at: Instant) {
+        self.now.unix_ms += i64::try_from((at - self.now.at).as_millis()).unwrap();
+        self.now.at = at;
+    }
+
+    pub(in crate::registry) fn service(&self, name: &str) -> Option<&Service> {
+        self.snapshot.service_named(name).map(|service| &**service)
+    }
+
+    /// The status that requests see; `None` where the service is not there.
+    pub(in crate::registry) fn status(&self, name: &str) -> Option<Status> {
+        self.service(name).map(|service| service.status)
+    }
+
+    /// The instances that requests see.
+    pub(in crate::registry) fn instances(&self, name: &str) -> Vec<&str> {
+        self.service(name)
+            .map_or_else(Vec::new, |found| found.instances.iter().map(|one| one.spec.id.as_str()).collect())
+    }
+
+    /// Those of them that requests leave out.
+    pub(in crate::registry) fn draining(&self, name: &str) -> Vec<&str> {
+        let instances = self.service(name).into_iter().flat_map(|found| &found.instances);
+        instances.filter(|one| one.live.is_draining()).map(|one| one.spec.id.as_str()).collect()
+    }
+
+    /// Whose routes match a path on a host, those of services that can answer alone; static routes' urls are `static`.
+    pub(in crate::registry) fn usable(&self, host: &str, path: &str) -> Vec<&str> {
+        let table = self.snapshot.table.iter();
+        let matching =
+            table.filter(|one| one.pattern.matches(path) && one.host.as_ref().is_none_or(|own| own.as_str() == host));
+        let usable = matching.filter(|route| self.snapshot.is_usable(route));
+        let mut names: Vec<_> = usable
+            .filter_map(|route| self.snapshot.service(route.owner.slot()))
+            .map(|service| service.definition.service.as_str())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+}

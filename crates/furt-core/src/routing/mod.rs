@@ -1,0 +1,40 @@
+//! What a request sees: the table of routes, the services and instances behind them, the keys; all one snapshot.
+//!
+//! Everything here is immutable once published, apart from the counters behind an `Arc` that outlive a snapshot
+//! ([`InstanceLive`], [`ServiceLive`]). The table is persistent: the registry changes a clone and publishes it, requests
+//! read the old one meanwhile, and the two share all that the change did not touch. No clock, lock, await or log.
+//! `registry` builds snapshots, `proxy` and `api` read them.
+//!
+//! Reading order: `route` (what is found), `table` (the searches), `node` (the trie they walk), `children` and `leaf`
+//! (what a node consists of); `instance`, `draining`, `select` (with `fleet`, `ring`, `ejection`), `key`; `snapshot`.
+
+mod budget;
+mod children;
+mod draining;
+mod ejection;
+mod fleet;
+mod instance;
+mod key;
+mod leaf;
+#[cfg(test)]
+pub mod naive;
+mod node;
+mod ring;
+mod route;
+mod select;
+mod snapshot;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use budget::RetryBudget;
+pub use draining::Drained;
+pub use ejection::Outcome;
+pub use fleet::Fleet;
+pub use instance::{Instance, InstanceLive, Service, ServiceKind, ServiceLive};
+pub use key::{ApiKey, KeyLive, KeyTable, ListedKey};
+pub use ring::hash;
+pub use route::{Owner, Route, RouteCounter, Slot};
+pub use select::{Asking, Lease, NoInstance};
+pub use snapshot::Snapshot;
+pub use table::{Found, Methods, Table};

@@ -1,0 +1,72 @@
+//! The one immutable view that a request is answered from.
+
+use std::sync::Arc;
+
+use super::{Found, Instance, KeyTable, Route, Service, Slot, Table};
+use crate::model::{Epoch, Generation, InstanceId, ServiceName};
+
+/// Everything that requests need, as of one generation. Cloning costs a few reference counts.
+#[derive(Clone)]
+pub struct Snapshot {
+    /// The last change in it.
+    pub generation: Generation,
+    /// Whose registry it is.
+    pub epoch: Epoch,
+    /// The routes.
+    pub table: Table,
+    /// What the routes' owners lead to, by slot; `None`: nothing is registered there.
+    pub services: imbl::Vector<Option<Arc<Service>>>,
+    /// Registered services by name.
+    pub names: imbl::OrdMap<ServiceName, Slot>,
+    /// Whose an instance is, by its id; that of a leaving one may still be here.
+    pub ids: imbl::HashMap<InstanceId, Slot>,
+    /// The API keys.
+    pub keys: KeyTable,
+}
+
+impl Snapshot {
+    /// An empty one.
+    pub fn new(epoch: Epoch) -> Self {
+        Self {
+            generation: Generation::default(),
+            epoch,
+            table: Table::default(),
+            services: imbl::Vector::new(),
+            names: imbl::OrdMap::new(),
+            ids: imbl::HashMap::new(),
+            keys: KeyTable::default(),
+        }
+    }
+
+    /// What a slot leads to.
+    pub fn service(&self, slot: Slot) -> Option<&Arc<Service>> {
+        self.services.get(slot.0 as usize)?.as_ref()
+    }
+
+    /// A registered service by its name.
+    pub fn service_named(&self, name: &str) -> Option<&Arc<Service>> {
+        self.service(*self.names.get(name)?)
+    }
+
+    /// An instance by its id, with its service.
+    pub fn instance_with_id(&self, id: &InstanceId) -> Option<(&Arc<Service>, &Arc<Instance>)> {
+        let service = self.service(*self.ids.get(id)?)?;
+        let at = service.instances.binary_search_by(|one| one.spec.id.cmp(id)).ok()?;
+        Some((service, &service.instances[at]))
+    }
+
+    /// The registered services in the order of their names.
+    pub fn registered(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.names.values().filter_map(|slot| self.service(*slot))
+    }
+
+    /// Whether a route leads to a service that can answer.
+    pub fn is_usable(&self, route: &Route) -> bool {
+        self.service(route.owner.slot()).is_some_and(|service| service.is_routable())
+    }
+
+    /// The route of a request; host and path normalized ([`model::host`](crate::model::host), [`model::path`](crate::model::path)).
+    pub fn find(&self, host: &str, path: &str, method: &http::Method) -> Found<'_> {
+        self.table.find(host, path, method, |route| self.is_usable(route))
+    }
+}

@@ -1,0 +1,170 @@
+//! The header section of a request as bytes, before it is parsed: where it ends, whether its first line is a request line,
+//! whether a body follows.
+//!
+//! Pingora's parser repairs a request line that is none: it encodes what may not be there, and cuts off what begins with
+//! `#`. Gateway and service would then look at another target than the client sent, so such lines are found here and refused
+//! (RFC 9112 §3.2). Reads nothing itself, knows no connection; [`super::edge`] feeds it.
+
+/// What a request announces about its body.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Body {
+    /// No field that frames a body.
+    #[default]
+    None,
+    /// A `Content-Length`, and no `Transfer-Encoding`.
+    Sized,
+    /// A `Transfer-Encoding`, which goes before a length (RFC 9112 §6.3).
+    Chunked,
+}
+
+/// Looks at a header section as it arrives; each byte once, however small the pieces are.
+#[derive(Debug, Default)]
+pub(super) struct HeadScan {
+    /// Where the line begins that is not complete yet.
+    line: usize,
+    is_in_fields: bool,
+    /// Whether the first line is anything but `method SP target SP version` in visible ASCII without `#`.
+    pub(super) is_line_malformed: bool,
+    /// How a body would be framed, by the fields so far.
+    pub(super) body: Body,
+}
+
+impl HeadScan {
+    /// Looks at what came since the last call; `bytes` begins with the request line and holds everything received since.
+    /// Returns the length of the header section with its empty line, once it is complete.
+    pub(super) fn advance(&mut self, bytes: &[u8]) -> Option<usize> {
+        while let Some(found) = memchr::memchr(b'\n', bytes.get(self.line..)?) {
+            let next = self.line + found + 1;
+            let line = &bytes[self.line..next - 1];
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            self.line = next;
+            if !self.is_in_fields {
+                self.is_in_fields = true;
+                self.is_line_malformed = !is_request_line(line);
+            } else if line.is_empty() {
+                return Some(next);
+            } else {
+                self.note_field(line);
+            }
+        }
+        None
+    }
+
+    fn note_field(&mut self, line: &[u8]) {
+        // Nearly every field is ruled out by its first letter.
+        match line.first() {
+            Some(b'T' | b't') if is_field(line, b"transfer-encoding") => self.body = Body::Chunked,
+            Some(b'C' | b'c') if self.body == Body::None && is_field(line, b"content-length") => {
+                self.body = Body::Sized;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_field(line: &[u8], name: &[u8]) -> bool {
+    line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name)
+}
+
+fn is_request_line(line: &[u8]) -> bool {
+    let Some(method) = memchr::memchr(b' ', line) else { return false };
+    let rest = &line[method + 1..];
+    let Some(target) = memchr::memchr(b' ', rest) else { return false };
+    // Without leaving early, so that the loop becomes vector instructions.
+    let is_visible = |text: &[u8]| text.iter().fold(true, |so_far, byte| so_far & matches!(byte, b'!'..=b'~'));
+    method > 0 && target > 0 && is_visible(line.split_at(method).0) && {
+        let (target, version) = rest.split_at(target);
+        is_visible(target) && memchr::memchr(b'#', target).is_none() && is_visible(&version[1..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scanned(bytes: &[u8]) -> (Option<usize>, HeadScan) {
+        let mut scan = HeadScan::default();
+        (scan.advance(bytes), scan)
+    }
+
+    #[test]
+    fn a_request_line_is_three_words_of_visible_ascii_without_a_fragment() {
+        for (line, is_malformed) in [
+            ("GET / HTTP/1.1", false),
+            ("GET /a%20b;c?d=%23 HTTP/1.1", false),
+            ("GET http://g/a HTTP/1.1", false),
+            ("GET */../a HTTP/1.1", false),
+            ("GET /a b HTTP/1.1", true),
+            ("GET /a  HTTP/1.1", true),
+            ("GET  /a HTTP/1.1", true),
+            (" GET /a HTTP/1.1", true),
+            ("GET /a HTTP/1.1 ", true),
+            ("GET /a\tb HTTP/1.1", true),
+            ("GET\t/a HTTP/1.1", true),
+            ("GET /a#b HTTP/1.1", true),
+            ("GET /?q=\u{1} HTTP/1.1", true),
+            ("GET /?q=\u{7f} HTTP/1.1", true),
+            ("GET /?q=\u{e9} HTTP/1.1", true),
+            ("GET /a\rb HTTP/1.1", true),
+            ("GET /", true),
+            ("GET", true),
+            ("", true),
+        ] {
+            assert_eq!(is_request_line(line.as_bytes()), !is_malformed, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_body_is_told_by_the_fields_whatever_their_case() {
+        for (fields, body) in [
+            ("", Body::None),
+            ("Content-Length: 3\r\n", Body::Sized),
+            ("cONTENT-lENGTH: 3\r\n", Body::Sized),
+            ("Transfer-Encoding: chunked\r\n", Body::Chunked),
+            ("TRANSFER-ENCODING:chunked\r\nContent-Length: 3\r\n", Body::Chunked),
+            ("Content-Length: 3\nTransfer-Encoding: chunked\n", Body::Chunked),
+            ("Content-Lengths: 3\r\nX-Transfer-Encoding: chunked\r\nTransfer-Encodings: x\r\n", Body::None),
+        ] {
+            let head = format!("POST / HTTP/1.1\r\n{fields}\r\n");
+            let (end, scan) = scanned(head.as_bytes());
+            assert_eq!((end, scan.body), (Some(head.len()), body), "{fields}");
+        }
+    }
+
+    #[test]
+    fn the_end_is_found_whatever_follows_and_however_the_bytes_come() {
+        for (head, rest) in [("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "body\r\n\r\n"), ("GET / HTTP/1.1\nHost: a\n\n", "")]
+        {
+            let whole = format!("{head}{rest}");
+            assert_eq!(scanned(whole.as_bytes()).0, Some(head.len()));
+            let mut scan = HeadScan::default();
+            for end in 0..head.len() {
+                assert_eq!(scan.advance(&whole.as_bytes()[..end]), None, "{end}");
+            }
+            assert_eq!(scan.advance(whole.as_bytes()), Some(head.len()));
+        }
+    }
+
+    /// The parser must never want more of a header section than was found here: nothing would time its reading.
+    #[test]
+    fn a_header_section_that_ends_here_ends_for_the_parser() {
+        let words: [&[u8]; 10] = [b"GET", b" ", b"/", b"HTTP/1.1", b"\r\n", b"\n", b"\r", b"a", b": ", b"\r\n\r\n"];
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut whole = 0;
+        for _ in 0..200_000 {
+            let bytes = (0..random.usize(1..12)).flat_map(|_| words[random.usize(..words.len())]).copied();
+            let bytes: Vec<u8> = bytes.collect();
+            // Empty lines before a request are taken off before.
+            if bytes.starts_with(b"\r") || bytes.starts_with(b"\n") {
+                continue;
+            }
+            if let (Some(end), _) = scanned(&bytes) {
+                whole += 1;
+                let mut headers = [httparse::EMPTY_HEADER; 16];
+                let parsed = httparse::Request::new(&mut headers).parse(&bytes[..end]);
+                assert!(!matches!(parsed, Ok(httparse::Status::Partial)), "{:?}", String::from_utf8_lossy(&bytes));
+            }
+        }
+        assert!(whole > 1000, "{whole}");
+    }
+}

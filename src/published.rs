@@ -1,0 +1,33 @@
+//! What is published: the core's snapshot and the configuration in force, of one moment.
+//!
+//! The core knows no configuration, so the driver lays the two side by side. Both stand behind one `ArcSwap`: one load
+//! gives a request its routes, its keys and the configuration that came with them. Nothing here changes once it is
+//! published. The driver publishes; `proxy`, `api` and `app` read.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::config::Config;
+use furt_core::routing::Snapshot;
+
+/// What is published, shared: the driver replaces it, everyone else reads it.
+pub type Snapshots = Arc<ArcSwap<Published>>;
+
+/// A snapshot with its configuration; derefs to the snapshot.
+#[derive(Clone)]
+pub struct Published {
+    /// Routes, services and keys.
+    pub snapshot: Snapshot,
+    /// The configuration in force.
+    pub config: Arc<Config>,
+}
+
+impl Deref for Published {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}

@@ -1,0 +1,40 @@
+//! A change as a store keeps it, without a store: for whoever checks that what is stored is what was meant.
+//!
+//! The fuzz targets hold records and damaged files against it. No request and no start comes here.
+
+use super::disk::{self, key_record, records};
+use furt_core::registry::Change;
+
+/// The longest piece of a file that was asked for since the last question, in bytes; of any file.
+pub fn longest_read() -> usize {
+    disk::LONGEST_READ.swap(0, std::sync::atomic::Ordering::Relaxed)
+}
+
+/// A change after it was stored and read again; `None` for one that has no record.
+///
+/// # Errors
+/// Names the record and what is wrong with it.
+pub fn stored(change: &Change) -> Option<Result<Change, String>> {
+    match change {
+        Change::PutDefinition { definition, registered_from } => {
+            let record = records::Definition::from_core(definition, *registered_from);
+            Some(records::Definition::parse(definition.service.as_str(), &record.to_json()))
+        }
+        Change::PutInstance { service, spec, addresses, registered_from } => {
+            let record = records::Instance::from_core(service, spec, addresses, *registered_from);
+            Some(records::Instance::parse(spec.id.as_str(), &record.to_json()))
+        }
+        Change::PutKey(key) => {
+            let record = key_record::Key::from_core(key).to_json();
+            Some(key_record::Key::parse(key.name().as_str(), &record).map(Change::PutKey))
+        }
+        Change::RemoveInstance(_)
+        | Change::RemoveService { .. }
+        | Change::NoteDown { .. }
+        | Change::NoteTtl { .. }
+        | Change::NoteAddresses { .. }
+        | Change::PutDraining(_)
+        | Change::RemoveDraining(_)
+        | Change::RemoveKey(_) => None,
+    }
+}

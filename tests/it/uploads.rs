@@ -1,0 +1,140 @@
+//! Requests with a body: a service is judged by the time in which it had everything it needs, and by nothing that a client does.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::scripted::{Scripted, Then};
+use crate::support::wire::{self, Wire};
+use crate::support::{Answer, Gateway, Mode, Origin, SOON, eventually, public_service, with};
+
+/// What the service may take, and less than clients pause.
+const READ: &str = "[upstream]\nread_timeout = '400ms'";
+const PAUSE: Duration = Duration::from_millis(900);
+
+async fn ejected(gateway: &Gateway) -> bool {
+    let service = gateway.service("service").await.unwrap();
+    service["instances"].as_array().unwrap().iter().any(|instance| !instance["ejected_until"].is_null())
+}
+
+async fn pair(url: &str, protocol: &str) -> Gateway {
+    let gateway = Gateway::start(READ).await;
+    for instance in ["one", "two"] {
+        let fields = json!({"instance": instance, "protocol": protocol});
+        gateway.registered(&with(public_service("service", url, "/s/*"), fields)).await;
+    }
+    gateway
+}
+
+#[tokio::test]
+async fn a_client_may_pause_in_its_body_for_longer_than_a_service_may_take() {
+    for (origin, protocol) in [(Origin::start().await, "http1"), (Origin::h2c().await, "h2c")] {
+        let gateway = pair(&origin.url(), protocol).await;
+        for (framing, first, last) in [
+            ("Content-Length: 10", "hello", "world"),
+            ("Transfer-Encoding: chunked", "5\r\nhello\r\n", "5\r\nworld\r\n0\r\n\r\n"),
+        ] {
+            let mut wire = Wire::to(gateway.public).await;
+            wire.send(format!("POST /s/a HTTP/1.1\r\nHost: gateway\r\n{framing}\r\n\r\n{first}")).await;
+            tokio::time::sleep(PAUSE).await;
+            wire.send(last).await;
+            let (head, body) = wire.read_response().await;
+            assert_eq!(wire::status(&head), 200, "{protocol}, {framing}: {head}{body}");
+            assert!(body.contains("helloworld"), "{protocol}, {framing}: {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn clients_that_begin_a_body_and_stop_get_nobody_ejected() {
+    let origin = Origin::start().await;
+    let gateway = pair(&origin.url(), "http1").await;
+    let mut stopped = Vec::new();
+    for _ in 0..30 {
+        let mut wire = Wire::to(gateway.public).await;
+        wire.send("POST /s/a HTTP/1.1\r\nHost: gateway\r\nContent-Length: 100\r\n\r\na").await;
+        stopped.push(wire);
+    }
+    tokio::time::sleep(PAUSE).await;
+    assert!(!ejected(&gateway).await);
+    drop(stopped);
+    Answer::of(gateway.anonymous(Method::GET, "/s/a")).await.ok();
+}
+
+#[tokio::test]
+async fn a_service_that_gives_up_on_a_client_that_stopped_is_not_at_fault() {
+    // It answers nothing and closes a while after the header, as a service with a timeout of its own does.
+    let scripted = Scripted::start_slow("", Then::Close, Duration::from_millis(1300)).await;
+    let gateway = pair(&scripted.url(), "http1").await;
+    let mut stopped = Vec::new();
+    for _ in 0..12 {
+        let mut wire = Wire::to(gateway.public).await;
+        wire.send("POST /s/a HTTP/1.1\r\nHost: gateway\r\nContent-Length: 100\r\n\r\na").await;
+        stopped.push(wire);
+    }
+    for wire in &mut stopped {
+        assert_eq!(wire::status(&wire.read_to_end(SOON).await), 502);
+    }
+    assert!(!ejected(&gateway).await);
+}
+
+#[tokio::test]
+async fn a_service_that_has_the_whole_body_and_hangs_is_given_up_in_its_own_time() {
+    for (origin, protocol) in [(Origin::start().await, "http1"), (Origin::h2c().await, "h2c")] {
+        origin.set_mode(Mode::Hangs);
+        let gateway = pair(&origin.url(), protocol).await;
+        for framing in ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"] {
+            let begin = Instant::now();
+            let mut wire = Wire::to(gateway.public).await;
+            wire.send(format!("POST /s/a HTTP/1.1\r\nHost: gateway\r\n{framing}")).await;
+            let (head, body) = wire.read_response().await;
+            assert!(wire::status(&head) == 504 && body.contains("upstream-timeout"), "{protocol}: {head}{body}");
+            let took = begin.elapsed();
+            assert!((Duration::from_millis(350)..Duration::from_secs(5)).contains(&took), "{protocol}: {took:?}");
+        }
+        // And is judged for it: five in a row eject it.
+        eventually("it is ejected", SOON, async || {
+            Answer::of(gateway.anonymous(Method::POST, "/s/a").body("hello")).await.problem(504, "upstream-timeout");
+            ejected(&gateway).await.then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_stops_within_its_answer_to_a_body_is_given_up_in_its_own_time() {
+    let origin = Origin::start().await;
+    origin.set_mode(Mode::StopsWithin);
+    let gateway = pair(&origin.url(), "http1").await;
+    let mut wire = Wire::to(gateway.public).await;
+    let begin = Instant::now();
+    wire.send("POST /s/a HTTP/1.1\r\nHost: gateway\r\nContent-Length: 5\r\n\r\nhello").await;
+    let answer = wire.read_to_end(Duration::from_secs(5)).await;
+    assert_eq!(wire::status(&answer), 200);
+    assert!(begin.elapsed() >= Duration::from_millis(350), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_say_whether_it_wants_a_body_is_given_up_in_its_own_time() {
+    let scripted = Scripted::start("", Then::Hang).await;
+    let gateway = pair(&scripted.url(), "http1").await;
+    let mut wire = Wire::to(gateway.public).await;
+    wire.send("POST /s/a HTTP/1.1\r\nHost: gateway\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").await;
+    let answer = wire.read_to_end(Duration::from_secs(5)).await;
+    assert_eq!(wire::status(&answer), 504, "{answer}");
+}
+
+#[tokio::test]
+async fn a_stream_that_answers_a_body_may_be_silent() {
+    let origin = Origin::start().await;
+    origin.set_mode(Mode::Events);
+    let gateway = pair(&origin.url(), "http1").await;
+    let mut wire = Wire::to(gateway.public).await;
+    let accept = "Accept: text/event-stream\r\nContent-Length: 5\r\n\r\nhello";
+    wire.send(format!("POST /s/a HTTP/1.1\r\nHost: gateway\r\n{accept}")).await;
+    wire.read_until("\r\n\r\n").await;
+    tokio::time::sleep(PAUSE).await;
+    assert!(origin.emit("late"));
+    wire.read_until("late").await;
+}
