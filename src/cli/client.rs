@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::output::{cell, print, print_json, table};
 use super::reload::place;
@@ -18,7 +18,20 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Args)]
 pub(super) struct RegisterArgs {
     /// A JSON file with service, url, routes and so on; "-" is stdin
-    file: String,
+    #[arg(required_unless_present = "service", conflicts_with_all = ["service", "url", "routes", "permission"])]
+    file: Option<String>,
+    /// Instead of a file: the service's name
+    #[arg(long, value_name = "NAME", requires = "url")]
+    service: Option<String>,
+    /// Where its instance is, such as http://127.0.0.1:7812
+    #[arg(long, requires = "service")]
+    url: Option<String>,
+    /// A route, such as 'GET /api/comments/*'; may be given several times
+    #[arg(long = "route", value_name = "METHOD PATH", requires = "service")]
+    routes: Vec<String>,
+    /// The permission that these routes ask of an API key; without it they are public
+    #[arg(long, value_name = "NAME", requires = "routes")]
+    permission: Option<String>,
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
@@ -56,12 +69,14 @@ pub(super) struct ReadyArgs {
 }
 
 pub(super) fn register(args: &RegisterArgs) -> Result<()> {
-    let body = if args.file == "-" {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("cannot read stdin")?;
-        text
-    } else {
-        std::fs::read_to_string(&args.file).with_context(|| format!("cannot read {}", args.file))?
+    let body = match args.file.as_deref() {
+        Some("-") => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).context("cannot read stdin")?;
+            text
+        }
+        Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?,
+        None => registration(args)?.to_string(),
     };
     let answer = ask(&args.target, "POST", &["internal", "register-service"], &[], Some(body))?;
     show(args.format, &answer, |answer| {
@@ -70,6 +85,22 @@ pub(super) fn register(args: &RegisterArgs) -> Result<()> {
         let count = if routes == "1" { "" } else { "s" };
         format!("registered {service}/{instance} with {routes} route{count}; health {health}\n")
     })
+}
+
+/// The body that the options say.
+fn registration(args: &RegisterArgs) -> Result<Value> {
+    let route = |text: &String| {
+        let (method, path) = text.split_once(char::is_whitespace).with_context(|| {
+            format!("--route \"{text}\" must be a method and a path, such as 'GET /api/comments/*'")
+        })?;
+        let mut route = json!({ "method": method, "path": path.trim() });
+        if let Some(permission) = &args.permission {
+            route["permission"] = permission.as_str().into();
+        }
+        Ok(route)
+    };
+    let routes = args.routes.iter().map(route).collect::<Result<Vec<_>>>()?;
+    Ok(json!({ "service": args.service, "url": args.url, "routes": routes }))
 }
 
 pub(super) fn routes(args: &RoutesArgs) -> Result<()> {

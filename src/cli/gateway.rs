@@ -1,6 +1,7 @@
 //! `run` and `check`: the verbs that take a configuration.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
@@ -11,25 +12,47 @@ use crate::config::Config;
 
 #[derive(Args)]
 pub(super) struct ConfigArgs {
-    /// The configuration, a TOML file
-    #[arg(short, long, value_name = "FILE", env = "FURT_CONFIG", default_value = "/etc/furt/furt.toml")]
-    config: PathBuf,
+    /// The configuration, a TOML file [default: /etc/furt/furt.toml; `run` takes its defaults where that is absent]
+    #[arg(short, long, value_name = "FILE", env = "FURT_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// Where the configuration is if nobody says so.
+const DEFAULT_FILE: &str = "/etc/furt/furt.toml";
+/// A configuration that says nothing, also at each reload.
+const NO_FILE: &str = "/dev/null";
+
+impl ConfigArgs {
+    fn path(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
+    }
+
+    /// A file that is named must be there; the default one need not, and then furt runs on its defaults.
+    fn path_to_run(&self) -> &Path {
+        let is_absent =
+            || std::fs::symlink_metadata(DEFAULT_FILE).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        if self.config.is_none() && is_absent() { Path::new(NO_FILE) } else { self.path() }
+    }
 }
 
 pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
-    let (config, places) = Config::load_placed(&args.config, &env).map_err(|errors| anyhow!("{errors}"))?;
+    let path = args.path_to_run();
+    let (config, places) = Config::load_placed(path, &env).map_err(|errors| anyhow!("{errors}"))?;
     // Pingora tells every connection that breaks; furt tells what matters itself.
     logging::start("info,pingora=warn,pingora_core=error,pingora_proxy=error")?;
-    app::run(&args.config, config, &places)
+    if path == Path::new(NO_FILE) && args.config.is_none() {
+        log::info!("{DEFAULT_FILE} is absent, and no other file is named: furt runs on its defaults");
+    }
+    app::run(path, config, &places)
 }
 
 pub(super) fn check(args: &ConfigArgs) -> anyhow::Result<()> {
     load(args)?;
-    output::print(&format!("{}: ok\n", args.config.display()))
+    output::print(&format!("{}: ok\n", args.path().display()))
 }
 
 pub(super) fn load(args: &ConfigArgs) -> anyhow::Result<Config> {
-    Config::load(&args.config, &env).map_err(|errors| anyhow!("{errors}"))
+    Config::load(args.path(), &env).map_err(|errors| anyhow!("{errors}"))
 }
 
 fn env(name: &str) -> Option<String> {

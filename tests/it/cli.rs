@@ -60,6 +60,23 @@ async fn register_takes_a_file_and_deregister_takes_it_back() {
 }
 
 #[tokio::test]
+async fn register_takes_options_instead_of_a_file() {
+    let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
+    let url = origin.url();
+    let what = ["register", "--service", "sagjan", "--url", url.as_str()];
+    let routes = ["--route", "GET /api/comments/*", "--route", "POST /api/comments", "--permission", "comments:read"];
+    let said = printed(&gateway.cli(&[&what[..], &routes[..]].concat()).await, 0);
+    assert!(said.starts_with("registered sagjan/sagjan with 2 routes"), "{said}");
+    assert_eq!(gateway.get("/api/comments/a").await.status, 200);
+    Answer::of(gateway.anonymous(Method::GET, "/api/comments/a")).await.problem(401, "key-missing");
+    let said = failure(&gateway.cli(&[&what[..], &["--route", "/api"]].concat()).await, 1);
+    assert!(said.contains("must be a method and a path"), "{said}");
+    for misused in [&["register"][..], &["register", "file", "--service", "a"], &["register", "--service", "a"]] {
+        failure(&gateway.cli(misused).await, 2);
+    }
+}
+
+#[tokio::test]
 async fn register_prints_the_answer_as_json() {
     let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
     let file = registration_file(&gateway, &origin.url());

@@ -237,6 +237,31 @@ async fn more_clients_than_allowed_are_turned_away_and_the_others_are_served() {
 }
 
 #[tokio::test]
+async fn without_any_file_it_runs_on_its_defaults_and_a_named_file_must_be_there() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let output = fs::File::create(dir.path().join("output")).unwrap();
+    let mut command = furt(&["run"]);
+    for (name, value) in [
+        ("FURT_SERVER_LISTEN", ports::free_address().to_string()),
+        ("FURT_INTERNAL_LISTEN", ports::free_address().to_string()),
+        ("FURT_LOG", "info".to_owned()),
+    ] {
+        command.env(name, value);
+    }
+    let mut child = command.current_dir(dir.path()).stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
+    let said = || fs::read_to_string(dir.path().join("output")).unwrap();
+    eventually("it runs", SOON, async || said().contains("services register at").then_some(())).await;
+    assert!(said().contains("furt runs on its defaults"), "{}", said());
+    assert!(dir.path().join("data/furt.redb").exists(), "{}", said());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for missing in [&["run", "--config", "missing.toml"][..], &["check"]] {
+        let output = output_of(furt(missing)).await;
+        assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains(".toml"), "{output:?}");
+    }
+}
+
+#[tokio::test]
 async fn clients_take_no_files_from_the_internal_listener() {
     let gateway = Gateway::start_after("ulimit -n 300", "").await;
     let log = gateway.log();
