@@ -18,14 +18,14 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Args)]
 pub(super) struct RegisterArgs {
     /// A JSON file with service, url, routes and so on; "-" is stdin
-    #[arg(required_unless_present = "service", conflicts_with_all = ["service", "url", "routes", "permission"])]
+    #[arg(required_unless_present = "service", conflicts_with_all = ["service", "upstream", "routes", "permission"])]
     file: Option<String>,
     /// Instead of a file: the service's name
-    #[arg(long, value_name = "NAME", requires = "url")]
+    #[arg(long, value_name = "NAME", requires = "upstream")]
     service: Option<String>,
     /// Where its instance is, such as http://127.0.0.1:7812
-    #[arg(long, requires = "service")]
-    url: Option<String>,
+    #[arg(long, value_name = "URL", requires = "service")]
+    upstream: Option<String>,
     /// A route, such as 'GET /api/comments/*'; may be given several times
     #[arg(long = "route", value_name = "METHOD PATH", requires = "service")]
     routes: Vec<String>,
@@ -100,7 +100,7 @@ fn registration(args: &RegisterArgs) -> Result<Value> {
         Ok(route)
     };
     let routes = args.routes.iter().map(route).collect::<Result<Vec<_>>>()?;
-    Ok(json!({ "service": args.service, "url": args.url, "routes": routes }))
+    Ok(json!({ "service": args.service, "url": args.upstream, "routes": routes }))
 }
 
 pub(super) fn routes(args: &RoutesArgs) -> Result<()> {

@@ -63,7 +63,7 @@ async fn register_takes_a_file_and_deregister_takes_it_back() {
 async fn register_takes_options_instead_of_a_file() {
     let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
     let url = origin.url();
-    let what = ["register", "--service", "sagjan", "--url", url.as_str()];
+    let what = ["register", "--service", "sagjan", "--upstream", url.as_str()];
     let routes = ["--route", "GET /api/comments/*", "--route", "POST /api/comments", "--permission", "comments:read"];
     let said = printed(&gateway.cli(&[&what[..], &routes[..]].concat()).await, 0);
     assert!(said.starts_with("registered sagjan/sagjan with 2 routes"), "{said}");
