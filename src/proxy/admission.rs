@@ -11,7 +11,7 @@ use pingora_proxy::Session;
 use super::answer::{GatewayAnswer, Problem};
 use super::context::Context;
 use super::edge::Malformed;
-use super::{Gateway, client, framing, limits};
+use super::{Gateway, client, framing, limits, upload};
 use crate::clock;
 use crate::published::Published;
 use crate::status;
@@ -80,7 +80,10 @@ impl Gateway {
         if let Some(fault) = fault {
             return Err(GatewayAnswer::from(Problem::BAD_REQUEST).with_detail(fault.to_owned()));
         }
-        framing::check_transfer_coding(&request.headers)?;
+        // Only a request with a body has a transfer coding.
+        if upload::watch(session).is_some() {
+            framing::check_transfer_coding(&request.headers)?;
+        }
         let path = path::normalize(request.uri.path())
             .map_err(|error| GatewayAnswer::from(Problem::BAD_PATH).with_detail(error.to_string()))?;
         match path::reserved(&path) {

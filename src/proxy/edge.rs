@@ -151,7 +151,8 @@ fn advance(bytes: &mut BytesMut, scan: &mut HeadScan) -> Option<usize> {
     while bytes.starts_with(b"\r\n") || bytes.starts_with(b"\n") {
         bytes.advance(if bytes.starts_with(b"\n") { 1 } else { 2 });
     }
-    scan.advance(bytes)
+    // The other half of an empty line may be yet to come.
+    if bytes.as_ref() == b"\r" { None } else { scan.advance(bytes) }
 }
 
 /// Reads on until the header section is complete.

@@ -20,9 +20,10 @@ pub(super) enum Body {
 /// Looks at a header section as it arrives; each byte once, however small the pieces are.
 #[derive(Debug, Default)]
 pub(super) struct HeadScan {
-    /// Where the line begins that is not complete yet.
-    line: usize,
-    is_in_fields: bool,
+    /// Up to where line ends were looked for.
+    searched: usize,
+    /// Where the last line begins whose beginning may not be complete; `None`: it is the request line.
+    last_line: Option<usize>,
     /// Whether the first line is anything but `method SP target SP version` in visible ASCII without `#`.
     pub(super) is_line_malformed: bool,
     /// How a body would be framed, by the fields so far.
@@ -33,32 +34,36 @@ impl HeadScan {
     /// Looks at what came since the last call; `bytes` begins with the request line and holds everything received since.
     /// Returns the length of the header section with its empty line, once it is complete.
     pub(super) fn advance(&mut self, bytes: &[u8]) -> Option<usize> {
-        while let Some(found) = memchr::memchr(b'\n', bytes.get(self.line..)?) {
-            let next = self.line + found + 1;
-            let line = &bytes[self.line..next - 1];
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            self.line = next;
-            if !self.is_in_fields {
-                self.is_in_fields = true;
-                self.is_line_malformed = !is_request_line(line);
-            } else if line.is_empty() {
-                return Some(next);
-            } else {
-                self.note_field(line);
+        if let Some(end) = self.last_line.and_then(|start| self.begin_line(bytes, start)) {
+            return Some(end);
+        }
+        let from = self.searched;
+        self.searched = bytes.len();
+        for found in memchr::memchr_iter(b'\n', bytes.get(from..)?) {
+            let start = from + found + 1;
+            if self.last_line.is_none() {
+                self.is_line_malformed = !is_request_line(&bytes[..start - 1]);
+            }
+            self.last_line = Some(start);
+            if let Some(end) = self.begin_line(bytes, start) {
+                return Some(end);
             }
         }
         None
     }
 
-    fn note_field(&mut self, line: &[u8]) {
+    /// Looks at how the line at `start` begins: the end of the section, where it is the empty one.
+    fn begin_line(&mut self, bytes: &[u8], start: usize) -> Option<usize> {
+        let line = bytes.get(start..)?;
         // Nearly every field is ruled out by its first letter.
-        match line.first() {
-            Some(b'T' | b't') if is_field(line, b"transfer-encoding") => self.body = Body::Chunked,
-            Some(b'C' | b'c') if self.body == Body::None && is_field(line, b"content-length") => {
-                self.body = Body::Sized;
-            }
+        match line.first()? {
+            b'\r' if line.get(1) == Some(&b'\n') => return Some(start + 2),
+            b'\n' => return Some(start + 1),
+            b'T' | b't' if is_field(line, b"transfer-encoding") => self.body = Body::Chunked,
+            b'C' | b'c' if self.body == Body::None && is_field(line, b"content-length") => self.body = Body::Sized,
             _ => {}
         }
+        None
     }
 }
 
@@ -67,15 +72,12 @@ fn is_field(line: &[u8], name: &[u8]) -> bool {
 }
 
 fn is_request_line(line: &[u8]) -> bool {
-    let Some(method) = memchr::memchr(b' ', line) else { return false };
-    let rest = &line[method + 1..];
-    let Some(target) = memchr::memchr(b' ', rest) else { return false };
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
     // Without leaving early, so that the loop becomes vector instructions.
-    let is_visible = |text: &[u8]| text.iter().fold(true, |so_far, byte| so_far & matches!(byte, b'!'..=b'~'));
-    method > 0 && target > 0 && is_visible(line.split_at(method).0) && {
-        let (target, version) = rest.split_at(target);
-        is_visible(target) && memchr::memchr(b'#', target).is_none() && is_visible(&version[1..])
-    }
+    let is_plain = line.iter().fold(true, |so_far, byte| so_far & matches!(byte, b' '..=b'~') & (*byte != b'#'));
+    let mut words = line.split(|byte| *byte == b' ');
+    let mut word = || words.next().is_some_and(|word| !word.is_empty());
+    is_plain && word() && word() && word() && words.next().is_none()
 }
 
 #[cfg(test)]
