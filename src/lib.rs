@@ -9,7 +9,7 @@
 //! - [`store`], [`health`], [`proxy`], [`api`]: what is kept, who is up, the public listener, the internal listener
 //! - [`app`], [`demo`], [`cli`]: the wiring, a gateway with services to try it with, the command line
 //!
-//! `ARCHITECTURE.md` has the map, the invariants and the decisions.
+//! `ARCHITECTURE.md` has the map and the invariants, `docs/decisions` the decisions.
 
 pub mod api;
 pub mod app;
