@@ -42,7 +42,7 @@ impl Gateway {
         if let Some(watch) = upload::watch(session) {
             watch.begin_attempt(timeouts.read, awaits_consent(session));
             // The watch is told when the service has everything; until then the client may pause for so long.
-            timeouts.read += snapshot.config.client.body_timeout;
+            timeouts.read = timeouts.read.saturating_add(snapshot.config.client.body_timeout);
         }
         let lease = match taken {
             Ok(lease) => lease,
