@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use pingora_proxy::Session;
 
 use super::answer::{GatewayAnswer, Problem};
@@ -73,15 +73,16 @@ impl Gateway {
             Some(peer) if ctx.is_peer_trusted => Some(client::address(peer, &request.headers, trusted)),
             peer => peer,
         };
-        let host = authority(request.uri.authority(), &request.headers);
+        let sent_host = request.headers.get(header::HOST);
+        let host = authority(request.uri.authority(), sent_host);
 
-        let fault =
-            ctx.malformed.map(Malformed::text).or(target.err()).or_else(|| framing::host_fault(request, is_url));
+        let host_fault = || framing::host_fault(sent_host, request.version, is_url);
+        let fault = ctx.malformed.map(Malformed::text).or(target.err()).or_else(host_fault);
         if let Some(fault) = fault {
             return Err(GatewayAnswer::from(Problem::BAD_REQUEST).with_detail(fault.to_owned()));
         }
         // Only a request with a body has a transfer coding.
-        if upload::watch(session).is_some() {
+        if upload::may_have_body(session) {
             framing::check_transfer_coding(&request.headers)?;
         }
         let path = path::normalize(request.uri.path())
@@ -181,10 +182,10 @@ fn find_key(headers: &HeaderMap, client: Option<IpAddr>, snapshot: &Published) -
 }
 
 /// The host that routes are matched by. Pingora has checked that target and `Host` agree.
-pub(super) fn authority<'a>(target: Option<&'a http::uri::Authority>, headers: &'a HeaderMap) -> Cow<'a, str> {
+pub(super) fn authority<'a>(target: Option<&'a http::uri::Authority>, host: Option<&'a HeaderValue>) -> Cow<'a, str> {
     let text = match target {
         Some(authority) => authority.as_str(),
-        None => headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default(),
+        None => host.and_then(|value| value.to_str().ok()).unwrap_or_default(),
     };
     host::normalize(text)
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::HeaderValue;
+use http::{HeaderValue, header};
 use pingora_proxy::Session;
 
 use super::admission;
@@ -177,7 +177,7 @@ impl Context {
             request_id: &self.request_id,
             client_ip: self.client,
             method: &request.method,
-            host: admission::authority(request.uri.authority(), &request.headers),
+            host: admission::authority(request.uri.authority(), request.headers.get(header::HOST)),
             path: request.uri.path(),
             route: self.route.as_ref().map(|route| &route.pattern),
             service: self.registered().map(|service| &service.definition.service),

@@ -41,12 +41,13 @@ pub(super) fn use_origin_form(request: &mut RequestHeader) -> Result<(), &'stati
     Ok(())
 }
 
-/// Why a request is refused before its path is looked at, if it is. `is_url`: its target was a url when it came.
-pub(super) fn host_fault(request: &RequestHeader, is_url: bool) -> Option<&'static str> {
-    match request.headers.get(HOST) {
+/// Why a request with this `Host` is refused before its path is looked at, if it is. `is_url`: its target was a url when it
+/// came.
+pub(super) fn host_fault(host: Option<&HeaderValue>, version: Version, is_url: bool) -> Option<&'static str> {
+    match host {
         Some(host) if !is_host(host.as_bytes()) => Some("the Host is not a host"),
         // Only an HTTP/1.0 client may leave it out, and Pingora does not compare what is not there with a url.
-        None if request.version != Version::HTTP_10 || is_url => Some("the Host is missing"),
+        None if version != Version::HTTP_10 || is_url => Some("the Host is missing"),
         _ => None,
     }
 }
@@ -64,24 +65,47 @@ fn is_host(text: &[u8]) -> bool {
         Some(colon) if text.last() != Some(&b']') => (&text[..colon], &text[colon + 1..]),
         _ => (text, &[][..]),
     };
-    let is_port = port.len() <= 5
-        && port.iter().all(u8::is_ascii_digit)
-        && port.iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0')) <= u32::from(u16::MAX);
+    if !is_port(port) {
+        return false;
+    }
     if let Some(address) = host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) {
-        return is_port && std::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok());
+        return std::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok());
     }
     if host.is_empty() {
         return text.is_empty();
     }
-    let mut previous = b'.';
+    let mut is_label_empty = true;
     for &byte in host {
-        let is_label = matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' | b'!' | b'$' | b'&'..=b'+' | b';' | b'=');
-        if !is_label && (byte != b'.' || previous == b'.') {
+        if byte == b'.' && is_label_empty || !HOST_BYTES[usize::from(byte)] {
             return false;
         }
-        previous = byte;
+        is_label_empty = byte == b'.';
     }
-    is_port
+    true
+}
+
+/// The dot, and what a label is made of.
+const HOST_BYTES: [bool; 256] = {
+    let mut all = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        all[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'.' | b'-' | b'_' | b'~' | b'!' | b'$' | b'&'..=b'+' | b';' | b'=');
+        byte += 1;
+    }
+    all
+};
+
+/// Whether it is the number of a port, or empty.
+fn is_port(text: &[u8]) -> bool {
+    let mut port = 0;
+    for &byte in text {
+        port = port * 10 + u32::from(byte.wrapping_sub(b'0'));
+        if !byte.is_ascii_digit() || port > u32::from(u16::MAX) {
+            return false;
+        }
+    }
+    text.len() <= 5
 }
 
 /// Whether the body's framing is one that furt reads: chunks alone, said once, or no transfer coding at all.
@@ -108,23 +132,27 @@ pub(super) fn check_transfer_coding(headers: &HeaderMap) -> Result<(), GatewayAn
     Err(Problem::TRANSFER_CODING.into())
 }
 
-/// Gives the request the form that services are sent: a `Host`, one length. Its target is a path since [`use_origin_form`].
+/// Gives the request a `Host` where it came without one (HTTP/1.0), or with an empty one.
 ///
 /// # Errors
 /// A header that cannot be made; none of ours.
-pub(super) fn plain_request(
+pub(super) fn plain_host(
     request: &mut RequestHeader,
-    own_host: impl FnOnce() -> Option<String>,
+    sent: Option<&HeaderValue>,
+    own: impl FnOnce() -> Option<String>,
 ) -> pingora::Result<()> {
-    if request.headers.get(HOST).is_none_or(HeaderValue::is_empty)
-        && let Some(host) = own_host()
-    {
-        request.insert_header(HOST, host)?;
+    match sent.filter(|host| !host.is_empty()) {
+        Some(_) => Ok(()),
+        None => own().map_or(Ok(()), |host| request.insert_header(HOST, host)),
     }
-    match single_length(&request.headers) {
-        Some(length) => request.insert_header(CONTENT_LENGTH, length),
-        None => Ok(()),
-    }
+}
+
+/// Gives a request with a body one length.
+///
+/// # Errors
+/// A header that cannot be made; none of ours.
+pub(super) fn plain_length(request: &mut RequestHeader) -> pingora::Result<()> {
+    single_length(&request.headers).map_or(Ok(()), |length| request.insert_header(CONTENT_LENGTH, length))
 }
 
 /// Gives the answer a framing that every client reads alike.
@@ -296,7 +324,7 @@ mod tests {
             }
             let Ok(matched) = path::normalize(request.uri.path()) else { continue };
             let matched = matched.into_owned();
-            plain_request(&mut request, || None).unwrap();
+            plain_length(&mut request).unwrap();
             let sent = std::str::from_utf8(request.raw_path()).unwrap();
             let path = sent.split('?').next().unwrap();
             assert!(path.starts_with('/'), "{}", target.escape_ascii());
@@ -308,8 +336,11 @@ mod tests {
 
     #[test]
     fn a_host_is_one_and_is_there() {
+        let fault = |host: Option<&str>, version, is_url| {
+            host_fault(host.map(|host| HeaderValue::from_str(host).unwrap()).as_ref(), version, is_url)
+        };
         for host in ["g", "", "g.example.:80", "g:", "[::1]:80", "[::1]", "127.0.0.1:65535", "a_b~c!d", "g:00080"] {
-            assert_eq!(host_fault(&request("/", &[("host", host)]), false), None, "{host}");
+            assert_eq!(fault(Some(host), Version::HTTP_11, false), None, "{host}");
         }
         for host in [
             "a b",
@@ -339,13 +370,14 @@ mod tests {
             "u@g",
             "g\\",
         ] {
-            assert!(host_fault(&request("/", &[("host", host)]), false).is_some(), "{host}");
+            assert!(fault(Some(host), Version::HTTP_11, false).is_some(), "{host}");
         }
-        let mut without = request("/", &[]);
-        assert!(host_fault(&without, false).is_some());
-        without.set_version(Version::HTTP_10);
-        assert!(host_fault(&without, false).is_none());
-        assert!(host_fault(&without, true).is_some(), "nothing compares a url's host with one that is not there");
+        assert!(fault(None, Version::HTTP_11, false).is_some());
+        assert!(fault(None, Version::HTTP_10, false).is_none());
+        assert!(
+            fault(None, Version::HTTP_10, true).is_some(),
+            "nothing compares a url's host with one that is not there"
+        );
     }
 
     #[test]
@@ -391,7 +423,8 @@ mod tests {
     fn services_are_sent_a_path_a_host_and_one_length() {
         let mut sent = request("http://g/a?b=1", &[("content-length", "3, 3"), ("content-length", "3")]);
         use_origin_form(&mut sent).unwrap();
-        plain_request(&mut sent, || Some("10.0.0.1:80".to_owned())).unwrap();
+        plain_host(&mut sent, None, || Some("10.0.0.1:80".to_owned())).unwrap();
+        plain_length(&mut sent).unwrap();
         assert_eq!(sent.raw_path(), b"/a?b=1");
         assert_eq!(sent.headers[HOST], "10.0.0.1:80");
         assert_eq!(sent.headers.get_all(CONTENT_LENGTH).iter().collect::<Vec<_>>(), ["3"]);

@@ -24,7 +24,7 @@ pub(super) struct HeadScan {
     searched: usize,
     /// Where the last line begins whose beginning may not be complete; `None`: it is the request line.
     last_line: Option<usize>,
-    /// Whether the first line is anything but `method SP target SP version` in visible ASCII without `#`.
+    /// Whether the first line is anything but `method SP target SP version`, the target in visible ASCII without `#`.
     pub(super) is_line_malformed: bool,
     /// How a body would be framed, by the fields so far.
     pub(super) body: Body,
@@ -73,11 +73,27 @@ fn is_field(line: &[u8], name: &[u8]) -> bool {
 
 fn is_request_line(line: &[u8]) -> bool {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    // Without leaving early, so that the loop becomes vector instructions.
-    let is_plain = line.iter().fold(true, |so_far, byte| so_far & matches!(byte, b' '..=b'~') & (*byte != b'#'));
-    let mut words = line.split(|byte| *byte == b' ');
-    let mut word = || words.next().is_some_and(|word| !word.is_empty());
-    is_plain && word() && word() && word() && words.next().is_none()
+    let method = line.iter().position(|byte| *byte == b' ').unwrap_or_default();
+    let version = line.iter().rposition(|byte| *byte == b' ').unwrap_or_default();
+    // Method and version are for the parser, which repairs neither.
+    let has_three_words = method > 0 && method + 1 < version && version + 1 < line.len();
+    has_three_words && is_visible_without_hash(&line[method + 1..version])
+}
+
+/// Eight bytes at a time: every request's target goes through it.
+fn is_visible_without_hash(word: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * ONES;
+    let (chunks, rest) = word.as_chunks::<8>();
+    // Of bytes below 0x80 no sum carries into the next one; each leaves its answer in its high bit.
+    let is_fit = |chunk: &[u8; 8]| {
+        let bytes = u64::from_le_bytes(*chunk);
+        let is_above_blank = bytes.wrapping_add((0x80 - 0x21) * ONES);
+        let is_delete = bytes.wrapping_add(ONES);
+        let is_no_hash = (bytes ^ (u64::from(b'#') * ONES)).wrapping_add(0x7f * ONES);
+        is_above_blank & is_no_hash & !is_delete & !bytes & HIGH == HIGH
+    };
+    chunks.iter().all(is_fit) && rest.iter().all(|byte| matches!(byte, b'!'..=b'~') && *byte != b'#')
 }
 
 #[cfg(test)]
@@ -113,6 +129,17 @@ mod tests {
             ("", true),
         ] {
             assert_eq!(is_request_line(line.as_bytes()), !is_malformed, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn each_byte_at_each_place_of_a_word_is_looked_at() {
+        for length in 1..=20 {
+            for (place, byte) in (0..length).flat_map(|place| (0..=u8::MAX).map(move |byte| (place, byte))) {
+                let mut word = vec![b'a'; length];
+                word[place] = byte;
+                assert_eq!(is_visible_without_hash(&word), byte.is_ascii_graphic() && byte != b'#', "{word:?}");
+            }
         }
     }
 

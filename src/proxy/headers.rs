@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 
 use super::admission::API_KEY;
 use super::context::Context;
-use super::framing;
+use super::{framing, upload};
 use furt_core::model::address_text;
 use furt_core::routing::Lease;
 
@@ -53,7 +53,11 @@ const FORWARDED_ANY: &str = "x-forwarded";
 pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &Context) -> Result<()> {
     let sent = &session.req_header().headers;
     let instance = ctx.lease.as_ref().map(Lease::instance);
-    framing::plain_request(request, || instance.map(|instance| instance.spec.url.authority()))?;
+    let host = sent.get(HOST);
+    framing::plain_host(request, host, || instance.map(|instance| instance.spec.url.authority()))?;
+    if upload::may_have_body(session) {
+        framing::plain_length(request)?;
+    }
     remove_unwanted(request, ctx.is_peer_trusted);
     if let Some(key) = &ctx.key {
         request.insert_header(set::API_KEY_NAME, key.told.clone())?;
@@ -65,7 +69,7 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
         request.insert_header(set::FORWARDED_PROTO, HeaderValue::from_static("http"))?;
     }
     if !(ctx.is_peer_trusted && sent.contains_key(&FORWARDED_HOST)) {
-        match sent.get(HOST) {
+        match host {
             Some(host) => request.insert_header(set::FORWARDED_HOST, host.clone())?,
             None => drop(request.remove_header(&FORWARDED_HOST)),
         }

@@ -97,6 +97,11 @@ pub(super) fn watch(session: &Session) -> Option<&ServiceWatch> {
     stream.as_any().downcast_ref::<Upload>().map(|upload| &upload.watch)
 }
 
+/// Whether the request may have a body: over HTTP/1 it is on such a stream then.
+pub(super) fn may_have_body(session: &Session) -> bool {
+    session.as_downstream().as_http1().is_none_or(|http1| http1.stream().as_any().is::<Upload>())
+}
+
 impl Upload {
     /// Around the connection of a request that is about to be served; `chunks` looks at a chunked body, and was fed what was
     /// read of it with the header.
