@@ -18,11 +18,11 @@ use furt_core::model::{
     CidrSet, Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, ServiceName, UpstreamUrl,
 };
 use furt_core::ports::Probes;
+use furt_core::registry::{DnsSubject, FirstProbe, NameWatch, ProbePlan};
 use furt_core::registry::{
-    Brings, Effect, Event, HealthLimits, InstanceRef, Now, Policy, Registration, Registry, ReplyId, Settings, Source,
-    UnlistedRule,
+    Effect, Event, HealthLimits, InstanceRef, Now, Registration, RegistrationKind, RegistrationPolicy, Registry,
+    ReplyId, Settings, Source, UnlistedRule,
 };
-use furt_core::registry::{FirstProbe, Followed, NameOrder, ProbePlan};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -38,17 +38,17 @@ struct Unprobed;
 impl Probes for Unprobed {
     fn probe(&mut self, _instance: InstanceRef, _plan: ProbePlan) {}
     fn stop(&mut self, _instance: &InstanceRef) {}
-    fn follow(&mut self, _subject: Followed, _order: NameOrder) {}
-    fn forget(&mut self, _subject: &Followed) {}
+    fn watch_name(&mut self, _subject: DnsSubject, _order: NameWatch) {}
+    fn unwatch_name(&mut self, _subject: &DnsSubject) {}
 }
 
 fn settings() -> Settings {
     Settings {
-        policy: Policy {
+        policy: RegistrationPolicy {
             grants: Default::default(),
             unlisted: UnlistedRule::Allow,
             upstreams: CidrSet::try_new(&["127.0.0.0/8"]).unwrap(),
-            statics: Vec::new(),
+            static_routes: Vec::new(),
             apps_domain: Host::try_new("internal").unwrap(),
         },
         health: HealthLimits {
@@ -73,7 +73,7 @@ fn registration(number: usize) -> Registration {
     let InstanceRef { service, id } = member(number);
     let url = UpstreamUrl::try_new(&format!("http://127.0.{}.{}:9000", number / 250, number % 250 + 1)).unwrap();
     Registration {
-        brings: Brings::Definition,
+        kind: RegistrationKind::Full,
         addresses: Arc::new([url.socket_address().unwrap()]),
         instance: InstanceSpec { heartbeat_ttl: Some(TTL), ..InstanceSpec::new(id, url) },
         definition: Definition::new(service),
@@ -167,9 +167,9 @@ fn publish(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("of", count), |bencher| {
             bencher.iter(|| {
                 weight = weight % 250 + 1;
-                let mut wish = registration(count / 2);
-                wish.instance.weight = weight;
-                core.handle(Event::RegistrationRequested(Box::new(wish), ReplyId(0)));
+                let mut command = registration(count / 2);
+                command.instance.weight = weight;
+                core.handle(Event::RegistrationRequested(Box::new(command), ReplyId(0)));
                 core.orders.clear();
                 core.registry.take_snapshot()
             });
@@ -235,7 +235,7 @@ fn through_the_driver(criterion: &mut Criterion) {
                 let next = Arc::new(AtomicU64::new(0));
                 let began = clock::now();
                 runtime.block_on(async {
-                    let asking = (0..callers).map(|_| {
+                    let calls = (0..callers).map(|_| {
                         let (handle, next, all) = (handle.clone(), Arc::clone(&next), Arc::clone(&all));
                         tokio::spawn(async move {
                             loop {
@@ -249,7 +249,7 @@ fn through_the_driver(criterion: &mut Criterion) {
                             }
                         })
                     });
-                    for asked in asking.collect::<Vec<_>>() {
+                    for asked in calls.collect::<Vec<_>>() {
                         asked.await.unwrap();
                     }
                 });

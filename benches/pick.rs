@@ -10,9 +10,12 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use furt_core::model::{
-    Country, Definition, Generation, InstanceId, InstanceSpec, Policy, Region, ServiceName, Status, UpstreamUrl,
+    Country, Definition, Generation, InstanceId, InstanceSpec, LoadBalancingPolicy, Region, ServiceName, Status,
+    UpstreamUrl,
 };
-use furt_core::routing::{Asking, Instance, InstanceLive, Lease, Outcome, Service, ServiceKind, ServiceLive, hash};
+use furt_core::routing::{
+    Instance, InstanceLive, Lease, Outcome, SelectionInput, Service, ServiceKind, ServiceLive, hash,
+};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region as Counting, StatsAlloc};
 
 #[global_allocator]
@@ -20,12 +23,12 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const SIZES: [usize; 3] = [10, 100, 1_000];
 const PLACES: [(&str, &str); 4] = [("eu", "DE"), ("eu", "FR"), ("us", "US"), ("ap", "JP")];
-const POLICIES: [(&str, Policy); 5] = [
-    ("edge", Policy::Edge),
-    ("round_robin", Policy::RoundRobin),
-    ("least_conn", Policy::LeastConn),
-    ("hash", Policy::Hash),
-    ("sticky", Policy::Sticky),
+const POLICIES: [(&str, LoadBalancingPolicy); 5] = [
+    ("edge", LoadBalancingPolicy::Edge),
+    ("round_robin", LoadBalancingPolicy::RoundRobin),
+    ("least_conn", LoadBalancingPolicy::LeastConn),
+    ("hash", LoadBalancingPolicy::Hash),
+    ("sticky", LoadBalancingPolicy::Sticky),
 ];
 
 /// A service of so many instances, and the places that are taken at them.
@@ -54,14 +57,14 @@ fn instance(number: usize) -> Arc<Instance> {
     })
 }
 
-fn service(policy: Policy, instances: &[Arc<Instance>]) -> Service {
+fn service(policy: LoadBalancingPolicy, instances: &[Arc<Instance>]) -> Service {
     Service {
         definition: Arc::new(Definition { policy, ..Definition::new(ServiceName::try_new("shop").unwrap()) }),
         kind: ServiceKind::Registered,
         status: Status::Up,
         blocked: None,
         instances: instances.into(),
-        fleet: Arc::default(),
+        instance_set: Arc::default(),
         live: Arc::new(ServiceLive::new(0)),
     }
 }
@@ -74,23 +77,25 @@ fn instances(count: usize) -> Vec<Arc<Instance>> {
 
 impl Fleet {
     /// Each instance has up to `most` requests in flight.
-    fn new(policy: Policy, count: usize, most: u32) -> Self {
+    fn new(policy: LoadBalancingPolicy, count: usize, most: u32) -> Self {
         let service = service(policy, &instances(count));
         let mut rng = fastrand::Rng::with_seed(1);
         let places = service.instances.iter().flat_map(|one| (0..rng.u32(..=most)).map(|_| one.spec.id.clone()));
         // A place at one of them is had by preferring it.
-        let taken = |id: InstanceId| service.pick(&Asking { preferred: Some(&id), ..Asking::default() }, |_| false);
+        let taken = |id: InstanceId| {
+            service.pick(&SelectionInput { preferred: Some(&id), ..SelectionInput::default() }, |_| false)
+        };
         let held = places.collect::<Vec<_>>().into_iter().map(|id| taken(id).unwrap()).collect();
         Self { service, held }
     }
 
     /// Every one has as many requests in flight as that.
-    fn filled(policy: Policy, count: usize, each: u32) -> Self {
+    fn filled(policy: LoadBalancingPolicy, count: usize, each: u32) -> Self {
         let mut fleet = Self::new(policy, count, 0);
         for _ in 0..each {
             for one in &fleet.service.instances {
-                let asking = Asking { preferred: Some(&one.spec.id), ..Asking::default() };
-                fleet.held.push(fleet.service.pick(&asking, |_| false).unwrap());
+                let input = SelectionInput { preferred: Some(&one.spec.id), ..SelectionInput::default() };
+                fleet.held.push(fleet.service.pick(&input, |_| false).unwrap());
             }
         }
         fleet
@@ -119,7 +124,7 @@ struct Requests {
 impl Requests {
     fn to(fleet: &Fleet) -> Self {
         let mut rng = fastrand::Rng::with_seed(2);
-        let is_sticky = fleet.service.definition.policy == Policy::Sticky;
+        let is_sticky = fleet.service.definition.policy == LoadBalancingPolicy::Sticky;
         Self {
             bits: (0..REQUESTS).map(|_| (hash(&rng.u32(..).to_le_bytes()), rng.u64(..))).collect(),
             next: 0,
@@ -128,16 +133,16 @@ impl Requests {
         }
     }
 
-    fn next(&mut self) -> Asking<'_> {
+    fn next(&mut self) -> SelectionInput<'_> {
         self.next = (self.next + 1) % REQUESTS;
-        let (key, dice) = self.bits[self.next];
-        Asking {
+        let (key, random) = self.bits[self.next];
+        SelectionInput {
             country: Country::try_new("DE").ok(),
             region: Some(&self.region),
             gateway_region: Some(&self.region),
             preferred: self.preferred.as_ref(),
             key,
-            dice,
+            random,
             now_ms: 1,
         }
     }
@@ -165,19 +170,24 @@ fn main() {
         }
     }
     for size in SIZES {
-        pick(&mut criterion, "edge, half ejected", size, &Fleet::new(Policy::Edge, size, 40).half_ejected());
-        pick(&mut criterion, "edge, all at the soft limit", size, &Fleet::filled(Policy::Edge, size, 100));
-        pick(&mut criterion, "edge, all at the hard limit", size, &Fleet::filled(Policy::Edge, size, 150));
+        pick(
+            &mut criterion,
+            "edge, half ejected",
+            size,
+            &Fleet::new(LoadBalancingPolicy::Edge, size, 40).half_ejected(),
+        );
+        pick(&mut criterion, "edge, all at the soft limit", size, &Fleet::filled(LoadBalancingPolicy::Edge, size, 100));
+        pick(&mut criterion, "edge, all at the hard limit", size, &Fleet::filled(LoadBalancingPolicy::Edge, size, 150));
     }
     let mut group = criterion.benchmark_group("first pick of a new set");
-    for (name, policy) in [("edge", Policy::Edge), ("hash", Policy::Hash)] {
+    for (name, policy) in [("edge", LoadBalancingPolicy::Edge), ("hash", LoadBalancingPolicy::Hash)] {
         for size in SIZES {
             let all = instances(size);
             group.bench_function(BenchmarkId::new(name, size), |bencher| {
                 bencher.iter_batched(
                     || service(policy, &all),
                     |service| {
-                        let is_picked = service.pick(&Asking::default(), |_| false).is_ok();
+                        let is_picked = service.pick(&SelectionInput::default(), |_| false).is_ok();
                         // Taking it apart is not what a request pays.
                         (is_picked, service)
                     },

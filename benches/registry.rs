@@ -14,7 +14,8 @@ use furt_core::model::{
     ServiceName, UpstreamUrl,
 };
 use furt_core::registry::{
-    Brings, Effect, Event, HealthLimits, Now, Policy, Registration, Registry, ReplyId, Settings, Source, UnlistedRule,
+    Effect, Event, HealthLimits, Now, Registration, RegistrationKind, RegistrationPolicy, Registry, ReplyId, Settings,
+    Source, UnlistedRule,
 };
 use furt_core::routing::Snapshot;
 
@@ -26,11 +27,11 @@ const SIZES: [usize; 2] = [1_000, 100_000];
 
 fn settings() -> Option<Settings> {
     Some(Settings {
-        policy: Policy {
+        policy: RegistrationPolicy {
             grants: Default::default(),
             unlisted: UnlistedRule::Allow,
             upstreams: CidrSet::try_new(&["127.0.0.0/8"]).ok()?,
-            statics: Vec::new(),
+            static_routes: Vec::new(),
             apps_domain: Host::try_new("internal").ok()?,
         },
         health: HealthLimits {
@@ -62,7 +63,7 @@ fn registration(number: usize, revision: u64) -> Option<Registration> {
     ];
     let address: SocketAddr = ([127, 0, 0, 1], 9000).into();
     Some(Registration {
-        brings: Brings::Definition,
+        kind: RegistrationKind::Full,
         instance: InstanceSpec::new(InstanceId::from(&service), UpstreamUrl::try_new("http://127.0.0.1:9000").ok()?),
         definition: Definition {
             routes: routes.into_iter().map(route).collect::<Option<_>>()?,
@@ -75,8 +76,8 @@ fn registration(number: usize, revision: u64) -> Option<Registration> {
 }
 
 /// Both events of a registration, and the snapshot published.
-fn register(registry: &mut Registry, published: &ArcSwap<Snapshot>, wish: Registration, now: Now) {
-    let effects = registry.handle(Event::RegistrationRequested(Box::new(wish), ReplyId(0)), now);
+fn register(registry: &mut Registry, published: &ArcSwap<Snapshot>, command: Registration, now: Now) {
+    let effects = registry.handle(Event::RegistrationRequested(Box::new(command), ReplyId(0)), now);
     let write = effects.iter().find_map(|effect| match effect {
         Effect::Write(write, _) => Some(*write),
         _ => None,
@@ -99,7 +100,7 @@ fn main() {
         let (mut registry, _) = Registry::new(Epoch(uuid::Uuid::nil()), settings, Vec::new(), Vec::new(), now);
         let published = ArcSwap::from_pointee(Snapshot::new(Epoch(uuid::Uuid::nil())));
         for number in 0..services {
-            registration(number, 0).into_iter().for_each(|wish| register(&mut registry, &published, wish, now));
+            registration(number, 0).into_iter().for_each(|command| register(&mut registry, &published, command, now));
         }
         assert_eq!(published.load().table.len(), services * 4);
         let (mut number, mut revision) = (0, 1);
@@ -112,7 +113,7 @@ fn main() {
                         revision += 1;
                         registration(number, revision)
                     },
-                    |wish| wish.into_iter().for_each(|wish| register(&mut registry, &published, wish, now)),
+                    |command| command.into_iter().for_each(|command| register(&mut registry, &published, command, now)),
                     criterion::BatchSize::SmallInput,
                 );
             });

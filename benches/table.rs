@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion};
 use furt_core::model::{MethodRule, Pattern, Permission};
-use furt_core::routing::{Found, Owner, Route, Slot, Table};
+use furt_core::routing::{Found, Owner, Route, ServiceIndex, Table};
 use http::Method;
 
 #[global_allocator]
@@ -26,7 +26,7 @@ fn route(method: &str, path: &str, service: u32) -> Arc<Route> {
         method: MethodRule::try_new(method).unwrap(),
         pattern: Pattern::try_new(path).unwrap(),
         permission: Some(Permission::try_new("svc:read").unwrap()),
-        owner: Owner::Service(Slot(service)),
+        owner: Owner::Service(ServiceIndex(service)),
         counter: Default::default(),
     })
 }

@@ -2,7 +2,7 @@
 //! is gone, and how long a header may take on each.
 //!
 //! Both listeners count theirs here, turn away what is beyond in the same words, and are waited for at the end. Never
-//! reads a request, never closes a connection that has a place.
+//! reads a request, never closes a connection that has a permit.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,7 +84,7 @@ impl OpenConnections {
         }
     }
 
-    /// Tells a client why it has no place, where there is a file to spare for that.
+    /// Tells a client why it has no permit, where there is a file to spare for that.
     pub async fn turn_away(&self, stream: Stream, why: &'static [u8]) {
         let _one = TurnedAway(&self.turned_away);
         if self.turned_away.fetch_add(1, Ordering::Relaxed) < TURNED_AWAY_AT_ONCE {
@@ -92,14 +92,14 @@ impl OpenConnections {
         }
     }
 
-    /// A place for one more of `most`; `None`, and counted as refused, where there are too many. Where `most` has become
-    /// less, those that have a place keep it.
-    pub fn place(&self, most: usize) -> Option<Place<'_>> {
+    /// A permit for one more of `most`; `None`, and counted as refused, where there are too many. Where `most` has become
+    /// less, those that have a permit keep it.
+    pub fn try_acquire(&self, most: usize) -> Option<ConnectionPermit<'_>> {
         let before = self.count.fetch_add(1, Ordering::AcqRel);
         self.shown.inc();
-        let place = Place(self);
+        let permit = ConnectionPermit(self);
         if before < most {
-            return Some(place);
+            return Some(permit);
         }
         self.refused.inc();
         None
@@ -116,9 +116,9 @@ impl Drop for TurnedAway<'_> {
 }
 
 /// One open connection, counted until it is dropped.
-pub struct Place<'a>(&'a OpenConnections);
+pub struct ConnectionPermit<'a>(&'a OpenConnections);
 
-impl Drop for Place<'_> {
+impl Drop for ConnectionPermit<'_> {
     fn drop(&mut self) {
         self.0.shown.dec();
         if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -132,24 +132,24 @@ impl Drop for Place<'_> {
 pub struct AddressConnections(DashMap<IpAddr, usize>);
 
 impl AddressConnections {
-    /// A place for one more of `most`, counted until it is dropped; `None`: the address has so many.
-    pub fn place(&self, address: IpAddr, most: usize) -> Option<AddressPlace<'_>> {
+    /// A permit for one more of `most`, counted until it is dropped; `None`: the address has so many.
+    pub fn try_acquire(&self, address: IpAddr, most: usize) -> Option<AddressPermit<'_>> {
         let mut count = self.0.entry(address).or_default();
         if *count >= most {
             return None;
         }
         *count += 1;
-        Some(AddressPlace { all: self, address })
+        Some(AddressPermit { all: self, address })
     }
 }
 
 /// One open connection of an address.
-pub struct AddressPlace<'a> {
+pub struct AddressPermit<'a> {
     all: &'a AddressConnections,
     address: IpAddr,
 }
 
-impl Drop for AddressPlace<'_> {
+impl Drop for AddressPermit<'_> {
     fn drop(&mut self) {
         self.all.0.remove_if_mut(&self.address, |_, count| {
             *count -= 1;
@@ -184,11 +184,11 @@ mod tests {
     #[test]
     fn one_too_many_is_refused_and_counted_and_a_place_that_is_left_is_free() {
         let open = none();
-        let places = [open.place(2), open.place(2)];
-        assert!(places.iter().all(Option::is_some) && open.place(2).is_none());
+        let permits = [open.try_acquire(2), open.try_acquire(2)];
+        assert!(permits.iter().all(Option::is_some) && open.try_acquire(2).is_none());
         assert_eq!((open.count(), open.shown.get(), open.refused.get()), (2, 2, 1));
-        drop(places);
-        assert!(open.place(2).is_some());
+        drop(permits);
+        assert!(open.try_acquire(2).is_some());
         assert_eq!((open.count(), open.shown.get(), open.refused.get()), (0, 0, 1));
     }
 
@@ -196,17 +196,17 @@ mod tests {
     fn an_address_has_so_many_connections_and_others_have_theirs() {
         let open = AddressConnections::default();
         let (one, other) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
-        let places = [open.place(one, 2), open.place(one, 2), open.place(other, 2)];
-        assert!(places.iter().all(Option::is_some) && open.place(one, 2).is_none());
-        let [first, ..] = places;
+        let permits = [open.try_acquire(one, 2), open.try_acquire(one, 2), open.try_acquire(other, 2)];
+        assert!(permits.iter().all(Option::is_some) && open.try_acquire(one, 2).is_none());
+        let [first, ..] = permits;
         drop(first);
-        assert!(open.place(one, 2).is_some());
+        assert!(open.try_acquire(one, 2).is_some());
     }
 
     #[test]
     fn nothing_is_kept_of_an_address_that_is_gone() {
         let open = AddressConnections::default();
-        drop([open.place([192, 0, 2, 1].into(), 2), open.place([192, 0, 2, 1].into(), 2)]);
+        drop([open.try_acquire([192, 0, 2, 1].into(), 2), open.try_acquire([192, 0, 2, 1].into(), 2)]);
         assert!(open.0.is_empty());
     }
 
@@ -222,12 +222,12 @@ mod tests {
     async fn the_end_is_waited_for_until_the_last_one_is_gone() {
         let open = Arc::new(none());
         open.all_closed().await;
-        let place = open.place(2);
+        let permit = open.try_acquire(2);
         let waiting = Arc::clone(&open);
         let waiting = tokio::spawn(async move { waiting.all_closed().await });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        drop(place);
+        drop(permit);
         waiting.await.unwrap();
     }
 }

@@ -61,7 +61,7 @@ mod tests {
 
     use super::*;
     use furt_core::model::{Definition, Epoch, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
-    use furt_core::routing::{InstanceLive, ServiceKind, ServiceLive, Slot};
+    use furt_core::routing::{InstanceLive, ServiceIndex, ServiceKind, ServiceLive};
 
     fn instance(id: &str, status: Status) -> Arc<Instance> {
         let url = UpstreamUrl::try_new("http://127.0.0.1:7812").unwrap();
@@ -79,14 +79,14 @@ mod tests {
     fn snapshot(instances: &[Arc<Instance>]) -> Snapshot {
         let name = ServiceName::try_new("sagjan").unwrap();
         let mut snapshot = Snapshot::new(Epoch(uuid::Uuid::nil()));
-        snapshot.names.insert(name.clone(), Slot(0));
+        snapshot.names.insert(name.clone(), ServiceIndex(0));
         snapshot.services.push_back(Some(Arc::new(Service {
             definition: Arc::new(Definition::new(name)),
             kind: ServiceKind::Registered,
             status: Status::Up,
             blocked: None,
             instances: instances.into(),
-            fleet: Arc::default(),
+            instance_set: Arc::default(),
             live: Arc::new(ServiceLive::new(0)),
         })));
         snapshot

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
-use furt_core::routing::{Asking, Found, Snapshot};
+use furt_core::routing::{Found, SelectionInput, Snapshot};
 use http::Method;
 
 use super::super::figure::{Figure, Spread, Unit};
@@ -110,19 +110,19 @@ impl Figures {
         Ok(())
     }
 
-    /// What the one writer does: each time a wish of `wish`, then untimed one of `undo`.
+    /// What the one writer does: each time a wish of `command`, then untimed one of `undo`.
     fn add_long(
         &mut self,
         what: impl Into<String>,
         registrar: &mut Registrar,
-        mut wish: impl FnMut() -> Result<furt_core::registry::Event>,
+        mut command: impl FnMut() -> Result<furt_core::registry::Event>,
         mut undo: impl FnMut() -> Result<Option<furt_core::registry::Event>>,
     ) -> Result<()> {
         let spread = self.plan.effort.sample(self.plan.effort.long, |count| {
             let mut took = std::time::Duration::ZERO;
             for _ in 0..count {
-                let wish = wish()?;
-                took += timed(|| registrar.apply(wish))?;
+                let command = command()?;
+                took += timed(|| registrar.apply(command))?;
                 if let Some(undo) = undo()? {
                     registrar.apply(undo)?;
                 }
@@ -151,9 +151,9 @@ fn routes(plan: Plan, figures: &mut Figures) -> Result<()> {
     let services = plan.size / 4;
     let memory = Memory::now()?;
     let mut registrar = Registrar::try_new()?;
-    let wish = |number, revision, routes| registration(Service { number, instance: 0, revision, routes });
+    let command = |number, revision, routes| registration(Service { number, instance: 0, revision, routes });
     for number in 0..services {
-        registrar.apply(wish(number, 0, four_routes(number, 0))?)?;
+        registrar.apply(command(number, 0, four_routes(number, 0))?)?;
     }
     figures.add_memory("memory a route, four a service", &memory)?;
     let seen = registrar.seen();
@@ -165,7 +165,7 @@ fn routes(plan: Plan, figures: &mut Figures) -> Result<()> {
     for (turn, stride) in [("one service again", 0), ("services in turn", STRIDE)] {
         let next = || {
             (number, revision) = ((number + stride) % services, revision + 1);
-            wish(number, revision, four_routes(number, revision))
+            command(number, revision, four_routes(number, revision))
         };
         figures.add_long(format!("registration, {turn}"), &mut registrar, next, || Ok(None))?;
     }
@@ -173,7 +173,7 @@ fn routes(plan: Plan, figures: &mut Figures) -> Result<()> {
     let with = |more: Option<String>| {
         revision.set(revision.get() + 1);
         let routes = four_routes(number, 0).into_iter().chain(more.map(|path| ("GET", path)));
-        wish(number, revision.get(), routes.collect())
+        command(number, revision.get(), routes.collect())
     };
     registrar.apply(with(None)?)?;
     let more = || with(Some(format!("/api/svc{number}/more")));
@@ -192,7 +192,7 @@ fn lookups(services: u32, seen: &Snapshot, figures: &mut Figures) -> Result<()> 
         let mut random = fastrand::Rng::with_seed(1);
         let paths: Vec<String> = (0..LOOKED_UP).map(|_| path_of(random.u32(..services))).collect();
         let is_hit = |path: &str| match seen.find("gateway.example", path, &Method::GET) {
-            Found::Route(route) => black_box(route.owner.slot().0 < u32::MAX),
+            Found::Route(route) => black_box(route.owner.index().0 < u32::MAX),
             Found::Unusable(_) | Found::WrongMethod(_) | Found::Nothing => false,
         };
         let path = paths.first().context("there are no paths")?;
@@ -210,58 +210,58 @@ fn lookups(services: u32, seen: &Snapshot, figures: &mut Figures) -> Result<()> 
 fn many_routes(plan: Plan, figures: &mut Figures) -> Result<()> {
     let services = (plan.size / plan.many).max(1);
     let each = plan.size / services;
-    let wish = |number: u32, revision: u64| {
+    let command = |number: u32, revision: u64| {
         let path = |route: u32| ("GET", format!("/api/svc{number}/r{revision}/route{route}/*"));
         registration(Service { number, instance: 0, revision, routes: (0..each).map(path).collect() })
     };
     let memory = Memory::now()?;
     let mut registrar = Registrar::try_new()?;
     for number in 0..services {
-        registrar.apply(wish(number, 0)?)?;
+        registrar.apply(command(number, 0)?)?;
     }
     figures.add_memory(format!("memory a route, {} a service", plan.many), &memory)?;
     let (mut number, mut revision) = (0, 0);
     let next = || {
         (number, revision) = ((number + STRIDE) % services, revision + 1);
-        wish(number, revision)
+        command(number, revision)
     };
     figures.add_long(format!("registration of {} routes", plan.many), &mut registrar, next, || Ok(None))
 }
 
 fn instances(plan: Plan, figures: &mut Figures) -> Result<()> {
-    let wish = |instance| registration(Service { number: 0, instance, revision: 0, routes: four_routes(0, 0) });
+    let command = |instance| registration(Service { number: 0, instance, revision: 0, routes: four_routes(0, 0) });
     let memory = Memory::now()?;
     let mut registrar = Registrar::try_new()?;
     for instance in 0..plan.size {
-        registrar.apply(wish(instance)?)?;
+        registrar.apply(command(instance)?)?;
     }
     figures.add_memory("memory an instance", &memory)?;
     let seen = registrar.seen();
     let service = seen.service_named("svc0").context("the service is not there")?;
     let mut random = fastrand::Rng::with_seed(1);
     figures.add_short("choosing one for a request", |_| {
-        let asking = Asking { dice: random.u64(..), ..Asking::default() };
-        black_box(service.pick(&asking, |_| false).ok().context("no instance can be had")?);
+        let input = SelectionInput { random: random.u64(..), ..SelectionInput::default() };
+        black_box(service.pick(&input, |_| false).ok().context("no instance can be had")?);
         Ok(())
     })?;
     drop(seen);
     let last = plan.size;
-    figures.add_more_and_less("one instance", &mut registrar, || wish(last), || leave(0, Some(last)))
+    figures.add_more_and_less("one instance", &mut registrar, || command(last), || leave(0, Some(last)))
 }
 
 fn services(plan: Plan, figures: &mut Figures) -> Result<()> {
-    let wish = |number| {
+    let command = |number| {
         let routes = vec![("GET", format!("/api/svc{number}/*"))];
         registration(Service { number, instance: 0, revision: 0, routes })
     };
     let memory = Memory::now()?;
     let mut registrar = Registrar::try_new()?;
     for number in 0..plan.size {
-        registrar.apply(wish(number)?)?;
+        registrar.apply(command(number)?)?;
     }
     figures.add_memory("memory a service with its instance and a route", &memory)?;
     let last = plan.size;
-    figures.add_more_and_less("one service", &mut registrar, || wish(last), || leave(last, None))
+    figures.add_more_and_less("one service", &mut registrar, || command(last), || leave(last, None))
 }
 
 fn keys(plan: Plan, figures: &mut Figures) -> Result<()> {

@@ -12,8 +12,8 @@ use furt_core::model::{
     PermissionRule, PermissionSet, RouteSpec, RuntimeKey, ServiceName, Sha256Digest, UpstreamUrl,
 };
 use furt_core::registry::{
-    Brings, Effect, Event, HealthLimits, KeyWish, LeaveWish, Now, Policy, Registration, Registry, ReplyId, Settings,
-    Source, Takes, UnlistedRule,
+    Deregistration, Effect, Event, HealthLimits, KeyCommand, Now, OnLastInstance, Registration, RegistrationKind,
+    RegistrationPolicy, Registry, ReplyId, Settings, Source, UnlistedRule,
 };
 use furt_core::routing::Snapshot;
 
@@ -33,11 +33,11 @@ impl Registrar {
     /// Never: the settings are good.
     pub(super) fn try_new() -> Result<Self> {
         let settings = Settings {
-            policy: Policy {
+            policy: RegistrationPolicy {
                 grants: Default::default(),
                 unlisted: UnlistedRule::Allow,
                 upstreams: CidrSet::try_new(&["127.0.0.0/8"])?,
-                statics: Vec::new(),
+                static_routes: Vec::new(),
                 apps_domain: Host::try_new("internal")?,
             },
             health: HealthLimits {
@@ -63,8 +63,8 @@ impl Registrar {
     ///
     /// # Errors
     /// It is refused.
-    pub(super) fn apply(&mut self, wish: Event) -> Result<()> {
-        let mut effects = self.registry.handle(wish, self.now);
+    pub(super) fn apply(&mut self, command: Event) -> Result<()> {
+        let mut effects = self.registry.handle(command, self.now);
         loop {
             let mut next = Vec::new();
             for effect in &effects {
@@ -136,15 +136,15 @@ pub(super) fn registration(wanted: Service) -> Result<Event> {
     };
     let routes = routes.into_iter().map(route).collect::<Result<_>>()?;
     let spec = InstanceSpec::new(id_of(number, instance)?, UpstreamUrl::try_new("http://127.0.0.1:9000")?);
-    let wish = Registration {
-        brings: Brings::Definition,
+    let command = Registration {
+        kind: RegistrationKind::Full,
         // Never probed, so UP from its registration on.
         instance: InstanceSpec { health_endpoint: None, ..spec },
         definition: Definition { routes, revision, ..Definition::new(name_of(number)?) },
         addresses: Arc::new([ADDRESS]),
         source: source(),
     };
-    Ok(Event::RegistrationRequested(Box::new(wish), ReplyId(0)))
+    Ok(Event::RegistrationRequested(Box::new(command), ReplyId(0)))
 }
 
 /// The wish of an instance to leave, or of a service with all of them.
@@ -153,8 +153,13 @@ pub(super) fn registration(wanted: Service) -> Result<Event> {
 /// Never: the names are good.
 pub(super) fn leave(service: u32, instance: Option<u32>) -> Result<Event> {
     let instance = instance.map(|instance| id_of(service, instance)).transpose()?;
-    let wish = LeaveWish { service: name_of(service)?, instance, takes: Takes::Service, source: source() };
-    Ok(Event::DeregistrationRequested(wish, ReplyId(0)))
+    let command = Deregistration {
+        service: name_of(service)?,
+        instance,
+        on_last_instance: OnLastInstance::RemoveService,
+        source: source(),
+    };
+    Ok(Event::DeregistrationRequested(command, ReplyId(0)))
 }
 
 /// The digest of a key.
@@ -174,8 +179,8 @@ pub(super) fn create_key(number: u32) -> Result<Event> {
         allow_from: CidrSet::default(),
         rate: None,
     };
-    let wish = KeyWish::Create(Box::new(RuntimeKey::try_new(spec, 0, None, Vec::new())?));
-    Ok(Event::KeyRequested { wish, from: ADDRESS.ip(), reply: ReplyId(0) })
+    let command = KeyCommand::Create(Box::new(RuntimeKey::try_new(spec, 0, None, Vec::new())?));
+    Ok(Event::KeyRequested { command, from: ADDRESS.ip(), reply: ReplyId(0) })
 }
 
 /// The wish for its end.
@@ -183,6 +188,6 @@ pub(super) fn create_key(number: u32) -> Result<Event> {
 /// # Errors
 /// Never: the name is good.
 pub(super) fn revoke_key(number: u32) -> Result<Event> {
-    let wish = KeyWish::Revoke(KeyName::try_new(&format!("client-{number}"))?);
-    Ok(Event::KeyRequested { wish, from: ADDRESS.ip(), reply: ReplyId(0) })
+    let command = KeyCommand::Revoke(KeyName::try_new(&format!("client-{number}"))?);
+    Ok(Event::KeyRequested { command, from: ADDRESS.ip(), reply: ReplyId(0) })
 }

@@ -30,7 +30,7 @@ use furt_core::model::{
     Country, Definition, Host, InstanceId, InstanceSpec, Invalid, Region, Scheme, ServiceName, Status, UpstreamHost,
     UpstreamUrl,
 };
-use furt_core::registry::{Answer, Brings, Event, InstanceRef, LeaveWish, Source, Takes};
+use furt_core::registry::{Answer, Deregistration, Event, InstanceRef, OnLastInstance, RegistrationKind, Source};
 use furt_core::routing::{Instance, Service, Snapshot};
 
 /// edgeProxy's defaults.
@@ -56,7 +56,7 @@ pub(super) async fn register(
     let form = writing::Form {
         parse: &|body| parse(body, &api.snapshots.load()),
         place: "/ip",
-        brings: Brings::InstanceAlone,
+        kind: RegistrationKind::InstanceOnly,
         is_too_large: too_large.is_some(),
     };
     let registered = writing::take_registration(&api, source, form, &headers, &body).await?;
@@ -150,8 +150,9 @@ pub(super) async fn deregister(
     Path(id): Path<String>,
 ) -> Outcome {
     let InstanceRef { service, id: instance } = locate(&api, &id).ok_or_else(|| unknown(&id, "backend not found"))?;
-    let wish = LeaveWish { service, instance: Some(instance), takes: Takes::Nothing, source };
-    match ask(&api, |reply| Event::DeregistrationRequested(wish, reply)).await? {
+    let command =
+        Deregistration { service, instance: Some(instance), on_last_instance: OnLastInstance::KeepRoutes, source };
+    match ask(&api, |reply| Event::DeregistrationRequested(command, reply)).await? {
         Answer::Deregistered { generation, .. } => {
             Ok(Json(json!({ "id": id, "deregistered": true, "generation": generation.0 })))
         }
@@ -308,7 +309,7 @@ mod tests {
             status: Status::Up,
             blocked: None,
             instances: [instance("a1"), instance("a2")].into(),
-            fleet: Arc::default(),
+            instance_set: Arc::default(),
             live: Arc::new(ServiceLive::new(0)),
         };
         let own = &service.instances[0];

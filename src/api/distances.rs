@@ -8,14 +8,18 @@ use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::geo::Geo;
-use furt_core::routing::{Asking, Service};
+use furt_core::routing::{SelectionInput, Service};
 
 /// Where the client is, and the instances from the nearest on.
 pub(super) fn of(client: IpAddr, service: Option<&Service>, geo: &Geo) -> Value {
     let here = geo.locate(Some(client), &HeaderMap::new(), false);
-    let asking =
-        Asking { country: here.country, region: here.region, gateway_region: geo.region(), ..Asking::default() };
-    let mut instances: Vec<_> = service.map(|service| service.distances(&asking).collect()).unwrap_or_default();
+    let input = SelectionInput {
+        country: here.country,
+        region: here.region,
+        gateway_region: geo.region(),
+        ..SelectionInput::default()
+    };
+    let mut instances: Vec<_> = service.map(|service| service.distances(&input).collect()).unwrap_or_default();
     instances.sort_by_key(|(_, distance)| *distance);
     let shown = instances.into_iter().map(|(instance, distance)| {
         json!({
@@ -30,7 +34,7 @@ pub(super) fn of(client: IpAddr, service: Option<&Service>, geo: &Geo) -> Value 
         "country": here.country.as_ref().map(|country| country.as_str()),
         "region": here.region.map(|region| region.as_str()),
         "gateway_region": geo.region().map(|region| region.as_str()),
-        "chosen_by_place": service.is_some_and(Service::is_placed),
+        "chosen_by_place": service.is_some_and(Service::has_localities),
         "instances": shown.collect::<Value>(),
     })
 }

@@ -65,7 +65,7 @@ pub(super) async fn explain(
     });
     answer["candidates"] = judged.chain(reasons::blocked(&snapshot, &host, &path)).collect();
     if let Some(client) = client {
-        let service = verdict.route.and_then(|route| snapshot.service(route.owner.slot()));
+        let service = verdict.route.and_then(|route| snapshot.service(route.owner.index()));
         answer["client"] = distances::of(client, service.map(|service| &**service), &api.geo);
     }
     Ok(Json(answer))
@@ -88,7 +88,7 @@ impl Verdict<'_> {
 fn find<'a>(snapshot: &'a Snapshot, host: &str, path: &str, method: &Method) -> Verdict<'a> {
     match snapshot.find(host, path, method) {
         Found::Route(route) => {
-            let refusal = snapshot.service(route.owner.slot()).and_then(|service| reasons::refusal(service));
+            let refusal = snapshot.service(route.owner.index()).and_then(|service| reasons::refusal(service));
             let (code, reason) = match refusal {
                 Some((code, why)) => (code, format!("the request finds this route and nobody who answers: {why}: 503")),
                 None => ("routed", "the request goes to this route".to_owned()),

@@ -16,7 +16,7 @@ use super::query::Parameters;
 use super::waiting::{self, MAX_DRAIN_SECONDS};
 use super::writing::{Outcome, ask, instance, unexpected, unknown};
 use furt_core::model::{Generation, InstanceId, ServiceName};
-use furt_core::registry::{Answer, Drain, DrainWish, Event, InstanceRef, LeaveWish, Source, Takes};
+use furt_core::registry::{Answer, Deregistration, Drain, DrainCommand, Event, InstanceRef, OnLastInstance, Source};
 use furt_core::routing::Drained;
 
 /// Whom a path names.
@@ -72,8 +72,8 @@ async fn deregister(api: &Api, source: Source, whom: Whom, query: Option<&str>) 
     let wait = time_to_wait(query, "drain")?;
     let _place = api.drain_waits.take(wait)?;
     let (service, instance) = (whom.service.clone(), whom.instance.clone());
-    let wish = LeaveWish { service, instance, takes: Takes::Service, source };
-    match ask(api, |reply| Event::DeregistrationRequested(wish, reply)).await? {
+    let command = Deregistration { service, instance, on_last_instance: OnLastInstance::RemoveService, source };
+    match ask(api, |reply| Event::DeregistrationRequested(command, reply)).await? {
         Answer::Deregistered { drained, generation, .. } => {
             let in_flight = waiting::until_idle(&drained, wait, &api.readiness).await;
             Ok(whom.shown("deregistered", &drained, in_flight, generation))
@@ -138,8 +138,8 @@ async fn undo_drain(api: &Api, source: Source, whom: Whom, query: Option<&str>) 
 
 async fn turn(api: &Api, source: Source, whom: &Whom, drain: Drain) -> Result<(Drained, Generation), Problem> {
     let (service, instance) = (whom.service.clone(), whom.instance.clone());
-    let wish = Box::new(DrainWish { service, instance, drain, source });
-    match ask(api, |reply| Event::DrainRequested(wish, reply)).await? {
+    let command = Box::new(DrainCommand { service, instance, drain, source });
+    match ask(api, |reply| Event::DrainRequested(command, reply)).await? {
         Answer::Drained { instances, generation } => Ok((instances, generation)),
         other => Err(unexpected(&other)),
     }

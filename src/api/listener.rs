@@ -29,7 +29,7 @@ use furt_core::routing::Snapshot;
 /// The largest body (DESIGN §5.1).
 pub(super) const MAX_BODY: usize = 64 * 1024;
 /// An answer that takes longer is only waited for while the client is there: it is asked for by who waits, and each has
-/// a place among few. Before that a client that has closed its sending side after its request is answered still.
+/// a permit among few. Before that a client that has closed its sending side after its request is answered still.
 const HANG_UP_WATCH: Duration = Duration::from_secs(1);
 
 /// The caller's address, as the listener saw it.
@@ -119,7 +119,7 @@ impl HttpServerApp for Listener {
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let timeouts = self.timeouts();
-        let Some(_place) = self.open.place(self.most) else {
+        let Some(_permit) = self.open.try_acquire(self.most) else {
             if let ServerSession::H1(session) = session {
                 self.open.turn_away(session.into_inner(), TOO_MANY).await;
             }

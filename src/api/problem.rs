@@ -85,11 +85,11 @@ impl From<Refusal> for Problem {
             Refusal::Key(refusal) => super::keys::status_of(refusal),
         };
         let mut problem = Self { is_reported: true, ..Self::new(status, code, detail) };
-        if let Refusal::Taken { rival, .. } = &refusal {
-            let rival = rival
+        if let Refusal::Taken { conflict, .. } = &refusal {
+            let conflict = conflict
                 .as_ref()
                 .map(|(service, status)| json!({ "service": service.as_str(), "status": status.as_str() }));
-            problem = problem.with("rival", rival.unwrap_or(Value::Null));
+            problem = problem.with("rival", conflict.unwrap_or(Value::Null));
         }
         if let Refusal::Invalid(why) = &refusal {
             problem = problem.with("errors", json!([{ "pointer": "", "detail": why.to_string() }]));

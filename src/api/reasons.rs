@@ -14,7 +14,7 @@ const MAX_TOLD: usize = 3;
 /// Who a request would be refused by, though its route is in force: the code of the answer, and why.
 pub(super) fn refusal(service: &Service) -> Option<(&'static str, String)> {
     let name = name(service);
-    Some(match service.obstacle()? {
+    Some(match service.refusal_reason()? {
         NoInstance::Draining => {
             ("draining", format!("every instance of {name} is draining until it registers again or that is undone"))
         }
@@ -25,7 +25,7 @@ pub(super) fn refusal(service: &Service) -> Option<(&'static str, String)> {
 
 /// Why the service of a route is not asked at all.
 pub(super) fn unusable(route: &Route, snapshot: &Snapshot) -> String {
-    match snapshot.service(route.owner.slot()) {
+    match snapshot.service(route.owner.index()) {
         None => "no service of the name that the route leads to is registered".to_owned(),
         Some(service) => down(service),
     }

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::fields::{FieldError, Fields, seconds, text, whole};
 use furt_core::model::{
-    Country, Definition, Host, InstanceId, InstanceSpec, Invalid, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME,
-    MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern, Permission, Policy, Protocol, Region, RouteSpec, Scheme, ServiceName,
+    Country, Definition, Host, InstanceId, InstanceSpec, Invalid, LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES,
+    MAX_TIME, MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern, Permission, Protocol, Region, RouteSpec, Scheme, ServiceName,
     Timeouts, UpstreamHost, UpstreamUrl,
 };
 
@@ -65,7 +65,7 @@ fn read_definition(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Op
     let policy = fields.optional("policy", text(policy)).unwrap_or_default();
     let has_hash_key = fields.has_value("hash_key");
     let hash_key = fields.optional("hash_key", text(Definition::try_hash_key));
-    if policy == Policy::Hash && !has_hash_key {
+    if policy == LoadBalancingPolicy::Hash && !has_hash_key {
         fields.refuse(
             "hash_key",
             "is missing, and the policy \"hash\" needs it: \"header:NAME\", \"cookie:NAME\" or \"address\"",
@@ -105,7 +105,7 @@ fn read_routes(fields: &mut Fields<'_>) -> Option<Vec<RouteSpec>> {
             is_whole = false;
             continue;
         };
-        let same = routes.iter().position(|other| other.is_rival(&route));
+        let same = routes.iter().position(|other| other.is_conflict(&route));
         if let Some(other) = same {
             let detail = format!("claims the same requests as /routes/{other}");
             fields.errors().push(FieldError { pointer, detail });
@@ -211,8 +211,8 @@ fn read_health_endpoint(fields: &mut Fields<'_>) -> Option<Box<str>> {
     fields.optional("health_endpoint", text(InstanceSpec::try_health_endpoint))
 }
 
-fn policy(name: &str) -> Result<Policy, Invalid> {
-    Policy::from_name(name)
+fn policy(name: &str) -> Result<LoadBalancingPolicy, Invalid> {
+    LoadBalancingPolicy::from_name(name)
         .ok_or_else(|| Invalid::new("must be \"edge\", \"round_robin\", \"least_conn\", \"hash\" or \"sticky\""))
 }
 

@@ -17,8 +17,8 @@ use crate::driver::{Driver, now};
 use crate::telemetry::Telemetry;
 use furt_core::model::{CidrSet, Epoch, Host};
 use furt_core::ports::{Probes, Store, StoreError};
-use furt_core::registry::{self, HealthLimits, Policy, Registry, UnlistedRule};
-use furt_core::registry::{Change, Contents, Followed, InstanceRef, NameOrder, ProbePlan};
+use furt_core::registry::{self, HealthLimits, RegistrationPolicy, Registry, UnlistedRule};
+use furt_core::registry::{Change, Contents, DnsSubject, InstanceRef, NameWatch, ProbePlan};
 
 struct FullDisk;
 
@@ -51,8 +51,8 @@ struct NoProbes;
 impl Probes for NoProbes {
     fn probe(&mut self, _instance: InstanceRef, _plan: ProbePlan) {}
     fn stop(&mut self, _instance: &InstanceRef) {}
-    fn follow(&mut self, _subject: Followed, _order: NameOrder) {}
-    fn forget(&mut self, _subject: &Followed) {}
+    fn watch_name(&mut self, _subject: DnsSubject, _order: NameWatch) {}
+    fn unwatch_name(&mut self, _subject: &DnsSubject) {}
 }
 
 /// The defaults' router, ready, over a driver that runs.
@@ -61,11 +61,11 @@ fn router(store: impl Store + 'static) -> Router {
     let readiness = Arc::new(Readiness::default());
     readiness.set(true);
     let rules = registry::Settings {
-        policy: Policy {
+        policy: RegistrationPolicy {
             grants: BTreeMap::new(),
             unlisted: UnlistedRule::Loopback,
             upstreams: CidrSet::try_new(&["127.0.0.0/8"]).unwrap(),
-            statics: Vec::new(),
+            static_routes: Vec::new(),
             apps_domain: Host::try_new("internal").unwrap(),
         },
         health: HealthLimits {
@@ -106,8 +106,8 @@ async fn a_store_that_fails_is_a_503_with_retry_after_and_makes_furt_degraded() 
     let router = router(FullDisk);
     let health = json_of(answer(&router, "GET", "/health", &Value::Null).await).await;
     assert_eq!((&health["status"], &health["issues"]), (&json!("ok"), &Value::Null));
-    let wish = json!({"service": "a", "url": "http://127.0.0.1:9", "routes": [{"method": "GET", "path": "/a"}]});
-    let refused = answer(&router, "POST", "/internal/register-service", &wish).await;
+    let command = json!({"service": "a", "url": "http://127.0.0.1:9", "routes": [{"method": "GET", "path": "/a"}]});
+    let refused = answer(&router, "POST", "/internal/register-service", &command).await;
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.headers()["retry-after"], "1");
     assert_eq!(refused.headers()["content-type"], "application/problem+json");
@@ -125,8 +125,8 @@ async fn a_store_that_fails_is_a_503_with_retry_after_and_makes_furt_degraded() 
 async fn health_counts_the_backends_that_the_list_shows_also_while_some_cannot_leave() {
     let router = router(KeepsAll);
     for (id, ttl) in [("silent", 1), ("stays", 60)] {
-        let wish = json!({"service": "a", "instance": id, "url": "http://127.0.0.1:9", "heartbeat_ttl": ttl});
-        assert_eq!(answer(&router, "POST", "/internal/register-service", &wish).await.status(), 200);
+        let command = json!({"service": "a", "instance": id, "url": "http://127.0.0.1:9", "heartbeat_ttl": ttl});
+        assert_eq!(answer(&router, "POST", "/internal/register-service", &command).await.status(), 200);
     }
     for _ in 0..500 {
         let list = json_of(answer(&router, "GET", "/api/v1/backends", &Value::Null).await).await;

@@ -80,7 +80,7 @@ fn instance(instance: &Instance) -> Value {
 
 /// A route of the table: `service` names whose it is, `static` where it leads instead.
 pub(super) fn route(route: &Route, snapshot: &Snapshot) -> Value {
-    let service = snapshot.service(route.owner.slot());
+    let service = snapshot.service(route.owner.index());
     let name = service
         .filter(|service| service.kind == ServiceKind::Registered)
         .map(|service| service.definition.service.as_str());

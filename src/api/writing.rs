@@ -19,7 +19,7 @@ use super::registration::{self, Parsed};
 use crate::clock;
 use crate::upstream;
 use furt_core::model::{InstanceId, ServiceName, UpstreamHost, UpstreamUrl};
-use furt_core::registry::{Answer, Brings, Event, InstanceRef, Registered, Registration, ReplyId, Source};
+use furt_core::registry::{Answer, Event, InstanceRef, Registered, Registration, RegistrationKind, ReplyId, Source};
 
 /// The longest wait for the registry: a store that hangs must not hold callers for ever.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ pub(super) async fn register(
     let form = Form {
         parse: &registration::parse,
         place: "/url",
-        brings: Brings::Definition,
+        kind: RegistrationKind::Full,
         is_too_large: too_large.is_some(),
     };
     let registered = take_registration(&api, source, form, &headers, &body).await?;
@@ -60,7 +60,7 @@ pub(super) struct Form<'a> {
     pub(super) parse: &'a (dyn Fn(Value) -> (Parsed, Vec<FieldError>) + Sync),
     /// The pointer to where it says where the instance is.
     pub(super) place: &'static str,
-    pub(super) brings: Brings,
+    pub(super) kind: RegistrationKind,
     pub(super) is_too_large: bool,
 }
 
@@ -101,8 +101,8 @@ async fn try_register(
     let (Some((definition, instance)), Some(addresses), true) = (parsed.whole, addresses, errors.is_empty()) else {
         return Err(Problem::invalid_fields(errors));
     };
-    let wish = Box::new(Registration { definition, brings: form.brings, instance, addresses, source });
-    match ask(api, |reply| Event::RegistrationRequested(wish, reply)).await? {
+    let command = Box::new(Registration { definition, kind: form.kind, instance, addresses, source });
+    match ask(api, |reply| Event::RegistrationRequested(command, reply)).await? {
         Answer::Registered(registered) => Ok(registered),
         other => Err(unexpected(&other)),
     }

@@ -113,7 +113,7 @@ pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce(
     let (mut registry, mut first_effects) = Registry::new(
         contents.epoch,
         services::settings(&config),
-        services::statics(&config, &found),
+        services::static_routes(&config, &found),
         services::keys(&config),
         crate::driver::now(),
     );
@@ -150,7 +150,7 @@ pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce(
         files,
     };
     background.spawn(reloading.run(hangups, asked));
-    let parts = Parts {
+    let listeners = Listeners {
         config: &config,
         reloads,
         telemetry,
@@ -165,7 +165,7 @@ pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce(
     let public = bound.public.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>().join(", ");
     let internal = bound.internal.address;
     let (started, starts) = mpsc::channel();
-    let server = server(&parts, bound, &open, stop.internal(), &started);
+    let server = server(&listeners, bound, &open, stop.internal(), &started);
     drop(started);
     let signal = stop.signal();
     let (running, server_ended) = oneshot::channel::<()>();
@@ -215,7 +215,7 @@ pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce(
 }
 
 /// What the listeners are made of.
-struct Parts<'a> {
+struct Listeners<'a> {
     config: &'a Config,
     reloads: Reloads,
     telemetry: Arc<Telemetry>,
@@ -235,13 +235,13 @@ struct Open {
 }
 
 fn server(
-    parts: &Parts<'_>,
+    listeners: &Listeners<'_>,
     bound: Bound,
     open: &Open,
     internal_stops: ShutdownWatch,
     started: &mpsc::Sender<()>,
 ) -> Server {
-    let config = parts.config;
+    let config = listeners.config;
     let conf = ServerConf {
         threads: config.server.threads,
         // A thread that has nobody to steal from needs no queues that others may take from.
@@ -249,7 +249,7 @@ fn server(
         // One attempt and the most retries that there can be: how many there are is judged for each request.
         max_retries: MAX_RETRIES as usize + 1,
         // Pingora takes it times the threads, for one pool.
-        upstream_keepalive_pool_size: (parts.files.idle / config.server.threads).max(1),
+        upstream_keepalive_pool_size: (listeners.files.idle / config.server.threads).max(1),
         ca_file: config.upstream.ca.as_ref().map(|path| path.to_string_lossy().into_owned()),
         // The process ends by itself (see `stopping`); Pingora must only outlast it, and the grace may be another by then.
         grace_period_seconds: Some(OUTLASTING.as_secs()),
@@ -260,18 +260,18 @@ fn server(
     server.bootstrap();
 
     let gateway = Gateway::new(
-        Arc::clone(&parts.snapshots),
-        Arc::clone(&parts.geo),
-        Arc::clone(&parts.telemetry),
-        parts.access_log.clone(),
+        Arc::clone(&listeners.snapshots),
+        Arc::clone(&listeners.geo),
+        Arc::clone(&listeners.telemetry),
+        listeners.access_log.clone(),
     );
     let proxy = http_proxy(&server.configuration, gateway);
     let edge = Edge::new(
         proxy,
         Arc::clone(&open.clients),
-        parts.files.clients,
-        Arc::clone(&parts.telemetry),
-        Arc::clone(&parts.snapshots),
+        listeners.files.clients,
+        Arc::clone(&listeners.telemetry),
+        Arc::clone(&listeners.snapshots),
     );
     let mut public = Service::new("public".to_owned(), edge);
     for listener in &bound.public {
@@ -281,16 +281,20 @@ fn server(
     server.add_service(Adopting::new(public, bound.public, started.clone()));
 
     let router = api::router(
-        parts.own_listeners.clone(),
-        parts.handle.clone(),
-        Arc::clone(&parts.snapshots),
-        Arc::clone(&parts.telemetry),
-        Arc::clone(&parts.readiness),
-        parts.reloads.clone(),
-        Arc::clone(&parts.geo),
+        listeners.own_listeners.clone(),
+        listeners.handle.clone(),
+        Arc::clone(&listeners.snapshots),
+        Arc::clone(&listeners.telemetry),
+        Arc::clone(&listeners.readiness),
+        listeners.reloads.clone(),
+        Arc::clone(&listeners.geo),
     );
-    let listener =
-        api::Listener::new(router, Arc::clone(&parts.snapshots), Arc::clone(&open.internal), parts.files.internal);
+    let listener = api::Listener::new(
+        router,
+        Arc::clone(&listeners.snapshots),
+        Arc::clone(&open.internal),
+        listeners.files.internal,
+    );
     let mut internal = Service::new("internal".to_owned(), listener);
     internal.threads = Some(INTERNAL_THREADS);
     internal.add_tcp(&bound.internal.address.to_string());

@@ -115,7 +115,7 @@ impl Reloading {
             let faults = services::static_faults(&new, &places, &path, &found, &own_listeners);
             let configuration = Configuration {
                 settings: services::settings(&new),
-                statics: services::statics(&new, &found),
+                static_routes: services::static_routes(&new, &found),
                 keys: services::keys(&new),
             };
             (faults, Box::new(configuration))

@@ -14,7 +14,7 @@ use crate::upstream::OwnListeners;
 use furt_core::model::{InstanceId, InstanceSpec, KeySpec, ServiceName, UpstreamHost, UpstreamUrl};
 use furt_core::registry::{Change, Contents};
 use furt_core::registry::{
-    Grant, HealthLimits, Policy, Settings, StaticClaim, StaticRoute, StaticTarget, UnlistedRule,
+    Grant, HealthLimits, RegistrationPolicy, Settings, StaticClaim, StaticRoute, StaticTarget, UnlistedRule,
 };
 
 pub(super) fn settings(config: &Config) -> Settings {
@@ -31,14 +31,14 @@ pub(super) fn settings(config: &Config) -> Settings {
     }
 }
 
-fn policy(config: &Config) -> Policy {
+fn policy(config: &Config) -> RegistrationPolicy {
     let claim = |route: &StaticRouteConfig| StaticClaim {
         host: route.host.clone(),
         method: route.method.clone(),
         pattern: route.path.clone(),
         exclusive: route.exclusive,
     };
-    Policy {
+    RegistrationPolicy {
         grants: config.grants.iter().map(grant).collect(),
         unlisted: match config.registration.unlisted {
             Unlisted::Loopback => UnlistedRule::Loopback,
@@ -46,7 +46,7 @@ fn policy(config: &Config) -> Policy {
             Unlisted::Deny => UnlistedRule::Deny,
         },
         upstreams: config.registration.upstreams.clone(),
-        statics: config.routes.iter().map(claim).collect(),
+        static_routes: config.routes.iter().map(claim).collect(),
         apps_domain: config.apps_domain.clone(),
     }
 }
@@ -64,7 +64,7 @@ fn grant(grant: &GrantConfig) -> (ServiceName, Grant) {
 }
 
 /// The static routes; `found` has what names of theirs lead to, as far as that is known.
-pub(super) fn statics(config: &Config, found: &Found) -> Vec<StaticRoute> {
+pub(super) fn static_routes(config: &Config, found: &Found) -> Vec<StaticRoute> {
     let route = |(number, route): (usize, &StaticRouteConfig)| StaticRoute {
         host: route.host.clone(),
         method: route.method.clone(),

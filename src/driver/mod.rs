@@ -34,17 +34,17 @@ use furt_core::registry::{Answer, Configuration, Effect, Event, Now, Refusal, Re
 use furt_core::routing::Snapshot;
 use store_thread::StoreThread;
 
-/// Events that may wait for a turn. Who sends more waits: a burst of 4,096 is a fleet's start, and 1 MiB.
+/// Events that may wait for a tick. Who sends more waits: a burst of 4,096 is a fleet's start, and 1 MiB.
 const QUEUE: usize = 4096;
-/// Events of one turn; bounds how long an answer waits for its publish.
-const TURN: usize = 1024;
+/// Events of one tick; bounds how long an answer waits for its publish.
+const TICK: usize = 1024;
 /// A turn comes at least this often, so that a longer gap shows that the process was held up.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// Deadlines alone wake the driver no more often than this: ten thousand instances have one each, at ten thousand moments.
 /// Who is silent has a second beyond its TTL (DESIGN §5.4), and each request looks at the end of its key itself.
 const DEADLINES: Duration = Duration::from_millis(50);
 /// A gap beyond this is a hold-up (DESIGN §3.7).
-const HELD_UP: Duration = Duration::from_secs(1);
+const CLOCK_GAP: Duration = Duration::from_secs(1);
 
 enum Message {
     Happened(Event),
@@ -104,12 +104,12 @@ impl Driver {
     pub async fn run(mut self, mut probes: impl Probes) {
         let effects = std::mem::take(&mut self.first_effects);
         self.carry_out(effects, &mut probes);
-        let mut inbox = Vec::with_capacity(TURN);
-        let mut last_turn = clock::now();
+        let mut inbox = Vec::with_capacity(TICK);
+        let mut last_tick = clock::now();
         loop {
-            let wake = self.next_wake(last_turn);
+            let wake = self.next_wake(last_tick);
             tokio::select! {
-                received = self.queue.recv_many(&mut inbox, TURN) => {
+                received = self.queue.recv_many(&mut inbox, TICK) => {
                     if received == 0 {
                         return;
                     }
@@ -118,23 +118,23 @@ impl Driver {
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
             let now = now();
-            let gap = now.at.saturating_duration_since(last_turn);
-            last_turn = now.at;
-            let effects = self.turn(&mut inbox, gap, now);
+            let gap = now.at.saturating_duration_since(last_tick);
+            last_tick = now.at;
+            let effects = self.tick(&mut inbox, gap, now);
             self.carry_out(effects, &mut probes);
         }
     }
 
-    fn next_wake(&self, last_turn: Instant) -> Instant {
-        let heartbeat = last_turn + HEARTBEAT;
-        let earliest = last_turn + DEADLINES;
+    fn next_wake(&self, last_tick: Instant) -> Instant {
+        let heartbeat = last_tick + HEARTBEAT;
+        let earliest = last_tick + DEADLINES;
         self.registry.next_deadline().map_or(heartbeat, |deadline| deadline.max(earliest).min(heartbeat))
     }
 
-    fn turn(&mut self, inbox: &mut Vec<Message>, gap: Duration, now: Now) -> Vec<Effect> {
+    fn tick(&mut self, inbox: &mut Vec<Message>, gap: Duration, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
-        if gap > HELD_UP {
-            effects.extend(self.registry.handle(Event::HeldUp(gap), now));
+        if gap > CLOCK_GAP {
+            effects.extend(self.registry.handle(Event::ClockGap(gap), now));
         }
         for message in inbox.drain(..) {
             let event = match message {
@@ -181,8 +181,8 @@ impl Driver {
                 }
                 Effect::Probe(instance, plan) => probes.probe(instance, plan),
                 Effect::StopProbing(instance) => probes.stop(&instance),
-                Effect::FollowName(subject, order) => probes.follow(subject, order),
-                Effect::ForgetName(subject) => probes.forget(&subject),
+                Effect::WatchName(subject, order) => probes.watch_name(subject, order),
+                Effect::UnwatchName(subject) => probes.unwatch_name(&subject),
                 Effect::Report(event) => report::report(&event, &self.telemetry),
             }
         }

@@ -6,7 +6,7 @@ use log::{info, warn};
 use super::key_report;
 use crate::telemetry::{Event, Telemetry};
 use furt_core::model::{ServiceName, Status};
-use furt_core::registry::{Followed, InstanceRef, Report};
+use furt_core::registry::{DnsSubject, InstanceRef, Report};
 
 pub(super) fn report(report: &Report, telemetry: &Telemetry) {
     telemetry.events.push(log_and_count(report, telemetry));
@@ -106,9 +106,9 @@ fn of_service(kind: &'static str, service: &ServiceName) -> Event {
     Event::new(kind).service(service)
 }
 
-fn of_name(kind: &'static str, subject: &Followed) -> Event {
+fn of_name(kind: &'static str, subject: &DnsSubject) -> Event {
     match subject {
-        Followed::Instance(instance) => of(kind, instance),
-        Followed::Static(_) => Event::new(kind).with("static", subject.to_string()),
+        DnsSubject::Instance(instance) => of(kind, instance),
+        DnsSubject::Static(_) => Event::new(kind).with("static", subject.to_string()),
     }
 }

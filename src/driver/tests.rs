@@ -12,7 +12,7 @@ use super::*;
 use furt_core::model::{Generation, InstanceId};
 use furt_core::ports::StoreError;
 use furt_core::registry::{Change, Contents, InstanceRef, WriteId};
-use rig::{Mood, Rig, deregister, instance, probed, register, wish, wish_with_ttl};
+use rig::{Mood, Rig, command, command_with_ttl, deregister, instance, probed, register};
 
 /// Lets every task run that can, without time passing.
 async fn settle() {
@@ -45,18 +45,18 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_is_answered_finds_the_answer_in_the_snapshot() {
     let rig = Rig::start();
-    let asking = (0..200).map(|number| {
+    let input = (0..200).map(|number| {
         let (handle, snapshots) = (rig.handle.clone(), Arc::clone(&rig.snapshots));
         tokio::spawn(async move {
             let name = format!("s{number}");
-            let Ok(Ok(Answer::Registered(answer))) = register(&handle, wish(&name)).await else { panic!("refused") };
+            let Ok(Ok(Answer::Registered(answer))) = register(&handle, command(&name)).await else { panic!("refused") };
             let snapshot = snapshots.load();
             assert!(snapshot.generation >= answer.generation && snapshot.service_named(&name).is_some());
             assert!(matches!(deregister(&handle, &name).await, Ok(Ok(Answer::Deregistered { instances: 1, .. }))));
             assert!(snapshots.load().service_named(&name).is_none());
         })
     });
-    for task in asking.collect::<Vec<_>>() {
+    for task in input.collect::<Vec<_>>() {
         task.await.unwrap();
     }
 }
@@ -65,16 +65,16 @@ async fn who_is_answered_finds_the_answer_in_the_snapshot() {
 async fn a_thousand_registrations_at_once_share_few_batches_and_few_snapshots() {
     let rig = Rig::start();
     let first = rig.snapshot();
-    let asking = (0..1000).map(|number| {
+    let input = (0..1000).map(|number| {
         let (handle, snapshots) = (rig.handle.clone(), Arc::clone(&rig.snapshots));
         tokio::spawn(async move {
-            register(&handle, wish(&format!("s{number}"))).await.unwrap().unwrap();
+            register(&handle, command(&format!("s{number}"))).await.unwrap().unwrap();
             // Kept, so that no two of them share an address.
             snapshots.load_full()
         })
     });
     let mut seen = vec![first];
-    for task in asking.collect::<Vec<_>>() {
+    for task in input.collect::<Vec<_>>() {
         seen.push(task.await.unwrap());
     }
     seen.sort_by_key(Arc::as_ptr);
@@ -87,11 +87,11 @@ async fn a_thousand_registrations_at_once_share_few_batches_and_few_snapshots() 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_delays_registrations_but_neither_heartbeats_nor_probes_nor_expiry() {
     let rig = Rig::start();
-    rig.register(wish("steady")).await.unwrap();
-    rig.register(wish_with_ttl("silent", 10)).await.unwrap();
+    rig.register(command("steady")).await.unwrap();
+    rig.register(command_with_ttl("silent", 10)).await.unwrap();
     rig.store.set(Mood::Holds);
     let handle = rig.handle.clone();
-    let waiting = tokio::spawn(async move { register(&handle, wish("late")).await });
+    let waiting = tokio::spawn(async move { register(&handle, command("late")).await });
     until("the batch reaches the store", || rig.store.batches().len() == 3).await;
 
     assert!(matches!(
@@ -115,32 +115,32 @@ async fn a_store_that_hangs_delays_registrations_but_neither_heartbeats_nor_prob
 async fn a_failed_batch_is_refused_and_shown_until_one_is_stored() {
     let rig = Rig::start();
     rig.store.set(Mood::Fails);
-    let (one, other) = tokio::join!(rig.register(wish("a")), rig.register(wish("b")));
+    let (one, other) = tokio::join!(rig.register(command("a")), rig.register(command("b")));
     for answer in [one, other] {
         assert_eq!(answer, Err(Refusal::StoreFailed("disk full".to_owned())));
     }
     assert_eq!(rig.telemetry.issues(), ["the store cannot take changes: disk full"]);
     assert!(!rig.knows("a") && !rig.knows("b"));
     rig.store.set(Mood::Works);
-    rig.register(wish("a")).await.unwrap();
+    rig.register(command("a")).await.unwrap();
     assert!(rig.telemetry.issues().is_empty() && rig.knows("a"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_panics_fails_what_waits_and_all_that_comes() {
     let rig = Rig::start();
-    rig.register(wish("before")).await.unwrap();
+    rig.register(command("before")).await.unwrap();
     rig.store.set(Mood::Holds);
     let [first, second] = ["a", "b"].map(|name| {
         let handle = rig.handle.clone();
-        tokio::spawn(async move { register(&handle, wish(name)).await })
+        tokio::spawn(async move { register(&handle, command(name)).await })
     });
     until("a batch reaches the store", || rig.store.batches().len() == 2).await;
     rig.store.set(Mood::Panics);
     for asked in [first, second] {
         assert!(matches!(asked.await.unwrap(), Ok(Err(Refusal::StoreFailed(_)))));
     }
-    assert!(matches!(rig.register(wish("c")).await, Err(Refusal::StoreFailed(_))));
+    assert!(matches!(rig.register(command("c")).await, Err(Refusal::StoreFailed(_))));
     assert_eq!(rig.telemetry.issues().len(), 1);
     assert!(rig.heartbeat("before").await.is_ok() && rig.knows("before"));
 }
@@ -178,7 +178,7 @@ async fn what_gathers_behind_a_store_that_hangs_is_bounded() {
 #[tokio::test(start_paused = true)]
 async fn who_leaves_is_out_of_the_snapshot_before_the_store_knows() {
     let rig = Rig::start();
-    rig.register(wish("a")).await.unwrap();
+    rig.register(command("a")).await.unwrap();
     rig.store.set(Mood::Holds);
     let handle = rig.handle.clone();
     let leaving = tokio::spawn(async move { deregister(&handle, "a").await });
@@ -192,9 +192,9 @@ async fn who_leaves_is_out_of_the_snapshot_before_the_store_knows() {
 #[tokio::test(start_paused = true)]
 async fn who_is_not_heard_leaves_between_its_ttl_and_a_second_later() {
     let rig = Rig::start();
-    rig.register(wish("steady")).await.unwrap();
+    rig.register(command("steady")).await.unwrap();
     for ttl in [1, 7, 60] {
-        rig.register(wish_with_ttl("a", ttl)).await.unwrap();
+        rig.register(command_with_ttl("a", ttl)).await.unwrap();
         let began = clock::now();
         pass(Duration::from_millis(ttl * 1000 - 10)).await;
         assert!(rig.has_instance("a"), "{ttl}");
@@ -211,7 +211,7 @@ async fn who_is_not_heard_leaves_between_its_ttl_and_a_second_later() {
 #[tokio::test(start_paused = true)]
 async fn who_is_heard_stays() {
     let rig = Rig::start();
-    rig.register(wish_with_ttl("a", 10)).await.unwrap();
+    rig.register(command_with_ttl("a", 10)).await.unwrap();
     for _ in 0..20 {
         pass(Duration::from_millis(9_900)).await;
         rig.heartbeat("a").await.unwrap();
@@ -223,7 +223,7 @@ async fn who_is_heard_stays() {
 async fn nobody_expires_for_furts_own_sleep() {
     let rig = Rig::start();
     // In one batch, since time passes while one is with the store.
-    let (a, b) = tokio::join!(rig.register(wish_with_ttl("a", 5)), rig.register(wish_with_ttl("b", 60)));
+    let (a, b) = tokio::join!(rig.register(command_with_ttl("a", 5)), rig.register(command_with_ttl("b", 60)));
     assert!(a.is_ok() && b.is_ok());
     pass(Duration::from_secs(4)).await;
     tokio::time::advance(Duration::from_secs(3600)).await;
@@ -241,7 +241,7 @@ async fn nobody_expires_for_furts_own_sleep() {
 #[tokio::test(start_paused = true)]
 async fn an_idle_driver_is_not_taken_for_a_sleeping_one() {
     let rig = Rig::start();
-    rig.register(wish_with_ttl("a", 600)).await.unwrap();
+    rig.register(command_with_ttl("a", 600)).await.unwrap();
     pass(Duration::from_millis(600_500)).await;
     assert!(!rig.has_instance("a"));
 }
@@ -251,7 +251,7 @@ async fn who_hangs_up_does_not_undo_what_was_asked() {
     let rig = Rig::start();
     rig.store.set(Mood::Holds);
     let handle = rig.handle.clone();
-    let asked = tokio::spawn(async move { register(&handle, wish("a")).await });
+    let asked = tokio::spawn(async move { register(&handle, command("a")).await });
     until("the batch reaches the store", || rig.store.batches().len() == 1).await;
     asked.abort();
     assert!(asked.await.unwrap_err().is_cancelled());
@@ -262,7 +262,7 @@ async fn who_hangs_up_does_not_undo_what_was_asked() {
 #[tokio::test(start_paused = true)]
 async fn more_events_than_the_queue_holds_wait_and_are_not_lost() {
     let rig = Rig::start();
-    rig.register(wish("a")).await.unwrap();
+    rig.register(command("a")).await.unwrap();
     let order = rig.plans.lock().unwrap()[&instance("a")].generation;
     rig.handle.tell(probed("a", order, Ok(()))).await.unwrap();
     let telling = (0..3 * QUEUE).map(|_| {
@@ -270,7 +270,7 @@ async fn more_events_than_the_queue_holds_wait_and_are_not_lost() {
         tokio::spawn(async move { handle.tell(probed("a", Generation(u64::MAX), Ok(()))).await })
     });
     let telling: Vec<_> = telling.collect();
-    assert!(rig.register(wish("b")).await.is_ok());
+    assert!(rig.register(command("b")).await.is_ok());
     for told in telling {
         assert_eq!(told.await.unwrap(), Ok(()));
     }
@@ -279,7 +279,7 @@ async fn more_events_than_the_queue_holds_wait_and_are_not_lost() {
 #[tokio::test(start_paused = true)]
 async fn the_driver_ends_when_its_handles_are_gone() {
     let mut rig = Rig::start();
-    rig.register(wish("a")).await.unwrap();
+    rig.register(command("a")).await.unwrap();
     let weak = rig.handle.downgrade();
     let (nowhere, _) = Told::with_places(1);
     drop(std::mem::replace(&mut rig.handle, nowhere));
@@ -356,11 +356,11 @@ fn note(id: &str, is_down: bool) -> Change {
 }
 
 fn put(id: &str) -> Change {
-    let wish = wish(id);
+    let command = command(id);
     Change::PutInstance {
-        service: wish.definition.service,
-        spec: Arc::new(wish.instance),
-        addresses: wish.addresses,
+        service: command.definition.service,
+        spec: Arc::new(command.instance),
+        addresses: command.addresses,
         registered_from: [127, 0, 0, 1].into(),
     }
 }
@@ -470,16 +470,16 @@ async fn ten_thousand_that_are_heard_publish_nothing_and_the_silent_are_gone_a_s
     const FLEET: usize = 10_000;
     let rig = Rig::start();
     let name = |number: usize| InstanceRef { id: InstanceId::numbered("i", number), ..instance("fleet") };
-    let wish = |number: usize| {
+    let command = |number: usize| {
         // Without a TTL until it beats: paused time runs on while a batch is with the store.
-        let mut wish = wish("fleet");
-        wish.instance.id = name(number).id;
-        wish.instance.health_endpoint = None;
-        wish
+        let mut command = command("fleet");
+        command.instance.id = name(number).id;
+        command.instance.health_endpoint = None;
+        command
     };
     let all = (0..FLEET).map(|number| {
-        let (handle, wish) = (rig.handle.clone(), wish(number));
-        tokio::spawn(async move { register(&handle, wish).await })
+        let (handle, command) = (rig.handle.clone(), command(number));
+        tokio::spawn(async move { register(&handle, command).await })
     });
     for registered in all.collect::<Vec<_>>() {
         registered.await.unwrap().unwrap().unwrap();

@@ -20,14 +20,14 @@ use furt_core::model::{Country, Region};
 
 /// Where somebody is, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Whereabouts {
+pub struct ClientLocation {
     /// A country of ISO 3166-1.
     pub country: Option<Country>,
     /// The country's region: `sa`, `us`, `eu` or `ap`.
     pub region: Option<&'static Region>,
 }
 
-impl Whereabouts {
+impl ClientLocation {
     /// In `country`; nowhere where no such country is known.
     fn within(country: Country) -> Option<Self> {
         regions::region_of(country).map(|region| Self { country: Some(country), region: Some(region) })
@@ -69,17 +69,17 @@ impl Geo {
 
     /// Where a client is. What a trusted peer's header says goes before what the database says; a header that names no
     /// country, or is there twice, says nothing.
-    pub fn locate(&self, client: Option<IpAddr>, headers: &HeaderMap, is_peer_trusted: bool) -> Whereabouts {
+    pub fn locate(&self, client: Option<IpAddr>, headers: &HeaderMap, is_peer_trusted: bool) -> ClientLocation {
         let told = self.header.as_ref().filter(|_| is_peer_trusted).and_then(|header| named(headers, header));
-        let looked_up = || Whereabouts::within(self.database.as_ref()?.country(client?)?);
+        let looked_up = || ClientLocation::within(self.database.as_ref()?.country(client?)?);
         told.or_else(looked_up).unwrap_or_default()
     }
 }
 
-fn named(headers: &HeaderMap, header: &HeaderName) -> Option<Whereabouts> {
+fn named(headers: &HeaderMap, header: &HeaderName) -> Option<ClientLocation> {
     let mut values = headers.get_all(header).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
-    Whereabouts::within(Country::try_new(value.to_str().ok()?.trim()).ok()?)
+    ClientLocation::within(Country::try_new(value.to_str().ok()?.trim()).ok()?)
 }
 
 #[cfg(test)]
@@ -122,6 +122,6 @@ mod tests {
     fn without_header_and_database_nothing_is_known() {
         let mut headers = HeaderMap::new();
         headers.insert("cf-ipcountry", http::HeaderValue::from_static("DE"));
-        assert_eq!(Geo::default().locate(Some([8, 8, 8, 8].into()), &headers, true), Whereabouts::default());
+        assert_eq!(Geo::default().locate(Some([8, 8, 8, 8].into()), &headers, true), ClientLocation::default());
     }
 }

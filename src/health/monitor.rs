@@ -22,7 +22,7 @@ use crate::driver::{DriverGone, WeakHandle};
 use crate::upstream::OwnListeners;
 use furt_core::model::Generation;
 use furt_core::ports::Probes;
-use furt_core::registry::{Event, Followed, InstanceRef, NameOrder, ProbePlan};
+use furt_core::registry::{DnsSubject, Event, InstanceRef, NameWatch, ProbePlan};
 
 /// Probes at once (DESIGN §5.3): at 5 s each, enough for 1,500 dead instances every 30 s.
 const MAX_PROBES: usize = 256;
@@ -43,7 +43,7 @@ struct State {
     schedule: Schedule,
     /// The probes that run, by the order that they carry; dropping one's sender abandons it.
     running: HashMap<InstanceRef, (Generation, oneshot::Sender<Infallible>)>,
-    dice: fastrand::Rng,
+    random: fastrand::Rng,
 }
 
 /// A probe that is due.
@@ -62,16 +62,16 @@ struct Running {
 }
 
 impl Monitor {
-    /// Tells `driver` each outcome of `check`; `dice` decide the jitter. Spawns its task on the current runtime.
+    /// Tells `driver` each outcome of `check`; `random` decides the jitter. Spawns its task on the current runtime.
     /// Names that lead to `own_listeners` are not followed there.
     pub fn start(
         check: impl HealthCheck + Send + Sync + 'static,
         driver: WeakHandle,
         own_listeners: OwnListeners,
-        mut dice: fastrand::Rng,
+        mut random: fastrand::Rng,
     ) -> Self {
-        let names = Names::new(driver.clone(), own_listeners, dice.fork());
-        let shared = Shared::new(dice);
+        let names = Names::new(driver.clone(), own_listeners, random.fork());
+        let shared = Shared::new(random);
         let task = tokio::spawn(run(Arc::clone(&shared), Arc::new(check), driver)).abort_handle();
         Self { shared, names, task }
     }
@@ -86,12 +86,12 @@ impl Probes for Monitor {
         self.shared.stop(instance);
     }
 
-    fn follow(&mut self, subject: Followed, order: NameOrder) {
-        self.names.follow(subject, order);
+    fn watch_name(&mut self, subject: DnsSubject, order: NameWatch) {
+        self.names.watch(subject, order);
     }
 
-    fn forget(&mut self, subject: &Followed) {
-        self.names.forget(subject);
+    fn unwatch_name(&mut self, subject: &DnsSubject) {
+        self.names.unwatch(subject);
     }
 }
 
@@ -103,17 +103,17 @@ impl Drop for Monitor {
 }
 
 impl Shared {
-    fn new(dice: fastrand::Rng) -> Arc<Self> {
-        let state = State { schedule: Schedule::default(), running: HashMap::new(), dice };
+    fn new(random: fastrand::Rng) -> Arc<Self> {
+        let state = State { schedule: Schedule::default(), running: HashMap::new(), random };
         Arc::new(Self { state: Mutex::new(state), changed: Notify::new() })
     }
 
     fn plan(&self, instance: InstanceRef, plan: ProbePlan) {
-        let State { schedule, running, dice } = &mut *self.lock();
+        let State { schedule, running, random } = &mut *self.lock();
         if running.get(&instance).is_some_and(|(generation, _)| *generation != plan.generation) {
             running.remove(&instance);
         }
-        schedule.set(instance, plan, clock::now(), dice);
+        schedule.set(instance, plan, clock::now(), random);
         self.changed.notify_one();
     }
 
@@ -168,9 +168,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let State { schedule, running, dice } = &mut *self.shared.lock();
+        let State { schedule, running, random } = &mut *self.shared.lock();
         running.remove(&self.instance);
-        schedule.finish(&self.instance, self.generation, clock::now(), dice);
+        schedule.finish(&self.instance, self.generation, clock::now(), random);
         self.shared.changed.notify_one();
     }
 }

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use super::schedule::jittered;
 use crate::driver::WeakHandle;
 use crate::upstream::{self, OwnListeners};
-use furt_core::registry::{Event, Followed, NameOrder};
+use furt_core::registry::{DnsSubject, Event, NameWatch};
 
 /// From one resolution to the next, ± 10 %.
 const PERIOD: Duration = Duration::from_secs(30);
@@ -22,24 +22,24 @@ const MAX_LOOKUPS: usize = 16;
 /// One task a followed name; each waits nearly always.
 pub(super) struct Names {
     driver: WeakHandle,
-    dice: fastrand::Rng,
-    places: Arc<Semaphore>,
+    random: fastrand::Rng,
+    slots: Arc<Semaphore>,
     own_listeners: OwnListeners,
-    tasks: HashMap<Followed, AbortHandle>,
+    tasks: HashMap<DnsSubject, AbortHandle>,
 }
 
 impl Names {
-    pub(super) fn new(driver: WeakHandle, own_listeners: OwnListeners, dice: fastrand::Rng) -> Self {
-        Self { driver, dice, places: Arc::new(Semaphore::new(MAX_LOOKUPS)), own_listeners, tasks: HashMap::new() }
+    pub(super) fn new(driver: WeakHandle, own_listeners: OwnListeners, random: fastrand::Rng) -> Self {
+        Self { driver, random, slots: Arc::new(Semaphore::new(MAX_LOOKUPS)), own_listeners, tasks: HashMap::new() }
     }
 
-    pub(super) fn follow(&mut self, subject: Followed, order: NameOrder) {
-        let follower = Follower {
+    pub(super) fn watch(&mut self, subject: DnsSubject, order: NameWatch) {
+        let watcher = NameWatcher {
             driver: self.driver.clone(),
             subject: subject.clone(),
             order,
-            places: Arc::clone(&self.places),
-            dice: self.dice.fork(),
+            slots: Arc::clone(&self.slots),
+            random: self.random.fork(),
         };
         let own_listeners = self.own_listeners.clone();
         let resolve = move |name: Box<str>, port| {
@@ -51,13 +51,13 @@ impl Names {
                 Ok(addresses)
             }
         };
-        let task = tokio::spawn(follower.run(resolve)).abort_handle();
+        let task = tokio::spawn(watcher.run(resolve)).abort_handle();
         if let Some(before) = self.tasks.insert(subject, task) {
             before.abort();
         }
     }
 
-    pub(super) fn forget(&mut self, subject: &Followed) {
+    pub(super) fn unwatch(&mut self, subject: &DnsSubject) {
         if let Some(task) = self.tasks.remove(subject) {
             task.abort();
         }
@@ -70,27 +70,27 @@ impl Drop for Names {
     }
 }
 
-struct Follower {
+struct NameWatcher {
     driver: WeakHandle,
-    subject: Followed,
-    order: NameOrder,
-    places: Arc<Semaphore>,
-    dice: fastrand::Rng,
+    subject: DnsSubject,
+    order: NameWatch,
+    slots: Arc<Semaphore>,
+    random: fastrand::Rng,
 }
 
-impl Follower {
+impl NameWatcher {
     async fn run<R, F>(mut self, resolve: R)
     where
         R: Fn(Box<str>, u16) -> F,
         F: Future<Output = Result<Arc<[SocketAddr]>, String>>,
     {
-        let Self { driver, subject, order: NameOrder { generation, name, port }, places, dice } = &mut self;
+        let Self { driver, subject, order: NameWatch { generation, name, port }, slots, random } = &mut self;
         let mut is_failing = false;
         // A static route's name was never resolved before, an instance's just was; once more does no harm.
         loop {
             let found = {
                 // The semaphore is never closed; if it were, following would end with it.
-                let Ok(_place) = places.acquire().await else { return };
+                let Ok(_place) = slots.acquire().await else { return };
                 resolve(name.clone(), *port).await
             };
             match found {
@@ -107,7 +107,7 @@ impl Follower {
                 }
                 Err(_) => {}
             }
-            tokio::time::sleep(jittered(PERIOD, dice)).await;
+            tokio::time::sleep(jittered(PERIOD, random)).await;
         }
     }
 }
@@ -120,10 +120,10 @@ mod tests {
     use crate::clock;
     use crate::driver::Told;
     use furt_core::model::Generation;
-    use furt_core::routing::Slot;
+    use furt_core::routing::ServiceIndex;
 
-    fn order() -> NameOrder {
-        NameOrder { generation: Generation(7), name: "shop.example".into(), port: 80 }
+    fn order() -> NameWatch {
+        NameWatch { generation: Generation(7), name: "shop.example".into(), port: 80 }
     }
 
     #[tokio::test(start_paused = true)]
@@ -133,15 +133,15 @@ mod tests {
         let mut names = Names::new(driver.downgrade(), OwnListeners::default(), fastrand::Rng::with_seed(1));
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         for number in 0..NAMES {
-            let follower = Follower {
+            let watcher = NameWatcher {
                 driver: driver.downgrade(),
-                subject: Followed::Static(Slot(number)),
+                subject: DnsSubject::Static(ServiceIndex(number)),
                 order: order(),
-                places: Arc::clone(&names.places),
-                dice: names.dice.fork(),
+                slots: Arc::clone(&names.slots),
+                random: names.random.fork(),
             };
             let (running, most) = (Arc::clone(&running), Arc::clone(&most));
-            tokio::spawn(follower.run(move |_, _| {
+            tokio::spawn(watcher.run(move |_, _| {
                 let (running, most) = (Arc::clone(&running), Arc::clone(&most));
                 async move {
                     most.fetch_max(running.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -152,7 +152,7 @@ mod tests {
             }));
         }
         let began = clock::now();
-        let mut times = HashMap::<Followed, Vec<Duration>>::new();
+        let mut times = HashMap::<DnsSubject, Vec<Duration>>::new();
         while clock::now() - began < Duration::from_secs(300) {
             let Some(Event::NameResolved { subject, generation: Generation(7), .. }) = told.next().await else {
                 panic!("something else was told");
@@ -169,16 +169,16 @@ mod tests {
     async fn a_name_is_followed_until_it_is_forgotten_or_the_names_are_dropped() {
         let (driver, mut told) = Told::with_places(8);
         let mut names = Names::new(driver.downgrade(), OwnListeners::default(), fastrand::Rng::with_seed(1));
-        let local = NameOrder { name: "localhost".into(), ..order() };
+        let local = NameWatch { name: "localhost".into(), ..order() };
         for number in [1, 2] {
-            names.follow(Followed::Static(Slot(number)), local.clone());
+            names.watch(DnsSubject::Static(ServiceIndex(number)), local.clone());
         }
         for _ in 0..2 {
             assert!(matches!(told.next().await, Some(Event::NameResolved { .. })));
         }
-        names.forget(&Followed::Static(Slot(1)));
+        names.unwatch(&DnsSubject::Static(ServiceIndex(1)));
         match told.next().await {
-            Some(Event::NameResolved { subject, .. }) => assert_eq!(subject, Followed::Static(Slot(2))),
+            Some(Event::NameResolved { subject, .. }) => assert_eq!(subject, DnsSubject::Static(ServiceIndex(2))),
             other => panic!("{other:?}"),
         }
         drop(names);

@@ -26,17 +26,17 @@ struct Planned {
 
 impl Schedule {
     /// Takes a plan, in place of the instance's plan before. While a probe runs, its first one waits for that to end.
-    pub(super) fn set(&mut self, instance: InstanceRef, plan: ProbePlan, now: Instant, dice: &mut fastrand::Rng) {
+    pub(super) fn set(&mut self, instance: InstanceRef, plan: ProbePlan, now: Instant, random: &mut fastrand::Rng) {
         let due_before = self.plans.get(&instance).map(|planned| planned.due);
         let due = match plan.first {
             FirstProbe::Now => now,
             // Never later than it was, so that no number of changes can put a probe off.
             FirstProbe::WithinPeriod => {
-                let at = now + plan.period.mul_f64(dice.f64());
+                let at = now + plan.period.mul_f64(random.f64());
                 due_before.map_or(at, |before| before.min(at))
             }
-            FirstProbe::Spread => now + Duration::from_secs(1).mul_f64(dice.f64()),
-            FirstProbe::AfterPeriod => now + jittered(plan.period, dice),
+            FirstProbe::Spread => now + Duration::from_secs(1).mul_f64(random.f64()),
+            FirstProbe::AfterPeriod => now + jittered(plan.period, random),
         };
         if let Some(before) = self.plans.insert(instance.clone(), Planned { plan, due }) {
             self.order.remove(&(before.due, instance.clone()));
@@ -68,19 +68,25 @@ impl Schedule {
 
     /// The probe that ran, under this order, ended: the next one is due a period after it began, or when a newer plan
     /// says.
-    pub(super) fn finish(&mut self, instance: &InstanceRef, order: Generation, now: Instant, dice: &mut fastrand::Rng) {
+    pub(super) fn finish(
+        &mut self,
+        instance: &InstanceRef,
+        order: Generation,
+        now: Instant,
+        random: &mut fastrand::Rng,
+    ) {
         let Some(began) = self.running.remove(instance) else { return };
         let Some(planned) = self.plans.get_mut(instance) else { return };
         if planned.plan.generation == order {
-            planned.due = now.max(began + jittered(planned.plan.period, dice));
+            planned.due = now.max(began + jittered(planned.plan.period, random));
         }
         self.order.insert((planned.due, instance.clone()));
     }
 }
 
 /// The period ± 10 %, so that instances that came together do not stay together (DESIGN §5.3).
-pub(super) fn jittered(period: Duration, dice: &mut fastrand::Rng) -> Duration {
-    period.mul_f64(0.9 + 0.2 * dice.f64())
+pub(super) fn jittered(period: Duration, random: &mut fastrand::Rng) -> Duration {
+    period.mul_f64(0.9 + 0.2 * random.f64())
 }
 
 #[cfg(test)]

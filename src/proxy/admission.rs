@@ -106,7 +106,7 @@ impl Gateway {
             }
             Found::Nothing => return Err(Problem::ROUTE_NOT_FOUND.into()),
         };
-        ctx.take_route(route, snapshot.service(route.owner.slot()));
+        ctx.take_route(route, snapshot.service(route.owner.index()));
         ctx.key = authenticate(&request.headers, route, ctx, snapshot)?;
         if let Some(key) = &ctx.key
             && let Err(seconds) = limits::check(key)

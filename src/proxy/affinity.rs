@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderMap, header};
 use moka::sync::Cache;
 
-use furt_core::model::{Definition, InstanceId, Policy, ServiceName};
+use furt_core::model::{Definition, InstanceId, LoadBalancingPolicy, ServiceName};
 use furt_core::routing::{Instance, Service, hash};
 
 /// How long a client stays with its instance after its last request (DESIGN §8, after edgeProxy).
@@ -40,12 +40,12 @@ impl Affinity {
 
 fn key(service: &Service, client: Option<IpAddr>) -> Option<(ServiceName, IpAddr)> {
     let definition = &service.definition;
-    (definition.policy == Policy::Sticky).then(|| Some((definition.service.clone(), client?)))?
+    (definition.policy == LoadBalancingPolicy::Sticky).then(|| Some((definition.service.clone(), client?)))?
 }
 
 /// The hash of what the service's `hash_key` names; `None` where the request has no such thing, or the service no such key.
 pub(super) fn hashed(definition: &Definition, headers: &HeaderMap, client: Option<IpAddr>) -> Option<u64> {
-    if definition.policy != Policy::Hash {
+    if definition.policy != LoadBalancingPolicy::Hash {
         return None;
     }
     match definition.hash_key.as_deref()?.split_once(':') {
@@ -71,7 +71,7 @@ mod tests {
 
     fn definition(hash_key: &str) -> Definition {
         let service = ServiceName::try_new("a").unwrap();
-        Definition { policy: Policy::Hash, hash_key: Some(hash_key.into()), ..Definition::new(service) }
+        Definition { policy: LoadBalancingPolicy::Hash, hash_key: Some(hash_key.into()), ..Definition::new(service) }
     }
 
     #[test]
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(of("cookie:session"), Some(hash(b"x=y")));
         assert_eq!(of("address"), Some(hash(&[192, 0, 2, 1])));
         assert_eq!((of("header:x-none"), of("cookie:ession"), of("cookie:none")), (None, None, None));
-        let plain = Definition { policy: Policy::Edge, ..definition("address") };
+        let plain = Definition { policy: LoadBalancingPolicy::Edge, ..definition("address") };
         assert_eq!(hashed(&plain, &headers, client), None);
     }
 }

@@ -11,7 +11,7 @@ use super::admission;
 use super::answer::GatewayAnswer;
 use super::edge::Malformed;
 use crate::clock;
-use crate::geo::Whereabouts;
+use crate::geo::ClientLocation;
 use crate::published::Published;
 use crate::telemetry::{self, Entry, Telemetry};
 use furt_core::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind};
@@ -37,7 +37,7 @@ pub struct Context {
     /// Whether the peer is a trusted proxy.
     pub(super) is_peer_trusted: bool,
     /// Where the client is, once somebody wanted to know.
-    pub(super) whereabouts: Option<Whereabouts>,
+    pub(super) client_location: Option<ClientLocation>,
     /// Its id.
     pub(super) request_id: HeaderValue,
     /// The place at an instance that it holds.
@@ -86,7 +86,7 @@ impl Context {
             peer: None,
             client: None,
             is_peer_trusted: false,
-            whereabouts: None,
+            client_location: None,
             request_id: HeaderValue::from_static(""),
             lease: None,
             instance: None,

@@ -28,7 +28,8 @@ use super::limits::network;
 use super::upload::Upload;
 use crate::clock;
 use crate::connections::{
-    AddressConnections, AddressPlace, HEADER_TOO_LARGE, OpenConnections, Place, TOO_MANY, TOO_MANY_OF_ONE, turn_away,
+    AddressConnections, AddressPermit, ConnectionPermit, HEADER_TOO_LARGE, OpenConnections, TOO_MANY, TOO_MANY_OF_ONE,
+    turn_away,
 };
 use crate::published::Published;
 use crate::telemetry::Telemetry;
@@ -85,23 +86,23 @@ impl Edge {
         Self { proxy: Arc::new(proxy), open, most, addresses, telemetry, snapshots }
     }
 
-    /// A place for one more connection, in all and of its address; or what its client is told.
-    fn place(&self, stream: &Stream) -> Result<(Place<'_>, Option<AddressPlace<'_>>), &'static [u8]> {
+    /// A permit for one more connection, in all and of its address; or what its client is told.
+    fn try_acquire(&self, stream: &Stream) -> Result<(ConnectionPermit<'_>, Option<AddressPermit<'_>>), &'static [u8]> {
         let snapshot = self.snapshots.load();
         let config = &snapshot.config;
-        let place = self.open.place(config.server.max_connections.min(self.most)).ok_or(TOO_MANY)?;
-        let Some(most) = config.limits.address_connections else { return Ok((place, None)) };
+        let permit = self.open.try_acquire(config.server.max_connections.min(self.most)).ok_or(TOO_MANY)?;
+        let Some(most) = config.limits.address_connections else { return Ok((permit, None)) };
         let digest = stream.get_socket_digest();
         let peer = digest.as_ref().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip().to_canonical()));
         // A proxy connects for many.
         let Some(peer) = peer.filter(|peer| !config.server.trusted_proxies.contains(*peer)) else {
-            return Ok((place, None));
+            return Ok((permit, None));
         };
-        let place_of_one = self.addresses.place(network(peer), most).ok_or_else(|| {
+        let permit_of_one = self.addresses.try_acquire(network(peer), most).ok_or_else(|| {
             self.telemetry.limited.connections.inc();
             TOO_MANY_OF_ONE
         })?;
-        Ok((place, Some(place_of_one)))
+        Ok((permit, Some(permit_of_one)))
     }
 }
 
@@ -212,7 +213,7 @@ fn session(stream: Stream, head: Head, kept: Option<HttpPersistentSettings>) -> 
 #[async_trait]
 impl ServerApp for Edge {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let _places = match self.place(&stream) {
+        let _places = match self.try_acquire(&stream) {
             Ok(places) => places,
             Err(why) => {
                 self.open.turn_away(stream, why).await;

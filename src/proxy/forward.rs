@@ -18,7 +18,7 @@ use crate::clock;
 use crate::config::UpstreamConfig;
 use crate::upstream::{self, PeerTimeouts};
 use furt_core::model::InstanceId;
-use furt_core::routing::{Asking, Instance, Lease, NoInstance, Outcome, Service};
+use furt_core::routing::{Instance, Lease, NoInstance, Outcome, SelectionInput, Service};
 
 /// What `Retry-After` says where every instance is draining, in seconds: as long as a service takes to start anew.
 const DRAINING_RETRY_AFTER: &str = "5";
@@ -31,10 +31,10 @@ const STALE_WITHIN: Duration = Duration::from_secs(1);
 const CLIENT_PAUSE: Duration = Duration::from_secs(1);
 
 impl Gateway {
-    /// The next instance to try, with a place held at it.
+    /// The next instance to try, with a slot held at it.
     pub(super) async fn next_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         ctx.lease = None;
-        let taken = self.take_place(session, ctx).await;
+        let taken = self.take_slot(session, ctx).await;
         let (Some(service), Some(snapshot)) = (ctx.service.clone(), &ctx.snapshot) else {
             return refuse(ctx, Problem::NO_INSTANCE.into());
         };
@@ -69,16 +69,16 @@ impl Gateway {
         }
     }
 
-    async fn take_place(&self, session: &mut Session, ctx: &mut Context) -> std::result::Result<Lease, Unserved> {
+    async fn take_slot(&self, session: &mut Session, ctx: &mut Context) -> std::result::Result<Lease, Unserved> {
         let service = ctx.service.clone().ok_or(NoInstance::Unavailable)?;
         match self.choose(session, &service, ctx) {
             // Apart, so that the future of every request is not as large as that of those who wait.
-            Err(NoInstance::Full) => Box::pin(self.wait_for_place(session, service, ctx)).await,
+            Err(NoInstance::Full) => Box::pin(self.wait_for_slot(session, service, ctx)).await,
             chosen => Ok(chosen?),
         }
     }
 
-    /// The instance that the request should have, by all that is known of it, with a place held at it.
+    /// The instance that the request should have, by all that is known of it, with a slot held at it.
     pub(super) fn choose(
         &self,
         session: &Session,
@@ -86,11 +86,11 @@ impl Gateway {
         ctx: &mut Context,
     ) -> std::result::Result<Lease, NoInstance> {
         let preferred = self.affinity.instance_of(service, ctx.client);
-        let asking = Asking { preferred: preferred.as_ref(), ..self.asking(session, service, ctx) };
-        let lease = pick(service, ctx, &asking)?;
+        let input = SelectionInput { preferred: preferred.as_ref(), ..self.input(session, service, ctx) };
+        let lease = pick(service, ctx, &input)?;
         // One that is only full for a moment has its client back after it.
         let stays =
-            preferred.as_ref().is_some_and(|id| service.takes_requests(id, asking.now_ms) && !has_failed(ctx, id));
+            preferred.as_ref().is_some_and(|id| service.takes_requests(id, input.now_ms) && !has_failed(ctx, id));
         if !stays {
             self.affinity.note(service, ctx.client, lease.instance());
         }
@@ -107,7 +107,7 @@ impl Gateway {
         }
     }
 
-    /// The request is over: gives its place back, now rather than when Pingora is done with the connection.
+    /// The request is over: gives its slot back, now rather than when Pingora is done with the connection.
     pub(super) fn note_end(&self, ctx: &mut Context, error: Option<&Error>) {
         if error.is_none() && !ctx.is_failed {
             note_success(ctx);
@@ -207,14 +207,14 @@ fn retries(ctx: &Context) -> usize {
 }
 
 /// Another instance before another address of one that failed.
-fn pick(service: &Service, ctx: &Context, asking: &Asking<'_>) -> std::result::Result<Lease, NoInstance> {
-    match service.pick(asking, |instance| failures(ctx, instance) > 0) {
+fn pick(service: &Service, ctx: &Context, input: &SelectionInput<'_>) -> std::result::Result<Lease, NoInstance> {
+    match service.pick(input, |instance| failures(ctx, instance) > 0) {
         Err(NoInstance::Unavailable | NoInstance::Draining) if !ctx.tried.is_empty() => {}
         picked => return picked,
     }
-    match service.pick(asking, |instance| failures(ctx, instance) >= instance.addresses.len()) {
+    match service.pick(input, |instance| failures(ctx, instance) >= instance.addresses.len()) {
         // Where a pooled connection had gone stale, the instance itself is as good as before.
-        Err(NoInstance::Unavailable | NoInstance::Draining) if ctx.was_stale => service.pick(asking, |_| false),
+        Err(NoInstance::Unavailable | NoInstance::Draining) if ctx.was_stale => service.pick(input, |_| false),
         picked => picked,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! client address → path check → route → API key → permission → rate → instance → forward. Reads the snapshot, the
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides,
-//! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be read in two ways, `headers` edits, `whereabouts` finds
+//! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be read in two ways, `headers` edits, `client_location` finds
 //! out where the client is, `answer` makes
 //! furt's own answers, `counting` counts, `edge` guards connections.
 
@@ -11,6 +11,7 @@ mod affinity;
 mod answer;
 mod chunks;
 mod client;
+mod client_location;
 mod context;
 mod counting;
 mod edge;
@@ -21,7 +22,6 @@ mod headers;
 mod limits;
 mod queue;
 mod upload;
-mod whereabouts;
 
 pub use client::address as client_address;
 pub use edge::Edge;

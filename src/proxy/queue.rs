@@ -1,4 +1,4 @@
-//! Waiting for a place where every instance of a service is at its hard limit (DESIGN §8).
+//! Waiting for a slot where every instance of a service is at its hard limit (DESIGN §8).
 //!
 //! A bounded number waits for a bounded time. Each place that is given back wakes one, who waited longest; all look
 //! again every [`TICK`], since another instance may have been published meanwhile. Who waits reads the newest
@@ -24,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// From one look at what was published to the next.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Why a request has no place.
+/// Why a request has no slot.
 pub(super) enum Unserved {
     /// There is none to be had.
     NoInstance(NoInstance),
@@ -50,7 +50,7 @@ async fn client_gone(session: &mut Session) {
     std::future::pending().await
 }
 
-/// A request's place in the queue.
+/// A request's slot in the queue.
 struct Waiting<'a> {
     of_service: &'a AtomicU32,
     in_all: &'a IntGauge,
@@ -59,11 +59,11 @@ struct Waiting<'a> {
 impl<'a> Waiting<'a> {
     /// `None`: the queue is full.
     fn enter(service: &'a ServiceLive, in_all: &'a IntGauge) -> Option<Self> {
-        let place = Self { of_service: &service.waiting, in_all };
+        let slot = Self { of_service: &service.waiting, in_all };
         in_all.inc();
         // Counted first, so that the bound holds however many come at once; dropping it takes it back.
         let before = service.waiting.fetch_add(1, Ordering::Relaxed);
-        (before < MOST).then_some(place)
+        (before < MOST).then_some(slot)
     }
 }
 
@@ -75,11 +75,11 @@ impl Drop for Waiting<'_> {
 }
 
 impl Gateway {
-    /// Waits until an instance has a place, or no longer.
+    /// Waits until an instance has a slot, or no longer.
     ///
     /// # Errors
     /// [`NoInstance::Full`]: the queue is full or the wait over; the others: there is nothing, or nobody, left to wait for.
-    pub(super) async fn wait_for_place(
+    pub(super) async fn wait_for_slot(
         &self,
         session: &mut Session,
         mut service: Arc<Service>,

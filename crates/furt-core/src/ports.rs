@@ -3,7 +3,7 @@
 //! Traits alone, and the error of a store. Stores and probers implement them, the driver calls them, and the core itself
 //! never does: it says by effects what is to be done.
 
-use crate::registry::{Change, Contents, Followed, InstanceRef, NameOrder, ProbePlan};
+use crate::registry::{Change, Contents, DnsSubject, InstanceRef, NameWatch, ProbePlan};
 
 /// Why a store failed, in a sentence for operators.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -25,14 +25,14 @@ pub trait Store: Send {
     fn load(&mut self) -> Result<Contents, StoreError>;
 }
 
-/// Who probes instances and follows names. Called by the driver between turns; must not block.
+/// Who probes instances and follows names. Called by the driver between ticks; must not block.
 pub trait Probes: Send {
     /// Probes by this plan; replaces the instance's plan before. A plan of the same generation only changes when.
     fn probe(&mut self, instance: InstanceRef, plan: ProbePlan);
     /// Probes no more.
     fn stop(&mut self, instance: &InstanceRef);
     /// Resolves this name again and again.
-    fn follow(&mut self, subject: Followed, order: NameOrder);
+    fn watch_name(&mut self, subject: DnsSubject, order: NameWatch);
     /// Resolves it no more.
-    fn forget(&mut self, subject: &Followed);
+    fn unwatch_name(&mut self, subject: &DnsSubject);
 }

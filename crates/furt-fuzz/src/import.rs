@@ -14,7 +14,7 @@ use furt::store::{self, DiskStore, examine};
 use furt_core::model::{CidrSet, Epoch, Host};
 use furt_core::ports::Store as _;
 use furt_core::registry::Contents;
-use furt_core::registry::{HealthLimits, Now, Policy, Registry, Settings, UnlistedRule};
+use furt_core::registry::{HealthLimits, Now, RegistrationPolicy, Registry, Settings, UnlistedRule};
 
 /// Asserts that nothing is left of a refused import, and nothing lost of one that is taken.
 pub fn import(data: &[u8]) {
@@ -95,11 +95,11 @@ fn settings() -> Settings {
     let second = Duration::from_secs(1);
     let domain = Host::try_new("internal").unwrap_or_else(|why| panic!("{why}"));
     Settings {
-        policy: Policy {
+        policy: RegistrationPolicy {
             grants: BTreeMap::new(),
             unlisted: UnlistedRule::Loopback,
             upstreams: CidrSet::try_new(&["127.0.0.0/8", "10.0.0.0/8"]).unwrap_or_default(),
-            statics: Vec::new(),
+            static_routes: Vec::new(),
             apps_domain: domain,
         },
         health: HealthLimits {

@@ -10,7 +10,7 @@ use http::Method;
 
 use super::{lines, naive};
 use furt_core::model::{Host, MethodRule, Pattern, host, path};
-use furt_core::routing::{Found, Owner, Route, Slot, Table};
+use furt_core::routing::{Found, Owner, Route, ServiceIndex, Table};
 
 /// So many patterns are held against each other; all pairs of more would take longer than all else.
 const COMPARED: usize = 8;
@@ -57,8 +57,8 @@ pub fn routes(data: &[u8]) {
 }
 
 fn read_route(line: &str, number: usize) -> Option<Arc<Route>> {
-    let slot = Slot(u32::try_from(number % 8).ok()?);
-    let owner = if line.starts_with('+') { Owner::Static(slot) } else { Owner::Service(slot) };
+    let index = ServiceIndex(u32::try_from(number % 8).ok()?);
+    let owner = if line.starts_with('+') { Owner::Static(index) } else { Owner::Service(index) };
     let (method, host, path) = split(line.trim_start_matches(['+', '-']))?;
     let pattern = read_pattern(path)?;
     let host = if host.is_empty() { None } else { Some(Host::try_new(host).ok()?) };
@@ -129,7 +129,7 @@ fn ask(table: &Table, plain: &naive::Routes, question: &str, usable: u64) {
     let Some((method, host, path)) = split(question) else { return };
     let (Some(path), Ok(method)) = (read_path(path), Method::from_bytes(method.as_bytes())) else { return };
     let host = host::normalize(host);
-    let usable = |route: &Route| usable >> route.owner.slot().0 & 1 == 1;
+    let usable = |route: &Route| usable >> route.owner.index().0 & 1 == 1;
     let found = match table.find(&host, &path, &method, usable) {
         Found::Route(route) => naive::shown(route),
         Found::Unusable(route) => format!("unusable {}", naive::shown(route)),

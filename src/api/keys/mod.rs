@@ -22,7 +22,7 @@ use crate::clock;
 use crate::driver::DriverGone;
 use crate::secret;
 use furt_core::model::{KeyName, Sha256Digest};
-use furt_core::registry::{Answer, Event, KeyAnswer, KeyRefusal, KeyWish, Source};
+use furt_core::registry::{Answer, Event, KeyAnswer, KeyCommand, KeyRefusal, Source};
 
 /// `POST /internal/keys`: a new key, shown this once.
 pub(super) async fn create(
@@ -35,8 +35,8 @@ pub(super) async fn create(
     check_staying(&api)?;
     let body = json_body(too_large.is_some(), &headers, &body)?;
     let (key, sha256) = new_key()?;
-    let wished = body::new_key(body, sha256, clock::unix_ms()).map_err(Problem::invalid_fields)?;
-    let answer = wish(&api, source, KeyWish::Create(Box::new(wished))).await?;
+    let commanded = body::new_key(body, sha256, clock::unix_ms()).map_err(Problem::invalid_fields)?;
+    let answer = command(&api, source, KeyCommand::Create(Box::new(commanded))).await?;
     Ok(shown_once(StatusCode::CREATED, &answer, &key))
 }
 
@@ -57,7 +57,7 @@ pub(super) async fn rotate(
     };
     let grace = body::grace(body).map_err(Problem::invalid_fields)?;
     let (key, sha256) = new_key()?;
-    let answer = wish(&api, source, KeyWish::Rotate { name, sha256, grace }).await?;
+    let answer = command(&api, source, KeyCommand::Rotate { name, sha256, grace }).await?;
     Ok(shown_once(StatusCode::OK, &answer, &key))
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn revoke(
     Extension(source): Extension<Source>,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    let KeyAnswer { key, is_configured, generation } = wish(&api, source, KeyWish::Revoke(named(&name)?)).await?;
+    let KeyAnswer { key, is_configured, generation } = command(&api, source, KeyCommand::Revoke(named(&name)?)).await?;
     Ok(Json(json!({
         "status": "revoked",
         "name": key.name().as_str(),
@@ -146,9 +146,9 @@ fn new_key() -> Result<(String, Sha256Digest), Problem> {
     Ok((key, sha256))
 }
 
-async fn wish(api: &Api, source: Source, wish: KeyWish) -> Result<KeyAnswer, Problem> {
+async fn command(api: &Api, source: Source, command: KeyCommand) -> Result<KeyAnswer, Problem> {
     let from = source.address;
-    match ask(api, move |reply| Event::KeyRequested { wish, from, reply }).await? {
+    match ask(api, move |reply| Event::KeyRequested { command, from, reply }).await? {
         Answer::Key(answer) => Ok(answer),
         other => Err(unexpected(&other)),
     }

@@ -15,10 +15,10 @@ use furt_core::model::{
 };
 use furt_core::ports::{Probes, Store, StoreError};
 use furt_core::registry::{
-    Answer, Change, Contents, Event, Followed, InstanceRef, LeaveWish, NameOrder, ProbePlan, Refusal, Registered,
-    Registration, Source, Takes,
+    Answer, Change, Contents, Deregistration, DnsSubject, Event, InstanceRef, NameWatch, OnLastInstance, ProbePlan,
+    Refusal, Registered, Registration, Source,
 };
-use furt_core::registry::{Brings, HealthLimits, Policy, Registry, Settings, UnlistedRule};
+use furt_core::registry::{HealthLimits, RegistrationKind, RegistrationPolicy, Registry, Settings, UnlistedRule};
 
 /// What the store does with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,9 +81,9 @@ impl Probes for WrittenDown {
         self.0.lock().unwrap().remove(instance);
     }
 
-    fn follow(&mut self, _subject: Followed, _order: NameOrder) {}
+    fn watch_name(&mut self, _subject: DnsSubject, _order: NameWatch) {}
 
-    fn forget(&mut self, _subject: &Followed) {}
+    fn unwatch_name(&mut self, _subject: &DnsSubject) {}
 }
 
 pub(super) struct Rig {
@@ -109,8 +109,8 @@ impl Rig {
         Self { handle, snapshots, store, telemetry, plans, running }
     }
 
-    pub(super) async fn register(&self, wish: Registration) -> Result<Registered, Refusal> {
-        match register(&self.handle, wish).await.unwrap()? {
+    pub(super) async fn register(&self, command: Registration) -> Result<Registered, Refusal> {
+        match register(&self.handle, command).await.unwrap()? {
             Answer::Registered(registered) => Ok(registered),
             other => panic!("{other:?} is no answer to a registration"),
         }
@@ -142,14 +142,15 @@ impl Drop for Rig {
     }
 }
 
-pub(super) async fn register(handle: &Handle, wish: Registration) -> Result<Result<Answer, Refusal>, DriverGone> {
-    handle.ask(move |reply| Event::RegistrationRequested(Box::new(wish), reply)).await
+pub(super) async fn register(handle: &Handle, command: Registration) -> Result<Result<Answer, Refusal>, DriverGone> {
+    handle.ask(move |reply| Event::RegistrationRequested(Box::new(command), reply)).await
 }
 
 pub(super) async fn deregister(handle: &Handle, service: &str) -> Result<Result<Answer, Refusal>, DriverGone> {
     let service = ServiceName::try_new(service).unwrap();
-    let wish = LeaveWish { service, instance: None, takes: Takes::Service, source: local() };
-    let gone = move |reply| Event::DeregistrationRequested(wish, reply);
+    let command =
+        Deregistration { service, instance: None, on_last_instance: OnLastInstance::RemoveService, source: local() };
+    let gone = move |reply| Event::DeregistrationRequested(command, reply);
     handle.ask(gone).await
 }
 
@@ -164,7 +165,7 @@ pub(super) fn instance(service: &str) -> InstanceRef {
 }
 
 /// One route under the service's name, one instance of its name, no TTL.
-pub(super) fn wish(service: &str) -> Registration {
+pub(super) fn command(service: &str) -> Registration {
     let InstanceRef { service, id } = instance(service);
     let url = UpstreamUrl::try_new("http://127.0.0.1:9000").unwrap();
     let route = RouteSpec {
@@ -173,7 +174,7 @@ pub(super) fn wish(service: &str) -> Registration {
         permission: None,
     };
     Registration {
-        brings: Brings::Definition,
+        kind: RegistrationKind::Full,
         definition: Definition { routes: vec![route], ..Definition::new(service) },
         addresses: Arc::from([url.socket_address().unwrap()]),
         instance: InstanceSpec::new(id, url),
@@ -182,10 +183,10 @@ pub(super) fn wish(service: &str) -> Registration {
 }
 
 /// The same with a TTL.
-pub(super) fn wish_with_ttl(service: &str, seconds: u64) -> Registration {
-    let mut wish = wish(service);
-    wish.instance.heartbeat_ttl = Some(Duration::from_secs(seconds));
-    wish
+pub(super) fn command_with_ttl(service: &str, seconds: u64) -> Registration {
+    let mut command = command(service);
+    command.instance.heartbeat_ttl = Some(Duration::from_secs(seconds));
+    command
 }
 
 /// A probe that ended.
@@ -196,11 +197,11 @@ pub(super) fn probed(service: &str, generation: Generation, outcome: Result<(), 
 fn settings() -> Settings {
     let seconds = Duration::from_secs;
     Settings {
-        policy: Policy {
+        policy: RegistrationPolicy {
             grants: BTreeMap::new(),
             unlisted: UnlistedRule::Allow,
             upstreams: CidrSet::try_new(&["127.0.0.0/8"]).unwrap(),
-            statics: Vec::new(),
+            static_routes: Vec::new(),
             apps_domain: Host::try_new("internal").unwrap(),
         },
         health: HealthLimits {

@@ -25,13 +25,13 @@ pub(in crate::health) fn plan(url: &str, order: u64, first: FirstProbe, period_m
 
 struct Script {
     schedule: Schedule,
-    dice: fastrand::Rng,
+    random: fastrand::Rng,
     start: Instant,
 }
 
 impl Script {
     fn new() -> Self {
-        Self { schedule: Schedule::default(), dice: fastrand::Rng::with_seed(7), start: crate::clock::now() }
+        Self { schedule: Schedule::default(), random: fastrand::Rng::with_seed(7), start: crate::clock::now() }
     }
 
     fn at(&self, seconds: f64) -> Instant {
@@ -40,7 +40,7 @@ impl Script {
 
     fn set(&mut self, seconds: f64, name: &str, order: u64, first: FirstProbe, period_seconds: u64) {
         let plan = plan("http://127.0.0.1:9", order, first, period_seconds * 1000);
-        self.schedule.set(instance(name), plan, self.at(seconds), &mut self.dice);
+        self.schedule.set(instance(name), plan, self.at(seconds), &mut self.random);
     }
 
     /// The probes that start, in their order, as `name order`.
@@ -51,7 +51,7 @@ impl Script {
     }
 
     fn finish(&mut self, seconds: f64, name: &str, order: u64) {
-        self.schedule.finish(&instance(name), Generation(order), self.at(seconds), &mut self.dice);
+        self.schedule.finish(&instance(name), Generation(order), self.at(seconds), &mut self.random);
     }
 
     fn next_due(&self) -> Option<f64> {
@@ -129,7 +129,7 @@ fn a_plan_that_comes_while_a_probe_runs_starts_when_that_has_ended() {
 }
 
 #[test]
-fn a_wish_for_a_probe_is_met_by_the_one_that_runs() {
+fn a_command_for_a_probe_is_met_by_the_one_that_runs() {
     let mut script = Script::new();
     script.set(0.0, "a", 1, FirstProbe::Now, 30);
     assert_eq!(script.starts(0.0), ["a 1"]);

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::telemetry::Seen;
 use furt_core::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
-use furt_core::routing::{Asking, InstanceLive, ServiceLive};
+use furt_core::routing::{InstanceLive, SelectionInput, ServiceLive};
 
 /// As the gateway: takes a place, then answers 204, except for `/panic`.
 struct Hooks {
@@ -33,7 +33,7 @@ impl ProxyHttp for Hooks {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        ctx.lease = self.service.pick(&Asking::default(), |_| false).ok();
+        ctx.lease = self.service.pick(&SelectionInput::default(), |_| false).ok();
         assert!(ctx.lease.is_some(), "no place is left");
         assert_ne!(session.req_header().uri.path(), "/panic", "as the test told it");
         let answer = ResponseHeader::build(204, None)?;
@@ -67,7 +67,7 @@ fn service() -> Arc<Service> {
         blocked: None,
         status: Status::Up,
         instances: Box::new([Arc::new(instance)]),
-        fleet: Arc::default(),
+        instance_set: Arc::default(),
         live: Arc::new(ServiceLive::new(0)),
     })
 }

@@ -85,7 +85,7 @@ fn verify(path: &Path, file: &File) -> Result<(), StoreError> {
     let overlay = file.try_clone().and_then(Overlay::new).map_err(unreadable)?;
     if let Some(Header { mut bytes, primary, .. }) = Header::of(file) {
         bytes[Header::FLAGS] &= !Header::TWO_PHASES;
-        bytes.copy_within(Header::slot(primary), Header::slot(1 - primary).start);
+        bytes.copy_within(Header::index(primary), Header::index(1 - primary).start);
         overlay.write(0, &bytes).map_err(unreadable)?;
     }
     builder().create_with_backend(overlay).map(drop).map_err(|error| refused(path, &error))
@@ -239,8 +239,8 @@ impl Header {
     fn of(file: &File) -> Option<Self> {
         let mut bytes = [0; Self::BYTES];
         file.read_exact_at(&mut bytes, 0).ok()?;
-        let transaction = |slot: usize| {
-            let at = Self::slot(slot).start + Self::TRANSACTION;
+        let transaction = |index: usize| {
+            let at = Self::index(index).start + Self::TRANSACTION;
             bytes[at..at + 8].iter().rev().fold(0_u64, |number, &byte| (number << 8) | u64::from(byte))
         };
         let primary = usize::from(bytes[Self::FLAGS] & Self::SECOND_IS_PRIMARY != 0);
@@ -252,7 +252,7 @@ impl Header {
         })
     }
 
-    fn slot(number: usize) -> std::ops::Range<usize> {
+    fn index(number: usize) -> std::ops::Range<usize> {
         let start = 64 + 128 * number;
         start..start + 128
     }

@@ -111,7 +111,7 @@ impl Definition {
                 permission: route.permission.map(|permission| model::Permission::try_new(&permission)).transpose()?,
             })
         };
-        let policy = model::Policy::from_name(&self.policy);
+        let policy = model::LoadBalancingPolicy::from_name(&self.policy);
         let definition = model::Definition {
             service: model::ServiceName::try_new(&self.service)?,
             host: self.host.map(|host| model::Host::try_new(&host)).transpose()?,

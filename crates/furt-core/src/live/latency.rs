@@ -107,13 +107,13 @@ mod tests {
     fn a_quantile_is_at_most_a_sixteenth_off_from_100_us_to_60_s() {
         let begins = begins();
         for seed in 0..256 {
-            let mut dice = fastrand::Rng::with_seed(seed);
+            let mut random = fastrand::Rng::with_seed(seed);
             // Evenly over the magnitudes, within a random part of them.
             let (low, high) = (100f64.ln(), 60e6f64.ln());
-            let (one, other) = (dice.f64(), dice.f64());
+            let (one, other) = (random.f64(), random.f64());
             let draw =
-                |dice: &mut fastrand::Rng| (low + (high - low) * (one + (other - one) * dice.f64())).exp() as u64;
-            let mut times: Vec<u64> = (0..dice.usize(1..500)).map(|_| draw(&mut dice).max(100)).collect();
+                |random: &mut fastrand::Rng| (low + (high - low) * (one + (other - one) * random.f64())).exp() as u64;
+            let mut times: Vec<u64> = (0..random.usize(1..500)).map(|_| draw(&mut random).max(100)).collect();
             let latency = Latency::default();
             times.iter().for_each(|&us| latency.count(Duration::from_micros(us)));
             times.sort_unstable();

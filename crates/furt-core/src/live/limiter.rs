@@ -91,9 +91,9 @@ mod tests {
         fn check(&mut self, now_ns: u128) -> Result<(), u128> {
             self.filled_ns = self.filled_ns.saturating_sub(now_ns - self.looked_ns);
             self.looked_ns = now_ns;
-            let room = self.interval_ns * self.burst;
-            if self.filled_ns + self.interval_ns > room {
-                return Err(self.filled_ns + self.interval_ns - room);
+            let capacity = self.interval_ns * self.burst;
+            if self.filled_ns + self.interval_ns > capacity {
+                return Err(self.filled_ns + self.interval_ns - capacity);
             }
             self.filled_ns += self.interval_ns;
             Ok(())

@@ -30,9 +30,9 @@ pub struct RouteSpec {
     pub permission: Option<Permission>,
 }
 
-/// How a service wishes its instances to be chosen (DESIGN §8).
+/// How a service asks for its instances to be chosen (DESIGN §8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Policy {
+pub enum LoadBalancingPolicy {
     /// edgeProxy's score: place, then load over weight.
     #[default]
     Edge,
@@ -46,7 +46,7 @@ pub enum Policy {
     Sticky,
 }
 
-impl Policy {
+impl LoadBalancingPolicy {
     /// From the name it has in JSON.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Edge, Self::RoundRobin, Self::LeastConn, Self::Hash, Self::Sticky]
@@ -85,8 +85,8 @@ pub struct Definition {
     /// 0 to 256; without any, the service is reached by host (DESIGN §6).
     pub routes: Vec<RouteSpec>,
     /// How its instances are chosen.
-    pub policy: Policy,
-    /// For `Policy::Hash`: `header:NAME`, `cookie:NAME` or `address`.
+    pub policy: LoadBalancingPolicy,
+    /// For `LoadBalancingPolicy::Hash`: `header:NAME`, `cookie:NAME` or `address`.
     pub hash_key: Option<Box<str>>,
     /// How long a share grows after an instance came UP.
     pub slow_start: Option<Duration>,
@@ -105,7 +105,7 @@ impl Definition {
             service,
             host: None,
             routes: Vec::new(),
-            policy: Policy::default(),
+            policy: LoadBalancingPolicy::default(),
             hash_key: None,
             slow_start: None,
             timeouts: Timeouts::default(),
@@ -142,12 +142,12 @@ impl Definition {
             .routes
             .iter()
             .enumerate()
-            .any(|(at, route)| self.routes[..at].iter().any(|it| it.is_rival(route)))
+            .any(|(at, route)| self.routes[..at].iter().any(|it| it.is_conflict(route)))
         {
             "two of its routes claim the same requests"
         } else if is_by_host && (self.host.is_some() || Host::try_new(self.service.as_str()).is_err()) {
             "without routes it has no host, and its name must be one"
-        } else if self.policy == Policy::Hash && self.hash_key.is_none() {
+        } else if self.policy == LoadBalancingPolicy::Hash && self.hash_key.is_none() {
             "its policy needs a hash_key"
         } else if metadata > MAX_METADATA_BYTES {
             "it has too much metadata"
@@ -165,7 +165,7 @@ impl Definition {
 
 impl RouteSpec {
     /// Whether it claims requests that `other`, of the same service, claims as specifically.
-    pub fn is_rival(&self, other: &Self) -> bool {
+    pub fn is_conflict(&self, other: &Self) -> bool {
         self.pattern == other.pattern && self.method.conflicts(&other.method)
     }
 }

@@ -20,8 +20,8 @@ mod status;
 pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, address_text, is_never_upstream};
 pub use api_key::{KeySpec, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, MAX_OLD_DIGESTS, OldDigest, RuntimeKey};
 pub use definition::{
-    Definition, InstanceSpec, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL, Policy, Protocol,
-    RouteSpec, Timeouts,
+    Definition, InstanceSpec, LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL,
+    Protocol, RouteSpec, Timeouts,
 };
 pub use duration::{MAX_DURATION, duration};
 pub use host::Host;

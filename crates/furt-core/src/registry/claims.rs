@@ -25,7 +25,12 @@ struct Claim {
 
 impl Claims {
     /// The service that holds a route which `route` of `service` would conflict with.
-    pub(super) fn rival(&self, service: &ServiceName, host: Option<&Host>, route: &RouteSpec) -> Option<&ServiceName> {
+    pub(super) fn conflict(
+        &self,
+        service: &ServiceName,
+        host: Option<&Host>,
+        route: &RouteSpec,
+    ) -> Option<&ServiceName> {
         let shape = Shape { host: host.cloned(), pattern: route.pattern.clone() };
         let claim =
             self.0.get(&shape)?.iter().find(|one| one.service != *service && one.method.conflicts(&route.method));

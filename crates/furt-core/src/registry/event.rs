@@ -5,13 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::draining::DrainWish;
-use super::{Configuration, KeyAnswer, KeyReport, KeyWish, Refusal};
+use super::draining::DrainCommand;
+use super::{Configuration, KeyAnswer, KeyCommand, KeyReport, Refusal};
 use crate::model::{
     Definition, Epoch, Generation, InstanceId, InstanceSpec, Invalid, KeyName, RuntimeKey, Scheme, ServiceName,
     Sha256Digest, Status,
 };
-use crate::routing::{Drained, Slot};
+use crate::routing::{Drained, ServiceIndex};
 
 /// The time of an event, read at the edge: one monotonic, one to be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,13 +43,13 @@ pub struct Source {
 
 /// What a registration says of its service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Brings {
+pub enum RegistrationKind {
     /// What it is: to be installed, or to replace what is.
     #[default]
-    Definition,
+    Full,
     /// Nothing: the instance joins the service as it is, or makes one of that name where there is none. It comes to
     /// send heartbeats: without a TTL of its own it is held to the configured one from the start.
-    InstanceAlone,
+    InstanceOnly,
 }
 
 /// A registration as it was checked by the api: every field valid, the name resolved.
@@ -58,7 +58,7 @@ pub struct Registration {
     /// What the service is.
     pub definition: Definition,
     /// Whether that is said or assumed.
-    pub brings: Brings,
+    pub kind: RegistrationKind,
     /// Where it runs.
     pub instance: InstanceSpec,
     /// What the url's host resolved to, at least one.
@@ -67,24 +67,24 @@ pub struct Registration {
     pub source: Source,
 }
 
-/// What the last instance of a service takes along where it leaves by a wish.
+/// What the last instance of a service takes along where it leaves by a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Takes {
+pub enum OnLastInstance {
     /// The service: its routes are free at once.
-    Service,
+    RemoveService,
     /// Nothing: a definition with routes stays, and they are held as after an expiry.
-    Nothing,
+    KeepRoutes,
 }
 
-/// The wish to leave.
+/// The command to leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeaveWish {
+pub struct Deregistration {
     /// Whose.
     pub service: ServiceName,
     /// Which; `None`: all, and the service with them.
     pub instance: Option<InstanceId>,
     /// What goes with the last one.
-    pub takes: Takes,
+    pub on_last_instance: OnLastInstance,
     /// Who asks.
     pub source: Source,
 }
@@ -97,9 +97,9 @@ pub enum Event {
     /// An instance says that it lives.
     HeartbeatReceived(InstanceRef, Source, ReplyId),
     /// A service or one of its instances asks to leave.
-    DeregistrationRequested(LeaveWish, ReplyId),
+    DeregistrationRequested(Deregistration, ReplyId),
     /// A drain is to begin or to end.
-    DrainRequested(Box<DrainWish>, ReplyId),
+    DrainRequested(Box<DrainCommand>, ReplyId),
     /// Someone asks for a probe now.
     ProbeRequested(InstanceRef, Source, ReplyId),
     /// A probe ended.
@@ -116,7 +116,7 @@ pub enum Event {
     /// A followed name was resolved again.
     NameResolved {
         /// Whose name it is.
-        subject: Followed,
+        subject: DnsSubject,
         /// As the order to follow the name said.
         generation: Generation,
         /// What it leads to now, at least one.
@@ -125,7 +125,7 @@ pub enum Event {
     /// An operator asks for something about an API key.
     KeyRequested {
         /// What.
-        wish: KeyWish,
+        command: KeyCommand,
         /// From where.
         from: IpAddr,
         /// Who waits.
@@ -138,7 +138,7 @@ pub enum Event {
     /// Time passed; deadlines may have come.
     DeadlineReached,
     /// The process was held up for so long (paused, swapped out): nobody could be heard meanwhile.
-    HeldUp(Duration),
+    ClockGap(Duration),
     /// Another configuration is to be in force.
     ConfigurationChanged(Box<Configuration>, ReplyId),
 }
@@ -165,16 +165,16 @@ pub enum Effect {
     Write(WriteId, Vec<Change>),
     /// Store this when it is convenient: nobody waits, and a later one of the same instance replaces it.
     Keep(Change),
-    /// Answer a waiting caller, after the snapshot of this turn is published.
+    /// Answer a waiting caller, after the snapshot of this tick is published.
     Answer(ReplyId, Result<Answer, Refusal>),
     /// Probe by this plan from now on; replaces the plan before.
     Probe(InstanceRef, ProbePlan),
     /// Probe no more.
     StopProbing(InstanceRef),
     /// Resolve this name again and again.
-    FollowName(Followed, NameOrder),
+    WatchName(DnsSubject, NameWatch),
     /// Resolve it no more.
-    ForgetName(Followed),
+    UnwatchName(DnsSubject),
     /// Log and count this.
     Report(Report),
 }
@@ -223,25 +223,25 @@ impl ProbeTarget {
 
 /// Whose name is followed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Followed {
+pub enum DnsSubject {
     /// A registered instance's.
     Instance(InstanceRef),
     /// A static route's url's.
-    Static(Slot),
+    Static(ServiceIndex),
 }
 
-impl std::fmt::Display for Followed {
+impl std::fmt::Display for DnsSubject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Instance(instance) => instance.fmt(f),
-            Self::Static(slot) => write!(f, "static route {}", slot.0),
+            Self::Static(index) => write!(f, "static route {}", index.0),
         }
     }
 }
 
 /// A name to be followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NameOrder {
+pub struct NameWatch {
     /// To be sent back with each answer.
     pub generation: Generation,
     /// The name.
@@ -400,12 +400,12 @@ pub enum Answer {
         /// The registry's last change.
         generation: Generation,
     },
-    /// To the wish for a probe: it is under way.
+    /// To the request for a probe: it is under way.
     Probing {
         /// The status before it.
         status: Status,
     },
-    /// To a wish about an API key.
+    /// To a command about an API key.
     Key(KeyAnswer),
     /// To another configuration: it is in force.
     Reconfigured(Reconfigured),
@@ -462,7 +462,7 @@ pub enum Report {
         /// Why.
         refusal: Refusal,
     },
-    /// An instance left by its own wish or an operator's.
+    /// An instance left by its own command or an operator's.
     Deregistered {
         /// Which.
         instance: InstanceRef,
@@ -519,14 +519,14 @@ pub enum Report {
     /// A name leads elsewhere.
     AddressesChanged {
         /// Whose.
-        subject: Followed,
+        subject: DnsSubject,
         /// Where to.
         addresses: Arc<[SocketAddr]>,
     },
     /// A name leads where the instance may not be; the old addresses stay.
     AddressesRefused {
         /// Whose.
-        subject: Followed,
+        subject: DnsSubject,
         /// Why.
         why: String,
     },

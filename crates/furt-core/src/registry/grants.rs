@@ -51,7 +51,7 @@ pub struct StaticClaim {
 
 /// The rules for registrations.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Policy {
+pub struct RegistrationPolicy {
     /// By service.
     pub grants: BTreeMap<ServiceName, Grant>,
     /// For all others.
@@ -59,23 +59,23 @@ pub struct Policy {
     /// Where instances may be at all.
     pub upstreams: CidrSet,
     /// Routes of the configuration.
-    pub statics: Vec<StaticClaim>,
+    pub static_routes: Vec<StaticClaim>,
     /// Services without routes are reached as `<service>.<apps_domain>`; those hosts are theirs alone.
     pub apps_domain: Host,
 }
 
-impl Policy {
-    /// Whether `source` may register what it wishes to, apart from routes that others hold.
+impl RegistrationPolicy {
+    /// Whether `source` may register what it asks for, apart from routes that others hold.
     ///
     /// # Errors
     /// [`Refusal::TokenWrong`], [`Refusal::BeyondGrant`], naming what it may not.
-    pub(super) fn check_grant(&self, wish: &Registration) -> Result<(), Refusal> {
-        let service = &wish.definition.service;
+    pub(super) fn check_grant(&self, command: &Registration) -> Result<(), Refusal> {
+        let service = &command.definition.service;
         if let Some(grant) = self.grants.get(service) {
-            check_token(grant, &wish.source)?;
+            check_token(grant, &command.source)?;
         }
-        self.check_definition(&wish.definition, wish.source.address)?;
-        self.check_addresses(service, &wish.addresses)
+        self.check_definition(&command.definition, command.source.address)?;
+        self.check_addresses(service, &command.addresses)
     }
 
     /// Whether a definition that came from `from` may stand, apart from the token that was asked when it came.
@@ -146,7 +146,7 @@ impl Policy {
     ///
     /// # Errors
     /// [`Refusal::Taken`] with a rival of the configuration.
-    pub(super) fn check_statics(&self, definition: &Definition, effective: &Definition) -> Result<(), Refusal> {
+    pub(super) fn check_static_routes(&self, definition: &Definition, effective: &Definition) -> Result<(), Refusal> {
         if let Some(host) = &definition.host
             && let Some(name) =
                 host.as_str().strip_suffix(self.apps_domain.as_str()).and_then(|rest| rest.strip_suffix('.'))
@@ -159,7 +159,7 @@ impl Policy {
             if path::reserved(path).is_some() {
                 return Err(Refusal::reserved(format!("\"{path}\" is furt's own")));
             }
-            let rival = self.statics.iter().find(|fixed| {
+            let conflict = self.static_routes.iter().find(|fixed| {
                 let same = fixed.host == effective.host
                     && fixed.pattern == route.pattern
                     && fixed.method.conflicts(&route.method);
@@ -169,10 +169,10 @@ impl Policy {
                     && fixed.pattern.overlaps(&route.pattern);
                 same || within
             });
-            if let Some(fixed) = rival {
+            if let Some(fixed) = conflict {
                 return Err(Refusal::Taken {
                     what: format!("{} {path}", route.method),
-                    rival: None,
+                    conflict: None,
                     detail: format!("the static route {} {} holds it", fixed.method, fixed.pattern),
                 });
             }

@@ -3,11 +3,11 @@
 //! [`Registry::handle`] takes an event and the time and gives effects; [`Registry::next_deadline`] says when to come
 //! again; [`Registry::take_snapshot`] gives what requests are to see once it changed. No IO, clock, lock, await or log.
 //!
-//! What is durable takes two events: a wish is checked against what is installed *and* pending and gives
+//! What is durable takes two events: a command is checked against what is installed *and* pending and gives
 //! [`Effect::Write`]; [`Event::WriteDone`] installs it and answers, [`Event::WriteFailed`] drops it. A removal leaves
 //! the snapshot at once and is answered after its write. Writes are stored in the order they are given.
 //!
-//! Reading order: `event`, this file, `members`, `health`, `grants`, `claims`, `removal`, `draining`, `keys`, `view`, `invariants`.
+//! Reading order: `event`, this file, `instances`, `health`, `grants`, `claims`, `removal`, `draining`, `keys`, `view`, `invariants`.
 
 mod claims;
 mod deadlines;
@@ -15,10 +15,10 @@ mod draining;
 mod event;
 mod grants;
 mod health;
+mod instances;
 #[cfg(any(test, debug_assertions))]
 mod invariants;
 mod keys;
-mod members;
 mod probing;
 mod reconfigure;
 mod refusal;
@@ -27,22 +27,23 @@ mod removal;
 mod restore;
 #[cfg(test)]
 mod simulation;
-mod statics;
+mod static_routes;
 #[cfg(test)]
 mod tests;
 mod view;
 
-pub use draining::{Drain, DrainWish};
+pub use draining::{Drain, DrainCommand};
 pub use event::{
-    Answer, Brings, Change, Contents, Effect, Event, FirstProbe, Followed, InstanceRef, LeaveWish, NameOrder, Now,
-    ProbePlan, ProbeTarget, Reconfigured, Registered, Registration, ReplyId, Report, Source, Takes, WriteId,
+    Answer, Change, Contents, Deregistration, DnsSubject, Effect, Event, FirstProbe, InstanceRef, NameWatch, Now,
+    OnLastInstance, ProbePlan, ProbeTarget, Reconfigured, Registered, Registration, RegistrationKind, ReplyId, Report,
+    Source, WriteId,
 };
-pub use grants::{Grant, Policy, StaticClaim, UnlistedRule};
+pub use grants::{Grant, RegistrationPolicy, StaticClaim, UnlistedRule};
 pub use health::{Health, HealthLimits, Verdict};
-pub use keys::{KeyAnswer, KeyRefusal, KeyReport, KeyWish};
+pub use keys::{KeyAnswer, KeyCommand, KeyRefusal, KeyReport};
 pub use reconfigure::Configuration;
 pub use refusal::Refusal;
-pub use statics::{StaticRoute, StaticTarget};
+pub use static_routes::{StaticRoute, StaticTarget};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -50,24 +51,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::model::{Definition, Epoch, Generation, InstanceId, KeySpec, ServiceName, Status};
-use crate::routing::{ServiceLive, Slot, Snapshot};
+use crate::routing::{ServiceIndex, ServiceLive, Snapshot};
 use claims::Claims;
 use deadlines::{Deadlines, Due};
+use instances::{CountedState, InstanceEntry, Instances};
 use keys::Keys;
-use members::{Member, Members, Standing};
 
 /// How long the routes of a service whose last instance expired are held as 503 (DESIGN §5.4).
 const HOLD: Duration = Duration::from_secs(60);
 /// When a removal that the store refused is tried again.
 const REMOVAL_RETRY: Duration = Duration::from_secs(1);
-/// The most wishes that wait for one service's write: more callers than any fleet has instances starting at once.
+/// The most commands that wait for one service's write: more callers than any fleet has instances starting at once.
 const MAX_PARKED: usize = 10_000;
 
 /// The numbers and rules that the core is given.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Who may register what.
-    pub policy: Policy,
+    pub policy: RegistrationPolicy,
     /// The numbers of the health machine.
     pub health: HealthLimits,
     /// The TTL of instances that heartbeat and name none.
@@ -83,7 +84,7 @@ pub struct Registry {
     claims: Claims,
     pending: BTreeMap<WriteId, Pending>,
     pending_of: HashMap<ServiceName, BTreeSet<WriteId>>,
-    /// Wishes that wait until a service's pending writes are done, in the order they came.
+    /// Commands that wait until a service's pending writes are done, in the order they came.
     parked: HashMap<ServiceName, VecDeque<Event>>,
     keys: Keys,
     deadlines: Deadlines,
@@ -104,11 +105,11 @@ struct Entry {
     /// The definition with the routes that it really has: of a service without routes, those by host.
     effective: Arc<Definition>,
     registered_from: IpAddr,
-    slot: Slot,
-    members: Members,
+    index: ServiceIndex,
+    instances: Instances,
     status: Status,
     live: Arc<ServiceLive>,
-    is_leaving: bool,
+    is_being_removed: bool,
     /// Why it is kept but not routed, where it may not stand; its effective definition has no routes then.
     blocked: Option<Arc<str>>,
 }
@@ -122,20 +123,20 @@ enum Pending {
         cause: Cause,
     },
     Drain {
-        wish: Box<DrainWish>,
+        command: Box<DrainCommand>,
         ids: Vec<InstanceId>,
         reply: ReplyId,
     },
     /// An instance that is draining registered just so.
     Return {
-        wish: Box<Registration>,
+        command: Box<Registration>,
         reply: ReplyId,
     },
 }
 
 /// A registration on its way to the store.
 struct Registering {
-    wish: Box<Registration>,
+    command: Box<Registration>,
     /// Whose the definition is that it brings; `None`: the installed one stays.
     definition_of: Option<IpAddr>,
     /// What it is held to from the start though it names no TTL; stored with it.
@@ -144,7 +145,7 @@ struct Registering {
 }
 
 enum Cause {
-    Asked { reply: ReplyId, from: IpAddr, takes: Takes },
+    Asked { reply: ReplyId, from: IpAddr, on_last_instance: OnLastInstance },
     Expired,
     HoldOver,
 }
@@ -154,7 +155,7 @@ impl Registry {
     pub fn new(
         epoch: Epoch,
         settings: Settings,
-        statics: Vec<StaticRoute>,
+        static_routes: Vec<StaticRoute>,
         keys: Vec<KeySpec>,
         now: Now,
     ) -> (Self, Vec<Effect>) {
@@ -174,7 +175,7 @@ impl Registry {
         };
         let mut effects = Vec::new();
         registry.configure_keys(keys, &mut effects);
-        registry.add_statics(statics, now, &mut effects);
+        registry.add_static_routes(static_routes, now, &mut effects);
         (registry, effects)
     }
 
@@ -202,13 +203,13 @@ impl Registry {
 
     fn handle_one(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
         match event {
-            Event::RegistrationRequested(wish, reply) => self.handle_registration(wish, reply, now, effects),
+            Event::RegistrationRequested(command, reply) => self.handle_registration(command, reply, now, effects),
             Event::HeartbeatReceived(instance, source, reply) => {
                 let outcome = self.heartbeat(&instance, &source, now, effects);
                 self.answer(reply, &instance.service, &source, outcome, effects);
             }
-            Event::DeregistrationRequested(wish, reply) => self.handle_deregistration(wish, reply, now, effects),
-            Event::DrainRequested(wish, reply) => self.handle_drain(wish, reply, effects),
+            Event::DeregistrationRequested(command, reply) => self.handle_deregistration(command, reply, now, effects),
+            Event::DrainRequested(command, reply) => self.handle_drain(command, reply, effects),
             Event::ProbeRequested(instance, source, reply) => {
                 let outcome = self.probe_now(&instance, &source, now, effects);
                 self.answer(reply, &instance.service, &source, outcome, effects);
@@ -219,11 +220,11 @@ impl Registry {
             Event::NameResolved { subject, generation, addresses } => {
                 self.handle_addresses(subject, generation, addresses, now, effects);
             }
-            Event::KeyRequested { wish, from, reply } => self.handle_key_wish(wish, from, reply, now, effects),
+            Event::KeyRequested { command, from, reply } => self.handle_key_command(command, from, reply, now, effects),
             Event::WriteDone(write) => self.handle_write_done(write, now, effects),
             Event::WriteFailed(write, why) => self.handle_write_failed(write, &why, now, effects),
             Event::DeadlineReached => self.handle_deadlines(now, effects),
-            Event::HeldUp(lag) => self.forgive(lag),
+            Event::ClockGap(lag) => self.extend_deadlines(lag),
             Event::ConfigurationChanged(new, reply) => self.handle_configuration(*new, reply, now, effects),
         }
     }
@@ -231,7 +232,7 @@ impl Registry {
     fn handle_write_done(&mut self, write: WriteId, now: Now, effects: &mut Vec<Effect>) {
         match self.take_pending(write) {
             Some(Pending::Register(registering)) => {
-                let service = registering.wish.definition.service.clone();
+                let service = registering.command.definition.service.clone();
                 self.install(registering, now, effects);
                 self.unpark(&service, now, effects);
             }
@@ -239,13 +240,13 @@ impl Registry {
                 self.finish_removal(&service, instance, cause, now, effects);
                 self.unpark(&service, now, effects);
             }
-            Some(Pending::Drain { wish, ids, reply }) => {
-                self.finish_drain(&wish, &ids, reply, effects);
-                self.unpark(&wish.service, now, effects);
+            Some(Pending::Drain { command, ids, reply }) => {
+                self.finish_drain(&command, &ids, reply, effects);
+                self.unpark(&command.service, now, effects);
             }
-            Some(Pending::Return { wish, reply }) => {
-                self.finish_return(&wish, reply, now, effects);
-                self.unpark(&wish.definition.service, now, effects);
+            Some(Pending::Return { command, reply }) => {
+                self.finish_return(&command, reply, now, effects);
+                self.unpark(&command.definition.service, now, effects);
             }
             None => self.handle_key_write_done(write, now, effects),
         }
@@ -253,28 +254,28 @@ impl Registry {
 
     fn handle_write_failed(&mut self, write: WriteId, why: &str, now: Now, effects: &mut Vec<Effect>) {
         match self.take_pending(write) {
-            Some(Pending::Register(Registering { wish, definition_of, reply, .. })) => {
-                let service = wish.definition.service.clone();
+            Some(Pending::Register(Registering { command, definition_of, reply, .. })) => {
+                let service = command.definition.service.clone();
                 if definition_of.is_some() {
-                    self.release_claims(&wish.definition);
+                    self.release_claims(&command.definition);
                 }
-                self.release_id(&wish.instance.id);
+                self.release_id(&command.instance.id);
                 let refused = Err(Refusal::StoreFailed(why.to_owned()));
-                self.answer(reply, &service, &wish.source, refused, effects);
+                self.answer(reply, &service, &command.source, refused, effects);
                 self.unpark(&service, now, effects);
             }
             Some(Pending::Remove { service, instance, cause }) => {
                 self.undo_removal(&service, instance, cause, why, now, effects);
                 self.unpark(&service, now, effects);
             }
-            Some(Pending::Drain { wish, reply, .. }) => {
+            Some(Pending::Drain { command, reply, .. }) => {
                 let refused = Err(Refusal::StoreFailed(why.to_owned()));
-                self.answer(reply, &wish.service, &wish.source, refused, effects);
-                self.unpark(&wish.service, now, effects);
+                self.answer(reply, &command.service, &command.source, refused, effects);
+                self.unpark(&command.service, now, effects);
             }
-            Some(Pending::Return { wish, reply }) => {
-                self.fail_return(&wish, reply, why, effects);
-                self.unpark(&wish.definition.service, now, effects);
+            Some(Pending::Return { command, reply }) => {
+                self.fail_return(&command, reply, why, effects);
+                self.unpark(&command.definition.service, now, effects);
             }
             None => self.handle_key_write_failed(write, why, now, effects),
         }
@@ -300,7 +301,7 @@ impl Registry {
         Some(pending)
     }
 
-    /// Lets a wish wait until the service's pending writes are done.
+    /// Lets a command wait until the service's pending writes are done.
     fn park(&mut self, service: &ServiceName, event: Event, effects: &mut Vec<Effect>) {
         let queue = self.parked.entry(service.clone()).or_default();
         if queue.len() < MAX_PARKED {
@@ -316,8 +317,8 @@ impl Registry {
     fn unpark(&mut self, service: &ServiceName, now: Now, effects: &mut Vec<Effect>) {
         let mut queue = self.parked.remove(service).unwrap_or_default();
         while let Some(mut event) = queue.pop_front() {
-            if let Event::RegistrationRequested(wish, _) = &mut event {
-                self.renew(wish);
+            if let Event::RegistrationRequested(command, _) = &mut event {
+                self.renew(command);
             }
             // The others wait behind it without being looked at: a full queue costs one look a write.
             if self.waits(&event) {
@@ -332,9 +333,9 @@ impl Registry {
 
     fn waits(&self, event: &Event) -> bool {
         match event {
-            Event::RegistrationRequested(wish, _) => self.must_wait(wish),
-            Event::DeregistrationRequested(wish, _) => self.pending_of.contains_key(&wish.service),
-            Event::DrainRequested(wish, _) => self.pending_of.contains_key(&wish.service),
+            Event::RegistrationRequested(command, _) => self.must_wait(command),
+            Event::DeregistrationRequested(command, _) => self.pending_of.contains_key(&command.service),
+            Event::DrainRequested(command, _) => self.pending_of.contains_key(&command.service),
             Event::HeartbeatReceived(..)
             | Event::ProbeRequested(..)
             | Event::ProbeFinished { .. }
@@ -343,7 +344,7 @@ impl Registry {
             | Event::WriteDone(_)
             | Event::WriteFailed(..)
             | Event::DeadlineReached
-            | Event::HeldUp(_)
+            | Event::ClockGap(_)
             | Event::ConfigurationChanged(..) => false,
         }
     }
@@ -366,11 +367,11 @@ impl Registry {
         effects.push(Effect::Answer(reply, outcome));
     }
 
-    fn member(&self, instance: &InstanceRef) -> Result<(&Entry, &Member), Refusal> {
-        let entry = self.services.get(&instance.service).filter(|entry| !entry.is_leaving);
-        let found = entry.and_then(|entry| Some((entry, entry.members.get(&instance.id)?)));
+    fn installed(&self, instance: &InstanceRef) -> Result<(&Entry, &InstanceEntry), Refusal> {
+        let entry = self.services.get(&instance.service).filter(|entry| !entry.is_being_removed);
+        let found = entry.and_then(|entry| Some((entry, entry.instances.get(&instance.id)?)));
         found
-            .filter(|(_, member)| !member.is_leaving())
+            .filter(|(_, installed)| !installed.is_being_removed())
             .ok_or_else(|| Refusal::NotFound(format!("instance \"{instance}\"")))
     }
 
@@ -382,11 +383,11 @@ impl Registry {
     /// Sets a service's status from its instances', and tells the view.
     fn refresh(&mut self, service: &ServiceName, now: Now, effects: &mut Vec<Effect>) {
         let Some(entry) = self.services.get_mut(service) else { return };
-        self.view.touch(entry.slot, service);
+        self.view.touch(entry.index, service);
         let status = entry.overall();
         let before = std::mem::replace(&mut entry.status, status);
-        // One that leaves by a wish is not DOWN: it is reported as gone.
-        if before != entry.status && !entry.is_leaving {
+        // One that leaves by a command is not DOWN: it is reported as gone.
+        if before != entry.status && !entry.is_being_removed {
             entry.live.note_transition(before, now.unix_ms);
             effects.push(Effect::Report(Report::ServiceStatusChanged {
                 service: service.clone(),
@@ -400,17 +401,17 @@ impl Registry {
 impl Entry {
     /// UP while one instance is UP, DOWN when none is UP or UNKNOWN.
     fn overall(&self) -> Status {
-        if self.is_leaving { Status::Down } else { self.members.status() }
+        if self.is_being_removed { Status::Down } else { self.instances.status() }
     }
 }
 
 impl Pending {
     fn service(&self) -> &ServiceName {
         match self {
-            Self::Register(registering) => &registering.wish.definition.service,
+            Self::Register(registering) => &registering.command.definition.service,
             Self::Remove { service, .. } => service,
-            Self::Drain { wish, .. } => &wish.service,
-            Self::Return { wish, .. } => &wish.definition.service,
+            Self::Drain { command, .. } => &command.service,
+            Self::Return { command, .. } => &command.definition.service,
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{
-    Answer, Change, Effect, FirstProbe, Followed, Health, InstanceRef, Member, Now, ProbePlan, ProbeTarget, Refusal,
-    Registry, Report, Source, Verdict, view,
+    Answer, Change, DnsSubject, Effect, FirstProbe, Health, InstanceEntry, InstanceRef, Now, ProbePlan, ProbeTarget,
+    Refusal, Registry, Report, Source, Verdict, view,
 };
 use crate::model::{Generation, Status};
 
@@ -15,8 +15,8 @@ impl Registry {
     /// Orders the probes that the instance's status asks for; outcomes of earlier orders count no more.
     pub(super) fn plan_probes(&mut self, instance: &InstanceRef, first: FirstProbe, effects: &mut Vec<Effect>) {
         let generation = self.next_order();
-        if let Some(member) = self.member_mut(instance) {
-            member.probe_order = generation;
+        if let Some(installed) = self.instance_mut(instance) {
+            installed.probe_order = generation;
         }
         self.order_probes(instance, first, effects);
     }
@@ -24,14 +24,15 @@ impl Registry {
     /// As [`plan_probes`](Self::plan_probes) under the order that holds already: a probe under way still counts.
     pub(super) fn order_probes(&mut self, instance: &InstanceRef, first: FirstProbe, effects: &mut Vec<Effect>) {
         let limits = self.settings.health;
-        let Some(member) = self.member_mut(instance) else { return };
-        if member.spec.health_endpoint.is_none() {
+        let Some(installed) = self.instance_mut(instance) else { return };
+        if installed.spec.health_endpoint.is_none() {
             return;
         }
-        let generation = member.probe_order;
-        member.live.note_health(member.health().failures(), member.health().is_stopped());
-        let target = member.addresses.first().map(|&address| ProbeTarget { spec: Arc::clone(&member.spec), address });
-        effects.push(match (member.health().period(&limits), target) {
+        let generation = installed.probe_order;
+        installed.live.note_health(installed.health().failures(), installed.health().is_stopped());
+        let target =
+            installed.addresses.first().map(|&address| ProbeTarget { spec: Arc::clone(&installed.spec), address });
+        effects.push(match (installed.health().period(&limits), target) {
             (Some(period), Some(target)) => {
                 Effect::Probe(instance.clone(), ProbePlan { generation, target, first, period })
             }
@@ -46,7 +47,7 @@ impl Registry {
 
     /// A service that registers again while it is DOWN says that it is back: it is looked at now, not in two minutes.
     pub(super) fn probe_if_down(&mut self, instance: &InstanceRef, effects: &mut Vec<Effect>) {
-        if self.member(instance).is_ok_and(|(_, member)| member.health().status() == Status::Down) {
+        if self.installed(instance).is_ok_and(|(_, installed)| installed.health().status() == Status::Down) {
             self.order_probes(instance, FirstProbe::Now, effects);
         }
     }
@@ -58,17 +59,17 @@ impl Registry {
         now: Now,
         effects: &mut Vec<Effect>,
     ) -> Result<Answer, Refusal> {
-        let (_, member) = self.member(instance)?;
-        self.settings.policy.check_owner(&instance.service, member.registered_from, source)?;
-        if member.spec.health_endpoint.is_none() {
+        let (_, installed) = self.installed(instance)?;
+        self.settings.policy.check_owner(&instance.service, installed.registered_from, source)?;
+        if installed.spec.health_endpoint.is_none() {
             return Err(Refusal::NoProbes);
         }
-        if member.health().is_stopped() {
+        if installed.health().is_stopped() {
             self.restart_probing(instance, now, effects);
         } else {
             self.order_probes(instance, FirstProbe::Now, effects);
         }
-        let status = self.member(instance)?.1.health().status();
+        let status = self.installed(instance)?.1.health().status();
         Ok(Answer::Probing { status })
     }
 
@@ -82,15 +83,15 @@ impl Registry {
         effects: &mut Vec<Effect>,
     ) {
         let limits = self.settings.health;
-        let Some(member) = self.member_mut(instance) else { return };
+        let Some(installed) = self.instance_mut(instance) else { return };
         // A late answer to a plan that holds no longer says nothing of the instance as it is now.
-        if member.probe_order != generation || member.is_leaving() {
+        if installed.probe_order != generation || installed.is_being_removed() {
             return;
         }
-        let mut health = member.health();
+        let mut health = installed.health();
         let verdict = if outcome.is_ok() { health.succeed() } else { health.fail(&limits) };
-        member.live.note_probe(now.unix_ms, took, outcome.as_ref().err().cloned());
-        member.live.note_health(health.failures(), health.is_stopped());
+        installed.live.note_probe(now.unix_ms, took, outcome.as_ref().err().cloned());
+        installed.live.note_health(health.failures(), health.is_stopped());
         if let Some(entry) = self.services.get(&instance.service) {
             entry.live.events().count_probe(&outcome, took);
         }
@@ -114,16 +115,16 @@ impl Registry {
 
     fn set_health(&mut self, instance: &InstanceRef, health: Health, now: Now, effects: &mut Vec<Effect>) {
         let Some(entry) = self.services.get_mut(&instance.service) else { return };
-        let Some(before) = entry.members.get(&instance.id).map(Member::health) else { return };
-        entry.members.set_health(&instance.id, health);
-        let Some(member) = entry.members.get_mut(&instance.id) else { return };
-        member.live.note_health(health.failures(), health.is_stopped());
+        let Some(before) = entry.instances.get(&instance.id).map(InstanceEntry::health) else { return };
+        entry.instances.set_health(&instance.id, health);
+        let Some(installed) = entry.instances.get_mut(&instance.id) else { return };
+        installed.live.note_health(health.failures(), health.is_stopped());
         if before.status() == health.status() {
             return;
         }
-        member.live.since_ms.store(now.unix_ms, Ordering::Relaxed);
-        let shown = member.seen.generation;
-        member.seen = view::instance(&member.spec, &member.addresses, health.status(), shown, &member.live);
+        installed.live.since_ms.store(now.unix_ms, Ordering::Relaxed);
+        let shown = installed.seen.generation;
+        installed.seen = view::instance(&installed.spec, &installed.addresses, health.status(), shown, &installed.live);
         if (before.status() == Status::Down) != (health.status() == Status::Down) {
             let is_down = health.status() == Status::Down;
             effects.push(Effect::Keep(Change::NoteDown { instance: instance.id.clone(), is_down }));
@@ -140,24 +141,24 @@ impl Registry {
     /// A followed name was resolved: the new addresses count if all of them are allowed.
     pub(super) fn handle_addresses(
         &mut self,
-        subject: Followed,
+        subject: DnsSubject,
         generation: Generation,
         addresses: Arc<[SocketAddr]>,
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
         let instance = match &subject {
-            Followed::Static(slot) => {
-                if self.view.move_static(*slot, generation, &addresses) {
+            DnsSubject::Static(index) => {
+                if self.view.move_static(*index, generation, &addresses) {
                     effects.push(Effect::Report(Report::AddressesChanged { subject, addresses }));
                 }
                 return;
             }
-            Followed::Instance(instance) => instance.clone(),
+            DnsSubject::Instance(instance) => instance.clone(),
         };
-        let Ok((_, member)) = self.member(&instance) else { return };
-        let is_known = view::is_same_set(&member.addresses, &addresses) && member.barred.is_none();
-        if member.name_order != generation || is_known {
+        let Ok((_, installed)) = self.installed(&instance) else { return };
+        let is_known = view::is_same_set(&installed.addresses, &addresses) && installed.suspended.is_none();
+        if installed.name_order != generation || is_known {
             return;
         }
         if let Err(refusal) = self.settings.policy.check_addresses(&instance.service, &addresses) {
@@ -167,11 +168,12 @@ impl Registry {
         // The order stays: it names the registration. What is seen gets a number of its own, so that no connection
         // to the old address is used again.
         let shown = self.next_order();
-        if let Some(member) = self.member_mut(&instance) {
-            member.addresses = Arc::clone(&addresses);
+        if let Some(installed) = self.instance_mut(&instance) {
+            installed.addresses = Arc::clone(&addresses);
             // Whoever resolved it looked whether it may be there.
-            member.barred = None;
-            member.seen = view::instance(&member.spec, &addresses, member.health().status(), shown, &member.live);
+            installed.suspended = None;
+            installed.seen =
+                view::instance(&installed.spec, &addresses, installed.health().status(), shown, &installed.live);
         }
         effects.push(Effect::Keep(Change::NoteAddresses {
             instance: instance.id.clone(),

@@ -18,8 +18,8 @@ use crate::model::{KeySpec, ServiceName};
 pub struct Configuration {
     /// Rules and numbers.
     pub settings: Settings,
-    /// The static routes, as `settings.policy.statics` claims them.
-    pub statics: Vec<StaticRoute>,
+    /// The static routes, as `settings.policy.static_routes` claims them.
+    pub static_routes: Vec<StaticRoute>,
     /// The API keys.
     pub keys: Vec<KeySpec>,
 }
@@ -33,17 +33,17 @@ impl Registry {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        let Configuration { settings, statics, keys } = new;
+        let Configuration { settings, static_routes, keys } = new;
         let before = std::mem::replace(&mut self.settings, settings);
         // Claims are released by the definition with which they were added, and that holds the domain.
         self.settings.policy.apps_domain = before.policy.apps_domain.clone();
 
         // A static route never finds another in its place in the table: what may not stand leaves first.
-        self.view.drop_statics(&statics, effects);
+        self.view.drop_static_routes(&static_routes, effects);
         if before.policy != self.settings.policy {
             self.recheck_where(|entry| entry.blocked.is_none(), effects);
         }
-        self.add_statics(statics, now, effects);
+        self.add_static_routes(static_routes, now, effects);
         self.stand_again(effects);
 
         self.configure_keys(keys, effects);
@@ -55,13 +55,13 @@ impl Registry {
         effects.push(Effect::Answer(reply, Ok(Answer::Reconfigured(answer))));
     }
 
-    pub(super) fn add_statics(&mut self, statics: Vec<StaticRoute>, now: Now, effects: &mut Vec<Effect>) {
-        for fixed in statics {
+    pub(super) fn add_static_routes(&mut self, static_routes: Vec<StaticRoute>, now: Now, effects: &mut Vec<Effect>) {
+        for fixed in static_routes {
             let order = self.next_order();
             if let Some(service) = self.view.add_static(fixed, order, now, effects)
                 && let Some(entry) = self.services.get(&service)
             {
-                self.view.touch(entry.slot, &service);
+                self.view.touch(entry.index, &service);
             }
         }
     }
@@ -69,7 +69,7 @@ impl Registry {
     /// Those that were kept out and stay registered come back where they may. Of two that want one route the first by name has it, as after a
     /// restart; where a third holds it by now, both stay out.
     pub(super) fn stand_again(&mut self, effects: &mut Vec<Effect>) {
-        self.recheck_where(|entry| entry.blocked.is_some() && !entry.is_leaving, effects);
+        self.recheck_where(|entry| entry.blocked.is_some() && !entry.is_being_removed, effects);
     }
 
     fn recheck_where(&mut self, is_meant: impl Fn(&Entry) -> bool, effects: &mut Vec<Effect>) {
@@ -82,7 +82,7 @@ impl Registry {
 
     /// Every service that is kept and not routed, and why.
     fn blocked(&self) -> Vec<(ServiceName, Arc<str>)> {
-        let staying = self.services.iter().filter(|(_, entry)| !entry.is_leaving);
+        let staying = self.services.iter().filter(|(_, entry)| !entry.is_being_removed);
         staying.filter_map(|(name, entry)| Some((name.clone(), Arc::clone(entry.blocked.as_ref()?)))).collect()
     }
 
@@ -92,7 +92,7 @@ impl Registry {
         let mut retimed = Vec::new();
         for (service, entry) in &self.services {
             let changed =
-                entry.members.iter().filter(|(_, one)| one.health().period(before) != one.health().period(&limits));
+                entry.instances.iter().filter(|(_, one)| one.health().period(before) != one.health().period(&limits));
             retimed.extend(changed.map(|(id, _)| InstanceRef { service: service.clone(), id: id.clone() }));
         }
         for instance in &retimed {

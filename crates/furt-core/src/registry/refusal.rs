@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::KeyRefusal;
 use crate::model::{Invalid, ServiceName, Status};
 
-/// Why a wish was not granted; nothing was changed by it.
+/// Why a command was not granted; nothing was changed by it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// 401: the grant asks for a token.
@@ -28,7 +28,7 @@ pub enum Refusal {
         /// The route or id.
         what: String,
         /// The service that holds it, and its status; `None`: the configuration or furt itself.
-        rival: Option<(ServiceName, Status)>,
+        conflict: Option<(ServiceName, Status)>,
         /// In words.
         detail: String,
     },
@@ -44,10 +44,10 @@ pub enum Refusal {
     /// 503: the store cannot take it now.
     #[error("the store cannot take it now: {0}")]
     StoreFailed(String),
-    /// 503: too many wishes wait for the last one of this service or key.
+    /// 503: too many commands wait for the last one of this service or key.
     #[error("too many changes of it wait to be stored")]
     Busy,
-    /// Of a wish about an API key.
+    /// Of a command about an API key.
     #[error(transparent)]
     Key(#[from] KeyRefusal),
 }
@@ -58,6 +58,6 @@ impl Refusal {
     }
 
     pub(super) fn reserved(detail: String) -> Self {
-        Self::Taken { what: "a reserved name".to_owned(), rival: None, detail }
+        Self::Taken { what: "a reserved name".to_owned(), conflict: None, detail }
     }
 }

@@ -1,8 +1,8 @@
-//! Leaving: by wish, by expiry, and the end of a hold. Out of the snapshot first, then out of the store, then answered.
+//! Leaving: by command, by expiry, and the end of a hold. Out of the snapshot first, then out of the store, then answered.
 
 use super::{
-    Answer, Cause, Change, Due, Effect, Event, Followed, HOLD, InstanceRef, LeaveWish, Now, Pending, REMOVAL_RETRY,
-    Refusal, Registry, ReplyId, Report, Source, Takes,
+    Answer, Cause, Change, Deregistration, DnsSubject, Due, Effect, Event, HOLD, InstanceRef, Now, OnLastInstance,
+    Pending, REMOVAL_RETRY, Refusal, Registry, ReplyId, Report, Source,
 };
 use crate::model::{InstanceId, ServiceName};
 use crate::routing::Drained;
@@ -10,21 +10,21 @@ use crate::routing::Drained;
 impl Registry {
     pub(super) fn handle_deregistration(
         &mut self,
-        wish: LeaveWish,
+        command: Deregistration,
         reply: ReplyId,
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        if self.pending_of.contains_key(&wish.service) {
-            let service = wish.service.clone();
-            self.park(&service, Event::DeregistrationRequested(wish, reply), effects);
+        if self.pending_of.contains_key(&command.service) {
+            let service = command.service.clone();
+            self.park(&service, Event::DeregistrationRequested(command, reply), effects);
             return;
         }
-        let LeaveWish { service, instance, takes, source } = wish;
+        let Deregistration { service, instance, on_last_instance, source } = command;
         match self.check_deregistration(&service, instance.as_ref(), &source) {
             Err(refusal) => self.answer(reply, &service, &source, Err(refusal), effects),
             Ok(()) => {
-                let cause = Cause::Asked { reply, from: source.address, takes };
+                let cause = Cause::Asked { reply, from: source.address, on_last_instance };
                 self.begin_removal(service, instance, cause, now, effects);
             }
         }
@@ -37,7 +37,7 @@ impl Registry {
         source: &Source,
     ) -> Result<(), Refusal> {
         let registered_from = match id {
-            Some(id) => self.member(&InstanceRef { service: service.clone(), id: id.clone() })?.1.registered_from,
+            Some(id) => self.installed(&InstanceRef { service: service.clone(), id: id.clone() })?.1.registered_from,
             None => {
                 let entry = self.services.get(service);
                 entry.ok_or_else(|| Refusal::NotFound(format!("service \"{service}\"")))?.registered_from
@@ -58,32 +58,34 @@ impl Registry {
         let Some(entry) = self.services.get_mut(&service) else { return };
         let change = match &instance {
             Some(id) => {
-                entry.members.begin_leaving(id);
-                // By expiry, and by a wish that takes nothing along, the routes are held.
-                let takes_service = match cause {
-                    Cause::Asked { takes: Takes::Service, .. } => true,
-                    Cause::Asked { takes: Takes::Nothing, .. } => entry.definition.routes.is_empty(),
+                entry.instances.begin_removal(id);
+                // By expiry, and by a command that takes nothing along, the routes are held.
+                let removes_service = match cause {
+                    Cause::Asked { on_last_instance: OnLastInstance::RemoveService, .. } => true,
+                    Cause::Asked { on_last_instance: OnLastInstance::KeepRoutes, .. } => {
+                        entry.definition.routes.is_empty()
+                    }
                     Cause::Expired | Cause::HoldOver => false,
                 };
-                entry.is_leaving = takes_service && entry.members.are_leaving();
-                if entry.is_leaving {
+                entry.is_being_removed = removes_service && entry.instances.are_being_removed();
+                if entry.is_being_removed {
                     Change::RemoveService {
                         service: service.clone(),
-                        instances: entry.members.keys().cloned().collect(),
+                        instances: entry.instances.keys().cloned().collect(),
                     }
                 } else {
                     Change::RemoveInstance(id.clone())
                 }
             }
             None => {
-                entry.is_leaving = true;
-                entry.members.begin_leaving_all();
-                Change::RemoveService { service: service.clone(), instances: entry.members.keys().cloned().collect() }
+                entry.is_being_removed = true;
+                entry.instances.begin_removal_of_all();
+                Change::RemoveService { service: service.clone(), instances: entry.instances.keys().cloned().collect() }
             }
         };
-        if entry.is_leaving {
-            self.view.replace_routes(entry.slot, Some(&entry.effective), None);
-            self.view.hide(entry.slot, &service);
+        if entry.is_being_removed {
+            self.view.replace_routes(entry.index, Some(&entry.effective), None);
+            self.view.hide(entry.index, &service);
         }
         self.view.advance();
         self.refresh(&service, now, effects);
@@ -100,16 +102,16 @@ impl Registry {
         effects: &mut Vec<Effect>,
     ) {
         let Some(entry) = self.services.get(service) else { return };
-        let is_whole = entry.is_leaving;
+        let is_whole = entry.is_being_removed;
         let leaving: Vec<_> = match instance {
             Some(id) if !is_whole => vec![id],
-            _ => entry.members.keys().cloned().collect(),
+            _ => entry.instances.keys().cloned().collect(),
         };
-        let drained: Drained = leaving.iter().filter_map(|id| Some(entry.members.get(id)?.live.clone())).collect();
+        let drained: Drained = leaving.iter().filter_map(|id| Some(entry.instances.get(id)?.live.clone())).collect();
         let count = leaving.len();
         for id in leaving {
             let instance = InstanceRef { service: service.clone(), id };
-            self.remove_member(&instance, effects);
+            self.remove_instance(&instance, effects);
             match cause {
                 Cause::Asked { from, .. } => effects.push(Effect::Report(Report::Deregistered { instance, from })),
                 Cause::Expired => effects.push(Effect::Report(Report::Expired(instance))),
@@ -118,7 +120,7 @@ impl Registry {
         }
         if is_whole {
             self.remove_entry(service);
-        } else if self.services.get(service).is_some_and(|entry| entry.members.is_empty()) {
+        } else if self.services.get(service).is_some_and(|entry| entry.instances.is_empty()) {
             self.deadlines.set(Due::Held(service.clone()), now.at + HOLD);
         }
         if self.services.get(service).is_some_and(|entry| entry.blocked.is_some()) {
@@ -139,23 +141,23 @@ impl Registry {
     fn remove_entry(&mut self, service: &ServiceName) {
         if let Some(entry) = self.services.remove(service) {
             self.claims.remove(&entry.effective);
-            self.view.free(entry.slot);
+            self.view.free(entry.index);
             self.deadlines.clear(&Due::Held(service.clone()));
         }
     }
 
     /// Ends what runs for an instance and forgets it.
-    pub(super) fn remove_member(&mut self, instance: &InstanceRef, effects: &mut Vec<Effect>) {
+    pub(super) fn remove_instance(&mut self, instance: &InstanceRef, effects: &mut Vec<Effect>) {
         let entry = self.services.get_mut(&instance.service);
-        let Some(member) = entry.and_then(|entry| entry.members.remove(&instance.id)) else { return };
+        let Some(installed) = entry.and_then(|entry| entry.instances.remove(&instance.id)) else { return };
         self.view.remove_id(&instance.id);
         self.deadlines.clear(&Due::Instance(instance.clone()));
         self.release_id(&instance.id);
-        if member.spec.health_endpoint.is_some() {
+        if installed.spec.health_endpoint.is_some() {
             effects.push(Effect::StopProbing(instance.clone()));
         }
-        if member.spec.url.socket_address().is_none() {
-            effects.push(Effect::ForgetName(Followed::Instance(instance.clone())));
+        if installed.spec.url.socket_address().is_none() {
+            effects.push(Effect::UnwatchName(DnsSubject::Instance(instance.clone())));
         }
     }
 
@@ -172,12 +174,12 @@ impl Registry {
         effects.push(Effect::Report(Report::RemovalFailed { service: service.clone(), why: why.to_owned() }));
         let Some(entry) = self.services.get_mut(service) else { return };
         let again = now.at + REMOVAL_RETRY;
-        let was_leaving = entry.is_leaving;
+        let was_being_removed = entry.is_being_removed;
         match cause {
             Cause::HoldOver => {
-                self.view.replace_routes(entry.slot, None, Some(&entry.effective));
-                self.view.show(entry.slot, service);
-                entry.is_leaving = false;
+                self.view.replace_routes(entry.index, None, Some(&entry.effective));
+                self.view.show(entry.index, service);
+                entry.is_being_removed = false;
                 self.deadlines.set(Due::Held(service.clone()), again);
             }
             Cause::Expired => {
@@ -186,19 +188,19 @@ impl Registry {
                 }
             }
             Cause::Asked { reply, .. } => {
-                if std::mem::take(&mut entry.is_leaving) {
-                    self.view.replace_routes(entry.slot, None, Some(&entry.effective));
-                    self.view.show(entry.slot, service);
+                if std::mem::take(&mut entry.is_being_removed) {
+                    self.view.replace_routes(entry.index, None, Some(&entry.effective));
+                    self.view.show(entry.index, service);
                 }
                 match &instance {
-                    Some(id) => entry.members.stay(id, now),
-                    None => entry.members.stay_all(now),
+                    Some(id) => entry.instances.stay(id, now),
+                    None => entry.instances.stay_all(now),
                 }
                 effects.push(Effect::Answer(reply, Err(Refusal::StoreFailed(why.to_owned()))));
             }
         }
         // The configuration may have changed while it was leaving. One that stays is judged with each change.
-        if was_leaving {
+        if was_being_removed {
             self.recheck(service, effects);
         }
         self.view.advance();
@@ -222,16 +224,16 @@ impl Registry {
     }
 
     fn check_expiry(&mut self, instance: InstanceRef, now: Now, effects: &mut Vec<Effect>) {
-        let is_entry_leaving = self.services.get(&instance.service).is_some_and(|entry| entry.is_leaving);
+        let is_entry_being_removed = self.services.get(&instance.service).is_some_and(|entry| entry.is_being_removed);
         // Instances that fall silent together leave together. Only a write that is about this instance, or takes the
         // whole service, is waited for.
         let is_registering = self.owners.get(&instance.id).is_some_and(|owner| owner.count > 1);
         let is_writing = self.pending_of.contains_key(&instance.service);
-        let Some(member) = self.member_mut(&instance) else { return };
-        let Some(end) = member.end() else { return };
-        if end > now.at && !member.is_leaving() {
+        let Some(installed) = self.instance_mut(&instance) else { return };
+        let Some(end) = installed.end() else { return };
+        if end > now.at && !installed.is_being_removed() {
             self.deadlines.set(Due::Instance(instance), end);
-        } else if is_entry_leaving || is_registering || (member.is_leaving() && is_writing) {
+        } else if is_entry_being_removed || is_registering || (installed.is_being_removed() && is_writing) {
             self.deadlines.set(Due::Instance(instance), now.at + REMOVAL_RETRY);
         } else {
             let InstanceRef { service, id } = instance;

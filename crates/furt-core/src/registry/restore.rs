@@ -8,23 +8,23 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::registering::Place;
+use super::registering::InstanceState;
 use super::{
-    Change, Contents, Due, Effect, Entry, FirstProbe, HOLD, Health, InstanceRef, Members, Now, Ownership, Refusal,
+    Change, Contents, Due, Effect, Entry, FirstProbe, HOLD, Health, InstanceRef, Instances, Now, Ownership, Refusal,
     Registry, Report, view,
 };
 use crate::model::{Definition, Generation, InstanceId, ServiceName, Status};
 use crate::routing::ServiceLive;
 
 /// Why a service is kept out that nobody has judged yet.
-pub(super) const UNJUDGED: &str = "";
+pub(super) const NOT_YET_EVALUATED: &str = "";
 /// Bits of a generation that count the changes of one start; those above count the starts.
 const CHANGES_OF_A_START: u32 = 32;
 
 impl Registry {
-    /// Takes over what a store held; once, before anything else is handled. `barred`: instances that may not be where they
+    /// Takes over what a store held; once, before anything else is handled. `suspended`: instances that may not be where they
     /// are any more, and why, such as at what is a listener of furt's by now.
-    pub fn restore(&mut self, contents: Contents, barred: &BTreeMap<InstanceId, Arc<str>>, now: Now) -> Vec<Effect> {
+    pub fn restore(&mut self, contents: Contents, suspended: &BTreeMap<InstanceId, Arc<str>>, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
         let Contents { epoch, starts, definitions, instances, down, ttls, draining, keys } = contents;
         self.view.begin(epoch, Generation(starts << CHANGES_OF_A_START));
@@ -47,16 +47,17 @@ impl Registry {
             self.owners.insert(spec.id.clone(), Ownership { service: service.clone(), count: 1 });
             let instance = InstanceRef { service, id: spec.id.clone() };
             let (is_draining, ttl) = (draining.contains(&spec.id), ttls.get(&spec.id).copied());
-            let barred = barred.get(&spec.id).cloned();
-            let place = Place { addresses, barred, registered_from, health, live: Arc::default(), is_draining, ttl };
-            self.install_member(&instance, &spec, place, now, &mut effects);
+            let suspended = suspended.get(&spec.id).cloned();
+            let state =
+                InstanceState { addresses, suspended, registered_from, health, live: Arc::default(), is_draining, ttl };
+            self.install_instance(&instance, &spec, state, now, &mut effects);
             self.plan_probes(&instance, FirstProbe::Spread, &mut effects);
         }
         let names: Vec<_> = self.services.keys().cloned().collect();
         for service in &names {
             self.recheck(service, &mut effects);
             let Some(entry) = self.services.get_mut(service) else { continue };
-            if entry.members.is_empty() {
+            if entry.instances.is_empty() {
                 self.deadlines.set(Due::Held(service.clone()), now.at + HOLD);
             }
             // It starts at what its instances are: that is no change of status.
@@ -75,17 +76,17 @@ impl Registry {
     /// A new service, as if it were not allowed to stand: [`recheck`](Self::recheck) says whether it is.
     pub(super) fn add_entry(&mut self, definition: Arc<Definition>, registered_from: IpAddr, status: Status, now: Now) {
         let service = definition.service.clone();
-        let slot = self.view.add_service(&service);
+        let index = self.view.add_service(&service);
         let entry = Entry {
             effective: without_routes(&definition),
             definition,
             registered_from,
-            slot,
-            members: Members::default(),
+            index,
+            instances: Instances::default(),
             status,
             live: Arc::new(ServiceLive::new(now.unix_ms)),
-            is_leaving: false,
-            blocked: Some(UNJUDGED.into()),
+            is_being_removed: false,
+            blocked: Some(NOT_YET_EVALUATED.into()),
         };
         self.services.insert(service, entry);
     }
@@ -106,9 +107,9 @@ impl Registry {
             None => Arc::clone(&entry.definition),
             Some(_) => without_routes(&entry.definition),
         };
-        if !entry.is_leaving {
-            self.view.replace_routes(entry.slot, Some(&entry.effective), Some(&effective));
-            self.view.touch(entry.slot, service);
+        if !entry.is_being_removed {
+            self.view.replace_routes(entry.index, Some(&entry.effective), Some(&effective));
+            self.view.touch(entry.index, service);
         }
         self.claims.remove(&entry.effective);
         self.claims.add(&effective);
@@ -116,7 +117,7 @@ impl Registry {
         let before = std::mem::replace(&mut entry.blocked, why.clone());
         match why {
             Some(why) => effects.push(Effect::Report(Report::Blocked { service: service.clone(), why })),
-            None if before.is_some_and(|why| &*why != UNJUDGED) => {
+            None if before.is_some_and(|why| &*why != NOT_YET_EVALUATED) => {
                 effects.push(Effect::Report(Report::Unblocked(service.clone())));
             }
             None => {}
@@ -129,9 +130,9 @@ impl Registry {
         let Some(entry) = self.services.get(&instance.service) else { return };
         let policy = &self.settings.policy;
         let may_be = entry
-            .members
+            .instances
             .get(&instance.id)
-            .is_some_and(|member| policy.check_addresses(&instance.service, &member.addresses).is_ok());
+            .is_some_and(|installed| policy.check_addresses(&instance.service, &installed.addresses).is_ok());
         if entry.blocked.is_some() || !may_be {
             self.recheck(&instance.service, effects);
         }
@@ -141,9 +142,9 @@ impl Registry {
         let Some(entry) = self.services.get(service) else { return Ok(()) };
         let policy = &self.settings.policy;
         policy.check_definition(&entry.definition, entry.registered_from)?;
-        entry.members.values().try_for_each(|member| match &member.barred {
+        entry.instances.values().try_for_each(|instance| match &instance.suspended {
             Some(why) => Err(Refusal::beyond(why.to_string())),
-            None => policy.check_addresses(service, &member.addresses),
+            None => policy.check_addresses(service, &instance.addresses),
         })?;
         self.check_conflicts(&entry.definition)
     }

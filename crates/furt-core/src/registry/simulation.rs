@@ -7,10 +7,10 @@ mod stored;
 
 use std::time::Duration;
 
-use super::tests::{Harness, Store, Wish, definition_of, instance, policy, settings, source};
+use super::tests::{Command, Harness, Store, definition_of, instance, policy, settings, source};
 use super::{
-    Drain, DrainWish, Event, HealthLimits, InstanceRef, LeaveWish, Policy, Settings, StaticClaim, StaticRoute,
-    StaticTarget, Takes,
+    Deregistration, Drain, DrainCommand, Event, HealthLimits, InstanceRef, OnLastInstance, RegistrationPolicy,
+    Settings, StaticClaim, StaticRoute, StaticTarget,
 };
 use crate::model::{Generation, ServiceName};
 use model::Model;
@@ -59,7 +59,7 @@ impl Simulation {
         let target = StaticTarget::Service(ServiceName::try_new("a").unwrap());
         let route = StaticRoute { host: None, method, pattern, permission: None, target };
         let heartbeat_ttl = Duration::from_secs(15);
-        let policy = Policy { statics: vec![claim], ..policy() };
+        let policy = RegistrationPolicy { static_routes: vec![claim], ..policy() };
         let mut furt = Harness::with(Settings { health: limits, heartbeat_ttl, ..settings(policy) }, vec![route]);
         furt.store = Store::Waits;
         let model = Model::new(furt.now.at, limits, heartbeat_ttl);
@@ -75,7 +75,7 @@ impl Simulation {
         instance(&format!("{service}/{id}"))
     }
 
-    fn some_registration(&mut self) -> Wish {
+    fn some_registration(&mut self) -> Command {
         // Few definitions a service: it must happen that one is registered again just so.
         let at = SERVICES[self.random.usize(..3)];
         let routes = if self.random.u8(..3) == 0 {
@@ -83,21 +83,21 @@ impl Simulation {
         } else {
             ROUTES[usize::from(at.as_bytes()[0] - b'a') * 2]
         };
-        let mut wish = Wish::new(at, routes).id(self.one_of(&IDS)).from(self.one_of(&SOURCES));
+        let mut command = Command::new(at, routes).id(self.one_of(&IDS)).from(self.one_of(&SOURCES));
         if self.random.u8(..6) == 0 && !routes.is_empty() {
-            wish = wish.host("one.example");
+            command = command.host("one.example");
         }
         if self.random.u8(..4) == 0 {
-            wish = wish.revision(self.random.u64(..3));
+            command = command.revision(self.random.u64(..3));
         }
         if self.random.u8(..6) == 0 {
-            wish = wish.at("http://a.example", &["10.0.0.1:80"]);
+            command = command.at("http://a.example", &["10.0.0.1:80"]);
         }
         match self.random.u8(..6) {
-            0 => wish.ttl(5),
-            1 | 2 => wish.ttl(20),
-            3 => wish.unprobed(),
-            _ => wish,
+            0 => command.ttl(5),
+            1 | 2 => command.ttl(20),
+            3 => command.unprobed(),
+            _ => command,
         }
     }
 
@@ -105,10 +105,10 @@ impl Simulation {
         self.furt.is_mid_turn = self.random.u8(..3) == 0;
         match self.random.u8(..100) {
             0..30 => {
-                let wish = Box::new(self.some_registration().0);
+                let command = Box::new(self.some_registration().0);
                 let reply = self.furt.new_reply();
-                self.furt.send(Event::RegistrationRequested(wish.clone(), reply));
-                self.model.wish(model::Wish::Register(wish, reply));
+                self.furt.send(Event::RegistrationRequested(command.clone(), reply));
+                self.model.command(model::Command::Register(command, reply));
             }
             30..40 => {
                 let (whom, from) = (self.some_instance(), source(self.one_of(&SOURCES)));
@@ -132,10 +132,11 @@ impl Simulation {
                 let InstanceRef { service, id } = self.some_instance();
                 let instance = (self.random.u8(..3) > 0).then_some(id);
                 let drain = self.one_of(&[Drain::Begins, Drain::Begins, Drain::Ends]);
-                let wish = Box::new(DrainWish { service, instance, drain, source: source(self.one_of(&SOURCES)) });
+                let command =
+                    Box::new(DrainCommand { service, instance, drain, source: source(self.one_of(&SOURCES)) });
                 let reply = self.furt.new_reply();
-                self.model.wish(model::Wish::Drain(wish.clone(), reply));
-                self.furt.send(Event::DrainRequested(wish, reply));
+                self.model.command(model::Command::Drain(command.clone(), reply));
+                self.furt.send(Event::DrainRequested(command, reply));
             }
             70..80 => {
                 let ms = self.one_of(&[1, 300, 1_000, 4_000, 15_000, 70_000]);
@@ -145,8 +146,8 @@ impl Simulation {
                 let lag = Duration::from_millis(self.random.u64(1_000..10_000));
                 self.furt.now.at += lag;
                 self.model.now = self.furt.now.at;
-                self.furt.send(Event::HeldUp(lag));
-                self.model.held_up(lag);
+                self.furt.send(Event::ClockGap(lag));
+                self.model.clock_gap(lag);
                 self.pass(0);
             }
             _ => {
@@ -164,9 +165,15 @@ impl Simulation {
     fn leave(&mut self, service: ServiceName, id: Option<crate::model::InstanceId>) {
         let from = source(self.one_of(&SOURCES));
         let reply = self.furt.new_reply();
-        self.model.wish(model::Wish::Leave { service: service.clone(), id: id.clone(), from: from.address, reply });
-        let wish = LeaveWish { service, instance: id, takes: Takes::Service, source: from };
-        self.furt.send(Event::DeregistrationRequested(wish, reply));
+        self.model.command(model::Command::Leave {
+            service: service.clone(),
+            id: id.clone(),
+            from: from.address,
+            reply,
+        });
+        let command =
+            Deregistration { service, instance: id, on_last_instance: OnLastInstance::RemoveService, source: from };
+        self.furt.send(Event::DeregistrationRequested(command, reply));
     }
 
     /// An outcome of an order that was given at some time: it counts only while the order holds.
@@ -206,10 +213,10 @@ impl Simulation {
     /// Who is seen was heard in time, or is about to be looked at again after a write of its own.
     fn nobody_outlives_its_ttl(&self) {
         let second = Duration::from_secs(1);
-        for member in self.model.services.iter().flat_map(|one| &one.members).filter(|one| !one.is_leaving) {
-            let is_late = member.ttl.is_some_and(|ttl| member.heard + ttl + second <= self.furt.now.at);
-            let is_due = member.look.is_some_and(|at| at <= self.furt.now.at + second);
-            assert!(!is_late || is_due, "{} outlives its TTL", member.spec.id);
+        for instance in self.model.services.iter().flat_map(|one| &one.instances).filter(|one| !one.is_being_removed) {
+            let is_late = instance.ttl.is_some_and(|ttl| instance.heard + ttl + second <= self.furt.now.at);
+            let is_due = instance.look.is_some_and(|at| at <= self.furt.now.at + second);
+            assert!(!is_late || is_due, "{} outlives its TTL", instance.spec.id);
         }
     }
 
@@ -236,8 +243,13 @@ impl Simulation {
         }
         for service in SERVICES {
             let (service, reply) = (ServiceName::try_new(service).unwrap(), self.furt.new_reply());
-            let wish = LeaveWish { service, instance: None, takes: Takes::Service, source: source("127.0.0.1") };
-            self.furt.send(Event::DeregistrationRequested(wish, reply));
+            let command = Deregistration {
+                service,
+                instance: None,
+                on_last_instance: OnLastInstance::RemoveService,
+                source: source("127.0.0.1"),
+            };
+            self.furt.send(Event::DeregistrationRequested(command, reply));
         }
         while !self.furt.writes.is_empty() {
             self.furt.finish(Store::Works);

@@ -2,20 +2,20 @@
 //!
 //! No sleeping and no runtime: time passes when a script says so, and writes are done when the harness says so.
 
+mod command;
+mod deregistering;
 mod draining;
 mod expiring;
 mod granting;
 mod harness;
 mod keys;
-mod leaving;
 mod probing;
 mod reconfiguring;
 mod registering;
 mod restoring;
 mod routing;
 mod waiting;
-mod wish;
 
-pub(super) use harness::key_wish::{configured, digest, key, name};
+pub(super) use command::{Command, address, definition_of, instance, operator, policy, settings, source};
+pub(super) use harness::key_command::{configured, digest, key, name};
 pub(super) use harness::{Harness, Store};
-pub(super) use wish::{Wish, address, definition_of, instance, operator, policy, settings, source};

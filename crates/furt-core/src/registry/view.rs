@@ -1,33 +1,33 @@
-//! The snapshot in the making: slots, routes and services as they change, published once a turn.
+//! The snapshot in the making: indexes, routes and services as they change, published once a tick.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Entry;
-use super::statics::Statics;
+use super::static_routes::StaticRoutes;
 use crate::model::{
     Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec,
     ServiceName, Status,
 };
-use crate::routing::{Instance, InstanceLive, KeyTable, Owner, Route, Service, ServiceKind, Slot, Snapshot};
+use crate::routing::{Instance, InstanceLive, KeyTable, Owner, Route, Service, ServiceIndex, ServiceKind, Snapshot};
 
 /// The snapshot, and what of it must be made anew before it is published.
 pub(super) struct View {
     pub(super) snapshot: Snapshot,
-    pub(super) statics: Statics,
+    pub(super) static_routes: StaticRoutes,
     is_changed: bool,
-    touched: BTreeMap<Slot, ServiceName>,
-    free: Vec<Slot>,
+    touched: BTreeMap<ServiceIndex, ServiceName>,
+    free: Vec<ServiceIndex>,
     /// Slots of static routes that lead to a service by name.
-    aliases: HashMap<ServiceName, Vec<Slot>>,
+    aliases: HashMap<ServiceName, Vec<ServiceIndex>>,
 }
 
 impl View {
     pub(super) fn new(epoch: Epoch) -> Self {
         Self {
             snapshot: Snapshot::new(epoch),
-            statics: Statics::default(),
+            static_routes: StaticRoutes::default(),
             is_changed: true,
             touched: BTreeMap::new(),
             free: Vec::new(),
@@ -60,60 +60,60 @@ impl View {
         &mut self.snapshot.keys
     }
 
-    /// The service at `slot` must be shown anew.
-    pub(super) fn touch(&mut self, slot: Slot, service: &ServiceName) {
-        // A slot that changed hands within a turn shows its last service.
-        self.touched.insert(slot, service.clone());
+    /// The service at `index` must be shown anew.
+    pub(super) fn touch(&mut self, index: ServiceIndex, service: &ServiceName) {
+        // An index that changed hands within a tick shows its last service.
+        self.touched.insert(index, service.clone());
     }
 
     pub(super) fn take(&mut self, services: &BTreeMap<ServiceName, Entry>) -> Option<Snapshot> {
-        for (slot, name) in std::mem::take(&mut self.touched) {
-            if let Some(entry) = services.get(&name).filter(|entry| entry.slot == slot && !entry.is_leaving) {
-                let before = self.snapshot.services.get(slot.0 as usize).and_then(Option::as_ref);
+        for (index, name) in std::mem::take(&mut self.touched) {
+            if let Some(entry) = services.get(&name).filter(|entry| entry.index == index && !entry.is_being_removed) {
+                let before = self.snapshot.services.get(index.0 as usize).and_then(Option::as_ref);
                 let service = Arc::new(entry.seen(before));
                 for alias in self.aliases.get(&name).into_iter().flatten() {
                     self.snapshot.services.set(alias.0 as usize, Some(Arc::clone(&service)));
                 }
-                self.snapshot.services.set(slot.0 as usize, Some(service));
+                self.snapshot.services.set(index.0 as usize, Some(service));
             }
         }
         std::mem::take(&mut self.is_changed).then(|| self.snapshot.clone())
     }
 
-    pub(super) fn add_service(&mut self, name: &ServiceName) -> Slot {
-        let slot = self.take_slot();
-        self.snapshot.names.insert(name.clone(), slot);
-        slot
+    pub(super) fn add_service(&mut self, name: &ServiceName) -> ServiceIndex {
+        let index = self.take_index();
+        self.snapshot.names.insert(name.clone(), index);
+        index
     }
 
-    /// A slot where nothing is seen.
-    pub(super) fn take_slot(&mut self) -> Slot {
+    /// An index where nothing is seen.
+    pub(super) fn take_index(&mut self) -> ServiceIndex {
         self.free.pop().unwrap_or_else(|| {
-            let slot = Slot(u32::try_from(self.snapshot.services.len()).unwrap_or(u32::MAX));
+            let index = ServiceIndex(u32::try_from(self.snapshot.services.len()).unwrap_or(u32::MAX));
             self.snapshot.services.push_back(None);
-            slot
+            index
         })
     }
 
-    /// A leaving service is seen no more, though its slot stays its own until it is gone.
-    pub(super) fn hide(&mut self, slot: Slot, name: &ServiceName) {
+    /// A leaving service is seen no more, though its index stays its own until it is gone.
+    pub(super) fn hide(&mut self, index: ServiceIndex, name: &ServiceName) {
         self.snapshot.names.remove(name);
-        self.snapshot.services.set(slot.0 as usize, None);
+        self.snapshot.services.set(index.0 as usize, None);
         for alias in self.aliases.get(name).into_iter().flatten() {
             self.snapshot.services.set(alias.0 as usize, None);
         }
-        self.touched.remove(&slot);
+        self.touched.remove(&index);
     }
 
     /// Takes [`hide`](Self::hide) back.
-    pub(super) fn show(&mut self, slot: Slot, name: &ServiceName) {
-        self.snapshot.names.insert(name.clone(), slot);
-        self.touch(slot, name);
+    pub(super) fn show(&mut self, index: ServiceIndex, name: &ServiceName) {
+        self.snapshot.names.insert(name.clone(), index);
+        self.touch(index, name);
     }
 
     /// An instance is found by its id from now on.
-    pub(super) fn add_id(&mut self, id: &InstanceId, slot: Slot) {
-        self.snapshot.ids.insert(id.clone(), slot);
+    pub(super) fn add_id(&mut self, id: &InstanceId, index: ServiceIndex) {
+        self.snapshot.ids.insert(id.clone(), index);
     }
 
     /// Nothing is found by this id.
@@ -121,12 +121,17 @@ impl View {
         self.snapshot.ids.remove(id);
     }
 
-    pub(super) fn free(&mut self, slot: Slot) {
-        self.free.push(slot);
+    pub(super) fn free(&mut self, index: ServiceIndex) {
+        self.free.push(index);
     }
 
     /// Puts `after`'s routes in the place of `before`'s.
-    pub(super) fn replace_routes(&mut self, slot: Slot, before: Option<&Definition>, after: Option<&Definition>) {
+    pub(super) fn replace_routes(
+        &mut self,
+        index: ServiceIndex,
+        before: Option<&Definition>,
+        after: Option<&Definition>,
+    ) {
         let table = &mut self.snapshot.table;
         for (definition, route) in before.iter().flat_map(|one| one.routes.iter().map(move |route| (one, route))) {
             table.remove(definition.host.as_ref(), &route.method, &route.pattern);
@@ -137,29 +142,29 @@ impl View {
                 method: route.method.clone(),
                 pattern: route.pattern.clone(),
                 permission: route.permission.clone(),
-                owner: Owner::Service(slot),
+                owner: Owner::Service(index),
                 counter: Default::default(),
             }));
         }
     }
 
-    /// From now on a service is shown at this slot as well.
-    pub(super) fn add_alias(&mut self, name: &ServiceName, slot: Slot) {
-        self.aliases.entry(name.clone()).or_default().push(slot);
+    /// From now on a service is shown at this index as well.
+    pub(super) fn add_alias(&mut self, name: &ServiceName, index: ServiceIndex) {
+        self.aliases.entry(name.clone()).or_default().push(index);
     }
 
-    pub(super) fn remove_alias(&mut self, name: &ServiceName, slot: Slot) {
-        if let Some(slots) = self.aliases.get_mut(name) {
-            slots.retain(|one| *one != slot);
-            if slots.is_empty() {
+    pub(super) fn remove_alias(&mut self, name: &ServiceName, index: ServiceIndex) {
+        if let Some(indexes) = self.aliases.get_mut(name) {
+            indexes.retain(|one| *one != index);
+            if indexes.is_empty() {
                 self.aliases.remove(name);
             }
         }
     }
 
-    /// Which slots are of no service and no static route.
+    /// Which indexes are of no service and no static route.
     #[cfg(any(test, debug_assertions))]
-    pub(super) fn free_slots(&self) -> std::collections::BTreeSet<Slot> {
+    pub(super) fn free_indexes(&self) -> std::collections::BTreeSet<ServiceIndex> {
         self.free.iter().copied().collect()
     }
 }
@@ -168,9 +173,9 @@ impl Entry {
     /// What requests see of it from now on, in the place of what they saw `before`.
     fn seen(&self, before: Option<&Arc<Service>>) -> Service {
         let instances: Box<[_]> =
-            self.members.values().filter(|one| !one.is_leaving()).map(|one| Arc::clone(&one.seen)).collect();
+            self.instances.values().filter(|one| !one.is_being_removed()).map(|one| Arc::clone(&one.seen)).collect();
         Service {
-            fleet: before.and_then(|before| before.fleet_of(&instances)).unwrap_or_default(),
+            instance_set: before.and_then(|before| before.instance_set_of(&instances)).unwrap_or_default(),
             definition: Arc::clone(&self.definition),
             kind: ServiceKind::Registered,
             status: self.status,

@@ -32,7 +32,7 @@ impl Drained {
         self.0.len()
     }
 
-    /// Requests that hold a place at any of them; once it is 0 it stays so while they are draining.
+    /// Requests that hold a slot at any of them; once it is 0 it stays so while they are draining.
     pub fn in_flight(&self) -> u64 {
         self.0.iter().map(|live| u64::from(live.in_flight())).sum()
     }
@@ -59,8 +59,8 @@ impl Service {
         able.peek().is_some() && able.all(|one| one.live.is_draining())
     }
 
-    /// Why a request would get no instance now; `None`: it would get one. Takes no place.
-    pub fn obstacle(&self) -> Option<NoInstance> {
+    /// Why a request would get no instance now; `None`: it would get one. Takes no slot.
+    pub fn refusal_reason(&self) -> Option<NoInstance> {
         let is_candidate = |one: &&Arc<super::Instance>| {
             one.status != Status::Down && !one.addresses.is_empty() && !one.live.is_draining()
         };

@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwapOption;
 
 use super::ejection::{Ejecting, Ejection};
-use super::{Fleet, RetryBudget};
+use super::{InstanceSet, RetryBudget};
 use crate::live::{ServiceEvents, ServiceTraffic};
 use crate::model::{Definition, Generation, InstanceSpec, Status};
 
-/// What stands behind a slot.
+/// What stands behind an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServiceKind {
     /// It registered itself.
@@ -34,7 +34,7 @@ pub struct Service {
     /// Those that are not leaving, ordered by id.
     pub instances: Box<[Arc<Instance>]>,
     /// What choosing knows of the instances as a whole; carried over while they are the same.
-    pub fleet: Arc<OnceLock<Fleet>>,
+    pub instance_set: Arc<OnceLock<InstanceSet>>,
     /// What outlives the snapshot.
     pub live: Arc<ServiceLive>,
 }
@@ -45,11 +45,11 @@ impl Service {
         self.status != Status::Down && self.blocked.is_none()
     }
 
-    /// The fleet of this service, where `instances` are the same as its own.
-    pub fn fleet_of(&self, instances: &[Arc<Instance>]) -> Option<Arc<OnceLock<Fleet>>> {
+    /// The set of this service, where `instances` are the same as its own.
+    pub fn instance_set_of(&self, instances: &[Arc<Instance>]) -> Option<Arc<OnceLock<InstanceSet>>> {
         let is_same = |(own, other): (&Arc<Instance>, &Arc<Instance>)| Arc::ptr_eq(&own.spec, &other.spec);
         let are_same = self.instances.len() == instances.len() && self.instances.iter().zip(instances).all(is_same);
-        are_same.then(|| Arc::clone(&self.fleet))
+        are_same.then(|| Arc::clone(&self.instance_set))
     }
 }
 
@@ -106,7 +106,7 @@ impl InstanceLive {
         self.ejection.until_ms(now_ms)
     }
 
-    /// Takes a place if it is not draining and fewer than `limit` are taken (0: no limit). Reserves first and looks then:
+    /// Takes a slot if it is not draining and fewer than `limit` are taken (0: no limit). Reserves first and looks then:
     /// so the limit is never passed, and who has set the mark and counts nothing in flight has missed no request. That
     /// takes one order of both (`SeqCst`), which costs nothing more on x86.
     pub(super) fn reserve(&self, limit: u32) -> bool {
@@ -166,11 +166,11 @@ impl InstanceLive {
 #[derive(Debug, Default)]
 pub struct ServiceLive {
     /// The turn of its instances.
-    pub(super) turn: AtomicU32,
+    pub(super) rotation: AtomicU32,
     pub(super) is_ejecting: Ejecting,
-    /// Requests that wait for a place at one of its instances.
+    /// Requests that wait for a slot at one of its instances.
     pub waiting: AtomicU32,
-    /// Tells one of them whenever a place is given back; the place may be gone again when it looks.
+    /// Tells one of them whenever a slot is given back; the slot may be gone again when it looks.
     pub released: event_listener::Event,
     /// How many of its requests may be sent twice.
     pub retries: RetryBudget,
@@ -178,7 +178,7 @@ pub struct ServiceLive {
     since_ms: AtomicI64,
     up_ms: AtomicI64,
     events: Arc<ServiceEvents>,
-    /// In its own memory from the first request on: of a fleet's services many have none.
+    /// In its own memory from the first request on: of a set's services many have none.
     traffic: OnceLock<Box<ServiceTraffic>>,
 }
 

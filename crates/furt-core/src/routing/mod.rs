@@ -6,14 +6,14 @@
 //! `registry` builds snapshots, `proxy` and `api` read them.
 //!
 //! Reading order: `route` (what is found), `table` (the searches), `node` (the trie they walk), `children` and `leaf`
-//! (what a node consists of); `instance`, `draining`, `select` (with `fleet`, `ring`, `ejection`), `key`; `snapshot`.
+//! (what a node consists of); `instance`, `draining`, `select` (with `instance_set`, `ring`, `ejection`), `key`; `snapshot`.
 
 mod budget;
 mod children;
 mod draining;
 mod ejection;
-mod fleet;
 mod instance;
+mod instance_set;
 mod key;
 mod leaf;
 #[cfg(test)]
@@ -30,11 +30,11 @@ mod tests;
 pub use budget::RetryBudget;
 pub use draining::Drained;
 pub use ejection::Outcome;
-pub use fleet::Fleet;
 pub use instance::{Instance, InstanceLive, Service, ServiceKind, ServiceLive};
+pub use instance_set::InstanceSet;
 pub use key::{ApiKey, KeyLive, KeyTable, ListedKey};
 pub use ring::hash;
-pub use route::{Owner, Route, RouteCounter, Slot};
-pub use select::{Asking, Lease, NoInstance};
+pub use route::{Owner, Route, RouteCounter, ServiceIndex};
+pub use select::{Lease, NoInstance, SelectionInput};
 pub use snapshot::Snapshot;
 pub use table::{Found, Methods, Table};

@@ -104,6 +104,6 @@ mod tests {
         assert_eq!(hash(b"192.0.2.1"), HASH_OF_AN_ADDRESS);
     }
 
-    /// As the first furt that hashed computed it: another one would move every key of every fleet.
+    /// As the first furt that hashed computed it: another one would move every key of every set.
     const HASH_OF_AN_ADDRESS: u64 = 5_552_405_930_031_864_309;
 }

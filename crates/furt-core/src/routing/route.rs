@@ -11,22 +11,22 @@ use crate::model::{Host, MethodRule, Pattern, Permission};
 
 /// A place in the snapshot's list of services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Slot(pub u32);
+pub struct ServiceIndex(pub u32);
 
 /// Who put a route there, and which service of the snapshot answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// The configuration: it stands in where a service's route cannot be used.
-    Static(Slot),
+    Static(ServiceIndex),
     /// A registration.
-    Service(Slot),
+    Service(ServiceIndex),
 }
 
 impl Owner {
     /// The place of the service that answers.
-    pub fn slot(self) -> Slot {
+    pub fn index(self) -> ServiceIndex {
         match self {
-            Self::Static(slot) | Self::Service(slot) => slot,
+            Self::Static(index) | Self::Service(index) => index,
         }
     }
 }

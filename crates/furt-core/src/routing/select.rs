@@ -1,20 +1,20 @@
-//! Choosing an instance (DESIGN §8): the candidates, the order among them, and the place that a request holds.
+//! Choosing an instance (DESIGN §8): the candidates, the order among them, and the slot that a request holds.
 //!
 //! Candidates are UP, or UNKNOWN without a failed probe; only when there is none of these, UNKNOWN with one; only when
 //! there is none of these either, ejected ones. None is draining. Among them those below their soft limit come first, then the lowest
 //! cost by the service's policy, then the turn by weight. Up to [`SCANNED`] are looked at one by one; of more, two
 //! are drawn by weight and the better one is taken, so that a thousand cost no more than a few. Nothing is allocated.
 
-mod place;
+mod locality;
+mod rotation;
 mod score;
-mod turn;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::fleet::{Fleet, Group, Place, RegionNumber};
+use super::instance_set::{Group, InstanceSet, Locality, RegionNumber};
 use super::{Instance, Service, ServiceLive};
-use crate::model::{Country, InstanceId, Policy, Region, Status};
+use crate::model::{Country, InstanceId, LoadBalancingPolicy, Region, Status};
 use score::{Candidate, Score};
 
 /// The most instances that are looked at one by one (DESIGN §8).
@@ -22,15 +22,15 @@ const SCANNED: usize = 16;
 /// Pairs that are drawn before all are looked at: where half of the instances are no candidates or at their soft limit,
 /// four pairs find none in one case of 256.
 const PAIRS: usize = 4;
-/// Points of the ring that are looked at from a key's place on: enough to meet some fifty instances of a large fleet, where
+/// Points of the ring that are looked at from a key's position on: enough to meet some fifty instances of a large set, where
 /// those that take no requests are few.
 const WALKED: usize = 64;
-/// How often an instance may fill up between the look at it and the place at it; then the first with a place is taken.
+/// How often an instance may fill up between the look at it and the slot at it; then the first with a slot is taken.
 const RACES: usize = 4;
 
 /// What choosing knows of a request.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Asking<'a> {
+pub struct SelectionInput<'a> {
     /// Unix time in ms.
     pub now_ms: i64,
     /// Where the client is.
@@ -41,17 +41,17 @@ pub struct Asking<'a> {
     pub gateway_region: Option<&'a Region>,
     /// The [`hash`](super::hash) of what the service's `hash_key` says; any number where that is missing.
     pub key: u64,
-    /// The instance that the client stays with, as long as it is a candidate with a place.
+    /// The instance that the client stays with, as long as it is a candidate with a slot.
     pub preferred: Option<&'a InstanceId>,
     /// Random bits.
-    pub dice: u64,
+    pub random: u64,
 }
 
-/// A request's place at an instance: counted in flight until it is dropped, whatever becomes of the request.
+/// A request's slot at an instance: counted in flight until it is dropped, whatever becomes of the request.
 #[derive(Debug)]
 pub struct Lease {
     instance: Arc<Instance>,
-    /// Whom to tell that a place is free; where there is no hard limit nobody waits for one.
+    /// Whom to tell that a slot is free; where there is no hard limit nobody waits for one.
     service: Option<Arc<ServiceLive>>,
 }
 
@@ -118,17 +118,17 @@ impl Tier {
 }
 
 impl Service {
-    /// Takes a place at the best candidate, leaving out those for which `tried` says so.
+    /// Takes a slot at the best candidate, leaving out those for which `tried` says so.
     ///
     /// # Errors
     /// [`NoInstance`].
-    pub fn pick(&self, asking: &Asking<'_>, tried: impl Fn(&Instance) -> bool) -> Result<Lease, NoInstance> {
+    pub fn pick(&self, input: &SelectionInput<'_>, tried: impl Fn(&Instance) -> bool) -> Result<Lease, NoInstance> {
         for tier in [Tier::Fresh, Tier::Doubtful, Tier::Ejected] {
             let is_candidate = |one: &Instance| {
                 let is_able = !one.addresses.is_empty() && !one.live.is_draining();
-                is_able && tier.takes(one, asking.now_ms) && !tried(one)
+                is_able && tier.takes(one, input.now_ms) && !tried(one)
             };
-            match (Choice { service: self, asking, is_candidate }).take() {
+            match (Choice { service: self, input, is_candidate }).take() {
                 Err(NoInstance::Unavailable) => {}
                 taken => return taken,
             }
@@ -136,7 +136,7 @@ impl Service {
         Err(if self.is_draining() { NoInstance::Draining } else { NoInstance::Unavailable })
     }
 
-    /// Whether the instance is there and given requests, as long as it has a place for them.
+    /// Whether the instance is there and given requests, as long as it has a slot for them.
     pub fn takes_requests(&self, id: &InstanceId, now_ms: i64) -> bool {
         let found = self.instances.binary_search_by(|one| one.spec.id.cmp(id));
         found.is_ok_and(|position| {
@@ -145,34 +145,34 @@ impl Service {
         })
     }
 
-    fn fleet(&self) -> &Fleet {
-        self.fleet.get_or_init(|| Fleet::new(&self.instances))
+    fn instance_set(&self) -> &InstanceSet {
+        self.instance_set.get_or_init(|| InstanceSet::new(&self.instances))
     }
 }
 
 /// One choice among the candidates of a tier.
 struct Choice<'a, F> {
     service: &'a Service,
-    asking: &'a Asking<'a>,
+    input: &'a SelectionInput<'a>,
     is_candidate: F,
 }
 
-/// Where the client and the gateway are, in the fleet's terms.
+/// Where the client and the gateway are, in the set's terms.
 #[derive(Clone, Copy)]
-struct Whereabouts {
+struct CallerLocality {
     country: Option<Country>,
     region: Option<RegionNumber>,
     gateway_region: Option<RegionNumber>,
 }
 
-impl Whereabouts {
-    fn of(asking: &Asking<'_>, fleet: &Fleet) -> Self {
-        let region = |region: Option<&Region>| region.and_then(|region| fleet.region(region));
-        Self { country: asking.country, region: region(asking.region), gateway_region: region(asking.gateway_region) }
+impl CallerLocality {
+    fn of(input: &SelectionInput<'_>, instance_set: &InstanceSet) -> Self {
+        let region = |region: Option<&Region>| region.and_then(|region| instance_set.region(region));
+        Self { country: input.country, region: region(input.region), gateway_region: region(input.gateway_region) }
     }
 
     /// How far an instance is: 0 the client's country, 1 its region, 2 the gateway's region, 3 elsewhere (DESIGN §8).
-    fn distance(&self, place: Place) -> u8 {
+    fn distance(&self, place: Locality) -> u8 {
         if self.country.is_some() && place.country == self.country {
             0
         } else if self.region.is_some() && place.region == self.region {
@@ -224,7 +224,7 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
     }
 
     fn take_preferred(&self) -> Option<Lease> {
-        let id = self.asking.preferred?;
+        let id = self.input.preferred?;
         let position = self.service.instances.binary_search_by(|one| one.spec.id.cmp(id)).ok()?;
         (self.is_candidate)(&self.service.instances[position]).then(|| self.reserve(position))?
     }
@@ -232,25 +232,27 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
     fn best(&self) -> Found {
         let (service, policy) = (self.service, self.service.definition.policy);
         match policy {
-            Policy::Hash => self.on_the_ring(),
+            LoadBalancingPolicy::Hash => self.on_the_ring(),
             _ if service.instances.len() == 1 => self.scan([0].into_iter(), None),
-            Policy::Edge | Policy::Sticky => self.nearest(),
-            Policy::RoundRobin | Policy::LeastConn if service.instances.len() <= SCANNED => {
+            LoadBalancingPolicy::Edge | LoadBalancingPolicy::Sticky => self.nearest(),
+            LoadBalancingPolicy::RoundRobin | LoadBalancingPolicy::LeastConn if service.instances.len() <= SCANNED => {
                 self.scan(0..service.instances.len(), None)
             }
-            Policy::RoundRobin | Policy::LeastConn => self.among(service.fleet().all(), None),
+            LoadBalancingPolicy::RoundRobin | LoadBalancingPolicy::LeastConn => {
+                self.among(service.instance_set().all(), None)
+            }
         }
     }
 
-    /// The first from the key's place on: a key moves only where its instance is no candidate or has no place. Where none
+    /// The first from the key's position on: a key moves only where its instance is no candidate or has no slot. Where none
     /// is near on the ring, all instances are looked at once, instead of each as often as it has points.
     fn on_the_ring(&self) -> Found {
         let mut found = Found::Nothing;
-        let ring = self.service.fleet().ring(&self.service.instances);
+        let ring = self.service.instance_set().ring(&self.service.instances);
         let count = self.service.instances.len();
-        let owner = ring.from(self.asking.key).next().unwrap_or(0);
+        let owner = ring.from(self.input.key).next().unwrap_or(0);
         let all = (owner..count).chain(0..owner);
-        for position in ring.from(self.asking.key).take(WALKED).chain(all) {
+        for position in ring.from(self.input.key).take(WALKED).chain(all) {
             match self.candidate(position, None) {
                 Some(Candidate::Free(score)) => return Found::At(position, score),
                 Some(Candidate::Full) => found = Found::Full,
@@ -262,17 +264,17 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
 
     /// The nearest group that has a candidate below its soft limit; each group holds the ones nearer than it, too.
     fn nearest(&self) -> Found {
-        let fleet = self.service.fleet();
-        let here = Whereabouts::of(self.asking, fleet);
+        let instance_set = self.service.instance_set();
+        let here = CallerLocality::of(self.input, instance_set);
         let count = self.service.instances.len();
         if count <= SCANNED {
             return self.scan(0..count, Some(here));
         }
         let groups = [
-            here.country.and_then(|country| fleet.in_country(country)),
-            here.region.map(|region| fleet.in_region(region)),
-            here.gateway_region.map(|region| fleet.in_region(region)),
-            Some(fleet.all()),
+            here.country.and_then(|country| instance_set.in_country(country)),
+            here.region.map(|region| instance_set.in_region(region)),
+            here.gateway_region.map(|region| instance_set.in_region(region)),
+            Some(instance_set.all()),
         ];
         let mut found = Found::Nothing;
         for (distance, group) in groups.into_iter().enumerate() {
@@ -286,15 +288,15 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
         found
     }
 
-    fn among(&self, group: &Group, here: Option<Whereabouts>) -> Found {
+    fn among(&self, group: &Group, here: Option<CallerLocality>) -> Found {
         if group.len() <= SCANNED {
             return self.scan(group.positions(), here);
         }
         for pair in 0..PAIRS {
             let first = self.draw(group, pair * 2, here);
             // Turns are taken as they come: two of them at once would leave out every other one.
-            let is_in_turn = self.service.definition.policy == Policy::RoundRobin;
-            let better = if is_in_turn { first } else { first.or_better(self.draw(group, pair * 2 + 1, here)) };
+            let is_rotating = self.service.definition.policy == LoadBalancingPolicy::RoundRobin;
+            let better = if is_rotating { first } else { first.or_better(self.draw(group, pair * 2 + 1, here)) };
             if matches!(better, Found::At(_, score) if !score.is_at_soft_limit()) {
                 return better;
             }
@@ -302,18 +304,18 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
         self.look_at_all(group, here)
     }
 
-    /// The instance whose share a random place is; for turns, the place whose turn it is.
-    fn draw(&self, group: &Group, number: usize, here: Option<Whereabouts>) -> Found {
+    /// The instance whose share a random place is; for turns, the slot whose turn it is.
+    fn draw(&self, group: &Group, number: usize, here: Option<CallerLocality>) -> Found {
         let total = group.total();
-        let place = if self.service.definition.policy == Policy::RoundRobin {
-            turn::place_of_turn(self.next_turn(), total)
+        let place = if self.service.definition.policy == LoadBalancingPolicy::RoundRobin {
+            rotation::rotation_position(self.next_rotation(), total)
         } else {
             // The high bits of a product: every weight in its proportion.
-            ((u64::from(score::dice(self.asking.dice, number)) * u64::from(total)) >> 32) as u32
+            ((u64::from(score::random(self.input.random, number)) * u64::from(total)) >> 32) as u32
         };
         let position = group.owner(place);
         match self.candidate(position, here) {
-            Some(Candidate::Free(score)) if score.is_drawn(score::dice(!self.asking.dice, number)) => {
+            Some(Candidate::Free(score)) if score.is_drawn(score::random(!self.input.random, number)) => {
                 Found::At(position, score)
             }
             Some(Candidate::Full) => Found::Full,
@@ -322,8 +324,8 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
     }
 
     /// Where drawing found none below its soft limit: the best of all, from a random one on so that equal ones share what comes.
-    fn look_at_all(&self, group: &Group, here: Option<Whereabouts>) -> Found {
-        let first = self.asking.dice as usize % group.len();
+    fn look_at_all(&self, group: &Group, here: Option<CallerLocality>) -> Found {
+        let first = self.input.random as usize % group.len();
         let mut found = Found::Nothing;
         for position in group.positions().skip(first).chain(group.positions().take(first)) {
             found = found.or_better(match self.candidate(position, here) {
@@ -336,7 +338,7 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
     }
 
     /// The best of at most [`SCANNED`], among equals the one whose turn it is.
-    fn scan(&self, positions: impl Iterator<Item = usize>, here: Option<Whereabouts>) -> Found {
+    fn scan(&self, positions: impl Iterator<Item = usize>, here: Option<CallerLocality>) -> Found {
         let mut best: Option<Score> = None;
         let mut equals = [(0_usize, 0_u32); SCANNED];
         let (mut count, mut is_any_full) = (0, false);
@@ -364,7 +366,8 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
             (Some(score), 1) => Found::At(equals[0].0, score),
             (Some(score), count) => {
                 let equals = &equals[..count];
-                let mut place = turn::place_of_turn(self.next_turn(), equals.iter().map(|(_, share)| share).sum());
+                let mut place =
+                    rotation::rotation_position(self.next_rotation(), equals.iter().map(|(_, share)| share).sum());
                 let own = equals.iter().find(|(_, share)| {
                     let is_own = place < *share;
                     place = place.wrapping_sub(*share);
@@ -375,17 +378,17 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
         }
     }
 
-    fn next_turn(&self) -> u32 {
-        self.service.live.turn.fetch_add(1, Ordering::Relaxed)
+    fn next_rotation(&self) -> u32 {
+        self.service.live.rotation.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn candidate(&self, position: usize, here: Option<Whereabouts>) -> Option<Candidate> {
+    fn candidate(&self, position: usize, here: Option<CallerLocality>) -> Option<Candidate> {
         let instance = &self.service.instances[position];
         if !(self.is_candidate)(instance) {
             return None;
         }
-        let distance = here.map_or(0, |here| here.distance(self.service.fleet().place(position)));
-        Some(Candidate::of(instance, &self.service.definition, distance, self.asking.now_ms))
+        let distance = here.map_or(0, |here| here.distance(self.service.instance_set().locality(position)));
+        Some(Candidate::of(instance, &self.service.definition, distance, self.input.now_ms))
     }
 }
 
@@ -403,6 +406,6 @@ impl Found {
 }
 
 #[cfg(test)]
-mod fleet_tests;
+mod instance_set_tests;
 #[cfg(test)]
 mod tests;

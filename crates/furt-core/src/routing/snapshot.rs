@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Found, Instance, KeyTable, Route, Service, Slot, Table};
+use super::{Found, Instance, KeyTable, Route, Service, ServiceIndex, Table};
 use crate::model::{Epoch, Generation, InstanceId, ServiceName};
 
 /// Everything that requests need, as of one generation. Cloning costs a few reference counts.
@@ -14,12 +14,12 @@ pub struct Snapshot {
     pub epoch: Epoch,
     /// The routes.
     pub table: Table,
-    /// What the routes' owners lead to, by slot; `None`: nothing is registered there.
+    /// What the routes' owners lead to, by index; `None`: nothing is registered there.
     pub services: imbl::Vector<Option<Arc<Service>>>,
     /// Registered services by name.
-    pub names: imbl::OrdMap<ServiceName, Slot>,
+    pub names: imbl::OrdMap<ServiceName, ServiceIndex>,
     /// Whose an instance is, by its id; that of a leaving one may still be here.
-    pub ids: imbl::HashMap<InstanceId, Slot>,
+    pub ids: imbl::HashMap<InstanceId, ServiceIndex>,
     /// The API keys.
     pub keys: KeyTable,
 }
@@ -38,9 +38,9 @@ impl Snapshot {
         }
     }
 
-    /// What a slot leads to.
-    pub fn service(&self, slot: Slot) -> Option<&Arc<Service>> {
-        self.services.get(slot.0 as usize)?.as_ref()
+    /// What an index leads to.
+    pub fn service(&self, index: ServiceIndex) -> Option<&Arc<Service>> {
+        self.services.get(index.0 as usize)?.as_ref()
     }
 
     /// A registered service by its name.
@@ -57,12 +57,12 @@ impl Snapshot {
 
     /// The registered services in the order of their names.
     pub fn registered(&self) -> impl Iterator<Item = &Arc<Service>> {
-        self.names.values().filter_map(|slot| self.service(*slot))
+        self.names.values().filter_map(|index| self.service(*index))
     }
 
     /// Whether a route leads to a service that can answer.
     pub fn is_usable(&self, route: &Route) -> bool {
-        self.service(route.owner.slot()).is_some_and(|service| service.is_routable())
+        self.service(route.owner.index()).is_some_and(|service| service.is_routable())
     }
 
     /// The route of a request; host and path normalized ([`model::host`](crate::model::host), [`model::path`](crate::model::path)).

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use http::Method;
 
 use super::naive::{self, shown as text};
-use super::{Found, Owner, Route, Slot, Table};
+use super::{Found, Owner, Route, ServiceIndex, Table};
 use crate::model::{Host, MethodRule, Pattern};
 
 /// From `"GET /a/*"`, `"GET host/a/*"`, and with a `static` in front one of the configuration's.
 fn route(text: &str) -> Arc<Route> {
     let (owner, text) = match text.strip_prefix("static ") {
-        Some(text) => (Owner::Static(Slot(0)), text),
-        None => (Owner::Service(Slot(1)), text),
+        Some(text) => (Owner::Static(ServiceIndex(0)), text),
+        None => (Owner::Service(ServiceIndex(1)), text),
     };
     let (method, target) = text.split_once(' ').unwrap();
     let (host, path) = target.split_at(target.find('/').unwrap());
@@ -287,13 +287,13 @@ fn random_path(rng: &mut fastrand::Rng, letters: usize, stars: bool) -> String {
 
 fn random_route(rng: &mut fastrand::Rng, letters: usize, hosts: usize) -> Arc<Route> {
     let methods = ["GET", "GET", "HEAD", "POST", "PURGE", "LINK", "*"];
-    let slot = Slot(rng.u32(..4));
+    let index = ServiceIndex(rng.u32(..4));
     Arc::new(Route {
         host: (rng.bool() && hosts > 0).then(|| Host::try_new(&format!("h{}", rng.usize(..hosts))).unwrap()),
         method: MethodRule::try_new(methods[rng.usize(..methods.len())]).unwrap(),
         pattern: random_pattern(rng, letters),
         permission: None,
-        owner: if rng.usize(..4) == 0 { Owner::Static(slot) } else { Owner::Service(slot) },
+        owner: if rng.usize(..4) == 0 { Owner::Static(index) } else { Owner::Service(index) },
         counter: Default::default(),
     })
 }
@@ -350,7 +350,7 @@ fn agrees(seed: u64) {
             let path = random_path(&mut rng, letters, stars);
             let method = ["GET", "HEAD", "POST", "PURGE", "LINK", "PUT"][rng.usize(..6)].parse().unwrap();
             let up = [0b1111, 0b0101, 0b0001, 0][rng.usize(..4)];
-            let usable = |route: &Route| up >> route.owner.slot().0 & 1 == 1;
+            let usable = |route: &Route| up >> route.owner.index().0 & 1 == 1;
             assert_eq!(
                 found(&table.find(&host, &path, &method, usable)),
                 naive.find(&host, &path, &method, usable),

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{Due, Effect, Now, REMOVAL_RETRY, Registry};
-use super::Fate;
+use super::KeyState;
 use crate::model::RuntimeKey;
 
 /// How long at most until the time of day is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
-/// Keys that end in one turn, and in one write; those beyond wait a millisecond, and others have their turn.
+/// Keys that end in one tick, and in one write; those beyond wait a millisecond, and others have their turn.
 const BATCH: usize = 1_000;
 
 impl Registry {
@@ -55,7 +55,7 @@ impl Registry {
                 self.show_key(&name);
                 continue;
             }
-            self.take_out(&name, Fate::Expired);
+            self.take_out(&name, KeyState::Expired);
             if self.keys.writing.contains(&name) {
                 self.keys.retry.insert(name);
                 self.keys.retry_at.get_or_insert(now.at + REMOVAL_RETRY);

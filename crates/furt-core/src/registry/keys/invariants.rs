@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::{Due, Registry};
-use super::{Fate, Pending};
+use super::{KeyState, Pending};
 
 impl Registry {
     /// # Panics
@@ -15,7 +15,7 @@ impl Registry {
         for (name, entry) in &keys.runtime {
             assert_eq!(entry.key.name(), name);
             assert_eq!(entry.blocked, keys.objection(&entry.key), "{name}: is blocked by the configuration alone");
-            let stays = entry.fate == Fate::Stays;
+            let stays = entry.state == KeyState::Stays;
             assert!(stays || keys.writing.contains(name) || keys.retry.contains(name), "{name}: is on its way out");
             assert!(!(stays && keys.retry.contains(name)), "{name}: stays");
             assert_eq!(entry.end_ms, entry.key.next_end_ms().filter(|_| stays), "{name}: its end is known");
@@ -51,7 +51,7 @@ impl Registry {
         let mut expected = BTreeMap::new();
         for (name, entry) in &keys.runtime {
             let listed = table.runtime.get(name).unwrap_or_else(|| panic!("{name}: is listed"));
-            let is_usable = entry.fate == Fate::Stays && entry.blocked.is_none();
+            let is_usable = entry.state == KeyState::Stays && entry.blocked.is_none();
             assert!(listed.key == entry.key && listed.blocked.is_none() == is_usable, "{name}: is listed as it is");
             if is_usable {
                 expected.extend(entry.key.digests().map(|sha256| (sha256, name)));

@@ -2,17 +2,17 @@
 //!
 //! A runtime key takes two events, as everything durable: its write, then its place in the table. Revoked or expired, it
 //! leaves the table first and the store after; where the store fails it stays out and its removal is tried again. The key
-//! itself never comes here, only its digest. One write of a key is on its way at a time; further wishes wait for it.
+//! itself never comes here, only its digest. One write of a key is on its way at a time; further commands wait for it.
 //!
-//! `wishing` has what operators ask for, `ending` what time does, `standing` what the configuration and a restart mean.
+//! `commands` has what operators ask for, `ending` what time does, `standing` what the configuration and a restart mean.
 
+mod commands;
+mod eligibility;
 mod ending;
 #[cfg(any(test, debug_assertions))]
 mod invariants;
 #[cfg(test)]
 mod simulation;
-mod standing;
-mod wishing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -25,12 +25,12 @@ use crate::routing::KeyLive;
 
 /// The most runtime keys: one each for 100,000 clients, some 130 MiB; operators that make more have lost their script.
 pub(super) const MAX_KEYS: usize = 100_000;
-/// The most wishes that wait for a key's write, wishes to revoke it not counted: more than operators have terminals.
+/// The most commands that wait for a key's write, commands to revoke it not counted: more than operators have terminals.
 pub(super) const MAX_PARKED: usize = 64;
 
 /// What an operator asks for.
 #[derive(Debug, Clone)]
-pub enum KeyWish {
+pub enum KeyCommand {
     /// A new key.
     Create(Box<RuntimeKey>),
     /// An end of a key, at once.
@@ -46,7 +46,7 @@ pub enum KeyWish {
     },
 }
 
-impl KeyWish {
+impl KeyCommand {
     fn name(&self) -> &KeyName {
         match self {
             Self::Create(key) => key.name(),
@@ -55,7 +55,7 @@ impl KeyWish {
     }
 }
 
-/// The good answer to a [`KeyWish`].
+/// The good answer to a [`KeyCommand`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyAnswer {
     /// The key as it is now; of a revoked one, as it was.
@@ -66,7 +66,7 @@ pub struct KeyAnswer {
     pub generation: Generation,
 }
 
-/// Why a [`KeyWish`] was not granted.
+/// Why a [`KeyCommand`] was not granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyRefusal {
     /// 404: there is none.
@@ -136,7 +136,7 @@ pub enum KeyReport {
     },
     /// A key came to its end.
     Expired(KeyName),
-    /// A wish was refused.
+    /// A command was refused.
     Refused {
         /// Of which key.
         name: KeyName,
@@ -172,7 +172,7 @@ pub(super) struct Keys {
     pending: BTreeMap<WriteId, Pending>,
     /// The names that pending writes are about; each in one write.
     writing: BTreeSet<KeyName>,
-    /// Wishes that wait until a key's pending write is done, in the order they came.
+    /// Commands that wait until a key's pending write is done, in the order they came.
     parked: BTreeMap<KeyName, VecDeque<Parked>>,
     /// When keys change by themselves, in ms since the Unix epoch: each key that stays and has such an end, once.
     ends: BTreeSet<(i64, KeyName)>,
@@ -192,7 +192,7 @@ struct Entry {
     live: Arc<KeyLive>,
     /// Why it is kept but not used, where the configuration stands against it.
     blocked: Option<Arc<str>>,
-    fate: Fate,
+    state: KeyState,
     /// Its digests in the table.
     shown: Vec<Sha256Digest>,
     /// Its place in [`Keys::ends`].
@@ -201,7 +201,7 @@ struct Entry {
 
 /// Whether a key stays. One that does not is out of the table, and goes as soon as the store lets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum KeyState {
     Stays,
     Revoked { from: IpAddr },
     Expired,
@@ -231,7 +231,7 @@ struct Asker {
 }
 
 struct Parked {
-    wish: KeyWish,
+    command: KeyCommand,
     asker: Asker,
 }
 

@@ -1,12 +1,12 @@
-//! A seeded simulation of keys: random wishes, writes that wait or fail, time, other configurations and restarts, and after
+//! A seeded simulation of keys: random commands, writes that wait or fail, time, other configurations and restarts, and after
 //! each of them every key that was ever asked for tried. What must hold is told by the answers alone: a key is good from
-//! its answer on, until its end; from the wish to revoke it on it is not. A failure names its seed.
+//! its answer on, until its end; from the command to revoke it on it is not. A failure names its seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::super::tests::{Harness, Store, configured, digest, key, name};
-use super::{KeyAnswer, KeyRefusal, KeyWish};
+use super::{KeyAnswer, KeyCommand, KeyRefusal};
 use crate::model::{KeyName, OldDigest, RuntimeKey, Sha256Digest};
 use crate::ports::Store as _;
 use crate::registry::{Answer, Refusal, ReplyId};
@@ -18,7 +18,7 @@ const SECONDS: [u32; 4] = [1, 5, 30, 200];
 
 /// What was asked, and when.
 struct Asked {
-    wish: KeyWish,
+    command: KeyCommand,
     at_ms: i64,
 }
 
@@ -34,7 +34,7 @@ struct Simulation {
     next_key: u32,
     all: Vec<String>,
     asked: BTreeMap<ReplyId, Asked>,
-    /// The last wish to revoke each name.
+    /// The last command to revoke each name.
     revoked: BTreeMap<KeyName, ReplyId>,
     known: BTreeMap<KeyName, Known>,
 }
@@ -69,17 +69,18 @@ impl Simulation {
             0..25 => {
                 let (name, text) = (self.one_of(&NAMES), self.new_key());
                 let seconds = self.one_of(&SECONDS);
-                let wish = if self.random.bool() { key(name, &text) } else { self.furt.expiring(name, &text, seconds) };
-                self.ask(KeyWish::Create(wish));
+                let command =
+                    if self.random.bool() { key(name, &text) } else { self.furt.expiring(name, &text, seconds) };
+                self.ask(KeyCommand::Create(command));
             }
             25..40 => {
                 let (text, seconds) = (self.new_key(), self.one_of(&[0, 0, 3, 60]));
                 let (name, grace) = (name(self.one_of(&NAMES)), Duration::from_secs(seconds));
-                self.ask(KeyWish::Rotate { name, sha256: digest(&text), grace });
+                self.ask(KeyCommand::Rotate { name, sha256: digest(&text), grace });
             }
             40..50 => {
                 let name = name(self.one_of(&NAMES));
-                self.ask(KeyWish::Revoke(name));
+                self.ask(KeyCommand::Revoke(name));
             }
             50..80 => {
                 let outcome = self.one_of(&[Store::Works, Store::Works, Store::Works, Store::Fails]);
@@ -98,16 +99,16 @@ impl Simulation {
         self.compare();
     }
 
-    fn ask(&mut self, wish: KeyWish) {
+    fn ask(&mut self, command: KeyCommand) {
         let at_ms = self.furt.now.unix_ms;
-        let reply = self.furt.ask_key(wish.clone());
-        if let KeyWish::Revoke(name) = &wish {
+        let reply = self.furt.ask_key(command.clone());
+        if let KeyCommand::Revoke(name) = &command {
             self.revoked.insert(name.clone(), reply);
             if let Some(known) = self.known.get_mut(name) {
                 known.is_revoked = true;
             }
         }
-        self.asked.insert(reply, Asked { wish, at_ms });
+        self.asked.insert(reply, Asked { command, at_ms });
     }
 
     fn reconfigure(&mut self) {
@@ -126,7 +127,7 @@ impl Simulation {
     fn restart(&mut self) {
         let stored = self.furt.stored.load().unwrap().keys;
         let now_ms = self.furt.now.unix_ms;
-        let unanswered: BTreeSet<_> = self.asked.values().map(|asked| asked.wish.name().clone()).collect();
+        let unanswered: BTreeSet<_> = self.asked.values().map(|asked| asked.command.name().clone()).collect();
         for (name, known) in &self.known {
             if !known.is_revoked && !known.key.is_over(now_ms) && !unanswered.contains(name) {
                 assert_eq!(stored[name].spec, known.key.spec, "{name} is stored");
@@ -163,16 +164,16 @@ impl Simulation {
         let key = RuntimeKey::clone(&answer.key);
         let name = key.name().clone();
         let is_revoked = self.revoked.get(&name).is_some_and(|revoked| *revoked > reply);
-        match &asked.wish {
-            KeyWish::Create(wished) => {
-                assert_eq!(key, **wished);
+        match &asked.command {
+            KeyCommand::Create(commanded) => {
+                assert_eq!(key, **commanded);
                 self.known.insert(name, Known { key, is_revoked });
             }
-            KeyWish::Rotate { sha256, grace, .. } => {
+            KeyCommand::Rotate { sha256, grace, .. } => {
                 let before = self.known.insert(name, Known { key: key.clone(), is_revoked }).expect("a known key").key;
                 self.check_rotation(asked, &before, &key, *sha256, *grace);
             }
-            KeyWish::Revoke(_) => {
+            KeyCommand::Revoke(_) => {
                 self.known.remove(&name);
             }
         }

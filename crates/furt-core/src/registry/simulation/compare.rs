@@ -16,37 +16,38 @@ impl Simulation {
         assert_eq!(answers, std::mem::take(&mut self.model.outcomes), "answers");
         self.keep_notes();
         self.stored.compare(&self.furt.registry.services);
-        let staying = || self.model.services.iter().filter(|one| !one.is_leaving);
+        let staying = || self.model.services.iter().filter(|one| !one.is_being_removed);
         let mut expected = BTreeMap::new();
         let mut table = BTreeSet::new();
         let mut probed = BTreeSet::new();
         let mut named = BTreeSet::new();
         for service in staying() {
             let name = &service.definition.service;
-            let members = service.members.iter().filter(|one| !one.is_leaving);
-            let members: BTreeMap<_, _> = members
+            let instances = service.instances.iter().filter(|one| !one.is_being_removed);
+            let instances: BTreeMap<_, _> = instances
                 .map(|one| (one.spec.id.clone(), (one.status, one.failures, one.is_stopped, one.is_draining)))
                 .collect();
-            expected.insert(name.clone(), (service.status(), service.definition.clone(), members));
+            expected.insert(name.clone(), (service.status(), service.definition.clone(), instances));
             table.extend(model::routes(&service.definition).into_iter().map(|route| (route, name.clone())));
         }
         for service in &self.model.services {
-            let by_name = service.members.iter().filter(|one| one.spec.url.socket_address().is_none());
+            let by_name = service.instances.iter().filter(|one| one.spec.url.socket_address().is_none());
             named.extend(by_name.map(|one| format!("{}/{}", service.definition.service, one.spec.id)));
-            let members = service.members.iter().filter(|one| one.spec.health_endpoint.is_some() && !one.is_stopped);
+            let instances =
+                service.instances.iter().filter(|one| one.spec.health_endpoint.is_some() && !one.is_stopped);
             let service = &service.definition.service;
-            probed.extend(members.map(|one| InstanceRef { service: service.clone(), id: one.spec.id.clone() }));
+            probed.extend(instances.map(|one| InstanceRef { service: service.clone(), id: one.spec.id.clone() }));
         }
         assert_eq!(self.furt.plans.keys().cloned().collect::<BTreeSet<_>>(), probed, "who is probed");
         let followed = self.furt.names.keys().map(ToString::to_string).collect::<BTreeSet<_>>();
         assert_eq!(followed, named, "whose name is followed");
         let seen = self.furt.snapshot.registered().map(|service| {
-            let members = service.instances.iter().map(|one| {
+            let instances = service.instances.iter().map(|one| {
                 let live = &one.live;
                 let health = (live.consecutive_failures(), live.is_probing_stopped());
                 (one.spec.id.clone(), (one.status, health.0, health.1, live.is_draining()))
             });
-            let shown = (service.status, (*service.definition).clone(), members.collect());
+            let shown = (service.status, (*service.definition).clone(), instances.collect());
             (service.definition.service.clone(), shown)
         });
         assert_eq!(seen.collect::<BTreeMap<_, _>>(), expected, "what is seen");
@@ -62,8 +63,8 @@ impl Simulation {
     fn table(&self) -> BTreeSet<(Route, ServiceName)> {
         let routes = self.furt.snapshot.table.iter().filter_map(|route| match route.owner {
             Owner::Static(_) => None,
-            Owner::Service(slot) => {
-                let owner = self.furt.snapshot.service(slot).expect("a route's owner is there");
+            Owner::Service(index) => {
+                let owner = self.furt.snapshot.service(index).expect("a route's owner is there");
                 let host = route.host.as_ref().map(ToString::to_string).unwrap_or_default();
                 let shape = (host, route.method.to_string(), route.pattern.to_string());
                 Some((shape, owner.definition.service.clone()))
@@ -74,7 +75,7 @@ impl Simulation {
 
     fn usable(&self, host: &str, path: &str) -> Vec<&str> {
         let mut names = Vec::new();
-        let usable = |one: &&model::Service| !one.is_leaving && one.status() != Status::Down;
+        let usable = |one: &&model::Service| !one.is_being_removed && one.status() != Status::Down;
         for service in self.model.services.iter().filter(usable) {
             let matching = model::routes(&service.definition).into_iter().filter(|(own, _, pattern)| {
                 (own.is_empty() || own == host) && Pattern::try_new(pattern).unwrap().matches(path)

@@ -1,13 +1,13 @@
 //! The registry as plainly as it can be told: lists that are searched from end to end, and the rules of DESIGN §5 in words.
 //!
-//! It shares the wishes with the core and nothing else. [`super`] compares what the two make of the same events.
+//! It shares the commands with the core and nothing else. [`super`] compares what the two make of the same events.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName, Status};
-use crate::registry::{Drain, DrainWish, HealthLimits, InstanceRef, Registration, ReplyId};
+use crate::registry::{Drain, DrainCommand, HealthLimits, InstanceRef, Registration, ReplyId};
 
 const HOLD: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ pub(super) enum Outcome {
     Refused(&'static str),
 }
 
-pub(super) struct Member {
+pub(super) struct InstanceEntry {
     pub(super) spec: InstanceSpec,
     pub(super) from: IpAddr,
     pub(super) status: Status,
@@ -35,23 +35,23 @@ pub(super) struct Member {
     pub(super) heard: Instant,
     /// When it is looked at next.
     pub(super) look: Option<Instant>,
-    pub(super) is_leaving: bool,
+    pub(super) is_being_removed: bool,
     pub(super) is_draining: bool,
 }
 
 pub(super) struct Service {
     pub(super) definition: Definition,
     pub(super) from: IpAddr,
-    pub(super) members: Vec<Member>,
+    pub(super) instances: Vec<InstanceEntry>,
     pub(super) held: Option<Instant>,
-    pub(super) is_leaving: bool,
+    pub(super) is_being_removed: bool,
 }
 
 #[derive(Clone)]
-pub(super) enum Wish {
+pub(super) enum Command {
     Register(Box<Registration>, ReplyId),
     Leave { service: ServiceName, id: Option<InstanceId>, from: IpAddr, reply: ReplyId },
-    Drain(Box<DrainWish>, ReplyId),
+    Drain(Box<DrainCommand>, ReplyId),
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -63,7 +63,7 @@ enum Cause {
 
 enum Write {
     Register {
-        wish: Box<Registration>,
+        command: Box<Registration>,
         brings_definition: bool,
         reply: ReplyId,
     },
@@ -73,13 +73,13 @@ enum Write {
         cause: Cause,
     },
     Drain {
-        wish: Box<DrainWish>,
+        command: Box<DrainCommand>,
         ids: Vec<InstanceId>,
         reply: ReplyId,
     },
     /// One that is draining registers just so.
     Return {
-        wish: Box<Registration>,
+        command: Box<Registration>,
         reply: ReplyId,
     },
 }
@@ -90,13 +90,13 @@ pub(super) struct Model {
     pub(super) default_ttl: Duration,
     pub(super) services: Vec<Service>,
     writes: VecDeque<Write>,
-    parked: VecDeque<Wish>,
+    parked: VecDeque<Command>,
     pub(super) outcomes: BTreeMap<ReplyId, Outcome>,
 }
 
 impl Service {
     pub(super) fn status(&self) -> Status {
-        let staying = || self.members.iter().filter(|one| !one.is_leaving);
+        let staying = || self.instances.iter().filter(|one| !one.is_being_removed);
         match () {
             () if staying().any(|one| one.status == Status::Up) => Status::Up,
             () if staying().any(|one| one.status == Status::Unknown) => Status::Unknown,
@@ -127,19 +127,19 @@ fn may(registered_from: IpAddr, from: IpAddr) -> bool {
 impl Write {
     fn service(&self) -> &ServiceName {
         match self {
-            Self::Register { wish, .. } | Self::Return { wish, .. } => &wish.definition.service,
+            Self::Register { command, .. } | Self::Return { command, .. } => &command.definition.service,
             Self::Remove { service, .. } => service,
-            Self::Drain { wish, .. } => &wish.service,
+            Self::Drain { command, .. } => &command.service,
         }
     }
 }
 
-impl Wish {
+impl Command {
     fn service(&self) -> &ServiceName {
         match self {
-            Self::Register(wish, _) => &wish.definition.service,
+            Self::Register(command, _) => &command.definition.service,
             Self::Leave { service, .. } => service,
-            Self::Drain(wish, _) => &wish.service,
+            Self::Drain(command, _) => &command.service,
         }
     }
 }
@@ -166,19 +166,19 @@ impl Model {
     }
 
     /// An instance, also one that leaves.
-    pub(super) fn member(&mut self, instance: &InstanceRef) -> Option<&mut Member> {
-        self.service(&instance.service)?.members.iter_mut().find(|one| one.spec.id == instance.id)
+    pub(super) fn installed(&mut self, instance: &InstanceRef) -> Option<&mut InstanceEntry> {
+        self.service(&instance.service)?.instances.iter_mut().find(|one| one.spec.id == instance.id)
     }
 
     fn writes_of<'a>(&'a self, service: &'a ServiceName) -> impl Iterator<Item = &'a Write> {
         self.writes.iter().filter(move |write| write.service() == service)
     }
 
-    pub(super) fn wish(&mut self, wish: Wish) {
-        match wish {
-            Wish::Register(wish, reply) => self.register(wish, reply),
-            Wish::Leave { service, id, from, reply } => self.leave(service, id, from, reply),
-            Wish::Drain(wish, reply) => self.drain(wish, reply),
+    pub(super) fn command(&mut self, command: Command) {
+        match command {
+            Command::Register(command, reply) => self.register(command, reply),
+            Command::Leave { service, id, from, reply } => self.leave(service, id, from, reply),
+            Command::Drain(command, reply) => self.drain(command, reply),
         }
     }
 
@@ -186,85 +186,86 @@ impl Model {
         self.outcomes.insert(reply, Outcome::Refused(why));
     }
 
-    fn register(&mut self, wish: Box<Registration>, reply: ReplyId) {
-        let name = wish.definition.service.clone();
-        let from = wish.source.address;
+    fn register(&mut self, command: Box<Registration>, reply: ReplyId) {
+        let name = command.definition.service.clone();
+        let from = command.source.address;
         let own = self.services.iter().find(|one| one.definition.service == name);
-        let is_older = own.is_some_and(|own| own.definition.revision > wish.definition.revision);
-        let keeps = is_older || own.is_some_and(|own| own.definition == wish.definition);
-        let member = own.and_then(|own| own.members.iter().find(|one| one.spec.id == wish.instance.id));
+        let is_older = own.is_some_and(|own| own.definition.revision > command.definition.revision);
+        let keeps = is_older || own.is_some_and(|own| own.definition == command.definition);
+        let installed = own.and_then(|own| own.instances.iter().find(|one| one.spec.id == command.instance.id));
         let replaces_other =
-            own.is_some_and(|own| !keeps && !may(own.from, from)) || member.is_some_and(|one| !may(one.from, from));
+            own.is_some_and(|own| !keeps && !may(own.from, from)) || installed.is_some_and(|one| !may(one.from, from));
         if replaces_other {
             return self.refuse(reply, "owner");
         }
         let others = || self.services.iter().filter(|one| one.definition.service != name);
         let pending = || {
             self.writes.iter().filter_map(|write| match write {
-                Write::Register { wish: before, brings_definition, .. } if before.definition.service != name => {
+                Write::Register { command: before, brings_definition, .. } if before.definition.service != name => {
                     Some((before, *brings_definition))
                 }
                 _ => None,
             })
         };
-        let id_taken = others().any(|one| one.members.iter().any(|member| member.spec.id == wish.instance.id))
-            || pending().any(|(before, _)| before.instance.id == wish.instance.id);
-        let asked = routes(&wish.definition);
+        let id_taken = others()
+            .any(|one| one.instances.iter().any(|installed| installed.spec.id == command.instance.id))
+            || pending().any(|(before, _)| before.instance.id == command.instance.id);
+        let asked = routes(&command.definition);
         let route_taken = others().any(|one| conflict(&asked, &routes(&one.definition)))
-            || pending().any(|(before, brings)| brings && conflict(&asked, &routes(&before.definition)));
+            || pending().any(|(before, kind)| kind && conflict(&asked, &routes(&before.definition)));
         // The one static route, GET /s, is exclusive; the routes by host of a service without any are not its concern.
-        let over_static = !wish.definition.routes.is_empty()
+        let over_static = !command.definition.routes.is_empty()
             && asked.iter().any(|(_, method, path)| (method == "GET" || method == "*") && path == "/*");
         if id_taken || (!is_older && (route_taken || over_static)) {
             return self.refuse(reply, "taken");
         }
-        if self.parked.iter().any(|one| *one.service() == name) || self.register_waits(&wish) {
-            return self.parked.push_back(Wish::Register(wish, reply));
+        if self.parked.iter().any(|one| *one.service() == name) || self.register_waits(&command) {
+            return self.parked.push_back(Command::Register(command, reply));
         }
-        if keeps && member.is_some_and(|one| !one.is_leaving && one.spec == wish.instance) {
-            let instance = InstanceRef { service: name, id: wish.instance.id.clone() };
-            let is_draining = member.is_some_and(|one| one.is_draining);
+        if keeps && installed.is_some_and(|one| !one.is_being_removed && one.spec == command.instance) {
+            let instance = InstanceRef { service: name, id: command.instance.id.clone() };
+            let is_draining = installed.is_some_and(|one| one.is_draining);
             self.hear(&instance);
             if is_draining {
-                return self.writes.push_back(Write::Return { wish, reply });
+                return self.writes.push_back(Write::Return { command, reply });
             }
             return self.answer_registered(&instance, reply, false);
         }
-        self.writes.push_back(Write::Register { wish, brings_definition: !keeps, reply });
+        self.writes.push_back(Write::Register { command, brings_definition: !keeps, reply });
     }
 
-    fn register_waits(&self, wish: &Registration) -> bool {
-        self.writes_of(&wish.definition.service).any(|write| match write {
-            Write::Register { wish: before, brings_definition, .. } => {
-                before.definition != wish.definition
-                    || before.instance.id == wish.instance.id
-                    || (*brings_definition && before.source.address != wish.source.address)
+    fn register_waits(&self, command: &Registration) -> bool {
+        self.writes_of(&command.definition.service).any(|write| match write {
+            Write::Register { command: before, brings_definition, .. } => {
+                before.definition != command.definition
+                    || before.instance.id == command.instance.id
+                    || (*brings_definition && before.source.address != command.source.address)
             }
             Write::Remove { .. } | Write::Drain { .. } | Write::Return { .. } => true,
         })
     }
 
     fn answer_registered(&mut self, instance: &InstanceRef, reply: ReplyId, is_change: bool) {
-        let status = self.member(instance).unwrap().status;
+        let status = self.installed(instance).unwrap().status;
         let routes = self.service(&instance.service).unwrap().definition.routes.len();
         self.outcomes.insert(reply, Outcome::Registered { status, routes, is_change });
     }
 
     fn hear(&mut self, instance: &InstanceRef) {
         let now = self.now;
-        let member = self.member(instance).unwrap();
-        member.heard = now;
-        if member.look.is_none() {
-            member.look = member.ttl.map(|ttl| now + ttl);
+        let installed = self.installed(instance).unwrap();
+        installed.heard = now;
+        if installed.look.is_none() {
+            installed.look = installed.ttl.map(|ttl| now + ttl);
         }
-        if member.is_stopped {
-            (member.status, member.failures, member.is_stopped) = (Status::Unknown, 0, false);
+        if installed.is_stopped {
+            (installed.status, installed.failures, installed.is_stopped) = (Status::Unknown, 0, false);
         }
     }
 
     fn leave(&mut self, service: ServiceName, id: Option<InstanceId>, from: IpAddr, reply: ReplyId) {
         if self.writes_of(&service).next().is_some() {
-            return self.parked.push_back(Wish::Leave { service, id, from, reply });
+            return self.parked.push_back(Command::Leave { service, id, from, reply });
         }
         match self.why_not_theirs(&service, id.as_ref(), from) {
             Some(why) => self.refuse(reply, why),
@@ -276,7 +277,9 @@ impl Model {
     fn why_not_theirs(&mut self, service: &ServiceName, id: Option<&InstanceId>, from: IpAddr) -> Option<&'static str> {
         let own = self.service(service);
         let registered_from = own.and_then(|own| match id {
-            Some(id) => own.members.iter().find(|one| one.spec.id == *id && !one.is_leaving).map(|one| one.from),
+            Some(id) => {
+                own.instances.iter().find(|one| one.spec.id == *id && !one.is_being_removed).map(|one| one.from)
+            }
             None => Some(own.from),
         });
         match registered_from {
@@ -285,49 +288,49 @@ impl Model {
         }
     }
 
-    fn drain(&mut self, wish: Box<DrainWish>, reply: ReplyId) {
-        if self.writes_of(&wish.service).next().is_some() {
-            return self.parked.push_back(Wish::Drain(wish, reply));
+    fn drain(&mut self, command: Box<DrainCommand>, reply: ReplyId) {
+        if self.writes_of(&command.service).next().is_some() {
+            return self.parked.push_back(Command::Drain(command, reply));
         }
-        if let Some(why) = self.why_not_theirs(&wish.service, wish.instance.as_ref(), wish.source.address) {
+        if let Some(why) = self.why_not_theirs(&command.service, command.instance.as_ref(), command.source.address) {
             return self.refuse(reply, why);
         }
-        let begins = wish.drain == Drain::Begins;
-        let concerned = self.concerned(&wish).filter(|one| one.is_draining != begins);
+        let begins = command.drain == Drain::Begins;
+        let concerned = self.concerned(&command).filter(|one| one.is_draining != begins);
         let ids: Vec<_> = concerned.map(|one| one.spec.id.clone()).collect();
         if ids.is_empty() {
-            return self.answer_drained(&wish, &ids, reply);
+            return self.answer_drained(&command, &ids, reply);
         }
-        self.writes.push_back(Write::Drain { wish, ids, reply });
+        self.writes.push_back(Write::Drain { command, ids, reply });
     }
 
-    fn concerned<'a>(&'a self, wish: &'a DrainWish) -> impl Iterator<Item = &'a Member> {
-        let services = self.services.iter().filter(|one| one.definition.service == wish.service);
-        let members = services.flat_map(|one| &one.members).filter(|one| !one.is_leaving);
-        members.filter(|one| wish.instance.as_ref().is_none_or(|id| one.spec.id == *id))
+    fn concerned<'a>(&'a self, command: &'a DrainCommand) -> impl Iterator<Item = &'a InstanceEntry> {
+        let services = self.services.iter().filter(|one| one.definition.service == command.service);
+        let instances = services.flat_map(|one| &one.instances).filter(|one| !one.is_being_removed);
+        instances.filter(|one| command.instance.as_ref().is_none_or(|id| one.spec.id == *id))
     }
 
-    fn answer_drained(&mut self, wish: &DrainWish, changed: &[InstanceId], reply: ReplyId) {
-        let begins = wish.drain == Drain::Begins;
-        let count = self.concerned(wish).filter(|one| begins || changed.contains(&one.spec.id)).count();
+    fn answer_drained(&mut self, command: &DrainCommand, changed: &[InstanceId], reply: ReplyId) {
+        let begins = command.drain == Drain::Begins;
+        let count = self.concerned(command).filter(|one| begins || changed.contains(&one.spec.id)).count();
         self.outcomes.insert(reply, Outcome::Drained(count));
     }
 
     fn begin(&mut self, name: ServiceName, id: Option<InstanceId>, cause: Cause) {
         let service = self.service(&name).unwrap();
-        for member in service.members.iter_mut().filter(|one| id.as_ref().is_none_or(|id| one.spec.id == *id)) {
-            member.is_leaving = true;
+        for instance in service.instances.iter_mut().filter(|one| id.as_ref().is_none_or(|id| one.spec.id == *id)) {
+            instance.is_being_removed = true;
         }
-        let is_empty = service.members.iter().all(|one| one.is_leaving);
-        service.is_leaving = is_empty && cause != Cause::Silent;
+        let is_empty = service.instances.iter().all(|one| one.is_being_removed);
+        service.is_being_removed = is_empty && cause != Cause::Silent;
         self.writes.push_back(Write::Remove { service: name, id, cause });
     }
 
     /// What becomes of an instance that can be spoken to; `Err`: why it cannot.
-    fn reach(&mut self, instance: &InstanceRef, from: IpAddr) -> Result<&mut Member, Outcome> {
-        match self.member(instance) {
-            Some(member) if !member.is_leaving && may(member.from, from) => Ok(member),
-            Some(member) if !member.is_leaving => Err(Outcome::Refused("owner")),
+    fn reach(&mut self, instance: &InstanceRef, from: IpAddr) -> Result<&mut InstanceEntry, Outcome> {
+        match self.installed(instance) {
+            Some(installed) if !installed.is_being_removed && may(installed.from, from) => Ok(installed),
+            Some(installed) if !installed.is_being_removed => Err(Outcome::Refused("owner")),
             _ => Err(Outcome::Refused("unknown")),
         }
     }
@@ -335,10 +338,10 @@ impl Model {
     pub(super) fn heartbeat(&mut self, instance: &InstanceRef, from: IpAddr, reply: ReplyId) {
         let ttl = self.default_ttl;
         let outcome = match self.reach(instance, from) {
-            Ok(member) => {
-                member.ttl.get_or_insert(ttl);
+            Ok(installed) => {
+                installed.ttl.get_or_insert(ttl);
                 self.hear(instance);
-                Outcome::Heard(self.member(instance).unwrap().status)
+                Outcome::Heard(self.installed(instance).unwrap().status)
             }
             Err(refused) => refused,
         };
@@ -347,12 +350,12 @@ impl Model {
 
     pub(super) fn ask_for_probe(&mut self, instance: &InstanceRef, from: IpAddr, reply: ReplyId) {
         let outcome = match self.reach(instance, from) {
-            Ok(member) if member.spec.health_endpoint.is_none() => Outcome::Refused("unprobed"),
-            Ok(member) => {
-                if member.is_stopped {
-                    (member.status, member.failures, member.is_stopped) = (Status::Unknown, 0, false);
+            Ok(installed) if installed.spec.health_endpoint.is_none() => Outcome::Refused("unprobed"),
+            Ok(installed) => {
+                if installed.is_stopped {
+                    (installed.status, installed.failures, installed.is_stopped) = (Status::Unknown, 0, false);
                 }
-                Outcome::Probing(member.status)
+                Outcome::Probing(installed.status)
             }
             Err(refused) => refused,
         };

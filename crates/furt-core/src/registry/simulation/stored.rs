@@ -69,16 +69,16 @@ impl Stored {
     pub(super) fn compare(&self, services: &BTreeMap<ServiceName, Entry>) {
         let installed = services.iter().map(|(name, one)| (name, ((*one.definition).clone(), one.registered_from)));
         assert!(installed.eq(self.definitions.iter().map(|(name, one)| (name, one.clone()))), "definitions stored");
-        let members = services.iter().flat_map(|(name, entry)| entry.members.iter().map(move |one| (name, one)));
-        let installed: BTreeMap<_, _> = members
+        let instances = services.iter().flat_map(|(name, entry)| entry.instances.iter().map(move |one| (name, one)));
+        let installed: BTreeMap<_, _> = instances
             .map(|(name, (id, one))| (id.clone(), (name.clone(), (*one.spec).clone(), one.registered_from)))
             .collect();
         assert_eq!(self.instances, installed, "instances stored");
-        let members = || services.values().flat_map(|entry| entry.members.iter());
-        let ttls = members().filter(|(_, one)| one.spec.heartbeat_ttl.is_none());
+        let instances = || services.values().flat_map(|entry| entry.instances.iter());
+        let ttls = instances().filter(|(_, one)| one.spec.heartbeat_ttl.is_none());
         let ttls: BTreeMap<_, _> = ttls.filter_map(|(id, one)| Some((id.clone(), one.ttl?))).collect();
         assert_eq!(self.ttls, ttls, "TTLs stored");
-        let members = members().filter(|(_, one)| one.is_draining);
-        assert!(members.map(|(id, _)| id).collect::<BTreeSet<_>>().into_iter().eq(&self.draining), "drains stored");
+        let instances = instances().filter(|(_, one)| one.is_draining);
+        assert!(instances.map(|(id, _)| id).collect::<BTreeSet<_>>().into_iter().eq(&self.draining), "drains stored");
     }
 }

@@ -1,9 +1,9 @@
 //! Draining: what begins it, what ends it, what outlives what, and that probes and heartbeats go on meanwhile.
 
-use super::{Harness, Store, Wish, instance, policy, settings, source};
+use super::{Command, Harness, Store, instance, policy, settings, source};
 use crate::model::Status;
 use crate::registry::{Answer, Change, Drain, Refusal, Report};
-use crate::routing::{Asking, NoInstance};
+use crate::routing::{NoInstance, SelectionInput};
 
 fn here() -> crate::registry::Source {
     source("127.0.0.1")
@@ -13,7 +13,7 @@ fn here() -> crate::registry::Source {
 fn two() -> Harness {
     let mut furt = Harness::new();
     for id in ["one", "two"] {
-        furt.register(&Wish::new("a", &["GET /a"]).id(id)).unwrap();
+        furt.register(&Command::new("a", &["GET /a"]).id(id)).unwrap();
         furt.probe(&format!("a/{id}"), "+");
     }
     furt
@@ -31,7 +31,7 @@ fn a_draining_instance_stays_registered_and_probed_and_gets_no_new_requests() {
     assert_eq!((furt.instances("a"), furt.draining("a")), (vec!["one", "two"], vec!["one"]));
     assert!(furt.snapshot.generation > before, "it is a change");
     let asked: Vec<_> =
-        (0..4).map(|_| furt.service("a").unwrap().pick(&Asking::default(), |_| false).unwrap()).collect();
+        (0..4).map(|_| furt.service("a").unwrap().pick(&SelectionInput::default(), |_| false).unwrap()).collect();
     assert!(asked.iter().all(|lease| lease.instance().spec.id.as_str() == "two"));
     let from = here().address;
     assert!(furt.reports.contains(&Report::DrainBegan { instance: instance("a/one"), from }));
@@ -71,7 +71,7 @@ fn an_older_snapshot_leaves_a_draining_instance_out_too() {
     furt.deregister("a/two", here()).unwrap();
     let service = older.service_named("a").unwrap();
     assert_eq!(
-        service.pick(&Asking::default(), |_| false).unwrap_err(),
+        service.pick(&SelectionInput::default(), |_| false).unwrap_err(),
         NoInstance::Draining,
         "what left is not picked either"
     );
@@ -83,8 +83,11 @@ fn all_instances_of_a_service_drain_together_and_one_that_comes_later_does_not()
     assert_eq!(furt.drain("a", Drain::Begins, here()), Ok(2));
     assert_eq!(furt.status("a"), Some(Status::Up), "its status is what the probes say");
     assert_eq!(furt.usable("", "/a"), ["a"], "its routes stay");
-    assert_eq!(furt.service("a").unwrap().pick(&Asking::default(), |_| false).unwrap_err(), NoInstance::Draining);
-    furt.register(&Wish::new("a", &["GET /a"]).id("three")).unwrap();
+    assert_eq!(
+        furt.service("a").unwrap().pick(&SelectionInput::default(), |_| false).unwrap_err(),
+        NoInstance::Draining
+    );
+    furt.register(&Command::new("a", &["GET /a"]).id("three")).unwrap();
     assert_eq!(furt.draining("a"), ["one", "two"]);
     assert_eq!(furt.drain("a", Drain::Begins, here()), Ok(3));
     assert_eq!(furt.drain("a", Drain::Ends, here()), Ok(3));
@@ -108,22 +111,22 @@ fn an_identical_registration_ends_it_and_is_a_change_that_keeps_the_status() {
     let mut furt = two();
     furt.drain("a", Drain::Begins, here()).unwrap();
     let held = furt.snapshot.service_named("a").unwrap().instances[0].live.clone();
-    let again = furt.register(&Wish::new("a", &["GET /a"]).id("one")).unwrap();
+    let again = furt.register(&Command::new("a", &["GET /a"]).id("one")).unwrap();
     assert!(again.is_change);
     assert_eq!((again.status, furt.draining("a")), (Status::Up, vec!["two"]));
     assert_eq!(furt.written.last(), Some(&Change::RemoveDraining(instance("a/one").id)));
     let live = &furt.snapshot.service_named("a").unwrap().instances[0].live;
     assert!(std::sync::Arc::ptr_eq(&held, live), "what it has in flight is counted on");
-    assert!(!furt.register(&Wish::new("a", &["GET /a"]).id("one")).unwrap().is_change);
+    assert!(!furt.register(&Command::new("a", &["GET /a"]).id("one")).unwrap().is_change);
 }
 
 #[test]
 fn a_changed_registration_ends_it_and_one_of_another_instance_does_not() {
     let mut furt = two();
     furt.drain("a", Drain::Begins, here()).unwrap();
-    furt.register(&Wish::new("a", &["GET /a", "GET /b"]).id("one")).unwrap();
+    furt.register(&Command::new("a", &["GET /a", "GET /b"]).id("one")).unwrap();
     assert_eq!(furt.draining("a"), ["two"]);
-    furt.register(&Wish::new("a", &["GET /a", "GET /b"]).id("two").weight(7)).unwrap();
+    furt.register(&Command::new("a", &["GET /a", "GET /b"]).id("two").weight(7)).unwrap();
     assert!(furt.draining("a").is_empty());
     restart(&mut furt);
     assert!(furt.draining("a").is_empty());
@@ -135,11 +138,11 @@ fn a_registration_that_the_store_refuses_ends_no_drain() {
         let mut furt = two();
         furt.drain("a/one", Drain::Begins, here()).unwrap();
         furt.store = Store::Fails;
-        let wish = Wish::new("a", &["GET /a"]).id("one").weight(weight);
-        assert!(matches!(furt.register(&wish), Err(Refusal::StoreFailed(_))), "{weight}");
+        let command = Command::new("a", &["GET /a"]).id("one").weight(weight);
+        assert!(matches!(furt.register(&command), Err(Refusal::StoreFailed(_))), "{weight}");
         assert_eq!(furt.draining("a"), ["one"], "{weight}");
         furt.store = Store::Works;
-        assert!(furt.register(&wish).unwrap().is_change, "{weight}");
+        assert!(furt.register(&command).unwrap().is_change, "{weight}");
         assert!(furt.draining("a").is_empty(), "{weight}");
     }
 }
@@ -152,7 +155,7 @@ fn a_restart_keeps_it_and_registering_again_ends_it_then() {
         restart(&mut furt);
         assert_eq!((furt.instances("a"), furt.draining("a")), (vec!["one", "two"], vec!["one"]));
     }
-    furt.register(&Wish::new("a", &["GET /a"]).id("one")).unwrap();
+    furt.register(&Command::new("a", &["GET /a"]).id("one")).unwrap();
     restart(&mut furt);
     assert!(furt.draining("a").is_empty());
     furt.drain("a", Drain::Begins, here()).unwrap();
@@ -164,8 +167,8 @@ fn a_restart_keeps_it_and_registering_again_ends_it_then() {
 #[test]
 fn a_draining_instance_that_is_silent_expires_and_comes_back_as_any_other() {
     let mut furt = two();
-    let wish = Wish::new("a", &["GET /a"]).id("one").ttl(10);
-    furt.register(&wish).unwrap();
+    let command = Command::new("a", &["GET /a"]).id("one").ttl(10);
+    furt.register(&command).unwrap();
     furt.drain("a/one", Drain::Begins, here()).unwrap();
     furt.pass(9);
     furt.heartbeat("a/one", here()).unwrap();
@@ -173,7 +176,7 @@ fn a_draining_instance_that_is_silent_expires_and_comes_back_as_any_other() {
     assert_eq!(furt.instances("a"), ["one", "two"]);
     furt.pass(2);
     assert_eq!(furt.instances("a"), ["two"]);
-    furt.register(&wish).unwrap();
+    furt.register(&command).unwrap();
     assert!(furt.draining("a").is_empty());
     restart(&mut furt);
     assert!(furt.draining("a").is_empty());
@@ -182,11 +185,11 @@ fn a_draining_instance_that_is_silent_expires_and_comes_back_as_any_other() {
 #[test]
 fn one_that_returns_is_not_deregistered_while_the_store_takes_its_time() {
     let mut furt = Harness::new();
-    let wish = Wish::new("a", &["GET /a"]).ttl(10);
-    furt.register(&wish).unwrap();
+    let command = Command::new("a", &["GET /a"]).ttl(10);
+    furt.register(&command).unwrap();
     furt.drain("a", Drain::Begins, here()).unwrap();
     furt.store = Store::Waits;
-    let reply = furt.ask(&wish);
+    let reply = furt.ask(&command);
     furt.pass(25);
     assert_eq!(furt.instances("a"), ["a"]);
     furt.finish(Store::Works);
@@ -199,7 +202,7 @@ fn one_that_returns_is_not_deregistered_while_the_store_takes_its_time() {
 fn an_instance_that_expires_while_its_drain_is_written_is_gone_and_everyone_is_answered() {
     for outcome in [Store::Works, Store::Fails] {
         let mut furt = two();
-        furt.register(&Wish::new("a", &["GET /a"]).id("one").ttl(10)).unwrap();
+        furt.register(&Command::new("a", &["GET /a"]).id("one").ttl(10)).unwrap();
         furt.store = Store::Waits;
         let reply = furt.ask_for_drain("a", Drain::Begins, here());
         furt.pass(12);
@@ -228,7 +231,7 @@ fn a_draining_instance_leaves_as_any_other_and_a_refused_removal_leaves_it_drain
         assert_eq!((furt.instances("a"), furt.draining("a")), (vec!["one", "two"], vec!["one"]), "{whom}");
         furt.store = Store::Works;
         furt.deregister(whom, here()).unwrap();
-        furt.register(&Wish::new("a", &["GET /a"]).id("one")).unwrap();
+        furt.register(&Command::new("a", &["GET /a"]).id("one")).unwrap();
         assert!(furt.draining("a").is_empty(), "{whom}: nothing is left of what was removed");
         restart(&mut furt);
         assert!(furt.draining("a").is_empty(), "{whom}");
@@ -238,8 +241,8 @@ fn a_draining_instance_leaves_as_any_other_and_a_refused_removal_leaves_it_drain
 #[test]
 fn what_left_is_told_with_what_it_has_in_flight() {
     let mut furt = two();
-    let lease = furt.service("a").unwrap().pick(&Asking::default(), |_| false).unwrap();
-    let reply = furt.ask_to_leave("a", here());
+    let lease = furt.service("a").unwrap().pick(&SelectionInput::default(), |_| false).unwrap();
+    let reply = furt.ask_to_deregister("a", here());
     let Ok(Answer::Deregistered { drained, .. }) = &furt.answers[&reply] else { panic!("{:?}", furt.answers) };
     assert_eq!((drained.instances(), drained.in_flight()), (2, 1));
     drop(lease);
@@ -249,7 +252,7 @@ fn what_left_is_told_with_what_it_has_in_flight() {
 #[test]
 fn who_may_deregister_may_drain_and_nobody_else() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"]).from("10.0.0.1")).unwrap();
+    furt.register(&Command::new("a", &["GET /a"]).from("10.0.0.1")).unwrap();
     for (whom, drain) in [("a", Drain::Begins), ("a/a", Drain::Begins), ("a/a", Drain::Ends)] {
         let foreign = furt.drain(whom, drain, source("10.0.0.2"));
         assert!(matches!(foreign, Err(Refusal::NotOwner { .. })), "{whom} {drain:?}");
@@ -266,10 +269,10 @@ fn who_may_deregister_may_drain_and_nobody_else() {
 fn a_drain_waits_for_what_is_written_and_registrations_wait_for_it() {
     let mut furt = Harness::new();
     furt.store = Store::Waits;
-    let wish = Wish::new("a", &["GET /a"]);
-    let first = furt.ask(&wish);
+    let command = Command::new("a", &["GET /a"]);
+    let first = furt.ask(&command);
     let drain = furt.ask_for_drain("a", Drain::Begins, here());
-    let again = furt.ask(&wish);
+    let again = furt.ask(&command);
     assert_eq!(furt.writes.len(), 1);
     furt.finish(Store::Works);
     assert!(furt.answers[&first].is_ok() && furt.writes.len() == 1);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Harness, Store, Wish, instance, source};
+use super::{Command, Harness, Store, instance, source};
 use crate::model::Status;
 use crate::registry::{Event, Refusal, Report, Source};
 
@@ -12,7 +12,7 @@ fn here() -> Source {
 
 fn with_ttl(seconds: u64) -> Harness {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"]).ttl(seconds)).unwrap();
+    furt.register(&Command::new("a", &["GET /a"]).ttl(seconds)).unwrap();
     furt
 }
 
@@ -30,7 +30,7 @@ fn who_is_heard_in_time_stays() {
 fn an_identical_registration_counts_as_a_heartbeat() {
     let mut furt = with_ttl(10);
     furt.pass(9);
-    furt.register(&Wish::new("a", &["GET /a"]).ttl(10)).unwrap();
+    furt.register(&Command::new("a", &["GET /a"]).ttl(10)).unwrap();
     furt.pass(9);
     assert_eq!(furt.instances("a"), ["a"]);
 }
@@ -55,10 +55,10 @@ fn the_routes_of_the_last_instance_are_held_down_for_a_minute_and_then_free() {
     assert_eq!((furt.status("a"), furt.usable("", "/a").len()), (Some(Status::Down), 0));
     assert_eq!(furt.snapshot.table.len(), 1, "the route is still there, to be answered with 503");
     furt.pass_ms(59_999);
-    assert!(matches!(furt.register(&Wish::new("b", &["GET /a"])), Err(Refusal::Taken { .. })));
+    assert!(matches!(furt.register(&Command::new("b", &["GET /a"])), Err(Refusal::Taken { .. })));
     furt.pass_ms(1);
     assert!(furt.service("a").is_none() && furt.reports.contains(&Report::Freed(instance("a").service)));
-    furt.register(&Wish::new("b", &["GET /a"])).unwrap();
+    furt.register(&Command::new("b", &["GET /a"])).unwrap();
     assert_eq!((furt.usable("", "/a"), furt.registry.next_deadline()), (vec!["b"], None));
 }
 
@@ -66,7 +66,7 @@ fn the_routes_of_the_last_instance_are_held_down_for_a_minute_and_then_free() {
 fn who_comes_back_while_its_routes_are_held_has_them_again() {
     let mut furt = with_ttl(10);
     furt.pass(30);
-    furt.register(&Wish::new("a", &["GET /a"]).ttl(1000)).unwrap();
+    furt.register(&Command::new("a", &["GET /a"]).ttl(1000)).unwrap();
     furt.pass(100);
     assert_eq!((furt.usable("", "/a"), furt.instances("a")), (vec!["a"], vec!["a"]));
 }
@@ -76,16 +76,16 @@ fn a_held_service_can_be_removed_at_once() {
     let mut furt = with_ttl(10);
     furt.pass(11);
     assert_eq!(furt.deregister("a", here()), Ok(0));
-    furt.register(&Wish::new("b", &["GET /a"])).unwrap();
+    furt.register(&Command::new("b", &["GET /a"])).unwrap();
 }
 
 #[test]
 fn instances_that_fall_silent_together_leave_together() {
     let mut furt = Harness::new();
     for id in ["one", "two", "three"] {
-        furt.register(&Wish::new("a", &["GET /a"]).id(id).ttl(10)).unwrap();
+        furt.register(&Command::new("a", &["GET /a"]).id(id).ttl(10)).unwrap();
     }
-    furt.register(&Wish::new("a", &["GET /a"]).id("quiet")).unwrap();
+    furt.register(&Command::new("a", &["GET /a"]).id("quiet")).unwrap();
     furt.store = Store::Waits;
     furt.pass(10);
     assert_eq!((furt.instances("a"), furt.writes.len()), (vec!["quiet"], 3));
@@ -102,7 +102,7 @@ fn an_expiry_does_not_wait_for_another_instances_registration() {
     let mut furt = with_ttl(10);
     furt.pass(9);
     furt.store = Store::Waits;
-    furt.ask(&Wish::new("a", &["GET /a"]).id("two"));
+    furt.ask(&Command::new("a", &["GET /a"]).id("two"));
     furt.pass(1);
     assert!(furt.instances("a").is_empty());
     furt.finish(Store::Works);
@@ -117,7 +117,7 @@ fn an_instance_that_is_registering_again_does_not_expire_meanwhile() {
     let mut furt = with_ttl(10);
     furt.pass(9);
     furt.store = Store::Waits;
-    let again = furt.ask(&Wish::new("a", &["GET /a"]).ttl(20));
+    let again = furt.ask(&Command::new("a", &["GET /a"]).ttl(20));
     furt.pass(5);
     assert_eq!(furt.writes.len(), 1, "nothing but the registration is written");
     furt.finish(Store::Works);
@@ -143,7 +143,7 @@ fn an_expiry_that_the_store_refuses_stays_out_and_is_tried_again() {
 #[test]
 fn a_refused_delete_does_not_bring_back_what_expired() {
     let mut furt = with_ttl(10);
-    furt.register(&Wish::new("a", &["GET /a"]).id("quiet")).unwrap();
+    furt.register(&Command::new("a", &["GET /a"]).id("quiet")).unwrap();
     furt.store = Store::Fails;
     furt.pass(10);
     assert!(furt.deregister("a", here()).is_err());
@@ -165,7 +165,7 @@ fn an_end_of_the_hold_that_the_store_refuses_is_tried_again() {
 #[test]
 fn an_instance_without_a_ttl_is_held_to_its_heartbeats_from_the_first_one_on() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt.register(&Command::new("a", &["GET /a"])).unwrap();
     furt.pass(100_000);
     assert_eq!(furt.instances("a"), ["a"]);
     furt.heartbeat("a", here()).unwrap();
@@ -179,7 +179,7 @@ fn an_instance_without_a_ttl_is_held_to_its_heartbeats_from_the_first_one_on() {
 fn nobody_expires_for_furts_own_sleep() {
     let mut furt = with_ttl(10);
     furt.now.at += Duration::from_secs(300);
-    furt.send(Event::HeldUp(Duration::from_secs(295)));
+    furt.send(Event::ClockGap(Duration::from_secs(295)));
     furt.send(Event::DeadlineReached);
     assert_eq!(furt.instances("a"), ["a"]);
     furt.pass_ms(4_999);

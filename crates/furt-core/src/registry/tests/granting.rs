@@ -1,8 +1,8 @@
 //! Grants, owners, and what the configuration keeps for itself.
 
-use super::{Harness, Wish, definition_of, operator, policy, settings, source};
+use super::{Command, Harness, definition_of, operator, policy, settings, source};
 use crate::model::{CidrSet, Host, Pattern, PermissionRule, PermissionSet, ServiceName, Sha256Digest};
-use crate::registry::{Grant, Policy, Refusal, Source, StaticClaim, UnlistedRule};
+use crate::registry::{Grant, Refusal, RegistrationPolicy, Source, StaticClaim, UnlistedRule};
 
 fn grant() -> Grant {
     Grant {
@@ -66,34 +66,34 @@ fn a_service_registers_only_within_its_grant() {
         (grant(), &["GET /exact comments:read", "GET /other comments:read"], "beyond"),
         (grant(), &[], "ok"),
     ] {
-        assert_eq!(kind(under(grant).register(&Wish::new("a", routes))), expected, "{routes:?}");
+        assert_eq!(kind(under(grant).register(&Command::new("a", routes))), expected, "{routes:?}");
     }
-    let wish = Wish::new("a", &["GET /exact comments:read"]);
-    for (grant, wish, expected) in [
-        (grant(), wish.clone().host("shop.example"), "ok"),
-        (grant(), wish.clone().host("other.example"), "beyond"),
-        (grant(), wish.clone().at("http://10.1.2.3", &[]), "ok"),
-        (grant(), wish.clone().at("http://10.2.2.3", &[]), "beyond"),
-        (grant(), wish.clone().at("http://a.example", &["10.1.0.1:80", "10.2.0.1:80"]), "beyond"),
-        (anywhere.clone(), wish.clone().at("http://10.2.2.3", &[]), "ok"),
-        (anywhere, wish.clone().at("http://11.0.0.1", &[]), "beyond"),
-        (grant(), wish.clone().from("10.9.9.9"), "ok"),
+    let command = Command::new("a", &["GET /exact comments:read"]);
+    for (grant, command, expected) in [
+        (grant(), command.clone().host("shop.example"), "ok"),
+        (grant(), command.clone().host("other.example"), "beyond"),
+        (grant(), command.clone().at("http://10.1.2.3", &[]), "ok"),
+        (grant(), command.clone().at("http://10.2.2.3", &[]), "beyond"),
+        (grant(), command.clone().at("http://a.example", &["10.1.0.1:80", "10.2.0.1:80"]), "beyond"),
+        (anywhere.clone(), command.clone().at("http://10.2.2.3", &[]), "ok"),
+        (anywhere, command.clone().at("http://11.0.0.1", &[]), "beyond"),
+        (grant(), command.clone().from("10.9.9.9"), "ok"),
     ] {
-        let shown = format!("{:?} {:?}", wish.0.definition.host, wish.0.addresses);
-        assert_eq!(kind(under(grant).register(&wish)), expected, "{shown}");
+        let shown = format!("{:?} {:?}", command.0.definition.host, command.0.addresses);
+        assert_eq!(kind(under(grant).register(&command)), expected, "{shown}");
     }
-    assert_eq!(kind(under(grant()).register(&Wish::new("b", &[]))), "beyond", "unlisted services are denied");
+    assert_eq!(kind(under(grant()).register(&Command::new("b", &[]))), "beyond", "unlisted services are denied");
 }
 
 #[test]
 fn a_grant_with_a_token_asks_everyone_for_it() {
     let with_token = || under(Grant { token: Some(Sha256Digest::of(b"secret")), ..grant() });
-    let wish = Wish::new("a", &["GET /exact comments:read"]);
-    assert_eq!(kind(with_token().register(&wish)), "token");
-    assert_eq!(kind(with_token().register(&wish.clone().token("guess"))), "token");
+    let command = Command::new("a", &["GET /exact comments:read"]);
+    assert_eq!(kind(with_token().register(&command)), "token");
+    assert_eq!(kind(with_token().register(&command.clone().token("guess"))), "token");
     let mut furt = with_token();
-    assert_eq!(kind(furt.register(&wish.clone().token("secret").from("10.0.0.1"))), "ok");
-    assert_eq!(kind(furt.register(&wish.clone().weight(2).token("secret").from("10.0.0.2"))), "ok");
+    assert_eq!(kind(furt.register(&command.clone().token("secret").from("10.0.0.1"))), "ok");
+    assert_eq!(kind(furt.register(&command.clone().weight(2).token("secret").from("10.0.0.2"))), "ok");
     assert_eq!(kind(furt.deregister("a", source("127.0.0.1"))), "token");
     assert_eq!(kind(furt.heartbeat("a", source("10.0.0.2"))), "token");
     let holder = Source { token: Some(Sha256Digest::of(b"secret")), ..source("10.0.0.3") };
@@ -110,19 +110,23 @@ fn services_without_a_grant_follow_the_rule_for_them() {
         (UnlistedRule::Allow, "10.0.0.1", "ok"),
         (UnlistedRule::Deny, "127.0.0.1", "beyond"),
     ] {
-        let mut furt = Harness::with(settings(Policy { unlisted, ..policy() }), Vec::new());
-        assert_eq!(kind(furt.register(&Wish::new("a", &["GET /a"]).from(from))), expected, "{unlisted:?} {from}");
+        let mut furt = Harness::with(settings(RegistrationPolicy { unlisted, ..policy() }), Vec::new());
+        assert_eq!(kind(furt.register(&Command::new("a", &["GET /a"]).from(from))), expected, "{unlisted:?} {from}");
     }
 }
 
 #[test]
 fn no_instance_is_at_an_address_that_is_never_a_service() {
     let upstreams = CidrSet::try_new(&["0.0.0.0/0", "::/0"]).unwrap();
-    let mut furt = Harness::with(settings(Policy { upstreams, ..policy() }), Vec::new());
+    let mut furt = Harness::with(settings(RegistrationPolicy { upstreams, ..policy() }), Vec::new());
     for never in ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]", "[fd00:ec2::254]", "0.0.0.0"] {
-        let by_name = Wish::new("a", &["GET /a"]).at("http://a.example", &["10.0.0.1:80", &format!("{never}:80")]);
+        let by_name = Command::new("a", &["GET /a"]).at("http://a.example", &["10.0.0.1:80", &format!("{never}:80")]);
         assert_eq!(kind(furt.register(&by_name)), "beyond", "{never}");
-        assert_eq!(kind(furt.register(&Wish::new("a", &[]).at(&format!("http://{never}"), &[]))), "beyond", "{never}");
+        assert_eq!(
+            kind(furt.register(&Command::new("a", &[]).at(&format!("http://{never}"), &[]))),
+            "beyond",
+            "{never}"
+        );
     }
 }
 
@@ -130,7 +134,7 @@ fn no_instance_is_at_an_address_that_is_never_a_service() {
 fn only_its_registrant_loopback_or_an_operator_changes_a_service() {
     let registered = || {
         let mut furt = Harness::new();
-        furt.register(&Wish::new("a", &["GET /a"]).from("10.0.0.1")).unwrap();
+        furt.register(&Command::new("a", &["GET /a"]).from("10.0.0.1")).unwrap();
         furt
     };
     for (who, expected) in [
@@ -139,19 +143,19 @@ fn only_its_registrant_loopback_or_an_operator_changes_a_service() {
         (source("127.0.0.1"), "ok"),
         (operator("10.0.0.2"), "ok"),
     ] {
-        let as_who = |mut wish: Wish| {
-            wish.0.source = who.clone();
-            wish
+        let as_who = |mut command: Command| {
+            command.0.source = who.clone();
+            command
         };
-        let other_routes = as_who(Wish::new("a", &["GET /b"]).id("a2"));
+        let other_routes = as_who(Command::new("a", &["GET /b"]).id("a2"));
         assert_eq!(kind(registered().register(&other_routes)), expected, "definition by {who:?}");
-        let other_place = as_who(Wish::new("a", &["GET /a"]).at("http://10.0.0.9", &[]));
+        let other_place = as_who(Command::new("a", &["GET /a"]).at("http://10.0.0.9", &[]));
         assert_eq!(kind(registered().register(&other_place)), expected, "instance by {who:?}");
         assert_eq!(kind(registered().deregister("a", who.clone())), expected, "service leaves by {who:?}");
         assert_eq!(kind(registered().deregister("a/a", who.clone())), expected, "instance leaves by {who:?}");
         assert_eq!(kind(registered().heartbeat("a", who.clone())), expected, "heartbeat by {who:?}");
         assert_eq!(kind(registered().ask_for_probe("a", who.clone())), expected, "probe by {who:?}");
-        let more = as_who(Wish::new("a", &["GET /a"]).id("a2"));
+        let more = as_who(Command::new("a", &["GET /a"]).id("a2"));
         assert_eq!(kind(registered().register(&more)), "ok", "a further instance by {who:?}");
     }
 }
@@ -172,15 +176,15 @@ fn reserved_paths_and_foreign_app_hosts_cannot_be_registered() {
         ("GET /x", Some("x.b.internal"), "taken"),
         ("GET /x", Some("binternal"), "ok"),
     ] {
-        let wish = Wish::new("a", &[route]);
-        let wish = host.map_or(wish.clone(), |host| wish.host(host));
-        assert_eq!(kind(Harness::new().register(&wish)), expected, "{route} on {host:?}");
+        let command = Command::new("a", &[route]);
+        let command = host.map_or(command.clone(), |host| command.host(host));
+        assert_eq!(kind(Harness::new().register(&command)), expected, "{route} on {host:?}");
     }
 }
 
 #[test]
 fn static_routes_keep_their_shape_and_exclusive_ones_whatever_they_overlap() {
-    for (fixed, exclusive, host, wish, wish_host, expected) in [
+    for (fixed, exclusive, host, command, command_host, expected) in [
         ("GET /v1/x", false, None, "GET /v1/x", None, "taken"),
         ("GET /v1/x", false, None, "* /v1/x", None, "taken"),
         ("GET /v1/x", false, None, "POST /v1/x", None, "ok"),
@@ -201,10 +205,11 @@ fn static_routes_keep_their_shape_and_exclusive_ones_whatever_they_overlap() {
             pattern: route.pattern,
             exclusive,
         };
-        let mut furt = Harness::with(settings(Policy { statics: vec![claim], ..policy() }), Vec::new());
-        let asked = Wish::new("a", &[wish]);
-        let asked = wish_host.map_or(asked.clone(), |host| asked.host(host));
-        assert_eq!(kind(furt.register(&asked)), expected, "{fixed} {exclusive} {host:?}: {wish} {wish_host:?}");
+        let mut furt =
+            Harness::with(settings(RegistrationPolicy { static_routes: vec![claim], ..policy() }), Vec::new());
+        let asked = Command::new("a", &[command]);
+        let asked = command_host.map_or(asked.clone(), |host| asked.host(host));
+        assert_eq!(kind(furt.register(&asked)), expected, "{fixed} {exclusive} {host:?}: {command} {command_host:?}");
     }
 }
 
@@ -219,7 +224,8 @@ fn a_service_without_routes_gives_way_to_static_routes_of_its_host_alone() {
     for (claim, expected) in
         [(claim(Some("a.internal"), false), "taken"), (claim(None, true), "ok"), (claim(None, false), "ok")]
     {
-        let mut furt = Harness::with(settings(Policy { statics: vec![claim.clone()], ..policy() }), Vec::new());
-        assert_eq!(kind(furt.register(&Wish::new("a", &[]))), expected, "{claim:?}");
+        let mut furt =
+            Harness::with(settings(RegistrationPolicy { static_routes: vec![claim.clone()], ..policy() }), Vec::new());
+        assert_eq!(kind(furt.register(&Command::new("a", &[]))), expected, "{claim:?}");
     }
 }

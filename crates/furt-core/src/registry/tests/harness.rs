@@ -1,22 +1,22 @@
-//! A registry with a clock and a store that do as they are told, and short ways to write wishes.
+//! A registry with a clock and a store that do as they are told, and short ways to write commands.
 //!
 //! Every effect is carried out at once and in order: writes are acknowledged, refused or kept back as [`Store`] says, plans and
-//! answers are noted, and each turn publishes at most once. An answer that comes twice, or to nobody, fails the test.
+//! answers are noted, and each tick publishes at most once. An answer that comes twice, or to nobody, fails the test.
 
-pub(in crate::registry) mod key_wish;
+pub(in crate::registry) mod key_command;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::wish::{Wish, address, instance, parts, policy, settings};
+use super::command::{Command, address, instance, parts, policy, settings};
 use crate::MemoryStore;
 use crate::model::{Epoch, InstanceId, KeySpec, Status};
 use crate::ports::Store as _;
 use crate::registry::{
-    Answer, Change, Configuration, Drain, DrainWish, Effect, Event, Followed, InstanceRef, LeaveWish, NameOrder, Now,
-    ProbePlan, Reconfigured, Refusal, Registered, Registry, ReplyId, Report, Settings, Source, StaticRoute, Takes,
-    WriteId,
+    Answer, Change, Configuration, Deregistration, DnsSubject, Drain, DrainCommand, Effect, Event, InstanceRef,
+    NameWatch, Now, OnLastInstance, ProbePlan, Reconfigured, Refusal, Registered, Registry, ReplyId, Report, Settings,
+    Source, StaticRoute, WriteId,
 };
 use crate::routing::{Service, Snapshot};
 
@@ -41,7 +41,7 @@ pub(in crate::registry) struct Harness {
     pub(in crate::registry) answers: BTreeMap<ReplyId, Result<Answer, Refusal>>,
     open: BTreeSet<ReplyId>,
     pub(in crate::registry) plans: BTreeMap<InstanceRef, ProbePlan>,
-    pub(in crate::registry) names: BTreeMap<Followed, NameOrder>,
+    pub(in crate::registry) names: BTreeMap<DnsSubject, NameWatch>,
     pub(in crate::registry) reports: Vec<Report>,
     /// What may be stored when it is convenient.
     pub(in crate::registry) kept: Vec<Change>,
@@ -62,10 +62,10 @@ impl Harness {
     }
 
     #[expect(clippy::disallowed_methods, reason = "any instant will do as the start; from there on time is told")]
-    pub(in crate::registry) fn with(settings: Settings, statics: Vec<StaticRoute>) -> Self {
+    pub(in crate::registry) fn with(settings: Settings, static_routes: Vec<StaticRoute>) -> Self {
         let epoch = Epoch(uuid::Uuid::nil());
         let now = Now { at: Instant::now(), unix_ms: 1_000_000 };
-        let (mut registry, effects) = Registry::new(epoch, settings, statics, Vec::new(), now);
+        let (mut registry, effects) = Registry::new(epoch, settings, static_routes, Vec::new(), now);
         let snapshot = registry.take_snapshot().unwrap();
         let mut harness = Self {
             registry,
@@ -91,24 +91,24 @@ impl Harness {
     }
 
     /// A crash, and a start with what was stored under rules that may be others; time goes on meanwhile.
-    pub(in crate::registry) fn restart(&mut self, settings: Settings, statics: Vec<StaticRoute>) {
-        self.restart_barring(&BTreeMap::new(), settings, statics);
+    pub(in crate::registry) fn restart(&mut self, settings: Settings, static_routes: Vec<StaticRoute>) {
+        self.restart_barring(&BTreeMap::new(), settings, static_routes);
     }
 
     /// The same, where some may not be where they are any more.
     pub(in crate::registry) fn restart_barring(
         &mut self,
-        barred: &BTreeMap<InstanceId, Arc<str>>,
+        suspended: &BTreeMap<InstanceId, Arc<str>>,
         settings: Settings,
-        statics: Vec<StaticRoute>,
+        static_routes: Vec<StaticRoute>,
     ) {
         let contents = self.stored.load().unwrap();
-        let mut after = Self::with(settings, statics);
+        let mut after = Self::with(settings, static_routes);
         after.now = self.now;
         after.stored = std::mem::take(&mut self.stored);
         after.next_reply = self.next_reply;
         after.configure_keys(std::mem::take(&mut self.configured));
-        let effects = after.registry.restore(contents, barred, after.now);
+        let effects = after.registry.restore(contents, suspended, after.now);
         after.publish();
         effects.into_iter().for_each(|effect| after.carry_out(effect));
         after.finish_writes();
@@ -126,9 +126,13 @@ impl Harness {
     }
 
     /// Another configuration with the same keys is in force when this returns.
-    pub(in crate::registry) fn reconfigure(&mut self, settings: Settings, statics: Vec<StaticRoute>) -> Reconfigured {
+    pub(in crate::registry) fn reconfigure(
+        &mut self,
+        settings: Settings,
+        static_routes: Vec<StaticRoute>,
+    ) -> Reconfigured {
         let reply = self.new_reply();
-        let new = Configuration { settings, statics, keys: self.configured.clone() };
+        let new = Configuration { settings, static_routes, keys: self.configured.clone() };
         self.send(Event::ConfigurationChanged(Box::new(new), reply));
         match self.answers[&reply].clone() {
             Ok(Answer::Reconfigured(answer)) => answer,
@@ -197,10 +201,10 @@ impl Harness {
             Effect::StopProbing(instance) => {
                 self.plans.remove(&instance);
             }
-            Effect::FollowName(subject, order) => {
+            Effect::WatchName(subject, order) => {
                 self.names.insert(subject, order);
             }
-            Effect::ForgetName(subject) => {
+            Effect::UnwatchName(subject) => {
                 self.names.remove(&subject).expect("only a followed name is forgotten");
             }
             Effect::Report(report) => self.reports.push(report),
@@ -218,35 +222,40 @@ impl Harness {
     }
 
     /// Asks, without the expectation of an answer at once.
-    pub(in crate::registry) fn ask(&mut self, wish: &Wish) -> ReplyId {
+    pub(in crate::registry) fn ask(&mut self, command: &Command) -> ReplyId {
         let reply = self.new_reply();
-        self.send(Event::RegistrationRequested(Box::new(wish.0.clone()), reply));
+        self.send(Event::RegistrationRequested(Box::new(command.0.clone()), reply));
         reply
     }
 
-    pub(in crate::registry) fn register(&mut self, wish: &Wish) -> Result<Registered, Refusal> {
-        let reply = self.ask(wish);
+    pub(in crate::registry) fn register(&mut self, command: &Command) -> Result<Registered, Refusal> {
+        let reply = self.ask(command);
         match self.answers[&reply].clone()? {
             Answer::Registered(registered) => Ok(registered),
             other => panic!("{other:?} is no answer to a registration"),
         }
     }
 
-    pub(in crate::registry) fn ask_to_leave(&mut self, whom: &str, from: Source) -> ReplyId {
-        self.ask_to_leave_taking(Takes::Service, whom, from)
+    pub(in crate::registry) fn ask_to_deregister(&mut self, whom: &str, from: Source) -> ReplyId {
+        self.ask_to_deregister_with(OnLastInstance::RemoveService, whom, from)
     }
 
-    pub(in crate::registry) fn ask_to_leave_taking(&mut self, takes: Takes, whom: &str, source: Source) -> ReplyId {
+    pub(in crate::registry) fn ask_to_deregister_with(
+        &mut self,
+        on_last_instance: OnLastInstance,
+        whom: &str,
+        source: Source,
+    ) -> ReplyId {
         let (service, instance) = parts(whom);
         let reply = self.new_reply();
-        let wish = LeaveWish { service, instance, takes, source };
-        self.send(Event::DeregistrationRequested(wish, reply));
+        let command = Deregistration { service, instance, on_last_instance, source };
+        self.send(Event::DeregistrationRequested(command, reply));
         reply
     }
 
     /// `whom`: a service, or `service/instance`.
     pub(in crate::registry) fn deregister(&mut self, whom: &str, from: Source) -> Result<usize, Refusal> {
-        let reply = self.ask_to_leave(whom, from);
+        let reply = self.ask_to_deregister(whom, from);
         match self.answers[&reply].clone()? {
             Answer::Deregistered { instances, .. } => Ok(instances),
             other => panic!("{other:?} is no answer to a deregistration"),
@@ -256,7 +265,7 @@ impl Harness {
     pub(in crate::registry) fn ask_for_drain(&mut self, whom: &str, drain: Drain, source: Source) -> ReplyId {
         let (service, instance) = parts(whom);
         let reply = self.new_reply();
-        self.send(Event::DrainRequested(Box::new(DrainWish { service, instance, drain, source }), reply));
+        self.send(Event::DrainRequested(Box::new(DrainCommand { service, instance, drain, source }), reply));
         reply
     }
 
@@ -298,7 +307,7 @@ impl Harness {
     }
 
     pub(in crate::registry) fn resolve(&mut self, whom: &str, addresses: &[&str]) {
-        let subject = Followed::Instance(instance(whom));
+        let subject = DnsSubject::Instance(instance(whom));
         let generation = self.names.get(&subject).expect("its name is followed").generation;
         let addresses = addresses.iter().map(|text| address(text)).collect();
         self.send(Event::NameResolved { subject, generation, addresses });
@@ -351,7 +360,7 @@ impl Harness {
             table.filter(|one| one.pattern.matches(path) && one.host.as_ref().is_none_or(|own| own.as_str() == host));
         let usable = matching.filter(|route| self.snapshot.is_usable(route));
         let mut names: Vec<_> = usable
-            .filter_map(|route| self.snapshot.service(route.owner.slot()))
+            .filter_map(|route| self.snapshot.service(route.owner.index()))
             .map(|service| service.definition.service.as_str())
             .collect();
         names.sort_unstable();

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Harness, Wish, address, instance, source};
+use super::{Command, Harness, address, instance, source};
 use crate::model::Status;
-use crate::registry::{Event, FirstProbe, Followed, Refusal, Report, Source};
+use crate::registry::{DnsSubject, Event, FirstProbe, Refusal, Report, Source};
 
 fn here() -> Source {
     source("127.0.0.1")
@@ -12,7 +12,7 @@ fn here() -> Source {
 
 fn registered() -> Harness {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt.register(&Command::new("a", &["GET /a"])).unwrap();
     furt
 }
 
@@ -44,10 +44,10 @@ fn the_routes_of_a_down_service_cannot_be_used_until_it_is_up_again() {
 }
 
 #[test]
-fn probing_that_stopped_starts_afresh_by_registration_heartbeat_or_wish() {
+fn probing_that_stopped_starts_afresh_by_registration_heartbeat_or_command() {
     type Restart = fn(&mut Harness) -> Result<Status, Refusal>;
     let restarts: [Restart; 3] = [
-        |furt| furt.register(&Wish::new("a", &["GET /a"])).map(|registered| registered.status),
+        |furt| furt.register(&Command::new("a", &["GET /a"])).map(|registered| registered.status),
         |furt| furt.heartbeat("a", here()),
         |furt| furt.ask_for_probe("a", here()),
     ];
@@ -66,13 +66,13 @@ fn probing_that_stopped_starts_afresh_by_registration_heartbeat_or_wish() {
 
 #[test]
 fn a_down_service_that_is_still_probed_is_looked_at_at_once_when_asked() {
-    for by_wish in [true, false] {
+    for by_command in [true, false] {
         let mut furt = registered();
         furt.probe("a", "---");
-        if by_wish {
+        if by_command {
             assert_eq!(furt.ask_for_probe("a", here()), Ok(Status::Down));
         } else {
-            assert_eq!(furt.register(&Wish::new("a", &["GET /a"])).unwrap().status, Status::Down);
+            assert_eq!(furt.register(&Command::new("a", &["GET /a"])).unwrap().status, Status::Down);
         }
         assert_eq!(furt.plans[&instance("a")].first, FirstProbe::Now);
         furt.probe("a", "+");
@@ -93,7 +93,7 @@ fn a_late_outcome_counts_for_nothing() {
     };
     furt.send(late.clone());
     assert_eq!(furt.status("a"), Some(Status::Down));
-    furt.register(&Wish::new("a", &["GET /a"]).weight(2)).unwrap();
+    furt.register(&Command::new("a", &["GET /a"]).weight(2)).unwrap();
     furt.send(late.clone());
     assert_eq!(furt.status("a"), Some(Status::Unknown));
     furt.deregister("a", here()).unwrap();
@@ -104,12 +104,12 @@ fn a_late_outcome_counts_for_nothing() {
 #[test]
 fn an_instance_without_probes_is_up_and_has_none_to_start() {
     let mut furt = Harness::new();
-    let answer = furt.register(&Wish::new("a", &["GET /a"]).unprobed()).unwrap();
+    let answer = furt.register(&Command::new("a", &["GET /a"]).unprobed()).unwrap();
     assert_eq!((answer.status, furt.status("a"), furt.plans.len()), (Status::Up, Some(Status::Up), 0));
     assert_eq!(furt.ask_for_probe("a", here()), Err(Refusal::NoProbes));
-    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt.register(&Command::new("a", &["GET /a"])).unwrap();
     assert_eq!((furt.status("a"), furt.plans.len()), (Some(Status::Unknown), 1));
-    furt.register(&Wish::new("a", &["GET /a"]).unprobed()).unwrap();
+    furt.register(&Command::new("a", &["GET /a"]).unprobed()).unwrap();
     assert_eq!((furt.status("a"), furt.plans.len()), (Some(Status::Up), 0));
 }
 
@@ -136,7 +136,7 @@ fn transitions_and_time_up_are_counted() {
 
 fn named() -> Harness {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"]).at("http://a.example:80", &["10.0.0.1:80"])).unwrap();
+    furt.register(&Command::new("a", &["GET /a"]).at("http://a.example:80", &["10.0.0.1:80"])).unwrap();
     furt.probe("a", "+");
     furt
 }
@@ -175,11 +175,11 @@ fn a_name_that_leads_where_nothing_may_be_is_refused_and_the_old_place_stays() {
 #[test]
 fn a_name_is_followed_as_long_as_its_instance_is_registered() {
     let mut furt = named();
-    let order = furt.names[&Followed::Instance(instance("a"))].clone();
-    furt.register(&Wish::new("a", &["GET /a"]).at("http://127.0.0.1:9000", &[])).unwrap();
+    let order = furt.names[&DnsSubject::Instance(instance("a"))].clone();
+    furt.register(&Command::new("a", &["GET /a"]).at("http://127.0.0.1:9000", &[])).unwrap();
     assert!(furt.names.is_empty());
     let addresses = [address("10.0.0.9:80")].into_iter().collect();
-    let subject = Followed::Instance(instance("a"));
+    let subject = DnsSubject::Instance(instance("a"));
     furt.send(Event::NameResolved { subject, generation: order.generation, addresses });
     assert_eq!(furt.service("a").unwrap().instances[0].addresses[..], [address("127.0.0.1:9000")]);
 }

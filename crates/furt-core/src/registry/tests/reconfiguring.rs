@@ -4,39 +4,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::routing::{fixed, found, url};
-use super::{Harness, Store, Wish, address, policy, settings, source};
+use super::{Command, Harness, Store, address, policy, settings, source};
 use crate::model::{CidrSet, Generation, Pattern, ServiceName, Status};
 use crate::registry::{
-    Event, FirstProbe, Followed, Grant, HealthLimits, Policy, Refusal, Report, Settings, StaticClaim, StaticRoute,
-    StaticTarget, UnlistedRule,
+    DnsSubject, Event, FirstProbe, Grant, HealthLimits, Refusal, RegistrationPolicy, Report, Settings, StaticClaim,
+    StaticRoute, StaticTarget, UnlistedRule,
 };
-use crate::routing::{Instance, Slot};
+use crate::routing::{Instance, ServiceIndex};
 
 /// A static route as it stands in a configuration: what is claimed, and where it leads.
-fn claiming(mut policy: Policy, statics: &[StaticRoute]) -> Settings {
+fn claiming(mut policy: RegistrationPolicy, static_routes: &[StaticRoute]) -> Settings {
     let claim = |route: &StaticRoute| StaticClaim {
         host: route.host.clone(),
         method: route.method.clone(),
         pattern: route.pattern.clone(),
         exclusive: !route.pattern.is_open(),
     };
-    policy.statics = statics.iter().map(claim).collect();
+    policy.static_routes = static_routes.iter().map(claim).collect();
     settings(policy)
 }
 
 /// Puts these static routes in force under `policy`; gives the names of those that are kept out.
-fn reconfigured(furt: &mut Harness, policy: Policy, statics: Vec<StaticRoute>) -> Vec<String> {
-    let answer = furt.reconfigure(claiming(policy, &statics), statics);
+fn reconfigured(furt: &mut Harness, policy: RegistrationPolicy, static_routes: Vec<StaticRoute>) -> Vec<String> {
+    let answer = furt.reconfigure(claiming(policy, &static_routes), static_routes);
     assert_eq!(answer.generation, furt.snapshot.generation, "what is answered is published");
     answer.blocked.iter().map(|(name, _)| name.to_string()).collect()
 }
 
-fn denied() -> Policy {
-    Policy { unlisted: UnlistedRule::Deny, ..policy() }
+fn denied() -> RegistrationPolicy {
+    RegistrationPolicy { unlisted: UnlistedRule::Deny, ..policy() }
 }
 
 /// Nobody but these services, anywhere.
-fn granted(services: &[&str]) -> Policy {
+fn granted(services: &[&str]) -> RegistrationPolicy {
     let grant = |name: &&str| {
         let anything = Grant {
             permissions: Default::default(),
@@ -48,7 +48,7 @@ fn granted(services: &[&str]) -> Policy {
         };
         (ServiceName::try_new(name).unwrap(), anything)
     };
-    Policy { grants: services.iter().map(grant).collect(), ..denied() }
+    RegistrationPolicy { grants: services.iter().map(grant).collect(), ..denied() }
 }
 
 fn to_service(name: &str) -> StaticTarget {
@@ -56,26 +56,26 @@ fn to_service(name: &str) -> StaticTarget {
 }
 
 /// What a GET of `path` leads to.
-fn instance_at(furt: &Harness, path: &str) -> (Slot, Arc<Instance>) {
+fn instance_at(furt: &Harness, path: &str) -> (ServiceIndex, Arc<Instance>) {
     let route = furt.snapshot.table.iter().find(|route| route.pattern.matches(path)).unwrap();
-    let slot = route.owner.slot();
-    (slot, Arc::clone(&furt.snapshot.service(slot).unwrap().instances[0]))
+    let index = route.owner.index();
+    (index, Arc::clone(&furt.snapshot.service(index).unwrap().instances[0]))
 }
 
 #[test]
 fn a_static_route_wins_at_once_and_what_it_overlaps_comes_back_without_it() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /x", "GET /y"])).unwrap();
-    furt.register(&Wish::new("b", &["GET /z"])).unwrap();
+    furt.register(&Command::new("a", &["GET /x", "GET /y"])).unwrap();
+    furt.register(&Command::new("b", &["GET /z"])).unwrap();
     let publishes = furt.publishes;
-    let statics = || vec![fixed("GET /x", url("http://127.0.0.1:7901"))];
-    assert_eq!(reconfigured(&mut furt, policy(), statics()), ["a"]);
+    let static_routes = || vec![fixed("GET /x", url("http://127.0.0.1:7901"))];
+    assert_eq!(reconfigured(&mut furt, policy(), static_routes()), ["a"]);
     assert_eq!(furt.publishes, publishes + 1, "one publish");
     assert_eq!(["/x", "/y", "/z"].map(|path| found(&furt, path)), ["static", "404", "b"]);
     assert_eq!(furt.instances("a"), ["a"], "it is kept");
     let told = |furt: &Harness, wanted: fn(&Report) -> bool| furt.reports.iter().filter(|one| wanted(one)).count();
     assert_eq!(told(&furt, |one| matches!(one, Report::Blocked { .. })), 1);
-    assert_eq!(reconfigured(&mut furt, policy(), statics()), ["a"]);
+    assert_eq!(reconfigured(&mut furt, policy(), static_routes()), ["a"]);
     assert_eq!(told(&furt, |one| matches!(one, Report::Blocked { .. })), 1, "it is told once");
     assert_eq!(reconfigured(&mut furt, policy(), vec![]), [""; 0]);
     assert_eq!(["/x", "/y", "/z"].map(|path| found(&furt, path)), ["a", "a", "b"]);
@@ -85,29 +85,29 @@ fn a_static_route_wins_at_once_and_what_it_overlaps_comes_back_without_it() {
 #[test]
 fn a_grant_that_is_withdrawn_keeps_its_service_out_and_one_that_is_given_back_lets_it_in() {
     let mut furt = Harness::with(settings(granted(&["a", "b"])), vec![]);
-    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
-    furt.register(&Wish::new("b", &["GET /b"])).unwrap();
+    furt.register(&Command::new("a", &["GET /a"])).unwrap();
+    furt.register(&Command::new("b", &["GET /b"])).unwrap();
     furt.probe("a", "+");
     assert_eq!(reconfigured(&mut furt, granted(&["b"]), vec![]), ["a"]);
     assert_eq!(["/a", "/b"].map(|path| found(&furt, path)), ["404", "b"]);
-    assert!(matches!(furt.register(&Wish::new("a", &["GET /a"])), Err(Refusal::BeyondGrant(_))));
+    assert!(matches!(furt.register(&Command::new("a", &["GET /a"])), Err(Refusal::BeyondGrant(_))));
     furt.probe("a", "---");
     assert_eq!(furt.status("a"), Some(Status::Down), "it is probed meanwhile");
     furt.probe("a", "+");
     assert_eq!(reconfigured(&mut furt, granted(&["a", "b"]), vec![]), [""; 0]);
     assert_eq!(found(&furt, "/a"), "a");
-    let local = Policy { upstreams: CidrSet::try_new(&["10.0.0.0/8"]).unwrap(), ..granted(&["a", "b"]) };
+    let local = RegistrationPolicy { upstreams: CidrSet::try_new(&["10.0.0.0/8"]).unwrap(), ..granted(&["a", "b"]) };
     assert_eq!(reconfigured(&mut furt, local, vec![]), ["a", "b"], "an address that is allowed no more");
 }
 
 #[test]
 fn of_two_that_may_stand_again_the_first_by_name_has_the_route() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("b", &["GET /x"])).unwrap();
+    furt.register(&Command::new("b", &["GET /x"])).unwrap();
     assert_eq!(reconfigured(&mut furt, denied(), vec![]), ["b"]);
     // Its path is free meanwhile, and another takes it.
     assert_eq!(reconfigured(&mut furt, granted(&["c"]), vec![]), ["b"]);
-    furt.register(&Wish::new("c", &["GET /x"])).unwrap();
+    furt.register(&Command::new("c", &["GET /x"])).unwrap();
     assert_eq!(reconfigured(&mut furt, policy(), vec![]), ["b"], "it stands, and those that stand go first");
     assert_eq!(found(&furt, "/x"), "c");
     // Both out, both let in again: one has it.
@@ -122,26 +122,26 @@ fn of_two_that_may_stand_again_the_first_by_name_has_the_route() {
 #[test]
 fn a_static_route_that_leads_where_it_led_keeps_its_counters_and_its_addresses() {
     let mut furt = Harness::new();
-    let statics = |first: &str, permission: &str| {
+    let static_routes = |first: &str, permission: &str| {
         vec![
             fixed(&format!("GET /{first}"), url("http://127.0.0.1:7902")),
             fixed(&format!("GET /x{permission}"), url("http://mail.example:25")),
         ]
     };
-    reconfigured(&mut furt, policy(), statics("first", ""));
-    let (slot, before) = instance_at(&furt, "/x");
-    let generation = furt.names[&Followed::Static(slot)].generation;
+    reconfigured(&mut furt, policy(), static_routes("first", ""));
+    let (index, before) = instance_at(&furt, "/x");
+    let generation = furt.names[&DnsSubject::Static(index)].generation;
     let told = |address_text: &str, generation| Event::NameResolved {
-        subject: Followed::Static(slot),
+        subject: DnsSubject::Static(index),
         generation,
         addresses: [address(address_text)].into_iter().collect(),
     };
     furt.send(told("10.0.0.7:25", generation));
-    let mut turned = statics("other", " mail:send");
+    let mut turned = static_routes("other", " mail:send");
     turned.reverse();
     reconfigured(&mut furt, policy(), turned);
-    let (slot_after, after) = instance_at(&furt, "/x");
-    assert_eq!(slot_after, slot);
+    let (index_after, after) = instance_at(&furt, "/x");
+    assert_eq!(index_after, index);
     assert!(Arc::ptr_eq(&before.live, &after.live), "its counters");
     assert_eq!(after.addresses[..], [address("10.0.0.7:25")], "what its name resolved to");
     let route = furt.snapshot.table.iter().find(|route| route.pattern.matches("/x")).unwrap();
@@ -149,13 +149,13 @@ fn a_static_route_that_leads_where_it_led_keeps_its_counters_and_its_addresses()
     assert_eq!(furt.names.len(), 1);
     // Another target is another route, and an answer about the name before says nothing of it.
     reconfigured(&mut furt, policy(), vec![fixed("GET /x", url("http://post.example:25"))]);
-    let (slot_after, after) = instance_at(&furt, "/x");
+    let (index_after, after) = instance_at(&furt, "/x");
     assert!(!Arc::ptr_eq(&before.live, &after.live) && after.addresses.is_empty());
     assert_eq!(furt.names.len(), 1);
-    assert_eq!(&*furt.names[&Followed::Static(slot_after)].name, "post.example");
+    assert_eq!(&*furt.names[&DnsSubject::Static(index_after)].name, "post.example");
     for late in [Generation::default(), generation] {
         furt.send(Event::NameResolved {
-            subject: Followed::Static(slot_after),
+            subject: DnsSubject::Static(index_after),
             generation: late,
             addresses: [address("10.0.0.8:25")].into_iter().collect(),
         });
@@ -168,7 +168,7 @@ fn a_static_route_that_leads_where_it_led_keeps_its_counters_and_its_addresses()
 #[test]
 fn a_static_route_to_a_service_leads_there_at_once_and_no_more_when_it_is_gone() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("mail", &["GET /mail"])).unwrap();
+    furt.register(&Command::new("mail", &["GET /mail"])).unwrap();
     for _ in 0..10 {
         reconfigured(&mut furt, policy(), vec![fixed("GET /send", to_service("mail"))]);
         assert_eq!(["/send", "/mail"].map(|path| found(&furt, path)), ["mail", "mail"]);
@@ -185,21 +185,21 @@ fn a_static_route_to_a_service_leads_there_at_once_and_no_more_when_it_is_gone()
 
 #[test]
 fn a_registration_that_was_checked_under_the_rules_before_is_judged_when_it_is_installed() {
-    let statics = || vec![fixed("GET /x", url("http://127.0.0.1:7901"))];
+    let static_routes = || vec![fixed("GET /x", url("http://127.0.0.1:7901"))];
     for is_known in [false, true] {
         let mut furt = Harness::new();
         if is_known {
-            furt.register(&Wish::new("a", &["GET /before"])).unwrap();
+            furt.register(&Command::new("a", &["GET /before"])).unwrap();
         }
         furt.store = Store::Waits;
-        let reply = furt.ask(&Wish::new("a", &["GET /x", "GET /y"]));
-        reconfigured(&mut furt, policy(), statics());
+        let reply = furt.ask(&Command::new("a", &["GET /x", "GET /y"]));
+        reconfigured(&mut furt, policy(), static_routes());
         furt.finish(Store::Works);
         assert!(furt.answers[&reply].is_ok(), "it was answered for what it was checked against");
         assert!(furt.service("a").unwrap().blocked.as_deref().is_some_and(|why| why.contains("static route")));
         assert_eq!(["/x", "/y", "/before"].map(|path| found(&furt, path)), ["static", "404", "404"]);
         furt.store = Store::Works;
-        furt.register(&Wish::new("b", &["GET /y"])).unwrap();
+        furt.register(&Command::new("b", &["GET /y"])).unwrap();
         assert_eq!(reconfigured(&mut furt, policy(), vec![]), ["a"], "/y is taken");
         furt.deregister("b", source("127.0.0.1")).unwrap();
         assert_eq!(reconfigured(&mut furt, policy(), vec![]), [""; 0]);
@@ -211,21 +211,21 @@ fn a_registration_that_was_checked_under_the_rules_before_is_judged_when_it_is_i
 fn a_write_that_is_refused_gives_back_what_its_registration_held() {
     let mut furt = Harness::new();
     furt.store = Store::Waits;
-    furt.ask(&Wish::new("a", &["GET /x"]));
+    furt.ask(&Command::new("a", &["GET /x"]));
     reconfigured(&mut furt, denied(), vec![]);
     furt.finish(Store::Fails);
     furt.store = Store::Works;
     reconfigured(&mut furt, policy(), vec![]);
-    furt.register(&Wish::new("b", &["GET /x"])).unwrap();
+    furt.register(&Command::new("b", &["GET /x"])).unwrap();
 }
 
 #[test]
 fn what_a_registration_held_on_its_way_to_the_store_is_free_for_those_kept_out() {
     let mut furt = Harness::with(settings(granted(&["b"])), vec![]);
-    furt.register(&Wish::new("b", &["GET /x"])).unwrap();
+    furt.register(&Command::new("b", &["GET /x"])).unwrap();
     assert_eq!(reconfigured(&mut furt, granted(&["a"]), vec![]), ["b"]);
     furt.store = Store::Waits;
-    furt.ask(&Wish::new("a", &["GET /x"]));
+    furt.ask(&Command::new("a", &["GET /x"]));
     assert_eq!(reconfigured(&mut furt, granted(&["b"]), vec![]), ["b"], "the other may still come");
     furt.finish(Store::Works);
     assert_eq!(found(&furt, "/x"), "b");
@@ -234,29 +234,29 @@ fn what_a_registration_held_on_its_way_to_the_store_is_free_for_those_kept_out()
 
 #[test]
 fn a_service_that_could_not_leave_stays_by_the_rules_of_today() {
-    let statics = || vec![fixed("GET /x", url("http://127.0.0.1:7901"))];
-    let leave = |rules_before: Policy, rules_after: Policy, statics: Vec<StaticRoute>| {
+    let static_routes = || vec![fixed("GET /x", url("http://127.0.0.1:7901"))];
+    let leave = |rules_before: RegistrationPolicy, rules_after: RegistrationPolicy, static_routes: Vec<StaticRoute>| {
         let mut furt = Harness::new();
-        furt.register(&Wish::new("a", &["GET /x"])).unwrap();
+        furt.register(&Command::new("a", &["GET /x"])).unwrap();
         reconfigured(&mut furt, rules_before, vec![]);
         furt.store = Store::Waits;
-        furt.ask_to_leave("a", source("127.0.0.1"));
-        assert_eq!(reconfigured(&mut furt, rules_after, statics), [""; 0], "what leaves is not shown");
+        furt.ask_to_deregister("a", source("127.0.0.1"));
+        assert_eq!(reconfigured(&mut furt, rules_after, static_routes), [""; 0], "what leaves is not shown");
         furt.finish(Store::Fails);
         (found(&furt, "/x"), furt.service("a").unwrap().blocked.is_some())
     };
-    assert_eq!(leave(policy(), policy(), statics()), ("static".to_owned(), true));
+    assert_eq!(leave(policy(), policy(), static_routes()), ("static".to_owned(), true));
     assert_eq!(leave(policy(), denied(), vec![]), ("404".to_owned(), true));
     assert_eq!(leave(denied(), policy(), vec![]), ("a".to_owned(), false));
     assert_eq!(leave(policy(), policy(), vec![]), ("a".to_owned(), false));
     // Who leaves takes no route from those that stay, not even where it comes to stay.
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /x"])).unwrap();
+    furt.register(&Command::new("a", &["GET /x"])).unwrap();
     reconfigured(&mut furt, granted(&["b"]), vec![]);
-    furt.register(&Wish::new("b", &["GET /x"])).unwrap();
+    furt.register(&Command::new("b", &["GET /x"])).unwrap();
     reconfigured(&mut furt, denied(), vec![]);
     furt.store = Store::Waits;
-    furt.ask_to_leave("a", source("127.0.0.1"));
+    furt.ask_to_deregister("a", source("127.0.0.1"));
     reconfigured(&mut furt, policy(), vec![]);
     assert_eq!(found(&furt, "/x"), "b");
     furt.finish(Store::Fails);
@@ -268,9 +268,9 @@ fn a_service_that_could_not_leave_stays_by_the_rules_of_today() {
 fn probes_go_by_the_new_periods_and_what_is_under_way_counts() {
     let mut furt = Harness::new();
     for name in ["up", "down", "new"] {
-        furt.register(&Wish::new(name, &[&format!("GET /{name}")])).unwrap();
+        furt.register(&Command::new(name, &[&format!("GET /{name}")])).unwrap();
     }
-    furt.register(&Wish::new("unprobed", &["GET /unprobed"]).unprobed()).unwrap();
+    furt.register(&Command::new("unprobed", &["GET /unprobed"]).unprobed()).unwrap();
     furt.probe("up", "+");
     furt.probe("down", "---");
     let before = furt.plans.clone();
@@ -298,7 +298,7 @@ fn numbers_of_failures_hold_from_the_next_verdict_on() {
         Settings { health: HealthLimits { failures_to_down, failures_to_stop, ..rules.health }, ..rules }
     };
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt.register(&Command::new("a", &["GET /a"])).unwrap();
     furt.probe("a", "+--");
     furt.reconfigure(limits(1, 10), vec![]);
     assert_eq!(furt.status("a"), Some(Status::Up));
@@ -316,9 +316,9 @@ fn numbers_of_failures_hold_from_the_next_verdict_on() {
 fn another_heartbeat_ttl_holds_for_an_instance_once_it_was_told() {
     let ttl = |seconds| Settings { heartbeat_ttl: Duration::from_secs(seconds), ..settings(policy()) };
     let mut furt = Harness::new();
-    furt.register(&Wish::new("own", &["GET /own"]).ttl(100)).unwrap();
+    furt.register(&Command::new("own", &["GET /own"]).ttl(100)).unwrap();
     for name in ["told", "untold"] {
-        furt.register(&Wish::new(name, &[&format!("GET /{name}")])).unwrap();
+        furt.register(&Command::new(name, &[&format!("GET /{name}")])).unwrap();
         furt.heartbeat(name, source("127.0.0.1")).unwrap();
     }
     furt.reconfigure(ttl(10), vec![]);
@@ -332,10 +332,10 @@ fn another_heartbeat_ttl_holds_for_an_instance_once_it_was_told() {
     furt.pass(46);
     assert_eq!((furt.instances("untold"), furt.instances("own")), (vec![], vec!["own"]));
     // A longer one as well, also where the instance registers again instead of sending heartbeats.
-    furt.register(&Wish::new("long", &["GET /long"])).unwrap();
+    furt.register(&Command::new("long", &["GET /long"])).unwrap();
     furt.heartbeat("long", source("127.0.0.1")).unwrap();
     furt.reconfigure(ttl(200), vec![]);
-    assert!(!furt.register(&Wish::new("long", &["GET /long"])).unwrap().is_change);
+    assert!(!furt.register(&Command::new("long", &["GET /long"])).unwrap().is_change);
     furt.pass(199);
     assert_eq!(furt.instances("long"), ["long"]);
     furt.pass(2);
@@ -345,11 +345,11 @@ fn another_heartbeat_ttl_holds_for_an_instance_once_it_was_told() {
 #[test]
 fn a_domain_of_hosts_stays_as_it_was_at_the_start() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("shop", &[])).unwrap();
-    let other = Policy { apps_domain: crate::model::Host::try_new("apps.example").unwrap(), ..policy() };
+    furt.register(&Command::new("shop", &[])).unwrap();
+    let other = RegistrationPolicy { apps_domain: crate::model::Host::try_new("apps.example").unwrap(), ..policy() };
     furt.store = Store::Waits;
-    furt.ask(&Wish::new("pending", &[]));
-    furt.ask(&Wish::new("refused", &[]));
+    furt.ask(&Command::new("pending", &[]));
+    furt.ask(&Command::new("refused", &[]));
     reconfigured(&mut furt, other, vec![]);
     furt.finish(Store::Works);
     furt.finish(Store::Fails);
@@ -367,38 +367,38 @@ fn whatever_comes_between_static_routes_lead_and_services_stand_or_say_why() {
     const PATHS: [&str; 4] = ["GET /x", "GET /y", "* /x", "GET /x/*"];
     const NAMES: [&str; 4] = ["a", "b", "c", "d"];
     for seed in 0..200 {
-        let mut dice = fastrand::Rng::with_seed(seed);
+        let mut random = fastrand::Rng::with_seed(seed);
         let mut furt = Harness::new();
         furt.store = Store::Waits;
-        let mut statics: Vec<StaticRoute> = Vec::new();
+        let mut static_routes: Vec<StaticRoute> = Vec::new();
         let mut rules = policy();
         for _ in 0..120 {
-            let name = NAMES[dice.usize(..4)];
-            match dice.u8(..10) {
+            let name = NAMES[random.usize(..4)];
+            match random.u8(..10) {
                 0..4 => {
-                    let routes: Vec<_> = PATHS.into_iter().filter(|_| dice.bool()).take(2).collect();
-                    furt.ask(&Wish::new(name, &routes));
+                    let routes: Vec<_> = PATHS.into_iter().filter(|_| random.bool()).take(2).collect();
+                    furt.ask(&Command::new(name, &routes));
                 }
-                4 => _ = furt.ask_to_leave(name, source("127.0.0.1")),
+                4 => _ = furt.ask_to_deregister(name, source("127.0.0.1")),
                 5..8 => {
-                    let store = if dice.u8(..4) == 0 { Store::Fails } else { Store::Works };
-                    (0..dice.usize(..=furt.writes.len())).for_each(|_| furt.finish(store));
+                    let store = if random.u8(..4) == 0 { Store::Fails } else { Store::Works };
+                    (0..random.usize(..=furt.writes.len())).for_each(|_| furt.finish(store));
                 }
                 _ => {
-                    statics = Vec::new();
+                    static_routes = Vec::new();
                     // Never two on one pattern whose methods overlap: no configuration has them.
-                    for path in if dice.bool() { ["GET /x", "GET /x/*"] } else { ["* /x", "GET /y"] } {
-                        let target = match dice.u8(..4) {
+                    for path in if random.bool() { ["GET /x", "GET /x/*"] } else { ["* /x", "GET /y"] } {
+                        let target = match random.u8(..4) {
                             0 => continue,
-                            1 => to_service(NAMES[dice.usize(..4)]),
+                            1 => to_service(NAMES[random.usize(..4)]),
                             2 => url("http://127.0.0.1:7901"),
                             _ => url("http://mail.example:25"),
                         };
-                        statics.push(fixed(path, target));
+                        static_routes.push(fixed(path, target));
                     }
-                    let named: Vec<_> = NAMES.into_iter().filter(|_| dice.bool()).collect();
-                    rules = if dice.bool() { policy() } else { granted(&named) };
-                    let blocked = reconfigured(&mut furt, rules.clone(), statics.clone());
+                    let named: Vec<_> = NAMES.into_iter().filter(|_| random.bool()).collect();
+                    rules = if random.bool() { policy() } else { granted(&named) };
+                    let blocked = reconfigured(&mut furt, rules.clone(), static_routes.clone());
                     for name in NAMES.iter().filter(|name| furt.service(name).is_some()) {
                         let is_blocked = furt.service(name).unwrap().blocked.is_some();
                         assert_eq!(blocked.iter().any(|one| one == name), is_blocked, "seed {seed}: {name}");
@@ -409,7 +409,7 @@ fn whatever_comes_between_static_routes_lead_and_services_stand_or_say_why() {
                 let name = &service.definition.service;
                 let shown = furt.snapshot.table.iter().filter(|route| {
                     matches!(route.owner, crate::routing::Owner::Service(_))
-                        && furt.snapshot.service(route.owner.slot()).is_some_and(|one| Arc::ptr_eq(one, service))
+                        && furt.snapshot.service(route.owner.index()).is_some_and(|one| Arc::ptr_eq(one, service))
                 });
                 let full =
                     service.definition.routes.len().max(if service.definition.routes.is_empty() { 2 } else { 0 });
@@ -420,13 +420,13 @@ fn whatever_comes_between_static_routes_lead_and_services_stand_or_say_why() {
                 }
                 assert_ne!(service.blocked.as_deref(), Some(""), "seed {seed}: {name} is judged");
             }
-            for route in &statics {
+            for route in &static_routes {
                 let shown = furt.snapshot.table.iter().find(|one| {
                     (&one.pattern, &one.method) == (&route.pattern, &route.method)
                         && matches!(one.owner, crate::routing::Owner::Static(_))
                 });
-                let slot = shown.unwrap_or_else(|| panic!("seed {seed}: {:?} is lost", route.pattern)).owner.slot();
-                let seen = furt.snapshot.service(slot);
+                let index = shown.unwrap_or_else(|| panic!("seed {seed}: {:?} is lost", route.pattern)).owner.index();
+                let seen = furt.snapshot.service(index);
                 match &route.target {
                     StaticTarget::Url { spec, .. } => assert_eq!(seen.unwrap().instances[0].spec.url, spec.url),
                     StaticTarget::Service(name) => {

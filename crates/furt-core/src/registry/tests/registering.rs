@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Harness, Store, Wish, source};
+use super::{Command, Harness, Store, source};
 use crate::model::{ServiceName, Status};
 use crate::registry::{Change, Refusal};
-use crate::routing::Asking;
+use crate::routing::SelectionInput;
 
-fn rival(outcome: Result<crate::registry::Registered, Refusal>) -> Option<(String, Status)> {
+fn conflict(outcome: Result<crate::registry::Registered, Refusal>) -> Option<(String, Status)> {
     match outcome {
-        Err(Refusal::Taken { rival, .. }) => rival.map(|(name, status)| (name.to_string(), status)),
+        Err(Refusal::Taken { conflict, .. }) => conflict.map(|(name, status)| (name.to_string(), status)),
         other => panic!("{other:?} is no conflict"),
     }
 }
@@ -18,7 +18,7 @@ fn rival(outcome: Result<crate::registry::Registered, Refusal>) -> Option<(Strin
 fn a_registration_is_seen_and_answered_only_after_its_write() {
     let mut furt = Harness::new();
     furt.store = Store::Waits;
-    let reply = furt.ask(&Wish::new("comments", &["GET /api/comments/* comments:read"]));
+    let reply = furt.ask(&Command::new("comments", &["GET /api/comments/* comments:read"]));
     assert!(furt.service("comments").is_none() && furt.answers.is_empty() && furt.plans.is_empty());
     assert_eq!(furt.publishes, 0);
     assert!(matches!(&furt.written[..], [Change::PutDefinition { .. }, Change::PutInstance { .. }]));
@@ -32,28 +32,28 @@ fn a_registration_is_seen_and_answered_only_after_its_write() {
 #[test]
 fn the_answer_names_routes_status_and_the_generation_that_is_published() {
     let mut furt = Harness::new();
-    let registered = furt.register(&Wish::new("a", &["GET /a", "POST /a"])).unwrap();
+    let registered = furt.register(&Command::new("a", &["GET /a", "POST /a"])).unwrap();
     assert_eq!((registered.routes, registered.status, registered.is_change), (2, Status::Unknown, true));
     assert_eq!(registered.generation, furt.snapshot.generation);
     assert_eq!(registered.heartbeat_ttl.as_secs(), 60);
-    assert_eq!(furt.register(&Wish::new("b", &["GET /b"]).ttl(7)).unwrap().heartbeat_ttl.as_secs(), 7);
+    assert_eq!(furt.register(&Command::new("b", &["GET /b"]).ttl(7)).unwrap().heartbeat_ttl.as_secs(), 7);
 }
 
 #[test]
 fn a_new_service_has_had_no_change_of_status() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt.register(&Command::new("a", &["GET /a"])).unwrap();
     assert_eq!(furt.service("a").unwrap().live.transitions(), 0);
 }
 
 #[test]
 fn an_identical_registration_writes_nothing_changes_no_generation_and_keeps_the_status() {
     let mut furt = Harness::new();
-    let wish = Wish::new("a", &["GET /a"]);
-    furt.register(&wish).unwrap();
+    let command = Command::new("a", &["GET /a"]);
+    furt.register(&command).unwrap();
     furt.probe("a", "+");
     let (written, publishes, generation) = (furt.written.len(), furt.publishes, furt.snapshot.generation);
-    let registered = furt.register(&wish).unwrap();
+    let registered = furt.register(&command).unwrap();
     assert_eq!((registered.status, registered.is_change), (Status::Up, false));
     assert_eq!((furt.written.len(), furt.publishes, furt.snapshot.generation), (written, publishes, generation));
 }
@@ -61,34 +61,34 @@ fn an_identical_registration_writes_nothing_changes_no_generation_and_keeps_the_
 #[test]
 fn a_changed_registration_replaces_the_routes_in_one_publish() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a", "GET /b"])).unwrap();
+    furt.register(&Command::new("a", &["GET /a", "GET /b"])).unwrap();
     let publishes = furt.publishes;
-    furt.register(&Wish::new("a", &["GET /b", "GET /c"])).unwrap();
+    furt.register(&Command::new("a", &["GET /b", "GET /c"])).unwrap();
     assert_eq!(furt.publishes, publishes + 1);
     assert!(furt.usable("", "/a").is_empty());
     assert_eq!((furt.usable("", "/b"), furt.usable("", "/c")), (vec!["a"], vec!["a"]));
-    furt.register(&Wish::new("b", &["GET /a"])).unwrap();
+    furt.register(&Command::new("b", &["GET /a"])).unwrap();
 }
 
 #[test]
 fn a_changed_instance_keeps_what_is_in_flight_at_its_place() {
     let mut furt = Harness::new();
-    let wish = Wish::new("a", &["GET /a"]);
-    furt.register(&wish).unwrap();
-    let lease = furt.service("a").unwrap().pick(&Asking::default(), |_| false).unwrap();
-    furt.register(&wish.clone().weight(9)).unwrap();
+    let command = Command::new("a", &["GET /a"]);
+    furt.register(&command).unwrap();
+    let lease = furt.service("a").unwrap().pick(&SelectionInput::default(), |_| false).unwrap();
+    furt.register(&command.clone().weight(9)).unwrap();
     assert_eq!(furt.service("a").unwrap().instances[0].live.in_flight(), 1);
     drop(lease);
     assert_eq!(furt.service("a").unwrap().instances[0].live.in_flight(), 0);
-    furt.register(&wish.at("http://127.0.0.1:9001", &[])).unwrap();
+    furt.register(&command.at("http://127.0.0.1:9001", &[])).unwrap();
     assert_eq!(furt.service("a").unwrap().instances[0].addresses[0].port(), 9001);
 }
 
 #[test]
 fn a_lower_revision_adds_its_instance_and_keeps_the_definition() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /new"]).revision(2)).unwrap();
-    let registered = furt.register(&Wish::new("a", &["GET /old", "GET /older"]).revision(1).id("a2")).unwrap();
+    furt.register(&Command::new("a", &["GET /new"]).revision(2)).unwrap();
+    let registered = furt.register(&Command::new("a", &["GET /old", "GET /older"]).revision(1).id("a2")).unwrap();
     assert_eq!(registered.routes, 1);
     assert_eq!(furt.instances("a"), ["a", "a2"]);
     assert_eq!((furt.usable("", "/new"), furt.usable("", "/old").len()), (vec!["a"], 0));
@@ -98,21 +98,21 @@ fn a_lower_revision_adds_its_instance_and_keeps_the_definition() {
 #[test]
 fn a_taken_route_is_refused_with_the_rival_and_its_status() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /x/*"])).unwrap();
+    furt.register(&Command::new("a", &["GET /x/*"])).unwrap();
     furt.probe("a", "+");
-    let all_or_nothing = Wish::new("b", &["GET /free", "GET /x/*"]);
-    assert_eq!(rival(furt.register(&all_or_nothing)), Some(("a".to_owned(), Status::Up)));
+    let all_or_nothing = Command::new("b", &["GET /free", "GET /x/*"]);
+    assert_eq!(conflict(furt.register(&all_or_nothing)), Some(("a".to_owned(), Status::Up)));
     assert!(furt.service("b").is_none() && furt.usable("", "/free").is_empty());
     furt.probe("a", "---");
-    assert_eq!(rival(furt.register(&all_or_nothing)), Some(("a".to_owned(), Status::Down)));
+    assert_eq!(conflict(furt.register(&all_or_nothing)), Some(("a".to_owned(), Status::Down)));
 }
 
 #[test]
 fn a_route_is_taken_already_while_its_write_waits() {
     let mut furt = Harness::new();
     furt.store = Store::Waits;
-    furt.ask(&Wish::new("a", &["GET /x"]));
-    assert_eq!(rival(furt.register(&Wish::new("b", &["GET /x"]))), Some(("a".to_owned(), Status::Unknown)));
+    furt.ask(&Command::new("a", &["GET /x"]));
+    assert_eq!(conflict(furt.register(&Command::new("b", &["GET /x"]))), Some(("a".to_owned(), Status::Unknown)));
     furt.finish(Store::Works);
     assert_eq!(furt.usable("", "/x"), ["a"]);
 }
@@ -132,12 +132,12 @@ fn routes_of_one_shape_conflict_by_method_and_host() {
         ("GET /x/*/z", None, "GET /x/*/z", None, true),
     ] {
         let mut furt = Harness::new();
-        let wish = |service, route, host: Option<&str>| {
-            let wish = Wish::new(service, &[route]);
-            host.map_or(wish.clone(), |host| wish.host(host))
+        let command = |service, route, host: Option<&str>| {
+            let command = Command::new(service, &[route]);
+            host.map_or(command.clone(), |host| command.host(host))
         };
-        furt.register(&wish("a", first, host)).unwrap();
-        let outcome = furt.register(&wish("b", second, other_host));
+        furt.register(&command("a", first, host)).unwrap();
+        let outcome = furt.register(&command("b", second, other_host));
         assert_eq!(outcome.is_err(), conflicts, "{first} on {host:?}, {second} on {other_host:?}");
     }
 }
@@ -145,41 +145,41 @@ fn routes_of_one_shape_conflict_by_method_and_host() {
 #[test]
 fn an_instance_id_belongs_to_one_service() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"]).id("one")).unwrap();
-    assert_eq!(rival(furt.register(&Wish::new("b", &["GET /b"]).id("one"))).unwrap().0, "a");
+    furt.register(&Command::new("a", &["GET /a"]).id("one")).unwrap();
+    assert_eq!(conflict(furt.register(&Command::new("b", &["GET /b"]).id("one"))).unwrap().0, "a");
     furt.deregister("a/one", source("127.0.0.1")).unwrap();
-    furt.register(&Wish::new("b", &["GET /b"]).id("one")).unwrap();
+    furt.register(&Command::new("b", &["GET /b"]).id("one")).unwrap();
 }
 
 #[test]
 fn a_refused_write_frees_what_was_claimed_and_answers_503() {
     let mut furt = Harness::new();
     furt.store = Store::Fails;
-    let wish = Wish::new("a", &["GET /a"]).id("one");
-    assert_eq!(furt.register(&wish), Err(Refusal::StoreFailed("disk full".to_owned())));
+    let command = Command::new("a", &["GET /a"]).id("one");
+    assert_eq!(furt.register(&command), Err(Refusal::StoreFailed("disk full".to_owned())));
     assert!(furt.service("a").is_none() && furt.plans.is_empty());
     furt.store = Store::Works;
-    furt.register(&Wish::new("b", &["GET /a"]).id("one")).unwrap();
+    furt.register(&Command::new("b", &["GET /a"]).id("one")).unwrap();
 }
 
 #[test]
 fn a_refused_change_leaves_what_was_registered() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt.register(&Command::new("a", &["GET /a"])).unwrap();
     furt.probe("a", "+");
     furt.store = Store::Fails;
-    assert!(furt.register(&Wish::new("a", &["GET /b"]).id("two")).is_err());
+    assert!(furt.register(&Command::new("a", &["GET /b"]).id("two")).is_err());
     assert_eq!((furt.status("a"), furt.instances("a")), (Some(Status::Up), vec!["a"]));
     assert_eq!((furt.usable("", "/a"), furt.usable("", "/b").len()), (vec!["a"], 0));
     furt.store = Store::Works;
-    furt.register(&Wish::new("b", &["GET /b"])).unwrap();
+    furt.register(&Command::new("b", &["GET /b"])).unwrap();
 }
 
 #[test]
 fn a_service_is_up_while_one_instance_is() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"]).id("one")).unwrap();
-    furt.register(&Wish::new("a", &["GET /a"]).id("two")).unwrap();
+    furt.register(&Command::new("a", &["GET /a"]).id("one")).unwrap();
+    furt.register(&Command::new("a", &["GET /a"]).id("two")).unwrap();
     furt.probe("a/one", "+");
     furt.probe("a/two", "---");
     assert_eq!((furt.status("a"), furt.usable("", "/a")), (Some(Status::Up), vec!["a"]));
@@ -193,10 +193,10 @@ fn a_service_is_up_while_one_instance_is() {
 #[test]
 fn a_snapshot_taken_earlier_never_changes() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt.register(&Command::new("a", &["GET /a"])).unwrap();
     let before = furt.snapshot.clone();
     furt.probe("a", "---");
-    furt.register(&Wish::new("b", &["GET /b"])).unwrap();
+    furt.register(&Command::new("b", &["GET /b"])).unwrap();
     furt.deregister("a", source("127.0.0.1")).unwrap();
     assert_eq!(before.service_named("a").unwrap().status, Status::Unknown);
     assert_eq!((before.table.len(), before.names.len()), (1, 1));
@@ -206,25 +206,25 @@ fn a_snapshot_taken_earlier_never_changes() {
 #[test]
 fn an_instance_alone_joins_the_service_as_it_is_or_makes_one() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
-    let alone = |id: &str| Wish::new("a", &[]).alone().id(id);
+    furt.register(&Command::new("a", &["GET /a"])).unwrap();
+    let alone = |id: &str| Command::new("a", &[]).alone().id(id);
     assert_eq!(furt.register(&alone("a2")).unwrap().routes, 1);
     assert_eq!((furt.instances("a"), furt.usable("", "/a")), (vec!["a", "a2"], vec!["a"]));
     assert!(!furt.register(&alone("a2")).unwrap().is_change, "just so again: a heartbeat");
-    furt.register(&Wish::new("b", &[]).alone()).unwrap();
+    furt.register(&Command::new("b", &[]).alone()).unwrap();
     assert_eq!(furt.usable("b.internal", "/"), ["b"]);
-    furt.register(&Wish::new("b", &["GET /b"])).unwrap();
-    furt.register(&Wish::new("b", &[]).alone().id("b2")).unwrap();
+    furt.register(&Command::new("b", &["GET /b"])).unwrap();
+    furt.register(&Command::new("b", &[]).alone().id("b2")).unwrap();
     assert_eq!(furt.usable("", "/b"), ["b"], "a definition that came later stays");
 }
 
 #[test]
 fn an_instance_alone_that_waited_for_a_removal_makes_its_service_anew() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt.register(&Command::new("a", &["GET /a"])).unwrap();
     furt.store = Store::Waits;
-    furt.ask_to_leave("a", source("127.0.0.1"));
-    furt.ask(&Wish::new("a", &[]).alone().id("a2"));
+    furt.ask_to_deregister("a", source("127.0.0.1"));
+    furt.ask(&Command::new("a", &[]).alone().id("a2"));
     furt.finish(Store::Works);
     furt.finish(Store::Works);
     assert_eq!(furt.instances("a"), ["a2"]);
@@ -234,28 +234,28 @@ fn an_instance_alone_that_waited_for_a_removal_makes_its_service_anew() {
 #[test]
 fn what_a_start_could_not_read_again_is_refused_and_takes_nothing() {
     let mut furt = Harness::new();
-    let mut twice = Wish::new("a", &["GET /a", "GET /b"]);
+    let mut twice = Command::new("a", &["GET /a", "GET /b"]);
     twice.0.definition.routes[1] = twice.0.definition.routes[0].clone();
-    let mut brief = Wish::new("a", &["GET /a"]);
+    let mut brief = Command::new("a", &["GET /a"]);
     brief.0.instance.heartbeat_ttl = Some(Duration::from_millis(999));
-    for wish in [twice, brief] {
-        assert!(matches!(furt.register(&wish), Err(Refusal::Invalid(_))));
+    for command in [twice, brief] {
+        assert!(matches!(furt.register(&command), Err(Refusal::Invalid(_))));
     }
     assert!(furt.written.is_empty());
-    furt.register(&Wish::new("b", &["GET /a"]).id("a")).unwrap();
+    furt.register(&Command::new("b", &["GET /a"]).id("a")).unwrap();
 }
 
 #[test]
 fn an_instance_alone_makes_no_service_whose_name_is_no_host() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a..b", &["GET /a"])).unwrap();
+    furt.register(&Command::new("a..b", &["GET /a"])).unwrap();
     furt.store = Store::Waits;
     // Looked at while the service stood: nothing was wrong with it then.
-    furt.ask_to_leave("a..b", source("127.0.0.1"));
-    let reply = furt.ask(&Wish::new("a..b", &[]).alone().id("a2"));
+    furt.ask_to_deregister("a..b", source("127.0.0.1"));
+    let reply = furt.ask(&Command::new("a..b", &[]).alone().id("a2"));
     furt.finish(Store::Works);
     assert!(matches!(furt.answers[&reply], Err(Refusal::Invalid(_))));
     assert!(furt.writes.is_empty() && furt.service("a..b").is_none());
     furt.store = Store::Works;
-    furt.register(&Wish::new("b", &["GET /a"]).id("a2")).unwrap();
+    furt.register(&Command::new("b", &["GET /a"]).id("a2")).unwrap();
 }

@@ -3,11 +3,13 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Harness, Store, Wish, policy, settings, source};
+use super::{Command, Harness, Store, policy, settings, source};
 use crate::model::{CidrSet, InstanceId, MethodRule, Pattern, ServiceName, Status};
-use crate::registry::{Answer, Drain, FirstProbe, Grant, Policy, Refusal, Report, Settings, StaticClaim, UnlistedRule};
+use crate::registry::{
+    Answer, Drain, FirstProbe, Grant, Refusal, RegistrationPolicy, Report, Settings, StaticClaim, UnlistedRule,
+};
 
-fn restarted_under(harness: &mut Harness, policy: Policy) {
+fn restarted_under(harness: &mut Harness, policy: RegistrationPolicy) {
     harness.restart(settings(policy), Vec::new());
 }
 
@@ -36,8 +38,8 @@ fn is_kept_but_not_routed(harness: &Harness, name: &str, path: &str, why: &str) 
 fn what_was_down_is_down_and_what_was_up_is_unknown_and_routable() {
     let mut harness = Harness::new();
     for name in ["up", "down", "new", "unprobed"] {
-        let wish = Wish::new(name, &[&format!("GET /{name}")]);
-        harness.register(&if name == "unprobed" { wish.unprobed() } else { wish }).unwrap();
+        let command = Command::new(name, &[&format!("GET /{name}")]);
+        harness.register(&if name == "unprobed" { command.unprobed() } else { command }).unwrap();
     }
     harness.probe("up", "+");
     harness.probe("down", "---");
@@ -60,7 +62,7 @@ fn what_was_down_is_down_and_what_was_up_is_unknown_and_routable() {
 #[test]
 fn what_was_down_goes_on_from_there() {
     let mut harness = Harness::new();
-    harness.register(&Wish::new("a", &["GET /a"])).unwrap();
+    harness.register(&Command::new("a", &["GET /a"])).unwrap();
     harness.probe("a", "---");
     restarted(&mut harness);
     harness.probe("a", "-");
@@ -70,7 +72,7 @@ fn what_was_down_goes_on_from_there() {
     restarted(&mut harness);
     assert_eq!(harness.status("a"), Some(Status::Unknown));
     harness.probe("a", "---");
-    harness.register(&Wish::new("a", &["GET /a"]).weight(2)).unwrap();
+    harness.register(&Command::new("a", &["GET /a"]).weight(2)).unwrap();
     restarted(&mut harness);
     assert_eq!(harness.status("a"), Some(Status::Unknown), "it was registered anew since it was DOWN");
 }
@@ -78,7 +80,7 @@ fn what_was_down_goes_on_from_there() {
 #[test]
 fn every_ttl_begins_anew() {
     let mut harness = Harness::new();
-    harness.register(&Wish::new("a", &["GET /a"]).ttl(10)).unwrap();
+    harness.register(&Command::new("a", &["GET /a"]).ttl(10)).unwrap();
     harness.pass(9);
     restarted(&mut harness);
     harness.pass_ms(9_900);
@@ -91,7 +93,7 @@ fn every_ttl_begins_anew() {
 fn who_heartbeats_without_a_ttl_of_its_own_is_held_to_it_after_a_restart() {
     let mut harness = Harness::new();
     for name in ["beats", "silent"] {
-        harness.register(&Wish::new(name, &[&format!("GET /{name}")]).unprobed()).unwrap();
+        harness.register(&Command::new(name, &[&format!("GET /{name}")]).unprobed()).unwrap();
     }
     for _ in 0..3 {
         harness.heartbeat("beats", source("127.0.0.1")).unwrap();
@@ -114,9 +116,9 @@ fn who_heartbeats_without_a_ttl_of_its_own_is_held_to_it_after_a_restart() {
 #[test]
 fn an_instance_alone_is_held_to_the_default_ttl_from_its_registration_on_and_over_restarts() {
     let mut harness = Harness::new();
-    let alone = Wish::new("a", &[]).alone().unprobed();
+    let alone = Command::new("a", &[]).alone().unprobed();
     assert_eq!(harness.register(&alone).unwrap().heartbeat_ttl.as_secs(), 60);
-    harness.register(&Wish::new("silent", &[]).alone().unprobed()).unwrap();
+    harness.register(&Command::new("silent", &[]).alone().unprobed()).unwrap();
     assert!(harness.kept.is_empty(), "it is stored with the registration: {:?}", harness.kept);
     let shorter = Settings { heartbeat_ttl: Duration::from_secs(20), ..settings(policy()) };
     harness.restart(shorter.clone(), Vec::new());
@@ -140,7 +142,7 @@ fn an_instance_alone_is_held_to_the_default_ttl_from_its_registration_on_and_ove
 fn another_default_ttl_while_an_instance_alone_is_written_holds_from_its_next_heartbeat_on() {
     let mut harness = Harness::new();
     harness.store = Store::Waits;
-    let reply = harness.ask(&Wish::new("a", &[]).alone().unprobed());
+    let reply = harness.ask(&Command::new("a", &[]).alone().unprobed());
     harness.reconfigure(Settings { heartbeat_ttl: Duration::from_secs(20), ..settings(policy()) }, Vec::new());
     harness.finish(Store::Works);
     let Ok(Answer::Registered(registered)) = &harness.answers[&reply] else { panic!("it is registered") };
@@ -157,8 +159,8 @@ fn another_default_ttl_while_an_instance_alone_is_written_holds_from_its_next_he
 #[test]
 fn an_instance_that_was_never_to_be_heard_is_once_it_registers_alone() {
     let mut harness = Harness::new();
-    harness.register(&Wish::new("a", &["GET /a"]).unprobed()).unwrap();
-    assert!(!harness.register(&Wish::new("a", &[]).alone().unprobed()).unwrap().is_change);
+    harness.register(&Command::new("a", &["GET /a"]).unprobed()).unwrap();
+    assert!(!harness.register(&Command::new("a", &[]).alone().unprobed()).unwrap().is_change);
     restarted(&mut harness);
     harness.pass(60);
     assert_eq!(harness.instances("a"), [""; 0]);
@@ -167,7 +169,7 @@ fn an_instance_that_was_never_to_be_heard_is_once_it_registers_alone() {
 #[test]
 fn another_default_ttl_is_noted_with_the_heartbeat_whose_answer_tells_it() {
     let mut harness = Harness::new();
-    harness.register(&Wish::new("a", &["GET /a"]).unprobed()).unwrap();
+    harness.register(&Command::new("a", &["GET /a"]).unprobed()).unwrap();
     harness.heartbeat("a", source("127.0.0.1")).unwrap();
     let shorter = Settings { heartbeat_ttl: Duration::from_secs(20), ..settings(policy()) };
     harness.restart(shorter.clone(), Vec::new());
@@ -182,11 +184,11 @@ fn another_default_ttl_is_noted_with_the_heartbeat_whose_answer_tells_it() {
 #[test]
 fn who_registered_anew_and_has_not_beaten_since_has_no_ttl_after_a_restart() {
     let mut harness = Harness::new();
-    harness.register(&Wish::new("a", &["GET /a"]).unprobed()).unwrap();
+    harness.register(&Command::new("a", &["GET /a"]).unprobed()).unwrap();
     harness.heartbeat("a", source("127.0.0.1")).unwrap();
     let shown = |harness: &Harness| harness.service("a").unwrap().instances[0].live.ttl_ms.load(Ordering::Relaxed);
     assert_eq!(shown(&harness), 60_000);
-    harness.register(&Wish::new("a", &["GET /a"]).unprobed().weight(2)).unwrap();
+    harness.register(&Command::new("a", &["GET /a"]).unprobed().weight(2)).unwrap();
     assert_eq!(shown(&harness), 0);
     restarted(&mut harness);
     harness.pass(600);
@@ -196,8 +198,8 @@ fn who_registered_anew_and_has_not_beaten_since_has_no_ttl_after_a_restart() {
 #[test]
 fn a_name_leads_where_it_led_last_until_it_is_looked_up() {
     let mut harness = Harness::new();
-    let wish = Wish::new("a", &["GET /a"]).at("http://a.example", &["10.0.0.1:80"]);
-    harness.register(&wish).unwrap();
+    let command = Command::new("a", &["GET /a"]).at("http://a.example", &["10.0.0.1:80"]);
+    harness.register(&command).unwrap();
     harness.resolve("a", &["10.0.0.2:80", "10.0.0.3:80"]);
     harness.resolve("a", &["192.0.2.1:80"]);
     restarted(&mut harness);
@@ -206,8 +208,8 @@ fn a_name_leads_where_it_led_last_until_it_is_looked_up() {
         instances.iter().flat_map(|one| one.addresses.iter().map(ToString::to_string)).collect()
     };
     assert_eq!(addresses(&harness), ["10.0.0.2:80", "10.0.0.3:80"], "where it may not lead it did not");
-    assert!(!harness.register(&wish).unwrap().is_change, "it is registered just so");
-    harness.register(&wish.weight(2)).unwrap();
+    assert!(!harness.register(&command).unwrap().is_change, "it is registered just so");
+    harness.register(&command.weight(2)).unwrap();
     restarted(&mut harness);
     assert_eq!(addresses(&harness), ["10.0.0.1:80"], "where it was found as it registered");
 }
@@ -215,7 +217,7 @@ fn a_name_leads_where_it_led_last_until_it_is_looked_up() {
 #[test]
 fn a_service_without_instances_is_held_and_freed() {
     let mut harness = Harness::new();
-    harness.register(&Wish::new("a", &["GET /a"]).ttl(10)).unwrap();
+    harness.register(&Command::new("a", &["GET /a"]).ttl(10)).unwrap();
     harness.pass(12);
     assert_eq!(harness.status("a"), Some(Status::Down));
     restarted(&mut harness);
@@ -231,16 +233,16 @@ fn a_service_without_instances_is_held_and_freed() {
 #[test]
 fn ids_and_routes_are_owned_again() {
     let mut harness = Harness::new();
-    harness.register(&Wish::new("a", &["GET /a"]).id("one").from("10.0.0.1")).unwrap();
+    harness.register(&Command::new("a", &["GET /a"]).id("one").from("10.0.0.1")).unwrap();
     restarted(&mut harness);
-    for rival in [Wish::new("b", &["GET /a"]), Wish::new("b", &["GET /b"]).id("one")] {
-        assert!(matches!(harness.register(&rival), Err(Refusal::Taken { .. })));
+    for conflict in [Command::new("b", &["GET /a"]), Command::new("b", &["GET /b"]).id("one")] {
+        assert!(matches!(harness.register(&conflict), Err(Refusal::Taken { .. })));
     }
-    let foreign = harness.register(&Wish::new("a", &["GET /other"]).id("one").from("10.0.0.2"));
+    let foreign = harness.register(&Command::new("a", &["GET /other"]).id("one").from("10.0.0.2"));
     assert!(matches!(foreign, Err(Refusal::NotOwner { .. })), "{foreign:?}");
-    assert!(!harness.register(&Wish::new("a", &["GET /a"]).id("one").from("10.0.0.1")).unwrap().is_change);
+    assert!(!harness.register(&Command::new("a", &["GET /a"]).id("one").from("10.0.0.1")).unwrap().is_change);
     harness.deregister("a", source("10.0.0.1")).unwrap();
-    harness.register(&Wish::new("b", &["GET /a"]).id("one")).unwrap();
+    harness.register(&Command::new("b", &["GET /a"]).id("one")).unwrap();
     restarted(&mut harness);
     assert_eq!(harness.usable("h", "/a"), ["b"]);
 }
@@ -249,11 +251,11 @@ fn ids_and_routes_are_owned_again() {
 fn the_epoch_stays_and_generations_grow_from_start_to_start() {
     let mut harness = Harness::new();
     restarted(&mut harness);
-    let mut before = harness.register(&Wish::new("a", &["GET /a"])).unwrap();
+    let mut before = harness.register(&Command::new("a", &["GET /a"])).unwrap();
     for revision in 1..4 {
         restarted(&mut harness);
         assert!(harness.snapshot.generation > before.generation);
-        let after = harness.register(&Wish::new("a", &["GET /a"]).revision(revision)).unwrap();
+        let after = harness.register(&Command::new("a", &["GET /a"]).revision(revision)).unwrap();
         assert!(after.generation > before.generation && after.epoch == before.epoch);
         before = after;
     }
@@ -262,7 +264,7 @@ fn the_epoch_stays_and_generations_grow_from_start_to_start() {
 #[test]
 fn a_followed_name_is_followed_again() {
     let mut harness = Harness::new();
-    harness.register(&Wish::new("a", &["GET /a"]).at("http://box:80", &["10.0.0.1:80"])).unwrap();
+    harness.register(&Command::new("a", &["GET /a"]).at("http://box:80", &["10.0.0.1:80"])).unwrap();
     restarted(&mut harness);
     harness.resolve("a", &["10.0.0.2:80"]);
     assert_eq!(harness.service("a").unwrap().instances[0].addresses[..], [super::address("10.0.0.2:80")]);
@@ -282,12 +284,12 @@ fn a_service_whose_grant_is_gone_is_kept_and_comes_back_with_it() {
     };
     granted.grants.insert(ServiceName::try_new("a").unwrap(), grant);
     let mut harness = Harness::with(settings(granted.clone()), Vec::new());
-    harness.register(&Wish::new("a", &["GET /a/*"])).unwrap();
+    harness.register(&Command::new("a", &["GET /a/*"])).unwrap();
 
-    let denied = Policy { grants: Default::default(), ..granted.clone() };
+    let denied = RegistrationPolicy { grants: Default::default(), ..granted.clone() };
     restarted_under(&mut harness, denied.clone());
     is_kept_but_not_routed(&harness, "a", "/a/x", "has no grant");
-    assert!(matches!(harness.register(&Wish::new("a", &["GET /a/*"])), Err(Refusal::BeyondGrant(_))));
+    assert!(matches!(harness.register(&Command::new("a", &["GET /a/*"])), Err(Refusal::BeyondGrant(_))));
     // It lives on meanwhile.
     harness.probe("a", "+");
     assert_eq!((harness.status("a"), harness.usable("h", "/a/x")), (Some(Status::Up), vec![]));
@@ -305,9 +307,9 @@ fn a_service_whose_grant_is_gone_is_kept_and_comes_back_with_it() {
 #[test]
 fn a_static_route_wins_and_the_service_comes_back_with_routes_that_may_stand() {
     let mut harness = Harness::new();
-    harness.register(&Wish::new("a", &["GET /a", "GET /b"])).unwrap();
+    harness.register(&Command::new("a", &["GET /a", "GET /b"])).unwrap();
     let mut with_static = policy();
-    with_static.statics.push(StaticClaim {
+    with_static.static_routes.push(StaticClaim {
         host: None,
         method: MethodRule::try_new("GET").unwrap(),
         pattern: Pattern::try_new("/a").unwrap(),
@@ -316,18 +318,18 @@ fn a_static_route_wins_and_the_service_comes_back_with_routes_that_may_stand() {
     restarted_under(&mut harness, with_static);
     is_kept_but_not_routed(&harness, "a", "/b", "static route");
     // What is not routed holds no route against others.
-    harness.register(&Wish::new("b", &["GET /b"])).unwrap();
-    assert!(matches!(harness.register(&Wish::new("a", &["GET /b"])), Err(Refusal::Taken { .. })));
-    harness.register(&Wish::new("a", &["GET /c"])).unwrap();
+    harness.register(&Command::new("b", &["GET /b"])).unwrap();
+    assert!(matches!(harness.register(&Command::new("a", &["GET /b"])), Err(Refusal::Taken { .. })));
+    harness.register(&Command::new("a", &["GET /c"])).unwrap();
     assert_eq!((blocked(&harness, "a"), harness.usable("h", "/c")), (None, vec!["a"]));
 }
 
 #[test]
 fn an_address_that_is_allowed_no_more_keeps_its_service_out_until_it_moves() {
     let mut harness = Harness::new();
-    let at = |url: &str| Wish::new("a", &["GET /a"]).at(url, &[]);
+    let at = |url: &str| Command::new("a", &["GET /a"]).at(url, &[]);
     harness.register(&at("http://10.0.0.1:80")).unwrap();
-    let local = Policy { upstreams: CidrSet::try_new(&["127.0.0.0/8"]).unwrap(), ..policy() };
+    let local = RegistrationPolicy { upstreams: CidrSet::try_new(&["127.0.0.0/8"]).unwrap(), ..policy() };
     restarted_under(&mut harness, local.clone());
     is_kept_but_not_routed(&harness, "a", "/a", "10.0.0.1");
     assert!(harness.register(&at("http://10.0.0.1:80")).is_err());
@@ -340,9 +342,9 @@ fn an_address_that_is_allowed_no_more_keeps_its_service_out_until_it_moves() {
 #[test]
 fn a_blocked_service_leaves_as_any_other() {
     let mut harness = Harness::new();
-    harness.register(&Wish::new("a", &["GET /a"]).ttl(10)).unwrap();
-    harness.register(&Wish::new("b", &["GET /b"])).unwrap();
-    let denied = Policy { unlisted: UnlistedRule::Deny, ..policy() };
+    harness.register(&Command::new("a", &["GET /a"]).ttl(10)).unwrap();
+    harness.register(&Command::new("b", &["GET /b"])).unwrap();
+    let denied = RegistrationPolicy { unlisted: UnlistedRule::Deny, ..policy() };
     restarted_under(&mut harness, denied.clone());
     harness.deregister("b", source("127.0.0.1")).unwrap();
     harness.pass(72);
@@ -352,20 +354,20 @@ fn a_blocked_service_leaves_as_any_other() {
 
 /// Restarts, and these may not be where they are any more.
 fn restarted_barring(harness: &mut Harness, ids: &[&str]) {
-    let barred = ids.iter().map(|id| (InstanceId::try_new(id).unwrap(), "a loop".into())).collect();
-    harness.restart_barring(&barred, settings(policy()), Vec::new());
+    let suspended = ids.iter().map(|id| (InstanceId::try_new(id).unwrap(), "a loop".into())).collect();
+    harness.restart_barring(&suspended, settings(policy()), Vec::new());
 }
 
 #[test]
 fn an_instance_where_furt_listens_by_now_keeps_its_service_out_until_it_registers_elsewhere() {
     let mut harness = Harness::new();
-    let wish = Wish::new("a", &["GET /a"]);
-    harness.register(&wish).unwrap();
+    let command = Command::new("a", &["GET /a"]);
+    harness.register(&command).unwrap();
     restarted_barring(&mut harness, &["a"]);
     is_kept_but_not_routed(&harness, "a", "/a", "a loop");
     harness.reconfigure(settings(policy()), Vec::new());
     assert!(blocked(&harness, "a").is_some(), "no configuration changes that");
-    harness.register(&wish.at("http://127.0.0.1:9001", &[])).unwrap();
+    harness.register(&command.at("http://127.0.0.1:9001", &[])).unwrap();
     assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
 }
 
@@ -373,7 +375,7 @@ fn an_instance_where_furt_listens_by_now_keeps_its_service_out_until_it_register
 fn a_service_comes_back_when_the_one_leaves_that_kept_it_out() {
     let mut harness = Harness::new();
     for id in ["a", "two", "three"] {
-        harness.register(&Wish::new("a", &["GET /a"]).id(id).ttl(if id == "three" { 10 } else { 1000 })).unwrap();
+        harness.register(&Command::new("a", &["GET /a"]).id(id).ttl(if id == "three" { 10 } else { 1000 })).unwrap();
     }
     restarted_barring(&mut harness, &["two", "three"]);
     let before = harness.snapshot.generation;
@@ -388,7 +390,7 @@ fn a_service_comes_back_when_the_one_leaves_that_kept_it_out() {
 fn a_name_that_led_to_furt_itself_brings_its_service_back_once_it_leads_elsewhere() {
     for address in ["10.0.0.1:80", "10.0.0.2:80"] {
         let mut harness = Harness::new();
-        harness.register(&Wish::new("a", &["GET /a"]).at("http://a.example", &["10.0.0.1:80"])).unwrap();
+        harness.register(&Command::new("a", &["GET /a"]).at("http://a.example", &["10.0.0.1:80"])).unwrap();
         restarted_barring(&mut harness, &["a"]);
         assert!(blocked(&harness, "a").is_some());
         // It is asked for what furt may forward to alone.
@@ -400,12 +402,12 @@ fn a_name_that_led_to_furt_itself_brings_its_service_back_once_it_leads_elsewher
 #[test]
 fn a_service_that_is_kept_out_stays_its_registrants_whoever_brings_the_same_definition() {
     let mut harness = Harness::new();
-    let wish = |id: &str, from: &str| Wish::new("a", &["GET /a"]).id(id).from(from);
-    harness.register(&wish("one", "10.0.0.1").at("http://10.0.0.1:80", &[])).unwrap();
-    let barred = Policy { upstreams: CidrSet::try_new(&["127.0.0.0/8"]).unwrap(), ..policy() };
-    restarted_under(&mut harness, barred);
+    let command = |id: &str, from: &str| Command::new("a", &["GET /a"]).id(id).from(from);
+    harness.register(&command("one", "10.0.0.1").at("http://10.0.0.1:80", &[])).unwrap();
+    let suspended = RegistrationPolicy { upstreams: CidrSet::try_new(&["127.0.0.0/8"]).unwrap(), ..policy() };
+    restarted_under(&mut harness, suspended);
     // May come: the definition is the one that is installed. It is kept out still, and not the newcomer's.
-    harness.register(&wish("two", "10.0.0.2")).unwrap();
+    harness.register(&command("two", "10.0.0.2")).unwrap();
     restarted(&mut harness);
     assert!(matches!(harness.deregister("a", source("10.0.0.2")), Err(Refusal::NotOwner { .. })));
     assert_eq!(harness.deregister("a", source("10.0.0.1")), Ok(2));
@@ -414,11 +416,11 @@ fn a_service_that_is_kept_out_stays_its_registrants_whoever_brings_the_same_defi
 #[test]
 fn a_service_that_is_kept_out_for_its_registrants_address_is_of_who_brings_it_from_where_it_may() {
     let mut harness = Harness::new();
-    harness.register(&Wish::new("a", &["GET /a"]).id("one").from("10.0.0.1")).unwrap();
-    let local = Policy { unlisted: UnlistedRule::Loopback, ..policy() };
+    harness.register(&Command::new("a", &["GET /a"]).id("one").from("10.0.0.1")).unwrap();
+    let local = RegistrationPolicy { unlisted: UnlistedRule::Loopback, ..policy() };
     restarted_under(&mut harness, local.clone());
     assert!(blocked(&harness, "a").is_some());
-    harness.register(&Wish::new("a", &["GET /a"]).id("two")).unwrap();
+    harness.register(&Command::new("a", &["GET /a"]).id("two")).unwrap();
     assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
     restarted_under(&mut harness, local);
     assert_eq!(blocked(&harness, "a"), None);

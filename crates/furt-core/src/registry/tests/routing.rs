@@ -1,8 +1,8 @@
 //! What the snapshot leads to: static routes, services behind them, services without routes.
 
-use super::{Harness, Wish, address, definition_of, policy, settings, source};
+use super::{Command, Harness, address, definition_of, policy, settings, source};
 use crate::model::{Host, ServiceName, Status};
-use crate::registry::{Event, Followed, StaticRoute, StaticTarget};
+use crate::registry::{DnsSubject, Event, StaticRoute, StaticTarget};
 use crate::routing::{Found, Owner};
 
 pub(super) fn fixed(route: &str, target: StaticTarget) -> StaticRoute {
@@ -11,14 +11,14 @@ pub(super) fn fixed(route: &str, target: StaticTarget) -> StaticRoute {
 }
 
 pub(super) fn url(url: &str) -> StaticTarget {
-    let wish = Wish::new("x", &[]).at(url, &[]).unprobed();
-    StaticTarget::Url { spec: Box::new(wish.0.instance), addresses: wish.0.addresses }
+    let command = Command::new("x", &[]).at(url, &[]).unprobed();
+    StaticTarget::Url { spec: Box::new(command.0.instance), addresses: command.0.addresses }
 }
 
 /// Who answers a GET, or with what furt does.
 pub(super) fn found(furt: &Harness, path: &str) -> String {
     match furt.snapshot.find("", path, &http::Method::GET) {
-        Found::Route(route) => furt.snapshot.service(route.owner.slot()).unwrap().definition.service.to_string(),
+        Found::Route(route) => furt.snapshot.service(route.owner.index()).unwrap().definition.service.to_string(),
         Found::Unusable(_) => "503".to_owned(),
         Found::WrongMethod(_) => "405".to_owned(),
         Found::Nothing => "404".to_owned(),
@@ -28,7 +28,7 @@ pub(super) fn found(furt: &Harness, path: &str) -> String {
 #[test]
 fn a_down_service_gives_its_path_back_to_the_static_route() {
     let mut furt = Harness::with(settings(policy()), vec![fixed("GET /api/*", url("http://127.0.0.1:7901"))]);
-    furt.register(&Wish::new("a", &["GET /api/comments", "GET /own", "POST /post"])).unwrap();
+    furt.register(&Command::new("a", &["GET /api/comments", "GET /own", "POST /post"])).unwrap();
     for (outcomes, comments, own) in [("", "a", "a"), ("---", "static", "503"), ("+", "a", "a")] {
         furt.probe("a", outcomes);
         let answers = ["/api/comments", "/own", "/post", "/none"].map(|path| found(&furt, path));
@@ -43,7 +43,7 @@ fn a_static_route_to_a_service_can_be_used_while_that_service_can() {
     let target = StaticTarget::Service(ServiceName::try_new("mail").unwrap());
     let mut furt = Harness::with(settings(policy()), vec![fixed("POST /v1/mail", target)]);
     assert!(furt.usable("", "/v1/mail").is_empty());
-    furt.register(&Wish::new("mail", &["GET /mail"])).unwrap();
+    furt.register(&Command::new("mail", &["GET /mail"])).unwrap();
     assert_eq!(furt.usable("", "/v1/mail"), ["mail"]);
     furt.probe("mail", "---");
     assert!(furt.usable("", "/v1/mail").is_empty());
@@ -59,17 +59,17 @@ fn a_static_routes_name_is_followed_from_the_start() {
     let mut furt = Harness::with(settings(policy()), vec![fixed("GET /x", url("http://mail.example:25"))]);
     let (subject, order) =
         furt.names.first_key_value().map(|(subject, order)| (subject.clone(), order.clone())).unwrap();
-    let Followed::Static(slot) = subject else { panic!("{subject} is no static route") };
+    let DnsSubject::Static(index) = subject else { panic!("{subject} is no static route") };
     assert_eq!((&*order.name, order.port), ("mail.example", 25));
     let addresses = [address("10.0.0.7:25")].into_iter().collect();
     furt.send(Event::NameResolved { subject, generation: order.generation, addresses });
-    assert_eq!(furt.snapshot.service(slot).unwrap().instances[0].addresses[..], [address("10.0.0.7:25")]);
+    assert_eq!(furt.snapshot.service(index).unwrap().instances[0].addresses[..], [address("10.0.0.7:25")]);
 }
 
 #[test]
 fn a_service_without_routes_is_reached_by_its_host_with_its_permission() {
     let mut furt = Harness::new();
-    assert_eq!(furt.register(&Wish::new("shop", &[])).unwrap().routes, 0);
+    assert_eq!(furt.register(&Command::new("shop", &[])).unwrap().routes, 0);
     for path in ["/", "/a", "/a/b/"] {
         assert_eq!(furt.usable("shop.internal", path), ["shop"], "{path}");
         assert!(furt.usable("other.internal", path).is_empty(), "{path}");
@@ -79,7 +79,7 @@ fn a_service_without_routes_is_reached_by_its_host_with_its_permission() {
         assert_eq!(route.host, Some(Host::try_new("shop.internal").unwrap()));
         assert!(matches!(route.owner, Owner::Service(_)));
     }
-    furt.register(&Wish::new("shop", &["GET /shop"])).unwrap();
+    furt.register(&Command::new("shop", &["GET /shop"])).unwrap();
     assert!(furt.usable("shop.internal", "/a").is_empty());
     assert_eq!(furt.usable("shop.internal", "/shop"), ["shop"]);
 }
@@ -88,7 +88,7 @@ fn a_service_without_routes_is_reached_by_its_host_with_its_permission() {
 fn services_are_listed_by_name() {
     let mut furt = Harness::new();
     for name in ["b", "a", "c"] {
-        furt.register(&Wish::new(name, &[])).unwrap();
+        furt.register(&Command::new(name, &[])).unwrap();
     }
     let names: Vec<_> = furt.snapshot.registered().map(|one| (one.definition.service.as_str(), one.status)).collect();
     assert_eq!(names, [("a", Status::Unknown), ("b", Status::Unknown), ("c", Status::Unknown)]);

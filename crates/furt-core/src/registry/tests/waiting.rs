@@ -1,6 +1,6 @@
-//! Wishes that wait for a write of their service: they run in order once it is done.
+//! Commands that wait for a write of their service: they run in order once it is done.
 
-use super::{Harness, Store, Wish, source};
+use super::{Command, Harness, Store, source};
 use crate::registry::{Change, MAX_PARKED, Refusal, Source};
 
 fn here() -> Source {
@@ -11,9 +11,9 @@ fn here() -> Source {
 fn another_definition_waits_for_the_pending_one() {
     let mut furt = Harness::new();
     furt.store = Store::Waits;
-    let first = furt.ask(&Wish::new("a", &["GET /one"]));
-    let second = furt.ask(&Wish::new("a", &["GET /two"]));
-    let third = furt.ask(&Wish::new("a", &["GET /three"]));
+    let first = furt.ask(&Command::new("a", &["GET /one"]));
+    let second = furt.ask(&Command::new("a", &["GET /two"]));
+    let third = furt.ask(&Command::new("a", &["GET /three"]));
     for (reply, path) in [(first, "/one"), (second, "/two"), (third, "/three")] {
         assert_eq!(furt.writes.len(), 1);
         assert!(!furt.answers.contains_key(&reply));
@@ -29,7 +29,7 @@ fn instances_of_one_definition_are_written_side_by_side() {
     let mut furt = Harness::new();
     furt.store = Store::Waits;
     for id in ["one", "two", "three"] {
-        furt.ask(&Wish::new("a", &["GET /a"]).id(id));
+        furt.ask(&Command::new("a", &["GET /a"]).id(id));
     }
     assert_eq!(furt.writes.len(), 3);
     furt.finish(Store::Fails);
@@ -38,16 +38,16 @@ fn instances_of_one_definition_are_written_side_by_side() {
     assert_eq!((furt.instances("a"), furt.usable("", "/a")), (vec!["three", "two"], vec!["a"]));
     furt.store = Store::Works;
     furt.deregister("a", here()).unwrap();
-    furt.register(&Wish::new("b", &["GET /a"])).unwrap();
+    furt.register(&Command::new("b", &["GET /a"])).unwrap();
 }
 
 #[test]
 fn who_brings_the_same_new_definition_from_elsewhere_waits_and_is_not_its_owner() {
     let mut furt = Harness::new();
     furt.store = Store::Waits;
-    furt.ask(&Wish::new("a", &["GET /a"]).id("one").from("10.0.0.1"));
-    furt.ask(&Wish::new("a", &["GET /a"]).id("two").from("10.0.0.2"));
-    furt.ask(&Wish::new("a", &["GET /a"]).id("three").from("10.0.0.3"));
+    furt.ask(&Command::new("a", &["GET /a"]).id("one").from("10.0.0.1"));
+    furt.ask(&Command::new("a", &["GET /a"]).id("two").from("10.0.0.2"));
+    furt.ask(&Command::new("a", &["GET /a"]).id("three").from("10.0.0.3"));
     assert_eq!(furt.writes.len(), 1);
     furt.finish(Store::Works);
     assert_eq!(furt.writes.len(), 2, "now they go side by side");
@@ -64,8 +64,8 @@ fn who_brings_the_same_new_definition_from_elsewhere_waits_and_is_not_its_owner(
 fn a_removal_waits_for_the_registration_before_it() {
     let mut furt = Harness::new();
     furt.store = Store::Waits;
-    let registration = furt.ask(&Wish::new("a", &["GET /a"]));
-    let removal = furt.ask_to_leave("a", here());
+    let registration = furt.ask(&Command::new("a", &["GET /a"]));
+    let removal = furt.ask_to_deregister("a", here());
     furt.finish(Store::Works);
     assert!(furt.answers[&registration].is_ok());
     assert!(furt.service("a").is_none(), "the removal has begun at once");
@@ -78,8 +78,8 @@ fn a_removal_waits_for_the_registration_before_it() {
 fn a_removal_behind_a_refused_registration_finds_nothing() {
     let mut furt = Harness::new();
     furt.store = Store::Waits;
-    furt.ask(&Wish::new("a", &["GET /a"]));
-    let removal = furt.ask_to_leave("a", here());
+    furt.ask(&Command::new("a", &["GET /a"]));
+    let removal = furt.ask_to_deregister("a", here());
     furt.finish(Store::Fails);
     assert!(matches!(furt.answers[&removal], Err(Refusal::NotFound(_))));
 }
@@ -88,11 +88,11 @@ fn a_removal_behind_a_refused_registration_finds_nothing() {
 fn a_registration_waits_for_the_removal_before_it_and_stands_afterwards() {
     for outcome in [Store::Works, Store::Fails] {
         let mut furt = Harness::new();
-        let wish = Wish::new("a", &["GET /a"]);
-        furt.register(&wish).unwrap();
+        let command = Command::new("a", &["GET /a"]);
+        furt.register(&command).unwrap();
         furt.store = Store::Waits;
-        furt.ask_to_leave("a", here());
-        let again = furt.ask(&wish);
+        furt.ask_to_deregister("a", here());
+        let again = furt.ask(&command);
         assert!(furt.service("a").is_none());
         furt.finish(outcome);
         furt.store = Store::Works;
@@ -105,14 +105,14 @@ fn a_registration_waits_for_the_removal_before_it_and_stands_afterwards() {
 }
 
 #[test]
-fn wishes_that_wait_keep_their_order_across_kinds() {
+fn commands_that_wait_keep_their_order_across_kinds() {
     let mut furt = Harness::new();
     furt.store = Store::Waits;
-    furt.ask(&Wish::new("a", &["GET /one"]));
-    furt.ask_to_leave("a", here());
-    furt.ask(&Wish::new("a", &["GET /two"]));
-    furt.ask_to_leave("a", here());
-    let last = furt.ask(&Wish::new("a", &["GET /three"]));
+    furt.ask(&Command::new("a", &["GET /one"]));
+    furt.ask_to_deregister("a", here());
+    furt.ask(&Command::new("a", &["GET /two"]));
+    furt.ask_to_deregister("a", here());
+    let last = furt.ask(&Command::new("a", &["GET /three"]));
     while !furt.writes.is_empty() {
         furt.finish(Store::Works);
     }
@@ -125,22 +125,22 @@ fn wishes_that_wait_keep_their_order_across_kinds() {
 fn a_service_that_waits_holds_up_no_other() {
     let mut furt = Harness::new();
     furt.store = Store::Waits;
-    furt.ask(&Wish::new("a", &["GET /a"]));
-    furt.ask(&Wish::new("a", &["GET /aa"]));
-    furt.ask(&Wish::new("b", &["GET /b"]));
+    furt.ask(&Command::new("a", &["GET /a"]));
+    furt.ask(&Command::new("a", &["GET /aa"]));
+    furt.ask(&Command::new("b", &["GET /b"]));
     assert_eq!(furt.writes.len(), 2);
 }
 
 #[test]
-fn beyond_the_most_that_may_wait_a_wish_is_refused_and_everyone_is_answered() {
+fn beyond_the_most_that_may_wait_a_command_is_refused_and_everyone_is_answered() {
     let mut furt = Harness::new();
     furt.store = Store::Waits;
-    furt.ask(&Wish::new("a", &["GET /one"]));
+    furt.ask(&Command::new("a", &["GET /one"]));
     for _ in 0..MAX_PARKED {
-        furt.ask(&Wish::new("a", &["GET /two"]));
+        furt.ask(&Command::new("a", &["GET /two"]));
     }
     assert_eq!(furt.unanswered(), 1 + MAX_PARKED);
-    assert_eq!(furt.register(&Wish::new("a", &["GET /two"])), Err(Refusal::Busy));
+    assert_eq!(furt.register(&Command::new("a", &["GET /two"])), Err(Refusal::Busy));
     while !furt.writes.is_empty() {
         furt.finish(Store::Works);
     }
@@ -149,16 +149,16 @@ fn beyond_the_most_that_may_wait_a_wish_is_refused_and_everyone_is_answered() {
 }
 
 #[test]
-fn a_wish_that_waits_anew_is_not_lost_behind_the_others() {
+fn a_command_that_waits_anew_is_not_lost_behind_the_others() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /zero"])).unwrap();
+    furt.register(&Command::new("a", &["GET /zero"])).unwrap();
     furt.store = Store::Waits;
-    let mut replies = vec![furt.ask(&Wish::new("a", &["GET /one"]))];
-    replies.push(furt.ask(&Wish::new("a", &["GET /zero"])));
+    let mut replies = vec![furt.ask(&Command::new("a", &["GET /one"]))];
+    replies.push(furt.ask(&Command::new("a", &["GET /zero"])));
     // It takes over what is installed when it is looked at: first the one, then the other.
-    replies.push(furt.ask(&Wish::new("a", &[]).alone().id("alone")));
-    replies.push(furt.ask(&Wish::new("a", &["GET /two"]).id("two")));
-    replies.push(furt.ask_to_leave("a/two", here()));
+    replies.push(furt.ask(&Command::new("a", &[]).alone().id("alone")));
+    replies.push(furt.ask(&Command::new("a", &["GET /two"]).id("two")));
+    replies.push(furt.ask_to_deregister("a/two", here()));
     while !furt.writes.is_empty() {
         furt.finish(Store::Works);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Definition, Policy};
+use crate::model::{Definition, LoadBalancingPolicy};
 use crate::routing::Instance;
 
 /// What each step of distance costs (DESIGN §8, after edgeProxy).
@@ -48,9 +48,11 @@ impl Candidate {
         };
         let load = f64::from(in_flight) / (weight * ramp);
         let cost = match definition.policy {
-            Policy::Edge | Policy::Sticky => f64::from(distance) * STEP + load / f64::from(spec.soft_limit.max(1)),
-            Policy::LeastConn => load,
-            Policy::RoundRobin | Policy::Hash => 0.0,
+            LoadBalancingPolicy::Edge | LoadBalancingPolicy::Sticky => {
+                f64::from(distance) * STEP + load / f64::from(spec.soft_limit.max(1))
+            }
+            LoadBalancingPolicy::LeastConn => load,
+            LoadBalancingPolicy::RoundRobin | LoadBalancingPolicy::Hash => 0.0,
         };
         let is_at_soft_limit = spec.soft_limit != 0 && in_flight >= spec.soft_limit;
         Self::Free(Score { is_at_soft_limit, cost, share, ramp })
@@ -78,12 +80,12 @@ impl Score {
     }
 
     /// Whether a draw may fall on it: while it starts slowly, only now and then.
-    pub(super) fn is_drawn(&self, dice: u32) -> bool {
-        self.ramp >= 1.0 || f64::from(dice) < self.ramp * f64::from(u32::MAX)
+    pub(super) fn is_drawn(&self, random: u32) -> bool {
+        self.ramp >= 1.0 || f64::from(random) < self.ramp * f64::from(u32::MAX)
     }
 }
 
 /// The `number`-th random number out of a request's random bits.
-pub(super) fn dice(bits: u64, number: usize) -> u32 {
+pub(super) fn random(bits: u64, number: usize) -> u32 {
     (crate::routing::ring::mix(bits.wrapping_add(number as u64)) >> 32) as u32
 }

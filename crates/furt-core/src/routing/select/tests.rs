@@ -7,8 +7,8 @@ use crate::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName
 use crate::routing::{InstanceLive, ServiceKind, ServiceLive};
 
 /// Nothing is known of the request.
-const NOBODY: Asking<'static> =
-    Asking { now_ms: 0, country: None, region: None, gateway_region: None, key: 0, preferred: None, dice: 0 };
+const NOBODY: SelectionInput<'static> =
+    SelectionInput { now_ms: 0, country: None, region: None, gateway_region: None, key: 0, preferred: None, random: 0 };
 
 /// An instance as `(id, status, weight, hard limit)`.
 type Given<'a> = (&'a str, Status, u8, u32);
@@ -37,7 +37,7 @@ fn service(given: &[Given<'_>]) -> Service {
         blocked: None,
         status: Status::Up,
         instances: given.iter().map(instance).collect(),
-        fleet: Arc::default(),
+        instance_set: Arc::default(),
         live: Arc::new(ServiceLive::default()),
     }
 }
@@ -46,9 +46,9 @@ fn id(lease: &Lease) -> &str {
     lease.instance().spec.id.as_str()
 }
 
-/// Whose turn it was, `turns` times, each given back at once.
-fn turns(service: &Service, turns: usize) -> String {
-    (0..turns).map(|_| id(&service.pick(&NOBODY, |_| false).unwrap()).to_owned()).collect()
+/// Whose turn it was, `rotations` times, each given back at once.
+fn rotations(service: &Service, rotations: usize) -> String {
+    (0..rotations).map(|_| id(&service.pick(&NOBODY, |_| false).unwrap()).to_owned()).collect()
 }
 
 #[test]
@@ -59,9 +59,9 @@ fn every_round_gives_each_instance_exactly_its_weight() {
         let service = service(&given);
         let total = weights.iter().map(|&weight| usize::from(weight)).sum();
         // A round may begin anywhere.
-        turns(&service, 5);
+        rotations(&service, 5);
         for _ in 0..3 {
-            let round = turns(&service, total);
+            let round = rotations(&service, total);
             for (&weight, name) in weights.iter().zip(names) {
                 assert_eq!(round.matches(name).count(), usize::from(weight), "{name} of {weights:?}: {round}");
             }
@@ -77,7 +77,7 @@ fn a_heavy_instance_is_not_asked_many_times_in_a_row() {
     for (weights, name, most) in [([100, 100], "a", 2), ([100, 100], "b", 2), ([200, 100], "a", 4), ([60, 20], "a", 5)]
     {
         let service = service(&[("a", Status::Up, weights[0], 0), ("b", Status::Up, weights[1], 0)]);
-        let round = turns(&service, 600);
+        let round = rotations(&service, 600);
         assert!(longest(&round, name) <= most, "{weights:?}: {round}");
     }
 }
@@ -91,7 +91,7 @@ fn unknown_instances_are_asked_like_up_ones_until_a_probe_fails() {
         ("d", Status::Down, 1, 0),
     ]);
     service.instances[2].live.note_health(1, false);
-    let asked = turns(&service, 10);
+    let asked = rotations(&service, 10);
     assert_eq!((asked.matches('a').count(), asked.matches('b').count()), (5, 5), "{asked}");
 }
 
@@ -99,7 +99,7 @@ fn unknown_instances_are_asked_like_up_ones_until_a_probe_fails() {
 fn an_unknown_instance_with_a_failed_probe_is_asked_when_there_is_no_better_one() {
     let doubtful = service(&[("a", Status::Down, 1, 0), ("b", Status::Unknown, 1, 0)]);
     doubtful.instances[1].live.note_health(2, false);
-    assert_eq!(turns(&doubtful, 3), "bbb");
+    assert_eq!(rotations(&doubtful, 3), "bbb");
     let mixed = service(&[("a", Status::Up, 1, 0), ("b", Status::Unknown, 1, 0)]);
     mixed.instances[1].live.note_health(2, false);
     assert_eq!(id(&mixed.pick(&NOBODY, |one| one.spec.id.as_str() == "a").unwrap()), "b", "the better one was tried");
@@ -110,7 +110,7 @@ fn a_draining_instance_is_not_asked_and_keeps_what_it_has() {
     let service = service(&[("a", Status::Up, 9, 0), ("b", Status::Up, 1, 0), ("c", Status::Unknown, 1, 0)]);
     let held = service.pick(&NOBODY, |one| one.spec.id.as_str() != "a").unwrap();
     service.instances[0].live.set_draining(true);
-    let asked = turns(&service, 20);
+    let asked = rotations(&service, 20);
     assert_eq!((asked.matches('a').count(), asked.matches('b').count()), (0, 10), "{asked}");
     assert_eq!(
         id(&service.pick(&NOBODY, |one| one.spec.id.as_str() == "b").unwrap()),
@@ -118,10 +118,10 @@ fn a_draining_instance_is_not_asked_and_keeps_what_it_has() {
         "nor is it when another was tried"
     );
     assert_eq!(service.instances[0].live.in_flight(), 1);
-    assert!(!service.is_draining() && service.obstacle().is_none());
+    assert!(!service.is_draining() && service.refusal_reason().is_none());
     drop(held);
     service.instances[0].live.set_draining(false);
-    assert!(turns(&service, 11).contains('a'));
+    assert!(rotations(&service, 11).contains('a'));
 }
 
 #[test]
@@ -131,14 +131,18 @@ fn where_all_that_could_be_asked_are_draining_that_is_the_reason() {
     service.instances[2].live.set_draining(true);
     let held = service.pick(&NOBODY, |_| false).unwrap();
     assert_eq!(service.pick(&NOBODY, |_| false).unwrap_err(), NoInstance::Full, "one is left, and it is full");
-    assert_eq!((service.is_draining(), service.obstacle()), (false, Some(NoInstance::Full)));
+    assert_eq!((service.is_draining(), service.refusal_reason()), (false, Some(NoInstance::Full)));
     drop(held);
     service.instances[0].live.set_draining(true);
     assert_eq!(service.pick(&NOBODY, |_| false).unwrap_err(), NoInstance::Draining);
-    assert_eq!((service.is_draining(), service.obstacle()), (true, Some(NoInstance::Draining)));
+    assert_eq!((service.is_draining(), service.refusal_reason()), (true, Some(NoInstance::Draining)));
     let down = self::service(&[("a", Status::Down, 1, 0)]);
     down.instances[0].live.set_draining(true);
-    assert_eq!((down.is_draining(), down.obstacle()), (false, Some(NoInstance::Unavailable)), "it is DOWN before all");
+    assert_eq!(
+        (down.is_draining(), down.refusal_reason()),
+        (false, Some(NoInstance::Unavailable)),
+        "it is DOWN before all"
+    );
 }
 
 /// Once the mark is set and nothing is in flight, nothing comes any more, whatever the others were about to do.
@@ -212,7 +216,7 @@ fn an_instance_whose_name_does_not_resolve_is_no_candidate() {
         live: Arc::default(),
     };
     service.instances[0] = Arc::new(nowhere);
-    assert_eq!(turns(&service, 3), "bbb");
+    assert_eq!(rotations(&service, 3), "bbb");
 }
 
 #[test]

@@ -15,13 +15,13 @@ use crate::model::{Generation, InstanceId, InstanceSpec, Status};
 use crate::routing::{Instance, InstanceLive};
 
 /// An installed instance.
-pub(super) struct Member {
+pub(super) struct InstanceEntry {
     pub(super) spec: Arc<InstanceSpec>,
     pub(super) addresses: Arc<[SocketAddr]>,
     /// Why it may not be where it was restored, whatever the configuration says.
-    pub(super) barred: Option<Arc<str>>,
+    pub(super) suspended: Option<Arc<str>>,
     pub(super) registered_from: IpAddr,
-    pub(super) standing: Standing,
+    pub(super) state: CountedState,
     /// The order that probes and names of it must carry to count.
     pub(super) probe_order: Generation,
     pub(super) name_order: Generation,
@@ -35,15 +35,15 @@ pub(super) struct Member {
 }
 
 /// What an instance counts as.
-pub(super) struct Standing {
+pub(super) struct CountedState {
     health: Health,
-    is_leaving: bool,
+    is_being_removed: bool,
 }
 
 /// Instances by id. Reads as the map that it is; written by its own methods.
 #[derive(Default)]
-pub(super) struct Members {
-    all: BTreeMap<InstanceId, Member>,
+pub(super) struct Instances {
+    all: BTreeMap<InstanceId, InstanceEntry>,
     counts: Counts,
 }
 
@@ -55,52 +55,52 @@ struct Counts {
     down: usize,
 }
 
-impl Members {
+impl Instances {
     /// Puts one in; there is none of that id.
-    pub(super) fn insert(&mut self, member: Member) {
-        self.counts.add(&member.standing);
-        let before = self.all.insert(member.spec.id.clone(), member);
-        before.iter().for_each(|before| self.counts.take(&before.standing));
+    pub(super) fn insert(&mut self, instance: InstanceEntry) {
+        self.counts.add(&instance.state);
+        let before = self.all.insert(instance.spec.id.clone(), instance);
+        before.iter().for_each(|before| self.counts.take(&before.state));
     }
 
-    pub(super) fn remove(&mut self, id: &InstanceId) -> Option<Member> {
+    pub(super) fn remove(&mut self, id: &InstanceId) -> Option<InstanceEntry> {
         let removed = self.all.remove(id)?;
-        self.counts.take(&removed.standing);
+        self.counts.take(&removed.state);
         Some(removed)
     }
 
     /// For all that is not counted.
-    pub(super) fn get_mut(&mut self, id: &InstanceId) -> Option<&mut Member> {
+    pub(super) fn get_mut(&mut self, id: &InstanceId) -> Option<&mut InstanceEntry> {
         self.all.get_mut(id)
     }
 
     /// The same of all.
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Member> {
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut InstanceEntry> {
         self.all.values_mut()
     }
 
     pub(super) fn set_health(&mut self, id: &InstanceId, health: Health) {
-        self.change(id, |standing| standing.health = health);
+        self.change(id, |state| state.health = health);
     }
 
     /// It leaves, and takes no request from now on.
-    pub(super) fn begin_leaving(&mut self, id: &InstanceId) {
-        self.change(id, |standing| standing.is_leaving = true);
+    pub(super) fn begin_removal(&mut self, id: &InstanceId) {
+        self.change(id, |state| state.is_being_removed = true);
     }
 
     /// All of them do.
-    pub(super) fn begin_leaving_all(&mut self) {
-        self.all.values_mut().for_each(|member| {
-            member.standing.is_leaving = true;
-            member.note_draining();
+    pub(super) fn begin_removal_of_all(&mut self) {
+        self.all.values_mut().for_each(|instance| {
+            instance.state.is_being_removed = true;
+            instance.note_draining();
         });
         self.counts = Counts::default();
     }
 
     /// It could not leave and stays, unless it was not heard in time.
     pub(super) fn stay(&mut self, id: &InstanceId, now: Now) {
-        let is_over = self.all.get(id).is_some_and(|member| member.is_over(now));
-        self.change(id, |standing| standing.is_leaving = is_over);
+        let is_over = self.all.get(id).is_some_and(|instance| instance.is_over(now));
+        self.change(id, |state| state.is_being_removed = is_over);
     }
 
     /// The same of all.
@@ -110,7 +110,7 @@ impl Members {
     }
 
     /// Whether all are leaving, or there is none.
-    pub(super) fn are_leaving(&self) -> bool {
+    pub(super) fn are_being_removed(&self) -> bool {
         self.counts == Counts::default()
     }
 
@@ -127,21 +127,21 @@ impl Members {
     #[cfg(any(test, debug_assertions))]
     pub(super) fn are_counted(&self) -> bool {
         let mut counts = Counts::default();
-        self.all.values().for_each(|member| counts.add(&member.standing));
+        self.all.values().for_each(|instance| counts.add(&instance.state));
         counts == self.counts
     }
 
-    fn change(&mut self, id: &InstanceId, change: impl FnOnce(&mut Standing)) {
-        let Some(member) = self.all.get_mut(id) else { return };
-        self.counts.take(&member.standing);
-        change(&mut member.standing);
-        self.counts.add(&member.standing);
-        member.note_draining();
+    fn change(&mut self, id: &InstanceId, change: impl FnOnce(&mut CountedState)) {
+        let Some(instance) = self.all.get_mut(id) else { return };
+        self.counts.take(&instance.state);
+        change(&mut instance.state);
+        self.counts.add(&instance.state);
+        instance.note_draining();
     }
 }
 
-impl Deref for Members {
-    type Target = BTreeMap<InstanceId, Member>;
+impl Deref for Instances {
+    type Target = BTreeMap<InstanceId, InstanceEntry>;
 
     fn deref(&self) -> &Self::Target {
         &self.all
@@ -149,15 +149,15 @@ impl Deref for Members {
 }
 
 impl Counts {
-    fn add(&mut self, standing: &Standing) {
-        if !standing.is_leaving {
-            *self.of(standing.health.status()) += 1;
+    fn add(&mut self, state: &CountedState) {
+        if !state.is_being_removed {
+            *self.of(state.health.status()) += 1;
         }
     }
 
-    fn take(&mut self, standing: &Standing) {
-        if !standing.is_leaving {
-            *self.of(standing.health.status()) -= 1;
+    fn take(&mut self, state: &CountedState) {
+        if !state.is_being_removed {
+            *self.of(state.health.status()) -= 1;
         }
     }
 
@@ -170,21 +170,21 @@ impl Counts {
     }
 }
 
-impl Standing {
+impl CountedState {
     /// Of one that comes.
     pub(super) fn new(health: Health) -> Self {
-        Self { health, is_leaving: false }
+        Self { health, is_being_removed: false }
     }
 }
 
-impl Member {
+impl InstanceEntry {
     pub(super) fn health(&self) -> Health {
-        self.standing.health
+        self.state.health
     }
 
     /// Whether it is on its way out: in the registry until the store has forgotten it, and seen no more.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.standing.is_leaving
+    pub(super) fn is_being_removed(&self) -> bool {
+        self.state.is_being_removed
     }
 
     /// When its TTL is over, as it was last heard; `None`: it has none.
@@ -192,13 +192,13 @@ impl Member {
         self.ttl.map(|ttl| self.heard + ttl)
     }
 
-    /// Whether it was not heard in time: it leaves, whatever becomes of a wish about it.
+    /// Whether it was not heard in time: it leaves, whatever becomes of a command about it.
     pub(super) fn is_over(&self, now: Now) -> bool {
         self.end().is_some_and(|end| end <= now.at)
     }
 
     /// Tells requests whether they may come.
     pub(super) fn note_draining(&self) {
-        self.live.set_draining(self.is_draining || self.is_leaving());
+        self.live.set_draining(self.is_draining || self.is_being_removed());
     }
 }

@@ -10,21 +10,21 @@ use pingora_proxy::Session;
 use super::context::Context;
 use super::{Gateway, affinity};
 use crate::clock;
-use furt_core::routing::{Asking, Service};
+use furt_core::routing::{SelectionInput, Service};
 
 impl Gateway {
     /// What choosing knows of the request.
-    pub(super) fn asking(&self, session: &Session, service: &Service, ctx: &mut Context) -> Asking<'_> {
-        let dice = fastrand::u64(..);
-        let key = affinity::hashed(&service.definition, &session.req_header().headers, ctx.client).unwrap_or(dice);
-        let anywhere = Asking { now_ms: clock::unix_ms(), dice, key, ..Asking::default() };
-        if !service.is_placed() {
+    pub(super) fn input(&self, session: &Session, service: &Service, ctx: &mut Context) -> SelectionInput<'_> {
+        let random = fastrand::u64(..);
+        let key = affinity::hashed(&service.definition, &session.req_header().headers, ctx.client).unwrap_or(random);
+        let anywhere = SelectionInput { now_ms: clock::unix_ms(), random, key, ..SelectionInput::default() };
+        if !service.has_localities() {
             return anywhere;
         }
         let (client, is_peer_trusted) = (ctx.client, ctx.is_peer_trusted);
         let locate = || self.geo.locate(client, &session.req_header().headers, is_peer_trusted);
-        let here = ctx.whereabouts.get_or_insert_with(locate);
-        Asking { country: here.country, region: here.region, gateway_region: self.geo.region(), ..anywhere }
+        let here = ctx.client_location.get_or_insert_with(locate);
+        SelectionInput { country: here.country, region: here.region, gateway_region: self.geo.region(), ..anywhere }
     }
 
     /// Removes what a stranger says of its country: a service that stands behind the same proxies would believe it.

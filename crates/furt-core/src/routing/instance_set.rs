@@ -12,8 +12,8 @@ use crate::model::{Country, Region};
 
 /// A set of instances, looked at as a whole.
 #[derive(Debug)]
-pub struct Fleet {
-    places: Box<[Place]>,
+pub struct InstanceSet {
+    localities: Box<[Locality]>,
     regions: Box<[Region]>,
     by_country: Box<[(Country, Group)]>,
     /// By the region's number.
@@ -24,13 +24,13 @@ pub struct Fleet {
 
 /// Where an instance is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Locality {
     pub(super) country: Option<Country>,
-    /// A position in the fleet's list of regions.
+    /// A position in the set's list of regions.
     pub(super) region: Option<RegionNumber>,
 }
 
-/// A region of a fleet's instances.
+/// A region of a set's instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RegionNumber(u32);
 
@@ -41,43 +41,43 @@ pub(super) struct Group {
     ends: Vec<u32>,
 }
 
-impl Fleet {
+impl InstanceSet {
     pub(super) fn new(instances: &[Arc<Instance>]) -> Self {
         let mut regions: Vec<Region> = instances.iter().filter_map(|one| one.spec.region.clone()).collect();
         regions.sort_unstable();
         regions.dedup();
         // At most 5,000 instances or so; a u32 holds far more.
         let number = |region: &Region| regions.binary_search(region).ok().map(|at| RegionNumber(at as u32));
-        let place = |one: &Arc<Instance>| Place {
+        let locality = |one: &Arc<Instance>| Locality {
             country: one.spec.country,
             region: one.spec.region.as_ref().and_then(number),
         };
-        let places: Box<[Place]> = instances.iter().map(place).collect();
+        let localities: Box<[Locality]> = instances.iter().map(locality).collect();
         let mut by_country = BTreeMap::<Country, Group>::new();
         let mut by_region: Box<[Group]> = regions.iter().map(|_| Group::default()).collect();
         let mut all = Group::default();
-        for (position, (instance, place)) in instances.iter().zip(&places).enumerate() {
+        for (position, (instance, locality)) in instances.iter().zip(&localities).enumerate() {
             let weight = u32::from(instance.spec.weight.max(1));
             let add = |group: &mut Group| group.add(position as u32, weight);
             add(&mut all);
-            if let Some(country) = place.country {
+            if let Some(country) = locality.country {
                 add(by_country.entry(country).or_default());
             }
-            if let Some(RegionNumber(region)) = place.region {
+            if let Some(RegionNumber(region)) = locality.region {
                 add(&mut by_region[region as usize]);
             }
         }
         let by_country = by_country.into_iter().collect();
-        Self { places, regions: regions.into(), by_country, by_region, all, ring: OnceLock::new() }
+        Self { localities, regions: regions.into(), by_country, by_region, all, ring: OnceLock::new() }
     }
 
     /// Whether any instance says where it is.
-    pub(super) fn is_placed(&self) -> bool {
+    pub(super) fn has_localities(&self) -> bool {
         !self.regions.is_empty() || !self.by_country.is_empty()
     }
 
-    pub(super) fn place(&self, position: usize) -> Place {
-        self.places[position]
+    pub(super) fn locality(&self, position: usize) -> Locality {
+        self.localities[position]
     }
 
     /// The region's number, if an instance is there.
@@ -124,8 +124,8 @@ impl Group {
     }
 
     /// Whose share a place below [`total`](Self::total) is.
-    pub(super) fn owner(&self, place: u32) -> usize {
-        let at = self.ends.partition_point(|end| *end <= place);
+    pub(super) fn owner(&self, locality: u32) -> usize {
+        let at = self.ends.partition_point(|end| *end <= locality);
         self.positions[at.min(self.positions.len() - 1)] as usize
     }
 }

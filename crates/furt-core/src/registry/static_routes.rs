@@ -1,6 +1,6 @@
 //! Static routes in the snapshot: their places, what they lead to, and which of them a new configuration keeps.
 //!
-//! One that leads where it led before keeps its slot, its counters and what its name resolved to; any other is put in
+//! One that leads where it led before keeps its index, its counters and what its name resolved to; any other is put in
 //! anew. Never asks whether a registration is in the way: `reconfigure` has seen to that. Called by it and by
 //! [`Registry::new`](super::Registry::new).
 
@@ -9,11 +9,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::view::{View, instance, is_same_set};
-use super::{Effect, Followed, NameOrder, Now};
+use super::{DnsSubject, Effect, NameWatch, Now};
 use crate::model::{
     Definition, Generation, Host, InstanceSpec, MethodRule, Pattern, Permission, ServiceName, Status, UpstreamHost,
 };
-use crate::routing::{Instance, InstanceLive, Owner, Route, RouteCounter, Service, ServiceKind, ServiceLive, Slot};
+use crate::routing::{
+    Instance, InstanceLive, Owner, Route, RouteCounter, Service, ServiceIndex, ServiceKind, ServiceLive,
+};
 
 /// A route of the configuration.
 #[derive(Debug, Clone)]
@@ -45,25 +47,25 @@ pub enum StaticTarget {
 }
 
 /// Host, pattern and method: what is one route in the table.
-type Place = (Option<Host>, Pattern, MethodRule);
+type RouteKey = (Option<Host>, Pattern, MethodRule);
 
 /// The static routes in force.
 #[derive(Default)]
-pub(super) struct Statics {
-    routes: HashMap<Place, Fixed>,
-    /// What answers about the name of the one at a slot must carry.
-    orders: HashMap<Slot, Generation>,
+pub(super) struct StaticRoutes {
+    routes: HashMap<RouteKey, InstalledStaticRoute>,
+    /// What answers about the name of the one at an index must carry.
+    orders: HashMap<ServiceIndex, Generation>,
 }
 
 /// One of them.
-struct Fixed {
+struct InstalledStaticRoute {
     permission: Option<Permission>,
     target: StaticTarget,
-    slot: Slot,
+    index: ServiceIndex,
 }
 
 impl StaticRoute {
-    fn place(&self) -> Place {
+    fn place(&self) -> RouteKey {
         (self.host.clone(), self.pattern.clone(), self.method.clone())
     }
 }
@@ -83,26 +85,28 @@ impl StaticTarget {
 
 impl View {
     /// Takes out every static route that `wanted` does not have, or has with another target.
-    pub(super) fn drop_statics(&mut self, wanted: &[StaticRoute], effects: &mut Vec<Effect>) {
-        let kept: HashSet<Place> = wanted
+    pub(super) fn drop_static_routes(&mut self, wanted: &[StaticRoute], effects: &mut Vec<Effect>) {
+        let kept: HashSet<RouteKey> = wanted
             .iter()
             .map(|route| (route.place(), &route.target))
-            .filter(|(place, target)| self.statics.routes.get(place).is_some_and(|fixed| fixed.target.is_same(target)))
+            .filter(|(place, target)| {
+                self.static_routes.routes.get(place).is_some_and(|fixed| fixed.target.is_same(target))
+            })
             .map(|(place, _)| place)
             .collect();
-        let mut gone: Vec<_> = self.statics.routes.extract_if(|place, _| !kept.contains(place)).collect();
-        // The order of a hash is no order: slots are given again as they were freed.
-        gone.sort_by_key(|(_, fixed)| fixed.slot);
-        for ((host, pattern, method), Fixed { target, slot, .. }) in gone {
+        let mut gone: Vec<_> = self.static_routes.routes.extract_if(|place, _| !kept.contains(place)).collect();
+        // The order of a hash is no order: indexes are given again as they were freed.
+        gone.sort_by_key(|(_, fixed)| fixed.index);
+        for ((host, pattern, method), InstalledStaticRoute { target, index, .. }) in gone {
             self.snapshot.table.remove(host.as_ref(), &method, &pattern);
-            self.snapshot.services.set(slot.0 as usize, None);
-            if self.statics.orders.remove(&slot).is_some() {
-                effects.push(Effect::ForgetName(Followed::Static(slot)));
+            self.snapshot.services.set(index.0 as usize, None);
+            if self.static_routes.orders.remove(&index).is_some() {
+                effects.push(Effect::UnwatchName(DnsSubject::Static(index)));
             }
             if let StaticTarget::Service(name) = target {
-                self.remove_alias(&name, slot);
+                self.remove_alias(&name, index);
             }
-            self.free(slot);
+            self.free(index);
         }
     }
 
@@ -116,28 +120,29 @@ impl View {
         effects: &mut Vec<Effect>,
     ) -> Option<ServiceName> {
         let place = fixed.place();
-        let known = self.statics.routes.get(&place).map(|before| (before.slot, before.permission == fixed.permission));
-        if let (Some((slot, _)), StaticTarget::Url { spec, .. }) = (known, &fixed.target) {
-            self.renumber(slot, spec);
+        let known =
+            self.static_routes.routes.get(&place).map(|before| (before.index, before.permission == fixed.permission));
+        if let (Some((index, _)), StaticTarget::Url { spec, .. }) = (known, &fixed.target) {
+            self.renumber(index, spec);
         }
         if known.is_some_and(|(_, is_same)| is_same) {
             return None;
         }
-        let (slot, is_new) = known.map_or_else(|| (self.take_slot(), true), |(slot, _)| (slot, false));
+        let (index, is_new) = known.map_or_else(|| (self.take_index(), true), |(index, _)| (index, false));
         let StaticRoute { host, method, pattern, permission, target } = fixed;
-        let owner = Owner::Static(slot);
+        let owner = Owner::Static(index);
         let counter = RouteCounter::default();
         let route = Route { host, method, pattern, permission: permission.clone(), owner, counter };
         self.snapshot.table.insert(Arc::new(route));
-        let shown = if is_new { self.lead(slot, &target, order, now, effects) } else { None };
-        self.statics.routes.insert(place, Fixed { permission, target, slot });
+        let shown = if is_new { self.lead(index, &target, order, now, effects) } else { None };
+        self.static_routes.routes.insert(place, InstalledStaticRoute { permission, target, index });
         shown
     }
 
-    /// Has a new static route's slot lead to its target; gives the service that is to be shown there.
+    /// Has a new static route's index lead to its target; gives the service that is to be shown there.
     fn lead(
         &mut self,
-        slot: Slot,
+        index: ServiceIndex,
         target: &StaticTarget,
         order: Generation,
         now: Now,
@@ -145,26 +150,31 @@ impl View {
     ) -> Option<ServiceName> {
         let (spec, addresses) = match target {
             StaticTarget::Service(name) => {
-                self.add_alias(name, slot);
+                self.add_alias(name, index);
                 return Some(name.clone());
             }
             StaticTarget::Url { spec, addresses } => (spec, addresses),
         };
         let service = static_service(Arc::new((**spec).clone()), addresses, now);
-        self.snapshot.services.set(slot.0 as usize, service.map(Arc::new));
+        self.snapshot.services.set(index.0 as usize, service.map(Arc::new));
         if let UpstreamHost::Name(name) = &spec.url.host {
-            self.statics.orders.insert(slot, order);
-            let order = NameOrder { generation: order, name: name.clone(), port: spec.url.port };
-            effects.push(Effect::FollowName(Followed::Static(slot), order));
+            self.static_routes.orders.insert(index, order);
+            let order = NameWatch { generation: order, name: name.clone(), port: spec.url.port };
+            effects.push(Effect::WatchName(DnsSubject::Static(index), order));
         }
         None
     }
 
     /// A static route's name leads elsewhere; says whether that is news.
-    pub(super) fn move_static(&mut self, slot: Slot, order: Generation, addresses: &Arc<[SocketAddr]>) -> bool {
-        // An answer about a name that the slot was given for before says nothing of this one's.
-        let is_awaited = self.statics.orders.get(&slot) == Some(&order);
-        let Some(instance) = self.static_instance(slot).filter(|_| is_awaited) else { return false };
+    pub(super) fn move_static(
+        &mut self,
+        index: ServiceIndex,
+        order: Generation,
+        addresses: &Arc<[SocketAddr]>,
+    ) -> bool {
+        // An answer about a name that the index was given for before says nothing of this one's.
+        let is_awaited = self.static_routes.orders.get(&index) == Some(&order);
+        let Some(instance) = self.static_instance(index).filter(|_| is_awaited) else { return false };
         if is_same_set(&instance.addresses, addresses) {
             return false;
         }
@@ -175,14 +185,14 @@ impl View {
             generation: instance.generation.next(),
             live: Arc::clone(&instance.live),
         };
-        self.show_static(slot, moved);
+        self.show_static(index, moved);
         self.advance();
         true
     }
 
     /// Its id says which route of the configuration it is, and that may be another one now.
-    fn renumber(&mut self, slot: Slot, spec: &InstanceSpec) {
-        let Some(instance) = self.static_instance(slot).filter(|instance| instance.spec.id != spec.id) else { return };
+    fn renumber(&mut self, index: ServiceIndex, spec: &InstanceSpec) {
+        let Some(instance) = self.static_instance(index).filter(|instance| instance.spec.id != spec.id) else { return };
         let renumbered = Instance {
             spec: Arc::new(spec.clone()),
             addresses: Arc::clone(&instance.addresses),
@@ -190,31 +200,31 @@ impl View {
             generation: instance.generation,
             live: Arc::clone(&instance.live),
         };
-        self.show_static(slot, renumbered);
+        self.show_static(index, renumbered);
     }
 
-    fn static_instance(&self, slot: Slot) -> Option<Arc<Instance>> {
-        self.snapshot.service(slot)?.instances.first().cloned()
+    fn static_instance(&self, index: ServiceIndex) -> Option<Arc<Instance>> {
+        self.snapshot.service(index)?.instances.first().cloned()
     }
 
-    fn show_static(&mut self, slot: Slot, instance: Instance) {
-        let Some(service) = self.snapshot.service(slot) else { return };
+    fn show_static(&mut self, index: ServiceIndex, instance: Instance) {
+        let Some(service) = self.snapshot.service(index) else { return };
         let service = Service {
             definition: Arc::clone(&service.definition),
             kind: service.kind,
             status: service.status,
             blocked: None,
             instances: Box::new([Arc::new(instance)]),
-            fleet: Arc::default(),
+            instance_set: Arc::default(),
             live: Arc::clone(&service.live),
         };
-        self.snapshot.services.set(slot.0 as usize, Some(Arc::new(service)));
+        self.snapshot.services.set(index.0 as usize, Some(Arc::new(service)));
     }
 
-    /// The slots of all static routes, each by its place in the table, for the invariants.
+    /// The indexes of all static routes, each by its place in the table, for the invariants.
     #[cfg(any(test, debug_assertions))]
-    pub(super) fn static_slots(&self) -> impl Iterator<Item = (&Place, Slot)> {
-        self.statics.routes.iter().map(|(place, fixed)| (place, fixed.slot))
+    pub(super) fn static_indexes(&self) -> impl Iterator<Item = (&RouteKey, ServiceIndex)> {
+        self.static_routes.routes.iter().map(|(place, fixed)| (place, fixed.index))
     }
 }
 
@@ -228,7 +238,7 @@ fn static_service(spec: Arc<InstanceSpec>, addresses: &Arc<[SocketAddr]>, now: N
         status: Status::Up,
         blocked: None,
         instances: Box::new([instance(&spec, addresses, Status::Up, Generation::default(), &live)]),
-        fleet: Arc::default(),
+        instance_set: Arc::default(),
         live: Arc::new(ServiceLive::new(now.unix_ms)),
     })
 }

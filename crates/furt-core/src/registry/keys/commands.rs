@@ -4,67 +4,67 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::{Answer, Change, Effect, Now, REMOVAL_RETRY, Refusal, Registry, ReplyId, Report, WriteId};
-use super::{Asker, Fate, KeyAnswer, KeyRefusal, KeyReport, KeyWish, MAX_KEYS, MAX_PARKED, Parked, Pending};
+use super::{Asker, KeyAnswer, KeyCommand, KeyRefusal, KeyReport, KeyState, MAX_KEYS, MAX_PARKED, Parked, Pending};
 use crate::model::{KeyName, MAX_OLD_DIGESTS, OldDigest, RuntimeKey, Sha256Digest};
 
 impl Registry {
-    pub(in crate::registry) fn handle_key_wish(
+    pub(in crate::registry) fn handle_key_command(
         &mut self,
-        wish: KeyWish,
+        command: KeyCommand,
         from: IpAddr,
         reply: ReplyId,
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        let parked = Parked { wish, asker: Asker { from, reply } };
-        if self.keys.writing.contains(parked.wish.name()) {
-            self.park_key_wish(parked, effects);
+        let parked = Parked { command, asker: Asker { from, reply } };
+        if self.keys.writing.contains(parked.command.name()) {
+            self.park_key_command(parked, effects);
         } else {
-            self.begin_key_wish(parked, now, effects);
+            self.begin_key_command(parked, now, effects);
         }
         self.arm_keys(now);
     }
 
-    /// Lets a wish wait for the write that its key is in. An end does not wait to be seen: the store may hang.
-    fn park_key_wish(&mut self, parked: Parked, effects: &mut Vec<Effect>) {
-        let name = parked.wish.name().clone();
+    /// Lets a command wait for the write that its key is in. An end does not wait to be seen: the store may hang.
+    fn park_key_command(&mut self, parked: Parked, effects: &mut Vec<Effect>) {
+        let name = parked.command.name().clone();
         let queue = self.keys.parked.entry(name.clone()).or_default();
-        let is_end = matches!(parked.wish, KeyWish::Revoke(_));
+        let is_end = matches!(parked.command, KeyCommand::Revoke(_));
         // Ends have places of their own: nothing else may keep a key good.
         if queue.len() >= if is_end { 2 * MAX_PARKED } else { MAX_PARKED } {
-            self.refuse_key_wish(&name, parked.asker, Refusal::Busy, effects);
+            self.refuse_key_command(&name, parked.asker, Refusal::Busy, effects);
             return;
         }
         let from = parked.asker.from;
         queue.push_back(parked);
         if is_end {
-            self.take_out(&name, Fate::Revoked { from });
+            self.take_out(&name, KeyState::Revoked { from });
         }
     }
 
-    fn unpark_key_wishes(&mut self, name: &KeyName, now: Now, effects: &mut Vec<Effect>) {
+    fn unpark_key_commands(&mut self, name: &KeyName, now: Now, effects: &mut Vec<Effect>) {
         while !self.keys.writing.contains(name) {
             let Some(mut queue) = self.keys.parked.remove(name) else { return };
             let Some(parked) = queue.pop_front() else { return };
             if !queue.is_empty() {
                 self.keys.parked.insert(name.clone(), queue);
             }
-            self.begin_key_wish(parked, now, effects);
+            self.begin_key_command(parked, now, effects);
         }
     }
 
-    fn begin_key_wish(&mut self, Parked { wish, asker }: Parked, now: Now, effects: &mut Vec<Effect>) {
-        let name = wish.name().clone();
-        let refused = match wish {
-            KeyWish::Create(key) => self.begin_creation(Arc::new(*key), asker, effects),
-            KeyWish::Rotate { sha256, grace, .. } => {
+    fn begin_key_command(&mut self, Parked { command, asker }: Parked, now: Now, effects: &mut Vec<Effect>) {
+        let name = command.name().clone();
+        let refused = match command {
+            KeyCommand::Create(key) => self.begin_creation(Arc::new(*key), asker, effects),
+            KeyCommand::Rotate { sha256, grace, .. } => {
                 let grace_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
                 self.begin_rotation(&name, sha256, grace_ms, asker, now, effects)
             }
-            KeyWish::Revoke(_) => self.begin_revocation(&name, asker, effects),
+            KeyCommand::Revoke(_) => self.begin_revocation(&name, asker, effects),
         };
         if let Err(refusal) = refused {
-            self.refuse_key_wish(&name, asker, refusal.into(), effects);
+            self.refuse_key_command(&name, asker, refusal.into(), effects);
         }
     }
 
@@ -79,10 +79,10 @@ impl Registry {
         if self.keys.configured.contains_key(name) {
             return Err(taken("the configuration"));
         }
-        match self.keys.runtime.get(name).map(|entry| entry.fate) {
+        match self.keys.runtime.get(name).map(|entry| entry.state) {
             None => {}
-            Some(Fate::Stays) => return Err(taken("a runtime key")),
-            Some(Fate::Revoked { .. } | Fate::Expired) => {
+            Some(KeyState::Stays) => return Err(taken("a runtime key")),
+            Some(KeyState::Revoked { .. } | KeyState::Expired) => {
                 return Err(taken("a runtime key that ended, which the store could not be told yet,"));
             }
         }
@@ -110,7 +110,7 @@ impl Registry {
         if self.keys.configured.contains_key(name) {
             return Err(KeyRefusal::Configured(name.clone()));
         }
-        let entry = self.keys.runtime.get(name).filter(|entry| entry.fate == Fate::Stays).ok_or(unusable)?;
+        let entry = self.keys.runtime.get(name).filter(|entry| entry.state == KeyState::Stays).ok_or(unusable)?;
         self.check_digest(sha256)?;
         let mut key = RuntimeKey::clone(&entry.key);
         key.old = if grace_ms > 0 { key.still_good(now.unix_ms).collect() } else { Vec::new() };
@@ -135,7 +135,7 @@ impl Registry {
         if !self.keys.runtime.contains_key(name) {
             return Err(self.not_there(name));
         }
-        self.take_out(name, Fate::Revoked { from: asker.from });
+        self.take_out(name, KeyState::Revoked { from: asker.from });
         self.begin_key_removal(vec![name.clone()], Some(asker), effects);
         Ok(())
     }
@@ -187,28 +187,28 @@ impl Registry {
             Pending::Create { key, asker } => {
                 let report = KeyReport::Created { name: key.name().clone(), from: asker.from };
                 self.install_key(Arc::clone(&key), effects);
-                self.answer_key_wish(asker, key, report, effects);
+                self.answer_key_command(asker, key, report, effects);
             }
             Pending::Rotate { key, asker } => {
                 let report = KeyReport::Rotated { name: key.name().clone(), from: asker.from };
                 self.replace_key(&key, effects);
-                self.answer_key_wish(asker, key, report, effects);
+                self.answer_key_command(asker, key, report, effects);
             }
             Pending::Remove { names, asker } => {
                 for name in names {
                     let Some(entry) = self.forget_key(&name) else { continue };
-                    let report = match entry.fate {
-                        Fate::Revoked { from } => KeyReport::Revoked { name, from },
-                        Fate::Expired | Fate::Stays => KeyReport::Expired(name),
+                    let report = match entry.state {
+                        KeyState::Revoked { from } => KeyReport::Revoked { name, from },
+                        KeyState::Expired | KeyState::Stays => KeyReport::Expired(name),
                     };
                     match asker {
-                        Some(asker) => self.answer_key_wish(asker, entry.key, report, effects),
+                        Some(asker) => self.answer_key_command(asker, entry.key, report, effects),
                         None => effects.push(Effect::Report(Report::Key(report))),
                     }
                 }
             }
         }
-        names.iter().for_each(|name| self.unpark_key_wishes(name, now, effects));
+        names.iter().for_each(|name| self.unpark_key_commands(name, now, effects));
         self.arm_keys(now);
     }
 
@@ -223,7 +223,7 @@ impl Registry {
         match pending {
             Pending::Create { key, asker } | Pending::Rotate { key, asker } => {
                 self.keys.digests.remove(&key.spec.sha256);
-                self.refuse_key_wish(key.name(), asker, Refusal::StoreFailed(why.to_owned()), effects);
+                self.refuse_key_command(key.name(), asker, Refusal::StoreFailed(why.to_owned()), effects);
             }
             Pending::Remove { names, asker } => {
                 let why = why.to_owned();
@@ -236,7 +236,7 @@ impl Registry {
                 effects.push(Effect::Report(Report::Key(KeyReport::RemovalFailed { names, why })));
             }
         }
-        names.iter().for_each(|name| self.unpark_key_wishes(name, now, effects));
+        names.iter().for_each(|name| self.unpark_key_commands(name, now, effects));
         self.arm_keys(now);
     }
 
@@ -254,14 +254,14 @@ impl Registry {
         self.show_key(name);
     }
 
-    fn answer_key_wish(&mut self, asker: Asker, key: Arc<RuntimeKey>, report: KeyReport, effects: &mut Vec<Effect>) {
+    fn answer_key_command(&mut self, asker: Asker, key: Arc<RuntimeKey>, report: KeyReport, effects: &mut Vec<Effect>) {
         let is_configured = self.keys.configured.contains_key(key.name());
         let answer = KeyAnswer { key, is_configured, generation: self.view.generation() };
         effects.push(Effect::Report(Report::Key(report)));
         effects.push(Effect::Answer(asker.reply, Ok(Answer::Key(answer))));
     }
 
-    fn refuse_key_wish(&mut self, name: &KeyName, asker: Asker, refusal: Refusal, effects: &mut Vec<Effect>) {
+    fn refuse_key_command(&mut self, name: &KeyName, asker: Asker, refusal: Refusal, effects: &mut Vec<Effect>) {
         let report = KeyReport::Refused { name: name.clone(), from: asker.from, refusal: refusal.clone() };
         effects.push(Effect::Report(Report::Key(report)));
         effects.push(Effect::Answer(asker.reply, Err(refusal)));

@@ -19,12 +19,12 @@ const fn steps() -> [u16; TABLE] {
 /// Which of `total` places, at least 1, has the turn.
 ///
 /// Steps of the golden section spread most evenly; the step and `total` share no factor, so that no place is left out.
-pub(super) fn place_of_turn(turn: u32, total: u32) -> u32 {
+pub(super) fn rotation_position(rotation: u32, total: u32) -> u32 {
     let step = match STEPS.get(total as usize) {
         Some(step) => u32::from(*step),
         None => step(total),
     };
-    let place = u64::from(turn % total) * u64::from(step) % u64::from(total);
+    let place = u64::from(rotation % total) * u64::from(step) % u64::from(total);
     // The remainder of a division by `total`, which is a u32.
     place as u32
 }

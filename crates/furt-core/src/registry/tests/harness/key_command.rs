@@ -1,10 +1,10 @@
-//! Wishes about API keys in short, and whether a request would be let in with one.
+//! Commands about API keys in short, and whether a request would be let in with one.
 
 use std::time::Duration;
 
 use super::{Harness, policy, settings};
 use crate::model::{CidrSet, KeyName, KeySpec, PermissionRule, PermissionSet, RuntimeKey, Sha256Digest};
-use crate::registry::{Answer, Event, KeyAnswer, KeyWish, Refusal, ReplyId};
+use crate::registry::{Answer, Event, KeyAnswer, KeyCommand, Refusal, ReplyId};
 
 pub(in crate::registry) fn name(text: &str) -> KeyName {
     KeyName::try_new(text).unwrap()
@@ -35,14 +35,14 @@ impl Harness {
     }
 
     /// Asks, without the expectation of an answer at once.
-    pub(in crate::registry) fn ask_key(&mut self, wish: KeyWish) -> ReplyId {
+    pub(in crate::registry) fn ask_key(&mut self, command: KeyCommand) -> ReplyId {
         let reply = self.new_reply();
-        self.send(Event::KeyRequested { wish, from: [127, 0, 0, 1].into(), reply });
+        self.send(Event::KeyRequested { command, from: [127, 0, 0, 1].into(), reply });
         reply
     }
 
-    pub(in crate::registry) fn key(&mut self, wish: KeyWish) -> Result<KeyAnswer, Refusal> {
-        let reply = self.ask_key(wish);
+    pub(in crate::registry) fn key(&mut self, command: KeyCommand) -> Result<KeyAnswer, Refusal> {
+        let reply = self.ask_key(command);
         match self.answers[&reply].clone()? {
             Answer::Key(answer) => Ok(answer),
             other => panic!("{other:?} is no answer to a wish about a key"),
@@ -51,7 +51,7 @@ impl Harness {
 
     pub(in crate::registry) fn rotate(&mut self, text: &str, to: &str, seconds: u64) -> Result<KeyAnswer, Refusal> {
         let grace = Duration::from_secs(seconds);
-        self.key(KeyWish::Rotate { name: name(text), sha256: digest(to), grace })
+        self.key(KeyCommand::Rotate { name: name(text), sha256: digest(to), grace })
     }
 
     /// Whether a request that comes now is let in with a key.

@@ -1,8 +1,8 @@
-//! Leaving by wish: out of the snapshot before the write, answered after it.
+//! Leaving by command: out of the snapshot before the write, answered after it.
 
-use super::{Harness, Store, Wish, instance, policy, settings, source};
+use super::{Command, Harness, Store, instance, policy, settings, source};
 use crate::model::Status;
-use crate::registry::{Answer, Change, Refusal, Report, Takes};
+use crate::registry::{Answer, Change, OnLastInstance, Refusal, Report};
 
 fn here() -> crate::registry::Source {
     source("127.0.0.1")
@@ -11,9 +11,9 @@ fn here() -> crate::registry::Source {
 #[test]
 fn a_leaving_service_is_out_of_the_snapshot_before_its_write_and_answered_after() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt.register(&Command::new("a", &["GET /a"])).unwrap();
     furt.store = Store::Waits;
-    let reply = furt.ask_to_leave("a", here());
+    let reply = furt.ask_to_deregister("a", here());
     assert!(furt.service("a").is_none() && furt.usable("", "/a").is_empty() && furt.snapshot.table.is_empty());
     assert!(!furt.answers.contains_key(&reply));
     let gone = Change::RemoveService { service: instance("a").service, instances: vec![instance("a").id] };
@@ -27,11 +27,11 @@ fn a_leaving_service_is_out_of_the_snapshot_before_its_write_and_answered_after(
 fn a_leaving_instance_leaves_the_others_alone() {
     let mut furt = Harness::new();
     for id in ["one", "two"] {
-        furt.register(&Wish::new("a", &["GET /a"]).id(id)).unwrap();
+        furt.register(&Command::new("a", &["GET /a"]).id(id)).unwrap();
     }
     furt.probe("a/one", "+");
     furt.store = Store::Waits;
-    furt.ask_to_leave("a/one", here());
+    furt.ask_to_deregister("a/one", here());
     assert_eq!((furt.instances("a"), furt.status("a")), (vec!["two"], Some(Status::Unknown)));
     furt.finish(Store::Works);
     assert_eq!(furt.plans.keys().map(ToString::to_string).collect::<Vec<_>>(), ["a/two"]);
@@ -39,12 +39,12 @@ fn a_leaving_instance_leaves_the_others_alone() {
 }
 
 #[test]
-fn the_last_instance_that_leaves_by_wish_frees_the_routes_at_once() {
+fn the_last_instance_that_leaves_by_command_frees_the_routes_at_once() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"]).id("one").ttl(10)).unwrap();
+    furt.register(&Command::new("a", &["GET /a"]).id("one").ttl(10)).unwrap();
     assert_eq!(furt.deregister("a/one", here()), Ok(1));
     assert!(furt.reports.contains(&Report::Freed(instance("a").service)));
-    furt.register(&Wish::new("b", &["GET /a"]).id("one")).unwrap();
+    furt.register(&Command::new("b", &["GET /a"]).id("one")).unwrap();
     assert_eq!(furt.usable("", "/a"), ["b"]);
 }
 
@@ -52,7 +52,7 @@ fn the_last_instance_that_leaves_by_wish_frees_the_routes_at_once() {
 fn who_is_not_registered_cannot_leave() {
     let mut furt = Harness::new();
     assert!(matches!(furt.deregister("a", here()), Err(Refusal::NotFound(_))));
-    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt.register(&Command::new("a", &["GET /a"])).unwrap();
     assert!(matches!(furt.deregister("a/other", here()), Err(Refusal::NotFound(_))));
     assert_eq!(furt.deregister("a", here()), Ok(1));
     assert!(matches!(furt.deregister("a", here()), Err(Refusal::NotFound(_))));
@@ -63,7 +63,7 @@ fn who_is_not_registered_cannot_leave() {
 fn a_refused_removal_puts_everything_back() {
     for whom in ["a", "a/one"] {
         let mut furt = Harness::new();
-        furt.register(&Wish::new("a", &["GET /a"]).id("one").ttl(100)).unwrap();
+        furt.register(&Command::new("a", &["GET /a"]).id("one").ttl(100)).unwrap();
         furt.probe("a/one", "+");
         furt.store = Store::Fails;
         assert!(matches!(furt.deregister(whom, here()), Err(Refusal::StoreFailed(_))), "{whom}");
@@ -81,7 +81,7 @@ fn a_refused_removal_puts_everything_back() {
 fn a_refused_removal_of_one_of_two_puts_it_back() {
     let mut furt = Harness::new();
     for id in ["one", "two"] {
-        furt.register(&Wish::new("a", &["GET /a"]).id(id)).unwrap();
+        furt.register(&Command::new("a", &["GET /a"]).id(id)).unwrap();
     }
     furt.store = Store::Fails;
     assert!(furt.deregister("a/one", here()).is_err());
@@ -91,10 +91,10 @@ fn a_refused_removal_of_one_of_two_puts_it_back() {
 #[test]
 fn a_place_in_the_snapshot_that_changes_hands_within_a_turn_shows_its_new_service() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt.register(&Command::new("a", &["GET /a"])).unwrap();
     furt.is_mid_turn = true;
     furt.deregister("a", here()).unwrap();
-    furt.register(&Wish::new("b", &["GET /b"])).unwrap();
+    furt.register(&Command::new("b", &["GET /b"])).unwrap();
     furt.is_mid_turn = false;
     furt.publish();
     assert_eq!(furt.snapshot.services.len(), 1, "places are used again");
@@ -104,36 +104,36 @@ fn a_place_in_the_snapshot_that_changes_hands_within_a_turn_shows_its_new_servic
 #[test]
 fn the_last_instance_that_takes_nothing_along_leaves_the_routes_held_as_after_an_expiry() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
-    furt.register(&Wish::new("a", &[]).alone().id("two")).unwrap();
+    furt.register(&Command::new("a", &["GET /a"])).unwrap();
+    furt.register(&Command::new("a", &[]).alone().id("two")).unwrap();
     furt.deregister("a/a", here()).unwrap();
-    let reply = furt.ask_to_leave_taking(Takes::Nothing, "a/two", here());
+    let reply = furt.ask_to_deregister_with(OnLastInstance::KeepRoutes, "a/two", here());
     assert!(matches!(furt.answers[&reply], Ok(Answer::Deregistered { instances: 1, .. })));
     assert_eq!((furt.status("a"), furt.usable("", "/a").len()), (Some(Status::Down), 0));
-    assert!(matches!(furt.register(&Wish::new("b", &["GET /a"])), Err(Refusal::Taken { .. })));
+    assert!(matches!(furt.register(&Command::new("b", &["GET /a"])), Err(Refusal::Taken { .. })));
     // Who comes back finds the definition as it was.
-    assert_eq!(furt.register(&Wish::new("a", &[]).alone().id("two")).unwrap().routes, 1);
-    furt.ask_to_leave_taking(Takes::Nothing, "a/two", here());
+    assert_eq!(furt.register(&Command::new("a", &[]).alone().id("two")).unwrap().routes, 1);
+    furt.ask_to_deregister_with(OnLastInstance::KeepRoutes, "a/two", here());
     furt.restart(settings(policy()), Vec::new());
     furt.pass(60);
     assert!(furt.service("a").is_none());
-    furt.register(&Wish::new("b", &["GET /a"])).unwrap();
+    furt.register(&Command::new("b", &["GET /a"])).unwrap();
 }
 
 #[test]
 fn a_service_without_routes_goes_with_its_last_instance_whoever_it_takes_along() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &[]).alone()).unwrap();
-    furt.ask_to_leave_taking(Takes::Nothing, "a/a", here());
+    furt.register(&Command::new("a", &[]).alone()).unwrap();
+    furt.ask_to_deregister_with(OnLastInstance::KeepRoutes, "a/a", here());
     assert!(furt.service("a").is_none());
 }
 
 #[test]
 fn a_last_instance_that_takes_nothing_along_is_back_where_the_store_refuses() {
     let mut furt = Harness::new();
-    furt.register(&Wish::new("a", &["GET /a"])).unwrap();
+    furt.register(&Command::new("a", &["GET /a"])).unwrap();
     furt.store = Store::Fails;
-    let reply = furt.ask_to_leave_taking(Takes::Nothing, "a/a", here());
+    let reply = furt.ask_to_deregister_with(OnLastInstance::KeepRoutes, "a/a", here());
     assert!(matches!(furt.answers[&reply], Err(Refusal::StoreFailed(_))));
     assert_eq!((furt.instances("a"), furt.usable("", "/a")), (vec!["a"], vec!["a"]));
 }

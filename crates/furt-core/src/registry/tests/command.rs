@@ -1,4 +1,4 @@
-//! Short ways to write what a script needs: wishes, sources, instances by name, the rules that hold by default.
+//! Short ways to write what a script needs: commands, sources, instances by name, the rules that hold by default.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -9,21 +9,23 @@ use crate::model::{
     CidrSet, Definition, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec, ServiceName,
     Sha256Digest, UpstreamHost, UpstreamUrl,
 };
-use crate::registry::{Brings, HealthLimits, InstanceRef, Policy, Registration, Settings, Source, UnlistedRule};
+use crate::registry::{
+    HealthLimits, InstanceRef, Registration, RegistrationKind, RegistrationPolicy, Settings, Source, UnlistedRule,
+};
 
 /// A registration in short: by default from 127.0.0.1, of one instance named as the service, at 127.0.0.1:9000, without a TTL.
 #[derive(Clone)]
-pub(in crate::registry) struct Wish(pub(in crate::registry) Registration);
+pub(in crate::registry) struct Command(pub(in crate::registry) Registration);
 
-impl Wish {
+impl Command {
     pub(in crate::registry) fn new(service: &str, routes: &[&str]) -> Self {
         let definition = definition_of(service, routes);
         let id = InstanceId::from(&definition.service);
         let url = UpstreamUrl::try_new("http://127.0.0.1:9000").unwrap();
         let addresses = Arc::from([url.socket_address().unwrap()]);
         let instance = InstanceSpec::new(id, url);
-        let brings = Brings::Definition;
-        Self(Registration { definition, brings, instance, addresses, source: source("127.0.0.1") })
+        let kind = RegistrationKind::Full;
+        Self(Registration { definition, kind, instance, addresses, source: source("127.0.0.1") })
     }
 
     fn changed(mut self, change: impl FnOnce(&mut Registration)) -> Self {
@@ -32,48 +34,48 @@ impl Wish {
     }
 
     pub(in crate::registry) fn id(self, id: &str) -> Self {
-        self.changed(|wish| wish.instance.id = InstanceId::try_new(id).unwrap())
+        self.changed(|command| command.instance.id = InstanceId::try_new(id).unwrap())
     }
 
     /// Without a word about the service.
     pub(in crate::registry) fn alone(self) -> Self {
-        self.changed(|wish| wish.brings = Brings::InstanceAlone)
+        self.changed(|command| command.kind = RegistrationKind::InstanceOnly)
     }
 
     pub(in crate::registry) fn host(self, host: &str) -> Self {
-        self.changed(|wish| wish.definition.host = Some(Host::try_new(host).unwrap()))
+        self.changed(|command| command.definition.host = Some(Host::try_new(host).unwrap()))
     }
 
     pub(in crate::registry) fn revision(self, revision: u64) -> Self {
-        self.changed(|wish| wish.definition.revision = revision)
+        self.changed(|command| command.definition.revision = revision)
     }
 
     pub(in crate::registry) fn weight(self, weight: u8) -> Self {
-        self.changed(|wish| wish.instance.weight = weight)
+        self.changed(|command| command.instance.weight = weight)
     }
 
     pub(in crate::registry) fn ttl(self, seconds: u64) -> Self {
-        self.changed(|wish| wish.instance.heartbeat_ttl = Some(Duration::from_secs(seconds)))
+        self.changed(|command| command.instance.heartbeat_ttl = Some(Duration::from_secs(seconds)))
     }
 
     pub(in crate::registry) fn unprobed(self) -> Self {
-        self.changed(|wish| wish.instance.health_endpoint = None)
+        self.changed(|command| command.instance.health_endpoint = None)
     }
 
     pub(in crate::registry) fn from(self, from: &str) -> Self {
-        self.changed(|wish| wish.source.address = source(from).address)
+        self.changed(|command| command.source.address = source(from).address)
     }
 
     pub(in crate::registry) fn token(self, token: &str) -> Self {
-        self.changed(|wish| wish.source.token = Some(Sha256Digest::of(token.as_bytes())))
+        self.changed(|command| command.source.token = Some(Sha256Digest::of(token.as_bytes())))
     }
 
     /// An instance at `url`, whose host, where it is a name, leads to `addresses`.
     pub(in crate::registry) fn at(self, url: &str, addresses: &[&str]) -> Self {
-        self.changed(|wish| {
-            wish.instance.url = UpstreamUrl::try_new(url).unwrap();
-            wish.addresses = match &wish.instance.url.host {
-                UpstreamHost::Address(_) => Arc::from([wish.instance.url.socket_address().unwrap()]),
+        self.changed(|command| {
+            command.instance.url = UpstreamUrl::try_new(url).unwrap();
+            command.addresses = match &command.instance.url.host {
+                UpstreamHost::Address(_) => Arc::from([command.instance.url.socket_address().unwrap()]),
                 UpstreamHost::Name(_) => addresses.iter().map(|text| address(text)).collect(),
             };
         })
@@ -120,18 +122,18 @@ pub(in crate::registry) fn parts(whom: &str) -> (ServiceName, Option<InstanceId>
 }
 
 /// Everyone may register anything at a private address.
-pub(in crate::registry) fn policy() -> Policy {
-    Policy {
+pub(in crate::registry) fn policy() -> RegistrationPolicy {
+    RegistrationPolicy {
         grants: BTreeMap::new(),
         unlisted: UnlistedRule::Allow,
         upstreams: CidrSet::try_new(&["127.0.0.0/8", "10.0.0.0/8"]).unwrap(),
-        statics: Vec::new(),
+        static_routes: Vec::new(),
         apps_domain: Host::try_new("internal").unwrap(),
     }
 }
 
 /// The seed's numbers, with a TTL of 60 s.
-pub(in crate::registry) fn settings(policy: Policy) -> Settings {
+pub(in crate::registry) fn settings(policy: RegistrationPolicy) -> Settings {
     let seconds = Duration::from_secs;
     let health =
         HealthLimits { interval: seconds(30), interval_down: seconds(120), failures_to_down: 3, failures_to_stop: 10 };

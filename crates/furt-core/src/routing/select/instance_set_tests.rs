@@ -1,4 +1,4 @@
-//! Choosing among fleets: place, limits, load, policies, and the rules that hold for any fleet.
+//! Choosing among sets: place, limits, load, policies, and the rules that hold for any set.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -68,7 +68,7 @@ impl Made {
     }
 }
 
-fn fleet(policy: Policy, made: Vec<Made>) -> Service {
+fn instance_set(policy: LoadBalancingPolicy, made: Vec<Made>) -> Service {
     let definition = Definition { policy, ..Definition::new(ServiceName::try_new("a").unwrap()) };
     let mut instances: Vec<_> = made.into_iter().map(Made::instance).collect();
     instances.sort_by(|one, other| one.spec.id.cmp(&other.spec.id));
@@ -78,21 +78,21 @@ fn fleet(policy: Policy, made: Vec<Made>) -> Service {
         blocked: None,
         status: Status::Up,
         instances: instances.into(),
-        fleet: Arc::default(),
+        instance_set: Arc::default(),
         live: Arc::new(ServiceLive::default()),
     }
 }
 
-fn asked<'a>(service: &Service, asking: &Asking<'a>) -> String {
-    service.pick(asking, |_| false).unwrap().instance().spec.id.to_string()
+fn asked<'a>(service: &Service, input: &SelectionInput<'a>) -> String {
+    service.pick(input, |_| false).unwrap().instance().spec.id.to_string()
 }
 
 /// How often each was picked, each given back at once.
-fn counts(service: &Service, picks: u64, asking: &Asking<'_>) -> BTreeMap<String, u64> {
+fn counts(service: &Service, picks: u64, input: &SelectionInput<'_>) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     let mut rng = fastrand::Rng::with_seed(7);
     for _ in 0..picks {
-        *counts.entry(asked(service, &Asking { dice: rng.u64(..), ..*asking })).or_default() += 1;
+        *counts.entry(asked(service, &SelectionInput { random: rng.u64(..), ..*input })).or_default() += 1;
     }
     counts
 }
@@ -101,11 +101,11 @@ fn counts(service: &Service, picks: u64, asking: &Asking<'_>) -> BTreeMap<String
 fn the_clients_country_comes_before_its_region_the_gateways_and_the_rest() {
     let region = |name| Region::try_new(name).unwrap();
     let (eu, us) = (region("eu"), region("us"));
-    let asking = Asking {
+    let input = SelectionInput {
         country: Country::try_new("DE").ok(),
         region: Some(&eu),
         gateway_region: Some(&us),
-        ..Asking::default()
+        ..SelectionInput::default()
     };
     let all = [("a", "eu", "DE"), ("b", "eu", "FR"), ("c", "us", "US"), ("d", "ap", "JP")];
     // Few are looked at one by one, of many there are groups: the order must be the same.
@@ -114,8 +114,8 @@ fn the_clients_country_comes_before_its_region_the_gateways_and_the_rest() {
             let of = |(id, region, country): &(&str, &str, &str)| {
                 (0..copies).map(move |copy| made(&format!("{id}{copy}")).at(region, country)).collect::<Vec<_>>()
             };
-            let service = fleet(Policy::Edge, all[first..].iter().flat_map(of).collect());
-            let seen = counts(&service, 50, &asking);
+            let service = instance_set(LoadBalancingPolicy::Edge, all[first..].iter().flat_map(of).collect());
+            let seen = counts(&service, 50, &input);
             assert!(seen.keys().all(|id| id.starts_with(all[first].0)), "{copies} {first} {seen:?}");
         }
     }
@@ -125,19 +125,19 @@ fn the_clients_country_comes_before_its_region_the_gateways_and_the_rest() {
 fn only_edge_and_sticky_among_several_that_say_where_they_are_depend_on_the_place() {
     let placed = || vec![made("a"), made("b").at("eu", "DE")];
     for (policy, all, expected) in [
-        (Policy::Edge, placed(), true),
-        (Policy::Sticky, placed(), true),
-        (Policy::RoundRobin, placed(), false),
-        (Policy::LeastConn, placed(), false),
-        (Policy::Hash, placed(), false),
-        (Policy::Edge, vec![made("a"), made("b").at("eu", "")], true),
-        (Policy::Edge, vec![made("a"), made("b").at("", "DE")], true),
-        (Policy::Edge, vec![made("a"), made("b")], false),
-        (Policy::Edge, vec![made("a").at("eu", "DE")], false),
-        (Policy::Edge, Vec::new(), false),
+        (LoadBalancingPolicy::Edge, placed(), true),
+        (LoadBalancingPolicy::Sticky, placed(), true),
+        (LoadBalancingPolicy::RoundRobin, placed(), false),
+        (LoadBalancingPolicy::LeastConn, placed(), false),
+        (LoadBalancingPolicy::Hash, placed(), false),
+        (LoadBalancingPolicy::Edge, vec![made("a"), made("b").at("eu", "")], true),
+        (LoadBalancingPolicy::Edge, vec![made("a"), made("b").at("", "DE")], true),
+        (LoadBalancingPolicy::Edge, vec![made("a"), made("b")], false),
+        (LoadBalancingPolicy::Edge, vec![made("a").at("eu", "DE")], false),
+        (LoadBalancingPolicy::Edge, Vec::new(), false),
     ] {
         let what = format!("{policy:?} {}", all.len());
-        assert_eq!(fleet(policy, all).is_placed(), expected, "{what}");
+        assert_eq!(instance_set(policy, all).has_localities(), expected, "{what}");
     }
 }
 
@@ -146,11 +146,11 @@ fn who_is_below_its_soft_limit_comes_before_who_is_at_it_however_far_away() {
     let de = Country::try_new("DE").ok();
     let near = |id: &str| made(id).at("eu", "DE").limits(2, 0).busy(2);
     let far = |id: &str| made(id).at("ap", "JP").limits(2, 0).busy(1);
-    let asking = Asking { country: de, ..Asking::default() };
+    let input = SelectionInput { country: de, ..SelectionInput::default() };
     for copies in [1, 30] {
         let all = (0..copies).flat_map(|copy| [near(&format!("n{copy}")), far(&format!("f{copy}"))]).collect();
-        let service = fleet(Policy::Edge, all);
-        let lease = service.pick(&asking, |_| false).unwrap();
+        let service = instance_set(LoadBalancingPolicy::Edge, all);
+        let lease = service.pick(&input, |_| false).unwrap();
         assert!(lease.instance().spec.id.as_str().starts_with('f'));
     }
 }
@@ -163,17 +163,22 @@ fn the_load_counts_by_soft_limit_and_weight() {
         made("b").limits(20, 0).busy(6),
         made("c").limits(10, 0).busy(6).weight(4),
     ];
-    assert_eq!(asked(&fleet(Policy::Edge, all[..2].to_vec()), &Asking::default()), "b");
-    assert_eq!(asked(&fleet(Policy::Edge, all.clone()), &Asking::default()), "c");
-    assert_eq!(asked(&fleet(Policy::LeastConn, all), &Asking::default()), "c");
+    assert_eq!(asked(&instance_set(LoadBalancingPolicy::Edge, all[..2].to_vec()), &SelectionInput::default()), "b");
+    assert_eq!(asked(&instance_set(LoadBalancingPolicy::Edge, all.clone()), &SelectionInput::default()), "c");
+    assert_eq!(asked(&instance_set(LoadBalancingPolicy::LeastConn, all), &SelectionInput::default()), "c");
 }
 
 #[test]
 fn among_equals_three_to_one_is_three_to_one_for_one_request_at_a_time() {
-    for policy in [Policy::Edge, Policy::RoundRobin, Policy::LeastConn, Policy::Sticky] {
-        let service = fleet(policy, vec![made("a").weight(3), made("b")]);
+    for policy in [
+        LoadBalancingPolicy::Edge,
+        LoadBalancingPolicy::RoundRobin,
+        LoadBalancingPolicy::LeastConn,
+        LoadBalancingPolicy::Sticky,
+    ] {
+        let service = instance_set(policy, vec![made("a").weight(3), made("b")]);
         for _ in 0..100 {
-            let round: String = (0..4).map(|_| asked(&service, &Asking::default())).collect();
+            let round: String = (0..4).map(|_| asked(&service, &SelectionInput::default())).collect();
             assert_eq!(round.matches('a').count(), 3, "{policy:?} {round}");
         }
     }
@@ -181,12 +186,12 @@ fn among_equals_three_to_one_is_three_to_one_for_one_request_at_a_time() {
 
 #[test]
 fn shares_follow_weights_within_two_hundredths_over_a_hundred_thousand_picks() {
-    for policy in [Policy::Edge, Policy::RoundRobin, Policy::LeastConn] {
+    for policy in [LoadBalancingPolicy::Edge, LoadBalancingPolicy::RoundRobin, LoadBalancingPolicy::LeastConn] {
         for count in [3_u8, 16, 17, 40] {
             let weight = |number: u8| number % 5 + 1;
             let all = (0..count).map(|number| made(&format!("i{number:02}")).weight(weight(number))).collect();
             let total: u64 = (0..count).map(|number| u64::from(weight(number))).sum();
-            let counts = counts(&fleet(policy, all), 100_000, &Asking::default());
+            let counts = counts(&instance_set(policy, all), 100_000, &SelectionInput::default());
             for number in 0..count {
                 let share = *counts.get(&format!("i{number:02}")).unwrap_or(&0) as f64 / 100_000.0;
                 let fair = u64::from(weight(number)) as f64 / total as f64;
@@ -201,10 +206,10 @@ fn shares_follow_weights_within_two_hundredths_over_a_hundred_thousand_picks() {
 fn held_requests_spread_by_weight() {
     for count in [3_u8, 30] {
         let all = (0..count).map(|number| made(&format!("i{number:02}")).weight(number % 3 + 1)).collect();
-        let service = fleet(Policy::Edge, all);
+        let service = instance_set(LoadBalancingPolicy::Edge, all);
         let mut rng = fastrand::Rng::with_seed(3);
-        let mut dice = || Asking { dice: rng.u64(..), ..Asking::default() };
-        let leases: Vec<_> = (0..60 * u32::from(count)).map(|_| service.pick(&dice(), |_| false).unwrap()).collect();
+        let mut random = || SelectionInput { random: rng.u64(..), ..SelectionInput::default() };
+        let leases: Vec<_> = (0..60 * u32::from(count)).map(|_| service.pick(&random(), |_| false).unwrap()).collect();
         for instance in &service.instances {
             let fair = 30.0 * f64::from(instance.spec.weight);
             let own = f64::from(instance.live.in_flight());
@@ -218,43 +223,43 @@ fn held_requests_spread_by_weight() {
 #[test]
 fn a_key_stays_with_its_instance_and_moves_only_when_that_cannot_take_it() {
     let all: Vec<_> = (0..10).map(|number| made(&format!("i{number}"))).collect();
-    let service = fleet(Policy::Hash, all.clone());
-    let asking = |key: u32| Asking { key: hash(&key.to_le_bytes()), ..Asking::default() };
-    let owners: Vec<_> = (0..2_000).map(|key| asked(&service, &asking(key))).collect();
-    assert!((0..2_000).all(|key| asked(&service, &asking(key)) == owners[key as usize]));
+    let service = instance_set(LoadBalancingPolicy::Hash, all.clone());
+    let input = |key: u32| SelectionInput { key: hash(&key.to_le_bytes()), ..SelectionInput::default() };
+    let owners: Vec<_> = (0..2_000).map(|key| asked(&service, &input(key))).collect();
+    assert!((0..2_000).all(|key| asked(&service, &input(key)) == owners[key as usize]));
     let mut without = all;
     without[3] = without[3].clone().status(Status::Down);
-    let without = fleet(Policy::Hash, without);
+    let without = instance_set(LoadBalancingPolicy::Hash, without);
     for (key, before) in owners.iter().enumerate() {
-        let after = asked(&without, &asking(key as u32));
+        let after = asked(&without, &input(key as u32));
         assert!(after == *before || before == "i3", "{key} moved from {before} to {after}");
     }
 }
 
 #[test]
 fn a_client_stays_with_its_instance_but_never_past_the_hard_limit() {
-    let service = fleet(Policy::Sticky, vec![made("a"), made("b").busy(1).limits(0, 2), made("c")]);
+    let service = instance_set(LoadBalancingPolicy::Sticky, vec![made("a"), made("b").busy(1).limits(0, 2), made("c")]);
     let b = InstanceId::try_new("b").unwrap();
-    let asking = Asking { preferred: Some(&b), ..Asking::default() };
-    let held = service.pick(&asking, |_| false).unwrap();
+    let input = SelectionInput { preferred: Some(&b), ..SelectionInput::default() };
+    let held = service.pick(&input, |_| false).unwrap();
     assert_eq!(held.instance().spec.id, b);
-    assert_ne!(asked(&service, &asking), "b", "it is full");
+    assert_ne!(asked(&service, &input), "b", "it is full");
     drop(held);
-    assert_eq!(asked(&service, &asking), "b");
+    assert_eq!(asked(&service, &input), "b");
     let gone = InstanceId::try_new("x").unwrap();
-    assert_ne!(asked(&service, &Asking { preferred: Some(&gone), ..Asking::default() }), "x");
+    assert_ne!(asked(&service, &SelectionInput { preferred: Some(&gone), ..SelectionInput::default() }), "x");
 }
 
 #[test]
 fn after_coming_up_a_share_grows_until_the_slow_start_is_over() {
     for count in [2, 40] {
         let old = (1..count).map(|number| made(&format!("old{number}")).since(-1_000_000));
-        let mut service = fleet(Policy::Edge, old.chain([made("new").since(0)]).collect());
+        let mut service = instance_set(LoadBalancingPolicy::Edge, old.chain([made("new").since(0)]).collect());
         let slow = Definition { slow_start: Some(Duration::from_secs(10)), ..(*service.definition).clone() };
         service.definition = Arc::new(slow);
         let mut last = 0.0;
         for now_ms in [0, 2_500, 5_000, 10_000] {
-            let counts = counts(&service, 40_000, &Asking { now_ms, ..Asking::default() });
+            let counts = counts(&service, 40_000, &SelectionInput { now_ms, ..SelectionInput::default() });
             let ramp = (now_ms as f64 / 10_000.0).max(0.1);
             let fair = ramp / (ramp + f64::from(count - 1));
             let share = *counts.get("new").unwrap_or(&0) as f64 / 40_000.0;
@@ -267,7 +272,7 @@ fn after_coming_up_a_share_grows_until_the_slow_start_is_over() {
 
 #[test]
 fn five_failures_in_a_row_eject_for_longer_each_time_and_at_most_half() {
-    let service = fleet(Policy::Edge, ["a", "b", "c", "d", "e"].map(made).into());
+    let service = instance_set(LoadBalancingPolicy::Edge, ["a", "b", "c", "d", "e"].map(made).into());
     let fail = |at: usize, times: usize, now_ms: i64| {
         (0..times)
             .filter_map(|_| service.note_outcome(&service.instances[at], Outcome::Bad, now_ms))
@@ -277,8 +282,11 @@ fn five_failures_in_a_row_eject_for_longer_each_time_and_at_most_half() {
     service.note_outcome(&service.instances[0], Outcome::Good, 0);
     assert!(fail(0, 4, 0).is_empty(), "in a row");
     assert_eq!(fail(0, 1, 0), [Duration::from_secs(10)]);
-    assert!(!counts(&service, 50, &Asking::default()).contains_key("a"));
-    assert!(counts(&service, 50, &Asking { now_ms: 10_000, ..Asking::default() }).contains_key("a"), "it is over");
+    assert!(!counts(&service, 50, &SelectionInput::default()).contains_key("a"));
+    assert!(
+        counts(&service, 50, &SelectionInput { now_ms: 10_000, ..SelectionInput::default() }).contains_key("a"),
+        "it is over"
+    );
     assert_eq!(fail(0, 5, 10_000), [Duration::from_secs(20)]);
     assert_eq!(fail(1, 5, 10_000), [Duration::from_secs(10)]);
     assert!(fail(2, 50, 10_000).is_empty(), "two of five are out already");
@@ -296,30 +304,32 @@ fn five_failures_in_a_row_eject_for_longer_each_time_and_at_most_half() {
 
 #[test]
 fn a_lone_instance_is_never_ejected_and_an_ejected_one_is_better_than_none() {
-    let alone = fleet(Policy::Edge, vec![made("a"), made("b").status(Status::Down)]);
+    let alone = instance_set(LoadBalancingPolicy::Edge, vec![made("a"), made("b").status(Status::Down)]);
     assert!((0..20).all(|_| alone.note_outcome(&alone.instances[0], Outcome::Bad, 0).is_none()));
-    let two = fleet(Policy::Edge, vec![made("a"), made("b")]);
+    let two = instance_set(LoadBalancingPolicy::Edge, vec![made("a"), made("b")]);
     (0..5).for_each(|_| _ = two.note_outcome(&two.instances[0], Outcome::Bad, 0));
-    let lease = two.pick(&Asking::default(), |one| one.spec.id.as_str() == "b").unwrap();
+    let lease = two.pick(&SelectionInput::default(), |one| one.spec.id.as_str() == "b").unwrap();
     assert_eq!(lease.instance().spec.id.as_str(), "a");
 }
 
 /// What DESIGN §8 says an instance costs, written anew.
-fn naive(service: &Service, instance: &Instance, asking: &Asking<'_>) -> (bool, f64) {
+fn naive(service: &Service, instance: &Instance, input: &SelectionInput<'_>) -> (bool, f64) {
     let spec = &instance.spec;
     let same = |region: Option<&Region>| region.is_some() && spec.region.as_ref() == region;
     let distance = match () {
-        () if asking.country.is_some() && spec.country == asking.country => 0.0,
-        () if same(asking.region) => 1.0,
-        () if same(asking.gateway_region) => 2.0,
+        () if input.country.is_some() && spec.country == input.country => 0.0,
+        () if same(input.region) => 1.0,
+        () if same(input.gateway_region) => 2.0,
         () => 3.0,
     };
     let load = f64::from(instance.live.in_flight());
     let weight = f64::from(spec.weight);
     let cost = match service.definition.policy {
-        Policy::Edge | Policy::Sticky => distance * 100.0 + load / weight / f64::from(spec.soft_limit.max(1)),
-        Policy::LeastConn => load / weight,
-        Policy::RoundRobin | Policy::Hash => 0.0,
+        LoadBalancingPolicy::Edge | LoadBalancingPolicy::Sticky => {
+            distance * 100.0 + load / weight / f64::from(spec.soft_limit.max(1))
+        }
+        LoadBalancingPolicy::LeastConn => load / weight,
+        LoadBalancingPolicy::RoundRobin | LoadBalancingPolicy::Hash => 0.0,
     };
     (spec.soft_limit != 0 && instance.live.in_flight() >= spec.soft_limit, cost)
 }
@@ -330,7 +340,12 @@ fn no_pick_in_any_fleet_is_dead_ejected_full_or_dearer_than_another() {
     let countries = ["DE", "US", "JP", "FR"];
     for seed in 0..3_000 {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let policy = [Policy::Edge, Policy::RoundRobin, Policy::LeastConn, Policy::Hash][rng.usize(..4)];
+        let policy = [
+            LoadBalancingPolicy::Edge,
+            LoadBalancingPolicy::RoundRobin,
+            LoadBalancingPolicy::LeastConn,
+            LoadBalancingPolicy::Hash,
+        ][rng.usize(..4)];
         let count = if rng.bool() { rng.usize(1..=16) } else { rng.usize(17..80) };
         let all = (0..count).map(|number| {
             let status = [Status::Up, Status::Up, Status::Unknown, Status::Down][rng.usize(..4)];
@@ -344,27 +359,27 @@ fn no_pick_in_any_fleet_is_dead_ejected_full_or_dearer_than_another() {
                 .busy(busy)
                 .status(status)
         });
-        let service = fleet(policy, all.collect());
+        let service = instance_set(policy, all.collect());
         for instance in &service.instances {
             if rng.u8(..6) == 0 {
                 (0..5).for_each(|_| _ = service.note_outcome(instance, Outcome::Bad, 0));
             }
         }
-        let asking = Asking {
+        let input = SelectionInput {
             country: rng.bool().then(|| Country::try_new(countries[rng.usize(..4)]).unwrap()),
             region: rng.bool().then(|| &regions[rng.usize(..3)]),
             gateway_region: rng.bool().then(|| &regions[rng.usize(..3)]),
             key: rng.u64(..),
-            dice: rng.u64(..),
-            ..Asking::default()
+            random: rng.u64(..),
+            ..SelectionInput::default()
         };
         let living = || service.instances.iter().filter(|one| one.status != Status::Down);
         let well = || living().filter(|one| one.live.ejected_until_ms(0).is_none());
         let has_room = |one: &&Arc<Instance>| one.spec.hard_limit == 0 || one.live.in_flight() < one.spec.hard_limit;
         let candidates: Vec<_> = if well().count() > 0 { well().collect() } else { living().collect() };
         let free: Vec<_> = candidates.iter().copied().filter(has_room).collect();
-        let costs: Vec<_> = free.iter().map(|one| naive(&service, one, &asking)).collect();
-        let picked = match service.pick(&asking, |_| false) {
+        let costs: Vec<_> = free.iter().map(|one| naive(&service, one, &input)).collect();
+        let picked = match service.pick(&input, |_| false) {
             Ok(lease) => Arc::clone(lease.instance()),
             Err(none) => {
                 assert!(free.is_empty(), "seed {seed}: {none:?} though some are free");
@@ -374,7 +389,7 @@ fn no_pick_in_any_fleet_is_dead_ejected_full_or_dearer_than_another() {
         };
         let at = free.iter().position(|one| Arc::ptr_eq(one, &picked));
         let at = at.unwrap_or_else(|| panic!("seed {seed}: {} is no free candidate", picked.spec.id));
-        if policy == Policy::Hash {
+        if policy == LoadBalancingPolicy::Hash {
             continue;
         }
         let best = costs.iter().copied().reduce(|one, other| if other < one { other } else { one }).unwrap();
@@ -391,12 +406,12 @@ fn of_two_drawn_the_dearer_one_is_never_taken() {
     for seed in 0..2_000 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let all = (0..40).map(|number| made(&format!("i{number:02}")).weight(rng.u8(1..10)).busy(rng.u32(..50)));
-        let service = fleet(Policy::Edge, all.collect());
-        let asking = Asking { dice: rng.u64(..), ..Asking::default() };
-        let choice = Choice { service: &service, asking: &asking, is_candidate: |_: &Instance| true };
-        let all = service.fleet().all();
+        let service = instance_set(LoadBalancingPolicy::Edge, all.collect());
+        let input = SelectionInput { random: rng.u64(..), ..SelectionInput::default() };
+        let choice = Choice { service: &service, input: &input, is_candidate: |_: &Instance| true };
+        let all = service.instance_set().all();
         let cost = |found| match found {
-            Found::At(position, _) => naive(&service, &service.instances[position], &asking).1 - 300.0,
+            Found::At(position, _) => naive(&service, &service.instances[position], &input).1 - 300.0,
             other => panic!("{other:?}"),
         };
         let drawn = [choice.draw(all, 0, None), choice.draw(all, 1, None)].map(cost);
@@ -409,11 +424,17 @@ fn of_two_drawn_the_dearer_one_is_never_taken() {
 fn what_is_in_flight_is_what_is_held_whatever_becomes_of_instances_meanwhile() {
     for seed in 0..500 {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let policies = [Policy::Edge, Policy::RoundRobin, Policy::LeastConn, Policy::Hash, Policy::Sticky];
+        let policies = [
+            LoadBalancingPolicy::Edge,
+            LoadBalancingPolicy::RoundRobin,
+            LoadBalancingPolicy::LeastConn,
+            LoadBalancingPolicy::Hash,
+            LoadBalancingPolicy::Sticky,
+        ];
         let count = if rng.bool() { rng.usize(1..=16) } else { rng.usize(17..40) };
         let policy = policies[rng.usize(..policies.len())];
         let all = (0..count).map(|number| made(&format!("i{number:02}")).limits(rng.u32(..4), rng.u32(..6)));
-        let mut service = fleet(policy, all.collect());
+        let mut service = instance_set(policy, all.collect());
         let every: Vec<_> = service.instances.to_vec();
         let mut held: Vec<Lease> = Vec::new();
         for now_ms in 0..200 {
@@ -421,10 +442,16 @@ fn what_is_in_flight_is_what_is_held_whatever_becomes_of_instances_meanwhile() {
             match rng.usize(..8) {
                 0..=2 => {
                     let preferred = rng.bool().then_some(&one.spec.id);
-                    let asking = Asking { dice: rng.u64(..), key: rng.u64(..), now_ms, preferred, ..Asking::default() };
+                    let input = SelectionInput {
+                        random: rng.u64(..),
+                        key: rng.u64(..),
+                        now_ms,
+                        preferred,
+                        ..SelectionInput::default()
+                    };
                     // Now and then all but one were tried before.
                     let is_retry = rng.u8(..4) == 0;
-                    held.extend(service.pick(&asking, |other| is_retry && other.spec.id != one.spec.id));
+                    held.extend(service.pick(&input, |other| is_retry && other.spec.id != one.spec.id));
                 }
                 3 if !held.is_empty() => drop(held.swap_remove(rng.usize(..held.len()))),
                 4 => (0..5).for_each(|_| _ = service.note_outcome(&one, Outcome::Bad, now_ms)),
@@ -442,7 +469,7 @@ fn what_is_in_flight_is_what_is_held_whatever_becomes_of_instances_meanwhile() {
                         }));
                     }
                     service.instances = staying.into();
-                    service.fleet = Arc::default();
+                    service.instance_set = Arc::default();
                 }
                 _ => {}
             }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::{Effect, Now, Registry, Report};
-use super::{Configured, Entry, Fate, KeyReport, KeyWish};
+use super::{Configured, Entry, KeyCommand, KeyReport, KeyState};
 use crate::model::{KeyName, KeySpec, RuntimeKey};
 use crate::routing::{ApiKey, KeyLive, ListedKey};
 
@@ -64,19 +64,19 @@ impl Registry {
     pub(super) fn install_key(&mut self, key: Arc<RuntimeKey>, effects: &mut Vec<Effect>) {
         let name = key.name().clone();
         let live = Arc::default();
-        let entry = Entry { key, live, blocked: None, fate: Fate::Stays, shown: Vec::new(), end_ms: None };
+        let entry = Entry { key, live, blocked: None, state: KeyState::Stays, shown: Vec::new(), end_ms: None };
         self.keys.runtime.insert(name.clone(), entry);
         self.judge_key(&name, effects);
         self.show_key(&name);
         if let Some(from) = self.who_ends(&name) {
-            self.take_out(&name, Fate::Revoked { from });
+            self.take_out(&name, KeyState::Revoked { from });
         }
     }
 
     /// Who asks for a key's end, and waits for a write of it.
     fn who_ends(&self, name: &KeyName) -> Option<IpAddr> {
         let mut parked = self.keys.parked.get(name)?.iter();
-        parked.find(|one| matches!(one.wish, KeyWish::Revoke(_))).map(|one| one.asker.from)
+        parked.find(|one| matches!(one.command, KeyCommand::Revoke(_))).map(|one| one.asker.from)
     }
 
     /// Whether the configuration stands against a runtime key.
@@ -91,9 +91,9 @@ impl Registry {
     }
 
     /// A key that stays so far leaves the table.
-    pub(super) fn take_out(&mut self, name: &KeyName, fate: Fate) {
-        if let Some(entry) = self.keys.runtime.get_mut(name).filter(|entry| entry.fate == Fate::Stays) {
-            entry.fate = fate;
+    pub(super) fn take_out(&mut self, name: &KeyName, state: KeyState) {
+        if let Some(entry) = self.keys.runtime.get_mut(name).filter(|entry| entry.state == KeyState::Stays) {
+            entry.state = state;
             self.show_key(name);
         }
     }
@@ -102,7 +102,7 @@ impl Registry {
     pub(super) fn show_key(&mut self, name: &KeyName) {
         self.hide_key(name);
         let Some(entry) = self.keys.runtime.get_mut(name) else { return };
-        let (key, stays) = (&entry.key, entry.fate == Fate::Stays);
+        let (key, stays) = (&entry.key, entry.state == KeyState::Stays);
         let table = self.view.keys_mut();
         if stays && entry.blocked.is_none() {
             let olds = key.old.iter().map(|old| {
@@ -116,10 +116,10 @@ impl Registry {
                 }
             }
         }
-        let blocked = match entry.fate {
-            Fate::Stays => entry.blocked.clone(),
-            Fate::Revoked { .. } => Some("it is revoked, and the store could not be told yet".into()),
-            Fate::Expired => Some("it expired, and the store could not be told yet".into()),
+        let blocked = match entry.state {
+            KeyState::Stays => entry.blocked.clone(),
+            KeyState::Revoked { .. } => Some("it is revoked, and the store could not be told yet".into()),
+            KeyState::Expired => Some("it expired, and the store could not be told yet".into()),
         };
         table.runtime.insert(name.clone(), ListedKey { key: Arc::clone(key), blocked });
         let end_ms = if stays { key.next_end_ms() } else { None };
