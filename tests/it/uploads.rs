@@ -138,3 +138,49 @@ async fn a_stream_that_answers_a_body_may_be_silent() {
     assert!(origin.emit("late"));
     wire.read_until("late").await;
 }
+
+#[tokio::test]
+async fn an_upload_waits_for_an_instance_that_another_upload_keeps_full() {
+    let origin = Origin::start().await;
+    let gateway = Gateway::start(READ).await;
+    gateway.registered(&with(public_service("service", &origin.url(), "/s/*"), json!({"hard_limit": 1}))).await;
+    let mut first = Wire::to(gateway.public).await;
+    first.send("POST /s/first HTTP/1.1\r\nHost: gateway\r\nContent-Length: 5\r\n\r\nhe").await;
+    eventually("it is under way", SOON, async || (gateway.instance("service").await["in_flight"] == 1).then_some(()))
+        .await;
+    let mut second = Wire::to(gateway.public).await;
+    second.send("POST /s/second HTTP/1.1\r\nHost: gateway\r\nContent-Length: 5\r\n\r\nwo").await;
+    // Longer than the service may take: neither the client that pauses nor the one that waits is judged by that.
+    tokio::time::sleep(PAUSE).await;
+    second.send("rld").await;
+    assert_eq!(origin.requests("/s/second"), 0);
+    first.send("llo").await;
+    for (mut wire, body) in [(first, "hello"), (second, "world")] {
+        let (head, answer) = wire.read_response().await;
+        assert!(wire::status(&head) == 200 && answer.contains(body), "{body}: {head}{answer}");
+    }
+    assert!(!ejected(&gateway).await);
+}
+
+#[tokio::test]
+async fn an_upload_under_way_ends_well_through_a_drain_and_a_reload() {
+    for framing in ["Content-Length: 10\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"] {
+        let origin = Origin::start().await;
+        let gateway = pair(&origin.url(), "http1").await;
+        let mut wire = Wire::to(gateway.public).await;
+        wire.send(format!("POST /s/a HTTP/1.1\r\nHost: gateway\r\n{framing}")).await;
+        let in_flight = async || {
+            let service = gateway.service("service").await.unwrap();
+            service["instances"].as_array().unwrap().iter().filter_map(|one| one["in_flight"].as_u64()).sum::<u64>()
+        };
+        eventually("it is under way", SOON, async || (in_flight().await == 1).then_some(())).await;
+        Answer::of(gateway.operate(Method::POST, "/internal/services/service/drain")).await.ok();
+        gateway.reloaded("[upstream]\nread_timeout = '300ms'").await;
+        tokio::time::sleep(PAUSE).await;
+        Answer::of(gateway.anonymous(Method::GET, "/s/b")).await.problem(503, "draining");
+        wire.send(if framing.starts_with('C') { "world" } else { "5\r\nworld\r\n0\r\n\r\n" }).await;
+        let (head, body) = wire.read_response().await;
+        assert!(wire::status(&head) == 200 && body.contains("helloworld"), "{framing}: {head}{body}");
+        eventually("it has ended", SOON, async || (in_flight().await == 0).then_some(())).await;
+    }
+}
