@@ -240,7 +240,7 @@ mod tests {
     use super::*;
     use crate::store::stored;
     use furt_core::model::{Epoch, Generation};
-    use furt_core::registry::Change;
+    use furt_core::registry::{Change, DefinitionRecord, InstanceRecord};
     use furt_core::routing::{Outcome, ServiceKind, ServiceLive};
 
     #[test]
@@ -281,8 +281,9 @@ mod tests {
             let registered_from = [127, 0, 0, 1].into();
             let addresses = Arc::new([spec.url.socket_address().unwrap()]);
             let service = definition.service.clone();
-            let definition = Change::PutDefinition { definition: definition.into(), registered_from };
-            let instance = Change::PutInstance { service, spec: spec.into(), addresses, registered_from };
+            let definition = Change::PutDefinition(DefinitionRecord { definition: definition.into(), registered_from });
+            let instance =
+                Change::PutInstance(InstanceRecord { service, spec: spec.into(), addresses, registered_from });
             for put in [definition, instance] {
                 assert_eq!(stored(&put), Some(Ok(put)), "{body}");
             }

@@ -24,7 +24,7 @@ struct FullDisk;
 
 impl Store for FullDisk {
     fn apply(&mut self, _changes: &[Change]) -> Result<(), StoreError> {
-        Err(StoreError("disk full".to_owned()))
+        Err(StoreError::Unavailable("disk full".to_owned()))
     }
 
     fn load(&mut self) -> Result<Contents, StoreError> {
@@ -38,7 +38,7 @@ struct KeepsAll;
 impl Store for KeepsAll {
     fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let removes = |change: &Change| matches!(change, Change::RemoveInstance(_) | Change::RemoveService { .. });
-        if changes.iter().any(removes) { Err(StoreError("disk full".to_owned())) } else { Ok(()) }
+        if changes.iter().any(removes) { Err(StoreError::Unavailable("disk full".to_owned())) } else { Ok(()) }
     }
 
     fn load(&mut self) -> Result<Contents, StoreError> {

@@ -105,7 +105,7 @@ pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce(
             path.display(),
             contents.definitions.len(),
             contents.instances.len(),
-            contents.down.len(),
+            contents.observed.down.len(),
             contents.draining.len(),
             contents.keys.len()
         );

@@ -12,7 +12,7 @@ use crate::config::{
 };
 use crate::upstream::OwnListeners;
 use furt_core::model::{InstanceId, InstanceSpec, KeySpec, ServiceName, UpstreamHost, UpstreamUrl};
-use furt_core::registry::{Change, Contents};
+use furt_core::registry::{Contents, InstanceRecord};
 use furt_core::registry::{
     Grant, HealthLimits, RegistrationPolicy, Settings, StaticClaim, StaticRoute, StaticTarget, UnlistedRule,
 };
@@ -100,9 +100,8 @@ pub(super) fn static_faults(
 /// The stored instances that are where furt itself listens by now, and why they may not be there. Names that lead there
 /// are followed, and may come to lead elsewhere.
 pub(super) fn barred(contents: &Contents, own_listeners: &OwnListeners) -> BTreeMap<InstanceId, Arc<str>> {
-    let barred = |(id, change): (&InstanceId, &Change)| {
-        let Change::PutInstance { addresses, .. } = change else { return None };
-        let why = own_listeners.vet(addresses).err()?;
+    let barred = |(id, record): (&InstanceId, &InstanceRecord)| {
+        let why = own_listeners.vet(&record.addresses).err()?;
         Some((id.clone(), format!("instance \"{id}\": {why}").into()))
     };
     contents.instances.iter().filter_map(barred).collect()

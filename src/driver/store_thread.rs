@@ -14,8 +14,7 @@ use tokio::sync::mpsc;
 use crate::clock;
 use furt_core::model::InstanceId;
 use furt_core::ports::{Store, StoreError};
-use furt_core::registry::WriteId;
-use furt_core::registry::{Change, Event};
+use furt_core::registry::{Change, Event, InstanceRecord, Observation, WriteId};
 
 /// The most writes that gather behind a batch: a fleet's start, and all that a stuck store may hold in memory.
 pub(super) const MAX_GATHERED: usize = 10_000;
@@ -101,12 +100,12 @@ impl StoreThread {
     /// Takes a note that nobody waits for.
     pub(super) fn keep(&mut self, change: Change) {
         let (instance, kind) = match &change {
-            Change::NoteDown { instance, .. } => (instance, Kind::Down),
+            Change::Observe(instance, Observation::Down(_)) => (instance, Kind::Down),
             Change::NoteTtl { instance, .. } => (instance, Kind::Ttl),
-            Change::NoteAddresses { instance, .. } => (instance, Kind::Addresses),
+            Change::Observe(instance, Observation::Addresses(_)) => (instance, Kind::Addresses),
             // No notes: they go by `gather`.
-            Change::PutDefinition { .. }
-            | Change::PutInstance { .. }
+            Change::PutDefinition(_)
+            | Change::PutInstance(_)
             | Change::RemoveInstance(_)
             | Change::RemoveService { .. }
             | Change::PutDraining(_)
@@ -155,7 +154,7 @@ impl StoreThread {
         let result = self.outcomes.recv().await.unwrap_or_else(|| {
             self.is_gone = true;
             self.refused.extend(std::mem::take(&mut self.gathering).into_iter().map(|(write, _)| (write, GONE)));
-            Err(StoreError(GONE.to_owned()))
+            Err(StoreError::Unavailable(GONE.to_owned()))
         });
         self.is_busy = false;
         self.finish_notes(result.is_ok());
@@ -193,13 +192,12 @@ impl StoreThread {
 /// The instances whose notes a change makes meaningless.
 fn replaced(change: &Change) -> &[InstanceId] {
     match change {
-        Change::PutInstance { spec, .. } => std::slice::from_ref(&spec.id),
+        Change::PutInstance(InstanceRecord { spec, .. }) => std::slice::from_ref(&spec.id),
         Change::RemoveInstance(id) => std::slice::from_ref(id),
         Change::RemoveService { instances, .. } => instances,
-        Change::PutDefinition { .. }
-        | Change::NoteDown { .. }
+        Change::PutDefinition(_)
+        | Change::Observe(..)
         | Change::NoteTtl { .. }
-        | Change::NoteAddresses { .. }
         | Change::PutDraining(_)
         | Change::RemoveDraining(_)
         | Change::PutKey(_)

@@ -11,7 +11,7 @@ use super::store_thread::{MAX_GATHERED, StoreThread};
 use super::*;
 use furt_core::model::{Generation, InstanceId};
 use furt_core::ports::StoreError;
-use furt_core::registry::{Change, Contents, InstanceRef, WriteId};
+use furt_core::registry::{Change, Contents, InstanceRecord, InstanceRef, Observation, WriteId};
 use rig::{Mood, Rig, command, command_with_ttl, deregister, instance, probed, register};
 
 /// Lets every task run that can, without time passing.
@@ -297,7 +297,7 @@ impl Store for Scripted {
     fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         self.given.lock().unwrap().push(changes.to_vec());
         match self.fails.load(std::sync::atomic::Ordering::Relaxed) {
-            true => Err(StoreError("disk full".to_owned())),
+            true => Err(StoreError::Unavailable("disk full".to_owned())),
             false => Ok(()),
         }
     }
@@ -352,17 +352,17 @@ impl Notes {
 }
 
 fn note(id: &str, is_down: bool) -> Change {
-    Change::NoteDown { instance: furt_core::model::InstanceId::try_new(id).unwrap(), is_down }
+    Change::Observe(furt_core::model::InstanceId::try_new(id).unwrap(), Observation::Down(is_down))
 }
 
 fn put(id: &str) -> Change {
     let command = command(id);
-    Change::PutInstance {
+    Change::PutInstance(InstanceRecord {
         service: command.definition.service,
         spec: Arc::new(command.instance),
         addresses: command.addresses,
         registered_from: [127, 0, 0, 1].into(),
-    }
+    })
 }
 
 fn remove(id: &str) -> Change {
@@ -433,8 +433,7 @@ async fn a_note_of_what_was_put_again_or_removed_meanwhile_ends_with_that() {
 async fn notes_of_one_instance_stand_side_by_side_and_end_together() {
     let id = furt_core::model::InstanceId::try_new("a").unwrap();
     let ttl = |seconds| Change::NoteTtl { instance: id.clone(), ttl: Duration::from_secs(seconds) };
-    let addresses =
-        |text: &str| Change::NoteAddresses { instance: id.clone(), addresses: Arc::new([text.parse().unwrap()]) };
+    let addresses = |text: &str| Change::Observe(id.clone(), Observation::Addresses(Arc::new([text.parse().unwrap()])));
     let mut notes = Notes::new(true);
     for one in [note("a", true), ttl(60), addresses("10.0.0.1:80"), ttl(90), addresses("10.0.0.2:80")] {
         notes.thread.keep(one);

@@ -1,5 +1,6 @@
 //! What every store must do. One function a property; each kind of store runs all of them.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,22 +10,22 @@ use furt_core::model::{
     RateLimit, RuntimeKey, ServiceName, Sha256Digest, UpstreamUrl,
 };
 use furt_core::ports::Store;
-use furt_core::registry::Change;
+use furt_core::registry::{Change, DefinitionRecord, InstanceRecord, Observation};
 
 pub(super) fn definition(service: &str, revision: u64) -> Change {
-    Change::PutDefinition {
+    Change::PutDefinition(DefinitionRecord {
         definition: Arc::new(Definition { revision, ..Definition::new(ServiceName::try_new(service).unwrap()) }),
         registered_from: [127, 0, 0, 1].into(),
-    }
+    })
 }
 
 pub(super) fn instance(service: &str, id: &str, url: &str) -> Change {
-    Change::PutInstance {
+    Change::PutInstance(InstanceRecord {
         service: ServiceName::try_new(service).unwrap(),
         spec: Arc::new(InstanceSpec::new(InstanceId::try_new(id).unwrap(), UpstreamUrl::try_new(url).unwrap())),
         addresses: Arc::new(["127.0.0.1:80".parse().unwrap()]),
         registered_from: [127, 0, 0, 1].into(),
-    }
+    })
 }
 
 pub(super) fn gone(service: &str, instances: &[&str]) -> Change {
@@ -35,7 +36,7 @@ pub(super) fn gone(service: &str, instances: &[&str]) -> Change {
 }
 
 pub(super) fn note_down(id: &str, is_down: bool) -> Change {
-    Change::NoteDown { instance: InstanceId::try_new(id).unwrap(), is_down }
+    Change::Observe(InstanceId::try_new(id).unwrap(), Observation::Down(is_down))
 }
 
 pub(super) fn note_ttl(id: &str, seconds: u64) -> Change {
@@ -69,7 +70,7 @@ pub(super) fn gone_key(name: &str) -> Change {
 }
 
 fn down(store: &mut impl Store) -> Vec<String> {
-    store.load().unwrap().down.iter().map(ToString::to_string).collect()
+    store.load().unwrap().observed.down.iter().map(ToString::to_string).collect()
 }
 
 fn names(store: &mut impl Store) -> (Vec<String>, Vec<String>) {
@@ -83,8 +84,8 @@ fn what_is_put_is_there_and_replaced_by_its_name(mut store: impl Store) {
     store.apply(&[definition("a", 1), instance("a", "a1", "http://h:1")]).unwrap();
     store.apply(&[definition("a", 2), instance("a", "a1", "http://h:2"), instance("a", "a2", "http://h:3")]).unwrap();
     let contents = store.load().unwrap();
-    assert_eq!(contents.definitions.into_values().collect::<Vec<_>>(), [definition("a", 2)]);
-    let instances: Vec<_> = contents.instances.into_values().collect();
+    assert_eq!(contents.definitions.into_values().map(Change::PutDefinition).collect::<Vec<_>>(), [definition("a", 2)]);
+    let instances: Vec<_> = contents.instances.into_values().map(Change::PutInstance).collect();
     assert_eq!(instances, [instance("a", "a1", "http://h:2"), instance("a", "a2", "http://h:3")]);
 }
 
@@ -162,25 +163,20 @@ fn an_instance_is_held_to_the_last_ttl_it_was_promised_until_it_is_put_again_or_
 }
 
 fn an_instance_is_where_its_name_led_last_and_else_as_it_was(mut store: impl Store) {
-    let moved = |id: &str| Change::NoteAddresses {
-        instance: InstanceId::try_new(id).unwrap(),
-        addresses: Arc::new(["10.0.0.2:80".parse().unwrap(), "[::1]:80".parse().unwrap()]),
-    };
+    let newer: Arc<[SocketAddr]> = Arc::new(["10.0.0.2:80".parse().unwrap(), "[::1]:80".parse().unwrap()]);
+    let moved =
+        |id: &str| Change::Observe(InstanceId::try_new(id).unwrap(), Observation::Addresses(Arc::clone(&newer)));
     let before = instance("a", "a1", "http://h");
     store.apply(&[definition("a", 1), before.clone(), note_down("a1", true), note_ttl("a1", 60)]).unwrap();
     store.apply(&[moved("a1"), moved("nobody")]).unwrap();
     let contents = store.load().unwrap();
-    let mut expected = before.clone();
-    let (Change::PutInstance { addresses, .. }, Change::NoteAddresses { addresses: newer, .. }) =
-        (&mut expected, moved("a1"))
-    else {
-        unreachable!()
-    };
-    *addresses = newer;
+    let Change::PutInstance(record) = before.clone() else { unreachable!() };
+    let expected = InstanceRecord { addresses: newer, ..record };
     assert_eq!(contents.instances.into_values().collect::<Vec<_>>(), [expected]);
-    assert_eq!((contents.down.len(), contents.ttls.len()), (1, 1), "what else is noted of it stands");
+    assert_eq!((contents.observed.down.len(), contents.ttls.len()), (1, 1), "what else is noted of it stands");
     store.apply(std::slice::from_ref(&before)).unwrap();
-    assert_eq!(store.load().unwrap().instances.into_values().collect::<Vec<_>>(), [before]);
+    let instances = store.load().unwrap().instances;
+    assert_eq!(instances.into_values().map(Change::PutInstance).collect::<Vec<_>>(), [before]);
 }
 
 fn keys_are_put_replaced_and_removed_by_their_name(mut store: impl Store) {

@@ -16,13 +16,13 @@ pub fn longest_read() -> usize {
 /// Names the record and what is wrong with it.
 pub fn stored(change: &Change) -> Option<Result<Change, String>> {
     match change {
-        Change::PutDefinition { definition, registered_from } => {
-            let record = records::Definition::from_core(definition, *registered_from);
-            Some(records::Definition::parse(definition.service.as_str(), &record.to_json()))
+        Change::PutDefinition(put) => {
+            let record = records::Definition::from_core(put).to_json();
+            Some(records::Definition::parse(put.definition.service.as_str(), &record).map(Change::PutDefinition))
         }
-        Change::PutInstance { service, spec, addresses, registered_from } => {
-            let record = records::Instance::from_core(service, spec, addresses, *registered_from);
-            Some(records::Instance::parse(spec.id.as_str(), &record.to_json()))
+        Change::PutInstance(put) => {
+            let record = records::Instance::from_core(put).to_json();
+            Some(records::Instance::parse(put.spec.id.as_str(), &record).map(Change::PutInstance))
         }
         Change::PutKey(key) => {
             let record = key_record::Key::from_core(key).to_json();
@@ -30,9 +30,8 @@ pub fn stored(change: &Change) -> Option<Result<Change, String>> {
         }
         Change::RemoveInstance(_)
         | Change::RemoveService { .. }
-        | Change::NoteDown { .. }
+        | Change::Observe(..)
         | Change::NoteTtl { .. }
-        | Change::NoteAddresses { .. }
         | Change::PutDraining(_)
         | Change::RemoveDraining(_)
         | Change::RemoveKey(_) => None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{Epoch, InstanceId};
 use crate::ports::{Store, StoreError};
-use crate::registry::{Change, Contents};
+use crate::registry::{Change, Contents, Observation};
 
 /// Keeps what it is given in memory.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl Default for MemoryStore {
 impl MemoryStore {
     /// What is noted of an instance ends with what puts it anew or removes it.
     fn forget_state(&mut self, id: &InstanceId) {
-        self.contents.down.remove(id);
+        self.contents.observed.down.remove(id);
         self.contents.ttls.remove(id);
         self.contents.draining.remove(id);
     }
@@ -32,12 +32,12 @@ impl Store for MemoryStore {
     fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         for change in changes {
             match change {
-                Change::PutDefinition { definition, .. } => {
-                    self.contents.definitions.insert(definition.service.clone(), change.clone());
+                Change::PutDefinition(record) => {
+                    self.contents.definitions.insert(record.definition.service.clone(), record.clone());
                 }
-                Change::PutInstance { spec, .. } => {
-                    self.contents.instances.insert(spec.id.clone(), change.clone());
-                    self.forget_state(&spec.id);
+                Change::PutInstance(record) => {
+                    self.contents.instances.insert(record.spec.id.clone(), record.clone());
+                    self.forget_state(&record.spec.id);
                 }
                 Change::RemoveInstance(id) => {
                     self.contents.instances.remove(id);
@@ -50,20 +50,22 @@ impl Store for MemoryStore {
                         self.forget_state(id);
                     }
                 }
-                Change::NoteDown { instance, is_down: true } if self.contents.instances.contains_key(instance) => {
-                    self.contents.down.insert(instance.clone());
+                Change::Observe(instance, Observation::Down(true))
+                    if self.contents.instances.contains_key(instance) =>
+                {
+                    self.contents.observed.down.insert(instance.clone());
                 }
-                Change::NoteDown { instance, .. } => {
-                    self.contents.down.remove(instance);
+                Change::Observe(instance, Observation::Down(_)) => {
+                    self.contents.observed.down.remove(instance);
                 }
                 Change::NoteTtl { instance, ttl } => {
                     if self.contents.instances.contains_key(instance) {
                         self.contents.ttls.insert(instance.clone(), *ttl);
                     }
                 }
-                Change::NoteAddresses { instance, addresses: newer } => {
-                    if let Some(Change::PutInstance { addresses, .. }) = self.contents.instances.get_mut(instance) {
-                        *addresses = Arc::clone(newer);
+                Change::Observe(instance, Observation::Addresses(newer)) => {
+                    if let Some(record) = self.contents.instances.get_mut(instance) {
+                        record.addresses = Arc::clone(newer);
                     }
                 }
                 Change::PutDraining(id) if self.contents.instances.contains_key(id) => {

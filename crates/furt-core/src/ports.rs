@@ -5,10 +5,31 @@
 
 use crate::registry::{Change, Contents, DnsSubject, InstanceRef, NameWatch, ProbePlan};
 
-/// Why a store failed, in a sentence for operators.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreError(pub String);
+/// Why a store failed. Displays as a sentence for operators that names the store and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be opened, read or written now; a later attempt may succeed.
+    #[error("{0}")]
+    Unavailable(String),
+    /// What it holds cannot be read any more, or was never a store.
+    #[error("{0}")]
+    Damaged(String),
+    /// Another process has it.
+    #[error("{0}")]
+    InUse(String),
+    /// A newer furt, or another version of its database, wrote it.
+    #[error("{0}")]
+    OtherFormat(String),
+    /// It is not the store that is meant: of something else, or put in the place of the one that was opened.
+    #[error("{0}")]
+    OtherStore(String),
+    /// There is one already where a new one is to be made.
+    #[error("{0}")]
+    Exists(String),
+    /// What is to be stored obeys no format or breaks a rule.
+    #[error("{0}")]
+    Invalid(String),
+}
 
 /// Where changes are kept. Called from one thread; may block.
 pub trait Store: Send {

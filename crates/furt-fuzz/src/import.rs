@@ -23,7 +23,7 @@ pub fn import(data: &[u8]) {
     let into = folder.path().join("furt.redb");
     match store::import(json, &into) {
         Err(why) => {
-            assert!(!why.0.is_empty());
+            assert!(!why.to_string().is_empty());
             let left: Vec<_> = std::fs::read_dir(folder.path()).into_iter().flatten().collect();
             assert!(left.is_empty(), "{why}, and yet {left:?} is there");
         }

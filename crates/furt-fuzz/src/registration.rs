@@ -12,7 +12,7 @@ use super::naive;
 use furt::api::{read_json, read_registration};
 use furt::store::stored;
 use furt_core::model::{Definition, InstanceSpec};
-use furt_core::registry::Change;
+use furt_core::registry::{Change, DefinitionRecord, InstanceRecord};
 
 /// The fields that an error may name although the body has them not.
 const MAY_BE_MISSING: &[&str] = &["service", "url", "hash_key", "tls_name", "method", "path"];
@@ -123,13 +123,13 @@ fn check_stored(definition: &Definition, instance: &InstanceSpec) {
     let registered_from = [127, 0, 0, 1].into();
     let address = instance.url.socket_address().unwrap_or(SocketAddr::from(([127, 0, 0, 1], instance.url.port)));
     let definition = Arc::new(definition.clone());
-    let put = Change::PutInstance {
+    let put = Change::PutInstance(InstanceRecord {
         service: definition.service.clone(),
         spec: Arc::new(instance.clone()),
         addresses: Arc::new([address]),
         registered_from,
-    };
-    for change in [Change::PutDefinition { definition, registered_from }, put] {
+    });
+    for change in [Change::PutDefinition(DefinitionRecord { definition, registered_from }), put] {
         assert_eq!(stored(&change), Some(Ok(change)), "stored and read, it is the same");
     }
 }

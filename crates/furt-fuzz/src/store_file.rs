@@ -12,7 +12,7 @@ use serde_json::json;
 use furt::api::read_registration;
 use furt::store::{DiskStore, examine, longest_read};
 use furt_core::ports::Store as _;
-use furt_core::registry::{Change, Contents};
+use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, Observation};
 
 /// redb's header, which nothing but its own sums and furt's care protects.
 const HEADER: usize = 320;
@@ -39,7 +39,7 @@ pub fn store_file(data: &[u8]) {
     let path = folder.path().join("furt.redb");
     must(std::fs::write(&path, &bytes));
     match examine(&path) {
-        Err(why) => assert!(why.0.contains("furt.redb"), "{why}"),
+        Err(why) => assert!(why.to_string().contains("furt.redb"), "{why}"),
         Ok(held) if held == file.contents => {}
         Ok(held) => {
             // Which commit is the newest is said by one bit, and after a crash by nothing else.
@@ -123,11 +123,11 @@ fn changes(number: usize) -> Vec<Change> {
     let Ok((definition, spec)) = read_registration(body) else { return Vec::new() };
     let registered_from = [127, 0, 0, 1].into();
     let (service, addresses) = (definition.service.clone(), spec.url.socket_address().into_iter().collect());
-    let down = Change::NoteDown { instance: spec.id.clone(), is_down: number % 2 == 1 };
+    let down = Change::Observe(spec.id.clone(), Observation::Down(number % 2 == 1));
     let ttl = Change::NoteTtl { instance: spec.id.clone(), ttl: Duration::from_secs(60) };
     vec![
-        Change::PutDefinition { definition: definition.into(), registered_from },
-        Change::PutInstance { service, spec: spec.into(), addresses, registered_from },
+        Change::PutDefinition(DefinitionRecord { definition: definition.into(), registered_from }),
+        Change::PutInstance(InstanceRecord { service, spec: spec.into(), addresses, registered_from }),
         down,
         ttl,
     ]

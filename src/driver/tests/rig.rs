@@ -57,7 +57,7 @@ impl Store for ToldStore {
         let mood = self.0.changed.wait_while(state, |state| state.0 == Mood::Holds).unwrap().0;
         match mood {
             Mood::Works | Mood::Holds => Ok(()),
-            Mood::Fails => Err(StoreError("disk full".to_owned())),
+            Mood::Fails => Err(StoreError::Unavailable("disk full".to_owned())),
             Mood::Panics => panic!("as the test told it"),
         }
     }

@@ -23,9 +23,9 @@ use std::time::{Duration, Instant};
 use redb::{Database, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
 
 use crate::clock;
-use furt_core::model::{Epoch, InstanceId, MAX_DURATION};
+use furt_core::model::{Epoch, InstanceId, MAX_DURATION, RuntimeKey};
 use furt_core::ports::{Store, StoreError};
-use furt_core::registry::{Change, Contents};
+use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, Observation};
 pub use opening::examine;
 pub(super) use overlay::LONGEST_READ;
 use tables::{DEFINITIONS, DOWN, DRAINING, FORMAT, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT, TTLS};
@@ -54,7 +54,7 @@ pub struct DiskStore {
 
 enum State {
     Open(Database),
-    Failed { again: Instant, why: String },
+    Failed { again: Instant, why: StoreError },
 }
 
 impl DiskStore {
@@ -74,7 +74,7 @@ impl DiskStore {
     fn database(&mut self) -> Result<&Database, StoreError> {
         let is_due = match &self.state {
             State::Open(_) => false,
-            State::Failed { again, why } if clock::now() < *again => return Err(StoreError(why.clone())),
+            State::Failed { again, why } if clock::now() < *again => return Err(why.clone()),
             State::Failed { .. } => true,
         };
         if is_due {
@@ -84,12 +84,12 @@ impl DiskStore {
                     log::info!("the store {} is open again", self.path.display());
                     self.state = State::Open(database);
                 }
-                Err(error) => return Err(self.fail(error.0)),
+                Err(error) => return Err(self.fail(error)),
             }
         }
         match &self.state {
             State::Open(database) => Ok(database),
-            State::Failed { why, .. } => Err(StoreError(why.clone())),
+            State::Failed { why, .. } => Err(why.clone()),
         }
     }
 
@@ -99,23 +99,23 @@ impl DiskStore {
         let epoch = read(&database).map_err(|why| opening::damaged(&self.path, &why))?.epoch;
         if epoch != self.epoch {
             let path = self.path.display();
-            return Err(StoreError(format!(
+            return Err(StoreError::OtherStore(format!(
                 "another store has taken the place of {path}; restart furt to take it over"
             )));
         }
         if let Some(undo) = &self.undo {
             let path = self.path.display();
             let undone = undo.apply(&database);
-            undone.map_err(|error| StoreError(format!("the store {path} cannot be written: {error}")))?;
+            undone.map_err(|error| StoreError::Unavailable(format!("the store {path} cannot be written: {error}")))?;
         }
         Ok(database)
     }
 
-    fn fail(&mut self, why: String) -> StoreError {
+    fn fail(&mut self, why: StoreError) -> StoreError {
         log::error!("{why}; trying again in {} ms", self.backoff.as_millis());
         self.state = State::Failed { again: clock::now() + self.backoff, why: why.clone() };
         self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
-        StoreError(why)
+        why
     }
 }
 
@@ -131,7 +131,8 @@ impl Store for DiskStore {
             }
             Err(error) => {
                 self.undo = Some(undo);
-                Err(self.fail(format!("the store {} cannot be written: {error}", path.display())))
+                let why = format!("the store {} cannot be written: {error}", path.display());
+                Err(self.fail(StoreError::Unavailable(why)))
             }
         }
     }
@@ -141,7 +142,9 @@ impl Store for DiskStore {
         let database = self.database()?;
         let mut contents = read(database).map_err(|why| opening::damaged(&path, &why))?;
         let noted = note_start(database, contents.starts + 1);
-        noted.map_err(|error| StoreError(format!("the store {} cannot be written: {error}", path.display())))?;
+        noted.map_err(|error| {
+            StoreError::Unavailable(format!("the store {} cannot be written: {error}", path.display()))
+        })?;
         contents.starts += 1;
         Ok(contents)
     }
@@ -157,11 +160,13 @@ fn check_format(database: &Database, path: &Path) -> Result<(), StoreError> {
     let shown = path.display();
     match format(database) {
         Ok(Some(OLDEST_FORMAT..=FORMAT)) => Ok(()),
-        Ok(Some(newer)) => Err(StoreError(format!(
+        Ok(Some(newer)) => Err(StoreError::OtherFormat(format!(
             "the store {shown} has format {newer}, and this furt knows {FORMAT}: run the furt that wrote it, or one newer than it"
         ))),
-        Ok(None) => Err(StoreError(format!("{shown} is no store of furt's: it names no format; choose another path"))),
-        Err(error) => Err(StoreError(format!("the store {shown} cannot be read: {error}"))),
+        Ok(None) => Err(StoreError::OtherStore(format!(
+            "{shown} is no store of furt's: it names no format; choose another path"
+        ))),
+        Err(error) => Err(StoreError::Unavailable(format!("the store {shown} cannot be read: {error}"))),
     }
 }
 
@@ -234,16 +239,18 @@ fn write(database: &Database, changes: &[Change], undo: &mut Undo) -> Result<(),
 
 fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb::Error> {
     match change {
-        Change::PutDefinition { definition, registered_from } => {
-            let record = records::Definition::from_core(definition, *registered_from);
-            transaction.open_table(DEFINITIONS)?.insert(definition.service.as_str(), record.to_json().as_slice())?;
+        Change::PutDefinition(put) => {
+            let record = records::Definition::from_core(put);
+            transaction
+                .open_table(DEFINITIONS)?
+                .insert(put.definition.service.as_str(), record.to_json().as_slice())?;
         }
-        Change::PutInstance { service, spec, addresses, registered_from } => {
-            let record = records::Instance::from_core(service, spec, addresses, *registered_from);
-            transaction.open_table(INSTANCES)?.insert(spec.id.as_str(), record.to_json().as_slice())?;
-            forget_state(transaction, &spec.id)?;
+        Change::PutInstance(put) => {
+            let record = records::Instance::from_core(put);
+            transaction.open_table(INSTANCES)?.insert(put.spec.id.as_str(), record.to_json().as_slice())?;
+            forget_state(transaction, &put.spec.id)?;
         }
-        Change::NoteDown { instance, is_down } => {
+        Change::Observe(instance, Observation::Down(is_down)) => {
             note(transaction, DOWN, instance, *is_down)?;
         }
         Change::NoteTtl { instance, ttl } => {
@@ -252,7 +259,7 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
                 transaction.open_table(TTLS)?.insert(instance.as_str(), ms)?;
             }
         }
-        Change::NoteAddresses { instance, addresses } => {
+        Change::Observe(instance, Observation::Addresses(addresses)) => {
             let mut stored = transaction.open_table(INSTANCES)?;
             // Each record was read when the file was opened, so none is left as it is here.
             let moved =
@@ -330,15 +337,15 @@ fn read(database: &Database) -> Result<Contents, String> {
     contents.starts = text("starts")?.parse().map_err(|error| format!("its count of starts: {error}"))?;
     for entry in definitions.iter().map_err(failed)? {
         let (name, record) = entry.map_err(failed)?;
-        put(&mut contents, records::Definition::parse(name.value(), record.value())?);
+        put_definition(&mut contents, records::Definition::parse(name.value(), record.value())?);
     }
     for entry in instances.iter().map_err(failed)? {
         let (id, record) = entry.map_err(failed)?;
-        put(&mut contents, records::Instance::parse(id.value(), record.value())?);
+        put_instance(&mut contents, records::Instance::parse(id.value(), record.value())?);
     }
     for entry in down.iter().map_err(failed)? {
         let id = known(&contents, entry.map_err(failed)?.0.value(), "DOWN")?;
-        contents.down.insert(id);
+        contents.observed.down.insert(id);
     }
     if let Some(table) = &ttls {
         for entry in table.iter().map_err(failed)? {
@@ -356,7 +363,7 @@ fn read(database: &Database) -> Result<Contents, String> {
     if let Some(keys) = keys {
         for entry in keys.iter().map_err(failed)? {
             let (name, record) = entry.map_err(failed)?;
-            put(&mut contents, Change::PutKey(key_record::Key::parse(name.value(), record.value())?));
+            put_key(&mut contents, key_record::Key::parse(name.value(), record.value())?);
         }
     }
     check_whole(&contents)?;
@@ -376,26 +383,16 @@ fn promised(contents: &Contents, id: &str, ms: u64) -> Result<(InstanceId, Durat
     Ok((known, ttl.ok_or_else(|| format!("the TTL of instance \"{id}\" is out of range: {ms} ms"))?))
 }
 
-fn put(contents: &mut Contents, change: Change) {
-    match &change {
-        Change::PutDefinition { definition, .. } => {
-            contents.definitions.insert(definition.service.clone(), change);
-        }
-        Change::PutInstance { spec, .. } => {
-            contents.instances.insert(spec.id.clone(), change);
-        }
-        Change::PutKey(key) => {
-            contents.keys.insert(key.name().clone(), Arc::clone(key));
-        }
-        Change::RemoveInstance(_)
-        | Change::RemoveService { .. }
-        | Change::NoteDown { .. }
-        | Change::NoteTtl { .. }
-        | Change::NoteAddresses { .. }
-        | Change::PutDraining(_)
-        | Change::RemoveDraining(_)
-        | Change::RemoveKey(_) => {}
-    }
+fn put_definition(contents: &mut Contents, record: DefinitionRecord) {
+    contents.definitions.insert(record.definition.service.clone(), record);
+}
+
+fn put_instance(contents: &mut Contents, record: InstanceRecord) {
+    contents.instances.insert(record.spec.id.clone(), record);
+}
+
+fn put_key(contents: &mut Contents, key: Arc<RuntimeKey>) {
+    contents.keys.insert(key.name().clone(), key);
 }
 
 /// An instance comes with its definition and goes with it, a digest is of one key, and one more start can be counted.
@@ -409,10 +406,10 @@ fn check_whole(contents: &Contents) -> Result<(), String> {
             return Err(format!("the records of the API keys \"{other}\" and \"{name}\" have the same digest"));
         }
     }
-    contents.instances.iter().try_for_each(|(id, change)| match change {
-        Change::PutInstance { service, .. } if !contents.definitions.contains_key(service) => {
-            Err(format!("the record of instance \"{id}\": there is no service \"{service}\""))
+    contents.instances.iter().try_for_each(|(id, InstanceRecord { service, .. })| {
+        if contents.definitions.contains_key(service) {
+            return Ok(());
         }
-        _ => Ok(()),
+        Err(format!("the record of instance \"{id}\": there is no service \"{service}\""))
     })
 }

@@ -29,8 +29,9 @@ const CACHE_BYTES: usize = 16 * 1024 * 1024;
 /// A sentence that names the file and what to do.
 pub(super) fn open_or_create(path: &Path) -> Result<Database, StoreError> {
     let folder = folder_of(path);
-    make_folder(folder)
-        .map_err(|error| StoreError(format!("cannot make the folder {} of the store: {error}", folder.display())))?;
+    make_folder(folder).map_err(|error| {
+        StoreError::Unavailable(format!("cannot make the folder {} of the store: {error}", folder.display()))
+    })?;
     if is_there(path)? {
         return open(path);
     }
@@ -45,7 +46,7 @@ pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     examine(path)?;
     let database = guarded(path, || builder().open(path).map_err(|error| refused(path, &error)))?;
     super::upgrade(&database)
-        .map_err(|error| StoreError(format!("the store {} cannot be written: {error}", path.display())))?;
+        .map_err(|error| StoreError::Unavailable(format!("the store {} cannot be written: {error}", path.display())))?;
     Ok(database)
 }
 
@@ -55,10 +56,10 @@ pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
 /// A sentence that names the file and what to do.
 pub fn examine(path: &Path) -> Result<Contents, StoreError> {
     let shown = path.display();
-    let unopened = |error: io::Error| StoreError(format!("the store {shown} cannot be opened: {error}"));
+    let unopened = |error: io::Error| StoreError::Unavailable(format!("the store {shown} cannot be opened: {error}"));
     let metadata = fs::metadata(path).map_err(unopened)?;
     if metadata.is_dir() {
-        return Err(StoreError(format!("the store {shown} is a directory; name a file in it")));
+        return Err(StoreError::Unavailable(format!("the store {shown} is a directory; name a file in it")));
     }
     let file = File::open(path).map_err(unopened)?;
     match file.try_lock() {
@@ -117,9 +118,11 @@ pub(super) fn create(
     path: &Path,
     fill: impl FnOnce(&Database) -> Result<(), redb::Error>,
 ) -> Result<Database, StoreError> {
-    let unmade =
-        |error: &dyn std::fmt::Display| StoreError(format!("cannot make the store {}: {error}", path.display()));
-    let exists = || StoreError(format!("{} exists; a new store is made where there is nothing", path.display()));
+    let unmade = |error: &dyn std::fmt::Display| {
+        StoreError::Unavailable(format!("cannot make the store {}: {error}", path.display()))
+    };
+    let exists =
+        || StoreError::Exists(format!("{} exists; a new store is made where there is nothing", path.display()));
     if is_there(path)? {
         return Err(exists());
     }
@@ -176,7 +179,8 @@ fn missing(folder: &Path) -> Vec<&Path> {
 /// # Errors
 /// That cannot be told, as where a folder may not be entered.
 fn is_there(path: &Path) -> Result<bool, StoreError> {
-    path.try_exists().map_err(|error| StoreError(format!("the store {} cannot be opened: {error}", path.display())))
+    path.try_exists()
+        .map_err(|error| StoreError::Unavailable(format!("the store {} cannot be opened: {error}", path.display())))
 }
 
 fn builder() -> Builder {
@@ -191,7 +195,7 @@ fn guarded<T>(path: &Path, open: impl FnOnce() -> Result<T, StoreError>) -> Resu
 }
 
 pub(super) fn damaged(path: &Path, why: &str) -> StoreError {
-    StoreError(format!(
+    StoreError::Damaged(format!(
         "the store {} is damaged or no store of furt's: {why}; nothing was changed; put a copy back in its place, or move it \
          away to start with an empty one",
         path.display()
@@ -199,19 +203,23 @@ pub(super) fn damaged(path: &Path, why: &str) -> StoreError {
 }
 
 fn in_use(path: &Path) -> StoreError {
-    StoreError(format!("the store {} is in use{}; each furt needs a store of its own", path.display(), owner(path)))
+    StoreError::InUse(format!(
+        "the store {} is in use{}; each furt needs a store of its own",
+        path.display(),
+        owner(path)
+    ))
 }
 
 fn refused(path: &Path, error: &DatabaseError) -> StoreError {
     let shown = path.display();
     match error {
         DatabaseError::DatabaseAlreadyOpen => in_use(path),
-        DatabaseError::UpgradeRequired(version) => StoreError(format!(
+        DatabaseError::UpgradeRequired(version) => StoreError::OtherFormat(format!(
             "the store {shown} has the file format {version} of another redb; export it with the furt that wrote it"
         )),
         // Those of the system: redb tells by the same kind that a file makes no sense.
         DatabaseError::Storage(StorageError::Io(error)) if error.raw_os_error().is_some() => {
-            StoreError(format!("the store {shown} cannot be opened: {error}"))
+            StoreError::Unavailable(format!("the store {shown} cannot be opened: {error}"))
         }
         other => damaged(path, &other.to_string()),
     }

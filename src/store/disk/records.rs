@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use furt_core::model;
-use furt_core::registry::Change;
+use furt_core::registry::{DefinitionRecord, InstanceRecord};
 
 /// A definition as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
@@ -64,7 +64,8 @@ fn text(value: Option<&impl ToString>) -> Option<String> {
 }
 
 impl Definition {
-    pub(in crate::store) fn from_core(definition: &model::Definition, registered_from: IpAddr) -> Self {
+    pub(in crate::store) fn from_core(record: &DefinitionRecord) -> Self {
+        let DefinitionRecord { definition, registered_from } = record;
         let route = |route: &model::RouteSpec| Route {
             method: route.method.as_str().to_owned(),
             path: route.pattern.as_str().to_owned(),
@@ -81,7 +82,7 @@ impl Definition {
             read_timeout_ms: ms(definition.timeouts.read),
             metadata: definition.metadata.clone(),
             revision: definition.revision,
-            registered_from,
+            registered_from: *registered_from,
         }
     }
 
@@ -94,7 +95,7 @@ impl Definition {
     ///
     /// # Errors
     /// Names the record and what is wrong with it.
-    pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<Change, String> {
+    pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<DefinitionRecord, String> {
         let named = |why: &dyn std::fmt::Display| format!("the record of service \"{key}\": {why}");
         let record: Self = serde_json::from_slice(json).map_err(|error| named(&error))?;
         if record.service != key {
@@ -103,7 +104,7 @@ impl Definition {
         record.into_core().map_err(|error| named(&error))
     }
 
-    fn into_core(self) -> Result<Change, model::Invalid> {
+    fn into_core(self) -> Result<DefinitionRecord, model::Invalid> {
         let route = |route: Route| {
             Ok(model::RouteSpec {
                 method: model::MethodRule::try_new(&route.method)?,
@@ -127,17 +128,13 @@ impl Definition {
             revision: self.revision,
         };
         definition.check()?;
-        Ok(Change::PutDefinition { definition: Arc::new(definition), registered_from: self.registered_from })
+        Ok(DefinitionRecord { definition: Arc::new(definition), registered_from: self.registered_from })
     }
 }
 
 impl Instance {
-    pub(in crate::store) fn from_core(
-        service: &model::ServiceName,
-        spec: &model::InstanceSpec,
-        addresses: &[SocketAddr],
-        registered_from: IpAddr,
-    ) -> Self {
+    pub(in crate::store) fn from_core(record: &InstanceRecord) -> Self {
+        let InstanceRecord { service, spec, addresses, registered_from } = record;
         Self {
             instance: spec.id.to_string(),
             service: service.to_string(),
@@ -152,7 +149,7 @@ impl Instance {
             region: text(spec.region.as_ref()),
             country: text(spec.country.as_ref()),
             addresses: addresses.to_vec(),
-            registered_from,
+            registered_from: *registered_from,
         }
     }
 
@@ -165,7 +162,7 @@ impl Instance {
     ///
     /// # Errors
     /// Names the record and what is wrong with it.
-    pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<Change, String> {
+    pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<InstanceRecord, String> {
         let named = |why: &dyn std::fmt::Display| format!("the record of instance \"{key}\": {why}");
         let record: Self = serde_json::from_slice(json).map_err(|error| named(&error))?;
         if record.instance != key {
@@ -180,7 +177,7 @@ impl Instance {
         Some(Self { addresses: addresses.to_vec(), ..record }.to_json())
     }
 
-    fn into_core(self) -> Result<Change, model::Invalid> {
+    fn into_core(self) -> Result<InstanceRecord, model::Invalid> {
         let protocol =
             [model::Protocol::Http1, model::Protocol::H2c].into_iter().find(|one| one.as_str() == self.protocol);
         let endpoint = self.health_endpoint;
@@ -198,7 +195,7 @@ impl Instance {
             country: self.country.map(|country| model::Country::try_new(&country)).transpose()?,
         };
         spec.check()?;
-        Ok(Change::PutInstance {
+        Ok(InstanceRecord {
             service: model::ServiceName::try_new(&self.service)?,
             spec: Arc::new(spec),
             addresses: self.addresses.into(),

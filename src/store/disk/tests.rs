@@ -42,7 +42,7 @@ fn fill(store: &mut DiskStore) -> Contents {
     let State::Open(database) = &store.state else { panic!("it is open") };
     let contents = read(database).unwrap();
     assert_eq!((contents.starts, contents.instances.len(), contents.keys.len()), (starts, 11, 2));
-    assert_eq!((contents.down.len(), contents.draining.len(), contents.ttls.len()), (1, 1, 1));
+    assert_eq!((contents.observed.down.len(), contents.draining.len(), contents.ttls.len()), (1, 1, 1));
     contents
 }
 
@@ -63,7 +63,7 @@ fn check(path: &Path, bytes: &[u8], expected: &Contents, what: &str) -> bool {
         Err(error) => {
             let again = DiskStore::open(path).map(|_| ()).expect_err(what);
             for error in [error, again] {
-                assert!(error.0.contains(path.to_str().unwrap()), "{what}: {error}");
+                assert!(error.to_string().contains(path.to_str().unwrap()), "{what}: {error}");
             }
             assert!(fs::read(path).unwrap() == bytes, "{what}: the refusal changed the file");
             false
@@ -73,8 +73,8 @@ fn check(path: &Path, bytes: &[u8], expected: &Contents, what: &str) -> bool {
 
 fn refusal(path: &Path) -> String {
     let Err(error) = DiskStore::open(path) else { panic!("it is opened") };
-    assert!(error.0.contains(path.to_str().unwrap()), "{error}");
-    error.0
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    error.to_string()
 }
 
 /// As it is on disk while it is open: what a crash leaves.
@@ -117,6 +117,22 @@ fn a_store_that_is_open_is_refused_with_the_process_that_has_it() {
 }
 
 #[test]
+fn each_refusal_is_of_its_kind() {
+    let (folder, _) = Folder::filled();
+    let kind = |path: &Path| DiskStore::open(path).map(drop).unwrap_err();
+    assert!(matches!(kind(folder.0.path()), StoreError::Unavailable(_)), "a directory");
+    let store = DiskStore::open(&folder.path()).unwrap();
+    assert!(matches!(kind(&folder.path()), StoreError::InUse(_)));
+    drop(store);
+    let exported = export(&folder.path()).unwrap().to_string();
+    assert!(matches!(import(&exported, &folder.path()).map(drop).unwrap_err(), StoreError::Exists(_)));
+    let elsewhere = folder.0.path().join("elsewhere");
+    assert!(matches!(import("{}", &elsewhere).map(drop).unwrap_err(), StoreError::Invalid(_)));
+    fs::write(folder.path(), "no store").unwrap();
+    assert!(matches!(kind(&folder.path()), StoreError::Damaged(_)));
+}
+
+#[test]
 fn a_newer_format_is_refused_and_says_what_to_do() {
     let (folder, _) = Folder::filled();
     let database = Database::open(folder.path()).unwrap();
@@ -127,6 +143,7 @@ fn a_newer_format_is_refused_and_says_what_to_do() {
     let bytes = fs::read(folder.path()).unwrap();
     let why = refusal(&folder.path());
     assert!(why.contains(&format!("format {}", FORMAT + 1)) && why.contains("run the furt that wrote it"), "{why}");
+    assert!(matches!(examine(&folder.path()), Err(StoreError::OtherFormat(_))));
     assert!(fs::read(folder.path()).unwrap() == bytes);
 }
 
@@ -258,12 +275,16 @@ fn a_page_of_nonsense_leads_to_none_that_is_larger_than_the_file() {
     // More than one page of a table holds, so that there are pages that name others.
     let mut store = DiskStore::open(&folder.path()).unwrap();
     for number in 0..12 {
-        let Change::PutDefinition { definition, registered_from } = definition(&format!("s{number}"), 9) else {
+        let Change::PutDefinition(DefinitionRecord { definition, registered_from }) =
+            definition(&format!("s{number}"), 9)
+        else {
             continue;
         };
         let metadata = [("note".to_owned(), "x".repeat(2000))].into();
         let definition = furt_core::model::Definition { metadata, ..(*definition).clone() };
-        store.apply(&[Change::PutDefinition { definition: definition.into(), registered_from }]).unwrap();
+        store
+            .apply(&[Change::PutDefinition(DefinitionRecord { definition: definition.into(), registered_from })])
+            .unwrap();
     }
     drop(store);
     let (bytes, contents) = (fs::read(folder.path()).unwrap(), examine(&folder.path()).unwrap());
@@ -312,8 +333,8 @@ fn a_failed_store_is_opened_again_when_it_is_time_and_never_made_anew() {
     let (folder, contents) = Folder::filled();
     let mut store = DiskStore::open(&folder.path()).unwrap();
     let at_once = |store: &mut DiskStore| {
-        store.fail("an I/O error".to_owned());
-        assert_eq!(store.apply(&[]).unwrap_err().0, "an I/O error", "not before it is time");
+        store.fail(StoreError::Unavailable("an I/O error".to_owned()));
+        assert_eq!(store.apply(&[]).unwrap_err().to_string(), "an I/O error", "not before it is time");
         let State::Failed { again, .. } = &mut store.state else { panic!("it has failed") };
         *again = clock::now();
     };
@@ -328,7 +349,7 @@ fn a_failed_store_is_opened_again_when_it_is_time_and_never_made_anew() {
     *again = clock::now();
     drop(DiskStore::open(&folder.path()).unwrap());
     let why = store.apply(&[definition("lost", 1)]).unwrap_err();
-    assert!(why.0.contains("another store"), "{why}");
+    assert!(matches!(&why, StoreError::OtherStore(why) if why.contains("another store")), "{why}");
 }
 
 #[test]
@@ -373,7 +394,7 @@ fn what_is_exported_and_imported_is_the_same_store() {
     assert_eq!(import(&exported.to_string(), &into).unwrap(), summary);
     assert_eq!(examine(&into).unwrap(), contents);
     let again = import(&exported.to_string(), &into).unwrap_err();
-    assert!(again.0.contains("exists"), "{again}");
+    assert!(matches!(&again, StoreError::Exists(why) if why.contains("exists")), "{again}");
     assert_eq!(examine(&into).unwrap(), contents);
 }
 
@@ -390,7 +411,7 @@ fn an_import_that_is_wrong_names_the_record_and_makes_nothing() {
         let mut changed = exported.clone();
         change(&mut changed);
         let error = import(&changed.to_string(), &into).expect_err(expected);
-        assert!(error.0.contains(expected), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
         assert!(!into.exists());
     };
     refused(&|all| all["format"] = (FORMAT + 1).into(), &format!("format {}", FORMAT + 1));
@@ -461,5 +482,5 @@ fn an_import_that_is_wrong_names_the_record_and_makes_nothing() {
     refused(&|all| all["down"] = serde_json::json!(["none"]), "\"none\" is DOWN and no instance");
     refused(&|all| all["draining"] = serde_json::json!(["none"]), "\"none\" is draining and no instance");
     let error = import("{", &into).unwrap_err();
-    assert!(error.0.contains("no JSON"), "{error}");
+    assert!(error.to_string().contains("no JSON"), "{error}");
 }

@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    FORMAT, OLDEST_FORMAT, Undo, check_whole, initialize, key_record, known, opening, promised, put, records, write,
+    FORMAT, OLDEST_FORMAT, Undo, check_whole, initialize, key_record, known, opening, promised, put_definition,
+    put_instance, put_key, records, write,
 };
 use furt_core::model::{Epoch, InstanceId};
 use furt_core::ports::StoreError;
-use furt_core::registry::{Change, Contents};
+use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, Observation};
 
 /// How much a store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl Summary {
         Self {
             services: contents.definitions.len(),
             instances: contents.instances.len(),
-            down: contents.down.len(),
+            down: contents.observed.down.len(),
             draining: contents.draining.len(),
             keys: contents.keys.len(),
         }
@@ -75,33 +76,20 @@ pub fn check(path: &Path) -> Result<Summary, StoreError> {
 /// A sentence that names the file and what to do.
 pub fn export(path: &Path) -> Result<Value, StoreError> {
     let contents = opening::examine(path)?;
-    let unwritable = |error: serde_json::Error| StoreError(format!("a record is no JSON: {error}"));
-    let record = |change: &Change| match change {
-        Change::PutDefinition { definition, registered_from } => {
-            Some(serde_json::to_value(records::Definition::from_core(definition, *registered_from)))
-        }
-        Change::PutInstance { service, spec, addresses, registered_from } => {
-            Some(serde_json::to_value(records::Instance::from_core(service, spec, addresses, *registered_from)))
-        }
-        Change::RemoveInstance(_)
-        | Change::RemoveService { .. }
-        | Change::NoteDown { .. }
-        | Change::NoteTtl { .. }
-        | Change::NoteAddresses { .. }
-        | Change::PutDraining(_)
-        | Change::RemoveDraining(_)
-        | Change::PutKey(_)
-        | Change::RemoveKey(_) => None,
-    };
+    let unwritable = |error: serde_json::Error| StoreError::Invalid(format!("a record is no JSON: {error}"));
+    let definition = |record: &DefinitionRecord| serde_json::to_value(records::Definition::from_core(record));
+    let definitions = contents.definitions.values().map(definition);
+    let instance = |record: &InstanceRecord| serde_json::to_value(records::Instance::from_core(record));
+    let instances = contents.instances.values().map(instance);
     let keys = contents.keys.values().map(|key| serde_json::to_value(key_record::Key::from_core(key)));
     let ttl = |(id, ttl): (&InstanceId, &Duration)| (id.to_string(), ttl.as_millis().try_into().unwrap_or(u64::MAX));
     let exported = Exported {
         format: FORMAT,
         epoch: contents.epoch.to_string(),
         starts: contents.starts,
-        definitions: contents.definitions.values().filter_map(record).collect::<Result<_, _>>().map_err(unwritable)?,
-        instances: contents.instances.values().filter_map(record).collect::<Result<_, _>>().map_err(unwritable)?,
-        down: contents.down.iter().map(ToString::to_string).collect(),
+        definitions: definitions.collect::<Result<_, _>>().map_err(unwritable)?,
+        instances: instances.collect::<Result<_, _>>().map_err(unwritable)?,
+        down: contents.observed.down.iter().map(ToString::to_string).collect(),
         draining: Some(contents.draining.iter().map(ToString::to_string).collect()),
         ttls_ms: Some(contents.ttls.iter().map(ttl).collect()),
         keys: Some(keys.collect::<Result<_, _>>().map_err(unwritable)?),
@@ -114,13 +102,14 @@ pub fn export(path: &Path) -> Result<Value, StoreError> {
 /// # Errors
 /// A sentence that names the record that is wrong, or the file: there is one already, or it cannot be made.
 pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
-    let contents = parse(json).map_err(StoreError)?;
-    let notes = contents.down.iter().map(|id| Change::NoteDown { instance: id.clone(), is_down: true });
+    let contents = parse(json).map_err(StoreError::Invalid)?;
+    let notes = contents.observed.down.iter().map(|id| Change::Observe(id.clone(), Observation::Down(true)));
     let ttls = contents.ttls.iter().map(|(id, &ttl)| Change::NoteTtl { instance: id.clone(), ttl });
     let draining = contents.draining.iter().cloned().map(Change::PutDraining);
     let keys = contents.keys.values().map(|key| Change::PutKey(Arc::clone(key)));
-    let records = contents.definitions.values().chain(contents.instances.values()).cloned();
-    let changes: Vec<_> = records.chain(notes).chain(ttls).chain(draining).chain(keys).collect();
+    let definitions = contents.definitions.values().cloned().map(Change::PutDefinition);
+    let instances = contents.instances.values().cloned().map(Change::PutInstance);
+    let changes: Vec<_> = definitions.chain(instances).chain(notes).chain(ttls).chain(draining).chain(keys).collect();
     drop(opening::create(into, |database| {
         initialize(database, contents.epoch, contents.starts)?;
         // A file that fails is not made.
@@ -142,20 +131,20 @@ fn parse(json: &str) -> Result<Contents, String> {
     contents.starts = all.starts;
     for (number, record) in all.definitions.iter().enumerate() {
         let name = name(record, "service", "definitions", number)?;
-        put(&mut contents, records::Definition::parse(name, record.to_string().as_bytes())?);
+        put_definition(&mut contents, records::Definition::parse(name, record.to_string().as_bytes())?);
         if contents.definitions.len() == number {
             return Err(format!("the record of service \"{name}\" comes twice"));
         }
     }
     for (number, record) in all.instances.iter().enumerate() {
         let name = name(record, "instance", "instances", number)?;
-        put(&mut contents, records::Instance::parse(name, record.to_string().as_bytes())?);
+        put_instance(&mut contents, records::Instance::parse(name, record.to_string().as_bytes())?);
         if contents.instances.len() == number {
             return Err(format!("the record of instance \"{name}\" comes twice"));
         }
     }
     for id in &all.down {
-        contents.down.insert(known(&contents, id, "DOWN")?);
+        contents.observed.down.insert(known(&contents, id, "DOWN")?);
     }
     let (draining, ttls, keys) = match (format, all.draining, all.ttls_ms, all.keys) {
         (OLDEST_FORMAT, None, None, None) => Default::default(),
@@ -179,7 +168,7 @@ fn parse(json: &str) -> Result<Contents, String> {
     }
     for (number, record) in keys.iter().enumerate() {
         let name = name(record, "name", "keys", number)?;
-        put(&mut contents, Change::PutKey(key_record::Key::parse(name, record.to_string().as_bytes())?));
+        put_key(&mut contents, key_record::Key::parse(name, record.to_string().as_bytes())?);
         if contents.keys.len() == number {
             return Err(format!("the record of API key \"{name}\" comes twice"));
         }

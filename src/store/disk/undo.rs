@@ -11,7 +11,7 @@ use redb::{Database, ReadableTable as _, Table, TableDefinition, WriteTransactio
 
 use super::tables::{DEFINITIONS, DOWN, DRAINING, INSTANCES, IdTable, KEYS, TTLS};
 use furt_core::model::InstanceId;
-use furt_core::registry::Change;
+use furt_core::registry::{Change, DefinitionRecord, InstanceRecord};
 
 /// Records by their key; `None`: there was none.
 type Records = BTreeMap<String, Option<Vec<u8>>>;
@@ -38,16 +38,15 @@ impl Undo {
     /// Keeps what `change` is about to touch, if an earlier change of the batch has not.
     pub(super) fn keep(&mut self, transaction: &WriteTransaction, change: &Change) -> Result<(), redb::Error> {
         match change {
-            Change::PutDefinition { definition, .. } => {
+            Change::PutDefinition(DefinitionRecord { definition, .. }) => {
                 keep(&mut self.definitions, transaction, DEFINITIONS, definition.service.as_str())
             }
-            Change::PutInstance { spec, .. } => self.keep_instance(transaction, &spec.id),
+            Change::PutInstance(InstanceRecord { spec, .. }) => self.keep_instance(transaction, &spec.id),
             Change::RemoveInstance(id)
             | Change::PutDraining(id)
             | Change::RemoveDraining(id)
-            | Change::NoteDown { instance: id, .. }
-            | Change::NoteTtl { instance: id, .. }
-            | Change::NoteAddresses { instance: id, .. } => self.keep_instance(transaction, id),
+            | Change::Observe(id, _)
+            | Change::NoteTtl { instance: id, .. } => self.keep_instance(transaction, id),
             Change::RemoveService { service, instances } => {
                 keep(&mut self.definitions, transaction, DEFINITIONS, service.as_str())?;
                 instances.iter().try_for_each(|id| self.keep_instance(transaction, id))

@@ -250,27 +250,46 @@ pub struct NameWatch {
     pub port: u16,
 }
 
+/// A service, as stores keep it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefinitionRecord {
+    /// What it is.
+    pub definition: Arc<Definition>,
+    /// The address that registered it.
+    pub registered_from: IpAddr,
+}
+
+/// An instance, as stores keep it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceRecord {
+    /// The service that it is of.
+    pub service: ServiceName,
+    /// What it is.
+    pub spec: Arc<InstanceSpec>,
+    /// What the host of its url resolved to; an observation of the gateway that resolved it, which
+    /// [`Observation::Addresses`] replaces.
+    pub addresses: Arc<[SocketAddr]>,
+    /// The address that registered it.
+    pub registered_from: IpAddr,
+}
+
+/// What one gateway saw of an instance by itself. Another gateway with the same registry may see it otherwise, so it is no
+/// part of what is registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observation {
+    /// Whether its probes say that it is DOWN.
+    Down(bool),
+    /// What the host of its url resolves to now.
+    Addresses(Arc<[SocketAddr]>),
+}
+
 /// A change of what is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// The definition of a service, new or replaced.
-    PutDefinition {
-        /// What it is.
-        definition: Arc<Definition>,
-        /// Who registered it.
-        registered_from: IpAddr,
-    },
+    PutDefinition(DefinitionRecord),
     /// An instance, new or replaced.
-    PutInstance {
-        /// Of which service.
-        service: ServiceName,
-        /// What it is.
-        spec: Arc<InstanceSpec>,
-        /// Where it was found.
-        addresses: Arc<[SocketAddr]>,
-        /// Who registered it.
-        registered_from: IpAddr,
-    },
+    PutInstance(InstanceRecord),
     /// One instance is gone.
     RemoveInstance(InstanceId),
     /// A service is gone with all its instances.
@@ -280,26 +299,14 @@ pub enum Change {
         /// The instances that it had.
         instances: Vec<InstanceId>,
     },
-    /// An instance went DOWN, or is DOWN no more; says nothing of one that is not stored.
-    NoteDown {
-        /// Which.
-        instance: InstanceId,
-        /// How it is.
-        is_down: bool,
-    },
+    /// A gateway saw an instance anew; says nothing of one that is not stored.
+    Observe(InstanceId, Observation),
     /// An instance that named no TTL is held to this one; says nothing of one that is not stored.
     NoteTtl {
         /// Which.
         instance: InstanceId,
         /// What the answer to its heartbeat promised.
         ttl: Duration,
-    },
-    /// The name of an instance leads elsewhere; says nothing of one that is not stored.
-    NoteAddresses {
-        /// Whose.
-        instance: InstanceId,
-        /// Where it is found now.
-        addresses: Arc<[SocketAddr]>,
     },
     /// A stored instance is draining; ends with whatever puts it anew or removes it.
     PutDraining(InstanceId),
@@ -318,13 +325,12 @@ impl Change {
     /// What is wrong with what it puts.
     pub fn check(&self) -> Result<(), Invalid> {
         match self {
-            Self::PutDefinition { definition, .. } => definition.check(),
-            Self::PutInstance { spec, .. } => spec.check(),
+            Self::PutDefinition(DefinitionRecord { definition, .. }) => definition.check(),
+            Self::PutInstance(InstanceRecord { spec, .. }) => spec.check(),
             Self::RemoveInstance(_)
             | Self::RemoveService { .. }
-            | Self::NoteDown { .. }
+            | Self::Observe(..)
             | Self::NoteTtl { .. }
-            | Self::NoteAddresses { .. }
             | Self::PutDraining(_)
             | Self::RemoveDraining(_)
             | Self::PutKey(_)
@@ -333,25 +339,32 @@ impl Change {
     }
 }
 
-/// Everything that a store holds: the changes that would make it again, by what they put.
+/// Everything that a store holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
     /// The registry's identity.
     pub epoch: Epoch,
     /// How often the store was loaded, this time included: generations of different starts must not meet.
     pub starts: u64,
-    /// [`Change::PutDefinition`] by service.
-    pub definitions: BTreeMap<ServiceName, Change>,
-    /// [`Change::PutInstance`] by id.
-    pub instances: BTreeMap<InstanceId, Change>,
-    /// Instances that are DOWN.
-    pub down: BTreeSet<InstanceId>,
+    /// Every service.
+    pub definitions: BTreeMap<ServiceName, DefinitionRecord>,
+    /// Every instance; its service is among the definitions.
+    pub instances: BTreeMap<InstanceId, InstanceRecord>,
     /// TTLs of instances that named none and are held to one.
     pub ttls: BTreeMap<InstanceId, Duration>,
     /// Instances that are draining.
     pub draining: BTreeSet<InstanceId>,
     /// Runtime keys.
     pub keys: BTreeMap<KeyName, Arc<RuntimeKey>>,
+    /// What this gateway saw, beside what was registered.
+    pub observed: Observed,
+}
+
+/// What one gateway saw of instances; the addresses it resolved are in their records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Instances that are DOWN.
+    pub down: BTreeSet<InstanceId>,
 }
 
 impl Contents {
@@ -362,10 +375,10 @@ impl Contents {
             starts: 0,
             definitions: BTreeMap::new(),
             instances: BTreeMap::new(),
-            down: BTreeSet::new(),
             ttls: BTreeMap::new(),
             draining: BTreeSet::new(),
             keys: BTreeMap::new(),
+            observed: Observed::default(),
         }
     }
 }

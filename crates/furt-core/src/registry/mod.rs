@@ -34,9 +34,9 @@ mod view;
 
 pub use draining::{Drain, DrainCommand};
 pub use event::{
-    Answer, Change, Contents, Deregistration, DnsSubject, Effect, Event, FirstProbe, InstanceRef, NameWatch, Now,
-    OnLastInstance, ProbePlan, ProbeTarget, Reconfigured, Registered, Registration, RegistrationKind, ReplyId, Report,
-    Source, WriteId,
+    Answer, Change, Contents, DefinitionRecord, Deregistration, DnsSubject, Effect, Event, FirstProbe, InstanceRecord,
+    InstanceRef, NameWatch, Now, Observation, Observed, OnLastInstance, ProbePlan, ProbeTarget, Reconfigured,
+    Registered, Registration, RegistrationKind, ReplyId, Report, Source, WriteId,
 };
 pub use grants::{Grant, RegistrationPolicy, StaticClaim, UnlistedRule};
 pub use health::{Health, HealthLimits, Verdict};

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{
-    Answer, Change, DnsSubject, Effect, FirstProbe, Health, InstanceEntry, InstanceRef, Now, ProbePlan, ProbeTarget,
-    Refusal, Registry, Report, Source, Verdict, view,
+    Answer, Change, DnsSubject, Effect, FirstProbe, Health, InstanceEntry, InstanceRef, Now, Observation, ProbePlan,
+    ProbeTarget, Refusal, Registry, Report, Source, Verdict, view,
 };
 use crate::model::{Generation, Status};
 
@@ -127,7 +127,7 @@ impl Registry {
         installed.seen = view::instance(&installed.spec, &installed.addresses, health.status(), shown, &installed.live);
         if (before.status() == Status::Down) != (health.status() == Status::Down) {
             let is_down = health.status() == Status::Down;
-            effects.push(Effect::Keep(Change::NoteDown { instance: instance.id.clone(), is_down }));
+            effects.push(Effect::Keep(Change::Observe(instance.id.clone(), Observation::Down(is_down))));
         }
         effects.push(Effect::Report(Report::InstanceStatusChanged {
             instance: instance.clone(),
@@ -175,10 +175,8 @@ impl Registry {
             installed.seen =
                 view::instance(&installed.spec, &addresses, installed.health().status(), shown, &installed.live);
         }
-        effects.push(Effect::Keep(Change::NoteAddresses {
-            instance: instance.id.clone(),
-            addresses: Arc::clone(&addresses),
-        }));
+        effects
+            .push(Effect::Keep(Change::Observe(instance.id.clone(), Observation::Addresses(Arc::clone(&addresses)))));
         self.plan_probes(&instance, FirstProbe::Now, effects);
         self.recheck(&instance.service, effects);
         self.view.advance();

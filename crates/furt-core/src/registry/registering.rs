@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::restore::{NOT_YET_EVALUATED, without_routes};
 use super::{
-    Answer, Change, CountedState, DnsSubject, Due, Effect, Event, Health, InstanceEntry, InstanceRef, NameWatch, Now,
-    Ownership, Pending, Refusal, Registered, Registering, Registration, RegistrationKind, Registry, ReplyId, Report,
-    Source, WriteId, view,
+    Answer, Change, CountedState, DefinitionRecord, DnsSubject, Due, Effect, Event, Health, InstanceEntry,
+    InstanceRecord, InstanceRef, NameWatch, Now, Ownership, Pending, Refusal, Registered, Registering, Registration,
+    RegistrationKind, Registry, ReplyId, Report, Source, WriteId, view,
 };
 use crate::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamHost};
 use crate::routing::InstanceLive;
@@ -413,14 +413,15 @@ impl Registry {
 
 /// What a registration stores.
 fn changes(command: &Registration, definition_of: Option<IpAddr>, ttl: Option<Duration>) -> Vec<Change> {
-    let definition =
-        |registered_from| Change::PutDefinition { definition: Arc::new(command.definition.clone()), registered_from };
-    let instance = Change::PutInstance {
+    let definition = |registered_from| {
+        Change::PutDefinition(DefinitionRecord { definition: Arc::new(command.definition.clone()), registered_from })
+    };
+    let instance = Change::PutInstance(InstanceRecord {
         service: command.definition.service.clone(),
         spec: Arc::new(command.instance.clone()),
         addresses: Arc::clone(&command.addresses),
         registered_from: command.source.address,
-    };
+    });
     let ttl = ttl.map(|ttl| Change::NoteTtl { instance: command.instance.id.clone(), ttl });
     definition_of.map(definition).into_iter().chain([instance]).chain(ttl).collect()
 }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::registering::InstanceState;
 use super::{
-    Change, Contents, Due, Effect, Entry, FirstProbe, HOLD, Health, InstanceRef, Instances, Now, Ownership, Refusal,
-    Registry, Report, view,
+    Contents, DefinitionRecord, Due, Effect, Entry, FirstProbe, HOLD, Health, InstanceRecord, InstanceRef, Instances,
+    Now, Ownership, Refusal, Registry, Report, view,
 };
 use crate::model::{Definition, Generation, InstanceId, ServiceName, Status};
 use crate::routing::ServiceLive;
@@ -26,20 +26,17 @@ impl Registry {
     /// are any more, and why, such as at what is a listener of furt's by now.
     pub fn restore(&mut self, contents: Contents, suspended: &BTreeMap<InstanceId, Arc<str>>, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let Contents { epoch, starts, definitions, instances, down, ttls, draining, keys } = contents;
+        let Contents { epoch, starts, definitions, instances, ttls, draining, keys, observed } = contents;
         self.view.begin(epoch, Generation(starts << CHANGES_OF_A_START));
-        for change in definitions.into_values() {
-            if let Change::PutDefinition { definition, registered_from } = change {
-                self.add_entry(definition, registered_from, Status::Down, now);
-            }
+        for DefinitionRecord { definition, registered_from } in definitions.into_values() {
+            self.add_entry(definition, registered_from, Status::Down, now);
         }
-        for change in instances.into_values() {
-            let Change::PutInstance { service, spec, addresses, registered_from } = change else { continue };
+        for InstanceRecord { service, spec, addresses, registered_from } in instances.into_values() {
             if !self.services.contains_key(&service) {
                 // Never written so: an instance comes with its definition and goes with it.
                 continue;
             }
-            let health = match (&spec.health_endpoint, down.contains(&spec.id)) {
+            let health = match (&spec.health_endpoint, observed.down.contains(&spec.id)) {
                 (None, _) => Health::unprobed(),
                 (Some(_), true) => Health::down(&self.settings.health),
                 (Some(_), false) => Health::unknown(),

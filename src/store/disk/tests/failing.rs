@@ -99,10 +99,12 @@ fn check_each_failure(batch: &[Change]) -> usize {
 
 #[test]
 fn a_registration_that_failed_is_not_there() {
-    let Change::PutDefinition { definition, registered_from } = definition("s1", 9) else { unreachable!() };
+    let Change::PutDefinition(DefinitionRecord { definition, registered_from }) = definition("s1", 9) else {
+        unreachable!()
+    };
     let metadata = [("note".to_owned(), "x".repeat(4000))].into();
     let definition = furt_core::model::Definition { metadata, ..(*definition).clone() };
-    let larger = Change::PutDefinition { definition: definition.into(), registered_from };
+    let larger = Change::PutDefinition(DefinitionRecord { definition: definition.into(), registered_from });
     let batch = [larger, instance("s1", "i1", "http://h:2"), instance("s1", "new", "http://h:2"), note_ttl("new", 60)];
     assert!(check_each_failure(&batch) > 0, "the disk fails late enough to matter");
 }
@@ -116,10 +118,10 @@ fn a_removal_that_failed_has_removed_nothing() {
 
 #[test]
 fn notes_and_keys_that_failed_are_as_they_were() {
-    let moved = Change::NoteAddresses {
-        instance: InstanceId::try_new("i0").unwrap(),
-        addresses: Arc::new(["10.0.0.2:80".parse().unwrap()]),
-    };
+    let moved = Change::Observe(
+        InstanceId::try_new("i0").unwrap(),
+        Observation::Addresses(Arc::new(["10.0.0.2:80".parse().unwrap()])),
+    );
     let undrained = Change::RemoveDraining(InstanceId::try_new("i7").unwrap());
     let notes = [moved, note_down("i5", false), note_down("i6", true), note_ttl("i9", 90), note_ttl("i8", 1)];
     let keys = [api_key("k0", "9"), api_key("k9", "8"), gone_key("k2"), undrained, draining("i4")];

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName};
-use crate::registry::{Change, Entry};
+use crate::registry::{Change, DefinitionRecord, Entry, InstanceRecord};
 
 #[derive(Default)]
 pub(super) struct Stored {
@@ -19,11 +19,11 @@ impl Stored {
     pub(super) fn apply(&mut self, changes: &[Change]) {
         for change in changes {
             match change {
-                Change::PutDefinition { definition, registered_from } => {
+                Change::PutDefinition(DefinitionRecord { definition, registered_from }) => {
                     let stored = ((**definition).clone(), *registered_from);
                     self.definitions.insert(definition.service.clone(), stored);
                 }
-                Change::PutInstance { service, spec, registered_from, .. } => {
+                Change::PutInstance(InstanceRecord { service, spec, registered_from, .. }) => {
                     assert!(self.definitions.contains_key(service), "{service}: an instance of an unknown service");
                     let stored = (service.clone(), (**spec).clone(), *registered_from);
                     self.instances.insert(spec.id.clone(), stored);
@@ -45,7 +45,7 @@ impl Stored {
                     assert!(self.draining.insert(id.clone()), "{id}: is draining already");
                 }
                 Change::RemoveDraining(id) => assert!(self.draining.remove(id), "{id}: is not draining"),
-                Change::NoteDown { .. } | Change::NoteTtl { .. } | Change::NoteAddresses { .. } => {
+                Change::Observe(..) | Change::NoteTtl { .. } => {
                     unreachable!("is kept, not written")
                 }
                 Change::PutKey(_) | Change::RemoveKey(_) => unreachable!("nobody asks for keys here"),

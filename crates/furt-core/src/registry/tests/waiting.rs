@@ -53,7 +53,7 @@ fn who_brings_the_same_new_definition_from_elsewhere_waits_and_is_not_its_owner(
     assert_eq!(furt.writes.len(), 2, "now they go side by side");
     furt.finish(Store::Works);
     furt.finish(Store::Works);
-    let definitions = furt.written.iter().filter(|change| matches!(change, Change::PutDefinition { .. }));
+    let definitions = furt.written.iter().filter(|change| matches!(change, Change::PutDefinition(_)));
     assert_eq!(definitions.count(), 1);
     furt.store = Store::Works;
     assert!(matches!(furt.deregister("a", source("10.0.0.2")), Err(Refusal::NotOwner { .. })));
