@@ -17,15 +17,9 @@ pub fn of(headers: &HeaderMap) -> HeaderValue {
 
 /// 128 random bits, in hexadecimal digits.
 fn random() -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut bits = fastrand::u128(..);
-    let mut text = [0; 32];
-    for digit in &mut text {
-        *digit = DIGITS[(bits & 15) as usize];
-        bits >>= 4;
-    }
+    let mut text = const_hex::Buffer::<16>::new();
     // Digits and letters are always a value.
-    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("none"))
+    HeaderValue::from_str(text.format(&fastrand::u128(..).to_ne_bytes())).unwrap_or(HeaderValue::from_static("none"))
 }
 
 /// An id as text: one of [`of`] always is one.

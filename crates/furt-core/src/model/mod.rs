@@ -62,24 +62,16 @@ impl Sha256Digest {
     /// # Errors
     /// Any other length or character.
     pub fn try_from_hex(hex: &str) -> Result<Self, Invalid> {
-        let refused = || Invalid::new("must be 64 hexadecimal digits, the SHA-256 of the secret");
-        let digits = hex.as_bytes();
-        if digits.len() != 64 {
-            return Err(refused());
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let high = char::from(pair[0]).to_digit(16).ok_or_else(refused)?;
-            let low = char::from(pair[1]).to_digit(16).ok_or_else(refused)?;
-            *byte = (high * 16 + low) as u8;
-        }
-        Ok(Self(bytes))
+        // The decoder takes `0x` before the digits as well.
+        let digits = Some(hex.as_bytes()).filter(|digits| digits.len() == 64);
+        let bytes = digits.and_then(|digits| const_hex::decode_to_array(digits).ok());
+        bytes.map(Self).ok_or_else(|| Invalid::new("must be 64 hexadecimal digits, the SHA-256 of the secret"))
     }
 }
 
 impl std::fmt::Display for Sha256Digest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(const_hex::Buffer::<32>::new().format(&self.0))
     }
 }
 
@@ -108,5 +100,32 @@ pub struct Epoch(pub uuid::Uuid);
 impl std::fmt::Display for Epoch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_64_hexadecimal_digits_and_shown_in_lower_case() {
+        let digest = Sha256Digest::of(b"secret");
+        let text = digest.to_string();
+        assert_eq!(text, "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b");
+        for good in [text.clone(), text.to_uppercase()] {
+            assert_eq!(Sha256Digest::try_from_hex(&good), Ok(digest));
+        }
+        let with_prefix = format!("0x{text}");
+        for bad in [
+            "",
+            &text[1..],
+            &format!("{text}0"),
+            &with_prefix,
+            &with_prefix[..64],
+            &text.replace('2', "g"),
+            &"ä".repeat(32),
+        ] {
+            assert!(Sha256Digest::try_from_hex(bad).is_err(), "{bad}");
+        }
     }
 }
