@@ -1,5 +1,7 @@
 //! Errors of the internal listener: problem+json (RFC 9457) with a stable code, and what the registry refuses.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -10,6 +12,7 @@ use serde_json::{Value, json};
 use super::fields::FieldError;
 use crate::driver::DriverGone;
 use crate::telemetry::request_id;
+use furt_core::live::retry_after_seconds;
 use furt_core::registry::Refusal;
 
 /// Characters of a detail that are logged.
@@ -32,7 +35,8 @@ impl Problem {
         Self { status, code, detail: detail.into(), more: Vec::new(), retry_after_seconds: None, is_reported: false }
     }
 
-    pub(super) fn rate_limited(retry_after_seconds: u64) -> Self {
+    pub(super) fn rate_limited(wait: Duration) -> Self {
+        let retry_after_seconds = retry_after_seconds(wait);
         let detail = format!("too many registrations from this address; again in {retry_after_seconds} s");
         Self {
             retry_after_seconds: Some(retry_after_seconds),

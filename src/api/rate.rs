@@ -1,73 +1,72 @@
 //! How often one address may register.
 //!
-//! A generic cell rate algorithm by hand: the crates for it can count an attempt or refuse it, but not look first and
-//! count later, which is what leaves identical registrations uncounted (DESIGN §9).
+//! An attempt is counted before it is known whether it counts: one that changes nothing is given back.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use furt_core::model::Rate;
+use furt_core::live::RateLimiter;
+use furt_core::model::{Rate, RateLimit};
 
-/// Addresses that are remembered each for itself; beyond them those whose debt is paid are forgotten, and if none is,
-/// the rest is counted together.
+/// Addresses that are remembered each for itself; beyond them those that owe nothing are forgotten, and if none does not, the
+/// rest is counted together.
 const REMEMBERED: usize = 10_000;
 
-/// For each address, by when its attempts so far are paid off.
+/// What each address has asked for.
 #[derive(Default)]
-pub(super) struct SourceRates(Mutex<Debts>);
+pub(super) struct SourceRates(Mutex<Counted>);
 
 #[derive(Default)]
-struct Debts {
-    /// What they were counted by.
-    limits: Option<(Rate, u32)>,
-    paid_off: HashMap<IpAddr, Instant>,
+struct Counted {
+    /// What they are counted by.
+    limit: Option<RateLimit>,
+    by_address: HashMap<IpAddr, RateLimiter>,
+}
+
+/// An attempt that was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attempt {
+    counted_for: IpAddr,
 }
 
 impl SourceRates {
-    /// Counts an attempt, if by `rate` over time and `burst` at once one more may be made now; gives what it cost.
+    /// Counts an attempt, if by `rate` over time and `burst` at once one more may be made now.
     ///
     /// # Errors
-    /// In so many whole seconds, at least 1, it may.
-    pub(super) fn take(&self, source: IpAddr, rate: Rate, burst: u32, now: Instant) -> Result<Duration, u64> {
-        let cost = Duration::from_secs(u64::from(rate.period_seconds)) / rate.count.get();
-        let allowance = cost * burst.max(1);
-        let mut debts = self.lock();
-        if debts.limits.replace((rate, burst)) != Some((rate, burst)) {
+    /// After so long it may.
+    pub(super) fn take(&self, source: IpAddr, rate: Rate, burst: u32, now: Instant) -> Result<Attempt, Duration> {
+        let limit = RateLimit { rate, burst: NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN) };
+        let mut counted = self.lock();
+        if counted.limit.replace(limit) != Some(limit) {
             // What is owed by a slow rate would take hours to pay off by a fast one's allowance.
-            debts.paid_off.clear();
+            counted.by_address.clear();
         }
-        let source = remembered(&mut debts.paid_off, source, now);
-        let at = debts.paid_off.entry(source).or_insert(now);
-        let debt = at.saturating_duration_since(now);
-        match (debt + cost).checked_sub(allowance) {
-            Some(wait) if !wait.is_zero() => Err(wait.as_secs_f64().ceil().max(1.0) as u64),
-            _ => {
-                *at = (*at).max(now) + cost;
-                Ok(cost)
-            }
+        let counted_for = remembered(&mut counted.by_address, source, now);
+        let limiter = counted.by_address.entry(counted_for).or_insert_with(|| RateLimiter::new(limit, now));
+        limiter.check(now).map(|()| Attempt { counted_for })
+    }
+
+    /// Takes an attempt back that turned out not to count.
+    pub(super) fn give_back(&self, attempt: Attempt) {
+        if let Some(limiter) = self.lock().by_address.get(&attempt.counted_for) {
+            limiter.give_back();
         }
     }
 
-    /// Takes an attempt back that turned out not to count, and cost so much.
-    pub(super) fn give_back(&self, source: IpAddr, cost: Duration) {
-        if let Some(at) = self.lock().paid_off.get_mut(&source) {
-            *at -= cost;
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Debts> {
+    fn lock(&self) -> MutexGuard<'_, Counted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The address to count for: its own, or where too many owe something, one that all further ones share.
-fn remembered(paid_off: &mut HashMap<IpAddr, Instant>, source: IpAddr, now: Instant) -> IpAddr {
-    if paid_off.len() >= REMEMBERED && !paid_off.contains_key(&source) {
-        paid_off.retain(|_, at| *at > now);
-        if paid_off.len() >= REMEMBERED {
-            return IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+fn remembered(by_address: &mut HashMap<IpAddr, RateLimiter>, source: IpAddr, now: Instant) -> IpAddr {
+    if by_address.len() >= REMEMBERED && !by_address.contains_key(&source) {
+        by_address.retain(|_, limiter| !limiter.is_idle(now));
+        if by_address.len() >= REMEMBERED {
+            return IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         }
     }
     source
@@ -88,11 +87,11 @@ mod tests {
         let (one, other) = ([127, 0, 0, 1].into(), [127, 0, 0, 2].into());
         let now = crate::clock::now();
         (0..3).for_each(|_| assert_eq!(take(one, now), Ok(())));
-        assert_eq!(take(one, now), Err(1));
+        assert_eq!(take(one, now), Err(Duration::from_millis(500)));
         assert_eq!(take(other, now), Ok(()));
         let later = now + Duration::from_millis(500);
         assert_eq!(take(one, later), Ok(()));
-        assert_eq!(take(one, later), Err(1));
+        assert_eq!(take(one, later), Err(Duration::from_millis(500)));
     }
 
     #[test]
@@ -100,11 +99,11 @@ mod tests {
         let rates = SourceRates::default();
         let (source, now) = ([127, 0, 0, 1].into(), crate::clock::now());
         for _ in 0..100 {
-            let cost = rates.take(source, rate("1/m"), 1, now).unwrap();
-            rates.give_back(source, cost);
+            let attempt = rates.take(source, rate("1/m"), 1, now).unwrap();
+            rates.give_back(attempt);
         }
         assert!(rates.take(source, rate("1/m"), 1, now).is_ok());
-        assert_eq!(rates.take(source, rate("1/m"), 1, now), Err(60));
+        assert_eq!(rates.take(source, rate("1/m"), 1, now), Err(Duration::from_secs(60)));
     }
 
     #[test]
@@ -112,9 +111,9 @@ mod tests {
         let rates = SourceRates::default();
         let (source, now) = ([127, 0, 0, 1].into(), crate::clock::now());
         (0..100).for_each(|_| _ = rates.take(source, rate("1/m"), 100, now));
-        assert_eq!(rates.take(source, rate("1/m"), 100, now), Err(60));
+        assert_eq!(rates.take(source, rate("1/m"), 100, now), Err(Duration::from_secs(60)));
         assert!(rates.take(source, rate("10/s"), 1, now).is_ok(), "an hour's debt is forgotten");
-        assert_eq!(rates.take(source, rate("10/s"), 1, now), Err(1));
+        assert_eq!(rates.take(source, rate("10/s"), 1, now), Err(Duration::from_millis(100)));
     }
 
     #[test]
@@ -126,9 +125,9 @@ mod tests {
         };
         (1..=REMEMBERED as u32).for_each(|number| assert_eq!(take(number, now), Ok(())));
         assert_eq!(take(1 << 24, now), Ok(()));
-        assert_eq!(take((1 << 24) + 1, now), Err(1));
-        assert_eq!(rates.lock().paid_off.len(), REMEMBERED + 1);
+        assert_eq!(take((1 << 24) + 1, now), Err(Duration::from_secs(1)));
+        assert_eq!(rates.lock().by_address.len(), REMEMBERED + 1);
         assert_eq!(take(1 << 25, now + Duration::from_secs(2)), Ok(()));
-        assert_eq!(rates.lock().paid_off.len(), 1, "those that owe nothing are forgotten");
+        assert_eq!(rates.lock().by_address.len(), 1, "those that owe nothing are forgotten");
     }
 }

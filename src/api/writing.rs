@@ -76,11 +76,11 @@ pub(super) async fn take_registration(
     // Before anything that takes time, so that many at once are counted too.
     let config = api.config();
     let (rate, burst) = (config.registration.rate, config.registration.burst);
-    let cost = api.rates.take(address, rate, burst, clock::now()).map_err(Problem::rate_limited)?;
+    let attempt = api.rates.take(address, rate, burst, clock::now()).map_err(Problem::rate_limited)?;
     let outcome = try_register(api, source, form, headers, body).await;
     // What is registered just so is a heartbeat and costs nothing.
     if matches!(&outcome, Ok(registered) if !registered.is_change) {
-        api.rates.give_back(address, cost);
+        api.rates.give_back(attempt);
     }
     outcome
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -16,6 +17,7 @@ use crate::clock;
 use crate::published::Published;
 use crate::status;
 use crate::telemetry::request_id;
+use furt_core::live::retry_after_seconds;
 use furt_core::model::path::Reserved;
 use furt_core::model::{Sha256Digest, host, path};
 use furt_core::routing::{ApiKey, Found, Route};
@@ -48,7 +50,7 @@ impl Gateway {
             && !has_good_key(&session.req_header().headers, ctx, snapshot)
         {
             let checked = self.address_rates.take(client, limit);
-            checked.map_err(|seconds| retry_after(Problem::ADDRESS_RATE_LIMITED, seconds))?;
+            checked.map_err(|wait| retry_after(Problem::ADDRESS_RATE_LIMITED, wait))?;
         }
         decision
     }
@@ -109,13 +111,13 @@ impl Gateway {
         ctx.take_route(route, snapshot.service(route.owner.index()));
         ctx.key = authenticate(&request.headers, route, ctx, snapshot)?;
         if let Some(key) = &ctx.key
-            && let Err(seconds) = limits::check(key)
+            && let Err(wait) = limits::check(key)
         {
-            return Err(retry_after(Problem::RATE_LIMITED, seconds));
+            return Err(retry_after(Problem::RATE_LIMITED, wait));
         }
         if !is_usable {
             // By then it was probed again.
-            return Err(retry_after(Problem::SERVICE_DOWN, config.gateway.health_check_interval.as_secs().max(1)));
+            return Err(retry_after(Problem::SERVICE_DOWN, config.gateway.health_check_interval));
         }
         if config.limits.max_body.is_some_and(|most| framing::body_length(request).is_some_and(|length| length > most))
         {
@@ -161,8 +163,8 @@ fn has_good_key(headers: &HeaderMap, ctx: &Context, snapshot: &Published) -> boo
     ctx.has_good_key.unwrap_or_else(|| find_key(headers, ctx.client, snapshot).is_ok())
 }
 
-fn retry_after(problem: Problem, seconds: u64) -> GatewayAnswer {
-    GatewayAnswer::from(problem).with_header(header::RETRY_AFTER, seconds)
+fn retry_after(problem: Problem, wait: Duration) -> GatewayAnswer {
+    GatewayAnswer::from(problem).with_header(header::RETRY_AFTER, retry_after_seconds(wait))
 }
 
 fn find_key(headers: &HeaderMap, client: Option<IpAddr>, snapshot: &Published) -> Result<Arc<ApiKey>, Problem> {

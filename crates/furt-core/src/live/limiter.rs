@@ -1,8 +1,10 @@
 //! How often something may be used: the generic cell rate algorithm (ITU-T I.371) over one atomic number.
 //!
-//! [`RateLimiter`] is handed the time and reads no clock. It stands here, though `governor` has the algorithm, because
-//! governor asks a clock of its own at each use. It never blocks and never allocates. Requests share it by `Arc`, as a part
-//! of [`KeyLive`](crate::routing::KeyLive); `proxy` calls it.
+//! A limiter is handed the time and reads no clock. It stands here, though `governor` has the algorithm, because governor asks
+//! a clock of its own at each use, and can neither look without counting nor take a use back. It never blocks, and allocates
+//! only where it is made. [`RateLimiter`] is one count: of a key, shared by requests as a part of
+//! [`KeyLive`](crate::routing::KeyLive), or of an address that registers. [`RateLimiters`] are many of one limit: of the
+//! addresses that send requests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,21 +15,32 @@ use crate::model::RateLimit;
 #[derive(Debug)]
 pub struct RateLimiter {
     started: Instant,
+    pace: Pace,
+    next_ns: AtomicU64,
+}
+
+/// As many limiters of one [`RateLimit`], each 8 bytes.
+#[derive(Debug)]
+pub struct RateLimiters {
+    started: Instant,
+    limit: RateLimit,
+    pace: Pace,
+    next_ns: Box<[AtomicU64]>,
+}
+
+/// The algorithm. What it counts in is when the next use would come if all came at a steady rate, in ns since a start.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
     /// From one use to the next, at a steady rate; at least 1 ns.
     interval_ns: u64,
     /// How far before its time a use may come: all of a burst but its first use.
     tolerance_ns: u64,
-    /// When the next use would come if all came at a steady rate, since `started`.
-    next_ns: AtomicU64,
 }
 
 impl RateLimiter {
     /// A limiter that nothing has used. `now` is where its time begins: earlier times count as this one.
     pub fn new(limit: RateLimit, now: Instant) -> Self {
-        let interval = Duration::from_secs(u64::from(limit.rate.period_seconds)) / limit.rate.count.get();
-        let interval_ns = whole_ns(interval).max(1);
-        let tolerance_ns = interval_ns.saturating_mul(u64::from(limit.burst.get() - 1));
-        Self { started: now, interval_ns, tolerance_ns, next_ns: AtomicU64::new(0) }
+        Self { started: now, pace: Pace::of(limit), next_ns: AtomicU64::new(0) }
     }
 
     /// Counts a use at `now`.
@@ -35,17 +48,73 @@ impl RateLimiter {
     /// # Errors
     /// It is used too often, and this use is not counted; after so long the next one may come.
     pub fn check(&self, now: Instant) -> Result<(), Duration> {
-        let now_ns = whole_ns(now.saturating_duration_since(self.started));
+        self.pace.check(&self.next_ns, self.started, now)
+    }
+
+    /// Takes a use back that turned out not to count.
+    pub fn give_back(&self) {
+        let earlier = |next_ns: u64| Some(next_ns.saturating_sub(self.pace.interval_ns));
+        // Relaxed, as in `check`. The closure always gives a number.
+        _ = self.next_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earlier);
+    }
+
+    /// Whether it would let a whole burst pass at `now`, as a new one does.
+    pub fn is_idle(&self, now: Instant) -> bool {
+        self.next_ns.load(Ordering::Relaxed) <= since_ns(self.started, now)
+    }
+}
+
+impl RateLimiters {
+    /// `count` limiters, at least 1, that nothing has used; for `now` see [`RateLimiter::new`].
+    pub fn new(limit: RateLimit, count: usize, now: Instant) -> Self {
+        let next_ns = (0..count.max(1)).map(|_| AtomicU64::new(0)).collect();
+        Self { started: now, limit, pace: Pace::of(limit), next_ns }
+    }
+
+    /// What each of them lets pass.
+    pub fn limit(&self) -> RateLimit {
+        self.limit
+    }
+
+    /// Counts a use at `now` of one of them; which one `number` says by its remainder.
+    ///
+    /// # Errors
+    /// As [`RateLimiter::check`].
+    pub fn check(&self, number: u64, now: Instant) -> Result<(), Duration> {
+        // A remainder of a usize is one.
+        let index = (number % self.next_ns.len() as u64) as usize;
+        self.pace.check(&self.next_ns[index], self.started, now)
+    }
+}
+
+impl Pace {
+    fn of(limit: RateLimit) -> Self {
+        let interval = Duration::from_secs(u64::from(limit.rate.period_seconds)) / limit.rate.count.get();
+        let interval_ns = whole_ns(interval).max(1);
+        Self { interval_ns, tolerance_ns: interval_ns.saturating_mul(u64::from(limit.burst.get() - 1)) }
+    }
+
+    fn check(self, next_ns: &AtomicU64, started: Instant, now: Instant) -> Result<(), Duration> {
+        let now_ns = since_ns(started, now);
         let count = |next_ns: u64| {
             let is_early = now_ns < next_ns.saturating_sub(self.tolerance_ns);
             (!is_early).then(|| next_ns.max(now_ns).saturating_add(self.interval_ns))
         };
         // Relaxed: nothing else is read by what this number says.
-        self.next_ns
+        next_ns
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count)
             .map(|_| ())
             .map_err(|next_ns| Duration::from_nanos(next_ns.saturating_sub(self.tolerance_ns).saturating_sub(now_ns)))
     }
+}
+
+fn since_ns(started: Instant, now: Instant) -> u64 {
+    whole_ns(now.saturating_duration_since(started))
+}
+
+/// A wait as `Retry-After` says it (RFC 9110 §10.2.3): in whole seconds, rounded up, at least 1.
+pub fn retry_after_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// 584 years at the most.
@@ -120,7 +189,7 @@ mod tests {
                     (Err(wait), 0) => whole_ns(wait) - 1,
                     (Err(wait), 1) => whole_ns(wait),
                     (_, 2) => 0,
-                    _ => rng.u64(0..=3 * limiter.interval_ns),
+                    _ => rng.u64(0..=3 * limiter.pace.interval_ns),
                 };
             }
         }
@@ -141,6 +210,33 @@ mod tests {
         let limiter = RateLimiter::new(limit("1/s", 1), start + Duration::from_secs(5));
         assert_eq!(limiter.check(start), Ok(()));
         assert_eq!(limiter.check(start), Err(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_use_that_is_given_back_costs_nothing_and_one_that_owes_nothing_is_idle() {
+        let start = start();
+        let limiter = RateLimiter::new(limit("1/s", 1), start);
+        for _ in 0..100 {
+            assert_eq!(limiter.check(start), Ok(()));
+            assert!(!limiter.is_idle(start));
+            limiter.give_back();
+            assert!(limiter.is_idle(start));
+        }
+        limiter.give_back();
+        assert_eq!(limiter.check(start), Ok(()), "and no more than it has");
+        assert_eq!(limiter.check(start), Err(Duration::from_secs(1)));
+        assert!(limiter.is_idle(start + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn each_of_many_has_its_own_count() {
+        let start = start();
+        let limiters = RateLimiters::new(limit("1/m", 2), 4, start);
+        for number in [0, 1, 2, u64::MAX] {
+            (0..2).for_each(|_| assert_eq!(limiters.check(number, start), Ok(())));
+            assert!(limiters.check(number, start).is_err());
+        }
+        assert!(limiters.check(4, start).is_err(), "it is the first one again");
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod limiter;
 mod traffic;
 
 pub use latency::{LATENCY_BUCKETS, Latency, latency_bound_us, quantile_us};
-pub use limiter::RateLimiter;
+pub use limiter::{RateLimiter, RateLimiters, retry_after_seconds};
 pub use traffic::{
     Outcome, PROBE_BOUNDS_MS, PROBE_NUMBERS, ROUTE_BOUNDS_MS, ROUTE_NUMBERS, RouteTraffic, STATUS_CLASSES,
     ServiceEvents, ServiceTraffic, TrafficCounts, Verdict, status_class,
