@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Api;
 use super::problem::Problem;
-use crate::config::{ConfigErrors, Place};
+use crate::config::{ConfigErrors, SourceLocation};
 use crate::driver::DriverGone;
 use furt_core::model::{Generation, ServiceName};
 use furt_core::registry::Source;
@@ -35,7 +35,7 @@ pub struct Reloaded {
     /// Keys that changed and are in force.
     pub changed: Vec<&'static str>,
     /// Keys that changed and are not in force before the next start, and where they stand; `None`: at their default.
-    pub needs_restart: BTreeMap<&'static str, Option<Place>>,
+    pub needs_restart: BTreeMap<&'static str, Option<SourceLocation>>,
     /// Services that are kept and not routed, and why.
     pub blocked: Vec<(ServiceName, Arc<str>)>,
 }
@@ -124,7 +124,7 @@ fn refused(errors: &ConfigErrors) -> Problem {
     let told: Vec<_> = errors
         .iter()
         .take(MAX_TOLD)
-        .map(|error| with_place(Some(&error.place), json!({ "key": error.key, "detail": error.what })))
+        .map(|error| with_place(Some(&error.location), json!({ "key": error.key, "detail": error.message })))
         .collect();
     let detail = match errors.count() {
         1 => format!("{errors}; nothing has changed"),
@@ -135,16 +135,16 @@ fn refused(errors: &ConfigErrors) -> Problem {
 }
 
 /// The members of a place, as far as they are known, before `members`.
-fn with_place(place: Option<&Place>, members: Value) -> Value {
+fn with_place(place: Option<&SourceLocation>, members: Value) -> Value {
     let mut shown = Map::new();
     match place {
-        Some(Place::Whole { file }) => _ = shown.insert("file".to_owned(), file.as_str().into()),
-        Some(Place::Position { file, line, column }) => {
+        Some(SourceLocation::File { file }) => _ = shown.insert("file".to_owned(), file.as_str().into()),
+        Some(SourceLocation::Position { file, line, column }) => {
             shown.insert("file".to_owned(), file.as_str().into());
             shown.insert("line".to_owned(), (*line).into());
             shown.insert("column".to_owned(), (*column).into());
         }
-        Some(Place::Variable { name }) => _ = shown.insert("variable".to_owned(), name.as_str().into()),
+        Some(SourceLocation::Variable { name }) => _ = shown.insert("variable".to_owned(), name.as_str().into()),
         None => {}
     }
     if let Value::Object(members) = members {

@@ -31,7 +31,7 @@ use prometheus::{IntCounter, IntGauge};
 use tokio::sync::oneshot;
 
 use crate::api::{self, Readiness, Reloads};
-use crate::config::{Config, ConfigErrors, MAX_RETRIES, Places, StoreConfig};
+use crate::config::{Config, ConfigErrors, KeyLocations, MAX_RETRIES, StoreConfig};
 use crate::connections::OpenConnections;
 use crate::driver::{Driver, Handle};
 use crate::geo::Geo;
@@ -67,25 +67,25 @@ const LAST_SYNC: Duration = Duration::from_secs(2);
 const LAST_FLUSH: Duration = Duration::from_secs(2);
 
 /// Runs the gateway until SIGTERM or SIGINT, and until its clients are gone or the grace is over; reads `path` again at
-/// each reload, as `config` and `places` were read of it.
+/// each reload, as `config` and `locations` were read of it.
 ///
 /// # Errors
 /// It could not be started: each reason on a line of its own.
-pub fn run(path: &Path, config: Config, places: &Places) -> Result<()> {
-    run_then(path, config, places, || ())
+pub fn run(path: &Path, config: Config, locations: &KeyLocations) -> Result<()> {
+    run_then(path, config, locations, || ())
 }
 
 /// The same; once a signal came, `last` runs while everything still answers, for services of this process to leave.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce()) -> Result<()> {
+pub fn run_then(path: &Path, config: Config, locations: &KeyLocations, last: impl FnOnce()) -> Result<()> {
     let config = Arc::new(config);
     let files = files::raise_limit();
     let bound = listening::bind(&config.server.listen, config.internal.listen)?;
     let own_listeners = OwnListeners::new(bound.addresses());
     let found = lookups::Found::new();
-    let faults = services::static_faults(&config, places, path, &found, &own_listeners);
+    let faults = services::static_faults(&config, locations, path, &found, &own_listeners);
     ConfigErrors::try_new(faults).map_or(Ok(()), Err)?;
     let telemetry = Telemetry::try_new().context("counters cannot be made")?;
     let access_log = AccessLog::open(&config.access_log, telemetry.access_log_dropped.clone())?;

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::files::{self, Files};
 use super::{lookups, notify_supervisor, services};
 use crate::api::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded};
-use crate::config::{AccessLogTarget, Config, ConfigError, ConfigErrors, Place, Places, Takes};
+use crate::config::{AccessLogTarget, Config, ConfigError, ConfigErrors, KeyLocations, ReloadClass, SourceLocation};
 use crate::driver::Handle;
 use crate::telemetry::{AccessLog, OpenedLog, Telemetry};
 use crate::upstream::OwnListeners;
@@ -73,18 +73,18 @@ impl Reloading {
     }
 
     async fn try_reload(&mut self) -> Result<Reloaded, ReloadError> {
-        let (new, places) = read(&self.path).await.map_err(ReloadError::Refused)?;
-        let changed = self.config.changed(&new, Takes::AtOnce);
-        let needs_restart = self.config.changed(&new, Takes::Restart);
-        let needs_restart = needs_restart.into_iter().map(|key| (key, places.of(key).cloned())).collect();
+        let (new, locations) = read(&self.path).await.map_err(ReloadError::Refused)?;
+        let changed = self.config.changed(&new, ReloadClass::Reload);
+        let needs_restart = self.config.changed(&new, ReloadClass::Restart);
+        let needs_restart = needs_restart.into_iter().map(|key| (key, locations.get(key).cloned())).collect();
         let new = Arc::new(new.until_restart(&self.config));
 
         let found = lookups::addresses(&new, &self.config).await;
-        let (mut faults, configuration) = self.prepare(&new, places.clone(), found).await?;
+        let (mut faults, configuration) = self.prepare(&new, locations.clone(), found).await?;
         let opened = if new.access_log == self.config.access_log {
             None
         } else {
-            open_log(&new.access_log).await.map_err(|why| faults.push(log_fault(&places, &self.path, why))).ok()
+            open_log(&new.access_log).await.map_err(|why| faults.push(log_fault(&locations, &self.path, why))).ok()
         };
         if let Some(errors) = ConfigErrors::try_new(faults) {
             return Err(ReloadError::Refused(errors));
@@ -107,12 +107,12 @@ impl Reloading {
     async fn prepare(
         &self,
         new: &Arc<Config>,
-        places: Places,
+        locations: KeyLocations,
         found: lookups::Found,
     ) -> Result<(Vec<ConfigError>, Box<Configuration>), ReloadError> {
         let (new, path, own_listeners) = (Arc::clone(new), self.path.clone(), self.own_listeners.clone());
         let preparing = tokio::task::spawn_blocking(move || {
-            let faults = services::static_faults(&new, &places, &path, &found, &own_listeners);
+            let faults = services::static_faults(&new, &locations, &path, &found, &own_listeners);
             let configuration = Configuration {
                 settings: services::settings(&new),
                 static_routes: services::static_routes(&new, &found),
@@ -157,13 +157,13 @@ impl Reloading {
     }
 }
 
-async fn read(path: &Path) -> Result<(Config, Places), ConfigErrors> {
+async fn read(path: &Path) -> Result<(Config, KeyLocations), ConfigErrors> {
     let name = path.display().to_string();
     let path = path.to_owned();
     let env = |name: &str| std::env::var(name).ok();
     let reading = tokio::task::spawn_blocking(move || {
         check_kind(&path)?;
-        Config::load_placed(&path, &env)
+        Config::load_with_locations(&path, &env)
     });
     match tokio::time::timeout(READ_TIMEOUT, reading).await {
         Ok(Ok(read)) => read,
@@ -194,8 +194,12 @@ async fn open_log(target: &AccessLogTarget) -> Result<OpenedLog, String> {
     }
 }
 
-fn log_fault(places: &Places, path: &Path, why: String) -> ConfigError {
-    let whole = || Place::Whole { file: path.display().to_string() };
-    let place = places.of("access_log.path").cloned().unwrap_or_else(whole);
-    ConfigError { place, key: "access_log.path".to_owned(), what: format!("{why}; must be a file that can be written") }
+fn log_fault(locations: &KeyLocations, path: &Path, why: String) -> ConfigError {
+    let whole = || SourceLocation::File { file: path.display().to_string() };
+    let location = locations.get("access_log.path").cloned().unwrap_or_else(whole);
+    ConfigError {
+        location,
+        key: "access_log.path".to_owned(),
+        message: format!("{why}; must be a file that can be written"),
+    }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::lookups::Found;
 use crate::config::{
-    ApiKeyConfig, Config, ConfigError, GrantConfig, Place, Places, StaticRouteConfig, StaticTarget as ConfiguredTarget,
-    Unlisted,
+    ApiKeyConfig, Config, ConfigError, GrantConfig, KeyLocations, SourceLocation, StaticRouteConfig,
+    StaticTarget as ConfiguredTarget, Unlisted,
 };
 use crate::upstream::OwnListeners;
 use furt_core::model::{InstanceId, InstanceSpec, KeySpec, ServiceName, UpstreamHost, UpstreamUrl};
@@ -81,7 +81,7 @@ pub(super) fn static_routes(config: &Config, found: &Found) -> Vec<StaticRoute> 
 /// Every static url that leads to furt itself; names that are not in `found` are looked at when they resolve.
 pub(super) fn static_faults(
     config: &Config,
-    places: &Places,
+    locations: &KeyLocations,
     path: &Path,
     found: &Found,
     own_listeners: &OwnListeners,
@@ -89,10 +89,10 @@ pub(super) fn static_faults(
     let fault = |(index, route): (usize, &StaticRouteConfig)| {
         let ConfiguredTarget::Url(url) = &route.target else { return None };
         let why = own_listeners.vet(&addresses(url, found)).err()?;
-        let whole = || Place::Whole { file: path.display().to_string() };
-        let place = places.of(&format!("routes[{index}].url")).cloned().unwrap_or_else(whole);
-        let what = format!("static route {}: {why}; must lead elsewhere", route.path);
-        Some(ConfigError { place, key: "routes.url".to_owned(), what })
+        let whole = || SourceLocation::File { file: path.display().to_string() };
+        let location = locations.get(&format!("routes[{index}].url")).cloned().unwrap_or_else(whole);
+        let message = format!("static route {}: {why}; must lead elsewhere", route.path);
+        Some(ConfigError { location, key: "routes.url".to_owned(), message })
     };
     config.routes.iter().enumerate().filter_map(fault).collect()
 }

@@ -37,13 +37,13 @@ impl ConfigArgs {
 
 pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     let path = args.path_to_run();
-    let (config, places) = Config::load_placed(path, &env).map_err(|errors| anyhow!("{errors}"))?;
+    let (config, locations) = Config::load_with_locations(path, &env).map_err(|errors| anyhow!("{errors}"))?;
     // Pingora tells every connection that breaks; furt tells what matters itself.
     logging::start("info,pingora=warn,pingora_core=error,pingora_proxy=error")?;
     if path == Path::new(NO_FILE) && args.config.is_none() {
         log::info!("{DEFAULT_FILE} is absent, and no other file is named: furt runs on its defaults");
     }
-    app::run(path, config, &places)
+    app::run(path, config, &locations)
 }
 
 pub(super) fn check(args: &ConfigArgs) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::SocketAddr;
 
-use super::errors::{At, Lines};
+use super::errors::{Lines, RawLocation};
 use super::section::Section;
 use super::value::{Commas, Parsed, Value, boolean, burst, digest, dns_name, list, networks, text, url};
 use super::{ApiKeyConfig, Config, GrantConfig, StaticRouteConfig, StaticTarget};
@@ -21,44 +21,44 @@ use furt_core::model::{
 
 /// Every array of tables below `top`, into `config`, whose listeners are already read.
 pub(super) fn read(top: &mut Section<'_>, config: &mut Config, lines: &Lines<'_>) {
-    let (mut names, mut digests) = (Seen::new(lines), Seen::new(lines));
+    let (mut names, mut digests) = (EarlierEntries::new(lines), EarlierEntries::new(lines));
     config.api_keys =
         top.entries("api_keys").into_iter().filter_map(|entry| api_key(entry, &mut names, &mut digests)).collect();
-    let mut services = Seen::new(lines);
+    let mut services = EarlierEntries::new(lines);
     config.grants = top.entries("grants").into_iter().filter_map(|entry| grant(entry, &mut services)).collect();
     let listeners: Vec<_> = config.server.listen.iter().copied().chain([config.internal.listen]).collect();
-    let mut claims = Seen::new(lines);
+    let mut claims = EarlierEntries::new(lines);
     let routes = top.entries("routes").into_iter().enumerate();
     config.routes = routes.filter_map(|(index, entry)| route(entry, index, &listeners, &mut claims)).collect();
 }
 
 /// What earlier entries of an array had, and where: for each key, the claims on it that may stand side by side.
-struct Seen<'l, K, C = ()> {
+struct EarlierEntries<'l, K, C = ()> {
     lines: &'l Lines<'l>,
-    earlier: HashMap<K, Vec<(C, At)>>,
+    earlier: HashMap<K, Vec<(C, RawLocation)>>,
 }
 
-impl<'l, K: Hash + Eq, C> Seen<'l, K, C> {
+impl<'l, K: Hash + Eq, C> EarlierEntries<'l, K, C> {
     fn new(lines: &'l Lines<'l>) -> Self {
         Self { lines, earlier: HashMap::new() }
     }
 
-    /// The line of an earlier claim on `key` that `clashes`, if any; this one is kept for those to come.
-    fn clash(&mut self, key: K, claim: C, at: At, clashes: impl Fn(&C, &C) -> bool) -> Option<usize> {
+    /// The line of an earlier claim on `key` that `conflicts`, if any; this one is kept for those to come.
+    fn conflict(&mut self, key: K, claim: C, at: RawLocation, conflicts: impl Fn(&C, &C) -> bool) -> Option<usize> {
         let earlier = self.earlier.entry(key).or_default();
-        let found = earlier.iter().find(|(other, _)| clashes(&claim, other)).map(|(_, at)| match at {
-            At::Offset(offset) => self.lines.position(*offset).0,
-            At::Variable(_) => 0,
+        let found = earlier.iter().find(|(other, _)| conflicts(&claim, other)).map(|(_, at)| match at {
+            RawLocation::Offset(offset) => self.lines.position(*offset).0,
+            RawLocation::Variable(_) => 0,
         });
         earlier.push((claim, at));
         found
     }
 }
 
-impl<K: Hash + Eq> Seen<'_, K> {
+impl<K: Hash + Eq> EarlierEntries<'_, K> {
     /// The line of an earlier `key`, if any.
-    fn again(&mut self, key: K, at: At) -> Option<usize> {
-        self.clash(key, (), at, |(), ()| true)
+    fn duplicate(&mut self, key: K, at: RawLocation) -> Option<usize> {
+        self.conflict(key, (), at, |(), ()| true)
     }
 }
 
@@ -69,8 +69,8 @@ fn permissions() -> impl Fn(&Value<'_>) -> Parsed<PermissionSet> {
 
 fn api_key(
     mut entry: Section<'_>,
-    names: &mut Seen<'_, KeyName>,
-    digests: &mut Seen<'_, Sha256Digest>,
+    names: &mut EarlierEntries<'_, KeyName>,
+    digests: &mut EarlierEntries<'_, Sha256Digest>,
 ) -> Option<ApiKeyConfig> {
     let name = entry.required("name", text("a name", KeyName::try_new));
     let sha256 = entry.required("sha256", digest);
@@ -84,19 +84,19 @@ fn api_key(
     }
     let rate = rate.map(|rate| RateLimit::new(rate, burst));
     if let Some(name) = &name
-        && let Some(line) = names.again(name.clone(), entry.at("name"))
+        && let Some(line) = names.duplicate(name.clone(), entry.at("name"))
     {
         entry.refuse("name", format!("\"{name}\" is the key in line {line} already; must be unique"));
     }
     if let Some(sha256) = sha256
-        && let Some(line) = digests.again(sha256, entry.at("sha256"))
+        && let Some(line) = digests.duplicate(sha256, entry.at("sha256"))
     {
         entry.refuse("sha256", format!("is the same secret as in line {line}; must be unique"));
     }
     Some(ApiKeyConfig { name: name?, sha256: sha256?, permissions: permissions?, allow_from, rate })
 }
 
-fn grant(mut entry: Section<'_>, services: &mut Seen<'_, ServiceName>) -> Option<GrantConfig> {
+fn grant(mut entry: Section<'_>, services: &mut EarlierEntries<'_, ServiceName>) -> Option<GrantConfig> {
     let service = entry.required("service", text("a service's name", ServiceName::try_new));
     let permissions = entry.optional("permissions", permissions()).unwrap_or_default();
     let paths = entry.optional("paths", list(Commas::Refused, "a path pattern", Pattern::try_new)).unwrap_or_default();
@@ -106,14 +106,14 @@ fn grant(mut entry: Section<'_>, services: &mut Seen<'_, ServiceName>) -> Option
     let token_sha256 = entry.optional("token_sha256", digest);
     entry.finish();
     let service = service?;
-    if let Some(line) = services.again(service.clone(), entry.at("service")) {
+    if let Some(line) = services.duplicate(service.clone(), entry.at("service")) {
         entry.refuse("service", format!("\"{service}\" has the grant in line {line} already; must have one grant"));
     }
     Some(GrantConfig { service, permissions, paths, hosts, upstreams, public, token_sha256 })
 }
 
 /// What a static route claims, by host and path; methods on the same may stand side by side.
-type Claims<'l> = Seen<'l, (Option<Host>, Pattern), MethodRule>;
+type Claims<'l> = EarlierEntries<'l, (Option<Host>, Pattern), MethodRule>;
 
 fn route(
     mut entry: Section<'_>,
@@ -139,15 +139,15 @@ fn route(
     check_tls_name(&entry, url.as_ref());
     if let Some(url) = &url {
         check_url(&entry, url, listeners);
-        entry.place("url", format!("routes[{index}].url"));
+        entry.record_location("url", format!("routes[{index}].url"));
     }
     if let Some(path) = path.as_ref().filter(|path| reserved(path.as_str()).is_some()) {
         entry.refuse("path", format!("\"{path}\" is furt's own; must not be /health, nor lie at or below /internal"));
     }
     let (method, path) = (method?, path?);
     let key = (host.clone(), path.clone());
-    if !entry.is_bad("host")
-        && let Some(line) = claims.clash(key, method.clone(), entry.at("path"), MethodRule::conflicts)
+    if !entry.is_invalid("host")
+        && let Some(line) = claims.conflict(key, method.clone(), entry.at("path"), MethodRule::conflicts)
     {
         let what =
             format!("\"{method} {path}\" is claimed in line {line} already; must differ in host, method or path");

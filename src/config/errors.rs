@@ -1,15 +1,15 @@
-//! What is wrong with a configuration: every error at once, each with its place, its key and what would be right.
+//! What is wrong with a configuration: every error at once, each with its location, its key and what would be right.
 //!
-//! Places are kept as byte offsets while the file is read and become lines and columns here, once, at the end. Nothing
+//! Locations are kept as byte offsets while the file is read and become lines and columns here, once, at the end. Nothing
 //! here prints; `cli` and `app` show [`ConfigErrors`] as it displays itself, one line an error.
 
 use std::fmt;
 
 /// Where an error lies.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum SourceLocation {
     /// The file as a whole: it could not be read.
-    Whole {
+    File {
         /// The file's name, as it was given.
         file: String,
     },
@@ -29,26 +29,26 @@ pub enum Place {
     },
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Whole { file } => f.write_str(file),
+            Self::File { file } => f.write_str(file),
             Self::Position { file, line, column } => write!(f, "{file}:{line}:{column}"),
             Self::Variable { name } => f.write_str(name),
         }
     }
 }
 
-/// One thing that is wrong; displayed as `place: key: what is wrong; what would be right`, in one line.
+/// One thing that is wrong; displayed as `location: key: what is wrong; what would be right`, in one line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-#[error("{place}: {key}: {what}")]
+#[error("{location}: {key}: {message}")]
 pub struct ConfigError {
     /// Where: at the value, at the key where it is unknown, at the table where a key is missing.
-    pub place: Place,
+    pub location: SourceLocation,
     /// Which key, such as `server.grace`; `file` where it cannot be read, `TOML` where it is no TOML.
     pub key: String,
     /// What is wrong, and after a semicolon what would be right. Never holds a secret.
-    pub what: String,
+    pub message: String,
 }
 
 /// Every error of a configuration, at least one: those of the file in its order, then those of the environment.
@@ -64,29 +64,29 @@ impl ConfigErrors {
     /// A file that could not be read at all.
     pub fn unreadable(file: &str, why: &dyn fmt::Display) -> Self {
         Self(vec![ConfigError {
-            place: Place::Whole { file: shown(file) },
+            location: SourceLocation::File { file: printable(file) },
             key: "file".to_owned(),
-            what: format!("cannot be read ({why}); must be a readable TOML file"),
+            message: format!("cannot be read ({why}); must be a readable TOML file"),
         }])
     }
 
-    /// A file whose bytes are no text; the place is that of the first byte that is none.
+    /// A file whose bytes are no text; the location is that of the first byte that is none.
     pub(super) fn not_utf8(file: &str, error: &std::string::FromUtf8Error) -> Self {
         let end = error.utf8_error().valid_up_to();
         let text = String::from_utf8_lossy(error.as_bytes().get(..end).unwrap_or_default());
         let (line, column) = Lines::new(&text).position(end);
         Self(vec![ConfigError {
-            place: Place::Position { file: shown(file), line, column },
+            location: SourceLocation::Position { file: printable(file), line, column },
             key: "TOML".to_owned(),
-            what: "is not UTF-8; must be text in UTF-8".to_owned(),
+            message: "is not UTF-8; must be text in UTF-8".to_owned(),
         }])
     }
 
     /// `faults` against the lines they were found in; `None` where there are none.
-    pub(super) fn collect(file: &str, lines: &Lines<'_>, faults: Vec<(At, Fault)>) -> Option<Self> {
+    pub(super) fn collect(file: &str, lines: &Lines<'_>, faults: Vec<(RawLocation, Fault)>) -> Option<Self> {
         let mut errors: Vec<_> = faults
             .into_iter()
-            .map(|(at, Fault { key, what })| ConfigError { place: lines.place(file, at), key, what })
+            .map(|(at, Fault { key, message })| ConfigError { location: lines.location(file, at), key, message })
             .collect();
         errors.sort();
         errors.dedup();
@@ -117,7 +117,7 @@ impl fmt::Display for ConfigErrors {
 impl std::error::Error for ConfigErrors {}
 
 /// A text as it may stand in an error: in one line, and short whatever was given.
-pub(super) fn shown(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     const MAX_CHARS: usize = 80;
     let mut short: String = text.chars().take(MAX_CHARS).collect();
     if short.len() < text.len() {
@@ -128,20 +128,20 @@ pub(super) fn shown(text: &str) -> String {
 
 /// Where something was given, before lines are counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum At {
+pub(super) enum RawLocation {
     /// Bytes from the file's start.
     Offset(usize),
     /// The variable of this name.
     Variable(String),
 }
 
-/// What is wrong, without its place.
+/// What is wrong, without its location.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     /// The key's full name.
     pub key: String,
     /// Wrong; right.
-    pub what: String,
+    pub message: String,
 }
 
 /// The lines of a text.
@@ -167,13 +167,13 @@ impl<'a> Lines<'a> {
     }
 
     /// What `at` means to a person.
-    pub(super) fn place(&self, file: &str, at: At) -> Place {
+    pub(super) fn location(&self, file: &str, at: RawLocation) -> SourceLocation {
         match at {
-            At::Offset(offset) => {
+            RawLocation::Offset(offset) => {
                 let (line, column) = self.position(offset);
-                Place::Position { file: shown(file), line, column }
+                SourceLocation::Position { file: printable(file), line, column }
             }
-            At::Variable(name) => Place::Variable { name },
+            RawLocation::Variable(name) => SourceLocation::Variable { name },
         }
     }
 

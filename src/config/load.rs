@@ -9,9 +9,9 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-use super::errors::{At, ConfigErrors, Lines, shown};
+use super::errors::{ConfigErrors, Lines, RawLocation, printable};
 use super::section::{Reader, Section};
-use super::{Config, Places, entries, sections};
+use super::{Config, KeyLocations, entries, sections};
 
 /// The largest file that is read: room for 100,000 keys and as many routes, and an end for `/dev/zero`.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -25,14 +25,17 @@ impl Config {
     /// # Errors
     /// A file that cannot be read or is no UTF-8, and what [`parse`](Self::parse) refuses.
     pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
-        Self::load_placed(path, env).map(|(config, _)| config)
+        Self::load_with_locations(path, env).map(|(config, _)| config)
     }
 
     /// As [`load`](Self::load), and where each value was given.
     ///
     /// # Errors
     /// The same.
-    pub fn load_placed(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<(Self, Places), ConfigErrors> {
+    pub fn load_with_locations(
+        path: &Path,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(Self, KeyLocations), ConfigErrors> {
         let name = path.display().to_string();
         let read = || {
             let mut bytes = Vec::new();
@@ -44,7 +47,7 @@ impl Config {
             return Err(ConfigErrors::unreadable(&name, &"it is larger than 64 MiB"));
         }
         let text = String::from_utf8(bytes).map_err(|error| ConfigErrors::not_utf8(&name, &error))?;
-        Self::parse_placed(&name, &text, env)
+        Self::parse_with_locations(&name, &text, env)
     }
 
     /// What `text`, TOML, and the environment say, over the defaults; the environment wins.
@@ -58,14 +61,14 @@ impl Config {
     /// Everything that is wrong, at once, as far as 100,000 errors go: syntax (then nothing else is looked at, since what stands behind a broken
     /// line may mean anything), unknown or missing keys, bad values, and values that contradict each other.
     pub fn parse(file_name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
-        Self::parse_placed(file_name, text, env).map(|(config, _)| config)
+        Self::parse_with_locations(file_name, text, env).map(|(config, _)| config)
     }
 
-    pub(super) fn parse_placed(
+    pub(super) fn parse_with_locations(
         file_name: &str,
         text: &str,
         env: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<(Self, Places), ConfigErrors> {
+    ) -> Result<(Self, KeyLocations), ConfigErrors> {
         // Some editors put a byte order mark first; it must not count as a column.
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let reader = Reader::new(env);
@@ -78,9 +81,9 @@ impl Config {
             entries::read(&mut top, &mut config, &lines);
             top.finish();
         }
-        let (faults, places) = reader.finish();
-        let places = places.into_iter().map(|(key, at)| (key, lines.place(file_name, at))).collect();
-        ConfigErrors::collect(file_name, &lines, faults).map_or(Ok((config, Places(places))), Err)
+        let (faults, locations) = reader.finish();
+        let locations = locations.into_iter().map(|(key, at)| (key, lines.location(file_name, at))).collect();
+        ConfigErrors::collect(file_name, &lines, faults).map_or(Ok((config, KeyLocations(locations))), Err)
     }
 }
 
@@ -101,7 +104,7 @@ fn report_syntax(reader: &Reader<'_>, lines: &Lines<'_>, text: &str, syntax_erro
     if text.starts_with(BYTE_ORDER_MARK) {
         syntax = Syntax::Broken;
         reported.insert(1);
-        reader.fault(At::Offset(0), "TOML", "a second byte order mark; must be at most one");
+        reader.fault(RawLocation::Offset(0), "TOML", "a second byte order mark; must be at most one");
     }
     for error in syntax_errors {
         if reader.is_full() {
@@ -110,20 +113,24 @@ fn report_syntax(reader: &Reader<'_>, lines: &Lines<'_>, text: &str, syntax_erro
         let Some(span) = error.span() else {
             // As of a key with more dots than are followed.
             syntax = Syntax::Broken;
-            reader.fault(At::Offset(0), "TOML", format!("{}, at a place that is not told", shown(error.message())));
+            reader.fault(
+                RawLocation::Offset(0),
+                "TOML",
+                format!("{}, at a place that is not told", printable(error.message())),
+            );
             continue;
         };
         let line = lines.position(span.start).0;
         if !reported.insert(line) {
             continue;
         }
-        let at = At::Offset(span.start);
+        let at = RawLocation::Offset(span.start);
         if error.message() == "duplicate key" {
             let key = text.get(span).unwrap_or_default();
-            reader.fault(at, shown(key), "is set twice; must be set once");
+            reader.fault(at, printable(key), "is set twice; must be set once");
         } else {
             syntax = Syntax::Broken;
-            reader.fault(at, "TOML", shown(&error.message().replacen(", expected ", "; expected ", 1)));
+            reader.fault(at, "TOML", printable(&error.message().replacen(", expected ", "; expected ", 1)));
         }
     }
     syntax

@@ -18,8 +18,8 @@ mod sections;
 mod tests;
 mod value;
 
-pub use changes::{Places, Takes};
-pub use errors::{ConfigError, ConfigErrors, Place};
+pub use changes::{KeyLocations, ReloadClass};
+pub use errors::{ConfigError, ConfigErrors, SourceLocation};
 pub use geo::GeoConfig;
 pub use sections::MAX_RETRIES;
 

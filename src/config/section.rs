@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::errors::{At, Fault, shown};
-use super::value::{Given, Parsed, Value};
+use super::errors::{Fault, RawLocation, printable};
+use super::value::{Parsed, RawValue, Value};
 
 /// A further variable for a key, from the time of edgeProxy; the `FURT_` one wins over it.
 const INHERITED: [(&str, &str, &str); 3] = [
@@ -28,20 +28,20 @@ const MAX_FAULTS: usize = 100_000;
 /// Collects what is wrong.
 pub(super) struct Reader<'a> {
     env: &'a dyn Fn(&str) -> Option<String>,
-    faults: RefCell<Vec<(At, Fault)>>,
-    places: RefCell<BTreeMap<String, At>>,
+    faults: RefCell<Vec<(RawLocation, Fault)>>,
+    locations: RefCell<BTreeMap<String, RawLocation>>,
 }
 
 impl<'a> Reader<'a> {
     /// Without faults yet.
     pub(super) fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { env, faults: RefCell::default(), places: RefCell::default() }
+        Self { env, faults: RefCell::default(), locations: RefCell::default() }
     }
 
     /// One more fault.
-    pub(super) fn fault(&self, at: At, key: impl Into<String>, what: impl Into<String>) {
+    pub(super) fn fault(&self, at: RawLocation, key: impl Into<String>, message: impl Into<String>) {
         if !self.is_full() {
-            self.faults.borrow_mut().push((at, Fault { key: key.into(), what: what.into() }));
+            self.faults.borrow_mut().push((at, Fault { key: key.into(), message: message.into() }));
         }
     }
 
@@ -51,8 +51,8 @@ impl<'a> Reader<'a> {
     }
 
     /// All of them, in the order they were found, and where each key stands that was set well.
-    pub(super) fn finish(self) -> (Vec<(At, Fault)>, BTreeMap<String, At>) {
-        (self.faults.into_inner(), self.places.into_inner())
+    pub(super) fn finish(self) -> (Vec<(RawLocation, Fault)>, BTreeMap<String, RawLocation>) {
+        (self.faults.into_inner(), self.locations.into_inner())
     }
 }
 
@@ -67,33 +67,39 @@ enum Source {
 
 /// What became of a key that was asked for.
 #[derive(Clone)]
-enum Outcome {
+enum KeyState {
     /// Nobody set it.
     Unset,
     /// Set, well, here.
-    Good(At),
+    Valid(RawLocation),
     /// Set, badly, here, and reported.
-    Bad(At),
+    Invalid(RawLocation),
 }
 
 /// A table of the file.
 pub(super) struct Section<'a> {
     reader: &'a Reader<'a>,
     name: &'static str,
-    at: At,
+    at: RawLocation,
     table: Option<&'a DeTable<'a>>,
     source: Source,
-    asked: BTreeMap<&'static str, Outcome>,
+    states: BTreeMap<&'static str, KeyState>,
 }
 
 impl<'a> Section<'a> {
     /// The file's top.
     pub(super) fn top(reader: &'a Reader<'a>, table: &'a DeTable<'a>) -> Self {
-        Self::new(reader, "", At::Offset(0), Some(table), Source::File)
+        Self::new(reader, "", RawLocation::Offset(0), Some(table), Source::File)
     }
 
-    fn new(reader: &'a Reader<'a>, name: &'static str, at: At, table: Option<&'a DeTable<'a>>, source: Source) -> Self {
-        Self { reader, name, at, table, source, asked: BTreeMap::new() }
+    fn new(
+        reader: &'a Reader<'a>,
+        name: &'static str,
+        at: RawLocation,
+        table: Option<&'a DeTable<'a>>,
+        source: Source,
+    ) -> Self {
+        Self { reader, name, at, table, source, states: BTreeMap::new() }
     }
 
     /// The table `[name]` below this one; without keys where it is missing.
@@ -102,14 +108,14 @@ impl<'a> Section<'a> {
             Some((_, value)) => match value.get_ref() {
                 DeValue::Table(table) => Some((value.span().start, table)),
                 other => {
-                    let what = format!("is of type {}; must be a table, written as [{name}]", other.type_str());
-                    self.reader.fault(At::Offset(value.span().start), name, what);
+                    let message = format!("is of type {}; must be a table, written as [{name}]", other.type_str());
+                    self.reader.fault(RawLocation::Offset(value.span().start), name, message);
                     None
                 }
             },
             None => None,
         };
-        let at = At::Offset(table.map_or(0, |(at, _)| at));
+        let at = RawLocation::Offset(table.map_or(0, |(at, _)| at));
         Self::new(self.reader, name, at, table.map(|(_, table)| table), Source::FileAndEnvironment)
     }
 
@@ -118,8 +124,8 @@ impl<'a> Section<'a> {
         let Some((_, value)) = self.ask(name) else { return Vec::new() };
         let refused = |value: &Spanned<DeValue<'_>>| {
             let kind = value.get_ref().type_str();
-            let what = format!("is of type {kind}; must be an array of tables, each written as [[{name}]]");
-            self.reader.fault(At::Offset(value.span().start), name, what);
+            let message = format!("is of type {kind}; must be an array of tables, each written as [[{name}]]");
+            self.reader.fault(RawLocation::Offset(value.span().start), name, message);
         };
         let DeValue::Array(array) = value.get_ref() else {
             refused(value);
@@ -129,7 +135,7 @@ impl<'a> Section<'a> {
         for element in array.iter() {
             match element.get_ref() {
                 DeValue::Table(table) => {
-                    let at = At::Offset(element.span().start);
+                    let at = RawLocation::Offset(element.span().start);
                     entries.push(Self::new(self.reader, name, at, Some(table), Source::File));
                 }
                 _ => refused(element),
@@ -141,43 +147,44 @@ impl<'a> Section<'a> {
     /// The value of `key`, where one is set and good.
     pub(super) fn optional<T>(&mut self, key: &'static str, parse: impl Fn(&Value<'_>) -> Parsed<T>) -> Option<T> {
         let mut result = None;
-        let mut outcome = Outcome::Unset;
-        let in_file = self.ask(key).map(|(_, value)| (At::Offset(value.span().start), Given::Toml(value.get_ref())));
+        let mut state = KeyState::Unset;
+        let in_file =
+            self.ask(key).map(|(_, value)| (RawLocation::Offset(value.span().start), RawValue::Toml(value.get_ref())));
         let in_environment = self.variable(key);
         let from_environment =
-            in_environment.as_ref().map(|(name, text)| (At::Variable(name.clone()), Given::Text(text)));
-        for (at, given) in in_file.into_iter().chain(from_environment) {
-            match parse(&Value { at: at.clone(), given }) {
+            in_environment.as_ref().map(|(name, text)| (RawLocation::Variable(name.clone()), RawValue::Text(text)));
+        for (at, raw) in in_file.into_iter().chain(from_environment) {
+            match parse(&Value { at: at.clone(), raw }) {
                 Ok(value) => {
                     result = Some(value);
-                    if !matches!(outcome, Outcome::Bad(_)) {
-                        outcome = Outcome::Good(at);
+                    if !matches!(state, KeyState::Invalid(_)) {
+                        state = KeyState::Valid(at);
                     }
                 }
-                Err(flaws) => {
-                    outcome = Outcome::Bad(at);
-                    for (at, what) in flaws {
-                        self.reader.fault(at, self.full(key), what);
+                Err(errors) => {
+                    state = KeyState::Invalid(at);
+                    for (at, message) in errors {
+                        self.reader.fault(at, self.full(key), message);
                     }
                 }
             }
         }
-        if let (Outcome::Good(at), Source::FileAndEnvironment) = (&outcome, self.source) {
-            self.reader.places.borrow_mut().insert(self.full(key), at.clone());
+        if let (KeyState::Valid(at), Source::FileAndEnvironment) = (&state, self.source) {
+            self.reader.locations.borrow_mut().insert(self.full(key), at.clone());
         }
-        self.asked.insert(key, outcome);
+        self.states.insert(key, state);
         result
     }
 
     /// Has the place of `key` known as `name`: of an array's entries that is not done for each.
-    pub(super) fn place(&self, key: &str, name: String) {
-        self.reader.places.borrow_mut().insert(name, self.at(key));
+    pub(super) fn record_location(&self, key: &str, name: String) {
+        self.reader.locations.borrow_mut().insert(name, self.at(key));
     }
 
     /// As [`optional`](Self::optional), but a key that nobody set is a fault of the table.
     pub(super) fn required<T>(&mut self, key: &'static str, parse: impl Fn(&Value<'_>) -> Parsed<T>) -> Option<T> {
         let value = self.optional(key, parse);
-        if matches!(self.asked.get(key), Some(Outcome::Unset)) {
+        if matches!(self.states.get(key), Some(KeyState::Unset)) {
             self.reader.fault(self.at.clone(), self.full(key), format!("is missing; every [[{}]] needs it", self.name));
         }
         value
@@ -191,36 +198,36 @@ impl<'a> Section<'a> {
     }
 
     /// Where the value of `key` stands; the table where nobody set it.
-    pub(super) fn at(&self, key: &str) -> At {
-        match self.asked.get(key) {
-            Some(Outcome::Good(at) | Outcome::Bad(at)) => at.clone(),
-            Some(Outcome::Unset) | None => self.at.clone(),
+    pub(super) fn at(&self, key: &str) -> RawLocation {
+        match self.states.get(key) {
+            Some(KeyState::Valid(at) | KeyState::Invalid(at)) => at.clone(),
+            Some(KeyState::Unset) | None => self.at.clone(),
         }
     }
 
     /// Whether somebody set `key`, well or badly.
     pub(super) fn is_set(&self, key: &str) -> bool {
-        matches!(self.asked.get(key), Some(Outcome::Good(_) | Outcome::Bad(_)))
+        matches!(self.states.get(key), Some(KeyState::Valid(_) | KeyState::Invalid(_)))
     }
 
     /// Whether `key` is set badly, so that its default stands in its place.
-    pub(super) fn is_bad(&self, key: &str) -> bool {
-        matches!(self.asked.get(key), Some(Outcome::Bad(_)))
+    pub(super) fn is_invalid(&self, key: &str) -> bool {
+        matches!(self.states.get(key), Some(KeyState::Invalid(_)))
     }
 
     /// A fault of a value that is good by itself.
-    pub(super) fn refuse(&self, key: &str, what: impl Into<String>) {
-        self.reader.fault(self.at(key), self.full(key), what);
+    pub(super) fn refuse(&self, key: &str, message: impl Into<String>) {
+        self.reader.fault(self.at(key), self.full(key), message);
     }
 
     /// A fault between two values: blamed on the first of `keys` that was set. Nothing is said where one of them is
     /// bad already, since its default would be compared then.
-    pub(super) fn refuse_together(&self, keys: &[&str], what: impl Into<String>) {
-        if keys.iter().any(|key| self.is_bad(key)) {
+    pub(super) fn refuse_together(&self, keys: &[&str], message: impl Into<String>) {
+        if keys.iter().any(|key| self.is_invalid(key)) {
             return;
         }
         if let Some(key) = keys.iter().find(|key| self.is_set(key)) {
-            self.refuse(key, what);
+            self.refuse(key, message);
         }
     }
 
@@ -228,24 +235,24 @@ impl<'a> Section<'a> {
     pub(super) fn finish(&self) {
         for (key, _) in self.table.into_iter().flatten() {
             let given = key.get_ref().as_ref();
-            if self.asked.contains_key(given) {
+            if self.states.contains_key(given) {
                 continue;
             }
-            let what = match nearest(given, self.asked.keys().copied()) {
+            let message = match nearest(given, self.states.keys().copied()) {
                 Some(known) => format!("is not known; did you mean \"{known}\"?"),
                 None => {
-                    let known: Vec<_> = self.asked.keys().copied().collect();
+                    let known: Vec<_> = self.states.keys().copied().collect();
                     format!("is not known; known keys: {}", known.join(", "))
                 }
             };
             // An empty key, which TOML allows, is shown as it is written.
-            let named = if given.is_empty() { "\"\"".to_owned() } else { shown(given) };
-            self.reader.fault(At::Offset(key.span().start), self.full(&named), what);
+            let named = if given.is_empty() { "\"\"".to_owned() } else { printable(given) };
+            self.reader.fault(RawLocation::Offset(key.span().start), self.full(&named), message);
         }
     }
 
     fn ask(&mut self, key: &'static str) -> Option<(&'a Spanned<toml::de::DeString<'a>>, &'a Spanned<DeValue<'a>>)> {
-        self.asked.insert(key, Outcome::Unset);
+        self.states.insert(key, KeyState::Unset);
         self.table.and_then(|table| table.get_key_value(key))
     }
 

@@ -76,7 +76,7 @@ fn internal(mut section: Section<'_>, internal: &mut InternalConfig, server: &Se
     section.set("hosts", &mut internal.hosts, list(Commas::Split, "a host", Host::try_new));
     section.set("backends_api", &mut internal.backends_api, boolean);
     section.finish();
-    if section.is_bad("listen") || server.is_bad("listen") {
+    if section.is_invalid("listen") || server.is_invalid("listen") {
         return;
     }
     let own = internal.listen;

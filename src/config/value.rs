@@ -1,7 +1,7 @@
 //! One value at a time: from what stands in the file or in an environment variable to the type it is meant for.
 //!
-//! A parser takes a [`Value`] and gives either what it means or *every* flaw in it, each at its own place (the third
-//! element of a list, not the list). Flaws say what is wrong and, after a semicolon, what would be right; secrets and
+//! A parser takes a [`Value`] and gives either what it means or *every* error in it, each at its own location (the third
+//! element of a list, not the list). Errors say what is wrong and, after a semicolon, what would be right; secrets and
 //! urls are never repeated in them. No defaults and no knowledge of keys here. Caller: `sections` and `entries`.
 
 use std::fmt::Display;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::errors::{At, shown};
+use super::errors::{RawLocation, printable};
 use furt_core::model::{
     CidrSet, Host, Invalid, MAX_BURST, MAX_DURATION, MAX_TIME, MIN_TTL, Sha256Digest, UpstreamUrl,
     duration as duration_of,
@@ -24,59 +24,59 @@ const MIN_DURATION: Duration = Duration::from_millis(1);
 
 /// A value as given, and where.
 pub(super) struct Value<'a> {
-    /// Its place.
-    pub at: At,
+    /// Its location.
+    pub at: RawLocation,
     /// What stands there.
-    pub given: Given<'a>,
+    pub raw: RawValue<'a>,
 }
 
 /// What was given.
 #[derive(Clone, Copy)]
-pub(super) enum Given<'a> {
+pub(super) enum RawValue<'a> {
     /// In the file.
     Toml(&'a DeValue<'a>),
     /// In an environment variable, where everything is text.
     Text(&'a str),
 }
 
-/// What is wrong at a place within a value.
-pub(super) type Flaws = Vec<(At, String)>;
+/// What is wrong, and where within the value.
+pub(super) type ValueErrors = Vec<(RawLocation, String)>;
 /// What a parser gives.
-pub(super) type Parsed<T> = Result<T, Flaws>;
+pub(super) type Parsed<T> = Result<T, ValueErrors>;
 
 impl<'a> Value<'a> {
-    /// One flaw, at the value's own place.
-    pub(super) fn flaw<T>(&self, what: String) -> Parsed<T> {
-        Err(vec![(self.at.clone(), what)])
+    /// One error, at the value's own place.
+    pub(super) fn error<T>(&self, message: String) -> Parsed<T> {
+        Err(vec![(self.at.clone(), message)])
     }
 
     fn wrong_type<T>(&self, right: &str) -> Parsed<T> {
-        match self.given {
-            Given::Toml(value) => {
+        match self.raw {
+            RawValue::Toml(value) => {
                 let kind = value.type_str();
                 let article = if kind.starts_with(['a', 'i', 'o']) { "an" } else { "a" };
-                self.flaw(format!("is {article} {kind}; must be {right}"))
+                self.error(format!("is {article} {kind}; must be {right}"))
             }
-            Given::Text(text) => self.flaw(format!("\"{}\" does not fit; must be {right}", shown(text))),
+            RawValue::Text(text) => self.error(format!("\"{}\" does not fit; must be {right}", printable(text))),
         }
     }
 
     /// The text, where it is one.
     fn text(&self) -> Option<&'a str> {
-        match self.given {
-            Given::Toml(value) => value.as_str(),
-            Given::Text(text) => Some(text),
+        match self.raw {
+            RawValue::Toml(value) => value.as_str(),
+            RawValue::Text(text) => Some(text),
         }
     }
 }
 
 /// `true` or `false`.
 pub(super) fn boolean(value: &Value<'_>) -> Parsed<bool> {
-    match value.given {
-        Given::Toml(&DeValue::Boolean(given)) => Ok(given),
-        Given::Text("true") => Ok(true),
-        Given::Text("false") => Ok(false),
-        Given::Toml(_) | Given::Text(_) => value.wrong_type("true or false"),
+    match value.raw {
+        RawValue::Toml(&DeValue::Boolean(given)) => Ok(given),
+        RawValue::Text("true") => Ok(true),
+        RawValue::Text("false") => Ok(false),
+        RawValue::Toml(_) | RawValue::Text(_) => value.wrong_type("true or false"),
     }
 }
 
@@ -84,14 +84,14 @@ pub(super) fn boolean(value: &Value<'_>) -> Parsed<bool> {
 pub(super) fn whole<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&Value<'_>) -> Parsed<T> {
     move |value| {
         let right = format!("a whole number from {} to {}", range.start(), range.end());
-        let number = match value.given {
-            Given::Toml(DeValue::Integer(number)) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
-            Given::Text(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
-            Given::Toml(_) | Given::Text(_) => return value.wrong_type(&right),
+        let number = match value.raw {
+            RawValue::Toml(DeValue::Integer(number)) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
+            RawValue::Text(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+            RawValue::Toml(_) | RawValue::Text(_) => return value.wrong_type(&right),
         };
         match number.filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok()) {
             Some(number) => Ok(number),
-            None => value.flaw(format!("{} is out of range; must be {right}", quoted(value))),
+            None => value.error(format!("{} is out of range; must be {right}", quoted(value))),
         }
     }
 }
@@ -105,15 +105,15 @@ pub(super) fn burst(value: &Value<'_>) -> Parsed<NonZeroU32> {
 /// A number of bytes, at least 1: as a number, or as a text with `KiB`, `MiB` or `GiB` after it.
 pub(super) fn size(value: &Value<'_>) -> Parsed<u64> {
     const RIGHT: &str = "a number of bytes such as 65536, or a text such as \"64KiB\", \"10MiB\" or \"1GiB\"";
-    let bytes = match value.given {
-        Given::Toml(DeValue::Integer(number)) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
-        Given::Toml(DeValue::String(text)) => size_of(text),
-        Given::Text(text) => size_of(text),
-        Given::Toml(_) => return value.wrong_type(RIGHT),
+    let bytes = match value.raw {
+        RawValue::Toml(DeValue::Integer(number)) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
+        RawValue::Toml(DeValue::String(text)) => size_of(text),
+        RawValue::Text(text) => size_of(text),
+        RawValue::Toml(_) => return value.wrong_type(RIGHT),
     };
     match bytes {
         Some(bytes @ 1..) => Ok(bytes),
-        Some(0) | None => value.flaw(format!("{} is not a size; must be {RIGHT}, at least 1", quoted(value))),
+        Some(0) | None => value.error(format!("{} is not a size; must be {RIGHT}, at least 1", quoted(value))),
     }
 }
 
@@ -147,7 +147,7 @@ pub(super) fn duration(zero: Zero) -> impl Fn(&Value<'_>) -> Parsed<Duration> {
         match any_duration(value)? {
             Duration::ZERO if zero == Zero::Allowed => Ok(Duration::ZERO),
             duration if (MIN_DURATION..=MAX_DURATION).contains(&duration) => Ok(duration),
-            _ => value.flaw(format!("{} is out of range; must be from {least} to 30 days", quoted(value))),
+            _ => value.error(format!("{} is out of range; must be from {least} to 30 days", quoted(value))),
         }
     }
 }
@@ -158,32 +158,32 @@ pub(super) fn ttl(value: &Value<'_>) -> Parsed<Duration> {
     if (MIN_TTL..=MAX_TIME).contains(&ttl) {
         Ok(Duration::from_millis(ttl.as_millis().try_into().unwrap_or(u64::MAX)))
     } else {
-        value.flaw(format!("{} is out of range; must be from 1 s to 1 day", quoted(value)))
+        value.error(format!("{} is out of range; must be from 1 s to 1 day", quoted(value)))
     }
 }
 
 fn any_duration(value: &Value<'_>) -> Parsed<Duration> {
     const RIGHT: &str = "seconds such as 30 or 0.5, or a text such as \"30s\", \"500ms\", \"2m\" or \"1h\"";
-    let duration = match value.given {
-        Given::Toml(DeValue::Integer(number)) => {
+    let duration = match value.raw {
+        RawValue::Toml(DeValue::Integer(number)) => {
             // A sign or a size that `u64` has not is still a number: out of range rather than malformed.
             Some(u64::from_str_radix(number.as_str(), number.radix()).map_or(Duration::MAX, Duration::from_secs))
         }
-        Given::Toml(DeValue::Float(number)) => {
+        RawValue::Toml(DeValue::Float(number)) => {
             let seconds = number.as_str().parse().ok();
             Some(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(Duration::MAX))
         }
-        Given::Toml(DeValue::String(text)) => duration_of(text),
-        Given::Text(text) => duration_of(text),
-        Given::Toml(_) => return value.wrong_type(RIGHT),
+        RawValue::Toml(DeValue::String(text)) => duration_of(text),
+        RawValue::Text(text) => duration_of(text),
+        RawValue::Toml(_) => return value.wrong_type(RIGHT),
     };
-    duration.map_or_else(|| value.flaw(format!("{} is not a duration; must be {RIGHT}", quoted(value))), Ok)
+    duration.map_or_else(|| value.error(format!("{} is not a duration; must be {RIGHT}", quoted(value))), Ok)
 }
 
 /// A text that `parse` takes; `noun` is what it must be, as in "is not a rate".
 pub(super) fn text<T>(noun: &str, parse: impl Fn(&str) -> Result<T, Invalid>) -> impl Fn(&Value<'_>) -> Parsed<T> {
     move |value| match value.text() {
-        Some(text) => parse(text).or_else(|why| value.flaw(refused(text, noun, &why))),
+        Some(text) => parse(text).or_else(|why| value.error(refused(text, noun, &why))),
         None => value.wrong_type(&format!("{noun}, as a text in quotes")),
     }
 }
@@ -196,7 +196,7 @@ pub(super) fn one_of<T: Clone>(words: &'static [(&'static str, T)]) -> impl Fn(&
         match value.text() {
             Some(text) => match words.iter().find(|(word, _)| *word == text) {
                 Some((_, meant)) => Ok(meant.clone()),
-                None => value.flaw(format!("{} is not known; must be {right}", quoted(value))),
+                None => value.error(format!("{} is not known; must be {right}", quoted(value))),
             },
             None => value.wrong_type(&right),
         }
@@ -206,7 +206,7 @@ pub(super) fn one_of<T: Clone>(words: &'static [(&'static str, T)]) -> impl Fn(&
 /// A SHA-256 in hexadecimal digits. What was given is not repeated: it may be the secret itself.
 pub(super) fn digest(value: &Value<'_>) -> Parsed<Sha256Digest> {
     match value.text() {
-        Some(text) => Sha256Digest::try_from_hex(text).or_else(|why| value.flaw(format!("is not a SHA-256; {why}"))),
+        Some(text) => Sha256Digest::try_from_hex(text).or_else(|why| value.error(format!("is not a SHA-256; {why}"))),
         None => value.wrong_type("64 hexadecimal digits in quotes, the SHA-256 of the secret"),
     }
 }
@@ -214,7 +214,7 @@ pub(super) fn digest(value: &Value<'_>) -> Parsed<Sha256Digest> {
 /// An instance's url. What was given is not repeated: it may carry a password.
 pub(super) fn url(value: &Value<'_>) -> Parsed<UpstreamUrl> {
     match value.text() {
-        Some(text) => UpstreamUrl::try_new(text).or_else(|why| value.flaw(format!("is not an instance's url; {why}"))),
+        Some(text) => UpstreamUrl::try_new(text).or_else(|why| value.error(format!("is not an instance's url; {why}"))),
         None => value.wrong_type("a url such as \"http://10.0.0.5:8080\""),
     }
 }
@@ -258,34 +258,37 @@ pub(super) fn list<T>(
     parse: impl Fn(&str) -> Result<T, Invalid>,
 ) -> impl Fn(&Value<'_>) -> Parsed<Vec<T>> {
     move |value| {
-        let elements: Vec<Value<'_>> = match (value.given, value.text()) {
-            (Given::Toml(DeValue::Array(array)), _) => array
+        let elements: Vec<Value<'_>> = match (value.raw, value.text()) {
+            (RawValue::Toml(DeValue::Array(array)), _) => array
                 .iter()
-                .map(|element| Value { at: At::Offset(element.span().start), given: Given::Toml(element.get_ref()) })
+                .map(|element| Value {
+                    at: RawLocation::Offset(element.span().start),
+                    raw: RawValue::Toml(element.get_ref()),
+                })
                 .collect(),
             (_, Some(text)) if commas == Commas::Split => {
                 let texts = text.split(',').map(str::trim).filter(|_| !text.trim().is_empty());
-                texts.map(|text| Value { at: value.at.clone(), given: Given::Text(text) }).collect()
+                texts.map(|text| Value { at: value.at.clone(), raw: RawValue::Text(text) }).collect()
             }
             _ if commas == Commas::Split => {
                 return value.wrong_type("an array of texts in quotes, or one text with commas");
             }
             _ => return value.wrong_type("an array of texts in quotes"),
         };
-        let mut flaws = Flaws::new();
+        let mut errors = ValueErrors::new();
         let mut good = Vec::new();
         for element in elements {
             match element.text().map(&parse) {
                 Some(Ok(element)) => good.push(element),
                 Some(Err(why)) => {
-                    flaws.push((element.at.clone(), refused(element.text().unwrap_or_default(), noun, &why)));
+                    errors.push((element.at.clone(), refused(element.text().unwrap_or_default(), noun, &why)));
                 }
-                None => flaws.extend(
+                None => errors.extend(
                     element.wrong_type::<()>(&format!("{noun}, as a text in quotes")).err().into_iter().flatten(),
                 ),
             }
         }
-        if flaws.is_empty() { Ok(good) } else { Err(flaws) }
+        if errors.is_empty() { Ok(good) } else { Err(errors) }
     }
 }
 
@@ -296,20 +299,20 @@ pub(super) fn networks(value: &Value<'_>) -> Parsed<CidrSet> {
         Err(_) => Err(Invalid::new("must be an address or a network such as \"10.0.0.0/8\"")),
     };
     let texts = list(Commas::Split, "a network", network)(value)?;
-    CidrSet::try_new(&texts).or_else(|why| value.flaw(why.to_string()))
+    CidrSet::try_new(&texts).or_else(|why| value.error(why.to_string()))
 }
 
 fn refused(text: &str, noun: &str, why: &dyn Display) -> String {
-    format!("\"{}\" is not {noun}; {why}", shown(text))
+    format!("\"{}\" is not {noun}; {why}", printable(text))
 }
 
 /// A scalar as it was written, for an error.
 fn quoted(value: &Value<'_>) -> String {
-    match value.given {
-        Given::Toml(DeValue::Integer(number)) => shown(&number.to_string()),
-        Given::Toml(DeValue::Float(number)) => shown(number.as_str()),
-        Given::Toml(DeValue::String(text)) => format!("\"{}\"", shown(text)),
-        Given::Toml(other) => other.type_str().to_owned(),
-        Given::Text(text) => format!("\"{}\"", shown(text)),
+    match value.raw {
+        RawValue::Toml(DeValue::Integer(number)) => printable(&number.to_string()),
+        RawValue::Toml(DeValue::Float(number)) => printable(number.as_str()),
+        RawValue::Toml(DeValue::String(text)) => format!("\"{}\"", printable(text)),
+        RawValue::Toml(other) => other.type_str().to_owned(),
+        RawValue::Text(text) => format!("\"{}\"", printable(text)),
     }
 }

@@ -91,7 +91,7 @@ pub fn run(options: Options) -> Result<()> {
     let file = place.path().join("furt.toml");
     fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
     // The environment is another furt's: what this one does is what it shows.
-    let (config, places) = Config::load_placed(&file, &|_| None).map_err(|errors| anyhow!("{errors}"))?;
+    let (config, locations) = Config::load_with_locations(&file, &|_| None).map_err(|errors| anyhow!("{errors}"))?;
 
     let fleet = Fleet::start(&runtime, addresses.internal, ports)?;
     let guide = Guide { addresses, key, directory: place.path().to_owned(), config: text, teams: fleet.teams() };
@@ -100,7 +100,7 @@ pub fn run(options: Options) -> Result<()> {
     runtime.spawn(Arc::clone(&ending).watch(signals));
     runtime.spawn(announce(Arc::clone(&ending), guide, options));
     gateway.free();
-    let outcome = app::run_then(&file, config, &places, || runtime.block_on(ending.leave()));
+    let outcome = app::run_then(&file, config, &locations, || runtime.block_on(ending.leave()));
     // Once more, for a gateway that could not start, or that ended by itself.
     runtime.block_on(ending.leave());
     let removed = ending.place.remove();

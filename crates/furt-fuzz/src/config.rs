@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use furt::config::{Config, ConfigError, ConfigErrors, Place};
+use furt::config::{Config, ConfigError, ConfigErrors, SourceLocation};
 
 /// Longer than any text that an error repeats: it repeats 80 characters, an escape of each may take 10.
 const MOST_BYTES_OF_AN_ERROR: usize = 1500;
@@ -35,8 +35,8 @@ pub fn config(data: &[u8]) {
     }
     let moved = parse(&format!("# a remark\n{}", unmarked(text)));
     let down = |(key, place): (String, Option<(usize, usize)>)| {
-        let is_told = !key.ends_with(UNTOLD);
-        (key, place.map(|(line, column)| (line + usize::from(is_told), column)))
+        let has_position = !key.ends_with(WITHOUT_POSITION);
+        (key, place.map(|(line, column)| (line + usize::from(has_position), column)))
     };
     match (parsed, moved) {
         (Ok(config), moved) => assert_eq!(moved, Ok(config), "a remark at the start changes nothing"),
@@ -52,34 +52,34 @@ fn unmarked(text: &str) -> &str {
 }
 
 /// What ends an error that is no error of the file's first line, although it stands there.
-const UNTOLD: &str = "at a place that is not told";
+const WITHOUT_POSITION: &str = "at a place that is not told";
 
 /// Keys, with line and column where they are in the file.
 fn places(errors: ConfigErrors) -> Vec<(String, Option<(usize, usize)>)> {
-    let place = |error: &ConfigError| match error.place {
-        Place::Position { line, column, .. } => Some((line, column)),
-        Place::Whole { .. } | Place::Variable { .. } => None,
+    let place = |error: &ConfigError| match error.location {
+        SourceLocation::Position { line, column, .. } => Some((line, column)),
+        SourceLocation::File { .. } | SourceLocation::Variable { .. } => None,
     };
-    let untold = |error: &ConfigError| if error.what.ends_with(UNTOLD) { UNTOLD } else { "" };
-    errors.iter().map(|error| (format!("{}{}", error.key, untold(error)), place(error))).collect()
+    let suffix = |error: &ConfigError| if error.message.ends_with(WITHOUT_POSITION) { WITHOUT_POSITION } else { "" };
+    errors.iter().map(|error| (format!("{}{}", error.key, suffix(error)), place(error))).collect()
 }
 
 fn check_errors(text: &str, variables: &BTreeMap<&str, &str>, errors: &ConfigErrors) {
     let lines: Vec<_> = unmarked(text).split('\n').map(|line| line.chars().count()).collect();
     let mut previous = None;
     for error in errors.iter() {
-        match &error.place {
-            Place::Position { file, line, column } => {
+        match &error.location {
+            SourceLocation::Position { file, line, column } => {
                 let length = line.checked_sub(1).and_then(|at| lines.get(at));
                 let is_there = length.is_some_and(|length| (1..=length + 1).contains(column));
                 assert!(is_there && file == "furt.toml", "{error}: not in the file");
             }
-            Place::Variable { name } => assert!(variables.contains_key(name.as_str()), "{error}: not set"),
-            Place::Whole { .. } => panic!("{error}: it was read"),
+            SourceLocation::Variable { name } => assert!(variables.contains_key(name.as_str()), "{error}: not set"),
+            SourceLocation::File { .. } => panic!("{error}: it was read"),
         }
         let line = error.to_string();
         assert!(!line.chars().any(char::is_control) && line.len() <= MOST_BYTES_OF_AN_ERROR, "{line:?}");
-        assert!(!error.key.is_empty() && !error.what.is_empty(), "{line:?}");
+        assert!(!error.key.is_empty() && !error.message.is_empty(), "{line:?}");
         assert!(previous.is_none_or(|previous| previous < error), "{line:?}: out of order");
         previous = Some(error);
     }

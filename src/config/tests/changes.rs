@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{FURT_TOML, parse, uncommented};
-use crate::config::{Config, Place, Takes, changes};
+use crate::config::{Config, ReloadClass, SourceLocation, changes};
 
 /// A value other than the default for each key of the single tables.
 const OTHERS: [(&str, &str); 43] = [
@@ -61,48 +61,48 @@ const ENTRIES: [(&str, &str); 3] = [
     ("routes", "[[routes]]\nmethod = 'GET'\npath = '/a'\nservice = 'a'"),
 ];
 
-fn differences(before: &Config, after: &Config) -> Vec<(&'static str, Takes)> {
-    let of = |takes| before.changed(after, takes).into_iter().map(move |key| (key, takes));
-    of(Takes::AtOnce).chain(of(Takes::Restart)).collect()
+fn differences(before: &Config, after: &Config) -> Vec<(&'static str, ReloadClass)> {
+    let of = |class| before.changed(after, class).into_iter().map(move |key| (key, class));
+    of(ReloadClass::Reload).chain(of(ReloadClass::Restart)).collect()
 }
 
 #[test]
 fn each_key_that_changes_is_named_and_no_other() {
     let default = Config::default();
     assert_eq!(differences(&default, &default.clone()), []);
-    let takes: BTreeMap<_, _> = changes::keys().map(|key| (key.name, key.takes)).collect();
-    assert_eq!(takes.len(), OTHERS.len() + ENTRIES.len());
+    let classes: BTreeMap<_, _> = changes::keys().map(|key| (key.name, key.reload)).collect();
+    assert_eq!(classes.len(), OTHERS.len() + ENTRIES.len());
     let texts = OTHERS.iter().map(|(key, value)| (*key, format!("{key} = {value}")));
     for (key, text) in texts.chain(ENTRIES.iter().map(|(key, text)| (*key, (*text).to_owned()))) {
         let changed = parse(&text);
-        assert_eq!(differences(&default, &changed), [(key, takes[key])], "{text}");
-        assert_eq!(differences(&changed, &default), [(key, takes[key])], "{text}");
+        assert_eq!(differences(&default, &changed), [(key, classes[key])], "{text}");
+        assert_eq!(differences(&changed, &default), [(key, classes[key])], "{text}");
         let kept = changed.clone().until_restart(&default);
-        let expected = if takes[key] == Takes::Restart { &default } else { &changed };
+        let expected = if classes[key] == ReloadClass::Restart { &default } else { &changed };
         assert_eq!(kept, *expected, "{text}");
     }
 }
 
 #[test]
 fn every_key_of_the_shipped_file_is_compared_and_marked_by_when_it_takes_effect() {
-    let takes: BTreeMap<_, _> = changes::keys().map(|key| (key.name.to_owned(), key.takes)).collect();
+    let classes: BTreeMap<_, _> = changes::keys().map(|key| (key.name.to_owned(), key.reload)).collect();
     let mut seen = BTreeMap::new();
     let (mut table, mut is_marked) = (String::new(), false);
     let text = uncommented(FURT_TOML);
     for line in text.lines() {
         if let Some(name) = line.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]")) {
             table.clear();
-            seen.insert(name.to_owned(), Takes::AtOnce);
+            seen.insert(name.to_owned(), ReloadClass::Reload);
         } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             table = name.to_owned();
         } else if let Some(remark) = line.strip_prefix("# ") {
             is_marked |= remark.starts_with("[restart] ");
         } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !table.is_empty()) {
-            let takes = if std::mem::take(&mut is_marked) { Takes::Restart } else { Takes::AtOnce };
-            seen.insert(format!("{table}.{key}"), takes);
+            let class = if std::mem::take(&mut is_marked) { ReloadClass::Restart } else { ReloadClass::Reload };
+            seen.insert(format!("{table}.{key}"), class);
         }
     }
-    assert_eq!(seen, takes);
+    assert_eq!(seen, classes);
 }
 
 #[test]
@@ -110,11 +110,11 @@ fn values_are_known_by_where_they_stand() {
     let text = "[server]\ngrace = 1\n[[routes]]\nmethod = 'GET'\npath = '/a'\nservice = 'a'\n\
                 [[routes]]\nmethod = 'GET'\npath = '/b'\nurl = 'http://10.0.0.1'\n";
     let env = |name: &str| (name == "FURT_SERVER_THREADS").then(|| "1".to_owned());
-    let (_, places) = Config::parse_placed("furt.toml", text, &env).unwrap();
-    let at = |line, column| Some(Place::Position { file: "furt.toml".to_owned(), line, column });
-    assert_eq!(places.of("server.grace").cloned(), at(2, 9));
-    assert_eq!(places.of("routes[1].url").cloned(), at(10, 7));
-    let variable = Place::Variable { name: "FURT_SERVER_THREADS".to_owned() };
-    assert_eq!(places.of("server.threads"), Some(&variable));
-    assert_eq!((places.of("server.listen"), places.of("routes[0].url")), (None, None));
+    let (_, locations) = Config::parse_with_locations("furt.toml", text, &env).unwrap();
+    let at = |line, column| Some(SourceLocation::Position { file: "furt.toml".to_owned(), line, column });
+    assert_eq!(locations.get("server.grace").cloned(), at(2, 9));
+    assert_eq!(locations.get("routes[1].url").cloned(), at(10, 7));
+    let variable = SourceLocation::Variable { name: "FURT_SERVER_THREADS".to_owned() };
+    assert_eq!(locations.get("server.threads"), Some(&variable));
+    assert_eq!((locations.get("server.listen"), locations.get("routes[0].url")), (None, None));
 }

@@ -251,7 +251,7 @@ fn all_errors_of_a_file_are_told_in_its_order() {
     let text =
         "[upstream]\nretries = 99\n[server]\nnope = 1\nlisten = 'x'\n[[routes]]\nmethod = 'GET'\n[apps]\ndomain = ''";
     let errors = parse_with(text, &[]).unwrap_err();
-    let places: Vec<_> = errors.iter().map(|error| (error.place.to_string(), error.key.as_str())).collect();
+    let locations: Vec<_> = errors.iter().map(|error| (error.location.to_string(), error.key.as_str())).collect();
     let expected = [
         ("furt.toml:2:11", "upstream.retries"),
         ("furt.toml:4:1", "server.nope"),
@@ -260,7 +260,7 @@ fn all_errors_of_a_file_are_told_in_its_order() {
         ("furt.toml:6:1", "routes.url"),
         ("furt.toml:9:10", "apps.domain"),
     ];
-    assert_eq!(places, expected.map(|(place, key)| (place.to_owned(), key)));
+    assert_eq!(locations, expected.map(|(location, key)| (location.to_owned(), key)));
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn a_large_file_full_of_errors_is_told_whole() {
 fn a_long_line_full_of_errors_is_told_whole() {
     let text = format!("server.listen = ['é',{}]", "'é',".repeat(50_000));
     let errors = parse_with(&text, &[]).unwrap_err();
-    let places: Vec<_> = errors.iter().map(|error| error.place.to_string()).collect();
-    assert_eq!(places.len(), 50_001);
-    assert_eq!((places[0].as_str(), places[50_000].as_str()), ("furt.toml:1:18", "furt.toml:1:200018"));
+    let locations: Vec<_> = errors.iter().map(|error| error.location.to_string()).collect();
+    assert_eq!(locations.len(), 50_001);
+    assert_eq!((locations[0].as_str(), locations[50_000].as_str()), ("furt.toml:1:18", "furt.toml:1:200018"));
 }
