@@ -1,7 +1,7 @@
-//! The way in: from a file, or a text, and the environment to a [`Config`] or every reason why there is none.
+//! Reads a configuration: from a file or a text, and the environment, to a [`Config`] or every error.
 //!
-//! Reads the file and nothing else; the environment is handed in as a function, so that tests need none. Called by
-//! `cli` (`check`, `run`) and by `app` for a reload.
+//! Opens the file and nothing else. The environment is a function that the caller gives, so that tests need none. Callers:
+//! `cli` (`check`, `run`), and `app` for a reload.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -9,11 +9,15 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-use super::errors::{ConfigErrors, Lines, RawLocation, printable};
+use super::errors::ConfigErrors;
+use super::location::{KeyLocations, Lines, RawLocation};
+use super::printable::printable;
+use super::reading::FileTables;
 use super::section::{Reader, Section};
-use super::{Config, KeyLocations, entries, sections};
+use super::types::Config;
+use super::{arrays, tables};
 
-/// The largest file that is read: room for 100,000 keys and as many routes, and an end for `/dev/zero`.
+/// The largest file that is read: room for 100,000 keys and as many routes, and an end to `/dev/zero`.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// U+FEFF, with which some editors begin a file in UTF-8.
@@ -28,7 +32,7 @@ impl Config {
         Self::load_with_locations(path, env).map(|(config, _)| config)
     }
 
-    /// As [`load`](Self::load), and where each value was given.
+    /// As [`load`](Self::load). Also returns where each value is set.
     ///
     /// # Errors
     /// The same.
@@ -50,16 +54,14 @@ impl Config {
         Self::parse_with_locations(&name, &text, env)
     }
 
-    /// What `text`, TOML, and the environment say, over the defaults; the environment wins.
+    /// Reads `text`, which is TOML, and the environment, which takes precedence. What neither sets has its default value.
     ///
-    /// `file_name` appears in errors only. `env` is asked for one variable at a time: `FURT_<SECTION>_<KEY>` for the
-    /// keys of the single tables (lists with commas), `EDGEPROXY_API_ENABLED` for `internal.backends_api`,
-    /// `EDGEPROXY_API_LISTEN_ADDR` for `internal.listen` and
-    /// `EDGEPROXY_HEARTBEAT_TTL_SECS` for `registration.heartbeat_ttl`. An empty variable is a value like any other.
+    /// `file_name` appears in errors only. `env` gives the value of one variable: `FURT_<TABLE>_<KEY>` for the keys of the
+    /// single tables (lists with commas), and the aliases in their rows. An empty variable is a value like any other.
     ///
     /// # Errors
-    /// Everything that is wrong, at once, as far as 100,000 errors go: syntax (then nothing else is looked at, since what stands behind a broken
-    /// line may mean anything), unknown or missing keys, bad values, and values that contradict each other.
+    /// Everything that is wrong, at once, up to 100,000 errors: syntax, unknown or missing keys, invalid values, and values
+    /// that contradict each other. After a syntax error the rest is not read, because it may mean anything.
     pub fn parse(file_name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
         Self::parse_with_locations(file_name, text, env).map(|(config, _)| config)
     }
@@ -74,33 +76,40 @@ impl Config {
         let reader = Reader::new(env);
         let lines = Lines::new(text);
         let (table, syntax) = DeTable::parse_recoverable(text);
-        let mut config = Self::default();
-        if report_syntax(&reader, &lines, text, &syntax) == Syntax::Whole {
-            let mut top = Section::top(&reader, table.get_ref());
-            sections::read(&mut top, &mut config);
-            entries::read(&mut top, &mut config, &lines);
-            top.finish();
-        }
+        let config = match report_syntax(&reader, &lines, text, &syntax) {
+            Syntax::Whole => read(Section::top(&reader, table.get_ref()), &lines),
+            Syntax::Broken => Self::default(),
+        };
         let (faults, locations) = reader.finish();
         let locations = locations.into_iter().map(|(key, at)| (key, lines.location(file_name, at))).collect();
         ConfigErrors::collect(file_name, &lines, faults).map_or(Ok((config, KeyLocations(locations))), Err)
     }
 }
 
+fn read(mut top: Section<'_>, lines: &Lines<'_>) -> Config {
+    let mut file = FileTables::new(&mut top);
+    let mut config = tables::visit(&mut file);
+    tables::check(&file, &config);
+    file.finish();
+    arrays::read(&mut top, &mut config, lines);
+    top.finish();
+    config
+}
+
 /// Whether the file's structure can be trusted.
 #[derive(PartialEq, Eq)]
 enum Syntax {
-    /// It can; at most a key is set twice.
+    /// It can. At worst a key is set twice.
     Whole,
-    /// A line is no TOML.
+    /// It cannot: a line is not TOML.
     Broken,
 }
 
-/// Reports what is no TOML: the first error of a line, since those behind it mostly follow from it.
+/// Reports what is not TOML: the first error of each line. The others of the line mostly follow from it.
 fn report_syntax(reader: &Reader<'_>, lines: &Lines<'_>, text: &str, syntax_errors: &[toml::de::Error]) -> Syntax {
     let mut syntax = Syntax::Whole;
     let mut reported = BTreeSet::new();
-    // The parser would skip it, as the first one was.
+    // The parser would skip a second one as well.
     if text.starts_with(BYTE_ORDER_MARK) {
         syntax = Syntax::Broken;
         reported.insert(1);
@@ -111,7 +120,7 @@ fn report_syntax(reader: &Reader<'_>, lines: &Lines<'_>, text: &str, syntax_erro
             break;
         }
         let Some(span) = error.span() else {
-            // As of a key with more dots than are followed.
+            // Such as a key with more dots than the parser follows.
             syntax = Syntax::Broken;
             reader.fault(
                 RawLocation::Offset(0),

@@ -1,9 +1,8 @@
-//! Walking the file: sections, their keys, and what the environment says instead.
+//! A table of the file: its keys, and the environment variables that take precedence.
 //!
-//! A [`Section`] learns its known keys by being asked for them; [`Section::finish`] then refuses whatever else stands
-//! in it. Every fault goes to the one [`Reader`], and reading goes on, so that all are reported at once. What the
-//! environment sets is used in place of what the file sets, and the file's value is checked all the same. Callers:
-//! `sections` (the single tables) and `entries` (the arrays of tables).
+//! A [`Section`] learns its known keys as they are read. [`Section::finish`] then refuses whatever else is in the table.
+//! Every fault goes to the one [`Reader`], and reading goes on, so that all are reported at once. A value of the file is
+//! checked even where the environment has another one. Callers: `reading` (the single tables) and `arrays`.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,21 +10,17 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::errors::{Fault, RawLocation, printable};
+use super::errors::Fault;
+use super::key::{EntryVisitor, Key};
+use super::location::RawLocation;
+use super::printable::printable;
 use super::value::{Parsed, RawValue, Value};
 
-/// A further variable for a key, from the time of edgeProxy; the `FURT_` one wins over it.
-const INHERITED: [(&str, &str, &str); 3] = [
-    ("internal", "backends_api", "EDGEPROXY_API_ENABLED"),
-    ("internal", "listen", "EDGEPROXY_API_LISTEN_ADDR"),
-    ("registration", "heartbeat_ttl", "EDGEPROXY_HEARTBEAT_TTL_SECS"),
-];
-
-/// Faults that are kept, one for each API key of the largest configuration there may be: a file that is no configuration at
-/// all has millions.
+/// The most faults that are kept: one for each API key of the largest configuration that is foreseen. A file that is no
+/// configuration at all has millions.
 const MAX_FAULTS: usize = 100_000;
 
-/// Collects what is wrong.
+/// Collects the faults, and the locations of the values.
 pub(super) struct Reader<'a> {
     env: &'a dyn Fn(&str) -> Option<String>,
     faults: RefCell<Vec<(RawLocation, Fault)>>,
@@ -33,7 +28,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Without faults yet.
+    /// No faults yet. `env` gives the value of an environment variable.
     pub(super) fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self { env, faults: RefCell::default(), locations: RefCell::default() }
     }
@@ -45,34 +40,34 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether further faults are not told.
+    /// Whether further faults are dropped.
     pub(super) fn is_full(&self) -> bool {
         self.faults.borrow().len() >= MAX_FAULTS
     }
 
-    /// All of them, in the order they were found, and where each key stands that was set well.
+    /// All faults, in the order in which they were found, and the location of each key with a valid value.
     pub(super) fn finish(self) -> (Vec<(RawLocation, Fault)>, BTreeMap<String, RawLocation>) {
         (self.faults.into_inner(), self.locations.into_inner())
     }
 }
 
-/// Where its values may come from.
+/// Where the values of a table may come from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
-    /// The file, and `FURT_<SECTION>_<KEY>` before it.
+    /// The file, and `FURT_<TABLE>_<KEY>`, which takes precedence.
     FileAndEnvironment,
     /// The file alone: an entry of an array, and the file's top itself.
     File,
 }
 
-/// What became of a key that was asked for.
+/// The state of a key that was read.
 #[derive(Clone)]
 enum KeyState {
     /// Nobody set it.
     Unset,
-    /// Set, well, here.
+    /// It is set here, to a valid value.
     Valid(RawLocation),
-    /// Set, badly, here, and reported.
+    /// It is set here, to an invalid value, which is reported.
     Invalid(RawLocation),
 }
 
@@ -104,7 +99,7 @@ impl<'a> Section<'a> {
 
     /// The table `[name]` below this one; without keys where it is missing.
     pub(super) fn section(&mut self, name: &'static str) -> Section<'a> {
-        let table = match self.ask(name) {
+        let table = match self.look_up(name) {
             Some((_, value)) => match value.get_ref() {
                 DeValue::Table(table) => Some((value.span().start, table)),
                 other => {
@@ -121,7 +116,7 @@ impl<'a> Section<'a> {
 
     /// The tables `[[name]]` below this one, in the file's order.
     pub(super) fn entries(&mut self, name: &'static str) -> Vec<Section<'a>> {
-        let Some((_, value)) = self.ask(name) else { return Vec::new() };
+        let Some((_, value)) = self.look_up(name) else { return Vec::new() };
         let refused = |value: &Spanned<DeValue<'_>>| {
             let kind = value.get_ref().type_str();
             let message = format!("is of type {kind}; must be an array of tables, each written as [[{name}]]");
@@ -144,12 +139,13 @@ impl<'a> Section<'a> {
         entries
     }
 
-    /// The value of `key`, where one is set and good.
-    pub(super) fn optional<T>(&mut self, key: &'static str, parse: impl Fn(&Value<'_>) -> Parsed<T>) -> Option<T> {
+    /// The value of `key`, where one is set and valid.
+    pub(super) fn read<T>(&mut self, key: Key, parse: impl Fn(&Value<'_>) -> Parsed<T>) -> Option<T> {
         let mut result = None;
         let mut state = KeyState::Unset;
-        let in_file =
-            self.ask(key).map(|(_, value)| (RawLocation::Offset(value.span().start), RawValue::Toml(value.get_ref())));
+        let in_file = self
+            .look_up(key.key())
+            .map(|(_, value)| (RawLocation::Offset(value.span().start), RawValue::Toml(value.get_ref())));
         let in_environment = self.variable(key);
         let from_environment =
             in_environment.as_ref().map(|(name, text)| (RawLocation::Variable(name.clone()), RawValue::Text(text)));
@@ -164,40 +160,24 @@ impl<'a> Section<'a> {
                 Err(errors) => {
                     state = KeyState::Invalid(at);
                     for (at, message) in errors {
-                        self.reader.fault(at, self.full(key), message);
+                        self.reader.fault(at, key.name, message);
                     }
                 }
             }
         }
         if let (KeyState::Valid(at), Source::FileAndEnvironment) = (&state, self.source) {
-            self.reader.locations.borrow_mut().insert(self.full(key), at.clone());
+            self.reader.locations.borrow_mut().insert(key.name.to_owned(), at.clone());
         }
-        self.states.insert(key, state);
+        self.states.insert(key.key(), state);
         result
     }
 
-    /// Has the place of `key` known as `name`: of an array's entries that is not done for each.
+    /// Records the location of `key` as that of `name`. The locations of entries are not recorded otherwise.
     pub(super) fn record_location(&self, key: &str, name: String) {
         self.reader.locations.borrow_mut().insert(name, self.at(key));
     }
 
-    /// As [`optional`](Self::optional), but a key that nobody set is a fault of the table.
-    pub(super) fn required<T>(&mut self, key: &'static str, parse: impl Fn(&Value<'_>) -> Parsed<T>) -> Option<T> {
-        let value = self.optional(key, parse);
-        if matches!(self.states.get(key), Some(KeyState::Unset)) {
-            self.reader.fault(self.at.clone(), self.full(key), format!("is missing; every [[{}]] needs it", self.name));
-        }
-        value
-    }
-
-    /// Puts the value of `key` into `slot`, which keeps its default where none is set.
-    pub(super) fn set<T>(&mut self, key: &'static str, slot: &mut T, parse: impl Fn(&Value<'_>) -> Parsed<T>) {
-        if let Some(value) = self.optional(key, parse) {
-            *slot = value;
-        }
-    }
-
-    /// Where the value of `key` stands; the table where nobody set it.
+    /// The location of the value of `key`; that of the table where nobody set it.
     pub(super) fn at(&self, key: &str) -> RawLocation {
         match self.states.get(key) {
             Some(KeyState::Valid(at) | KeyState::Invalid(at)) => at.clone(),
@@ -205,33 +185,22 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Whether somebody set `key`, well or badly.
+    /// Whether somebody set `key`, to a valid value or not.
     pub(super) fn is_set(&self, key: &str) -> bool {
         matches!(self.states.get(key), Some(KeyState::Valid(_) | KeyState::Invalid(_)))
     }
 
-    /// Whether `key` is set badly, so that its default stands in its place.
+    /// Whether `key` is set to an invalid value. Its default value is used instead then.
     pub(super) fn is_invalid(&self, key: &str) -> bool {
         matches!(self.states.get(key), Some(KeyState::Invalid(_)))
     }
 
-    /// A fault of a value that is good by itself.
+    /// Reports a value that is valid by itself.
     pub(super) fn refuse(&self, key: &str, message: impl Into<String>) {
         self.reader.fault(self.at(key), self.full(key), message);
     }
 
-    /// A fault between two values: blamed on the first of `keys` that was set. Nothing is said where one of them is
-    /// bad already, since its default would be compared then.
-    pub(super) fn refuse_together(&self, keys: &[&str], message: impl Into<String>) {
-        if keys.iter().any(|key| self.is_invalid(key)) {
-            return;
-        }
-        if let Some(key) = keys.iter().find(|key| self.is_set(key)) {
-            self.refuse(key, message);
-        }
-    }
-
-    /// Refuses every key that nobody asked for.
+    /// Reports every key that was not read: it is unknown.
     pub(super) fn finish(&self) {
         for (key, _) in self.table.into_iter().flatten() {
             let given = key.get_ref().as_ref();
@@ -251,20 +220,21 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn ask(&mut self, key: &'static str) -> Option<(&'a Spanned<toml::de::DeString<'a>>, &'a Spanned<DeValue<'a>>)> {
+    fn look_up(
+        &mut self,
+        key: &'static str,
+    ) -> Option<(&'a Spanned<toml::de::DeString<'a>>, &'a Spanned<DeValue<'a>>)> {
         self.states.insert(key, KeyState::Unset);
         self.table.and_then(|table| table.get_key_value(key))
     }
 
-    fn variable(&self, key: &str) -> Option<(String, String)> {
+    fn variable(&self, key: Key) -> Option<(String, String)> {
         if self.source == Source::File {
             return None;
         }
-        let own = format!("FURT_{}_{key}", self.name).to_ascii_uppercase();
-        let inherited = INHERITED.iter().filter(|(name, of, _)| *name == self.name && *of == key);
-        std::iter::once(own)
-            .chain(inherited.map(|(_, _, variable)| (*variable).to_owned()))
-            .find_map(|name| (self.reader.env)(&name).map(|text| (name, text)))
+        let own = format!("FURT_{}_{}", self.name, key.key()).to_ascii_uppercase();
+        let names = std::iter::once(own).chain(key.alias.map(str::to_owned));
+        names.into_iter().find_map(|name| (self.reader.env)(&name).map(|text| (name, text)))
     }
 
     fn full(&self, key: &str) -> String {
@@ -272,12 +242,26 @@ impl<'a> Section<'a> {
     }
 }
 
-/// The known key that `given` was probably meant to be: at most two slips away, and not nearly all of it.
+impl EntryVisitor for Section<'_> {
+    fn optional<T>(&mut self, key: Key, parse: impl Fn(&Value<'_>) -> Parsed<T>) -> Option<T> {
+        self.read(key, parse)
+    }
+
+    fn required<T>(&mut self, key: Key, parse: impl Fn(&Value<'_>) -> Parsed<T>) -> Option<T> {
+        let value = self.read(key, parse);
+        if matches!(self.states.get(key.key()), Some(KeyState::Unset)) {
+            self.reader.fault(self.at.clone(), key.name, format!("is missing; every [[{}]] needs it", self.name));
+        }
+        value
+    }
+}
+
+/// The known key that was probably meant by `given`: at most two typing errors away, and at most a third of the key.
 fn nearest<'k>(given: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let given: String = given.chars().take(64).collect::<String>().to_ascii_lowercase().replace('-', "_");
     known
         .map(|key| (strsim::damerau_levenshtein(&given, key), key))
-        .filter(|(slips, key)| *slips <= 2 && slips * 3 <= key.len())
+        .filter(|(typos, key)| *typos <= 2 && typos * 3 <= key.len())
         .min()
         .map(|(_, key)| key)
 }

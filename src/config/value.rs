@@ -1,8 +1,8 @@
-//! One value at a time: from what stands in the file or in an environment variable to the type it is meant for.
+//! Parsers of one value: from the file's TOML, or the text of an environment variable, to its type.
 //!
-//! A parser takes a [`Value`] and gives either what it means or *every* error in it, each at its own location (the third
-//! element of a list, not the list). Errors say what is wrong and, after a semicolon, what would be right; secrets and
-//! urls are never repeated in them. No defaults and no knowledge of keys here. Caller: `sections` and `entries`.
+//! A parser takes a [`Value`] and returns its meaning or *every* error in it, each at its own location (the third element
+//! of a list, not the list). An error says what is wrong and, after a semicolon, what would be right. It never repeats a
+//! secret or a url. Parsers know no keys and no default values. Callers: the rows in `tables` and `arrays`.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -13,24 +13,25 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::errors::{RawLocation, printable};
+use super::location::RawLocation;
+use super::printable::printable;
 use furt_core::model::{
     CidrSet, Host, Invalid, MAX_BURST, MAX_DURATION, MAX_TIME, MIN_TTL, Sha256Digest, UpstreamUrl,
     duration as duration_of,
 };
 
-/// The shortest that is not zero; timers are no finer.
+/// The shortest duration beside zero. Timers are no finer.
 const MIN_DURATION: Duration = Duration::from_millis(1);
 
-/// A value as given, and where.
+/// A value before it is parsed, and its location.
 pub(super) struct Value<'a> {
-    /// Its location.
+    /// Where it is.
     pub at: RawLocation,
-    /// What stands there.
+    /// The value.
     pub raw: RawValue<'a>,
 }
 
-/// What was given.
+/// A value before it is parsed.
 #[derive(Clone, Copy)]
 pub(super) enum RawValue<'a> {
     /// In the file.
@@ -41,7 +42,7 @@ pub(super) enum RawValue<'a> {
 
 /// What is wrong, and where within the value.
 pub(super) type ValueErrors = Vec<(RawLocation, String)>;
-/// What a parser gives.
+/// The outcome of a parser.
 pub(super) type Parsed<T> = Result<T, ValueErrors>;
 
 impl<'a> Value<'a> {
@@ -61,7 +62,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The text, where it is one.
+    /// The value as text, where it is text.
     fn text(&self) -> Option<&'a str> {
         match self.raw {
             RawValue::Toml(value) => value.as_str(),
@@ -96,7 +97,7 @@ pub(super) fn whole<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&Val
     }
 }
 
-/// How many may come at once.
+/// The burst of a rate: how many requests may come at once.
 pub(super) fn burst(value: &Value<'_>) -> Parsed<NonZeroU32> {
     let count: u32 = whole(1..=u64::from(MAX_BURST))(value)?;
     Ok(NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN))
@@ -134,9 +135,9 @@ fn size_of(text: &str) -> Option<u64> {
 /// Whether a duration may be zero.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Zero {
-    /// It means "at once".
+    /// Zero means "at once".
     Allowed,
-    /// It would mean nothing, or (as with timeouts) the contrary of what one would think.
+    /// Zero has no meaning here. A timeout of zero would expire at once, not never.
     Refused,
 }
 
@@ -152,7 +153,7 @@ pub(super) fn duration(zero: Zero) -> impl Fn(&Value<'_>) -> Parsed<Duration> {
     }
 }
 
-/// A TTL, bounded as one that an instance names itself, in whole milliseconds: so it is stored.
+/// A TTL in whole milliseconds, as the store keeps it. It has the bounds of a TTL that an instance names itself.
 pub(super) fn ttl(value: &Value<'_>) -> Parsed<Duration> {
     let ttl = any_duration(value)?;
     if (MIN_TTL..=MAX_TIME).contains(&ttl) {
@@ -180,7 +181,7 @@ fn any_duration(value: &Value<'_>) -> Parsed<Duration> {
     duration.map_or_else(|| value.error(format!("{} is not a duration; must be {RIGHT}", quoted(value))), Ok)
 }
 
-/// A text that `parse` takes; `noun` is what it must be, as in "is not a rate".
+/// A text that `parse` accepts. `noun` names it in errors, as in "is not a rate".
 pub(super) fn text<T>(noun: &str, parse: impl Fn(&str) -> Result<T, Invalid>) -> impl Fn(&Value<'_>) -> Parsed<T> {
     move |value| match value.text() {
         Some(text) => parse(text).or_else(|why| value.error(refused(text, noun, &why))),
@@ -203,7 +204,7 @@ pub(super) fn one_of<T: Clone>(words: &'static [(&'static str, T)]) -> impl Fn(&
     }
 }
 
-/// A SHA-256 in hexadecimal digits. What was given is not repeated: it may be the secret itself.
+/// A SHA-256 in hexadecimal digits. Errors do not repeat the text: it may be the secret itself.
 pub(super) fn digest(value: &Value<'_>) -> Parsed<Sha256Digest> {
     match value.text() {
         Some(text) => Sha256Digest::try_from_hex(text).or_else(|why| value.error(format!("is not a SHA-256; {why}"))),
@@ -211,7 +212,7 @@ pub(super) fn digest(value: &Value<'_>) -> Parsed<Sha256Digest> {
     }
 }
 
-/// An instance's url. What was given is not repeated: it may carry a password.
+/// An instance's url. Errors do not repeat the text: it may have a password.
 pub(super) fn url(value: &Value<'_>) -> Parsed<UpstreamUrl> {
     match value.text() {
         Some(text) => UpstreamUrl::try_new(text).or_else(|why| value.error(format!("is not an instance's url; {why}"))),
@@ -233,7 +234,7 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Invalid> {
         .map_err(|_| Invalid::new("must be an address with a port, such as \"127.0.0.1:7811\" or \"[::]:7811\""))
 }
 
-/// A DNS name, as a certificate has it: a host that is no address.
+/// A DNS name, as in a certificate: a host name, not an address.
 pub(super) fn dns_name(text: &str) -> Result<Host, Invalid> {
     let host = Host::try_new(text)?;
     if host.as_str().starts_with('[') || host.as_str().parse::<std::net::IpAddr>().is_ok() {
@@ -242,16 +243,16 @@ pub(super) fn dns_name(text: &str) -> Result<Host, Invalid> {
     Ok(host)
 }
 
-/// Whether a list may also be one text with commas; not where an element may hold a comma itself.
+/// Whether a list may also be one text with commas. It may not where an element itself may have a comma.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Commas {
     /// `"127.0.0.1, 10.0.0.0/8"`.
     Split,
-    /// An array alone.
+    /// An array only.
     Refused,
 }
 
-/// A list, each element a text that `parse` takes.
+/// A list of texts that `parse` accepts.
 pub(super) fn list<T>(
     commas: Commas,
     noun: &str,
@@ -292,7 +293,17 @@ pub(super) fn list<T>(
     }
 }
 
-/// Networks, as a list.
+/// Addresses with ports, for listeners.
+pub(super) fn addresses(value: &Value<'_>) -> Parsed<Vec<SocketAddr>> {
+    list(Commas::Split, "an address to listen on", socket_address)(value)
+}
+
+/// A list of host names.
+pub(super) fn hosts(value: &Value<'_>) -> Parsed<Vec<Host>> {
+    list(Commas::Split, "a host", Host::try_new)(value)
+}
+
+/// A list of networks.
 pub(super) fn networks(value: &Value<'_>) -> Parsed<CidrSet> {
     let network = |text: &str| match CidrSet::try_new(&[text]) {
         Ok(_) => Ok(text.to_owned()),
@@ -306,7 +317,7 @@ fn refused(text: &str, noun: &str, why: &dyn Display) -> String {
     format!("\"{}\" is not {noun}; {why}", printable(text))
 }
 
-/// A scalar as it was written, for an error.
+/// A scalar as it was written, to be shown in an error.
 fn quoted(value: &Value<'_>) -> String {
     match value.raw {
         RawValue::Toml(DeValue::Integer(number)) => printable(&number.to_string()),

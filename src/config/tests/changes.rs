@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{FURT_TOML, parse, uncommented};
-use crate::config::{Config, ReloadClass, SourceLocation, changes};
+use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
 const OTHERS: [(&str, &str); 43] = [
@@ -61,6 +61,15 @@ const ENTRIES: [(&str, &str); 3] = [
     ("routes", "[[routes]]\nmethod = 'GET'\npath = '/a'\nservice = 'a'"),
 ];
 
+/// The reload class of every key of the single tables, and of every array of tables as a whole.
+fn classes() -> BTreeMap<&'static str, ReloadClass> {
+    let classes = |table: Table| match table.kind {
+        TableKind::Single => table.keys.iter().map(|key| (key.name, key.reload)).collect(),
+        TableKind::Array => vec![(table.name, ReloadClass::Reload)],
+    };
+    reference().into_iter().flat_map(classes).collect()
+}
+
 fn differences(before: &Config, after: &Config) -> Vec<(&'static str, ReloadClass)> {
     let of = |class| before.changed(after, class).into_iter().map(move |key| (key, class));
     of(ReloadClass::Reload).chain(of(ReloadClass::Restart)).collect()
@@ -70,7 +79,7 @@ fn differences(before: &Config, after: &Config) -> Vec<(&'static str, ReloadClas
 fn each_key_that_changes_is_named_and_no_other() {
     let default = Config::default();
     assert_eq!(differences(&default, &default.clone()), []);
-    let classes: BTreeMap<_, _> = changes::keys().map(|key| (key.name, key.reload)).collect();
+    let classes = classes();
     assert_eq!(classes.len(), OTHERS.len() + ENTRIES.len());
     let texts = OTHERS.iter().map(|(key, value)| (*key, format!("{key} = {value}")));
     for (key, text) in texts.chain(ENTRIES.iter().map(|(key, text)| (*key, (*text).to_owned()))) {
@@ -85,7 +94,7 @@ fn each_key_that_changes_is_named_and_no_other() {
 
 #[test]
 fn every_key_of_the_shipped_file_is_compared_and_marked_by_when_it_takes_effect() {
-    let classes: BTreeMap<_, _> = changes::keys().map(|key| (key.name.to_owned(), key.reload)).collect();
+    let classes: BTreeMap<_, _> = classes().into_iter().map(|(key, class)| (key.to_owned(), class)).collect();
     let mut seen = BTreeMap::new();
     let (mut table, mut is_marked) = (String::new(), false);
     let text = uncommented(FURT_TOML);

@@ -1,7 +1,8 @@
 //! What configuration means: the shipped files, the environment, and every kind of value. `refused` has what is
-//! refused, `changes` what a reload compares. No process environment is read and, but for `load`, no file.
+//! refused, `changes` what a reload compares, `reference` the rows and what is written from them. No process environment is read and, but for `load`, no file.
 
 mod changes;
+mod reference;
 mod refused;
 
 use std::collections::BTreeMap;

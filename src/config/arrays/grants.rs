@@ -1,0 +1,130 @@
+//! `[[grants]]`: what a service may register.
+
+use super::earlier::EarlierEntries;
+use super::permissions;
+use crate::config::key::{DefaultValue, EntryVisitor, Key};
+use crate::config::location::Lines;
+use crate::config::section::Section;
+use crate::config::types::GrantConfig;
+use crate::config::value::{Commas, boolean, digest, hosts, list, networks, text};
+use furt_core::model::{CidrSet, Host, Pattern, PermissionSet, ServiceName, Sha256Digest};
+
+pub(super) const NAME: &str = "grants";
+
+/// The values of an entry. `None`: absent, or invalid and reported.
+pub(super) struct GrantValues {
+    service: Option<ServiceName>,
+    permissions: Option<PermissionSet>,
+    paths: Option<Vec<Pattern>>,
+    hosts: Option<Vec<Host>>,
+    upstreams: Option<CidrSet>,
+    public: Option<bool>,
+    token_sha256: Option<Sha256Digest>,
+}
+
+pub(super) fn visit(keys: &mut impl EntryVisitor) -> GrantValues {
+    keys.array(
+        NAME,
+        "Grants: what a service may register, one table for each service. What is left out is not granted, unless said \
+         otherwise.",
+    );
+    GrantValues {
+        service: keys.required(
+            Key {
+                name: "grants.service",
+                default: DefaultValue::required(r#""sagjan""#),
+                range: "a service's name; unique",
+                text: "The service that the grant is for.",
+                ..Key::ROW
+            },
+            text("a service's name", ServiceName::try_new),
+        ),
+        permissions: keys.optional(
+            Key {
+                name: "grants.permissions",
+                default: DefaultValue::absent("none", r#"["comments:*"]"#),
+                range: "as for keys",
+                text: "Permissions that its routes may ask for.",
+                ..Key::ROW
+            },
+            permissions,
+        ),
+        paths: keys.optional(
+            Key {
+                name: "grants.paths",
+                default: DefaultValue::absent("none", r#"["/api/comments/*"]"#),
+                range: "an array of patterns",
+                text: "Patterns that its routes must lie within.",
+                ..Key::ROW
+            },
+            list(Commas::Refused, "a path pattern", Pattern::try_new),
+        ),
+        hosts: keys.optional(
+            Key {
+                name: "grants.hosts",
+                default: DefaultValue::absent("none, so routes for any host only", r#"["shop.example"]"#),
+                range: "host names",
+                text: "Hosts that its routes may be bound to.",
+                ..Key::ROW
+            },
+            hosts,
+        ),
+        upstreams: keys.optional(
+            Key {
+                name: "grants.upstreams",
+                default: DefaultValue::absent("`registration.upstreams`", r#"["10.1.0.0/16"]"#),
+                range: "networks",
+                text: "Where its instances may be; never beyond `registration.upstreams`.",
+                ..Key::ROW
+            },
+            networks,
+        ),
+        public: keys.optional(
+            Key {
+                name: "grants.public",
+                default: DefaultValue::absent("`false`", "false"),
+                range: "true, false",
+                text: "Whether its routes may be public: need no key.",
+                ..Key::ROW
+            },
+            boolean,
+        ),
+        token_sha256: keys.optional(
+            Key {
+                name: "grants.token_sha256",
+                default: DefaultValue::absent(
+                    "none",
+                    r#""0000000000000000000000000000000000000000000000000000000000000000""#,
+                ),
+                range: "digest",
+                text: "SHA-256 of a token that it must send; without one its address alone decides.",
+                ..Key::ROW
+            },
+            digest,
+        ),
+    }
+}
+
+/// Reads all entries. A service has one grant.
+pub(super) fn read(entries: Vec<Section<'_>>, lines: &Lines<'_>) -> Vec<GrantConfig> {
+    let mut services = EarlierEntries::new(lines);
+    entries.into_iter().filter_map(|entry| read_one(entry, &mut services)).collect()
+}
+
+fn read_one(mut entry: Section<'_>, services: &mut EarlierEntries<'_, ServiceName>) -> Option<GrantConfig> {
+    let values = visit(&mut entry);
+    entry.finish();
+    let service = values.service?;
+    if let Some(line) = services.duplicate(service.clone(), entry.at("service")) {
+        entry.refuse("service", format!("\"{service}\" has the grant in line {line} already; must have one grant"));
+    }
+    Some(GrantConfig {
+        service,
+        permissions: values.permissions.unwrap_or_default(),
+        paths: values.paths.unwrap_or_default(),
+        hosts: values.hosts.unwrap_or_default(),
+        upstreams: values.upstreams,
+        public: values.public.unwrap_or_default(),
+        token_sha256: values.token_sha256,
+    })
+}

@@ -1,0 +1,52 @@
+//! The arrays of tables, `[[api_keys]]`, `[[grants]]`, `[[routes]]`: a row for each key, then the rules within an entry
+//! and between entries.
+//!
+//! One file for each array. Names, digests, granted services and static routes are unique. An entry with a fault is left
+//! out, which is harmless: a configuration with a fault is never used. The registry decides whether a registration
+//! overlaps a static route, or lies within its grant. Callers: `load`, `reference` and `changes`.
+
+mod api_keys;
+mod earlier;
+mod grants;
+mod routes;
+
+use super::key::{EntryVisitor, ReloadClass};
+use super::location::Lines;
+use super::section::Section;
+use super::types::Config;
+use super::value::{Commas, Parsed, Value, list};
+use furt_core::model::{PermissionRule, PermissionSet};
+
+/// An array as a whole: a reload compares it as one key.
+pub(super) struct Array {
+    pub(super) name: &'static str,
+    pub(super) reload: ReloadClass,
+    pub(super) differs: fn(&Config, &Config) -> bool,
+}
+
+/// Every array, in the order of `conf/furt.toml`.
+pub(super) const ARRAYS: [Array; 3] = [
+    Array { name: api_keys::NAME, reload: ReloadClass::Reload, differs: |a, b| a.api_keys != b.api_keys },
+    Array { name: grants::NAME, reload: ReloadClass::Reload, differs: |a, b| a.grants != b.grants },
+    Array { name: routes::NAME, reload: ReloadClass::Reload, differs: |a, b| a.routes != b.routes },
+];
+
+/// Takes a visitor through the rows of every array, as of one entry each.
+pub(super) fn visit(keys: &mut impl EntryVisitor) {
+    _ = api_keys::visit(keys);
+    _ = grants::visit(keys);
+    _ = routes::visit(keys);
+}
+
+/// Reads every array below `top` into `config`. Its single tables must be read already.
+pub(super) fn read(top: &mut Section<'_>, config: &mut Config, lines: &Lines<'_>) {
+    config.api_keys = api_keys::read(top.entries(api_keys::NAME), lines);
+    config.grants = grants::read(top.entries(grants::NAME), lines);
+    let listeners: Vec<_> = config.server.listen.iter().copied().chain([config.internal.listen]).collect();
+    config.routes = routes::read(top.entries(routes::NAME), &listeners, lines);
+}
+
+/// Permissions of a key or a grant.
+fn permissions(value: &Value<'_>) -> Parsed<PermissionSet> {
+    list(Commas::Refused, "a permission", PermissionRule::try_new)(value).map(PermissionSet::new)
+}

@@ -1,0 +1,102 @@
+//! `[internal]`: the listener for services and operators.
+
+use std::net::SocketAddr;
+
+use crate::config::key::{DefaultValue, Key, ReloadClass, TableVisitor};
+use crate::config::reading::FileTables;
+use crate::config::types::{InternalConfig, ServerConfig};
+use crate::config::value::{boolean, digest, hosts, networks, socket_address, text};
+
+pub(super) fn visit(keys: &mut impl TableVisitor) -> InternalConfig {
+    keys.table("internal", "The internal listener: registrations, heartbeats, operators.");
+    InternalConfig {
+        listen: keys.value(
+            Key {
+                name: "internal.listen",
+                default: DefaultValue::Toml(r#""127.0.0.1:8081""#),
+                range: "address with port",
+                reload: ReloadClass::Restart,
+                alias: Some("EDGEPROXY_API_LISTEN_ADDR"),
+                text: "Where services and operators connect. Change it where services run on other machines. It has no \
+                       TLS: never a public address.",
+                ..Key::ROW
+            },
+            text("an address to listen on", socket_address),
+            |config| &config.internal.listen,
+        ),
+        operators_from: keys.value(
+            Key {
+                name: "internal.operators_from",
+                default: DefaultValue::Toml(r#"["127.0.0.0/8", "::1"]"#),
+                range: "networks",
+                text: "Addresses that may operate: see keys, routes and metrics, remove any service. Add the operators' \
+                       network.",
+                ..Key::ROW
+            },
+            networks,
+            |config| &config.internal.operators_from,
+        ),
+        operator_token_sha256: keys.optional(
+            Key {
+                name: "internal.operator_token_sha256",
+                default: DefaultValue::absent(
+                    "none",
+                    r#""0000000000000000000000000000000000000000000000000000000000000000""#,
+                ),
+                range: "digest",
+                text: "SHA-256 of a token that operators must send as well, as `Authorization: Bearer` \
+                       (`printf %s TOKEN | sha256sum`). Set it where others share the network.",
+                ..Key::ROW
+            },
+            digest,
+            |config| config.internal.operator_token_sha256.as_ref(),
+        ),
+        hosts: keys.value(
+            Key {
+                name: "internal.hosts",
+                default: DefaultValue::Toml("[]"),
+                range: "host names",
+                text: "Host names that the listener answers to, in addition to addresses and `localhost`. Add the name \
+                       that services use for furt.",
+                ..Key::ROW
+            },
+            hosts,
+            |config| &config.internal.hosts,
+        ),
+        backends_api: keys.value(
+            Key {
+                name: "internal.backends_api",
+                default: DefaultValue::Toml("true"),
+                range: "true, false",
+                alias: Some("EDGEPROXY_API_ENABLED"),
+                text: "Whether [edgeProxy's API](registering.md#the-edgeproxy-api) for Auto-Discovery (`/api/v1`) is \
+                       there.",
+                ..Key::ROW
+            },
+            boolean,
+            |config| &config.internal.backends_api,
+        ),
+    }
+}
+
+pub(super) fn check(tables: &FileTables<'_, '_>, internal: &InternalConfig, server: &ServerConfig) {
+    if tables.is_invalid("internal.listen") || tables.is_invalid("server.listen") {
+        return;
+    }
+    let own = internal.listen;
+    for public in server.listen.iter().filter(|public| same_listener(**public, own)) {
+        if tables.is_set("internal.listen") {
+            let message = format!("{own} is server.listen {public} too; must have a port of its own");
+            tables.refuse("internal.listen", message);
+        } else {
+            let message = format!("{public} is internal.listen {own} too; must have a port of its own");
+            tables.refuse("server.listen", message);
+        }
+    }
+}
+
+/// Whether two listeners would take each other's connections. Port 0 is a free port each time.
+fn same_listener(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    one.port() != 0 && one.port() == other.port() && (a == b || a.is_unspecified() || b.is_unspecified())
+}

@@ -1,0 +1,268 @@
+//! The configuration as types: values that need no further check.
+//!
+//! A field of a single table gets its value from its row in `tables`, a field of an entry from its row in `arrays`. A
+//! field without a row does not compile.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use furt_core::model::{
+    CidrSet, Host, KeyName, MethodRule, Pattern, Permission, PermissionSet, Rate, RateLimit, Region, ServiceName,
+    Sha256Digest, UpstreamUrl,
+};
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `[server]`
+    pub server: ServerConfig,
+    /// `[internal]`
+    pub internal: InternalConfig,
+    /// `[gateway]`
+    pub gateway: GatewayConfig,
+    /// `[registration]`
+    pub registration: RegistrationConfig,
+    /// `[client]`
+    pub client: ClientConfig,
+    /// `[limits]`
+    pub limits: LimitsConfig,
+    /// `[upstream]`
+    pub upstream: UpstreamConfig,
+    /// `[apps] domain`: services without routes are reached as `<service>.<domain>`.
+    pub apps_domain: Host,
+    /// `[geo]`
+    pub geo: GeoConfig,
+    /// `[access_log] path`
+    pub access_log: AccessLogTarget,
+    /// `[store]`
+    pub store: StoreConfig,
+    /// `[[api_keys]]`
+    pub api_keys: Vec<ApiKeyConfig>,
+    /// `[[grants]]`
+    pub grants: Vec<GrantConfig>,
+    /// `[[routes]]`: static routes
+    pub routes: Vec<StaticRouteConfig>,
+}
+
+/// `[server]`: the public listener.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerConfig {
+    /// Addresses of the public listener, at least one.
+    pub listen: Vec<SocketAddr>,
+    /// The longest wait for requests in flight after SIGTERM.
+    pub grace: Duration,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: CidrSet,
+    /// The most client connections at once, at least 1.
+    pub max_connections: usize,
+    /// Worker threads of the public listener, at least 1.
+    pub threads: usize,
+}
+
+/// `[internal]`: the listener for services and operators.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InternalConfig {
+    /// Its address.
+    pub listen: SocketAddr,
+    /// Addresses that may operate.
+    pub operators_from: CidrSet,
+    /// The digest of a token that operators must send as well, where set.
+    pub operator_token_sha256: Option<Sha256Digest>,
+    /// Host names that it answers to, in addition to addresses and `localhost`.
+    pub hosts: Vec<Host>,
+    /// Whether it has edgeProxy's `/api/v1`.
+    pub backends_api: bool,
+}
+
+/// `[gateway]`: registration and probes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GatewayConfig {
+    /// `false`: nobody may register, send heartbeats, drain or deregister. What the store has is still routed and probed.
+    pub enabled: bool,
+    /// Between probes of an UP instance.
+    pub health_check_interval: Duration,
+    /// Between probes of a DOWN instance.
+    pub health_check_interval_down: Duration,
+    /// For a whole probe: from the connect to the end of the header.
+    pub health_check_timeout: Duration,
+    /// Failures in a row that make an instance DOWN, at least 1.
+    pub max_consecutive_failures: u32,
+    /// Failures in a row that end the probing, at least `max_consecutive_failures`.
+    pub stop_ping_after_failures: u32,
+    /// Addresses that may register.
+    pub allow_registration_from: CidrSet,
+}
+
+/// `[registration]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct RegistrationConfig {
+    /// Registrations per source address.
+    pub rate: Rate,
+    /// How many may come at once beyond the rate.
+    pub burst: u32,
+    /// What a service without a grant may register.
+    pub unlisted: Unlisted,
+    /// Where instances may be.
+    pub upstreams: CidrSet,
+    /// The TTL of instances that send heartbeats without naming one.
+    pub heartbeat_ttl: Duration,
+}
+
+/// `registration.unlisted`: what a service without a grant may register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unlisted {
+    /// Anything from a loopback address, nothing from elsewhere.
+    Loopback,
+    /// Anything.
+    Allow,
+    /// Nothing.
+    Deny,
+}
+
+/// `[client]`: timeouts towards clients.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientConfig {
+    /// For the whole request header.
+    pub header_timeout: Duration,
+    /// Between reads of the request body.
+    pub body_timeout: Duration,
+    /// For an idle connection between requests.
+    pub keepalive_timeout: Duration,
+    /// For a write that makes no progress.
+    pub write_timeout: Duration,
+}
+
+/// `[limits]`: limits for one client. `None`: no limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LimitsConfig {
+    /// Requests without a good API key, from one address.
+    pub address_rate: Option<Rate>,
+    /// How many of them may come at once.
+    pub address_burst: NonZeroU32,
+    /// Connections of one address, at least 1.
+    pub address_connections: Option<usize>,
+    /// Bytes of a request's body, at least 1.
+    pub max_body: Option<u64>,
+}
+
+impl LimitsConfig {
+    /// The limit of requests from one address without a good API key.
+    pub fn address(&self) -> Option<RateLimit> {
+        self.address_rate.map(|rate| RateLimit { rate, burst: self.address_burst })
+    }
+}
+
+/// `[upstream]`: towards instances.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpstreamConfig {
+    /// For the TCP and TLS handshakes together.
+    pub connect_timeout: Duration,
+    /// To the response header, and between reads.
+    pub read_timeout: Duration,
+    /// The same for upgrades and streams; not below `read_timeout`.
+    pub stream_read_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub idle_timeout: Duration,
+    /// Further attempts after the first, 0 to 10.
+    pub retries: usize,
+    /// A PEM file of certificate authorities for https instances, instead of the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// `[geo]`: where the gateway is, and what tells where a client is.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GeoConfig {
+    /// The gateway's own region.
+    pub region: Option<Region>,
+    /// A file in MaxMind's format; `geo` reads it.
+    pub database: Option<PathBuf>,
+    /// The header in which trusted proxies name the client's country. It has no other meaning.
+    pub header: Option<HeaderName>,
+}
+
+/// `[access_log] path`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLogTarget {
+    /// `""`
+    Off,
+    /// `"-"`
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// `[store]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// `kind = "memory"`: gone with the process.
+    Memory,
+    /// `kind = "disk"`: in the file `path`.
+    Disk(PathBuf),
+}
+
+/// `[[api_keys]]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiKeyConfig {
+    /// The name that services see; unique.
+    pub name: KeyName,
+    /// The key's SHA-256; unique.
+    pub sha256: Sha256Digest,
+    /// What the key may do.
+    pub permissions: PermissionSet,
+    /// From which addresses. Empty: from anywhere.
+    pub allow_from: CidrSet,
+    /// How many requests. `None`: unlimited.
+    pub rate: Option<RateLimit>,
+}
+
+/// `[[grants]]`: what a service may register. A key that is left out grants nothing, with two exceptions: without
+/// `upstreams` all of `registration.upstreams` is granted, and without `hosts` routes for any host are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GrantConfig {
+    /// The service; unique.
+    pub service: ServiceName,
+    /// The permissions its routes may ask for.
+    pub permissions: PermissionSet,
+    /// The patterns its routes must lie within.
+    pub paths: Vec<Pattern>,
+    /// The hosts it may bind routes to.
+    pub hosts: Vec<Host>,
+    /// Where its instances may be, within `registration.upstreams`.
+    pub upstreams: Option<CidrSet>,
+    /// Whether its routes may be public.
+    pub public: bool,
+    /// The digest of a token that it must send, where set.
+    pub token_sha256: Option<Sha256Digest>,
+}
+
+/// `[[routes]]`: a static route.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StaticRouteConfig {
+    /// The host of the requests. `None`: any.
+    pub host: Option<Host>,
+    /// The methods of the requests.
+    pub method: MethodRule,
+    /// The paths of the requests: not `/health`, not `/internal` or below.
+    pub path: Pattern,
+    /// Where the route leads.
+    pub target: StaticTarget,
+    /// The permission that the API key must have. `None`: the route is public.
+    pub permission: Option<Permission>,
+    /// Whether no registration may overlap the route.
+    pub exclusive: bool,
+    /// SNI and name of the certificate for an https url by bare address.
+    pub tls_name: Option<Box<str>>,
+}
+
+/// Where a static route leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StaticTarget {
+    /// `url = "http://127.0.0.1:7901"`
+    Url(UpstreamUrl),
+    /// `service = "mail"`: a registered service.
+    Service(ServiceName),
+}
