@@ -22,12 +22,12 @@ pub(super) struct Bound {
     /// For clients.
     pub(super) public: Vec<BoundListener>,
     /// For services and operators.
-    pub(super) internal: BoundListener,
+    pub(super) internal: Vec<BoundListener>,
 }
 
 impl Bound {
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.public.iter().chain([&self.internal]).map(|listener| listener.address).collect()
+        self.public.iter().chain(&self.internal).map(|listener| listener.address).collect()
     }
 }
 
@@ -35,19 +35,21 @@ impl Bound {
 ///
 /// # Errors
 /// Those that could not be bound, a line each.
-pub(super) fn bind(public: &[SocketAddr], internal: SocketAddr) -> Result<Bound> {
+pub(super) fn bind(public: &[SocketAddr], internal: &[SocketAddr]) -> Result<Bound> {
     let mut failures = Vec::new();
     let mut bind = |what: &str, address: SocketAddr| {
         let bound =
             open(address).map_err(|error| failures.push(format!("cannot listen on {address} ({what}): {error}")));
         bound.ok()
     };
-    let sockets: Vec<_> = public.iter().filter_map(|address| bind("server.listen", *address)).collect();
-    let internal = bind("internal.listen", internal);
-    match internal {
-        Some(internal) if failures.is_empty() => Ok(Bound { public: sockets, internal }),
-        _ => Err(anyhow!(failures.join("\n"))),
-    }
+    let public = public.iter().filter_map(|address| bind("server.listen", *address)).collect();
+    let internal = internal.iter().filter_map(|address| bind("internal.listen", *address)).collect();
+    if failures.is_empty() { Ok(Bound { public, internal }) } else { Err(anyhow!(failures.join("\n"))) }
+}
+
+/// The addresses of listeners, as the log shows them.
+pub(super) fn addresses(listeners: &[BoundListener]) -> String {
+    listeners.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn open(address: SocketAddr) -> std::io::Result<BoundListener> {
@@ -137,7 +139,7 @@ mod tests {
     fn every_listener_that_cannot_be_bound_is_told() {
         let taken = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
         let addresses = taken.each_ref().map(|socket| socket.local_addr().unwrap());
-        let error = bind(&[addresses[0], "127.0.0.1:0".parse().unwrap()], addresses[1]).err().unwrap().to_string();
+        let error = bind(&[addresses[0], "127.0.0.1:0".parse().unwrap()], &addresses[1..]).err().unwrap().to_string();
         let lines: Vec<_> = error.lines().collect();
         assert_eq!(lines.len(), 2, "{error}");
         assert!(lines[0].contains(&addresses[0].to_string()) && lines[0].contains("server.listen"), "{error}");
@@ -147,7 +149,7 @@ mod tests {
     #[test]
     fn port_0_becomes_a_real_port() {
         let any = "127.0.0.1:0".parse().unwrap();
-        let bound = bind(&[any], any).unwrap();
+        let bound = bind(&[any], &[any, any]).unwrap();
         assert!(bound.addresses().iter().all(|address| address.port() != 0));
     }
 }

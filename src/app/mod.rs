@@ -82,7 +82,7 @@ pub fn run(path: &Path, config: Config, locations: &KeyLocations) -> Result<()> 
 pub fn run_then(path: &Path, config: Config, locations: &KeyLocations, last: impl FnOnce()) -> Result<()> {
     let config = Arc::new(config);
     let files = files::raise_limit();
-    let bound = listening::bind(&config.server.listen, config.internal.listen)?;
+    let bound = listening::bind(&config.server.listen, &config.internal.listen)?;
     let own_listeners = OwnListeners::new(bound.addresses());
     let found = lookups::Found::new();
     let faults = services::static_faults(&config, locations, path, &found, &own_listeners);
@@ -162,8 +162,7 @@ pub fn run_then(path: &Path, config: Config, locations: &KeyLocations, last: imp
         geo,
         files,
     };
-    let public = bound.public.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>().join(", ");
-    let internal = bound.internal.address;
+    let (public, internal) = (listening::addresses(&bound.public), listening::addresses(&bound.internal));
     let (started, starts) = mpsc::channel();
     let server = server(&listeners, bound, &open, stop.internal(), &started);
     drop(started);
@@ -297,8 +296,10 @@ fn server(
     );
     let mut internal = Service::new("internal".to_owned(), listener);
     internal.threads = Some(INTERNAL_THREADS);
-    internal.add_tcp(&bound.internal.address.to_string());
-    server.add_service(Adopting::new(internal, vec![bound.internal], started.clone()).until(internal_stops));
+    for listener in &bound.internal {
+        internal.add_tcp(&listener.address.to_string());
+    }
+    server.add_service(Adopting::new(internal, bound.internal, started.clone()).until(internal_stops));
     server
 }
 

@@ -66,8 +66,8 @@ pub struct ServerConfig {
 /// `[internal]`: the listener for services and operators.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InternalConfig {
-    /// Its address.
-    pub listen: SocketAddr,
+    /// Addresses of the internal listener, at least one; none is an address of the public listener too.
+    pub listen: Vec<SocketAddr>,
     /// Addresses that may operate.
     pub operators_from: CidrSet,
     /// The digest of a token that operators must send as well, where set.

@@ -80,7 +80,7 @@ mod tests {
         let text = text(addresses, "key", directory).unwrap();
         let config = Config::parse("demo", &text, &|_| None).unwrap();
         assert_eq!(config.store, StoreConfig::Disk(directory.join("furt.redb")));
-        assert_eq!((config.server.listen, config.internal.listen), (vec![address(1)], address(2)));
+        assert_eq!((config.server.listen, config.internal.listen), (vec![address(1)], vec![address(2)]));
     }
 
     #[test]

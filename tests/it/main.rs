@@ -29,6 +29,7 @@ mod hostile;
 mod imports;
 mod keys;
 mod limits;
+mod listeners;
 mod metrics;
 mod process;
 mod proxy;

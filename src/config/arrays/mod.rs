@@ -42,7 +42,7 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) {
 pub(super) fn read(top: &mut Section<'_>, config: &mut Config, lines: &Lines<'_>) {
     config.api_keys = api_keys::read(top.entries(api_keys::NAME), lines);
     config.grants = grants::read(top.entries(grants::NAME), lines);
-    let listeners: Vec<_> = config.server.listen.iter().copied().chain([config.internal.listen]).collect();
+    let listeners: Vec<_> = config.server.listen.iter().chain(&config.internal.listen).copied().collect();
     config.routes = routes::read(top.entries(routes::NAME), &listeners, lines);
 }
 

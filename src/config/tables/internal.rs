@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::config::key::{DefaultValue, Key, ReloadClass, TableVisitor};
 use crate::config::reading::FileTables;
 use crate::config::types::{InternalConfig, ServerConfig};
-use crate::config::value::{boolean, digest, hosts, networks, socket_address, text};
+use crate::config::value::{addresses, boolean, digest, hosts, networks};
 
 pub(super) fn visit(keys: &mut impl TableVisitor) -> InternalConfig {
     keys.table("internal", "The internal listener: registrations, heartbeats, operators.");
@@ -14,14 +14,14 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> InternalConfig {
             Key {
                 name: "internal.listen",
                 default: DefaultValue::Toml(r#""127.0.0.1:8081""#),
-                range: "address with port",
+                range: "at least one address with port",
                 reload: ReloadClass::Restart,
                 alias: Some("EDGEPROXY_API_LISTEN_ADDR"),
-                text: "Where services and operators connect. Change it where services run on other machines. It has no \
-                       TLS: never a public address.",
+                text: "Where services and operators connect: one address, or a list. Change it where services run on \
+                       other machines. It has no TLS: never a public address.",
                 ..Key::ROW
             },
-            text("an address to listen on", socket_address),
+            addresses,
             |config| &config.internal.listen,
         ),
         operators_from: keys.value(
@@ -80,11 +80,30 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> InternalConfig {
 }
 
 pub(super) fn check(tables: &FileTables<'_, '_>, internal: &InternalConfig, server: &ServerConfig) {
-    if tables.is_invalid("internal.listen") || tables.is_invalid("server.listen") {
+    if tables.is_invalid("internal.listen") {
         return;
     }
-    let own = internal.listen;
-    for public in server.listen.iter().filter(|public| same_listener(**public, own)) {
+    if internal.listen.is_empty() {
+        tables.refuse("internal.listen", "is empty; must be at least one address, such as \"127.0.0.1:8081\"");
+    }
+    for (index, own) in internal.listen.iter().enumerate() {
+        for earlier in internal.listen.iter().take(index).filter(|earlier| is_one_socket(**earlier, *own)) {
+            let message = match own == earlier {
+                true => format!("names {own} twice; must name each address once"),
+                false => format!("names {earlier} and {own}, which overlap; must name one of them, or another port"),
+            };
+            tables.refuse("internal.listen", message);
+        }
+    }
+    if !tables.is_invalid("server.listen") {
+        check_public(tables, internal, server);
+    }
+}
+
+/// Reports each address of the internal listener that the public listener has as well.
+fn check_public(tables: &FileTables<'_, '_>, internal: &InternalConfig, server: &ServerConfig) {
+    let pairs = internal.listen.iter().flat_map(|own| server.listen.iter().map(move |public| (own, public)));
+    for (own, public) in pairs.filter(|(own, public)| is_same_listener(**own, **public)) {
         if tables.is_set("internal.listen") {
             let message = format!("{own} is server.listen {public} too; must have a port of its own");
             tables.refuse("internal.listen", message);
@@ -95,8 +114,13 @@ pub(super) fn check(tables: &FileTables<'_, '_>, internal: &InternalConfig, serv
     }
 }
 
-/// Whether two listeners would take each other's connections. Port 0 is a free port each time.
-fn same_listener(one: SocketAddr, other: SocketAddr) -> bool {
+/// Whether a client of one listener could reach the other by mistake. Port 0 is a free port each time.
+fn is_same_listener(one: SocketAddr, other: SocketAddr) -> bool {
     let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
     one.port() != 0 && one.port() == other.port() && (a == b || a.is_unspecified() || b.is_unspecified())
+}
+
+/// Whether only one of two addresses can be listened on. An IPv6 listener takes IPv6 only, so `0.0.0.0` and `[::]` are two.
+fn is_one_socket(one: SocketAddr, other: SocketAddr) -> bool {
+    one.is_ipv4() == other.is_ipv4() && is_same_listener(one, other)
 }

@@ -73,7 +73,7 @@ fn the_shipped_file_shows_every_key() {
 #[test]
 fn the_container_file_serves_the_container_network() {
     let config = parse(DOCKER_TOML);
-    assert_eq!(config.internal.listen, "0.0.0.0:8081".parse().unwrap());
+    assert_eq!(config.internal.listen, ["0.0.0.0:8081".parse().unwrap()]);
     assert_eq!(config.internal.hosts[0].as_str(), "furt");
     assert_eq!(config.access_log, AccessLogTarget::Stdout);
     for address in ["127.0.0.1", "172.18.0.3", "fd00::2"] {
@@ -135,6 +135,7 @@ fn lists_are_arrays_or_one_text_with_commas() {
     let listen: Vec<SocketAddr> = vec!["0.0.0.0:80".parse().unwrap(), "[::]:80".parse().unwrap()];
     for text in ["['0.0.0.0:80', '[::]:80']", "'0.0.0.0:80, [::]:80'"] {
         assert_eq!(parse(&format!("server.listen = {text}")).server.listen, listen, "{text}");
+        assert_eq!(parse(&format!("internal.listen = {text}")).internal.listen, listen, "{text}");
     }
 }
 
@@ -144,6 +145,7 @@ fn listeners_on_free_ports_or_other_addresses_do_not_clash() {
         "server.listen = '127.0.0.1:0'\ninternal.listen = '127.0.0.1:0'",
         "server.listen = '127.0.0.2:80'\ninternal.listen = '127.0.0.1:80'",
         "server.listen = ['127.0.0.1:0', '127.0.0.1:0']",
+        "internal.listen = ['127.0.0.1:0', '127.0.0.1:0', '127.0.0.1:8081', '10.0.0.1:8081', '127.0.0.1:8082']",
     ] {
         parse(text);
     }
@@ -213,10 +215,13 @@ fn the_environment_beats_the_file() {
     assert_eq!((config.access_log, config.apps_domain.as_str()), (AccessLogTarget::Stdout, "apps.example"));
     assert_eq!(config.registration.heartbeat_ttl, Duration::from_secs(45));
     assert_eq!(config.geo.region.unwrap().as_str(), "sa");
-    assert_eq!(config.internal.listen, "127.0.0.1:82".parse().unwrap());
+    assert_eq!(config.internal.listen, ["127.0.0.1:82".parse().unwrap()]);
 
     let own = [("FURT_INTERNAL_LISTEN", "127.0.0.1:83"), ("EDGEPROXY_API_LISTEN_ADDR", "not looked at")];
-    assert_eq!(parse_with(file, &own).unwrap().internal.listen, "127.0.0.1:83".parse().unwrap());
+    assert_eq!(parse_with(file, &own).unwrap().internal.listen, ["127.0.0.1:83".parse().unwrap()]);
+    let two = [("FURT_INTERNAL_LISTEN", "127.0.0.1:83, 127.0.0.1:84")];
+    let expected: [SocketAddr; 2] = ["127.0.0.1:83", "127.0.0.1:84"].map(|address| address.parse().unwrap());
+    assert_eq!(parse_with(file, &two).unwrap().internal.listen, expected);
 }
 
 #[test]

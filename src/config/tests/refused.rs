@@ -189,8 +189,27 @@ fn listeners_are_addresses_with_ports_of_their_own() {
             &["2:10: server.listen: names 0.0.0.0:80 twice; must name each address once"],
         ),
         (
-            "[internal]\nlisten = ['0.0.0.0:1']",
-            &["2:10: internal.listen: is an array; must be an address to listen on, as a text in quotes"],
+            "[internal]\nlisten = 1",
+            &["2:10: internal.listen: is an integer; must be an array of texts in quotes, or one text with commas"],
+        ),
+        (
+            "[internal]\nlisten = []",
+            &[r#"2:10: internal.listen: is empty; must be at least one address, such as "127.0.0.1:8081""#],
+        ),
+        (
+            "[internal]\nlisten = ['127.0.0.1:1', '127.0.0.1:1', '127.0.0.1:2', '0.0.0.0:2', '[::]:2', '[::1]:2']",
+            &[
+                "2:10: internal.listen: names 127.0.0.1:1 twice; must name each address once",
+                "2:10: internal.listen: names 127.0.0.1:2 and 0.0.0.0:2, which overlap; must name one of them, or another port",
+                "2:10: internal.listen: names [::]:2 and [::1]:2, which overlap; must name one of them, or another port",
+            ],
+        ),
+        (
+            "[internal]\nlisten = ['127.0.0.1:8081', '127.0.0.1:7811', '[::1]:7811']",
+            &[
+                "2:10: internal.listen: 127.0.0.1:7811 is server.listen 0.0.0.0:7811 too; must have a port of its own",
+                "2:10: internal.listen: [::1]:7811 is server.listen 0.0.0.0:7811 too; must have a port of its own",
+            ],
         ),
         (
             "[internal]\nlisten = '0.0.0.0:7811'",
@@ -567,6 +586,10 @@ fn static_routes_lead_somewhere_and_claim_nothing_twice() {
         (
             "[[routes]]\nmethod = 'GET'\npath = '/x'\nurl = 'http://127.0.0.1:8081'",
             &["4:7: routes.url: leads to furt's own listener 127.0.0.1:8081; must lead elsewhere"],
+        ),
+        (
+            "internal.listen = ['127.0.0.1:1', '127.0.0.1:2']\n[[routes]]\nmethod = 'GET'\npath = '/x'\nurl = 'http://127.0.0.1:2'",
+            &["5:7: routes.url: leads to furt's own listener 127.0.0.1:2; must lead elsewhere"],
         ),
         (
             "[[routes]]\nmethod = 'GET'\npath = '/x'\nurl = 'http://[::1]:7811'",
