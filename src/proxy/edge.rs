@@ -31,7 +31,7 @@ use crate::connections::{
     AddressConnections, AddressPlace, HEADER_TOO_LARGE, OpenConnections, Place, TOO_MANY, TOO_MANY_OF_ONE, turn_away,
 };
 use crate::published::Published;
-use crate::telemetry::Telemetry;
+use crate::telemetry::ProxyMetrics;
 
 /// Room for the first bytes of a request, as Pingora has it: most headers are shorter.
 const FIRST_BYTES: usize = 4096;
@@ -68,7 +68,7 @@ pub struct Edge {
     open: Arc<OpenConnections>,
     most: usize,
     addresses: AddressConnections,
-    telemetry: Arc<Telemetry>,
+    metrics: Arc<ProxyMetrics>,
     snapshots: Arc<ArcSwap<Published>>,
 }
 
@@ -78,11 +78,11 @@ impl Edge {
         proxy: HttpProxy<Gateway>,
         open: Arc<OpenConnections>,
         most: usize,
-        telemetry: Arc<Telemetry>,
+        metrics: Arc<ProxyMetrics>,
         snapshots: Arc<ArcSwap<Published>>,
     ) -> Self {
         let addresses = AddressConnections::default();
-        Self { proxy: Arc::new(proxy), open, most, addresses, telemetry, snapshots }
+        Self { proxy: Arc::new(proxy), open, most, addresses, metrics, snapshots }
     }
 
     /// A place for one more connection, in all and of its address; or what its client is told.
@@ -98,7 +98,7 @@ impl Edge {
             return Ok((place, None));
         };
         let place_of_one = self.addresses.place(network(peer), most).ok_or_else(|| {
-            self.telemetry.limited.connections.inc();
+            self.metrics.address_connections_exceeded();
             TOO_MANY_OF_ONE
         })?;
         Ok((place, Some(place_of_one)))

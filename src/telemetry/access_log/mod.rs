@@ -4,6 +4,7 @@
 //! [`GATHERING`] and writes it. Where the disk does not follow, lines beyond [`MOST_WAITING`] are dropped and counted.
 
 mod line;
+mod metrics;
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
@@ -15,11 +16,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use prometheus::IntCounter;
-
 use crate::config::AccessLogTarget;
 pub use line::Entry;
 use line::Times;
+pub use metrics::AccessLogMetrics;
 
 /// Bytes of lines that may wait: at 50,000 requests a second, a third of a second for the disk to stall.
 const MOST_WAITING: usize = 5 << 20;
@@ -74,7 +74,7 @@ pub struct AccessLog {
 struct Way {
     queue: Arc<Queue>,
     is_on: AtomicBool,
-    dropped: IntCounter,
+    metrics: AccessLogMetrics,
 }
 
 impl Drop for Way {
@@ -85,21 +85,21 @@ impl Drop for Way {
 }
 
 impl AccessLog {
-    /// Opens the log and starts its thread; `dropped` counts the lines that are lost.
+    /// Opens the log and starts its thread; `metrics` counts the lines that are lost.
     ///
     /// # Errors
     /// The file cannot be opened for appending.
-    pub fn open(target: &AccessLogTarget, dropped: IntCounter) -> Result<Self, AccessLogError> {
+    pub fn open(target: &AccessLogTarget, metrics: AccessLogMetrics) -> Result<Self, AccessLogError> {
         let log = OpenedLog::try_new(target)?;
-        let opened = Self::without_thread(log.is_on(), dropped.clone());
+        let opened = Self::without_thread(log.is_on(), metrics.clone());
         let queue = Arc::clone(&opened.way.queue);
-        thread::spawn(move || Writer { log, is_failing: false, dropped }.run(&queue));
+        thread::spawn(move || Writer { log, is_failing: false, metrics }.run(&queue));
         Ok(opened)
     }
 
-    fn without_thread(is_on: bool, dropped: IntCounter) -> Self {
+    fn without_thread(is_on: bool, metrics: AccessLogMetrics) -> Self {
         let queue = Arc::new(Queue::default());
-        Self { way: Arc::new(Way { queue, is_on: AtomicBool::new(is_on), dropped }) }
+        Self { way: Arc::new(Way { queue, is_on: AtomicBool::new(is_on), metrics }) }
     }
 
     /// Whether anything is logged; building an entry is pointless where not.
@@ -115,7 +115,7 @@ impl AccessLog {
             self.way.queue.add(line)
         });
         if !is_taken {
-            self.way.dropped.inc();
+            self.way.metrics.lines_dropped(1);
         }
     }
 
@@ -235,7 +235,7 @@ impl Queue {
 struct Writer {
     log: OpenedLog,
     is_failing: bool,
-    dropped: IntCounter,
+    metrics: AccessLogMetrics,
 }
 
 impl Writer {
@@ -277,7 +277,7 @@ impl Writer {
         }
         let outcome = self.log.sink.write_all(&lines.text).and_then(|()| self.log.sink.flush());
         if let Err(error) = &outcome {
-            self.dropped.inc_by(lines.count);
+            self.metrics.lines_dropped(lines.count);
             if !self.is_failing {
                 log::error!("the access log cannot be written, lines are dropped: {error}");
             }
@@ -323,8 +323,8 @@ mod tests {
     fn each_request_is_one_json_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
-        let dropped = IntCounter::new("dropped", "x").unwrap();
-        let log = AccessLog::open(&AccessLogTarget::File(path.clone()), dropped.clone()).unwrap();
+        let metrics = AccessLogMetrics::unexposed();
+        let log = AccessLog::open(&AccessLogTarget::File(path.clone()), metrics.clone()).unwrap();
         log.write(&entry("/a\"\n"));
         log.write(&entry("/b"));
         log.flush(Duration::from_secs(5));
@@ -339,15 +339,14 @@ mod tests {
         assert_eq!(members.join(" "), MEMBERS);
         let page = include_str!("../../../docs/operating.md");
         assert!(members.iter().all(|member| page.contains(&format!("`{member}`"))), "{members:?}");
-        assert_eq!(dropped.get(), 0);
+        assert_eq!(metrics.dropped(), 0);
     }
 
     #[test]
     fn a_steady_trickle_does_not_keep_lines_from_being_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
-        let log =
-            AccessLog::open(&AccessLogTarget::File(path.clone()), IntCounter::new("dropped", "x").unwrap()).unwrap();
+        let log = AccessLog::open(&AccessLogTarget::File(path.clone()), AccessLogMetrics::unexposed()).unwrap();
         let end = clock::now() + Duration::from_secs(10);
         while std::fs::metadata(&path).unwrap().len() == 0 {
             assert!(clock::now() < end, "nothing is written");
@@ -366,8 +365,8 @@ mod tests {
                 |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["path"].as_str().map(str::to_owned);
             text.lines().filter_map(path).collect()
         };
-        let dropped = IntCounter::new("dropped", "x").unwrap();
-        let log = AccessLog::open(&AccessLogTarget::Off, dropped.clone()).unwrap();
+        let metrics = AccessLogMetrics::unexposed();
+        let log = AccessLog::open(&AccessLogTarget::Off, metrics.clone()).unwrap();
         assert!(!log.is_on());
         for (target, is_on) in [(target("one"), true), (target("two"), true), (AccessLogTarget::Off, false)] {
             log.switch(OpenedLog::try_new(&target).unwrap());
@@ -378,36 +377,35 @@ mod tests {
         log.flush(Duration::from_secs(5));
         assert_eq!(paths("one"), [format!("{:?}", target("one"))]);
         assert_eq!(paths("two"), [format!("{:?}", target("two"))]);
-        assert_eq!(dropped.get(), 0);
+        assert_eq!(metrics.dropped(), 0);
     }
 
     #[test]
     fn lines_that_a_full_disk_refuses_are_counted() {
-        let dropped = IntCounter::new("dropped", "x").unwrap();
-        let log = AccessLog::open(&AccessLogTarget::File("/dev/full".into()), dropped.clone()).unwrap();
+        let metrics = AccessLogMetrics::unexposed();
+        let log = AccessLog::open(&AccessLogTarget::File("/dev/full".into()), metrics.clone()).unwrap();
         (0..3).for_each(|_| log.write(&entry("/a")));
         log.flush(Duration::from_secs(5));
-        assert_eq!(dropped.get(), 3);
+        assert_eq!(metrics.dropped(), 3);
     }
 
     #[test]
     fn lines_beyond_what_may_wait_are_dropped_and_counted() {
-        let dropped = IntCounter::new("dropped", "x").unwrap();
-        let log = AccessLog::without_thread(true, dropped.clone());
+        let metrics = AccessLogMetrics::unexposed();
+        let log = AccessLog::without_thread(true, metrics.clone());
         let path = format!("/{}", "a".repeat(MOST_WAITING / 4));
         (0..5).for_each(|_| log.write(&entry(&path)));
-        assert_eq!(dropped.get(), 2);
+        assert_eq!(metrics.dropped(), 2);
         // A short one still finds room.
         log.write(&entry("/a"));
-        assert_eq!((dropped.get(), log.way.queue.state().lines.count), (2, 4));
+        assert_eq!((metrics.dropped(), log.way.queue.state().lines.count), (2, 4));
     }
 
     #[test]
     fn the_thread_writes_what_is_left_and_ends_with_the_last_way_into_the_log() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
-        let log =
-            AccessLog::open(&AccessLogTarget::File(path.clone()), IntCounter::new("dropped", "x").unwrap()).unwrap();
+        let log = AccessLog::open(&AccessLogTarget::File(path.clone()), AccessLogMetrics::unexposed()).unwrap();
         let queue = Arc::downgrade(&log.way.queue);
         log.clone().write(&entry("/a"));
         drop(log);
@@ -422,7 +420,7 @@ mod tests {
     #[test]
     fn a_log_that_cannot_be_opened_says_which() {
         let target = AccessLogTarget::File("/nonexistent/access.log".into());
-        let error = AccessLog::open(&target, IntCounter::new("dropped", "x").unwrap()).err().unwrap();
+        let error = AccessLog::open(&target, AccessLogMetrics::unexposed()).err().unwrap();
         assert_eq!(error.to_string(), "cannot open the access log /nonexistent/access.log");
     }
 }
