@@ -26,7 +26,7 @@ impl Gateway {
         let registered = ctx.registered();
         match registered {
             Some(service) => service.live.traffic().count(outcome),
-            None => series.fixed.count(outcome),
+            None => series.static_routes.count(outcome),
         }
         let service = match (route.owner, registered) {
             (Owner::Service(_), Some(service)) => Some(&service.definition.service),

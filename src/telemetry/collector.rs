@@ -11,7 +11,7 @@ use super::issues::Issues;
 use super::proxy::ProxyMetrics;
 use super::registry::RegistryMetrics;
 use super::reloads::ReloadMetrics;
-use super::series::{Held, RouteKey, Seen, Series};
+use super::series::{CounterUse, RouteKey, ScrapeView, Series};
 
 /// The version in Cargo.toml.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -77,8 +77,9 @@ impl Telemetry {
         DatabaseMetrics::try_new(&self.exporter, built_seconds)
     }
 
-    /// All metrics in Prometheus' text format (version 0.0.4); `look` says which services and routes there are.
-    pub fn render<L: Fn(&RouteKey, Held) -> bool>(&self, look: impl FnOnce() -> Seen<L>) -> Vec<u8> {
-        self.exporter.render(self.series.gather(look))
+    /// All metrics in Prometheus' text format (version 0.0.4); `view` says which services and routes are
+    /// registered.
+    pub fn render<L: Fn(&RouteKey, CounterUse) -> bool>(&self, view: impl FnOnce() -> ScrapeView<L>) -> Vec<u8> {
+        self.exporter.render(self.series.gather(view))
     }
 }

@@ -24,11 +24,11 @@ pub use access_log::{AccessLog, AccessLogError, AccessLogMetrics, Entry, OpenedL
 pub use collector::{COMMIT, Telemetry, VERSION};
 pub use connections::ConnectionMetrics;
 pub use decimal::append_ms;
-pub use events::{Event, Events, Following};
+pub use events::{Event, Events, NewEvents};
 pub use exporter::MetricsError;
 pub use geo::DatabaseMetrics;
 pub use issues::Issues;
 pub use proxy::ProxyMetrics;
 pub use registry::RegistryMetrics;
 pub use reloads::ReloadMetrics;
-pub use series::{Held, RouteKey, Seen, Series, ServiceSeen};
+pub use series::{CounterUse, RouteKey, ScrapeView, Series, ServiceSample};

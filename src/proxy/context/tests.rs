@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::*;
-use crate::telemetry::{Seen, Telemetry};
+use crate::telemetry::{ScrapeView, Telemetry};
 use furt_core::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
 use furt_core::routing::{Asking, InstanceLive, ServiceLive};
 
@@ -104,6 +104,7 @@ async fn a_panic_in_a_hook_costs_one_request_and_gives_its_place_back() {
         assert_eq!((telemetry.proxy.in_flight(), service.instances[0].live.in_flight()), (0, 0));
     }
     let metrics =
-        String::from_utf8(telemetry.render(|| Seen { services: Vec::new(), is_there: |_: &_, _| false })).unwrap();
+        String::from_utf8(telemetry.render(|| ScrapeView { services: Vec::new(), has_route: |_: &_, _| false }))
+            .unwrap();
     assert!(metrics.contains("furt_request_panics_total 2"));
 }
