@@ -211,8 +211,10 @@ fn through_the_driver(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let epoch = Epoch(uuid::Uuid::nil());
     let (registry, effects) = Registry::new(epoch, settings(), Vec::new(), Vec::new(), furt::driver::now());
+    let telemetry = Telemetry::try_new().unwrap();
+    let (metrics, events) = (Arc::clone(&telemetry.registry), Arc::clone(&telemetry.events));
     let (driver, handle, snapshots) =
-        Driver::new(registry, effects, Arc::default(), Box::new(MemoryStore::default()), Telemetry::try_new().unwrap());
+        Driver::new(registry, effects, Arc::default(), Box::new(MemoryStore::default()), metrics, events);
     runtime.spawn(driver.run(Unprobed));
     runtime.block_on(async {
         let all = (0..FLEET).map(|number| {

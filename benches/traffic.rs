@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use criterion::Criterion;
-use furt::telemetry::{Held, RouteKey, Seen, ServiceSeen, Telemetry};
+use furt::telemetry::{CounterUse, RouteKey, ScrapeView, ServiceSample, Telemetry};
 use furt_core::live::{Outcome, RouteTraffic, ServiceTraffic, Verdict};
 use furt_core::model::{Pattern, ServiceName};
 use furt_core::routing::RouteCounter;
@@ -50,7 +50,7 @@ fn read(criterion: &mut Criterion) {
         })
         .collect();
     let services: Vec<_> = (0..SERVICES)
-        .map(|number| ServiceSeen {
+        .map(|number| ServiceSample {
             name: name(number),
             events: Arc::default(),
             is_up: true,
@@ -65,14 +65,17 @@ fn read(criterion: &mut Criterion) {
     if let (Some(before), Some(after)) = (before, resident_bytes()) {
         eprintln!("{ROUTES} routes: {} bytes a route that had requests", after.saturating_sub(before) / ROUTES);
     }
-    let look = || Seen { services: services.clone(), is_there: |_: &RouteKey, held| held == Held::ByRoute };
+    let view = || ScrapeView {
+        services: services.clone(),
+        has_route: |_: &RouteKey, counters| counters == CounterUse::Referenced,
+    };
     let mut group = criterion.benchmark_group("read /metrics");
     group.sample_size(20);
     group.bench_function(format!("{SERVICES} services, {ROUTES} routes"), |bencher| {
-        bencher.iter(|| telemetry.render(look).len());
+        bencher.iter(|| telemetry.render(view).len());
     });
     group.finish();
-    eprintln!("/metrics: {} bytes of {} routes", telemetry.render(look).len(), held.len());
+    eprintln!("/metrics: {} bytes of {} routes", telemetry.render(view).len(), held.len());
 }
 
 /// What this process holds in memory, where the system tells.

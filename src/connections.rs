@@ -12,11 +12,11 @@ use dashmap::DashMap;
 use pingora::apps::HttpServerOptions;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
-use prometheus::{IntCounter, IntGauge};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
 
 use crate::config::ClientConfig;
+use crate::telemetry::ConnectionMetrics;
 
 /// What clients are told that are one too many in all.
 pub const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n\
@@ -58,14 +58,13 @@ pub struct OpenConnections {
     count: AtomicUsize,
     turned_away: AtomicUsize,
     ended: Notify,
-    shown: IntGauge,
-    refused: IntCounter,
+    metrics: ConnectionMetrics,
 }
 
 impl OpenConnections {
-    /// None so far; shown and counted by these.
-    pub fn new(shown: IntGauge, refused: IntCounter) -> Self {
-        Self { count: AtomicUsize::new(0), turned_away: AtomicUsize::new(0), ended: Notify::new(), shown, refused }
+    /// None so far; shown and counted by `metrics`.
+    pub fn new(metrics: ConnectionMetrics) -> Self {
+        Self { count: AtomicUsize::new(0), turned_away: AtomicUsize::new(0), ended: Notify::new(), metrics }
     }
 
     /// How many there are.
@@ -96,12 +95,12 @@ impl OpenConnections {
     /// less, those that have a permit keep it.
     pub fn try_acquire(&self, most: usize) -> Option<ConnectionPermit<'_>> {
         let before = self.count.fetch_add(1, Ordering::AcqRel);
-        self.shown.inc();
+        self.metrics.opened();
         let permit = ConnectionPermit(self);
         if before < most {
             return Some(permit);
         }
-        self.refused.inc();
+        self.metrics.refused();
         None
     }
 }
@@ -120,7 +119,7 @@ pub struct ConnectionPermit<'a>(&'a OpenConnections);
 
 impl Drop for ConnectionPermit<'_> {
     fn drop(&mut self) {
-        self.0.shown.dec();
+        self.0.metrics.closed();
         if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.ended.notify_waiters();
         }
@@ -177,8 +176,7 @@ mod tests {
     use super::*;
 
     fn none() -> OpenConnections {
-        let refused = IntCounter::new("refused", "of the test").unwrap();
-        OpenConnections::new(IntGauge::new("open", "of the test").unwrap(), refused)
+        OpenConnections::new(ConnectionMetrics::unexposed().unwrap())
     }
 
     #[test]
@@ -186,10 +184,10 @@ mod tests {
         let open = none();
         let permits = [open.try_acquire(2), open.try_acquire(2)];
         assert!(permits.iter().all(Option::is_some) && open.try_acquire(2).is_none());
-        assert_eq!((open.count(), open.shown.get(), open.refused.get()), (2, 2, 1));
+        assert_eq!((open.count(), open.metrics.counted()), (2, (2, 1)));
         drop(permits);
         assert!(open.try_acquire(2).is_some());
-        assert_eq!((open.count(), open.shown.get(), open.refused.get()), (0, 0, 1));
+        assert_eq!((open.count(), open.metrics.counted()), (0, (0, 1)));
     }
 
     #[test]

@@ -5,21 +5,21 @@
 use serde_json::{Map, Value, json};
 
 use crate::clock;
-use crate::telemetry::{COMMIT, Telemetry, VERSION};
+use crate::telemetry::{COMMIT, Issues, VERSION};
 use furt_core::routing::{Instance, Service, Snapshot};
 
 /// What anybody may see: `healthy`, or `degraded` while the store fails.
-pub fn brief(telemetry: &Telemetry) -> Value {
-    let status = if telemetry.issues().is_empty() { "healthy" } else { "degraded" };
+pub fn brief(issues: &Issues) -> Value {
+    let status = if issues.list().is_empty() { "healthy" } else { "degraded" };
     json!({ "status": status, "service": "furt", "version": VERSION })
 }
 
 /// The same with the build, the issues and every service: by its first instance, and all of them where there are
 /// several.
-pub fn detailed(telemetry: &Telemetry, snapshot: &Snapshot) -> Value {
-    let mut body = brief(telemetry);
+pub fn detailed(issues: &Issues, snapshot: &Snapshot) -> Value {
+    let mut body = brief(issues);
     body["build"] = json!({ "commit": COMMIT });
-    let issues = telemetry.issues();
+    let issues = issues.list();
     if !issues.is_empty() {
         body["issues"] = json!(issues);
     }
@@ -60,6 +60,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::telemetry::Telemetry;
     use furt_core::model::{Definition, Epoch, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
     use furt_core::routing::{InstanceLive, ServiceIndex, ServiceKind, ServiceLive};
 
@@ -99,9 +100,9 @@ mod tests {
             "response_time_ms": null, "consecutive_failures": 0 });
         let up = json!({ "status": "UP", "url": "http://127.0.0.1:7812", "last_ping": "2025-11-14T20:30:00Z",
             "response_time_ms": 5, "consecutive_failures": 0 });
-        let shown = detailed(&telemetry, &snapshot(&[instance("a", Status::Up)]));
+        let shown = detailed(&telemetry.issues, &snapshot(&[instance("a", Status::Up)]));
         assert_eq!(shown["services"], json!({ "sagjan": up }));
-        let shown = detailed(&telemetry, &snapshot(&[instance("a", Status::Down), instance("b", Status::Up)]));
+        let shown = detailed(&telemetry.issues, &snapshot(&[instance("a", Status::Down), instance("b", Status::Up)]));
         let mut both = down.clone();
         both["instances"] = json!({ "a": down, "b": up });
         assert_eq!(shown["services"], json!({ "sagjan": both }));
@@ -111,7 +112,7 @@ mod tests {
     fn a_draining_instance_says_so_and_keeps_its_status() {
         let one = instance("a", Status::Up);
         one.live.set_draining(true);
-        let shown = detailed(&Telemetry::try_new().unwrap(), &snapshot(&[one]));
+        let shown = detailed(&Issues::default(), &snapshot(&[one]));
         let shown = &shown["services"]["sagjan"];
         assert_eq!((&shown["status"], &shown["draining"]), (&json!("UP"), &json!(true)));
     }
@@ -119,12 +120,12 @@ mod tests {
     #[test]
     fn a_failing_store_makes_furt_degraded_and_says_so() {
         let telemetry = Telemetry::try_new().unwrap();
-        telemetry.note_store(Err("disk full"));
-        let shown = detailed(&telemetry, &snapshot(&[]));
+        telemetry.registry.store_answered(Err("disk full"));
+        let shown = detailed(&telemetry.issues, &snapshot(&[]));
         assert_eq!(shown["status"], "degraded");
         assert!(shown["issues"][0].as_str().unwrap().contains("disk full"), "{shown}");
-        assert_eq!(brief(&telemetry), json!({ "status": "degraded", "service": "furt", "version": VERSION }));
-        telemetry.note_store(Ok::<(), &str>(()));
-        assert_eq!(brief(&telemetry)["status"], "healthy");
+        assert_eq!(brief(&telemetry.issues), json!({ "status": "degraded", "service": "furt", "version": VERSION }));
+        telemetry.registry.store_answered(Ok::<(), &str>(()));
+        assert_eq!(brief(&telemetry.issues)["status"], "healthy");
     }
 }

@@ -31,7 +31,7 @@ pub(super) async fn events(State(api): State<Arc<Api>>, RawQuery(query): RawQuer
         let _place = api.event_waits.take(wait)?;
         let seen = following.next;
         let comes = async {
-            events.follows(seen).await;
+            events.wait_after(seen).await;
             tokio::time::sleep(GATHER).await;
         };
         tokio::select! {

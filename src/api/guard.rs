@@ -42,7 +42,7 @@ pub(super) async fn report_refusals(State(api): State<Arc<Api>>, request: Reques
     if let (Some(path), Some(Peer(address)), true) = (path, peer, is_refused) {
         let problem = response.extensions().get::<Problem>();
         if problem.is_none_or(|problem| !problem.is_reported()) {
-            api.telemetry.registry.refusals.inc();
+            api.telemetry.registry.refused();
             let why = problem.map_or_else(|| response.status().to_string(), Problem::line);
             log::warn!("refused {method} {} from {address}: {why}", path.as_str());
         }

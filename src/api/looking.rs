@@ -49,12 +49,12 @@ pub(super) async fn routes(State(api): State<Arc<Api>>) -> Json<Value> {
 pub(super) async fn health(State(api): State<Arc<Api>>, Extension(source): Extension<Source>) -> Json<Value> {
     let snapshot = api.snapshots.load();
     let mut body = if source.is_operator || snapshot.config.gateway.allow_registration_from.contains(source.address) {
-        let mut body = status::detailed(&api.telemetry, &snapshot);
+        let mut body = status::detailed(&api.telemetry.issues, &snapshot);
         body["generation"] = snapshot.generation.0.into();
         body["epoch"] = snapshot.epoch.to_string().into();
         body
     } else {
-        status::brief(&api.telemetry)
+        status::brief(&api.telemetry.issues)
     };
     // As edgeProxy says it, whose clients ask here; the public listener has the seed's word.
     if body["status"] == "healthy" {

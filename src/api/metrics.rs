@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 use crate::clock;
-use crate::telemetry::{Held, RouteKey, Seen, ServiceSeen};
+use crate::telemetry::{CounterUse, RouteKey, ScrapeView, ServiceSample};
 use furt_core::live::{LATENCY_BUCKETS, STATUS_CLASSES, ServiceTraffic, TrafficCounts, latency_bound_us};
 use furt_core::model::Status;
 use furt_core::routing::{Service, Snapshot};
@@ -23,17 +23,17 @@ const BY_HOST: [&str; 2] = ["/", "/*"];
 
 /// `GET /metrics`
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> impl IntoResponse {
-    let look = || {
+    let view = || {
         let snapshot = api.snapshots.load_full();
         let now_ms = clock::unix_ms();
-        let services = snapshot.registered().map(|service| seen(service, now_ms)).collect();
-        Seen { services, is_there: move |key: &RouteKey, held| is_there(&snapshot, key, held) }
+        let services = snapshot.registered().map(|service| sample(service, now_ms)).collect();
+        ScrapeView { services, has_route: move |key: &RouteKey, counters| has_route(&snapshot, key, counters) }
     };
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], api.telemetry.render(look))
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], api.telemetry.render(view))
 }
 
-fn seen(service: &Service, now_ms: i64) -> ServiceSeen {
-    ServiceSeen {
+fn sample(service: &Service, now_ms: i64) -> ServiceSample {
+    ServiceSample {
         name: service.definition.service.clone(),
         events: Arc::clone(service.live.events()),
         is_up: service.status == Status::Up,
@@ -44,8 +44,8 @@ fn seen(service: &Service, now_ms: i64) -> ServiceSeen {
 }
 
 /// Whether a service's definition has the pattern. A route of the configuration is there while the table holds it.
-fn is_there(snapshot: &Snapshot, key: &RouteKey, held: Held) -> bool {
-    let Some(name) = &key.service else { return held == Held::ByRoute };
+fn has_route(snapshot: &Snapshot, key: &RouteKey, counters: CounterUse) -> bool {
+    let Some(name) = &key.service else { return counters == CounterUse::Referenced };
     let service = snapshot.service_named(name.as_str()).filter(|service| service.blocked.is_none());
     service.is_some_and(|service| match service.definition.routes.as_slice() {
         [] => BY_HOST.contains(&key.pattern.as_str()),
@@ -77,7 +77,7 @@ pub(super) async fn stats(State(api): State<Arc<Api>>) -> Json<Value> {
         "status_classes": STATUS_CLASSES,
         "latency_begins_us": (0..LATENCY_BUCKETS).map(latency_bound_us).collect::<Vec<_>>(),
         "services": snapshot.registered().map(|service| of_service(service, now_ms)).collect::<Vec<_>>(),
-        "static": of_traffic(&series.fixed.read()),
+        "static": of_traffic(&series.static_routes.read()),
         "unrouted": of_traffic(&series.unrouted.read()),
     }))
 }

@@ -77,8 +77,8 @@ fn router(store: impl Store + 'static) -> Router {
         heartbeat_ttl: Duration::from_secs(60),
     };
     let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), Vec::new(), now());
-    let (driver, handle, snapshots) =
-        Driver::new(registry, effects, Arc::default(), Box::new(store), Arc::clone(&telemetry));
+    let (metrics, events) = (Arc::clone(&telemetry.registry), Arc::clone(&telemetry.events));
+    let (driver, handle, snapshots) = Driver::new(registry, effects, Arc::default(), Box::new(store), metrics, events);
     tokio::spawn(driver.run(NoProbes));
     super::router(
         Default::default(),

@@ -47,7 +47,7 @@ pub(super) fn watch(runtime: &Runtime, geo: &Geo, telemetry: &Telemetry) -> Resu
             match tokio::task::spawn_blocking(move || looking.look()).await {
                 Ok(Ok(Look::Same)) => {}
                 Ok(Ok(Look::Replaced)) => {
-                    metrics.note_replaced(database.built_seconds());
+                    metrics.replaced(database.built_seconds());
                     log::info!(
                         "geo.database: {} is in force, built at {}",
                         database.path().display(),
@@ -65,7 +65,7 @@ pub(super) fn watch(runtime: &Runtime, geo: &Geo, telemetry: &Telemetry) -> Resu
 
 /// Tells once what is wrong with the file, however often it is.
 fn keep(database: &Database, metrics: &DatabaseMetrics, trouble: &mut Option<String>, why: String) {
-    metrics.note_kept();
+    metrics.kept();
     if trouble.as_ref() != Some(&why) {
         log::warn!(
             "geo.database: {} {why}; the one built at {} stays in force",

@@ -27,7 +27,6 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, ShutdownWatch};
 use pingora::services::listening::Service;
 use pingora_proxy::http_proxy;
-use prometheus::{IntCounter, IntGauge};
 use tokio::sync::oneshot;
 
 use crate::api::{self, Readiness, Reloads};
@@ -88,7 +87,7 @@ pub fn run_then(path: &Path, config: Config, locations: &KeyLocations, last: imp
     let faults = services::static_faults(&config, locations, path, &found, &own_listeners);
     ConfigErrors::try_new(faults).map_or(Ok(()), Err)?;
     let telemetry = Telemetry::try_new().context("counters cannot be made")?;
-    let access_log = AccessLog::open(&config.access_log, telemetry.access_log_dropped.clone())?;
+    let access_log = AccessLog::open(&config.access_log, telemetry.access_log.clone())?;
     check_roots(config.upstream.ca.as_ref())?;
     let geo = locating::open(&config)?;
     let background = background_runtime()?;
@@ -120,8 +119,14 @@ pub fn run_then(path: &Path, config: Config, locations: &KeyLocations, last: imp
     let barred = services::barred(&contents, &own_listeners);
     first_effects.extend(registry.restore(contents, &barred, crate::driver::now()));
     let (store, closed) = ClosingStore::new(store);
-    let (driver, handle, snapshots) =
-        Driver::new(registry, first_effects, Arc::clone(&config), Box::new(store), Arc::clone(&telemetry));
+    let (driver, handle, snapshots) = Driver::new(
+        registry,
+        first_effects,
+        Arc::clone(&config),
+        Box::new(store),
+        Arc::clone(&telemetry.registry),
+        Arc::clone(&telemetry.events),
+    );
     let probe_options = upstream::connector_options(&config.upstream, INTERNAL_THREADS);
     let in_force = Arc::clone(&snapshots);
     let timeout = move || in_force.load().config.gateway.health_check_timeout;
@@ -133,11 +138,9 @@ pub fn run_then(path: &Path, config: Config, locations: &KeyLocations, last: imp
     });
 
     let stop = Stop::watch(background.handle())?;
-    let counted =
-        |shown: &IntGauge, refused: &IntCounter| Arc::new(OpenConnections::new(shown.clone(), refused.clone()));
     let open = Open {
-        clients: counted(&telemetry.connections, &telemetry.connections_refused),
-        internal: counted(&telemetry.internal_connections, &telemetry.internal_connections_refused),
+        clients: Arc::new(OpenConnections::new(telemetry.client_connections.clone())),
+        internal: Arc::new(OpenConnections::new(telemetry.internal_connections.clone())),
     };
     let (reloads, asked) = Reloads::channel();
     let reloading = Reloading {
@@ -146,7 +149,7 @@ pub fn run_then(path: &Path, config: Config, locations: &KeyLocations, last: imp
         driver: handle.clone(),
         own_listeners: own_listeners.clone(),
         access_log: access_log.clone(),
-        telemetry: Arc::clone(&telemetry),
+        metrics: Arc::clone(&telemetry.reloads),
         files,
     };
     background.spawn(reloading.run(hangups, asked));
@@ -261,7 +264,8 @@ fn server(
     let gateway = Gateway::new(
         Arc::clone(&listeners.snapshots),
         Arc::clone(&listeners.geo),
-        Arc::clone(&listeners.telemetry),
+        Arc::clone(&listeners.telemetry.proxy),
+        Arc::clone(&listeners.telemetry.issues),
         listeners.access_log.clone(),
     );
     let proxy = http_proxy(&server.configuration, gateway);
@@ -269,7 +273,7 @@ fn server(
         proxy,
         Arc::clone(&open.clients),
         listeners.files.clients,
-        Arc::clone(&listeners.telemetry),
+        Arc::clone(&listeners.telemetry.proxy),
         Arc::clone(&listeners.snapshots),
     );
     let mut public = Service::new("public".to_owned(), edge);

@@ -17,7 +17,7 @@ use super::{lookups, notify_supervisor, services};
 use crate::api::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded};
 use crate::config::{AccessLogTarget, Config, ConfigError, ConfigErrors, KeyLocations, ReloadClass, SourceLocation};
 use crate::driver::Handle;
-use crate::telemetry::{AccessLog, OpenedLog, Telemetry};
+use crate::telemetry::{AccessLog, OpenedLog, ReloadMetrics};
 use crate::upstream::OwnListeners;
 use furt_core::registry::{Answer, Configuration};
 
@@ -35,7 +35,7 @@ pub(super) struct Reloading {
     pub(super) driver: Handle,
     pub(super) own_listeners: OwnListeners,
     pub(super) access_log: AccessLog,
-    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) metrics: Arc<ReloadMetrics>,
     pub(super) files: Files,
 }
 
@@ -138,7 +138,7 @@ impl Reloading {
                     let place = place.as_ref().map_or_else(String::new, |place| format!("{place}: "));
                     log::warn!("{place}{key} was changed and takes effect at the next start of furt");
                 }
-                self.telemetry.reloads.note(Ok(()));
+                self.metrics.reload_succeeded();
             }
             Err(ReloadError::Refused(errors)) => {
                 let count = errors.count();
@@ -150,7 +150,7 @@ impl Reloading {
                 }
                 let first = errors.iter().next().map_or_else(String::new, ToString::to_string);
                 let more = if count > 1 { format!(" (and {} more)", count - 1) } else { String::new() };
-                self.telemetry.reloads.note(Err(first + &more));
+                self.metrics.reload_failed(first + &more);
             }
             Err(ReloadError::Stopping) => log::warn!("{path} is not reloaded: furt is stopping"),
         }

@@ -11,7 +11,6 @@ use anyhow::{Context, Result};
 use pingora::apps::ServerApp as _;
 use pingora::protocols::l4::stream::Stream;
 use pingora::server::ShutdownWatch;
-use prometheus::{IntCounter, IntGauge};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
@@ -22,6 +21,7 @@ use super::modes::{Health, Mode};
 use super::settings::HEARTBEAT_TTL;
 use crate::api;
 use crate::connections::OpenConnections;
+use crate::telemetry::ConnectionMetrics;
 
 /// How long an instance that crashes goes on with what it has: so that who made it crash gets an answer.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -86,8 +86,7 @@ impl Instance {
     /// # Errors
     /// It cannot serve at all.
     pub(super) async fn live(self: Arc<Self>, first: TcpListener, mut stop: ShutdownWatch) -> Result<()> {
-        let gauge = IntGauge::new("open", "connections")?;
-        let open = OpenConnections::new(gauge, IntCounter::new("refused", "connections")?);
+        let open = OpenConnections::new(ConnectionMetrics::unexposed()?);
         let router = answering::router(Arc::clone(&self));
         let server = Arc::new(api::Listener::alone(router, Arc::new(open)));
         let mut port = tokio::net::TcpListener::from_std(first).context("no port")?;

@@ -2,35 +2,34 @@
 
 use log::{info, warn};
 
-use crate::telemetry::{Event, RegistryCounters};
+use crate::telemetry::{Event, RegistryMetrics};
 use furt_core::model::KeyName;
 use furt_core::registry::KeyReport;
 
-pub(super) fn report(report: &KeyReport, counters: &RegistryCounters) -> Event {
-    let keys = &counters.keys;
+pub(super) fn report(report: &KeyReport, metrics: &RegistryMetrics) -> Event {
     match report {
         KeyReport::Created { name, from } => {
-            keys.created.inc();
+            metrics.key_created();
             info!("created the API key {name}, from {from}");
             of("key-created", name).with("from", from.to_string())
         }
         KeyReport::Rotated { name, from } => {
-            keys.rotated.inc();
+            metrics.key_rotated();
             info!("rotated the API key {name}, from {from}");
             of("key-rotated", name).with("from", from.to_string())
         }
         KeyReport::Revoked { name, from } => {
-            keys.revoked.inc();
+            metrics.key_revoked();
             info!("revoked the API key {name}, from {from}");
             of("key-revoked", name).with("from", from.to_string())
         }
         KeyReport::Expired(name) => {
-            keys.expired.inc();
+            metrics.key_expired();
             info!("the API key {name} expired");
             of("key-expired", name)
         }
         KeyReport::Refused { name, from, refusal } => {
-            counters.refusals.inc();
+            metrics.refused();
             warn!("refused a change of the API key {name} from {from}: {refusal}");
             of("refused", name).with("from", from.to_string()).with("why", refusal.to_string())
         }

@@ -28,7 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock;
 use crate::config::Config;
 use crate::published::{Published, Snapshots};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Events, RegistryMetrics};
 use furt_core::ports::{Probes, Store};
 use furt_core::registry::{Answer, Configuration, Effect, Event, Now, Refusal, Registry, ReplyId};
 use furt_core::routing::Snapshot;
@@ -60,7 +60,8 @@ pub struct Driver {
     queue: mpsc::Receiver<Message>,
     snapshots: Snapshots,
     store: StoreThread,
-    telemetry: Arc<Telemetry>,
+    metrics: Arc<RegistryMetrics>,
+    events: Arc<Events>,
     waiting: HashMap<ReplyId, oneshot::Sender<Result<Answer, Refusal>>>,
     next_reply: u64,
     first_effects: Vec<Effect>,
@@ -79,12 +80,13 @@ impl Driver {
         first_effects: Vec<Effect>,
         config: Arc<Config>,
         store: Box<dyn Store>,
-        telemetry: Arc<Telemetry>,
+        metrics: Arc<RegistryMetrics>,
+        events: Arc<Events>,
     ) -> (Self, Handle, Snapshots) {
         let (sender, queue) = mpsc::channel(QUEUE);
         let first =
             registry.take_snapshot().unwrap_or_else(|| Snapshot::new(furt_core::model::Epoch(uuid::Uuid::nil())));
-        telemetry.note_snapshot(first.generation, first.names.len(), first.table.len());
+        metrics.snapshot_published(first.generation, first.names.len(), first.table.len());
         let snapshots = Arc::new(ArcSwap::from_pointee(Published { snapshot: first, config: Arc::clone(&config) }));
         let driver = Self {
             registry,
@@ -92,7 +94,8 @@ impl Driver {
             queue,
             snapshots: Arc::clone(&snapshots),
             store: StoreThread::start(store),
-            telemetry,
+            metrics,
+            events,
             waiting: HashMap::new(),
             next_reply: 0,
             first_effects,
@@ -151,7 +154,7 @@ impl Driver {
             effects.extend(self.registry.handle(Event::DeadlineReached, now));
         }
         if let Some(snapshot) = self.registry.take_snapshot() {
-            self.telemetry.note_snapshot(snapshot.generation, snapshot.names.len(), snapshot.table.len());
+            self.metrics.snapshot_published(snapshot.generation, snapshot.names.len(), snapshot.table.len());
             self.snapshots.store(Arc::new(Published { snapshot, config: Arc::clone(&self.config) }));
         }
         effects
@@ -167,7 +170,7 @@ impl Driver {
     fn carry_out(&mut self, effects: Vec<Effect>, probes: &mut impl Probes) {
         // Before the answers: who is told that the store failed finds furt degraded.
         if let Some(condition) = self.store.take_condition() {
-            self.telemetry.note_store(condition);
+            self.metrics.store_answered(condition);
         }
         for effect in effects {
             match effect {
@@ -183,7 +186,7 @@ impl Driver {
                 Effect::StopProbing(instance) => probes.stop(&instance),
                 Effect::WatchName(subject, order) => probes.watch_name(subject, order),
                 Effect::UnwatchName(subject) => probes.unwatch_name(&subject),
-                Effect::Report(event) => report::report(&event, &self.telemetry),
+                Effect::Report(event) => self.events.push(report::report(&event, &self.metrics)),
             }
         }
         self.store.submit(clock::now());

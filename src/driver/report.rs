@@ -4,44 +4,40 @@
 use log::{info, warn};
 
 use super::key_report;
-use crate::telemetry::{Event, Telemetry};
+use crate::telemetry::{Event, RegistryMetrics};
 use furt_core::model::{ServiceName, Status};
 use furt_core::registry::{DnsSubject, InstanceRef, Report};
 
-pub(super) fn report(report: &Report, telemetry: &Telemetry) {
-    telemetry.events.push(log_and_count(report, telemetry));
-}
-
-fn log_and_count(report: &Report, telemetry: &Telemetry) -> Event {
-    let counters = &telemetry.registry;
+/// Logs and counts what is reported; the caller keeps the event.
+pub(super) fn report(report: &Report, metrics: &RegistryMetrics) -> Event {
     match report {
         Report::Registered { instance, url, routes, from } => {
-            counters.registrations.inc();
+            metrics.registered();
             info!("registered {instance} at {url} with {routes} routes, from {from}");
             of("registered", instance).with("url", &**url).with("routes", *routes).with("from", from.to_string())
         }
         Report::Refused { service, from, refusal } => {
-            counters.refusals.inc();
+            metrics.refused();
             warn!("refused {service} from {from}: {refusal}");
             of_service("refused", service).with("from", from.to_string()).with("why", refusal.to_string())
         }
         Report::Deregistered { instance, from } => {
-            counters.deregistrations.inc();
+            metrics.deregistered();
             info!("deregistered {instance}, from {from}");
             of("deregistered", instance).with("from", from.to_string())
         }
         Report::DrainBegan { instance, from } => {
-            counters.drains.inc();
+            metrics.drain_began();
             info!("{instance} is draining: it gets no new requests, from {from}");
             of("drain-began", instance).with("from", from.to_string())
         }
         Report::DrainEnded { instance, from } => {
-            counters.drains_ended.inc();
+            metrics.drain_ended();
             info!("{instance} is draining no more, from {from}");
             of("drain-ended", instance).with("from", from.to_string())
         }
         Report::Expired(instance) => {
-            counters.expirations.inc();
+            metrics.expired();
             warn!("expired {instance}: not heard within its TTL");
             of("expired", instance)
         }
@@ -50,12 +46,12 @@ fn log_and_count(report: &Report, telemetry: &Telemetry) -> Event {
             of_service("freed", service)
         }
         Report::InstanceStatusChanged { instance, from, to } => {
-            counters.status_changes.inc();
+            metrics.instance_status_changed();
             info!("instance {instance} is {to}, was {from}");
             of("instance-status", instance).with("status", to.as_str()).with("was", from.as_str())
         }
         Report::ServiceStatusChanged { service, from, to } => {
-            counters.service_status_changes.inc();
+            metrics.service_status_changed();
             match (from, to) {
                 (_, Status::Down) => warn!("service {service} is DOWN, was {from}: its routes left the table"),
                 (Status::Down, _) => info!("service {service} is {to}, was DOWN: its routes are in the table"),
@@ -64,12 +60,12 @@ fn log_and_count(report: &Report, telemetry: &Telemetry) -> Event {
             of_service("service-status", service).with("status", to.as_str()).with("was", from.as_str())
         }
         Report::ProbeFailed { instance, failures, error } => {
-            counters.probe_failures.inc();
+            metrics.probe_failed();
             warn!("probe of {instance} failed, {failures} in a row: {error}");
             of("probe-failed", instance).with("failures", *failures).with("why", &**error)
         }
         Report::ProbingStopped(instance) => {
-            counters.probes_stopped.inc();
+            metrics.probing_stopped();
             warn!("stopped probing {instance}: a registration, a heartbeat or a wish for a probe starts it again");
             of("probing-stopped", instance)
         }
@@ -94,7 +90,7 @@ fn log_and_count(report: &Report, telemetry: &Telemetry) -> Event {
             warn!("removing {service} could not be stored: {why}");
             of_service("removal-failed", service).with("why", &**why)
         }
-        Report::Key(of_key) => key_report::report(of_key, counters),
+        Report::Key(of_key) => key_report::report(of_key, metrics),
     }
 }
 

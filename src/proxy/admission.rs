@@ -133,8 +133,7 @@ impl Gateway {
         let speaks_for_another = headers.contains_key(header::FORWARDED) || headers.contains_key("x-forwarded-for");
         let sees_services = (ctx.is_peer_trusted || !speaks_for_another)
             && ctx.client.is_some_and(|client| snapshot.config.gateway.allow_registration_from.contains(client));
-        let body =
-            if sees_services { status::detailed(&self.telemetry, snapshot) } else { status::brief(&self.telemetry) };
+        let body = if sees_services { status::detailed(&self.issues, snapshot) } else { status::brief(&self.issues) };
         body.to_string().into()
     }
 }

@@ -13,13 +13,13 @@ use super::edge::Malformed;
 use crate::clock;
 use crate::geo::ClientLocation;
 use crate::published::Published;
-use crate::telemetry::{self, Entry, Telemetry};
+use crate::telemetry::{self, Entry, ProxyMetrics};
 use furt_core::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind};
 
 /// One request.
 pub struct Context {
     began: Instant,
-    telemetry: Arc<Telemetry>,
+    metrics: Arc<ProxyMetrics>,
     /// The view it is answered from; let go once the service's header is there.
     pub(super) snapshot: Option<Arc<Published>>,
     /// The route it took.
@@ -73,11 +73,11 @@ pub struct Context {
 }
 
 impl Context {
-    pub(super) fn new(began: Instant, telemetry: Arc<Telemetry>) -> Self {
-        telemetry.in_flight.inc();
+    pub(super) fn new(began: Instant, metrics: Arc<ProxyMetrics>) -> Self {
+        metrics.request_began();
         Self {
             began,
-            telemetry,
+            metrics,
             snapshot: None,
             route: None,
             service: None,
@@ -127,7 +127,7 @@ impl Context {
     pub(super) fn note_attempt(&mut self) {
         self.attempts += 1;
         if self.attempts > 1 {
-            self.telemetry.retries.inc();
+            self.metrics.attempt_retried();
         }
         let now = clock::now();
         self.attempt_began = Some(now);
@@ -196,9 +196,9 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        self.telemetry.in_flight.dec();
+        self.metrics.request_ended();
         if std::thread::panicking() {
-            self.telemetry.panics.inc();
+            self.metrics.request_panicked();
         }
     }
 }

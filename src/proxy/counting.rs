@@ -18,15 +18,15 @@ pub(super) const HEALTH: &str = "health";
 impl Gateway {
     /// `status` 0: no answer was sent.
     pub(super) fn count(&self, ctx: &Context, status: u16, took: Duration) {
-        self.telemetry.count_request(status, took);
+        self.metrics.request_answered(status, took);
         self.count_limited(ctx.flag);
         let outcome = Outcome { status, verdict: verdict(status, ctx.flag), took };
-        let series = &self.telemetry.series;
+        let series = &self.metrics.series;
         let Some(route) = &ctx.route else { return series.unrouted.count(outcome) };
         let registered = ctx.registered();
         match registered {
             Some(service) => service.live.traffic().count(outcome),
-            None => series.fixed.count(outcome),
+            None => series.static_routes.count(outcome),
         }
         let service = match (route.owner, registered) {
             (Owner::Service(_), Some(service)) => Some(&service.definition.service),
@@ -43,11 +43,10 @@ impl Gateway {
         const KEY: &str = Problem::RATE_LIMITED.code();
         const ADDRESS: &str = Problem::ADDRESS_RATE_LIMITED.code();
         const BODY: &str = Problem::BODY_TOO_LARGE.code();
-        let limited = &self.telemetry.limited;
         match flag {
-            Some(KEY) => limited.key.inc(),
-            Some(ADDRESS) => limited.address.inc(),
-            Some(BODY) => limited.body.inc(),
+            Some(KEY) => self.metrics.key_rate_exceeded(),
+            Some(ADDRESS) => self.metrics.address_rate_exceeded(),
+            Some(BODY) => self.metrics.body_too_large(),
             Some(_) | None => {}
         }
     }

@@ -32,7 +32,7 @@ use crate::connections::{
     turn_away,
 };
 use crate::published::Published;
-use crate::telemetry::Telemetry;
+use crate::telemetry::ProxyMetrics;
 
 /// Room for the first bytes of a request, as Pingora has it: most headers are shorter.
 const FIRST_BYTES: usize = 4096;
@@ -69,7 +69,7 @@ pub struct Edge {
     open: Arc<OpenConnections>,
     most: usize,
     addresses: AddressConnections,
-    telemetry: Arc<Telemetry>,
+    metrics: Arc<ProxyMetrics>,
     snapshots: Arc<ArcSwap<Published>>,
 }
 
@@ -79,11 +79,11 @@ impl Edge {
         proxy: HttpProxy<Gateway>,
         open: Arc<OpenConnections>,
         most: usize,
-        telemetry: Arc<Telemetry>,
+        metrics: Arc<ProxyMetrics>,
         snapshots: Arc<ArcSwap<Published>>,
     ) -> Self {
         let addresses = AddressConnections::default();
-        Self { proxy: Arc::new(proxy), open, most, addresses, telemetry, snapshots }
+        Self { proxy: Arc::new(proxy), open, most, addresses, metrics, snapshots }
     }
 
     /// A permit for one more connection, in all and of its address; or what its client is told.
@@ -99,7 +99,7 @@ impl Edge {
             return Ok((permit, None));
         };
         let permit_of_one = self.addresses.try_acquire(network(peer), most).ok_or_else(|| {
-            self.telemetry.limited.connections.inc();
+            self.metrics.address_connections_exceeded();
             TOO_MANY_OF_ONE
         })?;
         Ok((permit, Some(permit_of_one)))

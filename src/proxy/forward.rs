@@ -119,7 +119,7 @@ impl Gateway {
         let (Some(service), Some(lease)) = (&ctx.service, &ctx.lease) else { return };
         let instance = lease.instance();
         if let Some(time) = service.note_outcome(instance, Outcome::Bad, clock::unix_ms()) {
-            self.telemetry.ejections.inc();
+            self.metrics.instance_ejected();
             let (name, id) = (&service.definition.service, &instance.spec.id);
             log::warn!("instance {name}/{id} failed requests in a row and gets none for {} s", time.as_secs());
         }

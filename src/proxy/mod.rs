@@ -42,7 +42,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use crate::clock;
 use crate::geo::Geo;
 use crate::published::Published;
-use crate::telemetry::{AccessLog, Telemetry};
+use crate::telemetry::{AccessLog, Issues, ProxyMetrics};
 use affinity::Affinity;
 use answer::GatewayAnswer;
 use context::Context;
@@ -57,7 +57,8 @@ pub struct Gateway {
     geo: Arc<Geo>,
     affinity: Affinity,
     address_rates: AddressRates,
-    telemetry: Arc<Telemetry>,
+    metrics: Arc<ProxyMetrics>,
+    issues: Arc<Issues>,
     access_log: AccessLog,
 }
 
@@ -66,11 +67,12 @@ impl Gateway {
     pub fn new(
         snapshots: Arc<ArcSwap<Published>>,
         geo: Arc<Geo>,
-        telemetry: Arc<Telemetry>,
+        metrics: Arc<ProxyMetrics>,
+        issues: Arc<Issues>,
         access_log: AccessLog,
     ) -> Self {
         let (affinity, address_rates) = (Affinity::default(), AddressRates::default());
-        Self { snapshots, geo, affinity, address_rates, telemetry, access_log }
+        Self { snapshots, geo, affinity, address_rates, metrics, issues, access_log }
     }
 
     /// Sends furt's own answer, then reads and drops what the client still sends.
@@ -87,7 +89,7 @@ impl ProxyHttp for Gateway {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context::new(clock::now(), Arc::clone(&self.telemetry))
+        Context::new(clock::now(), Arc::clone(&self.metrics))
     }
 
     /// The edge's word on the request, where it has one: Pingora carries it as if it came from the connection's last request.

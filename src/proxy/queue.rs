@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use pingora::ErrorType;
 use pingora_proxy::Session;
-use prometheus::IntGauge;
 
 use super::Gateway;
 use super::context::Context;
 use crate::clock;
+use crate::telemetry::ProxyMetrics;
 use furt_core::routing::{Lease, NoInstance, Service, ServiceKind, ServiceLive};
 
 /// The most requests that wait for one service (DESIGN §8): more would only wait to fail.
@@ -53,14 +53,14 @@ async fn client_gone(session: &mut Session) {
 /// A request's slot in the queue.
 struct Waiting<'a> {
     of_service: &'a AtomicU32,
-    in_all: &'a IntGauge,
+    metrics: &'a ProxyMetrics,
 }
 
 impl<'a> Waiting<'a> {
     /// `None`: the queue is full.
-    fn enter(service: &'a ServiceLive, in_all: &'a IntGauge) -> Option<Self> {
-        let slot = Self { of_service: &service.waiting, in_all };
-        in_all.inc();
+    fn enter(service: &'a ServiceLive, metrics: &'a ProxyMetrics) -> Option<Self> {
+        let slot = Self { of_service: &service.waiting, metrics };
+        metrics.wait_began();
         // Counted first, so that the bound holds however many come at once; dropping it takes it back.
         let before = service.waiting.fetch_add(1, Ordering::Relaxed);
         (before < MOST).then_some(slot)
@@ -70,7 +70,7 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.of_service.fetch_sub(1, Ordering::Relaxed);
-        self.in_all.dec();
+        self.metrics.wait_ended();
     }
 }
 
@@ -86,7 +86,7 @@ impl Gateway {
         ctx: &mut Context,
     ) -> Result<Lease, Unserved> {
         let live = Arc::clone(&service.live);
-        let _waiting = Waiting::enter(&live, &self.telemetry.waiting).ok_or(NoInstance::Full)?;
+        let _waiting = Waiting::enter(&live, &self.metrics).ok_or(NoInstance::Full)?;
         let end = clock::now() + LONGEST;
         loop {
             // Listened for before looking, so that none that is given back in between is missed.
@@ -121,19 +121,20 @@ impl Gateway {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::Telemetry;
 
     #[test]
     fn so_many_wait_and_no_more_until_one_leaves() {
         let service = ServiceLive::default();
-        let in_all = IntGauge::new("waiting", "of the test").unwrap();
-        let mut waiting: Vec<_> = (0..MOST).map_while(|_| Waiting::enter(&service, &in_all)).collect();
+        let metrics = &Telemetry::try_new().unwrap().proxy;
+        let mut waiting: Vec<_> = (0..MOST).map_while(|_| Waiting::enter(&service, metrics)).collect();
         assert_eq!(waiting.len(), 128);
-        assert!(Waiting::enter(&service, &in_all).is_none() && Waiting::enter(&service, &in_all).is_none());
+        assert!(Waiting::enter(&service, metrics).is_none() && Waiting::enter(&service, metrics).is_none());
         assert_eq!(service.waiting.load(Ordering::Relaxed), 128, "who was refused does not count");
         waiting.pop();
-        waiting.extend(Waiting::enter(&service, &in_all));
+        waiting.extend(Waiting::enter(&service, metrics));
         assert_eq!(waiting.len(), 128);
         drop(waiting);
-        assert_eq!((service.waiting.load(Ordering::Relaxed), in_all.get()), (0, 0));
+        assert_eq!((service.waiting.load(Ordering::Relaxed), metrics.waiting()), (0, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! Numbers as decimal digits, without `fmt`: that costs ten times as much, and every request has a dozen of them.
+//! Numbers as decimal digits, without `fmt`, which costs ten times as much: every request writes a dozen of them.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ pub(super) fn append(text: &mut Vec<u8>, number: u64) {
     text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Appends a time in ms with three decimals, cut off below; what is beyond 584,000 years as that.
+/// Appends a time in ms with three decimals, rounded down. Times over 584,000 years are written as 584,000 years.
 pub fn append_ms(text: &mut Vec<u8>, time: Duration) {
     let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     append(text, us / 1000);
     append_thousandths(text, us % 1000);
 }
 
-/// Appends a point and three digits; of `number` those below 1,000 count.
+/// Appends a point and the last three digits of `number`.
 pub(super) fn append_thousandths(text: &mut Vec<u8>, number: u64) {
     let digit = |number: u64| b"0123456789"[(number % 10) as usize];
     text.extend_from_slice(&[b'.', digit(number / 100), digit(number / 10), digit(number)]);

@@ -1,8 +1,8 @@
 //! The last events of the registry, for operators that follow them: what is logged and counted, as data.
 //!
-//! A ring of fixed size that the driver writes and never waits for; each event has bounded texts. Numbers grow over
-//! restarts, since they begin at the process's start in ms × 1000: who followed the process before is told that events
-//! are lost. Knows nothing of what the events are about.
+//! A ring of fixed size, which the driver writes without waiting; the texts of an event are bounded. Sequence numbers begin
+//! at the start of the process, in Unix ms × 1000, so they grow over restarts: a reader that followed the process before is
+//! told that events are lost. Knows nothing of what the events are about.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,9 +14,9 @@ use tokio::sync::watch;
 use crate::clock;
 use furt_core::model::{InstanceId, ServiceName};
 
-/// Events that are kept: the last minutes of a fleet in trouble, and with their texts at most some 6 MiB.
-const KEPT: usize = 1000;
-/// Characters of a text that are kept, and members of a list: an answer of a resolver or a refusal may be of any length.
+/// How many events are kept: the last minutes when many services fail, and with their texts at most some 6 MiB.
+const CAPACITY: usize = 1000;
+/// How many characters of a text and items of a list are kept: a resolver's answer or a refusal may be of any length.
 const MAX_TEXT: usize = 500;
 const MAX_LIST: usize = 16;
 
@@ -33,31 +33,31 @@ pub struct Event {
 }
 
 impl Event {
-    /// Of a kind, about nothing in particular.
+    /// An event of `kind`, so far without service, instance and details.
     pub fn new(kind: &'static str) -> Self {
         Self { seq: 0, time: String::new(), kind, service: None, instance: None, details: Map::new() }
     }
 
-    /// About a service.
+    /// Names the service that it is about.
     pub fn service(mut self, service: &ServiceName) -> Self {
         self.service = Some(service.to_string());
         self
     }
 
-    /// About an instance of it.
+    /// Names the instance that it is about.
     pub fn instance(mut self, instance: &InstanceId) -> Self {
         self.instance = Some(instance.to_string());
         self
     }
 
-    /// With a detail, cut to a length that can be kept.
+    /// Adds a detail; a long text or list is cut.
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.details.insert(name.to_owned(), cut(value.into()));
         self
     }
 }
 
-/// What is too long says so.
+/// A text or list that is cut says so, with its length.
 fn cut(value: Value) -> Value {
     match value {
         Value::String(text) => match text.char_indices().nth(MAX_TEXT) {
@@ -73,28 +73,28 @@ fn cut(value: Value) -> Value {
     }
 }
 
-/// What someone who has seen all events up to a number is told.
+/// The events after the one that a reader has seen last.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Following {
-    /// Those after it that are kept, in their order.
+pub struct NewEvents {
+    /// In the order of their numbers.
     pub events: Vec<Arc<Event>>,
-    /// Where to go on.
+    /// The number to read on after.
     pub next: u64,
-    /// Whether some between it and the oldest kept are gone.
+    /// Whether some that the reader has not seen are gone.
     pub is_lossy: bool,
 }
 
-impl Following {
-    /// Whether there is nothing to tell yet.
+impl NewEvents {
+    /// Whether there is nothing to tell the reader yet.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty() && !self.is_lossy
     }
 }
 
-/// The last events.
+/// The ring of the last events.
 pub struct Events {
     ring: Mutex<VecDeque<Arc<Event>>>,
-    /// The number of the last event; wakes those that wait for the next.
+    /// The number of the last event; a change wakes the readers that wait.
     last: watch::Sender<u64>,
 }
 
@@ -105,19 +105,19 @@ impl Default for Events {
 }
 
 impl Events {
-    /// None so far, of a process that started then. Numbers stay below 2^53, which JSON readers take for exact, until the
-    /// year 2255; a process would have to report a million events a second for as long as it runs to meet the next one's.
+    /// Without events, of a process that started at `unix_ms`. Numbers stay below 2^53, up to which JSON readers are exact,
+    /// until the year 2255. Only a process that reports a million events a second reaches the numbers of the next one.
     fn beginning_at(unix_ms: i64) -> Self {
         let first = u64::try_from(unix_ms).unwrap_or(0) * 1000;
-        Self { ring: Mutex::new(VecDeque::with_capacity(KEPT)), last: watch::Sender::new(first) }
+        Self { ring: Mutex::new(VecDeque::with_capacity(CAPACITY)), last: watch::Sender::new(first) }
     }
 
-    /// Adds an event; the oldest goes where there are too many. Never waits but for a reader that copies pointers.
+    /// Adds an event, and drops the oldest if there are too many. Waits only for a reader that copies pointers.
     pub fn push(&self, mut event: Event) {
         event.time = clock::rfc3339_ms(clock::unix_ms());
         let mut ring = self.lock();
         event.seq = *self.last.borrow() + 1;
-        if ring.len() == KEPT {
+        if ring.len() == CAPACITY {
             ring.pop_front();
         }
         let seq = event.seq;
@@ -125,9 +125,9 @@ impl Events {
         self.last.send_replace(seq);
     }
 
-    /// Those after `after`; without it, from the oldest that is kept. A number beyond the last one is of a process whose
-    /// clock was ahead: for its follower all that is here is new.
-    pub fn after(&self, after: Option<u64>) -> Following {
+    /// The events after number `after`, or all that are kept. A number beyond the last one comes from a process whose clock
+    /// was ahead: for its reader all events are new.
+    pub fn after(&self, after: Option<u64>) -> NewEvents {
         let ring = self.lock();
         let last = *self.last.borrow();
         let floor = ring.front().map_or(last, |oldest| oldest.seq - 1);
@@ -135,11 +135,11 @@ impl Events {
         let seen = after.filter(|_| !is_lossy).unwrap_or(floor);
         // Numbers have no gaps.
         let skipped = usize::try_from(seen - floor).unwrap_or(usize::MAX);
-        Following { events: ring.iter().skip(skipped).cloned().collect(), next: last, is_lossy }
+        NewEvents { events: ring.iter().skip(skipped).cloned().collect(), next: last, is_lossy }
     }
 
-    /// Resolves once there is an event after `seen`.
-    pub async fn follows(&self, seen: u64) {
+    /// Resolves once there is an event after number `seen`.
+    pub async fn wait_after(&self, seen: u64) {
         // The sender lives as long as this does.
         _ = self.last.subscribe().wait_for(|last| *last > seen).await;
     }
@@ -163,15 +163,15 @@ mod tests {
     }
 
     fn seen(events: &Events, after: Option<u64>) -> (usize, u64, bool) {
-        let following = events.after(after);
-        let numbers: Vec<_> = following.events.iter().map(|event| event.seq).collect();
+        let new = events.after(after);
+        let numbers: Vec<_> = new.events.iter().map(|event| event.seq).collect();
         assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "without gaps: {numbers:?}");
-        assert!(numbers.last().is_none_or(|last| *last == following.next));
-        (numbers.len(), following.next - START, following.is_lossy)
+        assert!(numbers.last().is_none_or(|last| *last == new.next));
+        (numbers.len(), new.next - START, new.is_lossy)
     }
 
     #[test]
-    fn who_follows_sees_each_event_once() {
+    fn a_reader_sees_each_event_once() {
         let events = events(3);
         assert_eq!(seen(&events, None), (3, 3, false));
         assert_eq!(seen(&events, Some(START)), (3, 3, false));
@@ -182,14 +182,14 @@ mod tests {
 
     #[test]
     fn beyond_what_is_kept_events_are_lost_and_that_is_told() {
-        let events = events(KEPT + 5);
-        assert_eq!(seen(&events, None), (KEPT, KEPT as u64 + 5, false));
-        assert_eq!(seen(&events, Some(START + 5)), (KEPT, KEPT as u64 + 5, false));
-        assert_eq!(seen(&events, Some(START + 4)), (KEPT, KEPT as u64 + 5, true));
+        let events = events(CAPACITY + 5);
+        assert_eq!(seen(&events, None), (CAPACITY, CAPACITY as u64 + 5, false));
+        assert_eq!(seen(&events, Some(START + 5)), (CAPACITY, CAPACITY as u64 + 5, false));
+        assert_eq!(seen(&events, Some(START + 4)), (CAPACITY, CAPACITY as u64 + 5, true));
     }
 
     #[test]
-    fn who_followed_another_process_is_told_that_events_are_lost() {
+    fn a_reader_of_another_process_is_told_that_events_are_lost() {
         for (count, after) in [(0, START - 1), (3, START - 1), (3, 0), (0, START + 1), (3, START + 4), (3, u64::MAX)] {
             let events = events(count);
             assert_eq!(seen(&events, Some(after)), (count, count as u64, true), "{count} {after}");
@@ -229,11 +229,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_is_woken_by_the_next_event() {
+    async fn a_reader_that_waits_is_woken_by_the_next_event() {
         let events = Arc::new(events(1));
-        events.follows(START).await;
+        events.wait_after(START).await;
         let waiting = Arc::clone(&events);
-        let waiting = tokio::spawn(async move { waiting.follows(START + 1).await });
+        let waiting = tokio::spawn(async move { waiting.wait_after(START + 1).await });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         events.push(Event::new("test"));

@@ -1,64 +1,57 @@
-//! How reloads of the configuration went: how many, how the last one ended, since when the configuration is in force.
+//! What is counted of reloads of the configuration: how many, how the last one ended, since when the configuration is in
+//! force.
 //!
-//! A reload that failed makes furt degraded: it does its work by the configuration before, but would not start with the one
-//! that its file holds, and nobody else tells an operator who sent a signal. The next good reload ends that.
+//! A reload that failed makes furt degraded: it goes on with the configuration before, but it would not start with the
+//! file as it is now, and an operator who sent a signal is told nowhere else. The next good reload ends that.
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts};
+use prometheus::{IntCounter, IntGauge};
 
+use super::exporter::{Exporter, MetricsError};
+use super::issues::Issues;
 use crate::clock;
 
-/// Counters of reloads.
-pub struct ReloadCounters {
+/// Reloads of the configuration.
+pub struct ReloadMetrics {
     succeeded: IntCounter,
     failed: IntCounter,
     was_last_good: IntGauge,
     in_force_since: IntGauge,
-    error: ArcSwapOption<String>,
+    issues: Arc<Issues>,
 }
 
-impl ReloadCounters {
-    /// None so far; the configuration of the start is in force since now.
-    ///
-    /// # Errors
-    /// Two metrics of one name.
-    pub(super) fn try_new(metrics: &prometheus::Registry) -> Result<Self, prometheus::Error> {
-        let total = Opts::new("furt_reloads_total", "Reloads of the configuration, by how they ended");
-        let total = IntCounterVec::new(total, &["outcome"])?;
-        let was_last_good = IntGauge::new("furt_last_reload_successful", "1 unless the last reload failed")?;
-        let in_force_since = IntGauge::new(
+impl ReloadMetrics {
+    /// The configuration of the start is in force since now.
+    pub(super) fn try_new(exporter: &Exporter, issues: Arc<Issues>) -> Result<Self, MetricsError> {
+        let [succeeded, failed] = exporter.counters(
+            "furt_reloads_total",
+            "Reloads of the configuration, by how they ended",
+            "outcome",
+            ["succeeded", "failed"],
+        )?;
+        let was_last_good = exporter.gauge("furt_last_reload_successful", "1 unless the last reload failed")?;
+        let in_force_since = exporter.gauge(
             "furt_last_reload_success_timestamp_seconds",
             "Unix time of the last reload that succeeded, or of the start",
         )?;
-        metrics.register(Box::new(total.clone()))?;
-        metrics.register(Box::new(was_last_good.clone()))?;
-        metrics.register(Box::new(in_force_since.clone()))?;
         was_last_good.set(1);
         in_force_since.set(clock::unix_ms() / 1000);
-        let [succeeded, failed] = ["succeeded", "failed"].map(|outcome| total.with_label_values(&[outcome]));
-        Ok(Self { succeeded, failed, was_last_good, in_force_since, error: ArcSwapOption::empty() })
+        Ok(Self { succeeded, failed, was_last_good, in_force_since, issues })
     }
 
-    /// Writes down how a reload ended; `Err`: why it failed, in a sentence.
-    pub fn note(&self, outcome: Result<(), String>) {
-        match &outcome {
-            Ok(()) => {
-                self.succeeded.inc();
-                self.in_force_since.set(clock::unix_ms() / 1000);
-            }
-            Err(_) => self.failed.inc(),
-        }
-        self.was_last_good.set(outcome.is_ok().into());
-        self.error.store(outcome.err().map(Arc::new));
+    /// The configuration was read again and is in force.
+    pub fn reload_succeeded(&self) {
+        self.succeeded.inc();
+        self.in_force_since.set(clock::unix_ms() / 1000);
+        self.was_last_good.set(1);
+        self.issues.set_reload(None);
     }
 
-    /// What an operator must know of the last reload; `None` where it was good.
-    pub(super) fn issue(&self) -> Option<String> {
-        self.error
-            .load()
-            .as_ref()
-            .map(|error| format!("the configuration was not reloaded, nor would furt start: {error}"))
+    /// The configuration was not reloaded; `why` is a sentence.
+    pub fn reload_failed(&self, why: String) {
+        self.failed.inc();
+        self.was_last_good.set(0);
+        self.issues.set_reload(Some(why));
     }
 }

@@ -1,12 +1,12 @@
-//! The id that a request goes by in answers, logs and at services.
+//! The id of a request in answers, in logs and at services.
 
 use http::{HeaderMap, HeaderValue};
 
 const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
-/// The longest id that is taken over from a client.
+/// The longest id of a client that is used.
 const MAX_LENGTH: usize = 64;
 
-/// The client's own id for its request if it is short and plain, a new one otherwise.
+/// The client's own id for its request if it is 1 to 64 letters, digits, `.`, `_` or `-`; a new random one otherwise.
 pub fn of(headers: &HeaderMap) -> HeaderValue {
     let is_plain = |id: &&HeaderValue| {
         (1..=MAX_LENGTH).contains(&id.len())
@@ -22,7 +22,7 @@ fn random() -> HeaderValue {
     HeaderValue::from_str(text.format(&fastrand::u128(..).to_ne_bytes())).unwrap_or(HeaderValue::from_static("none"))
 }
 
-/// An id as text: one of [`of`] always is one.
+/// The text of an id that [`of`] gave.
 pub fn text(id: &HeaderValue) -> &str {
     id.to_str().unwrap_or_default()
 }

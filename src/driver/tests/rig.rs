@@ -103,7 +103,8 @@ impl Rig {
         let epoch = Epoch(uuid::Uuid::nil());
         let (registry, effects) = Registry::new(epoch, settings(), Vec::new(), Vec::new(), crate::driver::now());
         let told = Box::new(ToldStore(Arc::clone(&store)));
-        let (driver, handle, snapshots) = Driver::new(registry, effects, Arc::default(), told, Arc::clone(&telemetry));
+        let (metrics, events) = (Arc::clone(&telemetry.registry), Arc::clone(&telemetry.events));
+        let (driver, handle, snapshots) = Driver::new(registry, effects, Arc::default(), told, metrics, events);
         let plans = Plans::default();
         let running = tokio::spawn(driver.run(WrittenDown(Arc::clone(&plans))));
         Self { handle, snapshots, store, telemetry, plans, running }

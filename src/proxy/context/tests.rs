@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::*;
-use crate::telemetry::Seen;
+use crate::telemetry::{ScrapeView, Telemetry};
 use furt_core::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
 use furt_core::routing::{InstanceLive, SelectionInput, ServiceLive};
 
@@ -29,7 +29,7 @@ impl ProxyHttp for Hooks {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context::new(clock::now(), Arc::clone(&self.telemetry))
+        Context::new(clock::now(), Arc::clone(&self.telemetry.proxy))
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
@@ -97,13 +97,14 @@ async fn a_panic_in_a_hook_costs_one_request_and_gives_its_place_back() {
     for (path, status, panics) in
         [("/", "HTTP/1.1 204", 0), ("/panic", "", 1), ("/panic", "", 2), ("/", "HTTP/1.1 204", 2)]
     {
-        let before = telemetry.panics.get();
+        let before = telemetry.proxy.panics();
         let (answer, panicked) = request(&app, path).await;
         assert!(answer.starts_with(status) && answer.is_empty() == status.is_empty(), "{path}: {answer}");
-        assert_eq!((telemetry.panics.get(), panicked), (panics, panics > before));
-        assert_eq!((telemetry.in_flight.get(), service.instances[0].live.in_flight()), (0, 0));
+        assert_eq!((telemetry.proxy.panics(), panicked), (panics, panics > before));
+        assert_eq!((telemetry.proxy.in_flight(), service.instances[0].live.in_flight()), (0, 0));
     }
     let metrics =
-        String::from_utf8(telemetry.render(|| Seen { services: Vec::new(), is_there: |_: &_, _| false })).unwrap();
+        String::from_utf8(telemetry.render(|| ScrapeView { services: Vec::new(), has_route: |_: &_, _| false }))
+            .unwrap();
     assert!(metrics.contains("furt_request_panics_total 2"));
 }

@@ -13,11 +13,11 @@ use furt_core::model::{InstanceId, KeyName, Pattern, ServiceName, address_text};
 pub struct Entry<'a> {
     /// Unix ms; written as RFC 3339.
     pub time: i64,
-    /// The request's id.
+    /// As in the answer's `X-Request-Id`.
     pub request_id: &'a http::HeaderValue,
-    /// The client's address.
+    /// By the word of trusted proxies; `None`: not known.
     pub client_ip: Option<IpAddr>,
-    /// The method.
+    /// As sent.
     pub method: &'a http::Method,
     /// The host, as matched.
     pub host: Cow<'a, str>,
@@ -92,7 +92,7 @@ impl Entry<'_> {
 }
 
 fn quoted(text: &mut Vec<u8>, value: &str) {
-    // A Vec takes all that is written, and any text is JSON.
+    // Writing to a Vec cannot fail, nor can turning a text into JSON.
     _ = serde_json::to_writer(text, value);
 }
 
@@ -103,7 +103,7 @@ fn optional(text: &mut Vec<u8>, value: Option<&str>) {
     }
 }
 
-/// Times of day as text; most lines are of the same second as the one before.
+/// Caches the text of a second: most lines are of the same second as the line before.
 #[derive(Default)]
 pub(super) struct Times {
     second: Option<i64>,
@@ -115,7 +115,7 @@ impl Times {
         let second = unix_ms.div_euclid(1000);
         if self.second != Some(second) {
             self.text = clock::rfc3339(second * 1000);
-            // The milliseconds go before it.
+            // The milliseconds go before the `Z`.
             self.text.truncate(self.text.trim_end_matches('Z').len());
             self.second = Some(second);
         }

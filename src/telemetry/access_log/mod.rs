@@ -1,9 +1,10 @@
 //! The access log: JSON lines, written by a thread of its own.
 //!
-//! A request appends its line to a text that all share, at the price of a short lock; the thread takes the text every
-//! [`GATHERING`] and writes it. Where the disk does not follow, lines beyond [`MOST_WAITING`] are dropped and counted.
+//! A request appends its line to a buffer that all share, under a short lock. The thread takes the buffer every
+//! [`BATCH_DELAY`] and writes it. When the disk is too slow, lines beyond [`MAX_QUEUED_BYTES`] are dropped and counted.
 
 mod line;
+mod metrics;
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
@@ -15,19 +16,18 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use prometheus::IntCounter;
-
 use crate::config::AccessLogTarget;
 pub use line::Entry;
 use line::Times;
+pub use metrics::AccessLogMetrics;
 
-/// Bytes of lines that may wait: at 50,000 requests a second, a third of a second for the disk to stall.
-const MOST_WAITING: usize = 5 << 20;
-/// How long the first line waits for others: to wake the thread for each costs more than to write it.
-const GATHERING: Duration = Duration::from_millis(10);
+/// The most bytes of lines that wait. At 50,000 requests a second the disk may stall for a third of a second.
+const MAX_QUEUED_BYTES: usize = 5 << 20;
+/// How long the first line waits for more: waking the thread for each line costs more than writing it.
+const BATCH_DELAY: Duration = Duration::from_millis(10);
 
 thread_local! {
-    /// Where a thread makes its lines.
+    /// The buffer in which this thread makes its lines.
     static LINE: RefCell<(Vec<u8>, Times)> = RefCell::default();
 }
 
@@ -39,7 +39,7 @@ pub struct AccessLogError {
     source: io::Error,
 }
 
-/// Where the log may go from now on: opened, so that it cannot fail any more.
+/// A target of the log that is open already, so that switching to it cannot fail.
 pub struct OpenedLog {
     sink: Box<dyn Write + Send>,
     target: AccessLogTarget,
@@ -64,20 +64,20 @@ impl OpenedLog {
     }
 }
 
-/// A way into the log; cheap to clone. The thread ends with the last of them.
+/// A handle to the log; cheap to clone. The thread ends with the last of them.
 #[derive(Clone)]
 pub struct AccessLog {
-    way: Arc<Way>,
+    producer: Arc<Producer>,
 }
 
-/// Closes the queue at its end.
-struct Way {
+/// What all handles share. Closes the queue when the last of them is dropped.
+struct Producer {
     queue: Arc<Queue>,
     is_on: AtomicBool,
-    dropped: IntCounter,
+    metrics: AccessLogMetrics,
 }
 
-impl Drop for Way {
+impl Drop for Producer {
     fn drop(&mut self) {
         self.queue.state().is_closed = true;
         self.queue.changed.notify_one();
@@ -85,57 +85,57 @@ impl Drop for Way {
 }
 
 impl AccessLog {
-    /// Opens the log and starts its thread; `dropped` counts the lines that are lost.
+    /// Opens the log and starts its thread; `metrics` counts the lines that are lost.
     ///
     /// # Errors
     /// The file cannot be opened for appending.
-    pub fn open(target: &AccessLogTarget, dropped: IntCounter) -> Result<Self, AccessLogError> {
+    pub fn open(target: &AccessLogTarget, metrics: AccessLogMetrics) -> Result<Self, AccessLogError> {
         let log = OpenedLog::try_new(target)?;
-        let opened = Self::without_thread(log.is_on(), dropped.clone());
-        let queue = Arc::clone(&opened.way.queue);
-        thread::spawn(move || Writer { log, is_failing: false, dropped }.run(&queue));
+        let opened = Self::without_thread(log.is_on(), metrics.clone());
+        let queue = Arc::clone(&opened.producer.queue);
+        thread::spawn(move || Writer { log, is_failing: false, metrics }.run(&queue));
         Ok(opened)
     }
 
-    fn without_thread(is_on: bool, dropped: IntCounter) -> Self {
+    fn without_thread(is_on: bool, metrics: AccessLogMetrics) -> Self {
         let queue = Arc::new(Queue::default());
-        Self { way: Arc::new(Way { queue, is_on: AtomicBool::new(is_on), dropped }) }
+        Self { producer: Arc::new(Producer { queue, is_on: AtomicBool::new(is_on), metrics }) }
     }
 
     /// Whether anything is logged; building an entry is pointless where not.
     pub fn is_on(&self) -> bool {
-        self.way.is_on.load(Ordering::Relaxed)
+        self.producer.is_on.load(Ordering::Relaxed)
     }
 
     /// Hands a line over, or drops and counts it. Never waits for the disk.
     pub fn write(&self, entry: &Entry<'_>) {
-        let is_taken = LINE.with_borrow_mut(|(line, times)| {
+        let is_queued = LINE.with_borrow_mut(|(line, times)| {
             line.clear();
             entry.append_to(line, times);
-            self.way.queue.add(line)
+            self.producer.queue.try_push(line)
         });
-        if !is_taken {
-            self.way.dropped.inc();
+        if !is_queued {
+            self.producer.metrics.lines_dropped(1);
         }
     }
 
     /// Opens the file again, so that the old one can be moved away first.
     pub fn reopen(&self) {
         if self.is_on() {
-            self.way.queue.order(Order::Reopen);
+            self.producer.queue.send(Command::Reopen);
         }
     }
 
-    /// Goes on there; what was handed over before still goes where it went.
+    /// Writes to another target from now on. Lines that were handed over before still go to the old one.
     pub fn switch(&self, log: OpenedLog) {
-        self.way.is_on.store(log.is_on(), Ordering::Relaxed);
-        self.way.queue.order(Order::Switch(log));
+        self.producer.is_on.store(log.is_on(), Ordering::Relaxed);
+        self.producer.queue.send(Command::Switch(log));
     }
 
-    /// Waits until what was handed over is written, at most for `limit`.
+    /// Waits until all lines that were handed over are written, at most for `limit`.
     pub fn flush(&self, limit: Duration) {
         let (done, wait) = sync_channel(1);
-        self.way.queue.order(Order::Flush(done));
+        self.producer.queue.send(Command::Flush(done));
         // A log that cannot be written in time must not hold up the end of the process.
         _ = wait.recv_timeout(limit);
     }
@@ -146,14 +146,14 @@ fn append(path: &PathBuf) -> Result<File, AccessLogError> {
     opened.map_err(|source| AccessLogError { path: path.clone(), source })
 }
 
-/// What the thread is to do between two lines.
-enum Order {
+/// What the thread does between two lines.
+enum Command {
     Flush(SyncSender<()>),
     Reopen,
     Switch(OpenedLog),
 }
 
-/// Whole lines.
+/// Lines as text, each of them whole.
 #[derive(Default)]
 struct Lines {
     text: Vec<u8>,
@@ -162,20 +162,28 @@ struct Lines {
 
 #[derive(Default)]
 struct State {
-    /// Orders, each with the lines before it.
-    orders: Vec<(Lines, Order)>,
-    /// The lines since.
+    /// Commands, each with the lines that go before it.
+    commands: Vec<(Lines, Command)>,
+    /// The lines after the last command.
     lines: Lines,
     is_closed: bool,
 }
 
 impl State {
     fn is_empty(&self) -> bool {
-        self.orders.is_empty() && self.lines.count == 0
+        self.commands.is_empty() && self.lines.count == 0
     }
 }
 
-/// What waits for the thread.
+/// What the thread is woken for.
+#[derive(PartialEq, Eq)]
+enum Waiting {
+    Lines,
+    /// And lines, perhaps.
+    Commands,
+}
+
+/// Lines and commands that wait for the thread.
 #[derive(Default)]
 struct Queue {
     state: Mutex<State>,
@@ -183,15 +191,15 @@ struct Queue {
 }
 
 impl Queue {
-    /// Nothing in here panics, so what a poisoned lock holds is whole.
+    /// Nothing panics while the lock is held, so the state of a poisoned lock is consistent.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there was room for the line.
-    fn add(&self, line: &[u8]) -> bool {
+    /// Appends a line; `false`: too many bytes wait.
+    fn try_push(&self, line: &[u8]) -> bool {
         let mut state = self.state();
-        if state.lines.text.len() + line.len() > MOST_WAITING {
+        if state.lines.text.len() + line.len() > MAX_QUEUED_BYTES {
             return false;
         }
         let was_empty = state.is_empty();
@@ -204,16 +212,16 @@ impl Queue {
         true
     }
 
-    fn order(&self, order: Order) {
+    fn send(&self, command: Command) {
         let mut state = self.state();
         let lines = std::mem::take(&mut state.lines);
-        state.orders.push((lines, order));
+        state.commands.push((lines, command));
         drop(state);
         self.changed.notify_one();
     }
 
-    /// Waits until there is something, whether that is an order; false: there will be nothing any more.
-    fn wait(&self) -> Option<bool> {
+    /// Waits for lines or commands and says which there are; `None`: the queue is closed and empty.
+    fn wait(&self) -> Option<Waiting> {
         let mut state = self.state();
         while state.is_empty() {
             if state.is_closed {
@@ -221,34 +229,35 @@ impl Queue {
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        Some(!state.orders.is_empty())
+        Some(if state.commands.is_empty() { Waiting::Lines } else { Waiting::Commands })
     }
 
-    /// Takes what there is; `spare`, which is empty, is what the next lines go into.
-    fn take(&self, spare: Lines) -> (Vec<(Lines, Order)>, Lines) {
+    /// Takes everything that waits. `spare`, which is empty, is the buffer for the next lines.
+    fn take(&self, spare: Lines) -> (Vec<(Lines, Command)>, Lines) {
         let mut state = self.state();
-        (std::mem::take(&mut state.orders), std::mem::replace(&mut state.lines, spare))
+        (std::mem::take(&mut state.commands), std::mem::replace(&mut state.lines, spare))
     }
 }
 
-/// The log's own thread: gathers lines for a moment, and writes them together.
+/// The log's thread: waits a moment for more lines, and writes them together.
 struct Writer {
     log: OpenedLog,
     is_failing: bool,
-    dropped: IntCounter,
+    metrics: AccessLogMetrics,
 }
 
 impl Writer {
     fn run(mut self, queue: &Queue) {
         let mut spare = Lines::default();
-        while let Some(is_ordered) = queue.wait() {
-            if !is_ordered {
-                thread::sleep(GATHERING);
+        while let Some(waiting) = queue.wait() {
+            // A command is carried out at once.
+            if waiting == Waiting::Lines {
+                thread::sleep(BATCH_DELAY);
             }
-            let (orders, mut lines) = queue.take(spare);
-            for (lines, order) in orders {
+            let (commands, mut lines) = queue.take(spare);
+            for (lines, command) in commands {
                 self.write(&lines);
-                self.obey(order);
+                self.execute(command);
             }
             self.write(&lines);
             lines.text.clear();
@@ -257,27 +266,27 @@ impl Writer {
         }
     }
 
-    fn obey(&mut self, order: Order) {
-        match order {
-            // Who asked may have stopped waiting.
-            Order::Flush(done) => _ = done.send(()),
-            Order::Switch(log) => self.log = log,
-            // Ends the file and begins one of the same name; goes on with the old one where that fails.
-            Order::Reopen => match OpenedLog::try_new(&self.log.target) {
+    fn execute(&mut self, command: Command) {
+        match command {
+            // The caller of `flush` may have stopped waiting.
+            Command::Flush(done) => _ = done.send(()),
+            Command::Switch(log) => self.log = log,
+            // The file may have been moved away: opens one of the same name, or goes on with the old one if that fails.
+            Command::Reopen => match OpenedLog::try_new(&self.log.target) {
                 Ok(log) => self.log = log,
                 Err(error) => log::error!("{error}: {}; going on with the old file", error.source),
             },
         }
     }
 
-    /// What cannot be written is dropped and counted: a full disk must not fill the memory too.
+    /// Lines that cannot be written are dropped and counted: a full disk must not fill the memory too.
     fn write(&mut self, lines: &Lines) {
         if lines.count == 0 {
             return;
         }
         let outcome = self.log.sink.write_all(&lines.text).and_then(|()| self.log.sink.flush());
         if let Err(error) = &outcome {
-            self.dropped.inc_by(lines.count);
+            self.metrics.lines_dropped(lines.count);
             if !self.is_failing {
                 log::error!("the access log cannot be written, lines are dropped: {error}");
             }
@@ -323,8 +332,8 @@ mod tests {
     fn each_request_is_one_json_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
-        let dropped = IntCounter::new("dropped", "x").unwrap();
-        let log = AccessLog::open(&AccessLogTarget::File(path.clone()), dropped.clone()).unwrap();
+        let metrics = AccessLogMetrics::unexposed();
+        let log = AccessLog::open(&AccessLogTarget::File(path.clone()), metrics.clone()).unwrap();
         log.write(&entry("/a\"\n"));
         log.write(&entry("/b"));
         log.flush(Duration::from_secs(5));
@@ -339,15 +348,14 @@ mod tests {
         assert_eq!(members.join(" "), MEMBERS);
         let page = include_str!("../../../docs/operating.md");
         assert!(members.iter().all(|member| page.contains(&format!("`{member}`"))), "{members:?}");
-        assert_eq!(dropped.get(), 0);
+        assert_eq!(metrics.dropped(), 0);
     }
 
     #[test]
     fn a_steady_trickle_does_not_keep_lines_from_being_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
-        let log =
-            AccessLog::open(&AccessLogTarget::File(path.clone()), IntCounter::new("dropped", "x").unwrap()).unwrap();
+        let log = AccessLog::open(&AccessLogTarget::File(path.clone()), AccessLogMetrics::unexposed()).unwrap();
         let end = clock::now() + Duration::from_secs(10);
         while std::fs::metadata(&path).unwrap().len() == 0 {
             assert!(clock::now() < end, "nothing is written");
@@ -366,8 +374,8 @@ mod tests {
                 |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["path"].as_str().map(str::to_owned);
             text.lines().filter_map(path).collect()
         };
-        let dropped = IntCounter::new("dropped", "x").unwrap();
-        let log = AccessLog::open(&AccessLogTarget::Off, dropped.clone()).unwrap();
+        let metrics = AccessLogMetrics::unexposed();
+        let log = AccessLog::open(&AccessLogTarget::Off, metrics.clone()).unwrap();
         assert!(!log.is_on());
         for (target, is_on) in [(target("one"), true), (target("two"), true), (AccessLogTarget::Off, false)] {
             log.switch(OpenedLog::try_new(&target).unwrap());
@@ -378,37 +386,36 @@ mod tests {
         log.flush(Duration::from_secs(5));
         assert_eq!(paths("one"), [format!("{:?}", target("one"))]);
         assert_eq!(paths("two"), [format!("{:?}", target("two"))]);
-        assert_eq!(dropped.get(), 0);
+        assert_eq!(metrics.dropped(), 0);
     }
 
     #[test]
     fn lines_that_a_full_disk_refuses_are_counted() {
-        let dropped = IntCounter::new("dropped", "x").unwrap();
-        let log = AccessLog::open(&AccessLogTarget::File("/dev/full".into()), dropped.clone()).unwrap();
+        let metrics = AccessLogMetrics::unexposed();
+        let log = AccessLog::open(&AccessLogTarget::File("/dev/full".into()), metrics.clone()).unwrap();
         (0..3).for_each(|_| log.write(&entry("/a")));
         log.flush(Duration::from_secs(5));
-        assert_eq!(dropped.get(), 3);
+        assert_eq!(metrics.dropped(), 3);
     }
 
     #[test]
-    fn lines_beyond_what_may_wait_are_dropped_and_counted() {
-        let dropped = IntCounter::new("dropped", "x").unwrap();
-        let log = AccessLog::without_thread(true, dropped.clone());
-        let path = format!("/{}", "a".repeat(MOST_WAITING / 4));
+    fn lines_beyond_the_limit_of_the_queue_are_dropped_and_counted() {
+        let metrics = AccessLogMetrics::unexposed();
+        let log = AccessLog::without_thread(true, metrics.clone());
+        let path = format!("/{}", "a".repeat(MAX_QUEUED_BYTES / 4));
         (0..5).for_each(|_| log.write(&entry(&path)));
-        assert_eq!(dropped.get(), 2);
+        assert_eq!(metrics.dropped(), 2);
         // A short one still finds room.
         log.write(&entry("/a"));
-        assert_eq!((dropped.get(), log.way.queue.state().lines.count), (2, 4));
+        assert_eq!((metrics.dropped(), log.producer.queue.state().lines.count), (2, 4));
     }
 
     #[test]
-    fn the_thread_writes_what_is_left_and_ends_with_the_last_way_into_the_log() {
+    fn the_thread_writes_what_is_left_and_ends_with_the_last_handle() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
-        let log =
-            AccessLog::open(&AccessLogTarget::File(path.clone()), IntCounter::new("dropped", "x").unwrap()).unwrap();
-        let queue = Arc::downgrade(&log.way.queue);
+        let log = AccessLog::open(&AccessLogTarget::File(path.clone()), AccessLogMetrics::unexposed()).unwrap();
+        let queue = Arc::downgrade(&log.producer.queue);
         log.clone().write(&entry("/a"));
         drop(log);
         let end = clock::now() + Duration::from_secs(10);
@@ -422,7 +429,7 @@ mod tests {
     #[test]
     fn a_log_that_cannot_be_opened_says_which() {
         let target = AccessLogTarget::File("/nonexistent/access.log".into());
-        let error = AccessLog::open(&target, IntCounter::new("dropped", "x").unwrap()).err().unwrap();
+        let error = AccessLog::open(&target, AccessLogMetrics::unexposed()).err().unwrap();
         assert_eq!(error.to_string(), "cannot open the access log /nonexistent/access.log");
     }
 }

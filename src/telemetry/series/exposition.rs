@@ -7,28 +7,28 @@ use std::borrow::Cow;
 
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::family::Reading;
-use super::{RouteKey, ServiceSeen};
+use super::slots::Samples;
+use super::{RouteKey, ServiceSample};
 use furt_core::live::{PROBE_BOUNDS_MS, PROBE_NUMBERS, ROUTE_BOUNDS_MS, ROUTE_NUMBERS, STATUS_CLASSES};
 use furt_core::model::ServiceName;
 
-/// All that have no lines of their own, as a service and as a route.
+/// The service and the route of what has no labels of its own.
 const OTHER: &str = "other";
-/// The service of routes of the configuration.
+/// The service of static routes.
 const STATIC: &str = "static";
 
 type Labels<'a> = [(&'a str, &'a str)];
 
 pub(super) fn families(
-    seen: &[ServiceSeen],
-    services: &Reading<ServiceName, 1>,
-    probes: &Reading<ServiceName, { 2 * PROBE_NUMBERS }>,
-    routes: &Reading<RouteKey, ROUTE_NUMBERS>,
+    registered: &[ServiceSample],
+    services: &Samples<ServiceName, 1>,
+    probes: &Samples<ServiceName, { 2 * PROBE_NUMBERS }>,
+    routes: &Samples<RouteKey, ROUTE_NUMBERS>,
 ) -> Vec<MetricFamily> {
-    let mut all = of_services(seen, services);
+    let mut all = of_services(registered, services);
     all.push(of_probes(probes));
     all.extend(of_routes(routes));
-    let left_out = [("service", services.others), ("probe", probes.others), ("route", routes.others)];
+    let left_out = [("service", services.other_count), ("probe", probes.other_count), ("route", routes.other_count)];
     let left_out = left_out.map(|(kind, count)| gauge(&[("kind", kind)], count as f64));
     let help = "Services, services' probes and routes without lines of their own, summed under \"other\"";
     all.push(family("furt_series_left_out", help, MetricType::GAUGE, left_out.into()));
@@ -37,11 +37,12 @@ pub(super) fn families(
     all
 }
 
-fn of_services(seen: &[ServiceSeen], services: &Reading<ServiceName, 1>) -> Vec<MetricFamily> {
-    let (own, others): (Vec<_>, Vec<_>) = seen.iter().partition(|service| services.own.contains_key(&service.name));
+fn of_services(registered: &[ServiceSample], services: &Samples<ServiceName, 1>) -> Vec<MetricFamily> {
+    let (own, others): (Vec<_>, Vec<_>) =
+        registered.iter().partition(|service| services.own.contains_key(&service.name));
     let mut transitions: Vec<_> =
         services.own.iter().map(|(name, [count])| counter(&[("service", &label(name))], *count as f64)).collect();
-    let each = |value: fn(&ServiceSeen) -> f64| -> Vec<Metric> {
+    let each = |value: fn(&ServiceSample) -> f64| -> Vec<Metric> {
         own.iter().map(|service| gauge(&[("service", &label(&service.name))], value(service))).collect()
     };
     let (up, uptime) = (each(|service| f64::from(u8::from(service.is_up))), each(|service| service.uptime_ratio));
@@ -77,7 +78,7 @@ fn of_services(seen: &[ServiceSeen], services: &Reading<ServiceName, 1>) -> Vec<
     ]
 }
 
-fn of_probes(probes: &Reading<ServiceName, { 2 * PROBE_NUMBERS }>) -> MetricFamily {
+fn of_probes(probes: &Samples<ServiceName, { 2 * PROBE_NUMBERS }>) -> MetricFamily {
     let of = |name: &str, numbers: &[u64; 2 * PROBE_NUMBERS]| {
         let (succeeded, failed) = numbers.split_at(PROBE_NUMBERS);
         [("success", succeeded), ("failure", failed)]
@@ -90,7 +91,7 @@ fn of_probes(probes: &Reading<ServiceName, { 2 * PROBE_NUMBERS }>) -> MetricFami
     family("furt_probe_duration_seconds", "How long probes took", MetricType::HISTOGRAM, metrics)
 }
 
-fn of_routes(routes: &Reading<RouteKey, ROUTE_NUMBERS>) -> [MetricFamily; 2] {
+fn of_routes(routes: &Samples<RouteKey, ROUTE_NUMBERS>) -> [MetricFamily; 2] {
     let (mut requests, mut times) = (Vec::new(), Vec::new());
     let mut add = |service: &str, route: &str, numbers: &[u64; ROUTE_NUMBERS]| {
         let (classes, durations) = numbers.split_at(STATUS_CLASSES.len());
@@ -103,7 +104,7 @@ fn of_routes(routes: &Reading<RouteKey, ROUTE_NUMBERS>) -> [MetricFamily; 2] {
         let service = key.service.as_ref().map_or(Cow::Borrowed(STATIC), label);
         add(&service, key.pattern.as_str(), numbers);
     }
-    if routes.others > 0 || routes.other.iter().any(|&number| number > 0) {
+    if routes.other_count > 0 || routes.other.iter().any(|&number| number > 0) {
         add(OTHER, OTHER, &routes.other);
     }
     let (by_class, by_time) = (

@@ -1,16 +1,18 @@
-//! The series with a service or a route as a label: at most 10,000 lines of `/metrics`, whatever is registered or asked for.
+//! The series with a service or a route as a label: at most 10,000 lines of `/metrics`, whatever is registered or asked for
+//! (docs/metrics.md).
 //!
-//! Who comes while there is room gets lines of its own; who comes later is summed under `other`. A place is given once and
-//! kept as long as the service or route is there, so that no series moves. Who is gone leaves its lines to others and its
-//! counts here, and goes on counting from them when it comes back. A request finds its counters once for each route; the
-//! lock is taken by first requests and by `/metrics` alone. Knows names and numbers, not what a snapshot is: the internal
-//! listener tells what is there.
+//! While the cardinality budget lasts, a service or a route gets series with labels of its own; later ones are summed under
+//! `other`. A service or route keeps its slot while it is registered, so that no series changes its labels. When it is
+//! gone its series end and its counts are retained; when it comes back it counts on from them. A request finds its counters
+//! once for each route; only first requests and `/metrics` take the lock. Knows names and numbers, not what a snapshot is:
+//! the internal listener hands in a [`ScrapeView`].
 //!
-//! Reading order: `room` (the bound), `family` (who has a place), this file, `exposition` (as Prometheus reads it).
+//! Reading order: `budget` (the bound), `slots` (which keys have their own labels), this file, `exposition` (as Prometheus
+//! reads it).
 
+mod budget;
 mod exposition;
-mod family;
-mod room;
+mod slots;
 #[cfg(test)]
 mod tests;
 
@@ -19,17 +21,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::proto::MetricFamily;
 
-use family::Family;
-pub use family::Held;
+use budget::{CardinalityBudget, SeriesKind};
 use furt_core::live::{PROBE_NUMBERS, ROUTE_NUMBERS, RouteTraffic, ServiceEvents, ServiceTraffic};
 use furt_core::model::{Pattern, ServiceName};
-use room::{Kind, Room};
+pub use slots::CounterUse;
+use slots::Slots;
 
-/// Routes that are remembered, at least, before those that nothing holds any more are looked for. Where `/metrics` is
-/// read that happens with each reading; where it is not, new routes must not fill the memory.
+/// The least number of routes with slots at which unreferenced ones are swept. Where `/metrics` is scraped, each scrape
+/// frees them; where it is not, new routes must not fill the memory.
 const MIN_SWEEP: usize = 16_384;
 
-/// Whose requests are counted together.
+/// The label set that requests are counted under.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RouteKey {
     /// The service; `None`: a route of the configuration.
@@ -38,12 +40,12 @@ pub struct RouteKey {
     pub pattern: Pattern,
 }
 
-/// A service as it is now.
+/// What `/metrics` shows of a service.
 #[derive(Debug, Clone)]
-pub struct ServiceSeen {
-    /// Its name.
+pub struct ServiceSample {
+    /// The `service` label, but for the words of furt's own (see `exposition`).
     pub name: ServiceName,
-    /// What befell it since it registered.
+    /// Its transitions and probes since it registered.
     pub events: Arc<ServiceEvents>,
     /// Whether it is UP.
     pub is_up: bool,
@@ -55,45 +57,45 @@ pub struct ServiceSeen {
     pub instances: [u64; 3],
 }
 
-/// What there is now, by the snapshot.
-pub struct Seen<L> {
+/// What is registered at the time of a scrape.
+pub struct ScrapeView<L> {
     /// The registered services, in the order of their names.
-    pub services: Vec<ServiceSeen>,
-    /// Whether a route that was counted is still there.
-    pub is_there: L,
+    pub services: Vec<ServiceSample>,
+    /// Whether a route that has a slot is still registered.
+    pub has_route: L,
 }
 
-/// All series with a service or a route as a label, and the requests that no service has.
+/// All series with a service or a route as a label, and the requests that belong to no registered service.
 pub struct Series {
-    places: Mutex<Places>,
+    state: Mutex<State>,
     registered: AtomicUsize,
     /// Requests that static routes took to their urls.
-    pub fixed: ServiceTraffic,
+    pub static_routes: ServiceTraffic,
     /// Requests that found no route, `/health` among them.
     pub unrouted: ServiceTraffic,
 }
 
-struct Places {
-    room: Room,
-    services: Family<ServiceName, ServiceEvents, 1>,
-    probes: Family<ServiceName, ServiceEvents, { 2 * PROBE_NUMBERS }>,
-    routes: Family<RouteKey, RouteTraffic, ROUTE_NUMBERS>,
+struct State {
+    budget: CardinalityBudget,
+    services: Slots<ServiceName, ServiceEvents, 1>,
+    probes: Slots<ServiceName, ServiceEvents, { 2 * PROBE_NUMBERS }>,
+    routes: Slots<RouteKey, RouteTraffic, ROUTE_NUMBERS>,
     sweep_at: usize,
 }
 
 impl Default for Series {
     fn default() -> Self {
-        let places = Places {
-            room: Room::default(),
-            services: Family::new(Kind::Service, |events| [events.transitions()]),
-            probes: Family::new(Kind::Probe, ServiceEvents::probes),
-            routes: Family::new(Kind::Route, RouteTraffic::read),
+        let state = State {
+            budget: CardinalityBudget::default(),
+            services: Slots::new(SeriesKind::Service, |events| [events.transitions()]),
+            probes: Slots::new(SeriesKind::Probe, ServiceEvents::probes),
+            routes: Slots::new(SeriesKind::Route, RouteTraffic::read),
             sweep_at: MIN_SWEEP,
         };
         Self {
-            places: Mutex::new(places),
+            state: Mutex::new(state),
             registered: AtomicUsize::new(0),
-            fixed: ServiceTraffic::default(),
+            static_routes: ServiceTraffic::default(),
             unrouted: ServiceTraffic::default(),
         }
     }
@@ -102,46 +104,49 @@ impl Default for Series {
 impl Series {
     /// Where a route's requests are counted; to be kept with the route.
     pub fn route(&self, key: &RouteKey) -> Arc<RouteTraffic> {
-        let Places { room, routes, sweep_at, .. } = &mut *self.lock();
+        let State { budget, routes, sweep_at, .. } = &mut *self.lock();
         if routes.len() >= *sweep_at {
-            routes.sweep(room);
+            routes.sweep(budget);
             *sweep_at = MIN_SWEEP.max(2 * routes.len());
         }
-        routes.place(key, room, Arc::default)
+        routes.counters(key, budget, Arc::default)
     }
 
-    /// Keeps room for so many registered services; never waits.
+    /// Reserves series for so many registered services from the next look at the budget on; never waits.
     pub(super) fn expect_services(&self, registered: usize) {
         self.registered.store(registered, Ordering::Relaxed);
     }
 
-    /// Everything as Prometheus reads it. `look` is called under the lock, so that what it sees is no older than any route
-    /// that is counted: a route that it does not see is gone.
-    pub(super) fn gather<L: Fn(&RouteKey, Held) -> bool>(&self, look: impl FnOnce() -> Seen<L>) -> Vec<MetricFamily> {
-        let mut places = self.lock();
-        let Seen { services: seen, is_there } = look();
-        let Places { room, services, probes, routes, .. } = &mut *places;
-        let is_seen = |name: &ServiceName| seen.binary_search_by(|service| service.name.cmp(name)).is_ok();
-        // Room is made before it is taken.
-        services.retain(room, |name, _| is_seen(name));
-        probes.retain(room, |name, _| is_seen(name));
-        routes.retain(room, is_there);
-        for service in &seen {
-            services.replace(&service.name, room, &service.events);
-            // A service that is never probed needs no place for it.
+    /// All families. `view` is called under the lock, so that what it sees is no older than any slot: a route that it does
+    /// not have is gone.
+    pub(super) fn gather<L: Fn(&RouteKey, CounterUse) -> bool>(
+        &self,
+        view: impl FnOnce() -> ScrapeView<L>,
+    ) -> Vec<MetricFamily> {
+        let mut state = self.lock();
+        let ScrapeView { services: registered, has_route } = view();
+        let State { budget, services, probes, routes, .. } = &mut *state;
+        let is_registered = |name: &ServiceName| registered.binary_search_by(|service| service.name.cmp(name)).is_ok();
+        // Freed before anything is reserved.
+        services.retain(budget, |name, _| is_registered(name));
+        probes.retain(budget, |name, _| is_registered(name));
+        routes.retain(budget, has_route);
+        for service in &registered {
+            services.replace(&service.name, budget, &service.events);
+            // A service that is never probed needs no slot for it.
             if service.events.probes().iter().any(|&number| number > 0) || probes.has(&service.name) {
-                probes.replace(&service.name, room, &service.events);
+                probes.replace(&service.name, budget, &service.events);
             }
         }
         let (services, probes, routes) = (services.read(), probes.read(), routes.read());
-        drop(places);
-        exposition::families(&seen, &services, &probes, &routes)
+        drop(state);
+        exposition::families(&registered, &services, &probes, &routes)
     }
 
     /// Held for some map operations, or for as long as it takes to read every counter.
-    fn lock(&self) -> MutexGuard<'_, Places> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        places.room.expect_services(self.registered.load(Ordering::Relaxed));
-        places
+    fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.budget.expect_services(self.registered.load(Ordering::Relaxed));
+        state
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prometheus::TextEncoder;
 
-use super::room::MAX_SERIES;
+use super::budget::MAX_SERIES;
 use super::*;
 use furt_core::live::{Outcome, Verdict};
 
@@ -18,8 +18,8 @@ fn key(service: &str, path: &str) -> RouteKey {
     RouteKey { service, pattern: Pattern::try_new(path).unwrap() }
 }
 
-fn seen(service: &str, events: &Arc<ServiceEvents>) -> ServiceSeen {
-    ServiceSeen {
+fn sample(service: &str, events: &Arc<ServiceEvents>) -> ServiceSample {
+    ServiceSample {
         name: name(service),
         events: Arc::clone(events),
         is_up: true,
@@ -36,10 +36,10 @@ fn count(traffic: &RouteTraffic, status: u16) {
 /// Lines with a service or a route, by their name and labels.
 fn lines(
     series: &Series,
-    services: Vec<ServiceSeen>,
-    is_there: impl Fn(&RouteKey, Held) -> bool,
+    services: Vec<ServiceSample>,
+    has_route: impl Fn(&RouteKey, CounterUse) -> bool,
 ) -> BTreeMap<String, f64> {
-    let text = TextEncoder::new().encode_to_string(&series.gather(|| Seen { services, is_there })).unwrap();
+    let text = TextEncoder::new().encode_to_string(&series.gather(|| ScrapeView { services, has_route })).unwrap();
     let mut lines = BTreeMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#') && line.contains("service=\"")) {
         let (series, value) = line.rsplit_once(' ').unwrap();
@@ -48,7 +48,7 @@ fn lines(
     lines
 }
 
-fn all(_: &RouteKey, _: Held) -> bool {
+fn all(_: &RouteKey, _: CounterUse) -> bool {
     true
 }
 
@@ -62,7 +62,7 @@ fn a_hundred_thousand_routes_of_ten_thousand_services_keep_the_bound_and_lose_no
             .map(|(number, events)| {
                 events.count_transition();
                 events.count_probe::<(), ()>(&Ok(()), Duration::from_millis(1));
-                seen(&format!("s{number:05}"), events)
+                sample(&format!("s{number:05}"), events)
             })
             .collect()
     };
@@ -129,16 +129,16 @@ fn a_service_that_registers_again_counts_on() {
     let (first, second, third) =
         (Arc::<ServiceEvents>::default(), Arc::<ServiceEvents>::default(), Arc::<ServiceEvents>::default());
     first.count_transition();
-    assert_eq!(lines(&series, vec![seen("a", &first)], all)[line], 1.0);
+    assert_eq!(lines(&series, vec![sample("a", &first)], all)[line], 1.0);
     first.count_transition();
     // Between two readings.
     second.count_transition();
-    assert_eq!(lines(&series, vec![seen("a", &second)], all)[line], 3.0);
+    assert_eq!(lines(&series, vec![sample("a", &second)], all)[line], 3.0);
     // Away in a reading.
     assert_eq!(lines(&series, Vec::new(), all).get(line), None);
-    assert_eq!(lines(&series, vec![seen("a", &third)], all)[line], 3.0);
+    assert_eq!(lines(&series, vec![sample("a", &third)], all)[line], 3.0);
     third.count_transition();
-    assert_eq!(lines(&series, vec![seen("a", &third)], all)[line], 4.0);
+    assert_eq!(lines(&series, vec![sample("a", &third)], all)[line], 4.0);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn services_named_like_furts_own_words_keep_their_own_lines() {
         count(&series.route(&RouteKey { service: service.map(name), ..key("a", "/x") }), status);
     }
     let events = Arc::default();
-    let now = lines(&series, vec![seen("other", &events), seen("static", &events)], all);
+    let now = lines(&series, vec![sample("other", &events), sample("static", &events)], all);
     let services: BTreeSet<_> =
         now.keys().filter_map(|line| line.split("service=\"").nth(1)?.split('"').next()).collect();
     assert_eq!(services, BTreeSet::from(["other_", "static", "static_"]));
@@ -176,9 +176,9 @@ fn without_readings_routes_that_nothing_holds_are_forgotten() {
     for number in 0..3 * MIN_SWEEP {
         series.route(&key("a", &format!("/r{number}")));
     }
-    let places = series.lock();
-    assert!(places.routes.len() <= MIN_SWEEP, "{}", places.routes.len());
-    drop(places);
+    let state = series.lock();
+    assert!(state.routes.len() <= MIN_SWEEP, "{}", state.routes.len());
+    drop(state);
     count(&held, 200);
     assert_eq!(
         lines(&series, Vec::new(), all)["furt_route_requests_total{service=\"other\",route=\"other\",status=\"2xx\"}"],

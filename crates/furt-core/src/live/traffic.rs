@@ -165,6 +165,8 @@ impl ServiceEvents {
 }
 
 /// A histogram of few buckets: counts by bound, those above all bounds, and last the sum in µs.
+///
+/// By hand: a time costs two increments, whereas the histogram of the crate `prometheus` adds to a sum of `f64` in a loop.
 #[derive(Debug)]
 struct Times<const N: usize>([AtomicU64; N]);
 

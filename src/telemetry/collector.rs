@@ -1,0 +1,85 @@
+//! All of furt's telemetry, made at the start: `app` hands each consumer its part, the internal listener shows the whole.
+
+use std::sync::Arc;
+
+use super::access_log::AccessLogMetrics;
+use super::connections::ConnectionMetrics;
+use super::events::Events;
+use super::exporter::{Exporter, MetricsError};
+use super::geo::DatabaseMetrics;
+use super::issues::Issues;
+use super::proxy::ProxyMetrics;
+use super::registry::RegistryMetrics;
+use super::reloads::ReloadMetrics;
+use super::series::{CounterUse, RouteKey, ScrapeView, Series};
+
+/// The version in Cargo.toml.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit that the binary was built from.
+pub const COMMIT: &str = env!("FURT_COMMIT");
+
+/// The handles of all consumers, and what they share.
+pub struct Telemetry {
+    exporter: Exporter,
+    /// For the public listener.
+    pub proxy: Arc<ProxyMetrics>,
+    /// For the driver, and for the internal listener where it refuses a change itself.
+    pub registry: Arc<RegistryMetrics>,
+    /// For the connections of clients.
+    pub client_connections: ConnectionMetrics,
+    /// For the connections to the internal listener.
+    pub internal_connections: ConnectionMetrics,
+    /// For the access log.
+    pub access_log: AccessLogMetrics,
+    /// For reloads of the configuration.
+    pub reloads: Arc<ReloadMetrics>,
+    /// What the registry reported last, as data.
+    pub events: Arc<Events>,
+    /// Why furt is degraded.
+    pub issues: Arc<Issues>,
+    /// What is counted by service and route.
+    pub series: Arc<Series>,
+}
+
+impl Telemetry {
+    /// All counters at zero.
+    ///
+    /// # Errors
+    /// Two metrics of one name: a bug that the first start shows.
+    pub fn try_new() -> Result<Arc<Self>, MetricsError> {
+        let exporter = Exporter::default();
+        let (series, issues) = (Arc::<Series>::default(), Arc::<Issues>::default());
+        exporter.info(
+            "furt_build_info",
+            "Always 1; the labels say what runs",
+            &[("version", VERSION), ("commit", COMMIT)],
+        )?;
+        Ok(Arc::new(Self {
+            proxy: Arc::new(ProxyMetrics::try_new(&exporter, Arc::clone(&series))?),
+            registry: Arc::new(RegistryMetrics::try_new(&exporter, Arc::clone(&series), Arc::clone(&issues))?),
+            client_connections: ConnectionMetrics::of_clients(&exporter)?,
+            internal_connections: ConnectionMetrics::of_internal(&exporter)?,
+            access_log: AccessLogMetrics::try_new(&exporter)?,
+            reloads: Arc::new(ReloadMetrics::try_new(&exporter, Arc::clone(&issues))?),
+            events: Arc::default(),
+            issues,
+            series,
+            exporter,
+        }))
+    }
+
+    /// Shows the database of addresses from now on. Without one there is nothing to see: a build date of 1970 would only
+    /// raise alarms.
+    ///
+    /// # Errors
+    /// It is shown already.
+    pub fn show_database(&self, built_seconds: u64) -> Result<DatabaseMetrics, MetricsError> {
+        DatabaseMetrics::try_new(&self.exporter, built_seconds)
+    }
+
+    /// All metrics in Prometheus' text format (version 0.0.4); `view` says which services and routes are
+    /// registered.
+    pub fn render<L: Fn(&RouteKey, CounterUse) -> bool>(&self, view: impl FnOnce() -> ScrapeView<L>) -> Vec<u8> {
+        self.exporter.render(self.series.gather(view))
+    }
+}

@@ -1,0 +1,63 @@
+//! What a listener counts of its connections.
+
+use prometheus::{IntCounter, IntGauge};
+
+use super::exporter::{Exporter, MetricsError};
+
+/// The connections of one listener. A clone counts with the same counters.
+#[derive(Clone)]
+pub struct ConnectionMetrics {
+    open: IntGauge,
+    refused: IntCounter,
+}
+
+impl ConnectionMetrics {
+    pub(super) fn of_clients(exporter: &Exporter) -> Result<Self, MetricsError> {
+        Ok(Self {
+            open: exporter.gauge("furt_client_connections", "Client connections that are open")?,
+            refused: exporter.counter(
+                "furt_client_connections_refused_total",
+                "Client connections beyond max_connections, turned away with a 503",
+            )?,
+        })
+    }
+
+    pub(super) fn of_internal(exporter: &Exporter) -> Result<Self, MetricsError> {
+        Ok(Self {
+            open: exporter.gauge("furt_internal_connections", "Connections to the internal listener that are open")?,
+            refused: exporter.counter(
+                "furt_internal_connections_refused_total",
+                "Connections to the internal listener beyond its limit, turned away with a 503",
+            )?,
+        })
+    }
+
+    /// For a listener that is not the gateway's: counted, and shown nowhere.
+    ///
+    /// # Errors
+    /// None in practice: the names are fixed and good.
+    pub fn unexposed() -> Result<Self, MetricsError> {
+        Self::of_clients(&Exporter::default())
+    }
+
+    /// A connection was opened, whether or not there is room for it.
+    pub fn opened(&self) {
+        self.open.inc();
+    }
+
+    /// A connection that was opened is closed.
+    pub fn closed(&self) {
+        self.open.dec();
+    }
+
+    /// A connection was turned away because there are too many.
+    pub fn refused(&self) {
+        self.refused.inc();
+    }
+
+    /// How many are open, and how many were refused.
+    #[cfg(test)]
+    pub fn counted(&self) -> (i64, u64) {
+        (self.open.get(), self.refused.get())
+    }
+}

@@ -1,0 +1,146 @@
+//! What the public listener counts of its requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::{Histogram, IntCounter, IntGauge};
+
+use super::exporter::{Exporter, MetricsError};
+use super::series::Series;
+use furt_core::live::{STATUS_CLASSES, status_class};
+
+/// Upper bounds of `furt_request_duration_seconds`.
+const BOUNDS_SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Requests on the public listener. Each method is one atomic operation, or a few.
+pub struct ProxyMetrics {
+    requests: [IntCounter; STATUS_CLASSES.len()],
+    request_seconds: Histogram,
+    in_flight: IntGauge,
+    waiting: IntGauge,
+    key_rate: IntCounter,
+    address_rate: IntCounter,
+    body: IntCounter,
+    address_connections: IntCounter,
+    panics: IntCounter,
+    retries: IntCounter,
+    ejections: IntCounter,
+    /// Requests by service and route.
+    pub series: Arc<Series>,
+}
+
+impl ProxyMetrics {
+    pub(super) fn try_new(exporter: &Exporter, series: Arc<Series>) -> Result<Self, MetricsError> {
+        let [key_rate, address_rate, body, address_connections] = exporter.counters(
+            "furt_limited_total",
+            "Requests that a limit refused, by the limit; connections of an address too",
+            "limit",
+            ["key-rate", "address-rate", "body", "address-connections"],
+        )?;
+        Ok(Self {
+            requests: exporter.counters(
+                "furt_requests_total",
+                "Requests on the public listener, by class of the answer's status",
+                "status",
+                STATUS_CLASSES,
+            )?,
+            request_seconds: exporter.histogram(
+                "furt_request_duration_seconds",
+                "From the request's header to the answer's end",
+                &BOUNDS_SECONDS,
+            )?,
+            in_flight: exporter.gauge("furt_requests_in_flight", "Requests that are being answered")?,
+            waiting: exporter
+                .gauge("furt_requests_waiting", "Requests that wait since every instance of their service is full")?,
+            key_rate,
+            address_rate,
+            body,
+            address_connections,
+            panics: exporter.counter("furt_request_panics_total", "Requests that ended in a panic")?,
+            retries: exporter
+                .counter("furt_upstream_retries_total", "Attempts to reach an instance after the first")?,
+            ejections: exporter
+                .counter("furt_ejections_total", "Instances left out for a while since they failed requests")?,
+            series,
+        })
+    }
+
+    /// The header of a request was read.
+    pub fn request_began(&self) {
+        self.in_flight.inc();
+    }
+
+    /// A request that began is over, however it ended.
+    pub fn request_ended(&self) {
+        self.in_flight.dec();
+    }
+
+    /// A request was answered with `status`, or without any (0), in `took`.
+    pub fn request_answered(&self, status: u16, took: Duration) {
+        self.requests[status_class(status)].inc();
+        self.request_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A request ended in a panic.
+    pub fn request_panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// A request begins to wait because every instance of its service is full.
+    pub fn wait_began(&self) {
+        self.waiting.inc();
+    }
+
+    /// A request that waited has an instance, or gives up.
+    pub fn wait_ended(&self) {
+        self.waiting.dec();
+    }
+
+    /// An instance is tried after another one failed the request.
+    pub fn attempt_retried(&self) {
+        self.retries.inc();
+    }
+
+    /// An instance failed requests and is left out for a while.
+    pub fn instance_ejected(&self) {
+        self.ejections.inc();
+    }
+
+    /// A request was refused because its key has used up its rate.
+    pub fn key_rate_exceeded(&self) {
+        self.key_rate.inc();
+    }
+
+    /// A request without a good key was refused because its address has used up its rate.
+    pub fn address_rate_exceeded(&self) {
+        self.address_rate.inc();
+    }
+
+    /// A request was refused because its body is too long.
+    pub fn body_too_large(&self) {
+        self.body.inc();
+    }
+
+    /// A connection was refused because its address has too many.
+    pub fn address_connections_exceeded(&self) {
+        self.address_connections.inc();
+    }
+
+    /// Requests that are being answered.
+    #[cfg(test)]
+    pub fn in_flight(&self) -> i64 {
+        self.in_flight.get()
+    }
+
+    /// Requests that wait.
+    #[cfg(test)]
+    pub fn waiting(&self) -> i64 {
+        self.waiting.get()
+    }
+
+    /// Requests that ended in a panic.
+    #[cfg(test)]
+    pub fn panics(&self) -> u64 {
+        self.panics.get()
+    }
+}
