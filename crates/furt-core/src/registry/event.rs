@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::draining::DrainCommand;
-use super::{Configuration, KeyAnswer, KeyCommand, KeyReport, Refusal};
+use super::{Configuration, KeyAnswer, KeyCommand, KeyReport, NameToken, ProbeToken, Refusal};
 use crate::model::{
     Definition, Epoch, Generation, InstanceId, InstanceSpec, Invalid, KeyName, RuntimeKey, Scheme, ServiceName,
     Sha256Digest, Status,
@@ -106,8 +106,8 @@ pub enum Event {
     ProbeFinished {
         /// Of which instance.
         instance: InstanceRef,
-        /// As the plan said that asked for it.
-        generation: Generation,
+        /// The token of the plan that asked for it.
+        token: ProbeToken,
         /// `Err`: why it failed.
         outcome: Result<(), String>,
         /// How long it took.
@@ -117,8 +117,8 @@ pub enum Event {
     NameResolved {
         /// Whose name it is.
         subject: DnsSubject,
-        /// As the order to follow the name said.
-        generation: Generation,
+        /// The token of the watch.
+        token: NameToken,
         /// What it leads to now, at least one.
         addresses: Arc<[SocketAddr]>,
     },
@@ -183,7 +183,7 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbePlan {
     /// To be sent back with each outcome.
-    pub generation: Generation,
+    pub token: ProbeToken,
     /// Where.
     pub target: ProbeTarget,
     /// When the first one is due.
@@ -243,7 +243,7 @@ impl std::fmt::Display for DnsSubject {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameWatch {
     /// To be sent back with each answer.
-    pub generation: Generation,
+    pub token: NameToken,
     /// The name.
     pub name: Box<str>,
     /// The port to put beside each address.

@@ -10,8 +10,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Health, Now};
-use crate::model::{Generation, InstanceId, InstanceSpec, Status};
+use super::{Health, NameToken, Now, ProbeToken};
+use crate::model::{InstanceId, InstanceSpec, Status};
 use crate::routing::{Instance, InstanceLive};
 
 /// An installed instance.
@@ -22,9 +22,10 @@ pub(super) struct InstanceEntry {
     pub(super) suspended: Option<Arc<str>>,
     pub(super) registered_from: IpAddr,
     pub(super) state: CountedState,
-    /// The order that probes and names of it must carry to count.
-    pub(super) probe_order: Generation,
-    pub(super) name_order: Generation,
+    /// What an outcome of its probes must carry to count; `None`: it was never probed.
+    pub(super) probe_token: Option<ProbeToken>,
+    /// What an answer about its name must carry to count.
+    pub(super) name_token: NameToken,
     /// Set where it named a TTL, or once it heartbeats.
     pub(super) ttl: Option<Duration>,
     pub(super) heard: Instant,

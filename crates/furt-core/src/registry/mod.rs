@@ -30,6 +30,7 @@ mod simulation;
 mod static_routes;
 #[cfg(test)]
 mod tests;
+mod token;
 mod view;
 
 pub use draining::{Drain, DrainCommand};
@@ -44,18 +45,20 @@ pub use keys::{KeyAnswer, KeyCommand, KeyRefusal, KeyReport};
 pub use reconfigure::Configuration;
 pub use refusal::Refusal;
 pub use static_routes::{StaticRoute, StaticTarget};
+pub use token::{NameToken, ProbeToken};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::model::{Definition, Epoch, Generation, InstanceId, KeySpec, ServiceName, Status};
+use crate::model::{Definition, Epoch, InstanceId, KeySpec, ServiceName, Status};
 use crate::routing::{ServiceIndex, ServiceLive, Snapshot};
 use claims::Claims;
 use deadlines::{Deadlines, Due};
 use instances::{CountedState, InstanceEntry, Instances};
 use keys::Keys;
+use token::Tokens;
 
 /// How long the routes of a service whose last instance expired are held as 503 (DESIGN §5.4).
 const HOLD: Duration = Duration::from_secs(60);
@@ -89,7 +92,7 @@ pub struct Registry {
     keys: Keys,
     deadlines: Deadlines,
     next_write: u64,
-    next_order: Generation,
+    tokens: Tokens,
     view: view::View,
 }
 
@@ -170,7 +173,7 @@ impl Registry {
             keys: Keys::default(),
             deadlines: Deadlines::default(),
             next_write: 0,
-            next_order: Generation::default(),
+            tokens: Tokens::default(),
             view: view::View::new(epoch),
         };
         let mut effects = Vec::new();
@@ -214,11 +217,11 @@ impl Registry {
                 let outcome = self.probe_now(&instance, &source, now, effects);
                 self.answer(reply, &instance.service, &source, outcome, effects);
             }
-            Event::ProbeFinished { instance, generation, outcome, took } => {
-                self.handle_probe(&instance, generation, outcome, took, now, effects);
+            Event::ProbeFinished { instance, token, outcome, took } => {
+                self.handle_probe(&instance, token, outcome, took, now, effects);
             }
-            Event::NameResolved { subject, generation, addresses } => {
-                self.handle_addresses(subject, generation, addresses, now, effects);
+            Event::NameResolved { subject, token, addresses } => {
+                self.handle_addresses(subject, token, addresses, now, effects);
             }
             Event::KeyRequested { command, from, reply } => self.handle_key_command(command, from, reply, now, effects),
             Event::WriteDone(write) => self.handle_write_done(write, now, effects),
@@ -373,11 +376,6 @@ impl Registry {
         found
             .filter(|(_, installed)| !installed.is_being_removed())
             .ok_or_else(|| Refusal::NotFound(format!("instance \"{instance}\"")))
-    }
-
-    fn next_order(&mut self) -> Generation {
-        self.next_order = self.next_order.next();
-        self.next_order
     }
 
     /// Sets a service's status from its instances', and tells the view.

@@ -6,17 +6,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{
-    Answer, Change, DnsSubject, Effect, FirstProbe, Health, InstanceEntry, InstanceRef, Now, ProbePlan, ProbeTarget,
-    Refusal, Registry, Report, Source, Verdict, view,
+    Answer, Change, DnsSubject, Effect, FirstProbe, Health, InstanceEntry, InstanceRef, NameToken, Now, ProbePlan,
+    ProbeTarget, ProbeToken, Refusal, Registry, Report, Source, Verdict, view,
 };
-use crate::model::{Generation, Status};
+use crate::model::Status;
 
 impl Registry {
     /// Orders the probes that the instance's status asks for; outcomes of earlier orders count no more.
     pub(super) fn plan_probes(&mut self, instance: &InstanceRef, first: FirstProbe, effects: &mut Vec<Effect>) {
-        let generation = self.next_order();
+        let token = self.tokens.probe();
         if let Some(installed) = self.instance_mut(instance) {
-            installed.probe_order = generation;
+            installed.probe_token = Some(token);
         }
         self.order_probes(instance, first, effects);
     }
@@ -28,14 +28,12 @@ impl Registry {
         if installed.spec.health_endpoint.is_none() {
             return;
         }
-        let generation = installed.probe_order;
+        let Some(token) = installed.probe_token else { return };
         installed.live.note_health(installed.health().failures(), installed.health().is_stopped());
         let target =
             installed.addresses.first().map(|&address| ProbeTarget { spec: Arc::clone(&installed.spec), address });
         effects.push(match (installed.health().period(&limits), target) {
-            (Some(period), Some(target)) => {
-                Effect::Probe(instance.clone(), ProbePlan { generation, target, first, period })
-            }
+            (Some(period), Some(target)) => Effect::Probe(instance.clone(), ProbePlan { token, target, first, period }),
             _ => Effect::StopProbing(instance.clone()),
         });
     }
@@ -76,7 +74,7 @@ impl Registry {
     pub(super) fn handle_probe(
         &mut self,
         instance: &InstanceRef,
-        generation: Generation,
+        token: ProbeToken,
         outcome: Result<(), String>,
         took: Duration,
         now: Now,
@@ -85,7 +83,7 @@ impl Registry {
         let limits = self.settings.health;
         let Some(installed) = self.instance_mut(instance) else { return };
         // A late answer to a plan that holds no longer says nothing of the instance as it is now.
-        if installed.probe_order != generation || installed.is_being_removed() {
+        if installed.probe_token != Some(token) || installed.is_being_removed() {
             return;
         }
         let mut health = installed.health();
@@ -123,8 +121,9 @@ impl Registry {
             return;
         }
         installed.live.since_ms.store(now.unix_ms, Ordering::Relaxed);
-        let shown = installed.seen.generation;
-        installed.seen = view::instance(&installed.spec, &installed.addresses, health.status(), shown, &installed.live);
+        let pool_group = installed.seen.pool_group;
+        installed.seen =
+            view::instance(&installed.spec, &installed.addresses, health.status(), pool_group, &installed.live);
         if (before.status() == Status::Down) != (health.status() == Status::Down) {
             let is_down = health.status() == Status::Down;
             effects.push(Effect::Keep(Change::NoteDown { instance: instance.id.clone(), is_down }));
@@ -142,14 +141,14 @@ impl Registry {
     pub(super) fn handle_addresses(
         &mut self,
         subject: DnsSubject,
-        generation: Generation,
+        token: NameToken,
         addresses: Arc<[SocketAddr]>,
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
         let instance = match &subject {
             DnsSubject::Static(index) => {
-                if self.view.move_static(*index, generation, &addresses) {
+                if self.view.move_static(*index, token, &addresses) {
                     effects.push(Effect::Report(Report::AddressesChanged { subject, addresses }));
                 }
                 return;
@@ -158,22 +157,22 @@ impl Registry {
         };
         let Ok((_, installed)) = self.installed(&instance) else { return };
         let is_known = view::is_same_set(&installed.addresses, &addresses) && installed.suspended.is_none();
-        if installed.name_order != generation || is_known {
+        if installed.name_token != token || is_known {
             return;
         }
         if let Err(refusal) = self.settings.policy.check_addresses(&instance.service, &addresses) {
             effects.push(Effect::Report(Report::AddressesRefused { subject, why: refusal.to_string() }));
             return;
         }
-        // The order stays: it names the registration. What is seen gets a number of its own, so that no connection
+        // The token stays: it names the registration. The instance gets a pool group of its own, so that no connection
         // to the old address is used again.
-        let shown = self.next_order();
+        let pool_group = self.tokens.pool_group();
         if let Some(installed) = self.instance_mut(&instance) {
             installed.addresses = Arc::clone(&addresses);
             // Whoever resolved it looked whether it may be there.
             installed.suspended = None;
             installed.seen =
-                view::instance(&installed.spec, &addresses, installed.health().status(), shown, &installed.live);
+                view::instance(&installed.spec, &addresses, installed.health().status(), pool_group, &installed.live);
         }
         effects.push(Effect::Keep(Change::NoteAddresses {
             instance: instance.id.clone(),

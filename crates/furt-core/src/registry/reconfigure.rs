@@ -57,8 +57,8 @@ impl Registry {
 
     pub(super) fn add_static_routes(&mut self, static_routes: Vec<StaticRoute>, now: Now, effects: &mut Vec<Effect>) {
         for fixed in static_routes {
-            let order = self.next_order();
-            if let Some(service) = self.view.add_static(fixed, order, now, effects)
+            let token = self.tokens.name();
+            if let Some(service) = self.view.add_static(fixed, token, now, effects)
                 && let Some(entry) = self.services.get(&service)
             {
                 self.view.touch(entry.index, &service);

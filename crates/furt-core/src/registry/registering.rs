@@ -10,7 +10,7 @@ use super::{
     Ownership, Pending, Refusal, Registered, Registering, Registration, RegistrationKind, Registry, ReplyId, Report,
     Source, WriteId, view,
 };
-use crate::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamHost};
+use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName, Status, UpstreamHost};
 use crate::routing::InstanceLive;
 
 /// An instance's place in its service, beside what it registered.
@@ -267,19 +267,19 @@ impl Registry {
     ) {
         let InstanceState { addresses, suspended, registered_from, health, live, is_draining, ttl } = state;
         let ttl = spec.heartbeat_ttl.or(ttl);
-        let name_order = self.next_order();
+        let (name_token, pool_group) = (self.tokens.name(), self.tokens.pool_group());
         live.note_health(health.failures(), health.is_stopped());
         live.since_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
         live.registered_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
-        let seen = view::instance(spec, &addresses, health.status(), name_order, &live);
+        let seen = view::instance(spec, &addresses, health.status(), pool_group, &live);
         let installed = InstanceEntry {
             ttl,
             addresses,
             suspended,
             registered_from,
             state: CountedState::new(health),
-            probe_order: Generation::default(),
-            name_order,
+            probe_token: None,
+            name_token,
             heard: now.at,
             is_draining,
             live,
@@ -293,7 +293,7 @@ impl Registry {
         }
         self.deadlines.clear(&Due::Held(instance.service.clone()));
         if let UpstreamHost::Name(name) = &spec.url.host {
-            let order = NameWatch { generation: name_order, name: name.clone(), port: spec.url.port };
+            let order = NameWatch { token: name_token, name: name.clone(), port: spec.url.port };
             effects.push(Effect::WatchName(DnsSubject::Instance(instance.clone()), order));
         }
         self.hold_to(ttl, instance, now, effects);

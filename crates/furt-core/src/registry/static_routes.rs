@@ -9,12 +9,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::view::{View, instance, is_same_set};
-use super::{DnsSubject, Effect, NameWatch, Now};
+use super::{DnsSubject, Effect, NameToken, NameWatch, Now};
 use crate::model::{
-    Definition, Generation, Host, InstanceSpec, MethodRule, Pattern, Permission, ServiceName, Status, UpstreamHost,
+    Definition, Host, InstanceSpec, MethodRule, Pattern, Permission, ServiceName, Status, UpstreamHost,
 };
 use crate::routing::{
-    Instance, InstanceLive, Owner, Route, RouteCounter, Service, ServiceIndex, ServiceKind, ServiceLive,
+    Instance, InstanceLive, Owner, PoolGroup, Route, RouteCounter, Service, ServiceIndex, ServiceKind, ServiceLive,
 };
 
 /// A route of the configuration.
@@ -54,7 +54,7 @@ type RouteKey = (Option<Host>, Pattern, MethodRule);
 pub(super) struct StaticRoutes {
     routes: HashMap<RouteKey, InstalledStaticRoute>,
     /// What answers about the name of the one at an index must carry.
-    orders: HashMap<ServiceIndex, Generation>,
+    tokens: HashMap<ServiceIndex, NameToken>,
 }
 
 /// One of them.
@@ -100,7 +100,7 @@ impl View {
         for ((host, pattern, method), InstalledStaticRoute { target, index, .. }) in gone {
             self.snapshot.table.remove(host.as_ref(), &method, &pattern);
             self.snapshot.services.set(index.0 as usize, None);
-            if self.static_routes.orders.remove(&index).is_some() {
+            if self.static_routes.tokens.remove(&index).is_some() {
                 effects.push(Effect::UnwatchName(DnsSubject::Static(index)));
             }
             if let StaticTarget::Service(name) = target {
@@ -115,7 +115,7 @@ impl View {
     pub(super) fn add_static(
         &mut self,
         fixed: StaticRoute,
-        order: Generation,
+        token: NameToken,
         now: Now,
         effects: &mut Vec<Effect>,
     ) -> Option<ServiceName> {
@@ -134,7 +134,7 @@ impl View {
         let counter = RouteCounter::default();
         let route = Route { host, method, pattern, permission: permission.clone(), owner, counter };
         self.snapshot.table.insert(Arc::new(route));
-        let shown = if is_new { self.lead(index, &target, order, now, effects) } else { None };
+        let shown = if is_new { self.lead(index, &target, token, now, effects) } else { None };
         self.static_routes.routes.insert(place, InstalledStaticRoute { permission, target, index });
         shown
     }
@@ -144,7 +144,7 @@ impl View {
         &mut self,
         index: ServiceIndex,
         target: &StaticTarget,
-        order: Generation,
+        token: NameToken,
         now: Now,
         effects: &mut Vec<Effect>,
     ) -> Option<ServiceName> {
@@ -158,22 +158,17 @@ impl View {
         let service = static_service(Arc::new((**spec).clone()), addresses, now);
         self.snapshot.services.set(index.0 as usize, service.map(Arc::new));
         if let UpstreamHost::Name(name) = &spec.url.host {
-            self.static_routes.orders.insert(index, order);
-            let order = NameWatch { generation: order, name: name.clone(), port: spec.url.port };
-            effects.push(Effect::WatchName(DnsSubject::Static(index), order));
+            self.static_routes.tokens.insert(index, token);
+            let watch = NameWatch { token, name: name.clone(), port: spec.url.port };
+            effects.push(Effect::WatchName(DnsSubject::Static(index), watch));
         }
         None
     }
 
     /// A static route's name leads elsewhere; says whether that is news.
-    pub(super) fn move_static(
-        &mut self,
-        index: ServiceIndex,
-        order: Generation,
-        addresses: &Arc<[SocketAddr]>,
-    ) -> bool {
+    pub(super) fn move_static(&mut self, index: ServiceIndex, token: NameToken, addresses: &Arc<[SocketAddr]>) -> bool {
         // An answer about a name that the index was given for before says nothing of this one's.
-        let is_awaited = self.static_routes.orders.get(&index) == Some(&order);
+        let is_awaited = self.static_routes.tokens.get(&index) == Some(&token);
         let Some(instance) = self.static_instance(index).filter(|_| is_awaited) else { return false };
         if is_same_set(&instance.addresses, addresses) {
             return false;
@@ -182,7 +177,7 @@ impl View {
             spec: Arc::clone(&instance.spec),
             addresses: Arc::clone(addresses),
             status: instance.status,
-            generation: instance.generation.next(),
+            pool_group: instance.pool_group.next(),
             live: Arc::clone(&instance.live),
         };
         self.show_static(index, moved);
@@ -197,7 +192,7 @@ impl View {
             spec: Arc::new(spec.clone()),
             addresses: Arc::clone(&instance.addresses),
             status: instance.status,
-            generation: instance.generation,
+            pool_group: instance.pool_group,
             live: Arc::clone(&instance.live),
         };
         self.show_static(index, renumbered);
@@ -237,7 +232,7 @@ fn static_service(spec: Arc<InstanceSpec>, addresses: &Arc<[SocketAddr]>, now: N
         kind: ServiceKind::Static,
         status: Status::Up,
         blocked: None,
-        instances: Box::new([instance(&spec, addresses, Status::Up, Generation::default(), &live)]),
+        instances: Box::new([instance(&spec, addresses, Status::Up, PoolGroup::default(), &live)]),
         instance_set: Arc::default(),
         live: Arc::new(ServiceLive::new(now.unix_ms)),
     })

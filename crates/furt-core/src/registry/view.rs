@@ -10,7 +10,9 @@ use crate::model::{
     Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec,
     ServiceName, Status,
 };
-use crate::routing::{Instance, InstanceLive, KeyTable, Owner, Route, Service, ServiceIndex, ServiceKind, Snapshot};
+use crate::routing::{
+    Instance, InstanceLive, KeyTable, Owner, PoolGroup, Route, Service, ServiceIndex, ServiceKind, Snapshot,
+};
 
 /// The snapshot, and what of it must be made anew before it is published.
 pub(super) struct View {
@@ -191,14 +193,14 @@ pub(super) fn instance(
     spec: &Arc<InstanceSpec>,
     addresses: &Arc<[SocketAddr]>,
     status: Status,
-    generation: Generation,
+    pool_group: PoolGroup,
     live: &Arc<InstanceLive>,
 ) -> Arc<Instance> {
     Arc::new(Instance {
         spec: Arc::clone(spec),
         addresses: Arc::clone(addresses),
         status,
-        generation,
+        pool_group,
         live: Arc::clone(live),
     })
 }

@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use super::ejection::{Ejecting, Ejection};
 use super::{InstanceSet, RetryBudget};
 use crate::live::{ServiceEvents, ServiceTraffic};
-use crate::model::{Definition, Generation, InstanceSpec, Status};
+use crate::model::{Definition, InstanceSpec, Status};
 
 /// What stands behind an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,10 +62,22 @@ pub struct Instance {
     pub addresses: Arc<[SocketAddr]>,
     /// The verdict on it.
     pub status: Status,
-    /// Grows whenever its url, protocol or addresses change: connections of another generation are not reused.
-    pub generation: Generation,
+    /// Changes whenever its url, protocol or addresses change: connections of another group are not reused.
+    pub pool_group: PoolGroup,
     /// What outlives the snapshot.
     pub live: Arc<InstanceLive>,
+}
+
+/// Connections to an instance that may stand in for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct PoolGroup(pub u64);
+
+impl PoolGroup {
+    /// Another group than this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
 }
 
 /// Counters of an instance, carried over from snapshot to snapshot as long as it stays registered.

@@ -19,8 +19,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Generation, Refusal, ReplyId, WriteId};
-use crate::model::{KeyName, KeySpec, RuntimeKey, Sha256Digest};
+use super::{Refusal, ReplyId, WriteId};
+use crate::model::{Generation, KeyName, KeySpec, RuntimeKey, Sha256Digest};
 use crate::routing::KeyLive;
 
 /// The most runtime keys: one each for 100,000 clients, some 130 MiB; operators that make more have lost their script.

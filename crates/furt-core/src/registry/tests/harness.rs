@@ -299,18 +299,18 @@ impl Harness {
     /// Probes of the plan that holds now; `+` is a success, `-` a failure.
     pub(in crate::registry) fn probe(&mut self, whom: &str, outcomes: &str) {
         for outcome in outcomes.chars() {
-            let generation = self.plans.get(&instance(whom)).expect("it is probed").generation;
+            let token = self.plans.get(&instance(whom)).expect("it is probed").token;
             let outcome = if outcome == '+' { Ok(()) } else { Err("connection refused".to_owned()) };
             let took = Duration::from_millis(3);
-            self.send(Event::ProbeFinished { instance: instance(whom), generation, outcome, took });
+            self.send(Event::ProbeFinished { instance: instance(whom), token, outcome, took });
         }
     }
 
     pub(in crate::registry) fn resolve(&mut self, whom: &str, addresses: &[&str]) {
         let subject = DnsSubject::Instance(instance(whom));
-        let generation = self.names.get(&subject).expect("its name is followed").generation;
+        let token = self.names.get(&subject).expect("its name is followed").token;
         let addresses = addresses.iter().map(|text| address(text)).collect();
-        self.send(Event::NameResolved { subject, generation, addresses });
+        self.send(Event::NameResolved { subject, token, addresses });
     }
 
     /// Time passes, with each deadline looked at when it comes.
