@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::{
-    Answer, Change, Effect, Event, InstanceEntry, InstanceRef, Now, Pending, Refusal, Registration, Registry, ReplyId,
+    Answer, Change, Effects, Event, InstanceEntry, InstanceRef, Now, Pending, Refusal, Registration, Registry, ReplyId,
     Report, Source,
 };
 use crate::model::{InstanceId, ServiceName};
@@ -36,14 +36,14 @@ pub struct DrainCommand {
 }
 
 impl Registry {
-    pub(super) fn handle_drain(&mut self, command: Box<DrainCommand>, reply: ReplyId, effects: &mut Vec<Effect>) {
+    pub(super) fn handle_drain(&mut self, command: Box<DrainCommand>, reply: ReplyId, effects: &mut Effects) {
         let service = command.service.clone();
         if self.pending_of.contains_key(&service) {
             self.park(&service, Event::DrainRequested(command, reply), effects);
             return;
         }
         if let Err(refusal) = self.check_deregistration(&service, command.instance.as_ref(), &command.source) {
-            self.answer(reply, &service, &command.source, Err(refusal), effects);
+            effects.reply_to_command(reply, &service, &command.source, Err(refusal));
             return;
         }
         let is_draining = command.drain == Drain::Begins;
@@ -51,7 +51,7 @@ impl Registry {
         let ids: Vec<_> = changing.map(|installed| installed.spec.id.clone()).collect();
         if ids.is_empty() {
             let answer = self.drained(&command, &ids);
-            effects.push(Effect::Answer(reply, Ok(answer)));
+            effects.reply(reply, Ok(answer));
             return;
         }
         let changes = ids.iter().map(|id| change(id.clone(), command.drain)).collect();
@@ -79,7 +79,7 @@ impl Registry {
         command: &DrainCommand,
         ids: &[InstanceId],
         reply: ReplyId,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
         for id in ids {
             let instance = InstanceRef { service: command.service.clone(), id: id.clone() };
@@ -87,28 +87,22 @@ impl Registry {
         }
         self.view.advance();
         let answer = self.drained(command, ids);
-        effects.push(Effect::Answer(reply, Ok(answer)));
+        effects.reply(reply, Ok(answer));
     }
 
-    fn mark(&mut self, instance: &InstanceRef, drain: Drain, source: &Source, effects: &mut Vec<Effect>) {
+    fn mark(&mut self, instance: &InstanceRef, drain: Drain, source: &Source, effects: &mut Effects) {
         let Some(installed) = self.instance_mut(instance) else { return };
         installed.is_draining = drain == Drain::Begins;
         installed.note_draining();
         let (instance, from) = (instance.clone(), source.address);
-        effects.push(Effect::Report(match drain {
+        effects.report(match drain {
             Drain::Begins => Report::DrainBegan { instance, from },
             Drain::Ends => Report::DrainEnded { instance, from },
-        }));
+        });
     }
 
     /// An instance that is draining registers just so: that ends the drain, and nothing else of it changes.
-    pub(super) fn begin_return(
-        &mut self,
-        command: Box<Registration>,
-        reply: ReplyId,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn begin_return(&mut self, command: Box<Registration>, reply: ReplyId, now: Now, effects: &mut Effects) {
         let service = command.definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: command.instance.id.clone() };
         self.hear_again(&instance, command.kind, now, effects);
@@ -118,26 +112,20 @@ impl Registry {
         self.submit(&service, Pending::Return { command, reply }, changes, effects);
     }
 
-    pub(super) fn finish_return(
-        &mut self,
-        command: &Registration,
-        reply: ReplyId,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn finish_return(&mut self, command: &Registration, reply: ReplyId, now: Now, effects: &mut Effects) {
         let instance = InstanceRef { service: command.definition.service.clone(), id: command.instance.id.clone() };
         self.release_id(&instance.id);
         self.mark(&instance, Drain::Ends, &command.source, effects);
         self.hear_again(&instance, command.kind, now, effects);
         self.view.advance();
         let outcome = self.registered(&instance, true);
-        self.answer(reply, &instance.service, &command.source, outcome, effects);
+        effects.reply_to_command(reply, &instance.service, &command.source, outcome);
     }
 
-    pub(super) fn fail_return(&mut self, command: &Registration, reply: ReplyId, why: &str, effects: &mut Vec<Effect>) {
+    pub(super) fn fail_return(&mut self, command: &Registration, reply: ReplyId, why: &str, effects: &mut Effects) {
         self.release_id(&command.instance.id);
         let refused = Err(Refusal::StoreFailed(why.to_owned()));
-        self.answer(reply, &command.definition.service, &command.source, refused, effects);
+        effects.reply_to_command(reply, &command.definition.service, &command.source, refused);
     }
 }
 

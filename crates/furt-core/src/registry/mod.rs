@@ -12,6 +12,7 @@
 mod claims;
 mod deadlines;
 mod draining;
+mod effects;
 mod event;
 mod grants;
 mod health;
@@ -56,6 +57,7 @@ use crate::model::{Definition, Epoch, InstanceId, KeySpec, ServiceName, Status};
 use crate::routing::{ServiceIndex, ServiceLive, Snapshot};
 use claims::Claims;
 use deadlines::{Deadlines, Due};
+use effects::Effects;
 use instances::{CountedState, InstanceEntry, Instances};
 use keys::Keys;
 use token::Tokens;
@@ -176,22 +178,22 @@ impl Registry {
             tokens: Tokens::default(),
             view: view::View::new(epoch),
         };
-        let mut effects = Vec::new();
+        let mut effects = Effects::default();
         registry.configure_keys(keys, &mut effects);
         registry.add_static_routes(static_routes, now, &mut effects);
-        (registry, effects)
+        (registry, effects.into_vec())
     }
 
     /// Takes what happened at `now` and says what is to be done, in this order.
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
-        let mut effects = Vec::new();
+        let mut effects = Effects::default();
         self.handle_one(event, now, &mut effects);
         // The sweep costs what is registered: a debug build under a large fleet does without it.
         #[cfg(any(test, debug_assertions))]
         if self.is_small() {
             self.sweep_invariants();
         }
-        effects
+        effects.into_vec()
     }
 
     /// When [`Event::DeadlineReached`] is due next.
@@ -204,18 +206,18 @@ impl Registry {
         self.view.take(&self.services)
     }
 
-    fn handle_one(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
+    fn handle_one(&mut self, event: Event, now: Now, effects: &mut Effects) {
         match event {
             Event::RegistrationRequested(command, reply) => self.handle_registration(command, reply, now, effects),
             Event::HeartbeatReceived(instance, source, reply) => {
                 let outcome = self.heartbeat(&instance, &source, now, effects);
-                self.answer(reply, &instance.service, &source, outcome, effects);
+                effects.reply_to_command(reply, &instance.service, &source, outcome);
             }
             Event::DeregistrationRequested(command, reply) => self.handle_deregistration(command, reply, now, effects),
             Event::DrainRequested(command, reply) => self.handle_drain(command, reply, effects),
             Event::ProbeRequested(instance, source, reply) => {
                 let outcome = self.probe_now(&instance, &source, now, effects);
-                self.answer(reply, &instance.service, &source, outcome, effects);
+                effects.reply_to_command(reply, &instance.service, &source, outcome);
             }
             Event::ProbeFinished { instance, token, outcome, took } => {
                 self.handle_probe(&instance, token, outcome, took, now, effects);
@@ -232,7 +234,7 @@ impl Registry {
         }
     }
 
-    fn handle_write_done(&mut self, write: WriteId, now: Now, effects: &mut Vec<Effect>) {
+    fn handle_write_done(&mut self, write: WriteId, now: Now, effects: &mut Effects) {
         match self.take_pending(write) {
             Some(Pending::Register(registering)) => {
                 let service = registering.command.definition.service.clone();
@@ -255,7 +257,7 @@ impl Registry {
         }
     }
 
-    fn handle_write_failed(&mut self, write: WriteId, why: &str, now: Now, effects: &mut Vec<Effect>) {
+    fn handle_write_failed(&mut self, write: WriteId, why: &str, now: Now, effects: &mut Effects) {
         match self.take_pending(write) {
             Some(Pending::Register(Registering { command, definition_of, reply, .. })) => {
                 let service = command.definition.service.clone();
@@ -264,7 +266,7 @@ impl Registry {
                 }
                 self.release_id(&command.instance.id);
                 let refused = Err(Refusal::StoreFailed(why.to_owned()));
-                self.answer(reply, &service, &command.source, refused, effects);
+                effects.reply_to_command(reply, &service, &command.source, refused);
                 self.unpark(&service, now, effects);
             }
             Some(Pending::Remove { service, instance, cause }) => {
@@ -273,7 +275,7 @@ impl Registry {
             }
             Some(Pending::Drain { command, reply, .. }) => {
                 let refused = Err(Refusal::StoreFailed(why.to_owned()));
-                self.answer(reply, &command.service, &command.source, refused, effects);
+                effects.reply_to_command(reply, &command.service, &command.source, refused);
                 self.unpark(&command.service, now, effects);
             }
             Some(Pending::Return { command, reply }) => {
@@ -284,12 +286,12 @@ impl Registry {
         }
     }
 
-    fn submit(&mut self, service: &ServiceName, pending: Pending, changes: Vec<Change>, effects: &mut Vec<Effect>) {
+    fn submit(&mut self, service: &ServiceName, pending: Pending, changes: Vec<Change>, effects: &mut Effects) {
         let write = WriteId(self.next_write);
         self.next_write += 1;
         self.pending.insert(write, pending);
         self.pending_of.entry(service.clone()).or_default().insert(write);
-        effects.push(Effect::Write(write, changes));
+        effects.write(write, changes);
     }
 
     fn take_pending(&mut self, write: WriteId) -> Option<Pending> {
@@ -305,7 +307,7 @@ impl Registry {
     }
 
     /// Lets a command wait until the service's pending writes are done.
-    fn park(&mut self, service: &ServiceName, event: Event, effects: &mut Vec<Effect>) {
+    fn park(&mut self, service: &ServiceName, event: Event, effects: &mut Effects) {
         let queue = self.parked.entry(service.clone()).or_default();
         if queue.len() < MAX_PARKED {
             queue.push_back(event);
@@ -313,11 +315,11 @@ impl Registry {
         | Event::DeregistrationRequested(_, reply)
         | Event::DrainRequested(_, reply) = event
         {
-            effects.push(Effect::Answer(reply, Err(Refusal::Busy)));
+            effects.reply(reply, Err(Refusal::Busy));
         }
     }
 
-    fn unpark(&mut self, service: &ServiceName, now: Now, effects: &mut Vec<Effect>) {
+    fn unpark(&mut self, service: &ServiceName, now: Now, effects: &mut Effects) {
         let mut queue = self.parked.remove(service).unwrap_or_default();
         while let Some(mut event) = queue.pop_front() {
             if let Event::RegistrationRequested(command, _) = &mut event {
@@ -352,24 +354,6 @@ impl Registry {
         }
     }
 
-    fn answer(
-        &self,
-        reply: ReplyId,
-        service: &ServiceName,
-        source: &Source,
-        outcome: Result<Answer, Refusal>,
-        effects: &mut Vec<Effect>,
-    ) {
-        if let Err(refusal) = &outcome {
-            effects.push(Effect::Report(Report::Refused {
-                service: service.clone(),
-                from: source.address,
-                refusal: refusal.clone(),
-            }));
-        }
-        effects.push(Effect::Answer(reply, outcome));
-    }
-
     fn installed(&self, instance: &InstanceRef) -> Result<(&Entry, &InstanceEntry), Refusal> {
         let entry = self.services.get(&instance.service).filter(|entry| !entry.is_being_removed);
         let found = entry.and_then(|entry| Some((entry, entry.instances.get(&instance.id)?)));
@@ -379,7 +363,7 @@ impl Registry {
     }
 
     /// Sets a service's status from its instances', and tells the view.
-    fn refresh(&mut self, service: &ServiceName, now: Now, effects: &mut Vec<Effect>) {
+    fn refresh(&mut self, service: &ServiceName, now: Now, effects: &mut Effects) {
         let Some(entry) = self.services.get_mut(service) else { return };
         self.view.touch(entry.index, service);
         let status = entry.overall();
@@ -387,11 +371,7 @@ impl Registry {
         // One that leaves by a command is not DOWN: it is reported as gone.
         if before != entry.status && !entry.is_being_removed {
             entry.live.note_transition(before, now.unix_ms);
-            effects.push(Effect::Report(Report::ServiceStatusChanged {
-                service: service.clone(),
-                from: before,
-                to: entry.status,
-            }));
+            effects.report(Report::ServiceStatusChanged { service: service.clone(), from: before, to: entry.status });
         }
     }
 }

@@ -6,14 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{
-    Answer, Change, DnsSubject, Effect, FirstProbe, Health, InstanceEntry, InstanceRef, NameToken, Now, ProbePlan,
+    Answer, Change, DnsSubject, Effects, FirstProbe, Health, InstanceEntry, InstanceRef, NameToken, Now, ProbePlan,
     ProbeTarget, ProbeToken, Refusal, Registry, Report, Source, Verdict, view,
 };
 use crate::model::Status;
 
 impl Registry {
     /// Orders the probes that the instance's status asks for; outcomes of earlier orders count no more.
-    pub(super) fn plan_probes(&mut self, instance: &InstanceRef, first: FirstProbe, effects: &mut Vec<Effect>) {
+    pub(super) fn plan_probes(&mut self, instance: &InstanceRef, first: FirstProbe, effects: &mut Effects) {
         let token = self.tokens.probe();
         if let Some(installed) = self.instance_mut(instance) {
             installed.probe_token = Some(token);
@@ -22,7 +22,7 @@ impl Registry {
     }
 
     /// As [`plan_probes`](Self::plan_probes) under the order that holds already: a probe under way still counts.
-    pub(super) fn order_probes(&mut self, instance: &InstanceRef, first: FirstProbe, effects: &mut Vec<Effect>) {
+    pub(super) fn order_probes(&mut self, instance: &InstanceRef, first: FirstProbe, effects: &mut Effects) {
         let limits = self.settings.health;
         let Some(installed) = self.instance_mut(instance) else { return };
         if installed.spec.health_endpoint.is_none() {
@@ -32,19 +32,21 @@ impl Registry {
         installed.live.note_health(installed.health().failures(), installed.health().is_stopped());
         let target =
             installed.addresses.first().map(|&address| ProbeTarget { spec: Arc::clone(&installed.spec), address });
-        effects.push(match (installed.health().period(&limits), target) {
-            (Some(period), Some(target)) => Effect::Probe(instance.clone(), ProbePlan { token, target, first, period }),
-            _ => Effect::StopProbing(instance.clone()),
-        });
+        match (installed.health().period(&limits), target) {
+            (Some(period), Some(target)) => {
+                effects.probe(instance.clone(), ProbePlan { token, target, first, period });
+            }
+            _ => effects.stop_probing(instance.clone()),
+        }
     }
 
-    pub(super) fn restart_probing(&mut self, instance: &InstanceRef, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn restart_probing(&mut self, instance: &InstanceRef, now: Now, effects: &mut Effects) {
         self.set_health(instance, Health::unknown(), now, effects);
         self.plan_probes(instance, FirstProbe::Now, effects);
     }
 
     /// A service that registers again while it is DOWN says that it is back: it is looked at now, not in two minutes.
-    pub(super) fn probe_if_down(&mut self, instance: &InstanceRef, effects: &mut Vec<Effect>) {
+    pub(super) fn probe_if_down(&mut self, instance: &InstanceRef, effects: &mut Effects) {
         if self.installed(instance).is_ok_and(|(_, installed)| installed.health().status() == Status::Down) {
             self.order_probes(instance, FirstProbe::Now, effects);
         }
@@ -55,7 +57,7 @@ impl Registry {
         instance: &InstanceRef,
         source: &Source,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Result<Answer, Refusal> {
         let (_, installed) = self.installed(instance)?;
         self.settings.policy.check_owner(&instance.service, installed.registered_from, source)?;
@@ -78,7 +80,7 @@ impl Registry {
         outcome: Result<(), String>,
         took: Duration,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
         let limits = self.settings.health;
         let Some(installed) = self.instance_mut(instance) else { return };
@@ -94,11 +96,7 @@ impl Registry {
             entry.live.events().count_probe(&outcome, took);
         }
         if let Err(error) = outcome {
-            effects.push(Effect::Report(Report::ProbeFailed {
-                instance: instance.clone(),
-                failures: health.failures(),
-                error,
-            }));
+            effects.report(Report::ProbeFailed { instance: instance.clone(), failures: health.failures(), error });
         }
         self.set_health(instance, health, now, effects);
         match verdict {
@@ -106,12 +104,12 @@ impl Registry {
             Verdict::Changed => self.plan_probes(instance, FirstProbe::AfterPeriod, effects),
             Verdict::Stopped => {
                 self.plan_probes(instance, FirstProbe::AfterPeriod, effects);
-                effects.push(Effect::Report(Report::ProbingStopped(instance.clone())));
+                effects.report(Report::ProbingStopped(instance.clone()));
             }
         }
     }
 
-    fn set_health(&mut self, instance: &InstanceRef, health: Health, now: Now, effects: &mut Vec<Effect>) {
+    fn set_health(&mut self, instance: &InstanceRef, health: Health, now: Now, effects: &mut Effects) {
         let Some(entry) = self.services.get_mut(&instance.service) else { return };
         let Some(before) = entry.instances.get(&instance.id).map(InstanceEntry::health) else { return };
         entry.instances.set_health(&instance.id, health);
@@ -126,13 +124,13 @@ impl Registry {
             view::instance(&installed.spec, &installed.addresses, health.status(), pool_group, &installed.live);
         if (before.status() == Status::Down) != (health.status() == Status::Down) {
             let is_down = health.status() == Status::Down;
-            effects.push(Effect::Keep(Change::NoteDown { instance: instance.id.clone(), is_down }));
+            effects.keep(Change::NoteDown { instance: instance.id.clone(), is_down });
         }
-        effects.push(Effect::Report(Report::InstanceStatusChanged {
+        effects.report(Report::InstanceStatusChanged {
             instance: instance.clone(),
             from: before.status(),
             to: health.status(),
-        }));
+        });
         self.view.advance();
         self.refresh(&instance.service, now, effects);
     }
@@ -144,12 +142,12 @@ impl Registry {
         token: NameToken,
         addresses: Arc<[SocketAddr]>,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
         let instance = match &subject {
             DnsSubject::Static(index) => {
                 if self.view.move_static(*index, token, &addresses) {
-                    effects.push(Effect::Report(Report::AddressesChanged { subject, addresses }));
+                    effects.report(Report::AddressesChanged { subject, addresses });
                 }
                 return;
             }
@@ -161,7 +159,7 @@ impl Registry {
             return;
         }
         if let Err(refusal) = self.settings.policy.check_addresses(&instance.service, &addresses) {
-            effects.push(Effect::Report(Report::AddressesRefused { subject, why: refusal.to_string() }));
+            effects.report(Report::AddressesRefused { subject, why: refusal.to_string() });
             return;
         }
         // The token stays: it names the registration. The instance gets a pool group of its own, so that no connection
@@ -174,14 +172,11 @@ impl Registry {
             installed.seen =
                 view::instance(&installed.spec, &addresses, installed.health().status(), pool_group, &installed.live);
         }
-        effects.push(Effect::Keep(Change::NoteAddresses {
-            instance: instance.id.clone(),
-            addresses: Arc::clone(&addresses),
-        }));
+        effects.keep(Change::NoteAddresses { instance: instance.id.clone(), addresses: Arc::clone(&addresses) });
         self.plan_probes(&instance, FirstProbe::Now, effects);
         self.recheck(&instance.service, effects);
         self.view.advance();
         self.refresh(&instance.service, now, effects);
-        effects.push(Effect::Report(Report::AddressesChanged { subject, addresses }));
+        effects.report(Report::AddressesChanged { subject, addresses });
     }
 }

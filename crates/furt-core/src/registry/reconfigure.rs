@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::{
-    Answer, Effect, Entry, FirstProbe, HealthLimits, InstanceRef, Now, Reconfigured, Registry, ReplyId, Settings,
+    Answer, Effects, Entry, FirstProbe, HealthLimits, InstanceRef, Now, Reconfigured, Registry, ReplyId, Settings,
     StaticRoute,
 };
 use crate::model::{KeySpec, ServiceName};
@@ -26,13 +26,7 @@ pub struct Configuration {
 
 impl Registry {
     /// Puts `new` in force and answers when it is published.
-    pub(super) fn handle_configuration(
-        &mut self,
-        new: Configuration,
-        reply: ReplyId,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn handle_configuration(&mut self, new: Configuration, reply: ReplyId, now: Now, effects: &mut Effects) {
         let Configuration { settings, static_routes, keys } = new;
         let before = std::mem::replace(&mut self.settings, settings);
         // Claims are released by the definition with which they were added, and that holds the domain.
@@ -52,10 +46,10 @@ impl Registry {
         }
         self.view.advance();
         let answer = Reconfigured { generation: self.view.generation(), blocked: self.blocked() };
-        effects.push(Effect::Answer(reply, Ok(Answer::Reconfigured(answer))));
+        effects.reply(reply, Ok(Answer::Reconfigured(answer)));
     }
 
-    pub(super) fn add_static_routes(&mut self, static_routes: Vec<StaticRoute>, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn add_static_routes(&mut self, static_routes: Vec<StaticRoute>, now: Now, effects: &mut Effects) {
         for fixed in static_routes {
             let token = self.tokens.name();
             if let Some(service) = self.view.add_static(fixed, token, now, effects)
@@ -68,11 +62,11 @@ impl Registry {
 
     /// Those that were kept out and stay registered come back where they may. Of two that want one route the first by name has it, as after a
     /// restart; where a third holds it by now, both stay out.
-    pub(super) fn stand_again(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn stand_again(&mut self, effects: &mut Effects) {
         self.recheck_where(|entry| entry.blocked.is_some() && !entry.is_being_removed, effects);
     }
 
-    fn recheck_where(&mut self, is_meant: impl Fn(&Entry) -> bool, effects: &mut Vec<Effect>) {
+    fn recheck_where(&mut self, is_meant: impl Fn(&Entry) -> bool, effects: &mut Effects) {
         let meant = self.services.iter().filter(|(_, entry)| is_meant(entry));
         let names: Vec<ServiceName> = meant.map(|(name, _)| name.clone()).collect();
         for service in &names {
@@ -87,7 +81,7 @@ impl Registry {
     }
 
     /// Probes go by the new periods. What is under way counts; verdicts are left as they are until the next outcome.
-    fn retime_probes(&mut self, before: &HealthLimits, effects: &mut Vec<Effect>) {
+    fn retime_probes(&mut self, before: &HealthLimits, effects: &mut Effects) {
         let limits = self.settings.health;
         let mut retimed = Vec::new();
         for (service, entry) in &self.services {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::restore::{NOT_YET_EVALUATED, without_routes};
 use super::{
-    Answer, Change, CountedState, DnsSubject, Due, Effect, Event, Health, InstanceEntry, InstanceRef, NameWatch, Now,
+    Answer, Change, CountedState, DnsSubject, Due, Effects, Event, Health, InstanceEntry, InstanceRef, NameWatch, Now,
     Ownership, Pending, Refusal, Registered, Registering, Registration, RegistrationKind, Registry, ReplyId, Report,
     Source, WriteId, view,
 };
@@ -43,12 +43,12 @@ impl Registry {
         mut command: Box<Registration>,
         reply: ReplyId,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
         let service = command.definition.service.clone();
         self.renew(&mut command);
         match self.plan(&command) {
-            Err(refusal) => self.answer(reply, &service, &command.source, Err(refusal), effects),
+            Err(refusal) => effects.reply_to_command(reply, &service, &command.source, Err(refusal)),
             Ok(Plan::Wait) => self.park(&service, Event::RegistrationRequested(command, reply), effects),
             Ok(Plan::Known) => {
                 let instance = InstanceRef { service: service.clone(), id: command.instance.id.clone() };
@@ -58,7 +58,7 @@ impl Registry {
                 }
                 self.probe_if_down(&instance, effects);
                 let answer = self.registered(&instance, false);
-                effects.push(Effect::Answer(reply, answer));
+                effects.reply(reply, answer);
             }
             Ok(Plan::Return) => self.begin_return(command, reply, now, effects),
             Ok(Plan::Write { definition_of }) => {
@@ -79,13 +79,13 @@ impl Registry {
         }
     }
 
-    fn begin_registration(&mut self, registering: Registering, effects: &mut Vec<Effect>) {
+    fn begin_registration(&mut self, registering: Registering, effects: &mut Effects) {
         let Registering { command, definition_of, ttl, reply } = &registering;
         let service = command.definition.service.clone();
         let changes = changes(command, *definition_of, *ttl);
         // Nothing is stored that a start would not read again.
         if let Err(why) = changes.iter().try_for_each(Change::check) {
-            return self.answer(*reply, &service, &command.source, Err(Refusal::Invalid(why)), effects);
+            return effects.reply_to_command(*reply, &service, &command.source, Err(Refusal::Invalid(why)));
         }
         if definition_of.is_some() {
             self.claims.add(&view::effective(&command.definition, &self.settings.policy.apps_domain));
@@ -219,7 +219,7 @@ impl Registry {
     }
 
     /// The store has it: installs definition and instance, starts its probes, answers.
-    pub(super) fn install(&mut self, registering: Registering, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn install(&mut self, registering: Registering, now: Now, effects: &mut Effects) {
         let Registering { command, definition_of, ttl, reply } = registering;
         let Registration { definition, instance: spec, addresses, source, .. } = *command;
         let service = definition.service.clone();
@@ -246,13 +246,13 @@ impl Registry {
         self.refresh(&service, now, effects);
         self.view.advance();
         if let Ok(Answer::Registered(registered)) = self.registered(&instance, true) {
-            effects.push(Effect::Report(Report::Registered {
+            effects.report(Report::Registered {
                 instance: instance.clone(),
                 url: spec.url.to_string(),
                 routes: registered.routes,
                 from: source.address,
-            }));
-            effects.push(Effect::Answer(reply, Ok(Answer::Registered(registered))));
+            });
+            effects.reply(reply, Ok(Answer::Registered(registered)));
         }
     }
 
@@ -263,7 +263,7 @@ impl Registry {
         spec: &Arc<InstanceSpec>,
         state: InstanceState,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
         let InstanceState { addresses, suspended, registered_from, health, live, is_draining, ttl } = state;
         let ttl = spec.heartbeat_ttl.or(ttl);
@@ -294,7 +294,7 @@ impl Registry {
         self.deadlines.clear(&Due::Held(instance.service.clone()));
         if let UpstreamHost::Name(name) = &spec.url.host {
             let order = NameWatch { token: name_token, name: name.clone(), port: spec.url.port };
-            effects.push(Effect::WatchName(DnsSubject::Instance(instance.clone()), order));
+            effects.watch_name(DnsSubject::Instance(instance.clone()), order);
         }
         self.hold_to(ttl, instance, now, effects);
     }
@@ -337,7 +337,7 @@ impl Registry {
         instance: &InstanceRef,
         source: &Source,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Result<Answer, Refusal> {
         let (_, installed) = self.installed(instance)?;
         self.settings.policy.check_owner(&instance.service, installed.registered_from, source)?;
@@ -349,7 +349,7 @@ impl Registry {
     }
 
     /// Notes that an instance lives; one whose probes had ended is probed afresh.
-    fn hear(&mut self, instance: &InstanceRef, now: Now, effects: &mut Vec<Effect>) {
+    fn hear(&mut self, instance: &InstanceRef, now: Now, effects: &mut Effects) {
         let default = self.settings.heartbeat_ttl;
         let Some(installed) = self.instance_mut(instance) else { return };
         // A default that changed holds from here on: the answer to this tells it.
@@ -363,7 +363,7 @@ impl Registry {
         instance: &InstanceRef,
         kind: RegistrationKind,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
         let default = self.settings.heartbeat_ttl;
         match (kind, self.instance_mut(instance)) {
@@ -376,7 +376,7 @@ impl Registry {
     }
 
     /// It lives, and is to be heard again within `ttl`; `None`: whenever it likes.
-    fn hold_to(&mut self, ttl: Option<Duration>, instance: &InstanceRef, now: Now, effects: &mut Vec<Effect>) {
+    fn hold_to(&mut self, ttl: Option<Duration>, instance: &InstanceRef, now: Now, effects: &mut Effects) {
         let Some(installed) = self.instance_mut(instance) else { return };
         installed.heard = now.at;
         installed.live.heard_ms.store(now.unix_ms, std::sync::atomic::Ordering::Relaxed);
@@ -387,7 +387,7 @@ impl Registry {
         if let Some(ttl) = ttl {
             let before = installed.ttl.replace(ttl);
             if before != Some(ttl) && installed.spec.heartbeat_ttl.is_none() {
-                effects.push(Effect::Keep(Change::NoteTtl { instance: instance.id.clone(), ttl }));
+                effects.keep(Change::NoteTtl { instance: instance.id.clone(), ttl });
             }
             let due = Due::Instance(instance.clone());
             if before.is_some_and(|before| ttl < before) || !self.deadlines.is_set(&due) {

@@ -1,7 +1,7 @@
 //! Leaving: by command, by expiry, and the end of a hold. Out of the snapshot first, then out of the store, then answered.
 
 use super::{
-    Answer, Cause, Change, Deregistration, DnsSubject, Due, Effect, Event, HOLD, InstanceRef, Now, OnLastInstance,
+    Answer, Cause, Change, Deregistration, DnsSubject, Due, Effects, Event, HOLD, InstanceRef, Now, OnLastInstance,
     Pending, REMOVAL_RETRY, Refusal, Registry, ReplyId, Report, Source,
 };
 use crate::model::{InstanceId, ServiceName};
@@ -13,7 +13,7 @@ impl Registry {
         command: Deregistration,
         reply: ReplyId,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
         if self.pending_of.contains_key(&command.service) {
             let service = command.service.clone();
@@ -22,7 +22,7 @@ impl Registry {
         }
         let Deregistration { service, instance, on_last_instance, source } = command;
         match self.check_deregistration(&service, instance.as_ref(), &source) {
-            Err(refusal) => self.answer(reply, &service, &source, Err(refusal), effects),
+            Err(refusal) => effects.reply_to_command(reply, &service, &source, Err(refusal)),
             Ok(()) => {
                 let cause = Cause::Asked { reply, from: source.address, on_last_instance };
                 self.begin_removal(service, instance, cause, now, effects);
@@ -53,7 +53,7 @@ impl Registry {
         instance: Option<InstanceId>,
         cause: Cause,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
         let Some(entry) = self.services.get_mut(&service) else { return };
         let change = match &instance {
@@ -99,7 +99,7 @@ impl Registry {
         instance: Option<InstanceId>,
         cause: Cause,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
         let Some(entry) = self.services.get(service) else { return };
         let is_whole = entry.is_being_removed;
@@ -113,8 +113,8 @@ impl Registry {
             let instance = InstanceRef { service: service.clone(), id };
             self.remove_instance(&instance, effects);
             match cause {
-                Cause::Asked { from, .. } => effects.push(Effect::Report(Report::Deregistered { instance, from })),
-                Cause::Expired => effects.push(Effect::Report(Report::Expired(instance))),
+                Cause::Asked { from, .. } => effects.report(Report::Deregistered { instance, from }),
+                Cause::Expired => effects.report(Report::Expired(instance)),
                 Cause::HoldOver => {}
             }
         }
@@ -130,11 +130,11 @@ impl Registry {
             self.refresh(service, now, effects);
         }
         if is_whole {
-            effects.push(Effect::Report(Report::Freed(service.clone())));
+            effects.report(Report::Freed(service.clone()));
         }
         if let Cause::Asked { reply, .. } = cause {
             let answer = Answer::Deregistered { instances: count, drained, generation: self.view.generation() };
-            effects.push(Effect::Answer(reply, Ok(answer)));
+            effects.reply(reply, Ok(answer));
         }
     }
 
@@ -147,17 +147,17 @@ impl Registry {
     }
 
     /// Ends what runs for an instance and forgets it.
-    pub(super) fn remove_instance(&mut self, instance: &InstanceRef, effects: &mut Vec<Effect>) {
+    pub(super) fn remove_instance(&mut self, instance: &InstanceRef, effects: &mut Effects) {
         let entry = self.services.get_mut(&instance.service);
         let Some(installed) = entry.and_then(|entry| entry.instances.remove(&instance.id)) else { return };
         self.view.remove_id(&instance.id);
         self.deadlines.clear(&Due::Instance(instance.clone()));
         self.release_id(&instance.id);
         if installed.spec.health_endpoint.is_some() {
-            effects.push(Effect::StopProbing(instance.clone()));
+            effects.stop_probing(instance.clone());
         }
         if installed.spec.url.socket_address().is_none() {
-            effects.push(Effect::UnwatchName(DnsSubject::Instance(instance.clone())));
+            effects.unwatch_name(DnsSubject::Instance(instance.clone()));
         }
     }
 
@@ -169,9 +169,9 @@ impl Registry {
         cause: Cause,
         why: &str,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
-        effects.push(Effect::Report(Report::RemovalFailed { service: service.clone(), why: why.to_owned() }));
+        effects.report(Report::RemovalFailed { service: service.clone(), why: why.to_owned() });
         let Some(entry) = self.services.get_mut(service) else { return };
         let again = now.at + REMOVAL_RETRY;
         let was_being_removed = entry.is_being_removed;
@@ -196,7 +196,7 @@ impl Registry {
                     Some(id) => entry.instances.stay(id, now),
                     None => entry.instances.stay_all(now),
                 }
-                effects.push(Effect::Answer(reply, Err(Refusal::StoreFailed(why.to_owned()))));
+                effects.reply(reply, Err(Refusal::StoreFailed(why.to_owned())));
             }
         }
         // The configuration may have changed while it was leaving. One that stays is judged with each change.
@@ -207,7 +207,7 @@ impl Registry {
         self.refresh(service, now, effects);
     }
 
-    pub(super) fn handle_deadlines(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn handle_deadlines(&mut self, now: Now, effects: &mut Effects) {
         while let Some(due) = self.deadlines.pop(now.at) {
             match due {
                 Due::Instance(instance) => self.check_expiry(instance, now, effects),
@@ -223,7 +223,7 @@ impl Registry {
         }
     }
 
-    fn check_expiry(&mut self, instance: InstanceRef, now: Now, effects: &mut Vec<Effect>) {
+    fn check_expiry(&mut self, instance: InstanceRef, now: Now, effects: &mut Effects) {
         let is_entry_being_removed = self.services.get(&instance.service).is_some_and(|entry| entry.is_being_removed);
         // Instances that fall silent together leave together. Only a write that is about this instance, or takes the
         // whole service, is waited for.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::registering::InstanceState;
 use super::{
-    Change, Contents, Due, Effect, Entry, FirstProbe, HOLD, Health, InstanceRef, Instances, Now, Ownership, Refusal,
-    Registry, Report, view,
+    Change, Contents, Due, Effect, Effects, Entry, FirstProbe, HOLD, Health, InstanceRef, Instances, Now, Ownership,
+    Refusal, Registry, Report, view,
 };
 use crate::model::{Definition, Generation, InstanceId, ServiceName, Status};
 use crate::routing::ServiceLive;
@@ -25,7 +25,7 @@ impl Registry {
     /// Takes over what a store held; once, before anything else is handled. `suspended`: instances that may not be where they
     /// are any more, and why, such as at what is a listener of furt's by now.
     pub fn restore(&mut self, contents: Contents, suspended: &BTreeMap<InstanceId, Arc<str>>, now: Now) -> Vec<Effect> {
-        let mut effects = Vec::new();
+        let mut effects = Effects::default();
         let Contents { epoch, starts, definitions, instances, down, ttls, draining, keys } = contents;
         self.view.begin(epoch, Generation(starts << CHANGES_OF_A_START));
         for change in definitions.into_values() {
@@ -70,7 +70,7 @@ impl Registry {
         if self.is_small() {
             self.sweep_invariants();
         }
-        effects
+        effects.into_vec()
     }
 
     /// A new service, as if it were not allowed to stand: [`recheck`](Self::recheck) says whether it is.
@@ -93,7 +93,7 @@ impl Registry {
 
     /// Puts a service's routes into the table, or takes them out, by whether it may stand today. One that leaves has none
     /// there; what it holds is judged all the same, since it may come to stay.
-    pub(super) fn recheck(&mut self, service: &ServiceName, effects: &mut Vec<Effect>) {
+    pub(super) fn recheck(&mut self, service: &ServiceName, effects: &mut Effects) {
         let verdict = self.may_stand(service);
         let Some(entry) = self.services.get_mut(service) else { return };
         let why: Option<Arc<str>> = verdict.err().map(|refusal| refusal.to_string().into());
@@ -116,9 +116,9 @@ impl Registry {
         entry.effective = effective;
         let before = std::mem::replace(&mut entry.blocked, why.clone());
         match why {
-            Some(why) => effects.push(Effect::Report(Report::Blocked { service: service.clone(), why })),
+            Some(why) => effects.report(Report::Blocked { service: service.clone(), why }),
             None if before.is_some_and(|why| &*why != NOT_YET_EVALUATED) => {
-                effects.push(Effect::Report(Report::Unblocked(service.clone())));
+                effects.report(Report::Unblocked(service.clone()));
             }
             None => {}
         }
@@ -126,7 +126,7 @@ impl Registry {
 
     /// The same after an instance came, or came anew. Where the service stands, only that one can be what may not: so a
     /// fleet of ten thousand is not looked through for each that joins it.
-    pub(super) fn recheck_joined(&mut self, instance: &InstanceRef, effects: &mut Vec<Effect>) {
+    pub(super) fn recheck_joined(&mut self, instance: &InstanceRef, effects: &mut Effects) {
         let Some(entry) = self.services.get(&instance.service) else { return };
         let policy = &self.settings.policy;
         let may_be = entry

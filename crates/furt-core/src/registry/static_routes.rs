@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::view::{View, instance, is_same_set};
-use super::{DnsSubject, Effect, NameToken, NameWatch, Now};
+use super::{DnsSubject, Effects, NameToken, NameWatch, Now};
 use crate::model::{
     Definition, Host, InstanceSpec, MethodRule, Pattern, Permission, ServiceName, Status, UpstreamHost,
 };
@@ -85,7 +85,7 @@ impl StaticTarget {
 
 impl View {
     /// Takes out every static route that `wanted` does not have, or has with another target.
-    pub(super) fn drop_static_routes(&mut self, wanted: &[StaticRoute], effects: &mut Vec<Effect>) {
+    pub(super) fn drop_static_routes(&mut self, wanted: &[StaticRoute], effects: &mut Effects) {
         let kept: HashSet<RouteKey> = wanted
             .iter()
             .map(|route| (route.place(), &route.target))
@@ -101,7 +101,7 @@ impl View {
             self.snapshot.table.remove(host.as_ref(), &method, &pattern);
             self.snapshot.services.set(index.0 as usize, None);
             if self.static_routes.tokens.remove(&index).is_some() {
-                effects.push(Effect::UnwatchName(DnsSubject::Static(index)));
+                effects.unwatch_name(DnsSubject::Static(index));
             }
             if let StaticTarget::Service(name) = target {
                 self.remove_alias(&name, index);
@@ -117,7 +117,7 @@ impl View {
         fixed: StaticRoute,
         token: NameToken,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Option<ServiceName> {
         let place = fixed.place();
         let known =
@@ -146,7 +146,7 @@ impl View {
         target: &StaticTarget,
         token: NameToken,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Option<ServiceName> {
         let (spec, addresses) = match target {
             StaticTarget::Service(name) => {
@@ -160,7 +160,7 @@ impl View {
         if let UpstreamHost::Name(name) = &spec.url.host {
             self.static_routes.tokens.insert(index, token);
             let watch = NameWatch { token, name: name.clone(), port: spec.url.port };
-            effects.push(Effect::WatchName(DnsSubject::Static(index), watch));
+            effects.watch_name(DnsSubject::Static(index), watch);
         }
         None
     }

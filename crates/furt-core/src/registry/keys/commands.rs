@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::super::{Answer, Change, Effect, Now, REMOVAL_RETRY, Refusal, Registry, ReplyId, Report, WriteId};
+use super::super::{Answer, Change, Effects, Now, REMOVAL_RETRY, Refusal, Registry, ReplyId, Report, WriteId};
 use super::{Asker, KeyAnswer, KeyCommand, KeyRefusal, KeyReport, KeyState, MAX_KEYS, MAX_PARKED, Parked, Pending};
 use crate::model::{KeyName, MAX_OLD_DIGESTS, OldDigest, RuntimeKey, Sha256Digest};
 
@@ -14,7 +14,7 @@ impl Registry {
         from: IpAddr,
         reply: ReplyId,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
         let parked = Parked { command, asker: Asker { from, reply } };
         if self.keys.writing.contains(parked.command.name()) {
@@ -26,7 +26,7 @@ impl Registry {
     }
 
     /// Lets a command wait for the write that its key is in. An end does not wait to be seen: the store may hang.
-    fn park_key_command(&mut self, parked: Parked, effects: &mut Vec<Effect>) {
+    fn park_key_command(&mut self, parked: Parked, effects: &mut Effects) {
         let name = parked.command.name().clone();
         let queue = self.keys.parked.entry(name.clone()).or_default();
         let is_end = matches!(parked.command, KeyCommand::Revoke(_));
@@ -42,7 +42,7 @@ impl Registry {
         }
     }
 
-    fn unpark_key_commands(&mut self, name: &KeyName, now: Now, effects: &mut Vec<Effect>) {
+    fn unpark_key_commands(&mut self, name: &KeyName, now: Now, effects: &mut Effects) {
         while !self.keys.writing.contains(name) {
             let Some(mut queue) = self.keys.parked.remove(name) else { return };
             let Some(parked) = queue.pop_front() else { return };
@@ -53,7 +53,7 @@ impl Registry {
         }
     }
 
-    fn begin_key_command(&mut self, Parked { command, asker }: Parked, now: Now, effects: &mut Vec<Effect>) {
+    fn begin_key_command(&mut self, Parked { command, asker }: Parked, now: Now, effects: &mut Effects) {
         let name = command.name().clone();
         let refused = match command {
             KeyCommand::Create(key) => self.begin_creation(Arc::new(*key), asker, effects),
@@ -68,12 +68,7 @@ impl Registry {
         }
     }
 
-    fn begin_creation(
-        &mut self,
-        key: Arc<RuntimeKey>,
-        asker: Asker,
-        effects: &mut Vec<Effect>,
-    ) -> Result<(), KeyRefusal> {
+    fn begin_creation(&mut self, key: Arc<RuntimeKey>, asker: Asker, effects: &mut Effects) -> Result<(), KeyRefusal> {
         let name = key.name();
         let taken = |holder: &str| KeyRefusal::Taken { what: format!("name \"{name}\""), holder: holder.to_owned() };
         if self.keys.configured.contains_key(name) {
@@ -104,7 +99,7 @@ impl Registry {
         grace_ms: i64,
         asker: Asker,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Result<(), KeyRefusal> {
         let unusable = self.not_there(name);
         if self.keys.configured.contains_key(name) {
@@ -131,7 +126,7 @@ impl Registry {
         Ok(())
     }
 
-    fn begin_revocation(&mut self, name: &KeyName, asker: Asker, effects: &mut Vec<Effect>) -> Result<(), KeyRefusal> {
+    fn begin_revocation(&mut self, name: &KeyName, asker: Asker, effects: &mut Effects) -> Result<(), KeyRefusal> {
         if !self.keys.runtime.contains_key(name) {
             return Err(self.not_there(name));
         }
@@ -156,7 +151,7 @@ impl Registry {
     }
 
     /// Asks the store to forget keys that are out of the table.
-    pub(super) fn begin_key_removal(&mut self, names: Vec<KeyName>, asker: Option<Asker>, effects: &mut Vec<Effect>) {
+    pub(super) fn begin_key_removal(&mut self, names: Vec<KeyName>, asker: Option<Asker>, effects: &mut Effects) {
         names.iter().for_each(|name| {
             self.keys.retry.remove(name);
         });
@@ -164,12 +159,12 @@ impl Registry {
         self.submit_key_write(Pending::Remove { names, asker }, changes, effects);
     }
 
-    fn submit_key_write(&mut self, pending: Pending, changes: Vec<Change>, effects: &mut Vec<Effect>) {
+    fn submit_key_write(&mut self, pending: Pending, changes: Vec<Change>, effects: &mut Effects) {
         let write = WriteId(self.next_write);
         self.next_write += 1;
         self.keys.writing.extend(pending.names());
         self.keys.pending.insert(write, pending);
-        effects.push(Effect::Write(write, changes));
+        effects.write(write, changes);
     }
 
     fn take_pending_key_write(&mut self, write: WriteId) -> Option<(Pending, Vec<KeyName>)> {
@@ -181,7 +176,7 @@ impl Registry {
         Some((pending, names))
     }
 
-    pub(in crate::registry) fn handle_key_write_done(&mut self, write: WriteId, now: Now, effects: &mut Vec<Effect>) {
+    pub(in crate::registry) fn handle_key_write_done(&mut self, write: WriteId, now: Now, effects: &mut Effects) {
         let Some((pending, names)) = self.take_pending_key_write(write) else { return };
         match pending {
             Pending::Create { key, asker } => {
@@ -203,7 +198,7 @@ impl Registry {
                     };
                     match asker {
                         Some(asker) => self.answer_key_command(asker, entry.key, report, effects),
-                        None => effects.push(Effect::Report(Report::Key(report))),
+                        None => effects.report(Report::Key(report)),
                     }
                 }
             }
@@ -217,7 +212,7 @@ impl Registry {
         write: WriteId,
         why: &str,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
         let Some((pending, names)) = self.take_pending_key_write(write) else { return };
         match pending {
@@ -231,16 +226,16 @@ impl Registry {
                 self.keys.retry_at = Some(now.at + REMOVAL_RETRY);
                 if let (Some(asker), [name]) = (asker, names.as_slice()) {
                     let refusal = KeyRefusal::NotForgotten { name: name.clone(), why: why.clone() };
-                    effects.push(Effect::Answer(asker.reply, Err(refusal.into())));
+                    effects.reply(asker.reply, Err(refusal.into()));
                 }
-                effects.push(Effect::Report(Report::Key(KeyReport::RemovalFailed { names, why })));
+                effects.report(Report::Key(KeyReport::RemovalFailed { names, why }));
             }
         }
         names.iter().for_each(|name| self.unpark_key_commands(name, now, effects));
         self.arm_keys(now);
     }
 
-    fn replace_key(&mut self, key: &Arc<RuntimeKey>, effects: &mut Vec<Effect>) {
+    fn replace_key(&mut self, key: &Arc<RuntimeKey>, effects: &mut Effects) {
         let name = key.name();
         let Some(entry) = self.keys.runtime.get_mut(name) else { return };
         let before = std::mem::replace(&mut entry.key, Arc::clone(key));
@@ -254,16 +249,16 @@ impl Registry {
         self.show_key(name);
     }
 
-    fn answer_key_command(&mut self, asker: Asker, key: Arc<RuntimeKey>, report: KeyReport, effects: &mut Vec<Effect>) {
+    fn answer_key_command(&mut self, asker: Asker, key: Arc<RuntimeKey>, report: KeyReport, effects: &mut Effects) {
         let is_configured = self.keys.configured.contains_key(key.name());
         let answer = KeyAnswer { key, is_configured, generation: self.view.generation() };
-        effects.push(Effect::Report(Report::Key(report)));
-        effects.push(Effect::Answer(asker.reply, Ok(Answer::Key(answer))));
+        effects.report(Report::Key(report));
+        effects.reply(asker.reply, Ok(Answer::Key(answer)));
     }
 
-    fn refuse_key_command(&mut self, name: &KeyName, asker: Asker, refusal: Refusal, effects: &mut Vec<Effect>) {
+    fn refuse_key_command(&mut self, name: &KeyName, asker: Asker, refusal: Refusal, effects: &mut Effects) {
         let report = KeyReport::Refused { name: name.clone(), from: asker.from, refusal: refusal.clone() };
-        effects.push(Effect::Report(Report::Key(report)));
-        effects.push(Effect::Answer(asker.reply, Err(refusal)));
+        effects.report(Report::Key(report));
+        effects.reply(asker.reply, Err(refusal));
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::super::{Effect, Now, Registry, Report};
+use super::super::{Effects, Now, Registry, Report};
 use super::{Configured, Entry, KeyCommand, KeyReport, KeyState};
 use crate::model::{KeyName, KeySpec, RuntimeKey};
 use crate::routing::{ApiKey, KeyLive, ListedKey};
@@ -15,7 +15,7 @@ use crate::routing::{ApiKey, KeyLive, ListedKey};
 impl Registry {
     /// Takes the configuration's keys in the place of those before, and judges the runtime keys by them. Names and digests
     /// are unique among them. A key of the same name and rate goes on counting its uses.
-    pub(in crate::registry) fn configure_keys(&mut self, keys: Vec<KeySpec>, effects: &mut Vec<Effect>) {
+    pub(in crate::registry) fn configure_keys(&mut self, keys: Vec<KeySpec>, effects: &mut Effects) {
         let before = std::mem::take(&mut self.keys.configured);
         let specs = || before.values().map(|one| &*one.spec).chain(&keys);
         let concerned: BTreeSet<_> = specs()
@@ -50,7 +50,7 @@ impl Registry {
         &mut self,
         keys: BTreeMap<KeyName, Arc<RuntimeKey>>,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
         for key in keys.into_values() {
             for sha256 in key.digests() {
@@ -61,7 +61,7 @@ impl Registry {
         self.end_keys(now, effects);
     }
 
-    pub(super) fn install_key(&mut self, key: Arc<RuntimeKey>, effects: &mut Vec<Effect>) {
+    pub(super) fn install_key(&mut self, key: Arc<RuntimeKey>, effects: &mut Effects) {
         let name = key.name().clone();
         let live = Arc::default();
         let entry = Entry { key, live, blocked: None, state: KeyState::Stays, shown: Vec::new(), end_ms: None };
@@ -80,13 +80,13 @@ impl Registry {
     }
 
     /// Whether the configuration stands against a runtime key.
-    pub(super) fn judge_key(&mut self, name: &KeyName, effects: &mut Vec<Effect>) {
+    pub(super) fn judge_key(&mut self, name: &KeyName, effects: &mut Effects) {
         let Some(entry) = self.keys.runtime.get(name) else { return };
         let why = self.keys.objection(&entry.key);
         let Some(entry) = self.keys.runtime.get_mut(name).filter(|entry| entry.blocked != why) else { return };
         entry.blocked.clone_from(&why);
         if let Some(why) = why {
-            effects.push(Effect::Report(Report::Key(KeyReport::Blocked { name: name.clone(), why })));
+            effects.report(Report::Key(KeyReport::Blocked { name: name.clone(), why }));
         }
     }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{Due, Effect, Now, REMOVAL_RETRY, Registry};
+use super::super::{Due, Effects, Now, REMOVAL_RETRY, Registry};
 use super::KeyState;
 use crate::model::RuntimeKey;
 
@@ -31,7 +31,7 @@ impl Registry {
     }
 
     /// Ends what is over, and tells the store again of ends that it could not take.
-    pub(in crate::registry) fn end_keys(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub(in crate::registry) fn end_keys(&mut self, now: Now, effects: &mut Effects) {
         let mut leaving = Vec::new();
         if self.keys.retry_at.is_some_and(|at| at <= now.at) {
             let ready = self.keys.retry.iter().filter(|name| !self.keys.writing.contains(*name));

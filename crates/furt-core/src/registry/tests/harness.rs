@@ -13,6 +13,7 @@ use super::command::{Command, address, instance, parts, policy, settings};
 use crate::MemoryStore;
 use crate::model::{Epoch, InstanceId, KeySpec, Status};
 use crate::ports::Store as _;
+use crate::registry::effects::Effects;
 use crate::registry::{
     Answer, Change, Configuration, Deregistration, DnsSubject, Drain, DrainCommand, Effect, Event, InstanceRef,
     NameWatch, Now, OnLastInstance, ProbePlan, Reconfigured, Refusal, Registered, Registry, ReplyId, Report, Settings,
@@ -118,11 +119,11 @@ impl Harness {
     /// Other keys in the configuration.
     pub(in crate::registry) fn configure_keys(&mut self, keys: Vec<KeySpec>) {
         self.configured.clone_from(&keys);
-        let mut effects = Vec::new();
+        let mut effects = Effects::default();
         self.registry.configure_keys(keys, &mut effects);
         self.registry.sweep_invariants();
         self.publish();
-        effects.into_iter().for_each(|effect| self.carry_out(effect));
+        effects.into_vec().into_iter().for_each(|effect| self.carry_out(effect));
     }
 
     /// Another configuration with the same keys is in force when this returns.
