@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use super::{
-    Answer, Change, Effects, Event, InstanceEntry, InstanceRef, Now, Pending, Refusal, Registration, Registry, ReplyId,
-    Report, Source,
+    Answer, Change, Effects, InstanceEntry, InstanceRef, Now, Refusal, Registration, Registry, ReplyId, Report,
+    ServiceCommand, ServiceWrite, Source,
 };
 use crate::model::{InstanceId, ServiceName};
 
@@ -38,9 +38,8 @@ pub struct DrainCommand {
 impl Registry {
     pub(super) fn handle_drain(&mut self, command: Box<DrainCommand>, reply: ReplyId, effects: &mut Effects) {
         let service = command.service.clone();
-        if self.pending_of.contains_key(&service) {
-            self.park(&service, Event::DrainRequested(command, reply), effects);
-            return;
+        if self.outbox.is_writing(&service) {
+            return self.park(ServiceCommand::Drain(command), reply, effects);
         }
         if let Err(refusal) = self.check_deregistration(&service, command.instance.as_ref(), &command.source) {
             effects.reply_to_command(reply, &service, &command.source, Err(refusal));
@@ -55,7 +54,7 @@ impl Registry {
             return;
         }
         let changes = ids.iter().map(|id| change(id.clone(), command.drain)).collect();
-        self.submit(&service, Pending::Drain { command, ids, reply }, changes, effects);
+        self.submit(&service, ServiceWrite::Drain { command, ids, reply }, changes, effects);
     }
 
     /// The instances that a command is about.
@@ -109,7 +108,7 @@ impl Registry {
         self.probe_if_down(&instance, effects);
         self.claim_id(&instance);
         let changes = vec![change(instance.id, Drain::Ends)];
-        self.submit(&service, Pending::Return { command, reply }, changes, effects);
+        self.submit(&service, ServiceWrite::Return { command, reply }, changes, effects);
     }
 
     pub(super) fn finish_return(&mut self, command: &Registration, reply: ReplyId, now: Now, effects: &mut Effects) {

@@ -1,6 +1,6 @@
 //! What must hold after every event; swept in debug builds and tests.
 
-use super::{Due, InstanceRef, Pending, Registering, Registry};
+use super::{Due, InstanceRef, Registering, Registry, ServiceWrite};
 use crate::model::Status;
 use crate::routing::Owner;
 
@@ -26,7 +26,7 @@ impl Registry {
             assert!(entry.instances.are_counted(), "{name}: the counts are its instances'");
             assert_eq!(entry.status, entry.overall(), "{name}: status is its instances'");
             let is_held = self.deadlines.is_set(&Due::Held(name.clone()));
-            if entry.instances.is_empty() && !self.pending_of.contains_key(name) {
+            if entry.instances.is_empty() && !self.outbox.is_writing(name) {
                 assert!(is_held, "{name}: without instances only while held");
             }
             if is_held {
@@ -57,27 +57,23 @@ impl Registry {
 
     fn sweep_claims(&self) {
         let installed: usize = self.services.values().map(|entry| entry.effective.routes.len()).sum();
-        let pending: usize = self.pending.values().map(|pending| self.claimed_by(pending)).sum();
+        let pending: usize = self.outbox.writes().map(|write| self.claimed_by(write)).sum();
         assert_eq!(self.claims.total(), installed + pending, "each installed and pending route is claimed once");
     }
 
     fn sweep_owners(&self) {
         let installed: usize = self.services.values().map(|entry| entry.instances.len()).sum();
-        let is_claim = |pending: &&Pending| matches!(pending, Pending::Register(_) | Pending::Return { .. });
-        let pending = self.pending.values().filter(is_claim).count();
+        let is_claim = |write: &&ServiceWrite| matches!(write, ServiceWrite::Register(_) | ServiceWrite::Return { .. });
+        let pending = self.outbox.writes().filter(is_claim).count();
         assert_eq!(self.view.snapshot.ids.len(), installed, "nothing else is found by an id");
         let owned: usize = self.owners.values().map(|owner| owner.count).sum();
         assert_eq!(owned, installed + pending, "each installed and pending instance owns its id once");
     }
 
     fn sweep_waiting(&self) {
-        let pending: usize = self.pending_of.values().map(|writes| writes.len()).sum();
-        assert_eq!(pending, self.pending.len(), "each pending write is of one service");
-        for (service, queue) in &self.parked {
-            assert!(!queue.is_empty() && self.pending_of.contains_key(service), "{service}: waits for a write");
-        }
+        self.outbox.sweep();
         for (name, entry) in self.services.iter().filter(|(_, entry)| entry.is_being_removed) {
-            assert!(self.pending_of.contains_key(name), "{name}: leaves only while its removal is written");
+            assert!(self.outbox.is_writing(name), "{name}: leaves only while its removal is written");
             assert!(
                 entry.instances.values().all(|instance| instance.is_being_removed()),
                 "{name}: leaves with all instances"
@@ -85,12 +81,15 @@ impl Registry {
         }
     }
 
-    fn claimed_by(&self, pending: &Pending) -> usize {
-        match pending {
-            Pending::Register(Registering { command, definition_of: Some(_), .. }) => {
+    fn claimed_by(&self, write: &ServiceWrite) -> usize {
+        match write {
+            ServiceWrite::Register(Registering { command, definition_owner: Some(_), .. }) => {
                 super::view::effective(&command.definition, &self.settings.policy.apps_domain).routes.len()
             }
-            Pending::Register(_) | Pending::Remove { .. } | Pending::Drain { .. } | Pending::Return { .. } => 0,
+            ServiceWrite::Register(_)
+            | ServiceWrite::Remove { .. }
+            | ServiceWrite::Drain { .. }
+            | ServiceWrite::Return { .. } => 0,
         }
     }
 

@@ -20,12 +20,14 @@ mod instances;
 #[cfg(any(test, debug_assertions))]
 mod invariants;
 mod keys;
+mod outbox;
 mod probing;
 mod reconfigure;
 mod refusal;
 mod registering;
 mod removal;
 mod restore;
+mod service_write;
 #[cfg(test)]
 mod simulation;
 mod static_routes;
@@ -48,7 +50,7 @@ pub use refusal::Refusal;
 pub use static_routes::{StaticRoute, StaticTarget};
 pub use token::{NameToken, ProbeToken};
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -60,6 +62,8 @@ use deadlines::{Deadlines, Due};
 use effects::Effects;
 use instances::{CountedState, InstanceEntry, Instances};
 use keys::Keys;
+use outbox::{Outbox, WriteIds};
+use service_write::{ParkedCommand, Registering, RemovalCause, ServiceCommand, ServiceWrite};
 use token::Tokens;
 
 /// How long the routes of a service whose last instance expired are held as 503 (DESIGN §5.4).
@@ -87,13 +91,10 @@ pub struct Registry {
     /// Whose an instance's id is: of installed instances and pending ones.
     owners: HashMap<InstanceId, Ownership>,
     claims: Claims,
-    pending: BTreeMap<WriteId, Pending>,
-    pending_of: HashMap<ServiceName, BTreeSet<WriteId>>,
-    /// Commands that wait until a service's pending writes are done, in the order they came.
-    parked: HashMap<ServiceName, VecDeque<Event>>,
+    write_ids: WriteIds,
+    outbox: Outbox<ServiceName, ServiceWrite, ParkedCommand>,
     keys: Keys,
     deadlines: Deadlines,
-    next_write: u64,
     tokens: Tokens,
     view: view::View,
 }
@@ -119,42 +120,6 @@ struct Entry {
     blocked: Option<Arc<str>>,
 }
 
-/// A write on its way to the store.
-enum Pending {
-    Register(Registering),
-    Remove {
-        service: ServiceName,
-        instance: Option<InstanceId>,
-        cause: Cause,
-    },
-    Drain {
-        command: Box<DrainCommand>,
-        ids: Vec<InstanceId>,
-        reply: ReplyId,
-    },
-    /// An instance that is draining registered just so.
-    Return {
-        command: Box<Registration>,
-        reply: ReplyId,
-    },
-}
-
-/// A registration on its way to the store.
-struct Registering {
-    command: Box<Registration>,
-    /// Whose the definition is that it brings; `None`: the installed one stays.
-    definition_of: Option<IpAddr>,
-    /// What it is held to from the start though it names no TTL; stored with it.
-    ttl: Option<Duration>,
-    reply: ReplyId,
-}
-
-enum Cause {
-    Asked { reply: ReplyId, from: IpAddr, on_last_instance: OnLastInstance },
-    Expired,
-    HoldOver,
-}
-
 impl Registry {
     /// An empty registry with the configuration's routes and keys; the effects are to be carried out at once.
     pub fn new(
@@ -169,12 +134,10 @@ impl Registry {
             services: BTreeMap::new(),
             owners: HashMap::new(),
             claims: Claims::default(),
-            pending: BTreeMap::new(),
-            pending_of: HashMap::new(),
-            parked: HashMap::new(),
+            write_ids: WriteIds::default(),
+            outbox: Outbox::default(),
             keys: Keys::default(),
             deadlines: Deadlines::default(),
-            next_write: 0,
             tokens: Tokens::default(),
             view: view::View::new(epoch),
         };
@@ -235,122 +198,79 @@ impl Registry {
     }
 
     fn handle_write_done(&mut self, write: WriteId, now: Now, effects: &mut Effects) {
-        match self.take_pending(write) {
-            Some(Pending::Register(registering)) => {
-                let service = registering.command.definition.service.clone();
-                self.install(registering, now, effects);
-                self.unpark(&service, now, effects);
-            }
-            Some(Pending::Remove { service, instance, cause }) => {
+        let Some((write, services)) = self.outbox.finish(write) else {
+            return self.handle_key_write_done(write, now, effects);
+        };
+        match write {
+            ServiceWrite::Register(registering) => self.install(registering, now, effects),
+            ServiceWrite::Remove { service, instance, cause } => {
                 self.finish_removal(&service, instance, cause, now, effects);
-                self.unpark(&service, now, effects);
             }
-            Some(Pending::Drain { command, ids, reply }) => {
-                self.finish_drain(&command, &ids, reply, effects);
-                self.unpark(&command.service, now, effects);
-            }
-            Some(Pending::Return { command, reply }) => {
-                self.finish_return(&command, reply, now, effects);
-                self.unpark(&command.definition.service, now, effects);
-            }
-            None => self.handle_key_write_done(write, now, effects),
+            ServiceWrite::Drain { command, ids, reply } => self.finish_drain(&command, &ids, reply, effects),
+            ServiceWrite::Return { command, reply } => self.finish_return(&command, reply, now, effects),
         }
+        services.iter().for_each(|service| self.unpark(service, now, effects));
     }
 
     fn handle_write_failed(&mut self, write: WriteId, why: &str, now: Now, effects: &mut Effects) {
-        match self.take_pending(write) {
-            Some(Pending::Register(Registering { command, definition_of, reply, .. })) => {
-                let service = command.definition.service.clone();
-                if definition_of.is_some() {
-                    self.release_claims(&command.definition);
-                }
-                self.release_id(&command.instance.id);
-                let refused = Err(Refusal::StoreFailed(why.to_owned()));
-                effects.reply_to_command(reply, &service, &command.source, refused);
-                self.unpark(&service, now, effects);
-            }
-            Some(Pending::Remove { service, instance, cause }) => {
+        let Some((write, services)) = self.outbox.finish(write) else {
+            return self.handle_key_write_failed(write, why, now, effects);
+        };
+        match write {
+            ServiceWrite::Register(registering) => self.fail_registration(&registering, why, effects),
+            ServiceWrite::Remove { service, instance, cause } => {
                 self.undo_removal(&service, instance, cause, why, now, effects);
-                self.unpark(&service, now, effects);
             }
-            Some(Pending::Drain { command, reply, .. }) => {
+            ServiceWrite::Drain { command, reply, .. } => {
                 let refused = Err(Refusal::StoreFailed(why.to_owned()));
                 effects.reply_to_command(reply, &command.service, &command.source, refused);
-                self.unpark(&command.service, now, effects);
             }
-            Some(Pending::Return { command, reply }) => {
-                self.fail_return(&command, reply, why, effects);
-                self.unpark(&command.definition.service, now, effects);
-            }
-            None => self.handle_key_write_failed(write, why, now, effects),
+            ServiceWrite::Return { command, reply } => self.fail_return(&command, reply, why, effects),
         }
+        services.iter().for_each(|service| self.unpark(service, now, effects));
     }
 
-    fn submit(&mut self, service: &ServiceName, pending: Pending, changes: Vec<Change>, effects: &mut Effects) {
-        let write = WriteId(self.next_write);
-        self.next_write += 1;
-        self.pending.insert(write, pending);
-        self.pending_of.entry(service.clone()).or_default().insert(write);
-        effects.write(write, changes);
+    /// Gives a write about a service to the store.
+    fn submit(&mut self, service: &ServiceName, write: ServiceWrite, changes: Vec<Change>, effects: &mut Effects) {
+        let id = self.write_ids.next();
+        self.outbox.submit(id, vec![service.clone()], write);
+        effects.write(id, changes);
     }
 
-    fn take_pending(&mut self, write: WriteId) -> Option<Pending> {
-        let pending = self.pending.remove(&write)?;
-        let service = pending.service();
-        if let Some(writes) = self.pending_of.get_mut(service) {
-            writes.remove(&write);
-            if writes.is_empty() {
-                self.pending_of.remove(service);
-            }
-        }
-        Some(pending)
-    }
-
-    /// Lets a command wait until the service's pending writes are done.
-    fn park(&mut self, service: &ServiceName, event: Event, effects: &mut Effects) {
-        let queue = self.parked.entry(service.clone()).or_default();
-        if queue.len() < MAX_PARKED {
-            queue.push_back(event);
-        } else if let Event::RegistrationRequested(_, reply)
-        | Event::DeregistrationRequested(_, reply)
-        | Event::DrainRequested(_, reply) = event
+    /// Lets a command wait until its service's writes are done.
+    fn park(&mut self, command: ServiceCommand, reply: ReplyId, effects: &mut Effects) {
+        let service = command.service().clone();
+        if let Err(ParkedCommand { reply, .. }) =
+            self.outbox.park(&service, ParkedCommand { command, reply }, MAX_PARKED)
         {
             effects.reply(reply, Err(Refusal::Busy));
         }
     }
 
     fn unpark(&mut self, service: &ServiceName, now: Now, effects: &mut Effects) {
-        let mut queue = self.parked.remove(service).unwrap_or_default();
-        while let Some(mut event) = queue.pop_front() {
-            if let Event::RegistrationRequested(command, _) = &mut event {
+        let mut queue = self.outbox.take_parked(service);
+        while let Some(mut parked) = queue.pop_front() {
+            if let ServiceCommand::Register(command) = &mut parked.command {
                 self.renew(command);
             }
             // The others wait behind it without being looked at: a full queue costs one look a write.
-            if self.waits(&event) {
-                queue.push_front(event);
-                // What was taken out of it and waits anew came before the rest.
-                self.parked.entry(service.clone()).or_default().append(&mut queue);
-                return;
+            if self.must_wait(&parked.command) {
+                queue.push_front(parked);
+                return self.outbox.park_again(service, queue);
             }
-            self.handle_one(event, now, effects);
+            let ParkedCommand { command, reply } = parked;
+            match command {
+                ServiceCommand::Register(command) => self.handle_registration(command, reply, now, effects),
+                ServiceCommand::Deregister(command) => self.handle_deregistration(command, reply, now, effects),
+                ServiceCommand::Drain(command) => self.handle_drain(command, reply, effects),
+            }
         }
     }
 
-    fn waits(&self, event: &Event) -> bool {
-        match event {
-            Event::RegistrationRequested(command, _) => self.must_wait(command),
-            Event::DeregistrationRequested(command, _) => self.pending_of.contains_key(&command.service),
-            Event::DrainRequested(command, _) => self.pending_of.contains_key(&command.service),
-            Event::HeartbeatReceived(..)
-            | Event::ProbeRequested(..)
-            | Event::ProbeFinished { .. }
-            | Event::NameResolved { .. }
-            | Event::KeyRequested { .. }
-            | Event::WriteDone(_)
-            | Event::WriteFailed(..)
-            | Event::DeadlineReached
-            | Event::ClockGap(_)
-            | Event::ConfigurationChanged(..) => false,
+    fn must_wait(&self, command: &ServiceCommand) -> bool {
+        match command {
+            ServiceCommand::Register(command) => self.registration_must_wait(command),
+            ServiceCommand::Deregister(_) | ServiceCommand::Drain(_) => self.outbox.is_writing(command.service()),
         }
     }
 
@@ -380,16 +300,5 @@ impl Entry {
     /// UP while one instance is UP, DOWN when none is UP or UNKNOWN.
     fn overall(&self) -> Status {
         if self.is_being_removed { Status::Down } else { self.instances.status() }
-    }
-}
-
-impl Pending {
-    fn service(&self) -> &ServiceName {
-        match self {
-            Self::Register(registering) => &registering.command.definition.service,
-            Self::Remove { service, .. } => service,
-            Self::Drain { command, .. } => &command.service,
-            Self::Return { command, .. } => &command.definition.service,
-        }
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::restore::{NOT_YET_EVALUATED, without_routes};
 use super::{
-    Answer, Change, CountedState, DnsSubject, Due, Effects, Event, Health, InstanceEntry, InstanceRef, NameWatch, Now,
-    Ownership, Pending, Refusal, Registered, Registering, Registration, RegistrationKind, Registry, ReplyId, Report,
-    Source, WriteId, view,
+    Answer, Change, CountedState, DnsSubject, Due, Effects, Health, InstanceEntry, InstanceRef, NameWatch, Now,
+    Ownership, Refusal, Registered, Registering, Registration, RegistrationKind, Registry, ReplyId, Report,
+    ServiceCommand, ServiceWrite, Source, view,
 };
 use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName, Status, UpstreamHost};
 use crate::routing::InstanceLive;
@@ -34,7 +34,7 @@ enum Plan {
     /// Another write of the service must be done first.
     Wait,
     /// To be written.
-    Write { definition_of: Option<IpAddr> },
+    Write { definition_owner: Option<IpAddr> },
 }
 
 impl Registry {
@@ -49,7 +49,7 @@ impl Registry {
         self.renew(&mut command);
         match self.plan(&command) {
             Err(refusal) => effects.reply_to_command(reply, &service, &command.source, Err(refusal)),
-            Ok(Plan::Wait) => self.park(&service, Event::RegistrationRequested(command, reply), effects),
+            Ok(Plan::Wait) => self.park(ServiceCommand::Register(command), reply, effects),
             Ok(Plan::Known) => {
                 let instance = InstanceRef { service: service.clone(), id: command.instance.id.clone() };
                 self.hear_again(&instance, command.kind, now, effects);
@@ -61,9 +61,9 @@ impl Registry {
                 effects.reply(reply, answer);
             }
             Ok(Plan::Return) => self.begin_return(command, reply, now, effects),
-            Ok(Plan::Write { definition_of }) => {
+            Ok(Plan::Write { definition_owner }) => {
                 let ttl = self.promised(&command);
-                self.begin_registration(Registering { command, definition_of, ttl, reply }, effects);
+                self.begin_registration(Registering { command, definition_owner, ttl, reply }, effects);
             }
         }
     }
@@ -80,18 +80,18 @@ impl Registry {
     }
 
     fn begin_registration(&mut self, registering: Registering, effects: &mut Effects) {
-        let Registering { command, definition_of, ttl, reply } = &registering;
+        let Registering { command, definition_owner, ttl, reply } = &registering;
         let service = command.definition.service.clone();
-        let changes = changes(command, *definition_of, *ttl);
+        let changes = changes(command, *definition_owner, *ttl);
         // Nothing is stored that a start would not read again.
         if let Err(why) = changes.iter().try_for_each(Change::check) {
             return effects.reply_to_command(*reply, &service, &command.source, Err(Refusal::Invalid(why)));
         }
-        if definition_of.is_some() {
+        if definition_owner.is_some() {
             self.claims.add(&view::effective(&command.definition, &self.settings.policy.apps_domain));
         }
         self.claim_id(&InstanceRef { service: service.clone(), id: command.instance.id.clone() });
-        self.submit(&service, Pending::Register(registering), changes, effects);
+        self.submit(&service, ServiceWrite::Register(registering), changes, effects);
     }
 
     /// The TTL that an instance is held to from its registration on though it names none.
@@ -124,7 +124,7 @@ impl Registry {
         if !is_older {
             self.check_conflicts(&command.definition)?;
         }
-        if self.must_wait(command) {
+        if self.registration_must_wait(command) {
             return Ok(Plan::Wait);
         }
         let is_registered = installed.is_some_and(|installed| {
@@ -137,7 +137,7 @@ impl Registry {
         Ok(match keeps_definition && is_registered {
             true if installed.is_some_and(|installed| installed.is_draining) => Plan::Return,
             true => Plan::Known,
-            false => Plan::Write { definition_of: (!keeps_definition).then(|| self.registrant(command)) },
+            false => Plan::Write { definition_owner: (!keeps_definition).then(|| self.registrant(command)) },
         })
     }
 
@@ -154,32 +154,23 @@ impl Registry {
     /// Instances of one definition may be written side by side; anything else of a service goes one after the other.
     /// While a definition is on its way, that holds for its registrant alone: the store and the core must agree on who
     /// that is.
-    pub(super) fn must_wait(&self, command: &Registration) -> bool {
+    pub(super) fn registration_must_wait(&self, command: &Registration) -> bool {
         let service = &command.definition.service;
-        if self.parked.contains_key(service) {
+        if self.outbox.is_parked(service) {
             return true;
         }
-        let Some(writes) = self.pending_of.get(service) else { return false };
         // Two looks are enough, however many instances are on their way. A removal lets no registration pass, nor does
         // a drain, so the last write tells whether there is one; and all registrations before it bring what the first
         // one brings.
-        let find = |write: Option<&WriteId>| write.and_then(|write| self.pending.get(write));
-        let (first, last) = (find(writes.first()), find(writes.last()));
-        if let Some(Pending::Remove { .. } | Pending::Drain { .. } | Pending::Return { .. }) = last {
-            return true;
-        }
+        let Some((first, last)) = self.outbox.ends(service) else { return false };
+        let (ServiceWrite::Register(before), ServiceWrite::Register(_)) = (first, last) else { return true };
         let is_installed =
             self.services.get(service).is_some_and(|entry| entry.instances.contains_key(&command.instance.id));
         let owner = self.owners.get(&command.instance.id).filter(|owner| owner.service == *service);
         let is_same_instance = owner.is_some_and(|owner| owner.count > usize::from(is_installed));
-        match first {
-            Some(Pending::Register(Registering { command: before, definition_of, .. })) => {
-                is_same_instance
-                    || before.definition != command.definition
-                    || (definition_of.is_some() && before.source.address != command.source.address)
-            }
-            Some(Pending::Remove { .. } | Pending::Drain { .. } | Pending::Return { .. }) | None => true,
-        }
+        is_same_instance
+            || before.command.definition != command.definition
+            || (before.definition_owner.is_some() && before.command.source.address != command.source.address)
     }
 
     pub(super) fn check_conflicts(&self, definition: &Definition) -> Result<(), Refusal> {
@@ -218,14 +209,25 @@ impl Registry {
         }
     }
 
+    /// The store does not have it: nothing of it stays.
+    pub(super) fn fail_registration(&mut self, registering: &Registering, why: &str, effects: &mut Effects) {
+        let Registering { command, definition_owner, reply, .. } = registering;
+        if definition_owner.is_some() {
+            self.release_claims(&command.definition);
+        }
+        self.release_id(&command.instance.id);
+        let refused = Err(Refusal::StoreFailed(why.to_owned()));
+        effects.reply_to_command(*reply, &command.definition.service, &command.source, refused);
+    }
+
     /// The store has it: installs definition and instance, starts its probes, answers.
     pub(super) fn install(&mut self, registering: Registering, now: Now, effects: &mut Effects) {
-        let Registering { command, definition_of, ttl, reply } = registering;
+        let Registering { command, definition_owner, ttl, reply } = registering;
         let Registration { definition, instance: spec, addresses, source, .. } = *command;
         let service = definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: spec.id.clone() };
         let health = if spec.health_endpoint.is_some() { Health::unknown() } else { Health::unprobed() };
-        if let Some(from) = definition_of {
+        if let Some(from) = definition_owner {
             self.install_definition(definition, from, health.status(), now);
         }
         // Requests that are in flight at the same place go on counting against its limits.
@@ -412,7 +414,7 @@ impl Registry {
 }
 
 /// What a registration stores.
-fn changes(command: &Registration, definition_of: Option<IpAddr>, ttl: Option<Duration>) -> Vec<Change> {
+fn changes(command: &Registration, definition_owner: Option<IpAddr>, ttl: Option<Duration>) -> Vec<Change> {
     let definition =
         |registered_from| Change::PutDefinition { definition: Arc::new(command.definition.clone()), registered_from };
     let instance = Change::PutInstance {
@@ -422,5 +424,5 @@ fn changes(command: &Registration, definition_of: Option<IpAddr>, ttl: Option<Du
         registered_from: command.source.address,
     };
     let ttl = ttl.map(|ttl| Change::NoteTtl { instance: command.instance.id.clone(), ttl });
-    definition_of.map(definition).into_iter().chain([instance]).chain(ttl).collect()
+    definition_owner.map(definition).into_iter().chain([instance]).chain(ttl).collect()
 }

@@ -1,8 +1,8 @@
 //! Leaving: by command, by expiry, and the end of a hold. Out of the snapshot first, then out of the store, then answered.
 
 use super::{
-    Answer, Cause, Change, Deregistration, DnsSubject, Due, Effects, Event, HOLD, InstanceRef, Now, OnLastInstance,
-    Pending, REMOVAL_RETRY, Refusal, Registry, ReplyId, Report, Source,
+    Answer, Change, Deregistration, DnsSubject, Due, Effects, HOLD, InstanceRef, Now, OnLastInstance, REMOVAL_RETRY,
+    Refusal, Registry, RemovalCause, ReplyId, Report, ServiceCommand, ServiceWrite, Source,
 };
 use crate::model::{InstanceId, ServiceName};
 use crate::routing::Drained;
@@ -15,16 +15,14 @@ impl Registry {
         now: Now,
         effects: &mut Effects,
     ) {
-        if self.pending_of.contains_key(&command.service) {
-            let service = command.service.clone();
-            self.park(&service, Event::DeregistrationRequested(command, reply), effects);
-            return;
+        if self.outbox.is_writing(&command.service) {
+            return self.park(ServiceCommand::Deregister(command), reply, effects);
         }
         let Deregistration { service, instance, on_last_instance, source } = command;
         match self.check_deregistration(&service, instance.as_ref(), &source) {
             Err(refusal) => effects.reply_to_command(reply, &service, &source, Err(refusal)),
             Ok(()) => {
-                let cause = Cause::Asked { reply, from: source.address, on_last_instance };
+                let cause = RemovalCause::Requested { reply, from: source.address, on_last_instance };
                 self.begin_removal(service, instance, cause, now, effects);
             }
         }
@@ -51,7 +49,7 @@ impl Registry {
         &mut self,
         service: ServiceName,
         instance: Option<InstanceId>,
-        cause: Cause,
+        cause: RemovalCause,
         now: Now,
         effects: &mut Effects,
     ) {
@@ -61,11 +59,11 @@ impl Registry {
                 entry.instances.begin_removal(id);
                 // By expiry, and by a command that takes nothing along, the routes are held.
                 let removes_service = match cause {
-                    Cause::Asked { on_last_instance: OnLastInstance::RemoveService, .. } => true,
-                    Cause::Asked { on_last_instance: OnLastInstance::KeepRoutes, .. } => {
+                    RemovalCause::Requested { on_last_instance: OnLastInstance::RemoveService, .. } => true,
+                    RemovalCause::Requested { on_last_instance: OnLastInstance::KeepRoutes, .. } => {
                         entry.definition.routes.is_empty()
                     }
-                    Cause::Expired | Cause::HoldOver => false,
+                    RemovalCause::Expired | RemovalCause::HoldEnded => false,
                 };
                 entry.is_being_removed = removes_service && entry.instances.are_being_removed();
                 if entry.is_being_removed {
@@ -89,15 +87,15 @@ impl Registry {
         }
         self.view.advance();
         self.refresh(&service, now, effects);
-        let pending = Pending::Remove { service: service.clone(), instance, cause };
-        self.submit(&service, pending, vec![change], effects);
+        let write = ServiceWrite::Remove { service: service.clone(), instance, cause };
+        self.submit(&service, write, vec![change], effects);
     }
 
     pub(super) fn finish_removal(
         &mut self,
         service: &ServiceName,
         instance: Option<InstanceId>,
-        cause: Cause,
+        cause: RemovalCause,
         now: Now,
         effects: &mut Effects,
     ) {
@@ -113,9 +111,9 @@ impl Registry {
             let instance = InstanceRef { service: service.clone(), id };
             self.remove_instance(&instance, effects);
             match cause {
-                Cause::Asked { from, .. } => effects.report(Report::Deregistered { instance, from }),
-                Cause::Expired => effects.report(Report::Expired(instance)),
-                Cause::HoldOver => {}
+                RemovalCause::Requested { from, .. } => effects.report(Report::Deregistered { instance, from }),
+                RemovalCause::Expired => effects.report(Report::Expired(instance)),
+                RemovalCause::HoldEnded => {}
             }
         }
         if is_whole {
@@ -132,7 +130,7 @@ impl Registry {
         if is_whole {
             effects.report(Report::Freed(service.clone()));
         }
-        if let Cause::Asked { reply, .. } = cause {
+        if let RemovalCause::Requested { reply, .. } = cause {
             let answer = Answer::Deregistered { instances: count, drained, generation: self.view.generation() };
             effects.reply(reply, Ok(answer));
         }
@@ -166,7 +164,7 @@ impl Registry {
         &mut self,
         service: &ServiceName,
         instance: Option<InstanceId>,
-        cause: Cause,
+        cause: RemovalCause,
         why: &str,
         now: Now,
         effects: &mut Effects,
@@ -176,18 +174,18 @@ impl Registry {
         let again = now.at + REMOVAL_RETRY;
         let was_being_removed = entry.is_being_removed;
         match cause {
-            Cause::HoldOver => {
+            RemovalCause::HoldEnded => {
                 self.view.replace_routes(entry.index, None, Some(&entry.effective));
                 self.view.show(entry.index, service);
                 entry.is_being_removed = false;
                 self.deadlines.set(Due::Held(service.clone()), again);
             }
-            Cause::Expired => {
+            RemovalCause::Expired => {
                 if let Some(id) = instance {
                     self.deadlines.set(Due::Instance(InstanceRef { service: service.clone(), id }), again);
                 }
             }
-            Cause::Asked { reply, .. } => {
+            RemovalCause::Requested { reply, .. } => {
                 if std::mem::take(&mut entry.is_being_removed) {
                     self.view.replace_routes(entry.index, None, Some(&entry.effective));
                     self.view.show(entry.index, service);
@@ -213,10 +211,10 @@ impl Registry {
                 Due::Instance(instance) => self.check_expiry(instance, now, effects),
                 Due::Keys => self.end_keys(now, effects),
                 Due::Held(service) => {
-                    if self.pending_of.contains_key(&service) {
+                    if self.outbox.is_writing(&service) {
                         self.deadlines.set(Due::Held(service), now.at + REMOVAL_RETRY);
                     } else {
-                        self.begin_removal(service, None, Cause::HoldOver, now, effects);
+                        self.begin_removal(service, None, RemovalCause::HoldEnded, now, effects);
                     }
                 }
             }
@@ -228,7 +226,7 @@ impl Registry {
         // Instances that fall silent together leave together. Only a write that is about this instance, or takes the
         // whole service, is waited for.
         let is_registering = self.owners.get(&instance.id).is_some_and(|owner| owner.count > 1);
-        let is_writing = self.pending_of.contains_key(&instance.service);
+        let is_writing = self.outbox.is_writing(&instance.service);
         let Some(installed) = self.instance_mut(&instance) else { return };
         let Some(end) = installed.end() else { return };
         if end > now.at && !installed.is_being_removed() {
@@ -237,7 +235,7 @@ impl Registry {
             self.deadlines.set(Due::Instance(instance), now.at + REMOVAL_RETRY);
         } else {
             let InstanceRef { service, id } = instance;
-            self.begin_removal(service, Some(id), Cause::Expired, now, effects);
+            self.begin_removal(service, Some(id), RemovalCause::Expired, now, effects);
         }
     }
 }

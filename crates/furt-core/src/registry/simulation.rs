@@ -258,7 +258,7 @@ impl Simulation {
         let registry = &self.furt.registry;
         assert!(registry.services.is_empty() && registry.owners.is_empty(), "ids left: {:?}", registry.owners);
         assert_eq!(registry.claims.total(), 0, "claims left");
-        assert!(registry.pending.is_empty() && registry.pending_of.is_empty() && registry.parked.is_empty());
+        assert!(registry.outbox.is_empty());
         assert_eq!((registry.next_deadline(), self.furt.plans.len(), self.furt.names.len()), (None, 0, 0));
         assert_eq!((self.furt.snapshot.table.len(), self.furt.snapshot.names.len()), (1, 0), "the static route stays");
         assert!(self.furt.snapshot.services.iter().all(Option::is_none));

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::{Answer, Change, Effects, Now, REMOVAL_RETRY, Refusal, Registry, ReplyId, Report, WriteId};
-use super::{Asker, KeyAnswer, KeyCommand, KeyRefusal, KeyReport, KeyState, MAX_KEYS, MAX_PARKED, Parked, Pending};
+use super::{
+    Asker, KeyAnswer, KeyCommand, KeyRefusal, KeyReport, KeyState, KeyWrite, MAX_KEYS, MAX_PARKED, ParkedKeyCommand,
+};
 use crate::model::{KeyName, MAX_OLD_DIGESTS, OldDigest, RuntimeKey, Sha256Digest};
 
 impl Registry {
@@ -16,8 +18,8 @@ impl Registry {
         now: Now,
         effects: &mut Effects,
     ) {
-        let parked = Parked { command, asker: Asker { from, reply } };
-        if self.keys.writing.contains(parked.command.name()) {
+        let parked = ParkedKeyCommand { command, asker: Asker { from, reply } };
+        if self.keys.outbox.is_writing(parked.command.name()) {
             self.park_key_command(parked, effects);
         } else {
             self.begin_key_command(parked, now, effects);
@@ -26,34 +28,35 @@ impl Registry {
     }
 
     /// Lets a command wait for the write that its key is in. An end does not wait to be seen: the store may hang.
-    fn park_key_command(&mut self, parked: Parked, effects: &mut Effects) {
+    fn park_key_command(&mut self, parked: ParkedKeyCommand, effects: &mut Effects) {
         let name = parked.command.name().clone();
-        let queue = self.keys.parked.entry(name.clone()).or_default();
         let is_end = matches!(parked.command, KeyCommand::Revoke(_));
-        // Ends have places of their own: nothing else may keep a key good.
-        if queue.len() >= if is_end { 2 * MAX_PARKED } else { MAX_PARKED } {
-            self.refuse_key_command(&name, parked.asker, Refusal::Busy, effects);
-            return;
-        }
         let from = parked.asker.from;
-        queue.push_back(parked);
+        // Ends have places of their own: nothing else may keep a key good.
+        let limit = if is_end { 2 * MAX_PARKED } else { MAX_PARKED };
+        if let Err(parked) = self.keys.outbox.park(&name, parked, limit) {
+            return self.refuse_key_command(&name, parked.asker, Refusal::Busy, effects);
+        }
         if is_end {
             self.take_out(&name, KeyState::Revoked { from });
         }
     }
 
     fn unpark_key_commands(&mut self, name: &KeyName, now: Now, effects: &mut Effects) {
-        while !self.keys.writing.contains(name) {
-            let Some(mut queue) = self.keys.parked.remove(name) else { return };
+        let mut queue = self.keys.outbox.take_parked(name);
+        while !self.keys.outbox.is_writing(name) {
             let Some(parked) = queue.pop_front() else { return };
-            if !queue.is_empty() {
-                self.keys.parked.insert(name.clone(), queue);
-            }
             self.begin_key_command(parked, now, effects);
         }
+        self.keys.outbox.park_again(name, queue);
     }
 
-    fn begin_key_command(&mut self, Parked { command, asker }: Parked, now: Now, effects: &mut Effects) {
+    fn begin_key_command(
+        &mut self,
+        ParkedKeyCommand { command, asker }: ParkedKeyCommand,
+        now: Now,
+        effects: &mut Effects,
+    ) {
         let name = command.name().clone();
         let refused = match command {
             KeyCommand::Create(key) => self.begin_creation(Arc::new(*key), asker, effects),
@@ -83,12 +86,12 @@ impl Registry {
         }
         self.check_digest(key.spec.sha256)?;
         // What is being written counts, whatever it is: close to the bound that is near enough.
-        if self.keys.runtime.len() + self.keys.writing.len() >= MAX_KEYS {
+        if self.keys.runtime.len() + self.keys.outbox.subjects() >= MAX_KEYS {
             return Err(KeyRefusal::TooMany);
         }
         self.keys.digests.insert(key.spec.sha256, name.clone());
         let change = Change::PutKey(Arc::clone(&key));
-        self.submit_key_write(Pending::Create { key, asker }, vec![change], effects);
+        self.submit_key_write(KeyWrite::Create { key, asker }, vec![change], effects);
         Ok(())
     }
 
@@ -122,7 +125,7 @@ impl Registry {
         let key = Arc::new(key);
         self.keys.digests.insert(sha256, name.clone());
         let change = Change::PutKey(Arc::clone(&key));
-        self.submit_key_write(Pending::Rotate { key, asker }, vec![change], effects);
+        self.submit_key_write(KeyWrite::Rotate { key, asker }, vec![change], effects);
         Ok(())
     }
 
@@ -156,40 +159,29 @@ impl Registry {
             self.keys.retry.remove(name);
         });
         let changes = names.iter().cloned().map(Change::RemoveKey).collect();
-        self.submit_key_write(Pending::Remove { names, asker }, changes, effects);
+        self.submit_key_write(KeyWrite::Remove { names, asker }, changes, effects);
     }
 
-    fn submit_key_write(&mut self, pending: Pending, changes: Vec<Change>, effects: &mut Effects) {
-        let write = WriteId(self.next_write);
-        self.next_write += 1;
-        self.keys.writing.extend(pending.names());
-        self.keys.pending.insert(write, pending);
-        effects.write(write, changes);
-    }
-
-    fn take_pending_key_write(&mut self, write: WriteId) -> Option<(Pending, Vec<KeyName>)> {
-        let pending = self.keys.pending.remove(&write)?;
-        let names = pending.names();
-        names.iter().for_each(|name| {
-            self.keys.writing.remove(name);
-        });
-        Some((pending, names))
+    fn submit_key_write(&mut self, write: KeyWrite, changes: Vec<Change>, effects: &mut Effects) {
+        let id = self.write_ids.next();
+        self.keys.outbox.submit(id, write.names(), write);
+        effects.write(id, changes);
     }
 
     pub(in crate::registry) fn handle_key_write_done(&mut self, write: WriteId, now: Now, effects: &mut Effects) {
-        let Some((pending, names)) = self.take_pending_key_write(write) else { return };
-        match pending {
-            Pending::Create { key, asker } => {
+        let Some((write, names)) = self.keys.outbox.finish(write) else { return };
+        match write {
+            KeyWrite::Create { key, asker } => {
                 let report = KeyReport::Created { name: key.name().clone(), from: asker.from };
                 self.install_key(Arc::clone(&key), effects);
                 self.answer_key_command(asker, key, report, effects);
             }
-            Pending::Rotate { key, asker } => {
+            KeyWrite::Rotate { key, asker } => {
                 let report = KeyReport::Rotated { name: key.name().clone(), from: asker.from };
                 self.replace_key(&key, effects);
                 self.answer_key_command(asker, key, report, effects);
             }
-            Pending::Remove { names, asker } => {
+            KeyWrite::Remove { names, asker } => {
                 for name in names {
                     let Some(entry) = self.forget_key(&name) else { continue };
                     let report = match entry.state {
@@ -214,13 +206,13 @@ impl Registry {
         now: Now,
         effects: &mut Effects,
     ) {
-        let Some((pending, names)) = self.take_pending_key_write(write) else { return };
-        match pending {
-            Pending::Create { key, asker } | Pending::Rotate { key, asker } => {
+        let Some((write, names)) = self.keys.outbox.finish(write) else { return };
+        match write {
+            KeyWrite::Create { key, asker } | KeyWrite::Rotate { key, asker } => {
                 self.keys.digests.remove(&key.spec.sha256);
                 self.refuse_key_command(key.name(), asker, Refusal::StoreFailed(why.to_owned()), effects);
             }
-            Pending::Remove { names, asker } => {
+            KeyWrite::Remove { names, asker } => {
                 let why = why.to_owned();
                 self.keys.retry.extend(names.iter().cloned());
                 self.keys.retry_at = Some(now.at + REMOVAL_RETRY);

@@ -75,7 +75,7 @@ impl Registry {
 
     /// Who asks for a key's end, and waits for a write of it.
     fn who_ends(&self, name: &KeyName) -> Option<IpAddr> {
-        let mut parked = self.keys.parked.get(name)?.iter();
+        let mut parked = self.keys.outbox.parked(name);
         parked.find(|one| matches!(one.command, KeyCommand::Revoke(_))).map(|one| one.asker.from)
     }
 

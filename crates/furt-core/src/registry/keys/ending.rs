@@ -34,7 +34,7 @@ impl Registry {
     pub(in crate::registry) fn end_keys(&mut self, now: Now, effects: &mut Effects) {
         let mut leaving = Vec::new();
         if self.keys.retry_at.is_some_and(|at| at <= now.at) {
-            let ready = self.keys.retry.iter().filter(|name| !self.keys.writing.contains(*name));
+            let ready = self.keys.retry.iter().filter(|name| !self.keys.outbox.is_writing(name));
             leaving.extend(ready.take(BATCH).cloned());
             let is_more = leaving.len() == BATCH;
             self.keys.retry_at = Some(now.at + if is_more { Duration::from_millis(1) } else { REMOVAL_RETRY });
@@ -56,7 +56,7 @@ impl Registry {
                 continue;
             }
             self.take_out(&name, KeyState::Expired);
-            if self.keys.writing.contains(&name) {
+            if self.keys.outbox.is_writing(&name) {
                 self.keys.retry.insert(name);
                 self.keys.retry_at.get_or_insert(now.at + REMOVAL_RETRY);
             } else {

@@ -1,9 +1,9 @@
 //! What must hold of keys after every event; swept with the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Due, Registry};
-use super::{KeyState, Pending};
+use super::{KeyState, KeyWrite};
 
 impl Registry {
     /// # Panics
@@ -16,7 +16,7 @@ impl Registry {
             assert_eq!(entry.key.name(), name);
             assert_eq!(entry.blocked, keys.objection(&entry.key), "{name}: is blocked by the configuration alone");
             let stays = entry.state == KeyState::Stays;
-            assert!(stays || keys.writing.contains(name) || keys.retry.contains(name), "{name}: is on its way out");
+            assert!(stays || keys.outbox.is_writing(name) || keys.retry.contains(name), "{name}: is on its way out");
             assert!(!(stays && keys.retry.contains(name)), "{name}: stays");
             assert_eq!(entry.end_ms, entry.key.next_end_ms().filter(|_| stays), "{name}: its end is known");
             assert!(entry.end_ms.is_none_or(|end_ms| keys.ends.contains(&(end_ms, name.clone()))), "{name}: and due");
@@ -28,21 +28,19 @@ impl Registry {
         let is_due = !keys.ends.is_empty() || (!keys.retry.is_empty() && keys.retry_at.is_some());
         assert_eq!(self.deadlines.is_set(&Due::Keys), is_due, "the next end has a deadline");
         let mut written = Vec::new();
-        for pending in keys.pending.values() {
-            match pending {
-                Pending::Create { key, .. } | Pending::Rotate { key, .. } => {
+        for write in keys.outbox.writes() {
+            match write {
+                KeyWrite::Create { key, .. } | KeyWrite::Rotate { key, .. } => {
                     digests.insert(key.spec.sha256, key.name());
                     written.push(key.name());
                 }
-                Pending::Remove { names, .. } => written.extend(names),
+                KeyWrite::Remove { names, .. } => written.extend(names),
             }
         }
-        written.sort_unstable();
-        assert!(written.into_iter().eq(&keys.writing), "each key is in one write");
+        let (count, keys_written) = (written.len(), written.into_iter().collect::<BTreeSet<_>>().len());
+        assert_eq!((count, keys_written), (keys_written, keys.outbox.subjects()), "each key is in one write");
         assert_eq!(keys.digests.iter().map(|(sha256, name)| (*sha256, name)).collect::<BTreeMap<_, _>>(), digests);
-        for (name, queue) in &keys.parked {
-            assert!(!queue.is_empty() && keys.writing.contains(name), "{name}: waits for a write");
-        }
+        keys.outbox.sweep();
     }
 
     /// Requests may use the configuration's keys and the runtime keys that stay and are not blocked, and nothing else.

@@ -14,12 +14,13 @@ mod invariants;
 #[cfg(test)]
 mod simulation;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Refusal, ReplyId, WriteId};
+use super::outbox::Outbox;
+use super::{Refusal, ReplyId};
 use crate::model::{Generation, KeyName, KeySpec, RuntimeKey, Sha256Digest};
 use crate::routing::KeyLive;
 
@@ -169,11 +170,8 @@ pub(super) struct Keys {
     runtime: BTreeMap<KeyName, Entry>,
     /// Whose a digest is: of installed runtime keys, current and old, and of pending ones.
     digests: HashMap<Sha256Digest, KeyName>,
-    pending: BTreeMap<WriteId, Pending>,
-    /// The names that pending writes are about; each in one write.
-    writing: BTreeSet<KeyName>,
-    /// Commands that wait until a key's pending write is done, in the order they came.
-    parked: BTreeMap<KeyName, VecDeque<Parked>>,
+    /// Each key is in one write at most.
+    outbox: Outbox<KeyName, KeyWrite, ParkedKeyCommand>,
     /// When keys change by themselves, in ms since the Unix epoch: each key that stays and has such an end, once.
     ends: BTreeSet<(i64, KeyName)>,
     /// Keys out of the table that the store has still, and no write is about yet.
@@ -208,13 +206,13 @@ enum KeyState {
 }
 
 /// A write of keys on its way to the store.
-enum Pending {
+enum KeyWrite {
     Create { key: Arc<RuntimeKey>, asker: Asker },
     Rotate { key: Arc<RuntimeKey>, asker: Asker },
     Remove { names: Vec<KeyName>, asker: Option<Asker> },
 }
 
-impl Pending {
+impl KeyWrite {
     fn names(&self) -> Vec<KeyName> {
         match self {
             Self::Create { key, .. } | Self::Rotate { key, .. } => vec![key.name().clone()],
@@ -230,7 +228,7 @@ struct Asker {
     reply: ReplyId,
 }
 
-struct Parked {
+struct ParkedKeyCommand {
     command: KeyCommand,
     asker: Asker,
 }
