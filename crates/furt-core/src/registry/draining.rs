@@ -7,33 +7,18 @@
 
 use std::sync::Arc;
 
-use super::{
-    Answer, Change, Effects, InstanceEntry, InstanceRef, Now, Refusal, Registration, Registry, ReplyId, Report,
-    ServiceCommand, ServiceWrite, Source,
-};
-use crate::model::{InstanceId, ServiceName};
-
-/// What becomes of a drain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Drain {
-    /// No new requests from now on.
-    Begins,
-    /// As before.
-    Ends,
-}
-
-/// The command to begin a drain or to end it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DrainCommand {
-    /// Whose.
-    pub service: ServiceName,
-    /// Which; `None`: all that the service has now.
-    pub instance: Option<InstanceId>,
-    /// Begin or end.
-    pub drain: Drain,
-    /// Who asks.
-    pub source: Source,
-}
+use super::answer::Answer;
+use super::change::Change;
+use super::command::{Drain, DrainCommand, Registration, Source};
+use super::directory::InstanceEntry;
+use super::dispatch::Registry;
+use super::effects::Effects;
+use super::ids::{InstanceRef, ReplyId};
+use super::now::Now;
+use super::refusal::Refusal;
+use super::report::Report;
+use super::service_write::{ServiceCommand, ServiceWrite};
+use crate::model::InstanceId;
 
 impl Registry {
     pub(super) fn handle_drain(&mut self, command: Box<DrainCommand>, reply: ReplyId, effects: &mut Effects) {
@@ -46,7 +31,7 @@ impl Registry {
             return;
         }
         let is_draining = command.drain == Drain::Begins;
-        let changing = self.concerned(&command).filter(|installed| installed.is_draining != is_draining);
+        let changing = self.concerned(&command).filter(|installed| installed.is_draining() != is_draining);
         let ids: Vec<_> = changing.map(|installed| installed.spec.id.clone()).collect();
         if ids.is_empty() {
             let answer = self.drained(&command, &ids);
@@ -59,7 +44,7 @@ impl Registry {
 
     /// The instances that a command is about.
     fn concerned(&self, command: &DrainCommand) -> impl Iterator<Item = &InstanceEntry> {
-        let instances = self.services.get(&command.service).into_iter().flat_map(|entry| entry.instances.values());
+        let instances = self.directory.service(&command.service).into_iter().flat_map(|entry| entry.instances.values());
         instances.filter(|installed| {
             !installed.is_being_removed() && command.instance.as_ref().is_none_or(|wanted| *wanted == installed.spec.id)
         })
@@ -69,7 +54,7 @@ impl Registry {
         let is_shown =
             |instance: &&InstanceEntry| command.drain == Drain::Begins || changed.contains(&instance.spec.id);
         let instances = self.concerned(command).filter(is_shown).map(|instance| Arc::clone(&instance.live)).collect();
-        Answer::Drained { instances, generation: self.view.generation() }
+        Answer::Drained { instances, generation: self.publisher.generation() }
     }
 
     /// The store has it: from here on no request takes a place, whichever snapshot it reads.
@@ -84,15 +69,14 @@ impl Registry {
             let instance = InstanceRef { service: command.service.clone(), id: id.clone() };
             self.mark(&instance, command.drain, &command.source, effects);
         }
-        self.view.advance();
+        self.publisher.advance();
         let answer = self.drained(command, ids);
         effects.reply(reply, Ok(answer));
     }
 
     fn mark(&mut self, instance: &InstanceRef, drain: Drain, source: &Source, effects: &mut Effects) {
-        let Some(installed) = self.instance_mut(instance) else { return };
-        installed.is_draining = drain == Drain::Begins;
-        installed.note_draining();
+        let Some(installed) = self.directory.instance_mut(instance) else { return };
+        installed.set_draining(drain == Drain::Begins);
         let (instance, from) = (instance.clone(), source.address);
         effects.report(match drain {
             Drain::Begins => Report::DrainBegan { instance, from },
@@ -104,25 +88,26 @@ impl Registry {
     pub(super) fn begin_return(&mut self, command: Box<Registration>, reply: ReplyId, now: Now, effects: &mut Effects) {
         let service = command.definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: command.instance.id.clone() };
-        self.hear_again(&instance, command.kind, now, effects);
+        self.hear_registration(&instance, command.kind, now, effects);
         self.probe_if_down(&instance, effects);
-        self.claim_id(&instance);
+        self.directory.claim_id(&instance);
         let changes = vec![change(instance.id, Drain::Ends)];
         self.submit(&service, ServiceWrite::Return { command, reply }, changes, effects);
     }
 
     pub(super) fn finish_return(&mut self, command: &Registration, reply: ReplyId, now: Now, effects: &mut Effects) {
         let instance = InstanceRef { service: command.definition.service.clone(), id: command.instance.id.clone() };
-        self.release_id(&instance.id);
+        self.directory.release_id(&instance);
         self.mark(&instance, Drain::Ends, &command.source, effects);
-        self.hear_again(&instance, command.kind, now, effects);
-        self.view.advance();
+        self.hear_registration(&instance, command.kind, now, effects);
+        self.publisher.advance();
         let outcome = self.registered(&instance, true);
         effects.reply_to_command(reply, &instance.service, &command.source, outcome);
     }
 
     pub(super) fn fail_return(&mut self, command: &Registration, reply: ReplyId, why: &str, effects: &mut Effects) {
-        self.release_id(&command.instance.id);
+        let service = command.definition.service.clone();
+        self.directory.release_id(&InstanceRef { service, id: command.instance.id.clone() });
         let refused = Err(Refusal::StoreFailed(why.to_owned()));
         effects.reply_to_command(reply, &command.definition.service, &command.source, refused);
     }

@@ -1,9 +1,34 @@
-//! Effects in the order in which they are to be carried out, collected while one event is handled.
+//! What leaves the core: effects, in the imperative, in the order in which they are to be carried out.
 
-use super::{
-    Answer, Change, DnsSubject, Effect, InstanceRef, NameWatch, ProbePlan, Refusal, ReplyId, Report, Source, WriteId,
-};
+use super::answer::Answer;
+use super::change::Change;
+use super::command::Source;
+use super::ids::{DnsSubject, InstanceRef, ReplyId, WriteId};
+use super::plan::{NameWatch, ProbePlan};
+use super::refusal::Refusal;
+use super::report::Report;
 use crate::model::ServiceName;
+
+/// What is to be done, by the driver.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Store these changes, all or none, and say how it went.
+    Write(WriteId, Vec<Change>),
+    /// Store this when it is convenient: nobody waits, and a later one of the same instance replaces it.
+    Keep(Change),
+    /// Answer a waiting caller, after the snapshot of this tick is published.
+    Answer(ReplyId, Result<Answer, Refusal>),
+    /// Probe by this plan from now on; replaces the plan before.
+    Probe(InstanceRef, ProbePlan),
+    /// Probe no more.
+    StopProbing(InstanceRef),
+    /// Resolve this name again and again.
+    WatchName(DnsSubject, NameWatch),
+    /// Resolve it no more.
+    UnwatchName(DnsSubject),
+    /// Log and count this.
+    Report(Report),
+}
 
 /// Collects what is to be done; the driver carries it out in this order.
 #[derive(Debug, Default)]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Refusal, Registration, Source};
+use super::command::{Registration, Source};
+use super::refusal::Refusal;
 use crate::model::{
     CidrSet, Definition, Host, MethodRule, Pattern, PermissionSet, ServiceName, Sha256Digest, is_never_upstream, path,
 };

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
 
-use super::WriteId;
+use super::ids::WriteId;
 
 /// Numbers writes.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::KeyRefusal;
+use super::keys::KeyRefusal;
 use crate::model::{Invalid, ServiceName, Status};
 
 /// Why a command was not granted; nothing was changed by it.

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::draining::DrainCommand;
-use super::{Deregistration, OnLastInstance, Registration, ReplyId};
+use super::command::{Deregistration, DrainCommand, OnLastInstance, Registration};
+use super::ids::ReplyId;
 use crate::model::{InstanceId, ServiceName};
 
 /// A write about a service.

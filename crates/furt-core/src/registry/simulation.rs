@@ -256,7 +256,8 @@ impl Simulation {
         }
         assert_eq!(self.furt.unanswered(), 0, "everyone was answered");
         let registry = &self.furt.registry;
-        assert!(registry.services.is_empty() && registry.owners.is_empty(), "ids left: {:?}", registry.owners);
+        let directory = &registry.directory;
+        assert_eq!((directory.len(), directory.ids().len()), (0, 0), "ids left: {:?}", directory.ids());
         assert_eq!(registry.claims.total(), 0, "claims left");
         assert!(registry.outbox.is_empty());
         assert_eq!((registry.next_deadline(), self.furt.plans.len(), self.furt.names.len()), (None, 0, 0));

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Due, Registry};
-use super::{KeyState, KeyWrite};
+use super::super::dispatch::Registry;
+use super::super::leases::Due;
+use super::state::{KeyState, KeyWrite};
 
 impl Registry {
     /// # Panics
@@ -14,7 +15,7 @@ impl Registry {
         let mut digests = BTreeMap::new();
         for (name, entry) in &keys.runtime {
             assert_eq!(entry.key.name(), name);
-            assert_eq!(entry.blocked, keys.objection(&entry.key), "{name}: is blocked by the configuration alone");
+            assert_eq!(entry.suspended, keys.objection(&entry.key), "{name}: is blocked by the configuration alone");
             let stays = entry.state == KeyState::Stays;
             assert!(stays || keys.outbox.is_writing(name) || keys.retry.contains(name), "{name}: is on its way out");
             assert!(!(stays && keys.retry.contains(name)), "{name}: stays");
@@ -26,7 +27,7 @@ impl Registry {
         assert_eq!(keys.ends.len(), ends, "each end is of a key");
         assert!(keys.retry.iter().all(|name| keys.runtime.contains_key(name)), "only what is there is removed");
         let is_due = !keys.ends.is_empty() || (!keys.retry.is_empty() && keys.retry_at.is_some());
-        assert_eq!(self.deadlines.is_set(&Due::Keys), is_due, "the next end has a deadline");
+        assert_eq!(self.leases.is_set(&Due::Keys), is_due, "the next end has a deadline");
         let mut written = Vec::new();
         for write in keys.outbox.writes() {
             match write {
@@ -45,11 +46,11 @@ impl Registry {
 
     /// Requests may use the configuration's keys and the runtime keys that stay and are not blocked, and nothing else.
     fn sweep_key_table(&self) {
-        let (keys, table) = (&self.keys, &self.view.snapshot.keys);
+        let (keys, table) = (&self.keys, &self.publisher.snapshot().keys);
         let mut expected = BTreeMap::new();
         for (name, entry) in &keys.runtime {
             let listed = table.runtime.get(name).unwrap_or_else(|| panic!("{name}: is listed"));
-            let is_usable = entry.state == KeyState::Stays && entry.blocked.is_none();
+            let is_usable = entry.state == KeyState::Stays && entry.suspended.is_none();
             assert!(listed.key == entry.key && listed.blocked.is_none() == is_usable, "{name}: is listed as it is");
             if is_usable {
                 expected.extend(entry.key.digests().map(|sha256| (sha256, name)));

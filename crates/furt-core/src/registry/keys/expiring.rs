@@ -6,8 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{Due, Effects, Now, REMOVAL_RETRY, Registry};
-use super::KeyState;
+use super::super::dispatch::Registry;
+use super::super::effects::Effects;
+use super::super::leases::REMOVAL_RETRY;
+use super::super::now::Now;
+use super::state::KeyState;
 use crate::model::RuntimeKey;
 
 /// How long at most until the time of day is looked at again.
@@ -24,10 +27,7 @@ impl Registry {
             let wait = u64::try_from(end_ms.saturating_sub(now.unix_ms)).unwrap_or(0);
             now.at + Duration::from_millis(wait).clamp(Duration::from_millis(1), LOOK_AGAIN)
         });
-        match retry.into_iter().chain(end).min() {
-            Some(at) => self.deadlines.set(Due::Keys, at),
-            None => self.deadlines.clear(&Due::Keys),
-        }
+        self.leases.look_at_keys(retry.into_iter().chain(end).min());
     }
 
     /// Ends what is over, and tells the store again of ends that it could not take.
@@ -52,7 +52,7 @@ impl Registry {
                 for old in ended {
                     self.keys.digests.remove(&old.sha256);
                 }
-                self.show_key(&name);
+                self.publish_key(&name);
                 continue;
             }
             self.take_out(&name, KeyState::Expired);

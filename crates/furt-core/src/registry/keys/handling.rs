@@ -3,10 +3,19 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::super::{Answer, Change, Effects, Now, REMOVAL_RETRY, Refusal, Registry, ReplyId, Report, WriteId};
-use super::{
-    Asker, KeyAnswer, KeyCommand, KeyRefusal, KeyReport, KeyState, KeyWrite, MAX_KEYS, MAX_PARKED, ParkedKeyCommand,
-};
+use super::super::answer::Answer;
+use super::super::change::Change;
+use super::super::dispatch::Registry;
+use super::super::effects::Effects;
+use super::super::ids::{ReplyId, WriteId};
+use super::super::leases::REMOVAL_RETRY;
+use super::super::now::Now;
+use super::super::refusal::Refusal;
+use super::super::report::Report;
+use super::command::{KeyAnswer, KeyCommand};
+use super::refusal::{KeyRefusal, MAX_KEYS};
+use super::report::KeyReport;
+use super::state::{Asker, KeyState, KeyWrite, MAX_PARKED, ParkedKeyCommand};
 use crate::model::{KeyName, MAX_OLD_DIGESTS, OldDigest, RuntimeKey, Sha256Digest};
 
 impl Registry {
@@ -237,13 +246,13 @@ impl Registry {
         for sha256 in key.digests() {
             self.keys.digests.insert(sha256, name.clone());
         }
-        self.judge_key(name, effects);
-        self.show_key(name);
+        self.evaluate_key(name, effects);
+        self.publish_key(name);
     }
 
     fn answer_key_command(&mut self, asker: Asker, key: Arc<RuntimeKey>, report: KeyReport, effects: &mut Effects) {
         let is_configured = self.keys.configured.contains_key(key.name());
-        let answer = KeyAnswer { key, is_configured, generation: self.view.generation() };
+        let answer = KeyAnswer { key, is_configured, generation: self.publisher.generation() };
         effects.report(Report::Key(report));
         effects.reply(asker.reply, Ok(Answer::Key(answer)));
     }
