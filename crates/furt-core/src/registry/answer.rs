@@ -17,23 +17,23 @@ pub enum Answer {
     Heard {
         /// The instance's status.
         status: Status,
-        /// Whose registry it is.
+        /// The identity of the registry.
         epoch: Epoch,
-        /// By when the next one must come.
+        /// The time within which the next heartbeat must come.
         heartbeat_ttl: Duration,
     },
     /// To a deregistration: how many instances left.
     Deregistered {
-        /// How many.
+        /// How many instances are removed.
         instances: usize,
         /// What they still have in flight.
         drained: Drained,
-        /// The change.
+        /// The generation of the snapshot in which it is published.
         generation: Generation,
     },
     /// To a drain: of those whose drain began or had begun, or of those whose drain ended.
     Drained {
-        /// Which.
+        /// The instances.
         instances: Drained,
         /// The registry's last change.
         generation: Generation,
@@ -52,16 +52,16 @@ pub enum Answer {
 /// The good answer to another configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reconfigured {
-    /// The change.
+    /// The generation of the snapshot in which it is published.
     pub generation: Generation,
-    /// Every service that is kept and not routed, and why.
+    /// Every service that is suspended, and why.
     pub blocked: Vec<(ServiceName, Arc<str>)>,
 }
 
 /// The good answer to a registration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Registered {
-    /// Which instance.
+    /// The instance.
     pub instance: InstanceRef,
     /// Routes of the installed definition.
     pub routes: usize,
@@ -69,7 +69,7 @@ pub struct Registered {
     pub status: Status,
     /// The registry's last change.
     pub generation: Generation,
-    /// Whose registry it is.
+    /// The identity of the registry.
     pub epoch: Epoch,
     /// The TTL that holds, or would hold once the instance heartbeats.
     pub heartbeat_ttl: Duration,

@@ -12,50 +12,50 @@ use crate::model::{Definition, Epoch, InstanceId, InstanceSpec, Invalid, KeyName
 pub enum Change {
     /// The definition of a service, new or replaced.
     PutDefinition {
-        /// What it is.
+        /// The definition.
         definition: Arc<Definition>,
-        /// Who registered it.
+        /// The address recorded as its owner.
         registered_from: IpAddr,
     },
     /// An instance, new or replaced.
     PutInstance {
-        /// Of which service.
+        /// The service that it is an instance of.
         service: ServiceName,
-        /// What it is.
+        /// What the instance registered.
         spec: Arc<InstanceSpec>,
-        /// Where it was found.
+        /// What the host of its url resolved to.
         addresses: Arc<[SocketAddr]>,
-        /// Who registered it.
+        /// The address recorded as its owner.
         registered_from: IpAddr,
     },
     /// One instance is gone.
     RemoveInstance(InstanceId),
     /// A service is gone with all its instances.
     RemoveService {
-        /// Which.
+        /// The service.
         service: ServiceName,
         /// The instances that it had.
         instances: Vec<InstanceId>,
     },
     /// An instance went DOWN, or is DOWN no more; says nothing of one that is not stored.
     NoteDown {
-        /// Which.
+        /// The instance.
         instance: InstanceId,
-        /// How it is.
+        /// `true`: it went DOWN; `false`: it is DOWN no more.
         is_down: bool,
     },
     /// An instance that named no TTL is held to this one; says nothing of one that is not stored.
     NoteTtl {
-        /// Which.
+        /// The instance.
         instance: InstanceId,
         /// What the answer to its heartbeat promised.
         ttl: Duration,
     },
     /// The name of an instance leads elsewhere; says nothing of one that is not stored.
     NoteAddresses {
-        /// Whose.
+        /// The instance.
         instance: InstanceId,
-        /// Where it is found now.
+        /// What its name resolves to now.
         addresses: Arc<[SocketAddr]>,
     },
     /// A stored instance is draining; ends with whatever puts it anew or removes it.

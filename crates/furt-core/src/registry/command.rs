@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName, Sha256Digest};
 
-/// Who asks.
+/// The caller of a command, and what it may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// From where, unmapped.
+    /// The address of the caller; an IPv4 address is written as one.
     pub address: IpAddr,
-    /// Whether it may operate (DESIGN §5.2).
+    /// Whether it is an operator: it may change what others registered.
     pub is_operator: bool,
     /// The digest of its bearer token, where it sent one.
     pub token: Option<Sha256Digest>,
@@ -30,15 +30,15 @@ pub enum RegistrationKind {
 /// A registration as it was checked by the api: every field valid, the name resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
-    /// What the service is.
+    /// The definition of the service.
     pub definition: Definition,
-    /// Whether that is said or assumed.
+    /// Whether the caller sent the definition, or the instance joins the one that is installed.
     pub kind: RegistrationKind,
-    /// Where it runs.
+    /// The instance that is registered.
     pub instance: InstanceSpec,
     /// What the url's host resolved to, at least one.
     pub addresses: Arc<[SocketAddr]>,
-    /// Who registers it.
+    /// The caller.
     pub source: Source,
 }
 
@@ -54,13 +54,13 @@ pub enum OnLastInstance {
 /// The command to leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deregistration {
-    /// Whose.
+    /// The service.
     pub service: ServiceName,
-    /// Which; `None`: all, and the service with them.
+    /// The instance; `None`: all of the service's, and the service itself.
     pub instance: Option<InstanceId>,
-    /// What goes with the last one.
+    /// What happens where it is the last instance.
     pub on_last_instance: OnLastInstance,
-    /// Who asks.
+    /// The caller.
     pub source: Source,
 }
 
@@ -76,12 +76,12 @@ pub enum Drain {
 /// The command to begin a drain or to end it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DrainCommand {
-    /// Whose.
+    /// The service.
     pub service: ServiceName,
-    /// Which; `None`: all that the service has now.
+    /// The instance; `None`: all that the service has now.
     pub instance: Option<InstanceId>,
-    /// Begin or end.
+    /// Whether the drain begins or ends.
     pub drain: Drain,
-    /// Who asks.
+    /// The caller.
     pub source: Source,
 }

@@ -10,7 +10,7 @@ use super::keys::KeyCommand;
 use super::settings::Configuration;
 use super::token::{NameToken, ProbeToken};
 
-/// What happened.
+/// What happened; [`Registry::handle`](super::Registry::handle) takes it.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A service asks to be registered.
@@ -25,18 +25,18 @@ pub enum Event {
     ProbeRequested(InstanceRef, Source, ReplyId),
     /// A probe ended.
     ProbeFinished {
-        /// Of which instance.
+        /// The instance that was probed.
         instance: InstanceRef,
         /// The token of the plan that asked for it.
         token: ProbeToken,
         /// `Err`: why it failed.
         outcome: Result<(), String>,
-        /// How long it took.
+        /// How long the probe took.
         took: Duration,
     },
     /// A followed name was resolved again.
     NameResolved {
-        /// Whose name it is.
+        /// The instance or static route that has the name.
         subject: DnsSubject,
         /// The token of the watch.
         token: NameToken,
@@ -45,11 +45,11 @@ pub enum Event {
     },
     /// An operator asks for something about an API key.
     KeyRequested {
-        /// What.
+        /// The command.
         command: KeyCommand,
-        /// From where.
+        /// The address of the operator.
         from: IpAddr,
-        /// Who waits.
+        /// Names the caller that waits for the answer.
         reply: ReplyId,
     },
     /// The store has it.

@@ -14,9 +14,9 @@ pub struct WriteId(pub u64);
 /// An instance by its service and id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InstanceRef {
-    /// Its service.
+    /// The name of the service.
     pub service: ServiceName,
-    /// Its id.
+    /// The id of the instance, unique in the registry.
     pub id: InstanceId,
 }
 
@@ -26,12 +26,12 @@ impl std::fmt::Display for InstanceRef {
     }
 }
 
-/// Whose name is followed.
+/// What has a name that is watched.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DnsSubject {
-    /// A registered instance's.
+    /// A registered instance.
     Instance(InstanceRef),
-    /// A static route's url's.
+    /// A static route that leads to a url.
     Static(ServiceIndex),
 }
 

@@ -12,11 +12,11 @@ use crate::model::{InstanceSpec, Scheme};
 pub struct ProbePlan {
     /// To be sent back with each outcome.
     pub token: ProbeToken,
-    /// Where.
+    /// The instance and its address.
     pub target: ProbeTarget,
-    /// When the first one is due.
+    /// When the first probe is due.
     pub first: FirstProbe,
-    /// From one to the next.
+    /// The time from one probe to the next.
     pub period: Duration,
 }
 
@@ -33,7 +33,7 @@ pub enum FirstProbe {
     WithinPeriod,
 }
 
-/// Where to probe.
+/// What is probed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeTarget {
     /// The instance: url, protocol, names.
@@ -49,12 +49,12 @@ impl ProbeTarget {
     }
 }
 
-/// A name to be followed.
+/// A name to be resolved again and again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameWatch {
     /// To be sent back with each answer.
     pub token: NameToken,
-    /// The name.
+    /// The host name to resolve.
     pub name: Box<str>,
     /// The port to put beside each address.
     pub port: u16,

@@ -8,113 +8,113 @@ use super::keys::KeyReport;
 use super::refusal::Refusal;
 use crate::model::{ServiceName, Status};
 
-/// What is logged and counted: one line, one counter each (DESIGN §5.6).
+/// What is logged and counted: each report is one line of the log and one count.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report {
     /// A registration was installed.
     Registered {
-        /// Which.
+        /// The instance.
         instance: InstanceRef,
-        /// Where.
+        /// The url that it registered.
         url: String,
         /// Routes of the installed definition.
         routes: usize,
-        /// From where.
+        /// The address that the command came from.
         from: IpAddr,
     },
     /// A registration, heartbeat or deregistration was refused.
     Refused {
-        /// Which.
+        /// The service.
         service: ServiceName,
-        /// From where.
+        /// The address that the command came from.
         from: IpAddr,
-        /// Why.
+        /// Why it was refused.
         refusal: Refusal,
     },
     /// An instance left by its own command or an operator's.
     Deregistered {
-        /// Which.
+        /// The instance.
         instance: InstanceRef,
-        /// From where.
+        /// The address that the command came from.
         from: IpAddr,
     },
     /// An instance gets no new requests from now on.
     DrainBegan {
-        /// Which.
+        /// The instance.
         instance: InstanceRef,
-        /// From where.
+        /// The address that the command came from.
         from: IpAddr,
     },
     /// An instance gets requests again: it registered again, or the drain was undone.
     DrainEnded {
-        /// Which.
+        /// The instance.
         instance: InstanceRef,
-        /// From where.
+        /// The address that the command came from.
         from: IpAddr,
     },
     /// An instance was not heard in time.
     Expired(InstanceRef),
     /// The routes of a service without instances are free again.
     Freed(ServiceName),
-    /// A verdict changed.
+    /// The status of an instance changed.
     InstanceStatusChanged {
-        /// Whose.
+        /// The instance.
         instance: InstanceRef,
-        /// From.
+        /// The status before.
         from: Status,
-        /// To.
+        /// The status from now on.
         to: Status,
     },
     /// A service's status changed: with DOWN its routes left the table, with anything else they are back.
     ServiceStatusChanged {
-        /// Whose.
+        /// The service.
         service: ServiceName,
-        /// From.
+        /// The status before.
         from: Status,
-        /// To.
+        /// The status from now on.
         to: Status,
     },
     /// A probe failed.
     ProbeFailed {
-        /// Of which instance.
+        /// The instance that was probed.
         instance: InstanceRef,
-        /// Which one in a row.
+        /// Failed probes in a row, this one included.
         failures: u32,
-        /// Why.
+        /// Why the probe failed.
         error: String,
     },
     /// Too many probes failed; there will be no more.
     ProbingStopped(InstanceRef),
     /// A name leads elsewhere.
     AddressesChanged {
-        /// Whose.
+        /// The instance or static route that has the name.
         subject: DnsSubject,
-        /// Where to.
+        /// The addresses that the name resolves to now.
         addresses: Arc<[SocketAddr]>,
     },
     /// A name leads where the instance may not be; the old addresses stay.
     AddressesRefused {
-        /// Whose.
+        /// The instance or static route that has the name.
         subject: DnsSubject,
-        /// Why.
+        /// The reason, in words.
         why: String,
     },
-    /// A service may not stand by the configuration in force: kept, not routed.
+    /// A service is suspended: kept and not routed, since the configuration in force does not allow its routes.
     Blocked {
-        /// Which.
+        /// The service.
         service: ServiceName,
-        /// Why.
+        /// The reason, in words.
         why: Arc<str>,
     },
-    /// A service that was kept and not routed may stand again.
+    /// A service that was suspended is routed again.
     Unblocked(ServiceName),
     /// A removal could not be stored and will be tried again.
     RemovalFailed {
-        /// Of what.
+        /// The service that is removed, or of which an instance is.
         service: ServiceName,
-        /// Why.
+        /// The reason, in words.
         why: String,
     },
-    /// Of an API key.
+    /// A report about an API key.
     Key(KeyReport),
 }

@@ -21,7 +21,7 @@ pub struct Settings {
 /// All that the core takes from a configuration.
 #[derive(Debug, Clone)]
 pub struct Configuration {
-    /// Rules and numbers.
+    /// The rules for registrations, and the numbers of health and heartbeats.
     pub settings: Settings,
     /// The static routes, as `settings.policy.static_routes` claims them.
     pub static_routes: Vec<StaticRoute>,

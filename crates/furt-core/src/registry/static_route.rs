@@ -8,15 +8,15 @@ use crate::model::{Host, InstanceSpec, MethodRule, Pattern, Permission, ServiceN
 /// A route of the configuration.
 #[derive(Debug, Clone)]
 pub struct StaticRoute {
-    /// Its host; `None`: any.
+    /// The host that a request must name; `None`: any.
     pub host: Option<Host>,
-    /// Its methods.
+    /// The methods that it takes.
     pub method: MethodRule,
-    /// Its paths.
+    /// The pattern of the paths that it takes.
     pub pattern: Pattern,
     /// What the caller's key must hold; `None`: public.
     pub permission: Option<Permission>,
-    /// Where it leads.
+    /// What answers its requests.
     pub target: StaticTarget,
 }
 
@@ -27,7 +27,7 @@ pub enum StaticTarget {
     Url {
         /// The instance that the url stands for; its id says which route of the configuration it is.
         spec: Box<InstanceSpec>,
-        /// Where it is.
+        /// The addresses of the url's host; empty until its name resolves.
         addresses: Arc<[SocketAddr]>,
     },
     /// To a registered service.

@@ -23,9 +23,9 @@ pub enum ServiceKind {
 /// A service as requests see it.
 #[derive(Debug)]
 pub struct Service {
-    /// What it registered.
+    /// The definition that it registered.
     pub definition: Arc<Definition>,
-    /// How it came here.
+    /// Whether it registered itself or is a static route's url.
     pub kind: ServiceKind,
     /// UP while one instance is UP; DOWN also while it has no instance.
     pub status: Status,
@@ -56,11 +56,11 @@ impl Service {
 /// An instance as requests see it.
 #[derive(Debug)]
 pub struct Instance {
-    /// What it registered.
+    /// What the instance registered.
     pub spec: Arc<InstanceSpec>,
     /// Where it is; more than one where its name resolves to several, none where it does not resolve.
     pub addresses: Arc<[SocketAddr]>,
-    /// The verdict on it.
+    /// The verdict of the health machine.
     pub status: Status,
     /// Changes whenever its url, protocol or addresses change: connections of another group are not reused.
     pub pool_group: PoolGroup,

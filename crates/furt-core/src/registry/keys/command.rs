@@ -14,7 +14,7 @@ pub enum KeyCommand {
     Revoke(KeyName),
     /// Another digest in the place of a key's.
     Rotate {
-        /// Which key.
+        /// The name of the key.
         name: KeyName,
         /// Its new digest.
         sha256: Sha256Digest,

@@ -17,7 +17,7 @@ pub enum KeyRefusal {
     /// 409: the name or the digest is another key's.
     #[error("the {what} is taken: {holder} has it")]
     Taken {
-        /// The name or the digest.
+        /// `name "…"` or `digest`.
         what: String,
         /// The key that has it, and where that is.
         holder: String,
@@ -27,9 +27,9 @@ pub enum KeyRefusal {
         "the API key \"{name}\" has {count} earlier keys that are good still, and no more are kept; the first ends in {seconds} s; with a grace of 0 all end at once"
     )]
     TooManyOld {
-        /// Which key.
+        /// The name of the key.
         name: KeyName,
-        /// How many.
+        /// How many earlier digests are good still.
         count: usize,
         /// When there is a place again.
         seconds: u64,
@@ -42,9 +42,9 @@ pub enum KeyRefusal {
         "the API key \"{name}\" is refused from now on, but the store could not be told, and after a restart it would be good again; furt goes on trying: {why}"
     )]
     NotForgotten {
-        /// Which key.
+        /// The name of the key.
         name: KeyName,
-        /// What the store said.
+        /// The error of the store.
         why: String,
     },
 }

@@ -11,48 +11,48 @@ use crate::model::KeyName;
 pub enum KeyReport {
     /// A key was made.
     Created {
-        /// Which.
+        /// The name of the key.
         name: KeyName,
-        /// From where.
+        /// The address that the command came from.
         from: IpAddr,
     },
     /// A key has another digest.
     Rotated {
-        /// Which.
+        /// The name of the key.
         name: KeyName,
-        /// From where.
+        /// The address that the command came from.
         from: IpAddr,
     },
     /// A key was revoked.
     Revoked {
-        /// Which.
+        /// The name of the key.
         name: KeyName,
-        /// From where.
+        /// The address that the command came from.
         from: IpAddr,
     },
     /// A key came to its end.
     Expired(KeyName),
     /// A command was refused.
     Refused {
-        /// Of which key.
+        /// The name of the key.
         name: KeyName,
-        /// From where.
+        /// The address that the command came from.
         from: IpAddr,
-        /// Why.
+        /// Why it was refused.
         refusal: Refusal,
     },
     /// A key is kept but not used: the configuration stands against it.
     Blocked {
-        /// Which.
+        /// The name of the key.
         name: KeyName,
-        /// Why.
+        /// The reason, in words.
         why: Arc<str>,
     },
     /// The end of keys could not be stored and will be tried again.
     RemovalFailed {
-        /// Of which.
+        /// The names of the keys.
         names: Vec<KeyName>,
-        /// Why.
+        /// The reason, in words.
         why: String,
     },
 }

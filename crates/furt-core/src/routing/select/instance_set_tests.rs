@@ -312,7 +312,7 @@ fn a_lone_instance_is_never_ejected_and_an_ejected_one_is_better_than_none() {
     assert_eq!(lease.instance().spec.id.as_str(), "a");
 }
 
-/// What DESIGN §8 says an instance costs, written anew.
+/// What an instance costs by its policy, written anew.
 fn naive(service: &Service, instance: &Instance, input: &SelectionInput<'_>) -> (bool, f64) {
     let spec = &instance.spec;
     let same = |region: Option<&Region>| region.is_some() && spec.region.as_ref() == region;
