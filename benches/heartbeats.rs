@@ -14,11 +14,9 @@ use furt::clock;
 use furt::driver::Driver;
 use furt::telemetry::Telemetry;
 use furt_core::MemoryStore;
-use furt_core::model::{
-    CidrSet, Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, ServiceName, UpstreamUrl,
-};
+use furt_core::model::{CidrSet, Definition, Epoch, Host, InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
 use furt_core::ports::Probes;
-use furt_core::registry::{DnsSubject, FirstProbe, NameWatch, ProbePlan};
+use furt_core::registry::{DnsSubject, FirstProbe, NameWatch, ProbePlan, ProbeToken};
 use furt_core::registry::{
     Effect, Event, HealthLimits, InstanceRef, Now, Registration, RegistrationKind, RegistrationPolicy, Registry,
     ReplyId, Settings, Source, UnlistedRule,
@@ -84,7 +82,7 @@ fn registration(number: usize) -> Registration {
 /// A core whose store answers at once, and the orders to probe that hold.
 struct Core {
     registry: Registry,
-    orders: Vec<(InstanceRef, Generation)>,
+    orders: Vec<(InstanceRef, ProbeToken)>,
     now: Now,
 }
 
@@ -107,7 +105,7 @@ impl Core {
             match effect {
                 Effect::Write(write, _) => writes.push(write),
                 Effect::Probe(instance, plan) if plan.first == FirstProbe::Now => {
-                    self.orders.push((instance, plan.generation));
+                    self.orders.push((instance, plan.token));
                 }
                 _ => {}
             }
@@ -122,9 +120,9 @@ impl Core {
     }
 
     fn found_up(&mut self) {
-        for (instance, generation) in std::mem::take(&mut self.orders) {
+        for (instance, token) in std::mem::take(&mut self.orders) {
             let took = Duration::from_millis(1);
-            self.handle(Event::ProbeFinished { instance, generation, outcome: Ok(()), took });
+            self.handle(Event::ProbeFinished { instance, token, outcome: Ok(()), took });
         }
     }
 

@@ -10,11 +10,10 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use furt_core::model::{
-    Country, Definition, Generation, InstanceId, InstanceSpec, LoadBalancingPolicy, Region, ServiceName, Status,
-    UpstreamUrl,
+    Country, Definition, InstanceId, InstanceSpec, LoadBalancingPolicy, Region, ServiceName, Status, UpstreamUrl,
 };
 use furt_core::routing::{
-    Instance, InstanceLive, Lease, Outcome, SelectionInput, Service, ServiceKind, ServiceLive, hash,
+    Instance, InstanceLive, Lease, Outcome, PoolGroup, SelectionInput, Service, ServiceKind, ServiceLive, hash,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region as Counting, StatsAlloc};
 
@@ -52,7 +51,7 @@ fn instance(number: usize) -> Arc<Instance> {
         addresses: Arc::from([url.socket_address().unwrap()]),
         spec: Arc::new(spec),
         status: Status::Up,
-        generation: Generation::default(),
+        pool_group: PoolGroup::default(),
         live: Arc::new(InstanceLive::default()),
     })
 }

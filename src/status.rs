@@ -61,8 +61,8 @@ mod tests {
 
     use super::*;
     use crate::telemetry::Telemetry;
-    use furt_core::model::{Definition, Epoch, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
-    use furt_core::routing::{InstanceLive, ServiceIndex, ServiceKind, ServiceLive};
+    use furt_core::model::{Definition, Epoch, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
+    use furt_core::routing::{InstanceLive, PoolGroup, ServiceIndex, ServiceKind, ServiceLive};
 
     fn instance(id: &str, status: Status) -> Arc<Instance> {
         let url = UpstreamUrl::try_new("http://127.0.0.1:7812").unwrap();
@@ -72,7 +72,7 @@ mod tests {
             spec: Arc::new(InstanceSpec::new(InstanceId::try_new(id).unwrap(), url)),
             addresses: Arc::new([]),
             status,
-            generation: Generation::default(),
+            pool_group: PoolGroup::default(),
             live: Arc::new(live),
         })
     }

@@ -239,9 +239,9 @@ fn unknown(id: &str, error: &'static str) -> Problem {
 mod tests {
     use super::*;
     use crate::store::stored;
-    use furt_core::model::{Epoch, Generation};
+    use furt_core::model::Epoch;
     use furt_core::registry::{Change, DefinitionRecord, InstanceRecord};
-    use furt_core::routing::{Outcome, ServiceKind, ServiceLive};
+    use furt_core::routing::{Outcome, PoolGroup, ServiceKind, ServiceLive};
 
     #[test]
     fn a_soft_limit_that_nobody_sent_is_never_above_the_hard_one() {
@@ -300,7 +300,7 @@ mod tests {
                 )),
                 addresses: Arc::new([]),
                 status: Status::Up,
-                generation: Generation::default(),
+                pool_group: PoolGroup::default(),
                 live: Arc::default(),
             })
         };

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::store_thread::{MAX_GATHERED, StoreThread};
 use super::*;
-use furt_core::model::{Generation, InstanceId};
+use furt_core::model::InstanceId;
 use furt_core::ports::StoreError;
-use furt_core::registry::{Change, Contents, InstanceRecord, InstanceRef, Observation, WriteId};
+use furt_core::registry::{Change, Contents, InstanceRecord, InstanceRef, Observation, ProbeToken, WriteId};
 use rig::{Mood, Rig, command, command_with_ttl, deregister, instance, probed, register};
 
 /// Lets every task run that can, without time passing.
@@ -98,7 +98,7 @@ async fn a_store_that_hangs_delays_registrations_but_neither_heartbeats_nor_prob
         rig.heartbeat("steady").await,
         Ok(Answer::Heard { status: furt_core::model::Status::Unknown, .. })
     ));
-    let order = rig.plans.lock().unwrap()[&instance("steady")].generation;
+    let order = rig.plans.lock().unwrap()[&instance("steady")].token;
     rig.handle.tell(probed("steady", order, Ok(()))).await.unwrap();
     settle().await;
     assert_eq!(rig.snapshot().service_named("steady").unwrap().status, furt_core::model::Status::Up);
@@ -262,11 +262,11 @@ async fn who_hangs_up_does_not_undo_what_was_asked() {
 async fn more_events_than_the_queue_holds_wait_and_are_not_lost() {
     let rig = Rig::start();
     rig.register(command("a")).await.unwrap();
-    let order = rig.plans.lock().unwrap()[&instance("a")].generation;
+    let order = rig.plans.lock().unwrap()[&instance("a")].token;
     rig.handle.tell(probed("a", order, Ok(()))).await.unwrap();
     let telling = (0..3 * QUEUE).map(|_| {
         let handle = rig.handle.clone();
-        tokio::spawn(async move { handle.tell(probed("a", Generation(u64::MAX), Ok(()))).await })
+        tokio::spawn(async move { handle.tell(probed("a", ProbeToken(u64::MAX), Ok(()))).await })
     });
     let telling: Vec<_> = telling.collect();
     assert!(rig.register(command("b")).await.is_ok());

@@ -20,9 +20,8 @@ use super::schedule::Schedule;
 use crate::clock;
 use crate::driver::{DriverGone, WeakHandle};
 use crate::upstream::OwnListeners;
-use furt_core::model::Generation;
 use furt_core::ports::Probes;
-use furt_core::registry::{DnsSubject, Event, InstanceRef, NameWatch, ProbePlan};
+use furt_core::registry::{DnsSubject, Event, InstanceRef, NameWatch, ProbePlan, ProbeToken};
 
 /// Probes at once (DESIGN §5.3): at 5 s each, enough for 1,500 dead instances every 30 s.
 const MAX_PROBES: usize = 256;
@@ -42,7 +41,7 @@ struct Shared {
 struct State {
     schedule: Schedule,
     /// The probes that run, by the order that they carry; dropping one's sender abandons it.
-    running: HashMap<InstanceRef, (Generation, oneshot::Sender<Infallible>)>,
+    running: HashMap<InstanceRef, (ProbeToken, oneshot::Sender<Infallible>)>,
     random: fastrand::Rng,
 }
 
@@ -57,7 +56,7 @@ struct Due {
 struct Running {
     shared: Arc<Shared>,
     instance: InstanceRef,
-    generation: Generation,
+    token: ProbeToken,
     _place: OwnedSemaphorePermit,
 }
 
@@ -110,7 +109,7 @@ impl Shared {
 
     fn plan(&self, instance: InstanceRef, plan: ProbePlan) {
         let State { schedule, running, random } = &mut *self.lock();
-        if running.get(&instance).is_some_and(|(generation, _)| *generation != plan.generation) {
+        if running.get(&instance).is_some_and(|(token, _)| *token != plan.token) {
             running.remove(&instance);
         }
         schedule.set(instance, plan, clock::now(), random);
@@ -137,7 +136,7 @@ impl Shared {
                 let State { schedule, running, .. } = &mut *self.lock();
                 if let Some((instance, plan)) = schedule.start(now) {
                     let (abandon, abandoned) = oneshot::channel();
-                    running.insert(instance.clone(), (plan.generation, abandon));
+                    running.insert(instance.clone(), (plan.token, abandon));
                     return Due { instance, plan, abandoned };
                 }
                 schedule.next_due()
@@ -162,7 +161,7 @@ impl Running {
         let took = clock::now().saturating_duration_since(began);
         let instance = self.instance.clone();
         // Told before the next one can start, so that outcomes arrive in order.
-        driver.tell(Event::ProbeFinished { instance, generation: self.generation, outcome, took }).await
+        driver.tell(Event::ProbeFinished { instance, token: self.token, outcome, took }).await
     }
 }
 
@@ -170,7 +169,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let State { schedule, running, random } = &mut *self.shared.lock();
         running.remove(&self.instance);
-        schedule.finish(&self.instance, self.generation, clock::now(), random);
+        schedule.finish(&self.instance, self.token, clock::now(), random);
         self.shared.changed.notify_one();
     }
 }
@@ -187,8 +186,8 @@ async fn run(shared: Arc<Shared>, check: Arc<impl HealthCheck + Send + Sync + 's
     // The semaphore is never closed; if it were, probing would end with it.
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         let Due { instance, plan, abandoned } = shared.next().await;
-        let generation = plan.generation;
-        let running = Running { shared: Arc::clone(&shared), instance, generation, _place: place };
+        let token = plan.token;
+        let running = Running { shared: Arc::clone(&shared), instance, token, _place: place };
         let (check, driver) = (Arc::clone(&check), driver.clone());
         tokio::spawn(async move {
             let told = tokio::select! {

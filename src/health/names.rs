@@ -84,7 +84,7 @@ impl NameWatcher {
         R: Fn(Box<str>, u16) -> F,
         F: Future<Output = Result<Arc<[SocketAddr]>, String>>,
     {
-        let Self { driver, subject, order: NameWatch { generation, name, port }, slots, random } = &mut self;
+        let Self { driver, subject, order: NameWatch { token, name, port }, slots, random } = &mut self;
         let mut is_failing = false;
         // A static route's name was never resolved before, an instance's just was; once more does no harm.
         loop {
@@ -96,7 +96,7 @@ impl NameWatcher {
             match found {
                 Ok(addresses) => {
                     is_failing = false;
-                    let event = Event::NameResolved { subject: subject.clone(), generation: *generation, addresses };
+                    let event = Event::NameResolved { subject: subject.clone(), token: *token, addresses };
                     if driver.tell(event).await.is_err() {
                         return;
                     }
@@ -119,11 +119,11 @@ mod tests {
     use super::*;
     use crate::clock;
     use crate::driver::Told;
-    use furt_core::model::Generation;
+    use furt_core::registry::NameToken;
     use furt_core::routing::ServiceIndex;
 
     fn order() -> NameWatch {
-        NameWatch { generation: Generation(7), name: "shop.example".into(), port: 80 }
+        NameWatch { token: NameToken(7), name: "shop.example".into(), port: 80 }
     }
 
     #[tokio::test(start_paused = true)]
@@ -154,7 +154,7 @@ mod tests {
         let began = clock::now();
         let mut times = HashMap::<DnsSubject, Vec<Duration>>::new();
         while clock::now() - began < Duration::from_secs(300) {
-            let Some(Event::NameResolved { subject, generation: Generation(7), .. }) = told.next().await else {
+            let Some(Event::NameResolved { subject, token: NameToken(7), .. }) = told.next().await else {
                 panic!("something else was told");
             };
             times.entry(subject).or_default().push(clock::now() - began);

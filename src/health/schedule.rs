@@ -6,8 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use furt_core::model::Generation;
-use furt_core::registry::{FirstProbe, InstanceRef, ProbePlan};
+use furt_core::registry::{FirstProbe, InstanceRef, ProbePlan, ProbeToken};
 
 /// Plans by instance, ordered by when they are due. A probe that runs is not in the order.
 #[derive(Debug, Default)]
@@ -66,18 +65,18 @@ impl Schedule {
         Some((instance, plan))
     }
 
-    /// The probe that ran, under this order, ended: the next one is due a period after it began, or when a newer plan
+    /// The probe that ran, of this token, ended: the next one is due a period after it began, or when a newer plan
     /// says.
     pub(super) fn finish(
         &mut self,
         instance: &InstanceRef,
-        order: Generation,
+        token: ProbeToken,
         now: Instant,
         random: &mut fastrand::Rng,
     ) {
         let Some(began) = self.running.remove(instance) else { return };
         let Some(planned) = self.plans.get_mut(instance) else { return };
-        if planned.plan.generation == order {
+        if planned.plan.token == token {
             planned.due = now.max(began + jittered(planned.plan.period, random));
         }
         self.order.insert((planned.due, instance.clone()));

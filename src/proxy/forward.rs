@@ -61,7 +61,7 @@ impl Gateway {
         let Some(&address) = instance.addresses.get(failures(ctx, instance) % instance.addresses.len().max(1)) else {
             return refuse(ctx, Problem::NO_INSTANCE.into());
         };
-        let peer = upstream::peer(&instance.spec, address, instance.generation.0, timeouts);
+        let peer = upstream::peer(&instance.spec, address, instance.pool_group.0, timeouts);
         ctx.lease = Some(lease);
         match peer {
             Ok(peer) => Ok(Box::new(peer)),

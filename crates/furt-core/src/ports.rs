@@ -48,7 +48,7 @@ pub trait Store: Send {
 
 /// Who probes instances and follows names. Called by the driver between ticks; must not block.
 pub trait Probes: Send {
-    /// Probes by this plan; replaces the instance's plan before. A plan of the same generation only changes when.
+    /// Probes by this plan; replaces the instance's plan before. A plan of the same token only changes when.
     fn probe(&mut self, instance: InstanceRef, plan: ProbePlan);
     /// Probes no more.
     fn stop(&mut self, instance: &InstanceRef);

@@ -10,15 +10,17 @@ use crate::driver::{Driver, DriverGone, Handle, Snapshots};
 use crate::published::Published;
 use crate::telemetry::Telemetry;
 use furt_core::model::{
-    CidrSet, Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, MethodRule, Pattern, RouteSpec,
-    ServiceName, UpstreamUrl,
+    CidrSet, Definition, Epoch, Host, InstanceId, InstanceSpec, MethodRule, Pattern, RouteSpec, ServiceName,
+    UpstreamUrl,
 };
 use furt_core::ports::{Probes, Store, StoreError};
 use furt_core::registry::{
     Answer, Change, Contents, Deregistration, DnsSubject, Event, InstanceRef, NameWatch, OnLastInstance, ProbePlan,
     Refusal, Registered, Registration, Source,
 };
-use furt_core::registry::{HealthLimits, RegistrationKind, RegistrationPolicy, Registry, Settings, UnlistedRule};
+use furt_core::registry::{
+    HealthLimits, ProbeToken, RegistrationKind, RegistrationPolicy, Registry, Settings, UnlistedRule,
+};
 
 /// What the store does with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,8 +193,8 @@ pub(super) fn command_with_ttl(service: &str, seconds: u64) -> Registration {
 }
 
 /// A probe that ended.
-pub(super) fn probed(service: &str, generation: Generation, outcome: Result<(), String>) -> Event {
-    Event::ProbeFinished { instance: instance(service), generation, outcome, took: Duration::from_millis(1) }
+pub(super) fn probed(service: &str, token: ProbeToken, outcome: Result<(), String>) -> Event {
+    Event::ProbeFinished { instance: instance(service), token, outcome, took: Duration::from_millis(1) }
 }
 
 fn settings() -> Settings {

@@ -119,7 +119,7 @@ impl Rig {
             tokio::select! {
                 biased;
                 event = self.told.next() => match event {
-                    Some(Event::ProbeFinished { instance, generation, .. }) => all.push((instance, generation.0)),
+                    Some(Event::ProbeFinished { instance, token, .. }) => all.push((instance, token.0)),
                     other => panic!("{other:?}"),
                 },
                 () = &mut end => return all,

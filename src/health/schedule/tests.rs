@@ -16,7 +16,7 @@ pub(in crate::health) fn plan(url: &str, order: u64, first: FirstProbe, period_m
     let address = url.socket_address().unwrap();
     let spec = InstanceSpec::new(InstanceId::try_new("a").unwrap(), url);
     ProbePlan {
-        generation: Generation(order),
+        token: ProbeToken(order),
         target: ProbeTarget { spec: Arc::new(spec), address },
         first,
         period: Duration::from_millis(period_ms),
@@ -47,11 +47,11 @@ impl Script {
     fn starts(&mut self, seconds: f64) -> Vec<String> {
         let now = self.at(seconds);
         let started = std::iter::from_fn(|| self.schedule.start(now));
-        started.map(|(instance, plan)| format!("{} {}", instance.id, plan.generation.0)).collect()
+        started.map(|(instance, plan)| format!("{} {}", instance.id, plan.token.0)).collect()
     }
 
     fn finish(&mut self, seconds: f64, name: &str, order: u64) {
-        self.schedule.finish(&instance(name), Generation(order), self.at(seconds), &mut self.random);
+        self.schedule.finish(&instance(name), ProbeToken(order), self.at(seconds), &mut self.random);
     }
 
     fn next_due(&self) -> Option<f64> {

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::telemetry::{ScrapeView, Telemetry};
-use furt_core::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
-use furt_core::routing::{InstanceLive, SelectionInput, ServiceLive};
+use furt_core::model::{Definition, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
+use furt_core::routing::{InstanceLive, PoolGroup, SelectionInput, ServiceLive};
 
 /// As the gateway: takes a place, then answers 204, except for `/panic`.
 struct Hooks {
@@ -57,7 +57,7 @@ fn service() -> Arc<Service> {
             ..InstanceSpec::new(InstanceId::try_new("a").unwrap(), url)
         }),
         status: Status::Up,
-        generation: Generation::default(),
+        pool_group: PoolGroup::default(),
         live: Arc::new(InstanceLive::default()),
     };
     let definition = Definition::new(ServiceName::try_new("a").unwrap());

@@ -33,7 +33,7 @@ pub enum Verdict {
 pub struct Outcome {
     /// Of the answer; 0: none was sent.
     pub status: u16,
-    /// What it came to.
+    /// How it was answered.
     pub verdict: Verdict,
     /// From its header to the answer's end.
     pub took: Duration,

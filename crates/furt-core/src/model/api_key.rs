@@ -20,7 +20,7 @@ pub struct KeySpec {
     pub name: KeyName,
     /// The key's SHA-256; unique.
     pub sha256: Sha256Digest,
-    /// What it may do.
+    /// The permissions that it grants.
     pub permissions: PermissionSet,
     /// From where; empty: anywhere.
     pub allow_from: CidrSet,
@@ -31,7 +31,7 @@ pub struct KeySpec {
 /// A key that was made while furt runs, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeKey {
-    /// What it may do.
+    /// The permissions that it grants.
     pub spec: KeySpec,
     /// When it was made, in ms since the Unix epoch.
     pub created_ms: i64,

@@ -8,9 +8,9 @@ use super::{
     UpstreamUrl, path,
 };
 
-/// The most routes of a service (DESIGN §5.1).
+/// The most routes of a service.
 pub const MAX_ROUTES: usize = 256;
-/// The most bytes of a definition's metadata, keys and values together (DESIGN §5.1).
+/// The most bytes of a definition's metadata, keys and values together.
 pub const MAX_METADATA_BYTES: usize = 4096;
 /// The longest TTL, slow start and timeout: a day. Longer ones are mistakes of unit.
 pub const MAX_TIME: Duration = Duration::from_secs(86_400);
@@ -22,15 +22,15 @@ pub const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 /// One route of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RouteSpec {
-    /// Which methods.
+    /// The methods that it takes.
     pub method: MethodRule,
-    /// Which paths.
+    /// The pattern of the paths that it takes.
     pub pattern: Pattern,
     /// What the caller's key must hold; `None`: public.
     pub permission: Option<Permission>,
 }
 
-/// How a service asks for its instances to be chosen (DESIGN §8).
+/// How an instance is chosen for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LoadBalancingPolicy {
     /// edgeProxy's score: place, then load over weight.
@@ -78,11 +78,11 @@ pub struct Timeouts {
 /// What a service is, apart from where it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
-    /// Its name.
+    /// The name of the service.
     pub service: ServiceName,
     /// The host its routes are bound to; `None`: any.
     pub host: Option<Host>,
-    /// 0 to 256; without any, the service is reached by host (DESIGN §6).
+    /// 0 to 256; without any, the service is reached by its host `<service>.<apps.domain>`.
     pub routes: Vec<RouteSpec>,
     /// How its instances are chosen.
     pub policy: LoadBalancingPolicy,
@@ -90,7 +90,7 @@ pub struct Definition {
     pub hash_key: Option<Box<str>>,
     /// How long a share grows after an instance came UP.
     pub slow_start: Option<Duration>,
-    /// Its own timeouts.
+    /// Timeouts of its own, in the place of the configured ones.
     pub timeouts: Timeouts,
     /// Whatever the service wants shown, at most 4 KiB.
     pub metadata: BTreeMap<String, String>,
@@ -99,7 +99,7 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// Of a service that says no more than its name: the defaults of DESIGN §5.1, no routes.
+    /// The definition of a service that says no more than its name: default values, no routes.
     pub fn new(service: ServiceName) -> Self {
         Self {
             service,
@@ -193,11 +193,11 @@ impl Protocol {
 /// Where a service runs, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceSpec {
-    /// Its id.
+    /// The id, unique in the registry.
     pub id: InstanceId,
-    /// Its address.
+    /// The url that requests are sent to.
     pub url: UpstreamUrl,
-    /// What it speaks.
+    /// The protocol that the instance speaks.
     pub protocol: Protocol,
     /// The name its certificate is checked for, and sent as SNI; needed where an https url has a bare address.
     pub tls_name: Option<Box<str>>,
@@ -205,20 +205,20 @@ pub struct InstanceSpec {
     pub health_endpoint: Option<Box<str>>,
     /// Deregistered when not heard for so long; `None`: not before it heartbeats.
     pub heartbeat_ttl: Option<Duration>,
-    /// Its share, 1 to 255.
+    /// Its share of the requests among instances of equal rank, 1 to 255.
     pub weight: u8,
     /// Requests in flight from which others are preferred; 0: none.
     pub soft_limit: u32,
     /// Requests in flight that are never exceeded; 0: none.
     pub hard_limit: u32,
-    /// Where it is.
+    /// The region that it is in.
     pub region: Option<Region>,
-    /// Where it is.
+    /// The country that it is in.
     pub country: Option<Country>,
 }
 
 impl InstanceSpec {
-    /// Of an instance that says no more than where it is: the defaults of DESIGN §5.1.
+    /// The spec of an instance that says no more than its id and url: default values.
     pub fn new(id: InstanceId, url: UpstreamUrl) -> Self {
         Self {
             id,

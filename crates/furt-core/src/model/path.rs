@@ -1,4 +1,4 @@
-//! Paths as they are matched (DESIGN §6): unreserved characters percent-decoded, everything ambiguous refused.
+//! Paths as they are matched: unreserved characters percent-decoded, everything ambiguous refused.
 //!
 //! A gateway and a service that read one path differently are a way around the gateway's checks, so what could be
 //! read in two ways is refused rather than repaired. Requests and patterns pass through the same function.
@@ -73,7 +73,7 @@ fn without_parameters(segment: &str) -> &str {
     name.split("%3B").next().unwrap_or_default()
 }
 
-/// A path that furt keeps for itself on the public listener (DESIGN §6).
+/// A path that furt keeps for itself on the public listener: `/health`, and all below `/internal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reserved {
     /// `/health`: furt answers.

@@ -1,4 +1,4 @@
-//! Route patterns (DESIGN §6): what they are, which paths they match, what one says about another.
+//! Route patterns: what they are, which paths they match, what one says about another.
 //!
 //! This is the definition that the table in `routing` must agree with; its own `matches` is the plain, slow form.
 

@@ -44,7 +44,7 @@ impl fmt::Debug for Permission {
 /// What a key or grant holds: one permission, all below a prefix (`comments:*`), or all (`*`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PermissionRule {
-    /// `*`: every permission (the seed's admin).
+    /// `*`: every permission.
     All,
     /// `comments:*`: every permission that starts with `comments:`; the prefix is kept with its colon.
     Below(Arc<str>),

@@ -7,7 +7,7 @@ use super::Invalid;
 /// So many a period; the period is a second or a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// How many, at least 1.
+    /// How many requests, at least 1.
     pub count: NonZeroU32,
     /// Per how many seconds: 1 or 60.
     pub period_seconds: u32,

@@ -12,7 +12,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// As the seed writes it: `UP`, `DOWN`, `UNKNOWN`.
+    /// `UP`, `DOWN` or `UNKNOWN`, as on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "UNKNOWN",

@@ -7,60 +7,44 @@
 
 use std::sync::Arc;
 
-use super::{
-    Answer, Change, Effect, Event, InstanceEntry, InstanceRef, Now, Pending, Refusal, Registration, Registry, ReplyId,
-    Report, Source,
-};
-use crate::model::{InstanceId, ServiceName};
-
-/// What becomes of a drain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Drain {
-    /// No new requests from now on.
-    Begins,
-    /// As before.
-    Ends,
-}
-
-/// The command to begin a drain or to end it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DrainCommand {
-    /// Whose.
-    pub service: ServiceName,
-    /// Which; `None`: all that the service has now.
-    pub instance: Option<InstanceId>,
-    /// Begin or end.
-    pub drain: Drain,
-    /// Who asks.
-    pub source: Source,
-}
+use super::answer::Answer;
+use super::change::Change;
+use super::command::{Drain, DrainCommand, Registration, Source};
+use super::directory::InstanceEntry;
+use super::dispatch::Registry;
+use super::effects::Effects;
+use super::ids::{InstanceRef, ReplyId};
+use super::now::Now;
+use super::refusal::Refusal;
+use super::report::Report;
+use super::service_write::{ServiceCommand, ServiceWrite};
+use crate::model::InstanceId;
 
 impl Registry {
-    pub(super) fn handle_drain(&mut self, command: Box<DrainCommand>, reply: ReplyId, effects: &mut Vec<Effect>) {
+    pub(super) fn handle_drain(&mut self, command: Box<DrainCommand>, reply: ReplyId, effects: &mut Effects) {
         let service = command.service.clone();
-        if self.pending_of.contains_key(&service) {
-            self.park(&service, Event::DrainRequested(command, reply), effects);
-            return;
+        if self.outbox.is_writing(&service) {
+            return self.park(ServiceCommand::Drain(command), reply, effects);
         }
         if let Err(refusal) = self.check_deregistration(&service, command.instance.as_ref(), &command.source) {
-            self.answer(reply, &service, &command.source, Err(refusal), effects);
+            effects.reply_to_command(reply, &service, &command.source, Err(refusal));
             return;
         }
         let is_draining = command.drain == Drain::Begins;
-        let changing = self.concerned(&command).filter(|installed| installed.is_draining != is_draining);
+        let changing = self.concerned(&command).filter(|installed| installed.is_draining() != is_draining);
         let ids: Vec<_> = changing.map(|installed| installed.spec.id.clone()).collect();
         if ids.is_empty() {
             let answer = self.drained(&command, &ids);
-            effects.push(Effect::Answer(reply, Ok(answer)));
+            effects.reply(reply, Ok(answer));
             return;
         }
         let changes = ids.iter().map(|id| change(id.clone(), command.drain)).collect();
-        self.submit(&service, Pending::Drain { command, ids, reply }, changes, effects);
+        self.submit(&service, ServiceWrite::Drain { command, ids, reply }, changes, effects);
     }
 
     /// The instances that a command is about.
     fn concerned(&self, command: &DrainCommand) -> impl Iterator<Item = &InstanceEntry> {
-        let instances = self.services.get(&command.service).into_iter().flat_map(|entry| entry.instances.values());
+        let instances = self.directory.service(&command.service).into_iter().flat_map(|entry| entry.instances.values());
         instances.filter(|installed| {
             !installed.is_being_removed() && command.instance.as_ref().is_none_or(|wanted| *wanted == installed.spec.id)
         })
@@ -70,7 +54,7 @@ impl Registry {
         let is_shown =
             |instance: &&InstanceEntry| command.drain == Drain::Begins || changed.contains(&instance.spec.id);
         let instances = self.concerned(command).filter(is_shown).map(|instance| Arc::clone(&instance.live)).collect();
-        Answer::Drained { instances, generation: self.view.generation() }
+        Answer::Drained { instances, generation: self.publisher.generation() }
     }
 
     /// The store has it: from here on no request takes a place, whichever snapshot it reads.
@@ -79,65 +63,53 @@ impl Registry {
         command: &DrainCommand,
         ids: &[InstanceId],
         reply: ReplyId,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
         for id in ids {
             let instance = InstanceRef { service: command.service.clone(), id: id.clone() };
             self.mark(&instance, command.drain, &command.source, effects);
         }
-        self.view.advance();
+        self.publisher.advance();
         let answer = self.drained(command, ids);
-        effects.push(Effect::Answer(reply, Ok(answer)));
+        effects.reply(reply, Ok(answer));
     }
 
-    fn mark(&mut self, instance: &InstanceRef, drain: Drain, source: &Source, effects: &mut Vec<Effect>) {
-        let Some(installed) = self.instance_mut(instance) else { return };
-        installed.is_draining = drain == Drain::Begins;
-        installed.note_draining();
+    fn mark(&mut self, instance: &InstanceRef, drain: Drain, source: &Source, effects: &mut Effects) {
+        let Some(installed) = self.directory.instance_mut(instance) else { return };
+        installed.set_draining(drain == Drain::Begins);
         let (instance, from) = (instance.clone(), source.address);
-        effects.push(Effect::Report(match drain {
+        effects.report(match drain {
             Drain::Begins => Report::DrainBegan { instance, from },
             Drain::Ends => Report::DrainEnded { instance, from },
-        }));
+        });
     }
 
     /// An instance that is draining registers just so: that ends the drain, and nothing else of it changes.
-    pub(super) fn begin_return(
-        &mut self,
-        command: Box<Registration>,
-        reply: ReplyId,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn begin_return(&mut self, command: Box<Registration>, reply: ReplyId, now: Now, effects: &mut Effects) {
         let service = command.definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: command.instance.id.clone() };
-        self.hear_again(&instance, command.kind, now, effects);
+        self.hear_registration(&instance, command.kind, now, effects);
         self.probe_if_down(&instance, effects);
-        self.claim_id(&instance);
+        self.directory.claim_id(&instance);
         let changes = vec![change(instance.id, Drain::Ends)];
-        self.submit(&service, Pending::Return { command, reply }, changes, effects);
+        self.submit(&service, ServiceWrite::Return { command, reply }, changes, effects);
     }
 
-    pub(super) fn finish_return(
-        &mut self,
-        command: &Registration,
-        reply: ReplyId,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn finish_return(&mut self, command: &Registration, reply: ReplyId, now: Now, effects: &mut Effects) {
         let instance = InstanceRef { service: command.definition.service.clone(), id: command.instance.id.clone() };
-        self.release_id(&instance.id);
+        self.directory.release_id(&instance);
         self.mark(&instance, Drain::Ends, &command.source, effects);
-        self.hear_again(&instance, command.kind, now, effects);
-        self.view.advance();
+        self.hear_registration(&instance, command.kind, now, effects);
+        self.publisher.advance();
         let outcome = self.registered(&instance, true);
-        self.answer(reply, &instance.service, &command.source, outcome, effects);
+        effects.reply_to_command(reply, &instance.service, &command.source, outcome);
     }
 
-    pub(super) fn fail_return(&mut self, command: &Registration, reply: ReplyId, why: &str, effects: &mut Vec<Effect>) {
-        self.release_id(&command.instance.id);
+    pub(super) fn fail_return(&mut self, command: &Registration, reply: ReplyId, why: &str, effects: &mut Effects) {
+        let service = command.definition.service.clone();
+        self.directory.release_id(&InstanceRef { service, id: command.instance.id.clone() });
         let refused = Err(Refusal::StoreFailed(why.to_owned()));
-        self.answer(reply, &command.definition.service, &command.source, refused, effects);
+        effects.reply_to_command(reply, &command.definition.service, &command.source, refused);
     }
 }
 

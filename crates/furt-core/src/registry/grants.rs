@@ -1,9 +1,10 @@
-//! Who may register what (DESIGN §5.2, §6): grants, the rule for services without one, reserved and static routes.
+//! Who may register what: grants, the rule for services without one, reserved and static routes.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Refusal, Registration, Source};
+use super::command::{Registration, Source};
+use super::refusal::Refusal;
 use crate::model::{
     CidrSet, Definition, Host, MethodRule, Pattern, PermissionSet, ServiceName, Sha256Digest, is_never_upstream, path,
 };
@@ -39,11 +40,11 @@ pub enum UnlistedRule {
 /// A static route, as registrations are checked against it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StaticClaim {
-    /// Its host.
+    /// The host that a request must name; `None`: any.
     pub host: Option<Host>,
-    /// Its methods.
+    /// The methods that it takes.
     pub method: MethodRule,
-    /// Its paths.
+    /// The pattern of the paths that it takes.
     pub pattern: Pattern,
     /// Whether no registration may overlap it, on any host.
     pub exclusive: bool,
@@ -52,9 +53,9 @@ pub struct StaticClaim {
 /// The rules for registrations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RegistrationPolicy {
-    /// By service.
+    /// What each service with a grant may register.
     pub grants: BTreeMap<ServiceName, Grant>,
-    /// For all others.
+    /// What services without a grant may register.
     pub unlisted: UnlistedRule,
     /// Where instances may be at all.
     pub upstreams: CidrSet,
@@ -78,7 +79,7 @@ impl RegistrationPolicy {
         self.check_addresses(service, &command.addresses)
     }
 
-    /// Whether a definition that came from `from` may stand, apart from the token that was asked when it came.
+    /// Whether a definition that came from `from` may be routed, apart from the token that was asked when it came.
     ///
     /// # Errors
     /// [`Refusal::BeyondGrant`], naming what it may not.
@@ -121,7 +122,8 @@ impl RegistrationPolicy {
         Ok(())
     }
 
-    /// Whether `source` may speak for what `registered_from` registered under this name (DESIGN §5.2).
+    /// Whether `source` may speak for what `registered_from` registered under this name: the same address, loopback, an operator, or,
+    /// where the grant has a token, whoever sends it.
     ///
     /// # Errors
     /// [`Refusal::TokenWrong`] where the grant asks for one, [`Refusal::NotOwner`].

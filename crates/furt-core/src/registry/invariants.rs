@@ -1,13 +1,17 @@
 //! What must hold after every event; swept in debug builds and tests.
 
-use super::{Due, InstanceRef, Pending, Registering, Registry};
+use super::dispatch::Registry;
+use super::eligibility::effective;
+use super::ids::InstanceRef;
+use super::leases::Due;
+use super::service_write::{Registering, ServiceWrite};
 use crate::model::Status;
 use crate::routing::Owner;
 
 impl Registry {
     /// Whether a sweep costs little.
     pub(super) fn is_small(&self) -> bool {
-        self.services.len().max(self.owners.len()).max(self.keys.len()) <= 256
+        self.directory.len().max(self.directory.ids().len()).max(self.keys.len()) <= 256
     }
 
     /// # Panics
@@ -22,11 +26,11 @@ impl Registry {
     }
 
     fn sweep_services(&self) {
-        for (name, entry) in &self.services {
+        for (name, entry) in self.directory.services() {
             assert!(entry.instances.are_counted(), "{name}: the counts are its instances'");
             assert_eq!(entry.status, entry.overall(), "{name}: status is its instances'");
-            let is_held = self.deadlines.is_set(&Due::Held(name.clone()));
-            if entry.instances.is_empty() && !self.pending_of.contains_key(name) {
+            let is_held = self.leases.is_set(&Due::HeldRoutes(name.clone()));
+            if entry.instances.is_empty() && !self.outbox.is_writing(name) {
                 assert!(is_held, "{name}: without instances only while held");
             }
             if is_held {
@@ -34,18 +38,15 @@ impl Registry {
             }
             for (id, installed) in entry.instances.iter() {
                 let instance = InstanceRef { service: name.clone(), id: id.clone() };
-                assert_eq!(self.owners.get(id).map(|owner| &owner.service), Some(name), "{instance}: owns its id");
-                let index = self.view.snapshot.ids.get(id);
+                assert_eq!(self.directory.ids().owner(id), Some(name), "{instance}: owns its id");
+                let index = self.publisher.snapshot().ids.get(id);
                 assert_eq!(index, Some(&entry.index), "{instance}: found by its id");
-                assert_eq!(installed.seen.status, installed.health().status(), "{instance}: is seen as it is");
-                assert_eq!(installed.seen.addresses, installed.addresses, "{instance}: is seen where it is");
-                let takes_none = installed.is_draining || installed.is_being_removed();
+                assert_eq!(installed.published().status, installed.health().status(), "{instance}: is seen as it is");
+                assert_eq!(&installed.published().addresses, installed.addresses(), "{instance}: is seen where it is");
+                let takes_none = installed.is_draining() || installed.is_being_removed();
                 assert_eq!(installed.live.is_draining(), takes_none, "{instance}: requests know whether it takes them");
-                if installed.ttl.is_some() && !installed.is_being_removed() {
-                    assert!(
-                        self.deadlines.is_set(&Due::Instance(instance.clone())),
-                        "{instance}: its TTL has a deadline"
-                    );
+                if installed.liveness.ttl().is_some() && !installed.is_being_removed() {
+                    assert!(self.leases.is_set(&Due::Instance(instance.clone())), "{instance}: its TTL has a deadline");
                 }
                 // Not by the number of failures: that which makes it DOWN may have changed since the last verdict.
                 if installed.health().is_stopped() {
@@ -56,28 +57,28 @@ impl Registry {
     }
 
     fn sweep_claims(&self) {
-        let installed: usize = self.services.values().map(|entry| entry.effective.routes.len()).sum();
-        let pending: usize = self.pending.values().map(|pending| self.claimed_by(pending)).sum();
+        let installed: usize =
+            self.directory.services().map(|(_, entry)| entry.eligibility.effective().routes.len()).sum();
+        let pending: usize = self.outbox.writes().map(|write| self.claimed_by(write)).sum();
         assert_eq!(self.claims.total(), installed + pending, "each installed and pending route is claimed once");
     }
 
     fn sweep_owners(&self) {
-        let installed: usize = self.services.values().map(|entry| entry.instances.len()).sum();
-        let is_claim = |pending: &&Pending| matches!(pending, Pending::Register(_) | Pending::Return { .. });
-        let pending = self.pending.values().filter(is_claim).count();
-        assert_eq!(self.view.snapshot.ids.len(), installed, "nothing else is found by an id");
-        let owned: usize = self.owners.values().map(|owner| owner.count).sum();
-        assert_eq!(owned, installed + pending, "each installed and pending instance owns its id once");
+        let installed: usize = self.directory.services().map(|(_, entry)| entry.instances.len()).sum();
+        let is_claim = |write: &&ServiceWrite| matches!(write, ServiceWrite::Register(_) | ServiceWrite::Return { .. });
+        let pending = self.outbox.writes().filter(is_claim).count();
+        assert_eq!(self.publisher.snapshot().ids.len(), installed, "nothing else is found by an id");
+        assert_eq!(
+            self.directory.ids().total(),
+            installed + pending,
+            "each installed and pending instance owns its id once"
+        );
     }
 
     fn sweep_waiting(&self) {
-        let pending: usize = self.pending_of.values().map(|writes| writes.len()).sum();
-        assert_eq!(pending, self.pending.len(), "each pending write is of one service");
-        for (service, queue) in &self.parked {
-            assert!(!queue.is_empty() && self.pending_of.contains_key(service), "{service}: waits for a write");
-        }
-        for (name, entry) in self.services.iter().filter(|(_, entry)| entry.is_being_removed) {
-            assert!(self.pending_of.contains_key(name), "{name}: leaves only while its removal is written");
+        self.outbox.sweep();
+        for (name, entry) in self.directory.services().filter(|(_, entry)| entry.is_being_removed) {
+            assert!(self.outbox.is_writing(name), "{name}: leaves only while its removal is written");
             assert!(
                 entry.instances.values().all(|instance| instance.is_being_removed()),
                 "{name}: leaves with all instances"
@@ -85,20 +86,23 @@ impl Registry {
         }
     }
 
-    fn claimed_by(&self, pending: &Pending) -> usize {
-        match pending {
-            Pending::Register(Registering { command, definition_of: Some(_), .. }) => {
-                super::view::effective(&command.definition, &self.settings.policy.apps_domain).routes.len()
+    fn claimed_by(&self, write: &ServiceWrite) -> usize {
+        match write {
+            ServiceWrite::Register(Registering { command, definition_owner: Some(_), .. }) => {
+                effective(&command.definition, &self.settings.policy.apps_domain).routes.len()
             }
-            Pending::Register(_) | Pending::Remove { .. } | Pending::Drain { .. } | Pending::Return { .. } => 0,
+            ServiceWrite::Register(_)
+            | ServiceWrite::Remove { .. }
+            | ServiceWrite::Drain { .. }
+            | ServiceWrite::Return { .. } => 0,
         }
     }
 
     fn sweep_indexes(&self) {
-        let snapshot = &self.view.snapshot;
-        let free = self.view.free_indexes();
+        let snapshot = self.publisher.snapshot();
+        let free = self.publisher.free_indexes();
         let mut routes = 0;
-        for (name, entry) in &self.services {
+        for (name, entry) in self.directory.services() {
             assert!(!free.contains(&entry.index), "{name}: its slot is its own");
             let shown = snapshot.names.get(name).copied();
             assert_eq!(
@@ -106,12 +110,12 @@ impl Registry {
                 (!entry.is_being_removed).then_some(entry.index),
                 "{name}: found by name unless it leaves"
             );
-            routes += if entry.is_being_removed { 0 } else { entry.effective.routes.len() };
+            routes += if entry.is_being_removed { 0 } else { entry.eligibility.effective().routes.len() };
         }
         let of_services = snapshot.table.iter().filter(|route| matches!(route.owner, Owner::Service(_))).count();
         assert_eq!(of_services, routes, "the table holds the routes of all services that stay");
         let mut static_routes = 0;
-        for ((host, pattern, method), index) in self.view.static_indexes() {
+        for ((host, pattern, method), index) in self.static_routes.indexes() {
             static_routes += 1;
             assert!(!free.contains(&index), "{method} {pattern}: its slot is its own");
             let shown = snapshot

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::KeyRefusal;
+use super::keys::KeyRefusal;
 use crate::model::{Invalid, ServiceName, Status};
 
 /// Why a command was not granted; nothing was changed by it.
@@ -19,7 +19,7 @@ pub enum Refusal {
         "it was registered from {registered_from}; only from there, from loopback or as an operator may it be changed"
     )]
     NotOwner {
-        /// Who did.
+        /// The address recorded as the owner.
         registered_from: IpAddr,
     },
     /// 409: someone else holds it.
@@ -29,7 +29,7 @@ pub enum Refusal {
         what: String,
         /// The service that holds it, and its status; `None`: the configuration or furt itself.
         conflict: Option<(ServiceName, Status)>,
-        /// In words.
+        /// The conflict, in words.
         detail: String,
     },
     /// 422: it could not be stored and read again; says what is wrong with it.
@@ -47,7 +47,7 @@ pub enum Refusal {
     /// 503: too many commands wait for the last one of this service or key.
     #[error("too many changes of it wait to be stored")]
     Busy,
-    /// Of a command about an API key.
+    /// A command about an API key was refused.
     #[error(transparent)]
     Key(#[from] KeyRefusal),
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::tests::{Command, Harness, Store, definition_of, instance, policy, settings, source};
 use super::{
-    Deregistration, Drain, DrainCommand, Event, HealthLimits, InstanceRef, OnLastInstance, RegistrationPolicy,
-    Settings, StaticClaim, StaticRoute, StaticTarget,
+    Deregistration, Drain, DrainCommand, Event, HealthLimits, InstanceRef, OnLastInstance, ProbeToken,
+    RegistrationPolicy, Settings, StaticClaim, StaticRoute, StaticTarget,
 };
-use crate::model::{Generation, ServiceName};
+use crate::model::ServiceName;
 use model::Model;
 use stored::Stored;
 
@@ -42,7 +42,7 @@ struct Simulation {
     model: Model,
     stored: Stored,
     /// Orders to probe that were given once.
-    orders: Vec<(InstanceRef, Generation)>,
+    orders: Vec<(InstanceRef, ProbeToken)>,
 }
 
 impl Simulation {
@@ -178,20 +178,20 @@ impl Simulation {
 
     /// An outcome of an order that was given at some time: it counts only while the order holds.
     fn probe(&mut self) {
-        self.orders.extend(self.furt.plans.iter().map(|(whom, plan)| (whom.clone(), plan.generation)));
+        self.orders.extend(self.furt.plans.iter().map(|(whom, plan)| (whom.clone(), plan.token)));
         self.orders.sort();
         self.orders.dedup();
         if self.orders.is_empty() {
             return;
         }
         let newest = self.orders.len().saturating_sub(self.random.usize(1..=12));
-        let (instance, generation) = self.orders[newest.max(self.random.usize(..self.orders.len()))].clone();
+        let (instance, token) = self.orders[newest.max(self.random.usize(..self.orders.len()))].clone();
         let is_good = self.random.u8(..3) == 0;
-        if self.furt.plans.get(&instance).is_some_and(|plan| plan.generation == generation) {
+        if self.furt.plans.get(&instance).is_some_and(|plan| plan.token == token) {
             self.model.probed(&instance, is_good);
         }
         let outcome = if is_good { Ok(()) } else { Err("refused".to_owned()) };
-        self.furt.send(Event::ProbeFinished { instance, generation, outcome, took: Duration::from_millis(2) });
+        self.furt.send(Event::ProbeFinished { instance, token, outcome, took: Duration::from_millis(2) });
     }
 
     fn pass(&mut self, ms: u64) {
@@ -256,9 +256,10 @@ impl Simulation {
         }
         assert_eq!(self.furt.unanswered(), 0, "everyone was answered");
         let registry = &self.furt.registry;
-        assert!(registry.services.is_empty() && registry.owners.is_empty(), "ids left: {:?}", registry.owners);
+        let directory = &registry.directory;
+        assert_eq!((directory.len(), directory.ids().len()), (0, 0), "ids left: {:?}", directory.ids());
         assert_eq!(registry.claims.total(), 0, "claims left");
-        assert!(registry.pending.is_empty() && registry.pending_of.is_empty() && registry.parked.is_empty());
+        assert!(registry.outbox.is_empty());
         assert_eq!((registry.next_deadline(), self.furt.plans.len(), self.furt.names.len()), (None, 0, 0));
         assert_eq!((self.furt.snapshot.table.len(), self.furt.snapshot.names.len()), (1, 0), "the static route stays");
         assert!(self.furt.snapshot.services.iter().all(Option::is_none));

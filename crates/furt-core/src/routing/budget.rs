@@ -1,4 +1,4 @@
-//! How many requests of a service may be sent twice (DESIGN §7): a fifth of its requests, and 3 a second all the same.
+//! How many requests of a service may be sent twice: a fifth of its requests, and 3 a second all the same.
 //!
 //! Without a bound, a service that breaks under load would be given twice the load.
 

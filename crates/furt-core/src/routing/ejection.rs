@@ -8,11 +8,11 @@ use std::time::Duration;
 use super::{Instance, Service};
 use crate::model::Status;
 
-/// Failures in a row that eject an instance (DESIGN §8).
+/// Failures in a row that eject an instance.
 const FAILURES: u32 = 5;
-/// How long the first ejection lasts; the n-th in a row lasts n times as long (DESIGN §8).
+/// How long the first ejection lasts; the n-th in a row lasts n times as long.
 const UNIT: Duration = Duration::from_secs(10);
-/// The longest ejection (DESIGN §8). An instance that was well for as long begins anew.
+/// The longest ejection. An instance that was well for as long begins anew.
 const LONGEST: Duration = Duration::from_secs(300);
 
 /// How a request fared at an instance.

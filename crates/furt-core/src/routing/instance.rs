@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use super::ejection::{Ejecting, Ejection};
 use super::{InstanceSet, RetryBudget};
 use crate::live::{ServiceEvents, ServiceTraffic};
-use crate::model::{Definition, Generation, InstanceSpec, Status};
+use crate::model::{Definition, InstanceSpec, Status};
 
 /// What stands behind an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +23,9 @@ pub enum ServiceKind {
 /// A service as requests see it.
 #[derive(Debug)]
 pub struct Service {
-    /// What it registered.
+    /// The definition that it registered.
     pub definition: Arc<Definition>,
-    /// How it came here.
+    /// Whether it registered itself or is a static route's url.
     pub kind: ServiceKind,
     /// UP while one instance is UP; DOWN also while it has no instance.
     pub status: Status,
@@ -56,16 +56,28 @@ impl Service {
 /// An instance as requests see it.
 #[derive(Debug)]
 pub struct Instance {
-    /// What it registered.
+    /// What the instance registered.
     pub spec: Arc<InstanceSpec>,
     /// Where it is; more than one where its name resolves to several, none where it does not resolve.
     pub addresses: Arc<[SocketAddr]>,
-    /// The verdict on it.
+    /// The verdict of the health machine.
     pub status: Status,
-    /// Grows whenever its url, protocol or addresses change: connections of another generation are not reused.
-    pub generation: Generation,
+    /// Changes whenever its url, protocol or addresses change: connections of another group are not reused.
+    pub pool_group: PoolGroup,
     /// What outlives the snapshot.
     pub live: Arc<InstanceLive>,
+}
+
+/// Connections to an instance that may stand in for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct PoolGroup(pub u64);
+
+impl PoolGroup {
+    /// Another group than this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
 }
 
 /// Counters of an instance, carried over from snapshot to snapshot as long as it stays registered.

@@ -11,11 +11,11 @@ use crate::model::{CidrSet, KeyName, KeySpec, PermissionSet, RateLimit, RuntimeK
 /// One API key behind one of its digests; the key itself is nowhere.
 #[derive(Debug)]
 pub struct ApiKey {
-    /// Its name.
+    /// The name of the key.
     pub name: KeyName,
     /// The same, as services are told it in `X-API-Key-Name`.
     pub told: HeaderValue,
-    /// What it may do.
+    /// The permissions that it grants.
     pub permissions: PermissionSet,
     /// From where it may be used; empty: from anywhere.
     pub allow_from: CidrSet,
@@ -64,7 +64,7 @@ pub struct KeyTable {
 /// A runtime key as operators are shown it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListedKey {
-    /// What is kept of it.
+    /// The key as it is stored.
     pub key: Arc<RuntimeKey>,
     /// Why requests may not use it, where they may not.
     pub blocked: Option<Arc<str>>,

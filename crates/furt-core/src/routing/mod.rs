@@ -30,7 +30,7 @@ mod tests;
 pub use budget::RetryBudget;
 pub use draining::Drained;
 pub use ejection::Outcome;
-pub use instance::{Instance, InstanceLive, Service, ServiceKind, ServiceLive};
+pub use instance::{Instance, InstanceLive, PoolGroup, Service, ServiceKind, ServiceLive};
 pub use instance_set::InstanceSet;
 pub use key::{ApiKey, KeyLive, KeyTable, ListedKey};
 pub use ring::hash;

@@ -1,4 +1,4 @@
-//! Paths, patterns and the choice of a route, written a second time from the sentences of DESIGN §6 and in the plainest form.
+//! Paths, patterns and the choice of a route, written a second time from the rules in words and in the plainest form.
 //!
 //! Texts and lists alone: nothing of `model::path`, `Pattern::matches` or the table is used, so that a mistake there is not
 //! made here, too. Read by the tests of `routing`, and by the fuzz target `routes`, which has this file as a module of its own.

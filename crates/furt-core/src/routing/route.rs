@@ -42,7 +42,7 @@ pub struct Route {
     pub pattern: Pattern,
     /// What the caller's key must hold; `None` is public.
     pub permission: Option<Permission>,
-    /// Who answers.
+    /// The service or static route that answers.
     pub owner: Owner,
     /// Where its requests are counted.
     pub counter: RouteCounter,

@@ -1,4 +1,4 @@
-//! Choosing an instance (DESIGN §8): the candidates, the order among them, and the slot that a request holds.
+//! Choosing an instance: the candidates, the order among them, and the slot that a request holds.
 //!
 //! Candidates are UP, or UNKNOWN without a failed probe; only when there is none of these, UNKNOWN with one; only when
 //! there is none of these either, ejected ones. None is draining. Among them those below their soft limit come first, then the lowest
@@ -17,7 +17,7 @@ use super::{Instance, Service, ServiceLive};
 use crate::model::{Country, InstanceId, LoadBalancingPolicy, Region, Status};
 use score::{Candidate, Score};
 
-/// The most instances that are looked at one by one (DESIGN §8).
+/// The most instances that are looked at one by one.
 const SCANNED: usize = 16;
 /// Pairs that are drawn before all are looked at: where half of the instances are no candidates or at their soft limit,
 /// four pairs find none in one case of 256.
@@ -33,11 +33,11 @@ const RACES: usize = 4;
 pub struct SelectionInput<'a> {
     /// Unix time in ms.
     pub now_ms: i64,
-    /// Where the client is.
+    /// The country that the client is in.
     pub country: Option<Country>,
-    /// Where the client is.
+    /// The region that the client is in.
     pub region: Option<&'a Region>,
-    /// Where the gateway is.
+    /// The region that the gateway is in.
     pub gateway_region: Option<&'a Region>,
     /// The [`hash`](super::hash) of what the service's `hash_key` says; any number where that is missing.
     pub key: u64,
@@ -171,7 +171,7 @@ impl CallerLocality {
         Self { country: input.country, region: region(input.region), gateway_region: region(input.gateway_region) }
     }
 
-    /// How far an instance is: 0 the client's country, 1 its region, 2 the gateway's region, 3 elsewhere (DESIGN §8).
+    /// How far an instance is: 0 the client's country, 1 its region, 2 the gateway's region, 3 elsewhere.
     fn distance(&self, place: Locality) -> u8 {
         if self.country.is_some() && place.country == self.country {
             0

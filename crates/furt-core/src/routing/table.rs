@@ -1,4 +1,4 @@
-//! The table of routes in force: changes by path-copying, searches by host, path and method (DESIGN §6).
+//! The table of routes in force: changes by path-copying, searches by host, path and method.
 //!
 //! What a table says is defined by [`Pattern::matches`] and the order of precedence: routes bound to the request's
 //! host before host-less ones; then segment by segment from the left a literal before `*` before a last `*`; then the

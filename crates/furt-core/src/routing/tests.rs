@@ -1,4 +1,4 @@
-//! The table against sentences of DESIGN §6, and against the naive model of the fuzz targets.
+//! The table against sentences of `docs/requests.md`, and against the naive model of the fuzz targets.
 
 use std::sync::Arc;
 

@@ -1,9 +1,10 @@
 //! What must hold of keys after every event; swept with the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Due, Registry};
-use super::{KeyState, Pending};
+use super::super::dispatch::Registry;
+use super::super::leases::Due;
+use super::state::{KeyState, KeyWrite};
 
 impl Registry {
     /// # Panics
@@ -14,9 +15,9 @@ impl Registry {
         let mut digests = BTreeMap::new();
         for (name, entry) in &keys.runtime {
             assert_eq!(entry.key.name(), name);
-            assert_eq!(entry.blocked, keys.objection(&entry.key), "{name}: is blocked by the configuration alone");
+            assert_eq!(entry.suspended, keys.objection(&entry.key), "{name}: is blocked by the configuration alone");
             let stays = entry.state == KeyState::Stays;
-            assert!(stays || keys.writing.contains(name) || keys.retry.contains(name), "{name}: is on its way out");
+            assert!(stays || keys.outbox.is_writing(name) || keys.retry.contains(name), "{name}: is on its way out");
             assert!(!(stays && keys.retry.contains(name)), "{name}: stays");
             assert_eq!(entry.end_ms, entry.key.next_end_ms().filter(|_| stays), "{name}: its end is known");
             assert!(entry.end_ms.is_none_or(|end_ms| keys.ends.contains(&(end_ms, name.clone()))), "{name}: and due");
@@ -26,32 +27,30 @@ impl Registry {
         assert_eq!(keys.ends.len(), ends, "each end is of a key");
         assert!(keys.retry.iter().all(|name| keys.runtime.contains_key(name)), "only what is there is removed");
         let is_due = !keys.ends.is_empty() || (!keys.retry.is_empty() && keys.retry_at.is_some());
-        assert_eq!(self.deadlines.is_set(&Due::Keys), is_due, "the next end has a deadline");
+        assert_eq!(self.leases.is_set(&Due::Keys), is_due, "the next end has a deadline");
         let mut written = Vec::new();
-        for pending in keys.pending.values() {
-            match pending {
-                Pending::Create { key, .. } | Pending::Rotate { key, .. } => {
+        for write in keys.outbox.writes() {
+            match write {
+                KeyWrite::Create { key, .. } | KeyWrite::Rotate { key, .. } => {
                     digests.insert(key.spec.sha256, key.name());
                     written.push(key.name());
                 }
-                Pending::Remove { names, .. } => written.extend(names),
+                KeyWrite::Remove { names, .. } => written.extend(names),
             }
         }
-        written.sort_unstable();
-        assert!(written.into_iter().eq(&keys.writing), "each key is in one write");
+        let (count, keys_written) = (written.len(), written.into_iter().collect::<BTreeSet<_>>().len());
+        assert_eq!((count, keys_written), (keys_written, keys.outbox.subjects()), "each key is in one write");
         assert_eq!(keys.digests.iter().map(|(sha256, name)| (*sha256, name)).collect::<BTreeMap<_, _>>(), digests);
-        for (name, queue) in &keys.parked {
-            assert!(!queue.is_empty() && keys.writing.contains(name), "{name}: waits for a write");
-        }
+        keys.outbox.sweep();
     }
 
     /// Requests may use the configuration's keys and the runtime keys that stay and are not blocked, and nothing else.
     fn sweep_key_table(&self) {
-        let (keys, table) = (&self.keys, &self.view.snapshot.keys);
+        let (keys, table) = (&self.keys, &self.publisher.snapshot().keys);
         let mut expected = BTreeMap::new();
         for (name, entry) in &keys.runtime {
             let listed = table.runtime.get(name).unwrap_or_else(|| panic!("{name}: is listed"));
-            let is_usable = entry.state == KeyState::Stays && entry.blocked.is_none();
+            let is_usable = entry.state == KeyState::Stays && entry.suspended.is_none();
             assert!(listed.key == entry.key && listed.blocked.is_none() == is_usable, "{name}: is listed as it is");
             if is_usable {
                 expected.extend(entry.key.digests().map(|sha256| (sha256, name)));

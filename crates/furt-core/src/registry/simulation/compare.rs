@@ -15,7 +15,7 @@ impl Simulation {
         let answers: BTreeMap<_, _> = answers.into_iter().map(|(reply, answer)| (reply, outcome(answer))).collect();
         assert_eq!(answers, std::mem::take(&mut self.model.outcomes), "answers");
         self.keep_notes();
-        self.stored.compare(&self.furt.registry.services);
+        self.stored.compare(&self.furt.registry.directory);
         let staying = || self.model.services.iter().filter(|one| !one.is_being_removed);
         let mut expected = BTreeMap::new();
         let mut table = BTreeSet::new();

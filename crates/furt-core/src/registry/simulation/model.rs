@@ -1,4 +1,4 @@
-//! The registry as plainly as it can be told: lists that are searched from end to end, and the rules of DESIGN §5 in words.
+//! The registry as plainly as it can be told: lists that are searched from end to end, and the registry's rules in words.
 //!
 //! It shares the commands with the core and nothing else. [`super`] compares what the two make of the same events.
 

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName};
-use crate::registry::{Change, DefinitionRecord, Entry, InstanceRecord};
+use crate::registry::directory::Directory;
+use crate::registry::{Change, DefinitionRecord, InstanceRecord};
 
 #[derive(Default)]
 pub(super) struct Stored {
@@ -66,19 +67,21 @@ impl Stored {
         self.ttls.remove(id);
     }
 
-    pub(super) fn compare(&self, services: &BTreeMap<ServiceName, Entry>) {
-        let installed = services.iter().map(|(name, one)| (name, ((*one.definition).clone(), one.registered_from)));
+    pub(super) fn compare(&self, directory: &Directory) {
+        let installed =
+            directory.services().map(|(name, one)| (name, ((*one.definition).clone(), one.registered_from)));
         assert!(installed.eq(self.definitions.iter().map(|(name, one)| (name, one.clone()))), "definitions stored");
-        let instances = services.iter().flat_map(|(name, entry)| entry.instances.iter().map(move |one| (name, one)));
+        let instances =
+            directory.services().flat_map(|(name, entry)| entry.instances.iter().map(move |one| (name, one)));
         let installed: BTreeMap<_, _> = instances
             .map(|(name, (id, one))| (id.clone(), (name.clone(), (*one.spec).clone(), one.registered_from)))
             .collect();
         assert_eq!(self.instances, installed, "instances stored");
-        let instances = || services.values().flat_map(|entry| entry.instances.iter());
+        let instances = || directory.services().flat_map(|(_, entry)| entry.instances.iter());
         let ttls = instances().filter(|(_, one)| one.spec.heartbeat_ttl.is_none());
-        let ttls: BTreeMap<_, _> = ttls.filter_map(|(id, one)| Some((id.clone(), one.ttl?))).collect();
+        let ttls: BTreeMap<_, _> = ttls.filter_map(|(id, one)| Some((id.clone(), one.liveness.ttl()?))).collect();
         assert_eq!(self.ttls, ttls, "TTLs stored");
-        let instances = instances().filter(|(_, one)| one.is_draining);
+        let instances = instances().filter(|(_, one)| one.is_draining());
         assert!(instances.map(|(id, _)| id).collect::<BTreeSet<_>>().into_iter().eq(&self.draining), "drains stored");
     }
 }

@@ -132,7 +132,7 @@ pub(in crate::registry) fn policy() -> RegistrationPolicy {
     }
 }
 
-/// The seed's numbers, with a TTL of 60 s.
+/// The default numbers, with a TTL of 60 s.
 pub(in crate::registry) fn settings(policy: RegistrationPolicy) -> Settings {
     let seconds = Duration::from_secs;
     let health =

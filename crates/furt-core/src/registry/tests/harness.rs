@@ -13,6 +13,7 @@ use super::command::{Command, address, instance, parts, policy, settings};
 use crate::MemoryStore;
 use crate::model::{Epoch, InstanceId, KeySpec, Status};
 use crate::ports::Store as _;
+use crate::registry::effects::Effects;
 use crate::registry::{
     Answer, Change, Configuration, Deregistration, DnsSubject, Drain, DrainCommand, Effect, Event, InstanceRef,
     NameWatch, Now, OnLastInstance, ProbePlan, Reconfigured, Refusal, Registered, Registry, ReplyId, Report, Settings,
@@ -118,11 +119,11 @@ impl Harness {
     /// Other keys in the configuration.
     pub(in crate::registry) fn configure_keys(&mut self, keys: Vec<KeySpec>) {
         self.configured.clone_from(&keys);
-        let mut effects = Vec::new();
+        let mut effects = Effects::default();
         self.registry.configure_keys(keys, &mut effects);
         self.registry.sweep_invariants();
         self.publish();
-        effects.into_iter().for_each(|effect| self.carry_out(effect));
+        effects.into_vec().into_iter().for_each(|effect| self.carry_out(effect));
     }
 
     /// Another configuration with the same keys is in force when this returns.
@@ -299,18 +300,18 @@ impl Harness {
     /// Probes of the plan that holds now; `+` is a success, `-` a failure.
     pub(in crate::registry) fn probe(&mut self, whom: &str, outcomes: &str) {
         for outcome in outcomes.chars() {
-            let generation = self.plans.get(&instance(whom)).expect("it is probed").generation;
+            let token = self.plans.get(&instance(whom)).expect("it is probed").token;
             let outcome = if outcome == '+' { Ok(()) } else { Err("connection refused".to_owned()) };
             let took = Duration::from_millis(3);
-            self.send(Event::ProbeFinished { instance: instance(whom), generation, outcome, took });
+            self.send(Event::ProbeFinished { instance: instance(whom), token, outcome, took });
         }
     }
 
     pub(in crate::registry) fn resolve(&mut self, whom: &str, addresses: &[&str]) {
         let subject = DnsSubject::Instance(instance(whom));
-        let generation = self.names.get(&subject).expect("its name is followed").generation;
+        let token = self.names.get(&subject).expect("its name is followed").token;
         let addresses = addresses.iter().map(|text| address(text)).collect();
-        self.send(Event::NameResolved { subject, generation, addresses });
+        self.send(Event::NameResolved { subject, token, addresses });
     }
 
     /// Time passes, with each deadline looked at when it comes.

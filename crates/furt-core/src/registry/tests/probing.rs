@@ -83,14 +83,10 @@ fn a_down_service_that_is_still_probed_is_looked_at_at_once_when_asked() {
 #[test]
 fn a_late_outcome_counts_for_nothing() {
     let mut furt = registered();
-    let old = furt.plans[&instance("a")].generation;
+    let old = furt.plans[&instance("a")].token;
     furt.probe("a", "---");
-    let late = Event::ProbeFinished {
-        instance: instance("a"),
-        generation: old,
-        outcome: Ok(()),
-        took: Duration::from_secs(5),
-    };
+    let late =
+        Event::ProbeFinished { instance: instance("a"), token: old, outcome: Ok(()), took: Duration::from_secs(5) };
     furt.send(late.clone());
     assert_eq!(furt.status("a"), Some(Status::Down));
     furt.register(&Command::new("a", &["GET /a"]).weight(2)).unwrap();
@@ -144,15 +140,15 @@ fn named() -> Harness {
 #[test]
 fn a_name_that_leads_elsewhere_moves_its_instance_under_a_new_number() {
     let mut furt = named();
-    let before = furt.service("a").unwrap().instances[0].generation;
+    let before = furt.service("a").unwrap().instances[0].pool_group;
     furt.resolve("a", &["10.0.0.2:80", "10.0.0.3:80"]);
     let moved = furt.service("a").unwrap().instances[0].clone();
     assert_eq!(moved.addresses[..], [address("10.0.0.2:80"), address("10.0.0.3:80")]);
-    assert!(moved.generation > before, "connections to the old place are not used again");
+    assert!(moved.pool_group > before, "connections to the old place are not used again");
     assert_eq!(moved.status, Status::Up);
     assert_eq!(furt.plans[&instance("a")].target.address, address("10.0.0.2:80"));
     furt.probe("a", "---");
-    assert_eq!(furt.service("a").unwrap().instances[0].generation, moved.generation);
+    assert_eq!(furt.service("a").unwrap().instances[0].pool_group, moved.pool_group);
 }
 
 #[test]
@@ -180,6 +176,6 @@ fn a_name_is_followed_as_long_as_its_instance_is_registered() {
     assert!(furt.names.is_empty());
     let addresses = [address("10.0.0.9:80")].into_iter().collect();
     let subject = DnsSubject::Instance(instance("a"));
-    furt.send(Event::NameResolved { subject, generation: order.generation, addresses });
+    furt.send(Event::NameResolved { subject, token: order.token, addresses });
     assert_eq!(furt.service("a").unwrap().instances[0].addresses[..], [address("127.0.0.1:9000")]);
 }

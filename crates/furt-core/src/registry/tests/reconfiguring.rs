@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::routing::{fixed, found, url};
 use super::{Command, Harness, Store, address, policy, settings, source};
-use crate::model::{CidrSet, Generation, Pattern, ServiceName, Status};
+use crate::model::{CidrSet, Pattern, ServiceName, Status};
 use crate::registry::{
-    DnsSubject, Event, FirstProbe, Grant, HealthLimits, Refusal, RegistrationPolicy, Report, Settings, StaticClaim,
-    StaticRoute, StaticTarget, UnlistedRule,
+    DnsSubject, Event, FirstProbe, Grant, HealthLimits, NameToken, Refusal, RegistrationPolicy, Report, Settings,
+    StaticClaim, StaticRoute, StaticTarget, UnlistedRule,
 };
 use crate::routing::{Instance, ServiceIndex};
 
@@ -130,13 +130,13 @@ fn a_static_route_that_leads_where_it_led_keeps_its_counters_and_its_addresses()
     };
     reconfigured(&mut furt, policy(), static_routes("first", ""));
     let (index, before) = instance_at(&furt, "/x");
-    let generation = furt.names[&DnsSubject::Static(index)].generation;
-    let told = |address_text: &str, generation| Event::NameResolved {
+    let token = furt.names[&DnsSubject::Static(index)].token;
+    let told = |address_text: &str, token| Event::NameResolved {
         subject: DnsSubject::Static(index),
-        generation,
+        token,
         addresses: [address(address_text)].into_iter().collect(),
     };
-    furt.send(told("10.0.0.7:25", generation));
+    furt.send(told("10.0.0.7:25", token));
     let mut turned = static_routes("other", " mail:send");
     turned.reverse();
     reconfigured(&mut furt, policy(), turned);
@@ -153,10 +153,10 @@ fn a_static_route_that_leads_where_it_led_keeps_its_counters_and_its_addresses()
     assert!(!Arc::ptr_eq(&before.live, &after.live) && after.addresses.is_empty());
     assert_eq!(furt.names.len(), 1);
     assert_eq!(&*furt.names[&DnsSubject::Static(index_after)].name, "post.example");
-    for late in [Generation::default(), generation] {
+    for late in [NameToken(0), token] {
         furt.send(Event::NameResolved {
             subject: DnsSubject::Static(index_after),
-            generation: late,
+            token: late,
             addresses: [address("10.0.0.8:25")].into_iter().collect(),
         });
         assert!(instance_at(&furt, "/x").1.addresses.is_empty());
@@ -281,7 +281,7 @@ fn probes_go_by_the_new_periods_and_what_is_under_way_counts() {
     furt.reconfigure(rules.clone(), vec![]);
     let plan = |furt: &Harness, name: &str| furt.plans[&super::instance(name)].clone();
     assert_eq!((plan(&furt, "up").first, plan(&furt, "up").period), (FirstProbe::WithinPeriod, Duration::from_secs(5)));
-    assert_eq!(plan(&furt, "up").generation, before[&super::instance("up")].generation, "the order holds");
+    assert_eq!(plan(&furt, "up").token, before[&super::instance("up")].token, "the token holds");
     for name in ["down", "new"] {
         assert_eq!(plan(&furt, name), before[&super::instance(name)], "{name}");
     }

@@ -62,7 +62,7 @@ fn a_static_routes_name_is_followed_from_the_start() {
     let DnsSubject::Static(index) = subject else { panic!("{subject} is no static route") };
     assert_eq!((&*order.name, order.port), ("mail.example", 25));
     let addresses = [address("10.0.0.7:25")].into_iter().collect();
-    furt.send(Event::NameResolved { subject, generation: order.generation, addresses });
+    furt.send(Event::NameResolved { subject, token: order.token, addresses });
     assert_eq!(furt.snapshot.service(index).unwrap().instances[0].addresses[..], [address("10.0.0.7:25")]);
 }
 

@@ -1,7 +1,8 @@
 //! Commands that wait for a write of their service: they run in order once it is done.
 
 use super::{Command, Harness, Store, source};
-use crate::registry::{Change, MAX_PARKED, Refusal, Source};
+use crate::registry::dispatch::MAX_PARKED;
+use crate::registry::{Change, Refusal, Source};
 
 fn here() -> Source {
     source("127.0.0.1")

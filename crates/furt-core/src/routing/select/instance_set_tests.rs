@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Definition, Generation, InstanceSpec, ServiceName, UpstreamUrl};
-use crate::routing::{InstanceLive, Outcome, ServiceKind, ServiceLive, hash};
+use crate::model::{Definition, InstanceSpec, ServiceName, UpstreamUrl};
+use crate::routing::{InstanceLive, Outcome, PoolGroup, ServiceKind, ServiceLive, hash};
 
 /// An instance in the making.
 #[derive(Clone)]
@@ -62,7 +62,7 @@ impl Made {
             addresses: Arc::from([self.spec.url.socket_address().unwrap()]),
             spec: Arc::new(self.spec),
             status: self.status,
-            generation: Generation::default(),
+            pool_group: PoolGroup::default(),
             live: Arc::new(live),
         })
     }
@@ -312,7 +312,7 @@ fn a_lone_instance_is_never_ejected_and_an_ejected_one_is_better_than_none() {
     assert_eq!(lease.instance().spec.id.as_str(), "a");
 }
 
-/// What DESIGN §8 says an instance costs, written anew.
+/// What an instance costs by its policy, written anew.
 fn naive(service: &Service, instance: &Instance, input: &SelectionInput<'_>) -> (bool, f64) {
     let spec = &instance.spec;
     let same = |region: Option<&Region>| region.is_some() && spec.region.as_ref() == region;
@@ -464,7 +464,7 @@ fn what_is_in_flight_is_what_is_held_whatever_becomes_of_instances_meanwhile() {
                             spec: Arc::clone(&one.spec),
                             addresses: Arc::clone(&one.addresses),
                             status: [Status::Up, Status::Unknown, Status::Down][rng.usize(..3)],
-                            generation: one.generation,
+                            pool_group: one.pool_group,
                             live: Arc::clone(&one.live),
                         }));
                     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::model::{Definition, LoadBalancingPolicy};
 use crate::routing::Instance;
 
-/// What each step of distance costs (DESIGN §8, after edgeProxy).
+/// What each step of distance costs (after edgeProxy).
 const STEP: f64 = 100.0;
 /// The least part of its weight that an instance has while it starts slowly, so that it is asked at all.
 const LEAST_RAMP: f64 = 0.1;

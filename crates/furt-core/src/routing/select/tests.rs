@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
-use crate::model::{Definition, Generation, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
-use crate::routing::{InstanceLive, ServiceKind, ServiceLive};
+use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
+use crate::routing::{InstanceLive, PoolGroup, ServiceKind, ServiceLive};
 
 /// Nothing is known of the request.
 const NOBODY: SelectionInput<'static> =
@@ -26,7 +26,7 @@ fn service(given: &[Given<'_>]) -> Service {
             spec: Arc::new(spec),
             addresses: Arc::from([url.socket_address().unwrap()]),
             status,
-            generation: Generation::default(),
+            pool_group: PoolGroup::default(),
             live: Arc::new(InstanceLive::default()),
         })
     };
@@ -212,7 +212,7 @@ fn an_instance_whose_name_does_not_resolve_is_no_candidate() {
         spec: Arc::clone(&service.instances[0].spec),
         addresses: Arc::from([]),
         status: Status::Up,
-        generation: Generation::default(),
+        pool_group: PoolGroup::default(),
         live: Arc::default(),
     };
     service.instances[0] = Arc::new(nowhere);

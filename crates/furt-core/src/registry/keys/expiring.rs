@@ -6,8 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{Due, Effect, Now, REMOVAL_RETRY, Registry};
-use super::KeyState;
+use super::super::dispatch::Registry;
+use super::super::effects::Effects;
+use super::super::leases::REMOVAL_RETRY;
+use super::super::now::Now;
+use super::state::KeyState;
 use crate::model::RuntimeKey;
 
 /// How long at most until the time of day is looked at again.
@@ -24,17 +27,14 @@ impl Registry {
             let wait = u64::try_from(end_ms.saturating_sub(now.unix_ms)).unwrap_or(0);
             now.at + Duration::from_millis(wait).clamp(Duration::from_millis(1), LOOK_AGAIN)
         });
-        match retry.into_iter().chain(end).min() {
-            Some(at) => self.deadlines.set(Due::Keys, at),
-            None => self.deadlines.clear(&Due::Keys),
-        }
+        self.leases.look_at_keys(retry.into_iter().chain(end).min());
     }
 
     /// Ends what is over, and tells the store again of ends that it could not take.
-    pub(in crate::registry) fn end_keys(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub(in crate::registry) fn end_keys(&mut self, now: Now, effects: &mut Effects) {
         let mut leaving = Vec::new();
         if self.keys.retry_at.is_some_and(|at| at <= now.at) {
-            let ready = self.keys.retry.iter().filter(|name| !self.keys.writing.contains(*name));
+            let ready = self.keys.retry.iter().filter(|name| !self.keys.outbox.is_writing(name));
             leaving.extend(ready.take(BATCH).cloned());
             let is_more = leaving.len() == BATCH;
             self.keys.retry_at = Some(now.at + if is_more { Duration::from_millis(1) } else { REMOVAL_RETRY });
@@ -52,11 +52,11 @@ impl Registry {
                 for old in ended {
                     self.keys.digests.remove(&old.sha256);
                 }
-                self.show_key(&name);
+                self.publish_key(&name);
                 continue;
             }
             self.take_out(&name, KeyState::Expired);
-            if self.keys.writing.contains(&name) {
+            if self.keys.outbox.is_writing(&name) {
                 self.keys.retry.insert(name);
                 self.keys.retry_at.get_or_insert(now.at + REMOVAL_RETRY);
             } else {

@@ -7,15 +7,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::super::{Effect, Now, Registry, Report};
-use super::{Configured, Entry, KeyCommand, KeyReport, KeyState};
+use super::super::dispatch::Registry;
+use super::super::effects::Effects;
+use super::super::now::Now;
+use super::super::report::Report;
+use super::command::KeyCommand;
+use super::report::KeyReport;
+use super::state::{Configured, KeyEntry, KeyState, Keys};
 use crate::model::{KeyName, KeySpec, RuntimeKey};
 use crate::routing::{ApiKey, KeyLive, ListedKey};
 
 impl Registry {
     /// Takes the configuration's keys in the place of those before, and judges the runtime keys by them. Names and digests
     /// are unique among them. A key of the same name and rate goes on counting its uses.
-    pub(in crate::registry) fn configure_keys(&mut self, keys: Vec<KeySpec>, effects: &mut Vec<Effect>) {
+    pub(in crate::registry) fn configure_keys(&mut self, keys: Vec<KeySpec>, effects: &mut Effects) {
         let before = std::mem::take(&mut self.keys.configured);
         let specs = || before.values().map(|one| &*one.spec).chain(&keys);
         let concerned: BTreeSet<_> = specs()
@@ -23,8 +28,8 @@ impl Registry {
             .cloned()
             .collect();
         // All of them first, so that none takes a digest of the new configuration out of the table.
-        concerned.iter().for_each(|name| self.hide_key(name));
-        let table = self.view.keys_mut();
+        concerned.iter().for_each(|name| self.withdraw_key(name));
+        let table = self.publisher.keys_mut();
         for one in before.values() {
             table.remove(&one.spec.sha256);
             table.configured.remove(&one.spec.name);
@@ -39,10 +44,10 @@ impl Registry {
             self.keys.configured.insert(spec.name.clone(), Configured { spec, live });
         }
         for name in &concerned {
-            self.judge_key(name, effects);
-            self.show_key(name);
+            self.evaluate_key(name, effects);
+            self.publish_key(name);
         }
-        self.view.advance();
+        self.publisher.advance();
     }
 
     /// Takes over what a store held; what is over ends at once.
@@ -50,7 +55,7 @@ impl Registry {
         &mut self,
         keys: BTreeMap<KeyName, Arc<RuntimeKey>>,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
         for key in keys.into_values() {
             for sha256 in key.digests() {
@@ -61,13 +66,13 @@ impl Registry {
         self.end_keys(now, effects);
     }
 
-    pub(super) fn install_key(&mut self, key: Arc<RuntimeKey>, effects: &mut Vec<Effect>) {
+    pub(super) fn install_key(&mut self, key: Arc<RuntimeKey>, effects: &mut Effects) {
         let name = key.name().clone();
         let live = Arc::default();
-        let entry = Entry { key, live, blocked: None, state: KeyState::Stays, shown: Vec::new(), end_ms: None };
+        let entry = KeyEntry { key, live, suspended: None, state: KeyState::Stays, usable: Vec::new(), end_ms: None };
         self.keys.runtime.insert(name.clone(), entry);
-        self.judge_key(&name, effects);
-        self.show_key(&name);
+        self.evaluate_key(&name, effects);
+        self.publish_key(&name);
         if let Some(from) = self.who_ends(&name) {
             self.take_out(&name, KeyState::Revoked { from });
         }
@@ -75,18 +80,18 @@ impl Registry {
 
     /// Who asks for a key's end, and waits for a write of it.
     fn who_ends(&self, name: &KeyName) -> Option<IpAddr> {
-        let mut parked = self.keys.parked.get(name)?.iter();
+        let mut parked = self.keys.outbox.parked(name);
         parked.find(|one| matches!(one.command, KeyCommand::Revoke(_))).map(|one| one.asker.from)
     }
 
-    /// Whether the configuration stands against a runtime key.
-    pub(super) fn judge_key(&mut self, name: &KeyName, effects: &mut Vec<Effect>) {
+    /// Whether the configuration is against a runtime key.
+    pub(super) fn evaluate_key(&mut self, name: &KeyName, effects: &mut Effects) {
         let Some(entry) = self.keys.runtime.get(name) else { return };
         let why = self.keys.objection(&entry.key);
-        let Some(entry) = self.keys.runtime.get_mut(name).filter(|entry| entry.blocked != why) else { return };
-        entry.blocked.clone_from(&why);
+        let Some(entry) = self.keys.runtime.get_mut(name).filter(|entry| entry.suspended != why) else { return };
+        entry.suspended.clone_from(&why);
         if let Some(why) = why {
-            effects.push(Effect::Report(Report::Key(KeyReport::Blocked { name: name.clone(), why })));
+            effects.report(Report::Key(KeyReport::Blocked { name: name.clone(), why }));
         }
     }
 
@@ -94,17 +99,17 @@ impl Registry {
     pub(super) fn take_out(&mut self, name: &KeyName, state: KeyState) {
         if let Some(entry) = self.keys.runtime.get_mut(name).filter(|entry| entry.state == KeyState::Stays) {
             entry.state = state;
-            self.show_key(name);
+            self.publish_key(name);
         }
     }
 
     /// Puts into the snapshot what requests and operators are to see of a key now, and notes when that changes by itself.
-    pub(super) fn show_key(&mut self, name: &KeyName) {
-        self.hide_key(name);
+    pub(super) fn publish_key(&mut self, name: &KeyName) {
+        self.withdraw_key(name);
         let Some(entry) = self.keys.runtime.get_mut(name) else { return };
         let (key, stays) = (&entry.key, entry.state == KeyState::Stays);
-        let table = self.view.keys_mut();
-        if stays && entry.blocked.is_none() {
+        let table = self.publisher.keys_mut();
+        if stays && entry.suspended.is_none() {
             let olds = key.old.iter().map(|old| {
                 let end_ms = key.expires_ms.map_or(old.until_ms, |end_ms| end_ms.min(old.until_ms));
                 (old.sha256, Some(end_ms))
@@ -112,12 +117,12 @@ impl Registry {
             for (sha256, end_ms) in olds.chain([(key.spec.sha256, key.expires_ms)]) {
                 if !self.keys.configured_digests.contains_key(&sha256) {
                     table.insert(sha256, ApiKey::new(&key.spec, end_ms, &entry.live));
-                    entry.shown.push(sha256);
+                    entry.usable.push(sha256);
                 }
             }
         }
         let blocked = match entry.state {
-            KeyState::Stays => entry.blocked.clone(),
+            KeyState::Stays => entry.suspended.clone(),
             KeyState::Revoked { .. } => Some("it is revoked, and the store could not be told yet".into()),
             KeyState::Expired => Some("it expired, and the store could not be told yet".into()),
         };
@@ -126,31 +131,31 @@ impl Registry {
         let before = std::mem::replace(&mut entry.end_ms, end_ms);
         before.map(|end_ms| self.keys.ends.remove(&(end_ms, name.clone())));
         self.keys.ends.extend(end_ms.map(|end_ms| (end_ms, name.clone())));
-        self.view.advance();
+        self.publisher.advance();
     }
 
-    pub(super) fn hide_key(&mut self, name: &KeyName) {
+    pub(super) fn withdraw_key(&mut self, name: &KeyName) {
         if let Some(entry) = self.keys.runtime.get_mut(name) {
-            let table = self.view.keys_mut();
-            entry.shown.drain(..).for_each(|sha256| table.remove(&sha256));
+            let table = self.publisher.keys_mut();
+            entry.usable.drain(..).for_each(|sha256| table.remove(&sha256));
         }
     }
 
     /// Takes a key off every list.
-    pub(super) fn forget_key(&mut self, name: &KeyName) -> Option<Entry> {
-        self.hide_key(name);
+    pub(super) fn forget_key(&mut self, name: &KeyName) -> Option<KeyEntry> {
+        self.withdraw_key(name);
         let entry = self.keys.runtime.remove(name)?;
         for sha256 in entry.key.digests() {
             self.keys.digests.remove(&sha256);
         }
         entry.end_ms.map(|end_ms| self.keys.ends.remove(&(end_ms, name.clone())));
-        self.view.keys_mut().runtime.remove(name);
-        self.view.advance();
+        self.publisher.keys_mut().runtime.remove(name);
+        self.publisher.advance();
         Some(entry)
     }
 }
 
-impl super::Keys {
+impl Keys {
     /// Why a runtime key may not be used, where it may not.
     pub(super) fn objection(&self, key: &RuntimeKey) -> Option<Arc<str>> {
         if self.configured.contains_key(key.name()) {

@@ -1,21 +1,17 @@
-//! The snapshot in the making: indexes, routes and services as they change, published once a tick.
+//! The publisher of snapshots: indexes, routes and services as they change, published once a tick.
+//!
+//! Parts tell it what changed; a service is looked at when the snapshot is taken.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::Entry;
-use super::static_routes::StaticRoutes;
-use crate::model::{
-    Definition, Epoch, Generation, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec,
-    ServiceName, Status,
-};
-use crate::routing::{Instance, InstanceLive, KeyTable, Owner, Route, Service, ServiceIndex, ServiceKind, Snapshot};
+use super::directory::Directory;
+use crate::model::{Definition, Epoch, Generation, Host, InstanceId, MethodRule, Pattern, ServiceName};
+use crate::routing::{KeyTable, Owner, Route, Service, ServiceIndex, Snapshot};
 
 /// The snapshot, and what of it must be made anew before it is published.
-pub(super) struct View {
-    pub(super) snapshot: Snapshot,
-    pub(super) static_routes: StaticRoutes,
+pub(super) struct Publisher {
+    snapshot: Snapshot,
     is_changed: bool,
     touched: BTreeMap<ServiceIndex, ServiceName>,
     free: Vec<ServiceIndex>,
@@ -23,11 +19,10 @@ pub(super) struct View {
     aliases: HashMap<ServiceName, Vec<ServiceIndex>>,
 }
 
-impl View {
+impl Publisher {
     pub(super) fn new(epoch: Epoch) -> Self {
         Self {
             snapshot: Snapshot::new(epoch),
-            static_routes: StaticRoutes::default(),
             is_changed: true,
             touched: BTreeMap::new(),
             free: Vec::new(),
@@ -60,17 +55,19 @@ impl View {
         &mut self.snapshot.keys
     }
 
-    /// The service at `index` must be shown anew.
+    /// The service at `index` must be published anew.
     pub(super) fn touch(&mut self, index: ServiceIndex, service: &ServiceName) {
-        // An index that changed hands within a tick shows its last service.
+        // An index that changed hands within a tick is its last service's.
         self.touched.insert(index, service.clone());
     }
 
-    pub(super) fn take(&mut self, services: &BTreeMap<ServiceName, Entry>) -> Option<Snapshot> {
+    pub(super) fn take(&mut self, directory: &Directory) -> Option<Snapshot> {
         for (index, name) in std::mem::take(&mut self.touched) {
-            if let Some(entry) = services.get(&name).filter(|entry| entry.index == index && !entry.is_being_removed) {
+            if let Some(entry) =
+                directory.service(&name).filter(|entry| entry.index == index && !entry.is_being_removed)
+            {
                 let before = self.snapshot.services.get(index.0 as usize).and_then(Option::as_ref);
-                let service = Arc::new(entry.seen(before));
+                let service = Arc::new(entry.published(before));
                 for alias in self.aliases.get(&name).into_iter().flatten() {
                     self.snapshot.services.set(alias.0 as usize, Some(Arc::clone(&service)));
                 }
@@ -86,7 +83,7 @@ impl View {
         index
     }
 
-    /// An index where nothing is seen.
+    /// An index at which nothing is published.
     pub(super) fn take_index(&mut self) -> ServiceIndex {
         self.free.pop().unwrap_or_else(|| {
             let index = ServiceIndex(u32::try_from(self.snapshot.services.len()).unwrap_or(u32::MAX));
@@ -95,8 +92,8 @@ impl View {
         })
     }
 
-    /// A leaving service is seen no more, though its index stays its own until it is gone.
-    pub(super) fn hide(&mut self, index: ServiceIndex, name: &ServiceName) {
+    /// A service that is being removed is published no more, though its index stays its own until it is gone.
+    pub(super) fn withdraw(&mut self, index: ServiceIndex, name: &ServiceName) {
         self.snapshot.names.remove(name);
         self.snapshot.services.set(index.0 as usize, None);
         for alias in self.aliases.get(name).into_iter().flatten() {
@@ -105,8 +102,8 @@ impl View {
         self.touched.remove(&index);
     }
 
-    /// Takes [`hide`](Self::hide) back.
-    pub(super) fn show(&mut self, index: ServiceIndex, name: &ServiceName) {
+    /// Takes [`withdraw`](Self::withdraw) back.
+    pub(super) fn restore(&mut self, index: ServiceIndex, name: &ServiceName) {
         self.snapshot.names.insert(name.clone(), index);
         self.touch(index, name);
     }
@@ -148,7 +145,7 @@ impl View {
         }
     }
 
-    /// From now on a service is shown at this index as well.
+    /// From now on a service is published at this index as well.
     pub(super) fn add_alias(&mut self, name: &ServiceName, index: ServiceIndex) {
         self.aliases.entry(name.clone()).or_default().push(index);
     }
@@ -167,60 +164,28 @@ impl View {
     pub(super) fn free_indexes(&self) -> std::collections::BTreeSet<ServiceIndex> {
         self.free.iter().copied().collect()
     }
-}
 
-impl Entry {
-    /// What requests see of it from now on, in the place of what they saw `before`.
-    fn seen(&self, before: Option<&Arc<Service>>) -> Service {
-        let instances: Box<[_]> =
-            self.instances.values().filter(|one| !one.is_being_removed()).map(|one| Arc::clone(&one.seen)).collect();
-        Service {
-            instance_set: before.and_then(|before| before.instance_set_of(&instances)).unwrap_or_default(),
-            definition: Arc::clone(&self.definition),
-            kind: ServiceKind::Registered,
-            status: self.status,
-            blocked: self.blocked.clone(),
-            instances,
-            live: Arc::clone(&self.live),
-        }
+    /// Puts a static route's service at its index; `None`: nothing is there any more.
+    pub(super) fn set_static(&mut self, index: ServiceIndex, service: Option<Service>) {
+        self.snapshot.services.set(index.0 as usize, service.map(Arc::new));
     }
-}
 
-/// What the snapshot shows of an instance.
-pub(super) fn instance(
-    spec: &Arc<InstanceSpec>,
-    addresses: &Arc<[SocketAddr]>,
-    status: Status,
-    generation: Generation,
-    live: &Arc<InstanceLive>,
-) -> Arc<Instance> {
-    Arc::new(Instance {
-        spec: Arc::clone(spec),
-        addresses: Arc::clone(addresses),
-        status,
-        generation,
-        live: Arc::clone(live),
-    })
-}
-
-/// The definition with the routes that it really has. Without any, a service is reached by its host
-/// `<service>.<apps_domain>`, with the permission `app:<service>` (DESIGN §6).
-pub(super) fn effective(definition: &Definition, apps_domain: &Host) -> Arc<Definition> {
-    let mut effective = definition.clone();
-    if definition.routes.is_empty()
-        && let Ok(host) = Host::try_new(&format!("{}.{apps_domain}", definition.service))
-        && let Ok(permission) = Permission::try_new(&format!("app:{}", definition.service))
-    {
-        effective.host = Some(host);
-        let all = ["/", "/*"].into_iter().filter_map(|text| Pattern::try_new(text).ok());
-        effective.routes = all
-            .map(|pattern| RouteSpec { method: MethodRule::Any, pattern, permission: Some(permission.clone()) })
-            .collect();
+    /// What is published at an index.
+    pub(super) fn service(&self, index: ServiceIndex) -> Option<&Arc<Service>> {
+        self.snapshot.service(index)
     }
-    Arc::new(effective)
-}
 
-/// Resolvers turn the order of a name's addresses from answer to answer; that is no news.
-pub(super) fn is_same_set(before: &[SocketAddr], after: &[SocketAddr]) -> bool {
-    before.len() == after.len() && after.iter().all(|address| before.contains(address))
+    pub(super) fn insert_route(&mut self, route: Route) {
+        self.snapshot.table.insert(Arc::new(route));
+    }
+
+    pub(super) fn remove_route(&mut self, host: Option<&Host>, method: &MethodRule, pattern: &Pattern) {
+        self.snapshot.table.remove(host, method, pattern);
+    }
+
+    /// The snapshot in the making.
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
 }

@@ -1,10 +1,10 @@
-//! The health machine of one instance (DESIGN §5.3): what a probe's outcome makes of it, when the next is due.
+//! The health machine of one instance: what a probe's outcome makes of it, when the next is due.
 
 use std::time::Duration;
 
 use crate::model::Status;
 
-/// The numbers of the machine; the seed's are 30 s, 120 s, 3 and 10.
+/// The numbers of the machine; by default 30 s, 120 s, 3 and 10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HealthLimits {
     /// Between probes of an UP instance.
@@ -20,7 +20,7 @@ pub struct HealthLimits {
 /// The most between probes until the first verdict.
 const FIRST_VERDICT_PERIOD: Duration = Duration::from_secs(1);
 
-/// Where an instance stands.
+/// The health of an instance: its status, and the failures in a row that led to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Health {
     status: Status,
@@ -112,7 +112,7 @@ impl Health {
 mod tests {
     use super::*;
 
-    const SEED: HealthLimits = HealthLimits {
+    const LIMITS: HealthLimits = HealthLimits {
         interval: Duration::from_secs(30),
         interval_down: Duration::from_secs(120),
         failures_to_down: 3,
@@ -125,16 +125,16 @@ mod tests {
         for (step, &(outcome, status, failures, seconds)) in script.iter().enumerate() {
             match outcome {
                 '+' => health.succeed(),
-                _ => health.fail(&SEED),
+                _ => health.fail(&LIMITS),
             };
-            let period = health.period(&SEED).map(|period| period.as_secs());
+            let period = health.period(&LIMITS).map(|period| period.as_secs());
             assert_eq!((health.status(), health.failures(), period), (status, failures, seconds), "step {step}");
         }
     }
 
     #[test]
     fn a_new_instance_is_probed_every_second_until_the_first_verdict() {
-        assert_eq!(Health::unknown().period(&SEED), Some(Duration::from_secs(1)));
+        assert_eq!(Health::unknown().period(&LIMITS), Some(Duration::from_secs(1)));
         check(&[('+', Status::Up, 0, Some(30))]);
         check(&[
             ('-', Status::Unknown, 1, Some(1)),
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn equal_limits_stop_at_the_verdict() {
-        let limits = HealthLimits { failures_to_down: 1, failures_to_stop: 1, ..SEED };
+        let limits = HealthLimits { failures_to_down: 1, failures_to_stop: 1, ..LIMITS };
         let mut health = Health::unknown();
         assert_eq!(health.fail(&limits), Verdict::Stopped);
         assert_eq!((health.status(), health.period(&limits)), (Status::Down, None));

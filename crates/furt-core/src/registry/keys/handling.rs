@@ -3,8 +3,19 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::super::{Answer, Change, Effect, Now, REMOVAL_RETRY, Refusal, Registry, ReplyId, Report, WriteId};
-use super::{Asker, KeyAnswer, KeyCommand, KeyRefusal, KeyReport, KeyState, MAX_KEYS, MAX_PARKED, Parked, Pending};
+use super::super::answer::Answer;
+use super::super::change::Change;
+use super::super::dispatch::Registry;
+use super::super::effects::Effects;
+use super::super::ids::{ReplyId, WriteId};
+use super::super::leases::REMOVAL_RETRY;
+use super::super::now::Now;
+use super::super::refusal::Refusal;
+use super::super::report::Report;
+use super::command::{KeyAnswer, KeyCommand};
+use super::refusal::{KeyRefusal, MAX_KEYS};
+use super::report::KeyReport;
+use super::state::{Asker, KeyState, KeyWrite, MAX_PARKED, ParkedKeyCommand};
 use crate::model::{KeyName, MAX_OLD_DIGESTS, OldDigest, RuntimeKey, Sha256Digest};
 
 impl Registry {
@@ -14,10 +25,10 @@ impl Registry {
         from: IpAddr,
         reply: ReplyId,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
-        let parked = Parked { command, asker: Asker { from, reply } };
-        if self.keys.writing.contains(parked.command.name()) {
+        let parked = ParkedKeyCommand { command, asker: Asker { from, reply } };
+        if self.keys.outbox.is_writing(parked.command.name()) {
             self.park_key_command(parked, effects);
         } else {
             self.begin_key_command(parked, now, effects);
@@ -26,34 +37,35 @@ impl Registry {
     }
 
     /// Lets a command wait for the write that its key is in. An end does not wait to be seen: the store may hang.
-    fn park_key_command(&mut self, parked: Parked, effects: &mut Vec<Effect>) {
+    fn park_key_command(&mut self, parked: ParkedKeyCommand, effects: &mut Effects) {
         let name = parked.command.name().clone();
-        let queue = self.keys.parked.entry(name.clone()).or_default();
         let is_end = matches!(parked.command, KeyCommand::Revoke(_));
-        // Ends have places of their own: nothing else may keep a key good.
-        if queue.len() >= if is_end { 2 * MAX_PARKED } else { MAX_PARKED } {
-            self.refuse_key_command(&name, parked.asker, Refusal::Busy, effects);
-            return;
-        }
         let from = parked.asker.from;
-        queue.push_back(parked);
+        // Ends have places of their own: nothing else may keep a key good.
+        let limit = if is_end { 2 * MAX_PARKED } else { MAX_PARKED };
+        if let Err(parked) = self.keys.outbox.park(&name, parked, limit) {
+            return self.refuse_key_command(&name, parked.asker, Refusal::Busy, effects);
+        }
         if is_end {
             self.take_out(&name, KeyState::Revoked { from });
         }
     }
 
-    fn unpark_key_commands(&mut self, name: &KeyName, now: Now, effects: &mut Vec<Effect>) {
-        while !self.keys.writing.contains(name) {
-            let Some(mut queue) = self.keys.parked.remove(name) else { return };
+    fn unpark_key_commands(&mut self, name: &KeyName, now: Now, effects: &mut Effects) {
+        let mut queue = self.keys.outbox.take_parked(name);
+        while !self.keys.outbox.is_writing(name) {
             let Some(parked) = queue.pop_front() else { return };
-            if !queue.is_empty() {
-                self.keys.parked.insert(name.clone(), queue);
-            }
             self.begin_key_command(parked, now, effects);
         }
+        self.keys.outbox.park_again(name, queue);
     }
 
-    fn begin_key_command(&mut self, Parked { command, asker }: Parked, now: Now, effects: &mut Vec<Effect>) {
+    fn begin_key_command(
+        &mut self,
+        ParkedKeyCommand { command, asker }: ParkedKeyCommand,
+        now: Now,
+        effects: &mut Effects,
+    ) {
         let name = command.name().clone();
         let refused = match command {
             KeyCommand::Create(key) => self.begin_creation(Arc::new(*key), asker, effects),
@@ -68,12 +80,7 @@ impl Registry {
         }
     }
 
-    fn begin_creation(
-        &mut self,
-        key: Arc<RuntimeKey>,
-        asker: Asker,
-        effects: &mut Vec<Effect>,
-    ) -> Result<(), KeyRefusal> {
+    fn begin_creation(&mut self, key: Arc<RuntimeKey>, asker: Asker, effects: &mut Effects) -> Result<(), KeyRefusal> {
         let name = key.name();
         let taken = |holder: &str| KeyRefusal::Taken { what: format!("name \"{name}\""), holder: holder.to_owned() };
         if self.keys.configured.contains_key(name) {
@@ -88,12 +95,12 @@ impl Registry {
         }
         self.check_digest(key.spec.sha256)?;
         // What is being written counts, whatever it is: close to the bound that is near enough.
-        if self.keys.runtime.len() + self.keys.writing.len() >= MAX_KEYS {
+        if self.keys.runtime.len() + self.keys.outbox.subjects() >= MAX_KEYS {
             return Err(KeyRefusal::TooMany);
         }
         self.keys.digests.insert(key.spec.sha256, name.clone());
         let change = Change::PutKey(Arc::clone(&key));
-        self.submit_key_write(Pending::Create { key, asker }, vec![change], effects);
+        self.submit_key_write(KeyWrite::Create { key, asker }, vec![change], effects);
         Ok(())
     }
 
@@ -104,7 +111,7 @@ impl Registry {
         grace_ms: i64,
         asker: Asker,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Result<(), KeyRefusal> {
         let unusable = self.not_there(name);
         if self.keys.configured.contains_key(name) {
@@ -127,11 +134,11 @@ impl Registry {
         let key = Arc::new(key);
         self.keys.digests.insert(sha256, name.clone());
         let change = Change::PutKey(Arc::clone(&key));
-        self.submit_key_write(Pending::Rotate { key, asker }, vec![change], effects);
+        self.submit_key_write(KeyWrite::Rotate { key, asker }, vec![change], effects);
         Ok(())
     }
 
-    fn begin_revocation(&mut self, name: &KeyName, asker: Asker, effects: &mut Vec<Effect>) -> Result<(), KeyRefusal> {
+    fn begin_revocation(&mut self, name: &KeyName, asker: Asker, effects: &mut Effects) -> Result<(), KeyRefusal> {
         if !self.keys.runtime.contains_key(name) {
             return Err(self.not_there(name));
         }
@@ -156,45 +163,34 @@ impl Registry {
     }
 
     /// Asks the store to forget keys that are out of the table.
-    pub(super) fn begin_key_removal(&mut self, names: Vec<KeyName>, asker: Option<Asker>, effects: &mut Vec<Effect>) {
+    pub(super) fn begin_key_removal(&mut self, names: Vec<KeyName>, asker: Option<Asker>, effects: &mut Effects) {
         names.iter().for_each(|name| {
             self.keys.retry.remove(name);
         });
         let changes = names.iter().cloned().map(Change::RemoveKey).collect();
-        self.submit_key_write(Pending::Remove { names, asker }, changes, effects);
+        self.submit_key_write(KeyWrite::Remove { names, asker }, changes, effects);
     }
 
-    fn submit_key_write(&mut self, pending: Pending, changes: Vec<Change>, effects: &mut Vec<Effect>) {
-        let write = WriteId(self.next_write);
-        self.next_write += 1;
-        self.keys.writing.extend(pending.names());
-        self.keys.pending.insert(write, pending);
-        effects.push(Effect::Write(write, changes));
+    fn submit_key_write(&mut self, write: KeyWrite, changes: Vec<Change>, effects: &mut Effects) {
+        let id = self.write_ids.next();
+        self.keys.outbox.submit(id, write.names(), write);
+        effects.write(id, changes);
     }
 
-    fn take_pending_key_write(&mut self, write: WriteId) -> Option<(Pending, Vec<KeyName>)> {
-        let pending = self.keys.pending.remove(&write)?;
-        let names = pending.names();
-        names.iter().for_each(|name| {
-            self.keys.writing.remove(name);
-        });
-        Some((pending, names))
-    }
-
-    pub(in crate::registry) fn handle_key_write_done(&mut self, write: WriteId, now: Now, effects: &mut Vec<Effect>) {
-        let Some((pending, names)) = self.take_pending_key_write(write) else { return };
-        match pending {
-            Pending::Create { key, asker } => {
+    pub(in crate::registry) fn handle_key_write_done(&mut self, write: WriteId, now: Now, effects: &mut Effects) {
+        let Some((write, names)) = self.keys.outbox.finish(write) else { return };
+        match write {
+            KeyWrite::Create { key, asker } => {
                 let report = KeyReport::Created { name: key.name().clone(), from: asker.from };
                 self.install_key(Arc::clone(&key), effects);
                 self.answer_key_command(asker, key, report, effects);
             }
-            Pending::Rotate { key, asker } => {
+            KeyWrite::Rotate { key, asker } => {
                 let report = KeyReport::Rotated { name: key.name().clone(), from: asker.from };
                 self.replace_key(&key, effects);
                 self.answer_key_command(asker, key, report, effects);
             }
-            Pending::Remove { names, asker } => {
+            KeyWrite::Remove { names, asker } => {
                 for name in names {
                     let Some(entry) = self.forget_key(&name) else { continue };
                     let report = match entry.state {
@@ -203,7 +199,7 @@ impl Registry {
                     };
                     match asker {
                         Some(asker) => self.answer_key_command(asker, entry.key, report, effects),
-                        None => effects.push(Effect::Report(Report::Key(report))),
+                        None => effects.report(Report::Key(report)),
                     }
                 }
             }
@@ -217,30 +213,30 @@ impl Registry {
         write: WriteId,
         why: &str,
         now: Now,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) {
-        let Some((pending, names)) = self.take_pending_key_write(write) else { return };
-        match pending {
-            Pending::Create { key, asker } | Pending::Rotate { key, asker } => {
+        let Some((write, names)) = self.keys.outbox.finish(write) else { return };
+        match write {
+            KeyWrite::Create { key, asker } | KeyWrite::Rotate { key, asker } => {
                 self.keys.digests.remove(&key.spec.sha256);
                 self.refuse_key_command(key.name(), asker, Refusal::StoreFailed(why.to_owned()), effects);
             }
-            Pending::Remove { names, asker } => {
+            KeyWrite::Remove { names, asker } => {
                 let why = why.to_owned();
                 self.keys.retry.extend(names.iter().cloned());
                 self.keys.retry_at = Some(now.at + REMOVAL_RETRY);
                 if let (Some(asker), [name]) = (asker, names.as_slice()) {
                     let refusal = KeyRefusal::NotForgotten { name: name.clone(), why: why.clone() };
-                    effects.push(Effect::Answer(asker.reply, Err(refusal.into())));
+                    effects.reply(asker.reply, Err(refusal.into()));
                 }
-                effects.push(Effect::Report(Report::Key(KeyReport::RemovalFailed { names, why })));
+                effects.report(Report::Key(KeyReport::RemovalFailed { names, why }));
             }
         }
         names.iter().for_each(|name| self.unpark_key_commands(name, now, effects));
         self.arm_keys(now);
     }
 
-    fn replace_key(&mut self, key: &Arc<RuntimeKey>, effects: &mut Vec<Effect>) {
+    fn replace_key(&mut self, key: &Arc<RuntimeKey>, effects: &mut Effects) {
         let name = key.name();
         let Some(entry) = self.keys.runtime.get_mut(name) else { return };
         let before = std::mem::replace(&mut entry.key, Arc::clone(key));
@@ -250,20 +246,20 @@ impl Registry {
         for sha256 in key.digests() {
             self.keys.digests.insert(sha256, name.clone());
         }
-        self.judge_key(name, effects);
-        self.show_key(name);
+        self.evaluate_key(name, effects);
+        self.publish_key(name);
     }
 
-    fn answer_key_command(&mut self, asker: Asker, key: Arc<RuntimeKey>, report: KeyReport, effects: &mut Vec<Effect>) {
+    fn answer_key_command(&mut self, asker: Asker, key: Arc<RuntimeKey>, report: KeyReport, effects: &mut Effects) {
         let is_configured = self.keys.configured.contains_key(key.name());
-        let answer = KeyAnswer { key, is_configured, generation: self.view.generation() };
-        effects.push(Effect::Report(Report::Key(report)));
-        effects.push(Effect::Answer(asker.reply, Ok(Answer::Key(answer))));
+        let answer = KeyAnswer { key, is_configured, generation: self.publisher.generation() };
+        effects.report(Report::Key(report));
+        effects.reply(asker.reply, Ok(Answer::Key(answer)));
     }
 
-    fn refuse_key_command(&mut self, name: &KeyName, asker: Asker, refusal: Refusal, effects: &mut Vec<Effect>) {
+    fn refuse_key_command(&mut self, name: &KeyName, asker: Asker, refusal: Refusal, effects: &mut Effects) {
         let report = KeyReport::Refused { name: name.clone(), from: asker.from, refusal: refusal.clone() };
-        effects.push(Effect::Report(Report::Key(report)));
-        effects.push(Effect::Answer(asker.reply, Err(refusal)));
+        effects.report(Report::Key(report));
+        effects.reply(asker.reply, Err(refusal));
     }
 }

@@ -1,0 +1,78 @@
+//! What callers are answered where their command was carried out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ids::InstanceRef;
+use super::keys::KeyAnswer;
+use crate::model::{Epoch, Generation, ServiceName, Status};
+use crate::routing::Drained;
+
+/// The good answer to a caller.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// To a registration.
+    Registered(Registered),
+    /// To a heartbeat.
+    Heard {
+        /// The instance's status.
+        status: Status,
+        /// The identity of the registry.
+        epoch: Epoch,
+        /// The time within which the next heartbeat must come.
+        heartbeat_ttl: Duration,
+    },
+    /// To a deregistration: how many instances left.
+    Deregistered {
+        /// How many instances are removed.
+        instances: usize,
+        /// What they still have in flight.
+        drained: Drained,
+        /// The generation of the snapshot in which it is published.
+        generation: Generation,
+    },
+    /// To a drain: of those whose drain began or had begun, or of those whose drain ended.
+    Drained {
+        /// The instances.
+        instances: Drained,
+        /// The registry's last change.
+        generation: Generation,
+    },
+    /// To the request for a probe: it is under way.
+    Probing {
+        /// The status before it.
+        status: Status,
+    },
+    /// To a command about an API key.
+    Key(KeyAnswer),
+    /// To another configuration: it is in force.
+    Reconfigured(Reconfigured),
+}
+
+/// The good answer to another configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reconfigured {
+    /// The generation of the snapshot in which it is published.
+    pub generation: Generation,
+    /// Every service that is suspended, and why.
+    pub blocked: Vec<(ServiceName, Arc<str>)>,
+}
+
+/// The good answer to a registration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Registered {
+    /// The instance.
+    pub instance: InstanceRef,
+    /// Routes of the installed definition.
+    pub routes: usize,
+    /// The instance's status.
+    pub status: Status,
+    /// The registry's last change.
+    pub generation: Generation,
+    /// The identity of the registry.
+    pub epoch: Epoch,
+    /// The TTL that holds, or would hold once the instance heartbeats.
+    pub heartbeat_ttl: Duration,
+    /// Whether anything was written; `false`: it was registered just so, and this counts as a heartbeat.
+    pub is_change: bool,
+}

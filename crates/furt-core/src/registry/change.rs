@@ -1,0 +1,141 @@
+//! What is durable: changes that a store keeps, and all that it holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Definition, Epoch, InstanceId, InstanceSpec, Invalid, KeyName, RuntimeKey, ServiceName};
+
+/// A service, as stores keep it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefinitionRecord {
+    /// The definition.
+    pub definition: Arc<Definition>,
+    /// The address that registered it.
+    pub registered_from: IpAddr,
+}
+
+/// An instance, as stores keep it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceRecord {
+    /// The service that it is of.
+    pub service: ServiceName,
+    /// What the instance registered.
+    pub spec: Arc<InstanceSpec>,
+    /// What the host of its url resolved to; an observation of the gateway that resolved it, which
+    /// [`Observation::Addresses`] replaces.
+    pub addresses: Arc<[SocketAddr]>,
+    /// The address that registered it.
+    pub registered_from: IpAddr,
+}
+
+/// What one gateway saw of an instance by itself. Another gateway with the same registry may see it otherwise, so it is no
+/// part of what is registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observation {
+    /// Whether its probes say that it is DOWN.
+    Down(bool),
+    /// What the host of its url resolves to now.
+    Addresses(Arc<[SocketAddr]>),
+}
+
+/// A change of what is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The definition of a service, new or replaced.
+    PutDefinition(DefinitionRecord),
+    /// An instance, new or replaced.
+    PutInstance(InstanceRecord),
+    /// One instance is gone.
+    RemoveInstance(InstanceId),
+    /// A service is gone with all its instances.
+    RemoveService {
+        /// The service.
+        service: ServiceName,
+        /// The instances that it had.
+        instances: Vec<InstanceId>,
+    },
+    /// A gateway saw an instance anew; says nothing of one that is not stored.
+    Observe(InstanceId, Observation),
+    /// An instance that named no TTL is held to this one; says nothing of one that is not stored.
+    NoteTtl {
+        /// The instance.
+        instance: InstanceId,
+        /// What the answer to its heartbeat promised.
+        ttl: Duration,
+    },
+    /// A stored instance is draining; ends with whatever puts it anew or removes it.
+    PutDraining(InstanceId),
+    /// It is draining no more.
+    RemoveDraining(InstanceId),
+    /// A runtime key, new or replaced.
+    PutKey(Arc<RuntimeKey>),
+    /// A runtime key is gone.
+    RemoveKey(KeyName),
+}
+
+impl Change {
+    /// Whether a record of it could be read again.
+    ///
+    /// # Errors
+    /// What is wrong with what it puts.
+    pub fn check(&self) -> Result<(), Invalid> {
+        match self {
+            Self::PutDefinition(DefinitionRecord { definition, .. }) => definition.check(),
+            Self::PutInstance(InstanceRecord { spec, .. }) => spec.check(),
+            Self::RemoveInstance(_)
+            | Self::RemoveService { .. }
+            | Self::Observe(..)
+            | Self::NoteTtl { .. }
+            | Self::PutDraining(_)
+            | Self::RemoveDraining(_)
+            | Self::PutKey(_)
+            | Self::RemoveKey(_) => Ok(()),
+        }
+    }
+}
+
+/// Everything that a store holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    /// The registry's identity.
+    pub epoch: Epoch,
+    /// How often the store was loaded, this time included: generations of different starts must not meet.
+    pub starts: u64,
+    /// Every service.
+    pub definitions: BTreeMap<ServiceName, DefinitionRecord>,
+    /// Every instance; its service is among the definitions.
+    pub instances: BTreeMap<InstanceId, InstanceRecord>,
+    /// TTLs of instances that named none and are held to one.
+    pub ttls: BTreeMap<InstanceId, Duration>,
+    /// Instances that are draining.
+    pub draining: BTreeSet<InstanceId>,
+    /// Runtime keys.
+    pub keys: BTreeMap<KeyName, Arc<RuntimeKey>>,
+    /// What this gateway saw, beside what was registered.
+    pub observed: Observed,
+}
+
+/// What one gateway saw of instances; the addresses it resolved are in their records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Instances that are DOWN.
+    pub down: BTreeSet<InstanceId>,
+}
+
+impl Contents {
+    /// Nothing yet.
+    pub fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            starts: 0,
+            definitions: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            ttls: BTreeMap::new(),
+            draining: BTreeSet::new(),
+            keys: BTreeMap::new(),
+            observed: Observed::default(),
+        }
+    }
+}

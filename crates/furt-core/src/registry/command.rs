@@ -1,0 +1,87 @@
+//! What callers ask of services and instances.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName, Sha256Digest};
+
+/// The caller of a command, and what it may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The address of the caller; an IPv4 address is written as one.
+    pub address: IpAddr,
+    /// Whether it is an operator: it may change what others registered.
+    pub is_operator: bool,
+    /// The digest of its bearer token, where it sent one.
+    pub token: Option<Sha256Digest>,
+}
+
+/// What a registration says of its service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RegistrationKind {
+    /// What it is: to be installed, or to replace what is.
+    #[default]
+    Full,
+    /// Nothing: the instance joins the service as it is, or makes one of that name where there is none. It comes to
+    /// send heartbeats: without a TTL of its own it is held to the configured one from the start.
+    InstanceOnly,
+}
+
+/// A registration as it was checked by the api: every field valid, the name resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// The definition of the service.
+    pub definition: Definition,
+    /// Whether the caller sent the definition, or the instance joins the one that is installed.
+    pub kind: RegistrationKind,
+    /// The instance that is registered.
+    pub instance: InstanceSpec,
+    /// What the url's host resolved to, at least one.
+    pub addresses: Arc<[SocketAddr]>,
+    /// The caller.
+    pub source: Source,
+}
+
+/// What the last instance of a service takes along where it leaves by a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnLastInstance {
+    /// The service: its routes are free at once.
+    RemoveService,
+    /// Nothing: a definition with routes stays, and they are held as after an expiry.
+    KeepRoutes,
+}
+
+/// The command to leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deregistration {
+    /// The service.
+    pub service: ServiceName,
+    /// The instance; `None`: all of the service's, and the service itself.
+    pub instance: Option<InstanceId>,
+    /// What happens where it is the last instance.
+    pub on_last_instance: OnLastInstance,
+    /// The caller.
+    pub source: Source,
+}
+
+/// What becomes of a drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drain {
+    /// No new requests from now on.
+    Begins,
+    /// As before.
+    Ends,
+}
+
+/// The command to begin a drain or to end it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DrainCommand {
+    /// The service.
+    pub service: ServiceName,
+    /// The instance; `None`: all that the service has now.
+    pub instance: Option<InstanceId>,
+    /// Whether the drain begins or ends.
+    pub drain: Drain,
+    /// The caller.
+    pub source: Source,
+}

@@ -1,0 +1,272 @@
+//! The instances of a service, and how many of them stay, by status: so that what a service is, is known without looking
+//! at ten thousand instances at each change of one of them.
+//!
+//! Health and leaving, which the counts are about, change here alone. `invariants` sweeps the counts. Called by the rest
+//! of the core.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::leases::Liveness;
+use super::super::now::Now;
+use super::super::probes::Health;
+use super::super::shared;
+use crate::model::{InstanceId, InstanceSpec, Status};
+use crate::routing::{Instance, InstanceLive, PoolGroup};
+
+/// An installed instance.
+pub(in crate::registry) struct InstanceEntry {
+    pub(in crate::registry) spec: Arc<InstanceSpec>,
+    pub(in crate::registry) registered_from: IpAddr,
+    pub(in crate::registry) liveness: Liveness,
+    pub(in crate::registry) live: Arc<InstanceLive>,
+    addresses: Arc<[SocketAddr]>,
+    /// Why it may not be where it was restored, whatever the configuration says.
+    suspended: Option<Arc<str>>,
+    state: CountedState,
+    is_draining: bool,
+    /// What the snapshot shows of it.
+    published: Arc<Instance>,
+}
+
+/// An instance that is to be installed.
+pub(in crate::registry) struct NewInstance {
+    pub(in crate::registry) spec: Arc<InstanceSpec>,
+    pub(in crate::registry) addresses: Arc<[SocketAddr]>,
+    pub(in crate::registry) suspended: Option<Arc<str>>,
+    pub(in crate::registry) registered_from: IpAddr,
+    pub(in crate::registry) health: Health,
+    pub(in crate::registry) live: Arc<InstanceLive>,
+    pub(in crate::registry) is_draining: bool,
+    /// The TTL that it was promised before, where it names none.
+    pub(in crate::registry) ttl: Option<Duration>,
+}
+
+/// What an instance counts as.
+struct CountedState {
+    health: Health,
+    is_being_removed: bool,
+}
+
+/// A change of an instance's status.
+pub(in crate::registry) struct StatusChange {
+    pub(in crate::registry) from: Status,
+    pub(in crate::registry) to: Status,
+}
+
+/// Instances by id. Reads as the map that it is; written by its own methods.
+#[derive(Default)]
+pub(in crate::registry) struct Instances {
+    all: BTreeMap<InstanceId, InstanceEntry>,
+    counts: Counts,
+}
+
+/// Of those that stay.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counts {
+    up: usize,
+    unknown: usize,
+    down: usize,
+}
+
+impl Instances {
+    /// Puts one in; there is none of that id.
+    pub(in crate::registry) fn insert(&mut self, instance: InstanceEntry) {
+        self.counts.add(&instance.state);
+        let before = self.all.insert(instance.spec.id.clone(), instance);
+        before.iter().for_each(|before| self.counts.take(&before.state));
+    }
+
+    pub(in crate::registry) fn remove(&mut self, id: &InstanceId) -> Option<InstanceEntry> {
+        let removed = self.all.remove(id)?;
+        self.counts.take(&removed.state);
+        Some(removed)
+    }
+
+    /// For all that is not counted: health and removal are.
+    pub(in crate::registry) fn get_mut(&mut self, id: &InstanceId) -> Option<&mut InstanceEntry> {
+        self.all.get_mut(id)
+    }
+
+    /// The same of all.
+    pub(in crate::registry) fn values_mut(&mut self) -> impl Iterator<Item = &mut InstanceEntry> {
+        self.all.values_mut()
+    }
+
+    /// Sets an instance's health; gives the change of its status, if there is one.
+    pub(in crate::registry) fn set_health(&mut self, id: &InstanceId, health: Health) -> Option<StatusChange> {
+        let from = self.all.get(id)?.health().status();
+        self.change(id, |state| state.health = health);
+        let to = health.status();
+        let installed = self.all.get_mut(id).filter(|_| from != to)?;
+        installed.publish(installed.published.pool_group);
+        Some(StatusChange { from, to })
+    }
+
+    /// It leaves, and takes no request from now on.
+    pub(in crate::registry) fn begin_removal(&mut self, id: &InstanceId) {
+        self.change(id, |state| state.is_being_removed = true);
+    }
+
+    /// All of them do.
+    pub(in crate::registry) fn begin_removal_of_all(&mut self) {
+        self.all.values_mut().for_each(|instance| {
+            instance.state.is_being_removed = true;
+            instance.note_draining();
+        });
+        self.counts = Counts::default();
+    }
+
+    /// It could not leave and stays, unless it was not heard in time.
+    pub(in crate::registry) fn stay(&mut self, id: &InstanceId, now: Now) {
+        let is_over = self.all.get(id).is_some_and(|instance| instance.liveness.is_over(now));
+        self.change(id, |state| state.is_being_removed = is_over);
+    }
+
+    /// The same of all.
+    pub(in crate::registry) fn stay_all(&mut self, now: Now) {
+        let ids: Vec<_> = self.all.keys().cloned().collect();
+        ids.iter().for_each(|id| self.stay(id, now));
+    }
+
+    /// Whether all are leaving, or there is none.
+    pub(in crate::registry) fn are_being_removed(&self) -> bool {
+        self.counts == Counts::default()
+    }
+
+    /// Of those that stay: UP while one is UP, DOWN when none is UP or UNKNOWN.
+    pub(in crate::registry) fn status(&self) -> Status {
+        match self.counts {
+            Counts { up: 1.., .. } => Status::Up,
+            Counts { unknown: 1.., .. } => Status::Unknown,
+            Counts { .. } => Status::Down,
+        }
+    }
+
+    /// Whether the counts are what counting gives.
+    #[cfg(any(test, debug_assertions))]
+    pub(in crate::registry) fn are_counted(&self) -> bool {
+        let mut counts = Counts::default();
+        self.all.values().for_each(|instance| counts.add(&instance.state));
+        counts == self.counts
+    }
+
+    fn change(&mut self, id: &InstanceId, change: impl FnOnce(&mut CountedState)) {
+        let Some(instance) = self.all.get_mut(id) else { return };
+        self.counts.take(&instance.state);
+        change(&mut instance.state);
+        self.counts.add(&instance.state);
+        instance.note_draining();
+    }
+}
+
+impl Deref for Instances {
+    type Target = BTreeMap<InstanceId, InstanceEntry>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.all
+    }
+}
+
+impl Counts {
+    fn add(&mut self, state: &CountedState) {
+        if !state.is_being_removed {
+            *self.of(state.health.status()) += 1;
+        }
+    }
+
+    fn take(&mut self, state: &CountedState) {
+        if !state.is_being_removed {
+            *self.of(state.health.status()) -= 1;
+        }
+    }
+
+    fn of(&mut self, status: Status) -> &mut usize {
+        match status {
+            Status::Up => &mut self.up,
+            Status::Unknown => &mut self.unknown,
+            Status::Down => &mut self.down,
+        }
+    }
+}
+
+impl InstanceEntry {
+    pub(in crate::registry) fn new(new: NewInstance, pool_group: PoolGroup, now: Now) -> Self {
+        let NewInstance { spec, addresses, suspended, registered_from, health, live, is_draining, ttl } = new;
+        let liveness = Liveness::new(spec.heartbeat_ttl.or(ttl), now);
+        let published = published(&spec, &addresses, health, pool_group, &live);
+        shared::installed(&live, &health, now);
+        let state = CountedState { health, is_being_removed: false };
+        let entry = Self { spec, registered_from, liveness, live, addresses, suspended, state, is_draining, published };
+        entry.note_draining();
+        entry
+    }
+
+    pub(in crate::registry) fn health(&self) -> Health {
+        self.state.health
+    }
+
+    /// Whether it is on its way out: in the registry until the store has forgotten it, and published no more.
+    pub(in crate::registry) fn is_being_removed(&self) -> bool {
+        self.state.is_being_removed
+    }
+
+    pub(in crate::registry) fn addresses(&self) -> &Arc<[SocketAddr]> {
+        &self.addresses
+    }
+
+    /// Why it may not be where it is, whatever the configuration says.
+    pub(in crate::registry) fn suspended(&self) -> Option<&Arc<str>> {
+        self.suspended.as_ref()
+    }
+
+    /// Whether a command drains it.
+    pub(in crate::registry) fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
+    pub(in crate::registry) fn set_draining(&mut self, is_draining: bool) {
+        self.is_draining = is_draining;
+        self.note_draining();
+    }
+
+    /// It is elsewhere now, where it may be. Connections of another group are not used again.
+    pub(in crate::registry) fn move_to(&mut self, addresses: &Arc<[SocketAddr]>, pool_group: PoolGroup) {
+        self.addresses = Arc::clone(addresses);
+        self.suspended = None;
+        self.publish(pool_group);
+    }
+
+    /// What the snapshot shows of it.
+    pub(in crate::registry) fn published(&self) -> &Arc<Instance> {
+        &self.published
+    }
+
+    fn publish(&mut self, pool_group: PoolGroup) {
+        self.published = published(&self.spec, &self.addresses, self.state.health, pool_group, &self.live);
+    }
+
+    /// Tells requests whether they may come.
+    fn note_draining(&self) {
+        shared::takes_no_requests(&self.live, self.is_draining || self.is_being_removed());
+    }
+}
+
+fn published(
+    spec: &Arc<InstanceSpec>,
+    addresses: &Arc<[SocketAddr]>,
+    health: Health,
+    pool_group: PoolGroup,
+    live: &Arc<InstanceLive>,
+) -> Arc<Instance> {
+    Arc::new(Instance {
+        spec: Arc::clone(spec),
+        addresses: Arc::clone(addresses),
+        status: health.status(),
+        pool_group,
+        live: Arc::clone(live),
+    })
+}

@@ -1,0 +1,222 @@
+//! The registry's parts, and the order in which they are asked.
+
+use std::time::Instant;
+
+use super::change::Change;
+use super::claims::Claims;
+use super::directory::Directory;
+use super::effects::{Effect, Effects};
+use super::event::Event;
+use super::ids::{ReplyId, WriteId};
+use super::keys::Keys;
+use super::leases::Leases;
+use super::names::WatchedNames;
+use super::now::Now;
+use super::outbox::{Outbox, WriteIds};
+use super::probes::Probes;
+use super::publisher::Publisher;
+use super::refusal::Refusal;
+use super::report::Report;
+use super::service_write::{ParkedCommand, ServiceCommand, ServiceWrite};
+use super::settings::Settings;
+use super::shared;
+use super::static_route::StaticRoute;
+use super::static_routes::StaticRoutes;
+use super::token::Tokens;
+use crate::model::{Epoch, KeySpec, ServiceName};
+use crate::routing::Snapshot;
+
+/// The most commands that wait for one service's write: more callers than any fleet has instances starting at once.
+pub(super) const MAX_PARKED: usize = 10_000;
+
+/// Everything that is registered, and what waits for the store. Each field is a part that owns its state.
+pub struct Registry {
+    pub(super) settings: Settings,
+    pub(super) directory: Directory,
+    pub(super) claims: Claims,
+    pub(super) write_ids: WriteIds,
+    pub(super) outbox: Outbox<ServiceName, ServiceWrite, ParkedCommand>,
+    pub(super) keys: Keys,
+    pub(super) leases: Leases,
+    pub(super) probes: Probes,
+    pub(super) names: WatchedNames,
+    pub(super) tokens: Tokens,
+    pub(super) static_routes: StaticRoutes,
+    pub(super) publisher: Publisher,
+}
+
+impl Registry {
+    /// An empty registry with the configuration's routes and keys; the effects are to be carried out at once.
+    pub fn new(
+        epoch: Epoch,
+        settings: Settings,
+        static_routes: Vec<StaticRoute>,
+        keys: Vec<KeySpec>,
+        now: Now,
+    ) -> (Self, Vec<Effect>) {
+        let mut registry = Self {
+            settings,
+            directory: Directory::default(),
+            claims: Claims::default(),
+            write_ids: WriteIds::default(),
+            outbox: Outbox::default(),
+            keys: Keys::default(),
+            leases: Leases::default(),
+            probes: Probes::default(),
+            names: WatchedNames::default(),
+            tokens: Tokens::default(),
+            static_routes: StaticRoutes::default(),
+            publisher: Publisher::new(epoch),
+        };
+        let mut effects = Effects::default();
+        registry.configure_keys(keys, &mut effects);
+        registry.add_static_routes(static_routes, now, &mut effects);
+        (registry, effects.into_vec())
+    }
+
+    /// Takes what happened at `now` and says what is to be done, in this order.
+    pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        let mut effects = Effects::default();
+        self.dispatch(event, now, &mut effects);
+        // The sweep costs what is registered: a debug build under a large fleet does without it.
+        #[cfg(any(test, debug_assertions))]
+        if self.is_small() {
+            self.sweep_invariants();
+        }
+        effects.into_vec()
+    }
+
+    /// When [`Event::DeadlineReached`] is due next.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.leases.next()
+    }
+
+    /// What requests are to see, if it changed since it was last taken.
+    pub fn take_snapshot(&mut self) -> Option<Snapshot> {
+        self.publisher.take(&self.directory)
+    }
+
+    fn dispatch(&mut self, event: Event, now: Now, effects: &mut Effects) {
+        match event {
+            Event::RegistrationRequested(command, reply) => self.handle_registration(command, reply, now, effects),
+            Event::HeartbeatReceived(instance, source, reply) => {
+                let outcome = self.heartbeat(&instance, &source, now, effects);
+                effects.reply_to_command(reply, &instance.service, &source, outcome);
+            }
+            Event::DeregistrationRequested(command, reply) => self.handle_deregistration(command, reply, now, effects),
+            Event::DrainRequested(command, reply) => self.handle_drain(command, reply, effects),
+            Event::ProbeRequested(instance, source, reply) => {
+                let outcome = self.probe_now(&instance, &source, now, effects);
+                effects.reply_to_command(reply, &instance.service, &source, outcome);
+            }
+            Event::ProbeFinished { instance, token, outcome, took } => {
+                self.handle_probe(&instance, token, outcome, took, now, effects);
+            }
+            Event::NameResolved { subject, token, addresses } => {
+                self.handle_addresses(subject, token, addresses, now, effects);
+            }
+            Event::KeyRequested { command, from, reply } => self.handle_key_command(command, from, reply, now, effects),
+            Event::WriteDone(write) => self.handle_write_done(write, now, effects),
+            Event::WriteFailed(write, why) => self.handle_write_failed(write, &why, now, effects),
+            Event::DeadlineReached => self.handle_deadlines(now, effects),
+            Event::ClockGap(gap) => self.extend_deadlines(gap),
+            Event::ConfigurationChanged(new, reply) => self.handle_configuration(*new, reply, now, effects),
+        }
+    }
+
+    fn handle_write_done(&mut self, write: WriteId, now: Now, effects: &mut Effects) {
+        let Some((write, services)) = self.outbox.finish(write) else {
+            return self.handle_key_write_done(write, now, effects);
+        };
+        match write {
+            ServiceWrite::Register(registering) => self.install(registering, now, effects),
+            ServiceWrite::Remove { service, instance, cause } => {
+                self.finish_removal(&service, instance, cause, now, effects);
+            }
+            ServiceWrite::Drain { command, ids, reply } => self.finish_drain(&command, &ids, reply, effects),
+            ServiceWrite::Return { command, reply } => self.finish_return(&command, reply, now, effects),
+        }
+        services.iter().for_each(|service| self.unpark(service, now, effects));
+    }
+
+    fn handle_write_failed(&mut self, write: WriteId, why: &str, now: Now, effects: &mut Effects) {
+        let Some((write, services)) = self.outbox.finish(write) else {
+            return self.handle_key_write_failed(write, why, now, effects);
+        };
+        match write {
+            ServiceWrite::Register(registering) => self.fail_registration(&registering, why, effects),
+            ServiceWrite::Remove { service, instance, cause } => {
+                self.undo_removal(&service, instance, cause, why, now, effects);
+            }
+            ServiceWrite::Drain { command, reply, .. } => {
+                let refused = Err(Refusal::StoreFailed(why.to_owned()));
+                effects.reply_to_command(reply, &command.service, &command.source, refused);
+            }
+            ServiceWrite::Return { command, reply } => self.fail_return(&command, reply, why, effects),
+        }
+        services.iter().for_each(|service| self.unpark(service, now, effects));
+    }
+
+    /// Gives a write about a service to the store.
+    pub(super) fn submit(
+        &mut self,
+        service: &ServiceName,
+        write: ServiceWrite,
+        changes: Vec<Change>,
+        effects: &mut Effects,
+    ) {
+        let id = self.write_ids.next();
+        self.outbox.submit(id, vec![service.clone()], write);
+        effects.write(id, changes);
+    }
+
+    /// Lets a command wait until its service's writes are done.
+    pub(super) fn park(&mut self, command: ServiceCommand, reply: ReplyId, effects: &mut Effects) {
+        let service = command.service().clone();
+        if let Err(ParkedCommand { reply, .. }) =
+            self.outbox.park(&service, ParkedCommand { command, reply }, MAX_PARKED)
+        {
+            effects.reply(reply, Err(Refusal::Busy));
+        }
+    }
+
+    fn unpark(&mut self, service: &ServiceName, now: Now, effects: &mut Effects) {
+        let mut queue = self.outbox.take_parked(service);
+        while let Some(mut parked) = queue.pop_front() {
+            if let ServiceCommand::Register(command) = &mut parked.command {
+                self.renew(command);
+            }
+            // The others wait behind it without being looked at: a full queue costs one look a write.
+            if self.must_wait(&parked.command) {
+                queue.push_front(parked);
+                return self.outbox.park_again(service, queue);
+            }
+            let ParkedCommand { command, reply } = parked;
+            match command {
+                ServiceCommand::Register(command) => self.handle_registration(command, reply, now, effects),
+                ServiceCommand::Deregister(command) => self.handle_deregistration(command, reply, now, effects),
+                ServiceCommand::Drain(command) => self.handle_drain(command, reply, effects),
+            }
+        }
+    }
+
+    fn must_wait(&self, command: &ServiceCommand) -> bool {
+        match command {
+            ServiceCommand::Register(command) => self.registration_must_wait(command),
+            ServiceCommand::Deregister(_) | ServiceCommand::Drain(_) => self.outbox.is_writing(command.service()),
+        }
+    }
+
+    /// Sets a service's status from its instances', and has it published anew.
+    pub(super) fn refresh(&mut self, service: &ServiceName, now: Now, effects: &mut Effects) {
+        let Some(entry) = self.directory.service_mut(service) else { return };
+        self.publisher.touch(entry.index, service);
+        let to = entry.overall();
+        let from = std::mem::replace(&mut entry.status, to);
+        // One that is removed by a command is not DOWN: it is reported as gone.
+        if from != to && !entry.is_being_removed {
+            shared::service_status_changed(&entry.live, from, now);
+            effects.report(Report::ServiceStatusChanged { service: service.clone(), from, to });
+        }
+    }
+}

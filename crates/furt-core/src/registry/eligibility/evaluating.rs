@@ -1,0 +1,103 @@
+//! Services are evaluated: after they came, after an instance came or went, and under another configuration.
+
+use std::sync::Arc;
+
+use super::super::directory::{InstanceEntry, ServiceEntry};
+use super::super::dispatch::Registry;
+use super::super::effects::Effects;
+use super::super::ids::InstanceRef;
+use super::super::refusal::Refusal;
+use super::super::report::Report;
+use super::effective::effective;
+use super::state::{Evaluated, Outcome};
+use crate::model::{Definition, ServiceName};
+
+impl Registry {
+    /// Puts a service's routes into the table, or takes them out, by whether it is eligible today. One that is being
+    /// removed has none there; its claims are evaluated all the same, since its removal may fail.
+    pub(in crate::registry) fn re_evaluate(&mut self, service: &ServiceName, effects: &mut Effects) {
+        let why = self.evaluate(service).err().map(|refusal| refusal.to_string().into());
+        let apps_domain = &self.settings.policy.apps_domain;
+        let Some(entry) = self.directory.service_mut(service) else { return };
+        let evaluated = entry.eligibility.evaluated(why, &entry.definition, apps_domain);
+        let Some(Evaluated { before, outcome }) = evaluated else { return };
+        let after = entry.eligibility.effective();
+        if !entry.is_being_removed {
+            self.publisher.replace_routes(entry.index, Some(&before), Some(after));
+            self.publisher.touch(entry.index, service);
+        }
+        self.claims.remove(&before);
+        self.claims.add(after);
+        match outcome {
+            Outcome::Suspended(why) => effects.report(Report::Blocked { service: service.clone(), why }),
+            Outcome::Reinstated => effects.report(Report::Unblocked(service.clone())),
+            Outcome::Eligible => {}
+        }
+    }
+
+    /// The same after an instance came, or came anew. Where the service is eligible, only that instance can make it
+    /// ineligible: so a fleet of ten thousand is not looked through for each that joins it.
+    pub(in crate::registry) fn re_evaluate_joined(&mut self, instance: &InstanceRef, effects: &mut Effects) {
+        let Some(entry) = self.directory.service(&instance.service) else { return };
+        let policy = &self.settings.policy;
+        let may_be =
+            |installed: &InstanceEntry| policy.check_addresses(&instance.service, installed.addresses()).is_ok();
+        if !entry.eligibility.is_eligible() || !entry.instances.get(&instance.id).is_some_and(may_be) {
+            self.re_evaluate(&instance.service, effects);
+        }
+    }
+
+    /// Services that are suspended and stay registered are reinstated where they may be. Of two that want one route the
+    /// first by name gets it, as after a restart; where a third holds it by now, both stay suspended.
+    pub(in crate::registry) fn reinstate(&mut self, effects: &mut Effects) {
+        self.re_evaluate_where(|entry| !entry.eligibility.is_eligible() && !entry.is_being_removed, effects);
+    }
+
+    pub(in crate::registry) fn re_evaluate_where(
+        &mut self,
+        is_meant: impl Fn(&ServiceEntry) -> bool,
+        effects: &mut Effects,
+    ) {
+        let meant = self.directory.services().filter(|(_, entry)| is_meant(entry));
+        let names: Vec<ServiceName> = meant.map(|(name, _)| name.clone()).collect();
+        for service in &names {
+            self.re_evaluate(service, effects);
+        }
+    }
+
+    /// Every service that stays and is suspended, and why.
+    pub(in crate::registry) fn suspended(&self) -> Vec<(ServiceName, Arc<str>)> {
+        let staying = self.directory.services().filter(|(_, entry)| !entry.is_being_removed);
+        staying.filter_map(|(name, entry)| Some((name.clone(), Arc::clone(entry.eligibility.suspension()?)))).collect()
+    }
+
+    /// Whether a service may be routed under the rules of today.
+    ///
+    /// # Errors
+    /// The first rule against it.
+    fn evaluate(&self, service: &ServiceName) -> Result<(), Refusal> {
+        let Some(entry) = self.directory.service(service) else { return Ok(()) };
+        let policy = &self.settings.policy;
+        policy.check_definition(&entry.definition, entry.registered_from)?;
+        entry.instances.values().try_for_each(|instance| match instance.suspended() {
+            Some(why) => Err(Refusal::beyond(why.to_string())),
+            None => policy.check_addresses(service, instance.addresses()),
+        })?;
+        self.check_conflicts(&entry.definition)
+    }
+
+    /// Whether no static route and no other service, installed or on its way to the store, has a route of the definition.
+    ///
+    /// # Errors
+    /// [`Refusal::Taken`], naming who has it.
+    pub(in crate::registry) fn check_conflicts(&self, definition: &Definition) -> Result<(), Refusal> {
+        let effective = effective(definition, &self.settings.policy.apps_domain);
+        self.settings.policy.check_static_routes(definition, &effective)?;
+        for route in &effective.routes {
+            if let Some(conflict) = self.claims.conflict(&effective.service, effective.host.as_ref(), route) {
+                return Err(self.taken(format!("route {} {}", route.method, route.pattern), conflict));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! Services and instances are put into the directory and taken out of it, with all that runs for them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::answer::Answer;
+use super::command::Registration;
+use super::directory::{InstanceEntry, NewInstance, ServiceEntry};
+use super::dispatch::Registry;
+use super::effects::Effects;
+use super::eligibility::Eligibility;
+use super::ids::{DnsSubject, InstanceRef};
+use super::now::Now;
+use super::plan::FirstProbe;
+use super::probes::Health;
+use super::report::Report;
+use super::service_write::Registering;
+use crate::model::{Definition, ServiceName, Status};
+use crate::routing::InstanceLive;
+
+impl Registry {
+    /// The store has it: installs definition and instance, starts its probes, answers.
+    pub(super) fn install(&mut self, registering: Registering, now: Now, effects: &mut Effects) {
+        let Registering { command, definition_owner, ttl, reply } = registering;
+        let Registration { definition, instance: spec, addresses, source, .. } = *command;
+        let service = definition.service.clone();
+        let instance = InstanceRef { service: service.clone(), id: spec.id.clone() };
+        let health = if spec.health_endpoint.is_some() { Health::unknown() } else { Health::unprobed() };
+        if let Some(from) = definition_owner {
+            self.install_definition(definition, from, health.status(), now);
+        }
+        // Requests that are in flight at the same place go on counting against its limits.
+        let before = self.directory.instance(&instance).filter(|installed| installed.spec.url == spec.url);
+        let live = before.map_or_else(Arc::<InstanceLive>::default, |installed| Arc::clone(&installed.live));
+        self.remove_instance(&instance, effects);
+        let (spec, registered_from) = (Arc::new(spec), source.address);
+        let url = spec.url.to_string();
+        let new =
+            NewInstance { spec, addresses, suspended: None, registered_from, health, live, is_draining: false, ttl };
+        self.install_instance(&instance, new, now, effects);
+        self.plan_probes(&instance, FirstProbe::Now, effects);
+        self.re_evaluate_joined(&instance, effects);
+        if self.directory.service(&service).is_some_and(|entry| !entry.eligibility.is_eligible()) {
+            // What it claimed on its way to the store may have kept others suspended.
+            self.reinstate(effects);
+        }
+        self.refresh(&service, now, effects);
+        self.publisher.advance();
+        if let Ok(Answer::Registered(registered)) = self.registered(&instance, true) {
+            let (routes, from) = (registered.routes, source.address);
+            effects.report(Report::Registered { instance, url, routes, from });
+            effects.reply(reply, Ok(Answer::Registered(registered)));
+        }
+    }
+
+    /// Puts an instance into its service: published, its TTL running, its name watched.
+    pub(super) fn install_instance(
+        &mut self,
+        instance: &InstanceRef,
+        new: NewInstance,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let Some(entry) = self.directory.service_mut(&instance.service) else { return };
+        let installed = InstanceEntry::new(new, self.tokens.pool_group(), now);
+        let (ttl, spec) = (installed.liveness.ttl(), Arc::clone(&installed.spec));
+        self.publisher.add_id(&instance.id, entry.index);
+        entry.instances.insert(installed);
+        self.leases.end_hold(&instance.service);
+        self.names.watch(DnsSubject::Instance(instance.clone()), &spec.url, &mut self.tokens, effects);
+        self.renew_lease(ttl, instance, now, effects);
+    }
+
+    /// Installs a definition as not evaluated, and without the claims of its registration: the configuration may be
+    /// another than it was checked against, and [`re_evaluate`](Self::re_evaluate) says what holds today. A new service
+    /// starts at its first instance's status: that is no change of status.
+    fn install_definition(&mut self, definition: Definition, from: IpAddr, status: Status, now: Now) {
+        self.release_claims(&definition);
+        let definition = Arc::new(definition);
+        let Some(entry) = self.directory.service_mut(&definition.service) else {
+            return self.add_service(definition, from, status, now);
+        };
+        // Two of its owner's instances may have brought it at once.
+        if entry.definition != definition || !entry.eligibility.is_eligible() {
+            self.publisher.replace_routes(entry.index, Some(entry.eligibility.effective()), None);
+            self.claims.remove(entry.eligibility.effective());
+            entry.eligibility = Eligibility::not_evaluated(&definition);
+            entry.definition = definition;
+            entry.registered_from = from;
+        }
+    }
+
+    /// Puts a new service in, as not evaluated.
+    pub(super) fn add_service(&mut self, definition: Arc<Definition>, from: IpAddr, status: Status, now: Now) {
+        let index = self.publisher.add_service(&definition.service);
+        self.directory.insert(ServiceEntry::new(definition, from, index, status, now));
+    }
+
+    /// Ends what runs for an instance and forgets it.
+    pub(super) fn remove_instance(&mut self, instance: &InstanceRef, effects: &mut Effects) {
+        let entry = self.directory.service_mut(&instance.service);
+        if entry.and_then(|entry| entry.instances.remove(&instance.id)).is_none() {
+            return;
+        }
+        self.publisher.remove_id(&instance.id);
+        self.leases.end(instance);
+        self.directory.release_id(instance);
+        self.probes.end(instance, effects);
+        self.names.unwatch(DnsSubject::Instance(instance.clone()), effects);
+    }
+
+    /// Forgets a service without instances.
+    pub(super) fn remove_service(&mut self, service: &ServiceName) {
+        if let Some(entry) = self.directory.remove(service) {
+            self.claims.remove(entry.eligibility.effective());
+            self.publisher.free(entry.index);
+            self.leases.end_hold(service);
+        }
+    }
+}

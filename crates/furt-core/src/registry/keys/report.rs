@@ -1,0 +1,58 @@
+//! What the driver logs and counts of API keys: names only.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::super::refusal::Refusal;
+use crate::model::KeyName;
+
+/// What is logged and counted of keys; names only.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KeyReport {
+    /// A key was made.
+    Created {
+        /// The name of the key.
+        name: KeyName,
+        /// The address that the command came from.
+        from: IpAddr,
+    },
+    /// A key has another digest.
+    Rotated {
+        /// The name of the key.
+        name: KeyName,
+        /// The address that the command came from.
+        from: IpAddr,
+    },
+    /// A key was revoked.
+    Revoked {
+        /// The name of the key.
+        name: KeyName,
+        /// The address that the command came from.
+        from: IpAddr,
+    },
+    /// A key came to its end.
+    Expired(KeyName),
+    /// A command was refused.
+    Refused {
+        /// The name of the key.
+        name: KeyName,
+        /// The address that the command came from.
+        from: IpAddr,
+        /// Why it was refused.
+        refusal: Refusal,
+    },
+    /// A key is kept but not used: the configuration stands against it.
+    Blocked {
+        /// The name of the key.
+        name: KeyName,
+        /// The reason, in words.
+        why: Arc<str>,
+    },
+    /// The end of keys could not be stored and will be tried again.
+    RemovalFailed {
+        /// The names of the keys.
+        names: Vec<KeyName>,
+        /// The reason, in words.
+        why: String,
+    },
+}

@@ -1,0 +1,94 @@
+//! The keys and what is known of each; their state changes in the files beside this one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::super::ids::ReplyId;
+use super::super::outbox::Outbox;
+use super::command::KeyCommand;
+use crate::model::{KeyName, KeySpec, RuntimeKey, Sha256Digest};
+use crate::routing::KeyLive;
+
+/// The most commands that wait for a key's write, commands to revoke it not counted: more than operators have terminals.
+pub(super) const MAX_PARKED: usize = 64;
+
+/// All keys, and what waits for the store.
+#[derive(Default)]
+pub(in crate::registry) struct Keys {
+    pub(super) configured: BTreeMap<KeyName, Configured>,
+    pub(super) configured_digests: HashMap<Sha256Digest, KeyName>,
+    pub(super) runtime: BTreeMap<KeyName, KeyEntry>,
+    /// Whose a digest is: of installed runtime keys, current and old, and of pending ones.
+    pub(super) digests: HashMap<Sha256Digest, KeyName>,
+    /// Each key is in one write at most.
+    pub(super) outbox: Outbox<KeyName, KeyWrite, ParkedKeyCommand>,
+    /// When keys change by themselves, in ms since the Unix epoch: each key that stays and has such an end, once.
+    pub(super) ends: BTreeSet<(i64, KeyName)>,
+    /// Keys out of the table that the store has still, and no write is about yet.
+    pub(super) retry: BTreeSet<KeyName>,
+    pub(super) retry_at: Option<Instant>,
+}
+
+pub(super) struct Configured {
+    pub(super) spec: Arc<KeySpec>,
+    pub(super) live: Arc<KeyLive>,
+}
+
+/// An installed runtime key.
+pub(super) struct KeyEntry {
+    pub(super) key: Arc<RuntimeKey>,
+    pub(super) live: Arc<KeyLive>,
+    /// Why it is kept but not used, where the configuration is against it.
+    pub(super) suspended: Option<Arc<str>>,
+    pub(super) state: KeyState,
+    /// Its digests in the table.
+    pub(super) usable: Vec<Sha256Digest>,
+    /// Its place in [`Keys::ends`].
+    pub(super) end_ms: Option<i64>,
+}
+
+/// Whether a key stays. One that does not is out of the table, and goes as soon as the store lets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyState {
+    Stays,
+    Revoked { from: IpAddr },
+    Expired,
+}
+
+/// A write of keys on its way to the store.
+pub(super) enum KeyWrite {
+    Create { key: Arc<RuntimeKey>, asker: Asker },
+    Rotate { key: Arc<RuntimeKey>, asker: Asker },
+    Remove { names: Vec<KeyName>, asker: Option<Asker> },
+}
+
+impl KeyWrite {
+    pub(super) fn names(&self) -> Vec<KeyName> {
+        match self {
+            Self::Create { key, .. } | Self::Rotate { key, .. } => vec![key.name().clone()],
+            Self::Remove { names, .. } => names.clone(),
+        }
+    }
+}
+
+/// Who waits for an answer, and from where.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asker {
+    pub(super) from: IpAddr,
+    pub(super) reply: ReplyId,
+}
+
+pub(super) struct ParkedKeyCommand {
+    pub(super) command: KeyCommand,
+    pub(super) asker: Asker,
+}
+
+impl Keys {
+    /// Installed runtime keys.
+    #[cfg(any(test, debug_assertions))]
+    pub(in crate::registry) fn len(&self) -> usize {
+        self.runtime.len()
+    }
+}

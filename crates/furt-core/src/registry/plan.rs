@@ -1,0 +1,61 @@
+//! What the prober of instances and the watcher of names are asked for.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::token::{NameToken, ProbeToken};
+use crate::model::{InstanceSpec, Scheme};
+
+/// When and what to probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbePlan {
+    /// To be sent back with each outcome.
+    pub token: ProbeToken,
+    /// The instance and its address.
+    pub target: ProbeTarget,
+    /// When the first probe is due.
+    pub first: FirstProbe,
+    /// The time from one probe to the next.
+    pub period: Duration,
+}
+
+/// When the first probe of a plan is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstProbe {
+    /// At once.
+    Now,
+    /// At some time within the first second, with all others that were restored.
+    Spread,
+    /// After one period.
+    AfterPeriod,
+    /// At some time within one period, or when it was due before where that is sooner: for a plan that is re-timed.
+    WithinPeriod,
+}
+
+/// What is probed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeTarget {
+    /// The instance: url, protocol, names.
+    pub spec: Arc<InstanceSpec>,
+    /// The address to connect to.
+    pub address: SocketAddr,
+}
+
+impl ProbeTarget {
+    /// Whether TLS is spoken.
+    pub fn is_tls(&self) -> bool {
+        self.spec.url.scheme == Scheme::Https
+    }
+}
+
+/// A name to be resolved again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameWatch {
+    /// To be sent back with each answer.
+    pub token: NameToken,
+    /// The host name to resolve.
+    pub name: Box<str>,
+    /// The port to put beside each address.
+    pub port: u16,
+}

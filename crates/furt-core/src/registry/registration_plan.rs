@@ -1,0 +1,108 @@
+//! What is to be done for a registration, by what is installed and what is on its way to the store.
+
+use std::net::IpAddr;
+
+use super::command::Registration;
+use super::dispatch::Registry;
+use super::refusal::Refusal;
+use super::service_write::ServiceWrite;
+use crate::model::{ServiceName, Status};
+
+/// What a registration comes to.
+pub(super) enum Plan {
+    /// It is registered without any change: that counts as a heartbeat.
+    Known,
+    /// It is registered without any change and draining: that is to end.
+    EndDrain,
+    /// Another write of the service must be done first.
+    Wait,
+    /// It is to be written.
+    Write {
+        /// The address recorded as the owner of the definition; `None`: the installed definition stays.
+        definition_owner: Option<IpAddr>,
+    },
+}
+
+impl Registry {
+    /// What is to be done for a registration. Checked in this order: grant, owner, conflicts.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub(super) fn plan(&self, command: &Registration) -> Result<Plan, Refusal> {
+        let policy = &self.settings.policy;
+        policy.check_grant(command)?;
+        let service = &command.definition.service;
+        let entry = self.directory.service(service);
+        let installed = entry.map(|entry| &entry.definition);
+        let is_older = installed.is_some_and(|own| own.revision > command.definition.revision);
+        let is_eligible = entry.is_some_and(|entry| entry.eligibility.is_eligible());
+        let is_same = installed.is_some_and(|own| **own == command.definition);
+        if let Some(entry) = entry.filter(|_| !is_older && !is_same) {
+            policy.check_owner(service, entry.registered_from, &command.source)?;
+        }
+        let installed = entry.and_then(|entry| entry.instances.get(&command.instance.id));
+        // Also where nothing changes: it counts as a heartbeat, and those are the registrant's.
+        if let Some(installed) = installed {
+            policy.check_owner(service, installed.registered_from, &command.source)?;
+        }
+        if let Some(owner) = self.directory.ids().owner(&command.instance.id).filter(|owner| **owner != *service) {
+            return Err(self.taken(format!("instance id \"{}\"", command.instance.id), owner));
+        }
+        if !is_older {
+            self.check_conflicts(&command.definition)?;
+        }
+        if self.registration_must_wait(command) {
+            return Ok(Plan::Wait);
+        }
+        let is_registered = installed.is_some_and(|installed| {
+            !installed.is_being_removed()
+                && *installed.spec == command.instance
+                && (*installed.addresses() == command.addresses || command.instance.url.socket_address().is_none())
+        });
+        // A service that is suspended is evaluated again with its registration.
+        let keeps_definition = is_older || (is_same && is_eligible);
+        Ok(match keeps_definition && is_registered {
+            true if installed.is_some_and(|installed| installed.is_draining()) => Plan::EndDrain,
+            true => Plan::Known,
+            false => Plan::Write { definition_owner: (!keeps_definition).then(|| self.definition_owner(command)) },
+        })
+    }
+
+    /// The address recorded as the owner of a definition that is written. Normally that is the caller. If the caller
+    /// registers a suspended definition again without a change, the original owner keeps it, unless the policy no longer
+    /// allows registration from that address.
+    fn definition_owner(&self, command: &Registration) -> IpAddr {
+        let entry = self.directory.service(&command.definition.service);
+        let before = entry.filter(|entry| *entry.definition == command.definition).map(|entry| entry.registered_from);
+        let stays = before.filter(|from| self.settings.policy.check_definition(&command.definition, *from).is_ok());
+        stays.unwrap_or(command.source.address)
+    }
+
+    /// Instances of one definition may be written side by side; anything else of a service goes one after the other.
+    /// While a definition is on its way, that holds for its registrant alone: the store and the core must agree on who
+    /// that is.
+    pub(super) fn registration_must_wait(&self, command: &Registration) -> bool {
+        let service = &command.definition.service;
+        if self.outbox.is_parked(service) {
+            return true;
+        }
+        // Two looks are enough, however many instances are on their way. A removal lets no registration pass, nor does
+        // a drain, so the last write tells whether there is one; and all registrations before it bring what the first
+        // one brings.
+        let Some((first, last)) = self.outbox.ends(service) else { return false };
+        let (ServiceWrite::Register(before), ServiceWrite::Register(_)) = (first, last) else { return true };
+        let is_installed =
+            self.directory.service(service).is_some_and(|entry| entry.instances.contains_key(&command.instance.id));
+        let claims = self.directory.ids().claims(&command.instance.id, service);
+        let is_same_instance = claims > usize::from(is_installed);
+        is_same_instance
+            || before.command.definition != command.definition
+            || (before.definition_owner.is_some() && before.command.source.address != command.source.address)
+    }
+
+    pub(super) fn taken(&self, what: String, conflict: &ServiceName) -> Refusal {
+        let status = self.directory.service(conflict).map_or(Status::Unknown, |entry| entry.status);
+        let detail = format!("the service \"{conflict}\" ({status}) holds it");
+        Refusal::Taken { what, conflict: Some((conflict.clone(), status)), detail }
+    }
+}

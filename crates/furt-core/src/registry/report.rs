@@ -1,0 +1,120 @@
+//! What the driver logs and counts.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::ids::{DnsSubject, InstanceRef};
+use super::keys::KeyReport;
+use super::refusal::Refusal;
+use crate::model::{ServiceName, Status};
+
+/// What is logged and counted: each report is one line of the log and one count.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Report {
+    /// A registration was installed.
+    Registered {
+        /// The instance.
+        instance: InstanceRef,
+        /// The url that it registered.
+        url: String,
+        /// Routes of the installed definition.
+        routes: usize,
+        /// The address that the command came from.
+        from: IpAddr,
+    },
+    /// A registration, heartbeat or deregistration was refused.
+    Refused {
+        /// The service.
+        service: ServiceName,
+        /// The address that the command came from.
+        from: IpAddr,
+        /// Why it was refused.
+        refusal: Refusal,
+    },
+    /// An instance left by its own command or an operator's.
+    Deregistered {
+        /// The instance.
+        instance: InstanceRef,
+        /// The address that the command came from.
+        from: IpAddr,
+    },
+    /// An instance gets no new requests from now on.
+    DrainBegan {
+        /// The instance.
+        instance: InstanceRef,
+        /// The address that the command came from.
+        from: IpAddr,
+    },
+    /// An instance gets requests again: it registered again, or the drain was undone.
+    DrainEnded {
+        /// The instance.
+        instance: InstanceRef,
+        /// The address that the command came from.
+        from: IpAddr,
+    },
+    /// An instance was not heard in time.
+    Expired(InstanceRef),
+    /// The routes of a service without instances are free again.
+    Freed(ServiceName),
+    /// The status of an instance changed.
+    InstanceStatusChanged {
+        /// The instance.
+        instance: InstanceRef,
+        /// The status before.
+        from: Status,
+        /// The status from now on.
+        to: Status,
+    },
+    /// A service's status changed: with DOWN its routes left the table, with anything else they are back.
+    ServiceStatusChanged {
+        /// The service.
+        service: ServiceName,
+        /// The status before.
+        from: Status,
+        /// The status from now on.
+        to: Status,
+    },
+    /// A probe failed.
+    ProbeFailed {
+        /// The instance that was probed.
+        instance: InstanceRef,
+        /// Failed probes in a row, this one included.
+        failures: u32,
+        /// Why the probe failed.
+        error: String,
+    },
+    /// Too many probes failed; there will be no more.
+    ProbingStopped(InstanceRef),
+    /// A name leads elsewhere.
+    AddressesChanged {
+        /// The instance or static route that has the name.
+        subject: DnsSubject,
+        /// The addresses that the name resolves to now.
+        addresses: Arc<[SocketAddr]>,
+    },
+    /// A name leads where the instance may not be; the old addresses stay.
+    AddressesRefused {
+        /// The instance or static route that has the name.
+        subject: DnsSubject,
+        /// The reason, in words.
+        why: String,
+    },
+    /// A service is suspended: kept and not routed, since the configuration in force does not allow its routes.
+    Blocked {
+        /// The service.
+        service: ServiceName,
+        /// The reason, in words.
+        why: Arc<str>,
+    },
+    /// A service that was suspended is routed again.
+    Unblocked(ServiceName),
+    /// A removal could not be stored and will be tried again.
+    RemovalFailed {
+        /// The service that is removed, or of which an instance is.
+        service: ServiceName,
+        /// The reason, in words.
+        why: String,
+    },
+    /// A report about an API key.
+    Key(KeyReport),
+}

@@ -1,0 +1,75 @@
+//! What the outbox holds of services: writes on their way to the store, and commands that wait for them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::command::{Deregistration, DrainCommand, OnLastInstance, Registration};
+use super::ids::ReplyId;
+use crate::model::{InstanceId, ServiceName};
+
+/// A write about a service.
+pub(super) enum ServiceWrite {
+    Register(Registering),
+    Remove {
+        service: ServiceName,
+        /// `None`: all of them, and the service.
+        instance: Option<InstanceId>,
+        cause: RemovalCause,
+    },
+    Drain {
+        command: Box<DrainCommand>,
+        ids: Vec<InstanceId>,
+        reply: ReplyId,
+    },
+    /// A draining instance registered again without any change: its drain ends.
+    Return {
+        command: Box<Registration>,
+        reply: ReplyId,
+    },
+}
+
+/// A registration on its way to the store.
+pub(super) struct Registering {
+    pub(super) command: Box<Registration>,
+    /// The address recorded as the owner of the definition that is written; `None`: the installed definition stays.
+    pub(super) definition_owner: Option<IpAddr>,
+    /// The TTL that holds from the start though the instance names none; stored with it.
+    pub(super) ttl: Option<Duration>,
+    pub(super) reply: ReplyId,
+}
+
+/// Why an instance or a service is removed.
+pub(super) enum RemovalCause {
+    Requested {
+        reply: ReplyId,
+        from: IpAddr,
+        on_last_instance: OnLastInstance,
+    },
+    /// The instance was not heard within its TTL.
+    Expired,
+    /// The routes of a service without instances were held long enough.
+    HoldEnded,
+}
+
+/// A command about a service that can wait for its writes.
+pub(super) enum ServiceCommand {
+    Register(Box<Registration>),
+    Deregister(Deregistration),
+    Drain(Box<DrainCommand>),
+}
+
+/// A command that waits, and who waits for its answer.
+pub(super) struct ParkedCommand {
+    pub(super) command: ServiceCommand,
+    pub(super) reply: ReplyId,
+}
+
+impl ServiceCommand {
+    pub(super) fn service(&self) -> &ServiceName {
+        match self {
+            Self::Register(command) => &command.definition.service,
+            Self::Deregister(command) => &command.service,
+            Self::Drain(command) => &command.service,
+        }
+    }
+}
