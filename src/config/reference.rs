@@ -45,7 +45,9 @@ impl Listing {
     }
 
     fn add(&mut self, key: Key) {
-        self.0.iter_mut().filter(|table| table.name == key.table()).for_each(|table| table.keys.push(key));
+        if let Some(table) = self.0.last_mut() {
+            table.keys.push(key);
+        }
     }
 }
 

@@ -100,7 +100,7 @@ impl<'a> Section<'a> {
     /// The table `[name]` below this one; without keys where it is missing.
     pub(super) fn section(&mut self, name: &'static str) -> Section<'a> {
         let table = match self.look_up(name) {
-            Some((_, value)) => match value.get_ref() {
+            Some(value) => match value.get_ref() {
                 DeValue::Table(table) => Some((value.span().start, table)),
                 other => {
                     let message = format!("is of type {}; must be a table, written as [{name}]", other.type_str());
@@ -116,7 +116,7 @@ impl<'a> Section<'a> {
 
     /// The tables `[[name]]` below this one, in the file's order.
     pub(super) fn entries(&mut self, name: &'static str) -> Vec<Section<'a>> {
-        let Some((_, value)) = self.look_up(name) else { return Vec::new() };
+        let Some(value) = self.look_up(name) else { return Vec::new() };
         let refused = |value: &Spanned<DeValue<'_>>| {
             let kind = value.get_ref().type_str();
             let message = format!("is of type {kind}; must be an array of tables, each written as [[{name}]]");
@@ -145,7 +145,7 @@ impl<'a> Section<'a> {
         let mut state = KeyState::Unset;
         let in_file = self
             .look_up(key.key())
-            .map(|(_, value)| (RawLocation::Offset(value.span().start), RawValue::Toml(value.get_ref())));
+            .map(|value| (RawLocation::Offset(value.span().start), RawValue::Toml(value.get_ref())));
         let in_environment = self.variable(key);
         let from_environment =
             in_environment.as_ref().map(|(name, text)| (RawLocation::Variable(name.clone()), RawValue::Text(text)));
@@ -220,12 +220,9 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn look_up(
-        &mut self,
-        key: &'static str,
-    ) -> Option<(&'a Spanned<toml::de::DeString<'a>>, &'a Spanned<DeValue<'a>>)> {
+    fn look_up(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.states.insert(key, KeyState::Unset);
-        self.table.and_then(|table| table.get_key_value(key))
+        self.table?.get(key)
     }
 
     fn variable(&self, key: Key) -> Option<(String, String)> {
@@ -233,8 +230,8 @@ impl<'a> Section<'a> {
             return None;
         }
         let own = format!("FURT_{}_{}", self.name, key.key()).to_ascii_uppercase();
-        let names = std::iter::once(own).chain(key.alias.map(str::to_owned));
-        names.into_iter().find_map(|name| (self.reader.env)(&name).map(|text| (name, text)))
+        let mut names = std::iter::once(own).chain(key.alias.map(str::to_owned));
+        names.find_map(|name| (self.reader.env)(&name).map(|text| (name, text)))
     }
 
     fn full(&self, key: &str) -> String {

@@ -229,7 +229,7 @@ pub(super) fn file(value: &Value<'_>) -> Parsed<PathBuf> {
 }
 
 /// An address with a port, for a listener.
-pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Invalid> {
+fn socket_address(text: &str) -> Result<SocketAddr, Invalid> {
     text.parse()
         .map_err(|_| Invalid::new("must be an address with a port, such as \"127.0.0.1:7811\" or \"[::]:7811\""))
 }
