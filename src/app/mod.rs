@@ -5,7 +5,6 @@
 //! is gone instead, at the latest after the grace.
 
 mod files;
-mod listening;
 mod locating;
 mod lookups;
 mod reloading;
@@ -32,21 +31,20 @@ use tokio::sync::oneshot;
 
 use crate::api::{self, Readiness, Reloads};
 use crate::config::{Config, ConfigErrors, MAX_RETRIES, Places, StoreConfig};
-use crate::connections::OpenConnections;
 use crate::driver::{Driver, Handle};
 use crate::geo::Geo;
 use crate::health::{HttpProbe, Monitor};
+use crate::listener::{self, Adopting, Bound, OpenConnections, OwnListeners};
 use crate::proxy::{Edge, Gateway};
 use crate::published::Snapshots;
 use crate::store::DiskStore;
 use crate::telemetry::{AccessLog, COMMIT, Telemetry, VERSION};
-use crate::upstream::{self, OwnListeners};
+use crate::upstream;
 use files::Files;
 use furt_core::MemoryStore;
 use furt_core::ports::{Store, StoreError};
 use furt_core::registry::Registry;
 use furt_core::registry::{Change, Contents};
-use listening::{Adopting, Bound};
 use reloading::Reloading;
 use stopping::Stop;
 
@@ -82,7 +80,7 @@ pub fn run(path: &Path, config: Config, places: &Places) -> Result<()> {
 pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce()) -> Result<()> {
     let config = Arc::new(config);
     let files = files::raise_limit();
-    let bound = listening::bind(&config.server.listen, config.internal.listen)?;
+    let bound = listener::bind(&config.server.listen, config.internal.listen)?;
     let own_listeners = OwnListeners::new(bound.addresses());
     let found = lookups::Found::new();
     let faults = services::static_faults(&config, places, path, &found, &own_listeners);

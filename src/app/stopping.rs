@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
-use crate::connections::OpenConnections;
+use crate::listener::OpenConnections;
 
 /// Watches the signals and tells Pingora and [`run`](super::run).
 pub(super) struct Stop {

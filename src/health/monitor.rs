@@ -19,7 +19,7 @@ use super::names::Names;
 use super::schedule::Schedule;
 use crate::clock;
 use crate::driver::{DriverGone, WeakHandle};
-use crate::upstream::OwnListeners;
+use crate::listener::OwnListeners;
 use furt_core::model::Generation;
 use furt_core::ports::Probes;
 use furt_core::registry::{DnsSubject, Event, InstanceRef, NameWatch, ProbePlan};

@@ -10,7 +10,8 @@ use tokio::task::AbortHandle;
 
 use super::schedule::jittered;
 use crate::driver::WeakHandle;
-use crate::upstream::{self, OwnListeners};
+use crate::listener::OwnListeners;
+use crate::upstream;
 use furt_core::registry::{DnsSubject, Event, NameWatch};
 
 /// From one resolution to the next, ± 10 %.

@@ -17,7 +17,6 @@ mod counting;
 mod edge;
 mod forward;
 mod framing;
-mod head;
 mod headers;
 mod limits;
 mod queue;

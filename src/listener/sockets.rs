@@ -11,22 +11,23 @@ use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::{Service, ServiceReadyNotifier, ServiceWithDependents};
 
 /// A bound socket and where it really listens.
-pub(super) struct BoundListener {
+pub struct BoundListener {
     /// With the real port.
-    pub(super) address: SocketAddr,
+    pub address: SocketAddr,
     socket: TcpListener,
 }
 
 /// All of them.
-pub(super) struct Bound {
+pub struct Bound {
     /// For clients.
-    pub(super) public: Vec<BoundListener>,
+    pub public: Vec<BoundListener>,
     /// For services and operators.
-    pub(super) internal: BoundListener,
+    pub internal: BoundListener,
 }
 
 impl Bound {
-    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+    /// Where furt listens, with the real ports.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
         self.public.iter().chain([&self.internal]).map(|listener| listener.address).collect()
     }
 }
@@ -35,7 +36,7 @@ impl Bound {
 ///
 /// # Errors
 /// Those that could not be bound, a line each.
-pub(super) fn bind(public: &[SocketAddr], internal: SocketAddr) -> Result<Bound> {
+pub fn bind(public: &[SocketAddr], internal: SocketAddr) -> Result<Bound> {
     let mut failures = Vec::new();
     let mut bind = |what: &str, address: SocketAddr| {
         let bound =
@@ -68,7 +69,7 @@ fn open(address: SocketAddr) -> std::io::Result<BoundListener> {
 }
 
 /// A Pingora service that finds its sockets already bound.
-pub(super) struct Adopting<S> {
+pub struct Adopting<S> {
     service: S,
     sockets: Vec<BoundListener>,
     started: mpsc::Sender<()>,
@@ -77,12 +78,12 @@ pub(super) struct Adopting<S> {
 
 impl<S: Service> Adopting<S> {
     /// Tells `started` once it runs.
-    pub(super) fn new(service: S, sockets: Vec<BoundListener>, started: mpsc::Sender<()>) -> Self {
+    pub fn new(service: S, sockets: Vec<BoundListener>, started: mpsc::Sender<()>) -> Self {
         Self { service, sockets, started, own_shutdown: None }
     }
 
     /// The service ends when this says so, not when Pingora does.
-    pub(super) fn until(self, shutdown: ShutdownWatch) -> Self {
+    pub fn until(self, shutdown: ShutdownWatch) -> Self {
         Self { own_shutdown: Some(shutdown), ..self }
     }
 
