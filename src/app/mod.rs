@@ -34,7 +34,7 @@ use crate::config::{Config, ConfigErrors, MAX_RETRIES, Places, StoreConfig};
 use crate::driver::{Driver, Handle};
 use crate::geo::Geo;
 use crate::health::{HttpProbe, Monitor};
-use crate::listener::{self, Adopting, Bound, OpenConnections, OwnListeners};
+use crate::listener::{self, Adopting, OpenConnections, OwnListeners, Sockets};
 use crate::proxy::{Edge, Gateway};
 use crate::published::Snapshots;
 use crate::store::DiskStore;
@@ -80,7 +80,7 @@ pub fn run(path: &Path, config: Config, places: &Places) -> Result<()> {
 pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce()) -> Result<()> {
     let config = Arc::new(config);
     let files = files::raise_limit();
-    let bound = listener::bind(&config.server.listen, config.internal.listen)?;
+    let bound = listener::bind(&config.server.listen, &[config.internal.listen])?;
     let own_listeners = OwnListeners::new(bound.addresses());
     let found = lookups::Found::new();
     let faults = services::static_faults(&config, places, path, &found, &own_listeners);
@@ -160,8 +160,7 @@ pub fn run_then(path: &Path, config: Config, places: &Places, last: impl FnOnce(
         geo,
         files,
     };
-    let public = bound.public.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>().join(", ");
-    let internal = bound.internal.address;
+    let (public, internal) = (listener::address_list(&bound.public), listener::address_list(&bound.internal));
     let (started, starts) = mpsc::channel();
     let server = server(&listeners, bound, &open, stop.internal(), &started);
     drop(started);
@@ -234,7 +233,7 @@ struct Open {
 
 fn server(
     listeners: &Listeners<'_>,
-    bound: Bound,
+    bound: Sockets,
     open: &Open,
     internal_stops: ShutdownWatch,
     started: &mpsc::Sender<()>,
@@ -295,8 +294,10 @@ fn server(
     );
     let mut internal = Service::new("internal".to_owned(), listener);
     internal.threads = Some(INTERNAL_THREADS);
-    internal.add_tcp(&bound.internal.address.to_string());
-    server.add_service(Adopting::new(internal, vec![bound.internal], started.clone()).until(internal_stops));
+    for listener in &bound.internal {
+        internal.add_tcp(&listener.address.to_string());
+    }
+    server.add_service(Adopting::new(internal, bound.internal, started.clone()).until(internal_stops));
     server
 }
 

@@ -8,6 +8,7 @@ mod connections;
 mod head;
 mod own;
 mod reading;
+mod scheme;
 mod sockets;
 
 pub use connections::{
@@ -16,5 +17,6 @@ pub use connections::{
 };
 pub use head::{Body, HeadScan};
 pub use own::OwnListeners;
-pub use reading::{Head, NoHead, advance, first_bytes, rest_of_head, wait_until};
-pub use sockets::{Adopting, Bound, BoundListener, bind};
+pub use reading::{Awaited, Head, HeaderTimes, NoHead, next_head};
+pub use scheme::scheme;
+pub use sockets::{Adopting, BoundListener, CannotListen, Sockets, address_list, bind};

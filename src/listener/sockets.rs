@@ -5,7 +5,6 @@ use std::os::fd::IntoRawFd;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
 use async_trait::async_trait;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::{Service, ServiceReadyNotifier, ServiceWithDependents};
@@ -18,37 +17,48 @@ pub struct BoundListener {
 }
 
 /// All of them.
-pub struct Bound {
+pub struct Sockets {
     /// For clients.
     pub public: Vec<BoundListener>,
     /// For services and operators.
-    pub internal: BoundListener,
+    pub internal: Vec<BoundListener>,
 }
 
-impl Bound {
+impl Sockets {
     /// Where furt listens, with the real ports.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.public.iter().chain([&self.internal]).map(|listener| listener.address).collect()
+        self.public.iter().chain(&self.internal).map(|listener| listener.address).collect()
     }
 }
+
+/// Their addresses, with a comma between.
+pub fn address_list(listeners: &[BoundListener]) -> String {
+    listeners.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// A line for each address that could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CannotListen(String);
 
 /// Binds every listener.
 ///
 /// # Errors
 /// Those that could not be bound, a line each.
-pub fn bind(public: &[SocketAddr], internal: SocketAddr) -> Result<Bound> {
+pub fn bind(public: &[SocketAddr], internal: &[SocketAddr]) -> Result<Sockets, CannotListen> {
     let mut failures = Vec::new();
-    let mut bind = |what: &str, address: SocketAddr| {
-        let bound =
-            open(address).map_err(|error| failures.push(format!("cannot listen on {address} ({what}): {error}")));
-        bound.ok()
+    let mut bind = |key: &str, addresses: &[SocketAddr]| {
+        let mut bound = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            match open(*address) {
+                Ok(listener) => bound.push(listener),
+                Err(error) => failures.push(format!("cannot listen on {address} ({key}): {error}")),
+            }
+        }
+        bound
     };
-    let sockets: Vec<_> = public.iter().filter_map(|address| bind("server.listen", *address)).collect();
-    let internal = bind("internal.listen", internal);
-    match internal {
-        Some(internal) if failures.is_empty() => Ok(Bound { public: sockets, internal }),
-        _ => Err(anyhow!(failures.join("\n"))),
-    }
+    let (public, internal) = (bind("server.listen", public), bind("internal.listen", internal));
+    if failures.is_empty() { Ok(Sockets { public, internal }) } else { Err(CannotListen(failures.join("\n"))) }
 }
 
 fn open(address: SocketAddr) -> std::io::Result<BoundListener> {
@@ -138,7 +148,7 @@ mod tests {
     fn every_listener_that_cannot_be_bound_is_told() {
         let taken = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
         let addresses = taken.each_ref().map(|socket| socket.local_addr().unwrap());
-        let error = bind(&[addresses[0], "127.0.0.1:0".parse().unwrap()], addresses[1]).err().unwrap().to_string();
+        let error = bind(&[addresses[0], "127.0.0.1:0".parse().unwrap()], &[addresses[1]]).err().unwrap().to_string();
         let lines: Vec<_> = error.lines().collect();
         assert_eq!(lines.len(), 2, "{error}");
         assert!(lines[0].contains(&addresses[0].to_string()) && lines[0].contains("server.listen"), "{error}");
@@ -148,7 +158,7 @@ mod tests {
     #[test]
     fn port_0_becomes_a_real_port() {
         let any = "127.0.0.1:0".parse().unwrap();
-        let bound = bind(&[any], any).unwrap();
+        let bound = bind(&[any], &[any]).unwrap();
         assert!(bound.addresses().iter().all(|address| address.port() != 0));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Between two requests a connection waits here, until the header of the next one is complete: Pingora's proxy would wait with
 //! everything that it needs for a request, some 40 KiB. Pingora times each read of a header, not the header; a client that
-//! drips is cut here. And Pingora repairs what it reads; what must not be repaired is found here ([`HeadScan`]).
+//! drips is cut here. And Pingora repairs what it reads; what must not be repaired is refused here.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use super::limits::network;
 use super::upload::Upload;
 use crate::clock;
 use crate::listener::{
-    AddressConnections, AddressPermit, Body, ConnectionPermit, HEADER_TOO_LARGE, Head, HeadScan, NoHead,
-    OpenConnections, TOO_MANY, TOO_MANY_OF_ONE, advance, first_bytes, rest_of_head, turn_away, wait_until,
+    AddressConnections, AddressPermit, Awaited, Body, ConnectionPermit, HEADER_TOO_LARGE, Head, HeaderTimes, NoHead,
+    OpenConnections, TOO_MANY, TOO_MANY_OF_ONE, next_head, turn_away,
 };
 use crate::published::Published;
 use crate::telemetry::Telemetry;
@@ -74,6 +74,11 @@ impl Edge {
         Self { proxy: Arc::new(proxy), open, most, addresses, telemetry, snapshots }
     }
 
+    fn header_times(&self) -> HeaderTimes {
+        let client = &self.snapshots.load().config.client;
+        HeaderTimes { header: client.header_timeout, idle: client.keepalive_timeout }
+    }
+
     /// A permit for one more connection, in all and of its address; or what its client is told.
     fn try_acquire(&self, stream: &Stream) -> Result<(ConnectionPermit<'_>, Option<AddressPermit<'_>>), &'static [u8]> {
         let snapshot = self.snapshots.load();
@@ -94,7 +99,7 @@ impl Edge {
     }
 }
 
-/// Of a connection's next request, which begins with `head`; `kept` is what its last one left, if there was one.
+/// The session of a connection's next request, which begins with `head`; `kept` is what its last one left, if there was one.
 fn session(stream: Stream, head: Head, kept: Option<HttpPersistentSettings>) -> ServerSession {
     let Head { bytes, length, scan } = head;
     let mut malformed = scan.is_line_malformed.then_some(Malformed::Line);
@@ -138,51 +143,23 @@ impl ServerApp for Edge {
         let mut stopping = shutdown.clone();
         let mut stops = pin!(async { _ = stopping.wait_for(|stops| *stops).await });
         let mut timer = pin!(tokio::time::sleep_until(accepted.into()));
+        let mut awaited = Awaited::First(accepted);
         let mut kept = None;
-        let mut is_new = true;
         loop {
-            // Values: an idle connection must not keep an old configuration.
-            let (header_timeout, keepalive_timeout) = {
-                let client = &self.snapshots.load().config.client;
-                (client.header_timeout, client.keepalive_timeout)
-            };
-            let idle_since = if is_new { accepted } else { clock::now() };
-            let idle_until = idle_since + if is_new { header_timeout } else { keepalive_timeout };
-            let first = tokio::select! {
-                biased;
-                first = first_bytes(&mut stream) => first?,
-                () = wait_until(&mut timer, idle_until) => return None,
-                // An idle connection must not hold up the end; one with a request is served.
-                () = &mut stops => return None,
-            };
-            let mut first = first;
-            let mut scan = HeadScan::default();
-            let head = match advance(&mut first, &mut scan) {
-                Some(length) => Head { bytes: first, length, scan },
-                None => {
-                    let began = if is_new { idle_since } else { clock::now() };
-                    // In a box: the connection would keep room for it while it is idle.
-                    let read = Box::pin(rest_of_head(&mut stream, first, scan, began + header_timeout));
-                    let head = tokio::select! {
-                        biased;
-                        head = read => head,
-                        () = &mut stops => return None,
-                    };
-                    match head {
-                        Ok(head) => head,
-                        Err(NoHead::TooLarge) => {
-                            turn_away(stream, HEADER_TOO_LARGE).await;
-                            return None;
-                        }
-                        Err(NoHead::Gone) => return None,
-                    }
+            let times = self.header_times();
+            let head = match next_head(&mut stream, &mut timer, &mut stops, awaited, times).await {
+                Ok(head) => head,
+                Err(NoHead::TooLarge) => {
+                    turn_away(stream, HEADER_TOO_LARGE).await;
+                    return None;
                 }
+                Err(NoHead::Gone) => return None,
             };
-            // In its box at once, for the same reason: a session is large.
+            // In its box at once: a session is large, and the connection would keep room for it while it is idle.
             let reused = self.proxy.process_new_http(session(stream, head, kept), shutdown).await?;
             (stream, kept) = reused.consume();
             stream = Upload::unwrap(stream);
-            is_new = false;
+            awaited = Awaited::Later(clock::now());
         }
     }
 
