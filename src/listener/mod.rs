@@ -19,4 +19,4 @@ pub use head::{Body, HeadScan};
 pub use own::OwnListeners;
 pub use reading::{Awaited, Head, HeaderTimes, NoHead, next_head};
 pub use scheme::scheme;
-pub use sockets::{Adopting, BoundListener, CannotListen, Sockets, address_list, bind};
+pub use sockets::{BoundListener, CannotListen, Sockets, address_list, bind, hand_over};

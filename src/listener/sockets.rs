@@ -2,12 +2,8 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
-use std::sync::mpsc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use pingora::server::{ListenFds, ShutdownWatch};
-use pingora::services::{Service, ServiceReadyNotifier, ServiceWithDependents};
+use pingora::server::ListenFds;
 
 /// A bound socket and where it really listens.
 pub struct BoundListener {
@@ -78,65 +74,10 @@ fn open(address: SocketAddr) -> std::io::Result<BoundListener> {
     Ok(BoundListener { address: socket.local_addr()?, socket })
 }
 
-/// A Pingora service that finds its sockets already bound.
-pub struct Adopting<S> {
-    service: S,
-    sockets: Vec<BoundListener>,
-    started: mpsc::Sender<()>,
-    own_shutdown: Option<ShutdownWatch>,
-}
-
-impl<S: Service> Adopting<S> {
-    /// Tells `started` once it runs.
-    pub fn new(service: S, sockets: Vec<BoundListener>, started: mpsc::Sender<()>) -> Self {
-        Self { service, sockets, started, own_shutdown: None }
-    }
-
-    /// The service ends when this says so, not when Pingora does.
-    pub fn until(self, shutdown: ShutdownWatch) -> Self {
-        Self { own_shutdown: Some(shutdown), ..self }
-    }
-
-    /// Puts the sockets where Pingora looks before it binds: the table that a graceful upgrade would fill.
-    fn hand_over(&mut self, fds: Option<&ListenFds>) {
-        let Some(fds) = fds else { return };
-        for listener in self.sockets.drain(..) {
-            fds.lock().add(listener.address.to_string(), listener.socket.into_raw_fd());
-        }
-    }
-}
-
-#[async_trait]
-impl<S: Service + Send + Sync> ServiceWithDependents for Adopting<S> {
-    async fn start_service(
-        &mut self,
-        fds: Option<ListenFds>,
-        shutdown: ShutdownWatch,
-        listeners_per_fd: usize,
-        ready: ServiceReadyNotifier,
-    ) {
-        self.hand_over(fds.as_ref());
-        ready.notify_ready();
-        // Nobody may wait for it any more.
-        _ = self.started.send(());
-        let shutdown = self.own_shutdown.take().unwrap_or(shutdown);
-        self.service.start_service(fds, shutdown, listeners_per_fd).await;
-    }
-
-    fn name(&self) -> &str {
-        self.service.name()
-    }
-
-    fn threads(&self) -> Option<usize> {
-        self.service.threads()
-    }
-
-    fn on_startup_delay(&self, time_waited: Duration) {
-        self.service.on_startup_delay(time_waited);
-    }
-
-    fn listen_addresses(&self) -> Option<Vec<String>> {
-        self.service.listen_addresses()
+/// Puts the sockets where Pingora looks before it binds: the table that a graceful upgrade would fill.
+pub fn hand_over(sockets: impl IntoIterator<Item = BoundListener>, table: &ListenFds) {
+    for listener in sockets {
+        table.lock().add(listener.address.to_string(), listener.socket.into_raw_fd());
     }
 }
 
