@@ -3,7 +3,7 @@
 //! What is registered, routed and decided is in [`furt_core`], which everything here stands on. The modules from the
 //! bottom up; each imports from those above it in this list alone, and a test holds them to it:
 //!
-//! - [`clock`], [`config`], [`telemetry`], [`upstream`], [`connections`], [`secret`], [`geo`]: for everyone
+//! - [`clock`], [`config`], [`telemetry`], [`upstream`], [`listener`], [`secret`], [`geo`]: for everyone
 //! - [`published`]: the core's snapshot beside the configuration; [`status`]: `/health` for both listeners
 //! - [`driver`]: the one writer around the core
 //! - [`store`], [`health`], [`proxy`], [`api`]: what is kept, who is up, the public listener, the internal listener
@@ -16,11 +16,11 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod connections;
 pub mod demo;
 pub mod driver;
 pub mod geo;
 pub mod health;
+pub mod listener;
 pub mod proxy;
 pub mod published;
 pub mod secret;

@@ -3,7 +3,7 @@
 //! Every timeout is set, TLS is verified always (a peer without a name to verify is refused, since an empty SNI
 //! verifies nothing), and a pooled connection is never used for another registration of the same address.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use pingora::connectors::ConnectorOptions;
@@ -11,7 +11,7 @@ use pingora::protocols::ALPN;
 use pingora::upstreams::peer::HttpPeer;
 
 use crate::config::UpstreamConfig;
-use furt_core::model::{InstanceSpec, Protocol, Scheme, UpstreamHost, is_never_upstream};
+use furt_core::model::{InstanceSpec, Protocol, Scheme, UpstreamHost};
 
 /// Streams at once on one h2c connection (the number; also what most servers announce).
 const MAX_H2_STREAMS: usize = 100;
@@ -81,40 +81,6 @@ pub async fn resolve(name: &str, port: u16) -> Result<std::sync::Arc<[SocketAddr
     Ok(addresses.into_iter().collect())
 }
 
-/// Where furt itself listens: no instance may be there, by whatever name, since that would be a loop.
-#[derive(Debug, Clone, Default)]
-pub struct OwnListeners(std::sync::Arc<[SocketAddr]>);
-
-impl OwnListeners {
-    /// From the real addresses, port 0 resolved.
-    pub fn new(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
-        Self(addresses.into_iter().collect())
-    }
-
-    /// Whether something may be forwarded to all of `addresses`.
-    ///
-    /// # Errors
-    /// A sentence about the first that is furt's own, or that no service ever has ([`is_never_upstream`]).
-    pub fn vet(&self, addresses: &[SocketAddr]) -> Result<(), String> {
-        for address in addresses {
-            if is_never_upstream(address.ip()) {
-                return Err(format!("{} can never be a service's address", address.ip()));
-            }
-            if self.0.iter().any(|own| reaches(*own, *address)) {
-                return Err(format!("{address} is a listener of furt itself: that would be a loop"));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a connection to `address` would reach the listener `own`, also one on all addresses of this machine.
-fn reaches(own: SocketAddr, address: SocketAddr) -> bool {
-    // Only an address of this machine can be bound.
-    let is_local = || address.ip().is_loopback() || UdpSocket::bind((address.ip(), 0)).is_ok();
-    own.port() == address.port() && (own.ip() == address.ip() || (own.ip().is_unspecified() && is_local()))
-}
-
 /// What connectors to instances share: the roots, and a pool of so many idle connections a thread.
 pub fn connector_options(config: &UpstreamConfig, pool_size: usize) -> ConnectorOptions {
     let mut options = ConnectorOptions::new(pool_size);
@@ -134,22 +100,6 @@ mod tests {
                 furt_core::model::InstanceId::try_new("a").unwrap(),
                 furt_core::model::UpstreamUrl::try_new(url).unwrap(),
             )
-        }
-    }
-
-    #[test]
-    fn furts_own_listeners_are_told_by_whatever_address_reaches_them() {
-        let own = OwnListeners::new(["0.0.0.0:80", "127.0.0.1:81"].map(|text| text.parse().unwrap()));
-        for (address, is_own) in [
-            ("127.0.0.1:80", true),
-            ("127.9.9.9:80", true),
-            ("127.0.0.1:81", true),
-            ("127.0.0.2:81", false),
-            ("127.0.0.1:82", false),
-            ("198.51.100.7:80", false),
-            ("169.254.169.254:9", true),
-        ] {
-            assert_eq!(own.vet(&[address.parse().unwrap()]).is_err(), is_own, "{address}");
         }
     }
 

@@ -20,7 +20,7 @@ use tower::ServiceExt;
 
 use super::problem::Problem;
 use crate::config::ClientConfig;
-use crate::connections::{self, OpenConnections, TOO_MANY, header_deadline};
+use crate::listener::{self, OpenConnections, TOO_MANY, header_deadline};
 use crate::published::Published;
 use crate::telemetry::request_id;
 use furt_core::model::Epoch;
@@ -52,7 +52,7 @@ pub struct Listener {
 impl Listener {
     /// For this router; its clients are timed as those of the public listener are, counted in `open`, and at most `most`.
     pub fn new(router: Router, snapshots: Arc<ArcSwap<Published>>, open: Arc<OpenConnections>, most: usize) -> Self {
-        Self { router, snapshots, open, most, options: connections::options() }
+        Self { router, snapshots, open, most, options: listener::options() }
     }
 
     /// The same without a registry: its clients have the default times.

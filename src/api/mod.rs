@@ -45,9 +45,9 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::driver::Handle;
 use crate::geo::Geo;
+use crate::listener::OwnListeners;
 use crate::published::Published;
 use crate::telemetry::Telemetry;
-use crate::upstream::OwnListeners;
 use rate::SourceRates;
 use waiting::Places;
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use tokio::runtime::Runtime;
+use async_trait::async_trait;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
 
 use crate::clock;
 use crate::config::Config;
@@ -30,37 +32,64 @@ pub(super) fn open(config: &Config) -> Result<Arc<Geo>> {
     Ok(Arc::new(geo))
 }
 
-/// From now on a new version of the database is put in force when it comes.
-///
-/// # Errors
-/// Two metrics of one name: a bug that the first start shows.
-pub(super) fn watch(runtime: &Runtime, geo: &Geo, telemetry: &Telemetry) -> Result<()> {
-    let Some(database) = geo.database().map(Arc::clone) else { return Ok(()) };
-    let metrics = telemetry.show_database(database.built_seconds()).context("counters cannot be made")?;
-    log::info!("geo.database: {} is in force, built at {}", database.path().display(), built(&database));
-    runtime.spawn(async move {
+/// Puts a new version of the database in force when it comes. Runs in Pingora's server.
+pub(super) struct DatabaseWatcher {
+    database: Arc<Database>,
+    metrics: DatabaseMetrics,
+}
+
+impl DatabaseWatcher {
+    /// `None`: there is no database.
+    ///
+    /// # Errors
+    /// Two metrics of one name: a bug that the first start shows.
+    pub(super) fn try_new(geo: &Geo, telemetry: &Telemetry) -> Result<Option<Self>> {
+        let Some(database) = geo.database().map(Arc::clone) else { return Ok(None) };
+        let metrics = telemetry.show_database(database.built_seconds()).context("counters cannot be made")?;
+        let watcher = Self { database, metrics };
+        watcher.tell_in_force();
+        Ok(Some(watcher))
+    }
+
+    async fn watch(&self) {
         let mut trouble = None;
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
-            let looking = Arc::clone(&database);
-            // Reading a large file takes a second, and the driver runs on this thread.
-            match tokio::task::spawn_blocking(move || looking.look()).await {
-                Ok(Ok(Look::Same)) => {}
-                Ok(Ok(Look::Replaced)) => {
-                    metrics.replaced(database.built_seconds());
-                    log::info!(
-                        "geo.database: {} is in force, built at {}",
-                        database.path().display(),
-                        built(&database)
-                    );
-                    trouble = None;
-                }
-                Ok(Err(error)) => keep(&database, &metrics, &mut trouble, format!("{:#}", anyhow!(error))),
-                Err(error) => keep(&database, &metrics, &mut trouble, format!("could not be read through: {error}")),
-            }
+            self.look(&mut trouble).await;
         }
-    });
-    Ok(())
+    }
+
+    /// Looks at the file once. `trouble` is what was told of it last.
+    async fn look(&self, trouble: &mut Option<String>) {
+        let looking = Arc::clone(&self.database);
+        // On a thread of its own: reading that panics must not end the watch.
+        match tokio::task::spawn_blocking(move || looking.look()).await {
+            Ok(Ok(Look::Same)) => {}
+            Ok(Ok(Look::Replaced)) => {
+                self.metrics.replaced(self.database.built_seconds());
+                self.tell_in_force();
+                *trouble = None;
+            }
+            Ok(Err(error)) => keep(&self.database, &self.metrics, trouble, format!("{:#}", anyhow!(error))),
+            Err(error) => keep(&self.database, &self.metrics, trouble, format!("could not be read through: {error}")),
+        }
+    }
+
+    fn tell_in_force(&self) {
+        let path = self.database.path().display();
+        log::info!("geo.database: {path} is in force, built at {}", built(&self.database));
+    }
+}
+
+#[async_trait]
+impl BackgroundService for DatabaseWatcher {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        tokio::select! {
+            () = self.watch() => {}
+            // Where the sender is gone, so is the server.
+            _ = shutdown.wait_for(|stops| *stops) => {}
+        }
+    }
 }
 
 /// Tells once what is wrong with the file, however often it is.

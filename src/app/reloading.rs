@@ -17,8 +17,8 @@ use super::{lookups, notify_supervisor, services};
 use crate::api::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded};
 use crate::config::{AccessLogTarget, Config, ConfigError, ConfigErrors, KeyLocations, ReloadClass, SourceLocation};
 use crate::driver::Handle;
+use crate::listener::OwnListeners;
 use crate::telemetry::{AccessLog, OpenedLog, ReloadMetrics};
-use crate::upstream::OwnListeners;
 use furt_core::registry::{Answer, Configuration};
 
 /// How long a file may take to be opened and read: one on a share that hangs must not end all reloads.

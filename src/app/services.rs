@@ -10,7 +10,7 @@ use crate::config::{
     ApiKeyConfig, Config, ConfigError, GrantConfig, KeyLocations, SourceLocation, StaticRouteConfig,
     StaticTarget as ConfiguredTarget, Unlisted,
 };
-use crate::upstream::OwnListeners;
+use crate::listener::OwnListeners;
 use furt_core::model::{InstanceId, InstanceSpec, KeySpec, ServiceName, UpstreamHost, UpstreamUrl};
 use furt_core::registry::{Contents, InstanceRecord};
 use furt_core::registry::{

@@ -12,13 +12,22 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
-use crate::connections::OpenConnections;
+use crate::listener::OpenConnections;
 
-/// Watches the signals and tells Pingora and [`run`](super::run).
+/// Watches the signals, and tells Pingora's server and [`Running`](super::Running).
 pub(super) struct Stop {
     signals: Mutex<Signals>,
     is_stopping: watch::Sender<bool>,
     are_clients_gone: watch::Sender<bool>,
+}
+
+/// How furt is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StopRequest {
+    /// SIGTERM: clients may end what they began.
+    Drain,
+    /// SIGINT.
+    AtOnce,
 }
 
 struct Signals {
@@ -57,18 +66,18 @@ impl Stop {
         ToldToStop(self.is_stopping.subscribe())
     }
 
-    /// For the internal listener: it closes when this becomes true.
-    pub(super) fn internal(&self) -> ShutdownWatch {
+    /// Becomes true when the last client is gone. The internal listener and the monitor end then.
+    pub(super) fn clients_gone(&self) -> ShutdownWatch {
         self.are_clients_gone.subscribe()
     }
 
-    /// Waits for a signal; `true`: SIGTERM, so clients may end what they began.
-    pub(super) async fn requested(&self) -> bool {
+    /// Waits for a signal.
+    pub(super) async fn requested(&self) -> StopRequest {
         let mut signals = self.signals.lock().await;
         let Signals { terminate, interrupt } = &mut *signals;
         tokio::select! {
-            _ = terminate.recv() => true,
-            _ = interrupt.recv() => false,
+            _ = terminate.recv() => StopRequest::Drain,
+            _ = interrupt.recv() => StopRequest::AtOnce,
         }
     }
 

@@ -20,7 +20,7 @@ use super::joining::{Heard, Joining, Way};
 use super::modes::{Health, Mode};
 use super::settings::HEARTBEAT_TTL;
 use crate::api;
-use crate::connections::OpenConnections;
+use crate::listener::OpenConnections;
 use crate::telemetry::ConnectionMetrics;
 
 /// How long an instance that crashes goes on with what it has: so that who made it crash gets an answer.

@@ -1,8 +1,8 @@
 //! Watching instances: when to probe each, the probe itself, and names that may come to lead elsewhere.
 //!
-//! [`Monitor`] implements the driver's [`Probes`](furt_core::ports::Probes) and tells the driver each outcome; it never
-//! judges one: verdicts are the registry's. Probes of one instance never overlap, at most 256 run at once, and each may
-//! take 5 s over all.
+//! [`Monitor`] implements the driver's [`Probes`](furt_core::ports::Probes). [`MonitorService`] carries out what it was
+//! told and tells the driver each outcome; it never judges one: verdicts are the registry's. Probes of one instance never
+//! overlap, at most 256 run at once, and each may take 5 s over all.
 
 mod failure;
 mod monitor;
@@ -10,5 +10,5 @@ mod names;
 mod probe;
 mod schedule;
 
-pub use monitor::Monitor;
+pub use monitor::{Monitor, MonitorService};
 pub use probe::HttpProbe;

@@ -1,4 +1,7 @@
-//! The task that runs probes as they come due, and the names that are followed.
+//! Probes as they come due, and the names that are watched: what the driver orders, and the service that does it.
+//!
+//! [`Monitor`] takes the driver's orders and never waits. [`MonitorService`] carries them out as a background service of
+//! Pingora's server, on a thread of its own.
 //!
 //! A probe whose plan is replaced or removed is abandoned: its outcome would count for nothing, and the instance that
 //! follows must not wait for it. However a probe ends, by an outcome, abandoned or by a panic, the next can be due.
@@ -9,39 +12,52 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use async_trait::async_trait;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::HealthCheck;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::task::AbortHandle;
 
 use super::failure::describe;
 use super::names::Names;
 use super::schedule::Schedule;
 use crate::clock;
 use crate::driver::{DriverGone, WeakHandle};
-use crate::upstream::OwnListeners;
+use crate::listener::OwnListeners;
 use furt_core::ports::Probes;
 use furt_core::registry::{DnsSubject, Event, InstanceRef, NameWatch, ProbePlan, ProbeToken};
 
-/// Probes at once (DESIGN §5.3): at 5 s each, enough for 1,500 dead instances every 30 s.
+/// Probes at once: at 5 s each, enough for 1,500 dead instances every 30 s.
 const MAX_PROBES: usize = 256;
 
-/// Keeps the plans that the driver gives; a task of its own carries them out until this is dropped.
+/// Takes the driver's orders. The service that carries them out ends when this is dropped.
 pub struct Monitor {
     shared: Arc<Shared>,
-    names: Names,
-    task: AbortHandle,
+}
+
+/// Carries out what [`Monitor`] was told.
+pub struct MonitorService<C> {
+    shared: Arc<Shared>,
+    check: Arc<C>,
+    driver: WeakHandle,
+    own_listeners: OwnListeners,
+    names_seed: u64,
 }
 
 struct Shared {
     state: Mutex<State>,
     changed: Notify,
+    has_name_orders: Notify,
+    is_dropped: Notify,
 }
 
 struct State {
     schedule: Schedule,
     /// The probes that run, by the order that they carry; dropping one's sender abandons it.
     running: HashMap<InstanceRef, (ProbeToken, oneshot::Sender<Infallible>)>,
+    /// What is to be done about names, the last order for each; `None`: it is watched no more.
+    name_orders: HashMap<DnsSubject, Option<NameWatch>>,
     random: fastrand::Rng,
 }
 
@@ -61,18 +77,19 @@ struct Running {
 }
 
 impl Monitor {
-    /// Tells `driver` each outcome of `check`; `random` decides the jitter. Spawns its task on the current runtime.
-    /// Names that lead to `own_listeners` are not followed there.
-    pub fn start(
-        check: impl HealthCheck + Send + Sync + 'static,
+    /// The service tells `driver` each outcome of `check`; `random` decides the jitter. Names that lead to
+    /// `own_listeners` are not followed there.
+    pub fn new<C: HealthCheck + Send + Sync + 'static>(
+        check: C,
         driver: WeakHandle,
         own_listeners: OwnListeners,
         mut random: fastrand::Rng,
-    ) -> Self {
-        let names = Names::new(driver.clone(), own_listeners, random.fork());
+    ) -> (Self, MonitorService<C>) {
+        let names_seed = random.u64(..);
         let shared = Shared::new(random);
-        let task = tokio::spawn(run(Arc::clone(&shared), Arc::new(check), driver)).abort_handle();
-        Self { shared, names, task }
+        let service =
+            MonitorService { shared: Arc::clone(&shared), check: Arc::new(check), driver, own_listeners, names_seed };
+        (Self { shared }, service)
     }
 }
 
@@ -86,29 +103,47 @@ impl Probes for Monitor {
     }
 
     fn watch_name(&mut self, subject: DnsSubject, order: NameWatch) {
-        self.names.watch(subject, order);
+        self.shared.order_name(subject, Some(order));
     }
 
     fn unwatch_name(&mut self, subject: &DnsSubject) {
-        self.names.unwatch(subject);
+        self.shared.order_name(subject.clone(), None);
     }
 }
 
 impl Drop for Monitor {
     fn drop(&mut self) {
-        self.task.abort();
+        self.shared.is_dropped.notify_one();
+        self.shared.lock().running.clear();
+    }
+}
+
+#[async_trait]
+impl<C: HealthCheck + Send + Sync + 'static> BackgroundService for MonitorService<C> {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let random = fastrand::Rng::with_seed(self.names_seed);
+        let names = Names::new(self.driver.clone(), self.own_listeners.clone(), random);
+        tokio::select! {
+            () = run(Arc::clone(&self.shared), Arc::clone(&self.check), self.driver.clone()) => {}
+            () = self.shared.watch_names(names) => {}
+            () = self.shared.is_dropped.notified() => {}
+            // Where the sender is gone, the process is ending.
+            _ = shutdown.wait_for(|stops| *stops) => {}
+        }
         self.shared.lock().running.clear();
     }
 }
 
 impl Shared {
     fn new(random: fastrand::Rng) -> Arc<Self> {
-        let state = State { schedule: Schedule::default(), running: HashMap::new(), random };
-        Arc::new(Self { state: Mutex::new(state), changed: Notify::new() })
+        let state =
+            State { schedule: Schedule::default(), running: HashMap::new(), name_orders: HashMap::new(), random };
+        let [changed, has_name_orders, is_dropped] = [(); 3].map(|()| Notify::new());
+        Arc::new(Self { state: Mutex::new(state), changed, has_name_orders, is_dropped })
     }
 
     fn plan(&self, instance: InstanceRef, plan: ProbePlan) {
-        let State { schedule, running, random } = &mut *self.lock();
+        let State { schedule, running, random, .. } = &mut *self.lock();
         if running.get(&instance).is_some_and(|(token, _)| *token != plan.token) {
             running.remove(&instance);
         }
@@ -120,6 +155,25 @@ impl Shared {
         let State { schedule, running, .. } = &mut *self.lock();
         running.remove(instance);
         schedule.remove(instance);
+    }
+
+    fn order_name(&self, subject: DnsSubject, order: Option<NameWatch>) {
+        self.lock().name_orders.insert(subject, order);
+        self.has_name_orders.notify_one();
+    }
+
+    /// Carries out each order about a name as it comes; the names are forgotten with this.
+    async fn watch_names(&self, mut names: Names) {
+        loop {
+            let orders = std::mem::take(&mut self.lock().name_orders);
+            for (subject, order) in orders {
+                match order {
+                    Some(order) => names.watch(subject, order),
+                    None => names.unwatch(&subject),
+                }
+            }
+            self.has_name_orders.notified().await;
+        }
     }
 
     /// Held for a few map operations, never across an await.
@@ -167,7 +221,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let State { schedule, running, random } = &mut *self.shared.lock();
+        let State { schedule, running, random, .. } = &mut *self.shared.lock();
         running.remove(&self.instance);
         schedule.finish(&self.instance, self.token, clock::now(), random);
         self.shared.changed.notify_one();

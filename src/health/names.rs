@@ -1,4 +1,4 @@
-//! Names in urls: resolved again every 30 s, so that a service that moves is followed (DESIGN §5.1).
+//! Names in urls: resolved again every 30 s, so that a service that moves is followed.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -10,7 +10,8 @@ use tokio::task::AbortHandle;
 
 use super::schedule::jittered;
 use crate::driver::WeakHandle;
-use crate::upstream::{self, OwnListeners};
+use crate::listener::OwnListeners;
+use crate::upstream;
 use furt_core::registry::{DnsSubject, Event, NameWatch};
 
 /// From one resolution to the next, ± 10 %.
@@ -19,7 +20,7 @@ const PERIOD: Duration = Duration::from_secs(30);
 /// its thread until the system gives up too (up to 30 s): 16 new ones a second stay below the pool's 512 threads.
 const MAX_LOOKUPS: usize = 16;
 
-/// One task a followed name; each waits nearly always.
+/// One task a watched name; each waits nearly always.
 pub(super) struct Names {
     driver: WeakHandle,
     random: fastrand::Rng,

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::geo::ClientLocation;
 use crate::published::Published;
 use crate::telemetry::{self, Entry, ProxyMetrics};
+use furt_core::model::Scheme;
 use furt_core::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind};
 
 /// One request.
@@ -30,6 +31,8 @@ pub struct Context {
     pub(super) key: Option<Arc<ApiKey>>,
     /// Whether it came with a key that is good here, whatever for; `None`: that was not asked yet.
     pub(super) has_good_key: Option<bool>,
+    /// Of the client's connection.
+    pub(super) scheme: Scheme,
     /// Who is connected, unmapped.
     pub(super) peer: Option<IpAddr>,
     /// Whose request it is, by trusted proxies' word.
@@ -83,6 +86,7 @@ impl Context {
             service: None,
             key: None,
             has_good_key: None,
+            scheme: Scheme::Http,
             peer: None,
             client: None,
             is_peer_trusted: false,

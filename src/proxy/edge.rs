@@ -2,45 +2,33 @@
 //!
 //! Between two requests a connection waits here, until the header of the next one is complete: Pingora's proxy would wait with
 //! everything that it needs for a request, some 40 KiB. Pingora times each read of a header, not the header; a client that
-//! drips is cut here. And Pingora repairs what it reads; what must not be repaired is found here ([`super::head`]).
+//! drips is cut here. And Pingora repairs what it reads; what must not be repaired is refused here.
 
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::ready;
-use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use bytes::{Buf as _, BytesMut};
 use pingora::apps::{HttpPersistentSettings, HttpServerApp as _, ServerApp};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
-use tokio::io::AsyncReadExt as _;
-use tokio::time::Sleep;
 
 use super::Gateway;
 use super::chunks::{Chunks, MALFORMED_CHUNKS};
-use super::head::{Body, HeadScan};
 use super::limits::network;
 use super::upload::Upload;
 use crate::clock;
-use crate::connections::{
-    AddressConnections, AddressPermit, ConnectionPermit, HEADER_TOO_LARGE, OpenConnections, TOO_MANY, TOO_MANY_OF_ONE,
-    turn_away,
+use crate::listener::{
+    AddressConnections, AddressPermit, Awaited, Body, ConnectionPermit, HEADER_TOO_LARGE, Head, HeaderTimes, NoHead,
+    OpenConnections, TOO_MANY, TOO_MANY_OF_ONE, next_head, turn_away,
 };
 use crate::published::Published;
 use crate::telemetry::ProxyMetrics;
 
-/// Room for the first bytes of a request, as Pingora has it: most headers are shorter.
-const FIRST_BYTES: usize = 4096;
 /// Keep-alive of a connection until its first request sets it, in s; Pingora's.
 const FIRST_KEEPALIVE: u64 = 60;
-
-/// The longest header section that is read; beyond it Pingora would not parse one either.
-const MAX_HEADER: usize = 1024 * 1024 - 1;
 
 /// Why a request is refused, though Pingora's parser would take it. Handed to the hooks, which answer it.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +74,11 @@ impl Edge {
         Self { proxy: Arc::new(proxy), open, most, addresses, metrics, snapshots }
     }
 
+    fn header_times(&self) -> HeaderTimes {
+        let client = &self.snapshots.load().config.client;
+        HeaderTimes { header: client.header_timeout, idle: client.keepalive_timeout }
+    }
+
     /// A permit for one more connection, in all and of its address; or what its client is told.
     fn try_acquire(&self, stream: &Stream) -> Result<(ConnectionPermit<'_>, Option<AddressPermit<'_>>), &'static [u8]> {
         let snapshot = self.snapshots.load();
@@ -106,82 +99,7 @@ impl Edge {
     }
 }
 
-/// Waits until the client sends something; `None`: it is gone. The buffer is made only then, so that none lies idle.
-async fn first_bytes(stream: &mut Stream) -> Option<BytesMut> {
-    poll_fn(|context| {
-        let mut bytes = BytesMut::with_capacity(FIRST_BYTES);
-        let read = ready!(pin!(stream.read_buf(&mut bytes)).poll(context));
-        std::task::Poll::Ready(read.is_ok_and(|count| count > 0).then_some(bytes))
-    })
-    .await
-}
-
-/// Waits until then. A timer that rings earlier is set again only when it does: so one that is always ahead of its time, as
-/// that of a busy connection, is set once in a while and not for each request.
-async fn wait_until(timer: &mut Pin<&mut Sleep>, end: Instant) {
-    let end = end.into();
-    if timer.deadline() > end {
-        timer.as_mut().reset(end);
-    }
-    loop {
-        timer.as_mut().await;
-        if timer.deadline() >= end {
-            return;
-        }
-        timer.as_mut().reset(end);
-    }
-}
-
-/// A header section that is complete.
-struct Head {
-    /// It, and what was read after it.
-    bytes: BytesMut,
-    length: usize,
-    scan: HeadScan,
-}
-
-/// Why there is no header section.
-enum NoHead {
-    /// The client is gone, or too slow.
-    Gone,
-    TooLarge,
-}
-
-/// Looks whether the header section is complete, without the empty lines that may stand before a request (RFC 9112 §2.2).
-fn advance(bytes: &mut BytesMut, scan: &mut HeadScan) -> Option<usize> {
-    while bytes.starts_with(b"\r\n") || bytes.starts_with(b"\n") {
-        bytes.advance(if bytes.starts_with(b"\n") { 1 } else { 2 });
-    }
-    // The other half of an empty line may be yet to come.
-    if bytes.as_ref() == b"\r" { None } else { scan.advance(bytes) }
-}
-
-/// Reads on until the header section is complete.
-async fn rest_of_head(
-    stream: &mut Stream,
-    mut bytes: BytesMut,
-    mut scan: HeadScan,
-    deadline: Instant,
-) -> Result<Head, NoHead> {
-    let read = async {
-        loop {
-            if bytes.len() > MAX_HEADER {
-                return Err(NoHead::TooLarge);
-            }
-            bytes.reserve(FIRST_BYTES);
-            if stream.read_buf(&mut bytes).await.map_or(true, |count| count == 0) {
-                return Err(NoHead::Gone);
-            }
-            if let Some(length) = advance(&mut bytes, &mut scan) {
-                return Ok(length);
-            }
-        }
-    };
-    let length = tokio::time::timeout_at(deadline.into(), read).await.map_err(|_| NoHead::Gone)??;
-    Ok(Head { bytes, length, scan })
-}
-
-/// Of a connection's next request, which begins with `head`; `kept` is what its last one left, if there was one.
+/// The session of a connection's next request, which begins with `head`; `kept` is what its last one left, if there was one.
 fn session(stream: Stream, head: Head, kept: Option<HttpPersistentSettings>) -> ServerSession {
     let Head { bytes, length, scan } = head;
     let mut malformed = scan.is_line_malformed.then_some(Malformed::Line);
@@ -225,77 +143,27 @@ impl ServerApp for Edge {
         let mut stopping = shutdown.clone();
         let mut stops = pin!(async { _ = stopping.wait_for(|stops| *stops).await });
         let mut timer = pin!(tokio::time::sleep_until(accepted.into()));
+        let mut awaited = Awaited::First(accepted);
         let mut kept = None;
-        let mut is_new = true;
         loop {
-            // Values: an idle connection must not keep an old configuration.
-            let (header_timeout, keepalive_timeout) = {
-                let client = &self.snapshots.load().config.client;
-                (client.header_timeout, client.keepalive_timeout)
-            };
-            let idle_since = if is_new { accepted } else { clock::now() };
-            let idle_until = idle_since + if is_new { header_timeout } else { keepalive_timeout };
-            let first = tokio::select! {
-                biased;
-                first = first_bytes(&mut stream) => first?,
-                () = wait_until(&mut timer, idle_until) => return None,
-                // An idle connection must not hold up the end; one with a request is served.
-                () = &mut stops => return None,
-            };
-            let mut first = first;
-            let mut scan = HeadScan::default();
-            let head = match advance(&mut first, &mut scan) {
-                Some(length) => Head { bytes: first, length, scan },
-                None => {
-                    let began = if is_new { idle_since } else { clock::now() };
-                    // In a box: the connection would keep room for it while it is idle.
-                    let read = Box::pin(rest_of_head(&mut stream, first, scan, began + header_timeout));
-                    let head = tokio::select! {
-                        biased;
-                        head = read => head,
-                        () = &mut stops => return None,
-                    };
-                    match head {
-                        Ok(head) => head,
-                        Err(NoHead::TooLarge) => {
-                            turn_away(stream, HEADER_TOO_LARGE).await;
-                            return None;
-                        }
-                        Err(NoHead::Gone) => return None,
-                    }
+            let times = self.header_times();
+            let head = match next_head(&mut stream, &mut timer, &mut stops, awaited, times).await {
+                Ok(head) => head,
+                Err(NoHead::TooLarge) => {
+                    turn_away(stream, HEADER_TOO_LARGE).await;
+                    return None;
                 }
+                Err(NoHead::Gone) => return None,
             };
-            // In its box at once, for the same reason: a session is large.
+            // In its box at once: a session is large, and the connection would keep room for it while it is idle.
             let reused = self.proxy.process_new_http(session(stream, head, kept), shutdown).await?;
             (stream, kept) = reused.consume();
             stream = Upload::unwrap(stream);
-            is_new = false;
+            awaited = Awaited::Later(clock::now());
         }
     }
 
     async fn cleanup(&self) {
         self.proxy.http_cleanup().await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_timer_that_rings_early_is_set_again_and_one_that_would_ring_late_rings_earlier() {
-        let begin = clock::now();
-        let after = |seconds| begin + Duration::from_secs(seconds);
-        let elapsed = || clock::now().duration_since(begin).as_secs();
-        let mut timer = pin!(tokio::time::sleep_until(begin.into()));
-        for end in [5, 5, 20, 21] {
-            wait_until(&mut timer, after(end)).await;
-            assert_eq!(elapsed(), end);
-        }
-        timer.as_mut().reset(after(100).into());
-        wait_until(&mut timer, after(30)).await;
-        assert_eq!(elapsed(), 30);
     }
 }

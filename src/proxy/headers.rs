@@ -11,7 +11,7 @@ use pingora_proxy::Session;
 use super::admission::API_KEY;
 use super::context::Context;
 use super::{framing, upload};
-use furt_core::model::address_text;
+use furt_core::model::{Scheme, address_text};
 use furt_core::routing::Lease;
 
 const API_KEY_NAME: HeaderName = HeaderName::from_static("x-api-key-name");
@@ -66,7 +66,7 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
         request.insert_header(set::FORWARDED_FOR, forwarded_for(sent, peer, ctx.is_peer_trusted))?;
     }
     if !(ctx.is_peer_trusted && sent.contains_key(&FORWARDED_PROTO)) {
-        request.insert_header(set::FORWARDED_PROTO, HeaderValue::from_static("http"))?;
+        request.insert_header(set::FORWARDED_PROTO, forwarded_proto(ctx.scheme))?;
     }
     if !(ctx.is_peer_trusted && sent.contains_key(&FORWARDED_HOST)) {
         match host {
@@ -104,6 +104,13 @@ fn remove_unwanted(request: &mut RequestHeader, is_peer_trusted: bool) {
     let unwanted: Vec<HeaderName> = request.headers.keys().filter(|name| is_unwanted(name.as_str())).cloned().collect();
     for name in unwanted {
         request.remove_header(&name);
+    }
+}
+
+fn forwarded_proto(scheme: Scheme) -> HeaderValue {
+    match scheme {
+        Scheme::Http => HeaderValue::from_static("http"),
+        Scheme::Https => HeaderValue::from_static("https"),
     }
 }
 

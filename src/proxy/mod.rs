@@ -17,7 +17,6 @@ mod counting;
 mod edge;
 mod forward;
 mod framing;
-mod head;
 mod headers;
 mod limits;
 mod queue;
@@ -41,6 +40,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use crate::clock;
 use crate::geo::Geo;
+use crate::listener;
 use crate::published::Published;
 use crate::telemetry::{AccessLog, Issues, ProxyMetrics};
 use affinity::Affinity;
@@ -103,6 +103,7 @@ impl ProxyHttp for Gateway {
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         // One for the whole request, so that it sees one configuration with the routes and keys that came with it.
         let snapshot = ctx.snapshot.insert(self.snapshots.load_full());
+        ctx.scheme = listener::scheme(session.as_downstream());
         ctx.max_body = snapshot.config.limits.max_body;
         let client = &snapshot.config.client;
         session.set_read_timeout(Some(client.body_timeout));

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::Result;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::*;
 use crate::driver::Told;
 use crate::health::schedule::tests::{instance, plan};
-use furt_core::registry::{FirstProbe, ProbeTarget};
+use furt_core::registry::{FirstProbe, NameToken, ProbeTarget};
+use furt_core::routing::ServiceIndex;
 
 /// What the check does, by the port that it is asked to probe.
 #[derive(Default)]
@@ -94,14 +96,23 @@ struct Rig {
     told: Told,
     /// Kept, or the monitor would have nobody to tell.
     _driver: crate::driver::Handle,
+    /// Ends the service.
+    stops: watch::Sender<bool>,
+}
+
+/// A monitor, and its service as a task.
+fn start(check: FakeCheck, driver: &crate::driver::Handle) -> (Monitor, watch::Sender<bool>) {
+    let (monitor, service) = Monitor::new(check, driver.downgrade(), Default::default(), fastrand::Rng::with_seed(3));
+    let (stops, shutdown) = watch::channel(false);
+    tokio::spawn(async move { service.start(shutdown).await });
+    (monitor, stops)
 }
 
 impl Rig {
     fn start(check: FakeCheck) -> Self {
         let (driver, told) = Told::with_places(64);
-        let monitor =
-            Monitor::start(check.clone(), driver.downgrade(), Default::default(), fastrand::Rng::with_seed(3));
-        Self { check, monitor, told, _driver: driver }
+        let (monitor, stops) = start(check.clone(), &driver);
+        Self { check, monitor, told, _driver: driver, stops }
     }
 
     /// An instance by the port that it is at.
@@ -229,8 +240,7 @@ async fn a_probe_that_panics_is_followed_by_the_next_one() {
 async fn a_full_queue_delays_the_next_probe_of_an_instance() {
     let (driver, mut told) = Told::with_places(1);
     let check = FakeCheck::default();
-    let mut monitor =
-        Monitor::start(check.clone(), driver.downgrade(), Default::default(), fastrand::Rng::with_seed(3));
+    let (mut monitor, _stops) = start(check.clone(), &driver);
     for port in 1..=300 {
         monitor.probe(named(port), plan(&format!("http://127.0.0.1:{port}"), 1, FirstProbe::Now, 1000));
     }
@@ -248,12 +258,26 @@ async fn the_monitor_ends_when_it_is_dropped_and_keeps_no_driver_running() {
     let mut rig = Rig::start(FakeCheck::default().taking(1, 5));
     rig.probe(1, 1, FirstProbe::Now, 1);
     rig.pass(1).await;
-    let Rig { check, monitor, mut told, _driver } = rig;
+    let Rig { check, monitor, mut told, _driver, stops: _stops } = rig;
     drop(_driver);
     assert!(timeout(Duration::from_secs(1), told.next()).await.is_ok_and(|event| event.is_none()));
     drop(monitor);
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(check.running(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_service_ends_when_it_is_told_to_and_watches_no_name_then() {
+    let mut rig = Rig::start(FakeCheck::default().taking(1, 5));
+    let subject = DnsSubject::Static(ServiceIndex(1));
+    let order = NameWatch { token: NameToken(7), name: "localhost".into(), port: 80 };
+    rig.monitor.watch_name(subject, order);
+    assert!(matches!(rig.told.next().await, Some(Event::NameResolved { .. })));
+    rig.probe(1, 1, FirstProbe::Now, 1);
+    assert!(rig.pass(1).await.is_empty());
+    rig.stops.send_replace(true);
+    assert!(rig.pass(600).await.is_empty());
+    assert_eq!((rig.check.running(), rig.starts(1).len()), (0, 1));
 }
 
 /// Counts how often a task is woken.

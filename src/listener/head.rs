@@ -3,11 +3,11 @@
 //!
 //! Pingora's parser repairs a request line that is none: it encodes what may not be there, and cuts off what begins with
 //! `#`. Gateway and service would then look at another target than the client sent, so such lines are found here and refused
-//! (RFC 9112 §3.2). Reads nothing itself, knows no connection; [`super::edge`] feeds it.
+//! (RFC 9112 §3.2). Reads nothing itself, knows no connection; [`super::reading`] feeds it.
 
 /// What a request announces about its body.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Body {
+pub enum Body {
     /// No field that frames a body.
     #[default]
     None,
@@ -19,21 +19,21 @@ pub(super) enum Body {
 
 /// Looks at a header section as it arrives; each byte once, however small the pieces are.
 #[derive(Debug, Default)]
-pub(super) struct HeadScan {
+pub struct HeadScan {
     /// Up to where line ends were looked for.
     searched: usize,
     /// Where the last line begins whose beginning may not be complete; `None`: it is the request line.
     last_line: Option<usize>,
     /// Whether the first line is anything but `method SP target SP version`, the target in visible ASCII without `#`.
-    pub(super) is_line_malformed: bool,
+    pub is_line_malformed: bool,
     /// How a body would be framed, by the fields so far.
-    pub(super) body: Body,
+    pub body: Body,
 }
 
 impl HeadScan {
     /// Looks at what came since the last call; `bytes` begins with the request line and holds everything received since.
     /// Returns the length of the header section with its empty line, once it is complete.
-    pub(super) fn advance(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub fn advance(&mut self, bytes: &[u8]) -> Option<usize> {
         if let Some(end) = self.last_line.and_then(|start| self.begin_line(bytes, start)) {
             return Some(end);
         }

@@ -1,0 +1,57 @@
+//! What is opened before the store: counters, the access log, the database of addresses, the runtime of the driver, SIGHUP.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::Signal;
+
+use super::locating::{self, DatabaseWatcher};
+use super::rotating;
+use crate::config::Config;
+use crate::geo::Geo;
+use crate::telemetry::{AccessLog, Telemetry};
+
+pub(super) struct Opened {
+    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) access_log: AccessLog,
+    pub(super) geo: Arc<Geo>,
+    pub(super) database: Option<DatabaseWatcher>,
+    /// The driver and reloads run here, apart from the request path and from Pingora, which ends before them.
+    pub(super) background: Runtime,
+    pub(super) hangups: Signal,
+}
+
+impl Opened {
+    /// # Errors
+    /// The first that cannot be opened.
+    pub(super) fn try_new(config: &Config) -> Result<Self> {
+        let telemetry = Telemetry::try_new().context("counters cannot be made")?;
+        let access_log = AccessLog::open(&config.access_log, telemetry.access_log.clone())?;
+        check_roots(config.upstream.ca.as_ref())?;
+        let geo = locating::open(config)?;
+        let background = runtime()?;
+        let database = DatabaseWatcher::try_new(&geo, &telemetry)?;
+        rotating::on_hangup(&background, access_log.clone())?;
+        let hangups = rotating::hangups(&background)?;
+        Ok(Self { telemetry, access_log, geo, database, background, hangups })
+    }
+}
+
+fn runtime() -> Result<Runtime> {
+    let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("background").enable_all().build();
+    runtime.context("the background runtime cannot be started")
+}
+
+/// Pingora panics over roots that it cannot read.
+fn check_roots(path: Option<&PathBuf>) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let pem = std::fs::read_to_string(path).with_context(|| format!("upstream.ca: cannot read {}", path.display()))?;
+    anyhow::ensure!(
+        pem.contains("-----BEGIN CERTIFICATE-----"),
+        "upstream.ca: {} has no certificate in PEM",
+        path.display()
+    );
+    Ok(())
+}

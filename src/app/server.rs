@@ -1,0 +1,166 @@
+//! What runs in furt's one Pingora server:
+//!
+//! | service | what it is | when it ends |
+//! |---|---|---|
+//! | `public` | `Edge` around a `ProxyHttp` ([`Gateway`]) that reads one `ArcSwap` of snapshots | when furt is to stop |
+//! | `internal` | the api's router on an `HttpServerApp` | when the last client is gone |
+//! | `monitor` | probes and watched names | when the last client is gone |
+//! | `geo` | looks for a new database of addresses | when furt is to stop |
+//!
+//! The driver and the store are not among them: they outlive all of these.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use pingora::listeners::ListenerConfig;
+use pingora::protocols::l4::stream::L4BufferSettings;
+use pingora::server::configuration::ServerConf;
+use pingora::services::background::{BackgroundService, GenBackgroundService};
+use pingora::services::listening::Service;
+use pingora_proxy::http_proxy;
+use tokio::sync::oneshot;
+
+use super::files::Files;
+use super::hosting::{Ends, Host};
+use super::locating::DatabaseWatcher;
+use super::stopping::Stop;
+use crate::api::{self, Readiness, Reloads};
+use crate::config::{Config, MAX_RETRIES};
+use crate::driver::Handle;
+use crate::geo::Geo;
+use crate::health::{HttpProbe, MonitorService};
+use crate::listener::{BoundListener, OpenConnections, OwnListeners, Sockets};
+use crate::proxy::{Edge, Gateway};
+use crate::published::Snapshots;
+use crate::telemetry::{AccessLog, Telemetry};
+
+/// Worker threads of the internal listener: its requests are short, and the proxy is what cores are for.
+pub(super) const INTERNAL_THREADS: usize = 1;
+/// Of a client connection. None: headers and bodies are read into buffers of their own, which are there as long as they
+/// are read; Pingora's default of 64 KiB lies idle with every idle client.
+const READ_BUFFER: usize = 0;
+/// Of a client connection: a header and a small body in one write. The allocator's class below 4 KiB, for the sake of idle clients.
+const WRITE_BUFFER: usize = 3584;
+/// Longer than any `server.grace` may be, which is 30 days.
+const OUTLASTING_SECONDS: u64 = 31 * 24 * 3600;
+
+/// What the services are made of.
+pub(super) struct Services {
+    pub(super) config: Arc<Config>,
+    pub(super) files: Files,
+    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) access_log: AccessLog,
+    pub(super) geo: Arc<Geo>,
+    pub(super) own_listeners: OwnListeners,
+    pub(super) driver: Handle,
+    pub(super) snapshots: Snapshots,
+    pub(super) readiness: Arc<Readiness>,
+    pub(super) reloads: Reloads,
+    pub(super) open: OpenOfEach,
+    pub(super) monitor: MonitorService<HttpProbe>,
+    pub(super) database: Option<DatabaseWatcher>,
+}
+
+/// The connections of either listener.
+#[derive(Clone)]
+pub(super) struct OpenOfEach {
+    pub(super) clients: Arc<OpenConnections>,
+    pub(super) internal: Arc<OpenConnections>,
+}
+
+impl OpenOfEach {
+    pub(super) fn new(telemetry: &Telemetry) -> Self {
+        let clients = OpenConnections::new(telemetry.client_connections.clone());
+        let internal = OpenConnections::new(telemetry.internal_connections.clone());
+        Self { clients: Arc::new(clients), internal: Arc::new(internal) }
+    }
+}
+
+impl Services {
+    /// Starts the server with all services, and returns once they run. The receiver's other end is dropped when the
+    /// server ends.
+    ///
+    /// # Errors
+    /// Some service does not start.
+    pub(super) fn run(self, sockets: Sockets, stop: &Stop) -> Result<oneshot::Receiver<()>> {
+        let mut host = Host::new(self.server_conf());
+        let public = self.public(host.configuration(), &sockets.public);
+        let internal = self.internal(&sockets.internal);
+        host.add(public, sockets.public, Ends::WithServer);
+        host.add(internal, sockets.internal, Ends::When(stop.clients_gone()));
+        host.add(background("monitor", self.monitor), Vec::new(), Ends::When(stop.clients_gone()));
+        if let Some(database) = self.database {
+            host.add(background("geo", database), Vec::new(), Ends::WithServer);
+        }
+        host.run(stop.signal())
+    }
+
+    fn server_conf(&self) -> ServerConf {
+        let config = &self.config;
+        ServerConf {
+            threads: config.server.threads,
+            // A thread that has nobody to steal from needs no queues that others may take from.
+            work_stealing: config.server.threads > 1,
+            // One attempt and the most retries that there can be: how many there are is judged for each request.
+            max_retries: MAX_RETRIES as usize + 1,
+            // Pingora takes it times the threads, for one pool.
+            upstream_keepalive_pool_size: (self.files.idle / config.server.threads).max(1),
+            ca_file: config.upstream.ca.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            // The process ends by itself (see `stopping`); Pingora must only outlast it, and the grace may be another by then.
+            grace_period_seconds: Some(OUTLASTING_SECONDS),
+            graceful_shutdown_timeout_seconds: Some(1),
+            ..ServerConf::default()
+        }
+    }
+
+    fn public(&self, conf: &Arc<ServerConf>, sockets: &[BoundListener]) -> Service<Edge> {
+        let gateway = Gateway::new(
+            Arc::clone(&self.snapshots),
+            Arc::clone(&self.geo),
+            Arc::clone(&self.telemetry.proxy),
+            Arc::clone(&self.telemetry.issues),
+            self.access_log.clone(),
+        );
+        let edge = Edge::new(
+            http_proxy(conf, gateway),
+            Arc::clone(&self.open.clients),
+            self.files.clients,
+            Arc::clone(&self.telemetry.proxy),
+            Arc::clone(&self.snapshots),
+        );
+        let mut service = Service::new("public".to_owned(), edge);
+        for socket in sockets {
+            let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
+            service.add_listener(ListenerConfig::tcp(socket.address.to_string()).l4_buffer(buffers));
+        }
+        service
+    }
+
+    fn internal(&self, sockets: &[BoundListener]) -> Service<api::Listener> {
+        let router = api::router(
+            self.own_listeners.clone(),
+            self.driver.clone(),
+            Arc::clone(&self.snapshots),
+            Arc::clone(&self.telemetry),
+            Arc::clone(&self.readiness),
+            self.reloads.clone(),
+            Arc::clone(&self.geo),
+        );
+        let listener = api::Listener::new(
+            router,
+            Arc::clone(&self.snapshots),
+            Arc::clone(&self.open.internal),
+            self.files.internal,
+        );
+        let mut service = Service::new("internal".to_owned(), listener);
+        service.threads = Some(INTERNAL_THREADS);
+        for socket in sockets {
+            service.add_tcp(&socket.address.to_string());
+        }
+        service
+    }
+}
+
+fn background<T: BackgroundService>(name: &str, task: T) -> GenBackgroundService<T> {
+    GenBackgroundService::new(name.to_owned(), Arc::new(task))
+}

@@ -1,0 +1,22 @@
+//! What a listener is before anyone reads a request: its sockets, its connections and their limits, the header section
+//! of a request as bytes and the time it may take, and furt's own addresses.
+//!
+//! Both listeners stand on it: the public one (`proxy`) and the internal one (`api`). `app` binds the sockets. It knows
+//! neither routes nor services, and parses no request.
+
+mod connections;
+mod head;
+mod own;
+mod reading;
+mod scheme;
+mod sockets;
+
+pub use connections::{
+    AddressConnections, AddressPermit, ConnectionPermit, HEADER_TOO_LARGE, OpenConnections, TOO_MANY, TOO_MANY_OF_ONE,
+    header_deadline, options, turn_away,
+};
+pub use head::{Body, HeadScan};
+pub use own::OwnListeners;
+pub use reading::{Awaited, Head, HeaderTimes, NoHead, next_head};
+pub use scheme::scheme;
+pub use sockets::{BoundListener, CannotListen, Sockets, address_list, bind, hand_over};

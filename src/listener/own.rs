@@ -1,0 +1,64 @@
+//! Furt's own addresses: no instance may be at one of them.
+//!
+//! A service there would send requests back to furt, in a circle. Registrations, static routes and resolved names are
+//! checked by the address, whatever they were called by.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use furt_core::model::is_never_upstream;
+
+/// Where furt itself listens: no instance may be there, by whatever name, since that would be a loop.
+#[derive(Debug, Clone, Default)]
+pub struct OwnListeners(Arc<[SocketAddr]>);
+
+impl OwnListeners {
+    /// From the real addresses, port 0 resolved.
+    pub fn new(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        Self(addresses.into_iter().collect())
+    }
+
+    /// Whether something may be forwarded to all of `addresses`.
+    ///
+    /// # Errors
+    /// A sentence about the first that is furt's own, or that no service ever has ([`is_never_upstream`]).
+    pub fn vet(&self, addresses: &[SocketAddr]) -> Result<(), String> {
+        for address in addresses {
+            if is_never_upstream(address.ip()) {
+                return Err(format!("{} can never be a service's address", address.ip()));
+            }
+            if self.0.iter().any(|own| reaches(*own, *address)) {
+                return Err(format!("{address} is a listener of furt itself: that would be a loop"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a connection to `address` would reach the listener `own`, also one on all addresses of this machine.
+fn reaches(own: SocketAddr, address: SocketAddr) -> bool {
+    // Only an address of this machine can be bound.
+    let is_local = || address.ip().is_loopback() || UdpSocket::bind((address.ip(), 0)).is_ok();
+    own.port() == address.port() && (own.ip() == address.ip() || (own.ip().is_unspecified() && is_local()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn furts_own_listeners_are_told_by_whatever_address_reaches_them() {
+        let own = OwnListeners::new(["0.0.0.0:80", "127.0.0.1:81"].map(|text| text.parse().unwrap()));
+        for (address, is_own) in [
+            ("127.0.0.1:80", true),
+            ("127.9.9.9:80", true),
+            ("127.0.0.1:81", true),
+            ("127.0.0.2:81", false),
+            ("127.0.0.1:82", false),
+            ("198.51.100.7:80", false),
+            ("169.254.169.254:9", true),
+        ] {
+            assert_eq!(own.vet(&[address.parse().unwrap()]).is_err(), is_own, "{address}");
+        }
+    }
+}
