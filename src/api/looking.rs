@@ -6,63 +6,65 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
-use serde_json::{Value, json};
+use furt_api::Code;
+use furt_api::health::{GatewayStatus, Health};
+use furt_api::routes::Routes;
+use furt_api::services::{Service, Services};
 
 use super::problem::Problem;
 use super::{Api, views};
 use crate::clock;
 use crate::status;
+use crate::wire;
 use furt_core::registry::Source;
 
 /// `GET /internal/services`
-pub(super) async fn services(State(api): State<Arc<Api>>) -> Json<Value> {
+pub(super) async fn services(State(api): State<Arc<Api>>) -> Json<Services> {
     let snapshot = api.snapshots.load_full();
-    Json(json!({
-        "time": clock::rfc3339_ms(clock::unix_ms()),
-        "services": snapshot.registered().map(|service| views::service(service)).collect::<Vec<_>>(),
-        "generation": snapshot.generation.0,
-        "epoch": snapshot.epoch.to_string(),
-    }))
+    Json(Services {
+        time: wire::now(),
+        services: snapshot.registered().map(|service| views::service(service)).collect(),
+        generation: wire::generation(snapshot.generation),
+        epoch: wire::epoch(snapshot.epoch),
+    })
 }
 
 /// `GET /internal/services/{service}`
-pub(super) async fn service(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+pub(super) async fn service(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Json<Service>, Problem> {
     let snapshot = api.snapshots.load_full();
-    let found = snapshot.service_named(&name).map(|service| {
-        let mut shown = views::service(service);
-        shown["time"] = clock::rfc3339_ms(clock::unix_ms()).into();
-        Json(shown)
-    });
+    let found = snapshot
+        .service_named(&name)
+        .map(|service| Json(Service { time: Some(wire::now()), ..views::service(service) }));
     found.ok_or_else(|| {
-        Problem::new(StatusCode::NOT_FOUND, "not-found", format!("service \"{name}\" is not registered"))
+        Problem::new(StatusCode::NOT_FOUND, Code::NotFound, format!("service \"{name}\" is not registered"))
     })
 }
 
 /// `GET /internal/routes`
-pub(super) async fn routes(State(api): State<Arc<Api>>) -> Json<Value> {
+pub(super) async fn routes(State(api): State<Arc<Api>>) -> Json<Routes> {
     let snapshot = api.snapshots.load_full();
     let routes: Vec<_> = snapshot.table.iter().map(|route| views::route(route, &snapshot)).collect();
-    Json(json!({ "total": routes.len(), "routes": routes }))
+    Json(Routes { total: routes.len(), routes })
 }
 
 /// `GET /health`: of furt itself what edgeProxy says, and for those who may register or operate of all services.
-pub(super) async fn health(State(api): State<Arc<Api>>, Extension(source): Extension<Source>) -> Json<Value> {
+pub(super) async fn health(State(api): State<Arc<Api>>, Extension(source): Extension<Source>) -> Json<Health> {
     let snapshot = api.snapshots.load();
     let mut body = if source.is_operator || snapshot.config.gateway.allow_registration_from.contains(source.address) {
         let mut body = status::detailed(&api.telemetry, &snapshot);
-        body["generation"] = snapshot.generation.0.into();
-        body["epoch"] = snapshot.epoch.to_string().into();
+        body.generation = Some(wire::generation(snapshot.generation));
+        body.epoch = Some(wire::epoch(snapshot.epoch));
         body
     } else {
         status::brief(&api.telemetry)
     };
-    // As edgeProxy says it, whose clients ask here; the public listener has the seed's word.
-    if body["status"] == "healthy" {
-        body["status"] = "ok".into();
+    // edgeProxy's clients ask here and know "ok"; the public listener says "healthy".
+    if body.status == GatewayStatus::Healthy {
+        body.status = GatewayStatus::Ok;
     }
     // Not by their ids: that of one that is gone may stay until the next publish.
-    body["backends"] = snapshot.registered().map(|service| service.instances.len()).sum::<usize>().into();
-    body["uptime_secs"] = clock::now().saturating_duration_since(api.started).as_secs().into();
+    body.backends = Some(snapshot.registered().map(|service| service.instances.len()).sum());
+    body.uptime_secs = Some(clock::now().saturating_duration_since(api.started).as_secs());
     Json(body)
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up. A module imports from lower layers only; those of the lowest also from each other.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "config", "connections", "geo", "secret", "telemetry", "upstream"],
+    &["clock", "config", "connections", "geo", "secret", "telemetry", "upstream", "wire"],
     &["published", "status"],
     &["driver"],
     &["api", "health", "store", "proxy"],

@@ -116,30 +116,43 @@ pub struct Rival {
 open_enum! {
     /// What programs tell a problem by.
     ///
-    /// These are the codes of the internal listener, and those of the public one that clients of the internal one may meet
-    /// or look for. `docs/requests.md` and `docs/registering.md` of furt list all of them.
+    /// Of both listeners; `docs/requests.md` and `docs/registering.md` of furt say more about each.
     Code {
         /// 403: the address is not in `gateway.allow_registration_from`; on the public listener: the API key may not be used
         /// from it.
         AddressNotAllowed = "address-not-allowed",
+        /// 429, by the public listener: too many requests without a good API key come from this address.
+        AddressRateLimited = "address-rate-limited",
         /// 400: the body cannot be read.
         BadBody = "bad-body",
+        /// 400, by the public listener: the path could be read in more than one way.
+        BadPath = "bad-path",
         /// 400: the path or the query cannot be read.
         BadRequest = "bad-request",
         /// 403: the registration asks for more than the grant of its service allows.
         BeyondGrant = "beyond-grant",
         /// 408: the body did not arrive in time.
         BodyTimeout = "body-timeout",
+        /// 413, by the public listener: the body is larger than the gateway takes.
+        BodyTooLarge = "body-too-large",
         /// 503: too much waits already; to be tried again.
         Busy = "busy",
         /// 409: the API key is of the configuration, so that it cannot be changed at runtime.
         Configured = "configured",
+        /// 502, by the public listener: the service could not be connected to.
+        ConnectFailed = "connect-failed",
+        /// 504, by the public listener: the service did not accept a connection in time.
+        ConnectTimeout = "connect-timeout",
+        /// 503, by the public listener: every instance of the service is draining.
+        Draining = "draining",
         /// 403: the Host is none of the gateway's own.
         ForeignHost = "foreign-host",
         /// 403: a browser sent the request from another site.
         ForeignOrigin = "foreign-origin",
         /// 400: HTTP/1.1 without `Host`.
         HostMissing = "host-missing",
+        /// 503, by the public listener: every instance of the service is at its limit.
+        InstancesFull = "instances-full",
         /// 500: furt failed.
         Internal = "internal",
         /// 422: the configuration is not good, see [`Problem::errors`].
@@ -148,8 +161,14 @@ open_enum! {
         InvalidFields = "invalid-fields",
         /// 422: parameters of the query are wrong, see [`Problem::errors`].
         InvalidParameters = "invalid-parameters",
+        /// 401, by the public listener: the route needs an API key.
+        KeyMissing = "key-missing",
+        /// 401, by the public listener: the API key is not known.
+        KeyUnknown = "key-unknown",
         /// 405: the endpoint does not take this method.
         MethodNotAllowed = "method-not-allowed",
+        /// 503, by the public listener: no instance of the service is available.
+        NoInstance = "no-instance",
         /// 409: the instance is not probed.
         NoProbes = "no-probes",
         /// 404: there is no such endpoint, service, instance, backend or API key.
@@ -160,18 +179,24 @@ open_enum! {
         NotOwner = "not-owner",
         /// 403: only operators may.
         OperatorsOnly = "operators-only",
+        /// 403, by the public listener: the API key lacks the permission of the route.
+        PermissionMissing = "permission-missing",
         /// 429: too many registrations come from this address.
         RateLimited = "rate-limited",
         /// 403: `gateway.enabled` is `false`.
         RegistrationOff = "registration-off",
         /// 404, by the public listener: no route matches.
         RouteNotFound = "route-not-found",
+        /// 503, by the public listener: the service is DOWN.
+        ServiceDown = "service-down",
         /// 503: furt stops.
         Stopping = "stopping",
         /// 503: the store does not take the change; to be tried again.
         StoreUnavailable = "store-unavailable",
         /// 409: another service or key has it, see [`Problem::rival`].
         Taken = "taken",
+        /// 502, by the public listener: the service's certificate or TLS is not in order.
+        TlsFailed = "tls-failed",
         /// 401: the grant needs its token.
         TokenMissing = "token-missing",
         /// 413: the body is larger than 64 KiB.
@@ -180,8 +205,14 @@ open_enum! {
         TooManyKeys = "too-many-keys",
         /// 409: too many keys before the present one are still good.
         TooManyOldKeys = "too-many-old-keys",
+        /// 501, by the public listener: the body has a transfer coding other than chunked.
+        TransferCoding = "transfer-coding",
         /// 400: the endpoint takes no body.
         UnexpectedBody = "unexpected-body",
+        /// 502, by the public listener: the service broke off or answered what is not HTTP.
+        UpstreamBroken = "upstream-broken",
+        /// 504, by the public listener: the service did not answer in time.
+        UpstreamTimeout = "upstream-timeout",
         /// 415: the body is not said to be JSON.
         WrongType = "wrong-type",
     }
