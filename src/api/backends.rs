@@ -21,13 +21,13 @@ use furt_api::{Code, Outcome, Seconds};
 use serde_json::Value;
 
 use super::Api;
+use super::commands::{self, Answered, ask, unexpected};
 use super::fields::{FieldError, Fields, text, whole};
 use super::listener::BodyTooLarge;
 use super::problem::{Problem, not_found};
 use super::query::Parameters;
 use super::registration::{self, Parsed};
 use super::views;
-use super::writing::{self, Answered, ask, unexpected};
 use crate::clock;
 use crate::wire;
 use furt_core::model::{
@@ -57,13 +57,13 @@ pub(super) async fn register(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let form = writing::Form {
+    let form = commands::Form {
         parse: &|body| parse(body, &api.snapshots.load()),
-        place: "/ip",
+        url_pointer: "/ip",
         kind: RegistrationKind::InstanceOnly,
         is_too_large: too_large.is_some(),
     };
-    let registered = writing::take_registration(&api, source, form, &headers, &body).await?;
+    let registered = commands::take_registration(&api, source, form, &headers, &body).await?;
     let (id, app) = (registered.instance.id.as_str(), registered.instance.service.as_str());
     let ttl = registered.heartbeat_ttl.as_secs_f64();
     let body = BackendRegistered {

@@ -33,7 +33,7 @@ pub(super) async fn events(
     let events = &api.telemetry.events;
     let mut following = events.after(after);
     if following.is_empty() && !wait.is_zero() {
-        let _place = api.event_waits.take(wait)?;
+        let _permit = api.event_waits.take(wait)?;
         let seen = following.next;
         let comes = async {
             events.follows(seen).await;

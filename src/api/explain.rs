@@ -128,12 +128,12 @@ fn why(
     candidates: &[&Arc<Route>],
     snapshot: &Snapshot,
 ) -> String {
-    let place = |wanted: &Route| candidates.iter().position(|one| std::ptr::eq(&***one, wanted));
+    let position = |wanted: &Route| candidates.iter().position(|one| std::ptr::eq(&***one, wanted));
     match verdict.route {
         _ if !takes(&route.method, method) => format!("does not take {method}"),
         None => verdict.reason.clone(),
         Some(_) if won => {
-            let before = &candidates[..place(route).unwrap_or_default()];
+            let before = &candidates[..position(route).unwrap_or_default()];
             match reasons::replaced(route, before, |rule| takes(rule, method), snapshot) {
                 Some(missed) if verdict.is_usable => {
                     format!("a static route that stands in: {}", reasons::unusable(missed, snapshot))
@@ -148,7 +148,9 @@ fn why(
         Some(winner) => {
             if !snapshot.is_usable(route) {
                 reasons::unusable(route, snapshot)
-            } else if !verdict.is_usable || (place(route) < place(winner) && matches!(winner.owner, Owner::Static(_))) {
+            } else if !verdict.is_usable
+                || (position(route) < position(winner) && matches!(winner.owner, Owner::Static(_)))
+            {
                 "only a static route may stand in for a service that is DOWN".to_owned()
             } else if route.host.is_none() && winner.host.is_some() {
                 "not bound to the host, as the winner is".to_owned()

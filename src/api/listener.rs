@@ -29,7 +29,7 @@ use crate::wire;
 use furt_core::model::Epoch;
 use furt_core::routing::Snapshot;
 
-/// The largest body (DESIGN §5.1).
+/// The largest body. A registration of 256 routes fits; what is larger is a mistake or an attack.
 pub(super) const MAX_BODY: usize = 64 * 1024;
 /// An answer that takes longer is only waited for while the client is there: it is asked for by who waits, and each has
 /// a permit among few. Before that a client that has closed its sending side after its request is answered still.

@@ -5,6 +5,8 @@
 //! everything that only looks reads the snapshot.
 
 mod backends;
+mod commands;
+mod deregistration;
 mod distances;
 mod events;
 mod explain;
@@ -12,11 +14,10 @@ mod fields;
 mod guard;
 mod json;
 mod keys;
-mod leaving;
 mod listener;
-mod looking;
 mod metrics;
 mod problem;
+mod queries;
 mod query;
 mod rate;
 mod reasons;
@@ -26,7 +27,6 @@ mod reloading;
 mod tests;
 mod views;
 mod waiting;
-mod writing;
 
 pub use json::parse as read_json;
 pub use listener::Listener;
@@ -49,7 +49,7 @@ use crate::published::Published;
 use crate::telemetry::Telemetry;
 use crate::upstream::OwnListeners;
 use rate::SourceRates;
-use waiting::Places;
+use waiting::WaitPermits;
 
 /// Whether furt takes traffic; `/readyz` answers by it.
 #[derive(Debug, Default)]
@@ -83,8 +83,8 @@ struct Api {
     reloads: Reloads,
     geo: Arc<Geo>,
     rates: SourceRates,
-    drain_waits: Places,
-    event_waits: Places,
+    drain_waits: WaitPermits,
+    event_waits: WaitPermits,
     started: Instant,
     started_ms: i64,
 }
@@ -108,7 +108,8 @@ pub fn router(
 ) -> Router {
     let rates = SourceRates::default();
     let started = crate::clock::now();
-    let (drain_waits, event_waits) = (Places::new(waiting::MAX_DRAIN_WAITS), Places::new(events::MAX_WAITS));
+    let drain_waits = WaitPermits::new(waiting::MAX_DRAIN_WAITS);
+    let event_waits = WaitPermits::new(events::MAX_WAITS);
     let api = Arc::new(Api {
         own_listeners,
         driver,
@@ -124,12 +125,12 @@ pub fn router(
         started_ms: crate::clock::unix_ms(),
     });
     let operating = Router::new()
-        .route("/internal/services", get(looking::services))
-        .route("/internal/services/{service}", get(looking::service))
-        .route("/internal/routes", get(looking::routes))
+        .route("/internal/services", get(queries::services))
+        .route("/internal/services/{service}", get(queries::service))
+        .route("/internal/routes", get(queries::routes))
         .route("/internal/explain", get(explain::explain))
         .route("/internal/events", get(events::events))
-        .route("/internal/services/{service}/instances/{id}/probe", post(writing::probe))
+        .route("/internal/services/{service}/instances/{id}/probe", post(commands::probe))
         .route("/internal/keys", get(keys::list).post(keys::create))
         .route("/internal/keys/{name}", get(keys::one).delete(keys::revoke))
         .route("/internal/keys/{name}/rotate", post(keys::rotate))
@@ -138,19 +139,19 @@ pub fn router(
         .route("/metrics", get(metrics::metrics))
         .layer(middleware::from_fn(guard::operators_only));
     let registering = Router::new()
-        .route("/internal/register-service", post(writing::register))
+        .route("/internal/register-service", post(commands::register))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_only));
     let leaving = Router::new()
-        .route("/internal/services/{service}/instances/{id}/heartbeat", post(writing::heartbeat))
-        .route("/internal/services/{service}/instances/{id}", delete(leaving::deregister_instance))
-        .route("/internal/services/{service}", delete(leaving::deregister_service))
+        .route("/internal/services/{service}/instances/{id}/heartbeat", post(commands::heartbeat))
+        .route("/internal/services/{service}/instances/{id}", delete(deregistration::deregister_instance))
+        .route("/internal/services/{service}", delete(deregistration::deregister_service))
         .route(
             "/internal/services/{service}/instances/{id}/drain",
-            post(leaving::drain_instance).delete(leaving::undo_drain_of_instance),
+            post(deregistration::drain_instance).delete(deregistration::undo_drain_of_instance),
         )
         .route(
             "/internal/services/{service}/drain",
-            post(leaving::drain_service).delete(leaving::undo_drain_of_service),
+            post(deregistration::drain_service).delete(deregistration::undo_drain_of_service),
         )
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_and_operators));
     let joining = Router::new()
@@ -167,13 +168,13 @@ pub fn router(
         .merge(registering)
         .merge(leaving)
         .merge(backends)
-        .route("/health", get(looking::health))
+        .route("/health", get(queries::health))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::identify))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::report_refusals))
         .layer(middleware::from_fn(problem::with_request_id))
-        .route("/livez", get(looking::livez))
-        .route("/readyz", get(looking::readyz))
+        .route("/livez", get(queries::livez))
+        .route("/readyz", get(queries::readyz))
         .with_state(api)
 }

@@ -1,7 +1,7 @@
 //! How often one address may register.
 //!
 //! A generic cell rate algorithm by hand: the crates for it can count an attempt or refuse it, but not look first and
-//! count later, which is what leaves identical registrations uncounted (DESIGN §9).
+//! count later, which is what leaves identical registrations uncounted.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -16,8 +16,8 @@ use furt_api::{Code, Outcome};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Api;
+use super::commands::Answered;
 use super::problem::Problem;
-use super::writing::Answered;
 use crate::config::{ConfigErrors, Place};
 use crate::driver::DriverGone;
 use crate::wire;

@@ -17,9 +17,9 @@ use furt_api::{Code, Outcome};
 use serde_json::{Map, Value};
 
 use super::Api;
+use super::commands::{Answered, ask, json_body, unexpected};
 use super::listener::BodyTooLarge;
 use super::problem::Problem;
-use super::writing::{Answered, ask, json_body, unexpected};
 use crate::clock;
 use crate::driver::DriverGone;
 use crate::secret;

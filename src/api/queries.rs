@@ -1,4 +1,4 @@
-//! Endpoints that only look: they read the snapshot and never ask the driver.
+//! Endpoints that change nothing: they read the snapshot and never ask the driver.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Leaving and draining: `DELETE` of a service or an instance, and `POST` and `DELETE` of a drain.
+//! Deregistering and draining: `DELETE` of a service or an instance, and `POST` and `DELETE` of a drain.
 //!
 //! What is asked is done at once, and stays done whether or not the caller waits for it; a wait only says when nothing is
 //! in flight any more.
@@ -12,22 +12,22 @@ use furt_api::Outcome;
 use furt_api::deregistration::Drained;
 
 use super::Api;
+use super::commands::{Answered, ask, instance, unexpected, unknown};
 use super::problem::Problem;
 use super::query::Parameters;
 use super::waiting::{self, MAX_DRAIN_SECONDS};
-use super::writing::{Answered, ask, instance, unexpected, unknown};
 use crate::wire;
 use furt_core::model::{Generation, InstanceId, ServiceName};
 use furt_core::registry::{Answer, Deregistration, Drain, DrainCommand, Event, InstanceRef, OnLastInstance, Source};
 use furt_core::routing;
 
-/// Whom a path names.
-struct Whom {
+/// The instances that a path names: one, or all of a service.
+struct Target {
     service: ServiceName,
     instance: Option<InstanceId>,
 }
 
-impl Whom {
+impl Target {
     fn service(name: &str) -> Result<Self, Problem> {
         let service = ServiceName::try_new(name).map_err(|_| unknown(name))?;
         Ok(Self { service, instance: None })
@@ -63,7 +63,7 @@ pub(super) async fn deregister_instance(
     Path(path): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Answered<Drained> {
-    deregister(&api, source, Whom::instance(&path)?, query.as_deref()).await
+    deregister(&api, source, Target::instance(&path)?, query.as_deref()).await
 }
 
 /// `DELETE /internal/services/{service}`
@@ -73,18 +73,18 @@ pub(super) async fn deregister_service(
     Path(service): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Answered<Drained> {
-    deregister(&api, source, Whom::service(&service)?, query.as_deref()).await
+    deregister(&api, source, Target::service(&service)?, query.as_deref()).await
 }
 
-async fn deregister(api: &Api, source: Source, whom: Whom, query: Option<&str>) -> Answered<Drained> {
+async fn deregister(api: &Api, source: Source, target: Target, query: Option<&str>) -> Answered<Drained> {
     let wait = time_to_wait(query, "drain")?;
-    let _place = api.drain_waits.take(wait)?;
-    let (service, instance) = (whom.service.clone(), whom.instance.clone());
+    let _permit = api.drain_waits.take(wait)?;
+    let (service, instance) = (target.service.clone(), target.instance.clone());
     let command = Deregistration { service, instance, on_last_instance: OnLastInstance::RemoveService, source };
     match ask(api, |reply| Event::DeregistrationRequested(command, reply)).await? {
         Answer::Deregistered { drained, generation, .. } => {
             let in_flight = waiting::until_idle(&drained, wait, &api.readiness).await;
-            Ok(whom.shown(Outcome::Deregistered, &drained, in_flight, generation))
+            Ok(target.shown(Outcome::Deregistered, &drained, in_flight, generation))
         }
         other => Err(unexpected(&other)),
     }
@@ -97,7 +97,7 @@ pub(super) async fn drain_instance(
     Path(path): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Answered<Drained> {
-    drain(&api, source, Whom::instance(&path)?, query.as_deref()).await
+    drain(&api, source, Target::instance(&path)?, query.as_deref()).await
 }
 
 /// `POST /internal/services/{service}/drain`
@@ -107,15 +107,15 @@ pub(super) async fn drain_service(
     Path(service): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Answered<Drained> {
-    drain(&api, source, Whom::service(&service)?, query.as_deref()).await
+    drain(&api, source, Target::service(&service)?, query.as_deref()).await
 }
 
-async fn drain(api: &Api, source: Source, whom: Whom, query: Option<&str>) -> Answered<Drained> {
+async fn drain(api: &Api, source: Source, target: Target, query: Option<&str>) -> Answered<Drained> {
     let wait = time_to_wait(query, "wait")?;
-    let _place = api.drain_waits.take(wait)?;
-    let (drained, generation) = turn(api, source, &whom, Drain::Begins).await?;
+    let _permit = api.drain_waits.take(wait)?;
+    let (drained, generation) = set_drain(api, source, &target, Drain::Begins).await?;
     let in_flight = waiting::until_idle(&drained, wait, &api.readiness).await;
-    Ok(whom.shown(Outcome::Draining, &drained, in_flight, generation))
+    Ok(target.shown(Outcome::Draining, &drained, in_flight, generation))
 }
 
 /// `DELETE /internal/services/{service}/instances/{id}/drain`
@@ -125,7 +125,7 @@ pub(super) async fn undo_drain_of_instance(
     Path(path): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Answered<Drained> {
-    undo_drain(&api, source, Whom::instance(&path)?, query.as_deref()).await
+    undo_drain(&api, source, Target::instance(&path)?, query.as_deref()).await
 }
 
 /// `DELETE /internal/services/{service}/drain`
@@ -135,17 +135,22 @@ pub(super) async fn undo_drain_of_service(
     Path(service): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Answered<Drained> {
-    undo_drain(&api, source, Whom::service(&service)?, query.as_deref()).await
+    undo_drain(&api, source, Target::service(&service)?, query.as_deref()).await
 }
 
-async fn undo_drain(api: &Api, source: Source, whom: Whom, query: Option<&str>) -> Answered<Drained> {
+async fn undo_drain(api: &Api, source: Source, target: Target, query: Option<&str>) -> Answered<Drained> {
     Parameters::of(query).finish()?;
-    let (ended, generation) = turn(api, source, &whom, Drain::Ends).await?;
-    Ok(whom.shown(Outcome::DrainEnded, &ended, ended.in_flight(), generation))
+    let (ended, generation) = set_drain(api, source, &target, Drain::Ends).await?;
+    Ok(target.shown(Outcome::DrainEnded, &ended, ended.in_flight(), generation))
 }
 
-async fn turn(api: &Api, source: Source, whom: &Whom, drain: Drain) -> Result<(routing::Drained, Generation), Problem> {
-    let (service, instance) = (whom.service.clone(), whom.instance.clone());
+async fn set_drain(
+    api: &Api,
+    source: Source,
+    target: &Target,
+    drain: Drain,
+) -> Result<(routing::Drained, Generation), Problem> {
+    let (service, instance) = (target.service.clone(), target.instance.clone());
     let command = Box::new(DrainCommand { service, instance, drain, source });
     match ask(api, |reply| Event::DrainRequested(command, reply)).await? {
         Answer::Drained { instances, generation } => Ok((instances, generation)),

@@ -1,4 +1,5 @@
-//! Endpoints that change something: each asks the driver and tells what it answered. Leaving and draining: `leaving`.
+//! Endpoints that change something: each asks the driver and answers what the driver said. Deregistering and draining are in
+//! `deregistration`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,8 +30,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) type Answered<T> = Result<Json<T>, Problem>;
 
-/// `POST /internal/register-service`. Checked in DESIGN §5.1's order: address (by the guard), rate, size and type, JSON,
-/// fields, and by the registry grant and conflict.
+/// `POST /internal/register-service`. It is checked in this order: address (by the guard), rate, size and type, JSON, fields;
+/// then, by the registry, grant and conflicts.
 pub(super) async fn register(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
@@ -40,7 +41,7 @@ pub(super) async fn register(
 ) -> Answered<Registered> {
     let form = Form {
         parse: &registration::parse,
-        place: "/url",
+        url_pointer: "/url",
         kind: RegistrationKind::Full,
         is_too_large: too_large.is_some(),
     };
@@ -61,8 +62,8 @@ pub(super) async fn register(
 pub(super) struct Form<'a> {
     /// Reads it.
     pub(super) parse: &'a (dyn Fn(Value) -> (Parsed, Vec<FieldError>) + Sync),
-    /// The pointer to where it says where the instance is.
-    pub(super) place: &'static str,
+    /// The pointer to the field that says where the instance is.
+    pub(super) url_pointer: &'static str,
     pub(super) kind: RegistrationKind,
     pub(super) is_too_large: bool,
 }
@@ -96,7 +97,7 @@ async fn try_register(
     body: &[u8],
 ) -> Result<registry::Registered, Problem> {
     let (parsed, mut errors) = (form.parse)(json_body(form.is_too_large, headers, body)?);
-    let mut refuse = |detail| errors.push(FieldError { pointer: form.place.to_owned(), detail });
+    let mut refuse = |detail| errors.push(FieldError { pointer: form.url_pointer.to_owned(), detail });
     let addresses = match &parsed.url {
         Some(url) => locate(api, url).await.map_err(&mut refuse).ok(),
         None => None,
