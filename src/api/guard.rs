@@ -1,4 +1,4 @@
-//! Who a caller of the internal listener is, and what it may do (DESIGN §5.2).
+//! Who a caller of the internal listener is, and what it may do.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use furt_api::Code;
 
 use super::Api;
+use super::endpoints::Right;
 use super::listener::Peer;
 use super::problem::Problem;
 use crate::driver::DriverGone;
@@ -56,8 +57,21 @@ fn is_writing(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-/// Lets operators pass.
-pub(super) async fn operators_only(request: Request, next: Next) -> Response {
+/// Lets those pass who have a right.
+pub(super) async fn check_right(
+    State((api, right)): State<(Arc<Api>, Right)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match right {
+        Right::Everyone => next.run(request).await,
+        Right::Registrant => registrants_only(&api, request, next).await,
+        Right::RegistrantOrOperate => registrants_or(&api, |source| source.is_operator, request, next).await,
+        Right::Read | Right::Keys | Right::Operate | Right::Admin => operators_only(request, next).await,
+    }
+}
+
+async fn operators_only(request: Request, next: Next) -> Response {
     match request.extensions().get::<Source>() {
         Some(source) if source.is_operator => next.run(request).await,
         _ => {
@@ -68,16 +82,11 @@ pub(super) async fn operators_only(request: Request, next: Next) -> Response {
 }
 
 /// Lets those pass who may register, until furt stops: what a process that ends takes is lost with it.
-pub(super) async fn registrants_only(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+async fn registrants_only(api: &Api, request: Request, next: Next) -> Response {
     if !api.readiness.get() {
         return Problem::from(DriverGone).into_response();
     }
-    registrants_or(&api, |_| false, request, next).await
-}
-
-/// Lets those pass who may register, and operators.
-pub(super) async fn registrants_and_operators(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    registrants_or(&api, |source| source.is_operator, request, next).await
+    registrants_or(api, |_| false, request, next).await
 }
 
 async fn registrants_or(api: &Api, may: impl Fn(&Source) -> bool, request: Request, next: Next) -> Response {

@@ -1,13 +1,14 @@
 //! The internal listener: services register, heartbeat and leave here; operators look and act here.
 //!
-//! Axum is the router; `listener` runs it as a Pingora app. Wire types live here alone. What a caller may do is decided
-//! in `guard`, what a body says in `fields` and `registration`; everything that changes something is asked of the driver,
-//! everything that only looks reads the snapshot.
+//! Axum is the router; `listener` runs it as a Pingora app. `endpoints` is the table of what can be asked. Answers are types
+//! of `furt_api`. What a caller may do is decided in `guard`, what a body says in `fields` and `registration`. `commands` ask
+//! the driver, `queries` read the snapshot.
 
 mod backends;
 mod commands;
 mod deregistration;
 mod distances;
+mod endpoints;
 mod events;
 mod explain;
 mod fields;
@@ -39,7 +40,6 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::middleware;
-use axum::routing::{delete, get, post};
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -48,6 +48,7 @@ use crate::geo::Geo;
 use crate::published::Published;
 use crate::telemetry::Telemetry;
 use crate::upstream::OwnListeners;
+use endpoints::Routers;
 use rate::SourceRates;
 use waiting::WaitPermits;
 
@@ -124,57 +125,13 @@ pub fn router(
         started,
         started_ms: crate::clock::unix_ms(),
     });
-    let operating = Router::new()
-        .route("/internal/services", get(queries::services))
-        .route("/internal/services/{service}", get(queries::service))
-        .route("/internal/routes", get(queries::routes))
-        .route("/internal/explain", get(explain::explain))
-        .route("/internal/events", get(events::events))
-        .route("/internal/services/{service}/instances/{id}/probe", post(commands::probe))
-        .route("/internal/keys", get(keys::list).post(keys::create))
-        .route("/internal/keys/{name}", get(keys::one).delete(keys::revoke))
-        .route("/internal/keys/{name}/rotate", post(keys::rotate))
-        .route("/internal/reload", post(reloading::reload))
-        .route("/internal/stats", get(metrics::stats))
-        .route("/metrics", get(metrics::metrics))
-        .layer(middleware::from_fn(guard::operators_only));
-    let registering = Router::new()
-        .route("/internal/register-service", post(commands::register))
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_only));
-    let leaving = Router::new()
-        .route("/internal/services/{service}/instances/{id}/heartbeat", post(commands::heartbeat))
-        .route("/internal/services/{service}/instances/{id}", delete(deregistration::deregister_instance))
-        .route("/internal/services/{service}", delete(deregistration::deregister_service))
-        .route(
-            "/internal/services/{service}/instances/{id}/drain",
-            post(deregistration::drain_instance).delete(deregistration::undo_drain_of_instance),
-        )
-        .route(
-            "/internal/services/{service}/drain",
-            post(deregistration::drain_service).delete(deregistration::undo_drain_of_service),
-        )
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_and_operators));
-    let joining = Router::new()
-        .route("/api/v1/register", post(backends::register))
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_only));
-    let backends = Router::new()
-        .route("/api/v1/heartbeat/{id}", post(backends::heartbeat))
-        .route("/api/v1/backends", get(backends::list))
-        .route("/api/v1/backends/{id}", get(backends::one).delete(backends::deregister))
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_and_operators))
-        .merge(joining)
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), backends::where_switched_on));
-    operating
-        .merge(registering)
-        .merge(leaving)
-        .merge(backends)
-        .route("/health", get(queries::health))
+    let Routers { identified, unknown } = Routers::new(&api);
+    identified
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::identify))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::report_refusals))
         .layer(middleware::from_fn(problem::with_request_id))
-        .route("/livez", get(queries::livez))
-        .route("/readyz", get(queries::readyz))
+        .merge(unknown)
         .with_state(api)
 }
