@@ -4,6 +4,7 @@
 //! bottom up; each imports from those above it in this list alone, and a test holds them to it:
 //!
 //! - [`clock`], [`config`], [`telemetry`], [`upstream`], [`listener`], [`secret`], [`geo`]: for everyone
+//! - [`wire`]: what both listeners write, as `furt_api` has it
 //! - [`published`]: the core's snapshot beside the configuration; [`status`]: `/health` for both listeners
 //! - [`driver`]: the one writer around the core
 //! - [`store`], [`health`], [`proxy`], [`api`]: what is kept, who is up, the public listener, the internal listener
@@ -28,3 +29,4 @@ pub mod status;
 pub mod store;
 pub mod telemetry;
 pub mod upstream;
+pub mod wire;

@@ -1,63 +1,72 @@
-//! `/health` as the seed shows it, for both listeners: furt's own status, and that of services.
+//! `/health` for both listeners: furt's own status, and that of services.
 //!
 //! Reads the snapshot and the counters; who may see what is decided by the callers, `proxy` and `api`.
 
-use serde_json::{Map, Value, json};
+use furt_api::Ordered;
+use furt_api::health::{Build, GatewayStatus, Health, InstanceHealth, ProbeHealth, ServiceHealth};
 
-use crate::clock;
 use crate::telemetry::{COMMIT, Issues, VERSION};
+use crate::wire;
 use furt_core::routing::{Instance, Service, Snapshot};
 
 /// What anybody may see: `healthy`, or `degraded` while the store fails.
-pub fn brief(issues: &Issues) -> Value {
-    let status = if issues.list().is_empty() { "healthy" } else { "degraded" };
-    json!({ "status": status, "service": "furt", "version": VERSION })
+pub fn brief(issues: &Issues) -> Health {
+    Health {
+        status: if issues.list().is_empty() { GatewayStatus::Healthy } else { GatewayStatus::Degraded },
+        service: "furt".to_owned(),
+        version: VERSION.to_owned(),
+        build: None,
+        issues: Vec::new(),
+        services: None,
+        generation: None,
+        epoch: None,
+        backends: None,
+        uptime_secs: None,
+    }
 }
 
 /// The same with the build, the issues and every service: by its first instance, and all of them where there are
 /// several.
-pub fn detailed(issues: &Issues, snapshot: &Snapshot) -> Value {
-    let mut body = brief(issues);
-    body["build"] = json!({ "commit": COMMIT });
-    let issues = issues.list();
-    if !issues.is_empty() {
-        body["issues"] = json!(issues);
-    }
+pub fn detailed(issues: &Issues, snapshot: &Snapshot) -> Health {
     let services = snapshot.registered().map(|service| (service.definition.service.to_string(), describe(service)));
-    body["services"] = Value::Object(services.collect());
-    body
-}
-
-fn describe(service: &Service) -> Value {
-    // Without an instance its routes are held, and it is DOWN.
-    let held = || Map::from_iter([("status".to_owned(), service.status.as_str().into())]);
-    let mut shown = service.instances.first().map_or_else(held, |first| describe_instance(first));
-    if service.instances.len() > 1 {
-        let instances =
-            service.instances.iter().map(|one| (one.spec.id.to_string(), Value::Object(describe_instance(one))));
-        shown.insert("instances".to_owned(), Value::Object(instances.collect()));
+    Health {
+        build: Some(Build { commit: COMMIT.to_owned() }),
+        issues: issues.list(),
+        services: Some(services.collect()),
+        ..brief(issues)
     }
-    Value::Object(shown)
 }
 
-fn describe_instance(instance: &Instance) -> Map<String, Value> {
+fn describe(service: &Service) -> ServiceHealth {
+    let instances = match &*service.instances {
+        [_, _, ..] => service.instances.iter().map(|one| (one.spec.id.to_string(), describe_instance(one))).collect(),
+        // Without an instance its routes are held, and it is DOWN.
+        [] | [_] => Ordered::default(),
+    };
+    match service.instances.first().map(|first| describe_instance(first)) {
+        Some(InstanceHealth { status, probe }) => ServiceHealth { status, first: Some(probe), instances },
+        None => ServiceHealth { status: wire::status(service.status), first: None, instances },
+    }
+}
+
+fn describe_instance(instance: &Instance) -> InstanceHealth {
     let live = &instance.live;
-    let members = [
-        ("status", instance.status.as_str().into()),
-        ("url", instance.spec.url.to_string().into()),
-        ("last_ping", live.last_ping_ms().map(clock::rfc3339).into()),
-        ("response_time_ms", live.response_time_us().map(|us| us.div_ceil(1000)).into()),
-        ("consecutive_failures", live.consecutive_failures().into()),
-    ];
-    // As the seed shows it, unless there is more to say.
-    let draining = live.is_draining().then_some(("draining", true.into()));
-    members.into_iter().chain(draining).map(|(name, value)| (name.to_owned(), value)).collect()
+    let probe = ProbeHealth {
+        url: instance.spec.url.to_string(),
+        last_ping: live.last_ping_ms().map(wire::time),
+        response_time_ms: live.response_time_us().map(|us| us.div_ceil(1000)),
+        consecutive_failures: live.consecutive_failures(),
+        draining: live.is_draining(),
+    };
+    InstanceHealth { status: wire::status(instance.status), probe }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::time::Duration;
+
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::telemetry::Telemetry;
@@ -93,6 +102,10 @@ mod tests {
         snapshot
     }
 
+    fn shown(health: &Health) -> Value {
+        serde_json::to_value(health).unwrap()
+    }
+
     #[test]
     fn a_service_is_shown_by_its_first_instance_and_all_where_there_are_several() {
         let telemetry = Telemetry::try_new().unwrap();
@@ -100,20 +113,20 @@ mod tests {
             "response_time_ms": null, "consecutive_failures": 0 });
         let up = json!({ "status": "UP", "url": "http://127.0.0.1:7812", "last_ping": "2025-11-14T20:30:00Z",
             "response_time_ms": 5, "consecutive_failures": 0 });
-        let shown = detailed(&telemetry.issues, &snapshot(&[instance("a", Status::Up)]));
-        assert_eq!(shown["services"], json!({ "sagjan": up }));
-        let shown = detailed(&telemetry.issues, &snapshot(&[instance("a", Status::Down), instance("b", Status::Up)]));
+        let one = detailed(&telemetry.issues, &snapshot(&[instance("a", Status::Up)]));
+        assert_eq!(shown(&one)["services"], json!({ "sagjan": up }));
+        let two = detailed(&telemetry.issues, &snapshot(&[instance("a", Status::Down), instance("b", Status::Up)]));
         let mut both = down.clone();
         both["instances"] = json!({ "a": down, "b": up });
-        assert_eq!(shown["services"], json!({ "sagjan": both }));
+        assert_eq!(shown(&two)["services"], json!({ "sagjan": both }));
     }
 
     #[test]
     fn a_draining_instance_says_so_and_keeps_its_status() {
         let one = instance("a", Status::Up);
         one.live.set_draining(true);
-        let shown = detailed(&Issues::default(), &snapshot(&[one]));
-        let shown = &shown["services"]["sagjan"];
+        let health = shown(&detailed(&Issues::default(), &snapshot(&[one])));
+        let shown = &health["services"]["sagjan"];
         assert_eq!((&shown["status"], &shown["draining"]), (&json!("UP"), &json!(true)));
     }
 
@@ -121,11 +134,14 @@ mod tests {
     fn a_failing_store_makes_furt_degraded_and_says_so() {
         let telemetry = Telemetry::try_new().unwrap();
         telemetry.registry.store_answered(Err("disk full"));
-        let shown = detailed(&telemetry.issues, &snapshot(&[]));
-        assert_eq!(shown["status"], "degraded");
-        assert!(shown["issues"][0].as_str().unwrap().contains("disk full"), "{shown}");
-        assert_eq!(brief(&telemetry.issues), json!({ "status": "degraded", "service": "furt", "version": VERSION }));
+        let health = detailed(&telemetry.issues, &snapshot(&[]));
+        assert_eq!(health.status, GatewayStatus::Degraded);
+        assert!(health.issues[0].contains("disk full"), "{health:?}");
+        assert_eq!(
+            shown(&brief(&telemetry.issues)),
+            json!({ "status": "degraded", "service": "furt", "version": VERSION })
+        );
         telemetry.registry.store_answered(Ok::<(), &str>(()));
-        assert_eq!(brief(&telemetry.issues)["status"], "healthy");
+        assert_eq!(brief(&telemetry.issues).status, GatewayStatus::Healthy);
     }
 }

@@ -4,6 +4,7 @@
 //! call what its team's services have. Every service is at an address of its own, as in life, so that pools of upstream
 //! connections are what they are: 127.1.x.y, where one origin answers for all.
 
+use furt_api::registration::{HealthEndpoint, Registration, Route};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use furt_core::model::Sha256Digest;
@@ -104,18 +105,17 @@ impl Fleet {
     }
 
     /// The service's registration at furt, with its routes and `more` of them.
-    pub(super) fn registration(&self, service: u32, more: Option<u32>) -> serde_json::Value {
+    pub(super) fn registration(&self, service: u32, more: Option<u32>) -> Registration {
         let name = self.service(service);
         let permission = format!("team{}:read", self.team_of_service(service));
         let mut patterns: Vec<String> = Shape::ALL.iter().map(|shape| shape.pattern().to_owned()).collect();
         patterns.extend(more.map(|number| format!("more/{number}")));
-        let route = |pattern: &String| serde_json::json!({ "method": "GET", "path": format!("/api/{name}/{pattern}"), "permission": permission });
-        serde_json::json!({
-            "service": name,
-            "url": format!("http://{}", self.upstream(service)),
-            "health_endpoint": null,
-            "routes": patterns.iter().map(route).collect::<Vec<_>>(),
-        })
+        let route = |pattern: &String| Route::protected("GET", format!("/api/{name}/{pattern}"), permission.as_str());
+        Registration {
+            health_endpoint: HealthEndpoint::Unprobed,
+            routes: patterns.iter().map(route).collect(),
+            ..Registration::new(name.as_str(), format!("http://{}", self.upstream(service)))
+        }
     }
 }
 

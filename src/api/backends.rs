@@ -16,16 +16,20 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde_json::{Value, json};
+use furt_api::backends::{Backend, BackendDeregistered, BackendHeartbeat, BackendRegistered, Backends};
+use furt_api::{Code, Outcome, Seconds};
+use serde_json::Value;
 
 use super::Api;
+use super::commands::{self, Answered, ask, unexpected};
 use super::fields::{FieldError, Fields, text, whole};
 use super::listener::BodyTooLarge;
 use super::problem::{Problem, not_found};
 use super::query::Parameters;
 use super::registration::{self, Parsed};
-use super::writing::{self, Outcome, ask, unexpected};
+use super::views;
 use crate::clock;
+use crate::wire;
 use furt_core::model::{
     Country, Definition, Host, InstanceId, InstanceSpec, Invalid, Region, Scheme, ServiceName, Status, UpstreamHost,
     UpstreamUrl,
@@ -53,24 +57,25 @@ pub(super) async fn register(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let form = writing::Form {
+    let form = commands::Form {
         parse: &|body| parse(body, &api.snapshots.load()),
-        place: "/ip",
+        url_pointer: "/ip",
         kind: RegistrationKind::InstanceOnly,
         is_too_large: too_large.is_some(),
     };
-    let registered = writing::take_registration(&api, source, form, &headers, &body).await?;
+    let registered = commands::take_registration(&api, source, form, &headers, &body).await?;
     let (id, app) = (registered.instance.id.as_str(), registered.instance.service.as_str());
-    let body = json!({
-        "id": id,
-        "registered": true,
-        "message": format!("backend {id} of {app} is registered; it must be heard every {} s", registered.heartbeat_ttl.as_secs_f64()),
-        "app": app,
-        "status": registered.status.as_str(),
-        "generation": registered.generation.0,
-        "epoch": registered.epoch.to_string(),
-        "heartbeat_ttl": registered.heartbeat_ttl.as_secs_f64(),
-    });
+    let ttl = registered.heartbeat_ttl.as_secs_f64();
+    let body = BackendRegistered {
+        id: id.into(),
+        registered: true,
+        message: format!("backend {id} of {app} is registered; it must be heard every {ttl} s"),
+        app: app.into(),
+        status: wire::status(registered.status),
+        generation: wire::generation(registered.generation),
+        epoch: wire::epoch(registered.epoch),
+        heartbeat_ttl: Seconds(ttl),
+    };
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
@@ -129,16 +134,16 @@ pub(super) async fn heartbeat(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     Path(id): Path<String>,
-) -> Outcome {
+) -> Answered<BackendHeartbeat> {
     let instance = locate(&api, &id).ok_or_else(|| unknown(&id, "backend not registered"))?;
     match ask(&api, |reply| Event::HeartbeatReceived(instance, source, reply)).await? {
-        Answer::Heard { status, epoch, heartbeat_ttl } => Ok(Json(json!({
-            "id": id,
-            "status": "ok",
-            "health": status.as_str(),
-            "epoch": epoch.to_string(),
-            "heartbeat_ttl": heartbeat_ttl.as_secs_f64(),
-        }))),
+        Answer::Heard { status, epoch, heartbeat_ttl } => Ok(Json(BackendHeartbeat {
+            id: id.into(),
+            status: Outcome::Ok,
+            health: wire::status(status),
+            epoch: wire::epoch(epoch),
+            heartbeat_ttl: Seconds::from(heartbeat_ttl),
+        })),
         other => Err(unexpected(&other)),
     }
 }
@@ -148,20 +153,21 @@ pub(super) async fn deregister(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     Path(id): Path<String>,
-) -> Outcome {
+) -> Answered<BackendDeregistered> {
     let InstanceRef { service, id: instance } = locate(&api, &id).ok_or_else(|| unknown(&id, "backend not found"))?;
     let command =
         Deregistration { service, instance: Some(instance), on_last_instance: OnLastInstance::KeepRoutes, source };
     match ask(&api, |reply| Event::DeregistrationRequested(command, reply)).await? {
         Answer::Deregistered { generation, .. } => {
-            Ok(Json(json!({ "id": id, "deregistered": true, "generation": generation.0 })))
+            let generation = wire::generation(generation);
+            Ok(Json(BackendDeregistered { id: id.into(), deregistered: true, generation }))
         }
         other => Err(unexpected(&other)),
     }
 }
 
 /// `GET /api/v1/backends`
-pub(super) async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Outcome {
+pub(super) async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Answered<Backends> {
     let mut parameters = Parameters::of(query.as_deref());
     let (app, region) = (parameters.text("app"), parameters.text("region"));
     parameters.finish()?;
@@ -178,11 +184,11 @@ pub(super) async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery)
         Some(app) => snapshot.service_named(app).map(show).unwrap_or_default(),
         None => snapshot.registered().flat_map(show).collect(),
     };
-    Ok(Json(json!({ "total": backends.len(), "backends": backends })))
+    Ok(Json(Backends { total: backends.len(), backends }))
 }
 
 /// `GET /api/v1/backends/{id}`
-pub(super) async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Outcome {
+pub(super) async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Answered<Backend> {
     let snapshot = api.snapshots.load_full();
     let (service, instance) = find(&snapshot, &id).ok_or_else(|| unknown(&id, "backend not found"))?;
     Ok(Json(show(service, instance, clock::unix_ms())))
@@ -199,44 +205,45 @@ fn locate(api: &Api, id: &str) -> Option<InstanceRef> {
 }
 
 /// A backend as edgeProxy lists it, and what furt knows beside.
-fn show(service: &Service, instance: &Instance, now_ms: i64) -> Value {
+fn show(service: &Service, instance: &Instance, now_ms: i64) -> Backend {
     let (spec, live) = (&instance.spec, &instance.live);
     let ip = match &spec.url.host {
         UpstreamHost::Address(address) => Some(*address),
         UpstreamHost::Name(_) => instance.addresses.first().map(std::net::SocketAddr::ip),
     };
     let seconds_since = |ms: i64| (now_ms - ms).max(0) / 1000;
-    let ttl_ms = live.ttl_ms.load(Ordering::Relaxed);
     let ejected_until_ms = live.ejected_until_ms(now_ms);
     let is_asked = instance.status != Status::Down && !live.is_draining() && ejected_until_ms.is_none();
-    json!({
-        "id": spec.id.as_str(),
-        "app": service.definition.service.as_str(),
-        "region": spec.region.as_ref().map(Region::as_str),
-        "country": spec.country.as_ref().map(Country::as_str),
-        "ip": ip.map(|ip| ip.to_string()),
-        "port": spec.url.port,
-        "healthy": is_asked && service.blocked.is_none(),
-        "status": instance.status.as_str(),
-        "draining": live.is_draining(),
-        "ejected_until": ejected_until_ms.map(clock::rfc3339),
-        "last_heartbeat_secs": seconds_since(live.heard_ms.load(Ordering::Relaxed)),
-        "registered_secs": seconds_since(live.registered_ms.load(Ordering::Relaxed)),
-        "heartbeat_ttl": Some(ttl_ms).filter(|&ms| ms != 0).map(|ms| ms as f64 / 1000.0),
-        "weight": spec.weight,
-        "soft_limit": spec.soft_limit,
-        "hard_limit": spec.hard_limit,
-        "in_flight": live.in_flight(),
-    })
+    Backend {
+        id: spec.id.as_str().into(),
+        app: service.definition.service.as_str().into(),
+        region: spec.region.as_ref().map(|region| region.as_str().to_owned()),
+        country: spec.country.as_ref().map(|country| country.as_str().to_owned()),
+        ip: ip.map(|ip| ip.to_string()),
+        port: spec.url.port,
+        healthy: is_asked && service.blocked.is_none(),
+        status: wire::status(instance.status),
+        draining: live.is_draining(),
+        ejected_until: ejected_until_ms.map(wire::time),
+        last_heartbeat_secs: seconds_since(live.heard_ms.load(Ordering::Relaxed)),
+        registered_secs: seconds_since(live.registered_ms.load(Ordering::Relaxed)),
+        heartbeat_ttl: views::heartbeat_ttl(instance),
+        weight: spec.weight,
+        soft_limit: spec.soft_limit,
+        hard_limit: spec.hard_limit,
+        in_flight: live.in_flight(),
+    }
 }
 
 fn unknown(id: &str, error: &'static str) -> Problem {
-    let problem = Problem::new(StatusCode::NOT_FOUND, "not-found", format!("no backend \"{id}\" is registered"));
-    problem.with("id", id.into()).with("error", error.into())
+    let problem = Problem::new(StatusCode::NOT_FOUND, Code::NotFound, format!("no backend \"{id}\" is registered"));
+    problem.with(|body| (body.id, body.error) = (Some(id.into()), Some(error.to_owned())))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::store::stored;
     use furt_core::model::Epoch;
@@ -315,10 +322,10 @@ mod tests {
         };
         let own = &service.instances[0];
         let shown = show(&service, own, 1_000);
-        assert_eq!((&shown["healthy"], &shown["ejected_until"]), (&json!(true), &json!(null)));
+        assert_eq!((shown.healthy, shown.ejected_until), (true, None));
         assert!((0..10).any(|_| service.note_outcome(own, Outcome::Bad, 1_000).is_some()), "it is ejected");
         let shown = show(&service, own, 2_000);
-        assert_eq!((&shown["healthy"], &shown["ejected_until"]), (&json!(false), &json!("1970-01-01T00:00:11Z")));
-        assert_eq!(show(&service, own, 11_000)["healthy"], true);
+        assert_eq!((shown.healthy, shown.ejected_until), (false, Some("1970-01-01T00:00:11Z".to_owned().into())));
+        assert!(show(&service, own, 11_000).healthy);
     }
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use serde_json::{Value, json};
+use furt_api::events::Events;
+use serde::{Serialize, Serializer};
 
 use super::Api;
 use super::problem::Problem;
 use super::query::Parameters;
+use crate::telemetry::Event;
 
 /// The longest wait for an event, in seconds.
 const MAX_SECONDS: u16 = 60;
@@ -20,7 +22,10 @@ pub(super) const MAX_WAITS: usize = 64;
 /// What happens in one turn of the driver comes in one answer: a service that leaves is an event an instance.
 const GATHER: Duration = Duration::from_millis(5);
 
-pub(super) async fn events(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Json<Value>, Problem> {
+pub(super) async fn events(
+    State(api): State<Arc<Api>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Events<Kept>>, Problem> {
     let mut parameters = Parameters::of(query.as_deref());
     let after = parameters.whole("after", MAX_NUMBER);
     let wait = parameters.seconds("wait", MAX_SECONDS).unwrap_or_default();
@@ -28,7 +33,7 @@ pub(super) async fn events(State(api): State<Arc<Api>>, RawQuery(query): RawQuer
     let events = &api.telemetry.events;
     let mut following = events.after(after);
     if following.is_empty() && !wait.is_zero() {
-        let _place = api.event_waits.take(wait)?;
+        let _permit = api.event_waits.take(wait)?;
         let seen = following.next;
         let comes = async {
             events.wait_after(seen).await;
@@ -40,6 +45,28 @@ pub(super) async fn events(State(api): State<Arc<Api>>, RawQuery(query): RawQuer
         }
         following = events.after(Some(seen));
     }
-    let shown: Vec<_> = following.events.iter().map(|event| &**event).collect();
-    Ok(Json(json!({ "events": shown, "next": following.next, "lost": following.is_lossy })))
+    let events = following.events.into_iter().map(Kept).collect();
+    Ok(Json(Events { events, next: following.next, lost: following.is_lossy }))
+}
+
+/// An event of the ring, which is written without a copy. It reads as [`furt_api::events::Event`].
+pub(super) struct Kept(Arc<Event>);
+
+impl Serialize for Kept {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_reads_as_the_api_says() {
+        let event = Event::new("blocked").with("why", "x").with("failures", 3);
+        let text = serde_json::to_string(&Kept(Arc::new(event))).unwrap();
+        let read: furt_api::events::Event = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+    }
 }

@@ -5,74 +5,87 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
-use axum::http::{Method, StatusCode};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::extract::{RawQuery, State};
+use axum::http::Method;
+use furt_api::routes::{self, Candidate, Explanation};
 
 use super::problem::Problem;
+use super::query::Parameters;
 use super::{Api, distances, reasons, views};
 use furt_core::model::path::Reserved;
 use furt_core::model::{MethodRule, host, path};
 use furt_core::routing::{Found, Owner, Route, Snapshot};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Question {
-    method: String,
+/// What is asked: a request, and where its client is.
+struct Question {
+    method: Method,
     url: String,
     client: Option<IpAddr>,
 }
 
+impl Question {
+    fn try_new(query: Option<&str>) -> Result<Self, Problem> {
+        let mut parameters = Parameters::of(query);
+        let method = parameters.require("method", "must be a method", |text| Method::from_bytes(text.as_bytes()).ok());
+        let url = parameters.require("url", "must be a path, or http:// or https:// with a host", |text| {
+            split(text).is_some().then(|| text.to_owned())
+        });
+        let client = parameters.parsed("client", "must be an address of IPv4 or IPv6", |text| text.parse().ok());
+        let question = method.zip(url).map(|(method, url)| Self { method, url, client });
+        parameters.finish_with(question)
+    }
+}
+
 pub(super) async fn explain(
     State(api): State<Arc<Api>>,
-    question: Result<Query<Question>, axum::extract::rejection::QueryRejection>,
-) -> Result<Json<Value>, Problem> {
-    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "bad-question", detail);
-    let Query(Question { method, url, client }) = question
-        .map_err(|_| bad("needs ?method=METHOD&url=PATH_OR_URL, takes &client=ADDRESS, and nothing else".to_owned()))?;
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| bad("\"method\" is not a method".to_owned()))?;
-    let (host, raw_path) =
-        split(&url).ok_or_else(|| bad("\"url\" must be a path, or http:// or https:// with a host".to_owned()))?;
+    RawQuery(query): RawQuery,
+) -> Result<Json<Explanation>, Problem> {
+    let Question { method, url, client } = Question::try_new(query.as_deref())?;
+    let (host, raw_path) = split(&url).unwrap_or_default();
     let host = host::normalize(host);
     let snapshot = api.snapshots.load_full();
-    let mut answer = json!({ "method": method.as_str(), "host": host });
+    let explanation = |verdict, reason, candidates| Explanation {
+        method: method.as_str().to_owned(),
+        host: host.to_string(),
+        path: None,
+        verdict,
+        reason,
+        route: None,
+        candidates,
+        client: None,
+    };
     let path = match path::normalize(raw_path) {
         Ok(path) => path,
-        Err(error) => {
-            answer["verdict"] = "bad-path".into();
-            answer["reason"] = error.to_string().into();
-            answer["candidates"] = json!([]);
-            return Ok(Json(answer));
-        }
+        Err(error) => return Ok(Json(explanation(routes::Verdict::BadPath, error.to_string(), Vec::new()))),
     };
-    answer["path"] = path.clone().into();
     let verdict = match path::reserved(&path) {
-        Some(Reserved::Health) => Verdict::own("health", "furt answers this path itself"),
-        Some(Reserved::Internal) => Verdict::own("route-not-found", "/internal is never served on the public listener"),
+        Some(Reserved::Health) => Verdict::own(routes::Verdict::Health, "furt answers this path itself"),
+        Some(Reserved::Internal) => {
+            Verdict::own(routes::Verdict::RouteNotFound, "/internal is never served on the public listener")
+        }
         None => find(&snapshot, &host, &path, &method),
     };
-    answer["verdict"] = verdict.code.into();
-    answer["reason"] = verdict.reason.clone().into();
-    answer["route"] = verdict.route.map_or(Value::Null, |route| views::route(route, &snapshot));
-    let candidates = snapshot.table.matches(&host, &path);
-    let judged = candidates.iter().map(|route| {
-        let mut shown = views::route(route, &snapshot);
+    let matching = snapshot.table.matches(&host, &path);
+    let judged = matching.iter().map(|route| {
         let won = verdict.route.is_some_and(|winner| std::ptr::eq(winner, &***route));
-        shown["won"] = won.into();
-        shown["reason"] = why(route, &method, &verdict, won, &candidates, &snapshot).into();
-        shown
+        let reason = why(route, &method, &verdict, won, &matching, &snapshot);
+        Candidate { route: views::route(route, &snapshot), won, reason }
     });
-    answer["candidates"] = judged.chain(reasons::blocked(&snapshot, &host, &path)).collect();
-    if let Some(client) = client {
+    let candidates = judged.chain(reasons::blocked(&snapshot, &host, &path)).collect();
+    let client = client.map(|client| {
         let service = verdict.route.and_then(|route| snapshot.service(route.owner.index()));
-        answer["client"] = distances::of(client, service.map(|service| &**service), &api.geo);
-    }
-    Ok(Json(answer))
+        distances::of(client, service.map(|service| &**service), &api.geo)
+    });
+    Ok(Json(Explanation {
+        route: Some(verdict.route.map(|route| views::route(route, &snapshot))),
+        client,
+        path: Some(path.to_string()),
+        ..explanation(verdict.code.clone(), verdict.reason.clone(), candidates)
+    }))
 }
 
 struct Verdict<'a> {
-    code: &'static str,
+    code: routes::Verdict,
     reason: String,
     route: Option<&'a Route>,
     /// Whether the service behind the route is asked.
@@ -80,7 +93,7 @@ struct Verdict<'a> {
 }
 
 impl Verdict<'_> {
-    fn own(code: &'static str, reason: &str) -> Self {
+    fn own(code: routes::Verdict, reason: &str) -> Self {
         Self { code, reason: reason.to_owned(), route: None, is_usable: false }
     }
 }
@@ -91,16 +104,18 @@ fn find<'a>(snapshot: &'a Snapshot, host: &str, path: &str, method: &Method) -> 
             let refusal = snapshot.service(route.owner.index()).and_then(|service| reasons::refusal(service));
             let (code, reason) = match refusal {
                 Some((code, why)) => (code, format!("the request finds this route and nobody who answers: {why}: 503")),
-                None => ("routed", "the request goes to this route".to_owned()),
+                None => (routes::Verdict::Routed, "the request goes to this route".to_owned()),
             };
             Verdict { code, reason, route: Some(route), is_usable: true }
         }
         Found::Unusable(route) => {
             let reason = format!("{}; no static route stands in: 503", reasons::unusable(route, snapshot));
-            Verdict { code: "service-down", reason, route: Some(route), is_usable: false }
+            Verdict { code: routes::Verdict::ServiceDown, reason, route: Some(route), is_usable: false }
         }
-        Found::WrongMethod(_) => Verdict::own("method-not-allowed", "patterns match, none takes the method: 405"),
-        Found::Nothing => Verdict::own("route-not-found", "no pattern matches: 404"),
+        Found::WrongMethod(_) => {
+            Verdict::own(routes::Verdict::MethodNotAllowed, "patterns match, none takes the method: 405")
+        }
+        Found::Nothing => Verdict::own(routes::Verdict::RouteNotFound, "no pattern matches: 404"),
     }
 }
 
@@ -113,12 +128,12 @@ fn why(
     candidates: &[&Arc<Route>],
     snapshot: &Snapshot,
 ) -> String {
-    let place = |wanted: &Route| candidates.iter().position(|one| std::ptr::eq(&***one, wanted));
+    let position = |wanted: &Route| candidates.iter().position(|one| std::ptr::eq(&***one, wanted));
     match verdict.route {
         _ if !takes(&route.method, method) => format!("does not take {method}"),
         None => verdict.reason.clone(),
         Some(_) if won => {
-            let before = &candidates[..place(route).unwrap_or_default()];
+            let before = &candidates[..position(route).unwrap_or_default()];
             match reasons::replaced(route, before, |rule| takes(rule, method), snapshot) {
                 Some(missed) if verdict.is_usable => {
                     format!("a static route that stands in: {}", reasons::unusable(missed, snapshot))
@@ -133,7 +148,9 @@ fn why(
         Some(winner) => {
             if !snapshot.is_usable(route) {
                 reasons::unusable(route, snapshot)
-            } else if !verdict.is_usable || (place(route) < place(winner) && matches!(winner.owner, Owner::Static(_))) {
+            } else if !verdict.is_usable
+                || (position(route) < position(winner) && matches!(winner.owner, Owner::Static(_)))
+            {
                 "only a static route may stand in for a service that is DOWN".to_owned()
             } else if route.host.is_none() && winner.host.is_some() {
                 "not bound to the host, as the winner is".to_owned()

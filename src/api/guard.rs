@@ -1,4 +1,4 @@
-//! Who a caller of the internal listener is, and what it may do (DESIGN §5.2).
+//! Who a caller of the internal listener is, and what it may do.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,7 +8,10 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use furt_api::Code;
+
 use super::Api;
+use super::endpoints::Right;
 use super::listener::Peer;
 use super::problem::Problem;
 use crate::driver::DriverGone;
@@ -21,7 +24,7 @@ pub(super) async fn identify(State(api): State<Arc<Api>>, mut request: Request, 
         return problem.into_response();
     }
     let Some(Peer(address)) = request.extensions().get::<Peer>().copied() else {
-        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the peer's address is unknown")
+        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "the peer's address is unknown")
             .into_response();
     };
     let source = source(&api, address, request.headers());
@@ -54,34 +57,42 @@ fn is_writing(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-/// Lets operators pass.
-pub(super) async fn operators_only(request: Request, next: Next) -> Response {
+/// Lets those pass who have a right.
+pub(super) async fn check_right(
+    State((api, right)): State<(Arc<Api>, Right)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match right {
+        Right::Everyone => next.run(request).await,
+        Right::Registrant => registrants_only(&api, request, next).await,
+        Right::RegistrantOrOperate => registrants_or(&api, |source| source.is_operator, request, next).await,
+        Right::Read | Right::Keys | Right::Operate | Right::Admin => operators_only(request, next).await,
+    }
+}
+
+async fn operators_only(request: Request, next: Next) -> Response {
     match request.extensions().get::<Source>() {
         Some(source) if source.is_operator => next.run(request).await,
         _ => {
             let detail = "only operators may: from internal.operators_from, with the operators' token where one is set";
-            Problem::new(StatusCode::FORBIDDEN, "operators-only", detail).into_response()
+            Problem::new(StatusCode::FORBIDDEN, Code::OperatorsOnly, detail).into_response()
         }
     }
 }
 
 /// Lets those pass who may register, until furt stops: what a process that ends takes is lost with it.
-pub(super) async fn registrants_only(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+async fn registrants_only(api: &Api, request: Request, next: Next) -> Response {
     if !api.readiness.get() {
         return Problem::from(DriverGone).into_response();
     }
-    registrants_or(&api, |_| false, request, next).await
-}
-
-/// Lets those pass who may register, and operators.
-pub(super) async fn registrants_and_operators(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    registrants_or(&api, |source| source.is_operator, request, next).await
+    registrants_or(api, |_| false, request, next).await
 }
 
 async fn registrants_or(api: &Api, may: impl Fn(&Source) -> bool, request: Request, next: Next) -> Response {
     let config = api.config();
     if !config.gateway.enabled {
-        return Problem::new(StatusCode::FORBIDDEN, "registration-off", "gateway.enabled is false").into_response();
+        return Problem::new(StatusCode::FORBIDDEN, Code::RegistrationOff, "gateway.enabled is false").into_response();
     }
     match request.extensions().get::<Source>() {
         Some(source) if may(source) || config.gateway.allow_registration_from.contains(source.address) => {
@@ -89,7 +100,7 @@ async fn registrants_or(api: &Api, may: impl Fn(&Source) -> bool, request: Reque
         }
         _ => {
             let detail = "this address is not in gateway.allow_registration_from";
-            Problem::new(StatusCode::FORBIDDEN, "address-not-allowed", detail).into_response()
+            Problem::new(StatusCode::FORBIDDEN, Code::AddressNotAllowed, detail).into_response()
         }
     }
 }
@@ -116,7 +127,7 @@ fn check_browser(api: &Api, request: &Request) -> Result<(), Problem> {
         && !is_own_host(api, host)
     {
         let detail = "the Host is neither an address, nor localhost, nor in internal.hosts";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-host", detail));
+        return Err(Problem::new(StatusCode::FORBIDDEN, Code::ForeignHost, detail));
     }
     let is_own = |origin: &axum::http::HeaderValue| {
         let origin = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
@@ -124,7 +135,7 @@ fn check_browser(api: &Api, request: &Request) -> Result<(), Problem> {
     };
     if is_writing(request.method()) && !request.headers().get_all(header::ORIGIN).iter().all(is_own) {
         let detail = "a browser sent this from another site";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail));
+        return Err(Problem::new(StatusCode::FORBIDDEN, Code::ForeignOrigin, detail));
     }
     Ok(())
 }

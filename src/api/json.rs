@@ -1,6 +1,6 @@
 //! JSON as it is taken from strangers: a name that an object has twice is an error, since readers differ in which counts.
 //!
-//! Depth is bounded by serde_json (128), size by the listener.
+//! By hand: serde_json, and so eserde and deserr that stand on it, takes the last of two. Depth is bounded by serde_json (128), size by the listener.
 
 use std::fmt;
 

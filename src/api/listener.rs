@@ -18,15 +18,18 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tower::ServiceExt;
 
+use furt_api::Code;
+
 use super::problem::Problem;
 use crate::config::ClientConfig;
 use crate::listener::{self, OpenConnections, TOO_MANY, header_deadline};
 use crate::published::Published;
 use crate::telemetry::request_id;
+use crate::wire;
 use furt_core::model::Epoch;
 use furt_core::routing::Snapshot;
 
-/// The largest body (DESIGN §5.1).
+/// The largest body. A registration of 256 routes fits; what is larger is a mistake or an attack.
 pub(super) const MAX_BODY: usize = 64 * 1024;
 /// An answer that takes longer is only waited for while the client is there: it is asked for by who waits, and each has
 /// a permit among few. Before that a client that has closed its sending side after its request is answered still.
@@ -69,17 +72,20 @@ impl Listener {
         let header = session.req_header();
         if header.version >= Version::HTTP_11 && !header.headers.contains_key(header::HOST) {
             session.set_keepalive(None);
-            return refuse(session, Problem::new(StatusCode::BAD_REQUEST, "host-missing", "HTTP/1.1 asks for a Host"))
-                .await;
+            return refuse(
+                session,
+                Problem::new(StatusCode::BAD_REQUEST, Code::HostMissing, "HTTP/1.1 asks for a Host"),
+            )
+            .await;
         }
         let request = match read(session, timeouts.body_timeout).await {
             Ok(request) => request,
             Err(error) => {
                 session.set_keepalive(None);
                 let problem = if *error.etype() == ErrorType::ReadTimedout {
-                    Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "the body did not arrive in time")
+                    Problem::new(StatusCode::REQUEST_TIMEOUT, Code::BodyTimeout, "the body did not arrive in time")
                 } else {
-                    Problem::new(StatusCode::BAD_REQUEST, "bad-body", "the body cannot be read")
+                    Problem::new(StatusCode::BAD_REQUEST, Code::BadBody, "the body cannot be read")
                 };
                 // A client that is gone cannot be told.
                 _ = refuse(session, problem).await;
@@ -224,7 +230,7 @@ async fn write(session: &mut ServerSession, response: Response<Body>) -> pingora
     let (mut parts, body) = response.into_parts();
     // The router's bodies are in memory; collecting one cannot fail.
     let body = body.collect().await.map(|collected| collected.to_bytes()).unwrap_or_default();
-    parts.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| body.len().into());
+    parts.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| wire::content_length(&body));
     let header: ResponseHeader = parts.into();
     session.write_response_header(Box::new(header)).await?;
     session.write_response_body(body, true).await

@@ -9,11 +9,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use serde_json::{Value, json};
+use furt_api::services::Requests;
+use furt_api::stats::{Counts, ServiceStats, Stats, Traffic};
 
 use super::Api;
 use crate::clock;
 use crate::telemetry::{CounterUse, RouteKey, ScrapeView, ServiceSample};
+use crate::wire;
 use furt_core::live::{LATENCY_BUCKETS, STATUS_CLASSES, ServiceTraffic, TrafficCounts, latency_bound_us};
 use furt_core::model::Status;
 use furt_core::routing::{Service, Snapshot};
@@ -62,48 +64,47 @@ fn instances(service: &Service, status: Status) -> u64 {
 }
 
 /// `GET /internal/stats`
-pub(super) async fn stats(State(api): State<Arc<Api>>) -> Json<Value> {
+pub(super) async fn stats(State(api): State<Arc<Api>>) -> Json<Stats> {
     let snapshot = api.snapshots.load_full();
     let now_ms = clock::unix_ms();
     let uptime_ms = clock::now().saturating_duration_since(api.started).as_millis();
     let series = &api.telemetry.series;
-    Json(json!({
+    Json(Stats {
         // Whole ms: of a u128 that no process lives to fill.
-        "uptime_ms": u64::try_from(uptime_ms).unwrap_or(u64::MAX),
-        // Tells one start of furt from the next.
-        "started_ms": api.started_ms,
-        "epoch": snapshot.epoch.to_string(),
-        "generation": snapshot.generation.0,
-        "status_classes": STATUS_CLASSES,
-        "latency_begins_us": (0..LATENCY_BUCKETS).map(latency_bound_us).collect::<Vec<_>>(),
-        "services": snapshot.registered().map(|service| of_service(service, now_ms)).collect::<Vec<_>>(),
-        "static": of_traffic(&series.static_routes.read()),
-        "unrouted": of_traffic(&series.unrouted.read()),
-    }))
+        uptime_ms: u64::try_from(uptime_ms).unwrap_or(u64::MAX),
+        started_ms: api.started_ms,
+        epoch: wire::epoch(snapshot.epoch),
+        generation: wire::generation(snapshot.generation),
+        status_classes: STATUS_CLASSES.map(str::to_owned).to_vec(),
+        latency_begins_us: (0..LATENCY_BUCKETS).map(latency_bound_us).collect(),
+        services: snapshot.registered().map(|service| of_service(service, now_ms)).collect(),
+        static_routes: of_traffic(series.static_routes.read()),
+        unrouted: of_traffic(series.unrouted.read()),
+    })
 }
 
-fn of_service(service: &Service, now_ms: i64) -> Value {
-    let mut row = of_traffic(&counts(service));
-    row["service"] = service.definition.service.as_str().into();
-    row["status"] = service.status.as_str().into();
-    row["registered_ms"] = service.live.registered_ms().into();
-    row["instances"] = json!([instances(service, Status::Up), service.instances.len()]);
-    row["in_flight"] = in_flight(service).into();
-    row["uptime_share"] = service.live.uptime_share(service.status, now_ms).into();
-    row
+fn of_service(service: &Service, now_ms: i64) -> ServiceStats {
+    ServiceStats {
+        traffic: of_traffic(counts(service)),
+        service: service.definition.service.as_str().into(),
+        status: wire::status(service.status),
+        registered_ms: service.live.registered_ms(),
+        instances: [instances(service, Status::Up), service.instances.len() as u64],
+        in_flight: in_flight(service),
+        uptime_share: service.live.uptime_share(service.status, now_ms),
+    }
 }
 
 /// Nothing where there was no request: most services of a fleet have none at a time.
-fn of_traffic(counts: &TrafficCounts) -> Value {
-    if *counts == TrafficCounts::default() {
-        return json!({});
-    }
-    json!({
-        "requests": counts.classes,
-        "refused": counts.refused,
-        "errors": counts.failed,
-        "latency": counts.latency,
-    })
+fn of_traffic(counts: TrafficCounts) -> Traffic {
+    let counts = Some(counts).filter(|counts| *counts != TrafficCounts::default());
+    let shown = |TrafficCounts { classes, refused, failed, latency }| Counts {
+        requests: classes.to_vec(),
+        refused,
+        errors: failed,
+        latency,
+    };
+    Traffic { counts: counts.map(shown) }
 }
 
 fn counts(service: &Service) -> TrafficCounts {
@@ -111,14 +112,12 @@ fn counts(service: &Service) -> TrafficCounts {
 }
 
 /// A service's requests as `/internal/services` shows them.
-pub(super) fn requests(service: &Service) -> Value {
+pub(super) fn requests(service: &Service) -> Requests {
     let counts = counts(service);
-    let by_status: serde_json::Map<_, _> =
-        STATUS_CLASSES.into_iter().zip(counts.classes).map(|(class, count)| (class.to_owned(), count.into())).collect();
-    json!({
-        "total": counts.classes.iter().sum::<u64>(),
-        "errors": counts.failed,
-        "refused": counts.refused,
-        "by_status": by_status,
-    })
+    Requests {
+        total: counts.classes.iter().sum(),
+        errors: counts.failed,
+        refused: counts.refused,
+        by_status: STATUS_CLASSES.map(str::to_owned).into_iter().zip(counts.classes).collect(),
+    }
 }

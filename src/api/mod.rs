@@ -1,22 +1,24 @@
 //! The internal listener: services register, heartbeat and leave here; operators look and act here.
 //!
-//! Axum is the router; `listener` runs it as a Pingora app. Wire types live here alone. What a caller may do is decided
-//! in `guard`, what a body says in `fields` and `registration`; everything that changes something is asked of the driver,
-//! everything that only looks reads the snapshot.
+//! Axum is the router; `listener` runs it as a Pingora app. `endpoints` is the table of what can be asked. Answers are types
+//! of `furt_api`. What a caller may do is decided in `guard`, what a body says in `fields` and `registration`. `commands` ask
+//! the driver, `queries` read the snapshot.
 
 mod backends;
+mod commands;
+mod deregistration;
 mod distances;
+mod endpoints;
 mod events;
 mod explain;
 mod fields;
 mod guard;
 mod json;
 mod keys;
-mod leaving;
 mod listener;
-mod looking;
 mod metrics;
 mod problem;
+mod queries;
 mod query;
 mod rate;
 mod reasons;
@@ -26,7 +28,6 @@ mod reloading;
 mod tests;
 mod views;
 mod waiting;
-mod writing;
 
 pub use json::parse as read_json;
 pub use listener::Listener;
@@ -39,7 +40,6 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::middleware;
-use axum::routing::{delete, get, post};
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -48,8 +48,9 @@ use crate::geo::Geo;
 use crate::listener::OwnListeners;
 use crate::published::Published;
 use crate::telemetry::Telemetry;
+use endpoints::Routers;
 use rate::SourceRates;
-use waiting::Places;
+use waiting::WaitPermits;
 
 /// Whether furt takes traffic; `/readyz` answers by it.
 #[derive(Debug, Default)]
@@ -83,8 +84,8 @@ struct Api {
     reloads: Reloads,
     geo: Arc<Geo>,
     rates: SourceRates,
-    drain_waits: Places,
-    event_waits: Places,
+    drain_waits: WaitPermits,
+    event_waits: WaitPermits,
     started: Instant,
     started_ms: i64,
 }
@@ -108,7 +109,8 @@ pub fn router(
 ) -> Router {
     let rates = SourceRates::default();
     let started = crate::clock::now();
-    let (drain_waits, event_waits) = (Places::new(waiting::MAX_DRAIN_WAITS), Places::new(events::MAX_WAITS));
+    let drain_waits = WaitPermits::new(waiting::MAX_DRAIN_WAITS);
+    let event_waits = WaitPermits::new(events::MAX_WAITS);
     let api = Arc::new(Api {
         own_listeners,
         driver,
@@ -123,57 +125,13 @@ pub fn router(
         started,
         started_ms: crate::clock::unix_ms(),
     });
-    let operating = Router::new()
-        .route("/internal/services", get(looking::services))
-        .route("/internal/services/{service}", get(looking::service))
-        .route("/internal/routes", get(looking::routes))
-        .route("/internal/explain", get(explain::explain))
-        .route("/internal/events", get(events::events))
-        .route("/internal/services/{service}/instances/{id}/probe", post(writing::probe))
-        .route("/internal/keys", get(keys::list).post(keys::create))
-        .route("/internal/keys/{name}", get(keys::one).delete(keys::revoke))
-        .route("/internal/keys/{name}/rotate", post(keys::rotate))
-        .route("/internal/reload", post(reloading::reload))
-        .route("/internal/stats", get(metrics::stats))
-        .route("/metrics", get(metrics::metrics))
-        .layer(middleware::from_fn(guard::operators_only));
-    let registering = Router::new()
-        .route("/internal/register-service", post(writing::register))
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_only));
-    let leaving = Router::new()
-        .route("/internal/services/{service}/instances/{id}/heartbeat", post(writing::heartbeat))
-        .route("/internal/services/{service}/instances/{id}", delete(leaving::deregister_instance))
-        .route("/internal/services/{service}", delete(leaving::deregister_service))
-        .route(
-            "/internal/services/{service}/instances/{id}/drain",
-            post(leaving::drain_instance).delete(leaving::undo_drain_of_instance),
-        )
-        .route(
-            "/internal/services/{service}/drain",
-            post(leaving::drain_service).delete(leaving::undo_drain_of_service),
-        )
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_and_operators));
-    let joining = Router::new()
-        .route("/api/v1/register", post(backends::register))
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_only));
-    let backends = Router::new()
-        .route("/api/v1/heartbeat/{id}", post(backends::heartbeat))
-        .route("/api/v1/backends", get(backends::list))
-        .route("/api/v1/backends/{id}", get(backends::one).delete(backends::deregister))
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::registrants_and_operators))
-        .merge(joining)
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), backends::where_switched_on));
-    operating
-        .merge(registering)
-        .merge(leaving)
-        .merge(backends)
-        .route("/health", get(looking::health))
+    let Routers { identified, unknown } = Routers::new(&api);
+    identified
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::identify))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::report_refusals))
         .layer(middleware::from_fn(problem::with_request_id))
-        .route("/livez", get(looking::livez))
-        .route("/readyz", get(looking::readyz))
+        .merge(unknown)
         .with_state(api)
 }

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use axum::Json;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use furt_api::problem::{self, Code, ProblemError, Rival};
 
 use super::fields::FieldError;
 use crate::driver::DriverGone;
 use crate::telemetry::request_id;
+use crate::wire::{self, DetailPosition};
 use furt_core::live::retry_after_seconds;
 use furt_core::registry::Refusal;
 
@@ -22,17 +23,18 @@ const MAX_LOGGED: usize = 300;
 #[derive(Debug, Clone)]
 pub(super) struct Problem {
     status: StatusCode,
-    code: &'static str,
-    detail: String,
-    /// Members beside those of every problem.
-    more: Vec<(&'static str, Value)>,
+    /// Without the request's id, which is known where it is written.
+    body: Box<problem::Problem>,
     retry_after_seconds: Option<u64>,
     is_reported: bool,
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), more: Vec::new(), retry_after_seconds: None, is_reported: false }
+    pub(super) fn new(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or_default();
+        let mut body = Box::new(problem::Problem::new(status.as_u16(), code, title, ""));
+        body.detail = Some(detail.into());
+        Self { status, body, retry_after_seconds: None, is_reported: false }
     }
 
     pub(super) fn rate_limited(wait: Duration) -> Self {
@@ -40,19 +42,25 @@ impl Problem {
         let detail = format!("too many registrations from this address; again in {retry_after_seconds} s");
         Self {
             retry_after_seconds: Some(retry_after_seconds),
-            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail)
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, detail)
         }
     }
 
-    /// The same with one member more.
-    pub(super) fn with(mut self, name: &'static str, value: Value) -> Self {
-        self.more.push((name, value));
+    /// The same with more members.
+    pub(super) fn with(mut self, add: impl FnOnce(&mut problem::Problem)) -> Self {
+        add(&mut self.body);
         self
+    }
+
+    /// Parameters of the query that are wrong, each by its name.
+    pub(super) fn invalid_parameters(errors: Vec<ProblemError>, detail: String) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidParameters, detail)
+            .with(|body| body.errors = Some(errors))
     }
 
     /// There is no room for one more of what the caller wants; nothing was done.
     pub(super) fn busy(detail: &str) -> Self {
-        Self { retry_after_seconds: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail) }
+        Self { retry_after_seconds: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Busy, detail) }
     }
 
     /// Every field that is wrong, by its JSON pointer (RFC 6901).
@@ -62,14 +70,14 @@ impl Problem {
             [one] => format!("{}: {}", one.pointer, one.detail),
             many => format!("{} fields are wrong", many.len()),
         };
-        let list = errors.into_iter().map(|error| json!({ "pointer": error.pointer, "detail": error.detail }));
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", detail).with("errors", list.collect())
+        let list = errors.into_iter().map(|error| ProblemError::field(error.pointer, error.detail)).collect();
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidFields, detail).with(|body| body.errors = Some(list))
     }
 
     /// A configuration that is not good, each error with its place. Who read it has logged that.
-    pub(super) fn invalid_config(detail: String, errors: Vec<Value>) -> Self {
-        let more = vec![("errors", Value::Array(errors))];
-        Self { more, is_reported: true, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-config", detail) }
+    pub(super) fn invalid_config(detail: String, errors: Vec<ProblemError>) -> Self {
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidConfig, detail);
+        Self { is_reported: true, ..problem.with(|body| body.errors = Some(errors)) }
     }
 }
 
@@ -77,26 +85,26 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let detail = refusal.to_string();
         let (status, code) = match &refusal {
-            Refusal::TokenWrong => (StatusCode::UNAUTHORIZED, "token-missing"),
-            Refusal::BeyondGrant(_) => (StatusCode::FORBIDDEN, "beyond-grant"),
-            Refusal::NotOwner { .. } => (StatusCode::FORBIDDEN, "not-owner"),
-            Refusal::Taken { .. } => (StatusCode::CONFLICT, "taken"),
-            Refusal::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields"),
-            Refusal::NoProbes => (StatusCode::CONFLICT, "no-probes"),
-            Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "not-found"),
-            Refusal::StoreFailed(_) => (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"),
-            Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Refusal::TokenWrong => (StatusCode::UNAUTHORIZED, Code::TokenMissing),
+            Refusal::BeyondGrant(_) => (StatusCode::FORBIDDEN, Code::BeyondGrant),
+            Refusal::NotOwner { .. } => (StatusCode::FORBIDDEN, Code::NotOwner),
+            Refusal::Taken { .. } => (StatusCode::CONFLICT, Code::Taken),
+            Refusal::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidFields),
+            Refusal::NoProbes => (StatusCode::CONFLICT, Code::NoProbes),
+            Refusal::NotFound(_) => (StatusCode::NOT_FOUND, Code::NotFound),
+            Refusal::StoreFailed(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::StoreUnavailable),
+            Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, Code::Busy),
             Refusal::Key(refusal) => super::keys::status_of(refusal),
         };
         let mut problem = Self { is_reported: true, ..Self::new(status, code, detail) };
         if let Refusal::Taken { conflict, .. } = &refusal {
-            let conflict = conflict
+            let rival = conflict
                 .as_ref()
-                .map(|(service, status)| json!({ "service": service.as_str(), "status": status.as_str() }));
-            problem = problem.with("rival", conflict.unwrap_or(Value::Null));
+                .map(|(service, status)| Rival { service: service.as_str().into(), status: wire::status(*status) });
+            problem = problem.with(|body| body.rival = Some(rival));
         }
         if let Refusal::Invalid(why) = &refusal {
-            problem = problem.with("errors", json!([{ "pointer": "", "detail": why.to_string() }]));
+            problem = problem.with(|body| body.errors = Some(vec![ProblemError::field("", why.to_string())]));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             problem.retry_after_seconds = Some(1);
@@ -107,7 +115,7 @@ impl From<Refusal> for Problem {
 
 impl From<DriverGone> for Problem {
     fn from(gone: DriverGone) -> Self {
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", gone.to_string());
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Stopping, gone.to_string());
         Self { retry_after_seconds: Some(1), ..problem }
     }
 }
@@ -118,7 +126,7 @@ pub(super) async fn with_request_id(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if response.status().is_client_error() && response.extensions().get::<Problem>().is_none() {
         // The router's own refusals, such as a path that is no UTF-8, are plain text.
-        let problem = Problem::new(response.status(), "bad-request", "the path or the query cannot be read");
+        let problem = Problem::new(response.status(), Code::BadRequest, "the path or the query cannot be read");
         response.extensions_mut().insert(problem);
     }
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -152,27 +160,18 @@ impl Problem {
 
     /// For the log: one line of bounded length, whatever the caller wrote into it.
     pub(super) fn line(&self) -> String {
-        let detail = self.detail.chars().take(MAX_LOGGED);
+        let detail = self.body.detail.as_deref().unwrap_or_default().chars().take(MAX_LOGGED);
         let detail: String = detail.map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
-        format!("{}: {detail}", self.code)
+        format!("{}: {detail}", self.body.code)
     }
 
     /// As it is sent, with the request's id.
-    pub(super) fn render(self, id: &str) -> Response {
-        let mut members = json!({
-            "type": format!("urn:furt:problem:{}", self.code),
-            "title": self.status.canonical_reason().unwrap_or_default(),
-            "status": self.status.as_u16(),
-            "code": self.code,
-            "detail": self.detail,
-            "request_id": id,
-        });
-        for (name, value) in self.more {
-            members[name] = value;
-        }
-        let mut response = (self.status, Json(members)).into_response();
+    pub(super) fn render(mut self, id: &str) -> Response {
+        self.body.request_id = id.to_owned();
+        let mut response = Response::new(Body::from(wire::problem_body(*self.body, DetailPosition::BeforeRequestId)));
+        *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(problem::MEDIA_TYPE));
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -184,11 +183,11 @@ impl Problem {
 }
 
 pub(super) async fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not-found", "there is no such endpoint")
+    Problem::new(StatusCode::NOT_FOUND, Code::NotFound, "there is no such endpoint")
 }
 
 pub(super) async fn method_not_allowed() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "the endpoint does not take this method")
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed, "the endpoint does not take this method")
 }
 
 #[cfg(test)]
@@ -197,7 +196,11 @@ mod tests {
 
     #[test]
     fn what_a_caller_wrote_cannot_break_or_fill_the_log() {
-        let problem = Problem::new(StatusCode::BAD_REQUEST, "bad", format!("a\nb\u{1b}[31m{}", "x".repeat(10_000)));
+        let problem = Problem::new(
+            StatusCode::BAD_REQUEST,
+            Code::Other("bad".to_owned()),
+            format!("a\nb\u{1b}[31m{}", "x".repeat(10_000)),
+        );
         let line = problem.line();
         assert!(line.starts_with("bad: a\u{fffd}b\u{fffd}[31mx"), "{line}");
         assert_eq!(line.chars().count(), "bad: ".len() + MAX_LOGGED);

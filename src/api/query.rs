@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
-use serde_json::json;
+use furt_api::problem::ProblemError;
 
 use super::problem::Problem;
 
@@ -38,6 +37,21 @@ impl Parameters {
         self.or_refuse(name, number, || format!("must be a whole number from 0 to {most}"))
     }
 
+    /// What `parse` makes of it; `None` where it is left out or wrong.
+    pub(super) fn parsed<T>(&mut self, name: &str, rule: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let text = self.take(name)?;
+        self.or_refuse(name, parse(&text), || rule.to_owned())
+    }
+
+    /// The same of one that must be there.
+    pub(super) fn require<T>(&mut self, name: &str, rule: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        if self.left.iter().all(|(own, _)| own != name) {
+            self.errors.push((name.to_owned(), format!("is missing; it {rule}")));
+            return None;
+        }
+        self.parsed(name, rule, parse)
+    }
+
     /// Any text; `None` where it is left out.
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         self.take(name)
@@ -56,18 +70,25 @@ impl Parameters {
     }
 
     /// # Errors
-    /// 422 with every parameter that is wrong, unknown, or there twice.
-    pub(super) fn finish(mut self) -> Result<(), Problem> {
+    /// 422 with every parameter that is wrong, missing, unknown, or there twice.
+    pub(super) fn finish(self) -> Result<(), Problem> {
+        self.finish_with(Some(()))
+    }
+
+    /// Gives what was read, which is `None` only where a parameter that must be there is wrong or missing.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub(super) fn finish_with<T>(mut self, read: Option<T>) -> Result<T, Problem> {
         let unknown = self.left.into_iter().map(|(name, _)| (name, "is not known here, or is there twice".to_owned()));
         self.errors.extend(unknown);
-        let detail = match self.errors.as_slice() {
-            [] => return Ok(()),
-            [(name, why)] => format!("the parameter \"{name}\" {why}"),
-            many => format!("{} parameters are wrong", many.len()),
+        let detail = match (read, self.errors.as_slice()) {
+            (Some(read), []) => return Ok(read),
+            (_, [(name, why)]) => format!("the parameter \"{name}\" {why}"),
+            (_, many) => format!("{} parameters are wrong", many.len()),
         };
-        let list = self.errors.iter().map(|(name, why)| json!({ "parameter": name, "detail": why })).collect();
-        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-parameters", detail);
-        Err(problem.with("errors", list))
+        let list = self.errors.into_iter().map(|(name, why)| ProblemError::parameter(name, why)).collect();
+        Err(Problem::invalid_parameters(list, detail))
     }
 }
 
@@ -113,6 +134,10 @@ mod tests {
             let told = read(query).2.unwrap_or_else(|| panic!("{query} is taken"));
             assert!(told.starts_with(&format!("invalid-parameters: the parameter \"{name}\" ")), "{query}: {told}");
         }
+        let mut parameters = Parameters::of(None);
+        assert_eq!(parameters.require("url", "must be a path", |_| Some(())), None);
+        let told = parameters.finish().unwrap_err().line();
+        assert_eq!(told, "invalid-parameters: the parameter \"url\" is missing; it must be a path");
         assert_eq!(read("wait=x&after=y&z=1").2.unwrap(), "invalid-parameters: 3 parameters are wrong");
     }
 }

@@ -2,24 +2,26 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use furt_api::routes::{self, Candidate, Verdict};
 
 use crate::clock;
-use furt_core::model::{MethodRule, Status};
+use crate::wire;
+use furt_core::model::{MethodRule, RouteSpec, Status};
 use furt_core::routing::{NoInstance, Owner, Route, Service, ServiceKind, Snapshot};
 
 /// Instances whose failure is told one by one.
 const MAX_TOLD: usize = 3;
 
 /// Who a request would be refused by, though its route is in force: the code of the answer, and why.
-pub(super) fn refusal(service: &Service) -> Option<(&'static str, String)> {
+pub(super) fn refusal(service: &Service) -> Option<(Verdict, String)> {
     let name = name(service);
     Some(match service.refusal_reason()? {
-        NoInstance::Draining => {
-            ("draining", format!("every instance of {name} is draining until it registers again or that is undone"))
-        }
-        NoInstance::Full => ("instances-full", format!("every instance of {name} is at its hard limit")),
-        NoInstance::Unavailable => ("no-instance", format!("no instance of {name} can be asked")),
+        NoInstance::Draining => (
+            Verdict::Draining,
+            format!("every instance of {name} is draining until it registers again or that is undone"),
+        ),
+        NoInstance::Full => (Verdict::InstancesFull, format!("every instance of {name} is at its hard limit")),
+        NoInstance::Unavailable => (Verdict::NoInstance, format!("no instance of {name} can be asked")),
     })
 }
 
@@ -72,24 +74,23 @@ pub(super) fn replaced<'a>(
 }
 
 /// Routes that match and are not in the table, since their services are kept but not routed.
-pub(super) fn blocked(snapshot: &Snapshot, host: &str, path: &str) -> Vec<Value> {
+pub(super) fn blocked(snapshot: &Snapshot, host: &str, path: &str) -> Vec<Candidate> {
     let blocked = snapshot.registered().filter(|service| service.blocked.is_some());
     let shown = |service: &Service, method: &str, pattern: &str, permission: Option<&str>| {
-        json!({
-            "method": method,
-            "path": pattern,
-            "host": service.definition.host.as_ref().map(|host| host.as_str()),
-            "permission": permission,
-            "service": service.definition.service.as_str(),
-            "static": false,
-            "url": null,
-            "status": service.status.as_str(),
-            "routed": false,
-            "won": false,
-            "reason": down(service),
-        })
+        let route = routes::Route {
+            method: method.to_owned(),
+            path: pattern.to_owned(),
+            host: service.definition.host.as_ref().map(|host| host.as_str().to_owned()),
+            permission: permission.map(str::to_owned),
+            service: Some(service.definition.service.as_str().into()),
+            is_static: false,
+            url: None,
+            status: wire::status(service.status),
+            routed: false,
+        };
+        Candidate { route, won: false, reason: down(service) }
     };
-    let routes = |service: &Arc<Service>| -> Vec<Value> {
+    let routes = |service: &Arc<Service>| -> Vec<Candidate> {
         let definition = &service.definition;
         // Without routes it would be reached by its host below apps.domain.
         let rest = host.strip_prefix(definition.service.as_str());
@@ -98,11 +99,11 @@ pub(super) fn blocked(snapshot: &Snapshot, host: &str, path: &str) -> Vec<Value>
         }
         let is_host = definition.host.as_ref().is_none_or(|own| own.as_str() == host);
         let matching = definition.routes.iter().filter(|route| is_host && route.pattern.matches(path));
-        let permission =
-            |route: &furt_core::model::RouteSpec| route.permission.as_ref().map(|one| one.as_str().to_owned());
-        matching
-            .map(|route| shown(service, route.method.as_str(), route.pattern.as_str(), permission(route).as_deref()))
-            .collect()
+        let one = |route: &RouteSpec| {
+            let permission = route.permission.as_ref().map(|permission| permission.as_str());
+            shown(service, route.method.as_str(), route.pattern.as_str(), permission)
+        };
+        matching.map(one).collect()
     };
     blocked.flat_map(routes).collect()
 }

@@ -1,4 +1,4 @@
-//! The body of `POST /internal/register-service` (DESIGN §5.1): every field, its rule and its default.
+//! The body of `POST /internal/register-service`: every field, its rule and its default.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seeds_body_is_taken_as_it_stands() {
+    fn a_usual_body_is_taken_as_it_stands() {
         let (definition, instance) = right(json!({
             "service": "sagjan",
             "url": "http://127.0.0.1:7812",

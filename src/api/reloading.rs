@@ -10,13 +10,17 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use serde_json::{Map, Value, json};
+use furt_api::problem::ProblemError;
+use furt_api::reload::{self, BlockedService, NeedsRestart};
+use furt_api::{Code, Outcome};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Api;
+use super::commands::Answered;
 use super::problem::Problem;
 use crate::config::{ConfigErrors, SourceLocation};
 use crate::driver::DriverGone;
+use crate::wire;
 use furt_core::model::{Generation, ServiceName};
 use furt_core::registry::Source;
 
@@ -71,7 +75,7 @@ impl Reloads {
         self.0.try_send(answer).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => {
                 let detail = "too many wait for a reload; it is done all the same";
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, Code::Busy, detail)
             }
             mpsc::error::TrySendError::Closed(_) => DriverGone.into(),
         })?;
@@ -79,7 +83,7 @@ impl Reloads {
             Ok(answered) => answered.map_err(|_| DriverGone.into()),
             Err(_) => {
                 let detail = "the reload is still under way; the log tells what comes of it";
-                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail))
+                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, Code::Busy, detail))
             }
         }
     }
@@ -90,11 +94,11 @@ pub(super) async fn reload(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     body: Bytes,
-) -> Result<Json<Value>, Problem> {
+) -> Answered<reload::Reloaded> {
     if !body.is_empty() {
         // Who sends a configuration must not believe that it is in force.
         let detail = "this takes no body: the file that furt was started with is read again";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "unexpected-body", detail));
+        return Err(Problem::new(StatusCode::BAD_REQUEST, Code::UnexpectedBody, detail));
     }
     if !api.readiness.get() {
         return Err(DriverGone.into());
@@ -107,25 +111,27 @@ pub(super) async fn reload(
     }
 }
 
-fn describe(reloaded: &Reloaded) -> Value {
-    let needs_restart =
-        reloaded.needs_restart.iter().map(|(key, place)| with_place(place.as_ref(), json!({ "key": key })));
-    let blocked = reloaded.blocked.iter().map(|(service, why)| json!({ "service": service.as_str(), "why": &**why }));
-    json!({
-        "status": "reloaded",
-        "generation": reloaded.generation.0,
-        "changed": reloaded.changed,
-        "needs_restart": needs_restart.collect::<Vec<_>>(),
-        "blocked": blocked.collect::<Vec<_>>(),
-    })
+fn describe(reloaded: &Reloaded) -> reload::Reloaded {
+    let needs_restart = reloaded
+        .needs_restart
+        .iter()
+        .map(|(key, at)| NeedsRestart { place: at.as_ref().map(place).unwrap_or_default(), key: (*key).to_owned() });
+    let blocked = reloaded
+        .blocked
+        .iter()
+        .map(|(service, why)| BlockedService { service: service.as_str().into(), why: why.to_string() });
+    reload::Reloaded {
+        status: Outcome::Reloaded,
+        generation: wire::generation(reloaded.generation),
+        changed: reloaded.changed.iter().map(|key| (*key).to_owned()).collect(),
+        needs_restart: needs_restart.collect(),
+        blocked: blocked.collect(),
+    }
 }
 
 fn refused(errors: &ConfigErrors) -> Problem {
-    let told: Vec<_> = errors
-        .iter()
-        .take(MAX_TOLD)
-        .map(|error| with_place(Some(&error.location), json!({ "key": error.key, "detail": error.message })))
-        .collect();
+    let told = errors.iter().take(MAX_TOLD);
+    let told = told.map(|error| ProblemError::config(place(&error.location), &*error.key, &*error.message)).collect();
     let detail = match errors.count() {
         1 => format!("{errors}; nothing has changed"),
         count @ 2..=MAX_TOLD => format!("the configuration has {count} errors; nothing has changed"),
@@ -134,21 +140,13 @@ fn refused(errors: &ConfigErrors) -> Problem {
     Problem::invalid_config(detail, told)
 }
 
-/// The members of a place, as far as they are known, before `members`.
-fn with_place(place: Option<&SourceLocation>, members: Value) -> Value {
-    let mut shown = Map::new();
-    match place {
-        Some(SourceLocation::File { file }) => _ = shown.insert("file".to_owned(), file.as_str().into()),
-        Some(SourceLocation::Position { file, line, column }) => {
-            shown.insert("file".to_owned(), file.as_str().into());
-            shown.insert("line".to_owned(), (*line).into());
-            shown.insert("column".to_owned(), (*column).into());
+fn place(location: &SourceLocation) -> reload::Place {
+    let nowhere = reload::Place::default();
+    match location {
+        SourceLocation::File { file } => reload::Place { file: Some(file.clone()), ..nowhere },
+        SourceLocation::Position { file, line, column } => {
+            reload::Place { file: Some(file.clone()), line: Some(*line), column: Some(*column), ..nowhere }
         }
-        Some(SourceLocation::Variable { name }) => _ = shown.insert("variable".to_owned(), name.as_str().into()),
-        None => {}
+        SourceLocation::Variable { name } => reload::Place { variable: Some(name.clone()), ..nowhere },
     }
-    if let Value::Object(members) = members {
-        shown.extend(members);
-    }
-    shown.into()
 }

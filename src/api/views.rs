@@ -1,100 +1,104 @@
 //! Services, instances and routes as operators are shown them.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use serde_json::{Value, json};
+use furt_api::services::{Instance, Service, ServiceRoute, ServiceTimeouts};
+use furt_api::{Seconds, Status, routes};
 
 use super::metrics;
 use crate::clock;
+use crate::wire;
 use furt_core::model::RouteSpec;
-use furt_core::routing::{Instance, Owner, Route, Service, ServiceKind, Snapshot};
+use furt_core::routing::{self, Owner, Route, ServiceKind, Snapshot};
 
-pub(super) fn service(service: &Service) -> Value {
+pub(super) fn service(service: &routing::Service) -> Service {
     let definition = &service.definition;
-    let now_ms = clock::unix_ms();
-    json!({
-        "service": definition.service.as_str(),
-        "status": service.status.as_str(),
-        "blocked": service.blocked.as_deref(),
-        "draining": service.is_draining(),
-        "since": clock::rfc3339(service.live.since_ms()),
-        "uptime_share": service.live.uptime_share(service.status, now_ms),
-        "transitions": service.live.transitions(),
-        "requests": metrics::requests(service),
-        "waiting": service.live.waiting.load(Ordering::Relaxed),
-        "host": definition.host.as_ref().map(|host| host.as_str()),
-        "routes": definition.routes.iter().map(|one| route_spec(one, service)).collect::<Vec<_>>(),
-        "policy": definition.policy.as_str(),
-        "hash_key": definition.hash_key.as_deref(),
-        "slow_start": definition.slow_start.map(|time| time.as_secs_f64()),
-        "timeouts": {
-            "connect": definition.timeouts.connect.map(|time| time.as_secs_f64()),
-            "read": definition.timeouts.read.map(|time| time.as_secs_f64()),
+    Service {
+        service: definition.service.as_str().into(),
+        status: wire::status(service.status),
+        blocked: service.blocked.as_deref().map(str::to_owned),
+        draining: service.is_draining(),
+        since: wire::time(service.live.since_ms()),
+        uptime_share: service.live.uptime_share(service.status, clock::unix_ms()),
+        transitions: service.live.transitions(),
+        requests: metrics::requests(service),
+        waiting: service.live.waiting.load(Ordering::Relaxed),
+        host: definition.host.as_ref().map(|host| host.as_str().to_owned()),
+        routes: definition.routes.iter().map(|one| route_spec(one, service)).collect(),
+        policy: definition.policy.as_str().to_owned(),
+        hash_key: definition.hash_key.as_deref().map(str::to_owned),
+        slow_start: definition.slow_start.map(Seconds::from),
+        timeouts: ServiceTimeouts {
+            connect: definition.timeouts.connect.map(Seconds::from),
+            read: definition.timeouts.read.map(Seconds::from),
         },
-        "metadata": definition.metadata,
-        "revision": definition.revision,
-        "instances": service.instances.iter().map(|one| instance(one)).collect::<Vec<_>>(),
-    })
+        metadata: definition.metadata.clone(),
+        revision: definition.revision,
+        instances: service.instances.iter().map(|one| instance(one)).collect(),
+        time: None,
+    }
 }
 
-fn route_spec(route: &RouteSpec, service: &Service) -> Value {
-    json!({
-        "method": route.method.as_str(),
-        "path": route.pattern.as_str(),
-        "permission": route.permission.as_ref().map(|permission| permission.as_str()),
-        "routed": service.is_routable(),
-    })
+fn route_spec(route: &RouteSpec, service: &routing::Service) -> ServiceRoute {
+    ServiceRoute {
+        method: route.method.as_str().to_owned(),
+        path: route.pattern.as_str().to_owned(),
+        permission: route.permission.as_ref().map(|permission| permission.as_str().to_owned()),
+        routed: service.is_routable(),
+    }
 }
 
-fn instance(instance: &Instance) -> Value {
+fn instance(instance: &routing::Instance) -> Instance {
     let (spec, live) = (&instance.spec, &instance.live);
-    let ttl_ms = live.ttl_ms.load(std::sync::atomic::Ordering::Relaxed);
-    let time = |ms: i64| clock::rfc3339(ms);
-    let load = |ms: &std::sync::atomic::AtomicI64| ms.load(std::sync::atomic::Ordering::Relaxed);
-    json!({
-        "instance": spec.id.as_str(),
-        "url": spec.url.to_string(),
-        "addresses": instance.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "protocol": spec.protocol.as_str(),
-        "tls_name": spec.tls_name.as_deref(),
-        "health_endpoint": spec.health_endpoint.as_deref(),
-        "status": instance.status.as_str(),
-        "draining": live.is_draining(),
-        "since": time(load(&live.since_ms)),
-        "last_ping": live.last_ping_ms().map(time),
-        "response_time_ms": live.response_time_us().map(|us| us as f64 / 1000.0),
-        "consecutive_failures": live.consecutive_failures(),
-        "last_error": live.last_error().map(|error| error.to_string()),
-        "probing": spec.health_endpoint.is_some() && !live.is_probing_stopped(),
-        "last_heard": time(load(&live.heard_ms)),
-        "heartbeat_ttl": Some(ttl_ms).filter(|&ms| ms != 0).map(|ms| ms as f64 / 1000.0),
-        "in_flight": live.in_flight(),
-        "ejected_until": live.ejected_until_ms(clock::unix_ms()).map(time),
-        "weight": spec.weight,
-        "soft_limit": spec.soft_limit,
-        "hard_limit": spec.hard_limit,
-        "region": spec.region.as_ref().map(|region| region.as_str()),
-        "country": spec.country.as_ref().map(|country| country.as_str()),
-    })
+    let load = |ms: &AtomicI64| ms.load(Ordering::Relaxed);
+    Instance {
+        instance: spec.id.as_str().into(),
+        url: spec.url.to_string(),
+        addresses: instance.addresses.iter().map(ToString::to_string).collect(),
+        protocol: spec.protocol.as_str().to_owned(),
+        tls_name: spec.tls_name.as_deref().map(str::to_owned),
+        health_endpoint: spec.health_endpoint.as_deref().map(str::to_owned),
+        status: wire::status(instance.status),
+        draining: live.is_draining(),
+        since: wire::time(load(&live.since_ms)),
+        last_ping: live.last_ping_ms().map(wire::time),
+        response_time_ms: live.response_time_us().map(|us| us as f64 / 1000.0),
+        consecutive_failures: live.consecutive_failures(),
+        last_error: live.last_error().map(|error| error.to_string()),
+        probing: spec.health_endpoint.is_some() && !live.is_probing_stopped(),
+        last_heard: wire::time(load(&live.heard_ms)),
+        heartbeat_ttl: heartbeat_ttl(instance),
+        in_flight: live.in_flight(),
+        ejected_until: live.ejected_until_ms(clock::unix_ms()).map(wire::time),
+        weight: spec.weight,
+        soft_limit: spec.soft_limit,
+        hard_limit: spec.hard_limit,
+        region: spec.region.as_ref().map(|region| region.as_str().to_owned()),
+        country: spec.country.as_ref().map(|country| country.as_str().to_owned()),
+    }
+}
+
+/// `None`: it may be silent.
+pub(super) fn heartbeat_ttl(instance: &routing::Instance) -> Option<Seconds> {
+    let ttl_ms = instance.live.ttl_ms.load(Ordering::Relaxed);
+    Some(ttl_ms).filter(|&ms| ms != 0).map(|ms| Seconds(ms as f64 / 1000.0))
 }
 
 /// A route of the table: `service` names whose it is, `static` where it leads instead.
-pub(super) fn route(route: &Route, snapshot: &Snapshot) -> Value {
+pub(super) fn route(route: &Route, snapshot: &Snapshot) -> routes::Route {
     let service = snapshot.service(route.owner.index());
-    let name = service
-        .filter(|service| service.kind == ServiceKind::Registered)
-        .map(|service| service.definition.service.as_str());
+    let registered = service.filter(|service| service.kind == ServiceKind::Registered);
     let url =
         service.filter(|service| service.kind == ServiceKind::Static).and_then(|service| service.instances.first());
-    json!({
-        "method": route.method.as_str(),
-        "path": route.pattern.as_str(),
-        "host": route.host.as_ref().map(|host| host.as_str()),
-        "permission": route.permission.as_ref().map(|permission| permission.as_str()),
-        "service": name,
-        "static": matches!(route.owner, Owner::Static(_)),
-        "url": url.map(|instance| instance.spec.url.to_string()),
-        "status": service.map_or("DOWN", |service| service.status.as_str()),
-        "routed": snapshot.is_usable(route),
-    })
+    routes::Route {
+        method: route.method.as_str().to_owned(),
+        path: route.pattern.as_str().to_owned(),
+        host: route.host.as_ref().map(|host| host.as_str().to_owned()),
+        permission: route.permission.as_ref().map(|permission| permission.as_str().to_owned()),
+        service: registered.map(|service| service.definition.service.as_str().into()),
+        is_static: matches!(route.owner, Owner::Static(_)),
+        url: url.map(|instance| instance.spec.url.to_string()),
+        status: service.map_or(Status::Down, |service| wire::status(service.status)),
+        routed: snapshot.is_usable(route),
+    }
 }

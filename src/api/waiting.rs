@@ -20,10 +20,10 @@ const FIRST_LOOK: Duration = Duration::from_millis(10);
 /// The most between two looks.
 const MAX_PAUSE: Duration = Duration::from_millis(250);
 
-/// The places of callers that wait.
-pub(super) struct Places(Semaphore);
+/// Permits of callers that wait.
+pub(super) struct WaitPermits(Semaphore);
 
-impl Places {
+impl WaitPermits {
     pub(super) fn new(most: usize) -> Self {
         Self(Semaphore::new(most))
     }
@@ -36,8 +36,8 @@ impl Places {
         if wait.is_zero() {
             return Ok(None);
         }
-        let place = self.0.try_acquire();
-        place
+        let permit = self.0.try_acquire();
+        permit
             .map(Some)
             .map_err(|_| Problem::busy("too many callers wait already; nothing was done; ask without waiting"))
     }

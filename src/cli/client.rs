@@ -6,9 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
-use serde_json::{Value, json};
+use furt_api::registration::{Registered, Registration, Route};
+use furt_api::routes::{ClientDistances, Explanation, Routes};
+use furt_api::{Code, Problem};
+use serde::Deserialize as _;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use super::output::{cell, print, print_json, table};
+use super::output::{cell, clean, counted, print, print_json, table};
 use super::reload::place;
 use super::{Format, Output, Target};
 
@@ -76,50 +81,47 @@ pub(super) fn register(args: &RegisterArgs) -> Result<()> {
             text
         }
         Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?,
-        None => registration(args)?.to_string(),
+        None => serde_json::to_string(&registration(args)?)?,
     };
     let answer = ask(&args.target, "POST", &["internal", "register-service"], &[], Some(body))?;
-    show(args.format, &answer, |answer| {
-        let [service, instance, routes, health] =
-            ["service", "instance", "routes", "health"].map(|name| cell(&answer[name]));
-        let count = if routes == "1" { "" } else { "s" };
-        format!("registered {service}/{instance} with {routes} route{count}; health {health}\n")
+    show(args.format, &answer, |answer: Registered| {
+        let [service, instance] = [clean(answer.service.as_str()), clean(answer.instance.as_str())];
+        let (routes, health) = (counted(answer.routes as u64, "route"), clean(answer.health.as_str()));
+        format!("registered {service}/{instance} with {routes}; health {health}\n")
     })
 }
 
 /// The body that the options say.
-fn registration(args: &RegisterArgs) -> Result<Value> {
+fn registration(args: &RegisterArgs) -> Result<Registration> {
     let route = |text: &String| {
         let (method, path) = text.split_once(char::is_whitespace).with_context(|| {
             format!("--route \"{text}\" must be a method and a path, such as 'GET /api/comments/*'")
         })?;
-        let mut route = json!({ "method": method, "path": path.trim() });
-        if let Some(permission) = &args.permission {
-            route["permission"] = permission.as_str().into();
-        }
-        Ok(route)
+        Ok(Route { permission: args.permission.clone(), ..Route::public(method, path.trim()) })
     };
     let routes = args.routes.iter().map(route).collect::<Result<Vec<_>>>()?;
-    Ok(json!({ "service": args.service, "url": args.upstream, "routes": routes }))
+    // clap asks for both where there is no file.
+    let (service, url) = (args.service.clone().unwrap_or_default(), args.upstream.clone().unwrap_or_default());
+    Ok(Registration { routes, ..Registration::new(service, url) })
 }
 
 pub(super) fn routes(args: &RoutesArgs) -> Result<()> {
     let answer = ask(&args.target, "GET", &["internal", "routes"], &[], None)?;
-    show(args.format, &answer, |answer| {
-        let rows = rows(&answer["routes"], |route| {
-            let owner = if route["service"].is_null() { cell(&route["url"]) } else { cell(&route["service"]) };
-            let kind = if route["static"] == true { "static" } else { "service" };
-            [
-                cell(&route["method"]),
-                cell(&route["path"]),
-                cell(&route["host"]),
-                permission(route),
+    show(args.format, &answer, |answer: Routes| {
+        let rows = answer.routes.iter().map(|route| {
+            let owner = route.service.as_ref().map(ToString::to_string).or(route.url.clone());
+            let kind = if route.is_static { "static" } else { "service" };
+            vec![
+                clean(&route.method),
+                clean(&route.path),
+                cell(route.host.as_deref()),
+                permission(route.permission.as_deref()),
                 kind.to_owned(),
-                owner,
-                cell(&route["status"]),
+                cell(owner.as_deref()),
+                clean(route.status.as_str()),
             ]
-            .to_vec()
         });
+        let rows: Vec<_> = rows.collect();
         table(&["METHOD", "PATH", "HOST", "PERMISSION", "KIND", "OWNER", "STATUS"], &rows)
     })
 }
@@ -129,48 +131,47 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
     let mut query = vec![("method", args.method.as_str()), ("url", args.request.as_str())];
     query.extend(client.as_deref().map(|client| ("client", client)));
     let answer = ask(&args.target, "GET", &["internal", "explain"], &query, None)?;
-    show(args.format, &answer, |answer| {
-        let rows = rows(&answer["candidates"], |route| {
-            let mark = if route["won"] == true { "*" } else { "" };
-            [
+    show(args.format, &answer, |answer: Explanation| {
+        let rows = answer.candidates.iter().map(|candidate| {
+            let (route, mark) = (&candidate.route, if candidate.won { "*" } else { "" });
+            vec![
                 mark.to_owned(),
-                cell(&route["method"]),
-                cell(&route["path"]),
-                cell(&route["service"]),
-                cell(&route["reason"]),
+                clean(&route.method),
+                clean(&route.path),
+                cell(route.service.as_ref()),
+                clean(&candidate.reason),
             ]
-            .to_vec()
         });
-        let verdict = format!("{}: {}\n", cell(&answer["verdict"]), cell(&answer["reason"]));
+        let rows: Vec<_> = rows.collect();
+        let verdict = format!("{}: {}\n", clean(answer.verdict.as_str()), clean(&answer.reason));
         let candidates = match rows.as_slice() {
             [] => String::new(),
             rows => table(&["", "METHOD", "PATH", "SERVICE", "WHY"], rows),
         };
-        verdict + &candidates + &distances(&answer["client"])
+        verdict + &candidates + &answer.client.as_ref().map(distances).unwrap_or_default()
     })
 }
 
-/// Where a client is, and what is near to it; nothing where none was asked about.
-fn distances(client: &Value) -> String {
-    if client.is_null() {
-        return String::new();
-    }
-    let [address, country, region, gateway] =
-        ["address", "country", "region", "gateway_region"].map(|name| cell(&client[name]));
+/// Where a client is, and what is near to it.
+fn distances(client: &ClientDistances) -> String {
+    let address = clean(&client.address);
+    let [country, region, gateway] =
+        [&client.country, &client.region, &client.gateway_region].map(|one| cell(one.as_ref()));
     let place = format!("\nclient {address}: country {country}, region {region}; the gateway's region: {gateway}\n");
-    if client["chosen_by_place"] != true {
+    if !client.chosen_by_place {
         return place + "instances are not chosen by place: by the policy, or since none of several says where it is\n";
     }
-    let rows = rows(&client["instances"], |instance| {
-        let distance = match instance["distance"].as_u64() {
-            Some(0) => "in the client's country",
-            Some(1) => "in the client's region",
-            Some(2) => "in the gateway's region",
+    let rows = client.instances.iter().map(|instance| {
+        let distance = match instance.distance {
+            0 => "in the client's country",
+            1 => "in the client's region",
+            2 => "in the gateway's region",
             _ => "elsewhere",
         };
-        vec![cell(&instance["instance"]), cell(&instance["country"]), cell(&instance["region"]), distance.to_owned()]
+        let [country, region] = [&instance.country, &instance.region].map(|one| cell(one.as_ref()));
+        vec![clean(instance.instance.as_str()), country, region, distance.to_owned()]
     });
-    place + &table(&["INSTANCE", "COUNTRY", "REGION", "DISTANCE"], &rows)
+    place + &table(&["INSTANCE", "COUNTRY", "REGION", "DISTANCE"], &rows.collect::<Vec<_>>())
 }
 
 /// For supervisors: needs no rights, and says nothing where all is well.
@@ -180,18 +181,31 @@ pub(super) fn ready(args: &ReadyArgs) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn permission(route: &Value) -> String {
-    if route["permission"].is_null() { "(public)".to_owned() } else { cell(&route["permission"]) }
+pub(super) fn permission(permission: Option<&str>) -> String {
+    permission.map_or_else(|| "(public)".to_owned(), clean)
 }
 
-pub(super) fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
-    list.as_array().into_iter().flatten().map(row).collect()
-}
-
-pub(super) fn show(format: Format, answer: &Value, text: impl FnOnce(&Value) -> String) -> Result<()> {
+/// Prints an answer as it came, or as a text.
+pub(super) fn show<T: DeserializeOwned>(format: Format, answer: &Answer, text: impl FnOnce(T) -> String) -> Result<()> {
     match format.output {
-        Output::Json => print_json(answer),
-        Output::Text => print(&text(answer)),
+        Output::Json => print_json(&answer.value),
+        Output::Text => print(&text(answer.read()?)),
+    }
+}
+
+/// What a furt answered, with what only a newer version knows.
+pub(super) struct Answer {
+    url: String,
+    value: Value,
+}
+
+impl Answer {
+    /// The answer as this version knows it.
+    ///
+    /// # Errors
+    /// Another version answered, or another program.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
+        T::deserialize(&self.value).map_err(|why| anyhow!("{} answers as another version: {why}", self.url))
     }
 }
 
@@ -205,7 +219,7 @@ pub(super) fn ask(
     path: &[&str],
     query: &[(&str, &str)],
     body: Option<String>,
-) -> Result<Value> {
+) -> Result<Answer> {
     judge(target, exchange(target, method, path, query, body, TIMEOUT)?)
 }
 
@@ -216,14 +230,17 @@ pub(super) fn ask_patiently(
     path: &[&str],
     query: &[(&str, &str)],
     wait: Duration,
-) -> Result<Value> {
+) -> Result<Answer> {
     judge(target, exchange(target, method, path, query, None, TIMEOUT + wait)?)
 }
 
-fn judge(target: &Target, (status, text): (u16, String)) -> Result<Value> {
+fn judge(target: &Target, (status, text): (u16, String)) -> Result<Answer> {
     let value: Value =
         serde_json::from_str(&text).map_err(|_| anyhow!("{} is not furt: its answer is no JSON", target.url))?;
-    if (200..300).contains(&status) { Ok(value) } else { Err(refusal(target, status, &value)) }
+    if (200..300).contains(&status) {
+        return Ok(Answer { url: target.url.clone(), value });
+    }
+    Err(Problem::deserialize(value).map_or_else(|_| anyhow!("{status} -: -"), |problem| refusal(target, &problem)))
 }
 
 /// Status and body of an answer. `path` are segments; what is odd in them is encoded.
@@ -276,17 +293,19 @@ fn unreachable(target: &Target, why: &ureq::Error, timeout: Duration) -> anyhow:
 }
 
 /// What furt refused, and each field that was wrong on a line of its own.
-fn refusal(target: &Target, status: u16, problem: &Value) -> anyhow::Error {
-    if problem["code"] == "route-not-found" {
+fn refusal(target: &Target, problem: &Problem) -> anyhow::Error {
+    if problem.code == Code::RouteNotFound {
         return anyhow!("{} is furt's public listener: --url or FURT_URL must name the internal one", target.url);
     }
-    let mut text = format!("{status} {}: {}", cell(&problem["code"]), cell(&problem["detail"]));
-    let errors = problem["errors"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut text = format!("{} {}: {}", problem.status, clean(problem.code.as_str()), cell(problem.detail.as_ref()));
+    let errors = problem.errors.as_deref().unwrap_or_default();
     // A single one is what the detail says.
     for error in errors.iter().filter(|_| errors.len() > 1) {
-        let pointer = || cell(error.get("pointer").unwrap_or(&error["parameter"]));
-        let what = if error["key"].is_null() { pointer() } else { place(error) + &cell(&error["key"]) };
-        text += &format!("\n{what}: {}", cell(&error["detail"]));
+        let what = match &error.key {
+            Some(key) => place(&error.place) + &clean(key),
+            None => cell(error.pointer.as_ref().or(error.parameter.as_ref())),
+        };
+        text += &format!("\n{what}: {}", clean(&error.detail));
     }
     anyhow!(text)
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use serde_json::Value;
+use furt_api::deregistration::Drained;
 
-use super::client::{ask_patiently, show};
-use super::output::cell;
+use super::client::{Answer, ask_patiently, show};
+use super::output::counted;
 use super::{Format, Target};
 
 #[derive(Args)]
@@ -66,11 +66,11 @@ pub(super) fn drain(args: &DrainArgs) -> Result<()> {
     let method = if args.undo { "DELETE" } else { "POST" };
     let whom = whom(&args.service, args.instance.as_deref());
     let answer = ask(&args.target, method, &path, "wait", args.wait.as_ref())?;
-    show(args.format, &answer, |answer| match (args.undo, &answer["instances"]) {
-        (true, Value::Number(none)) if none.as_u64() == Some(0) => format!("{whom} was not draining\n"),
+    show(args.format, &answer, |answer: Drained| match (args.undo, answer.instances as u64) {
+        (true, 0) => format!("{whom} was not draining\n"),
         (true, instances) => format!("ended the drain of {whom}: {} asked again\n", counted(instances, "instance")),
         (false, instances) => {
-            let in_flight = counted(&answer["in_flight"], "request");
+            let in_flight = counted(answer.in_flight, "request");
             format!("draining {whom}: {}, {in_flight} in flight\n", counted(instances, "instance"))
         }
     })?;
@@ -80,23 +80,25 @@ pub(super) fn drain(args: &DrainArgs) -> Result<()> {
 pub(super) fn deregister(args: &DeregisterArgs) -> Result<()> {
     let path = path_to(&args.service, args.instance.as_deref());
     let answer = ask(&args.target, "DELETE", &path, "drain", args.drain.as_ref())?;
-    show(args.format, &answer, |answer| {
+    show(args.format, &answer, |answer: Drained| {
         let whom = whom(&args.service, args.instance.as_deref());
-        let removed = counted(&answer["instances"], "instance");
-        format!("deregistered {whom}: {removed} removed, {} in flight\n", counted(&answer["in_flight"], "request"))
+        let removed = counted(answer.instances as u64, "instance");
+        format!("deregistered {whom}: {removed} removed, {} in flight\n", counted(answer.in_flight, "request"))
     })?;
     ensure_idle(args.drain.as_ref(), &answer)
 }
 
-fn ask(target: &Target, method: &str, path: &[&str], name: &str, wait: Option<&Wait>) -> Result<Value> {
+fn ask(target: &Target, method: &str, path: &[&str], name: &str, wait: Option<&Wait>) -> Result<Answer> {
     let query: Vec<_> = wait.map(|wait| (name, wait.text.as_str())).into_iter().collect();
     ask_patiently(target, method, path, &query, wait.map_or(Duration::ZERO, |wait| wait.time))
 }
 
 /// What was asked is done in any case; but who waited may not go on as if nothing were cut by it.
-fn ensure_idle(wait: Option<&Wait>, answer: &Value) -> Result<()> {
-    let in_flight = &answer["in_flight"];
-    ensure!(wait.is_none() || *in_flight == 0, "{} still in flight", counted(in_flight, "request"));
+fn ensure_idle(wait: Option<&Wait>, answer: &Answer) -> Result<()> {
+    if wait.is_some() {
+        let in_flight = answer.read::<Drained>()?.in_flight;
+        ensure!(in_flight == 0, "{} still in flight", counted(in_flight, "request"));
+    }
     Ok(())
 }
 
@@ -108,9 +110,4 @@ fn path_to<'a>(service: &'a str, instance: Option<&'a str>) -> Vec<&'a str> {
 
 fn whom(service: &str, instance: Option<&str>) -> String {
     instance.map_or_else(|| service.to_owned(), |instance| format!("{service}/{instance}"))
-}
-
-fn counted(number: &Value, word: &str) -> String {
-    let end = if *number == 1 { "" } else { "s" };
-    format!("{} {word}{end}", cell(number))
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use furt_api::events::{Event, Events};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::client::ask_patiently;
-use super::output::{self, Reader, cell, clean};
+use super::output::{self, Reader, clean};
 use super::{Format, Output, Target};
 
 /// How long one poll waits for an event, in seconds.
@@ -35,16 +37,16 @@ pub(super) fn run(args: &EventsArgs) -> Result<()> {
     let mut is_away = false;
     let mut answer = poll(&args.target, after, Duration::ZERO)?;
     loop {
-        if answer["lost"] == true {
+        if answer.lost {
             output::note("events before these are lost: furt keeps the last 1,000, of its present run");
         }
-        if let Reader::Gone = print(&answer["events"], args.format)? {
+        if let Reader::Gone = print(&answer.events, args.format)? {
             return Ok(());
         }
         if !args.follow {
             return Ok(());
         }
-        after = answer["next"].as_u64().or(after);
+        after = Some(answer.next);
         answer = loop {
             match poll(&args.target, after, Duration::from_secs(POLL_SECONDS)) {
                 Ok(answer) => break answer,
@@ -63,29 +65,28 @@ pub(super) fn run(args: &EventsArgs) -> Result<()> {
     }
 }
 
-fn poll(target: &Target, after: Option<u64>, wait: Duration) -> Result<Value> {
+fn poll(target: &Target, after: Option<u64>, wait: Duration) -> Result<Events<Value>> {
     let (after, seconds) = (after.map(|after| after.to_string()), wait.as_secs().to_string());
     let mut query = vec![("wait", seconds.as_str())];
     query.extend(after.iter().map(|after| ("after", after.as_str())));
-    ask_patiently(target, "GET", &["internal", "events"], &query, wait)
+    ask_patiently(target, "GET", &["internal", "events"], &query, wait)?.read()
 }
 
-fn print(events: &Value, format: Format) -> Result<Reader> {
+/// Prints events; in JSON as they came.
+fn print(events: &[Value], format: Format) -> Result<Reader> {
     let line = |event: &Value| match format.output {
-        Output::Json => format!("{event}\n"),
-        Output::Text => text(event),
+        Output::Json => Ok(format!("{event}\n")),
+        Output::Text => Ok(text(&Event::deserialize(event)?)),
     };
-    output::try_print(&events.as_array().into_iter().flatten().map(line).collect::<String>())
+    output::try_print(&events.iter().map(line).collect::<Result<String>>()?)
 }
 
 /// Time, kind, whose, and the details as `name=value`.
-fn text(event: &Value) -> String {
-    const HEAD: [&str; 5] = ["seq", "time", "kind", "service", "instance"];
-    let whose: Vec<_> = ["service", "instance"].iter().filter_map(|name| event[name].as_str()).collect();
+fn text(event: &Event) -> String {
+    let whose: Vec<_> = [&event.service, &event.instance].into_iter().flatten().map(String::as_str).collect();
     let whose = if whose.is_empty() { "-".to_owned() } else { whose.join("/") };
-    let mut line = format!("{}  {:17}  {whose}", cell(&event["time"]), cell(&event["kind"]));
-    let details = event.as_object().into_iter().flatten().filter(|(name, _)| !HEAD.contains(&name.as_str()));
-    for (name, value) in details {
+    let mut line = format!("{}  {:17}  {whose}", clean(event.time.as_str()), clean(&event.kind));
+    for (name, value) in &event.details {
         let is_plain = |text: &&str| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && c != '"');
         let shown = value.as_str().filter(is_plain).map_or_else(|| clean(&value.to_string()), str::to_owned);
         line += &format!("  {name}={shown}");
@@ -105,9 +106,10 @@ mod tests {
             "instance": "a1", "failures": 2, "why": "line\nfeed \u{1b}[31m" });
         let expected =
             "2025-11-14T20:30:00.000Z  probe-failed       a/a1  failures=2  why=\"line\\nfeed \\u001b[31m\"\n";
-        assert_eq!(text(&event), expected);
+        assert_eq!(text(&Event::deserialize(event).unwrap()), expected);
         let event = json!({ "seq": 1, "time": "t", "kind": "addresses-changed", "service": null, "instance": null,
             "static": "static route 0", "addresses": ["10.0.0.1:80"] });
-        assert_eq!(text(&event), "t  addresses-changed  -  static=\"static route 0\"  addresses=[\"10.0.0.1:80\"]\n");
+        let text = text(&Event::deserialize(event).unwrap());
+        assert_eq!(text, "t  addresses-changed  -  static=\"static route 0\"  addresses=[\"10.0.0.1:80\"]\n");
     }
 }

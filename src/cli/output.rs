@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::Context;
-use serde_json::Value;
+use serde::Serialize;
 
 /// Whether what is printed is still read.
 pub(super) enum Reader {
@@ -31,7 +31,7 @@ pub(super) fn note(text: &str) {
 }
 
 /// Prints a value as JSON.
-pub(super) fn print_json(value: &Value) -> anyhow::Result<()> {
+pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
@@ -60,13 +60,23 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     rows.iter().map(|row| line(row.iter().map(String::as_str).collect())).fold(head, |text, line| text + &line)
 }
 
-/// A member as a table's cell; `-` where there is none.
-pub(super) fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => clean(text),
-        other => other.to_string(),
+/// A value as a table's cell; `-` where there is none.
+pub(super) fn cell(value: Option<&(impl ToString + ?Sized)>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| clean(&value.to_string()))
+}
+
+/// Texts as one cell; `-` where there are none.
+pub(super) fn list(texts: &[impl ToString]) -> String {
+    match texts {
+        [] => "-".to_owned(),
+        texts => texts.iter().map(|text| clean(&text.to_string())).collect::<Vec<_>>().join(" "),
     }
+}
+
+/// A number and what it counts, in the plural where it is not 1.
+pub(super) fn counted(number: u64, word: &str) -> String {
+    let end = if number == 1 { "" } else { "s" };
+    format!("{number} {word}{end}")
 }
 
 /// Without what a terminal would obey: some texts are of services' own making.

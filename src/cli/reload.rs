@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::Value;
+use furt_api::reload::{Place, Reloaded};
 
 use super::client::{ask, show};
-use super::output::cell;
+use super::output::clean;
 use super::{Format, Target};
 
 #[derive(Args)]
@@ -18,24 +18,25 @@ pub(super) struct ReloadArgs {
 
 pub(super) fn run(args: &ReloadArgs) -> Result<()> {
     let answer = ask(&args.target, "POST", &["internal", "reload"], &[], None)?;
-    show(args.format, &answer, |answer| {
-        let list = |name: &str| answer[name].as_array().cloned().unwrap_or_default();
-        let changed: Vec<_> = list("changed").iter().map(cell).collect();
+    show(args.format, &answer, |answer: Reloaded| {
+        let changed: Vec<_> = answer.changed.iter().map(|key| clean(key)).collect();
         let changed = if changed.is_empty() { "nothing changed".to_owned() } else { changed.join(", ") };
-        let mut text = format!("reloaded as generation {}: {changed}\n", cell(&answer["generation"]));
-        for key in list("needs_restart") {
-            text += &format!("needs a restart: {}{}\n", place(&key), cell(&key["key"]));
+        let mut text = format!("reloaded as generation {}: {changed}\n", answer.generation);
+        for key in &answer.needs_restart {
+            text += &format!("needs a restart: {}{}\n", place(&key.place), clean(&key.key));
         }
-        for blocked in list("blocked") {
-            text += &format!("kept but not routed: {}: {}\n", cell(&blocked["service"]), cell(&blocked["why"]));
+        for blocked in &answer.blocked {
+            let (service, why) = (clean(blocked.service.as_str()), clean(&blocked.why));
+            text += &format!("kept but not routed: {service}: {why}\n");
         }
         text
     })
 }
 
 /// `file:line:column: ` as far as an answer has it; the variable where the environment is to blame.
-pub(super) fn place(of: &Value) -> String {
-    let members = ["variable", "file", "line", "column"].map(|name| &of[name]);
-    members.into_iter().filter(|one| !one.is_null()).map(|one| cell(one) + ":").collect::<String>()
-        + if of["file"].is_null() && of["variable"].is_null() { "" } else { " " }
+pub(super) fn place(place: &Place) -> String {
+    let names = [&place.variable, &place.file].into_iter().flatten().map(|name| clean(name));
+    let numbers = [place.line, place.column].into_iter().flatten().map(|number| number.to_string());
+    let place: Vec<_> = names.chain(numbers).collect();
+    if place.is_empty() { String::new() } else { place.join(":") + ": " }
 }

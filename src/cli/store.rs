@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde::Serialize;
 
 use super::gateway::{ConfigArgs, load};
 use super::{Format, Output, output};
@@ -78,14 +78,22 @@ impl PathArgs {
 fn tell(path: &Path, summary: Summary, format: Format) -> anyhow::Result<()> {
     let Summary { services, instances, down, draining, keys } = summary;
     match format.output {
-        Output::Json => output::print_json(&json!({
-            "services": services, "instances": instances, "down": down, "draining": draining, "keys": keys,
-        })),
+        Output::Json => output::print_json(&Counts { services, instances, down, draining, keys }),
         Output::Text => output::print(&format!(
             "{}: ok: {services} services, {instances} instances, {down} of them DOWN, {draining} draining, {keys} API keys\n",
             path.display()
         )),
     }
+}
+
+/// A store in numbers, as JSON.
+#[derive(Serialize)]
+struct Counts {
+    services: usize,
+    instances: usize,
+    down: usize,
+    draining: usize,
+    keys: usize,
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::joining::Way;
 use super::modes;
@@ -119,19 +119,26 @@ impl Guide {
     }
 
     /// For programs, in one line.
-    pub(super) fn json(&self, options: &Options) -> Value {
-        let member = |one: &Member| json!({ "instance": one.id, "url": format!("http://{}", one.address) });
-        let team = |team: &Team| json!({ "service": team.service, "instances": team.members.iter().map(member).collect::<Vec<_>>() });
-        let step = |(number, step): (u32, Step)| json!({ "number": number, "story": step.story.title(), "shows": step.shows, "command": step.command });
-        json!({
-            "public": format!("http://{}", self.addresses.public),
-            "internal": format!("http://{}", self.addresses.internal),
-            "key": self.key,
-            "directory": self.directory.to_string_lossy(),
-            "config": self.config,
-            "services": self.teams.iter().map(team).collect::<Vec<_>>(),
-            "steps": (1..).zip(self.steps(options)).map(step).collect::<Vec<_>>(),
-        })
+    pub(super) fn json(&self, options: &Options) -> String {
+        let instance =
+            |one: &Member| InstanceShown { instance: one.id.clone(), url: format!("http://{}", one.address) };
+        let service = |team: &Team| ServiceShown {
+            service: team.service,
+            instances: team.members.iter().map(instance).collect(),
+        };
+        let step =
+            |(number, Step { story, shows, command })| StepShown { number, story: story.title(), shows, command };
+        let shown = GuideShown {
+            public: format!("http://{}", self.addresses.public),
+            internal: format!("http://{}", self.addresses.internal),
+            key: &self.key,
+            directory: self.directory.to_string_lossy().into_owned(),
+            config: &self.config,
+            services: self.teams.iter().map(service).collect(),
+            steps: (1..).zip(self.steps(options)).map(step).collect(),
+        };
+        // Texts and numbers always can be written.
+        serde_json::to_string(&shown).unwrap_or_default()
     }
 
     fn steps(&self, options: &Options) -> Vec<Step> {
@@ -205,6 +212,38 @@ impl Guide {
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.addresses.public)
     }
+}
+
+/// The guide as JSON.
+#[derive(Serialize)]
+struct GuideShown<'a> {
+    public: String,
+    internal: String,
+    key: &'a str,
+    directory: String,
+    config: &'a str,
+    services: Vec<ServiceShown>,
+    steps: Vec<StepShown>,
+}
+
+#[derive(Serialize)]
+struct ServiceShown {
+    service: &'static str,
+    instances: Vec<InstanceShown>,
+}
+
+#[derive(Serialize)]
+struct InstanceShown {
+    instance: String,
+    url: String,
+}
+
+#[derive(Serialize)]
+struct StepShown {
+    number: u32,
+    story: &'static str,
+    shows: String,
+    command: String,
 }
 
 fn switched(member: &Member, mode: &str) -> Option<String> {

@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use serde_json::{Value, json};
+use furt_api::backends::BackendRegistration;
+use furt_api::registration::{HealthEndpoint, Registration, Route};
 use ureq::Agent;
 
 use super::asking::{agent, ask};
@@ -65,10 +66,10 @@ impl Joining {
     /// It was refused, or nobody answered.
     pub(super) fn register(&self) -> Result<()> {
         let (path, body) = match self.way {
-            Way::Routes => ("/internal/register-service".to_owned(), self.registration()),
-            Way::Heartbeats => ("/api/v1/register".to_owned(), self.backend()),
+            Way::Routes => ("/internal/register-service", serde_json::to_string(&self.registration())?),
+            Way::Heartbeats => ("/api/v1/register", serde_json::to_string(&self.backend())?),
         };
-        self.done("POST", &path, &body.to_string())
+        self.done("POST", path, &body)
     }
 
     /// Sends a heartbeat, blocking.
@@ -96,29 +97,31 @@ impl Joining {
         self.done("DELETE", &path, "")
     }
 
-    fn registration(&self) -> Value {
-        json!({
-            "service": self.service,
-            "instance": self.id,
-            "url": format!("http://{}", self.address),
-            "health_endpoint": "/health",
-            "weight": self.weight,
-            "routes": [
-                { "method": "GET", "path": "/orders/*", "permission": "orders:read" },
-                { "method": "POST", "path": "/orders/*", "permission": "orders:write" },
+    fn registration(&self) -> Registration {
+        Registration {
+            instance: Some(self.id.as_str().into()),
+            health_endpoint: HealthEndpoint::Path("/health".to_owned()),
+            weight: Some(self.weight),
+            routes: vec![
+                Route::protected("GET", "/orders/*", "orders:read"),
+                Route::protected("POST", "/orders/*", "orders:write"),
             ],
-        })
+            ..Registration::new(self.service, format!("http://{}", self.address))
+        }
     }
 
-    fn backend(&self) -> Value {
-        json!({
-            "id": self.id,
-            "app": self.service,
-            "region": "eu",
-            "ip": self.address.ip().to_string(),
-            "port": self.address.port(),
-            "weight": self.weight,
-        })
+    fn backend(&self) -> BackendRegistration {
+        BackendRegistration {
+            id: self.id.as_str().into(),
+            app: self.service.into(),
+            region: "eu".to_owned(),
+            ip: self.address.ip().to_string(),
+            port: self.address.port(),
+            country: None,
+            weight: Some(self.weight),
+            soft_limit: None,
+            hard_limit: None,
+        }
     }
 
     fn done(&self, method: &str, path: &str, body: &str) -> Result<()> {

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use furt_api::Code;
+use serde::{Deserialize, Serialize};
 
 use super::asking::{agent, ask};
 use super::guide::{Guide, STOCK_HOST, Team};
@@ -138,7 +139,7 @@ impl Shared {
             let (now, in_all) = self.take();
             if !self.is_over() {
                 self.say(match self.reader {
-                    Reader::Program => format!("{}\n", json!({ "load": now.json(), "in_all": in_all.json() })),
+                    Reader::Program => LoadShown { load: Some(now.shown()), in_all: in_all.shown() }.line(),
                     Reader::Terminal => format!("{OVER}load: {}{WRAP}", now.text(&self.teams)),
                     Reader::File => format!("load: {}\n", now.text(&self.teams)),
                 });
@@ -149,7 +150,7 @@ impl Shared {
     fn say_last(&self) {
         let (_, in_all) = self.take();
         self.say(match self.reader {
-            Reader::Program => format!("{}\n", json!({ "in_all": in_all.json() })),
+            Reader::Program => LoadShown { load: None, in_all: in_all.shown() }.line(),
             Reader::Terminal => format!("{OVER}{WRAP}load in all: {}\n", in_all.text(&self.teams)),
             Reader::File => format!("load in all: {}\n", in_all.text(&self.teams)),
         });
@@ -172,14 +173,14 @@ impl Shared {
 impl Tally {
     /// Counts an answer; `None`: there was none.
     fn count(&mut self, answer: Option<(u16, &str)>) {
-        let body = answer.and_then(|(_, body)| serde_json::from_str::<Value>(body).ok()).unwrap_or_default();
-        if let Some(instance) = body["instance"].as_str() {
-            *self.instances.entry(instance.to_owned()).or_default() += 1;
+        let body = answer.and_then(|(_, body)| serde_json::from_str::<Said>(body).ok()).unwrap_or_default();
+        if let Some(instance) = body.instance {
+            *self.instances.entry(instance).or_default() += 1;
         }
         match answer {
             Some((200..300, _)) => self.answered += 1,
             Some((status, _)) => {
-                let why = body["code"].as_str().map_or_else(String::new, |code| format!(" {code}"));
+                let why = body.code.map_or_else(String::new, |code| format!(" {code}"));
                 *self.failed.entry(format!("{status}{why}")).or_default() += 1;
             }
             None => *self.failed.entry("no answer".to_owned()).or_default() += 1,
@@ -204,10 +205,45 @@ impl Tally {
         format!("{} answered, {failures} failed{failed}{}", self.answered, teams.iter().map(team).collect::<String>())
     }
 
-    fn json(&self) -> Value {
-        let failed = self.failed.values().sum::<u64>();
-        json!({ "answered": self.answered, "failed": failed, "failures": self.failed, "instances": self.instances })
+    fn shown(&self) -> TallyShown<'_> {
+        TallyShown {
+            answered: self.answered,
+            failed: self.failed.values().sum(),
+            failures: &self.failed,
+            instances: &self.instances,
+        }
     }
+}
+
+/// Of an answer: the instance that gave it, or the code of the gateway's problem.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    instance: Option<String>,
+    code: Option<Code>,
+}
+
+/// For programs, in one line.
+#[derive(Serialize)]
+struct LoadShown<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    load: Option<TallyShown<'a>>,
+    in_all: TallyShown<'a>,
+}
+
+impl LoadShown<'_> {
+    fn line(&self) -> String {
+        // Texts and numbers always can be written.
+        serde_json::to_string(self).unwrap_or_default() + "\n"
+    }
+}
+
+#[derive(Serialize)]
+struct TallyShown<'a> {
+    answered: u64,
+    failed: u64,
+    failures: &'a BTreeMap<String, u64>,
+    instances: &'a BTreeMap<String, u64>,
 }
 
 #[cfg(test)]
@@ -231,8 +267,7 @@ mod tests {
         let teams = [Team { service: "orders", way: Way::Routes, members }];
         let why = "500 x 1, 502 x 1, 503 service-down x 1, no answer x 1";
         assert_eq!(tally.text(&teams), format!("1 answered, 4 failed ({why}); orders 1 1 0"));
-        assert_eq!(in_all.json()["answered"], 2);
-        assert_eq!(in_all.json()["failed"], 8);
-        assert_eq!(in_all.json()["failures"]["503 service-down"], 2);
+        assert_eq!((in_all.shown().answered, in_all.shown().failed), (2, 8));
+        assert_eq!(in_all.shown().failures["503 service-down"], 2);
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use furt_api::problem::MEDIA_TYPE;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -12,8 +13,9 @@ use super::context::Context;
 use super::counting::HEALTH;
 use super::headers;
 use crate::telemetry::request_id;
+use crate::wire::{self, DetailPosition};
 
-/// The most of a refused request's body that is read and dropped (DESIGN §7).
+/// The most of a refused request's body that is read and dropped.
 const MAX_DRAIN_BYTES: usize = 1024 * 1024;
 
 /// One of furt's own answers.
@@ -133,7 +135,7 @@ impl GatewayAnswer {
     pub(super) async fn send(&self, session: &mut Session, ctx: &Context) -> Result<()> {
         let body = self.body(ctx);
         let mut response = ResponseHeader::build(self.status(), Some(9))?;
-        response.insert_header(header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+        response.insert_header(header::CONTENT_LENGTH, wire::content_length(&body))?;
         response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
         let media_type = match &self.kind {
             Kind::Health(_) => "application/json",
@@ -146,7 +148,7 @@ impl GatewayAnswer {
                     response
                         .insert_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey realm=\"furt\""))?;
                 }
-                "application/problem+json"
+                MEDIA_TYPE
             }
         };
         response.insert_header(header::CONTENT_TYPE, HeaderValue::from_static(media_type))?;
@@ -166,17 +168,11 @@ impl GatewayAnswer {
         match &self.kind {
             Kind::Health(body) => body.clone(),
             Kind::Problem(problem) => {
-                let mut members = serde_json::json!({
-                    "type": format!("urn:furt:problem:{}", problem.code),
-                    "title": problem.title,
-                    "status": problem.status.as_u16(),
-                    "code": problem.code,
-                    "request_id": request_id::text(&ctx.request_id),
-                });
-                if let Some(detail) = &self.detail {
-                    members["detail"] = detail.as_str().into();
-                }
-                members.to_string().into()
+                let (status, code, id) =
+                    (problem.status.as_u16(), problem.code.into(), request_id::text(&ctx.request_id));
+                let mut body = furt_api::Problem::new(status, code, problem.title, id);
+                body.detail.clone_from(&self.detail);
+                wire::problem_body(body, DetailPosition::Last)
             }
         }
     }

@@ -185,7 +185,7 @@ fn nothing_that_can_be_listed_is_missing() {
     for problem in problems {
         expect("docs/requests.md", format!("`{}`", quoted(problem, "").next().unwrap()));
     }
-    for path in quoted(&read("src/api/mod.rs"), "/") {
+    for path in quoted(&read("src/api/endpoints.rs"), "/") {
         let page = if path.starts_with("/api") { "docs/registering.md" } else { "docs/operating.md" };
         let path = if page.ends_with("operating.md") { path.replace("{id}", "{instance}") } else { path.to_owned() };
         expect(page, path);

@@ -388,7 +388,7 @@ async fn explain_says_where_a_client_is_and_how_far_the_instances_are() {
     let unknown = explained("&client=10.0.0.1").await["client"].take();
     assert_eq!((&unknown["country"], &unknown["instances"][0]["instance"]), (&Value::Null, &json!("lab")));
     let bad = Answer::of(gateway.operate(Method::GET, "/internal/explain?method=GET&url=/shop&client=here")).await;
-    bad.problem(400, "bad-question");
+    bad.problem(422, "invalid-parameters");
     assert_eq!(explained("/nowhere&client=192.0.2.1").await["client"]["instances"], json!([]));
 
     let output = gateway.cli(&["explain", "GET", "/shop", "--client", "198.51.100.1"]).await;

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use furt_api::registration::{HealthEndpoint, Registration, Route};
 use furt_core::model::Sha256Digest;
-use serde_json::{Value, json};
 
 use super::{Setup, Site, write};
 
@@ -47,12 +47,11 @@ pub(super) fn register(setup: &Setup<'_>) -> Result<()> {
     let registrar = Registrar::new(setup.internal);
     registrar.wait_until_ready()?;
     match setup.site {
-        Site::Public => registrar.register(&json!({
-            "service": "pass",
-            "url": format!("http://{}", setup.origin),
-            "health_endpoint": null,
-            "routes": [{ "method": "*", "path": "/pass/*" }],
-        })),
+        Site::Public => registrar.register(&Registration {
+            health_endpoint: HealthEndpoint::Unprobed,
+            routes: vec![Route::public("*", "/pass/*")],
+            ..Registration::new("pass", format!("http://{}", setup.origin))
+        }),
         Site::Fleet => (0..setup.fleet.services)
             .try_for_each(|service| registrar.register(&setup.fleet.registration(service, None))),
     }
@@ -90,7 +89,7 @@ impl Registrar {
     ///
     /// # Errors
     /// furt refuses, or does not answer.
-    pub(crate) fn register(&self, registration: &Value) -> Result<()> {
+    pub(crate) fn register(&self, registration: &Registration) -> Result<()> {
         let mut answer = self
             .agent
             .post(format!("{}/internal/register-service", self.base))

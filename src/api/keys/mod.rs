@@ -12,15 +12,18 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde_json::{Value, json};
+use furt_api::keys::{Key, Keys, RevokedKey};
+use furt_api::{Code, Outcome};
+use serde_json::{Map, Value};
 
 use super::Api;
+use super::commands::{Answered, ask, json_body, unexpected};
 use super::listener::BodyTooLarge;
 use super::problem::Problem;
-use super::writing::{ask, json_body, unexpected};
 use crate::clock;
 use crate::driver::DriverGone;
 use crate::secret;
+use crate::wire;
 use furt_core::model::{KeyName, Sha256Digest};
 use furt_core::registry::{Answer, Event, KeyAnswer, KeyCommand, KeyRefusal, Source};
 
@@ -52,7 +55,7 @@ pub(super) async fn rotate(
     check_staying(&api)?;
     let name = named(&name)?;
     let body = match (too_large.is_some(), body.is_empty()) {
-        (false, true) => json!({}),
+        (false, true) => Value::Object(Map::new()),
         (is_too_large, _) => json_body(is_too_large, &headers, &body)?,
     };
     let grace = body::grace(body).map_err(Problem::invalid_fields)?;
@@ -66,56 +69,50 @@ pub(super) async fn revoke(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     Path(name): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Answered<RevokedKey> {
     let KeyAnswer { key, is_configured, generation } = command(&api, source, KeyCommand::Revoke(named(&name)?)).await?;
-    Ok(Json(json!({
-        "status": "revoked",
-        "name": key.name().as_str(),
-        "configured": is_configured,
-        "generation": generation.0,
-    })))
+    Ok(Json(RevokedKey {
+        status: Outcome::Revoked,
+        name: key.name().as_str().into(),
+        configured: is_configured,
+        generation: wire::generation(generation),
+    }))
 }
 
 /// `GET /internal/keys`
-pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Value> {
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Keys> {
     let snapshot = api.snapshots.load_full();
     let keys = &snapshot.keys;
     let all =
         keys.configured.values().map(|spec| views::configured(spec)).chain(keys.runtime.values().map(views::runtime));
-    Json(json!({
-        "keys": all.collect::<Vec<_>>(),
-        "generation": snapshot.generation.0,
-        "epoch": snapshot.epoch.to_string(),
-    }))
+    Json(Keys {
+        keys: all.collect(),
+        generation: wire::generation(snapshot.generation),
+        epoch: wire::epoch(snapshot.epoch),
+    })
 }
 
 /// `GET /internal/keys/{name}`: the key in force of that name; a runtime key that it stands against is its `kept`.
-pub(super) async fn one(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+pub(super) async fn one(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answered<Key> {
     let snapshot = api.snapshots.load_full();
     let name = named(&name)?;
     let runtime = snapshot.keys.runtime.get(&name).map(views::runtime);
     match (snapshot.keys.configured.get(&name), runtime) {
         (None, None) => Err(KeyRefusal::Unknown(name).into()),
         (None, Some(runtime)) => Ok(Json(runtime)),
-        (Some(spec), runtime) => {
-            let mut shown = views::configured(spec);
-            if let Some(runtime) = runtime {
-                shown["kept"] = runtime;
-            }
-            Ok(Json(shown))
-        }
+        (Some(spec), runtime) => Ok(Json(Key { kept: runtime.map(Box::new), ..views::configured(spec) })),
     }
 }
 
 /// How a refusal is answered.
-pub(super) fn status_of(refusal: &KeyRefusal) -> (StatusCode, &'static str) {
+pub(super) fn status_of(refusal: &KeyRefusal) -> (StatusCode, Code) {
     match refusal {
-        KeyRefusal::Unknown(_) => (StatusCode::NOT_FOUND, "not-found"),
-        KeyRefusal::Configured(_) => (StatusCode::CONFLICT, "configured"),
-        KeyRefusal::Taken { .. } => (StatusCode::CONFLICT, "taken"),
-        KeyRefusal::TooManyOld { .. } => (StatusCode::CONFLICT, "too-many-old-keys"),
-        KeyRefusal::TooMany => (StatusCode::CONFLICT, "too-many-keys"),
-        KeyRefusal::NotForgotten { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable"),
+        KeyRefusal::Unknown(_) => (StatusCode::NOT_FOUND, Code::NotFound),
+        KeyRefusal::Configured(_) => (StatusCode::CONFLICT, Code::Configured),
+        KeyRefusal::Taken { .. } => (StatusCode::CONFLICT, Code::Taken),
+        KeyRefusal::TooManyOld { .. } => (StatusCode::CONFLICT, Code::TooManyOldKeys),
+        KeyRefusal::TooMany => (StatusCode::CONFLICT, Code::TooManyKeys),
+        KeyRefusal::NotForgotten { .. } => (StatusCode::SERVICE_UNAVAILABLE, Code::StoreUnavailable),
     }
 }
 
@@ -133,14 +130,14 @@ fn check_staying(api: &Api) -> Result<(), Problem> {
 
 /// What can be no name names no key.
 fn named(name: &str) -> Result<KeyName, Problem> {
-    let unknown = |_| Problem::new(StatusCode::NOT_FOUND, "not-found", format!("there is no API key \"{name}\""));
+    let unknown = |_| Problem::new(StatusCode::NOT_FOUND, Code::NotFound, format!("there is no API key \"{name}\""));
     KeyName::try_new(name).map_err(unknown)
 }
 
 fn new_key() -> Result<(String, Sha256Digest), Problem> {
     let key = secret::new_key().map_err(|error| {
         log::error!("no API key can be made: {error}");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the system has no random numbers")
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "the system has no random numbers")
     })?;
     let sha256 = Sha256Digest::of(key.as_bytes());
     Ok((key, sha256))

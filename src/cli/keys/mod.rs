@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use furt_api::keys::{IssuedKey, Keys, NewKey, RevokedKey, RotateKey};
 
-use super::client::{ask, rows, show};
-use super::output::{cell, note, print, print_json, table};
+use super::client::{Answer, ask, show};
+use super::output::{cell, clean, list, note, table};
 use super::{Format, Output, Target};
 use furt_core::model::{CidrSet, KeyName, MAX_BURST, PermissionRule, Rate};
 
@@ -94,33 +94,34 @@ pub(super) fn run(verb: &KeysVerb) -> Result<()> {
     match verb {
         KeysVerb::New(args) if args.offline || args.add_to.is_some() => offline::new(args),
         KeysVerb::New(args) => new(args),
-        KeysVerb::List(args) => list(args),
+        KeysVerb::List(args) => list_keys(args),
         KeysVerb::Revoke(args) => revoke(args),
         KeysVerb::Rotate(args) => rotate(args),
     }
 }
 
 fn new(args: &NewArgs) -> Result<()> {
-    let body = json!({
-        "name": args.name.as_str(),
-        "permissions": texts(&args.permissions),
-        "allow_from": texts(&args.allow_from),
-        "rate": args.rate.map(|rate| rate.to_string()),
-        "burst": args.burst,
-        "expires": args.expires,
-    });
-    let answer = ask(&args.target, "POST", &["internal", "keys"], &[], Some(body.to_string()))?;
+    let body = NewKey {
+        name: args.name.as_str().into(),
+        permissions: texts(&args.permissions),
+        allow_from: texts(&args.allow_from),
+        rate: args.rate.map(|rate| rate.to_string()),
+        burst: args.burst,
+        expires: args.expires.clone(),
+    };
+    let body = serde_json::to_string(&body)?;
+    let answer = ask(&args.target, "POST", &["internal", "keys"], &[], Some(body))?;
     show_key(args.format, &answer)
 }
 
 fn rotate(args: &RotateArgs) -> Result<()> {
     let path = ["internal", "keys", &args.name, "rotate"];
-    let body = json!({ "grace": args.grace }).to_string();
+    let body = serde_json::to_string(&RotateKey { grace: Some(args.grace.clone()) })?;
     let answer = ask(&args.target, "POST", &path, &[], Some(body))?;
     show_key(args.format, &answer)?;
     if args.format.output == Output::Text {
-        match answer["old"].as_array().and_then(|old| old.last()) {
-            Some(old) => note(&format!("the key before is good until {}", cell(&old["until"]))),
+        match answer.read::<IssuedKey>()?.old.last() {
+            Some(old) => note(&format!("the key before is good until {}", clean(old.until.as_str()))),
             None => note("no key before is good any more"),
         }
     }
@@ -129,7 +130,7 @@ fn rotate(args: &RotateArgs) -> Result<()> {
 
 fn revoke(args: &RevokeArgs) -> Result<()> {
     let answer = ask(&args.target, "DELETE", &["internal", "keys", &args.name], &[], None)?;
-    show(args.format, &answer, |answer| match answer["configured"] == true {
+    show(args.format, &answer, |answer: RevokedKey| match answer.configured {
         false => format!("revoked {}\n", args.name),
         true => {
             format!("revoked the runtime key {0}; the configuration has a key {0}, which is still good\n", args.name)
@@ -137,29 +138,26 @@ fn revoke(args: &RevokeArgs) -> Result<()> {
     })
 }
 
-fn list(args: &ListArgs) -> Result<()> {
+fn list_keys(args: &ListArgs) -> Result<()> {
     let answer = ask(&args.target, "GET", &["internal", "keys"], &[], None)?;
-    show(args.format, &answer, |answer| {
-        let list = |texts: &Value| {
-            let texts: Vec<_> = texts.as_array().into_iter().flatten().map(cell).collect();
-            if texts.is_empty() { "-".to_owned() } else { texts.join(" ") }
-        };
-        let rows = rows(&answer["keys"], |key| {
-            let until: Value = key["old"].as_array().into_iter().flatten().map(|old| old["until"].clone()).collect();
+    show(args.format, &answer, |answer: Keys| {
+        let rows = answer.keys.iter().map(|key| {
+            let until: Vec<_> = key.old.iter().map(|old| &old.until).collect();
             vec![
-                cell(&key["name"]),
-                cell(&key["source"]),
-                cell(&key["sha256_prefix"]),
-                list(&key["permissions"]),
-                list(&key["allow_from"]),
-                cell(&key["rate"]),
-                cell(&key["burst"]),
-                cell(&key["created"]),
-                cell(&key["expires"]),
+                clean(key.name.as_str()),
+                clean(key.source.as_str()),
+                clean(&key.sha256_prefix),
+                list(&key.rules.permissions),
+                list(&key.rules.allow_from),
+                cell(key.rules.rate.as_ref()),
+                cell(key.rules.burst.as_ref()),
+                cell(key.created.as_ref()),
+                cell(key.expires.as_ref()),
                 list(&until),
-                cell(&key["blocked"]),
+                cell(key.blocked.as_ref()),
             ]
         });
+        let rows: Vec<_> = rows.collect();
         let header = [
             "NAME",
             "SOURCE",
@@ -177,11 +175,8 @@ fn list(args: &ListArgs) -> Result<()> {
     })
 }
 
-fn show_key(format: Format, answer: &Value) -> Result<()> {
-    match format.output {
-        Output::Json => print_json(answer),
-        Output::Text => print(&format!("{}\n", cell(&answer["key"]))),
-    }
+fn show_key(format: Format, answer: &Answer) -> Result<()> {
+    show(format, answer, |answer: IssuedKey| format!("{}\n", clean(&answer.key)))
 }
 
 fn texts(values: &[impl ToString]) -> Vec<String> {

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use serde_json::json;
+use serde::Serialize;
 
 use super::{NewArgs, Output, texts};
 use crate::cli::output;
@@ -39,18 +39,30 @@ pub(super) fn new(args: &NewArgs) -> anyhow::Result<()> {
         add(path, &lines)?;
     }
     match (args.format.output, &args.add_to) {
-        (Output::Json, _) => output::print_json(&json!({
-            "key": key,
-            "name": args.name.as_str(),
-            "sha256": digest.to_string(),
-            "permissions": permissions,
-            "allow_from": allow_from,
-            "rate": args.rate.map(|rate| rate.to_string()),
-            "burst": args.burst,
-        })),
+        (Output::Json, _) => output::print_json(&OfflineKey {
+            key,
+            name: args.name.as_str(),
+            sha256: digest.to_string(),
+            permissions,
+            allow_from,
+            rate: args.rate.map(|rate| rate.to_string()),
+            burst: args.burst,
+        }),
         (Output::Text, Some(_)) => output::print(&format!("{key}\n")),
         (Output::Text, None) => output::print(&format!("# The key, shown this once: {key}\n{lines}")),
     }
+}
+
+/// As JSON: a key that no furt knows yet.
+#[derive(Serialize)]
+struct OfflineKey<'a> {
+    key: String,
+    name: &'a str,
+    sha256: String,
+    permissions: Vec<String>,
+    allow_from: Vec<String>,
+    rate: Option<String>,
+    burst: Option<u32>,
 }
 
 /// Appends the lines to a configuration that is good, and stays good with them.

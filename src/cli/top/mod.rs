@@ -9,7 +9,7 @@ mod screen;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -17,7 +17,8 @@ use tokio::task::JoinHandle;
 use super::client::ask;
 use super::output::{self, Reader};
 use super::{Format, Output, Target};
-use rates::{Frame, Stats};
+use furt_api::stats::Stats;
+use rates::Frame;
 use screen::Screen;
 
 /// When the screen says that an answer is late, and how often.
@@ -57,7 +58,7 @@ async fn watch(args: &TopArgs) -> Result<()> {
         tokio::time::sleep(args.interval).await;
         let frame = Frame::between(&first, &answered(question(&args.target).await)?);
         return match args.format.output {
-            Output::Json => output::print_json(&frame.json()),
+            Output::Json => output::print_json(&frame.shown()),
             Output::Text => output::print(&screen::text(&frame)),
         };
     }
@@ -68,10 +69,8 @@ async fn watch(args: &TopArgs) -> Result<()> {
 fn question(target: &Target) -> JoinHandle<Result<Stats>> {
     let target = target.clone();
     tokio::task::spawn_blocking(move || {
-        let answer = ask(&target, "GET", &["internal", "stats"], &[], None)?;
-        let stats: Stats = serde_json::from_value(answer)
-            .map_err(|why| anyhow!("{} answers as another version: {why}", target.url))?;
-        ensure!(stats.is_sound(), "{} answers what does not fit together", target.url);
+        let stats: Stats = ask(&target, "GET", &["internal", "stats"], &[], None)?.read()?;
+        ensure!(rates::is_sound(&stats), "{} answers what does not fit together", target.url);
         Ok(stats)
     })
 }

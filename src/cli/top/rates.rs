@@ -5,49 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use furt_api::Status;
+use furt_api::stats::{Counts, Stats, Traffic};
+use serde::Serialize;
 
 use furt_core::live::quantile_us;
 
 /// The most buckets of latencies that are believed: some times as many as furt has.
 const MAX_BUCKETS: usize = 4_096;
-
-/// An answer.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Stats {
-    started_ms: i64,
-    uptime_ms: u64,
-    latency_begins_us: Vec<u64>,
-    services: Vec<Service>,
-    #[serde(rename = "static")]
-    fixed: Counts,
-    unrouted: Counts,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Service {
-    service: String,
-    status: String,
-    registered_ms: i64,
-    /// UP, and all.
-    instances: [u64; 2],
-    in_flight: u64,
-    uptime_share: f64,
-    #[serde(flatten)]
-    counts: Counts,
-}
-
-/// Left out where there was no request.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct Counts {
-    /// By class.
-    requests: Vec<u64>,
-    errors: u64,
-    refused: u64,
-    latency: Vec<(usize, u64)>,
-}
 
 /// What happened in an interval.
 #[derive(Debug, Clone)]
@@ -87,20 +52,19 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Default)]
 pub(super) struct ServiceFacts {
     pub(super) name: String,
-    pub(super) status: Option<String>,
+    pub(super) status: Option<Status>,
     pub(super) up: u64,
     pub(super) instances: u64,
     pub(super) in_flight: u64,
     pub(super) uptime_share: Option<f64>,
 }
 
-impl Stats {
-    /// Whether its numbers can be reckoned with.
-    pub(super) fn is_sound(&self) -> bool {
-        let all = self.services.iter().map(|service| &service.counts).chain([&self.fixed, &self.unrouted]);
-        self.latency_begins_us.len() <= MAX_BUCKETS
-            && all.flat_map(|counts| &counts.latency).all(|&(bucket, _)| bucket < self.latency_begins_us.len())
-    }
+/// Whether the numbers of an answer can be reckoned with.
+pub(super) fn is_sound(stats: &Stats) -> bool {
+    let services = stats.services.iter().map(|service| &service.traffic);
+    let all = services.chain([&stats.static_routes, &stats.unrouted]).filter_map(|traffic| traffic.counts.as_ref());
+    stats.latency_begins_us.len() <= MAX_BUCKETS
+        && all.flat_map(|counts| &counts.latency).all(|&(bucket, _)| bucket < stats.latency_begins_us.len())
 }
 
 /// Counts of an interval, by bucket where they are of times.
@@ -117,9 +81,10 @@ impl Difference {
         Self { requests: 0, errors: 0, refused: 0, latency: vec![0; buckets], so_far: [0; 3] }
     }
 
-    fn between(before: Option<&Counts>, now: &Counts, buckets: usize) -> Self {
+    fn between(before: Option<&Traffic>, now: &Traffic, buckets: usize) -> Self {
         let nothing = Counts::default();
-        let before = before.unwrap_or(&nothing);
+        let before = before.and_then(|traffic| traffic.counts.as_ref()).unwrap_or(&nothing);
+        let now = now.counts.as_ref().unwrap_or(&nothing);
         let sum = |counts: &Counts| counts.requests.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
         let mut latency = vec![0_u64; buckets];
         for &(bucket, count) in &now.latency {
@@ -173,17 +138,17 @@ impl Frame {
         let known: BTreeMap<_, _> = before
             .iter()
             .flat_map(|before| &before.services)
-            .map(|service| ((service.service.as_str(), service.registered_ms), &service.counts))
+            .map(|service| ((service.service.as_str(), service.registered_ms), &service.traffic))
             .collect();
         let mut sum = Difference::nothing(buckets);
         let mut all = ServiceFacts::default();
         let mut rows = Vec::with_capacity(now.services.len() + 2);
         for service in &now.services {
             let earlier = known.get(&(service.service.as_str(), service.registered_ms)).copied();
-            let difference = Difference::between(earlier, &service.counts, buckets);
+            let difference = Difference::between(earlier, &service.traffic, buckets);
             sum.add(&difference);
             let facts = ServiceFacts {
-                name: service.service.clone(),
+                name: service.service.to_string(),
                 status: Some(service.status.clone()),
                 up: service.instances[0],
                 instances: service.instances[1],
@@ -195,11 +160,11 @@ impl Frame {
             all.in_flight += facts.in_flight;
             rows.push(difference.row(Kind::Service(facts), seconds, begins_us));
         }
-        for (kind, earlier, counts) in [
-            (Kind::Static, before.map(|before| &before.fixed), &now.fixed),
+        for (kind, earlier, traffic) in [
+            (Kind::Static, before.map(|before| &before.static_routes), &now.static_routes),
             (Kind::Unrouted, before.map(|before| &before.unrouted), &now.unrouted),
         ] {
-            let difference = Difference::between(earlier, counts, buckets);
+            let difference = Difference::between(earlier, traffic, buckets);
             sum.add(&difference);
             rows.push(difference.row(kind, seconds, begins_us));
         }
@@ -211,17 +176,65 @@ impl Frame {
     }
 
     /// For programs.
-    pub(super) fn json(&self) -> Value {
-        let of = |wanted: fn(&Kind) -> bool| self.rows.iter().filter(move |row| wanted(&row.kind)).map(Row::json);
-        json!({
-            "seconds": self.seconds,
-            "uptime_s": self.uptime_ms as f64 / 1e3,
-            "services": of(|kind| matches!(kind, Kind::Service(_))).collect::<Vec<_>>(),
-            "static": of(|kind| matches!(kind, Kind::Static)).next(),
-            "unrouted": of(|kind| matches!(kind, Kind::Unrouted)).next(),
-            "total": self.total.json(),
-        })
+    pub(super) fn shown(&self) -> FrameShown {
+        let of = |wanted: fn(&Kind) -> bool| self.rows.iter().filter(move |row| wanted(&row.kind)).map(Row::shown);
+        FrameShown {
+            seconds: self.seconds,
+            uptime_s: self.uptime_ms as f64 / 1e3,
+            services: of(|kind| matches!(kind, Kind::Service(_))).collect(),
+            static_routes: of(|kind| matches!(kind, Kind::Static)).next(),
+            unrouted: of(|kind| matches!(kind, Kind::Unrouted)).next(),
+            total: self.total.shown(),
+        }
     }
+}
+
+/// A frame as JSON.
+#[derive(Serialize)]
+pub(super) struct FrameShown {
+    seconds: f64,
+    uptime_s: f64,
+    services: Vec<RowShown>,
+    #[serde(rename = "static")]
+    static_routes: Option<RowShown>,
+    unrouted: Option<RowShown>,
+    total: RowShown,
+}
+
+/// A line of it.
+#[derive(Serialize)]
+struct RowShown {
+    #[serde(flatten)]
+    service: Option<ServiceShown>,
+    #[serde(flatten)]
+    instances: Option<InstancesShown>,
+    requests_per_s: f64,
+    errors_per_s: f64,
+    refused_per_s: f64,
+    p50_ms: Option<f64>,
+    p99_ms: Option<f64>,
+    so_far: SoFar,
+}
+
+#[derive(Serialize)]
+struct ServiceShown {
+    service: String,
+    status: Option<Status>,
+    uptime_share: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct InstancesShown {
+    instances_up: u64,
+    instances: u64,
+    in_flight: u64,
+}
+
+#[derive(Serialize)]
+struct SoFar {
+    requests: u64,
+    errors: u64,
+    refused: u64,
 }
 
 impl Row {
@@ -246,37 +259,42 @@ impl Row {
         self.facts().is_some() || self.so_far[0] > 0
     }
 
-    fn json(&self) -> Value {
-        let mut row = json!({});
-        if let Kind::Service(facts) = &self.kind {
-            row["service"] = facts.name.as_str().into();
-            row["status"] = facts.status.as_deref().into();
-            row["uptime_share"] = facts.uptime_share.into();
-        }
-        if let Some(facts) = self.facts() {
-            row["instances_up"] = facts.up.into();
-            row["instances"] = facts.instances.into();
-            row["in_flight"] = facts.in_flight.into();
-        }
-        row["requests_per_s"] = self.requests_per_s.into();
-        row["errors_per_s"] = self.errors_per_s.into();
-        row["refused_per_s"] = self.refused_per_s.into();
-        row["p50_ms"] = self.p50_ms.into();
-        row["p99_ms"] = self.p99_ms.into();
+    fn shown(&self) -> RowShown {
+        let service = match &self.kind {
+            Kind::Service(ServiceFacts { name, status, uptime_share, .. }) => {
+                Some(ServiceShown { service: name.clone(), status: status.clone(), uptime_share: *uptime_share })
+            }
+            Kind::Static | Kind::Unrouted | Kind::Total(_) => None,
+        };
+        let instances = self.facts().map(|facts| InstancesShown {
+            instances_up: facts.up,
+            instances: facts.instances,
+            in_flight: facts.in_flight,
+        });
         let [requests, errors, refused] = self.so_far;
-        row["so_far"] = json!({"requests": requests, "errors": errors, "refused": refused});
-        row
+        RowShown {
+            service,
+            instances,
+            requests_per_s: self.requests_per_s,
+            errors_per_s: self.errors_per_s,
+            refused_per_s: self.refused_per_s,
+            p50_ms: self.p50_ms,
+            p99_ms: self.p99_ms,
+            so_far: SoFar { requests, errors, refused },
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     /// Bucket 0 is 0 to 1 ms, 1 is 1 to 3 ms, 2 is 3 ms and more.
     fn stats(started_ms: i64, uptime_ms: u64, services: &[Value]) -> Stats {
         let stats = json!({
-            "started_ms": started_ms, "uptime_ms": uptime_ms, "latency_begins_us": [0, 1_000, 3_000],
+            "epoch": "e", "generation": 1, "status_classes": [], "started_ms": started_ms, "uptime_ms": uptime_ms, "latency_begins_us": [0, 1_000, 3_000],
             "services": services, "static": {}, "unrouted": {"requests": [0, 0, 0, 0, 3, 0], "refused": 3, "latency": [[0, 3]]},
         });
         serde_json::from_value(stats).unwrap()
@@ -307,7 +325,10 @@ mod tests {
         let Kind::Total(all) = &frame.total.kind else { panic!("{:?}", frame.total.kind) };
         assert_eq!((all.up, all.instances, all.in_flight), (2, 4, 8));
         assert_eq!(row(&frame, "(no route)").requests_per_s, 0.0, "nothing new");
-        assert_eq!(frame.json()["services"][1]["so_far"], json!({"requests": 1_200, "errors": 100, "refused": 0}));
+        assert_eq!(
+            serde_json::to_value(frame.shown()).unwrap()["services"][1]["so_far"],
+            json!({"requests": 1_200, "errors": 100, "refused": 0})
+        );
     }
 
     #[test]
@@ -330,12 +351,12 @@ mod tests {
     #[test]
     fn what_another_program_answers_is_not_believed() {
         let mut wrong = stats(1, 1, &[service("a", 5, 1, 0, 0)]);
-        assert!(wrong.is_sound());
-        wrong.services[0].counts.latency.push((usize::MAX, 1));
-        assert!(!wrong.is_sound());
+        assert!(is_sound(&wrong));
+        wrong.services[0].traffic.counts.as_mut().unwrap().latency.push((usize::MAX, 1));
+        assert!(!is_sound(&wrong));
         assert!(serde_json::from_value::<Stats>(json!({"services": []})).is_err());
         let many = Stats { latency_begins_us: vec![0; MAX_BUCKETS + 1], ..stats(1, 1, &[]) };
-        assert!(!many.is_sound());
+        assert!(!is_sound(&many));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::Result;
+use furt_api::Status;
 
 use super::rates::{Frame, Row};
 use crate::cli::Output;
@@ -101,7 +102,7 @@ impl Screen {
         match (&self.mode, &self.last) {
             (Mode::Terminal(paint), frame) => try_print(&self.screenful(frame.as_ref(), notice, size(), *paint)),
             (Mode::Text, Some(frame)) => try_print(&format!("{}\n", text(frame))),
-            (Mode::Json, Some(frame)) => try_print(&format!("{}\n", frame.json())),
+            (Mode::Json, Some(frame)) => try_print(&format!("{}\n", serde_json::to_string(&frame.shown())?)),
             (Mode::Text | Mode::Json, None) => Ok(Reader::Reads),
         }
     }
@@ -183,7 +184,7 @@ fn cells(row: &Row) -> [String; HEADER.len()] {
     let of = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     [
         printable(row.name()),
-        of(facts.and_then(|facts| facts.status.as_deref()).map(printable)),
+        of(facts.and_then(|facts| facts.status.as_ref()).map(|status| printable(status.as_str()))),
         of(facts.map(|facts| format!("{}/{}", facts.up, facts.instances))),
         of(facts.map(|facts| facts.in_flight.to_string())),
         number(row.requests_per_s),
@@ -196,10 +197,10 @@ fn cells(row: &Row) -> [String; HEADER.len()] {
 }
 
 fn colour(row: &Row) -> &'static str {
-    match row.facts().and_then(|facts| facts.status.as_deref()) {
-        Some("DOWN") => RED,
+    match row.facts().and_then(|facts| facts.status.as_ref()) {
+        Some(Status::Down) => RED,
         _ if row.errors_per_s > 0.0 => RED,
-        Some("UNKNOWN") => YELLOW,
+        Some(Status::Unknown) => YELLOW,
         _ => "",
     }
 }
@@ -250,7 +251,8 @@ fn cut(text: &str, width: usize) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::rates::Stats;
+    use furt_api::stats::Stats;
+
     use super::*;
 
     fn frame(services: usize) -> Frame {
@@ -265,7 +267,7 @@ mod tests {
             services[0]["requests"] = json!([0, 0, ok, 0, 0, 0]);
             services[0]["latency"] = json!([[0, ok]]);
             let stats = json!({
-                "started_ms": 1, "uptime_ms": uptime_ms, "latency_begins_us": [0, 3_000], "services": services,
+                "epoch": "e", "generation": 1, "status_classes": [], "started_ms": 1, "uptime_ms": uptime_ms, "latency_begins_us": [0, 3_000], "services": services,
                 "static": {}, "unrouted": {},
             });
             serde_json::from_value(stats).unwrap()

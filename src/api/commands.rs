@@ -1,4 +1,5 @@
-//! Endpoints that change something: each asks the driver and tells what it answered. Leaving and draining: `leaving`.
+//! Endpoints that change something: each asks the driver and answers what the driver said. Deregistering and draining are in
+//! `deregistration`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +10,9 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde_json::{Value, json};
+use furt_api::registration::{Heartbeat, Probing, Registered};
+use furt_api::{Code, Outcome, Seconds};
+use serde_json::Value;
 
 use super::Api;
 use super::fields::FieldError;
@@ -18,48 +21,49 @@ use super::problem::Problem;
 use super::registration::{self, Parsed};
 use crate::clock;
 use crate::upstream;
+use crate::wire;
 use furt_core::model::{InstanceId, ServiceName, UpstreamHost, UpstreamUrl};
-use furt_core::registry::{Answer, Event, InstanceRef, Registered, Registration, RegistrationKind, ReplyId, Source};
+use furt_core::registry::{self, Answer, Event, InstanceRef, Registration, RegistrationKind, ReplyId, Source};
 
 /// The longest wait for the registry: a store that hangs must not hold callers for ever.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) type Outcome = Result<Json<Value>, Problem>;
+pub(super) type Answered<T> = Result<Json<T>, Problem>;
 
-/// `POST /internal/register-service`. Checked in DESIGN §5.1's order: address (by the guard), rate, size and type, JSON,
-/// fields, and by the registry grant and conflict.
+/// `POST /internal/register-service`. It is checked in this order: address (by the guard), rate, size and type, JSON, fields;
+/// then, by the registry, grant and conflicts.
 pub(super) async fn register(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     too_large: Option<Extension<BodyTooLarge>>,
     headers: HeaderMap,
     body: Bytes,
-) -> Outcome {
+) -> Answered<Registered> {
     let form = Form {
         parse: &registration::parse,
-        place: "/url",
+        url_pointer: "/url",
         kind: RegistrationKind::Full,
         is_too_large: too_large.is_some(),
     };
     let registered = take_registration(&api, source, form, &headers, &body).await?;
-    Ok(Json(json!({
-        "status": "registered",
-        "service": registered.instance.service.as_str(),
-        "instance": registered.instance.id.as_str(),
-        "routes": registered.routes,
-        "health": registered.status.as_str(),
-        "generation": registered.generation.0,
-        "epoch": registered.epoch.to_string(),
-        "heartbeat_ttl": registered.heartbeat_ttl.as_secs_f64(),
-    })))
+    Ok(Json(Registered {
+        status: Outcome::Registered,
+        service: registered.instance.service.as_str().into(),
+        instance: registered.instance.id.as_str().into(),
+        routes: registered.routes,
+        health: wire::status(registered.status),
+        generation: wire::generation(registered.generation),
+        epoch: wire::epoch(registered.epoch),
+        heartbeat_ttl: Seconds::from(registered.heartbeat_ttl),
+    }))
 }
 
 /// A kind of registration's body.
 pub(super) struct Form<'a> {
     /// Reads it.
     pub(super) parse: &'a (dyn Fn(Value) -> (Parsed, Vec<FieldError>) + Sync),
-    /// The pointer to where it says where the instance is.
-    pub(super) place: &'static str,
+    /// The pointer to the field that says where the instance is.
+    pub(super) url_pointer: &'static str,
     pub(super) kind: RegistrationKind,
     pub(super) is_too_large: bool,
 }
@@ -71,7 +75,7 @@ pub(super) async fn take_registration(
     form: Form<'_>,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<Registered, Problem> {
+) -> Result<registry::Registered, Problem> {
     let address = source.address;
     // Before anything that takes time, so that many at once are counted too.
     let config = api.config();
@@ -91,9 +95,9 @@ async fn try_register(
     form: Form<'_>,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<Registered, Problem> {
+) -> Result<registry::Registered, Problem> {
     let (parsed, mut errors) = (form.parse)(json_body(form.is_too_large, headers, body)?);
-    let mut refuse = |detail| errors.push(FieldError { pointer: form.place.to_owned(), detail });
+    let mut refuse = |detail| errors.push(FieldError { pointer: form.url_pointer.to_owned(), detail });
     let addresses = match &parsed.url {
         Some(url) => locate(api, url).await.map_err(&mut refuse).ok(),
         None => None,
@@ -115,12 +119,12 @@ async fn try_register(
 pub(super) fn json_body(is_too_large: bool, headers: &HeaderMap, body: &[u8]) -> Result<Value, Problem> {
     if is_too_large {
         let detail = format!("the body is larger than {MAX_BODY} bytes");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail));
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, detail));
     }
     check_type(headers)?;
     super::json::parse(body).map_err(|error| {
         let detail = format!("not JSON at line {}, column {}: {error}", error.line(), error.column());
-        Problem::new(StatusCode::BAD_REQUEST, "not-json", detail)
+        Problem::new(StatusCode::BAD_REQUEST, Code::NotJson, detail)
     })
 }
 
@@ -131,7 +135,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = "the body must be application/json, and Content-Type must say so";
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong-type", detail))
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::WrongType, detail))
 }
 
 /// Where an instance is; never furt itself, never an address that no service has.
@@ -152,17 +156,17 @@ pub(super) async fn heartbeat(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     Path((service, id)): Path<(String, String)>,
-) -> Outcome {
+) -> Answered<Heartbeat> {
     let instance = instance(&service, &id)?;
     match ask(&api, |reply| Event::HeartbeatReceived(instance, source, reply)).await? {
-        Answer::Heard { status, epoch, heartbeat_ttl } => Ok(Json(json!({
-            "status": "ok",
-            "service": service,
-            "instance": id,
-            "health": status.as_str(),
-            "epoch": epoch.to_string(),
-            "heartbeat_ttl": heartbeat_ttl.as_secs_f64(),
-        }))),
+        Answer::Heard { status, epoch, heartbeat_ttl } => Ok(Json(Heartbeat {
+            status: Outcome::Ok,
+            service: service.into(),
+            instance: id.into(),
+            health: wire::status(status),
+            epoch: wire::epoch(epoch),
+            heartbeat_ttl: Seconds::from(heartbeat_ttl),
+        })),
         other => Err(unexpected(&other)),
     }
 }
@@ -176,7 +180,8 @@ pub(super) async fn probe(
     let instance = instance(&service, &id)?;
     match ask(&api, |reply| Event::ProbeRequested(instance, source, reply)).await? {
         Answer::Probing { status } => {
-            let body = json!({ "status": "probing", "service": service, "instance": id, "health": status.as_str() });
+            let (service, instance, health) = (service.into(), id.into(), wire::status(status));
+            let body = Probing { status: Outcome::Probing, service, instance, health };
             Ok((StatusCode::ACCEPTED, Json(body)).into_response())
         }
         other => Err(unexpected(&other)),
@@ -189,7 +194,7 @@ pub(super) async fn ask(api: &Api, event: impl FnOnce(ReplyId) -> Event + Send +
         Ok(answer) => Ok(answer??),
         Err(_) => {
             let detail = "the store does not answer; what was asked may still be done, and asking again does no harm";
-            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", detail))
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, Code::StoreUnavailable, detail))
         }
     }
 }
@@ -203,10 +208,10 @@ pub(super) fn instance(service: &str, id: &str) -> Result<InstanceRef, Problem> 
 }
 
 pub(super) fn unknown(name: &str) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not-found", format!("\"{name}\" is not registered"))
+    Problem::new(StatusCode::NOT_FOUND, Code::NotFound, format!("\"{name}\" is not registered"))
 }
 
 pub(super) fn unexpected(answer: &Answer) -> Problem {
     log::error!("the registry gave an answer to another question: {answer:?}");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the registry gave an answer to another question")
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "the registry gave an answer to another question")
 }

@@ -1,4 +1,4 @@
-//! Leaving and draining: `DELETE` of a service or an instance, and `POST` and `DELETE` of a drain.
+//! Deregistering and draining: `DELETE` of a service or an instance, and `POST` and `DELETE` of a drain.
 //!
 //! What is asked is done at once, and stays done whether or not the caller waits for it; a wait only says when nothing is
 //! in flight any more.
@@ -8,24 +8,26 @@ use std::time::Duration;
 
 use axum::extract::{Path, RawQuery, State};
 use axum::{Extension, Json};
-use serde_json::{Value, json};
+use furt_api::Outcome;
+use furt_api::deregistration::Drained;
 
 use super::Api;
+use super::commands::{Answered, ask, instance, unexpected, unknown};
 use super::problem::Problem;
 use super::query::Parameters;
 use super::waiting::{self, MAX_DRAIN_SECONDS};
-use super::writing::{Outcome, ask, instance, unexpected, unknown};
+use crate::wire;
 use furt_core::model::{Generation, InstanceId, ServiceName};
 use furt_core::registry::{Answer, Deregistration, Drain, DrainCommand, Event, InstanceRef, OnLastInstance, Source};
-use furt_core::routing::Drained;
+use furt_core::routing;
 
-/// Whom a path names.
-struct Whom {
+/// The instances that a path names: one, or all of a service.
+struct Target {
     service: ServiceName,
     instance: Option<InstanceId>,
 }
 
-impl Whom {
+impl Target {
     fn service(name: &str) -> Result<Self, Problem> {
         let service = ServiceName::try_new(name).map_err(|_| unknown(name))?;
         Ok(Self { service, instance: None })
@@ -36,15 +38,21 @@ impl Whom {
         Ok(Self { service, instance: Some(id) })
     }
 
-    fn shown(&self, status: &str, drained: &Drained, in_flight: u64, generation: Generation) -> Json<Value> {
-        Json(json!({
-            "status": status,
-            "service": self.service.as_str(),
-            "instance": self.instance.as_ref().map(InstanceId::as_str),
-            "instances": drained.instances(),
-            "in_flight": in_flight,
-            "generation": generation.0,
-        }))
+    fn shown(
+        &self,
+        status: Outcome,
+        drained: &routing::Drained,
+        in_flight: u64,
+        generation: Generation,
+    ) -> Json<Drained> {
+        Json(Drained {
+            status,
+            service: self.service.as_str().into(),
+            instance: self.instance.as_ref().map(|instance| instance.as_str().into()),
+            instances: drained.instances(),
+            in_flight,
+            generation: wire::generation(generation),
+        })
     }
 }
 
@@ -54,8 +62,8 @@ pub(super) async fn deregister_instance(
     Extension(source): Extension<Source>,
     Path(path): Path<(String, String)>,
     RawQuery(query): RawQuery,
-) -> Outcome {
-    deregister(&api, source, Whom::instance(&path)?, query.as_deref()).await
+) -> Answered<Drained> {
+    deregister(&api, source, Target::instance(&path)?, query.as_deref()).await
 }
 
 /// `DELETE /internal/services/{service}`
@@ -64,19 +72,19 @@ pub(super) async fn deregister_service(
     Extension(source): Extension<Source>,
     Path(service): Path<String>,
     RawQuery(query): RawQuery,
-) -> Outcome {
-    deregister(&api, source, Whom::service(&service)?, query.as_deref()).await
+) -> Answered<Drained> {
+    deregister(&api, source, Target::service(&service)?, query.as_deref()).await
 }
 
-async fn deregister(api: &Api, source: Source, whom: Whom, query: Option<&str>) -> Outcome {
+async fn deregister(api: &Api, source: Source, target: Target, query: Option<&str>) -> Answered<Drained> {
     let wait = time_to_wait(query, "drain")?;
-    let _place = api.drain_waits.take(wait)?;
-    let (service, instance) = (whom.service.clone(), whom.instance.clone());
+    let _permit = api.drain_waits.take(wait)?;
+    let (service, instance) = (target.service.clone(), target.instance.clone());
     let command = Deregistration { service, instance, on_last_instance: OnLastInstance::RemoveService, source };
     match ask(api, |reply| Event::DeregistrationRequested(command, reply)).await? {
         Answer::Deregistered { drained, generation, .. } => {
             let in_flight = waiting::until_idle(&drained, wait, &api.readiness).await;
-            Ok(whom.shown("deregistered", &drained, in_flight, generation))
+            Ok(target.shown(Outcome::Deregistered, &drained, in_flight, generation))
         }
         other => Err(unexpected(&other)),
     }
@@ -88,8 +96,8 @@ pub(super) async fn drain_instance(
     Extension(source): Extension<Source>,
     Path(path): Path<(String, String)>,
     RawQuery(query): RawQuery,
-) -> Outcome {
-    drain(&api, source, Whom::instance(&path)?, query.as_deref()).await
+) -> Answered<Drained> {
+    drain(&api, source, Target::instance(&path)?, query.as_deref()).await
 }
 
 /// `POST /internal/services/{service}/drain`
@@ -98,16 +106,16 @@ pub(super) async fn drain_service(
     Extension(source): Extension<Source>,
     Path(service): Path<String>,
     RawQuery(query): RawQuery,
-) -> Outcome {
-    drain(&api, source, Whom::service(&service)?, query.as_deref()).await
+) -> Answered<Drained> {
+    drain(&api, source, Target::service(&service)?, query.as_deref()).await
 }
 
-async fn drain(api: &Api, source: Source, whom: Whom, query: Option<&str>) -> Outcome {
+async fn drain(api: &Api, source: Source, target: Target, query: Option<&str>) -> Answered<Drained> {
     let wait = time_to_wait(query, "wait")?;
-    let _place = api.drain_waits.take(wait)?;
-    let (drained, generation) = turn(api, source, &whom, Drain::Begins).await?;
+    let _permit = api.drain_waits.take(wait)?;
+    let (drained, generation) = set_drain(api, source, &target, Drain::Begins).await?;
     let in_flight = waiting::until_idle(&drained, wait, &api.readiness).await;
-    Ok(whom.shown("draining", &drained, in_flight, generation))
+    Ok(target.shown(Outcome::Draining, &drained, in_flight, generation))
 }
 
 /// `DELETE /internal/services/{service}/instances/{id}/drain`
@@ -116,8 +124,8 @@ pub(super) async fn undo_drain_of_instance(
     Extension(source): Extension<Source>,
     Path(path): Path<(String, String)>,
     RawQuery(query): RawQuery,
-) -> Outcome {
-    undo_drain(&api, source, Whom::instance(&path)?, query.as_deref()).await
+) -> Answered<Drained> {
+    undo_drain(&api, source, Target::instance(&path)?, query.as_deref()).await
 }
 
 /// `DELETE /internal/services/{service}/drain`
@@ -126,18 +134,23 @@ pub(super) async fn undo_drain_of_service(
     Extension(source): Extension<Source>,
     Path(service): Path<String>,
     RawQuery(query): RawQuery,
-) -> Outcome {
-    undo_drain(&api, source, Whom::service(&service)?, query.as_deref()).await
+) -> Answered<Drained> {
+    undo_drain(&api, source, Target::service(&service)?, query.as_deref()).await
 }
 
-async fn undo_drain(api: &Api, source: Source, whom: Whom, query: Option<&str>) -> Outcome {
+async fn undo_drain(api: &Api, source: Source, target: Target, query: Option<&str>) -> Answered<Drained> {
     Parameters::of(query).finish()?;
-    let (ended, generation) = turn(api, source, &whom, Drain::Ends).await?;
-    Ok(whom.shown("drain-ended", &ended, ended.in_flight(), generation))
+    let (ended, generation) = set_drain(api, source, &target, Drain::Ends).await?;
+    Ok(target.shown(Outcome::DrainEnded, &ended, ended.in_flight(), generation))
 }
 
-async fn turn(api: &Api, source: Source, whom: &Whom, drain: Drain) -> Result<(Drained, Generation), Problem> {
-    let (service, instance) = (whom.service.clone(), whom.instance.clone());
+async fn set_drain(
+    api: &Api,
+    source: Source,
+    target: &Target,
+    drain: Drain,
+) -> Result<(routing::Drained, Generation), Problem> {
+    let (service, instance) = (target.service.clone(), target.instance.clone());
     let command = Box::new(DrainCommand { service, instance, drain, source });
     match ask(api, |reply| Event::DrainRequested(command, reply)).await? {
         Answer::Drained { instances, generation } => Ok((instances, generation)),

@@ -1,0 +1,67 @@
+//! The bodies and answers of furt's internal listener, as types that serde reads and writes.
+//!
+//! `docs/operating.md` of furt lists the endpoints and says who may call them. Errors are problem+json
+//! (RFC 9457), see [`Problem`]. One module for each group of endpoints:
+//!
+//! | module | endpoints |
+//! |---|---|
+//! | [`registration`] | `/internal/register-service`, `…/heartbeat`, `…/probe` |
+//! | [`deregistration`] | `DELETE` of services and instances, `…/drain` |
+//! | [`services`] | `GET /internal/services`, `GET /internal/services/{service}` |
+//! | [`routes`] | `/internal/routes`, `/internal/explain` |
+//! | [`events`] | `/internal/events` |
+//! | [`stats`] | `/internal/stats` |
+//! | [`keys`] | `/internal/keys…` |
+//! | [`reload`] | `/internal/reload` |
+//! | [`health`] | `/health` |
+//! | [`backends`] | `/api/v1/…`, edgeProxy's Auto-Discovery API |
+//! | [`problem`] | every answer of 4xx and 5xx |
+//!
+//! Answers may get fields and enums may get values with a new version of furt. Fields that are not known here are ignored
+//! when an answer is read; an enum keeps a value that it does not know as `Other`. Bodies are the opposite: furt refuses a
+//! body with a field that it does not know.
+//!
+//! # Units
+//!
+//! A field of type [`Seconds`] is in seconds, as a JSON number. Other numbers carry their unit last in their name: `_ms`,
+//! `_us`, `_secs`. Times are [`Timestamp`]s in UTC. Counts are whole numbers from 0.
+//!
+//! # Example
+//!
+//! ```
+//! use furt_api::registration::{Registration, Route};
+//!
+//! let mut comments = Registration::new("comments", "http://127.0.0.1:7812");
+//! comments.routes = vec![Route::public("GET", "/api/comments/*")];
+//! let body = serde_json::to_string(&comments)?;
+//! assert_eq!(
+//!     body,
+//!     r#"{"service":"comments","url":"http://127.0.0.1:7812","routes":[{"method":"GET","path":"/api/comments/*"}]}"#
+//! );
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod backends;
+pub mod deregistration;
+pub mod events;
+pub mod health;
+pub mod keys;
+mod names;
+mod open_enum;
+mod ordered;
+pub mod problem;
+pub mod registration;
+pub mod reload;
+pub mod routes;
+pub mod services;
+pub mod stats;
+mod status;
+mod units;
+
+pub use names::{Epoch, Generation, InstanceId, KeyName, ServiceName};
+pub use ordered::Ordered;
+pub use problem::{Code, Problem};
+pub use status::{Outcome, Status};
+pub use units::{Seconds, Timestamp};

@@ -1,0 +1,219 @@
+//! Errors: problem+json (RFC 9457) with a code that programs can tell them by.
+
+use serde::{Deserialize, Serialize};
+
+use crate::open_enum::open_enum;
+use crate::reload::Place;
+use crate::{InstanceId, ServiceName, Status};
+
+/// The media type of a [`Problem`].
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// An answer of 4xx or 5xx that furt makes itself, on either listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `urn:furt:problem:` and the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind of problem in words; the same for every problem of this code, or of this status.
+    pub title: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// What programs tell the problem by.
+    pub code: Code,
+    /// What is wrong in this very case; absent where there is no more to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The request's id, also in the header `X-Request-Id` and in furt's log.
+    pub request_id: String,
+    /// What is wrong, one by one; absent where the problem is not about the request's fields, its query or a configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<Vec<ProblemError>>,
+    /// The service whose routes are in the way, with the code [`Code::Taken`]; `Some(None)` is `null`: it may not be named.
+    /// Absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
+    pub rival: Option<Option<Rival>>,
+    /// The backend that is not there; only below `/api/v1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<InstanceId>,
+    /// The error in edgeProxy's words; only below `/api/v1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+fn null_or<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl Problem {
+    /// A problem of this code, with nothing but what every problem has.
+    pub fn new(status: u16, code: Code, title: impl Into<String>, request_id: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:furt:problem:{code}"),
+            title: title.into(),
+            status,
+            code,
+            detail: None,
+            request_id: request_id.into(),
+            errors: None,
+            rival: None,
+            id: None,
+            error: None,
+        }
+    }
+}
+
+/// One thing that is wrong: a field of the body, a parameter of the query, or a key of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ProblemError {
+    /// The field as a JSON pointer (RFC 6901), such as `/routes/0/path`; empty: the whole body. Absent where no field is
+    /// meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// The parameter's name; absent where none is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
+    /// Where the key stands in the configuration; its fields are absent where no key is meant.
+    #[serde(flatten)]
+    pub place: Place,
+    /// The key of the configuration, such as `server.grace`; absent where none is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// What would be right.
+    pub detail: String,
+}
+
+impl ProblemError {
+    /// A field of the body.
+    pub fn field(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: Some(pointer.into()), detail: detail.into(), ..Self::default() }
+    }
+
+    /// A parameter of the query.
+    pub fn parameter(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { parameter: Some(name.into()), detail: detail.into(), ..Self::default() }
+    }
+
+    /// A key of the configuration.
+    pub fn config(place: Place, key: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { place, key: Some(key.into()), detail: detail.into(), ..Self::default() }
+    }
+}
+
+/// A service that has routes which another one wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rival {
+    /// The service's name.
+    pub service: ServiceName,
+    /// Its health.
+    pub status: Status,
+}
+
+open_enum! {
+    /// What programs tell a problem by.
+    ///
+    /// Of both listeners; `docs/requests.md` and `docs/registering.md` of furt say more about each.
+    Code {
+        /// 403: the address is not in `gateway.allow_registration_from`; on the public listener: the API key may not be used
+        /// from it.
+        AddressNotAllowed = "address-not-allowed",
+        /// 429, by the public listener: too many requests without a good API key come from this address.
+        AddressRateLimited = "address-rate-limited",
+        /// 400: the body cannot be read.
+        BadBody = "bad-body",
+        /// 400, by the public listener: the path could be read in more than one way.
+        BadPath = "bad-path",
+        /// 400: the path or the query cannot be read.
+        BadRequest = "bad-request",
+        /// 403: the registration asks for more than the grant of its service allows.
+        BeyondGrant = "beyond-grant",
+        /// 408: the body did not arrive in time.
+        BodyTimeout = "body-timeout",
+        /// 413, by the public listener: the body is larger than the gateway takes.
+        BodyTooLarge = "body-too-large",
+        /// 503: too much waits already; to be tried again.
+        Busy = "busy",
+        /// 409: the API key is of the configuration, so that it cannot be changed at runtime.
+        Configured = "configured",
+        /// 502, by the public listener: the service could not be connected to.
+        ConnectFailed = "connect-failed",
+        /// 504, by the public listener: the service did not accept a connection in time.
+        ConnectTimeout = "connect-timeout",
+        /// 503, by the public listener: every instance of the service is draining.
+        Draining = "draining",
+        /// 403: the Host is none of the gateway's own.
+        ForeignHost = "foreign-host",
+        /// 403: a browser sent the request from another site.
+        ForeignOrigin = "foreign-origin",
+        /// 400: HTTP/1.1 without `Host`.
+        HostMissing = "host-missing",
+        /// 503, by the public listener: every instance of the service is at its limit.
+        InstancesFull = "instances-full",
+        /// 500: furt failed.
+        Internal = "internal",
+        /// 422: the configuration is not good, see [`Problem::errors`].
+        InvalidConfig = "invalid-config",
+        /// 422: fields of the body are wrong, see [`Problem::errors`].
+        InvalidFields = "invalid-fields",
+        /// 422: parameters of the query are wrong, see [`Problem::errors`].
+        InvalidParameters = "invalid-parameters",
+        /// 401, by the public listener: the route needs an API key.
+        KeyMissing = "key-missing",
+        /// 401, by the public listener: the API key is not known.
+        KeyUnknown = "key-unknown",
+        /// 405: the endpoint does not take this method.
+        MethodNotAllowed = "method-not-allowed",
+        /// 503, by the public listener: no instance of the service is available.
+        NoInstance = "no-instance",
+        /// 409: the instance is not probed.
+        NoProbes = "no-probes",
+        /// 404: there is no such endpoint, service, instance, backend or API key.
+        NotFound = "not-found",
+        /// 400: the body is no JSON.
+        NotJson = "not-json",
+        /// 403: what is registered belongs to another address or token.
+        NotOwner = "not-owner",
+        /// 403: only operators may.
+        OperatorsOnly = "operators-only",
+        /// 403, by the public listener: the API key lacks the permission of the route.
+        PermissionMissing = "permission-missing",
+        /// 429: too many registrations come from this address.
+        RateLimited = "rate-limited",
+        /// 403: `gateway.enabled` is `false`.
+        RegistrationOff = "registration-off",
+        /// 404, by the public listener: no route matches.
+        RouteNotFound = "route-not-found",
+        /// 503, by the public listener: the service is DOWN.
+        ServiceDown = "service-down",
+        /// 503: furt stops.
+        Stopping = "stopping",
+        /// 503: the store does not take the change; to be tried again.
+        StoreUnavailable = "store-unavailable",
+        /// 409: another service or key has it, see [`Problem::rival`].
+        Taken = "taken",
+        /// 502, by the public listener: the service's certificate or TLS is not in order.
+        TlsFailed = "tls-failed",
+        /// 401: the grant needs its token.
+        TokenMissing = "token-missing",
+        /// 413: the body is larger than 64 KiB.
+        TooLarge = "too-large",
+        /// 409: there are too many API keys.
+        TooManyKeys = "too-many-keys",
+        /// 409: too many keys before the present one are still good.
+        TooManyOldKeys = "too-many-old-keys",
+        /// 501, by the public listener: the body has a transfer coding other than chunked.
+        TransferCoding = "transfer-coding",
+        /// 400: the endpoint takes no body.
+        UnexpectedBody = "unexpected-body",
+        /// 502, by the public listener: the service broke off or answered what is not HTTP.
+        UpstreamBroken = "upstream-broken",
+        /// 504, by the public listener: the service did not answer in time.
+        UpstreamTimeout = "upstream-timeout",
+        /// 415: the body is not said to be JSON.
+        WrongType = "wrong-type",
+    }
+}

@@ -1,0 +1,224 @@
+//! Registering, heartbeats and probes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{Epoch, Generation, InstanceId, Outcome, Seconds, ServiceName, Status};
+
+/// The body of `POST /internal/register-service`: a service's definition and one of its instances.
+///
+/// A field that is `None` is left out, and furt takes its default. `docs/registering.md` of furt has every rule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registration {
+    /// The service's name.
+    pub service: ServiceName,
+    /// Where the instance is: `http` or `https`, a host and an optional port.
+    pub url: String,
+    /// The instance's id. Absent: the service's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<InstanceId>,
+    /// The path that is probed.
+    #[serde(default, skip_serializing_if = "HealthEndpoint::is_default")]
+    pub health_endpoint: HealthEndpoint,
+    /// At most 256. Empty: the service is reached as `<service>.<apps.domain>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
+    /// The host that the routes are bound to, without a port. Absent: any host. Only together with routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// How an instance is chosen: `edge`, `round_robin`, `least_conn`, `hash` or `sticky`. Absent: `edge`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// What the policy `hash` hashes, and required by it: `header:NAME`, `cookie:NAME` or `address`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash_key: Option<String>,
+    /// How long an instance takes to reach its full share after its status changed, 0 to 86400 s. Absent: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<Seconds>,
+    /// Absent: those of the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Timeouts>,
+    /// What operators see beside the service; names and values together at most 4096 bytes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// A registration with a lower revision than the installed definition adds its instance and leaves the definition.
+    /// Absent: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// What the instance speaks: `http1` or `h2c`. Absent: `http1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// The name in the instance's certificate; required for an `https` url by address, and only for `https`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_name: Option<String>,
+    /// How long the instance stays registered without being heard. Absent: for ever, until it sends a heartbeat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_ttl: Option<Seconds>,
+    /// The instance's share beside others, 1 to 255. Absent: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u8>,
+    /// Requests in flight above which others are preferred. Absent or 0: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soft_limit: Option<u32>,
+    /// Requests in flight that are never exceeded; not below `soft_limit`. Absent or 0: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hard_limit: Option<u32>,
+    /// Where the instance is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Where the instance is, as two letters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+}
+
+impl Registration {
+    /// A registration of one instance without routes, with every default.
+    pub fn new(service: impl Into<ServiceName>, url: impl Into<String>) -> Self {
+        Self {
+            service: service.into(),
+            url: url.into(),
+            instance: None,
+            health_endpoint: HealthEndpoint::Default,
+            routes: Vec::new(),
+            host: None,
+            policy: None,
+            hash_key: None,
+            slow_start: None,
+            timeouts: None,
+            metadata: BTreeMap::new(),
+            revision: None,
+            protocol: None,
+            tls_name: None,
+            heartbeat_ttl: None,
+            weight: None,
+            soft_limit: None,
+            hard_limit: None,
+            region: None,
+            country: None,
+        }
+    }
+}
+
+/// Whether and where an instance is probed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum HealthEndpoint {
+    /// At `/health`; the field is left out.
+    #[default]
+    Default,
+    /// Never: the instance is UP at once. `null` in JSON.
+    Unprobed,
+    /// At this absolute path, which may have a query; at most 1024 characters.
+    Path(String),
+}
+
+impl HealthEndpoint {
+    fn is_default(&self) -> bool {
+        *self == Self::Default
+    }
+}
+
+impl Serialize for HealthEndpoint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Default => serializer.serialize_str("/health"),
+            Self::Unprobed => serializer.serialize_none(),
+            Self::Path(path) => serializer.serialize_str(path),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for HealthEndpoint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::<String>::deserialize(deserializer)?.map_or(Self::Unprobed, Self::Path))
+    }
+}
+
+/// Requests that a service takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// A method in upper case, or `*` for every one; `GET` takes `HEAD` too.
+    pub method: String,
+    /// A pattern such as `/api/comments/*`.
+    pub path: String,
+    /// What an API key must be allowed to do. Absent: the route is public.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission: Option<String>,
+}
+
+impl Route {
+    /// A route that needs no API key.
+    pub fn public(method: impl Into<String>, path: impl Into<String>) -> Self {
+        Self { method: method.into(), path: path.into(), permission: None }
+    }
+
+    /// A route that needs an API key with this permission.
+    pub fn protected(method: impl Into<String>, path: impl Into<String>, permission: impl Into<String>) -> Self {
+        Self { permission: Some(permission.into()), ..Self::public(method, path) }
+    }
+}
+
+/// How long furt waits for an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timeouts {
+    /// For a connection, 0.001 to 86400 s. Absent: as configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<Seconds>,
+    /// Between two reads, 0.001 to 86400 s. Absent: as configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<Seconds>,
+}
+
+/// The answer to a registration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Registered {
+    /// [`Outcome::Registered`].
+    pub status: Outcome,
+    /// The service's name.
+    pub service: ServiceName,
+    /// The instance's id.
+    pub instance: InstanceId,
+    /// How many routes the installed definition has.
+    pub routes: usize,
+    /// The instance's health now; [`Status::Unknown`] until its first probe is done.
+    pub health: Status,
+    /// The registry's last change.
+    pub generation: Generation,
+    /// The registry's identity.
+    pub epoch: Epoch,
+    /// The TTL that holds, or that would hold once the instance sends a heartbeat.
+    pub heartbeat_ttl: Seconds,
+}
+
+/// The answer to `POST /internal/services/{service}/instances/{instance}/heartbeat`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// [`Outcome::Ok`].
+    pub status: Outcome,
+    /// The service's name.
+    pub service: ServiceName,
+    /// The instance's id.
+    pub instance: InstanceId,
+    /// The instance's health now.
+    pub health: Status,
+    /// The registry's identity.
+    pub epoch: Epoch,
+    /// The instance must be heard again within this time.
+    pub heartbeat_ttl: Seconds,
+}
+
+/// The answer to `POST /internal/services/{service}/instances/{instance}/probe`, with 202.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probing {
+    /// [`Outcome::Probing`].
+    pub status: Outcome,
+    /// The service's name.
+    pub service: ServiceName,
+    /// The instance's id.
+    pub instance: InstanceId,
+    /// The instance's health before the probe.
+    pub health: Status,
+}

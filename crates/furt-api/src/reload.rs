@@ -1,0 +1,56 @@
+//! Reading the configuration again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Generation, Outcome, ServiceName};
+
+/// The answer to `POST /internal/reload`, which takes no body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// [`Outcome::Reloaded`].
+    pub status: Outcome,
+    /// The change.
+    pub generation: Generation,
+    /// The keys of the configuration that changed and are in force, such as `server.grace`.
+    pub changed: Vec<String>,
+    /// Those that changed and are not in force before the next start.
+    pub needs_restart: Vec<NeedsRestart>,
+    /// Services that are kept but not routed.
+    pub blocked: Vec<BlockedService>,
+}
+
+/// A key of the configuration that changed and needs a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NeedsRestart {
+    /// Where it stands; empty where it is at its default.
+    #[serde(flatten)]
+    pub place: Place,
+    /// The key.
+    pub key: String,
+}
+
+/// A place in the configuration. Each field is absent where it is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Place {
+    /// The file, as furt was given it; absent where an environment variable is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The line, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The column, from 1, in characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// The environment variable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variable: Option<String>,
+}
+
+/// A service that is kept but not routed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockedService {
+    /// The service's name.
+    pub service: ServiceName,
+    /// Why.
+    pub why: String,
+}

@@ -1,0 +1,133 @@
+//! The table of routes, and why a request takes the route that it takes.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::open_enum::open_enum;
+use crate::{InstanceId, ServiceName, Status};
+
+/// The answer to `GET /internal/routes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routes {
+    /// How many there are.
+    pub total: usize,
+    /// Every route of the table, static and registered.
+    pub routes: Vec<Route>,
+}
+
+/// A route of the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// A method, or `*` for every one.
+    pub method: String,
+    /// The pattern.
+    pub path: String,
+    /// The host that it is bound to; `null`: any host.
+    pub host: Option<String>,
+    /// What an API key must be allowed to do; `null`: the route is public.
+    pub permission: Option<String>,
+    /// The service that registered it; `null`: it is of the configuration.
+    pub service: Option<ServiceName>,
+    /// Whether it is of the configuration.
+    #[serde(rename = "static")]
+    pub is_static: bool,
+    /// Where a route of the configuration leads, where that is a url; `null` otherwise.
+    pub url: Option<String>,
+    /// The health of what it leads to.
+    pub status: Status,
+    /// Whether requests are sent there.
+    pub routed: bool,
+}
+
+/// The answer to `GET /internal/explain?method=METHOD&url=PATH_OR_URL[&client=ADDRESS]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The method that was asked about.
+    pub method: String,
+    /// The host as it is matched; empty where the question has none.
+    pub host: String,
+    /// The path as it is matched; absent where it is one that furt refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// What becomes of the request.
+    pub verdict: Verdict,
+    /// Why, as a sentence.
+    pub reason: String,
+    /// The route that the request finds. `None`: absent, since the path is refused; `Some(None)`: `null`, since none is found.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
+    pub route: Option<Option<Route>>,
+    /// The routes that match the path, the most specific first, then those of services that are kept but not routed.
+    pub candidates: Vec<Candidate>,
+    /// Where the client is; absent where none was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientDistances>,
+}
+
+fn null_or<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+open_enum! {
+    /// What becomes of a request.
+    Verdict {
+        /// It is sent to the route's service.
+        Routed = "routed",
+        /// furt refuses the path: 400.
+        BadPath = "bad-path",
+        /// furt answers it itself.
+        Health = "health",
+        /// No route matches: 404.
+        RouteNotFound = "route-not-found",
+        /// Routes match, and none takes the method: 405.
+        MethodNotAllowed = "method-not-allowed",
+        /// The service is DOWN: 503.
+        ServiceDown = "service-down",
+        /// Every instance is draining: 503.
+        Draining = "draining",
+        /// Every instance is at its hard limit: 503.
+        InstancesFull = "instances-full",
+        /// No instance can be asked: 503.
+        NoInstance = "no-instance",
+    }
+}
+
+/// A route that matches the path of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The route.
+    #[serde(flatten)]
+    pub route: Route,
+    /// Whether the request takes it.
+    pub won: bool,
+    /// Why, or why not, as a sentence.
+    pub reason: String,
+}
+
+/// Where a client is, and how far the instances behind the found route are from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientDistances {
+    /// The client's address.
+    pub address: String,
+    /// Its country as two letters; `null` where it is not known.
+    pub country: Option<String>,
+    /// Its region; `null` where it is not known.
+    pub region: Option<String>,
+    /// The gateway's own region; `null` where none is configured.
+    pub gateway_region: Option<String>,
+    /// Whether the service's instances are chosen by where they are.
+    pub chosen_by_place: bool,
+    /// The instances, the nearest first; empty where no service is found.
+    pub instances: Vec<InstanceDistance>,
+}
+
+/// How far an instance is from a client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceDistance {
+    /// The instance's id.
+    pub instance: InstanceId,
+    /// Its country as two letters; `null` where it did not say so.
+    pub country: Option<String>,
+    /// Its region; `null` where it did not say so.
+    pub region: Option<String>,
+    /// 0: in the client's country; 1: in the client's region; 2: in the gateway's region; 3: elsewhere.
+    pub distance: u8,
+}

@@ -1,0 +1,150 @@
+//! Services and their instances, as operators see them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Epoch, Generation, InstanceId, Ordered, Seconds, ServiceName, Status, Timestamp};
+
+/// The answer to `GET /internal/services`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Services {
+    /// When furt answered, by its own clock, to the millisecond.
+    pub time: Timestamp,
+    /// Every registered service, by name.
+    pub services: Vec<Service>,
+    /// The registry's last change.
+    pub generation: Generation,
+    /// The registry's identity.
+    pub epoch: Epoch,
+}
+
+/// A service; alone the answer to `GET /internal/services/{service}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// The service's name.
+    pub service: ServiceName,
+    /// Its health: that of its best instance.
+    pub status: Status,
+    /// Why it is kept but not routed; `null` where it is routed.
+    pub blocked: Option<String>,
+    /// Whether every instance that could be asked is draining, so that requests get 503.
+    pub draining: bool,
+    /// Since when its status is what it is.
+    pub since: Timestamp,
+    /// The share of time that it was not DOWN since it registered, 0 to 1.
+    pub uptime_share: f64,
+    /// How often its status has changed since it registered.
+    pub transitions: u64,
+    /// Requests since it registered.
+    pub requests: Requests,
+    /// Requests that wait for an instance now.
+    pub waiting: u32,
+    /// The host that its routes are bound to; `null`: any host.
+    pub host: Option<String>,
+    /// Its routes; empty where it is reached as `<service>.<apps.domain>`.
+    pub routes: Vec<ServiceRoute>,
+    /// How an instance is chosen.
+    pub policy: String,
+    /// What the policy `hash` hashes; `null` where there is nothing.
+    pub hash_key: Option<String>,
+    /// How long an instance takes to reach its full share; `null`: it has it at once.
+    pub slow_start: Option<Seconds>,
+    /// How long furt waits for its instances.
+    pub timeouts: ServiceTimeouts,
+    /// What it said about itself.
+    pub metadata: BTreeMap<String, String>,
+    /// The revision of its definition.
+    pub revision: u64,
+    /// Its instances, in the order of their registration; empty where the last one expired and its routes are held.
+    pub instances: Vec<Instance>,
+    /// When furt answered, by its own clock, to the millisecond; absent in a list, which has it once for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Timestamp>,
+}
+
+/// Requests of a service since it registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requests {
+    /// All of them.
+    pub total: u64,
+    /// Answers of 5xx, requests without an answer, answers that broke off.
+    pub errors: u64,
+    /// Those that furt answered with a 4xx of its own.
+    pub refused: u64,
+    /// All of them by class of status: `none`, `1xx`, `2xx`, `3xx`, `4xx`, `5xx`.
+    pub by_status: Ordered<u64>,
+}
+
+/// A route of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceRoute {
+    /// A method, or `*` for every one.
+    pub method: String,
+    /// The pattern.
+    pub path: String,
+    /// What an API key must be allowed to do; `null`: the route is public.
+    pub permission: Option<String>,
+    /// Whether requests are sent to the service by it.
+    pub routed: bool,
+}
+
+/// How long furt waits for the instances of a service; `null`: as configured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ServiceTimeouts {
+    /// For a connection.
+    pub connect: Option<Seconds>,
+    /// Between two reads.
+    pub read: Option<Seconds>,
+}
+
+/// An instance of a service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    /// The instance's id.
+    pub instance: InstanceId,
+    /// Where it is, as it was registered.
+    pub url: String,
+    /// Where its url leads, as `ADDRESS:PORT`; empty where its name does not resolve.
+    pub addresses: Vec<String>,
+    /// What it speaks: `http1` or `h2c`.
+    pub protocol: String,
+    /// The name in its certificate; `null`: that of its url, or no TLS.
+    pub tls_name: Option<String>,
+    /// The path that is probed; `null`: it is not probed.
+    pub health_endpoint: Option<String>,
+    /// Its health.
+    pub status: Status,
+    /// Whether it gets no new requests until it registers again.
+    pub draining: bool,
+    /// Since when its status is what it is.
+    pub since: Timestamp,
+    /// When the last probe ended; `null`: none has.
+    pub last_ping: Option<Timestamp>,
+    /// How long the last successful probe took, in milliseconds with a fraction; `null`: there was none.
+    pub response_time_ms: Option<f64>,
+    /// Probes that failed since the last one that succeeded.
+    pub consecutive_failures: u32,
+    /// Why the last probe failed; `null`: it did not.
+    pub last_error: Option<String>,
+    /// Whether it will be probed again.
+    pub probing: bool,
+    /// When it registered or sent a heartbeat last.
+    pub last_heard: Timestamp,
+    /// It must be heard within this time; `null`: it may be silent.
+    pub heartbeat_ttl: Option<Seconds>,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Until when it gets no requests because those before failed; `null`: it gets them.
+    pub ejected_until: Option<Timestamp>,
+    /// Its share beside others, 1 to 255.
+    pub weight: u8,
+    /// Requests in flight above which others are preferred; 0: none.
+    pub soft_limit: u32,
+    /// Requests in flight that are never exceeded; 0: none.
+    pub hard_limit: u32,
+    /// Where it is; `null` where it did not say so.
+    pub region: Option<String>,
+    /// Where it is, as two letters; `null` where it did not say so.
+    pub country: Option<String>,
+}

@@ -1,0 +1,110 @@
+//! The types read what furt sends, and write it again to the byte.
+
+use furt_api::backends::BackendRegistration;
+use furt_api::events::Events;
+use furt_api::health::Health;
+use furt_api::keys::Keys;
+use furt_api::registration::{HealthEndpoint, Registration, Route};
+use furt_api::reload::Reloaded;
+use furt_api::routes::Explanation;
+use furt_api::stats::Stats;
+use furt_api::{Code, Problem, Seconds, Status};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Reads a text as a `T`, and asserts that it is written again as it was.
+fn same<T: Serialize + DeserializeOwned>(text: &str) -> T {
+    let value: T = serde_json::from_str(text).unwrap_or_else(|why| panic!("{text}: {why}"));
+    assert_eq!(serde_json::to_string(&value).unwrap_or_default(), text);
+    value
+}
+
+#[test]
+fn a_problem_has_only_the_members_that_it_needs() {
+    let head = r#""type":"urn:furt:problem:taken","title":"Conflict","status":409,"code":"taken""#;
+    let problem: Problem = same(&format!(r#"{{{head},"detail":"no","request_id":"1","rival":null}}"#));
+    assert_eq!((&problem.code, problem.rival), (&Code::Taken, Some(None)));
+    let rival = r#""rival":{"service":"a","status":"UP"}"#;
+    let problem: Problem = same(&format!(r#"{{{head},"request_id":"1",{rival}}}"#));
+    assert_eq!(problem.rival.unwrap().unwrap().status, Status::Up);
+    for errors in [
+        r#"[{"pointer":"","detail":"x"},{"parameter":"wait","detail":"x"}]"#,
+        r#"[{"file":"furt.toml","line":1,"column":2,"key":"server","detail":"x"},{"variable":"A","key":"b","detail":"x"}]"#,
+    ] {
+        same::<Problem>(&format!(r#"{{{head},"request_id":"1","errors":{errors}}}"#));
+    }
+    same::<Problem>(&format!(r#"{{{head},"request_id":"1","id":"a","error":"backend not found"}}"#));
+}
+
+#[test]
+fn what_a_newer_furt_adds_is_no_error() {
+    let text = r#"{"type":"t","title":"t","status":499,"code":"teapot","request_id":"1","more":[1]}"#;
+    let problem: Problem = serde_json::from_str(text).unwrap();
+    assert_eq!((problem.code.as_str(), &problem.code), ("teapot", &Code::Other("teapot".to_owned())));
+    assert_eq!(serde_json::from_str::<Status>(r#""ASLEEP""#).unwrap().as_str(), "ASLEEP");
+}
+
+#[test]
+fn a_registration_leaves_out_what_furt_has_a_default_for() {
+    same::<Registration>(r#"{"service":"a","url":"http://b"}"#);
+    let unprobed: Registration = same(r#"{"service":"a","url":"http://b","health_endpoint":null}"#);
+    assert_eq!(unprobed.health_endpoint, HealthEndpoint::Unprobed);
+    let full = Registration {
+        routes: vec![Route::protected("GET", "/a", "a:read")],
+        slow_start: Some(Seconds(1.5)),
+        ..Registration::new("a", "http://b")
+    };
+    let routes = r#"[{"method":"GET","path":"/a","permission":"a:read"}]"#;
+    let text = format!(r#"{{"service":"a","url":"http://b","routes":{routes},"slow_start":1.5}}"#);
+    assert_eq!(serde_json::to_string(&full).unwrap(), text);
+    assert!(serde_json::from_str::<Registration>(r#"{"service":"a","url":"http://b","x":1}"#).is_err());
+    same::<BackendRegistration>(r#"{"id":"a","app":"b","region":"eu","ip":"::1","port":80}"#);
+}
+
+#[test]
+fn an_explanation_tells_absent_from_null() {
+    let bad = r#"{"method":"GET","host":"","verdict":"bad-path","reason":"x","candidates":[]}"#;
+    assert_eq!(same::<Explanation>(bad).route, None);
+    let none = r#"{"method":"GET","host":"","path":"/","verdict":"route-not-found","reason":"x","route":null,"candidates":[]}"#;
+    assert_eq!(same::<Explanation>(none).route, Some(None));
+}
+
+#[test]
+fn health_is_brief_or_detailed() {
+    same::<Health>(r#"{"status":"healthy","service":"furt","version":"1"}"#);
+    let url = r#""url":"http://a","last_ping":null,"response_time_ms":5,"consecutive_failures":0"#;
+    let one = format!(r#"{{"status":"UP",{url},"draining":true}}"#);
+    let two = format!(r#"{{"status":"UP",{url},"instances":{{"z":{one},"a":{one}}}}}"#);
+    let text = format!(
+        r#"{{"status":"ok","service":"furt","version":"1","build":{{"commit":"c"}},"issues":["x"],"services":{{"one":{one},"two":{two},"held":{{"status":"DOWN"}}}},"generation":1,"epoch":"e","backends":3,"uptime_secs":1}}"#
+    );
+    let services = same::<Health>(&text).services.unwrap();
+    assert_eq!(services.get("held").unwrap().first, None);
+}
+
+#[test]
+fn counts_are_left_out_where_there_was_no_request() {
+    let counts = r#""requests":[0,0,1,0,0,0],"refused":0,"errors":0,"latency":[[3,1]]"#;
+    let service = r#""service":"a","status":"UP","registered_ms":1,"instances":[1,2],"in_flight":0,"uptime_share":1.0"#;
+    let text = format!(
+        r#"{{"uptime_ms":1,"started_ms":2,"epoch":"e","generation":3,"status_classes":["none"],"latency_begins_us":[0],"services":[{{{counts},{service}}},{{{service}}}],"static":{{}},"unrouted":{{{counts}}}}}"#
+    );
+    let stats: Stats = same(&text);
+    assert_eq!((stats.static_routes.counts, stats.services[1].traffic.counts.as_ref()), (None, None));
+}
+
+#[test]
+fn lists_are_written_as_they_were_read() {
+    let place = r#""file":"furt.toml","line":1,"column":2"#;
+    same::<Reloaded>(&format!(
+        r#"{{"status":"reloaded","generation":1,"changed":["a"],"needs_restart":[{{{place},"key":"a"}},{{"key":"b"}}],"blocked":[{{"service":"a","why":"b"}}]}}"#
+    ));
+    let rules = r#""permissions":["a"],"allow_from":[],"rate":"1/s","burst":1"#;
+    let key = format!(
+        r#""name":"a","source":"runtime","sha256_prefix":"0","{}"created":null,"expires":null,"old":[{{"sha256_prefix":"1","until":"t"}}],"blocked":null"#,
+        &format!("{rules},")[1..]
+    );
+    same::<Keys>(&format!(r#"{{"keys":[{{{key}}},{{{key},"kept":{{{key}}}}}],"generation":1,"epoch":"e"}}"#));
+    let event = r#"{"seq":1,"time":"t","kind":"blocked","service":"a","instance":null,"why":"x"}"#;
+    same::<Events>(&format!(r#"{{"events":[{event}],"next":1,"lost":false}}"#));
+}
