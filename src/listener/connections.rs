@@ -63,7 +63,7 @@ pub struct OpenConnections {
 }
 
 impl OpenConnections {
-    /// None so far; shown and counted by these.
+    /// `shown` follows the count; `refused` counts those without a permit.
     pub fn new(shown: IntGauge, refused: IntCounter) -> Self {
         Self { count: AtomicUsize::new(0), turned_away: AtomicUsize::new(0), ended: Notify::new(), shown, refused }
     }
