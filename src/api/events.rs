@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
-use serde_json::{Value, json};
+use axum::response::Response;
+use serde_json::json;
 
-use super::Api;
 use super::problem::Problem;
 use super::query::Parameters;
+use super::{Api, listing};
 
 /// The longest wait for an event, in seconds.
 const MAX_SECONDS: u16 = 60;
@@ -20,7 +20,7 @@ pub(super) const MAX_WAITS: usize = 64;
 /// What happens in one turn of the driver comes in one answer: a service that leaves is an event an instance.
 const GATHER: Duration = Duration::from_millis(5);
 
-pub(super) async fn events(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Json<Value>, Problem> {
+pub(super) async fn events(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(query.as_deref());
     let after = parameters.whole("after", MAX_NUMBER);
     let wait = parameters.seconds("wait", MAX_SECONDS).unwrap_or_default();
@@ -40,6 +40,7 @@ pub(super) async fn events(State(api): State<Arc<Api>>, RawQuery(query): RawQuer
         }
         following = events.after(Some(seen));
     }
-    let shown: Vec<_> = following.events.iter().map(|event| &**event).collect();
-    Ok(Json(json!({ "events": shown, "next": following.next, "lost": following.is_lossy })))
+    let after = json!({ "next": following.next, "lost": following.is_lossy });
+    let shown = following.events.into_iter().map(|event| json!(*event));
+    Ok(listing::list(&json!({}), "events", shown, &after))
 }

@@ -4,25 +4,24 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 
 use super::problem::Problem;
-use super::{Api, views};
+use super::{Api, listing, views};
 use crate::clock;
 use crate::status;
 use furt_core::registry::Source;
 
 /// `GET /internal/services`
-pub(super) async fn services(State(api): State<Arc<Api>>) -> Json<Value> {
+pub(super) async fn services(State(api): State<Arc<Api>>) -> Response {
     let snapshot = api.snapshots.load_full();
-    Json(json!({
-        "time": clock::rfc3339_ms(clock::unix_ms()),
-        "services": snapshot.registered().map(|service| views::service(service)).collect::<Vec<_>>(),
-        "generation": snapshot.generation.0,
-        "epoch": snapshot.epoch.to_string(),
-    }))
+    let before = json!({ "time": clock::rfc3339_ms(clock::unix_ms()) });
+    let after = json!({ "generation": snapshot.generation.0, "epoch": snapshot.epoch.to_string() });
+    // Pointers, so that a client that reads slowly holds no snapshot.
+    let services: Vec<_> = snapshot.registered().map(Arc::clone).collect();
+    listing::list(&before, "services", services.into_iter().map(|service| views::service(&service)), &after)
 }
 
 /// `GET /internal/services/{service}`
@@ -39,10 +38,12 @@ pub(super) async fn service(State(api): State<Arc<Api>>, Path(name): Path<String
 }
 
 /// `GET /internal/routes`
-pub(super) async fn routes(State(api): State<Arc<Api>>) -> Json<Value> {
+pub(super) async fn routes(State(api): State<Arc<Api>>) -> Response {
     let snapshot = api.snapshots.load_full();
-    let routes: Vec<_> = snapshot.table.iter().map(|route| views::route(route, &snapshot)).collect();
-    Json(json!({ "total": routes.len(), "routes": routes }))
+    let routes: Vec<_> = snapshot.table.iter().map(Arc::clone).collect();
+    let before = json!({ "total": routes.len() });
+    let shown = routes.into_iter().map(move |route| views::route(&route, &snapshot));
+    listing::list(&before, "routes", shown, &json!({}))
 }
 
 /// `GET /health`: of furt itself what edgeProxy says, and for those who may register or operate of all services.

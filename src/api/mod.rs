@@ -14,6 +14,7 @@ mod json;
 mod keys;
 mod leaving;
 mod listener;
+mod listing;
 mod looking;
 mod metrics;
 mod problem;

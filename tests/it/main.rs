@@ -29,6 +29,7 @@ mod hostile;
 mod imports;
 mod keys;
 mod limits;
+mod listing;
 mod metrics;
 mod process;
 mod proxy;
