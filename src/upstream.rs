@@ -13,7 +13,7 @@ use pingora::upstreams::peer::HttpPeer;
 use crate::config::UpstreamConfig;
 use furt_core::model::{InstanceSpec, Protocol, Scheme, UpstreamHost};
 
-/// Streams at once on one h2c connection (the number; also what most servers announce).
+/// Streams at once on one h2c connection (what most servers announce).
 const MAX_H2_STREAMS: usize = 100;
 
 /// Timeouts of one exchange.
@@ -60,7 +60,7 @@ pub fn peer(
     Ok(peer)
 }
 
-/// How long a name may take to resolve (DESIGN §5.1).
+/// How long a name may take to resolve.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The addresses of a name, in order, each once, unmapped.

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
+use axum::response::Response;
 use furt_api::events::Events;
 use serde::{Serialize, Serializer};
 
-use super::Api;
 use super::problem::Problem;
 use super::query::Parameters;
+use super::{Api, listing};
 use crate::telemetry::Event;
 
 /// The longest wait for an event, in seconds.
@@ -22,10 +22,7 @@ pub(super) const MAX_WAITS: usize = 64;
 /// What happens in one turn of the driver comes in one answer: a service that leaves is an event an instance.
 const GATHER: Duration = Duration::from_millis(5);
 
-pub(super) async fn events(
-    State(api): State<Arc<Api>>,
-    RawQuery(query): RawQuery,
-) -> Result<Json<Events<Kept>>, Problem> {
+pub(super) async fn events(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(query.as_deref());
     let after = parameters.whole("after", MAX_NUMBER);
     let wait = parameters.seconds("wait", MAX_SECONDS).unwrap_or_default();
@@ -45,8 +42,8 @@ pub(super) async fn events(
         }
         following = events.after(Some(seen));
     }
-    let events = following.events.into_iter().map(Kept).collect();
-    Ok(Json(Events { events, next: following.next, lost: following.is_lossy }))
+    let envelope = Events::<Kept> { events: Vec::new(), next: following.next, lost: following.is_lossy };
+    Ok(listing::list(&envelope, "events", following.events.into_iter().map(Kept)))
 }
 
 /// An event of the ring, which is written without a copy. It reads as [`furt_api::events::Event`].

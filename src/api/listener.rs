@@ -1,4 +1,8 @@
-//! The axum router as a Pingora app: reads a request whole, within bounds of size and time, and writes the answer.
+//! The axum router as a Pingora app: reads a request whole, within bounds of size and time, and writes the answer as the
+//! router makes it.
+//!
+//! hyper's server would not be less: what is here are the limits, the times, the answers to what never reaches the router,
+//! and the end, which both listeners have in common with Pingora's session and would have to be made again around hyper's.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,9 +12,10 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, Response, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use pingora::ErrorType;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::http::ResponseHeader;
@@ -20,12 +25,12 @@ use tower::ServiceExt;
 
 use furt_api::Code;
 
+use super::listing::Streamed;
 use super::problem::Problem;
 use crate::config::ClientConfig;
 use crate::listener::{self, OpenConnections, TOO_MANY, header_deadline};
 use crate::published::Published;
 use crate::telemetry::request_id;
-use crate::wire;
 use furt_core::model::Epoch;
 use furt_core::routing::Snapshot;
 
@@ -226,12 +231,28 @@ async fn read_body(session: &mut ServerSession) -> pingora::Result<(Bytes, bool)
     Ok((body.freeze(), false))
 }
 
+/// Writes each piece of the body as the router gives it. What has no length beforehand is sent in chunks, and to an
+/// HTTP/1.0 client until the connection's end.
 async fn write(session: &mut ServerSession, response: Response<Body>) -> pingora::Result<()> {
-    let (mut parts, body) = response.into_parts();
-    // The router's bodies are in memory; collecting one cannot fail.
-    let body = body.collect().await.map(|collected| collected.to_bytes()).unwrap_or_default();
-    parts.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| wire::content_length(&body));
+    let (mut parts, mut body) = response.into_parts();
+    match body.size_hint().exact() {
+        Some(length) if parts.extensions.get::<Streamed>().is_none() => {
+            parts.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+        }
+        _ if session.req_header().version >= Version::HTTP_11 => {
+            parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        _ => session.set_keepalive(None),
+    }
     let header: ResponseHeader = parts.into();
     session.write_response_header(Box::new(header)).await?;
-    session.write_response_body(body, true).await
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|error| pingora::Error::because(ErrorType::InternalError, "making the answer", error))?;
+        // What is no data is a trailer, which the router never gives.
+        if let Ok(piece) = frame.into_data() {
+            session.write_response_body(piece, false).await?;
+        }
+    }
+    session.write_response_body(Bytes::new(), true).await
 }

@@ -16,6 +16,7 @@ mod guard;
 mod json;
 mod keys;
 mod listener;
+mod listing;
 mod metrics;
 mod problem;
 mod queries;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use furt_api::Code;
 use furt_api::health::{GatewayStatus, Health};
@@ -12,21 +12,24 @@ use furt_api::routes::Routes;
 use furt_api::services::{Service, Services};
 
 use super::problem::Problem;
-use super::{Api, views};
+use super::{Api, listing, views};
 use crate::clock;
 use crate::status;
 use crate::wire;
 use furt_core::registry::Source;
 
 /// `GET /internal/services`
-pub(super) async fn services(State(api): State<Arc<Api>>) -> Json<Services> {
+pub(super) async fn services(State(api): State<Arc<Api>>) -> Response {
     let snapshot = api.snapshots.load_full();
-    Json(Services {
+    let envelope = Services {
         time: wire::now(),
-        services: snapshot.registered().map(|service| views::service(service)).collect(),
+        services: Vec::new(),
         generation: wire::generation(snapshot.generation),
         epoch: wire::epoch(snapshot.epoch),
-    })
+    };
+    // Pointers, so that a client that reads slowly holds no snapshot.
+    let services: Vec<_> = snapshot.registered().map(Arc::clone).collect();
+    listing::list(&envelope, "services", services.into_iter().map(|service| views::service(&service)))
 }
 
 /// `GET /internal/services/{service}`
@@ -41,10 +44,11 @@ pub(super) async fn service(State(api): State<Arc<Api>>, Path(name): Path<String
 }
 
 /// `GET /internal/routes`
-pub(super) async fn routes(State(api): State<Arc<Api>>) -> Json<Routes> {
+pub(super) async fn routes(State(api): State<Arc<Api>>) -> Response {
     let snapshot = api.snapshots.load_full();
-    let routes: Vec<_> = snapshot.table.iter().map(|route| views::route(route, &snapshot)).collect();
-    Json(Routes { total: routes.len(), routes })
+    let routes: Vec<_> = snapshot.table.iter().map(Arc::clone).collect();
+    let envelope = Routes { total: routes.len(), routes: Vec::new() };
+    listing::list(&envelope, "routes", routes.into_iter().map(move |route| views::route(&route, &snapshot)))
 }
 
 /// `GET /health`: of furt itself what edgeProxy says, and for those who may register or operate of all services.

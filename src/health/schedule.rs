@@ -83,7 +83,7 @@ impl Schedule {
     }
 }
 
-/// The period ± 10 %, so that instances that came together do not stay together (DESIGN §5.3).
+/// The period ± 10 %, so that instances that came together do not stay together.
 pub(super) fn jittered(period: Duration, random: &mut fastrand::Rng) -> Duration {
     period.mul_f64(0.9 + 0.2 * random.f64())
 }

@@ -1,4 +1,7 @@
 //! Sockets: bound before anything else, all failures told at once, then handed to Pingora.
+//!
+//! Binding is furt's own because Pingora tries a port in use for 30 s and panics then. It looks for a bound socket in the
+//! table of its graceful upgrade, by the address as text.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
@@ -12,7 +15,7 @@ pub struct BoundListener {
     socket: TcpListener,
 }
 
-/// All of them.
+/// The sockets of both listeners.
 pub struct Sockets {
     /// For clients.
     pub public: Vec<BoundListener>,

@@ -155,7 +155,7 @@ impl Context {
         self.tried = Vec::new();
     }
 
-    /// `Server-Timing`: the gateway's own time so far, and the service's, in ms (DESIGN §7).
+    /// `Server-Timing`: the gateway's own time so far, and the service's, in ms.
     pub(super) fn server_timing(&self) -> Vec<u8> {
         let mut text = Vec::with_capacity(48);
         let mut add = |what: &[u8], time: Duration| {

@@ -1,8 +1,9 @@
-//! The rim of the public listener: how many connections, how long a header may take, who is still there at the end.
+//! The public listener's connections: from one that was accepted to a session with a whole header for Pingora's proxy.
 //!
-//! Between two requests a connection waits here, until the header of the next one is complete: Pingora's proxy would wait with
-//! everything that it needs for a request, some 40 KiB. Pingora times each read of a header, not the header; a client that
-//! drips is cut here. And Pingora repairs what it reads; what must not be repaired is refused here.
+//! Between two requests a connection waits here ([`next_head`]), until the header of the next one is complete: Pingora's
+//! proxy would wait with everything that it needs for a request, some 40 KiB. What the future below keeps over an await
+//! counts for each idle client. Pingora repairs what it reads; what must not be repaired is marked here and refused by the
+//! hooks ([`Malformed`]).
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -51,7 +52,7 @@ impl Malformed {
     }
 }
 
-/// Pingora's proxy around [`Gateway`], with the rim around it.
+/// Pingora's proxy around [`Gateway`], as an app that takes connections.
 pub struct Edge {
     proxy: Arc<HttpProxy<Gateway>>,
     open: Arc<OpenConnections>,

@@ -2,9 +2,9 @@
 //!
 //! client address → path check → route → API key → permission → rate → instance → forward. Reads the snapshot, the
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides,
-//! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be read in two ways, `headers` edits, `client_location` finds
-//! out where the client is, `answer` makes
-//! furt's own answers, `counting` counts, `edge` guards connections.
+//! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be
+//! read in two ways, `headers` edits, `client_location` finds out where the client is, `answer` makes furt's own answers,
+//! `counting` counts, `edge` takes connections as `listener` has them and makes sessions of them.
 
 mod admission;
 mod affinity;
@@ -48,7 +48,7 @@ use answer::GatewayAnswer;
 use context::Context;
 use limits::AddressRates;
 
-/// The longest wait for the rest of a request's body once it is answered (DESIGN §7).
+/// The longest wait for the rest of a request's body once it is answered.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// The gateway as Pingora runs it.

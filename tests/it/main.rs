@@ -30,6 +30,7 @@ mod imports;
 mod keys;
 mod limits;
 mod listeners;
+mod listing;
 mod metrics;
 mod process;
 mod proxy;
