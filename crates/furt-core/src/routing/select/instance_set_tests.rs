@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Definition, InstanceSpec, ServiceName, UpstreamUrl};
+use crate::model::{Definition, InstanceSpec, ServiceName, Status, UpstreamUrl};
 use crate::routing::{InstanceLive, Outcome, PoolGroup, ServiceKind, ServiceLive, hash};
 
 /// An instance in the making.
