@@ -46,7 +46,7 @@ fn seen(service: &Service, now_ms: i64) -> ServiceSeen {
 /// Whether a service's definition has the pattern. A route of the configuration is there while the table holds it.
 fn is_there(snapshot: &Snapshot, key: &RouteKey, held: Held) -> bool {
     let Some(name) = &key.service else { return held == Held::ByRoute };
-    let service = snapshot.service_named(name.as_str()).filter(|service| service.blocked.is_none());
+    let service = snapshot.service_named(name.as_str()).filter(|service| service.suspended.is_none());
     service.is_some_and(|service| match service.definition.routes.as_slice() {
         [] => BY_HOST.contains(&key.pattern.as_str()),
         routes => routes.iter().any(|route| route.pattern == key.pattern),

@@ -15,7 +15,7 @@ pub(super) fn service(service: &Service) -> Value {
     json!({
         "service": definition.service.as_str(),
         "status": service.status.as_str(),
-        "blocked": service.blocked.as_deref(),
+        "blocked": service.suspended.as_deref(),
         "draining": service.is_draining(),
         "since": clock::rfc3339(service.live.since_ms()),
         "uptime_share": service.live.uptime_share(service.status, now_ms),

@@ -82,11 +82,11 @@ fn log_and_count(report: &Report, telemetry: &Telemetry) -> Event {
             warn!("new addresses of {subject} are refused, the old ones stay: {why}");
             of_name("addresses-refused", subject).with("why", &**why)
         }
-        Report::Blocked { service, why } => {
+        Report::Suspended { service, why } => {
             warn!("{service} is kept but not routed: {why}");
             of_service("blocked", service).with("why", &**why)
         }
-        Report::Unblocked(service) => {
+        Report::Reinstated(service) => {
             info!("{service} may stand again: its routes are in force");
             of_service("unblocked", service)
         }

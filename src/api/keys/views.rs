@@ -22,7 +22,7 @@ pub(super) fn runtime(listed: &ListedKey) -> Value {
     let key = &listed.key;
     let mut shown = with_prefix("runtime", &key.spec);
     add_times(&mut shown, key);
-    shown["blocked"] = listed.blocked.as_deref().into();
+    shown["blocked"] = listed.suspended.as_deref().into();
     shown
 }
 

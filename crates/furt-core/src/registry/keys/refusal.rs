@@ -31,7 +31,7 @@ pub enum KeyRefusal {
         name: KeyName,
         /// How many earlier digests are good still.
         count: usize,
-        /// When there is a place again.
+        /// Seconds until the first of them ends.
         seconds: u64,
     },
     /// 409: there are too many keys.

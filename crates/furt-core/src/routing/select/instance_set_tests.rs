@@ -75,7 +75,7 @@ fn instance_set(policy: LoadBalancingPolicy, made: Vec<Made>) -> Service {
     Service {
         definition: Arc::new(definition),
         kind: ServiceKind::Registered,
-        blocked: None,
+        suspended: None,
         status: Status::Up,
         instances: instances.into(),
         instance_set: Arc::default(),
