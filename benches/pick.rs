@@ -61,7 +61,7 @@ fn service(policy: LoadBalancingPolicy, instances: &[Arc<Instance>]) -> Service 
         definition: Arc::new(Definition { policy, ..Definition::new(ServiceName::try_new("shop").unwrap()) }),
         kind: ServiceKind::Registered,
         status: Status::Up,
-        blocked: None,
+        suspended: None,
         instances: instances.into(),
         instance_set: Arc::default(),
         live: Arc::new(ServiceLive::new(0)),

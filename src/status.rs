@@ -94,7 +94,7 @@ mod tests {
             definition: Arc::new(Definition::new(name)),
             kind: ServiceKind::Registered,
             status: Status::Up,
-            blocked: None,
+            suspended: None,
             instances: instances.into(),
             instance_set: Arc::default(),
             live: Arc::new(ServiceLive::new(0)),

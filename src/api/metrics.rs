@@ -48,7 +48,7 @@ fn sample(service: &Service, now_ms: i64) -> ServiceSample {
 /// Whether a service's definition has the pattern. A route of the configuration is there while the table holds it.
 fn has_route(snapshot: &Snapshot, key: &RouteKey, counters: CounterUse) -> bool {
     let Some(name) = &key.service else { return counters == CounterUse::Referenced };
-    let service = snapshot.service_named(name.as_str()).filter(|service| service.blocked.is_none());
+    let service = snapshot.service_named(name.as_str()).filter(|service| service.suspended.is_none());
     service.is_some_and(|service| match service.definition.routes.as_slice() {
         [] => BY_HOST.contains(&key.pattern.as_str()),
         routes => routes.iter().any(|route| route.pattern == key.pattern),

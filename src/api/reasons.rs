@@ -35,7 +35,7 @@ pub(super) fn unusable(route: &Route, snapshot: &Snapshot) -> String {
 
 fn down(service: &Service) -> String {
     let name = name(service);
-    if let Some(why) = &service.blocked {
+    if let Some(why) = &service.suspended {
         return format!("{name} is kept but not routed: {why}");
     }
     let since = clock::rfc3339(service.live.since_ms());
@@ -75,7 +75,7 @@ pub(super) fn replaced<'a>(
 
 /// Routes that match and are not in the table, since their services are kept but not routed.
 pub(super) fn blocked(snapshot: &Snapshot, host: &str, path: &str) -> Vec<Candidate> {
-    let blocked = snapshot.registered().filter(|service| service.blocked.is_some());
+    let blocked = snapshot.registered().filter(|service| service.suspended.is_some());
     let shown = |service: &Service, method: &str, pattern: &str, permission: Option<&str>| {
         let route = routes::Route {
             method: method.to_owned(),

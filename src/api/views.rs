@@ -16,7 +16,7 @@ pub(super) fn service(service: &routing::Service) -> Service {
     Service {
         service: definition.service.as_str().into(),
         status: wire::status(service.status),
-        blocked: service.blocked.as_deref().map(str::to_owned),
+        blocked: service.suspended.as_deref().map(str::to_owned),
         draining: service.is_draining(),
         since: wire::time(service.live.since_ms()),
         uptime_share: service.live.uptime_share(service.status, clock::unix_ms()),

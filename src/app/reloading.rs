@@ -99,7 +99,7 @@ impl Reloading {
         }
         self.config = new;
         files::tell_lowered(self.files, self.config.server.max_connections);
-        Ok(Reloaded { generation: done.generation, changed, needs_restart, blocked: done.blocked })
+        Ok(Reloaded { generation: done.generation, changed, needs_restart, blocked: done.suspended })
     }
 
     /// What is wrong with it though it reads well, and what the driver is given. Not on the driver's thread: with 100,000

@@ -33,7 +33,7 @@ pub(super) fn report(report: &KeyReport, metrics: &RegistryMetrics) -> Event {
             warn!("refused a change of the API key {name} from {from}: {refusal}");
             of("refused", name).with("from", from.to_string()).with("why", refusal.to_string())
         }
-        KeyReport::Blocked { name, why } => {
+        KeyReport::Suspended { name, why } => {
             warn!("the API key {name} is kept but not used: {why}");
             of("key-blocked", name).with("why", &**why)
         }

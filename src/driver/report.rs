@@ -78,11 +78,11 @@ pub(super) fn report(report: &Report, metrics: &RegistryMetrics) -> Event {
             warn!("new addresses of {subject} are refused, the old ones stay: {why}");
             of_name("addresses-refused", subject).with("why", &**why)
         }
-        Report::Blocked { service, why } => {
+        Report::Suspended { service, why } => {
             warn!("{service} is kept but not routed: {why}");
             of_service("blocked", service).with("why", &**why)
         }
-        Report::Unblocked(service) => {
+        Report::Reinstated(service) => {
             info!("{service} may stand again: its routes are in force");
             of_service("unblocked", service)
         }

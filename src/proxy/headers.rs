@@ -60,7 +60,7 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
     }
     remove_unwanted(request, ctx.is_peer_trusted);
     if let Some(key) = &ctx.key {
-        request.insert_header(set::API_KEY_NAME, key.told.clone())?;
+        request.insert_header(set::API_KEY_NAME, key.name_header.clone())?;
     }
     if let Some(peer) = ctx.peer {
         request.insert_header(set::FORWARDED_FOR, forwarded_for(sent, peer, ctx.is_peer_trusted))?;

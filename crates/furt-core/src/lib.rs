@@ -1,4 +1,4 @@
-//! The core of furt: what is registered, who may register what, which route a request takes, who is asked.
+//! The core of furt: what is registered, who may register what, which route a request takes, which instance is asked.
 //!
 //! It takes events and the time and gives effects. It reads no clock and performs no IO; it never waits and never logs.
 //! From the bottom up; each module imports from those above it in this list alone:
@@ -8,7 +8,58 @@
 //! - [`routing`]: the table of routes, the snapshot that requests are answered from, the choice of an instance
 //! - [`registry`]: events in, effects out
 //! - [`ports`]: what the core's user needs of a store and of a prober; [`MemoryStore`] is the plainest store
+//!
+//! # The four ways
+//!
+//! **A registration.** [`Event::RegistrationRequested`] brings a [`Registration`] to [`Registry::handle`]. It is checked
+//! against the [`RegistrationPolicy`] and against what is installed and pending, and gives [`Effect::Write`] with
+//! [`Change`]s for the [`Store`], or an answer with a [`Refusal`]. [`Event::WriteDone`] installs it: the next
+//! [`Registry::take_snapshot`] has it, [`Effect::Answer`] is sent after that is published, [`Effect::Probe`] asks for the
+//! first probe.
+//!
+//! **A request.** [`host::normalize`](model::host::normalize) and [`path::normalize`](model::path::normalize) make one
+//! form of what was sent; [`Snapshot::find`] gives the [`Route`]; [`KeyTable`] knows the API keys; [`Service::pick`]
+//! chooses an instance and takes a slot at it, a [`Lease`] that gives it back when it is dropped;
+//! [`Service::note_outcome`] counts how the request fared there. Where no instance can be had, [`NoInstance`] says why.
+//!
+//! **A probe.** [`Effect::Probe`] hands a [`ProbePlan`] to the [`Probes`]; [`Event::ProbeFinished`] brings back its
+//! [`ProbeToken`] and the outcome. An outcome with another token than the plan in force changes nothing; any other is
+//! judged by [`Health`]. A change of status is published, and DOWN is kept by [`Effect::Keep`].
+//!
+//! **A restart.** [`Store::load`] gives the [`Contents`], and [`Registry::restore`] makes the registry again: what was
+//! DOWN is DOWN, what was UP is UNKNOWN and routed, all is probed within a second, every TTL begins anew. Each service is
+//! evaluated against the rules of today; one that may not be routed is kept as suspended.
+//!
+//! [`Change`]: registry::Change
+//! [`Contents`]: registry::Contents
+//! [`Effect::Answer`]: registry::Effect::Answer
+//! [`Effect::Keep`]: registry::Effect::Keep
+//! [`Effect::Probe`]: registry::Effect::Probe
+//! [`Effect::Write`]: registry::Effect::Write
+//! [`Event::ProbeFinished`]: registry::Event::ProbeFinished
+//! [`Event::RegistrationRequested`]: registry::Event::RegistrationRequested
+//! [`Event::WriteDone`]: registry::Event::WriteDone
+//! [`Health`]: registry::Health
+//! [`KeyTable`]: routing::KeyTable
+//! [`Lease`]: routing::Lease
+//! [`NoInstance`]: routing::NoInstance
+//! [`ProbePlan`]: registry::ProbePlan
+//! [`ProbeToken`]: registry::ProbeToken
+//! [`Probes`]: ports::Probes
+//! [`Refusal`]: registry::Refusal
+//! [`Registration`]: registry::Registration
+//! [`RegistrationPolicy`]: registry::RegistrationPolicy
+//! [`Registry::handle`]: registry::Registry::handle
+//! [`Registry::restore`]: registry::Registry::restore
+//! [`Registry::take_snapshot`]: registry::Registry::take_snapshot
+//! [`Route`]: routing::Route
+//! [`Service::note_outcome`]: routing::Service::note_outcome
+//! [`Service::pick`]: routing::Service::pick
+//! [`Snapshot::find`]: routing::Snapshot::find
+//! [`Store`]: ports::Store
+//! [`Store::load`]: ports::Store::load
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 // The naive model of `routing` is read by the fuzz targets as well, under this name.
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub(super) fn runtime(listed: &ListedKey) -> Key {
         created: Some(wire::time(key.created_ms)),
         expires: key.expires_ms.map(wire::time),
         old: old(key),
-        blocked: listed.blocked.as_deref().map(str::to_owned),
+        blocked: listed.suspended.as_deref().map(str::to_owned),
         ..configured(&key.spec)
     }
 }

@@ -64,7 +64,7 @@ fn service() -> Arc<Service> {
     Arc::new(Service {
         definition: Arc::new(definition),
         kind: ServiceKind::Registered,
-        blocked: None,
+        suspended: None,
         status: Status::Up,
         instances: Box::new([Arc::new(instance)]),
         instance_set: Arc::default(),

@@ -55,7 +55,7 @@ pub struct Reconfigured {
     /// The generation of the snapshot in which it is published.
     pub generation: Generation,
     /// Every service that is suspended, and why.
-    pub blocked: Vec<(ServiceName, Arc<str>)>,
+    pub suspended: Vec<(ServiceName, Arc<str>)>,
 }
 
 /// The good answer to a registration.

@@ -42,7 +42,7 @@ pub struct Registration {
     pub source: Source,
 }
 
-/// What the last instance of a service takes along where it leaves by a command.
+/// What else is removed with the last instance of a service by a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnLastInstance {
     /// The service: its routes are free at once.

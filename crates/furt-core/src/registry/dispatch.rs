@@ -78,7 +78,7 @@ impl Registry {
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
         let mut effects = Effects::default();
         self.dispatch(event, now, &mut effects);
-        // The sweep costs what is registered: a debug build under a large fleet does without it.
+        // The sweep costs what is registered: a debug build with many instances does without it.
         #[cfg(any(test, debug_assertions))]
         if self.is_small() {
             self.sweep_invariants();

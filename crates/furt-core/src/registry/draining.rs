@@ -3,7 +3,7 @@
 //!
 //! A command is about an instance, or about all that a service has then: one that registers later is asked as any other. As
 //! all that is durable it takes two events. Who may is who may deregister. The mark itself is with the counters that
-//! requests share (`routing::draining`); what leaves has it too, so that no request of an older snapshot comes late.
+//! requests share (`routing::draining`); what is being removed has it too, so that no request of an older snapshot comes late.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ impl Registry {
         Answer::Drained { instances, generation: self.publisher.generation() }
     }
 
-    /// The store has it: from here on no request takes a place, whichever snapshot it reads.
+    /// The store has it: from here on no request takes a slot, whichever snapshot it reads.
     pub(super) fn finish_drain(
         &mut self,
         command: &DrainCommand,

@@ -34,7 +34,7 @@ pub enum Event {
         /// How long the probe took.
         took: Duration,
     },
-    /// A followed name was resolved again.
+    /// A watched name was resolved again.
     NameResolved {
         /// The instance or static route that has the name.
         subject: DnsSubject,

@@ -66,7 +66,7 @@ pub struct RegistrationPolicy {
 }
 
 impl RegistrationPolicy {
-    /// Whether `source` may register what it asks for, apart from routes that others hold.
+    /// Whether `source` may register what it asks for, apart from routes that others have.
     ///
     /// # Errors
     /// [`Refusal::TokenWrong`], [`Refusal::BeyondGrant`], naming what it may not.
@@ -147,7 +147,7 @@ impl RegistrationPolicy {
     /// without any (`effective`) cover every path there, so an exclusive static route does not forbid them.
     ///
     /// # Errors
-    /// [`Refusal::Taken`] with a rival of the configuration.
+    /// [`Refusal::Taken`] with what the configuration reserves.
     pub(super) fn check_static_routes(&self, definition: &Definition, effective: &Definition) -> Result<(), Refusal> {
         if let Some(host) = &definition.host
             && let Some(name) =

@@ -3,7 +3,7 @@
 use crate::model::{InstanceId, ServiceName};
 use crate::routing::ServiceIndex;
 
-/// Names a caller that waits for an [`Answer`].
+/// Names a caller that waits for an [`Answer`](super::Answer).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReplyId(pub u64);
 

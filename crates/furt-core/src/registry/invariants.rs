@@ -78,10 +78,10 @@ impl Registry {
     fn sweep_waiting(&self) {
         self.outbox.sweep();
         for (name, entry) in self.directory.services().filter(|(_, entry)| entry.is_being_removed) {
-            assert!(self.outbox.is_writing(name), "{name}: leaves only while its removal is written");
+            assert!(self.outbox.is_writing(name), "{name}: is being removed only while that is written");
             assert!(
                 entry.instances.values().all(|instance| instance.is_being_removed()),
-                "{name}: leaves with all instances"
+                "{name}: is removed with all instances"
             );
         }
     }
@@ -108,7 +108,7 @@ impl Registry {
             assert_eq!(
                 shown,
                 (!entry.is_being_removed).then_some(entry.index),
-                "{name}: found by name unless it leaves"
+                "{name}: found by name unless it is being removed"
             );
             routes += if entry.is_being_removed { 0 } else { entry.eligibility.effective().routes.len() };
         }

@@ -36,7 +36,7 @@ impl Registry {
             self.retime_probes(&before.health, effects);
         }
         self.publisher.advance();
-        let answer = Reconfigured { generation: self.publisher.generation(), blocked: self.suspended() };
+        let answer = Reconfigured { generation: self.publisher.generation(), suspended: self.suspended() };
         effects.reply(reply, Ok(Answer::Reconfigured(answer)));
     }
 

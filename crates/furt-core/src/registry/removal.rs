@@ -144,7 +144,8 @@ impl Registry {
         }
     }
 
-    /// The store still has it. Who asked is told, and it is as before; what expired stays out and is tried again.
+    /// The store still has it. After a command everything is as before, and the caller is told; what expired stays out and
+    /// is tried again.
     pub(super) fn undo_removal(
         &mut self,
         service: &ServiceName,

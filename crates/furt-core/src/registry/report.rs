@@ -100,14 +100,14 @@ pub enum Report {
         why: String,
     },
     /// A service is suspended: kept and not routed, since the configuration in force does not allow its routes.
-    Blocked {
+    Suspended {
         /// The service.
         service: ServiceName,
         /// The reason, in words.
         why: Arc<str>,
     },
     /// A service that was suspended is routed again.
-    Unblocked(ServiceName),
+    Reinstated(ServiceName),
     /// A removal could not be stored and will be tried again.
     RemovalFailed {
         /// The service that is removed, or of which an instance is.

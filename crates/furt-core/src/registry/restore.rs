@@ -1,4 +1,4 @@
-//! What a store held becomes the registry again.
+//! The registry is made again from what a store has.
 //!
 //! What was DOWN is DOWN, what was UP is UNKNOWN and routable, all are probed within the first second, every TTL begins
 //! anew, as it was promised. Each service is evaluated against today's grants, static routes and listeners; one that
@@ -21,7 +21,7 @@ use crate::model::{Generation, InstanceId, Status};
 const CHANGES_OF_A_START: u32 = 32;
 
 impl Registry {
-    /// Takes over what a store held; once, before anything else is handled. `suspended`: instances that may not be where they
+    /// Takes over what a store has; once, before anything else is handled. `suspended`: instances that may not be where they
     /// are any more, and why, such as at what is a listener of furt's by now.
     pub fn restore(&mut self, contents: Contents, suspended: &BTreeMap<InstanceId, Arc<str>>, now: Now) -> Vec<Effect> {
         let mut effects = Effects::default();

@@ -1,14 +1,13 @@
-//! Draining: an instance that keeps what it has in flight and takes nothing new, and who can be asked beside it.
+//! Draining: an instance that keeps what it has in flight and takes nothing new.
 //!
 //! The mark is with the counters that outlive a snapshot, so that it holds for requests that read an older one, too. The
-//! registry sets it; [`pick`](Service::pick) leaves such instances out; `api` waits until nothing is in flight. Never
+//! registry sets it; [`pick`](super::Service::pick) leaves such instances out; `api` waits until nothing is in flight. Never
 //! waits itself.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{InstanceLive, NoInstance, Service};
-use crate::model::Status;
+use super::InstanceLive;
 
 impl InstanceLive {
     /// From now on it takes new requests, or takes none.
@@ -48,29 +47,5 @@ impl FromIterator<Arc<InstanceLive>> for Drained {
 impl PartialEq for Drained {
     fn eq(&self, other: &Self) -> bool {
         self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(one, other)| Arc::ptr_eq(one, other))
-    }
-}
-
-impl Service {
-    /// Whether there are instances that could be asked, and each of them is draining.
-    pub fn is_draining(&self) -> bool {
-        let is_able = |one: &&Arc<super::Instance>| one.status != Status::Down && !one.addresses.is_empty();
-        let mut able = self.instances.iter().filter(is_able).peekable();
-        able.peek().is_some() && able.all(|one| one.live.is_draining())
-    }
-
-    /// Why a request would get no instance now; `None`: it would get one. Takes no slot.
-    pub fn refusal_reason(&self) -> Option<NoInstance> {
-        let is_candidate = |one: &&Arc<super::Instance>| {
-            one.status != Status::Down && !one.addresses.is_empty() && !one.live.is_draining()
-        };
-        let is_full =
-            |one: &Arc<super::Instance>| one.spec.hard_limit != 0 && one.live.in_flight() >= one.spec.hard_limit;
-        let mut candidates = self.instances.iter().filter(is_candidate).peekable();
-        match candidates.peek() {
-            Some(_) => candidates.all(is_full).then_some(NoInstance::Full),
-            None if self.is_draining() => Some(NoInstance::Draining),
-            None => Some(NoInstance::Unavailable),
-        }
     }
 }

@@ -11,7 +11,7 @@ use super::{InstanceSet, RetryBudget};
 use crate::live::{ServiceEvents, ServiceTraffic};
 use crate::model::{Definition, InstanceSpec, Status};
 
-/// What stands behind an index.
+/// What an index leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServiceKind {
     /// It registered itself.
@@ -29,9 +29,9 @@ pub struct Service {
     pub kind: ServiceKind,
     /// UP while one instance is UP; DOWN also while it has no instance.
     pub status: Status,
-    /// Why it is kept but not routed, where the configuration does not allow it any more.
-    pub blocked: Option<Arc<str>>,
-    /// Those that are not leaving, ordered by id.
+    /// Why it is suspended: kept but not routed, since the configuration does not allow it any more.
+    pub suspended: Option<Arc<str>>,
+    /// Those that are not being removed, ordered by id.
     pub instances: Box<[Arc<Instance>]>,
     /// What choosing knows of the instances as a whole; carried over while they are the same.
     pub instance_set: Arc<OnceLock<InstanceSet>>,
@@ -42,7 +42,7 @@ pub struct Service {
 impl Service {
     /// Whether its routes are in force: one instance at least is not DOWN.
     pub fn is_routable(&self) -> bool {
-        self.status != Status::Down && self.blocked.is_none()
+        self.status != Status::Down && self.suspended.is_none()
     }
 
     /// The set of this service, where `instances` are the same as its own.
@@ -68,7 +68,7 @@ pub struct Instance {
     pub live: Arc<InstanceLive>,
 }
 
-/// Connections to an instance that may stand in for each other.
+/// A group of connections to an instance: any of them may be reused for another request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct PoolGroup(pub u64);
 
@@ -167,7 +167,7 @@ impl InstanceLive {
         self.probe.at_ms.store(at_ms, Ordering::Relaxed);
     }
 
-    /// Writes down where the health machine stands.
+    /// Writes down the state of the health machine.
     pub fn note_health(&self, failures: u32, stopped: bool) {
         self.probe.failures.store(failures, Ordering::Relaxed);
         self.probe.stopped.store(stopped, Ordering::Relaxed);
@@ -177,7 +177,7 @@ impl InstanceLive {
 /// Counters of a service, carried over from snapshot to snapshot as long as it stays registered.
 #[derive(Debug, Default)]
 pub struct ServiceLive {
-    /// The turn of its instances.
+    /// The rotation of its instances.
     pub(super) rotation: AtomicU32,
     pub(super) is_ejecting: Ejecting,
     /// Requests that wait for a slot at one of its instances.

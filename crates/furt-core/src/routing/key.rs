@@ -14,7 +14,7 @@ pub struct ApiKey {
     /// The name of the key.
     pub name: KeyName,
     /// The same, as services are told it in `X-API-Key-Name`.
-    pub told: HeaderValue,
+    pub name_header: HeaderValue,
     /// The permissions that it grants.
     pub permissions: PermissionSet,
     /// From where it may be used; empty: from anywhere.
@@ -41,7 +41,7 @@ impl ApiKey {
         Self {
             name: spec.name.clone(),
             // A name is always a value.
-            told: HeaderValue::from_str(spec.name.as_str()).unwrap_or(HeaderValue::from_static("")),
+            name_header: HeaderValue::from_str(spec.name.as_str()).unwrap_or(HeaderValue::from_static("")),
             permissions: spec.permissions.clone(),
             allow_from: spec.allow_from.clone(),
             rate: spec.rate,
@@ -67,7 +67,7 @@ pub struct ListedKey {
     /// The key as it is stored.
     pub key: Arc<RuntimeKey>,
     /// Why requests may not use it, where they may not.
-    pub blocked: Option<Arc<str>>,
+    pub suspended: Option<Arc<str>>,
 }
 
 impl KeyTable {

@@ -6,9 +6,10 @@
 //! `registry` builds snapshots, `proxy` and `api` read them.
 //!
 //! Reading order: `route` (what is found), `table` (the searches), `node` (the trie they walk), `children` and `leaf`
-//! (what a node consists of); `instance`, `draining`, `select` (with `instance_set`, `ring`, `ejection`), `key`; `snapshot`.
+//! (what a node consists of); `instance`, `draining`, `candidate`, `select` (with `instance_set`, `ring`, `ejection`), `key`; `snapshot`.
 
 mod budget;
+mod candidate;
 mod children;
 mod draining;
 mod ejection;
@@ -28,6 +29,7 @@ mod table;
 mod tests;
 
 pub use budget::RetryBudget;
+pub use candidate::{Exclusion, NoInstance};
 pub use draining::Drained;
 pub use ejection::Outcome;
 pub use instance::{Instance, InstanceLive, PoolGroup, Service, ServiceKind, ServiceLive};
@@ -35,6 +37,6 @@ pub use instance_set::InstanceSet;
 pub use key::{ApiKey, KeyLive, KeyTable, ListedKey};
 pub use ring::hash;
 pub use route::{Owner, Route, RouteCounter, ServiceIndex};
-pub use select::{Lease, NoInstance, SelectionInput};
+pub use select::{Lease, SelectionInput};
 pub use snapshot::Snapshot;
 pub use table::{Found, Methods, Table};

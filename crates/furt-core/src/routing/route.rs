@@ -16,7 +16,7 @@ pub struct ServiceIndex(pub u32);
 /// Who put a route there, and which service of the snapshot answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// The configuration: it stands in where a service's route cannot be used.
+    /// The configuration: it is used where a service's route cannot be.
     Static(ServiceIndex),
     /// A registration.
     Service(ServiceIndex),

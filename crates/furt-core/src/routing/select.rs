@@ -2,7 +2,7 @@
 //!
 //! Candidates are UP, or UNKNOWN without a failed probe; only when there is none of these, UNKNOWN with one; only when
 //! there is none of these either, ejected ones. None is draining. Among them those below their soft limit come first, then the lowest
-//! cost by the service's policy, then the turn by weight. Up to [`SCANNED`] are looked at one by one; of more, two
+//! cost by the service's policy, then the rotation by weight. Up to [`SCANNED`] are looked at one by one; of more, two
 //! are drawn by weight and the better one is taken, so that a thousand cost no more than a few. Nothing is allocated.
 
 mod locality;
@@ -12,9 +12,10 @@ mod score;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::candidate::{NoInstance, Tier};
 use super::instance_set::{Group, InstanceSet, Locality, RegionNumber};
 use super::{Instance, Service, ServiceLive};
-use crate::model::{Country, InstanceId, LoadBalancingPolicy, Region, Status};
+use crate::model::{Country, InstanceId, LoadBalancingPolicy, Region};
 use score::{Candidate, Score};
 
 /// The most instances that are looked at one by one.
@@ -71,17 +72,6 @@ impl Drop for Lease {
     }
 }
 
-/// Why no instance could be had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoInstance {
-    /// None is a candidate, or all candidates were tried.
-    Unavailable,
-    /// Every candidate is at its hard limit.
-    Full,
-    /// Every instance that could be asked is draining.
-    Draining,
-}
-
 /// What came of a look at some instances.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Found {
@@ -93,30 +83,6 @@ enum Found {
     Nothing,
 }
 
-/// Who is a candidate, from the best to the last resort.
-#[derive(Debug, Clone, Copy)]
-enum Tier {
-    Fresh,
-    Doubtful,
-    Ejected,
-}
-
-impl Tier {
-    fn takes(self, instance: &Instance, now_ms: i64) -> bool {
-        let is_fresh = match instance.status {
-            Status::Up => true,
-            Status::Unknown => instance.live.consecutive_failures() == 0,
-            Status::Down => return false,
-        };
-        let is_ejected = instance.live.ejected_until_ms(now_ms).is_some();
-        match self {
-            Self::Fresh => is_fresh && !is_ejected,
-            Self::Doubtful => !is_fresh && !is_ejected,
-            Self::Ejected => is_ejected,
-        }
-    }
-}
-
 impl Service {
     /// Takes a slot at the best candidate, leaving out those for which `tried` says so.
     ///
@@ -124,25 +90,20 @@ impl Service {
     /// [`NoInstance`].
     pub fn pick(&self, input: &SelectionInput<'_>, tried: impl Fn(&Instance) -> bool) -> Result<Lease, NoInstance> {
         for tier in [Tier::Fresh, Tier::Doubtful, Tier::Ejected] {
-            let is_candidate = |one: &Instance| {
-                let is_able = !one.addresses.is_empty() && !one.live.is_draining();
-                is_able && tier.takes(one, input.now_ms) && !tried(one)
-            };
+            let is_candidate = |one: &Instance| one.tier(input.now_ms) == Some(tier) && !tried(one);
             match (Choice { service: self, input, is_candidate }).take() {
                 Err(NoInstance::Unavailable) => {}
                 taken => return taken,
             }
         }
-        Err(if self.is_draining() { NoInstance::Draining } else { NoInstance::Unavailable })
+        // Where there are candidates, all of them were tried.
+        Err(self.no_candidate().unwrap_or(NoInstance::Unavailable))
     }
 
     /// Whether the instance is there and given requests, as long as it has a slot for them.
     pub fn takes_requests(&self, id: &InstanceId, now_ms: i64) -> bool {
         let found = self.instances.binary_search_by(|one| one.spec.id.cmp(id));
-        found.is_ok_and(|position| {
-            let instance = &self.instances[position];
-            !instance.live.is_draining() && Tier::Fresh.takes(instance, now_ms)
-        })
+        found.is_ok_and(|position| self.instances[position].tier(now_ms) == Some(Tier::Fresh))
     }
 
     fn instance_set(&self) -> &InstanceSet {

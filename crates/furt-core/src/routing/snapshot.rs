@@ -18,7 +18,7 @@ pub struct Snapshot {
     pub services: imbl::Vector<Option<Arc<Service>>>,
     /// Registered services by name.
     pub names: imbl::OrdMap<ServiceName, ServiceIndex>,
-    /// Whose an instance is, by its id; that of a leaving one may still be here.
+    /// The service of an instance by the instance's id; the id of one that is being removed may still be here.
     pub ids: imbl::HashMap<InstanceId, ServiceIndex>,
     /// The API keys.
     pub keys: KeyTable,

@@ -1,7 +1,7 @@
 //! The instances of a service, and how many of them stay, by status: so that what a service is, is known without looking
 //! at ten thousand instances at each change of one of them.
 //!
-//! Health and leaving, which the counts are about, change here alone. `invariants` sweeps the counts. Called by the rest
+//! Health and removal, which the counts are about, change here alone. `invariants` sweeps the counts. Called by the rest
 //! of the core.
 
 use std::collections::BTreeMap;
@@ -106,7 +106,7 @@ impl Instances {
         Some(StatusChange { from, to })
     }
 
-    /// It leaves, and takes no request from now on.
+    /// It is being removed, and takes no request from now on.
     pub(in crate::registry) fn begin_removal(&mut self, id: &InstanceId) {
         self.change(id, |state| state.is_being_removed = true);
     }
@@ -132,7 +132,7 @@ impl Instances {
         ids.iter().for_each(|id| self.stay(id, now));
     }
 
-    /// Whether all are leaving, or there is none.
+    /// Whether all are being removed, or there is none.
     pub(in crate::registry) fn are_being_removed(&self) -> bool {
         self.counts == Counts::default()
     }

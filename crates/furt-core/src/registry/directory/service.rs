@@ -58,7 +58,7 @@ impl ServiceEntry {
             definition: Arc::clone(&self.definition),
             kind: ServiceKind::Registered,
             status: self.status,
-            blocked: self.eligibility.suspension().cloned(),
+            suspended: self.eligibility.suspension().cloned(),
             instances,
             live: Arc::clone(&self.live),
         }

@@ -29,14 +29,14 @@ impl Registry {
         self.claims.remove(&before);
         self.claims.add(after);
         match outcome {
-            Outcome::Suspended(why) => effects.report(Report::Blocked { service: service.clone(), why }),
-            Outcome::Reinstated => effects.report(Report::Unblocked(service.clone())),
+            Outcome::Suspended(why) => effects.report(Report::Suspended { service: service.clone(), why }),
+            Outcome::Reinstated => effects.report(Report::Reinstated(service.clone())),
             Outcome::Eligible => {}
         }
     }
 
     /// The same after an instance came, or came anew. Where the service is eligible, only that instance can make it
-    /// ineligible: so a fleet of ten thousand is not looked through for each that joins it.
+    /// ineligible: so ten thousand instances are not looked at for each that joins them.
     pub(in crate::registry) fn re_evaluate_joined(&mut self, instance: &InstanceRef, effects: &mut Effects) {
         let Some(entry) = self.directory.service(&instance.service) else { return };
         let policy = &self.settings.policy;

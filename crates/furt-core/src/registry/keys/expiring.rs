@@ -15,7 +15,7 @@ use crate::model::RuntimeKey;
 
 /// How long at most until the time of day is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
-/// Keys that end in one tick, and in one write; those beyond wait a millisecond, and others have their turn.
+/// Keys that end in one tick, and in one write; those beyond wait a millisecond, and other events come first.
 const BATCH: usize = 1_000;
 
 impl Registry {
@@ -32,14 +32,14 @@ impl Registry {
 
     /// Ends what is over, and tells the store again of ends that it could not take.
     pub(in crate::registry) fn end_keys(&mut self, now: Now, effects: &mut Effects) {
-        let mut leaving = Vec::new();
+        let mut ended_names = Vec::new();
         if self.keys.retry_at.is_some_and(|at| at <= now.at) {
             let ready = self.keys.retry.iter().filter(|name| !self.keys.outbox.is_writing(name));
-            leaving.extend(ready.take(BATCH).cloned());
-            let is_more = leaving.len() == BATCH;
+            ended_names.extend(ready.take(BATCH).cloned());
+            let is_more = ended_names.len() == BATCH;
             self.keys.retry_at = Some(now.at + if is_more { Duration::from_millis(1) } else { REMOVAL_RETRY });
         }
-        for _ in leaving.len()..BATCH {
+        for _ in ended_names.len()..BATCH {
             let Some((_, name)) = self.keys.ends.first().filter(|(end_ms, _)| *end_ms <= now.unix_ms).cloned() else {
                 break;
             };
@@ -60,11 +60,11 @@ impl Registry {
                 self.keys.retry.insert(name);
                 self.keys.retry_at.get_or_insert(now.at + REMOVAL_RETRY);
             } else {
-                leaving.push(name);
+                ended_names.push(name);
             }
         }
-        if !leaving.is_empty() {
-            self.begin_key_removal(leaving, None, effects);
+        if !ended_names.is_empty() {
+            self.begin_key_removal(ended_names, None, effects);
         }
         self.arm_keys(now);
     }

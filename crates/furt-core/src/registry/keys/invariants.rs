@@ -15,7 +15,7 @@ impl Registry {
         let mut digests = BTreeMap::new();
         for (name, entry) in &keys.runtime {
             assert_eq!(entry.key.name(), name);
-            assert_eq!(entry.suspended, keys.objection(&entry.key), "{name}: is blocked by the configuration alone");
+            assert_eq!(entry.suspended, keys.objection(&entry.key), "{name}: is suspended by the configuration alone");
             let stays = entry.state == KeyState::Stays;
             assert!(stays || keys.outbox.is_writing(name) || keys.retry.contains(name), "{name}: is on its way out");
             assert!(!(stays && keys.retry.contains(name)), "{name}: stays");
@@ -44,14 +44,14 @@ impl Registry {
         keys.outbox.sweep();
     }
 
-    /// Requests may use the configuration's keys and the runtime keys that stay and are not blocked, and nothing else.
+    /// Requests may use the configuration's keys and the runtime keys that stay and are not suspended, and nothing else.
     fn sweep_key_table(&self) {
         let (keys, table) = (&self.keys, &self.publisher.snapshot().keys);
         let mut expected = BTreeMap::new();
         for (name, entry) in &keys.runtime {
             let listed = table.runtime.get(name).unwrap_or_else(|| panic!("{name}: is listed"));
             let is_usable = entry.state == KeyState::Stays && entry.suspended.is_none();
-            assert!(listed.key == entry.key && listed.blocked.is_none() == is_usable, "{name}: is listed as it is");
+            assert!(listed.key == entry.key && listed.suspended.is_none() == is_usable, "{name}: is listed as it is");
             if is_usable {
                 expected.extend(entry.key.digests().map(|sha256| (sha256, name)));
             }

@@ -18,7 +18,7 @@ use crate::model::{KeyName, KeySpec, RuntimeKey};
 use crate::routing::{ApiKey, KeyLive, ListedKey};
 
 impl Registry {
-    /// Takes the configuration's keys in the place of those before, and judges the runtime keys by them. Names and digests
+    /// Takes the configuration's keys in the place of those before, and evaluates the runtime keys by them. Names and digests
     /// are unique among them. A key of the same name and rate goes on counting its uses.
     pub(in crate::registry) fn configure_keys(&mut self, keys: Vec<KeySpec>, effects: &mut Effects) {
         let before = std::mem::take(&mut self.keys.configured);
@@ -50,7 +50,7 @@ impl Registry {
         self.publisher.advance();
     }
 
-    /// Takes over what a store held; what is over ends at once.
+    /// Takes over what a store had; what is over ends at once.
     pub(in crate::registry) fn restore_keys(
         &mut self,
         keys: BTreeMap<KeyName, Arc<RuntimeKey>>,
@@ -91,11 +91,11 @@ impl Registry {
         let Some(entry) = self.keys.runtime.get_mut(name).filter(|entry| entry.suspended != why) else { return };
         entry.suspended.clone_from(&why);
         if let Some(why) = why {
-            effects.report(Report::Key(KeyReport::Blocked { name: name.clone(), why }));
+            effects.report(Report::Key(KeyReport::Suspended { name: name.clone(), why }));
         }
     }
 
-    /// A key that stays so far leaves the table.
+    /// Takes a key that stays so far out of the table.
     pub(super) fn take_out(&mut self, name: &KeyName, state: KeyState) {
         if let Some(entry) = self.keys.runtime.get_mut(name).filter(|entry| entry.state == KeyState::Stays) {
             entry.state = state;
@@ -121,12 +121,12 @@ impl Registry {
                 }
             }
         }
-        let blocked = match entry.state {
+        let suspended = match entry.state {
             KeyState::Stays => entry.suspended.clone(),
             KeyState::Revoked { .. } => Some("it is revoked, and the store could not be told yet".into()),
             KeyState::Expired => Some("it expired, and the store could not be told yet".into()),
         };
-        table.runtime.insert(name.clone(), ListedKey { key: Arc::clone(key), blocked });
+        table.runtime.insert(name.clone(), ListedKey { key: Arc::clone(key), suspended });
         let end_ms = if stays { key.next_end_ms() } else { None };
         let before = std::mem::replace(&mut entry.end_ms, end_ms);
         before.map(|end_ms| self.keys.ends.remove(&(end_ms, name.clone())));

@@ -5,7 +5,7 @@ use crate::model::KeyName;
 /// The most runtime keys: one each for 100,000 clients, some 130 MiB; operators that make more have lost their script.
 pub(super) const MAX_KEYS: usize = 100_000;
 
-/// Why a [`KeyCommand`] was not granted.
+/// Why a [`KeyCommand`](super::KeyCommand) was not granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyRefusal {
     /// 404: there is none.
@@ -31,7 +31,7 @@ pub enum KeyRefusal {
         name: KeyName,
         /// How many earlier digests are good still.
         count: usize,
-        /// When there is a place again.
+        /// Seconds until the first of them ends.
         seconds: u64,
     },
     /// 409: there are too many keys.

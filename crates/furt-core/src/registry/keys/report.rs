@@ -41,8 +41,8 @@ pub enum KeyReport {
         /// Why it was refused.
         refusal: Refusal,
     },
-    /// A key is kept but not used: the configuration stands against it.
-    Blocked {
+    /// A key is suspended: kept but not used, since the configuration has its name or digest.
+    Suspended {
         /// The name of the key.
         name: KeyName,
         /// The reason, in words.

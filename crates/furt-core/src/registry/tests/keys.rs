@@ -19,14 +19,14 @@ fn reports(harness: &Harness) -> Vec<String> {
         KeyReport::Revoked { name, .. } => format!("revoked {name}"),
         KeyReport::Expired(name) => format!("expired {name}"),
         KeyReport::Refused { name, .. } => format!("refused {name}"),
-        KeyReport::Blocked { name, .. } => format!("blocked {name}"),
+        KeyReport::Suspended { name, .. } => format!("blocked {name}"),
         KeyReport::RemovalFailed { names, .. } => format!("failed {}", names.len()),
     };
     of_keys.map(line).collect()
 }
 
 fn blocked(harness: &Harness, text: &str) -> Option<String> {
-    harness.snapshot.keys.runtime[&name(text)].blocked.as_deref().map(str::to_owned)
+    harness.snapshot.keys.runtime[&name(text)].suspended.as_deref().map(str::to_owned)
 }
 
 #[test]

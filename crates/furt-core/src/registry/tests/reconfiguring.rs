@@ -28,7 +28,7 @@ fn claiming(mut policy: RegistrationPolicy, static_routes: &[StaticRoute]) -> Se
 fn reconfigured(furt: &mut Harness, policy: RegistrationPolicy, static_routes: Vec<StaticRoute>) -> Vec<String> {
     let answer = furt.reconfigure(claiming(policy, &static_routes), static_routes);
     assert_eq!(answer.generation, furt.snapshot.generation, "what is answered is published");
-    answer.blocked.iter().map(|(name, _)| name.to_string()).collect()
+    answer.suspended.iter().map(|(name, _)| name.to_string()).collect()
 }
 
 fn denied() -> RegistrationPolicy {
@@ -74,12 +74,12 @@ fn a_static_route_wins_at_once_and_what_it_overlaps_comes_back_without_it() {
     assert_eq!(["/x", "/y", "/z"].map(|path| found(&furt, path)), ["static", "404", "b"]);
     assert_eq!(furt.instances("a"), ["a"], "it is kept");
     let told = |furt: &Harness, wanted: fn(&Report) -> bool| furt.reports.iter().filter(|one| wanted(one)).count();
-    assert_eq!(told(&furt, |one| matches!(one, Report::Blocked { .. })), 1);
+    assert_eq!(told(&furt, |one| matches!(one, Report::Suspended { .. })), 1);
     assert_eq!(reconfigured(&mut furt, policy(), static_routes()), ["a"]);
-    assert_eq!(told(&furt, |one| matches!(one, Report::Blocked { .. })), 1, "it is told once");
+    assert_eq!(told(&furt, |one| matches!(one, Report::Suspended { .. })), 1, "it is told once");
     assert_eq!(reconfigured(&mut furt, policy(), vec![]), [""; 0]);
     assert_eq!(["/x", "/y", "/z"].map(|path| found(&furt, path)), ["a", "a", "b"]);
-    assert_eq!(told(&furt, |one| matches!(one, Report::Unblocked(_))), 1);
+    assert_eq!(told(&furt, |one| matches!(one, Report::Reinstated(_))), 1);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_registration_that_was_checked_under_the_rules_before_is_judged_when_it_is_i
         reconfigured(&mut furt, policy(), static_routes());
         furt.finish(Store::Works);
         assert!(furt.answers[&reply].is_ok(), "it was answered for what it was checked against");
-        assert!(furt.service("a").unwrap().blocked.as_deref().is_some_and(|why| why.contains("static route")));
+        assert!(furt.service("a").unwrap().suspended.as_deref().is_some_and(|why| why.contains("static route")));
         assert_eq!(["/x", "/y", "/before"].map(|path| found(&furt, path)), ["static", "404", "404"]);
         furt.store = Store::Works;
         furt.register(&Command::new("b", &["GET /y"])).unwrap();
@@ -229,7 +229,7 @@ fn what_a_registration_held_on_its_way_to_the_store_is_free_for_those_kept_out()
     assert_eq!(reconfigured(&mut furt, granted(&["b"]), vec![]), ["b"], "the other may still come");
     furt.finish(Store::Works);
     assert_eq!(found(&furt, "/x"), "b");
-    assert!(furt.service("a").unwrap().blocked.is_some());
+    assert!(furt.service("a").unwrap().suspended.is_some());
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn a_service_that_could_not_leave_stays_by_the_rules_of_today() {
         furt.ask_to_deregister("a", source("127.0.0.1"));
         assert_eq!(reconfigured(&mut furt, rules_after, static_routes), [""; 0], "what leaves is not shown");
         furt.finish(Store::Fails);
-        (found(&furt, "/x"), furt.service("a").unwrap().blocked.is_some())
+        (found(&furt, "/x"), furt.service("a").unwrap().suspended.is_some())
     };
     assert_eq!(leave(policy(), policy(), static_routes()), ("static".to_owned(), true));
     assert_eq!(leave(policy(), denied(), vec![]), ("404".to_owned(), true));
@@ -261,7 +261,7 @@ fn a_service_that_could_not_leave_stays_by_the_rules_of_today() {
     assert_eq!(found(&furt, "/x"), "b");
     furt.finish(Store::Fails);
     assert_eq!(found(&furt, "/x"), "b");
-    assert!(furt.service("a").unwrap().blocked.as_deref().is_some_and(|why| why.contains("\"b\"")));
+    assert!(furt.service("a").unwrap().suspended.as_deref().is_some_and(|why| why.contains("\"b\"")));
 }
 
 #[test]
@@ -400,7 +400,7 @@ fn whatever_comes_between_static_routes_lead_and_services_stand_or_say_why() {
                     rules = if random.bool() { policy() } else { granted(&named) };
                     let blocked = reconfigured(&mut furt, rules.clone(), static_routes.clone());
                     for name in NAMES.iter().filter(|name| furt.service(name).is_some()) {
-                        let is_blocked = furt.service(name).unwrap().blocked.is_some();
+                        let is_blocked = furt.service(name).unwrap().suspended.is_some();
                         assert_eq!(blocked.iter().any(|one| one == name), is_blocked, "seed {seed}: {name}");
                     }
                 }
@@ -413,12 +413,12 @@ fn whatever_comes_between_static_routes_lead_and_services_stand_or_say_why() {
                 });
                 let full =
                     service.definition.routes.len().max(if service.definition.routes.is_empty() { 2 } else { 0 });
-                let expected = if service.blocked.is_some() { 0 } else { full };
-                assert_eq!(shown.count(), expected, "seed {seed}: {name} {:?}", service.blocked);
-                if service.blocked.is_none() && rules.unlisted == UnlistedRule::Deny {
+                let expected = if service.suspended.is_some() { 0 } else { full };
+                assert_eq!(shown.count(), expected, "seed {seed}: {name} {:?}", service.suspended);
+                if service.suspended.is_none() && rules.unlisted == UnlistedRule::Deny {
                     assert!(rules.grants.contains_key(name), "seed {seed}: {name} stands without a grant");
                 }
-                assert_ne!(service.blocked.as_deref(), Some(""), "seed {seed}: {name} is judged");
+                assert_ne!(service.suspended.as_deref(), Some(""), "seed {seed}: {name} is judged");
             }
             for route in &static_routes {
                 let shown = furt.snapshot.table.iter().find(|one| {

@@ -18,7 +18,7 @@ fn restarted(harness: &mut Harness) {
 }
 
 fn blocked(harness: &Harness, name: &str) -> Option<String> {
-    harness.service(name).unwrap().blocked.as_deref().map(str::to_owned)
+    harness.service(name).unwrap().suspended.as_deref().map(str::to_owned)
 }
 
 /// Restored but not in the table, shown and told with the reason.
@@ -28,7 +28,7 @@ fn is_kept_but_not_routed(harness: &Harness, name: &str, path: &str, why: &str) 
     assert_eq!(harness.usable("h", path), [""; 0]);
     assert_eq!(harness.instances(name), [name]);
     let told = harness.reports.iter().filter(|report| match report {
-        Report::Blocked { service, why } => service.as_str() == name && **why == *shown,
+        Report::Suspended { service, why } => service.as_str() == name && **why == *shown,
         _ => false,
     });
     assert_eq!(told.count(), 1, "{:?}", harness.reports);

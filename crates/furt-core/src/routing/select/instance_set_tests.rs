@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Definition, InstanceSpec, ServiceName, UpstreamUrl};
+use crate::model::{Definition, InstanceSpec, ServiceName, Status, UpstreamUrl};
 use crate::routing::{InstanceLive, Outcome, PoolGroup, ServiceKind, ServiceLive, hash};
 
 /// An instance in the making.
@@ -75,7 +75,7 @@ fn instance_set(policy: LoadBalancingPolicy, made: Vec<Made>) -> Service {
     Service {
         definition: Arc::new(definition),
         kind: ServiceKind::Registered,
-        blocked: None,
+        suspended: None,
         status: Status::Up,
         instances: instances.into(),
         instance_set: Arc::default(),

@@ -34,7 +34,7 @@ fn service(given: &[Given<'_>]) -> Service {
     Service {
         definition: Arc::new(definition),
         kind: ServiceKind::Registered,
-        blocked: None,
+        suspended: None,
         status: Status::Up,
         instances: given.iter().map(instance).collect(),
         instance_set: Arc::default(),
