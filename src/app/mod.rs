@@ -1,7 +1,7 @@
 //! The only wiring: from a configuration to a running gateway.
 //!
-//! [`Prepared`] → [`Bound`] → [`Running`] → stopped. Every socket is bound first, and every failure told at once. What
-//! runs in Pingora's one server is in [`server`]; driver and store outlive it on a runtime of their own.
+//! `Prepared` → `Bound` → `Running` → stopped. Every socket is bound first, and every failure told at once. What
+//! runs in Pingora's one server is in `server`; driver and store outlive it on a runtime of their own.
 
 mod files;
 mod hosting;
