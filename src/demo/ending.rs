@@ -13,13 +13,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::fleet::Fleet;
 use super::load::Load;
-use super::place::Place;
+use super::place::Directory;
 
 /// Everything that has to be ended.
 pub(super) struct Ending {
     pub(super) load: Load,
     pub(super) fleet: Fleet,
-    pub(super) place: Place,
+    pub(super) directory: Directory,
     is_gateway_up: AtomicBool,
 }
 
@@ -45,8 +45,8 @@ pub(super) fn catch(runtime: &Runtime) -> Result<Signals> {
 }
 
 impl Ending {
-    pub(super) fn new(load: Load, fleet: Fleet, place: Place) -> Self {
-        Self { load, fleet, place, is_gateway_up: AtomicBool::new(false) }
+    pub(super) fn new(load: Load, fleet: Fleet, directory: Directory) -> Self {
+        Self { load, fleet, directory, is_gateway_up: AtomicBool::new(false) }
     }
 
     /// From now on the gateway ends by itself when it is told to.
@@ -78,7 +78,7 @@ impl Ending {
     /// Ends the process, and the gateway with it, with this exit code.
     pub(super) async fn end(&self, code: i32) {
         self.leave().await;
-        let code = self.place.remove().map_or_else(
+        let code = self.directory.remove().map_or_else(
             |error| {
                 log::error!("{error:#}");
                 1

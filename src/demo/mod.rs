@@ -31,7 +31,7 @@ use ending::Ending;
 use fleet::Fleet;
 use guide::Guide;
 use load::Load;
-use place::Place;
+use place::Directory;
 
 /// How long the start may take, on a machine that is busy with other things; mostly it is a fraction of a second.
 const START: Duration = Duration::from_secs(20);
@@ -83,27 +83,27 @@ pub fn run(options: Options) -> Result<()> {
     let runtime = runtime()?;
     // From here on a signal ends the demo in order, so that it leaves nothing behind.
     let signals = ending::catch(&runtime)?;
-    let place = Place::take()?;
+    let directory = Directory::create()?;
     let key = settings::new_key()?;
     let (gateway, ports) = place::reserve()?;
     let addresses = gateway.addresses();
-    let text = settings::text(addresses, &key, place.path())?;
-    let file = place.path().join("furt.toml");
+    let text = settings::text(addresses, &key, directory.path())?;
+    let file = directory.path().join("furt.toml");
     fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
     // The environment is another furt's: what this one does is what it shows.
     let (config, locations) = Config::load_with_locations(&file, &|_| None).map_err(|errors| anyhow!("{errors}"))?;
 
     let fleet = Fleet::start(&runtime, addresses.internal, ports)?;
-    let guide = Guide { addresses, key, directory: place.path().to_owned(), config: text, teams: fleet.teams() };
+    let guide = Guide { addresses, key, directory: directory.path().to_owned(), config: text, teams: fleet.teams() };
     let load = Load::new(&options, &guide);
-    let ending = Arc::new(Ending::new(load, fleet, place));
+    let ending = Arc::new(Ending::new(load, fleet, directory));
     runtime.spawn(Arc::clone(&ending).watch(signals));
     runtime.spawn(announce(Arc::clone(&ending), guide, options));
     gateway.free();
     let outcome = app::run_then(&file, config, &locations, || runtime.block_on(ending.leave()));
     // Once more, for a gateway that could not start, or that ended by itself.
     runtime.block_on(ending.leave());
-    let removed = ending.place.remove();
+    let removed = ending.directory.remove();
     runtime.shutdown_background();
     outcome.and(removed)
 }

@@ -1,11 +1,12 @@
 //! Where the demo lives: a temporary directory that goes with it, and ports that nobody else has.
 
+use std::fs::DirBuilder;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use tempfile::TempDir;
 
 use super::fleet::INSTANCES;
 
@@ -15,22 +16,31 @@ const PORTS: std::ops::Range<u16> = 10_000..32_000;
 /// A machine on which so many random ports are taken has another trouble.
 const MOST_TRIES: usize = 1000;
 
-/// The directory, until it is removed.
-pub(super) struct Place {
+/// As random as a name must be that nobody can foresee.
+const NAME_LENGTH: usize = 16;
+
+/// The directory, until it is removed or dropped.
+pub(super) struct Directory {
     path: PathBuf,
     // Who removes it holds the lock, so that whoever comes second waits until it is gone.
-    directory: Mutex<Option<TempDir>>,
+    is_there: Mutex<bool>,
 }
 
-impl Place {
+impl Directory {
     /// Makes one that nobody else can look into.
     ///
     /// # Errors
     /// The system's directory for temporary files cannot be written.
-    pub(super) fn take() -> Result<Self> {
-        let directory = tempfile::Builder::new().prefix("furt-demo-").tempdir();
-        let directory = directory.context("no temporary directory can be made; TMPDIR says where")?;
-        Ok(Self { path: directory.path().to_owned(), directory: Mutex::new(Some(directory)) })
+    pub(super) fn create() -> Result<Self> {
+        let parent = std::env::temp_dir();
+        let create = || {
+            let name = std::iter::repeat_with(fastrand::alphanumeric).take(NAME_LENGTH).collect::<String>();
+            let path = parent.join(format!("furt-demo-{name}"));
+            // Fails where there is anything of that name, also a link.
+            DirBuilder::new().mode(0o700).create(&path).map(|()| path)
+        };
+        let path = create().context("no temporary directory can be made; TMPDIR says where")?;
+        Ok(Self { path, is_there: Mutex::new(true) })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -42,9 +52,16 @@ impl Place {
     /// # Errors
     /// Something of it is left.
     pub(super) fn remove(&self) -> Result<()> {
-        let mut directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
-        let removed = directory.take().map_or(Ok(()), TempDir::close);
+        let mut is_there = self.is_there.lock().unwrap_or_else(PoisonError::into_inner);
+        let removed = if std::mem::take(&mut *is_there) { std::fs::remove_dir_all(&self.path) } else { Ok(()) };
         removed.with_context(|| format!("{} cannot be removed", self.path.display()))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Who had to know of a failure has removed it before.
+        drop(self.remove());
     }
 }
 

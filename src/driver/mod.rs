@@ -41,9 +41,9 @@ const TICK: usize = 1024;
 /// A turn comes at least this often, so that a longer gap shows that the process was held up.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// Deadlines alone wake the driver no more often than this: ten thousand instances have one each, at ten thousand moments.
-/// Who is silent has a second beyond its TTL (DESIGN §5.4), and each request looks at the end of its key itself.
+/// Who is silent has a second beyond its TTL, and each request looks at the end of its key itself.
 const DEADLINES: Duration = Duration::from_millis(50);
-/// A gap beyond this is a hold-up (DESIGN §3.7).
+/// A gap beyond this between two ticks is a clock gap: the process did not run, and nobody could be heard.
 const CLOCK_GAP: Duration = Duration::from_secs(1);
 
 enum Message {

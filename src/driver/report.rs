@@ -1,4 +1,4 @@
-//! The one place where what is reported becomes a log line, a counter and an event (DESIGN §5.6): each report all three,
+//! The one place where what is reported becomes a log line, a counter and an event: each report all three,
 //! so that no one of them knows more than the others.
 
 use log::{info, warn};

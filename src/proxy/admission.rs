@@ -1,4 +1,4 @@
-//! Whether a request is let in, and where to: client address, path, route, key, permission, rate (DESIGN §7).
+//! Whether a request is let in, and where to: client address, path, route, key, permission, rate.
 
 use std::borrow::Cow;
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
 //! Which instance a client stays with: by the hash of something that it sends, or by its address for as long as it comes back
-//! (DESIGN §8).
+//! (docs/requests.md).
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use moka::sync::Cache;
 use furt_core::model::{Definition, InstanceId, LoadBalancingPolicy, ServiceName};
 use furt_core::routing::{Instance, Service, hash};
 
-/// How long a client stays with its instance after its last request (DESIGN §8, after edgeProxy).
+/// How long a client stays with its instance after its last request: edgeProxy's time.
 const STAYS: Duration = Duration::from_secs(600);
 /// The most clients that are remembered, some 20 MiB; beyond it those that came least and longest ago are forgotten.
 const MOST: u64 = 100_000;

@@ -1,4 +1,4 @@
-//! Waiting for a slot where every instance of a service is at its hard limit (DESIGN §8).
+//! Waiting for a slot where every instance of a service is at its hard limit (docs/decisions/009-waiting-for-a-slot.md).
 //!
 //! A bounded number waits for a bounded time. Each place that is given back wakes one, who waited longest; all look
 //! again every [`TICK`], since another instance may have been published meanwhile. Who waits reads the newest
@@ -17,9 +17,9 @@ use crate::clock;
 use crate::telemetry::ProxyMetrics;
 use furt_core::routing::{Lease, NoInstance, Service, ServiceKind, ServiceLive};
 
-/// The most requests that wait for one service (DESIGN §8): more would only wait to fail.
+/// The most requests that wait for one service: more would only wait to fail.
 const MOST: u32 = 128;
-/// The longest wait (DESIGN §8).
+/// The longest wait: a client would rather be told that the service is full.
 const LONGEST: Duration = Duration::from_secs(2);
 /// From one look at what was published to the next.
 const TICK: Duration = Duration::from_millis(50);

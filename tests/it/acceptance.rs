@@ -1,4 +1,4 @@
-//! The seed's acceptance criteria and integration tests, line by line, with the seed's own service.
+//! What a gateway of this kind must do, line by line: registration, keys, permissions, health, with a service of three routes.
 
 use std::time::{Duration, Instant};
 

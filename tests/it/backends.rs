@@ -1,4 +1,4 @@
-//! edgeProxy's Auto-Discovery API: the seed's session, and what its clients rely on.
+//! edgeProxy's Auto-Discovery API: a session of it, and what its clients rely on.
 
 use std::time::Duration;
 

@@ -155,8 +155,13 @@ fn verbs_and_options_of_the_shell_examples_are_known() {
 fn pages_keep_their_size_and_speak_of_what_is_here() {
     let (words, bytes) = (read("README.md").split_whitespace().count(), read("ARCHITECTURE.md").len());
     assert!(words <= 1_200 && bytes <= 10 * 1024, "README.md: {words} words, ARCHITECTURE.md: {bytes} bytes");
-    for (path, text) in pages() {
-        assert!(!text.contains("DESIGN §"), "{} names a text that is not here", path.display());
+    let folders = ["src", "crates", "benches", "tests", "fuzz/targets"];
+    let sources: Vec<_> = folders.into_iter().flat_map(|folder| files_below(folder, ".rs")).collect();
+    assert!(sources.len() > 200, "only {} sources are found", sources.len());
+    let sources = sources.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap()));
+    for (path, text) in pages().chain(sources) {
+        // In two pieces, so that this source is none of them.
+        assert!(!text.contains(concat!("DESIGN", " §")), "{} names a text that is not here", path.display());
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every test starts a gateway of its own on free ports ([`support::gateway::Gateway`]) and as many origins as it needs
 //! ([`support::origin::Origin`]), and polls for what must come true ([`support::wait`]); nothing sleeps for a result.
-//! The files follow the issue: `acceptance` the seed's list line by line, the others one listener or edge each.
+//! `acceptance` has what a gateway of this kind must do, the other files one listener or edge each.
 
 #![allow(
     clippy::unwrap_used,

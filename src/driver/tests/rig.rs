@@ -98,7 +98,7 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    /// A driver that runs, with the seed's numbers and a store that works.
+    /// A driver that runs, with the default numbers and a store that works.
     pub(super) fn start() -> Self {
         let store = Arc::new(Control { state: Mutex::new((Mood::Works, Vec::new())), changed: Condvar::new() });
         let telemetry = Telemetry::try_new().unwrap();
