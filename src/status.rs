@@ -25,7 +25,7 @@ pub fn brief(issues: &Issues) -> Health {
     }
 }
 
-/// The same with the build, the issues and every service: by its first instance, and all of them where there are
+/// The same with the build, what is wrong and every service: by its first instance, and all of them where there are
 /// several.
 pub fn detailed(issues: &Issues, snapshot: &Snapshot) -> Health {
     let services = snapshot.registered().map(|service| (service.definition.service.to_string(), describe(service)));

@@ -73,7 +73,7 @@ struct Running {
     shared: Arc<Shared>,
     instance: InstanceRef,
     token: ProbeToken,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Monitor {
@@ -241,7 +241,7 @@ async fn run(shared: Arc<Shared>, check: Arc<impl HealthCheck + Send + Sync + 's
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         let Due { instance, plan, abandoned } = shared.next().await;
         let token = plan.token;
-        let running = Running { shared: Arc::clone(&shared), instance, token, _place: place };
+        let running = Running { shared: Arc::clone(&shared), instance, token, _permit: place };
         let (check, driver) = (Arc::clone(&check), driver.clone());
         tokio::spawn(async move {
             let told = tokio::select! {
