@@ -15,7 +15,7 @@ const MAX_TOLD: usize = 3;
 /// Who a request would be refused by, though its route is in force: the code of the answer, and why.
 pub(super) fn refusal(service: &Service) -> Option<(Verdict, String)> {
     let name = name(service);
-    Some(match service.refusal_reason()? {
+    Some(match service.refusal_reason(clock::unix_ms())? {
         NoInstance::Draining => (
             Verdict::Draining,
             format!("every instance of {name} is draining until it registers again or that is undone"),

@@ -1,5 +1,6 @@
 //! Which instances are candidates for a request, in which order, and why a request gets none. [`Service::pick`] and what
-//! `/internal/explain` shows both go by this file.
+//! `/internal/explain` shows both go by this file: they ask tier by tier with one function, and one look tells both whether
+//! an instance is full.
 
 use super::{Instance, Service};
 use crate::model::Status;
@@ -62,6 +63,12 @@ impl Instance {
         let is_doubtful = self.status == Status::Unknown && self.live.consecutive_failures() != 0;
         Some(if is_doubtful { Tier::Doubtful } else { Tier::Fresh })
     }
+
+    /// Whether it is at its hard limit with so many requests in flight.
+    #[inline]
+    pub(super) fn is_full(&self, in_flight: u32) -> bool {
+        self.spec.hard_limit != 0 && in_flight >= self.spec.hard_limit
+    }
 }
 
 impl Service {
@@ -70,17 +77,41 @@ impl Service {
         self.no_candidate() == Some(NoInstance::Draining)
     }
 
-    /// Why a request would get no instance now; `None`: it would get one. Takes no slot.
-    pub fn refusal_reason(&self) -> Option<NoInstance> {
-        let is_full = |one: &Instance| one.spec.hard_limit != 0 && one.live.in_flight() >= one.spec.hard_limit;
-        self.no_candidate().or_else(|| {
-            let mut candidates = self.instances.iter().filter(|one| one.exclusion().is_none());
-            candidates.all(|one| is_full(one)).then_some(NoInstance::Full)
+    /// Why [`pick`](Self::pick) would give a request no instance at `now_ms` (Unix ms); `None`: it would give one. Takes no
+    /// slot.
+    pub fn refusal_reason(&self, now_ms: i64) -> Option<NoInstance> {
+        self.by_tier(|tier| {
+            let mut reason = NoInstance::Unavailable;
+            for instance in self.instances.iter().filter(|one| one.tier(now_ms) == Some(tier)) {
+                if !instance.is_full(instance.live.in_flight()) {
+                    return Ok(());
+                }
+                reason = NoInstance::Full;
+            }
+            Err(reason)
         })
+        .err()
+    }
+
+    /// Asks tier by tier. The first that has a candidate decides, also where all its candidates are full: a request waits
+    /// for a slot there rather than to go to an instance that is likely to fail.
+    ///
+    /// # Errors
+    /// [`NoInstance`], where no tier has a candidate with a slot.
+    #[inline]
+    pub(super) fn by_tier<T>(&self, attempt: impl Fn(Tier) -> Result<T, NoInstance>) -> Result<T, NoInstance> {
+        for tier in [Tier::Fresh, Tier::Doubtful, Tier::Ejected] {
+            match attempt(tier) {
+                Err(NoInstance::Unavailable) => {}
+                decided => return decided,
+            }
+        }
+        // Where there are candidates, all of them were tried.
+        Err(self.no_candidate().unwrap_or(NoInstance::Unavailable))
     }
 
     /// Why no instance is a candidate; `None`: there is one.
-    pub(super) fn no_candidate(&self) -> Option<NoInstance> {
+    fn no_candidate(&self) -> Option<NoInstance> {
         let mut reason = NoInstance::Unavailable;
         for instance in &self.instances {
             match instance.exclusion() {

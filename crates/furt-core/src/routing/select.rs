@@ -89,15 +89,10 @@ impl Service {
     /// # Errors
     /// [`NoInstance`].
     pub fn pick(&self, input: &SelectionInput<'_>, tried: impl Fn(&Instance) -> bool) -> Result<Lease, NoInstance> {
-        for tier in [Tier::Fresh, Tier::Doubtful, Tier::Ejected] {
+        self.by_tier(|tier| {
             let is_candidate = |one: &Instance| one.tier(input.now_ms) == Some(tier) && !tried(one);
-            match (Choice { service: self, input, is_candidate }).take() {
-                Err(NoInstance::Unavailable) => {}
-                taken => return taken,
-            }
-        }
-        // Where there are candidates, all of them were tried.
-        Err(self.no_candidate().unwrap_or(NoInstance::Unavailable))
+            Choice { service: self, input, is_candidate }.take()
+        })
     }
 
     /// Whether the instance is there and given requests, as long as it has a slot for them.

@@ -35,7 +35,7 @@ pub(super) struct Score {
 impl Candidate {
     pub(super) fn of(instance: &Instance, definition: &Definition, distance: u8, now_ms: i64) -> Self {
         let (spec, in_flight) = (&instance.spec, instance.live.in_flight());
-        if spec.hard_limit != 0 && in_flight >= spec.hard_limit {
+        if instance.is_full(in_flight) {
             return Self::Full;
         }
         let weight = f64::from(spec.weight.max(1));

@@ -118,7 +118,7 @@ fn a_draining_instance_is_not_asked_and_keeps_what_it_has() {
         "nor is it when another was tried"
     );
     assert_eq!(service.instances[0].live.in_flight(), 1);
-    assert!(!service.is_draining() && service.refusal_reason().is_none());
+    assert!(!service.is_draining() && service.refusal_reason(0).is_none());
     drop(held);
     service.instances[0].live.set_draining(false);
     assert!(rotations(&service, 11).contains('a'));
@@ -131,15 +131,15 @@ fn where_all_that_could_be_asked_are_draining_that_is_the_reason() {
     service.instances[2].live.set_draining(true);
     let held = service.pick(&NOBODY, |_| false).unwrap();
     assert_eq!(service.pick(&NOBODY, |_| false).unwrap_err(), NoInstance::Full, "one is left, and it is full");
-    assert_eq!((service.is_draining(), service.refusal_reason()), (false, Some(NoInstance::Full)));
+    assert_eq!((service.is_draining(), service.refusal_reason(0)), (false, Some(NoInstance::Full)));
     drop(held);
     service.instances[0].live.set_draining(true);
     assert_eq!(service.pick(&NOBODY, |_| false).unwrap_err(), NoInstance::Draining);
-    assert_eq!((service.is_draining(), service.refusal_reason()), (true, Some(NoInstance::Draining)));
+    assert_eq!((service.is_draining(), service.refusal_reason(0)), (true, Some(NoInstance::Draining)));
     let down = self::service(&[("a", Status::Down, 1, 0)]);
     down.instances[0].live.set_draining(true);
     assert_eq!(
-        (down.is_draining(), down.refusal_reason()),
+        (down.is_draining(), down.refusal_reason(0)),
         (false, Some(NoInstance::Unavailable)),
         "it is DOWN before all"
     );
@@ -203,6 +203,17 @@ fn what_was_tried_is_left_out_and_full_is_told_from_unavailable() {
     assert_eq!(all.pick(&NOBODY, |one| one.spec.id.as_str() == "a").unwrap_err(), NoInstance::Full);
     assert_eq!(service(&[]).pick(&NOBODY, |_| false).unwrap_err(), NoInstance::Unavailable);
     assert_eq!(service(&[("a", Status::Down, 1, 0)]).pick(&NOBODY, |_| false).unwrap_err(), NoInstance::Unavailable);
+}
+
+#[test]
+fn while_all_fresh_instances_are_full_a_doubtful_one_is_not_asked_and_the_reason_says_so() {
+    let service = service(&[("a", Status::Up, 1, 1), ("b", Status::Unknown, 1, 0)]);
+    service.instances[1].live.note_health(2, false);
+    assert_eq!(service.refusal_reason(0), None);
+    let held = service.pick(&NOBODY, |_| false).unwrap();
+    assert_eq!(id(&held), "a");
+    assert_eq!(service.pick(&NOBODY, |_| false).unwrap_err(), NoInstance::Full);
+    assert_eq!(service.refusal_reason(0), Some(NoInstance::Full));
 }
 
 #[test]
