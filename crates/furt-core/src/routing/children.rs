@@ -2,7 +2,7 @@
 //!
 //! Both forms share with their clones whatever a change does not touch. The map's hasher is keyed at random, each map
 //! with its own key: patterns and paths come from strangers, who must not be able to choose texts that collide. The
-//! order of the map is never shown. Callers: `node`, and `table` for its hosts.
+//! order of the map is never shown. Knows of a node only what [`TrieNode`] says. Callers: `node`, and `table` for its hosts.
 
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
@@ -10,8 +10,6 @@ use std::sync::Arc;
 
 use imbl::GenericHashMap;
 use imbl::shared_ptr::DefaultSharedPtr;
-
-use super::node::Node;
 
 /// The most children of a slice: up to here a binary search is as fast as a hash, and a copy of the slice cheap.
 const MAX_FEW: usize = 16;
@@ -21,28 +19,34 @@ const MIN_MANY: usize = 8;
 
 /// Measured at 25,000 children, a whole lookup: 43 ns with ahash, 53 ns with the standard SipHash, 94 ns with a sorted
 /// `imbl::OrdMap`. ahash takes its keys from the system's randomness, as SipHash does.
-type Map = GenericHashMap<Label, Arc<Node>, ahash::RandomState, DefaultSharedPtr>;
+type Map<N> = GenericHashMap<Label, Arc<N>, ahash::RandomState, DefaultSharedPtr>;
+
+/// What children need of the nodes that they are.
+pub(super) trait TrieNode: Clone + Default {
+    /// Whether nothing is left of it, so that its parent lets it go.
+    fn is_empty(&self) -> bool;
+}
 
 #[derive(Clone)]
-pub(super) enum Children {
+pub(super) enum Children<N> {
     /// Sorted by label. The nodes lie in the slice, so that a step down is one read of memory instead of two.
-    Few(Arc<[Child]>),
-    Many(Arc<Map>),
+    Few(Arc<[Child<N>]>),
+    Many(Arc<Map<N>>),
 }
 
 #[derive(Clone)]
-pub(super) struct Child {
+pub(super) struct Child<N> {
     label: Label,
-    node: Node,
+    node: N,
 }
 
-impl Default for Children {
+impl<N> Default for Children<N> {
     fn default() -> Self {
         Self::Few(Arc::default())
     }
 }
 
-impl Children {
+impl<N: TrieNode> Children<N> {
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Few(few) => few.is_empty(),
@@ -51,7 +55,7 @@ impl Children {
     }
 
     #[inline]
-    pub(super) fn get(&self, label: &[u8]) -> Option<&Node> {
+    pub(super) fn get(&self, label: &[u8]) -> Option<&N> {
         match self {
             Self::Few(few) => position(few, label).ok().map(|at| &few[at].node),
             Self::Many(map) => map.get(label).map(|node| &**node),
@@ -59,13 +63,13 @@ impl Children {
     }
 
     /// The child of this label, which comes to be if there is none.
-    pub(super) fn get_or_insert(&mut self, label: &[u8]) -> &mut Node {
-        self.make_room(label);
+    pub(super) fn get_or_insert(&mut self, label: &[u8]) -> &mut N {
+        self.make_many_when_full(label);
         match self {
             Self::Few(few) => {
                 let at = position(few, label).unwrap_or_else(|at| {
                     let (before, after) = few.split_at(at);
-                    let new = Child { label: Label::new(label), node: Node::default() };
+                    let new = Child { label: Label::new(label), node: N::default() };
                     *few = before.iter().cloned().chain([new]).chain(after.iter().cloned()).collect();
                     at
                 });
@@ -76,7 +80,7 @@ impl Children {
     }
 
     /// Changes the child of this label, if there is one, and takes it out if nothing of it is left.
-    pub(super) fn update<T>(&mut self, label: &[u8], change: impl FnOnce(&mut Node) -> T) -> Option<T> {
+    pub(super) fn update<T>(&mut self, label: &[u8], change: impl FnOnce(&mut N) -> T) -> Option<T> {
         match self {
             Self::Few(few) => {
                 let at = position(few, label).ok()?;
@@ -103,7 +107,7 @@ impl Children {
     }
 
     /// All children, in the order of their labels' bytes; sorts the map each time it is called.
-    pub(super) fn in_order(&self) -> impl DoubleEndedIterator<Item = &Node> {
+    pub(super) fn in_order(&self) -> impl DoubleEndedIterator<Item = &N> {
         let (few, many) = match self {
             Self::Few(few) => (&**few, Vec::new()),
             Self::Many(map) => (&[][..], sorted(map)),
@@ -111,29 +115,29 @@ impl Children {
         few.iter().map(|child| &child.node).chain(many.into_iter().map(|(_, node)| &**node))
     }
 
-    fn make_room(&mut self, label: &[u8]) {
+    fn make_many_when_full(&mut self, label: &[u8]) {
         if let Self::Few(few) = self
             && few.len() >= MAX_FEW
             && position(few, label).is_err()
         {
-            let entry = |child: &Child| (child.label.clone(), Arc::new(child.node.clone()));
+            let entry = |child: &Child<N>| (child.label.clone(), Arc::new(child.node.clone()));
             *self = Self::Many(Arc::new(few.iter().map(entry).collect()));
         }
     }
 }
 
-impl Child {
-    fn from_entry((label, node): (&Label, &Arc<Node>)) -> Self {
-        Self { label: label.clone(), node: Node::clone(node) }
+impl<N: TrieNode> Child<N> {
+    fn from_entry((label, node): (&Label, &Arc<N>)) -> Self {
+        Self { label: label.clone(), node: N::clone(node) }
     }
 }
 
 #[inline]
-fn position(few: &[Child], label: &[u8]) -> Result<usize, usize> {
+fn position<N>(few: &[Child<N>], label: &[u8]) -> Result<usize, usize> {
     few.binary_search_by(|child| child.label.as_bytes().cmp(label))
 }
 
-fn sorted(map: &Map) -> Vec<(&Label, &Arc<Node>)> {
+fn sorted<N: TrieNode>(map: &Map<N>) -> Vec<(&Label, &Arc<N>)> {
     let mut entries: Vec<_> = map.iter().collect();
     entries.sort_unstable_by_key(|(label, _)| label.as_bytes());
     entries

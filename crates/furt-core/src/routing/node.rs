@@ -8,14 +8,14 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::children::Children;
+use super::children::{Children, TrieNode};
 use super::leaf::Leaf;
 use super::route::Route;
 use crate::model::{MAX_SEGMENTS, MethodRule, Pattern, Segment};
 
 #[derive(Clone, Default)]
 pub(super) struct Node {
-    literals: Children,
+    literals: Children<Node>,
     /// Below a `*` that is not the last segment.
     one: Option<Arc<Node>>,
     /// Patterns that end here.
@@ -24,11 +24,13 @@ pub(super) struct Node {
     rest: Leaf,
 }
 
-impl Node {
-    pub(super) fn is_empty(&self) -> bool {
+impl TrieNode for Node {
+    fn is_empty(&self) -> bool {
         self.literals.is_empty() && self.one.is_none() && self.exact.is_empty() && self.rest.is_empty()
     }
+}
 
+impl Node {
     /// Shows `visit` the leaf of each pattern that matches the path, the most specific first, until it breaks.
     pub(super) fn walk<'a, B>(
         &'a self,

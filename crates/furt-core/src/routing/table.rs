@@ -23,7 +23,7 @@ use crate::model::{Host, MethodRule, Pattern};
 #[derive(Clone, Default)]
 pub struct Table {
     hostless: Node,
-    by_host: Children,
+    by_host: Children<Node>,
     len: usize,
 }
 
@@ -128,6 +128,7 @@ impl Table {
     /// Whether no node is left over, as it must be where there is no route.
     #[cfg(test)]
     pub(super) fn is_bare(&self) -> bool {
+        use super::children::TrieNode as _;
         self.hostless.is_empty() && self.by_host.is_empty()
     }
 
