@@ -1,12 +1,8 @@
-//! Passive health: what requests themselves found out about an instance. One that fails several times in a row is ejected
-//! for a while; at most half of a service's living instances are, so that a fault of the callers' own making (a bad
-//! request that crashes every instance) never takes a service away.
+//! What requests found out about one instance: failures in a row, and its ejections. Whether it may be ejected is for its
+//! service to say, in `outcome`.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
-
-use super::{Instance, Service};
-use crate::model::Status;
 
 /// Failures in a row that eject an instance.
 const FAILURES: u32 = 5;
@@ -14,15 +10,6 @@ const FAILURES: u32 = 5;
 const UNIT: Duration = Duration::from_secs(10);
 /// The longest ejection. An instance that was well for as long begins anew.
 const LONGEST: Duration = Duration::from_secs(300);
-
-/// How a request fared at an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was answered, and not with a 5xx.
-    Good,
-    /// The connection failed, took too long or broke, or the answer was a 5xx.
-    Bad,
-}
 
 /// What is known of an instance from requests.
 #[derive(Debug, Default)]
@@ -41,41 +28,25 @@ impl Ejection {
         let longest = now_ms.saturating_add(LONGEST.as_millis() as i64);
         Some(self.until_ms.load(Ordering::Relaxed)).filter(|until| *until > now_ms && *until <= longest)
     }
-}
 
-impl Service {
-    /// Writes down how a request fared; gives the time for which the instance is ejected, if this was what ejected it.
-    pub fn note_outcome(&self, instance: &Instance, outcome: Outcome, now_ms: i64) -> Option<Duration> {
-        let own = &instance.live.ejection;
-        if outcome == Outcome::Good {
-            // Mostly it is 0 already, and a write would take the cache line from every other core.
-            if own.failures.load(Ordering::Relaxed) != 0 {
-                own.failures.store(0, Ordering::Relaxed);
-            }
-            return None;
+    /// A request fared well.
+    #[inline]
+    pub(super) fn succeeded(&self) {
+        // Mostly it is 0 already, and a write would take the cache line from every other core.
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
         }
-        let failures = own.failures.fetch_add(1, Ordering::Relaxed) + 1;
-        if failures < FAILURES || own.until_ms(now_ms).is_some() {
-            return None;
-        }
-        // One at a time, so that two at once do not both count as the last that is allowed; the next failure tries again.
-        if self.live.is_ejecting.swap(true, Ordering::Acquire) {
-            return None;
-        }
-        let ejected = self.may_eject(now_ms).then(|| own.eject(now_ms));
-        self.live.is_ejecting.store(false, Ordering::Release);
-        ejected
     }
 
-    fn may_eject(&self, now_ms: i64) -> bool {
-        let living = || self.instances.iter().filter(|one| one.status != Status::Down);
-        let ejected = living().filter(|one| one.live.ejection.until_ms(now_ms).is_some()).count();
-        ejected < living().count() / 2
+    /// A request failed. Says whether the instance is to be ejected now, if it may be.
+    #[inline]
+    pub(super) fn failed(&self, now_ms: i64) -> bool {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        failures >= FAILURES && self.until_ms(now_ms).is_none()
     }
-}
 
-impl Ejection {
-    fn eject(&self, now_ms: i64) -> Duration {
+    /// Ejects it; gives for how long.
+    pub(super) fn eject(&self, now_ms: i64) -> Duration {
         let last = self.until_ms.load(Ordering::Relaxed);
         let was_well = now_ms.saturating_sub(last) > LONGEST.as_millis() as i64;
         let count = if was_well { 1 } else { self.count.load(Ordering::Relaxed).saturating_add(1) };
@@ -86,6 +57,3 @@ impl Ejection {
         time
     }
 }
-
-/// A flag of a service: someone decides about an ejection.
-pub(super) type Ejecting = AtomicBool;

@@ -6,7 +6,8 @@
 //! `registry` builds snapshots, `proxy` and `api` read them.
 //!
 //! Reading order: `route` (what is found), `table` (the searches), `node` (the trie they walk), `children` and `leaf`
-//! (what a node consists of); `instance`, `draining`, `candidate`, `select` (with `instance_set`, `ring`, `ejection`), `key`; `snapshot`.
+//! (what a node consists of); `instance`, `service`, `draining`, `candidate`, `select` (with `instance_set`, `ring`), `outcome` (with `ejection`), `key`;
+//! `snapshot`.
 
 mod budget;
 mod candidate;
@@ -20,9 +21,11 @@ mod leaf;
 #[cfg(test)]
 pub mod naive;
 mod node;
+mod outcome;
 mod ring;
 mod route;
 mod select;
+mod service;
 mod snapshot;
 mod table;
 #[cfg(test)]
@@ -31,12 +34,13 @@ mod tests;
 pub use budget::RetryBudget;
 pub use candidate::{Exclusion, NoInstance};
 pub use draining::Drained;
-pub use ejection::Outcome;
-pub use instance::{Instance, InstanceLive, PoolGroup, Service, ServiceKind, ServiceLive};
+pub use instance::{Instance, InstanceLive, PoolGroup};
 pub use instance_set::InstanceSet;
 pub use key::{ApiKey, KeyLive, KeyTable, ListedKey};
+pub use outcome::Outcome;
 pub use ring::hash;
 pub use route::{Owner, Route, RouteCounter, ServiceIndex};
 pub use select::{Lease, SelectionInput};
+pub use service::{Service, ServiceKind, ServiceLive};
 pub use snapshot::Snapshot;
 pub use table::{Found, Methods, Table};

@@ -1,0 +1,129 @@
+//! Services as requests see them, and the counters of each that outlive a snapshot.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::budget::RetryBudget;
+use super::instance::Instance;
+use super::instance_set::InstanceSet;
+use crate::live::{ServiceEvents, ServiceTraffic};
+use crate::model::{Definition, Status};
+
+/// What an index leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceKind {
+    /// It registered itself.
+    Registered,
+    /// A static route's url: one instance, never probed.
+    Static,
+}
+
+/// A service as requests see it.
+#[derive(Debug)]
+pub struct Service {
+    /// The definition that it registered.
+    pub definition: Arc<Definition>,
+    /// Whether it registered itself or is a static route's url.
+    pub kind: ServiceKind,
+    /// UP while one instance is UP; DOWN also while it has no instance.
+    pub status: Status,
+    /// Why it is suspended: kept but not routed, since the configuration does not allow it any more.
+    pub suspended: Option<Arc<str>>,
+    /// Those that are not being removed, ordered by id.
+    pub instances: Box<[Arc<Instance>]>,
+    /// What choosing knows of the instances as a whole; carried over while they are the same.
+    pub instance_set: Arc<OnceLock<InstanceSet>>,
+    /// What outlives the snapshot.
+    pub live: Arc<ServiceLive>,
+}
+
+impl Service {
+    /// Whether its routes are in force: one instance at least is not DOWN.
+    pub fn is_routable(&self) -> bool {
+        self.status != Status::Down && self.suspended.is_none()
+    }
+
+    /// The set of this service, where `instances` are the same as its own.
+    pub fn instance_set_of(&self, instances: &[Arc<Instance>]) -> Option<Arc<OnceLock<InstanceSet>>> {
+        let is_same = |(own, other): (&Arc<Instance>, &Arc<Instance>)| Arc::ptr_eq(&own.spec, &other.spec);
+        let are_same = self.instances.len() == instances.len() && self.instances.iter().zip(instances).all(is_same);
+        are_same.then(|| Arc::clone(&self.instance_set))
+    }
+}
+
+/// Counters of a service, carried over from snapshot to snapshot as long as it stays registered.
+#[derive(Debug, Default)]
+pub struct ServiceLive {
+    /// The rotation of its instances.
+    pub(super) rotation: AtomicU32,
+    /// Whether a request decides about an ejection just now.
+    pub(super) is_ejecting: AtomicBool,
+    /// Requests that wait for a slot at one of its instances.
+    pub waiting: AtomicU32,
+    /// Tells one of them whenever a slot is given back; the slot may be gone again when it looks.
+    pub released: event_listener::Event,
+    /// How many of its requests may be sent twice.
+    pub retries: RetryBudget,
+    registered_ms: AtomicI64,
+    since_ms: AtomicI64,
+    up_ms: AtomicI64,
+    events: Arc<ServiceEvents>,
+    /// In its own memory from the first request on: of a set's services many have none.
+    traffic: OnceLock<Box<ServiceTraffic>>,
+}
+
+impl ServiceLive {
+    /// For a service that registers at `now_ms` (Unix ms).
+    pub fn new(now_ms: i64) -> Self {
+        Self { registered_ms: now_ms.into(), since_ms: now_ms.into(), ..Self::default() }
+    }
+
+    /// Writes down that the status changed from `before` at `now_ms`.
+    pub fn note_transition(&self, before: Status, now_ms: i64) {
+        let since = self.since_ms.swap(now_ms, Ordering::Relaxed);
+        if before == Status::Up {
+            self.up_ms.fetch_add((now_ms - since).max(0), Ordering::Relaxed);
+        }
+        self.events.count_transition();
+    }
+
+    /// Unix time in ms of the last change of status, or of the registration.
+    pub fn since_ms(&self) -> i64 {
+        self.since_ms.load(Ordering::Relaxed)
+    }
+
+    /// Changes of status since it registered.
+    pub fn transitions(&self) -> u64 {
+        self.events.transitions()
+    }
+
+    /// What befell it since it registered.
+    pub fn events(&self) -> &Arc<ServiceEvents> {
+        &self.events
+    }
+
+    /// Its requests since it registered.
+    pub fn traffic(&self) -> &ServiceTraffic {
+        self.traffic.get_or_init(Box::default)
+    }
+
+    /// The same, `None` where there was no request.
+    pub fn traffic_so_far(&self) -> Option<&ServiceTraffic> {
+        self.traffic.get().map(|traffic| &**traffic)
+    }
+
+    /// Unix time in ms of its registration; tells one registration of a name from the next.
+    pub fn registered_ms(&self) -> i64 {
+        self.registered_ms.load(Ordering::Relaxed)
+    }
+
+    /// The share of its time that it was UP, 0 to 1, where its status is `status` now.
+    pub fn uptime_share(&self, status: Status, now_ms: i64) -> f64 {
+        let current = if status == Status::Up { (now_ms - self.since_ms()).max(0) } else { 0 };
+        let total = now_ms - self.registered_ms.load(Ordering::Relaxed);
+        if total <= 0 {
+            return if status == Status::Up { 1.0 } else { 0.0 };
+        }
+        ((self.up_ms.load(Ordering::Relaxed) + current) as f64 / total as f64).clamp(0.0, 1.0)
+    }
+}
