@@ -8,7 +8,7 @@ use super::directory::Directory;
 use super::effects::{Effect, Effects};
 use super::event::Event;
 use super::ids::{ReplyId, WriteId};
-use super::keys::Keys;
+use super::keys::{KeyParts, Keys};
 use super::leases::Leases;
 use super::names::WatchedNames;
 use super::now::Now;
@@ -69,7 +69,8 @@ impl Registry {
             publisher: Publisher::new(epoch),
         };
         let mut effects = Effects::default();
-        registry.configure_keys(keys, &mut effects);
+        let (installed, mut parts) = registry.keys(&mut effects);
+        installed.configure(keys, &mut parts);
         registry.add_static_routes(static_routes, now, &mut effects);
         (registry, effects.into_vec())
     }
@@ -88,7 +89,7 @@ impl Registry {
 
     /// When [`Event::DeadlineReached`] is due next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.leases.next()
+        self.leases.next().into_iter().chain(self.keys.next_deadline()).min()
     }
 
     /// What requests are to see, if it changed since it was last taken.
@@ -115,7 +116,10 @@ impl Registry {
             Event::NameResolved { subject, token, addresses } => {
                 self.handle_addresses(subject, token, addresses, now, effects);
             }
-            Event::KeyRequested { command, from, reply } => self.handle_key_command(command, from, reply, now, effects),
+            Event::KeyRequested { command, from, reply } => {
+                let (keys, mut parts) = self.keys(effects);
+                keys.handle_command(command, from, reply, now, &mut parts);
+            }
             Event::WriteDone(write) => self.handle_write_done(write, now, effects),
             Event::WriteFailed(write, why) => self.handle_write_failed(write, &why, now, effects),
             Event::DeadlineReached => self.handle_deadlines(now, effects),
@@ -126,7 +130,8 @@ impl Registry {
 
     fn handle_write_done(&mut self, write: WriteId, now: Now, effects: &mut Effects) {
         let Some((write, services)) = self.outbox.finish(write) else {
-            return self.handle_key_write_done(write, now, effects);
+            let (keys, mut parts) = self.keys(effects);
+            return keys.handle_write_done(write, now, &mut parts);
         };
         match write {
             ServiceWrite::Register(registering) => self.install(registering, now, effects),
@@ -141,7 +146,8 @@ impl Registry {
 
     fn handle_write_failed(&mut self, write: WriteId, why: &str, now: Now, effects: &mut Effects) {
         let Some((write, services)) = self.outbox.finish(write) else {
-            return self.handle_key_write_failed(write, why, now, effects);
+            let (keys, mut parts) = self.keys(effects);
+            return keys.handle_write_failed(write, why, now, &mut parts);
         };
         match write {
             ServiceWrite::Register(registering) => self.fail_registration(&registering, why, effects),
@@ -155,6 +161,12 @@ impl Registry {
             ServiceWrite::Return { command, reply } => self.fail_return(&command, reply, why, effects),
         }
         services.iter().for_each(|service| self.unpark(service, now, effects));
+    }
+
+    /// The keys, with the parts that their changes go to.
+    pub(super) fn keys<'a>(&'a mut self, effects: &'a mut Effects) -> (&'a mut Keys, KeyParts<'a>) {
+        let Self { keys, publisher, write_ids, .. } = self;
+        (keys, KeyParts { publisher, write_ids, effects })
     }
 
     /// Gives a write about a service to the store.

@@ -22,7 +22,7 @@ impl Registry {
         self.sweep_owners();
         self.sweep_waiting();
         self.sweep_indexes();
-        self.sweep_keys();
+        self.keys.sweep(&self.publisher);
     }
 
     fn sweep_services(&self) {

@@ -31,7 +31,8 @@ impl Registry {
         self.add_static_routes(static_routes, now, effects);
         self.reinstate(effects);
 
-        self.configure_keys(keys, effects);
+        let (installed, mut parts) = self.keys(effects);
+        installed.configure(keys, &mut parts);
         if before.health != self.settings.health {
             self.retime_probes(&before.health, effects);
         }

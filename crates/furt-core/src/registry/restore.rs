@@ -60,7 +60,8 @@ impl Registry {
             entry.status = entry.overall();
             self.refresh(service, now, &mut effects);
         }
-        self.restore_keys(keys, now, &mut effects);
+        let (runtime, mut parts) = self.keys(&mut effects);
+        runtime.restore(keys, now, &mut parts);
         self.publisher.advance();
         #[cfg(any(test, debug_assertions))]
         if self.is_small() {

@@ -4,13 +4,11 @@
 //! so it is looked at again within a minute. Requests look at the ends themselves, to the millisecond.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::super::dispatch::Registry;
-use super::super::effects::Effects;
 use super::super::leases::REMOVAL_RETRY;
 use super::super::now::Now;
-use super::state::KeyState;
+use super::state::{KeyParts, KeyState, Keys};
 use crate::model::RuntimeKey;
 
 /// How long at most until the time of day is looked at again.
@@ -18,54 +16,65 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Keys that end in one tick, and in one write; those beyond wait a millisecond, and other events come first.
 const BATCH: usize = 1_000;
 
-impl Registry {
-    /// Sets the deadline of keys to the next thing that is due.
-    pub(super) fn arm_keys(&mut self, now: Now) {
-        let keys = &self.keys;
-        let retry = keys.retry_at.filter(|_| !keys.retry.is_empty());
-        let end = keys.ends.first().map(|(end_ms, _)| {
+impl Keys {
+    /// When [`handle_deadline`](Self::handle_deadline) is due.
+    pub(in crate::registry) fn next_deadline(&self) -> Option<Instant> {
+        self.due_at
+    }
+
+    /// Time passed.
+    pub(in crate::registry) fn handle_deadline(&mut self, now: Now, parts: &mut KeyParts<'_>) {
+        if self.due_at.is_some_and(|at| at <= now.at) {
+            self.end_due(now, parts);
+        }
+    }
+
+    /// Sets the deadline to the next thing that is due.
+    pub(super) fn arm(&mut self, now: Now) {
+        let retry = self.retry_at.filter(|_| !self.retry.is_empty());
+        let end = self.ends.first().map(|(end_ms, _)| {
             let wait = u64::try_from(end_ms.saturating_sub(now.unix_ms)).unwrap_or(0);
             now.at + Duration::from_millis(wait).clamp(Duration::from_millis(1), LOOK_AGAIN)
         });
-        self.leases.look_at_keys(retry.into_iter().chain(end).min());
+        self.due_at = retry.into_iter().chain(end).min();
     }
 
     /// Ends what is over, and tells the store again of ends that it could not take.
-    pub(in crate::registry) fn end_keys(&mut self, now: Now, effects: &mut Effects) {
+    pub(super) fn end_due(&mut self, now: Now, parts: &mut KeyParts<'_>) {
         let mut ended_names = Vec::new();
-        if self.keys.retry_at.is_some_and(|at| at <= now.at) {
-            let ready = self.keys.retry.iter().filter(|name| !self.keys.outbox.is_writing(name));
+        if self.retry_at.is_some_and(|at| at <= now.at) {
+            let ready = self.retry.iter().filter(|name| !self.outbox.is_writing(name));
             ended_names.extend(ready.take(BATCH).cloned());
             let is_more = ended_names.len() == BATCH;
-            self.keys.retry_at = Some(now.at + if is_more { Duration::from_millis(1) } else { REMOVAL_RETRY });
+            self.retry_at = Some(now.at + if is_more { Duration::from_millis(1) } else { REMOVAL_RETRY });
         }
         for _ in ended_names.len()..BATCH {
-            let Some((_, name)) = self.keys.ends.first().filter(|(end_ms, _)| *end_ms <= now.unix_ms).cloned() else {
+            let Some((_, name)) = self.ends.first().filter(|(end_ms, _)| *end_ms <= now.unix_ms).cloned() else {
                 break;
             };
-            let Some(entry) = self.keys.runtime.get_mut(&name) else { break };
+            let Some(entry) = self.runtime.get_mut(&name) else { break };
             if !entry.key.is_over(now.unix_ms) {
                 // The store goes on having them: they are as dead there, and go with its next change.
                 let (good, ended) = entry.key.old.iter().partition(|old| old.until_ms > now.unix_ms);
                 entry.key = Arc::new(RuntimeKey { old: good, ..RuntimeKey::clone(&entry.key) });
                 let ended: Vec<_> = ended;
                 for old in ended {
-                    self.keys.digests.remove(&old.sha256);
+                    self.digests.remove(&old.sha256);
                 }
-                self.publish_key(&name);
+                self.publish(&name, parts);
                 continue;
             }
-            self.take_out(&name, KeyState::Expired);
-            if self.keys.outbox.is_writing(&name) {
-                self.keys.retry.insert(name);
-                self.keys.retry_at.get_or_insert(now.at + REMOVAL_RETRY);
+            self.take_out(&name, KeyState::Expired, parts);
+            if self.outbox.is_writing(&name) {
+                self.retry.insert(name);
+                self.retry_at.get_or_insert(now.at + REMOVAL_RETRY);
             } else {
                 ended_names.push(name);
             }
         }
         if !ended_names.is_empty() {
-            self.begin_key_removal(ended_names, None, effects);
+            self.begin_removal(ended_names, None, parts);
         }
-        self.arm_keys(now);
+        self.arm(now);
     }
 }

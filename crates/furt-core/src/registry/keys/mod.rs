@@ -1,8 +1,9 @@
 //! API keys: those of the configuration, and those that operators make, rotate and revoke while furt runs.
 //!
-//! A runtime key takes two events, as everything durable: its write, then its place in the table. Revoked or expired, it
+//! A runtime key takes two events, as everything durable: its write, then its entry in the table. Revoked or expired, it
 //! leaves the table first and the store after; where the store fails it stays out and its removal is tried again. The key
 //! itself never comes here, only its digest. One write of a key is on its way at a time; further commands wait for it.
+//! [`Keys`] owns all of that: keys, outbox, deadlines.
 //!
 //! `handling` has what operators ask for, `expiring` what time does, `publishing` what the configuration and a restart mean.
 
@@ -21,4 +22,4 @@ mod state;
 pub use command::{KeyAnswer, KeyCommand};
 pub use refusal::KeyRefusal;
 pub use report::KeyReport;
-pub(super) use state::Keys;
+pub(super) use state::{KeyParts, Keys};

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::super::effects::Effects;
 use super::super::ids::ReplyId;
-use super::super::outbox::Outbox;
+use super::super::outbox::{Outbox, WriteIds};
+use super::super::publisher::Publisher;
 use super::command::KeyCommand;
 use crate::model::{KeyName, KeySpec, RuntimeKey, Sha256Digest};
 use crate::routing::KeyLive;
@@ -14,7 +16,7 @@ use crate::routing::KeyLive;
 /// The most commands that wait for a key's write, commands to revoke it not counted: more than operators have terminals.
 pub(super) const MAX_PARKED: usize = 64;
 
-/// All keys, and what waits for the store.
+/// All keys, what of them waits for the store, and when something of them is due.
 #[derive(Default)]
 pub(in crate::registry) struct Keys {
     pub(super) configured: BTreeMap<KeyName, Configured>,
@@ -29,6 +31,15 @@ pub(in crate::registry) struct Keys {
     /// Keys out of the table that the store has still, and no write is about yet.
     pub(super) retry: BTreeSet<KeyName>,
     pub(super) retry_at: Option<Instant>,
+    /// When any of this is looked at next.
+    pub(super) due_at: Option<Instant>,
+}
+
+/// What a change of keys goes to beside the keys: the snapshot, the store, callers and the log.
+pub(in crate::registry) struct KeyParts<'a> {
+    pub(in crate::registry) publisher: &'a mut Publisher,
+    pub(in crate::registry) write_ids: &'a mut WriteIds,
+    pub(in crate::registry) effects: &'a mut Effects,
 }
 
 pub(super) struct Configured {
@@ -45,7 +56,7 @@ pub(super) struct KeyEntry {
     pub(super) state: KeyState,
     /// Its digests in the table.
     pub(super) usable: Vec<Sha256Digest>,
-    /// Its place in [`Keys::ends`].
+    /// Its entry in [`Keys::ends`].
     pub(super) end_ms: Option<i64>,
 }
 

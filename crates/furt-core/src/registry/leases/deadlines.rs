@@ -1,4 +1,4 @@
-//! When something is due: at most one deadline an instance, service, or all keys.
+//! When something is due: at most one deadline an instance or service.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -20,8 +20,6 @@ pub(in crate::registry) enum Due {
     Instance(InstanceRef),
     /// The routes of a service without instances are to be freed.
     HeldRoutes(ServiceName),
-    /// Keys are over, or the store is to be told again of some that are.
-    Keys,
 }
 
 /// The deadlines of all leases.
@@ -90,14 +88,6 @@ impl Leases {
     /// The service has an instance again, or is gone.
     pub(in crate::registry) fn end_hold(&mut self, service: &ServiceName) {
         self.clear(&Due::HeldRoutes(service.clone()));
-    }
-
-    /// Looks at the keys at this time; `None`: not at all.
-    pub(in crate::registry) fn look_at_keys(&mut self, at: Option<Instant>) {
-        match at {
-            Some(at) => self.set(Due::Keys, at),
-            None => self.clear(&Due::Keys),
-        }
     }
 
     pub(in crate::registry) fn is_set(&self, due: &Due) -> bool {

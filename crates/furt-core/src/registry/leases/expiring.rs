@@ -14,13 +14,14 @@ impl Registry {
         while let Some(due) = self.leases.pop(now.at) {
             match due {
                 Due::Instance(instance) => self.check_expiry(instance, now, effects),
-                Due::Keys => self.end_keys(now, effects),
                 Due::HeldRoutes(service) if self.outbox.is_writing(&service) => {
                     self.leases.retry_freeing(&service, now);
                 }
                 Due::HeldRoutes(service) => self.begin_removal(service, None, RemovalCause::HoldEnded, now, effects),
             }
         }
+        let (keys, mut parts) = self.keys(effects);
+        keys.handle_deadline(now, &mut parts);
     }
 
     fn check_expiry(&mut self, instance: InstanceRef, now: Now, effects: &mut Effects) {

@@ -120,7 +120,8 @@ impl Harness {
     pub(in crate::registry) fn configure_keys(&mut self, keys: Vec<KeySpec>) {
         self.configured.clone_from(&keys);
         let mut effects = Effects::default();
-        self.registry.configure_keys(keys, &mut effects);
+        let (installed, mut parts) = self.registry.keys(&mut effects);
+        installed.configure(keys, &mut parts);
         self.registry.sweep_invariants();
         self.publish();
         effects.into_vec().into_iter().for_each(|effect| self.carry_out(effect));
