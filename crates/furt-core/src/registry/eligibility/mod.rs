@@ -3,8 +3,7 @@
 //! flight, so a service is installed as not evaluated and then evaluated against the rules of that moment.
 
 mod effective;
-mod evaluating;
 mod state;
 
 pub(super) use effective::effective;
-pub(super) use state::Eligibility;
+pub(super) use state::{Eligibility, Evaluated, Outcome};

@@ -24,8 +24,8 @@ enum State {
 /// What an evaluation changed.
 pub(in crate::registry) struct Evaluated {
     /// The effective definition before.
-    pub(super) before: Arc<Definition>,
-    pub(super) outcome: Outcome,
+    pub(in crate::registry) before: Arc<Definition>,
+    pub(in crate::registry) outcome: Outcome,
 }
 
 /// What became of the service.
@@ -62,7 +62,7 @@ impl Eligibility {
     }
 
     /// Takes the outcome of an evaluation: `why` it may not be routed, or `None`. Gives what changed, if anything did.
-    pub(super) fn evaluated(
+    pub(in crate::registry) fn evaluated(
         &mut self,
         why: Option<Arc<str>>,
         definition: &Arc<Definition>,

@@ -36,14 +36,14 @@ impl Leases {
     }
 
     /// Takes the first deadline that has come by `now`.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<Due> {
+    pub(in crate::registry) fn pop(&mut self, now: Instant) -> Option<Due> {
         let due = self.order.first().filter(|(at, _)| *at <= now).map(|(_, due)| due.clone())?;
         self.clear(&due);
         Some(due)
     }
 
     /// The instance was heard, and is held to `ttl`, where there is one. Says whether that TTL is another than before.
-    pub(super) fn hear(
+    pub(in crate::registry) fn hear(
         &mut self,
         instance: &InstanceRef,
         liveness: &mut Liveness,
@@ -61,7 +61,7 @@ impl Leases {
     }
 
     /// Looks at the instance's TTL at this time.
-    pub(super) fn look_at(&mut self, instance: InstanceRef, at: Instant) {
+    pub(in crate::registry) fn look_at(&mut self, instance: InstanceRef, at: Instant) {
         self.set(Due::Instance(instance), at);
     }
 

@@ -32,7 +32,7 @@ impl Liveness {
     }
 
     /// The instance was heard, and is held to `ttl`, where there is one. Gives the TTL before.
-    pub(super) fn hear(&mut self, ttl: Option<Duration>, now: Now) -> Option<Duration> {
+    pub(in crate::registry) fn hear(&mut self, ttl: Option<Duration>, now: Now) -> Option<Duration> {
         let before = self.ttl;
         self.heard = now.at;
         self.ttl = ttl.or(before);
@@ -40,7 +40,7 @@ impl Liveness {
     }
 
     /// Nobody could be heard for so long.
-    pub(super) fn extend(&mut self, gap: Duration) {
+    pub(in crate::registry) fn extend(&mut self, gap: Duration) {
         self.heard += gap;
     }
 }

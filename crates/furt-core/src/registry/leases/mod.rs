@@ -4,11 +4,7 @@
 //! Called a lease here alone; a request's slot at an instance is [`routing::Lease`](crate::routing::Lease).
 
 mod deadlines;
-mod expiring;
-mod hearing;
 mod liveness;
 
-#[cfg(any(test, debug_assertions))]
-pub(super) use deadlines::Due;
-pub(super) use deadlines::{Leases, REMOVAL_RETRY};
+pub(super) use deadlines::{Due, Leases, REMOVAL_RETRY};
 pub(super) use liveness::Liveness;

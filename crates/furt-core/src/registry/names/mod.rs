@@ -1,6 +1,5 @@
 //! Names that are watched: of instances and of static routes whose url has a name instead of an address.
 
-mod resolved;
 mod watched;
 
 pub(super) use watched::{WatchedNames, is_same_set};

@@ -1,8 +1,6 @@
 //! Probes: which plan holds for an instance, and what the outcomes make of it.
 
 mod health;
-mod outcome;
-mod planning;
 mod plans;
 
 pub use health::{Health, HealthLimits, Verdict};

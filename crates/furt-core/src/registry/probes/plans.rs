@@ -18,13 +18,13 @@ pub(in crate::registry) struct Probes {
 
 impl Probes {
     /// From now on only outcomes with this token count for the instance.
-    pub(super) fn renew(&mut self, instance: &InstanceRef, token: ProbeToken) {
+    pub(in crate::registry) fn renew(&mut self, instance: &InstanceRef, token: ProbeToken) {
         self.tokens.insert(instance.clone(), token);
     }
 
     /// Asks for the probes that the instance's health needs, under the token in force: the outcome of a probe that is
     /// under way still counts.
-    pub(super) fn order(
+    pub(in crate::registry) fn order(
         &self,
         instance: &InstanceRef,
         installed: &InstanceEntry,
@@ -51,7 +51,7 @@ impl Probes {
     }
 
     /// Whether an outcome with this token is of the plan in force.
-    pub(super) fn is_current(&self, instance: &InstanceRef, token: ProbeToken) -> bool {
+    pub(in crate::registry) fn is_current(&self, instance: &InstanceRef, token: ProbeToken) -> bool {
         self.tokens.get(instance) == Some(&token)
     }
 }

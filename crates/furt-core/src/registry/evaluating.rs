@@ -1,21 +1,19 @@
 //! Services are evaluated: after they came, after an instance came or went, and under another configuration.
 
-use std::sync::Arc;
-
-use super::super::directory::{InstanceEntry, ServiceEntry};
-use super::super::dispatch::Registry;
-use super::super::effects::Effects;
-use super::super::ids::InstanceRef;
-use super::super::refusal::Refusal;
-use super::super::report::Report;
-use super::effective::effective;
-use super::state::{Evaluated, Outcome};
+use super::directory::{InstanceEntry, ServiceEntry};
+use super::dispatch::Registry;
+use super::effects::Effects;
+use super::eligibility::{Evaluated, Outcome, effective};
+use super::ids::InstanceRef;
+use super::refusal::Refusal;
+use super::report::Report;
 use crate::model::{Definition, ServiceName};
+use std::sync::Arc;
 
 impl Registry {
     /// Puts a service's routes into the table, or takes them out, by whether it is eligible today. One that is being
     /// removed has none there; its claims are evaluated all the same, since its removal may fail.
-    pub(in crate::registry) fn re_evaluate(&mut self, service: &ServiceName, effects: &mut Effects) {
+    pub(super) fn re_evaluate(&mut self, service: &ServiceName, effects: &mut Effects) {
         let why = self.evaluate(service).err().map(|refusal| refusal.to_string().into());
         let apps_domain = &self.settings.policy.apps_domain;
         let Some(entry) = self.directory.service_mut(service) else { return };
@@ -37,7 +35,7 @@ impl Registry {
 
     /// The same after an instance came, or came anew. Where the service is eligible, only that instance can make it
     /// ineligible: so ten thousand instances are not looked at for each that joins them.
-    pub(in crate::registry) fn re_evaluate_joined(&mut self, instance: &InstanceRef, effects: &mut Effects) {
+    pub(super) fn re_evaluate_joined(&mut self, instance: &InstanceRef, effects: &mut Effects) {
         let Some(entry) = self.directory.service(&instance.service) else { return };
         let policy = &self.settings.policy;
         let may_be =
@@ -49,15 +47,11 @@ impl Registry {
 
     /// Services that are suspended and stay registered are reinstated where they may be. Of two that want one route the
     /// first by name gets it, as after a restart; where a third holds it by now, both stay suspended.
-    pub(in crate::registry) fn reinstate(&mut self, effects: &mut Effects) {
+    pub(super) fn reinstate(&mut self, effects: &mut Effects) {
         self.re_evaluate_where(|entry| !entry.eligibility.is_eligible() && !entry.is_being_removed, effects);
     }
 
-    pub(in crate::registry) fn re_evaluate_where(
-        &mut self,
-        is_meant: impl Fn(&ServiceEntry) -> bool,
-        effects: &mut Effects,
-    ) {
+    pub(super) fn re_evaluate_where(&mut self, is_meant: impl Fn(&ServiceEntry) -> bool, effects: &mut Effects) {
         let meant = self.directory.services().filter(|(_, entry)| is_meant(entry));
         let names: Vec<ServiceName> = meant.map(|(name, _)| name.clone()).collect();
         for service in &names {
@@ -66,7 +60,7 @@ impl Registry {
     }
 
     /// Every service that stays and is suspended, and why.
-    pub(in crate::registry) fn suspended(&self) -> Vec<(ServiceName, Arc<str>)> {
+    pub(super) fn suspended(&self) -> Vec<(ServiceName, Arc<str>)> {
         let staying = self.directory.services().filter(|(_, entry)| !entry.is_being_removed);
         staying.filter_map(|(name, entry)| Some((name.clone(), Arc::clone(entry.eligibility.suspension()?)))).collect()
     }
@@ -90,7 +84,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Refusal::Taken`], naming who has it.
-    pub(in crate::registry) fn check_conflicts(&self, definition: &Definition) -> Result<(), Refusal> {
+    pub(super) fn check_conflicts(&self, definition: &Definition) -> Result<(), Refusal> {
         let effective = effective(definition, &self.settings.policy.apps_domain);
         self.settings.policy.check_static_routes(definition, &effective)?;
         for route in &effective.routes {

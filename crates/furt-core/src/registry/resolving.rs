@@ -1,21 +1,20 @@
 //! Answers about watched names: the new addresses count if all of them are allowed.
 
+use super::change::{Change, Observation};
+use super::dispatch::Registry;
+use super::effects::Effects;
+use super::ids::{DnsSubject, InstanceRef};
+use super::names::is_same_set;
+use super::now::Now;
+use super::plan::FirstProbe;
+use super::report::Report;
+use super::static_routes::move_static;
+use super::token::NameToken;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::super::change::{Change, Observation};
-use super::super::dispatch::Registry;
-use super::super::effects::Effects;
-use super::super::ids::{DnsSubject, InstanceRef};
-use super::super::now::Now;
-use super::super::plan::FirstProbe;
-use super::super::report::Report;
-use super::super::static_routes::move_static;
-use super::super::token::NameToken;
-use super::watched::is_same_set;
-
 impl Registry {
-    pub(in crate::registry) fn handle_addresses(
+    pub(super) fn handle_addresses(
         &mut self,
         subject: DnsSubject,
         token: NameToken,
