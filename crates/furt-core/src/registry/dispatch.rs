@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::change::Change;
 use super::claims::Claims;
-use super::directory::Directory;
+use super::directory::{Directory, StatusChange};
 use super::effects::{Effect, Effects};
 use super::event::Event;
 use super::ids::{ReplyId, WriteId};
@@ -19,7 +19,6 @@ use super::refusal::Refusal;
 use super::report::Report;
 use super::service_write::{ParkedCommand, ServiceCommand, ServiceWrite};
 use super::settings::Settings;
-use super::shared;
 use super::static_route::StaticRoute;
 use super::static_routes::StaticRoutes;
 use super::token::Tokens;
@@ -222,12 +221,8 @@ impl Registry {
     /// Sets a service's status from its instances', and has it published anew.
     pub(super) fn refresh(&mut self, service: &ServiceName, now: Now, effects: &mut Effects) {
         let Some(entry) = self.directory.service_mut(service) else { return };
-        self.publisher.touch(entry.index, service);
-        let to = entry.overall();
-        let from = std::mem::replace(&mut entry.status, to);
-        // One that is removed by a command is not DOWN: it is reported as gone.
-        if from != to && !entry.is_being_removed {
-            shared::service_status_changed(&entry.live, from, now);
+        self.publisher.touch(entry.index(), service);
+        if let Some(StatusChange { from, to }) = entry.refresh_status(now) {
             effects.report(Report::ServiceStatusChanged { service: service.clone(), from, to });
         }
     }

@@ -31,8 +31,9 @@ impl Registry {
             return;
         }
         let is_draining = command.drain == Drain::Begins;
-        let changing = self.concerned(&command).filter(|installed| installed.is_draining() != is_draining);
-        let ids: Vec<_> = changing.map(|installed| installed.spec.id.clone()).collect();
+        let changing =
+            self.directory.drain_targets(&command).filter(|installed| installed.is_draining() != is_draining);
+        let ids: Vec<_> = changing.map(|installed| installed.spec().id.clone()).collect();
         if ids.is_empty() {
             let answer = self.drained(&command, &ids);
             effects.reply(reply, Ok(answer));
@@ -42,18 +43,15 @@ impl Registry {
         self.submit(&service, ServiceWrite::Drain { command, ids, reply }, changes, effects);
     }
 
-    /// The instances that a command is about.
-    fn concerned(&self, command: &DrainCommand) -> impl Iterator<Item = &InstanceEntry> {
-        let instances = self.directory.service(&command.service).into_iter().flat_map(|entry| entry.instances.values());
-        instances.filter(|installed| {
-            !installed.is_being_removed() && command.instance.as_ref().is_none_or(|wanted| *wanted == installed.spec.id)
-        })
-    }
-
     fn drained(&self, command: &DrainCommand, changed: &[InstanceId]) -> Answer {
         let is_shown =
-            |instance: &&InstanceEntry| command.drain == Drain::Begins || changed.contains(&instance.spec.id);
-        let instances = self.concerned(command).filter(is_shown).map(|instance| Arc::clone(&instance.live)).collect();
+            |instance: &&InstanceEntry| command.drain == Drain::Begins || changed.contains(&instance.spec().id);
+        let instances = self
+            .directory
+            .drain_targets(command)
+            .filter(is_shown)
+            .map(|instance| Arc::clone(instance.live()))
+            .collect();
         Answer::Drained { instances, generation: self.publisher.generation() }
     }
 

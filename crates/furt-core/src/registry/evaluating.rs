@@ -8,7 +8,6 @@ use super::ids::InstanceRef;
 use super::refusal::Refusal;
 use super::report::Report;
 use crate::model::{Definition, ServiceName};
-use std::sync::Arc;
 
 impl Registry {
     /// Puts a service's routes into the table, or takes them out, by whether it is eligible today. One that is being
@@ -17,12 +16,12 @@ impl Registry {
         let why = self.evaluate(service).err().map(|refusal| refusal.to_string().into());
         let apps_domain = &self.settings.policy.apps_domain;
         let Some(entry) = self.directory.service_mut(service) else { return };
-        let evaluated = entry.eligibility.evaluated(why, &entry.definition, apps_domain);
+        let evaluated = entry.evaluated(why, apps_domain);
         let Some(Evaluated { before, outcome }) = evaluated else { return };
-        let after = entry.eligibility.effective();
-        if !entry.is_being_removed {
-            self.publisher.replace_routes(entry.index, Some(&before), Some(after));
-            self.publisher.touch(entry.index, service);
+        let after = entry.eligibility().effective();
+        if !entry.is_being_removed() {
+            self.publisher.replace_routes(entry.index(), Some(&before), Some(after));
+            self.publisher.touch(entry.index(), service);
         }
         self.claims.remove(&before);
         self.claims.add(after);
@@ -40,7 +39,7 @@ impl Registry {
         let policy = &self.settings.policy;
         let may_be =
             |installed: &InstanceEntry| policy.check_addresses(&instance.service, installed.addresses()).is_ok();
-        if !entry.eligibility.is_eligible() || !entry.instances.get(&instance.id).is_some_and(may_be) {
+        if !entry.eligibility().is_eligible() || !entry.instances().get(&instance.id).is_some_and(may_be) {
             self.re_evaluate(&instance.service, effects);
         }
     }
@@ -48,21 +47,13 @@ impl Registry {
     /// Services that are suspended and stay registered are reinstated where they may be. Of two that want one route the
     /// first by name gets it, as after a restart; where a third holds it by now, both stay suspended.
     pub(super) fn reinstate(&mut self, effects: &mut Effects) {
-        self.re_evaluate_where(|entry| !entry.eligibility.is_eligible() && !entry.is_being_removed, effects);
+        self.re_evaluate_where(|entry| !entry.eligibility().is_eligible() && !entry.is_being_removed(), effects);
     }
 
     pub(super) fn re_evaluate_where(&mut self, is_meant: impl Fn(&ServiceEntry) -> bool, effects: &mut Effects) {
-        let meant = self.directory.services().filter(|(_, entry)| is_meant(entry));
-        let names: Vec<ServiceName> = meant.map(|(name, _)| name.clone()).collect();
-        for service in &names {
+        for service in &self.directory.names_where(is_meant) {
             self.re_evaluate(service, effects);
         }
-    }
-
-    /// Every service that stays and is suspended, and why.
-    pub(super) fn suspended(&self) -> Vec<(ServiceName, Arc<str>)> {
-        let staying = self.directory.services().filter(|(_, entry)| !entry.is_being_removed);
-        staying.filter_map(|(name, entry)| Some((name.clone(), Arc::clone(entry.eligibility.suspension()?)))).collect()
     }
 
     /// Whether a service may be routed under the rules of today.
@@ -72,12 +63,12 @@ impl Registry {
     fn evaluate(&self, service: &ServiceName) -> Result<(), Refusal> {
         let Some(entry) = self.directory.service(service) else { return Ok(()) };
         let policy = &self.settings.policy;
-        policy.check_definition(&entry.definition, entry.registered_from)?;
-        entry.instances.values().try_for_each(|instance| match instance.suspended() {
+        policy.check_definition(entry.definition(), entry.registered_from())?;
+        entry.instances().values().try_for_each(|instance| match instance.suspended() {
             Some(why) => Err(Refusal::beyond(why.to_string())),
             None => policy.check_addresses(service, instance.addresses()),
         })?;
-        self.check_conflicts(&entry.definition)
+        self.check_conflicts(entry.definition())
     }
 
     /// Whether no static route and no other service, installed or on its way to the store, has a route of the definition.
@@ -89,7 +80,7 @@ impl Registry {
         self.settings.policy.check_static_routes(definition, &effective)?;
         for route in &effective.routes {
             if let Some(conflict) = self.claims.conflict(&effective.service, effective.host.as_ref(), route) {
-                return Err(self.taken(format!("route {} {}", route.method, route.pattern), conflict));
+                return Err(self.directory.taken(format!("route {} {}", route.method, route.pattern), conflict));
             }
         }
         Ok(())

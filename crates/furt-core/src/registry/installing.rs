@@ -8,7 +8,6 @@ use super::command::Registration;
 use super::directory::{InstanceEntry, NewInstance, ServiceEntry};
 use super::dispatch::Registry;
 use super::effects::Effects;
-use super::eligibility::Eligibility;
 use super::ids::{DnsSubject, InstanceRef};
 use super::now::Now;
 use super::plan::FirstProbe;
@@ -30,8 +29,8 @@ impl Registry {
             self.install_definition(definition, from, health.status(), now);
         }
         // Requests that are in flight at the same place go on counting against its limits.
-        let before = self.directory.instance(&instance).filter(|installed| installed.spec.url == spec.url);
-        let live = before.map_or_else(Arc::<InstanceLive>::default, |installed| Arc::clone(&installed.live));
+        let before = self.directory.instance(&instance).filter(|installed| installed.spec().url == spec.url);
+        let live = before.map_or_else(Arc::<InstanceLive>::default, |installed| Arc::clone(installed.live()));
         self.remove_instance(&instance, effects);
         let (spec, registered_from) = (Arc::new(spec), source.address);
         let url = spec.url.to_string();
@@ -40,7 +39,7 @@ impl Registry {
         self.install_instance(&instance, new, now, effects);
         self.plan_probes(&instance, FirstProbe::Now, effects);
         self.re_evaluate_joined(&instance, effects);
-        if self.directory.service(&service).is_some_and(|entry| !entry.eligibility.is_eligible()) {
+        if self.directory.service(&service).is_some_and(|entry| !entry.eligibility().is_eligible()) {
             // What it claimed on its way to the store may have kept others suspended.
             self.reinstate(effects);
         }
@@ -63,9 +62,9 @@ impl Registry {
     ) {
         let Some(entry) = self.directory.service_mut(&instance.service) else { return };
         let installed = InstanceEntry::new(new, self.tokens.pool_group(), now);
-        let (ttl, spec) = (installed.liveness.ttl(), Arc::clone(&installed.spec));
-        self.publisher.add_id(&instance.id, entry.index);
-        entry.instances.insert(installed);
+        let (ttl, spec) = (installed.liveness().ttl(), Arc::clone(installed.spec()));
+        self.publisher.add_id(&instance.id, entry.index());
+        entry.insert(installed);
         self.leases.end_hold(&instance.service);
         self.names.watch(DnsSubject::Instance(instance.clone()), &spec.url, &mut self.tokens, effects);
         self.renew_lease(ttl, instance, now, effects);
@@ -81,12 +80,10 @@ impl Registry {
             return self.add_service(definition, from, status, now);
         };
         // Two of its owner's instances may have brought it at once.
-        if entry.definition != definition || !entry.eligibility.is_eligible() {
-            self.publisher.replace_routes(entry.index, Some(entry.eligibility.effective()), None);
-            self.claims.remove(entry.eligibility.effective());
-            entry.eligibility = Eligibility::not_evaluated(&definition);
-            entry.definition = definition;
-            entry.registered_from = from;
+        if *entry.definition() != definition || !entry.eligibility().is_eligible() {
+            self.publisher.replace_routes(entry.index(), Some(entry.eligibility().effective()), None);
+            self.claims.remove(entry.eligibility().effective());
+            entry.replace_definition(definition, from);
         }
     }
 
@@ -99,7 +96,7 @@ impl Registry {
     /// Ends what runs for an instance and forgets it.
     pub(super) fn remove_instance(&mut self, instance: &InstanceRef, effects: &mut Effects) {
         let entry = self.directory.service_mut(&instance.service);
-        if entry.and_then(|entry| entry.instances.remove(&instance.id)).is_none() {
+        if entry.and_then(|entry| entry.remove(&instance.id)).is_none() {
             return;
         }
         self.publisher.remove_id(&instance.id);
@@ -112,8 +109,8 @@ impl Registry {
     /// Forgets a service without instances.
     pub(super) fn remove_service(&mut self, service: &ServiceName) {
         if let Some(entry) = self.directory.remove(service) {
-            self.claims.remove(entry.eligibility.effective());
-            self.publisher.free(entry.index);
+            self.claims.remove(entry.eligibility().effective());
+            self.publisher.free(entry.index());
             self.leases.end_hold(service);
         }
     }

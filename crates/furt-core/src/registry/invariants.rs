@@ -27,25 +27,29 @@ impl Registry {
 
     fn sweep_services(&self) {
         for (name, entry) in self.directory.services() {
-            assert!(entry.instances.are_counted(), "{name}: the counts are its instances'");
-            assert_eq!(entry.status, entry.overall(), "{name}: status is its instances'");
+            assert!(entry.instances().are_counted(), "{name}: the counts are its instances'");
+            assert_eq!(entry.status(), entry.overall(), "{name}: status is its instances'");
             let is_held = self.leases.is_set(&Due::HeldRoutes(name.clone()));
-            if entry.instances.is_empty() && !self.outbox.is_writing(name) {
+            if entry.instances().is_empty() && !self.outbox.is_writing(name) {
                 assert!(is_held, "{name}: without instances only while held");
             }
             if is_held {
-                assert!(entry.instances.is_empty(), "{name}: held only without instances");
+                assert!(entry.instances().is_empty(), "{name}: held only without instances");
             }
-            for (id, installed) in entry.instances.iter() {
+            for (id, installed) in entry.instances().iter() {
                 let instance = InstanceRef { service: name.clone(), id: id.clone() };
                 assert_eq!(self.directory.ids().owner(id), Some(name), "{instance}: owns its id");
                 let index = self.publisher.snapshot().ids.get(id);
-                assert_eq!(index, Some(&entry.index), "{instance}: found by its id");
+                assert_eq!(index, Some(&entry.index()), "{instance}: found by its id");
                 assert_eq!(installed.published().status, installed.health().status(), "{instance}: is seen as it is");
                 assert_eq!(&installed.published().addresses, installed.addresses(), "{instance}: is seen where it is");
                 let takes_none = installed.is_draining() || installed.is_being_removed();
-                assert_eq!(installed.live.is_draining(), takes_none, "{instance}: requests know whether it takes them");
-                if installed.liveness.ttl().is_some() && !installed.is_being_removed() {
+                assert_eq!(
+                    installed.live().is_draining(),
+                    takes_none,
+                    "{instance}: requests know whether it takes them"
+                );
+                if installed.liveness().ttl().is_some() && !installed.is_being_removed() {
                     assert!(self.leases.is_set(&Due::Instance(instance.clone())), "{instance}: its TTL has a deadline");
                 }
                 // Not by the number of failures: that which makes it DOWN may have changed since the last verdict.
@@ -58,13 +62,13 @@ impl Registry {
 
     fn sweep_claims(&self) {
         let installed: usize =
-            self.directory.services().map(|(_, entry)| entry.eligibility.effective().routes.len()).sum();
+            self.directory.services().map(|(_, entry)| entry.eligibility().effective().routes.len()).sum();
         let pending: usize = self.outbox.writes().map(|write| self.claimed_by(write)).sum();
         assert_eq!(self.claims.total(), installed + pending, "each installed and pending route is claimed once");
     }
 
     fn sweep_owners(&self) {
-        let installed: usize = self.directory.services().map(|(_, entry)| entry.instances.len()).sum();
+        let installed: usize = self.directory.services().map(|(_, entry)| entry.instances().len()).sum();
         let is_claim = |write: &&ServiceWrite| matches!(write, ServiceWrite::Register(_) | ServiceWrite::Return { .. });
         let pending = self.outbox.writes().filter(is_claim).count();
         assert_eq!(self.publisher.snapshot().ids.len(), installed, "nothing else is found by an id");
@@ -77,10 +81,10 @@ impl Registry {
 
     fn sweep_waiting(&self) {
         self.outbox.sweep();
-        for (name, entry) in self.directory.services().filter(|(_, entry)| entry.is_being_removed) {
+        for (name, entry) in self.directory.services().filter(|(_, entry)| entry.is_being_removed()) {
             assert!(self.outbox.is_writing(name), "{name}: is being removed only while that is written");
             assert!(
-                entry.instances.values().all(|instance| instance.is_being_removed()),
+                entry.instances().values().all(|instance| instance.is_being_removed()),
                 "{name}: is removed with all instances"
             );
         }
@@ -103,14 +107,14 @@ impl Registry {
         let free = self.publisher.free_indexes();
         let mut routes = 0;
         for (name, entry) in self.directory.services() {
-            assert!(!free.contains(&entry.index), "{name}: its slot is its own");
+            assert!(!free.contains(&entry.index()), "{name}: its slot is its own");
             let shown = snapshot.names.get(name).copied();
             assert_eq!(
                 shown,
-                (!entry.is_being_removed).then_some(entry.index),
+                (!entry.is_being_removed()).then_some(entry.index()),
                 "{name}: found by name unless it is being removed"
             );
-            routes += if entry.is_being_removed { 0 } else { entry.eligibility.effective().routes.len() };
+            routes += if entry.is_being_removed() { 0 } else { entry.eligibility().effective().routes.len() };
         }
         let of_services = snapshot.table.iter().filter(|route| matches!(route.owner, Owner::Service(_))).count();
         assert_eq!(of_services, routes, "the table holds the routes of all services that stay");

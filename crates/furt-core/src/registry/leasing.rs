@@ -23,8 +23,8 @@ impl Registry {
         effects: &mut Effects,
     ) -> Result<Answer, Refusal> {
         let (_, installed) = self.directory.installed(instance)?;
-        self.settings.policy.check_owner(&instance.service, installed.registered_from, source)?;
-        let heartbeat_ttl = installed.spec.heartbeat_ttl.unwrap_or(self.settings.heartbeat_ttl);
+        self.settings.policy.check_owner(&instance.service, installed.registered_from(), source)?;
+        let heartbeat_ttl = installed.spec().heartbeat_ttl.unwrap_or(self.settings.heartbeat_ttl);
         // From its first heartbeat on an instance is held to them.
         self.renew_lease(Some(heartbeat_ttl), instance, now, effects);
         let status = self.directory.installed(instance)?.1.health().status();
@@ -41,9 +41,9 @@ impl Registry {
         effects: &mut Effects,
     ) {
         let Some(installed) = self.directory.instance(instance) else { return };
-        let is_held = kind == RegistrationKind::InstanceOnly || installed.liveness.ttl().is_some();
+        let is_held = kind == RegistrationKind::InstanceOnly || installed.liveness().ttl().is_some();
         // A default that changed holds from here on: the answer to this tells it.
-        let ttl = installed.spec.heartbeat_ttl.unwrap_or(self.settings.heartbeat_ttl);
+        let ttl = installed.spec().heartbeat_ttl.unwrap_or(self.settings.heartbeat_ttl);
         self.renew_lease(is_held.then_some(ttl), instance, now, effects);
     }
 
@@ -57,9 +57,9 @@ impl Registry {
         effects: &mut Effects,
     ) {
         let Some(installed) = self.directory.instance_mut(instance) else { return };
-        shared::heard(&installed.live, ttl, now);
-        let is_other = self.leases.hear(instance, &mut installed.liveness, ttl, now);
-        if let Some(ttl) = ttl.filter(|_| is_other && installed.spec.heartbeat_ttl.is_none()) {
+        shared::heard(installed.live(), ttl, now);
+        let is_other = self.leases.hear(instance, installed.liveness_mut(), ttl, now);
+        if let Some(ttl) = ttl.filter(|_| is_other && installed.spec().heartbeat_ttl.is_none()) {
             effects.keep(Change::NoteTtl { instance: instance.id.clone(), ttl });
         }
         if installed.health().is_stopped() {
@@ -83,15 +83,15 @@ impl Registry {
 
     fn check_expiry(&mut self, instance: InstanceRef, now: Now, effects: &mut Effects) {
         let Some(entry) = self.directory.service(&instance.service) else { return };
-        let Some(installed) = entry.instances.get(&instance.id) else { return };
-        let Some(end) = installed.liveness.ends_at() else { return };
+        let Some(installed) = entry.instances().get(&instance.id) else { return };
+        let Some(end) = installed.liveness().ends_at() else { return };
         // Instances that fall silent together leave together. Only a write that is about this instance, or takes the
         // whole service, is waited for.
         let is_registering = self.directory.ids().claims(&instance.id, &instance.service) > 1;
         let is_writing = self.outbox.is_writing(&instance.service);
         if end > now.at && !installed.is_being_removed() {
             self.leases.look_at(instance, end);
-        } else if entry.is_being_removed || is_registering || (installed.is_being_removed() && is_writing) {
+        } else if entry.is_being_removed() || is_registering || (installed.is_being_removed() && is_writing) {
             self.leases.retry_removal(instance, now);
         } else {
             let InstanceRef { service, id } = instance;
@@ -101,6 +101,6 @@ impl Registry {
 
     /// The process was held up for so long that nobody could be heard: every TTL is extended by it.
     pub(super) fn extend_deadlines(&mut self, gap: Duration) {
-        self.directory.instances_mut().for_each(|instance| instance.liveness.extend(gap));
+        self.directory.extend_leases(gap);
     }
 }

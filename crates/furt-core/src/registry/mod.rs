@@ -7,10 +7,15 @@
 //! [`Effect::Write`]; [`Event::WriteDone`] installs it and answers, [`Event::WriteFailed`] drops it. A removal leaves
 //! the snapshot at once and is answered after its write. Writes are stored in the order they are given.
 //!
-//! The registry is made of parts that own their state: `directory` (services and instances), `claims` (routes), `outbox`
-//! (writes in flight, and commands parked behind them), `leases` (TTLs and deadlines), `probes`, `names` (watched names),
-//! `eligibility`, `keys`, `static_routes`, `publisher` (the snapshot in the making). `shared` is the one place that writes
-//! to counters that requests share. [`Registry`] has the order in which the parts are asked.
+//! The registry is made of parts that own their state, each in a file or folder of its own and with private fields:
+//! `directory` (services and instances), `claims` (routes), `outbox` (writes in flight, and commands parked behind them),
+//! `leases` (TTLs and deadlines), `probes`, `names` (watched names), `eligibility`, `keys` (with their own outbox and
+//! deadlines), `static_routes`, `publisher` (the snapshot in the making). A part never asks the registry. `shared` is the one
+//! place that writes to counters that requests share.
+//!
+//! [`Registry`] has the order in which the parts are asked: `dispatch`, and for each way through it a file: `registering`
+//! (with `registration_plan`) and `installing`, `removal`, `draining`, `leasing`, `probing`, `resolving`, `evaluating`,
+//! `reconfigure`, `restore`.
 //!
 //! Reading order: `event`, `effects`, `dispatch`, `registering`, `installing`, `removal`, then the parts; `invariants`.
 

@@ -33,11 +33,11 @@ impl Registry {
             return;
         }
         let Some(entry) = self.directory.service(&instance.service) else { return };
-        let Some(installed) = entry.instances.get(&instance.id).filter(|one| !one.is_being_removed()) else { return };
+        let Some(installed) = entry.instances().get(&instance.id).filter(|one| !one.is_being_removed()) else { return };
         let mut health = installed.health();
         let verdict = if outcome.is_ok() { health.succeed() } else { health.fail(&self.settings.health) };
-        shared::probed(&installed.live, took, &outcome, now);
-        shared::service_probed(&entry.live, took, &outcome);
+        shared::probed(installed.live(), took, &outcome, now);
+        shared::service_probed(entry.live(), took, &outcome);
         if let Err(error) = outcome {
             effects.report(Report::ProbeFailed { instance: instance.clone(), failures: health.failures(), error });
         }
@@ -54,11 +54,7 @@ impl Registry {
 
     pub(super) fn set_health(&mut self, instance: &InstanceRef, health: Health, now: Now, effects: &mut Effects) {
         let Some(entry) = self.directory.service_mut(&instance.service) else { return };
-        let change = entry.instances.set_health(&instance.id, health);
-        let Some(installed) = entry.instances.get(&instance.id) else { return };
-        shared::health(&installed.live, &health);
-        let Some(StatusChange { from, to }) = change else { return };
-        shared::status_changed(&installed.live, now);
+        let Some(StatusChange { from, to }) = entry.set_health(&instance.id, health, now) else { return };
         if (from == Status::Down) != (to == Status::Down) {
             let is_down = to == Status::Down;
             effects.keep(Change::Observe(instance.id.clone(), Observation::Down(is_down)));
@@ -70,7 +66,7 @@ impl Registry {
 
     /// Plans the probes that the instance's health needs; outcomes of earlier plans count no more.
     pub(super) fn plan_probes(&mut self, instance: &InstanceRef, first: FirstProbe, effects: &mut Effects) {
-        let is_probed = |installed: &InstanceEntry| installed.spec.health_endpoint.is_some();
+        let is_probed = |installed: &InstanceEntry| installed.spec().health_endpoint.is_some();
         if self.directory.instance(instance).is_some_and(is_probed) {
             self.probes.renew(instance, self.tokens.probe());
             self.order_probes(instance, first, effects);
@@ -104,8 +100,8 @@ impl Registry {
         effects: &mut Effects,
     ) -> Result<Answer, Refusal> {
         let (_, installed) = self.directory.installed(instance)?;
-        self.settings.policy.check_owner(&instance.service, installed.registered_from, source)?;
-        if installed.spec.health_endpoint.is_none() {
+        self.settings.policy.check_owner(&instance.service, installed.registered_from(), source)?;
+        if installed.spec().health_endpoint.is_none() {
             return Err(Refusal::NoProbes);
         }
         if installed.health().is_stopped() {
@@ -121,7 +117,7 @@ impl Registry {
     pub(super) fn retime_probes(&self, before: &HealthLimits, effects: &mut Effects) {
         let limits = &self.settings.health;
         for (service, entry) in self.directory.services() {
-            for (id, installed) in entry.instances.iter() {
+            for (id, installed) in entry.instances().iter() {
                 if installed.health().period(before) != installed.health().period(limits) {
                     let instance = InstanceRef { service: service.clone(), id: id.clone() };
                     self.order_probes(&instance, FirstProbe::WithinPeriod, effects);

@@ -64,7 +64,7 @@ impl Publisher {
     pub(super) fn take(&mut self, directory: &Directory) -> Option<Snapshot> {
         for (index, name) in std::mem::take(&mut self.touched) {
             if let Some(entry) =
-                directory.service(&name).filter(|entry| entry.index == index && !entry.is_being_removed)
+                directory.service(&name).filter(|entry| entry.index() == index && !entry.is_being_removed())
             {
                 let before = self.snapshot.services.get(index.0 as usize).and_then(Option::as_ref);
                 let service = Arc::new(entry.published(before));
@@ -93,7 +93,9 @@ impl Publisher {
     }
 
     /// A service that is being removed is published no more, though its index stays its own until it is gone.
-    pub(super) fn withdraw(&mut self, index: ServiceIndex, name: &ServiceName) {
+    pub(super) fn withdraw(&mut self, index: ServiceIndex, effective: &Definition) {
+        let name = &effective.service;
+        self.replace_routes(index, Some(effective), None);
         self.snapshot.names.remove(name);
         self.snapshot.services.set(index.0 as usize, None);
         for alias in self.aliases.get(name).into_iter().flatten() {
@@ -103,9 +105,10 @@ impl Publisher {
     }
 
     /// Takes [`withdraw`](Self::withdraw) back.
-    pub(super) fn restore(&mut self, index: ServiceIndex, name: &ServiceName) {
-        self.snapshot.names.insert(name.clone(), index);
-        self.touch(index, name);
+    pub(super) fn restore(&mut self, index: ServiceIndex, effective: &Definition) {
+        self.replace_routes(index, None, Some(effective));
+        self.snapshot.names.insert(effective.service.clone(), index);
+        self.touch(index, &effective.service);
     }
 
     /// An instance is found by its id from now on.
@@ -122,7 +125,7 @@ impl Publisher {
         self.free.push(index);
     }
 
-    /// Puts `after`'s routes in the place of `before`'s.
+    /// Replaces the routes of `before` by those of `after`.
     pub(super) fn replace_routes(
         &mut self,
         index: ServiceIndex,

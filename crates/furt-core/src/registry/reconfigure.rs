@@ -26,7 +26,7 @@ impl Registry {
         let Self { static_routes: installed, publisher, names, tokens, .. } = self;
         installed.remove_others(&static_routes, &mut StaticRouteParts { publisher, names, tokens, effects });
         if before.policy != self.settings.policy {
-            self.re_evaluate_where(|entry| entry.eligibility.is_eligible(), effects);
+            self.re_evaluate_where(|entry| entry.eligibility().is_eligible(), effects);
         }
         self.add_static_routes(static_routes, now, effects);
         self.reinstate(effects);
@@ -37,7 +37,7 @@ impl Registry {
             self.retime_probes(&before.health, effects);
         }
         self.publisher.advance();
-        let answer = Reconfigured { generation: self.publisher.generation(), suspended: self.suspended() };
+        let answer = Reconfigured { generation: self.publisher.generation(), suspended: self.directory.suspended() };
         effects.reply(reply, Ok(Answer::Reconfigured(answer)));
     }
 
@@ -48,7 +48,7 @@ impl Registry {
             if let Some(service) = static_routes.add(fixed, now, &mut parts)
                 && let Some(entry) = self.directory.service(&service)
             {
-                self.publisher.touch(entry.index, &service);
+                self.publisher.touch(entry.index(), &service);
             }
         }
     }

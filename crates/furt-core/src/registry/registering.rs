@@ -35,7 +35,7 @@ impl Registry {
                 let instance = InstanceRef { service, id: command.instance.id.clone() };
                 self.hear_registration(&instance, command.kind, now, effects);
                 if let Some(installed) = self.directory.instance(&instance) {
-                    shared::registered(&installed.live, now);
+                    shared::registered(installed.live(), now);
                 }
                 self.probe_if_down(&instance, effects);
                 effects.reply(reply, self.registered(&instance, false));
@@ -52,10 +52,7 @@ impl Registry {
     /// or gone while the command waited.
     pub(super) fn renew(&self, command: &mut Registration) {
         if command.kind == RegistrationKind::InstanceOnly {
-            let service = &command.definition.service;
-            let installed = self.directory.service(service).filter(|entry| !entry.is_being_removed);
-            command.definition =
-                installed.map_or_else(|| Definition::new(service.clone()), |entry| (*entry.definition).clone());
+            command.definition = self.directory.definition_to_join(&command.definition.service);
         }
     }
 
@@ -104,11 +101,11 @@ impl Registry {
         let (entry, installed) = self.directory.installed(instance)?;
         Ok(Answer::Registered(Registered {
             instance: instance.clone(),
-            routes: entry.definition.routes.len(),
+            routes: entry.definition().routes.len(),
             status: installed.health().status(),
             generation: self.publisher.generation(),
             epoch: self.publisher.epoch(),
-            heartbeat_ttl: installed.liveness.ttl().unwrap_or(self.settings.heartbeat_ttl),
+            heartbeat_ttl: installed.liveness().ttl().unwrap_or(self.settings.heartbeat_ttl),
             is_change,
         }))
     }

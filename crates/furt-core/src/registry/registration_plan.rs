@@ -6,7 +6,6 @@ use super::command::Registration;
 use super::dispatch::Registry;
 use super::refusal::Refusal;
 use super::service_write::ServiceWrite;
-use crate::model::{ServiceName, Status};
 
 /// What a registration comes to.
 pub(super) enum Plan {
@@ -33,20 +32,20 @@ impl Registry {
         policy.check_grant(command)?;
         let service = &command.definition.service;
         let entry = self.directory.service(service);
-        let installed = entry.map(|entry| &entry.definition);
+        let installed = entry.map(|entry| entry.definition());
         let is_older = installed.is_some_and(|own| own.revision > command.definition.revision);
-        let is_eligible = entry.is_some_and(|entry| entry.eligibility.is_eligible());
+        let is_eligible = entry.is_some_and(|entry| entry.eligibility().is_eligible());
         let is_same = installed.is_some_and(|own| **own == command.definition);
         if let Some(entry) = entry.filter(|_| !is_older && !is_same) {
-            policy.check_owner(service, entry.registered_from, &command.source)?;
+            policy.check_owner(service, entry.registered_from(), &command.source)?;
         }
-        let installed = entry.and_then(|entry| entry.instances.get(&command.instance.id));
+        let installed = entry.and_then(|entry| entry.instances().get(&command.instance.id));
         // Also where nothing changes: it counts as a heartbeat, and those are the registrant's.
         if let Some(installed) = installed {
-            policy.check_owner(service, installed.registered_from, &command.source)?;
+            policy.check_owner(service, installed.registered_from(), &command.source)?;
         }
         if let Some(owner) = self.directory.ids().owner(&command.instance.id).filter(|owner| **owner != *service) {
-            return Err(self.taken(format!("instance id \"{}\"", command.instance.id), owner));
+            return Err(self.directory.taken(format!("instance id \"{}\"", command.instance.id), owner));
         }
         if !is_older {
             self.check_conflicts(&command.definition)?;
@@ -56,7 +55,7 @@ impl Registry {
         }
         let is_registered = installed.is_some_and(|installed| {
             !installed.is_being_removed()
-                && *installed.spec == command.instance
+                && **installed.spec() == command.instance
                 && (*installed.addresses() == command.addresses || command.instance.url.socket_address().is_none())
         });
         // A service that is suspended is evaluated again with its registration.
@@ -73,7 +72,8 @@ impl Registry {
     /// allows registration from that address.
     fn definition_owner(&self, command: &Registration) -> IpAddr {
         let entry = self.directory.service(&command.definition.service);
-        let before = entry.filter(|entry| *entry.definition == command.definition).map(|entry| entry.registered_from);
+        let before =
+            entry.filter(|entry| **entry.definition() == command.definition).map(|entry| entry.registered_from());
         let stays = before.filter(|from| self.settings.policy.check_definition(&command.definition, *from).is_ok());
         stays.unwrap_or(command.source.address)
     }
@@ -92,17 +92,11 @@ impl Registry {
         let Some((first, last)) = self.outbox.ends(service) else { return false };
         let (ServiceWrite::Register(before), ServiceWrite::Register(_)) = (first, last) else { return true };
         let is_installed =
-            self.directory.service(service).is_some_and(|entry| entry.instances.contains_key(&command.instance.id));
+            self.directory.service(service).is_some_and(|entry| entry.instances().contains_key(&command.instance.id));
         let claims = self.directory.ids().claims(&command.instance.id, service);
         let is_same_instance = claims > usize::from(is_installed);
         is_same_instance
             || before.command.definition != command.definition
             || (before.definition_owner.is_some() && before.command.source.address != command.source.address)
-    }
-
-    pub(super) fn taken(&self, what: String, conflict: &ServiceName) -> Refusal {
-        let status = self.directory.service(conflict).map_or(Status::Unknown, |entry| entry.status);
-        let detail = format!("the service \"{conflict}\" ({status}) holds it");
-        Refusal::Taken { what, conflict: Some((conflict.clone(), status)), detail }
     }
 }

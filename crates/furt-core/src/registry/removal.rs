@@ -1,7 +1,8 @@
 //! Removals: by command, by expiry, and at the end of a hold. Out of the snapshot first, then out of the store, then answered.
 
+use std::sync::Arc;
+
 use super::answer::Answer;
-use super::change::Change;
 use super::command::{Deregistration, OnLastInstance, Source};
 use super::dispatch::Registry;
 use super::effects::Effects;
@@ -40,15 +41,7 @@ impl Registry {
         id: Option<&InstanceId>,
         source: &Source,
     ) -> Result<(), Refusal> {
-        let registered_from = match id {
-            Some(id) => {
-                self.directory.installed(&InstanceRef { service: service.clone(), id: id.clone() })?.1.registered_from
-            }
-            None => {
-                let entry = self.directory.service(service);
-                entry.ok_or_else(|| Refusal::NotFound(format!("service \"{service}\"")))?.registered_from
-            }
-        };
+        let registered_from = self.directory.registered_from(service, id)?;
         self.settings.policy.check_owner(service, registered_from, source)
     }
 
@@ -62,36 +55,17 @@ impl Registry {
         effects: &mut Effects,
     ) {
         let Some(entry) = self.directory.service_mut(&service) else { return };
-        let change = match &instance {
-            Some(id) => {
-                entry.instances.begin_removal(id);
-                // By expiry, and by a command that takes nothing along, the routes are held.
-                let removes_service = match cause {
-                    RemovalCause::Requested { on_last_instance: OnLastInstance::RemoveService, .. } => true,
-                    RemovalCause::Requested { on_last_instance: OnLastInstance::KeepRoutes, .. } => {
-                        entry.definition.routes.is_empty()
-                    }
-                    RemovalCause::Expired | RemovalCause::HoldEnded => false,
-                };
-                entry.is_being_removed = removes_service && entry.instances.are_being_removed();
-                if entry.is_being_removed {
-                    Change::RemoveService {
-                        service: service.clone(),
-                        instances: entry.instances.keys().cloned().collect(),
-                    }
-                } else {
-                    Change::RemoveInstance(id.clone())
-                }
+        // By expiry, and by a command that takes nothing along, the routes are held.
+        let goes_with_last = match cause {
+            RemovalCause::Requested { on_last_instance: OnLastInstance::RemoveService, .. } => true,
+            RemovalCause::Requested { on_last_instance: OnLastInstance::KeepRoutes, .. } => {
+                entry.definition().routes.is_empty()
             }
-            None => {
-                entry.is_being_removed = true;
-                entry.instances.begin_removal_of_all();
-                Change::RemoveService { service: service.clone(), instances: entry.instances.keys().cloned().collect() }
-            }
+            RemovalCause::Expired | RemovalCause::HoldEnded => false,
         };
-        if entry.is_being_removed {
-            self.publisher.replace_routes(entry.index, Some(entry.eligibility.effective()), None);
-            self.publisher.withdraw(entry.index, &service);
+        let change = entry.begin_removal(instance.as_ref(), goes_with_last);
+        if entry.is_being_removed() {
+            self.publisher.withdraw(entry.index(), entry.eligibility().effective());
         }
         self.publisher.advance();
         self.refresh(&service, now, effects);
@@ -108,12 +82,13 @@ impl Registry {
         effects: &mut Effects,
     ) {
         let Some(entry) = self.directory.service(service) else { return };
-        let is_whole = entry.is_being_removed;
+        let is_whole = entry.is_being_removed();
         let removed: Vec<_> = match instance {
             Some(id) if !is_whole => vec![id],
-            _ => entry.instances.keys().cloned().collect(),
+            _ => entry.instances().keys().cloned().collect(),
         };
-        let drained: Drained = removed.iter().filter_map(|id| Some(entry.instances.get(id)?.live.clone())).collect();
+        let drained: Drained =
+            removed.iter().filter_map(|id| Some(Arc::clone(entry.instances().get(id)?.live()))).collect();
         let count = removed.len();
         for id in removed {
             let instance = InstanceRef { service: service.clone(), id };
@@ -126,10 +101,10 @@ impl Registry {
         }
         if is_whole {
             self.remove_service(service);
-        } else if self.directory.service(service).is_some_and(|entry| entry.instances.is_empty()) {
+        } else if self.directory.service(service).is_some_and(|entry| entry.instances().is_empty()) {
             self.leases.hold_routes(service, now);
         }
-        if self.directory.service(service).is_some_and(|entry| !entry.eligibility.is_eligible()) {
+        if self.directory.service(service).is_some_and(|entry| !entry.eligibility().is_eligible()) {
             // The removed instance may be why it was suspended.
             self.re_evaluate(service, effects);
             self.publisher.advance();
@@ -157,28 +132,18 @@ impl Registry {
     ) {
         effects.report(Report::RemovalFailed { service: service.clone(), why: why.to_owned() });
         let Some(entry) = self.directory.service_mut(service) else { return };
-        let was_being_removed = entry.is_being_removed;
-        match cause {
-            RemovalCause::HoldEnded => {
-                self.publisher.replace_routes(entry.index, None, Some(entry.eligibility.effective()));
-                self.publisher.restore(entry.index, service);
-                entry.is_being_removed = false;
-                self.leases.retry_freeing(service, now);
+        let was_being_removed = entry.keep();
+        if was_being_removed {
+            self.publisher.restore(entry.index(), entry.eligibility().effective());
+        }
+        match (cause, instance) {
+            (RemovalCause::HoldEnded, _) => self.leases.retry_freeing(service, now),
+            (RemovalCause::Expired, Some(id)) => {
+                self.leases.retry_removal(InstanceRef { service: service.clone(), id }, now);
             }
-            RemovalCause::Expired => {
-                if let Some(id) = instance {
-                    self.leases.retry_removal(InstanceRef { service: service.clone(), id }, now);
-                }
-            }
-            RemovalCause::Requested { reply, .. } => {
-                if std::mem::take(&mut entry.is_being_removed) {
-                    self.publisher.replace_routes(entry.index, None, Some(entry.eligibility.effective()));
-                    self.publisher.restore(entry.index, service);
-                }
-                match &instance {
-                    Some(id) => entry.instances.stay(id, now),
-                    None => entry.instances.stay_all(now),
-                }
+            (RemovalCause::Expired, None) => {}
+            (RemovalCause::Requested { reply, .. }, instance) => {
+                entry.keep_instances(instance.as_ref(), now);
                 effects.reply(reply, Err(Refusal::StoreFailed(why.to_owned())));
             }
         }

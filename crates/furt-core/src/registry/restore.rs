@@ -49,15 +49,13 @@ impl Registry {
             self.install_instance(&instance, new, now, &mut effects);
             self.plan_probes(&instance, FirstProbe::Spread, &mut effects);
         }
-        let names: Vec<_> = self.directory.services().map(|(name, _)| name.clone()).collect();
-        for service in &names {
+        for service in &self.directory.names_where(|_| true) {
             self.re_evaluate(service, &mut effects);
             let Some(entry) = self.directory.service_mut(service) else { continue };
-            if entry.instances.is_empty() {
+            if entry.instances().is_empty() {
                 self.leases.hold_routes(service, now);
             }
-            // It starts at what its instances are: that is no change of status.
-            entry.status = entry.overall();
+            entry.start_status();
             self.refresh(service, now, &mut effects);
         }
         let (runtime, mut parts) = self.keys(&mut effects);

@@ -19,10 +19,10 @@ use crate::routing::{Instance, InstanceLive, PoolGroup};
 
 /// An installed instance.
 pub(in crate::registry) struct InstanceEntry {
-    pub(in crate::registry) spec: Arc<InstanceSpec>,
-    pub(in crate::registry) registered_from: IpAddr,
-    pub(in crate::registry) liveness: Liveness,
-    pub(in crate::registry) live: Arc<InstanceLive>,
+    spec: Arc<InstanceSpec>,
+    registered_from: IpAddr,
+    liveness: Liveness,
+    live: Arc<InstanceLive>,
     addresses: Arc<[SocketAddr]>,
     /// Why it may not be where it was restored, whatever the configuration says.
     suspended: Option<Arc<str>>,
@@ -203,6 +203,28 @@ impl InstanceEntry {
         let entry = Self { spec, registered_from, liveness, live, addresses, suspended, state, is_draining, published };
         entry.note_draining();
         entry
+    }
+
+    pub(in crate::registry) fn spec(&self) -> &Arc<InstanceSpec> {
+        &self.spec
+    }
+
+    /// The address that registered it.
+    pub(in crate::registry) fn registered_from(&self) -> IpAddr {
+        self.registered_from
+    }
+
+    pub(in crate::registry) fn liveness(&self) -> &Liveness {
+        &self.liveness
+    }
+
+    pub(in crate::registry) fn liveness_mut(&mut self) -> &mut Liveness {
+        &mut self.liveness
+    }
+
+    /// The counters that requests share.
+    pub(in crate::registry) fn live(&self) -> &Arc<InstanceLive> {
+        &self.live
     }
 
     pub(in crate::registry) fn health(&self) -> Health {

@@ -3,24 +3,27 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::super::eligibility::Eligibility;
+use super::super::change::Change;
+use super::super::eligibility::{Eligibility, Evaluated};
 use super::super::now::Now;
-use super::instances::Instances;
-use crate::model::{Definition, Status};
+use super::super::probes::Health;
+use super::super::shared;
+use super::instances::{InstanceEntry, Instances, StatusChange};
+use crate::model::{Definition, Host, InstanceId, Status};
 use crate::routing::{Service, ServiceIndex, ServiceKind, ServiceLive};
 
 /// A service, its instances, and whether it is routed.
 pub(in crate::registry) struct ServiceEntry {
-    pub(in crate::registry) definition: Arc<Definition>,
+    definition: Arc<Definition>,
     /// The address recorded as the owner of the definition.
-    pub(in crate::registry) registered_from: IpAddr,
-    pub(in crate::registry) index: ServiceIndex,
-    pub(in crate::registry) instances: Instances,
-    pub(in crate::registry) eligibility: Eligibility,
+    registered_from: IpAddr,
+    index: ServiceIndex,
+    instances: Instances,
+    eligibility: Eligibility,
     /// What the snapshot shows; [`overall`](Self::overall) once it is refreshed.
-    pub(in crate::registry) status: Status,
-    pub(in crate::registry) live: Arc<ServiceLive>,
-    pub(in crate::registry) is_being_removed: bool,
+    status: Status,
+    live: Arc<ServiceLive>,
+    is_being_removed: bool,
 }
 
 impl ServiceEntry {
@@ -42,6 +45,138 @@ impl ServiceEntry {
             live: Arc::new(ServiceLive::new(now.unix_ms)),
             is_being_removed: false,
         }
+    }
+
+    pub(in crate::registry) fn definition(&self) -> &Arc<Definition> {
+        &self.definition
+    }
+
+    /// The address recorded as the owner of the definition.
+    pub(in crate::registry) fn registered_from(&self) -> IpAddr {
+        self.registered_from
+    }
+
+    pub(in crate::registry) fn index(&self) -> ServiceIndex {
+        self.index
+    }
+
+    pub(in crate::registry) fn instances(&self) -> &Instances {
+        &self.instances
+    }
+
+    pub(in crate::registry) fn instance_mut(&mut self, id: &InstanceId) -> Option<&mut InstanceEntry> {
+        self.instances.get_mut(id)
+    }
+
+    pub(super) fn instances_mut(&mut self) -> impl Iterator<Item = &mut InstanceEntry> {
+        self.instances.values_mut()
+    }
+
+    pub(in crate::registry) fn eligibility(&self) -> &Eligibility {
+        &self.eligibility
+    }
+
+    /// What the snapshot shows; [`overall`](Self::overall) once it is refreshed.
+    pub(in crate::registry) fn status(&self) -> Status {
+        self.status
+    }
+
+    pub(in crate::registry) fn live(&self) -> &ServiceLive {
+        &self.live
+    }
+
+    /// Whether it goes with all its instances, once the store has forgotten it.
+    pub(in crate::registry) fn is_being_removed(&self) -> bool {
+        self.is_being_removed
+    }
+
+    /// Replaces the definition. The new one is not evaluated yet.
+    pub(in crate::registry) fn replace_definition(&mut self, definition: Arc<Definition>, registered_from: IpAddr) {
+        self.eligibility = Eligibility::not_evaluated(&definition);
+        self.definition = definition;
+        self.registered_from = registered_from;
+    }
+
+    /// Takes the outcome of an evaluation: `why` it may not be routed, or `None`. Gives what changed, if anything did.
+    pub(in crate::registry) fn evaluated(&mut self, why: Option<Arc<str>>, apps_domain: &Host) -> Option<Evaluated> {
+        self.eligibility.evaluated(why, &self.definition, apps_domain)
+    }
+
+    pub(in crate::registry) fn insert(&mut self, instance: InstanceEntry) {
+        self.instances.insert(instance);
+    }
+
+    pub(in crate::registry) fn remove(&mut self, id: &InstanceId) -> Option<InstanceEntry> {
+        self.instances.remove(id)
+    }
+
+    /// Sets an instance's health; gives the change of its status, if there is one.
+    pub(in crate::registry) fn set_health(
+        &mut self,
+        id: &InstanceId,
+        health: Health,
+        now: Now,
+    ) -> Option<StatusChange> {
+        let change = self.instances.set_health(id, health);
+        let live = self.instances.get(id)?.live();
+        shared::health(live, &health);
+        if change.is_some() {
+            shared::status_changed(live, now);
+        }
+        change
+    }
+
+    /// Begins the removal of an instance, or of all and the service (`None`). With the last instance the service goes as
+    /// well, where `goes_with_last`. Gives what the store is to forget.
+    pub(in crate::registry) fn begin_removal(&mut self, instance: Option<&InstanceId>, goes_with_last: bool) -> Change {
+        match instance {
+            Some(id) => {
+                self.instances.begin_removal(id);
+                self.is_being_removed = goes_with_last && self.instances.are_being_removed();
+            }
+            None => {
+                self.instances.begin_removal_of_all();
+                self.is_being_removed = true;
+            }
+        }
+        match instance {
+            Some(id) if !self.is_being_removed => Change::RemoveInstance(id.clone()),
+            _ => Change::RemoveService {
+                service: self.definition.service.clone(),
+                instances: self.instances.keys().cloned().collect(),
+            },
+        }
+    }
+
+    /// The service could not be removed and stays; says whether it was being removed. Its instances are another matter:
+    /// [`keep_instances`](Self::keep_instances).
+    pub(in crate::registry) fn keep(&mut self) -> bool {
+        std::mem::take(&mut self.is_being_removed)
+    }
+
+    /// An instance, or all of them (`None`), could not be removed and stay, unless they were not heard in time.
+    pub(in crate::registry) fn keep_instances(&mut self, instance: Option<&InstanceId>, now: Now) {
+        match instance {
+            Some(id) => self.instances.stay(id, now),
+            None => self.instances.stay_all(now),
+        }
+    }
+
+    /// The status starts at what the instances are: that is no change of it.
+    pub(in crate::registry) fn start_status(&mut self) {
+        self.status = self.overall();
+    }
+
+    /// Takes the status over from the instances; gives the change, if there is one. A service that is removed by a command
+    /// is not DOWN: it is reported as gone.
+    pub(in crate::registry) fn refresh_status(&mut self, now: Now) -> Option<StatusChange> {
+        let to = self.overall();
+        let from = std::mem::replace(&mut self.status, to);
+        if from == to || self.is_being_removed {
+            return None;
+        }
+        shared::service_status_changed(&self.live, from, now);
+        Some(StatusChange { from, to })
     }
 
     /// UP while one instance is UP, DOWN when none is UP or UNKNOWN.

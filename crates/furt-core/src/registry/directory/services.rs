@@ -1,13 +1,17 @@
 //! Services by name, and instances found by their service and id.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
+use super::super::command::DrainCommand;
 use super::super::ids::InstanceRef;
 use super::super::refusal::Refusal;
 use super::ids::IdOwners;
 use super::instances::InstanceEntry;
 use super::service::ServiceEntry;
-use crate::model::ServiceName;
+use crate::model::{Definition, InstanceId, ServiceName, Status};
 
 /// All that is installed.
 #[derive(Default)]
@@ -31,7 +35,7 @@ impl Directory {
     }
 
     pub(in crate::registry) fn insert(&mut self, entry: ServiceEntry) {
-        self.services.insert(entry.definition.service.clone(), entry);
+        self.services.insert(entry.definition().service.clone(), entry);
     }
 
     pub(in crate::registry) fn remove(&mut self, name: &ServiceName) -> Option<ServiceEntry> {
@@ -46,8 +50,8 @@ impl Directory {
         &self,
         instance: &InstanceRef,
     ) -> Result<(&ServiceEntry, &InstanceEntry), Refusal> {
-        let entry = self.services.get(&instance.service).filter(|entry| !entry.is_being_removed);
-        let found = entry.and_then(|entry| Some((entry, entry.instances.get(&instance.id)?)));
+        let entry = self.services.get(&instance.service).filter(|entry| !entry.is_being_removed());
+        let found = entry.and_then(|entry| Some((entry, entry.instances().get(&instance.id)?)));
         found
             .filter(|(_, installed)| !installed.is_being_removed())
             .ok_or_else(|| Refusal::NotFound(format!("instance \"{instance}\"")))
@@ -55,17 +59,74 @@ impl Directory {
 
     /// An instance, also one that is being removed.
     pub(in crate::registry) fn instance(&self, instance: &InstanceRef) -> Option<&InstanceEntry> {
-        self.services.get(&instance.service)?.instances.get(&instance.id)
+        self.services.get(&instance.service)?.instances().get(&instance.id)
     }
 
     /// The same, to be changed.
     pub(in crate::registry) fn instance_mut(&mut self, instance: &InstanceRef) -> Option<&mut InstanceEntry> {
-        self.services.get_mut(&instance.service)?.instances.get_mut(&instance.id)
+        self.services.get_mut(&instance.service)?.instance_mut(&instance.id)
     }
 
-    /// Every instance of every service, to be changed.
-    pub(in crate::registry) fn instances_mut(&mut self) -> impl Iterator<Item = &mut InstanceEntry> {
-        self.services.values_mut().flat_map(|entry| entry.instances.values_mut())
+    /// Every TTL is extended by the time in which nobody could be heard.
+    pub(in crate::registry) fn extend_leases(&mut self, gap: Duration) {
+        let instances = self.services.values_mut().flat_map(ServiceEntry::instances_mut);
+        instances.for_each(|instance| instance.liveness_mut().extend(gap));
+    }
+
+    /// The address that registered a service, or one of its instances that is not being removed.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub(in crate::registry) fn registered_from(
+        &self,
+        service: &ServiceName,
+        id: Option<&InstanceId>,
+    ) -> Result<IpAddr, Refusal> {
+        match id {
+            Some(id) => {
+                let instance = InstanceRef { service: service.clone(), id: id.clone() };
+                Ok(self.installed(&instance)?.1.registered_from())
+            }
+            None => {
+                let entry = self.services.get(service);
+                Ok(entry.ok_or_else(|| Refusal::NotFound(format!("service \"{service}\"")))?.registered_from())
+            }
+        }
+    }
+
+    /// The names of the services that are meant, in their order.
+    pub(in crate::registry) fn names_where(&self, is_meant: impl Fn(&ServiceEntry) -> bool) -> Vec<ServiceName> {
+        self.services.iter().filter(|(_, entry)| is_meant(entry)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Every service that stays and is suspended, and why.
+    pub(in crate::registry) fn suspended(&self) -> Vec<(ServiceName, Arc<str>)> {
+        let staying = self.services.iter().filter(|(_, entry)| !entry.is_being_removed());
+        staying
+            .filter_map(|(name, entry)| Some((name.clone(), Arc::clone(entry.eligibility().suspension()?))))
+            .collect()
+    }
+
+    /// The definition that an instance joins which brings none: that of today, or an empty one where there is no service.
+    pub(in crate::registry) fn definition_to_join(&self, service: &ServiceName) -> Definition {
+        let entry = self.services.get(service).filter(|entry| !entry.is_being_removed());
+        entry.map_or_else(|| Definition::new(service.clone()), |entry| (**entry.definition()).clone())
+    }
+
+    /// The instances that stay of those that a drain is about.
+    pub(in crate::registry) fn drain_targets(&self, command: &DrainCommand) -> impl Iterator<Item = &InstanceEntry> {
+        let instances = self.services.get(&command.service).into_iter().flat_map(|entry| entry.instances().values());
+        instances.filter(|installed| {
+            let is_meant = command.instance.as_ref().is_none_or(|wanted| *wanted == installed.spec().id);
+            is_meant && !installed.is_being_removed()
+        })
+    }
+
+    /// The refusal of `what`, which the service `holder` has.
+    pub(in crate::registry) fn taken(&self, what: String, holder: &ServiceName) -> Refusal {
+        let status = self.services.get(holder).map_or(Status::Unknown, ServiceEntry::status);
+        let detail = format!("the service \"{holder}\" ({status}) holds it");
+        Refusal::Taken { what, conflict: Some((holder.clone(), status)), detail }
     }
 
     /// Whose an instance's id is.

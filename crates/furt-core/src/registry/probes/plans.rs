@@ -34,7 +34,7 @@ impl Probes {
     ) {
         let Some(&token) = self.tokens.get(instance) else { return };
         let target = installed.addresses().first();
-        let target = target.map(|&address| ProbeTarget { spec: Arc::clone(&installed.spec), address });
+        let target = target.map(|&address| ProbeTarget { spec: Arc::clone(installed.spec()), address });
         match (installed.health().period(limits), target) {
             (Some(period), Some(target)) => {
                 effects.probe(instance.clone(), ProbePlan { token, target, first, period });

@@ -69,17 +69,17 @@ impl Stored {
 
     pub(super) fn compare(&self, directory: &Directory) {
         let installed =
-            directory.services().map(|(name, one)| (name, ((*one.definition).clone(), one.registered_from)));
+            directory.services().map(|(name, one)| (name, ((**one.definition()).clone(), one.registered_from())));
         assert!(installed.eq(self.definitions.iter().map(|(name, one)| (name, one.clone()))), "definitions stored");
         let instances =
-            directory.services().flat_map(|(name, entry)| entry.instances.iter().map(move |one| (name, one)));
+            directory.services().flat_map(|(name, entry)| entry.instances().iter().map(move |one| (name, one)));
         let installed: BTreeMap<_, _> = instances
-            .map(|(name, (id, one))| (id.clone(), (name.clone(), (*one.spec).clone(), one.registered_from)))
+            .map(|(name, (id, one))| (id.clone(), (name.clone(), (**one.spec()).clone(), one.registered_from())))
             .collect();
         assert_eq!(self.instances, installed, "instances stored");
-        let instances = || directory.services().flat_map(|(_, entry)| entry.instances.iter());
-        let ttls = instances().filter(|(_, one)| one.spec.heartbeat_ttl.is_none());
-        let ttls: BTreeMap<_, _> = ttls.filter_map(|(id, one)| Some((id.clone(), one.liveness.ttl()?))).collect();
+        let instances = || directory.services().flat_map(|(_, entry)| entry.instances().iter());
+        let ttls = instances().filter(|(_, one)| one.spec().heartbeat_ttl.is_none());
+        let ttls: BTreeMap<_, _> = ttls.filter_map(|(id, one)| Some((id.clone(), one.liveness().ttl()?))).collect();
         assert_eq!(self.ttls, ttls, "TTLs stored");
         let instances = instances().filter(|(_, one)| one.is_draining());
         assert!(instances.map(|(id, _)| id).collect::<BTreeSet<_>>().into_iter().eq(&self.draining), "drains stored");
