@@ -24,7 +24,7 @@
 //!
 //! **A probe.** [`Effect::Probe`] hands a [`ProbePlan`] to the [`Probes`]; [`Event::ProbeFinished`] brings back its
 //! [`ProbeToken`] and the outcome. An outcome with another token than the plan in force changes nothing; any other is
-//! judged by [`Health`]. A change of status is published, and DOWN is kept by [`Effect::Keep`].
+//! an input of [`Health`]. A change of status is published, and DOWN is kept by [`Effect::Keep`].
 //!
 //! **A restart.** [`Store::load`] gives the [`Contents`], and [`Registry::restore`] makes the registry again: what was
 //! DOWN is DOWN, what was UP is UNKNOWN and routed, all is probed within a second, every TTL begins anew. Each service is

@@ -20,7 +20,7 @@ pub enum StoreError {
     /// A newer furt, or another version of its database, wrote it.
     #[error("{0}")]
     OtherFormat(String),
-    /// It is not the store that is meant: of something else, or put in the place of the one that was opened.
+    /// It is not the store that is meant: of something else, or one that replaced the one that was opened.
     #[error("{0}")]
     OtherStore(String),
     /// There is one already where a new one is to be made.

@@ -16,7 +16,7 @@ pub const MAX_OLD_DIGESTS: usize = 4;
 /// What a key may do, of the configuration and made at runtime alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeySpec {
-    /// What services are told; unique.
+    /// What services are sent; unique.
     pub name: KeyName,
     /// The key's SHA-256; unique.
     pub sha256: Sha256Digest,

@@ -33,7 +33,7 @@ pub struct RouteSpec {
 /// How an instance is chosen for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LoadBalancingPolicy {
-    /// edgeProxy's score: place, then load over weight.
+    /// edgeProxy's score: distance, then load over weight.
     #[default]
     Edge,
     /// In turn, by weight.
@@ -90,7 +90,7 @@ pub struct Definition {
     pub hash_key: Option<Box<str>>,
     /// How long a share grows after an instance came UP.
     pub slow_start: Option<Duration>,
-    /// Timeouts of its own, in the place of the configured ones.
+    /// Timeouts of its own, instead of the configured ones.
     pub timeouts: Timeouts,
     /// Whatever the service wants shown, at most 4 KiB.
     pub metadata: BTreeMap<String, String>,

@@ -28,7 +28,7 @@ impl Registry {
         if let Some(from) = definition_owner {
             self.install_definition(definition, from, health.status(), now);
         }
-        // Requests that are in flight at the same place go on counting against its limits.
+        // Requests that are in flight at the same url go on counting against its limits.
         let before = self.directory.instance(&instance).filter(|installed| installed.spec().url == spec.url);
         let live = before.map_or_else(Arc::<InstanceLive>::default, |installed| Arc::clone(installed.live()));
         self.remove_instance(&instance, effects);

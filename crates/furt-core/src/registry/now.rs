@@ -1,4 +1,4 @@
-//! The time as the core is told it.
+//! The time as the core gets it.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Another configuration takes the place of the one in force: rules, static routes, keys, the numbers of the health
+//! Another configuration replaces the one in force: rules, static routes, keys, the numbers of the health
 //! machine.
 //!
 //! Static routes win at once. Each service is evaluated against the new rules, eligible ones first, so that what they give
@@ -22,7 +22,7 @@ impl Registry {
         // Claims are released by the definition with which they were added, and that holds the domain.
         self.settings.policy.apps_domain = before.policy.apps_domain.clone();
 
-        // A static route never finds another in its place in the table: what may not stay is taken out first.
+        // A static route never finds another route of the same key in the table: what may not stay is taken out first.
         let Self { static_routes: installed, publisher, names, tokens, .. } = self;
         installed.remove_others(&static_routes, &mut StaticRouteParts { publisher, names, tokens, effects });
         if before.policy != self.settings.policy {

@@ -119,7 +119,7 @@ impl Registry {
         }
     }
 
-    /// The store still has it. After a command everything is as before, and the caller is told; what expired stays out and
+    /// The store still has it. After a command everything is as before, and the caller gets the error; what expired stays out and
     /// is tried again.
     pub(super) fn undo_removal(
         &mut self,

@@ -1,4 +1,4 @@
-//! A seeded simulation: random events over a small alphabet, told to the core and to the naive [`model`], and all that
+//! A seeded simulation: random events over a small alphabet, given to the core and to the naive [`model`], and all that
 //! can be observed compared after each of them. The core sweeps its own invariants besides. A failure names its seed.
 
 mod compare;
@@ -263,7 +263,7 @@ impl Simulation {
         assert_eq!((registry.next_deadline(), self.furt.plans.len(), self.furt.names.len()), (None, 0, 0));
         assert_eq!((self.furt.snapshot.table.len(), self.furt.snapshot.names.len()), (1, 0), "the static route stays");
         assert!(self.furt.snapshot.services.iter().all(Option::is_none));
-        assert!(self.furt.snapshot.services.len() <= 1 + SERVICES.len(), "places are used again");
+        assert!(self.furt.snapshot.services.len() <= 1 + SERVICES.len(), "indexes are used again");
     }
 }
 

@@ -35,7 +35,7 @@ struct InstalledStaticRoute {
     index: ServiceIndex,
 }
 
-/// The parts that a change of static routes is told to.
+/// The parts that a change of static routes goes to.
 pub(super) struct StaticRouteParts<'a> {
     pub(super) publisher: &'a mut Publisher,
     pub(super) names: &'a mut WatchedNames,

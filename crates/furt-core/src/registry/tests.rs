@@ -1,4 +1,4 @@
-//! What the core does, told as short scripts: each test says one sentence and plays it through the [`harness`].
+//! What the core does, as short scripts: each test says one sentence and plays it through the [`harness`].
 //!
 //! No sleeping and no runtime: time passes when a script says so, and writes are done when the harness says so.
 

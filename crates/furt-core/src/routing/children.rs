@@ -143,7 +143,7 @@ fn sorted<N: TrieNode>(map: &Map<N>) -> Vec<(&Label, &Arc<N>)> {
     entries
 }
 
-/// The text of a segment or host, in place up to 22 bytes: comparing it reads no other memory.
+/// The text of a segment or host, inline up to 22 bytes: comparing it reads no other memory.
 #[derive(Clone)]
 pub(super) enum Label {
     Short { len: u8, bytes: [u8; SHORT] },
@@ -156,8 +156,8 @@ impl Label {
     fn new(text: &[u8]) -> Self {
         let mut bytes = [0; SHORT];
         match bytes.get_mut(..text.len()) {
-            Some(place) => {
-                place.copy_from_slice(text);
+            Some(start) => {
+                start.copy_from_slice(text);
                 Self::Short { len: text.len() as u8, bytes }
             }
             None => Self::Long(text.into()),

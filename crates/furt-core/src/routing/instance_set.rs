@@ -123,9 +123,9 @@ impl Group {
         self.positions.iter().map(|position| *position as usize)
     }
 
-    /// Whose share a place below [`total`](Self::total) is.
-    pub(super) fn owner(&self, locality: u32) -> usize {
-        let at = self.ends.partition_point(|end| *end <= locality);
+    /// Whose share a number below [`total`](Self::total) falls into.
+    pub(super) fn owner(&self, number: u32) -> usize {
+        let at = self.ends.partition_point(|end| *end <= number);
         self.positions[at.min(self.positions.len() - 1)] as usize
     }
 }

@@ -13,7 +13,7 @@ use crate::model::{CidrSet, KeyName, KeySpec, PermissionSet, RateLimit, RuntimeK
 pub struct ApiKey {
     /// The name of the key.
     pub name: KeyName,
-    /// The same, as services are told it in `X-API-Key-Name`.
+    /// The same, as services get it in `X-API-Key-Name`.
     pub name_header: HeaderValue,
     /// The permissions that it grants.
     pub permissions: PermissionSet,

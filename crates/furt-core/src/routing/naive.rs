@@ -103,7 +103,7 @@ pub fn examples(pattern: &str) -> Vec<String> {
 pub struct Routes(pub Vec<Arc<Route>>);
 
 impl Routes {
-    /// In the place of one of the same host, pattern and method if there is one.
+    /// Replaces one of the same host, pattern and method if there is one.
     pub fn insert(&mut self, route: Arc<Route>) -> Option<Arc<Route>> {
         let replaced = self.remove(&route);
         self.0.push(route);

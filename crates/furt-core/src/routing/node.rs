@@ -1,6 +1,6 @@
 //! The trie of one host's patterns: a node a prefix, a step down a segment.
 //!
-//! A node's depth is its place in the path and it has one parent, so a walk sees each node at most once, however the
+//! A node's depth is the number of its segment in the path and it has one parent, so a walk sees each node at most once, however the
 //! patterns are chosen: it costs at most the nodes that the path matches. With 16 segments and four `*` before the last
 //! these are some 9,400, whatever strangers register. Recursion goes no deeper than a pattern's 16 segments, however
 //! long the path. Clones share all nodes; a change copies the nodes on its way. Caller: `table`.
@@ -190,10 +190,10 @@ impl<'p> Path<'p> {
         let left = &self.text[start..];
         let end = start + left.iter().position(|&byte| byte == b'/').unwrap_or(left.len());
         if number == self.known
-            && let Some(place) = self.ends.get_mut(number)
+            && let Some(slot) = self.ends.get_mut(number)
             && let Ok(short) = u32::try_from(end)
         {
-            *place = short;
+            *slot = short;
             self.known += 1;
         }
         end

@@ -36,10 +36,10 @@ impl Ring {
         Self { points: points.into() }
     }
 
-    /// The positions of all instances from a key's place on, clockwise; one comes as often as it has points.
+    /// The positions of all instances from a key's point on, clockwise; one comes as often as it has points.
     pub(super) fn from(&self, key: u64) -> impl Iterator<Item = usize> {
-        let place = (key >> 32) as u32;
-        let first = self.points.partition_point(|(point, _)| *point < place);
+        let own = (key >> 32) as u32;
+        let first = self.points.partition_point(|(point, _)| *point < own);
         self.points[first..].iter().chain(&self.points[..first]).map(|(_, position)| *position as usize)
     }
 }

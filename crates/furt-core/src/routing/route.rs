@@ -1,6 +1,6 @@
 //! One route as it is matched: what a registration or the configuration said, and who answers for it.
 //!
-//! A [`Route`] never changes; another owner or permission is another route, put in the old one's place. Made by the
+//! A [`Route`] never changes; another owner or permission is another route, which replaces the old one. Made by the
 //! registry, kept by the [`Table`](super::Table), read by the proxy. Where its requests are counted is found once and kept
 //! beside it, so that no request looks for it.
 
@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use crate::live::RouteTraffic;
 use crate::model::{Host, MethodRule, Pattern, Permission};
 
-/// A place in the snapshot's list of services.
+/// A position in the snapshot's list of services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServiceIndex(pub u32);
 
@@ -23,7 +23,7 @@ pub enum Owner {
 }
 
 impl Owner {
-    /// The place of the service that answers.
+    /// The position of the service that answers.
     pub fn index(self) -> ServiceIndex {
         match self {
             Self::Static(index) | Self::Service(index) => index,

@@ -128,12 +128,12 @@ impl CallerLocality {
     }
 
     /// How far an instance is: 0 the client's country, 1 its region, 2 the gateway's region, 3 elsewhere.
-    fn distance(&self, place: Locality) -> u8 {
-        if self.country.is_some() && place.country == self.country {
+    fn distance(&self, locality: Locality) -> u8 {
+        if self.country.is_some() && locality.country == self.country {
             0
-        } else if self.region.is_some() && place.region == self.region {
+        } else if self.region.is_some() && locality.region == self.region {
             1
-        } else if self.gateway_region.is_some() && place.region == self.gateway_region {
+        } else if self.gateway_region.is_some() && locality.region == self.gateway_region {
             2
         } else {
             3
@@ -250,7 +250,7 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
         }
         for pair in 0..PAIRS {
             let first = self.draw(group, pair * 2, here);
-            // Turns are taken as they come: two of them at once would leave out every other one.
+            // The rotation goes on with each draw: two of them at once would leave out every other instance.
             let is_rotating = self.service.definition.policy == LoadBalancingPolicy::RoundRobin;
             let better = if is_rotating { first } else { first.or_better(self.draw(group, pair * 2 + 1, here)) };
             if matches!(better, Found::At(_, score) if !score.is_at_soft_limit()) {
@@ -260,16 +260,16 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
         self.look_at_all(group, here)
     }
 
-    /// The instance whose share a random place is; for turns, the slot whose turn it is.
+    /// The instance into whose share a random number falls, or for round robin the next number of the rotation.
     fn draw(&self, group: &Group, number: usize, here: Option<CallerLocality>) -> Found {
         let total = group.total();
-        let place = if self.service.definition.policy == LoadBalancingPolicy::RoundRobin {
+        let number_in_group = if self.service.definition.policy == LoadBalancingPolicy::RoundRobin {
             rotation::rotation_position(self.next_rotation(), total)
         } else {
             // The high bits of a product: every weight in its proportion.
             ((u64::from(score::random(self.input.random, number)) * u64::from(total)) >> 32) as u32
         };
-        let position = group.owner(place);
+        let position = group.owner(number_in_group);
         match self.candidate(position, here) {
             Some(Candidate::Free(score)) if score.is_drawn(score::random(!self.input.random, number)) => {
                 Found::At(position, score)
@@ -293,7 +293,7 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
         found
     }
 
-    /// The best of at most [`SCANNED`], among equals the one whose turn it is.
+    /// The best of at most [`SCANNED`], among equals the next of the rotation.
     fn scan(&self, positions: impl Iterator<Item = usize>, here: Option<CallerLocality>) -> Found {
         let mut best: Option<Score> = None;
         let mut equals = [(0_usize, 0_u32); SCANNED];
@@ -322,11 +322,11 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
             (Some(score), 1) => Found::At(equals[0].0, score),
             (Some(score), count) => {
                 let equals = &equals[..count];
-                let mut place =
+                let mut left =
                     rotation::rotation_position(self.next_rotation(), equals.iter().map(|(_, share)| share).sum());
                 let own = equals.iter().find(|(_, share)| {
-                    let is_own = place < *share;
-                    place = place.wrapping_sub(*share);
+                    let is_own = left < *share;
+                    left = left.wrapping_sub(*share);
                     is_own
                 });
                 Found::At(own.unwrap_or(&equals[0]).0, score)

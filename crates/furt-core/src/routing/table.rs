@@ -47,7 +47,7 @@ pub enum Found<'a> {
 pub struct Methods(Vec<Method>);
 
 impl Table {
-    /// Puts a route in, in the place of one of the same host, pattern and method if there is one.
+    /// Puts a route in. It replaces the one of the same host, pattern and method, if there is one.
     pub fn insert(&mut self, route: Arc<Route>) {
         let root = match &route.host {
             None => &mut self.hostless,

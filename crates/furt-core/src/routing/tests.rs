@@ -274,7 +274,7 @@ fn random_path(rng: &mut fastrand::Rng, letters: usize, stars: bool) -> String {
     for _ in 0..rng.usize(1..=5) {
         match rng.usize(..6) {
             0 | 1 if stars => path.push_str("/*"),
-            // Labels beyond what lies in place.
+            // Labels beyond what lies inline.
             2 => path.push_str(&format!("/a-rather-long-literal-{}", rng.usize(..letters))),
             _ => path.push_str(&format!("/{}", rng.usize(..letters))),
         }

@@ -184,7 +184,7 @@ impl ServiceEntry {
         if self.is_being_removed { Status::Down } else { self.instances.status() }
     }
 
-    /// What requests see of it from now on, in the place of what they saw `before`.
+    /// What requests see of it from now on, instead of what they saw `before`.
     pub(in crate::registry) fn published(&self, before: Option<&Arc<Service>>) -> Service {
         let staying = self.instances.values().filter(|one| !one.is_being_removed());
         let instances: Box<[_]> = staying.map(|one| Arc::clone(one.published())).collect();

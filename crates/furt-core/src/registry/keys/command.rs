@@ -12,7 +12,7 @@ pub enum KeyCommand {
     Create(Box<RuntimeKey>),
     /// An end of a key, at once.
     Revoke(KeyName),
-    /// Another digest in the place of a key's.
+    /// Another digest instead of a key's.
     Rotate {
         /// The name of the key.
         name: KeyName,

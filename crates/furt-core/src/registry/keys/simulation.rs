@@ -1,5 +1,5 @@
 //! A seeded simulation of keys: random commands, writes that wait or fail, time, other configurations and restarts, and after
-//! each of them every key that was ever asked for tried. What must hold is told by the answers alone: a key is good from
+//! each of them every key that was ever asked for tried. What must hold follows from the answers alone: a key is good from
 //! its answer on, until its end; from the command to revoke it on it is not. A failure names its seed.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! The registry as plainly as it can be told: lists that are searched from end to end, and the registry's rules in words.
+//! The registry as plainly as it can be written: lists that are searched from end to end, and the registry's rules in words.
 //!
 //! It shares the commands with the core and nothing else. [`super`] compares what the two make of the same events.
 
@@ -363,4 +363,4 @@ impl Model {
     }
 }
 
-mod turns;
+mod ticks;

@@ -97,7 +97,7 @@ fn a_place_in_the_snapshot_that_changes_hands_within_a_turn_shows_its_new_servic
     furt.register(&Command::new("b", &["GET /b"])).unwrap();
     furt.is_mid_turn = false;
     furt.publish();
-    assert_eq!(furt.snapshot.services.len(), 1, "places are used again");
+    assert_eq!(furt.snapshot.services.len(), 1, "indexes are used again");
     assert_eq!((furt.usable("", "/b"), furt.status("b")), (vec!["b"], Some(Status::Unknown)));
 }
 

@@ -1,4 +1,4 @@
-//! A registry with a clock and a store that do as they are told, and short ways to write commands.
+//! A registry with a clock and a store that do what a test says, and short ways to write commands.
 //!
 //! Every effect is carried out at once and in order: writes are acknowledged, refused or kept back as [`Store`] says, plans and
 //! answers are noted, and each tick publishes at most once. An answer that comes twice, or to nobody, fails the test.
@@ -52,7 +52,7 @@ pub(in crate::registry) struct Harness {
     pub(in crate::registry) configured: Vec<KeySpec>,
     pub(in crate::registry) snapshot: Snapshot,
     pub(in crate::registry) publishes: usize,
-    /// Whether the turn goes on after an event: nothing is published until it ends.
+    /// Whether the tick goes on after an event: nothing is published until it ends.
     pub(in crate::registry) is_mid_turn: bool,
     next_reply: u64,
 }
@@ -62,7 +62,7 @@ impl Harness {
         Self::with(settings(policy()), Vec::new())
     }
 
-    #[expect(clippy::disallowed_methods, reason = "any instant will do as the start; from there on time is told")]
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as the start; from there on time is given")]
     pub(in crate::registry) fn with(settings: Settings, static_routes: Vec<StaticRoute>) -> Self {
         let epoch = Epoch(uuid::Uuid::nil());
         let now = Now { at: Instant::now(), unix_ms: 1_000_000 };
@@ -142,7 +142,7 @@ impl Harness {
         }
     }
 
-    /// One turn: the event, then, unless the store waits, what becomes of its writes.
+    /// One tick: the event, then, unless the store waits, what becomes of its writes.
     pub(in crate::registry) fn send(&mut self, event: Event) {
         let effects = self.registry.handle(event, self.now);
         self.publish();
@@ -165,7 +165,7 @@ impl Harness {
             self.snapshot = snapshot;
             self.publishes += 1;
         }
-        assert!(self.registry.take_snapshot().is_none(), "one turn publishes once");
+        assert!(self.registry.take_snapshot().is_none(), "one tick publishes once");
     }
 
     /// The first write that waits is done, or refused.

@@ -19,13 +19,13 @@ fn reports(harness: &Harness) -> Vec<String> {
         KeyReport::Revoked { name, .. } => format!("revoked {name}"),
         KeyReport::Expired(name) => format!("expired {name}"),
         KeyReport::Refused { name, .. } => format!("refused {name}"),
-        KeyReport::Suspended { name, .. } => format!("blocked {name}"),
+        KeyReport::Suspended { name, .. } => format!("suspended {name}"),
         KeyReport::RemovalFailed { names, .. } => format!("failed {}", names.len()),
     };
     of_keys.map(line).collect()
 }
 
-fn blocked(harness: &Harness, text: &str) -> Option<String> {
+fn suspended(harness: &Harness, text: &str) -> Option<String> {
     harness.snapshot.keys.runtime[&name(text)].suspended.as_deref().map(str::to_owned)
 }
 
@@ -57,7 +57,7 @@ fn a_name_is_of_one_key_in_the_configuration_or_at_runtime() {
     for (command, holder) in [(key("fixed", "2"), "the configuration"), (key("a", "2"), "a runtime key")] {
         let refused = harness.key(KeyCommand::Create(command)).unwrap_err();
         assert!(
-            matches!(&refused, Refusal::Key(KeyRefusal::Taken { holder: told, .. }) if told == holder),
+            matches!(&refused, Refusal::Key(KeyRefusal::Taken { holder: named, .. }) if named == holder),
             "{refused}"
         );
     }
@@ -111,7 +111,7 @@ fn a_revoked_key_is_out_before_the_store_knows_and_gone_after() {
     harness.store = Store::Waits;
     let reply = harness.ask_key(KeyCommand::Revoke(name("a")));
     assert!(!harness.is_good("1") && !harness.answers.contains_key(&reply));
-    assert!(blocked(&harness, "a").unwrap().contains("revoked"));
+    assert!(suspended(&harness, "a").unwrap().contains("revoked"));
     harness.finish(Store::Works);
     assert!(harness.answers[&reply].is_ok() && harness.snapshot.keys.runtime.is_empty());
     assert_eq!(reports(&harness), ["created a", "revoked a"]);
@@ -245,7 +245,7 @@ fn an_expired_key_is_out_then_gone_and_so_are_those_before_it() {
     harness.store = Store::Waits;
     harness.pass_ms(1_001);
     assert!(!harness.is_good("1") && !harness.is_good("2"));
-    assert!(blocked(&harness, "a").unwrap().contains("expired"));
+    assert!(suspended(&harness, "a").unwrap().contains("expired"));
     harness.finish(Store::Works);
     assert!(harness.snapshot.keys.runtime.is_empty());
     assert_eq!(reports(&harness), ["created a", "rotated a", "expired a"]);
@@ -330,10 +330,10 @@ fn the_configuration_wins_over_a_runtime_key_of_its_name_or_digest() {
             harness.configure_keys(keys.clone());
             harness.configure_keys(keys);
         }
-        assert_eq!(reports(&harness), ["blocked a", "blocked b"], "each once");
-        assert!(blocked(&harness, "a").unwrap().contains("same name"));
-        assert!(blocked(&harness, "b").unwrap().contains("\"other\""));
-        assert_eq!(blocked(&harness, "c"), None);
+        assert_eq!(reports(&harness), ["suspended a", "suspended b"], "each once");
+        assert!(suspended(&harness, "a").unwrap().contains("same name"));
+        assert!(suspended(&harness, "b").unwrap().contains("\"other\""));
+        assert_eq!(suspended(&harness, "c"), None);
         assert!(!harness.is_good("1") && harness.is_good("x") && harness.is_good("3"));
         assert_eq!(harness.snapshot.keys.get(&digest("2")).unwrap().name.as_str(), "other");
         assert_eq!(harness.rotate("a", "9", 0), Err(KeyRefusal::Configured(name("a")).into()));

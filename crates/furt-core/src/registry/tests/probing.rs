@@ -144,7 +144,7 @@ fn a_name_that_leads_elsewhere_moves_its_instance_under_a_new_number() {
     furt.resolve("a", &["10.0.0.2:80", "10.0.0.3:80"]);
     let moved = furt.service("a").unwrap().instances[0].clone();
     assert_eq!(moved.addresses[..], [address("10.0.0.2:80"), address("10.0.0.3:80")]);
-    assert!(moved.pool_group > before, "connections to the old place are not used again");
+    assert!(moved.pool_group > before, "connections to the old addresses are not used again");
     assert_eq!(moved.status, Status::Up);
     assert_eq!(furt.plans[&instance("a")].target.address, address("10.0.0.2:80"));
     furt.probe("a", "---");

@@ -73,13 +73,13 @@ fn a_static_route_wins_at_once_and_what_it_overlaps_comes_back_without_it() {
     assert_eq!(furt.publishes, publishes + 1, "one publish");
     assert_eq!(["/x", "/y", "/z"].map(|path| found(&furt, path)), ["static", "404", "b"]);
     assert_eq!(furt.instances("a"), ["a"], "it is kept");
-    let told = |furt: &Harness, wanted: fn(&Report) -> bool| furt.reports.iter().filter(|one| wanted(one)).count();
-    assert_eq!(told(&furt, |one| matches!(one, Report::Suspended { .. })), 1);
+    let count = |furt: &Harness, wanted: fn(&Report) -> bool| furt.reports.iter().filter(|one| wanted(one)).count();
+    assert_eq!(count(&furt, |one| matches!(one, Report::Suspended { .. })), 1);
     assert_eq!(reconfigured(&mut furt, policy(), static_routes()), ["a"]);
-    assert_eq!(told(&furt, |one| matches!(one, Report::Suspended { .. })), 1, "it is told once");
+    assert_eq!(count(&furt, |one| matches!(one, Report::Suspended { .. })), 1, "it is reported once");
     assert_eq!(reconfigured(&mut furt, policy(), vec![]), [""; 0]);
     assert_eq!(["/x", "/y", "/z"].map(|path| found(&furt, path)), ["a", "a", "b"]);
-    assert_eq!(told(&furt, |one| matches!(one, Report::Reinstated(_))), 1);
+    assert_eq!(count(&furt, |one| matches!(one, Report::Reinstated(_))), 1);
 }
 
 #[test]
@@ -131,12 +131,12 @@ fn a_static_route_that_leads_where_it_led_keeps_its_counters_and_its_addresses()
     reconfigured(&mut furt, policy(), static_routes("first", ""));
     let (index, before) = instance_at(&furt, "/x");
     let token = furt.names[&DnsSubject::Static(index)].token;
-    let told = |address_text: &str, token| Event::NameResolved {
+    let resolved = |address_text: &str, token| Event::NameResolved {
         subject: DnsSubject::Static(index),
         token,
         addresses: [address(address_text)].into_iter().collect(),
     };
-    furt.send(told("10.0.0.7:25", token));
+    furt.send(resolved("10.0.0.7:25", token));
     let mut turned = static_routes("other", " mail:send");
     turned.reverse();
     reconfigured(&mut furt, policy(), turned);
@@ -317,20 +317,20 @@ fn another_heartbeat_ttl_holds_for_an_instance_once_it_was_told() {
     let ttl = |seconds| Settings { heartbeat_ttl: Duration::from_secs(seconds), ..settings(policy()) };
     let mut furt = Harness::new();
     furt.register(&Command::new("own", &["GET /own"]).ttl(100)).unwrap();
-    for name in ["told", "untold"] {
+    for name in ["heard", "silent"] {
         furt.register(&Command::new(name, &[&format!("GET /{name}")])).unwrap();
         furt.heartbeat(name, source("127.0.0.1")).unwrap();
     }
     furt.reconfigure(ttl(10), vec![]);
     furt.pass(5);
-    furt.heartbeat("told", source("127.0.0.1")).unwrap();
+    furt.heartbeat("heard", source("127.0.0.1")).unwrap();
     furt.pass(9);
-    assert_eq!(furt.instances("told"), ["told"]);
+    assert_eq!(furt.instances("heard"), ["heard"]);
     furt.pass(2);
-    assert_eq!(furt.instances("told"), [""; 0]);
-    assert_eq!((furt.instances("untold"), furt.instances("own")), (vec!["untold"], vec!["own"]));
+    assert_eq!(furt.instances("heard"), [""; 0]);
+    assert_eq!((furt.instances("silent"), furt.instances("own")), (vec!["silent"], vec!["own"]));
     furt.pass(46);
-    assert_eq!((furt.instances("untold"), furt.instances("own")), (vec![], vec!["own"]));
+    assert_eq!((furt.instances("silent"), furt.instances("own")), (vec![], vec!["own"]));
     // A longer one as well, also where the instance registers again instead of sending heartbeats.
     furt.register(&Command::new("long", &["GET /long"])).unwrap();
     furt.heartbeat("long", source("127.0.0.1")).unwrap();
@@ -398,10 +398,10 @@ fn whatever_comes_between_static_routes_lead_and_services_stand_or_say_why() {
                     }
                     let named: Vec<_> = NAMES.into_iter().filter(|_| random.bool()).collect();
                     rules = if random.bool() { policy() } else { granted(&named) };
-                    let blocked = reconfigured(&mut furt, rules.clone(), static_routes.clone());
+                    let suspended = reconfigured(&mut furt, rules.clone(), static_routes.clone());
                     for name in NAMES.iter().filter(|name| furt.service(name).is_some()) {
-                        let is_blocked = furt.service(name).unwrap().suspended.is_some();
-                        assert_eq!(blocked.iter().any(|one| one == name), is_blocked, "seed {seed}: {name}");
+                        let is_suspended = furt.service(name).unwrap().suspended.is_some();
+                        assert_eq!(suspended.iter().any(|one| one == name), is_suspended, "seed {seed}: {name}");
                     }
                 }
             }
@@ -418,7 +418,7 @@ fn whatever_comes_between_static_routes_lead_and_services_stand_or_say_why() {
                 if service.suspended.is_none() && rules.unlisted == UnlistedRule::Deny {
                     assert!(rules.grants.contains_key(name), "seed {seed}: {name} stands without a grant");
                 }
-                assert_ne!(service.suspended.as_deref(), Some(""), "seed {seed}: {name} is judged");
+                assert_ne!(service.suspended.as_deref(), Some(""), "seed {seed}: {name} is evaluated");
             }
             for route in &static_routes {
                 let shown = furt.snapshot.table.iter().find(|one| {

@@ -17,21 +17,21 @@ fn restarted(harness: &mut Harness) {
     restarted_under(harness, policy());
 }
 
-fn blocked(harness: &Harness, name: &str) -> Option<String> {
+fn suspended(harness: &Harness, name: &str) -> Option<String> {
     harness.service(name).unwrap().suspended.as_deref().map(str::to_owned)
 }
 
-/// Restored but not in the table, shown and told with the reason.
+/// Restored but not in the table, shown and reported with the reason.
 fn is_kept_but_not_routed(harness: &Harness, name: &str, path: &str, why: &str) {
-    let shown = blocked(harness, name).expect("it is blocked");
+    let shown = suspended(harness, name).expect("it is suspended");
     assert!(shown.contains(why), "{shown}");
     assert_eq!(harness.usable("h", path), [""; 0]);
     assert_eq!(harness.instances(name), [name]);
-    let told = harness.reports.iter().filter(|report| match report {
+    let reported = harness.reports.iter().filter(|report| match report {
         Report::Suspended { service, why } => service.as_str() == name && **why == *shown,
         _ => false,
     });
-    assert_eq!(told.count(), 1, "{:?}", harness.reports);
+    assert_eq!(reported.count(), 1, "{:?}", harness.reports);
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn a_service_whose_grant_is_gone_is_kept_and_comes_back_with_it() {
     is_kept_but_not_routed(&harness, "a", "/a/x", "has no grant");
     assert_eq!(harness.status("a"), Some(Status::Down));
     restarted_under(&mut harness, granted);
-    assert_eq!((blocked(&harness, "a"), harness.status("a")), (None, Some(Status::Down)));
+    assert_eq!((suspended(&harness, "a"), harness.status("a")), (None, Some(Status::Down)));
     harness.probe("a", "+");
     assert_eq!(harness.usable("h", "/a/x"), ["a"]);
 }
@@ -321,7 +321,7 @@ fn a_static_route_wins_and_the_service_comes_back_with_routes_that_may_stand() {
     harness.register(&Command::new("b", &["GET /b"])).unwrap();
     assert!(matches!(harness.register(&Command::new("a", &["GET /b"])), Err(Refusal::Taken { .. })));
     harness.register(&Command::new("a", &["GET /c"])).unwrap();
-    assert_eq!((blocked(&harness, "a"), harness.usable("h", "/c")), (None, vec!["a"]));
+    assert_eq!((suspended(&harness, "a"), harness.usable("h", "/c")), (None, vec!["a"]));
 }
 
 #[test]
@@ -334,9 +334,9 @@ fn an_address_that_is_allowed_no_more_keeps_its_service_out_until_it_moves() {
     is_kept_but_not_routed(&harness, "a", "/a", "10.0.0.1");
     assert!(harness.register(&at("http://10.0.0.1:80")).is_err());
     harness.register(&at("http://127.0.0.1:80")).unwrap();
-    assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
+    assert_eq!((suspended(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
     restarted_under(&mut harness, local);
-    assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
+    assert_eq!((suspended(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
 }
 
 #[test]
@@ -366,9 +366,9 @@ fn an_instance_where_furt_listens_by_now_keeps_its_service_out_until_it_register
     restarted_barring(&mut harness, &["a"]);
     is_kept_but_not_routed(&harness, "a", "/a", "a loop");
     harness.reconfigure(settings(policy()), Vec::new());
-    assert!(blocked(&harness, "a").is_some(), "no configuration changes that");
+    assert!(suspended(&harness, "a").is_some(), "no configuration changes that");
     harness.register(&command.at("http://127.0.0.1:9001", &[])).unwrap();
-    assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
+    assert_eq!((suspended(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
 }
 
 #[test]
@@ -380,9 +380,9 @@ fn a_service_comes_back_when_the_one_leaves_that_kept_it_out() {
     restarted_barring(&mut harness, &["two", "three"]);
     let before = harness.snapshot.generation;
     harness.deregister("a/two", source("127.0.0.1")).unwrap();
-    assert!(blocked(&harness, "a").is_some());
+    assert!(suspended(&harness, "a").is_some());
     harness.pass(10);
-    assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
+    assert_eq!((suspended(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
     assert!(harness.snapshot.generation > before);
 }
 
@@ -392,10 +392,10 @@ fn a_name_that_led_to_furt_itself_brings_its_service_back_once_it_leads_elsewher
         let mut harness = Harness::new();
         harness.register(&Command::new("a", &["GET /a"]).at("http://a.example", &["10.0.0.1:80"])).unwrap();
         restarted_barring(&mut harness, &["a"]);
-        assert!(blocked(&harness, "a").is_some());
+        assert!(suspended(&harness, "a").is_some());
         // It is asked for what furt may forward to alone.
         harness.resolve("a", &[address]);
-        assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]), "{address}");
+        assert_eq!((suspended(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]), "{address}");
     }
 }
 
@@ -419,9 +419,9 @@ fn a_service_that_is_kept_out_for_its_registrants_address_is_of_who_brings_it_fr
     harness.register(&Command::new("a", &["GET /a"]).id("one").from("10.0.0.1")).unwrap();
     let local = RegistrationPolicy { unlisted: UnlistedRule::Loopback, ..policy() };
     restarted_under(&mut harness, local.clone());
-    assert!(blocked(&harness, "a").is_some());
+    assert!(suspended(&harness, "a").is_some());
     harness.register(&Command::new("a", &["GET /a"]).id("two")).unwrap();
-    assert_eq!((blocked(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
+    assert_eq!((suspended(&harness, "a"), harness.usable("h", "/a")), (None, vec!["a"]));
     restarted_under(&mut harness, local);
-    assert_eq!(blocked(&harness, "a"), None);
+    assert_eq!(suspended(&harness, "a"), None);
 }

@@ -1,4 +1,4 @@
-//! Choosing among sets: place, limits, load, policies, and the rules that hold for any set.
+//! Choosing among sets: locality, limits, load, policies, and the rules that hold for any set.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -349,12 +349,12 @@ fn no_pick_in_any_fleet_is_dead_ejected_full_or_dearer_than_another() {
         let count = if rng.bool() { rng.usize(1..=16) } else { rng.usize(17..80) };
         let all = (0..count).map(|number| {
             let status = [Status::Up, Status::Up, Status::Unknown, Status::Down][rng.usize(..4)];
-            let place = (regions[rng.usize(..3)].as_str(), countries[rng.usize(..4)]);
+            let locality = (regions[rng.usize(..3)].as_str(), countries[rng.usize(..4)]);
             let (soft, hard) = (rng.u32(..6), rng.u32(..9));
             let busy = if hard == 0 { rng.u32(..10) } else { rng.u32(..=hard) };
             made(&format!("i{number:02}"))
                 .weight(rng.u8(1..))
-                .at(place.0, place.1)
+                .at(locality.0, locality.1)
                 .limits(soft, hard)
                 .busy(busy)
                 .status(status)
@@ -456,7 +456,7 @@ fn what_is_in_flight_is_what_is_held_whatever_becomes_of_instances_meanwhile() {
                 3 if !held.is_empty() => drop(held.swap_remove(rng.usize(..held.len()))),
                 4 => (0..5).for_each(|_| _ = service.note_outcome(&one, Outcome::Bad, now_ms)),
                 5 => one.live.set_draining(rng.bool()),
-                // Another snapshot, with other instances and statuses: who holds a place at one that left keeps it.
+                // Another snapshot, with other instances and statuses: a request keeps its slot at one that left.
                 6 => {
                     let mut staying = Vec::new();
                     for one in every.iter().filter(|_| rng.u8(..5) > 0).collect::<Vec<_>>() {

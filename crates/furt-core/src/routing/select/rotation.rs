@@ -1,4 +1,4 @@
-//! The turn by weight: each place once in a round, and neighbouring turns far apart, so that an instance of weight 200 is
+//! The rotation by weight: each number once in a round, and those of one instance far apart, so that an instance of weight 200 is
 //! not asked 200 times in a row. What nginx's smooth weighted round robin is for, without a state for each instance.
 
 /// The largest total whose step is known beforehand: 16 instances of weight 255, as many as are looked at one by one.
@@ -16,17 +16,17 @@ const fn steps() -> [u16; TABLE] {
     steps
 }
 
-/// Which of `total` places, at least 1, has the turn.
+/// Which of the numbers below `total`, at least 1, is next.
 ///
-/// Steps of the golden section spread most evenly; the step and `total` share no factor, so that no place is left out.
+/// Steps of the golden section spread most evenly; the step and `total` share no factor, so that no number is left out.
 pub(super) fn rotation_position(rotation: u32, total: u32) -> u32 {
     let step = match STEPS.get(total as usize) {
         Some(step) => u32::from(*step),
         None => step(total),
     };
-    let place = u64::from(rotation % total) * u64::from(step) % u64::from(total);
+    let position = u64::from(rotation % total) * u64::from(step) % u64::from(total);
     // The remainder of a division by `total`, which is a u32.
-    place as u32
+    position as u32
 }
 
 const fn step(total: u32) -> u32 {

@@ -15,7 +15,7 @@ const PARTS: f64 = 16.0;
 /// What was found at a candidate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Candidate {
-    /// It has a place.
+    /// It has a slot.
     Free(Score),
     /// It is at its hard limit.
     Full,

@@ -1,4 +1,4 @@
-//! Choosing: the turn by weight, who is a candidate, and that a hard limit holds under threads.
+//! Choosing: the rotation by weight, who is a candidate, and that a hard limit holds under threads.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -46,7 +46,7 @@ fn id(lease: &Lease) -> &str {
     lease.instance().spec.id.as_str()
 }
 
-/// Whose turn it was, `rotations` times, each given back at once.
+/// Which instances were picked, `rotations` times, each slot given back at once.
 fn rotations(service: &Service, rotations: usize) -> String {
     (0..rotations).map(|_| id(&service.pick(&NOBODY, |_| false).unwrap()).to_owned()).collect()
 }
@@ -171,7 +171,7 @@ fn who_saw_a_draining_instance_without_requests_has_seen_the_last_one() {
 }
 
 #[test]
-fn a_lease_holds_a_place_until_it_is_dropped() {
+fn a_lease_holds_a_slot_until_it_is_dropped() {
     let service = service(&[("a", Status::Up, 1, 1)]);
     let lease = service.pick(&NOBODY, |_| false).unwrap();
     assert_eq!(service.instances[0].live.in_flight(), 1);
@@ -183,7 +183,7 @@ fn a_lease_holds_a_place_until_it_is_dropped() {
 }
 
 #[test]
-fn a_full_instance_gives_its_turns_to_the_others() {
+fn a_full_instance_leaves_its_share_to_the_others() {
     let service = service(&[("a", Status::Up, 9, 2), ("b", Status::Up, 1, 3)]);
     let mut leases: Vec<_> = (0..5).map(|_| service.pick(&NOBODY, |_| false).unwrap()).collect();
     assert_eq!(leases.iter().filter(|lease| id(lease) == "a").count(), 2);
