@@ -1,6 +1,8 @@
 //! Leases are renewed and run out: heartbeats, registrations that count as one, deadlines that have come, and the time in
 //! which nobody could be heard.
 
+use std::time::Duration;
+
 use super::answer::Answer;
 use super::change::Change;
 use super::command::{RegistrationKind, Source};
@@ -12,7 +14,6 @@ use super::now::Now;
 use super::refusal::Refusal;
 use super::service_write::RemovalCause;
 use super::shared;
-use std::time::Duration;
 
 impl Registry {
     pub(super) fn heartbeat(

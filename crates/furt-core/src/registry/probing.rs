@@ -1,10 +1,11 @@
 //! Probes are planned, and their outcomes come in: for new instances, at a command, when health or limits changed.
 
+use std::time::Duration;
+
 use super::answer::Answer;
 use super::change::{Change, Observation};
 use super::command::Source;
-use super::directory::InstanceEntry;
-use super::directory::StatusChange;
+use super::directory::{InstanceEntry, StatusChange};
 use super::dispatch::Registry;
 use super::effects::Effects;
 use super::ids::InstanceRef;
@@ -16,7 +17,6 @@ use super::report::Report;
 use super::shared;
 use super::token::ProbeToken;
 use crate::model::Status;
-use std::time::Duration;
 
 impl Registry {
     pub(super) fn handle_probe(

@@ -119,8 +119,8 @@ impl Registry {
         }
     }
 
-    /// The store still has it. After a command everything is as before, and the caller gets the error; what expired stays out and
-    /// is tried again.
+    /// The store still has it. After a command everything is as before, and the caller gets the error. What expired stays
+    /// out and is tried again.
     pub(super) fn undo_removal(
         &mut self,
         service: &ServiceName,

@@ -1,5 +1,8 @@
 //! Answers about watched names: the new addresses count if all of them are allowed.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use super::change::{Change, Observation};
 use super::dispatch::Registry;
 use super::effects::Effects;
@@ -10,8 +13,6 @@ use super::plan::FirstProbe;
 use super::report::Report;
 use super::static_routes::move_static;
 use super::token::NameToken;
-use std::net::SocketAddr;
-use std::sync::Arc;
 
 impl Registry {
     pub(super) fn handle_addresses(
