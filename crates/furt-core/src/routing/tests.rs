@@ -159,7 +159,7 @@ fn head_by_get_of_a_specific_pattern_wins_over_head_of_a_wider_one() {
 }
 
 #[test]
-fn a_wrong_method_is_told_the_union_of_all_that_match() {
+fn a_wrong_method_gets_the_union_of_all_that_match() {
     check(
         &["GET /a/b", "POST /a/*", "PUT shop/a/*", "DELETE /b/*", "PURGE /a/b"],
         &[

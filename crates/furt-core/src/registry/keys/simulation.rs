@@ -151,7 +151,7 @@ impl Simulation {
             let asked = self.asked.remove(&reply).expect("it was asked");
             match answer {
                 Ok(Answer::Key(answer)) => self.take_good(reply, &asked, answer),
-                Ok(other) => panic!("{other:?} is no answer to a wish about a key"),
+                Ok(other) => panic!("{other:?} is no answer to a command about a key"),
                 Err(Refusal::Key(KeyRefusal::NotForgotten { name, .. })) => {
                     assert!(self.known.get(&name).is_none_or(|known| known.is_revoked), "{name} was to be revoked");
                 }

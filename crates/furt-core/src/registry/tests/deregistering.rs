@@ -1,4 +1,4 @@
-//! Leaving by command: out of the snapshot before the write, answered after it.
+//! Deregistration by command: out of the snapshot before the write, answered after it.
 
 use super::{Command, Harness, Store, instance, policy, settings, source};
 use crate::model::Status;
@@ -9,7 +9,7 @@ fn here() -> crate::registry::Source {
 }
 
 #[test]
-fn a_leaving_service_is_out_of_the_snapshot_before_its_write_and_answered_after() {
+fn a_deregistered_service_is_out_of_the_snapshot_before_its_write_and_answered_after() {
     let mut furt = Harness::new();
     furt.register(&Command::new("a", &["GET /a"])).unwrap();
     furt.store = Store::Waits;
@@ -24,7 +24,7 @@ fn a_leaving_service_is_out_of_the_snapshot_before_its_write_and_answered_after(
 }
 
 #[test]
-fn a_leaving_instance_leaves_the_others_alone() {
+fn a_deregistered_instance_leaves_the_others_alone() {
     let mut furt = Harness::new();
     for id in ["one", "two"] {
         furt.register(&Command::new("a", &["GET /a"]).id(id)).unwrap();
@@ -89,7 +89,7 @@ fn a_refused_removal_of_one_of_two_puts_it_back() {
 }
 
 #[test]
-fn a_place_in_the_snapshot_that_changes_hands_within_a_turn_shows_its_new_service() {
+fn an_index_of_the_snapshot_that_changes_hands_within_a_tick_shows_its_new_service() {
     let mut furt = Harness::new();
     furt.register(&Command::new("a", &["GET /a"])).unwrap();
     furt.is_mid_turn = true;

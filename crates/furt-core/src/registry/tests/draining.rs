@@ -239,7 +239,7 @@ fn a_draining_instance_leaves_as_any_other_and_a_refused_removal_leaves_it_drain
 }
 
 #[test]
-fn what_left_is_told_with_what_it_has_in_flight() {
+fn a_deregistration_is_answered_with_what_is_still_in_flight() {
     let mut furt = two();
     let lease = furt.service("a").unwrap().pick(&SelectionInput::default(), |_| false).unwrap();
     let reply = furt.ask_to_deregister("a", here());

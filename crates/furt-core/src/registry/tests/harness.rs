@@ -294,7 +294,7 @@ impl Harness {
         self.send(Event::ProbeRequested(instance(whom), from, reply));
         match self.answers[&reply].clone()? {
             Answer::Probing { status } => Ok(status),
-            other => panic!("{other:?} is no answer to a wish for a probe"),
+            other => panic!("{other:?} is no answer to the request for a probe"),
         }
     }
 

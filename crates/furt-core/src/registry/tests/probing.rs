@@ -161,7 +161,7 @@ fn the_order_of_a_names_addresses_is_no_news() {
 }
 
 #[test]
-fn a_name_that_leads_where_nothing_may_be_is_refused_and_the_old_place_stays() {
+fn a_name_that_leads_where_nothing_may_be_is_refused_and_the_old_address_stays() {
     let mut furt = named();
     furt.resolve("a", &["10.0.0.2:80", "169.254.169.254:80"]);
     assert_eq!(furt.service("a").unwrap().instances[0].addresses[..], [address("10.0.0.1:80")]);

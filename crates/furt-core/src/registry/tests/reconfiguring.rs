@@ -101,14 +101,14 @@ fn a_grant_that_is_withdrawn_keeps_its_service_out_and_one_that_is_given_back_le
 }
 
 #[test]
-fn of_two_that_may_stand_again_the_first_by_name_has_the_route() {
+fn of_two_that_are_eligible_again_the_first_by_name_has_the_route() {
     let mut furt = Harness::new();
     furt.register(&Command::new("b", &["GET /x"])).unwrap();
     assert_eq!(reconfigured(&mut furt, denied(), vec![]), ["b"]);
     // Its path is free meanwhile, and another takes it.
     assert_eq!(reconfigured(&mut furt, granted(&["c"]), vec![]), ["b"]);
     furt.register(&Command::new("c", &["GET /x"])).unwrap();
-    assert_eq!(reconfigured(&mut furt, policy(), vec![]), ["b"], "it stands, and those that stand go first");
+    assert_eq!(reconfigured(&mut furt, policy(), vec![]), ["b"], "it is eligible, and those that are go first");
     assert_eq!(found(&furt, "/x"), "c");
     // Both out, both let in again: one has it.
     assert_eq!(reconfigured(&mut furt, denied(), vec![]), ["b", "c"]);
@@ -184,7 +184,7 @@ fn a_static_route_to_a_service_leads_there_at_once_and_no_more_when_it_is_gone()
 }
 
 #[test]
-fn a_registration_that_was_checked_under_the_rules_before_is_judged_when_it_is_installed() {
+fn a_registration_that_was_checked_under_the_rules_before_is_evaluated_when_it_is_installed() {
     let static_routes = || vec![fixed("GET /x", url("http://127.0.0.1:7901"))];
     for is_known in [false, true] {
         let mut furt = Harness::new();
@@ -313,7 +313,7 @@ fn numbers_of_failures_hold_from_the_next_verdict_on() {
 }
 
 #[test]
-fn another_heartbeat_ttl_holds_for_an_instance_once_it_was_told() {
+fn another_heartbeat_ttl_holds_for_an_instance_once_it_was_answered_with_it() {
     let ttl = |seconds| Settings { heartbeat_ttl: Duration::from_secs(seconds), ..settings(policy()) };
     let mut furt = Harness::new();
     furt.register(&Command::new("own", &["GET /own"]).ttl(100)).unwrap();
@@ -363,7 +363,7 @@ fn a_domain_of_hosts_stays_as_it_was_at_the_start() {
 /// Configurations come and go between everything else; what is asked here is seen from outside, and the invariants are
 /// swept after each event besides.
 #[test]
-fn whatever_comes_between_static_routes_lead_and_services_stand_or_say_why() {
+fn whatever_comes_between_static_routes_lead_and_services_are_eligible_or_say_why() {
     const PATHS: [&str; 4] = ["GET /x", "GET /y", "* /x", "GET /x/*"];
     const NAMES: [&str; 4] = ["a", "b", "c", "d"];
     for seed in 0..200 {
@@ -416,7 +416,7 @@ fn whatever_comes_between_static_routes_lead_and_services_stand_or_say_why() {
                 let expected = if service.suspended.is_some() { 0 } else { full };
                 assert_eq!(shown.count(), expected, "seed {seed}: {name} {:?}", service.suspended);
                 if service.suspended.is_none() && rules.unlisted == UnlistedRule::Deny {
-                    assert!(rules.grants.contains_key(name), "seed {seed}: {name} stands without a grant");
+                    assert!(rules.grants.contains_key(name), "seed {seed}: {name} is eligible without a grant");
                 }
                 assert_ne!(service.suspended.as_deref(), Some(""), "seed {seed}: {name} is evaluated");
             }

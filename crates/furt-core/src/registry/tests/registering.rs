@@ -71,7 +71,7 @@ fn a_changed_registration_replaces_the_routes_in_one_publish() {
 }
 
 #[test]
-fn a_changed_instance_keeps_what_is_in_flight_at_its_place() {
+fn a_changed_instance_keeps_what_is_in_flight_at_its_url() {
     let mut furt = Harness::new();
     let command = Command::new("a", &["GET /a"]);
     furt.register(&command).unwrap();
@@ -96,7 +96,7 @@ fn a_lower_revision_adds_its_instance_and_keeps_the_definition() {
 }
 
 #[test]
-fn a_taken_route_is_refused_with_the_rival_and_its_status() {
+fn a_taken_route_is_refused_with_its_holder_and_the_status_of_that() {
     let mut furt = Harness::new();
     furt.register(&Command::new("a", &["GET /x/*"])).unwrap();
     furt.probe("a", "+");

@@ -1,4 +1,4 @@
-//! A restart: what comes back from the store, and what may not stand any more.
+//! A restart: what comes back from the store, and what is not eligible any more.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -305,7 +305,7 @@ fn a_service_whose_grant_is_gone_is_kept_and_comes_back_with_it() {
 }
 
 #[test]
-fn a_static_route_wins_and_the_service_comes_back_with_routes_that_may_stand() {
+fn a_static_route_wins_and_the_service_comes_back_with_routes_that_are_allowed() {
     let mut harness = Harness::new();
     harness.register(&Command::new("a", &["GET /a", "GET /b"])).unwrap();
     let mut with_static = policy();
@@ -340,7 +340,7 @@ fn an_address_that_is_allowed_no_more_keeps_its_service_out_until_it_moves() {
 }
 
 #[test]
-fn a_blocked_service_leaves_as_any_other() {
+fn a_suspended_service_is_deregistered_as_any_other() {
     let mut harness = Harness::new();
     harness.register(&Command::new("a", &["GET /a"]).ttl(10)).unwrap();
     harness.register(&Command::new("b", &["GET /b"])).unwrap();

@@ -86,7 +86,7 @@ fn a_removal_behind_a_refused_registration_finds_nothing() {
 }
 
 #[test]
-fn a_registration_waits_for_the_removal_before_it_and_stands_afterwards() {
+fn a_registration_waits_for_the_removal_before_it_and_is_installed_afterwards() {
     for outcome in [Store::Works, Store::Fails] {
         let mut furt = Harness::new();
         let command = Command::new("a", &["GET /a"]);

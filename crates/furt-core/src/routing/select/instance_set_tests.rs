@@ -122,7 +122,7 @@ fn the_clients_country_comes_before_its_region_the_gateways_and_the_rest() {
 }
 
 #[test]
-fn only_edge_and_sticky_among_several_that_say_where_they_are_depend_on_the_place() {
+fn only_edge_and_sticky_among_several_that_say_where_they_are_depend_on_the_locality() {
     let placed = || vec![made("a"), made("b").at("eu", "DE")];
     for (policy, all, expected) in [
         (LoadBalancingPolicy::Edge, placed(), true),

@@ -193,7 +193,7 @@ fn a_full_instance_leaves_its_share_to_the_others() {
 }
 
 #[test]
-fn what_was_tried_is_left_out_and_full_is_told_from_unavailable() {
+fn what_was_tried_is_left_out_and_full_differs_from_unavailable() {
     let all = service(&[("a", Status::Up, 1, 0), ("b", Status::Up, 1, 1)]);
     for _ in 0..4 {
         assert_eq!(id(&all.pick(&NOBODY, |one| one.spec.id.as_str() == "a").unwrap()), "b");

@@ -45,7 +45,7 @@ impl Harness {
         let reply = self.ask_key(command);
         match self.answers[&reply].clone()? {
             Answer::Key(answer) => Ok(answer),
-            other => panic!("{other:?} is no answer to a wish about a key"),
+            other => panic!("{other:?} is no answer to a command about a key"),
         }
     }
 
