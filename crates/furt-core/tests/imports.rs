@@ -1,6 +1,8 @@
 //! Within a crate no files import each other, be it over several files. It reads the `use` lines of the sources, without
 //! tests, and follows each name through the `pub use` lines of `mod.rs` and `lib.rs` to the file that has it.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
