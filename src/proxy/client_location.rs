@@ -1,4 +1,5 @@
-//! Where a request comes from, for services that are chosen from by place; and that only trusted proxies say so.
+//! Where the client of a request is, for services whose instances are chosen by locality; and that only trusted proxies may
+//! say so.
 //!
 //! Found out once a request, and not at all for services whose choice does not depend on it. Called by `forward` and by
 //! the hook that edits what services receive.

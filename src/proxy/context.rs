@@ -1,4 +1,4 @@
-//! What furt keeps of one request. Dropped with it, however it ends: so places are given back even on a panic.
+//! What furt keeps of one request. Dropped with it, however it ends: so its slot is released even on a panic.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -43,9 +43,9 @@ pub struct Context {
     pub(super) client_location: Option<ClientLocation>,
     /// Its id.
     pub(super) request_id: HeaderValue,
-    /// The place at an instance that it holds.
+    /// The slot at an instance that it holds.
     pub(super) lease: Option<Lease>,
-    /// The instance that answered, once the place at it is given back.
+    /// The instance that answered, once the slot at it is released.
     pub(super) instance: Option<Arc<Instance>>,
     /// Whether the instance that answers is known to have failed the request.
     pub(super) is_failed: bool,

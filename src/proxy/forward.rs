@@ -107,7 +107,7 @@ impl Gateway {
         }
     }
 
-    /// The request is over: gives its slot back, now rather than when Pingora is done with the connection.
+    /// The request is over: releases its slot, now rather than when Pingora is done with the connection.
     pub(super) fn note_end(&self, ctx: &mut Context, error: Option<&Error>) {
         if error.is_none() && !ctx.is_failed {
             note_success(ctx);
