@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use pingora_proxy::Session;
 
-use super::answer::{GatewayAnswer, Problem};
+use super::answer::GatewayAnswer;
 use super::context::Context;
 use super::edge::Malformed;
 use super::{Gateway, client, framing, limits, upload};
@@ -17,6 +17,7 @@ use crate::clock;
 use crate::published::Published;
 use crate::status;
 use crate::telemetry::request_id;
+use crate::wire::GatewayProblem;
 use furt_core::live::retry_after_seconds;
 use furt_core::model::path::Reserved;
 use furt_core::model::{Sha256Digest, host, path};
@@ -50,7 +51,7 @@ impl Gateway {
             && !has_good_key(&session.req_header().headers, ctx, snapshot)
         {
             let checked = self.address_rates.take(client, limit);
-            checked.map_err(|wait| retry_after(Problem::ADDRESS_RATE_LIMITED, wait))?;
+            checked.map_err(|wait| retry_after(GatewayProblem::AddressRateLimited, wait))?;
         }
         decision
     }
@@ -81,47 +82,49 @@ impl Gateway {
         let host_fault = || framing::host_fault(sent_host, request.version, is_url);
         let fault = ctx.malformed.map(Malformed::text).or(target.err()).or_else(host_fault);
         if let Some(fault) = fault {
-            return Err(GatewayAnswer::from(Problem::BAD_REQUEST).with_detail(fault.to_owned()));
+            return Err(GatewayAnswer::from(GatewayProblem::BadRequest).with_detail(fault.to_owned()));
         }
         // Only a request with a body has a transfer coding.
         if upload::may_have_body(session) {
             framing::check_transfer_coding(&request.headers)?;
         }
         let path = path::normalize(request.uri.path())
-            .map_err(|error| GatewayAnswer::from(Problem::BAD_PATH).with_detail(error.to_string()))?;
+            .map_err(|error| GatewayAnswer::from(GatewayProblem::BadPath).with_detail(error.to_string()))?;
         match path::reserved(&path) {
             Some(Reserved::Health) if matches!(request.method, Method::GET | Method::HEAD) => {
                 return Ok(Admitted::Health);
             }
             Some(Reserved::Health) => {
-                return Err(GatewayAnswer::from(Problem::METHOD_NOT_ALLOWED).with_header(header::ALLOW, "GET, HEAD"));
+                return Err(
+                    GatewayAnswer::from(GatewayProblem::MethodNotAllowed).with_header(header::ALLOW, "GET, HEAD")
+                );
             }
-            Some(Reserved::Internal) => return Err(Problem::ROUTE_NOT_FOUND.into()),
+            Some(Reserved::Internal) => return Err(GatewayProblem::RouteNotFound.into()),
             None => {}
         }
         let (route, is_usable) = match snapshot.find(&host, &path, &request.method) {
             Found::Route(route) => (route, true),
             Found::Unusable(route) => (route, false),
             Found::WrongMethod(allow) => {
-                let answer = GatewayAnswer::from(Problem::METHOD_NOT_ALLOWED);
+                let answer = GatewayAnswer::from(GatewayProblem::MethodNotAllowed);
                 return Err(answer.with_header(header::ALLOW, allow.to_string()));
             }
-            Found::Nothing => return Err(Problem::ROUTE_NOT_FOUND.into()),
+            Found::Nothing => return Err(GatewayProblem::RouteNotFound.into()),
         };
         ctx.take_route(route, snapshot.service(route.owner.index()));
         ctx.key = authenticate(&request.headers, route, ctx, snapshot)?;
         if let Some(key) = &ctx.key
             && let Err(wait) = limits::check(key)
         {
-            return Err(retry_after(Problem::RATE_LIMITED, wait));
+            return Err(retry_after(GatewayProblem::RateLimited, wait));
         }
         if !is_usable {
             // By then it was probed again.
-            return Err(retry_after(Problem::SERVICE_DOWN, config.gateway.health_check_interval));
+            return Err(retry_after(GatewayProblem::ServiceDown, config.gateway.health_check_interval));
         }
         if config.limits.max_body.is_some_and(|most| framing::body_length(request).is_some_and(|length| length > most))
         {
-            return Err(Problem::BODY_TOO_LARGE.into());
+            return Err(GatewayProblem::BodyTooLarge.into());
         }
         Ok(Admitted::Forward)
     }
@@ -154,7 +157,7 @@ fn authenticate(
     if key.permissions.allows(permission) {
         Ok(Some(key))
     } else {
-        Err(GatewayAnswer::from(Problem::PERMISSION_MISSING).with_detail(format!("needs \"{permission}\"")))
+        Err(GatewayAnswer::from(GatewayProblem::PermissionMissing).with_detail(format!("needs \"{permission}\"")))
     }
 }
 
@@ -163,24 +166,24 @@ fn has_good_key(headers: &HeaderMap, ctx: &Context, snapshot: &Published) -> boo
     ctx.has_good_key.unwrap_or_else(|| find_key(headers, ctx.client, snapshot).is_ok())
 }
 
-fn retry_after(problem: Problem, wait: Duration) -> GatewayAnswer {
+fn retry_after(problem: GatewayProblem, wait: Duration) -> GatewayAnswer {
     GatewayAnswer::from(problem).with_header(header::RETRY_AFTER, retry_after_seconds(wait))
 }
 
-fn find_key(headers: &HeaderMap, client: Option<IpAddr>, snapshot: &Published) -> Result<Arc<ApiKey>, Problem> {
+fn find_key(headers: &HeaderMap, client: Option<IpAddr>, snapshot: &Published) -> Result<Arc<ApiKey>, GatewayProblem> {
     let mut sent = headers.get_all(API_KEY).iter();
     let key = match (sent.next(), sent.next()) {
-        (None, _) => return Err(Problem::KEY_MISSING),
+        (None, _) => return Err(GatewayProblem::KeyMissing),
         (Some(key), None) => key,
         // Two keys are none: which of them a service behind another proxy would see is anyone's guess.
-        (Some(_), Some(_)) => return Err(Problem::KEY_UNKNOWN),
+        (Some(_), Some(_)) => return Err(GatewayProblem::KeyUnknown),
     };
-    let key = snapshot.keys.get(&Sha256Digest::of(key.as_bytes())).ok_or(Problem::KEY_UNKNOWN)?;
+    let key = snapshot.keys.get(&Sha256Digest::of(key.as_bytes())).ok_or(GatewayProblem::KeyUnknown)?;
     if key.ends_ms.is_some_and(|end| end <= clock::unix_ms()) {
-        return Err(Problem::KEY_UNKNOWN);
+        return Err(GatewayProblem::KeyUnknown);
     }
     let allowed = key.allow_from.is_empty() || client.is_some_and(|client| key.allow_from.contains(client));
-    if allowed { Ok(Arc::clone(key)) } else { Err(Problem::ADDRESS_NOT_ALLOWED) }
+    if allowed { Ok(Arc::clone(key)) } else { Err(GatewayProblem::AddressNotAllowed) }
 }
 
 /// The host that routes are matched by. Pingora has checked that target and `Host` agree.

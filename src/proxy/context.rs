@@ -13,7 +13,7 @@ use super::edge::Malformed;
 use crate::clock;
 use crate::geo::ClientLocation;
 use crate::published::Published;
-use crate::telemetry::{self, Entry, ProxyMetrics};
+use crate::telemetry::{self, Entry, ProxyMetrics, ResponseFlag};
 use furt_core::model::Scheme;
 use furt_core::routing::{ApiKey, Instance, Lease, Route, Service, ServiceKind};
 
@@ -65,8 +65,8 @@ pub struct Context {
     pub(super) failure: Option<GatewayAnswer>,
     /// What furt is to answer itself.
     pub(super) refusal: Option<GatewayAnswer>,
-    /// Why furt answered itself.
-    pub(super) flag: Option<&'static str>,
+    /// How it ended; `None`: with the service's answer.
+    pub(super) flag: Option<ResponseFlag>,
     /// Body bytes from the client.
     pub(super) bytes_in: u64,
     /// The most of them that it may send.

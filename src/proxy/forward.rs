@@ -9,7 +9,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_proxy::Session;
 
 use super::Gateway;
-use super::answer::{GatewayAnswer, Problem};
+use super::answer::GatewayAnswer;
 use super::chunks::{MALFORMED_CHUNKS, MalformedChunks};
 use super::context::Context;
 use super::queue::Unserved;
@@ -17,6 +17,7 @@ use super::upload::{self, ServiceTooSlow};
 use crate::clock;
 use crate::config::UpstreamConfig;
 use crate::upstream::{self, PeerTimeouts};
+use crate::wire::GatewayProblem;
 use furt_core::model::InstanceId;
 use furt_core::routing::{Instance, Lease, NoInstance, Outcome, SelectionInput, Service};
 
@@ -36,7 +37,7 @@ impl Gateway {
         ctx.lease = None;
         let taken = self.take_slot(session, ctx).await;
         let (Some(service), Some(snapshot)) = (ctx.service.clone(), &ctx.snapshot) else {
-            return refuse(ctx, Problem::NO_INSTANCE.into());
+            return refuse(ctx, GatewayProblem::NoInstance.into());
         };
         let mut timeouts = timeouts(&snapshot.config.upstream, session, &service);
         if let Some(watch) = upload::watch(session) {
@@ -59,13 +60,13 @@ impl Gateway {
         ctx.note_attempt();
         let instance = lease.instance();
         let Some(&address) = instance.addresses.get(failures(ctx, instance) % instance.addresses.len().max(1)) else {
-            return refuse(ctx, Problem::NO_INSTANCE.into());
+            return refuse(ctx, GatewayProblem::NoInstance.into());
         };
         let peer = upstream::peer(&instance.spec, address, instance.pool_group.0, timeouts);
         ctx.lease = Some(lease);
         match peer {
             Ok(peer) => Ok(Box::new(peer)),
-            Err(why) => refuse(ctx, GatewayAnswer::from(Problem::TLS_FAILED).with_detail(why.to_owned())),
+            Err(why) => refuse(ctx, GatewayAnswer::from(GatewayProblem::TlsFailed).with_detail(why.to_owned())),
         }
     }
 
@@ -127,9 +128,9 @@ impl Gateway {
 
     fn unavailable(&self, none: NoInstance) -> GatewayAnswer {
         let (problem, retry_after) = match none {
-            NoInstance::Unavailable => (Problem::NO_INSTANCE, "1"),
-            NoInstance::Full => (Problem::INSTANCES_FULL, "1"),
-            NoInstance::Draining => (Problem::DRAINING, DRAINING_RETRY_AFTER),
+            NoInstance::Unavailable => (GatewayProblem::NoInstance, "1"),
+            NoInstance::Full => (GatewayProblem::InstancesFull, "1"),
+            NoInstance::Draining => (GatewayProblem::Draining, DRAINING_RETRY_AFTER),
         };
         GatewayAnswer::from(problem).with_header(header::RETRY_AFTER, retry_after)
     }
@@ -285,22 +286,22 @@ pub(super) fn check_body(session: &Session, ctx: &mut Context) -> Result<()> {
     {
         return Ok(());
     }
-    ctx.refusal = Some(Problem::BODY_TOO_LARGE.into());
+    ctx.refusal = Some(GatewayProblem::BodyTooLarge.into());
     Err(Error::explain(ErrorType::HTTPStatus(413), "the body is too large").into_down())
 }
 
 /// What a failure is answered with; `None`: the client is gone, there is nobody to answer.
 pub(super) fn answer_for(error: &Error) -> Option<GatewayAnswer> {
     let problem = match (error.esource(), error.etype()) {
-        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Problem::BODY_TIMEOUT,
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => GatewayProblem::BodyTimeout,
         (
             ErrorSource::Downstream,
             ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout,
         ) => return None,
-        (ErrorSource::Downstream, _) => Problem::BAD_REQUEST,
-        (_, ErrorType::InternalError) => Problem::INTERNAL,
-        (_, ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout) => Problem::CONNECT_TIMEOUT,
-        (_, ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure) => Problem::TLS_FAILED,
+        (ErrorSource::Downstream, _) => GatewayProblem::BadRequest,
+        (_, ErrorType::InternalError) => GatewayProblem::Internal,
+        (_, ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout) => GatewayProblem::ConnectTimeout,
+        (_, ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure) => GatewayProblem::TlsFailed,
         (
             _,
             ErrorType::ConnectRefused
@@ -309,10 +310,10 @@ pub(super) fn answer_for(error: &Error) -> Option<GatewayAnswer> {
             | ErrorType::ConnectProxyFailure
             | ErrorType::BindError
             | ErrorType::SocketError,
-        ) => Problem::CONNECT_FAILED,
-        (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => Problem::UPSTREAM_TIMEOUT,
-        (ErrorSource::Upstream, _) => Problem::UPSTREAM_BROKEN,
-        (ErrorSource::Internal | ErrorSource::Unset, _) => Problem::INTERNAL,
+        ) => GatewayProblem::ConnectFailed,
+        (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => GatewayProblem::UpstreamTimeout,
+        (ErrorSource::Upstream, _) => GatewayProblem::UpstreamBroken,
+        (ErrorSource::Internal | ErrorSource::Unset, _) => GatewayProblem::Internal,
     };
     Some(problem.into())
 }

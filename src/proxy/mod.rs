@@ -42,7 +42,7 @@ use crate::clock;
 use crate::geo::Geo;
 use crate::listener;
 use crate::published::Published;
-use crate::telemetry::{AccessLog, Issues, ProxyMetrics};
+use crate::telemetry::{AccessLog, Issues, ProxyMetrics, ResponseFlag};
 use affinity::Affinity;
 use answer::GatewayAnswer;
 use context::Context;
@@ -77,7 +77,7 @@ impl Gateway {
 
     /// Sends furt's own answer, then reads and drops what the client still sends.
     async fn answer(&self, session: &mut Session, ctx: &mut Context, answer: &GatewayAnswer) -> Result<()> {
-        ctx.flag = Some(answer.code());
+        ctx.flag = Some(answer.flag());
         answer.send(session, ctx).await?;
         answer::drain(session, DRAIN_TIME).await;
         Ok(())
@@ -213,10 +213,10 @@ impl ProxyHttp for Gateway {
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
         let Some(answer) = ctx.refusal.take().or_else(|| forward::answer_for(error)) else {
-            ctx.flag = Some(counting::CLIENT_GONE);
+            ctx.flag = Some(ResponseFlag::ClientGone);
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
-        ctx.flag = Some(answer.code());
+        ctx.flag = Some(answer.flag());
         // Pingora closes after a failure; the client is to know.
         session.set_keepalive(None);
         let is_answered = session.response_written().is_some_and(|response| !framing::is_interim(response.status));
