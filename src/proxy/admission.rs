@@ -12,7 +12,7 @@ use pingora_proxy::Session;
 use super::answer::GatewayAnswer;
 use super::context::Context;
 use super::edge::Malformed;
-use super::{Gateway, client, framing, limits, upload};
+use super::{Gateway, framing, limits, upload};
 use crate::clock;
 use crate::published::Published;
 use crate::status;
@@ -45,8 +45,8 @@ impl Gateway {
         let decision = self.decide(session, ctx, snapshot);
         // Whatever else is wrong with it: guesses at keys, at paths, and plain floods are counted alike. Not furt's own
         // health, which whoever balances before furt asks for.
-        if ctx.has_good_key != Some(true)
-            && let (Some(limit), Some(client)) = (snapshot.config.limits.address(), ctx.client)
+        if ctx.credentials.has_good_key != Some(true)
+            && let (Some(limit), Some(client)) = (snapshot.config.limits.address(), ctx.client.address)
             && !matches!(decision, Ok(Admitted::Health))
             && !has_good_key(&session.req_header().headers, ctx, snapshot)
         {
@@ -69,18 +69,13 @@ impl Gateway {
             session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
         let config = &snapshot.config;
         let trusted = &config.server.trusted_proxies;
-        ctx.peer = peer;
-        ctx.request_id = request_id::of(&request.headers);
-        ctx.is_peer_trusted = peer.is_some_and(|peer| trusted.contains(peer));
-        ctx.client = match peer {
-            Some(peer) if ctx.is_peer_trusted => Some(client::address(peer, &request.headers, trusted)),
-            peer => peer,
-        };
+        ctx.client.identify(peer, &request.headers, trusted);
+        ctx.received.request_id = request_id::of(&request.headers);
         let sent_host = request.headers.get(header::HOST);
         let host = authority(request.uri.authority(), sent_host);
 
         let host_fault = || framing::host_fault(sent_host, request.version, is_url);
-        let fault = ctx.malformed.map(Malformed::text).or(target.err()).or_else(host_fault);
+        let fault = ctx.received.malformed.map(Malformed::text).or(target.err()).or_else(host_fault);
         if let Some(fault) = fault {
             return Err(GatewayAnswer::from(GatewayProblem::BadRequest).with_detail(fault.to_owned()));
         }
@@ -111,9 +106,9 @@ impl Gateway {
             }
             Found::Nothing => return Err(GatewayProblem::RouteNotFound.into()),
         };
-        ctx.take_route(route, snapshot.service(route.owner.index()));
-        ctx.key = authenticate(&request.headers, route, ctx, snapshot)?;
-        if let Some(key) = &ctx.key
+        ctx.target.take(route, snapshot.service(route.owner.index()));
+        ctx.credentials.key = authenticate(&request.headers, route, ctx, snapshot)?;
+        if let Some(key) = &ctx.credentials.key
             && let Err(wait) = limits::check(key)
         {
             return Err(retry_after(GatewayProblem::RateLimited, wait));
@@ -134,8 +129,9 @@ impl Gateway {
     pub(super) fn health(&self, ctx: &Context, session: &Session, snapshot: &Published) -> Bytes {
         let headers = &session.req_header().headers;
         let speaks_for_another = headers.contains_key(header::FORWARDED) || headers.contains_key("x-forwarded-for");
-        let sees_services = (ctx.is_peer_trusted || !speaks_for_another)
-            && ctx.client.is_some_and(|client| snapshot.config.gateway.allow_registration_from.contains(client));
+        let may_register = |client| snapshot.config.gateway.allow_registration_from.contains(client);
+        let sees_services =
+            (ctx.client.is_peer_trusted || !speaks_for_another) && ctx.client.address.is_some_and(may_register);
         let body = if sees_services { status::detailed(&self.issues, snapshot) } else { status::brief(&self.issues) };
         // Texts and numbers always can be written.
         serde_json::to_vec(&body).unwrap_or_default().into()
@@ -150,8 +146,8 @@ fn authenticate(
     ctx: &mut Context,
     snapshot: &Published,
 ) -> Result<Option<Arc<ApiKey>>, GatewayAnswer> {
-    let found = find_key(headers, ctx.client, snapshot);
-    ctx.has_good_key = Some(found.is_ok());
+    let found = find_key(headers, ctx.client.address, snapshot);
+    ctx.credentials.has_good_key = Some(found.is_ok());
     let Some(permission) = &route.permission else { return Ok(found.ok()) };
     let key = found?;
     if key.permissions.allows(permission) {
@@ -163,7 +159,7 @@ fn authenticate(
 
 /// The same of a request that was refused before its key was asked for.
 fn has_good_key(headers: &HeaderMap, ctx: &Context, snapshot: &Published) -> bool {
-    ctx.has_good_key.unwrap_or_else(|| find_key(headers, ctx.client, snapshot).is_ok())
+    ctx.credentials.has_good_key.unwrap_or_else(|| find_key(headers, ctx.client.address, snapshot).is_ok())
 }
 
 fn retry_after(problem: GatewayProblem, wait: Duration) -> GatewayAnswer {

@@ -116,7 +116,7 @@ impl GatewayAnswer {
             Kind::Health(body) => body.clone(),
             Kind::Problem(problem) => {
                 let (status, code, id) =
-                    (problem.status().as_u16(), problem.code().into(), request_id::text(&ctx.request_id));
+                    (problem.status().as_u16(), problem.code().into(), request_id::text(&ctx.received.request_id));
                 let mut body = furt_api::Problem::new(status, code, problem.title(), id);
                 body.detail.clone_from(&self.detail);
                 wire::problem_body(body, DetailPosition::Last)

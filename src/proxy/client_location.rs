@@ -8,29 +8,30 @@ use http::HeaderName;
 use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::context::Context;
+use super::client::Client;
 use super::{Gateway, affinity};
 use crate::clock;
 use furt_core::routing::{SelectionInput, Service};
 
 impl Gateway {
     /// What choosing knows of the request.
-    pub(super) fn input(&self, session: &Session, service: &Service, ctx: &mut Context) -> SelectionInput<'_> {
+    pub(super) fn input(&self, session: &Session, service: &Service, client: &mut Client) -> SelectionInput<'_> {
         let random = fastrand::u64(..);
-        let key = affinity::hashed(&service.definition, &session.req_header().headers, ctx.client).unwrap_or(random);
+        let key =
+            affinity::hashed(&service.definition, &session.req_header().headers, client.address).unwrap_or(random);
         let anywhere = SelectionInput { now_ms: clock::unix_ms(), random, key, ..SelectionInput::default() };
         if !service.has_localities() {
             return anywhere;
         }
-        let (client, is_peer_trusted) = (ctx.client, ctx.is_peer_trusted);
-        let locate = || self.geo.locate(client, &session.req_header().headers, is_peer_trusted);
-        let here = ctx.client_location.get_or_insert_with(locate);
+        let (address, is_peer_trusted) = (client.address, client.is_peer_trusted);
+        let locate = || self.geo.locate(address, &session.req_header().headers, is_peer_trusted);
+        let here = client.location.get_or_insert_with(locate);
         SelectionInput { country: here.country, region: here.region, gateway_region: self.geo.region(), ..anywhere }
     }
 
     /// Removes what a stranger says of its country: a service that stands behind the same proxies would believe it.
-    pub(super) fn remove_forged_country(&self, request: &mut RequestHeader, ctx: &Context) {
-        let Some(country) = self.geo.header().filter(|_| !ctx.is_peer_trusted) else { return };
+    pub(super) fn remove_forged_country(&self, request: &mut RequestHeader, client: &Client) {
+        let Some(country) = self.geo.header().filter(|_| !client.is_peer_trusted) else { return };
         let forged: Vec<HeaderName> = request.headers.keys().filter(|name| reads_as(country, name)).cloned().collect();
         for name in forged {
             request.remove_header(&name);

@@ -14,11 +14,11 @@ impl Gateway {
     /// `status` 0: no answer was sent.
     pub(super) fn count(&self, ctx: &Context, status: u16, took: Duration) {
         self.metrics.request_answered(status, took);
-        self.count_limited(ctx.flag);
-        let outcome = Outcome { status, verdict: verdict(status, ctx.flag), took };
+        self.count_limited(ctx.answer.flag);
+        let outcome = Outcome { status, verdict: verdict(status, ctx.answer.flag), took };
         let series = &self.metrics.series;
-        let Some(route) = &ctx.route else { return series.unrouted.count(outcome) };
-        let registered = ctx.registered();
+        let Some(route) = &ctx.target.route else { return series.unrouted.count(outcome) };
+        let registered = ctx.target.registered();
         match registered {
             Some(service) => service.live.traffic().count(outcome),
             None => series.static_routes.count(outcome),

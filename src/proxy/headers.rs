@@ -52,29 +52,29 @@ const FORWARDED_ANY: &str = "x-forwarded";
 /// A header that cannot be made; none of ours.
 pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &Context) -> Result<()> {
     let sent = &session.req_header().headers;
-    let instance = ctx.lease.as_ref().map(Lease::instance);
+    let instance = ctx.attempts.lease.as_ref().map(Lease::instance);
     let host = sent.get(HOST);
     framing::plain_host(request, host, || instance.map(|instance| instance.spec.url.authority()))?;
     if upload::may_have_body(session) {
         framing::plain_length(request)?;
     }
-    remove_unwanted(request, ctx.is_peer_trusted);
-    if let Some(key) = &ctx.key {
+    remove_unwanted(request, ctx.client.is_peer_trusted);
+    if let Some(key) = &ctx.credentials.key {
         request.insert_header(set::API_KEY_NAME, key.name_header.clone())?;
     }
-    if let Some(peer) = ctx.peer {
-        request.insert_header(set::FORWARDED_FOR, forwarded_for(sent, peer, ctx.is_peer_trusted))?;
+    if let Some(peer) = ctx.client.peer {
+        request.insert_header(set::FORWARDED_FOR, forwarded_for(sent, peer, ctx.client.is_peer_trusted))?;
     }
-    if !(ctx.is_peer_trusted && sent.contains_key(&FORWARDED_PROTO)) {
-        request.insert_header(set::FORWARDED_PROTO, forwarded_proto(ctx.scheme))?;
+    if !(ctx.client.is_peer_trusted && sent.contains_key(&FORWARDED_PROTO)) {
+        request.insert_header(set::FORWARDED_PROTO, forwarded_proto(ctx.client.scheme))?;
     }
-    if !(ctx.is_peer_trusted && sent.contains_key(&FORWARDED_HOST)) {
+    if !(ctx.client.is_peer_trusted && sent.contains_key(&FORWARDED_HOST)) {
         match host {
             Some(host) => request.insert_header(set::FORWARDED_HOST, host.clone())?,
             None => drop(request.remove_header(&FORWARDED_HOST)),
         }
     }
-    request.insert_header(set::REQUEST_ID, ctx.request_id.clone())
+    request.insert_header(set::REQUEST_ID, ctx.received.request_id.clone())
 }
 
 /// Removes the key and its name, what reads like one of our headers to a service, and what a stranger says of hops before us.
@@ -151,7 +151,7 @@ pub(super) fn for_client(session: &mut Session, response: &mut ResponseHeader, c
 pub(super) fn add_own(response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
     response.insert_header(set::GATEWAY, HeaderValue::from_static("furt"))?;
     response.append_header(set::SERVER_TIMING, ctx.server_timing())?;
-    response.insert_header(set::REQUEST_ID, ctx.request_id.clone())
+    response.insert_header(set::REQUEST_ID, ctx.received.request_id.clone())
 }
 
 /// Removes what was meant for this hop (RFC 9110 §7.6.1); framing is Pingora's, so `Transfer-Encoding` stays.

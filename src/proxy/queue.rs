@@ -92,7 +92,7 @@ impl Gateway {
             // Listened for before looking, so that no slot that is released in between is missed.
             let released = live.released.listen();
             service = self.newest(&service).ok_or(NoInstance::Unavailable)?;
-            ctx.service = Some(Arc::clone(&service));
+            ctx.target.service = Some(Arc::clone(&service));
             match self.choose(session, &service, ctx) {
                 Err(NoInstance::Full) if clock::now() < end => {}
                 chosen => return Ok(chosen?),
