@@ -11,6 +11,7 @@ use pingora_proxy::Session;
 use super::admission::API_KEY;
 use super::context::Context;
 use super::{framing, upload};
+use crate::header_name::{Folding, begins_as, reads_as};
 use furt_core::model::{Scheme, address_text};
 use furt_core::routing::Lease;
 
@@ -82,10 +83,6 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
 /// CGI and its heirs read `_`, and some every other sign, as `-`. `X-Forwarded-Port`, `-Prefix` and the like are believed
 /// by services that believe our own.
 fn remove_unwanted(request: &mut RequestHeader, is_peer_trusted: bool) {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric();
-    let reads_as = |own: &str, name: &str| {
-        own.bytes().zip(name.bytes()).all(|(own, byte)| own == if is_plain(byte) { byte } else { b'-' })
-    };
     let is_unwanted = |name: &str| {
         // What all of them begin with; most headers begin otherwise.
         if !matches!(name.as_bytes().first(), Some(b'x' | b'f')) {
@@ -94,12 +91,9 @@ fn remove_unwanted(request: &mut RequestHeader, is_peer_trusted: bool) {
         if name == API_KEY || name == API_KEY_NAME || (name == FORWARDED && !is_peer_trusted) {
             return true;
         }
-        let has_signs = name.bytes().any(|byte| !is_plain(byte) && byte != b'-');
-        has_signs && OWN.iter().chain(&["forwarded"]).any(|own| own.len() == name.len() && reads_as(own, name))
-            || !is_peer_trusted
-                && name.len() >= FORWARDED_ANY.len()
-                && reads_as(FORWARDED_ANY, name)
-                && !OWN.contains(&name)
+        let has_signs = name.bytes().any(|byte| !byte.is_ascii_alphanumeric() && byte != b'-');
+        has_signs && OWN.iter().chain(&["forwarded"]).any(|own| reads_as(own, name, Folding::EverySign))
+            || !is_peer_trusted && begins_as(name, FORWARDED_ANY, Folding::EverySign) && !OWN.contains(&name)
     };
     let unwanted: Vec<HeaderName> = request.headers.keys().filter(|name| is_unwanted(name.as_str())).cloned().collect();
     for name in unwanted {
