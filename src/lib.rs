@@ -3,7 +3,7 @@
 //! What is registered, routed and decided is in [`furt_core`], which everything here stands on. The modules from the
 //! bottom up; each imports from those above it in this list alone, and a test holds them to it:
 //!
-//! - [`clock`], [`config`], [`telemetry`], [`upstream`], [`listener`], [`secret`], [`geo`]: for everyone
+//! - [`clock`], [`config`], [`telemetry`], [`upstream`], [`listener`], [`secret`], [`geo`], [`header_name`]: for everyone
 //! - [`wire`]: what both listeners write, as `furt_api` has it
 //! - [`published`]: the core's snapshot beside the configuration; [`status`]: `/health` for both listeners
 //! - [`driver`]: the one writer around the core
@@ -20,6 +20,7 @@ pub mod config;
 pub mod demo;
 pub mod driver;
 pub mod geo;
+pub mod header_name;
 pub mod health;
 pub mod listener;
 pub mod proxy;

@@ -63,20 +63,45 @@ pub fn peer(
 /// How long a name may take to resolve.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Why a name leads to no address now.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// The resolver refused or failed.
+    #[error("\"{name}\" does not resolve: {error}")]
+    Failed {
+        /// What was looked up.
+        name: Box<str>,
+        /// What the resolver says.
+        error: std::io::Error,
+    },
+    /// The resolver took too long.
+    #[error("\"{name}\" does not resolve within {} s", RESOLVE_TIMEOUT.as_secs())]
+    TimedOut {
+        /// What was looked up.
+        name: Box<str>,
+    },
+    /// The name is known and has none.
+    #[error("\"{name}\" has no address")]
+    NoAddress {
+        /// What was looked up.
+        name: Box<str>,
+    },
+}
+
 /// The addresses of a name, in order, each once, unmapped.
 ///
 /// # Errors
-/// A sentence: the name has none, or the resolver failed or took more than a second.
-pub async fn resolve(name: &str, port: u16) -> Result<std::sync::Arc<[SocketAddr]>, String> {
+/// The name has none, or the resolver failed or took more than a second.
+pub async fn resolve(name: &str, port: u16) -> Result<std::sync::Arc<[SocketAddr]>, ResolveError> {
     let found = match tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((name, port))).await {
         Ok(Ok(found)) => found,
-        Ok(Err(error)) => return Err(format!("\"{name}\" does not resolve: {error}")),
-        Err(_) => return Err(format!("\"{name}\" does not resolve within {} s", RESOLVE_TIMEOUT.as_secs())),
+        Ok(Err(error)) => return Err(ResolveError::Failed { name: name.into(), error }),
+        Err(_) => return Err(ResolveError::TimedOut { name: name.into() }),
     };
     let addresses: std::collections::BTreeSet<_> =
         found.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port())).collect();
     if addresses.is_empty() {
-        return Err(format!("\"{name}\" has no address"));
+        return Err(ResolveError::NoAddress { name: name.into() });
     }
     Ok(addresses.into_iter().collect())
 }

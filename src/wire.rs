@@ -2,6 +2,8 @@
 //!
 //! Which problem it is, and which headers go with it, is said by `proxy` and `api`.
 
+mod gateway_problem;
+
 use bytes::Bytes;
 use furt_api::{Epoch, Generation, Problem, Status, Timestamp};
 use http::HeaderValue;
@@ -9,6 +11,7 @@ use serde::Serialize;
 
 use crate::clock;
 use furt_core::model;
+pub use gateway_problem::GatewayProblem;
 
 /// Where `detail` stands among the members of a problem; clients may rely on neither, but answers stay as they were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

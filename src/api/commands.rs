@@ -145,9 +145,9 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 async fn locate(api: &Api, url: &UpstreamUrl) -> Result<Arc<[SocketAddr]>, String> {
     let addresses = match &url.host {
         UpstreamHost::Address(address) => Arc::new([SocketAddr::new(*address, url.port)]) as Arc<[SocketAddr]>,
-        UpstreamHost::Name(name) => upstream::resolve(name, url.port).await?,
+        UpstreamHost::Name(name) => upstream::resolve(name, url.port).await.map_err(|why| why.to_string())?,
     };
-    api.own_listeners.vet(&addresses)?;
+    api.own_listeners.vet(&addresses).map_err(|why| why.to_string())?;
     Ok(addresses)
 }
 

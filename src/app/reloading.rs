@@ -11,6 +11,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 
 use super::files::{self, Files};
 use super::{lookups, notify_supervisor, services};
@@ -84,7 +85,7 @@ impl Reloading {
         let opened = if new.access_log == self.config.access_log {
             None
         } else {
-            open_log(&new.access_log).await.map_err(|why| faults.push(log_fault(&locations, &self.path, why))).ok()
+            open_log(&new.access_log).await.map_err(|why| faults.push(log_fault(&locations, &self.path, &why))).ok()
         };
         if let Some(errors) = ConfigErrors::try_new(faults) {
             return Err(ReloadError::Refused(errors));
@@ -184,17 +185,28 @@ fn check_kind(path: &Path) -> Result<(), ConfigErrors> {
     Err(unreadable(&"it is no regular file, so it can be read at the start alone"))
 }
 
-async fn open_log(target: &AccessLogTarget) -> Result<OpenedLog, String> {
+/// Why an access log cannot be switched to.
+#[derive(Debug, thiserror::Error)]
+enum LogError {
+    #[error("{0:#}")]
+    Unopened(anyhow::Error),
+    #[error("{0}")]
+    Panicked(JoinError),
+    #[error("cannot be opened within {} s", READ_TIMEOUT.as_secs())]
+    TimedOut,
+}
+
+async fn open_log(target: &AccessLogTarget) -> Result<OpenedLog, LogError> {
     let target = target.clone();
     let opening = tokio::task::spawn_blocking(move || OpenedLog::try_new(&target));
     match tokio::time::timeout(READ_TIMEOUT, opening).await {
-        Ok(Ok(opened)) => opened.map_err(|error| format!("{:#}", anyhow::Error::from(error))),
-        Ok(Err(panicked)) => Err(panicked.to_string()),
-        Err(_) => Err(format!("cannot be opened within {} s", READ_TIMEOUT.as_secs())),
+        Ok(Ok(opened)) => opened.map_err(|error| LogError::Unopened(error.into())),
+        Ok(Err(panicked)) => Err(LogError::Panicked(panicked)),
+        Err(_) => Err(LogError::TimedOut),
     }
 }
 
-fn log_fault(locations: &KeyLocations, path: &Path, why: String) -> ConfigError {
+fn log_fault(locations: &KeyLocations, path: &Path, why: &LogError) -> ConfigError {
     let whole = || SourceLocation::File { file: path.display().to_string() };
     let location = locations.get("access_log.path").cloned().unwrap_or_else(whole);
     ConfigError {

@@ -10,8 +10,8 @@ use tokio::task::AbortHandle;
 
 use super::schedule::jittered;
 use crate::driver::WeakHandle;
-use crate::listener::OwnListeners;
-use crate::upstream;
+use crate::listener::{ForbiddenAddress, OwnListeners};
+use crate::upstream::{self, ResolveError};
 use furt_core::registry::{DnsSubject, Event, NameWatch};
 
 /// From one resolution to the next, ± 10 %.
@@ -19,6 +19,15 @@ const PERIOD: Duration = Duration::from_secs(30);
 /// Lookups at once. Each takes a thread of the runtime's blocking pool, and one that is given up after a second keeps
 /// its thread until the system gives up too (up to 30 s): 16 new ones a second stay below the pool's 512 threads.
 const MAX_LOOKUPS: usize = 16;
+
+/// Why a name leads nowhere now.
+#[derive(Debug, thiserror::Error)]
+enum LookupError {
+    #[error(transparent)]
+    Unresolved(#[from] ResolveError),
+    #[error(transparent)]
+    Forbidden(#[from] ForbiddenAddress),
+}
 
 /// One task a watched name; each waits nearly always.
 pub(super) struct Names {
@@ -83,7 +92,7 @@ impl NameWatcher {
     async fn run<R, F>(mut self, resolve: R)
     where
         R: Fn(Box<str>, u16) -> F,
-        F: Future<Output = Result<Arc<[SocketAddr]>, String>>,
+        F: Future<Output = Result<Arc<[SocketAddr]>, LookupError>>,
     {
         let Self { driver, subject, order: NameWatch { token, name, port }, slots, random } = &mut self;
         let mut is_failing = false;

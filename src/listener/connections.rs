@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn one_too_many_is_refused_and_counted_and_a_place_that_is_left_is_free() {
+    fn one_too_many_is_refused_and_counted_and_a_permit_that_is_released_is_free() {
         let open = none();
         let permits = [open.try_acquire(2), open.try_acquire(2)];
         assert!(permits.iter().all(Option::is_some) && open.try_acquire(2).is_none());

@@ -133,11 +133,11 @@ mod tests {
     }
 
     #[test]
-    fn each_byte_at_each_place_of_a_word_is_looked_at() {
+    fn each_byte_at_each_position_of_a_word_is_looked_at() {
         for length in 1..=20 {
-            for (place, byte) in (0..length).flat_map(|place| (0..=u8::MAX).map(move |byte| (place, byte))) {
+            for (at, byte) in (0..length).flat_map(|at| (0..=u8::MAX).map(move |byte| (at, byte))) {
                 let mut word = vec![b'a'; length];
-                word[place] = byte;
+                word[at] = byte;
                 assert_eq!(is_visible_without_hash(&word), byte.is_ascii_graphic() && byte != b'#', "{word:?}");
             }
         }

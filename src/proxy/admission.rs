@@ -9,14 +9,15 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use pingora_proxy::Session;
 
-use super::answer::{GatewayAnswer, Problem};
+use super::answer::GatewayAnswer;
 use super::context::Context;
 use super::edge::Malformed;
-use super::{Gateway, client, framing, limits, upload};
+use super::{Gateway, framing, limits, upload};
 use crate::clock;
 use crate::published::Published;
 use crate::status;
 use crate::telemetry::request_id;
+use crate::wire::GatewayProblem;
 use furt_core::live::retry_after_seconds;
 use furt_core::model::path::Reserved;
 use furt_core::model::{Sha256Digest, host, path};
@@ -44,13 +45,13 @@ impl Gateway {
         let decision = self.decide(session, ctx, snapshot);
         // Whatever else is wrong with it: guesses at keys, at paths, and plain floods are counted alike. Not furt's own
         // health, which whoever balances before furt asks for.
-        if ctx.has_good_key != Some(true)
-            && let (Some(limit), Some(client)) = (snapshot.config.limits.address(), ctx.client)
+        if ctx.credentials.has_good_key != Some(true)
+            && let (Some(limit), Some(client)) = (snapshot.config.limits.address(), ctx.client.address)
             && !matches!(decision, Ok(Admitted::Health))
             && !has_good_key(&session.req_header().headers, ctx, snapshot)
         {
             let checked = self.address_rates.take(client, limit);
-            checked.map_err(|wait| retry_after(Problem::ADDRESS_RATE_LIMITED, wait))?;
+            checked.map_err(|wait| retry_after(GatewayProblem::AddressRateLimited, wait))?;
         }
         decision
     }
@@ -68,60 +69,57 @@ impl Gateway {
             session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
         let config = &snapshot.config;
         let trusted = &config.server.trusted_proxies;
-        ctx.peer = peer;
-        ctx.request_id = request_id::of(&request.headers);
-        ctx.is_peer_trusted = peer.is_some_and(|peer| trusted.contains(peer));
-        ctx.client = match peer {
-            Some(peer) if ctx.is_peer_trusted => Some(client::address(peer, &request.headers, trusted)),
-            peer => peer,
-        };
+        ctx.client.identify(peer, &request.headers, trusted);
+        ctx.received.request_id = request_id::of(&request.headers);
         let sent_host = request.headers.get(header::HOST);
         let host = authority(request.uri.authority(), sent_host);
 
         let host_fault = || framing::host_fault(sent_host, request.version, is_url);
-        let fault = ctx.malformed.map(Malformed::text).or(target.err()).or_else(host_fault);
+        let fault = ctx.received.malformed.map(Malformed::text).or(target.err()).or_else(host_fault);
         if let Some(fault) = fault {
-            return Err(GatewayAnswer::from(Problem::BAD_REQUEST).with_detail(fault.to_owned()));
+            return Err(GatewayAnswer::from(GatewayProblem::BadRequest).with_detail(fault.to_owned()));
         }
         // Only a request with a body has a transfer coding.
         if upload::may_have_body(session) {
             framing::check_transfer_coding(&request.headers)?;
         }
         let path = path::normalize(request.uri.path())
-            .map_err(|error| GatewayAnswer::from(Problem::BAD_PATH).with_detail(error.to_string()))?;
+            .map_err(|error| GatewayAnswer::from(GatewayProblem::BadPath).with_detail(error.to_string()))?;
         match path::reserved(&path) {
             Some(Reserved::Health) if matches!(request.method, Method::GET | Method::HEAD) => {
                 return Ok(Admitted::Health);
             }
             Some(Reserved::Health) => {
-                return Err(GatewayAnswer::from(Problem::METHOD_NOT_ALLOWED).with_header(header::ALLOW, "GET, HEAD"));
+                return Err(
+                    GatewayAnswer::from(GatewayProblem::MethodNotAllowed).with_header(header::ALLOW, "GET, HEAD")
+                );
             }
-            Some(Reserved::Internal) => return Err(Problem::ROUTE_NOT_FOUND.into()),
+            Some(Reserved::Internal) => return Err(GatewayProblem::RouteNotFound.into()),
             None => {}
         }
         let (route, is_usable) = match snapshot.find(&host, &path, &request.method) {
             Found::Route(route) => (route, true),
             Found::Unusable(route) => (route, false),
             Found::WrongMethod(allow) => {
-                let answer = GatewayAnswer::from(Problem::METHOD_NOT_ALLOWED);
+                let answer = GatewayAnswer::from(GatewayProblem::MethodNotAllowed);
                 return Err(answer.with_header(header::ALLOW, allow.to_string()));
             }
-            Found::Nothing => return Err(Problem::ROUTE_NOT_FOUND.into()),
+            Found::Nothing => return Err(GatewayProblem::RouteNotFound.into()),
         };
-        ctx.take_route(route, snapshot.service(route.owner.index()));
-        ctx.key = authenticate(&request.headers, route, ctx, snapshot)?;
-        if let Some(key) = &ctx.key
+        ctx.target.take(route, snapshot.service(route.owner.index()));
+        ctx.credentials.key = authenticate(&request.headers, route, ctx, snapshot)?;
+        if let Some(key) = &ctx.credentials.key
             && let Err(wait) = limits::check(key)
         {
-            return Err(retry_after(Problem::RATE_LIMITED, wait));
+            return Err(retry_after(GatewayProblem::RateLimited, wait));
         }
         if !is_usable {
             // By then it was probed again.
-            return Err(retry_after(Problem::SERVICE_DOWN, config.gateway.health_check_interval));
+            return Err(retry_after(GatewayProblem::ServiceDown, config.gateway.health_check_interval));
         }
         if config.limits.max_body.is_some_and(|most| framing::body_length(request).is_some_and(|length| length > most))
         {
-            return Err(Problem::BODY_TOO_LARGE.into());
+            return Err(GatewayProblem::BodyTooLarge.into());
         }
         Ok(Admitted::Forward)
     }
@@ -131,8 +129,9 @@ impl Gateway {
     pub(super) fn health(&self, ctx: &Context, session: &Session, snapshot: &Published) -> Bytes {
         let headers = &session.req_header().headers;
         let speaks_for_another = headers.contains_key(header::FORWARDED) || headers.contains_key("x-forwarded-for");
-        let sees_services = (ctx.is_peer_trusted || !speaks_for_another)
-            && ctx.client.is_some_and(|client| snapshot.config.gateway.allow_registration_from.contains(client));
+        let may_register = |client| snapshot.config.gateway.allow_registration_from.contains(client);
+        let sees_services =
+            (ctx.client.is_peer_trusted || !speaks_for_another) && ctx.client.address.is_some_and(may_register);
         let body = if sees_services { status::detailed(&self.issues, snapshot) } else { status::brief(&self.issues) };
         // Texts and numbers always can be written.
         serde_json::to_vec(&body).unwrap_or_default().into()
@@ -147,40 +146,40 @@ fn authenticate(
     ctx: &mut Context,
     snapshot: &Published,
 ) -> Result<Option<Arc<ApiKey>>, GatewayAnswer> {
-    let found = find_key(headers, ctx.client, snapshot);
-    ctx.has_good_key = Some(found.is_ok());
+    let found = find_key(headers, ctx.client.address, snapshot);
+    ctx.credentials.has_good_key = Some(found.is_ok());
     let Some(permission) = &route.permission else { return Ok(found.ok()) };
     let key = found?;
     if key.permissions.allows(permission) {
         Ok(Some(key))
     } else {
-        Err(GatewayAnswer::from(Problem::PERMISSION_MISSING).with_detail(format!("needs \"{permission}\"")))
+        Err(GatewayAnswer::from(GatewayProblem::PermissionMissing).with_detail(format!("needs \"{permission}\"")))
     }
 }
 
 /// The same of a request that was refused before its key was asked for.
 fn has_good_key(headers: &HeaderMap, ctx: &Context, snapshot: &Published) -> bool {
-    ctx.has_good_key.unwrap_or_else(|| find_key(headers, ctx.client, snapshot).is_ok())
+    ctx.credentials.has_good_key.unwrap_or_else(|| find_key(headers, ctx.client.address, snapshot).is_ok())
 }
 
-fn retry_after(problem: Problem, wait: Duration) -> GatewayAnswer {
+fn retry_after(problem: GatewayProblem, wait: Duration) -> GatewayAnswer {
     GatewayAnswer::from(problem).with_header(header::RETRY_AFTER, retry_after_seconds(wait))
 }
 
-fn find_key(headers: &HeaderMap, client: Option<IpAddr>, snapshot: &Published) -> Result<Arc<ApiKey>, Problem> {
+fn find_key(headers: &HeaderMap, client: Option<IpAddr>, snapshot: &Published) -> Result<Arc<ApiKey>, GatewayProblem> {
     let mut sent = headers.get_all(API_KEY).iter();
     let key = match (sent.next(), sent.next()) {
-        (None, _) => return Err(Problem::KEY_MISSING),
+        (None, _) => return Err(GatewayProblem::KeyMissing),
         (Some(key), None) => key,
         // Two keys are none: which of them a service behind another proxy would see is anyone's guess.
-        (Some(_), Some(_)) => return Err(Problem::KEY_UNKNOWN),
+        (Some(_), Some(_)) => return Err(GatewayProblem::KeyUnknown),
     };
-    let key = snapshot.keys.get(&Sha256Digest::of(key.as_bytes())).ok_or(Problem::KEY_UNKNOWN)?;
+    let key = snapshot.keys.get(&Sha256Digest::of(key.as_bytes())).ok_or(GatewayProblem::KeyUnknown)?;
     if key.ends_ms.is_some_and(|end| end <= clock::unix_ms()) {
-        return Err(Problem::KEY_UNKNOWN);
+        return Err(GatewayProblem::KeyUnknown);
     }
     let allowed = key.allow_from.is_empty() || client.is_some_and(|client| key.allow_from.contains(client));
-    if allowed { Ok(Arc::clone(key)) } else { Err(Problem::ADDRESS_NOT_ALLOWED) }
+    if allowed { Ok(Arc::clone(key)) } else { Err(GatewayProblem::AddressNotAllowed) }
 }
 
 /// The host that routes are matched by. Pingora has checked that target and `Host` agree.

@@ -4,7 +4,40 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderValue};
 
-use furt_core::model::CidrSet;
+use crate::geo::ClientLocation;
+use furt_core::model::{CidrSet, Scheme};
+
+/// The client of one request.
+pub(super) struct Client {
+    /// Of its connection.
+    pub(super) scheme: Scheme,
+    /// Who is connected, unmapped.
+    pub(super) peer: Option<IpAddr>,
+    /// Whether the peer is a trusted proxy.
+    pub(super) is_peer_trusted: bool,
+    /// Whose request it is, by trusted proxies' word.
+    pub(super) address: Option<IpAddr>,
+    /// Where the client is, once somebody wanted to know.
+    pub(super) location: Option<ClientLocation>,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self { scheme: Scheme::Http, peer: None, is_peer_trusted: false, address: None, location: None }
+    }
+}
+
+impl Client {
+    /// Takes in who is connected, and whom that peer speaks for if it is `trusted`.
+    pub(super) fn identify(&mut self, peer: Option<IpAddr>, headers: &HeaderMap, trusted: &CidrSet) {
+        self.peer = peer;
+        self.is_peer_trusted = peer.is_some_and(|peer| trusted.contains(peer));
+        self.address = match peer {
+            Some(peer) if self.is_peer_trusted => Some(address(peer, headers, trusted)),
+            peer => peer,
+        };
+    }
+}
 
 /// The client's address: the peer's, unless the peer is a trusted proxy; then the last address in `X-Forwarded-For`
 /// that is not one. What cannot be read as an address ends the search: nothing before it can be trusted.

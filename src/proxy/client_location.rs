@@ -1,4 +1,5 @@
-//! Where a request comes from, for services that are chosen from by place; and that only trusted proxies say so.
+//! Where the client of a request is, for services whose instances are chosen by locality; and that only trusted proxies may
+//! say so.
 //!
 //! Found out once a request, and not at all for services whose choice does not depend on it. Called by `forward` and by
 //! the hook that edits what services receive.
@@ -7,53 +8,35 @@ use http::HeaderName;
 use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::context::Context;
+use super::client::Client;
 use super::{Gateway, affinity};
 use crate::clock;
+use crate::header_name::{Folding, reads_as};
 use furt_core::routing::{SelectionInput, Service};
 
 impl Gateway {
     /// What choosing knows of the request.
-    pub(super) fn input(&self, session: &Session, service: &Service, ctx: &mut Context) -> SelectionInput<'_> {
+    pub(super) fn input(&self, session: &Session, service: &Service, client: &mut Client) -> SelectionInput<'_> {
         let random = fastrand::u64(..);
-        let key = affinity::hashed(&service.definition, &session.req_header().headers, ctx.client).unwrap_or(random);
+        let key =
+            affinity::hashed(&service.definition, &session.req_header().headers, client.address).unwrap_or(random);
         let anywhere = SelectionInput { now_ms: clock::unix_ms(), random, key, ..SelectionInput::default() };
         if !service.has_localities() {
             return anywhere;
         }
-        let (client, is_peer_trusted) = (ctx.client, ctx.is_peer_trusted);
-        let locate = || self.geo.locate(client, &session.req_header().headers, is_peer_trusted);
-        let here = ctx.client_location.get_or_insert_with(locate);
+        let (address, is_peer_trusted) = (client.address, client.is_peer_trusted);
+        let locate = || self.geo.locate(address, &session.req_header().headers, is_peer_trusted);
+        let here = client.location.get_or_insert_with(locate);
         SelectionInput { country: here.country, region: here.region, gateway_region: self.geo.region(), ..anywhere }
     }
 
     /// Removes what a stranger says of its country: a service that stands behind the same proxies would believe it.
-    pub(super) fn remove_forged_country(&self, request: &mut RequestHeader, ctx: &Context) {
-        let Some(country) = self.geo.header().filter(|_| !ctx.is_peer_trusted) else { return };
-        let forged: Vec<HeaderName> = request.headers.keys().filter(|name| reads_as(country, name)).cloned().collect();
+    pub(super) fn remove_forged_country(&self, request: &mut RequestHeader, client: &Client) {
+        let Some(country) = self.geo.header().filter(|_| !client.is_peer_trusted) else { return };
+        let is_country = |name: &HeaderName| reads_as(country.as_str(), name.as_str(), Folding::EverySign);
+        let forged: Vec<HeaderName> = request.headers.keys().filter(|name| is_country(name)).cloned().collect();
         for name in forged {
             request.remove_header(&name);
-        }
-    }
-}
-
-/// Whether a service may take one header for the other: CGI and its heirs read every sign as the same.
-fn reads_as(own: &HeaderName, name: &HeaderName) -> bool {
-    let plain = |byte: u8| if byte.is_ascii_alphanumeric() { byte } else { b'-' };
-    own.as_str().bytes().map(plain).eq(name.as_str().bytes().map(plain))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_that_read_like_the_countrys_are_told_from_others() {
-        let own = HeaderName::from_static("cf-ipcountry");
-        for (name, reads) in
-            [("cf-ipcountry", true), ("cf_ipcountry", true), ("cf-ipcountry2", false), ("cf-ray", false)]
-        {
-            assert_eq!(reads_as(&own, &HeaderName::from_static(name)), reads, "{name}");
         }
     }
 }

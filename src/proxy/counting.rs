@@ -4,26 +4,21 @@
 use std::time::Duration;
 
 use super::Gateway;
-use super::answer::Problem;
 use super::context::Context;
-use crate::telemetry::RouteKey;
+use crate::telemetry::{ResponseFlag, RouteKey};
+use crate::wire::GatewayProblem;
 use furt_core::live::{Outcome, Verdict};
 use furt_core::routing::Owner;
-
-/// The flag of a request whose client went away.
-pub(super) const CLIENT_GONE: &str = "client-gone";
-/// The flag of a request for furt's own health.
-pub(super) const HEALTH: &str = "health";
 
 impl Gateway {
     /// `status` 0: no answer was sent.
     pub(super) fn count(&self, ctx: &Context, status: u16, took: Duration) {
         self.metrics.request_answered(status, took);
-        self.count_limited(ctx.flag);
-        let outcome = Outcome { status, verdict: verdict(status, ctx.flag), took };
+        self.count_limited(ctx.answer.flag);
+        let outcome = Outcome { status, verdict: verdict(status, ctx.answer.flag), took };
         let series = &self.metrics.series;
-        let Some(route) = &ctx.route else { return series.unrouted.count(outcome) };
-        let registered = ctx.registered();
+        let Some(route) = &ctx.target.route else { return series.unrouted.count(outcome) };
+        let registered = ctx.target.registered();
         match registered {
             Some(service) => service.live.traffic().count(outcome),
             None => series.static_routes.count(outcome),
@@ -39,26 +34,25 @@ impl Gateway {
         route.counter.get_or_find(find).count(outcome);
     }
 
-    fn count_limited(&self, flag: Option<&str>) {
-        const KEY: &str = Problem::RATE_LIMITED.code();
-        const ADDRESS: &str = Problem::ADDRESS_RATE_LIMITED.code();
-        const BODY: &str = Problem::BODY_TOO_LARGE.code();
-        match flag {
-            Some(KEY) => self.metrics.key_rate_exceeded(),
-            Some(ADDRESS) => self.metrics.address_rate_exceeded(),
-            Some(BODY) => self.metrics.body_too_large(),
-            Some(_) | None => {}
+    fn count_limited(&self, flag: Option<ResponseFlag>) {
+        let Some(ResponseFlag::Problem(problem)) = flag else { return };
+        match problem {
+            GatewayProblem::RateLimited => self.metrics.key_rate_exceeded(),
+            GatewayProblem::AddressRateLimited => self.metrics.address_rate_exceeded(),
+            GatewayProblem::BodyTooLarge => self.metrics.body_too_large(),
+            // No limit refused it.
+            _ => {}
         }
     }
 }
 
-fn verdict(status: u16, flag: Option<&str>) -> Verdict {
+fn verdict(status: u16, flag: Option<ResponseFlag>) -> Verdict {
     match (status, flag) {
         (0 | 500.., _) => Verdict::Failed,
         (400.., Some(_)) => Verdict::Refused,
-        (_, None | Some(HEALTH | CLIENT_GONE)) => Verdict::Answered,
+        (_, None | Some(ResponseFlag::Health | ResponseFlag::ClientGone)) => Verdict::Answered,
         // The service's header was sent, and its body broke off.
-        (_, Some(_)) => Verdict::Failed,
+        (_, Some(ResponseFlag::Problem(_))) => Verdict::Failed,
     }
 }
 
@@ -68,20 +62,21 @@ mod tests {
 
     #[test]
     fn a_request_is_answered_refused_or_failed() {
+        let problem = |problem| Some(ResponseFlag::Problem(problem));
         for (status, flag, expected) in [
             (200, None, Verdict::Answered),
             (404, None, Verdict::Answered),
             (101, None, Verdict::Answered),
-            (200, Some(HEALTH), Verdict::Answered),
-            (200, Some(CLIENT_GONE), Verdict::Answered),
-            (401, Some("key-missing"), Verdict::Refused),
-            (429, Some("rate-limited"), Verdict::Refused),
-            (404, Some("route-not-found"), Verdict::Refused),
+            (200, Some(ResponseFlag::Health), Verdict::Answered),
+            (200, Some(ResponseFlag::ClientGone), Verdict::Answered),
+            (401, problem(GatewayProblem::KeyMissing), Verdict::Refused),
+            (429, problem(GatewayProblem::RateLimited), Verdict::Refused),
+            (404, problem(GatewayProblem::RouteNotFound), Verdict::Refused),
             (500, None, Verdict::Failed),
-            (503, Some("service-down"), Verdict::Failed),
-            (0, Some(CLIENT_GONE), Verdict::Failed),
+            (503, problem(GatewayProblem::ServiceDown), Verdict::Failed),
+            (0, Some(ResponseFlag::ClientGone), Verdict::Failed),
             (0, None, Verdict::Failed),
-            (200, Some("upstream-broken"), Verdict::Failed),
+            (200, problem(GatewayProblem::UpstreamBroken), Verdict::Failed),
         ] {
             assert_eq!(verdict(status, flag), expected, "{status} {flag:?}");
         }

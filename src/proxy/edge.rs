@@ -132,8 +132,8 @@ fn session(stream: Stream, head: Head, kept: Option<HttpPersistentSettings>) -> 
 #[async_trait]
 impl ServerApp for Edge {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let _places = match self.try_acquire(&stream) {
-            Ok(places) => places,
+        let _permits = match self.try_acquire(&stream) {
+            Ok(permits) => permits,
             Err(why) => {
                 self.open.turn_away(stream, why).await;
                 return None;

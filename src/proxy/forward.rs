@@ -1,6 +1,5 @@
 //! Forwarding: which instance comes next, which failures are tried again, what a failure is called.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{StatusCode, header};
@@ -9,7 +8,8 @@ use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_proxy::Session;
 
 use super::Gateway;
-use super::answer::{GatewayAnswer, Problem};
+use super::answer::GatewayAnswer;
+use super::attempts::Attempts;
 use super::chunks::{MALFORMED_CHUNKS, MalformedChunks};
 use super::context::Context;
 use super::queue::Unserved;
@@ -17,8 +17,8 @@ use super::upload::{self, ServiceTooSlow};
 use crate::clock;
 use crate::config::UpstreamConfig;
 use crate::upstream::{self, PeerTimeouts};
-use furt_core::model::InstanceId;
-use furt_core::routing::{Instance, Lease, NoInstance, Outcome, SelectionInput, Service};
+use crate::wire::GatewayProblem;
+use furt_core::routing::{Lease, NoInstance, Outcome, SelectionInput, Service};
 
 /// What `Retry-After` says where every instance is draining, in seconds: as long as a service takes to start anew.
 const DRAINING_RETRY_AFTER: &str = "5";
@@ -33,10 +33,10 @@ const CLIENT_PAUSE: Duration = Duration::from_secs(1);
 impl Gateway {
     /// The next instance to try, with a slot held at it.
     pub(super) async fn next_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
-        ctx.lease = None;
+        ctx.attempts.lease = None;
         let taken = self.take_slot(session, ctx).await;
-        let (Some(service), Some(snapshot)) = (ctx.service.clone(), &ctx.snapshot) else {
-            return refuse(ctx, Problem::NO_INSTANCE.into());
+        let (Some(service), Some(snapshot)) = (ctx.target.service.clone(), &ctx.snapshot) else {
+            return refuse(ctx, GatewayProblem::NoInstance.into());
         };
         let mut timeouts = timeouts(&snapshot.config.upstream, session, &service);
         if let Some(watch) = upload::watch(session) {
@@ -49,28 +49,29 @@ impl Gateway {
             // With no instance left to try, what went wrong with the last one is the answer.
             Err(Unserved::ClientGone) => return Err(Error::new_down(ErrorType::ConnectionClosed)),
             Err(Unserved::NoInstance(none)) => {
-                let answer = ctx.failure.take().unwrap_or_else(|| self.unavailable(none));
+                let answer = ctx.attempts.failure.take().unwrap_or_else(|| self.unavailable(none));
                 return refuse(ctx, answer);
             }
         };
-        if ctx.attempts == 0 {
+        if ctx.attempts.count == 0 {
             service.live.retries.earn();
         }
         ctx.note_attempt();
         let instance = lease.instance();
-        let Some(&address) = instance.addresses.get(failures(ctx, instance) % instance.addresses.len().max(1)) else {
-            return refuse(ctx, Problem::NO_INSTANCE.into());
+        let Some(&address) = instance.addresses.get(ctx.attempts.failures(instance) % instance.addresses.len().max(1))
+        else {
+            return refuse(ctx, GatewayProblem::NoInstance.into());
         };
         let peer = upstream::peer(&instance.spec, address, instance.pool_group.0, timeouts);
-        ctx.lease = Some(lease);
+        ctx.attempts.lease = Some(lease);
         match peer {
             Ok(peer) => Ok(Box::new(peer)),
-            Err(why) => refuse(ctx, GatewayAnswer::from(Problem::TLS_FAILED).with_detail(why.to_owned())),
+            Err(why) => refuse(ctx, GatewayAnswer::from(GatewayProblem::TlsFailed).with_detail(why.to_owned())),
         }
     }
 
     async fn take_slot(&self, session: &mut Session, ctx: &mut Context) -> std::result::Result<Lease, Unserved> {
-        let service = ctx.service.clone().ok_or(NoInstance::Unavailable)?;
+        let service = ctx.target.service.clone().ok_or(NoInstance::Unavailable)?;
         match self.choose(session, &service, ctx) {
             // Apart, so that the future of every request is not as large as that of those who wait.
             Err(NoInstance::Full) => Box::pin(self.wait_for_slot(session, service, ctx)).await,
@@ -85,38 +86,39 @@ impl Gateway {
         service: &Service,
         ctx: &mut Context,
     ) -> std::result::Result<Lease, NoInstance> {
-        let preferred = self.affinity.instance_of(service, ctx.client);
-        let input = SelectionInput { preferred: preferred.as_ref(), ..self.input(session, service, ctx) };
-        let lease = pick(service, ctx, &input)?;
+        let preferred = self.affinity.instance_of(service, ctx.client.address);
+        let input = SelectionInput { preferred: preferred.as_ref(), ..self.input(session, service, &mut ctx.client) };
+        let lease = pick(service, &ctx.attempts, &input)?;
         // One that is only full for a moment has its client back after it.
-        let stays =
-            preferred.as_ref().is_some_and(|id| service.takes_requests(id, input.now_ms) && !has_failed(ctx, id));
+        let stays = preferred
+            .as_ref()
+            .is_some_and(|id| service.takes_requests(id, input.now_ms) && !ctx.attempts.has_failed(id));
         if !stays {
-            self.affinity.note(service, ctx.client, lease.instance());
+            self.affinity.note(service, ctx.client.address, lease.instance());
         }
         Ok(lease)
     }
 
     /// How the instance began to answer. Whether that was good, its end tells; of a stream that is too late.
     pub(super) fn note_header(&self, ctx: &mut Context, status: StatusCode) {
-        ctx.is_failed = status.is_server_error();
-        if ctx.is_failed {
+        ctx.attempts.is_failed = status.is_server_error();
+        if ctx.attempts.is_failed {
             self.note_failure(ctx);
         } else if status == StatusCode::SWITCHING_PROTOCOLS {
             note_success(ctx);
         }
     }
 
-    /// The request is over: gives its slot back, now rather than when Pingora is done with the connection.
+    /// The request is over: releases its slot, now rather than when Pingora is done with the connection.
     pub(super) fn note_end(&self, ctx: &mut Context, error: Option<&Error>) {
-        if error.is_none() && !ctx.is_failed {
+        if error.is_none() && !ctx.attempts.is_failed {
             note_success(ctx);
         }
-        ctx.instance = ctx.lease.take().map(|lease| Arc::clone(lease.instance()));
+        ctx.attempts.release();
     }
 
     fn note_failure(&self, ctx: &Context) {
-        let (Some(service), Some(lease)) = (&ctx.service, &ctx.lease) else { return };
+        let (Some(service), Some(lease)) = (&ctx.target.service, &ctx.attempts.lease) else { return };
         let instance = lease.instance();
         if let Some(time) = service.note_outcome(instance, Outcome::Bad, clock::unix_ms()) {
             self.metrics.instance_ejected();
@@ -127,9 +129,9 @@ impl Gateway {
 
     fn unavailable(&self, none: NoInstance) -> GatewayAnswer {
         let (problem, retry_after) = match none {
-            NoInstance::Unavailable => (Problem::NO_INSTANCE, "1"),
-            NoInstance::Full => (Problem::INSTANCES_FULL, "1"),
-            NoInstance::Draining => (Problem::DRAINING, DRAINING_RETRY_AFTER),
+            NoInstance::Unavailable => (GatewayProblem::NoInstance, "1"),
+            NoInstance::Full => (GatewayProblem::InstancesFull, "1"),
+            NoInstance::Draining => (GatewayProblem::Draining, DRAINING_RETRY_AFTER),
         };
         GatewayAnswer::from(problem).with_header(header::RETRY_AFTER, retry_after)
     }
@@ -140,10 +142,10 @@ impl Gateway {
         if error.etype() != &ErrorType::InternalError {
             self.note_failure(ctx);
         }
-        note_tried(ctx);
-        ctx.was_stale = false;
-        ctx.failure = answer_for(&error);
-        error.set_retry(ctx.attempts <= retries(ctx));
+        ctx.attempts.note_address_failed();
+        ctx.attempts.was_stale = false;
+        ctx.attempts.failure = answer_for(&error);
+        error.set_retry(ctx.attempts.count <= retries(ctx));
         error
     }
 
@@ -159,32 +161,37 @@ impl Gateway {
         reused: bool,
     ) -> Box<Error> {
         let mut error = upload_error(error).more_context(format!("{peer}"));
-        ctx.was_stale = reused
+        ctx.attempts.was_stale = reused
             && matches!(error.retry, RetryType::ReusedOnly | RetryType::Decided(true))
-            && ctx.attempt_took() < STALE_WITHIN;
+            && ctx.attempts.last_took() < STALE_WITHIN;
         // A service that gives up on a client that does not send on is not at fault.
         let is_client_late = upload::watch(session).is_some_and(|watch| watch.client_pauses(CLIENT_PAUSE));
-        if !ctx.was_stale && !ctx.is_failed && !is_client_late && error.esource() == &ErrorSource::Upstream {
-            ctx.is_failed = true;
+        if !ctx.attempts.was_stale
+            && !ctx.attempts.is_failed
+            && !is_client_late
+            && error.esource() == &ErrorSource::Upstream
+        {
+            ctx.attempts.is_failed = true;
             self.note_failure(ctx);
         }
-        note_all_tried(ctx);
-        ctx.failure = answer_for(&error);
-        let may_repeat = ctx.attempts <= retries(ctx)
+        ctx.attempts.note_instance_failed();
+        ctx.attempts.failure = answer_for(&error);
+        let may_repeat = ctx.attempts.count <= retries(ctx)
             && session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated()
             && session.response_written().is_none()
             && error.esource() == &ErrorSource::Upstream
             && !matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
-        let is_paid =
-            |ctx: &Context| ctx.service.as_ref().is_some_and(|service| service.live.retries.spend(clock::unix_ms()));
-        error.set_retry(may_repeat && (ctx.was_stale || is_paid(ctx)));
+        let is_paid = |ctx: &Context| {
+            ctx.target.service.as_ref().is_some_and(|service| service.live.retries.spend(clock::unix_ms()))
+        };
+        error.set_retry(may_repeat && (ctx.attempts.was_stale || is_paid(ctx)));
         error
     }
 }
 
 fn note_success(ctx: &Context) {
-    if let (Some(service), Some(lease)) = (&ctx.service, &ctx.lease) {
+    if let (Some(service), Some(lease)) = (&ctx.target.service, &ctx.attempts.lease) {
         // What ends a row of failures needs no time of day.
         service.note_outcome(lease.instance(), Outcome::Good, 0);
     }
@@ -207,38 +214,15 @@ fn retries(ctx: &Context) -> usize {
 }
 
 /// Another instance before another address of one that failed.
-fn pick(service: &Service, ctx: &Context, input: &SelectionInput<'_>) -> std::result::Result<Lease, NoInstance> {
-    match service.pick(input, |instance| failures(ctx, instance) > 0) {
-        Err(NoInstance::Unavailable | NoInstance::Draining) if !ctx.tried.is_empty() => {}
+fn pick(service: &Service, attempts: &Attempts, input: &SelectionInput<'_>) -> std::result::Result<Lease, NoInstance> {
+    match service.pick(input, |instance| attempts.failures(instance) > 0) {
+        Err(NoInstance::Unavailable | NoInstance::Draining) if attempts.any_failed() => {}
         picked => return picked,
     }
-    match service.pick(input, |instance| failures(ctx, instance) >= instance.addresses.len()) {
+    match service.pick(input, |instance| attempts.failures(instance) >= instance.addresses.len()) {
         // Where a pooled connection had gone stale, the instance itself is as good as before.
-        Err(NoInstance::Unavailable | NoInstance::Draining) if ctx.was_stale => service.pick(input, |_| false),
+        Err(NoInstance::Unavailable | NoInstance::Draining) if attempts.was_stale => service.pick(input, |_| false),
         picked => picked,
-    }
-}
-
-fn has_failed(ctx: &Context, id: &InstanceId) -> bool {
-    ctx.tried.iter().any(|tried| tried.spec.id == *id)
-}
-
-/// How many of an instance's addresses have failed the request.
-fn failures(ctx: &Context, instance: &Instance) -> usize {
-    ctx.tried.iter().filter(|tried| tried.spec.id == instance.spec.id).count()
-}
-
-fn note_tried(ctx: &mut Context) {
-    if let Some(lease) = ctx.lease.take() {
-        ctx.tried.push(Arc::clone(lease.instance()));
-    }
-}
-
-/// It was reached: its other addresses would lead to the same.
-fn note_all_tried(ctx: &mut Context) {
-    if let Some(lease) = ctx.lease.take() {
-        let instance = lease.instance();
-        ctx.tried.extend(instance.addresses.iter().map(|_| Arc::clone(instance)));
     }
 }
 
@@ -264,7 +248,7 @@ fn upload_error(error: Box<Error>) -> Box<Error> {
 
 fn refuse<T>(ctx: &mut Context, answer: GatewayAnswer) -> Result<T> {
     let status = answer.status().as_u16();
-    ctx.refusal = Some(answer);
+    ctx.answer.refusal = Some(answer);
     Error::e_explain(ErrorType::HTTPStatus(status), "no instance")
 }
 
@@ -279,28 +263,28 @@ fn is_stream(session: &Session) -> bool {
 /// # Errors
 /// It is larger than the gateway takes: the client's fault, and no sign of the instance.
 pub(super) fn check_body(session: &Session, ctx: &mut Context) -> Result<()> {
-    let is_beyond = ctx.max_body.is_some_and(|most| ctx.bytes_in > most);
+    let is_beyond = ctx.received.max_body_bytes.is_some_and(|most| ctx.received.body_bytes > most);
     if !is_beyond
         || session.response_written().is_some_and(|response| response.status == StatusCode::SWITCHING_PROTOCOLS)
     {
         return Ok(());
     }
-    ctx.refusal = Some(Problem::BODY_TOO_LARGE.into());
+    ctx.answer.refusal = Some(GatewayProblem::BodyTooLarge.into());
     Err(Error::explain(ErrorType::HTTPStatus(413), "the body is too large").into_down())
 }
 
 /// What a failure is answered with; `None`: the client is gone, there is nobody to answer.
 pub(super) fn answer_for(error: &Error) -> Option<GatewayAnswer> {
     let problem = match (error.esource(), error.etype()) {
-        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Problem::BODY_TIMEOUT,
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => GatewayProblem::BodyTimeout,
         (
             ErrorSource::Downstream,
             ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout,
         ) => return None,
-        (ErrorSource::Downstream, _) => Problem::BAD_REQUEST,
-        (_, ErrorType::InternalError) => Problem::INTERNAL,
-        (_, ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout) => Problem::CONNECT_TIMEOUT,
-        (_, ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure) => Problem::TLS_FAILED,
+        (ErrorSource::Downstream, _) => GatewayProblem::BadRequest,
+        (_, ErrorType::InternalError) => GatewayProblem::Internal,
+        (_, ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout) => GatewayProblem::ConnectTimeout,
+        (_, ErrorType::InvalidCert | ErrorType::TLSHandshakeFailure) => GatewayProblem::TlsFailed,
         (
             _,
             ErrorType::ConnectRefused
@@ -309,10 +293,10 @@ pub(super) fn answer_for(error: &Error) -> Option<GatewayAnswer> {
             | ErrorType::ConnectProxyFailure
             | ErrorType::BindError
             | ErrorType::SocketError,
-        ) => Problem::CONNECT_FAILED,
-        (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => Problem::UPSTREAM_TIMEOUT,
-        (ErrorSource::Upstream, _) => Problem::UPSTREAM_BROKEN,
-        (ErrorSource::Internal | ErrorSource::Unset, _) => Problem::INTERNAL,
+        ) => GatewayProblem::ConnectFailed,
+        (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => GatewayProblem::UpstreamTimeout,
+        (ErrorSource::Upstream, _) => GatewayProblem::UpstreamBroken,
+        (ErrorSource::Internal | ErrorSource::Unset, _) => GatewayProblem::Internal,
     };
     Some(problem.into())
 }

@@ -10,7 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType};
 
-use super::answer::{GatewayAnswer, Problem};
+use super::answer::GatewayAnswer;
+use crate::wire::GatewayProblem;
 
 /// Interim answers (1xx) to one request; more than a service sends in an hour of `102 Processing` every half minute.
 const MAX_INTERIM: u32 = 128;
@@ -125,11 +126,10 @@ pub(super) fn check_transfer_coding(headers: &HeaderMap) -> Result<(), GatewayAn
     let codings =
         headers.get_all(TRANSFER_ENCODING).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     if codings.into_iter().all(is_chunked) {
-        return Err(
-            GatewayAnswer::from(Problem::BAD_REQUEST).with_detail("the body is chunked more than once".to_owned())
-        );
+        return Err(GatewayAnswer::from(GatewayProblem::BadRequest)
+            .with_detail("the body is chunked more than once".to_owned()));
     }
-    Err(Problem::TRANSFER_CODING.into())
+    Err(GatewayProblem::TransferCoding.into())
 }
 
 /// Gives the request a `Host` where it came without one (HTTP/1.0), or with an empty one.

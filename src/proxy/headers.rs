@@ -11,6 +11,7 @@ use pingora_proxy::Session;
 use super::admission::API_KEY;
 use super::context::Context;
 use super::{framing, upload};
+use crate::header_name::{Folding, begins_as, reads_as};
 use furt_core::model::{Scheme, address_text};
 use furt_core::routing::Lease;
 
@@ -52,29 +53,29 @@ const FORWARDED_ANY: &str = "x-forwarded";
 /// A header that cannot be made; none of ours.
 pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &Context) -> Result<()> {
     let sent = &session.req_header().headers;
-    let instance = ctx.lease.as_ref().map(Lease::instance);
+    let instance = ctx.attempts.lease.as_ref().map(Lease::instance);
     let host = sent.get(HOST);
     framing::plain_host(request, host, || instance.map(|instance| instance.spec.url.authority()))?;
     if upload::may_have_body(session) {
         framing::plain_length(request)?;
     }
-    remove_unwanted(request, ctx.is_peer_trusted);
-    if let Some(key) = &ctx.key {
+    remove_unwanted(request, ctx.client.is_peer_trusted);
+    if let Some(key) = &ctx.credentials.key {
         request.insert_header(set::API_KEY_NAME, key.name_header.clone())?;
     }
-    if let Some(peer) = ctx.peer {
-        request.insert_header(set::FORWARDED_FOR, forwarded_for(sent, peer, ctx.is_peer_trusted))?;
+    if let Some(peer) = ctx.client.peer {
+        request.insert_header(set::FORWARDED_FOR, forwarded_for(sent, peer, ctx.client.is_peer_trusted))?;
     }
-    if !(ctx.is_peer_trusted && sent.contains_key(&FORWARDED_PROTO)) {
-        request.insert_header(set::FORWARDED_PROTO, forwarded_proto(ctx.scheme))?;
+    if !(ctx.client.is_peer_trusted && sent.contains_key(&FORWARDED_PROTO)) {
+        request.insert_header(set::FORWARDED_PROTO, forwarded_proto(ctx.client.scheme))?;
     }
-    if !(ctx.is_peer_trusted && sent.contains_key(&FORWARDED_HOST)) {
+    if !(ctx.client.is_peer_trusted && sent.contains_key(&FORWARDED_HOST)) {
         match host {
             Some(host) => request.insert_header(set::FORWARDED_HOST, host.clone())?,
             None => drop(request.remove_header(&FORWARDED_HOST)),
         }
     }
-    request.insert_header(set::REQUEST_ID, ctx.request_id.clone())
+    request.insert_header(set::REQUEST_ID, ctx.received.request_id.clone())
 }
 
 /// Removes the key and its name, what reads like one of our headers to a service, and what a stranger says of hops before us.
@@ -82,10 +83,6 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
 /// CGI and its heirs read `_`, and some every other sign, as `-`. `X-Forwarded-Port`, `-Prefix` and the like are believed
 /// by services that believe our own.
 fn remove_unwanted(request: &mut RequestHeader, is_peer_trusted: bool) {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric();
-    let reads_as = |own: &str, name: &str| {
-        own.bytes().zip(name.bytes()).all(|(own, byte)| own == if is_plain(byte) { byte } else { b'-' })
-    };
     let is_unwanted = |name: &str| {
         // What all of them begin with; most headers begin otherwise.
         if !matches!(name.as_bytes().first(), Some(b'x' | b'f')) {
@@ -94,12 +91,9 @@ fn remove_unwanted(request: &mut RequestHeader, is_peer_trusted: bool) {
         if name == API_KEY || name == API_KEY_NAME || (name == FORWARDED && !is_peer_trusted) {
             return true;
         }
-        let has_signs = name.bytes().any(|byte| !is_plain(byte) && byte != b'-');
-        has_signs && OWN.iter().chain(&["forwarded"]).any(|own| own.len() == name.len() && reads_as(own, name))
-            || !is_peer_trusted
-                && name.len() >= FORWARDED_ANY.len()
-                && reads_as(FORWARDED_ANY, name)
-                && !OWN.contains(&name)
+        let has_signs = name.bytes().any(|byte| !byte.is_ascii_alphanumeric() && byte != b'-');
+        has_signs && OWN.iter().chain(&["forwarded"]).any(|own| reads_as(own, name, Folding::EverySign))
+            || !is_peer_trusted && begins_as(name, FORWARDED_ANY, Folding::EverySign) && !OWN.contains(&name)
     };
     let unwanted: Vec<HeaderName> = request.headers.keys().filter(|name| is_unwanted(name.as_str())).cloned().collect();
     for name in unwanted {
@@ -151,7 +145,7 @@ pub(super) fn for_client(session: &mut Session, response: &mut ResponseHeader, c
 pub(super) fn add_own(response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
     response.insert_header(set::GATEWAY, HeaderValue::from_static("furt"))?;
     response.append_header(set::SERVER_TIMING, ctx.server_timing())?;
-    response.insert_header(set::REQUEST_ID, ctx.request_id.clone())
+    response.insert_header(set::REQUEST_ID, ctx.received.request_id.clone())
 }
 
 /// Removes what was meant for this hop (RFC 9110 §7.6.1); framing is Pingora's, so `Transfer-Encoding` stays.

@@ -4,11 +4,13 @@
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides,
 //! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be
 //! read in two ways, `headers` edits, `client_location` finds out where the client is, `answer` makes furt's own answers,
-//! `counting` counts, `edge` takes connections as `listener` has them and makes sessions of them.
+//! `counting` counts, `edge` takes connections as `listener` has them and makes sessions of them. What is known of one
+//! request is its `context`, grouped by whom it is about.
 
 mod admission;
 mod affinity;
 mod answer;
+mod attempts;
 mod chunks;
 mod client;
 mod client_location;
@@ -42,7 +44,7 @@ use crate::clock;
 use crate::geo::Geo;
 use crate::listener;
 use crate::published::Published;
-use crate::telemetry::{AccessLog, Issues, ProxyMetrics};
+use crate::telemetry::{AccessLog, Issues, ProxyMetrics, ResponseFlag};
 use affinity::Affinity;
 use answer::GatewayAnswer;
 use context::Context;
@@ -77,7 +79,7 @@ impl Gateway {
 
     /// Sends furt's own answer, then reads and drops what the client still sends.
     async fn answer(&self, session: &mut Session, ctx: &mut Context, answer: &GatewayAnswer) -> Result<()> {
-        ctx.flag = Some(answer.code());
+        ctx.answer.flag = Some(answer.flag());
         answer.send(session, ctx).await?;
         answer::drain(session, DRAIN_TIME).await;
         Ok(())
@@ -94,7 +96,7 @@ impl ProxyHttp for Gateway {
 
     /// The edge's word on the request, where it has one: Pingora carries it as if it came from the connection's last request.
     fn on_connection_reuse(&self, _: &mut Session, ctx: &mut Context, told: Box<dyn Any + Send + Sync>) {
-        ctx.malformed = told.downcast().ok().map(|malformed| *malformed);
+        ctx.received.malformed = told.downcast().ok().map(|malformed| *malformed);
     }
 
     /// No modules: Pingora's default brings one for compression, which would cost every request.
@@ -103,8 +105,8 @@ impl ProxyHttp for Gateway {
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         // One for the whole request, so that it sees one configuration with the routes and keys that came with it.
         let snapshot = ctx.snapshot.insert(self.snapshots.load_full());
-        ctx.scheme = listener::scheme(session.as_downstream());
-        ctx.max_body = snapshot.config.limits.max_body;
+        ctx.client.scheme = listener::scheme(session.as_downstream());
+        ctx.received.max_body_bytes = snapshot.config.limits.max_body;
         let client = &snapshot.config.client;
         session.set_read_timeout(Some(client.body_timeout));
         session.set_write_timeout(Some(client.write_timeout));
@@ -150,7 +152,7 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        self.remove_forged_country(request, ctx);
+        self.remove_forged_country(request, &ctx.client);
         headers::for_service(session, request, ctx)
     }
 
@@ -164,7 +166,7 @@ impl ProxyHttp for Gateway {
         if is_last && let Some(watch) = upload::watch(session) {
             watch.note_body_complete();
         }
-        ctx.bytes_in += body.as_ref().map_or(0, |part| part.len() as u64);
+        ctx.received.body_bytes += body.as_ref().map_or(0, |part| part.len() as u64);
         forward::check_body(session, ctx)
     }
 
@@ -175,7 +177,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Context,
     ) -> Result<()> {
         if framing::is_interim(response.status) {
-            return framing::count_interim(&mut ctx.interim_count);
+            return framing::count_interim(&mut ctx.answer.interim_count);
         }
         framing::check_response(response, session.req_header(), session.is_upgrade_req())?;
         if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
@@ -212,11 +214,11 @@ impl ProxyHttp for Gateway {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
-        let Some(answer) = ctx.refusal.take().or_else(|| forward::answer_for(error)) else {
-            ctx.flag = Some(counting::CLIENT_GONE);
+        let Some(answer) = ctx.answer.refusal.take().or_else(|| forward::answer_for(error)) else {
+            ctx.answer.flag = Some(ResponseFlag::ClientGone);
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
-        ctx.flag = Some(answer.code());
+        ctx.answer.flag = Some(answer.flag());
         // Pingora closes after a failure; the client is to know.
         session.set_keepalive(None);
         let is_answered = session.response_written().is_some_and(|response| !framing::is_interim(response.status));

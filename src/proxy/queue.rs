@@ -1,8 +1,8 @@
 //! Waiting for a slot where every instance of a service is at its hard limit (docs/decisions/009-waiting-for-a-slot.md).
 //!
-//! A bounded number waits for a bounded time. Each place that is given back wakes one, who waited longest; all look
-//! again every [`TICK`], since another instance may have been published meanwhile. Who waits reads the newest
-//! snapshot each time. A client that goes away gives its turn to the next.
+//! A bounded number of requests waits for a bounded time. Each slot that is released wakes the request that waited longest;
+//! all of them look again every [`TICK`], since another instance may have been published meanwhile. A waiting request reads
+//! the newest snapshot each time. Where its client goes away, the next request is woken in its stead.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,7 +28,7 @@ const TICK: Duration = Duration::from_millis(50);
 pub(super) enum Unserved {
     /// There is none to be had.
     NoInstance(NoInstance),
-    /// Nobody wants it any more.
+    /// The client went away.
     ClientGone,
 }
 
@@ -50,7 +50,7 @@ async fn client_gone(session: &mut Session) {
     std::future::pending().await
 }
 
-/// A request's slot in the queue.
+/// One request that waits, counted until it is dropped.
 struct Waiting<'a> {
     of_service: &'a AtomicU32,
     metrics: &'a ProxyMetrics,
@@ -59,11 +59,11 @@ struct Waiting<'a> {
 impl<'a> Waiting<'a> {
     /// `None`: the queue is full.
     fn enter(service: &'a ServiceLive, metrics: &'a ProxyMetrics) -> Option<Self> {
-        let slot = Self { of_service: &service.waiting, metrics };
+        let waiting = Self { of_service: &service.waiting, metrics };
         metrics.wait_began();
         // Counted first, so that the bound holds however many come at once; dropping it takes it back.
         let before = service.waiting.fetch_add(1, Ordering::Relaxed);
-        (before < MOST).then_some(slot)
+        (before < MOST).then_some(waiting)
     }
 }
 
@@ -89,10 +89,10 @@ impl Gateway {
         let _waiting = Waiting::enter(&live, &self.metrics).ok_or(NoInstance::Full)?;
         let end = clock::now() + LONGEST;
         loop {
-            // Listened for before looking, so that none that is given back in between is missed.
+            // Listened for before looking, so that no slot that is released in between is missed.
             let released = live.released.listen();
             service = self.newest(&service).ok_or(NoInstance::Unavailable)?;
-            ctx.service = Some(Arc::clone(&service));
+            ctx.target.service = Some(Arc::clone(&service));
             match self.choose(session, &service, ctx) {
                 Err(NoInstance::Full) if clock::now() < end => {}
                 chosen => return Ok(chosen?),

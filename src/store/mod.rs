@@ -8,5 +8,5 @@ mod stored;
 #[cfg(test)]
 mod conformance;
 
-pub use disk::{DiskStore, Summary, check, examine, export, import};
+pub use disk::{DiskStore, RecordError, RecordFault, RecordKind, Summary, check, examine, export, import};
 pub use stored::{longest_read, stored};

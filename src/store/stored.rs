@@ -2,7 +2,7 @@
 //!
 //! The fuzz targets hold records and damaged files against it. No request and no start comes here.
 
-use super::disk::{self, key_record, records};
+use super::disk::{self, RecordError, key_record, records};
 use furt_core::registry::Change;
 
 /// The longest piece of a file that was asked for since the last question, in bytes; of any file.
@@ -14,7 +14,7 @@ pub fn longest_read() -> usize {
 ///
 /// # Errors
 /// Names the record and what is wrong with it.
-pub fn stored(change: &Change) -> Option<Result<Change, String>> {
+pub fn stored(change: &Change) -> Option<Result<Change, RecordError>> {
     match change {
         Change::PutDefinition(put) => {
             let record = records::Definition::from_core(put).to_json();

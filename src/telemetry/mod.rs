@@ -20,7 +20,7 @@ mod reloads;
 pub mod request_id;
 mod series;
 
-pub use access_log::{AccessLog, AccessLogError, AccessLogMetrics, Entry, OpenedLog};
+pub use access_log::{AccessLog, AccessLogError, AccessLogMetrics, Entry, OpenedLog, ResponseFlag};
 pub use collector::{COMMIT, Telemetry, VERSION};
 pub use connections::ConnectionMetrics;
 pub use decimal::append_ms;

@@ -185,7 +185,7 @@ fn nothing_that_can_be_listed_is_missing() {
         let metrics = quoted(&source, "furt_").filter_map(|text| text.split('{').next());
         metrics.for_each(|metric| expect("docs/metrics.md", format!("`{metric}")));
     }
-    let answers = read("src/proxy/answer.rs");
+    let answers = read("src/wire/gateway_problem.rs");
     let problems = answers.lines().skip_while(|line| *line != "problems! {").skip(1).take_while(|line| *line != "}");
     for problem in problems {
         expect("docs/requests.md", format!("`{}`", quoted(problem, "").next().unwrap()));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up. A module imports from lower layers only; those of the lowest also from each other.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "config", "geo", "listener", "secret", "telemetry", "upstream", "wire"],
+    &["clock", "config", "geo", "header_name", "listener", "secret", "telemetry", "upstream", "wire"],
     &["published", "status"],
     &["driver"],
     &["api", "health", "store", "proxy"],

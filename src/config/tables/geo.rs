@@ -5,6 +5,7 @@ use http::HeaderName;
 use crate::config::key::{DefaultValue, Key, ReloadClass, TableVisitor};
 use crate::config::types::GeoConfig;
 use crate::config::value::{file, text};
+use crate::header_name::{Folding, begins_as, reads_as};
 use furt_core::model::{Invalid, Region};
 
 /// Headers that have another meaning: for one hop (RFC 9110 §7.6.1), for the framing or the routing of a message, or as
@@ -81,9 +82,9 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> GeoConfig {
 fn header(text: &str) -> Result<HeaderName, Invalid> {
     let name = HeaderName::from_bytes(text.as_bytes())
         .map_err(|_| Invalid::new("must be the name of a header, such as \"CF-IPCountry\""))?;
-    // Many services read `_` as `-`.
-    let read_as = name.as_str().replace('_', "-");
-    if TAKEN.contains(&read_as.as_str()) || TAKEN_BEGINNINGS.iter().any(|beginning| read_as.starts_with(beginning)) {
+    let reads_as_taken = |taken: &&str| reads_as(name.as_str(), taken, Folding::Underscore);
+    let begins_as_taken = |taken: &&str| begins_as(name.as_str(), taken, Folding::Underscore);
+    if TAKEN.iter().any(reads_as_taken) || TAKEN_BEGINNINGS.iter().any(begins_as_taken) {
         return Err(Invalid::new("must be a header that means nothing else, such as \"CF-IPCountry\""));
     }
     Ok(name)

@@ -16,9 +16,9 @@ use tokio::sync::watch;
 use super::*;
 use crate::telemetry::{ScrapeView, Telemetry};
 use furt_core::model::{Definition, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
-use furt_core::routing::{InstanceLive, PoolGroup, SelectionInput, ServiceLive};
+use furt_core::routing::{Instance, InstanceLive, PoolGroup, SelectionInput, ServiceLive};
 
-/// As the gateway: takes a place, then answers 204, except for `/panic`.
+/// As the gateway: takes a slot, then answers 204, except for `/panic`.
 struct Hooks {
     telemetry: Arc<Telemetry>,
     service: Arc<Service>,
@@ -33,8 +33,8 @@ impl ProxyHttp for Hooks {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        ctx.lease = self.service.pick(&SelectionInput::default(), |_| false).ok();
-        assert!(ctx.lease.is_some(), "no place is left");
+        ctx.attempts.lease = self.service.pick(&SelectionInput::default(), |_| false).ok();
+        assert!(ctx.attempts.lease.is_some(), "no slot is left");
         assert_ne!(session.req_header().uri.path(), "/panic", "as the test told it");
         let answer = ResponseHeader::build(204, None)?;
         session.write_response_header(Box::new(answer), true).await?;
@@ -89,7 +89,7 @@ async fn request(app: &Arc<pingora_proxy::HttpProxy<Hooks>>, path: &str) -> (Str
 }
 
 #[tokio::test]
-async fn a_panic_in_a_hook_costs_one_request_and_gives_its_place_back() {
+async fn a_panic_in_a_hook_costs_one_request_and_releases_its_slot() {
     let telemetry = Telemetry::try_new().unwrap();
     let hooks = Hooks { telemetry: Arc::clone(&telemetry), service: service() };
     let service = Arc::clone(&hooks.service);

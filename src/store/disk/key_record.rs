@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::faults::{RecordError, RecordKind};
+use super::records;
 use furt_core::model;
 
 /// A runtime key as it is stored.
@@ -53,16 +55,8 @@ impl Key {
     }
 
     /// The key.
-    ///
-    /// # Errors
-    /// Names the record and what is wrong with it.
-    pub(in crate::store) fn parse(stored_as: &str, json: &[u8]) -> Result<Arc<model::RuntimeKey>, String> {
-        let named = |why: &dyn std::fmt::Display| format!("the record of API key \"{stored_as}\": {why}");
-        let record: Self = serde_json::from_slice(json).map_err(|error| named(&error))?;
-        if record.name != stored_as {
-            return Err(named(&format_args!("it says that it is \"{}\"", record.name)));
-        }
-        record.into_core().map(Arc::new).map_err(|error| named(&error))
+    pub(in crate::store) fn parse(stored_as: &str, json: &[u8]) -> Result<Arc<model::RuntimeKey>, RecordError> {
+        records::parse(RecordKind::ApiKey, stored_as, json, |record: &Self| &record.name, Self::into_core).map(Arc::new)
     }
 
     fn into_core(self) -> Result<model::RuntimeKey, model::Invalid> {

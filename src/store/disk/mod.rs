@@ -5,6 +5,7 @@
 //! batch fails. What failed is not there: a commit that came to be in the file all the same is taken back (`undo`). A file
 //! that cannot be read stops the start and is never touched: see `opening`.
 
+mod faults;
 pub(super) mod key_record;
 mod opening;
 mod overlay;
@@ -23,7 +24,9 @@ use std::time::{Duration, Instant};
 use redb::{Database, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
 
 use crate::clock;
-use furt_core::model::{Epoch, InstanceId, MAX_DURATION, RuntimeKey};
+use faults::ContentsError;
+pub use faults::{RecordError, RecordFault, RecordKind};
+use furt_core::model::{Epoch, InstanceId, KeyName, MAX_DURATION, RuntimeKey};
 use furt_core::ports::{Store, StoreError};
 use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, Observation};
 pub use opening::examine;
@@ -315,7 +318,7 @@ fn note(transaction: &WriteTransaction, table: IdTable, id: &InstanceId, holds: 
 }
 
 /// Everything, each record checked and of what is there.
-fn read(database: &Database) -> Result<Contents, String> {
+fn read(database: &Database) -> Result<Contents, ContentsError> {
     let tables = || -> Result<_, redb::Error> {
         let read = database.begin_read()?;
         // A file of the first format has neither.
@@ -326,43 +329,42 @@ fn read(database: &Database) -> Result<Contents, String> {
         let ttls = present(read.open_table(TTLS))?;
         Ok((read.open_table(META)?, definitions, instances, read.open_table(DOWN)?, ttls, draining, keys))
     };
-    let (meta, definitions, instances, down, ttls, draining, keys) = tables().map_err(|error| error.to_string())?;
-    let failed = |error: redb::StorageError| error.to_string();
-    let text = |key: &str| -> Result<String, String> {
-        let value = meta.get(key).map_err(failed)?.ok_or_else(|| format!("it has no {key}"))?;
-        String::from_utf8(value.value().to_owned()).map_err(|_| format!("its {key} is no text"))
+    let (meta, definitions, instances, down, ttls, draining, keys) = tables()?;
+    let text = |key: &'static str| -> Result<String, ContentsError> {
+        let value = meta.get(key)?.ok_or(ContentsError::Missing(key))?;
+        String::from_utf8(value.value().to_owned()).map_err(|_| ContentsError::NoText(key))
     };
-    let epoch = text("epoch")?.parse().map_err(|error| format!("its epoch: {error}"))?;
+    let epoch = text("epoch")?.parse().map_err(ContentsError::Epoch)?;
     let mut contents = Contents::new(Epoch(epoch));
-    contents.starts = text("starts")?.parse().map_err(|error| format!("its count of starts: {error}"))?;
-    for entry in definitions.iter().map_err(failed)? {
-        let (name, record) = entry.map_err(failed)?;
+    contents.starts = text("starts")?.parse().map_err(ContentsError::Starts)?;
+    for entry in definitions.iter()? {
+        let (name, record) = entry?;
         put_definition(&mut contents, records::Definition::parse(name.value(), record.value())?);
     }
-    for entry in instances.iter().map_err(failed)? {
-        let (id, record) = entry.map_err(failed)?;
+    for entry in instances.iter()? {
+        let (id, record) = entry?;
         put_instance(&mut contents, records::Instance::parse(id.value(), record.value())?);
     }
-    for entry in down.iter().map_err(failed)? {
-        let id = known(&contents, entry.map_err(failed)?.0.value(), "DOWN")?;
+    for entry in down.iter()? {
+        let id = known(&contents, entry?.0.value(), "DOWN")?;
         contents.observed.down.insert(id);
     }
     if let Some(table) = &ttls {
-        for entry in table.iter().map_err(failed)? {
-            let (id, ms) = entry.map_err(failed)?;
+        for entry in table.iter()? {
+            let (id, ms) = entry?;
             let (id, ttl) = promised(&contents, id.value(), ms.value())?;
             contents.ttls.insert(id, ttl);
         }
     }
     if let Some(table) = &draining {
-        for entry in table.iter().map_err(failed)? {
-            let id = known(&contents, entry.map_err(failed)?.0.value(), "draining")?;
+        for entry in table.iter()? {
+            let id = known(&contents, entry?.0.value(), "draining")?;
             contents.draining.insert(id);
         }
     }
     if let Some(keys) = keys {
-        for entry in keys.iter().map_err(failed)? {
-            let (name, record) = entry.map_err(failed)?;
+        for entry in keys.iter()? {
+            let (name, record) = entry?;
             put_key(&mut contents, key_record::Key::parse(name.value(), record.value())?);
         }
     }
@@ -371,16 +373,19 @@ fn read(database: &Database) -> Result<Contents, String> {
 }
 
 /// What is noted is noted of an instance.
-fn known(contents: &Contents, id: &str, noted: &str) -> Result<InstanceId, String> {
+fn known(contents: &Contents, id: &str, noted: &'static str) -> Result<InstanceId, ContentsError> {
     let known = InstanceId::try_new(id).ok().filter(|id| contents.instances.contains_key(id));
-    known.ok_or_else(|| format!("\"{id}\" is {noted} and no instance"))
+    known.ok_or_else(|| ContentsError::NotedOfNone { id: id.to_owned(), noted })
 }
 
 /// A TTL that an instance was promised, if it is one that a configuration may have.
-fn promised(contents: &Contents, id: &str, ms: u64) -> Result<(InstanceId, Duration), String> {
+fn promised(contents: &Contents, id: &str, ms: u64) -> Result<(InstanceId, Duration), ContentsError> {
     let known = known(contents, id, "held to a TTL")?;
     let ttl = Some(Duration::from_millis(ms)).filter(|ttl| !ttl.is_zero() && *ttl <= MAX_DURATION);
-    Ok((known, ttl.ok_or_else(|| format!("the TTL of instance \"{id}\" is out of range: {ms} ms"))?))
+    match ttl {
+        Some(ttl) => Ok((known, ttl)),
+        None => Err(ContentsError::TtlOutOfRange { id: known, ms }),
+    }
 }
 
 fn put_definition(contents: &mut Contents, record: DefinitionRecord) {
@@ -396,20 +401,20 @@ fn put_key(contents: &mut Contents, key: Arc<RuntimeKey>) {
 }
 
 /// An instance comes with its definition and goes with it, a digest is of one key, and one more start can be counted.
-fn check_whole(contents: &Contents) -> Result<(), String> {
+fn check_whole(contents: &Contents) -> Result<(), ContentsError> {
     if contents.starts > MAX_STARTS {
-        return Err(format!("{} starts are more than any furt counts", contents.starts));
+        return Err(ContentsError::TooManyStarts(contents.starts));
     }
     let mut holders = BTreeMap::new();
     for (sha256, name) in contents.keys.values().flat_map(|key| key.digests().map(|sha256| (sha256, key.name()))) {
         if let Some(other) = holders.insert(sha256, name) {
-            return Err(format!("the records of the API keys \"{other}\" and \"{name}\" have the same digest"));
+            return Err(ContentsError::SameDigest(KeyName::clone(other), name.clone()));
         }
     }
     contents.instances.iter().try_for_each(|(id, InstanceRecord { service, .. })| {
         if contents.definitions.contains_key(service) {
             return Ok(());
         }
-        Err(format!("the record of instance \"{id}\": there is no service \"{service}\""))
+        Err(ContentsError::NoService { id: id.clone(), service: service.clone() })
     })
 }

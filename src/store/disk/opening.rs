@@ -68,7 +68,7 @@ pub fn examine(path: &Path) -> Result<Contents, StoreError> {
         Ok(()) | Err(TryLockError::Error(_)) => {}
     }
     if metadata.len() == 0 {
-        return Err(damaged(path, "it is empty"));
+        return Err(damaged(path, &"it is empty"));
     }
     guarded(path, || {
         verify(path, &file)?;
@@ -82,7 +82,7 @@ pub fn examine(path: &Path) -> Result<Contents, StoreError> {
 /// 4 GiB, for which it takes the memory. Without the mark that there is such a table it checks all sums, from the header
 /// down; and with that commit in both slots there is no other to go back to.
 fn verify(path: &Path, file: &File) -> Result<(), StoreError> {
-    let unreadable = |error: io::Error| damaged(path, &error.to_string());
+    let unreadable = |error: io::Error| damaged(path, &error);
     let overlay = file.try_clone().and_then(Overlay::new).map_err(unreadable)?;
     if let Some(Header { mut bytes, primary, .. }) = Header::of(file) {
         bytes[Header::FLAGS] &= !Header::TWO_PHASES;
@@ -96,7 +96,7 @@ fn try_out(path: &Path, file: File) -> Result<Contents, StoreError> {
     let header = Header::of(&file);
     let is_repaired = Arc::new(AtomicBool::new(false));
     let noted = Arc::clone(&is_repaired);
-    let backend = Overlay::new(file).map_err(|error| damaged(path, &error.to_string()))?;
+    let backend = Overlay::new(file).map_err(|error| damaged(path, &error))?;
     let mut database = builder()
         .set_repair_callback(move |_| noted.store(true, Ordering::Relaxed))
         .create_with_backend(backend)
@@ -104,7 +104,7 @@ fn try_out(path: &Path, file: File) -> Result<Contents, StoreError> {
     let is_sound = database.check_integrity().map_err(|error| refused(path, &error))?;
     // redb goes back to the state before the last commit where that cannot be read; furt has answered for it.
     if !is_sound || header.is_some_and(|header| header.is_stale(is_repaired.load(Ordering::Relaxed))) {
-        return Err(damaged(path, "its last changes cannot be read"));
+        return Err(damaged(path, &"its last changes cannot be read"));
     }
     super::check_format(&database, path)?;
     read(&database).map_err(|why| damaged(path, &why))
@@ -191,10 +191,10 @@ fn builder() -> Builder {
 
 /// redb checks most of what it reads, and panics over some that it does not: a damaged file must not look like a bug.
 fn guarded<T>(path: &Path, open: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| Err(damaged(path, "it makes no sense")))
+    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| Err(damaged(path, &"it makes no sense")))
 }
 
-pub(super) fn damaged(path: &Path, why: &str) -> StoreError {
+pub(super) fn damaged(path: &Path, why: &dyn std::fmt::Display) -> StoreError {
     StoreError::Damaged(format!(
         "the store {} is damaged or no store of furt's: {why}; nothing was changed; put a copy back in its place, or move it \
          away to start with an empty one",
@@ -221,7 +221,7 @@ fn refused(path: &Path, error: &DatabaseError) -> StoreError {
         DatabaseError::Storage(StorageError::Io(error)) if error.raw_os_error().is_some() => {
             StoreError::Unavailable(format!("the store {shown} cannot be opened: {error}"))
         }
-        other => damaged(path, &other.to_string()),
+        other => damaged(path, other),
     }
 }
 

@@ -5,8 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::faults::{RecordError, RecordFault, RecordKind};
 use furt_core::model;
 use furt_core::registry::{DefinitionRecord, InstanceRecord};
 
@@ -55,6 +57,27 @@ pub(in crate::store) struct Instance {
     registered_from: IpAddr,
 }
 
+/// The record that is stored under `key`, as the core has it.
+///
+/// # Errors
+/// It is no record of that kind, `name` says that it belongs under another key, or a value could not have been registered.
+pub(super) fn parse<R: DeserializeOwned, T>(
+    kind: RecordKind,
+    key: &str,
+    json: &[u8],
+    name: impl Fn(&R) -> &String,
+    into_core: impl Fn(R) -> Result<T, model::Invalid>,
+) -> Result<T, RecordError> {
+    let read = || {
+        let record: R = serde_json::from_slice(json).map_err(RecordFault::Json)?;
+        if name(&record) != key {
+            return Err(RecordFault::OtherName(name(&record).clone()));
+        }
+        into_core(record).map_err(RecordFault::Value)
+    };
+    read().map_err(|fault| RecordError { kind, key: key.to_owned(), fault })
+}
+
 fn ms(duration: Option<Duration>) -> Option<u64> {
     duration.map(|duration| duration.as_millis().try_into().unwrap_or(u64::MAX))
 }
@@ -91,17 +114,9 @@ impl Definition {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The change that would make it again.
-    ///
-    /// # Errors
-    /// Names the record and what is wrong with it.
-    pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<DefinitionRecord, String> {
-        let named = |why: &dyn std::fmt::Display| format!("the record of service \"{key}\": {why}");
-        let record: Self = serde_json::from_slice(json).map_err(|error| named(&error))?;
-        if record.service != key {
-            return Err(named(&format_args!("it says that it is \"{}\"", record.service)));
-        }
-        record.into_core().map_err(|error| named(&error))
+    /// The definition.
+    pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<DefinitionRecord, RecordError> {
+        parse(RecordKind::Service, key, json, |record: &Self| &record.service, Self::into_core)
     }
 
     fn into_core(self) -> Result<DefinitionRecord, model::Invalid> {
@@ -158,17 +173,9 @@ impl Instance {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The change that would make it again.
-    ///
-    /// # Errors
-    /// Names the record and what is wrong with it.
-    pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<InstanceRecord, String> {
-        let named = |why: &dyn std::fmt::Display| format!("the record of instance \"{key}\": {why}");
-        let record: Self = serde_json::from_slice(json).map_err(|error| named(&error))?;
-        if record.instance != key {
-            return Err(named(&format_args!("it says that it is \"{}\"", record.instance)));
-        }
-        record.into_core().map_err(|error| named(&error))
+    /// The instance.
+    pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<InstanceRecord, RecordError> {
+        parse(RecordKind::Instance, key, json, |record: &Self| &record.instance, Self::into_core)
     }
 
     /// The record of an instance that is found elsewhere now; `None`: this is no record.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::faults::{ImportError, RecordKind};
 use super::{
     FORMAT, OLDEST_FORMAT, Undo, check_whole, initialize, key_record, known, opening, promised, put_definition,
     put_instance, put_key, records, write,
@@ -102,7 +103,7 @@ pub fn export(path: &Path) -> Result<Value, StoreError> {
 /// # Errors
 /// A sentence that names the record that is wrong, or the file: there is one already, or it cannot be made.
 pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
-    let contents = parse(json).map_err(StoreError::Invalid)?;
+    let contents = parse(json).map_err(|why| StoreError::Invalid(why.to_string()))?;
     let notes = contents.observed.down.iter().map(|id| Change::Observe(id.clone(), Observation::Down(true)));
     let ttls = contents.ttls.iter().map(|(id, &ttl)| Change::NoteTtl { instance: id.clone(), ttl });
     let draining = contents.draining.iter().cloned().map(Change::PutDraining);
@@ -118,29 +119,29 @@ pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
     Ok(Summary::of(&contents))
 }
 
-fn parse(json: &str) -> Result<Contents, String> {
-    let all: Value = serde_json::from_str(json).map_err(|error| format!("this is no JSON: {error}"))?;
+fn parse(json: &str) -> Result<Contents, ImportError> {
+    let all: Value = serde_json::from_str(json).map_err(ImportError::NoJson)?;
     let format = match all.get("format").map(Value::as_u64) {
         Some(Some(format @ OLDEST_FORMAT..=FORMAT)) => format,
-        Some(Some(other)) => return Err(format!("the export has format {other}, and this furt knows {FORMAT}")),
-        Some(None) | None => return Err("this is no export of a store: it names no format".to_owned()),
+        Some(Some(found)) => return Err(ImportError::OtherFormat { found, known: FORMAT }),
+        Some(None) | None => return Err(ImportError::NoFormat),
     };
-    let all: Exported = serde_json::from_value(all).map_err(|error| format!("the export cannot be read: {error}"))?;
-    let epoch = all.epoch.parse().map_err(|_| format!("the epoch \"{}\" is no UUID", all.epoch))?;
+    let all: Exported = serde_json::from_value(all).map_err(ImportError::OtherFields)?;
+    let epoch = all.epoch.parse().map_err(|_| ImportError::Epoch(all.epoch))?;
     let mut contents = Contents::new(Epoch(epoch));
     contents.starts = all.starts;
     for (number, record) in all.definitions.iter().enumerate() {
         let name = name(record, "service", "definitions", number)?;
         put_definition(&mut contents, records::Definition::parse(name, record.to_string().as_bytes())?);
         if contents.definitions.len() == number {
-            return Err(format!("the record of service \"{name}\" comes twice"));
+            return Err(twice(RecordKind::Service, name));
         }
     }
     for (number, record) in all.instances.iter().enumerate() {
         let name = name(record, "instance", "instances", number)?;
         put_instance(&mut contents, records::Instance::parse(name, record.to_string().as_bytes())?);
         if contents.instances.len() == number {
-            return Err(format!("the record of instance \"{name}\" comes twice"));
+            return Err(twice(RecordKind::Instance, name));
         }
     }
     for id in &all.down {
@@ -148,7 +149,7 @@ fn parse(json: &str) -> Result<Contents, String> {
     }
     let (draining, ttls, keys) = match (format, all.draining, all.ttls_ms, all.keys) {
         (OLDEST_FORMAT, None, None, None) => Default::default(),
-        (OLDEST_FORMAT, ..) => return Err("the export has format 1 and lists that that has not".to_owned()),
+        (OLDEST_FORMAT, ..) => return Err(ImportError::ListsOfLaterFormat),
         (_, Some(draining), Some(ttls), Some(keys)) => (draining, ttls, keys),
         (_, draining, ttls, _) => {
             let missing = match (draining, ttls) {
@@ -156,7 +157,7 @@ fn parse(json: &str) -> Result<Contents, String> {
                 (Some(_), None) => "ttls_ms",
                 (Some(_), Some(_)) => "keys",
             };
-            return Err(format!("the export has no \"{missing}\""));
+            return Err(ImportError::MissingList(missing));
         }
     };
     for (id, &ms) in &ttls {
@@ -170,13 +171,17 @@ fn parse(json: &str) -> Result<Contents, String> {
         let name = name(record, "name", "keys", number)?;
         put_key(&mut contents, key_record::Key::parse(name, record.to_string().as_bytes())?);
         if contents.keys.len() == number {
-            return Err(format!("the record of API key \"{name}\" comes twice"));
+            return Err(twice(RecordKind::ApiKey, name));
         }
     }
     check_whole(&contents)?;
     Ok(contents)
 }
 
-fn name<'a>(record: &'a Value, key: &str, list: &str, number: usize) -> Result<&'a str, String> {
-    record.get(key).and_then(Value::as_str).ok_or_else(|| format!("{list}[{number}] has no \"{key}\""))
+fn name<'a>(record: &'a Value, key: &'static str, list: &'static str, number: usize) -> Result<&'a str, ImportError> {
+    record.get(key).and_then(Value::as_str).ok_or(ImportError::Unnamed { list, number, key })
+}
+
+fn twice(kind: RecordKind, key: &str) -> ImportError {
+    ImportError::Twice { kind, key: key.to_owned() }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::{decimal, request_id};
+use super::flag::ResponseFlag;
 use crate::clock;
 use furt_core::model::{InstanceId, KeyName, Pattern, ServiceName, address_text};
 
@@ -31,8 +32,8 @@ pub struct Entry<'a> {
     pub instance: Option<&'a InstanceId>,
     /// The answer's status; 0: none was sent.
     pub status: u16,
-    /// Why the gateway answered itself; `None`: it did not.
-    pub flag: Option<&'static str>,
+    /// How it ended; `None`: with the service's answer.
+    pub flag: Option<ResponseFlag>,
     /// Body bytes from the client.
     pub bytes_in: u64,
     /// Body bytes to the client.
@@ -71,7 +72,7 @@ impl Entry<'_> {
         text.extend_from_slice(b",\"status\":");
         decimal::append(text, self.status.into());
         text.extend_from_slice(b",\"flag\":");
-        optional(text, self.flag);
+        optional(text, self.flag.map(ResponseFlag::as_str));
         text.extend_from_slice(b",\"bytes_in\":");
         decimal::append(text, self.bytes_in);
         text.extend_from_slice(b",\"bytes_out\":");

@@ -3,6 +3,7 @@
 //! A request appends its line to a buffer that all share, under a short lock. The thread takes the buffer every
 //! [`BATCH_DELAY`] and writes it. When the disk is too slow, lines beyond [`MAX_QUEUED_BYTES`] are dropped and counted.
 
+mod flag;
 mod line;
 mod metrics;
 
@@ -17,6 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::config::AccessLogTarget;
+pub use flag::ResponseFlag;
 pub use line::Entry;
 use line::Times;
 pub use metrics::AccessLogMetrics;
@@ -299,6 +301,7 @@ impl Writer {
 mod tests {
     use super::*;
     use crate::clock;
+    use crate::wire::GatewayProblem;
 
     static REQUEST_ID: http::HeaderValue = http::HeaderValue::from_static("r1");
 
@@ -314,7 +317,7 @@ mod tests {
             service: None,
             instance: None,
             status: 404,
-            flag: Some("route-not-found"),
+            flag: Some(ResponseFlag::Problem(GatewayProblem::RouteNotFound)),
             bytes_in: 0,
             bytes_out: 7,
             duration: Duration::from_micros(1_500),

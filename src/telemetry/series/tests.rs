@@ -67,25 +67,25 @@ fn a_hundred_thousand_routes_of_ten_thousand_services_keep_the_bound_and_lose_no
             .collect()
     };
     let mut before: BTreeMap<String, f64> = BTreeMap::new();
-    for turn in 1..=3_u32 {
-        for number in 0..100_000 / 3 * turn {
+    for round in 1..=3_u32 {
+        for number in 0..100_000 / 3 * round {
             count(&series.route(&key(&format!("s{:05}", number % 10_000), &format!("/r{number}/*"))), 200);
         }
         let now = lines(&series, services(), all);
         assert!((MAX_SERIES - 100..=MAX_SERIES).contains(&now.len()), "{}", now.len());
         let sum =
             |start: &str| now.iter().filter(|(line, _)| line.starts_with(start)).map(|(_, value)| value).sum::<f64>();
-        assert_eq!(sum("furt_route_requests_total"), f64::from(100_000 / 3 * turn * (turn + 1) / 2));
-        assert_eq!(sum("furt_route_request_duration_seconds_count"), f64::from(100_000 / 3 * turn * (turn + 1) / 2));
-        assert_eq!(sum("furt_service_transitions_total"), f64::from(10_000 * turn));
-        assert_eq!(sum("furt_probe_duration_seconds_count"), f64::from(10_000 * turn));
+        assert_eq!(sum("furt_route_requests_total"), f64::from(100_000 / 3 * round * (round + 1) / 2));
+        assert_eq!(sum("furt_route_request_duration_seconds_count"), f64::from(100_000 / 3 * round * (round + 1) / 2));
+        assert_eq!(sum("furt_service_transitions_total"), f64::from(10_000 * round));
+        assert_eq!(sum("furt_probe_duration_seconds_count"), f64::from(10_000 * round));
         assert_eq!(sum("furt_service_instances"), 40_000.0);
         assert_eq!(
             sum("furt_service_up{"),
             now.keys().filter(|line| line.starts_with("furt_service_up{")).count() as f64
         );
         // The lines are those of before, and no counter fell.
-        assert!(turn == 1 || before.keys().eq(now.keys()), "a series moved");
+        assert!(round == 1 || before.keys().eq(now.keys()), "a series moved");
         for (line, value) in before.iter().filter(|(line, _)| line.contains("_total") || line.contains("_count")) {
             assert!(now[line] >= *value, "{line} fell");
         }

@@ -1,0 +1,45 @@
+//! The flag of a request: what the access log says of its end where a service's answer is not all there is to say.
+
+use crate::wire::GatewayProblem;
+
+/// How a request ended that no service answered to its end. Written as [`Self::as_str`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseFlag {
+    /// Furt answered with the problem, or would have if the service's answer had not begun before.
+    Problem(GatewayProblem),
+    /// The client went away before it had its answer.
+    ClientGone,
+    /// Furt answered with its own health.
+    Health,
+}
+
+impl ResponseFlag {
+    /// As in the access log: a problem's code, or a word that is the code of none.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Problem(problem) => problem.code(),
+            Self::ClientGone => "client-gone",
+            Self::Health => "health",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_flag_is_a_word_of_its_own_that_the_docs_name() {
+        let others = [ResponseFlag::ClientGone, ResponseFlag::Health];
+        assert_eq!(others.map(ResponseFlag::as_str), ["client-gone", "health"]);
+        let page = include_str!("../../../docs/requests.md");
+        let (_, sentence) = page.split_once("Two flags of the access log are no answers:").unwrap();
+        let sentence = sentence.lines().next().unwrap();
+        for flag in others.map(ResponseFlag::as_str) {
+            assert!(sentence.contains(&format!("`{flag}`")), "{flag}");
+            assert!(GatewayProblem::ALL.iter().all(|problem| problem.code() != flag), "{flag}");
+        }
+        let problem = ResponseFlag::Problem(GatewayProblem::RouteNotFound);
+        assert_eq!(problem.as_str(), "route-not-found");
+    }
+}

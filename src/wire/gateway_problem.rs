@@ -1,0 +1,103 @@
+//! The problems that the public listener answers: each with its status, code, title and the error of `Proxy-Status`.
+//!
+//! Clients, the access log and docs/requests.md tell them apart by the code. `proxy` decides which one a request meets.
+
+use http::StatusCode;
+
+/// What is said of a problem wherever it is met.
+struct Row {
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+    proxy_error: &'static str,
+}
+
+macro_rules! problems {
+    ($($name:ident = $status:ident, $code:literal, $title:literal, $error:literal;)*) => {
+        /// Why furt answers a request itself.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum GatewayProblem {
+            $(#[doc = $title] $name,)*
+        }
+
+        /// A row for each variant, in the order of the variants.
+        const ROWS: &[Row] =
+            &[$(Row { status: StatusCode::$status, code: $code, title: $title, proxy_error: $error }),*];
+
+        #[cfg(test)]
+        impl GatewayProblem {
+            /// Each of them once.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+problems! {
+    BadPath = BAD_REQUEST, "bad-path", "The path could be read in more than one way", "http_request_error";
+    BadRequest = BAD_REQUEST, "bad-request", "The request could not be read", "http_request_error";
+    BodyTimeout = REQUEST_TIMEOUT, "body-timeout", "The request's body did not arrive in time", "http_request_error";
+    KeyMissing = UNAUTHORIZED, "key-missing", "This route needs an API key", "http_request_denied";
+    KeyUnknown = UNAUTHORIZED, "key-unknown", "The API key is not known", "http_request_denied";
+    AddressNotAllowed = FORBIDDEN, "address-not-allowed", "The API key may not be used from this address", "http_request_denied";
+    PermissionMissing = FORBIDDEN, "permission-missing", "The API key lacks the permission for this route", "http_request_denied";
+    RouteNotFound = NOT_FOUND, "route-not-found", "No route matches", "destination_not_found";
+    MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The route does not take this method", "http_request_denied";
+    RateLimited = TOO_MANY_REQUESTS, "rate-limited", "The API key is used too often", "http_request_denied";
+    AddressRateLimited = TOO_MANY_REQUESTS, "address-rate-limited", "Too many requests without a good API key come from this address", "http_request_denied";
+    BodyTooLarge = PAYLOAD_TOO_LARGE, "body-too-large", "The request's body is larger than the gateway takes", "http_request_error";
+    ServiceDown = SERVICE_UNAVAILABLE, "service-down", "The service is down", "destination_unavailable";
+    NoInstance = SERVICE_UNAVAILABLE, "no-instance", "No instance of the service is available", "destination_unavailable";
+    InstancesFull = SERVICE_UNAVAILABLE, "instances-full", "Every instance of the service is at its limit", "connection_limit_reached";
+    Draining = SERVICE_UNAVAILABLE, "draining", "Every instance of the service is draining", "destination_unavailable";
+    ConnectFailed = BAD_GATEWAY, "connect-failed", "The service could not be connected to", "connection_refused";
+    ConnectTimeout = GATEWAY_TIMEOUT, "connect-timeout", "The service did not accept a connection in time", "connection_timeout";
+    TlsFailed = BAD_GATEWAY, "tls-failed", "The service's certificate or TLS is not in order", "tls_certificate_error";
+    UpstreamBroken = BAD_GATEWAY, "upstream-broken", "The service broke off or answered what is not HTTP", "http_protocol_error";
+    UpstreamTimeout = GATEWAY_TIMEOUT, "upstream-timeout", "The service did not answer in time", "http_response_timeout";
+    TransferCoding = NOT_IMPLEMENTED, "transfer-coding", "The request's body has a transfer coding other than chunked", "http_request_error";
+    Internal = INTERNAL_SERVER_ERROR, "internal", "The gateway failed", "proxy_internal_error";
+}
+
+impl GatewayProblem {
+    const fn row(self) -> &'static Row {
+        &ROWS[self as usize]
+    }
+
+    /// The status of the answer.
+    pub const fn status(self) -> StatusCode {
+        self.row().status
+    }
+
+    /// What programs tell it by; never changes.
+    pub const fn code(self) -> &'static str {
+        self.row().code
+    }
+
+    /// What it is in words, the same for every request that meets it.
+    pub const fn title(self) -> &'static str {
+        self.row().title
+    }
+
+    /// The error of `Proxy-Status` (RFC 9209 §2.3).
+    pub const fn proxy_error(self) -> &'static str {
+        self.row().proxy_error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_problem_has_a_code_of_its_own_and_a_row_in_the_table_of_codes() {
+        let page = include_str!("../../docs/requests.md");
+        for problem in GatewayProblem::ALL {
+            let row = format!("| {} | `{}` |", problem.status().as_u16(), problem.code());
+            assert!(page.contains(&row), "{row} is not in docs/requests.md");
+        }
+        let codes: BTreeSet<_> = GatewayProblem::ALL.iter().map(|problem| problem.code()).collect();
+        assert_eq!(codes.len(), ROWS.len());
+    }
+}
