@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -20,14 +20,13 @@ use furt_api::backends::{Backend, BackendDeregistered, BackendHeartbeat, Backend
 use furt_api::{Code, Outcome, Seconds};
 use serde_json::Value;
 
-use super::Api;
-use super::commands::{self, Answered, ask, unexpected};
+use super::commands::{self, ApiResult, ask, unexpected};
 use super::fields::{FieldError, Fields, text, whole};
 use super::listener::BodyTooLarge;
 use super::problem::{Problem, not_found};
 use super::query::Parameters;
 use super::registration::{self, Parsed};
-use super::views;
+use super::{Api, listing, views};
 use crate::clock;
 use crate::wire;
 use furt_core::model::{
@@ -134,7 +133,7 @@ pub(super) async fn heartbeat(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     Path(id): Path<String>,
-) -> Answered<BackendHeartbeat> {
+) -> ApiResult<BackendHeartbeat> {
     let instance = locate(&api, &id).ok_or_else(|| unknown(&id, "backend not registered"))?;
     match ask(&api, |reply| Event::HeartbeatReceived(instance, source, reply)).await? {
         Answer::Heard { status, epoch, heartbeat_ttl } => Ok(Json(BackendHeartbeat {
@@ -153,7 +152,7 @@ pub(super) async fn deregister(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     Path(id): Path<String>,
-) -> Answered<BackendDeregistered> {
+) -> ApiResult<BackendDeregistered> {
     let InstanceRef { service, id: instance } = locate(&api, &id).ok_or_else(|| unknown(&id, "backend not found"))?;
     let command =
         Deregistration { service, instance: Some(instance), on_last_instance: OnLastInstance::KeepRoutes, source };
@@ -167,8 +166,7 @@ pub(super) async fn deregister(
 }
 
 /// `GET /api/v1/backends`
-pub(super) async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Answered<Backends> {
-    let mut parameters = Parameters::of(query.as_deref());
+pub(super) async fn list(State(api): State<Arc<Api>>, mut parameters: Parameters) -> Result<Response, Problem> {
     let (app, region) = (parameters.text("app"), parameters.text("region"));
     parameters.finish()?;
     let snapshot = api.snapshots.load_full();
@@ -176,19 +174,21 @@ pub(super) async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery)
     let is_in = |one: &Instance| {
         region.as_deref().is_none_or(|region| one.spec.region.as_ref().is_some_and(|own| own.as_str() == region))
     };
-    let show = |service: &Arc<Service>| {
+    let of_service = |service: &Arc<Service>| {
         let own = service.instances.iter().filter(|one| is_in(one));
-        own.map(|one| show(service, one, now_ms)).collect::<Vec<_>>()
+        own.map(|one| (Arc::clone(service), Arc::clone(one))).collect::<Vec<_>>()
     };
-    let backends: Vec<_> = match &app {
-        Some(app) => snapshot.service_named(app).map(show).unwrap_or_default(),
-        None => snapshot.registered().flat_map(show).collect(),
+    let found: Vec<_> = match &app {
+        Some(app) => snapshot.service_named(app).map(of_service).unwrap_or_default(),
+        None => snapshot.registered().flat_map(of_service).collect(),
     };
-    Ok(Json(Backends { total: backends.len(), backends }))
+    let envelope = Backends { total: found.len(), backends: Vec::new() };
+    let backends = found.into_iter().map(move |(service, instance)| show(&service, &instance, now_ms));
+    Ok(listing::list(&envelope, "backends", backends))
 }
 
 /// `GET /api/v1/backends/{id}`
-pub(super) async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Answered<Backend> {
+pub(super) async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> ApiResult<Backend> {
     let snapshot = api.snapshots.load_full();
     let (service, instance) = find(&snapshot, &id).ok_or_else(|| unknown(&id, "backend not found"))?;
     Ok(Json(show(service, instance, clock::unix_ms())))

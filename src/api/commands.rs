@@ -28,7 +28,7 @@ use furt_core::registry::{self, Answer, Event, InstanceRef, Registration, Regist
 /// The longest wait for the registry: a store that hangs must not hold callers for ever.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) type Answered<T> = Result<Json<T>, Problem>;
+pub(super) type ApiResult<T> = Result<Json<T>, Problem>;
 
 /// `POST /internal/register-service`. It is checked in this order: address (by the guard), rate, size and type, JSON, fields;
 /// then, by the registry, grant and conflicts.
@@ -38,7 +38,7 @@ pub(super) async fn register(
     too_large: Option<Extension<BodyTooLarge>>,
     headers: HeaderMap,
     body: Bytes,
-) -> Answered<Registered> {
+) -> ApiResult<Registered> {
     let form = Form {
         parse: &registration::parse,
         url_pointer: "/url",
@@ -156,7 +156,7 @@ pub(super) async fn heartbeat(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     Path((service, id)): Path<(String, String)>,
-) -> Answered<Heartbeat> {
+) -> ApiResult<Heartbeat> {
     let instance = instance(&service, &id)?;
     match ask(&api, |reply| Event::HeartbeatReceived(instance, source, reply)).await? {
         Answer::Heard { status, epoch, heartbeat_ttl } => Ok(Json(Heartbeat {

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use furt_api::Outcome;
 use furt_api::deregistration::Drained;
 
 use super::Api;
-use super::commands::{Answered, ask, instance, unexpected, unknown};
+use super::commands::{ApiResult, ask, instance, unexpected, unknown};
 use super::problem::Problem;
 use super::query::Parameters;
 use super::waiting::{self, MAX_DRAIN_SECONDS};
@@ -61,9 +61,9 @@ pub(super) async fn deregister_instance(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     Path(path): Path<(String, String)>,
-    RawQuery(query): RawQuery,
-) -> Answered<Drained> {
-    deregister(&api, source, Target::instance(&path)?, query.as_deref()).await
+    parameters: Parameters,
+) -> ApiResult<Drained> {
+    deregister(&api, source, Target::instance(&path)?, parameters).await
 }
 
 /// `DELETE /internal/services/{service}`
@@ -71,13 +71,13 @@ pub(super) async fn deregister_service(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     Path(service): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Answered<Drained> {
-    deregister(&api, source, Target::service(&service)?, query.as_deref()).await
+    parameters: Parameters,
+) -> ApiResult<Drained> {
+    deregister(&api, source, Target::service(&service)?, parameters).await
 }
 
-async fn deregister(api: &Api, source: Source, target: Target, query: Option<&str>) -> Answered<Drained> {
-    let wait = time_to_wait(query, "drain")?;
+async fn deregister(api: &Api, source: Source, target: Target, parameters: Parameters) -> ApiResult<Drained> {
+    let wait = time_to_wait(parameters, "drain")?;
     let _permit = api.drain_waits.take(wait)?;
     let (service, instance) = (target.service.clone(), target.instance.clone());
     let command = Deregistration { service, instance, on_last_instance: OnLastInstance::RemoveService, source };
@@ -95,9 +95,9 @@ pub(super) async fn drain_instance(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     Path(path): Path<(String, String)>,
-    RawQuery(query): RawQuery,
-) -> Answered<Drained> {
-    drain(&api, source, Target::instance(&path)?, query.as_deref()).await
+    parameters: Parameters,
+) -> ApiResult<Drained> {
+    drain(&api, source, Target::instance(&path)?, parameters).await
 }
 
 /// `POST /internal/services/{service}/drain`
@@ -105,13 +105,13 @@ pub(super) async fn drain_service(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     Path(service): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Answered<Drained> {
-    drain(&api, source, Target::service(&service)?, query.as_deref()).await
+    parameters: Parameters,
+) -> ApiResult<Drained> {
+    drain(&api, source, Target::service(&service)?, parameters).await
 }
 
-async fn drain(api: &Api, source: Source, target: Target, query: Option<&str>) -> Answered<Drained> {
-    let wait = time_to_wait(query, "wait")?;
+async fn drain(api: &Api, source: Source, target: Target, parameters: Parameters) -> ApiResult<Drained> {
+    let wait = time_to_wait(parameters, "wait")?;
     let _permit = api.drain_waits.take(wait)?;
     let (drained, generation) = set_drain(api, source, &target, Drain::Begins).await?;
     let in_flight = waiting::until_idle(&drained, wait, &api.readiness).await;
@@ -123,9 +123,8 @@ pub(super) async fn undo_drain_of_instance(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     Path(path): Path<(String, String)>,
-    RawQuery(query): RawQuery,
-) -> Answered<Drained> {
-    undo_drain(&api, source, Target::instance(&path)?, query.as_deref()).await
+) -> ApiResult<Drained> {
+    undo_drain(&api, source, Target::instance(&path)?).await
 }
 
 /// `DELETE /internal/services/{service}/drain`
@@ -133,13 +132,11 @@ pub(super) async fn undo_drain_of_service(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     Path(service): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Answered<Drained> {
-    undo_drain(&api, source, Target::service(&service)?, query.as_deref()).await
+) -> ApiResult<Drained> {
+    undo_drain(&api, source, Target::service(&service)?).await
 }
 
-async fn undo_drain(api: &Api, source: Source, target: Target, query: Option<&str>) -> Answered<Drained> {
-    Parameters::of(query).finish()?;
+async fn undo_drain(api: &Api, source: Source, target: Target) -> ApiResult<Drained> {
     let (ended, generation) = set_drain(api, source, &target, Drain::Ends).await?;
     Ok(target.shown(Outcome::DrainEnded, &ended, ended.in_flight(), generation))
 }
@@ -159,8 +156,7 @@ async fn set_drain(
 }
 
 /// Checked before anything is done; by default nobody waits.
-fn time_to_wait(query: Option<&str>, name: &str) -> Result<Duration, Problem> {
-    let mut parameters = Parameters::of(query);
+fn time_to_wait(mut parameters: Parameters, name: &str) -> Result<Duration, Problem> {
     let wait = parameters.seconds(name, MAX_DRAIN_SECONDS);
     parameters.finish()?;
     Ok(wait.unwrap_or_default())

@@ -1,5 +1,5 @@
-//! Every endpoint of the internal listener in one table: the router, its guard and the table in `docs/operating.md` are
-//! made of it.
+//! Every endpoint of the internal listener in one table: the router, its guard, its check of queries and the table in
+//! `docs/operating.md` are made of it.
 //!
 //! Rows of one path stand in the order in which `Allow` tells their methods.
 
@@ -21,26 +21,9 @@ use furt_api::routes::{Explanation, Routes};
 use furt_api::services::{Service, Services};
 use furt_api::stats::Stats;
 
+use super::query::{self, Parameter, Query};
+use super::right::Right;
 use super::{Api, backends, commands, deregistration, events, explain, guard, keys, metrics, queries, reloading};
-
-/// The least that a caller must be, or must be allowed to do. An operator has the last four today.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Right {
-    /// Nothing is asked of the caller.
-    Everyone,
-    /// To be at an address that may register; being an operator does not help.
-    Registrant,
-    /// To be at an address that may register, or to have `Operate`.
-    RegistrantOrOperate,
-    /// To look at what is registered, routed and counted.
-    Read,
-    /// To look at API keys, to make and to revoke them.
-    Keys,
-    /// To act on services and instances of others.
-    Operate,
-    /// To act on furt itself.
-    Admin,
-}
 
 /// Whether an endpoint is behind the checks of the caller: its Host, its Origin, its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +38,12 @@ enum Caller {
 struct Endpoint {
     method: axum::http::Method,
     path: &'static str,
-    /// Its parameters, as the documentation shows them.
-    query: &'static str,
+    query: Query,
     right: Right,
     /// The type in `furt_api`; `()`: none.
     body: &'static str,
     /// The type in `furt_api`; `Text`: no JSON.
-    answer: &'static str,
+    response: &'static str,
     text: &'static str,
 }
 
@@ -69,7 +51,7 @@ struct Endpoint {
 type Text = &'static str;
 
 macro_rules! endpoints {
-    ($($method:ident $path:literal $query:literal $caller:ident $right:ident ($body:ty) -> $answer:ty = $handler:path, $text:literal;)*) => {
+    ($($method:ident $path:literal $query:ident $caller:ident $right:ident ($body:ty) -> $response:ty = $handler:path, $text:literal;)*) => {
         #[cfg(test)]
         const ENDPOINTS: &[Endpoint] = &[$(Endpoint {
             method: axum::http::Method::$method,
@@ -77,65 +59,79 @@ macro_rules! endpoints {
             query: $query,
             right: Right::$right,
             body: stringify!($body),
-            answer: stringify!($answer),
+            response: stringify!($response),
             text: $text,
         },)*];
 
         // The names in the table are those of types.
-        $(const _: Option<(std::marker::PhantomData<$body>, std::marker::PhantomData<$answer>)> = None;)*
+        $(const _: Option<(std::marker::PhantomData<$body>, std::marker::PhantomData<$response>)> = None;)*
 
         fn add_all(routers: &mut Routers, api: &Arc<Api>) {
-            $(routers.add(api, $path, Caller::$caller, Right::$right, on(MethodFilter::$method, $handler));)*
+            $(routers.add(api, $path, $query, Caller::$caller, Right::$right, on(MethodFilter::$method, $handler));)*
         }
     };
 }
 
+/// Probes of supervisors and load balancers, each of which writes its url as it likes: a refusal would take a furt that is well
+/// out of service.
+const ANY: Query = Query::Any;
+const NONE: Query = Query::Only(&[]);
+const DRAIN: Query = Query::Only(&[Parameter::optional("drain", "S")]);
+const WAIT: Query = Query::Only(&[Parameter::optional("wait", "S")]);
+const EVENTS: Query = Query::Only(&[Parameter::optional("after", "N"), Parameter::optional("wait", "S")]);
+const EXPLAIN: Query = Query::Only(&[
+    Parameter::required("method", "GET"),
+    Parameter::required("url", "/api/comments/a"),
+    Parameter::optional("client", "ADDRESS"),
+]);
+const BACKENDS: Query = Query::Only(&[Parameter::optional("app", "A"), Parameter::optional("region", "R")]);
+
 endpoints! {
-    POST "/internal/register-service" "" Identified Registrant (Registration) -> Registered = commands::register,
+    POST "/internal/register-service" NONE Identified Registrant (Registration) -> Registered = commands::register,
         "registers a service and an instance";
-    POST "/internal/services/{service}/instances/{id}/heartbeat" "" Identified RegistrantOrOperate (()) -> Heartbeat
+    POST "/internal/services/{service}/instances/{id}/heartbeat" NONE Identified RegistrantOrOperate (()) -> Heartbeat
         = commands::heartbeat, "keeps an instance registered";
-    GET "/internal/services" "" Identified Read (()) -> Services = queries::services, "lists services";
-    GET "/internal/services/{service}" "" Identified Read (()) -> Service = queries::service, "shows a service";
-    DELETE "/internal/services/{service}" "[?drain=S]" Identified RegistrantOrOperate (()) -> Drained
+    GET "/internal/services" NONE Identified Read (()) -> Services = queries::services, "lists services";
+    GET "/internal/services/{service}" NONE Identified Read (()) -> Service = queries::service, "shows a service";
+    DELETE "/internal/services/{service}" DRAIN Identified RegistrantOrOperate (()) -> Drained
         = deregistration::deregister_service, "deregisters a service";
-    DELETE "/internal/services/{service}/instances/{id}" "[?drain=S]" Identified RegistrantOrOperate (()) -> Drained
+    DELETE "/internal/services/{service}/instances/{id}" DRAIN Identified RegistrantOrOperate (()) -> Drained
         = deregistration::deregister_instance, "deregisters an instance";
-    POST "/internal/services/{service}/drain" "[?wait=S]" Identified RegistrantOrOperate (()) -> Drained
+    POST "/internal/services/{service}/drain" WAIT Identified RegistrantOrOperate (()) -> Drained
         = deregistration::drain_service, "drains all its instances";
-    DELETE "/internal/services/{service}/drain" "" Identified RegistrantOrOperate (()) -> Drained
+    DELETE "/internal/services/{service}/drain" NONE Identified RegistrantOrOperate (()) -> Drained
         = deregistration::undo_drain_of_service, "gives all its instances requests again";
-    POST "/internal/services/{service}/instances/{id}/drain" "[?wait=S]" Identified RegistrantOrOperate (()) -> Drained
+    POST "/internal/services/{service}/instances/{id}/drain" WAIT Identified RegistrantOrOperate (()) -> Drained
         = deregistration::drain_instance, "drains an instance";
-    DELETE "/internal/services/{service}/instances/{id}/drain" "" Identified RegistrantOrOperate (()) -> Drained
+    DELETE "/internal/services/{service}/instances/{id}/drain" NONE Identified RegistrantOrOperate (()) -> Drained
         = deregistration::undo_drain_of_instance, "gives an instance requests again";
-    POST "/internal/services/{service}/instances/{id}/probe" "" Identified Operate (()) -> Probing = commands::probe,
+    POST "/internal/services/{service}/instances/{id}/probe" NONE Identified Operate (()) -> Probing = commands::probe,
         "probes at once";
-    GET "/internal/routes" "" Identified Read (()) -> Routes = queries::routes, "lists routes";
-    GET "/internal/explain" "?method=GET&url=/api/comments/a[&client=ADDRESS]" Identified Read (()) -> Explanation
+    GET "/internal/routes" NONE Identified Read (()) -> Routes = queries::routes, "lists routes";
+    GET "/internal/explain" EXPLAIN Identified Read (()) -> Explanation
         = explain::explain, "says which route a request takes";
-    GET "/internal/events" "[?after=N&wait=S]" Identified Read (()) -> Events = events::events, "lists events";
-    GET "/internal/stats" "" Identified Read (()) -> Stats = metrics::stats, "counts of every service, for `furt top`";
-    GET "/internal/keys" "" Identified Keys (()) -> Keys = keys::list, "lists API keys";
-    POST "/internal/keys" "" Identified Keys (NewKey) -> IssuedKey = keys::create, "makes an API key";
-    GET "/internal/keys/{name}" "" Identified Keys (()) -> Key = keys::one, "shows an API key, without its secret";
-    DELETE "/internal/keys/{name}" "" Identified Keys (()) -> RevokedKey = keys::revoke, "revokes an API key";
-    POST "/internal/keys/{name}/rotate" "" Identified Keys (RotateKey) -> IssuedKey = keys::rotate,
+    GET "/internal/events" EVENTS Identified Read (()) -> Events = events::events, "lists events";
+    GET "/internal/stats" NONE Identified Read (()) -> Stats = metrics::stats, "counts of every service, for `furt top`";
+    GET "/internal/keys" NONE Identified Keys (()) -> Keys = keys::list, "lists API keys";
+    POST "/internal/keys" NONE Identified Keys (NewKey) -> IssuedKey = keys::create, "makes an API key";
+    GET "/internal/keys/{name}" NONE Identified Keys (()) -> Key = keys::one, "shows an API key, without its secret";
+    DELETE "/internal/keys/{name}" NONE Identified Keys (()) -> RevokedKey = keys::revoke, "revokes an API key";
+    POST "/internal/keys/{name}/rotate" NONE Identified Keys (RotateKey) -> IssuedKey = keys::rotate,
         "makes another secret for an API key";
-    POST "/internal/reload" "" Identified Admin (()) -> Reloaded = reloading::reload,
+    POST "/internal/reload" NONE Identified Admin (()) -> Reloaded = reloading::reload,
         "reloads the configuration; takes no body";
-    GET "/metrics" "" Identified Read (()) -> Text = metrics::metrics, "[metrics](metrics.md)";
-    GET "/health" "" Identified Everyone (()) -> Health = queries::health, "health";
-    GET "/livez" "" Unknown Everyone (()) -> Text = queries::livez, "liveness";
-    GET "/readyz" "" Unknown Everyone (()) -> Text = queries::readyz, "readiness";
-    POST "/api/v1/register" "" Identified Registrant (BackendRegistration) -> BackendRegistered = backends::register,
+    GET "/metrics" NONE Identified Read (()) -> Text = metrics::metrics, "[metrics](metrics.md)";
+    GET "/health" ANY Identified Everyone (()) -> Health = queries::health, "health";
+    GET "/livez" ANY Unknown Everyone (()) -> Text = queries::livez, "liveness";
+    GET "/readyz" ANY Unknown Everyone (()) -> Text = queries::readyz, "readiness";
+    POST "/api/v1/register" NONE Identified Registrant (BackendRegistration) -> BackendRegistered = backends::register,
         "registers a backend as an instance of its app; answers 201";
-    POST "/api/v1/heartbeat/{id}" "" Identified RegistrantOrOperate (()) -> BackendHeartbeat = backends::heartbeat,
+    POST "/api/v1/heartbeat/{id}" NONE Identified RegistrantOrOperate (()) -> BackendHeartbeat = backends::heartbeat,
         "keeps it registered";
-    GET "/api/v1/backends" "[?app=A&region=R]" Identified RegistrantOrOperate (()) -> Backends = backends::list,
+    GET "/api/v1/backends" BACKENDS Identified RegistrantOrOperate (()) -> Backends = backends::list,
         "lists backends";
-    GET "/api/v1/backends/{id}" "" Identified RegistrantOrOperate (()) -> Backend = backends::one, "shows a backend";
-    DELETE "/api/v1/backends/{id}" "" Identified RegistrantOrOperate (()) -> BackendDeregistered = backends::deregister,
+    GET "/api/v1/backends/{id}" NONE Identified RegistrantOrOperate (()) -> Backend = backends::one, "shows a backend";
+    DELETE "/api/v1/backends/{id}" NONE Identified RegistrantOrOperate (()) -> BackendDeregistered = backends::deregister,
         "deregisters a backend";
 }
 
@@ -155,8 +151,17 @@ impl Routers {
         routers
     }
 
-    fn add(&mut self, api: &Arc<Api>, path: &str, caller: Caller, right: Right, handler: MethodRouter<Arc<Api>>) {
-        let mut handler = handler;
+    fn add(
+        &mut self,
+        api: &Arc<Api>,
+        path: &str,
+        query: Query,
+        caller: Caller,
+        right: Right,
+        handler: MethodRouter<Arc<Api>>,
+    ) {
+        // Asked last: a stranger is told that it is one.
+        let mut handler = handler.layer(middleware::from_fn_with_state(query, query::check));
         if right != Right::Everyone {
             let guard = middleware::from_fn_with_state((Arc::clone(api), right), guard::check_right);
             handler = handler.layer(guard);
@@ -177,10 +182,24 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    use super::super::query::Presence;
     use super::*;
 
     fn read(path: &str) -> String {
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+    }
+
+    /// A query as the documentation has it: what may be left out in brackets, of which those at the end stand in one pair.
+    fn shown(query: Query) -> String {
+        let Query::Only(parameters) = query else { return String::new() };
+        let required = parameters.iter().take_while(|parameter| parameter.presence == Presence::Required).count();
+        let mut text = String::new();
+        for (position, Parameter { name, example, .. }) in parameters.iter().enumerate() {
+            let opening = if position == required { "[" } else { "" };
+            let separator = if position == 0 { "?" } else { "&" };
+            text += &format!("{opening}{separator}{name}={example}");
+        }
+        text + if required < parameters.len() { "]" } else { "" }
     }
 
     /// The table as the documentation has it.
@@ -205,9 +224,10 @@ mod tests {
                 "Text" => "text".to_owned(),
                 name => format!("`{name}`"),
             };
-            let Endpoint { method, query, text, .. } = endpoint;
-            let (body, answer) = (of_type(endpoint.body), of_type(endpoint.answer));
-            format!("| `{method} {path}{query}` | {who} | {body} | {answer} | {text} |\n")
+            let Endpoint { method, text, .. } = endpoint;
+            let query = shown(endpoint.query);
+            let (body, response) = (of_type(endpoint.body), of_type(endpoint.response));
+            format!("| `{method} {path}{query}` | {who} | {body} | {response} | {text} |\n")
         };
         let head = "| request | for | body | answer | what it does |\n|---|---|---|---|---|\n";
         head.to_owned() + &ENDPOINTS.iter().map(row).collect::<String>()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::response::Response;
 use furt_api::events::Events;
 use serde::{Serialize, Serializer};
@@ -22,8 +22,7 @@ pub(super) const MAX_WAITS: usize = 64;
 /// What happens in one turn of the driver comes in one answer: a service that leaves is an event an instance.
 const GATHER: Duration = Duration::from_millis(5);
 
-pub(super) async fn events(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let mut parameters = Parameters::of(query.as_deref());
+pub(super) async fn events(State(api): State<Arc<Api>>, mut parameters: Parameters) -> Result<Response, Problem> {
     let after = parameters.whole("after", MAX_NUMBER);
     let wait = parameters.seconds("wait", MAX_SECONDS).unwrap_or_default();
     parameters.finish()?;

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::Method;
 use furt_api::routes::{self, Candidate, Explanation};
 
+use super::commands::ApiResult;
 use super::problem::Problem;
 use super::query::Parameters;
 use super::{Api, distances, reasons, views};
@@ -24,8 +25,7 @@ struct Question {
 }
 
 impl Question {
-    fn try_new(query: Option<&str>) -> Result<Self, Problem> {
-        let mut parameters = Parameters::of(query);
+    fn try_new(mut parameters: Parameters) -> Result<Self, Problem> {
         let method = parameters.require("method", "must be a method", |text| Method::from_bytes(text.as_bytes()).ok());
         let url = parameters.require("url", "must be a path, or http:// or https:// with a host", |text| {
             split(text).is_some().then(|| text.to_owned())
@@ -36,11 +36,8 @@ impl Question {
     }
 }
 
-pub(super) async fn explain(
-    State(api): State<Arc<Api>>,
-    RawQuery(query): RawQuery,
-) -> Result<Json<Explanation>, Problem> {
-    let Question { method, url, client } = Question::try_new(query.as_deref())?;
+pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters) -> ApiResult<Explanation> {
+    let Question { method, url, client } = Question::try_new(parameters)?;
     let (host, raw_path) = split(&url).unwrap_or_default();
     let host = host::normalize(host);
     let snapshot = api.snapshots.load_full();

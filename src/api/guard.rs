@@ -11,9 +11,9 @@ use axum::response::{IntoResponse, Response};
 use furt_api::Code;
 
 use super::Api;
-use super::endpoints::Right;
 use super::listener::Peer;
 use super::problem::Problem;
+use super::right::Right;
 use crate::driver::DriverGone;
 use furt_core::model::{Sha256Digest, host};
 use furt_core::registry::Source;

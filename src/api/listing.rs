@@ -1,10 +1,11 @@
-//! Long lists as answers: an object with a list in it, whose items are made as the client takes them.
+//! Long answers, made as the client takes them: a JSON object with a list in it, or a text of many parts.
 //!
 //! A list of all routes or services may have tens of MiB as text. Up to [`PIECE`] bytes it is one body, with its length.
 //! Beyond, a piece is made when the one before it is written: a client that reads slowly holds one piece, and pointers to
 //! what is still to come.
 
 use std::convert::Infallible;
+use std::iter::{self, Peekable};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use http_body::Frame;
 use serde::Serialize;
 
-/// The size of a piece, and of the longest list that is one body.
+/// The size of a piece, and of the longest answer that is one body.
 const PIECE: usize = 64 * 1024;
 
 /// The answer is longer than a piece: its length is not known before its end. On the response of a HEAD as well.
@@ -29,17 +30,32 @@ pub(super) fn list<T: Serialize + 'static>(
     items: impl Iterator<Item = T> + Send + Unpin + 'static,
 ) -> Response {
     let (opening, closing) = split(envelope, name);
-    let mut pieces = Pieces { open: opening.into_bytes(), items, is_first: true, closing: Some(closing) };
+    let items = items.enumerate().map(|(position, item)| {
+        let mut text = if position == 0 { Vec::new() } else { vec![b','] };
+        // Values of the API can be written as JSON, and a Vec takes them.
+        _ = serde_json::to_writer(&mut text, &item);
+        text
+    });
+    let parts = iter::once(opening.into_bytes()).chain(items).chain(iter::once(closing.into_bytes()));
+    in_pieces("application/json", parts)
+}
+
+/// The parts one after the other. Each is made when there is room for it in a piece, and is part of one piece.
+pub(super) fn in_pieces(
+    content_type: &'static str,
+    parts: impl Iterator<Item = Vec<u8>> + Send + Unpin + 'static,
+) -> Response {
+    let mut pieces = Pieces { first: None, parts: parts.peekable() };
     let first = pieces.next().unwrap_or_default();
-    let mut response = if pieces.closing.is_none() {
+    let mut response = if pieces.parts.peek().is_none() && first.len() <= PIECE {
         first.into_response()
     } else {
-        pieces.open = first.into();
-        let mut response = Body::new(Chunked(pieces)).into_response();
+        pieces.first = Some(first);
+        let mut response = Body::new(pieces).into_response();
         response.extensions_mut().insert(Streamed);
         response
     };
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -52,49 +68,35 @@ fn split(envelope: &impl Serialize, name: &str) -> (String, String) {
     (format!("{before}{list}"), format!("]{after}"))
 }
 
-/// The text of a list in pieces of at least [`PIECE`] bytes, but for the last.
-struct Pieces<I> {
-    /// What the next piece begins with.
-    open: Vec<u8>,
-    items: I,
-    is_first: bool,
-    /// What comes after the items; `None`: it was given.
-    closing: Option<String>,
+/// A body in pieces of at least [`PIECE`] bytes, but for the last. A piece is larger by less than a part.
+struct Pieces<I: Iterator> {
+    /// The first piece, made before it was known to be one of several.
+    first: Option<Bytes>,
+    parts: Peekable<I>,
 }
 
-impl<T: Serialize, I: Iterator<Item = T>> Iterator for Pieces<I> {
+impl<I: Iterator<Item = Vec<u8>>> Iterator for Pieces<I> {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        self.closing.as_ref()?;
-        let mut piece = std::mem::take(&mut self.open);
+        if self.first.is_some() {
+            return self.first.take();
+        }
+        let mut piece = self.parts.next()?;
         while piece.len() < PIECE {
-            match self.items.next() {
-                Some(item) => {
-                    if !std::mem::take(&mut self.is_first) {
-                        piece.push(b',');
-                    }
-                    piece.extend_from_slice(&serde_json::to_vec(&item).unwrap_or_default());
-                }
-                None => {
-                    piece.extend_from_slice(self.closing.take().unwrap_or_default().as_bytes());
-                    break;
-                }
-            }
+            let Some(part) = self.parts.next() else { break };
+            piece.extend_from_slice(&part);
         }
         Some(piece.into())
     }
 }
 
-/// A body of these pieces.
-struct Chunked<I>(Pieces<I>);
-
-impl<T: Serialize, I: Iterator<Item = T> + Unpin> http_body::Body for Chunked<I> {
+impl<I: Iterator<Item = Vec<u8>> + Unpin> http_body::Body for Pieces<I> {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.next().map(|piece| Ok(Frame::data(piece))))
+        Poll::Ready(self.next().map(|piece| Ok(Frame::data(piece))))
     }
 }
 
@@ -124,11 +126,30 @@ mod tests {
                 assert_eq!(response.headers()["content-type"], "application/json");
                 let exact = http_body::Body::size_hint(response.body()).exact();
                 let whole = whole.to_string();
-                let is_long = whole.len() > 2 * PIECE;
+                let is_long = whole.len() > PIECE;
                 assert_eq!(response.extensions().get::<Streamed>().is_some(), is_long, "{count}");
                 assert_eq!(exact, (!is_long).then_some(whole.len() as u64));
                 assert_eq!(text(response).await, whole);
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_one_body_up_to_the_size_of_a_piece() {
+        for (lengths, is_long) in [
+            (vec![], false),
+            (vec![PIECE], false),
+            (vec![PIECE + 1], true),
+            (vec![PIECE - 1, 1], false),
+            (vec![PIECE - 1, 2], true),
+            (vec![PIECE, 1], true),
+        ] {
+            let whole = lengths.iter().sum::<usize>();
+            let response = in_pieces("text/plain", lengths.into_iter().map(|length| vec![b'x'; length]));
+            assert_eq!(response.extensions().get::<Streamed>().is_some(), is_long, "{whole}");
+            let exact = http_body::Body::size_hint(response.body()).exact();
+            assert_eq!(exact, (!is_long).then_some(whole as u64));
+            assert_eq!(text(response).await.len(), whole);
         }
     }
 

@@ -5,14 +5,12 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::response::Response;
 use furt_api::services::Requests;
 use furt_api::stats::{Counts, ServiceStats, Stats, Traffic};
 
-use super::Api;
+use super::{Api, listing};
 use crate::clock;
 use crate::telemetry::{CounterUse, RouteKey, ScrapeView, ServiceSample};
 use crate::wire;
@@ -24,14 +22,14 @@ use furt_core::routing::{Service, Snapshot};
 const BY_HOST: [&str; 2] = ["/", "/*"];
 
 /// `GET /metrics`
-pub(super) async fn metrics(State(api): State<Arc<Api>>) -> impl IntoResponse {
+pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
     let view = || {
         let snapshot = api.snapshots.load_full();
         let now_ms = clock::unix_ms();
         let services = snapshot.registered().map(|service| sample(service, now_ms)).collect();
         ScrapeView { services, has_route: move |key: &RouteKey, counters| has_route(&snapshot, key, counters) }
     };
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], api.telemetry.render(view))
+    listing::in_pieces("text/plain; version=0.0.4", api.telemetry.gather(view))
 }
 
 fn sample(service: &Service, now_ms: i64) -> ServiceSample {
@@ -64,12 +62,12 @@ fn instances(service: &Service, status: Status) -> u64 {
 }
 
 /// `GET /internal/stats`
-pub(super) async fn stats(State(api): State<Arc<Api>>) -> Json<Stats> {
+pub(super) async fn stats(State(api): State<Arc<Api>>) -> Response {
     let snapshot = api.snapshots.load_full();
     let now_ms = clock::unix_ms();
     let uptime_ms = clock::now().saturating_duration_since(api.started).as_millis();
     let series = &api.telemetry.series;
-    Json(Stats {
+    let envelope = Stats {
         // Whole ms: of a u128 that no process lives to fill.
         uptime_ms: u64::try_from(uptime_ms).unwrap_or(u64::MAX),
         started_ms: api.started_ms,
@@ -77,10 +75,12 @@ pub(super) async fn stats(State(api): State<Arc<Api>>) -> Json<Stats> {
         generation: wire::generation(snapshot.generation),
         status_classes: STATUS_CLASSES.map(str::to_owned).to_vec(),
         latency_begins_us: (0..LATENCY_BUCKETS).map(latency_bound_us).collect(),
-        services: snapshot.registered().map(|service| of_service(service, now_ms)).collect(),
+        services: Vec::new(),
         static_routes: of_traffic(series.static_routes.read()),
         unrouted: of_traffic(series.unrouted.read()),
-    })
+    };
+    let services: Vec<_> = snapshot.registered().map(Arc::clone).collect();
+    listing::list(&envelope, "services", services.into_iter().map(move |service| of_service(&service, now_ms)))
 }
 
 fn of_service(service: &Service, now_ms: i64) -> ServiceStats {

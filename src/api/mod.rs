@@ -25,6 +25,7 @@ mod rate;
 mod reasons;
 mod registration;
 mod reloading;
+mod right;
 #[cfg(test)]
 mod tests;
 mod views;

@@ -14,7 +14,7 @@ use crate::driver::DriverGone;
 use crate::telemetry::request_id;
 use crate::wire::{self, DetailPosition};
 use furt_core::live::retry_after_seconds;
-use furt_core::registry::Refusal;
+use furt_core::registry::{KeyRefusal, Refusal};
 
 /// Characters of a detail that are logged.
 const MAX_LOGGED: usize = 300;
@@ -94,7 +94,7 @@ impl From<Refusal> for Problem {
             Refusal::NotFound(_) => (StatusCode::NOT_FOUND, Code::NotFound),
             Refusal::StoreFailed(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::StoreUnavailable),
             Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, Code::Busy),
-            Refusal::Key(refusal) => super::keys::status_of(refusal),
+            Refusal::Key(refusal) => status_of_key(refusal),
         };
         let mut problem = Self { is_reported: true, ..Self::new(status, code, detail) };
         if let Refusal::Taken { conflict, .. } = &refusal {
@@ -110,6 +110,25 @@ impl From<Refusal> for Problem {
             problem.retry_after_seconds = Some(1);
         }
         problem
+    }
+}
+
+impl From<KeyRefusal> for Problem {
+    fn from(refusal: KeyRefusal) -> Self {
+        let (status, code) = status_of_key(&refusal);
+        Self::new(status, code, refusal.to_string())
+    }
+}
+
+/// How a refusal about a key is answered.
+fn status_of_key(refusal: &KeyRefusal) -> (StatusCode, Code) {
+    match refusal {
+        KeyRefusal::Unknown(_) => (StatusCode::NOT_FOUND, Code::NotFound),
+        KeyRefusal::Configured(_) => (StatusCode::CONFLICT, Code::Configured),
+        KeyRefusal::Taken { .. } => (StatusCode::CONFLICT, Code::Taken),
+        KeyRefusal::TooManyOld { .. } => (StatusCode::CONFLICT, Code::TooManyOldKeys),
+        KeyRefusal::TooMany => (StatusCode::CONFLICT, Code::TooManyKeys),
+        KeyRefusal::NotForgotten { .. } => (StatusCode::SERVICE_UNAVAILABLE, Code::StoreUnavailable),
     }
 }
 

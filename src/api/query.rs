@@ -1,23 +1,100 @@
-//! Reading the parameters of a query one by one, so that every wrong one is told at once by its name, unknown ones too: a
-//! `?drian=30` that is overlooked would cut what it was to spare.
+//! The parameters of a query: which an endpoint knows, and reading them one by one, so that every wrong one is told at once
+//! by its name, unknown ones too: a `?drian=30` that is overlooked would cut what it was to spare.
+//!
+//! `endpoints` says what each endpoint knows. [`check`] stands before every handler: it refuses the query of an endpoint that
+//! knows none, and hands [`Parameters`] to the others, which read and `finish` them.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
 use furt_api::problem::ProblemError;
 
 use super::problem::Problem;
 
-/// The parameters of one request: they are taken out by name, what is left at the end is unknown.
+/// What an endpoint takes as a query.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Query {
+    /// Anything, which is not read.
+    Any,
+    /// These parameters, each at most once.
+    Only(&'static [Parameter]),
+}
+
+/// A parameter of an endpoint.
+#[derive(Debug)]
+#[cfg_attr(not(test), expect(dead_code, reason = "the documentation is made of it, by a test"))]
+pub(super) struct Parameter {
+    pub(super) name: &'static str,
+    pub(super) presence: Presence,
+    /// A value, or a word for it.
+    pub(super) example: &'static str,
+}
+
+/// Whether a parameter may be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    Optional,
+    Required,
+}
+
+impl Parameter {
+    pub(super) const fn optional(name: &'static str, example: &'static str) -> Self {
+        Self { name, presence: Presence::Optional, example }
+    }
+
+    pub(super) const fn required(name: &'static str, example: &'static str) -> Self {
+        Self { name, presence: Presence::Required, example }
+    }
+}
+
+/// Lets a request pass whose query its endpoint takes, or will check itself as it reads its [`Parameters`].
+pub(super) async fn check(State(query): State<Query>, mut request: Request, next: Next) -> Response {
+    if let Query::Only(known) = query {
+        let parameters = Parameters::new(known, request.uri().query());
+        if known.is_empty() {
+            if let Err(problem) = parameters.finish() {
+                return problem.into_response();
+            }
+        } else {
+            request.extensions_mut().insert(parameters);
+        }
+    }
+    next.run(request).await
+}
+
+/// The parameters of one request, to be taken out by name and to be finished.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Parameters {
-    left: Vec<(String, String)>,
+    known: Vec<(String, String)>,
+    unknown: Vec<String>,
     errors: Vec<(String, String)>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Parameters {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.remove().unwrap_or_default())
+    }
 }
 
 impl Parameters {
     /// Of a raw query, without its `?`.
-    pub(super) fn of(query: Option<&str>) -> Self {
-        let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-        Self { left: pairs.into_owned().collect(), errors: Vec::new() }
+    fn new(known: &[Parameter], query: Option<&str>) -> Self {
+        let mut parameters = Self::default();
+        for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned() {
+            let is_first = parameters.known.iter().all(|(own, _)| *own != name);
+            if is_first && known.iter().any(|parameter| parameter.name == name) {
+                parameters.known.push((name, value));
+            } else {
+                parameters.unknown.push(name);
+            }
+        }
+        parameters
     }
 
     /// Seconds, also a fraction of one, from 0 to `most`; `None` where it is left out or wrong.
@@ -45,7 +122,7 @@ impl Parameters {
 
     /// The same of one that must be there.
     pub(super) fn require<T>(&mut self, name: &str, rule: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-        if self.left.iter().all(|(own, _)| own != name) {
+        if self.known.iter().all(|(own, _)| own != name) {
             self.errors.push((name.to_owned(), format!("is missing; it {rule}")));
             return None;
         }
@@ -58,8 +135,8 @@ impl Parameters {
     }
 
     fn take(&mut self, name: &str) -> Option<String> {
-        let at = self.left.iter().position(|(own, _)| own == name)?;
-        Some(self.left.swap_remove(at).1)
+        let at = self.known.iter().position(|(own, _)| own == name)?;
+        Some(self.known.swap_remove(at).1)
     }
 
     fn or_refuse<T>(&mut self, name: &str, value: Option<T>, detail: impl FnOnce() -> String) -> Option<T> {
@@ -80,7 +157,7 @@ impl Parameters {
     /// # Errors
     /// As [`finish`](Self::finish).
     pub(super) fn finish_with<T>(mut self, read: Option<T>) -> Result<T, Problem> {
-        let unknown = self.left.into_iter().map(|(name, _)| (name, "is not known here, or is there twice".to_owned()));
+        let unknown = self.unknown.into_iter().map(|name| (name, "is not known here, or is there twice".to_owned()));
         self.errors.extend(unknown);
         let detail = match (read, self.errors.as_slice()) {
             (Some(read), []) => return Ok(read),
@@ -96,8 +173,10 @@ impl Parameters {
 mod tests {
     use super::*;
 
+    const KNOWN: &[Parameter] = &[Parameter::optional("after", "N"), Parameter::optional("wait", "S")];
+
     fn read(query: &str) -> (Option<Duration>, Option<u64>, Option<String>) {
-        let mut parameters = Parameters::of(Some(query));
+        let mut parameters = Parameters::new(KNOWN, Some(query));
         let (wait, after) = (parameters.seconds("wait", 60), parameters.whole("after", 1 << 53));
         (wait, after, parameters.finish().err().map(|problem| problem.line()))
     }
@@ -134,7 +213,7 @@ mod tests {
             let told = read(query).2.unwrap_or_else(|| panic!("{query} is taken"));
             assert!(told.starts_with(&format!("invalid-parameters: the parameter \"{name}\" ")), "{query}: {told}");
         }
-        let mut parameters = Parameters::of(None);
+        let mut parameters = Parameters::new(&[Parameter::required("url", "/a")], None);
         assert_eq!(parameters.require("url", "must be a path", |_| Some(())), None);
         let told = parameters.finish().unwrap_err().line();
         assert_eq!(told, "invalid-parameters: the parameter \"url\" is missing; it must be a path");

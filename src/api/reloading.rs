@@ -16,7 +16,7 @@ use furt_api::{Code, Outcome};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Api;
-use super::commands::Answered;
+use super::commands::ApiResult;
 use super::problem::Problem;
 use crate::config::{ConfigErrors, SourceLocation};
 use crate::driver::DriverGone;
@@ -94,7 +94,7 @@ pub(super) async fn reload(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     body: Bytes,
-) -> Answered<reload::Reloaded> {
+) -> ApiResult<reload::Reloaded> {
     if !body.is_empty() {
         // Who sends a configuration must not believe that it is in force.
         let detail = "this takes no body: the file that furt was started with is read again";

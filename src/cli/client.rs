@@ -13,8 +13,7 @@ use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::output::{cell, clean, counted, print, print_json, table};
-use super::reload::place;
+use super::output::{cell, clean, counted, place, print, print_json, table};
 use super::{Format, Output, Target};
 
 /// For a whole exchange: registering resolves a name (1 s) and waits for the store.

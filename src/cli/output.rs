@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::Context;
+use furt_api::reload::Place;
 use serde::Serialize;
 
 /// Whether what is printed is still read.
@@ -82,6 +83,14 @@ pub(super) fn counted(number: u64, word: &str) -> String {
 /// Without what a terminal would obey: some texts are of services' own making.
 pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// `file:line:column: ` as far as an answer has it; the variable where the environment is to blame.
+pub(super) fn place(place: &Place) -> String {
+    let names = [&place.variable, &place.file].into_iter().flatten().map(|name| clean(name));
+    let numbers = [place.line, place.column].into_iter().flatten().map(|number| number.to_string());
+    let place: Vec<_> = names.chain(numbers).collect();
+    if place.is_empty() { String::new() } else { place.join(":") + ": " }
 }
 
 #[cfg(test)]

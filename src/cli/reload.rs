@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use clap::Args;
-use furt_api::reload::{Place, Reloaded};
+use furt_api::reload::Reloaded;
 
 use super::client::{ask, show};
-use super::output::clean;
+use super::output::{clean, place};
 use super::{Format, Target};
 
 #[derive(Args)]
@@ -31,12 +31,4 @@ pub(super) fn run(args: &ReloadArgs) -> Result<()> {
         }
         text
     })
-}
-
-/// `file:line:column: ` as far as an answer has it; the variable where the environment is to blame.
-pub(super) fn place(place: &Place) -> String {
-    let names = [&place.variable, &place.file].into_iter().flatten().map(|name| clean(name));
-    let numbers = [place.line, place.column].into_iter().flatten().map(|number| number.to_string());
-    let place: Vec<_> = names.chain(numbers).collect();
-    if place.is_empty() { String::new() } else { place.join(":") + ": " }
 }

@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::fleet::Fleet;
 use super::load::Load;
-use super::place::Directory;
+use super::resources::Directory;
 
 /// Everything that has to be ended.
 pub(super) struct Ending {

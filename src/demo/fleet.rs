@@ -10,8 +10,9 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
-use super::asking::{agent, ask};
+use super::client::{agent, send};
 use super::guide::{Member, Team};
+use super::handlers;
 use super::instance::Instance;
 use super::joining::{Joining, Way};
 
@@ -48,10 +49,10 @@ impl Fleet {
             let joining = Joining::new(way, service, number, port.local_addr()?, internal);
             let instance = Arc::new(Instance::new(joining));
             instances.push(Arc::clone(&instance));
-            let stop = stop.subscribe();
+            let (router, stop) = (handlers::router(Arc::clone(&instance)), stop.subscribe());
             lives.spawn_on(
                 async move {
-                    if let Err(error) = Arc::clone(&instance).live(port, stop).await {
+                    if let Err(error) = Arc::clone(&instance).live(port, router, stop).await {
                         log::error!("{} has ended: {error:#}", instance.id());
                     }
                 },
@@ -79,7 +80,7 @@ impl Fleet {
         let (agent, url) = (agent(LOOK_TIMEOUT), format!("http://{internal}/readyz"));
         loop {
             let (agent, url) = (agent.clone(), url.clone());
-            let look = spawn_blocking(move || ask(&agent, "GET", &url, &[], String::new()));
+            let look = spawn_blocking(move || send(&agent, "GET", &url, &[], String::new()));
             if matches!(look.await, Ok(Ok((200, _)))) {
                 return;
             }

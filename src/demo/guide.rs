@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::joining::Way;
 use super::modes;
-use super::place::Addresses;
+use super::resources::Addresses;
 use super::settings::{HEARTBEAT_TTL, PERMISSIONS};
 use super::{Clients, Options};
 use crate::telemetry::VERSION;

@@ -1,13 +1,14 @@
 //! One instance: its port, its mode, its life from start to crash to start again, and its end.
 //!
 //! It serves with the listener that runs furt's own internal API, on a port that it opens and closes itself. What it
-//! answers is `answering`'s, how it joins `joining`'s.
+//! answers is in `handlers`, how it joins in `joining`.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum::Router;
 use pingora::apps::ServerApp as _;
 use pingora::protocols::l4::stream::Stream;
 use pingora::server::ShutdownWatch;
@@ -15,7 +16,6 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
-use super::answering;
 use super::joining::{Heard, Joining, Way};
 use super::modes::{Health, Mode};
 use super::settings::HEARTBEAT_TTL;
@@ -81,13 +81,17 @@ impl Instance {
         _ = self.is_registered.subscribe().wait_for(|is_registered| *is_registered).await;
     }
 
-    /// Lives until `stop` says so, and has deregistered then.
+    /// Serves `router` until `stop` says so, and has deregistered then.
     ///
     /// # Errors
     /// It cannot serve at all.
-    pub(super) async fn live(self: Arc<Self>, first: TcpListener, mut stop: ShutdownWatch) -> Result<()> {
+    pub(super) async fn live(
+        self: Arc<Self>,
+        first: TcpListener,
+        router: Router,
+        mut stop: ShutdownWatch,
+    ) -> Result<()> {
         let open = OpenConnections::new(ConnectionMetrics::unexposed()?);
-        let router = answering::router(Arc::clone(&self));
         let server = Arc::new(api::Listener::alone(router, Arc::new(open)));
         let mut port = tokio::net::TcpListener::from_std(first).context("no port")?;
         loop {

@@ -11,7 +11,7 @@ use furt_api::backends::BackendRegistration;
 use furt_api::registration::{HealthEndpoint, Registration, Route};
 use ureq::Agent;
 
-use super::asking::{agent, ask};
+use super::client::{agent, send};
 
 /// For one exchange: registering waits for the store.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -134,6 +134,6 @@ impl Joining {
 
     fn exchange(&self, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
         let url = format!("{}{path}", self.internal);
-        ask(&self.agent, method, &url, &[("content-type", "application/json")], body.to_owned())
+        send(&self.agent, method, &url, &[("content-type", "application/json")], body.to_owned())
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use furt_api::Code;
 use serde::{Deserialize, Serialize};
 
-use super::asking::{agent, ask};
+use super::client::{agent, send};
 use super::guide::{Guide, STOCK_HOST, Team};
 use super::{Clients, Options, Reader, Say};
 
@@ -123,7 +123,7 @@ impl Shared {
         let mut headers = vec![("x-api-key", self.key.as_str())];
         headers.extend(target.host.map(|host| ("host", host)));
         while !self.is_over() {
-            let answer = ask(&agent, "GET", &target.url, &headers, String::new());
+            let answer = send(&agent, "GET", &target.url, &headers, String::new());
             // What the end cuts off has not failed.
             if !self.is_over() {
                 let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

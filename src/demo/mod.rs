@@ -2,20 +2,20 @@
 //!
 //! The gateway is the one that `furt run` starts, with a configuration that is written out as text, parsed and shown. The
 //! instances live in this process, each on a port of its own, and join over the internal listener as any service would:
-//! nothing here reaches into registry, driver or proxy. `modes` says how they misbehave, `answering` what they answer,
+//! nothing here reaches into registry, driver or proxy. `modes` says how they misbehave, `handlers` what they answer,
 //! `joining` how they register, `instance` how they live and crash, `fleet` all of them, `load` the clients, `guide` what
 //! is printed, `ending` what happens to signals that the gateway does not take. Called by `cli` alone.
 
-mod answering;
-mod asking;
+mod client;
 mod ending;
 mod fleet;
 mod guide;
+mod handlers;
 mod instance;
 mod joining;
 mod load;
 mod modes;
-mod place;
+mod resources;
 mod settings;
 
 use std::fs;
@@ -31,7 +31,7 @@ use ending::Ending;
 use fleet::Fleet;
 use guide::Guide;
 use load::Load;
-use place::Directory;
+use resources::Directory;
 
 /// How long the start may take, on a machine that is busy with other things; mostly it is a fraction of a second.
 const START: Duration = Duration::from_secs(20);
@@ -85,7 +85,7 @@ pub fn run(options: Options) -> Result<()> {
     let signals = ending::catch(&runtime)?;
     let directory = Directory::create()?;
     let key = settings::new_key()?;
-    let (gateway, ports) = place::reserve()?;
+    let (gateway, ports) = resources::reserve()?;
     let addresses = gateway.addresses();
     let text = settings::text(addresses, &key, directory.path())?;
     let file = directory.path().join("furt.toml");

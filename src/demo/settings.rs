@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::place::Addresses;
+use super::resources::Addresses;
 use furt_core::model::Sha256Digest;
 
 /// How long an instance that sends heartbeats may be silent: so short that its end is seen.

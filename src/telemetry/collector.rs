@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::access_log::AccessLogMetrics;
 use super::connections::ConnectionMetrics;
 use super::events::Events;
-use super::exporter::{Exporter, MetricsError};
+use super::exporter::{Exporter, Exposition, MetricsError};
 use super::geo::DatabaseMetrics;
 use super::issues::Issues;
 use super::proxy::ProxyMetrics;
@@ -77,9 +77,8 @@ impl Telemetry {
         DatabaseMetrics::try_new(&self.exporter, built_seconds)
     }
 
-    /// All metrics in Prometheus' text format (version 0.0.4); `view` says which services and routes are
-    /// registered.
-    pub fn render<L: Fn(&RouteKey, CounterUse) -> bool>(&self, view: impl FnOnce() -> ScrapeView<L>) -> Vec<u8> {
-        self.exporter.render(self.series.gather(view))
+    /// All metrics, read now, to be written down in parts; `view` says which services and routes are registered.
+    pub fn gather<L: Fn(&RouteKey, CounterUse) -> bool>(&self, view: impl FnOnce() -> ScrapeView<L>) -> Exposition {
+        self.exporter.gather(self.series.gather(view))
     }
 }

@@ -3,6 +3,8 @@
 //! A handle is made once, at the start, with the children of all its labels. Counting is then one atomic operation,
 //! without a lookup by name or by label.
 
+use std::vec;
+
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder};
 
@@ -58,14 +60,26 @@ impl Exporter {
         Ok(metric)
     }
 
-    /// All metrics, and `more` after them, in Prometheus' text format (version 0.0.4).
-    pub(super) fn render(&self, more: Vec<MetricFamily>) -> Vec<u8> {
+    /// All metrics, and `more` after them.
+    pub(super) fn gather(&self, more: Vec<MetricFamily>) -> Exposition {
         let mut families = self.0.gather();
         families.extend(more);
+        Exposition(families.into_iter())
+    }
+}
+
+/// Metrics in Prometheus' text format (version 0.0.4), in parts: a family's is written down when it is taken.
+pub struct Exposition(vec::IntoIter<MetricFamily>);
+
+impl Iterator for Exposition {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let family = self.0.next()?;
         let mut text = Vec::new();
-        if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
+        if let Err(error) = TextEncoder::new().encode(&[family], &mut text) {
             log::error!("metrics cannot be rendered: {error}");
         }
-        text
+        Some(text)
     }
 }

@@ -25,7 +25,7 @@ pub use collector::{COMMIT, Telemetry, VERSION};
 pub use connections::ConnectionMetrics;
 pub use decimal::append_ms;
 pub use events::{Event, Events, NewEvents};
-pub use exporter::MetricsError;
+pub use exporter::{Exposition, MetricsError};
 pub use geo::DatabaseMetrics;
 pub use issues::Issues;
 pub use proxy::ProxyMetrics;

@@ -1,7 +1,9 @@
-//! What Cargo cannot hold: within the gateway imports run downwards only, and some rooms do not know each other. It
-//! reads the sources line by line for `crate::…` and `furt_core::…`, without comments and without tests.
+//! What Cargo cannot hold: within the gateway imports run downwards only, some rooms do not know each other, and no two files
+//! of a crate import each other.
 
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::support::sources::{ModulePath, Source, of_crate};
 
 /// From the bottom up. A module imports from lower layers only; those of the lowest also from each other.
 const LAYERS: &[&[&str]] = &[
@@ -20,16 +22,14 @@ const HIDDEN: &[(&str, &[&str])] = &[
 ];
 /// The one module that knows the crate: the others count through handles.
 const METRICS: (&str, &str) = ("telemetry", "prometheus::");
-
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        match path.file_stem().unwrap().to_str().unwrap() {
-            "tests" | "conformance" | "lib" | "main" => {}
-            _ if path.is_dir() => sources(&path, found),
-            _ => found.push(path),
-        }
-    }
-}
+/// Folders of crates; those of `furt-core` and `furt-api` are looked at by a test of their own, `crates/furt-core/tests/imports.rs`.
+const CRATES: [&str; 2] = ["src", "benches/plots"];
+/// Files that import each other and are still to be parted.
+const MUTUAL: &[(&str, &str)] = &[
+    ("proxy::admission", "proxy::context"),
+    ("proxy::answer", "proxy::context"),
+    ("proxy::answer", "proxy::counting"),
+];
 
 /// Why `from` must not import `to`.
 fn fault(from: &str, to: &str) -> Option<String> {
@@ -45,21 +45,42 @@ fn fault(from: &str, to: &str) -> Option<String> {
 
 #[test]
 fn imports_run_downwards_only() {
-    let (src, mut files, mut faults, mut seen) = (Path::new("src"), Vec::new(), Vec::new(), 0);
-    sources(src, &mut files);
-    for file in files {
-        let module = file.strip_prefix(src).unwrap().iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
-        let text = std::fs::read_to_string(&file).unwrap().replace("furt_core::", "crate::core ");
-        if module != METRICS.0 && text.contains(METRICS.1) {
-            faults.push(format!("{}: {} belongs to {}", file.display(), METRICS.1, METRICS.0));
+    let (mut faults, mut seen) = (Vec::new(), 0);
+    for (module, source) in of_crate("src").iter().filter(|(module, _)| !module.is_empty()) {
+        if module[0] != METRICS.0 && source.code.contains(METRICS.1) {
+            faults.push(format!("{}: {} belongs to {}", source.path.display(), METRICS.1, METRICS.0));
         }
-        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap().lines();
-        for path in code.flat_map(|line| line.split("//").next().unwrap().split("crate::").skip(1)) {
-            let to = path.split(|c: char| !c.is_alphanumeric() && !"_ ".contains(c)).next().unwrap().trim_end();
-            faults.extend(fault(module, to).map(|why| format!("{}: {why}", file.display())));
+        for path in &source.imports {
+            let to = if path[0] == "furt_core" { format!("core {}", path[1]) } else { path[0].clone() };
+            faults.extend(fault(&module[0], &to).map(|why| format!("{}: {why}", source.path.display())));
             seen += 1;
         }
     }
-    assert!(faults.is_empty() && seen > 200, "{seen} imports seen\n{}", faults.join("\n"));
+    assert!(faults.is_empty() && seen > 500, "{seen} imports seen\n{}", faults.join("\n"));
     assert!(fault("proxy", "core registry").is_some() && fault("driver", "api").is_some());
+}
+
+/// The module in whose file a path ends.
+fn file_of<'a>(path: &'a [String], sources: &BTreeMap<ModulePath, Source>) -> Option<&'a [String]> {
+    (0..=path.len()).rev().map(|end| &path[..end]).find(|module| sources.contains_key(*module))
+}
+
+/// Pairs that import each other. A module and those within it are not counted: the outer one declares the inner ones.
+fn mutual(sources: &BTreeMap<ModulePath, Source>) -> BTreeSet<(String, String)> {
+    let edges = sources.iter().flat_map(|(from, source)| {
+        let targets = source.imports.iter().filter_map(|path| file_of(path, sources)).map(<[String]>::to_vec);
+        targets.filter(|to| !to.starts_with(from) && !from.starts_with(to)).map(|to| (from.clone(), to))
+    });
+    let edges: BTreeSet<_> = edges.collect();
+    let both = edges.iter().filter(|(from, to)| from < to && edges.contains(&(to.clone(), from.clone())));
+    both.map(|(from, to)| (from.join("::"), to.join("::"))).collect()
+}
+
+#[test]
+fn no_two_files_import_each_other() {
+    for root in CRATES {
+        let mut found = mutual(&of_crate(root));
+        found.retain(|(one, other)| !MUTUAL.contains(&(one, other)));
+        assert_eq!(found, BTreeSet::new(), "{root}");
+    }
 }

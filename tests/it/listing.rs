@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use reqwest::Method;
+use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::support::{Answer, Gateway, SOON, wire, wire::exchange};
@@ -42,6 +43,46 @@ async fn a_long_list_is_sent_in_chunks_and_a_short_one_with_its_length() {
         let old = exchange(gateway.internal, get(&gateway, "GET", "HTTP/1.0")).await;
         assert_eq!(wire::header(&old, "transfer-encoding"), None);
         assert!(old.ends_with("}]}"), "the connection ends with the answer");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_that_grows_with_what_there_is_comes_whole_in_chunks_once_it_is_long() {
+    const MANY: usize = 700;
+    let few = Gateway::start("").await;
+    let keys = (0..MANY).fold(String::new(), |mut text, number| {
+        write!(text, "[[api_keys]]\nname = 'key-{number}'\nsha256 = '{number:064}'\npermissions = ['a:read']\n")
+            .unwrap();
+        text
+    });
+    let many = Gateway::start(&format!("[registration]\nburst = 10000\nrate = '10000/s'\n{keys}")).await;
+    for number in 0..MANY {
+        let body = json!({ "id": format!("id-{number}"), "app": format!("app-{number}"), "region": "eu", "ip": "10.0.0.1",
+            "port": 80 });
+        let registered = many.operate(Method::POST, "/api/v1/register").body(body.to_string());
+        Answer::of(registered.header("content-type", "application/json")).await.ok();
+    }
+    for path in ["/metrics", "/internal/stats", "/internal/keys", "/api/v1/backends"] {
+        let short = Answer::of(few.operate(Method::GET, path)).await;
+        assert_eq!(short.header("content-length"), short.body.len().to_string(), "{path}");
+        let long = Answer::of(many.operate(Method::GET, path)).await;
+        assert!(long.body.len() > 64 * 1024, "{path} has {} bytes", long.body.len());
+        assert_eq!((long.status.as_u16(), long.header("content-length")), (200, ""), "{path}");
+        assert_eq!(long.header("content-type"), short.header("content-type"), "{path}");
+        match path {
+            "/metrics" => {
+                assert_eq!(long.body.matches("\nfurt_service_up{").count(), MANY);
+                assert!(
+                    long.body.contains("\nfurt_series_left_out{kind=\"service\"} 0\n") && long.body.ends_with('\n')
+                );
+            }
+            "/internal/stats" => assert_eq!(long.json()["services"].as_array().unwrap().len(), MANY),
+            "/internal/keys" => assert_eq!(long.json()["keys"].as_array().unwrap().len(), MANY + 3),
+            _ => assert_eq!(
+                (long.json()["total"].as_u64(), long.json()["backends"].as_array().unwrap().len()),
+                (Some(MANY as u64), MANY)
+            ),
+        }
     }
 }
 

@@ -34,6 +34,7 @@ mod listing;
 mod metrics;
 mod process;
 mod proxy;
+mod queries;
 mod registration;
 mod reload;
 mod restart;

@@ -16,10 +16,10 @@ use furt_api::keys::{Key, Keys, RevokedKey};
 use furt_api::{Code, Outcome};
 use serde_json::{Map, Value};
 
-use super::Api;
-use super::commands::{Answered, ask, json_body, unexpected};
+use super::commands::{ApiResult, ask, json_body, unexpected};
 use super::listener::BodyTooLarge;
 use super::problem::Problem;
+use super::{Api, listing};
 use crate::clock;
 use crate::driver::DriverGone;
 use crate::secret;
@@ -69,7 +69,7 @@ pub(super) async fn revoke(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     Path(name): Path<String>,
-) -> Answered<RevokedKey> {
+) -> ApiResult<RevokedKey> {
     let KeyAnswer { key, is_configured, generation } = command(&api, source, KeyCommand::Revoke(named(&name)?)).await?;
     Ok(Json(RevokedKey {
         status: Outcome::Revoked,
@@ -80,20 +80,21 @@ pub(super) async fn revoke(
 }
 
 /// `GET /internal/keys`
-pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Keys> {
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Response {
     let snapshot = api.snapshots.load_full();
-    let keys = &snapshot.keys;
-    let all =
-        keys.configured.values().map(|spec| views::configured(spec)).chain(keys.runtime.values().map(views::runtime));
-    Json(Keys {
-        keys: all.collect(),
+    let envelope = Keys {
+        keys: Vec::new(),
         generation: wire::generation(snapshot.generation),
         epoch: wire::epoch(snapshot.epoch),
-    })
+    };
+    let (configured, runtime) = (snapshot.keys.configured.clone(), snapshot.keys.runtime.clone());
+    let configured = configured.into_iter().map(|(_, spec)| views::configured(&spec));
+    let runtime = runtime.into_iter().map(|(_, key)| views::runtime(&key));
+    listing::list(&envelope, "keys", configured.chain(runtime))
 }
 
 /// `GET /internal/keys/{name}`: the key in force of that name; a runtime key that it stands against is its `kept`.
-pub(super) async fn one(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answered<Key> {
+pub(super) async fn one(State(api): State<Arc<Api>>, Path(name): Path<String>) -> ApiResult<Key> {
     let snapshot = api.snapshots.load_full();
     let name = named(&name)?;
     let runtime = snapshot.keys.runtime.get(&name).map(views::runtime);
@@ -101,25 +102,6 @@ pub(super) async fn one(State(api): State<Arc<Api>>, Path(name): Path<String>) -
         (None, None) => Err(KeyRefusal::Unknown(name).into()),
         (None, Some(runtime)) => Ok(Json(runtime)),
         (Some(spec), runtime) => Ok(Json(Key { kept: runtime.map(Box::new), ..views::configured(spec) })),
-    }
-}
-
-/// How a refusal is answered.
-pub(super) fn status_of(refusal: &KeyRefusal) -> (StatusCode, Code) {
-    match refusal {
-        KeyRefusal::Unknown(_) => (StatusCode::NOT_FOUND, Code::NotFound),
-        KeyRefusal::Configured(_) => (StatusCode::CONFLICT, Code::Configured),
-        KeyRefusal::Taken { .. } => (StatusCode::CONFLICT, Code::Taken),
-        KeyRefusal::TooManyOld { .. } => (StatusCode::CONFLICT, Code::TooManyOldKeys),
-        KeyRefusal::TooMany => (StatusCode::CONFLICT, Code::TooManyKeys),
-        KeyRefusal::NotForgotten { .. } => (StatusCode::SERVICE_UNAVAILABLE, Code::StoreUnavailable),
-    }
-}
-
-impl From<KeyRefusal> for Problem {
-    fn from(refusal: KeyRefusal) -> Self {
-        let (status, code) = status_of(&refusal);
-        Self::new(status, code, refusal.to_string())
     }
 }
 

@@ -103,8 +103,9 @@ async fn a_panic_in_a_hook_costs_one_request_and_releases_its_slot() {
         assert_eq!((telemetry.proxy.panics(), panicked), (panics, panics > before));
         assert_eq!((telemetry.proxy.in_flight(), service.instances[0].live.in_flight()), (0, 0));
     }
-    let metrics =
-        String::from_utf8(telemetry.render(|| ScrapeView { services: Vec::new(), has_route: |_: &_, _| false }))
-            .unwrap();
+    let metrics = String::from_utf8(
+        telemetry.gather(|| ScrapeView { services: Vec::new(), has_route: |_: &_, _| false }).flatten().collect(),
+    )
+    .unwrap();
     assert!(metrics.contains("furt_request_panics_total 2"));
 }

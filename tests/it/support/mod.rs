@@ -8,6 +8,7 @@ pub(crate) mod mmdb;
 pub(crate) mod origin;
 pub(crate) mod ports;
 pub(crate) mod scripted;
+pub(crate) mod sources;
 pub(crate) mod wait;
 pub(crate) mod wire;
 

@@ -16,7 +16,7 @@ pub(super) fn agent(limit: Duration) -> Agent {
 ///
 /// # Errors
 /// There was none.
-pub(super) fn ask(
+pub(super) fn send(
     agent: &Agent,
     method: &str,
     url: &str,
