@@ -66,7 +66,7 @@ pub(super) fn report(report: &Report, metrics: &RegistryMetrics) -> Event {
         }
         Report::ProbingStopped(instance) => {
             metrics.probing_stopped();
-            warn!("stopped probing {instance}: a registration, a heartbeat or a wish for a probe starts it again");
+            warn!("stopped probing {instance}: a registration, a heartbeat or a command to probe starts it again");
             of("probing-stopped", instance)
         }
         Report::AddressesChanged { subject, addresses } => {

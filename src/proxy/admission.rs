@@ -1,12 +1,11 @@
 //! Whether a request is let in, and where to: client address, path, route, key, permission, rate.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, Method, header};
 use pingora_proxy::Session;
 
 use super::answer::GatewayAnswer;
@@ -20,7 +19,7 @@ use crate::telemetry::request_id;
 use crate::wire::GatewayProblem;
 use furt_core::live::retry_after_seconds;
 use furt_core::model::path::Reserved;
-use furt_core::model::{Sha256Digest, host, path};
+use furt_core::model::{Sha256Digest, path};
 use furt_core::routing::{ApiKey, Found, Route};
 
 /// The header that carries the key.
@@ -72,7 +71,7 @@ impl Gateway {
         ctx.client.identify(peer, &request.headers, trusted);
         ctx.received.request_id = request_id::of(&request.headers);
         let sent_host = request.headers.get(header::HOST);
-        let host = authority(request.uri.authority(), sent_host);
+        let host = framing::authority(request.uri.authority(), sent_host);
 
         let host_fault = || framing::host_fault(sent_host, request.version, is_url);
         let fault = ctx.received.malformed.map(Malformed::text).or(target.err()).or_else(host_fault);
@@ -180,13 +179,4 @@ fn find_key(headers: &HeaderMap, client: Option<IpAddr>, snapshot: &Published) -
     }
     let allowed = key.allow_from.is_empty() || client.is_some_and(|client| key.allow_from.contains(client));
     if allowed { Ok(Arc::clone(key)) } else { Err(GatewayProblem::AddressNotAllowed) }
-}
-
-/// The host that routes are matched by. Pingora has checked that target and `Host` agree.
-pub(super) fn authority<'a>(target: Option<&'a http::uri::Authority>, host: Option<&'a HeaderValue>) -> Cow<'a, str> {
-    let text = match target {
-        Some(authority) => authority.as_str(),
-        None => host.and_then(|value| value.to_str().ok()).unwrap_or_default(),
-    };
-    host::normalize(text)
 }

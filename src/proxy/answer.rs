@@ -1,21 +1,13 @@
 //! Answers that furt makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), and `/health`.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use furt_api::problem::MEDIA_TYPE;
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
-use pingora_proxy::Session;
 
-use super::context::Context;
-use super::headers;
 use crate::telemetry::{ResponseFlag, request_id};
 use crate::wire::{self, DetailPosition, GatewayProblem};
-
-/// The most of a refused request's body that is read and dropped.
-const MAX_DRAIN_BYTES: usize = 1024 * 1024;
 
 /// One of furt's own answers.
 #[derive(Debug, Clone)]
@@ -75,14 +67,13 @@ impl GatewayAnswer {
         }
     }
 
-    /// Sends it; a HEAD gets the header alone.
+    /// Its header but for what all of furt's answers have, for a body of that length.
     ///
     /// # Errors
-    /// The client is gone.
-    pub(super) async fn send(&self, session: &mut Session, ctx: &Context) -> Result<()> {
-        let body = self.body(ctx);
+    /// A header that Pingora does not take.
+    pub(super) fn header(&self, body: &Bytes) -> Result<ResponseHeader> {
         let mut response = ResponseHeader::build(self.status(), Some(9))?;
-        response.insert_header(header::CONTENT_LENGTH, wire::content_length(&body))?;
+        response.insert_header(header::CONTENT_LENGTH, wire::content_length(body))?;
         response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
         let media_type = match &self.kind {
             Kind::Health(_) => "application/json",
@@ -102,40 +93,20 @@ impl GatewayAnswer {
         if let Some(extra) = &self.extra {
             response.insert_header(extra.0.clone(), extra.1.clone())?;
         }
-        headers::add_own(&mut response, ctx)?;
-        let is_head = session.req_header().method == Method::HEAD;
-        session.write_response_header(Box::new(response), is_head).await?;
-        if !is_head {
-            session.write_response_body(Some(body), true).await?;
-        }
-        Ok(())
+        Ok(response)
     }
 
-    fn body(&self, ctx: &Context) -> Bytes {
+    /// Its body, for the request of that id.
+    pub(super) fn body(&self, request_id: &HeaderValue) -> Bytes {
         match &self.kind {
             Kind::Health(body) => body.clone(),
             Kind::Problem(problem) => {
                 let (status, code, id) =
-                    (problem.status().as_u16(), problem.code().into(), request_id::text(&ctx.received.request_id));
+                    (problem.status().as_u16(), problem.code().into(), request_id::text(request_id));
                 let mut body = furt_api::Problem::new(status, code, problem.title(), id);
                 body.detail.clone_from(&self.detail);
                 wire::problem_body(body, DetailPosition::Last)
             }
         }
     }
-}
-
-/// Reads and drops what a refused client still sends, so that it sees the answer instead of a reset connection.
-pub(super) async fn drain(session: &mut Session, longest: Duration) {
-    let read = async {
-        let mut total = 0;
-        while total <= MAX_DRAIN_BYTES {
-            match session.read_request_body().await {
-                Ok(Some(part)) => total += part.len(),
-                Ok(None) | Err(_) => return,
-            }
-        }
-    };
-    // A client that is slower than that is cut off: it was told to stop.
-    _ = tokio::time::timeout(longest, read).await;
 }

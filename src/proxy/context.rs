@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, header};
 use pingora_proxy::Session;
 
-use super::admission;
 use super::answer::GatewayAnswer;
 use super::attempts::Attempts;
 use super::client::Client;
 use super::edge::Malformed;
+use super::framing;
 use crate::clock;
 use crate::published::Published;
 use crate::telemetry::{self, Entry, ProxyMetrics, ResponseFlag};
@@ -156,7 +156,7 @@ impl Context {
             request_id: &self.received.request_id,
             client_ip: self.client.address,
             method: &request.method,
-            host: admission::authority(request.uri.authority(), request.headers.get(header::HOST)),
+            host: framing::authority(request.uri.authority(), request.headers.get(header::HOST)),
             path: request.uri.path(),
             route: self.target.route.as_ref().map(|route| &route.pattern),
             service: self.target.registered().map(|service| &service.definition.service),

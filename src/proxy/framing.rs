@@ -3,6 +3,7 @@
 //! Pingora has checked lengths, duplicates of `Host`, and that an absolute target agrees with it; what it lets
 //! through beyond RFC 9112 is caught here. Called by `admission` and `headers`; never decides where a request goes.
 
+use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
@@ -12,6 +13,7 @@ use pingora::{Error, ErrorType};
 
 use super::answer::GatewayAnswer;
 use crate::wire::GatewayProblem;
+use furt_core::model::host;
 
 /// Interim answers (1xx) to one request; more than a service sends in an hour of `102 Processing` every half minute.
 const MAX_INTERIM: u32 = 128;
@@ -244,6 +246,15 @@ fn has_fields_within_bounds(headers: &HeaderMap) -> bool {
 
 fn broken<T>(why: &'static str) -> pingora::Result<T> {
     Error::e_explain(ErrorType::InvalidHTTPHeader, why).map_err(Error::into_up)
+}
+
+/// The host that routes are matched by. Pingora has checked that target and `Host` agree.
+pub(super) fn authority<'a>(target: Option<&'a http::uri::Authority>, host: Option<&'a HeaderValue>) -> Cow<'a, str> {
+    let text = match target {
+        Some(authority) => authority.as_str(),
+        None => host.and_then(|value| value.to_str().ok()).unwrap_or_default(),
+    };
+    host::normalize(text)
 }
 
 #[cfg(test)]

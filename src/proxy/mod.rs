@@ -22,6 +22,7 @@ mod framing;
 mod headers;
 mod limits;
 mod queue;
+mod responding;
 mod upload;
 
 pub use client::address as client_address;
@@ -80,8 +81,8 @@ impl Gateway {
     /// Sends furt's own answer, then reads and drops what the client still sends.
     async fn answer(&self, session: &mut Session, ctx: &mut Context, answer: &GatewayAnswer) -> Result<()> {
         ctx.answer.flag = Some(answer.flag());
-        answer.send(session, ctx).await?;
-        answer::drain(session, DRAIN_TIME).await;
+        responding::send(answer, session, ctx).await?;
+        responding::drain(session, DRAIN_TIME).await;
         Ok(())
     }
 }

@@ -47,9 +47,9 @@ impl RegistryMetrics {
         Ok(Self {
             registrations: counter("furt_registrations_total", "Registrations that were installed")?,
             refusals: counter("furt_refusals_total", "Registrations, heartbeats and removals that were refused")?,
-            deregistrations: counter("furt_deregistrations_total", "Instances that left by a wish")?,
+            deregistrations: counter("furt_deregistrations_total", "Instances that were deregistered by a command")?,
             drains: counter("furt_drains_total", "Drains of instances that began")?,
-            drains_ended: counter("furt_drains_ended_total", "Drains that a registration or a wish ended")?,
+            drains_ended: counter("furt_drains_ended_total", "Drains that a registration or a command ended")?,
             expirations: counter("furt_expirations_total", "Instances that were not heard within their TTL")?,
             instance_status_changes: counter("furt_instance_status_changes_total", "Changes of status of instances")?,
             service_status_changes: counter("furt_service_status_changes_total", "Changes of status of services")?,
