@@ -37,6 +37,7 @@ mod proxy;
 mod registration;
 mod reload;
 mod restart;
+mod streaming;
 mod support;
 mod top;
 mod uploads;
