@@ -101,6 +101,8 @@ impl Services {
             // The process ends by itself (see `stopping`); Pingora must only outlast it, and the grace may be another by then.
             grace_period_seconds: Some(OUTLASTING_SECONDS),
             graceful_shutdown_timeout_seconds: Some(1),
+            // From a second on tokio's timers: the thread of Pingora's own wakes 100 times a second for as long as furt lives.
+            fast_timeout_to_tokio_threshold_seconds: Some(0),
             ..ServerConf::default()
         }
     }

@@ -29,6 +29,9 @@ use crate::clock;
 /// The pause after a failure, and the longest after several: a file may be free at any moment, and clients wait.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// How often the runtime's clock wakes for nothing. A timer that is due before all others wakes its runtime by a system call when
+/// it is set, and requests set timers of a second and more: with this one none of theirs is ever the first.
+const TICK: Duration = Duration::from_millis(900);
 /// A loop says at most once in this time that it cannot accept.
 const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
@@ -89,7 +92,13 @@ impl<H: ConnectionHandler> Service for ListenService<H> {
                 }
             }
         }
-        while loops.join_next().await.is_some() {}
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                ended = loops.join_next() => if ended.is_none() { break },
+                _ = tick.tick() => {}
+            }
+        }
         self.handler.stop_accepting().await;
     }
 
