@@ -4,7 +4,7 @@
 //! hyper's server would not be less: what is here are the limits, the times, the answers to what never reaches the router,
 //! and the end, which both listeners have in common with Pingora's session and would have to be made again around hyper's.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +17,9 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use pingora::ErrorType;
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp as _};
 use pingora::http::ResponseHeader;
+use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tower::ServiceExt;
@@ -28,7 +29,7 @@ use furt_api::Code;
 use super::listing::Streamed;
 use super::problem::Problem;
 use crate::config::ClientConfig;
-use crate::listener::{self, OpenConnections, TOO_MANY, header_deadline};
+use crate::listener::{self, ConnectionHandler, ConnectionPermit, OpenConnections, TOO_MANY, header_deadline};
 use crate::published::Published;
 use crate::telemetry::request_id;
 use furt_core::model::Epoch;
@@ -118,6 +119,22 @@ impl Listener {
     }
 }
 
+impl ConnectionHandler for Listener {
+    type Permit = ConnectionPermit;
+
+    fn open(&self) -> &Arc<OpenConnections> {
+        &self.open
+    }
+
+    fn admit(&self, _: SocketAddr) -> Result<ConnectionPermit, &'static [u8]> {
+        self.open.try_acquire(self.most).ok_or(TOO_MANY)
+    }
+
+    async fn handle(self: Arc<Self>, stream: Stream, _permit: ConnectionPermit, shutdown: ShutdownWatch) {
+        self.process_new(stream, &shutdown).await;
+    }
+}
+
 #[async_trait]
 impl HttpServerApp for Listener {
     fn server_options(&self) -> Option<&HttpServerOptions> {
@@ -130,12 +147,6 @@ impl HttpServerApp for Listener {
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let timeouts = self.timeouts();
-        let Some(_permit) = self.open.try_acquire(self.most) else {
-            if let ServerSession::H1(session) = session {
-                self.open.turn_away(session.into_inner(), TOO_MANY).await;
-            }
-            return None;
-        };
         let mut shutdown = shutdown.clone();
         let deadline = header_deadline(&session, &timeouts);
         let read = tokio::select! {

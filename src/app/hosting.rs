@@ -16,8 +16,6 @@ use pingora::server::{ListenFds, RunArgs, ShutdownSignalWatch, ShutdownWatch};
 use pingora::services::{ServiceReadyNotifier, ServiceWithDependents};
 use tokio::sync::oneshot;
 
-use crate::listener::{BoundListener, hand_over};
-
 /// When a service ends.
 pub(super) enum Ends {
     /// With Pingora's server, as soon as furt is to stop.
@@ -46,14 +44,8 @@ impl Host {
         &self.server.configuration
     }
 
-    /// The service will find `sockets` bound.
-    pub(super) fn add(
-        &mut self,
-        service: impl ServiceWithDependents + 'static,
-        sockets: Vec<BoundListener>,
-        ends: Ends,
-    ) {
-        self.server.add_service(Hosted { service, sockets, started: self.started.clone(), ends });
+    pub(super) fn add(&mut self, service: impl ServiceWithDependents + 'static, ends: Ends) {
+        self.server.add_service(Hosted { service, started: self.started.clone(), ends });
         self.count += 1;
     }
 
@@ -83,7 +75,6 @@ impl Host {
 /// A service as the host runs it.
 struct Hosted<S> {
     service: S,
-    sockets: Vec<BoundListener>,
     started: mpsc::Sender<()>,
     ends: Ends,
 }
@@ -97,9 +88,6 @@ impl<S: ServiceWithDependents> ServiceWithDependents for Hosted<S> {
         listeners_per_fd: usize,
         ready: ServiceReadyNotifier,
     ) {
-        if let Some(fds) = &fds {
-            hand_over(self.sockets.drain(..), fds);
-        }
         // Nobody may wait for it any more.
         _ = self.started.send(());
         let shutdown = match &self.ends {

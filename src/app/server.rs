@@ -12,11 +12,8 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use pingora::listeners::ListenerConfig;
-use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::server::configuration::ServerConf;
 use pingora::services::background::{BackgroundService, GenBackgroundService};
-use pingora::services::listening::Service;
 use pingora_proxy::http_proxy;
 use tokio::sync::oneshot;
 
@@ -29,18 +26,13 @@ use crate::config::{Config, MAX_RETRIES};
 use crate::driver::Handle;
 use crate::geo::Geo;
 use crate::health::{HttpProbe, MonitorService};
-use crate::listener::{BoundListener, OpenConnections, OwnListeners, Sockets};
+use crate::listener::{BoundListener, ListenService, OpenConnections, OwnListeners, Sockets};
 use crate::proxy::{Edge, Gateway};
 use crate::published::Snapshots;
 use crate::telemetry::{AccessLog, Telemetry};
 
 /// Worker threads of the internal listener: its requests are short, and the proxy is what cores are for.
 pub(super) const INTERNAL_THREADS: usize = 1;
-/// Of a client connection. None: headers and bodies are read into buffers of their own, which are there as long as they
-/// are read; Pingora's default of 64 KiB lies idle with every idle client.
-const READ_BUFFER: usize = 0;
-/// Of a client connection: a header and a small body in one write. The allocator's class below 4 KiB, for the sake of idle clients.
-const WRITE_BUFFER: usize = 3584;
 /// Longer than any `server.grace` may be, which is 30 days.
 const OUTLASTING_SECONDS: u64 = 31 * 24 * 3600;
 
@@ -84,13 +76,13 @@ impl Services {
     /// Some service does not start.
     pub(super) fn run(self, sockets: Sockets, stop: &Stop) -> Result<oneshot::Receiver<()>> {
         let mut host = Host::new(self.server_conf());
-        let public = self.public(host.configuration(), &sockets.public);
-        let internal = self.internal(&sockets.internal);
-        host.add(public, sockets.public, Ends::WithServer);
-        host.add(internal, sockets.internal, Ends::When(stop.clients_gone()));
-        host.add(background("monitor", self.monitor), Vec::new(), Ends::When(stop.clients_gone()));
+        let public = self.public(host.configuration(), sockets.public);
+        let internal = self.internal(sockets.internal);
+        host.add(public, Ends::WithServer);
+        host.add(internal, Ends::When(stop.clients_gone()));
+        host.add(background("monitor", self.monitor), Ends::When(stop.clients_gone()));
         if let Some(database) = self.database {
-            host.add(background("geo", database), Vec::new(), Ends::WithServer);
+            host.add(background("geo", database), Ends::WithServer);
         }
         host.run(stop.signal())
     }
@@ -109,11 +101,13 @@ impl Services {
             // The process ends by itself (see `stopping`); Pingora must only outlast it, and the grace may be another by then.
             grace_period_seconds: Some(OUTLASTING_SECONDS),
             graceful_shutdown_timeout_seconds: Some(1),
+            // From a second on tokio's timers: the thread of Pingora's own wakes 100 times a second for as long as furt lives.
+            fast_timeout_to_tokio_threshold_seconds: Some(0),
             ..ServerConf::default()
         }
     }
 
-    fn public(&self, conf: &Arc<ServerConf>, sockets: &[BoundListener]) -> Service<Edge> {
+    fn public(&self, conf: &Arc<ServerConf>, sockets: Vec<BoundListener>) -> ListenService<Edge> {
         let gateway = Gateway::new(
             Arc::clone(&self.snapshots),
             Arc::clone(&self.geo),
@@ -128,15 +122,10 @@ impl Services {
             Arc::clone(&self.telemetry.proxy),
             Arc::clone(&self.snapshots),
         );
-        let mut service = Service::new("public".to_owned(), edge);
-        for socket in sockets {
-            let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
-            service.add_listener(ListenerConfig::tcp(socket.address.to_string()).l4_buffer(buffers));
-        }
-        service
+        ListenService::new("public", None, sockets, edge)
     }
 
-    fn internal(&self, sockets: &[BoundListener]) -> Service<api::Listener> {
+    fn internal(&self, sockets: Vec<BoundListener>) -> ListenService<api::Listener> {
         let router = api::router(
             self.own_listeners.clone(),
             self.driver.clone(),
@@ -152,12 +141,7 @@ impl Services {
             Arc::clone(&self.open.internal),
             self.files.internal,
         );
-        let mut service = Service::new("internal".to_owned(), listener);
-        service.threads = Some(INTERNAL_THREADS);
-        for socket in sockets {
-            service.add_tcp(&socket.address.to_string());
-        }
-        service
+        ListenService::new("internal", Some(INTERNAL_THREADS), sockets, listener)
     }
 }
 

@@ -1,10 +1,11 @@
 //! The connections of a listener: how many there may be, in all and of one address, how many there are, when the last one
 //! is gone, and how long a header may take on each.
 //!
-//! Both listeners count theirs here, turn away what is beyond in the same words, and are waited for at the end. Never
-//! reads a request, never closes a connection that has a permit.
+//! Both listeners count theirs here, before anything is read, turn away what is beyond in the same words, and are waited for
+//! at the end. Never reads a request, never closes a connection that has a permit.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -83,20 +84,24 @@ impl OpenConnections {
         }
     }
 
-    /// Tells a client why it has no permit, where there is a file to spare for that.
-    pub async fn turn_away(&self, stream: Stream, why: &'static [u8]) {
-        let _one = TurnedAway(&self.turned_away);
-        if self.turned_away.fetch_add(1, Ordering::Relaxed) < TURNED_AWAY_AT_ONCE {
-            turn_away(stream, why).await;
-        }
+    /// Counted while a client is told why it has no permit; `None`: there is no file to spare for telling one more.
+    pub(super) fn try_turn_away(self: &Arc<Self>) -> Option<TurnedAway> {
+        let before = self.turned_away.fetch_add(1, Ordering::Relaxed);
+        let one = TurnedAway(Arc::clone(self));
+        (before < TURNED_AWAY_AT_ONCE).then_some(one)
+    }
+
+    /// A connection could not be accepted.
+    pub(super) fn note_accept_failed(&self) {
+        self.metrics.accept_failed();
     }
 
     /// A permit for one more of `most`; `None`, and counted as refused, where there are too many. Where `most` has become
     /// less, those that have a permit keep it.
-    pub fn try_acquire(&self, most: usize) -> Option<ConnectionPermit<'_>> {
+    pub fn try_acquire(self: &Arc<Self>, most: usize) -> Option<ConnectionPermit> {
         let before = self.count.fetch_add(1, Ordering::AcqRel);
         self.metrics.opened();
-        let permit = ConnectionPermit(self);
+        let permit = ConnectionPermit(Arc::clone(self));
         if before < most {
             return Some(permit);
         }
@@ -106,18 +111,18 @@ impl OpenConnections {
 }
 
 /// One client that is being turned away, counted until it is dropped.
-struct TurnedAway<'a>(&'a AtomicUsize);
+pub(super) struct TurnedAway(Arc<OpenConnections>);
 
-impl Drop for TurnedAway<'_> {
+impl Drop for TurnedAway {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.turned_away.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// One open connection, counted until it is dropped.
-pub struct ConnectionPermit<'a>(&'a OpenConnections);
+pub struct ConnectionPermit(Arc<OpenConnections>);
 
-impl Drop for ConnectionPermit<'_> {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.0.metrics.closed();
         if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -132,23 +137,25 @@ pub struct AddressConnections(DashMap<IpAddr, usize>);
 
 impl AddressConnections {
     /// A permit for one more of `most`, counted until it is dropped; `None`: the address has so many.
-    pub fn try_acquire(&self, address: IpAddr, most: usize) -> Option<AddressPermit<'_>> {
+    pub fn try_acquire(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<AddressPermit> {
         let mut count = self.0.entry(address).or_default();
         if *count >= most {
             return None;
         }
         *count += 1;
-        Some(AddressPermit { all: self, address })
+        // The entry holds a lock of the map.
+        drop(count);
+        Some(AddressPermit { all: Arc::clone(self), address })
     }
 }
 
 /// One open connection of an address.
-pub struct AddressPermit<'a> {
-    all: &'a AddressConnections,
+pub struct AddressPermit {
+    all: Arc<AddressConnections>,
     address: IpAddr,
 }
 
-impl Drop for AddressPermit<'_> {
+impl Drop for AddressPermit {
     fn drop(&mut self) {
         self.all.0.remove_if_mut(&self.address, |_, count| {
             *count -= 1;
@@ -171,12 +178,10 @@ pub async fn turn_away(mut stream: Stream, why: &'static [u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
-    fn none() -> OpenConnections {
-        OpenConnections::new(ConnectionMetrics::unexposed().unwrap())
+    fn none() -> Arc<OpenConnections> {
+        Arc::new(OpenConnections::new(ConnectionMetrics::unexposed().unwrap()))
     }
 
     #[test]
@@ -192,7 +197,7 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_connections_and_others_have_theirs() {
-        let open = AddressConnections::default();
+        let open = Arc::new(AddressConnections::default());
         let (one, other) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
         let permits = [open.try_acquire(one, 2), open.try_acquire(one, 2), open.try_acquire(other, 2)];
         assert!(permits.iter().all(Option::is_some) && open.try_acquire(one, 2).is_none());
@@ -203,9 +208,18 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_an_address_that_is_gone() {
-        let open = AddressConnections::default();
+        let open = Arc::new(AddressConnections::default());
         drop([open.try_acquire([192, 0, 2, 1].into(), 2), open.try_acquire([192, 0, 2, 1].into(), 2)]);
         assert!(open.0.is_empty());
+    }
+
+    #[test]
+    fn so_many_are_told_at_once_why_they_are_turned_away() {
+        let open = none();
+        let told: Vec<_> = (0..TURNED_AWAY_AT_ONCE).map(|_| open.try_turn_away()).collect();
+        assert!(told.iter().all(Option::is_some) && open.try_turn_away().is_none());
+        drop(told);
+        assert!(open.try_turn_away().is_some());
     }
 
     #[test]
@@ -218,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_is_waited_for_until_the_last_one_is_gone() {
-        let open = Arc::new(none());
+        let open = none();
         open.all_closed().await;
         let permit = open.try_acquire(2);
         let waiting = Arc::clone(&open);

@@ -1,16 +1,20 @@
-//! What a listener is before anyone reads a request: its sockets, its connections and their limits, the header section
-//! of a request as bytes and the time it may take, and furt's own addresses.
+//! What a listener is before anyone reads a request: its sockets and accept loops, its connections and their limits, the
+//! stream that Pingora is given, the header section of a request as bytes and the time it may take, and furt's own addresses.
 //!
 //! Both listeners stand on it: the public one (`proxy`) and the internal one (`api`). `app` binds the sockets. It knows
 //! neither routes nor services, and parses no request.
 
+mod accepting;
 mod connections;
 mod head;
+mod outgoing;
 mod own;
 mod reading;
 mod scheme;
 mod sockets;
+mod stream;
 
+pub use accepting::{ConnectionHandler, ListenService};
 pub use connections::{
     AddressConnections, AddressPermit, ConnectionPermit, HEADER_TOO_LARGE, OpenConnections, TOO_MANY, TOO_MANY_OF_ONE,
     header_deadline, options, turn_away,
@@ -19,4 +23,4 @@ pub use head::{Body, HeadScan};
 pub use own::{ForbiddenAddress, OwnListeners};
 pub use reading::{Awaited, Head, HeaderTimes, NoHead, next_head};
 pub use scheme::scheme;
-pub use sockets::{BoundListener, CannotListen, Sockets, address_list, bind, hand_over};
+pub use sockets::{BoundListener, CannotListen, Sockets, address_list, bind};

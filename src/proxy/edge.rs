@@ -5,12 +5,12 @@
 //! counts for each idle client. Pingora repairs what it reads; what must not be repaired is marked here and refused by the
 //! hooks ([`Malformed`]).
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
-use pingora::apps::{HttpPersistentSettings, HttpServerApp as _, ServerApp};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp as _};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
@@ -22,8 +22,8 @@ use super::limits::network;
 use super::upload::Upload;
 use crate::clock;
 use crate::listener::{
-    AddressConnections, AddressPermit, Awaited, Body, ConnectionPermit, HEADER_TOO_LARGE, Head, HeaderTimes, NoHead,
-    OpenConnections, TOO_MANY, TOO_MANY_OF_ONE, next_head, turn_away,
+    AddressConnections, AddressPermit, Awaited, Body, ConnectionHandler, ConnectionPermit, HEADER_TOO_LARGE, Head,
+    HeaderTimes, NoHead, OpenConnections, TOO_MANY, TOO_MANY_OF_ONE, next_head, turn_away,
 };
 use crate::published::Published;
 use crate::telemetry::ProxyMetrics;
@@ -57,7 +57,7 @@ pub struct Edge {
     proxy: Arc<HttpProxy<Gateway>>,
     open: Arc<OpenConnections>,
     most: usize,
-    addresses: AddressConnections,
+    addresses: Arc<AddressConnections>,
     metrics: Arc<ProxyMetrics>,
     snapshots: Arc<ArcSwap<Published>>,
 }
@@ -71,32 +71,13 @@ impl Edge {
         metrics: Arc<ProxyMetrics>,
         snapshots: Arc<ArcSwap<Published>>,
     ) -> Self {
-        let addresses = AddressConnections::default();
+        let addresses = Arc::default();
         Self { proxy: Arc::new(proxy), open, most, addresses, metrics, snapshots }
     }
 
     fn header_times(&self) -> HeaderTimes {
         let client = &self.snapshots.load().config.client;
         HeaderTimes { header: client.header_timeout, idle: client.keepalive_timeout }
-    }
-
-    /// A permit for one more connection, in all and of its address; or what its client is told.
-    fn try_acquire(&self, stream: &Stream) -> Result<(ConnectionPermit<'_>, Option<AddressPermit<'_>>), &'static [u8]> {
-        let snapshot = self.snapshots.load();
-        let config = &snapshot.config;
-        let permit = self.open.try_acquire(config.server.max_connections.min(self.most)).ok_or(TOO_MANY)?;
-        let Some(most) = config.limits.address_connections else { return Ok((permit, None)) };
-        let digest = stream.get_socket_digest();
-        let peer = digest.as_ref().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip().to_canonical()));
-        // A proxy connects for many.
-        let Some(peer) = peer.filter(|peer| !config.server.trusted_proxies.contains(*peer)) else {
-            return Ok((permit, None));
-        };
-        let permit_of_one = self.addresses.try_acquire(network(peer), most).ok_or_else(|| {
-            self.metrics.address_connections_exceeded();
-            TOO_MANY_OF_ONE
-        })?;
-        Ok((permit, Some(permit_of_one)))
     }
 }
 
@@ -129,16 +110,32 @@ fn session(stream: Stream, head: Head, kept: Option<HttpPersistentSettings>) -> 
     session
 }
 
-#[async_trait]
-impl ServerApp for Edge {
-    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let _permits = match self.try_acquire(&stream) {
-            Ok(permits) => permits,
-            Err(why) => {
-                self.open.turn_away(stream, why).await;
-                return None;
-            }
-        };
+impl ConnectionHandler for Edge {
+    /// In all, and of its address where those are limited.
+    type Permit = (ConnectionPermit, Option<AddressPermit>);
+
+    fn open(&self) -> &Arc<OpenConnections> {
+        &self.open
+    }
+
+    fn admit(&self, peer: SocketAddr) -> Result<Self::Permit, &'static [u8]> {
+        let snapshot = self.snapshots.load();
+        let config = &snapshot.config;
+        let permit = self.open.try_acquire(config.server.max_connections.min(self.most)).ok_or(TOO_MANY)?;
+        let Some(most) = config.limits.address_connections else { return Ok((permit, None)) };
+        let peer = peer.ip().to_canonical();
+        // A proxy connects for many.
+        if config.server.trusted_proxies.contains(peer) {
+            return Ok((permit, None));
+        }
+        let permit_of_one = self.addresses.try_acquire(network(peer), most).ok_or_else(|| {
+            self.metrics.address_connections_exceeded();
+            TOO_MANY_OF_ONE
+        })?;
+        Ok((permit, Some(permit_of_one)))
+    }
+
+    async fn handle(self: Arc<Self>, mut stream: Stream, _permit: Self::Permit, shutdown: ShutdownWatch) {
         let accepted = clock::now();
         // Both live as long as the connection, so that no request has to enter a list and leave it again.
         let mut stopping = shutdown.clone();
@@ -150,21 +147,19 @@ impl ServerApp for Edge {
             let times = self.header_times();
             let head = match next_head(&mut stream, &mut timer, &mut stops, awaited, times).await {
                 Ok(head) => head,
-                Err(NoHead::TooLarge) => {
-                    turn_away(stream, HEADER_TOO_LARGE).await;
-                    return None;
-                }
-                Err(NoHead::Gone) => return None,
+                Err(NoHead::TooLarge) => return turn_away(stream, HEADER_TOO_LARGE).await,
+                Err(NoHead::Gone) => return,
             };
             // In its box at once: a session is large, and the connection would keep room for it while it is idle.
-            let reused = self.proxy.process_new_http(session(stream, head, kept), shutdown).await?;
+            let answered = self.proxy.process_new_http(session(stream, head, kept), &shutdown).await;
+            let Some(reused) = answered else { return };
             (stream, kept) = reused.consume();
             stream = Upload::unwrap(stream);
             awaited = Awaited::Later(clock::now());
         }
     }
 
-    async fn cleanup(&self) {
+    async fn stop_accepting(&self) {
         self.proxy.http_cleanup().await;
     }
 }

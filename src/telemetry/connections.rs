@@ -9,6 +9,7 @@ use super::exporter::{Exporter, MetricsError};
 pub struct ConnectionMetrics {
     open: IntGauge,
     refused: IntCounter,
+    accept_failures: IntCounter,
 }
 
 impl ConnectionMetrics {
@@ -19,6 +20,10 @@ impl ConnectionMetrics {
                 "furt_client_connections_refused_total",
                 "Client connections beyond max_connections, turned away with a 503",
             )?,
+            accept_failures: exporter.counter(
+                "furt_client_accept_failures_total",
+                "Attempts to accept a client connection that failed, as where no file was free",
+            )?,
         })
     }
 
@@ -28,6 +33,10 @@ impl ConnectionMetrics {
             refused: exporter.counter(
                 "furt_internal_connections_refused_total",
                 "Connections to the internal listener beyond its limit, turned away with a 503",
+            )?,
+            accept_failures: exporter.counter(
+                "furt_internal_accept_failures_total",
+                "Attempts to accept a connection to the internal listener that failed",
             )?,
         })
     }
@@ -53,6 +62,11 @@ impl ConnectionMetrics {
     /// A connection was turned away because there are too many.
     pub fn refused(&self) {
         self.refused.inc();
+    }
+
+    /// A connection could not be accepted, for a reason of furt's own or of the machine.
+    pub fn accept_failed(&self) {
+        self.accept_failures.inc();
     }
 
     /// How many are open, and how many were refused.

@@ -38,6 +38,7 @@ mod queries;
 mod registration;
 mod reload;
 mod restart;
+mod streaming;
 mod support;
 mod top;
 mod uploads;

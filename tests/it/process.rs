@@ -287,6 +287,53 @@ async fn clients_take_no_files_from_the_internal_listener() {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
+/// Seconds of processor time that a process has used.
+fn used_seconds(id: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    // utime and stime, which Linux counts in hundredths.
+    [11, 12].iter().map(|place| fields[*place].parse::<f64>().unwrap() / 100.0).sum()
+}
+
+#[tokio::test]
+async fn without_a_free_file_it_waits_in_peace_and_serves_once_there_is_one() {
+    let request = "GET /health HTTP/1.1\r\nHost: gateway\r\n\r\n";
+    let gateway = Gateway::start("").await;
+    let (mut kept, mut operator) = (Wire::to(gateway.public).await, Wire::to(gateway.internal).await);
+    kept.send(request).await;
+    kept.read_response().await;
+    operator.send("GET /readyz HTTP/1.1\r\nHost: gateway\r\n\r\n").await;
+    operator.read_response().await;
+
+    gateway.limit_open_files(8);
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        let mut wire = Wire::to(gateway.public).await;
+        wire.send(request).await;
+        waiting.push(wire);
+    }
+    eventually("it says why", SOON, async || gateway.log().contains("cannot accept connections at").then_some(()))
+        .await;
+    let (before, began) = (used_seconds(gateway.id()), std::time::Instant::now());
+    kept.send(request).await;
+    kept.read_response().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let used = used_seconds(gateway.id()) - before;
+    assert!(used < 0.4 * began.elapsed().as_secs_f64(), "{used} s of {:?}", began.elapsed());
+    // A line for each of the two loops, not one for each failure.
+    assert!(gateway.log().matches("cannot accept connections").count() <= 2, "{}", gateway.log());
+    operator.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let failures = operator.read_until("\nfurt_client_accept_failures_total ").await;
+    assert!(failures.starts_with("HTTP/1.1 200"), "{failures}");
+    assert_ne!(operator.read_until("\n").await.trim(), "0");
+
+    gateway.limit_open_files(1000);
+    for wire in &mut waiting {
+        let (head, _) = wire.read_response().await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    }
+}
+
 #[tokio::test]
 async fn no_secret_is_logged_at_any_level() {
     let origin = Origin::start().await;

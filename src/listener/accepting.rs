@@ -1,0 +1,341 @@
+//! The accept loops: each connection is given a permit before anything is read of it, or is turned away, and has a task of its
+//! own then.
+//!
+//! The task sends what its connection has written whenever it waits for something ([`Unsent`]). Where the machine has no file
+//! or memory for one more connection the loop pauses, since the kernel would tell it so again at once. Knows no protocol: a
+//! [`ConnectionHandler`] is given the stream.
+//!
+//! [`Unsent`]: super::stream::Unsent
+
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use pingora::protocols::Stream;
+use pingora::server::{ListenFds, ShutdownWatch};
+use pingora::services::Service;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::connections::{OpenConnections, turn_away};
+use super::sockets::BoundListener;
+use super::stream::ClientStream;
+use crate::clock;
+
+/// The pause after a failure, and the longest after several: a file may be free at any moment, and clients wait.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// How often the runtime's clock wakes for nothing. A timer that is due before all others wakes its runtime by a system call when
+/// it is set, and requests set timers of a second and more: with this one none of theirs is ever the first.
+const TICK: Duration = Duration::from_millis(900);
+/// A loop says at most once in this time that it cannot accept.
+const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// What serves the connections of a listener.
+pub trait ConnectionHandler: Send + Sync + 'static {
+    /// Kept as long as the connection is open.
+    type Permit: Send + 'static;
+
+    /// Where its connections are counted.
+    fn open(&self) -> &Arc<OpenConnections>;
+
+    /// A permit for one more connection of this peer.
+    ///
+    /// # Errors
+    /// What the client is told before it is cut.
+    fn admit(&self, peer: SocketAddr) -> Result<Self::Permit, &'static [u8]>;
+
+    /// Serves a connection until it ends. One without a request ends when `shutdown` says so.
+    fn handle(
+        self: Arc<Self>,
+        stream: Stream,
+        permit: Self::Permit,
+        shutdown: ShutdownWatch,
+    ) -> impl Future<Output = ()> + Send;
+
+    /// Called once nothing more is accepted; connections may still be open.
+    fn stop_accepting(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+}
+
+/// The accept loops of all sockets of a listener, as a Pingora service.
+pub struct ListenService<H> {
+    name: &'static str,
+    threads: Option<usize>,
+    listeners: Vec<BoundListener>,
+    handler: Arc<H>,
+}
+
+impl<H: ConnectionHandler> ListenService<H> {
+    /// `threads` of `None`: as many as the server's configuration says.
+    pub fn new(name: &'static str, threads: Option<usize>, listeners: Vec<BoundListener>, handler: H) -> Self {
+        Self { name, threads, listeners, handler: Arc::new(handler) }
+    }
+}
+
+#[async_trait]
+impl<H: ConnectionHandler> Service for ListenService<H> {
+    async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, _: usize) {
+        let mut loops = JoinSet::new();
+        for BoundListener { address, sockets } in self.listeners.drain(..) {
+            for socket in sockets {
+                match TcpListener::from_std(socket) {
+                    Ok(socket) => {
+                        loops.spawn(accept_all(address, socket, Arc::clone(&self.handler), shutdown.clone()));
+                    }
+                    Err(error) => log::error!("cannot accept connections at {address}: {error}"),
+                }
+            }
+        }
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                ended = loops.join_next() => if ended.is_none() { break },
+                _ = tick.tick() => {}
+            }
+        }
+        self.handler.stop_accepting().await;
+    }
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn threads(&self) -> Option<usize> {
+        self.threads
+    }
+}
+
+/// Accepts until `shutdown` says so.
+async fn accept_all<H: ConnectionHandler>(
+    address: SocketAddr,
+    socket: TcpListener,
+    handler: Arc<H>,
+    shutdown: ShutdownWatch,
+) {
+    let mut stopping = shutdown.clone();
+    let mut stops = pin!(async { _ = stopping.wait_for(|stops| *stops).await });
+    let mut failures = Failures::new(address);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stops => return,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                failures.end();
+                start(&handler, stream, peer, shutdown.clone());
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                handler.open().note_accept_failed();
+                tokio::select! {
+                    () = &mut stops => return,
+                    () = tokio::time::sleep(failures.next_pause(&error)) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Starts the task of a connection.
+fn start<H: ConnectionHandler>(handler: &Arc<H>, stream: TcpStream, peer: SocketAddr, shutdown: ShutdownWatch) {
+    let permit = match handler.admit(peer) {
+        Ok(permit) => permit,
+        Err(why) => {
+            if let Some(one) = handler.open().try_turn_away() {
+                tokio::spawn(async move {
+                    let _one = one;
+                    turn_away(Box::new(ClientStream::new(stream, peer)), why).await;
+                });
+            }
+            return;
+        }
+    };
+    let handler = Arc::clone(handler);
+    tokio::spawn(async move {
+        let stream = ClientStream::new(stream, peer);
+        let unsent = stream.unsent();
+        // Made here, and not handed in: the task would have room for it twice.
+        let mut handling = pin!(handler.handle(Box::new(stream), permit, shutdown));
+        poll_fn(|context| {
+            let handled = handling.as_mut().poll(context);
+            if handled.is_pending() {
+                unsent.poll_send(context);
+            }
+            handled
+        })
+        .await;
+    });
+}
+
+/// Whether the failure is of the connection that was to be accepted, and not of the machine or of furt (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::Interrupted
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+    )
+}
+
+/// The failures of a loop one after the other, and what was said of them.
+struct Failures {
+    address: SocketAddr,
+    pause: Duration,
+    count: u64,
+    said: Option<Instant>,
+}
+
+impl Failures {
+    fn new(address: SocketAddr) -> Self {
+        Self { address, pause: FIRST_PAUSE, count: 0, said: None }
+    }
+
+    /// How long to wait after one more.
+    fn next_pause(&mut self, error: &io::Error) -> Duration {
+        self.count += 1;
+        let now = clock::now();
+        if self.said.is_none_or(|said| now.saturating_duration_since(said) >= SAID_AGAIN_AFTER) {
+            log::warn!("cannot accept connections at {}, {} times by now: {error}", self.address, self.count);
+            self.said = Some(now);
+        }
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        pause
+    }
+
+    /// A connection was accepted.
+    fn end(&mut self) {
+        self.pause = FIRST_PAUSE;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::{Semaphore, watch};
+
+    use super::super::connections::{ConnectionPermit, TOO_MANY};
+    use super::super::sockets::bind;
+    use super::*;
+    use crate::telemetry::ConnectionMetrics;
+
+    /// Serves one connection at a time: writes a number, flushes nothing, and waits to be told before the next.
+    struct Counting {
+        open: Arc<OpenConnections>,
+        steps: Semaphore,
+    }
+
+    impl ConnectionHandler for Counting {
+        type Permit = ConnectionPermit;
+
+        fn open(&self) -> &Arc<OpenConnections> {
+            &self.open
+        }
+
+        fn admit(&self, _: SocketAddr) -> Result<ConnectionPermit, &'static [u8]> {
+            self.open.try_acquire(1).ok_or(TOO_MANY)
+        }
+
+        async fn handle(self: Arc<Self>, mut stream: Stream, _permit: ConnectionPermit, mut shutdown: ShutdownWatch) {
+            let peer = stream.get_socket_digest().unwrap().peer_addr().unwrap().to_string();
+            stream.write_all(peer.as_bytes()).await.unwrap();
+            stream.write_all(b"\n").await.unwrap();
+            for number in 0.. {
+                let step = tokio::select! {
+                    step = self.steps.acquire() => step.unwrap(),
+                    _ = shutdown.changed() => break,
+                };
+                step.forget();
+                stream.write_all(format!("{number}\n").as_bytes()).await.unwrap();
+            }
+            // Never flushed: sent as the stream is dropped.
+            stream.write_all(b"end\n").await.unwrap();
+        }
+    }
+
+    struct Running {
+        handler: Arc<Counting>,
+        address: SocketAddr,
+        stop: watch::Sender<bool>,
+        service: tokio::task::JoinHandle<()>,
+    }
+
+    fn running() -> Running {
+        let open = Arc::new(OpenConnections::new(ConnectionMetrics::unexposed().unwrap()));
+        let listeners = bind(&["127.0.0.1:0".parse().unwrap()], &[], 2).unwrap().public;
+        let address = listeners[0].address;
+        let mut service = ListenService::new("test", None, listeners, Counting { open, steps: Semaphore::new(0) });
+        let (handler, (stop, stopping)) = (Arc::clone(&service.handler), watch::channel(false));
+        let service = tokio::spawn(async move { service.start_service(None, stopping, 1).await });
+        Running { handler, address, stop, service }
+    }
+
+    async fn read_line(stream: &mut TcpStream) -> String {
+        let mut line = Vec::new();
+        while line.last() != Some(&b'\n') {
+            line.push(stream.read_u8().await.unwrap());
+        }
+        String::from_utf8(line).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_sent_when_the_task_waits_and_the_rest_when_it_ends() {
+        let running = running();
+        let mut client = TcpStream::connect(running.address).await.unwrap();
+        assert_eq!(read_line(&mut client).await, format!("{}\n", client.local_addr().unwrap()));
+        for number in 0..3 {
+            running.handler.steps.add_permits(1);
+            assert_eq!(read_line(&mut client).await, format!("{number}\n"));
+        }
+        running.stop.send_replace(true);
+        assert_eq!(read_line(&mut client).await, "end\n");
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        running.service.await.unwrap();
+        running.handler.open.all_closed().await;
+        assert!(TcpStream::connect(running.address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_client_without_a_permit_is_told_before_it_has_sent_anything() {
+        let running = running();
+        let mut first = TcpStream::connect(running.address).await.unwrap();
+        read_line(&mut first).await;
+        let mut second = TcpStream::connect(running.address).await.unwrap();
+        let mut told = Vec::new();
+        second.read_to_end(&mut told).await.unwrap();
+        assert_eq!(told, TOO_MANY);
+        running.stop.send_replace(true);
+        running.service.await.unwrap();
+    }
+
+    #[test]
+    fn a_loop_that_fails_again_and_again_waits_longer_up_to_a_tenth_of_a_second() {
+        let mut failures = Failures::new("127.0.0.1:80".parse().unwrap());
+        let mut next = || failures.next_pause(&io::Error::from_raw_os_error(24)).as_millis();
+        assert_eq!([next(), next(), next(), next(), next(), next()], [10, 20, 40, 80, 100, 100]);
+        failures.end();
+        assert_eq!(failures.next_pause(&io::Error::from_raw_os_error(24)), FIRST_PAUSE);
+        assert_eq!(failures.count, 7);
+    }
+
+    #[test]
+    fn a_client_that_left_before_it_was_accepted_is_no_reason_to_wait() {
+        // ECONNABORTED, EINTR, ECONNRESET, ENETDOWN; then EMFILE, ENFILE, ENOBUFS, ENOMEM.
+        for (number, goes_on) in
+            [(103, true), (4, true), (104, true), (100, true), (24, false), (23, false), (105, false), (12, false)]
+        {
+            assert_eq!(is_of_one_connection(&io::Error::from_raw_os_error(number)), goes_on, "{number}");
+        }
+    }
+}

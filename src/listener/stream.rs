@@ -1,0 +1,156 @@
+//! A client's connection as Pingora is given it, and the one place that knows what Pingora asks of a stream.
+//!
+//! It has no read buffer: headers and bodies are read into buffers of those who read them. What is written is kept in
+//! [`Outgoing`], which the stream shares with the connection's task: [`Unsent`] sends what waits there whenever the task waits
+//! for something else.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
+    UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::outgoing::Outgoing;
+
+/// A connection that was accepted.
+pub(super) struct ClientStream {
+    incoming: OwnedReadHalf,
+    unsent: Unsent,
+    digest: Arc<SocketDigest>,
+}
+
+/// What a stream has not sent yet, as the task of its connection sees it.
+#[derive(Clone)]
+pub(super) struct Unsent(Arc<Mutex<Outgoing<OwnedWriteHalf>>>);
+
+impl Unsent {
+    /// Sends what it can; wakes the task where it can send more.
+    pub(super) fn poll_send(&self, context: &mut Context<'_>) {
+        // Whoever writes next is told of a failure.
+        _ = self.lock().poll_flush(context);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Outgoing<OwnedWriteHalf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientStream {
+    /// `peer` is its address, so that nobody has to ask the kernel for it.
+    pub(super) fn new(socket: TcpStream, peer: SocketAddr) -> Self {
+        let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
+        // It is new, so nothing is set.
+        _ = digest.peer_addr.set(Some(PeerAddress::Inet(peer)));
+        let (incoming, outgoing) = socket.into_split();
+        let unsent = Unsent(Arc::new(Mutex::new(Outgoing::new(outgoing))));
+        Self { incoming, unsent, digest: Arc::new(digest) }
+    }
+
+    pub(super) fn unsent(&self) -> Unsent {
+        self.unsent.clone()
+    }
+}
+
+impl Drop for ClientStream {
+    /// Closes the connection, though the task may still share what is unsent; that is sent as far as the kernel takes it.
+    fn drop(&mut self) {
+        if let Some((writer, unsent)) = self.unsent.lock().close() {
+            if !unsent.is_empty() {
+                _ = writer.try_write(&unsent);
+            }
+            // Closing says that nothing follows; it need not be said before.
+            writer.forget();
+        }
+    }
+}
+
+impl fmt::Debug for ClientStream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ClientStream").field("socket", &self.incoming).finish_non_exhaustive()
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.incoming).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.unsent.lock().poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.unsent.lock().poll_write_parts(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.unsent.lock().poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.unsent.lock().poll_shutdown(context)
+    }
+}
+
+#[async_trait]
+impl Shutdown for ClientStream {
+    async fn shutdown(&mut self) {
+        // A client that is gone needs no goodbye.
+        _ = AsyncWriteExt::shutdown(self).await;
+    }
+}
+
+impl UniqueID for ClientStream {
+    fn id(&self) -> UniqueIDType {
+        self.incoming.as_ref().as_raw_fd()
+    }
+}
+
+impl Ssl for ClientStream {}
+
+impl GetTimingDigest for ClientStream {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for ClientStream {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for ClientStream {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(Arc::clone(&self.digest))
+    }
+}
+
+impl Peek for ClientStream {}
