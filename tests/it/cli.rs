@@ -245,3 +245,74 @@ async fn help_and_version_are_no_misuse() {
     }
     assert!(printed(&output_of(furt(&["--version"])).await, 0).contains(env!("CARGO_PKG_VERSION")));
 }
+/// Every verb that speaks to a running furt.
+const SPEAKING: &[&[&str]] = &[
+    &["services"],
+    &["services", "a"],
+    &["routes"],
+    &["explain", "GET", "/a"],
+    &["events"],
+    &["top", "--once"],
+    &["register", "--service", "a", "--upstream", "http://127.0.0.1:9"],
+    &["deregister", "a"],
+    &["drain", "a"],
+    &["drain", "a", "--undo"],
+    &["reload"],
+    &["ready"],
+    &["keys", "list"],
+    &["keys", "new", "--name", "a", "--permission", "*"],
+    &["keys", "rotate", "a"],
+    &["keys", "revoke", "a"],
+];
+
+#[tokio::test]
+async fn an_answer_of_another_program_is_not_believed() {
+    let origin = Origin::start().await;
+    for format in [&[][..], &["-o", "json"]] {
+        for verb in SPEAKING.iter().filter(|verb| format.is_empty() || verb[0] != "ready") {
+            let said = failure(&output_of(furt(&[*verb, &["--url", &origin.url()][..], format].concat())).await, 1);
+            assert!(said.contains("is not furt's internal listener"), "{verb:?}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_public_listener_is_told_from_the_internal_one() {
+    let gateway = Gateway::start("").await;
+    for verb in SPEAKING {
+        let said = failure(&output_of(furt(&[*verb, &["--url", &gateway.public_url("")][..]].concat())).await, 1);
+        assert!(said.contains("is furt's public listener"), "{verb:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_of_the_internal_listener_says_whose_it_is() {
+    let gateway = Gateway::start("").await;
+    for path in ["/internal/services", "/metrics", "/health", "/livez", "/readyz", "/nowhere", "/internal/keys/none"] {
+        let answer = gateway.operate(Method::GET, path).send().await.unwrap();
+        assert_eq!(answer.headers()["x-furt-listener"], "internal", "{path}");
+        assert!(!answer.headers().contains_key("x-gateway"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_taken_without_the_line_end_of_its_file() {
+    let digest = Sha256Digest::of(b"operator-token");
+    let gateway = Gateway::start(&format!("[internal]\noperator_token_sha256 = '{digest}'")).await;
+    let services = |token: &str| {
+        let mut command = furt(&["services", "--url", &gateway.internal_url("")]);
+        command.env("FURT_TOKEN", token);
+        output_of(command)
+    };
+    for token in ["operator-token\n", "operator-token\r\n", " operator-token\t"] {
+        printed(&services(token).await, 0);
+    }
+    for token in ["operator\ntoken", "operator\u{7f}token"] {
+        let said = failure(&services(token).await, 1);
+        assert!(said.contains("FURT_TOKEN has a control character"), "{said}");
+        assert!(!said.contains("operator"), "{said}");
+    }
+    let said = failure(&services("\n").await, 1);
+    assert!(said.contains("operators-only"), "no token is sent for an empty one: {said}");
+}
+
