@@ -26,7 +26,7 @@ Exit codes: 0 done, 1 failed, 2 misused.";
 
 /// An API gateway that services register themselves with.
 #[derive(Parser)]
-#[command(name = "furt", version, about, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "furt", version = env!("FURT_VERSION"), about, max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,

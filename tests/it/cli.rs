@@ -316,3 +316,31 @@ async fn a_token_is_taken_without_the_line_end_of_its_file() {
     assert!(said.contains("operators-only"), "no token is sent for an empty one: {said}");
 }
 
+#[tokio::test]
+async fn misuse_exits_with_2() {
+    for arguments in [
+        vec![],
+        vec!["fly"],
+        vec!["run", "--colour"],
+        vec!["register"],
+        vec!["explain", "GET"],
+        vec!["services", "-o", "yaml"],
+    ] {
+        let output = output_of(furt(&arguments)).await;
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+    }
+}
+
+#[tokio::test]
+async fn help_and_version_are_no_misuse() {
+    let help = printed(&output_of(furt(&["--help"])).await, 0);
+    for verb in ["run", "check", "register", "deregister", "drain", "services", "events", "routes", "explain", "keys"] {
+        assert!(help.contains(verb), "no {verb} in\n{help}");
+    }
+    let version = printed(&output_of(furt(&["--version"])).await, 0);
+    let commit = version.trim_end().strip_prefix(concat!("furt ", env!("CARGO_PKG_VERSION"))).unwrap();
+    let is_commit = |text: &str| {
+        text.strip_prefix(" (").and_then(|text| text.strip_suffix(')')).is_some_and(|text| text.len() >= 7)
+    };
+    assert!(commit.is_empty() || is_commit(commit), "{version}");
+}
