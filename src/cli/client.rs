@@ -22,6 +22,9 @@ const MAX_ANSWER_BYTES: u64 = 1024 * 1024 * 1024;
 /// For a whole exchange: registering resolves a name (1 s) and waits for the store.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
+/// For an answer that is written to a file or a pipe.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(3600);
+
 #[derive(Args)]
 pub(super) struct RegisterArgs {
     /// A JSON file with service, url, routes and so on; "-" is stdin
@@ -236,6 +239,19 @@ pub(super) fn ask_patiently(
     judge(target, exchange(target, method, path, query, None, TIMEOUT + wait)?)
 }
 
+/// The body of an answer, however long, as it comes.
+///
+/// # Errors
+/// As [`ask`]; reading it fails where the answer breaks off.
+pub(super) fn download(target: &Target, path: &[&str]) -> Result<impl Read> {
+    let mut answer = send(target, "GET", path, &[], None, DOWNLOAD_TIMEOUT)?;
+    if answer.status().is_success() {
+        return Ok(answer.into_body().into_reader());
+    }
+    let text = answer.body_mut().read_to_string().context("the answer broke off")?;
+    Err(judge(target, (answer.status().as_u16(), text)).err().unwrap_or_else(|| anyhow!("{}", answer.status())))
+}
+
 fn judge(target: &Target, (status, text): (u16, String)) -> Result<Answer> {
     // Only where furt has no room for the connection is there no body.
     let value: Value = serde_json::from_str(&text)
@@ -255,6 +271,21 @@ fn exchange(
     body: Option<String>,
     timeout: Duration,
 ) -> Result<(u16, String)> {
+    let mut answer = send(target, method, path, query, body, timeout)?;
+    let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES);
+    let text = body.read_to_string().context("the answer broke off")?;
+    Ok((answer.status().as_u16(), text))
+}
+
+/// The beginning of an answer of furt's internal listener. `path` are segments; what is odd in them is encoded.
+fn send(
+    target: &Target,
+    method: &str,
+    path: &[&str],
+    query: &[(&str, &str)],
+    body: Option<String>,
+    timeout: Duration,
+) -> Result<http::Response<ureq::Body>> {
     // A url would swallow these instead of encoding them, and so name another endpoint.
     if let Some(name) = path.iter().find(|segment| matches!(**segment, "" | "." | "..")) {
         bail!("\"{name}\" is not registered: nothing can have that name");
@@ -272,21 +303,6 @@ fn exchange(
     let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).max_redirects(0);
     let agent = config.timeout_global(Some(timeout)).build().new_agent();
     let mut request = http::Request::builder().method(method).uri(url.as_str());
-    let mut answer = send(target, method, path, query, body, timeout)?;
-    let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES);
-    let text = body.read_to_string().context("the answer broke off")?;
-    Ok((answer.status().as_u16(), text))
-}
-
-/// The beginning of an answer of furt's internal listener. `path` are segments; what is odd in them is encoded.
-fn send(
-    target: &Target,
-    method: &str,
-    path: &[&str],
-    query: &[(&str, &str)],
-    body: Option<String>,
-    timeout: Duration,
-) -> Result<http::Response<ureq::Body>> {
     if let Some(token) = token(target)? {
         request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));
     }

@@ -63,7 +63,7 @@ enum Verb {
     /// Make, list, rotate and revoke API keys
     #[command(subcommand)]
     Keys(keys::KeysVerb),
-    /// Look at a store that no furt has open, copy it as JSON, make one of a copy
+    /// Look at a store, copy it as JSON, make one of a copy
     #[command(subcommand)]
     Store(store::StoreVerb),
 }
