@@ -3,6 +3,7 @@
 //! `run` and `check` take a configuration; `store` reads a store's file; `keys` and the other verbs speak to a running furt over
 //! its internal listener. What people asked for goes to stdout, everything else to stderr.
 
+mod check;
 mod client;
 mod demo;
 mod draining;
@@ -39,7 +40,7 @@ enum Verb {
     /// Try furt: a gateway on free ports, with services that misbehave on command
     Demo(demo::DemoArgs),
     /// Check a configuration and print every error as file:line:column
-    Check(gateway::ConfigArgs),
+    Check(check::CheckArgs),
     /// Register a service: FILE holds the body of POST /internal/register-service, "-" is stdin
     Register(client::RegisterArgs),
     /// Deregister a service, or one of its instances
@@ -100,7 +101,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.verb {
         Verb::Run(args) => gateway::run(&args),
         Verb::Demo(args) => demo::run(&args),
-        Verb::Check(args) => gateway::check(&args),
+        Verb::Check(args) => check::run(&args),
         Verb::Register(args) => client::register(&args),
         Verb::Deregister(args) => draining::deregister(&args),
         Verb::Drain(args) => draining::drain(&args),

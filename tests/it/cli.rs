@@ -195,6 +195,74 @@ async fn check_says_that_a_good_file_is_good() {
 }
 
 #[tokio::test]
+async fn check_takes_the_file_by_its_place_or_by_its_name() {
+    let gateway = Gateway::start("").await;
+    let file = gateway.config.to_str().unwrap();
+    for arguments in [&["check", file][..], &["check", "--config", file]] {
+        let mut command = furt(arguments);
+        // What is said goes before the environment.
+        command.env("FURT_CONFIG", "/nonexistent.toml");
+        assert_eq!(printed(&output_of(command).await, 0), format!("{file}: ok\n"));
+    }
+    let mut command = furt(&["check"]);
+    command.env("FURT_CONFIG", file);
+    assert_eq!(printed(&output_of(command).await, 0), format!("{file}: ok\n"));
+    failure(&output_of(furt(&["check", file, "--config", file])).await, 2);
+}
+
+#[tokio::test]
+async fn check_gives_programs_every_error_with_its_place() {
+    let gateway = Gateway::start("").await;
+    let file = gateway.config.to_str().unwrap();
+    let checked = async |text: &str, code| {
+        fs::write(&gateway.config, text).unwrap();
+        let mut command = furt(&["check", file, "-o", "json"]);
+        command.env("FURT_CLIENT_BODY_TIMEOUT", "soon").env("FURT_SERVRE_LISTEN", "a");
+        if code == 0 {
+            command.env_remove("FURT_CLIENT_BODY_TIMEOUT");
+        }
+        let output = output_of(command).await;
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (serde_json::from_str::<Value>(&printed(&output, code)).unwrap(), stderr)
+    };
+    let (bad, said) = checked("[server]\ngraec = 1\nthreads = 0\n", 1).await;
+    assert_eq!((&bad["ok"], bad["file"].as_str()), (&Value::Bool(false), Some(file)));
+    let errors = bad["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 3, "{bad}");
+    let place =
+        |error: &Value| (error["line"].as_u64(), error["column"].as_u64(), error["key"].as_str().map(str::to_owned));
+    assert_eq!(place(&errors[0]), (Some(2), Some(1), Some("server.graec".to_owned())));
+    assert_eq!(place(&errors[1]), (Some(3), Some(11), Some("server.threads".to_owned())));
+    assert!(errors[0]["message"].as_str().unwrap().contains("did you mean \"grace\""), "{bad}");
+    assert_eq!(errors[2]["variable"], "FURT_CLIENT_BODY_TIMEOUT");
+    assert!(said.contains("3 errors"), "{said}");
+    let (good, _) = checked("", 0).await;
+    assert_eq!((&good["ok"], good["errors"].as_array().unwrap().len()), (&Value::Bool(true), 0));
+    assert_eq!(good["warnings"][0]["variable"], "FURT_SERVRE_LISTEN");
+}
+
+#[tokio::test]
+async fn a_name_in_the_environment_that_means_nothing_is_a_warning() {
+    let gateway = Gateway::start("").await;
+    let mut command = furt(&["check", gateway.config.to_str().unwrap()]);
+    command
+        .env("FURT_SERVER_GRACEE", "secret")
+        .env("FURT_SERVICE_HOST", "10.0.0.1")
+        .env("FURT_PORT", "tcp://10.0.0.1:80");
+    let output = output_of(command).await;
+    printed(&output, 0);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(said, "furt: warning: FURT_SERVER_GRACEE: is not known; did you mean FURT_SERVER_GRACE?\n");
+    // A configuration that is good, and no port to take: the start ends after the warning.
+    let config = gateway.dir().join("second.toml");
+    fs::write(&config, fs::read_to_string(&gateway.config).unwrap()).unwrap();
+    let mut command = furt(&["run", "--config", config.to_str().unwrap()]);
+    command.env("FURT_SERVER_GRACEE", "secret");
+    let said = failure(&output_of(command).await, 1);
+    assert!(said.contains("FURT_SERVER_GRACEE: is not known") && !said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
 async fn the_url_can_be_given_as_an_option_and_the_token_in_the_environment() {
     let digest = Sha256Digest::of(b"operator-token");
     let gateway = Gateway::start(&format!("[internal]\noperator_token_sha256 = '{digest}'")).await;
