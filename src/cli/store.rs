@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::client::download;
 use super::gateway::{ConfigArgs, load};
-use super::{Format, Output, Target, output};
+use super::{Format, Output, Target, examples, output};
 use crate::config::StoreConfig;
 use crate::store::{self, Summary};
 use furt_core::ports::StoreError;
@@ -18,10 +18,13 @@ use furt_core::ports::StoreError;
 #[derive(Subcommand)]
 pub(super) enum StoreVerb {
     /// Read all of a store, change nothing, and tell how much it holds
+    #[command(after_help = examples::STORE_CHECK)]
     Check(CheckArgs),
     /// Print all of a store as JSON; with --running, of the running furt's
+    #[command(after_help = examples::STORE_EXPORT)]
     Export(ExportArgs),
     /// Make a new store of what export printed; FILE "-" is stdin
+    #[command(after_help = examples::STORE_IMPORT)]
     Import(ImportArgs),
 }
 

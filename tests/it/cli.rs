@@ -263,6 +263,27 @@ async fn a_name_in_the_environment_that_means_nothing_is_a_warning() {
 }
 
 #[tokio::test]
+async fn shells_and_man_are_told_of_every_verb() {
+    let help = printed(&output_of(furt(&["--help"])).await, 0);
+    let verbs = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let verbs: Vec<_> =
+        verbs.filter_map(|line| line.split_whitespace().next()).filter(|verb| *verb != "help").collect();
+    assert!(verbs.len() >= 17, "{verbs:?}");
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = printed(&output_of(furt(&["completions", shell])).await, 0);
+        verbs.iter().for_each(|verb| assert!(script.contains(verb), "{shell}: {verb}"));
+    }
+    failure(&output_of(furt(&["completions", "cmd"])).await, 2);
+    let folder = tempfile::tempdir().unwrap();
+    printed(&output_of(furt(&["man", folder.path().to_str().unwrap()])).await, 0);
+    let page = printed(&output_of(furt(&["man"])).await, 0);
+    for verb in verbs {
+        assert!(page.contains(verb) && folder.path().join(format!("furt-{verb}.1")).is_file(), "{verb}");
+    }
+    assert!(page.starts_with(".ie") || page.contains(".TH furt 1"), "{page}");
+}
+
+#[tokio::test]
 async fn the_url_can_be_given_as_an_option_and_the_token_in_the_environment() {
     let digest = Sha256Digest::of(b"operator-token");
     let gateway = Gateway::start(&format!("[internal]\noperator_token_sha256 = '{digest}'")).await;
@@ -290,29 +311,6 @@ async fn a_furt_that_is_not_there_is_a_failure_that_names_the_url() {
     }
 }
 
-#[tokio::test]
-async fn misuse_exits_with_2() {
-    for arguments in [
-        vec![],
-        vec!["fly"],
-        vec!["run", "--colour"],
-        vec!["register"],
-        vec!["explain", "GET"],
-        vec!["services", "-o", "yaml"],
-    ] {
-        let output = output_of(furt(&arguments)).await;
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
-    }
-}
-
-#[tokio::test]
-async fn help_and_version_are_no_misuse() {
-    let help = printed(&output_of(furt(&["--help"])).await, 0);
-    for verb in ["run", "check", "register", "deregister", "drain", "services", "events", "routes", "explain", "keys"] {
-        assert!(help.contains(verb), "no {verb} in\n{help}");
-    }
-    assert!(printed(&output_of(furt(&["--version"])).await, 0).contains(env!("CARGO_PKG_VERSION")));
-}
 /// Every verb that speaks to a running furt.
 const SPEAKING: &[&[&str]] = &[
     &["services"],
