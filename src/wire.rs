@@ -6,12 +6,19 @@ mod gateway_problem;
 
 use bytes::Bytes;
 use furt_api::{Epoch, Generation, Problem, Status, Timestamp};
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 
 use crate::clock;
 use furt_core::model;
 pub use gateway_problem::GatewayProblem;
+
+/// In every answer of the internal listener, and in no answer of another program: the command line goes by it.
+pub const LISTENER: HeaderName = HeaderName::from_static("x-furt-listener");
+/// The value of [`LISTENER`].
+pub const INTERNAL: HeaderValue = HeaderValue::from_static("internal");
+/// In every answer of the public listener, with the value `furt`.
+pub const GATEWAY: &str = "X-Gateway";
 
 /// Where `detail` stands among the members of a problem; clients may rely on neither, but answers stay as they were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

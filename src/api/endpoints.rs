@@ -23,7 +23,9 @@ use furt_api::stats::Stats;
 
 use super::query::{self, Parameter, Query};
 use super::right::Right;
-use super::{Api, backends, commands, deregistration, events, explain, guard, keys, metrics, queries, reloading};
+use super::{
+    Api, backends, commands, deregistration, events, explain, exporting, guard, keys, metrics, queries, reloading,
+};
 
 /// Whether an endpoint is behind the checks of the caller: its Host, its Origin, its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +44,15 @@ struct Endpoint {
     right: Right,
     /// The type in `furt_api`; `()`: none.
     body: &'static str,
-    /// The type in `furt_api`; `Text`: no JSON.
+    /// The type in `furt_api`; `Text`: no JSON; `Json`: of no such type.
     response: &'static str,
     text: &'static str,
 }
 
 /// An answer that is plain text.
 type Text = &'static str;
+/// An answer that is JSON of no type of `furt_api`.
+type Json = serde_json::Value;
 
 macro_rules! endpoints {
     ($($method:ident $path:literal $query:ident $caller:ident $right:ident ($body:ty) -> $response:ty = $handler:path, $text:literal;)*) => {
@@ -120,6 +124,8 @@ endpoints! {
         "makes another secret for an API key";
     POST "/internal/reload" NONE Identified Admin (()) -> Reloaded = reloading::reload,
         "reloads the configuration; takes no body";
+    GET "/internal/store/export" NONE Identified Admin (()) -> Json = exporting::export,
+        "exports the store, as `furt store export` does";
     GET "/metrics" NONE Identified Read (()) -> Text = metrics::metrics, "[metrics](metrics.md)";
     GET "/health" ANY Identified Everyone (()) -> Health = queries::health, "health";
     GET "/livez" ANY Unknown Everyone (()) -> Text = queries::livez, "liveness";
@@ -222,6 +228,7 @@ mod tests {
             let of_type = |name: &str| match name {
                 "()" => String::new(),
                 "Text" => "text".to_owned(),
+                "Json" => "JSON".to_owned(),
                 name => format!("`{name}`"),
             };
             let Endpoint { method, text, .. } = endpoint;

@@ -29,9 +29,10 @@ use furt_api::Code;
 use super::listing::Streamed;
 use super::problem::Problem;
 use crate::config::ClientConfig;
-use crate::listener::{self, ConnectionHandler, ConnectionPermit, OpenConnections, TOO_MANY, header_deadline};
+use crate::listener::{self, ConnectionHandler, ConnectionPermit, OpenConnections, TOO_MANY_INTERNAL, header_deadline};
 use crate::published::Published;
 use crate::telemetry::request_id;
+use crate::wire;
 use furt_core::model::Epoch;
 use furt_core::routing::Snapshot;
 
@@ -56,18 +57,28 @@ pub struct Listener {
     open: Arc<OpenConnections>,
     most: usize,
     options: HttpServerOptions,
+    kind: Kind,
+}
+
+/// Whose answers these are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// furt's own: they say so.
+    Internal,
+    /// Of another program around a router.
+    Alone,
 }
 
 impl Listener {
     /// For this router; its clients are timed as those of the public listener are, counted in `open`, and at most `most`.
     pub fn new(router: Router, snapshots: Arc<ArcSwap<Published>>, open: Arc<OpenConnections>, most: usize) -> Self {
-        Self { router, snapshots, open, most, options: listener::options() }
+        Self { router, snapshots, open, most, options: listener::options(), kind: Kind::Internal }
     }
 
     /// The same without a registry: its clients have the default times.
     pub fn alone(router: Router, open: Arc<OpenConnections>) -> Self {
         let nothing = Published { snapshot: Snapshot::new(Epoch(uuid::Uuid::nil())), config: Arc::default() };
-        Self::new(router, Arc::new(ArcSwap::from_pointee(nothing)), open, usize::MAX)
+        Self { kind: Kind::Alone, ..Self::new(router, Arc::new(ArcSwap::from_pointee(nothing)), open, usize::MAX) }
     }
 
     fn timeouts(&self) -> ClientConfig {
@@ -78,11 +89,8 @@ impl Listener {
         let header = session.req_header();
         if header.version >= Version::HTTP_11 && !header.headers.contains_key(header::HOST) {
             session.set_keepalive(None);
-            return refuse(
-                session,
-                Problem::new(StatusCode::BAD_REQUEST, Code::HostMissing, "HTTP/1.1 asks for a Host"),
-            )
-            .await;
+            let problem = Problem::new(StatusCode::BAD_REQUEST, Code::HostMissing, "HTTP/1.1 asks for a Host");
+            return self.refuse(session, problem).await;
         }
         let request = match read(session, timeouts.body_timeout).await {
             Ok(request) => request,
@@ -94,7 +102,7 @@ impl Listener {
                     Problem::new(StatusCode::BAD_REQUEST, Code::BadBody, "the body cannot be read")
                 };
                 // A client that is gone cannot be told.
-                _ = refuse(session, problem).await;
+                _ = self.refuse(session, problem).await;
                 return Err(error);
             }
         };
@@ -111,11 +119,24 @@ impl Listener {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        match tokio::time::timeout(timeouts.write_timeout, write(session, response)).await {
+        match tokio::time::timeout(timeouts.write_timeout, self.write(session, response)).await {
             Ok(written) => written,
             // Pingora does not time the header.
             Err(_) => pingora::Error::e_explain(ErrorType::WriteTimedout, "the client does not read"),
         }
+    }
+
+    /// Answers a request that does not reach the router.
+    async fn refuse(&self, session: &mut ServerSession, problem: Problem) -> pingora::Result<()> {
+        let id = request_id::of(&HeaderMap::new());
+        self.write(session, problem.render(request_id::text(&id))).await
+    }
+
+    async fn write(&self, session: &mut ServerSession, mut response: Response<Body>) -> pingora::Result<()> {
+        if self.kind == Kind::Internal {
+            response.headers_mut().insert(wire::LISTENER, wire::INTERNAL);
+        }
+        write(session, response).await
     }
 }
 
@@ -127,7 +148,7 @@ impl ConnectionHandler for Listener {
     }
 
     fn admit(&self, _: SocketAddr) -> Result<ConnectionPermit, &'static [u8]> {
-        self.open.try_acquire(self.most).ok_or(TOO_MANY)
+        self.open.try_acquire(self.most).ok_or(TOO_MANY_INTERNAL)
     }
 
     async fn handle(self: Arc<Self>, stream: Stream, _permit: ConnectionPermit, shutdown: ShutdownWatch) {
@@ -181,12 +202,6 @@ impl HttpServerApp for Listener {
         let stream = session.finish().await.ok().flatten()?;
         Some(ReusedHttpStream::from_reusable_stream(stream, settings))
     }
-}
-
-/// Answers a request that does not reach the router.
-async fn refuse(session: &mut ServerSession, problem: Problem) -> pingora::Result<()> {
-    let id = request_id::of(&HeaderMap::new());
-    write(session, problem.render(request_id::text(&id))).await
 }
 
 /// Resolves once the client is gone. One that sends more meanwhile is there, and gets no second answer.

@@ -11,6 +11,7 @@ mod distances;
 mod endpoints;
 mod events;
 mod explain;
+mod exporting;
 mod fields;
 mod guard;
 mod json;
@@ -31,6 +32,7 @@ mod tests;
 mod views;
 mod waiting;
 
+pub use exporting::Exports;
 pub use json::parse as read_json;
 pub use listener::Listener;
 pub use registration::read_registration;
@@ -96,6 +98,14 @@ impl Api {
     /// The configuration in force.
     fn config(&self) -> Arc<Config> {
         Arc::clone(&self.snapshots.load().config)
+    }
+}
+
+/// The same router, with a store that can be exported.
+pub fn with_exports(router: Router, exports: Option<Exports>) -> Router {
+    match exports {
+        Some(exports) => router.layer(axum::Extension(exports)),
+        None => router,
     }
 }
 

@@ -126,6 +126,7 @@ impl Bound {
             snapshots: Arc::clone(&restored.snapshots),
             readiness: Arc::clone(&readiness),
             reloads,
+            exports: restored.exports,
             open: open.clone(),
             monitor: restored.monitor,
             database: opened.database,

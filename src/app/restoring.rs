@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use super::opening::Opened;
 use super::server::INTERNAL_THREADS;
 use super::{lookups, services};
+use crate::api::Exports;
 use crate::config::{Config, StoreConfig};
 use crate::driver::{self, Driver, Handle};
 use crate::health::{HttpProbe, Monitor, MonitorService};
@@ -28,6 +29,8 @@ pub(super) struct Restored {
     pub(super) monitor: MonitorService<HttpProbe>,
     /// The other end is gone once the store is closed.
     pub(super) closed: mpsc::Receiver<()>,
+    /// `None`: the store is in memory.
+    pub(super) exports: Option<Exports>,
 }
 
 impl Restored {
@@ -36,7 +39,7 @@ impl Restored {
     /// # Errors
     /// The store cannot be opened or read.
     pub(super) fn try_new(config: &Arc<Config>, own_listeners: &OwnListeners, opened: &Opened) -> Result<Self> {
-        let mut store = open_store(&config.store)?;
+        let (mut store, exports) = open_store(&config.store)?;
         let contents = store.load()?;
         if let StoreConfig::Disk(path) = &config.store {
             super::tell_contents(path, &contents);
@@ -61,7 +64,7 @@ impl Restored {
         );
         let (monitor, service) = monitor(config, &handle, &snapshots, own_listeners);
         let driver = opened.background.spawn(driver.run(monitor));
-        Ok(Self { driver, handle, snapshots, monitor: service, closed })
+        Ok(Self { driver, handle, snapshots, monitor: service, closed, exports })
     }
 }
 
@@ -77,10 +80,14 @@ fn monitor(
     Monitor::new(probe, handle.downgrade(), own_listeners.clone(), fastrand::Rng::new())
 }
 
-fn open_store(config: &StoreConfig) -> Result<Box<dyn Store>> {
+fn open_store(config: &StoreConfig) -> Result<(Box<dyn Store>, Option<Exports>)> {
     Ok(match config {
-        StoreConfig::Memory => Box::new(MemoryStore::default()),
-        StoreConfig::Disk(path) => Box::new(DiskStore::open(path)?),
+        StoreConfig::Memory => (Box::new(MemoryStore::default()), None),
+        StoreConfig::Disk(path) => {
+            let store = DiskStore::open(path)?;
+            let running = store.running();
+            (Box::new(store), Some(Exports::new(move || running.export())))
+        }
     })
 }
 

@@ -21,7 +21,7 @@ use super::files::Files;
 use super::hosting::{Ends, Host};
 use super::locating::DatabaseWatcher;
 use super::stopping::Stop;
-use crate::api::{self, Readiness, Reloads};
+use crate::api::{self, Exports, Readiness, Reloads};
 use crate::config::{Config, MAX_RETRIES};
 use crate::driver::Handle;
 use crate::geo::Geo;
@@ -48,6 +48,7 @@ pub(super) struct Services {
     pub(super) snapshots: Snapshots,
     pub(super) readiness: Arc<Readiness>,
     pub(super) reloads: Reloads,
+    pub(super) exports: Option<Exports>,
     pub(super) open: OpenOfEach,
     pub(super) monitor: MonitorService<HttpProbe>,
     pub(super) database: Option<DatabaseWatcher>,
@@ -136,7 +137,7 @@ impl Services {
             Arc::clone(&self.geo),
         );
         let listener = api::Listener::new(
-            router,
+            api::with_exports(router, self.exports.clone()),
             Arc::clone(&self.snapshots),
             Arc::clone(&self.open.internal),
             self.files.internal,

@@ -6,18 +6,24 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
+use furt_api::Problem;
 use furt_api::registration::{Registered, Registration, Route};
 use furt_api::routes::{ClientDistances, Explanation, Routes};
-use furt_api::{Code, Problem};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::output::{cell, clean, counted, place, print, print_json, table};
 use super::{Format, Output, Target};
+use crate::wire;
 
+/// The largest answer that is taken. A list of 100,000 services is about 100 MiB.
+const MAX_ANSWER_BYTES: u64 = 1024 * 1024 * 1024;
 /// For a whole exchange: registering resolves a name (1 s) and waits for the store.
 const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// For an answer that is written to a file or a pipe.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(3600);
 
 #[derive(Args)]
 pub(super) struct RegisterArgs {
@@ -233,16 +239,30 @@ pub(super) fn ask_patiently(
     judge(target, exchange(target, method, path, query, None, TIMEOUT + wait)?)
 }
 
+/// The body of an answer, however long, as it comes.
+///
+/// # Errors
+/// As [`ask`]; reading it fails where the answer breaks off.
+pub(super) fn download(target: &Target, path: &[&str]) -> Result<impl Read> {
+    let mut answer = send(target, "GET", path, &[], None, DOWNLOAD_TIMEOUT)?;
+    if answer.status().is_success() {
+        return Ok(answer.into_body().into_reader());
+    }
+    let text = answer.body_mut().read_to_string().context("the answer broke off")?;
+    Err(judge(target, (answer.status().as_u16(), text)).err().unwrap_or_else(|| anyhow!("{}", answer.status())))
+}
+
 fn judge(target: &Target, (status, text): (u16, String)) -> Result<Answer> {
-    let value: Value =
-        serde_json::from_str(&text).map_err(|_| anyhow!("{} is not furt: its answer is no JSON", target.url))?;
+    // Only where furt has no room for the connection is there no body.
+    let value: Value = serde_json::from_str(&text)
+        .map_err(|_| anyhow!("furt at {} answered {status}, and no JSON; try again", target.url))?;
     if (200..300).contains(&status) {
         return Ok(Answer { url: target.url.clone(), value });
     }
-    Err(Problem::deserialize(value).map_or_else(|_| anyhow!("{status} -: -"), |problem| refusal(target, &problem)))
+    Err(Problem::deserialize(value).map_or_else(|_| anyhow!("{status} -: -"), |problem| refusal(&problem)))
 }
 
-/// Status and body of an answer. `path` are segments; what is odd in them is encoded.
+/// Status and body of an answer.
 fn exchange(
     target: &Target,
     method: &str,
@@ -251,6 +271,21 @@ fn exchange(
     body: Option<String>,
     timeout: Duration,
 ) -> Result<(u16, String)> {
+    let mut answer = send(target, method, path, query, body, timeout)?;
+    let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES);
+    let text = body.read_to_string().context("the answer broke off")?;
+    Ok((answer.status().as_u16(), text))
+}
+
+/// The beginning of an answer of furt's internal listener. `path` are segments; what is odd in them is encoded.
+fn send(
+    target: &Target,
+    method: &str,
+    path: &[&str],
+    query: &[(&str, &str)],
+    body: Option<String>,
+    timeout: Duration,
+) -> Result<http::Response<ureq::Body>> {
     // A url would swallow these instead of encoding them, and so name another endpoint.
     if let Some(name) = path.iter().find(|segment| matches!(**segment, "" | "." | "..")) {
         bail!("\"{name}\" is not registered: nothing can have that name");
@@ -264,19 +299,41 @@ fn exchange(
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
     }
-    let config = ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).proxy(None);
-    let agent = config.build().new_agent();
+    // furt sends nobody elsewhere, and the token is for nobody else.
+    let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).max_redirects(0);
+    let agent = config.timeout_global(Some(timeout)).build().new_agent();
     let mut request = http::Request::builder().method(method).uri(url.as_str());
-    if let Some(token) = &target.token {
+    if let Some(token) = token(target)? {
         request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));
     }
     if body.is_some() {
         request = request.header(http::header::CONTENT_TYPE, "application/json");
     }
     let request = request.body(body.unwrap_or_default()).context("--token cannot be sent")?;
-    let mut answer = agent.run(request).map_err(|why| unreachable(target, &why, timeout))?;
-    let text = answer.body_mut().read_to_string().context("the answer broke off")?;
-    Ok((answer.status().as_u16(), text))
+    let answer = agent.run(request).map_err(|why| unreachable(target, &why, timeout))?;
+    ensure_internal(target, answer.headers())?;
+    Ok(answer)
+}
+
+/// The token as it is sent. The line's end of the file that it was read from is no part of it.
+fn token(target: &Target) -> Result<Option<&str>> {
+    let token = target.token.as_deref().map(str::trim).filter(|token| !token.is_empty());
+    // Never shown, since the rest may be right.
+    let is_whole = !token.is_some_and(|token| token.contains(char::is_control));
+    ensure!(is_whole, "the token of --token or FURT_TOKEN has a control character in it, such as a line's end");
+    Ok(token)
+}
+
+/// Refuses what any other program may have answered.
+fn ensure_internal(target: &Target, headers: &http::HeaderMap) -> Result<()> {
+    let url = &target.url;
+    if headers.get(wire::LISTENER) == Some(&wire::INTERNAL) {
+        return Ok(());
+    }
+    if headers.contains_key(wire::GATEWAY) {
+        bail!("{url} is furt's public listener: --url or FURT_URL must name the internal one");
+    }
+    bail!("{url} is not furt's internal listener, or an older furt's: its answer has no X-Furt-Listener header")
 }
 
 fn unreachable(target: &Target, why: &ureq::Error, timeout: Duration) -> anyhow::Error {
@@ -292,10 +349,7 @@ fn unreachable(target: &Target, why: &ureq::Error, timeout: Duration) -> anyhow:
 }
 
 /// What furt refused, and each field that was wrong on a line of its own.
-fn refusal(target: &Target, problem: &Problem) -> anyhow::Error {
-    if problem.code == Code::RouteNotFound {
-        return anyhow!("{} is furt's public listener: --url or FURT_URL must name the internal one", target.url);
-    }
+fn refusal(problem: &Problem) -> anyhow::Error {
     let mut text = format!("{} {}: {}", problem.status, clean(problem.code.as_str()), cell(problem.detail.as_ref()));
     let errors = problem.errors.as_deref().unwrap_or_default();
     // A single one is what the detail says.

@@ -1,4 +1,4 @@
-//! `run` and `check`: the verbs that take a configuration.
+//! `run`, and how a verb finds its configuration.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use clap::Args;
 
-use super::{logging, output};
+use super::logging;
 use crate::app;
-use crate::config::Config;
+use crate::config::{self, Config, UnknownVariable};
 
 #[derive(Args)]
 pub(super) struct ConfigArgs {
@@ -18,7 +18,7 @@ pub(super) struct ConfigArgs {
 }
 
 /// Where the configuration is if nobody says so.
-const DEFAULT_FILE: &str = "/etc/furt/furt.toml";
+pub(super) const DEFAULT_FILE: &str = "/etc/furt/furt.toml";
 /// A configuration that says nothing, also at each reload.
 const NO_FILE: &str = "/dev/null";
 
@@ -37,24 +37,27 @@ impl ConfigArgs {
 
 pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
     let path = args.path_to_run();
-    let (config, locations) = Config::load_with_locations(path, &env).map_err(|errors| anyhow!("{errors}"))?;
+    let (config, locations) = Config::load_with_locations(path, &environment).map_err(|errors| anyhow!("{errors}"))?;
     // Pingora tells every connection that breaks; furt tells what matters itself.
     logging::start("info,pingora=warn,pingora_core=error,pingora_proxy=error")?;
     if path == Path::new(NO_FILE) && args.config.is_none() {
         log::info!("{DEFAULT_FILE} is absent, and no other file is named: furt runs on its defaults");
     }
+    unknown_variables().iter().for_each(|unknown| log::warn!("{unknown}"));
     app::run(path, config, &locations)
 }
 
-pub(super) fn check(args: &ConfigArgs) -> anyhow::Result<()> {
-    load(args)?;
-    output::print(&format!("{}: ok\n", args.path().display()))
-}
-
 pub(super) fn load(args: &ConfigArgs) -> anyhow::Result<Config> {
-    Config::load(args.path(), &env).map_err(|errors| anyhow!("{errors}"))
+    Config::load(args.path(), &environment).map_err(|errors| anyhow!("{errors}"))
 }
 
-fn env(name: &str) -> Option<String> {
+/// A variable of the environment.
+pub(super) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// Those that look like furt's and are not.
+pub(super) fn unknown_variables() -> Vec<UnknownVariable> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    config::unknown_variables(std::env::vars_os().map(|(name, value)| (text(name), text(value))))
 }

@@ -3,16 +3,19 @@
 //! `run` and `check` take a configuration; `store` reads a store's file; `keys` and the other verbs speak to a running furt over
 //! its internal listener. What people asked for goes to stdout, everything else to stderr.
 
+mod check;
 mod client;
 mod demo;
 mod draining;
 mod events;
+mod examples;
 mod gateway;
 mod keys;
 mod logging;
 mod output;
 mod reload;
 mod services;
+mod shell;
 mod store;
 mod top;
 
@@ -26,7 +29,7 @@ Exit codes: 0 done, 1 failed, 2 misused.";
 
 /// An API gateway that services register themselves with.
 #[derive(Parser)]
-#[command(name = "furt", version, about, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "furt", version = env!("FURT_VERSION"), about, max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -35,37 +38,56 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// Run the gateway until SIGTERM or Ctrl-C
+    #[command(after_help = examples::RUN)]
     Run(gateway::ConfigArgs),
     /// Try furt: a gateway on free ports, with services that misbehave on command
+    #[command(after_help = examples::DEMO)]
     Demo(demo::DemoArgs),
     /// Check a configuration and print every error as file:line:column
-    Check(gateway::ConfigArgs),
+    #[command(after_help = examples::CHECK)]
+    Check(check::CheckArgs),
     /// Register a service: FILE holds the body of POST /internal/register-service, "-" is stdin
+    #[command(after_help = examples::REGISTER)]
     Register(client::RegisterArgs),
     /// Deregister a service, or one of its instances
+    #[command(after_help = examples::DEREGISTER)]
     Deregister(draining::DeregisterArgs),
     /// Give a service, or one of its instances, no new requests until it registers again
+    #[command(after_help = examples::DRAIN)]
     Drain(draining::DrainArgs),
     /// Show how each service is, or one with its instances and routes
+    #[command(after_help = examples::SERVICES)]
     Services(services::ServicesArgs),
     /// Show what happened in the registry, a line an event
+    #[command(after_help = examples::EVENTS)]
     Events(events::EventsArgs),
     /// Watch requests, latencies and errors of every service, live
+    #[command(after_help = examples::TOP)]
     Top(top::TopArgs),
     /// List every route, static and registered
+    #[command(after_help = examples::ROUTES)]
     Routes(client::RoutesArgs),
     /// Tell which route a request would take, and why the others would not
+    #[command(after_help = examples::EXPLAIN)]
     Explain(client::ExplainArgs),
     /// Have the running furt read its configuration again, and tell what changed
+    #[command(after_help = examples::RELOAD)]
     Reload(reload::ReloadArgs),
     /// Exit with 0 if the running furt takes requests, for health checks
+    #[command(after_help = examples::READY)]
     Ready(client::ReadyArgs),
     /// Make, list, rotate and revoke API keys
     #[command(subcommand)]
     Keys(keys::KeysVerb),
-    /// Look at a store that no furt has open, copy it as JSON, make one of a copy
+    /// Look at a store, copy it as JSON, make one of a copy
     #[command(subcommand)]
     Store(store::StoreVerb),
+    /// Print a script with which a shell completes furt's verbs and options
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(shell::CompletionsArgs),
+    /// Print furt's page for man, or write the pages of all verbs into a directory
+    #[command(after_help = examples::MAN)]
+    Man(shell::ManArgs),
 }
 
 /// How a verb finds a running furt.
@@ -100,7 +122,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.verb {
         Verb::Run(args) => gateway::run(&args),
         Verb::Demo(args) => demo::run(&args),
-        Verb::Check(args) => gateway::check(&args),
+        Verb::Check(args) => check::run(&args),
         Verb::Register(args) => client::register(&args),
         Verb::Deregister(args) => draining::deregister(&args),
         Verb::Drain(args) => draining::drain(&args),
@@ -113,6 +135,8 @@ pub fn main() -> ExitCode {
         Verb::Ready(args) => client::ready(&args),
         Verb::Keys(verb) => keys::run(&verb),
         Verb::Store(verb) => store::run(&verb),
+        Verb::Completions(args) => shell::completions(&args),
+        Verb::Man(args) => shell::man(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

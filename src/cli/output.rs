@@ -1,6 +1,6 @@
 //! Printing: tables for people, JSON for programs, errors to stderr. The one place that writes to either.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use anyhow::Context;
 use furt_api::reload::Place;
@@ -17,10 +17,28 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     try_print(text).map(|_| ())
 }
 
+/// Prints what comes, as it comes.
+pub(super) fn print_all(mut from: impl Read) -> anyhow::Result<()> {
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let length = from.read(&mut piece).context("the answer broke off")?;
+        if length == 0 {
+            return Ok(());
+        }
+        if let Reader::Gone = write(&piece[..length])? {
+            return Ok(());
+        }
+    }
+}
+
 /// The same for what prints again and again: it ends with its reader.
 pub(super) fn try_print(text: &str) -> anyhow::Result<Reader> {
+    write(text.as_bytes())
+}
+
+fn write(bytes: &[u8]) -> anyhow::Result<Reader> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
         outcome => outcome.map(|()| Reader::Reads).context("cannot print"),
     }

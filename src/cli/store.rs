@@ -1,24 +1,30 @@
-//! `store check`, `export` and `import`: a store that no furt has open, as numbers and as JSON.
+//! `store check`, `export` and `import`: a store as numbers and as JSON. A store that a running furt has open is exported
+//! by that furt.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::client::download;
 use super::gateway::{ConfigArgs, load};
-use super::{Format, Output, output};
+use super::{Format, Output, Target, examples, output};
 use crate::config::StoreConfig;
 use crate::store::{self, Summary};
+use furt_core::ports::StoreError;
 
 #[derive(Subcommand)]
 pub(super) enum StoreVerb {
     /// Read all of a store, change nothing, and tell how much it holds
+    #[command(after_help = examples::STORE_CHECK)]
     Check(CheckArgs),
-    /// Print all of a store as JSON
-    Export(PathArgs),
+    /// Print all of a store as JSON; with --running, of the running furt's
+    #[command(after_help = examples::STORE_EXPORT)]
+    Export(ExportArgs),
     /// Make a new store of what export printed; FILE "-" is stdin
+    #[command(after_help = examples::STORE_IMPORT)]
     Import(ImportArgs),
 }
 
@@ -28,6 +34,17 @@ pub(super) struct CheckArgs {
     path: PathArgs,
     #[command(flatten)]
     format: Format,
+}
+
+#[derive(Args)]
+pub(super) struct ExportArgs {
+    #[command(flatten)]
+    path: PathArgs,
+    /// Ask the running furt, which has its store open, instead of reading a file
+    #[arg(long, conflicts_with = "path")]
+    running: bool,
+    #[command(flatten)]
+    target: Target,
 }
 
 #[derive(Args)]
@@ -55,12 +72,23 @@ pub(super) fn run(verb: &StoreVerb) -> anyhow::Result<()> {
             let path = args.path.find()?;
             tell(&path, store::check(&path)?, args.format)
         }
-        StoreVerb::Export(args) => output::print_json(&store::export(&args.find()?)?),
+        StoreVerb::Export(args) => export(args),
         StoreVerb::Import(args) => {
             let summary = store::import(&read(&args.file)?, &args.into)?;
             tell(&args.into, summary, args.format)
         }
     }
+}
+
+fn export(args: &ExportArgs) -> anyhow::Result<()> {
+    if args.running {
+        return output::print_all(download(&args.target, &["internal", "store", "export"])?);
+    }
+    let exported = store::export(&args.path.find()?).map_err(|error| match error {
+        StoreError::InUse(why) => anyhow!("{why}; `furt store export --running` asks the furt that has it open"),
+        other => other.into(),
+    });
+    output::print_json(&exported?)
 }
 
 impl PathArgs {

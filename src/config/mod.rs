@@ -12,6 +12,7 @@
 mod arrays;
 mod changes;
 mod defaults;
+mod environment;
 mod errors;
 mod key;
 mod load;
@@ -26,6 +27,7 @@ mod tests;
 mod types;
 mod value;
 
+pub use environment::{UnknownVariable, unknown_variables};
 pub use errors::{ConfigError, ConfigErrors};
 pub use key::{DefaultValue, Key, ReloadClass};
 pub use location::{KeyLocations, SourceLocation};

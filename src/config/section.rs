@@ -254,7 +254,7 @@ impl EntryVisitor for Section<'_> {
 }
 
 /// The known key that was probably meant by `given`: at most two typing errors away, and at most a third of the key.
-fn nearest<'k>(given: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub(super) fn nearest<'k>(given: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let given: String = given.chars().take(64).collect::<String>().to_ascii_lowercase().replace('-', "_");
     known
         .map(|key| (strsim::damerau_levenshtein(&given, key), key))

@@ -23,6 +23,10 @@ use crate::telemetry::ConnectionMetrics;
 pub const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n\
     Cache-Control: no-store\r\nProxy-Status: furt; error=connection_limit_reached\r\nX-Gateway: furt\r\n\
     Connection: close\r\n\r\n";
+/// The same on the internal listener.
+pub const TOO_MANY_INTERNAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n\
+    Cache-Control: no-store\r\nProxy-Status: furt; error=connection_limit_reached\r\nX-Furt-Listener: internal\r\n\
+    Connection: close\r\n\r\n";
 /// What a client is told that has too many itself.
 pub const TOO_MANY_OF_ONE: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/problem+json\r\n\
     Content-Length: 143\r\nRetry-After: 1\r\nCache-Control: no-store\r\n\

@@ -27,7 +27,7 @@ mod set {
     pub(super) const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
     pub(super) const FORWARDED_HOST: &str = "X-Forwarded-Host";
     pub(super) const REQUEST_ID: &str = "X-Request-Id";
-    pub(super) const GATEWAY: &str = "X-Gateway";
+    pub(super) const GATEWAY: &str = crate::wire::GATEWAY;
     pub(super) const SERVER_TIMING: &str = "Server-Timing";
 }
 

@@ -8,5 +8,7 @@ mod stored;
 #[cfg(test)]
 mod conformance;
 
-pub use disk::{DiskStore, RecordError, RecordFault, RecordKind, Summary, check, examine, export, import};
+pub use disk::{
+    DiskStore, RecordError, RecordFault, RecordKind, RunningStore, Summary, check, examine, export, import,
+};
 pub use stored::{longest_read, stored};

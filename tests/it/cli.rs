@@ -195,6 +195,95 @@ async fn check_says_that_a_good_file_is_good() {
 }
 
 #[tokio::test]
+async fn check_takes_the_file_by_its_place_or_by_its_name() {
+    let gateway = Gateway::start("").await;
+    let file = gateway.config.to_str().unwrap();
+    for arguments in [&["check", file][..], &["check", "--config", file]] {
+        let mut command = furt(arguments);
+        // What is said goes before the environment.
+        command.env("FURT_CONFIG", "/nonexistent.toml");
+        assert_eq!(printed(&output_of(command).await, 0), format!("{file}: ok\n"));
+    }
+    let mut command = furt(&["check"]);
+    command.env("FURT_CONFIG", file);
+    assert_eq!(printed(&output_of(command).await, 0), format!("{file}: ok\n"));
+    failure(&output_of(furt(&["check", file, "--config", file])).await, 2);
+}
+
+#[tokio::test]
+async fn check_gives_programs_every_error_with_its_place() {
+    let gateway = Gateway::start("").await;
+    let file = gateway.config.to_str().unwrap();
+    let checked = async |text: &str, code| {
+        fs::write(&gateway.config, text).unwrap();
+        let mut command = furt(&["check", file, "-o", "json"]);
+        command.env("FURT_CLIENT_BODY_TIMEOUT", "soon").env("FURT_SERVRE_LISTEN", "a");
+        if code == 0 {
+            command.env_remove("FURT_CLIENT_BODY_TIMEOUT");
+        }
+        let output = output_of(command).await;
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (serde_json::from_str::<Value>(&printed(&output, code)).unwrap(), stderr)
+    };
+    let (bad, said) = checked("[server]\ngraec = 1\nthreads = 0\n", 1).await;
+    assert_eq!((&bad["ok"], bad["file"].as_str()), (&Value::Bool(false), Some(file)));
+    let errors = bad["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 3, "{bad}");
+    let place =
+        |error: &Value| (error["line"].as_u64(), error["column"].as_u64(), error["key"].as_str().map(str::to_owned));
+    assert_eq!(place(&errors[0]), (Some(2), Some(1), Some("server.graec".to_owned())));
+    assert_eq!(place(&errors[1]), (Some(3), Some(11), Some("server.threads".to_owned())));
+    assert!(errors[0]["message"].as_str().unwrap().contains("did you mean \"grace\""), "{bad}");
+    assert_eq!(errors[2]["variable"], "FURT_CLIENT_BODY_TIMEOUT");
+    assert!(said.contains("3 errors"), "{said}");
+    let (good, _) = checked("", 0).await;
+    assert_eq!((&good["ok"], good["errors"].as_array().unwrap().len()), (&Value::Bool(true), 0));
+    assert_eq!(good["warnings"][0]["variable"], "FURT_SERVRE_LISTEN");
+}
+
+#[tokio::test]
+async fn a_name_in_the_environment_that_means_nothing_is_a_warning() {
+    let gateway = Gateway::start("").await;
+    let mut command = furt(&["check", gateway.config.to_str().unwrap()]);
+    command
+        .env("FURT_SERVER_GRACEE", "secret")
+        .env("FURT_SERVICE_HOST", "10.0.0.1")
+        .env("FURT_PORT", "tcp://10.0.0.1:80");
+    let output = output_of(command).await;
+    printed(&output, 0);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(said, "furt: warning: FURT_SERVER_GRACEE: is not known; did you mean FURT_SERVER_GRACE?\n");
+    // A configuration that is good, and no port to take: the start ends after the warning.
+    let config = gateway.dir().join("second.toml");
+    fs::write(&config, fs::read_to_string(&gateway.config).unwrap()).unwrap();
+    let mut command = furt(&["run", "--config", config.to_str().unwrap()]);
+    command.env("FURT_SERVER_GRACEE", "secret");
+    let said = failure(&output_of(command).await, 1);
+    assert!(said.contains("FURT_SERVER_GRACEE: is not known") && !said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
+async fn shells_and_man_are_told_of_every_verb() {
+    let help = printed(&output_of(furt(&["--help"])).await, 0);
+    let verbs = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let verbs: Vec<_> =
+        verbs.filter_map(|line| line.split_whitespace().next()).filter(|verb| *verb != "help").collect();
+    assert!(verbs.len() >= 17, "{verbs:?}");
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = printed(&output_of(furt(&["completions", shell])).await, 0);
+        verbs.iter().for_each(|verb| assert!(script.contains(verb), "{shell}: {verb}"));
+    }
+    failure(&output_of(furt(&["completions", "cmd"])).await, 2);
+    let folder = tempfile::tempdir().unwrap();
+    printed(&output_of(furt(&["man", folder.path().to_str().unwrap()])).await, 0);
+    let page = printed(&output_of(furt(&["man"])).await, 0);
+    for verb in verbs {
+        assert!(page.contains(verb) && folder.path().join(format!("furt-{verb}.1")).is_file(), "{verb}");
+    }
+    assert!(page.starts_with(".ie") || page.contains(".TH furt 1"), "{page}");
+}
+
+#[tokio::test]
 async fn the_url_can_be_given_as_an_option_and_the_token_in_the_environment() {
     let digest = Sha256Digest::of(b"operator-token");
     let gateway = Gateway::start(&format!("[internal]\noperator_token_sha256 = '{digest}'")).await;
@@ -222,6 +311,77 @@ async fn a_furt_that_is_not_there_is_a_failure_that_names_the_url() {
     }
 }
 
+/// Every verb that speaks to a running furt.
+const SPEAKING: &[&[&str]] = &[
+    &["services"],
+    &["services", "a"],
+    &["routes"],
+    &["explain", "GET", "/a"],
+    &["events"],
+    &["top", "--once"],
+    &["register", "--service", "a", "--upstream", "http://127.0.0.1:9"],
+    &["deregister", "a"],
+    &["drain", "a"],
+    &["drain", "a", "--undo"],
+    &["reload"],
+    &["ready"],
+    &["keys", "list"],
+    &["keys", "new", "--name", "a", "--permission", "*"],
+    &["keys", "rotate", "a"],
+    &["keys", "revoke", "a"],
+];
+
+#[tokio::test]
+async fn an_answer_of_another_program_is_not_believed() {
+    let origin = Origin::start().await;
+    for format in [&[][..], &["-o", "json"]] {
+        for verb in SPEAKING.iter().filter(|verb| format.is_empty() || verb[0] != "ready") {
+            let said = failure(&output_of(furt(&[*verb, &["--url", &origin.url()][..], format].concat())).await, 1);
+            assert!(said.contains("is not furt's internal listener"), "{verb:?}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_public_listener_is_told_from_the_internal_one() {
+    let gateway = Gateway::start("").await;
+    for verb in SPEAKING {
+        let said = failure(&output_of(furt(&[*verb, &["--url", &gateway.public_url("")][..]].concat())).await, 1);
+        assert!(said.contains("is furt's public listener"), "{verb:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_of_the_internal_listener_says_whose_it_is() {
+    let gateway = Gateway::start("").await;
+    for path in ["/internal/services", "/metrics", "/health", "/livez", "/readyz", "/nowhere", "/internal/keys/none"] {
+        let answer = gateway.operate(Method::GET, path).send().await.unwrap();
+        assert_eq!(answer.headers()["x-furt-listener"], "internal", "{path}");
+        assert!(!answer.headers().contains_key("x-gateway"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_taken_without_the_line_end_of_its_file() {
+    let digest = Sha256Digest::of(b"operator-token");
+    let gateway = Gateway::start(&format!("[internal]\noperator_token_sha256 = '{digest}'")).await;
+    let services = |token: &str| {
+        let mut command = furt(&["services", "--url", &gateway.internal_url("")]);
+        command.env("FURT_TOKEN", token);
+        output_of(command)
+    };
+    for token in ["operator-token\n", "operator-token\r\n", " operator-token\t"] {
+        printed(&services(token).await, 0);
+    }
+    for token in ["operator\ntoken", "operator\u{7f}token"] {
+        let said = failure(&services(token).await, 1);
+        assert!(said.contains("FURT_TOKEN has a control character"), "{said}");
+        assert!(!said.contains("operator"), "{said}");
+    }
+    let said = failure(&services("\n").await, 1);
+    assert!(said.contains("operators-only"), "no token is sent for an empty one: {said}");
+}
+
 #[tokio::test]
 async fn misuse_exits_with_2() {
     for arguments in [
@@ -243,5 +403,10 @@ async fn help_and_version_are_no_misuse() {
     for verb in ["run", "check", "register", "deregister", "drain", "services", "events", "routes", "explain", "keys"] {
         assert!(help.contains(verb), "no {verb} in\n{help}");
     }
-    assert!(printed(&output_of(furt(&["--version"])).await, 0).contains(env!("CARGO_PKG_VERSION")));
+    let version = printed(&output_of(furt(&["--version"])).await, 0);
+    let commit = version.trim_end().strip_prefix(concat!("furt ", env!("CARGO_PKG_VERSION"))).unwrap();
+    let is_commit = |text: &str| {
+        text.strip_prefix(" (").and_then(|text| text.strip_suffix(')')).is_some_and(|text| text.len() >= 7)
+    };
+    assert!(commit.is_empty() || is_commit(commit), "{version}");
 }

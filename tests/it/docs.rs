@@ -195,7 +195,7 @@ fn nothing_that_can_be_listed_is_missing() {
         let path = if page.ends_with("operating.md") { path.replace("{id}", "{instance}") } else { path.to_owned() };
         expect(page, path);
     }
-    let verbs = "run,demo,register,deregister,drain,services,explain,events,top,keys new,keys rotate,store import";
+    let verbs = "run,demo,register,deregister,drain,services,explain,events,top,keys new,keys rotate,check,store export,store import";
     for verb in verbs.split(',') {
         let options = help(&verb.split(' ').collect::<Vec<_>>()).into_iter().filter(|word| word.starts_with("--"));
         options.filter(|option| option != "--help").for_each(|option| expect("docs/cli.md", option));

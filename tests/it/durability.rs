@@ -252,6 +252,7 @@ async fn a_second_furt_on_the_same_store_ends_and_says_who_has_it() {
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains(&format!("in use by process {}", gateway.id())), "{said}");
         assert!(said.contains(path.to_str().unwrap()), "{said}");
+        assert_eq!(said.contains("--running"), arguments.contains(&"export"), "{said}");
     }
     assert!(gateway.service("a").await.is_some());
     gateway.registered(&public_service("b", "http://127.0.0.1:9", "/b")).await;
@@ -382,4 +383,48 @@ async fn a_store_is_checked_exported_and_imported() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("the record of service \"a\""), "{said}");
     assert!(!gateway.dir().join("new.redb").exists());
+}
+
+#[tokio::test]
+async fn the_store_of_a_running_furt_is_exported_by_it() {
+    let mut gateway = Gateway::start(DISK).await;
+    for name in ["a", "b"] {
+        gateway.registered(&public_service(name, "http://127.0.0.1:9", &format!("/{name}"))).await;
+    }
+    let key = json!({"name": "web", "permissions": ["x"]});
+    Answer::of(gateway.operate(Method::POST, "/internal/keys").json(&key)).await.ok();
+    assert!(gateway.cli(&["drain", "b"]).await.status.success());
+    let of = async |arguments: &[&str]| {
+        let output = gateway.cli(arguments).await;
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let exported = of(&["store", "export", "--running"]).await;
+    fs::write(gateway.dir().join("copy.json"), &exported).unwrap();
+    gateway.registered(&public_service("c", "http://127.0.0.1:9", "/c")).await;
+    let said = of(&["store", "import", "copy.json", "--into", "fresh.redb"]).await;
+    assert!(said.contains("2 services, 2 instances") && said.contains("1 draining, 1 API keys"), "{said}");
+    assert_eq!(of(&["store", "export", "fresh.redb"]).await, exported, "not a byte differs");
+    let later = of(&["store", "export", "--running"]).await;
+    gateway.stop().await;
+    let closed = gateway.cli(&["store", "export", "furt.redb"]).await.stdout;
+    let (mut later, mut closed): (Value, Value) = (later.parse().unwrap(), serde_json::from_slice(&closed).unwrap());
+    // Who is DOWN is noted whenever probes find it.
+    later["down"] = Value::Null;
+    closed["down"] = Value::Null;
+    assert_eq!(later, closed);
+    assert_eq!(closed["definitions"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn only_operators_export_the_store_and_only_one_of_a_file() {
+    let digest = furt_core::model::Sha256Digest::of(b"operator-token");
+    let gateway = Gateway::start(&format!("{DISK}[internal]\noperator_token_sha256 = '{digest}'")).await;
+    let output = gateway.cli(&["store", "export", "--running"]).await;
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("operators-only"), "{output:?}");
+    let gateway = Gateway::start("").await;
+    let output = gateway.cli(&["store", "export", "--running"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no-store-file"), "{output:?}");
 }

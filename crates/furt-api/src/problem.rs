@@ -171,6 +171,8 @@ open_enum! {
         NoInstance = "no-instance",
         /// 409: the instance is not probed.
         NoProbes = "no-probes",
+        /// 409: the store is in memory, so that there is no file to export.
+        NoStoreFile = "no-store-file",
         /// 404: there is no such endpoint, service, instance, backend or API key.
         NotFound = "not-found",
         /// 400: the body is no JSON.

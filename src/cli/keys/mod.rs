@@ -12,18 +12,22 @@ use furt_api::keys::{IssuedKey, Keys, NewKey, RevokedKey, RotateKey};
 
 use super::client::{Answer, ask, show};
 use super::output::{cell, clean, list, note, table};
-use super::{Format, Output, Target};
+use super::{Format, Output, Target, examples};
 use furt_core::model::{CidrSet, KeyName, MAX_BURST, PermissionRule, Rate};
 
 #[derive(Subcommand)]
 pub(super) enum KeysVerb {
     /// Make a key and print it, this once; it is good at once, or with --add-to and --offline once furt has read it
+    #[command(after_help = examples::KEYS_NEW)]
     New(NewArgs),
     /// List all keys: of the configuration, and made at runtime
+    #[command(after_help = examples::KEYS_LIST)]
     List(ListArgs),
     /// End a key: no later request is let in with it
+    #[command(after_help = examples::KEYS_REVOKE)]
     Revoke(RevokeArgs),
     /// Put another key in the place of one, print it, this once, and let the one before be good for a while
+    #[command(after_help = examples::KEYS_ROTATE)]
     Rotate(RotateArgs),
 }
 

@@ -10,6 +10,7 @@ pub(super) mod key_record;
 mod opening;
 mod overlay;
 pub(in crate::store) mod records;
+mod running;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
 
 use crate::clock;
 use faults::ContentsError;
@@ -31,6 +32,7 @@ use furt_core::ports::{Store, StoreError};
 use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, Observation};
 pub use opening::examine;
 pub(super) use overlay::LONGEST_READ;
+pub use running::RunningStore;
 use tables::{DEFINITIONS, DOWN, DRAINING, FORMAT, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT, TTLS};
 pub use transfer::{Summary, check, export, import};
 use undo::Undo;
@@ -49,6 +51,7 @@ pub struct DiskStore {
     /// Whose registry it is: another file in the place of a failed one is not taken.
     epoch: Epoch,
     state: State,
+    running: RunningStore,
     /// What a batch touched whose commit failed and may be in the file all the same.
     undo: Option<Undo>,
     /// The wait after the next failure; the first one again once a batch was stored.
@@ -56,7 +59,7 @@ pub struct DiskStore {
 }
 
 enum State {
-    Open(Database),
+    Open(Arc<Database>),
     Failed { again: Instant, why: StoreError },
 }
 
@@ -70,7 +73,27 @@ impl DiskStore {
         let database = opening::open_or_create(path)?;
         opening::write_owner(path);
         let epoch = read(&database).map_err(|why| opening::damaged(path, &why))?.epoch;
-        Ok(Self { path: path.to_owned(), epoch, state: State::Open(database), undo: None, backoff: MIN_BACKOFF })
+        let mut store = Self {
+            path: path.to_owned(),
+            epoch,
+            state: State::Failed { again: clock::now(), why: StoreError::Unavailable(String::new()) },
+            running: RunningStore::default(),
+            undo: None,
+            backoff: MIN_BACKOFF,
+        };
+        store.put_in_use(database);
+        Ok(store)
+    }
+
+    /// A way to read it while it is in use.
+    pub fn running(&self) -> RunningStore {
+        self.running.clone()
+    }
+
+    fn put_in_use(&mut self, database: Database) {
+        let database = Arc::new(database);
+        self.running.opened(&database);
+        self.state = State::Open(database);
     }
 
     /// The file, opened again after a failure if it is time to.
@@ -85,13 +108,13 @@ impl DiskStore {
                 Ok(database) => {
                     self.undo = None;
                     log::info!("the store {} is open again", self.path.display());
-                    self.state = State::Open(database);
+                    self.put_in_use(database);
                 }
                 Err(error) => return Err(self.fail(error)),
             }
         }
         match &self.state {
-            State::Open(database) => Ok(database),
+            State::Open(database) => Ok(database.as_ref()),
             State::Failed { why, .. } => Err(why.clone()),
         }
     }
@@ -154,7 +177,10 @@ impl Store for DiskStore {
 }
 
 fn format(database: &Database) -> Result<Option<u64>, redb::Error> {
-    let read = database.begin_read()?;
+    format_of(&database.begin_read()?)
+}
+
+fn format_of(read: &ReadTransaction) -> Result<Option<u64>, redb::Error> {
     let Ok(meta) = read.open_table(META) else { return Ok(None) };
     Ok(meta.get("format")?.and_then(|value| std::str::from_utf8(value.value()).ok()?.parse().ok()))
 }
@@ -319,10 +345,14 @@ fn note(transaction: &WriteTransaction, table: IdTable, id: &InstanceId, holds: 
 
 /// Everything, each record checked and of what is there.
 fn read(database: &Database) -> Result<Contents, ContentsError> {
+    read_commit(&database.begin_read().map_err(redb::Error::from)?)
+}
+
+/// The same of one commit.
+fn read_commit(read: &ReadTransaction) -> Result<Contents, ContentsError> {
     let tables = || -> Result<_, redb::Error> {
-        let read = database.begin_read()?;
         // A file of the first format has neither.
-        let is_old = format(database)? == Some(OLDEST_FORMAT);
+        let is_old = format_of(read)? == Some(OLDEST_FORMAT);
         let draining = if is_old { None } else { Some(read.open_table(DRAINING)?) };
         let keys = if is_old { None } else { Some(read.open_table(KEYS)?) };
         let (definitions, instances) = (read.open_table(DEFINITIONS)?, read.open_table(INSTANCES)?);

@@ -1,6 +1,7 @@
 //! A store as JSON, and a look at all of it: for copies, for moves, and for what `furt store` tells.
 //!
-//! Nothing here changes a file that is there. A store that a furt has open is refused: it would change meanwhile.
+//! Nothing here changes a file that is there. A store that a furt has open is refused: it would change meanwhile, and that
+//! furt exports it itself (`running`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -76,7 +77,11 @@ pub fn check(path: &Path) -> Result<Summary, StoreError> {
 /// # Errors
 /// A sentence that names the file and what to do.
 pub fn export(path: &Path) -> Result<Value, StoreError> {
-    let contents = opening::examine(path)?;
+    exported(&opening::examine(path)?)
+}
+
+/// What a store holds, as [`export`] gives it.
+pub(super) fn exported(contents: &Contents) -> Result<Value, StoreError> {
     let unwritable = |error: serde_json::Error| StoreError::Invalid(format!("a record is no JSON: {error}"));
     let definition = |record: &DefinitionRecord| serde_json::to_value(records::Definition::from_core(record));
     let definitions = contents.definitions.values().map(definition);

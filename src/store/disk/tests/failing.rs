@@ -64,7 +64,8 @@ fn open_on_failing_disk(path: &Path, epoch: Epoch, fails_at: usize, is_done: boo
     let backend = Failing { file, left: Arc::clone(&left), is_done };
     let database = redb::Builder::new().create_with_backend(backend).unwrap();
     left.store(fails_at, Ordering::Relaxed);
-    DiskStore { path: path.to_owned(), epoch, state: State::Open(database), undo: None, backoff: MIN_BACKOFF }
+    let (state, running) = (State::Open(Arc::new(database)), RunningStore::default());
+    DiskStore { path: path.to_owned(), epoch, state, running, undo: None, backoff: MIN_BACKOFF }
 }
 
 /// Has each step of the batch fail in turn; gives how often the file had it although it was answered as failed.

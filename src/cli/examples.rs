@@ -1,0 +1,182 @@
+//! What the help of each verb ends with: examples of it. A test reads every one as the command line does.
+
+pub(super) const RUN: &str = "\
+Examples:
+  furt run
+  furt run --config furt.toml";
+
+pub(super) const DEMO: &str = "\
+Examples:
+  furt demo
+  furt demo --load";
+
+pub(super) const CHECK: &str = "\
+Examples:
+  furt check furt.toml
+  furt check furt.toml -o json";
+
+pub(super) const REGISTER: &str = "\
+Examples:
+  furt register comments.json
+  furt register - < comments.json
+  furt register --service comments --upstream http://127.0.0.1:7812 --route 'GET /api/comments/*'";
+
+pub(super) const DEREGISTER: &str = "\
+Examples:
+  furt deregister comments
+  furt deregister comments --instance comments-2 --drain 30";
+
+pub(super) const DRAIN: &str = "\
+Examples:
+  furt drain comments --wait 30 && systemctl stop comments
+  furt drain comments --instance comments-2
+  furt drain comments --undo";
+
+pub(super) const SERVICES: &str = "\
+Examples:
+  furt services
+  furt services comments -o json";
+
+pub(super) const EVENTS: &str = "\
+Examples:
+  furt events
+  furt events --follow
+  furt events --after 120 -o json";
+
+pub(super) const TOP: &str = "\
+Examples:
+  furt top
+  furt top --interval 5
+  furt top --once -o json";
+
+pub(super) const ROUTES: &str = "\
+Examples:
+  furt routes
+  furt routes -o json";
+
+pub(super) const EXPLAIN: &str = "\
+Examples:
+  furt explain GET /api/comments/a
+  furt explain GET https://shop.example/cart --client 192.0.2.1";
+
+pub(super) const RELOAD: &str = "\
+Examples:
+  furt check furt.toml && furt reload
+  furt reload -o json";
+
+pub(super) const READY: &str = "\
+Examples:
+  furt ready && echo 'takes requests'
+  furt ready --url http://127.0.0.1:8081";
+
+pub(super) const KEYS_NEW: &str = "\
+Examples:
+  KEY=$(furt keys new --name website --permission 'comments:*')
+  furt keys new --name website --permission comments:read --rate 100/s --expires 90d
+  furt keys new --name website --permission 'comments:*' --add-to furt.toml";
+
+pub(super) const KEYS_LIST: &str = "\
+Examples:
+  furt keys list
+  furt keys list -o json";
+
+pub(super) const KEYS_REVOKE: &str = "\
+Examples:
+  furt keys revoke website";
+
+pub(super) const KEYS_ROTATE: &str = "\
+Examples:
+  KEY=$(furt keys rotate website)
+  furt keys rotate website --grace 1h";
+
+pub(super) const STORE_CHECK: &str = "\
+Examples:
+  furt store check
+  furt store check /var/lib/furt/data/furt.redb -o json";
+
+pub(super) const STORE_EXPORT: &str = "\
+Examples:
+  furt store export --running > copy.json
+  furt store export /var/lib/furt/data/furt.redb > copy.json";
+
+pub(super) const STORE_IMPORT: &str = "\
+Examples:
+  furt store import copy.json --into /var/lib/furt/data/furt.redb
+  furt store import - --into furt.redb < copy.json";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  furt completions bash > /usr/share/bash-completion/completions/furt
+  furt completions zsh > /usr/local/share/zsh/site-functions/_furt";
+
+pub(super) const MAN: &str = "\
+Examples:
+  furt man /usr/local/share/man/man1
+  furt man | man -l -";
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory as _};
+
+    use crate::cli::Cli;
+
+    /// The words of one command, as a shell would have them: quotes are single ones, and what is no word ends it.
+    fn words(command: &str) -> Vec<String> {
+        let (mut words, mut is_quoted) = (vec![String::new()], false);
+        for c in command.chars() {
+            match c {
+                '\'' => is_quoted = !is_quoted,
+                ' ' if !is_quoted => words.push(String::new()),
+                '|' | '&' | '<' | '>' | ')' if !is_quoted => break,
+                c => words.last_mut().unwrap().push(c),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    /// Each call of furt in a line.
+    fn calls(line: &str) -> impl Iterator<Item = Vec<String>> {
+        let starts = line.match_indices("furt ").filter(|(at, _)| {
+            line[..*at].chars().next_back().is_none_or(|before| " (".contains(before)) && !line[..*at].contains(">")
+        });
+        starts.map(|(at, _)| words(&line[at..]))
+    }
+
+    /// Checks the examples of a verb, or of the verbs below it.
+    fn check(verb: &Command, path: &[&str]) {
+        if verb.has_subcommands() {
+            verb.get_subcommands().for_each(|below| check(below, &[path, &[below.get_name()]].concat()));
+            return;
+        }
+        let help = verb.get_after_help().unwrap_or_else(|| panic!("{path:?} has no examples")).to_string();
+        let (head, lines) = help.split_once('\n').unwrap();
+        assert_eq!(head, "Examples:", "{path:?}");
+        for line in lines.lines() {
+            assert!(line.starts_with("  ") && line.len() <= 100, "{line}");
+            let calls: Vec<_> = calls(line).collect();
+            assert!(
+                calls
+                    .iter()
+                    .any(|call| call[1..].starts_with(&path.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())),
+                "{line}"
+            );
+            for call in calls {
+                let read = Cli::command().try_get_matches_from(&call);
+                assert!(read.is_ok(), "{line}: {}", read.unwrap_err());
+            }
+        }
+    }
+
+    #[test]
+    fn every_verb_has_examples_and_every_example_is_good() {
+        check(&Cli::command(), &[]);
+    }
+
+    #[test]
+    fn an_example_is_read_as_a_shell_reads_it() {
+        let line = "  KEY=$(furt keys new --permission 'a b') && furt ready > x";
+        let calls: Vec<_> = calls(line).collect();
+        assert_eq!(calls, [vec!["furt", "keys", "new", "--permission", "a b"], vec!["furt", "ready"]]);
+    }
+}
