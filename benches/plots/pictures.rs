@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::super::figure::{Figure, Spread, number, rows_of};
+use super::super::figure::{Figure, ScalingRun, Spread, number, rows_of};
 use super::bars::{self, Bar, Panel, Tint};
 use super::lines::{self, Chart, Line};
-use super::runs::{Kind, LoadRun, Peer, ScalingRun, Turn};
+use super::runs::{Kind, LoadRun, Peer, Turn};
 
 /// What is drawn of lookups and of registrations, by the names that the scaling bench gives them.
 const LOOKUPS: [&str; 5] = [

@@ -21,7 +21,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 
-use runs::{LoadRun, ScalingRun, read};
+use super::figure::ScalingRun;
+use runs::{LoadRun, read};
 
 /// Draws pictures of what the benches have measured, and puts their tables into a document.
 #[derive(Debug, Clone, Parser)]

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::super::figure::{Figure, Spread};
+use super::super::figure::Spread;
 
 /// What the load bench has written.
 #[derive(Debug, Deserialize)]
@@ -111,13 +111,6 @@ pub(super) struct Idle {
 pub(super) struct InstructionsPeer {
     pub(super) peer: String,
     pub(super) instructions: Option<f64>,
-}
-
-/// What the scaling bench has written.
-#[derive(Debug, Deserialize)]
-pub(super) struct ScalingRun {
-    pub(super) is_debug: bool,
-    pub(super) figures: Vec<Figure>,
 }
 
 impl Peer {

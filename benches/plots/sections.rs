@@ -1,11 +1,11 @@
 //! The tables, in Markdown, each for its place in the document: `run`, `load:WORKLOAD`, `load:instructions`, `threads`,
 //! `scaling`. Columns of the load bench are those that it shows (`benches/load/report.rs`).
 
-use super::super::figure::Spread;
+use super::super::figure::{ScalingRun, Spread};
 use super::super::grid::Grid;
 use super::super::tables::{notes, subjects_of, table};
 use super::document::Block;
-use super::runs::{ChurnRound, IdlePeer, InstructionsPeer, Kind, LoadRun, Peer, ScalingRun, Section, spread};
+use super::runs::{ChurnRound, IdlePeer, InstructionsPeer, Kind, LoadRun, Peer, Section, spread};
 
 const DEBUG: &str = "**Measured with a debug build: the figures say nothing about furt.**";
 

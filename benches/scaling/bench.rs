@@ -18,9 +18,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use serde_json::json;
 
-use super::figure::Figure;
+use super::figure::{Figure, ScalingRun};
 use super::tables::{notes, subjects_of, table};
 use parts::{Part, Plan};
 use timing::Effort;
@@ -95,7 +94,7 @@ pub(crate) fn run(options: Options, out: &mut dyn Write) -> Result<()> {
     }
     show(&figures, out)?;
     if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&json!({ "is_debug": cfg!(debug_assertions), "figures": figures }))?;
+        let text = serde_json::to_string_pretty(&ScalingRun { is_debug: cfg!(debug_assertions), figures })?;
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())

@@ -54,6 +54,15 @@ pub(crate) struct Figure {
     pub(crate) spread: Spread,
 }
 
+/// What the scaling bench writes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ScalingRun {
+    /// Of a debug build, which says nothing about furt.
+    pub(crate) is_debug: bool,
+    /// All of them.
+    pub(crate) figures: Vec<Figure>,
+}
+
 /// Figures of one subject, a row for each thing that was measured, in the order of the figures.
 pub(crate) struct Row<'a> {
     /// What is measured.

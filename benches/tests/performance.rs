@@ -26,8 +26,8 @@ fn scale(json: &Path) -> (String, Vec<Figure>) {
     let given = ["scaling", "--bench", "--smoke", "--json", json.to_str().unwrap()];
     let mut shown = Vec::new();
     scaling::run(scaling::Options::try_parse_from(given).unwrap(), &mut shown).unwrap();
-    let written: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
-    (String::from_utf8(shown).unwrap(), serde_json::from_value(written["figures"].clone()).unwrap())
+    let written: figure::ScalingRun = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    (String::from_utf8(shown).unwrap(), written.figures)
 }
 
 /// Draws and fills in; what it says.

@@ -7,8 +7,9 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
-use furt_api::registration::{HealthEndpoint, Registration, Route};
+use anyhow::{Context as _, Result, bail, ensure};
+use furt_api::Problem;
+use furt_api::registration::{HealthEndpoint, Registered, Registration, Route};
 use furt_core::model::Sha256Digest;
 
 use super::{Setup, Site, write};
@@ -95,8 +96,12 @@ impl Registrar {
             .post(format!("{}/internal/register-service", self.base))
             .send_json(registration)
             .context("no answer to a registration")?;
-        let text = answer.body_mut().read_to_string().unwrap_or_default();
-        ensure!(answer.status().as_u16() == 200, "a registration was answered by {}: {text}", answer.status());
-        Ok(())
+        let status = answer.status();
+        if status.is_success() {
+            answer.body_mut().read_json::<Registered>().context("the answer to a registration cannot be read")?;
+            return Ok(());
+        }
+        let problem = answer.body_mut().read_json::<Problem>().with_context(|| format!("registration: {status}"))?;
+        bail!("a registration is refused by {status}, {}: {}", problem.code, problem.detail.unwrap_or(problem.title));
     }
 }
