@@ -34,6 +34,8 @@ const SERVER_TIMING: &str = "Server-Timing";
 const POOL: usize = 16_384;
 /// As in furt's default configuration.
 const KEEPALIVE: u64 = 75;
+/// How long an idle connection to the origin is kept, as every gateway of the bench keeps it.
+pub(super) const UPSTREAM_IDLE: Duration = Duration::from_secs(60);
 
 /// Serves until the process ends.
 pub(super) fn serve(listen: SocketAddr, origin: SocketAddr, threads: usize) -> Result<()> {
@@ -94,7 +96,7 @@ impl ProxyHttp for Bare {
         peer.options.total_connection_timeout = Some(Duration::from_secs(2));
         peer.options.read_timeout = Some(Duration::from_secs(60));
         peer.options.write_timeout = Some(Duration::from_secs(60));
-        peer.options.idle_timeout = Some(Duration::from_secs(4));
+        peer.options.idle_timeout = Some(UPSTREAM_IDLE);
         Ok(Box::new(peer))
     }
 

@@ -63,6 +63,9 @@ const MORE_FILES: u64 = 4_096;
 /// The least of them that an idle gateway does with. Of the rest furt has three eighths for clients, who may need two each.
 const SPARE_FILES: u64 = 1_000;
 
+/// Idle connections to one service that all clients ask: more than there are clients, so that none is closed only because
+/// another one is given back a moment earlier.
+const IDLE_TO_ONE: usize = 256;
 /// As many of 64 clients are hardly ever at one of a thousand services at once.
 const IDLE_A_SERVICE: usize = 4;
 
@@ -155,7 +158,7 @@ impl<'a> Bench<'a> {
             threads: self.options.threads,
             clients: if workload == Workload::Idle { self.idle_clients } else { self.options.connections } + 100,
             idle: match workload.site() {
-                Site::Public => self.options.connections,
+                Site::Public => self.options.connections.max(IDLE_TO_ONE),
                 Site::Fleet => self.fleet.services as usize * IDLE_A_SERVICE,
             },
             own: self.own,
