@@ -61,6 +61,9 @@ pub(crate) struct Options {
     /// Everything once and as small as it gets, to see that it works
     #[arg(long)]
     pub(super) smoke: bool,
+    /// The bare proxy opens a connection to the service for each request, to see that the bench notices
+    #[arg(long, hide = true, conflicts_with = "bare")]
+    pub(super) bare_closes: bool,
     /// What cargo says to every bench
     #[arg(long, hide = true)]
     bench: bool,

@@ -4,6 +4,7 @@
 //! - [`roles`], [`origin`], [`bare`]: what this program is as well, in processes of its own
 //! - [`cores`], [`process`], [`measure`], [`peers`], [`check`]: who is measured, where, and whether it does the same
 //! - [`http1`], [`pace`], [`driver`]: the client side
+//! - [`connects`]: the origin's count of connections, and who opens too many
 //! - [`turns`], [`idle`], [`churn`], [`instructions`]: the measurements
 //! - [`report`], [`sections`], [`statistics`], [`table`]: tables and JSON
 #![allow(
@@ -17,6 +18,7 @@ mod args;
 mod bare;
 mod check;
 mod churn;
+mod connects;
 mod cores;
 mod driver;
 mod fleet;
@@ -49,6 +51,7 @@ use tempfile::TempDir;
 pub(crate) use args::Options;
 pub(crate) use roles::{Own, Role};
 
+use connects::Connects;
 use cores::Cores;
 use fleet::Fleet;
 use peers::{Peer, Running, Setup, Site};
@@ -75,7 +78,7 @@ static DIRECTORY: Mutex<Option<PathBuf>> = Mutex::new(None);
 /// Measures what `options` ask for and tells it to `out`.
 ///
 /// # Errors
-/// A gateway does not start or does not do what it is measured for, a file cannot be written, ….
+/// A gateway does not start, does not do what it is measured for or reconnects where it need not, a file cannot be written, ….
 pub(crate) fn run(options: Options, own: &Own, out: &mut dyn Write) -> Result<serde_json::Value> {
     let options = options.settled()?;
     let workloads = options.workloads()?;
@@ -101,6 +104,7 @@ pub(crate) fn run(options: Options, own: &Own, out: &mut dyn Write) -> Result<se
             std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
         }
     }
+    report.verdict()?;
     Ok(report.json())
 }
 
@@ -117,6 +121,7 @@ struct Bench<'a> {
     /// As many as there are files for, at most those that are asked for.
     idle_clients: usize,
     origin: SocketAddr,
+    connects: Connects,
     dir: TempDir,
     /// Until the end of all.
     _origin: Process,
@@ -143,7 +148,20 @@ impl<'a> Bench<'a> {
         let origin = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut process = Process::start("origin", own.command(&Role::Origin { port })?, dir.path())?;
         process.wait_for(origin)?;
-        Ok(Self { options, own, cores, fleet, programs, missing, idle_clients, origin, dir, _origin: process })
+        let connects = Connects::open(origin)?;
+        Ok(Self {
+            options,
+            own,
+            cores,
+            fleet,
+            programs,
+            missing,
+            idle_clients,
+            origin,
+            connects,
+            dir,
+            _origin: process,
+        })
     }
 
     /// Starts a gateway for a workload, run by `runner` if there is one, and checks that it does what it should.
@@ -161,6 +179,7 @@ impl<'a> Bench<'a> {
                 Site::Public => self.options.connections.max(IDLE_TO_ONE),
                 Site::Fleet => self.fleet.services as usize * IDLE_A_SERVICE,
             },
+            bare_idle: (!self.options.bare_closes).then_some(bare::UPSTREAM_IDLE),
             own: self.own,
             runner,
         };

@@ -6,10 +6,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::Bench;
+use super::connects::fault;
 use super::peers::{Peer, Site};
 use super::statistics::Spread;
 use super::table::Table;
@@ -23,6 +24,8 @@ const BUSY: f64 = 0.95;
 pub(super) struct Report {
     head: Value,
     sections: Vec<Value>,
+    /// What makes figures void.
+    faults: Vec<String>,
     /// What is not shown yet.
     pending: String,
 }
@@ -39,7 +42,7 @@ impl Report {
             "versions": bench.programs.iter().map(|(peer, program)| peer.version(program)).collect::<Vec<_>>(),
             "missing": bench.missing.iter().map(|peer| peer.name()).collect::<Vec<_>>(),
         });
-        Self { head, sections: Vec::new(), pending: String::new() }
+        Self { head, sections: Vec::new(), faults: Vec::new(), pending: String::new() }
     }
 
     /// Who is measured and who is not, and what makes figures doubtful.
@@ -89,6 +92,20 @@ impl Report {
     /// Everything.
     pub(super) fn json(&self) -> Value {
         json!({ "options": self.head, "sections": self.sections })
+    }
+
+    /// Something that makes figures void. They are shown all the same.
+    pub(super) fn fault(&mut self, fault: String) {
+        self.faults.push(fault);
+    }
+
+    /// Whether the figures hold.
+    ///
+    /// # Errors
+    /// What makes them void, one a line.
+    pub(super) fn verdict(&self) -> Result<()> {
+        ensure!(self.faults.is_empty(), "{}", self.faults.join("\n"));
+        Ok(())
     }
 
     /// A section's table and notes, and its figures.
@@ -165,6 +182,8 @@ impl Section {
             "p99",
             "p99.9",
             "MiB",
+            "connects/req",
+            "reconnects",
             "failed",
         ]);
         let mut notes = Vec::new();
@@ -179,7 +198,8 @@ impl Section {
             ];
             let [cpu, paced_cpu, per_second] =
                 ratios.map(|ratio| if *peer == Peer::Furt { String::new() } else { times(ratio) });
-            let failed: u64 = turns.iter().map(|turn| turn.failed).sum();
+            let sum = |figure: fn(&Turn) -> u64| turns.iter().map(figure).sum::<u64>();
+            let (connects, counted) = (sum(|turn| turn.connects), sum(|turn| turn.counted));
             table.row([
                 peer.name().to_owned(),
                 format!("{:.1}", median(&|turn| turn.cpu_us)),
@@ -193,8 +213,16 @@ impl Section {
                 format!("{:.3}", median(&|turn| turn.p99_ms)),
                 format!("{:.3}", median(&|turn| turn.p999_ms)),
                 format!("{:.1}", median(&|turn| turn.memory_mib)),
-                failed.to_string(),
+                format!("{:.4}", connects as f64 / counted as f64),
+                sum(|turn| turn.reconnects).to_string(),
+                sum(|turn| turn.failed).to_string(),
             ]);
+            if self.workload.needs_no_connects()
+                && let Some(fault) = fault(*peer, &self.name, self.connections, connects, counted)
+            {
+                notes.push(fault.clone());
+                report.fault(fault);
+            }
             let utilisation = median(&|turn| turn.utilisation);
             if utilisation < BUSY {
                 let percent = utilisation * 100.0;

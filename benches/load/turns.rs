@@ -38,10 +38,18 @@ pub(super) struct Turn {
     pub(super) p999_ms: f64,
     /// After the load, in MiB.
     pub(super) memory_mib: f64,
+    /// Connections to services that were opened after the warm-up.
+    pub(super) connects: u64,
+    /// The same a request.
+    pub(super) connects_a_request: f64,
+    /// Connections of clients that the gateway closed.
+    pub(super) reconnects: u64,
     /// Requests that were not answered, or wrongly.
     pub(super) failed: u64,
     /// Requests of the whole turn.
     pub(super) requests: u64,
+    /// Those of them after the warm-up.
+    pub(super) counted: u64,
 }
 
 /// Measures a workload.
@@ -88,15 +96,18 @@ fn turn(bench: &Bench<'_>, running: &mut Running, traffic: &Traffic) -> Result<T
         Ok((outcome, cpu))
     };
     let (warm, _) = drive(Pace::Closed, warm_up(options))?;
+    let connects = bench.connects.so_far()?;
     let (full, cpu) = drive(Pace::Closed, time)?;
     let memory = measure::memory_bytes(group)?;
     let (paced, paced_cpu) = drive(Pace::Open(traffic.rate), time)?;
+    let connects = bench.connects.so_far()? - connects;
     running.process.check()?;
     if let Some(why) = [&warm, &full, &paced].into_iter().find_map(|outcome| outcome.first_failure.as_ref()) {
         bench.progress(&format!("{}: {why}", running.peer.name()));
     }
     let ms = |share| paced.percentile(share).map_or(0.0, |latency| latency.as_secs_f64() * 1e3);
     let us = |cpu: Cpu, outcome: &Outcome| cpu.total() * 1e6 / outcome.answered as f64;
+    let counted = full.answered + paced.answered;
     let seconds = full.elapsed.as_secs_f64();
     Ok(Turn {
         cpu_us: us(cpu, &full),
@@ -109,7 +120,11 @@ fn turn(bench: &Bench<'_>, running: &mut Running, traffic: &Traffic) -> Result<T
         p99_ms: ms(0.99),
         p999_ms: ms(0.999),
         memory_mib: memory as f64 / f64::from(1 << 20),
+        connects,
+        connects_a_request: connects as f64 / counted as f64,
+        reconnects: warm.reconnects + full.reconnects + paced.reconnects,
         failed: warm.failed + full.failed + paced.failed,
-        requests: warm.answered + full.answered + paced.answered,
+        requests: warm.answered + counted,
+        counted,
     })
 }

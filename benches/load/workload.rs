@@ -91,6 +91,14 @@ impl Workload {
         }
     }
 
+    /// Whether a warm gateway needs no more connections to services: all clients ask one, and stay.
+    pub(super) fn needs_no_connects(self) -> bool {
+        match self {
+            Self::Pass | Self::Bare => true,
+            Self::Gateway | Self::Body | Self::Churn | Self::Idle => false,
+        }
+    }
+
     /// Its requests.
     pub(super) fn traffic(self, options: &Options, fleet: &Fleet) -> Vec<Traffic> {
         let small = |requests| Traffic {

@@ -80,6 +80,9 @@ pub(super) struct Turn {
     pub(super) p99_ms: f64,
     pub(super) p999_ms: f64,
     pub(super) memory_mib: f64,
+    pub(super) connects: u64,
+    pub(super) counted: u64,
+    pub(super) reconnects: u64,
     pub(super) failed: u64,
 }
 

@@ -133,10 +133,13 @@ fn turns(rate: f64, peers: &[Peer]) -> Grid {
         "p99".to_owned(),
         "p99.9".to_owned(),
         "MiB".to_owned(),
+        "connects/req".to_owned(),
+        "reconnects".to_owned(),
         "failed".to_owned(),
     ]);
     for peer in peers {
         let median = |figure: fn(&super::runs::Turn) -> f64| peer.over_rounds(figure).median;
+        let sum = |figure: fn(&super::runs::Turn) -> u64| peer.rounds.iter().map(figure).sum::<u64>();
         let ratio = |ratio| if peer.peer == "furt" { String::new() } else { times(ratio) };
         grid.row(vec![
             peer.peer.clone(),
@@ -151,7 +154,9 @@ fn turns(rate: f64, peers: &[Peer]) -> Grid {
             format!("{:.3}", median(|turn| turn.p99_ms)),
             format!("{:.3}", median(|turn| turn.p999_ms)),
             format!("{:.1}", median(|turn| turn.memory_mib)),
-            peer.rounds.iter().map(|turn| turn.failed).sum::<u64>().to_string(),
+            format!("{:.4}", sum(|turn| turn.connects) as f64 / sum(|turn| turn.counted) as f64),
+            sum(|turn| turn.reconnects).to_string(),
+            sum(|turn| turn.failed).to_string(),
         ]);
     }
     grid

@@ -19,6 +19,7 @@ use std::env;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
@@ -84,6 +85,8 @@ pub(super) struct Setup<'a> {
     pub(super) clients: usize,
     /// Idle connections to services that must be possible: with fewer, requests to a fleet measure handshakes.
     pub(super) idle: usize,
+    /// How long bare keeps an unused connection; `None`: it closes each after its answer.
+    pub(super) bare_idle: Option<Duration>,
     /// How this program is started again.
     pub(super) own: &'a Own,
     /// What every command is run by, such as valgrind with its options.
