@@ -166,6 +166,19 @@ impl<'a> Bench<'a> {
 
     /// Starts a gateway for a workload, run by `runner` if there is one, and checks that it does what it should.
     fn start(&self, peer: Peer, program: &Path, workload: Workload, runner: Option<&Command>) -> Result<Running> {
+        let mut running = self.start_unchecked(peer, program, workload, runner)?;
+        check::check(&mut running, workload.site(), &self.fleet)?;
+        Ok(running)
+    }
+
+    /// The same, without the requests of the check.
+    fn start_unchecked(
+        &self,
+        peer: Peer,
+        program: &Path,
+        workload: Workload,
+        runner: Option<&Command>,
+    ) -> Result<Running> {
         let setup = Setup {
             site: workload.site(),
             fleet: &self.fleet,
@@ -183,9 +196,7 @@ impl<'a> Bench<'a> {
             own: self.own,
             runner,
         };
-        let mut running = peer.start(program, &setup, &self.cores)?;
-        check::check(&mut running, workload.site(), &self.fleet)?;
-        Ok(running)
+        peer.start(program, &setup, &self.cores)
     }
 
     /// Starts all that have a part in a workload.

@@ -57,7 +57,7 @@ fn a_smoke_run_gives_figures_for_every_workload_and_no_failed_request() {
             }
             "churn" => section["rounds"].as_array().unwrap().iter().collect(),
             "idle" => {
-                assert!(section["peers"].as_array().unwrap().iter().all(|peer| peer["figures"]["clients"] == 50));
+                assert!(section["peers"].as_array().unwrap().iter().all(|peer| peer["rounds"][0]["clients"] == 50));
                 continue;
             }
             kind => panic!("{workload}: {kind}"),
