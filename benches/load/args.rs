@@ -17,7 +17,7 @@ use super::workload::Workload;
 )]
 pub(crate) struct Options {
     /// What is measured, with commas; or `all`
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "pass,gateway,body,churn,idle")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "pass,browser,gateway,body,churn,idle")]
     workload: Vec<String>,
     /// Only these gateways, with commas, instead of all that are installed
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_enum)]

@@ -90,7 +90,7 @@ pub(crate) fn run(options: Options, own: &Own, out: &mut dyn Write) -> Result<se
             instructions::measure(&bench, workload, &mut report)?;
         } else {
             match workload {
-                Workload::Pass | Workload::Bare | Workload::Gateway | Workload::Body => {
+                Workload::Pass | Workload::Bare | Workload::Browser | Workload::Gateway | Workload::Body => {
                     turns::measure(&bench, workload, &mut report)?;
                 }
                 Workload::Idle => idle::measure(&bench, &mut report)?,

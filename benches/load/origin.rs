@@ -1,8 +1,8 @@
 //! The service behind every gateway: a keep-alive responder that must cost next to nothing, since it shares its core with
 //! the driver.
 //!
-//! `GET` is answered with [`SMALL`], where the path ends in `/down` with 1 MiB, where the query is `echo` with the
-//! request's head as it came (what `check` looks at), and at [`CONNECTIONS`] with how many connections there were so far. A
+//! `GET` is answered with [`SMALL`], where the path ends in `/app` with an application's headers as well, where it ends in
+//! `/down` with 1 MiB, where the query is `echo` with the request's head as it came (what `check` looks at), and at [`CONNECTIONS`] with how many connections there were so far. A
 //! `POST` is answered once its body is there, with how long it was.
 //! One thread, level-triggered epoll, one read and one write a small request. Answers only this machine.
 
@@ -18,6 +18,18 @@ use super::http1::{Chunks, Framing, Head, ends_head};
 
 /// The body of a small answer.
 pub(super) const SMALL: [u8; 64] = [b'.'; 64];
+/// What an application's answer has beside `Content-Type` and `Content-Length`.
+const APPLICATION: &str = "Date: Sat, 28 Nov 2026 09:00:00 GMT\r\n\
+    Cache-Control: private, max-age=0, must-revalidate\r\n\
+    ETag: \"5d8c72a5edda8d6a-3f1\"\r\n\
+    Last-Modified: Fri, 27 Nov 2026 16:20:00 GMT\r\n\
+    Vary: Accept-Encoding, Cookie\r\n\
+    Set-Cookie: session=0b6a2d7c1f3e4a5b8c9d0e1f2a3b4c5d; Path=/; HttpOnly; Secure; SameSite=Lax\r\n\
+    Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n\
+    Content-Security-Policy: default-src 'self'; img-src 'self' data:; object-src 'none'\r\n\
+    X-Content-Type-Options: nosniff\r\n\
+    X-Frame-Options: SAMEORIGIN\r\n\
+    Referrer-Policy: strict-origin-when-cross-origin\r\n";
 /// The length of a large body, either way.
 pub(super) const LARGE: usize = 1 << 20;
 
@@ -192,6 +204,8 @@ impl Connection {
         let target = head[..line_end].split(|byte| *byte == b' ').nth(1).unwrap_or_default();
         if target.ends_with(b"/down") {
             self.answer(&vec![b'.'; LARGE])?;
+        } else if target.ends_with(b"/app") {
+            self.answer_with(APPLICATION, &SMALL)?;
         } else if target.ends_with(b"?echo") {
             self.answer(head)?;
         } else if target == CONNECTIONS.as_bytes() {
@@ -203,9 +217,17 @@ impl Connection {
     }
 
     fn answer(&mut self, body: &[u8]) -> io::Result<()> {
+        self.answer_with("", body)
+    }
+
+    fn answer_with(&mut self, headers: &str, body: &[u8]) -> io::Result<()> {
         self.output.clear();
         self.sent = 0;
-        write!(self.output, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", body.len())?;
+        let length = body.len();
+        write!(
+            self.output,
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n{headers}\r\n"
+        )?;
         self.output.extend_from_slice(body);
         self.send().map(drop)
     }

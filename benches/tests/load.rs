@@ -9,7 +9,7 @@ mod bench;
 use clap::Parser as _;
 use serde_json::Value;
 
-const ALL: [&str; 6] = ["pass", "bare", "gateway", "body", "churn", "idle"];
+const ALL: [&str; 7] = ["pass", "bare", "browser", "gateway", "body", "churn", "idle"];
 
 /// Runs the bench with `arguments`; what it shows, and what it writes.
 pub(crate) fn run(arguments: &[&str]) -> (String, Value) {
@@ -84,8 +84,9 @@ fn a_gateway_that_opens_connections_where_it_need_not_fails_the_run_by_its_name(
 
 #[test]
 fn the_gateways_that_are_installed_do_what_they_are_measured_for_and_keep_their_connections() {
-    let (shown, _) = run(&["--workload", "pass,gateway", "--only", "furt,nginx,haproxy,caddy,sozu,aralez,pingap"]);
-    assert!(shown.contains("\npass: ") && shown.contains("\ngateway: "), "{shown}");
+    let (shown, _) =
+        run(&["--workload", "pass,browser,gateway", "--only", "furt,nginx,haproxy,caddy,sozu,aralez,pingap"]);
+    assert!(shown.contains("\nbrowser: ") && shown.contains("\ngateway: "), "{shown}");
 }
 
 #[test]
