@@ -30,7 +30,7 @@ struct Options {
 
 fn main() -> ExitCode {
     let Options { listen, origin, threads } = Options::parse();
-    match bare::serve(listen, origin, threads) {
+    match bare::serve(listen, origin, threads, Some(bare::UPSTREAM_IDLE)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bare: {error:#}");

@@ -17,7 +17,7 @@ use super::workload::Workload;
 )]
 pub(crate) struct Options {
     /// What is measured, with commas; or `all`
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "pass,gateway,body,churn,idle")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "pass,browser,gateway,body,churn,idle")]
     workload: Vec<String>,
     /// Only these gateways, with commas, instead of all that are installed
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_enum)]
@@ -61,6 +61,9 @@ pub(crate) struct Options {
     /// Everything once and as small as it gets, to see that it works
     #[arg(long)]
     pub(super) smoke: bool,
+    /// The bare proxy opens a connection to the service for each request, to see that the bench notices
+    #[arg(long, hide = true, conflicts_with = "bare")]
+    pub(super) bare_closes: bool,
     /// What cargo says to every bench
     #[arg(long, hide = true)]
     bench: bool,

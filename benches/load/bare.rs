@@ -34,9 +34,12 @@ const SERVER_TIMING: &str = "Server-Timing";
 const POOL: usize = 16_384;
 /// As in furt's default configuration.
 const KEEPALIVE: u64 = 75;
+/// How long an idle connection to the origin is kept, as every gateway of the bench keeps it.
+pub(super) const UPSTREAM_IDLE: Duration = Duration::from_secs(60);
 
-/// Serves until the process ends.
-pub(super) fn serve(listen: SocketAddr, origin: SocketAddr, threads: usize) -> Result<()> {
+/// Serves until the process ends. `idle` is how long an unused connection to the origin is kept; `None`: each is closed after
+/// its answer.
+pub(super) fn serve(listen: SocketAddr, origin: SocketAddr, threads: usize, idle: Option<Duration>) -> Result<()> {
     let conf = ServerConf {
         threads,
         // As furt's.
@@ -51,7 +54,8 @@ pub(super) fn serve(listen: SocketAddr, origin: SocketAddr, threads: usize) -> R
     server.bootstrap();
     let mut options = HttpServerOptions::default();
     options.keepalive_request_limit = Some(u32::MAX);
-    let mut service = ProxyServiceBuilder::new(&server.configuration, Bare { origin }).server_options(options).build();
+    let mut service =
+        ProxyServiceBuilder::new(&server.configuration, Bare { origin, idle }).server_options(options).build();
     let buffers = L4BufferSettings::new(0, 4096);
     service.add_listener(ListenerConfig::tcp(listen.to_string()).l4_buffer(buffers));
     server.add_service(service);
@@ -60,6 +64,7 @@ pub(super) fn serve(listen: SocketAddr, origin: SocketAddr, threads: usize) -> R
 
 struct Bare {
     origin: SocketAddr,
+    idle: Option<Duration>,
 }
 
 struct Context {
@@ -94,7 +99,7 @@ impl ProxyHttp for Bare {
         peer.options.total_connection_timeout = Some(Duration::from_secs(2));
         peer.options.read_timeout = Some(Duration::from_secs(60));
         peer.options.write_timeout = Some(Duration::from_secs(60));
-        peer.options.idle_timeout = Some(Duration::from_secs(4));
+        peer.options.idle_timeout = self.idle;
         Ok(Box::new(peer))
     }
 
@@ -105,6 +110,9 @@ impl ProxyHttp for Bare {
         ctx: &mut Context,
     ) -> pingora::Result<()> {
         ctx.id = furt::telemetry::request_id::of(&session.req_header().headers);
+        if self.idle.is_none() {
+            request.insert_header(http::header::CONNECTION, HeaderValue::from_static("close"))?;
+        }
         request.remove_header(&API_KEY);
         request.remove_header(&API_KEY_NAME);
         if let Some(peer) = session.client_addr().and_then(|address| address.as_inet()) {

@@ -4,6 +4,7 @@
 //! - [`roles`], [`origin`], [`bare`]: what this program is as well, in processes of its own
 //! - [`cores`], [`process`], [`measure`], [`peers`], [`check`]: who is measured, where, and whether it does the same
 //! - [`http1`], [`pace`], [`driver`]: the client side
+//! - [`connects`]: the origin's count of connections, and who opens too many
 //! - [`turns`], [`idle`], [`churn`], [`instructions`]: the measurements
 //! - [`report`], [`sections`], [`statistics`], [`table`]: tables and JSON
 #![allow(
@@ -17,6 +18,7 @@ mod args;
 mod bare;
 mod check;
 mod churn;
+mod connects;
 mod cores;
 mod driver;
 mod fleet;
@@ -49,6 +51,7 @@ use tempfile::TempDir;
 pub(crate) use args::Options;
 pub(crate) use roles::{Own, Role};
 
+use connects::Connects;
 use cores::Cores;
 use fleet::Fleet;
 use peers::{Peer, Running, Setup, Site};
@@ -63,6 +66,9 @@ const MORE_FILES: u64 = 4_096;
 /// The least of them that an idle gateway does with. Of the rest furt has three eighths for clients, who may need two each.
 const SPARE_FILES: u64 = 1_000;
 
+/// Idle connections to one service that all clients ask: more than there are clients, so that none is closed only because
+/// another one is given back a moment earlier.
+const IDLE_TO_ONE: usize = 256;
 /// As many of 64 clients are hardly ever at one of a thousand services at once.
 const IDLE_A_SERVICE: usize = 4;
 
@@ -72,7 +78,7 @@ static DIRECTORY: Mutex<Option<PathBuf>> = Mutex::new(None);
 /// Measures what `options` ask for and tells it to `out`.
 ///
 /// # Errors
-/// A gateway does not start or does not do what it is measured for, a file cannot be written, ….
+/// A gateway does not start, does not do what it is measured for or reconnects where it need not, a file cannot be written, ….
 pub(crate) fn run(options: Options, own: &Own, out: &mut dyn Write) -> Result<serde_json::Value> {
     let options = options.settled()?;
     let workloads = options.workloads()?;
@@ -84,7 +90,7 @@ pub(crate) fn run(options: Options, own: &Own, out: &mut dyn Write) -> Result<se
             instructions::measure(&bench, workload, &mut report)?;
         } else {
             match workload {
-                Workload::Pass | Workload::Bare | Workload::Gateway | Workload::Body => {
+                Workload::Pass | Workload::Bare | Workload::Browser | Workload::Gateway | Workload::Body => {
                     turns::measure(&bench, workload, &mut report)?;
                 }
                 Workload::Idle => idle::measure(&bench, &mut report)?,
@@ -98,6 +104,7 @@ pub(crate) fn run(options: Options, own: &Own, out: &mut dyn Write) -> Result<se
             std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
         }
     }
+    report.verdict()?;
     Ok(report.json())
 }
 
@@ -114,6 +121,7 @@ struct Bench<'a> {
     /// As many as there are files for, at most those that are asked for.
     idle_clients: usize,
     origin: SocketAddr,
+    connects: Connects,
     dir: TempDir,
     /// Until the end of all.
     _origin: Process,
@@ -140,11 +148,37 @@ impl<'a> Bench<'a> {
         let origin = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut process = Process::start("origin", own.command(&Role::Origin { port })?, dir.path())?;
         process.wait_for(origin)?;
-        Ok(Self { options, own, cores, fleet, programs, missing, idle_clients, origin, dir, _origin: process })
+        let connects = Connects::open(origin)?;
+        Ok(Self {
+            options,
+            own,
+            cores,
+            fleet,
+            programs,
+            missing,
+            idle_clients,
+            origin,
+            connects,
+            dir,
+            _origin: process,
+        })
     }
 
     /// Starts a gateway for a workload, run by `runner` if there is one, and checks that it does what it should.
     fn start(&self, peer: Peer, program: &Path, workload: Workload, runner: Option<&Command>) -> Result<Running> {
+        let mut running = self.start_unchecked(peer, program, workload, runner)?;
+        check::check(&mut running, workload.site(), &self.fleet)?;
+        Ok(running)
+    }
+
+    /// The same, without the requests of the check.
+    fn start_unchecked(
+        &self,
+        peer: Peer,
+        program: &Path,
+        workload: Workload,
+        runner: Option<&Command>,
+    ) -> Result<Running> {
         let setup = Setup {
             site: workload.site(),
             fleet: &self.fleet,
@@ -155,15 +189,14 @@ impl<'a> Bench<'a> {
             threads: self.options.threads,
             clients: if workload == Workload::Idle { self.idle_clients } else { self.options.connections } + 100,
             idle: match workload.site() {
-                Site::Public => self.options.connections,
+                Site::Public => self.options.connections.max(IDLE_TO_ONE),
                 Site::Fleet => self.fleet.services as usize * IDLE_A_SERVICE,
             },
+            bare_idle: (!self.options.bare_closes).then_some(bare::UPSTREAM_IDLE),
             own: self.own,
             runner,
         };
-        let mut running = peer.start(program, &setup, &self.cores)?;
-        check::check(&mut running, workload.site(), &self.fleet)?;
-        Ok(running)
+        peer.start(program, &setup, &self.cores)
     }
 
     /// Starts all that have a part in a workload.

@@ -140,6 +140,7 @@ impl Asking {
 
     fn public(&self) -> Result<()> {
         self.expect("/pass/small", &[], 200, Some(&SMALL))?;
+        self.application()?;
         self.expect("/pass/down", &[], 200, Some(&vec![b'.'; LARGE]))?;
         let nowhere = self.ask("/elsewhere", &[], None)?.status;
         let is_lacking = self.peer.lacks(self.site).contains(&Ability::NotFound);
@@ -148,6 +149,17 @@ impl Asking {
         let told = String::from_utf8_lossy(&answer.body).trim().to_owned();
         ensure!(answer.status == 200 && told == LARGE.to_string(), "POST /pass/up: {} {told}", answer.status);
         self.edits("/pass/small", None, None)
+    }
+
+    /// An application's answer keeps its headers.
+    fn application(&self) -> Result<()> {
+        let answer = self.ask("/pass/app", &[], None)?;
+        let has = |name: &str| answer.headers.contains_key(name);
+        let all = ["etag", "last-modified", "set-cookie", "vary", "content-security-policy", "referrer-policy"];
+        let missing: Vec<&str> = all.into_iter().filter(|name| !has(name)).collect();
+        ensure!(answer.status == 200 && answer.body == SMALL, "GET /pass/app: {}", answer.status);
+        ensure!(missing.is_empty(), "GET /pass/app: the answer lost {}", missing.join(", "));
+        Ok(())
     }
 
     fn fleet(mut self, fleet: &Fleet) -> Result<()> {

@@ -13,7 +13,8 @@ use serde::Serialize;
 use super::Bench;
 use super::driver::Driver;
 use super::fleet::Fleet;
-use super::pace::{Pace, Until};
+use super::measure::{Cpu, Used};
+use super::pace::{Pace, Until, percentile};
 use super::peers::{Peer, Registrar, Running};
 use super::report::Report;
 use super::sections::ChurnSection;
@@ -33,6 +34,10 @@ pub(super) struct Churn {
     pub(super) quiet_p99_ms: f64,
     /// In ms, with them.
     pub(super) busy_p99_ms: f64,
+    /// CPU time a request, in µs, without registrations.
+    pub(super) quiet_cpu_us: f64,
+    /// The same with them, and with what they cost.
+    pub(super) busy_cpu_us: f64,
     /// Registrations that were answered meanwhile.
     pub(super) registrations: u64,
     /// Requests that failed meanwhile.
@@ -68,7 +73,10 @@ fn turn(bench: &Bench<'_>, running: &mut Running, traffic: &Traffic, next: &mut 
     let mut driver = Driver::connect(running.address, None, traffic.connections)?;
     let pace = Pace::Open(traffic.rate);
     driver.drive(&traffic.requests, pace, Until::Over(warm_up(bench.options)))?;
+    let group = running.process.group();
+    let start = Cpu::of(group)?;
     let quiet = driver.drive(&traffic.requests, pace, Until::Over(time))?;
+    let between = Cpu::of(group)?;
     let is_over = AtomicBool::new(false);
     let registrar = Registrar::new(running.internal);
     let (busy, registered) = thread::scope(|scope| {
@@ -79,16 +87,20 @@ fn turn(bench: &Bench<'_>, running: &mut Running, traffic: &Traffic, next: &mut 
         (busy, registered)
     });
     let (busy, registrations) = (busy?, registered.context("while services register")?);
+    let end = Cpu::of(group)?;
     running.process.check()?;
     if let Some(why) = &busy.first_failure {
         bench.progress(&format!("churn: {why}"));
     }
+    let us = |used: Used, answered: u64| used.seconds * 1e6 / answered.max(1) as f64;
     let ms = |latency: Option<Duration>| latency.map_or(0.0, |latency| latency.as_secs_f64() * 1e3);
     Ok(Churn {
-        quiet_p50_ms: ms(quiet.percentile(0.5)),
-        busy_p50_ms: ms(busy.percentile(0.5)),
-        quiet_p99_ms: ms(quiet.percentile(0.99)),
-        busy_p99_ms: ms(busy.percentile(0.99)),
+        quiet_p50_ms: ms(percentile(&quiet.latencies, 0.5)),
+        busy_p50_ms: ms(percentile(&busy.latencies, 0.5)),
+        quiet_p99_ms: ms(percentile(&quiet.latencies, 0.99)),
+        busy_p99_ms: ms(percentile(&busy.latencies, 0.99)),
+        quiet_cpu_us: us(between.since(&start), quiet.answered),
+        busy_cpu_us: us(end.since(&between), busy.answered),
         registrations,
         failed: quiet.failed + busy.failed,
         requests: quiet.answered + busy.answered,

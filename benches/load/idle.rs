@@ -1,7 +1,9 @@
 //! What a client costs that is connected and says nothing: memory of a gateway with many of them, less without.
 //!
-//! Each makes one request first, as real ones did, a few at a time, so that no more connections to the origin are opened
-//! than in life. What the kernel keeps for a connection is not in it; it is the same for all.
+//! Each makes one small request first, as real ones did, a few at a time, so that no more connections to the origin are
+//! opened than in life. A gateway is only checked afterwards: its heap would have grown by the check's large bodies, and
+//! clients would find room there that nobody counts. What the kernel keeps for a connection is not in it; it is the same for
+//! all.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::thread;
@@ -11,6 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
 use super::Bench;
+use super::check::check;
 use super::driver::Driver;
 use super::measure;
 use super::pace::{Pace, Until};
@@ -23,6 +26,8 @@ use super::workload::{Traffic, Workload};
 const AT_ONCE: usize = 32;
 /// Clients of one source address: fewer than it has ports.
 const FROM_ONE_ADDRESS: usize = 20_000;
+/// Each gateway is measured so often, in a fresh process each time.
+const ROUNDS: u32 = 3;
 /// After the last request, until nothing moves any more.
 const SETTLING: Duration = Duration::from_millis(500);
 
@@ -33,6 +38,8 @@ pub(super) struct Idle {
     pub(super) client_kib: f64,
     /// Memory of all, in MiB.
     pub(super) memory_mib: f64,
+    /// Memory of all, by client, in KiB: with what was taken at the start for clients that were to come.
+    pub(super) whole_kib: f64,
     /// Clients.
     pub(super) clients: usize,
 }
@@ -45,17 +52,21 @@ pub(super) fn measure(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     let workload = Workload::Idle;
     let traffic = workload.traffic(bench.options, &bench.fleet).remove(0);
     let mut section = IdleSection::new(bench.idle_clients);
-    for (peer, program) in bench.programs.iter().filter(|(peer, _)| workload.has(*peer)) {
-        bench.progress(&format!("idle: {}", peer.name()));
-        // Memory that was once taken is rarely given back: each begins anew, and once.
-        let mut running = bench.start(*peer, program, workload, None)?;
-        match turn(bench, &mut running, &traffic) {
-            Ok(idle) => section.add(*peer, idle),
-            Err(error) if *peer == Peer::Furt => return Err(error.context("furt, with idle clients")),
-            // Another one's limits are no reason to have no figures of the others.
-            Err(error) => section.fail(*peer, &error),
+    let mut order: Vec<_> = bench.programs.iter().filter(|(peer, _)| workload.has(*peer)).collect();
+    for round in 1..=if bench.options.smoke { 1 } else { ROUNDS } {
+        for (peer, program) in &order {
+            bench.progress(&format!("idle: round {round} of {ROUNDS}, {}", peer.name()));
+            let mut running = bench.start_unchecked(*peer, program, workload, None)?;
+            match turn(bench, &mut running, &traffic) {
+                Ok(idle) => section.add(*peer, idle),
+                Err(error) if *peer == Peer::Furt => return Err(error.context("furt, with idle clients")),
+                // Another one's limits are no reason to have no figures of the others.
+                Err(error) => section.fail(*peer, &error),
+            }
+            check(&mut running, workload.site(), &bench.fleet)?;
+            running.process.end();
         }
-        running.process.end();
+        order.reverse();
     }
     section.report(report);
     Ok(())
@@ -91,6 +102,7 @@ fn turn(bench: &Bench<'_>, running: &mut Running, traffic: &Traffic) -> Result<I
     Ok(Idle {
         client_kib: (memory as f64 - before as f64) / 1024.0 / clients as f64,
         memory_mib: memory as f64 / f64::from(1 << 20),
+        whole_kib: memory as f64 / 1024.0 / clients as f64,
         clients,
     })
 }

@@ -51,13 +51,23 @@ pub(super) struct Outcome {
     pub(super) latencies: Vec<Duration>,
 }
 
-impl Outcome {
-    /// The latency that this share of the answers does not exceed.
-    pub(super) fn percentile(&self, share: f64) -> Option<Duration> {
-        let rank = (self.latencies.len() as f64 * share).ceil() as usize;
-        self.latencies.get(rank.max(1) - 1).copied()
-    }
+/// As many answers must have taken longer than a percentile: with fewer it is the chance of a few.
+const BEYOND: f64 = 10.0;
 
+/// The latency that this share of the answers does not exceed, of latencies in order of size.
+pub(super) fn percentile(latencies: &[Duration], share: f64) -> Option<Duration> {
+    let rank = (latencies.len() as f64 * share).ceil() as usize;
+    latencies.get(rank.max(1) - 1).copied()
+}
+
+/// The same, where enough answers took longer to say so.
+pub(super) fn firm_percentile(latencies: &[Duration], share: f64) -> Option<Duration> {
+    let beyond = latencies.len() as f64 * (1.0 - share);
+    // Of a thousand, a hundredth is ten, whatever floats make of it.
+    (beyond + 1e-6 >= BEYOND).then(|| percentile(latencies, share)).flatten()
+}
+
+impl Outcome {
     /// Counts a failure.
     pub(super) fn fail(&mut self, why: impl FnOnce() -> String) {
         self.failed += 1;
@@ -124,5 +134,20 @@ impl<'a> Run<'a> {
             Pace::Closed => Some(now),
             Pace::Open(_) => self.next_due().filter(|due| *due <= now),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_percentile_is_told_where_ten_answers_took_longer() {
+        use super::*;
+        let latencies: Vec<Duration> = (1..=1_000).map(Duration::from_micros).collect();
+        assert_eq!(firm_percentile(&latencies, 0.5), Some(Duration::from_micros(500)));
+        assert_eq!(firm_percentile(&latencies, 0.99), Some(Duration::from_micros(990)));
+        assert_eq!(firm_percentile(&latencies, 0.999), None);
+        assert_eq!(firm_percentile(&latencies[..999], 0.99), None);
+        assert_eq!(percentile(&latencies[..3], 0.99), Some(Duration::from_micros(3)));
+        assert_eq!(percentile(&[], 0.5), None);
     }
 }

@@ -5,11 +5,15 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Bench;
+use super::connects::fault;
+use super::pace::firm_percentile;
 use super::peers::{Peer, Site};
 use super::statistics::Spread;
 use super::table::Table;
@@ -23,6 +27,8 @@ const BUSY: f64 = 0.95;
 pub(super) struct Report {
     head: Value,
     sections: Vec<Value>,
+    /// What makes figures void.
+    faults: Vec<String>,
     /// What is not shown yet.
     pending: String,
 }
@@ -39,7 +45,7 @@ impl Report {
             "versions": bench.programs.iter().map(|(peer, program)| peer.version(program)).collect::<Vec<_>>(),
             "missing": bench.missing.iter().map(|peer| peer.name()).collect::<Vec<_>>(),
         });
-        Self { head, sections: Vec::new(), pending: String::new() }
+        Self { head, sections: Vec::new(), faults: Vec::new(), pending: String::new() }
     }
 
     /// Who is measured and who is not, and what makes figures doubtful.
@@ -89,6 +95,20 @@ impl Report {
     /// Everything.
     pub(super) fn json(&self) -> Value {
         json!({ "options": self.head, "sections": self.sections })
+    }
+
+    /// Something that makes figures void. They are shown all the same.
+    pub(super) fn fault(&mut self, fault: String) {
+        self.faults.push(fault);
+    }
+
+    /// Whether the figures hold.
+    ///
+    /// # Errors
+    /// What makes them void, one a line.
+    pub(super) fn verdict(&self) -> Result<()> {
+        ensure!(self.faults.is_empty(), "{}", self.faults.join("\n"));
+        Ok(())
     }
 
     /// A section's table and notes, and its figures.
@@ -165,6 +185,8 @@ impl Section {
             "p99",
             "p99.9",
             "MiB",
+            "connects/req",
+            "reconnects",
             "failed",
         ]);
         let mut notes = Vec::new();
@@ -179,7 +201,9 @@ impl Section {
             ];
             let [cpu, paced_cpu, per_second] =
                 ratios.map(|ratio| if *peer == Peer::Furt { String::new() } else { times(ratio) });
-            let failed: u64 = turns.iter().map(|turn| turn.failed).sum();
+            let latency = Latency::of(turns);
+            let sum = |figure: fn(&Turn) -> u64| turns.iter().map(figure).sum::<u64>();
+            let (connects, counted) = (sum(|turn| turn.connects), sum(|turn| turn.counted));
             table.row([
                 peer.name().to_owned(),
                 format!("{:.1}", median(&|turn| turn.cpu_us)),
@@ -189,12 +213,20 @@ impl Section {
                 paced_cpu,
                 format!("{:.0}", median(&|turn| turn.per_second)),
                 per_second,
-                format!("{:.3}", median(&|turn| turn.p50_ms)),
-                format!("{:.3}", median(&|turn| turn.p99_ms)),
-                format!("{:.3}", median(&|turn| turn.p999_ms)),
+                ms(latency.p50_ms),
+                ms(latency.p99_ms),
+                ms(latency.p999_ms),
                 format!("{:.1}", median(&|turn| turn.memory_mib)),
-                failed.to_string(),
+                format!("{:.4}", connects as f64 / counted as f64),
+                sum(|turn| turn.reconnects).to_string(),
+                sum(|turn| turn.failed).to_string(),
             ]);
+            if self.workload.needs_no_connects()
+                && let Some(fault) = fault(*peer, &self.name, self.connections, connects, counted)
+            {
+                notes.push(fault.clone());
+                report.fault(fault);
+            }
             let utilisation = median(&|turn| turn.utilisation);
             if utilisation < BUSY {
                 let percent = utilisation * 100.0;
@@ -213,7 +245,7 @@ impl Section {
             }
             notes.extend(notes_of(*peer, self.workload.site()));
             figures.push(json!({
-                "peer": peer.name(), "rounds": turns,
+                "peer": peer.name(), "rounds": turns, "latency": latency,
                 "furt_is": { "cpu": ratios[0], "paced_cpu": ratios[1], "per_second": ratios[2] },
             }));
         }
@@ -224,6 +256,27 @@ impl Section {
             "connections": self.connections, "peers": figures });
         report.add(&title, &table, &notes, figures);
     }
+}
+
+/// Percentiles of latency at the fixed rate, in ms, over all rounds together. One that rests on too few answers is none.
+#[derive(Debug, Serialize)]
+struct Latency {
+    p50_ms: Option<f64>,
+    p99_ms: Option<f64>,
+    p999_ms: Option<f64>,
+}
+
+impl Latency {
+    fn of(turns: &[Turn]) -> Self {
+        let mut all: Vec<Duration> = turns.iter().flat_map(|turn| &turn.latencies).copied().collect();
+        all.sort_unstable();
+        let ms = |share| firm_percentile(&all, share).map(|latency| latency.as_secs_f64() * 1e3);
+        Self { p50_ms: ms(0.5), p99_ms: ms(0.99), p999_ms: ms(0.999) }
+    }
+}
+
+fn ms(figure: Option<f64>) -> String {
+    figure.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.3}"))
 }
 
 /// What is to be known of a gateway's figures.

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -35,6 +36,8 @@ pub(crate) enum Role {
         origin: SocketAddr,
         /// Worker threads.
         threads: usize,
+        /// How long an unused connection to the origin is kept; `None`: each is closed after its answer.
+        idle: Option<Duration>,
     },
 }
 
@@ -57,7 +60,7 @@ impl Role {
         set_parent_process_death_signal(Some(Signal::KILL)).context("cannot follow the bench's end")?;
         match self {
             Self::Origin { port } => origin::serve(port),
-            Self::Bare { listen, origin, threads } => bare::serve(listen, origin, threads),
+            Self::Bare { listen, origin, threads, idle } => bare::serve(listen, origin, threads, idle),
         }
     }
 }

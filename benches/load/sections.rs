@@ -14,7 +14,7 @@ use super::workload::{Traffic, Workload};
 pub(super) struct IdleSection {
     clients: usize,
     notes: Vec<String>,
-    rows: Vec<(Peer, Idle)>,
+    rows: Vec<(Peer, Vec<Idle>)>,
 }
 
 impl IdleSection {
@@ -28,30 +28,46 @@ impl IdleSection {
         self.notes.push(format!("{}: no figure: {why:#}", peer.name()));
     }
 
-    /// One gateway more.
+    /// One round of a gateway more.
     pub(super) fn add(&mut self, peer: Peer, idle: Idle) {
-        self.rows.push((peer, idle));
+        match self.rows.iter_mut().find(|(known, _)| *known == peer) {
+            Some((_, rounds)) => rounds.push(idle),
+            None => self.rows.push((peer, vec![idle])),
+        }
     }
 
     /// Into the report.
     pub(super) fn report(&self, report: &mut Report) {
-        let mut table = Table::new(&["", "KiB a client", "furt is", "MiB in all"]);
-        let ours = self.rows.iter().find(|(peer, _)| *peer == Peer::Furt).map(|(_, idle)| idle.client_kib);
-        for (peer, idle) in &self.rows {
-            let ratio = ours.filter(|_| *peer != Peer::Furt && idle.client_kib > 0.0);
+        let mut table = Table::new(&["", "KiB a client", "furt is", "MiB in all", "KiB in all a client"]);
+        let client_kib = |rounds: &[Idle]| rounds.iter().map(|idle| idle.client_kib).collect::<Vec<_>>();
+        let ours = self.rows.iter().find(|(peer, _)| *peer == Peer::Furt).map(|(_, rounds)| client_kib(rounds));
+        let mut figures = Vec::new();
+        for (peer, rounds) in &self.rows {
+            let theirs = client_kib(rounds);
+            let ratio = ours.as_ref().filter(|_| *peer != Peer::Furt);
+            let ratio = ratio.and_then(|ours| Spread::of_ratios(ours, &theirs));
+            let median = |figure: fn(&Idle) -> f64| Spread::of(rounds.iter().map(figure)).map_or(0.0, |one| one.median);
             table.row([
                 peer.name().to_owned(),
-                format!("{:.1}", idle.client_kib),
-                ratio.map_or_else(String::new, |ours| format!("{:.2} ×", ours / idle.client_kib)),
-                format!("{:.1}", idle.memory_mib),
+                kib(Spread::of(theirs.iter().copied())),
+                ratio.map_or_else(String::new, |ratio| times(Some(ratio))),
+                format!("{:.1}", median(|idle| idle.memory_mib)),
+                format!("{:.1}", median(|idle| idle.whole_kib)),
             ]);
+            figures.push(json!({ "peer": peer.name(), "rounds": rounds, "furt_is": ratio }));
         }
-        let rows = self.rows.iter().map(|(peer, idle)| json!({ "peer": peer.name(), "figures": idle }));
-        let figures =
-            json!({ "kind": "idle", "workload": "idle", "clients": self.clients, "peers": rows.collect::<Vec<_>>() });
-        let title = format!("idle: {} connected clients that made one request and then none", self.clients);
+        let figures = json!({ "kind": "idle", "workload": "idle", "clients": self.clients, "peers": figures });
+        let title = format!("idle: {} connected clients that made one small request and then none", self.clients);
         report.add(&title, &table, &self.notes, figures);
     }
+}
+
+fn kib(spread: Option<Spread>) -> String {
+    let text = |one: Spread| match one.min == one.max {
+        true => format!("{:.1}", one.median),
+        false => format!("{:.1} ({:.1} to {:.1})", one.median, one.min, one.max),
+    };
+    spread.map_or_else(|| "–".to_owned(), text)
 }
 
 /// The rounds of churn.
@@ -78,6 +94,7 @@ impl ChurnSection {
         let pairs = [
             ("p50 ms", values(&|one| one.quiet_p50_ms), values(&|one| one.busy_p50_ms)),
             ("p99 ms", values(&|one| one.quiet_p99_ms), values(&|one| one.busy_p99_ms)),
+            ("CPU µs/req", values(&|one| one.quiet_cpu_us), values(&|one| one.busy_cpu_us)),
         ];
         for (name, quiet, busy) in &pairs {
             let median = |values: &[f64]| Spread::of(values.iter().copied()).map_or(0.0, |one| one.median);

@@ -22,6 +22,8 @@ pub(crate) enum Workload {
     Pass,
     /// The same with furt and the bare proxy alone: what furt's own hooks cost.
     Bare,
+    /// The same route with a browser's 16 headers in requests and an application's 13 in answers.
+    Browser,
     /// 1,000 services, 4,000 routes, 10,000 keys, permissions, the access log.
     Gateway,
     /// 1 MiB down, 1 MiB up.
@@ -50,6 +52,7 @@ impl Workload {
         match self {
             Self::Pass => "pass",
             Self::Bare => "bare",
+            Self::Browser => "browser",
             Self::Gateway => "gateway",
             Self::Body => "body",
             Self::Churn => "churn",
@@ -62,6 +65,9 @@ impl Workload {
         match self {
             Self::Pass => "one public route, answers of 64 bytes, no access log".to_owned(),
             Self::Bare => "as pass: furt beside a Pingora proxy with its header edits and nothing else".to_owned(),
+            Self::Browser => {
+                "as pass, with a browser's 16 headers in requests and an application's 13 in answers".to_owned()
+            }
             Self::Gateway => format!(
                 "{} services, {} routes with `*` in the middle and at the end, {} keys, permissions, access log",
                 fleet.services,
@@ -77,7 +83,7 @@ impl Workload {
     /// What gateways serve in it.
     pub(super) fn site(self) -> Site {
         match self {
-            Self::Pass | Self::Bare | Self::Body | Self::Idle => Site::Public,
+            Self::Pass | Self::Bare | Self::Browser | Self::Body | Self::Idle => Site::Public,
             Self::Gateway | Self::Churn => Site::Fleet,
         }
     }
@@ -85,9 +91,17 @@ impl Workload {
     /// Whether a gateway has a part in it.
     pub(super) fn has(self, peer: Peer) -> bool {
         match self {
-            Self::Pass | Self::Gateway | Self::Body | Self::Idle => peer.can_serve(self.site()),
+            Self::Pass | Self::Browser | Self::Gateway | Self::Body | Self::Idle => peer.can_serve(self.site()),
             Self::Bare => matches!(peer, Peer::Furt | Peer::Bare),
             Self::Churn => peer == Peer::Furt,
+        }
+    }
+
+    /// Whether a warm gateway needs no more connections to services: all clients ask one, and stay.
+    pub(super) fn needs_no_connects(self) -> bool {
+        match self {
+            Self::Pass | Self::Bare | Self::Browser => true,
+            Self::Gateway | Self::Body | Self::Churn | Self::Idle => false,
         }
     }
 
@@ -108,6 +122,7 @@ impl Workload {
         };
         match self {
             Self::Pass | Self::Bare | Self::Idle => vec![small(vec![get("/pass/small", "")])],
+            Self::Browser => vec![small(vec![browser("/pass/app")])],
             Self::Gateway | Self::Churn => vec![small(fleet_requests(fleet))],
             Self::Body => {
                 let mut up = format!(
@@ -132,6 +147,30 @@ pub(super) fn get(target: &str, more: &str) -> Vec<u8> {
     format!("GET {target} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: load\r\nAccept: */*\r\n{more}\r\n").into_bytes()
 }
 
+/// A request as a browser's script sends it: 16 headers, of which a gateway has to read each and edit few.
+fn browser(target: &str) -> Vec<u8> {
+    format!(
+        "GET {target} HTTP/1.1\r\n\
+         Host: {HOST}\r\n\
+         Connection: keep-alive\r\n\
+         Cache-Control: no-cache\r\n\
+         sec-ch-ua: \"Chromium\";v=\"142\", \"Not_A Brand\";v=\"99\"\r\n\
+         sec-ch-ua-mobile: ?0\r\n\
+         sec-ch-ua-platform: \"Linux\"\r\n\
+         User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\n\
+         Accept: application/json, text/plain, */*\r\n\
+         Sec-Fetch-Site: same-origin\r\n\
+         Sec-Fetch-Mode: cors\r\n\
+         Sec-Fetch-Dest: empty\r\n\
+         Referer: http://{HOST}/dashboard?tab=overview\r\n\
+         Accept-Encoding: gzip, deflate, br, zstd\r\n\
+         Accept-Language: en-GB,en;q=0.9,de;q=0.8\r\n\
+         Cookie: session=0b6a2d7c1f3e4a5b8c9d0e1f2a3b4c5d; theme=dark; _ga=GA1.1.1234567890.1700000000\r\n\
+         Priority: u=1, i\r\n\r\n"
+    )
+    .into_bytes()
+}
+
 fn fleet_requests(fleet: &Fleet) -> Vec<Vec<u8>> {
     let mut random = fastrand::Rng::with_seed(1);
     let request = |_| {
@@ -141,4 +180,15 @@ fn fleet_requests(fleet: &Fleet) -> Vec<Vec<u8>> {
         get(&fleet.target(service, shape, random.u32(..1000)), &format!("X-API-Key: {key}\r\n"))
     };
     (0..PREPARED).map(request).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_browser_sends_sixteen_headers() {
+        let request = String::from_utf8(super::browser("/pass/app")).unwrap();
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        assert_eq!((head.lines().skip(1).count(), body), (16, ""));
+        assert!(head.lines().skip(1).all(|line| line.contains(": ") && !line.starts_with(' ')), "{head}");
+    }
 }

@@ -1,4 +1,4 @@
-//! Which pictures there are: CPU a request and p99 beside other gateways, one thread and two, and the core over routes.
+//! Which pictures there are: CPU a request beside other gateways, one thread and two, and the core over routes.
 
 use std::path::{Path, PathBuf};
 
@@ -20,39 +20,26 @@ const LOOKUPS: [&str; 5] = [
 const REGISTRATIONS: [&str; 3] =
     ["registration, services in turn", "registration, one service again", "one route more"];
 
-/// CPU a request as a ratio, and latencies; none without turns.
+/// CPU a request as a ratio; none without turns.
 ///
 /// # Errors
 /// A file cannot be written.
-pub(super) fn load(runs: &[LoadRun], out: &Path) -> Result<Vec<PathBuf>> {
-    let (mut cpu, mut p99) = (Vec::new(), Vec::new());
+pub(super) fn load(runs: &[LoadRun], out: &Path) -> Result<Option<PathBuf>> {
+    let mut cpu = Vec::new();
     for section in runs.iter().flat_map(|run| &run.sections) {
-        let Kind::Turns { traffic, rate, peers } = &section.kind else { continue };
+        let Kind::Turns { traffic, peers, .. } = &section.kind else { continue };
         let ratios: Vec<Bar> = peers.iter().filter_map(cpu_ratio).collect();
         if ratios.len() > 1 {
             cpu.push(Panel { title: traffic.clone(), bars: ratios, line_at: Some(1.0) });
         }
-        let bars = peers.iter().map(|peer| {
-            let ms = peer.over_rounds(|turn| turn.p99_ms);
-            // Hundreds with hundredths would not fit beside the bars.
-            let digits = |value: f64| if value < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") };
-            bar(&peer.peer, ms, digits, " ms")
-        });
-        p99.push(Panel { title: format!("{traffic}, {rate} requests a second"), bars: bars.collect(), line_at: None });
     }
-    let mut drawn = Vec::new();
-    if !cpu.is_empty() {
-        drawn.push(out.join("cpu.svg"));
-        let subtitle = "furt = 1, shorter is cheaper; at saturation, user and system time; median, least and most";
-        bars::draw(&drawn[0], "CPU time a request", subtitle, &cpu)?;
+    if cpu.is_empty() {
+        return Ok(None);
     }
-    if !p99.is_empty() {
-        let path = out.join("p99.svg");
-        let subtitle = "in ms, from when a request was due, at a fixed rate; median, least and most over the rounds";
-        bars::draw(&path, "The 99th percentile of latency", subtitle, &p99)?;
-        drawn.push(path);
-    }
-    Ok(drawn)
+    let path = out.join("cpu.svg");
+    let subtitle = "furt = 1, shorter is cheaper; at saturation, user and system time; median, least and most";
+    bars::draw(&path, "CPU time a request", subtitle, &cpu)?;
+    Ok(Some(path))
 }
 
 fn cpu_ratio(peer: &Peer) -> Option<Bar> {

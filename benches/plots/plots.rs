@@ -73,9 +73,11 @@ pub(crate) fn run(options: &Options, out: &mut dyn Write) -> Result<()> {
         writeln!(out, "{}: {} tables", path.display(), blocks.len())?;
     }
     std::fs::create_dir_all(&options.out).with_context(|| format!("cannot make {}", options.out.display()))?;
-    let mut drawn = pictures::load(&loads, &options.out)?;
-    drawn.extend(pictures::threads(&threads, &options.out)?);
-    drawn.extend(pictures::scaling(scaling.as_ref(), &options.out)?);
-    drawn.iter().try_for_each(|path| writeln!(out, "{}", path.display()))?;
+    let drawn = [
+        pictures::load(&loads, &options.out)?,
+        pictures::threads(&threads, &options.out)?,
+        pictures::scaling(scaling.as_ref(), &options.out)?,
+    ];
+    drawn.iter().flatten().try_for_each(|path| writeln!(out, "{}", path.display()))?;
     Ok(())
 }

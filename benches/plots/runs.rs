@@ -57,7 +57,16 @@ pub(super) enum Kind {
 pub(super) struct Peer {
     pub(super) peer: String,
     pub(super) rounds: Vec<Turn>,
+    pub(super) latency: Latency,
     pub(super) furt_is: FurtIs,
+}
+
+/// Over all rounds together; `None`: of too few answers.
+#[derive(Debug, Deserialize)]
+pub(super) struct Latency {
+    pub(super) p50_ms: Option<f64>,
+    pub(super) p99_ms: Option<f64>,
+    pub(super) p999_ms: Option<f64>,
 }
 
 /// furt's figures divided by the gateway's, round by round.
@@ -76,10 +85,10 @@ pub(super) struct Turn {
     pub(super) paced_cpu_us: f64,
     pub(super) per_second: f64,
     pub(super) utilisation: f64,
-    pub(super) p50_ms: f64,
-    pub(super) p99_ms: f64,
-    pub(super) p999_ms: f64,
     pub(super) memory_mib: f64,
+    pub(super) connects: u64,
+    pub(super) counted: u64,
+    pub(super) reconnects: u64,
     pub(super) failed: u64,
 }
 
@@ -90,13 +99,16 @@ pub(super) struct ChurnRound {
     pub(super) busy_p50_ms: f64,
     pub(super) quiet_p99_ms: f64,
     pub(super) busy_p99_ms: f64,
+    pub(super) quiet_cpu_us: f64,
+    pub(super) busy_cpu_us: f64,
 }
 
 /// The idle clients of one gateway.
 #[derive(Debug, Deserialize)]
 pub(super) struct IdlePeer {
     pub(super) peer: String,
-    pub(super) figures: Idle,
+    pub(super) rounds: Vec<Idle>,
+    pub(super) furt_is: Option<Spread>,
 }
 
 /// As the load bench describes it (`benches/load/idle.rs`).
@@ -104,6 +116,7 @@ pub(super) struct IdlePeer {
 pub(super) struct Idle {
     pub(super) client_kib: f64,
     pub(super) memory_mib: f64,
+    pub(super) whole_kib: f64,
 }
 
 /// The instructions of one gateway; `None`: it does not run under valgrind.

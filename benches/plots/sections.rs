@@ -5,7 +5,7 @@ use super::super::figure::{ScalingRun, Spread};
 use super::super::grid::Grid;
 use super::super::tables::{notes, subjects_of, table};
 use super::document::Block;
-use super::runs::{ChurnRound, IdlePeer, InstructionsPeer, Kind, LoadRun, Peer, Section, spread};
+use super::runs::{ChurnRound, Idle, IdlePeer, InstructionsPeer, Kind, LoadRun, Peer, Section, spread};
 
 const DEBUG: &str = "**Measured with a debug build: the figures say nothing about furt.**";
 
@@ -133,10 +133,13 @@ fn turns(rate: f64, peers: &[Peer]) -> Grid {
         "p99".to_owned(),
         "p99.9".to_owned(),
         "MiB".to_owned(),
+        "connects/req".to_owned(),
+        "reconnects".to_owned(),
         "failed".to_owned(),
     ]);
     for peer in peers {
         let median = |figure: fn(&super::runs::Turn) -> f64| peer.over_rounds(figure).median;
+        let sum = |figure: fn(&super::runs::Turn) -> u64| peer.rounds.iter().map(figure).sum::<u64>();
         let ratio = |ratio| if peer.peer == "furt" { String::new() } else { times(ratio) };
         grid.row(vec![
             peer.peer.clone(),
@@ -147,23 +150,32 @@ fn turns(rate: f64, peers: &[Peer]) -> Grid {
             ratio(peer.furt_is.paced_cpu),
             format!("{:.0}", median(|turn| turn.per_second)),
             ratio(peer.furt_is.per_second),
-            format!("{:.3}", median(|turn| turn.p50_ms)),
-            format!("{:.3}", median(|turn| turn.p99_ms)),
-            format!("{:.3}", median(|turn| turn.p999_ms)),
+            ms(peer.latency.p50_ms),
+            ms(peer.latency.p99_ms),
+            ms(peer.latency.p999_ms),
             format!("{:.1}", median(|turn| turn.memory_mib)),
-            peer.rounds.iter().map(|turn| turn.failed).sum::<u64>().to_string(),
+            format!("{:.4}", sum(|turn| turn.connects) as f64 / sum(|turn| turn.counted) as f64),
+            sum(|turn| turn.reconnects).to_string(),
+            sum(|turn| turn.failed).to_string(),
         ]);
     }
     grid
 }
 
+fn ms(figure: Option<f64>) -> String {
+    figure.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.3}"))
+}
+
 fn churn(rounds: &[ChurnRound], p99_ratio: Option<Spread>) -> Grid {
     let mut grid = Grid::new(["", "quiet", "with registrations", "ratio"]);
     let median = |figure: fn(&ChurnRound) -> f64| spread(rounds.iter().map(figure)).median;
-    let p50_ratio = Spread::of(rounds.iter().map(|round| round.busy_p50_ms / round.quiet_p50_ms));
+    let ratio = |figure: fn(&ChurnRound) -> f64| Spread::of(rounds.iter().map(figure));
+    let p50_ratio = ratio(|round| round.busy_p50_ms / round.quiet_p50_ms);
+    let cpu_ratio = ratio(|round| round.busy_cpu_us / round.quiet_cpu_us);
     let rows = [
         ("p50 ms", median(|round| round.quiet_p50_ms), median(|round| round.busy_p50_ms), p50_ratio),
         ("p99 ms", median(|round| round.quiet_p99_ms), median(|round| round.busy_p99_ms), p99_ratio),
+        ("CPU µs/req", median(|round| round.quiet_cpu_us), median(|round| round.busy_cpu_us), cpu_ratio),
     ];
     for (name, quiet, busy, ratio) in rows {
         grid.row(vec![name.to_owned(), format!("{quiet:.3}"), format!("{busy:.3}"), times(ratio)]);
@@ -172,15 +184,18 @@ fn churn(rounds: &[ChurnRound], p99_ratio: Option<Spread>) -> Grid {
 }
 
 fn idle(peers: &[IdlePeer]) -> Grid {
-    let mut grid = Grid::new(["", "KiB a client", "furt is", "MiB in all"]);
-    let furt = peers.iter().find(|peer| peer.peer == "furt").map(|peer| peer.figures.client_kib);
-    for IdlePeer { peer, figures } in peers {
-        let ratio = furt.filter(|_| peer != "furt" && figures.client_kib > 0.0);
+    let mut grid = Grid::new(["", "KiB a client", "furt is", "MiB in all", "KiB in all a client"]);
+    for IdlePeer { peer, rounds, furt_is } in peers {
+        let of = |figure: fn(&Idle) -> f64| spread(rounds.iter().map(figure));
+        let client = of(|idle| idle.client_kib);
+        let range =
+            if client.min < client.max { format!(" ({:.1} to {:.1})", client.min, client.max) } else { String::new() };
         grid.row(vec![
             peer.clone(),
-            format!("{:.1}", figures.client_kib),
-            ratio.map_or_else(String::new, |furt| format!("{:.2} ×", furt / figures.client_kib)),
-            format!("{:.1}", figures.memory_mib),
+            format!("{:.1}{range}", client.median),
+            furt_is.map_or_else(String::new, |ratio| times(Some(ratio))),
+            format!("{:.1}", of(|idle| idle.memory_mib).median),
+            format!("{:.1}", of(|idle| idle.whole_kib).median),
         ]);
     }
     grid

@@ -9,10 +9,15 @@ mod bench;
 use clap::Parser as _;
 use serde_json::Value;
 
-const ALL: [&str; 6] = ["pass", "bare", "gateway", "body", "churn", "idle"];
+const ALL: [&str; 7] = ["pass", "bare", "browser", "gateway", "body", "churn", "idle"];
 
 /// Runs the bench with `arguments`; what it shows, and what it writes.
 pub(crate) fn run(arguments: &[&str]) -> (String, Value) {
+    try_run(arguments).unwrap_or_else(|(shown, why)| panic!("{why}\n{shown}"))
+}
+
+/// The same of a run that may fail: what it shows, and why it does.
+fn try_run(arguments: &[&str]) -> Result<(String, Value), (String, String)> {
     let own = ["--exact", "load::plays_a_part_of_the_bench", "--ignored", "--nocapture"];
     let own = bench::Own::try_new(&own).unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -20,9 +25,12 @@ pub(crate) fn run(arguments: &[&str]) -> (String, Value) {
     let given = ["load", "--bench", "--smoke", "--only", "furt,bare", "--json", json.to_str().unwrap()];
     let options = bench::Options::try_parse_from(given.iter().chain(arguments)).unwrap();
     let mut shown = Vec::new();
-    bench::run(options, &own, &mut shown).unwrap();
-    let written = std::fs::read_to_string(json).unwrap();
-    (String::from_utf8(shown).unwrap(), serde_json::from_str(&written).unwrap())
+    let ended = bench::run(options, &own, &mut shown);
+    let shown = String::from_utf8(shown).unwrap();
+    match ended {
+        Ok(_) => Ok((shown, serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap())),
+        Err(error) => Err((shown, format!("{error:#}"))),
+    }
 }
 
 #[test]
@@ -49,7 +57,7 @@ fn a_smoke_run_gives_figures_for_every_workload_and_no_failed_request() {
             }
             "churn" => section["rounds"].as_array().unwrap().iter().collect(),
             "idle" => {
-                assert!(section["peers"].as_array().unwrap().iter().all(|peer| peer["figures"]["clients"] == 50));
+                assert!(section["peers"].as_array().unwrap().iter().all(|peer| peer["rounds"][0]["clients"] == 50));
                 continue;
             }
             kind => panic!("{workload}: {kind}"),
@@ -60,6 +68,25 @@ fn a_smoke_run_gives_figures_for_every_workload_and_no_failed_request() {
             assert_eq!(round["failed"], 0, "{workload}: {round:#}");
         }
     }
+}
+
+#[test]
+fn a_gateway_that_opens_connections_where_it_need_not_fails_the_run_by_its_name() {
+    let (shown, why) = try_run(&["--workload", "pass", "--bare-closes"]).unwrap_err();
+    let named: Vec<&str> = why.lines().collect();
+    assert!(
+        named.len() == 1 && named[0].starts_with("bare: ") && named[0].contains("connections to the service"),
+        "{why}"
+    );
+    // Who sees it sees the figures as well.
+    assert!(shown.contains("\nfurt ") && shown.contains(named[0]), "{shown}");
+}
+
+#[test]
+fn the_gateways_that_are_installed_do_what_they_are_measured_for_and_keep_their_connections() {
+    let (shown, _) =
+        run(&["--workload", "pass,browser,gateway", "--only", "furt,nginx,haproxy,caddy,sozu,aralez,pingap"]);
+    assert!(shown.contains("\nbrowser: ") && shown.contains("\ngateway: "), "{shown}");
 }
 
 #[test]

@@ -75,9 +75,7 @@ fn a_smoke_run_gives_figures_for_every_size_and_pictures_and_tables_of_them() {
         &path("pictures"),
     ]);
     let said = said.unwrap();
-    for (picture, text) in
-        [("cpu", "body down"), ("p99", "bare"), ("threads", "2, by CPU time"), ("scaling", "services in turn")]
-    {
+    for (picture, text) in [("cpu", "body down"), ("threads", "2, by CPU time"), ("scaling", "services in turn")] {
         let picture = dir.path().join("pictures").join(picture).with_extension("svg");
         assert!(said.contains(picture.to_str().unwrap()), "{said}");
         let drawn = std::fs::read_to_string(&picture).unwrap();

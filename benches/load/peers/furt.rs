@@ -12,7 +12,7 @@ use furt_api::Problem;
 use furt_api::registration::{HealthEndpoint, Registered, Registration, Route};
 use furt_core::model::Sha256Digest;
 
-use super::{Setup, Site, write};
+use super::{Setup, Site, UPSTREAM_IDLE, write};
 
 /// How long furt may take until it is ready; under valgrind it takes fifty times as long as usual.
 const READY: Duration = Duration::from_secs(120);
@@ -20,8 +20,13 @@ const READY: Duration = Duration::from_secs(120);
 pub(super) fn command(program: &Path, setup: &Setup<'_>) -> Result<Command> {
     let mut text = format!(
         "[server]\nlisten = [\"{}\"]\nthreads = {}\nmax_connections = {}\n[internal]\nlisten = \"{}\"\n\
-         [registration]\nrate = \"100000/s\"\nburst = 100000\n[store]\nkind = \"memory\"\n",
-        setup.listen, setup.threads, setup.clients, setup.internal
+         [upstream]\nidle_timeout = {}\n[registration]\nrate = \"100000/s\"\nburst = 100000\n[store]\n\
+         kind = \"memory\"\n",
+        setup.listen,
+        setup.threads,
+        setup.clients,
+        setup.internal,
+        UPSTREAM_IDLE.as_secs()
     );
     if setup.site == Site::Fleet {
         writeln!(text, "[access_log]\npath = \"{}\"", setup.dir.join("access.log").display())?;

@@ -1,4 +1,5 @@
-//! HAProxy: keys, teams and services in maps (trees, loaded from files), one backend a service that holds its patterns.
+//! HAProxy: keys with their teams, and services, in maps (trees, loaded from files); one backend a service that holds its
+//! patterns.
 //!
 //! The log goes line by line to stdout, which is a file: HAProxy has no buffer for it.
 
@@ -9,6 +10,10 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::{Setup, Site, write};
+
+/// HAProxy sizes its table of files by `maxconn`. Where more than a fifth of the table is in use, clients' own connections
+/// among them, it keeps one idle connection to a server instead of all. So there is room for many more than are used.
+const LEAST_CONNECTIONS: usize = 8_192;
 
 pub(super) fn command(program: &Path, setup: &Setup<'_>) -> Result<Command> {
     let path = write(setup, "haproxy.cfg", &config(setup)?)?;
@@ -24,8 +29,10 @@ fn config(setup: &Setup<'_>) -> Result<String> {
     let mut text = format!(
         "global
   nbthread {threads}
-  maxconn {clients}
+  maxconn {connections}
   no strict-limits
+  tune.bufsize 16384
+  tune.pattern.cache-size 0
   {global_log}
 defaults
   mode http
@@ -41,16 +48,15 @@ frontend public
   bind {listen} backlog 4096
 ",
         threads = setup.threads,
-        // Idle connections to services may take a quarter of the files that this allows, which is two for each.
-        clients = setup.clients + 2 * setup.idle,
+        connections = (setup.clients + 2 * setup.idle).max(LEAST_CONNECTIONS),
         listen = setup.listen,
     );
     if is_fleet {
         text.push_str(&format!(
-            "  http-request set-var(txn.name) req.hdr(x-api-key),map_str({0}/names.map)
-  http-request set-var(txn.team) req.hdr(x-api-key),map_str({0}/teams.map)
-  http-request deny deny_status 401 unless {{ var(txn.name) -m found }}
-  http-request set-header X-API-Key-Name %[var(txn.name)]
+            "  http-request set-var(txn.key) req.hdr(x-api-key),map_str({}/keys.map)
+  http-request deny deny_status 401 unless {{ var(txn.key) -m found }}
+  http-request set-var(txn.team) var(txn.key),field(2,/)
+  http-request set-header X-API-Key-Name %[var(txn.key),field(1,/)]
 ",
             setup.dir.display()
         ));
@@ -81,11 +87,8 @@ frontend public
 
 fn fleet(setup: &Setup<'_>, text: &mut String) -> Result<()> {
     let fleet = setup.fleet;
-    let keys = |value: &dyn Fn(u32) -> String| -> String {
-        (0..fleet.keys).map(|key| format!("{} {}\n", fleet.key(key), value(key))).collect()
-    };
-    write(setup, "names.map", &keys(&|key| fleet.key_name(key)))?;
-    write(setup, "teams.map", &keys(&|key| fleet.team_of_key(key).to_string()))?;
+    let entry = |key| format!("{} {}/{}\n", fleet.key(key), fleet.key_name(key), fleet.team_of_key(key));
+    write(setup, "keys.map", &(0..fleet.keys).map(entry).collect::<String>())?;
     let services = (0..fleet.services).map(|service| fleet.service(service));
     write(setup, "services.map", &services.map(|name| format!("{name} {name}\n")).collect::<String>())?;
     writeln!(text, "  use_backend %[path,field(3,/),map_str({}/services.map,none)]", setup.dir.display())?;

@@ -1,8 +1,8 @@
 //! The gateways: how each is found, configured as someone would who knows it, and started.
 //!
 //! Every configuration does the same, as far as the gateway can: keep-alive to clients and to services, furt's header
-//! edits (`src/proxy/headers.rs`), the access log on or off together, furt's timeouts, streamed bodies. `check` compares
-//! what really arrives; what a gateway cannot do stands in [`Peer::lacks`] and comes out as a footnote.
+//! edits (`src/proxy/headers.rs`), the access log on or off together, furt's timeouts, streamed bodies; idle connections to
+//! services are kept for [`UPSTREAM_IDLE`]. `check` compares what really arrives; what a gateway cannot do stands in [`Peer::lacks`] and comes out as a footnote.
 
 mod aralez;
 mod bare;
@@ -19,11 +19,13 @@ use std::env;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use super::args::Options;
+use super::bare::UPSTREAM_IDLE;
 use super::check::{Ability, wait_for_route};
 use super::cores::Cores;
 use super::fleet::Fleet;
@@ -83,6 +85,8 @@ pub(super) struct Setup<'a> {
     pub(super) clients: usize,
     /// Idle connections to services that must be possible: with fewer, requests to a fleet measure handshakes.
     pub(super) idle: usize,
+    /// How long bare keeps an unused connection; `None`: it closes each after its answer.
+    pub(super) bare_idle: Option<Duration>,
     /// How this program is started again.
     pub(super) own: &'a Own,
     /// What every command is run by, such as valgrind with its options.
@@ -204,8 +208,13 @@ impl Peer {
     pub(super) fn note(self, site: Site) -> Option<&'static str> {
         match (self, site) {
             (Self::Bare, Site::Public) => Some("Pingora with furt's header edits; no keys, metrics, limits"),
-            (Self::Nginx | Self::Haproxy, Site::Fleet) => Some("keys in maps, in clear; no methods, no metrics"),
-            (Self::Caddy, Site::Fleet) => Some("keys in a `map`, and services, are both looked through one by one"),
+            (Self::Nginx, Site::Fleet) => Some("keys in a map, in clear; no methods, no metrics"),
+            (Self::Haproxy, Site::Fleet) => {
+                Some("keys in a map, in clear; no methods; counts by service, not by route")
+            }
+            (Self::Caddy, Site::Fleet) => {
+                Some("keys in clear, in a tree of `handle`s as services are; no methods, no metrics")
+            }
             (Self::Sozu, Site::Public) => Some(SOZU),
             (Self::Sozu, Site::Fleet) => Some("routes of a host are looked through one by one"),
             (Self::Aralez, Site::Fleet) => Some("takes no part: it has no wildcards, and one key a path"),

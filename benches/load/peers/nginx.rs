@@ -1,7 +1,7 @@
-//! nginx: one `upstream` with a pool for each service, prefix locations with nested regexes, keys and teams in a `map`.
+//! nginx: one `upstream` with a pool and one prefix location for each service, keys and teams in a `map`.
 //!
-//! A request's location is found in a tree of prefixes, so that only the two regexes of its own service are tried. The log
-//! is buffered as furt's is; bodies are streamed, since furt never gathers them.
+//! A request's location is found in a tree of prefixes. The four shapes of a service's routes are one regex for all
+//! services, compiled by PCRE's JIT. The log is buffered as furt's is; bodies are streamed, since furt never gathers them.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,7 +9,6 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::super::fleet::Shape;
 use super::{Setup, Site, write};
 
 pub(super) fn command(program: &Path, setup: &Setup<'_>) -> Result<Command> {
@@ -23,12 +22,12 @@ fn config(setup: &Setup<'_>) -> Result<String> {
     let Setup { listen, threads, clients, idle, .. } = setup;
     let files = clients * 2 + idle + 1024;
     let mut text = String::new();
-    if rustix::process::geteuid().is_root() {
-        writeln!(text, "user root;")?;
-    }
+    // Whoever is not root is told that `user` says nothing.
     write!(
         text,
-        "daemon off;
+        "user root;
+daemon off;
+pcre_jit on;
 worker_processes {threads};
 worker_rlimit_nofile {files};
 pid nginx.pid;
@@ -47,6 +46,10 @@ http {{
   proxy_http_version 1.1;
   proxy_request_buffering off;
   proxy_max_temp_file_size 0;
+  proxy_buffer_size 16k;
+  proxy_buffers 8 16k;
+  proxy_busy_buffers_size 32k;
+  client_body_buffer_size 32k;
   proxy_connect_timeout 2s;
   proxy_read_timeout 60s;
   proxy_set_header Connection \"\";
@@ -81,7 +84,7 @@ fn upstream(name: &str, address: std::net::SocketAddr, pool: usize) -> String {
 }
 
 fn public(setup: &Setup<'_>, listen: &str, text: &mut String) -> Result<()> {
-    text.push_str(&upstream("origin", setup.origin, 256));
+    text.push_str(&upstream("origin", setup.origin, setup.idle));
     writeln!(
         text,
         "  server {{ {listen} location /pass/ {{ proxy_pass http://origin; }} location / {{ return 404; }} }}"
@@ -100,28 +103,25 @@ fn fleet(setup: &Setup<'_>, listen: &str, text: &mut String) -> Result<()> {
         }
         text.push_str("  }\n");
     }
+    text.push_str(
+        "  map $uri $shape { default \"\"; \"~^/api/[^/]+/(?:status|items/.+|[^/]+/detail|[^/]+/parts/.+)$\" 1; }\n",
+    );
+    let pool = setup.idle / fleet.services as usize;
     for service in 0..fleet.services {
-        text.push_str(&upstream(&fleet.service(service), fleet.upstream(service), 32));
+        text.push_str(&upstream(&fleet.service(service), fleet.upstream(service), pool));
     }
     writeln!(text, "  server {{ {listen} location / {{ return 404; }}")?;
     for service in 0..fleet.services {
         let (name, team) = (fleet.service(service), fleet.team_of_service(service));
-        let base = format!("/api/{name}");
-        writeln!(text, "  location {base}/ {{ return 404;")?;
-        for shape in Shape::ALL {
-            let place = match shape {
-                Shape::Literal => format!("= {base}/status"),
-                Shape::Last => format!("^~ {base}/items/"),
-                Shape::Middle => format!("~ ^{base}/[^/]+/detail$"),
-                Shape::Both => format!("~ ^{base}/[^/]+/parts/.+$"),
-            };
-            writeln!(
-                text,
-                "    location {place} {{ if ($team = \"\") {{ return 401; }} if ($team != {team}) {{ return 403; }} \
-                 proxy_pass http://{name}; }}"
-            )?;
-        }
-        text.push_str("  }\n");
+        writeln!(
+            text,
+            "  location /api/{name}/ {{
+    if ($shape = \"\") {{ return 404; }}
+    if ($team = \"\") {{ return 401; }}
+    if ($team != {team}) {{ return 403; }}
+    proxy_pass http://{name};
+  }}"
+        )?;
     }
     text.push_str("  }\n");
     Ok(())
