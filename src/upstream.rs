@@ -16,6 +16,13 @@ use furt_core::model::{InstanceSpec, Protocol, Scheme, UpstreamHost};
 /// Streams at once on one h2c connection (what most servers announce).
 const MAX_H2_STREAMS: usize = 100;
 
+/// What a service may send ahead on one stream, in bytes: what a client that reads slowly can make furt hold of its answer.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// What it may send ahead on one connection: the windows of all its streams, so that no number of clients that read slowly keeps
+/// an answer of another from coming.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_H2_STREAMS as u32;
+
 /// Timeouts of one exchange.
 #[derive(Debug, Clone, Copy)]
 pub struct PeerTimeouts {
@@ -56,6 +63,8 @@ pub fn peer(
     if spec.protocol == Protocol::H2c {
         peer.options.alpn = ALPN::H2;
         peer.options.max_h2_streams = MAX_H2_STREAMS;
+        peer.options.h2_stream_window_size = Some(STREAM_WINDOW);
+        peer.options.h2_connection_window_size = Some(CONNECTION_WINDOW);
     }
     Ok(peer)
 }
