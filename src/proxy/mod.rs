@@ -20,6 +20,7 @@ mod edge;
 mod forward;
 mod framing;
 mod headers;
+mod http2;
 mod limits;
 mod queue;
 mod responding;
