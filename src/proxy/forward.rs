@@ -236,10 +236,9 @@ fn pick(service: &Service, attempts: &Attempts, input: &SelectionInput<'_>) -> s
     }
 }
 
-/// The service may say first whether it wants the body (RFC 9110 §10.1.1).
+/// The service may say first whether it wants the body (RFC 9110 §10.1.1), unless that was said at an attempt before.
 fn awaits_consent(session: &Session) -> bool {
-    let expects = session.req_header().headers.get(header::EXPECT);
-    expects.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    http2::expects_continue(&session.req_header().headers) && session.response_written().is_none()
 }
 
 /// What a failed read of the client's connection stands for, where its [`upload::Upload`] failed it.
