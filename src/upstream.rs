@@ -16,6 +16,22 @@ use furt_core::model::{InstanceSpec, Protocol, Scheme, UpstreamHost};
 /// Streams at once on one h2c connection (what most servers announce).
 const MAX_H2_STREAMS: usize = 100;
 
+/// What a service may send ahead on one stream, in bytes: what a client that reads slowly can make furt hold of its answer.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// What it may send ahead on one connection: the windows of all its streams, so that no number of clients that read slowly keeps
+/// an answer of another from coming.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_H2_STREAMS as u32;
+
+/// Whether a request over HTTP/2 shares its connection with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// With up to as many as a connection carries.
+    Shared,
+    /// With none at the same time. A service that refused it as one too many, or on a connection that ended, gets it so.
+    Alone,
+}
+
 /// Timeouts of one exchange.
 #[derive(Debug, Clone, Copy)]
 pub struct PeerTimeouts {
@@ -38,6 +54,7 @@ pub fn peer(
     address: SocketAddr,
     group: u64,
     timeouts: PeerTimeouts,
+    sharing: Sharing,
 ) -> Result<HttpPeer, &'static str> {
     let is_tls = spec.url.scheme == Scheme::Https;
     let name = match (&spec.tls_name, &spec.url.host) {
@@ -55,7 +72,10 @@ pub fn peer(
     peer.options.idle_timeout = Some(timeouts.idle);
     if spec.protocol == Protocol::H2c {
         peer.options.alpn = ALPN::H2;
-        peer.options.max_h2_streams = MAX_H2_STREAMS;
+        // Connections with another number of streams are another pool to Pingora.
+        peer.options.max_h2_streams = if sharing == Sharing::Shared { MAX_H2_STREAMS } else { 1 };
+        peer.options.h2_stream_window_size = Some(STREAM_WINDOW);
+        peer.options.h2_connection_window_size = Some(CONNECTION_WINDOW);
     }
     Ok(peer)
 }
@@ -133,7 +153,8 @@ mod tests {
         let second = Duration::from_secs(1);
         let timeouts = PeerTimeouts { connect: second, read: second, write: second, idle: second };
         let name = |url, tls_name| {
-            peer(&spec(url, tls_name), "127.0.0.1:1".parse().unwrap(), 0, timeouts).map(|peer| peer.sni)
+            let address = "127.0.0.1:1".parse().unwrap();
+            peer(&spec(url, tls_name), address, 0, timeouts, Sharing::Shared).map(|peer| peer.sni)
         };
         assert_eq!(name("https://shop.example", None).as_deref(), Ok("shop.example"));
         assert_eq!(name("https://10.0.0.1", Some("shop.example")).as_deref(), Ok("shop.example"));

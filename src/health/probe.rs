@@ -13,7 +13,7 @@ use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::HealthCheck;
 
 use crate::telemetry::VERSION;
-use crate::upstream::{PeerTimeouts, peer};
+use crate::upstream::{PeerTimeouts, Sharing, peer};
 use furt_core::registry::ProbeTarget;
 
 /// How long an idle h2c connection of a probe is kept: it is not worth keeping to the next probe.
@@ -40,7 +40,7 @@ impl HttpProbe {
         // Later than the one over everything, so that there is one way to be too late.
         let beyond = timeout * 2;
         let timeouts = PeerTimeouts { connect: beyond, read: beyond, write: beyond, idle: IDLE };
-        let peer = peer(&target.spec, target.address, 0, timeouts)
+        let peer = peer(&target.spec, target.address, 0, timeouts, Sharing::Shared)
             .map_err(|why| Error::explain(ErrorType::InternalError, why))?;
         let (mut session, _) = self.connector.get_http_session(&peer).await?;
         let request = self.request(target, matches!(session, HttpSession::H2(_)))?;

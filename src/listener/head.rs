@@ -28,6 +28,8 @@ pub struct HeadScan {
     pub is_line_malformed: bool,
     /// How a body would be framed, by the fields so far.
     pub body: Body,
+    /// Whether there is a `TE`: the client may take trailers.
+    pub has_te: bool,
 }
 
 impl HeadScan {
@@ -60,6 +62,7 @@ impl HeadScan {
             b'\r' if line.get(1) == Some(&b'\n') => return Some(start + 2),
             b'\n' => return Some(start + 1),
             b'T' | b't' if is_field(line, b"transfer-encoding") => self.body = Body::Chunked,
+            b'T' | b't' if is_field(line, b"te") => self.has_te = true,
             b'C' | b'c' if self.body == Body::None && is_field(line, b"content-length") => self.body = Body::Sized,
             _ => {}
         }
@@ -157,6 +160,15 @@ mod tests {
             let head = format!("POST / HTTP/1.1\r\n{fields}\r\n");
             let (end, scan) = scanned(head.as_bytes());
             assert_eq!((end, scan.body), (Some(head.len()), body), "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_te_is_seen_whatever_its_case_and_nothing_else_is_one() {
+        for (fields, has_te) in [("TE: trailers", true), ("te:trailers", true), ("Test: te: x", false), ("T: e", false)]
+        {
+            let (_, scan) = scanned(format!("GET / HTTP/1.1\r\n{fields}\r\n\r\n").as_bytes());
+            assert_eq!(scan.has_te, has_te, "{fields}");
         }
     }
 

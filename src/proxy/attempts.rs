@@ -19,7 +19,8 @@ pub(super) struct Attempts {
     pub(super) lease: Option<Lease>,
     /// Whether the instance that answers is known to have failed the request.
     pub(super) is_failed: bool,
-    /// Whether the last failure was that of a pooled connection, which says nothing of the instance.
+    /// Whether the last failure was that of a pooled connection, or of a request that the instance did not process: it says
+    /// nothing of the instance.
     pub(super) was_stale: bool,
     /// What the last failed attempt would be answered with.
     pub(super) failure: Option<GatewayAnswer>,

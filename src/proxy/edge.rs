@@ -19,6 +19,7 @@ use pingora_proxy::HttpProxy;
 use super::Gateway;
 use super::chunks::{Chunks, MALFORMED_CHUNKS};
 use super::limits::network;
+use super::trailers::Trailing;
 use super::upload::Upload;
 use crate::clock;
 use crate::listener::{
@@ -85,6 +86,7 @@ impl Edge {
 fn session(stream: Stream, head: Head, kept: Option<HttpPersistentSettings>) -> ServerSession {
     let Head { bytes, length, scan } = head;
     let mut malformed = scan.is_line_malformed.then_some(Malformed::Line);
+    let stream: Stream = if scan.has_te { Box::new(Trailing::new(stream)) } else { stream };
     let stream: Stream = match scan.body {
         Body::None => stream,
         Body::Sized => Box::new(Upload::new(stream, None)),
@@ -150,11 +152,15 @@ impl ConnectionHandler for Edge {
                 Err(NoHead::TooLarge) => return turn_away(stream, HEADER_TOO_LARGE).await,
                 Err(NoHead::Gone) => return,
             };
+            let has_te = head.scan.has_te;
             // In its box at once: a session is large, and the connection would keep room for it while it is idle.
             let answered = self.proxy.process_new_http(session(stream, head, kept), &shutdown).await;
             let Some(reused) = answered else { return };
             (stream, kept) = reused.consume();
             stream = Upload::unwrap(stream);
+            if has_te {
+                stream = Trailing::unwrap(stream);
+            }
             awaited = Awaited::Later(clock::now());
         }
     }

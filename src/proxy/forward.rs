@@ -12,11 +12,13 @@ use super::answer::GatewayAnswer;
 use super::attempts::Attempts;
 use super::chunks::{MALFORMED_CHUNKS, MalformedChunks};
 use super::context::Context;
+use super::framing;
+use super::http2;
 use super::queue::Unserved;
 use super::upload::{self, ServiceTooSlow};
 use crate::clock;
 use crate::config::UpstreamConfig;
-use crate::upstream::{self, PeerTimeouts};
+use crate::upstream::{self, PeerTimeouts, Sharing};
 use crate::wire::GatewayProblem;
 use furt_core::routing::{Lease, NoInstance, Outcome, SelectionInput, Service};
 
@@ -62,7 +64,8 @@ impl Gateway {
         else {
             return refuse(ctx, GatewayProblem::NoInstance.into());
         };
-        let peer = upstream::peer(&instance.spec, address, instance.pool_group.0, timeouts);
+        let sharing = if ctx.attempts.was_stale { Sharing::Alone } else { Sharing::Shared };
+        let peer = upstream::peer(&instance.spec, address, instance.pool_group.0, timeouts, sharing);
         ctx.attempts.lease = Some(lease);
         match peer {
             Ok(peer) => Ok(Box::new(peer)),
@@ -138,20 +141,20 @@ impl Gateway {
 
     /// Nothing was sent, so another instance may be tried, whatever the method.
     pub(super) fn judge_connect_failure(&self, ctx: &mut Context, mut error: Box<Error>) -> Box<Error> {
+        ctx.attempts.was_stale = http2::is_stale_connection(&error);
         // No socket or no port to be had is furt's own trouble.
-        if error.etype() != &ErrorType::InternalError {
+        if error.etype() != &ErrorType::InternalError && !ctx.attempts.was_stale {
             self.note_failure(ctx);
         }
         ctx.attempts.note_address_failed();
-        ctx.attempts.was_stale = false;
         ctx.attempts.failure = answer_for(&error);
         error.set_retry(ctx.attempts.count <= retries(ctx));
         error
     }
 
     /// Something was sent: sent again only if it may be repeated and can be, and the budget pays; where it was lost on a
-    /// pooled connection that had gone stale, without the budget and to the same instance if need be. A service that
-    /// takes too long is not given the same work twice.
+    /// pooled connection that had gone stale, without the budget and to the same instance if need be. So is one that the
+    /// service says it did not process, whatever its method. A service that takes too long is not given the same work twice.
     pub(super) fn judge_broken_exchange(
         &self,
         peer: &HttpPeer,
@@ -161,9 +164,13 @@ impl Gateway {
         reused: bool,
     ) -> Box<Error> {
         let mut error = upload_error(error).more_context(format!("{peer}"));
-        ctx.attempts.was_stale = reused
-            && matches!(error.retry, RetryType::ReusedOnly | RetryType::Decided(true))
-            && ctx.attempts.last_took() < STALE_WITHIN;
+        let is_unprocessed = http2::is_unprocessed(&error);
+        let is_last = ctx.attempts.count > retries(ctx);
+        // Who refuses a request for the last time has failed it.
+        ctx.attempts.was_stale = is_unprocessed && !is_last
+            || reused
+                && matches!(error.retry, RetryType::ReusedOnly | RetryType::Decided(true))
+                && ctx.attempts.last_took() < STALE_WITHIN;
         // A service that gives up on a client that does not send on is not at fault.
         let is_client_late = upload::watch(session).is_some_and(|watch| watch.client_pauses(CLIENT_PAUSE));
         if !ctx.attempts.was_stale
@@ -176,10 +183,13 @@ impl Gateway {
         }
         ctx.attempts.note_instance_failed();
         ctx.attempts.failure = answer_for(&error);
-        let may_repeat = ctx.attempts.count <= retries(ctx)
-            && session.req_header().method.is_idempotent()
+        // What furt itself said before the answer changes nothing for the next service.
+        let has_begun =
+            session.response_written().is_some_and(|written| !is_unprocessed || !framing::is_interim(written.status));
+        let may_repeat = !is_last
+            && (is_unprocessed || session.req_header().method.is_idempotent())
             && !session.as_ref().retry_buffer_truncated()
-            && session.response_written().is_none()
+            && !has_begun
             && error.esource() == &ErrorSource::Upstream
             && !matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
         let is_paid = |ctx: &Context| {
@@ -226,10 +236,9 @@ fn pick(service: &Service, attempts: &Attempts, input: &SelectionInput<'_>) -> s
     }
 }
 
-/// The service may say first whether it wants the body (RFC 9110 §10.1.1).
+/// The service may say first whether it wants the body (RFC 9110 §10.1.1), unless that was said at an attempt before.
 fn awaits_consent(session: &Session) -> bool {
-    let expects = session.req_header().headers.get(header::EXPECT);
-    expects.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    http2::expects_continue(&session.req_header().headers) && session.response_written().is_none()
 }
 
 /// What a failed read of the client's connection stands for, where its [`upload::Upload`] failed it.

@@ -12,6 +12,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType};
 
 use super::answer::GatewayAnswer;
+use super::http2;
 use crate::wire::GatewayProblem;
 use furt_core::model::host;
 
@@ -219,7 +220,7 @@ pub(super) fn check_response(
     // Pingora chunks what comes over HTTP/2 without a length after our last look at the header, and such a client knows
     // no chunks.
     let is_chunked_late = response.version == Version::HTTP_2
-        && !response.headers.contains_key(CONTENT_LENGTH)
+        && (!response.headers.contains_key(CONTENT_LENGTH) || http2::is_grpc(&response.headers))
         && request.method != Method::HEAD
         && !matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if is_chunked_late && request.version == Version::HTTP_10 {
@@ -234,6 +235,18 @@ pub(super) fn check_response(
         return broken("a transfer coding other than chunked");
     }
     Ok(())
+}
+
+/// Checks the trailers of an answer over HTTP/2.
+///
+/// # Errors
+/// They are more or longer than a header may be.
+pub(super) fn check_trailers(trailers: &HeaderMap) -> pingora::Result<()> {
+    if has_fields_within_bounds(trailers) {
+        Ok(())
+    } else {
+        broken("trailers over HTTP/2 with too many or too long fields")
+    }
 }
 
 /// Whether there are no more fields, and no longer ones, than Pingora reads over HTTP/1. Over HTTP/2 a few bytes on the wire

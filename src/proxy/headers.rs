@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 
 use super::admission::API_KEY;
 use super::context::Context;
-use super::{framing, upload};
+use super::{framing, http2, upload};
 use crate::header_name::{Folding, begins_as, reads_as};
 use furt_core::model::{Scheme, address_text};
 use furt_core::routing::Lease;
@@ -126,6 +126,9 @@ fn forwarded_for(sent: &HeaderMap, peer: IpAddr, is_peer_trusted: bool) -> Strin
 pub(super) fn for_client(session: &mut Session, response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
     if response.status != StatusCode::SWITCHING_PROTOCOLS {
         remove_hop_by_hop(response);
+        if response.version == Version::HTTP_2 {
+            http2::plain_trailers(session, response);
+        }
         framing::plain_response(response)?;
         // The version is each hop's own: an HTTP/1.0 service must not make the client's connection one.
         response.set_version(Version::HTTP_11);

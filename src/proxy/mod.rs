@@ -10,6 +10,7 @@
 mod admission;
 mod affinity;
 mod answer;
+mod around;
 mod attempts;
 mod chunks;
 mod client;
@@ -20,9 +21,11 @@ mod edge;
 mod forward;
 mod framing;
 mod headers;
+mod http2;
 mod limits;
 mod queue;
 mod responding;
+mod trailers;
 mod upload;
 
 pub use client::address as client_address;
@@ -35,6 +38,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::upstreams::peer::HttpPeer;
@@ -154,6 +158,9 @@ impl ProxyHttp for Gateway {
         ctx: &mut Context,
     ) -> Result<()> {
         self.remove_forged_country(request, &ctx.client);
+        if request.version == http::Version::HTTP_2 {
+            http2::for_service(session, request).await?;
+        }
         headers::for_service(session, request, ctx)
     }
 
@@ -191,6 +198,17 @@ impl ProxyHttp for Gateway {
         self.note_header(ctx, response.status);
         ctx.note_response();
         headers::for_client(session, response, ctx)
+    }
+
+    /// Trailers come from services of HTTP/2 alone: Pingora drops those of HTTP/1.
+    fn upstream_response_trailer_filter(
+        &self,
+        session: &mut Session,
+        trailers: &mut HeaderMap,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        framing::check_trailers(trailers)?;
+        http2::take_trailers(session, trailers, ctx)
     }
 
     fn fail_to_connect(

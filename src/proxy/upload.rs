@@ -8,21 +8,16 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
-    UniqueID, UniqueIDType,
-};
+use pingora::protocols::Stream;
 use pingora_proxy::Session;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::around::answers_for_its_connection;
 use super::chunks::Chunks;
 use crate::clock;
 
@@ -129,6 +124,11 @@ impl Upload {
         }
     }
 
+    /// What it is around.
+    pub(super) fn connection(&self) -> &Stream {
+        &self.stream
+    }
+
     /// Takes what the client has sent.
     fn note_received(&mut self, bytes: &[u8]) -> io::Result<()> {
         let since = clock::now().saturating_duration_since(self.watch.began);
@@ -224,55 +224,4 @@ impl AsyncWrite for Upload {
     }
 }
 
-// What else Pingora asks of a stream, the connection itself answers.
-
-#[async_trait]
-impl Shutdown for Upload {
-    async fn shutdown(&mut self) {
-        self.stream.as_mut().shutdown().await;
-    }
-}
-
-impl UniqueID for Upload {
-    fn id(&self) -> UniqueIDType {
-        self.stream.id()
-    }
-}
-
-impl Ssl for Upload {
-    fn get_ssl_digest(&self) -> Option<Arc<pingora::protocols::tls::SslDigest>> {
-        self.stream.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
-    }
-}
-
-impl GetTimingDigest for Upload {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
-    }
-
-    fn get_read_pending_time(&self) -> Duration {
-        self.stream.get_read_pending_time()
-    }
-
-    fn get_write_pending_time(&self) -> Duration {
-        self.stream.get_write_pending_time()
-    }
-}
-
-impl GetProxyDigest for Upload {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
-    }
-}
-
-impl GetSocketDigest for Upload {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
-    }
-}
-
-impl Peek for Upload {}
+answers_for_its_connection!(Upload);

@@ -2,6 +2,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod authority;
+pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod load;
 pub(crate) mod mmdb;
