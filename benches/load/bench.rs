@@ -68,9 +68,9 @@ const SPARE_FILES: u64 = 1_000;
 
 /// Idle connections to one service that all clients ask: more than there are clients, so that none is closed only because
 /// another one is given back a moment earlier.
-const IDLE_TO_ONE: usize = 256;
+const PUBLIC_IDLE: usize = 256;
 /// As many of 64 clients are hardly ever at one of a thousand services at once.
-const IDLE_A_SERVICE: usize = 4;
+const FLEET_IDLE: usize = 4;
 
 /// Where everything is written, for an end by a signal.
 static DIRECTORY: Mutex<Option<PathBuf>> = Mutex::new(None);
@@ -189,8 +189,8 @@ impl<'a> Bench<'a> {
             threads: self.options.threads,
             clients: if workload == Workload::Idle { self.idle_clients } else { self.options.connections } + 100,
             idle: match workload.site() {
-                Site::Public => self.options.connections.max(IDLE_TO_ONE),
-                Site::Fleet => self.fleet.services as usize * IDLE_A_SERVICE,
+                Site::Public => self.options.connections.max(PUBLIC_IDLE),
+                Site::Fleet => self.fleet.services as usize * FLEET_IDLE,
             },
             bare_idle: (!self.options.bare_closes).then_some(bare::UPSTREAM_IDLE),
             own: self.own,

@@ -52,15 +52,21 @@ pub(super) fn command(program: &Path, setup: &Setup<'_>) -> Result<Command> {
 pub(super) fn register(setup: &Setup<'_>) -> Result<()> {
     let registrar = Registrar::new(setup.internal);
     registrar.wait_until_ready()?;
-    match setup.site {
-        Site::Public => registrar.register(&Registration {
-            health_endpoint: HealthEndpoint::Unprobed,
-            routes: vec![Route::public("*", "/pass/*")],
-            ..Registration::new("pass", format!("http://{}", setup.origin))
-        }),
-        Site::Fleet => (0..setup.fleet.services)
-            .try_for_each(|service| registrar.register(&setup.fleet.registration(service, None))),
-    }
+    registrations(setup).try_for_each(|one| registrar.register(&one))
+}
+
+/// Of each service of the site.
+pub(super) fn registrations(setup: &Setup<'_>) -> impl Iterator<Item = Registration> {
+    let (public, services) = match setup.site {
+        Site::Public => (Some(setup.origin), 0),
+        Site::Fleet => (None, setup.fleet.services),
+    };
+    let public = public.map(|origin| Registration {
+        health_endpoint: HealthEndpoint::Unprobed,
+        routes: vec![Route::public("*", "/pass/*")],
+        ..Registration::new("pass", format!("http://{origin}"))
+    });
+    public.into_iter().chain((0..services).map(|service| setup.fleet.registration(service, None)))
 }
 
 /// Registers services over one kept connection.

@@ -11,6 +11,8 @@ mod furt;
 mod haproxy;
 mod nginx;
 mod pingap;
+#[cfg(test)]
+mod shown;
 mod sozu;
 
 pub(super) use self::furt::Registrar;
@@ -223,22 +225,27 @@ impl Peer {
         }
     }
 
+    /// Writes its configuration, and says how it is started.
+    fn command(self, program: &Path, setup: &Setup<'_>) -> Result<Command> {
+        match self {
+            Self::Furt => furt::command(program, setup),
+            Self::Bare => bare::command(program, setup),
+            Self::Nginx => nginx::command(program, setup),
+            Self::Haproxy => haproxy::command(program, setup),
+            Self::Caddy => caddy::command(program, setup),
+            Self::Sozu => sozu::command(program, setup),
+            Self::Aralez => aralez::command(program, setup),
+            Self::Pingap => pingap::command(program, setup),
+        }
+    }
+
     /// Starts it, and waits until it listens and serves the site.
     ///
     /// # Errors
     /// It does not; with its last words.
     pub(super) fn start(self, program: &Path, setup: &Setup<'_>, cores: &Cores) -> Result<Running> {
         std::fs::create_dir_all(&setup.dir).with_context(|| format!("cannot make {}", setup.dir.display()))?;
-        let command = match self {
-            Self::Furt => furt::command(program, setup)?,
-            Self::Bare => bare::command(program, setup)?,
-            Self::Nginx => nginx::command(program, setup)?,
-            Self::Haproxy => haproxy::command(program, setup)?,
-            Self::Caddy => caddy::command(program, setup)?,
-            Self::Sozu => sozu::command(program, setup)?,
-            Self::Aralez => aralez::command(program, setup)?,
-            Self::Pingap => pingap::command(program, setup)?,
-        };
+        let command = self.command(program, setup)?;
         let command = setup.runner.map_or_else(|| under(None, &command), |runner| under(Some(runner), &command));
         let process = cores.on_gateway(|| Process::start(self.name(), command, &setup.dir))?;
         let mut running = Running { peer: self, address: setup.listen, internal: setup.internal, process };
