@@ -35,7 +35,11 @@ pub(super) async fn for_service(session: &mut Session, request: &mut RequestHead
     if !is_awaited {
         return Ok(());
     }
-    session.as_downstream_mut().write_continue_response().await.map_err(Error::into_down)
+    // Pingora takes the interim answer for one that came before the body, after which it closes the connection.
+    let keepalive = session.get_keepalive();
+    session.as_downstream_mut().write_continue_response().await.map_err(Error::into_down)?;
+    session.set_keepalive(keepalive);
+    Ok(())
 }
 
 /// Whether the client waits for a `100 Continue` before it sends its body.

@@ -182,7 +182,7 @@ async fn a_client_that_waits_to_be_told_is_told_to_send_its_body() {
         // The connection is as good as before.
         wire.send("GET /s/b HTTP/1.1\r\nHost: gateway\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n").await;
         let answer = wire.read_to_end(SOON).await;
-        assert_eq!(wire::status(&answer), 200, "there is no body to wait for: {answer}");
+        assert_eq!(wire::status(&answer), 200, "there is no body to wait for: {answer} after {head}");
     }
 }
 
