@@ -146,7 +146,7 @@ pub(super) fn for_client(session: &mut Session, response: &mut ResponseHeader, c
             session.set_keepalive(None);
         }
     }
-    add_own(response, ctx)
+    add_own(session, response, ctx)
 }
 
 /// Edits an answer (1xx) that another one, or a tunnel, follows.
@@ -161,7 +161,11 @@ pub(super) fn for_interim(response: &mut ResponseHeader) {
 ///
 /// # Errors
 /// A header that cannot be made; none of ours.
-pub(super) fn add_own(response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
+pub(super) fn add_own(session: &mut Session, response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
+    // Once furt stops, no connection has a next request (RFC 9112 §9.6).
+    if session.is_process_shutting_down() {
+        session.set_keepalive(None);
+    }
     response.insert_header(set::GATEWAY, HeaderValue::from_static("furt"))?;
     response.append_header(set::SERVER_TIMING, ctx.server_timing())?;
     response.insert_header(set::REQUEST_ID, ctx.received.request_id.clone())
