@@ -36,6 +36,9 @@ pub const TOO_MANY_OF_ONE: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-T
 /// What a client is told whose header is longer than any that is read.
 pub const HEADER_TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\
     Cache-Control: no-store\r\nProxy-Status: furt; error=http_request_error\r\nX-Gateway: furt\r\nConnection: close\r\n\r\n";
+/// What a client is told whose request had begun when furt was told to stop, and did not come whole in time.
+pub const STOPPING: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n\
+    Cache-Control: no-store\r\nProxy-Status: furt; error=http_request_error\r\nX-Gateway: furt\r\nConnection: close\r\n\r\n";
 /// How long telling them may take: they are beyond what there is room for.
 const TURN_AWAY_TIME: Duration = Duration::from_millis(100);
 

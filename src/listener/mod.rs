@@ -16,7 +16,7 @@ mod stream;
 
 pub use accepting::{ConnectionHandler, ListenService};
 pub use connections::{
-    AddressConnections, AddressPermit, ConnectionPermit, HEADER_TOO_LARGE, OpenConnections, TOO_MANY,
+    AddressConnections, AddressPermit, ConnectionPermit, HEADER_TOO_LARGE, OpenConnections, STOPPING, TOO_MANY,
     TOO_MANY_INTERNAL, TOO_MANY_OF_ONE, header_deadline, options, turn_away,
 };
 pub use head::{Body, HeadScan};

@@ -37,6 +37,8 @@ pub enum NoHead {
     Gone,
     /// It is longer than any that is read.
     TooLarge,
+    /// Furt stops, and the rest of it did not come in time.
+    Stopping,
 }
 
 /// Which request of a connection is waited for, and since when.
@@ -55,10 +57,12 @@ pub struct HeaderTimes {
     pub header: Duration,
     /// For the first byte of a request after the first one.
     pub idle: Duration,
+    /// For the rest of a header section that had begun when furt was told to stop.
+    pub stopping: Duration,
 }
 
-/// Waits for the header section of the next request. A connection without a request ends with `stops`; one with a request
-/// is served. `timer` is the connection's own, kept from request to request.
+/// Waits for the header section of the next request. A connection without a request ends with `stops`; one with a request, or
+/// a part of one, is served. Not to be called again once `stops` is. `timer` is the connection's own, kept from request to request.
 pub async fn next_head(
     stream: &mut Stream,
     timer: &mut Pin<&mut Sleep>,
@@ -85,11 +89,15 @@ pub async fn next_head(
         Awaited::Later(_) => clock::now(),
     };
     // In a box: the connection would keep room for it while it is idle.
-    let rest = Box::pin(rest_of_head(stream, bytes, scan, began + times.header));
+    let mut rest = Box::pin(rest_of_head(stream, bytes, scan, began + times.header));
     tokio::select! {
         biased;
-        head = rest => head,
-        () = stops => Err(NoHead::Gone),
+        head = &mut rest => return head,
+        () = stops => {}
+    }
+    match tokio::time::timeout(times.stopping, rest).await {
+        Ok(Err(NoHead::Gone)) | Err(_) => Err(NoHead::Stopping),
+        Ok(head) => head,
     }
 }
 

@@ -9,6 +9,9 @@ use pingora::http::ResponseHeader;
 use crate::telemetry::{ResponseFlag, request_id};
 use crate::wire::{self, DetailPosition, GatewayProblem};
 
+/// How a client may come by an answer other than 401 (RFC 9110 §11.6.1): by which header, a client cannot guess.
+const CHALLENGE: &str = "ApiKey realm=\"furt\", header=\"X-API-Key\"";
+
 /// One of furt's own answers.
 #[derive(Debug, Clone)]
 pub(super) struct GatewayAnswer {
@@ -83,8 +86,7 @@ impl GatewayAnswer {
                     format!("furt; error={}", problem.proxy_error()),
                 )?;
                 if problem.status() == StatusCode::UNAUTHORIZED {
-                    response
-                        .insert_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey realm=\"furt\""))?;
+                    response.insert_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE))?;
                 }
                 MEDIA_TYPE
             }

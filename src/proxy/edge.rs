@@ -24,7 +24,7 @@ use super::upload::Upload;
 use crate::clock;
 use crate::listener::{
     AddressConnections, AddressPermit, Awaited, Body, ConnectionHandler, ConnectionPermit, HEADER_TOO_LARGE, Head,
-    HeaderTimes, NoHead, OpenConnections, TOO_MANY, TOO_MANY_OF_ONE, next_head, turn_away,
+    HeaderTimes, NoHead, OpenConnections, STOPPING, TOO_MANY, TOO_MANY_OF_ONE, next_head, turn_away,
 };
 use crate::published::Published;
 use crate::telemetry::ProxyMetrics;
@@ -77,8 +77,11 @@ impl Edge {
     }
 
     fn header_times(&self) -> HeaderTimes {
-        let client = &self.snapshots.load().config.client;
-        HeaderTimes { header: client.header_timeout, idle: client.keepalive_timeout }
+        let snapshot = self.snapshots.load();
+        let client = &snapshot.config.client;
+        // Half of the grace, so that there is time to answer.
+        let stopping = snapshot.config.server.grace / 2;
+        HeaderTimes { header: client.header_timeout, idle: client.keepalive_timeout, stopping }
     }
 }
 
@@ -150,6 +153,7 @@ impl ConnectionHandler for Edge {
             let head = match next_head(&mut stream, &mut timer, &mut stops, awaited, times).await {
                 Ok(head) => head,
                 Err(NoHead::TooLarge) => return turn_away(stream, HEADER_TOO_LARGE).await,
+                Err(NoHead::Stopping) => return turn_away(stream, STOPPING).await,
                 Err(NoHead::Gone) => return,
             };
             let has_te = head.scan.has_te;

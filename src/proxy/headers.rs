@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, FORWARDED, HOST, PROXY_AUTHENTICATE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, PROXY_AUTHENTICATE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -39,6 +41,9 @@ const FOR_ONE_HOP: [HeaderName; 5] = [
     PROXY_AUTHENTICATE,
     UPGRADE,
 ];
+
+/// What frames a body: an interim answer, and the one before a tunnel, has none (RFC 9112 §6.1, RFC 9110 §8.6).
+const OF_A_BODY: [HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER];
 
 /// Headers that services believe because furt sets them. `x_api_key_name` is the same header to many a service.
 const OWN: [&str; 6] =
@@ -124,7 +129,10 @@ fn forwarded_for(sent: &HeaderMap, peer: IpAddr, is_peer_trusted: bool) -> Strin
 /// # Errors
 /// A header that cannot be made; none of ours.
 pub(super) fn for_client(session: &mut Session, response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
-    if response.status != StatusCode::SWITCHING_PROTOCOLS {
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        for_interim(response);
+        response.insert_header(CONNECTION, HeaderValue::from_static("Upgrade"))?;
+    } else {
         remove_hop_by_hop(response);
         if response.version == Version::HTTP_2 {
             http2::plain_trailers(session, response);
@@ -138,21 +146,35 @@ pub(super) fn for_client(session: &mut Session, response: &mut ResponseHeader, c
             session.set_keepalive(None);
         }
     }
-    add_own(response, ctx)
+    add_own(session, response, ctx)
+}
+
+/// Edits an answer (1xx) that another one, or a tunnel, follows.
+pub(super) fn for_interim(response: &mut ResponseHeader) {
+    remove_hop_by_hop(response);
+    for name in &OF_A_BODY {
+        response.remove_header(name);
+    }
 }
 
 /// What every answer carries, the service's and furt's own alike.
 ///
 /// # Errors
 /// A header that cannot be made; none of ours.
-pub(super) fn add_own(response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
+pub(super) fn add_own(session: &mut Session, response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
+    // Once furt stops, no connection has a next request (RFC 9112 §9.6).
+    if session.is_process_shutting_down() {
+        session.set_keepalive(None);
+    }
     response.insert_header(set::GATEWAY, HeaderValue::from_static("furt"))?;
     response.append_header(set::SERVER_TIMING, ctx.server_timing())?;
     response.insert_header(set::REQUEST_ID, ctx.received.request_id.clone())
 }
 
-/// Removes what was meant for this hop (RFC 9110 §7.6.1); framing is Pingora's, so `Transfer-Encoding` stays.
+/// Removes what was meant for this hop (RFC 9110 §7.6.1); framing is Pingora's, so `Transfer-Encoding` stays. So does the
+/// `Upgrade` of an answer that is nothing without it (§15.2.2, §15.5.22).
 fn remove_hop_by_hop(response: &mut ResponseHeader) {
+    let keeps_upgrade = matches!(response.status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED);
     let nominated: Vec<HeaderName> = response
         .headers
         .get_all(CONNECTION)
@@ -161,14 +183,14 @@ fn remove_hop_by_hop(response: &mut ResponseHeader) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         // Framing cannot be nominated away.
-        .filter(|name| *name != TRANSFER_ENCODING && *name != http::header::CONTENT_LENGTH)
+        .filter(|name| *name != TRANSFER_ENCODING && *name != CONTENT_LENGTH && !(keeps_upgrade && *name == UPGRADE))
         .collect();
     for name in nominated {
         response.remove_header(&name);
     }
     // Mostly there is none, and looking at each name that there is costs less than looking for each of these.
     if response.headers.keys().any(|name| FOR_ONE_HOP.contains(name)) {
-        for name in &FOR_ONE_HOP {
+        for name in FOR_ONE_HOP.iter().filter(|name| !(keeps_upgrade && **name == UPGRADE)) {
             response.remove_header(name);
         }
     }

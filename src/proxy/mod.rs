@@ -185,6 +185,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Context,
     ) -> Result<()> {
         if framing::is_interim(response.status) {
+            headers::for_interim(response);
             return framing::count_interim(&mut ctx.answer.interim_count);
         }
         framing::check_response(response, session.req_header(), session.is_upgrade_req())?;

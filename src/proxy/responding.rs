@@ -20,7 +20,7 @@ const MAX_DRAIN_BYTES: usize = 1024 * 1024;
 pub(super) async fn send(answer: &GatewayAnswer, session: &mut Session, ctx: &Context) -> Result<()> {
     let body = answer.body(&ctx.received.request_id);
     let mut response = answer.header(&body)?;
-    headers::add_own(&mut response, ctx)?;
+    headers::add_own(session, &mut response, ctx)?;
     let is_head = session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(response), is_head).await?;
     if !is_head {

@@ -327,6 +327,33 @@ async fn after_an_interim_answer_a_failure_is_still_told() {
 }
 
 #[tokio::test]
+async fn headers_for_one_hop_end_here_in_interim_answers_too() {
+    let answer = answer_to(
+        "HTTP/1.1 103 Early Hints\r\nConnection: close, X-Internal\r\nX-Internal: 10.0.0.7\r\nKeep-Alive: timeout=5\r\n\
+         Upgrade: h2c\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\nTrailer: x\r\nLink: </a.css>; rel=preload\r\n\
+         \r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        Then::Close,
+    )
+    .await;
+    let (interim, rest) = answer.split_once("\r\n\r\n").unwrap();
+    let lines: Vec<_> = interim.lines().map(str::to_ascii_lowercase).collect();
+    assert_eq!(lines, ["http/1.1 103 early hints", "link: </a.css>; rel=preload"]);
+    assert!(rest.starts_with("HTTP/1.1 200") && rest.ends_with("ok"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_426_says_to_what_the_client_should_upgrade_and_no_other_answer_does() {
+    for (status, upgrade) in [("426 Upgrade Required", Some("websocket")), ("200 OK", None)] {
+        let bytes = format!(
+            "HTTP/1.1 {status}\r\nUpgrade: websocket\r\nConnection: Upgrade, X-Secret\r\nX-Secret: 1\r\n\
+             Content-Length: 2\r\n\r\nno"
+        );
+        let answer = answer_to(Box::leak(bytes.into_boxed_str()), Then::Close).await;
+        assert_eq!((wire::header(&answer, "upgrade"), wire::header(&answer, "x-secret")), (upgrade, None), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn interim_answers_without_end_are_a_broken_answer() {
     let flood: &'static str = Box::leak("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000).into_boxed_str());
     let answer = answer_to(flood, Then::Hang).await;

@@ -110,6 +110,51 @@ async fn sigterm_waits_for_a_request_in_flight_and_takes_no_new_ones() {
     assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
 }
 
+async fn takes_no_new_connections(gateway: &Gateway) {
+    eventually("new connections are refused", SOON, async || {
+        tokio::net::TcpStream::connect(gateway.public).await.is_err().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn after_sigterm_an_answer_says_that_its_connection_closes() {
+    let (gateway, origin, request) = gateway_with_gated_request("[server]\ngrace = 60").await;
+    let mut wire = Wire::to(gateway.public).await;
+    wire.send("GET /s/b HTTP/1.1\r\nHost: gateway\r\n\r\n").await;
+    eventually("the request arrives", SOON, async || (origin.requests("/s/b") == 1).then_some(())).await;
+    gateway.terminate();
+    takes_no_new_connections(&gateway).await;
+    origin.release();
+    let (head, _) = wire.read_response().await;
+    assert_eq!((wire::status(&head), wire::header(&head, "connection")), (200, Some("close")), "{head}");
+    assert_eq!(wire.read_to_end(SOON).await, "");
+    request.await.unwrap().unwrap().ok();
+}
+
+#[tokio::test]
+async fn a_request_whose_header_had_begun_before_sigterm_is_answered_or_told() {
+    for (grace, rest) in [("60", Some(" HTTP/1.1\r\nHost: gateway\r\n\r\n")), ("'1s'", None)] {
+        let mut gateway = Gateway::start(&format!("[server]\ngrace = {grace}")).await;
+        let mut wire = Wire::to(gateway.public).await;
+        wire.send("GET /health HTTP/1.1\r\nHost: gateway\r\n\r\n").await;
+        wire.read_response().await;
+        wire.send("GET /health").await;
+        // Nothing tells from outside that furt has read it.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        gateway.terminate();
+        takes_no_new_connections(&gateway).await;
+        if let Some(rest) = rest {
+            wire.send(rest).await;
+        }
+        let (head, _) = wire.read_response().await;
+        let status = if rest.is_some() { 200 } else { 503 };
+        assert_eq!((wire::status(&head), wire::header(&head, "connection")), (status, Some("close")), "{head}");
+        assert_eq!(wire.read_to_end(SOON).await, "");
+        assert_eq!(gateway.ended(SOON).await.code(), Some(0), "{}", gateway.log());
+    }
+}
+
 #[tokio::test]
 async fn sigterm_ends_at_the_latest_after_the_grace() {
     let (mut gateway, _origin, request) = gateway_with_gated_request("[server]\ngrace = '1s'").await;

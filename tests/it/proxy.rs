@@ -150,7 +150,8 @@ async fn requests_without_a_known_key_get_401_with_a_challenge() {
     for (request, code) in cases {
         let answer = Answer::of(request).await;
         answer.problem(401, code);
-        assert!(!answer.header("www-authenticate").is_empty(), "{answer:?}");
+        let challenge = answer.header("www-authenticate");
+        assert_eq!(challenge, "ApiKey realm=\"furt\", header=\"X-API-Key\"", "{answer:?}");
     }
     assert_eq!(origin.requests(path), 0);
 }
