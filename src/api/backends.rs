@@ -60,7 +60,6 @@ pub(super) async fn register(
     let form = commands::Form {
         parse: &|body| parse(body, &api.snapshots.load()),
         url_pointer: "/ip",
-        kind: RegistrationKind::InstanceOnly,
         is_too_large: too_large.is_some(),
     };
     let registered = commands::take_registration(&api, source, form, &headers, &body).await?;
@@ -116,7 +115,7 @@ fn read(mut fields: Fields<'_>, snapshot: &Snapshot) -> Parsed {
             ..InstanceSpec::new(id?, url.clone()?)
         })
     })();
-    Parsed { url, whole: app.map(Definition::new).zip(instance) }
+    Parsed { url, kind: RegistrationKind::InstanceOnly, whole: app.map(Definition::new).zip(instance) }
 }
 
 fn ip(text: &str) -> Result<IpAddr, Invalid> {

@@ -23,7 +23,7 @@ use crate::clock;
 use crate::upstream;
 use crate::wire;
 use furt_core::model::{InstanceId, ServiceName, UpstreamHost, UpstreamUrl};
-use furt_core::registry::{self, Answer, Event, InstanceRef, Registration, RegistrationKind, ReplyId, Source};
+use furt_core::registry::{self, Answer, Event, InstanceRef, Registration, ReplyId, Source};
 
 /// The longest wait for the registry: a store that hangs must not hold callers for ever.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,9 +40,8 @@ pub(super) async fn register(
     body: Bytes,
 ) -> Answered<Registered> {
     let form = Form {
-        parse: &registration::parse,
+        parse: &|body| registration::parse(body, &|service| is_registered(&api, service)),
         url_pointer: "/url",
-        kind: RegistrationKind::Full,
         is_too_large: too_large.is_some(),
     };
     let registered = take_registration(&api, source, form, &headers, &body).await?;
@@ -58,13 +57,16 @@ pub(super) async fn register(
     }))
 }
 
+fn is_registered(api: &Api, service: &ServiceName) -> bool {
+    api.snapshots.load().service_named(service.as_str()).is_some()
+}
+
 /// A kind of registration's body.
 pub(super) struct Form<'a> {
     /// Reads it.
     pub(super) parse: &'a (dyn Fn(Value) -> (Parsed, Vec<FieldError>) + Sync),
     /// The pointer to the field that says where the instance is.
     pub(super) url_pointer: &'static str,
-    pub(super) kind: RegistrationKind,
     pub(super) is_too_large: bool,
 }
 
@@ -105,7 +107,7 @@ async fn try_register(
     let (Some((definition, instance)), Some(addresses), true) = (parsed.whole, addresses, errors.is_empty()) else {
         return Err(Problem::invalid_fields(errors));
     };
-    let command = Box::new(Registration { definition, kind: form.kind, instance, addresses, source });
+    let command = Box::new(Registration { definition, kind: parsed.kind, instance, addresses, source });
     match ask(api, |reply| Event::RegistrationRequested(command, reply)).await? {
         Answer::Registered(registered) => Ok(registered),
         other => Err(unexpected(&other)),

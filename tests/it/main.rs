@@ -26,6 +26,7 @@ mod fleet;
 mod geo;
 mod health;
 mod hostile;
+mod identity;
 mod imports;
 mod keys;
 mod limits;

@@ -49,7 +49,7 @@ pub(super) fn register(setup: &Setup<'_>) -> Result<()> {
     match setup.site {
         Site::Public => registrar.register(&Registration {
             health_endpoint: HealthEndpoint::Unprobed,
-            routes: vec![Route::public("*", "/pass/*")],
+            routes: Some(vec![Route::public("*", "/pass/*")]),
             ..Registration::new("pass", format!("http://{}", setup.origin))
         }),
         Site::Fleet => (0..setup.fleet.services)

@@ -22,9 +22,10 @@ pub struct Registration {
     /// The path that is probed.
     #[serde(default, skip_serializing_if = "HealthEndpoint::is_default")]
     pub health_endpoint: HealthEndpoint,
-    /// At most 256. Empty: the service is reached as `<service>.<apps.domain>`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub routes: Vec<Route>,
+    /// At most 256. Empty: the service is reached as `<service>.<apps.domain>`. Absent, with all other fields of the
+    /// definition: the installed one stays as it is. Absent, with one of them: refused where the installed one has routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<Route>>,
     /// The host that the routes are bound to, without a port. Absent: any host. Only together with routes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
@@ -74,14 +75,14 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// A registration of one instance without routes, with every default.
+    /// A registration of one instance that says nothing of its service, with every default.
     pub fn new(service: impl Into<ServiceName>, url: impl Into<String>) -> Self {
         Self {
             service: service.into(),
             url: url.into(),
             instance: None,
             health_endpoint: HealthEndpoint::Default,
-            routes: Vec::new(),
+            routes: None,
             host: None,
             policy: None,
             hash_key: None,

@@ -22,9 +22,23 @@ pub enum RegistrationKind {
     /// What it is: to be installed, or to replace what is.
     #[default]
     Full,
-    /// Nothing: the instance joins the service as it is, or makes one of that name where there is none. It comes to
-    /// send heartbeats: without a TTL of its own it is held to the configured one from the start.
+    /// The same, without a word about routes: refused where the installed definition has some.
+    WithoutRoutes,
+    /// Nothing: the instance joins the service as it is, or makes one of that name where there is none.
+    Joining,
+    /// As [`Joining`](Self::Joining). It comes to send heartbeats: without a TTL of its own it is held to the configured
+    /// one from the start.
     InstanceOnly,
+}
+
+impl RegistrationKind {
+    /// Whether the instance takes over the definition that is installed.
+    pub(super) fn joins(self) -> bool {
+        match self {
+            Self::Full | Self::WithoutRoutes => false,
+            Self::Joining | Self::InstanceOnly => true,
+        }
+    }
 }
 
 /// A registration as it was checked by the api: every field valid, the name resolved.

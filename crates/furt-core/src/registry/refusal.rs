@@ -35,6 +35,11 @@ pub enum Refusal {
     /// 422: it could not be stored and read again; says what is wrong with it.
     #[error("it cannot be registered so: {0}")]
     Invalid(Invalid),
+    /// 422: it says something of the service and nothing of the routes that the installed definition has.
+    #[error(
+        "routes is missing, and the service has some: say [] for none, or nothing of the service to add an instance"
+    )]
+    RoutesMissing,
     /// 409: there are no probes to start.
     #[error("the instance has no health_endpoint, so it is never probed")]
     NoProbes,

@@ -51,7 +51,7 @@ impl Registry {
     /// An instance alone takes over the definition of today, each time that it is looked at: the service may have changed
     /// or gone while the command waited.
     pub(super) fn renew(&self, command: &mut Registration) {
-        if command.kind == RegistrationKind::InstanceOnly {
+        if command.kind.joins() {
             command.definition = self.directory.definition_to_join(&command.definition.service);
         }
     }

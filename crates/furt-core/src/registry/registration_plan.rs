@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::command::Registration;
+use super::command::{Registration, RegistrationKind};
 use super::dispatch::Registry;
 use super::refusal::Refusal;
 use super::service_write::ServiceWrite;
@@ -39,6 +39,7 @@ impl Registry {
         if let Some(entry) = entry.filter(|_| !is_older && !is_same) {
             policy.check_owner(service, entry.registered_from(), &command.source)?;
         }
+        let has_routes = installed.is_some_and(|own| !own.routes.is_empty());
         let installed = entry.and_then(|entry| entry.instances().get(&command.instance.id));
         // Also where nothing changes: it counts as a heartbeat, and those are the registrant's.
         if let Some(installed) = installed {
@@ -52,6 +53,10 @@ impl Registry {
         }
         if self.registration_must_wait(command) {
             return Ok(Plan::Wait);
+        }
+        // A lower revision leaves the definition as it is anyway.
+        if command.kind == RegistrationKind::WithoutRoutes && has_routes && !is_older {
+            return Err(Refusal::RoutesMissing);
         }
         let is_registered = installed.is_some_and(|installed| {
             !installed.is_being_removed()

@@ -93,6 +93,11 @@ impl Simulation {
         if self.random.u8(..6) == 0 {
             command = command.at("http://a.example", &["10.0.0.1:80"]);
         }
+        match self.random.u8(..12) {
+            0 => command = command.joining(),
+            1 if routes.is_empty() => command = command.without_routes(),
+            _ => {}
+        }
         match self.random.u8(..6) {
             0 => command.ttl(5),
             1 | 2 => command.ttl(20),

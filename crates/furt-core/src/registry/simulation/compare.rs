@@ -107,6 +107,7 @@ fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
         Err(Refusal::Taken { .. }) => Outcome::Refused("taken"),
         Err(Refusal::NotFound(_)) => Outcome::Refused("unknown"),
         Err(Refusal::StoreFailed(_)) => Outcome::Refused("failed"),
+        Err(Refusal::RoutesMissing) => Outcome::Refused("routes missing"),
         Err(Refusal::NoProbes) => Outcome::Refused("unprobed"),
         Ok(Answer::Reconfigured(_))
         | Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Invalid(_) | Refusal::Busy | Refusal::Key(_)) => {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName, Status};
-use crate::registry::{Drain, DrainCommand, HealthLimits, InstanceRef, Registration, ReplyId};
+use crate::registry::{Drain, DrainCommand, HealthLimits, InstanceRef, Registration, RegistrationKind, ReplyId};
 
 const HOLD: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(1);
@@ -186,7 +186,17 @@ impl Model {
         self.outcomes.insert(reply, Outcome::Refused(why));
     }
 
-    fn register(&mut self, command: Box<Registration>, reply: ReplyId) {
+    /// Who says nothing of the service takes over what is there.
+    fn renew(&self, command: &mut Registration) {
+        if command.kind == RegistrationKind::Joining {
+            let name = command.definition.service.clone();
+            let own = self.services.iter().find(|one| one.definition.service == name && !one.is_being_removed);
+            command.definition = own.map_or_else(|| Definition::new(name), |own| own.definition.clone());
+        }
+    }
+
+    fn register(&mut self, mut command: Box<Registration>, reply: ReplyId) {
+        self.renew(&mut command);
         let name = command.definition.service.clone();
         let from = command.source.address;
         let own = self.services.iter().find(|one| one.definition.service == name);
@@ -221,6 +231,10 @@ impl Model {
         }
         if self.parked.iter().any(|one| *one.service() == name) || self.register_waits(&command) {
             return self.parked.push_back(Command::Register(command, reply));
+        }
+        let has_routes = own.is_some_and(|own| !own.definition.routes.is_empty());
+        if command.kind == RegistrationKind::WithoutRoutes && has_routes && !is_older {
+            return self.refuse(reply, "routes missing");
         }
         if keeps && installed.is_some_and(|one| !one.is_being_removed && one.spec == command.instance) {
             let instance = InstanceRef { service: name, id: command.instance.id.clone() };

@@ -38,6 +38,16 @@ impl Command {
     }
 
     /// Without a word about the service.
+    pub(in crate::registry) fn joining(self) -> Self {
+        self.changed(|command| command.kind = RegistrationKind::Joining)
+    }
+
+    /// With some, and none about its routes.
+    pub(in crate::registry) fn without_routes(self) -> Self {
+        self.changed(|command| command.kind = RegistrationKind::WithoutRoutes)
+    }
+
+    /// Without a word about the service, as a backend of `/api/v1`.
     pub(in crate::registry) fn alone(self) -> Self {
         self.changed(|command| command.kind = RegistrationKind::InstanceOnly)
     }

@@ -34,6 +34,7 @@ fn kind<T>(outcome: Result<T, Refusal>) -> &'static str {
         Err(Refusal::Taken { .. }) => "taken",
         Err(
             Refusal::Invalid(_)
+            | Refusal::RoutesMissing
             | Refusal::NoProbes
             | Refusal::NotFound(_)
             | Refusal::StoreFailed(_)

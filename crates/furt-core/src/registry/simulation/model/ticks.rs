@@ -102,7 +102,10 @@ impl Model {
         let (mine, others) = std::mem::take(&mut self.parked).into_iter().partition(|one| *one.service() == name);
         self.parked = others;
         let mut mine: std::collections::VecDeque<Command> = mine;
-        while let Some(command) = mine.pop_front() {
+        while let Some(mut command) = mine.pop_front() {
+            if let Command::Register(command, _) = &mut command {
+                self.renew(command);
+            }
             let waits = match &command {
                 Command::Register(command, _) => self.register_waits(command),
                 Command::Leave { .. } | Command::Drain(..) => self.writes_of(&name).next().is_some(),

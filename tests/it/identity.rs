@@ -1,0 +1,43 @@
+//! Which instance is which: what joins a service, what replaces what, and what a command is about.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Gateway, Origin, public_service, with};
+
+/// An instance that says nothing of its service.
+fn joining(id: &str, url: &str) -> Value {
+    json!({"service": "service", "url": url, "instance": id, "health_endpoint": null})
+}
+
+async fn routes(gateway: &Gateway) -> Value {
+    gateway.service("service").await.unwrap()["routes"].clone()
+}
+
+#[tokio::test]
+async fn an_instance_without_a_word_about_its_service_leaves_the_definition_as_it_is() {
+    let (gateway, one, two) = (Gateway::start("").await, Origin::named("one").await, Origin::named("two").await);
+    let full = with(public_service("service", &one.url(), "/s/*"), json!({"policy": "round_robin"}));
+    gateway.registered(&full).await;
+    let before = routes(&gateway).await;
+    assert_eq!(gateway.registered(&joining("two", &two.url())).await["routes"], 1);
+    assert_eq!((routes(&gateway).await, gateway.registered(&full).await["routes"].clone()), (before.clone(), json!(1)));
+    for _ in 0..2 {
+        Answer::of(gateway.anonymous(Method::GET, "/s/a")).await.ok();
+    }
+    assert_eq!((one.requests("/s/a"), two.requests("/s/a")), (1, 1));
+    let some = with(joining("two", &two.url()), json!({"policy": "sticky"}));
+    assert_eq!(gateway.register(&some).await.invalid_fields(), ["/routes"]);
+    assert_eq!(routes(&gateway).await, before, "what was refused changed nothing");
+    gateway.registered(&with(some, json!({"routes": []}))).await;
+    assert_eq!(routes(&gateway).await, json!([]));
+}
+
+#[tokio::test]
+async fn an_instance_joins_a_service_whose_name_is_no_host_and_makes_none() {
+    let gateway = Gateway::start("").await;
+    let joining = |id: &str| with(joining(id, "http://127.0.0.1:9"), json!({"service": "a..b"}));
+    assert_eq!(gateway.register(&joining("one")).await.invalid_fields(), ["/service"]);
+    gateway.registered(&public_service("a..b", "http://127.0.0.1:9", "/s/*")).await;
+    gateway.registered(&with(joining("two"), json!({"url": "http://127.0.0.1:10"}))).await;
+}
