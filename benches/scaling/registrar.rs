@@ -156,6 +156,7 @@ pub(super) fn leave(service: u32, instance: Option<u32>) -> Result<Event> {
     let command = Deregistration {
         service: name_of(service)?,
         instance,
+        incarnation: None,
         on_last_instance: OnLastInstance::RemoveService,
         source: source(),
     };

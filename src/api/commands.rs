@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -18,6 +18,7 @@ use super::Api;
 use super::fields::FieldError;
 use super::listener::{BodyTooLarge, MAX_BODY};
 use super::problem::Problem;
+use super::query::Parameters;
 use super::registration::{self, Parsed};
 use crate::clock;
 use crate::upstream;
@@ -158,9 +159,13 @@ pub(super) async fn heartbeat(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     Path((service, id)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
 ) -> Answered<Heartbeat> {
     let instance = instance(&service, &id)?;
-    match ask(&api, |reply| Event::HeartbeatReceived(instance, source, reply)).await? {
+    let mut parameters = Parameters::of(query.as_deref());
+    let incarnation = parameters.incarnation();
+    parameters.finish()?;
+    match ask(&api, |reply| Event::HeartbeatReceived(instance, incarnation, source, reply)).await? {
         Answer::Heard { status, epoch, heartbeat_ttl } => Ok(Json(Heartbeat {
             status: Outcome::Ok,
             service: service.into(),

@@ -93,21 +93,21 @@ macro_rules! endpoints {
 endpoints! {
     POST "/internal/register-service" "" Identified Registrant (Registration) -> Registered = commands::register,
         "registers a service and an instance";
-    POST "/internal/services/{service}/instances/{id}/heartbeat" "" Identified RegistrantOrOperate (()) -> Heartbeat
+    POST "/internal/services/{service}/instances/{id}/heartbeat" "[?incarnation=I]" Identified RegistrantOrOperate (()) -> Heartbeat
         = commands::heartbeat, "keeps an instance registered";
     GET "/internal/services" "" Identified Read (()) -> Services = queries::services, "lists services";
     GET "/internal/services/{service}" "" Identified Read (()) -> Service = queries::service, "shows a service";
     DELETE "/internal/services/{service}" "[?drain=S]" Identified RegistrantOrOperate (()) -> Drained
         = deregistration::deregister_service, "deregisters a service";
-    DELETE "/internal/services/{service}/instances/{id}" "[?drain=S]" Identified RegistrantOrOperate (()) -> Drained
+    DELETE "/internal/services/{service}/instances/{id}" "[?drain=S&incarnation=I]" Identified RegistrantOrOperate (()) -> Drained
         = deregistration::deregister_instance, "deregisters an instance";
-    POST "/internal/services/{service}/drain" "[?wait=S]" Identified RegistrantOrOperate (()) -> Drained
+    POST "/internal/services/{service}/drain" "[?wait=S&until=U]" Identified RegistrantOrOperate (()) -> Drained
         = deregistration::drain_service, "drains all its instances";
     DELETE "/internal/services/{service}/drain" "" Identified RegistrantOrOperate (()) -> Drained
         = deregistration::undo_drain_of_service, "gives all its instances requests again";
-    POST "/internal/services/{service}/instances/{id}/drain" "[?wait=S]" Identified RegistrantOrOperate (()) -> Drained
+    POST "/internal/services/{service}/instances/{id}/drain" "[?wait=S&until=U&incarnation=I]" Identified RegistrantOrOperate (()) -> Drained
         = deregistration::drain_instance, "drains an instance";
-    DELETE "/internal/services/{service}/instances/{id}/drain" "" Identified RegistrantOrOperate (()) -> Drained
+    DELETE "/internal/services/{service}/instances/{id}/drain" "[?incarnation=I]" Identified RegistrantOrOperate (()) -> Drained
         = deregistration::undo_drain_of_instance, "gives an instance requests again";
     POST "/internal/services/{service}/instances/{id}/probe" "" Identified Operate (()) -> Probing = commands::probe,
         "probes at once";

@@ -86,6 +86,10 @@ impl From<Refusal> for Problem {
         let detail = refusal.to_string();
         let (status, code) = match &refusal {
             Refusal::TokenWrong => (StatusCode::UNAUTHORIZED, Code::TokenMissing),
+            Refusal::OperatorsOnly => (StatusCode::FORBIDDEN, Code::OperatorsOnly),
+            Refusal::AnotherIncarnation { .. } | Refusal::Replaced { .. } => {
+                (StatusCode::PRECONDITION_FAILED, Code::AnotherIncarnation)
+            }
             Refusal::BeyondGrant(_) => (StatusCode::FORBIDDEN, Code::BeyondGrant),
             Refusal::NotOwner { .. } => (StatusCode::FORBIDDEN, Code::NotOwner),
             Refusal::Taken { .. } => (StatusCode::CONFLICT, Code::Taken),

@@ -24,6 +24,7 @@ pub(super) async fn services(State(api): State<Arc<Api>>) -> Response {
     let envelope = Services {
         time: wire::now(),
         services: Vec::new(),
+        held: views::held(&snapshot),
         generation: wire::generation(snapshot.generation),
         epoch: wire::epoch(snapshot.epoch),
     };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use furt_api::problem::ProblemError;
 
 use super::problem::Problem;
+use furt_core::model::Incarnation;
 
 /// The parameters of one request: they are taken out by name, what is left at the end is unknown.
 pub(super) struct Parameters {
@@ -50,6 +51,11 @@ impl Parameters {
             return None;
         }
         self.parsed(name, rule, parse)
+    }
+
+    /// The incarnation that a command is about; `None` where it is left out or wrong.
+    pub(super) fn incarnation(&mut self) -> Option<Incarnation> {
+        self.parsed("incarnation", "must be 1 to 64 visible ASCII characters", |text| Incarnation::try_new(text).ok())
     }
 
     /// Any text; `None` where it is left out.

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::fields::{FieldError, Fields, seconds, text, whole};
 use furt_core::model::{
-    Country, Definition, Host, InstanceId, InstanceSpec, Invalid, LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES,
-    MAX_TIME, MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern, Permission, Protocol, Region, RouteSpec, Scheme, ServiceName,
-    Timeouts, UpstreamHost, UpstreamUrl,
+    Country, Definition, Host, Incarnation, InstanceId, InstanceSpec, Invalid, LoadBalancingPolicy, MAX_METADATA_BYTES,
+    MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern, Permission, Protocol, Region, RouteSpec, Scheme,
+    ServiceName, Timeouts, UpstreamHost, UpstreamUrl,
 };
 use furt_core::registry::RegistrationKind;
 
@@ -164,6 +164,7 @@ fn read_instance(
 ) -> Option<InstanceSpec> {
     let has_id = fields.has_value("instance");
     let id = fields.optional("instance", text(InstanceId::try_new));
+    let incarnation = fields.optional("incarnation", text(Incarnation::try_new));
     let protocol = fields.optional("protocol", text(protocol)).unwrap_or_default();
     let has_tls_name = fields.has_value("tls_name");
     let tls_name = fields.optional("tls_name", text(InstanceSpec::try_tls_name));
@@ -188,6 +189,7 @@ fn read_instance(
     Some(InstanceSpec {
         id,
         url: url?,
+        incarnation,
         protocol,
         tls_name,
         health_endpoint,
@@ -294,7 +296,7 @@ mod tests {
     #[test]
     fn every_wrong_field_is_told_at_once() {
         let pointers = wrong(json!({
-            "service": "Sagjan", "url": "ftp://x", "typo": 1, "instance": "a b", "protocol": "http3", "weight": 0,
+            "service": "Sagjan", "url": "ftp://x", "typo": 1, "instance": "a b", "incarnation": "a b", "protocol": "http3", "weight": 0,
             "soft_limit": 5, "hard_limit": 4, "region": "EU", "country": "DEU", "heartbeat_ttl": 0,
             "health_endpoint": "health", "policy": "best", "hash_key": "body", "slow_start": -1, "host": "a b",
             "metadata": {"a": 1}, "revision": 1.5, "timeouts": {"connect": 0, "write": 1},
@@ -305,6 +307,7 @@ mod tests {
             "/url",
             "/typo",
             "/instance",
+            "/incarnation",
             "/protocol",
             "/weight",
             "/soft_limit",
@@ -330,7 +333,7 @@ mod tests {
         ] {
             assert!(pointers.iter().any(|told| told == pointer), "{pointer} in {pointers:?}");
         }
-        assert_eq!(pointers.len(), 26, "{pointers:?}");
+        assert_eq!(pointers.len(), 27, "{pointers:?}");
     }
 
     #[test]

@@ -26,10 +26,11 @@ pub(super) fn report(report: &Report, metrics: &RegistryMetrics) -> Event {
             info!("deregistered {instance}, from {from}");
             of("deregistered", instance).with("from", from.to_string())
         }
-        Report::DrainBegan { instance, from } => {
+        Report::DrainBegan { instance, until, from } => {
             metrics.drain_began();
-            info!("{instance} is draining: it gets no new requests, from {from}");
-            of("drain-began", instance).with("from", from.to_string())
+            let until = until.as_str();
+            info!("{instance} is draining: it gets no new requests until {until}, from {from}");
+            of("drain-began", instance).with("until", until).with("from", from.to_string())
         }
         Report::DrainEnded { instance, from } => {
             metrics.drain_ended();

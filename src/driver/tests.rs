@@ -361,6 +361,7 @@ fn put(id: &str) -> Change {
         spec: Arc::new(command.instance),
         addresses: command.addresses,
         registered_from: [127, 0, 0, 1].into(),
+        replaced: None,
     })
 }
 
@@ -485,7 +486,7 @@ async fn ten_thousand_that_are_heard_publish_nothing_and_the_silent_are_gone_a_s
     let beat = async |those: std::ops::Range<usize>| {
         for number in those {
             let whom = name(number);
-            let heard = rig.handle.ask(move |reply| Event::HeartbeatReceived(whom, rig::local(), reply)).await;
+            let heard = rig.handle.ask(move |reply| Event::HeartbeatReceived(whom, None, rig::local(), reply)).await;
             assert!(matches!(heard, Ok(Ok(Answer::Heard { .. }))), "{number}");
         }
     };

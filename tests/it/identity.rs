@@ -41,3 +41,30 @@ async fn an_instance_joins_a_service_whose_name_is_no_host_and_makes_none() {
     gateway.registered(&public_service("a..b", "http://127.0.0.1:9", "/s/*")).await;
     gateway.registered(&with(joining("two"), json!({"url": "http://127.0.0.1:10"}))).await;
 }
+
+#[tokio::test]
+async fn what_an_old_process_says_late_is_not_about_the_new_one() {
+    let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
+    let of = |incarnation: &str| {
+        let base = public_service("service", &origin.url(), "/s/*");
+        with(base, json!({"instance": "one", "incarnation": incarnation}))
+    };
+    gateway.registered(&of("p")).await;
+    gateway.registered(&of("q")).await;
+    let instance = "/internal/services/service/instances/one";
+    for (method, path) in [
+        (Method::DELETE, instance.to_owned()),
+        (Method::POST, format!("{instance}/heartbeat")),
+        (Method::POST, format!("{instance}/drain")),
+        (Method::DELETE, format!("{instance}/drain")),
+    ] {
+        let late = Answer::of(gateway.operate(method.clone(), &format!("{path}?incarnation=p"))).await;
+        late.problem(412, "another-incarnation");
+    }
+    let refused = gateway.register(&of("p")).await.problem(412, "another-incarnation");
+    assert!(refused["detail"].as_str().unwrap().contains("two processes register as id \"one\""), "{refused}");
+    assert_eq!(gateway.instance("service").await["incarnation"], "q");
+    Answer::of(gateway.operate(Method::POST, &format!("{instance}/heartbeat?incarnation=q"))).await.ok();
+    Answer::of(gateway.operate(Method::DELETE, &format!("{instance}?drain=1&incarnation=q"))).await.ok();
+    assert!(gateway.service("service").await.is_none());
+}

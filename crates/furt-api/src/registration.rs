@@ -19,6 +19,9 @@ pub struct Registration {
     /// The instance's id. Absent: the service's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<InstanceId>,
+    /// Which process it is, new in each: 1 to 64 visible ASCII characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<String>,
     /// The path that is probed.
     #[serde(default, skip_serializing_if = "HealthEndpoint::is_default")]
     pub health_endpoint: HealthEndpoint,
@@ -81,6 +84,7 @@ impl Registration {
             service: service.into(),
             url: url.into(),
             instance: None,
+            incarnation: None,
             health_endpoint: HealthEndpoint::Default,
             routes: None,
             host: None,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
-    Country, Host, InstanceId, Invalid, MethodRule, Pattern, Permission, Region, Scheme, ServiceName, UpstreamHost,
-    UpstreamUrl, path,
+    Country, Host, Incarnation, InstanceId, Invalid, MethodRule, Pattern, Permission, Region, Scheme, ServiceName,
+    UpstreamHost, UpstreamUrl, path,
 };
 
 /// The most routes of a service.
@@ -197,6 +197,8 @@ pub struct InstanceSpec {
     pub id: InstanceId,
     /// The url that requests are sent to.
     pub url: UpstreamUrl,
+    /// Which process it is; `None`: it does not say.
+    pub incarnation: Option<Incarnation>,
     /// The protocol that the instance speaks.
     pub protocol: Protocol,
     /// The name its certificate is checked for, and sent as SNI; needed where an https url has a bare address.
@@ -223,6 +225,7 @@ impl InstanceSpec {
         Self {
             id,
             url,
+            incarnation: None,
             protocol: Protocol::default(),
             tls_name: None,
             health_endpoint: Some("/health".into()),

@@ -47,6 +47,10 @@ name! {
     InstanceId
 }
 name! {
+    /// A text that each new process of an instance has anew: 1 to 64 visible ASCII characters.
+    Incarnation
+}
+name! {
     /// The name of an API key, which services receive in `X-API-Key-Name`: `[A-Za-z0-9._:@-]{1,63}`, neither `.` nor `..`, which no url could name.
     KeyName
 }
@@ -89,6 +93,18 @@ impl InstanceId {
             Ok(Self(text.into()))
         } else {
             Err(Invalid::new("must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', ':', '-', and not \".\" or \"..\""))
+        }
+    }
+}
+
+impl Incarnation {
+    /// # Errors
+    /// A text that breaks the rule above.
+    pub fn try_new(text: &str) -> Result<Self, Invalid> {
+        if fits(text, 64, |byte| byte.is_ascii_graphic()) {
+            Ok(Self(text.into()))
+        } else {
+            Err(Invalid::new("must be 1 to 64 visible ASCII characters"))
         }
     }
 }

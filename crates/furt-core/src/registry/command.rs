@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName, Sha256Digest};
+use crate::model::{Definition, DrainUntil, Incarnation, InstanceId, InstanceSpec, ServiceName, Sha256Digest};
 
 /// The caller of a command, and what it may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub struct Deregistration {
     pub service: ServiceName,
     /// The instance; `None`: all of the service's, and the service itself.
     pub instance: Option<InstanceId>,
+    /// The instance's incarnation: no other one is meant; `None`: whichever it is.
+    pub incarnation: Option<Incarnation>,
     /// What happens where it is the last instance.
     pub on_last_instance: OnLastInstance,
     /// The caller.
@@ -81,8 +83,8 @@ pub struct Deregistration {
 /// What becomes of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drain {
-    /// No new requests from now on.
-    Begins,
+    /// No new requests from now on until this.
+    Begins(DrainUntil),
     /// As before.
     Ends,
 }
@@ -94,6 +96,8 @@ pub struct DrainCommand {
     pub service: ServiceName,
     /// The instance; `None`: all that the service has now.
     pub instance: Option<InstanceId>,
+    /// The instance's incarnation: no other one is meant; `None`: whichever it is.
+    pub incarnation: Option<Incarnation>,
     /// Whether the drain begins or ends.
     pub drain: Drain,
     /// The caller.

@@ -14,7 +14,7 @@ use super::plan::FirstProbe;
 use super::probes::Health;
 use super::report::Report;
 use super::service_write::Registering;
-use crate::model::{Definition, ServiceName, Status};
+use crate::model::{Definition, Incarnation, ServiceName, Status};
 use crate::routing::InstanceLive;
 
 impl Registry {
@@ -28,14 +28,18 @@ impl Registry {
         if let Some(from) = definition_owner {
             self.install_definition(definition, from, health.status(), now);
         }
+        let drain = self.drain_after(&instance, spec.incarnation.as_ref()).cloned();
+        let replaced = self.replaced_by(&instance, spec.incarnation.as_ref());
+        let was_draining = self.directory.instance(&instance).is_some_and(|installed| installed.drain().is_some());
         // Requests that are in flight at the same url go on counting against its limits.
         let before = self.directory.instance(&instance).filter(|installed| installed.spec().url == spec.url);
         let live = before.map_or_else(Arc::<InstanceLive>::default, |installed| Arc::clone(installed.live()));
         self.remove_instance(&instance, effects);
         let (spec, registered_from) = (Arc::new(spec), source.address);
         let url = spec.url.to_string();
-        let new =
-            NewInstance { spec, addresses, suspended: None, registered_from, health, live, is_draining: false, ttl };
+        let ends_drain = was_draining && drain.is_none();
+        let suspended = None;
+        let new = NewInstance { spec, addresses, suspended, registered_from, health, live, drain, replaced, ttl };
         self.install_instance(&instance, new, now, effects);
         self.plan_probes(&instance, FirstProbe::Now, effects);
         self.re_evaluate_joined(&instance, effects);
@@ -45,11 +49,21 @@ impl Registry {
         }
         self.refresh(&service, now, effects);
         self.publisher.advance();
+        if ends_drain {
+            effects.report(Report::DrainEnded { instance: instance.clone(), from: source.address });
+        }
         if let Ok(Answer::Registered(registered)) = self.registered(&instance, true) {
             let (routes, from) = (registered.routes, source.address);
             effects.report(Report::Registered { instance, url, routes, from });
             effects.reply(reply, Ok(Answer::Registered(registered)));
         }
+    }
+
+    /// The incarnation that one of this id replaces, or has replaced.
+    pub(super) fn replaced_by(&self, instance: &InstanceRef, newer: Option<&Incarnation>) -> Option<Incarnation> {
+        let installed = self.directory.instance(instance)?;
+        let before = installed.spec().incarnation.as_ref();
+        before.filter(|before| newer != Some(*before)).or_else(|| installed.replaced()).cloned()
     }
 
     /// Puts an instance into its service: published, its TTL running, its name watched.

@@ -31,6 +31,7 @@ mod eligibility;
 mod evaluating;
 mod event;
 mod grants;
+mod holds;
 mod ids;
 mod installing;
 #[cfg(any(test, debug_assertions))]

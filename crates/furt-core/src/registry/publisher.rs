@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::directory::Directory;
+use super::holds::Holds;
+use super::ids::InstanceRef;
 use crate::model::{Definition, Epoch, Generation, Host, InstanceId, MethodRule, Pattern, ServiceName};
-use crate::routing::{KeyTable, Owner, Route, Service, ServiceIndex, Snapshot};
+use crate::routing::{HeldId, KeyTable, Owner, Route, Service, ServiceIndex, Snapshot};
 
 /// The snapshot, and what of it must be made anew before it is published.
 pub(super) struct Publisher {
@@ -53,6 +55,16 @@ impl Publisher {
     /// The keys; who changes them says so by [`advance`](Self::advance).
     pub(super) fn keys_mut(&mut self) -> &mut KeyTable {
         &mut self.snapshot.keys
+    }
+
+    /// The ids that are held, as they are from now on.
+    pub(super) fn set_held(&mut self, holds: &Holds) {
+        let held = holds.iter().map(|(InstanceRef { service, id }, mark)| HeldId {
+            service: service.clone(),
+            id: id.clone(),
+            mark: Arc::clone(mark),
+        });
+        self.snapshot.held = held.collect();
     }
 
     /// The service at `index` must be published anew.

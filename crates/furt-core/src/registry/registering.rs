@@ -16,7 +16,7 @@ use super::refusal::Refusal;
 use super::registration_plan::Plan;
 use super::service_write::{Registering, ServiceCommand, ServiceWrite};
 use super::shared;
-use crate::model::Definition;
+use crate::model::{Definition, DrainUntil};
 
 impl Registry {
     pub(super) fn handle_registration(
@@ -59,7 +59,7 @@ impl Registry {
     fn begin_registration(&mut self, registering: Registering, effects: &mut Effects) {
         let Registering { command, definition_owner, ttl, reply } = &registering;
         let service = command.definition.service.clone();
-        let changes = changes(command, *definition_owner, *ttl);
+        let changes = self.changes(command, *definition_owner, *ttl);
         // Nothing is stored that a start would not read again.
         if let Err(why) = changes.iter().try_for_each(Change::check) {
             return effects.reply_to_command(*reply, &service, &command.source, Err(Refusal::Invalid(why)));
@@ -109,19 +109,29 @@ impl Registry {
             is_change,
         }))
     }
-}
 
-/// What a registration stores.
-fn changes(command: &Registration, definition_owner: Option<IpAddr>, ttl: Option<Duration>) -> Vec<Change> {
-    let definition = |registered_from| {
-        Change::PutDefinition(DefinitionRecord { definition: Arc::new(command.definition.clone()), registered_from })
-    };
-    let instance = Change::PutInstance(InstanceRecord {
-        service: command.definition.service.clone(),
-        spec: Arc::new(command.instance.clone()),
-        addresses: Arc::clone(&command.addresses),
-        registered_from: command.source.address,
-    });
-    let ttl = ttl.map(|ttl| Change::NoteTtl { instance: command.instance.id.clone(), ttl });
-    definition_owner.map(definition).into_iter().chain([instance]).chain(ttl).collect()
+    /// What a registration stores.
+    fn changes(&self, command: &Registration, definition_owner: Option<IpAddr>, ttl: Option<Duration>) -> Vec<Change> {
+        let service = command.definition.service.clone();
+        let instance = InstanceRef { service: service.clone(), id: command.instance.id.clone() };
+        let incarnation = command.instance.incarnation.as_ref();
+        let definition = definition_owner.map(|registered_from| {
+            Change::PutDefinition(DefinitionRecord {
+                definition: Arc::new(command.definition.clone()),
+                registered_from,
+            })
+        });
+        let put = Change::PutInstance(InstanceRecord {
+            service,
+            spec: Arc::new(command.instance.clone()),
+            addresses: Arc::clone(&command.addresses),
+            registered_from: command.source.address,
+            replaced: self.replaced_by(&instance, incarnation),
+        });
+        let ttl = ttl.map(|ttl| Change::NoteTtl { instance: instance.id.clone(), ttl });
+        // What puts an instance anew ends its drain in the store, but for a hold of its id.
+        let drain = self.drain_after(&instance, incarnation).filter(|mark| mark.until != DrainUntil::Undo);
+        let drain = drain.map(|mark| Change::PutDraining(instance.id.clone(), Arc::clone(mark)));
+        definition.into_iter().chain([put]).chain(ttl).chain(drain).collect()
+    }
 }

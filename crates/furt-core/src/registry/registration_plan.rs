@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 
 use super::command::{Registration, RegistrationKind};
+use super::directory::InstanceEntry;
 use super::dispatch::Registry;
 use super::refusal::Refusal;
 use super::service_write::ServiceWrite;
+use crate::model::Status;
 
 /// What a registration comes to.
 pub(super) enum Plan {
@@ -58,15 +60,21 @@ impl Registry {
         if command.kind == RegistrationKind::WithoutRoutes && has_routes && !is_older {
             return Err(Refusal::RoutesMissing);
         }
+        if let Some(installed) = installed {
+            check_replaced(command, installed)?;
+        }
         let is_registered = installed.is_some_and(|installed| {
             !installed.is_being_removed()
                 && **installed.spec() == command.instance
                 && (*installed.addresses() == command.addresses || command.instance.url.socket_address().is_none())
         });
+        let incarnation = command.instance.incarnation.as_ref();
+        let ends_drain =
+            installed.and_then(|installed| installed.drain()).is_some_and(|mark| mark.ends_with(incarnation));
         // A service that is suspended is evaluated again with its registration.
         let keeps_definition = is_older || (is_same && is_eligible);
         Ok(match keeps_definition && is_registered {
-            true if installed.is_some_and(|installed| installed.is_draining()) => Plan::EndDrain,
+            true if ends_drain => Plan::EndDrain,
             true => Plan::Known,
             false => Plan::Write { definition_owner: (!keeps_definition).then(|| self.definition_owner(command)) },
         })
@@ -104,4 +112,18 @@ impl Registry {
             || before.command.definition != command.definition
             || (before.definition_owner.is_some() && before.command.source.address != command.source.address)
     }
+}
+
+/// An incarnation that was replaced may not push out the one that replaced it while that is UP.
+///
+/// # Errors
+/// [`Refusal::Replaced`].
+fn check_replaced(command: &Registration, installed: &InstanceEntry) -> Result<(), Refusal> {
+    let incarnation = command.instance.incarnation.as_ref();
+    let was_replaced = incarnation.is_some() && incarnation == installed.replaced();
+    if was_replaced && !installed.is_being_removed() && installed.health().status() == Status::Up {
+        let (id, installed) = (command.instance.id.clone(), installed.spec().incarnation.clone());
+        return Err(Refusal::Replaced { id, installed });
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::ids::{DnsSubject, InstanceRef};
 use super::keys::KeyReport;
 use super::refusal::Refusal;
-use crate::model::{ServiceName, Status};
+use crate::model::{DrainUntil, ServiceName, Status};
 
 /// What is logged and counted: each report is one line of the log and one count.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,10 +42,12 @@ pub enum Report {
     DrainBegan {
         /// The instance.
         instance: InstanceRef,
+        /// What ends it.
+        until: DrainUntil,
         /// The address that the command came from.
         from: IpAddr,
     },
-    /// An instance gets requests again: it registered again, or the drain was undone.
+    /// An instance gets requests again, or an id is held no more: it registered again, or the drain was undone.
     DrainEnded {
         /// The instance.
         instance: InstanceRef,

@@ -8,6 +8,7 @@ mod draining;
 mod expiring;
 mod granting;
 mod harness;
+mod holding;
 mod keys;
 mod probing;
 mod reconfiguring;

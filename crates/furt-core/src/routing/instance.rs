@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 
 use super::ejection::Ejection;
-use crate::model::{InstanceSpec, Status};
+use crate::model::{DrainMark, Incarnation, InstanceSpec, Status};
 
 /// An instance as requests see it.
 #[derive(Debug)]
@@ -42,7 +42,9 @@ pub struct InstanceLive {
     in_flight: AtomicU32,
     pub(super) ejection: Ejection,
     pub(super) is_draining: AtomicBool,
+    pub(super) drain: ArcSwapOption<DrainMark>,
     probe: ProbeFacts,
+    replaced: ArcSwapOption<Incarnation>,
     /// Unix time in ms of the last change of status.
     pub since_ms: AtomicI64,
     /// Unix time in ms of the last registration, one that changed nothing among them; of a restored one, of its restoring.
@@ -64,6 +66,16 @@ struct ProbeFacts {
 }
 
 impl InstanceLive {
+    /// The incarnation that the installed one replaced; `None`: none is known.
+    pub fn replaced(&self) -> Option<Arc<Incarnation>> {
+        self.replaced.load_full()
+    }
+
+    /// Writes down which incarnation the installed one replaced.
+    pub fn note_replaced(&self, incarnation: Option<Incarnation>) {
+        self.replaced.store(incarnation.map(Arc::new));
+    }
+
     /// Requests that hold a [`Lease`](super::Lease) on it.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::SeqCst)

@@ -42,5 +42,5 @@ pub use ring::hash;
 pub use route::{Owner, Route, RouteCounter, ServiceIndex};
 pub use select::{Lease, SelectionInput};
 pub use service::{Service, ServiceKind, ServiceLive};
-pub use snapshot::Snapshot;
+pub use snapshot::{HeldId, Snapshot};
 pub use table::{Found, Methods, Table};

@@ -15,7 +15,7 @@ impl Simulation {
         let answers: BTreeMap<_, _> = answers.into_iter().map(|(reply, answer)| (reply, outcome(answer))).collect();
         assert_eq!(answers, std::mem::take(&mut self.model.outcomes), "answers");
         self.keep_notes();
-        self.stored.compare(&self.furt.registry.directory);
+        self.stored.compare(&self.furt.registry);
         let staying = || self.model.services.iter().filter(|one| !one.is_being_removed);
         let mut expected = BTreeMap::new();
         let mut table = BTreeSet::new();
@@ -25,7 +25,7 @@ impl Simulation {
             let name = &service.definition.service;
             let instances = service.instances.iter().filter(|one| !one.is_being_removed);
             let instances: BTreeMap<_, _> = instances
-                .map(|one| (one.spec.id.clone(), (one.status, one.failures, one.is_stopped, one.is_draining)))
+                .map(|one| (one.spec.id.clone(), (one.status, one.failures, one.is_stopped, one.drain.clone())))
                 .collect();
             expected.insert(name.clone(), (service.status(), service.definition.clone(), instances));
             table.extend(model::routes(&service.definition).into_iter().map(|route| (route, name.clone())));
@@ -45,12 +45,17 @@ impl Simulation {
             let instances = service.instances.iter().map(|one| {
                 let live = &one.live;
                 let health = (live.consecutive_failures(), live.is_probing_stopped());
-                (one.spec.id.clone(), (one.status, health.0, health.1, live.is_draining()))
+                let drain = live.drain().map(|mark| (mark.until, mark.incarnation.clone()));
+                assert_eq!(live.is_draining(), drain.is_some(), "{}: takes requests or is drained", one.spec.id);
+                (one.spec.id.clone(), (one.status, health.0, health.1, drain))
             });
             let shown = (service.status, (*service.definition).clone(), instances.collect());
             (service.definition.service.clone(), shown)
         });
         assert_eq!(seen.collect::<BTreeMap<_, _>>(), expected, "what is seen");
+        let held = self.furt.snapshot.held.iter();
+        let held = held.map(|one| InstanceRef { service: one.service.clone(), id: one.id.clone() });
+        assert!(held.eq(self.model.holds.keys().cloned()), "which ids are held");
         assert_eq!(self.table(), table, "who owns each route");
         // It follows from status and table; so now and then is enough.
         if self.random.u8(..8) == 0 {
@@ -107,6 +112,9 @@ fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
         Err(Refusal::Taken { .. }) => Outcome::Refused("taken"),
         Err(Refusal::NotFound(_)) => Outcome::Refused("unknown"),
         Err(Refusal::StoreFailed(_)) => Outcome::Refused("failed"),
+        Err(Refusal::OperatorsOnly) => Outcome::Refused("operators"),
+        Err(Refusal::AnotherIncarnation { .. }) => Outcome::Refused("another incarnation"),
+        Err(Refusal::Replaced { .. }) => Outcome::Refused("replaced"),
         Err(Refusal::RoutesMissing) => Outcome::Refused("routes missing"),
         Err(Refusal::NoProbes) => Outcome::Refused("unprobed"),
         Ok(Answer::Reconfigured(_))

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName, Status};
+use crate::model::{Definition, DrainUntil, Incarnation, InstanceId, InstanceSpec, ServiceName, Status};
 use crate::registry::{Drain, DrainCommand, HealthLimits, InstanceRef, Registration, RegistrationKind, ReplyId};
 
 const HOLD: Duration = Duration::from_secs(60);
@@ -36,8 +36,13 @@ pub(super) struct InstanceEntry {
     /// When it is looked at next.
     pub(super) look: Option<Instant>,
     pub(super) is_being_removed: bool,
-    pub(super) is_draining: bool,
+    pub(super) drain: Option<Mark>,
+    /// The incarnation that it replaced.
+    pub(super) replaced: Option<Incarnation>,
 }
+
+/// What ends a drain, and the incarnation that was there when it began.
+pub(super) type Mark = (DrainUntil, Option<Incarnation>);
 
 pub(super) struct Service {
     pub(super) definition: Definition,
@@ -74,7 +79,7 @@ enum Write {
     },
     Drain {
         command: Box<DrainCommand>,
-        ids: Vec<InstanceId>,
+        drains: Vec<(InstanceId, Option<Mark>)>,
         reply: ReplyId,
     },
     /// One that is draining registers just so.
@@ -89,6 +94,8 @@ pub(super) struct Model {
     pub(super) limits: HealthLimits,
     pub(super) default_ttl: Duration,
     pub(super) services: Vec<Service>,
+    /// What holds ids, by service and id.
+    pub(super) holds: BTreeMap<InstanceRef, Mark>,
     writes: VecDeque<Write>,
     parked: VecDeque<Command>,
     pub(super) outcomes: BTreeMap<ReplyId, Outcome>,
@@ -118,6 +125,15 @@ pub(super) fn routes(definition: &Definition) -> Vec<Route> {
 fn conflict(ours: &[Route], theirs: &[Route]) -> bool {
     let clash = |a: &Route, b: &Route| a.0 == b.0 && a.2 == b.2 && (a.1 == b.1 || a.1 == "*" || b.1 == "*");
     ours.iter().any(|a| theirs.iter().any(|b| clash(a, b)))
+}
+
+/// Whether a registration of this incarnation ends a drain.
+pub(super) fn ends((until, of): &Mark, by: Option<&Incarnation>) -> bool {
+    match until {
+        DrainUntil::Registration => true,
+        DrainUntil::Restart => by.is_some() && by != of.as_ref(),
+        DrainUntil::Undo => false,
+    }
 }
 
 fn may(registered_from: IpAddr, from: IpAddr) -> bool {
@@ -151,6 +167,7 @@ impl Model {
             limits,
             default_ttl,
             services: Vec::new(),
+            holds: BTreeMap::new(),
             writes: VecDeque::new(),
             parked: VecDeque::new(),
             outcomes: BTreeMap::new(),
@@ -236,11 +253,18 @@ impl Model {
         if command.kind == RegistrationKind::WithoutRoutes && has_routes && !is_older {
             return self.refuse(reply, "routes missing");
         }
+        let was_replaced = |one: &InstanceEntry| {
+            one.replaced.is_some() && one.replaced == command.instance.incarnation && one.status == Status::Up
+        };
+        if installed.is_some_and(|one| !one.is_being_removed && was_replaced(one)) {
+            return self.refuse(reply, "replaced");
+        }
         if keeps && installed.is_some_and(|one| !one.is_being_removed && one.spec == command.instance) {
             let instance = InstanceRef { service: name, id: command.instance.id.clone() };
-            let is_draining = installed.is_some_and(|one| one.is_draining);
+            let incarnation = command.instance.incarnation.as_ref();
+            let ends_drain = installed.and_then(|one| one.drain.as_ref()).is_some_and(|mark| ends(mark, incarnation));
             self.hear(&instance);
-            if is_draining {
+            if ends_drain {
                 return self.writes.push_back(Write::Return { command, reply });
             }
             return self.answer_registered(&instance, reply, false);
@@ -306,16 +330,48 @@ impl Model {
         if self.writes_of(&command.service).next().is_some() {
             return self.parked.push_back(Command::Drain(command, reply));
         }
-        if let Some(why) = self.why_not_theirs(&command.service, command.instance.as_ref(), command.source.address) {
-            return self.refuse(reply, why);
+        let is_meant = |held: &InstanceRef| {
+            held.service == command.service && command.instance.as_ref().is_none_or(|id| *id == held.id)
+        };
+        let held: Vec<_> = self.holds.keys().filter(|held| is_meant(held)).cloned().collect();
+        let source = &command.source;
+        let ends_hold = command.drain == Drain::Ends && !held.is_empty();
+        match self.why_not_theirs(&command.service, command.instance.as_ref(), source.address) {
+            Some("unknown") if ends_hold => {}
+            Some("owner") if source.is_operator => {}
+            None => {}
+            Some(why) => return self.refuse(reply, why),
         }
-        let begins = command.drain == Drain::Begins;
-        let concerned = self.concerned(&command).filter(|one| one.is_draining != begins);
-        let ids: Vec<_> = concerned.map(|one| one.spec.id.clone()).collect();
-        if ids.is_empty() {
-            return self.answer_drained(&command, &ids, reply);
+        let needs_operator = match command.drain {
+            Drain::Begins(until) => until != DrainUntil::Registration,
+            Drain::Ends => {
+                let is_operators =
+                    |one: &InstanceEntry| one.drain.as_ref().is_some_and(|mark| mark.0 != DrainUntil::Registration);
+                ends_hold || self.concerned(&command).any(is_operators)
+            }
+        };
+        if needs_operator && !source.is_operator {
+            return self.refuse(reply, "operators");
         }
-        self.writes.push_back(Write::Drain { command, ids, reply });
+        let drains: Vec<_> = match command.drain {
+            Drain::Begins(until) => {
+                let concerned =
+                    self.concerned(&command).filter(|one| one.drain.as_ref().is_none_or(|mark| mark.0 < until));
+                concerned.map(|one| (one.spec.id.clone(), Some((until, one.spec.incarnation.clone())))).collect()
+            }
+            Drain::Ends => {
+                let draining =
+                    self.concerned(&command).filter(|one| one.drain.is_some()).map(|one| one.spec.id.clone());
+                let mut ids: Vec<_> = draining.chain(held.into_iter().map(|held| held.id)).collect();
+                ids.sort();
+                ids.dedup();
+                ids.into_iter().map(|id| (id, None)).collect()
+            }
+        };
+        if drains.is_empty() {
+            return self.answer_drained(&command, 0, reply);
+        }
+        self.writes.push_back(Write::Drain { command, drains, reply });
     }
 
     fn concerned<'a>(&'a self, command: &'a DrainCommand) -> impl Iterator<Item = &'a InstanceEntry> {
@@ -324,9 +380,11 @@ impl Model {
         instances.filter(|one| command.instance.as_ref().is_none_or(|id| one.spec.id == *id))
     }
 
-    fn answer_drained(&mut self, command: &DrainCommand, changed: &[InstanceId], reply: ReplyId) {
-        let begins = command.drain == Drain::Begins;
-        let count = self.concerned(command).filter(|one| begins || changed.contains(&one.spec.id)).count();
+    fn answer_drained(&mut self, command: &DrainCommand, changed: usize, reply: ReplyId) {
+        let count = match command.drain {
+            Drain::Begins(_) => self.concerned(command).count(),
+            Drain::Ends => changed,
+        };
         self.outcomes.insert(reply, Outcome::Drained(count));
     }
 
@@ -349,9 +407,18 @@ impl Model {
         }
     }
 
-    pub(super) fn heartbeat(&mut self, instance: &InstanceRef, from: IpAddr, reply: ReplyId) {
+    pub(super) fn heartbeat(
+        &mut self,
+        instance: &InstanceRef,
+        incarnation: Option<&Incarnation>,
+        from: IpAddr,
+        reply: ReplyId,
+    ) {
         let ttl = self.default_ttl;
         let outcome = match self.reach(instance, from) {
+            Ok(installed) if incarnation.is_some() && incarnation != installed.spec.incarnation.as_ref() => {
+                Outcome::Refused("another incarnation")
+            }
             Ok(installed) => {
                 installed.ttl.get_or_insert(ttl);
                 self.hear(instance);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    CidrSet, Definition, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec, ServiceName,
-    Sha256Digest, UpstreamHost, UpstreamUrl,
+    CidrSet, Definition, Host, Incarnation, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec,
+    ServiceName, Sha256Digest, UpstreamHost, UpstreamUrl,
 };
 use crate::registry::{
     HealthLimits, InstanceRef, Registration, RegistrationKind, RegistrationPolicy, Settings, Source, UnlistedRule,
@@ -58,6 +58,10 @@ impl Command {
 
     pub(in crate::registry) fn revision(self, revision: u64) -> Self {
         self.changed(|command| command.definition.revision = revision)
+    }
+
+    pub(in crate::registry) fn incarnation(self, incarnation: &str) -> Self {
+        self.changed(|command| command.instance.incarnation = Some(Incarnation::try_new(incarnation).unwrap()))
     }
 
     pub(in crate::registry) fn weight(self, weight: u8) -> Self {

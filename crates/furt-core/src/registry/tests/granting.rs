@@ -35,6 +35,9 @@ fn kind<T>(outcome: Result<T, Refusal>) -> &'static str {
         Err(
             Refusal::Invalid(_)
             | Refusal::RoutesMissing
+            | Refusal::OperatorsOnly
+            | Refusal::AnotherIncarnation { .. }
+            | Refusal::Replaced { .. }
             | Refusal::NoProbes
             | Refusal::NotFound(_)
             | Refusal::StoreFailed(_)

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Cause, Command, HOLD, InstanceEntry, Model, Outcome, RETRY, Service, Write};
-use crate::model::{InstanceId, ServiceName, Status};
-use crate::registry::{Drain, InstanceRef, Registration, ReplyId};
+use super::{Cause, Command, HOLD, InstanceEntry, Model, Outcome, RETRY, Service, Write, ends};
+use crate::model::{DrainUntil, InstanceId, ServiceName, Status};
+use crate::registry::{InstanceRef, Registration, ReplyId};
 
 impl Model {
     pub(in super::super) fn probed(&mut self, instance: &InstanceRef, is_good: bool) {
@@ -81,15 +81,23 @@ impl Model {
             Write::Register { command, brings_definition, reply } if is_done => {
                 self.install(*command, brings_definition, reply);
             }
-            Write::Drain { command, ids, reply } if is_done => {
-                let own = self.services.iter_mut().filter(|one| one.definition.service == name);
-                let instances = own.flat_map(|one| &mut one.instances).filter(|one| ids.contains(&one.spec.id));
-                instances.for_each(|one| one.is_draining = command.drain == Drain::Begins);
-                self.answer_drained(&command, &ids, reply);
+            Write::Drain { command, drains, reply } if is_done => {
+                let changed = drains.len();
+                for (id, mark) in drains {
+                    let instance = InstanceRef { service: name.clone(), id };
+                    match &mark {
+                        Some(hold) if hold.0 == DrainUntil::Undo => self.holds.insert(instance.clone(), hold.clone()),
+                        _ => self.holds.remove(&instance),
+                    };
+                    if let Some(one) = self.installed(&instance) {
+                        one.drain = mark;
+                    }
+                }
+                self.answer_drained(&command, changed, reply);
             }
             Write::Return { command, reply } if is_done => {
                 let instance = InstanceRef { service: name.clone(), id: command.instance.id };
-                self.installed(&instance).unwrap().is_draining = false;
+                self.installed(&instance).unwrap().drain = None;
                 self.hear(&instance);
                 self.answer_registered(&instance, reply, true);
             }
@@ -136,8 +144,16 @@ impl Model {
                 is_being_removed: false,
             }),
         }
+        let hold = self.holds.get(&instance).cloned();
         let service = self.service(&instance.service).unwrap();
         service.held = None;
+        let before = service.instances.iter().find(|one| one.spec.id == instance.id);
+        let newer = command.instance.incarnation.as_ref();
+        let drain = hold.or_else(|| before?.drain.clone().filter(|mark| !ends(mark, newer)));
+        let replaced = before.and_then(|before| match &before.spec.incarnation {
+            Some(older) if Some(older) != newer => Some(older.clone()),
+            _ => before.replaced.clone(),
+        });
         service.instances.retain(|one| one.spec.id != instance.id);
         let spec = command.instance;
         service.instances.push(InstanceEntry {
@@ -149,7 +165,8 @@ impl Model {
             heard: now,
             look: spec.heartbeat_ttl.map(|ttl| now + ttl),
             is_being_removed: false,
-            is_draining: false,
+            drain,
+            replaced,
             spec,
         });
         self.answer_registered(&instance, reply, true);
