@@ -10,7 +10,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use furt_api::registration::{Heartbeat, Probing, Registered};
+use furt_api::registration::{Heartbeat, Probing, Registered, Replaced};
 use furt_api::{Code, Outcome, Seconds};
 use serde_json::Value;
 
@@ -55,7 +55,16 @@ pub(super) async fn register(
         generation: wire::generation(registered.generation),
         epoch: wire::epoch(registered.epoch),
         heartbeat_ttl: Seconds::from(registered.heartbeat_ttl),
+        replaced: registered.replaced.iter().map(replaced).collect(),
     }))
+}
+
+fn replaced(one: &registry::Replaced) -> Replaced {
+    Replaced {
+        instance: one.id.as_str().into(),
+        url: one.url.to_string(),
+        incarnation: one.incarnation.as_ref().map(|incarnation| incarnation.as_str().to_owned()),
+    }
 }
 
 fn is_registered(api: &Api, service: &ServiceName) -> bool {

@@ -11,7 +11,7 @@ use furt_api::routes::{self, Candidate, Explanation};
 
 use super::problem::Problem;
 use super::query::Parameters;
-use super::{Api, distances, reasons, views};
+use super::{Api, distances, reasons, views, warnings};
 use furt_core::model::path::Reserved;
 use furt_core::model::{MethodRule, host, path};
 use furt_core::routing::{Found, Owner, Route, Snapshot};
@@ -50,6 +50,7 @@ pub(super) async fn explain(
         path: None,
         verdict,
         reason,
+        warnings: Vec::new(),
         route: None,
         candidates,
         client: None,
@@ -76,7 +77,9 @@ pub(super) async fn explain(
         let service = verdict.route.and_then(|route| snapshot.service(route.owner.index()));
         distances::of(client, service.map(|service| &**service), &api.geo)
     });
+    let owner = verdict.route.and_then(|route| snapshot.service(route.owner.index()));
     Ok(Json(Explanation {
+        warnings: owner.map(|service| warnings::of(service, &snapshot.shared_urls)).unwrap_or_default(),
         route: Some(verdict.route.map(|route| views::route(route, &snapshot))),
         client,
         path: Some(path.to_string()),

@@ -29,6 +29,7 @@ mod reloading;
 mod tests;
 mod views;
 mod waiting;
+mod warnings;
 
 pub use json::parse as read_json;
 pub use listener::Listener;

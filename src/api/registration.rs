@@ -182,6 +182,7 @@ fn read_instance(
     let limits = read_limits(fields, 1, 0, 0);
     let region = fields.optional("region", text(Region::try_new));
     let country = fields.optional("country", text(Country::try_new));
+    let shared = fields.optional("shared", truth).unwrap_or_default();
     let id = match (id, has_id) {
         (None, false) => InstanceId::from(service?),
         (id, _) => id?,
@@ -199,6 +200,7 @@ fn read_instance(
         hard_limit: limits.hard,
         region,
         country,
+        shared,
     })
 }
 
@@ -231,6 +233,10 @@ fn read_health_endpoint(fields: &mut Fields<'_>) -> Option<Box<str>> {
         return Some("/health".into());
     }
     fields.optional("health_endpoint", text(InstanceSpec::try_health_endpoint))
+}
+
+fn truth(value: Value) -> Result<bool, Invalid> {
+    value.as_bool().ok_or_else(|| Invalid::new("must be true or false"))
 }
 
 fn policy(name: &str) -> Result<LoadBalancingPolicy, Invalid> {
@@ -297,7 +303,7 @@ mod tests {
     fn every_wrong_field_is_told_at_once() {
         let pointers = wrong(json!({
             "service": "Sagjan", "url": "ftp://x", "typo": 1, "instance": "a b", "incarnation": "a b", "protocol": "http3", "weight": 0,
-            "soft_limit": 5, "hard_limit": 4, "region": "EU", "country": "DEU", "heartbeat_ttl": 0,
+            "soft_limit": 5, "hard_limit": 4, "region": "EU", "country": "DEU", "shared": 1, "heartbeat_ttl": 0,
             "health_endpoint": "health", "policy": "best", "hash_key": "body", "slow_start": -1, "host": "a b",
             "metadata": {"a": 1}, "revision": 1.5, "timeouts": {"connect": 0, "write": 1},
             "routes": [{"method": "get", "path": "a", "permission": ""}, 7, {"path": "/a*", "x/y": 1}],
@@ -313,6 +319,7 @@ mod tests {
             "/soft_limit",
             "/region",
             "/country",
+            "/shared",
             "/heartbeat_ttl",
             "/health_endpoint",
             "/policy",
@@ -333,7 +340,7 @@ mod tests {
         ] {
             assert!(pointers.iter().any(|told| told == pointer), "{pointer} in {pointers:?}");
         }
-        assert_eq!(pointers.len(), 27, "{pointers:?}");
+        assert_eq!(pointers.len(), 28, "{pointers:?}");
     }
 
     #[test]

@@ -5,18 +5,19 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use furt_api::services::{Drain, HeldId, Instance, Service, ServiceRoute, ServiceTimeouts};
 use furt_api::{Seconds, Status, routes};
 
-use super::metrics;
+use super::{metrics, warnings};
 use crate::clock;
 use crate::wire;
 use furt_core::model::{DrainMark, RouteSpec};
-use furt_core::routing::{self, Owner, Route, ServiceKind, Snapshot};
+use furt_core::routing::{self, Owner, Route, ServiceKind, SharedUrls, Snapshot};
 
-pub(super) fn service(service: &routing::Service) -> Service {
+pub(super) fn service(service: &routing::Service, shared: &SharedUrls) -> Service {
     let definition = &service.definition;
     Service {
         service: definition.service.as_str().into(),
         status: wire::status(service.status),
         blocked: service.suspended.as_deref().map(str::to_owned),
+        warnings: warnings::of(service, shared),
         draining: service.is_draining(),
         since: wire::time(service.live.since_ms()),
         uptime_share: service.live.uptime_share(service.status, clock::unix_ms()),

@@ -150,7 +150,8 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
             [] => String::new(),
             rows => table(&["", "METHOD", "PATH", "SERVICE", "WHY"], rows),
         };
-        verdict + &candidates + &answer.client.as_ref().map(distances).unwrap_or_default()
+        let warnings: String = answer.warnings.iter().map(|warning| format!("warning: {}\n", clean(warning))).collect();
+        verdict + &warnings + &candidates + &answer.client.as_ref().map(distances).unwrap_or_default()
     })
 }
 

@@ -213,6 +213,7 @@ fn why(service: &Service, now: Moment) -> String {
     if let Some(blocked) = &service.blocked {
         reasons.push(format!("not routed: {}", clean(blocked)));
     }
+    reasons.extend(service.warnings.iter().map(|warning| format!("warning: {}", clean(warning))));
     if service.draining {
         reasons.push("every instance is draining: requests get 503".to_owned());
     }

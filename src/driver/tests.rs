@@ -473,6 +473,8 @@ async fn ten_thousand_that_are_heard_publish_nothing_and_the_silent_are_gone_a_s
         // Without a TTL until it beats: paused time runs on while a batch is with the store.
         let mut command = command("fleet");
         command.instance.id = name(number).id;
+        command.instance.url.port = u16::try_from(20_000 + number).unwrap();
+        command.addresses = Arc::from([command.instance.url.socket_address().unwrap()]);
         command.instance.health_endpoint = None;
         command
     };

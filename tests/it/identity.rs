@@ -68,3 +68,57 @@ async fn what_an_old_process_says_late_is_not_about_the_new_one() {
     Answer::of(gateway.operate(Method::DELETE, &format!("{instance}?drain=1&incarnation=q"))).await.ok();
     assert!(gateway.service("service").await.is_none());
 }
+
+#[tokio::test]
+async fn a_process_that_registers_again_under_another_id_is_one_instance() {
+    let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
+    let of = |id: &str| with(public_service("service", &origin.url(), "/s/*"), json!({"instance": id}));
+    for id in ["one", "two"] {
+        gateway.registered(&of(id)).await;
+    }
+    let answer = gateway.registered(&of("three")).await;
+    assert_eq!(answer["replaced"], json!([{"instance": "two", "url": origin.url(), "incarnation": null}]));
+    let shown = gateway.service("service").await.unwrap();
+    assert_eq!(shown["instances"].as_array().unwrap().len(), 1);
+    let events = gateway.seen("/internal/events").await;
+    let kinds = events["events"].as_array().unwrap().iter().filter(|one| one["kind"] == "replaced");
+    assert_eq!(kinds.map(|one| one["by"].as_str().unwrap()).collect::<Vec<_>>(), ["two", "three"]);
+    let path = "/internal/services/service/instances/three?drain=5";
+    Answer::of(gateway.operate(Method::DELETE, path)).await.ok();
+    Answer::of(gateway.anonymous(Method::GET, "/s/a")).await.problem(404, "route-not-found");
+}
+
+#[tokio::test]
+async fn a_url_of_two_services_is_told_until_both_say_that_they_share_it() {
+    let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
+    let of = |service: &str| public_service(service, &origin.url(), &format!("/{service}/*"));
+    gateway.registered(&of("a")).await;
+    gateway.registered(&of("b")).await;
+    let warnings = async |service: &str| gateway.service(service).await.unwrap()["warnings"].clone();
+    for (service, other) in [("a", "b/b"), ("b", "a/a")] {
+        assert!(warnings(service).await[0].as_str().unwrap().contains(other), "{}", warnings(service).await);
+        let explained = gateway.seen(&format!("/internal/explain?method=GET&url=/{service}/x")).await;
+        assert_eq!(explained["warnings"], warnings(service).await);
+    }
+    let said = String::from_utf8(gateway.cli(&["services"]).await.stdout).unwrap();
+    assert!(said.contains("warning: "), "{said}");
+    gateway.registered(&of("b")).await;
+    let log = gateway.log();
+    assert_eq!(log.matches("which is the url of a/a as well").count(), 1, "{log}");
+    for service in ["a", "b"] {
+        gateway.registered(&with(of(service), json!({"shared": true}))).await;
+    }
+    assert_eq!((warnings("a").await, warnings("b").await), (json!([]), json!([])));
+}
+
+#[tokio::test]
+async fn two_processes_under_one_id_are_told() {
+    let gateway = Gateway::start("").await;
+    let of = |port: u16| public_service("a", &format!("http://127.0.0.1:{port}"), "/a/*");
+    gateway.registered(&of(9)).await;
+    let moved = gateway.registered(&of(10)).await;
+    assert_eq!(moved["replaced"][0]["url"], "http://127.0.0.1:9");
+    gateway.registered(&of(9)).await;
+    let warnings = gateway.service("a").await.unwrap()["warnings"].clone();
+    assert!(warnings[0].as_str().unwrap().starts_with("two processes register as id \"a\" in turn"), "{warnings}");
+}

@@ -75,6 +75,9 @@ pub struct Registration {
     /// Where the instance is, as two letters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
+    /// Whether other services are at its url as well, by intent. Absent: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<bool>,
 }
 
 impl Registration {
@@ -102,6 +105,7 @@ impl Registration {
             hard_limit: None,
             region: None,
             country: None,
+            shared: None,
         }
     }
 }
@@ -196,6 +200,21 @@ pub struct Registered {
     pub epoch: Epoch,
     /// The TTL that holds, or that would hold once the instance sends a heartbeat.
     pub heartbeat_ttl: Seconds,
+    /// What it replaced: an instance of its id that was UP at another url, and others of its service at its url. Absent:
+    /// nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<Replaced>,
+}
+
+/// An instance that a registration replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// The instance's id.
+    pub instance: InstanceId,
+    /// Where it was.
+    pub url: String,
+    /// Which process it was; `null`: it did not say.
+    pub incarnation: Option<String>,
 }
 
 /// The answer to `POST /internal/services/{service}/instances/{instance}/heartbeat`.

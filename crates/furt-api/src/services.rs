@@ -32,6 +32,9 @@ pub struct Service {
     pub status: Status,
     /// Why it is kept but not routed; `null` where it is routed.
     pub blocked: Option<String>,
+    /// What is odd about its instances: a url that is another service's as well, an id of two processes.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Whether every instance that could be asked is draining, so that requests get 503.
     pub draining: bool,
     /// Since when its status is what it is.

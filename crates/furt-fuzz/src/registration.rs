@@ -167,6 +167,7 @@ fn shown(definition: &Definition, instance: &InstanceSpec) -> Value {
         "soft_limit": instance.soft_limit,
         "hard_limit": instance.hard_limit,
         "region": instance.region.as_ref().map(|region| region.as_str()),
+        "shared": instance.shared,
         "country": instance.country.as_ref().map(|country| country.as_str()),
     })
 }

@@ -59,6 +59,12 @@ pub(in crate::store) struct Instance {
     incarnation: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     replaced: Option<String>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    shared: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// The record that is stored under `key`, as the core has it.
@@ -171,6 +177,7 @@ impl Instance {
             registered_from: *registered_from,
             incarnation: text(spec.incarnation.as_ref()),
             replaced: text(replaced.as_ref()),
+            shared: spec.shared,
         }
     }
 
@@ -208,6 +215,7 @@ impl Instance {
             hard_limit: self.hard_limit,
             region: self.region.map(|region| model::Region::try_new(&region)).transpose()?,
             country: self.country.map(|country| model::Country::try_new(&country)).transpose()?,
+            shared: self.shared,
         };
         spec.check()?;
         Ok(InstanceRecord {

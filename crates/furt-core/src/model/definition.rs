@@ -1,6 +1,7 @@
 //! What a registration writes: a service's definition, and an instance.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{
@@ -217,9 +218,29 @@ pub struct InstanceSpec {
     pub region: Option<Region>,
     /// The country that it is in.
     pub country: Option<Country>,
+    /// Whether it says that other services are at its url as well.
+    pub shared: bool,
+}
+
+/// Where an instance is, as it was registered: what is at one place is one process. Addresses that a name leads to say
+/// nothing of that.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Place {
+    /// An address and a port.
+    Address(IpAddr, u16),
+    /// A name, a port, and the name in the certificate.
+    Name(Box<str>, u16, Option<Box<str>>),
 }
 
 impl InstanceSpec {
+    /// Where it is.
+    pub fn place(&self) -> Place {
+        match &self.url.host {
+            UpstreamHost::Address(address) => Place::Address(*address, self.url.port),
+            UpstreamHost::Name(name) => Place::Name(name.clone(), self.url.port, self.tls_name.clone()),
+        }
+    }
+
     /// The spec of an instance that says no more than its id and url: default values.
     pub fn new(id: InstanceId, url: UpstreamUrl) -> Self {
         Self {
@@ -235,6 +256,7 @@ impl InstanceSpec {
             hard_limit: 0,
             region: None,
             country: None,
+            shared: false,
         }
     }
 

@@ -22,7 +22,7 @@ pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, address_text, is_n
 pub use api_key::{KeySpec, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, MAX_OLD_DIGESTS, OldDigest, RuntimeKey};
 pub use definition::{
     Definition, InstanceSpec, LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL,
-    Protocol, RouteSpec, Timeouts,
+    Place, Protocol, RouteSpec, Timeouts,
 };
 pub use drain::{DrainMark, DrainUntil};
 pub use duration::{MAX_DURATION, duration};

@@ -14,6 +14,7 @@ use super::leases::Leases;
 use super::names::WatchedNames;
 use super::now::Now;
 use super::outbox::{Outbox, WriteIds};
+use super::places::Places;
 use super::probes::Probes;
 use super::publisher::Publisher;
 use super::refusal::Refusal;
@@ -40,6 +41,7 @@ pub struct Registry {
     pub(super) leases: Leases,
     pub(super) probes: Probes,
     pub(super) holds: Holds,
+    pub(super) places: Places,
     pub(super) names: WatchedNames,
     pub(super) tokens: Tokens,
     pub(super) static_routes: StaticRoutes,
@@ -65,6 +67,7 @@ impl Registry {
             leases: Leases::default(),
             probes: Probes::default(),
             holds: Holds::default(),
+            places: Places::default(),
             names: WatchedNames::default(),
             tokens: Tokens::default(),
             static_routes: StaticRoutes::default(),

@@ -21,7 +21,7 @@ use super::now::Now;
 use super::refusal::Refusal;
 use super::report::Report;
 use super::service_write::{DrainChange, ServiceCommand, ServiceWrite};
-use crate::model::{DrainMark, DrainUntil, Incarnation};
+use crate::model::{DrainMark, DrainUntil, Incarnation, InstanceId};
 use crate::routing::InstanceLive;
 
 impl Registry {
@@ -155,13 +155,21 @@ impl Registry {
     }
 
     /// The drain of an id once an instance of this incarnation is registered under it.
+    /// One that it replaces at its url may be the same process under another id: that ends no drain until the restart.
     pub(super) fn drain_after(
         &self,
         instance: &InstanceRef,
         incarnation: Option<&Incarnation>,
+        replaces: &[InstanceId],
     ) -> Option<&Arc<DrainMark>> {
-        let before = || self.directory.instance(instance)?.drain().filter(|mark| !mark.ends_with(incarnation));
-        self.holds.get(instance).or_else(before)
+        let of = |instance: &InstanceRef| self.directory.instance(instance)?.drain();
+        let stays = |mark: &&Arc<DrainMark>| mark.until != DrainUntil::Undo && !mark.ends_with(incarnation);
+        let replaced = || {
+            let service = &instance.service;
+            let ids = replaces.iter().map(|id| InstanceRef { service: service.clone(), id: id.clone() });
+            ids.into_iter().filter_map(|one| of(&one)).find(stays)
+        };
+        self.holds.get(instance).or_else(|| of(instance).filter(stays)).or_else(replaced)
     }
 
     /// An instance that is draining registers just so: that ends the drain, and nothing else of it changes.

@@ -42,6 +42,7 @@ impl Registry {
                 assert_eq!(self.directory.ids().owner(id), Some(name), "{instance}: owns its id");
                 let index = self.publisher.snapshot().ids.get(id);
                 assert_eq!(index, Some(&entry.index()), "{instance}: found by its id");
+                assert!(self.places.has(&instance, installed.spec()), "{instance}: is found where it is");
                 assert_eq!(installed.published().status, installed.health().status(), "{instance}: is seen as it is");
                 assert_eq!(&installed.published().addresses, installed.addresses(), "{instance}: is seen where it is");
                 let takes_none = installed.drain().is_some() || installed.is_being_removed();
@@ -73,8 +74,16 @@ impl Registry {
 
     fn sweep_owners(&self) {
         let installed: usize = self.directory.services().map(|(_, entry)| entry.instances().len()).sum();
-        let is_claim = |write: &&ServiceWrite| matches!(write, ServiceWrite::Register(_) | ServiceWrite::Return { .. });
-        let pending = self.outbox.writes().filter(is_claim).count();
+        let claims = |write: &ServiceWrite| match write {
+            ServiceWrite::Register(registering) => registering.ids().count(),
+            ServiceWrite::Return { .. } => 1,
+            ServiceWrite::Remove { .. } | ServiceWrite::Drain { .. } => 0,
+        };
+        let pending: usize = self.outbox.writes().map(claims).sum();
+        let is_registration = |write: &&ServiceWrite| matches!(write, ServiceWrite::Register(_));
+        let registrations = self.outbox.writes().filter(is_registration).count();
+        assert_eq!(self.places.counts(), (installed, registrations), "each instance and registration has its place");
+        assert!(*self.places.shared() == self.publisher.snapshot().shared_urls, "shared urls are shown");
         assert_eq!(self.publisher.snapshot().ids.len(), installed, "nothing else is found by an id");
         assert_eq!(
             self.directory.ids().total(),

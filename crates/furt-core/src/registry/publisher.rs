@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::directory::Directory;
 use super::holds::Holds;
 use super::ids::InstanceRef;
+use super::places::Places;
 use crate::model::{Definition, Epoch, Generation, Host, InstanceId, MethodRule, Pattern, ServiceName};
 use crate::routing::{HeldId, KeyTable, Owner, Route, Service, ServiceIndex, Snapshot};
 
@@ -65,6 +66,12 @@ impl Publisher {
             mark: Arc::clone(mark),
         });
         self.snapshot.held = held.collect();
+    }
+
+    /// The urls that services share, as they are from now on.
+    pub(super) fn set_shared(&mut self, places: &Places) {
+        self.snapshot.shared_urls = places.shared().clone();
+        self.advance();
     }
 
     /// The service at `index` must be published anew.

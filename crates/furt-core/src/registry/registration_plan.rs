@@ -7,7 +7,7 @@ use super::directory::InstanceEntry;
 use super::dispatch::Registry;
 use super::refusal::Refusal;
 use super::service_write::ServiceWrite;
-use crate::model::Status;
+use crate::model::{InstanceId, Status};
 
 /// What a registration comes to.
 pub(super) enum Plan {
@@ -21,6 +21,8 @@ pub(super) enum Plan {
     Write {
         /// The address recorded as the owner of the definition; `None`: the installed definition stays.
         definition_owner: Option<IpAddr>,
+        /// Other instances of the service at its url.
+        replaces: Vec<InstanceId>,
     },
 }
 
@@ -73,10 +75,13 @@ impl Registry {
             installed.and_then(|installed| installed.drain()).is_some_and(|mark| mark.ends_with(incarnation));
         // A service that is suspended is evaluated again with its registration.
         let keeps_definition = is_older || (is_same && is_eligible);
-        Ok(match keeps_definition && is_registered {
+        let replaces = self.replaces(command)?;
+        Ok(match keeps_definition && is_registered && replaces.is_empty() {
             true if ends_drain => Plan::EndDrain,
             true => Plan::Known,
-            false => Plan::Write { definition_owner: (!keeps_definition).then(|| self.definition_owner(command)) },
+            false => {
+                Plan::Write { definition_owner: (!keeps_definition).then(|| self.definition_owner(command)), replaces }
+            }
         })
     }
 
@@ -89,6 +94,20 @@ impl Registry {
             entry.filter(|entry| **entry.definition() == command.definition).map(|entry| entry.registered_from());
         let stays = before.filter(|from| self.settings.policy.check_definition(&command.definition, *from).is_ok());
         stays.unwrap_or(command.source.address)
+    }
+
+    /// What else of the service is at the instance's url: within a service one url is one instance.
+    ///
+    /// # Errors
+    /// One of them is another registrant's.
+    fn replaces(&self, command: &Registration) -> Result<Vec<InstanceId>, Refusal> {
+        let service = &command.definition.service;
+        let rivals = self.places.rivals(service, &command.instance);
+        let entry = self.directory.service(service);
+        for rival in rivals.iter().filter_map(|id| entry?.instances().get(id)) {
+            self.settings.policy.check_owner(service, rival.registered_from(), &command.source)?;
+        }
+        Ok(rivals)
     }
 
     /// Instances of one definition may be written side by side; anything else of a service goes one after the other.
@@ -108,7 +127,11 @@ impl Registry {
             self.directory.service(service).is_some_and(|entry| entry.instances().contains_key(&command.instance.id));
         let claims = self.directory.ids().claims(&command.instance.id, service);
         let is_same_instance = claims > usize::from(is_installed);
+        // Nor may one that is at the same url be on its way to the store, or one that this one replaces.
+        let is_rival = |id: &InstanceId| self.directory.ids().claims(id, service) > 1;
         is_same_instance
+            || self.places.is_claimed(service, &command.instance)
+            || self.places.rivals(service, &command.instance).iter().any(is_rival)
             || before.command.definition != command.definition
             || (before.definition_owner.is_some() && before.command.source.address != command.source.address)
     }

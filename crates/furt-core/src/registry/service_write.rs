@@ -43,9 +43,18 @@ pub(super) struct Registering {
     pub(super) command: Box<Registration>,
     /// The address recorded as the owner of the definition that is written; `None`: the installed definition stays.
     pub(super) definition_owner: Option<IpAddr>,
+    /// Other instances of the service at its url, which it replaces.
+    pub(super) replaces: Vec<InstanceId>,
     /// The TTL that holds from the start though the instance names none; stored with it.
     pub(super) ttl: Option<Duration>,
     pub(super) reply: ReplyId,
+}
+
+impl Registering {
+    /// The ids that it is about: its own, and those that it replaces.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &InstanceId> {
+        std::iter::once(&self.command.instance.id).chain(&self.replaces)
+    }
 }
 
 /// Why an instance or a service is removed.

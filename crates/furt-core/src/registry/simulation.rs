@@ -94,8 +94,13 @@ impl Simulation {
         if self.random.u8(..4) == 0 {
             command = command.revision(self.random.u64(..3));
         }
-        if self.random.u8(..6) == 0 {
-            command = command.at("http://a.example", &["10.0.0.1:80"]);
+        match self.random.u8(..6) {
+            0 => command = command.at("http://a.example", &["10.0.0.1:80"]),
+            1 => command = command.at("http://127.0.0.1:9000", &[]),
+            _ => {}
+        }
+        if self.random.u8(..3) == 0 {
+            command = command.shared();
         }
         command.0.instance.incarnation = self.some_incarnation();
         match self.random.u8(..12) {

@@ -13,6 +13,7 @@ mod keys;
 mod probing;
 mod reconfiguring;
 mod registering;
+mod replacing;
 mod restoring;
 mod routing;
 mod waiting;

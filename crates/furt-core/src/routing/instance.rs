@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 
 use super::ejection::Ejection;
-use crate::model::{DrainMark, Incarnation, InstanceSpec, Status};
+use crate::model::{DrainMark, Incarnation, InstanceSpec, Status, UpstreamUrl};
 
 /// An instance as requests see it.
 #[derive(Debug)]
@@ -45,6 +45,7 @@ pub struct InstanceLive {
     pub(super) drain: ArcSwapOption<DrainMark>,
     probe: ProbeFacts,
     replaced: ArcSwapOption<Incarnation>,
+    contest: ArcSwapOption<Contest>,
     /// Unix time in ms of the last change of status.
     pub since_ms: AtomicI64,
     /// Unix time in ms of the last registration, one that changed nothing among them; of a restored one, of its restoring.
@@ -53,6 +54,15 @@ pub struct InstanceLive {
     pub heard_ms: AtomicI64,
     /// The TTL in force, in ms; 0: none.
     pub ttl_ms: AtomicU64,
+}
+
+/// Two processes register under one id in turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contest {
+    /// The url of the other one.
+    pub other: UpstreamUrl,
+    /// When the last of them registered, as Unix time in ms.
+    pub at_ms: i64,
 }
 
 /// What the last probe showed.
@@ -69,6 +79,16 @@ impl InstanceLive {
     /// The incarnation that the installed one replaced; `None`: none is known.
     pub fn replaced(&self) -> Option<Arc<Incarnation>> {
         self.replaced.load_full()
+    }
+
+    /// Who else registered under its id, back and forth; `None`: nobody did.
+    pub fn contest(&self) -> Option<Arc<Contest>> {
+        self.contest.load_full()
+    }
+
+    /// Writes down that its id went back and forth.
+    pub fn note_contest(&self, contest: Option<Contest>) {
+        self.contest.store(contest.map(Arc::new));
     }
 
     /// Writes down which incarnation the installed one replaced.

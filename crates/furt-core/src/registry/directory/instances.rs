@@ -14,8 +14,8 @@ use super::super::leases::Liveness;
 use super::super::now::Now;
 use super::super::probes::Health;
 use super::super::shared;
-use crate::model::{DrainMark, Incarnation, InstanceId, InstanceSpec, Status};
-use crate::routing::{Instance, InstanceLive, PoolGroup};
+use crate::model::{DrainMark, Incarnation, InstanceId, InstanceSpec, Status, UpstreamUrl};
+use crate::routing::{Contest, Instance, InstanceLive, PoolGroup};
 
 /// An installed instance.
 pub(in crate::registry) struct InstanceEntry {
@@ -29,8 +29,20 @@ pub(in crate::registry) struct InstanceEntry {
     state: CountedState,
     drain: Option<Arc<DrainMark>>,
     replaced: Option<Incarnation>,
+    moves: Option<Moves>,
     /// What the snapshot shows of it.
     published: Arc<Instance>,
+}
+
+/// Where an id was before.
+#[derive(Debug, Clone)]
+pub(in crate::registry) struct Moves {
+    /// The url before.
+    pub(in crate::registry) from: UpstreamUrl,
+    /// When it moved from there, as Unix time in ms.
+    pub(in crate::registry) at_ms: i64,
+    /// That it came back to a url.
+    pub(in crate::registry) contest: Option<Contest>,
 }
 
 /// An instance that is to be installed.
@@ -203,8 +215,19 @@ impl InstanceEntry {
         let published = published(&spec, &addresses, health, pool_group, &live);
         shared::installed(&live, &health, replaced.clone(), now);
         let state = CountedState { health, is_being_removed: false };
-        let entry =
-            Self { spec, registered_from, liveness, live, addresses, suspended, state, drain, replaced, published };
+        let entry = Self {
+            spec,
+            registered_from,
+            liveness,
+            live,
+            addresses,
+            suspended,
+            state,
+            drain,
+            replaced,
+            moves: None,
+            published,
+        };
         entry.note_draining();
         entry
     }
@@ -257,6 +280,15 @@ impl InstanceEntry {
     pub(in crate::registry) fn set_drain(&mut self, drain: Option<Arc<DrainMark>>) {
         self.drain = drain;
         self.note_draining();
+    }
+
+    /// Where its id was before.
+    pub(in crate::registry) fn moves(&self) -> Option<&Moves> {
+        self.moves.as_ref()
+    }
+
+    pub(in crate::registry) fn set_moves(&mut self, moves: Option<Moves>) {
+        self.moves = moves;
     }
 
     /// The incarnation that it replaced.

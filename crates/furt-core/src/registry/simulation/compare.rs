@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{self, Outcome, Route};
 use super::{HOSTS, PATHS, Simulation};
-use crate::model::{Pattern, ServiceName, Status};
+use crate::model::{InstanceId, Pattern, ServiceName, Status};
 use crate::registry::{Answer, InstanceRef, Refusal};
 use crate::routing::Owner;
 
@@ -53,6 +53,8 @@ impl Simulation {
             (service.definition.service.clone(), shown)
         });
         assert_eq!(seen.collect::<BTreeMap<_, _>>(), expected, "what is seen");
+        let shared = self.furt.snapshot.shared_urls.values().map(|one| one.instances.clone());
+        assert_eq!(shared.collect::<BTreeSet<_>>(), self.shared(), "which services share a url");
         let held = self.furt.snapshot.held.iter();
         let held = held.map(|one| InstanceRef { service: one.service.clone(), id: one.id.clone() });
         assert!(held.eq(self.model.holds.keys().cloned()), "which ids are held");
@@ -63,6 +65,27 @@ impl Simulation {
                 assert_eq!(self.furt.usable(host, path), self.usable(host, path), "who answers {host}{path}");
             }
         }
+    }
+
+    /// Who is where others are, too, and not all of them say so.
+    fn shared(&self) -> BTreeSet<Vec<(ServiceName, InstanceId)>> {
+        let mut places = BTreeMap::<_, Vec<_>>::new();
+        for service in &self.model.services {
+            for one in &service.instances {
+                let whom = (service.definition.service.clone(), one.spec.id.clone());
+                places.entry(model::place(&one.spec)).or_default().push((whom, one.spec.shared));
+            }
+        }
+        let is_told = |there: &Vec<((ServiceName, InstanceId), bool)>| {
+            there.iter().any(|(_, says_so)| !says_so) && there.iter().any(|(whom, _)| whom.0 != there[0].0.0)
+        };
+        let told = places.into_values().filter(is_told);
+        told.map(|there| {
+            let mut whom: Vec<_> = there.into_iter().map(|(whom, _)| whom).collect();
+            whom.sort();
+            whom
+        })
+        .collect()
     }
 
     fn table(&self) -> BTreeSet<(Route, ServiceName)> {

@@ -70,6 +70,7 @@ enum Write {
     Register {
         command: Box<Registration>,
         brings_definition: bool,
+        replaces: Vec<InstanceId>,
         reply: ReplyId,
     },
     Remove {
@@ -134,6 +135,17 @@ pub(super) fn ends((until, of): &Mark, by: Option<&Incarnation>) -> bool {
         DrainUntil::Restart => by.is_some() && by != of.as_ref(),
         DrainUntil::Undo => false,
     }
+}
+
+/// What is compared where urls are.
+pub(super) fn place(spec: &InstanceSpec) -> String {
+    let tls_name = spec.tls_name.as_ref().filter(|_| spec.url.socket_address().is_none());
+    format!("{:?} {} {tls_name:?}", spec.url.host, spec.url.port)
+}
+
+/// Others of the service that are where an instance is.
+fn rivals<'a>(own: &'a Service, spec: &'a InstanceSpec) -> impl Iterator<Item = &'a InstanceEntry> {
+    own.instances.iter().filter(|one| one.spec.id != spec.id && place(&one.spec) == place(spec))
 }
 
 fn may(registered_from: IpAddr, from: IpAddr) -> bool {
@@ -259,7 +271,12 @@ impl Model {
         if installed.is_some_and(|one| !one.is_being_removed && was_replaced(one)) {
             return self.refuse(reply, "replaced");
         }
-        if keeps && installed.is_some_and(|one| !one.is_being_removed && one.spec == command.instance) {
+        let rivals: Vec<_> = own.into_iter().flat_map(|own| rivals(own, &command.instance)).collect();
+        if rivals.iter().any(|one| !may(one.from, from)) {
+            return self.refuse(reply, "owner");
+        }
+        let is_alone = rivals.is_empty();
+        if is_alone && keeps && installed.is_some_and(|one| !one.is_being_removed && one.spec == command.instance) {
             let instance = InstanceRef { service: name, id: command.instance.id.clone() };
             let incarnation = command.instance.incarnation.as_ref();
             let ends_drain = installed.and_then(|one| one.drain.as_ref()).is_some_and(|mark| ends(mark, incarnation));
@@ -269,14 +286,20 @@ impl Model {
             }
             return self.answer_registered(&instance, reply, false);
         }
-        self.writes.push_back(Write::Register { command, brings_definition: !keeps, reply });
+        let replaces = rivals.iter().map(|one| one.spec.id.clone()).collect();
+        self.writes.push_back(Write::Register { command, brings_definition: !keeps, replaces, reply });
     }
 
     fn register_waits(&self, command: &Registration) -> bool {
+        let own = self.services.iter().filter(|one| one.definition.service == command.definition.service);
+        let rivals: Vec<_> =
+            own.flat_map(|own| rivals(own, &command.instance)).map(|one| one.spec.id.clone()).collect();
         self.writes_of(&command.definition.service).any(|write| match write {
-            Write::Register { command: before, brings_definition, .. } => {
+            Write::Register { command: before, brings_definition, replaces, .. } => {
+                let of_before = || replaces.iter().chain([&before.instance.id]);
                 before.definition != command.definition
-                    || before.instance.id == command.instance.id
+                    || place(&before.instance) == place(&command.instance)
+                    || of_before().any(|id| *id == command.instance.id || rivals.contains(id))
                     || (*brings_definition && before.source.address != command.source.address)
             }
             Write::Remove { .. } | Write::Drain { .. } | Write::Return { .. } => true,

@@ -58,7 +58,8 @@ impl Model {
         let now = self.now;
         let is_writing = self.writes_of(&name).next().is_some();
         let is_registering = self.writes_of(&name).any(|write| match write {
-            Write::Register { command, .. } | Write::Return { command, .. } => command.instance.id == id,
+            Write::Register { command, replaces, .. } => command.instance.id == id || replaces.contains(&id),
+            Write::Return { command, .. } => command.instance.id == id,
             Write::Remove { .. } | Write::Drain { .. } => false,
         });
         let is_entry_being_removed = self.service(&name).unwrap().is_being_removed;
@@ -78,8 +79,8 @@ impl Model {
         let write = self.writes.pop_front().unwrap();
         let name = write.service().clone();
         match write {
-            Write::Register { command, brings_definition, reply } if is_done => {
-                self.install(*command, brings_definition, reply);
+            Write::Register { command, brings_definition, replaces, reply } if is_done => {
+                self.install(*command, brings_definition, &replaces, reply);
             }
             Write::Drain { command, drains, reply } if is_done => {
                 let changed = drains.len();
@@ -127,7 +128,7 @@ impl Model {
         self.parked.extend(mine);
     }
 
-    fn install(&mut self, command: Registration, brings_definition: bool, reply: ReplyId) {
+    fn install(&mut self, command: Registration, brings_definition: bool, replaces: &[InstanceId], reply: ReplyId) {
         let now = self.now;
         let instance = InstanceRef { service: command.definition.service.clone(), id: command.instance.id.clone() };
         let from = command.source.address;
@@ -149,12 +150,15 @@ impl Model {
         service.held = None;
         let before = service.instances.iter().find(|one| one.spec.id == instance.id);
         let newer = command.instance.incarnation.as_ref();
-        let drain = hold.or_else(|| before?.drain.clone().filter(|mark| !ends(mark, newer)));
+        let stays =
+            |one: &InstanceEntry| one.drain.clone().filter(|mark| mark.0 != DrainUntil::Undo && !ends(mark, newer));
+        let mut taken = service.instances.iter().filter(|one| replaces.contains(&one.spec.id));
+        let drain = hold.or_else(|| before.and_then(stays)).or_else(|| taken.find_map(stays));
         let replaced = before.and_then(|before| match &before.spec.incarnation {
             Some(older) if Some(older) != newer => Some(older.clone()),
             _ => before.replaced.clone(),
         });
-        service.instances.retain(|one| one.spec.id != instance.id);
+        service.instances.retain(|one| one.spec.id != instance.id && !replaces.contains(&one.spec.id));
         let spec = command.instance;
         service.instances.push(InstanceEntry {
             status: if spec.health_endpoint.is_some() { Status::Unknown } else { Status::Up },
