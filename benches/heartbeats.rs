@@ -188,7 +188,7 @@ fn expiry(criterion: &mut Criterion) {
         bencher.iter(|| {
             for _ in 0..FLEET / 5 {
                 core.pass(step);
-                core.handle(Event::HeartbeatReceived(member(next), local(), ReplyId(0)));
+                core.handle(Event::HeartbeatReceived(member(next), None, local(), ReplyId(0)));
                 next = (next + 1) % FLEET;
                 if core.registry.next_deadline().is_some_and(|due| due <= core.now.at) {
                     let began = clock::now();
@@ -244,7 +244,8 @@ fn through_the_driver(criterion: &mut Criterion) {
                                     return;
                                 }
                                 let whom = all[number as usize % FLEET].clone();
-                                let heard = handle.ask(move |reply| Event::HeartbeatReceived(whom, local(), reply));
+                                let heard =
+                                    handle.ask(move |reply| Event::HeartbeatReceived(whom, None, local(), reply));
                                 assert!(heard.await.unwrap().is_ok());
                             }
                         })

@@ -62,9 +62,11 @@ fn registration(number: usize, revision: u64) -> Option<Registration> {
         ("GET", format!("/api/svc{number}/fixed{revision}")),
     ];
     let address: SocketAddr = ([127, 0, 0, 1], 9000).into();
+    let [_, a, b, c] = u32::try_from(number).ok()?.to_be_bytes();
+    let url = format!("http://127.{a}.{b}.{c}:9000");
     Some(Registration {
         kind: RegistrationKind::Full,
-        instance: InstanceSpec::new(InstanceId::from(&service), UpstreamUrl::try_new("http://127.0.0.1:9000").ok()?),
+        instance: InstanceSpec::new(InstanceId::from(&service), UpstreamUrl::try_new(&url).ok()?),
         definition: Definition {
             routes: routes.into_iter().map(route).collect::<Option<_>>()?,
             revision,

@@ -5,6 +5,7 @@
 mod gateway_problem;
 
 use bytes::Bytes;
+use furt_api::deregistration::DrainUntil;
 use furt_api::{Epoch, Generation, Problem, Status, Timestamp};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
@@ -58,6 +59,15 @@ pub fn status(status: model::Status) -> Status {
         model::Status::Up => Status::Up,
         model::Status::Unknown => Status::Unknown,
         model::Status::Down => Status::Down,
+    }
+}
+
+/// What ends a drain, in the API's words.
+pub fn drain_until(until: model::DrainUntil) -> DrainUntil {
+    match until {
+        model::DrainUntil::Registration => DrainUntil::Registration,
+        model::DrainUntil::Restart => DrainUntil::Restart,
+        model::DrainUntil::Undo => DrainUntil::Undo,
     }
 }
 

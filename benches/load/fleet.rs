@@ -113,7 +113,7 @@ impl Fleet {
         let route = |pattern: &String| Route::protected("GET", format!("/api/{name}/{pattern}"), permission.as_str());
         Registration {
             health_endpoint: HealthEndpoint::Unprobed,
-            routes: patterns.iter().map(route).collect(),
+            routes: Some(patterns.iter().map(route).collect()),
             ..Registration::new(name.as_str(), format!("http://{}", self.upstream(service)))
         }
     }

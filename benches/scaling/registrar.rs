@@ -135,7 +135,7 @@ pub(super) fn registration(wanted: Service) -> Result<Event> {
         })
     };
     let routes = routes.into_iter().map(route).collect::<Result<_>>()?;
-    let spec = InstanceSpec::new(id_of(number, instance)?, UpstreamUrl::try_new("http://127.0.0.1:9000")?);
+    let spec = InstanceSpec::new(id_of(number, instance)?, url_of(number, instance)?);
     let command = Registration {
         kind: RegistrationKind::Full,
         // Never probed, so UP from its registration on.
@@ -147,6 +147,12 @@ pub(super) fn registration(wanted: Service) -> Result<Event> {
     Ok(Event::RegistrationRequested(Box::new(command), ReplyId(0)))
 }
 
+/// Within a service one url is one instance; whose it is besides is no concern of this.
+fn url_of(service: u32, instance: u32) -> Result<UpstreamUrl> {
+    let [_, a, b, c] = (service * 64 + instance % 64).to_be_bytes();
+    Ok(UpstreamUrl::try_new(&format!("http://127.{a}.{b}.{c}:{}", 9000 + instance / 64))?)
+}
+
 /// The wish of an instance to leave, or of a service with all of them.
 ///
 /// # Errors
@@ -156,6 +162,7 @@ pub(super) fn leave(service: u32, instance: Option<u32>) -> Result<Event> {
     let command = Deregistration {
         service: name_of(service)?,
         instance,
+        incarnation: None,
         on_last_instance: OnLastInstance::RemoveService,
         source: source(),
     };

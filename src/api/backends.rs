@@ -59,7 +59,6 @@ pub(super) async fn register(
     let form = commands::Form {
         parse: &|body| parse(body, &api.snapshots.load()),
         url_pointer: "/ip",
-        kind: RegistrationKind::InstanceOnly,
         is_too_large: too_large.is_some(),
     };
     let registered = commands::take_registration(&api, source, form, &headers, &body).await?;
@@ -115,7 +114,7 @@ fn read(mut fields: Fields<'_>, snapshot: &Snapshot) -> Parsed {
             ..InstanceSpec::new(id?, url.clone()?)
         })
     })();
-    Parsed { url, whole: app.map(Definition::new).zip(instance) }
+    Parsed { url, kind: RegistrationKind::InstanceOnly, whole: app.map(Definition::new).zip(instance) }
 }
 
 fn ip(text: &str) -> Result<IpAddr, Invalid> {
@@ -135,7 +134,7 @@ pub(super) async fn heartbeat(
     Path(id): Path<String>,
 ) -> ApiResult<BackendHeartbeat> {
     let instance = locate(&api, &id).ok_or_else(|| unknown(&id, "backend not registered"))?;
-    match ask(&api, |reply| Event::HeartbeatReceived(instance, source, reply)).await? {
+    match ask(&api, |reply| Event::HeartbeatReceived(instance, None, source, reply)).await? {
         Answer::Heard { status, epoch, heartbeat_ttl } => Ok(Json(BackendHeartbeat {
             id: id.into(),
             status: Outcome::Ok,
@@ -154,8 +153,13 @@ pub(super) async fn deregister(
     Path(id): Path<String>,
 ) -> ApiResult<BackendDeregistered> {
     let InstanceRef { service, id: instance } = locate(&api, &id).ok_or_else(|| unknown(&id, "backend not found"))?;
-    let command =
-        Deregistration { service, instance: Some(instance), on_last_instance: OnLastInstance::KeepRoutes, source };
+    let command = Deregistration {
+        service,
+        instance: Some(instance),
+        incarnation: None,
+        on_last_instance: OnLastInstance::KeepRoutes,
+        source,
+    };
     match ask(&api, |reply| Event::DeregistrationRequested(command, reply)).await? {
         Answer::Deregistered { generation, .. } => {
             let generation = wire::generation(generation);
@@ -289,8 +293,13 @@ mod tests {
             let addresses = Arc::new([spec.url.socket_address().unwrap()]);
             let service = definition.service.clone();
             let definition = Change::PutDefinition(DefinitionRecord { definition: definition.into(), registered_from });
-            let instance =
-                Change::PutInstance(InstanceRecord { service, spec: spec.into(), addresses, registered_from });
+            let instance = Change::PutInstance(InstanceRecord {
+                service,
+                spec: spec.into(),
+                addresses,
+                registered_from,
+                replaced: None,
+            });
             for put in [definition, instance] {
                 assert_eq!(stored(&put).map(Result::unwrap), Some(put), "{body}");
             }

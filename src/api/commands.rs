@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use furt_api::registration::{Heartbeat, Probing, Registered};
+use furt_api::registration::{Heartbeat, Probing, Registered, Replaced};
 use furt_api::{Code, Outcome, Seconds};
 use serde_json::Value;
 
@@ -18,12 +18,13 @@ use super::Api;
 use super::fields::FieldError;
 use super::listener::{BodyTooLarge, MAX_BODY};
 use super::problem::Problem;
+use super::query::Parameters;
 use super::registration::{self, Parsed};
 use crate::clock;
 use crate::upstream;
 use crate::wire;
 use furt_core::model::{InstanceId, ServiceName, UpstreamHost, UpstreamUrl};
-use furt_core::registry::{self, Answer, Event, InstanceRef, Registration, RegistrationKind, ReplyId, Source};
+use furt_core::registry::{self, Answer, Event, InstanceRef, Registration, ReplyId, Source};
 
 /// The longest wait for the registry: a store that hangs must not hold callers for ever.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,9 +41,8 @@ pub(super) async fn register(
     body: Bytes,
 ) -> ApiResult<Registered> {
     let form = Form {
-        parse: &registration::parse,
+        parse: &|body| registration::parse(body, &|service| is_registered(&api, service)),
         url_pointer: "/url",
-        kind: RegistrationKind::Full,
         is_too_large: too_large.is_some(),
     };
     let registered = take_registration(&api, source, form, &headers, &body).await?;
@@ -55,7 +55,20 @@ pub(super) async fn register(
         generation: wire::generation(registered.generation),
         epoch: wire::epoch(registered.epoch),
         heartbeat_ttl: Seconds::from(registered.heartbeat_ttl),
+        replaced: registered.replaced.iter().map(replaced).collect(),
     }))
+}
+
+fn replaced(one: &registry::Replaced) -> Replaced {
+    Replaced {
+        instance: one.id.as_str().into(),
+        url: one.url.to_string(),
+        incarnation: one.incarnation.as_ref().map(|incarnation| incarnation.as_str().to_owned()),
+    }
+}
+
+fn is_registered(api: &Api, service: &ServiceName) -> bool {
+    api.snapshots.load().service_named(service.as_str()).is_some()
 }
 
 /// A kind of registration's body.
@@ -64,7 +77,6 @@ pub(super) struct Form<'a> {
     pub(super) parse: &'a (dyn Fn(Value) -> (Parsed, Vec<FieldError>) + Sync),
     /// The pointer to the field that says where the instance is.
     pub(super) url_pointer: &'static str,
-    pub(super) kind: RegistrationKind,
     pub(super) is_too_large: bool,
 }
 
@@ -105,7 +117,7 @@ async fn try_register(
     let (Some((definition, instance)), Some(addresses), true) = (parsed.whole, addresses, errors.is_empty()) else {
         return Err(Problem::invalid_fields(errors));
     };
-    let command = Box::new(Registration { definition, kind: form.kind, instance, addresses, source });
+    let command = Box::new(Registration { definition, kind: parsed.kind, instance, addresses, source });
     match ask(api, |reply| Event::RegistrationRequested(command, reply)).await? {
         Answer::Registered(registered) => Ok(registered),
         other => Err(unexpected(&other)),
@@ -156,9 +168,12 @@ pub(super) async fn heartbeat(
     State(api): State<Arc<Api>>,
     Extension(source): Extension<Source>,
     Path((service, id)): Path<(String, String)>,
+    mut parameters: Parameters,
 ) -> ApiResult<Heartbeat> {
     let instance = instance(&service, &id)?;
-    match ask(&api, |reply| Event::HeartbeatReceived(instance, source, reply)).await? {
+    let incarnation = parameters.incarnation();
+    parameters.finish()?;
+    match ask(&api, |reply| Event::HeartbeatReceived(instance, incarnation, source, reply)).await? {
         Answer::Heard { status, epoch, heartbeat_ttl } => Ok(Json(Heartbeat {
             status: Outcome::Ok,
             service: service.into(),

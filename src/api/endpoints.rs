@@ -81,7 +81,12 @@ macro_rules! endpoints {
 const ANY: Query = Query::Any;
 const NONE: Query = Query::Only(&[]);
 const DRAIN: Query = Query::Only(&[Parameter::optional("drain", "S")]);
-const WAIT: Query = Query::Only(&[Parameter::optional("wait", "S")]);
+const DRAIN_ONE: Query = Query::Only(&[Parameter::optional("drain", "S"), INCARNATION]);
+const WAIT: Query = Query::Only(&[Parameter::optional("wait", "S"), Parameter::optional("until", "U")]);
+const WAIT_ONE: Query =
+    Query::Only(&[Parameter::optional("wait", "S"), Parameter::optional("until", "U"), INCARNATION]);
+const OF_INCARNATION: Query = Query::Only(&[INCARNATION]);
+const INCARNATION: Parameter = Parameter::optional("incarnation", "I");
 const EVENTS: Query = Query::Only(&[Parameter::optional("after", "N"), Parameter::optional("wait", "S")]);
 const EXPLAIN: Query = Query::Only(&[
     Parameter::required("method", "GET"),
@@ -93,21 +98,21 @@ const BACKENDS: Query = Query::Only(&[Parameter::optional("app", "A"), Parameter
 endpoints! {
     POST "/internal/register-service" NONE Identified Registrant (Registration) -> Registered = commands::register,
         "registers a service and an instance";
-    POST "/internal/services/{service}/instances/{id}/heartbeat" NONE Identified RegistrantOrOperate (()) -> Heartbeat
+    POST "/internal/services/{service}/instances/{id}/heartbeat" OF_INCARNATION Identified RegistrantOrOperate (()) -> Heartbeat
         = commands::heartbeat, "keeps an instance registered";
     GET "/internal/services" NONE Identified Read (()) -> Services = queries::services, "lists services";
     GET "/internal/services/{service}" NONE Identified Read (()) -> Service = queries::service, "shows a service";
     DELETE "/internal/services/{service}" DRAIN Identified RegistrantOrOperate (()) -> Drained
         = deregistration::deregister_service, "deregisters a service";
-    DELETE "/internal/services/{service}/instances/{id}" DRAIN Identified RegistrantOrOperate (()) -> Drained
+    DELETE "/internal/services/{service}/instances/{id}" DRAIN_ONE Identified RegistrantOrOperate (()) -> Drained
         = deregistration::deregister_instance, "deregisters an instance";
     POST "/internal/services/{service}/drain" WAIT Identified RegistrantOrOperate (()) -> Drained
         = deregistration::drain_service, "drains all its instances";
     DELETE "/internal/services/{service}/drain" NONE Identified RegistrantOrOperate (()) -> Drained
         = deregistration::undo_drain_of_service, "gives all its instances requests again";
-    POST "/internal/services/{service}/instances/{id}/drain" WAIT Identified RegistrantOrOperate (()) -> Drained
+    POST "/internal/services/{service}/instances/{id}/drain" WAIT_ONE Identified RegistrantOrOperate (()) -> Drained
         = deregistration::drain_instance, "drains an instance";
-    DELETE "/internal/services/{service}/instances/{id}/drain" NONE Identified RegistrantOrOperate (()) -> Drained
+    DELETE "/internal/services/{service}/instances/{id}/drain" OF_INCARNATION Identified RegistrantOrOperate (()) -> Drained
         = deregistration::undo_drain_of_instance, "gives an instance requests again";
     POST "/internal/services/{service}/instances/{id}/probe" NONE Identified Operate (()) -> Probing = commands::probe,
         "probes at once";

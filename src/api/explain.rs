@@ -12,7 +12,7 @@ use furt_api::routes::{self, Candidate, Explanation};
 use super::commands::ApiResult;
 use super::problem::Problem;
 use super::query::Parameters;
-use super::{Api, distances, reasons, views};
+use super::{Api, distances, reasons, views, warnings};
 use furt_core::model::path::Reserved;
 use furt_core::model::{MethodRule, host, path};
 use furt_core::routing::{Found, Owner, Route, Snapshot};
@@ -47,6 +47,7 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
         path: None,
         verdict,
         reason,
+        warnings: Vec::new(),
         route: None,
         candidates,
         client: None,
@@ -73,7 +74,9 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
         let service = verdict.route.and_then(|route| snapshot.service(route.owner.index()));
         distances::of(client, service.map(|service| &**service), &api.geo)
     });
+    let owner = verdict.route.and_then(|route| snapshot.service(route.owner.index()));
     Ok(Json(Explanation {
+        warnings: owner.map(|service| warnings::of(service, &snapshot.shared_urls)).unwrap_or_default(),
         route: Some(verdict.route.map(|route| views::route(route, &snapshot))),
         client,
         path: Some(path.to_string()),

@@ -31,6 +31,7 @@ mod right;
 mod tests;
 mod views;
 mod waiting;
+mod warnings;
 
 pub use exporting::Exports;
 pub use json::parse as read_json;

@@ -86,10 +86,14 @@ impl From<Refusal> for Problem {
         let detail = refusal.to_string();
         let (status, code) = match &refusal {
             Refusal::TokenWrong => (StatusCode::UNAUTHORIZED, Code::TokenMissing),
+            Refusal::OperatorsOnly => (StatusCode::FORBIDDEN, Code::OperatorsOnly),
+            Refusal::AnotherIncarnation { .. } | Refusal::Replaced { .. } => {
+                (StatusCode::PRECONDITION_FAILED, Code::AnotherIncarnation)
+            }
             Refusal::BeyondGrant(_) => (StatusCode::FORBIDDEN, Code::BeyondGrant),
             Refusal::NotOwner { .. } => (StatusCode::FORBIDDEN, Code::NotOwner),
             Refusal::Taken { .. } => (StatusCode::CONFLICT, Code::Taken),
-            Refusal::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidFields),
+            Refusal::Invalid(_) | Refusal::RoutesMissing => (StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidFields),
             Refusal::NoProbes => (StatusCode::CONFLICT, Code::NoProbes),
             Refusal::NotFound(_) => (StatusCode::NOT_FOUND, Code::NotFound),
             Refusal::StoreFailed(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::StoreUnavailable),
@@ -105,6 +109,10 @@ impl From<Refusal> for Problem {
         }
         if let Refusal::Invalid(why) = &refusal {
             problem = problem.with(|body| body.errors = Some(vec![ProblemError::field("", why.to_string())]));
+        }
+        if refusal == Refusal::RoutesMissing {
+            problem =
+                problem.with(|body| body.errors = Some(vec![ProblemError::field("/routes", refusal.to_string())]));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             problem.retry_after_seconds = Some(1);

@@ -24,12 +24,14 @@ pub(super) async fn services(State(api): State<Arc<Api>>) -> Response {
     let envelope = Services {
         time: wire::now(),
         services: Vec::new(),
+        held: views::held(&snapshot),
         generation: wire::generation(snapshot.generation),
         epoch: wire::epoch(snapshot.epoch),
     };
+    let shared = snapshot.shared_urls.clone();
     // Pointers, so that a client that reads slowly holds no snapshot.
     let services: Vec<_> = snapshot.registered().map(Arc::clone).collect();
-    listing::list(&envelope, "services", services.into_iter().map(|service| views::service(&service)))
+    listing::list(&envelope, "services", services.into_iter().map(move |service| views::service(&service, &shared)))
 }
 
 /// `GET /internal/services/{service}`
@@ -37,7 +39,7 @@ pub(super) async fn service(State(api): State<Arc<Api>>, Path(name): Path<String
     let snapshot = api.snapshots.load_full();
     let found = snapshot
         .service_named(&name)
-        .map(|service| Json(Service { time: Some(wire::now()), ..views::service(service) }));
+        .map(|service| Json(Service { time: Some(wire::now()), ..views::service(service, &snapshot.shared_urls) }));
     found.ok_or_else(|| {
         Problem::new(StatusCode::NOT_FOUND, Code::NotFound, format!("service \"{name}\" is not registered"))
     })

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use furt_api::problem::ProblemError;
 
 use super::problem::Problem;
+use furt_core::model::Incarnation;
 
 /// What an endpoint takes as a query.
 #[derive(Debug, Clone, Copy)]
@@ -127,6 +128,11 @@ impl Parameters {
             return None;
         }
         self.parsed(name, rule, parse)
+    }
+
+    /// The incarnation that a command is about; `None` where it is left out or wrong.
+    pub(super) fn incarnation(&mut self) -> Option<Incarnation> {
+        self.parsed("incarnation", "must be 1 to 64 visible ASCII characters", |text| Incarnation::try_new(text).ok())
     }
 
     /// Any text; `None` where it is left out.

@@ -16,10 +16,9 @@ const MAX_TOLD: usize = 3;
 pub(super) fn refusal(service: &Service) -> Option<(Verdict, String)> {
     let name = name(service);
     Some(match service.refusal_reason(clock::unix_ms())? {
-        NoInstance::Draining => (
-            Verdict::Draining,
-            format!("every instance of {name} is draining until it registers again or that is undone"),
-        ),
+        NoInstance::Draining => {
+            (Verdict::Draining, format!("every instance of {name} is draining, as `furt services` shows"))
+        }
         NoInstance::Full => (Verdict::InstancesFull, format!("every instance of {name} is at its hard limit")),
         NoInstance::Unavailable => (Verdict::NoInstance, format!("no instance of {name} can be asked")),
     })

@@ -7,24 +7,32 @@ use serde_json::Value;
 
 use super::fields::{FieldError, Fields, seconds, text, whole};
 use furt_core::model::{
-    Country, Definition, Host, InstanceId, InstanceSpec, Invalid, LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES,
-    MAX_TIME, MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern, Permission, Protocol, Region, RouteSpec, Scheme, ServiceName,
-    Timeouts, UpstreamHost, UpstreamUrl,
+    Country, Definition, Host, Incarnation, InstanceId, InstanceSpec, Invalid, LoadBalancingPolicy, MAX_METADATA_BYTES,
+    MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern, Permission, Protocol, Region, RouteSpec, Scheme,
+    ServiceName, Timeouts, UpstreamHost, UpstreamUrl,
 };
+use furt_core::registry::RegistrationKind;
 
 /// What a body says, as far as it is right.
 #[derive(Default)]
 pub(super) struct Parsed {
     /// Where the instance is; also where something else is wrong, so that what is wrong with the place is told as well.
     pub(super) url: Option<UpstreamUrl>,
+    /// What it says of the service.
+    pub(super) kind: RegistrationKind,
     /// All of it.
     pub(super) whole: Option<(Definition, InstanceSpec)>,
 }
 
-/// Reads a body, and tells every field that is wrong, missing or unknown.
-pub(super) fn parse(body: Value) -> (Parsed, Vec<FieldError>) {
+/// Fields of the definition, beside `service` and `routes`.
+const DEFINITION: [&str; 7] = ["host", "policy", "hash_key", "slow_start", "timeouts", "metadata", "revision"];
+
+/// Reads a body, and tells every field that is wrong, missing or unknown. `is_registered`: whether there is a service that
+/// an instance can join.
+pub(super) fn parse(body: Value, is_registered: &dyn Fn(&ServiceName) -> bool) -> (Parsed, Vec<FieldError>) {
     let mut errors = Vec::new();
-    let parsed = Fields::open(String::new(), body, &mut errors).map(read).unwrap_or_default();
+    let fields = Fields::open(String::new(), body, &mut errors);
+    let parsed = fields.map(|fields| read(fields, is_registered)).unwrap_or_default();
     (parsed, errors)
 }
 
@@ -33,18 +41,30 @@ pub(super) fn parse(body: Value) -> (Parsed, Vec<FieldError>) {
 /// # Errors
 /// Each field that is wrong: its JSON pointer, and what would be right.
 pub fn read_registration(body: Value) -> Result<(Definition, InstanceSpec), Vec<(String, String)>> {
-    let (parsed, errors) = parse(body);
+    let (parsed, errors) = parse(body, &|_| false);
     let told = || errors.iter().map(|error| (error.pointer.clone(), error.detail.clone())).collect();
     parsed.whole.filter(|_| errors.is_empty()).ok_or_else(told)
 }
 
-fn read(mut fields: Fields<'_>) -> Parsed {
+fn read(mut fields: Fields<'_>, is_registered: &dyn Fn(&ServiceName) -> bool) -> Parsed {
+    let kind = kind(&fields);
     let service = fields.require("service", text(ServiceName::try_new));
     let url = fields.require("url", text(UpstreamUrl::try_new));
-    let definition = read_definition(&mut fields, service.as_ref());
+    let joins = kind == RegistrationKind::Joining && service.as_ref().is_some_and(is_registered);
+    let definition = read_definition(&mut fields, service.as_ref().filter(|_| !joins));
+    let definition = definition.or_else(|| service.clone().filter(|_| joins).map(Definition::new));
     let instance = read_instance(&mut fields, service.as_ref(), url.clone());
     fields.finish();
-    Parsed { url, whole: definition.zip(instance) }
+    Parsed { url, kind, whole: definition.zip(instance) }
+}
+
+/// What a registration says of its service, by the fields that it has.
+fn kind(fields: &Fields<'_>) -> RegistrationKind {
+    match () {
+        () if fields.has_value("routes") => RegistrationKind::Full,
+        () if DEFINITION.iter().any(|name| fields.has_value(name)) => RegistrationKind::WithoutRoutes,
+        () => RegistrationKind::Joining,
+    }
 }
 
 fn read_definition(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Option<Definition> {
@@ -144,6 +164,7 @@ fn read_instance(
 ) -> Option<InstanceSpec> {
     let has_id = fields.has_value("instance");
     let id = fields.optional("instance", text(InstanceId::try_new));
+    let incarnation = fields.optional("incarnation", text(Incarnation::try_new));
     let protocol = fields.optional("protocol", text(protocol)).unwrap_or_default();
     let has_tls_name = fields.has_value("tls_name");
     let tls_name = fields.optional("tls_name", text(InstanceSpec::try_tls_name));
@@ -161,6 +182,7 @@ fn read_instance(
     let limits = read_limits(fields, 1, 0, 0);
     let region = fields.optional("region", text(Region::try_new));
     let country = fields.optional("country", text(Country::try_new));
+    let shared = fields.optional("shared", truth).unwrap_or_default();
     let id = match (id, has_id) {
         (None, false) => InstanceId::from(service?),
         (id, _) => id?,
@@ -168,6 +190,7 @@ fn read_instance(
     Some(InstanceSpec {
         id,
         url: url?,
+        incarnation,
         protocol,
         tls_name,
         health_endpoint,
@@ -177,6 +200,7 @@ fn read_instance(
         hard_limit: limits.hard,
         region,
         country,
+        shared,
     })
 }
 
@@ -209,6 +233,10 @@ fn read_health_endpoint(fields: &mut Fields<'_>) -> Option<Box<str>> {
         return Some("/health".into());
     }
     fields.optional("health_endpoint", text(InstanceSpec::try_health_endpoint))
+}
+
+fn truth(value: Value) -> Result<bool, Invalid> {
+    value.as_bool().ok_or_else(|| Invalid::new("must be true or false"))
 }
 
 fn policy(name: &str) -> Result<LoadBalancingPolicy, Invalid> {
@@ -245,11 +273,11 @@ mod tests {
     use super::*;
 
     fn wrong(body: Value) -> Vec<String> {
-        parse(body).1.into_iter().map(|error| error.pointer).collect()
+        parse(body, &|_| false).1.into_iter().map(|error| error.pointer).collect()
     }
 
     fn right(body: Value) -> (Definition, InstanceSpec) {
-        let (parsed, errors) = parse(body);
+        let (parsed, errors) = parse(body, &|_| false);
         assert_eq!(errors, []);
         parsed.whole.unwrap()
     }
@@ -274,8 +302,8 @@ mod tests {
     #[test]
     fn every_wrong_field_is_told_at_once() {
         let pointers = wrong(json!({
-            "service": "Sagjan", "url": "ftp://x", "typo": 1, "instance": "a b", "protocol": "http3", "weight": 0,
-            "soft_limit": 5, "hard_limit": 4, "region": "EU", "country": "DEU", "heartbeat_ttl": 0,
+            "service": "Sagjan", "url": "ftp://x", "typo": 1, "instance": "a b", "incarnation": "a b", "protocol": "http3", "weight": 0,
+            "soft_limit": 5, "hard_limit": 4, "region": "EU", "country": "DEU", "shared": 1, "heartbeat_ttl": 0,
             "health_endpoint": "health", "policy": "best", "hash_key": "body", "slow_start": -1, "host": "a b",
             "metadata": {"a": 1}, "revision": 1.5, "timeouts": {"connect": 0, "write": 1},
             "routes": [{"method": "get", "path": "a", "permission": ""}, 7, {"path": "/a*", "x/y": 1}],
@@ -285,11 +313,13 @@ mod tests {
             "/url",
             "/typo",
             "/instance",
+            "/incarnation",
             "/protocol",
             "/weight",
             "/soft_limit",
             "/region",
             "/country",
+            "/shared",
             "/heartbeat_ttl",
             "/health_endpoint",
             "/policy",
@@ -310,7 +340,7 @@ mod tests {
         ] {
             assert!(pointers.iter().any(|told| told == pointer), "{pointer} in {pointers:?}");
         }
-        assert_eq!(pointers.len(), 26, "{pointers:?}");
+        assert_eq!(pointers.len(), 28, "{pointers:?}");
     }
 
     #[test]
@@ -345,6 +375,31 @@ mod tests {
         assert_eq!(wrong(body("GET", "GET")), ["/routes/1"]);
         assert_eq!(wrong(body("*", "POST")), ["/routes/1"]);
         right(body("GET", "HEAD"));
+    }
+
+    #[test]
+    fn the_fields_tell_what_a_body_says_of_its_service() {
+        let joins =
+            |service: &str| json!({"service": service, "url": "http://127.0.0.1:1", "weight": 2, "policy": null});
+        let parse = |body: Value| super::parse(body, &|service| service.as_str() == "a..b");
+        let (parsed, errors) = parse(joins("a..b"));
+        assert_eq!((parsed.kind, errors), (RegistrationKind::Joining, vec![]));
+        assert_eq!(parsed.whole.unwrap().0, Definition::new(ServiceName::try_new("a..b").unwrap()));
+        assert_eq!(parse(joins("c..d")).1[0].pointer, "/service", "it would be reached by its host");
+        for (name, value) in [
+            ("policy", json!("sticky")),
+            ("hash_key", json!("address")),
+            ("slow_start", json!(1)),
+            ("timeouts", json!({})),
+            ("metadata", json!({})),
+            ("revision", json!(0)),
+        ] {
+            let mut body = joins("a");
+            body[name] = value;
+            assert_eq!(parse(body.clone()).0.kind, RegistrationKind::WithoutRoutes, "{name}");
+            body["routes"] = json!([]);
+            assert_eq!(parse(body).0.kind, RegistrationKind::Full, "{name}");
+        }
     }
 
     #[test]

@@ -124,8 +124,9 @@ async fn a_store_that_fails_is_a_503_with_retry_after_and_makes_furt_degraded() 
 #[tokio::test]
 async fn health_counts_the_backends_that_the_list_shows_also_while_some_cannot_leave() {
     let router = router(KeepsAll);
-    for (id, ttl) in [("silent", 1), ("stays", 60)] {
-        let command = json!({"service": "a", "instance": id, "url": "http://127.0.0.1:9", "heartbeat_ttl": ttl});
+    for (id, ttl, port) in [("silent", 1, 9), ("stays", 60, 10)] {
+        let url = format!("http://127.0.0.1:{port}");
+        let command = json!({"service": "a", "instance": id, "url": url, "heartbeat_ttl": ttl});
         assert_eq!(answer(&router, "POST", "/internal/register-service", &command).await.status(), 200);
     }
     for _ in 0..500 {

@@ -2,21 +2,22 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use furt_api::services::{Instance, Service, ServiceRoute, ServiceTimeouts};
+use furt_api::services::{Drain, HeldId, Instance, Service, ServiceRoute, ServiceTimeouts};
 use furt_api::{Seconds, Status, routes};
 
-use super::metrics;
+use super::{metrics, warnings};
 use crate::clock;
 use crate::wire;
-use furt_core::model::RouteSpec;
-use furt_core::routing::{self, Owner, Route, ServiceKind, Snapshot};
+use furt_core::model::{DrainMark, RouteSpec};
+use furt_core::routing::{self, Owner, Route, ServiceKind, SharedUrls, Snapshot};
 
-pub(super) fn service(service: &routing::Service) -> Service {
+pub(super) fn service(service: &routing::Service, shared: &SharedUrls) -> Service {
     let definition = &service.definition;
     Service {
         service: definition.service.as_str().into(),
         status: wire::status(service.status),
         blocked: service.suspended.as_deref().map(str::to_owned),
+        warnings: warnings::of(service, shared),
         draining: service.is_draining(),
         since: wire::time(service.live.since_ms()),
         uptime_share: service.live.uptime_share(service.status, clock::unix_ms()),
@@ -60,6 +61,9 @@ fn instance(instance: &routing::Instance) -> Instance {
         health_endpoint: spec.health_endpoint.as_deref().map(str::to_owned),
         status: wire::status(instance.status),
         draining: live.is_draining(),
+        drain: live.drain().map(|mark| drain(&mark)),
+        incarnation: spec.incarnation.as_ref().map(|incarnation| incarnation.as_str().to_owned()),
+        replaced: live.replaced().map(|incarnation| incarnation.as_str().to_owned()),
         since: wire::time(load(&live.since_ms)),
         last_ping: live.last_ping_ms().map(wire::time),
         response_time_ms: live.response_time_us().map(|us| us as f64 / 1000.0),
@@ -76,6 +80,30 @@ fn instance(instance: &routing::Instance) -> Instance {
         region: spec.region.as_ref().map(|region| region.as_str().to_owned()),
         country: spec.country.as_ref().map(|country| country.as_str().to_owned()),
     }
+}
+
+fn drain(mark: &DrainMark) -> Drain {
+    Drain {
+        until: wire::drain_until(mark.until),
+        from: mark.from.map(|from| from.to_string()),
+        since: mark.began_ms.map(wire::time),
+        needs_undo: mark.needs_undo(),
+    }
+}
+
+/// Ids that are held and under which nobody is registered.
+pub(super) fn held(snapshot: &Snapshot) -> Vec<HeldId> {
+    let is_registered = |held: &routing::HeldId| {
+        let service = snapshot.service_named(held.service.as_str());
+        service.is_some_and(|service| service.instances.iter().any(|one| one.spec.id == held.id))
+    };
+    let absent = snapshot.held.iter().filter(|held| !is_registered(held));
+    let shown = |held: &routing::HeldId| HeldId {
+        service: held.service.as_str().into(),
+        instance: held.id.as_str().into(),
+        drain: drain(&held.mark),
+    };
+    absent.map(shown).collect()
 }
 
 /// `None`: it may be silent.

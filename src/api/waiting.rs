@@ -43,14 +43,16 @@ impl WaitPermits {
     }
 }
 
-/// Until nothing is in flight, the time is over, or furt stops; says what is in flight then.
+/// Until nothing is in flight, the time is over, a drain ended, or furt stops; says what is in flight then.
 pub(super) async fn until_idle(drained: &Drained, limit: Duration, readiness: &Readiness) -> u64 {
     let began = clock::now();
     let mut stops = std::pin::pin!(readiness.ends());
     loop {
         let in_flight = drained.in_flight();
         let waited = clock::now().saturating_duration_since(began);
-        let Some(left) = limit.checked_sub(waited).filter(|left| in_flight > 0 && !left.is_zero()) else {
+        let Some(left) =
+            limit.checked_sub(waited).filter(|left| in_flight > 0 && drained.ended() == 0 && !left.is_zero())
+        else {
             return in_flight;
         };
         let pause = (waited / 10).clamp(FIRST_LOOK, MAX_PAUSE).min(left);

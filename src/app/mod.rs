@@ -222,12 +222,13 @@ impl Running {
 
 fn tell_contents(path: &Path, contents: &Contents) {
     log::info!(
-        "the store {} has {} services with {} instances, {} of them DOWN, {} draining, and {} API keys",
+        "the store {} has {} services with {} instances, {} of them DOWN, {} draining, {} ids held, and {} API keys",
         path.display(),
         contents.definitions.len(),
         contents.instances.len(),
         contents.observed.down.len(),
         contents.draining.len(),
+        contents.holds.len(),
         contents.keys.len()
     );
 }

@@ -107,6 +107,8 @@ fn registration(args: &RegisterArgs) -> Result<Registration> {
     let routes = args.routes.iter().map(route).collect::<Result<Vec<_>>>()?;
     // clap asks for both where there is no file.
     let (service, url) = (args.service.clone().unwrap_or_default(), args.upstream.clone().unwrap_or_default());
+    // An instance without a word about the service joins it.
+    let routes = Some(routes).filter(|routes| !routes.is_empty());
     Ok(Registration { routes, ..Registration::new(service, url) })
 }
 
@@ -153,7 +155,8 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
             [] => String::new(),
             rows => table(&["", "METHOD", "PATH", "SERVICE", "WHY"], rows),
         };
-        verdict + &candidates + &answer.client.as_ref().map(distances).unwrap_or_default()
+        let warnings: String = answer.warnings.iter().map(|warning| format!("warning: {}\n", clean(warning))).collect();
+        verdict + &warnings + &candidates + &answer.client.as_ref().map(distances).unwrap_or_default()
     })
 }
 

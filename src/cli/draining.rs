@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use furt_api::deregistration::Drained;
+use furt_api::deregistration::{DrainUntil, Drained};
 
 use super::client::{Answer, ask_patiently, show};
-use super::output::counted;
+use super::output::{clean, counted};
 use super::{Format, Target};
 
 #[derive(Args)]
@@ -21,6 +21,9 @@ pub(super) struct DrainArgs {
     /// Wait until none of its requests is in flight, at most so long (0 to 3600); exit with 1 if some still are
     #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "undo")]
     wait: Option<Wait>,
+    /// Hold its id until that is undone, whoever registers under it; by default the drain ends when it restarts
+    #[arg(long, conflicts_with = "undo")]
+    keep: bool,
     /// Give it requests again
     #[arg(long)]
     undo: bool,
@@ -65,13 +68,18 @@ pub(super) fn drain(args: &DrainArgs) -> Result<()> {
     path.push("drain");
     let method = if args.undo { "DELETE" } else { "POST" };
     let whom = whom(&args.service, args.instance.as_deref());
-    let answer = ask(&args.target, method, &path, "wait", args.wait.as_ref())?;
+    let mut query = waiting("wait", args.wait.as_ref());
+    if !args.undo {
+        query.push(("until", if args.keep { "undo" } else { "restart" }));
+    }
+    let answer = ask(&args.target, method, &path, &query, args.wait.as_ref())?;
     show(args.format, &answer, |answer: Drained| match (args.undo, answer.instances as u64) {
         (true, 0) => format!("{whom} was not draining\n"),
         (true, instances) => format!("ended the drain of {whom}: {} asked again\n", counted(instances, "instance")),
         (false, instances) => {
             let in_flight = counted(answer.in_flight, "request");
-            format!("draining {whom}: {}, {in_flight} in flight\n", counted(instances, "instance"))
+            let (instances, holds) = (counted(instances, "instance"), what_holds(&answer));
+            format!("draining {whom}: {instances}, {in_flight} in flight; {holds}\n")
         }
     })?;
     ensure_idle(args.wait.as_ref(), &answer)
@@ -79,7 +87,8 @@ pub(super) fn drain(args: &DrainArgs) -> Result<()> {
 
 pub(super) fn deregister(args: &DeregisterArgs) -> Result<()> {
     let path = path_to(&args.service, args.instance.as_deref());
-    let answer = ask(&args.target, "DELETE", &path, "drain", args.drain.as_ref())?;
+    let query = waiting("drain", args.drain.as_ref());
+    let answer = ask(&args.target, "DELETE", &path, &query, args.drain.as_ref())?;
     show(args.format, &answer, |answer: Drained| {
         let whom = whom(&args.service, args.instance.as_deref());
         let removed = counted(answer.instances as u64, "instance");
@@ -88,15 +97,39 @@ pub(super) fn deregister(args: &DeregisterArgs) -> Result<()> {
     ensure_idle(args.drain.as_ref(), &answer)
 }
 
-fn ask(target: &Target, method: &str, path: &[&str], name: &str, wait: Option<&Wait>) -> Result<Answer> {
-    let query: Vec<_> = wait.map(|wait| (name, wait.text.as_str())).into_iter().collect();
-    ask_patiently(target, method, path, &query, wait.map_or(Duration::ZERO, |wait| wait.time))
+fn waiting<'a>(name: &'a str, wait: Option<&'a Wait>) -> Vec<(&'a str, &'a str)> {
+    wait.map(|wait| (name, wait.text.as_str())).into_iter().collect()
+}
+
+fn ask(target: &Target, method: &str, path: &[&str], query: &[(&str, &str)], wait: Option<&Wait>) -> Result<Answer> {
+    ask_patiently(target, method, path, query, wait.map_or(Duration::ZERO, |wait| wait.time))
+}
+
+/// What ends the drain.
+fn what_holds(answer: &Drained) -> String {
+    if answer.ended > 0 {
+        return format!("the drain of {} ended meanwhile: asked again", counted(answer.ended as u64, "instance"));
+    }
+    match &answer.until {
+        Some(DrainUntil::Undo) => "held until --undo".to_owned(),
+        Some(DrainUntil::Restart) if answer.needs_undo == 0 => "until it restarts".to_owned(),
+        Some(DrainUntil::Restart) if answer.needs_undo == answer.instances => {
+            "only --undo ends it, since it names no incarnation".to_owned()
+        }
+        Some(DrainUntil::Restart) => {
+            format!("until they restart, {} of them until --undo", answer.needs_undo)
+        }
+        Some(DrainUntil::Registration) => "until it registers again".to_owned(),
+        Some(DrainUntil::Other(until)) => format!("until {}", clean(until)),
+        Some(_) | None => "nothing drains it".to_owned(),
+    }
 }
 
 /// What was asked is done in any case; but who waited may not go on as if nothing were cut by it.
 fn ensure_idle(wait: Option<&Wait>, answer: &Answer) -> Result<()> {
     if wait.is_some() {
-        let in_flight = answer.read::<Drained>()?.in_flight;
+        let Drained { in_flight, ended, .. } = answer.read::<Drained>()?;
+        ensure!(ended == 0, "the drain of {} was ended", counted(ended as u64, "instance"));
         ensure!(in_flight == 0, "{} still in flight", counted(in_flight, "request"));
     }
     Ok(())

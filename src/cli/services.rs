@@ -4,7 +4,8 @@
 
 use anyhow::Result;
 use clap::Args;
-use furt_api::services::{Instance, Service, ServiceRoute, Services};
+use furt_api::deregistration::DrainUntil;
+use furt_api::services::{Drain, HeldId, Instance, Service, ServiceRoute, Services};
 use furt_api::{Status, Timestamp};
 
 use super::client::{ask, permission, show};
@@ -29,9 +30,10 @@ pub(super) fn run(args: &ServicesArgs) -> Result<()> {
         Some(_) => show(args.format, &answer, |service: Service| {
             detail(&service, Moment(service.time.as_ref().and_then(instant)))
         }),
-        None => {
-            show(args.format, &answer, |answer: Services| overview(&answer.services, Moment(instant(&answer.time))))
-        }
+        None => show(args.format, &answer, |answer: Services| {
+            let now = Moment(instant(&answer.time));
+            overview(&answer.services, now) + &held(&answer.held, now)
+        }),
     }
 }
 
@@ -90,6 +92,23 @@ fn overview(services: &[Service], now: Moment) -> String {
         return "no service is registered\n".to_owned();
     }
     table(&["SERVICE", "STATUS", "SINCE", "UPTIME", "INSTANCES", "IN FLIGHT", "LAST PROBE", "WHY"], &rows)
+}
+
+/// Ids that are held and have no line above.
+fn held(held: &[HeldId], now: Moment) -> String {
+    let line = |one: &HeldId| {
+        let (service, instance) = (clean(one.service.as_str()), clean(one.instance.as_str()));
+        format!("held: {service}/{instance}, {}\n", drained(&one.drain, now))
+    };
+    held.iter().map(line).collect()
+}
+
+/// What a drain waits for, and who began it.
+fn drained(drain: &Drain, now: Moment) -> String {
+    let by = drain.from.as_deref().map(|from| format!(", by {}", clean(from))).unwrap_or_default();
+    let since = drain.since.as_ref().map(|since| format!(" {} ago", now.since(Some(since)))).unwrap_or_default();
+    let undo = if drain.needs_undo && drain.until != DrainUntil::Undo { " or undo" } else { "" };
+    format!("draining until {}{undo}{by}{since}", clean(drain.until.as_str()))
 }
 
 fn detail(service: &Service, now: Moment) -> String {
@@ -194,6 +213,7 @@ fn why(service: &Service, now: Moment) -> String {
     if let Some(blocked) = &service.blocked {
         reasons.push(format!("not routed: {}", clean(blocked)));
     }
+    reasons.extend(service.warnings.iter().map(|warning| format!("warning: {}", clean(warning))));
     if service.draining {
         reasons.push("every instance is draining: requests get 503".to_owned());
     }
@@ -241,7 +261,8 @@ fn instances_of(service: &Service, now: Moment) -> String {
 fn why_of(instance: &Instance, now: Moment) -> String {
     let ejection = is_ejected(instance).then(|| ejection(instance, now));
     let error = instance.last_error.as_deref().map(clean);
-    let reasons: Vec<_> = error.into_iter().chain(ejection).collect();
+    let drained = instance.drain.as_ref().map(|drain| drained(drain, now));
+    let reasons: Vec<_> = error.into_iter().chain(ejection).chain(drained).collect();
     if reasons.is_empty() { "-".to_owned() } else { reasons.join("; ") }
 }
 

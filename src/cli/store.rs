@@ -104,11 +104,11 @@ impl PathArgs {
 }
 
 fn tell(path: &Path, summary: Summary, format: Format) -> anyhow::Result<()> {
-    let Summary { services, instances, down, draining, keys } = summary;
+    let Summary { services, instances, down, draining, held, keys } = summary;
     match format.output {
-        Output::Json => output::print_json(&Counts { services, instances, down, draining, keys }),
+        Output::Json => output::print_json(&Counts { services, instances, down, draining, held, keys }),
         Output::Text => output::print(&format!(
-            "{}: ok: {services} services, {instances} instances, {down} of them DOWN, {draining} draining, {keys} API keys\n",
+            "{}: ok: {services} services, {instances} instances, {down} of them DOWN, {draining} draining, {held} ids held, {keys} API keys\n",
             path.display()
         )),
     }
@@ -121,6 +121,7 @@ struct Counts {
     instances: usize,
     down: usize,
     draining: usize,
+    held: usize,
     keys: usize,
 }
 

@@ -102,10 +102,10 @@ impl Joining {
             instance: Some(self.id.as_str().into()),
             health_endpoint: HealthEndpoint::Path("/health".to_owned()),
             weight: Some(self.weight),
-            routes: vec![
+            routes: Some(vec![
                 Route::protected("GET", "/orders/*", "orders:read"),
                 Route::protected("POST", "/orders/*", "orders:write"),
-            ],
+            ]),
             ..Registration::new(self.service, format!("http://{}", self.address))
         }
     }

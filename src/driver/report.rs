@@ -6,15 +6,34 @@ use log::{info, warn};
 use super::key_report;
 use crate::telemetry::{Event, RegistryMetrics};
 use furt_core::model::{ServiceName, Status};
-use furt_core::registry::{DnsSubject, InstanceRef, Report};
+use furt_core::registry::{DnsSubject, InstanceRef, Replaced, Report};
 
 /// Logs and counts what is reported; the caller keeps the event.
 pub(super) fn report(report: &Report, metrics: &RegistryMetrics) -> Event {
     match report {
-        Report::Registered { instance, url, routes, from } => {
+        Report::Registered { instance, url, routes, replaced, from } => {
             metrics.registered();
-            info!("registered {instance} at {url} with {routes} routes, from {from}");
-            of("registered", instance).with("url", &**url).with("routes", *routes).with("from", from.to_string())
+            let event = of("registered", instance).with("url", &**url).with("routes", *routes);
+            let event = event.with("from", from.to_string());
+            match replaced {
+                None => {
+                    info!("registered {instance} at {url} with {routes} routes, from {from}");
+                    event
+                }
+                Some(Replaced { url: before, .. }) => {
+                    info!("registered {instance} at {url} with {routes} routes, from {from}; it was UP at {before}");
+                    event.with("replaced", before.to_string())
+                }
+            }
+        }
+        Report::Replaced { instance, by, url, from } => {
+            info!("{instance} is gone: {by} registered at its url {url}, from {from}");
+            of("replaced", instance).with("by", by.as_str()).with("url", &**url).with("from", from.to_string())
+        }
+        Report::UrlShared { instance, url, with } => {
+            let with: Vec<_> = with.iter().map(ToString::to_string).collect();
+            warn!("{instance} registered at {url}, which is the url of {} as well", with.join(", "));
+            of("url-shared", instance).with("url", &**url).with("with", with)
         }
         Report::Refused { service, from, refusal } => {
             metrics.refused();
@@ -26,10 +45,11 @@ pub(super) fn report(report: &Report, metrics: &RegistryMetrics) -> Event {
             info!("deregistered {instance}, from {from}");
             of("deregistered", instance).with("from", from.to_string())
         }
-        Report::DrainBegan { instance, from } => {
+        Report::DrainBegan { instance, until, from } => {
             metrics.drain_began();
-            info!("{instance} is draining: it gets no new requests, from {from}");
-            of("drain-began", instance).with("from", from.to_string())
+            let until = until.as_str();
+            info!("{instance} is draining: it gets no new requests until {until}, from {from}");
+            of("drain-began", instance).with("until", until).with("from", from.to_string())
         }
         Report::DrainEnded { instance, from } => {
             metrics.drain_ended();

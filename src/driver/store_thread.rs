@@ -108,8 +108,10 @@ impl StoreThread {
             | Change::PutInstance(_)
             | Change::RemoveInstance(_)
             | Change::RemoveService { .. }
-            | Change::PutDraining(_)
+            | Change::PutDraining(..)
             | Change::RemoveDraining(_)
+            | Change::PutHold(..)
+            | Change::RemoveHold(_)
             | Change::PutKey(_)
             | Change::RemoveKey(_) => return,
         };
@@ -198,8 +200,10 @@ fn replaced(change: &Change) -> &[InstanceId] {
         Change::PutDefinition(_)
         | Change::Observe(..)
         | Change::NoteTtl { .. }
-        | Change::PutDraining(_)
+        | Change::PutDraining(..)
         | Change::RemoveDraining(_)
+        | Change::PutHold(..)
+        | Change::RemoveHold(_)
         | Change::PutKey(_)
         | Change::RemoveKey(_) => &[],
     }

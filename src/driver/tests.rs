@@ -361,6 +361,7 @@ fn put(id: &str) -> Change {
         spec: Arc::new(command.instance),
         addresses: command.addresses,
         registered_from: [127, 0, 0, 1].into(),
+        replaced: None,
     })
 }
 
@@ -472,6 +473,8 @@ async fn ten_thousand_that_are_heard_publish_nothing_and_the_silent_are_gone_a_s
         // Without a TTL until it beats: paused time runs on while a batch is with the store.
         let mut command = command("fleet");
         command.instance.id = name(number).id;
+        command.instance.url.port = u16::try_from(20_000 + number).unwrap();
+        command.addresses = Arc::from([command.instance.url.socket_address().unwrap()]);
         command.instance.health_endpoint = None;
         command
     };
@@ -485,7 +488,7 @@ async fn ten_thousand_that_are_heard_publish_nothing_and_the_silent_are_gone_a_s
     let beat = async |those: std::ops::Range<usize>| {
         for number in those {
             let whom = name(number);
-            let heard = rig.handle.ask(move |reply| Event::HeartbeatReceived(whom, rig::local(), reply)).await;
+            let heard = rig.handle.ask(move |reply| Event::HeartbeatReceived(whom, None, rig::local(), reply)).await;
             assert!(matches!(heard, Ok(Ok(Answer::Heard { .. }))), "{number}");
         }
     };

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use furt_core::model::{
-    CidrSet, Definition, InstanceId, InstanceSpec, KeyName, KeySpec, OldDigest, PermissionRule, PermissionSet, Rate,
-    RateLimit, RuntimeKey, ServiceName, Sha256Digest, UpstreamUrl,
+    CidrSet, Definition, DrainMark, DrainUntil, Incarnation, InstanceId, InstanceSpec, KeyName, KeySpec, OldDigest,
+    PermissionRule, PermissionSet, Rate, RateLimit, RuntimeKey, ServiceName, Sha256Digest, UpstreamUrl,
 };
 use furt_core::ports::Store;
-use furt_core::registry::{Change, DefinitionRecord, InstanceRecord, Observation};
+use furt_core::registry::{Change, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
 
 pub(super) fn definition(service: &str, revision: u64) -> Change {
     Change::PutDefinition(DefinitionRecord {
@@ -25,6 +25,7 @@ pub(super) fn instance(service: &str, id: &str, url: &str) -> Change {
         spec: Arc::new(InstanceSpec::new(InstanceId::try_new(id).unwrap(), UpstreamUrl::try_new(url).unwrap())),
         addresses: Arc::new(["127.0.0.1:80".parse().unwrap()]),
         registered_from: [127, 0, 0, 1].into(),
+        replaced: None,
     })
 }
 
@@ -44,11 +45,29 @@ pub(super) fn note_ttl(id: &str, seconds: u64) -> Change {
 }
 
 pub(super) fn draining(id: &str) -> Change {
-    Change::PutDraining(InstanceId::try_new(id).unwrap())
+    Change::PutDraining(InstanceId::try_new(id).unwrap(), drain(DrainUntil::Restart))
+}
+
+/// A drain with everything that one can have.
+pub(super) fn drain(until: DrainUntil) -> Arc<DrainMark> {
+    let (from, began_ms) = (Some([10, 0, 0, 1].into()), Some(5_000));
+    Arc::new(DrainMark { until, from, began_ms, incarnation: Some(Incarnation::try_new("p").unwrap()) })
+}
+
+fn held(service: &str, id: &str) -> InstanceRef {
+    InstanceRef { service: ServiceName::try_new(service).unwrap(), id: InstanceId::try_new(id).unwrap() }
+}
+
+pub(super) fn hold(service: &str, id: &str) -> Change {
+    Change::PutHold(held(service, id), drain(DrainUntil::Undo))
 }
 
 fn drained(store: &mut impl Store) -> Vec<String> {
-    store.load().unwrap().draining.iter().map(ToString::to_string).collect()
+    store.load().unwrap().draining.keys().map(ToString::to_string).collect()
+}
+
+fn holds(store: &mut impl Store) -> Vec<String> {
+    store.load().unwrap().holds.keys().map(ToString::to_string).collect()
 }
 
 /// A key behind `sha256`, with everything that a key can have.
@@ -139,6 +158,32 @@ fn an_instance_is_draining_until_that_ends_or_it_is_put_again_or_removed(mut sto
     assert_eq!(drained(&mut store), [""; 0], "nothing is left of what was removed");
     store.apply(&[draining("a1"), note_down("a1", true), note_down("a1", false)]).unwrap();
     assert_eq!(drained(&mut store), ["a1"], "its health is another matter");
+    store.apply(&[instance("a", "a1", "http://h"), draining("a1")]).unwrap();
+    let drains = store.load().unwrap().draining;
+    assert_eq!(
+        drains.values().collect::<Vec<_>>(),
+        [&drain(DrainUntil::Restart)],
+        "with what was put, and as it was put"
+    );
+}
+
+fn an_id_is_held_until_that_ends_whatever_becomes_of_the_instance(mut store: impl Store) {
+    store.apply(&[hold("a", "a1"), hold("b", "a1")]).unwrap();
+    store.apply(&[definition("a", 1), instance("a", "a1", "http://h"), draining("a1")]).unwrap();
+    store.apply(&[gone("a", &["a1"])]).unwrap();
+    assert_eq!((holds(&mut store), drained(&mut store)), (vec!["a/a1".to_owned(), "b/a1".to_owned()], vec![]));
+    assert_eq!(store.load().unwrap().holds[&held("a", "a1")], drain(DrainUntil::Undo));
+    store.apply(&[Change::RemoveHold(held("a", "a1")), Change::RemoveHold(held("c", "a1"))]).unwrap();
+    assert_eq!(holds(&mut store), ["b/a1"]);
+}
+
+fn an_incarnation_is_kept_with_the_one_that_it_replaced(mut store: impl Store) {
+    let Change::PutInstance(record) = instance("a", "a1", "http://h") else { unreachable!() };
+    let incarnation = |text: &str| Some(Incarnation::try_new(text).unwrap());
+    let spec = Arc::new(InstanceSpec { incarnation: incarnation("~q!"), ..(*record.spec).clone() });
+    let put = Change::PutInstance(InstanceRecord { spec, replaced: incarnation("p"), ..record });
+    store.apply(&[definition("a", 1), put.clone()]).unwrap();
+    assert_eq!(store.load().unwrap().instances.into_values().map(Change::PutInstance).collect::<Vec<_>>(), [put]);
 }
 
 fn an_instance_is_held_to_the_last_ttl_it_was_promised_until_it_is_put_again_or_removed(mut store: impl Store) {
@@ -218,6 +263,14 @@ macro_rules! conforms {
             #[test]
             fn an_instance_is_draining_until_that_ends_or_it_is_put_again_or_removed() {
                 super::an_instance_is_draining_until_that_ends_or_it_is_put_again_or_removed($new);
+            }
+            #[test]
+            fn an_id_is_held_until_that_ends_whatever_becomes_of_the_instance() {
+                super::an_id_is_held_until_that_ends_whatever_becomes_of_the_instance($new);
+            }
+            #[test]
+            fn an_incarnation_is_kept_with_the_one_that_it_replaced() {
+                super::an_incarnation_is_kept_with_the_one_that_it_replaced($new);
             }
             #[test]
             fn an_instance_is_held_to_the_last_ttl_it_was_promised_until_it_is_put_again_or_removed() {

@@ -2,7 +2,7 @@
 //!
 //! The fuzz targets hold records and damaged files against it. No request and no start comes here.
 
-use super::disk::{self, RecordError, key_record, records};
+use super::disk::{self, RecordError, drain_record, key_record, records};
 use furt_core::registry::Change;
 
 /// The longest piece of a file that was asked for since the last question, in bytes; of any file.
@@ -28,12 +28,22 @@ pub fn stored(change: &Change) -> Option<Result<Change, RecordError>> {
             let record = key_record::Key::from_core(key).to_json();
             Some(key_record::Key::parse(key.name().as_str(), &record).map(Change::PutKey))
         }
+        Change::PutDraining(id, mark) => {
+            let record = drain_record::Drain::of_instance(id, mark).to_json();
+            let read = drain_record::Drain::parse(id.as_str(), &record);
+            Some(read.map(|(id, mark)| Change::PutDraining(id, mark)))
+        }
+        Change::PutHold(held, mark) => {
+            let record = drain_record::Drain::of_id(held, mark).to_json();
+            let read = drain_record::Drain::parse_hold(&held.to_string(), &record);
+            Some(read.map(|(held, mark)| Change::PutHold(held, mark)))
+        }
         Change::RemoveInstance(_)
         | Change::RemoveService { .. }
         | Change::Observe(..)
         | Change::NoteTtl { .. }
-        | Change::PutDraining(_)
         | Change::RemoveDraining(_)
+        | Change::RemoveHold(_)
         | Change::RemoveKey(_) => None,
     }
 }

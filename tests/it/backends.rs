@@ -77,8 +77,9 @@ async fn who_is_not_there_is_told_in_edge_proxys_words() {
 #[tokio::test]
 async fn defaults_are_edge_proxys_and_the_country_follows_from_the_region() {
     let gateway = Gateway::start("").await;
-    for (region, country) in [("sa", "BR"), ("us", "US"), ("eu", "DE"), ("ap", "JP"), ("moon-1", "")] {
-        let body = json!({"id": region, "app": "a", "region": region, "ip": "10.0.0.1", "port": 80});
+    let regions = [("sa", "BR"), ("us", "US"), ("eu", "DE"), ("ap", "JP"), ("moon-1", "")];
+    for (port, (region, country)) in (80..).zip(regions) {
+        let body = json!({"id": region, "app": "a", "region": region, "ip": "10.0.0.1", "port": port});
         assert_eq!(register(&gateway, &body).await.status, 201);
         let shown = ask(&gateway, Method::GET, &format!("/api/v1/backends/{region}")).await.ok();
         assert_eq!(shown["country"].as_str().unwrap_or_default(), country);
@@ -152,8 +153,8 @@ async fn the_last_backend_of_a_service_with_routes_leaves_them_held() {
 #[tokio::test]
 async fn a_backend_that_is_not_heard_is_gone_a_second_after_its_ttl() {
     let gateway = Gateway::start("[registration]\nheartbeat_ttl = '1s'").await;
-    for id in ["silent", "heard"] {
-        assert_eq!(register(&gateway, &with(seed(), json!({"id": id}))).await.status, 201);
+    for (id, port) in [("silent", 8080), ("heard", 8081)] {
+        assert_eq!(register(&gateway, &with(seed(), json!({"id": id, "port": port}))).await.status, 201);
     }
     let beat = async || ask(&gateway, Method::POST, "/api/v1/heartbeat/heard").await.status == 200;
     let began = std::time::Instant::now();

@@ -294,9 +294,10 @@ async fn the_command_line_drains_waits_and_undoes() {
         (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
     };
     let (code, said, _) = run(&["drain", "service"]).await;
-    assert_eq!((code, said.as_str()), (0, "draining service: 1 instance, 1 request in flight\n"));
+    let holds = "only --undo ends it, since it names no incarnation";
+    assert_eq!((code, said), (0, format!("draining service: 1 instance, 1 request in flight; {holds}\n")));
     let (code, said, why) = run(&["drain", "service", "--instance", "one", "--wait", "0.2"]).await;
-    assert_eq!((code, said.as_str()), (1, "draining service/one: 1 instance, 1 request in flight\n"));
+    assert_eq!((code, said), (1, format!("draining service/one: 1 instance, 1 request in flight; {holds}\n")));
     assert_eq!(why, "furt: 1 request still in flight\n");
     let (code, said, _) = run(&["drain", "service", "--undo"]).await;
     assert_eq!((code, said.as_str()), (0, "ended the drain of service: 1 instance asked again\n"));
@@ -310,7 +311,91 @@ async fn the_command_line_drains_waits_and_undoes() {
     request.await.unwrap().unwrap().ok();
     let (code, _, why) = run(&["drain", "service"]).await;
     assert!(code == 1 && why.contains("not registered"), "{why}");
-    for misuse in [&["drain"][..], &["drain", "a", "--wait", "3601"], &["drain", "a", "--wait", "1", "--undo"]] {
+    for misuse in [
+        &["drain"][..],
+        &["drain", "a", "--wait", "3601"],
+        &["drain", "a", "--wait", "1", "--undo"],
+        &["drain", "a", "--keep", "--undo"],
+    ] {
         assert_eq!(run(misuse).await.0, 2, "{misuse:?}");
     }
+}
+
+// Drains that no registration of the same process ends.
+
+#[tokio::test]
+async fn a_drain_by_an_operator_holds_while_the_service_registers_again_and_again() {
+    let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
+    let registration = registration("one", &origin.url());
+    gateway.registered(&registration).await;
+    let output = gateway.cli(&["drain", "service", "--wait", "10"]).await;
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && said.ends_with("only --undo ends it, since it names no incarnation\n"),
+        "{said}"
+    );
+    for change in [json!({}), json!({"weight": 7})] {
+        gateway.registered(&with(registration.clone(), change)).await;
+        Answer::of(gateway.anonymous(Method::GET, "/s/a")).await.problem(503, "draining");
+    }
+    let drain = gateway.instance("service").await["drain"].clone();
+    assert_eq!(
+        (&drain["until"], &drain["from"], &drain["needs_undo"]),
+        (&json!("restart"), &json!("127.0.0.1"), &json!(true))
+    );
+    assert!(gateway.cli(&["drain", "service", "--undo"]).await.status.success());
+    assert_eq!(Answer::of(gateway.anonymous(Method::GET, "/s/a")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_drain_until_the_restart_ends_with_the_next_process() {
+    let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
+    let of = |incarnation: &str| with(registration("one", &origin.url()), json!({"incarnation": incarnation}));
+    gateway.registered(&of("p")).await;
+    let output = gateway.cli(&["drain", "service", "--instance", "one"]).await;
+    assert!(String::from_utf8(output.stdout).unwrap().ends_with("; until it restarts\n"));
+    gateway.registered(&of("p")).await;
+    Answer::of(gateway.anonymous(Method::GET, "/s/a")).await.problem(503, "draining");
+    gateway.registered(&of("q")).await;
+    assert_eq!(Answer::of(gateway.anonymous(Method::GET, "/s/a")).await.status, 200);
+    let one = gateway.instance("service").await;
+    assert_eq!((&one["incarnation"], &one["replaced"], &one["drain"]), (&json!("q"), &json!("p"), &Value::Null));
+    assert_eq!(
+        post(&gateway, &format!("{INSTANCE}/drain?until=never")).await.problem(422, "invalid-parameters")["status"],
+        422
+    );
+}
+
+#[tokio::test]
+async fn a_held_id_is_drained_whoever_registers_under_it_until_that_is_undone() {
+    let mut gateway = Gateway::start("[store]\nkind = 'disk'\npath = 'furt.redb'").await;
+    let origin = Origin::start().await;
+    let of = |incarnation: &str| with(registration("one", &origin.url()), json!({"incarnation": incarnation}));
+    gateway.registered(&of("p")).await;
+    assert!(gateway.cli(&["drain", "service", "--instance", "one", "--keep"]).await.status.success());
+    delete(&gateway, INSTANCE).await.ok();
+    gateway.kill();
+    gateway.start_again().await;
+    let held = gateway.seen("/internal/services").await["held"].clone();
+    assert_eq!((&held[0]["service"], &held[0]["instance"]), (&json!("service"), &json!("one")));
+    let shown = String::from_utf8(gateway.cli(&["services"]).await.stdout).unwrap();
+    assert!(shown.contains("held: service/one, draining until undo, by 127.0.0.1"), "{shown}");
+    gateway.registered(&of("q")).await;
+    Answer::of(gateway.anonymous(Method::GET, "/s/a")).await.problem(503, "draining");
+    assert_eq!(gateway.seen("/internal/services").await["held"], json!([]), "it is shown with its instance");
+    let undone = delete(&gateway, &format!("{INSTANCE}/drain")).await.ok();
+    assert_eq!((&undone["status"], &undone["instances"]), (&json!("drain-ended"), &json!(1)));
+    assert_eq!(Answer::of(gateway.anonymous(Method::GET, "/s/a")).await.status, 200);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_drain_is_told_that_it_ended() {
+    let (gateway, origin, request) = with_one_held().await;
+    let waiting = asking(&gateway, Method::POST, &format!("{INSTANCE}/drain?wait=60"));
+    eventually("it drains", SOON, async || (gateway.instance("service").await["draining"] == true).then_some(())).await;
+    gateway.registered(&registration("one", &origin.url())).await;
+    let answer = waiting.await.unwrap().ok();
+    assert_eq!((&answer["ended"], &answer["in_flight"]), (&json!(1), &json!(1)));
+    origin.release();
+    request.await.unwrap().unwrap().ok();
 }

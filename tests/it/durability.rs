@@ -347,13 +347,13 @@ async fn a_store_is_checked_exported_and_imported() {
     let (code, said, _) = run(&["store", "check", "furt.redb"]).await;
     assert_eq!(
         (code, said.as_str()),
-        (0, "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 1 API keys\n")
+        (0, "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 0 ids held, 1 API keys\n")
     );
     let (code, said, _) = run(&["store", "check", "--config", "furt.toml", "-o", "json"]).await;
     assert_eq!(code, 0);
     assert_eq!(
         said.parse::<Value>().unwrap(),
-        json!({"services": 2, "instances": 2, "down": 0, "draining": 0, "keys": 1})
+        json!({"services": 2, "instances": 2, "down": 0, "draining": 0, "held": 0, "keys": 1})
     );
     let (code, exported, _) = run(&["store", "export", "furt.redb"]).await;
     assert_eq!(code, 0);
@@ -367,7 +367,7 @@ async fn a_store_is_checked_exported_and_imported() {
     let (code, said, _) = run(&["store", "import", "copy.json", "--into", "furt.redb"]).await;
     assert_eq!(
         (code, said.as_str()),
-        (0, "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 1 API keys\n")
+        (0, "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 0 ids held, 1 API keys\n")
     );
     let (_, again, _) = run(&["store", "export", "furt.redb"]).await;
     assert_eq!(again, exported);

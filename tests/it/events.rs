@@ -23,7 +23,8 @@ fn kinds(answer: &Value) -> Vec<String> {
 }
 
 async fn register(gateway: &Gateway, name: &str) {
-    gateway.registered(&public_service(name, NOWHERE, &format!("/{name}"))).await;
+    let body = public_service(name, NOWHERE, &format!("/{name}"));
+    gateway.registered(&with(body, json!({"shared": true}))).await;
 }
 
 #[tokio::test]

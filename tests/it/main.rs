@@ -27,6 +27,7 @@ mod geo;
 mod health;
 mod hostile;
 mod http2;
+mod identity;
 mod imports;
 mod keys;
 mod limits;

@@ -20,9 +20,10 @@ async fn ejected(gateway: &Gateway) -> bool {
 
 async fn pair(url: &str, protocol: &str) -> Gateway {
     let gateway = Gateway::start(READ).await;
-    for instance in ["one", "two"] {
+    // One url is one instance; a name that leads there is another one.
+    for (instance, url) in [("one", url.to_owned()), ("two", url.replace("127.0.0.1", "localhost"))] {
         let fields = json!({"instance": instance, "protocol": protocol});
-        gateway.registered(&with(public_service("service", url, "/s/*"), fields)).await;
+        gateway.registered(&with(public_service("service", &url, "/s/*"), fields)).await;
     }
     gateway
 }

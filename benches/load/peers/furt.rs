@@ -63,7 +63,7 @@ pub(super) fn registrations(setup: &Setup<'_>) -> impl Iterator<Item = Registrat
     };
     let public = public.map(|origin| Registration {
         health_endpoint: HealthEndpoint::Unprobed,
-        routes: vec![Route::public("*", "/pass/*")],
+        routes: Some(vec![Route::public("*", "/pass/*")]),
         ..Registration::new("pass", format!("http://{origin}"))
     });
     public.into_iter().chain((0..services).map(|service| setup.fleet.registration(service, None)))

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::open_enum::open_enum;
 use crate::{Generation, InstanceId, Outcome, ServiceName};
 
 /// The answer to a deregistration, to a drain, and to the end of a drain.
@@ -20,6 +21,32 @@ pub struct Drained {
     pub instances: usize,
     /// Requests that these instances have in flight now.
     pub in_flight: u64,
+    /// What ends the drain, of the instance that is asked again first; absent where none is draining by a command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<DrainUntil>,
+    /// How many of these instances are asked again only once the drain is undone: it holds their ids, or they name no
+    /// incarnation by which a restart could be told. Absent: none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub needs_undo: usize,
+    /// How many of these instances are asked again, because their drain ended while the caller waited. Absent: none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub ended: usize,
     /// The registry's last change.
     pub generation: Generation,
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
+open_enum! {
+    /// What ends a drain, beside the command that undoes it.
+    DrainUntil {
+        /// Any registration of the instance, an identical one too.
+        Registration = "registration",
+        /// A registration with another `incarnation`.
+        Restart = "restart",
+        /// Nothing: it holds the id, also while nobody is registered under it.
+        Undo = "undo",
+    }
 }

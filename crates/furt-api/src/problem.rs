@@ -121,6 +121,8 @@ open_enum! {
         /// 403: the address is not in `gateway.allow_registration_from`; on the public listener: the API key may not be used
         /// from it.
         AddressNotAllowed = "address-not-allowed",
+        /// 412: the instance is another incarnation than the one that is named, or one that replaced it.
+        AnotherIncarnation = "another-incarnation",
         /// 429, by the public listener: too many requests without a good API key come from this address.
         AddressRateLimited = "address-rate-limited",
         /// 400: the body cannot be read.

@@ -19,12 +19,16 @@ pub struct Registration {
     /// The instance's id. Absent: the service's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<InstanceId>,
+    /// Which process it is, new in each: 1 to 64 visible ASCII characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<String>,
     /// The path that is probed.
     #[serde(default, skip_serializing_if = "HealthEndpoint::is_default")]
     pub health_endpoint: HealthEndpoint,
-    /// At most 256. Empty: the service is reached as `<service>.<apps.domain>`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub routes: Vec<Route>,
+    /// At most 256. Empty: the service is reached as `<service>.<apps.domain>`. Absent, with all other fields of the
+    /// definition: the installed one stays as it is. Absent, with one of them: refused where the installed one has routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<Route>>,
     /// The host that the routes are bound to, without a port. Absent: any host. Only together with routes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
@@ -71,17 +75,21 @@ pub struct Registration {
     /// Where the instance is, as two letters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
+    /// Whether other services are at its url as well, by intent. Absent: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<bool>,
 }
 
 impl Registration {
-    /// A registration of one instance without routes, with every default.
+    /// A registration of one instance that says nothing of its service, with every default.
     pub fn new(service: impl Into<ServiceName>, url: impl Into<String>) -> Self {
         Self {
             service: service.into(),
             url: url.into(),
             instance: None,
+            incarnation: None,
             health_endpoint: HealthEndpoint::Default,
-            routes: Vec::new(),
+            routes: None,
             host: None,
             policy: None,
             hash_key: None,
@@ -97,6 +105,7 @@ impl Registration {
             hard_limit: None,
             region: None,
             country: None,
+            shared: None,
         }
     }
 }
@@ -191,6 +200,21 @@ pub struct Registered {
     pub epoch: Epoch,
     /// The TTL that holds, or that would hold once the instance sends a heartbeat.
     pub heartbeat_ttl: Seconds,
+    /// What it replaced: an instance of its id that was UP at another url, and others of its service at its url. Absent:
+    /// nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<Replaced>,
+}
+
+/// An instance that a registration replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// The instance's id.
+    pub instance: InstanceId,
+    /// Where it was.
+    pub url: String,
+    /// Which process it was; `null`: it did not say.
+    pub incarnation: Option<String>,
 }
 
 /// The answer to `POST /internal/services/{service}/instances/{instance}/heartbeat`.

@@ -52,6 +52,9 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// Why, as a sentence.
     pub reason: String,
+    /// What is odd about the instances of the service. Absent: nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The route that the request finds. `None`: absent, since the path is refused; `Some(None)`: `null`, since none is found.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
     pub route: Option<Option<Route>>,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::deregistration::DrainUntil;
 use crate::{Epoch, Generation, InstanceId, Ordered, Seconds, ServiceName, Status, Timestamp};
 
 /// The answer to `GET /internal/services`.
@@ -13,6 +14,9 @@ pub struct Services {
     pub time: Timestamp,
     /// Every registered service, by name.
     pub services: Vec<Service>,
+    /// Ids that are held and under which nobody is registered now.
+    #[serde(default)]
+    pub held: Vec<HeldId>,
     /// The registry's last change.
     pub generation: Generation,
     /// The registry's identity.
@@ -28,6 +32,9 @@ pub struct Service {
     pub status: Status,
     /// Why it is kept but not routed; `null` where it is routed.
     pub blocked: Option<String>,
+    /// What is odd about its instances: a url that is another service's as well, an id of two processes.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Whether every instance that could be asked is draining, so that requests get 503.
     pub draining: bool,
     /// Since when its status is what it is.
@@ -76,6 +83,30 @@ pub struct Requests {
     pub by_status: Ordered<u64>,
 }
 
+/// A drain, as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// What ends it.
+    pub until: DrainUntil,
+    /// The address that began it; `null`: an earlier furt stored it without that.
+    pub from: Option<String>,
+    /// When it began; `null` as above.
+    pub since: Option<Timestamp>,
+    /// Whether it ends only once it is undone: it holds the id, or the instance names no incarnation.
+    pub needs_undo: bool,
+}
+
+/// An id whose instance gets no requests until that is undone, whoever registers under it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldId {
+    /// The service's name.
+    pub service: ServiceName,
+    /// The id of its instance.
+    pub instance: InstanceId,
+    /// The drain that holds it.
+    pub drain: Drain,
+}
+
 /// A route of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceRoute {
@@ -115,8 +146,14 @@ pub struct Instance {
     pub health_endpoint: Option<String>,
     /// Its health.
     pub status: Status,
-    /// Whether it gets no new requests until it registers again.
+    /// Whether it gets no new requests.
     pub draining: bool,
+    /// What drains it by a command; `null`: nothing does.
+    pub drain: Option<Drain>,
+    /// Which process it is, in its own words; `null`: it does not say.
+    pub incarnation: Option<String>,
+    /// The incarnation that this one replaced; `null`: none is known.
+    pub replaced: Option<String>,
     /// Since when its status is what it is.
     pub since: Timestamp,
     /// When the last probe ended; `null`: none has.

@@ -50,7 +50,7 @@ fn a_registration_leaves_out_what_furt_has_a_default_for() {
     let unprobed: Registration = same(r#"{"service":"a","url":"http://b","health_endpoint":null}"#);
     assert_eq!(unprobed.health_endpoint, HealthEndpoint::Unprobed);
     let full = Registration {
-        routes: vec![Route::protected("GET", "/a", "a:read")],
+        routes: Some(vec![Route::protected("GET", "/a", "a:read")]),
         slow_start: Some(Seconds(1.5)),
         ..Registration::new("a", "http://b")
     };
@@ -58,6 +58,8 @@ fn a_registration_leaves_out_what_furt_has_a_default_for() {
     let text = format!(r#"{{"service":"a","url":"http://b","routes":{routes},"slow_start":1.5}}"#);
     assert_eq!(serde_json::to_string(&full).unwrap(), text);
     assert!(serde_json::from_str::<Registration>(r#"{"service":"a","url":"http://b","x":1}"#).is_err());
+    let none = Registration { routes: Some(Vec::new()), ..Registration::new("a", "http://b") };
+    assert_eq!(serde_json::to_string(&none).unwrap(), r#"{"service":"a","url":"http://b","routes":[]}"#);
     same::<BackendRegistration>(r#"{"id":"a","app":"b","region":"eu","ip":"::1","port":80}"#);
 }
 

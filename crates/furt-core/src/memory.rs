@@ -68,11 +68,17 @@ impl Store for MemoryStore {
                         record.addresses = Arc::clone(newer);
                     }
                 }
-                Change::PutDraining(id) if self.contents.instances.contains_key(id) => {
-                    self.contents.draining.insert(id.clone());
+                Change::PutDraining(id, mark) if self.contents.instances.contains_key(id) => {
+                    self.contents.draining.insert(id.clone(), Arc::clone(mark));
                 }
-                Change::PutDraining(id) | Change::RemoveDraining(id) => {
+                Change::PutDraining(id, _) | Change::RemoveDraining(id) => {
                     self.contents.draining.remove(id);
+                }
+                Change::PutHold(instance, mark) => {
+                    self.contents.holds.insert(instance.clone(), Arc::clone(mark));
+                }
+                Change::RemoveHold(instance) => {
+                    self.contents.holds.remove(instance);
                 }
                 Change::PutKey(key) => {
                     self.contents.keys.insert(key.name().clone(), Arc::clone(key));

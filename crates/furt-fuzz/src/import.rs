@@ -73,10 +73,14 @@ fn check_said(json: &str, exported: &Value) {
     }
     let ttls = |all: &Value| all["ttls_ms"].as_object().cloned().unwrap_or_default();
     assert_eq!(ttls(&said), ttls(exported));
+    // Ids in format 2, records from 3 on.
     let draining = |all: &Value| {
-        all["draining"].as_array().map_or(0, |ids| ids.iter().collect::<std::collections::HashSet<_>>().len())
+        let ids = all["draining"].as_array().into_iter().flatten();
+        let records = all["drains"].as_array().into_iter().flatten().map(|record| &record["instance"]);
+        ids.chain(records).collect::<std::collections::HashSet<_>>().len()
     };
     assert_eq!(draining(&said), draining(exported));
+    assert_eq!(said["holds"].as_array().map_or(0, Vec::len), exported["holds"].as_array().map_or(0, Vec::len));
 }
 
 /// A furt that starts with it counts the start, and its registry is sound: `restore` sweeps its invariants.

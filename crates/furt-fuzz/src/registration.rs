@@ -128,6 +128,7 @@ fn check_stored(definition: &Definition, instance: &InstanceSpec) {
         spec: Arc::new(instance.clone()),
         addresses: Arc::new([address]),
         registered_from,
+        replaced: None,
     });
     for change in [Change::PutDefinition(DefinitionRecord { definition, registered_from }), put] {
         let read = stored(&change).map(|read| read.unwrap_or_else(|why| panic!("{why}")));
@@ -157,6 +158,7 @@ fn shown(definition: &Definition, instance: &InstanceSpec) -> Value {
         "revision": definition.revision,
         "instance": instance.id.as_str(),
         "url": instance.url.to_string(),
+        "incarnation": instance.incarnation.as_ref().map(|incarnation| incarnation.as_str()),
         "protocol": instance.protocol.as_str(),
         "tls_name": instance.tls_name.as_deref(),
         "health_endpoint": instance.health_endpoint.as_deref(),
@@ -165,6 +167,7 @@ fn shown(definition: &Definition, instance: &InstanceSpec) -> Value {
         "soft_limit": instance.soft_limit,
         "hard_limit": instance.hard_limit,
         "region": instance.region.as_ref().map(|region| region.as_str()),
+        "shared": instance.shared,
         "country": instance.country.as_ref().map(|country| country.as_str()),
     })
 }

@@ -127,7 +127,7 @@ fn changes(number: usize) -> Vec<Change> {
     let ttl = Change::NoteTtl { instance: spec.id.clone(), ttl: Duration::from_secs(60) };
     vec![
         Change::PutDefinition(DefinitionRecord { definition: definition.into(), registered_from }),
-        Change::PutInstance(InstanceRecord { service, spec: spec.into(), addresses, registered_from }),
+        Change::PutInstance(InstanceRecord { service, spec: spec.into(), addresses, registered_from, replaced: None }),
         down,
         ttl,
     ]

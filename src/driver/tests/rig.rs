@@ -121,7 +121,7 @@ impl Rig {
 
     pub(super) async fn heartbeat(&self, whom: &str) -> Result<Answer, Refusal> {
         let instance = instance(whom);
-        self.handle.ask(move |reply| Event::HeartbeatReceived(instance, local(), reply)).await.unwrap()
+        self.handle.ask(move |reply| Event::HeartbeatReceived(instance, None, local(), reply)).await.unwrap()
     }
 
     pub(super) fn snapshot(&self) -> Arc<Published> {
@@ -151,8 +151,13 @@ pub(super) async fn register(handle: &Handle, command: Registration) -> Result<R
 
 pub(super) async fn deregister(handle: &Handle, service: &str) -> Result<Result<Answer, Refusal>, DriverGone> {
     let service = ServiceName::try_new(service).unwrap();
-    let command =
-        Deregistration { service, instance: None, on_last_instance: OnLastInstance::RemoveService, source: local() };
+    let command = Deregistration {
+        service,
+        instance: None,
+        incarnation: None,
+        on_last_instance: OnLastInstance::RemoveService,
+        source: local(),
+    };
     let gone = move |reply| Event::DeregistrationRequested(command, reply);
     handle.ask(gone).await
 }

@@ -17,6 +17,10 @@ pub enum RecordKind {
     Instance,
     /// A runtime key.
     ApiKey,
+    /// The drain of an instance.
+    Drain,
+    /// The hold of an id.
+    Hold,
 }
 
 impl fmt::Display for RecordKind {
@@ -25,6 +29,8 @@ impl fmt::Display for RecordKind {
             Self::Service => "service",
             Self::Instance => "instance",
             Self::ApiKey => "API key",
+            Self::Drain => "drain",
+            Self::Hold => "hold",
         })
     }
 }
@@ -118,8 +124,8 @@ pub(super) enum ImportError {
     Unnamed { list: &'static str, number: usize, key: &'static str },
     #[error("the record of {kind} \"{key}\" comes twice")]
     Twice { kind: RecordKind, key: String },
-    #[error("the export has format 1 and lists that that has not")]
-    ListsOfLaterFormat,
+    #[error("the export has format {0} and lists that that has not")]
+    ListsOfOtherFormat(u64),
     #[error("the export has no \"{0}\"")]
     MissingList(&'static str),
     #[error("{0}")]

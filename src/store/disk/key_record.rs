@@ -56,7 +56,8 @@ impl Key {
 
     /// The key.
     pub(in crate::store) fn parse(stored_as: &str, json: &[u8]) -> Result<Arc<model::RuntimeKey>, RecordError> {
-        records::parse(RecordKind::ApiKey, stored_as, json, |record: &Self| &record.name, Self::into_core).map(Arc::new)
+        records::parse(RecordKind::ApiKey, stored_as, json, |record: &Self| record.name.clone(), Self::into_core)
+            .map(Arc::new)
     }
 
     fn into_core(self) -> Result<model::RuntimeKey, model::Invalid> {

@@ -5,6 +5,7 @@
 //! batch fails. What failed is not there: a commit that came to be in the file all the same is taken back (`undo`). A file
 //! that cannot be read stops the start and is never touched: see `opening`.
 
+pub(super) mod drain_record;
 mod faults;
 pub(super) mod key_record;
 mod opening;
@@ -22,18 +23,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
 
 use crate::clock;
 use faults::ContentsError;
 pub use faults::{RecordError, RecordFault, RecordKind};
-use furt_core::model::{Epoch, InstanceId, KeyName, MAX_DURATION, RuntimeKey};
+use furt_core::model::{DrainMark, Epoch, InstanceId, KeyName, MAX_DURATION, RuntimeKey};
 use furt_core::ports::{Store, StoreError};
 use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, Observation};
 pub use opening::examine;
 pub(super) use overlay::LONGEST_READ;
 pub use running::RunningStore;
-use tables::{DEFINITIONS, DOWN, DRAINING, FORMAT, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT, TTLS};
+use tables::{DEFINITIONS, DOWN, DRAINING, DRAINS, FORMAT, HOLDS, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT, TTLS};
 pub use transfer::{Summary, check, export, import};
 use undo::Undo;
 
@@ -200,15 +201,26 @@ fn check_format(database: &Database, path: &Path) -> Result<(), StoreError> {
 }
 
 /// Makes a file of an earlier format one of this furt's: from then on the earlier furt refuses it. The first files of
-/// today's had no TTLs.
+/// format 2 had no TTLs.
 fn upgrade(database: &Database) -> Result<(), redb::Error> {
-    let is_whole = present(database.begin_read()?.open_table(TTLS))?.is_some();
-    if is_whole && format(database)? != Some(OLDEST_FORMAT) {
+    if format(database)? == Some(FORMAT) {
         return Ok(());
     }
     let transaction = begin(database)?;
     transaction.open_table(META)?.insert("format", FORMAT.to_string().as_bytes())?;
-    transaction.open_table(DRAINING)?;
+    {
+        let mut drains = transaction.open_table(DRAINS)?;
+        for entry in transaction.open_table(DRAINING)?.iter()? {
+            let (id, ()) = entry.map(|(id, _)| (id, ()))?;
+            // Each was read when the file was looked at.
+            if let Ok(id) = InstanceId::try_new(id.value()) {
+                let record = drain_record::Drain::of_instance(&id, &DrainMark::unknown());
+                drains.insert(id.as_str(), record.to_json().as_slice())?;
+            }
+        }
+    }
+    transaction.delete_table(DRAINING)?;
+    transaction.open_table(HOLDS)?;
     transaction.open_table(TTLS)?;
     transaction.open_table(KEYS)?;
     Ok(transaction.commit()?)
@@ -233,7 +245,8 @@ fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb
         transaction.open_table(DEFINITIONS)?;
         transaction.open_table(INSTANCES)?;
         transaction.open_table(DOWN)?;
-        transaction.open_table(DRAINING)?;
+        transaction.open_table(DRAINS)?;
+        transaction.open_table(HOLDS)?;
         transaction.open_table(TTLS)?;
         transaction.open_table(KEYS)?;
     }
@@ -297,8 +310,22 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
                 stored.insert(instance.as_str(), record.as_slice())?;
             }
         }
-        Change::PutDraining(id) => note(transaction, DRAINING, id, true)?,
-        Change::RemoveDraining(id) => note(transaction, DRAINING, id, false)?,
+        Change::PutDraining(id, mark) => {
+            if transaction.open_table(INSTANCES)?.get(id.as_str())?.is_some() {
+                let record = drain_record::Drain::of_instance(id, mark);
+                transaction.open_table(DRAINS)?.insert(id.as_str(), record.to_json().as_slice())?;
+            }
+        }
+        Change::RemoveDraining(id) => {
+            transaction.open_table(DRAINS)?.remove(id.as_str())?;
+        }
+        Change::PutHold(held, mark) => {
+            let record = drain_record::Drain::of_id(held, mark);
+            transaction.open_table(HOLDS)?.insert(held.to_string().as_str(), record.to_json().as_slice())?;
+        }
+        Change::RemoveHold(held) => {
+            transaction.open_table(HOLDS)?.remove(held.to_string().as_str())?;
+        }
         Change::PutKey(key) => {
             let record = key_record::Key::from_core(key).to_json();
             transaction.open_table(KEYS)?.insert(key.name().as_str(), record.as_slice())?;
@@ -324,9 +351,8 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
 
 /// What is noted of an instance ends with what puts it anew or removes it.
 fn forget_state(transaction: &WriteTransaction, id: &InstanceId) -> Result<(), redb::Error> {
-    for table in [DOWN, DRAINING] {
-        transaction.open_table(table)?.remove(id.as_str())?;
-    }
+    transaction.open_table(DOWN)?.remove(id.as_str())?;
+    transaction.open_table(DRAINS)?.remove(id.as_str())?;
     transaction.open_table(TTLS)?.remove(id.as_str())?;
     Ok(())
 }
@@ -351,15 +377,18 @@ fn read(database: &Database) -> Result<Contents, ContentsError> {
 /// The same of one commit.
 fn read_commit(read: &ReadTransaction) -> Result<Contents, ContentsError> {
     let tables = || -> Result<_, redb::Error> {
-        // A file of the first format has neither.
-        let is_old = format_of(read)? == Some(OLDEST_FORMAT);
-        let draining = if is_old { None } else { Some(read.open_table(DRAINING)?) };
-        let keys = if is_old { None } else { Some(read.open_table(KEYS)?) };
+        let format = format_of(read)?;
+        let keys = if format == Some(OLDEST_FORMAT) { None } else { Some(read.open_table(KEYS)?) };
+        let drains = match format {
+            Some(OLDEST_FORMAT) => StoredDrains::None,
+            Some(FORMAT) => StoredDrains::Records(read.open_table(DRAINS)?, read.open_table(HOLDS)?),
+            _ => StoredDrains::Ids(read.open_table(DRAINING)?),
+        };
         let (definitions, instances) = (read.open_table(DEFINITIONS)?, read.open_table(INSTANCES)?);
         let ttls = present(read.open_table(TTLS))?;
-        Ok((read.open_table(META)?, definitions, instances, read.open_table(DOWN)?, ttls, draining, keys))
+        Ok((read.open_table(META)?, definitions, instances, read.open_table(DOWN)?, ttls, drains, keys))
     };
-    let (meta, definitions, instances, down, ttls, draining, keys) = tables()?;
+    let (meta, definitions, instances, down, ttls, drains, keys) = tables()?;
     let text = |key: &'static str| -> Result<String, ContentsError> {
         let value = meta.get(key)?.ok_or(ContentsError::Missing(key))?;
         String::from_utf8(value.value().to_owned()).map_err(|_| ContentsError::NoText(key))
@@ -386,12 +415,7 @@ fn read_commit(read: &ReadTransaction) -> Result<Contents, ContentsError> {
             contents.ttls.insert(id, ttl);
         }
     }
-    if let Some(table) = &draining {
-        for entry in table.iter()? {
-            let id = known(&contents, entry?.0.value(), "draining")?;
-            contents.draining.insert(id);
-        }
-    }
+    drains.read(&mut contents)?;
     if let Some(keys) = keys {
         for entry in keys.iter()? {
             let (name, record) = entry?;
@@ -400,6 +424,48 @@ fn read_commit(read: &ReadTransaction) -> Result<Contents, ContentsError> {
     }
     check_whole(&contents)?;
     Ok(contents)
+}
+
+type RecordsTable = ReadOnlyTable<&'static str, &'static [u8]>;
+
+/// Drains, as the formats have them.
+enum StoredDrains {
+    None,
+    Ids(ReadOnlyTable<&'static str, ()>),
+    /// Of instances, and of ids.
+    Records(RecordsTable, RecordsTable),
+}
+
+impl StoredDrains {
+    fn read(&self, contents: &mut Contents) -> Result<(), ContentsError> {
+        match self {
+            Self::None => {}
+            Self::Ids(table) => {
+                for entry in table.iter()? {
+                    let id = known(contents, entry?.0.value(), "draining")?;
+                    contents.draining.insert(id, Arc::new(DrainMark::unknown()));
+                }
+            }
+            Self::Records(drains, holds) => {
+                for entry in drains.iter()? {
+                    let (id, record) = entry?;
+                    put_drain(contents, drain_record::Drain::parse(id.value(), record.value())?)?;
+                }
+                for entry in holds.iter()? {
+                    let (held, record) = entry?;
+                    let (held, mark) = drain_record::Drain::parse_hold(held.value(), record.value())?;
+                    contents.holds.insert(held, mark);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn put_drain(contents: &mut Contents, (id, mark): (InstanceId, Arc<DrainMark>)) -> Result<(), ContentsError> {
+    let id = known(contents, id.as_str(), "draining")?;
+    contents.draining.insert(id, mark);
+    Ok(())
 }
 
 /// What is noted is noted of an instance.

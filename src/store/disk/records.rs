@@ -55,6 +55,16 @@ pub(in crate::store) struct Instance {
     country: Option<String>,
     addresses: Vec<SocketAddr>,
     registered_from: IpAddr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    incarnation: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replaced: Option<String>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    shared: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// The record that is stored under `key`, as the core has it.
@@ -65,13 +75,13 @@ pub(super) fn parse<R: DeserializeOwned, T>(
     kind: RecordKind,
     key: &str,
     json: &[u8],
-    name: impl Fn(&R) -> &String,
+    name: impl Fn(&R) -> String,
     into_core: impl Fn(R) -> Result<T, model::Invalid>,
 ) -> Result<T, RecordError> {
     let read = || {
         let record: R = serde_json::from_slice(json).map_err(RecordFault::Json)?;
         if name(&record) != key {
-            return Err(RecordFault::OtherName(name(&record).clone()));
+            return Err(RecordFault::OtherName(name(&record)));
         }
         into_core(record).map_err(RecordFault::Value)
     };
@@ -116,7 +126,7 @@ impl Definition {
 
     /// The definition.
     pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<DefinitionRecord, RecordError> {
-        parse(RecordKind::Service, key, json, |record: &Self| &record.service, Self::into_core)
+        parse(RecordKind::Service, key, json, |record: &Self| record.service.clone(), Self::into_core)
     }
 
     fn into_core(self) -> Result<DefinitionRecord, model::Invalid> {
@@ -149,7 +159,7 @@ impl Definition {
 
 impl Instance {
     pub(in crate::store) fn from_core(record: &InstanceRecord) -> Self {
-        let InstanceRecord { service, spec, addresses, registered_from } = record;
+        let InstanceRecord { service, spec, addresses, registered_from, replaced } = record;
         Self {
             instance: spec.id.to_string(),
             service: service.to_string(),
@@ -165,6 +175,9 @@ impl Instance {
             country: text(spec.country.as_ref()),
             addresses: addresses.to_vec(),
             registered_from: *registered_from,
+            incarnation: text(spec.incarnation.as_ref()),
+            replaced: text(replaced.as_ref()),
+            shared: spec.shared,
         }
     }
 
@@ -175,7 +188,7 @@ impl Instance {
 
     /// The instance.
     pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<InstanceRecord, RecordError> {
-        parse(RecordKind::Instance, key, json, |record: &Self| &record.instance, Self::into_core)
+        parse(RecordKind::Instance, key, json, |record: &Self| record.instance.clone(), Self::into_core)
     }
 
     /// The record of an instance that is found elsewhere now; `None`: this is no record.
@@ -188,9 +201,11 @@ impl Instance {
         let protocol =
             [model::Protocol::Http1, model::Protocol::H2c].into_iter().find(|one| one.as_str() == self.protocol);
         let endpoint = self.health_endpoint;
+        let incarnation = |text: Option<String>| text.map(|text| model::Incarnation::try_new(&text)).transpose();
         let spec = model::InstanceSpec {
             id: model::InstanceId::try_new(&self.instance)?,
             url: model::UpstreamUrl::try_new(&self.url)?,
+            incarnation: incarnation(self.incarnation)?,
             protocol: protocol.ok_or_else(|| model::Invalid::new("its protocol is unknown"))?,
             tls_name: self.tls_name.map(|name| model::InstanceSpec::try_tls_name(&name)).transpose()?,
             health_endpoint: endpoint.map(|path| model::InstanceSpec::try_health_endpoint(&path)).transpose()?,
@@ -200,6 +215,7 @@ impl Instance {
             hard_limit: self.hard_limit,
             region: self.region.map(|region| model::Region::try_new(&region)).transpose()?,
             country: self.country.map(|country| model::Country::try_new(&country)).transpose()?,
+            shared: self.shared,
         };
         spec.check()?;
         Ok(InstanceRecord {
@@ -207,6 +223,7 @@ impl Instance {
             spec: Arc::new(spec),
             addresses: self.addresses.into(),
             registered_from: self.registered_from,
+            replaced: incarnation(self.replaced)?,
         })
     }
 }

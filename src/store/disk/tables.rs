@@ -3,9 +3,9 @@
 use redb::TableDefinition;
 
 /// The format that this furt writes. A change of any record that an older furt could misread makes it grow. 2 has
-/// `draining`, `ttls` and `keys`.
-pub(super) const FORMAT: u64 = 2;
-/// The oldest one that it reads, without these. Opening such a file makes it one of [`FORMAT`].
+/// `draining`, `ttls` and `keys`. 3 has `drains` and `holds` instead of `draining`, and incarnations.
+pub(super) const FORMAT: u64 = 3;
+/// The oldest one that it reads, without any of these. Opening such a file makes it one of [`FORMAT`].
 pub(super) const OLDEST_FORMAT: u64 = 1;
 
 /// `format`, `epoch`, `starts`, as text.
@@ -20,7 +20,11 @@ pub(super) type IdTable = TableDefinition<'static, &'static str, ()>;
 pub(super) const DOWN: IdTable = TableDefinition::new("down");
 /// TTLs of instances that named none and heartbeat, or came by `/api/v1`, in ms.
 pub(super) const TTLS: TableDefinition<'_, &str, u64> = TableDefinition::new("ttls");
-/// Ids of instances that are draining.
+/// JSON by the id of the instance that is draining.
+pub(super) const DRAINS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("drains");
+/// JSON by `service/id` of the id that is held.
+pub(super) const HOLDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("holds");
+/// Ids of instances that are draining, in a file of format 2.
 pub(super) const DRAINING: IdTable = TableDefinition::new("draining");
 /// JSON by the key's name.
 pub(super) const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::store::conformance::{api_key, definition, draining, gone, gone_key, instance, note_down, note_ttl};
+use crate::store::conformance::{api_key, definition, draining, gone, gone_key, hold, instance, note_down, note_ttl};
 use crate::store::disk::opening::examine;
 
 struct Folder(tempfile::TempDir);
@@ -36,7 +36,9 @@ fn fill(store: &mut DiskStore) -> Contents {
         let (service, id) = (format!("s{number}"), format!("i{number}"));
         store.apply(&[definition(&service, number), instance(&service, &id, "http://h:1")]).unwrap();
     }
-    store.apply(&[gone("s3", &["i3"]), note_down("i5", true), draining("i7"), note_ttl("i9", 60)]).unwrap();
+    store
+        .apply(&[gone("s3", &["i3"]), note_down("i5", true), draining("i7"), note_ttl("i9", 60), hold("s", "i")])
+        .unwrap();
     store.apply(&[api_key("k0", "0"), api_key("k1", "1"), api_key("k2", "2")]).unwrap();
     store.apply(&[gone_key("k1")]).unwrap();
     let State::Open(database) = &store.state else { panic!("it is open") };
@@ -147,8 +149,58 @@ fn a_newer_format_is_refused_and_says_what_to_do() {
     assert!(fs::read(folder.path()).unwrap() == bytes);
 }
 
+/// As a furt of format 2 left it, with `i7` draining.
+fn of_format_2(folder: &Folder) -> Contents {
+    let database = Database::open(folder.path()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert("format", b"2".as_slice()).unwrap();
+    transaction.delete_table(DRAINS).unwrap();
+    transaction.delete_table(HOLDS).unwrap();
+    transaction.open_table(DRAINING).unwrap().insert("i7", ()).unwrap();
+    transaction.commit().unwrap();
+    read(&database).unwrap()
+}
+
+/// Who began a drain, when, and how long it holds was not kept, and no id was held.
+fn without_what_format_3_added(contents: Contents) -> Contents {
+    let draining = contents.draining.into_keys().map(|id| (id, Arc::new(DrainMark::unknown()))).collect();
+    Contents { draining, holds: Default::default(), ..contents }
+}
+
+#[test]
+fn a_store_of_format_2_keeps_its_drains_and_is_of_todays_format_from_then_on() {
+    let (folder, contents) = Folder::filled();
+    let older = of_format_2(&folder);
+    assert_eq!(older, without_what_format_3_added(contents));
+    let bytes = fs::read(folder.path()).unwrap();
+    assert_eq!(super::check(&folder.path()).unwrap().draining, 1);
+    assert!(fs::read(folder.path()).unwrap() == bytes, "a look changes nothing");
+    let mut store = DiskStore::open(&folder.path()).unwrap();
+    store.apply(&[hold("s1", "i1")]).unwrap();
+    let State::Open(database) = &store.state else { panic!("it is open") };
+    assert_eq!(format(database).unwrap(), Some(FORMAT));
+    drop(store);
+    let loaded = examine(&folder.path()).unwrap();
+    assert_eq!((&loaded.draining, loaded.holds.len()), (&older.draining, 1));
+}
+
+#[test]
+fn an_export_of_format_2_is_imported() {
+    let (folder, contents) = Folder::filled();
+    let mut exported = export(&folder.path()).unwrap();
+    exported["format"] = 2.into();
+    for list in ["drains", "holds"] {
+        exported.as_object_mut().unwrap().remove(list).unwrap();
+    }
+    exported["draining"] = serde_json::json!(["i7"]);
+    let into = folder.0.path().join("copy");
+    import(&exported.to_string(), &into).unwrap();
+    assert_eq!(examine(&into).unwrap(), without_what_format_3_added(contents));
+}
+
 /// As a furt of format 1 left it.
 fn of_format_1(folder: &Folder) -> Contents {
+    of_format_2(folder);
     let database = Database::open(folder.path()).unwrap();
     let transaction = database.begin_write().unwrap();
     transaction.open_table(META).unwrap().insert("format", b"1".as_slice()).unwrap();
@@ -160,13 +212,14 @@ fn of_format_1(folder: &Folder) -> Contents {
 }
 
 fn without_what_format_2_added(contents: Contents) -> Contents {
-    let (draining, ttls, keys) = Default::default();
-    Contents { draining, ttls, keys, ..contents }
+    let (draining, holds, ttls, keys) = Default::default();
+    Contents { draining, holds, ttls, keys, ..contents }
 }
 
 #[test]
 fn a_store_of_format_2_from_before_ttls_were_noted_is_opened_and_notes_them_from_then_on() {
-    let (folder, contents) = Folder::filled();
+    let (folder, _) = Folder::filled();
+    let contents = of_format_2(&folder);
     let database = Database::open(folder.path()).unwrap();
     let transaction = begin(&database).unwrap();
     transaction.delete_table(TTLS).unwrap();
@@ -198,7 +251,7 @@ fn a_store_of_format_1_is_opened_with_all_that_it_holds_and_is_of_todays_format_
     drop(store);
     let loaded = DiskStore::open(&folder.path()).unwrap().load().unwrap();
     assert_eq!(loaded.keys.len(), 1);
-    assert_eq!(loaded.draining.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["i1"]);
+    assert_eq!(loaded.draining.keys().map(|id| id.as_str()).collect::<Vec<_>>(), ["i1"]);
 }
 
 #[test]
@@ -206,7 +259,7 @@ fn an_export_of_format_1_is_imported() {
     let (folder, contents) = Folder::filled();
     let mut exported = export(&folder.path()).unwrap();
     exported["format"] = 1.into();
-    for list in ["draining", "ttls_ms", "keys"] {
+    for list in ["drains", "holds", "ttls_ms", "keys"] {
         exported.as_object_mut().unwrap().remove(list).unwrap();
     }
     let into = folder.0.path().join("copy");
@@ -386,7 +439,7 @@ fn a_store_that_lost_its_keys_is_refused() {
 fn what_is_exported_and_imported_is_the_same_store() {
     let (folder, contents) = Folder::filled();
     let before = fs::read(folder.path()).unwrap();
-    let summary = Summary { services: 11, instances: 11, down: 1, draining: 1, keys: 2 };
+    let summary = Summary { services: 11, instances: 11, down: 1, draining: 1, held: 1, keys: 2 };
     assert_eq!(check_store(&folder.path()), summary);
     let exported = export(&folder.path()).unwrap();
     assert!(fs::read(folder.path()).unwrap() == before, "neither changes it");
@@ -480,7 +533,14 @@ fn an_import_that_is_wrong_names_the_record_and_makes_nothing() {
     refused(&|all| all["instances"][0]["service"] = "none".into(), "\"i0\": there is no service \"none\"");
     refused(&|all| all["instances"][0] = all["instances"][1].clone(), "the record of instance \"i1\" comes twice");
     refused(&|all| all["down"] = serde_json::json!(["none"]), "\"none\" is DOWN and no instance");
-    refused(&|all| all["draining"] = serde_json::json!(["none"]), "\"none\" is draining and no instance");
+    refused(&|all| all["drains"][0]["instance"] = "none".into(), "\"none\" is draining and no instance");
+    refused(&|all| all["drains"][0]["until"] = "x".into(), "the record of drain \"i7\": what ends it is unknown");
+    refused(&|all| all["drains"][0]["until"] = "undo".into(), "drain \"i7\": it is the hold of an id");
+    refused(&|all| all["drains"][0]["incarnation"] = "a b".into(), "1 to 64 visible");
+    refused(&|all| all["drains"] = vec![all["drains"][0].clone(); 2].into(), "the record of drain \"i7\" comes twice");
+    refused(&|all| all["holds"][0]["until"] = "restart".into(), "hold \"s/i\": it is no hold of an id");
+    refused(&|all| all["holds"] = vec![all["holds"][0].clone(); 2].into(), "the record of hold \"s/i\" comes twice");
+    refused(&|all| all["draining"] = serde_json::json!([]), "format 3 and lists");
     let error = import("{", &into).unwrap_err();
     assert!(error.to_string().contains("no JSON"), "{error}");
 }

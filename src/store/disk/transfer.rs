@@ -13,12 +13,12 @@ use serde_json::Value;
 
 use super::faults::{ImportError, RecordKind};
 use super::{
-    FORMAT, OLDEST_FORMAT, Undo, check_whole, initialize, key_record, known, opening, promised, put_definition,
-    put_instance, put_key, records, write,
+    FORMAT, OLDEST_FORMAT, Undo, check_whole, drain_record, initialize, key_record, known, opening, promised,
+    put_definition, put_drain, put_instance, put_key, records, write,
 };
-use furt_core::model::{Epoch, InstanceId};
+use furt_core::model::{DrainMark, Epoch, InstanceId};
 use furt_core::ports::StoreError;
-use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, Observation};
+use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
 
 /// How much a store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Summary {
     pub down: usize,
     /// Those of them that are draining.
     pub draining: usize,
+    /// Ids that are held, also those under which nothing is stored.
+    pub held: usize,
     /// Runtime keys.
     pub keys: usize,
 }
@@ -41,10 +43,15 @@ impl Summary {
             services: contents.definitions.len(),
             instances: contents.instances.len(),
             down: contents.observed.down.len(),
-            draining: contents.draining.len(),
+            draining: contents.draining.len() + contents.holds.keys().filter(|held| is_stored(contents, held)).count(),
+            held: contents.holds.len(),
             keys: contents.keys.len(),
         }
     }
+}
+
+fn is_stored(contents: &Contents, held: &InstanceRef) -> bool {
+    contents.instances.get(&held.id).is_some_and(|record| record.service == held.service)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,8 +65,13 @@ struct Exported {
     definitions: Vec<Value>,
     instances: Vec<Value>,
     down: Vec<String>,
-    /// This and what follows: of format 2 and later.
+    /// Of format 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     draining: Option<Vec<String>>,
+    /// These two: of format 3.
+    drains: Option<Vec<Value>>,
+    holds: Option<Vec<Value>>,
+    /// This and what follows: of format 2 and later.
     ttls_ms: Option<BTreeMap<String, u64>>,
     keys: Option<Vec<Value>>,
 }
@@ -89,6 +101,10 @@ pub(super) fn exported(contents: &Contents) -> Result<Value, StoreError> {
     let instances = contents.instances.values().map(instance);
     let keys = contents.keys.values().map(|key| serde_json::to_value(key_record::Key::from_core(key)));
     let ttl = |(id, ttl): (&InstanceId, &Duration)| (id.to_string(), ttl.as_millis().try_into().unwrap_or(u64::MAX));
+    let drains = contents.draining.iter();
+    let drains = drains.map(|(id, mark)| serde_json::to_value(drain_record::Drain::of_instance(id, mark)));
+    let holds = contents.holds.iter();
+    let holds = holds.map(|(held, mark)| serde_json::to_value(drain_record::Drain::of_id(held, mark)));
     let exported = Exported {
         format: FORMAT,
         epoch: contents.epoch.to_string(),
@@ -96,7 +112,9 @@ pub(super) fn exported(contents: &Contents) -> Result<Value, StoreError> {
         definitions: definitions.collect::<Result<_, _>>().map_err(unwritable)?,
         instances: instances.collect::<Result<_, _>>().map_err(unwritable)?,
         down: contents.observed.down.iter().map(ToString::to_string).collect(),
-        draining: Some(contents.draining.iter().map(ToString::to_string).collect()),
+        draining: None,
+        drains: Some(drains.collect::<Result<_, _>>().map_err(unwritable)?),
+        holds: Some(holds.collect::<Result<_, _>>().map_err(unwritable)?),
         ttls_ms: Some(contents.ttls.iter().map(ttl).collect()),
         keys: Some(keys.collect::<Result<_, _>>().map_err(unwritable)?),
     };
@@ -111,11 +129,13 @@ pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
     let contents = parse(json).map_err(|why| StoreError::Invalid(why.to_string()))?;
     let notes = contents.observed.down.iter().map(|id| Change::Observe(id.clone(), Observation::Down(true)));
     let ttls = contents.ttls.iter().map(|(id, &ttl)| Change::NoteTtl { instance: id.clone(), ttl });
-    let draining = contents.draining.iter().cloned().map(Change::PutDraining);
+    let drains = contents.draining.iter().map(|(id, mark)| Change::PutDraining(id.clone(), Arc::clone(mark)));
+    let holds = contents.holds.iter().map(|(held, mark)| Change::PutHold(held.clone(), Arc::clone(mark)));
+    let drains = drains.chain(holds);
     let keys = contents.keys.values().map(|key| Change::PutKey(Arc::clone(key)));
     let definitions = contents.definitions.values().cloned().map(Change::PutDefinition);
     let instances = contents.instances.values().cloned().map(Change::PutInstance);
-    let changes: Vec<_> = definitions.chain(instances).chain(notes).chain(ttls).chain(draining).chain(keys).collect();
+    let changes: Vec<_> = definitions.chain(instances).chain(notes).chain(ttls).chain(drains).chain(keys).collect();
     drop(opening::create(into, |database| {
         initialize(database, contents.epoch, contents.starts)?;
         // A file that fails is not made.
@@ -152,25 +172,30 @@ fn parse(json: &str) -> Result<Contents, ImportError> {
     for id in &all.down {
         contents.observed.down.insert(known(&contents, id, "DOWN")?);
     }
-    let (draining, ttls, keys) = match (format, all.draining, all.ttls_ms, all.keys) {
-        (OLDEST_FORMAT, None, None, None) => Default::default(),
-        (OLDEST_FORMAT, ..) => return Err(ImportError::ListsOfLaterFormat),
-        (_, Some(draining), Some(ttls), Some(keys)) => (draining, ttls, keys),
-        (_, draining, ttls, _) => {
-            let missing = match (draining, ttls) {
-                (None, _) => "draining",
-                (Some(_), None) => "ttls_ms",
-                (Some(_), Some(_)) => "keys",
-            };
-            return Err(ImportError::MissingList(missing));
-        }
-    };
+    let lists = Lists::of(format, all.draining, all.drains, all.holds, all.ttls_ms, all.keys)?;
+    let Lists { draining, drains, holds, ttls, keys } = lists;
     for (id, &ms) in &ttls {
         let (id, ttl) = promised(&contents, id, ms)?;
         contents.ttls.insert(id, ttl);
     }
     for id in &draining {
-        contents.draining.insert(known(&contents, id, "draining")?);
+        let id = known(&contents, id, "draining")?;
+        contents.draining.insert(id, Arc::new(DrainMark::unknown()));
+    }
+    for (number, record) in drains.iter().enumerate() {
+        let id = name(record, "instance", "drains", number)?;
+        put_drain(&mut contents, drain_record::Drain::parse(id, record.to_string().as_bytes())?)?;
+        if contents.draining.len() == number {
+            return Err(twice(RecordKind::Drain, id));
+        }
+    }
+    for (number, record) in holds.iter().enumerate() {
+        let service = name(record, "service", "holds", number)?;
+        let key = format!("{service}/{}", name(record, "instance", "holds", number)?);
+        let (held, mark) = drain_record::Drain::parse_hold(&key, record.to_string().as_bytes())?;
+        if contents.holds.insert(held, mark).is_some() {
+            return Err(twice(RecordKind::Hold, &key));
+        }
     }
     for (number, record) in keys.iter().enumerate() {
         let name = name(record, "name", "keys", number)?;
@@ -181,6 +206,50 @@ fn parse(json: &str) -> Result<Contents, ImportError> {
     }
     check_whole(&contents)?;
     Ok(contents)
+}
+
+/// The lists that not every format has.
+#[derive(Default)]
+struct Lists {
+    draining: Vec<String>,
+    drains: Vec<Value>,
+    holds: Vec<Value>,
+    ttls: BTreeMap<String, u64>,
+    keys: Vec<Value>,
+}
+
+impl Lists {
+    /// # Errors
+    /// One that the format has is missing, or one is there that it has not.
+    fn of(
+        format: u64,
+        draining: Option<Vec<String>>,
+        drains: Option<Vec<Value>>,
+        holds: Option<Vec<Value>>,
+        ttls: Option<BTreeMap<String, u64>>,
+        keys: Option<Vec<Value>>,
+    ) -> Result<Self, ImportError> {
+        let missing = |list| move || ImportError::MissingList(list);
+        let is_of_later = drains.is_some() || holds.is_some();
+        if format == OLDEST_FORMAT {
+            let has_lists = draining.is_some() || ttls.is_some() || keys.is_some() || is_of_later;
+            return if has_lists { Err(ImportError::ListsOfOtherFormat(format)) } else { Ok(Self::default()) };
+        }
+        let ttls = ttls.ok_or_else(missing("ttls_ms"));
+        let keys = keys.ok_or_else(missing("keys"));
+        if format == FORMAT {
+            if draining.is_some() {
+                return Err(ImportError::ListsOfOtherFormat(format));
+            }
+            let (drains, holds) = (drains.ok_or_else(missing("drains"))?, holds.ok_or_else(missing("holds"))?);
+            return Ok(Self { drains, holds, ttls: ttls?, keys: keys?, ..Self::default() });
+        }
+        if is_of_later {
+            return Err(ImportError::ListsOfOtherFormat(format));
+        }
+        let draining = draining.ok_or_else(missing("draining"))?;
+        Ok(Self { draining, ttls: ttls?, keys: keys?, ..Self::default() })
+    }
 }
 
 fn name<'a>(record: &'a Value, key: &'static str, list: &'static str, number: usize) -> Result<&'a str, ImportError> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use redb::{Database, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 
-use super::tables::{DEFINITIONS, DOWN, DRAINING, INSTANCES, IdTable, KEYS, TTLS};
+use super::tables::{DEFINITIONS, DOWN, DRAINS, HOLDS, INSTANCES, IdTable, KEYS, TTLS};
 use furt_core::model::InstanceId;
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord};
 
@@ -23,6 +23,8 @@ pub(super) struct Undo {
     definitions: Records,
     instances: Records,
     keys: Records,
+    drains: Records,
+    holds: Records,
     /// What was noted of the instances.
     notes: BTreeMap<String, Notes>,
 }
@@ -30,7 +32,6 @@ pub(super) struct Undo {
 #[derive(Debug)]
 struct Notes {
     is_down: bool,
-    is_draining: bool,
     ttl_ms: Option<u64>,
 }
 
@@ -43,13 +44,16 @@ impl Undo {
             }
             Change::PutInstance(InstanceRecord { spec, .. }) => self.keep_instance(transaction, &spec.id),
             Change::RemoveInstance(id)
-            | Change::PutDraining(id)
+            | Change::PutDraining(id, _)
             | Change::RemoveDraining(id)
             | Change::Observe(id, _)
             | Change::NoteTtl { instance: id, .. } => self.keep_instance(transaction, id),
             Change::RemoveService { service, instances } => {
                 keep(&mut self.definitions, transaction, DEFINITIONS, service.as_str())?;
                 instances.iter().try_for_each(|id| self.keep_instance(transaction, id))
+            }
+            Change::PutHold(held, _) | Change::RemoveHold(held) => {
+                keep(&mut self.holds, transaction, HOLDS, &held.to_string())
             }
             Change::PutKey(key) => keep(&mut self.keys, transaction, KEYS, key.name().as_str()),
             Change::RemoveKey(name) => keep(&mut self.keys, transaction, KEYS, name.as_str()),
@@ -62,16 +66,24 @@ impl Undo {
             return Ok(());
         }
         keep(&mut self.instances, transaction, INSTANCES, id)?;
+        keep(&mut self.drains, transaction, DRAINS, id)?;
         let is_in = |table: IdTable| Ok::<_, redb::Error>(transaction.open_table(table)?.get(id)?.is_some());
         let ttl_ms = transaction.open_table(TTLS)?.get(id)?.map(|ms| ms.value());
-        self.notes.insert(id.to_owned(), Notes { is_down: is_in(DOWN)?, is_draining: is_in(DRAINING)?, ttl_ms });
+        self.notes.insert(id.to_owned(), Notes { is_down: is_in(DOWN)?, ttl_ms });
         Ok(())
     }
 
     /// Puts all of it back.
     pub(super) fn apply(&self, database: &Database) -> Result<(), redb::Error> {
         let transaction = super::begin(database)?;
-        for (table, records) in [(DEFINITIONS, &self.definitions), (INSTANCES, &self.instances), (KEYS, &self.keys)] {
+        let records = [
+            (DEFINITIONS, &self.definitions),
+            (INSTANCES, &self.instances),
+            (KEYS, &self.keys),
+            (DRAINS, &self.drains),
+            (HOLDS, &self.holds),
+        ];
+        for (table, records) in records {
             let mut table = transaction.open_table(table)?;
             for (key, record) in records {
                 match record {
@@ -81,11 +93,10 @@ impl Undo {
             }
         }
         {
-            let (mut down, mut draining) = (transaction.open_table(DOWN)?, transaction.open_table(DRAINING)?);
+            let mut down = transaction.open_table(DOWN)?;
             let mut ttls = transaction.open_table(TTLS)?;
             for (id, notes) in &self.notes {
                 set(&mut down, id, notes.is_down)?;
-                set(&mut draining, id, notes.is_draining)?;
                 match notes.ttl_ms {
                     Some(ms) => ttls.insert(id.as_str(), ms)?,
                     None => ttls.remove(id.as_str())?,

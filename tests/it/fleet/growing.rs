@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{instance, three};
+use super::three;
 use crate::support::gateway::client_from;
-use crate::support::{Gateway, Load};
+use crate::support::{Gateway, Load, Origin, public_service, with};
 
 const INSTANCES: usize = 5_000;
 /// Connections over which they register, each kept alive.
@@ -19,7 +19,9 @@ const LONGEST: Duration = Duration::from_secs(60);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_thousand_register_while_traffic_flows_and_nobody_sees_an_error() {
     let gateway = Gateway::start("[registration]\nrate = '100000/s'").await;
-    let origins = Arc::new(three(&gateway, json!({"policy": "edge"})).await);
+    let origins = three(&gateway, json!({"policy": "edge"})).await;
+    let everywhere = Origin::everywhere("fleet").await;
+    let port = everywhere.address().port();
     let (client, url) = (client_from(None), gateway.public_url("/shop"));
     let mut load = Load::start(4, move |_, _| {
         let request = client.get(&url);
@@ -30,7 +32,7 @@ async fn five_thousand_register_while_traffic_flows_and_nobody_sees_an_error() {
     let began = Instant::now();
     let registering: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
-            let (next, origins) = (Arc::clone(&next), Arc::clone(&origins));
+            let next = Arc::clone(&next);
             let (client, url) = (client_from(None), gateway.internal_url("/internal/register-service"));
             tokio::spawn(async move {
                 loop {
@@ -38,9 +40,10 @@ async fn five_thousand_register_while_traffic_flows_and_nobody_sees_an_error() {
                     if number >= INSTANCES {
                         return;
                     }
-                    let origin = &origins[number % origins.len()];
+                    let place = format!("http://127.1.{}.{}:{port}", number / 250, number % 250 + 1);
                     let more = json!({"heartbeat_ttl": 60, "weight": number % 3 + 1, "region": "eu"});
-                    let body = instance(&format!("i{number}"), origin, more);
+                    let body = with(public_service("shop", &place, "/shop"), more);
+                    let body = with(body, json!({"instance": format!("i{number}"), "policy": "edge"}));
                     let answer = client.post(&url).json(&body).send().await.unwrap();
                     assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
                 }

@@ -127,8 +127,16 @@ impl Origin {
         Self::over(Transport::Tls(config.into()), "origin")
     }
 
+    /// HTTP/1.1 at every address of the loopback interface: one origin for many instances.
+    pub(crate) async fn everywhere(name: &str) -> Self {
+        Self::on(ports::listener_everywhere(), Transport::Http1, name)
+    }
+
     fn over(transport: Transport, name: &str) -> Self {
-        let listener = ports::listener();
+        Self::on(ports::listener(), transport, name)
+    }
+
+    fn on(listener: std::net::TcpListener, transport: Transport, name: &str) -> Self {
         let shared = Arc::new(Shared {
             name: name.to_owned(),
             health: Mutex::new(Health::Healthy),

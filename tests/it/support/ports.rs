@@ -10,8 +10,17 @@ const MOST_TRIES: usize = 1000;
 
 /// A listener on a free port of 127.0.0.1.
 pub(crate) fn listener() -> TcpListener {
+    listener_at(Ipv4Addr::LOCALHOST)
+}
+
+/// A listener on a port that is free at every address.
+pub(crate) fn listener_everywhere() -> TcpListener {
+    listener_at(Ipv4Addr::UNSPECIFIED)
+}
+
+fn listener_at(address: Ipv4Addr) -> TcpListener {
     (0..MOST_TRIES)
-        .find_map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, fastrand::u16(RANGE))).ok())
+        .find_map(|_| TcpListener::bind((address, fastrand::u16(RANGE))).ok())
         .expect("a free port between 10000 and 32000")
 }
 

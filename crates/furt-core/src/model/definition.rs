@@ -1,11 +1,12 @@
 //! What a registration writes: a service's definition, and an instance.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{
-    Country, Host, InstanceId, Invalid, MethodRule, Pattern, Permission, Region, Scheme, ServiceName, UpstreamHost,
-    UpstreamUrl, path,
+    Country, Host, Incarnation, InstanceId, Invalid, MethodRule, Pattern, Permission, Region, Scheme, ServiceName,
+    UpstreamHost, UpstreamUrl, path,
 };
 
 /// The most routes of a service.
@@ -197,6 +198,8 @@ pub struct InstanceSpec {
     pub id: InstanceId,
     /// The url that requests are sent to.
     pub url: UpstreamUrl,
+    /// Which process it is; `None`: it does not say.
+    pub incarnation: Option<Incarnation>,
     /// The protocol that the instance speaks.
     pub protocol: Protocol,
     /// The name its certificate is checked for, and sent as SNI; needed where an https url has a bare address.
@@ -215,14 +218,35 @@ pub struct InstanceSpec {
     pub region: Option<Region>,
     /// The country that it is in.
     pub country: Option<Country>,
+    /// Whether it says that other services are at its url as well.
+    pub shared: bool,
+}
+
+/// Where an instance is, as it was registered: what is at one place is one process. Addresses that a name leads to say
+/// nothing of that.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Place {
+    /// An address and a port.
+    Address(IpAddr, u16),
+    /// A name, a port, and the name in the certificate.
+    Name(Box<str>, u16, Option<Box<str>>),
 }
 
 impl InstanceSpec {
+    /// Where it is.
+    pub fn place(&self) -> Place {
+        match &self.url.host {
+            UpstreamHost::Address(address) => Place::Address(*address, self.url.port),
+            UpstreamHost::Name(name) => Place::Name(name.clone(), self.url.port, self.tls_name.clone()),
+        }
+    }
+
     /// The spec of an instance that says no more than its id and url: default values.
     pub fn new(id: InstanceId, url: UpstreamUrl) -> Self {
         Self {
             id,
             url,
+            incarnation: None,
             protocol: Protocol::default(),
             tls_name: None,
             health_endpoint: Some("/health".into()),
@@ -232,6 +256,7 @@ impl InstanceSpec {
             hard_limit: 0,
             region: None,
             country: None,
+            shared: false,
         }
     }
 

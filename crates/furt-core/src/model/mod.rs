@@ -7,6 +7,7 @@
 mod address;
 mod api_key;
 mod definition;
+mod drain;
 mod duration;
 pub mod host;
 mod method;
@@ -21,12 +22,13 @@ pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, address_text, is_n
 pub use api_key::{KeySpec, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, MAX_OLD_DIGESTS, OldDigest, RuntimeKey};
 pub use definition::{
     Definition, InstanceSpec, LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL,
-    Protocol, RouteSpec, Timeouts,
+    Place, Protocol, RouteSpec, Timeouts,
 };
+pub use drain::{DrainMark, DrainUntil};
 pub use duration::{MAX_DURATION, duration};
 pub use host::Host;
 pub use method::MethodRule;
-pub use names::{Country, InstanceId, KeyName, Region, ServiceName};
+pub use names::{Country, Incarnation, InstanceId, KeyName, Region, ServiceName};
 pub use pattern::{MAX_SEGMENTS, Pattern, Segment};
 pub use permission::{Permission, PermissionRule, PermissionSet};
 pub use rate::{MAX_BURST, Rate, RateLimit};

@@ -47,6 +47,10 @@ name! {
     InstanceId
 }
 name! {
+    /// A text that each new process of an instance has anew: 1 to 64 visible ASCII characters.
+    Incarnation
+}
+name! {
     /// The name of an API key, which services receive in `X-API-Key-Name`: `[A-Za-z0-9._:@-]{1,63}`, neither `.` nor `..`, which no url could name.
     KeyName
 }
@@ -93,7 +97,24 @@ impl InstanceId {
     }
 }
 
+impl Incarnation {
+    /// # Errors
+    /// A text that breaks the rule above.
+    pub fn try_new(text: &str) -> Result<Self, Invalid> {
+        if fits(text, 64, |byte| byte.is_ascii_graphic()) {
+            Ok(Self(text.into()))
+        } else {
+            Err(Invalid::new("must be 1 to 64 visible ASCII characters"))
+        }
+    }
+}
+
 impl InstanceId {
+    /// One that comes before all others in their order, and is no valid id.
+    pub(crate) fn first() -> Self {
+        Self("".into())
+    }
+
     /// An id of furt's own making: `stem-number`. `stem` must follow the rule for ids and be short.
     pub fn numbered(stem: &'static str, number: usize) -> Self {
         Self(format!("{stem}-{number}").into())

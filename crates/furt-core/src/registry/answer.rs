@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ids::InstanceRef;
 use super::keys::KeyAnswer;
-use crate::model::{Epoch, Generation, ServiceName, Status};
+use crate::model::{Epoch, Generation, Incarnation, InstanceId, ServiceName, Status, UpstreamUrl};
 use crate::routing::Drained;
 
 /// The good answer to a caller.
@@ -58,6 +58,17 @@ pub struct Reconfigured {
     pub suspended: Vec<(ServiceName, Arc<str>)>,
 }
 
+/// An instance that a registration replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    /// Its id.
+    pub id: InstanceId,
+    /// Where it was.
+    pub url: UpstreamUrl,
+    /// Which process it was; `None`: it did not say.
+    pub incarnation: Option<Incarnation>,
+}
+
 /// The good answer to a registration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Registered {
@@ -73,6 +84,8 @@ pub struct Registered {
     pub epoch: Epoch,
     /// The TTL that holds, or would hold once the instance heartbeats.
     pub heartbeat_ttl: Duration,
+    /// What it replaced: an instance that was UP at another url under its id, and others of the service at its url.
+    pub replaced: Vec<Replaced>,
     /// Whether anything was written; `false`: it was registered just so, and this counts as a heartbeat.
     pub is_change: bool,
 }

@@ -5,7 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Definition, Epoch, InstanceId, InstanceSpec, Invalid, KeyName, RuntimeKey, ServiceName};
+use super::ids::InstanceRef;
+use crate::model::{
+    Definition, DrainMark, Epoch, Incarnation, InstanceId, InstanceSpec, Invalid, KeyName, RuntimeKey, ServiceName,
+};
 
 /// A service, as stores keep it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct InstanceRecord {
     pub addresses: Arc<[SocketAddr]>,
     /// The address that registered it.
     pub registered_from: IpAddr,
+    /// The incarnation that this one replaced; `None`: none is known.
+    pub replaced: Option<Incarnation>,
 }
 
 /// What one gateway saw of an instance by itself. Another gateway with the same registry may see it otherwise, so it is no
@@ -65,10 +70,15 @@ pub enum Change {
         /// What the answer to its heartbeat promised.
         ttl: Duration,
     },
-    /// A stored instance is draining; ends with whatever puts it anew or removes it.
-    PutDraining(InstanceId),
+    /// A stored instance is draining; ends with whatever puts it anew or removes it. Says nothing of one that is not
+    /// stored.
+    PutDraining(InstanceId, Arc<DrainMark>),
     /// It is draining no more.
     RemoveDraining(InstanceId),
+    /// An id is held, whether or not an instance is stored under it.
+    PutHold(InstanceRef, Arc<DrainMark>),
+    /// It is held no more.
+    RemoveHold(InstanceRef),
     /// A runtime key, new or replaced.
     PutKey(Arc<RuntimeKey>),
     /// A runtime key is gone.
@@ -88,8 +98,10 @@ impl Change {
             | Self::RemoveService { .. }
             | Self::Observe(..)
             | Self::NoteTtl { .. }
-            | Self::PutDraining(_)
+            | Self::PutDraining(..)
             | Self::RemoveDraining(_)
+            | Self::PutHold(..)
+            | Self::RemoveHold(_)
             | Self::PutKey(_)
             | Self::RemoveKey(_) => Ok(()),
         }
@@ -109,8 +121,10 @@ pub struct Contents {
     pub instances: BTreeMap<InstanceId, InstanceRecord>,
     /// TTLs of instances that named none and are held to one.
     pub ttls: BTreeMap<InstanceId, Duration>,
-    /// Instances that are draining.
-    pub draining: BTreeSet<InstanceId>,
+    /// Instances that are draining until they register, or register as another incarnation.
+    pub draining: BTreeMap<InstanceId, Arc<DrainMark>>,
+    /// Ids that are held.
+    pub holds: BTreeMap<InstanceRef, Arc<DrainMark>>,
     /// Runtime keys.
     pub keys: BTreeMap<KeyName, Arc<RuntimeKey>>,
     /// What this gateway saw, beside what was registered.
@@ -133,7 +147,8 @@ impl Contents {
             definitions: BTreeMap::new(),
             instances: BTreeMap::new(),
             ttls: BTreeMap::new(),
-            draining: BTreeSet::new(),
+            draining: BTreeMap::new(),
+            holds: BTreeMap::new(),
             keys: BTreeMap::new(),
             observed: Observed::default(),
         }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName, Sha256Digest};
+use crate::model::{Definition, DrainUntil, Incarnation, InstanceId, InstanceSpec, ServiceName, Sha256Digest};
 
 /// The caller of a command, and what it may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,9 +22,23 @@ pub enum RegistrationKind {
     /// What it is: to be installed, or to replace what is.
     #[default]
     Full,
-    /// Nothing: the instance joins the service as it is, or makes one of that name where there is none. It comes to
-    /// send heartbeats: without a TTL of its own it is held to the configured one from the start.
+    /// The same, without a word about routes: refused where the installed definition has some.
+    WithoutRoutes,
+    /// Nothing: the instance joins the service as it is, or makes one of that name where there is none.
+    Joining,
+    /// As [`Joining`](Self::Joining). It comes to send heartbeats: without a TTL of its own it is held to the configured
+    /// one from the start.
     InstanceOnly,
+}
+
+impl RegistrationKind {
+    /// Whether the instance takes over the definition that is installed.
+    pub(super) fn joins(self) -> bool {
+        match self {
+            Self::Full | Self::WithoutRoutes => false,
+            Self::Joining | Self::InstanceOnly => true,
+        }
+    }
 }
 
 /// A registration as it was checked by the api: every field valid, the name resolved.
@@ -58,6 +72,8 @@ pub struct Deregistration {
     pub service: ServiceName,
     /// The instance; `None`: all of the service's, and the service itself.
     pub instance: Option<InstanceId>,
+    /// The instance's incarnation: no other one is meant; `None`: whichever it is.
+    pub incarnation: Option<Incarnation>,
     /// What happens where it is the last instance.
     pub on_last_instance: OnLastInstance,
     /// The caller.
@@ -67,8 +83,8 @@ pub struct Deregistration {
 /// What becomes of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drain {
-    /// No new requests from now on.
-    Begins,
+    /// No new requests from now on until this.
+    Begins(DrainUntil),
     /// As before.
     Ends,
 }
@@ -80,6 +96,8 @@ pub struct DrainCommand {
     pub service: ServiceName,
     /// The instance; `None`: all that the service has now.
     pub instance: Option<InstanceId>,
+    /// The instance's incarnation: no other one is meant; `None`: whichever it is.
+    pub incarnation: Option<Incarnation>,
     /// Whether the drain begins or ends.
     pub drain: Drain,
     /// The caller.

@@ -7,12 +7,14 @@ use super::claims::Claims;
 use super::directory::{Directory, StatusChange};
 use super::effects::{Effect, Effects};
 use super::event::Event;
+use super::holds::Holds;
 use super::ids::{ReplyId, WriteId};
 use super::keys::{KeyParts, Keys};
 use super::leases::Leases;
 use super::names::WatchedNames;
 use super::now::Now;
 use super::outbox::{Outbox, WriteIds};
+use super::places::Places;
 use super::probes::Probes;
 use super::publisher::Publisher;
 use super::refusal::Refusal;
@@ -38,6 +40,8 @@ pub struct Registry {
     pub(super) keys: Keys,
     pub(super) leases: Leases,
     pub(super) probes: Probes,
+    pub(super) holds: Holds,
+    pub(super) places: Places,
     pub(super) names: WatchedNames,
     pub(super) tokens: Tokens,
     pub(super) static_routes: StaticRoutes,
@@ -62,6 +66,8 @@ impl Registry {
             keys: Keys::default(),
             leases: Leases::default(),
             probes: Probes::default(),
+            holds: Holds::default(),
+            places: Places::default(),
             names: WatchedNames::default(),
             tokens: Tokens::default(),
             static_routes: StaticRoutes::default(),
@@ -99,12 +105,12 @@ impl Registry {
     fn dispatch(&mut self, event: Event, now: Now, effects: &mut Effects) {
         match event {
             Event::RegistrationRequested(command, reply) => self.handle_registration(command, reply, now, effects),
-            Event::HeartbeatReceived(instance, source, reply) => {
-                let outcome = self.heartbeat(&instance, &source, now, effects);
+            Event::HeartbeatReceived(instance, incarnation, source, reply) => {
+                let outcome = self.heartbeat(&instance, incarnation.as_ref(), &source, now, effects);
                 effects.reply_to_command(reply, &instance.service, &source, outcome);
             }
             Event::DeregistrationRequested(command, reply) => self.handle_deregistration(command, reply, now, effects),
-            Event::DrainRequested(command, reply) => self.handle_drain(command, reply, effects),
+            Event::DrainRequested(command, reply) => self.handle_drain(command, reply, now, effects),
             Event::ProbeRequested(instance, source, reply) => {
                 let outcome = self.probe_now(&instance, &source, now, effects);
                 effects.reply_to_command(reply, &instance.service, &source, outcome);
@@ -137,7 +143,7 @@ impl Registry {
             ServiceWrite::Remove { service, instance, cause } => {
                 self.finish_removal(&service, instance, cause, now, effects);
             }
-            ServiceWrite::Drain { command, ids, reply } => self.finish_drain(&command, &ids, reply, effects),
+            ServiceWrite::Drain { command, drains, reply } => self.finish_drain(&command, drains, reply, effects),
             ServiceWrite::Return { command, reply } => self.finish_return(&command, reply, now, effects),
         }
         services.iter().for_each(|service| self.unpark(service, now, effects));
@@ -206,7 +212,7 @@ impl Registry {
             match command {
                 ServiceCommand::Register(command) => self.handle_registration(command, reply, now, effects),
                 ServiceCommand::Deregister(command) => self.handle_deregistration(command, reply, now, effects),
-                ServiceCommand::Drain(command) => self.handle_drain(command, reply, effects),
+                ServiceCommand::Drain(command) => self.handle_drain(command, reply, now, effects),
             }
         }
     }

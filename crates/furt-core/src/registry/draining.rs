@@ -1,15 +1,18 @@
-//! Draining by a command: the instances stay registered and probed, and get no new requests until they register again or the
-//! drain is undone.
+//! Draining by a command: the instances stay registered and probed, and get no new requests until the drain ends.
+//!
+//! What ends it is said when it begins: any registration, one of another incarnation, or nothing but the command to undo it.
+//! The latter two are an operator's to begin and to undo. The last one holds the id and outlives the instance (`holds`).
 //!
 //! A command is about an instance, or about all that a service has then: one that registers later is asked as any other. As
 //! all that is durable it takes two events. Who may is who may deregister. The mark itself is with the counters that
 //! requests share (`routing::draining`); what is being removed has it too, so that no request of an older snapshot comes late.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::answer::Answer;
 use super::change::Change;
-use super::command::{Drain, DrainCommand, Registration, Source};
+use super::command::{Drain, DrainCommand, Registration};
 use super::directory::InstanceEntry;
 use super::dispatch::Registry;
 use super::effects::Effects;
@@ -17,41 +20,101 @@ use super::ids::{InstanceRef, ReplyId};
 use super::now::Now;
 use super::refusal::Refusal;
 use super::report::Report;
-use super::service_write::{ServiceCommand, ServiceWrite};
-use crate::model::InstanceId;
+use super::service_write::{DrainChange, ServiceCommand, ServiceWrite};
+use crate::model::{DrainMark, DrainUntil, Incarnation, InstanceId};
+use crate::routing::InstanceLive;
 
 impl Registry {
-    pub(super) fn handle_drain(&mut self, command: Box<DrainCommand>, reply: ReplyId, effects: &mut Effects) {
+    pub(super) fn handle_drain(&mut self, command: Box<DrainCommand>, reply: ReplyId, now: Now, effects: &mut Effects) {
         let service = command.service.clone();
         if self.outbox.is_writing(&service) {
             return self.park(ServiceCommand::Drain(command), reply, effects);
         }
-        if let Err(refusal) = self.check_deregistration(&service, command.instance.as_ref(), &command.source) {
+        if let Err(refusal) = self.check_drain(&command) {
             effects.reply_to_command(reply, &service, &command.source, Err(refusal));
             return;
         }
-        let is_draining = command.drain == Drain::Begins;
-        let changing =
-            self.directory.drain_targets(&command).filter(|installed| installed.is_draining() != is_draining);
-        let ids: Vec<_> = changing.map(|installed| installed.spec().id.clone()).collect();
-        if ids.is_empty() {
-            let answer = self.drained(&command, &ids);
+        let drains = self.drain_changes(&command, now);
+        if drains.is_empty() {
+            let answer = self.drained(&command, &drains);
             effects.reply(reply, Ok(answer));
             return;
         }
-        let changes = ids.iter().map(|id| change(id.clone(), command.drain)).collect();
-        self.submit(&service, ServiceWrite::Drain { command, ids, reply }, changes, effects);
+        let changes = drains.iter().flat_map(|change| stored(&command, change)).collect();
+        self.submit(&service, ServiceWrite::Drain { command, drains, reply }, changes, effects);
     }
 
-    fn drained(&self, command: &DrainCommand, changed: &[InstanceId]) -> Answer {
-        let is_shown =
-            |instance: &&InstanceEntry| command.drain == Drain::Begins || changed.contains(&instance.spec().id);
-        let instances = self
-            .directory
-            .drain_targets(command)
-            .filter(is_shown)
-            .map(|instance| Arc::clone(instance.live()))
-            .collect();
+    /// Whether the caller may begin or end these drains.
+    ///
+    /// # Errors
+    /// Why it may not.
+    fn check_drain(&self, command: &DrainCommand) -> Result<(), Refusal> {
+        let DrainCommand { service, instance, drain, incarnation, source } = command;
+        let ends_hold = *drain == Drain::Ends && self.holds.of(command).next().is_some();
+        match self.check_deregistration(service, instance.as_ref(), source) {
+            // An id is held also while nobody is registered under it.
+            Err(Refusal::NotFound(_)) if ends_hold => {}
+            outcome => outcome?,
+        }
+        if let Some(id) = instance {
+            let instance = InstanceRef { service: service.clone(), id: id.clone() };
+            self.check_incarnation(&instance, incarnation.as_ref())?;
+        }
+        let is_operators = |mark: &Arc<DrainMark>| mark.until > DrainUntil::Registration;
+        let needs_operator = match drain {
+            Drain::Begins(until) => *until > DrainUntil::Registration,
+            Drain::Ends => {
+                ends_hold || self.directory.drain_targets(command).filter_map(InstanceEntry::drain).any(is_operators)
+            }
+        };
+        if needs_operator && !source.is_operator {
+            return Err(Refusal::OperatorsOnly);
+        }
+        Ok(())
+    }
+
+    /// What a command changes. A drain that holds longer than the one that is asked for stays as it is.
+    fn drain_changes(&self, command: &DrainCommand, now: Now) -> Vec<DrainChange> {
+        let targets = self.directory.drain_targets(command);
+        let change = |installed: &InstanceEntry, mark: Option<DrainMark>| DrainChange {
+            id: installed.spec().id.clone(),
+            before: installed.drain().map(|mark| mark.until),
+            mark: mark.map(Arc::new),
+        };
+        match command.drain {
+            Drain::Begins(until) => {
+                let holds_less = |installed: &&InstanceEntry| installed.drain().is_none_or(|mark| mark.until < until);
+                let mark = |installed: &InstanceEntry| DrainMark {
+                    until,
+                    from: Some(command.source.address),
+                    began_ms: Some(now.unix_ms),
+                    incarnation: installed.spec().incarnation.clone(),
+                };
+                targets.filter(holds_less).map(|installed| change(installed, Some(mark(installed)))).collect()
+            }
+            Drain::Ends => {
+                let draining = targets.filter(|installed| installed.drain().is_some());
+                let absent = self.holds.of(command).filter(|held| self.directory.installed(held).is_err());
+                let absent =
+                    absent.map(|held| DrainChange { id: held.id.clone(), before: Some(DrainUntil::Undo), mark: None });
+                draining.map(|installed| change(installed, None)).chain(absent).collect()
+            }
+        }
+    }
+
+    fn drained(&self, command: &DrainCommand, changed: &[DrainChange]) -> Answer {
+        let is_changed = |installed: &&InstanceEntry| changed.iter().any(|one| one.id == installed.spec().id);
+        let targets = || self.directory.drain_targets(command);
+        let lives = |installed: &InstanceEntry| Arc::clone(installed.live());
+        let instances = match command.drain {
+            Drain::Begins(_) => targets().map(lives).collect(),
+            Drain::Ends => {
+                let ended: Vec<_> = targets().filter(is_changed).map(lives).collect();
+                // An id without an instance has nothing in flight.
+                let absent = changed.len().saturating_sub(ended.len());
+                ended.into_iter().chain((0..absent).map(|_| Arc::<InstanceLive>::default())).collect()
+            }
+        };
         Answer::Drained { instances, generation: self.publisher.generation() }
     }
 
@@ -59,27 +122,54 @@ impl Registry {
     pub(super) fn finish_drain(
         &mut self,
         command: &DrainCommand,
-        ids: &[InstanceId],
+        drains: Vec<DrainChange>,
         reply: ReplyId,
         effects: &mut Effects,
     ) {
-        for id in ids {
+        for DrainChange { id, mark, .. } in &drains {
             let instance = InstanceRef { service: command.service.clone(), id: id.clone() };
-            self.mark(&instance, command.drain, &command.source, effects);
+            self.mark(&instance, mark.clone(), command.source.address, effects);
         }
         self.publisher.advance();
-        let answer = self.drained(command, ids);
+        let answer = self.drained(command, &drains);
         effects.reply(reply, Ok(answer));
     }
 
-    fn mark(&mut self, instance: &InstanceRef, drain: Drain, source: &Source, effects: &mut Effects) {
-        let Some(installed) = self.directory.instance_mut(instance) else { return };
-        installed.set_draining(drain == Drain::Begins);
-        let (instance, from) = (instance.clone(), source.address);
-        effects.report(match drain {
-            Drain::Begins => Report::DrainBegan { instance, from },
-            Drain::Ends => Report::DrainEnded { instance, from },
+    fn mark(&mut self, instance: &InstanceRef, mark: Option<Arc<DrainMark>>, from: IpAddr, effects: &mut Effects) {
+        let until = mark.as_ref().map(|mark| mark.until);
+        let hold = mark.clone().filter(|mark| mark.until == DrainUntil::Undo);
+        let is_hold_changed = self.holds.set(instance, hold);
+        if is_hold_changed {
+            self.publisher.set_held(&self.holds);
+        }
+        match self.directory.instance_mut(instance) {
+            Some(installed) => installed.set_drain(mark),
+            None if is_hold_changed => {}
+            None => return,
+        }
+        let instance = instance.clone();
+        effects.report(match until {
+            Some(until) => Report::DrainBegan { instance, from, until },
+            None => Report::DrainEnded { instance, from },
         });
+    }
+
+    /// The drain of an id once an instance of this incarnation is registered under it.
+    /// One that it replaces at its url may be the same process under another id: that ends no drain until the restart.
+    pub(super) fn drain_after(
+        &self,
+        instance: &InstanceRef,
+        incarnation: Option<&Incarnation>,
+        replaces: &[InstanceId],
+    ) -> Option<&Arc<DrainMark>> {
+        let of = |instance: &InstanceRef| self.directory.instance(instance)?.drain();
+        let stays = |mark: &&Arc<DrainMark>| mark.until != DrainUntil::Undo && !mark.ends_with(incarnation);
+        let replaced = || {
+            let service = &instance.service;
+            let ids = replaces.iter().map(|id| InstanceRef { service: service.clone(), id: id.clone() });
+            ids.into_iter().filter_map(|one| of(&one)).find(stays)
+        };
+        self.holds.get(instance).or_else(|| of(instance).filter(stays)).or_else(replaced)
     }
 
     /// An instance that is draining registers just so: that ends the drain, and nothing else of it changes.
@@ -89,14 +179,14 @@ impl Registry {
         self.hear_registration(&instance, command.kind, now, effects);
         self.probe_if_down(&instance, effects);
         self.directory.claim_id(&instance);
-        let changes = vec![change(instance.id, Drain::Ends)];
+        let changes = vec![Change::RemoveDraining(instance.id)];
         self.submit(&service, ServiceWrite::Return { command, reply }, changes, effects);
     }
 
     pub(super) fn finish_return(&mut self, command: &Registration, reply: ReplyId, now: Now, effects: &mut Effects) {
         let instance = InstanceRef { service: command.definition.service.clone(), id: command.instance.id.clone() };
         self.directory.release_id(&instance);
-        self.mark(&instance, Drain::Ends, &command.source, effects);
+        self.mark(&instance, None, command.source.address, effects);
         self.hear_registration(&instance, command.kind, now, effects);
         self.publisher.advance();
         let outcome = self.registered(&instance, true);
@@ -111,9 +201,17 @@ impl Registry {
     }
 }
 
-fn change(instance: InstanceId, drain: Drain) -> Change {
-    match drain {
-        Drain::Begins => Change::PutDraining(instance),
-        Drain::Ends => Change::RemoveDraining(instance),
+/// What the store is to keep of it: a drain beside its instance, or a hold of its id.
+fn stored(command: &DrainCommand, change: &DrainChange) -> Vec<Change> {
+    let DrainChange { id, before, mark } = change;
+    let instance = || InstanceRef { service: command.service.clone(), id: id.clone() };
+    match (mark, before) {
+        (Some(mark), before) if mark.until == DrainUntil::Undo => {
+            let ends = before.map(|_| Change::RemoveDraining(id.clone()));
+            ends.into_iter().chain([Change::PutHold(instance(), Arc::clone(mark))]).collect()
+        }
+        (Some(mark), _) => vec![Change::PutDraining(id.clone(), Arc::clone(mark))],
+        (None, Some(DrainUntil::Undo)) => vec![Change::RemoveHold(instance())],
+        (None, _) => vec![Change::RemoveDraining(id.clone())],
     }
 }

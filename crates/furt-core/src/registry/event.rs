@@ -9,14 +9,15 @@ use super::ids::{DnsSubject, InstanceRef, ReplyId, WriteId};
 use super::keys::KeyCommand;
 use super::settings::Configuration;
 use super::token::{NameToken, ProbeToken};
+use crate::model::Incarnation;
 
 /// What happened; [`Registry::handle`](super::Registry::handle) takes it.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A service asks to be registered.
     RegistrationRequested(Box<Registration>, ReplyId),
-    /// An instance says that it lives.
-    HeartbeatReceived(InstanceRef, Source, ReplyId),
+    /// An instance says that it lives; where it names its incarnation, no other one is meant.
+    HeartbeatReceived(InstanceRef, Option<Incarnation>, Source, ReplyId),
     /// A service or one of its instances asks to leave.
     DeregistrationRequested(Deregistration, ReplyId),
     /// A drain is to begin or to end.

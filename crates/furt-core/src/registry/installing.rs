@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::answer::Answer;
+use super::answer::{Answer, Registered};
 use super::command::Registration;
 use super::directory::{InstanceEntry, NewInstance, ServiceEntry};
 use super::dispatch::Registry;
@@ -14,13 +14,13 @@ use super::plan::FirstProbe;
 use super::probes::Health;
 use super::report::Report;
 use super::service_write::Registering;
-use crate::model::{Definition, ServiceName, Status};
-use crate::routing::InstanceLive;
+use crate::model::{Definition, Incarnation, ServiceName, Status};
 
 impl Registry {
     /// The store has it: installs definition and instance, starts its probes, answers.
     pub(super) fn install(&mut self, registering: Registering, now: Now, effects: &mut Effects) {
-        let Registering { command, definition_owner, ttl, reply } = registering;
+        self.places.release(&registering.command.definition.service, &registering.command.instance);
+        let Registering { command, definition_owner, replaces, ttl, reply } = registering;
         let Registration { definition, instance: spec, addresses, source, .. } = *command;
         let service = definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: spec.id.clone() };
@@ -28,15 +28,29 @@ impl Registry {
         if let Some(from) = definition_owner {
             self.install_definition(definition, from, health.status(), now);
         }
-        // Requests that are in flight at the same url go on counting against its limits.
-        let before = self.directory.instance(&instance).filter(|installed| installed.spec().url == spec.url);
-        let live = before.map_or_else(Arc::<InstanceLive>::default, |installed| Arc::clone(installed.live()));
+        let drain = self.drain_after(&instance, spec.incarnation.as_ref(), &replaces).cloned();
+        let replaced = self.replaced_by(&instance, spec.incarnation.as_ref());
+        let was_draining = self.directory.instance(&instance).is_some_and(|installed| installed.drain().is_some());
+        let moved_from = self.moved_from(&instance, &spec);
+        let moves = self.moves_of(&instance, &spec, now);
+        let was_there = self.directory.instance(&instance).is_some_and(|before| before.spec().place() == spec.place());
+        let live = self.live_at(&instance, &spec, &replaces);
+        let mut replaced_ones: Vec<_> = moved_from.iter().cloned().collect();
+        replaced_ones.extend(self.take_over(&instance, &replaces, source.address, effects));
         self.remove_instance(&instance, effects);
+        live.note_contest(moves.as_ref().and_then(|moves| moves.contest.clone()));
         let (spec, registered_from) = (Arc::new(spec), source.address);
         let url = spec.url.to_string();
-        let new =
-            NewInstance { spec, addresses, suspended: None, registered_from, health, live, is_draining: false, ttl };
+        let ends_drain = was_draining && drain.is_none();
+        let suspended = None;
+        let new = NewInstance { spec, addresses, suspended, registered_from, health, live, drain, replaced, ttl };
         self.install_instance(&instance, new, now, effects);
+        if let Some(installed) = self.directory.instance_mut(&instance) {
+            installed.set_moves(moves);
+        }
+        if !was_there {
+            self.report_sharing(&instance, effects);
+        }
         self.plan_probes(&instance, FirstProbe::Now, effects);
         self.re_evaluate_joined(&instance, effects);
         if self.directory.service(&service).is_some_and(|entry| !entry.eligibility().is_eligible()) {
@@ -45,11 +59,21 @@ impl Registry {
         }
         self.refresh(&service, now, effects);
         self.publisher.advance();
+        if ends_drain {
+            effects.report(Report::DrainEnded { instance: instance.clone(), from: source.address });
+        }
         if let Ok(Answer::Registered(registered)) = self.registered(&instance, true) {
             let (routes, from) = (registered.routes, source.address);
-            effects.report(Report::Registered { instance, url, routes, from });
-            effects.reply(reply, Ok(Answer::Registered(registered)));
+            effects.report(Report::Registered { instance, url, routes, replaced: moved_from, from });
+            effects.reply(reply, Ok(Answer::Registered(Registered { replaced: replaced_ones, ..registered })));
         }
+    }
+
+    /// The incarnation that one of this id replaces, or has replaced.
+    pub(super) fn replaced_by(&self, instance: &InstanceRef, newer: Option<&Incarnation>) -> Option<Incarnation> {
+        let installed = self.directory.instance(instance)?;
+        let before = installed.spec().incarnation.as_ref();
+        before.filter(|before| newer != Some(*before)).or_else(|| installed.replaced()).cloned()
     }
 
     /// Puts an instance into its service: published, its TTL running, its name watched.
@@ -65,6 +89,9 @@ impl Registry {
         let (ttl, spec) = (installed.liveness().ttl(), Arc::clone(installed.spec()));
         self.publisher.add_id(&instance.id, entry.index());
         entry.insert(installed);
+        if self.places.add(instance, &spec) {
+            self.publisher.set_shared(&self.places);
+        }
         self.leases.end_hold(&instance.service);
         self.names.watch(DnsSubject::Instance(instance.clone()), &spec.url, &mut self.tokens, effects);
         self.renew_lease(ttl, instance, now, effects);
@@ -96,8 +123,9 @@ impl Registry {
     /// Ends what runs for an instance and forgets it.
     pub(super) fn remove_instance(&mut self, instance: &InstanceRef, effects: &mut Effects) {
         let entry = self.directory.service_mut(&instance.service);
-        if entry.and_then(|entry| entry.remove(&instance.id)).is_none() {
-            return;
+        let Some(removed) = entry.and_then(|entry| entry.remove(&instance.id)) else { return };
+        if self.places.remove(instance, removed.spec()) {
+            self.publisher.set_shared(&self.places);
         }
         self.publisher.remove_id(&instance.id);
         self.leases.end(instance);

@@ -5,7 +5,7 @@ use super::eligibility::effective;
 use super::ids::InstanceRef;
 use super::leases::Due;
 use super::service_write::{Registering, ServiceWrite};
-use crate::model::Status;
+use crate::model::{DrainUntil, Status};
 use crate::routing::Owner;
 
 impl Registry {
@@ -21,6 +21,7 @@ impl Registry {
         self.sweep_claims();
         self.sweep_owners();
         self.sweep_waiting();
+        self.sweep_holds();
         self.sweep_indexes();
         self.keys.sweep(&self.publisher);
     }
@@ -41,14 +42,18 @@ impl Registry {
                 assert_eq!(self.directory.ids().owner(id), Some(name), "{instance}: owns its id");
                 let index = self.publisher.snapshot().ids.get(id);
                 assert_eq!(index, Some(&entry.index()), "{instance}: found by its id");
+                assert!(self.places.has(&instance, installed.spec()), "{instance}: is found where it is");
                 assert_eq!(installed.published().status, installed.health().status(), "{instance}: is seen as it is");
                 assert_eq!(&installed.published().addresses, installed.addresses(), "{instance}: is seen where it is");
-                let takes_none = installed.is_draining() || installed.is_being_removed();
+                let takes_none = installed.drain().is_some() || installed.is_being_removed();
                 assert_eq!(
                     installed.live().is_draining(),
                     takes_none,
                     "{instance}: requests know whether it takes them"
                 );
+                let hold = installed.drain().filter(|mark| mark.until == DrainUntil::Undo);
+                assert_eq!(hold, self.holds.get(&instance), "{instance}: drains until undone where its id is held");
+                assert_eq!(installed.live().drain().as_ref(), installed.drain(), "{instance}: its drain is shown");
                 if installed.liveness().ttl().is_some() && !installed.is_being_removed() {
                     assert!(self.leases.is_set(&Due::Instance(instance.clone())), "{instance}: its TTL has a deadline");
                 }
@@ -69,14 +74,27 @@ impl Registry {
 
     fn sweep_owners(&self) {
         let installed: usize = self.directory.services().map(|(_, entry)| entry.instances().len()).sum();
-        let is_claim = |write: &&ServiceWrite| matches!(write, ServiceWrite::Register(_) | ServiceWrite::Return { .. });
-        let pending = self.outbox.writes().filter(is_claim).count();
+        let claims = |write: &ServiceWrite| match write {
+            ServiceWrite::Register(registering) => registering.ids().count(),
+            ServiceWrite::Return { .. } => 1,
+            ServiceWrite::Remove { .. } | ServiceWrite::Drain { .. } => 0,
+        };
+        let pending: usize = self.outbox.writes().map(claims).sum();
+        let is_registration = |write: &&ServiceWrite| matches!(write, ServiceWrite::Register(_));
+        let registrations = self.outbox.writes().filter(is_registration).count();
+        assert_eq!(self.places.counts(), (installed, registrations), "each instance and registration has its place");
+        assert!(*self.places.shared() == self.publisher.snapshot().shared_urls, "shared urls are shown");
         assert_eq!(self.publisher.snapshot().ids.len(), installed, "nothing else is found by an id");
         assert_eq!(
             self.directory.ids().total(),
             installed + pending,
             "each installed and pending instance owns its id once"
         );
+    }
+
+    fn sweep_holds(&self) {
+        let shown = self.publisher.snapshot().held.iter().map(|held| (&held.service, &held.id, &held.mark));
+        assert!(shown.eq(self.holds.iter().map(|(of, mark)| (&of.service, &of.id, mark))), "each hold is shown");
     }
 
     fn sweep_waiting(&self) {

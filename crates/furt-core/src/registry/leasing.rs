@@ -14,17 +14,20 @@ use super::now::Now;
 use super::refusal::Refusal;
 use super::service_write::RemovalCause;
 use super::shared;
+use crate::model::Incarnation;
 
 impl Registry {
     pub(super) fn heartbeat(
         &mut self,
         instance: &InstanceRef,
+        incarnation: Option<&Incarnation>,
         source: &Source,
         now: Now,
         effects: &mut Effects,
     ) -> Result<Answer, Refusal> {
         let (_, installed) = self.directory.installed(instance)?;
         self.settings.policy.check_owner(&instance.service, installed.registered_from(), source)?;
+        self.check_incarnation(instance, incarnation)?;
         let heartbeat_ttl = installed.spec().heartbeat_ttl.unwrap_or(self.settings.heartbeat_ttl);
         // From its first heartbeat on an instance is held to them.
         self.renew_lease(Some(heartbeat_ttl), instance, now, effects);

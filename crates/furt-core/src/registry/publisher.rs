@@ -6,8 +6,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::directory::Directory;
+use super::holds::Holds;
+use super::ids::InstanceRef;
+use super::places::Places;
 use crate::model::{Definition, Epoch, Generation, Host, InstanceId, MethodRule, Pattern, ServiceName};
-use crate::routing::{KeyTable, Owner, Route, Service, ServiceIndex, Snapshot};
+use crate::routing::{HeldId, KeyTable, Owner, Route, Service, ServiceIndex, Snapshot};
 
 /// The snapshot, and what of it must be made anew before it is published.
 pub(super) struct Publisher {
@@ -53,6 +56,22 @@ impl Publisher {
     /// The keys; who changes them says so by [`advance`](Self::advance).
     pub(super) fn keys_mut(&mut self) -> &mut KeyTable {
         &mut self.snapshot.keys
+    }
+
+    /// The ids that are held, as they are from now on.
+    pub(super) fn set_held(&mut self, holds: &Holds) {
+        let held = holds.iter().map(|(InstanceRef { service, id }, mark)| HeldId {
+            service: service.clone(),
+            id: id.clone(),
+            mark: Arc::clone(mark),
+        });
+        self.snapshot.held = held.collect();
+    }
+
+    /// The urls that services share, as they are from now on.
+    pub(super) fn set_shared(&mut self, places: &Places) {
+        self.snapshot.shared_urls = places.shared().clone();
+        self.advance();
     }
 
     /// The service at `index` must be published anew.

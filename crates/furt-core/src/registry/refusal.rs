@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use super::ids::InstanceRef;
 use super::keys::KeyRefusal;
-use crate::model::{Invalid, ServiceName, Status};
+use crate::model::{Incarnation, InstanceId, Invalid, ServiceName, Status};
 
 /// Why a command was not granted; nothing was changed by it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +23,30 @@ pub enum Refusal {
         /// The address recorded as the owner.
         registered_from: IpAddr,
     },
+    /// 403: an operator's drain, which an operator alone begins or undoes.
+    #[error("a drain until \"restart\" or \"undo\" is begun and undone by operators alone")]
+    OperatorsOnly,
+    /// 412: the instance is another incarnation than the command is about.
+    #[error("{instance} is {} now, not incarnation \"{named}\"", shown(.installed.as_ref()))]
+    AnotherIncarnation {
+        /// The instance.
+        instance: InstanceRef,
+        /// The incarnation that is installed; `None`: it names none.
+        installed: Option<Incarnation>,
+        /// The one that the command names.
+        named: Incarnation,
+    },
+    /// 412: an incarnation registers that was replaced by one that is UP.
+    #[error(
+        "two processes register as id \"{id}\": {} replaced this one, and it is UP; set `instance`",
+        shown(.installed.as_ref())
+    )]
+    Replaced {
+        /// The id.
+        id: InstanceId,
+        /// The incarnation that replaced the caller's.
+        installed: Option<Incarnation>,
+    },
     /// 409: someone else holds it.
     #[error("{what} is taken: {detail}")]
     Taken {
@@ -35,6 +60,11 @@ pub enum Refusal {
     /// 422: it could not be stored and read again; says what is wrong with it.
     #[error("it cannot be registered so: {0}")]
     Invalid(Invalid),
+    /// 422: it says something of the service and nothing of the routes that the installed definition has.
+    #[error(
+        "routes is missing, and the service has some: say [] for none, or nothing of the service to add an instance"
+    )]
+    RoutesMissing,
     /// 409: there are no probes to start.
     #[error("the instance has no health_endpoint, so it is never probed")]
     NoProbes,
@@ -50,6 +80,10 @@ pub enum Refusal {
     /// A command about an API key was refused.
     #[error(transparent)]
     Key(#[from] KeyRefusal),
+}
+
+fn shown(incarnation: Option<&Incarnation>) -> String {
+    incarnation.map_or_else(|| "one that names no incarnation".to_owned(), |one| format!("incarnation \"{one}\""))
 }
 
 impl Refusal {

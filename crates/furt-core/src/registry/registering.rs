@@ -1,6 +1,5 @@
 //! Registrations on their way in: what is asked of the store, and what a refusal of the store undoes.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use super::refusal::Refusal;
 use super::registration_plan::Plan;
 use super::service_write::{Registering, ServiceCommand, ServiceWrite};
 use super::shared;
-use crate::model::Definition;
+use crate::model::{Definition, DrainUntil};
 
 impl Registry {
     pub(super) fn handle_registration(
@@ -41,9 +40,9 @@ impl Registry {
                 effects.reply(reply, self.registered(&instance, false));
             }
             Ok(Plan::EndDrain) => self.begin_return(command, reply, now, effects),
-            Ok(Plan::Write { definition_owner }) => {
+            Ok(Plan::Write { definition_owner, replaces }) => {
                 let ttl = self.promised_ttl(&command);
-                self.begin_registration(Registering { command, definition_owner, ttl, reply }, effects);
+                self.begin_registration(Registering { command, definition_owner, replaces, ttl, reply }, effects);
             }
         }
     }
@@ -51,15 +50,15 @@ impl Registry {
     /// An instance alone takes over the definition of today, each time that it is looked at: the service may have changed
     /// or gone while the command waited.
     pub(super) fn renew(&self, command: &mut Registration) {
-        if command.kind == RegistrationKind::InstanceOnly {
+        if command.kind.joins() {
             command.definition = self.directory.definition_to_join(&command.definition.service);
         }
     }
 
     fn begin_registration(&mut self, registering: Registering, effects: &mut Effects) {
-        let Registering { command, definition_owner, ttl, reply } = &registering;
+        let Registering { command, definition_owner, reply, .. } = &registering;
         let service = command.definition.service.clone();
-        let changes = changes(command, *definition_owner, *ttl);
+        let changes = self.changes(&registering);
         // Nothing is stored that a start would not read again.
         if let Err(why) = changes.iter().try_for_each(Change::check) {
             return effects.reply_to_command(*reply, &service, &command.source, Err(Refusal::Invalid(why)));
@@ -67,7 +66,10 @@ impl Registry {
         if definition_owner.is_some() {
             self.claims.add(&effective(&command.definition, &self.settings.policy.apps_domain));
         }
-        self.directory.claim_id(&InstanceRef { service: service.clone(), id: command.instance.id.clone() });
+        self.places.claim(&service, &command.instance);
+        for id in registering.ids() {
+            self.directory.claim_id(&InstanceRef { service: service.clone(), id: id.clone() });
+        }
         self.submit(&service, ServiceWrite::Register(registering), changes, effects);
     }
 
@@ -78,8 +80,17 @@ impl Registry {
         if definition_owner.is_some() {
             self.release_claims(&command.definition);
         }
-        self.directory.release_id(&InstanceRef { service: service.clone(), id: command.instance.id.clone() });
+        self.release_ids(registering);
         effects.reply_to_command(*reply, service, &command.source, Err(Refusal::StoreFailed(why.to_owned())));
+    }
+
+    /// Gives back what a registration claimed of ids and places on its way to the store.
+    pub(super) fn release_ids(&mut self, registering: &Registering) {
+        let service = &registering.command.definition.service;
+        self.places.release(service, &registering.command.instance);
+        for id in registering.ids() {
+            self.directory.release_id(&InstanceRef { service: service.clone(), id: id.clone() });
+        }
     }
 
     /// The TTL that an instance is held to from its registration on though it names none.
@@ -106,22 +117,35 @@ impl Registry {
             generation: self.publisher.generation(),
             epoch: self.publisher.epoch(),
             heartbeat_ttl: installed.liveness().ttl().unwrap_or(self.settings.heartbeat_ttl),
+            replaced: Vec::new(),
             is_change,
         }))
     }
-}
 
-/// What a registration stores.
-fn changes(command: &Registration, definition_owner: Option<IpAddr>, ttl: Option<Duration>) -> Vec<Change> {
-    let definition = |registered_from| {
-        Change::PutDefinition(DefinitionRecord { definition: Arc::new(command.definition.clone()), registered_from })
-    };
-    let instance = Change::PutInstance(InstanceRecord {
-        service: command.definition.service.clone(),
-        spec: Arc::new(command.instance.clone()),
-        addresses: Arc::clone(&command.addresses),
-        registered_from: command.source.address,
-    });
-    let ttl = ttl.map(|ttl| Change::NoteTtl { instance: command.instance.id.clone(), ttl });
-    definition_owner.map(definition).into_iter().chain([instance]).chain(ttl).collect()
+    /// What a registration stores.
+    fn changes(&self, registering: &Registering) -> Vec<Change> {
+        let Registering { command, definition_owner, replaces, ttl, .. } = registering;
+        let service = command.definition.service.clone();
+        let instance = InstanceRef { service: service.clone(), id: command.instance.id.clone() };
+        let incarnation = command.instance.incarnation.as_ref();
+        let definition = definition_owner.map(|registered_from| {
+            Change::PutDefinition(DefinitionRecord {
+                definition: Arc::new(command.definition.clone()),
+                registered_from,
+            })
+        });
+        let put = Change::PutInstance(InstanceRecord {
+            service,
+            spec: Arc::new(command.instance.clone()),
+            addresses: Arc::clone(&command.addresses),
+            registered_from: command.source.address,
+            replaced: self.replaced_by(&instance, incarnation),
+        });
+        let ttl = ttl.map(|ttl| Change::NoteTtl { instance: instance.id.clone(), ttl });
+        // What puts an instance anew ends its drain in the store, but for a hold of its id.
+        let gone = replaces.iter().cloned().map(Change::RemoveInstance);
+        let drain = self.drain_after(&instance, incarnation, replaces).filter(|mark| mark.until != DrainUntil::Undo);
+        let drain = drain.map(|mark| Change::PutDraining(instance.id.clone(), Arc::clone(mark)));
+        definition.into_iter().chain(gone).chain([put]).chain(ttl).chain(drain).collect()
+    }
 }

@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::command::Registration;
+use super::command::{Registration, RegistrationKind};
+use super::directory::InstanceEntry;
 use super::dispatch::Registry;
 use super::refusal::Refusal;
 use super::service_write::ServiceWrite;
+use crate::model::{InstanceId, Status};
 
 /// What a registration comes to.
 pub(super) enum Plan {
@@ -19,6 +21,8 @@ pub(super) enum Plan {
     Write {
         /// The address recorded as the owner of the definition; `None`: the installed definition stays.
         definition_owner: Option<IpAddr>,
+        /// Other instances of the service at its url.
+        replaces: Vec<InstanceId>,
     },
 }
 
@@ -39,6 +43,7 @@ impl Registry {
         if let Some(entry) = entry.filter(|_| !is_older && !is_same) {
             policy.check_owner(service, entry.registered_from(), &command.source)?;
         }
+        let has_routes = installed.is_some_and(|own| !own.routes.is_empty());
         let installed = entry.and_then(|entry| entry.instances().get(&command.instance.id));
         // Also where nothing changes: it counts as a heartbeat, and those are the registrant's.
         if let Some(installed) = installed {
@@ -53,17 +58,30 @@ impl Registry {
         if self.registration_must_wait(command) {
             return Ok(Plan::Wait);
         }
+        // A lower revision leaves the definition as it is anyway.
+        if command.kind == RegistrationKind::WithoutRoutes && has_routes && !is_older {
+            return Err(Refusal::RoutesMissing);
+        }
+        if let Some(installed) = installed {
+            check_replaced(command, installed)?;
+        }
         let is_registered = installed.is_some_and(|installed| {
             !installed.is_being_removed()
                 && **installed.spec() == command.instance
                 && (*installed.addresses() == command.addresses || command.instance.url.socket_address().is_none())
         });
+        let incarnation = command.instance.incarnation.as_ref();
+        let ends_drain =
+            installed.and_then(|installed| installed.drain()).is_some_and(|mark| mark.ends_with(incarnation));
         // A service that is suspended is evaluated again with its registration.
         let keeps_definition = is_older || (is_same && is_eligible);
-        Ok(match keeps_definition && is_registered {
-            true if installed.is_some_and(|installed| installed.is_draining()) => Plan::EndDrain,
+        let replaces = self.replaces(command)?;
+        Ok(match keeps_definition && is_registered && replaces.is_empty() {
+            true if ends_drain => Plan::EndDrain,
             true => Plan::Known,
-            false => Plan::Write { definition_owner: (!keeps_definition).then(|| self.definition_owner(command)) },
+            false => {
+                Plan::Write { definition_owner: (!keeps_definition).then(|| self.definition_owner(command)), replaces }
+            }
         })
     }
 
@@ -76,6 +94,20 @@ impl Registry {
             entry.filter(|entry| **entry.definition() == command.definition).map(|entry| entry.registered_from());
         let stays = before.filter(|from| self.settings.policy.check_definition(&command.definition, *from).is_ok());
         stays.unwrap_or(command.source.address)
+    }
+
+    /// What else of the service is at the instance's url: within a service one url is one instance.
+    ///
+    /// # Errors
+    /// One of them is another registrant's.
+    fn replaces(&self, command: &Registration) -> Result<Vec<InstanceId>, Refusal> {
+        let service = &command.definition.service;
+        let rivals = self.places.rivals(service, &command.instance);
+        let entry = self.directory.service(service);
+        for rival in rivals.iter().filter_map(|id| entry?.instances().get(id)) {
+            self.settings.policy.check_owner(service, rival.registered_from(), &command.source)?;
+        }
+        Ok(rivals)
     }
 
     /// Instances of one definition may be written side by side; anything else of a service goes one after the other.
@@ -95,8 +127,26 @@ impl Registry {
             self.directory.service(service).is_some_and(|entry| entry.instances().contains_key(&command.instance.id));
         let claims = self.directory.ids().claims(&command.instance.id, service);
         let is_same_instance = claims > usize::from(is_installed);
+        // Nor may one that is at the same url be on its way to the store, or one that this one replaces.
+        let is_rival = |id: &InstanceId| self.directory.ids().claims(id, service) > 1;
         is_same_instance
+            || self.places.is_claimed(service, &command.instance)
+            || self.places.rivals(service, &command.instance).iter().any(is_rival)
             || before.command.definition != command.definition
             || (before.definition_owner.is_some() && before.command.source.address != command.source.address)
     }
+}
+
+/// An incarnation that was replaced may not push out the one that replaced it while that is UP.
+///
+/// # Errors
+/// [`Refusal::Replaced`].
+fn check_replaced(command: &Registration, installed: &InstanceEntry) -> Result<(), Refusal> {
+    let incarnation = command.instance.incarnation.as_ref();
+    let was_replaced = incarnation.is_some() && incarnation == installed.replaced();
+    if was_replaced && !installed.is_being_removed() && installed.health().status() == Status::Up {
+        let (id, installed) = (command.instance.id.clone(), installed.spec().incarnation.clone());
+        return Err(Refusal::Replaced { id, installed });
+    }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use super::now::Now;
 use super::refusal::Refusal;
 use super::report::Report;
 use super::service_write::{RemovalCause, ServiceCommand, ServiceWrite};
-use crate::model::{InstanceId, ServiceName};
+use crate::model::{Incarnation, InstanceId, ServiceName};
 use crate::routing::Drained;
 
 impl Registry {
@@ -25,8 +25,12 @@ impl Registry {
         if self.outbox.is_writing(&command.service) {
             return self.park(ServiceCommand::Deregister(command), reply, effects);
         }
-        let Deregistration { service, instance, on_last_instance, source } = command;
-        match self.check_deregistration(&service, instance.as_ref(), &source) {
+        let Deregistration { service, instance, incarnation, on_last_instance, source } = command;
+        let check = |id: &InstanceId| {
+            self.check_incarnation(&InstanceRef { service: service.clone(), id: id.clone() }, incarnation.as_ref())
+        };
+        let checked = self.check_deregistration(&service, instance.as_ref(), &source);
+        match checked.and_then(|()| instance.as_ref().map_or(Ok(()), check)) {
             Err(refusal) => effects.reply_to_command(reply, &service, &source, Err(refusal)),
             Ok(()) => {
                 let cause = RemovalCause::Requested { reply, from: source.address, on_last_instance };
@@ -43,6 +47,19 @@ impl Registry {
     ) -> Result<(), Refusal> {
         let registered_from = self.directory.registered_from(service, id)?;
         self.settings.policy.check_owner(service, registered_from, source)
+    }
+
+    /// A command that names an incarnation is about that one alone.
+    ///
+    /// # Errors
+    /// [`Refusal::AnotherIncarnation`], [`Refusal::NotFound`].
+    pub(super) fn check_incarnation(&self, instance: &InstanceRef, named: Option<&Incarnation>) -> Result<(), Refusal> {
+        let Some(named) = named else { return Ok(()) };
+        let installed = self.directory.installed(instance)?.1.spec().incarnation.clone();
+        if installed.as_ref() == Some(named) {
+            return Ok(());
+        }
+        Err(Refusal::AnotherIncarnation { instance: instance.clone(), installed, named: named.clone() })
     }
 
     /// Takes an instance, or all and the service with them, out of the snapshot and asks the store to forget it.

@@ -3,10 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::answer::Replaced;
 use super::ids::{DnsSubject, InstanceRef};
 use super::keys::KeyReport;
 use super::refusal::Refusal;
-use crate::model::{ServiceName, Status};
+use crate::model::{DrainUntil, InstanceId, ServiceName, Status};
 
 /// What is logged and counted: each report is one line of the log and one count.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,8 +20,30 @@ pub enum Report {
         url: String,
         /// Routes of the installed definition.
         routes: usize,
+        /// The instance that was UP at another url under its id before.
+        replaced: Option<Replaced>,
         /// The address that the command came from.
         from: IpAddr,
+    },
+    /// An instance is gone, since another id of its service registered at its url.
+    Replaced {
+        /// The instance that is gone.
+        instance: InstanceRef,
+        /// The id that is there now.
+        by: InstanceId,
+        /// The url.
+        url: String,
+        /// The address that the command came from.
+        from: IpAddr,
+    },
+    /// An instance registered at the url of other services' instances, and not all of them say that they share it.
+    UrlShared {
+        /// The instance.
+        instance: InstanceRef,
+        /// The url.
+        url: String,
+        /// Who else is there.
+        with: Vec<InstanceRef>,
     },
     /// A registration, heartbeat or deregistration was refused.
     Refused {
@@ -42,10 +65,12 @@ pub enum Report {
     DrainBegan {
         /// The instance.
         instance: InstanceRef,
+        /// What ends it.
+        until: DrainUntil,
         /// The address that the command came from.
         from: IpAddr,
     },
-    /// An instance gets requests again: it registered again, or the drain was undone.
+    /// An instance gets requests again, or an id is held no more: it registered again, or the drain was undone.
     DrainEnded {
         /// The instance.
         instance: InstanceRef,

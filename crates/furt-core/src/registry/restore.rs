@@ -25,12 +25,16 @@ impl Registry {
     /// are any more, and why, such as at what is a listener of furt's by now.
     pub fn restore(&mut self, contents: Contents, suspended: &BTreeMap<InstanceId, Arc<str>>, now: Now) -> Vec<Effect> {
         let mut effects = Effects::default();
-        let Contents { epoch, starts, definitions, instances, ttls, draining, keys, observed } = contents;
+        let Contents { epoch, starts, definitions, instances, ttls, draining, holds, keys, observed } = contents;
         self.publisher.begin(epoch, Generation(starts << CHANGES_OF_A_START));
+        for (instance, mark) in holds {
+            self.holds.set(&instance, Some(mark));
+        }
+        self.publisher.set_held(&self.holds);
         for DefinitionRecord { definition, registered_from } in definitions.into_values() {
             self.add_service(definition, registered_from, Status::Down, now);
         }
-        for InstanceRecord { service, spec, addresses, registered_from } in instances.into_values() {
+        for InstanceRecord { service, spec, addresses, registered_from, replaced } in instances.into_values() {
             if self.directory.service(&service).is_none() {
                 // Never written so: an instance comes with its definition and goes with it.
                 continue;
@@ -42,10 +46,11 @@ impl Registry {
             };
             let instance = InstanceRef { service, id: spec.id.clone() };
             self.directory.claim_id(&instance);
-            let (is_draining, ttl) = (draining.contains(&spec.id), ttls.get(&spec.id).copied());
+            let drain = self.holds.get(&instance).or_else(|| draining.get(&spec.id)).cloned();
+            let ttl = ttls.get(&spec.id).copied();
             let suspended = suspended.get(&spec.id).cloned();
             let live = Arc::default();
-            let new = NewInstance { spec, addresses, suspended, registered_from, health, live, is_draining, ttl };
+            let new = NewInstance { spec, addresses, suspended, registered_from, health, live, drain, replaced, ttl };
             self.install_instance(&instance, new, now, &mut effects);
             self.plan_probes(&instance, FirstProbe::Spread, &mut effects);
         }

@@ -1,11 +1,12 @@
 //! What the outbox holds of services: writes on their way to the store, and commands that wait for them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::command::{Deregistration, DrainCommand, OnLastInstance, Registration};
 use super::ids::ReplyId;
-use crate::model::{InstanceId, ServiceName};
+use crate::model::{DrainMark, DrainUntil, InstanceId, ServiceName};
 
 /// A write about a service.
 pub(super) enum ServiceWrite {
@@ -18,7 +19,7 @@ pub(super) enum ServiceWrite {
     },
     Drain {
         command: Box<DrainCommand>,
-        ids: Vec<InstanceId>,
+        drains: Vec<DrainChange>,
         reply: ReplyId,
     },
     /// A draining instance registered again without any change: its drain ends.
@@ -28,14 +29,32 @@ pub(super) enum ServiceWrite {
     },
 }
 
+/// What a command changes of the drain of an id.
+pub(super) struct DrainChange {
+    pub(super) id: InstanceId,
+    /// What ended the drain before; `None`: there was none.
+    pub(super) before: Option<DrainUntil>,
+    /// The drain from now on; `None`: it ends.
+    pub(super) mark: Option<Arc<DrainMark>>,
+}
+
 /// A registration on its way to the store.
 pub(super) struct Registering {
     pub(super) command: Box<Registration>,
     /// The address recorded as the owner of the definition that is written; `None`: the installed definition stays.
     pub(super) definition_owner: Option<IpAddr>,
+    /// Other instances of the service at its url, which it replaces.
+    pub(super) replaces: Vec<InstanceId>,
     /// The TTL that holds from the start though the instance names none; stored with it.
     pub(super) ttl: Option<Duration>,
     pub(super) reply: ReplyId,
+}
+
+impl Registering {
+    /// The ids that it is about: its own, and those that it replaces.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &InstanceId> {
+        std::iter::once(&self.command.instance.id).chain(&self.replaces)
+    }
 }
 
 /// Why an instance or a service is removed.

@@ -5,17 +5,19 @@
 //! selection ranks by, and whether an instance takes requests, which must hold for requests of every snapshot. Each is
 //! written on its own: nobody reads two of them and expects them to be of one moment.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::now::Now;
 use super::probes::Health;
-use crate::model::Status;
+use crate::model::{DrainMark, Incarnation, Status};
 use crate::routing::{InstanceLive, ServiceLive};
 
-/// The instance is installed, or installed anew.
-pub(super) fn installed(live: &InstanceLive, of: &Health, now: Now) {
+/// The instance is installed, or installed anew, and what it replaced.
+pub(super) fn installed(live: &InstanceLive, of: &Health, replaced: Option<Incarnation>, now: Now) {
     health(live, of);
+    live.note_replaced(replaced);
     status_changed(live, now);
     registered(live, now);
 }
@@ -32,8 +34,9 @@ pub(super) fn heard(live: &InstanceLive, ttl: Option<Duration>, now: Now) {
     live.ttl_ms.store(ttl_ms, Ordering::Relaxed);
 }
 
-/// Whether the instance takes no new request, whichever snapshot a request reads.
-pub(super) fn takes_no_requests(live: &InstanceLive, is_draining: bool) {
+/// Whether the instance takes no new request, whichever snapshot a request reads, and the command that drains it.
+pub(super) fn takes_no_requests(live: &InstanceLive, is_draining: bool, by: Option<&Arc<DrainMark>>) {
+    live.note_drain(by.cloned());
     live.set_draining(is_draining);
 }
 

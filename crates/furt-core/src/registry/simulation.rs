@@ -10,9 +10,9 @@ use std::time::Duration;
 use super::tests::{Command, Harness, Store, definition_of, instance, policy, settings, source};
 use super::{
     Deregistration, Drain, DrainCommand, Event, HealthLimits, InstanceRef, OnLastInstance, ProbeToken,
-    RegistrationPolicy, Settings, StaticClaim, StaticRoute, StaticTarget,
+    RegistrationPolicy, Settings, Source, StaticClaim, StaticRoute, StaticTarget,
 };
-use crate::model::ServiceName;
+use crate::model::{DrainUntil, Incarnation, ServiceName};
 use model::Model;
 use stored::Stored;
 
@@ -75,6 +75,10 @@ impl Simulation {
         instance(&format!("{service}/{id}"))
     }
 
+    fn some_incarnation(&mut self) -> Option<Incarnation> {
+        self.one_of(&[None, None, Some("p"), Some("q")]).map(|text| Incarnation::try_new(text).unwrap())
+    }
+
     fn some_registration(&mut self) -> Command {
         // Few definitions a service: it must happen that one is registered again just so.
         let at = SERVICES[self.random.usize(..3)];
@@ -90,8 +94,19 @@ impl Simulation {
         if self.random.u8(..4) == 0 {
             command = command.revision(self.random.u64(..3));
         }
-        if self.random.u8(..6) == 0 {
-            command = command.at("http://a.example", &["10.0.0.1:80"]);
+        match self.random.u8(..6) {
+            0 => command = command.at("http://a.example", &["10.0.0.1:80"]),
+            1 => command = command.at("http://127.0.0.1:9000", &[]),
+            _ => {}
+        }
+        if self.random.u8(..3) == 0 {
+            command = command.shared();
+        }
+        command.0.instance.incarnation = self.some_incarnation();
+        match self.random.u8(..12) {
+            0 => command = command.joining(),
+            1 if routes.is_empty() => command = command.without_routes(),
+            _ => {}
         }
         match self.random.u8(..6) {
             0 => command.ttl(5),
@@ -113,8 +128,9 @@ impl Simulation {
             30..40 => {
                 let (whom, from) = (self.some_instance(), source(self.one_of(&SOURCES)));
                 let reply = self.furt.new_reply();
-                self.model.heartbeat(&whom, from.address, reply);
-                self.furt.send(Event::HeartbeatReceived(whom, from, reply));
+                let incarnation = self.some_incarnation();
+                self.model.heartbeat(&whom, incarnation.as_ref(), from.address, reply);
+                self.furt.send(Event::HeartbeatReceived(whom, incarnation, from, reply));
             }
             40..50 => {
                 let InstanceRef { service, id } = self.some_instance();
@@ -131,9 +147,11 @@ impl Simulation {
             65..70 => {
                 let InstanceRef { service, id } = self.some_instance();
                 let instance = (self.random.u8(..3) > 0).then_some(id);
-                let drain = self.one_of(&[Drain::Begins, Drain::Begins, Drain::Ends]);
-                let command =
-                    Box::new(DrainCommand { service, instance, drain, source: source(self.one_of(&SOURCES)) });
+                let until = self.one_of(&[DrainUntil::Registration, DrainUntil::Restart, DrainUntil::Undo]);
+                let drain = self.one_of(&[Drain::Begins(until), Drain::Begins(until), Drain::Ends]);
+                let is_operator = self.random.bool();
+                let source = Source { is_operator, ..source(self.one_of(&SOURCES)) };
+                let command = Box::new(DrainCommand { service, instance, incarnation: None, drain, source });
                 let reply = self.furt.new_reply();
                 self.model.command(model::Command::Drain(command.clone(), reply));
                 self.furt.send(Event::DrainRequested(command, reply));
@@ -171,8 +189,13 @@ impl Simulation {
             from: from.address,
             reply,
         });
-        let command =
-            Deregistration { service, instance: id, on_last_instance: OnLastInstance::RemoveService, source: from };
+        let command = Deregistration {
+            service,
+            instance: id,
+            incarnation: None,
+            on_last_instance: OnLastInstance::RemoveService,
+            source: from,
+        };
         self.furt.send(Event::DeregistrationRequested(command, reply));
     }
 
@@ -246,6 +269,7 @@ impl Simulation {
             let command = Deregistration {
                 service,
                 instance: None,
+                incarnation: None,
                 on_last_instance: OnLastInstance::RemoveService,
                 source: source("127.0.0.1"),
             };

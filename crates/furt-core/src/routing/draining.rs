@@ -8,11 +8,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::InstanceLive;
+use crate::model::DrainMark;
 
 impl InstanceLive {
     /// From now on it takes new requests, or takes none.
     pub fn set_draining(&self, is_draining: bool) {
         self.is_draining.store(is_draining, Ordering::SeqCst);
+    }
+
+    /// What drains it by a command, for operators; `None`: nothing does, though it may be on its way out.
+    pub fn note_drain(&self, mark: Option<Arc<DrainMark>>) {
+        self.drain.store(mark);
+    }
+
+    /// What drains it by a command.
+    pub fn drain(&self) -> Option<Arc<DrainMark>> {
+        self.drain.load_full()
     }
 
     /// Whether it takes no new requests.
@@ -29,6 +40,16 @@ impl Drained {
     /// How many instances they are.
     pub fn instances(&self) -> usize {
         self.0.len()
+    }
+
+    /// How many of them take new requests again: their drain ended.
+    pub fn ended(&self) -> usize {
+        self.0.iter().filter(|live| !live.is_draining()).count()
+    }
+
+    /// What drains each of them, where a command does.
+    pub fn marks(&self) -> impl Iterator<Item = Arc<DrainMark>> {
+        self.0.iter().filter_map(|live| live.drain())
     }
 
     /// Requests that hold a slot at any of them; once it is 0 it stays so while they are draining.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 
 use super::ejection::Ejection;
-use crate::model::{InstanceSpec, Status};
+use crate::model::{DrainMark, Incarnation, InstanceSpec, Status, UpstreamUrl};
 
 /// An instance as requests see it.
 #[derive(Debug)]
@@ -42,7 +42,10 @@ pub struct InstanceLive {
     in_flight: AtomicU32,
     pub(super) ejection: Ejection,
     pub(super) is_draining: AtomicBool,
+    pub(super) drain: ArcSwapOption<DrainMark>,
     probe: ProbeFacts,
+    replaced: ArcSwapOption<Incarnation>,
+    contest: ArcSwapOption<Contest>,
     /// Unix time in ms of the last change of status.
     pub since_ms: AtomicI64,
     /// Unix time in ms of the last registration, one that changed nothing among them; of a restored one, of its restoring.
@@ -51,6 +54,15 @@ pub struct InstanceLive {
     pub heard_ms: AtomicI64,
     /// The TTL in force, in ms; 0: none.
     pub ttl_ms: AtomicU64,
+}
+
+/// Two processes register under one id in turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contest {
+    /// The url of the other one.
+    pub other: UpstreamUrl,
+    /// When the last of them registered, as Unix time in ms.
+    pub at_ms: i64,
 }
 
 /// What the last probe showed.
@@ -64,6 +76,26 @@ struct ProbeFacts {
 }
 
 impl InstanceLive {
+    /// The incarnation that the installed one replaced; `None`: none is known.
+    pub fn replaced(&self) -> Option<Arc<Incarnation>> {
+        self.replaced.load_full()
+    }
+
+    /// Who else registered under its id, back and forth; `None`: nobody did.
+    pub fn contest(&self) -> Option<Arc<Contest>> {
+        self.contest.load_full()
+    }
+
+    /// Writes down that its id went back and forth.
+    pub fn note_contest(&self, contest: Option<Contest>) {
+        self.contest.store(contest.map(Arc::new));
+    }
+
+    /// Writes down which incarnation the installed one replaced.
+    pub fn note_replaced(&self, incarnation: Option<Incarnation>) {
+        self.replaced.store(incarnation.map(Arc::new));
+    }
+
     /// Requests that hold a [`Lease`](super::Lease) on it.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::SeqCst)

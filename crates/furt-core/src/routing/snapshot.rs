@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Found, Instance, KeyTable, Route, Service, ServiceIndex, Table};
-use crate::model::{Epoch, Generation, InstanceId, ServiceName};
+use crate::model::{DrainMark, Epoch, Generation, InstanceId, Place, ServiceName, UpstreamUrl};
 
 /// Everything that requests need, as of one generation. Cloning costs a few reference counts.
 #[derive(Clone)]
@@ -22,6 +22,35 @@ pub struct Snapshot {
     pub ids: imbl::HashMap<InstanceId, ServiceIndex>,
     /// The API keys.
     pub keys: KeyTable,
+    /// Ids that an operator holds, by service and id; also those that nobody is registered under.
+    pub held: Arc<[HeldId]>,
+    /// Urls at which several services are, and not all of them say so.
+    pub shared_urls: SharedUrls,
+}
+
+/// A url at which several services are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedUrl {
+    /// The url.
+    pub url: UpstreamUrl,
+    /// The first of those that are there, each by its service and id.
+    pub instances: Vec<(ServiceName, InstanceId)>,
+    /// How many there are.
+    pub count: usize,
+}
+
+/// Urls at which several services are, by what is compared of them.
+pub type SharedUrls = imbl::OrdMap<Place, Arc<SharedUrl>>;
+
+/// An id that drains until that is undone, whoever registers under it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldId {
+    /// The service.
+    pub service: ServiceName,
+    /// The id of its instance.
+    pub id: InstanceId,
+    /// Who holds it, and since when.
+    pub mark: Arc<DrainMark>,
 }
 
 impl Snapshot {
@@ -35,6 +64,8 @@ impl Snapshot {
             names: imbl::OrdMap::new(),
             ids: imbl::HashMap::new(),
             keys: KeyTable::default(),
+            held: Arc::default(),
+            shared_urls: SharedUrls::new(),
         }
     }
 

@@ -14,8 +14,8 @@ use super::super::leases::Liveness;
 use super::super::now::Now;
 use super::super::probes::Health;
 use super::super::shared;
-use crate::model::{InstanceId, InstanceSpec, Status};
-use crate::routing::{Instance, InstanceLive, PoolGroup};
+use crate::model::{DrainMark, Incarnation, InstanceId, InstanceSpec, Status, UpstreamUrl};
+use crate::routing::{Contest, Instance, InstanceLive, PoolGroup};
 
 /// An installed instance.
 pub(in crate::registry) struct InstanceEntry {
@@ -27,9 +27,22 @@ pub(in crate::registry) struct InstanceEntry {
     /// Why it may not be where it was restored, whatever the configuration says.
     suspended: Option<Arc<str>>,
     state: CountedState,
-    is_draining: bool,
+    drain: Option<Arc<DrainMark>>,
+    replaced: Option<Incarnation>,
+    moves: Option<Moves>,
     /// What the snapshot shows of it.
     published: Arc<Instance>,
+}
+
+/// Where an id was before.
+#[derive(Debug, Clone)]
+pub(in crate::registry) struct Moves {
+    /// The url before.
+    pub(in crate::registry) from: UpstreamUrl,
+    /// When it moved from there, as Unix time in ms.
+    pub(in crate::registry) at_ms: i64,
+    /// That it came back to a url.
+    pub(in crate::registry) contest: Option<Contest>,
 }
 
 /// An instance that is to be installed.
@@ -40,7 +53,9 @@ pub(in crate::registry) struct NewInstance {
     pub(in crate::registry) registered_from: IpAddr,
     pub(in crate::registry) health: Health,
     pub(in crate::registry) live: Arc<InstanceLive>,
-    pub(in crate::registry) is_draining: bool,
+    pub(in crate::registry) drain: Option<Arc<DrainMark>>,
+    /// The incarnation that it replaces.
+    pub(in crate::registry) replaced: Option<Incarnation>,
     /// The TTL that it was promised before, where it names none.
     pub(in crate::registry) ttl: Option<Duration>,
 }
@@ -195,12 +210,24 @@ impl Counts {
 
 impl InstanceEntry {
     pub(in crate::registry) fn new(new: NewInstance, pool_group: PoolGroup, now: Now) -> Self {
-        let NewInstance { spec, addresses, suspended, registered_from, health, live, is_draining, ttl } = new;
+        let NewInstance { spec, addresses, suspended, registered_from, health, live, drain, replaced, ttl } = new;
         let liveness = Liveness::new(spec.heartbeat_ttl.or(ttl), now);
         let published = published(&spec, &addresses, health, pool_group, &live);
-        shared::installed(&live, &health, now);
+        shared::installed(&live, &health, replaced.clone(), now);
         let state = CountedState { health, is_being_removed: false };
-        let entry = Self { spec, registered_from, liveness, live, addresses, suspended, state, is_draining, published };
+        let entry = Self {
+            spec,
+            registered_from,
+            liveness,
+            live,
+            addresses,
+            suspended,
+            state,
+            drain,
+            replaced,
+            moves: None,
+            published,
+        };
         entry.note_draining();
         entry
     }
@@ -245,14 +272,28 @@ impl InstanceEntry {
         self.suspended.as_ref()
     }
 
-    /// Whether a command drains it.
-    pub(in crate::registry) fn is_draining(&self) -> bool {
-        self.is_draining
+    /// What drains it by a command.
+    pub(in crate::registry) fn drain(&self) -> Option<&Arc<DrainMark>> {
+        self.drain.as_ref()
     }
 
-    pub(in crate::registry) fn set_draining(&mut self, is_draining: bool) {
-        self.is_draining = is_draining;
+    pub(in crate::registry) fn set_drain(&mut self, drain: Option<Arc<DrainMark>>) {
+        self.drain = drain;
         self.note_draining();
+    }
+
+    /// Where its id was before.
+    pub(in crate::registry) fn moves(&self) -> Option<&Moves> {
+        self.moves.as_ref()
+    }
+
+    pub(in crate::registry) fn set_moves(&mut self, moves: Option<Moves>) {
+        self.moves = moves;
+    }
+
+    /// The incarnation that it replaced.
+    pub(in crate::registry) fn replaced(&self) -> Option<&Incarnation> {
+        self.replaced.as_ref()
     }
 
     /// It is elsewhere now, where it may be. Connections of another group are not used again.
@@ -273,7 +314,8 @@ impl InstanceEntry {
 
     /// Tells requests whether they may come.
     fn note_draining(&self) {
-        shared::takes_no_requests(&self.live, self.is_draining || self.is_being_removed());
+        let takes_none = self.drain.is_some() || self.is_being_removed();
+        shared::takes_no_requests(&self.live, takes_none, self.drain.as_ref());
     }
 }
 

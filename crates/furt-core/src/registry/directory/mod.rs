@@ -8,6 +8,6 @@ mod instances;
 mod service;
 mod services;
 
-pub(super) use instances::{InstanceEntry, NewInstance, StatusChange};
+pub(super) use instances::{InstanceEntry, Moves, NewInstance, StatusChange};
 pub(super) use service::ServiceEntry;
 pub(super) use services::Directory;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{self, Outcome, Route};
 use super::{HOSTS, PATHS, Simulation};
-use crate::model::{Pattern, ServiceName, Status};
+use crate::model::{InstanceId, Pattern, ServiceName, Status};
 use crate::registry::{Answer, InstanceRef, Refusal};
 use crate::routing::Owner;
 
@@ -15,7 +15,7 @@ impl Simulation {
         let answers: BTreeMap<_, _> = answers.into_iter().map(|(reply, answer)| (reply, outcome(answer))).collect();
         assert_eq!(answers, std::mem::take(&mut self.model.outcomes), "answers");
         self.keep_notes();
-        self.stored.compare(&self.furt.registry.directory);
+        self.stored.compare(&self.furt.registry);
         let staying = || self.model.services.iter().filter(|one| !one.is_being_removed);
         let mut expected = BTreeMap::new();
         let mut table = BTreeSet::new();
@@ -25,7 +25,7 @@ impl Simulation {
             let name = &service.definition.service;
             let instances = service.instances.iter().filter(|one| !one.is_being_removed);
             let instances: BTreeMap<_, _> = instances
-                .map(|one| (one.spec.id.clone(), (one.status, one.failures, one.is_stopped, one.is_draining)))
+                .map(|one| (one.spec.id.clone(), (one.status, one.failures, one.is_stopped, one.drain.clone())))
                 .collect();
             expected.insert(name.clone(), (service.status(), service.definition.clone(), instances));
             table.extend(model::routes(&service.definition).into_iter().map(|route| (route, name.clone())));
@@ -45,12 +45,19 @@ impl Simulation {
             let instances = service.instances.iter().map(|one| {
                 let live = &one.live;
                 let health = (live.consecutive_failures(), live.is_probing_stopped());
-                (one.spec.id.clone(), (one.status, health.0, health.1, live.is_draining()))
+                let drain = live.drain().map(|mark| (mark.until, mark.incarnation.clone()));
+                assert_eq!(live.is_draining(), drain.is_some(), "{}: takes requests or is drained", one.spec.id);
+                (one.spec.id.clone(), (one.status, health.0, health.1, drain))
             });
             let shown = (service.status, (*service.definition).clone(), instances.collect());
             (service.definition.service.clone(), shown)
         });
         assert_eq!(seen.collect::<BTreeMap<_, _>>(), expected, "what is seen");
+        let shared = self.furt.snapshot.shared_urls.values().map(|one| one.instances.clone());
+        assert_eq!(shared.collect::<BTreeSet<_>>(), self.shared(), "which services share a url");
+        let held = self.furt.snapshot.held.iter();
+        let held = held.map(|one| InstanceRef { service: one.service.clone(), id: one.id.clone() });
+        assert!(held.eq(self.model.holds.keys().cloned()), "which ids are held");
         assert_eq!(self.table(), table, "who owns each route");
         // It follows from status and table; so now and then is enough.
         if self.random.u8(..8) == 0 {
@@ -58,6 +65,27 @@ impl Simulation {
                 assert_eq!(self.furt.usable(host, path), self.usable(host, path), "who answers {host}{path}");
             }
         }
+    }
+
+    /// Who is where others are, too, and not all of them say so.
+    fn shared(&self) -> BTreeSet<Vec<(ServiceName, InstanceId)>> {
+        let mut places = BTreeMap::<_, Vec<_>>::new();
+        for service in &self.model.services {
+            for one in &service.instances {
+                let whom = (service.definition.service.clone(), one.spec.id.clone());
+                places.entry(model::place(&one.spec)).or_default().push((whom, one.spec.shared));
+            }
+        }
+        let is_told = |there: &Vec<((ServiceName, InstanceId), bool)>| {
+            there.iter().any(|(_, says_so)| !says_so) && there.iter().any(|(whom, _)| whom.0 != there[0].0.0)
+        };
+        let told = places.into_values().filter(is_told);
+        told.map(|there| {
+            let mut whom: Vec<_> = there.into_iter().map(|(whom, _)| whom).collect();
+            whom.sort();
+            whom
+        })
+        .collect()
     }
 
     fn table(&self) -> BTreeSet<(Route, ServiceName)> {
@@ -107,6 +135,10 @@ fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
         Err(Refusal::Taken { .. }) => Outcome::Refused("taken"),
         Err(Refusal::NotFound(_)) => Outcome::Refused("unknown"),
         Err(Refusal::StoreFailed(_)) => Outcome::Refused("failed"),
+        Err(Refusal::OperatorsOnly) => Outcome::Refused("operators"),
+        Err(Refusal::AnotherIncarnation { .. }) => Outcome::Refused("another incarnation"),
+        Err(Refusal::Replaced { .. }) => Outcome::Refused("replaced"),
+        Err(Refusal::RoutesMissing) => Outcome::Refused("routes missing"),
         Err(Refusal::NoProbes) => Outcome::Refused("unprobed"),
         Ok(Answer::Reconfigured(_))
         | Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Invalid(_) | Refusal::Busy | Refusal::Key(_)) => {

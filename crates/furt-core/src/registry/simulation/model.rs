@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName, Status};
-use crate::registry::{Drain, DrainCommand, HealthLimits, InstanceRef, Registration, ReplyId};
+use crate::model::{Definition, DrainUntil, Incarnation, InstanceId, InstanceSpec, ServiceName, Status};
+use crate::registry::{Drain, DrainCommand, HealthLimits, InstanceRef, Registration, RegistrationKind, ReplyId};
 
 const HOLD: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(1);
@@ -36,8 +36,13 @@ pub(super) struct InstanceEntry {
     /// When it is looked at next.
     pub(super) look: Option<Instant>,
     pub(super) is_being_removed: bool,
-    pub(super) is_draining: bool,
+    pub(super) drain: Option<Mark>,
+    /// The incarnation that it replaced.
+    pub(super) replaced: Option<Incarnation>,
 }
+
+/// What ends a drain, and the incarnation that was there when it began.
+pub(super) type Mark = (DrainUntil, Option<Incarnation>);
 
 pub(super) struct Service {
     pub(super) definition: Definition,
@@ -65,6 +70,7 @@ enum Write {
     Register {
         command: Box<Registration>,
         brings_definition: bool,
+        replaces: Vec<InstanceId>,
         reply: ReplyId,
     },
     Remove {
@@ -74,7 +80,7 @@ enum Write {
     },
     Drain {
         command: Box<DrainCommand>,
-        ids: Vec<InstanceId>,
+        drains: Vec<(InstanceId, Option<Mark>)>,
         reply: ReplyId,
     },
     /// One that is draining registers just so.
@@ -89,6 +95,8 @@ pub(super) struct Model {
     pub(super) limits: HealthLimits,
     pub(super) default_ttl: Duration,
     pub(super) services: Vec<Service>,
+    /// What holds ids, by service and id.
+    pub(super) holds: BTreeMap<InstanceRef, Mark>,
     writes: VecDeque<Write>,
     parked: VecDeque<Command>,
     pub(super) outcomes: BTreeMap<ReplyId, Outcome>,
@@ -118,6 +126,26 @@ pub(super) fn routes(definition: &Definition) -> Vec<Route> {
 fn conflict(ours: &[Route], theirs: &[Route]) -> bool {
     let clash = |a: &Route, b: &Route| a.0 == b.0 && a.2 == b.2 && (a.1 == b.1 || a.1 == "*" || b.1 == "*");
     ours.iter().any(|a| theirs.iter().any(|b| clash(a, b)))
+}
+
+/// Whether a registration of this incarnation ends a drain.
+pub(super) fn ends((until, of): &Mark, by: Option<&Incarnation>) -> bool {
+    match until {
+        DrainUntil::Registration => true,
+        DrainUntil::Restart => by.is_some() && by != of.as_ref(),
+        DrainUntil::Undo => false,
+    }
+}
+
+/// What is compared where urls are.
+pub(super) fn place(spec: &InstanceSpec) -> String {
+    let tls_name = spec.tls_name.as_ref().filter(|_| spec.url.socket_address().is_none());
+    format!("{:?} {} {tls_name:?}", spec.url.host, spec.url.port)
+}
+
+/// Others of the service that are where an instance is.
+fn rivals<'a>(own: &'a Service, spec: &'a InstanceSpec) -> impl Iterator<Item = &'a InstanceEntry> {
+    own.instances.iter().filter(|one| one.spec.id != spec.id && place(&one.spec) == place(spec))
 }
 
 fn may(registered_from: IpAddr, from: IpAddr) -> bool {
@@ -151,6 +179,7 @@ impl Model {
             limits,
             default_ttl,
             services: Vec::new(),
+            holds: BTreeMap::new(),
             writes: VecDeque::new(),
             parked: VecDeque::new(),
             outcomes: BTreeMap::new(),
@@ -186,7 +215,17 @@ impl Model {
         self.outcomes.insert(reply, Outcome::Refused(why));
     }
 
-    fn register(&mut self, command: Box<Registration>, reply: ReplyId) {
+    /// Who says nothing of the service takes over what is there.
+    fn renew(&self, command: &mut Registration) {
+        if command.kind == RegistrationKind::Joining {
+            let name = command.definition.service.clone();
+            let own = self.services.iter().find(|one| one.definition.service == name && !one.is_being_removed);
+            command.definition = own.map_or_else(|| Definition::new(name), |own| own.definition.clone());
+        }
+    }
+
+    fn register(&mut self, mut command: Box<Registration>, reply: ReplyId) {
+        self.renew(&mut command);
         let name = command.definition.service.clone();
         let from = command.source.address;
         let own = self.services.iter().find(|one| one.definition.service == name);
@@ -222,23 +261,45 @@ impl Model {
         if self.parked.iter().any(|one| *one.service() == name) || self.register_waits(&command) {
             return self.parked.push_back(Command::Register(command, reply));
         }
-        if keeps && installed.is_some_and(|one| !one.is_being_removed && one.spec == command.instance) {
+        let has_routes = own.is_some_and(|own| !own.definition.routes.is_empty());
+        if command.kind == RegistrationKind::WithoutRoutes && has_routes && !is_older {
+            return self.refuse(reply, "routes missing");
+        }
+        let was_replaced = |one: &InstanceEntry| {
+            one.replaced.is_some() && one.replaced == command.instance.incarnation && one.status == Status::Up
+        };
+        if installed.is_some_and(|one| !one.is_being_removed && was_replaced(one)) {
+            return self.refuse(reply, "replaced");
+        }
+        let rivals: Vec<_> = own.into_iter().flat_map(|own| rivals(own, &command.instance)).collect();
+        if rivals.iter().any(|one| !may(one.from, from)) {
+            return self.refuse(reply, "owner");
+        }
+        let is_alone = rivals.is_empty();
+        if is_alone && keeps && installed.is_some_and(|one| !one.is_being_removed && one.spec == command.instance) {
             let instance = InstanceRef { service: name, id: command.instance.id.clone() };
-            let is_draining = installed.is_some_and(|one| one.is_draining);
+            let incarnation = command.instance.incarnation.as_ref();
+            let ends_drain = installed.and_then(|one| one.drain.as_ref()).is_some_and(|mark| ends(mark, incarnation));
             self.hear(&instance);
-            if is_draining {
+            if ends_drain {
                 return self.writes.push_back(Write::Return { command, reply });
             }
             return self.answer_registered(&instance, reply, false);
         }
-        self.writes.push_back(Write::Register { command, brings_definition: !keeps, reply });
+        let replaces = rivals.iter().map(|one| one.spec.id.clone()).collect();
+        self.writes.push_back(Write::Register { command, brings_definition: !keeps, replaces, reply });
     }
 
     fn register_waits(&self, command: &Registration) -> bool {
+        let own = self.services.iter().filter(|one| one.definition.service == command.definition.service);
+        let rivals: Vec<_> =
+            own.flat_map(|own| rivals(own, &command.instance)).map(|one| one.spec.id.clone()).collect();
         self.writes_of(&command.definition.service).any(|write| match write {
-            Write::Register { command: before, brings_definition, .. } => {
+            Write::Register { command: before, brings_definition, replaces, .. } => {
+                let of_before = || replaces.iter().chain([&before.instance.id]);
                 before.definition != command.definition
-                    || before.instance.id == command.instance.id
+                    || place(&before.instance) == place(&command.instance)
+                    || of_before().any(|id| *id == command.instance.id || rivals.contains(id))
                     || (*brings_definition && before.source.address != command.source.address)
             }
             Write::Remove { .. } | Write::Drain { .. } | Write::Return { .. } => true,
@@ -292,16 +353,48 @@ impl Model {
         if self.writes_of(&command.service).next().is_some() {
             return self.parked.push_back(Command::Drain(command, reply));
         }
-        if let Some(why) = self.why_not_theirs(&command.service, command.instance.as_ref(), command.source.address) {
-            return self.refuse(reply, why);
+        let is_meant = |held: &InstanceRef| {
+            held.service == command.service && command.instance.as_ref().is_none_or(|id| *id == held.id)
+        };
+        let held: Vec<_> = self.holds.keys().filter(|held| is_meant(held)).cloned().collect();
+        let source = &command.source;
+        let ends_hold = command.drain == Drain::Ends && !held.is_empty();
+        match self.why_not_theirs(&command.service, command.instance.as_ref(), source.address) {
+            Some("unknown") if ends_hold => {}
+            Some("owner") if source.is_operator => {}
+            None => {}
+            Some(why) => return self.refuse(reply, why),
         }
-        let begins = command.drain == Drain::Begins;
-        let concerned = self.concerned(&command).filter(|one| one.is_draining != begins);
-        let ids: Vec<_> = concerned.map(|one| one.spec.id.clone()).collect();
-        if ids.is_empty() {
-            return self.answer_drained(&command, &ids, reply);
+        let needs_operator = match command.drain {
+            Drain::Begins(until) => until != DrainUntil::Registration,
+            Drain::Ends => {
+                let is_operators =
+                    |one: &InstanceEntry| one.drain.as_ref().is_some_and(|mark| mark.0 != DrainUntil::Registration);
+                ends_hold || self.concerned(&command).any(is_operators)
+            }
+        };
+        if needs_operator && !source.is_operator {
+            return self.refuse(reply, "operators");
         }
-        self.writes.push_back(Write::Drain { command, ids, reply });
+        let drains: Vec<_> = match command.drain {
+            Drain::Begins(until) => {
+                let concerned =
+                    self.concerned(&command).filter(|one| one.drain.as_ref().is_none_or(|mark| mark.0 < until));
+                concerned.map(|one| (one.spec.id.clone(), Some((until, one.spec.incarnation.clone())))).collect()
+            }
+            Drain::Ends => {
+                let draining =
+                    self.concerned(&command).filter(|one| one.drain.is_some()).map(|one| one.spec.id.clone());
+                let mut ids: Vec<_> = draining.chain(held.into_iter().map(|held| held.id)).collect();
+                ids.sort();
+                ids.dedup();
+                ids.into_iter().map(|id| (id, None)).collect()
+            }
+        };
+        if drains.is_empty() {
+            return self.answer_drained(&command, 0, reply);
+        }
+        self.writes.push_back(Write::Drain { command, drains, reply });
     }
 
     fn concerned<'a>(&'a self, command: &'a DrainCommand) -> impl Iterator<Item = &'a InstanceEntry> {
@@ -310,9 +403,11 @@ impl Model {
         instances.filter(|one| command.instance.as_ref().is_none_or(|id| one.spec.id == *id))
     }
 
-    fn answer_drained(&mut self, command: &DrainCommand, changed: &[InstanceId], reply: ReplyId) {
-        let begins = command.drain == Drain::Begins;
-        let count = self.concerned(command).filter(|one| begins || changed.contains(&one.spec.id)).count();
+    fn answer_drained(&mut self, command: &DrainCommand, changed: usize, reply: ReplyId) {
+        let count = match command.drain {
+            Drain::Begins(_) => self.concerned(command).count(),
+            Drain::Ends => changed,
+        };
         self.outcomes.insert(reply, Outcome::Drained(count));
     }
 
@@ -335,9 +430,18 @@ impl Model {
         }
     }
 
-    pub(super) fn heartbeat(&mut self, instance: &InstanceRef, from: IpAddr, reply: ReplyId) {
+    pub(super) fn heartbeat(
+        &mut self,
+        instance: &InstanceRef,
+        incarnation: Option<&Incarnation>,
+        from: IpAddr,
+        reply: ReplyId,
+    ) {
         let ttl = self.default_ttl;
         let outcome = match self.reach(instance, from) {
+            Ok(installed) if incarnation.is_some() && incarnation != installed.spec.incarnation.as_ref() => {
+                Outcome::Refused("another incarnation")
+            }
             Ok(installed) => {
                 installed.ttl.get_or_insert(ttl);
                 self.hear(instance);

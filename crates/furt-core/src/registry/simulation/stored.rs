@@ -1,18 +1,19 @@
 //! What a store would hold after the writes that were done: it must be what the core has installed, with the same owners.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName};
-use crate::registry::directory::Directory;
-use crate::registry::{Change, DefinitionRecord, InstanceRecord};
+use crate::model::{Definition, DrainMark, DrainUntil, InstanceId, InstanceSpec, ServiceName};
+use crate::registry::{Change, DefinitionRecord, InstanceRecord, InstanceRef, Registry};
 
 #[derive(Default)]
 pub(super) struct Stored {
     definitions: BTreeMap<ServiceName, (Definition, IpAddr)>,
     instances: BTreeMap<InstanceId, (ServiceName, InstanceSpec, IpAddr)>,
-    draining: BTreeSet<InstanceId>,
+    draining: BTreeMap<InstanceId, Arc<DrainMark>>,
+    holds: BTreeMap<InstanceRef, Arc<DrainMark>>,
     ttls: BTreeMap<InstanceId, Duration>,
 }
 
@@ -41,11 +42,19 @@ impl Stored {
                         self.forget_state(id);
                     }
                 }
-                Change::PutDraining(id) => {
+                Change::PutDraining(id, mark) => {
                     assert!(self.instances.contains_key(id), "{id}: a drain of an unknown instance");
-                    assert!(self.draining.insert(id.clone()), "{id}: is draining already");
+                    let before = self.draining.insert(id.clone(), Arc::clone(mark));
+                    assert!(before.is_none_or(|before| before.until < mark.until), "{id}: is draining already");
                 }
-                Change::RemoveDraining(id) => assert!(self.draining.remove(id), "{id}: is not draining"),
+                Change::RemoveDraining(id) => assert!(self.draining.remove(id).is_some(), "{id}: is not draining"),
+                Change::PutHold(instance, mark) => {
+                    let before = self.holds.insert(instance.clone(), Arc::clone(mark));
+                    assert!(before.is_none(), "{instance}: is held already");
+                }
+                Change::RemoveHold(instance) => {
+                    assert!(self.holds.remove(instance).is_some(), "{instance}: is not held");
+                }
                 Change::Observe(..) | Change::NoteTtl { .. } => {
                     unreachable!("is kept, not written")
                 }
@@ -67,7 +76,9 @@ impl Stored {
         self.ttls.remove(id);
     }
 
-    pub(super) fn compare(&self, directory: &Directory) {
+    pub(super) fn compare(&self, registry: &Registry) {
+        let directory = &registry.directory;
+        assert!(registry.holds.iter().eq(&self.holds), "holds stored");
         let installed =
             directory.services().map(|(name, one)| (name, ((**one.definition()).clone(), one.registered_from())));
         assert!(installed.eq(self.definitions.iter().map(|(name, one)| (name, one.clone()))), "definitions stored");
@@ -81,7 +92,8 @@ impl Stored {
         let ttls = instances().filter(|(_, one)| one.spec().heartbeat_ttl.is_none());
         let ttls: BTreeMap<_, _> = ttls.filter_map(|(id, one)| Some((id.clone(), one.liveness().ttl()?))).collect();
         assert_eq!(self.ttls, ttls, "TTLs stored");
-        let instances = instances().filter(|(_, one)| one.is_draining());
-        assert!(instances.map(|(id, _)| id).collect::<BTreeSet<_>>().into_iter().eq(&self.draining), "drains stored");
+        let drains = instances().filter_map(|(id, one)| Some((id.clone(), Arc::clone(one.drain()?))));
+        let drains: BTreeMap<_, _> = drains.filter(|(_, mark)| mark.until != DrainUntil::Undo).collect();
+        assert_eq!(self.draining, drains, "drains stored");
     }
 }

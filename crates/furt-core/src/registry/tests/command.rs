@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    CidrSet, Definition, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec, ServiceName,
-    Sha256Digest, UpstreamHost, UpstreamUrl,
+    CidrSet, Definition, Host, Incarnation, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec,
+    ServiceName, Sha256Digest, UpstreamHost, UpstreamUrl,
 };
 use crate::registry::{
     HealthLimits, InstanceRef, Registration, RegistrationKind, RegistrationPolicy, Settings, Source, UnlistedRule,
 };
 
-/// A registration in short: by default from 127.0.0.1, of one instance named as the service, at 127.0.0.1:9000, without a TTL.
+/// A registration in short: by default from 127.0.0.1, of one instance named as the service, at a port of 127.0.0.1 that
+/// goes by its id, without a TTL.
 #[derive(Clone)]
 pub(in crate::registry) struct Command(pub(in crate::registry) Registration);
 
@@ -21,8 +22,7 @@ impl Command {
     pub(in crate::registry) fn new(service: &str, routes: &[&str]) -> Self {
         let definition = definition_of(service, routes);
         let id = InstanceId::from(&definition.service);
-        let url = UpstreamUrl::try_new("http://127.0.0.1:9000").unwrap();
-        let addresses = Arc::from([url.socket_address().unwrap()]);
+        let (url, addresses) = place_of(&id);
         let instance = InstanceSpec::new(id, url);
         let kind = RegistrationKind::Full;
         Self(Registration { definition, kind, instance, addresses, source: source("127.0.0.1") })
@@ -33,11 +33,32 @@ impl Command {
         self
     }
 
+    /// Another instance, elsewhere unless it is said where.
     pub(in crate::registry) fn id(self, id: &str) -> Self {
-        self.changed(|command| command.instance.id = InstanceId::try_new(id).unwrap())
+        self.changed(|command| {
+            let is_said = command.instance.url != place_of(&command.instance.id).0;
+            command.instance.id = InstanceId::try_new(id).unwrap();
+            if !is_said {
+                (command.instance.url, command.addresses) = place_of(&command.instance.id);
+            }
+        })
+    }
+
+    pub(in crate::registry) fn shared(self) -> Self {
+        self.changed(|command| command.instance.shared = true)
     }
 
     /// Without a word about the service.
+    pub(in crate::registry) fn joining(self) -> Self {
+        self.changed(|command| command.kind = RegistrationKind::Joining)
+    }
+
+    /// With some, and none about its routes.
+    pub(in crate::registry) fn without_routes(self) -> Self {
+        self.changed(|command| command.kind = RegistrationKind::WithoutRoutes)
+    }
+
+    /// Without a word about the service, as a backend of `/api/v1`.
     pub(in crate::registry) fn alone(self) -> Self {
         self.changed(|command| command.kind = RegistrationKind::InstanceOnly)
     }
@@ -48,6 +69,10 @@ impl Command {
 
     pub(in crate::registry) fn revision(self, revision: u64) -> Self {
         self.changed(|command| command.definition.revision = revision)
+    }
+
+    pub(in crate::registry) fn incarnation(self, incarnation: &str) -> Self {
+        self.changed(|command| command.instance.incarnation = Some(Incarnation::try_new(incarnation).unwrap()))
     }
 
     pub(in crate::registry) fn weight(self, weight: u8) -> Self {
@@ -80,6 +105,14 @@ impl Command {
             };
         })
     }
+}
+
+/// Where an instance of this id is that says nothing else.
+fn place_of(id: &InstanceId) -> (UpstreamUrl, Arc<[SocketAddr]>) {
+    let hash = id.as_str().bytes().fold(7_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+    let url = UpstreamUrl::try_new(&format!("http://127.0.0.1:{}", 10_000 + hash % 50_000)).unwrap();
+    let addresses = Arc::from([url.socket_address().unwrap()]);
+    (url, addresses)
 }
 
 /// Routes as `METHOD PATH [PERMISSION]`.

@@ -1,9 +1,11 @@
 //! Draining: what begins it, what ends it, what outlives what, and that probes and heartbeats go on meanwhile.
 
 use super::{Command, Harness, Store, instance, policy, settings, source};
-use crate::model::Status;
+use crate::model::{DrainMark, DrainUntil, Status};
 use crate::registry::{Answer, Change, Drain, Refusal, Report};
 use crate::routing::{NoInstance, SelectionInput};
+
+const BEGINS: Drain = Drain::Begins(DrainUntil::Registration);
 
 fn here() -> crate::registry::Source {
     source("127.0.0.1")
@@ -27,14 +29,18 @@ fn restart(furt: &mut Harness) {
 fn a_draining_instance_stays_registered_and_probed_and_gets_no_new_requests() {
     let mut furt = two();
     let before = furt.snapshot.generation;
-    assert_eq!(furt.drain("a/one", Drain::Begins, here()), Ok(1));
+    assert_eq!(furt.drain("a/one", BEGINS, here()), Ok(1));
     assert_eq!((furt.instances("a"), furt.draining("a")), (vec!["one", "two"], vec!["one"]));
     assert!(furt.snapshot.generation > before, "it is a change");
     let asked: Vec<_> =
         (0..4).map(|_| furt.service("a").unwrap().pick(&SelectionInput::default(), |_| false).unwrap()).collect();
     assert!(asked.iter().all(|lease| lease.instance().spec.id.as_str() == "two"));
     let from = here().address;
-    assert!(furt.reports.contains(&Report::DrainBegan { instance: instance("a/one"), from }));
+    assert!(furt.reports.contains(&Report::DrainBegan {
+        instance: instance("a/one"),
+        until: DrainUntil::Registration,
+        from
+    }));
 
     furt.probe("a/one", "---");
     assert_eq!(furt.service("a").unwrap().instances[0].status, Status::Down);
@@ -47,13 +53,14 @@ fn a_draining_instance_stays_registered_and_probed_and_gets_no_new_requests() {
 fn it_begins_once_the_store_has_it_and_nothing_changes_where_the_store_fails() {
     let mut furt = two();
     furt.store = Store::Waits;
-    let reply = furt.ask_for_drain("a/one", Drain::Begins, here());
+    let reply = furt.ask_for_drain("a/one", BEGINS, here());
     assert!(furt.draining("a").is_empty() && !furt.answers.contains_key(&reply));
-    assert_eq!(furt.written.last(), Some(&Change::PutDraining(instance("a/one").id)));
+    let mark = DrainMark { from: Some(here().address), began_ms: Some(furt.now.unix_ms), ..DrainMark::unknown() };
+    assert_eq!(furt.written.last(), Some(&Change::PutDraining(instance("a/one").id, mark.into())));
     furt.finish(Store::Fails);
     assert!(matches!(furt.answers[&reply], Err(Refusal::StoreFailed(_))));
     assert!(furt.draining("a").is_empty());
-    furt.ask_for_drain("a/one", Drain::Begins, here());
+    furt.ask_for_drain("a/one", BEGINS, here());
     furt.finish(Store::Works);
     assert_eq!(furt.draining("a"), ["one"]);
 
@@ -67,7 +74,7 @@ fn it_begins_once_the_store_has_it_and_nothing_changes_where_the_store_fails() {
 fn an_older_snapshot_leaves_a_draining_instance_out_too() {
     let mut furt = two();
     let older = furt.snapshot.clone();
-    furt.drain("a/one", Drain::Begins, here()).unwrap();
+    furt.drain("a/one", BEGINS, here()).unwrap();
     furt.deregister("a/two", here()).unwrap();
     let service = older.service_named("a").unwrap();
     assert_eq!(
@@ -80,7 +87,7 @@ fn an_older_snapshot_leaves_a_draining_instance_out_too() {
 #[test]
 fn all_instances_of_a_service_drain_together_and_one_that_comes_later_does_not() {
     let mut furt = two();
-    assert_eq!(furt.drain("a", Drain::Begins, here()), Ok(2));
+    assert_eq!(furt.drain("a", BEGINS, here()), Ok(2));
     assert_eq!(furt.status("a"), Some(Status::Up), "its status is what the probes say");
     assert_eq!(furt.usable("", "/a"), ["a"], "its routes stay");
     assert_eq!(
@@ -89,7 +96,7 @@ fn all_instances_of_a_service_drain_together_and_one_that_comes_later_does_not()
     );
     furt.register(&Command::new("a", &["GET /a"]).id("three")).unwrap();
     assert_eq!(furt.draining("a"), ["one", "two"]);
-    assert_eq!(furt.drain("a", Drain::Begins, here()), Ok(3));
+    assert_eq!(furt.drain("a", BEGINS, here()), Ok(3));
     assert_eq!(furt.drain("a", Drain::Ends, here()), Ok(3));
     assert!(furt.draining("a").is_empty());
 }
@@ -98,18 +105,18 @@ fn all_instances_of_a_service_drain_together_and_one_that_comes_later_does_not()
 fn a_drain_that_is_there_already_and_the_end_of_none_are_no_change() {
     let mut furt = two();
     assert_eq!(furt.drain("a", Drain::Ends, here()), Ok(0));
-    furt.drain("a/one", Drain::Begins, here()).unwrap();
+    furt.drain("a/one", BEGINS, here()).unwrap();
     let (written, generation) = (furt.written.len(), furt.snapshot.generation);
-    assert_eq!(furt.drain("a/one", Drain::Begins, here()), Ok(1));
+    assert_eq!(furt.drain("a/one", BEGINS, here()), Ok(1));
     assert_eq!((furt.written.len(), furt.snapshot.generation), (written, generation));
-    assert_eq!(furt.drain("a", Drain::Begins, here()), Ok(2));
+    assert_eq!(furt.drain("a", BEGINS, here()), Ok(2));
     assert_eq!(furt.written.len(), written + 1, "only what changes is written");
 }
 
 #[test]
 fn an_identical_registration_ends_it_and_is_a_change_that_keeps_the_status() {
     let mut furt = two();
-    furt.drain("a", Drain::Begins, here()).unwrap();
+    furt.drain("a", BEGINS, here()).unwrap();
     let held = furt.snapshot.service_named("a").unwrap().instances[0].live.clone();
     let again = furt.register(&Command::new("a", &["GET /a"]).id("one")).unwrap();
     assert!(again.is_change);
@@ -123,7 +130,7 @@ fn an_identical_registration_ends_it_and_is_a_change_that_keeps_the_status() {
 #[test]
 fn a_changed_registration_ends_it_and_one_of_another_instance_does_not() {
     let mut furt = two();
-    furt.drain("a", Drain::Begins, here()).unwrap();
+    furt.drain("a", BEGINS, here()).unwrap();
     furt.register(&Command::new("a", &["GET /a", "GET /b"]).id("one")).unwrap();
     assert_eq!(furt.draining("a"), ["two"]);
     furt.register(&Command::new("a", &["GET /a", "GET /b"]).id("two").weight(7)).unwrap();
@@ -136,7 +143,7 @@ fn a_changed_registration_ends_it_and_one_of_another_instance_does_not() {
 fn a_registration_that_the_store_refuses_ends_no_drain() {
     for weight in [1, 7] {
         let mut furt = two();
-        furt.drain("a/one", Drain::Begins, here()).unwrap();
+        furt.drain("a/one", BEGINS, here()).unwrap();
         furt.store = Store::Fails;
         let command = Command::new("a", &["GET /a"]).id("one").weight(weight);
         assert!(matches!(furt.register(&command), Err(Refusal::StoreFailed(_))), "{weight}");
@@ -150,7 +157,7 @@ fn a_registration_that_the_store_refuses_ends_no_drain() {
 #[test]
 fn a_restart_keeps_it_and_registering_again_ends_it_then() {
     let mut furt = two();
-    furt.drain("a/one", Drain::Begins, here()).unwrap();
+    furt.drain("a/one", BEGINS, here()).unwrap();
     for _ in 0..2 {
         restart(&mut furt);
         assert_eq!((furt.instances("a"), furt.draining("a")), (vec!["one", "two"], vec!["one"]));
@@ -158,7 +165,7 @@ fn a_restart_keeps_it_and_registering_again_ends_it_then() {
     furt.register(&Command::new("a", &["GET /a"]).id("one")).unwrap();
     restart(&mut furt);
     assert!(furt.draining("a").is_empty());
-    furt.drain("a", Drain::Begins, here()).unwrap();
+    furt.drain("a", BEGINS, here()).unwrap();
     furt.drain("a/two", Drain::Ends, here()).unwrap();
     restart(&mut furt);
     assert_eq!(furt.draining("a"), ["one"]);
@@ -169,7 +176,7 @@ fn a_draining_instance_that_is_silent_expires_and_comes_back_as_any_other() {
     let mut furt = two();
     let command = Command::new("a", &["GET /a"]).id("one").ttl(10);
     furt.register(&command).unwrap();
-    furt.drain("a/one", Drain::Begins, here()).unwrap();
+    furt.drain("a/one", BEGINS, here()).unwrap();
     furt.pass(9);
     furt.heartbeat("a/one", here()).unwrap();
     furt.pass(9);
@@ -187,7 +194,7 @@ fn one_that_returns_is_not_deregistered_while_the_store_takes_its_time() {
     let mut furt = Harness::new();
     let command = Command::new("a", &["GET /a"]).ttl(10);
     furt.register(&command).unwrap();
-    furt.drain("a", Drain::Begins, here()).unwrap();
+    furt.drain("a", BEGINS, here()).unwrap();
     furt.store = Store::Waits;
     let reply = furt.ask(&command);
     furt.pass(25);
@@ -204,7 +211,7 @@ fn an_instance_that_expires_while_its_drain_is_written_is_gone_and_everyone_is_a
         let mut furt = two();
         furt.register(&Command::new("a", &["GET /a"]).id("one").ttl(10)).unwrap();
         furt.store = Store::Waits;
-        let reply = furt.ask_for_drain("a", Drain::Begins, here());
+        let reply = furt.ask_for_drain("a", BEGINS, here());
         furt.pass(12);
         assert_eq!(furt.instances("a"), ["two"]);
         furt.finish(outcome);
@@ -225,7 +232,7 @@ fn an_instance_that_expires_while_its_drain_is_written_is_gone_and_everyone_is_a
 fn a_draining_instance_leaves_as_any_other_and_a_refused_removal_leaves_it_draining() {
     for whom in ["a/one", "a"] {
         let mut furt = two();
-        furt.drain("a/one", Drain::Begins, here()).unwrap();
+        furt.drain("a/one", BEGINS, here()).unwrap();
         furt.store = Store::Fails;
         assert!(furt.deregister(whom, here()).is_err());
         assert_eq!((furt.instances("a"), furt.draining("a")), (vec!["one", "two"], vec!["one"]), "{whom}");
@@ -253,15 +260,15 @@ fn a_deregistration_is_answered_with_what_is_still_in_flight() {
 fn who_may_deregister_may_drain_and_nobody_else() {
     let mut furt = Harness::new();
     furt.register(&Command::new("a", &["GET /a"]).from("10.0.0.1")).unwrap();
-    for (whom, drain) in [("a", Drain::Begins), ("a/a", Drain::Begins), ("a/a", Drain::Ends)] {
+    for (whom, drain) in [("a", BEGINS), ("a/a", BEGINS), ("a/a", Drain::Ends)] {
         let foreign = furt.drain(whom, drain, source("10.0.0.2"));
         assert!(matches!(foreign, Err(Refusal::NotOwner { .. })), "{whom} {drain:?}");
     }
     assert!(furt.draining("a").is_empty());
-    assert_eq!(furt.drain("a", Drain::Begins, source("10.0.0.1")), Ok(1));
+    assert_eq!(furt.drain("a", BEGINS, source("10.0.0.1")), Ok(1));
     assert_eq!(furt.drain("a", Drain::Ends, super::operator("10.0.0.2")), Ok(1));
     for whom in ["b", "a/b", "b/a"] {
-        assert!(matches!(furt.drain(whom, Drain::Begins, here()), Err(Refusal::NotFound(_))), "{whom}");
+        assert!(matches!(furt.drain(whom, BEGINS, here()), Err(Refusal::NotFound(_))), "{whom}");
     }
 }
 
@@ -271,7 +278,7 @@ fn a_drain_waits_for_what_is_written_and_registrations_wait_for_it() {
     furt.store = Store::Waits;
     let command = Command::new("a", &["GET /a"]);
     let first = furt.ask(&command);
-    let drain = furt.ask_for_drain("a", Drain::Begins, here());
+    let drain = furt.ask_for_drain("a", BEGINS, here());
     let again = furt.ask(&command);
     assert_eq!(furt.writes.len(), 1);
     furt.finish(Store::Works);

@@ -34,6 +34,10 @@ fn kind<T>(outcome: Result<T, Refusal>) -> &'static str {
         Err(Refusal::Taken { .. }) => "taken",
         Err(
             Refusal::Invalid(_)
+            | Refusal::RoutesMissing
+            | Refusal::OperatorsOnly
+            | Refusal::AnotherIncarnation { .. }
+            | Refusal::Replaced { .. }
             | Refusal::NoProbes
             | Refusal::NotFound(_)
             | Refusal::StoreFailed(_)

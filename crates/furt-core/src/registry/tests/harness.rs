@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::command::{Command, address, instance, parts, policy, settings};
+use super::command::{Command, address, instance, parts, policy, settings, source};
 use crate::MemoryStore;
-use crate::model::{Epoch, InstanceId, KeySpec, Status};
+use crate::model::{Epoch, Incarnation, InstanceId, KeySpec, Status};
 use crate::ports::Store as _;
 use crate::registry::effects::Effects;
 use crate::registry::{
@@ -250,7 +250,7 @@ impl Harness {
     ) -> ReplyId {
         let (service, instance) = parts(whom);
         let reply = self.new_reply();
-        let command = Deregistration { service, instance, on_last_instance, source };
+        let command = Deregistration { service, instance, incarnation: None, on_last_instance, source };
         self.send(Event::DeregistrationRequested(command, reply));
         reply
     }
@@ -267,7 +267,8 @@ impl Harness {
     pub(in crate::registry) fn ask_for_drain(&mut self, whom: &str, drain: Drain, source: Source) -> ReplyId {
         let (service, instance) = parts(whom);
         let reply = self.new_reply();
-        self.send(Event::DrainRequested(Box::new(DrainCommand { service, instance, drain, source }), reply));
+        let command = DrainCommand { service, instance, incarnation: None, drain, source };
+        self.send(Event::DrainRequested(Box::new(command), reply));
         reply
     }
 
@@ -282,11 +283,36 @@ impl Harness {
 
     pub(in crate::registry) fn heartbeat(&mut self, whom: &str, from: Source) -> Result<Status, Refusal> {
         let reply = self.new_reply();
-        self.send(Event::HeartbeatReceived(instance(whom), from, reply));
+        self.send(Event::HeartbeatReceived(instance(whom), None, from, reply));
         match self.answers[&reply].clone()? {
             Answer::Heard { status, .. } => Ok(status),
             other => panic!("{other:?} is no answer to a heartbeat"),
         }
+    }
+
+    /// The same of this incarnation alone.
+    pub(in crate::registry) fn heartbeat_of(&mut self, whom: &str, incarnation: &str) -> Result<(), Refusal> {
+        let reply = self.new_reply();
+        let incarnation = Incarnation::try_new(incarnation).unwrap();
+        self.send(Event::HeartbeatReceived(instance(whom), Some(incarnation), source("127.0.0.1"), reply));
+        self.answers[&reply].clone().map(drop)
+    }
+
+    pub(in crate::registry) fn drain_of(&mut self, whom: &str, incarnation: &str, drain: Drain) -> Result<(), Refusal> {
+        let ((service, instance), reply) = (parts(whom), self.new_reply());
+        let incarnation = Some(Incarnation::try_new(incarnation).unwrap());
+        let command = DrainCommand { service, instance, incarnation, drain, source: source("127.0.0.1") };
+        self.send(Event::DrainRequested(Box::new(command), reply));
+        self.answers[&reply].clone().map(drop)
+    }
+
+    pub(in crate::registry) fn deregister_of(&mut self, whom: &str, incarnation: &str) -> Result<(), Refusal> {
+        let ((service, instance), reply) = (parts(whom), self.new_reply());
+        let incarnation = Some(Incarnation::try_new(incarnation).unwrap());
+        let (on_last_instance, source) = (OnLastInstance::RemoveService, source("127.0.0.1"));
+        let command = Deregistration { service, instance, incarnation, on_last_instance, source };
+        self.send(Event::DeregistrationRequested(command, reply));
+        self.answers[&reply].clone().map(drop)
     }
 
     pub(in crate::registry) fn ask_for_probe(&mut self, whom: &str, from: Source) -> Result<Status, Refusal> {

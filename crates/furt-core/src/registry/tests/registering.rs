@@ -219,6 +219,43 @@ fn an_instance_alone_joins_the_service_as_it_is_or_makes_one() {
 }
 
 #[test]
+fn an_instance_that_says_nothing_of_its_service_joins_it_and_is_promised_no_ttl() {
+    let mut furt = Harness::new();
+    let full = Command::new("a", &["GET /a"]).host("one.example").revision(3);
+    furt.register(&full).unwrap();
+    let joining = |id: &str| Command::new("a", &[]).joining().id(id);
+    assert_eq!(furt.register(&joining("a2")).unwrap().routes, 1);
+    assert!(!furt.register(&joining("a2")).unwrap().is_change);
+    assert!(!furt.register(&full).unwrap().is_change, "the definition is as it was");
+    assert_eq!((furt.instances("a"), furt.usable("one.example", "/a")), (vec!["a", "a2"], vec!["a"]));
+    furt.pass(3_600);
+    assert_eq!(furt.instances("a"), ["a", "a2"], "nobody holds it to heartbeats");
+    furt.deregister("a/a", source("127.0.0.1")).unwrap();
+    furt.deregister("a/a2", source("127.0.0.1")).unwrap();
+    assert!(furt.service("a").is_none(), "the last one's command takes the service along");
+    furt.register(&joining("a2")).unwrap();
+    assert_eq!(furt.usable("a.internal", "/"), ["a"], "a new one has no routes");
+    assert!(!furt.register(&joining("a2")).unwrap().is_change);
+}
+
+#[test]
+fn who_says_something_of_a_service_with_routes_says_which_it_has() {
+    let mut furt = Harness::new();
+    let some = |id: &str| Command::new("a", &[]).without_routes().revision(2).id(id);
+    furt.register(&some("a1")).unwrap();
+    furt.register(&Command::new("a", &["GET /a"]).revision(2)).unwrap();
+    assert_eq!(furt.register(&some("a1")), Err(Refusal::RoutesMissing));
+    assert_eq!(furt.register(&some("a2")), Err(Refusal::RoutesMissing));
+    furt.register(&Command::new("a", &["GET /a"]).revision(3)).unwrap();
+    furt.register(&some("a2")).unwrap();
+    assert!(!furt.register(&some("a1")).unwrap().is_change, "a lower revision leaves the definition as it is");
+    assert_eq!(furt.usable("", "/a"), ["a"]);
+    furt.register(&Command::new("a", &[]).revision(3)).unwrap();
+    assert_eq!(furt.usable("a.internal", "/"), ["a"], "none at all is said by an empty list");
+    assert!(furt.register(&some("a1").revision(4)).is_ok());
+}
+
+#[test]
 fn an_instance_alone_that_waited_for_a_removal_makes_its_service_anew() {
     let mut furt = Harness::new();
     furt.register(&Command::new("a", &["GET /a"])).unwrap();

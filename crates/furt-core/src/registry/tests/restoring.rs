@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Command, Harness, Store, policy, settings, source};
-use crate::model::{CidrSet, InstanceId, MethodRule, Pattern, ServiceName, Status};
+use crate::model::{CidrSet, DrainUntil, InstanceId, MethodRule, Pattern, ServiceName, Status};
 use crate::registry::{
     Answer, Drain, FirstProbe, Grant, Refusal, RegistrationPolicy, Report, Settings, StaticClaim, UnlistedRule,
 };
@@ -128,7 +128,7 @@ fn an_instance_alone_is_held_to_the_default_ttl_from_its_registration_on_and_ove
     assert_eq!(harness.register(&alone).unwrap().heartbeat_ttl.as_secs(), 20);
     harness.pass_ms(19_900);
     assert_eq!(harness.instances("silent"), [""; 0]);
-    harness.drain("a", Drain::Begins, source("127.0.0.1")).unwrap();
+    harness.drain("a", Drain::Begins(DrainUntil::Registration), source("127.0.0.1")).unwrap();
     assert_eq!(harness.register(&alone).unwrap().heartbeat_ttl.as_secs(), 20);
     harness.pass_ms(19_900);
     harness.restart(shorter, Vec::new());

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Cause, Command, HOLD, InstanceEntry, Model, Outcome, RETRY, Service, Write};
-use crate::model::{InstanceId, ServiceName, Status};
-use crate::registry::{Drain, InstanceRef, Registration, ReplyId};
+use super::{Cause, Command, HOLD, InstanceEntry, Model, Outcome, RETRY, Service, Write, ends};
+use crate::model::{DrainUntil, InstanceId, ServiceName, Status};
+use crate::registry::{InstanceRef, Registration, ReplyId};
 
 impl Model {
     pub(in super::super) fn probed(&mut self, instance: &InstanceRef, is_good: bool) {
@@ -58,7 +58,8 @@ impl Model {
         let now = self.now;
         let is_writing = self.writes_of(&name).next().is_some();
         let is_registering = self.writes_of(&name).any(|write| match write {
-            Write::Register { command, .. } | Write::Return { command, .. } => command.instance.id == id,
+            Write::Register { command, replaces, .. } => command.instance.id == id || replaces.contains(&id),
+            Write::Return { command, .. } => command.instance.id == id,
             Write::Remove { .. } | Write::Drain { .. } => false,
         });
         let is_entry_being_removed = self.service(&name).unwrap().is_being_removed;
@@ -78,18 +79,26 @@ impl Model {
         let write = self.writes.pop_front().unwrap();
         let name = write.service().clone();
         match write {
-            Write::Register { command, brings_definition, reply } if is_done => {
-                self.install(*command, brings_definition, reply);
+            Write::Register { command, brings_definition, replaces, reply } if is_done => {
+                self.install(*command, brings_definition, &replaces, reply);
             }
-            Write::Drain { command, ids, reply } if is_done => {
-                let own = self.services.iter_mut().filter(|one| one.definition.service == name);
-                let instances = own.flat_map(|one| &mut one.instances).filter(|one| ids.contains(&one.spec.id));
-                instances.for_each(|one| one.is_draining = command.drain == Drain::Begins);
-                self.answer_drained(&command, &ids, reply);
+            Write::Drain { command, drains, reply } if is_done => {
+                let changed = drains.len();
+                for (id, mark) in drains {
+                    let instance = InstanceRef { service: name.clone(), id };
+                    match &mark {
+                        Some(hold) if hold.0 == DrainUntil::Undo => self.holds.insert(instance.clone(), hold.clone()),
+                        _ => self.holds.remove(&instance),
+                    };
+                    if let Some(one) = self.installed(&instance) {
+                        one.drain = mark;
+                    }
+                }
+                self.answer_drained(&command, changed, reply);
             }
             Write::Return { command, reply } if is_done => {
                 let instance = InstanceRef { service: name.clone(), id: command.instance.id };
-                self.installed(&instance).unwrap().is_draining = false;
+                self.installed(&instance).unwrap().drain = None;
                 self.hear(&instance);
                 self.answer_registered(&instance, reply, true);
             }
@@ -102,7 +111,10 @@ impl Model {
         let (mine, others) = std::mem::take(&mut self.parked).into_iter().partition(|one| *one.service() == name);
         self.parked = others;
         let mut mine: std::collections::VecDeque<Command> = mine;
-        while let Some(command) = mine.pop_front() {
+        while let Some(mut command) = mine.pop_front() {
+            if let Command::Register(command, _) = &mut command {
+                self.renew(command);
+            }
             let waits = match &command {
                 Command::Register(command, _) => self.register_waits(command),
                 Command::Leave { .. } | Command::Drain(..) => self.writes_of(&name).next().is_some(),
@@ -116,7 +128,7 @@ impl Model {
         self.parked.extend(mine);
     }
 
-    fn install(&mut self, command: Registration, brings_definition: bool, reply: ReplyId) {
+    fn install(&mut self, command: Registration, brings_definition: bool, replaces: &[InstanceId], reply: ReplyId) {
         let now = self.now;
         let instance = InstanceRef { service: command.definition.service.clone(), id: command.instance.id.clone() };
         let from = command.source.address;
@@ -133,9 +145,20 @@ impl Model {
                 is_being_removed: false,
             }),
         }
+        let hold = self.holds.get(&instance).cloned();
         let service = self.service(&instance.service).unwrap();
         service.held = None;
-        service.instances.retain(|one| one.spec.id != instance.id);
+        let before = service.instances.iter().find(|one| one.spec.id == instance.id);
+        let newer = command.instance.incarnation.as_ref();
+        let stays =
+            |one: &InstanceEntry| one.drain.clone().filter(|mark| mark.0 != DrainUntil::Undo && !ends(mark, newer));
+        let mut taken = service.instances.iter().filter(|one| replaces.contains(&one.spec.id));
+        let drain = hold.or_else(|| before.and_then(stays)).or_else(|| taken.find_map(stays));
+        let replaced = before.and_then(|before| match &before.spec.incarnation {
+            Some(older) if Some(older) != newer => Some(older.clone()),
+            _ => before.replaced.clone(),
+        });
+        service.instances.retain(|one| one.spec.id != instance.id && !replaces.contains(&one.spec.id));
         let spec = command.instance;
         service.instances.push(InstanceEntry {
             status: if spec.health_endpoint.is_some() { Status::Unknown } else { Status::Up },
@@ -146,7 +169,8 @@ impl Model {
             heard: now,
             look: spec.heartbeat_ttl.map(|ttl| now + ttl),
             is_being_removed: false,
-            is_draining: false,
+            drain,
+            replaced,
             spec,
         });
         self.answer_registered(&instance, reply, true);

@@ -1,0 +1,46 @@
+//! What is odd about a service's instances, in words for an operator: whose url it is, and whose id.
+
+use std::sync::Arc;
+
+use furt_core::model::ServiceName;
+use furt_core::routing::{Contest, Instance, Service, SharedUrl, SharedUrls};
+
+use crate::clock;
+
+/// How long a contest for an id is told, in ms.
+const CONTEST_MS: i64 = 600_000;
+/// Services at one url that are named.
+const MAX_NAMED: usize = 3;
+
+/// What there is to say of a service; `shared`: the urls that services share.
+pub(super) fn of(service: &Service, shared: &SharedUrls) -> Vec<String> {
+    let name = &service.definition.service;
+    let there = |one: &&Arc<Instance>| if shared.is_empty() { None } else { shared.get(&one.spec.place()) };
+    let urls = service.instances.iter().filter_map(|one| Some(shared_url(name, there(&one)?)));
+    let now_ms = clock::unix_ms();
+    let contests = service.instances.iter().filter_map(|one| {
+        let contest = one.live.contest().filter(|contest| now_ms - contest.at_ms < CONTEST_MS)?;
+        Some(contested(one, &contest))
+    });
+    urls.chain(contests).collect()
+}
+
+fn shared_url(name: &ServiceName, shared: &SharedUrl) -> String {
+    let others = shared.instances.iter().filter(|(service, _)| service != name);
+    let named: Vec<_> = others.take(MAX_NAMED).map(|(service, id)| format!("{service}/{id}")).collect();
+    // One of them is the service's own: within a service one url is one instance.
+    let more = (shared.count - 1).saturating_sub(named.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(
+        "{} is the url of {}{more} as well: where that is meant, each says \"shared\": true",
+        shared.url,
+        named.join(", ")
+    )
+}
+
+fn contested(instance: &Instance, contest: &Contest) -> String {
+    format!(
+        "two processes register as id \"{}\" in turn, at {} and at {}: each needs an `instance` of its own",
+        instance.spec.id, contest.other, instance.spec.url
+    )
+}

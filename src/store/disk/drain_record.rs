@@ -1,0 +1,90 @@
+//! The stored form of a drain: beside its instance, or as the hold of an id.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::faults::{RecordError, RecordKind};
+use super::records;
+use furt_core::model::{self, DrainMark, DrainUntil, Incarnation, InstanceId, ServiceName};
+use furt_core::registry::InstanceRef;
+
+/// A drain as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::store) struct Drain {
+    instance: String,
+    /// The service whose id is held; `None`: the drain of a stored instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    service: Option<String>,
+    until: String,
+    from: Option<IpAddr>,
+    began_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    incarnation: Option<String>,
+}
+
+impl Drain {
+    pub(in crate::store) fn of_instance(id: &InstanceId, mark: &DrainMark) -> Self {
+        Self {
+            instance: id.to_string(),
+            service: None,
+            until: mark.until.as_str().to_owned(),
+            from: mark.from,
+            began_ms: mark.began_ms,
+            incarnation: mark.incarnation.as_ref().map(ToString::to_string),
+        }
+    }
+
+    pub(in crate::store) fn of_id(held: &InstanceRef, mark: &DrainMark) -> Self {
+        Self { service: Some(held.service.to_string()), ..Self::of_instance(&held.id, mark) }
+    }
+
+    pub(in crate::store) fn to_json(&self) -> Vec<u8> {
+        // Strings and numbers always serialize.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The drain of a stored instance.
+    pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<(InstanceId, Arc<DrainMark>), RecordError> {
+        records::parse(
+            RecordKind::Drain,
+            key,
+            json,
+            |record: &Self| record.instance.clone(),
+            |record| {
+                if record.service.is_some() || record.until == DrainUntil::Undo.as_str() {
+                    return Err(model::Invalid::new("it is the hold of an id"));
+                }
+                Ok((InstanceId::try_new(&record.instance)?, record.mark()?))
+            },
+        )
+    }
+
+    /// The hold of an id.
+    pub(in crate::store) fn parse_hold(key: &str, json: &[u8]) -> Result<(InstanceRef, Arc<DrainMark>), RecordError> {
+        records::parse(RecordKind::Hold, key, json, Self::held_name, |record| {
+            let service = ServiceName::try_new(record.service.as_deref().unwrap_or_default())?;
+            if record.until != DrainUntil::Undo.as_str() {
+                return Err(model::Invalid::new("it is no hold of an id"));
+            }
+            Ok((InstanceRef { service, id: InstanceId::try_new(&record.instance)? }, record.mark()?))
+        })
+    }
+
+    /// The key under which a hold is stored.
+    fn held_name(&self) -> String {
+        format!("{}/{}", self.service.as_deref().unwrap_or_default(), self.instance)
+    }
+
+    fn mark(&self) -> Result<Arc<DrainMark>, model::Invalid> {
+        let until = DrainUntil::from_name(&self.until);
+        Ok(Arc::new(DrainMark {
+            until: until.ok_or_else(|| model::Invalid::new("what ends it is unknown"))?,
+            from: self.from,
+            began_ms: self.began_ms,
+            incarnation: self.incarnation.as_deref().map(Incarnation::try_new).transpose()?,
+        }))
+    }
+}
