@@ -32,7 +32,7 @@
 //! use furt_api::registration::{Registration, Route};
 //!
 //! let mut comments = Registration::new("comments", "http://127.0.0.1:7812");
-//! comments.routes = vec![Route::public("GET", "/api/comments/*")];
+//! comments.routes = Some(vec![Route::public("GET", "/api/comments/*")]);
 //! let body = serde_json::to_string(&comments)?;
 //! assert_eq!(
 //!     body,
