@@ -39,6 +39,7 @@ fn settings() -> Option<Settings> {
             interval_down: Duration::from_secs(120),
             failures_to_down: 3,
             failures_to_stop: 10,
+            startup_time: Duration::from_secs(60),
         },
         heartbeat_ttl: Duration::from_secs(60),
     })

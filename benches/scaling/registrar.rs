@@ -45,6 +45,7 @@ impl Registrar {
                 interval_down: Duration::from_secs(120),
                 failures_to_down: 3,
                 failures_to_stop: 10,
+                startup_time: Duration::from_secs(60),
             },
             heartbeat_ttl: Duration::from_secs(60),
         };

@@ -26,6 +26,7 @@ pub(super) fn settings(config: &Config) -> Settings {
             interval_down: gateway.health_check_interval_down,
             failures_to_down: gateway.max_consecutive_failures,
             failures_to_stop: gateway.stop_ping_after_failures,
+            startup_time: gateway.startup_time,
         },
         heartbeat_ttl: config.registration.heartbeat_ttl,
     }

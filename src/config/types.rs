@@ -93,6 +93,8 @@ pub struct GatewayConfig {
     pub max_consecutive_failures: u32,
     /// Failures in a row that end the probing, at least `max_consecutive_failures`.
     pub stop_ping_after_failures: u32,
+    /// How long an instance may take before it listens; zero: no time.
+    pub startup_time: Duration,
     /// Addresses that may register.
     pub allow_registration_from: CidrSet,
 }

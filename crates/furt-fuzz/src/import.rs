@@ -107,6 +107,7 @@ fn settings() -> Settings {
             interval_down: 120 * second,
             failures_to_down: 3,
             failures_to_stop: 10,
+            startup_time: Duration::from_secs(60),
         },
         heartbeat_ttl: 60 * second,
     }

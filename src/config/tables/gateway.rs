@@ -4,7 +4,7 @@ use super::positive;
 use crate::config::key::{DefaultValue, Key, ReloadClass, TableVisitor};
 use crate::config::reading::FileTables;
 use crate::config::types::GatewayConfig;
-use crate::config::value::{boolean, networks, whole};
+use crate::config::value::{Zero, boolean, duration, networks, whole};
 
 /// With ten failures in a row as the default, a million is "never".
 const MAX_FAILURES: u64 = 1_000_000;
@@ -80,6 +80,19 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> GatewayConfig {
             },
             whole(1..=MAX_FAILURES),
             |config| &config.gateway.stop_ping_after_failures,
+        ),
+        startup_time: keys.value(
+            Key {
+                name: "gateway.startup_time",
+                default: DefaultValue::Toml("60"),
+                range: "duration, 0",
+                text: "How long an instance may take before it listens. In this time it is probed every second at first, \
+                       then every 2, 5 and 10 s, and its failures do not end the probing. Raise it for services that \
+                       start slowly.",
+                ..Key::ROW
+            },
+            duration(Zero::Allowed),
+            |config| &config.gateway.startup_time,
         ),
         allow_registration_from: keys.value(
             Key {

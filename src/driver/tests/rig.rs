@@ -212,6 +212,7 @@ fn settings() -> Settings {
             interval_down: seconds(120),
             failures_to_down: 3,
             failures_to_stop: 10,
+            startup_time: Duration::from_secs(60),
         },
         heartbeat_ttl: seconds(60),
     }

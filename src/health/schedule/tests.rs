@@ -139,6 +139,32 @@ fn a_command_for_a_probe_is_met_by_the_one_that_runs() {
 }
 
 #[test]
+fn a_probe_that_is_asked_for_again_and_again_comes_once_a_second() {
+    let mut script = Script::new();
+    script.set(0.0, "a", 1, FirstProbe::AfterPeriod, 120);
+    script.set(1.0, "a", 1, FirstProbe::Soon, 120);
+    assert_eq!(script.starts(1.0), ["a 1"]);
+    script.set(1.1, "a", 1, FirstProbe::Soon, 120);
+    script.finish(1.2, "a", 1);
+    script.check_next_due(108.0..=134.0);
+    let mut starts = 0;
+    for tenth in 13..63 {
+        let at = f64::from(tenth) / 10.0;
+        script.set(at, "a", 1, FirstProbe::Soon, 120);
+        if !script.starts(at).is_empty() {
+            script.finish(at, "a", 1);
+            starts += 1;
+        }
+    }
+    assert_eq!(starts, 5);
+    script.set(100.0, "a", 1, FirstProbe::Now, 1);
+    assert_eq!(script.starts(100.0), ["a 1"]);
+    script.finish(100.0, "a", 1);
+    script.set(100.1, "a", 1, FirstProbe::Soon, 1);
+    script.check_next_due(100.9..=101.1);
+}
+
+#[test]
 fn a_plan_that_is_retimed_comes_within_its_period_and_is_never_put_off() {
     let mut script = Script::new();
     for number in 0..100 {

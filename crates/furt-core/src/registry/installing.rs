@@ -24,7 +24,7 @@ impl Registry {
         let Registration { definition, instance: spec, addresses, source, .. } = *command;
         let service = definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: spec.id.clone() };
-        let health = if spec.health_endpoint.is_some() { Health::unknown() } else { Health::unprobed() };
+        let health = if spec.health_endpoint.is_some() { Health::starting(now.at) } else { Health::unprobed() };
         if let Some(from) = definition_owner {
             self.install_definition(definition, from, health.status(), now);
         }
@@ -37,7 +37,7 @@ impl Registry {
         let new =
             NewInstance { spec, addresses, suspended: None, registered_from, health, live, is_draining: false, ttl };
         self.install_instance(&instance, new, now, effects);
-        self.plan_probes(&instance, FirstProbe::Now, effects);
+        self.plan_probes(&instance, FirstProbe::Now, now, effects);
         self.re_evaluate_joined(&instance, effects);
         if self.directory.service(&service).is_some_and(|entry| !entry.eligibility().is_eligible()) {
             // What it claimed on its way to the store may have kept others suspended.

@@ -75,7 +75,7 @@ pub use ids::{DnsSubject, InstanceRef, ReplyId, WriteId};
 pub use keys::{KeyAnswer, KeyCommand, KeyRefusal, KeyReport};
 pub use now::Now;
 pub use plan::{FirstProbe, NameWatch, ProbePlan, ProbeTarget};
-pub use probes::{Health, HealthLimits, Verdict};
+pub use probes::{Health, HealthLimits, SignOfLife, Verdict};
 pub use refusal::Refusal;
 pub use report::Report;
 pub use settings::{Configuration, Settings};

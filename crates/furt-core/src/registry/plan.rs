@@ -25,6 +25,9 @@ pub struct ProbePlan {
 pub enum FirstProbe {
     /// At once.
     Now,
+    /// At once, but not within a second of the last one's begin, and never later than it was due before: for those who may
+    /// ask for a probe as often as they like.
+    Soon,
     /// At some time within the first second, with all others that were restored.
     Spread,
     /// After one period.

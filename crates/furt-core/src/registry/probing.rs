@@ -11,7 +11,7 @@ use super::effects::Effects;
 use super::ids::InstanceRef;
 use super::now::Now;
 use super::plan::FirstProbe;
-use super::probes::{Health, HealthLimits, Verdict};
+use super::probes::{Health, SignOfLife, Verdict};
 use super::refusal::Refusal;
 use super::report::Report;
 use super::shared;
@@ -35,7 +35,7 @@ impl Registry {
         let Some(entry) = self.directory.service(&instance.service) else { return };
         let Some(installed) = entry.instances().get(&instance.id).filter(|one| !one.is_being_removed()) else { return };
         let mut health = installed.health();
-        let verdict = if outcome.is_ok() { health.succeed() } else { health.fail(&self.settings.health) };
+        let verdict = if outcome.is_ok() { health.succeed() } else { health.fail(&self.settings.health, now.at) };
         shared::probed(installed.live(), took, &outcome, now);
         shared::service_probed(entry.live(), took, &outcome);
         if let Err(error) = outcome {
@@ -43,10 +43,10 @@ impl Registry {
         }
         self.set_health(instance, health, now, effects);
         match verdict {
-            Verdict::Same => {}
-            Verdict::Changed => self.plan_probes(instance, FirstProbe::AfterPeriod, effects),
+            Verdict::Same => self.retime_probes(instance, FirstProbe::AfterPeriod, now, effects),
+            Verdict::Changed => self.plan_probes(instance, FirstProbe::AfterPeriod, now, effects),
             Verdict::Stopped => {
-                self.plan_probes(instance, FirstProbe::AfterPeriod, effects);
+                self.plan_probes(instance, FirstProbe::AfterPeriod, now, effects);
                 effects.report(Report::ProbingStopped(instance.clone()));
             }
         }
@@ -65,30 +65,48 @@ impl Registry {
     }
 
     /// Plans the probes that the instance's health needs; outcomes of earlier plans count no more.
-    pub(super) fn plan_probes(&mut self, instance: &InstanceRef, first: FirstProbe, effects: &mut Effects) {
+    pub(super) fn plan_probes(&mut self, instance: &InstanceRef, first: FirstProbe, now: Now, effects: &mut Effects) {
         let is_probed = |installed: &InstanceEntry| installed.spec().health_endpoint.is_some();
         if self.directory.instance(instance).is_some_and(is_probed) {
             self.probes.renew(instance, self.tokens.probe());
-            self.order_probes(instance, first, effects);
+            self.order_probes(instance, first, now, effects);
         }
     }
 
     /// As [`plan_probes`](Self::plan_probes) under the token that holds already: a probe under way still counts.
-    fn order_probes(&self, instance: &InstanceRef, first: FirstProbe, effects: &mut Effects) {
+    pub(super) fn order_probes(&mut self, instance: &InstanceRef, first: FirstProbe, now: Now, effects: &mut Effects) {
         if let Some(installed) = self.directory.instance(instance) {
-            self.probes.order(instance, installed, &self.settings.health, first, effects);
+            let period = installed.health().period(&self.settings.health, now.at);
+            self.probes.order(instance, installed, period, first, effects);
         }
     }
 
-    pub(super) fn restart_probing(&mut self, instance: &InstanceRef, now: Now, effects: &mut Effects) {
-        self.set_health(instance, Health::unknown(), now, effects);
-        self.plan_probes(instance, FirstProbe::Now, effects);
+    /// The same, where the health or the numbers in force ask for another period than the plan has.
+    fn retime_probes(&mut self, instance: &InstanceRef, first: FirstProbe, now: Now, effects: &mut Effects) {
+        let Some(installed) = self.directory.instance(instance) else { return };
+        let period = installed.health().period(&self.settings.health, now.at);
+        if self.probes.is_by_another(instance, period) {
+            self.order_probes(instance, first, now, effects);
+        }
     }
 
-    /// A service that registers again while it is DOWN says that it is back: it is probed now, not in two minutes.
-    pub(super) fn probe_if_down(&self, instance: &InstanceRef, effects: &mut Effects) {
-        if self.directory.installed(instance).is_ok_and(|(_, installed)| installed.health().status() == Status::Down) {
-            self.order_probes(instance, FirstProbe::Now, effects);
+    fn restart_probing(&mut self, instance: &InstanceRef, health: Health, now: Now, effects: &mut Effects) {
+        self.set_health(instance, health, now, effects);
+        self.plan_probes(instance, FirstProbe::Now, now, effects);
+    }
+
+    /// The instance registered again, or sent a heartbeat. One that is DOWN may be back: it is probed soon, not in two
+    /// minutes. One that is not probed any more is probed afresh.
+    pub(super) fn note_sign_of_life(&mut self, instance: &InstanceRef, now: Now, effects: &mut Effects) {
+        let Ok((_, installed)) = self.directory.installed(instance) else { return };
+        let mut health = installed.health();
+        match health.hear(&self.settings.health, now.at) {
+            SignOfLife::Expected => {}
+            SignOfLife::WhileDown => {
+                self.set_health(instance, health, now, effects);
+                self.order_probes(instance, FirstProbe::Soon, now, effects);
+            }
+            SignOfLife::WhileStopped => self.restart_probing(instance, health, now, effects),
         }
     }
 
@@ -105,24 +123,24 @@ impl Registry {
             return Err(Refusal::NoProbes);
         }
         if installed.health().is_stopped() {
-            self.restart_probing(instance, now, effects);
+            self.restart_probing(instance, Health::unknown(), now, effects);
         } else {
-            self.order_probes(instance, FirstProbe::Now, effects);
+            self.order_probes(instance, FirstProbe::Now, now, effects);
         }
         let status = self.directory.installed(instance)?.1.health().status();
         Ok(Answer::Probing { status })
     }
 
     /// Probes go by the new periods. What is under way counts; verdicts are left as they are until the next outcome.
-    pub(super) fn retime_probes(&self, before: &HealthLimits, effects: &mut Effects) {
-        let limits = &self.settings.health;
-        for (service, entry) in self.directory.services() {
-            for (id, installed) in entry.instances().iter() {
-                if installed.health().period(before) != installed.health().period(limits) {
-                    let instance = InstanceRef { service: service.clone(), id: id.clone() };
-                    self.order_probes(&instance, FirstProbe::WithinPeriod, effects);
-                }
-            }
+    pub(super) fn retime_all_probes(&mut self, now: Now, effects: &mut Effects) {
+        let instances: Vec<_> = self
+            .directory
+            .services()
+            .flat_map(|(service, entry)| entry.instances().keys().map(move |id| (service, id)))
+            .map(|(service, id)| InstanceRef { service: service.clone(), id: id.clone() })
+            .collect();
+        for instance in &instances {
+            self.retime_probes(instance, FirstProbe::WithinPeriod, now, effects);
         }
     }
 }

@@ -37,7 +37,6 @@ impl Registry {
                 if let Some(installed) = self.directory.instance(&instance) {
                     shared::registered(installed.live(), now);
                 }
-                self.probe_if_down(&instance, effects);
                 effects.reply(reply, self.registered(&instance, false));
             }
             Ok(Plan::EndDrain) => self.begin_return(command, reply, now, effects),

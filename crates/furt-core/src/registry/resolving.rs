@@ -60,7 +60,7 @@ impl Registry {
             installed.move_to(&addresses, pool_group);
         }
         effects.keep(Change::Observe(instance.id.clone(), Observation::Addresses(Arc::clone(&addresses))));
-        self.plan_probes(instance, FirstProbe::Now, effects);
+        self.plan_probes(instance, FirstProbe::Now, now, effects);
         self.re_evaluate(&instance.service, effects);
         self.publisher.advance();
         self.refresh(&instance.service, now, effects);

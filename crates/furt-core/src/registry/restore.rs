@@ -47,7 +47,7 @@ impl Registry {
             let live = Arc::default();
             let new = NewInstance { spec, addresses, suspended, registered_from, health, live, is_draining, ttl };
             self.install_instance(&instance, new, now, &mut effects);
-            self.plan_probes(&instance, FirstProbe::Spread, &mut effects);
+            self.plan_probes(&instance, FirstProbe::Spread, now, &mut effects);
         }
         for service in &self.directory.names_where(|_| true) {
             self.re_evaluate(service, &mut effects);

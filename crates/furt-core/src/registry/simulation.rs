@@ -52,6 +52,7 @@ impl Simulation {
             interval_down: Duration::from_secs(120),
             failures_to_down: 2,
             failures_to_stop: 4,
+            startup_time: Duration::from_secs(20),
         };
         let fixed = definition_of("x", &["GET /s"]).routes.remove(0);
         let (method, pattern) = (fixed.method, fixed.pattern);

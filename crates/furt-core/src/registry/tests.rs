@@ -14,6 +14,7 @@ mod reconfiguring;
 mod registering;
 mod restoring;
 mod routing;
+mod starting;
 mod waiting;
 
 pub(super) use command::{Command, address, definition_of, instance, operator, policy, settings, source};

@@ -3,5 +3,5 @@
 mod health;
 mod plans;
 
-pub use health::{Health, HealthLimits, Verdict};
+pub use health::{Health, HealthLimits, SignOfLife, Verdict};
 pub(super) use plans::Probes;

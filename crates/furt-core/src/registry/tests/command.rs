@@ -135,7 +135,12 @@ pub(in crate::registry) fn policy() -> RegistrationPolicy {
 /// The default numbers, with a TTL of 60 s.
 pub(in crate::registry) fn settings(policy: RegistrationPolicy) -> Settings {
     let seconds = Duration::from_secs;
-    let health =
-        HealthLimits { interval: seconds(30), interval_down: seconds(120), failures_to_down: 3, failures_to_stop: 10 };
+    let health = HealthLimits {
+        interval: seconds(30),
+        interval_down: seconds(120),
+        failures_to_down: 3,
+        failures_to_stop: 10,
+        startup_time: seconds(60),
+    };
     Settings { policy, health, heartbeat_ttl: seconds(60) }
 }

@@ -53,7 +53,7 @@ fn probing_that_stopped_starts_afresh_by_registration_heartbeat_or_command() {
     ];
     for restart in restarts {
         let mut furt = registered();
-        furt.probe("a", "----------");
+        furt.probe("a", "+----------");
         assert!(furt.plans.is_empty());
         assert_eq!(restart(&mut furt), Ok(Status::Unknown));
         assert_eq!((furt.status("a"), furt.usable("", "/a")), (Some(Status::Unknown), vec!["a"]));
@@ -74,7 +74,8 @@ fn a_down_service_that_is_still_probed_is_looked_at_at_once_when_asked() {
         } else {
             assert_eq!(furt.register(&Command::new("a", &["GET /a"])).unwrap().status, Status::Down);
         }
-        assert_eq!(furt.plans[&instance("a")].first, FirstProbe::Now);
+        let first = if by_command { FirstProbe::Now } else { FirstProbe::Soon };
+        assert_eq!(furt.plans[&instance("a")].first, first);
         furt.probe("a", "+");
         assert_eq!(furt.status("a"), Some(Status::Up));
     }

@@ -1,4 +1,4 @@
-//! What happens to the model's services without their asking: probes, deadlines, the outcome of writes.
+//! What happens to the model's services without their asking: deadlines, the outcome of writes.
 
 use std::time::Duration;
 
@@ -7,20 +7,6 @@ use crate::model::{InstanceId, ServiceName, Status};
 use crate::registry::{Drain, InstanceRef, Registration, ReplyId};
 
 impl Model {
-    pub(in super::super) fn probed(&mut self, instance: &InstanceRef, is_good: bool) {
-        let limits = self.limits;
-        let Some(installed) = self.installed(instance).filter(|one| !one.is_being_removed) else { return };
-        if is_good {
-            (installed.status, installed.failures) = (Status::Up, 0);
-            return;
-        }
-        installed.failures += 1;
-        if installed.failures >= limits.failures_to_down {
-            installed.status = Status::Down;
-        }
-        installed.is_stopped = installed.failures >= limits.failures_to_stop;
-    }
-
     pub(in super::super) fn clock_gap(&mut self, lag: Duration) {
         self.services.iter_mut().flat_map(|one| &mut one.instances).for_each(|instance| instance.heard += lag);
     }
@@ -141,7 +127,10 @@ impl Model {
             status: if spec.health_endpoint.is_some() { Status::Unknown } else { Status::Up },
             from,
             failures: 0,
+            counted: 0,
             is_stopped: false,
+            startup: Some((now, 0)),
+            period: None,
             ttl: spec.heartbeat_ttl,
             heard: now,
             look: spec.heartbeat_ttl.map(|ttl| now + ttl),
@@ -149,6 +138,7 @@ impl Model {
             is_draining: false,
             spec,
         });
+        self.order(&instance);
         self.answer_registered(&instance, reply, true);
     }
 
