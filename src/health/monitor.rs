@@ -255,9 +255,10 @@ async fn run(shared: Arc<Shared>, check: Arc<impl HealthCheck + Send + Sync + 's
     }
 }
 
-/// The target as Pingora's trait takes it: the address, and what else a probe needs as an extension.
+/// The target as Pingora's trait takes it: an address, and what a probe needs as an extension.
 fn backend(plan: ProbePlan) -> Backend {
-    let address: SocketAddr = plan.target.address;
+    // Never without an address; where it is, the probe says so.
+    let address = plan.target.addresses.first().copied().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
     let mut ext = http::Extensions::new();
     ext.insert(plan.target);
     Backend { addr: pingora::protocols::l4::socket::SocketAddr::Inet(address), weight: 1, ext }

@@ -25,7 +25,7 @@ fn target_at(port: u16, endpoint: &str) -> ProbeTarget {
 /// The outcome as the driver is told it.
 async fn probe(target: ProbeTarget, timeout: Duration) -> Result<(), String> {
     let mut ext = http::Extensions::new();
-    let address = target.address;
+    let address = target.addresses[0];
     ext.insert(target);
     let backend = Backend { addr: SocketAddr::Inet(address), weight: 1, ext };
     let probe = HttpProbe::new(ConnectorOptions::new(1), move || timeout);
@@ -60,6 +60,37 @@ async fn outcome_of(answer: &str) -> Result<(), String> {
 /// Waits until the probe has closed its end.
 async fn until_closed(mut stream: TcpStream) {
     _ = stream.read(&mut [0; 16]).await;
+}
+
+#[tokio::test]
+async fn every_address_of_a_name_is_tried_until_one_can_be_reached() {
+    let (live, dead) =
+        (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let mut target = target_at(1, "/health");
+    target.addresses = [&dead, &live].map(|listener| listener.local_addr().unwrap()).into();
+    drop(dead);
+    let serve = async {
+        let (mut stream, _) = live.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        until_closed(stream).await;
+    };
+    assert_eq!(tokio::join!(probe(target.clone(), LONG), serve).0, Ok(()));
+    drop(live);
+    assert_eq!(probe(target, LONG).await, failed("connection refused"));
+}
+
+#[tokio::test]
+async fn an_address_that_answers_badly_answers_for_the_instance() {
+    let (bad, good) =
+        (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let mut target = target_at(1, "/health");
+    target.addresses = [&bad, &good].map(|listener| listener.local_addr().unwrap()).into();
+    let serve = async {
+        let (mut stream, _) = bad.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        until_closed(stream).await;
+    };
+    assert_eq!(tokio::join!(probe(target, LONG), serve).0, failed("status 503"));
 }
 
 fn failed(line: &str) -> Result<(), String> {

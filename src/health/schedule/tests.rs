@@ -17,7 +17,7 @@ pub(in crate::health) fn plan(url: &str, order: u64, first: FirstProbe, period_m
     let spec = InstanceSpec::new(InstanceId::try_new("a").unwrap(), url);
     ProbePlan {
         token: ProbeToken(order),
-        target: ProbeTarget { spec: Arc::new(spec), address },
+        target: ProbeTarget { spec: Arc::new(spec), addresses: Arc::from([address]) },
         first,
         period: Duration::from_millis(period_ms),
     }

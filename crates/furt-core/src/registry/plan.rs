@@ -12,7 +12,7 @@ use crate::model::{InstanceSpec, Scheme};
 pub struct ProbePlan {
     /// To be sent back with each outcome.
     pub token: ProbeToken,
-    /// The instance and its address.
+    /// The instance and its addresses.
     pub target: ProbeTarget,
     /// When the first probe is due.
     pub first: FirstProbe,
@@ -41,8 +41,8 @@ pub enum FirstProbe {
 pub struct ProbeTarget {
     /// The instance: url, protocol, names.
     pub spec: Arc<InstanceSpec>,
-    /// The address to connect to.
-    pub address: SocketAddr,
+    /// The addresses to connect to, at least one: the first that can be reached answers for the instance.
+    pub addresses: Arc<[SocketAddr]>,
 }
 
 impl ProbeTarget {

@@ -110,6 +110,16 @@ impl Registry {
         }
     }
 
+    /// The instance is elsewhere now. One that was not probed any more where it was is probed afresh.
+    pub(super) fn probe_moved(&mut self, instance: &InstanceRef, now: Now, effects: &mut Effects) {
+        match self.directory.instance(instance) {
+            Some(installed) if installed.health().is_stopped() => {
+                self.restart_probing(instance, Health::starting(now.at), now, effects);
+            }
+            _ => self.plan_probes(instance, FirstProbe::Now, now, effects),
+        }
+    }
+
     pub(super) fn probe_now(
         &mut self,
         instance: &InstanceRef,

@@ -42,10 +42,10 @@ impl Probes {
         let Some(plan) = self.plans.get_mut(instance) else { return };
         plan.period = period;
         let token = plan.token;
-        let target = installed.addresses().first();
-        let target = target.map(|&address| ProbeTarget { spec: Arc::clone(installed.spec()), address });
-        match (period, target) {
-            (Some(period), Some(target)) => {
+        match period {
+            Some(period) if !installed.addresses().is_empty() => {
+                let addresses = Arc::clone(installed.addresses());
+                let target = ProbeTarget { spec: Arc::clone(installed.spec()), addresses };
                 effects.probe(instance.clone(), ProbePlan { token, target, first, period });
             }
             _ => effects.stop_probing(instance.clone()),

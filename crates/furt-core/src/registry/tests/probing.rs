@@ -147,9 +147,22 @@ fn a_name_that_leads_elsewhere_moves_its_instance_under_a_new_number() {
     assert_eq!(moved.addresses[..], [address("10.0.0.2:80"), address("10.0.0.3:80")]);
     assert!(moved.pool_group > before, "connections to the old addresses are not used again");
     assert_eq!(moved.status, Status::Up);
-    assert_eq!(furt.plans[&instance("a")].target.address, address("10.0.0.2:80"));
+    assert_eq!(furt.plans[&instance("a")].target.addresses, moved.addresses, "all of them are probed");
     furt.probe("a", "---");
     assert_eq!(furt.service("a").unwrap().instances[0].pool_group, moved.pool_group);
+}
+
+#[test]
+fn a_name_that_moves_after_probing_has_ended_is_probed_afresh() {
+    let mut furt = named();
+    furt.probe("a", "----------");
+    assert!(furt.plans.is_empty());
+    furt.resolve("a", &["10.0.0.1:80"]);
+    assert!(furt.plans.is_empty(), "it leads where it led");
+    furt.resolve("a", &["10.0.0.2:80"]);
+    assert_eq!((furt.status("a"), furt.plans[&instance("a")].first), (Some(Status::Unknown), FirstProbe::Now));
+    furt.probe("a", "+");
+    assert_eq!(furt.status("a"), Some(Status::Up));
 }
 
 #[test]
