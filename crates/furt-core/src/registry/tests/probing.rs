@@ -124,11 +124,15 @@ fn a_probe_that_changes_nothing_publishes_nothing() {
 fn transitions_and_time_up_are_counted() {
     let mut furt = registered();
     furt.pass(10);
+    assert_eq!(furt.service("a").unwrap().live.uptime_share(Status::Unknown, furt.now.unix_ms), 1.0);
     furt.probe("a", "+");
     furt.pass(10);
     furt.probe("a", "---");
     let live = &furt.service("a").unwrap().live;
-    assert_eq!((live.transitions(), live.uptime_share(Status::Down, furt.now.unix_ms)), (2, 0.5));
+    assert_eq!(live.transitions(), 2);
+    // The ten seconds before the first verdict say nothing.
+    assert_eq!(live.uptime_share(Status::Down, furt.now.unix_ms), 1.0);
+    assert_eq!(live.uptime_share(Status::Down, furt.now.unix_ms + 10_000), 0.5);
 }
 
 fn named() -> Harness {
