@@ -26,12 +26,12 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableError, WriteTransacti
 use crate::clock;
 use faults::ContentsError;
 pub use faults::{RecordError, RecordFault, RecordKind};
-use furt_core::model::{Epoch, InstanceId, KeyName, MAX_DURATION, RuntimeKey};
+use furt_core::model::{Epoch, InstanceId, KeyName, MAX_DURATION, RuntimeKey, Status};
 use furt_core::ports::{Store, StoreError};
 use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, Observation};
 pub use opening::examine;
 pub(super) use overlay::LONGEST_READ;
-use tables::{DEFINITIONS, DOWN, DRAINING, FORMAT, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT, TTLS};
+use tables::{DEFINITIONS, DOWN, DRAINING, FORMAT, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT, TTLS, UP};
 pub use transfer::{Summary, check, export, import};
 use undo::Undo;
 
@@ -207,6 +207,7 @@ fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb
         transaction.open_table(DEFINITIONS)?;
         transaction.open_table(INSTANCES)?;
         transaction.open_table(DOWN)?;
+        transaction.open_table(UP)?;
         transaction.open_table(DRAINING)?;
         transaction.open_table(TTLS)?;
         transaction.open_table(KEYS)?;
@@ -253,8 +254,9 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
             transaction.open_table(INSTANCES)?.insert(put.spec.id.as_str(), record.to_json().as_slice())?;
             forget_state(transaction, &put.spec.id)?;
         }
-        Change::Observe(instance, Observation::Down(is_down)) => {
-            note(transaction, DOWN, instance, *is_down)?;
+        Change::Observe(instance, Observation::Status(status)) => {
+            note(transaction, DOWN, instance, *status == Status::Down)?;
+            note(transaction, UP, instance, *status == Status::Up)?;
         }
         Change::NoteTtl { instance, ttl } => {
             if transaction.open_table(INSTANCES)?.get(instance.as_str())?.is_some() {
@@ -298,7 +300,7 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
 
 /// What is noted of an instance ends with what puts it anew or removes it.
 fn forget_state(transaction: &WriteTransaction, id: &InstanceId) -> Result<(), redb::Error> {
-    for table in [DOWN, DRAINING] {
+    for table in [DOWN, UP, DRAINING] {
         transaction.open_table(table)?.remove(id.as_str())?;
     }
     transaction.open_table(TTLS)?.remove(id.as_str())?;
@@ -326,10 +328,10 @@ fn read(database: &Database) -> Result<Contents, ContentsError> {
         let draining = if is_old { None } else { Some(read.open_table(DRAINING)?) };
         let keys = if is_old { None } else { Some(read.open_table(KEYS)?) };
         let (definitions, instances) = (read.open_table(DEFINITIONS)?, read.open_table(INSTANCES)?);
-        let ttls = present(read.open_table(TTLS))?;
-        Ok((read.open_table(META)?, definitions, instances, read.open_table(DOWN)?, ttls, draining, keys))
+        let (ttls, up) = (present(read.open_table(TTLS))?, present(read.open_table(UP))?);
+        Ok((read.open_table(META)?, definitions, instances, read.open_table(DOWN)?, up, ttls, draining, keys))
     };
-    let (meta, definitions, instances, down, ttls, draining, keys) = tables()?;
+    let (meta, definitions, instances, down, up, ttls, draining, keys) = tables()?;
     let text = |key: &'static str| -> Result<String, ContentsError> {
         let value = meta.get(key)?.ok_or(ContentsError::Missing(key))?;
         String::from_utf8(value.value().to_owned()).map_err(|_| ContentsError::NoText(key))
@@ -348,6 +350,11 @@ fn read(database: &Database) -> Result<Contents, ContentsError> {
     for entry in down.iter()? {
         let id = known(&contents, entry?.0.value(), "DOWN")?;
         contents.observed.down.insert(id);
+    }
+    if let Some(table) = &up {
+        for entry in table.iter()? {
+            contents.observed.up.extend(known(&contents, entry?.0.value(), "UP").ok());
+        }
     }
     if let Some(table) = &ttls {
         for entry in table.iter()? {

@@ -15,7 +15,7 @@ use super::{
     FORMAT, OLDEST_FORMAT, Undo, check_whole, initialize, key_record, known, opening, promised, put_definition,
     put_instance, put_key, records, write,
 };
-use furt_core::model::{Epoch, InstanceId};
+use furt_core::model::{Epoch, InstanceId, Status};
 use furt_core::ports::StoreError;
 use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, Observation};
 
@@ -57,6 +57,8 @@ struct Exported {
     definitions: Vec<Value>,
     instances: Vec<Value>,
     down: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    up: Vec<String>,
     /// This and what follows: of format 2 and later.
     draining: Option<Vec<String>>,
     ttls_ms: Option<BTreeMap<String, u64>>,
@@ -91,6 +93,7 @@ pub fn export(path: &Path) -> Result<Value, StoreError> {
         definitions: definitions.collect::<Result<_, _>>().map_err(unwritable)?,
         instances: instances.collect::<Result<_, _>>().map_err(unwritable)?,
         down: contents.observed.down.iter().map(ToString::to_string).collect(),
+        up: contents.observed.up.iter().map(ToString::to_string).collect(),
         draining: Some(contents.draining.iter().map(ToString::to_string).collect()),
         ttls_ms: Some(contents.ttls.iter().map(ttl).collect()),
         keys: Some(keys.collect::<Result<_, _>>().map_err(unwritable)?),
@@ -104,7 +107,9 @@ pub fn export(path: &Path) -> Result<Value, StoreError> {
 /// A sentence that names the record that is wrong, or the file: there is one already, or it cannot be made.
 pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
     let contents = parse(json).map_err(|why| StoreError::Invalid(why.to_string()))?;
-    let notes = contents.observed.down.iter().map(|id| Change::Observe(id.clone(), Observation::Down(true)));
+    let note = |status| move |id: &InstanceId| Change::Observe(id.clone(), Observation::Status(status));
+    let down = contents.observed.down.iter().map(note(Status::Down));
+    let notes = down.chain(contents.observed.up.iter().map(note(Status::Up)));
     let ttls = contents.ttls.iter().map(|(id, &ttl)| Change::NoteTtl { instance: id.clone(), ttl });
     let draining = contents.draining.iter().cloned().map(Change::PutDraining);
     let keys = contents.keys.values().map(|key| Change::PutKey(Arc::clone(key)));
@@ -146,6 +151,9 @@ fn parse(json: &str) -> Result<Contents, ImportError> {
     }
     for id in &all.down {
         contents.observed.down.insert(known(&contents, id, "DOWN")?);
+    }
+    for id in &all.up {
+        contents.observed.up.insert(known(&contents, id, "UP")?);
     }
     let (draining, ttls, keys) = match (format, all.draining, all.ttls_ms, all.keys) {
         (OLDEST_FORMAT, None, None, None) => Default::default(),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use redb::{Database, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 
-use super::tables::{DEFINITIONS, DOWN, DRAINING, INSTANCES, IdTable, KEYS, TTLS};
+use super::tables::{DEFINITIONS, DOWN, DRAINING, INSTANCES, IdTable, KEYS, TTLS, UP};
 use furt_core::model::InstanceId;
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord};
 
@@ -30,6 +30,7 @@ pub(super) struct Undo {
 #[derive(Debug)]
 struct Notes {
     is_down: bool,
+    is_up: bool,
     is_draining: bool,
     ttl_ms: Option<u64>,
 }
@@ -64,7 +65,8 @@ impl Undo {
         keep(&mut self.instances, transaction, INSTANCES, id)?;
         let is_in = |table: IdTable| Ok::<_, redb::Error>(transaction.open_table(table)?.get(id)?.is_some());
         let ttl_ms = transaction.open_table(TTLS)?.get(id)?.map(|ms| ms.value());
-        self.notes.insert(id.to_owned(), Notes { is_down: is_in(DOWN)?, is_draining: is_in(DRAINING)?, ttl_ms });
+        let (is_down, is_up, is_draining) = (is_in(DOWN)?, is_in(UP)?, is_in(DRAINING)?);
+        self.notes.insert(id.to_owned(), Notes { is_down, is_up, is_draining, ttl_ms });
         Ok(())
     }
 
@@ -82,9 +84,10 @@ impl Undo {
         }
         {
             let (mut down, mut draining) = (transaction.open_table(DOWN)?, transaction.open_table(DRAINING)?);
-            let mut ttls = transaction.open_table(TTLS)?;
+            let (mut up, mut ttls) = (transaction.open_table(UP)?, transaction.open_table(TTLS)?);
             for (id, notes) in &self.notes {
                 set(&mut down, id, notes.is_down)?;
+                set(&mut up, id, notes.is_up)?;
                 set(&mut draining, id, notes.is_draining)?;
                 match notes.ttl_ms {
                     Some(ms) => ttls.insert(id.as_str(), ms)?,

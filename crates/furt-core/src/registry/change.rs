@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Definition, Epoch, InstanceId, InstanceSpec, Invalid, KeyName, RuntimeKey, ServiceName};
+use crate::model::{Definition, Epoch, InstanceId, InstanceSpec, Invalid, KeyName, RuntimeKey, ServiceName, Status};
 
 /// A service, as stores keep it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +34,8 @@ pub struct InstanceRecord {
 /// part of what is registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observation {
-    /// Whether its probes say that it is DOWN.
-    Down(bool),
+    /// What its probes say.
+    Status(Status),
     /// What the host of its url resolves to now.
     Addresses(Arc<[SocketAddr]>),
 }
@@ -122,6 +122,8 @@ pub struct Contents {
 pub struct Observed {
     /// Instances that are DOWN.
     pub down: BTreeSet<InstanceId>,
+    /// Instances that are UP by their probes.
+    pub up: BTreeSet<InstanceId>,
 }
 
 impl Contents {

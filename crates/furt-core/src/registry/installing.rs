@@ -9,12 +9,13 @@ use super::directory::{InstanceEntry, NewInstance, ServiceEntry};
 use super::dispatch::Registry;
 use super::effects::Effects;
 use super::ids::{DnsSubject, InstanceRef};
+use super::names::is_same_set;
 use super::now::Now;
 use super::plan::FirstProbe;
 use super::probes::Health;
 use super::report::Report;
 use super::service_write::Registering;
-use crate::model::{Definition, ServiceName, Status};
+use crate::model::{Definition, InstanceSpec, ServiceName, Status};
 use crate::routing::InstanceLive;
 
 impl Registry {
@@ -24,20 +25,46 @@ impl Registry {
         let Registration { definition, instance: spec, addresses, source, .. } = *command;
         let service = definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: spec.id.clone() };
-        let health = if spec.health_endpoint.is_some() { Health::starting(now.at) } else { Health::unprobed() };
+        let before = self.directory.instance(&instance).filter(|before| is_same_process(before.spec(), &spec));
+        let kept = before.map(|before| (before.health(), is_same_set(before.addresses(), &addresses)));
+        let health = match kept {
+            Some((health, _)) => health,
+            None if spec.health_endpoint.is_some() => Health::starting(now.at),
+            None => Health::unprobed(),
+        };
         if let Some(from) = definition_owner {
             self.install_definition(definition, from, health.status(), now);
         }
         // Requests that are in flight at the same url go on counting against its limits.
         let before = self.directory.instance(&instance).filter(|installed| installed.spec().url == spec.url);
         let live = before.map_or_else(Arc::<InstanceLive>::default, |installed| Arc::clone(installed.live()));
-        self.remove_instance(&instance, effects);
+        if self.forget_instance(&instance, effects) && kept.is_none() {
+            self.probes.end(&instance, effects);
+        }
         let (spec, registered_from) = (Arc::new(spec), source.address);
         let url = spec.url.to_string();
-        let new =
-            NewInstance { spec, addresses, suspended: None, registered_from, health, live, is_draining: false, ttl };
+        let new = NewInstance {
+            spec,
+            addresses,
+            suspended: None,
+            registered_from,
+            health,
+            keeps_health: kept.is_some(),
+            noted: Status::Unknown,
+            live,
+            is_draining: false,
+            ttl,
+        };
         self.install_instance(&instance, new, now, effects);
-        self.plan_probes(&instance, FirstProbe::Now, now, effects);
+        match kept {
+            Some((_, true)) => self.order_probes(&instance, FirstProbe::WithinPeriod, now, effects),
+            Some((_, false)) | None => self.plan_probes(&instance, FirstProbe::Now, now, effects),
+        }
+        if kept.is_some() {
+            // What the store noted of it ended with this registration.
+            self.note_status(&instance, effects);
+            self.note_sign_of_life(&instance, now, effects);
+        }
         self.re_evaluate_joined(&instance, effects);
         if self.directory.service(&service).is_some_and(|entry| !entry.eligibility().is_eligible()) {
             // What it claimed on its way to the store may have kept others suspended.
@@ -95,15 +122,22 @@ impl Registry {
 
     /// Ends what runs for an instance and forgets it.
     pub(super) fn remove_instance(&mut self, instance: &InstanceRef, effects: &mut Effects) {
+        if self.forget_instance(instance, effects) {
+            self.probes.end(instance, effects);
+        }
+    }
+
+    /// The same, but for its probes; says whether it was there.
+    fn forget_instance(&mut self, instance: &InstanceRef, effects: &mut Effects) -> bool {
         let entry = self.directory.service_mut(&instance.service);
         if entry.and_then(|entry| entry.remove(&instance.id)).is_none() {
-            return;
+            return false;
         }
         self.publisher.remove_id(&instance.id);
         self.leases.end(instance);
         self.directory.release_id(instance);
-        self.probes.end(instance, effects);
         self.names.unwatch(DnsSubject::Instance(instance.clone()), effects);
+        true
     }
 
     /// Forgets a service without instances.
@@ -114,4 +148,12 @@ impl Registry {
             self.leases.end_hold(service);
         }
     }
+}
+
+/// Whether what probes found of the one holds for the other, as far as registrations tell: what they look at is the same.
+fn is_same_process(before: &InstanceSpec, after: &InstanceSpec) -> bool {
+    before.url == after.url
+        && before.protocol == after.protocol
+        && before.tls_name == after.tls_name
+        && before.health_endpoint == after.health_endpoint
 }

@@ -16,7 +16,6 @@ use super::refusal::Refusal;
 use super::report::Report;
 use super::shared;
 use super::token::ProbeToken;
-use crate::model::Status;
 
 impl Registry {
     pub(super) fn handle_probe(
@@ -55,13 +54,18 @@ impl Registry {
     pub(super) fn set_health(&mut self, instance: &InstanceRef, health: Health, now: Now, effects: &mut Effects) {
         let Some(entry) = self.directory.service_mut(&instance.service) else { return };
         let Some(StatusChange { from, to }) = entry.set_health(&instance.id, health, now) else { return };
-        if (from == Status::Down) != (to == Status::Down) {
-            let is_down = to == Status::Down;
-            effects.keep(Change::Observe(instance.id.clone(), Observation::Down(is_down)));
-        }
+        self.note_status(instance, effects);
         effects.report(Report::InstanceStatusChanged { instance: instance.clone(), from, to });
         self.publisher.advance();
         self.refresh(&instance.service, now, effects);
+    }
+
+    /// Has the store note the instance's status, unless it does.
+    pub(super) fn note_status(&mut self, instance: &InstanceRef, effects: &mut Effects) {
+        let entry = self.directory.service_mut(&instance.service);
+        if let Some(status) = entry.and_then(|entry| entry.take_unnoted(&instance.id)) {
+            effects.keep(Change::Observe(instance.id.clone(), Observation::Status(status)));
+        }
     }
 
     /// Plans the probes that the instance's health needs; outcomes of earlier plans count no more.

@@ -1,8 +1,8 @@
 //! The registry is made again from what a store has.
 //!
-//! What was DOWN is DOWN, what was UP is UNKNOWN and routable, all are probed within the first second, every TTL begins
-//! anew, as it was promised. Each service is evaluated against today's grants, static routes and listeners; one that
-//! may not be routed is kept as suspended and listed with its reason.
+//! What was DOWN is DOWN, what was UP is UNKNOWN and asked as if it were UP until a probe fails. All are probed within the
+//! first second, every TTL begins anew, as it was promised. Each service is evaluated against today's grants, static routes
+//! and listeners; one that may not be routed is kept as suspended and listed with its reason.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,17 +35,34 @@ impl Registry {
                 // Never written so: an instance comes with its definition and goes with it.
                 continue;
             }
-            let health = match (&spec.health_endpoint, observed.down.contains(&spec.id)) {
-                (None, _) => Health::unprobed(),
-                (Some(_), true) => Health::down(&self.settings.health),
-                (Some(_), false) => Health::unknown(),
+            let noted = match () {
+                () if observed.down.contains(&spec.id) => Status::Down,
+                () if observed.up.contains(&spec.id) => Status::Up,
+                () => Status::Unknown,
+            };
+            let health = match noted {
+                _ if spec.health_endpoint.is_none() => Health::unprobed(),
+                Status::Down => Health::down(&self.settings.health),
+                Status::Up => Health::restored_up(),
+                Status::Unknown => Health::unknown(),
             };
             let instance = InstanceRef { service, id: spec.id.clone() };
             self.directory.claim_id(&instance);
             let (is_draining, ttl) = (draining.contains(&spec.id), ttls.get(&spec.id).copied());
             let suspended = suspended.get(&spec.id).cloned();
-            let live = Arc::default();
-            let new = NewInstance { spec, addresses, suspended, registered_from, health, live, is_draining, ttl };
+            let (live, keeps_health) = (Arc::default(), false);
+            let new = NewInstance {
+                spec,
+                addresses,
+                suspended,
+                registered_from,
+                health,
+                keeps_health,
+                noted,
+                live,
+                is_draining,
+                ttl,
+            };
             self.install_instance(&instance, new, now, &mut effects);
             self.plan_probes(&instance, FirstProbe::Spread, now, &mut effects);
         }

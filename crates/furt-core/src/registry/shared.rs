@@ -13,10 +13,12 @@ use super::probes::Health;
 use crate::model::Status;
 use crate::routing::{InstanceLive, ServiceLive};
 
-/// The instance is installed, or installed anew.
-pub(super) fn installed(live: &InstanceLive, of: &Health, now: Now) {
+/// The instance is installed, or installed anew; where that keeps its health, its status is as old as it was.
+pub(super) fn installed(live: &InstanceLive, of: &Health, keeps_health: bool, now: Now) {
     health(live, of);
-    status_changed(live, now);
+    if !keeps_health {
+        status_changed(live, now);
+    }
     registered(live, now);
 }
 
@@ -45,6 +47,7 @@ pub(super) fn probed(live: &InstanceLive, took: Duration, outcome: &Result<(), S
 /// The health machine of the instance.
 pub(super) fn health(live: &InstanceLive, health: &Health) {
     live.note_health(health.failures(), health.is_stopped());
+    live.note_restored_up(health.is_restored_up());
 }
 
 /// The instance's status changed.

@@ -40,6 +40,8 @@ pub struct Health {
     failures_counted: u32,
     is_stopped: bool,
     startup: Option<Startup>,
+    /// It was UP when its registry was stored, and no probe failed since it was restored.
+    is_restored_up: bool,
 }
 
 /// A start-up time that began and was not ended by a success. Whether it is over, the numbers in force say.
@@ -74,7 +76,19 @@ pub enum SignOfLife {
 impl Health {
     /// Of an instance that is probed afresh: UNKNOWN until a verdict.
     pub fn unknown() -> Self {
-        Self { status: Status::Unknown, failures: 0, failures_counted: 0, is_stopped: false, startup: None }
+        Self {
+            status: Status::Unknown,
+            failures: 0,
+            failures_counted: 0,
+            is_stopped: false,
+            startup: None,
+            is_restored_up: false,
+        }
+    }
+
+    /// Of an instance that was UP when its registry was stored: UNKNOWN, and asked as if it were UP until a probe fails.
+    pub fn restored_up() -> Self {
+        Self { is_restored_up: true, ..Self::unknown() }
     }
 
     /// Of an instance that starts: UNKNOWN, and in its start-up time.
@@ -108,6 +122,11 @@ impl Health {
         self.is_stopped
     }
 
+    /// Whether it was UP when its registry was stored, and no probe failed since it was restored.
+    pub fn is_restored_up(&self) -> bool {
+        self.is_restored_up
+    }
+
     /// A probe succeeded.
     pub fn succeed(&mut self) -> Verdict {
         let before = self.status;
@@ -118,6 +137,7 @@ impl Health {
     /// A probe failed.
     pub fn fail(&mut self, limits: &HealthLimits, now: Instant) -> Verdict {
         self.failures = self.failures.saturating_add(1);
+        self.is_restored_up = false;
         match self.running_startup(limits, now) {
             Some(startup) => {
                 self.startup = Some(Startup { failures: startup.failures.saturating_add(1), ..startup });

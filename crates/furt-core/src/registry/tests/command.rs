@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    CidrSet, Definition, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec, ServiceName,
-    Sha256Digest, UpstreamHost, UpstreamUrl,
+    CidrSet, Definition, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, Protocol, RouteSpec,
+    ServiceName, Sha256Digest, UpstreamHost, UpstreamUrl,
 };
 use crate::registry::{
     HealthLimits, InstanceRef, Registration, RegistrationKind, RegistrationPolicy, Settings, Source, UnlistedRule,
@@ -52,6 +52,14 @@ impl Command {
 
     pub(in crate::registry) fn weight(self, weight: u8) -> Self {
         self.changed(|command| command.instance.weight = weight)
+    }
+
+    pub(in crate::registry) fn protocol(self, protocol: Protocol) -> Self {
+        self.changed(|command| command.instance.protocol = protocol)
+    }
+
+    pub(in crate::registry) fn health_endpoint(self, path: &str) -> Self {
+        self.changed(|command| command.instance.health_endpoint = Some(path.into()))
     }
 
     pub(in crate::registry) fn ttl(self, seconds: u64) -> Self {

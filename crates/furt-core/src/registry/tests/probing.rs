@@ -1,10 +1,11 @@
 //! Health through events: what probes make of an instance, which outcomes count, where names lead.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Command, Harness, address, instance, source};
-use crate::model::Status;
-use crate::registry::{DnsSubject, Event, FirstProbe, Refusal, Report, Source};
+use super::{Command, Harness, address, instance, policy, settings, source};
+use crate::model::{Protocol, Status};
+use crate::registry::{DnsSubject, Drain, Event, FirstProbe, Refusal, Report, Source};
 
 fn here() -> Source {
     source("127.0.0.1")
@@ -90,12 +91,61 @@ fn a_late_outcome_counts_for_nothing() {
         Event::ProbeFinished { instance: instance("a"), token: old, outcome: Ok(()), took: Duration::from_secs(5) };
     furt.send(late.clone());
     assert_eq!(furt.status("a"), Some(Status::Down));
-    furt.register(&Command::new("a", &["GET /a"]).weight(2)).unwrap();
+    furt.register(&Command::new("a", &["GET /a"]).at("http://127.0.0.1:9001", &[])).unwrap();
     furt.send(late.clone());
     assert_eq!(furt.status("a"), Some(Status::Unknown));
     furt.deregister("a", here()).unwrap();
     furt.send(late);
     assert!(furt.service("a").is_none());
+}
+
+#[test]
+fn a_registration_that_changes_nothing_that_is_probed_keeps_the_health() {
+    let mut furt = registered();
+    furt.probe("a", "+");
+    furt.pass(100);
+    let command = |weight| Command::new("a", &["GET /a"]).weight(weight);
+    let since = |furt: &Harness| furt.service("a").unwrap().instances[0].live.since_ms.load(Ordering::Relaxed);
+    let (token, before) = (furt.plans[&instance("a")].token, since(&furt));
+    furt.probe("a", "--");
+    assert_eq!(furt.register(&command(2)).unwrap().status, Status::Up);
+    let plan = furt.plans[&instance("a")].clone();
+    assert_eq!((plan.token, plan.target.spec.weight, plan.first), (token, 2, FirstProbe::WithinPeriod));
+    assert_eq!(since(&furt), before, "a share that grew does not begin anew");
+    furt.probe("a", "-");
+    assert_eq!(furt.status("a"), Some(Status::Down), "the third in a row");
+    assert_eq!(furt.register(&command(3)).unwrap().status, Status::Down);
+    assert_eq!(furt.plans[&instance("a")].first, FirstProbe::Soon);
+    furt.restart(settings(policy()), Vec::new());
+    assert_eq!(furt.status("a"), Some(Status::Down), "it is noted again");
+    furt.probe("a", "-------");
+    assert!(furt.plans.is_empty());
+    assert_eq!(furt.register(&command(4)).unwrap().status, Status::Unknown, "probed afresh");
+}
+
+#[test]
+fn a_registration_that_changes_what_is_probed_begins_with_unknown() {
+    let changes: [fn(Command) -> Command; 3] = [
+        |command| command.at("http://127.0.0.1:9001", &[]),
+        |command| command.protocol(Protocol::H2c),
+        |command| command.health_endpoint("/other"),
+    ];
+    for change in changes {
+        let mut furt = registered();
+        furt.probe("a", "+");
+        let before = furt.plans[&instance("a")].token;
+        assert_eq!(furt.register(&change(Command::new("a", &["GET /a"]))).unwrap().status, Status::Unknown);
+        assert_ne!(furt.plans[&instance("a")].token, before);
+    }
+}
+
+#[test]
+fn a_registration_that_ends_a_drain_and_brings_a_weight_keeps_the_health() {
+    let mut furt = registered();
+    furt.probe("a", "+");
+    furt.drain("a", Drain::Begins, here()).unwrap();
+    assert_eq!(furt.register(&Command::new("a", &["GET /a"]).weight(2)).unwrap().status, Status::Up);
+    assert_eq!(furt.draining("a"), [""; 0]);
 }
 
 #[test]

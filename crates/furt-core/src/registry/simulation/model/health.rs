@@ -13,6 +13,20 @@ impl InstanceEntry {
         self.startup = startup.map(|began| (began, 0));
     }
 
+    /// What probes found of the one holds for the other.
+    pub(super) fn is_same_process(&self, other: &Self) -> bool {
+        let probed = |one: &Self| {
+            let spec = &one.spec;
+            (spec.url.to_string(), spec.protocol, spec.tls_name.clone(), spec.health_endpoint.clone())
+        };
+        probed(self) == probed(other)
+    }
+
+    pub(super) fn take_health_of(&mut self, before: &Self) {
+        (self.status, self.failures, self.counted) = (before.status, before.failures, before.counted);
+        (self.is_stopped, self.startup) = (before.is_stopped, before.startup);
+    }
+
     fn is_starting(&self, limits: &HealthLimits, now: Instant) -> bool {
         self.startup.is_some_and(|(began, _)| now < began + limits.startup_time)
     }

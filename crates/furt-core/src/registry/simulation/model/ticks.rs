@@ -121,9 +121,8 @@ impl Model {
         }
         let service = self.service(&instance.service).unwrap();
         service.held = None;
-        service.instances.retain(|one| one.spec.id != instance.id);
         let spec = command.instance;
-        service.instances.push(InstanceEntry {
+        let mut new = InstanceEntry {
             status: if spec.health_endpoint.is_some() { Status::Unknown } else { Status::Up },
             from,
             failures: 0,
@@ -137,8 +136,17 @@ impl Model {
             is_being_removed: false,
             is_draining: false,
             spec,
-        });
+        };
+        let at = service.instances.iter().position(|one| one.spec.id == instance.id);
+        let before = at.map(|at| service.instances.remove(at)).filter(|before| new.is_same_process(before));
+        if let Some(before) = &before {
+            new.take_health_of(before);
+        }
+        service.instances.push(new);
         self.order(&instance);
+        if before.is_some() {
+            self.sign_of_life(&instance);
+        }
         self.answer_registered(&instance, reply, true);
     }
 
