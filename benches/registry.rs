@@ -42,6 +42,7 @@ fn settings() -> Option<Settings> {
             startup_time: Duration::from_secs(60),
         },
         heartbeat_ttl: Duration::from_secs(60),
+        outage_hold: Duration::from_secs(300),
     })
 }
 

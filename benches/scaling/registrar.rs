@@ -48,6 +48,7 @@ impl Registrar {
                 startup_time: Duration::from_secs(60),
             },
             heartbeat_ttl: Duration::from_secs(60),
+            outage_hold: Duration::from_secs(300),
         };
         let now = furt::driver::now();
         let epoch = Epoch(uuid::Uuid::nil());

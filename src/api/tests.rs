@@ -76,6 +76,7 @@ fn router(store: impl Store + 'static) -> Router {
             startup_time: Duration::from_secs(60),
         },
         heartbeat_ttl: Duration::from_secs(60),
+        outage_hold: Duration::from_secs(300),
     };
     let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), Vec::new(), now());
     let (metrics, events) = (Arc::clone(&telemetry.registry), Arc::clone(&telemetry.events));

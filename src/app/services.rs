@@ -29,6 +29,7 @@ pub(super) fn settings(config: &Config) -> Settings {
             startup_time: gateway.startup_time,
         },
         heartbeat_ttl: config.registration.heartbeat_ttl,
+        outage_hold: gateway.outage_hold,
     }
 }
 

@@ -95,6 +95,8 @@ pub struct GatewayConfig {
     pub stop_ping_after_failures: u32,
     /// How long an instance may take before it listens; zero: no time.
     pub startup_time: Duration,
+    /// How long verdicts are held at most while the gateway's own network is out; zero: they are not.
+    pub outage_hold: Duration,
     /// Addresses that may register.
     pub allow_registration_from: CidrSet,
 }

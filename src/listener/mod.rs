@@ -16,7 +16,7 @@ pub use connections::{
     header_deadline, options, turn_away,
 };
 pub use head::{Body, HeadScan};
-pub use own::{ForbiddenAddress, OwnListeners};
+pub use own::{ForbiddenAddress, OwnListeners, is_own_host};
 pub use reading::{Awaited, Head, HeaderTimes, NoHead, next_head};
 pub use scheme::scheme;
 pub use sockets::{BoundListener, CannotListen, Sockets, address_list, bind, hand_over};

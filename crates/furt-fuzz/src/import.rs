@@ -110,5 +110,6 @@ fn settings() -> Settings {
             startup_time: Duration::from_secs(60),
         },
         heartbeat_ttl: 60 * second,
+        outage_hold: Duration::from_secs(300),
     }
 }

@@ -94,6 +94,18 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> GatewayConfig {
             duration(Zero::Allowed),
             |config| &config.gateway.startup_time,
         ),
+        outage_hold: keys.value(
+            Key {
+                name: "gateway.outage_hold",
+                default: DefaultValue::Toml(r#""5m""#),
+                range: "duration, 0",
+                text: "How long no instance on another host becomes DOWN, at most, when nearly all of them fail at once \
+                       and none answers: the network of furt's own host is out then. `0`: verdicts are never held.",
+                ..Key::ROW
+            },
+            duration(Zero::Allowed),
+            |config| &config.gateway.outage_hold,
+        ),
         allow_registration_from: keys.value(
             Key {
                 name: "gateway.allow_registration_from",

@@ -7,9 +7,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::health::failure::describe;
+use crate::health::failure::classify;
 use crate::health::schedule::tests::plan;
-use furt_core::registry::FirstProbe;
+use furt_core::registry::{FirstProbe, ProbeFailure};
 
 /// Of probes that are to end by it.
 const SHORT: Duration = Duration::from_millis(300);
@@ -24,12 +24,16 @@ fn target_at(port: u16, endpoint: &str) -> ProbeTarget {
 
 /// The outcome as the driver is told it.
 async fn probe(target: ProbeTarget, timeout: Duration) -> Result<(), String> {
+    classified(target, timeout).await.map_err(|failure| failure.to_string())
+}
+
+async fn classified(target: ProbeTarget, timeout: Duration) -> Result<(), ProbeFailure> {
     let mut ext = http::Extensions::new();
     let address = target.addresses[0];
     ext.insert(target);
     let backend = Backend { addr: SocketAddr::Inet(address), weight: 1, ext };
     let probe = HttpProbe::new(ConnectorOptions::new(1), move || timeout);
-    probe.check(&backend).await.map_err(|error| describe(&error))
+    probe.check(&backend).await.map_err(|error| classify(&error))
 }
 
 /// A server of one connection: reads the request, then does as `serve` says; gives the request.

@@ -39,7 +39,7 @@ impl Registry {
         let before = self.directory.instance(&instance).filter(|installed| installed.spec().url == spec.url);
         let live = before.map_or_else(Arc::<InstanceLive>::default, |installed| Arc::clone(installed.live()));
         if self.forget_instance(&instance, effects) && kept.is_none() {
-            self.probes.end(&instance, effects);
+            self.end_probes(&instance, effects);
         }
         let (spec, registered_from) = (Arc::new(spec), source.address);
         let url = spec.url.to_string();
@@ -123,8 +123,13 @@ impl Registry {
     /// Ends what runs for an instance and forgets it.
     pub(super) fn remove_instance(&mut self, instance: &InstanceRef, effects: &mut Effects) {
         if self.forget_instance(instance, effects) {
-            self.probes.end(instance, effects);
+            self.end_probes(instance, effects);
         }
+    }
+
+    fn end_probes(&mut self, instance: &InstanceRef, effects: &mut Effects) {
+        self.probes.end(instance, effects);
+        self.outage.forget(instance);
     }
 
     /// The same, but for its probes; says whether it was there.

@@ -76,6 +76,7 @@ impl Registry {
                 Due::HeldRoutes(service) => self.begin_removal(service, None, RemovalCause::HoldEnded, now, effects),
             }
         }
+        self.expire_outage(now, effects);
         let (keys, mut parts) = self.keys(effects);
         keys.handle_deadline(now, &mut parts);
     }

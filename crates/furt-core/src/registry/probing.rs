@@ -1,7 +1,5 @@
 //! Probes are planned, and their outcomes come in: for new instances, at a command, when health or limits changed.
 
-use std::time::Duration;
-
 use super::answer::Answer;
 use super::change::{Change, Observation};
 use super::command::Source;
@@ -11,7 +9,7 @@ use super::effects::Effects;
 use super::ids::InstanceRef;
 use super::now::Now;
 use super::plan::FirstProbe;
-use super::probes::{Health, SignOfLife, Verdict};
+use super::probes::{Health, ProbeOutcome, SignOfLife, Verdict};
 use super::refusal::Refusal;
 use super::report::Report;
 use super::shared;
@@ -22,25 +20,30 @@ impl Registry {
         &mut self,
         instance: &InstanceRef,
         token: ProbeToken,
-        outcome: Result<(), String>,
-        took: Duration,
+        probed: ProbeOutcome,
         now: Now,
         effects: &mut Effects,
     ) {
         // A late outcome of a plan that holds no longer says nothing of the instance as it is now.
-        if !self.probes.is_current(instance, token) {
+        if !self.probes.is_current(instance, token) || self.directory.installed(instance).is_err() {
             return;
         }
+        let ProbeOutcome { outcome, host, took } = probed;
+        let accrual = self.watch_for_outage(instance, &outcome, host, now, effects);
         let Some(entry) = self.directory.service(&instance.service) else { return };
         let Some(installed) = entry.instances().get(&instance.id).filter(|one| !one.is_being_removed()) else { return };
         let mut health = installed.health();
-        let verdict = if outcome.is_ok() { health.succeed() } else { health.fail(&self.settings.health, now.at) };
+        let verdict =
+            if outcome.is_ok() { health.succeed() } else { health.fail(&self.settings.health, accrual, now.at) };
         shared::probed(installed.live(), took, &outcome, now);
         shared::service_probed(entry.live(), took, &outcome);
-        if let Err(error) = outcome {
+        if let Err(failure) = outcome {
+            let error = failure.to_string();
             effects.report(Report::ProbeFailed { instance: instance.clone(), failures: health.failures(), error });
         }
+        let before = installed.health().status();
         self.set_health(instance, health, now, effects);
+        self.note_judged(instance, host, before, health.status());
         match verdict {
             Verdict::Same => self.retime_probes(instance, FirstProbe::AfterPeriod, now, effects),
             Verdict::Changed => self.plan_probes(instance, FirstProbe::AfterPeriod, now, effects),
@@ -116,6 +119,7 @@ impl Registry {
 
     /// The instance is elsewhere now. One that was not probed any more where it was is probed afresh.
     pub(super) fn probe_moved(&mut self, instance: &InstanceRef, now: Now, effects: &mut Effects) {
+        self.outage.forget(instance);
         match self.directory.instance(instance) {
             Some(installed) if installed.health().is_stopped() => {
                 self.restart_probing(instance, Health::starting(now.at), now, effects);

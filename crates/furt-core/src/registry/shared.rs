@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::now::Now;
-use super::probes::Health;
+use super::probes::{Health, ProbeFailure};
 use crate::model::Status;
 use crate::routing::{InstanceLive, ServiceLive};
 
@@ -40,8 +40,8 @@ pub(super) fn takes_no_requests(live: &InstanceLive, is_draining: bool) {
 }
 
 /// A probe ended.
-pub(super) fn probed(live: &InstanceLive, took: Duration, outcome: &Result<(), String>, now: Now) {
-    live.note_probe(now.unix_ms, took, outcome.as_ref().err().cloned());
+pub(super) fn probed(live: &InstanceLive, took: Duration, outcome: &Result<(), ProbeFailure>, now: Now) {
+    live.note_probe(now.unix_ms, took, outcome.as_ref().err().map(ToString::to_string));
 }
 
 /// The health machine of the instance.
@@ -56,7 +56,7 @@ pub(super) fn status_changed(live: &InstanceLive, now: Now) {
 }
 
 /// A probe of one of the service's instances ended.
-pub(super) fn service_probed(live: &ServiceLive, took: Duration, outcome: &Result<(), String>) {
+pub(super) fn service_probed(live: &ServiceLive, took: Duration, outcome: &Result<(), ProbeFailure>) {
     live.events().count_probe(outcome, took);
 }
 

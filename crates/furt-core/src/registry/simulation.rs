@@ -7,10 +7,10 @@ mod stored;
 
 use std::time::Duration;
 
-use super::tests::{Command, Harness, Store, definition_of, instance, policy, settings, source};
+use super::tests::{Command, Harness, Store, definition_of, instance, policy, refused, settings, source};
 use super::{
-    Deregistration, Drain, DrainCommand, Event, HealthLimits, InstanceRef, OnLastInstance, ProbeToken,
-    RegistrationPolicy, Settings, StaticClaim, StaticRoute, StaticTarget,
+    Deregistration, Drain, DrainCommand, Event, HealthLimits, InstanceRef, OnLastInstance, ProbeFailure, ProbeToken,
+    ProbedHost, RegistrationPolicy, Settings, StaticClaim, StaticRoute, StaticTarget,
 };
 use crate::model::ServiceName;
 use model::Model;
@@ -187,12 +187,16 @@ impl Simulation {
         }
         let newest = self.orders.len().saturating_sub(self.random.usize(1..=12));
         let (instance, token) = self.orders[newest.max(self.random.usize(..self.orders.len()))].clone();
-        let is_good = self.random.u8(..3) == 0;
+        let outcome = match self.random.u8(..9) {
+            0..3 => Ok(()),
+            3 => Err(ProbeFailure::NotSent("no local port".to_owned())),
+            _ => Err(refused()),
+        };
         if self.furt.plans.get(&instance).is_some_and(|plan| plan.token == token) {
-            self.model.probed(&instance, is_good);
+            self.model.probed(&instance, &outcome);
         }
-        let outcome = if is_good { Ok(()) } else { Err("refused".to_owned()) };
-        self.furt.send(Event::ProbeFinished { instance, token, outcome, took: Duration::from_millis(2) });
+        let (host, took) = (ProbedHost::Own, Duration::from_millis(2));
+        self.furt.send(Event::ProbeFinished { instance, token, outcome, host, took });
     }
 
     fn pass(&mut self, ms: u64) {

@@ -9,6 +9,7 @@ mod expiring;
 mod granting;
 mod harness;
 mod keys;
+mod outage;
 mod probing;
 mod reconfiguring;
 mod registering;
@@ -19,4 +20,4 @@ mod waiting;
 
 pub(super) use command::{Command, address, definition_of, instance, operator, policy, settings, source};
 pub(super) use harness::key_command::{configured, digest, key, name};
-pub(super) use harness::{Harness, Store};
+pub(super) use harness::{Harness, Store, refused};

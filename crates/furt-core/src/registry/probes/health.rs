@@ -51,6 +51,17 @@ struct Startup {
     failures: u32,
 }
 
+/// How a failure counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureAccrual {
+    /// Towards DOWN, and towards the end of the probing.
+    Full,
+    /// Towards DOWN alone: it says little of the instance.
+    NotTowardsStop,
+    /// Not at all: verdicts are held.
+    Held,
+}
+
 /// What an outcome changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -135,7 +146,10 @@ impl Health {
     }
 
     /// A probe failed.
-    pub fn fail(&mut self, limits: &HealthLimits, now: Instant) -> Verdict {
+    pub fn fail(&mut self, limits: &HealthLimits, accrual: FailureAccrual, now: Instant) -> Verdict {
+        if accrual == FailureAccrual::Held {
+            return Verdict::Same;
+        }
         self.failures = self.failures.saturating_add(1);
         self.is_restored_up = false;
         match self.running_startup(limits, now) {
@@ -144,7 +158,8 @@ impl Health {
             }
             None => {
                 self.startup = None;
-                self.failures_counted = self.failures_counted.saturating_add(1);
+                let counted = u32::from(accrual == FailureAccrual::Full);
+                self.failures_counted = self.failures_counted.saturating_add(counted);
             }
         }
         if self.failures_counted >= limits.failures_to_stop && self.failures >= limits.failures_to_down {
@@ -173,6 +188,16 @@ impl Health {
             self.startup = Some(Startup { began: now, failures: 0 });
         }
         SignOfLife::WhileDown
+    }
+
+    /// What failed so far says nothing any more: an instance that is not DOWN begins with no failure, one that is not probed
+    /// any more is DOWN and probed again.
+    pub fn forgive(&mut self, limits: &HealthLimits) {
+        if self.is_stopped {
+            *self = Self::down(limits);
+        } else if self.status != Status::Down {
+            (self.failures, self.failures_counted) = (0, 0);
+        }
     }
 
     /// How long from one probe to the next; `None`: no more probes.
@@ -225,7 +250,7 @@ mod tests {
         for (step, &(outcome, status, failures, seconds)) in script.iter().enumerate() {
             match outcome {
                 '+' => health.succeed(),
-                _ => health.fail(&LIMITS, now),
+                _ => health.fail(&LIMITS, FailureAccrual::Full, now),
             };
             let period = health.period(&LIMITS, now).map(|period| period.as_secs());
             assert_eq!((health.status(), health.failures(), period), (status, failures, seconds), "step {step}");
@@ -271,7 +296,7 @@ mod tests {
     fn equal_limits_stop_at_the_verdict() {
         let limits = HealthLimits { failures_to_down: 1, failures_to_stop: 1, ..LIMITS };
         let (mut health, now) = (Health::unknown(), start());
-        assert_eq!(health.fail(&limits, now), Verdict::Stopped);
+        assert_eq!(health.fail(&limits, FailureAccrual::Full, now), Verdict::Stopped);
         assert_eq!((health.status(), health.period(&limits, now)), (Status::Down, None));
     }
 
@@ -286,7 +311,7 @@ mod tests {
         while at <= seconds {
             let now = began + Duration::from_secs(at);
             probed.push(at);
-            health.fail(&LIMITS, now);
+            health.fail(&LIMITS, FailureAccrual::Full, now);
             let Some(period) = health.period(&LIMITS, now) else { break };
             at += period.as_secs();
         }
@@ -310,11 +335,11 @@ mod tests {
     fn up_ends_the_start_up_time() {
         let began = start();
         let mut health = Health::starting(began);
-        health.fail(&LIMITS, began);
+        health.fail(&LIMITS, FailureAccrual::Full, began);
         health.succeed();
         assert_eq!(health, Health::unprobed());
         for _ in 0..3 {
-            health.fail(&LIMITS, began);
+            health.fail(&LIMITS, FailureAccrual::Full, began);
         }
         assert_eq!((health.status(), health.period(&LIMITS, began)), (Status::Down, Some(LIMITS.interval_down)));
     }
@@ -326,7 +351,7 @@ mod tests {
         let mut health = Health::unprobed();
         assert_eq!((health.hear(&LIMITS, began), health), (SignOfLife::Expected, Health::unprobed()));
         for _ in 0..5 {
-            health.fail(&LIMITS, began);
+            health.fail(&LIMITS, FailureAccrual::Full, began);
         }
         assert_eq!(health.hear(&LIMITS, began), SignOfLife::WhileDown);
         assert_eq!(health.period(&LIMITS, began), Some(Duration::from_secs(1)));
@@ -338,7 +363,7 @@ mod tests {
         assert_eq!(health.period(&LIMITS, at(60)), Some(Duration::from_secs(1)), "the next one began");
         for count in 5..10 {
             assert!(!health.is_stopped(), "{count} failures count");
-            health.fail(&LIMITS, at(500));
+            health.fail(&LIMITS, FailureAccrual::Full, at(500));
         }
         assert!(health.is_stopped());
         assert_eq!(health.hear(&LIMITS, at(600)), SignOfLife::WhileStopped);
@@ -351,11 +376,35 @@ mod tests {
         let began = start();
         let mut health = Health::starting(began);
         for _ in 0..3 {
-            health.fail(&limits, began);
+            health.fail(&limits, FailureAccrual::Full, began);
         }
         assert_eq!(health.hear(&limits, began), SignOfLife::WhileDown);
         assert_eq!(health.period(&limits, began), Some(LIMITS.interval_down));
-        (3..10).for_each(|_| _ = health.fail(&limits, began));
+        (3..10).for_each(|_| _ = health.fail(&limits, FailureAccrual::Full, began));
         assert!(health.is_stopped());
+    }
+
+    #[test]
+    fn a_failure_that_says_nothing_of_the_instance_ends_no_probing_and_a_held_one_changes_nothing() {
+        let (mut health, now) = (Health::unprobed(), start());
+        for _ in 0..50 {
+            health.fail(&LIMITS, FailureAccrual::NotTowardsStop, now);
+        }
+        assert_eq!((health.status(), health.failures(), health.is_stopped()), (Status::Down, 50, false));
+        let before = health;
+        assert_eq!(health.fail(&LIMITS, FailureAccrual::Held, now), Verdict::Same);
+        assert_eq!(health, before);
+    }
+
+    #[test]
+    fn what_is_forgiven_begins_with_no_failure_and_is_probed_again() {
+        let (mut health, now) = (Health::unprobed(), start());
+        health.fail(&LIMITS, FailureAccrual::Full, now);
+        health.forgive(&LIMITS);
+        assert_eq!(health, Health::unprobed());
+        (0..10).for_each(|_| _ = health.fail(&LIMITS, FailureAccrual::Full, now));
+        assert!(health.is_stopped());
+        health.forgive(&LIMITS);
+        assert_eq!((health.status(), health.is_stopped()), (Status::Down, false));
     }
 }

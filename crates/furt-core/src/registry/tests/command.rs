@@ -150,5 +150,5 @@ pub(in crate::registry) fn settings(policy: RegistrationPolicy) -> Settings {
         failures_to_stop: 10,
         startup_time: seconds(60),
     };
-    Settings { policy, health, heartbeat_ttl: seconds(60) }
+    Settings { policy, health, heartbeat_ttl: seconds(60), outage_hold: seconds(300) }
 }

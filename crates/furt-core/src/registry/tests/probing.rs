@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Command, Harness, address, instance, policy, settings, source};
 use crate::model::{Protocol, Status};
-use crate::registry::{DnsSubject, Drain, Event, FirstProbe, Refusal, Report, Source};
+use crate::registry::{DnsSubject, Drain, Event, FirstProbe, ProbedHost, Refusal, Report, Source};
 
 fn here() -> Source {
     source("127.0.0.1")
@@ -87,8 +87,13 @@ fn a_late_outcome_counts_for_nothing() {
     let mut furt = registered();
     let old = furt.plans[&instance("a")].token;
     furt.probe("a", "---");
-    let late =
-        Event::ProbeFinished { instance: instance("a"), token: old, outcome: Ok(()), took: Duration::from_secs(5) };
+    let late = Event::ProbeFinished {
+        instance: instance("a"),
+        token: old,
+        outcome: Ok(()),
+        host: ProbedHost::Own,
+        took: Duration::from_secs(5),
+    };
     furt.send(late.clone());
     assert_eq!(furt.status("a"), Some(Status::Down));
     furt.register(&Command::new("a", &["GET /a"]).at("http://127.0.0.1:9001", &[])).unwrap();

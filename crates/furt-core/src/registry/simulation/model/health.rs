@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{InstanceEntry, Model};
 use crate::model::Status;
-use crate::registry::{HealthLimits, InstanceRef};
+use crate::registry::{HealthLimits, InstanceRef, ProbeFailure};
 
 impl InstanceEntry {
     /// UNKNOWN, as if it were new; `startup`: its start-up time begins.
@@ -57,10 +57,10 @@ impl Model {
         installed.period = installed.period_due(&limits, now);
     }
 
-    pub(in super::super) fn probed(&mut self, instance: &InstanceRef, is_good: bool) {
+    pub(in super::super) fn probed(&mut self, instance: &InstanceRef, outcome: &Result<(), ProbeFailure>) {
         let (limits, now) = (self.limits, self.now);
         let Some(installed) = self.installed(instance).filter(|one| !one.is_being_removed) else { return };
-        if is_good {
+        if outcome.is_ok() {
             installed.begin_afresh(None);
             installed.status = Status::Up;
             return self.order(instance);
@@ -69,7 +69,10 @@ impl Model {
         let is_starting = installed.is_starting(&limits, now);
         match &mut installed.startup {
             Some((_, failures)) if is_starting => *failures += 1,
-            _ => (installed.startup, installed.counted) = (None, installed.counted + 1),
+            _ => {
+                installed.startup = None;
+                installed.counted += u32::from(!matches!(outcome, Err(ProbeFailure::NotSent(_))));
+            }
         }
         if installed.failures >= limits.failures_to_down {
             installed.status = Status::Down;
