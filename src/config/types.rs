@@ -87,6 +87,8 @@ pub struct GatewayConfig {
     pub health_check_interval: Duration,
     /// Between probes of a DOWN instance.
     pub health_check_interval_down: Duration,
+    /// The least time between probes that a service may ask for.
+    pub health_check_min_interval: Duration,
     /// For a whole probe: from the connect to the end of the header.
     pub health_check_timeout: Duration,
     /// Failures in a row that make an instance DOWN, at least 1.

@@ -1,4 +1,5 @@
-//! The probe: a GET of the health endpoint over one shared connector; 2xx is success, the body is never read.
+//! The probe: a GET of the health endpoint over one shared connector; 2xx is success, or what the service says is. The body
+//! is never read.
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use pingora_load_balancing::health_check::HealthCheck;
 use crate::clock;
 use crate::telemetry::VERSION;
 use crate::upstream::{PeerTimeouts, peer};
+use furt_core::model::StatusRange;
 use furt_core::registry::ProbeTarget;
 
 /// How long an idle h2c connection of a probe is kept: it is not worth keeping to the next probe.
@@ -77,7 +79,8 @@ impl HttpProbe {
 
     fn request(&self, target: &ProbeTarget, is_h2: bool) -> Result<RequestHeader> {
         let path = target.spec.health_endpoint.as_deref().unwrap_or("/health");
-        let authority = target.spec.url.authority();
+        let own = target.definition.health_check.host.as_ref();
+        let authority = own.map_or_else(|| target.spec.url.authority(), |host| host.as_str().to_owned());
         let mut request = RequestHeader::build(Method::GET, path.as_bytes(), Some(3))?;
         if is_h2 {
             request.set_version(Version::HTTP_2);
@@ -119,9 +122,11 @@ impl HealthCheck for HttpProbe {
         let Some(target) = target.ext.get::<ProbeTarget>() else {
             return Error::e_explain(ErrorType::InternalError, "a probe without a target");
         };
-        let timeout = (self.timeout)();
+        let check = &target.definition.health_check;
+        let timeout = check.timeout.unwrap_or_else(|| (self.timeout)());
+        let good = check.status.unwrap_or(StatusRange::SUCCESS);
         match tokio::time::timeout(timeout, self.get(target, timeout)).await {
-            Ok(Ok(200..=299)) => Ok(()),
+            Ok(Ok(status)) if good.contains(status) => Ok(()),
             Ok(Ok(status)) => Error::e_explain(ErrorType::CustomCode("status", status), format!("status {status}")),
             Ok(Err(error)) => Err(error),
             Err(_) => {

@@ -6,15 +6,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use furt_core::model::{
-    CidrSet, Definition, InstanceId, InstanceSpec, KeyName, KeySpec, OldDigest, PermissionRule, PermissionSet, Rate,
-    RateLimit, RuntimeKey, ServiceName, Sha256Digest, Status, UpstreamUrl,
+    CidrSet, Definition, HealthCheck, Host, InstanceId, InstanceSpec, KeyName, KeySpec, OldDigest, PermissionRule,
+    PermissionSet, Rate, RateLimit, RuntimeKey, ServiceName, Sha256Digest, Status, StatusRange, UpstreamUrl,
 };
 use furt_core::ports::Store;
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord, Observation};
 
+fn health_check() -> HealthCheck {
+    HealthCheck {
+        interval: Some(Duration::from_millis(1_500)),
+        timeout: Some(Duration::from_secs(2)),
+        failures: Some(5),
+        status: Some(StatusRange::try_new("200-399").unwrap()),
+        host: Some(Host::try_new("shop.example").unwrap()),
+    }
+}
+
 pub(super) fn definition(service: &str, revision: u64) -> Change {
     Change::PutDefinition(DefinitionRecord {
-        definition: Arc::new(Definition { revision, ..Definition::new(ServiceName::try_new(service).unwrap()) }),
+        definition: Arc::new(Definition {
+            revision,
+            // With every number of its own in some, with none in others.
+            health_check: if revision % 2 == 1 { health_check() } else { HealthCheck::default() },
+            ..Definition::new(ServiceName::try_new(service).unwrap())
+        }),
         registered_from: [127, 0, 0, 1].into(),
     })
 }

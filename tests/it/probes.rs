@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Answer, Gateway, Load, Origin, SOON, eventually, public_service, sagjan, with};
+use crate::support::{Answer, Gateway, Health, Load, Origin, SOON, eventually, public_service, sagjan, with};
 
 #[tokio::test]
 async fn a_service_that_listens_long_after_it_registered_is_up_within_seconds() {
@@ -98,4 +98,25 @@ async fn after_a_restart_under_load_no_instance_gets_more_than_three_times_its_s
     load.stop().await;
     let share = counts.iter().sum::<usize>() / INSTANCES;
     assert!(share >= 10 && counts.iter().all(|count| *count <= 3 * share), "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_service_says_how_it_is_probed_and_not_more_often_than_the_gateway_allows() {
+    let gateway = Gateway::start("[gateway]\nhealth_check_interval = 3600\nhealth_check_min_interval = '100ms'").await;
+    let origin = Origin::start().await;
+    origin.set_health(Health::Status(302));
+    let own = |interval: f64| {
+        let check = json!({"interval": interval, "timeout": 2, "failures": 2, "status": "200-399"});
+        with(sagjan(&origin.url()), json!({"health_check": check}))
+    };
+    let refused = gateway.register(&own(0.05)).await;
+    refused.problem(422, "invalid-fields");
+    assert_eq!(refused.json()["errors"][0]["pointer"], "/health_check/interval");
+    gateway.registered_and_up(&own(0.2)).await;
+    let probes = origin.probes();
+    eventually("more probes", SOON, async || (origin.probes() > probes + 3).then_some(())).await;
+    let shown = gateway.service("sagjan").await.unwrap()["health_check"].clone();
+    assert_eq!(shown, json!({"interval": 0.2, "timeout": 2.0, "failures": 2, "status": "200-399"}));
+    origin.set_health(Health::Status(404));
+    gateway.status_becomes("sagjan", "DOWN").await;
 }

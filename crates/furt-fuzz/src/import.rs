@@ -108,6 +108,7 @@ fn settings() -> Settings {
             failures_to_down: 3,
             failures_to_stop: 10,
             startup_time: Duration::from_secs(60),
+            min_interval: Duration::from_secs(1),
         },
         heartbeat_ttl: 60 * second,
         outage_hold: Duration::from_secs(300),

@@ -48,6 +48,18 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> GatewayConfig {
             positive,
             |config| &config.gateway.health_check_interval_down,
         ),
+        health_check_min_interval: keys.value(
+            Key {
+                name: "gateway.health_check_min_interval",
+                default: DefaultValue::Toml("1"),
+                range: "duration",
+                text: "The least `health_check.interval` that a service may register. Raise it where services ask for too \
+                       many probes.",
+                ..Key::ROW
+            },
+            positive,
+            |config| &config.gateway.health_check_min_interval,
+        ),
         health_check_timeout: keys.value(
             Key {
                 name: "gateway.health_check_timeout",

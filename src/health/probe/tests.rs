@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::health::failure::classify;
 use crate::health::schedule::tests::plan;
+use furt_core::model::Host;
 use furt_core::registry::{FirstProbe, ProbeFailure};
 
 /// Of probes that are to end by it.
@@ -64,6 +65,35 @@ async fn outcome_of(answer: &str) -> Result<(), String> {
 /// Waits until the probe has closed its end.
 async fn until_closed(mut stream: TcpStream) {
     _ = stream.read(&mut [0; 16]).await;
+}
+
+#[tokio::test]
+async fn a_service_says_which_statuses_are_good_for_which_host_and_within_what_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut target = target_at(listener.local_addr().unwrap().port(), "/health");
+    let check = &mut Arc::make_mut(&mut target.definition).health_check;
+    check.status = Some(StatusRange::try_new("300-404").unwrap());
+    check.host = Some(Host::try_new("shop.example").unwrap());
+    check.timeout = Some(SHORT);
+    for (status, expected) in [(404, Ok(())), (200, failed("status 200"))] {
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 1024];
+            let count = stream.read(&mut request).await.unwrap();
+            let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8_lossy(&request[..count]).to_lowercase()
+        };
+        let (outcome, request) = tokio::join!(probe(target.clone(), LONG), serve);
+        assert_eq!(outcome, expected);
+        assert!(request.contains("host: shop.example\r\n"), "{request}");
+    }
+    let hang = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        while stream.read(&mut [0; 1024]).await.is_ok_and(|count| count > 0) {}
+    };
+    let (outcome, ()) = tokio::join!(probe(target, LONG), hang);
+    assert_eq!(outcome, failed("no answer within 300 ms"));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use furt_core::model::{InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
+use furt_core::model::{Definition, InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
 use furt_core::registry::ProbeTarget;
 
 pub(in crate::health) fn instance(name: &str) -> InstanceRef {
@@ -15,9 +15,10 @@ pub(in crate::health) fn plan(url: &str, order: u64, first: FirstProbe, period_m
     let url = UpstreamUrl::try_new(url).unwrap();
     let address = url.socket_address().unwrap();
     let spec = InstanceSpec::new(InstanceId::try_new("a").unwrap(), url);
+    let definition = Definition::new(ServiceName::try_new("a").unwrap());
     ProbePlan {
         token: ProbeToken(order),
-        target: ProbeTarget { spec: Arc::new(spec), addresses: Arc::from([address]) },
+        target: ProbeTarget { definition: Arc::new(definition), spec: Arc::new(spec), addresses: Arc::from([address]) },
         first,
         period: Duration::from_millis(period_ms),
     }

@@ -8,6 +8,7 @@ mod address;
 mod api_key;
 mod definition;
 mod duration;
+mod health_check;
 pub mod host;
 mod method;
 mod names;
@@ -24,6 +25,7 @@ pub use definition::{
     Protocol, RouteSpec, Timeouts,
 };
 pub use duration::{MAX_DURATION, duration};
+pub use health_check::{HealthCheck, StatusRange};
 pub use host::Host;
 pub use method::MethodRule;
 pub use names::{Country, InstanceId, KeyName, Region, ServiceName};

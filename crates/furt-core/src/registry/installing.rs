@@ -32,6 +32,7 @@ impl Registry {
             None if spec.health_endpoint.is_some() => Health::starting(now.at),
             None => Health::unprobed(),
         };
+        let check_before = self.directory.service(&service).map(|entry| entry.definition().health_check.clone());
         if let Some(from) = definition_owner {
             self.install_definition(definition, from, health.status(), now);
         }
@@ -59,6 +60,10 @@ impl Registry {
         match kept {
             Some((_, true)) => self.order_probes(&instance, FirstProbe::WithinPeriod, now, effects),
             Some((_, false)) | None => self.plan_probes(&instance, FirstProbe::Now, now, effects),
+        }
+        let check = self.directory.service(&service).map(|entry| &entry.definition().health_check);
+        if check_before.is_some() && check_before.as_ref() != check {
+            self.probe_by_definition(&service, now, effects);
         }
         if kept.is_some() {
             // What the store noted of it ended with this registration.

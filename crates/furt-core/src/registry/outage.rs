@@ -104,7 +104,7 @@ impl Registry {
             let Ok((_, installed)) = self.directory.installed(instance) else { continue };
             let mut health = installed.health();
             let was_stopped = health.is_stopped();
-            health.forgive(&self.settings.health);
+            health.forgive(&self.health_limits(instance));
             self.set_health(instance, health, now, effects);
             if was_stopped {
                 self.plan_probes(instance, FirstProbe::Spread, now, effects);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::token::{NameToken, ProbeToken};
-use crate::model::{InstanceSpec, Scheme};
+use crate::model::{Definition, InstanceSpec, Scheme};
 
 /// When and what to probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub enum FirstProbe {
 /// What is probed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeTarget {
+    /// The service, which says how its instances are probed.
+    pub definition: Arc<Definition>,
     /// The instance: url, protocol, names.
     pub spec: Arc<InstanceSpec>,
     /// The addresses to connect to, at least one: the first that can be reached answers for the instance.

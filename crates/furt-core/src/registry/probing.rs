@@ -9,11 +9,12 @@ use super::effects::Effects;
 use super::ids::InstanceRef;
 use super::now::Now;
 use super::plan::FirstProbe;
-use super::probes::{Health, ProbeOutcome, SignOfLife, Verdict};
+use super::probes::{Health, HealthLimits, ProbeOutcome, SignOfLife, Verdict};
 use super::refusal::Refusal;
 use super::report::Report;
 use super::shared;
 use super::token::ProbeToken;
+use crate::model::ServiceName;
 
 impl Registry {
     pub(super) fn handle_probe(
@@ -33,8 +34,11 @@ impl Registry {
         let Some(entry) = self.directory.service(&instance.service) else { return };
         let Some(installed) = entry.instances().get(&instance.id).filter(|one| !one.is_being_removed()) else { return };
         let mut health = installed.health();
-        let verdict =
-            if outcome.is_ok() { health.succeed() } else { health.fail(&self.settings.health, accrual, now.at) };
+        let verdict = if outcome.is_ok() {
+            health.succeed()
+        } else {
+            health.fail(&self.health_limits(instance), accrual, now.at)
+        };
         shared::probed(installed.live(), took, &outcome, now);
         shared::service_probed(entry.live(), took, &outcome);
         if let Err(failure) = outcome {
@@ -82,16 +86,34 @@ impl Registry {
 
     /// As [`plan_probes`](Self::plan_probes) under the token that holds already: a probe under way still counts.
     pub(super) fn order_probes(&mut self, instance: &InstanceRef, first: FirstProbe, now: Now, effects: &mut Effects) {
-        if let Some(installed) = self.directory.instance(instance) {
-            let period = installed.health().period(&self.settings.health, now.at);
-            self.probes.order(instance, installed, period, first, effects);
+        let limits = self.health_limits(instance);
+        let Some(entry) = self.directory.service(&instance.service) else { return };
+        if let Some(installed) = entry.instances().get(&instance.id) {
+            let period = installed.health().period(&limits, now.at);
+            self.probes.order(instance, entry.definition(), installed, period, first, effects);
+        }
+    }
+
+    /// The numbers that hold for an instance: the configuration's, and those of its service over them.
+    pub(super) fn health_limits(&self, instance: &InstanceRef) -> HealthLimits {
+        let limits = self.settings.health;
+        self.directory.service(&instance.service).map_or(limits, |entry| limits.with(&entry.definition().health_check))
+    }
+
+    /// The definition of a service changed: its instances are probed as it says now.
+    pub(super) fn probe_by_definition(&mut self, service: &ServiceName, now: Now, effects: &mut Effects) {
+        let Some(entry) = self.directory.service(service) else { return };
+        let ids: Vec<_> = entry.instances().keys().cloned().collect();
+        for id in ids {
+            let instance = InstanceRef { service: service.clone(), id };
+            self.order_probes(&instance, FirstProbe::WithinPeriod, now, effects);
         }
     }
 
     /// The same, where the health or the numbers in force ask for another period than the plan has.
     fn retime_probes(&mut self, instance: &InstanceRef, first: FirstProbe, now: Now, effects: &mut Effects) {
         let Some(installed) = self.directory.instance(instance) else { return };
-        let period = installed.health().period(&self.settings.health, now.at);
+        let period = installed.health().period(&self.health_limits(instance), now.at);
         if self.probes.is_by_another(instance, period) {
             self.order_probes(instance, first, now, effects);
         }
@@ -107,7 +129,7 @@ impl Registry {
     pub(super) fn note_sign_of_life(&mut self, instance: &InstanceRef, now: Now, effects: &mut Effects) {
         let Ok((_, installed)) = self.directory.installed(instance) else { return };
         let mut health = installed.health();
-        match health.hear(&self.settings.health, now.at) {
+        match health.hear(&self.health_limits(instance), now.at) {
             SignOfLife::Expected => {}
             SignOfLife::WhileDown => {
                 self.set_health(instance, health, now, effects);

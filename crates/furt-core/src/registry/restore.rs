@@ -35,6 +35,7 @@ impl Registry {
                 // Never written so: an instance comes with its definition and goes with it.
                 continue;
             }
+            let instance = InstanceRef { service, id: spec.id.clone() };
             let noted = match () {
                 () if observed.down.contains(&spec.id) => Status::Down,
                 () if observed.up.contains(&spec.id) => Status::Up,
@@ -42,11 +43,10 @@ impl Registry {
             };
             let health = match noted {
                 _ if spec.health_endpoint.is_none() => Health::unprobed(),
-                Status::Down => Health::down(&self.settings.health),
+                Status::Down => Health::down(&self.health_limits(&instance)),
                 Status::Up => Health::restored_up(),
                 Status::Unknown => Health::unknown(),
             };
-            let instance = InstanceRef { service, id: spec.id.clone() };
             self.directory.claim_id(&instance);
             let (is_draining, ttl) = (draining.contains(&spec.id), ttls.get(&spec.id).copied());
             let suspended = suspended.get(&spec.id).cloned();

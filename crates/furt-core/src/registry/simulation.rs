@@ -53,6 +53,7 @@ impl Simulation {
             failures_to_down: 2,
             failures_to_stop: 4,
             startup_time: Duration::from_secs(20),
+            min_interval: Duration::from_secs(1),
         };
         let fixed = definition_of("x", &["GET /s"]).routes.remove(0);
         let (method, pattern) = (fixed.method, fixed.pattern);

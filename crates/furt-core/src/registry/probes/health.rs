@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::model::Status;
+use crate::model::{HealthCheck, Status};
 
 /// The numbers of the machine; by default 30 s, 120 s, 3, 10 and 60 s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,22 @@ pub struct HealthLimits {
     pub failures_to_stop: u32,
     /// How long a start-up time lasts; zero: there is none.
     pub startup_time: Duration,
+    /// The least `interval` that a service may ask for.
+    pub min_interval: Duration,
+}
+
+impl HealthLimits {
+    /// These numbers with a service's own over them.
+    #[must_use]
+    pub fn with(self, own: &HealthCheck) -> Self {
+        let failures_to_down = own.failures.unwrap_or(self.failures_to_down).max(1);
+        Self {
+            interval: own.interval.map_or(self.interval, |interval| interval.max(self.min_interval)),
+            failures_to_down,
+            failures_to_stop: self.failures_to_stop.max(failures_to_down),
+            ..self
+        }
+    }
 }
 
 /// The most between probes until the first verdict.
@@ -237,6 +253,7 @@ mod tests {
         failures_to_down: 3,
         failures_to_stop: 10,
         startup_time: Duration::from_secs(60),
+        min_interval: Duration::from_secs(1),
     };
 
     #[expect(clippy::disallowed_methods, reason = "any instant will do as the start; from there on time is given")]
@@ -406,5 +423,15 @@ mod tests {
         assert!(health.is_stopped());
         health.forgive(&LIMITS);
         assert_eq!((health.status(), health.is_stopped()), (Status::Down, false));
+    }
+
+    #[test]
+    fn a_services_own_numbers_hold_within_bounds() {
+        assert_eq!(LIMITS.with(&HealthCheck::default()), LIMITS);
+        let interval = |seconds| Some(Duration::from_secs_f64(seconds));
+        let own = HealthCheck { interval: interval(0.5), failures: Some(20), ..HealthCheck::default() };
+        let limits = LIMITS.with(&own);
+        assert_eq!((limits.interval, limits.interval_down), (LIMITS.min_interval, LIMITS.interval_down));
+        assert_eq!((limits.failures_to_down, limits.failures_to_stop), (20, 20));
     }
 }

@@ -9,6 +9,7 @@ use super::super::effects::Effects;
 use super::super::ids::InstanceRef;
 use super::super::plan::{FirstProbe, ProbePlan, ProbeTarget};
 use super::super::token::ProbeToken;
+use crate::model::Definition;
 
 /// The plans in force.
 #[derive(Debug, Default)]
@@ -34,6 +35,7 @@ impl Probes {
     pub(in crate::registry) fn order(
         &mut self,
         instance: &InstanceRef,
+        definition: &Arc<Definition>,
         installed: &InstanceEntry,
         period: Option<Duration>,
         first: FirstProbe,
@@ -45,7 +47,8 @@ impl Probes {
         match period {
             Some(period) if !installed.addresses().is_empty() => {
                 let addresses = Arc::clone(installed.addresses());
-                let target = ProbeTarget { spec: Arc::clone(installed.spec()), addresses };
+                let (definition, spec) = (Arc::clone(definition), Arc::clone(installed.spec()));
+                let target = ProbeTarget { definition, spec, addresses };
                 effects.probe(instance.clone(), ProbePlan { token, target, first, period });
             }
             _ => effects.stop_probing(instance.clone()),

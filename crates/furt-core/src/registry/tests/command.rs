@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    CidrSet, Definition, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, Protocol, RouteSpec,
-    ServiceName, Sha256Digest, UpstreamHost, UpstreamUrl,
+    CidrSet, Definition, HealthCheck, Host, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, Protocol,
+    RouteSpec, ServiceName, Sha256Digest, UpstreamHost, UpstreamUrl,
 };
 use crate::registry::{
     HealthLimits, InstanceRef, Registration, RegistrationKind, RegistrationPolicy, Settings, Source, UnlistedRule,
@@ -60,6 +60,10 @@ impl Command {
 
     pub(in crate::registry) fn health_endpoint(self, path: &str) -> Self {
         self.changed(|command| command.instance.health_endpoint = Some(path.into()))
+    }
+
+    pub(in crate::registry) fn check(self, check: HealthCheck) -> Self {
+        self.changed(|command| command.definition.health_check = check)
     }
 
     pub(in crate::registry) fn ttl(self, seconds: u64) -> Self {
@@ -149,6 +153,7 @@ pub(in crate::registry) fn settings(policy: RegistrationPolicy) -> Settings {
         failures_to_down: 3,
         failures_to_stop: 10,
         startup_time: seconds(60),
+        min_interval: Duration::from_secs(1),
     };
     Settings { policy, health, heartbeat_ttl: seconds(60), outage_hold: seconds(300) }
 }

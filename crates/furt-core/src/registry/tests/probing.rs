@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Command, Harness, address, instance, policy, settings, source};
-use crate::model::{Protocol, Status};
+use crate::model::{HealthCheck, Protocol, Status, StatusRange};
 use crate::registry::{DnsSubject, Drain, Event, FirstProbe, ProbedHost, Refusal, Report, Source};
 
 fn here() -> Source {
@@ -151,6 +151,37 @@ fn a_registration_that_ends_a_drain_and_brings_a_weight_keeps_the_health() {
     furt.drain("a", Drain::Begins, here()).unwrap();
     assert_eq!(furt.register(&Command::new("a", &["GET /a"]).weight(2)).unwrap().status, Status::Up);
     assert_eq!(furt.draining("a"), [""; 0]);
+}
+
+#[test]
+fn a_service_is_probed_by_its_own_numbers_from_its_registration_on() {
+    let own = HealthCheck {
+        interval: Some(Duration::from_secs(7)),
+        failures: Some(2),
+        status: Some(StatusRange::try_new("200-399").unwrap()),
+        ..HealthCheck::default()
+    };
+    let mut furt = registered();
+    furt.register(&Command::new("a", &["GET /a"]).id("other")).unwrap();
+    furt.probe("a", "+");
+    furt.probe("a/other", "+");
+    let token = furt.plans[&instance("a/other")].token;
+    assert_eq!(furt.register(&Command::new("a", &["GET /a"]).check(own.clone())).unwrap().status, Status::Up);
+    for whom in ["a", "a/other"] {
+        let plan = &furt.plans[&instance(whom)];
+        assert_eq!((plan.period.as_secs(), &plan.target.definition.health_check), (7, &own), "{whom}");
+    }
+    assert_eq!(furt.plans[&instance("a/other")].token, token, "the probe that runs counts");
+    furt.probe("a", "--");
+    assert_eq!(furt.service("a").unwrap().instances[0].status, Status::Down);
+    let mut rules = settings(policy());
+    rules.health.interval = Duration::from_secs(5);
+    rules.health.min_interval = Duration::from_secs(10);
+    furt.reconfigure(rules, vec![]);
+    assert_eq!(furt.plans[&instance("a/other")].period.as_secs(), 10, "its own, and not below the least");
+    furt.restart(settings(policy()), Vec::new());
+    furt.probe("a/other", "+");
+    assert_eq!(furt.plans[&instance("a/other")].period.as_secs(), 7, "it is stored");
 }
 
 #[test]
