@@ -34,6 +34,7 @@ mod limits;
 mod listeners;
 mod listing;
 mod metrics;
+mod probes;
 mod process;
 mod proxy;
 mod queries;
