@@ -33,6 +33,7 @@ mod limits;
 mod listeners;
 mod listing;
 mod metrics;
+mod pipelining;
 mod process;
 mod proxy;
 mod queries;
