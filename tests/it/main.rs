@@ -35,6 +35,7 @@ mod listeners;
 mod listing;
 mod metrics;
 mod probes;
+mod pipelining;
 mod process;
 mod proxy;
 mod queries;
