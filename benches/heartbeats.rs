@@ -16,7 +16,7 @@ use furt::telemetry::Telemetry;
 use furt_core::MemoryStore;
 use furt_core::model::{CidrSet, Definition, Epoch, Host, InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
 use furt_core::ports::Probes;
-use furt_core::registry::{DnsSubject, FirstProbe, NameWatch, ProbePlan, ProbeToken};
+use furt_core::registry::{DnsSubject, FirstProbe, NameWatch, ProbePlan, ProbeToken, ProbedHost};
 use furt_core::registry::{
     Effect, Event, HealthLimits, InstanceRef, Now, Registration, RegistrationKind, RegistrationPolicy, Registry,
     ReplyId, Settings, Source, UnlistedRule,
@@ -54,8 +54,11 @@ fn settings() -> Settings {
             interval_down: Duration::from_secs(120),
             failures_to_down: 3,
             failures_to_stop: 10,
+            startup_time: Duration::from_secs(60),
+            min_interval: Duration::from_secs(1),
         },
         heartbeat_ttl: TTL,
+        outage_hold: Duration::from_secs(300),
     }
 }
 
@@ -121,8 +124,8 @@ impl Core {
 
     fn found_up(&mut self) {
         for (instance, token) in std::mem::take(&mut self.orders) {
-            let took = Duration::from_millis(1);
-            self.handle(Event::ProbeFinished { instance, token, outcome: Ok(()), took });
+            let (host, took) = (ProbedHost::Own, Duration::from_millis(1));
+            self.handle(Event::ProbeFinished { instance, token, outcome: Ok(()), host, took });
         }
     }
 

@@ -39,8 +39,11 @@ fn settings() -> Option<Settings> {
             interval_down: Duration::from_secs(120),
             failures_to_down: 3,
             failures_to_stop: 10,
+            startup_time: Duration::from_secs(60),
+            min_interval: Duration::from_secs(1),
         },
         heartbeat_ttl: Duration::from_secs(60),
+        outage_hold: Duration::from_secs(300),
     })
 }
 

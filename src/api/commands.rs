@@ -109,6 +109,12 @@ async fn try_register(
     body: &[u8],
 ) -> Result<registry::Registered, Problem> {
     let (parsed, mut errors) = (form.parse)(json_body(form.is_too_large, headers, body)?);
+    let least = api.config().gateway.health_check_min_interval;
+    let interval = parsed.whole.as_ref().and_then(|(definition, _)| definition.health_check.interval);
+    if interval.is_some_and(|interval| interval < least) {
+        let detail = format!("must be at least {} s, the gateway's health_check_min_interval", least.as_secs_f64());
+        errors.push(FieldError { pointer: "/health_check/interval".to_owned(), detail });
+    }
     let mut refuse = |detail| errors.push(FieldError { pointer: form.url_pointer.to_owned(), detail });
     let addresses = match &parsed.url {
         Some(url) => locate(api, url).await.map_err(&mut refuse).ok(),

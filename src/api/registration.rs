@@ -7,11 +7,14 @@ use serde_json::Value;
 
 use super::fields::{FieldError, Fields, seconds, text, whole};
 use furt_core::model::{
-    Country, Definition, Host, Incarnation, InstanceId, InstanceSpec, Invalid, LoadBalancingPolicy, MAX_METADATA_BYTES,
-    MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern, Permission, Protocol, Region, RouteSpec, Scheme,
-    ServiceName, Timeouts, UpstreamHost, UpstreamUrl,
+    Country, Definition, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec, Invalid, LoadBalancingPolicy,
+    MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern, Permission, Protocol, Region,
+    RouteSpec, Scheme, ServiceName, StatusRange, Timeouts, UpstreamHost, UpstreamUrl,
 };
 use furt_core::registry::RegistrationKind;
+
+/// The most failures that a service may wait for: what the configuration may say, too.
+const MAX_FAILURES: u64 = 1_000_000;
 
 /// What a body says, as far as it is right.
 #[derive(Default)]
@@ -25,7 +28,8 @@ pub(super) struct Parsed {
 }
 
 /// Fields of the definition, beside `service` and `routes`.
-const DEFINITION: [&str; 7] = ["host", "policy", "hash_key", "slow_start", "timeouts", "metadata", "revision"];
+const DEFINITION: [&str; 8] =
+    ["host", "policy", "hash_key", "slow_start", "timeouts", "metadata", "revision", "health_check"];
 
 /// Reads a body, and tells every field that is wrong, missing or unknown. `is_registered`: whether there is a service that
 /// an instance can join.
@@ -93,6 +97,7 @@ fn read_definition(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Op
     }
     let slow_start = fields.optional("slow_start", seconds(Duration::ZERO, MAX_TIME));
     let timeouts = read_timeouts(fields);
+    let health_check = read_health_check(fields);
     let metadata = fields.optional("metadata", metadata).unwrap_or_default();
     let revision = fields.optional("revision", whole(0, u64::MAX)).unwrap_or_default();
     Some(Definition {
@@ -103,6 +108,7 @@ fn read_definition(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Op
         hash_key,
         slow_start,
         timeouts,
+        health_check,
         metadata,
         revision,
     })
@@ -155,6 +161,19 @@ fn read_timeouts(fields: &mut Fields<'_>) -> Timeouts {
     let read = own.optional("read", seconds(MIN_TIMEOUT, MAX_TIME));
     own.finish();
     Timeouts { connect, read }
+}
+
+fn read_health_check(fields: &mut Fields<'_>) -> HealthCheck {
+    let Some(value) = fields.take("health_check") else { return HealthCheck::default() };
+    let pointer = fields.pointer_to("health_check");
+    let Some(mut own) = Fields::open(pointer, value, fields.errors()) else { return HealthCheck::default() };
+    let interval = own.optional("interval", seconds(MIN_TIMEOUT, MAX_TIME));
+    let timeout = own.optional("timeout", seconds(MIN_TIMEOUT, MAX_TIME));
+    let failures = own.optional("failures", whole(1, MAX_FAILURES)).and_then(|failures| failures.try_into().ok());
+    let status = own.optional("status", text(StatusRange::try_new));
+    let host = own.optional("host", text(Host::try_new));
+    own.finish();
+    HealthCheck { interval, timeout, failures, status, host }
 }
 
 fn read_instance(
@@ -306,6 +325,7 @@ mod tests {
             "soft_limit": 5, "hard_limit": 4, "region": "EU", "country": "DEU", "shared": 1, "heartbeat_ttl": 0,
             "health_endpoint": "health", "policy": "best", "hash_key": "body", "slow_start": -1, "host": "a b",
             "metadata": {"a": 1}, "revision": 1.5, "timeouts": {"connect": 0, "write": 1},
+            "health_check": {"interval": 0, "timeout": -1, "failures": 0, "status": "2xx", "host": "a b", "path": "/"},
             "routes": [{"method": "get", "path": "a", "permission": ""}, 7, {"path": "/a*", "x/y": 1}],
         }));
         for pointer in [
@@ -330,6 +350,12 @@ mod tests {
             "/revision",
             "/timeouts/connect",
             "/timeouts/write",
+            "/health_check/interval",
+            "/health_check/timeout",
+            "/health_check/failures",
+            "/health_check/status",
+            "/health_check/host",
+            "/health_check/path",
             "/routes/0/method",
             "/routes/0/path",
             "/routes/0/permission",
@@ -340,7 +366,7 @@ mod tests {
         ] {
             assert!(pointers.iter().any(|told| told == pointer), "{pointer} in {pointers:?}");
         }
-        assert_eq!(pointers.len(), 28, "{pointers:?}");
+        assert_eq!(pointers.len(), 34, "{pointers:?}");
     }
 
     #[test]

@@ -73,8 +73,11 @@ fn router(store: impl Store + 'static) -> Router {
             interval_down: Duration::from_secs(120),
             failures_to_down: 3,
             failures_to_stop: 10,
+            startup_time: Duration::from_secs(60),
+            min_interval: Duration::from_secs(1),
         },
         heartbeat_ttl: Duration::from_secs(60),
+        outage_hold: Duration::from_secs(300),
     };
     let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), Vec::new(), now());
     let (metrics, events) = (Arc::clone(&telemetry.registry), Arc::clone(&telemetry.events));

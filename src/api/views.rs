@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use furt_api::services::{Drain, HeldId, Instance, Service, ServiceRoute, ServiceTimeouts};
+use furt_api::services::{Drain, HealthCheck, HeldId, Instance, Service, ServiceRoute, ServiceTimeouts};
 use furt_api::{Seconds, Status, routes};
 
 use super::{metrics, warnings};
 use crate::clock;
 use crate::wire;
-use furt_core::model::{DrainMark, RouteSpec};
+use furt_core::model::{self, DrainMark, RouteSpec};
 use furt_core::routing::{self, Owner, Route, ServiceKind, SharedUrls, Snapshot};
 
 pub(super) fn service(service: &routing::Service, shared: &SharedUrls) -> Service {
@@ -33,11 +33,23 @@ pub(super) fn service(service: &routing::Service, shared: &SharedUrls) -> Servic
             connect: definition.timeouts.connect.map(Seconds::from),
             read: definition.timeouts.read.map(Seconds::from),
         },
+        health_check: health_check(&definition.health_check),
         metadata: definition.metadata.clone(),
         revision: definition.revision,
         instances: service.instances.iter().map(|one| instance(one)).collect(),
         time: None,
     }
+}
+
+fn health_check(check: &model::HealthCheck) -> Option<HealthCheck> {
+    let shown = HealthCheck {
+        interval: check.interval.map(Seconds::from),
+        timeout: check.timeout.map(Seconds::from),
+        failures: check.failures,
+        status: check.status.map(|status| status.to_string()),
+        host: check.host.as_ref().map(|host| host.as_str().to_owned()),
+    };
+    Some(shown).filter(|shown| *shown != HealthCheck::default())
 }
 
 fn route_spec(route: &RouteSpec, service: &routing::Service) -> ServiceRoute {

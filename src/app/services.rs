@@ -26,8 +26,11 @@ pub(super) fn settings(config: &Config) -> Settings {
             interval_down: gateway.health_check_interval_down,
             failures_to_down: gateway.max_consecutive_failures,
             failures_to_stop: gateway.stop_ping_after_failures,
+            startup_time: gateway.startup_time,
+            min_interval: gateway.health_check_min_interval,
         },
         heartbeat_ttl: config.registration.heartbeat_ttl,
+        outage_hold: gateway.outage_hold,
     }
 }
 

@@ -87,12 +87,18 @@ pub struct GatewayConfig {
     pub health_check_interval: Duration,
     /// Between probes of a DOWN instance.
     pub health_check_interval_down: Duration,
+    /// The least time between probes that a service may ask for.
+    pub health_check_min_interval: Duration,
     /// For a whole probe: from the connect to the end of the header.
     pub health_check_timeout: Duration,
     /// Failures in a row that make an instance DOWN, at least 1.
     pub max_consecutive_failures: u32,
     /// Failures in a row that end the probing, at least `max_consecutive_failures`.
     pub stop_ping_after_failures: u32,
+    /// How long an instance may take before it listens; zero: no time.
+    pub startup_time: Duration,
+    /// How long verdicts are held at most while the gateway's own network is out; zero: they are not.
+    pub outage_hold: Duration,
     /// Addresses that may register.
     pub allow_registration_from: CidrSet,
 }

@@ -6,7 +6,7 @@ use log::{info, warn};
 use super::key_report;
 use crate::telemetry::{Event, RegistryMetrics};
 use furt_core::model::{ServiceName, Status};
-use furt_core::registry::{DnsSubject, InstanceRef, Replaced, Report};
+use furt_core::registry::{DnsSubject, InstanceRef, OutageScope, Replaced, Report};
 
 /// Logs and counts what is reported; the caller keeps the event.
 pub(super) fn report(report: &Report, metrics: &RegistryMetrics) -> Event {
@@ -88,6 +88,22 @@ pub(super) fn report(report: &Report, metrics: &RegistryMetrics) -> Event {
             metrics.probing_stopped();
             warn!("stopped probing {instance}: a registration, a heartbeat or a command to probe starts it again");
             of("probing-stopped", instance)
+        }
+        Report::OutageBegan { scope, longest } => {
+            let OutageScope { failing, watched, addresses } = *scope;
+            let why = format!(
+                "the network of this host seems to be out: {failing} of {watched} instances that were UP, at {addresses} \
+                 addresses, fail and none answers; no instance becomes DOWN for it for at most {} s",
+                longest.as_secs()
+            );
+            warn!("{why}");
+            metrics.outage_changed(Some(why.clone()));
+            Event::new("outage-began").with("why", why)
+        }
+        Report::OutageEnded => {
+            info!("instances are judged again: something answered, or the outage lasted too long");
+            metrics.outage_changed(None);
+            Event::new("outage-ended")
         }
         Report::AddressesChanged { subject, addresses } => {
             info!("{subject} is at {addresses:?} now");

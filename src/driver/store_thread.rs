@@ -45,13 +45,13 @@ pub(super) struct StoreThread {
 /// What a note is about: notes of several kinds stand side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    Down,
+    Status,
     Ttl,
     Addresses,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Down, Self::Ttl, Self::Addresses];
+    const ALL: [Self; 3] = [Self::Status, Self::Ttl, Self::Addresses];
 }
 
 /// Why writes fail once the thread is gone.
@@ -100,7 +100,7 @@ impl StoreThread {
     /// Takes a note that nobody waits for.
     pub(super) fn keep(&mut self, change: Change) {
         let (instance, kind) = match &change {
-            Change::Observe(instance, Observation::Down(_)) => (instance, Kind::Down),
+            Change::Observe(instance, Observation::Status(_)) => (instance, Kind::Status),
             Change::NoteTtl { instance, .. } => (instance, Kind::Ttl),
             Change::Observe(instance, Observation::Addresses(_)) => (instance, Kind::Addresses),
             // No notes: they go by `gather`.
@@ -177,7 +177,7 @@ impl StoreThread {
         let replaced = std::mem::take(&mut self.replaced_in_flight);
         if is_stored {
             for id in replaced {
-                let mut key = (id, Kind::Down);
+                let mut key = (id, Kind::Status);
                 for kind in Kind::ALL {
                     key.1 = kind;
                     self.notes.remove(&key);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::store_thread::{MAX_GATHERED, StoreThread};
 use super::*;
-use furt_core::model::InstanceId;
+use furt_core::model::{InstanceId, Status};
 use furt_core::ports::StoreError;
 use furt_core::registry::{Change, Contents, InstanceRecord, InstanceRef, Observation, ProbeToken, WriteId};
 use rig::{Mood, Rig, command, command_with_ttl, deregister, instance, probed, register};
@@ -351,7 +351,8 @@ impl Notes {
 }
 
 fn note(id: &str, is_down: bool) -> Change {
-    Change::Observe(furt_core::model::InstanceId::try_new(id).unwrap(), Observation::Down(is_down))
+    let status = if is_down { Status::Down } else { Status::Unknown };
+    Change::Observe(furt_core::model::InstanceId::try_new(id).unwrap(), Observation::Status(status))
 }
 
 fn put(id: &str) -> Change {

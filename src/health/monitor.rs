@@ -19,14 +19,14 @@ use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::HealthCheck;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::failure::describe;
+use super::failure::classify;
 use super::names::Names;
 use super::schedule::Schedule;
 use crate::clock;
 use crate::driver::{DriverGone, WeakHandle};
-use crate::listener::OwnListeners;
+use crate::listener::{OwnListeners, is_own_host};
 use furt_core::ports::Probes;
-use furt_core::registry::{DnsSubject, Event, InstanceRef, NameWatch, ProbePlan, ProbeToken};
+use furt_core::registry::{DnsSubject, Event, InstanceRef, NameWatch, ProbePlan, ProbeToken, ProbedHost};
 
 /// Probes at once: at 5 s each, enough for 1,500 dead instances every 30 s.
 const MAX_PROBES: usize = 256;
@@ -211,11 +211,12 @@ impl Running {
         driver: &WeakHandle,
     ) -> Result<(), DriverGone> {
         let began = clock::now();
-        let outcome = check.check(&backend(plan)).await.map_err(|error| describe(&error));
+        let host = probed_host(&plan);
+        let outcome = check.check(&backend(plan)).await.map_err(|error| classify(&error));
         let took = clock::now().saturating_duration_since(began);
         let instance = self.instance.clone();
         // Told before the next one can start, so that outcomes arrive in order.
-        driver.tell(Event::ProbeFinished { instance, token: self.token, outcome, took }).await
+        driver.tell(Event::ProbeFinished { instance, token: self.token, outcome, host, took }).await
     }
 }
 
@@ -255,9 +256,15 @@ async fn run(shared: Arc<Shared>, check: Arc<impl HealthCheck + Send + Sync + 's
     }
 }
 
-/// The target as Pingora's trait takes it: the address, and what else a probe needs as an extension.
+fn probed_host(plan: &ProbePlan) -> ProbedHost {
+    let is_own = plan.target.addresses.first().is_some_and(|address| is_own_host(address.ip()));
+    if is_own { ProbedHost::Own } else { ProbedHost::Other }
+}
+
+/// The target as Pingora's trait takes it: an address, and what a probe needs as an extension.
 fn backend(plan: ProbePlan) -> Backend {
-    let address: SocketAddr = plan.target.address;
+    // Never without an address; where it is, the probe says so.
+    let address = plan.target.addresses.first().copied().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
     let mut ext = http::Extensions::new();
     ext.insert(plan.target);
     Backend { addr: pingora::protocols::l4::socket::SocketAddr::Inet(address), weight: 1, ext }

@@ -1,4 +1,5 @@
-//! The probe: a GET of the health endpoint over one shared connector; 2xx is success, the body is never read.
+//! The probe: a GET of the health endpoint over one shared connector; 2xx is success, or what the service says is. The body
+//! is never read.
 
 use std::time::Duration;
 
@@ -8,12 +9,15 @@ use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
+use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::HealthCheck;
 
+use crate::clock;
 use crate::telemetry::VERSION;
 use crate::upstream::{PeerTimeouts, Sharing, peer};
+use furt_core::model::StatusRange;
 use furt_core::registry::ProbeTarget;
 
 /// How long an idle h2c connection of a probe is kept: it is not worth keeping to the next probe.
@@ -37,16 +41,11 @@ impl HttpProbe {
     }
 
     async fn get(&self, target: &ProbeTarget, timeout: Duration) -> Result<u16> {
-        // Later than the one over everything, so that there is one way to be too late.
-        let beyond = timeout * 2;
-        let timeouts = PeerTimeouts { connect: beyond, read: beyond, write: beyond, idle: IDLE };
-        let peer = peer(&target.spec, target.address, 0, timeouts, Sharing::Shared)
-            .map_err(|why| Error::explain(ErrorType::InternalError, why))?;
-        let (mut session, _) = self.connector.get_http_session(&peer).await?;
+        let (mut session, peer) = self.connect(target, timeout).await?;
         let request = self.request(target, matches!(session, HttpSession::H2(_)))?;
         session.write_request_header(Box::new(request)).await?;
         session.finish_request_body().await?;
-        session.set_read_timeout(Some(beyond));
+        session.set_read_timeout(Some(beyond(timeout)));
         let status = final_status(&mut session).await?;
         // What is still to come is not read: an HTTP/1 connection is closed, an h2c stream reset.
         session.shutdown().await;
@@ -56,9 +55,32 @@ impl HttpProbe {
         Ok(status)
     }
 
+    /// Connects to the first address that can be reached, as requests do. Each has its share of the time that is left, so
+    /// that one that hangs leaves time for the others.
+    async fn connect(&self, target: &ProbeTarget, timeout: Duration) -> Result<(HttpSession, HttpPeer)> {
+        let ends_at = clock::now() + timeout;
+        let mut failure = None;
+        for (number, &address) in (0_u32..).zip(target.addresses.iter()) {
+            let left = u32::try_from(target.addresses.len()).unwrap_or(u32::MAX).saturating_sub(number);
+            let connect = match left {
+                0 | 1 => beyond(timeout),
+                left => ends_at.saturating_duration_since(clock::now()) / left,
+            };
+            let timeouts = PeerTimeouts { connect, read: beyond(timeout), write: beyond(timeout), idle: IDLE };
+            let peer = peer(&target.spec, address, 0, timeouts, Sharing::Shared)
+                .map_err(|why| Error::explain(ErrorType::InternalError, why))?;
+            match self.connector.get_http_session(&peer).await {
+                Ok((session, _)) => return Ok((session, peer)),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or_else(|| Error::explain(ErrorType::InternalError, "a probe without an address")))
+    }
+
     fn request(&self, target: &ProbeTarget, is_h2: bool) -> Result<RequestHeader> {
         let path = target.spec.health_endpoint.as_deref().unwrap_or("/health");
-        let authority = target.spec.url.authority();
+        let own = target.definition.health_check.host.as_ref();
+        let authority = own.map_or_else(|| target.spec.url.authority(), |host| host.as_str().to_owned());
         let mut request = RequestHeader::build(Method::GET, path.as_bytes(), Some(3))?;
         if is_h2 {
             request.set_version(Version::HTTP_2);
@@ -74,6 +96,11 @@ impl HttpProbe {
         request.insert_header(header::USER_AGENT, &self.user_agent)?;
         Ok(request)
     }
+}
+
+/// Later than the timeout over everything, so that there is one way to be too late.
+fn beyond(timeout: Duration) -> Duration {
+    timeout * 2
 }
 
 /// The status of the answer itself: interim ones (`103 Early Hints`) may come before it.
@@ -95,9 +122,11 @@ impl HealthCheck for HttpProbe {
         let Some(target) = target.ext.get::<ProbeTarget>() else {
             return Error::e_explain(ErrorType::InternalError, "a probe without a target");
         };
-        let timeout = (self.timeout)();
+        let check = &target.definition.health_check;
+        let timeout = check.timeout.unwrap_or_else(|| (self.timeout)());
+        let good = check.status.unwrap_or(StatusRange::SUCCESS);
         match tokio::time::timeout(timeout, self.get(target, timeout)).await {
-            Ok(Ok(200..=299)) => Ok(()),
+            Ok(Ok(status)) if good.contains(status) => Ok(()),
             Ok(Ok(status)) => Error::e_explain(ErrorType::CustomCode("status", status), format!("status {status}")),
             Ok(Err(error)) => Err(error),
             Err(_) => {

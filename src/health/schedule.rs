@@ -21,14 +21,24 @@ pub(super) struct Schedule {
 struct Planned {
     plan: ProbePlan,
     due: Instant,
+    /// When the last probe began, of this plan or one before.
+    began: Option<Instant>,
 }
+
+/// The least time from the begin of a probe to one that is [`FirstProbe::Soon`].
+const SOON: Duration = Duration::from_secs(1);
 
 impl Schedule {
     /// Takes a plan, in place of the instance's plan before. While a probe runs, its first one waits for that to end.
     pub(super) fn set(&mut self, instance: InstanceRef, plan: ProbePlan, now: Instant, random: &mut fastrand::Rng) {
-        let due_before = self.plans.get(&instance).map(|planned| planned.due);
+        let before = self.plans.get(&instance);
+        let (due_before, began) = (before.map(|planned| planned.due), before.and_then(|planned| planned.began));
         let due = match plan.first {
             FirstProbe::Now => now,
+            FirstProbe::Soon => {
+                let at = began.map_or(now, |began| now.max(began + SOON));
+                due_before.map_or(at, |before| before.min(at))
+            }
             // Never later than it was, so that no number of changes can put a probe off.
             FirstProbe::WithinPeriod => {
                 let at = now + plan.period.mul_f64(random.f64());
@@ -37,7 +47,7 @@ impl Schedule {
             FirstProbe::Spread => now + Duration::from_secs(1).mul_f64(random.f64()),
             FirstProbe::AfterPeriod => now + jittered(plan.period, random),
         };
-        if let Some(before) = self.plans.insert(instance.clone(), Planned { plan, due }) {
+        if let Some(before) = self.plans.insert(instance.clone(), Planned { plan, due, began }) {
             self.order.remove(&(before.due, instance.clone()));
         }
         if !self.running.contains_key(&instance) {
@@ -60,7 +70,9 @@ impl Schedule {
         let first = self.order.first().filter(|(due, _)| *due <= now)?.clone();
         self.order.remove(&first);
         let (_, instance) = first;
-        let plan = self.plans.get(&instance)?.plan.clone();
+        let planned = self.plans.get_mut(&instance)?;
+        planned.began = Some(now);
+        let plan = planned.plan.clone();
         self.running.insert(instance.clone(), now);
         Some((instance, plan))
     }

@@ -28,6 +28,8 @@ pub struct HeadScan {
     pub is_line_malformed: bool,
     /// How a body would be framed, by the fields so far.
     pub body: Body,
+    /// Where the line of the first `Content-Length` begins, if there is one before any `Transfer-Encoding`.
+    length_line: usize,
     /// Whether there is a `TE`: the client may take trailers.
     pub has_te: bool,
 }
@@ -54,6 +56,18 @@ impl HeadScan {
         None
     }
 
+    /// How long the body of a [`Body::Sized`] request is; `None`: that is not said in plain digits. Of several lengths the
+    /// first one.
+    pub fn content_length(&self, head: &[u8]) -> Option<u64> {
+        let line = head.get(self.length_line..)?;
+        let line = line.get(..memchr::memchr(b'\n', line)?)?;
+        let digits = line.get(LENGTH.len() + 1..)?.trim_ascii();
+        if !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        std::str::from_utf8(digits).ok()?.parse().ok()
+    }
+
     /// Looks at how the line at `start` begins: the end of the section, where it is the empty one.
     fn begin_line(&mut self, bytes: &[u8], start: usize) -> Option<usize> {
         let line = bytes.get(start..)?;
@@ -63,12 +77,16 @@ impl HeadScan {
             b'\n' => return Some(start + 1),
             b'T' | b't' if is_field(line, b"transfer-encoding") => self.body = Body::Chunked,
             b'T' | b't' if is_field(line, b"te") => self.has_te = true,
-            b'C' | b'c' if self.body == Body::None && is_field(line, b"content-length") => self.body = Body::Sized,
+            b'C' | b'c' if self.body == Body::None && is_field(line, LENGTH) => {
+                (self.body, self.length_line) = (Body::Sized, start);
+            }
             _ => {}
         }
         None
     }
 }
+
+const LENGTH: &[u8] = b"content-length";
 
 fn is_field(line: &[u8], name: &[u8]) -> bool {
     line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name)
@@ -160,6 +178,24 @@ mod tests {
             let head = format!("POST / HTTP/1.1\r\n{fields}\r\n");
             let (end, scan) = scanned(head.as_bytes());
             assert_eq!((end, scan.body), (Some(head.len()), body), "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_length_is_told_where_it_is_in_plain_digits() {
+        for (fields, length) in [
+            ("Content-Length: 3\r\n", Some(3)),
+            ("Host: a\r\ncontent-length:\t0012 \r\nHost: b\r\n", Some(12)),
+            ("Content-Length: 3\nContent-Length: 4\n", Some(3)),
+            ("Content-Length: 3, 3\r\n", None),
+            ("Content-Length: +3\r\n", None),
+            ("Content-Length: -3\r\n", None),
+            ("Content-Length:\r\n", None),
+            ("Content-Length: 18446744073709551616\r\n", None),
+        ] {
+            let head = format!("POST / HTTP/1.1\r\n{fields}\r\n");
+            let (_, scan) = scanned(head.as_bytes());
+            assert_eq!((scan.body, scan.content_length(head.as_bytes())), (Body::Sized, length), "{fields}");
         }
     }
 

@@ -5,6 +5,7 @@
 //! neither routes nor services, and parses no request.
 
 mod accepting;
+mod ahead;
 mod connections;
 mod head;
 mod outgoing;
@@ -20,7 +21,8 @@ pub use connections::{
     TOO_MANY_INTERNAL, TOO_MANY_OF_ONE, header_deadline, options, turn_away,
 };
 pub use head::{Body, HeadScan};
-pub use own::{ForbiddenAddress, OwnListeners};
+pub use own::{ForbiddenAddress, OwnListeners, is_own_host};
 pub use reading::{Awaited, Head, HeaderTimes, NoHead, next_head};
 pub use scheme::scheme;
 pub use sockets::{BoundListener, CannotListen, Sockets, address_list, bind};
+pub use stream::{hold, release};

@@ -48,10 +48,14 @@ impl OwnListeners {
 
 /// Whether a connection to `address` would reach the listener `own`, also one on all addresses of this machine.
 fn reaches(own: SocketAddr, address: SocketAddr) -> bool {
-    // Only an address of this machine can be bound. The kernel is asked: a list of interfaces (`if-addrs`) lacks most of 127/8
-    // and routes of the kind `local`, and is old as soon as an address is added.
-    let is_local = || address.ip().is_loopback() || UdpSocket::bind((address.ip(), 0)).is_ok();
+    let is_local = || is_own_host(address.ip());
     own.port() == address.port() && (own.ip() == address.ip() || (own.ip().is_unspecified() && is_local()))
+}
+
+/// Whether an address is one of this machine's.
+pub fn is_own_host(ip: IpAddr) -> bool {
+    // Only such a one can be bound.
+    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::time::Sleep;
 
 use super::head::HeadScan;
+use super::stream::take_ahead;
 use crate::clock;
 
 /// Room for the first bytes of a request, as Pingora has it: most headers are shorter.
@@ -74,15 +75,25 @@ pub async fn next_head(
         Awaited::First(accepted) => accepted + times.header,
         Awaited::Later(idle_since) => idle_since + times.idle,
     };
-    let mut bytes = tokio::select! {
-        biased;
-        first = first_bytes(stream) => first.ok_or(NoHead::Gone)?,
-        () = wait_until(timer, idle_until) => return Err(NoHead::Gone),
-        () = &mut *stops => return Err(NoHead::Gone),
-    };
+    let mut bytes = take_ahead(stream);
     let mut scan = HeadScan::default();
-    if let Some(length) = advance(&mut bytes, &mut scan) {
-        return Ok(Head { bytes, length, scan });
+    loop {
+        if let Some(length) = advance(&mut bytes, &mut scan) {
+            return Ok(Head { bytes, length, scan });
+        }
+        if !bytes.is_empty() {
+            break;
+        }
+        bytes = tokio::select! {
+            biased;
+            first = first_bytes(stream) => first.ok_or(NoHead::Gone)?,
+            () = wait_until(timer, idle_until) => return Err(NoHead::Gone),
+            () = &mut *stops => return Err(NoHead::Gone),
+        };
+        // An empty line is no request: after it the connection is as idle as before. Of a flood of them the timer is not asked.
+        if matches!(bytes.first(), Some(b'\r' | b'\n')) && clock::now() >= idle_until {
+            return Err(NoHead::Gone);
+        }
     }
     let began = match awaited {
         Awaited::First(accepted) => accepted,

@@ -1,6 +1,7 @@
 //! A client's connection as Pingora is given it, and the one place that knows what Pingora asks of a stream.
 //!
-//! It has no read buffer: headers and bodies are read into buffers of those who read them. What is written is kept in
+//! It has no read buffer: headers and bodies are read into buffers of those who read them. Only what comes while a request is
+//! served is kept, in [`Ahead`]. What is written is kept in
 //! [`Outgoing`], which the stream shares with the connection's task: [`Unsent`] sends what waits there whenever the task waits
 //! for something else.
 
@@ -13,21 +14,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
-    UniqueIDType,
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
+    UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::ahead::Ahead;
 use super::outgoing::Outgoing;
 
 /// A connection that was accepted.
 pub(super) struct ClientStream {
     incoming: OwnedReadHalf,
+    ahead: Mutex<Ahead>,
     unsent: Unsent,
     digest: Arc<SocketDigest>,
 }
@@ -56,12 +60,33 @@ impl ClientStream {
         _ = digest.peer_addr.set(Some(PeerAddress::Inet(peer)));
         let (incoming, outgoing) = socket.into_split();
         let unsent = Unsent(Arc::new(Mutex::new(Outgoing::new(outgoing))));
-        Self { incoming, unsent, digest: Arc::new(digest) }
+        Self { incoming, ahead: Mutex::default(), unsent, digest: Arc::new(digest) }
     }
 
     pub(super) fn unsent(&self) -> Unsent {
         self.unsent.clone()
     }
+}
+
+/// The request that is served has all it needs: what follows on the connection, of which `bytes` were read, is of later
+/// requests. It is kept, up to a bound, and whoever reads the stream is given its end alone.
+pub fn hold(stream: &Stream, bytes: BytesMut) {
+    with_ahead(stream, |ahead| ahead.hold(bytes));
+}
+
+/// The connection is a tunnel: what is held belongs to it, as what follows does.
+pub fn release(stream: &Stream) {
+    with_ahead(stream, Ahead::release);
+}
+
+/// What came ahead of the request that is awaited now.
+pub(super) fn take_ahead(stream: &Stream) -> BytesMut {
+    with_ahead(stream, Ahead::take).unwrap_or_default()
+}
+
+fn with_ahead<T>(stream: &Stream, act: impl FnOnce(&mut Ahead) -> T) -> Option<T> {
+    let stream = stream.as_any().downcast_ref::<ClientStream>()?;
+    Some(act(&mut stream.ahead.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
 impl Drop for ClientStream {
@@ -89,7 +114,12 @@ impl AsyncRead for ClientStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.incoming).poll_read(context, buffer)
+        let Self { incoming, ahead, .. } = &mut *self;
+        let ahead = ahead.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match ahead.poll_read(AsRef::as_ref(incoming), context, buffer) {
+            Some(read) => read,
+            None => Pin::new(incoming).poll_read(context, buffer),
+        }
     }
 }
 

@@ -56,14 +56,20 @@ impl Chunks {
         Self(State::Size { digits: 0, size: 0 })
     }
 
-    /// Takes the next bytes of the connection. Once the body is complete it takes any.
+    /// Whether the body is complete.
+    pub(super) fn is_done(&self) -> bool {
+        self.0 == State::Done
+    }
+
+    /// Takes the next bytes of the connection, and returns how many of them are of the body. Once it is complete, none are.
     ///
     /// # Errors
     /// They are no chunks, or those before were none.
-    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), MalformedChunks> {
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<usize, MalformedChunks> {
+        let given = bytes.len();
         while let Some((&byte, rest)) = bytes.split_first() {
             bytes = match self.0 {
-                State::Done => return Ok(()),
+                State::Done => break,
                 State::Data { left } if left > 0 => {
                     let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
                     self.0 = State::Data { left: left - taken as u64 };
@@ -78,7 +84,7 @@ impl Chunks {
                 return Err(MalformedChunks);
             }
         }
-        if self.0 == State::Malformed { Err(MalformedChunks) } else { Ok(()) }
+        if self.0 == State::Malformed { Err(MalformedChunks) } else { Ok(given - bytes.len()) }
     }
 }
 
@@ -178,7 +184,7 @@ mod tests {
         }
     }
 
-    /// After bytes that are no chunk nothing is taken, and after the end everything is.
+    /// After bytes that are no chunk nothing is taken, and after the end nothing is of the body.
     #[test]
     fn a_body_is_malformed_for_good_and_complete_for_good() {
         let mut chunks = Chunks::new();
@@ -186,7 +192,7 @@ mod tests {
         assert_eq!(chunks.feed(b"0\r\n\r\n"), Err(MalformedChunks));
         assert_eq!(chunks.feed(b""), Err(MalformedChunks));
         let mut chunks = Chunks::new();
-        chunks.feed(b"0\r\n\r\n").unwrap();
-        assert_eq!(chunks.feed(b"x\0"), Ok(()));
+        assert_eq!((chunks.feed(b"0\r\n\r\nGET /"), chunks.is_done()), (Ok(5), true));
+        assert_eq!(chunks.feed(b"x\0"), Ok(0));
     }
 }

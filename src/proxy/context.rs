@@ -86,6 +86,9 @@ impl ForwardTarget {
 pub(super) struct AnswerState {
     /// Interim answers (1xx) so far.
     pub(super) interim_count: u32,
+    /// The keep-alive in s that the connection had before the first of them: Pingora ends it where one comes before the
+    /// body's end, as `100 Continue` does.
+    pub(super) kept_alive: Option<u64>,
     /// What furt is to answer itself.
     pub(super) refusal: Option<GatewayAnswer>,
     /// How it ended; `None`: with the service's answer.

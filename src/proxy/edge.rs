@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use bytes::BytesMut;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp as _};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
@@ -20,8 +21,9 @@ use super::Gateway;
 use super::chunks::{Chunks, MALFORMED_CHUNKS};
 use super::limits::network;
 use super::trailers::Trailing;
-use super::upload::Upload;
+use super::upload::{BodyLeft, Upload};
 use crate::clock;
+use crate::listener;
 use crate::listener::{
     AddressConnections, AddressPermit, Awaited, Body, ConnectionHandler, ConnectionPermit, HEADER_TOO_LARGE, Head,
     HeaderTimes, NoHead, OpenConnections, STOPPING, TOO_MANY, TOO_MANY_OF_ONE, next_head, turn_away,
@@ -87,19 +89,25 @@ impl Edge {
 
 /// The session of a connection's next request, which begins with `head`; `kept` is what its last one left, if there was one.
 fn session(stream: Stream, head: Head, kept: Option<HttpPersistentSettings>) -> ServerSession {
-    let Head { bytes, length, scan } = head;
+    let Head { mut bytes, length, scan } = head;
     let mut malformed = scan.is_line_malformed.then_some(Malformed::Line);
+    let mut left = match scan.body {
+        Body::None => BodyLeft::Sized(0),
+        Body::Sized => scan.content_length(&bytes).map_or(BodyLeft::Unknown, BodyLeft::Sized),
+        Body::Chunked => BodyLeft::Chunked(Chunks::new()),
+    };
+    match left.take(bytes.get(length..).unwrap_or_default()) {
+        Ok(taken) if left.is_nothing() => {
+            let end = length + taken;
+            listener::hold(&stream, if end < bytes.len() { bytes.split_off(end) } else { BytesMut::new() });
+        }
+        Ok(_) => {}
+        Err(_) => malformed = Some(Malformed::Chunks),
+    }
     let stream: Stream = if scan.has_te { Box::new(Trailing::new(stream)) } else { stream };
     let stream: Stream = match scan.body {
         Body::None => stream,
-        Body::Sized => Box::new(Upload::new(stream, None)),
-        Body::Chunked => {
-            let mut chunks = Chunks::new();
-            if chunks.feed(bytes.get(length..).unwrap_or_default()).is_err() {
-                malformed = Some(Malformed::Chunks);
-            }
-            Box::new(Upload::new(stream, Some(chunks)))
-        }
+        Body::Sized | Body::Chunked => Box::new(Upload::new(stream, left)),
     };
     let mut session = ServerSession::new_http1(stream);
     if let Some(mut kept) = kept {

@@ -129,6 +129,9 @@ fn forwarded_for(sent: &HeaderMap, peer: IpAddr, is_peer_trusted: bool) -> Strin
 /// # Errors
 /// A header that cannot be made; none of ours.
 pub(super) fn for_client(session: &mut Session, response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
+    if ctx.answer.kept_alive.is_some() {
+        session.set_keepalive(ctx.answer.kept_alive);
+    }
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
         for_interim(response);
         response.insert_header(CONNECTION, HeaderValue::from_static("Upgrade"))?;

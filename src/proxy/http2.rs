@@ -12,7 +12,7 @@ use pingora_proxy::Session;
 
 use super::answer::GatewayAnswer;
 use super::context::Context;
-use super::trailers;
+use super::upload;
 use crate::wire::GatewayProblem;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -22,7 +22,7 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 ///
 /// # Errors
 /// The client is gone.
-pub(super) async fn for_service(session: &mut Session, request: &mut RequestHeader) -> Result<()> {
+pub(super) async fn for_service(session: &mut Session, request: &mut RequestHeader, ctx: &mut Context) -> Result<()> {
     if takes_trailers(session) {
         request.insert_header(TE, "trailers")?;
     }
@@ -35,11 +35,8 @@ pub(super) async fn for_service(session: &mut Session, request: &mut RequestHead
     if !is_awaited {
         return Ok(());
     }
-    // Pingora takes the interim answer for one that came before the body, after which it closes the connection.
-    let keepalive = session.get_keepalive();
-    session.as_downstream_mut().write_continue_response().await.map_err(Error::into_down)?;
-    session.set_keepalive(keepalive);
-    Ok(())
+    ctx.answer.kept_alive = session.get_keepalive();
+    session.as_downstream_mut().write_continue_response().await.map_err(Error::into_down)
 }
 
 /// Whether the client waits for a `100 Continue` before it sends its body.
@@ -53,7 +50,7 @@ fn takes_trailers(session: &Session) -> bool {
     let mut codings = request.headers.get_all(TE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     request.version == Version::HTTP_11
         && codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
-        && trailers::stream(session).is_some()
+        && upload::trailing(session).is_some()
 }
 
 /// Edits the header of an answer for what becomes of its trailers: they need chunks, and what is not sent is not announced.
@@ -83,7 +80,7 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
 /// A gRPC call failed, which the client could not see.
 pub(super) fn take_trailers(session: &Session, trailers: &HeaderMap, ctx: &mut Context) -> Result<()> {
     if takes_trailers(session)
-        && let Some(stream) = trailers::stream(session)
+        && let Some(stream) = upload::trailing(session)
     {
         stream.set(trailers);
         return Ok(());

@@ -85,6 +85,10 @@ impl Gateway {
     /// Sends furt's own answer, then reads and drops what the client still sends.
     async fn answer(&self, session: &mut Session, ctx: &mut Context, answer: &GatewayAnswer) -> Result<()> {
         ctx.answer.flag = Some(answer.flag());
+        // Pingora closes the connection of a request whose body was not read when it is answered.
+        if upload::has_arrived(session) {
+            responding::drain(session, DRAIN_TIME).await;
+        }
         responding::send(answer, session, ctx).await?;
         responding::drain(session, DRAIN_TIME).await;
         Ok(())
@@ -159,7 +163,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         self.remove_forged_country(request, &ctx.client);
         if request.version == http::Version::HTTP_2 {
-            http2::for_service(session, request).await?;
+            http2::for_service(session, request, ctx).await?;
         }
         headers::for_service(session, request, ctx)
     }
@@ -185,6 +189,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Context,
     ) -> Result<()> {
         if framing::is_interim(response.status) {
+            ctx.answer.kept_alive = ctx.answer.kept_alive.or(session.get_keepalive());
             headers::for_interim(response);
             return framing::count_interim(&mut ctx.answer.interim_count);
         }
@@ -195,6 +200,7 @@ impl ProxyHttp for Gateway {
             if let Some(watch) = upload::watch(session) {
                 watch.note_tunnel();
             }
+            upload::release(session);
         }
         self.note_header(ctx, response.status);
         ctx.note_response();

@@ -11,11 +11,9 @@ use std::task::{Context, Poll, ready};
 
 use http::{HeaderMap, HeaderName, header};
 use pingora::protocols::Stream;
-use pingora_proxy::Session;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::around::answers_for_its_connection;
-use super::upload::Upload;
 
 /// How Pingora ends a chunked body.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
@@ -90,11 +88,9 @@ impl Trailing {
     }
 }
 
-/// The stream that takes trailers for the client of the request, if it is on one.
-pub(super) fn stream(session: &Session) -> Option<&Trailing> {
-    let stream = session.as_downstream().as_http1()?.stream();
-    let stream = stream.as_any().downcast_ref::<Upload>().map_or(stream, Upload::connection);
-    stream.as_any().downcast_ref::<Trailing>()
+/// The connection itself of a stream that may be one of these.
+pub(super) fn connection(stream: &Stream) -> &Stream {
+    stream.as_any().downcast_ref::<Trailing>().map_or(stream, |trailing| &trailing.stream)
 }
 
 impl AsyncRead for Trailing {

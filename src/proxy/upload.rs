@@ -5,6 +5,9 @@
 //! that a client may make, and this stream fails a read when the service had all it needs, and did nothing, for too long.
 //! Pingora reads from the client all the while, so nobody else has to wait for the moment. Requests without a body are not on
 //! such a stream.
+//!
+//! Pingora would take what follows the body for an error. So the stream gives it the body alone, and has the rest held by the
+//! connection.
 
 use std::io;
 use std::pin::Pin;
@@ -12,14 +15,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use pingora::protocols::Stream;
 use pingora_proxy::Session;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::around::answers_for_its_connection;
-use super::chunks::Chunks;
+use super::chunks::{Chunks, MalformedChunks};
+use super::trailers::{self, Trailing};
 use crate::clock;
+use crate::listener;
 
 /// The service had the whole request and did nothing for as long as it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -30,11 +36,49 @@ pub(super) struct ServiceTooSlow;
 #[derive(Debug)]
 pub(super) struct Upload {
     stream: Stream,
-    chunks: Option<Chunks>,
+    left: BodyLeft,
     watch: ServiceWatch,
     /// Since when the service could have done something; `None`: from the next look on.
     due_since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// What is still to come of a body, as it is on the wire.
+#[derive(Debug)]
+pub(super) enum BodyLeft {
+    /// So many bytes.
+    Sized(u64),
+    /// What the chunks say.
+    Chunked(Chunks),
+    /// Only Pingora knows: the length is not said in plain digits.
+    Unknown,
+}
+
+impl BodyLeft {
+    /// Takes the next bytes of the connection, and returns how many of them are of the body.
+    ///
+    /// # Errors
+    /// Its chunks are none.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<usize, MalformedChunks> {
+        match self {
+            Self::Sized(left) => {
+                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                *left -= taken as u64;
+                Ok(taken)
+            }
+            Self::Chunked(chunks) => chunks.feed(bytes),
+            Self::Unknown => Ok(bytes.len()),
+        }
+    }
+
+    /// Whether nothing is.
+    pub(super) fn is_nothing(&self) -> bool {
+        match self {
+            Self::Sized(left) => *left == 0,
+            Self::Chunked(chunks) => chunks.is_done(),
+            Self::Unknown => false,
+        }
+    }
 }
 
 /// What the hooks of the request tell its stream, and ask it.
@@ -92,15 +136,39 @@ pub(super) fn watch(session: &Session) -> Option<&ServiceWatch> {
     stream.as_any().downcast_ref::<Upload>().map(|upload| &upload.watch)
 }
 
+/// Whether the whole body of the request has arrived.
+pub(super) fn has_arrived(session: &Session) -> bool {
+    let upload = session.as_downstream().as_http1().and_then(|http1| http1.stream().as_any().downcast_ref::<Upload>());
+    upload.is_some_and(|upload| upload.left.is_nothing())
+}
+
+/// The request's connection is a tunnel from now on.
+pub(super) fn release(session: &Session) {
+    if let Some(stream) = below(session) {
+        listener::release(trailers::connection(stream));
+    }
+}
+
+/// The stream that takes trailers for the client of the request, if it is on one.
+pub(super) fn trailing(session: &Session) -> Option<&Trailing> {
+    below(session)?.as_any().downcast_ref()
+}
+
+/// What the request's connection is without its [`Upload`], if it is on one.
+fn below(session: &Session) -> Option<&Stream> {
+    let stream = session.as_downstream().as_http1()?.stream();
+    Some(stream.as_any().downcast_ref::<Upload>().map_or(stream, |upload| &upload.stream))
+}
+
 /// Whether the request may have a body: over HTTP/1 it is on such a stream then.
 pub(super) fn may_have_body(session: &Session) -> bool {
     session.as_downstream().as_http1().is_none_or(|http1| http1.stream().as_any().is::<Upload>())
 }
 
 impl Upload {
-    /// Around the connection of a request that is about to be served; `chunks` looks at a chunked body, and was fed what was
-    /// read of it with the header.
-    pub(super) fn new(stream: Stream, chunks: Option<Chunks>) -> Self {
+    /// Around the connection of a request that is about to be served; `left` was given what was read of its body with the
+    /// header.
+    pub(super) fn new(stream: Stream, left: BodyLeft) -> Self {
         let watch = ServiceWatch {
             allowed_ms: AtomicU64::new(u64::MAX),
             is_due: AtomicBool::new(false),
@@ -110,7 +178,7 @@ impl Upload {
             heard_ms: AtomicU64::new(0),
             began: clock::now(),
         };
-        Self { stream, chunks, watch, due_since: None, timer: None }
+        Self { stream, left, watch, due_since: None, timer: None }
     }
 
     /// The connection alone, once its request is answered.
@@ -124,25 +192,22 @@ impl Upload {
         }
     }
 
-    /// What it is around.
-    pub(super) fn connection(&self) -> &Stream {
-        &self.stream
-    }
-
-    /// Takes what the client has sent.
-    fn note_received(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Takes what the client has sent, and returns how much of it is of the request.
+    fn note_received(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let since = clock::now().saturating_duration_since(self.watch.began);
         // At least 1: that the client was heard at all is told by it.
         self.watch.heard_ms.store(u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
         if !self.watch.is_body_complete.load(Ordering::Relaxed) {
             self.watch.is_due.store(false, Ordering::Relaxed);
         }
-        match &mut self.chunks {
-            Some(chunks) if !self.watch.is_tunnel.load(Ordering::Relaxed) => {
-                chunks.feed(bytes).map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))
-            }
-            _ => Ok(()),
+        if self.watch.is_tunnel.load(Ordering::Relaxed) {
+            return Ok(bytes.len());
         }
+        let taken = self.left.take(bytes).map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))?;
+        if self.left.is_nothing() {
+            listener::hold(trailers::connection(&self.stream), BytesMut::from(bytes.get(taken..).unwrap_or_default()));
+        }
+        Ok(taken)
     }
 
     /// Something was written to the client: the service did something.
@@ -181,7 +246,11 @@ impl AsyncRead for Upload {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
-            Poll::Ready(Ok(())) => Poll::Ready(self.note_received(buffer.filled().get(before..).unwrap_or_default())),
+            Poll::Ready(Ok(())) => {
+                let taken = self.note_received(buffer.filled().get(before..).unwrap_or_default())?;
+                buffer.set_filled(before + taken);
+                Poll::Ready(Ok(()))
+            }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
                 self.poll_too_slow(context).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, ServiceTooSlow)))

@@ -6,15 +6,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use furt_core::model::{
-    CidrSet, Definition, DrainMark, DrainUntil, Incarnation, InstanceId, InstanceSpec, KeyName, KeySpec, OldDigest,
-    PermissionRule, PermissionSet, Rate, RateLimit, RuntimeKey, ServiceName, Sha256Digest, UpstreamUrl,
+    CidrSet, Definition, DrainMark, DrainUntil, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec, KeyName,
+    KeySpec, OldDigest, PermissionRule, PermissionSet, Rate, RateLimit, RuntimeKey, ServiceName, Sha256Digest, Status,
+    StatusRange, UpstreamUrl,
 };
 use furt_core::ports::Store;
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
 
+fn health_check() -> HealthCheck {
+    HealthCheck {
+        interval: Some(Duration::from_millis(1_500)),
+        timeout: Some(Duration::from_secs(2)),
+        failures: Some(5),
+        status: Some(StatusRange::try_new("200-399").unwrap()),
+        host: Some(Host::try_new("shop.example").unwrap()),
+    }
+}
+
 pub(super) fn definition(service: &str, revision: u64) -> Change {
     Change::PutDefinition(DefinitionRecord {
-        definition: Arc::new(Definition { revision, ..Definition::new(ServiceName::try_new(service).unwrap()) }),
+        definition: Arc::new(Definition {
+            revision,
+            // With every number of its own in some, with none in others.
+            health_check: if revision % 2 == 1 { health_check() } else { HealthCheck::default() },
+            ..Definition::new(ServiceName::try_new(service).unwrap())
+        }),
         registered_from: [127, 0, 0, 1].into(),
     })
 }
@@ -37,7 +53,11 @@ pub(super) fn gone(service: &str, instances: &[&str]) -> Change {
 }
 
 pub(super) fn note_down(id: &str, is_down: bool) -> Change {
-    Change::Observe(InstanceId::try_new(id).unwrap(), Observation::Down(is_down))
+    note_status(id, if is_down { Status::Down } else { Status::Unknown })
+}
+
+pub(super) fn note_status(id: &str, status: Status) -> Change {
+    Change::Observe(InstanceId::try_new(id).unwrap(), Observation::Status(status))
 }
 
 pub(super) fn note_ttl(id: &str, seconds: u64) -> Change {
@@ -86,6 +106,10 @@ pub(super) fn api_key(name: &str, sha256: &str) -> Change {
 
 pub(super) fn gone_key(name: &str) -> Change {
     Change::RemoveKey(KeyName::try_new(name).unwrap())
+}
+
+fn up(store: &mut impl Store) -> Vec<String> {
+    store.load().unwrap().observed.up.iter().map(ToString::to_string).collect()
 }
 
 fn down(store: &mut impl Store) -> Vec<String> {
@@ -140,6 +164,19 @@ fn an_instance_is_down_until_it_is_noted_otherwise_or_put_again(mut store: impl 
     store.apply(&[note_down("a1", true), gone("a", &["a1", "a2"])]).unwrap();
     store.apply(&[definition("a", 1), instance("a", "a1", "http://h")]).unwrap();
     assert_eq!(down(&mut store), [""; 0], "nothing is left of what was removed");
+}
+
+fn the_last_status_that_is_noted_counts(mut store: impl Store) {
+    store.apply(&[definition("a", 1), instance("a", "a1", "http://h"), instance("a", "a2", "http://h")]).unwrap();
+    let all = |status| ["a1", "a2", "nobody"].map(|id| note_status(id, status));
+    store.apply(&all(Status::Up)).unwrap();
+    assert_eq!((up(&mut store), down(&mut store)), (vec!["a1".into(), "a2".into()], vec![]));
+    store.apply(&[note_status("a1", Status::Down), note_status("a2", Status::Unknown)]).unwrap();
+    assert_eq!((up(&mut store), down(&mut store)), (vec![], vec!["a1".into()]));
+    store.apply(&[note_status("a1", Status::Up), instance("a", "a2", "http://h")]).unwrap();
+    assert_eq!((up(&mut store), down(&mut store)), (vec!["a1".into()], vec![]));
+    store.apply(&[instance("a", "a1", "http://h")]).unwrap();
+    assert_eq!(up(&mut store), [""; 0]);
 }
 
 fn an_instance_is_draining_until_that_ends_or_it_is_put_again_or_removed(mut store: impl Store) {
@@ -259,6 +296,10 @@ macro_rules! conforms {
             #[test]
             fn an_instance_is_down_until_it_is_noted_otherwise_or_put_again() {
                 super::an_instance_is_down_until_it_is_noted_otherwise_or_put_again($new);
+            }
+            #[test]
+            fn the_last_status_that_is_noted_counts() {
+                super::the_last_status_that_is_noted_counts($new);
             }
             #[test]
             fn an_instance_is_draining_until_that_ends_or_it_is_put_again_or_removed() {

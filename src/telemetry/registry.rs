@@ -147,6 +147,11 @@ impl RegistryMetrics {
         self.routes.set(number(routes));
     }
 
+    /// The network of furt's own host seems to be out, in words; `None`: it is not any more.
+    pub fn outage_changed(&self, outage: Option<String>) {
+        self.issues.set_outage(outage);
+    }
+
     /// The store took its last batch, or did not.
     pub fn store_answered<E: Display>(&self, outcome: Result<(), E>) {
         if outcome.is_err() {

@@ -263,6 +263,8 @@ async fn the_body_of_a_refused_request_is_never_read_as_a_request() {
                 wire.read_until("key-missing").await;
             }
             wire.try_send(&body).await;
+            // Where the connection is kept, this is the next request.
+            wire.try_send("GET /internal HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n").await;
             let answers = wire.read_to_end(SOON).await;
             assert!(!answers.contains("HTTP/1.1 200"), "{framing}: {answers}");
         }

@@ -34,6 +34,8 @@ mod limits;
 mod listeners;
 mod listing;
 mod metrics;
+mod pipelining;
+mod probes;
 mod process;
 mod proxy;
 mod queries;

@@ -378,6 +378,9 @@ async fn a_client_that_waits_for_100_continue_gets_it_before_it_sends() {
     let (head, body) = wire.read_response().await;
     assert_eq!(wire::status(&head), 200);
     assert!(body.contains("\"body\":\"hello\""), "{body}");
+    // The connection is as good as before.
+    wire.send("GET /s/b HTTP/1.1\r\nHost: gateway\r\n\r\n").await;
+    assert_eq!(wire::status(&wire.read_response().await.0), 200);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::services::HealthCheck;
 use crate::{Epoch, Generation, InstanceId, Outcome, Seconds, ServiceName, Status};
 
 /// The body of `POST /internal/register-service`: a service's definition and one of its instances.
@@ -44,6 +45,9 @@ pub struct Registration {
     /// Absent: those of the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
+    /// How the instances are probed. Absent: as configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
     /// What operators see beside the service; names and values together at most 4096 bytes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
@@ -95,6 +99,7 @@ impl Registration {
             hash_key: None,
             slow_start: None,
             timeouts: None,
+            health_check: None,
             metadata: BTreeMap::new(),
             revision: None,
             protocol: None,

@@ -59,6 +59,9 @@ pub struct Service {
     pub slow_start: Option<Seconds>,
     /// How long furt waits for its instances.
     pub timeouts: ServiceTimeouts,
+    /// How its instances are probed, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
     /// What it said about itself.
     pub metadata: BTreeMap<String, String>,
     /// The revision of its definition.
@@ -118,6 +121,26 @@ pub struct ServiceRoute {
     pub permission: Option<String>,
     /// Whether requests are sent to the service by it.
     pub routed: bool,
+}
+
+/// How the instances of a service are probed; what is absent is as configured.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// Between probes of an instance that is UP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Seconds>,
+    /// For a whole probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Seconds>,
+    /// Failures in a row that make an instance DOWN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<u32>,
+    /// The statuses of a good answer, such as `200-399`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// The host that the probe asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
 }
 
 /// How long furt waits for the instances of a service; `null`: as configured.

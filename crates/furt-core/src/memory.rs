@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Epoch, InstanceId};
+use crate::model::{Epoch, InstanceId, Status};
 use crate::ports::{Store, StoreError};
 use crate::registry::{Change, Contents, Observation};
 
@@ -23,6 +23,7 @@ impl MemoryStore {
     /// What is noted of an instance ends with what puts it anew or removes it.
     fn forget_state(&mut self, id: &InstanceId) {
         self.contents.observed.down.remove(id);
+        self.contents.observed.up.remove(id);
         self.contents.ttls.remove(id);
         self.contents.draining.remove(id);
     }
@@ -50,13 +51,16 @@ impl Store for MemoryStore {
                         self.forget_state(id);
                     }
                 }
-                Change::Observe(instance, Observation::Down(true))
-                    if self.contents.instances.contains_key(instance) =>
-                {
-                    self.contents.observed.down.insert(instance.clone());
-                }
-                Change::Observe(instance, Observation::Down(_)) => {
-                    self.contents.observed.down.remove(instance);
+                Change::Observe(instance, Observation::Status(status)) => {
+                    let Contents { instances, observed, .. } = &mut self.contents;
+                    let is_known = instances.contains_key(instance);
+                    for (noted, with) in [(&mut observed.down, Status::Down), (&mut observed.up, Status::Up)] {
+                        if is_known && *status == with {
+                            noted.insert(instance.clone());
+                        } else {
+                            noted.remove(instance);
+                        }
+                    }
                 }
                 Change::NoteTtl { instance, ttl } => {
                     if self.contents.instances.contains_key(instance) {

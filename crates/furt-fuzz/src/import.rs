@@ -111,7 +111,10 @@ fn settings() -> Settings {
             interval_down: 120 * second,
             failures_to_down: 3,
             failures_to_stop: 10,
+            startup_time: Duration::from_secs(60),
+            min_interval: Duration::from_secs(1),
         },
         heartbeat_ttl: 60 * second,
+        outage_hold: Duration::from_secs(300),
     }
 }

@@ -154,6 +154,13 @@ fn shown(definition: &Definition, instance: &InstanceSpec) -> Value {
         "hash_key": definition.hash_key.as_deref(),
         "slow_start": seconds(definition.slow_start),
         "timeouts": { "connect": seconds(definition.timeouts.connect), "read": seconds(definition.timeouts.read) },
+        "health_check": {
+            "interval": seconds(definition.health_check.interval),
+            "timeout": seconds(definition.health_check.timeout),
+            "failures": definition.health_check.failures,
+            "status": definition.health_check.status.map(|status| status.to_string()),
+            "host": definition.health_check.host.as_ref().map(|host| host.as_str()),
+        },
         "metadata": definition.metadata,
         "revision": definition.revision,
         "instance": instance.id.as_str(),

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use furt::api::read_registration;
 use furt::store::{DiskStore, examine, longest_read};
+use furt_core::model::Status;
 use furt_core::ports::Store as _;
 use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, Observation};
 
@@ -123,12 +124,13 @@ fn changes(number: usize) -> Vec<Change> {
     let Ok((definition, spec)) = read_registration(body) else { return Vec::new() };
     let registered_from = [127, 0, 0, 1].into();
     let (service, addresses) = (definition.service.clone(), spec.url.socket_address().into_iter().collect());
-    let down = Change::Observe(spec.id.clone(), Observation::Down(number % 2 == 1));
+    let status = if number % 2 == 1 { Status::Down } else { Status::Up };
+    let status = Change::Observe(spec.id.clone(), Observation::Status(status));
     let ttl = Change::NoteTtl { instance: spec.id.clone(), ttl: Duration::from_secs(60) };
     vec![
         Change::PutDefinition(DefinitionRecord { definition: definition.into(), registered_from }),
         Change::PutInstance(InstanceRecord { service, spec: spec.into(), addresses, registered_from, replaced: None }),
-        down,
+        status,
         ttl,
     ]
 }

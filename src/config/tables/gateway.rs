@@ -4,7 +4,7 @@ use super::positive;
 use crate::config::key::{DefaultValue, Key, ReloadClass, TableVisitor};
 use crate::config::reading::FileTables;
 use crate::config::types::GatewayConfig;
-use crate::config::value::{boolean, networks, whole};
+use crate::config::value::{Zero, boolean, duration, networks, whole};
 
 /// With ten failures in a row as the default, a million is "never".
 const MAX_FAILURES: u64 = 1_000_000;
@@ -48,6 +48,18 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> GatewayConfig {
             positive,
             |config| &config.gateway.health_check_interval_down,
         ),
+        health_check_min_interval: keys.value(
+            Key {
+                name: "gateway.health_check_min_interval",
+                default: DefaultValue::Toml("1"),
+                range: "duration",
+                text: "The least `health_check.interval` that a service may register. Raise it where services ask for too \
+                       many probes.",
+                ..Key::ROW
+            },
+            positive,
+            |config| &config.gateway.health_check_min_interval,
+        ),
         health_check_timeout: keys.value(
             Key {
                 name: "gateway.health_check_timeout",
@@ -80,6 +92,31 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> GatewayConfig {
             },
             whole(1..=MAX_FAILURES),
             |config| &config.gateway.stop_ping_after_failures,
+        ),
+        startup_time: keys.value(
+            Key {
+                name: "gateway.startup_time",
+                default: DefaultValue::Toml("60"),
+                range: "duration, 0",
+                text: "How long an instance may take before it listens. In this time it is probed every second at first, \
+                       then every 2, 5 and 10 s, and its failures do not end the probing. Raise it for services that \
+                       start slowly.",
+                ..Key::ROW
+            },
+            duration(Zero::Allowed),
+            |config| &config.gateway.startup_time,
+        ),
+        outage_hold: keys.value(
+            Key {
+                name: "gateway.outage_hold",
+                default: DefaultValue::Toml(r#""5m""#),
+                range: "duration, 0",
+                text: "How long no instance on another host becomes DOWN, at most, when nearly all of them fail at once \
+                       and none answers: the network of furt's own host is out then. `0`: verdicts are never held.",
+                ..Key::ROW
+            },
+            duration(Zero::Allowed),
+            |config| &config.gateway.outage_hold,
         ),
         allow_registration_from: keys.value(
             Key {

@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 43] = [
+const OTHERS: [(&str, &str); 46] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -26,6 +26,9 @@ const OTHERS: [(&str, &str); 43] = [
     ("gateway.health_check_timeout", "1"),
     ("gateway.max_consecutive_failures", "1"),
     ("gateway.stop_ping_after_failures", "11"),
+    ("gateway.health_check_min_interval", "2"),
+    ("gateway.startup_time", "0"),
+    ("gateway.outage_hold", "0"),
     ("gateway.allow_registration_from", "['192.0.2.1']"),
     ("registration.rate", "'1/s'"),
     ("registration.burst", "1"),

@@ -19,7 +19,8 @@ use furt_core::registry::{
     Refusal, Registered, Registration, Source,
 };
 use furt_core::registry::{
-    HealthLimits, ProbeToken, RegistrationKind, RegistrationPolicy, Registry, Settings, UnlistedRule,
+    HealthLimits, ProbeFailure, ProbeToken, ProbedHost, RegistrationKind, RegistrationPolicy, Registry, Settings,
+    UnlistedRule,
 };
 
 /// What the store does with a batch.
@@ -198,8 +199,9 @@ pub(super) fn command_with_ttl(service: &str, seconds: u64) -> Registration {
 }
 
 /// A probe that ended.
-pub(super) fn probed(service: &str, token: ProbeToken, outcome: Result<(), String>) -> Event {
-    Event::ProbeFinished { instance: instance(service), token, outcome, took: Duration::from_millis(1) }
+pub(super) fn probed(service: &str, token: ProbeToken, outcome: Result<(), ProbeFailure>) -> Event {
+    let (host, took) = (ProbedHost::Own, Duration::from_millis(1));
+    Event::ProbeFinished { instance: instance(service), token, outcome, host, took }
 }
 
 fn settings() -> Settings {
@@ -217,7 +219,10 @@ fn settings() -> Settings {
             interval_down: seconds(120),
             failures_to_down: 3,
             failures_to_stop: 10,
+            startup_time: Duration::from_secs(60),
+            min_interval: Duration::from_secs(1),
         },
         heartbeat_ttl: seconds(60),
+        outage_hold: Duration::from_secs(300),
     }
 }

@@ -75,7 +75,7 @@ impl FakeCheck {
 #[async_trait]
 impl HealthCheck for FakeCheck {
     async fn check(&self, target: &Backend) -> Result<()> {
-        let port = target.ext.get::<ProbeTarget>().unwrap().address.port();
+        let port = target.ext.get::<ProbeTarget>().unwrap().addresses[0].port();
         let (_counted, takes) = self.begin(port);
         if !takes.is_zero() {
             tokio::time::sleep(takes).await;

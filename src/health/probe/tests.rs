@@ -7,9 +7,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::health::failure::describe;
+use crate::health::failure::classify;
 use crate::health::schedule::tests::plan;
-use furt_core::registry::FirstProbe;
+use furt_core::model::Host;
+use furt_core::registry::{FirstProbe, ProbeFailure};
 
 /// Of probes that are to end by it.
 const SHORT: Duration = Duration::from_millis(300);
@@ -24,12 +25,16 @@ fn target_at(port: u16, endpoint: &str) -> ProbeTarget {
 
 /// The outcome as the driver is told it.
 async fn probe(target: ProbeTarget, timeout: Duration) -> Result<(), String> {
+    classified(target, timeout).await.map_err(|failure| failure.to_string())
+}
+
+async fn classified(target: ProbeTarget, timeout: Duration) -> Result<(), ProbeFailure> {
     let mut ext = http::Extensions::new();
-    let address = target.address;
+    let address = target.addresses[0];
     ext.insert(target);
     let backend = Backend { addr: SocketAddr::Inet(address), weight: 1, ext };
     let probe = HttpProbe::new(ConnectorOptions::new(1), move || timeout);
-    probe.check(&backend).await.map_err(|error| describe(&error))
+    probe.check(&backend).await.map_err(|error| classify(&error))
 }
 
 /// A server of one connection: reads the request, then does as `serve` says; gives the request.
@@ -60,6 +65,66 @@ async fn outcome_of(answer: &str) -> Result<(), String> {
 /// Waits until the probe has closed its end.
 async fn until_closed(mut stream: TcpStream) {
     _ = stream.read(&mut [0; 16]).await;
+}
+
+#[tokio::test]
+async fn a_service_says_which_statuses_are_good_for_which_host_and_within_what_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut target = target_at(listener.local_addr().unwrap().port(), "/health");
+    let check = &mut Arc::make_mut(&mut target.definition).health_check;
+    check.status = Some(StatusRange::try_new("300-404").unwrap());
+    check.host = Some(Host::try_new("shop.example").unwrap());
+    check.timeout = Some(SHORT);
+    for (status, expected) in [(404, Ok(())), (200, failed("status 200"))] {
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 1024];
+            let count = stream.read(&mut request).await.unwrap();
+            let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8_lossy(&request[..count]).to_lowercase()
+        };
+        let (outcome, request) = tokio::join!(probe(target.clone(), LONG), serve);
+        assert_eq!(outcome, expected);
+        assert!(request.contains("host: shop.example\r\n"), "{request}");
+    }
+    let hang = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        while stream.read(&mut [0; 1024]).await.is_ok_and(|count| count > 0) {}
+    };
+    let (outcome, ()) = tokio::join!(probe(target, LONG), hang);
+    assert_eq!(outcome, failed("no answer within 300 ms"));
+}
+
+#[tokio::test]
+async fn every_address_of_a_name_is_tried_until_one_can_be_reached() {
+    let (live, dead) =
+        (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let mut target = target_at(1, "/health");
+    target.addresses = [&dead, &live].map(|listener| listener.local_addr().unwrap()).into();
+    drop(dead);
+    let serve = async {
+        let (mut stream, _) = live.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        until_closed(stream).await;
+    };
+    assert_eq!(tokio::join!(probe(target.clone(), LONG), serve).0, Ok(()));
+    drop(live);
+    assert_eq!(probe(target, LONG).await, failed("connection refused"));
+}
+
+#[tokio::test]
+async fn an_address_that_answers_badly_answers_for_the_instance() {
+    let (bad, good) =
+        (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let mut target = target_at(1, "/health");
+    target.addresses = [&bad, &good].map(|listener| listener.local_addr().unwrap()).into();
+    let serve = async {
+        let (mut stream, _) = bad.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        until_closed(stream).await;
+    };
+    assert_eq!(tokio::join!(probe(target, LONG), serve).0, failed("status 503"));
 }
 
 fn failed(line: &str) -> Result<(), String> {

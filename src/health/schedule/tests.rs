@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use furt_core::model::{InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
+use furt_core::model::{Definition, InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
 use furt_core::registry::ProbeTarget;
 
 pub(in crate::health) fn instance(name: &str) -> InstanceRef {
@@ -15,9 +15,10 @@ pub(in crate::health) fn plan(url: &str, order: u64, first: FirstProbe, period_m
     let url = UpstreamUrl::try_new(url).unwrap();
     let address = url.socket_address().unwrap();
     let spec = InstanceSpec::new(InstanceId::try_new("a").unwrap(), url);
+    let definition = Definition::new(ServiceName::try_new("a").unwrap());
     ProbePlan {
         token: ProbeToken(order),
-        target: ProbeTarget { spec: Arc::new(spec), address },
+        target: ProbeTarget { definition: Arc::new(definition), spec: Arc::new(spec), addresses: Arc::from([address]) },
         first,
         period: Duration::from_millis(period_ms),
     }
@@ -136,6 +137,32 @@ fn a_command_for_a_probe_is_met_by_the_one_that_runs() {
     script.set(1.0, "a", 1, FirstProbe::Now, 30);
     script.finish(2.0, "a", 1);
     script.check_next_due(27.0..=33.0);
+}
+
+#[test]
+fn a_probe_that_is_asked_for_again_and_again_comes_once_a_second() {
+    let mut script = Script::new();
+    script.set(0.0, "a", 1, FirstProbe::AfterPeriod, 120);
+    script.set(1.0, "a", 1, FirstProbe::Soon, 120);
+    assert_eq!(script.starts(1.0), ["a 1"]);
+    script.set(1.1, "a", 1, FirstProbe::Soon, 120);
+    script.finish(1.2, "a", 1);
+    script.check_next_due(108.0..=134.0);
+    let mut starts = 0;
+    for tenth in 13..63 {
+        let at = f64::from(tenth) / 10.0;
+        script.set(at, "a", 1, FirstProbe::Soon, 120);
+        if !script.starts(at).is_empty() {
+            script.finish(at, "a", 1);
+            starts += 1;
+        }
+    }
+    assert_eq!(starts, 5);
+    script.set(100.0, "a", 1, FirstProbe::Now, 1);
+    assert_eq!(script.starts(100.0), ["a 1"]);
+    script.finish(100.0, "a", 1);
+    script.set(100.1, "a", 1, FirstProbe::Soon, 1);
+    script.check_next_due(100.9..=101.1);
 }
 
 #[test]

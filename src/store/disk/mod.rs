@@ -28,13 +28,15 @@ use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableT
 use crate::clock;
 use faults::ContentsError;
 pub use faults::{RecordError, RecordFault, RecordKind};
-use furt_core::model::{DrainMark, Epoch, InstanceId, KeyName, MAX_DURATION, RuntimeKey};
+use furt_core::model::{DrainMark, Epoch, InstanceId, KeyName, MAX_DURATION, RuntimeKey, Status};
 use furt_core::ports::{Store, StoreError};
 use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, Observation};
 pub use opening::examine;
 pub(super) use overlay::LONGEST_READ;
 pub use running::RunningStore;
-use tables::{DEFINITIONS, DOWN, DRAINING, DRAINS, FORMAT, HOLDS, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT, TTLS};
+use tables::{
+    DEFINITIONS, DOWN, DRAINING, DRAINS, FORMAT, HOLDS, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT, TTLS, UP,
+};
 pub use transfer::{Summary, check, export, import};
 use undo::Undo;
 
@@ -245,6 +247,7 @@ fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb
         transaction.open_table(DEFINITIONS)?;
         transaction.open_table(INSTANCES)?;
         transaction.open_table(DOWN)?;
+        transaction.open_table(UP)?;
         transaction.open_table(DRAINS)?;
         transaction.open_table(HOLDS)?;
         transaction.open_table(TTLS)?;
@@ -292,8 +295,9 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
             transaction.open_table(INSTANCES)?.insert(put.spec.id.as_str(), record.to_json().as_slice())?;
             forget_state(transaction, &put.spec.id)?;
         }
-        Change::Observe(instance, Observation::Down(is_down)) => {
-            note(transaction, DOWN, instance, *is_down)?;
+        Change::Observe(instance, Observation::Status(status)) => {
+            note(transaction, DOWN, instance, *status == Status::Down)?;
+            note(transaction, UP, instance, *status == Status::Up)?;
         }
         Change::NoteTtl { instance, ttl } => {
             if transaction.open_table(INSTANCES)?.get(instance.as_str())?.is_some() {
@@ -351,7 +355,9 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
 
 /// What is noted of an instance ends with what puts it anew or removes it.
 fn forget_state(transaction: &WriteTransaction, id: &InstanceId) -> Result<(), redb::Error> {
-    transaction.open_table(DOWN)?.remove(id.as_str())?;
+    for table in [DOWN, UP] {
+        transaction.open_table(table)?.remove(id.as_str())?;
+    }
     transaction.open_table(DRAINS)?.remove(id.as_str())?;
     transaction.open_table(TTLS)?.remove(id.as_str())?;
     Ok(())
@@ -385,10 +391,10 @@ fn read_commit(read: &ReadTransaction) -> Result<Contents, ContentsError> {
             _ => StoredDrains::Ids(read.open_table(DRAINING)?),
         };
         let (definitions, instances) = (read.open_table(DEFINITIONS)?, read.open_table(INSTANCES)?);
-        let ttls = present(read.open_table(TTLS))?;
-        Ok((read.open_table(META)?, definitions, instances, read.open_table(DOWN)?, ttls, drains, keys))
+        let (ttls, up) = (present(read.open_table(TTLS))?, present(read.open_table(UP))?);
+        Ok((read.open_table(META)?, definitions, instances, read.open_table(DOWN)?, up, ttls, drains, keys))
     };
-    let (meta, definitions, instances, down, ttls, drains, keys) = tables()?;
+    let (meta, definitions, instances, down, up, ttls, drains, keys) = tables()?;
     let text = |key: &'static str| -> Result<String, ContentsError> {
         let value = meta.get(key)?.ok_or(ContentsError::Missing(key))?;
         String::from_utf8(value.value().to_owned()).map_err(|_| ContentsError::NoText(key))
@@ -407,6 +413,11 @@ fn read_commit(read: &ReadTransaction) -> Result<Contents, ContentsError> {
     for entry in down.iter()? {
         let id = known(&contents, entry?.0.value(), "DOWN")?;
         contents.observed.down.insert(id);
+    }
+    if let Some(table) = &up {
+        for entry in table.iter()? {
+            contents.observed.up.extend(known(&contents, entry?.0.value(), "UP").ok());
+        }
     }
     if let Some(table) = &ttls {
         for entry in table.iter()? {

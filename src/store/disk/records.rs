@@ -24,9 +24,22 @@ pub(in crate::store) struct Definition {
     slow_start_ms: Option<u64>,
     connect_timeout_ms: Option<u64>,
     read_timeout_ms: Option<u64>,
+    /// Absent where the service says nothing of it, so that an earlier furt reads such a record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    health_check: Option<HealthCheck>,
     metadata: BTreeMap<String, String>,
     revision: u64,
     registered_from: IpAddr,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HealthCheck {
+    interval_ms: Option<u64>,
+    timeout_ms: Option<u64>,
+    failures: Option<u32>,
+    status: Option<String>,
+    host: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -113,6 +126,7 @@ impl Definition {
             slow_start_ms: ms(definition.slow_start),
             connect_timeout_ms: ms(definition.timeouts.connect),
             read_timeout_ms: ms(definition.timeouts.read),
+            health_check: HealthCheck::from_core(&definition.health_check),
             metadata: definition.metadata.clone(),
             revision: definition.revision,
             registered_from: *registered_from,
@@ -149,11 +163,36 @@ impl Definition {
                 connect: self.connect_timeout_ms.map(Duration::from_millis),
                 read: self.read_timeout_ms.map(Duration::from_millis),
             },
+            health_check: self.health_check.unwrap_or_default().into_core()?,
             metadata: self.metadata,
             revision: self.revision,
         };
         definition.check()?;
         Ok(DefinitionRecord { definition: Arc::new(definition), registered_from: self.registered_from })
+    }
+}
+
+impl HealthCheck {
+    /// `None`: it says nothing.
+    fn from_core(check: &model::HealthCheck) -> Option<Self> {
+        let record = Self {
+            interval_ms: ms(check.interval),
+            timeout_ms: ms(check.timeout),
+            failures: check.failures,
+            status: text(check.status.as_ref()),
+            host: text(check.host.as_ref()),
+        };
+        Some(record).filter(|record| *record != Self::default())
+    }
+
+    fn into_core(self) -> Result<model::HealthCheck, model::Invalid> {
+        Ok(model::HealthCheck {
+            interval: self.interval_ms.map(Duration::from_millis),
+            timeout: self.timeout_ms.map(Duration::from_millis),
+            failures: self.failures,
+            status: self.status.map(|status| model::StatusRange::try_new(&status)).transpose()?,
+            host: self.host.map(|host| model::Host::try_new(&host)).transpose()?,
+        })
     }
 }
 

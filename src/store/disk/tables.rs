@@ -18,6 +18,9 @@ pub(super) const INSTANCES: TableDefinition<'_, &str, &[u8]> = TableDefinition::
 pub(super) type IdTable = TableDefinition<'static, &'static str, ()>;
 /// Ids of instances that are DOWN.
 pub(super) const DOWN: IdTable = TableDefinition::new("down");
+/// Ids of instances that are UP by their probes. A file that was never written with it has none, and an older furt leaves
+/// it as it is: what it says of an instance that is gone says nothing.
+pub(super) const UP: IdTable = TableDefinition::new("up");
 /// TTLs of instances that named none and heartbeat, or came by `/api/v1`, in ms.
 pub(super) const TTLS: TableDefinition<'_, &str, u64> = TableDefinition::new("ttls");
 /// JSON by the id of the instance that is draining.

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::store::conformance::{api_key, definition, draining, gone, gone_key, hold, instance, note_down, note_ttl};
+use crate::store::conformance::{
+    api_key, definition, draining, gone, gone_key, hold, instance, note_down, note_status, note_ttl,
+};
 use crate::store::disk::opening::examine;
 
 struct Folder(tempfile::TempDir);
@@ -39,12 +41,16 @@ fn fill(store: &mut DiskStore) -> Contents {
     store
         .apply(&[gone("s3", &["i3"]), note_down("i5", true), draining("i7"), note_ttl("i9", 60), hold("s", "i")])
         .unwrap();
+    store.apply(&[note_status("i6", Status::Up)]).unwrap();
     store.apply(&[api_key("k0", "0"), api_key("k1", "1"), api_key("k2", "2")]).unwrap();
     store.apply(&[gone_key("k1")]).unwrap();
     let State::Open(database) = &store.state else { panic!("it is open") };
     let contents = read(database).unwrap();
     assert_eq!((contents.starts, contents.instances.len(), contents.keys.len()), (starts, 11, 2));
-    assert_eq!((contents.observed.down.len(), contents.draining.len(), contents.ttls.len()), (1, 1, 1));
+    assert_eq!(
+        (contents.observed.down.len(), contents.observed.up.len(), contents.draining.len(), contents.ttls.len()),
+        (1, 1, 1, 1)
+    );
     contents
 }
 

@@ -16,7 +16,7 @@ use super::{
     FORMAT, OLDEST_FORMAT, Undo, check_whole, drain_record, initialize, key_record, known, opening, promised,
     put_definition, put_drain, put_instance, put_key, records, write,
 };
-use furt_core::model::{DrainMark, Epoch, InstanceId};
+use furt_core::model::{DrainMark, Epoch, InstanceId, Status};
 use furt_core::ports::StoreError;
 use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
 
@@ -65,6 +65,8 @@ struct Exported {
     definitions: Vec<Value>,
     instances: Vec<Value>,
     down: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    up: Vec<String>,
     /// Of format 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     draining: Option<Vec<String>>,
@@ -112,6 +114,7 @@ pub(super) fn exported(contents: &Contents) -> Result<Value, StoreError> {
         definitions: definitions.collect::<Result<_, _>>().map_err(unwritable)?,
         instances: instances.collect::<Result<_, _>>().map_err(unwritable)?,
         down: contents.observed.down.iter().map(ToString::to_string).collect(),
+        up: contents.observed.up.iter().map(ToString::to_string).collect(),
         draining: None,
         drains: Some(drains.collect::<Result<_, _>>().map_err(unwritable)?),
         holds: Some(holds.collect::<Result<_, _>>().map_err(unwritable)?),
@@ -127,7 +130,9 @@ pub(super) fn exported(contents: &Contents) -> Result<Value, StoreError> {
 /// A sentence that names the record that is wrong, or the file: there is one already, or it cannot be made.
 pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
     let contents = parse(json).map_err(|why| StoreError::Invalid(why.to_string()))?;
-    let notes = contents.observed.down.iter().map(|id| Change::Observe(id.clone(), Observation::Down(true)));
+    let note = |status| move |id: &InstanceId| Change::Observe(id.clone(), Observation::Status(status));
+    let down = contents.observed.down.iter().map(note(Status::Down));
+    let notes = down.chain(contents.observed.up.iter().map(note(Status::Up)));
     let ttls = contents.ttls.iter().map(|(id, &ttl)| Change::NoteTtl { instance: id.clone(), ttl });
     let drains = contents.draining.iter().map(|(id, mark)| Change::PutDraining(id.clone(), Arc::clone(mark)));
     let holds = contents.holds.iter().map(|(held, mark)| Change::PutHold(held.clone(), Arc::clone(mark)));
@@ -171,6 +176,9 @@ fn parse(json: &str) -> Result<Contents, ImportError> {
     }
     for id in &all.down {
         contents.observed.down.insert(known(&contents, id, "DOWN")?);
+    }
+    for id in &all.up {
+        contents.observed.up.insert(known(&contents, id, "UP")?);
     }
     let lists = Lists::of(format, all.draining, all.drains, all.holds, all.ttls_ms, all.keys)?;
     let Lists { draining, drains, holds, ttls, keys } = lists;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use redb::{Database, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 
-use super::tables::{DEFINITIONS, DOWN, DRAINS, HOLDS, INSTANCES, IdTable, KEYS, TTLS};
+use super::tables::{DEFINITIONS, DOWN, DRAINS, HOLDS, INSTANCES, IdTable, KEYS, TTLS, UP};
 use furt_core::model::InstanceId;
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord};
 
@@ -32,6 +32,7 @@ pub(super) struct Undo {
 #[derive(Debug)]
 struct Notes {
     is_down: bool,
+    is_up: bool,
     ttl_ms: Option<u64>,
 }
 
@@ -69,7 +70,8 @@ impl Undo {
         keep(&mut self.drains, transaction, DRAINS, id)?;
         let is_in = |table: IdTable| Ok::<_, redb::Error>(transaction.open_table(table)?.get(id)?.is_some());
         let ttl_ms = transaction.open_table(TTLS)?.get(id)?.map(|ms| ms.value());
-        self.notes.insert(id.to_owned(), Notes { is_down: is_in(DOWN)?, ttl_ms });
+        let (is_down, is_up) = (is_in(DOWN)?, is_in(UP)?);
+        self.notes.insert(id.to_owned(), Notes { is_down, is_up, ttl_ms });
         Ok(())
     }
 
@@ -93,10 +95,11 @@ impl Undo {
             }
         }
         {
-            let mut down = transaction.open_table(DOWN)?;
+            let (mut down, mut up) = (transaction.open_table(DOWN)?, transaction.open_table(UP)?);
             let mut ttls = transaction.open_table(TTLS)?;
             for (id, notes) in &self.notes {
                 set(&mut down, id, notes.is_down)?;
+                set(&mut up, id, notes.is_up)?;
                 match notes.ttl_ms {
                     Some(ms) => ttls.insert(id.as_str(), ms)?,
                     None => ttls.remove(id.as_str())?,

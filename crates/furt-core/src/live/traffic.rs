@@ -82,6 +82,12 @@ impl ServiceTraffic {
         }
     }
 
+    /// Those that were answered and neither refused nor failed; while requests end, it may be too small for a moment.
+    pub fn answered(&self) -> u64 {
+        let others = self.refused.load(Ordering::Relaxed) + self.failed.load(Ordering::Relaxed);
+        read(&self.classes).iter().sum::<u64>().saturating_sub(others)
+    }
+
     /// All counts; requests that end meanwhile may be in some of them.
     pub fn read(&self) -> TrafficCounts {
         TrafficCounts {

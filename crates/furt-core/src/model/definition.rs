@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{
-    Country, Host, Incarnation, InstanceId, Invalid, MethodRule, Pattern, Permission, Region, Scheme, ServiceName,
-    UpstreamHost, UpstreamUrl, path,
+    Country, HealthCheck, Host, Incarnation, InstanceId, Invalid, MethodRule, Pattern, Permission, Region, Scheme,
+    ServiceName, UpstreamHost, UpstreamUrl, path,
 };
 
 /// The most routes of a service.
@@ -93,6 +93,8 @@ pub struct Definition {
     pub slow_start: Option<Duration>,
     /// Timeouts of its own, instead of the configured ones.
     pub timeouts: Timeouts,
+    /// How its instances are probed.
+    pub health_check: HealthCheck,
     /// Whatever the service wants shown, at most 4 KiB.
     pub metadata: BTreeMap<String, String>,
     /// A registration with a lower one than the installed definition's keeps that definition.
@@ -110,6 +112,7 @@ impl Definition {
             hash_key: None,
             slow_start: None,
             timeouts: Timeouts::default(),
+            health_check: HealthCheck::default(),
             metadata: BTreeMap::new(),
             revision: 0,
         }
@@ -155,8 +158,12 @@ impl Definition {
         } else if !is_day(self.slow_start, Duration::ZERO)
             || !is_day(self.timeouts.connect, MIN_TIMEOUT)
             || !is_day(self.timeouts.read, MIN_TIMEOUT)
+            || !is_day(self.health_check.interval, MIN_TIMEOUT)
+            || !is_day(self.health_check.timeout, MIN_TIMEOUT)
         {
             "one of its times is out of range"
+        } else if self.health_check.failures == Some(0) {
+            "it is DOWN without a failure"
         } else {
             return Ok(());
         };

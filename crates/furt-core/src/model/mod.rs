@@ -9,6 +9,7 @@ mod api_key;
 mod definition;
 mod drain;
 mod duration;
+mod health_check;
 pub mod host;
 mod method;
 mod names;
@@ -26,6 +27,7 @@ pub use definition::{
 };
 pub use drain::{DrainMark, DrainUntil};
 pub use duration::{MAX_DURATION, duration};
+pub use health_check::{HealthCheck, StatusRange};
 pub use host::Host;
 pub use method::MethodRule;
 pub use names::{Country, Incarnation, InstanceId, KeyName, Region, ServiceName};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::ids::InstanceRef;
 use crate::model::{
     Definition, DrainMark, Epoch, Incarnation, InstanceId, InstanceSpec, Invalid, KeyName, RuntimeKey, ServiceName,
+    Status,
 };
 
 /// A service, as stores keep it.
@@ -39,8 +40,8 @@ pub struct InstanceRecord {
 /// part of what is registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observation {
-    /// Whether its probes say that it is DOWN.
-    Down(bool),
+    /// What its probes say.
+    Status(Status),
     /// What the host of its url resolves to now.
     Addresses(Arc<[SocketAddr]>),
 }
@@ -136,6 +137,8 @@ pub struct Contents {
 pub struct Observed {
     /// Instances that are DOWN.
     pub down: BTreeSet<InstanceId>,
+    /// Instances that are UP by their probes.
+    pub up: BTreeSet<InstanceId>,
 }
 
 impl Contents {

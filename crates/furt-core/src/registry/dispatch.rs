@@ -15,7 +15,7 @@ use super::names::WatchedNames;
 use super::now::Now;
 use super::outbox::{Outbox, WriteIds};
 use super::places::Places;
-use super::probes::Probes;
+use super::probes::{OutageWatch, ProbeOutcome, Probes};
 use super::publisher::Publisher;
 use super::refusal::Refusal;
 use super::report::Report;
@@ -42,6 +42,7 @@ pub struct Registry {
     pub(super) probes: Probes,
     pub(super) holds: Holds,
     pub(super) places: Places,
+    pub(super) outage: OutageWatch,
     pub(super) names: WatchedNames,
     pub(super) tokens: Tokens,
     pub(super) static_routes: StaticRoutes,
@@ -68,6 +69,7 @@ impl Registry {
             probes: Probes::default(),
             holds: Holds::default(),
             places: Places::default(),
+            outage: OutageWatch::default(),
             names: WatchedNames::default(),
             tokens: Tokens::default(),
             static_routes: StaticRoutes::default(),
@@ -94,7 +96,7 @@ impl Registry {
 
     /// When [`Event::DeadlineReached`] is due next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.leases.next().into_iter().chain(self.keys.next_deadline()).min()
+        self.leases.next().into_iter().chain(self.keys.next_deadline()).chain(self.outage.next_deadline()).min()
     }
 
     /// What requests are to see, if it changed since it was last taken.
@@ -115,8 +117,9 @@ impl Registry {
                 let outcome = self.probe_now(&instance, &source, now, effects);
                 effects.reply_to_command(reply, &instance.service, &source, outcome);
             }
-            Event::ProbeFinished { instance, token, outcome, took } => {
-                self.handle_probe(&instance, token, outcome, took, now, effects);
+            Event::ProbeFinished { instance, token, outcome, host, took } => {
+                let probed = ProbeOutcome { outcome, host, took };
+                self.handle_probe(&instance, token, probed, now, effects);
             }
             Event::NameResolved { subject, token, addresses } => {
                 self.handle_addresses(subject, token, addresses, now, effects);

@@ -177,7 +177,6 @@ impl Registry {
         let service = command.definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: command.instance.id.clone() };
         self.hear_registration(&instance, command.kind, now, effects);
-        self.probe_if_down(&instance, effects);
         self.directory.claim_id(&instance);
         let changes = vec![Change::RemoveDraining(instance.id)];
         self.submit(&service, ServiceWrite::Return { command, reply }, changes, effects);

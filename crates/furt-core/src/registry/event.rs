@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::command::{Deregistration, DrainCommand, Registration, Source};
 use super::ids::{DnsSubject, InstanceRef, ReplyId, WriteId};
 use super::keys::KeyCommand;
+use super::probes::{ProbeFailure, ProbedHost};
 use super::settings::Configuration;
 use super::token::{NameToken, ProbeToken};
 use crate::model::Incarnation;
@@ -31,7 +32,9 @@ pub enum Event {
         /// The token of the plan that asked for it.
         token: ProbeToken,
         /// `Err`: why it failed.
-        outcome: Result<(), String>,
+        outcome: Result<(), ProbeFailure>,
+        /// Where the instance is.
+        host: ProbedHost,
         /// How long the probe took.
         took: Duration,
     },

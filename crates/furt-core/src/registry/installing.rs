@@ -9,12 +9,13 @@ use super::directory::{InstanceEntry, NewInstance, ServiceEntry};
 use super::dispatch::Registry;
 use super::effects::Effects;
 use super::ids::{DnsSubject, InstanceRef};
+use super::names::is_same_set;
 use super::now::Now;
 use super::plan::FirstProbe;
 use super::probes::Health;
 use super::report::Report;
 use super::service_write::Registering;
-use crate::model::{Definition, Incarnation, ServiceName, Status};
+use crate::model::{Definition, Incarnation, InstanceSpec, ServiceName, Status};
 
 impl Registry {
     /// The store has it: installs definition and instance, starts its probes, answers.
@@ -24,7 +25,14 @@ impl Registry {
         let Registration { definition, instance: spec, addresses, source, .. } = *command;
         let service = definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: spec.id.clone() };
-        let health = if spec.health_endpoint.is_some() { Health::unknown() } else { Health::unprobed() };
+        let before = self.directory.instance(&instance).filter(|before| is_same_process(before.spec(), &spec));
+        let kept = before.map(|before| (before.health(), is_same_set(before.addresses(), &addresses)));
+        let health = match kept {
+            Some((health, _)) => health,
+            None if spec.health_endpoint.is_some() => Health::starting(now.at),
+            None => Health::unprobed(),
+        };
+        let check_before = self.directory.service(&service).map(|entry| entry.definition().health_check.clone());
         if let Some(from) = definition_owner {
             self.install_definition(definition, from, health.status(), now);
         }
@@ -37,13 +45,26 @@ impl Registry {
         let live = self.live_at(&instance, &spec, &replaces);
         let mut replaced_ones: Vec<_> = moved_from.iter().cloned().collect();
         replaced_ones.extend(self.take_over(&instance, &replaces, source.address, effects));
-        self.remove_instance(&instance, effects);
+        if self.forget_instance(&instance, effects) && kept.is_none() {
+            self.end_probes(&instance, effects);
+        }
         live.note_contest(moves.as_ref().and_then(|moves| moves.contest.clone()));
         let (spec, registered_from) = (Arc::new(spec), source.address);
         let url = spec.url.to_string();
         let ends_drain = was_draining && drain.is_none();
-        let suspended = None;
-        let new = NewInstance { spec, addresses, suspended, registered_from, health, live, drain, replaced, ttl };
+        let new = NewInstance {
+            spec,
+            addresses,
+            suspended: None,
+            registered_from,
+            health,
+            keeps_health: kept.is_some(),
+            noted: Status::Unknown,
+            live,
+            drain,
+            replaced,
+            ttl,
+        };
         self.install_instance(&instance, new, now, effects);
         if let Some(installed) = self.directory.instance_mut(&instance) {
             installed.set_moves(moves);
@@ -51,7 +72,19 @@ impl Registry {
         if !was_there {
             self.report_sharing(&instance, effects);
         }
-        self.plan_probes(&instance, FirstProbe::Now, effects);
+        match kept {
+            Some((_, true)) => self.order_probes(&instance, FirstProbe::WithinPeriod, now, effects),
+            Some((_, false)) | None => self.plan_probes(&instance, FirstProbe::Now, now, effects),
+        }
+        let check = self.directory.service(&service).map(|entry| &entry.definition().health_check);
+        if check_before.is_some() && check_before.as_ref() != check {
+            self.probe_by_definition(&service, now, effects);
+        }
+        if kept.is_some() {
+            // What the store noted of it ended with this registration.
+            self.note_status(&instance, effects);
+            self.note_sign_of_life(&instance, now, effects);
+        }
         self.re_evaluate_joined(&instance, effects);
         if self.directory.service(&service).is_some_and(|entry| !entry.eligibility().is_eligible()) {
             // What it claimed on its way to the store may have kept others suspended.
@@ -122,16 +155,28 @@ impl Registry {
 
     /// Ends what runs for an instance and forgets it.
     pub(super) fn remove_instance(&mut self, instance: &InstanceRef, effects: &mut Effects) {
+        if self.forget_instance(instance, effects) {
+            self.end_probes(instance, effects);
+        }
+    }
+
+    fn end_probes(&mut self, instance: &InstanceRef, effects: &mut Effects) {
+        self.probes.end(instance, effects);
+        self.outage.forget(instance);
+    }
+
+    /// The same, but for its probes; says whether it was there.
+    fn forget_instance(&mut self, instance: &InstanceRef, effects: &mut Effects) -> bool {
         let entry = self.directory.service_mut(&instance.service);
-        let Some(removed) = entry.and_then(|entry| entry.remove(&instance.id)) else { return };
+        let Some(removed) = entry.and_then(|entry| entry.remove(&instance.id)) else { return false };
         if self.places.remove(instance, removed.spec()) {
             self.publisher.set_shared(&self.places);
         }
         self.publisher.remove_id(&instance.id);
         self.leases.end(instance);
         self.directory.release_id(instance);
-        self.probes.end(instance, effects);
         self.names.unwatch(DnsSubject::Instance(instance.clone()), effects);
+        true
     }
 
     /// Forgets a service without instances.
@@ -142,4 +187,13 @@ impl Registry {
             self.leases.end_hold(service);
         }
     }
+}
+
+/// Whether what probes found of the one holds for the other, as far as registrations tell: what they look at is the same.
+fn is_same_process(before: &InstanceSpec, after: &InstanceSpec) -> bool {
+    before.url == after.url
+        && before.protocol == after.protocol
+        && before.tls_name == after.tls_name
+        && before.health_endpoint == after.health_endpoint
+        && before.incarnation == after.incarnation
 }

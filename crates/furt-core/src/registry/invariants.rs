@@ -24,6 +24,8 @@ impl Registry {
         self.sweep_holds();
         self.sweep_indexes();
         self.keys.sweep(&self.publisher);
+        let is_installed = |instance: &InstanceRef| self.directory.instance(instance).is_some();
+        assert!(self.outage.is_consistent(is_installed), "who fails together is counted, and installed");
     }
 
     fn sweep_services(&self) {

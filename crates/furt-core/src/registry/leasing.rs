@@ -31,6 +31,7 @@ impl Registry {
         let heartbeat_ttl = installed.spec().heartbeat_ttl.unwrap_or(self.settings.heartbeat_ttl);
         // From its first heartbeat on an instance is held to them.
         self.renew_lease(Some(heartbeat_ttl), instance, now, effects);
+        self.note_sign_of_life(instance, now, effects);
         let status = self.directory.installed(instance)?.1.health().status();
         Ok(Answer::Heard { status, epoch: self.publisher.epoch(), heartbeat_ttl })
     }
@@ -49,10 +50,10 @@ impl Registry {
         // A default that changed holds from here on: the answer to this tells it.
         let ttl = installed.spec().heartbeat_ttl.unwrap_or(self.settings.heartbeat_ttl);
         self.renew_lease(is_held.then_some(ttl), instance, now, effects);
+        self.note_sign_of_life(instance, now, effects);
     }
 
-    /// The instance lives, and is to be heard again within `ttl`; `None`: whenever it likes. One whose probes had ended is
-    /// probed afresh.
+    /// The instance lives, and is to be heard again within `ttl`; `None`: whenever it likes.
     pub(super) fn renew_lease(
         &mut self,
         ttl: Option<Duration>,
@@ -66,9 +67,6 @@ impl Registry {
         if let Some(ttl) = ttl.filter(|_| is_other && installed.spec().heartbeat_ttl.is_none()) {
             effects.keep(Change::NoteTtl { instance: instance.id.clone(), ttl });
         }
-        if installed.health().is_stopped() {
-            self.restart_probing(instance, now, effects);
-        }
     }
 
     pub(super) fn handle_deadlines(&mut self, now: Now, effects: &mut Effects) {
@@ -81,6 +79,7 @@ impl Registry {
                 Due::HeldRoutes(service) => self.begin_removal(service, None, RemovalCause::HoldEnded, now, effects),
             }
         }
+        self.expire_outage(now, effects);
         let (keys, mut parts) = self.keys(effects);
         keys.handle_deadline(now, &mut parts);
     }

@@ -14,7 +14,7 @@
 //! place that writes to counters that requests share.
 //!
 //! [`Registry`] has the order in which the parts are asked: `dispatch`, and for each way through it a file: `registering`
-//! (with `registration_plan`) and `installing`, `removal`, `draining`, `leasing`, `probing`, `resolving`, `evaluating`,
+//! (with `registration_plan`) and `installing`, `removal`, `draining`, `leasing`, `probing`, `outage`, `resolving`, `evaluating`,
 //! `reconfigure`, `restore`.
 //!
 //! Reading order: `event`, `effects`, `dispatch`, `registering`, `installing`, `removal`, then the parts; `invariants`.
@@ -41,6 +41,7 @@ mod leases;
 mod leasing;
 mod names;
 mod now;
+mod outage;
 mod outbox;
 mod places;
 mod plan;
@@ -78,7 +79,7 @@ pub use ids::{DnsSubject, InstanceRef, ReplyId, WriteId};
 pub use keys::{KeyAnswer, KeyCommand, KeyRefusal, KeyReport};
 pub use now::Now;
 pub use plan::{FirstProbe, NameWatch, ProbePlan, ProbeTarget};
-pub use probes::{Health, HealthLimits, Verdict};
+pub use probes::{FailureAccrual, Health, HealthLimits, OutageScope, ProbeFailure, ProbedHost, SignOfLife, Verdict};
 pub use refusal::Refusal;
 pub use report::Report;
 pub use settings::{Configuration, Settings};

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::token::{NameToken, ProbeToken};
-use crate::model::{InstanceSpec, Scheme};
+use crate::model::{Definition, InstanceSpec, Scheme};
 
 /// When and what to probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbePlan {
     /// To be sent back with each outcome.
     pub token: ProbeToken,
-    /// The instance and its address.
+    /// The instance and its addresses.
     pub target: ProbeTarget,
     /// When the first probe is due.
     pub first: FirstProbe,
@@ -25,6 +25,9 @@ pub struct ProbePlan {
 pub enum FirstProbe {
     /// At once.
     Now,
+    /// At once, but not within a second of the last one's begin, and never later than it was due before: for those who may
+    /// ask for a probe as often as they like.
+    Soon,
     /// At some time within the first second, with all others that were restored.
     Spread,
     /// After one period.
@@ -36,10 +39,12 @@ pub enum FirstProbe {
 /// What is probed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeTarget {
+    /// The service, which says how its instances are probed.
+    pub definition: Arc<Definition>,
     /// The instance: url, protocol, names.
     pub spec: Arc<InstanceSpec>,
-    /// The address to connect to.
-    pub address: SocketAddr,
+    /// The addresses to connect to, at least one: the first that can be reached answers for the instance.
+    pub addresses: Arc<[SocketAddr]>,
 }
 
 impl ProbeTarget {

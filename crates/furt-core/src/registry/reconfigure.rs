@@ -34,7 +34,7 @@ impl Registry {
         let (installed, mut parts) = self.keys(effects);
         installed.configure(keys, &mut parts);
         if before.health != self.settings.health {
-            self.retime_probes(&before.health, effects);
+            self.retime_all_probes(now, effects);
         }
         self.publisher.advance();
         let answer = Reconfigured { generation: self.publisher.generation(), suspended: self.directory.suspended() };

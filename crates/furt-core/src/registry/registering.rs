@@ -27,7 +27,7 @@ impl Registry {
     ) {
         let service = command.definition.service.clone();
         self.renew(&mut command);
-        match self.plan(&command) {
+        match self.plan(&command, now) {
             Err(refusal) => effects.reply_to_command(reply, &service, &command.source, Err(refusal)),
             Ok(Plan::Wait) => self.park(ServiceCommand::Register(command), reply, effects),
             Ok(Plan::Known) => {
@@ -36,7 +36,6 @@ impl Registry {
                 if let Some(installed) = self.directory.instance(&instance) {
                     shared::registered(installed.live(), now);
                 }
-                self.probe_if_down(&instance, effects);
                 effects.reply(reply, self.registered(&instance, false));
             }
             Ok(Plan::EndDrain) => self.begin_return(command, reply, now, effects),

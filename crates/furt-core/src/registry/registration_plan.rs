@@ -5,6 +5,9 @@ use std::net::IpAddr;
 use super::command::{Registration, RegistrationKind};
 use super::directory::InstanceEntry;
 use super::dispatch::Registry;
+use super::ids::InstanceRef;
+use super::now::Now;
+use super::probes::HealthLimits;
 use super::refusal::Refusal;
 use super::service_write::ServiceWrite;
 use crate::model::{InstanceId, Status};
@@ -31,7 +34,7 @@ impl Registry {
     ///
     /// # Errors
     /// Why it is refused.
-    pub(super) fn plan(&self, command: &Registration) -> Result<Plan, Refusal> {
+    pub(super) fn plan(&self, command: &Registration, now: Now) -> Result<Plan, Refusal> {
         let policy = &self.settings.policy;
         policy.check_grant(command)?;
         let service = &command.definition.service;
@@ -63,7 +66,8 @@ impl Registry {
             return Err(Refusal::RoutesMissing);
         }
         if let Some(installed) = installed {
-            check_replaced(command, installed)?;
+            let limits = self.health_limits(&InstanceRef { service: service.clone(), id: command.instance.id.clone() });
+            check_replaced(command, installed, &limits, now)?;
         }
         let is_registered = installed.is_some_and(|installed| {
             !installed.is_being_removed()
@@ -137,14 +141,21 @@ impl Registry {
     }
 }
 
-/// An incarnation that was replaced may not push out the one that replaced it while that is UP.
+/// An incarnation that was replaced may not push out the one that replaced it while that is UP or starts.
 ///
 /// # Errors
 /// [`Refusal::Replaced`].
-fn check_replaced(command: &Registration, installed: &InstanceEntry) -> Result<(), Refusal> {
+fn check_replaced(
+    command: &Registration,
+    installed: &InstanceEntry,
+    limits: &HealthLimits,
+    now: Now,
+) -> Result<(), Refusal> {
     let incarnation = command.instance.incarnation.as_ref();
     let was_replaced = incarnation.is_some() && incarnation == installed.replaced();
-    if was_replaced && !installed.is_being_removed() && installed.health().status() == Status::Up {
+    let health = installed.health();
+    let is_protected = health.status() == Status::Up || health.is_starting(limits, now.at);
+    if was_replaced && !installed.is_being_removed() && is_protected {
         let (id, installed) = (command.instance.id.clone(), installed.spec().incarnation.clone());
         return Err(Refusal::Replaced { id, installed });
     }

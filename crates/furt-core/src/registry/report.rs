@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::answer::Replaced;
 use super::ids::{DnsSubject, InstanceRef};
 use super::keys::KeyReport;
+use super::probes::OutageScope;
 use super::refusal::Refusal;
 use crate::model::{DrainUntil, InstanceId, ServiceName, Status};
 
@@ -110,6 +112,15 @@ pub enum Report {
     },
     /// Too many probes failed; there will be no more.
     ProbingStopped(InstanceRef),
+    /// The gateway's own network seems to be out: no instance goes DOWN for it for a while.
+    OutageBegan {
+        /// How many fail together.
+        scope: OutageScope,
+        /// How long that lasts at most.
+        longest: Duration,
+    },
+    /// That is over: something answered, or the time is.
+    OutageEnded,
     /// A name leads elsewhere.
     AddressesChanged {
         /// The instance or static route that has the name.

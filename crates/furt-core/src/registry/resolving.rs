@@ -9,7 +9,6 @@ use super::effects::Effects;
 use super::ids::{DnsSubject, InstanceRef};
 use super::names::is_same_set;
 use super::now::Now;
-use super::plan::FirstProbe;
 use super::report::Report;
 use super::static_routes::move_static;
 use super::token::NameToken;
@@ -60,7 +59,7 @@ impl Registry {
             installed.move_to(&addresses, pool_group);
         }
         effects.keep(Change::Observe(instance.id.clone(), Observation::Addresses(Arc::clone(&addresses))));
-        self.plan_probes(instance, FirstProbe::Now, effects);
+        self.probe_moved(instance, now, effects);
         self.re_evaluate(&instance.service, effects);
         self.publisher.advance();
         self.refresh(&instance.service, now, effects);

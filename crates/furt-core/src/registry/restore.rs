@@ -1,8 +1,8 @@
 //! The registry is made again from what a store has.
 //!
-//! What was DOWN is DOWN, what was UP is UNKNOWN and routable, all are probed within the first second, every TTL begins
-//! anew, as it was promised. Each service is evaluated against today's grants, static routes and listeners; one that
-//! may not be routed is kept as suspended and listed with its reason.
+//! What was DOWN is DOWN, what was UP is UNKNOWN and asked as if it were UP until a probe fails. All are probed within the
+//! first second, every TTL begins anew, as it was promised. Each service is evaluated against today's grants, static routes
+//! and listeners; one that may not be routed is kept as suspended and listed with its reason.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,20 +39,38 @@ impl Registry {
                 // Never written so: an instance comes with its definition and goes with it.
                 continue;
             }
-            let health = match (&spec.health_endpoint, observed.down.contains(&spec.id)) {
-                (None, _) => Health::unprobed(),
-                (Some(_), true) => Health::down(&self.settings.health),
-                (Some(_), false) => Health::unknown(),
-            };
             let instance = InstanceRef { service, id: spec.id.clone() };
+            let noted = match () {
+                () if observed.down.contains(&spec.id) => Status::Down,
+                () if observed.up.contains(&spec.id) => Status::Up,
+                () => Status::Unknown,
+            };
+            let health = match noted {
+                _ if spec.health_endpoint.is_none() => Health::unprobed(),
+                Status::Down => Health::down(&self.health_limits(&instance)),
+                Status::Up => Health::restored_up(),
+                Status::Unknown => Health::unknown(),
+            };
             self.directory.claim_id(&instance);
             let drain = self.holds.get(&instance).or_else(|| draining.get(&spec.id)).cloned();
             let ttl = ttls.get(&spec.id).copied();
             let suspended = suspended.get(&spec.id).cloned();
-            let live = Arc::default();
-            let new = NewInstance { spec, addresses, suspended, registered_from, health, live, drain, replaced, ttl };
+            let (live, keeps_health) = (Arc::default(), false);
+            let new = NewInstance {
+                spec,
+                addresses,
+                suspended,
+                registered_from,
+                health,
+                keeps_health,
+                noted,
+                live,
+                drain,
+                replaced,
+                ttl,
+            };
             self.install_instance(&instance, new, now, &mut effects);
-            self.plan_probes(&instance, FirstProbe::Spread, &mut effects);
+            self.plan_probes(&instance, FirstProbe::Spread, now, &mut effects);
         }
         for service in &self.directory.names_where(|_| true) {
             self.re_evaluate(service, &mut effects);

@@ -16,6 +16,8 @@ pub struct Settings {
     pub health: HealthLimits,
     /// The TTL of instances that heartbeat and name none.
     pub heartbeat_ttl: Duration,
+    /// How long verdicts are held at most while the gateway's own network is out; zero: they are not.
+    pub outage_hold: Duration,
 }
 
 /// All that the core takes from a configuration.

@@ -10,15 +10,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::now::Now;
-use super::probes::Health;
+use super::probes::{Health, ProbeFailure};
 use crate::model::{DrainMark, Incarnation, Status};
 use crate::routing::{InstanceLive, ServiceLive};
 
-/// The instance is installed, or installed anew, and what it replaced.
-pub(super) fn installed(live: &InstanceLive, of: &Health, replaced: Option<Incarnation>, now: Now) {
+/// The instance is installed, or installed anew, and what it replaced; where that keeps its health, its status is as old as
+/// it was.
+pub(super) fn installed(live: &InstanceLive, of: &Health, keeps_health: bool, replaced: Option<Incarnation>, now: Now) {
     health(live, of);
     live.note_replaced(replaced);
-    status_changed(live, now);
+    if !keeps_health {
+        status_changed(live, now);
+    }
     registered(live, now);
 }
 
@@ -41,13 +44,14 @@ pub(super) fn takes_no_requests(live: &InstanceLive, is_draining: bool, by: Opti
 }
 
 /// A probe ended.
-pub(super) fn probed(live: &InstanceLive, took: Duration, outcome: &Result<(), String>, now: Now) {
-    live.note_probe(now.unix_ms, took, outcome.as_ref().err().cloned());
+pub(super) fn probed(live: &InstanceLive, took: Duration, outcome: &Result<(), ProbeFailure>, now: Now) {
+    live.note_probe(now.unix_ms, took, outcome.as_ref().err().map(ToString::to_string));
 }
 
 /// The health machine of the instance.
 pub(super) fn health(live: &InstanceLive, health: &Health) {
     live.note_health(health.failures(), health.is_stopped());
+    live.note_restored_up(health.is_restored_up());
 }
 
 /// The instance's status changed.
@@ -56,7 +60,7 @@ pub(super) fn status_changed(live: &InstanceLive, now: Now) {
 }
 
 /// A probe of one of the service's instances ended.
-pub(super) fn service_probed(live: &ServiceLive, took: Duration, outcome: &Result<(), String>) {
+pub(super) fn service_probed(live: &ServiceLive, took: Duration, outcome: &Result<(), ProbeFailure>) {
     live.events().count_probe(outcome, took);
 }
 

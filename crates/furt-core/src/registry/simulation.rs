@@ -7,10 +7,10 @@ mod stored;
 
 use std::time::Duration;
 
-use super::tests::{Command, Harness, Store, definition_of, instance, policy, settings, source};
+use super::tests::{Command, Harness, Store, definition_of, instance, policy, refused, settings, source};
 use super::{
-    Deregistration, Drain, DrainCommand, Event, HealthLimits, InstanceRef, OnLastInstance, ProbeToken,
-    RegistrationPolicy, Settings, Source, StaticClaim, StaticRoute, StaticTarget,
+    Deregistration, Drain, DrainCommand, Event, HealthLimits, InstanceRef, OnLastInstance, ProbeFailure, ProbeToken,
+    ProbedHost, RegistrationPolicy, Settings, Source, StaticClaim, StaticRoute, StaticTarget,
 };
 use crate::model::{DrainUntil, Incarnation, ServiceName};
 use model::Model;
@@ -52,6 +52,8 @@ impl Simulation {
             interval_down: Duration::from_secs(120),
             failures_to_down: 2,
             failures_to_stop: 4,
+            startup_time: Duration::from_secs(20),
+            min_interval: Duration::from_secs(1),
         };
         let fixed = definition_of("x", &["GET /s"]).routes.remove(0);
         let (method, pattern) = (fixed.method, fixed.pattern);
@@ -209,12 +211,16 @@ impl Simulation {
         }
         let newest = self.orders.len().saturating_sub(self.random.usize(1..=12));
         let (instance, token) = self.orders[newest.max(self.random.usize(..self.orders.len()))].clone();
-        let is_good = self.random.u8(..3) == 0;
+        let outcome = match self.random.u8(..9) {
+            0..3 => Ok(()),
+            3 => Err(ProbeFailure::NotSent("no local port".to_owned())),
+            _ => Err(refused()),
+        };
         if self.furt.plans.get(&instance).is_some_and(|plan| plan.token == token) {
-            self.model.probed(&instance, is_good);
+            self.model.probed(&instance, &outcome);
         }
-        let outcome = if is_good { Ok(()) } else { Err("refused".to_owned()) };
-        self.furt.send(Event::ProbeFinished { instance, token, outcome, took: Duration::from_millis(2) });
+        let (host, took) = (ProbedHost::Own, Duration::from_millis(2));
+        self.furt.send(Event::ProbeFinished { instance, token, outcome, host, took });
     }
 
     fn pass(&mut self, ms: u64) {

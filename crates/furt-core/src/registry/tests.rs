@@ -10,14 +10,16 @@ mod granting;
 mod harness;
 mod holding;
 mod keys;
+mod outage;
 mod probing;
 mod reconfiguring;
 mod registering;
 mod replacing;
 mod restoring;
 mod routing;
+mod starting;
 mod waiting;
 
 pub(super) use command::{Command, address, definition_of, instance, operator, policy, settings, source};
 pub(super) use harness::key_command::{configured, digest, key, name};
-pub(super) use harness::{Harness, Store};
+pub(super) use harness::{Harness, Store, refused};

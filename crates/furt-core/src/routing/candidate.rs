@@ -19,7 +19,9 @@ pub enum Exclusion {
 /// Candidates from the best to the last resort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tier {
-    /// UP, or UNKNOWN without a failed probe.
+    /// UP; or restored as UNKNOWN, UP before, and without a failed probe since.
+    Proven,
+    /// The same, or UNKNOWN without a failed probe: a new instance, which may accept connections and never answer.
     Fresh,
     /// UNKNOWN with failed probes.
     Doubtful,
@@ -51,17 +53,20 @@ impl Instance {
         self.live.is_draining().then_some(Exclusion::Draining)
     }
 
-    /// The tier that it is a candidate in; `None`: it is no candidate.
+    /// Whether it is a candidate of a tier.
     #[inline]
-    pub(super) fn tier(&self, now_ms: i64) -> Option<Tier> {
+    pub(super) fn is_in(&self, tier: Tier, now_ms: i64) -> bool {
         if self.exclusion().is_some() {
-            return None;
+            return false;
         }
-        if self.live.ejected_until_ms(now_ms).is_some() {
-            return Some(Tier::Ejected);
+        let is_ejected = self.live.ejected_until_ms(now_ms).is_some();
+        let is_doubtful = || self.status == Status::Unknown && self.live.consecutive_failures() != 0;
+        match tier {
+            Tier::Proven => !is_ejected && (self.status == Status::Up || self.live.is_restored_up()),
+            Tier::Fresh => !is_ejected && !is_doubtful(),
+            Tier::Doubtful => !is_ejected && is_doubtful(),
+            Tier::Ejected => is_ejected,
         }
-        let is_doubtful = self.status == Status::Unknown && self.live.consecutive_failures() != 0;
-        Some(if is_doubtful { Tier::Doubtful } else { Tier::Fresh })
     }
 
     /// Whether it is at its hard limit with so many requests in flight.
@@ -82,7 +87,7 @@ impl Service {
     pub fn refusal_reason(&self, now_ms: i64) -> Option<NoInstance> {
         self.by_tier(|tier| {
             let mut reason = NoInstance::Unavailable;
-            for instance in self.instances.iter().filter(|one| one.tier(now_ms) == Some(tier)) {
+            for instance in self.instances.iter().filter(|one| one.is_in(tier, now_ms)) {
                 if !instance.is_full(instance.live.in_flight()) {
                     return Ok(());
                 }
@@ -94,15 +99,17 @@ impl Service {
     }
 
     /// Asks tier by tier. The first that has a candidate decides, also where all its candidates are full: a request waits
-    /// for a slot there rather than to go to an instance that is likely to fail.
+    /// for a slot there rather than to go to an instance that is likely to fail. Only where all proven ones are full, a
+    /// new one with a slot is asked.
     ///
     /// # Errors
     /// [`NoInstance`], where no tier has a candidate with a slot.
     #[inline]
     pub(super) fn by_tier<T>(&self, attempt: impl Fn(Tier) -> Result<T, NoInstance>) -> Result<T, NoInstance> {
-        for tier in [Tier::Fresh, Tier::Doubtful, Tier::Ejected] {
+        for tier in [Tier::Proven, Tier::Fresh, Tier::Doubtful, Tier::Ejected] {
             match attempt(tier) {
                 Err(NoInstance::Unavailable) => {}
+                Err(NoInstance::Full) if tier == Tier::Proven => {}
                 decided => return decided,
             }
         }

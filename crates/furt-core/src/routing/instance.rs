@@ -73,6 +73,7 @@ struct ProbeFacts {
     failures: AtomicU32,
     error: ArcSwapOption<String>,
     stopped: AtomicBool,
+    restored_up: AtomicBool,
 }
 
 impl InstanceLive {
@@ -146,6 +147,16 @@ impl InstanceLive {
     /// Whether probing has ended after too many failures.
     pub fn is_probing_stopped(&self) -> bool {
         self.probe.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was UP when its registry was restored, and no probe of it failed since.
+    pub fn is_restored_up(&self) -> bool {
+        self.probe.restored_up.load(Ordering::Relaxed)
+    }
+
+    /// Writes down whether [`is_restored_up`](Self::is_restored_up).
+    pub fn note_restored_up(&self, is_restored_up: bool) {
+        self.probe.restored_up.store(is_restored_up, Ordering::Relaxed);
     }
 
     /// Writes down a probe: when it ended (Unix ms), how long it took, what failed.

@@ -1,7 +1,8 @@
 //! Choosing an instance: the candidates, the order among them, and the slot that a request holds.
 //!
-//! Candidates are UP, or UNKNOWN without a failed probe; only when there is none of these, UNKNOWN with one; only when
-//! there is none of these either, ejected ones. None is draining. Among them those below their soft limit come first, then the lowest
+//! Candidates are UP, or were before furt restarted; only when none of these can be asked, UNKNOWN without a failed probe;
+//! only when there is none of these, UNKNOWN with one; only when there is none of these either, ejected ones. None is
+//! draining. Among them those below their soft limit come first, then the lowest
 //! cost by the service's policy, then the rotation by weight. Up to [`SCANNED`] are looked at one by one; of more, two
 //! are drawn by weight and the better one is taken, so that a thousand cost no more than a few. Nothing is allocated.
 
@@ -90,7 +91,7 @@ impl Service {
     /// [`NoInstance`].
     pub fn pick(&self, input: &SelectionInput<'_>, tried: impl Fn(&Instance) -> bool) -> Result<Lease, NoInstance> {
         self.by_tier(|tier| {
-            let is_candidate = |one: &Instance| one.tier(input.now_ms) == Some(tier) && !tried(one);
+            let is_candidate = |one: &Instance| one.is_in(tier, input.now_ms) && !tried(one);
             Choice { service: self, input, is_candidate }.take()
         })
     }
@@ -98,7 +99,7 @@ impl Service {
     /// Whether the instance is there and given requests, as long as it has a slot for them.
     pub fn takes_requests(&self, id: &InstanceId, now_ms: i64) -> bool {
         let found = self.instances.binary_search_by(|one| one.spec.id.cmp(id));
-        found.is_ok_and(|position| self.instances[position].tier(now_ms) == Some(Tier::Fresh))
+        found.is_ok_and(|position| self.instances[position].is_in(Tier::Fresh, now_ms))
     }
 
     fn instance_set(&self) -> &InstanceSet {

@@ -66,6 +66,8 @@ pub struct ServiceLive {
     pub retries: RetryBudget,
     registered_ms: AtomicI64,
     since_ms: AtomicI64,
+    /// When it had its first verdict; its registration, where it was DOWN or UP then.
+    counted_from_ms: AtomicI64,
     up_ms: AtomicI64,
     events: Arc<ServiceEvents>,
     /// In its own memory from the first request on: of a set's services many have none.
@@ -75,7 +77,8 @@ pub struct ServiceLive {
 impl ServiceLive {
     /// For a service that registers at `now_ms` (Unix ms).
     pub fn new(now_ms: i64) -> Self {
-        Self { registered_ms: now_ms.into(), since_ms: now_ms.into(), ..Self::default() }
+        let (registered_ms, since_ms, counted_from_ms) = (now_ms.into(), now_ms.into(), now_ms.into());
+        Self { registered_ms, since_ms, counted_from_ms, ..Self::default() }
     }
 
     /// Writes down that the status changed from `before` at `now_ms`.
@@ -83,6 +86,9 @@ impl ServiceLive {
         let since = self.since_ms.swap(now_ms, Ordering::Relaxed);
         if before == Status::Up {
             self.up_ms.fetch_add((now_ms - since).max(0), Ordering::Relaxed);
+        }
+        if self.is_without_verdict(before) {
+            self.counted_from_ms.store(now_ms, Ordering::Relaxed);
         }
         self.events.count_transition();
     }
@@ -117,13 +123,22 @@ impl ServiceLive {
         self.registered_ms.load(Ordering::Relaxed)
     }
 
-    /// The share of its time that it was UP, 0 to 1, where its status is `status` now.
+    /// The share of its time since the first verdict that it was UP, 0 to 1, where its status is `status` now. Before the
+    /// first verdict: 1, since nothing says that it was not.
     pub fn uptime_share(&self, status: Status, now_ms: i64) -> f64 {
+        if self.is_without_verdict(status) {
+            return 1.0;
+        }
         let current = if status == Status::Up { (now_ms - self.since_ms()).max(0) } else { 0 };
-        let total = now_ms - self.registered_ms.load(Ordering::Relaxed);
+        let total = now_ms - self.counted_from_ms.load(Ordering::Relaxed);
         if total <= 0 {
             return if status == Status::Up { 1.0 } else { 0.0 };
         }
         ((self.up_ms.load(Ordering::Relaxed) + current) as f64 / total as f64).clamp(0.0, 1.0)
+    }
+
+    /// Whether no probe has said anything of it so far, where its status is `status`.
+    fn is_without_verdict(&self, status: Status) -> bool {
+        status == Status::Unknown && self.transitions() == 0
     }
 }

@@ -27,6 +27,8 @@ pub(in crate::registry) struct InstanceEntry {
     /// Why it may not be where it was restored, whatever the configuration says.
     suspended: Option<Arc<str>>,
     state: CountedState,
+    /// The status that the store notes of it.
+    noted: Status,
     drain: Option<Arc<DrainMark>>,
     replaced: Option<Incarnation>,
     moves: Option<Moves>,
@@ -52,6 +54,10 @@ pub(in crate::registry) struct NewInstance {
     pub(in crate::registry) suspended: Option<Arc<str>>,
     pub(in crate::registry) registered_from: IpAddr,
     pub(in crate::registry) health: Health,
+    /// Whether it had this health before: it registered anew, as what its probes had looked at.
+    pub(in crate::registry) keeps_health: bool,
+    /// The status that the store notes of it.
+    pub(in crate::registry) noted: Status,
     pub(in crate::registry) live: Arc<InstanceLive>,
     pub(in crate::registry) drain: Option<Arc<DrainMark>>,
     /// The incarnation that it replaces.
@@ -119,6 +125,14 @@ impl Instances {
         let installed = self.all.get_mut(id).filter(|_| from != to)?;
         installed.publish(installed.published.pool_group);
         Some(StatusChange { from, to })
+    }
+
+    /// The status that the store is to note of it from now on; `None`: it notes it already, or none is to be noted, since
+    /// it is not probed.
+    pub(in crate::registry) fn take_unnoted(&mut self, id: &InstanceId) -> Option<Status> {
+        let instance = self.all.get_mut(id).filter(|instance| instance.spec.health_endpoint.is_some())?;
+        let status = instance.health().status();
+        (std::mem::replace(&mut instance.noted, status) != status).then_some(status)
     }
 
     /// It is being removed, and takes no request from now on.
@@ -210,10 +224,11 @@ impl Counts {
 
 impl InstanceEntry {
     pub(in crate::registry) fn new(new: NewInstance, pool_group: PoolGroup, now: Now) -> Self {
-        let NewInstance { spec, addresses, suspended, registered_from, health, live, drain, replaced, ttl } = new;
+        let NewInstance { spec, addresses, suspended, registered_from, health, .. } = new;
+        let NewInstance { keeps_health, noted, live, drain, replaced, ttl, .. } = new;
         let liveness = Liveness::new(spec.heartbeat_ttl.or(ttl), now);
         let published = published(&spec, &addresses, health, pool_group, &live);
-        shared::installed(&live, &health, replaced.clone(), now);
+        shared::installed(&live, &health, keeps_health, replaced.clone(), now);
         let state = CountedState { health, is_being_removed: false };
         let entry = Self {
             spec,
@@ -223,6 +238,7 @@ impl InstanceEntry {
             addresses,
             suspended,
             state,
+            noted,
             drain,
             replaced,
             moves: None,

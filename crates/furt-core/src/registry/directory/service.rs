@@ -126,6 +126,11 @@ impl ServiceEntry {
         change
     }
 
+    /// The status of an instance that the store is to note from now on; `None`: it notes it already.
+    pub(in crate::registry) fn take_unnoted(&mut self, id: &InstanceId) -> Option<Status> {
+        self.instances.take_unnoted(id)
+    }
+
     /// Begins the removal of an instance, or of all and the service (`None`). With the last instance the service goes as
     /// well, where `goes_with_last`. Gives what the store is to forget.
     pub(in crate::registry) fn begin_removal(&mut self, instance: Option<&InstanceId>, goes_with_last: bool) -> Change {

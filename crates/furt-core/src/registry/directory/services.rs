@@ -11,6 +11,7 @@ use super::super::refusal::Refusal;
 use super::ids::IdOwners;
 use super::instances::InstanceEntry;
 use super::service::ServiceEntry;
+use crate::live::ServiceTraffic;
 use crate::model::{Definition, InstanceId, ServiceName, Status};
 
 /// All that is installed.
@@ -92,6 +93,12 @@ impl Directory {
                 Ok(entry.ok_or_else(|| Refusal::NotFound(format!("service \"{service}\"")))?.registered_from())
             }
         }
+    }
+
+    /// The requests that were answered so far by the services that are meant.
+    pub(in crate::registry) fn answered_by(&self, is_meant: impl Fn(&ServiceEntry) -> bool) -> u64 {
+        let meant = self.services.values().filter(|entry| is_meant(entry));
+        meant.filter_map(|entry| entry.live().traffic_so_far()).map(ServiceTraffic::answered).sum()
     }
 
     /// The names of the services that are meant, in their order.

@@ -1,31 +1,81 @@
 //! The health machine of one instance: what a probe's outcome makes of it, when the next is due.
+//!
+//! A service may take a while before it listens. So an instance has a start-up time, in which it is probed often and no
+//! failure brings the end of its probing nearer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::model::Status;
+use crate::model::{HealthCheck, Status};
 
-/// The numbers of the machine; by default 30 s, 120 s, 3 and 10.
+/// The numbers of the machine; by default 30 s, 120 s, 3, 10 and 60 s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HealthLimits {
     /// Between probes of an UP instance.
     pub interval: Duration,
-    /// Between probes of a DOWN instance.
+    /// Between probes of a DOWN instance, after its start-up time.
     pub interval_down: Duration,
     /// Failures in a row that make it DOWN, at least 1.
     pub failures_to_down: u32,
-    /// Failures in a row that end the probing, at least `failures_to_down`.
+    /// Failures in a row that end the probing, at least `failures_to_down`; those of a start-up time do not count.
     pub failures_to_stop: u32,
+    /// How long a start-up time lasts; zero: there is none.
+    pub startup_time: Duration,
+    /// The least `interval` that a service may ask for.
+    pub min_interval: Duration,
+}
+
+impl HealthLimits {
+    /// These numbers with a service's own over them.
+    #[must_use]
+    pub fn with(self, own: &HealthCheck) -> Self {
+        let failures_to_down = own.failures.unwrap_or(self.failures_to_down).max(1);
+        Self {
+            interval: own.interval.map_or(self.interval, |interval| interval.max(self.min_interval)),
+            failures_to_down,
+            failures_to_stop: self.failures_to_stop.max(failures_to_down),
+            ..self
+        }
+    }
 }
 
 /// The most between probes until the first verdict.
 const FIRST_VERDICT_PERIOD: Duration = Duration::from_secs(1);
+/// Failures of a start-up time, and the time between probes up to there: 10 s of every second, then two slower steps of 10
+/// and 20 s.
+const STARTUP_PERIODS: [(u32, Duration); 3] =
+    [(10, Duration::from_secs(1)), (15, Duration::from_secs(2)), (19, Duration::from_secs(5))];
+/// Between the probes of a start-up time after these.
+const LAST_STARTUP_PERIOD: Duration = Duration::from_secs(10);
 
 /// The health of an instance: its status, and the failures in a row that led to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Health {
     status: Status,
     failures: u32,
+    /// Those of them that bring the end of probing nearer.
+    failures_counted: u32,
     is_stopped: bool,
+    startup: Option<Startup>,
+    /// It was UP when its registry was stored, and no probe failed since it was restored.
+    is_restored_up: bool,
+}
+
+/// A start-up time that began and was not ended by a success. Whether it is over, the numbers in force say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Startup {
+    began: Instant,
+    failures: u32,
+}
+
+/// How a failure counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureAccrual {
+    /// Towards DOWN, and towards the end of the probing.
+    Full,
+    /// Towards DOWN alone: it says little of the instance.
+    NotTowardsStop,
+    /// Not at all: verdicts are held.
+    Held,
 }
 
 /// What an outcome changed.
@@ -39,20 +89,49 @@ pub enum Verdict {
     Stopped,
 }
 
+/// What a sign of life, a registration or a heartbeat, calls for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignOfLife {
+    /// Nothing.
+    Expected,
+    /// A probe soon: it is DOWN.
+    WhileDown,
+    /// Probes again: they had ended.
+    WhileStopped,
+}
+
 impl Health {
-    /// Of an instance that is probed: UNKNOWN until a verdict.
+    /// Of an instance that is probed afresh: UNKNOWN until a verdict.
     pub fn unknown() -> Self {
-        Self { status: Status::Unknown, failures: 0, is_stopped: false }
+        Self {
+            status: Status::Unknown,
+            failures: 0,
+            failures_counted: 0,
+            is_stopped: false,
+            startup: None,
+            is_restored_up: false,
+        }
+    }
+
+    /// Of an instance that was UP when its registry was stored: UNKNOWN, and asked as if it were UP until a probe fails.
+    pub fn restored_up() -> Self {
+        Self { is_restored_up: true, ..Self::unknown() }
+    }
+
+    /// Of an instance that starts: UNKNOWN, and in its start-up time.
+    pub fn starting(now: Instant) -> Self {
+        Self { startup: Some(Startup { began: now, failures: 0 }), ..Self::unknown() }
     }
 
     /// Of an instance that was DOWN when its registry was stored: the next failures count from there.
     pub fn down(limits: &HealthLimits) -> Self {
-        Self { status: Status::Down, failures: limits.failures_to_down, is_stopped: false }
+        let failures = limits.failures_to_down;
+        Self { status: Status::Down, failures, failures_counted: failures, ..Self::unknown() }
     }
 
     /// Of an instance without probes: UP from registration on.
     pub fn unprobed() -> Self {
-        Self { status: Status::Up, failures: 0, is_stopped: false }
+        Self { status: Status::Up, ..Self::unknown() }
     }
 
     /// The status.
@@ -70,20 +149,36 @@ impl Health {
         self.is_stopped
     }
 
+    /// Whether it was UP when its registry was stored, and no probe failed since it was restored.
+    pub fn is_restored_up(&self) -> bool {
+        self.is_restored_up
+    }
+
     /// A probe succeeded.
     pub fn succeed(&mut self) -> Verdict {
-        self.failures = 0;
-        if self.status == Status::Up {
-            return Verdict::Same;
-        }
-        self.status = Status::Up;
-        Verdict::Changed
+        let before = self.status;
+        *self = Self { status: Status::Up, ..Self::unknown() };
+        if before == Status::Up { Verdict::Same } else { Verdict::Changed }
     }
 
     /// A probe failed.
-    pub fn fail(&mut self, limits: &HealthLimits) -> Verdict {
+    pub fn fail(&mut self, limits: &HealthLimits, accrual: FailureAccrual, now: Instant) -> Verdict {
+        if accrual == FailureAccrual::Held {
+            return Verdict::Same;
+        }
         self.failures = self.failures.saturating_add(1);
-        if self.failures >= limits.failures_to_stop && self.failures >= limits.failures_to_down {
+        self.is_restored_up = false;
+        match self.running_startup(limits, now) {
+            Some(startup) => {
+                self.startup = Some(Startup { failures: startup.failures.saturating_add(1), ..startup });
+            }
+            None => {
+                self.startup = None;
+                let counted = u32::from(accrual == FailureAccrual::Full);
+                self.failures_counted = self.failures_counted.saturating_add(counted);
+            }
+        }
+        if self.failures_counted >= limits.failures_to_stop && self.failures >= limits.failures_to_down {
             self.status = Status::Down;
             self.is_stopped = true;
             return Verdict::Stopped;
@@ -95,16 +190,61 @@ impl Health {
         Verdict::Same
     }
 
+    /// The instance registered without a change that matters here, or sent a heartbeat. Where that finds it DOWN or not
+    /// probed any more, a start-up time begins, unless one runs.
+    pub fn hear(&mut self, limits: &HealthLimits, now: Instant) -> SignOfLife {
+        if self.is_stopped {
+            *self = Self::starting(now);
+            return SignOfLife::WhileStopped;
+        }
+        if self.status != Status::Down {
+            return SignOfLife::Expected;
+        }
+        if self.running_startup(limits, now).is_none() {
+            self.startup = Some(Startup { began: now, failures: 0 });
+        }
+        SignOfLife::WhileDown
+    }
+
+    /// What failed so far says nothing any more: an instance that is not DOWN begins with no failure, one that is not probed
+    /// any more is DOWN and probed again.
+    pub fn forgive(&mut self, limits: &HealthLimits) {
+        if self.is_stopped {
+            *self = Self::down(limits);
+        } else if self.status != Status::Down {
+            (self.failures, self.failures_counted) = (0, 0);
+        }
+    }
+
     /// How long from one probe to the next; `None`: no more probes.
-    pub fn period(&self, limits: &HealthLimits) -> Option<Duration> {
+    pub fn period(&self, limits: &HealthLimits, now: Instant) -> Option<Duration> {
         if self.is_stopped {
             return None;
         }
         Some(match self.status {
             Status::Unknown => limits.interval.min(FIRST_VERDICT_PERIOD),
             Status::Up => limits.interval,
-            Status::Down => limits.interval_down,
+            Status::Down => match self.running_startup(limits, now) {
+                Some(startup) => limits.interval_down.min(startup.period()),
+                None => limits.interval_down,
+            },
         })
+    }
+
+    /// Whether its start-up time runs.
+    pub fn is_starting(&self, limits: &HealthLimits, now: Instant) -> bool {
+        self.running_startup(limits, now).is_some()
+    }
+
+    fn running_startup(&self, limits: &HealthLimits, now: Instant) -> Option<Startup> {
+        self.startup.filter(|startup| now.saturating_duration_since(startup.began) < limits.startup_time)
+    }
+}
+
+impl Startup {
+    fn period(self) -> Duration {
+        let step = STARTUP_PERIODS.iter().find(|(failures, _)| self.failures < *failures);
+        step.map_or(LAST_STARTUP_PERIOD, |(_, period)| *period)
     }
 }
 
@@ -117,24 +257,31 @@ mod tests {
         interval_down: Duration::from_secs(120),
         failures_to_down: 3,
         failures_to_stop: 10,
+        startup_time: Duration::from_secs(60),
+        min_interval: Duration::from_secs(1),
     };
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as the start; from there on time is given")]
+    fn start() -> Instant {
+        Instant::now()
+    }
 
     /// Outcomes as `+` and `-`; after each: status, failures in a row, seconds to the next probe.
     fn check(script: &[(char, Status, u32, Option<u64>)]) {
-        let mut health = Health::unknown();
+        let (mut health, now) = (Health::unknown(), start());
         for (step, &(outcome, status, failures, seconds)) in script.iter().enumerate() {
             match outcome {
                 '+' => health.succeed(),
-                _ => health.fail(&LIMITS),
+                _ => health.fail(&LIMITS, FailureAccrual::Full, now),
             };
-            let period = health.period(&LIMITS).map(|period| period.as_secs());
+            let period = health.period(&LIMITS, now).map(|period| period.as_secs());
             assert_eq!((health.status(), health.failures(), period), (status, failures, seconds), "step {step}");
         }
     }
 
     #[test]
     fn a_new_instance_is_probed_every_second_until_the_first_verdict() {
-        assert_eq!(Health::unknown().period(&LIMITS), Some(Duration::from_secs(1)));
+        assert_eq!(Health::unknown().period(&LIMITS, start()), Some(Duration::from_secs(1)));
         check(&[('+', Status::Up, 0, Some(30))]);
         check(&[
             ('-', Status::Unknown, 1, Some(1)),
@@ -170,13 +317,126 @@ mod tests {
     #[test]
     fn equal_limits_stop_at_the_verdict() {
         let limits = HealthLimits { failures_to_down: 1, failures_to_stop: 1, ..LIMITS };
-        let mut health = Health::unknown();
-        assert_eq!(health.fail(&limits), Verdict::Stopped);
-        assert_eq!((health.status(), health.period(&limits)), (Status::Down, None));
+        let (mut health, now) = (Health::unknown(), start());
+        assert_eq!(health.fail(&limits, FailureAccrual::Full, now), Verdict::Stopped);
+        assert_eq!((health.status(), health.period(&limits, now)), (Status::Down, None));
     }
 
     #[test]
     fn an_instance_without_probes_is_up() {
         assert_eq!(Health::unprobed().status(), Status::Up);
+    }
+
+    /// Fails as often as the probes of `seconds` are due; gives the seconds at which they were.
+    fn fail_for(health: &mut Health, began: Instant, from: u64, seconds: u64) -> Vec<u64> {
+        let (mut at, mut probed) = (from, Vec::new());
+        while at <= seconds {
+            let now = began + Duration::from_secs(at);
+            probed.push(at);
+            health.fail(&LIMITS, FailureAccrual::Full, now);
+            let Some(period) = health.period(&LIMITS, now) else { break };
+            at += period.as_secs();
+        }
+        probed
+    }
+
+    #[test]
+    fn an_instance_that_starts_is_down_at_the_third_failure_and_probed_often_for_a_minute() {
+        let began = start();
+        let mut health = Health::starting(began);
+        let probed = fail_for(&mut health, began, 0, 59);
+        assert_eq!(probed[..14], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 17]);
+        assert_eq!(probed[14..], [19, 24, 29, 34, 39, 49, 59]);
+        assert_eq!((health.status(), health.failures(), health.is_stopped()), (Status::Down, 21, false));
+        // Over: from here on the failures count.
+        let probed = fail_for(&mut health, began, 69, 10_000);
+        assert_eq!((probed.len(), probed[1] - probed[0], health.is_stopped()), (10, 120, true));
+    }
+
+    #[test]
+    fn up_ends_the_start_up_time() {
+        let began = start();
+        let mut health = Health::starting(began);
+        health.fail(&LIMITS, FailureAccrual::Full, began);
+        health.succeed();
+        assert_eq!(health, Health::unprobed());
+        for _ in 0..3 {
+            health.fail(&LIMITS, FailureAccrual::Full, began);
+        }
+        assert_eq!((health.status(), health.period(&LIMITS, began)), (Status::Down, Some(LIMITS.interval_down)));
+    }
+
+    #[test]
+    fn a_sign_of_life_begins_a_start_up_time_where_the_instance_is_down_and_none_runs() {
+        let began = start();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut health = Health::unprobed();
+        assert_eq!((health.hear(&LIMITS, began), health), (SignOfLife::Expected, Health::unprobed()));
+        for _ in 0..5 {
+            health.fail(&LIMITS, FailureAccrual::Full, began);
+        }
+        assert_eq!(health.hear(&LIMITS, began), SignOfLife::WhileDown);
+        assert_eq!(health.period(&LIMITS, began), Some(Duration::from_secs(1)));
+        fail_for(&mut health, began, 1, 50);
+        let before = health;
+        assert_eq!((health.hear(&LIMITS, at(59)), health), (SignOfLife::WhileDown, before), "it goes on");
+        assert_eq!(health.period(&LIMITS, at(60)), Some(LIMITS.interval_down), "it is over");
+        health.hear(&LIMITS, at(60));
+        assert_eq!(health.period(&LIMITS, at(60)), Some(Duration::from_secs(1)), "the next one began");
+        for count in 5..10 {
+            assert!(!health.is_stopped(), "{count} failures count");
+            health.fail(&LIMITS, FailureAccrual::Full, at(500));
+        }
+        assert!(health.is_stopped());
+        assert_eq!(health.hear(&LIMITS, at(600)), SignOfLife::WhileStopped);
+        assert_eq!(health, Health::starting(at(600)));
+    }
+
+    #[test]
+    fn without_a_start_up_time_failures_count_from_the_first_on() {
+        let limits = HealthLimits { startup_time: Duration::ZERO, ..LIMITS };
+        let began = start();
+        let mut health = Health::starting(began);
+        for _ in 0..3 {
+            health.fail(&limits, FailureAccrual::Full, began);
+        }
+        assert_eq!(health.hear(&limits, began), SignOfLife::WhileDown);
+        assert_eq!(health.period(&limits, began), Some(LIMITS.interval_down));
+        (3..10).for_each(|_| _ = health.fail(&limits, FailureAccrual::Full, began));
+        assert!(health.is_stopped());
+    }
+
+    #[test]
+    fn a_failure_that_says_nothing_of_the_instance_ends_no_probing_and_a_held_one_changes_nothing() {
+        let (mut health, now) = (Health::unprobed(), start());
+        for _ in 0..50 {
+            health.fail(&LIMITS, FailureAccrual::NotTowardsStop, now);
+        }
+        assert_eq!((health.status(), health.failures(), health.is_stopped()), (Status::Down, 50, false));
+        let before = health;
+        assert_eq!(health.fail(&LIMITS, FailureAccrual::Held, now), Verdict::Same);
+        assert_eq!(health, before);
+    }
+
+    #[test]
+    fn what_is_forgiven_begins_with_no_failure_and_is_probed_again() {
+        let (mut health, now) = (Health::unprobed(), start());
+        health.fail(&LIMITS, FailureAccrual::Full, now);
+        health.forgive(&LIMITS);
+        assert_eq!(health, Health::unprobed());
+        (0..10).for_each(|_| _ = health.fail(&LIMITS, FailureAccrual::Full, now));
+        assert!(health.is_stopped());
+        health.forgive(&LIMITS);
+        assert_eq!((health.status(), health.is_stopped()), (Status::Down, false));
+    }
+
+    #[test]
+    fn a_services_own_numbers_hold_within_bounds() {
+        assert_eq!(LIMITS.with(&HealthCheck::default()), LIMITS);
+        let interval = |seconds| Some(Duration::from_secs_f64(seconds));
+        let own = HealthCheck { interval: interval(0.5), failures: Some(20), ..HealthCheck::default() };
+        let limits = LIMITS.with(&own);
+        assert_eq!((limits.interval, limits.interval_down), (LIMITS.min_interval, LIMITS.interval_down));
+        assert_eq!((limits.failures_to_down, limits.failures_to_stop), (20, 20));
     }
 }

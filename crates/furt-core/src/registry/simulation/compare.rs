@@ -19,7 +19,7 @@ impl Simulation {
         let staying = || self.model.services.iter().filter(|one| !one.is_being_removed);
         let mut expected = BTreeMap::new();
         let mut table = BTreeSet::new();
-        let mut probed = BTreeSet::new();
+        let mut probed = BTreeMap::new();
         let mut named = BTreeSet::new();
         for service in staying() {
             let name = &service.definition.service;
@@ -33,12 +33,15 @@ impl Simulation {
         for service in &self.model.services {
             let by_name = service.instances.iter().filter(|one| one.spec.url.socket_address().is_none());
             named.extend(by_name.map(|one| format!("{}/{}", service.definition.service, one.spec.id)));
-            let instances =
-                service.instances.iter().filter(|one| one.spec.health_endpoint.is_some() && !one.is_stopped);
-            let service = &service.definition.service;
-            probed.extend(instances.map(|one| InstanceRef { service: service.clone(), id: one.spec.id.clone() }));
+            let name = &service.definition.service;
+            let plans = service
+                .instances
+                .iter()
+                .filter_map(|one| Some((InstanceRef { service: name.clone(), id: one.spec.id.clone() }, one.period?)));
+            probed.extend(plans);
         }
-        assert_eq!(self.furt.plans.keys().cloned().collect::<BTreeSet<_>>(), probed, "who is probed");
+        let plans = self.furt.plans.iter().map(|(whom, plan)| (whom.clone(), plan.period));
+        assert_eq!(plans.collect::<BTreeMap<_, _>>(), probed, "who is probed how often");
         let followed = self.furt.names.keys().map(ToString::to_string).collect::<BTreeSet<_>>();
         assert_eq!(followed, named, "whose name is followed");
         let seen = self.furt.snapshot.registered().map(|service| {

@@ -30,7 +30,13 @@ pub(super) struct InstanceEntry {
     pub(super) from: IpAddr,
     pub(super) status: Status,
     pub(super) failures: u32,
+    /// Those that bring the end of probing nearer.
+    pub(super) counted: u32,
     pub(super) is_stopped: bool,
+    /// When its start-up time began, and the failures in it.
+    pub(super) startup: Option<(Instant, u32)>,
+    /// The time between its probes as it was ordered last.
+    pub(super) period: Option<Duration>,
     pub(super) ttl: Option<Duration>,
     pub(super) heard: Instant,
     /// When it is looked at next.
@@ -266,7 +272,8 @@ impl Model {
             return self.refuse(reply, "routes missing");
         }
         let was_replaced = |one: &InstanceEntry| {
-            one.replaced.is_some() && one.replaced == command.instance.incarnation && one.status == Status::Up
+            let is_protected = one.status == Status::Up || one.is_starting(&self.limits, self.now);
+            one.replaced.is_some() && one.replaced == command.instance.incarnation && is_protected
         };
         if installed.is_some_and(|one| !one.is_being_removed && was_replaced(one)) {
             return self.refuse(reply, "replaced");
@@ -319,9 +326,7 @@ impl Model {
         if installed.look.is_none() {
             installed.look = installed.ttl.map(|ttl| now + ttl);
         }
-        if installed.is_stopped {
-            (installed.status, installed.failures, installed.is_stopped) = (Status::Unknown, 0, false);
-        }
+        self.sign_of_life(instance);
     }
 
     fn leave(&mut self, service: ServiceName, id: Option<InstanceId>, from: IpAddr, reply: ReplyId) {
@@ -457,9 +462,10 @@ impl Model {
             Ok(installed) if installed.spec.health_endpoint.is_none() => Outcome::Refused("unprobed"),
             Ok(installed) => {
                 if installed.is_stopped {
-                    (installed.status, installed.failures, installed.is_stopped) = (Status::Unknown, 0, false);
+                    installed.begin_afresh(None);
                 }
-                Outcome::Probing(installed.status)
+                self.order(instance);
+                Outcome::Probing(self.installed(instance).unwrap().status)
             }
             Err(refused) => refused,
         };
@@ -467,4 +473,5 @@ impl Model {
     }
 }
 
+mod health;
 mod ticks;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    CidrSet, Definition, Host, Incarnation, InstanceId, InstanceSpec, MethodRule, Pattern, Permission, RouteSpec,
-    ServiceName, Sha256Digest, UpstreamHost, UpstreamUrl,
+    CidrSet, Definition, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec, MethodRule, Pattern, Permission,
+    Protocol, RouteSpec, ServiceName, Sha256Digest, UpstreamHost, UpstreamUrl,
 };
 use crate::registry::{
     HealthLimits, InstanceRef, Registration, RegistrationKind, RegistrationPolicy, Settings, Source, UnlistedRule,
@@ -77,6 +77,18 @@ impl Command {
 
     pub(in crate::registry) fn weight(self, weight: u8) -> Self {
         self.changed(|command| command.instance.weight = weight)
+    }
+
+    pub(in crate::registry) fn protocol(self, protocol: Protocol) -> Self {
+        self.changed(|command| command.instance.protocol = protocol)
+    }
+
+    pub(in crate::registry) fn health_endpoint(self, path: &str) -> Self {
+        self.changed(|command| command.instance.health_endpoint = Some(path.into()))
+    }
+
+    pub(in crate::registry) fn check(self, check: HealthCheck) -> Self {
+        self.changed(|command| command.definition.health_check = check)
     }
 
     pub(in crate::registry) fn ttl(self, seconds: u64) -> Self {
@@ -168,7 +180,13 @@ pub(in crate::registry) fn policy() -> RegistrationPolicy {
 /// The default numbers, with a TTL of 60 s.
 pub(in crate::registry) fn settings(policy: RegistrationPolicy) -> Settings {
     let seconds = Duration::from_secs;
-    let health =
-        HealthLimits { interval: seconds(30), interval_down: seconds(120), failures_to_down: 3, failures_to_stop: 10 };
-    Settings { policy, health, heartbeat_ttl: seconds(60) }
+    let health = HealthLimits {
+        interval: seconds(30),
+        interval_down: seconds(120),
+        failures_to_down: 3,
+        failures_to_stop: 10,
+        startup_time: seconds(60),
+        min_interval: Duration::from_secs(1),
+    };
+    Settings { policy, health, heartbeat_ttl: seconds(60), outage_hold: seconds(300) }
 }

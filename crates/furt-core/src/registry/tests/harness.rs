@@ -16,8 +16,8 @@ use crate::ports::Store as _;
 use crate::registry::effects::Effects;
 use crate::registry::{
     Answer, Change, Configuration, Deregistration, DnsSubject, Drain, DrainCommand, Effect, Event, InstanceRef,
-    NameWatch, Now, OnLastInstance, ProbePlan, Reconfigured, Refusal, Registered, Registry, ReplyId, Report, Settings,
-    Source, StaticRoute, WriteId,
+    NameWatch, Now, OnLastInstance, ProbeFailure, ProbePlan, ProbedHost, Reconfigured, Refusal, Registered, Registry,
+    ReplyId, Report, Settings, Source, StaticRoute, WriteId,
 };
 use crate::routing::{Service, Snapshot};
 
@@ -328,10 +328,17 @@ impl Harness {
     pub(in crate::registry) fn probe(&mut self, whom: &str, outcomes: &str) {
         for outcome in outcomes.chars() {
             let token = self.plans.get(&instance(whom)).expect("it is probed").token;
-            let outcome = if outcome == '+' { Ok(()) } else { Err("connection refused".to_owned()) };
-            let took = Duration::from_millis(3);
-            self.send(Event::ProbeFinished { instance: instance(whom), token, outcome, took });
+            let outcome = if outcome == '+' { Ok(()) } else { Err(refused()) };
+            let (host, took) = (ProbedHost::Own, Duration::from_millis(3));
+            self.send(Event::ProbeFinished { instance: instance(whom), token, outcome, host, took });
         }
+    }
+
+    /// A probe of the plan that holds now, over a network.
+    pub(in crate::registry) fn probe_elsewhere(&mut self, whom: &str, outcome: Result<(), ProbeFailure>) {
+        let token = self.plans.get(&instance(whom)).expect("it is probed").token;
+        let (host, took) = (ProbedHost::Other, Duration::from_millis(3));
+        self.send(Event::ProbeFinished { instance: instance(whom), token, outcome, host, took });
     }
 
     pub(in crate::registry) fn resolve(&mut self, whom: &str, addresses: &[&str]) {
@@ -394,4 +401,9 @@ impl Harness {
         names.sort_unstable();
         names
     }
+}
+
+/// Why a probe failed where nothing listens.
+pub(in crate::registry) fn refused() -> ProbeFailure {
+    ProbeFailure::NoAnswer("connection refused".to_owned())
 }

@@ -1,10 +1,11 @@
 //! Health through events: what probes make of an instance, which outcomes count, where names lead.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Command, Harness, address, instance, source};
-use crate::model::Status;
-use crate::registry::{DnsSubject, Event, FirstProbe, Refusal, Report, Source};
+use super::{Command, Harness, address, instance, policy, settings, source};
+use crate::model::{DrainUntil, HealthCheck, Protocol, Status, StatusRange};
+use crate::registry::{DnsSubject, Drain, Event, FirstProbe, ProbedHost, Refusal, Report, Source};
 
 fn here() -> Source {
     source("127.0.0.1")
@@ -53,7 +54,7 @@ fn probing_that_stopped_starts_afresh_by_registration_heartbeat_or_command() {
     ];
     for restart in restarts {
         let mut furt = registered();
-        furt.probe("a", "----------");
+        furt.probe("a", "+----------");
         assert!(furt.plans.is_empty());
         assert_eq!(restart(&mut furt), Ok(Status::Unknown));
         assert_eq!((furt.status("a"), furt.usable("", "/a")), (Some(Status::Unknown), vec!["a"]));
@@ -74,7 +75,8 @@ fn a_down_service_that_is_still_probed_is_looked_at_at_once_when_asked() {
         } else {
             assert_eq!(furt.register(&Command::new("a", &["GET /a"])).unwrap().status, Status::Down);
         }
-        assert_eq!(furt.plans[&instance("a")].first, FirstProbe::Now);
+        let first = if by_command { FirstProbe::Now } else { FirstProbe::Soon };
+        assert_eq!(furt.plans[&instance("a")].first, first);
         furt.probe("a", "+");
         assert_eq!(furt.status("a"), Some(Status::Up));
     }
@@ -85,16 +87,101 @@ fn a_late_outcome_counts_for_nothing() {
     let mut furt = registered();
     let old = furt.plans[&instance("a")].token;
     furt.probe("a", "---");
-    let late =
-        Event::ProbeFinished { instance: instance("a"), token: old, outcome: Ok(()), took: Duration::from_secs(5) };
+    let late = Event::ProbeFinished {
+        instance: instance("a"),
+        token: old,
+        outcome: Ok(()),
+        host: ProbedHost::Own,
+        took: Duration::from_secs(5),
+    };
     furt.send(late.clone());
     assert_eq!(furt.status("a"), Some(Status::Down));
-    furt.register(&Command::new("a", &["GET /a"]).weight(2)).unwrap();
+    furt.register(&Command::new("a", &["GET /a"]).at("http://127.0.0.1:9001", &[])).unwrap();
     furt.send(late.clone());
     assert_eq!(furt.status("a"), Some(Status::Unknown));
     furt.deregister("a", here()).unwrap();
     furt.send(late);
     assert!(furt.service("a").is_none());
+}
+
+#[test]
+fn a_registration_that_changes_nothing_that_is_probed_keeps_the_health() {
+    let mut furt = registered();
+    furt.probe("a", "+");
+    furt.pass(100);
+    let command = |weight| Command::new("a", &["GET /a"]).weight(weight);
+    let since = |furt: &Harness| furt.service("a").unwrap().instances[0].live.since_ms.load(Ordering::Relaxed);
+    let (token, before) = (furt.plans[&instance("a")].token, since(&furt));
+    furt.probe("a", "--");
+    assert_eq!(furt.register(&command(2)).unwrap().status, Status::Up);
+    let plan = furt.plans[&instance("a")].clone();
+    assert_eq!((plan.token, plan.target.spec.weight, plan.first), (token, 2, FirstProbe::WithinPeriod));
+    assert_eq!(since(&furt), before, "a share that grew does not begin anew");
+    furt.probe("a", "-");
+    assert_eq!(furt.status("a"), Some(Status::Down), "the third in a row");
+    assert_eq!(furt.register(&command(3)).unwrap().status, Status::Down);
+    assert_eq!(furt.plans[&instance("a")].first, FirstProbe::Soon);
+    furt.restart(settings(policy()), Vec::new());
+    assert_eq!(furt.status("a"), Some(Status::Down), "it is noted again");
+    furt.probe("a", "-------");
+    assert!(furt.plans.is_empty());
+    assert_eq!(furt.register(&command(4)).unwrap().status, Status::Unknown, "probed afresh");
+}
+
+#[test]
+fn a_registration_that_changes_what_is_probed_begins_with_unknown() {
+    let changes: [fn(Command) -> Command; 3] = [
+        |command| command.at("http://127.0.0.1:9001", &[]),
+        |command| command.protocol(Protocol::H2c),
+        |command| command.health_endpoint("/other"),
+    ];
+    for change in changes {
+        let mut furt = registered();
+        furt.probe("a", "+");
+        let before = furt.plans[&instance("a")].token;
+        assert_eq!(furt.register(&change(Command::new("a", &["GET /a"]))).unwrap().status, Status::Unknown);
+        assert_ne!(furt.plans[&instance("a")].token, before);
+    }
+}
+
+#[test]
+fn a_registration_that_ends_a_drain_and_brings_a_weight_keeps_the_health() {
+    let mut furt = registered();
+    furt.probe("a", "+");
+    furt.drain("a", Drain::Begins(DrainUntil::Registration), here()).unwrap();
+    assert_eq!(furt.register(&Command::new("a", &["GET /a"]).weight(2)).unwrap().status, Status::Up);
+    assert_eq!(furt.draining("a"), [""; 0]);
+}
+
+#[test]
+fn a_service_is_probed_by_its_own_numbers_from_its_registration_on() {
+    let own = HealthCheck {
+        interval: Some(Duration::from_secs(7)),
+        failures: Some(2),
+        status: Some(StatusRange::try_new("200-399").unwrap()),
+        ..HealthCheck::default()
+    };
+    let mut furt = registered();
+    furt.register(&Command::new("a", &["GET /a"]).id("other")).unwrap();
+    furt.probe("a", "+");
+    furt.probe("a/other", "+");
+    let token = furt.plans[&instance("a/other")].token;
+    assert_eq!(furt.register(&Command::new("a", &["GET /a"]).check(own.clone())).unwrap().status, Status::Up);
+    for whom in ["a", "a/other"] {
+        let plan = &furt.plans[&instance(whom)];
+        assert_eq!((plan.period.as_secs(), &plan.target.definition.health_check), (7, &own), "{whom}");
+    }
+    assert_eq!(furt.plans[&instance("a/other")].token, token, "the probe that runs counts");
+    furt.probe("a", "--");
+    assert_eq!(furt.service("a").unwrap().instances[0].status, Status::Down);
+    let mut rules = settings(policy());
+    rules.health.interval = Duration::from_secs(5);
+    rules.health.min_interval = Duration::from_secs(10);
+    furt.reconfigure(rules, vec![]);
+    assert_eq!(furt.plans[&instance("a/other")].period.as_secs(), 10, "its own, and not below the least");
+    furt.restart(settings(policy()), Vec::new());
+    furt.probe("a/other", "+");
+    assert_eq!(furt.plans[&instance("a/other")].period.as_secs(), 7, "it is stored");
 }
 
 #[test]
@@ -123,11 +210,15 @@ fn a_probe_that_changes_nothing_publishes_nothing() {
 fn transitions_and_time_up_are_counted() {
     let mut furt = registered();
     furt.pass(10);
+    assert_eq!(furt.service("a").unwrap().live.uptime_share(Status::Unknown, furt.now.unix_ms), 1.0);
     furt.probe("a", "+");
     furt.pass(10);
     furt.probe("a", "---");
     let live = &furt.service("a").unwrap().live;
-    assert_eq!((live.transitions(), live.uptime_share(Status::Down, furt.now.unix_ms)), (2, 0.5));
+    assert_eq!(live.transitions(), 2);
+    // The ten seconds before the first verdict say nothing.
+    assert_eq!(live.uptime_share(Status::Down, furt.now.unix_ms), 1.0);
+    assert_eq!(live.uptime_share(Status::Down, furt.now.unix_ms + 10_000), 0.5);
 }
 
 fn named() -> Harness {
@@ -146,9 +237,22 @@ fn a_name_that_leads_elsewhere_moves_its_instance_under_a_new_number() {
     assert_eq!(moved.addresses[..], [address("10.0.0.2:80"), address("10.0.0.3:80")]);
     assert!(moved.pool_group > before, "connections to the old addresses are not used again");
     assert_eq!(moved.status, Status::Up);
-    assert_eq!(furt.plans[&instance("a")].target.address, address("10.0.0.2:80"));
+    assert_eq!(furt.plans[&instance("a")].target.addresses, moved.addresses, "all of them are probed");
     furt.probe("a", "---");
     assert_eq!(furt.service("a").unwrap().instances[0].pool_group, moved.pool_group);
+}
+
+#[test]
+fn a_name_that_moves_after_probing_has_ended_is_probed_afresh() {
+    let mut furt = named();
+    furt.probe("a", "----------");
+    assert!(furt.plans.is_empty());
+    furt.resolve("a", &["10.0.0.1:80"]);
+    assert!(furt.plans.is_empty(), "it leads where it led");
+    furt.resolve("a", &["10.0.0.2:80"]);
+    assert_eq!((furt.status("a"), furt.plans[&instance("a")].first), (Some(Status::Unknown), FirstProbe::Now));
+    furt.probe("a", "+");
+    assert_eq!(furt.status("a"), Some(Status::Up));
 }
 
 #[test]

@@ -272,7 +272,7 @@ fn probes_go_by_the_new_periods_and_what_is_under_way_counts() {
     }
     furt.register(&Command::new("unprobed", &["GET /unprobed"]).unprobed()).unwrap();
     furt.probe("up", "+");
-    furt.probe("down", "---");
+    furt.probe("down", "+---");
     let before = furt.plans.clone();
     let mut rules = settings(policy());
     furt.reconfigure(rules.clone(), vec![]);

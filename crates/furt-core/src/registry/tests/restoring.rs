@@ -60,6 +60,36 @@ fn what_was_down_is_down_and_what_was_up_is_unknown_and_routable() {
 }
 
 #[test]
+fn what_was_up_is_asked_before_what_was_never_probed_good_until_a_probe_fails() {
+    let mut harness = Harness::new();
+    for id in ["new", "up", "fails"] {
+        harness.register(&Command::new("a", &["GET /a"]).id(id)).unwrap();
+    }
+    harness.probe("a/up", "+");
+    harness.probe("a/fails", "+");
+    let proven = |harness: &Harness| -> Vec<String> {
+        let instances = &harness.service("a").unwrap().instances;
+        let proven = instances.iter().filter(|one| one.status == Status::Up || one.live.is_restored_up());
+        proven.map(|one| one.spec.id.to_string()).collect()
+    };
+    for _ in 0..2 {
+        restarted(&mut harness);
+        assert_eq!(proven(&harness), ["fails", "up"]);
+        assert!(harness.kept.is_empty(), "it is noted already: {:?}", harness.kept);
+    }
+    harness.probe("a/up", "+");
+    harness.probe("a/fails", "-");
+    assert_eq!(proven(&harness), ["up"]);
+    assert!(harness.kept.is_empty(), "{:?}", harness.kept);
+    harness.probe("a/fails", "--");
+    harness.register(&Command::new("a", &["GET /a"]).id("up").weight(3)).unwrap();
+    restarted(&mut harness);
+    assert_eq!(proven(&harness), ["up"], "a registration that keeps the health keeps this");
+    harness.register(&Command::new("a", &["GET /a"]).id("up").at("http://127.0.0.1:9001", &[])).unwrap();
+    assert_eq!(proven(&harness), [""; 0], "one that does not, does not");
+}
+
+#[test]
 fn what_was_down_goes_on_from_there() {
     let mut harness = Harness::new();
     harness.register(&Command::new("a", &["GET /a"])).unwrap();
@@ -72,7 +102,7 @@ fn what_was_down_goes_on_from_there() {
     restarted(&mut harness);
     assert_eq!(harness.status("a"), Some(Status::Unknown));
     harness.probe("a", "---");
-    harness.register(&Command::new("a", &["GET /a"]).weight(2)).unwrap();
+    harness.register(&Command::new("a", &["GET /a"]).at("http://127.0.0.1:9001", &[])).unwrap();
     restarted(&mut harness);
     assert_eq!(harness.status("a"), Some(Status::Unknown), "it was registered anew since it was DOWN");
 }

@@ -376,7 +376,12 @@ fn no_pick_in_any_fleet_is_dead_ejected_full_or_dearer_than_another() {
         let living = || service.instances.iter().filter(|one| one.status != Status::Down);
         let well = || living().filter(|one| one.live.ejected_until_ms(0).is_none());
         let has_room = |one: &&Arc<Instance>| one.spec.hard_limit == 0 || one.live.in_flight() < one.spec.hard_limit;
-        let candidates: Vec<_> = if well().count() > 0 { well().collect() } else { living().collect() };
+        let proven = || well().filter(|one| one.status == Status::Up);
+        let candidates: Vec<_> = match () {
+            () if proven().any(|one| has_room(&one)) => proven().collect(),
+            () if well().count() > 0 => well().collect(),
+            () => living().collect(),
+        };
         let free: Vec<_> = candidates.iter().copied().filter(has_room).collect();
         let costs: Vec<_> = free.iter().map(|one| naive(&service, one, &input)).collect();
         let picked = match service.pick(&input, |_| false) {

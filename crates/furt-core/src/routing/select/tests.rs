@@ -83,15 +83,33 @@ fn a_heavy_instance_is_not_asked_many_times_in_a_row() {
 }
 
 #[test]
-fn unknown_instances_are_asked_like_up_ones_until_a_probe_fails() {
-    let service = service(&[
-        ("a", Status::Up, 1, 0),
+fn a_new_instance_is_asked_once_it_is_up_or_no_proven_one_can_be_asked() {
+    let proven = service(&[
+        ("a", Status::Up, 1, 2),
         ("b", Status::Unknown, 1, 0),
         ("c", Status::Unknown, 1, 0),
         ("d", Status::Down, 1, 0),
     ]);
-    service.instances[2].live.note_health(1, false);
-    let asked = rotations(&service, 10);
+    proven.instances[2].live.note_health(1, false);
+    assert_eq!(rotations(&proven, 4), "aaaa");
+    assert!(proven.takes_requests(&proven.instances[1].spec.id, 0), "who stays with it is not sent elsewhere for good");
+    let held = [(); 2].map(|()| proven.pick(&NOBODY, |_| false).unwrap());
+    assert_eq!((rotations(&proven, 3), proven.refusal_reason(0)), ("bbb".to_owned(), None), "the proven one is full");
+    drop(held);
+    assert_eq!(id(&proven.pick(&NOBODY, |one| one.spec.id.as_str() == "a").unwrap()), "b", "the proven one was tried");
+    proven.instances[0].live.set_draining(true);
+    assert_eq!(rotations(&proven, 3), "bbb", "the proven one is draining");
+    let all_new = service(&[("a", Status::Unknown, 1, 0), ("b", Status::Unknown, 1, 0), ("c", Status::Unknown, 1, 0)]);
+    all_new.instances[2].live.note_health(1, false);
+    let asked = rotations(&all_new, 10);
+    assert_eq!((asked.matches('a').count(), asked.matches('b').count()), (5, 5), "{asked}");
+}
+
+#[test]
+fn what_was_up_before_a_restart_is_asked_as_if_it_were_up() {
+    let restored = service(&[("a", Status::Up, 1, 0), ("b", Status::Unknown, 1, 0), ("c", Status::Unknown, 1, 0)]);
+    restored.instances[1].live.note_restored_up(true);
+    let asked = rotations(&restored, 10);
     assert_eq!((asked.matches('a').count(), asked.matches('b').count()), (5, 5), "{asked}");
 }
 
@@ -107,7 +125,7 @@ fn an_unknown_instance_with_a_failed_probe_is_asked_when_there_is_no_better_one(
 
 #[test]
 fn a_draining_instance_is_not_asked_and_keeps_what_it_has() {
-    let service = service(&[("a", Status::Up, 9, 0), ("b", Status::Up, 1, 0), ("c", Status::Unknown, 1, 0)]);
+    let service = service(&[("a", Status::Up, 9, 0), ("b", Status::Up, 1, 0), ("c", Status::Up, 1, 0)]);
     let held = service.pick(&NOBODY, |one| one.spec.id.as_str() != "a").unwrap();
     service.instances[0].live.set_draining(true);
     let asked = rotations(&service, 20);

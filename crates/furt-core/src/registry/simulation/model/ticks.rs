@@ -1,4 +1,4 @@
-//! What happens to the model's services without their asking: probes, deadlines, the outcome of writes.
+//! What happens to the model's services without their asking: deadlines, the outcome of writes.
 
 use std::time::Duration;
 
@@ -7,20 +7,6 @@ use crate::model::{DrainUntil, InstanceId, ServiceName, Status};
 use crate::registry::{InstanceRef, Registration, ReplyId};
 
 impl Model {
-    pub(in super::super) fn probed(&mut self, instance: &InstanceRef, is_good: bool) {
-        let limits = self.limits;
-        let Some(installed) = self.installed(instance).filter(|one| !one.is_being_removed) else { return };
-        if is_good {
-            (installed.status, installed.failures) = (Status::Up, 0);
-            return;
-        }
-        installed.failures += 1;
-        if installed.failures >= limits.failures_to_down {
-            installed.status = Status::Down;
-        }
-        installed.is_stopped = installed.failures >= limits.failures_to_stop;
-    }
-
     pub(in super::super) fn clock_gap(&mut self, lag: Duration) {
         self.services.iter_mut().flat_map(|one| &mut one.instances).for_each(|instance| instance.heard += lag);
     }
@@ -158,13 +144,16 @@ impl Model {
             Some(older) if Some(older) != newer => Some(older.clone()),
             _ => before.replaced.clone(),
         });
-        service.instances.retain(|one| one.spec.id != instance.id && !replaces.contains(&one.spec.id));
+        service.instances.retain(|one| !replaces.contains(&one.spec.id));
         let spec = command.instance;
-        service.instances.push(InstanceEntry {
+        let mut new = InstanceEntry {
             status: if spec.health_endpoint.is_some() { Status::Unknown } else { Status::Up },
             from,
             failures: 0,
+            counted: 0,
             is_stopped: false,
+            startup: Some((now, 0)),
+            period: None,
             ttl: spec.heartbeat_ttl,
             heard: now,
             look: spec.heartbeat_ttl.map(|ttl| now + ttl),
@@ -172,7 +161,17 @@ impl Model {
             drain,
             replaced,
             spec,
-        });
+        };
+        let at = service.instances.iter().position(|one| one.spec.id == instance.id);
+        let before = at.map(|at| service.instances.remove(at)).filter(|before| new.is_same_process(before));
+        if let Some(before) = &before {
+            new.take_health_of(before);
+        }
+        service.instances.push(new);
+        self.order(&instance);
+        if before.is_some() {
+            self.sign_of_life(&instance);
+        }
         self.answer_registered(&instance, reply, true);
     }
 
