@@ -12,6 +12,7 @@ use pingora::upstreams::peer::HttpPeer;
 
 use crate::config::UpstreamConfig;
 use furt_core::model::{InstanceSpec, Protocol, Scheme, UpstreamHost};
+use furt_core::routing::PoolGroup;
 
 /// Streams at once on one h2c connection (what most servers announce).
 const MAX_H2_STREAMS: usize = 100;
@@ -23,13 +24,26 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 /// an answer of another from coming.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_H2_STREAMS as u32;
 
-/// Whether a request over HTTP/2 shares its connection with others.
+/// Which connection a request may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sharing {
-    /// With up to as many as a connection carries.
-    Shared,
-    /// With none at the same time. A service that refused it as one too many, or on a connection that ended, gets it so.
-    Alone,
+pub enum Reuse {
+    /// Any that is open; over HTTP/2 with up to as many requests as it carries.
+    Usual,
+    /// Over HTTP/1 only those of requests that are `Careful` too, which are kept for a shorter time; over HTTP/2 as `Usual`.
+    Careful,
+    /// Over HTTP/1 a new one; over HTTP/2 one that carries no other request. For what was lost, or refused as one too many.
+    Fresh,
+}
+
+impl Reuse {
+    /// Connections of another group are another pool to Pingora. The groups of registrations count from 0.
+    const fn group(self, group: PoolGroup) -> u64 {
+        match self {
+            Self::Usual => group.0,
+            Self::Careful => group.0 | 1 << 63,
+            Self::Fresh => group.0 | 1 << 62,
+        }
+    }
 }
 
 /// Timeouts of one exchange.
@@ -52,9 +66,9 @@ pub struct PeerTimeouts {
 pub fn peer(
     spec: &InstanceSpec,
     address: SocketAddr,
-    group: u64,
+    group: PoolGroup,
     timeouts: PeerTimeouts,
-    sharing: Sharing,
+    reuse: Reuse,
 ) -> Result<HttpPeer, &'static str> {
     let is_tls = spec.url.scheme == Scheme::Https;
     let name = match (&spec.tls_name, &spec.url.host) {
@@ -64,18 +78,24 @@ pub fn peer(
         _ => String::new(),
     };
     let mut peer = HttpPeer::new(address, is_tls, name);
-    peer.group_key = group;
     peer.options.connection_timeout = Some(timeouts.connect);
     peer.options.total_connection_timeout = Some(timeouts.connect);
     peer.options.read_timeout = Some(timeouts.read);
     peer.options.write_timeout = Some(timeouts.write);
     peer.options.idle_timeout = Some(timeouts.idle);
     if spec.protocol == Protocol::H2c {
+        peer.group_key = group.0;
         peer.options.alpn = ALPN::H2;
         // Connections with another number of streams are another pool to Pingora.
-        peer.options.max_h2_streams = if sharing == Sharing::Shared { MAX_H2_STREAMS } else { 1 };
+        peer.options.max_h2_streams = if reuse == Reuse::Fresh { 1 } else { MAX_H2_STREAMS };
         peer.options.h2_stream_window_size = Some(STREAM_WINDOW);
         peer.options.h2_connection_window_size = Some(CONNECTION_WINDOW);
+    } else {
+        peer.group_key = reuse.group(group);
+        if reuse == Reuse::Fresh {
+            // No other request may have it afterwards.
+            peer.options.idle_timeout = Some(Duration::ZERO);
+        }
     }
     Ok(peer)
 }
@@ -154,7 +174,7 @@ mod tests {
         let timeouts = PeerTimeouts { connect: second, read: second, write: second, idle: second };
         let name = |url, tls_name| {
             let address = "127.0.0.1:1".parse().unwrap();
-            peer(&spec(url, tls_name), address, 0, timeouts, Sharing::Shared).map(|peer| peer.sni)
+            peer(&spec(url, tls_name), address, PoolGroup::default(), timeouts, Reuse::Usual).map(|peer| peer.sni)
         };
         assert_eq!(name("https://shop.example", None).as_deref(), Ok("shop.example"));
         assert_eq!(name("https://10.0.0.1", Some("shop.example")).as_deref(), Ok("shop.example"));

@@ -16,9 +16,10 @@ use pingora_load_balancing::health_check::HealthCheck;
 
 use crate::clock;
 use crate::telemetry::VERSION;
-use crate::upstream::{PeerTimeouts, Sharing, peer};
+use crate::upstream::{PeerTimeouts, Reuse, peer};
 use furt_core::model::StatusRange;
 use furt_core::registry::ProbeTarget;
+use furt_core::routing::PoolGroup;
 
 /// How long an idle h2c connection of a probe is kept: it is not worth keeping to the next probe.
 const IDLE: Duration = Duration::from_secs(1);
@@ -67,7 +68,7 @@ impl HttpProbe {
                 left => ends_at.saturating_duration_since(clock::now()) / left,
             };
             let timeouts = PeerTimeouts { connect, read: beyond(timeout), write: beyond(timeout), idle: IDLE };
-            let peer = peer(&target.spec, address, 0, timeouts, Sharing::Shared)
+            let peer = peer(&target.spec, address, PoolGroup::default(), timeouts, Reuse::Usual)
                 .map_err(|why| Error::explain(ErrorType::InternalError, why))?;
             match self.connector.get_http_session(&peer).await {
                 Ok((session, _)) => return Ok((session, peer)),

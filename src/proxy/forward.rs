@@ -15,10 +15,11 @@ use super::context::Context;
 use super::framing;
 use super::http2;
 use super::queue::Unserved;
+use super::reuse;
 use super::upload::{self, ServiceTooSlow};
 use crate::clock;
 use crate::config::UpstreamConfig;
-use crate::upstream::{self, PeerTimeouts, Sharing};
+use crate::upstream::{self, PeerTimeouts};
 use crate::wire::GatewayProblem;
 use furt_core::routing::{Lease, NoInstance, Outcome, SelectionInput, Service};
 
@@ -64,8 +65,8 @@ impl Gateway {
         else {
             return refuse(ctx, GatewayProblem::NoInstance.into());
         };
-        let sharing = if ctx.attempts.was_stale { Sharing::Alone } else { Sharing::Shared };
-        let peer = upstream::peer(&instance.spec, address, instance.pool_group.0, timeouts, sharing);
+        let reuse = reuse::choose(session, ctx.attempts.was_stale, instance, &mut timeouts);
+        let peer = upstream::peer(&instance.spec, address, instance.pool_group, timeouts, reuse);
         ctx.attempts.lease = Some(lease);
         match peer {
             Ok(peer) => Ok(Box::new(peer)),
@@ -167,10 +168,13 @@ impl Gateway {
         let is_unprocessed = http2::is_unprocessed(&error);
         let is_last = ctx.attempts.count > retries(ctx);
         // Who refuses a request for the last time has failed it.
-        ctx.attempts.was_stale = is_unprocessed && !is_last
-            || reused
-                && matches!(error.retry, RetryType::ReusedOnly | RetryType::Decided(true))
-                && ctx.attempts.last_took() < STALE_WITHIN;
+        let was_closed = reused
+            && matches!(error.retry, RetryType::ReusedOnly | RetryType::Decided(true))
+            && ctx.attempts.last_took() < STALE_WITHIN;
+        if was_closed && !is_unprocessed {
+            reuse::note_stale(session, ctx);
+        }
+        ctx.attempts.was_stale = is_unprocessed && !is_last || was_closed;
         // A service that gives up on a client that does not send on is not at fault.
         let is_client_late = upload::watch(session).is_some_and(|watch| watch.client_pauses(CLIENT_PAUSE));
         if !ctx.attempts.was_stale

@@ -12,7 +12,7 @@ use pingora_proxy::Session;
 
 use super::admission::API_KEY;
 use super::context::Context;
-use super::{framing, http2, upload};
+use super::{framing, http2, reuse, upload};
 use crate::header_name::{Folding, begins_as, reads_as};
 use furt_core::model::{Scheme, address_text};
 use furt_core::routing::Lease;
@@ -34,13 +34,10 @@ mod set {
 }
 
 /// Headers of an answer that were meant for the hop to furt (RFC 9110 §7.6.1), beside those that it names itself.
-const FOR_ONE_HOP: [HeaderName; 5] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    UPGRADE,
-];
+const FOR_ONE_HOP: [HeaderName; 5] =
+    [CONNECTION, KEEP_ALIVE, HeaderName::from_static("proxy-connection"), PROXY_AUTHENTICATE, UPGRADE];
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// What frames a body: an interim answer, and the one before a tunnel, has none (RFC 9112 §6.1, RFC 9110 §8.6).
 const OF_A_BODY: [HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER];
@@ -136,7 +133,9 @@ pub(super) fn for_client(session: &mut Session, response: &mut ResponseHeader, c
         for_interim(response);
         response.insert_header(CONNECTION, HeaderValue::from_static("Upgrade"))?;
     } else {
-        remove_hop_by_hop(response);
+        if let Some(keep_alive) = remove_hop_by_hop(response) {
+            reuse::note_said(ctx, &keep_alive);
+        }
         if response.version == Version::HTTP_2 {
             http2::plain_trailers(session, response);
         }
@@ -175,8 +174,8 @@ pub(super) fn add_own(session: &mut Session, response: &mut ResponseHeader, ctx:
 }
 
 /// Removes what was meant for this hop (RFC 9110 §7.6.1); framing is Pingora's, so `Transfer-Encoding` stays. So does the
-/// `Upgrade` of an answer that is nothing without it (§15.2.2, §15.5.22).
-fn remove_hop_by_hop(response: &mut ResponseHeader) {
+/// `Upgrade` of an answer that is nothing without it (§15.2.2, §15.5.22). Gives the `Keep-Alive`.
+fn remove_hop_by_hop(response: &mut ResponseHeader) -> Option<HeaderValue> {
     let keeps_upgrade = matches!(response.status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED);
     let nominated: Vec<HeaderName> = response
         .headers
@@ -185,18 +184,25 @@ fn remove_hop_by_hop(response: &mut ResponseHeader) {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
-        // Framing cannot be nominated away.
-        .filter(|name| *name != TRANSFER_ENCODING && *name != CONTENT_LENGTH && !(keeps_upgrade && *name == UPGRADE))
+        .filter(|name| !is_framing(name) && *name != KEEP_ALIVE && !(keeps_upgrade && *name == UPGRADE))
         .collect();
     for name in nominated {
         response.remove_header(&name);
     }
     // Mostly there is none, and looking at each name that there is costs less than looking for each of these.
-    if response.headers.keys().any(|name| FOR_ONE_HOP.contains(name)) {
-        for name in FOR_ONE_HOP.iter().filter(|name| !(keeps_upgrade && **name == UPGRADE)) {
-            response.remove_header(name);
-        }
+    if !response.headers.keys().any(|name| FOR_ONE_HOP.contains(name)) {
+        return None;
     }
+    let keep_alive = response.remove_header(&KEEP_ALIVE);
+    for name in FOR_ONE_HOP.iter().filter(|name| !(keeps_upgrade && **name == UPGRADE)) {
+        response.remove_header(name);
+    }
+    keep_alive
+}
+
+/// Framing cannot be nominated away.
+fn is_framing(name: &HeaderName) -> bool {
+    *name == TRANSFER_ENCODING || *name == CONTENT_LENGTH
 }
 
 #[cfg(test)]
@@ -235,7 +241,7 @@ mod tests {
     fn headers_for_one_hop_end_here() {
         let mut response = ResponseHeader::build(200, None).unwrap();
         for (name, value) in [
-            ("connection", "close, x-secret, transfer-encoding"),
+            ("connection", "keep-alive, x-secret, transfer-encoding"),
             ("x-secret", "1"),
             ("keep-alive", "timeout=5"),
             ("proxy-connection", "keep-alive"),
@@ -244,7 +250,8 @@ mod tests {
         ] {
             response.insert_header(name, value).unwrap();
         }
-        remove_hop_by_hop(&mut response);
+        let keep_alive = remove_hop_by_hop(&mut response);
+        assert_eq!(keep_alive, Some(HeaderValue::from_static("timeout=5")));
         let mut left: Vec<_> = response.headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["transfer-encoding", "x-kept"]);

@@ -25,6 +25,7 @@ mod http2;
 mod limits;
 mod queue;
 mod responding;
+mod reuse;
 mod trailers;
 mod upload;
 

@@ -42,6 +42,7 @@ mod queries;
 mod registration;
 mod reload;
 mod restart;
+mod reuse;
 mod streaming;
 mod support;
 mod top;

@@ -49,9 +49,11 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> UpstreamConfig {
         idle_timeout: keys.value(
             Key {
                 name: "upstream.idle_timeout",
-                default: DefaultValue::Toml("4"),
+                default: DefaultValue::Toml("60"),
                 range: "duration",
-                text: "How long an unused connection is kept. Keep it below what the services themselves keep theirs.",
+                text: "The longest that an unused connection is kept. Where a service says how long it keeps one \
+                       (`Keep-Alive: timeout=`), it is a second less than that. Lower it where a firewall drops \
+                       connections in silence.",
                 ..Key::ROW
             },
             positive,

@@ -81,6 +81,8 @@ struct Shared {
     name: String,
     health: Mutex<Health>,
     mode: Mutex<Mode>,
+    /// The `Keep-Alive` of echoes.
+    keep_alive: Mutex<Option<&'static str>>,
     counts: Mutex<BTreeMap<String, usize>>,
     /// The `x-request-id` of each request, probes left out.
     ids: Mutex<Vec<String>>,
@@ -141,6 +143,7 @@ impl Origin {
             name: name.to_owned(),
             health: Mutex::new(Health::Healthy),
             mode: Mutex::new(Mode::Echo),
+            keep_alive: Mutex::default(),
             counts: Mutex::default(),
             ids: Mutex::default(),
             // More events than any test emits before its client reads.
@@ -194,6 +197,11 @@ impl Origin {
     /// From the next request on.
     pub(crate) fn set_mode(&self, mode: Mode) {
         *self.shared.mode.lock().unwrap() = mode;
+    }
+
+    /// What echoes say of their connection, from the next one on.
+    pub(crate) fn set_keep_alive(&self, value: &'static str) {
+        *self.shared.keep_alive.lock().unwrap() = Some(value);
     }
 
     /// How many requests came for `path`, query left out.
@@ -392,7 +400,12 @@ async fn echo(request: Request<Incoming>, shared: &Shared, connection: &Connecti
         "body_length": body.len(),
         "body_sha256": furt_core::model::Sha256Digest::of(&body).to_string(),
     });
-    Response::builder()
+    let keep_alive = *shared.keep_alive.lock().unwrap();
+    let mut response = Response::builder();
+    if let Some(value) = keep_alive {
+        response = response.header("connection", "keep-alive").header("keep-alive", value);
+    }
+    response
         .header(header::CONTENT_TYPE, "application/json")
         .header("x-origin", &shared.name)
         .body(Full::new(Bytes::from(arrived.to_string())).map_err(io::Error::other).boxed())

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 
 use super::ejection::Ejection;
+use super::keep_alive::KeepAlive;
 use crate::model::{DrainMark, Incarnation, InstanceSpec, Status, UpstreamUrl};
 
 /// An instance as requests see it.
@@ -41,6 +42,7 @@ impl PoolGroup {
 pub struct InstanceLive {
     in_flight: AtomicU32,
     pub(super) ejection: Ejection,
+    keep_alive: KeepAlive,
     pub(super) is_draining: AtomicBool,
     pub(super) drain: ArcSwapOption<DrainMark>,
     probe: ProbeFacts,
@@ -100,6 +102,11 @@ impl InstanceLive {
     /// Requests that hold a [`Lease`](super::Lease) on it.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// How long it keeps a connection that nobody uses.
+    pub fn keep_alive(&self) -> &KeepAlive {
+        &self.keep_alive
     }
 
     /// The end of its ejection as Unix time in ms; `None`: it is not ejected.

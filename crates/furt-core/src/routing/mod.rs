@@ -6,7 +6,7 @@
 //! `registry` builds snapshots, `proxy` and `api` read them.
 //!
 //! Reading order: `route` (what is found), `table` (the searches), `node` (the trie they walk), `children` and `leaf`
-//! (what a node consists of); `instance`, `service`, `draining`, `candidate`, `select` (with `instance_set`, `ring`), `outcome` (with `ejection`), `key`;
+//! (what a node consists of); `instance` (with `keep_alive`), `service`, `draining`, `candidate`, `select` (with `instance_set`, `ring`), `outcome` (with `ejection`), `key`;
 //! `snapshot`.
 
 mod budget;
@@ -16,6 +16,7 @@ mod draining;
 mod ejection;
 mod instance;
 mod instance_set;
+mod keep_alive;
 mod key;
 mod leaf;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use candidate::{Exclusion, NoInstance};
 pub use draining::Drained;
 pub use instance::{Contest, Instance, InstanceLive, PoolGroup};
 pub use instance_set::InstanceSet;
+pub use keep_alive::KeepAlive;
 pub use key::{ApiKey, KeyLive, KeyTable, ListedKey};
 pub use outcome::Outcome;
 pub use ring::hash;
