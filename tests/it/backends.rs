@@ -167,6 +167,42 @@ async fn a_backend_that_is_not_heard_is_gone_a_second_after_its_ttl() {
     throughout("who is heard stays", Duration::from_millis(2_500), beat).await;
 }
 
+// What this API knows nothing of: drains that hold, and incarnations.
+
+#[tokio::test]
+async fn a_backend_whose_id_is_held_gets_no_request_however_often_it_leaves_and_registers() {
+    let (gateway, one, two) = (Gateway::start("").await, Origin::named("one").await, Origin::named("two").await);
+    for (id, origin) in [("one", &one), ("two", &two)] {
+        assert_eq!(register(&gateway, &backend(id, "myapp", origin)).await.status, 201);
+    }
+    assert!(gateway.cli(&["drain", "myapp", "--instance", "one", "--keep"]).await.status.success());
+    let asked = || Answer::of(gateway.request(Method::GET, "/any/path", ADMIN).header("host", "myapp.internal"));
+    for _ in 0..3 {
+        ask(&gateway, Method::DELETE, "/api/v1/backends/one").await.ok();
+        assert_eq!(register(&gateway, &backend("one", "myapp", &one)).await.status, 201);
+        ask(&gateway, Method::POST, "/api/v1/heartbeat/one").await.ok();
+        for _ in 0..6 {
+            assert_eq!(asked().await.ok()["origin"], "two");
+        }
+    }
+    assert!(gateway.cli(&["drain", "myapp", "--instance", "one", "--undo"]).await.status.success());
+    eventually("one is asked", SOON, async || (asked().await.ok()["origin"] == "one").then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_backend_replaces_an_instance_with_an_incarnation_whose_goodbye_is_not_about_it() {
+    let (gateway, one) = (Gateway::start("").await, Origin::named("one").await);
+    let native = with(public_service("shop", &one.url(), "/shop"), json!({"instance": "one", "incarnation": "p"}));
+    gateway.registered(&native).await;
+    assert_eq!(register(&gateway, &backend("one", "shop", &one)).await.status, 201);
+    let shown = gateway.instance("shop").await;
+    assert_eq!((&shown["incarnation"], &shown["replaced"]), (&Value::Null, &json!("p")), "{shown}");
+    let late = "/internal/services/shop/instances/one?incarnation=p";
+    ask(&gateway, Method::DELETE, late).await.problem(412, "another-incarnation");
+    ask(&gateway, Method::POST, "/api/v1/heartbeat/one").await.ok();
+    assert_eq!(gateway.get("/shop").await.ok()["origin"], "one");
+}
+
 #[tokio::test]
 async fn switched_off_there_is_no_such_api() {
     let gateway = Gateway::start("[internal]\nbackends_api = false").await;
