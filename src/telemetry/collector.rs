@@ -54,6 +54,7 @@ impl Telemetry {
             "Always 1; the labels say what runs",
             &[("version", VERSION), ("commit", COMMIT)],
         )?;
+        exporter.process()?;
         Ok(Arc::new(Self {
             proxy: Arc::new(ProxyMetrics::try_new(&exporter, Arc::clone(&series))?),
             registry: Arc::new(RegistryMetrics::try_new(&exporter, Arc::clone(&series), Arc::clone(&issues))?),

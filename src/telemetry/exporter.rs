@@ -5,6 +5,7 @@
 
 use std::vec;
 
+use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder};
 
@@ -58,6 +59,11 @@ impl Exporter {
     fn add<M: prometheus::core::Collector + Clone + 'static>(&self, metric: M) -> Result<M, MetricsError> {
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
+    }
+
+    /// What Prometheus' own clients tell of their process, read from /proc at each scrape.
+    pub(super) fn process(&self) -> Result<(), MetricsError> {
+        Ok(self.0.register(Box::new(ProcessCollector::for_self()))?)
     }
 
     /// All metrics, and `more` after them.

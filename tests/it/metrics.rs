@@ -62,6 +62,23 @@ async fn requests_are_counted_by_service_and_pattern_and_never_by_path() {
 }
 
 #[tokio::test]
+async fn the_process_is_told_as_prometheus_own_clients_do() {
+    let gateway = Gateway::start("").await;
+    eventually("as many threads as there are", SOON, async || {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", gateway.id())).unwrap().count();
+        (metrics(&gateway).await["process_threads"] == threads as f64).then_some(())
+    })
+    .await;
+    let now = metrics(&gateway).await;
+    let resident = now["process_resident_memory_bytes"];
+    assert!(resident > 1e6 && resident < now["process_virtual_memory_bytes"], "{now:?}");
+    assert!(now["process_open_fds"] >= 10.0 && now["process_open_fds"] < now["process_max_fds"], "{now:?}");
+    let age = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64() - now["process_start_time_seconds"];
+    assert!((-2.0..60.0).contains(&age), "{age}");
+    assert!(now.contains_key("process_cpu_seconds_total"));
+}
+
+#[tokio::test]
 async fn a_request_that_furt_refused_counts_for_its_route_and_one_without_a_route_for_none() {
     let (gateway, mut origin) = up().await;
     Answer::of(gateway.anonymous(Method::GET, "/api/comments/a")).await.problem(401, "key-missing");
