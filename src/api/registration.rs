@@ -399,8 +399,9 @@ mod tests {
                    "routes": [{"method": first, "path": "/a/*"}, {"method": second, "path": "/%61/*"}]})
         };
         assert_eq!(wrong(body("GET", "GET")), ["/routes/1"]);
-        assert_eq!(wrong(body("*", "POST")), ["/routes/1"]);
+        assert_eq!(wrong(body("*", "*")), ["/routes/1"]);
         right(body("GET", "HEAD"));
+        right(body("*", "OPTIONS"));
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod keys;
 mod limits;
 mod listeners;
 mod listing;
+mod methods;
 mod metrics;
 mod pipelining;
 mod probes;

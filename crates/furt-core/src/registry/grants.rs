@@ -162,9 +162,8 @@ impl RegistrationPolicy {
                 return Err(Refusal::reserved(format!("\"{path}\" is furt's own")));
             }
             let conflict = self.static_routes.iter().find(|fixed| {
-                let same = fixed.host == effective.host
-                    && fixed.pattern == route.pattern
-                    && fixed.method.conflicts(&route.method);
+                let same =
+                    fixed.host == effective.host && fixed.pattern == route.pattern && fixed.method == route.method;
                 let within = fixed.exclusive
                     && !definition.routes.is_empty()
                     && fixed.method.overlaps(&route.method)
