@@ -143,7 +143,7 @@ fn read_routes(fields: &mut Fields<'_>) -> Option<Vec<RouteSpec>> {
 
 fn read_route(mut fields: Fields<'_>) -> Option<RouteSpec> {
     let method = fields.require("method", text(MethodRule::try_new));
-    let pattern = fields.require("path", text(Pattern::try_new));
+    let pattern = fields.require("path", text(Pattern::try_written));
     // A permission that is there but wrong must never become a public route.
     if fields.has("permission") && !fields.has_value("permission") {
         fields.refuse("permission", "must be a string; leave it out for a public route");

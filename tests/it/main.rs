@@ -35,6 +35,7 @@ mod listeners;
 mod listing;
 mod methods;
 mod metrics;
+mod patterns;
 mod pipelining;
 mod probes;
 mod process;

@@ -49,7 +49,7 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> RouteValues {
                        below.",
                 ..Key::ROW
             },
-            text("a path pattern", Pattern::try_new),
+            text("a path pattern", Pattern::try_written),
         ),
         url: keys.optional(
             Key {
