@@ -25,6 +25,7 @@ mod explain;
 mod fleet;
 mod geo;
 mod health;
+mod hops;
 mod hostile;
 mod http2;
 mod identity;
