@@ -3,6 +3,41 @@
 //! A gateway that sets `X-API-Key-Name` must not let `X_API_Key_Name` through: CGI and its heirs make one variable of both.
 //! Which signs count is up to the caller. Names come as [`http::HeaderName`] has them, so letters are lower case already.
 
+use http::HeaderName;
+
+/// Names of headers that each header of each request is compared with, as services read them ([`Folding::EverySign`]).
+///
+/// Nearly every header is told from all of them by its first letter and its length, without a look at the names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderNames {
+    names: Box<[HeaderName]>,
+    /// By the low bits of the first letter: the lengths that there are, those beyond 62 as 63.
+    lengths: [u64; 32],
+}
+
+impl HeaderNames {
+    /// From names that begin with a letter or a digit.
+    pub fn new(names: impl IntoIterator<Item = HeaderName>) -> Self {
+        let names: Box<[HeaderName]> = names.into_iter().collect();
+        let mut lengths = [0; 32];
+        for (slot, length) in names.iter().filter_map(|name| place(name.as_str())) {
+            lengths[slot] |= length;
+        }
+        Self { names, lengths }
+    }
+
+    /// Whether a service may take the header for one of them.
+    pub fn have(&self, name: &str) -> bool {
+        let may_be = place(name).is_some_and(|(slot, length)| self.lengths[slot] & length != 0);
+        may_be && self.names.iter().any(|own| reads_as(own.as_str(), name, Folding::EverySign))
+    }
+}
+
+fn place(name: &str) -> Option<(usize, u64)> {
+    let first = name.as_bytes().first()?;
+    Some((usize::from(first & 31), 1 << name.len().min(63)))
+}
+
 /// Which signs of a name are read as `-`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Folding {
@@ -57,6 +92,32 @@ mod tests {
             assert_eq!(reads_as(own, name, Folding::Underscore), by_underscore, "{own} {name}");
             assert_eq!(reads_as(own, name, Folding::EverySign), by_every_sign, "{own} {name}");
         }
+    }
+
+    #[test]
+    fn a_name_is_found_among_many_as_services_read_it() {
+        let long = format!("x-{}", "a".repeat(80));
+        let names = ["x-real-ip", "cf-connecting-ip", "client-ip", &long];
+        let names = HeaderNames::new(names.map(|name| name.parse().unwrap()));
+        for (name, is_there) in [
+            ("x-real-ip", true),
+            ("x_real_ip", true),
+            ("x.real-ip", true),
+            ("client-ip", true),
+            ("cf_connecting-ip", true),
+            (&long, true),
+            (&*long.replace('-', "_"), true),
+            (&format!("{long}a"), false),
+            ("x-real-ib", false),
+            ("8-real-ip", false),
+            ("xreal-ip", false),
+            ("-real-ip", false),
+            ("cookie", false),
+            ("", false),
+        ] {
+            assert_eq!(names.have(name), is_there, "{name}");
+        }
+        assert!(!HeaderNames::new([]).have("x-real-ip"));
     }
 
     #[test]

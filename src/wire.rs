@@ -3,6 +3,7 @@
 //! Which problem it is, and which headers go with it, is said by `proxy` and `api`.
 
 mod gateway_problem;
+mod pseudonym;
 
 use bytes::Bytes;
 use furt_api::deregistration::DrainUntil;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use crate::clock;
 use furt_core::model;
 pub use gateway_problem::GatewayProblem;
+pub use pseudonym::Pseudonym;
 
 /// In every answer of the internal listener, and in no answer of another program: the command line goes by it.
 pub const LISTENER: HeaderName = HeaderName::from_static("x-furt-listener");

@@ -92,30 +92,49 @@ pub(super) async fn take_registration(
     // Before anything that takes time, so that many at once are counted too.
     let config = api.config();
     let (rate, burst) = (config.registration.rate, config.registration.burst);
-    let attempt = api.rates.take(address, rate, burst, clock::now()).map_err(Problem::rate_limited)?;
-    let outcome = try_register(api, source, form, headers, body).await;
-    // What is registered just so is a heartbeat and costs nothing.
-    if matches!(&outcome, Ok(registered) if !registered.is_change) {
+    let taken = api.rates.take(address, rate, burst, clock::now());
+    let read = json_body(form.is_too_large, headers, body).map(form.parse);
+    let attempt = match taken {
+        Ok(attempt) => Some(attempt),
+        // What is registered just so is a heartbeat, and a fleet behind one address sends more of them than its rate is.
+        Err(_) if read.as_ref().is_ok_and(|(parsed, errors)| errors.is_empty() && is_installed(api, parsed)) => None,
+        Err(wait) => return Err(Problem::rate_limited(wait)),
+    };
+    let outcome = try_register(api, source, form.url_pointer, read?).await;
+    if let (Some(attempt), Ok(registered)) = (attempt, &outcome)
+        && !registered.is_change
+    {
         api.rates.give_back(attempt);
     }
     outcome
 }
 
+/// Whether a registration would change nothing, as far as requests see. The registry decides.
+fn is_installed(api: &Api, parsed: &Parsed) -> bool {
+    let Some((definition, instance)) = &parsed.whole else { return false };
+    let snapshot = api.snapshots.load();
+    let service = snapshot.service_named(definition.service.as_str()).filter(|service| service.suspended.is_none());
+    service.is_some_and(|service| {
+        let installed = &service.definition;
+        let keeps_definition =
+            parsed.kind.joins() || installed.revision > definition.revision || **installed == *definition;
+        keeps_definition && service.instances.iter().any(|one| *one.spec == *instance)
+    })
+}
+
 async fn try_register(
     api: &Api,
     source: Source,
-    form: Form<'_>,
-    headers: &HeaderMap,
-    body: &[u8],
+    url_pointer: &'static str,
+    (parsed, mut errors): (Parsed, Vec<FieldError>),
 ) -> Result<registry::Registered, Problem> {
-    let (parsed, mut errors) = (form.parse)(json_body(form.is_too_large, headers, body)?);
     let least = api.config().gateway.health_check_min_interval;
     let interval = parsed.whole.as_ref().and_then(|(definition, _)| definition.health_check.interval);
     if interval.is_some_and(|interval| interval < least) {
         let detail = format!("must be at least {} s, the gateway's health_check_min_interval", least.as_secs_f64());
         errors.push(FieldError { pointer: "/health_check/interval".to_owned(), detail });
     }
-    let mut refuse = |detail| errors.push(FieldError { pointer: form.url_pointer.to_owned(), detail });
+    let mut refuse = |detail| errors.push(FieldError { pointer: url_pointer.to_owned(), detail });
     let addresses = match &parsed.url {
         Some(url) => locate(api, url).await.map_err(&mut refuse).ok(),
         None => None,

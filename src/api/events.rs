@@ -37,7 +37,7 @@ pub(super) async fn events(State(api): State<Arc<Api>>, mut parameters: Paramete
         };
         tokio::select! {
             _ = tokio::time::timeout(wait, comes) => {}
-            () = api.readiness.ends() => {}
+            () = api.readiness.stops() => {}
         }
         following = events.after(Some(seen));
     }

@@ -83,7 +83,7 @@ async fn operators_only(request: Request, next: Next) -> Response {
 
 /// Lets those pass who may register, until furt stops: what a process that ends takes is lost with it.
 async fn registrants_only(api: &Api, request: Request, next: Next) -> Response {
-    if !api.readiness.get() {
+    if api.readiness.is_stopping() {
         return Problem::from(DriverGone).into_response();
     }
     registrants_or(api, |_| false, request, next).await

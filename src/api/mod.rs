@@ -59,22 +59,40 @@ use waiting::WaitPermits;
 
 /// Whether furt takes traffic; `/readyz` answers by it.
 #[derive(Debug, Default)]
-pub struct Readiness(watch::Sender<bool>);
+pub struct Readiness(watch::Sender<Phase>);
+
+/// What furt is about to do. While it starts it takes what is registered: the registry runs before anybody can ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Phase {
+    #[default]
+    Starting,
+    Ready,
+    Stopping,
+}
 
 impl Readiness {
-    /// From now on, or no more.
-    pub fn set(&self, is_ready: bool) {
-        self.0.send_replace(is_ready);
+    /// From now on furt takes traffic.
+    pub fn set_ready(&self) {
+        self.0.send_replace(Phase::Ready);
     }
 
-    fn get(&self) -> bool {
-        *self.0.borrow()
+    /// From now on it takes none: what it were told would be lost with it.
+    pub fn set_stopping(&self) {
+        self.0.send_replace(Phase::Stopping);
     }
 
-    /// Resolves once furt takes none, as when it stops.
-    async fn ends(&self) {
+    fn is_ready(&self) -> bool {
+        *self.0.borrow() == Phase::Ready
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.0.borrow() == Phase::Stopping
+    }
+
+    /// Resolves once furt stops.
+    async fn stops(&self) {
         // The sender lives as long as this does.
-        _ = self.0.subscribe().wait_for(|is_ready| !is_ready).await;
+        _ = self.0.subscribe().wait_for(|phase| *phase == Phase::Stopping).await;
     }
 }
 

@@ -81,5 +81,5 @@ pub(super) async fn livez() -> &'static str {
 
 /// `GET /readyz`: the configuration is in force, the snapshot published, the public listener open; until it stops.
 pub(super) async fn readyz(State(api): State<Arc<Api>>) -> impl IntoResponse {
-    if api.readiness.get() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+    if api.readiness.is_ready() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
 }

@@ -100,7 +100,7 @@ pub(super) async fn reload(
         let detail = "this takes no body: the file that furt was started with is read again";
         return Err(Problem::new(StatusCode::BAD_REQUEST, Code::UnexpectedBody, detail));
     }
-    if !api.readiness.get() {
+    if api.readiness.is_stopping() {
         return Err(DriverGone.into());
     }
     log::info!("a reload is asked for from {}", source.address);

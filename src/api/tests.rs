@@ -57,9 +57,13 @@ impl Probes for NoProbes {
 
 /// The defaults' router, ready, over a driver that runs.
 fn router(store: impl Store + 'static) -> Router {
-    let telemetry = Telemetry::try_new().unwrap();
     let readiness = Arc::new(Readiness::default());
-    readiness.set(true);
+    readiness.set_ready();
+    router_of(store, readiness)
+}
+
+fn router_of(store: impl Store + 'static, readiness: Arc<Readiness>) -> Router {
+    let telemetry = Telemetry::try_new().unwrap();
     let rules = registry::Settings {
         policy: RegistrationPolicy {
             grants: BTreeMap::new(),
@@ -102,6 +106,23 @@ async fn answer(router: &Router, method: &str, path: &str, body: &Value) -> Resp
 
 async fn json_of(response: Response<Body>) -> Value {
     serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
+}
+
+#[tokio::test]
+async fn a_registration_is_taken_while_furt_starts_and_refused_once_it_stops() {
+    let readiness = Arc::new(Readiness::default());
+    let router = router_of(KeepsAll, Arc::clone(&readiness));
+    let registered = async |service: &str, port: u16| {
+        let command = json!({"service": service, "url": format!("http://127.0.0.1:{port}")});
+        let answer = answer(&router, "POST", "/internal/register-service", &command).await;
+        (answer.status().as_u16(), json_of(answer).await["code"].clone())
+    };
+    let is_ready = async || answer(&router, "GET", "/readyz", &Value::Null).await.status() == 200;
+    assert_eq!((registered("a", 9).await, is_ready().await), ((200, Value::Null), false));
+    readiness.set_ready();
+    assert_eq!((registered("b", 10).await, is_ready().await), ((200, Value::Null), true));
+    readiness.set_stopping();
+    assert_eq!((registered("c", 11).await, is_ready().await), ((503, json!("stopping")), false));
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ impl WaitPermits {
 /// Until nothing is in flight, the time is over, a drain ended, or furt stops; says what is in flight then.
 pub(super) async fn until_idle(drained: &Drained, limit: Duration, readiness: &Readiness) -> u64 {
     let began = clock::now();
-    let mut stops = std::pin::pin!(readiness.ends());
+    let mut stops = std::pin::pin!(readiness.stops());
     loop {
         let in_flight = drained.in_flight();
         let waited = clock::now().saturating_duration_since(began);

@@ -132,7 +132,7 @@ impl Bound {
             database: opened.database,
         };
         let server_ended = services.run(self.sockets, &stop)?;
-        readiness.set(true);
+        readiness.set_ready();
         files::tell_lowered(self.files, max_connections);
         log::info!("furt {VERSION} ({COMMIT}) listens on {public}; services register at {internal}");
         notify_supervisor(&[NotifyState::Ready]);
@@ -192,7 +192,7 @@ impl Running {
 
     /// Lets clients end what they began, if they may; then closes the store and the access log.
     fn stop(self, request: StopRequest) {
-        self.readiness.set(false);
+        self.readiness.set_stopping();
         notify_supervisor(&[NotifyState::Stopping]);
         match request {
             StopRequest::Drain => self.drain(),

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use crate::header_name::HeaderNames;
+use crate::wire::Pseudonym;
 use furt_core::model::{
     CidrSet, Host, KeyName, MethodRule, Pattern, Permission, PermissionSet, Rate, RateLimit, Region, ServiceName,
     Sha256Digest, UpstreamUrl,
@@ -57,6 +59,10 @@ pub struct ServerConfig {
     pub grace: Duration,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: CidrSet,
+    /// Headers that are removed from requests of everyone else.
+    pub proxy_headers: HeaderNames,
+    /// furt's name in `Via`; `None`: requests get none, and loops are not looked for.
+    pub via: Option<Pseudonym>,
     /// The most client connections at once, at least 1.
     pub max_connections: usize,
     /// Worker threads of the public listener, at least 1.

@@ -11,7 +11,7 @@ use pingora_proxy::Session;
 use super::answer::GatewayAnswer;
 use super::context::Context;
 use super::edge::Malformed;
-use super::{Gateway, framing, limits, upload};
+use super::{Gateway, framing, hops, limits, upload};
 use crate::clock;
 use crate::published::Published;
 use crate::status;
@@ -31,6 +31,8 @@ pub(super) enum Admitted {
     Forward,
     /// Nowhere: it asks for furt's own health.
     Health,
+    /// Nowhere: it says that furt is the last that it reaches.
+    LastHop(GatewayAnswer),
 }
 
 impl Gateway {
@@ -119,6 +121,13 @@ impl Gateway {
         if config.limits.max_body.is_some_and(|most| framing::body_length(request).is_some_and(|length| length > most))
         {
             return Err(GatewayProblem::BodyTooLarge.into());
+        }
+        if let Some(own) = &config.server.via {
+            hops::check_loop(&request.headers, own)?;
+        }
+        if hops::is_limited(&request.method) && hops::max_forwards(&request.headers)? == Some(0) {
+            let matching = snapshot.table.matches(&host, &path);
+            return Ok(Admitted::LastHop(hops::last_hop(request, matching.into_iter().map(|route| &**route))));
         }
         Ok(Admitted::Forward)
     }

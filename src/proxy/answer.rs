@@ -1,4 +1,4 @@
-//! Answers that furt makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), and `/health`.
+//! Answers that furt makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), `/health`, and to what goes no further.
 
 use bytes::Bytes;
 use furt_api::problem::MEDIA_TYPE;
@@ -23,6 +23,10 @@ pub(super) struct GatewayAnswer {
 #[derive(Debug, Clone)]
 enum Kind {
     Health(Bytes),
+    /// To a request that may go no further, without a body.
+    Options,
+    /// To the same, the request itself.
+    Trace(Bytes),
     Problem(GatewayProblem),
 }
 
@@ -36,6 +40,16 @@ impl GatewayAnswer {
     /// The answer of the public `/health`.
     pub(super) fn health(body: Bytes) -> Self {
         Self { kind: Kind::Health(body), detail: None, extra: None }
+    }
+
+    /// To an `OPTIONS` that goes no further.
+    pub(super) fn options() -> Self {
+        Self { kind: Kind::Options, detail: None, extra: None }
+    }
+
+    /// To a `TRACE` that goes no further; `request` is what is shown of it.
+    pub(super) fn trace(request: Bytes) -> Self {
+        Self { kind: Kind::Trace(request), detail: None, extra: None }
     }
 
     /// With a sentence on this very case.
@@ -52,7 +66,7 @@ impl GatewayAnswer {
 
     pub(super) fn status(&self) -> StatusCode {
         match &self.kind {
-            Kind::Health(_) => StatusCode::OK,
+            Kind::Health(_) | Kind::Options | Kind::Trace(_) => StatusCode::OK,
             Kind::Problem(problem) => problem.status(),
         }
     }
@@ -66,6 +80,7 @@ impl GatewayAnswer {
     pub(super) fn flag(&self) -> ResponseFlag {
         match &self.kind {
             Kind::Health(_) => ResponseFlag::Health,
+            Kind::Options | Kind::Trace(_) => ResponseFlag::LastHop,
             Kind::Problem(problem) => ResponseFlag::Problem(*problem),
         }
     }
@@ -79,7 +94,9 @@ impl GatewayAnswer {
         response.insert_header(header::CONTENT_LENGTH, wire::content_length(body))?;
         response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
         let media_type = match &self.kind {
-            Kind::Health(_) => "application/json",
+            Kind::Health(_) => Some("application/json"),
+            Kind::Options => None,
+            Kind::Trace(_) => Some("message/http"),
             Kind::Problem(problem) => {
                 response.insert_header(
                     HeaderName::from_static("proxy-status"),
@@ -88,10 +105,12 @@ impl GatewayAnswer {
                 if problem.status() == StatusCode::UNAUTHORIZED {
                     response.insert_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE))?;
                 }
-                MEDIA_TYPE
+                Some(MEDIA_TYPE)
             }
         };
-        response.insert_header(header::CONTENT_TYPE, HeaderValue::from_static(media_type))?;
+        if let Some(media_type) = media_type {
+            response.insert_header(header::CONTENT_TYPE, HeaderValue::from_static(media_type))?;
+        }
         if let Some(extra) = &self.extra {
             response.insert_header(extra.0.clone(), extra.1.clone())?;
         }
@@ -101,7 +120,8 @@ impl GatewayAnswer {
     /// Its body, for the request of that id.
     pub(super) fn body(&self, request_id: &HeaderValue) -> Bytes {
         match &self.kind {
-            Kind::Health(body) => body.clone(),
+            Kind::Health(body) | Kind::Trace(body) => body.clone(),
+            Kind::Options => Bytes::new(),
             Kind::Problem(problem) => {
                 let (status, code, id) =
                     (problem.status().as_u16(), problem.code().into(), request_id::text(request_id));

@@ -50,7 +50,7 @@ fn verdict(status: u16, flag: Option<ResponseFlag>) -> Verdict {
     match (status, flag) {
         (0 | 500.., _) => Verdict::Failed,
         (400.., Some(_)) => Verdict::Refused,
-        (_, None | Some(ResponseFlag::Health | ResponseFlag::ClientGone)) => Verdict::Answered,
+        (_, None | Some(ResponseFlag::Health | ResponseFlag::LastHop | ResponseFlag::ClientGone)) => Verdict::Answered,
         // The service's header was sent, and its body broke off.
         (_, Some(ResponseFlag::Problem(_))) => Verdict::Failed,
     }
@@ -68,6 +68,7 @@ mod tests {
             (404, None, Verdict::Answered),
             (101, None, Verdict::Answered),
             (200, Some(ResponseFlag::Health), Verdict::Answered),
+            (200, Some(ResponseFlag::LastHop), Verdict::Answered),
             (200, Some(ResponseFlag::ClientGone), Verdict::Answered),
             (401, problem(GatewayProblem::KeyMissing), Verdict::Refused),
             (429, problem(GatewayProblem::RateLimited), Verdict::Refused),

@@ -105,7 +105,8 @@ impl Gateway {
 
     /// How the instance began to answer. Whether that was good, its end tells; of a stream that is too late.
     pub(super) fn note_header(&self, ctx: &mut Context, status: StatusCode) {
-        ctx.attempts.is_failed = status.is_server_error();
+        // A loop is its request's: by what a client writes into Via, no instance is to lose its requests.
+        ctx.attempts.is_failed = status.is_server_error() && status != StatusCode::LOOP_DETECTED;
         if ctx.attempts.is_failed {
             self.note_failure(ctx);
         } else if status == StatusCode::SWITCHING_PROTOCOLS {

@@ -6,14 +6,15 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, PROXY_AUTHENTICATE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
-use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::admission::API_KEY;
 use super::context::Context;
-use super::{framing, http2, reuse, upload};
-use crate::header_name::{Folding, begins_as, reads_as};
+use super::{framing, hops, http2, reuse, upload};
+use crate::config::ServerConfig;
+use crate::header_name::{Folding, HeaderNames, begins_as, reads_as};
 use furt_core::model::{Scheme, address_text};
 use furt_core::routing::Lease;
 
@@ -28,6 +29,8 @@ mod set {
     pub(super) const FORWARDED_FOR: &str = "X-Forwarded-For";
     pub(super) const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
     pub(super) const FORWARDED_HOST: &str = "X-Forwarded-Host";
+    pub(super) const MAX_FORWARDS: &str = "Max-Forwards";
+    pub(super) const VIA: &str = "Via";
     pub(super) const REQUEST_ID: &str = "X-Request-Id";
     pub(super) const GATEWAY: &str = crate::wire::GATEWAY;
     pub(super) const SERVER_TIMING: &str = "Server-Timing";
@@ -61,7 +64,9 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
     if upload::may_have_body(session) {
         framing::plain_length(request)?;
     }
-    remove_unwanted(request, ctx.client.is_peer_trusted);
+    let Some(snapshot) = &ctx.snapshot else { return Error::e_explain(ErrorType::InternalError, "no configuration") };
+    remove_unwanted(request, ctx.client.is_peer_trusted, &snapshot.config.server.proxy_headers);
+    count_hop(session.req_header(), request, &snapshot.config.server)?;
     if let Some(key) = &ctx.credentials.key {
         request.insert_header(set::API_KEY_NAME, key.name_header.clone())?;
     }
@@ -84,8 +89,13 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
 ///
 /// CGI and its heirs read `_`, and some every other sign, as `-`. `X-Forwarded-Port`, `-Prefix` and the like are believed
 /// by services that believe our own.
-fn remove_unwanted(request: &mut RequestHeader, is_peer_trusted: bool) {
+///
+/// `of_proxies`: further headers that a stranger may not send.
+fn remove_unwanted(request: &mut RequestHeader, is_peer_trusted: bool, of_proxies: &HeaderNames) {
     let is_unwanted = |name: &str| {
+        if !is_peer_trusted && of_proxies.have(name) {
+            return true;
+        }
         // What all of them begin with; most headers begin otherwise.
         if !matches!(name.as_bytes().first(), Some(b'x' | b'f')) {
             return false;
@@ -101,6 +111,19 @@ fn remove_unwanted(request: &mut RequestHeader, is_peer_trusted: bool) {
     for name in unwanted {
         request.remove_header(&name);
     }
+}
+
+/// Says that the request passed here, and takes one from how far it may go. `received`: what the client sent.
+fn count_hop(received: &RequestHeader, request: &mut RequestHeader, server: &ServerConfig) -> Result<()> {
+    if let Some(own) = &server.via {
+        request.append_header(set::VIA, own.field(received.version))?;
+    }
+    if hops::is_limited(&received.method)
+        && let Ok(Some(left)) = hops::max_forwards(&received.headers)
+    {
+        request.insert_header(set::MAX_FORWARDS, left.saturating_sub(1))?;
+    }
+    Ok(())
 }
 
 fn forwarded_proto(scheme: Scheme) -> HeaderValue {
@@ -223,17 +246,28 @@ mod tests {
             "X-Forwarded-Port",
             "X_Forwarded_Prefix",
             "X-Forwarded",
+            "X-Real-IP",
+            "Client_IP",
         ] {
             request.insert_header(name.to_owned(), "x").unwrap();
         }
+        let of_proxies = HeaderNames::new([HeaderName::from_static("x-real-ip"), HeaderName::from_static("client-ip")]);
         let left = |mut request: RequestHeader, is_peer_trusted| {
-            remove_unwanted(&mut request, is_peer_trusted);
+            remove_unwanted(&mut request, is_peer_trusted, &of_proxies);
             let mut left: Vec<_> = request.headers.keys().map(|name| name.as_str().to_owned()).collect();
             left.sort_unstable();
             left
         };
         assert_eq!(left(request.clone(), false), ["x-custom_name", "x-request-id"]);
-        let kept = ["x-custom_name", "x-forwarded", "x-forwarded-port", "x-request-id", "x_forwarded_prefix"];
+        let kept = [
+            "client_ip",
+            "x-custom_name",
+            "x-forwarded",
+            "x-forwarded-port",
+            "x-real-ip",
+            "x-request-id",
+            "x_forwarded_prefix",
+        ];
         assert_eq!(left(request, true), kept);
     }
 

@@ -3,9 +3,9 @@
 //! client address → path check → route → API key → permission → rate → instance → forward. Reads the snapshot, the
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides,
 //! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be
-//! read in two ways, `headers` edits, `client_location` finds out where the client is, `answer` makes furt's own answers,
-//! `counting` counts, `edge` takes connections as `listener` has them and makes sessions of them. What is known of one
-//! request is its `context`, grouped by whom it is about.
+//! read in two ways, `hops` what goes round or no further, `headers` edits, `client_location` finds out where the client is,
+//! `answer` makes furt's own answers, `counting` counts, `edge` takes connections as `listener` has them and makes sessions
+//! of them. What is known of one request is its `context`, grouped by whom it is about.
 
 mod admission;
 mod affinity;
@@ -21,6 +21,7 @@ mod edge;
 mod forward;
 mod framing;
 mod headers;
+mod hops;
 mod http2;
 mod limits;
 mod queue;
@@ -139,6 +140,7 @@ impl ProxyHttp for Gateway {
                 ctx.snapshot = Some(snapshot);
                 return Ok(false);
             }
+            Ok(admission::Admitted::LastHop(answer)) => answer,
             Ok(admission::Admitted::Health) => GatewayAnswer::health(self.health(ctx, session, &snapshot)),
             Err(answer) => {
                 if answer.is_framing_fault() {

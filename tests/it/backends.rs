@@ -59,6 +59,18 @@ async fn the_seeds_session_works_as_written() {
 }
 
 #[tokio::test]
+async fn a_backend_that_registers_again_just_so_is_never_refused_by_the_rate() {
+    let gateway = Gateway::start("[registration]\nrate = '1/m'\nburst = 2").await;
+    for _ in 0..5 {
+        assert_eq!(register(&gateway, &seed()).await.status, 201);
+    }
+    assert_eq!(register(&gateway, &with(seed(), json!({ "weight": 3 }))).await.status, 201);
+    let problem = register(&gateway, &with(seed(), json!({ "weight": 4 }))).await;
+    problem.problem(429, "rate-limited");
+    assert_eq!(register(&gateway, &with(seed(), json!({ "weight": 3 }))).await.status, 201);
+}
+
+#[tokio::test]
 async fn who_is_not_there_is_told_in_edge_proxys_words() {
     let gateway = Gateway::start("").await;
     for (method, path, error) in [

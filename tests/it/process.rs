@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::json;
+use tokio::net::TcpStream;
 
 use crate::support::gateway::{client_from, furt, output_of};
 use crate::support::wire::{self, Wire, exchange};
@@ -241,6 +243,29 @@ async fn the_public_listener_is_bound_when_it_says_that_it_is_ready() {
         let gateway = Gateway::start("").await;
         // `start` has waited for nothing but the internal listener's `/readyz`.
         assert_eq!(Answer::of(gateway.anonymous(Method::GET, "/health")).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_registration_is_taken_from_the_first_moment_that_its_port_accepts() {
+    for _ in 0..5 {
+        let (public, internal) = (ports::free_address(), ports::free_address());
+        let text =
+            format!("[server]\nlisten = ['{public}']\n[internal]\nlisten = '{internal}'\n[store]\nkind = 'memory'\n");
+        let (_dir, path) = config_file(&text);
+        let mut command = tokio::process::Command::from(furt(&["run", "--config", &path]));
+        let mut child = command.stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+        let body = public_service("s", "http://127.0.0.1:9", "/s/*").to_string();
+        let request = format!(
+            "POST /internal/register-service HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let connected = async { while TcpStream::connect(internal).await.is_err() {} };
+        tokio::time::timeout(SOON, connected).await.expect("it listens");
+        let answer = exchange(internal, request).await;
+        assert_eq!(wire::status(&answer), 200, "{answer}");
+        child.kill().await.unwrap();
     }
 }
 

@@ -208,12 +208,10 @@ async fn furt_itself_cannot_be_registered() {
 async fn another_services_route_is_taken_and_the_answer_names_the_rival() {
     let gateway = Gateway::start("").await;
     gateway.registered(&one_route("first", "GET", "/a/*/c")).await;
-    for (method, path) in [("GET", "/a/*/c"), ("*", "/a/*/c")] {
-        let problem = gateway.register(&one_route("second", method, path)).await.problem(409, "taken");
-        assert_eq!(problem["rival"], json!({"service": "first", "status": "UP"}));
-    }
+    let problem = gateway.register(&one_route("second", "GET", "/a/*/c")).await.problem(409, "taken");
+    assert_eq!(problem["rival"], json!({"service": "first", "status": "UP"}));
     assert_eq!(gateway.service("second").await, None, "what is refused changes nothing");
-    for (method, path) in [("POST", "/a/*/c"), ("GET", "/a/b/c"), ("GET", "/a/*/*")] {
+    for (method, path) in [("POST", "/a/*/c"), ("*", "/a/*/c"), ("GET", "/a/b/c"), ("GET", "/a/*/*")] {
         gateway.registered(&one_route("second", method, path)).await;
     }
 }
@@ -276,7 +274,12 @@ async fn an_exclusive_static_route_cannot_be_overlapped_and_an_open_one_can() {
     ";
     let gateway = Gateway::start(tail).await;
     for path in ["/v1/mail/send", "/v1/*/send", "/v1/*"] {
-        gateway.register(&one_route("taker", "POST", path)).await.problem(409, "taken");
+        let problem = gateway.register(&one_route("taker", "POST", path)).await.problem(409, "taken");
+        let detail = problem["detail"].as_str().unwrap();
+        let overlaps =
+            "overlaps the static route POST /v1/mail/send, which is exclusive; `exclusive = false` in its [[routes]]";
+        let told = if path == "/v1/mail/send" { "the static route POST /v1/mail/send holds it" } else { overlaps };
+        assert!(detail.contains(told), "{detail}");
         let on_a_host = with(one_route("taker", "POST", path), json!({"host": "mail.example"}));
         gateway.register(&on_a_host).await.problem(409, "taken");
     }
@@ -428,6 +431,32 @@ async fn identical_registrations_do_not_spend_the_rate() {
         gateway.registered(&one_route("one", "GET", "/one")).await;
     }
     gateway.registered(&one_route("two", "GET", "/two")).await;
+}
+
+#[tokio::test]
+async fn an_identical_registration_is_never_refused_by_the_rate() {
+    let gateway = Gateway::start("[registration]\nrate = '1/m'\nburst = 3").await;
+    let joining = json!({"service": "one", "instance": "one-2", "url": "http://127.0.0.1:10", "health_endpoint": null});
+    let bodies =
+        [with(one_route("one", "GET", "/one"), json!({ "revision": 2 })), one_route("two", "GET", "/two"), joining];
+    for body in &bodies {
+        gateway.registered(body).await;
+    }
+    gateway.register(&one_route("three", "GET", "/three")).await.problem(429, "rate-limited");
+    let again = bodies.iter().cycle().take(60).map(|body| gateway.register(body));
+    for answer in futures_util::future::join_all(again).await {
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    // An older revision adds its instance and leaves the definition, so it changes nothing either.
+    gateway.registered(&with(one_route("one", "GET", "/older"), json!({ "revision": 1 }))).await;
+    for changed in [
+        with(bodies[1].clone(), json!({ "weight": 2 })),
+        with(bodies[1].clone(), json!({ "routes": [{"method": "GET", "path": "/else"}] })),
+        with(bodies[2].clone(), json!({ "url": "http://127.0.0.1:11" })),
+        json!({ "service": "Two" }),
+    ] {
+        gateway.register(&changed).await.problem(429, "rate-limited");
+    }
 }
 
 #[tokio::test]

@@ -167,6 +167,8 @@ open_enum! {
         KeyMissing = "key-missing",
         /// 401, by the public listener: the API key is not known.
         KeyUnknown = "key-unknown",
+        /// 508, by the public listener: the request has passed furt too often.
+        LoopDetected = "loop-detected",
         /// 405: the endpoint does not take this method.
         MethodNotAllowed = "method-not-allowed",
         /// 503, by the public listener: no instance of the service is available.

@@ -107,7 +107,7 @@ pub(super) async fn one(State(api): State<Arc<Api>>, Path(name): Path<String>) -
 
 /// What a process that ends would take may not be answered any more.
 fn check_staying(api: &Api) -> Result<(), Problem> {
-    if api.readiness.get() { Ok(()) } else { Err(DriverGone.into()) }
+    if api.readiness.is_stopping() { Err(DriverGone.into()) } else { Ok(()) }
 }
 
 /// What can be no name names no key.

@@ -57,7 +57,7 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> GrantValues {
                 text: "Patterns that its routes must lie within.",
                 ..Key::ROW
             },
-            list(Commas::Refused, "a path pattern", Pattern::try_new),
+            list(Commas::Refused, "a path pattern", Pattern::try_written),
         ),
         hosts: keys.optional(
             Key {

@@ -49,7 +49,7 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> RouteValues {
                        below.",
                 ..Key::ROW
             },
-            text("a path pattern", Pattern::try_new),
+            text("a path pattern", Pattern::try_written),
         ),
         url: keys.optional(
             Key {
@@ -114,8 +114,8 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> RouteValues {
     }
 }
 
-/// The host and path that a static route claims. Routes with other methods may stand on the same.
-type Claims<'l> = EarlierEntries<'l, (Option<Host>, Pattern), MethodRule>;
+/// What one static route claims. Another method may stand on the same host and path, `*` as well.
+type Claims<'l> = EarlierEntries<'l, (Option<Host>, Pattern, MethodRule)>;
 
 /// Reads all entries. None may lead to one of furt's own `listeners`, nor claim what another one claims.
 pub(super) fn read(entries: Vec<Section<'_>>, listeners: &[SocketAddr], lines: &Lines<'_>) -> Vec<StaticRouteConfig> {
@@ -164,8 +164,8 @@ fn check_claim(entry: &Section<'_>, host: &Option<Host>, method: &MethodRule, pa
     if entry.is_invalid("host") {
         return;
     }
-    let key = (host.clone(), path.clone());
-    if let Some(line) = claims.conflict(key, method.clone(), entry.at("path"), MethodRule::conflicts) {
+    let key = (host.clone(), path.clone(), method.clone());
+    if let Some(line) = claims.duplicate(key, entry.at("path")) {
         let message =
             format!("\"{method} {path}\" is claimed in line {line} already; must differ in host, method or path");
         entry.refuse("path", message);

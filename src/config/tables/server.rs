@@ -2,11 +2,16 @@
 
 use std::collections::HashSet;
 
+use http::HeaderName;
+
 use super::MAX_CONNECTIONS;
 use crate::config::key::{DefaultValue, Key, ReloadClass, TableVisitor};
 use crate::config::reading::FileTables;
 use crate::config::types::ServerConfig;
-use crate::config::value::{Zero, addresses, duration, networks, whole};
+use crate::config::value::{Commas, Parsed, Value, Zero, addresses, duration, list, networks, text, whole};
+use crate::header_name::{Folding, HeaderNames, reads_as};
+use crate::wire::Pseudonym;
+use furt_core::model::Invalid;
 
 /// More workers than any machine has cores.
 const MAX_THREADS: u64 = 1024;
@@ -50,6 +55,32 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ServerConfig {
             networks,
             |config| &config.server.trusted_proxies,
         ),
+        proxy_headers: keys.value(
+            Key {
+                name: "server.proxy_headers",
+                default: DefaultValue::Toml(PROXY_HEADERS),
+                range: "names of headers",
+                text: "Headers that services take for a proxy's word, on the client's address or on the path: removed from \
+                       requests that come from elsewhere than `server.trusted_proxies`, whatever sign stands for `-`. Add \
+                       those that your services believe; `[]` lets all pass.",
+                ..Key::ROW
+            },
+            header_names,
+            |config| &config.server.proxy_headers,
+        ),
+        via: keys.value(
+            Key {
+                name: "server.via",
+                default: DefaultValue::Toml(r#""furt""#),
+                range: "1 to 63 characters of a token; `\"\"`",
+                text: "furt's name in the `Via` of requests to services, by which [loops](requests.md#loops) are found. Give \
+                       gateways names of their own where more than eight stand in a row. `\"\"`: no `Via`, and loops are not \
+                       found; for nginx as a service, which then compresses (or set its `gzip_proxied any`).",
+                ..Key::ROW
+            },
+            text("a name in Via", via),
+            |config| &config.server.via,
+        ),
         max_connections: keys.value(
             Key {
                 name: "server.max_connections",
@@ -77,6 +108,44 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ServerConfig {
             )
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
     }
+}
+
+/// Headers by which proxies, CDNs and clouds name the client's address, and two by which the path is another (IIS, Symfony).
+const PROXY_HEADERS: &str = r#"["X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "CF-Connecting-IPv6", "Fastly-Client-IP", "Fly-Client-IP", "X-Client-IP", "X-Cluster-Client-IP", "Client-IP", "X-Original-Forwarded-For", "X-Originating-IP", "X-Remote-IP", "X-Remote-Addr", "X-Azure-ClientIP", "X-Azure-SocketIP", "X-AppEngine-User-IP", "X-Envoy-External-Address", "Proxy-Client-IP", "WL-Proxy-Client-IP", "X-Original-URL", "X-Rewrite-URL"]"#;
+
+/// Headers without which a message is another one.
+const NEEDED: [&str; 12] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "max-forwards",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
+fn header_names(value: &Value<'_>) -> Parsed<HeaderNames> {
+    list(Commas::Split, "a header that a proxy sets", header_name)(value).map(HeaderNames::new)
+}
+
+fn header_name(text: &str) -> Result<HeaderName, Invalid> {
+    let name = HeaderName::from_bytes(text.as_bytes()).ok();
+    let begins_well = |name: &HeaderName| name.as_str().starts_with(|first: char| first.is_ascii_alphanumeric());
+    let name =
+        name.filter(begins_well).ok_or_else(|| Invalid::new("must be the name of a header, such as \"X-Real-IP\""))?;
+    if NEEDED.iter().any(|needed| reads_as(needed, name.as_str(), Folding::EverySign)) {
+        return Err(Invalid::new("must not be one that the message itself needs"));
+    }
+    Ok(name)
+}
+
+fn via(text: &str) -> Result<Option<Pseudonym>, Invalid> {
+    if text.is_empty() { Ok(None) } else { Pseudonym::try_new(text).map(Some) }
 }
 
 pub(super) fn check(tables: &FileTables<'_, '_>, server: &ServerConfig) {

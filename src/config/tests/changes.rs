@@ -6,10 +6,12 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 46] = [
+const OTHERS: [(&str, &str); 48] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
+    ("server.proxy_headers", "['x-real-ip']"),
+    ("server.via", "''"),
     ("server.max_connections", "1"),
     ("server.threads", "1023"),
     ("internal.listen", "'127.0.0.1:2'"),

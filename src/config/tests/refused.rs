@@ -62,12 +62,14 @@ fn unknown_keys_name_the_nearest_or_all_known_ones() {
             "[server]\ngraec = 1\n  zzz = 2",
             &[
                 r#"2:1: server.graec: is not known; did you mean "grace"?"#,
-                "3:3: server.zzz: is not known; known keys: grace, listen, max_connections, threads, trusted_proxies",
+                "3:3: server.zzz: is not known; known keys: grace, listen, max_connections, proxy_headers, threads, trusted_proxies, via",
             ],
         ),
         (
             "[server.tls]\na = 1",
-            &["1:9: server.tls: is not known; known keys: grace, listen, max_connections, threads, trusted_proxies"],
+            &[
+                "1:9: server.tls: is not known; known keys: grace, listen, max_connections, proxy_headers, threads, trusted_proxies, via",
+            ],
         ),
         ("[server]\n\"gra\\nce\" = 1", &["2:1: server.gra\\nce: is not known; did you mean \"grace\"?"]),
         (
@@ -143,7 +145,24 @@ fn tables_and_arrays_of_tables_are_told_apart() {
             "server = { grace = 'x', zz = 2 }",
             &[
                 r#"1:20: server.grace: "x" is not a duration; must be seconds such as 30 or 0.5, or a text such as "30s", "500ms", "2m" or "1h""#,
-                "1:25: server.zz: is not known; known keys: grace, listen, max_connections, threads, trusted_proxies",
+                "1:25: server.zz: is not known; known keys: grace, listen, max_connections, proxy_headers, threads, trusted_proxies, via",
+            ],
+        ),
+        (
+            "server.proxy_headers = ['X-Real-IP', 'a b', '', '_x', 'Host', 'content_length', 7]",
+            &[
+                r#"1:38: server.proxy_headers: "a b" is not a header that a proxy sets; must be the name of a header, such as "X-Real-IP""#,
+                r#"1:45: server.proxy_headers: "" is not a header that a proxy sets; must be the name of a header, such as "X-Real-IP""#,
+                r#"1:49: server.proxy_headers: "_x" is not a header that a proxy sets; must be the name of a header, such as "X-Real-IP""#,
+                r#"1:55: server.proxy_headers: "Host" is not a header that a proxy sets; must not be one that the message itself needs"#,
+                r#"1:63: server.proxy_headers: "content_length" is not a header that a proxy sets; must not be one that the message itself needs"#,
+                "1:81: server.proxy_headers: is an integer; must be a header that a proxy sets, as a text in quotes",
+            ],
+        ),
+        (
+            "server.via = 'a b'",
+            &[
+                r#"1:14: server.via: "a b" is not a name in Via; must be 1 to 63 of letters, digits and signs such as "-" and ".""#,
             ],
         ),
         (
@@ -600,11 +619,8 @@ fn static_routes_lead_somewhere_and_claim_nothing_twice() {
             &["4:7: routes.url: leads to 169.254.169.254; must not be an unspecified, link-local or metadata address"],
         ),
         (
-            "[[routes]]\nmethod = 'GET'\npath = '/x/*'\nservice = 'a'\n[[routes]]\nmethod = '*'\npath = '/%78/*'\nservice = 'b'\n[[routes]]\nhost = 'h'\nmethod = 'GET'\npath = '/x/*'\nservice = 'b'\n[[routes]]\nmethod = 'POST'\npath = '/x/*'\nservice = 'c'",
-            &[
-                r#"7:8: routes.path: "* /x/*" is claimed in line 3 already; must differ in host, method or path"#,
-                r#"16:8: routes.path: "POST /x/*" is claimed in line 7 already; must differ in host, method or path"#,
-            ],
+            "[[routes]]\nmethod = 'GET'\npath = '/x/*'\nservice = 'a'\n[[routes]]\nmethod = 'GET'\npath = '/%78/*'\nservice = 'b'\n[[routes]]\nhost = 'h'\nmethod = 'GET'\npath = '/x/*'\nservice = 'b'\n[[routes]]\nmethod = '*'\npath = '/x/*'\nservice = 'c'",
+            &[r#"7:8: routes.path: "GET /x/*" is claimed in line 3 already; must differ in host, method or path"#],
         ),
     ]);
 }

@@ -18,7 +18,12 @@ pub(crate) struct Wire {
 impl Wire {
     /// Connects.
     pub(crate) async fn to(address: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(address).await.unwrap(), unread: Vec::new() }
+        Self::of(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// A connection that is there.
+    pub(crate) fn of(stream: TcpStream) -> Self {
+        Self { stream, unread: Vec::new() }
     }
 
     /// Sends `text` as it is.

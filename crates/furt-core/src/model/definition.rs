@@ -174,7 +174,7 @@ impl Definition {
 impl RouteSpec {
     /// Whether it claims requests that `other`, of the same service, claims as specifically.
     pub fn is_conflict(&self, other: &Self) -> bool {
-        self.pattern == other.pattern && self.method.conflicts(&other.method)
+        self.pattern == other.pattern && self.method == other.method
     }
 }
 

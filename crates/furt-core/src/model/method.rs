@@ -40,15 +40,14 @@ impl MethodRule {
         }
     }
 
-    /// Whether two rules of the same shape would claim the same requests: equal, or one of them `*`.
-    pub fn conflicts(&self, other: &Self) -> bool {
-        matches!((self, other), (Self::Any, _) | (_, Self::Any)) || self == other
-    }
-
-    /// Whether any request could be taken by both: as [`conflicts`](Self::conflicts), and GET with HEAD, which GET answers.
+    /// Whether any request could be taken by both: they are equal, or one is `*`, or they are GET and HEAD, which GET
+    /// answers. Where both stand on one pattern, the exact one is taken.
     pub fn overlaps(&self, other: &Self) -> bool {
         let pair = |one: &Self, two: &Self| *one == Self::Only(Method::GET) && *two == Self::Only(Method::HEAD);
-        self.conflicts(other) || pair(self, other) || pair(other, self)
+        matches!((self, other), (Self::Any, _) | (_, Self::Any))
+            || self == other
+            || pair(self, other)
+            || pair(other, self)
     }
 }
 
@@ -73,11 +72,13 @@ mod tests {
     }
 
     #[test]
-    fn get_overlaps_head_but_does_not_conflict_with_it() {
+    fn rules_overlap_where_a_request_could_be_taken_by_both() {
         let rule = |text| MethodRule::try_new(text).unwrap();
-        assert!(rule("GET").overlaps(&rule("HEAD")));
-        assert!(!rule("GET").conflicts(&rule("HEAD")));
-        assert!(rule("*").conflicts(&rule("HEAD")));
-        assert!(!rule("GET").overlaps(&rule("POST")));
+        for (one, other, overlaps) in
+            [("GET", "GET", true), ("GET", "HEAD", true), ("*", "HEAD", true), ("*", "*", true), ("GET", "POST", false)]
+        {
+            assert_eq!(rule(one).overlaps(&rule(other)), overlaps, "{one} {other}");
+            assert_eq!(rule(other).overlaps(&rule(one)), overlaps, "{other} {one}");
+        }
     }
 }

@@ -61,6 +61,21 @@ impl Pattern {
         Ok(Self(text.into()))
     }
 
+    /// The same for a pattern that somebody has just written, where a placeholder of another router is a mistake. It would
+    /// be matched as it stands, so that the route takes no request.
+    ///
+    /// # Errors
+    /// As [`try_new`](Self::try_new), and `{id}`, `<id>`, `[id]`, `:id`.
+    pub fn try_written(text: &str) -> Result<Self, Invalid> {
+        let pattern = Self::try_new(text)?;
+        match pattern.0.split('/').find(|segment| is_placeholder(segment)) {
+            Some(segment) => Err(Invalid::new(format!(
+                "must have \"*\" in place of \"{segment}\": \"*\" is any one segment, and there are no other placeholders"
+            ))),
+            None => Ok(pattern),
+        }
+    }
+
     /// The text, normalized.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -134,6 +149,21 @@ impl Pattern {
     }
 }
 
+/// Whether other routers read the segment as a placeholder, also beside a text: `{id}`, `{id}.json`, `<int:id>`, `[id]`, `:id`.
+/// A colon within a segment is a text of its own (`/v1/items:cancel`).
+fn is_placeholder(segment: &str) -> bool {
+    let has = |open: char, close: char| {
+        segment
+            .split_once(open)
+            .is_some_and(|(_, rest)| rest.split_once(close).is_some_and(|(name, _)| !name.is_empty()))
+    };
+    let name = segment.strip_prefix(':').unwrap_or_default();
+    has('{', '}')
+        || has('<', '>')
+        || has('[', ']')
+        || name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+}
+
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -192,6 +222,30 @@ mod tests {
             assert!(Pattern::try_new(bad).is_err(), "{bad}");
         }
         assert_eq!(pattern("/%61/*").as_str(), "/a/*");
+    }
+
+    #[test]
+    fn placeholders_of_other_routers_are_refused_by_name_where_they_are_written() {
+        for (text, named) in [
+            ("/users/{id}", "{id}"),
+            ("/users/{id}/posts/*", "{id}"),
+            ("/files/{path...}", "{path...}"),
+            ("/files/{name}.json", "{name}.json"),
+            ("/users/:id", ":id"),
+            ("/users/:_id/x", ":_id"),
+            ("/users/<id>", "<id>"),
+            ("/users/<int:id>", "<int:id>"),
+            ("/users/[id]", "[id]"),
+        ] {
+            let refused = Pattern::try_written(text).unwrap_err().to_string();
+            assert!(refused.contains(&format!("\"{named}\"")) && refused.contains("\"*\""), "{text}: {refused}");
+            assert!(Pattern::try_new(text).is_ok(), "{text}: what is stored is still read");
+        }
+        for text in ["/v1/items:cancel", "/a:b", "/:", "/:1", "/{}", "/a}b{c", "/%7Bid%7D", "/users/*", "/<"] {
+            assert_eq!(Pattern::try_written(text), Pattern::try_new(text), "{text}");
+            assert!(Pattern::try_written(text).is_ok(), "{text}");
+        }
+        assert_eq!(Pattern::try_written("/a*"), Pattern::try_new("/a*"));
     }
 
     #[test]

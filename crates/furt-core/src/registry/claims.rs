@@ -1,6 +1,7 @@
 //! Who holds which route: of installed definitions and of those on their way to the store.
 //!
-//! Keyed by host and shape, so that a check costs what the registration holds, not what the table holds.
+//! Keyed by host and shape, so that a check costs what the registration holds, not what the table holds. A `*` is a method of its
+//! own here: on the same shape an exact method goes before it, so two services may hold them side by side.
 
 use std::collections::HashMap;
 
@@ -32,8 +33,7 @@ impl Claims {
         route: &RouteSpec,
     ) -> Option<&ServiceName> {
         let shape = Shape { host: host.cloned(), pattern: route.pattern.clone() };
-        let claim =
-            self.0.get(&shape)?.iter().find(|one| one.service != *service && one.method.conflicts(&route.method));
+        let claim = self.0.get(&shape)?.iter().find(|one| one.service != *service && one.method == route.method);
         claim.map(|claim| &claim.service)
     }
 

@@ -33,7 +33,7 @@ pub enum RegistrationKind {
 
 impl RegistrationKind {
     /// Whether the instance takes over the definition that is installed.
-    pub(super) fn joins(self) -> bool {
+    pub fn joins(self) -> bool {
         match self {
             Self::Full | Self::WithoutRoutes => false,
             Self::Joining | Self::InstanceOnly => true,

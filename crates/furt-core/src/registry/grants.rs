@@ -1,6 +1,7 @@
 //! Who may register what: grants, the rule for services without one, reserved and static routes.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::command::{Registration, Source};
@@ -48,6 +49,13 @@ pub struct StaticClaim {
     pub pattern: Pattern,
     /// Whether no registration may overlap it, on any host.
     pub exclusive: bool,
+}
+
+impl fmt::Display for StaticClaim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.host.as_ref().map_or("", |host| host.as_str());
+        write!(f, "{} {host}{}", self.method, self.pattern)
+    }
 }
 
 /// The rules for registrations.
@@ -161,23 +169,25 @@ impl RegistrationPolicy {
             if path::reserved(path).is_some() {
                 return Err(Refusal::reserved(format!("\"{path}\" is furt's own")));
             }
-            let conflict = self.static_routes.iter().find(|fixed| {
-                let same = fixed.host == effective.host
-                    && fixed.pattern == route.pattern
-                    && fixed.method.conflicts(&route.method);
-                let within = fixed.exclusive
+            let is_same = |fixed: &&StaticClaim| {
+                fixed.host == effective.host && fixed.pattern == route.pattern && fixed.method == route.method
+            };
+            let overlaps = |fixed: &&StaticClaim| {
+                fixed.exclusive
                     && !definition.routes.is_empty()
                     && fixed.method.overlaps(&route.method)
-                    && fixed.pattern.overlaps(&route.pattern);
-                same || within
-            });
-            if let Some(fixed) = conflict {
-                return Err(Refusal::Taken {
-                    what: format!("{} {path}", route.method),
-                    conflict: None,
-                    detail: format!("the static route {} {} holds it", fixed.method, fixed.pattern),
-                });
-            }
+                    && fixed.pattern.overlaps(&route.pattern)
+            };
+            let detail = if let Some(fixed) = self.static_routes.iter().find(is_same) {
+                format!("the static route {fixed} holds it")
+            } else if let Some(fixed) = self.static_routes.iter().find(overlaps) {
+                format!(
+                    "it overlaps the static route {fixed}, which is exclusive; `exclusive = false` in its [[routes]] allows that"
+                )
+            } else {
+                continue;
+            };
+            return Err(Refusal::Taken { what: format!("{} {path}", route.method), conflict: None, detail });
         }
         Ok(())
     }

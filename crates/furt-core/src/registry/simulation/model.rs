@@ -130,7 +130,7 @@ pub(super) fn routes(definition: &Definition) -> Vec<Route> {
 }
 
 fn conflict(ours: &[Route], theirs: &[Route]) -> bool {
-    let clash = |a: &Route, b: &Route| a.0 == b.0 && a.2 == b.2 && (a.1 == b.1 || a.1 == "*" || b.1 == "*");
+    let clash = |a: &Route, b: &Route| a.0 == b.0 && a.2 == b.2 && a.1 == b.1;
     ours.iter().any(|a| theirs.iter().any(|b| clash(a, b)))
 }
 

@@ -190,7 +190,11 @@ fn reserved_paths_and_foreign_app_hosts_cannot_be_registered() {
 fn static_routes_keep_their_shape_and_exclusive_ones_whatever_they_overlap() {
     for (fixed, exclusive, host, command, command_host, expected) in [
         ("GET /v1/x", false, None, "GET /v1/x", None, "taken"),
-        ("GET /v1/x", false, None, "* /v1/x", None, "taken"),
+        ("* /v1/x", false, None, "* /v1/x", None, "taken"),
+        ("GET /v1/x", false, None, "* /v1/x", None, "ok"),
+        ("* /v1/x", false, None, "GET /v1/x", None, "ok"),
+        ("GET /v1/x", true, None, "* /v1/x", None, "taken"),
+        ("* /v1/x", true, None, "GET /v1/x", None, "taken"),
         ("GET /v1/x", false, None, "POST /v1/x", None, "ok"),
         ("GET /v1/x", false, None, "GET /v1/x", Some("shop.example"), "ok"),
         ("GET /v1/x", false, None, "GET /v1/*", None, "ok"),

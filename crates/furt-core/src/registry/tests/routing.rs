@@ -93,3 +93,18 @@ fn services_are_listed_by_name() {
     let names: Vec<_> = furt.snapshot.registered().map(|one| (one.definition.service.as_str(), one.status)).collect();
     assert_eq!(names, [("a", Status::Unknown), ("b", Status::Unknown), ("c", Status::Unknown)]);
 }
+
+#[test]
+fn a_static_star_stands_in_for_an_exact_method_whose_service_is_down_and_another_services_star_does_not() {
+    for (stands_in, answer) in [(true, "static"), (false, "503")] {
+        let fixed = if stands_in { vec![fixed("* /x/*", url("http://127.0.0.1:7901"))] } else { Vec::new() };
+        let mut furt = Harness::with(settings(policy()), fixed);
+        if !stands_in {
+            furt.register(&Command::new("b", &["* /x/*"]).id("b").at("http://127.0.0.1:7902", &[])).unwrap();
+        }
+        furt.register(&Command::new("a", &["GET /x/*"])).unwrap();
+        assert_eq!(found(&furt, "/x/y"), "a");
+        furt.probe("a", "---");
+        assert_eq!(found(&furt, "/x/y"), answer);
+    }
+}
