@@ -24,6 +24,7 @@ mod events;
 mod explain;
 mod fleet;
 mod geo;
+mod half_closed;
 mod health;
 mod hostile;
 mod http2;
