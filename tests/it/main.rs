@@ -43,6 +43,7 @@ mod queries;
 mod registration;
 mod reload;
 mod restart;
+mod slow_bodies;
 mod streaming;
 mod support;
 mod top;
