@@ -142,6 +142,12 @@ pub struct ClientConfig {
     pub header_timeout: Duration,
     /// Between reads of the request body.
     pub body_timeout: Duration,
+    /// Bytes a second of the request body, while the service waits for it; 0: any.
+    pub body_min_rate: u64,
+    /// How long it may be slower.
+    pub body_min_rate_window: Duration,
+    /// How long the whole request body is waited for.
+    pub body_total_timeout: Option<Duration>,
     /// For an idle connection between requests.
     pub keepalive_timeout: Duration,
     /// For a write that makes no progress.

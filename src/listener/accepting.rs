@@ -5,7 +5,7 @@
 //! or memory for one more connection the loop pauses, since the kernel would tell it so again at once. Knows no protocol: a
 //! [`ConnectionHandler`] is given the stream.
 //!
-//! [`Unsent`]: super::stream::Unsent
+//! [`Unsent`]: super::unsent::Unsent
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};

@@ -1,7 +1,8 @@
 //! What a client sends while a request of its connection is served: bytes of its next requests (RFC 9112 §9.3.2).
 //!
 //! Whoever serves the request must not see them, and that the client is gone must be seen. So they are read into here, up to a
-//! bound; what is beyond stays with the kernel, and then the client is not seen to go. Never parses them.
+//! bound; what is beyond stays with the kernel, and then the client is not seen to go. Never parses them. That the client sends
+//! no more is not its end yet: [`HalfClosed`] tells.
 
 use std::io::{self, ErrorKind};
 use std::task::{Context, Poll, ready};
@@ -9,6 +10,9 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, BytesMut};
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
+
+use super::half_closed::{HalfClosed, Serving};
+use super::unsent::Unsent;
 
 /// The most that is read of later requests: several whole ones of most clients.
 const MOST: usize = 16 * 1024;
@@ -19,28 +23,48 @@ const PIECE: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     bytes: BytesMut,
-    is_held: bool,
+    mode: Mode,
+    /// The client sends no more.
+    half_closed: Option<HalfClosed>,
+}
+
+/// Who may see the bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Mode {
+    /// Whoever reads: a request is awaited, or its body is.
+    #[default]
+    Open,
+    /// Nobody: a request is served.
+    Held,
+    /// The tunnel that the connection is.
+    Tunnel,
 }
 
 impl Ahead {
     /// From now on nothing is given; `bytes` go before those that are here.
     pub(super) fn hold(&mut self, mut bytes: BytesMut) {
-        self.is_held = true;
+        self.mode = Mode::Held;
         if !bytes.is_empty() {
             bytes.unsplit(std::mem::take(&mut self.bytes));
             self.bytes = bytes;
         }
     }
 
-    /// From now on the bytes are given before what comes after them.
+    /// From now on the bytes are given before what comes after them: the connection is a tunnel.
     pub(super) fn release(&mut self) {
-        self.is_held = false;
+        self.mode = Mode::Tunnel;
     }
 
-    /// The same, and gives what is here.
+    /// A request is awaited: gives what is here of it.
     pub(super) fn take(&mut self) -> BytesMut {
-        self.is_held = false;
+        self.mode = Mode::Open;
+        self.half_closed = None;
         std::mem::take(&mut self.bytes)
+    }
+
+    /// Whether the end of what the client sends is yet no end to whoever reads.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.mode == Mode::Tunnel
     }
 
     /// Reads of the connection for somebody who may see what is here; `None`: there is nothing, and `socket` is to be asked.
@@ -48,14 +72,16 @@ impl Ahead {
     pub(super) fn poll_read(
         &mut self,
         socket: &TcpStream,
+        unsent: &Unsent,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Option<Poll<io::Result<()>>> {
-        if self.is_held {
-            return Some(self.poll_end(socket, context));
+        if self.mode == Mode::Held {
+            return Some(self.poll_end(socket, unsent, context));
         }
         if self.bytes.is_empty() {
-            return None;
+            let is_ended = self.half_closed.is_some();
+            return is_ended.then(|| self.poll_half_closed(socket, unsent, context));
         }
         let count = self.bytes.len().min(buffer.remaining());
         buffer.put_slice(&self.bytes[..count]);
@@ -63,13 +89,16 @@ impl Ahead {
         Some(Poll::Ready(Ok(())))
     }
 
-    /// Ready once the client sends no more; reads what it sends until then.
-    fn poll_end(&mut self, socket: &TcpStream, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.bytes.len() < MOST {
+    /// Ready once the client is gone; reads what it sends until then.
+    fn poll_end(&mut self, socket: &TcpStream, unsent: &Unsent, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.half_closed.is_none() {
+            if self.bytes.len() >= MOST {
+                return Poll::Pending;
+            }
             ready!(socket.poll_read_ready(context))?;
             self.bytes.reserve(PIECE);
             match socket.try_read_buf(&mut self.bytes) {
-                Ok(0) => return Poll::Ready(Ok(())),
+                Ok(0) => self.half_closed = Some(HalfClosed::new(socket)),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
@@ -78,6 +107,18 @@ impl Ahead {
                 self.bytes = BytesMut::new();
             }
         }
-        Poll::Pending
+        self.poll_half_closed(socket, unsent, context)
+    }
+
+    /// The client sends no more, as a read said: ready once it is gone, or there is nothing more for it.
+    pub(super) fn poll_half_closed(
+        &mut self,
+        socket: &TcpStream,
+        unsent: &Unsent,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let serving = if self.is_tunnel() { Serving::Tunnel } else { Serving::Request };
+        let half_closed = self.half_closed.get_or_insert_with(|| HalfClosed::new(socket));
+        half_closed.poll_gone(serving, socket, unsent, context)
     }
 }

@@ -7,6 +7,7 @@
 mod accepting;
 mod ahead;
 mod connections;
+mod half_closed;
 mod head;
 mod outgoing;
 mod own;
@@ -14,6 +15,7 @@ mod reading;
 mod scheme;
 mod sockets;
 mod stream;
+mod unsent;
 
 pub use accepting::{ConnectionHandler, ListenService};
 pub use connections::{

@@ -15,6 +15,19 @@ use tokio::io::AsyncWrite;
 const MOST_UNSENT: usize = 4096;
 /// Parts that are sent at once, with what waits; a chunk has three.
 const MOST_PARTS: usize = 8;
+/// What every answer begins with, whatever its minor version.
+const EVERY_ANSWER: &[u8] = b"HTTP/1.";
+
+/// What was sent of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// Nothing, but for probes; whether one was sent now.
+    Nothing { probed: bool },
+    /// More since the last look.
+    Something,
+    /// Some, and nothing more since the last look.
+    NothingSince,
+}
 
 /// A writer, and what it has not been given yet.
 #[derive(Debug)]
@@ -24,16 +37,79 @@ pub(super) struct Outgoing<W> {
     unsent: BytesMut,
     /// Why nothing can be sent any more. Who wrote the bytes that failed may be told only at its next write.
     failure: Option<ErrorKind>,
+    answer: Answer,
+}
+
+/// How far the answer to the request that is served is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// It has not begun, but for so many bytes of [`EVERY_ANSWER`].
+    Awaited(usize),
+    /// It has begun.
+    Begun,
+    /// The same, and nothing was written since it was looked at.
+    Quiet,
 }
 
 impl<W: AsyncWrite + Unpin> Outgoing<W> {
     pub(super) fn new(writer: W) -> Self {
-        Self { writer: Some(writer), unsent: BytesMut::new(), failure: None }
+        Self { writer: Some(writer), unsent: BytesMut::new(), failure: None, answer: Answer::Awaited(0) }
     }
 
     /// Takes the writer, and what it was not given; what is written from now on fails.
     pub(super) fn close(&mut self) -> Option<(W, BytesMut)> {
         Some((self.writer.take()?, std::mem::take(&mut self.unsent)))
+    }
+
+    /// What is written from now on answers another request.
+    pub(super) fn await_answer(&mut self) {
+        self.answer = Answer::Awaited(0);
+    }
+
+    /// What was sent of the answer; where it has not begun and `may_probe`, its next byte is sent ahead of it.
+    pub(super) fn look(&mut self, may_probe: bool, context: &mut Context<'_>) -> Sent {
+        match self.answer {
+            Answer::Awaited(ahead) => {
+                let probe = EVERY_ANSWER.get(ahead..=ahead).filter(|_| may_probe && self.unsent.is_empty());
+                if let Some(probe) = probe {
+                    self.unsent.extend_from_slice(probe);
+                    self.answer = Answer::Awaited(ahead + 1);
+                    // Whoever writes next is told of a failure.
+                    _ = self.poll_flush(context);
+                }
+                Sent::Nothing { probed: probe.is_some() }
+            }
+            Answer::Begun => {
+                self.answer = Answer::Quiet;
+                Sent::Something
+            }
+            Answer::Quiet => Sent::NothingSince,
+        }
+    }
+
+    /// The answer begins or goes on with `parts`, unless they are an interim one. `Some`: they were taken, since the first of
+    /// their bytes were sent ahead.
+    fn begin(&mut self, parts: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        let Answer::Awaited(ahead) = self.answer else {
+            self.answer = Answer::Begun;
+            return Ok(None);
+        };
+        let Some(first) = parts.iter().find(|part| !part.is_empty()) else { return Ok(None) };
+        if !is_interim(first) {
+            self.answer = Answer::Begun;
+        }
+        if ahead == 0 {
+            return Ok(None);
+        }
+        if self.answer != Answer::Begun {
+            self.answer = Answer::Awaited(0);
+        }
+        if !first.starts_with(&EVERY_ANSWER[..ahead]) {
+            self.failure = Some(ErrorKind::InvalidData);
+            return Err(ErrorKind::InvalidData.into());
+        }
+        self.unsent.extend_from_slice(&first[ahead..]);
+        Ok(Some(first.len()))
     }
 
     /// As [`AsyncWrite::poll_write`].
@@ -47,6 +123,12 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.answer != Answer::Begun {
+            self.check()?;
+            if let Some(taken) = self.begin(parts)? {
+                return Poll::Ready(Ok(taken));
+            }
+        }
         let length = parts.iter().map(|part| part.len()).sum::<usize>();
         loop {
             self.check()?;
@@ -124,6 +206,11 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
         self.unsent = BytesMut::new();
         Poll::Ready(Err(failure))
     }
+}
+
+/// Whether a header is that of an interim answer, which another follows.
+fn is_interim(header: &[u8]) -> bool {
+    header.get(EVERY_ANSWER.len() + 1..).is_some_and(|status| status.starts_with(b" 1") && !status.starts_with(b" 101"))
 }
 
 #[cfg(test)]
@@ -272,6 +359,62 @@ mod tests {
         assert!(matches!(out.poll_write(&mut context, b"more"), Poll::Ready(Err(_))));
         assert!(matches!(out.poll_flush(&mut context), Poll::Ready(Err(_))));
         assert_eq!(out.unsent.capacity(), 0);
+    }
+
+    fn look(of: &mut Outgoing<Scripted>) -> Sent {
+        of.look(true, &mut Context::from_waker(Waker::noop()))
+    }
+
+    const PROBED: Sent = Sent::Nothing { probed: true };
+
+    #[test]
+    fn what_was_sent_ahead_of_an_answer_is_not_sent_again() {
+        let large = [b"HTTP/1.1 200 OK\r\n".to_vec(), vec![b'h'; 6000]].concat();
+        for answer in [b"HTTP/1.0 404 Not Found\r\n\r\n".as_slice(), &large] {
+            for probes in 0..=EVERY_ANSWER.len() {
+                let mut out = outgoing(&[]);
+                for number in 1..=probes {
+                    assert_eq!((look(&mut out), sent(&out).len()), (PROBED, number));
+                }
+                assert_eq!(write(&mut out, answer), Poll::Ready(answer.len()));
+                assert_eq!(write(&mut out, b"body"), Poll::Ready(4));
+                assert!(flush(&mut out).is_ready());
+                assert!(sent(&out) == [answer, b"body"].concat(), "{probes}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_is_probed_before_it_begins_also_after_interim_ones_and_again_for_the_next_request() {
+        let mut out = outgoing(&[]);
+        let all = |out: &mut Outgoing<Scripted>, bytes: &[u8]| {
+            assert_eq!(write(out, bytes), Poll::Ready(bytes.len()));
+            assert!(flush(out).is_ready());
+        };
+        for _ in 0..2 {
+            assert_eq!(look(&mut out), PROBED);
+            all(&mut out, b"HTTP/1.1 103 Early Hints\r\n\r\n");
+            assert_eq!(look(&mut out), PROBED);
+            all(&mut out, b"HTTP/1.1 100 Continue\r\n\r\n");
+            all(&mut out, b"HTTP/1.1 200 OK\r\n\r\n");
+            assert_eq!([look(&mut out), look(&mut out)], [Sent::Something, Sent::NothingSince]);
+            all(&mut out, b"body");
+            assert_eq!(look(&mut out), Sent::Something);
+            out.await_answer();
+        }
+        let one = "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nbody";
+        assert_eq!(String::from_utf8(sent(&out)).unwrap(), one.repeat(2));
+        for _ in EVERY_ANSWER {
+            assert_eq!(look(&mut out), PROBED);
+        }
+        assert_eq!(look(&mut out), Sent::Nothing { probed: false }, "all is sent that every answer has");
+    }
+
+    #[test]
+    fn a_tunnel_is_no_interim_answer() {
+        let mut out = outgoing(&[]);
+        assert!(write(&mut out, b"HTTP/1.1 101 Switching Protocols\r\n\r\n").is_ready());
+        assert_eq!(look(&mut out), Sent::Something);
     }
 
     #[test]

@@ -1,9 +1,7 @@
 //! A client's connection as Pingora is given it, and the one place that knows what Pingora asks of a stream.
 //!
 //! It has no read buffer: headers and bodies are read into buffers of those who read them. Only what comes while a request is
-//! served is kept, in [`Ahead`]. What is written is kept in
-//! [`Outgoing`], which the stream shares with the connection's task: [`Unsent`] sends what waits there whenever the task waits
-//! for something else.
+//! served is kept, in [`Ahead`]. What is written is kept in [`Unsent`], which the stream shares with the connection's task.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -11,7 +9,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
 use bytes::BytesMut;
@@ -23,10 +21,10 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedReadHalf;
 
 use super::ahead::Ahead;
-use super::outgoing::Outgoing;
+use super::unsent::Unsent;
 
 /// A connection that was accepted.
 pub(super) struct ClientStream {
@@ -36,22 +34,6 @@ pub(super) struct ClientStream {
     digest: Arc<SocketDigest>,
 }
 
-/// What a stream has not sent yet, as the task of its connection sees it.
-#[derive(Clone)]
-pub(super) struct Unsent(Arc<Mutex<Outgoing<OwnedWriteHalf>>>);
-
-impl Unsent {
-    /// Sends what it can; wakes the task where it can send more.
-    pub(super) fn poll_send(&self, context: &mut Context<'_>) {
-        // Whoever writes next is told of a failure.
-        _ = self.lock().poll_flush(context);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Outgoing<OwnedWriteHalf>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl ClientStream {
     /// `peer` is its address, so that nobody has to ask the kernel for it.
     pub(super) fn new(socket: TcpStream, peer: SocketAddr) -> Self {
@@ -59,12 +41,16 @@ impl ClientStream {
         // It is new, so nothing is set.
         _ = digest.peer_addr.set(Some(PeerAddress::Inet(peer)));
         let (incoming, outgoing) = socket.into_split();
-        let unsent = Unsent(Arc::new(Mutex::new(Outgoing::new(outgoing))));
+        let unsent = Unsent::new(outgoing);
         Self { incoming, ahead: Mutex::default(), unsent, digest: Arc::new(digest) }
     }
 
     pub(super) fn unsent(&self) -> Unsent {
         self.unsent.clone()
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, Ahead> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,12 +67,15 @@ pub fn release(stream: &Stream) {
 
 /// What came ahead of the request that is awaited now.
 pub(super) fn take_ahead(stream: &Stream) -> BytesMut {
-    with_ahead(stream, Ahead::take).unwrap_or_default()
+    let Some(stream) = stream.as_any().downcast_ref::<ClientStream>() else { return BytesMut::new() };
+    stream.unsent.lock().await_answer();
+    stream.ahead().take()
 }
 
-fn with_ahead<T>(stream: &Stream, act: impl FnOnce(&mut Ahead) -> T) -> Option<T> {
-    let stream = stream.as_any().downcast_ref::<ClientStream>()?;
-    Some(act(&mut stream.ahead.lock().unwrap_or_else(PoisonError::into_inner)))
+fn with_ahead(stream: &Stream, act: impl FnOnce(&mut Ahead)) {
+    if let Some(stream) = stream.as_any().downcast_ref::<ClientStream>() {
+        act(&mut stream.ahead());
+    }
 }
 
 impl Drop for ClientStream {
@@ -114,12 +103,18 @@ impl AsyncRead for ClientStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { incoming, ahead, .. } = &mut *self;
+        let Self { incoming, ahead, unsent, .. } = &mut *self;
         let ahead = ahead.get_mut().unwrap_or_else(PoisonError::into_inner);
-        match ahead.poll_read(AsRef::as_ref(incoming), context, buffer) {
-            Some(read) => read,
-            None => Pin::new(incoming).poll_read(context, buffer),
+        if let Some(read) = ahead.poll_read(AsRef::as_ref(incoming), unsent, context, buffer) {
+            return read;
         }
+        if !ahead.is_tunnel() {
+            return Pin::new(incoming).poll_read(context, buffer);
+        }
+        let before = buffer.remaining();
+        ready!(Pin::new(&mut *incoming).poll_read(context, buffer))?;
+        let is_end = before > 0 && buffer.remaining() == before;
+        if is_end { ahead.poll_half_closed(AsRef::as_ref(incoming), unsent, context) } else { Poll::Ready(Ok(())) }
     }
 }
 

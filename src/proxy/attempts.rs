@@ -63,7 +63,9 @@ impl Attempts {
 
     /// Releases the slot; whose it was is still known.
     pub(super) fn release(&mut self) {
-        self.answered_by = self.lease.take().map(|lease| Arc::clone(lease.instance()));
+        if let Some(lease) = self.lease.take() {
+            self.answered_by = Some(Arc::clone(lease.instance()));
+        }
     }
 
     /// The instance that answered, or was tried last.

@@ -96,7 +96,9 @@ fn session(stream: Stream, head: Head, kept: Option<HttpPersistentSettings>) -> 
         Body::Sized => scan.content_length(&bytes).map_or(BodyLeft::Unknown, BodyLeft::Sized),
         Body::Chunked => BodyLeft::Chunked(Chunks::new()),
     };
-    match left.take(bytes.get(length..).unwrap_or_default()) {
+    let taken = left.take(bytes.get(length..).unwrap_or_default());
+    let received = taken.as_ref().map_or(0, |taken| *taken);
+    match taken {
         Ok(taken) if left.is_nothing() => {
             let end = length + taken;
             listener::hold(&stream, if end < bytes.len() { bytes.split_off(end) } else { BytesMut::new() });
@@ -107,7 +109,7 @@ fn session(stream: Stream, head: Head, kept: Option<HttpPersistentSettings>) -> 
     let stream: Stream = if scan.has_te { Box::new(Trailing::new(stream)) } else { stream };
     let stream: Stream = match scan.body {
         Body::None => stream,
-        Body::Sized | Body::Chunked => Box::new(Upload::new(stream, left)),
+        Body::Sized | Body::Chunked => Box::new(Upload::new(stream, left, received)),
     };
     let mut session = ServerSession::new_http1(stream);
     if let Some(mut kept) = kept {

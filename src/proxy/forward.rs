@@ -14,9 +14,10 @@ use super::chunks::{MALFORMED_CHUNKS, MalformedChunks};
 use super::context::Context;
 use super::framing;
 use super::http2;
+use super::pace::BodyLimits;
 use super::queue::Unserved;
 use super::reuse;
-use super::upload::{self, ServiceTooSlow};
+use super::upload::{self, BodyTooSlow, ServiceTooSlow};
 use crate::clock;
 use crate::config::UpstreamConfig;
 use crate::upstream::{self, PeerTimeouts};
@@ -44,6 +45,9 @@ impl Gateway {
         let mut timeouts = timeouts(&snapshot.config.upstream, session, &service);
         if let Some(watch) = upload::watch(session) {
             watch.begin_attempt(timeouts.read, awaits_consent(session));
+            if !is_stream(session) && !http2::is_grpc(&session.req_header().headers) {
+                watch.limit_body(BodyLimits::new(&snapshot.config.client));
+            }
             // The watch is told when the service has everything; until then the client may pause for so long.
             timeouts.read = timeouts.read.saturating_add(snapshot.config.client.body_timeout);
         }
@@ -114,7 +118,7 @@ impl Gateway {
         }
     }
 
-    /// The request is over: releases its slot, now rather than when Pingora is done with the connection.
+    /// The request is over, or its answer is whole: releases its slot, now rather than when Pingora is done with the connection.
     pub(super) fn note_end(&self, ctx: &mut Context, error: Option<&Error>) {
         if error.is_none() && !ctx.attempts.is_failed {
             note_success(ctx);
@@ -252,6 +256,9 @@ fn upload_error(error: Box<Error>) -> Box<Error> {
     match cause {
         Some(cause) if cause.is::<ServiceTooSlow>() => {
             Error::explain(ErrorType::ReadTimedout, ServiceTooSlow.to_string()).into_up()
+        }
+        Some(cause) if cause.is::<BodyTooSlow>() => {
+            Error::explain(ErrorType::ReadTimedout, BodyTooSlow.to_string()).into_down()
         }
         Some(cause) if cause.is::<MalformedChunks>() => {
             Error::explain(ErrorType::InvalidHTTPHeader, MALFORMED_CHUNKS).into_down()

@@ -237,6 +237,17 @@ pub(super) fn check_response(
     Ok(())
 }
 
+/// Whether nothing follows the header of this answer, by what it says itself (RFC 9112 §6.3).
+pub(super) fn is_whole_answer(response: &ResponseHeader, request: &RequestHeader) -> bool {
+    request.method == Method::HEAD
+        || matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || !response.headers.contains_key(TRANSFER_ENCODING)
+            && response
+                .headers
+                .get(CONTENT_LENGTH)
+                .is_some_and(|length| length.as_bytes().iter().all(|byte| *byte == b'0'))
+}
+
 /// Checks the trailers of an answer over HTTP/2.
 ///
 /// # Errors

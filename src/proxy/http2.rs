@@ -67,7 +67,7 @@ pub(super) fn plain_trailers(session: &Session, response: &mut ResponseHeader) {
     }
 }
 
-/// Whether the answer is one of gRPC, whose success its trailers tell.
+/// Whether a request or an answer is one of gRPC; an answer's success its trailers tell.
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.as_bytes().get(..GRPC.len()));

@@ -24,6 +24,7 @@ mod headers;
 mod hops;
 mod http2;
 mod limits;
+mod pace;
 mod queue;
 mod responding;
 mod reuse;
@@ -206,8 +207,25 @@ impl ProxyHttp for Gateway {
             upload::release(session);
         }
         self.note_header(ctx, response.status);
+        if upload::is_under_way(session) && framing::is_whole_answer(response, session.req_header()) {
+            self.note_end(ctx, None);
+        }
         ctx.note_response();
         headers::for_client(session, response, ctx)
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        is_last: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<Duration>> {
+        // A body that nobody waits for any more keeps no slot.
+        if is_last && upload::is_under_way(session) {
+            self.note_end(ctx, None);
+        }
+        Ok(None)
     }
 
     /// Trailers come from services of HTTP/2 alone: Pingora drops those of HTTP/1.

@@ -6,13 +6,16 @@
 //! Pingora reads from the client all the while, so nobody else has to wait for the moment. Requests without a body are not on
 //! such a stream.
 //!
+//! It also holds the client to the rate at which a body must come, while the service waits for it ([`Pace`]).
+//!
 //! Pingora would take what follows the body for an error. So the stream gives it the body alone, and has the rest held by the
 //! connection.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -23,6 +26,7 @@ use tokio::time::Sleep;
 
 use super::around::answers_for_its_connection;
 use super::chunks::{Chunks, MalformedChunks};
+use super::pace::{BodyLimits, Pace};
 use super::trailers::{self, Trailing};
 use crate::clock;
 use crate::listener;
@@ -32,6 +36,11 @@ use crate::listener;
 #[error("the service did nothing for too long")]
 pub(super) struct ServiceTooSlow;
 
+/// The client sent the body too slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the body came too slowly")]
+pub(super) struct BodyTooSlow;
+
 /// A connection with a request that has a body.
 #[derive(Debug)]
 pub(super) struct Upload {
@@ -40,6 +49,9 @@ pub(super) struct Upload {
     watch: ServiceWatch,
     /// Since when the service could have done something; `None`: from the next look on.
     due_since: Option<Instant>,
+    /// How the client keeps to the limits, once a service waits for the body; until then, how much of it came.
+    pace: Result<Pace, usize>,
+    is_answer_begun: bool,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -94,10 +106,18 @@ pub(super) struct ServiceWatch {
     is_tunnel: AtomicBool,
     /// When the client was heard last, in ms after `began`.
     heard_ms: AtomicU64,
+    /// What holds for the body, once that is known; none for streams.
+    limits: OnceLock<BodyLimits>,
     began: Instant,
 }
 
 impl ServiceWatch {
+    /// The client has to send the body so fast.
+    pub(super) fn limit_body(&self, limits: BodyLimits) {
+        // The first attempt's: the request sees one configuration.
+        _ = self.limits.set(limits);
+    }
+
     /// An attempt begins at a service that may do nothing for so long. One that is to say first whether it wants the body
     /// (`Expect: 100-continue`) has to do something from the start.
     pub(super) fn begin_attempt(&self, allowed: Duration, awaits_consent: bool) {
@@ -136,6 +156,11 @@ pub(super) fn watch(session: &Session) -> Option<&ServiceWatch> {
     stream.as_any().downcast_ref::<Upload>().map(|upload| &upload.watch)
 }
 
+/// Whether the service was not yet sent the last part of the request's body.
+pub(super) fn is_under_way(session: &Session) -> bool {
+    watch(session).is_some_and(|watch| !watch.is_body_complete.load(Ordering::Relaxed))
+}
+
 /// Whether the whole body of the request has arrived.
 pub(super) fn has_arrived(session: &Session) -> bool {
     let upload = session.as_downstream().as_http1().and_then(|http1| http1.stream().as_any().downcast_ref::<Upload>());
@@ -167,8 +192,8 @@ pub(super) fn may_have_body(session: &Session) -> bool {
 
 impl Upload {
     /// Around the connection of a request that is about to be served; `left` was given what was read of its body with the
-    /// header.
-    pub(super) fn new(stream: Stream, left: BodyLeft) -> Self {
+    /// header, so many bytes.
+    pub(super) fn new(stream: Stream, left: BodyLeft, received: usize) -> Self {
         let watch = ServiceWatch {
             allowed_ms: AtomicU64::new(u64::MAX),
             is_due: AtomicBool::new(false),
@@ -176,9 +201,10 @@ impl Upload {
             is_body_complete: AtomicBool::new(false),
             is_tunnel: AtomicBool::new(false),
             heard_ms: AtomicU64::new(0),
+            limits: OnceLock::new(),
             began: clock::now(),
         };
-        Self { stream, left, watch, due_since: None, timer: None }
+        Self { stream, left, watch, due_since: None, pace: Err(received), is_answer_begun: false, timer: None }
     }
 
     /// The connection alone, once its request is answered.
@@ -194,7 +220,12 @@ impl Upload {
 
     /// Takes what the client has sent, and returns how much of it is of the request.
     fn note_received(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let since = clock::now().saturating_duration_since(self.watch.began);
+        let now = clock::now();
+        match &mut self.pace {
+            Ok(pace) => pace.note_received(bytes.len(), now),
+            Err(received) => *received += bytes.len(),
+        }
+        let since = now.saturating_duration_since(self.watch.began);
         // At least 1: that the client was heard at all is told by it.
         self.watch.heard_ms.store(u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
         if !self.watch.is_body_complete.load(Ordering::Relaxed) {
@@ -211,18 +242,51 @@ impl Upload {
     }
 
     /// Something was written to the client: the service did something.
-    fn note_sent(&mut self) {
+    fn note_sent(&mut self, bytes: &[u8]) {
+        // An interim answer (1xx) is none yet; a tunnel is none either.
+        self.is_answer_begun |= !bytes.starts_with(b"HTTP/1.1 1");
         self.watch.restarts.store(true, Ordering::Relaxed);
         if !self.watch.is_body_complete.load(Ordering::Relaxed) {
             self.watch.is_due.store(false, Ordering::Relaxed);
         }
     }
 
-    /// Ready once the service had its time.
-    fn poll_too_slow(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if !self.watch.is_due.load(Ordering::Relaxed) {
+    /// Ready once whoever has to do something next had its time.
+    fn poll_too_slow(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        if self.watch.is_due.load(Ordering::Relaxed) {
+            self.poll_service(context).map(|()| io::Error::new(io::ErrorKind::TimedOut, ServiceTooSlow))
+        } else {
+            self.poll_client(context).map(|()| io::Error::new(io::ErrorKind::TimedOut, BodyTooSlow))
+        }
+    }
+
+    /// Ready once the client had its time to send more of the body; never where the answer has begun, or no service waits.
+    fn poll_client(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(limits) = self.watch.limits.get() else { return Poll::Pending };
+        if self.is_answer_begun || self.watch.is_tunnel.load(Ordering::Relaxed) || self.left.is_nothing() {
             return Poll::Pending;
         }
+        loop {
+            let now = clock::now();
+            if let Err(received) = self.pace {
+                self.pace = Ok(Pace::new(*limits, received));
+            }
+            let Some(end) = self.pace.as_mut().ok().and_then(|pace| pace.wait(now)) else { return Poll::Pending };
+            if end <= now {
+                return Poll::Ready(());
+            }
+            // One that rings too early is set again only then: mostly the client has sent more before.
+            let end = tokio::time::Instant::from(end);
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
+            if timer.deadline() > end || timer.is_elapsed() {
+                timer.as_mut().reset(end);
+            }
+            ready!(timer.as_mut().poll(context));
+        }
+    }
+
+    /// Ready once the service had its time.
+    fn poll_service(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.watch.restarts.swap(false, Ordering::Relaxed) {
             self.due_since = None;
         }
@@ -252,9 +316,7 @@ impl AsyncRead for Upload {
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                self.poll_too_slow(context).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, ServiceTooSlow)))
-            }
+            Poll::Pending => self.poll_too_slow(context).map(Err),
         }
     }
 }
@@ -263,7 +325,7 @@ impl AsyncWrite for Upload {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         if written.is_ready() {
-            self.note_sent();
+            self.note_sent(bytes);
         }
         written
     }
@@ -275,7 +337,7 @@ impl AsyncWrite for Upload {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
         if written.is_ready() {
-            self.note_sent();
+            self.note_sent(parts.first().map_or(&[], |part| part));
         }
         written
     }

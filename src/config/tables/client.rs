@@ -3,6 +3,7 @@
 use super::positive;
 use crate::config::key::{DefaultValue, Key, TableVisitor};
 use crate::config::types::ClientConfig;
+use crate::config::value::whole;
 
 pub(super) fn visit(keys: &mut impl TableVisitor) -> ClientConfig {
     keys.table("client", "Timeouts towards clients, on both listeners.");
@@ -28,6 +29,42 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ClientConfig {
             },
             positive,
             |config| &config.client.body_timeout,
+        ),
+        body_min_rate: keys.value(
+            Key {
+                name: "client.body_min_rate",
+                default: DefaultValue::Toml("240"),
+                range: "0 to 1,000,000,000",
+                text: "Bytes a second that a client must send of a body while the service waits for it; 0 is any. Lower \
+                       it for clients on very slow links. Upgrades, event streams and gRPC are exempt, and every \
+                       request whose answer has begun.",
+                ..Key::ROW
+            },
+            whole(0..=1_000_000_000),
+            |config| &config.client.body_min_rate,
+        ),
+        body_min_rate_window: keys.value(
+            Key {
+                name: "client.body_min_rate_window",
+                default: DefaultValue::Toml("5"),
+                range: "duration",
+                text: "How long a body may be slower than that. What is sent faster is saved up, to pauses of \
+                       `body_timeout`. Raise it for clients that begin slowly.",
+                ..Key::ROW
+            },
+            positive,
+            |config| &config.client.body_min_rate_window,
+        ),
+        body_total_timeout: keys.optional(
+            Key {
+                name: "client.body_total_timeout",
+                default: DefaultValue::absent("none", "300"),
+                range: "duration",
+                text: "How long a whole body is waited for. Set it where no upload is large.",
+                ..Key::ROW
+            },
+            positive,
+            |config| config.client.body_total_timeout.as_ref(),
         ),
         keepalive_timeout: keys.value(
             Key {

@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 48] = [
+const OTHERS: [(&str, &str); 51] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -39,6 +39,9 @@ const OTHERS: [(&str, &str); 48] = [
     ("registration.heartbeat_ttl", "1"),
     ("client.header_timeout", "1"),
     ("client.body_timeout", "1"),
+    ("client.body_min_rate", "1"),
+    ("client.body_min_rate_window", "1"),
+    ("client.body_total_timeout", "1"),
     ("client.keepalive_timeout", "1"),
     ("client.write_timeout", "1"),
     ("limits.address_rate", "'1/s'"),

@@ -79,7 +79,7 @@ fn unknown_keys_name_the_nearest_or_all_known_ones() {
         (
             "[client]\nkeepalive = 5",
             &[
-                "2:1: client.keepalive: is not known; known keys: body_timeout, header_timeout, keepalive_timeout, write_timeout",
+                "2:1: client.keepalive: is not known; known keys: body_min_rate, body_min_rate_window, body_timeout, body_total_timeout, header_timeout, keepalive_timeout, write_timeout",
             ],
         ),
         ("[store]\nfile = 'data/furt.redb'", &["2:1: store.file: is not known; known keys: kind, path"]),

@@ -36,6 +36,11 @@ impl Wire {
         self.stream.write_all(text.as_ref()).await.is_ok()
     }
 
+    /// Closes the sending side; answers can still be read.
+    pub(crate) async fn end_sending(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
     /// Everything up to and including `mark`, which must come soon.
     pub(crate) async fn read_until(&mut self, mark: &str) -> String {
         let mut searched = 0;
