@@ -12,6 +12,7 @@ mod outgoing;
 mod own;
 mod reading;
 mod scheme;
+mod service_time;
 mod sockets;
 mod stream;
 
@@ -24,5 +25,6 @@ pub use head::{Body, HeadScan};
 pub use own::{ForbiddenAddress, OwnListeners, is_own_host};
 pub use reading::{Awaited, Head, HeaderTimes, NoHead, next_head};
 pub use scheme::scheme;
+pub use service_time::{ServiceTime, ServiceTooSlow, serve};
 pub use sockets::{BoundListener, CannotListen, Sockets, address_list, bind};
-pub use stream::{hold, release};
+pub use stream::{hold, release, service_time};

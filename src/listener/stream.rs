@@ -6,7 +6,7 @@
 //! for something else.
 
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
@@ -27,12 +27,14 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::ahead::Ahead;
 use super::outgoing::Outgoing;
+use super::service_time::{ServiceTime, ServiceTooSlow};
 
 /// A connection that was accepted.
 pub(super) struct ClientStream {
     incoming: OwnedReadHalf,
     ahead: Mutex<Ahead>,
     unsent: Unsent,
+    service: Arc<ServiceTime>,
     digest: Arc<SocketDigest>,
 }
 
@@ -60,11 +62,19 @@ impl ClientStream {
         _ = digest.peer_addr.set(Some(PeerAddress::Inet(peer)));
         let (incoming, outgoing) = socket.into_split();
         let unsent = Unsent(Arc::new(Mutex::new(Outgoing::new(outgoing))));
-        Self { incoming, ahead: Mutex::default(), unsent, digest: Arc::new(digest) }
+        Self { incoming, ahead: Mutex::default(), unsent, service: Arc::default(), digest: Arc::new(digest) }
     }
 
     pub(super) fn unsent(&self) -> Unsent {
         self.unsent.clone()
+    }
+
+    /// What is written came from the service, mostly.
+    fn note_written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.service.restart();
+        }
+        written
     }
 }
 
@@ -77,6 +87,11 @@ pub fn hold(stream: &Stream, bytes: BytesMut) {
 /// The connection is a tunnel: what is held belongs to it, as what follows does.
 pub fn release(stream: &Stream) {
     with_ahead(stream, Ahead::release);
+}
+
+/// How long the service of the connection's request may do nothing.
+pub fn service_time(stream: &Stream) -> Option<&Arc<ServiceTime>> {
+    stream.as_any().downcast_ref::<ClientStream>().map(|stream| &stream.service)
 }
 
 /// What came ahead of the request that is awaited now.
@@ -116,16 +131,21 @@ impl AsyncRead for ClientStream {
     ) -> Poll<io::Result<()>> {
         let Self { incoming, ahead, .. } = &mut *self;
         let ahead = ahead.get_mut().unwrap_or_else(PoisonError::into_inner);
-        match ahead.poll_read(AsRef::as_ref(incoming), context, buffer) {
+        let read = match ahead.poll_read(AsRef::as_ref(incoming), context, buffer) {
             Some(read) => read,
             None => Pin::new(incoming).poll_read(context, buffer),
+        };
+        if read.is_pending() && self.service.take_over() {
+            return Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, ServiceTooSlow)));
         }
+        read
     }
 }
 
 impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.unsent.lock().poll_write(context, bytes)
+        let written = self.unsent.lock().poll_write(context, bytes);
+        self.note_written(written)
     }
 
     fn poll_write_vectored(
@@ -133,7 +153,8 @@ impl AsyncWrite for ClientStream {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.unsent.lock().poll_write_parts(context, parts)
+        let written = self.unsent.lock().poll_write_parts(context, parts);
+        self.note_written(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -15,9 +15,11 @@ use super::context::Context;
 use super::framing;
 use super::http2;
 use super::queue::Unserved;
-use super::upload::{self, ServiceTooSlow};
+use super::streams;
+use super::upload::{self, BodyWatch};
 use crate::clock;
-use crate::config::UpstreamConfig;
+use crate::config::Config;
+use crate::listener::ServiceTooSlow;
 use crate::upstream::{self, PeerTimeouts, Sharing};
 use crate::wire::GatewayProblem;
 use furt_core::routing::{Lease, NoInstance, Outcome, SelectionInput, Service};
@@ -40,12 +42,7 @@ impl Gateway {
         let (Some(service), Some(snapshot)) = (ctx.target.service.clone(), &ctx.snapshot) else {
             return refuse(ctx, GatewayProblem::NoInstance.into());
         };
-        let mut timeouts = timeouts(&snapshot.config.upstream, session, &service);
-        if let Some(watch) = upload::watch(session) {
-            watch.begin_attempt(timeouts.read, awaits_consent(session));
-            // The watch is told when the service has everything; until then the client may pause for so long.
-            timeouts.read = timeouts.read.saturating_add(snapshot.config.client.body_timeout);
-        }
+        let timeouts = timeouts(&snapshot.config, session, &service);
         let lease = match taken {
             Ok(lease) => lease,
             // With no instance left to try, what went wrong with the last one is the answer.
@@ -65,7 +62,7 @@ impl Gateway {
             return refuse(ctx, GatewayProblem::NoInstance.into());
         };
         let sharing = if ctx.attempts.was_stale { Sharing::Alone } else { Sharing::Shared };
-        let peer = upstream::peer(&instance.spec, address, instance.pool_group.0, timeouts, sharing);
+        let peer = upstream::peer(&instance.spec, address, instance.pool_key(), timeouts, sharing);
         ctx.attempts.lease = Some(lease);
         match peer {
             Ok(peer) => Ok(Box::new(peer)),
@@ -164,6 +161,13 @@ impl Gateway {
         reused: bool,
     ) -> Box<Error> {
         let mut error = upload_error(error).more_context(format!("{peer}"));
+        if error.etype() == &ErrorType::ReadTimedout
+            && error.esource() == &ErrorSource::Upstream
+            && let Some(lease) = &ctx.attempts.lease
+        {
+            // Pingora does so itself only where it has timed the service.
+            lease.instance().abandon_pool(peer.group_key);
+        }
         let is_unprocessed = http2::is_unprocessed(&error);
         let is_last = ctx.attempts.count > retries(ctx);
         // Who refuses a request for the last time has failed it.
@@ -207,14 +211,50 @@ fn note_success(ctx: &Context) {
     }
 }
 
-fn timeouts(config: &UpstreamConfig, session: &Session, service: &Service) -> PeerTimeouts {
-    let own = &service.definition.timeouts;
-    let read = own.read.unwrap_or(config.read_timeout);
+/// The timeouts of an attempt, and what its service is told that its client's connection times.
+fn timeouts(config: &Config, session: &Session, service: &Service) -> PeerTimeouts {
+    let (upstream, own) = (&config.upstream, &service.definition.timeouts);
+    let read = own.read.unwrap_or(upstream.read_timeout);
+    let is_upgrade = session.is_upgrade_req();
+    let is_stream = is_upgrade || streams::is_asked_for(&session.req_header().headers);
+    let silence = if is_stream { read.max(upstream.stream_read_timeout) } else { read };
+    let time = upload::service_time(session);
+    if let Some(time) = time {
+        time.prepare(silence);
+    }
     PeerTimeouts {
-        connect: own.connect.unwrap_or(config.connect_timeout),
-        read: if is_stream(session) { read.max(config.stream_read_timeout) } else { read },
+        connect: own.connect.unwrap_or(upstream.connect_timeout),
+        read: match time {
+            Some(_) if !is_upgrade => None,
+            // Of a tunnel nobody knows who is waited for; before it is one, its client may pause.
+            Some(_) if upload::may_have_body(session) => Some(silence.saturating_add(config.client.body_timeout)),
+            Some(_) | None => Some(silence),
+        },
         write: read,
-        idle: config.idle_timeout,
+        idle: upstream.idle_timeout,
+    }
+}
+
+/// The service is connected, and is sent the request next.
+pub(super) fn begin_exchange(session: &mut Session) {
+    if !upload::may_have_body(session) || session.as_downstream_mut().is_body_empty() {
+        upload::note_complete(session);
+    } else if awaits_consent(session)
+        && upload::watch(session).is_some_and(BodyWatch::is_unheard)
+        && let Some(time) = upload::service_time(session)
+    {
+        // It is to say first whether it wants the body.
+        time.start();
+    }
+}
+
+/// The answer is a stream: from its header on the service may do nothing for as long as in any.
+pub(super) fn allow_stream(session: &Session, ctx: &Context) {
+    let (Some(service), Some(snapshot)) = (&ctx.target.service, &ctx.snapshot) else { return };
+    if let Some(time) = upload::service_time(session) {
+        let upstream = &snapshot.config.upstream;
+        let read = service.definition.timeouts.read.unwrap_or(upstream.read_timeout);
+        time.allow(read.max(upstream.stream_read_timeout));
     }
 }
 
@@ -259,12 +299,6 @@ fn refuse<T>(ctx: &mut Context, answer: GatewayAnswer) -> Result<T> {
     let status = answer.status().as_u16();
     ctx.answer.refusal = Some(answer);
     Error::e_explain(ErrorType::HTTPStatus(status), "no instance")
-}
-
-/// Whether the exchange may be silent for long: an upgrade, server-sent events.
-fn is_stream(session: &Session) -> bool {
-    let accepted = session.req_header().headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    session.is_upgrade_req() || accepted.is_some_and(|value| value.contains("text/event-stream"))
 }
 
 /// A body that says its length was looked at before; this one may have come in chunks.

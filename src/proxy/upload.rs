@@ -1,10 +1,8 @@
-//! A client's connection while a request with a body is on it: looks at the bytes of the body, and times the service.
+//! A client's connection while a request with a body is on it: looks at the bytes of the body, and stops the service's time
+//! while the client is the one that is waited for.
 //!
-//! Pingora's own read timeout of a service runs while the client still sends. A client that pauses would make the service look
-//! slow, and thirty of them would get a healthy instance ejected. So for these requests that timeout is longer than any pause
-//! that a client may make, and this stream fails a read when the service had all it needs, and did nothing, for too long.
-//! Pingora reads from the client all the while, so nobody else has to wait for the moment. Requests without a body are not on
-//! such a stream.
+//! A client that pauses would make the service look slow, and thirty of them would get a healthy instance ejected. So the time
+//! of the service ([`ServiceTime`]) runs only once it has all it needs. Requests without a body are not on such a stream.
 //!
 //! Pingora would take what follows the body for an error. So the stream gives it the body alone, and has the rest held by the
 //! connection.
@@ -12,35 +10,26 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use pingora::protocols::Stream;
 use pingora_proxy::Session;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
 
 use super::around::answers_for_its_connection;
 use super::chunks::{Chunks, MalformedChunks};
 use super::trailers::{self, Trailing};
 use crate::clock;
-use crate::listener;
-
-/// The service had the whole request and did nothing for as long as it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the service did nothing for too long")]
-pub(super) struct ServiceTooSlow;
+use crate::listener::{self, ServiceTime};
 
 /// A connection with a request that has a body.
 #[derive(Debug)]
 pub(super) struct Upload {
     stream: Stream,
     left: BodyLeft,
-    watch: ServiceWatch,
-    /// Since when the service could have done something; `None`: from the next look on.
-    due_since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    watch: BodyWatch,
 }
 
 /// What is still to come of a body, as it is on the wire.
@@ -83,67 +72,61 @@ impl BodyLeft {
 
 /// What the hooks of the request tell its stream, and ask it.
 #[derive(Debug)]
-pub(super) struct ServiceWatch {
-    /// How long the service may do nothing, in ms.
-    allowed_ms: AtomicU64,
-    /// Whether it is the service that has to do something next.
-    is_due: AtomicBool,
-    /// Whether its time begins anew.
-    restarts: AtomicBool,
-    is_body_complete: AtomicBool,
+pub(super) struct BodyWatch {
+    is_complete: AtomicBool,
     is_tunnel: AtomicBool,
     /// When the client was heard last, in ms after `began`.
     heard_ms: AtomicU64,
     began: Instant,
 }
 
-impl ServiceWatch {
-    /// An attempt begins at a service that may do nothing for so long. One that is to say first whether it wants the body
-    /// (`Expect: 100-continue`) has to do something from the start.
-    pub(super) fn begin_attempt(&self, allowed: Duration, awaits_consent: bool) {
-        let allowed_ms = u64::try_from(allowed.as_millis()).unwrap_or(u64::MAX);
-        self.allowed_ms.store(allowed_ms, Ordering::Relaxed);
-        if !self.is_body_complete.load(Ordering::Relaxed) {
-            self.is_due.store(awaits_consent && self.heard_ms.load(Ordering::Relaxed) == 0, Ordering::Relaxed);
-        }
-        self.restarts.store(true, Ordering::Relaxed);
-    }
-
-    /// The service is sent the last part of the body: from now on it has all it needs.
-    pub(super) fn note_body_complete(&self) {
-        self.is_body_complete.store(true, Ordering::Relaxed);
-        self.is_due.store(true, Ordering::Relaxed);
-        self.restarts.store(true, Ordering::Relaxed);
-    }
-
-    /// The connection is a tunnel from now on: what comes is no body, and either side may be silent.
-    pub(super) fn note_tunnel(&self) {
-        self.is_tunnel.store(true, Ordering::Relaxed);
-        self.is_due.store(false, Ordering::Relaxed);
+impl BodyWatch {
+    /// Whether the client has sent nothing of the body yet.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.heard_ms.load(Ordering::Relaxed) == 0
     }
 
     /// Whether a part of the body is still missing, and the client has sent nothing for `pause`.
     pub(super) fn client_pauses(&self, pause: Duration) -> bool {
         let heard = Duration::from_millis(self.heard_ms.load(Ordering::Relaxed));
-        !self.is_body_complete.load(Ordering::Relaxed)
+        !self.is_complete.load(Ordering::Relaxed)
             && clock::now().saturating_duration_since(self.began).saturating_sub(heard) >= pause
     }
 }
 
 /// The watch of a request with a body.
-pub(super) fn watch(session: &Session) -> Option<&ServiceWatch> {
-    let stream = session.as_downstream().as_http1()?.stream();
-    stream.as_any().downcast_ref::<Upload>().map(|upload| &upload.watch)
+pub(super) fn watch(session: &Session) -> Option<&BodyWatch> {
+    Some(&upload(session)?.watch)
+}
+
+/// How long the service of the request may do nothing.
+pub(super) fn service_time(session: &Session) -> Option<&ServiceTime> {
+    listener::service_time(trailers::connection(below(session)?)).map(AsRef::as_ref)
+}
+
+/// The service is sent the last part of the body: from now on it has all it needs.
+pub(super) fn note_complete(session: &Session) {
+    if let Some(watch) = watch(session) {
+        watch.is_complete.store(true, Ordering::Relaxed);
+    }
+    if let Some(time) = service_time(session) {
+        time.start();
+    }
 }
 
 /// Whether the whole body of the request has arrived.
 pub(super) fn has_arrived(session: &Session) -> bool {
-    let upload = session.as_downstream().as_http1().and_then(|http1| http1.stream().as_any().downcast_ref::<Upload>());
-    upload.is_some_and(|upload| upload.left.is_nothing())
+    upload(session).is_some_and(|upload| upload.left.is_nothing())
 }
 
-/// The request's connection is a tunnel from now on.
+/// The request's connection is a tunnel from now on: what comes is no body, and either side may be silent.
 pub(super) fn release(session: &Session) {
+    if let Some(watch) = watch(session) {
+        watch.is_tunnel.store(true, Ordering::Relaxed);
+    }
+    if let Some(time) = service_time(session) {
+        time.pause();
+    }
     if let Some(stream) = below(session) {
         listener::release(trailers::connection(stream));
     }
@@ -152,6 +135,10 @@ pub(super) fn release(session: &Session) {
 /// The stream that takes trailers for the client of the request, if it is on one.
 pub(super) fn trailing(session: &Session) -> Option<&Trailing> {
     below(session)?.as_any().downcast_ref()
+}
+
+fn upload(session: &Session) -> Option<&Upload> {
+    session.as_downstream().as_http1()?.stream().as_any().downcast_ref()
 }
 
 /// What the request's connection is without its [`Upload`], if it is on one.
@@ -169,16 +156,13 @@ impl Upload {
     /// Around the connection of a request that is about to be served; `left` was given what was read of its body with the
     /// header.
     pub(super) fn new(stream: Stream, left: BodyLeft) -> Self {
-        let watch = ServiceWatch {
-            allowed_ms: AtomicU64::new(u64::MAX),
-            is_due: AtomicBool::new(false),
-            restarts: AtomicBool::new(false),
-            is_body_complete: AtomicBool::new(false),
+        let watch = BodyWatch {
+            is_complete: AtomicBool::new(false),
             is_tunnel: AtomicBool::new(false),
             heard_ms: AtomicU64::new(0),
             began: clock::now(),
         };
-        Self { stream, left, watch, due_since: None, timer: None }
+        Self { stream, left, watch }
     }
 
     /// The connection alone, once its request is answered.
@@ -197,9 +181,7 @@ impl Upload {
         let since = clock::now().saturating_duration_since(self.watch.began);
         // At least 1: that the client was heard at all is told by it.
         self.watch.heard_ms.store(u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
-        if !self.watch.is_body_complete.load(Ordering::Relaxed) {
-            self.watch.is_due.store(false, Ordering::Relaxed);
-        }
+        self.pause_service();
         if self.watch.is_tunnel.load(Ordering::Relaxed) {
             return Ok(bytes.len());
         }
@@ -210,31 +192,13 @@ impl Upload {
         Ok(taken)
     }
 
-    /// Something was written to the client: the service did something.
-    fn note_sent(&mut self) {
-        self.watch.restarts.store(true, Ordering::Relaxed);
-        if !self.watch.is_body_complete.load(Ordering::Relaxed) {
-            self.watch.is_due.store(false, Ordering::Relaxed);
+    /// Where the service cannot have all it needs, it is not timed.
+    fn pause_service(&self) {
+        if !self.watch.is_complete.load(Ordering::Relaxed)
+            && let Some(time) = listener::service_time(trailers::connection(&self.stream))
+        {
+            time.pause();
         }
-    }
-
-    /// Ready once the service had its time.
-    fn poll_too_slow(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if !self.watch.is_due.load(Ordering::Relaxed) {
-            return Poll::Pending;
-        }
-        if self.watch.restarts.swap(false, Ordering::Relaxed) {
-            self.due_since = None;
-        }
-        let since = *self.due_since.get_or_insert_with(clock::now);
-        let allowed = Duration::from_millis(self.watch.allowed_ms.load(Ordering::Relaxed));
-        // A time beyond what the clock can tell never comes.
-        let Some(until) = since.checked_add(allowed).map(tokio::time::Instant::from) else { return Poll::Pending };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-        if timer.deadline() != until {
-            timer.as_mut().reset(until);
-        }
-        timer.as_mut().poll(context)
     }
 }
 
@@ -245,17 +209,10 @@ impl AsyncRead for Upload {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        match Pin::new(&mut self.stream).poll_read(context, buffer) {
-            Poll::Ready(Ok(())) => {
-                let taken = self.note_received(buffer.filled().get(before..).unwrap_or_default())?;
-                buffer.set_filled(before + taken);
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                self.poll_too_slow(context).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, ServiceTooSlow)))
-            }
-        }
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let taken = self.note_received(buffer.filled().get(before..).unwrap_or_default())?;
+        buffer.set_filled(before + taken);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -263,7 +220,7 @@ impl AsyncWrite for Upload {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         if written.is_ready() {
-            self.note_sent();
+            self.pause_service();
         }
         written
     }
@@ -275,7 +232,7 @@ impl AsyncWrite for Upload {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
         if written.is_ready() {
-            self.note_sent();
+            self.pause_service();
         }
         written
     }

@@ -43,6 +43,7 @@ mod registration;
 mod reload;
 mod restart;
 mod streaming;
+mod streams;
 mod support;
 mod top;
 mod uploads;
