@@ -51,8 +51,8 @@ impl Reuse {
 pub struct PeerTimeouts {
     /// TCP and TLS together.
     pub connect: Duration,
-    /// To the header, and between reads.
-    pub read: Duration,
+    /// To the header, and between reads; `None`: somebody else times them.
+    pub read: Option<Duration>,
     /// A write without progress.
     pub write: Duration,
     /// In the pool.
@@ -80,7 +80,7 @@ pub fn peer(
     let mut peer = HttpPeer::new(address, is_tls, name);
     peer.options.connection_timeout = Some(timeouts.connect);
     peer.options.total_connection_timeout = Some(timeouts.connect);
-    peer.options.read_timeout = Some(timeouts.read);
+    peer.options.read_timeout = timeouts.read;
     peer.options.write_timeout = Some(timeouts.write);
     peer.options.idle_timeout = Some(timeouts.idle);
     if spec.protocol == Protocol::H2c {
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn an_https_peer_always_has_a_name_to_verify() {
         let second = Duration::from_secs(1);
-        let timeouts = PeerTimeouts { connect: second, read: second, write: second, idle: second };
+        let timeouts = PeerTimeouts { connect: second, read: Some(second), write: second, idle: second };
         let name = |url, tls_name| {
             let address = "127.0.0.1:1".parse().unwrap();
             peer(&spec(url, tls_name), address, PoolGroup::default(), timeouts, Reuse::Usual).map(|peer| peer.sni)

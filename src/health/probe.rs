@@ -67,7 +67,7 @@ impl HttpProbe {
                 0 | 1 => beyond(timeout),
                 left => ends_at.saturating_duration_since(clock::now()) / left,
             };
-            let timeouts = PeerTimeouts { connect, read: beyond(timeout), write: beyond(timeout), idle: IDLE };
+            let timeouts = PeerTimeouts { connect, read: Some(beyond(timeout)), write: beyond(timeout), idle: IDLE };
             let peer = peer(&target.spec, address, PoolGroup::default(), timeouts, Reuse::Usual)
                 .map_err(|why| Error::explain(ErrorType::InternalError, why))?;
             match self.connector.get_http_session(&peer).await {

@@ -4,7 +4,7 @@
 //! served is kept, in [`Ahead`]. What is written is kept in [`Unsent`], which the stream shares with the connection's task.
 
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
@@ -24,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 
 use super::ahead::Ahead;
+use super::service_time::{ServiceTime, ServiceTooSlow};
 use super::unsent::Unsent;
 
 /// A connection that was accepted.
@@ -31,6 +32,7 @@ pub(super) struct ClientStream {
     incoming: OwnedReadHalf,
     ahead: Mutex<Ahead>,
     unsent: Unsent,
+    service: Arc<ServiceTime>,
     digest: Arc<SocketDigest>,
 }
 
@@ -42,11 +44,17 @@ impl ClientStream {
         _ = digest.peer_addr.set(Some(PeerAddress::Inet(peer)));
         let (incoming, outgoing) = socket.into_split();
         let unsent = Unsent::new(outgoing);
-        Self { incoming, ahead: Mutex::default(), unsent, digest: Arc::new(digest) }
+        Self { incoming, ahead: Mutex::default(), unsent, service: Arc::default(), digest: Arc::new(digest) }
     }
 
     pub(super) fn unsent(&self) -> Unsent {
         self.unsent.clone()
+    }
+
+    /// What is written came from the service, mostly.
+    fn note_written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.service.note_written(written.is_ready());
+        written
     }
 
     fn ahead(&self) -> MutexGuard<'_, Ahead> {
@@ -63,6 +71,11 @@ pub fn hold(stream: &Stream, bytes: BytesMut) {
 /// The connection is a tunnel: what is held belongs to it, as what follows does.
 pub fn release(stream: &Stream) {
     with_ahead(stream, Ahead::release);
+}
+
+/// How long the service of the connection's request may do nothing.
+pub fn service_time(stream: &Stream) -> Option<&Arc<ServiceTime>> {
+    stream.as_any().downcast_ref::<ClientStream>().map(|stream| &stream.service)
 }
 
 /// What came ahead of the request that is awaited now.
@@ -105,22 +118,36 @@ impl AsyncRead for ClientStream {
     ) -> Poll<io::Result<()>> {
         let Self { incoming, ahead, unsent, .. } = &mut *self;
         let ahead = ahead.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(read) = ahead.poll_read(AsRef::as_ref(incoming), unsent, context, buffer) {
-            return read;
+        let read = match ahead.poll_read(AsRef::as_ref(incoming), unsent, context, buffer) {
+            Some(read) => read,
+            None if ahead.is_tunnel() => poll_tunnel(incoming, ahead, unsent, context, buffer),
+            None => Pin::new(incoming).poll_read(context, buffer),
+        };
+        if read.is_pending() && self.service.take_over() {
+            return Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, ServiceTooSlow)));
         }
-        if !ahead.is_tunnel() {
-            return Pin::new(incoming).poll_read(context, buffer);
-        }
-        let before = buffer.remaining();
-        ready!(Pin::new(&mut *incoming).poll_read(context, buffer))?;
-        let is_end = before > 0 && buffer.remaining() == before;
-        if is_end { ahead.poll_half_closed(AsRef::as_ref(incoming), unsent, context) } else { Poll::Ready(Ok(())) }
+        read
     }
+}
+
+/// Reads on in a tunnel, whose client may have closed its sending side and wait for more.
+fn poll_tunnel(
+    incoming: &mut OwnedReadHalf,
+    ahead: &mut Ahead,
+    unsent: &Unsent,
+    context: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    let before = buffer.remaining();
+    ready!(Pin::new(&mut *incoming).poll_read(context, buffer))?;
+    let is_end = before > 0 && buffer.remaining() == before;
+    if is_end { ahead.poll_half_closed(AsRef::as_ref(incoming), unsent, context) } else { Poll::Ready(Ok(())) }
 }
 
 impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.unsent.lock().poll_write(context, bytes)
+        let written = self.unsent.lock().poll_write(context, bytes);
+        self.note_written(written)
     }
 
     fn poll_write_vectored(
@@ -128,7 +155,8 @@ impl AsyncWrite for ClientStream {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.unsent.lock().poll_write_parts(context, parts)
+        let written = self.unsent.lock().poll_write_parts(context, parts);
+        self.note_written(written)
     }
 
     fn is_write_vectored(&self) -> bool {

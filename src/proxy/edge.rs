@@ -157,6 +157,7 @@ impl ConnectionHandler for Edge {
         let mut stops = pin!(async { _ = stopping.wait_for(|stops| *stops).await });
         let mut timer = pin!(tokio::time::sleep_until(accepted.into()));
         let mut awaited = Awaited::First(accepted);
+        let service_time = listener::service_time(&stream).cloned();
         let mut kept = None;
         loop {
             let times = self.header_times();
@@ -168,7 +169,8 @@ impl ConnectionHandler for Edge {
             };
             let has_te = head.scan.has_te;
             // In its box at once: a session is large, and the connection would keep room for it while it is idle.
-            let answered = self.proxy.process_new_http(session(stream, head, kept), &shutdown).await;
+            let answering = self.proxy.process_new_http(session(stream, head, kept), &shutdown);
+            let answered = listener::serve(answering, service_time.as_deref(), &mut timer).await;
             let Some(reused) = answered else { return };
             (stream, kept) = reused.consume();
             stream = Upload::unwrap(stream);

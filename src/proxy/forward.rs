@@ -17,12 +17,14 @@ use super::http2;
 use super::pace::BodyLimits;
 use super::queue::Unserved;
 use super::reuse;
-use super::upload::{self, BodyTooSlow, ServiceTooSlow};
+use super::streams;
+use super::upload::{self, BodyTooSlow, BodyWatch};
 use crate::clock;
-use crate::config::UpstreamConfig;
+use crate::config::Config;
+use crate::listener::ServiceTooSlow;
 use crate::upstream::{self, PeerTimeouts};
 use crate::wire::GatewayProblem;
-use furt_core::routing::{Lease, NoInstance, Outcome, SelectionInput, Service};
+use furt_core::routing::{Lease, NoInstance, Outcome, PoolGroup, SelectionInput, Service};
 
 /// What `Retry-After` says where every instance is draining, in seconds: as long as a service takes to start anew.
 const DRAINING_RETRY_AFTER: &str = "5";
@@ -42,14 +44,10 @@ impl Gateway {
         let (Some(service), Some(snapshot)) = (ctx.target.service.clone(), &ctx.snapshot) else {
             return refuse(ctx, GatewayProblem::NoInstance.into());
         };
-        let mut timeouts = timeouts(&snapshot.config.upstream, session, &service);
-        if let Some(watch) = upload::watch(session) {
-            watch.begin_attempt(timeouts.read, awaits_consent(session));
-            if !is_stream(session) && !http2::is_grpc(&session.req_header().headers) {
-                watch.limit_body(BodyLimits::new(&snapshot.config.client));
-            }
-            // The watch is told when the service has everything; until then the client may pause for so long.
-            timeouts.read = timeouts.read.saturating_add(snapshot.config.client.body_timeout);
+        let is_stream = is_stream(session);
+        let mut timeouts = timeouts(&snapshot.config, session, &service, is_stream);
+        if let Some(watch) = upload::watch(session).filter(|_| !is_stream) {
+            watch.limit_body(BodyLimits::new(&snapshot.config.client));
         }
         let lease = match taken {
             Ok(lease) => lease,
@@ -70,7 +68,7 @@ impl Gateway {
             return refuse(ctx, GatewayProblem::NoInstance.into());
         };
         let reuse = reuse::choose(session, ctx.attempts.was_stale, instance, &mut timeouts);
-        let peer = upstream::peer(&instance.spec, address, instance.pool_group, timeouts, reuse);
+        let peer = upstream::peer(&instance.spec, address, instance.pool_key(), timeouts, reuse);
         ctx.attempts.lease = Some(lease);
         match peer {
             Ok(peer) => Ok(Box::new(peer)),
@@ -170,6 +168,13 @@ impl Gateway {
         reused: bool,
     ) -> Box<Error> {
         let mut error = upload_error(error).more_context(format!("{peer}"));
+        if error.etype() == &ErrorType::ReadTimedout
+            && error.esource() == &ErrorSource::Upstream
+            && let Some(lease) = &ctx.attempts.lease
+        {
+            // Pingora does so itself only where it has timed the service.
+            lease.instance().abandon_pool(PoolGroup(peer.group_key));
+        }
         let is_unprocessed = http2::is_unprocessed(&error);
         let is_last = ctx.attempts.count > retries(ctx);
         // Who refuses a request for the last time has failed it.
@@ -216,14 +221,57 @@ fn note_success(ctx: &Context) {
     }
 }
 
-fn timeouts(config: &UpstreamConfig, session: &Session, service: &Service) -> PeerTimeouts {
-    let own = &service.definition.timeouts;
-    let read = own.read.unwrap_or(config.read_timeout);
+/// The timeouts of an attempt, and what its service is told that its client's connection times.
+/// Whether the exchange may be silent for long, as far as the request tells: an upgrade, server-sent events, gRPC.
+fn is_stream(session: &Session) -> bool {
+    let headers = &session.req_header().headers;
+    session.is_upgrade_req()
+        || streams::is_asked_for(headers)
+        || upload::may_have_body(session) && streams::is_grpc_message(headers)
+}
+
+fn timeouts(config: &Config, session: &Session, service: &Service, is_stream: bool) -> PeerTimeouts {
+    let (upstream, own) = (&config.upstream, &service.definition.timeouts);
+    let read = own.read.unwrap_or(upstream.read_timeout);
+    let is_upgrade = session.is_upgrade_req();
+    let silence = if is_stream { read.max(upstream.stream_read_timeout) } else { read };
+    let time = upload::service_time(session);
+    if let Some(time) = time {
+        time.prepare(silence);
+    }
     PeerTimeouts {
-        connect: own.connect.unwrap_or(config.connect_timeout),
-        read: if is_stream(session) { read.max(config.stream_read_timeout) } else { read },
+        connect: own.connect.unwrap_or(upstream.connect_timeout),
+        read: match time {
+            Some(_) if !is_upgrade => None,
+            // Of a tunnel nobody knows who is waited for; before it is one, its client may pause.
+            Some(_) if upload::may_have_body(session) => Some(silence.saturating_add(config.client.body_timeout)),
+            Some(_) | None => Some(silence),
+        },
         write: read,
-        idle: config.idle_timeout,
+        idle: upstream.idle_timeout,
+    }
+}
+
+/// The service is connected, and is sent the request next.
+pub(super) fn begin_exchange(session: &mut Session) {
+    if !upload::may_have_body(session) || session.as_downstream_mut().is_body_empty() {
+        upload::note_complete(session);
+    } else if awaits_consent(session)
+        && upload::watch(session).is_some_and(BodyWatch::is_unheard)
+        && let Some(time) = upload::service_time(session)
+    {
+        // It is to say first whether it wants the body.
+        time.start();
+    }
+}
+
+/// The answer is a stream: from its header on the service may do nothing for as long as in any.
+pub(super) fn allow_stream(session: &Session, ctx: &Context) {
+    let (Some(service), Some(snapshot)) = (&ctx.target.service, &ctx.snapshot) else { return };
+    if let Some(time) = upload::service_time(session) {
+        let upstream = &snapshot.config.upstream;
+        let read = service.definition.timeouts.read.unwrap_or(upstream.read_timeout);
+        time.allow(read.max(upstream.stream_read_timeout));
     }
 }
 
@@ -271,12 +319,6 @@ fn refuse<T>(ctx: &mut Context, answer: GatewayAnswer) -> Result<T> {
     let status = answer.status().as_u16();
     ctx.answer.refusal = Some(answer);
     Error::e_explain(ErrorType::HTTPStatus(status), "no instance")
-}
-
-/// Whether the exchange may be silent for long: an upgrade, server-sent events.
-fn is_stream(session: &Session) -> bool {
-    let accepted = session.req_header().headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    session.is_upgrade_req() || accepted.is_some_and(|value| value.contains("text/event-stream"))
 }
 
 /// A body that says its length was looked at before; this one may have come in chunks.

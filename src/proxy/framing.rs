@@ -12,7 +12,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType};
 
 use super::answer::GatewayAnswer;
-use super::http2;
+use super::streams;
 use crate::wire::GatewayProblem;
 use furt_core::model::host;
 
@@ -220,7 +220,7 @@ pub(super) fn check_response(
     // Pingora chunks what comes over HTTP/2 without a length after our last look at the header, and such a client knows
     // no chunks.
     let is_chunked_late = response.version == Version::HTTP_2
-        && (!response.headers.contains_key(CONTENT_LENGTH) || http2::is_grpc(&response.headers))
+        && (!response.headers.contains_key(CONTENT_LENGTH) || streams::is_grpc_message(&response.headers))
         && request.method != Method::HEAD
         && !matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if is_chunked_late && request.version == Version::HTTP_10 {

@@ -5,14 +5,14 @@
 //! the hooks once a connection over HTTP/2 is there; requests to services of HTTP/1 never come here.
 
 use http::header::{CONTENT_LENGTH, EXPECT, TE, TRAILER};
-use http::{HeaderMap, HeaderName, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::answer::GatewayAnswer;
 use super::context::Context;
-use super::upload;
+use super::{streams, upload};
 use crate::wire::GatewayProblem;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -59,19 +59,12 @@ pub(super) fn plain_trailers(session: &Session, response: &mut ResponseHeader) {
         && !matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let can_pass = has_body && takes_trailers(session);
     // Pingora ends an answer with a length before it has read the trailers, and so the status of a gRPC call.
-    if has_body && is_grpc(&response.headers) || can_pass && response.headers.contains_key(TRAILER) {
+    if has_body && streams::is_grpc_message(&response.headers) || can_pass && response.headers.contains_key(TRAILER) {
         response.remove_header(&CONTENT_LENGTH);
     }
     if !can_pass || response.headers.contains_key(CONTENT_LENGTH) {
         response.remove_header(&TRAILER);
     }
-}
-
-/// Whether a request or an answer is one of gRPC; an answer's success its trailers tell.
-pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
-    const GRPC: &[u8] = b"application/grpc";
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.as_bytes().get(..GRPC.len()));
-    media_type.is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
 }
 
 /// Takes an answer's trailers: for the client if it can have them, else they are dropped.
@@ -130,19 +123,5 @@ mod tests {
         assert!(!is_unprocessed(&Error::new(ErrorType::ReadError)));
         assert!(is_stale_connection(&error(h2::Reason::NO_ERROR.into())));
         assert!(!is_stale_connection(&Error::new(ErrorType::H2Error)));
-    }
-
-    #[test]
-    fn an_answer_is_grpc_by_its_media_type() {
-        for (media_type, expected) in [
-            ("application/grpc", true),
-            ("application/grpc+proto", true),
-            ("Application/gRPC; charset=x", true),
-            ("application/json", false),
-            ("application/gr", false),
-        ] {
-            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, media_type.parse().unwrap())]);
-            assert_eq!(is_grpc(&headers), expected, "{media_type}");
-        }
     }
 }

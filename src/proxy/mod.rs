@@ -28,6 +28,7 @@ mod pace;
 mod queue;
 mod responding;
 mod reuse;
+mod streams;
 mod trailers;
 mod upload;
 
@@ -166,6 +167,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Context,
     ) -> Result<()> {
         self.remove_forged_country(request, &ctx.client);
+        forward::begin_exchange(session);
         if request.version == http::Version::HTTP_2 {
             http2::for_service(session, request, ctx).await?;
         }
@@ -179,8 +181,8 @@ impl ProxyHttp for Gateway {
         is_last: bool,
         ctx: &mut Context,
     ) -> Result<()> {
-        if is_last && let Some(watch) = upload::watch(session) {
-            watch.note_body_complete();
+        if is_last {
+            upload::note_complete(session);
         }
         ctx.received.body_bytes += body.as_ref().map_or(0, |part| part.len() as u64);
         forward::check_body(session, ctx)
@@ -201,10 +203,9 @@ impl ProxyHttp for Gateway {
         if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
             // From now on it is a stream, and no longer a request's body.
             session.set_read_timeout(ctx.snapshot.as_ref().map(|view| view.config.upstream.stream_read_timeout));
-            if let Some(watch) = upload::watch(session) {
-                watch.note_tunnel();
-            }
             upload::release(session);
+        } else if streams::is_answer(&response.headers) {
+            forward::allow_stream(session, ctx);
         }
         self.note_header(ctx, response.status);
         if upload::is_under_way(session) && framing::is_whole_answer(response, session.req_header()) {

@@ -1,10 +1,8 @@
-//! A client's connection while a request with a body is on it: looks at the bytes of the body, and times the service.
+//! A client's connection while a request with a body is on it: looks at the bytes of the body, and stops the service's time
+//! while the client is the one that is waited for.
 //!
-//! Pingora's own read timeout of a service runs while the client still sends. A client that pauses would make the service look
-//! slow, and thirty of them would get a healthy instance ejected. So for these requests that timeout is longer than any pause
-//! that a client may make, and this stream fails a read when the service had all it needs, and did nothing, for too long.
-//! Pingora reads from the client all the while, so nobody else has to wait for the moment. Requests without a body are not on
-//! such a stream.
+//! A client that pauses would make the service look slow, and thirty of them would get a healthy instance ejected. So the time
+//! of the service ([`ServiceTime`]) runs only once it has all it needs. Requests without a body are not on such a stream.
 //!
 //! It also holds the client to the rate at which a body must come, while the service waits for it ([`Pace`]).
 //!
@@ -29,12 +27,7 @@ use super::chunks::{Chunks, MalformedChunks};
 use super::pace::{BodyLimits, Pace};
 use super::trailers::{self, Trailing};
 use crate::clock;
-use crate::listener;
-
-/// The service had the whole request and did nothing for as long as it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the service did nothing for too long")]
-pub(super) struct ServiceTooSlow;
+use crate::listener::{self, ServiceTime};
 
 /// The client sent the body too slowly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,9 +39,7 @@ pub(super) struct BodyTooSlow;
 pub(super) struct Upload {
     stream: Stream,
     left: BodyLeft,
-    watch: ServiceWatch,
-    /// Since when the service could have done something; `None`: from the next look on.
-    due_since: Option<Instant>,
+    watch: BodyWatch,
     /// How the client keeps to the limits, once a service waits for the body; until then, how much of it came.
     pace: Result<Pace, usize>,
     is_answer_begun: bool,
@@ -95,14 +86,8 @@ impl BodyLeft {
 
 /// What the hooks of the request tell its stream, and ask it.
 #[derive(Debug)]
-pub(super) struct ServiceWatch {
-    /// How long the service may do nothing, in ms.
-    allowed_ms: AtomicU64,
-    /// Whether it is the service that has to do something next.
-    is_due: AtomicBool,
-    /// Whether its time begins anew.
-    restarts: AtomicBool,
-    is_body_complete: AtomicBool,
+pub(super) struct BodyWatch {
+    is_complete: AtomicBool,
     is_tunnel: AtomicBool,
     /// When the client was heard last, in ms after `began`.
     heard_ms: AtomicU64,
@@ -111,64 +96,64 @@ pub(super) struct ServiceWatch {
     began: Instant,
 }
 
-impl ServiceWatch {
+impl BodyWatch {
     /// The client has to send the body so fast.
     pub(super) fn limit_body(&self, limits: BodyLimits) {
         // The first attempt's: the request sees one configuration.
         _ = self.limits.set(limits);
     }
 
-    /// An attempt begins at a service that may do nothing for so long. One that is to say first whether it wants the body
-    /// (`Expect: 100-continue`) has to do something from the start.
-    pub(super) fn begin_attempt(&self, allowed: Duration, awaits_consent: bool) {
-        let allowed_ms = u64::try_from(allowed.as_millis()).unwrap_or(u64::MAX);
-        self.allowed_ms.store(allowed_ms, Ordering::Relaxed);
-        if !self.is_body_complete.load(Ordering::Relaxed) {
-            self.is_due.store(awaits_consent && self.heard_ms.load(Ordering::Relaxed) == 0, Ordering::Relaxed);
-        }
-        self.restarts.store(true, Ordering::Relaxed);
-    }
-
-    /// The service is sent the last part of the body: from now on it has all it needs.
-    pub(super) fn note_body_complete(&self) {
-        self.is_body_complete.store(true, Ordering::Relaxed);
-        self.is_due.store(true, Ordering::Relaxed);
-        self.restarts.store(true, Ordering::Relaxed);
-    }
-
-    /// The connection is a tunnel from now on: what comes is no body, and either side may be silent.
-    pub(super) fn note_tunnel(&self) {
-        self.is_tunnel.store(true, Ordering::Relaxed);
-        self.is_due.store(false, Ordering::Relaxed);
+    /// Whether the client has sent nothing of the body yet.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.heard_ms.load(Ordering::Relaxed) == 0
     }
 
     /// Whether a part of the body is still missing, and the client has sent nothing for `pause`.
     pub(super) fn client_pauses(&self, pause: Duration) -> bool {
         let heard = Duration::from_millis(self.heard_ms.load(Ordering::Relaxed));
-        !self.is_body_complete.load(Ordering::Relaxed)
+        !self.is_complete.load(Ordering::Relaxed)
             && clock::now().saturating_duration_since(self.began).saturating_sub(heard) >= pause
     }
 }
 
 /// The watch of a request with a body.
-pub(super) fn watch(session: &Session) -> Option<&ServiceWatch> {
-    let stream = session.as_downstream().as_http1()?.stream();
-    stream.as_any().downcast_ref::<Upload>().map(|upload| &upload.watch)
+pub(super) fn watch(session: &Session) -> Option<&BodyWatch> {
+    Some(&upload(session)?.watch)
+}
+
+/// How long the service of the request may do nothing.
+pub(super) fn service_time(session: &Session) -> Option<&ServiceTime> {
+    listener::service_time(trailers::connection(below(session)?)).map(AsRef::as_ref)
+}
+
+/// The service is sent the last part of the body: from now on it has all it needs.
+pub(super) fn note_complete(session: &Session) {
+    if let Some(watch) = watch(session) {
+        watch.is_complete.store(true, Ordering::Relaxed);
+    }
+    if let Some(time) = service_time(session) {
+        time.start();
+    }
 }
 
 /// Whether the service was not yet sent the last part of the request's body.
 pub(super) fn is_under_way(session: &Session) -> bool {
-    watch(session).is_some_and(|watch| !watch.is_body_complete.load(Ordering::Relaxed))
+    watch(session).is_some_and(|watch| !watch.is_complete.load(Ordering::Relaxed))
 }
 
 /// Whether the whole body of the request has arrived.
 pub(super) fn has_arrived(session: &Session) -> bool {
-    let upload = session.as_downstream().as_http1().and_then(|http1| http1.stream().as_any().downcast_ref::<Upload>());
-    upload.is_some_and(|upload| upload.left.is_nothing())
+    upload(session).is_some_and(|upload| upload.left.is_nothing())
 }
 
-/// The request's connection is a tunnel from now on.
+/// The request's connection is a tunnel from now on: what comes is no body, and either side may be silent.
 pub(super) fn release(session: &Session) {
+    if let Some(watch) = watch(session) {
+        watch.is_tunnel.store(true, Ordering::Relaxed);
+    }
+    if let Some(time) = service_time(session) {
+        time.pause();
+    }
     if let Some(stream) = below(session) {
         listener::release(trailers::connection(stream));
     }
@@ -177,6 +162,10 @@ pub(super) fn release(session: &Session) {
 /// The stream that takes trailers for the client of the request, if it is on one.
 pub(super) fn trailing(session: &Session) -> Option<&Trailing> {
     below(session)?.as_any().downcast_ref()
+}
+
+fn upload(session: &Session) -> Option<&Upload> {
+    session.as_downstream().as_http1()?.stream().as_any().downcast_ref()
 }
 
 /// What the request's connection is without its [`Upload`], if it is on one.
@@ -194,17 +183,14 @@ impl Upload {
     /// Around the connection of a request that is about to be served; `left` was given what was read of its body with the
     /// header, so many bytes.
     pub(super) fn new(stream: Stream, left: BodyLeft, received: usize) -> Self {
-        let watch = ServiceWatch {
-            allowed_ms: AtomicU64::new(u64::MAX),
-            is_due: AtomicBool::new(false),
-            restarts: AtomicBool::new(false),
-            is_body_complete: AtomicBool::new(false),
+        let watch = BodyWatch {
+            is_complete: AtomicBool::new(false),
             is_tunnel: AtomicBool::new(false),
             heard_ms: AtomicU64::new(0),
             limits: OnceLock::new(),
             began: clock::now(),
         };
-        Self { stream, left, watch, due_since: None, pace: Err(received), is_answer_begun: false, timer: None }
+        Self { stream, left, watch, pace: Err(received), is_answer_begun: false, timer: None }
     }
 
     /// The connection alone, once its request is answered.
@@ -228,9 +214,7 @@ impl Upload {
         let since = now.saturating_duration_since(self.watch.began);
         // At least 1: that the client was heard at all is told by it.
         self.watch.heard_ms.store(u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
-        if !self.watch.is_body_complete.load(Ordering::Relaxed) {
-            self.watch.is_due.store(false, Ordering::Relaxed);
-        }
+        self.pause_service();
         if self.watch.is_tunnel.load(Ordering::Relaxed) {
             return Ok(bytes.len());
         }
@@ -245,25 +229,28 @@ impl Upload {
     fn note_sent(&mut self, bytes: &[u8]) {
         // An interim answer (1xx) is none yet; a tunnel is none either.
         self.is_answer_begun |= !bytes.starts_with(b"HTTP/1.1 1");
-        self.watch.restarts.store(true, Ordering::Relaxed);
-        if !self.watch.is_body_complete.load(Ordering::Relaxed) {
-            self.watch.is_due.store(false, Ordering::Relaxed);
-        }
+        self.pause_service();
     }
 
-    /// Ready once whoever has to do something next had its time.
-    fn poll_too_slow(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        if self.watch.is_due.load(Ordering::Relaxed) {
-            self.poll_service(context).map(|()| io::Error::new(io::ErrorKind::TimedOut, ServiceTooSlow))
-        } else {
-            self.poll_client(context).map(|()| io::Error::new(io::ErrorKind::TimedOut, BodyTooSlow))
+    /// Where the service cannot have all it needs, it is not timed.
+    fn pause_service(&self) {
+        if !self.watch.is_complete.load(Ordering::Relaxed)
+            && let Some(time) = listener::service_time(trailers::connection(&self.stream))
+        {
+            time.pause();
         }
     }
 
     /// Ready once the client had its time to send more of the body; never where the answer has begun, or no service waits.
-    fn poll_client(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_client(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         let Some(limits) = self.watch.limits.get() else { return Poll::Pending };
-        if self.is_answer_begun || self.watch.is_tunnel.load(Ordering::Relaxed) || self.left.is_nothing() {
+        let is_service_due =
+            listener::service_time(trailers::connection(&self.stream)).is_some_and(|time| time.is_due());
+        if is_service_due
+            || self.is_answer_begun
+            || self.watch.is_tunnel.load(Ordering::Relaxed)
+            || self.left.is_nothing()
+        {
             return Poll::Pending;
         }
         loop {
@@ -273,7 +260,7 @@ impl Upload {
             }
             let Some(end) = self.pace.as_mut().ok().and_then(|pace| pace.wait(now)) else { return Poll::Pending };
             if end <= now {
-                return Poll::Ready(());
+                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, BodyTooSlow));
             }
             // One that rings too early is set again only then: mostly the client has sent more before.
             let end = tokio::time::Instant::from(end);
@@ -283,22 +270,6 @@ impl Upload {
             }
             ready!(timer.as_mut().poll(context));
         }
-    }
-
-    /// Ready once the service had its time.
-    fn poll_service(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.watch.restarts.swap(false, Ordering::Relaxed) {
-            self.due_since = None;
-        }
-        let since = *self.due_since.get_or_insert_with(clock::now);
-        let allowed = Duration::from_millis(self.watch.allowed_ms.load(Ordering::Relaxed));
-        // A time beyond what the clock can tell never comes.
-        let Some(until) = since.checked_add(allowed).map(tokio::time::Instant::from) else { return Poll::Pending };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-        if timer.deadline() != until {
-            timer.as_mut().reset(until);
-        }
-        timer.as_mut().poll(context)
     }
 }
 
@@ -316,7 +287,7 @@ impl AsyncRead for Upload {
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => self.poll_too_slow(context).map(Err),
+            Poll::Pending => self.poll_client(context).map(Err),
         }
     }
 }

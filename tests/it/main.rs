@@ -49,6 +49,7 @@ mod restart;
 mod reuse;
 mod slow_bodies;
 mod streaming;
+mod streams;
 mod support;
 mod top;
 mod uploads;

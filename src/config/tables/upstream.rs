@@ -40,7 +40,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> UpstreamConfig {
                 name: "upstream.stream_read_timeout",
                 default: DefaultValue::Toml("3600"),
                 range: "`read_timeout` to 30 days",
-                text: "The same for WebSockets and event streams. Raise it where they may be silent for longer.",
+                text: "The same for WebSockets, event streams and gRPC. Raise it where they may be silent for longer.",
                 ..Key::ROW
             },
             positive,

@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 
 use super::ejection::Ejection;
 use super::keep_alive::KeepAlive;
-use crate::model::{DrainMark, Incarnation, InstanceSpec, Status, UpstreamUrl};
+use crate::model::{DrainMark, Incarnation, InstanceSpec, Protocol, Status, UpstreamUrl};
 
 /// An instance as requests see it.
 #[derive(Debug)]
@@ -23,6 +23,27 @@ pub struct Instance {
     pub pool_group: PoolGroup,
     /// What outlives the snapshot.
     pub live: Arc<InstanceLive>,
+}
+
+impl Instance {
+    /// What its connections are pooled under: those that share requests also by how often they were abandoned.
+    pub fn pool_key(&self) -> PoolGroup {
+        match self.spec.protocol {
+            Protocol::Http1 => self.pool_group,
+            // More registrations than there will be, and more turns.
+            Protocol::H2c => {
+                PoolGroup(self.pool_group.0 | u64::from(self.live.pool_turn.load(Ordering::Relaxed)) << 40)
+            }
+        }
+    }
+
+    /// A request on a connection of this pool had no answer in time: further ones go to other connections. Those on it stay.
+    pub fn abandon_pool(&self, key: PoolGroup) {
+        // Many requests may time out on one connection; the first of them ends it.
+        if self.pool_key() == key {
+            self.live.pool_turn.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// A group of connections to an instance: any of them may be reused for another request.
@@ -41,6 +62,8 @@ impl PoolGroup {
 #[derive(Debug, Default)]
 pub struct InstanceLive {
     in_flight: AtomicU32,
+    /// How often its connections were left, so that no further request shares one of them.
+    pool_turn: AtomicU32,
     pub(super) ejection: Ejection,
     keep_alive: KeepAlive,
     pub(super) is_draining: AtomicBool,

@@ -1,0 +1,268 @@
+//! How long the service of a request may do nothing, timed by the client's connection.
+//!
+//! Pingora fixes the read timeout of a service when it connects, so it can hold neither for a stream that only its answer
+//! tells, nor for a service that waits for its client. So these exchanges have none of Pingora's, and the connection times the
+//! service: the hooks say when it has to do something, and whatever is written to the client begins its time anew. The timer
+//! is the one that the connection has between its requests. It is set again only when it rings, so a request that is
+//! answered at once sets none. Where the time is over, a read of the client's connection fails, which Pingora always waits for.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+
+use crate::clock;
+
+/// The service had all it needs and did nothing for as long as it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the service did nothing for too long")]
+pub struct ServiceTooSlow;
+
+/// What the hooks of a request say of its service. Its connection's task alone touches it.
+#[derive(Debug, Default)]
+pub struct ServiceTime {
+    /// In ms.
+    allowed: AtomicU64,
+    /// Whether it is the service that has to do something next.
+    is_due: AtomicBool,
+    /// Whether its time begins anew.
+    restarts: AtomicBool,
+    is_over: AtomicBool,
+    /// Whether the client does not take what the service sent.
+    is_blocked: AtomicBool,
+}
+
+/// Serves one request of a connection, and times its service where there is a `time` for it; `timer` is the connection's own,
+/// as for [`super::next_head`].
+pub async fn serve<T>(
+    mut request: Pin<Box<impl Future<Output = T> + ?Sized>>,
+    time: Option<&ServiceTime>,
+    timer: &mut Pin<&mut Sleep>,
+) -> T {
+    let Some(time) = time else { return request.await };
+    time.begin_request();
+    let mut until = None;
+    poll_fn(|context| time.poll_serving(request.as_mut(), timer, &mut until, context)).await
+}
+
+impl ServiceTime {
+    /// How long the service of the next attempt may do nothing. Its time does not run yet.
+    pub fn prepare(&self, allowed: Duration) {
+        self.allow(allowed);
+        self.pause();
+    }
+
+    /// From now on it may do nothing for so long.
+    pub fn allow(&self, allowed: Duration) {
+        self.allowed.store(u64::try_from(allowed.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.restart();
+    }
+
+    /// The service has to do something: its time begins.
+    pub fn start(&self) {
+        self.is_due.store(true, Ordering::Relaxed);
+        self.restart();
+    }
+
+    /// The service waits for somebody else.
+    pub fn pause(&self) {
+        self.is_due.store(false, Ordering::Relaxed);
+    }
+
+    /// The service did something.
+    pub fn restart(&self) {
+        self.restarts.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is the service that has to do something next.
+    pub fn is_due(&self) -> bool {
+        self.is_due.load(Ordering::Relaxed)
+    }
+
+    /// The service did something: the client took a part of it, or has to wait until it can.
+    pub(super) fn note_written(&self, is_taken: bool) {
+        self.is_blocked.store(!is_taken, Ordering::Relaxed);
+        if is_taken {
+            self.restart();
+        }
+    }
+
+    /// A request begins, of whose service nothing is said yet.
+    fn begin_request(&self) {
+        self.pause();
+        self.is_over.store(false, Ordering::Relaxed);
+        self.is_blocked.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether a read that has to wait fails instead; says so once.
+    pub(super) fn take_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+            && self.is_over.swap(false, Ordering::Relaxed)
+            && !self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Polls what serves a request, and has a read of its connection fail once the service had its time. `until` is when that
+    /// is, and `timer` rings before it or then.
+    fn poll_serving<T>(
+        &self,
+        mut serving: Pin<&mut (impl Future<Output = T> + ?Sized)>,
+        timer: &mut Pin<&mut Sleep>,
+        until: &mut Option<Instant>,
+        context: &mut Context<'_>,
+    ) -> Poll<T> {
+        let served = serving.as_mut().poll(context);
+        if served.is_ready() || self.poll_end(timer, until, context).is_pending() {
+            return served;
+        }
+        self.is_over.store(true, Ordering::Relaxed);
+        serving.poll(context)
+    }
+
+    /// Ready once the service had its time.
+    fn poll_end(
+        &self,
+        timer: &mut Pin<&mut Sleep>,
+        until: &mut Option<Instant>,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        if !self.is_due.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        if self.restarts.load(Ordering::Relaxed) {
+            self.restarts.store(false, Ordering::Relaxed);
+            self.is_over.store(false, Ordering::Relaxed);
+            let now = clock::now();
+            let allowed = Duration::from_millis(self.allowed.load(Ordering::Relaxed));
+            // A time beyond what the clock can tell never comes.
+            let Some(end) = now.checked_add(allowed) else {
+                *until = None;
+                return Poll::Pending;
+            };
+            *until = Some(end);
+            // One that is still to ring before the end is left alone.
+            let rings = timer.deadline().into_std();
+            if rings > now && rings <= end {
+                return Poll::Pending;
+            }
+        } else if !timer.is_elapsed() {
+            return Poll::Pending;
+        }
+        let Some(end) = *until else { return Poll::Pending };
+        timer.as_mut().reset(end.into());
+        ready!(timer.as_mut().poll(context));
+        if !self.is_blocked.load(Ordering::Relaxed) {
+            return Poll::Ready(());
+        }
+        // It waits for the client, whose own time is over first or not at all.
+        self.restart();
+        self.poll_end(timer, until, context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::pin::pin;
+
+    use super::*;
+
+    const ALLOWED: Duration = Duration::from_secs(60);
+
+    /// Polls it, as a connection does whenever it sets it.
+    async fn waited_for(timer: &mut Pin<&mut Sleep>) {
+        poll_fn(|context| Poll::Ready(timer.as_mut().poll(context).is_ready())).await;
+    }
+
+    /// Polls a request that is never answered, until a read of its connection would fail. Returns the seconds since `begin`.
+    async fn over(time: &ServiceTime, timer: &mut Pin<&mut Sleep>, begin: Instant) -> u64 {
+        let (mut serving, mut until) = (pin!(pending::<()>()), None);
+        let ends = poll_fn(|context| {
+            _ = time.poll_serving(serving.as_mut(), timer, &mut until, context);
+            if time.take_over() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        tokio::time::timeout(ALLOWED * 100, ends).await.map_or(u64::MAX, |()| (clock::now() - begin).as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_has_its_whole_time_whenever_the_timer_would_ring() {
+        // Never polled; to ring before the end; after it; long ago.
+        for (rings, is_polled) in [(0, false), (10, true), (70, true), (0, true)] {
+            let begin = clock::now();
+            let mut timer = pin!(tokio::time::sleep(Duration::from_secs(rings)));
+            if is_polled {
+                waited_for(&mut timer).await;
+            }
+            let time = ServiceTime::default();
+            time.prepare(ALLOWED);
+            time.start();
+            assert_eq!(over(&time, &mut timer, begin).await, 60, "{rings} {is_polled}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_service_does_begins_its_time_anew_and_no_time_runs_while_it_waits() {
+        let begin = clock::now();
+        let mut timer = pin!(tokio::time::sleep(Duration::from_secs(5)));
+        waited_for(&mut timer).await;
+        let time = ServiceTime::default();
+        time.prepare(ALLOWED);
+        assert_eq!(over(&time, &mut timer, begin).await, u64::MAX, "it has nothing to do yet");
+        let begin = clock::now();
+        time.start();
+        let acts = async {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            time.restart();
+        };
+        let (_, ended) = tokio::join!(biased; acts, over(&time, &mut timer, begin));
+        assert_eq!(ended, 110);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_longer_time_holds_from_when_it_is_allowed() {
+        let begin = clock::now();
+        let mut timer = pin!(tokio::time::sleep(Duration::from_secs(5)));
+        waited_for(&mut timer).await;
+        let time = ServiceTime::default();
+        time.prepare(ALLOWED);
+        time.start();
+        time.allow(ALLOWED * 10);
+        assert_eq!(over(&time, &mut timer, begin).await, 600);
+        time.allow(Duration::MAX);
+        assert_eq!(over(&time, &mut timer, begin).await, u64::MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_whose_client_does_not_take_its_answer_is_not_too_slow() {
+        let begin = clock::now();
+        let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+        let time = ServiceTime::default();
+        time.prepare(ALLOWED);
+        time.start();
+        time.note_written(false);
+        let takes = async {
+            tokio::time::sleep(Duration::from_secs(200)).await;
+            time.note_written(true);
+        };
+        let (_, ended) = tokio::join!(biased; takes, over(&time, &mut timer, begin));
+        assert!((260..=300).contains(&ended), "{ended}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_ended_as_the_service_did_something_is_not_over() {
+        let time = ServiceTime::default();
+        let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+        time.prepare(ALLOWED);
+        time.start();
+        let (mut serving, mut until) = (pin!(pending::<()>()), None);
+        let ends = poll_fn(|context| {
+            _ = time.poll_serving(serving.as_mut(), &mut timer, &mut until, context);
+            if time.is_over.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
+        });
+        ends.await;
+        time.restart();
+        assert!(!time.take_over());
+    }
+}
