@@ -20,6 +20,7 @@ use super::listener::{BodyTooLarge, MAX_BODY};
 use super::problem::Problem;
 use super::query::Parameters;
 use super::registration::{self, Parsed};
+use super::warnings;
 use crate::clock;
 use crate::upstream;
 use crate::wire;
@@ -56,7 +57,21 @@ pub(super) async fn register(
         epoch: wire::epoch(registered.epoch),
         heartbeat_ttl: Seconds::from(registered.heartbeat_ttl),
         replaced: registered.replaced.iter().map(replaced).collect(),
+        warnings: route_warnings(&api, &registered),
     }))
+}
+
+/// What is odd about the routes as they are installed now. A registration that changes nothing is a heartbeat, and the log has
+/// had it.
+fn route_warnings(api: &Api, registered: &registry::Registered) -> Vec<String> {
+    if !registered.is_change {
+        return Vec::new();
+    }
+    let snapshot = api.snapshots.load_full();
+    let name = &registered.instance.service;
+    let told = snapshot.service_named(name.as_str()).map(|service| warnings::of_routes(service)).unwrap_or_default();
+    told.iter().for_each(|warning| log::warn!("service \"{name}\": {warning}"));
+    told
 }
 
 fn replaced(one: &registry::Replaced) -> Replaced {

@@ -15,7 +15,7 @@ use super::query::Parameters;
 use super::{Api, distances, reasons, views, warnings};
 use furt_core::model::path::Reserved;
 use furt_core::model::{MethodRule, host, path};
-use furt_core::routing::{Found, Owner, Route, Snapshot};
+use furt_core::routing::{Found, Owner, Route, Service, Snapshot};
 
 /// What is asked: a request, and where its client is.
 struct Question {
@@ -76,12 +76,18 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
     });
     let owner = verdict.route.and_then(|route| snapshot.service(route.owner.index()));
     Ok(Json(Explanation {
-        warnings: owner.map(|service| warnings::of(service, &snapshot.shared_urls)).unwrap_or_default(),
+        warnings: owner.map(|service| told(service, &snapshot)).unwrap_or_default(),
         route: Some(verdict.route.map(|route| views::route(route, &snapshot))),
         client,
         path: Some(path.to_string()),
         ..explanation(verdict.code.clone(), verdict.reason.clone(), candidates)
     }))
+}
+
+fn told(service: &Service, snapshot: &Snapshot) -> Vec<String> {
+    let mut all = warnings::of(service, &snapshot.shared_urls);
+    all.extend(warnings::of_routes(service));
+    all
 }
 
 struct Verdict<'a> {

@@ -12,7 +12,7 @@ use furt_api::routes::Routes;
 use furt_api::services::{Service, Services};
 
 use super::problem::Problem;
-use super::{Api, listing, views};
+use super::{Api, listing, views, warnings};
 use crate::clock;
 use crate::status;
 use crate::wire;
@@ -37,9 +37,11 @@ pub(super) async fn services(State(api): State<Arc<Api>>) -> Response {
 /// `GET /internal/services/{service}`
 pub(super) async fn service(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Json<Service>, Problem> {
     let snapshot = api.snapshots.load_full();
-    let found = snapshot
-        .service_named(&name)
-        .map(|service| Json(Service { time: Some(wire::now()), ..views::service(service, &snapshot.shared_urls) }));
+    let found = snapshot.service_named(&name).map(|service| {
+        let mut shown = views::service(service, &snapshot.shared_urls);
+        shown.warnings.extend(warnings::of_routes(service));
+        Json(Service { time: Some(wire::now()), ..shown })
+    });
     found.ok_or_else(|| {
         Problem::new(StatusCode::NOT_FOUND, Code::NotFound, format!("service \"{name}\" is not registered"))
     })

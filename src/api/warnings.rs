@@ -1,9 +1,12 @@
-//! What is odd about a service's instances, in words for an operator: whose url it is, and whose id.
+//! What is odd about a service, in words for an operator: whose url an instance is at, whose id it has, and which public route
+//! passes a permission by.
 
 use std::sync::Arc;
 
-use furt_core::model::ServiceName;
-use furt_core::routing::{Contest, Instance, Service, SharedUrl, SharedUrls};
+use furt_core::model::{RouteSpec, ServiceName};
+use furt_core::routing::{
+    Contest, Instance, Owner, Route, RouteCounter, Service, ServiceIndex, SharedUrl, SharedUrls, unguarded,
+};
 
 use crate::clock;
 
@@ -11,6 +14,8 @@ use crate::clock;
 const CONTEST_MS: i64 = 600_000;
 /// Services at one url that are named.
 const MAX_NAMED: usize = 3;
+/// Public routes that are named; each of them is a line of the log.
+const MAX_UNGUARDED: usize = 8;
 
 /// What there is to say of a service; `shared`: the urls that services share.
 pub(super) fn of(service: &Service, shared: &SharedUrls) -> Vec<String> {
@@ -23,6 +28,23 @@ pub(super) fn of(service: &Service, shared: &SharedUrls) -> Vec<String> {
         Some(contested(one, &contest))
     });
     urls.chain(contests).collect()
+}
+
+/// What there is to say of a service's routes. Not for lists: it looks up paths by the hundred where there are many routes.
+pub(super) fn of_routes(service: &Service) -> Vec<String> {
+    let definition = &service.definition;
+    let route = |spec: &RouteSpec| {
+        Arc::new(Route {
+            host: definition.host.clone(),
+            method: spec.method.clone(),
+            pattern: spec.pattern.clone(),
+            permission: spec.permission.clone(),
+            owner: Owner::Service(ServiceIndex(0)),
+            counter: RouteCounter::default(),
+        })
+    };
+    let routes: Vec<_> = definition.routes.iter().map(route).collect();
+    unguarded(&routes).iter().take(MAX_UNGUARDED).map(ToString::to_string).collect()
 }
 
 fn shared_url(name: &ServiceName, shared: &SharedUrl) -> String {

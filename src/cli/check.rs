@@ -32,23 +32,32 @@ impl CheckArgs {
 
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let path = args.path();
-    let errors = Config::load(&path, &environment).err();
-    let warnings = unknown_variables();
+    let loaded = Config::load_with_locations(&path, &environment);
+    let of_routes = loaded.as_ref().map(|(config, locations)| config.warnings(locations)).unwrap_or_default();
+    let errors = loaded.err();
+    let warnings = Warnings { variables: unknown_variables(), of_routes };
     match args.format.output {
         Output::Json => as_json(&path, errors.as_ref(), &warnings),
         Output::Text => as_text(&path, errors.as_ref(), &warnings),
     }
 }
 
-fn as_text(path: &Path, errors: Option<&ConfigErrors>, warnings: &[UnknownVariable]) -> anyhow::Result<()> {
-    warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
+/// What is no error.
+struct Warnings {
+    variables: Vec<UnknownVariable>,
+    of_routes: Vec<ConfigError>,
+}
+
+fn as_text(path: &Path, errors: Option<&ConfigErrors>, warnings: &Warnings) -> anyhow::Result<()> {
+    warnings.variables.iter().for_each(|warning| note(&format!("warning: {warning}")));
+    warnings.of_routes.iter().for_each(|warning| note(&format!("warning: {warning}")));
     match errors {
         Some(errors) => Err(anyhow!("{errors}")),
         None => print(&format!("{}: ok\n", path.display())),
     }
 }
 
-fn as_json(path: &Path, errors: Option<&ConfigErrors>, warnings: &[UnknownVariable]) -> anyhow::Result<()> {
+fn as_json(path: &Path, errors: Option<&ConfigErrors>, warnings: &Warnings) -> anyhow::Result<()> {
     let warning = |variable: &UnknownVariable| Found {
         place: Place { variable: Some(variable.name.clone()), ..Place::default() },
         key: None,
@@ -58,7 +67,7 @@ fn as_json(path: &Path, errors: Option<&ConfigErrors>, warnings: &[UnknownVariab
         file: path.display().to_string(),
         ok: errors.is_none(),
         errors: errors.into_iter().flat_map(ConfigErrors::iter).map(Found::from).collect(),
-        warnings: warnings.iter().map(warning).collect(),
+        warnings: warnings.variables.iter().map(warning).chain(warnings.of_routes.iter().map(Found::from)).collect(),
     })?;
     match errors {
         Some(errors) => bail!("{}: {}", path.display(), counted(errors.count() as u64, "error")),

@@ -92,7 +92,8 @@ pub(super) fn register(args: &RegisterArgs) -> Result<()> {
     show(args.format, &answer, |answer: Registered| {
         let [service, instance] = [clean(answer.service.as_str()), clean(answer.instance.as_str())];
         let (routes, health) = (counted(answer.routes as u64, "route"), clean(answer.health.as_str()));
-        format!("registered {service}/{instance} with {routes}; health {health}\n")
+        let warnings: String = answer.warnings.iter().map(|warning| format!("warning: {}\n", clean(warning))).collect();
+        format!("registered {service}/{instance} with {routes}; health {health}\n{warnings}")
     })
 }
 

@@ -26,6 +26,7 @@ mod tables;
 mod tests;
 mod types;
 mod value;
+mod warnings;
 
 pub use environment::{UnknownVariable, unknown_variables};
 pub use errors::{ConfigError, ConfigErrors};

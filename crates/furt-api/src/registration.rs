@@ -209,6 +209,9 @@ pub struct Registered {
     /// nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaced: Vec<Replaced>,
+    /// What is odd about its routes, in words, where the registration changed something. Absent: nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// An instance that a registration replaced.

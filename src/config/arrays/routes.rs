@@ -138,6 +138,7 @@ fn read_one(
         check_url(&entry, url, listeners);
         entry.record_location("url", format!("routes[{index}].url"));
     }
+    entry.record_location("path", format!("routes[{index}].path"));
     if let Some(path) = path.as_ref().filter(|path| reserved(path.as_str()).is_some()) {
         entry.refuse("path", format!("\"{path}\" is furt's own; must not be /health, nor lie at or below /internal"));
     }

@@ -7,7 +7,7 @@
 //!
 //! Reading order: `route` (what is found), `table` (the searches), `node` (the trie they walk), `children` and `leaf`
 //! (what a node consists of); `instance` (with `keep_alive`), `service`, `draining`, `candidate`, `select` (with `instance_set`, `ring`), `outcome` (with `ejection`), `key`;
-//! `snapshot`.
+//! `snapshot`; `unguarded` looks at routes before they are in force.
 
 mod budget;
 mod candidate;
@@ -31,6 +31,7 @@ mod snapshot;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unguarded;
 
 pub use budget::RetryBudget;
 pub use candidate::{Exclusion, NoInstance};
@@ -46,3 +47,4 @@ pub use select::{Lease, SelectionInput};
 pub use service::{Service, ServiceKind, ServiceLive};
 pub use snapshot::{HeldId, SharedUrl, SharedUrls, Snapshot};
 pub use table::{Found, Methods, Table};
+pub use unguarded::{Unguarded, unguarded};

@@ -1,0 +1,58 @@
+//! What a configuration may say and an operator hardly means: a public static route that passes a permission by.
+//!
+//! For `check` alone: with many routes it looks up many paths.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::errors::ConfigError;
+use super::location::{KeyLocations, SourceLocation};
+use super::types::{Config, StaticRouteConfig, StaticTarget};
+use furt_core::routing::{Owner, Route, RouteCounter, ServiceIndex, unguarded};
+
+impl Config {
+    /// Each public static route beside one with a permission that leads to the same place, where a path that reads alike takes
+    /// the public one.
+    pub fn warnings(&self, locations: &KeyLocations) -> Vec<ConfigError> {
+        let mut by_target: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, route) in self.routes.iter().enumerate() {
+            by_target.entry(target(route)).or_default().push(index);
+        }
+        let mut found = Vec::new();
+        for indexes in by_target.values() {
+            let routes: Vec<_> = indexes.iter().map(|&index| as_route(&self.routes[index], index)).collect();
+            found.extend(unguarded(&routes).into_iter().map(|one| (one.public.owner.index(), one.to_string())));
+        }
+        found.sort_unstable();
+        let warning = |(ServiceIndex(index), message): (ServiceIndex, String)| ConfigError {
+            location: locations.get(&format!("routes[{index}].path")).cloned().unwrap_or_else(nowhere),
+            key: "routes.path".to_owned(),
+            message,
+        };
+        found.into_iter().map(warning).collect()
+    }
+}
+
+/// Each route that was read has a place.
+fn nowhere() -> SourceLocation {
+    SourceLocation::File { file: String::new() }
+}
+
+fn target(route: &StaticRouteConfig) -> String {
+    match &route.target {
+        StaticTarget::Url(url) => url.to_string(),
+        StaticTarget::Service(name) => name.to_string(),
+    }
+}
+
+/// With its place among the static routes as its owner, by which it is found again.
+fn as_route(route: &StaticRouteConfig, index: usize) -> Arc<Route> {
+    Arc::new(Route {
+        host: route.host.clone(),
+        method: route.method.clone(),
+        pattern: route.path.clone(),
+        permission: route.permission.clone(),
+        owner: Owner::Static(ServiceIndex(index.try_into().unwrap_or(u32::MAX))),
+        counter: RouteCounter::default(),
+    })
+}
