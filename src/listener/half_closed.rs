@@ -25,7 +25,7 @@ const LONGEST_LOOK: Duration = Duration::from_secs(1);
 /// From the first probe to the second; then twice as long each time.
 const SECOND_PROBE: Duration = Duration::from_secs(1);
 /// The longest pause within an answer whose client has closed its sending side.
-const SILENCE: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(5);
 /// The same in a tunnel, where the service is to know soon that nothing more comes.
 const TUNNEL_SILENCE: Duration = Duration::from_secs(3);
 /// When the system begins to ask whether the client's system still knows the connection; one that closed it forgets it after a
