@@ -55,6 +55,11 @@ impl Exporter {
         self.add(Histogram::with_opts(HistogramOpts::new(name, help).buckets(bounds.to_vec()))?)
     }
 
+    /// Metrics that are read when they are asked for.
+    pub(super) fn add_read(&self, metrics: impl prometheus::core::Collector + 'static) -> Result<(), MetricsError> {
+        Ok(self.0.register(Box::new(metrics))?)
+    }
+
     fn add<M: prometheus::core::Collector + Clone + 'static>(&self, metric: M) -> Result<M, MetricsError> {
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
