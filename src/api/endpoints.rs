@@ -92,6 +92,7 @@ const EXPLAIN: Query = Query::Only(&[
     Parameter::required("method", "GET"),
     Parameter::required("url", "/api/comments/a"),
     Parameter::optional("client", "ADDRESS"),
+    Parameter::optional("key", "NAME"),
 ]);
 const BACKENDS: Query = Query::Only(&[Parameter::optional("app", "A"), Parameter::optional("region", "R")]);
 

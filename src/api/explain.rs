@@ -1,5 +1,6 @@
-//! `GET /internal/explain?method=&url=&client=`: which route a request would take, and why the others would not; and how far
-//! the instances behind it are from a client, where one is named.
+//! `GET /internal/explain?method=&url=&client=&key=`: which route a request would take, and why the others would not; which
+//! patterns are near where none matches; whether an API key would be let in, and how far the instances are from a client, where
+//! these are named.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,18 +11,20 @@ use axum::http::Method;
 use furt_api::routes::{self, Candidate, Explanation};
 
 use super::commands::ApiResult;
+use super::key_check::{self, Judgement};
 use super::problem::Problem;
 use super::query::Parameters;
-use super::{Api, distances, reasons, views, warnings};
+use super::{Api, distances, near, reasons, views, warnings};
 use furt_core::model::path::Reserved;
-use furt_core::model::{MethodRule, host, path};
+use furt_core::model::{KeyName, MethodRule, host, path};
 use furt_core::routing::{Found, Owner, Route, Service, Snapshot};
 
-/// What is asked: a request, and where its client is.
+/// What is asked: a request, where its client is, and the name of its key.
 struct Question {
     method: Method,
     url: String,
     client: Option<IpAddr>,
+    key: Option<String>,
 }
 
 impl Question {
@@ -31,13 +34,16 @@ impl Question {
             split(text).is_some().then(|| text.to_owned())
         });
         let client = parameters.parsed("client", "must be an address of IPv4 or IPv6", |text| text.parse().ok());
-        let question = method.zip(url).map(|(method, url)| Self { method, url, client });
+        let key = parameters.parsed("key", "must be the name of an API key", |text| {
+            KeyName::try_new(text).is_ok().then(|| text.to_owned())
+        });
+        let question = method.zip(url).map(|(method, url)| Self { method, url, client, key });
         parameters.finish_with(question)
     }
 }
 
 pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters) -> ApiResult<Explanation> {
-    let Question { method, url, client } = Question::try_new(parameters)?;
+    let Question { method, url, client, key } = Question::try_new(parameters)?;
     let (host, raw_path) = split(&url).unwrap_or_default();
     let host = host::normalize(host);
     let snapshot = api.snapshots.load_full();
@@ -50,6 +56,7 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
         warnings: Vec::new(),
         route: None,
         candidates,
+        near: Vec::new(),
         client: None,
     };
     let path = match path::normalize(raw_path) {
@@ -63,20 +70,24 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
         }
         None => find(&snapshot, &host, &path, &method),
     };
+    let (verdict, note) = with_key(verdict, key.as_deref(), client, &snapshot);
     let matching = snapshot.table.matches(&host, &path);
     let judged = matching.iter().map(|route| {
         let won = verdict.route.is_some_and(|winner| std::ptr::eq(winner, &***route));
         let reason = why(route, &method, &verdict, won, &matching, &snapshot);
         Candidate { route: views::route(route, &snapshot), won, reason }
     });
-    let candidates = judged.chain(reasons::blocked(&snapshot, &host, &path)).collect();
+    let candidates: Vec<_> = judged.chain(reasons::blocked(&snapshot, &host, &path)).collect();
+    let is_unknown = verdict.code == routes::Verdict::RouteNotFound && path::reserved(&path).is_none();
+    let near = if is_unknown && candidates.is_empty() { near::patterns(&snapshot, &host, &path) } else { Vec::new() };
     let client = client.map(|client| {
         let service = verdict.route.and_then(|route| snapshot.service(route.owner.index()));
         distances::of(client, service.map(|service| &**service), &api.geo)
     });
     let owner = verdict.route.and_then(|route| snapshot.service(route.owner.index()));
     Ok(Json(Explanation {
-        warnings: owner.map(|service| told(service, &snapshot)).unwrap_or_default(),
+        warnings: owner.map(|service| told(service, &snapshot)).into_iter().flatten().chain(note).collect(),
+        near,
         route: Some(verdict.route.map(|route| views::route(route, &snapshot))),
         client,
         path: Some(path.to_string()),
@@ -101,6 +112,25 @@ struct Verdict<'a> {
 impl Verdict<'_> {
     fn own(code: routes::Verdict, reason: &str) -> Self {
         Self { code, reason: reason.to_owned(), route: None, is_usable: false }
+    }
+}
+
+/// The verdict on a request with the key of that name, and what is to be known beside it. The key is asked before the service.
+fn with_key<'a>(
+    verdict: Verdict<'a>,
+    key: Option<&str>,
+    client: Option<IpAddr>,
+    snapshot: &Snapshot,
+) -> (Verdict<'a>, Option<String>) {
+    let Some(route) = verdict.route else { return (verdict, None) };
+    match (key.map(|name| key_check::judge(name, route, client, snapshot)), &route.permission) {
+        (Some(Judgement::Refused(code, reason)), _) => (Verdict { code, reason, ..verdict }, None),
+        (Some(Judgement::Allowed(note)), _) => (verdict, note),
+        (None, Some(permission)) if verdict.code == routes::Verdict::Routed => {
+            let reason = format!("{}, with an API key that has \"{permission}\"", verdict.reason);
+            (Verdict { reason, ..verdict }, None)
+        }
+        (None, _) => (verdict, None),
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use furt_api::Problem;
 use furt_api::registration::{Registered, Registration, Route};
-use furt_api::routes::{ClientDistances, Explanation, Routes};
+use furt_api::routes::{ClientDistances, Explanation, Near, Routes};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -66,6 +66,9 @@ pub(super) struct ExplainArgs {
     /// An address: says where it is too, and how far the service's instances are from there
     #[arg(long, value_name = "ADDRESS")]
     client: Option<IpAddr>,
+    /// The name of an API key: says whether a request with it is let in
+    #[arg(long, value_name = "NAME")]
+    key: Option<String>,
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
@@ -138,6 +141,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
     let client = args.client.map(|client| client.to_string());
     let mut query = vec![("method", args.method.as_str()), ("url", args.request.as_str())];
     query.extend(client.as_deref().map(|client| ("client", client)));
+    query.extend(args.key.as_deref().map(|key| ("key", key)));
     let answer = ask(&args.target, "GET", &["internal", "explain"], &query, None)?;
     show(args.format, &answer, |answer: Explanation| {
         let rows = answer.candidates.iter().map(|candidate| {
@@ -146,6 +150,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
                 mark.to_owned(),
                 clean(&route.method),
                 clean(&route.path),
+                permission(route.permission.as_deref()),
                 cell(route.service.as_ref()),
                 clean(&candidate.reason),
             ]
@@ -154,11 +159,27 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
         let verdict = format!("{}: {}\n", clean(answer.verdict.as_str()), clean(&answer.reason));
         let candidates = match rows.as_slice() {
             [] => String::new(),
-            rows => table(&["", "METHOD", "PATH", "SERVICE", "WHY"], rows),
+            rows => table(&["", "METHOD", "PATH", "PERMISSION", "SERVICE", "WHY"], rows),
         };
         let warnings: String = answer.warnings.iter().map(|warning| format!("warning: {}\n", clean(warning))).collect();
-        verdict + &warnings + &candidates + &answer.client.as_ref().map(distances).unwrap_or_default()
+        verdict
+            + &warnings
+            + &candidates
+            + &near(&answer.near)
+            + &answer.client.as_ref().map(distances).unwrap_or_default()
     })
+}
+
+/// What was meant, most likely.
+fn near(routes: &[Near]) -> String {
+    let row = |one: &Near| {
+        let (route, difference) = (&one.route, clean(&one.difference));
+        vec![clean(&route.method), clean(&route.path), cell(route.service.as_ref()), difference]
+    };
+    match routes {
+        [] => String::new(),
+        routes => table(&["NEAR", "PATH", "SERVICE", "DIFFERENCE"], &routes.iter().map(row).collect::<Vec<_>>()),
+    }
 }
 
 /// Where a client is, and what is near to it.

@@ -57,6 +57,7 @@ Examples:
 pub(super) const EXPLAIN: &str = "\
 Examples:
   furt explain GET /api/comments/a
+  furt explain GET /api/comments/a --key website
   furt explain GET https://shop.example/cart --client 192.0.2.1";
 
 pub(super) const RELOAD: &str = "\

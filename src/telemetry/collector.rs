@@ -8,6 +8,7 @@ use super::events::Events;
 use super::exporter::{Exporter, Exposition, MetricsError};
 use super::geo::DatabaseMetrics;
 use super::issues::Issues;
+use super::process;
 use super::proxy::ProxyMetrics;
 use super::registry::RegistryMetrics;
 use super::reloads::ReloadMetrics;
@@ -54,7 +55,7 @@ impl Telemetry {
             "Always 1; the labels say what runs",
             &[("version", VERSION), ("commit", COMMIT)],
         )?;
-        exporter.process()?;
+        process::expose(&exporter)?;
         Ok(Arc::new(Self {
             proxy: Arc::new(ProxyMetrics::try_new(&exporter, Arc::clone(&series))?),
             registry: Arc::new(RegistryMetrics::try_new(&exporter, Arc::clone(&series), Arc::clone(&issues))?),

@@ -5,7 +5,6 @@
 
 use std::vec;
 
-use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder};
 
@@ -56,14 +55,14 @@ impl Exporter {
         self.add(Histogram::with_opts(HistogramOpts::new(name, help).buckets(bounds.to_vec()))?)
     }
 
+    /// Metrics that are read when they are asked for.
+    pub(super) fn add_read(&self, metrics: impl prometheus::core::Collector + 'static) -> Result<(), MetricsError> {
+        Ok(self.0.register(Box::new(metrics))?)
+    }
+
     fn add<M: prometheus::core::Collector + Clone + 'static>(&self, metric: M) -> Result<M, MetricsError> {
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
-    }
-
-    /// What Prometheus' own clients tell of their process, read from /proc at each scrape.
-    pub(super) fn process(&self) -> Result<(), MetricsError> {
-        Ok(self.0.register(Box::new(ProcessCollector::for_self()))?)
     }
 
     /// All metrics, and `more` after them.

@@ -14,6 +14,7 @@ mod events;
 mod exporter;
 mod geo;
 mod issues;
+mod process;
 mod proxy;
 mod registry;
 mod reloads;

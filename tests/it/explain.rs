@@ -5,7 +5,7 @@ use std::fs;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Gateway, Health, Mode, Origin, SOON, eventually, public_service, with};
+use crate::support::{Answer, Gateway, Health, Mode, Origin, SOON, eventually, public_service, sagjan, with};
 
 async fn explained(gateway: &Gateway, path: &str) -> Value {
     gateway.seen(&format!("/internal/explain?method=GET&url={path}")).await
@@ -99,4 +99,91 @@ async fn a_service_that_is_kept_but_not_routed_is_explained() {
     let text = gateway.cli(&["services"]).await;
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     assert!(text.contains("UP, blocked") && text.contains("not routed: "), "{text}");
+}
+
+/// A route of each kind, and keys for them.
+async fn with_keys() -> (Gateway, Origin) {
+    let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
+    gateway.registered_and_up(&sagjan(&origin.url())).await;
+    for (name, permission, fields) in [
+        ("visitor", "comments:read", json!({})),
+        ("inside", "comments:*", json!({ "allow_from": ["10.0.0.0/8"] })),
+        ("other", "orders:read", json!({})),
+    ] {
+        let body = with(json!({ "name": name, "permissions": [permission] }), fields);
+        let made = Answer::of(gateway.operate(Method::POST, "/internal/keys").json(&body)).await;
+        assert_eq!(made.status, 201, "{made:?}");
+    }
+    (gateway, origin)
+}
+
+#[tokio::test]
+async fn a_key_is_judged_by_its_name_as_a_request_with_it_is() {
+    let (gateway, _origin) = with_keys().await;
+    for (query, verdict, reason) in [
+        ("", "routed", "the request goes to this route, with an API key that has \"comments:read\""),
+        ("&key=visitor", "routed", "the request goes to this route"),
+        ("&key=inside&client=10.1.2.3", "routed", "the request goes to this route"),
+        (
+            "&key=inside&client=192.0.2.1",
+            "address-not-allowed",
+            "key \"inside\" may not be used from 192.0.2.1, only from 10.0.0.0/8: 403",
+        ),
+        ("&key=other", "permission-missing", "key \"other\" lacks \"comments:read\"; it has orders:read: 403"),
+        ("&key=nobody", "key-unknown", "no key \"nobody\" is known: 401"),
+    ] {
+        let explained = explained(&gateway, &format!("/api/comments/a{query}")).await;
+        assert_eq!((&explained["verdict"], &explained["reason"]), (&json!(verdict), &json!(reason)), "{query}");
+        assert_eq!(explained["route"]["permission"], "comments:read", "{query}");
+    }
+    let anywhere = explained(&gateway, "/api/comments/a&key=inside").await;
+    assert_eq!(anywhere["warnings"], json!(["key \"inside\" may be used from 10.0.0.0/8 only"]));
+    Answer::of(gateway.operate(Method::DELETE, "/internal/keys/visitor")).await.ok();
+    assert_eq!(explained(&gateway, "/api/comments/a&key=visitor").await["verdict"], "key-unknown");
+    let refused = gateway.operate(Method::GET, "/internal/explain?method=GET&url=/a&key=a%20b");
+    Answer::of(refused).await.problem(422, "invalid-parameters");
+}
+
+#[tokio::test]
+async fn a_key_makes_no_difference_on_a_public_route_and_none_to_a_path_without_a_route() {
+    let (gateway, origin) = with_keys().await;
+    gateway.registered(&public_service("a", &origin.url(), "/a/*")).await;
+    assert_eq!(explained(&gateway, "/a/x&key=nobody").await["verdict"], "routed");
+    assert_eq!(explained(&gateway, "/b/x&key=nobody").await["verdict"], "route-not-found");
+}
+
+#[tokio::test]
+async fn near_patterns_are_named_where_no_route_matches() {
+    let (gateway, origin) = with_keys().await;
+    gateway.registered(&with(public_service("shop", &origin.url(), "/cart"), json!({ "host": "shop.example" }))).await;
+    let nearest = async |path: &str| {
+        let near = explained(&gateway, path).await["near"].clone();
+        let of = |field: &str| near[0][field].as_str().unwrap_or_default().to_owned();
+        (of("path"), of("difference"))
+    };
+    for (path, pattern, difference) in [
+        ("/api/comment/a", "/api/comments/*", "\"comment\" is not \"comments\""),
+        ("/API/comments/a", "/api/comments/*", "\"API\" is not \"api\""),
+        ("/comments/a", "/api/comments/*", "\"api\" is missing"),
+        ("/cart", "/cart", "only for the host shop.example"),
+        ("/cart/", "/cart", "the pattern does not end in /; only for the host shop.example"),
+        ("/nothing/like/it", "", ""),
+    ] {
+        assert_eq!(nearest(path).await, (pattern.to_owned(), difference.to_owned()), "{path}");
+    }
+    for path in ["/api/comments/a", "/internal/x", "/a/../b"] {
+        assert_eq!(explained(&gateway, path).await["near"], Value::Null, "{path}");
+    }
+    let text = gateway.cli(&["explain", "GET", "/api/comment/a"]).await;
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("NEAR") && text.contains("\"comment\" is not \"comments\""), "{text}");
+}
+
+#[tokio::test]
+async fn the_command_shows_permissions_and_takes_the_name_of_a_key() {
+    let (gateway, _origin) = with_keys().await;
+    let text = gateway.cli(&["explain", "GET", "/api/comments/a", "--key", "other"]).await;
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.starts_with("permission-missing: key \"other\" lacks \"comments:read\""), "{text}");
+    assert!(text.contains("PERMISSION") && text.contains("GET     /api/comments/*  comments:read"), "{text}");
 }

@@ -38,7 +38,7 @@ pub struct Route {
     pub routed: bool,
 }
 
-/// The answer to `GET /internal/explain?method=METHOD&url=PATH_OR_URL[&client=ADDRESS]`.
+/// The answer to `GET /internal/explain?method=METHOD&url=PATH_OR_URL[&client=ADDRESS][&key=NAME]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     /// The method that was asked about.
@@ -60,6 +60,9 @@ pub struct Explanation {
     pub route: Option<Option<Route>>,
     /// The routes that match the path, the most specific first, then those of services that are kept but not routed.
     pub candidates: Vec<Candidate>,
+    /// The patterns that nearly match, where none does: at most three. Absent: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub near: Vec<Near>,
     /// Where the client is; absent where none was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientDistances>,
@@ -78,6 +81,12 @@ open_enum! {
         BadPath = "bad-path",
         /// furt answers it itself.
         Health = "health",
+        /// The route has a permission, and the named key is not in force: 401.
+        KeyUnknown = "key-unknown",
+        /// The named key may not be used from the client's address: 403.
+        AddressNotAllowed = "address-not-allowed",
+        /// The named key lacks the route's permission: 403.
+        PermissionMissing = "permission-missing",
         /// No route matches: 404.
         RouteNotFound = "route-not-found",
         /// Routes match, and none takes the method: 405.
@@ -103,6 +112,16 @@ pub struct Candidate {
     pub won: bool,
     /// Why, or why not, as a sentence.
     pub reason: String,
+}
+
+/// A route that nearly matches the path of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Near {
+    /// The route.
+    #[serde(flatten)]
+    pub route: Route,
+    /// What differs, as a sentence.
+    pub difference: String,
 }
 
 /// Where a client is, and how far the instances behind the found route are from it.

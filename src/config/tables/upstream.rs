@@ -28,8 +28,8 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> UpstreamConfig {
                 name: "upstream.read_timeout",
                 default: DefaultValue::Toml("60"),
                 range: "duration",
-                text: "To the header of the answer, and between two reads. Raise it where services think long before \
-                       they answer.",
+                text: "To the whole header of the answer, then to each part of its body. Raise it where services think \
+                       long before they answer.",
                 ..Key::ROW
             },
             positive,
