@@ -15,11 +15,24 @@ const MOST: usize = 16 * 1024;
 /// Room that is made for each read.
 const PIECE: usize = 1024;
 
-/// Bytes of a connection's later requests.
+/// How far the answer to a connection's request is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum AnswerState {
+    /// Of no interest any more, or of none yet.
+    #[default]
+    Begun,
+    /// The next bytes are its beginning.
+    Due,
+    /// Pingora's parser refused the request. What Pingora says itself is not sent.
+    Refused,
+}
+
+/// Bytes of a connection's later requests, and how far the answer to its present one is.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     bytes: BytesMut,
     is_held: bool,
+    pub(super) answer: AnswerState,
 }
 
 impl Ahead {
@@ -37,9 +50,10 @@ impl Ahead {
         self.is_held = false;
     }
 
-    /// The same, and gives what is here.
+    /// The same, and gives what is here: a request follows.
     pub(super) fn take(&mut self) -> BytesMut {
         self.is_held = false;
+        self.answer = AnswerState::Due;
         std::mem::take(&mut self.bytes)
     }
 

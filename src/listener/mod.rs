@@ -15,14 +15,14 @@ mod scheme;
 mod sockets;
 mod stream;
 
-pub use accepting::{ConnectionHandler, ListenService};
+pub use accepting::{ConnectionHandler, ListenService, Unanswered};
 pub use connections::{
-    AddressConnections, AddressPermit, ConnectionPermit, HEADER_TOO_LARGE, OpenConnections, STOPPING, TOO_MANY,
-    TOO_MANY_INTERNAL, TOO_MANY_OF_ONE, header_deadline, options, turn_away,
+    AddressConnections, AddressPermit, ConnectionPermit, OpenConnections, STOPPING, TOO_MANY, TOO_MANY_INTERNAL,
+    TOO_MANY_OF_ONE, header_deadline, options, turn_away,
 };
-pub use head::{Body, HeadScan};
+pub use head::{Body, HeadScan, MAX_TARGET, RequestLine};
 pub use own::{ForbiddenAddress, OwnListeners, is_own_host};
 pub use reading::{Awaited, Head, HeaderTimes, NoHead, next_head};
 pub use scheme::scheme;
 pub use sockets::{BoundListener, CannotListen, Sockets, address_list, bind};
-pub use stream::{hold, release};
+pub use stream::{Lingering, hold, release};

@@ -23,6 +23,7 @@ mod framing;
 mod headers;
 mod http2;
 mod limits;
+mod malformed;
 mod queue;
 mod responding;
 mod trailers;

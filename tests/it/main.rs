@@ -33,6 +33,7 @@ mod keys;
 mod limits;
 mod listeners;
 mod listing;
+mod malformed;
 mod metrics;
 mod pipelining;
 mod probes;
