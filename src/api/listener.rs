@@ -29,7 +29,9 @@ use furt_api::Code;
 use super::listing::Streamed;
 use super::problem::Problem;
 use crate::config::ClientConfig;
-use crate::listener::{self, ConnectionHandler, ConnectionPermit, OpenConnections, TOO_MANY_INTERNAL, header_deadline};
+use crate::listener::{
+    self, ConnectionHandler, ConnectionPermit, OpenConnections, TOO_MANY_INTERNAL, Unanswered, header_deadline,
+};
 use crate::published::Published;
 use crate::telemetry::request_id;
 use crate::wire;
@@ -151,8 +153,14 @@ impl ConnectionHandler for Listener {
         self.open.try_acquire(self.most).ok_or(TOO_MANY_INTERNAL)
     }
 
-    async fn handle(self: Arc<Self>, stream: Stream, _permit: ConnectionPermit, shutdown: ShutdownWatch) {
+    async fn handle(
+        self: Arc<Self>,
+        stream: Stream,
+        _permit: ConnectionPermit,
+        shutdown: ShutdownWatch,
+    ) -> Option<Unanswered<Self>> {
         self.process_new(stream, &shutdown).await;
+        None
     }
 }
 
@@ -178,8 +186,10 @@ impl HttpServerApp for Listener {
         match read {
             Some(Ok(true)) => {}
             Some(Err(error)) if *error.etype() == ErrorType::InvalidHTTPHeader => {
+                session.set_keepalive(None);
+                let what = "the header of the request is none of HTTP/1.1";
                 // A client that is gone cannot be told.
-                _ = session.respond_error(400).await;
+                _ = self.refuse(&mut session, Problem::new(StatusCode::BAD_REQUEST, Code::BadRequest, what)).await;
                 return None;
             }
             _ => return None,

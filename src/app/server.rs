@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use pingora::server::configuration::ServerConf;
 use pingora::services::background::{BackgroundService, GenBackgroundService};
 use pingora_proxy::http_proxy;
@@ -70,22 +70,27 @@ impl OpenOfEach {
 }
 
 impl Services {
-    /// Starts the server with all services, and returns once they run. The receiver's other end is dropped when the
+    /// Starts the server with all services, and returns once they run and listen. The receiver's other end is dropped when the
     /// server ends.
     ///
     /// # Errors
     /// Some service does not start.
     pub(super) fn run(self, sockets: Sockets, stop: &Stop) -> Result<oneshot::Receiver<()>> {
         let mut host = Host::new(self.server_conf());
-        let public = self.public(host.configuration(), sockets.public);
-        let internal = self.internal(sockets.internal);
+        let mut public = self.public(host.configuration(), sockets.public);
+        let mut internal = self.internal(sockets.internal);
+        let outcomes = [public.outcome(), internal.outcome()];
         host.add(public, Ends::WithServer);
         host.add(internal, Ends::When(stop.clients_gone()));
         host.add(background("monitor", self.monitor), Ends::When(stop.clients_gone()));
         if let Some(database) = self.database {
             host.add(background("geo", database), Ends::WithServer);
         }
-        host.run(stop.signal())
+        let ended = host.run(stop.signal())?;
+        for outcome in outcomes {
+            outcome.recv().context("a listener has ended at its start; what it said before is why")??;
+        }
+        Ok(ended)
     }
 
     fn server_conf(&self) -> ServerConf {

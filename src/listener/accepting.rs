@@ -11,7 +11,7 @@ use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -22,8 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::connections::{OpenConnections, turn_away};
-use super::sockets::BoundListener;
-use super::stream::ClientStream;
+use super::sockets::{BoundListener, CannotListen};
+use super::stream::{ClientStream, take_refused};
 use crate::clock;
 
 /// The pause after a failure, and the longest after several: a file may be free at any moment, and clients wait.
@@ -34,6 +34,16 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(900);
 /// A loop says at most once in this time that it cannot accept.
 const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// What is left of serving a connection whose last request may not be answered.
+pub struct Unanswered<H: ConnectionHandler + ?Sized> {
+    /// What served it.
+    pub handler: Arc<H>,
+    /// Its permit.
+    pub permit: H::Permit,
+    /// Says when to stop.
+    pub shutdown: ShutdownWatch,
+}
 
 /// What serves the connections of a listener.
 pub trait ConnectionHandler: Send + Sync + 'static {
@@ -49,13 +59,20 @@ pub trait ConnectionHandler: Send + Sync + 'static {
     /// What the client is told before it is cut.
     fn admit(&self, peer: SocketAddr) -> Result<Self::Permit, &'static [u8]>;
 
-    /// Serves a connection until it ends. One without a request ends when `shutdown` says so.
+    /// Serves a connection until it ends. One without a request ends when `shutdown` says so. Returns what
+    /// [`Self::refuse`] needs where the last request may be one that Pingora's parser refused.
     fn handle(
         self: Arc<Self>,
         stream: Stream,
         permit: Self::Permit,
         shutdown: ShutdownWatch,
-    ) -> impl Future<Output = ()> + Send;
+    ) -> impl Future<Output = Option<Unanswered<Self>>> + Send;
+
+    /// Answers such a request; nothing is known of it but whose connection it came on.
+    fn refuse(unanswered: Unanswered<Self>, stream: Stream) -> impl Future<Output = ()> + Send {
+        drop((unanswered, stream));
+        std::future::ready(())
+    }
 
     /// Called once nothing more is accepted; connections may still be open.
     fn stop_accepting(&self) -> impl Future<Output = ()> + Send {
@@ -69,28 +86,51 @@ pub struct ListenService<H> {
     threads: Option<usize>,
     listeners: Vec<BoundListener>,
     handler: Arc<H>,
+    outcome: Option<mpsc::Sender<Result<(), CannotListen>>>,
 }
 
 impl<H: ConnectionHandler> ListenService<H> {
     /// `threads` of `None`: as many as the server's configuration says.
     pub fn new(name: &'static str, threads: Option<usize>, listeners: Vec<BoundListener>, handler: H) -> Self {
-        Self { name, threads, listeners, handler: Arc::new(handler) }
+        Self { name, threads, listeners, handler: Arc::new(handler), outcome: None }
+    }
+
+    /// Where it says, once it is started, whether it accepts at each of its sockets; it ends where it does not.
+    pub fn outcome(&mut self) -> mpsc::Receiver<Result<(), CannotListen>> {
+        let (outcome, told) = mpsc::channel();
+        self.outcome = Some(outcome);
+        told
+    }
+
+    /// Its sockets for the runtime that this is called on.
+    fn take_sockets(&mut self) -> Result<Vec<(SocketAddr, TcpListener)>, CannotListen> {
+        let (mut taken, mut failures) = (Vec::new(), Vec::new());
+        for BoundListener { address, sockets } in self.listeners.drain(..) {
+            for socket in sockets {
+                match TcpListener::from_std(socket) {
+                    Ok(socket) => taken.push((address, socket)),
+                    Err(error) => failures.push(format!("cannot accept connections at {address}: {error}")),
+                }
+            }
+        }
+        if failures.is_empty() { Ok(taken) } else { Err(CannotListen::new(&failures)) }
     }
 }
 
 #[async_trait]
 impl<H: ConnectionHandler> Service for ListenService<H> {
     async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, _: usize) {
+        let (sockets, outcome) = match self.take_sockets() {
+            Ok(sockets) => (sockets, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        if let Some(told) = self.outcome.take() {
+            // Nobody may wait for it any more.
+            _ = told.send(outcome);
+        }
         let mut loops = JoinSet::new();
-        for BoundListener { address, sockets } in self.listeners.drain(..) {
-            for socket in sockets {
-                match TcpListener::from_std(socket) {
-                    Ok(socket) => {
-                        loops.spawn(accept_all(address, socket, Arc::clone(&self.handler), shutdown.clone()));
-                    }
-                    Err(error) => log::error!("cannot accept connections at {address}: {error}"),
-                }
-            }
+        for (address, socket) in sockets {
+            loops.spawn(accept_all(address, socket, Arc::clone(&self.handler), shutdown.clone()));
         }
         let mut tick = tokio::time::interval(TICK);
         loop {
@@ -162,16 +202,24 @@ fn start<H: ConnectionHandler>(handler: &Arc<H>, stream: TcpStream, peer: Socket
     tokio::spawn(async move {
         let stream = ClientStream::new(stream, peer);
         let unsent = stream.unsent();
-        // Made here, and not handed in: the task would have room for it twice.
-        let mut handling = pin!(handler.handle(Box::new(stream), permit, shutdown));
-        poll_fn(|context| {
-            let handled = handling.as_mut().poll(context);
-            if handled.is_pending() {
-                unsent.poll_send(context);
-            }
-            handled
-        })
-        .await;
+        let handled = {
+            // Made here, and not handed in: the task would have room for it twice.
+            let mut handling = pin!(handler.handle(Box::new(stream), permit, shutdown));
+            poll_fn(|context| {
+                let handled = handling.as_mut().poll(context);
+                if handled.is_pending() {
+                    unsent.poll_send(context);
+                }
+                handled
+            })
+            .await
+        };
+        if let Some(unanswered) = handled
+            && let Some(stream) = take_refused(&unsent)
+        {
+            // In a box: the task would have room for it while its client is idle.
+            Box::pin(H::refuse(unanswered, stream)).await;
+        }
     });
 }
 
@@ -222,6 +270,8 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::OwnedFd;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::sync::{Semaphore, watch};
 
@@ -247,7 +297,12 @@ mod tests {
             self.open.try_acquire(1).ok_or(TOO_MANY)
         }
 
-        async fn handle(self: Arc<Self>, mut stream: Stream, _permit: ConnectionPermit, mut shutdown: ShutdownWatch) {
+        async fn handle(
+            self: Arc<Self>,
+            mut stream: Stream,
+            _permit: ConnectionPermit,
+            mut shutdown: ShutdownWatch,
+        ) -> Option<Unanswered<Self>> {
             let peer = stream.get_socket_digest().unwrap().peer_addr().unwrap().to_string();
             stream.write_all(peer.as_bytes()).await.unwrap();
             stream.write_all(b"\n").await.unwrap();
@@ -261,6 +316,7 @@ mod tests {
             }
             // Never flushed: sent as the stream is dropped.
             stream.write_all(b"end\n").await.unwrap();
+            None
         }
     }
 
@@ -317,6 +373,25 @@ mod tests {
         assert_eq!(told, TOO_MANY);
         running.stop.send_replace(true);
         running.service.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_cannot_be_taken_is_told_and_nothing_is_accepted() {
+        let open = Arc::new(OpenConnections::new(ConnectionMetrics::unexposed().unwrap()));
+        let mut listeners = bind(&["127.0.0.1:0".parse().unwrap(); 2], &[], 1).unwrap().public;
+        let good = listeners[0].address;
+        // No reactor takes a file.
+        let file = std::net::TcpListener::from(OwnedFd::from(tempfile::tempfile().unwrap()));
+        file.set_nonblocking(true).unwrap();
+        listeners[1].sockets.push(file);
+        let bad = listeners[1].address;
+        let mut service = ListenService::new("test", None, listeners, Counting { open, steps: Semaphore::new(0) });
+        let told = service.outcome();
+        let (_stop, stopping) = watch::channel(false);
+        service.start_service(None, stopping, 1).await;
+        let error = told.recv().unwrap().unwrap_err().to_string();
+        assert!(error.contains(&bad.to_string()) && !error.contains(&good.to_string()), "{error}");
+        assert!(TcpStream::connect(good).await.is_err());
     }
 
     #[test]

@@ -19,13 +19,26 @@ const MOST: usize = 16 * 1024;
 /// Room that is made for each read.
 const PIECE: usize = 1024;
 
-/// Bytes of a connection's later requests.
+/// How far the answer to a connection's request is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum AnswerState {
+    /// Of no interest any more, or of none yet.
+    #[default]
+    Begun,
+    /// The next bytes are its beginning.
+    Due,
+    /// Pingora's parser refused the request. What Pingora says itself is not sent.
+    Refused,
+}
+
+/// Bytes of a connection's later requests, and how far the answer to its present one is.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     bytes: BytesMut,
     mode: Mode,
     /// The client sends no more.
     half_closed: Option<HalfClosed>,
+    pub(super) answer: AnswerState,
 }
 
 /// Who may see the bytes.
@@ -59,6 +72,7 @@ impl Ahead {
     pub(super) fn take(&mut self) -> BytesMut {
         self.mode = Mode::Open;
         self.half_closed = None;
+        self.answer = AnswerState::Due;
         std::mem::take(&mut self.bytes)
     }
 

@@ -33,9 +33,6 @@ pub const TOO_MANY_OF_ONE: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-T
     Proxy-Status: furt; error=connection_limit_reached\r\nX-Gateway: furt\r\nConnection: close\r\n\r\n\
     {\"type\":\"urn:furt:problem:address-connections\",\"title\":\"Too many connections come from this address\",\
     \"status\":429,\"code\":\"address-connections\"}";
-/// What a client is told whose header is longer than any that is read.
-pub const HEADER_TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\
-    Cache-Control: no-store\r\nProxy-Status: furt; error=http_request_error\r\nX-Gateway: furt\r\nConnection: close\r\n\r\n";
 /// What a client is told whose request had begun when furt was told to stop, and did not come whole in time.
 pub const STOPPING: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n\
     Cache-Control: no-store\r\nProxy-Status: furt; error=http_request_error\r\nX-Gateway: furt\r\nConnection: close\r\n\r\n";
@@ -91,11 +88,16 @@ impl OpenConnections {
         }
     }
 
-    /// Counted while a client is told why it has no permit; `None`: there is no file to spare for telling one more.
+    /// Counted while a client is told why it has no permit; `None`, and counted as untold: there is no file to spare for telling
+    /// one more.
     pub(super) fn try_turn_away(self: &Arc<Self>) -> Option<TurnedAway> {
         let before = self.turned_away.fetch_add(1, Ordering::Relaxed);
         let one = TurnedAway(Arc::clone(self));
-        (before < TURNED_AWAY_AT_ONCE).then_some(one)
+        if before < TURNED_AWAY_AT_ONCE {
+            return Some(one);
+        }
+        self.metrics.untold();
+        None
     }
 
     /// A connection could not be accepted.
@@ -227,6 +229,7 @@ mod tests {
         assert!(told.iter().all(Option::is_some) && open.try_turn_away().is_none());
         drop(told);
         assert!(open.try_turn_away().is_some());
+        assert_eq!(open.metrics.counted_untold(), 1);
     }
 
     #[test]

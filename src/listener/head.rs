@@ -3,7 +3,13 @@
 //!
 //! Pingora's parser repairs a request line that is none: it encodes what may not be there, and cuts off what begins with
 //! `#`. Gateway and service would then look at another target than the client sent, so such lines are found here and refused
-//! (RFC 9112 §3.2). Reads nothing itself, knows no connection; [`super::reading`] feeds it.
+//! (RFC 9112 §3.2). What else is found at no cost is the length of the target and the number of fields. Reads nothing itself,
+//! knows no connection; [`super::reading`] feeds it.
+
+/// The longest target: longer ones the `http` crate does not take.
+pub const MAX_TARGET: usize = 65_534;
+/// The most fields of a header section: Pingora reads no more.
+pub(super) const MAX_FIELDS: usize = 256;
 
 /// What a request announces about its body.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,6 +23,20 @@ pub enum Body {
     Chunked,
 }
 
+/// What the first line of a request is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RequestLine {
+    /// A method, a target and a version of HTTP/1, or not known yet.
+    #[default]
+    Plain,
+    /// The same, but `"`, `<` or `>` in the target, where many clients leave them as they are.
+    Quoted,
+    /// Nothing of this: other bytes in the target than visible ASCII without `#`, another version, other words.
+    Malformed,
+    /// Its target is longer than [`MAX_TARGET`].
+    TooLong,
+}
+
 /// Looks at a header section as it arrives; each byte once, however small the pieces are.
 #[derive(Debug, Default)]
 pub struct HeadScan {
@@ -24,8 +44,10 @@ pub struct HeadScan {
     searched: usize,
     /// Where the last line begins whose beginning may not be complete; `None`: it is the request line.
     last_line: Option<usize>,
-    /// Whether the first line is anything but `method SP target SP version`, the target in visible ASCII without `#`.
-    pub is_line_malformed: bool,
+    /// What the first line is.
+    pub line: RequestLine,
+    /// Lines so far, with the first one.
+    lines: usize,
     /// How a body would be framed, by the fields so far.
     pub body: Body,
     /// Where the line of the first `Content-Length` begins, if there is one before any `Transfer-Encoding`.
@@ -46,8 +68,9 @@ impl HeadScan {
         for found in memchr::memchr_iter(b'\n', bytes.get(from..)?) {
             let start = from + found + 1;
             if self.last_line.is_none() {
-                self.is_line_malformed = !is_request_line(&bytes[..start - 1]);
+                self.line = request_line(&bytes[..start - 1]);
             }
+            self.lines += 1;
             self.last_line = Some(start);
             if let Some(end) = self.begin_line(bytes, start) {
                 return Some(end);
@@ -66,6 +89,12 @@ impl HeadScan {
             return None;
         }
         std::str::from_utf8(digits).ok()?.parse().ok()
+    }
+
+    /// Whether there are more fields than any request may have; to be asked of a section that is complete.
+    pub fn has_too_many_fields(&self) -> bool {
+        // The first line is counted too; the empty one is not.
+        self.lines > MAX_FIELDS + 1
     }
 
     /// Looks at how the line at `start` begins: the end of the section, where it is the empty one.
@@ -92,29 +121,51 @@ fn is_field(line: &[u8], name: &[u8]) -> bool {
     line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name)
 }
 
-fn is_request_line(line: &[u8]) -> bool {
+fn request_line(line: &[u8]) -> RequestLine {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let method = line.iter().position(|byte| *byte == b' ').unwrap_or_default();
     let version = line.iter().rposition(|byte| *byte == b' ').unwrap_or_default();
-    // Method and version are for the parser, which repairs neither.
-    let has_three_words = method > 0 && method + 1 < version && version + 1 < line.len();
-    has_three_words && is_visible_without_hash(&line[method + 1..version])
+    if method == 0 || method + 1 >= version || !matches!(&line[version + 1..], b"HTTP/1.1" | b"HTTP/1.0") {
+        return RequestLine::Malformed;
+    }
+    let target = &line[method + 1..version];
+    if target.len() > MAX_TARGET {
+        return RequestLine::TooLong;
+    }
+    // It asks for a tunnel, and no service is asked for that.
+    if &line[..method] == b"CONNECT" {
+        return RequestLine::Malformed;
+    }
+    if is_plain(target) { RequestLine::Plain } else { odd_target(target) }
 }
 
-/// Eight bytes at a time: every request's target goes through it.
-fn is_visible_without_hash(word: &[u8]) -> bool {
+#[cold]
+fn odd_target(target: &[u8]) -> RequestLine {
+    let is_visible = target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#');
+    if is_visible { RequestLine::Quoted } else { RequestLine::Malformed }
+}
+
+/// Whether it is visible ASCII without `"`, `#`, `<` and `>`. Eight bytes at a time: every request's target goes through it.
+fn is_plain(word: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x80 * ONES;
+    const ANY: u64 = 0x7f * ONES;
     let (chunks, rest) = word.as_chunks::<8>();
     // Of bytes below 0x80 no sum carries into the next one; each leaves its answer in its high bit.
     let is_fit = |chunk: &[u8; 8]| {
         let bytes = u64::from_le_bytes(*chunk);
         let is_above_blank = bytes.wrapping_add((0x80 - 0x21) * ONES);
         let is_delete = bytes.wrapping_add(ONES);
-        let is_no_hash = (bytes ^ (u64::from(b'#') * ONES)).wrapping_add(0x7f * ONES);
-        is_above_blank & is_no_hash & !is_delete & !bytes & HIGH == HIGH
+        // Each two of them differ in one bit.
+        let is_no_quote_or_hash = ((bytes ^ (u64::from(b'"') * ONES)) & (0xfe * ONES)).wrapping_add(ANY);
+        let is_no_angle = ((bytes ^ (u64::from(b'<') * ONES)) & (0xfd * ONES)).wrapping_add(ANY);
+        is_above_blank & is_no_quote_or_hash & is_no_angle & !is_delete & !bytes & HIGH == HIGH
     };
-    chunks.iter().all(is_fit) && rest.iter().all(|byte| matches!(byte, b'!'..=b'~') && *byte != b'#')
+    chunks.iter().all(is_fit) && rest.iter().all(|byte| is_plain_byte(*byte))
+}
+
+fn is_plain_byte(byte: u8) -> bool {
+    matches!(byte, b'!' | b'$'..=b';' | b'=' | b'?'..=b'~')
 }
 
 #[cfg(test)]
@@ -128,28 +179,45 @@ mod tests {
 
     #[test]
     fn a_request_line_is_three_words_of_visible_ascii_without_a_fragment() {
-        for (line, is_malformed) in [
-            ("GET / HTTP/1.1", false),
-            ("GET /a%20b;c?d=%23 HTTP/1.1", false),
-            ("GET http://g/a HTTP/1.1", false),
-            ("GET */../a HTTP/1.1", false),
-            ("GET /a b HTTP/1.1", true),
-            ("GET /a  HTTP/1.1", true),
-            ("GET  /a HTTP/1.1", true),
-            (" GET /a HTTP/1.1", true),
-            ("GET /a HTTP/1.1 ", true),
-            ("GET /a\tb HTTP/1.1", true),
-            ("GET\t/a HTTP/1.1", true),
-            ("GET /a#b HTTP/1.1", true),
-            ("GET /?q=\u{1} HTTP/1.1", true),
-            ("GET /?q=\u{7f} HTTP/1.1", true),
-            ("GET /?q=\u{e9} HTTP/1.1", true),
-            ("GET /a\rb HTTP/1.1", true),
-            ("GET /", true),
-            ("GET", true),
-            ("", true),
+        use RequestLine::{Malformed, Plain, Quoted, TooLong};
+        let of_length = |length| format!("GET /{} HTTP/1.1", "a".repeat(length - 1));
+        assert_eq!(request_line(of_length(MAX_TARGET).as_bytes()), Plain);
+        assert_eq!(request_line(of_length(MAX_TARGET + 1).as_bytes()), TooLong);
+        for (line, expected) in [
+            ("GET / HTTP/1.1", Plain),
+            ("GET /a%20b;c?d=%23 HTTP/1.1", Plain),
+            ("GET http://g/a HTTP/1.1", Plain),
+            ("GET */../a HTTP/1.1", Plain),
+            ("GET /a HTTP/1.0", Plain),
+            ("X-Y_1 * HTTP/1.1", Plain),
+            ("GET /?q=\"a\" HTTP/1.1", Quoted),
+            ("GET /<a HTTP/1.1", Quoted),
+            ("GET /?a>b HTTP/1.1", Quoted),
+            ("GET /?a>b\" # HTTP/1.1", Malformed),
+            ("GET /a HTTP/1.2", Malformed),
+            ("GET /a HTTP/2.0", Malformed),
+            ("GET /a HTTP/0.9", Malformed),
+            ("GET /a http/1.1", Malformed),
+            ("GET /a HTTP/1.11", Malformed),
+            ("CONNECT a:443 HTTP/1.1", Malformed),
+            ("CONNECT /a HTTP/1.1", Malformed),
+            ("GET /a b HTTP/1.1", Malformed),
+            ("GET /a  HTTP/1.1", Malformed),
+            ("GET  /a HTTP/1.1", Malformed),
+            (" GET /a HTTP/1.1", Malformed),
+            ("GET /a HTTP/1.1 ", Malformed),
+            ("GET /a\tb HTTP/1.1", Malformed),
+            ("GET\t/a HTTP/1.1", Malformed),
+            ("GET /a#b HTTP/1.1", Malformed),
+            ("GET /?q=\u{1} HTTP/1.1", Malformed),
+            ("GET /?q=\u{7f} HTTP/1.1", Malformed),
+            ("GET /?q=\u{e9} HTTP/1.1", Malformed),
+            ("GET /a\rb HTTP/1.1", Malformed),
+            ("GET /", Malformed),
+            ("GET", Malformed),
+            ("", Malformed),
         ] {
-            assert_eq!(is_request_line(line.as_bytes()), !is_malformed, "{line:?}");
+            assert_eq!(request_line(line.as_bytes()), expected, "{line:?}");
         }
     }
 
@@ -159,7 +227,7 @@ mod tests {
             for (at, byte) in (0..length).flat_map(|at| (0..=u8::MAX).map(move |byte| (at, byte))) {
                 let mut word = vec![b'a'; length];
                 word[at] = byte;
-                assert_eq!(is_visible_without_hash(&word), byte.is_ascii_graphic() && byte != b'#', "{word:?}");
+                assert_eq!(is_plain(&word), byte.is_ascii_graphic() && !b"\"#<>".contains(&byte), "{word:?}");
             }
         }
     }
@@ -205,6 +273,19 @@ mod tests {
         {
             let (_, scan) = scanned(format!("GET / HTTP/1.1\r\n{fields}\r\n\r\n").as_bytes());
             assert_eq!(scan.has_te, has_te, "{fields}");
+        }
+    }
+
+    #[test]
+    fn so_many_fields_are_counted_however_they_come() {
+        for (fields, is_too_many) in [(0, false), (MAX_FIELDS, false), (MAX_FIELDS + 1, true)] {
+            let head = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(fields));
+            let (end, scan) = scanned(head.as_bytes());
+            assert_eq!((end, scan.has_too_many_fields()), (Some(head.len()), is_too_many), "{fields}");
+            let mut scan = HeadScan::default();
+            let ends: Vec<_> =
+                (0..=head.len()).filter(|&end| scan.advance(&head.as_bytes()[..end]).is_some()).collect();
+            assert_eq!((ends, scan.has_too_many_fields()), (vec![head.len()], is_too_many), "{fields} by bytes");
         }
     }
 

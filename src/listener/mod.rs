@@ -9,6 +9,7 @@ mod ahead;
 mod connections;
 mod half_closed;
 mod head;
+mod lingering;
 mod outgoing;
 mod own;
 mod reading;
@@ -18,15 +19,15 @@ mod sockets;
 mod stream;
 mod unsent;
 
-pub use accepting::{ConnectionHandler, ListenService};
+pub use accepting::{ConnectionHandler, ListenService, Unanswered};
 pub use connections::{
-    AddressConnections, AddressPermit, ConnectionPermit, HEADER_TOO_LARGE, OpenConnections, STOPPING, TOO_MANY,
-    TOO_MANY_INTERNAL, TOO_MANY_OF_ONE, header_deadline, options, turn_away,
+    AddressConnections, AddressPermit, ConnectionPermit, OpenConnections, STOPPING, TOO_MANY, TOO_MANY_INTERNAL,
+    TOO_MANY_OF_ONE, header_deadline, options, turn_away,
 };
-pub use head::{Body, HeadScan};
+pub use head::{Body, HeadScan, MAX_TARGET, RequestLine};
 pub use own::{ForbiddenAddress, OwnListeners, is_own_host};
 pub use reading::{Awaited, Head, HeaderTimes, NoHead, next_head};
 pub use scheme::scheme;
 pub use service_time::{ServiceTime, ServiceTooSlow, serve};
 pub use sockets::{BoundListener, CannotListen, Sockets, address_list, bind};
-pub use stream::{hold, release, service_time};
+pub use stream::{hold, lingering, release, service_time};

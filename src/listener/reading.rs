@@ -13,7 +13,7 @@ use pingora::protocols::Stream;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::Sleep;
 
-use super::head::HeadScan;
+use super::head::{HeadScan, RequestLine};
 use super::stream::take_ahead;
 use crate::clock;
 
@@ -22,7 +22,7 @@ const FIRST_BYTES: usize = 4096;
 /// The longest header section that is read; beyond it Pingora would not parse one either.
 const MAX_HEADER: usize = 1024 * 1024 - 1;
 
-/// A header section that is complete.
+/// A header section that is complete, or of which enough is known to refuse it.
 pub struct Head {
     /// It, and what was read after it.
     pub bytes: BytesMut,
@@ -30,14 +30,22 @@ pub struct Head {
     pub length: usize,
     /// What was found in it.
     pub scan: HeadScan,
+    /// Whether it is longer, or has more fields, than any that is read.
+    pub is_too_large: bool,
+}
+
+impl Head {
+    /// Of what was read of it so far.
+    fn new(bytes: BytesMut, length: usize, scan: HeadScan) -> Self {
+        let is_too_large = length > MAX_HEADER || scan.has_too_many_fields();
+        Self { bytes, length, scan, is_too_large }
+    }
 }
 
 /// Why there is no header section.
 pub enum NoHead {
     /// The client is gone or too slow, or furt stops.
     Gone,
-    /// It is longer than any that is read.
-    TooLarge,
     /// Furt stops, and the rest of it did not come in time.
     Stopping,
 }
@@ -79,7 +87,7 @@ pub async fn next_head(
     let mut scan = HeadScan::default();
     loop {
         if let Some(length) = advance(&mut bytes, &mut scan) {
-            return Ok(Head { bytes, length, scan });
+            return Ok(Head::new(bytes, length, scan));
         }
         if !bytes.is_empty() {
             break;
@@ -147,7 +155,7 @@ fn advance(bytes: &mut BytesMut, scan: &mut HeadScan) -> Option<usize> {
     if bytes.as_ref() == b"\r" { None } else { scan.advance(bytes) }
 }
 
-/// Reads on until the header section is complete.
+/// Reads on until the header section is complete, or cannot become one.
 async fn rest_of_head(
     stream: &mut Stream,
     mut bytes: BytesMut,
@@ -156,8 +164,8 @@ async fn rest_of_head(
 ) -> Result<Head, NoHead> {
     let read = async {
         loop {
-            if bytes.len() > MAX_HEADER {
-                return Err(NoHead::TooLarge);
+            if bytes.len() > MAX_HEADER || is_hopeless(&bytes, &mut scan) {
+                return Ok(bytes.len());
             }
             bytes.reserve(FIRST_BYTES);
             if stream.read_buf(&mut bytes).await.map_or(true, |count| count == 0) {
@@ -169,7 +177,16 @@ async fn rest_of_head(
         }
     };
     let length = tokio::time::timeout_at(deadline.into(), read).await.map_err(|_| NoHead::Gone)??;
-    Ok(Head { bytes, length, scan })
+    Ok(Head::new(bytes, length, scan))
+}
+
+/// Whether what has come can be the beginning of no request. Who does not speak HTTP may wait for an answer before it sends more.
+fn is_hopeless(bytes: &[u8], scan: &mut HeadScan) -> bool {
+    // No method begins so; a handshake of TLS does.
+    if bytes.first().is_some_and(|first| !first.is_ascii_graphic() && *first != b'\r') {
+        scan.line = RequestLine::Malformed;
+    }
+    matches!(scan.line, RequestLine::Malformed | RequestLine::TooLong)
 }
 
 #[cfg(test)]

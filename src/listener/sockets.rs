@@ -40,10 +40,16 @@ pub fn address_list(listeners: &[BoundListener]) -> String {
     listeners.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// A line for each address that could not be bound.
+/// A line for each address that could not be bound, or not be accepted at.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct CannotListen(String);
+
+impl CannotListen {
+    pub(super) fn new(failures: &[String]) -> Self {
+        Self(failures.join("\n"))
+    }
+}
 
 /// Binds every listener, those for clients with a socket for each of `threads`, up to 16.
 ///
@@ -63,7 +69,7 @@ pub fn bind(public: &[SocketAddr], internal: &[SocketAddr], threads: usize) -> R
     };
     let (public, internal) =
         (bind("server.listen", public, threads.min(MOST_SOCKETS)), bind("internal.listen", internal, 1));
-    if failures.is_empty() { Ok(Sockets { public, internal }) } else { Err(CannotListen(failures.join("\n"))) }
+    if failures.is_empty() { Ok(Sockets { public, internal }) } else { Err(CannotListen::new(&failures)) }
 }
 
 fn open(address: SocketAddr, count: usize) -> std::io::Result<BoundListener> {

@@ -2,6 +2,9 @@
 //!
 //! It has no read buffer: headers and bodies are read into buffers of those who read them. Only what comes while a request is
 //! served is kept, in [`Ahead`]. What is written is kept in [`Unsent`], which the stream shares with the connection's task.
+//!
+//! Where Pingora's parser refuses a request, Pingora answers it before any hook is asked. That answer is known by what it lacks,
+//! and is not sent; the connection outlives the stream then, and is served once more ([`take_refused`]).
 
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
@@ -23,9 +26,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, AnswerState};
+use super::lingering::{Lingering, duplicate};
 use super::service_time::{ServiceTime, ServiceTooSlow};
 use super::unsent::Unsent;
+use crate::wire;
 
 /// A connection that was accepted.
 pub(super) struct ClientStream {
@@ -34,6 +39,18 @@ pub(super) struct ClientStream {
     unsent: Unsent,
     service: Arc<ServiceTime>,
     digest: Arc<SocketDigest>,
+}
+
+/// The connection, where its stream ended with a request that Pingora's parser refused and that was not answered.
+pub(super) fn take_refused(unsent: &Unsent) -> Option<Stream> {
+    // The stream takes the writer with it otherwise.
+    let (writer, _) = unsent.lock().close()?;
+    let socket = duplicate(writer.as_ref());
+    // Or it would say that nothing follows.
+    writer.forget();
+    let socket = socket.and_then(TcpStream::from_std).ok()?;
+    let peer = socket.peer_addr().ok()?;
+    Some(Box::new(ClientStream::new(socket, peer)))
 }
 
 impl ClientStream {
@@ -60,6 +77,26 @@ impl ClientStream {
     fn ahead(&self) -> MutexGuard<'_, Ahead> {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Whether what is written is not to be sent.
+    fn is_muted(&mut self, parts: &[IoSlice<'_>]) -> bool {
+        let answer = &mut self.ahead.get_mut().unwrap_or_else(PoisonError::into_inner).answer;
+        if *answer == AnswerState::Due {
+            let is_pingoras = parts.first().is_some_and(|part| is_of_the_parser(part));
+            *answer = if is_pingoras { AnswerState::Refused } else { AnswerState::Begun };
+        }
+        *answer == AnswerState::Refused
+    }
+
+    fn is_refused(&mut self) -> bool {
+        self.ahead.get_mut().unwrap_or_else(PoisonError::into_inner).answer == AnswerState::Refused
+    }
+}
+
+/// Whether an answer that begins so is the one of Pingora to what its parser refuses: it has not been through the hooks.
+fn is_of_the_parser(start: &[u8]) -> bool {
+    matches!(start.get(b"HTTP/1.1 ".len()..), Some([b'4', b'0', b'0' | b'5', ..]))
+        && memchr::memmem::find(start, wire::GATEWAY.as_bytes()).is_none()
 }
 
 /// The request that is served has all it needs: what follows on the connection, of which `bytes` were read, is of later
@@ -71,6 +108,11 @@ pub fn hold(stream: &Stream, bytes: BytesMut) {
 /// The connection is a tunnel: what is held belongs to it, as what follows does.
 pub fn release(stream: &Stream) {
     with_ahead(stream, Ahead::release);
+}
+
+/// The connection beyond its stream; `None`: there is no file for it.
+pub fn lingering(stream: &Stream) -> Option<Lingering> {
+    Lingering::of(stream.as_any().downcast_ref::<ClientStream>()?.incoming.as_ref())
 }
 
 /// How long the service of the connection's request may do nothing.
@@ -92,8 +134,12 @@ fn with_ahead(stream: &Stream, act: impl FnOnce(&mut Ahead)) {
 }
 
 impl Drop for ClientStream {
-    /// Closes the connection, though the task may still share what is unsent; that is sent as far as the kernel takes it.
+    /// Closes the connection, though the task may still share what is unsent; that is sent as far as the kernel takes it. Not
+    /// where the client is still to be answered.
     fn drop(&mut self) {
+        if self.is_refused() {
+            return;
+        }
         if let Some((writer, unsent)) = self.unsent.lock().close() {
             if !unsent.is_empty() {
                 _ = writer.try_write(&unsent);
@@ -145,16 +191,22 @@ fn poll_tunnel(
 }
 
 impl AsyncWrite for ClientStream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_muted(&[IoSlice::new(bytes)]) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let written = self.unsent.lock().poll_write(context, bytes);
         self.note_written(written)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.is_muted(parts) {
+            return Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()));
+        }
         let written = self.unsent.lock().poll_write_parts(context, parts);
         self.note_written(written)
     }
@@ -167,7 +219,10 @@ impl AsyncWrite for ClientStream {
         self.unsent.lock().poll_flush(context)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_refused() {
+            return Poll::Ready(Ok(()));
+        }
         self.unsent.lock().poll_shutdown(context)
     }
 }

@@ -10,7 +10,6 @@ use pingora_proxy::Session;
 
 use super::answer::GatewayAnswer;
 use super::context::Context;
-use super::edge::Malformed;
 use super::{Gateway, framing, hops, limits, upload};
 use crate::clock;
 use crate::published::Published;
@@ -76,7 +75,10 @@ impl Gateway {
         let host = framing::authority(request.uri.authority(), sent_host);
 
         let host_fault = || framing::host_fault(sent_host, request.version, is_url);
-        let fault = ctx.received.malformed.map(Malformed::text).or(target.err()).or_else(host_fault);
+        if let Some(malformed) = ctx.received.malformed {
+            return Err(malformed.answer());
+        }
+        let fault = target.err().or_else(host_fault);
         if let Some(fault) = fault {
             return Err(GatewayAnswer::from(GatewayProblem::BadRequest).with_detail(fault.to_owned()));
         }

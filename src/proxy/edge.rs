@@ -2,8 +2,8 @@
 //!
 //! Between two requests a connection waits here ([`next_head`]), until the header of the next one is complete: Pingora's
 //! proxy would wait with everything that it needs for a request, some 40 KiB. What the future below keeps over an await
-//! counts for each idle client. Pingora repairs what it reads; what must not be repaired is marked here and refused by the
-//! hooks ([`Malformed`]).
+//! counts for each idle client. Pingora repairs what it reads, and answers what it cannot read; both is found here, and the
+//! hooks refuse it ([`Malformed`]).
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -17,16 +17,17 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 
-use super::Gateway;
-use super::chunks::{Chunks, MALFORMED_CHUNKS};
+use super::chunks::Chunks;
 use super::limits::network;
+use super::malformed::{Malformed, stand_in};
 use super::trailers::Trailing;
 use super::upload::{BodyLeft, Upload};
+use super::{DRAIN_TIME, Gateway};
 use crate::clock;
 use crate::listener;
 use crate::listener::{
-    AddressConnections, AddressPermit, Awaited, Body, ConnectionHandler, ConnectionPermit, HEADER_TOO_LARGE, Head,
-    HeaderTimes, NoHead, OpenConnections, STOPPING, TOO_MANY, TOO_MANY_OF_ONE, next_head, turn_away,
+    AddressConnections, AddressPermit, Awaited, Body, ConnectionHandler, ConnectionPermit, Head, HeaderTimes, NoHead,
+    OpenConnections, RequestLine, STOPPING, TOO_MANY, TOO_MANY_OF_ONE, Unanswered, next_head, turn_away,
 };
 use crate::published::Published;
 use crate::telemetry::ProxyMetrics;
@@ -34,26 +35,8 @@ use crate::telemetry::ProxyMetrics;
 /// Keep-alive of a connection until its first request sets it, in s; Pingora's.
 const FIRST_KEEPALIVE: u64 = 60;
 
-/// Why a request is refused, though Pingora's parser would take it. Handed to the hooks, which answer it.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Malformed {
-    /// The request line.
-    Line,
-    /// The chunks of the body, as far as they came with the header.
-    Chunks,
-}
-
-impl Malformed {
-    /// What the client is told.
-    pub(super) fn text(self) -> &'static str {
-        match self {
-            Self::Line => {
-                "the request line must be a method, a target and a version in visible ASCII, without a fragment"
-            }
-            Self::Chunks => MALFORMED_CHUNKS,
-        }
-    }
-}
+/// What is read and dropped of a client whose request is refused here, and how long at most.
+const MAX_DROPPED: usize = 1024 * 1024;
 
 /// Pingora's proxy around [`Gateway`], as an app that takes connections.
 pub struct Edge {
@@ -85,12 +68,25 @@ impl Edge {
         let stopping = snapshot.config.server.grace / 2;
         HeaderTimes { header: client.header_timeout, idle: client.keepalive_timeout, stopping }
     }
+
+    /// Has the hooks answer a request that is not one, of which `sent` was read, and closes the connection.
+    async fn refuse_malformed(&self, stream: Stream, sent: &[u8], malformed: Malformed, shutdown: &ShutdownWatch) {
+        // Where the request ends nobody knows, so what follows is not looked at.
+        let lingering = listener::lingering(&stream);
+        let mut session = ServerSession::new_http1(stream);
+        session.set_pipelined_prefix(stand_in(sent));
+        session.set_connection_user_context(Some(Box::new(malformed)));
+        self.proxy.process_new_http(session, shutdown).await;
+        if let Some(lingering) = lingering {
+            lingering.end(MAX_DROPPED, DRAIN_TIME).await;
+        }
+    }
 }
 
 /// The session of a connection's next request, which begins with `head`; `kept` is what its last one left, if there was one.
 fn session(stream: Stream, head: Head, kept: Option<HttpPersistentSettings>) -> ServerSession {
-    let Head { mut bytes, length, scan } = head;
-    let mut malformed = scan.is_line_malformed.then_some(Malformed::Line);
+    let Head { mut bytes, length, scan, .. } = head;
+    let mut malformed = None;
     let mut left = match scan.body {
         Body::None => BodyLeft::Sized(0),
         Body::Sized => scan.content_length(&bytes).map_or(BodyLeft::Unknown, BodyLeft::Sized),
@@ -150,7 +146,12 @@ impl ConnectionHandler for Edge {
         Ok((permit, Some(permit_of_one)))
     }
 
-    async fn handle(self: Arc<Self>, mut stream: Stream, _permit: Self::Permit, shutdown: ShutdownWatch) {
+    async fn handle(
+        self: Arc<Self>,
+        mut stream: Stream,
+        permit: Self::Permit,
+        shutdown: ShutdownWatch,
+    ) -> Option<Unanswered<Self>> {
         let accepted = clock::now();
         // Both live as long as the connection, so that no request has to enter a list and leave it again.
         let mut stopping = shutdown.clone();
@@ -161,17 +162,24 @@ impl ConnectionHandler for Edge {
         let mut kept = None;
         loop {
             let times = self.header_times();
-            let head = match next_head(&mut stream, &mut timer, &mut stops, awaited, times).await {
+            let mut head = match next_head(&mut stream, &mut timer, &mut stops, awaited, times).await {
                 Ok(head) => head,
-                Err(NoHead::TooLarge) => return turn_away(stream, HEADER_TOO_LARGE).await,
-                Err(NoHead::Stopping) => return turn_away(stream, STOPPING).await,
-                Err(NoHead::Gone) => return,
+                Err(NoHead::Stopping) => {
+                    turn_away(stream, STOPPING).await;
+                    return None;
+                }
+                Err(NoHead::Gone) => return None,
             };
+            let is_suspect = head.is_too_large || head.scan.line != RequestLine::Plain;
+            if is_suspect && let Some(malformed) = Malformed::of(&mut head) {
+                Box::pin(self.refuse_malformed(stream, &head.bytes, malformed, &shutdown)).await;
+                return None;
+            }
             let has_te = head.scan.has_te;
             // In its box at once: a session is large, and the connection would keep room for it while it is idle.
             let answering = self.proxy.process_new_http(session(stream, head, kept), &shutdown);
             let answered = listener::serve(answering, service_time.as_deref(), &mut timer).await;
-            let Some(reused) = answered else { return };
+            let Some(reused) = answered else { break };
             (stream, kept) = reused.consume();
             stream = Upload::unwrap(stream);
             if has_te {
@@ -179,6 +187,12 @@ impl ConnectionHandler for Edge {
             }
             awaited = Awaited::Later(clock::now());
         }
+        Some(Unanswered { handler: self, permit, shutdown })
+    }
+
+    async fn refuse(unanswered: Unanswered<Self>, stream: Stream) {
+        let Unanswered { handler, permit: _permit, shutdown } = unanswered;
+        handler.refuse_malformed(stream, &[], Malformed::Header, &shutdown).await;
     }
 
     async fn stop_accepting(&self) {

@@ -64,7 +64,7 @@ fn is_url(target: &[u8]) -> bool {
 
 /// Whether it is a host and a port, or a host, or empty (RFC 3986 §3.2.2, RFC 9112 §3.2). Without percent-encoding and empty
 /// labels, which some services undo, and the comma at which lists are split.
-fn is_host(text: &[u8]) -> bool {
+pub(super) fn is_host(text: &[u8]) -> bool {
     let (host, port) = match text.iter().rposition(|byte| *byte == b':') {
         Some(colon) if text.last() != Some(&b']') => (&text[..colon], &text[colon + 1..]),
         _ => (text, &[][..]),

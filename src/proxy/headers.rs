@@ -19,7 +19,7 @@ use furt_core::model::{Scheme, address_text};
 use furt_core::routing::Lease;
 
 const API_KEY_NAME: HeaderName = HeaderName::from_static("x-api-key-name");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 

@@ -24,6 +24,7 @@ mod headers;
 mod hops;
 mod http2;
 mod limits;
+mod malformed;
 mod pace;
 mod queue;
 mod responding;

@@ -9,6 +9,7 @@ use super::exporter::{Exporter, MetricsError};
 pub struct ConnectionMetrics {
     open: IntGauge,
     refused: IntCounter,
+    untold: IntCounter,
     accept_failures: IntCounter,
 }
 
@@ -19,6 +20,10 @@ impl ConnectionMetrics {
             refused: exporter.counter(
                 "furt_client_connections_refused_total",
                 "Client connections beyond max_connections, turned away with a 503",
+            )?,
+            untold: exporter.counter(
+                "furt_client_connections_untold_total",
+                "Client connections that were closed without a word, because many were being turned away",
             )?,
             accept_failures: exporter.counter(
                 "furt_client_accept_failures_total",
@@ -33,6 +38,10 @@ impl ConnectionMetrics {
             refused: exporter.counter(
                 "furt_internal_connections_refused_total",
                 "Connections to the internal listener beyond its limit, turned away with a 503",
+            )?,
+            untold: exporter.counter(
+                "furt_internal_connections_untold_total",
+                "Connections to the internal listener that were closed without a word",
             )?,
             accept_failures: exporter.counter(
                 "furt_internal_accept_failures_total",
@@ -64,9 +73,20 @@ impl ConnectionMetrics {
         self.refused.inc();
     }
 
+    /// A connection was closed without a word, because many others were being turned away.
+    pub fn untold(&self) {
+        self.untold.inc();
+    }
+
     /// A connection could not be accepted, for a reason of furt's own or of the machine.
     pub fn accept_failed(&self) {
         self.accept_failures.inc();
+    }
+
+    /// How many were closed without a word.
+    #[cfg(test)]
+    pub fn counted_untold(&self) -> u64 {
+        self.untold.get()
     }
 
     /// How many are open, and how many were refused.

@@ -2,7 +2,8 @@
 
 use http::{HeaderMap, HeaderValue};
 
-const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
+/// The header with it.
+pub const HEADER: http::HeaderName = http::HeaderName::from_static("x-request-id");
 /// The longest id of a client that is used.
 const MAX_LENGTH: usize = 64;
 
@@ -12,7 +13,7 @@ pub fn of(headers: &HeaderMap) -> HeaderValue {
         (1..=MAX_LENGTH).contains(&id.len())
             && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
     };
-    headers.get(REQUEST_ID).filter(is_plain).cloned().unwrap_or_else(random)
+    headers.get(HEADER).filter(is_plain).cloned().unwrap_or_else(random)
 }
 
 /// 128 random bits, in hexadecimal digits.

@@ -425,8 +425,8 @@ async fn the_internal_listener_tells_what_is_wrong_with_a_request_it_cannot_read
     let gateway = Gateway::start("[client]\nbody_timeout = '300ms'").await;
     let post = "POST /internal/register-service HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
     for (request, status, says) in [
-        ("GET / HTTP/1.1\r\nHost: a@b\r\n\r\n".to_owned(), 400, ""),
-        ("nonsense\r\n\r\n".to_owned(), 400, ""),
+        ("GET / HTTP/1.1\r\nHost: a@b\r\n\r\n".to_owned(), 400, "bad-request"),
+        ("nonsense\r\n\r\n".to_owned(), 400, "bad-request"),
         ("GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(), 400, "host-missing"),
         ("GET /livez HTTP/1.0\r\n\r\n".to_owned(), 200, ""),
         (format!("{post}Transfer-Encoding: chunked\r\n\r\nzz\r\n"), 400, "bad-body"),

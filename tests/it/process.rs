@@ -159,6 +159,75 @@ async fn a_request_whose_header_had_begun_before_sigterm_is_answered_or_told() {
     }
 }
 
+/// Furt's own answers and a service's, of a stream as well, whatever was there of the request when the signal came.
+#[tokio::test]
+async fn after_sigterm_every_answer_to_what_had_begun_says_that_its_connection_closes() {
+    let (mut gateway, origin) = (Gateway::start("[server]\ngrace = 60").await, Origin::start().await);
+    gateway.registered(&sagjan(&origin.url())).await;
+    gateway.registered(&public_service("service", &origin.url(), "/s/*")).await;
+    let mut upload = Wire::to(gateway.public).await;
+    upload.send("POST /s/up HTTP/1.1\r\nHost: g\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n").await;
+    upload.read_until("100 Continue\r\n\r\n").await;
+    let mut begun = Vec::new();
+    for (first, rest, status) in [
+        ("GET /nowhere HTTP/1.1\r\nHost: g\r\n", "\r\n", 404),
+        ("GET /api/comments/a HTTP/1.1\r\nHost: g\r\n", "\r\n", 401),
+        ("GET /hea", "lth HTTP/1.1\r\nHost: g\r\n\r\n", 200),
+        ("GET /s/a HTTP/1.1\r\nHost: g\r\na b: c\r\n", "\r\n", 400),
+        ("GET /s/a", "\r\n", 400),
+        ("GET /s/a HTTP/1.1\r\nHost: g\r\n", "\r\n", 200),
+        ("POST /nowhere HTTP/1.1\r\nHost: g\r\nContent-Length: 5\r\n\r\n", "hello", 404),
+        ("POST /s/a HTTP/1.1\r\nHost: g\r\nContent-Length: 5\r\n\r\n", "hello", 200),
+        ("POST /s/a HTTP/1.1\r\nHost: g\r\n", "Content-Length: 5\r\nExpect: 100-continue\r\n\r\nhello", 200),
+    ] {
+        let mut wire = Wire::to(gateway.public).await;
+        // Not the first one of its connection.
+        wire.send("GET /health HTTP/1.1\r\nHost: g\r\n\r\n").await;
+        wire.read_response().await;
+        wire.send(first).await;
+        begun.push((wire, first, rest, status));
+    }
+    // Nothing tells from outside that furt has read them.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    gateway.terminate();
+    takes_no_new_connections(&gateway).await;
+    for (mut wire, first, rest, status) in begun {
+        // What is refused by its header alone was answered before.
+        let is_early = status == 404 && first.starts_with("POST");
+        wire.try_send(rest).await;
+        let mut answer = wire.read_to_end(SOON).await;
+        if let Some(after) = answer.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n") {
+            answer = after.to_owned();
+        }
+        assert_eq!(wire::status(&answer), status, "{first}: {answer}");
+        assert!(is_early || wire::header(&answer, "connection") == Some("close"), "{first}: {answer}");
+    }
+    upload.send("hello").await;
+    let answer = upload.read_to_end(SOON).await;
+    assert_eq!((wire::status(&answer), wire::header(&answer, "connection")), (200, Some("close")), "{answer}");
+    assert_eq!(gateway.ended(SOON).await.code(), Some(0), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn after_sigterm_a_stream_that_begins_says_that_its_connection_closes_and_goes_on() {
+    let (mut gateway, origin) = (Gateway::start("[server]\ngrace = 60").await, Origin::start().await);
+    gateway.registered(&public_service("service", &origin.url(), "/s/*")).await;
+    origin.set_mode(Mode::Events);
+    let mut wire = Wire::to(gateway.public).await;
+    wire.send("GET /s/a HTTP/1.1\r\nHost: g\r\nAccept: text/event-stream\r\n").await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    gateway.terminate();
+    takes_no_new_connections(&gateway).await;
+    wire.send("\r\n").await;
+    let head = wire.read_until("\r\n\r\n").await;
+    assert_eq!((wire::status(&head), wire::header(&head, "connection")), (200, Some("close")), "{head}");
+    eventually("the stream is there", SOON, async || (origin.requests("/s/a") == 1).then_some(())).await;
+    origin.emit("data: one\n\n");
+    wire.read_until("data: one").await;
+    drop(wire);
+    assert_eq!(gateway.ended(SOON).await.code(), Some(0), "{}", gateway.log());
+}
+
 #[tokio::test]
 async fn sigterm_ends_at_the_latest_after_the_grace() {
     let (mut gateway, _origin, request) = gateway_with_gated_request("[server]\ngrace = '1s'").await;

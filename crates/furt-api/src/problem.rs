@@ -151,6 +151,8 @@ open_enum! {
         ForeignHost = "foreign-host",
         /// 403: a browser sent the request from another site.
         ForeignOrigin = "foreign-origin",
+        /// 431, by the public listener: the header is larger than the gateway takes.
+        HeaderTooLarge = "header-too-large",
         /// 400: HTTP/1.1 without `Host`.
         HostMissing = "host-missing",
         /// 503, by the public listener: every instance of the service is at its limit.
@@ -201,6 +203,8 @@ open_enum! {
         StoreUnavailable = "store-unavailable",
         /// 409: another service or key has it, see [`Problem::rival`].
         Taken = "taken",
+        /// 414, by the public listener: the target is longer than the gateway takes.
+        TargetTooLong = "target-too-long",
         /// 502, by the public listener: the service's certificate or TLS is not in order.
         TlsFailed = "tls-failed",
         /// 401: the grant needs its token.
