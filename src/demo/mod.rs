@@ -28,7 +28,7 @@ use tokio::runtime::Runtime;
 use crate::app;
 use crate::config::Config;
 use ending::Ending;
-use fleet::Fleet;
+use fleet::{Fleet, INSTANCES};
 use guide::Guide;
 use load::Load;
 use resources::Directory;
@@ -85,7 +85,7 @@ pub fn run(options: Options) -> Result<()> {
     let signals = ending::catch(&runtime)?;
     let directory = Directory::create()?;
     let key = settings::new_key()?;
-    let (gateway, ports) = resources::reserve()?;
+    let (gateway, ports) = resources::reserve(INSTANCES)?;
     let addresses = gateway.addresses();
     let text = settings::text(addresses, &key, directory.path())?;
     let file = directory.path().join("furt.toml");

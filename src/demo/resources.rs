@@ -8,8 +8,6 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
-use super::fleet::INSTANCES;
-
 /// Below the range from which Linux takes ports of outgoing connections (from 32768 on by default), so that an instance
 /// that closes its port for a while finds it free again.
 const PORTS: std::ops::Range<u16> = 10_000..32_000;
@@ -90,14 +88,14 @@ impl Gateway {
     }
 }
 
-/// Ports for the gateway, and one for each instance, which keeps it.
+/// Ports for the gateway, and one for each of so many instances, which keeps it.
 ///
 /// # Errors
 /// There are not enough.
-pub(super) fn reserve() -> Result<(Gateway, Vec<TcpListener>)> {
+pub(super) fn reserve(instances: usize) -> Result<(Gateway, Vec<TcpListener>)> {
     let (public, internal) = (listener()?, listener()?);
     let addresses = Addresses { public: public.local_addr()?, internal: internal.local_addr()? };
-    let instances = (0..INSTANCES).map(|_| listener()).collect::<Result<_>>()?;
+    let instances = (0..instances).map(|_| listener()).collect::<Result<_>>()?;
     Ok((Gateway { public, internal, addresses }, instances))
 }
 

@@ -19,7 +19,8 @@ use pingora_proxy::HttpProxy;
 
 use super::chunks::Chunks;
 use super::limits::network;
-use super::malformed::{Malformed, stand_in};
+use super::malformed::Malformed;
+use super::stand_in::stand_in;
 use super::trailers::Trailing;
 use super::upload::{BodyLeft, Upload};
 use super::{DRAIN_TIME, Gateway};

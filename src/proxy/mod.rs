@@ -29,6 +29,7 @@ mod pace;
 mod queue;
 mod responding;
 mod reuse;
+mod stand_in;
 mod streams;
 mod trailers;
 mod upload;
