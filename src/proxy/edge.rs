@@ -71,11 +71,12 @@ impl Edge {
     }
 
     /// Has the hooks answer a request that is not one, of which `sent` was read, and closes the connection.
-    async fn refuse_malformed(&self, stream: Stream, sent: &[u8], malformed: Malformed, shutdown: &ShutdownWatch) {
+    async fn refuse_malformed(&self, stream: Stream, sent: BytesMut, malformed: Malformed, shutdown: &ShutdownWatch) {
         // Where the request ends nobody knows, so what follows is not looked at.
         let lingering = listener::lingering(&stream);
         let mut session = ServerSession::new_http1(stream);
-        session.set_pipelined_prefix(stand_in(sent));
+        session.set_pipelined_prefix(stand_in(&sent));
+        drop(sent);
         session.set_connection_user_context(Some(Box::new(malformed)));
         self.proxy.process_new_http(session, shutdown).await;
         if let Some(lingering) = lingering {
@@ -166,14 +167,15 @@ impl ConnectionHandler for Edge {
             let mut head = match next_head(&mut stream, &mut timer, &mut stops, awaited, times).await {
                 Ok(head) => head,
                 Err(NoHead::Stopping) => {
-                    turn_away(stream, STOPPING).await;
+                    Box::pin(turn_away(stream, STOPPING)).await;
                     return None;
                 }
                 Err(NoHead::Gone) => return None,
             };
             let is_suspect = head.is_too_large || head.scan.line != RequestLine::Plain;
             if is_suspect && let Some(malformed) = Malformed::of(&mut head) {
-                Box::pin(self.refuse_malformed(stream, &head.bytes, malformed, &shutdown)).await;
+                // In a box, and given the bytes: the connection would keep room for both while it is idle.
+                Box::pin(self.refuse_malformed(stream, head.bytes, malformed, &shutdown)).await;
                 return None;
             }
             let has_te = head.scan.has_te;
@@ -193,7 +195,7 @@ impl ConnectionHandler for Edge {
 
     async fn refuse(unanswered: Unanswered<Self>, stream: Stream) {
         let Unanswered { handler, permit: _permit, shutdown } = unanswered;
-        handler.refuse_malformed(stream, &[], Malformed::Header, &shutdown).await;
+        handler.refuse_malformed(stream, BytesMut::new(), Malformed::Header, &shutdown).await;
     }
 
     async fn stop_accepting(&self) {

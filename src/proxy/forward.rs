@@ -221,7 +221,6 @@ fn note_success(ctx: &Context) {
     }
 }
 
-/// The timeouts of an attempt, and what its service is told that its client's connection times.
 /// Whether the exchange may be silent for long, as far as the request tells: an upgrade, server-sent events, gRPC.
 fn is_stream(session: &Session) -> bool {
     let headers = &session.req_header().headers;
@@ -230,6 +229,7 @@ fn is_stream(session: &Session) -> bool {
         || upload::may_have_body(session) && streams::is_grpc_message(headers)
 }
 
+/// The timeouts of an attempt; the client's connection is told how long to wait for the service.
 fn timeouts(config: &Config, session: &Session, service: &Service, is_stream: bool) -> PeerTimeouts {
     let (upstream, own) = (&config.upstream, &service.definition.timeouts);
     let read = own.read.unwrap_or(upstream.read_timeout);
