@@ -41,8 +41,9 @@ pub(super) fn note_stale(session: &Session, ctx: &Context) {
 
 /// The service said with its answer how long it keeps an unused connection.
 pub(super) fn note_said(ctx: &Context, keep_alive: &HeaderValue) {
-    if let (Some(lease), Some(seconds)) = (&ctx.attempts.lease, timeout(keep_alive)) {
-        lease.instance().live.keep_alive().note_said(seconds);
+    // The slot may be free already, where the answer is whole before the request is.
+    if let (Some(instance), Some(seconds)) = (ctx.attempts.instance(), timeout(keep_alive)) {
+        instance.live.keep_alive().note_said(seconds);
     }
 }
 
