@@ -100,9 +100,9 @@ impl StoreThread {
     /// Takes a note that nobody waits for.
     pub(super) fn keep(&mut self, change: Change) {
         let (instance, kind) = match &change {
-            Change::Observe(instance, Observation::Status(_)) => (instance, Kind::Status),
-            Change::NoteTtl { instance, .. } => (instance, Kind::Ttl),
-            Change::Observe(instance, Observation::Addresses(_)) => (instance, Kind::Addresses),
+            Change::Observe(instance, Observation::Status(_)) => (&instance.id, Kind::Status),
+            Change::NoteTtl { instance, .. } => (&instance.id, Kind::Ttl),
+            Change::Observe(instance, Observation::Addresses(_)) => (&instance.id, Kind::Addresses),
             // No notes: they go by `gather`.
             Change::PutDefinition(_)
             | Change::PutInstance(_)
@@ -195,7 +195,7 @@ impl StoreThread {
 fn replaced(change: &Change) -> &[InstanceId] {
     match change {
         Change::PutInstance(InstanceRecord { spec, .. }) => std::slice::from_ref(&spec.id),
-        Change::RemoveInstance(id) => std::slice::from_ref(id),
+        Change::RemoveInstance(instance) => std::slice::from_ref(&instance.id),
         Change::RemoveService { instances, .. } => instances,
         Change::PutDefinition(_)
         | Change::Observe(..)

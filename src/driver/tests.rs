@@ -352,7 +352,7 @@ impl Notes {
 
 fn note(id: &str, is_down: bool) -> Change {
     let status = if is_down { Status::Down } else { Status::Unknown };
-    Change::Observe(furt_core::model::InstanceId::try_new(id).unwrap(), Observation::Status(status))
+    Change::Observe(instance(id), Observation::Status(status))
 }
 
 fn put(id: &str) -> Change {
@@ -367,7 +367,7 @@ fn put(id: &str) -> Change {
 }
 
 fn remove(id: &str) -> Change {
-    Change::RemoveInstance(furt_core::model::InstanceId::try_new(id).unwrap())
+    Change::RemoveInstance(instance(id))
 }
 
 const AT_ONCE: Duration = Duration::ZERO;
@@ -432,9 +432,9 @@ async fn a_note_of_what_was_put_again_or_removed_meanwhile_ends_with_that() {
 
 #[tokio::test]
 async fn notes_of_one_instance_stand_side_by_side_and_end_together() {
-    let id = furt_core::model::InstanceId::try_new("a").unwrap();
-    let ttl = |seconds| Change::NoteTtl { instance: id.clone(), ttl: Duration::from_secs(seconds) };
-    let addresses = |text: &str| Change::Observe(id.clone(), Observation::Addresses(Arc::new([text.parse().unwrap()])));
+    let ttl = |seconds| Change::NoteTtl { instance: instance("a"), ttl: Duration::from_secs(seconds) };
+    let addresses =
+        |text: &str| Change::Observe(instance("a"), Observation::Addresses(Arc::new([text.parse().unwrap()])));
     let mut notes = Notes::new(true);
     for one in [note("a", true), ttl(60), addresses("10.0.0.1:80"), ttl(90), addresses("10.0.0.2:80")] {
         notes.thread.keep(one);

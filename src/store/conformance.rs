@@ -57,15 +57,15 @@ pub(super) fn note_down(id: &str, is_down: bool) -> Change {
 }
 
 pub(super) fn note_status(id: &str, status: Status) -> Change {
-    Change::Observe(InstanceId::try_new(id).unwrap(), Observation::Status(status))
+    Change::Observe(one(id), Observation::Status(status))
 }
 
 pub(super) fn note_ttl(id: &str, seconds: u64) -> Change {
-    Change::NoteTtl { instance: InstanceId::try_new(id).unwrap(), ttl: Duration::from_secs(seconds) }
+    Change::NoteTtl { instance: one(id), ttl: Duration::from_secs(seconds) }
 }
 
 pub(super) fn draining(id: &str) -> Change {
-    Change::PutDraining(InstanceId::try_new(id).unwrap(), drain(DrainUntil::Restart))
+    Change::PutDraining(one(id), drain(DrainUntil::Restart))
 }
 
 /// A drain with everything that one can have.
@@ -74,7 +74,12 @@ pub(super) fn drain(until: DrainUntil) -> Arc<DrainMark> {
     Arc::new(DrainMark { until, from, began_ms, incarnation: Some(Incarnation::try_new("p").unwrap()) })
 }
 
-fn held(service: &str, id: &str) -> InstanceRef {
+/// An instance of the service `a`.
+pub(super) fn one(id: &str) -> InstanceRef {
+    held("a", id)
+}
+
+pub(super) fn held(service: &str, id: &str) -> InstanceRef {
     InstanceRef { service: ServiceName::try_new(service).unwrap(), id: InstanceId::try_new(id).unwrap() }
 }
 
@@ -141,7 +146,7 @@ fn a_removed_service_takes_its_instances_along_and_no_others(mut store: impl Sto
 
 fn a_removed_instance_leaves_its_service(mut store: impl Store) {
     store.apply(&[definition("a", 1), instance("a", "a1", "http://h"), instance("a", "a2", "http://h")]).unwrap();
-    let gone = Change::RemoveInstance(InstanceId::try_new("a1").unwrap());
+    let gone = Change::RemoveInstance(one("a1"));
     store.apply(std::slice::from_ref(&gone)).unwrap();
     store.apply(&[gone]).unwrap();
     assert_eq!(names(&mut store), (vec!["a".into()], vec!["a2".into()]));
@@ -184,10 +189,10 @@ fn an_instance_is_draining_until_that_ends_or_it_is_put_again_or_removed(mut sto
     store.apply(&both).unwrap();
     store.apply(&[draining("a1"), draining("a2"), draining("nobody")]).unwrap();
     assert_eq!(drained(&mut store), ["a1", "a2"]);
-    let ends = Change::RemoveDraining(InstanceId::try_new("a1").unwrap());
+    let ends = Change::RemoveDraining(one("a1"));
     store.apply(&[ends.clone(), ends, instance("a", "a2", "http://h")]).unwrap();
     assert_eq!(drained(&mut store), [""; 0]);
-    let gone_one = Change::RemoveInstance(InstanceId::try_new("a2").unwrap());
+    let gone_one = Change::RemoveInstance(one("a2"));
     store.apply(&[draining("a1"), draining("a2"), gone_one]).unwrap();
     assert_eq!(drained(&mut store), ["a1"]);
     store.apply(&[gone("a", &["a1"])]).unwrap();
@@ -232,9 +237,7 @@ fn an_instance_is_held_to_the_last_ttl_it_was_promised_until_it_is_put_again_or_
     store.apply(&[note_ttl("a1", 60), note_ttl("a2", 60), note_ttl("nobody", 60), note_ttl("a1", 90)]).unwrap();
     store.apply(&[note_down("a1", true), note_down("a1", false)]).unwrap();
     assert_eq!(ttls(&mut store), [("a1".to_owned(), 90), ("a2".to_owned(), 60)]);
-    store
-        .apply(&[instance("a", "a1", "http://h"), Change::RemoveInstance(InstanceId::try_new("a2").unwrap())])
-        .unwrap();
+    store.apply(&[instance("a", "a1", "http://h"), Change::RemoveInstance(one("a2"))]).unwrap();
     store.apply(&both[2..]).unwrap();
     assert_eq!(ttls(&mut store), []);
     store.apply(&[note_ttl("a1", 60), gone("a", &["a1", "a2"])]).unwrap();
@@ -246,8 +249,7 @@ fn an_instance_is_held_to_the_last_ttl_it_was_promised_until_it_is_put_again_or_
 
 fn an_instance_is_where_its_name_led_last_and_else_as_it_was(mut store: impl Store) {
     let newer: Arc<[SocketAddr]> = Arc::new(["10.0.0.2:80".parse().unwrap(), "[::1]:80".parse().unwrap()]);
-    let moved =
-        |id: &str| Change::Observe(InstanceId::try_new(id).unwrap(), Observation::Addresses(Arc::clone(&newer)));
+    let moved = |id: &str| Change::Observe(one(id), Observation::Addresses(Arc::clone(&newer)));
     let before = instance("a", "a1", "http://h");
     store.apply(&[definition("a", 1), before.clone(), note_down("a1", true), note_ttl("a1", 60)]).unwrap();
     store.apply(&[moved("a1"), moved("nobody")]).unwrap();

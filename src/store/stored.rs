@@ -28,10 +28,10 @@ pub fn stored(change: &Change) -> Option<Result<Change, RecordError>> {
             let record = key_record::Key::from_core(key).to_json();
             Some(key_record::Key::parse(key.name().as_str(), &record).map(Change::PutKey))
         }
-        Change::PutDraining(id, mark) => {
-            let record = drain_record::Drain::of_instance(id, mark).to_json();
-            let read = drain_record::Drain::parse(id.as_str(), &record);
-            Some(read.map(|(id, mark)| Change::PutDraining(id, mark)))
+        Change::PutDraining(instance, mark) => {
+            let record = drain_record::Drain::of_instance(&instance.id, mark).to_json();
+            let read = drain_record::Drain::parse(instance.id.as_str(), &record);
+            Some(read.map(|(id, mark)| Change::PutDraining(instance.sibling(&id), mark)))
         }
         Change::PutHold(held, mark) => {
             let record = drain_record::Drain::of_id(held, mark).to_json();

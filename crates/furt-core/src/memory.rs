@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{Epoch, InstanceId, Status};
 use crate::ports::{Store, StoreError};
-use crate::registry::{Change, Contents, Observation};
+use crate::registry::{Change, Contents, InstanceRef, Observation};
 
 /// Keeps what it is given in memory.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Store for MemoryStore {
                     self.contents.instances.insert(record.spec.id.clone(), record.clone());
                     self.forget_state(&record.spec.id);
                 }
-                Change::RemoveInstance(id) => {
+                Change::RemoveInstance(InstanceRef { id, .. }) => {
                     self.contents.instances.remove(id);
                     self.forget_state(id);
                 }
@@ -51,7 +51,7 @@ impl Store for MemoryStore {
                         self.forget_state(id);
                     }
                 }
-                Change::Observe(instance, Observation::Status(status)) => {
+                Change::Observe(InstanceRef { id: instance, .. }, Observation::Status(status)) => {
                     let Contents { instances, observed, .. } = &mut self.contents;
                     let is_known = instances.contains_key(instance);
                     for (noted, with) in [(&mut observed.down, Status::Down), (&mut observed.up, Status::Up)] {
@@ -62,20 +62,20 @@ impl Store for MemoryStore {
                         }
                     }
                 }
-                Change::NoteTtl { instance, ttl } => {
+                Change::NoteTtl { instance: InstanceRef { id: instance, .. }, ttl } => {
                     if self.contents.instances.contains_key(instance) {
                         self.contents.ttls.insert(instance.clone(), *ttl);
                     }
                 }
-                Change::Observe(instance, Observation::Addresses(newer)) => {
+                Change::Observe(InstanceRef { id: instance, .. }, Observation::Addresses(newer)) => {
                     if let Some(record) = self.contents.instances.get_mut(instance) {
                         record.addresses = Arc::clone(newer);
                     }
                 }
-                Change::PutDraining(id, mark) if self.contents.instances.contains_key(id) => {
+                Change::PutDraining(InstanceRef { id, .. }, mark) if self.contents.instances.contains_key(id) => {
                     self.contents.draining.insert(id.clone(), Arc::clone(mark));
                 }
-                Change::PutDraining(id, _) | Change::RemoveDraining(id) => {
+                Change::PutDraining(InstanceRef { id, .. }, _) | Change::RemoveDraining(InstanceRef { id, .. }) => {
                     self.contents.draining.remove(id);
                 }
                 Change::PutHold(instance, mark) => {

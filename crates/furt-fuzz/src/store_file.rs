@@ -13,7 +13,7 @@ use furt::api::read_registration;
 use furt::store::{DiskStore, examine, longest_read};
 use furt_core::model::Status;
 use furt_core::ports::Store as _;
-use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, Observation};
+use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
 
 /// redb's header, which nothing but its own sums and furt's care protects.
 const HEADER: usize = 320;
@@ -125,8 +125,9 @@ fn changes(number: usize) -> Vec<Change> {
     let registered_from = [127, 0, 0, 1].into();
     let (service, addresses) = (definition.service.clone(), spec.url.socket_address().into_iter().collect());
     let status = if number % 2 == 1 { Status::Down } else { Status::Up };
-    let status = Change::Observe(spec.id.clone(), Observation::Status(status));
-    let ttl = Change::NoteTtl { instance: spec.id.clone(), ttl: Duration::from_secs(60) };
+    let instance = InstanceRef { service: service.clone(), id: spec.id.clone() };
+    let status = Change::Observe(instance.clone(), Observation::Status(status));
+    let ttl = Change::NoteTtl { instance, ttl: Duration::from_secs(60) };
     vec![
         Change::PutDefinition(DefinitionRecord { definition: definition.into(), registered_from }),
         Change::PutInstance(InstanceRecord { service, spec: spec.into(), addresses, registered_from, replaced: None }),

@@ -30,7 +30,7 @@ use faults::ContentsError;
 pub use faults::{RecordError, RecordFault, RecordKind};
 use furt_core::model::{DrainMark, Epoch, InstanceId, KeyName, MAX_DURATION, RuntimeKey, Status};
 use furt_core::ports::{Store, StoreError};
-use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, Observation};
+use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
 pub use opening::examine;
 pub(super) use overlay::LONGEST_READ;
 pub use running::RunningStore;
@@ -295,17 +295,17 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
             transaction.open_table(INSTANCES)?.insert(put.spec.id.as_str(), record.to_json().as_slice())?;
             forget_state(transaction, &put.spec.id)?;
         }
-        Change::Observe(instance, Observation::Status(status)) => {
+        Change::Observe(InstanceRef { id: instance, .. }, Observation::Status(status)) => {
             note(transaction, DOWN, instance, *status == Status::Down)?;
             note(transaction, UP, instance, *status == Status::Up)?;
         }
-        Change::NoteTtl { instance, ttl } => {
+        Change::NoteTtl { instance: InstanceRef { id: instance, .. }, ttl } => {
             if transaction.open_table(INSTANCES)?.get(instance.as_str())?.is_some() {
                 let ms = ttl.as_millis().try_into().unwrap_or(u64::MAX);
                 transaction.open_table(TTLS)?.insert(instance.as_str(), ms)?;
             }
         }
-        Change::Observe(instance, Observation::Addresses(addresses)) => {
+        Change::Observe(InstanceRef { id: instance, .. }, Observation::Addresses(addresses)) => {
             let mut stored = transaction.open_table(INSTANCES)?;
             // Each record was read when the file was opened, so none is left as it is here.
             let moved =
@@ -314,13 +314,13 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
                 stored.insert(instance.as_str(), record.as_slice())?;
             }
         }
-        Change::PutDraining(id, mark) => {
+        Change::PutDraining(InstanceRef { id, .. }, mark) => {
             if transaction.open_table(INSTANCES)?.get(id.as_str())?.is_some() {
                 let record = drain_record::Drain::of_instance(id, mark);
                 transaction.open_table(DRAINS)?.insert(id.as_str(), record.to_json().as_slice())?;
             }
         }
-        Change::RemoveDraining(id) => {
+        Change::RemoveDraining(InstanceRef { id, .. }) => {
             transaction.open_table(DRAINS)?.remove(id.as_str())?;
         }
         Change::PutHold(held, mark) => {
@@ -337,7 +337,7 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
         Change::RemoveKey(name) => {
             transaction.open_table(KEYS)?.remove(name.as_str())?;
         }
-        Change::RemoveInstance(id) => {
+        Change::RemoveInstance(InstanceRef { id, .. }) => {
             transaction.open_table(INSTANCES)?.remove(id.as_str())?;
             forget_state(transaction, id)?;
         }

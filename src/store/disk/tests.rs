@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::store::conformance::{
-    api_key, definition, draining, gone, gone_key, hold, instance, note_down, note_status, note_ttl,
+    api_key, definition, draining, gone, gone_key, held, hold, instance, note_down, note_status, note_ttl,
 };
 use crate::store::disk::opening::examine;
 

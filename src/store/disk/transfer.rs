@@ -130,11 +130,13 @@ pub(super) fn exported(contents: &Contents) -> Result<Value, StoreError> {
 /// A sentence that names the record that is wrong, or the file: there is one already, or it cannot be made.
 pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
     let contents = parse(json).map_err(|why| StoreError::Invalid(why.to_string()))?;
-    let note = |status| move |id: &InstanceId| Change::Observe(id.clone(), Observation::Status(status));
-    let down = contents.observed.down.iter().map(note(Status::Down));
-    let notes = down.chain(contents.observed.up.iter().map(note(Status::Up)));
-    let ttls = contents.ttls.iter().map(|(id, &ttl)| Change::NoteTtl { instance: id.clone(), ttl });
-    let drains = contents.draining.iter().map(|(id, mark)| Change::PutDraining(id.clone(), Arc::clone(mark)));
+    // What is noted is noted of a stored instance: `parse` made sure of it.
+    let of = |id: &InstanceId| contents.instances.get(id).map(InstanceRecord::instance);
+    let note = |status| move |id: &InstanceId| Some(Change::Observe(of(id)?, Observation::Status(status)));
+    let down = contents.observed.down.iter().filter_map(note(Status::Down));
+    let notes = down.chain(contents.observed.up.iter().filter_map(note(Status::Up)));
+    let ttls = contents.ttls.iter().filter_map(|(id, &ttl)| Some(Change::NoteTtl { instance: of(id)?, ttl }));
+    let drains = contents.draining.iter().filter_map(|(id, mark)| Some(Change::PutDraining(of(id)?, Arc::clone(mark))));
     let holds = contents.holds.iter().map(|(held, mark)| Change::PutHold(held.clone(), Arc::clone(mark)));
     let drains = drains.chain(holds);
     let keys = contents.keys.values().map(|key| Change::PutKey(Arc::clone(key)));

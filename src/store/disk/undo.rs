@@ -44,11 +44,11 @@ impl Undo {
                 keep(&mut self.definitions, transaction, DEFINITIONS, definition.service.as_str())
             }
             Change::PutInstance(InstanceRecord { spec, .. }) => self.keep_instance(transaction, &spec.id),
-            Change::RemoveInstance(id)
-            | Change::PutDraining(id, _)
-            | Change::RemoveDraining(id)
-            | Change::Observe(id, _)
-            | Change::NoteTtl { instance: id, .. } => self.keep_instance(transaction, id),
+            Change::RemoveInstance(instance)
+            | Change::PutDraining(instance, _)
+            | Change::RemoveDraining(instance)
+            | Change::Observe(instance, _)
+            | Change::NoteTtl { instance, .. } => self.keep_instance(transaction, &instance.id),
             Change::RemoveService { service, instances } => {
                 keep(&mut self.definitions, transaction, DEFINITIONS, service.as_str())?;
                 instances.iter().try_for_each(|id| self.keep_instance(transaction, id))

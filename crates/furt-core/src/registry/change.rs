@@ -36,6 +36,13 @@ pub struct InstanceRecord {
     pub replaced: Option<Incarnation>,
 }
 
+impl InstanceRecord {
+    /// The instance that it is of.
+    pub fn instance(&self) -> InstanceRef {
+        InstanceRef { service: self.service.clone(), id: self.spec.id.clone() }
+    }
+}
+
 /// What one gateway saw of an instance by itself. Another gateway with the same registry may see it otherwise, so it is no
 /// part of what is registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +61,7 @@ pub enum Change {
     /// An instance, new or replaced.
     PutInstance(InstanceRecord),
     /// One instance is gone.
-    RemoveInstance(InstanceId),
+    RemoveInstance(InstanceRef),
     /// A service is gone with all its instances.
     RemoveService {
         /// The service.
@@ -63,19 +70,19 @@ pub enum Change {
         instances: Vec<InstanceId>,
     },
     /// A gateway saw an instance anew; says nothing of one that is not stored.
-    Observe(InstanceId, Observation),
+    Observe(InstanceRef, Observation),
     /// An instance that named no TTL is held to this one; says nothing of one that is not stored.
     NoteTtl {
         /// The instance.
-        instance: InstanceId,
+        instance: InstanceRef,
         /// What the answer to its heartbeat promised.
         ttl: Duration,
     },
     /// A stored instance is draining; ends with whatever puts it anew or removes it. Says nothing of one that is not
     /// stored.
-    PutDraining(InstanceId, Arc<DrainMark>),
+    PutDraining(InstanceRef, Arc<DrainMark>),
     /// It is draining no more.
-    RemoveDraining(InstanceId),
+    RemoveDraining(InstanceRef),
     /// An id is held, whether or not an instance is stored under it.
     PutHold(InstanceRef, Arc<DrainMark>),
     /// It is held no more.

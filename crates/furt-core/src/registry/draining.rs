@@ -178,7 +178,7 @@ impl Registry {
         let instance = InstanceRef { service: service.clone(), id: command.instance.id.clone() };
         self.hear_registration(&instance, command.kind, now, effects);
         self.directory.claim_id(&instance);
-        let changes = vec![Change::RemoveDraining(instance.id)];
+        let changes = vec![Change::RemoveDraining(instance)];
         self.submit(&service, ServiceWrite::Return { command, reply }, changes, effects);
     }
 
@@ -206,11 +206,11 @@ fn stored(command: &DrainCommand, change: &DrainChange) -> Vec<Change> {
     let instance = || InstanceRef { service: command.service.clone(), id: id.clone() };
     match (mark, before) {
         (Some(mark), before) if mark.until == DrainUntil::Undo => {
-            let ends = before.map(|_| Change::RemoveDraining(id.clone()));
+            let ends = before.map(|_| Change::RemoveDraining(instance()));
             ends.into_iter().chain([Change::PutHold(instance(), Arc::clone(mark))]).collect()
         }
-        (Some(mark), _) => vec![Change::PutDraining(id.clone(), Arc::clone(mark))],
+        (Some(mark), _) => vec![Change::PutDraining(instance(), Arc::clone(mark))],
         (None, Some(DrainUntil::Undo)) => vec![Change::RemoveHold(instance())],
-        (None, _) => vec![Change::RemoveDraining(id.clone())],
+        (None, _) => vec![Change::RemoveDraining(instance())],
     }
 }

@@ -20,6 +20,13 @@ pub struct InstanceRef {
     pub id: InstanceId,
 }
 
+impl InstanceRef {
+    /// Another instance of the same service.
+    pub fn sibling(&self, id: &InstanceId) -> Self {
+        Self { service: self.service.clone(), id: id.clone() }
+    }
+}
+
 impl std::fmt::Display for InstanceRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.service, self.id)

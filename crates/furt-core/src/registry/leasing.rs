@@ -65,7 +65,7 @@ impl Registry {
         shared::heard(installed.live(), ttl, now);
         let is_other = self.leases.hear(instance, installed.liveness_mut(), ttl, now);
         if let Some(ttl) = ttl.filter(|_| is_other && installed.spec().heartbeat_ttl.is_none()) {
-            effects.keep(Change::NoteTtl { instance: instance.id.clone(), ttl });
+            effects.keep(Change::NoteTtl { instance: instance.clone(), ttl });
         }
     }
 

@@ -71,7 +71,7 @@ impl Registry {
     pub(super) fn note_status(&mut self, instance: &InstanceRef, effects: &mut Effects) {
         let entry = self.directory.service_mut(&instance.service);
         if let Some(status) = entry.and_then(|entry| entry.take_unnoted(&instance.id)) {
-            effects.keep(Change::Observe(instance.id.clone(), Observation::Status(status)));
+            effects.keep(Change::Observe(instance.clone(), Observation::Status(status)));
         }
     }
 

@@ -140,11 +140,11 @@ impl Registry {
             registered_from: command.source.address,
             replaced: self.replaced_by(&instance, incarnation),
         });
-        let ttl = ttl.map(|ttl| Change::NoteTtl { instance: instance.id.clone(), ttl });
+        let ttl = ttl.map(|ttl| Change::NoteTtl { instance: instance.clone(), ttl });
         // What puts an instance anew ends its drain in the store, but for a hold of its id.
-        let gone = replaces.iter().cloned().map(Change::RemoveInstance);
+        let gone = replaces.iter().map(|id| Change::RemoveInstance(instance.sibling(id)));
         let drain = self.drain_after(&instance, incarnation, replaces).filter(|mark| mark.until != DrainUntil::Undo);
-        let drain = drain.map(|mark| Change::PutDraining(instance.id.clone(), Arc::clone(mark)));
+        let drain = drain.map(|mark| Change::PutDraining(instance.clone(), Arc::clone(mark)));
         definition.into_iter().chain(gone).chain([put]).chain(ttl).chain(drain).collect()
     }
 }

@@ -58,7 +58,7 @@ impl Registry {
         if let Some(installed) = self.directory.instance_mut(instance) {
             installed.move_to(&addresses, pool_group);
         }
-        effects.keep(Change::Observe(instance.id.clone(), Observation::Addresses(Arc::clone(&addresses))));
+        effects.keep(Change::Observe(instance.clone(), Observation::Addresses(Arc::clone(&addresses))));
         self.probe_moved(instance, now, effects);
         self.re_evaluate(&instance.service, effects);
         self.publisher.advance();

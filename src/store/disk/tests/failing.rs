@@ -112,18 +112,15 @@ fn a_registration_that_failed_is_not_there() {
 
 #[test]
 fn a_removal_that_failed_has_removed_nothing() {
-    let leave = Change::RemoveInstance(InstanceId::try_new("i9").unwrap());
+    let leave = Change::RemoveInstance(held("s9", "i9"));
     let batch = [gone("s5", &["i5"]), gone("s7", &["i7"]), leave, gone_key("k0"), definition("s5", 3)];
     assert!(check_each_failure(&batch) > 0, "the disk fails late enough to matter");
 }
 
 #[test]
 fn notes_and_keys_that_failed_are_as_they_were() {
-    let moved = Change::Observe(
-        InstanceId::try_new("i0").unwrap(),
-        Observation::Addresses(Arc::new(["10.0.0.2:80".parse().unwrap()])),
-    );
-    let undrained = Change::RemoveDraining(InstanceId::try_new("i7").unwrap());
+    let moved = Change::Observe(held("s0", "i0"), Observation::Addresses(Arc::new(["10.0.0.2:80".parse().unwrap()])));
+    let undrained = Change::RemoveDraining(held("s7", "i7"));
     let notes = [moved, note_down("i5", false), note_down("i6", true), note_ttl("i9", 90), note_ttl("i8", 1)];
     let keys = [api_key("k0", "9"), api_key("k9", "8"), gone_key("k2"), undrained, draining("i4")];
     assert!(check_each_failure(&[notes, keys].concat()) > 0, "the disk fails late enough to matter");

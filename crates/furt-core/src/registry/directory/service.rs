@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::change::Change;
 use super::super::eligibility::{Eligibility, Evaluated};
+use super::super::ids::InstanceRef;
 use super::super::now::Now;
 use super::super::probes::Health;
 use super::super::shared;
@@ -145,7 +146,9 @@ impl ServiceEntry {
             }
         }
         match instance {
-            Some(id) if !self.is_being_removed => Change::RemoveInstance(id.clone()),
+            Some(id) if !self.is_being_removed => {
+                Change::RemoveInstance(InstanceRef { service: self.definition.service.clone(), id: id.clone() })
+            }
             _ => Change::RemoveService {
                 service: self.definition.service.clone(),
                 instances: self.instances.keys().cloned().collect(),

@@ -31,7 +31,7 @@ impl Stored {
                     self.instances.insert(spec.id.clone(), stored);
                     self.forget_state(&spec.id);
                 }
-                Change::RemoveInstance(id) => {
+                Change::RemoveInstance(InstanceRef { id, .. }) => {
                     self.instances.remove(id).expect("only a stored instance is removed");
                     self.forget_state(id);
                 }
@@ -42,12 +42,14 @@ impl Stored {
                         self.forget_state(id);
                     }
                 }
-                Change::PutDraining(id, mark) => {
+                Change::PutDraining(InstanceRef { id, .. }, mark) => {
                     assert!(self.instances.contains_key(id), "{id}: a drain of an unknown instance");
                     let before = self.draining.insert(id.clone(), Arc::clone(mark));
                     assert!(before.is_none_or(|before| before.until < mark.until), "{id}: is draining already");
                 }
-                Change::RemoveDraining(id) => assert!(self.draining.remove(id).is_some(), "{id}: is not draining"),
+                Change::RemoveDraining(InstanceRef { id, .. }) => {
+                    assert!(self.draining.remove(id).is_some(), "{id}: is not draining");
+                }
                 Change::PutHold(instance, mark) => {
                     let before = self.holds.insert(instance.clone(), Arc::clone(mark));
                     assert!(before.is_none(), "{instance}: is held already");
@@ -65,7 +67,7 @@ impl Stored {
 
     /// What is noted is there before the writes that wait, and ends with those that put its instance anew or remove it.
     pub(super) fn keep(&mut self, note: &Change) {
-        if let Change::NoteTtl { instance, ttl } = note {
+        if let Change::NoteTtl { instance: InstanceRef { id: instance, .. }, ttl } = note {
             assert!(self.instances.contains_key(instance), "{instance}: a TTL of an unknown instance");
             assert_ne!(self.ttls.insert(instance.clone(), *ttl), Some(*ttl), "{instance}: is held to it already");
         }

@@ -56,7 +56,7 @@ fn it_begins_once_the_store_has_it_and_nothing_changes_where_the_store_fails() {
     let reply = furt.ask_for_drain("a/one", BEGINS, here());
     assert!(furt.draining("a").is_empty() && !furt.answers.contains_key(&reply));
     let mark = DrainMark { from: Some(here().address), began_ms: Some(furt.now.unix_ms), ..DrainMark::unknown() };
-    assert_eq!(furt.written.last(), Some(&Change::PutDraining(instance("a/one").id, mark.into())));
+    assert_eq!(furt.written.last(), Some(&Change::PutDraining(instance("a/one"), mark.into())));
     furt.finish(Store::Fails);
     assert!(matches!(furt.answers[&reply], Err(Refusal::StoreFailed(_))));
     assert!(furt.draining("a").is_empty());
@@ -121,7 +121,7 @@ fn an_identical_registration_ends_it_and_is_a_change_that_keeps_the_status() {
     let again = furt.register(&Command::new("a", &["GET /a"]).id("one")).unwrap();
     assert!(again.is_change);
     assert_eq!((again.status, furt.draining("a")), (Status::Up, vec!["two"]));
-    assert_eq!(furt.written.last(), Some(&Change::RemoveDraining(instance("a/one").id)));
+    assert_eq!(furt.written.last(), Some(&Change::RemoveDraining(instance("a/one"))));
     let live = &furt.snapshot.service_named("a").unwrap().instances[0].live;
     assert!(std::sync::Arc::ptr_eq(&held, live), "what it has in flight is counted on");
     assert!(!furt.register(&Command::new("a", &["GET /a"]).id("one")).unwrap().is_change);
