@@ -175,7 +175,8 @@ pub(super) fn json_body(is_too_large: bool, headers: &HeaderMap, body: &[u8]) ->
     }
     check_type(headers)?;
     super::json::parse(body).map_err(|error| {
-        let detail = format!("not JSON at line {}, column {}: {error}", error.line(), error.column());
+        // Its text ends with line and column.
+        let detail = format!("not JSON: {error}");
         Problem::new(StatusCode::BAD_REQUEST, Code::NotJson, detail)
     })
 }

@@ -91,7 +91,7 @@ impl Listener {
         let header = session.req_header();
         if header.version >= Version::HTTP_11 && !header.headers.contains_key(header::HOST) {
             session.set_keepalive(None);
-            let problem = Problem::new(StatusCode::BAD_REQUEST, Code::HostMissing, "HTTP/1.1 asks for a Host");
+            let problem = Problem::new(StatusCode::BAD_REQUEST, Code::HostMissing, "the request has no Host");
             return self.refuse(session, problem).await;
         }
         let request = match read(session, timeouts.body_timeout).await {
@@ -187,7 +187,7 @@ impl HttpServerApp for Listener {
             Some(Ok(true)) => {}
             Some(Err(error)) if *error.etype() == ErrorType::InvalidHTTPHeader => {
                 session.set_keepalive(None);
-                let what = "the header of the request is none of HTTP/1.1";
+                let what = "the header of the request is too large, or not one of HTTP/1.1";
                 // A client that is gone cannot be told.
                 _ = self.refuse(&mut session, Problem::new(StatusCode::BAD_REQUEST, Code::BadRequest, what)).await;
                 return None;

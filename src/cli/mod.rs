@@ -52,7 +52,7 @@ enum Verb {
     /// Deregister a service, or one of its instances
     #[command(after_help = examples::DEREGISTER)]
     Deregister(draining::DeregisterArgs),
-    /// Give a service, or one of its instances, no new requests until it registers again
+    /// Give a service, or one of its instances, no new requests until it restarts
     #[command(after_help = examples::DRAIN)]
     Drain(draining::DrainArgs),
     /// Show how each service is, or one with its instances and routes
