@@ -19,7 +19,7 @@ use furt_core::ports::Probes;
 use furt_core::registry::{DnsSubject, FirstProbe, NameWatch, ProbePlan, ProbeToken, ProbedHost};
 use furt_core::registry::{
     Effect, Event, HealthLimits, InstanceRef, Now, Registration, RegistrationKind, RegistrationPolicy, Registry,
-    ReplyId, Settings, Source, UnlistedRule,
+    ReplyId, Revision, Settings, Sharing, Source, UnlistedRule,
 };
 
 #[global_allocator]
@@ -58,6 +58,7 @@ fn settings() -> Settings {
             min_interval: Duration::from_secs(1),
         },
         heartbeat_ttl: TTL,
+        sharing: Sharing::Exclusive,
         outage_hold: Duration::from_secs(300),
     }
 }
@@ -113,7 +114,7 @@ impl Core {
                 _ => {}
             }
         }
-        writes.into_iter().for_each(|write| self.handle(Event::WriteDone(write)));
+        writes.into_iter().for_each(|write| self.handle(Event::WriteDone(write, Revision::default())));
     }
 
     fn join(&mut self, numbers: std::ops::Range<usize>) {

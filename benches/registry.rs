@@ -14,8 +14,8 @@ use furt_core::model::{
     ServiceName, UpstreamUrl,
 };
 use furt_core::registry::{
-    Effect, Event, HealthLimits, Now, Registration, RegistrationKind, RegistrationPolicy, Registry, ReplyId, Settings,
-    Source, UnlistedRule,
+    Effect, Event, HealthLimits, Now, Registration, RegistrationKind, RegistrationPolicy, Registry, ReplyId, Revision,
+    Settings, Sharing, Source, UnlistedRule,
 };
 use furt_core::routing::Snapshot;
 
@@ -43,6 +43,7 @@ fn settings() -> Option<Settings> {
             min_interval: Duration::from_secs(1),
         },
         heartbeat_ttl: Duration::from_secs(60),
+        sharing: Sharing::Exclusive,
         outage_hold: Duration::from_secs(300),
     })
 }
@@ -88,7 +89,7 @@ fn register(registry: &mut Registry, published: &ArcSwap<Snapshot>, command: Reg
         _ => None,
     });
     if let Some(write) = write {
-        registry.handle(Event::WriteDone(write), now);
+        registry.handle(Event::WriteDone(write, Revision::default()), now);
     }
     if let Some(snapshot) = registry.take_snapshot() {
         published.store(Arc::new(snapshot));

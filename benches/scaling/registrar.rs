@@ -13,7 +13,7 @@ use furt_core::model::{
 };
 use furt_core::registry::{
     Deregistration, Effect, Event, HealthLimits, KeyCommand, Now, OnLastInstance, Registration, RegistrationKind,
-    RegistrationPolicy, Registry, ReplyId, Settings, Source, UnlistedRule,
+    RegistrationPolicy, Registry, ReplyId, Revision, Settings, Sharing, Source, UnlistedRule,
 };
 use furt_core::routing::Snapshot;
 
@@ -49,6 +49,7 @@ impl Registrar {
                 min_interval: Duration::from_secs(1),
             },
             heartbeat_ttl: Duration::from_secs(60),
+            sharing: Sharing::Exclusive,
             outage_hold: Duration::from_secs(300),
         };
         let now = furt::driver::now();
@@ -72,7 +73,9 @@ impl Registrar {
             let mut next = Vec::new();
             for effect in &effects {
                 match effect {
-                    Effect::Write(write, _) => next.extend(self.registry.handle(Event::WriteDone(*write), self.now)),
+                    Effect::Write(write, _) => {
+                        next.extend(self.registry.handle(Event::WriteDone(*write, Revision::default()), self.now))
+                    }
                     Effect::Answer(_, Err(refusal)) => bail!("a wish is refused: {refusal}"),
                     _ => {}
                 }

@@ -81,6 +81,7 @@ fn router_of(store: impl Store + 'static, readiness: Arc<Readiness>) -> Router {
             min_interval: Duration::from_secs(1),
         },
         heartbeat_ttl: Duration::from_secs(60),
+        sharing: registry::Sharing::Exclusive,
         outage_hold: Duration::from_secs(300),
     };
     let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), Vec::new(), now());

@@ -14,7 +14,7 @@ use crate::listener::OwnListeners;
 use furt_core::model::{InstanceId, InstanceSpec, KeySpec, ServiceName, UpstreamHost, UpstreamUrl};
 use furt_core::registry::{Contents, InstanceRecord};
 use furt_core::registry::{
-    Grant, HealthLimits, RegistrationPolicy, Settings, StaticClaim, StaticRoute, StaticTarget, UnlistedRule,
+    Grant, HealthLimits, RegistrationPolicy, Settings, Sharing, StaticClaim, StaticRoute, StaticTarget, UnlistedRule,
 };
 
 pub(super) fn settings(config: &Config) -> Settings {
@@ -30,6 +30,7 @@ pub(super) fn settings(config: &Config) -> Settings {
             min_interval: gateway.health_check_min_interval,
         },
         heartbeat_ttl: config.registration.heartbeat_ttl,
+        sharing: Sharing::Exclusive,
         outage_hold: gateway.outage_hold,
     }
 }

@@ -2,26 +2,27 @@
 
 use log::{info, warn};
 
+use super::origin::{from_address, origin};
 use crate::telemetry::{Event, RegistryMetrics};
-use furt_core::model::KeyName;
+use furt_core::model::{GatewayName, KeyName};
 use furt_core::registry::KeyReport;
 
-pub(super) fn report(report: &KeyReport, metrics: &RegistryMetrics) -> Event {
+pub(super) fn report(report: &KeyReport, by: Option<&GatewayName>, metrics: &RegistryMetrics) -> Event {
     match report {
         KeyReport::Created { name, from } => {
             metrics.key_created();
-            info!("created the API key {name}, from {from}");
-            of("key-created", name).with("from", from.to_string())
+            info!("created the API key {name}, {}", origin(*from, by));
+            from_address(of("key-created", name), *from)
         }
         KeyReport::Rotated { name, from } => {
             metrics.key_rotated();
-            info!("rotated the API key {name}, from {from}");
-            of("key-rotated", name).with("from", from.to_string())
+            info!("rotated the API key {name}, {}", origin(*from, by));
+            from_address(of("key-rotated", name), *from)
         }
         KeyReport::Revoked { name, from } => {
             metrics.key_revoked();
-            info!("revoked the API key {name}, from {from}");
-            of("key-revoked", name).with("from", from.to_string())
+            info!("revoked the API key {name}, {}", origin(*from, by));
+            from_address(of("key-revoked", name), *from)
         }
         KeyReport::Expired(name) => {
             metrics.key_expired();

@@ -9,6 +9,7 @@
 
 mod handle;
 mod key_report;
+mod origin;
 mod report;
 mod store_thread;
 #[cfg(test)]
@@ -174,7 +175,9 @@ impl Driver {
         }
         for effect in effects {
             match effect {
-                Effect::Write(write, changes) => self.store.gather(write, changes),
+                // This store is one process's: what its writes rely on holds, and nobody's TTL is its own.
+                Effect::Write(id, write) => self.store.gather(id, write.changes),
+                Effect::Renew(_) => {}
                 Effect::Keep(change) => self.store.keep(change),
                 Effect::Answer(reply, answer) => {
                     if let Some(waiting) = self.waiting.remove(&reply) {
@@ -186,7 +189,9 @@ impl Driver {
                 Effect::StopProbing(instance) => probes.stop(&instance),
                 Effect::WatchName(subject, order) => probes.watch_name(subject, order),
                 Effect::UnwatchName(subject) => probes.unwatch_name(&subject),
-                Effect::Report(event) => self.events.push(report::report(&event, &self.metrics)),
+                Effect::Report(event, by) => {
+                    self.events.push(report::report(&event, by.as_ref(), &self.metrics));
+                }
             }
         }
         self.store.submit(clock::now());

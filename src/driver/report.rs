@@ -4,31 +4,41 @@
 use log::{info, warn};
 
 use super::key_report;
+use super::origin::{from_address, origin};
 use crate::telemetry::{Event, RegistryMetrics};
-use furt_core::model::{ServiceName, Status};
+use furt_core::model::{GatewayName, ServiceName, Status};
 use furt_core::registry::{DnsSubject, InstanceRef, OutageScope, Replaced, Report};
 
-/// Logs and counts what is reported; the caller keeps the event.
-pub(super) fn report(report: &Report, metrics: &RegistryMetrics) -> Event {
+/// Logs and counts what is reported; the caller keeps the event. `by`: the other gateway that it comes from.
+pub(super) fn report(report: &Report, by: Option<&GatewayName>, metrics: &RegistryMetrics) -> Event {
+    let event = report_of(report, by, metrics);
+    match by {
+        Some(gateway) => event.with("gateway", gateway.as_str()),
+        None => event,
+    }
+}
+
+fn report_of(report: &Report, by: Option<&GatewayName>, metrics: &RegistryMetrics) -> Event {
     match report {
         Report::Registered { instance, url, routes, replaced, from } => {
             metrics.registered();
             let event = of("registered", instance).with("url", &**url).with("routes", *routes);
             let event = event.with("from", from.to_string());
+            let origin = origin(Some(*from), by);
             match replaced {
                 None => {
-                    info!("registered {instance} at {url} with {routes} routes, from {from}");
+                    info!("registered {instance} at {url} with {routes} routes, {origin}");
                     event
                 }
                 Some(Replaced { url: before, .. }) => {
-                    info!("registered {instance} at {url} with {routes} routes, from {from}; it was UP at {before}");
+                    info!("registered {instance} at {url} with {routes} routes, {origin}; it was UP at {before}");
                     event.with("replaced", before.to_string())
                 }
             }
         }
-        Report::Replaced { instance, by, url, from } => {
-            info!("{instance} is gone: {by} registered at its url {url}, from {from}");
-            of("replaced", instance).with("by", by.as_str()).with("url", &**url).with("from", from.to_string())
+        Report::Replaced { instance, by: newer, url, from } => {
+            info!("{instance} is gone: {newer} registered at its url {url}, {}", origin(Some(*from), by));
+            of("replaced", instance).with("by", newer.as_str()).with("url", &**url).with("from", from.to_string())
         }
         Report::UrlShared { instance, url, with } => {
             let with: Vec<_> = with.iter().map(ToString::to_string).collect();
@@ -42,24 +52,28 @@ pub(super) fn report(report: &Report, metrics: &RegistryMetrics) -> Event {
         }
         Report::Deregistered { instance, from } => {
             metrics.deregistered();
-            info!("deregistered {instance}, from {from}");
-            of("deregistered", instance).with("from", from.to_string())
+            info!("deregistered {instance}, {}", origin(*from, by));
+            from_address(of("deregistered", instance), *from)
         }
         Report::DrainBegan { instance, until, from } => {
             metrics.drain_began();
             let until = until.as_str();
-            info!("{instance} is draining: it gets no new requests until {until}, from {from}");
-            of("drain-began", instance).with("until", until).with("from", from.to_string())
+            info!("{instance} is draining: it gets no new requests until {until}, {}", origin(*from, by));
+            from_address(of("drain-began", instance).with("until", until), *from)
         }
         Report::DrainEnded { instance, from } => {
             metrics.drain_ended();
-            info!("{instance} is draining no more, from {from}");
-            of("drain-ended", instance).with("from", from.to_string())
+            info!("{instance} is draining no more, {}", origin(*from, by));
+            from_address(of("drain-ended", instance), *from)
         }
         Report::Expired(instance) => {
             metrics.expired();
             warn!("expired {instance}: not heard within its TTL");
             of("expired", instance)
+        }
+        Report::Restored(instance) => {
+            info!("{instance} is stored again: the store had lost it, and it lives");
+            of("restored", instance)
         }
         Report::Freed(service) => {
             info!("freed the routes of {service}");
@@ -126,7 +140,7 @@ pub(super) fn report(report: &Report, metrics: &RegistryMetrics) -> Event {
             warn!("removing {service} could not be stored: {why}");
             of_service("removal-failed", service).with("why", &**why)
         }
-        Report::Key(of_key) => key_report::report(of_key, metrics),
+        Report::Key(of_key) => key_report::report(of_key, by, metrics),
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::clock;
 use furt_core::model::InstanceId;
 use furt_core::ports::{Store, StoreError};
-use furt_core::registry::{Change, Event, InstanceRecord, Observation, WriteId};
+use furt_core::registry::{Change, Event, InstanceRecord, Observation, Revision, WriteId};
 
 /// The most writes that gather behind a batch: a fleet's start, and all that a stuck store may hold in memory.
 pub(super) const MAX_GATHERED: usize = 10_000;
@@ -40,6 +40,8 @@ pub(super) struct StoreThread {
     outcomes: mpsc::Receiver<Result<(), StoreError>>,
     condition: Option<Result<(), StoreError>>,
     is_gone: bool,
+    /// Of what was stored last.
+    revision: Revision,
 }
 
 /// What a note is about: notes of several kinds stand side by side.
@@ -84,6 +86,7 @@ impl StoreThread {
             outcomes,
             condition: None,
             is_gone: false,
+            revision: Revision::default(),
         }
     }
 
@@ -161,8 +164,12 @@ impl StoreThread {
         self.is_busy = false;
         self.finish_notes(result.is_ok());
         self.retry_at = result.is_err().then(|| clock::now() + RETRY);
+        if result.is_ok() {
+            self.revision = Revision(self.revision.0 + 1);
+        }
+        let revision = self.revision;
         let event = |write| match &result {
-            Ok(()) => Event::WriteDone(write),
+            Ok(()) => Event::WriteDone(write, revision),
             Err(error) => Event::WriteFailed(write, error.to_string()),
         };
         let events = std::mem::take(&mut self.in_flight).into_iter().map(event).collect();

@@ -14,7 +14,7 @@ use furt::store::{self, DiskStore, examine};
 use furt_core::model::{CidrSet, Epoch, Host};
 use furt_core::ports::Store as _;
 use furt_core::registry::Contents;
-use furt_core::registry::{HealthLimits, Now, RegistrationPolicy, Registry, Settings, UnlistedRule};
+use furt_core::registry::{HealthLimits, Now, RegistrationPolicy, Registry, Settings, Sharing, UnlistedRule};
 
 /// Asserts that nothing is left of a refused import, and nothing lost of one that is taken.
 pub fn import(data: &[u8]) {
@@ -115,6 +115,7 @@ fn settings() -> Settings {
             min_interval: Duration::from_secs(1),
         },
         heartbeat_ttl: 60 * second,
+        sharing: Sharing::Exclusive,
         outage_hold: Duration::from_secs(300),
     }
 }

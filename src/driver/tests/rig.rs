@@ -20,7 +20,7 @@ use furt_core::registry::{
 };
 use furt_core::registry::{
     HealthLimits, ProbeFailure, ProbeToken, ProbedHost, RegistrationKind, RegistrationPolicy, Registry, Settings,
-    UnlistedRule,
+    Sharing, UnlistedRule,
 };
 
 /// What the store does with a batch.
@@ -223,6 +223,7 @@ fn settings() -> Settings {
             min_interval: Duration::from_secs(1),
         },
         heartbeat_ttl: seconds(60),
+        sharing: Sharing::Exclusive,
         outage_hold: Duration::from_secs(300),
     }
 }

@@ -30,7 +30,7 @@ pub use duration::{MAX_DURATION, duration};
 pub use health_check::{HealthCheck, StatusRange};
 pub use host::Host;
 pub use method::MethodRule;
-pub use names::{Country, Incarnation, InstanceId, KeyName, Region, ServiceName};
+pub use names::{Country, GatewayName, Incarnation, InstanceId, KeyName, Region, ServiceName};
 pub use pattern::{MAX_SEGMENTS, Pattern, Segment};
 pub use permission::{Permission, PermissionRule, PermissionSet};
 pub use rate::{MAX_BURST, Rate, RateLimit};

@@ -55,6 +55,10 @@ name! {
     KeyName
 }
 name! {
+    /// The name of a gateway among those that share a registry: `[A-Za-z0-9._:-]{1,63}`.
+    GatewayName
+}
+name! {
     /// A region: `[a-z0-9-]{1,32}`.
     Region
 }
@@ -93,6 +97,18 @@ impl InstanceId {
             Ok(Self(text.into()))
         } else {
             Err(Invalid::new("must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', ':', '-', and not \".\" or \"..\""))
+        }
+    }
+}
+
+impl GatewayName {
+    /// # Errors
+    /// A text that breaks the rule above.
+    pub fn try_new(text: &str) -> Result<Self, Invalid> {
+        if fits(text, 63, |byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte)) {
+            Ok(Self(text.into()))
+        } else {
+            Err(Invalid::new("must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', ':', '-'"))
         }
     }
 }

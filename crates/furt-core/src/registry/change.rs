@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ids::InstanceRef;
+use super::revision::Revision;
 use crate::model::{
     Definition, DrainMark, Epoch, Incarnation, InstanceId, InstanceSpec, Invalid, KeyName, RuntimeKey, ServiceName,
     Status,
@@ -94,6 +95,14 @@ pub enum Change {
 }
 
 impl Change {
+    pub(super) fn put_key(&self) -> Option<&Arc<RuntimeKey>> {
+        if let Self::PutKey(key) = self { Some(key) } else { None }
+    }
+
+    pub(super) fn removed_key(&self) -> Option<&KeyName> {
+        if let Self::RemoveKey(name) = self { Some(name) } else { None }
+    }
+
     /// Whether a record of it could be read again.
     ///
     /// # Errors
@@ -119,6 +128,8 @@ impl Change {
 /// Everything that a store holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
+    /// The revision at which it was read.
+    pub revision: Revision,
     /// The registry's identity.
     pub epoch: Epoch,
     /// How often the store was loaded, this time included: generations of different starts must not meet.
@@ -152,6 +163,7 @@ impl Contents {
     /// Nothing yet.
     pub fn new(epoch: Epoch) -> Self {
         Self {
+            revision: Revision::default(),
             epoch,
             starts: 0,
             definitions: BTreeMap::new(),

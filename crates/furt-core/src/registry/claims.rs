@@ -32,6 +32,9 @@ impl Claims {
         host: Option<&Host>,
         route: &RouteSpec,
     ) -> Option<&ServiceName> {
+        if self.0.is_empty() {
+            return None;
+        }
         let shape = Shape { host: host.cloned(), pattern: route.pattern.clone() };
         let claim = self.0.get(&shape)?.iter().find(|one| one.service != *service && one.method == route.method);
         claim.map(|claim| &claim.service)

@@ -1,15 +1,18 @@
 //! The registry's parts, and the order in which they are asked.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use super::caller::Caller;
 use super::change::Change;
 use super::claims::Claims;
 use super::directory::{Directory, StatusChange};
 use super::effects::{Effect, Effects};
 use super::event::Event;
 use super::holds::Holds;
-use super::ids::{ReplyId, WriteId};
-use super::keys::{KeyParts, Keys};
+use super::ids::WriteId;
+use super::keys::{KeyParts, KeyStore, Keys};
+use super::lapses::Lapses;
 use super::leases::Leases;
 use super::names::WatchedNames;
 use super::now::Now;
@@ -19,11 +22,13 @@ use super::probes::{OutageWatch, ProbeOutcome, Probes};
 use super::publisher::Publisher;
 use super::refusal::Refusal;
 use super::report::Report;
+use super::revision::Revision;
 use super::service_write::{ParkedCommand, ServiceCommand, ServiceWrite};
 use super::settings::Settings;
 use super::static_route::StaticRoute;
 use super::static_routes::StaticRoutes;
 use super::token::Tokens;
+use super::write::{Premise, Write};
 use crate::model::{Epoch, KeySpec, ServiceName};
 use crate::routing::Snapshot;
 
@@ -34,7 +39,10 @@ pub(super) const MAX_PARKED: usize = 10_000;
 pub struct Registry {
     pub(super) settings: Settings,
     pub(super) directory: Directory,
+    /// Of installed definitions.
     pub(super) claims: Claims,
+    /// Of definitions on their way to the store.
+    pub(super) pending_claims: Claims,
     pub(super) write_ids: WriteIds,
     pub(super) outbox: Outbox<ServiceName, ServiceWrite, ParkedCommand>,
     pub(super) keys: Keys,
@@ -47,6 +55,11 @@ pub struct Registry {
     pub(super) tokens: Tokens,
     pub(super) static_routes: StaticRoutes,
     pub(super) publisher: Publisher,
+    /// What the store had when it was heard of last.
+    pub(super) revision: Revision,
+    /// Why a shared store cannot be followed, where it cannot.
+    pub(super) unreachable: Option<Arc<str>>,
+    pub(super) lapses: Lapses,
 }
 
 impl Registry {
@@ -62,6 +75,7 @@ impl Registry {
             settings,
             directory: Directory::default(),
             claims: Claims::default(),
+            pending_claims: Claims::default(),
             write_ids: WriteIds::default(),
             outbox: Outbox::default(),
             keys: Keys::default(),
@@ -74,6 +88,9 @@ impl Registry {
             tokens: Tokens::default(),
             static_routes: StaticRoutes::default(),
             publisher: Publisher::new(epoch),
+            revision: Revision::default(),
+            unreachable: None,
+            lapses: Lapses::default(),
         };
         let mut effects = Effects::default();
         let (installed, mut parts) = registry.keys(&mut effects);
@@ -106,13 +123,17 @@ impl Registry {
 
     fn dispatch(&mut self, event: Event, now: Now, effects: &mut Effects) {
         match event {
-            Event::RegistrationRequested(command, reply) => self.handle_registration(command, reply, now, effects),
+            Event::RegistrationRequested(command, reply) => {
+                self.handle_registration(command, Caller::new(reply), now, effects);
+            }
             Event::HeartbeatReceived(instance, incarnation, source, reply) => {
                 let outcome = self.heartbeat(&instance, incarnation.as_ref(), &source, now, effects);
                 effects.reply_to_command(reply, &instance.service, &source, outcome);
             }
-            Event::DeregistrationRequested(command, reply) => self.handle_deregistration(command, reply, now, effects),
-            Event::DrainRequested(command, reply) => self.handle_drain(command, reply, now, effects),
+            Event::DeregistrationRequested(command, reply) => {
+                self.handle_deregistration(Box::new(command), Caller::new(reply), now, effects);
+            }
+            Event::DrainRequested(command, reply) => self.handle_drain(command, Caller::new(reply), now, effects),
             Event::ProbeRequested(instance, source, reply) => {
                 let outcome = self.probe_now(&instance, &source, now, effects);
                 effects.reply_to_command(reply, &instance.service, &source, outcome);
@@ -128,8 +149,17 @@ impl Registry {
                 let (keys, mut parts) = self.keys(effects);
                 keys.handle_command(command, from, reply, now, &mut parts);
             }
-            Event::WriteDone(write) => self.handle_write_done(write, now, effects),
+            Event::WriteDone(write, revision) => {
+                self.revision = revision;
+                self.handle_write_done(write, now, effects);
+            }
             Event::WriteFailed(write, why) => self.handle_write_failed(write, &why, now, effects),
+            Event::WriteOutdated(write, revision) => {
+                self.revision = revision;
+                self.handle_write_outdated(write, now, effects);
+            }
+            Event::StoreChanged(changed) => self.handle_store_changed(*changed, now, effects),
+            Event::StoreReach(reach) => self.handle_store_reach(reach, now, effects),
             Event::DeadlineReached => self.handle_deadlines(now, effects),
             Event::ClockGap(gap) => self.extend_deadlines(gap),
             Event::ConfigurationChanged(new, reply) => self.handle_configuration(*new, reply, now, effects),
@@ -143,11 +173,17 @@ impl Registry {
         };
         match write {
             ServiceWrite::Register(registering) => self.install(registering, now, effects),
-            ServiceWrite::Remove { service, instance, cause } => {
+            ServiceWrite::Remove { service, instance, is_whole, cause, .. } => {
+                if is_whole {
+                    self.withdraw(&service);
+                }
                 self.finish_removal(&service, instance, cause, now, effects);
             }
-            ServiceWrite::Drain { command, drains, reply } => self.finish_drain(&command, drains, reply, effects),
-            ServiceWrite::Return { command, reply } => self.finish_return(&command, reply, now, effects),
+            ServiceWrite::Drain { command, drains, caller } => self.finish_drain(&command, drains, caller, effects),
+            ServiceWrite::Return { command, caller } => self.finish_return(&command, caller, now, effects),
+            ServiceWrite::Restore { instance, with_definition } => {
+                self.finish_restoring(&instance, with_definition, effects);
+            }
         }
         services.iter().for_each(|service| self.unpark(service, now, effects));
     }
@@ -159,22 +195,24 @@ impl Registry {
         };
         match write {
             ServiceWrite::Register(registering) => self.fail_registration(&registering, why, effects),
-            ServiceWrite::Remove { service, instance, cause } => {
-                self.undo_removal(&service, instance, cause, why, now, effects);
+            ServiceWrite::Remove { service, instance, cause, .. } => {
+                self.fail_removal(&service, instance, cause, why, now, effects);
             }
-            ServiceWrite::Drain { command, reply, .. } => {
+            ServiceWrite::Drain { command, caller, .. } => {
                 let refused = Err(Refusal::StoreFailed(why.to_owned()));
-                effects.reply_to_command(reply, &command.service, &command.source, refused);
+                effects.reply_to_command(caller.reply, &command.service, &command.source, refused);
             }
-            ServiceWrite::Return { command, reply } => self.fail_return(&command, reply, why, effects),
+            ServiceWrite::Return { command, caller } => self.fail_return(&command, caller, why, effects),
+            ServiceWrite::Restore { instance, .. } => self.retry_restoring(&instance, now),
         }
         services.iter().for_each(|service| self.unpark(service, now, effects));
     }
 
     /// The keys, with the parts that their changes go to.
     pub(super) fn keys<'a>(&'a mut self, effects: &'a mut Effects) -> (&'a mut Keys, KeyParts<'a>) {
-        let Self { keys, publisher, write_ids, .. } = self;
-        (keys, KeyParts { publisher, write_ids, effects })
+        let Self { keys, publisher, write_ids, settings, revision, unreachable, .. } = self;
+        let store = KeyStore { sharing: settings.sharing, seen: *revision, unreachable: unreachable.as_ref() };
+        (keys, KeyParts { publisher, write_ids, effects, store })
     }
 
     /// Gives a write about a service to the store.
@@ -183,24 +221,25 @@ impl Registry {
         service: &ServiceName,
         write: ServiceWrite,
         changes: Vec<Change>,
+        premises: Vec<Premise>,
         effects: &mut Effects,
     ) {
         let id = self.write_ids.next();
         self.outbox.submit(id, vec![service.clone()], write);
-        effects.write(id, changes);
+        effects.write(id, Write { changes, seen: self.revision, premises });
     }
 
     /// Lets a command wait until its service's writes are done.
-    pub(super) fn park(&mut self, command: ServiceCommand, reply: ReplyId, effects: &mut Effects) {
+    pub(super) fn park(&mut self, command: ServiceCommand, caller: Caller, effects: &mut Effects) {
         let service = command.service().clone();
-        if let Err(ParkedCommand { reply, .. }) =
-            self.outbox.park(&service, ParkedCommand { command, reply }, MAX_PARKED)
+        if let Err(ParkedCommand { caller, .. }) =
+            self.outbox.park(&service, ParkedCommand { command, caller }, MAX_PARKED)
         {
-            effects.reply(reply, Err(Refusal::Busy));
+            effects.reply(caller.reply, Err(Refusal::Busy));
         }
     }
 
-    fn unpark(&mut self, service: &ServiceName, now: Now, effects: &mut Effects) {
+    pub(super) fn unpark(&mut self, service: &ServiceName, now: Now, effects: &mut Effects) {
         let mut queue = self.outbox.take_parked(service);
         while let Some(mut parked) = queue.pop_front() {
             if let ServiceCommand::Register(command) = &mut parked.command {
@@ -211,11 +250,11 @@ impl Registry {
                 queue.push_front(parked);
                 return self.outbox.park_again(service, queue);
             }
-            let ParkedCommand { command, reply } = parked;
+            let ParkedCommand { command, caller } = parked;
             match command {
-                ServiceCommand::Register(command) => self.handle_registration(command, reply, now, effects),
-                ServiceCommand::Deregister(command) => self.handle_deregistration(command, reply, now, effects),
-                ServiceCommand::Drain(command) => self.handle_drain(command, reply, now, effects),
+                ServiceCommand::Register(command) => self.handle_registration(command, caller, now, effects),
+                ServiceCommand::Deregister(command) => self.handle_deregistration(command, caller, now, effects),
+                ServiceCommand::Drain(command) => self.handle_drain(command, caller, now, effects),
             }
         }
     }

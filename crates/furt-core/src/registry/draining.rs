@@ -11,12 +11,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::answer::Answer;
+use super::caller::Caller;
 use super::change::Change;
 use super::command::{Drain, DrainCommand, Registration};
 use super::directory::InstanceEntry;
 use super::dispatch::Registry;
 use super::effects::Effects;
-use super::ids::{InstanceRef, ReplyId};
+use super::ids::InstanceRef;
 use super::now::Now;
 use super::refusal::Refusal;
 use super::report::Report;
@@ -25,23 +26,29 @@ use crate::model::{DrainMark, DrainUntil, Incarnation, InstanceId};
 use crate::routing::InstanceLive;
 
 impl Registry {
-    pub(super) fn handle_drain(&mut self, command: Box<DrainCommand>, reply: ReplyId, now: Now, effects: &mut Effects) {
+    pub(super) fn handle_drain(&mut self, command: Box<DrainCommand>, caller: Caller, now: Now, effects: &mut Effects) {
         let service = command.service.clone();
         if self.outbox.is_writing(&service) {
-            return self.park(ServiceCommand::Drain(command), reply, effects);
+            return self.park(ServiceCommand::Drain(command), caller, effects);
         }
         if let Err(refusal) = self.check_drain(&command) {
-            effects.reply_to_command(reply, &service, &command.source, Err(refusal));
+            effects.reply_to_command(caller.reply, &service, &command.source, Err(refusal));
             return;
         }
         let drains = self.drain_changes(&command, now);
         if drains.is_empty() {
             let answer = self.drained(&command, &drains);
-            effects.reply(reply, Ok(answer));
+            effects.reply(caller.reply, Ok(answer));
             return;
         }
+        if let Some(refusal) =
+            self.store_refusal().or_else(|| self.lapse_refusal(self.directory.drain_targets(&command)))
+        {
+            return effects.reply_to_command(caller.reply, &service, &command.source, Err(refusal));
+        }
         let changes = drains.iter().flat_map(|change| stored(&command, change)).collect();
-        self.submit(&service, ServiceWrite::Drain { command, drains, reply }, changes, effects);
+        let premises = self.premises_of_drain(&command, &drains);
+        self.submit(&service, ServiceWrite::Drain { command, drains, caller }, changes, premises, effects);
     }
 
     /// Whether the caller may begin or end these drains.
@@ -123,19 +130,25 @@ impl Registry {
         &mut self,
         command: &DrainCommand,
         drains: Vec<DrainChange>,
-        reply: ReplyId,
+        caller: Caller,
         effects: &mut Effects,
     ) {
         for DrainChange { id, mark, .. } in &drains {
             let instance = InstanceRef { service: command.service.clone(), id: id.clone() };
-            self.mark(&instance, mark.clone(), command.source.address, effects);
+            self.mark(&instance, mark.clone(), Some(command.source.address), effects);
         }
         self.publisher.advance();
         let answer = self.drained(command, &drains);
-        effects.reply(reply, Ok(answer));
+        effects.reply(caller.reply, Ok(answer));
     }
 
-    fn mark(&mut self, instance: &InstanceRef, mark: Option<Arc<DrainMark>>, from: IpAddr, effects: &mut Effects) {
+    pub(super) fn mark(
+        &mut self,
+        instance: &InstanceRef,
+        mark: Option<Arc<DrainMark>>,
+        from: Option<IpAddr>,
+        effects: &mut Effects,
+    ) {
         let until = mark.as_ref().map(|mark| mark.until);
         let hold = mark.clone().filter(|mark| mark.until == DrainUntil::Undo);
         let is_hold_changed = self.holds.set(instance, hold);
@@ -173,30 +186,31 @@ impl Registry {
     }
 
     /// An instance that is draining registers just so: that ends the drain, and nothing else of it changes.
-    pub(super) fn begin_return(&mut self, command: Box<Registration>, reply: ReplyId, now: Now, effects: &mut Effects) {
+    pub(super) fn begin_return(&mut self, command: Box<Registration>, caller: Caller, now: Now, effects: &mut Effects) {
         let service = command.definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: command.instance.id.clone() };
         self.hear_registration(&instance, command.kind, now, effects);
         self.directory.claim_id(&instance);
+        let premises = self.premises_of_return(&instance);
         let changes = vec![Change::RemoveDraining(instance)];
-        self.submit(&service, ServiceWrite::Return { command, reply }, changes, effects);
+        self.submit(&service, ServiceWrite::Return { command, caller }, changes, premises, effects);
     }
 
-    pub(super) fn finish_return(&mut self, command: &Registration, reply: ReplyId, now: Now, effects: &mut Effects) {
+    pub(super) fn finish_return(&mut self, command: &Registration, caller: Caller, now: Now, effects: &mut Effects) {
         let instance = InstanceRef { service: command.definition.service.clone(), id: command.instance.id.clone() };
         self.directory.release_id(&instance);
-        self.mark(&instance, None, command.source.address, effects);
+        self.mark(&instance, None, Some(command.source.address), effects);
         self.hear_registration(&instance, command.kind, now, effects);
         self.publisher.advance();
         let outcome = self.registered(&instance, true);
-        effects.reply_to_command(reply, &instance.service, &command.source, outcome);
+        effects.reply_to_command(caller.reply, &instance.service, &command.source, outcome);
     }
 
-    pub(super) fn fail_return(&mut self, command: &Registration, reply: ReplyId, why: &str, effects: &mut Effects) {
+    pub(super) fn fail_return(&mut self, command: &Registration, caller: Caller, why: &str, effects: &mut Effects) {
         let service = command.definition.service.clone();
         self.directory.release_id(&InstanceRef { service, id: command.instance.id.clone() });
         let refused = Err(Refusal::StoreFailed(why.to_owned()));
-        effects.reply_to_command(reply, &command.definition.service, &command.source, refused);
+        effects.reply_to_command(caller.reply, &command.definition.service, &command.source, refused);
     }
 }
 

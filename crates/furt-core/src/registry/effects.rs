@@ -7,15 +7,18 @@ use super::ids::{DnsSubject, InstanceRef, ReplyId, WriteId};
 use super::plan::{NameWatch, ProbePlan};
 use super::refusal::Refusal;
 use super::report::Report;
-use crate::model::ServiceName;
+use super::write::Write;
+use crate::model::{GatewayName, ServiceName};
 
 /// What is to be done, by the driver.
 #[derive(Debug, Clone)]
 pub enum Effect {
-    /// Store these changes, all or none, and say how it went.
-    Write(WriteId, Vec<Change>),
+    /// Store this, all or none, and say how it went.
+    Write(WriteId, Write),
     /// Store this when it is convenient: nobody waits, and a later one of the same instance replaces it.
     Keep(Change),
+    /// The instance was heard: its TTL begins anew in a shared store. Nobody waits.
+    Renew(InstanceRef),
     /// Answer a waiting caller, after the snapshot of this tick is published.
     Answer(ReplyId, Result<Answer, Refusal>),
     /// Probe by this plan from now on; replaces the plan before.
@@ -26,32 +29,47 @@ pub enum Effect {
     WatchName(DnsSubject, NameWatch),
     /// Resolve it no more.
     UnwatchName(DnsSubject),
-    /// Log and count this.
-    Report(Report),
+    /// Log and count this. The gateway: where another one did what it comes from.
+    Report(Report, Option<GatewayName>),
 }
 
 /// Collects what is to be done; the driver carries it out in this order.
 #[derive(Debug, Default)]
-pub(super) struct Effects(Vec<Effect>);
+pub(super) struct Effects {
+    all: Vec<Effect>,
+    /// The gateway whose change is followed.
+    by: Option<GatewayName>,
+}
 
 impl Effects {
     pub(super) fn into_vec(self) -> Vec<Effect> {
-        self.0
+        self.all
     }
 
-    /// Stores the changes, all or none; [`Event::WriteDone`](super::Event::WriteDone) or `WriteFailed` tells how it went.
-    pub(super) fn write(&mut self, write: WriteId, changes: Vec<Change>) {
-        self.0.push(Effect::Write(write, changes));
+    /// What is reported from here on comes from a change of this gateway; `None`: of none but this one.
+    pub(super) fn set_origin(&mut self, by: Option<GatewayName>) {
+        self.by = by;
+    }
+
+    /// Stores the changes, all or none; [`Event::WriteDone`](super::Event::WriteDone), `WriteFailed` or `WriteOutdated`
+    /// tells how it went.
+    pub(super) fn write(&mut self, id: WriteId, write: Write) {
+        self.all.push(Effect::Write(id, write));
+    }
+
+    /// Tells a shared store that an instance lives.
+    pub(super) fn renew(&mut self, instance: &InstanceRef) {
+        self.all.push(Effect::Renew(instance.clone()));
     }
 
     /// Stores an observation when it is convenient.
     pub(super) fn keep(&mut self, change: Change) {
-        self.0.push(Effect::Keep(change));
+        self.all.push(Effect::Keep(change));
     }
 
     /// Answers a caller, once the snapshot of this tick is published.
     pub(super) fn reply(&mut self, reply: ReplyId, outcome: Result<Answer, Refusal>) {
-        self.0.push(Effect::Answer(reply, outcome));
+        self.all.push(Effect::Answer(reply, outcome));
     }
 
     /// Answers the command of `source` about `service`. A refusal is reported, too.
@@ -69,23 +87,23 @@ impl Effects {
     }
 
     pub(super) fn probe(&mut self, instance: InstanceRef, plan: ProbePlan) {
-        self.0.push(Effect::Probe(instance, plan));
+        self.all.push(Effect::Probe(instance, plan));
     }
 
     pub(super) fn stop_probing(&mut self, instance: InstanceRef) {
-        self.0.push(Effect::StopProbing(instance));
+        self.all.push(Effect::StopProbing(instance));
     }
 
     pub(super) fn watch_name(&mut self, subject: DnsSubject, watch: NameWatch) {
-        self.0.push(Effect::WatchName(subject, watch));
+        self.all.push(Effect::WatchName(subject, watch));
     }
 
     pub(super) fn unwatch_name(&mut self, subject: DnsSubject) {
-        self.0.push(Effect::UnwatchName(subject));
+        self.all.push(Effect::UnwatchName(subject));
     }
 
     /// Has the driver log and count this.
     pub(super) fn report(&mut self, report: Report) {
-        self.0.push(Effect::Report(report));
+        self.all.push(Effect::Report(report, self.by.clone()));
     }
 }

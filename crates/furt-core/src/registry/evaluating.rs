@@ -5,9 +5,19 @@ use super::dispatch::Registry;
 use super::effects::Effects;
 use super::eligibility::{Evaluated, Outcome, effective};
 use super::ids::InstanceRef;
+use super::now::Now;
 use super::refusal::Refusal;
 use super::report::Report;
 use crate::model::{Definition, ServiceName};
+
+/// Whose routes a definition may not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rivals {
+    /// Installed services'.
+    Installed,
+    /// The same, and those of definitions on their way to the store.
+    All,
+}
 
 impl Registry {
     /// Puts a service's routes into the table, or takes them out, by whether it is eligible today. One that is being
@@ -23,8 +33,11 @@ impl Registry {
             self.publisher.replace_routes(entry.index(), Some(&before), Some(after));
             self.publisher.touch(entry.index(), service);
         }
-        self.claims.remove(&before);
-        self.claims.add(after);
+        // In a shared store a service keeps its routes from others while it is suspended: another gateway may route it.
+        if !self.settings.sharing.is_shared() {
+            self.claims.remove(&before);
+            self.claims.add(after);
+        }
         match outcome {
             Outcome::Suspended(why) => effects.report(Report::Suspended { service: service.clone(), why }),
             Outcome::Reinstated => effects.report(Report::Reinstated(service.clone())),
@@ -41,6 +54,15 @@ impl Registry {
             |installed: &InstanceEntry| policy.check_addresses(&instance.service, installed.addresses()).is_ok();
         if !entry.eligibility().is_eligible() || !entry.instances().get(&instance.id).is_some_and(may_be) {
             self.re_evaluate(&instance.service, effects);
+        }
+    }
+
+    /// A service that is suspended registered again: the rules may allow it by now.
+    pub(super) fn re_evaluate_suspended(&mut self, service: &ServiceName, now: Now, effects: &mut Effects) {
+        if self.directory.service(service).is_some_and(|entry| !entry.eligibility().is_eligible()) {
+            self.re_evaluate(service, effects);
+            self.publisher.advance();
+            self.refresh(service, now, effects);
         }
     }
 
@@ -68,18 +90,25 @@ impl Registry {
             Some(why) => Err(Refusal::beyond(why.to_string())),
             None => policy.check_addresses(service, instance.addresses()),
         })?;
-        self.check_conflicts(entry.definition())
+        // What is on its way to a shared store may never come there: what is there goes before it.
+        let rivals = if self.settings.sharing.is_shared() { Rivals::Installed } else { Rivals::All };
+        self.check_conflicts(entry.definition(), rivals)
     }
 
-    /// Whether no static route and no other service, installed or on its way to the store, has a route of the definition.
+    /// Whether no static route and no other service has a route of the definition.
     ///
     /// # Errors
     /// [`Refusal::Taken`], naming who has it.
-    pub(super) fn check_conflicts(&self, definition: &Definition) -> Result<(), Refusal> {
+    pub(super) fn check_conflicts(&self, definition: &Definition, rivals: Rivals) -> Result<(), Refusal> {
         let effective = effective(definition, &self.settings.policy.apps_domain);
         self.settings.policy.check_static_routes(definition, &effective)?;
         for route in &effective.routes {
-            if let Some(conflict) = self.claims.conflict(&effective.service, effective.host.as_ref(), route) {
+            let (service, host) = (&effective.service, effective.host.as_ref());
+            let pending = || match rivals {
+                Rivals::Installed => None,
+                Rivals::All => self.pending_claims.conflict(service, host, route),
+            };
+            if let Some(conflict) = self.claims.conflict(service, host, route).or_else(pending) {
                 return Err(self.directory.taken(format!("route {} {}", route.method, route.pattern), conflict));
             }
         }

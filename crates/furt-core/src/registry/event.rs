@@ -4,13 +4,46 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::change::Change;
 use super::command::{Deregistration, DrainCommand, Registration, Source};
 use super::ids::{DnsSubject, InstanceRef, ReplyId, WriteId};
 use super::keys::KeyCommand;
 use super::probes::{ProbeFailure, ProbedHost};
+use super::revision::Revision;
 use super::settings::Configuration;
 use super::token::{NameToken, ProbeToken};
-use crate::model::Incarnation;
+use crate::model::{GatewayName, Incarnation};
+
+/// What changed in a shared store, at one revision or, where it was missed, by one.
+#[derive(Debug, Clone)]
+pub struct StoreChanged {
+    /// The revision; none of a later one was told before.
+    pub revision: Revision,
+    /// The changes, each of another record, in any order.
+    pub changes: Vec<Incoming>,
+    /// Who made them.
+    pub by: Origin,
+}
+
+/// A change that came from the store.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// What changed.
+    pub change: Change,
+    /// Of an instance that is put: why it may not be where it is, such as at what is a listener of this gateway's.
+    pub suspended: Option<Arc<str>>,
+}
+
+/// Who changed a shared store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A gateway: by a command that it took, or since a hold or a key came to its end.
+    Gateway(GatewayName),
+    /// Nobody: leases ended.
+    Lapse,
+    /// Unknown: it was missed, and found by comparing.
+    Audit,
+}
 
 /// What happened; [`Registry::handle`](super::Registry::handle) takes it.
 #[derive(Debug, Clone)]
@@ -56,10 +89,18 @@ pub enum Event {
         /// Names the caller that waits for the answer.
         reply: ReplyId,
     },
-    /// The store has it.
-    WriteDone(WriteId),
+    /// The store has it, since this revision.
+    WriteDone(WriteId, Revision),
     /// The store does not have it.
     WriteFailed(WriteId, String),
+    /// The store does not have it, since what it relied on held no longer at this revision. All that made it so was told
+    /// before.
+    WriteOutdated(WriteId, Revision),
+    /// A shared store changed, not by a write of this core.
+    StoreChanged(Box<StoreChanged>),
+    /// A shared store can be followed and written to, and all that was missed is told; `Err`: it cannot, and why. A connection that
+    /// takes the place of another one is told as `Err` and `Ok` as well: what was renewed on the old one may be lost.
+    StoreReach(Result<(), Arc<str>>),
     /// Time passed; deadlines may have come.
     DeadlineReached,
     /// The process was held up for so long (paused, swapped out): nobody could be heard meanwhile.

@@ -41,7 +41,7 @@ impl Registry {
             }
             for (id, installed) in entry.instances().iter() {
                 let instance = InstanceRef { service: name.clone(), id: id.clone() };
-                assert_eq!(self.directory.ids().owner(id), Some(name), "{instance}: owns its id");
+                assert!(self.directory.ids().claims(id, name) > 0, "{instance}: owns its id");
                 let index = self.publisher.snapshot().ids.get(id);
                 assert_eq!(index, Some(&entry.index()), "{instance}: found by its id");
                 assert!(self.places.has(&instance, installed.spec()), "{instance}: is found where it is");
@@ -56,8 +56,13 @@ impl Registry {
                 let hold = installed.drain().filter(|mark| mark.until == DrainUntil::Undo);
                 assert_eq!(hold, self.holds.get(&instance), "{instance}: drains until undone where its id is held");
                 assert_eq!(installed.live().drain().as_ref(), installed.drain(), "{instance}: its drain is shown");
-                if installed.liveness().ttl().is_some() && !installed.is_being_removed() {
+                let is_exclusive = !self.settings.sharing.is_shared();
+                if installed.liveness().ttl().is_some() && !installed.is_being_removed() && is_exclusive {
                     assert!(self.leases.is_set(&Due::Instance(instance.clone())), "{instance}: its TTL has a deadline");
+                }
+                if installed.has_lapsed() && !installed.is_being_removed() {
+                    let is_due = self.leases.is_set(&Due::Lapsed(instance.clone()));
+                    assert!(is_due || self.outbox.is_writing(name), "{instance}: is stored again, or leaves");
                 }
                 // Not by the number of failures: that which makes it DOWN may have changed since the last verdict.
                 if installed.health().is_stopped() {
@@ -68,17 +73,17 @@ impl Registry {
     }
 
     fn sweep_claims(&self) {
-        let installed: usize =
-            self.directory.services().map(|(_, entry)| entry.eligibility().effective().routes.len()).sum();
+        let installed: usize = self.directory.services().map(|(_, entry)| self.claimed(entry).routes.len()).sum();
+        assert_eq!(self.claims.total(), installed, "each installed route is claimed once");
         let pending: usize = self.outbox.writes().map(|write| self.claimed_by(write)).sum();
-        assert_eq!(self.claims.total(), installed + pending, "each installed and pending route is claimed once");
+        assert_eq!(self.pending_claims.total(), pending, "each pending route is claimed once");
     }
 
     fn sweep_owners(&self) {
         let installed: usize = self.directory.services().map(|(_, entry)| entry.instances().len()).sum();
         let claims = |write: &ServiceWrite| match write {
             ServiceWrite::Register(registering) => registering.ids().count(),
-            ServiceWrite::Return { .. } => 1,
+            ServiceWrite::Return { .. } | ServiceWrite::Restore { .. } => 1,
             ServiceWrite::Remove { .. } | ServiceWrite::Drain { .. } => 0,
         };
         let pending: usize = self.outbox.writes().map(claims).sum();
@@ -118,7 +123,8 @@ impl Registry {
             ServiceWrite::Register(_)
             | ServiceWrite::Remove { .. }
             | ServiceWrite::Drain { .. }
-            | ServiceWrite::Return { .. } => 0,
+            | ServiceWrite::Return { .. }
+            | ServiceWrite::Restore { .. } => 0,
         }
     }
 

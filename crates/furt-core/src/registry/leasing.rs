@@ -63,9 +63,30 @@ impl Registry {
     ) {
         let Some(installed) = self.directory.instance_mut(instance) else { return };
         shared::heard(installed.live(), ttl, now);
-        let is_other = self.leases.hear(instance, installed.liveness_mut(), ttl, now);
+        let is_other = if self.settings.sharing.is_shared() {
+            // The store says when a TTL is over.
+            let before = installed.liveness_mut().hear(ttl, now);
+            ttl.is_some() && before != ttl
+        } else {
+            self.leases.hear(instance, installed.liveness_mut(), ttl, now)
+        };
         if let Some(ttl) = ttl.filter(|_| is_other && installed.spec().heartbeat_ttl.is_none()) {
             effects.keep(Change::NoteTtl { instance: instance.clone(), ttl });
+        }
+        if self.settings.sharing.is_shared() {
+            self.hear_in_store(instance, now, effects);
+        }
+    }
+
+    /// The TTL of an instance that is just installed.
+    pub(super) fn begin_lease(&mut self, ttl: Option<Duration>, instance: &InstanceRef, now: Now) {
+        let Some(installed) = self.directory.instance_mut(instance) else { return };
+        match installed.liveness().heard() {
+            Some(heard) if heard == now.at => shared::heard(installed.live(), ttl, now),
+            Some(_) | None => shared::promised(installed.live(), ttl),
+        }
+        if let Some(end) = installed.liveness().ends_at().filter(|_| !self.settings.sharing.is_shared()) {
+            self.leases.look_at(instance.clone(), end);
         }
     }
 
@@ -73,7 +94,8 @@ impl Registry {
         while let Some(due) = self.leases.pop(now.at) {
             match due {
                 Due::Instance(instance) => self.check_expiry(instance, now, effects),
-                Due::HeldRoutes(service) if self.outbox.is_writing(&service) => {
+                Due::Lapsed(instance) => self.check_lapse(&instance, now, effects),
+                Due::HeldRoutes(service) if self.outbox.is_writing(&service) || self.unreachable.is_some() => {
                     self.leases.retry_freeing(&service, now);
                 }
                 Due::HeldRoutes(service) => self.begin_removal(service, None, RemovalCause::HoldEnded, now, effects),

@@ -7,19 +7,25 @@
 //! [`Effect::Write`]; [`Event::WriteDone`] installs it and answers, [`Event::WriteFailed`] drops it. A removal leaves
 //! the snapshot at once and is answered after its write. Writes are stored in the order they are given.
 //!
+//! Where gateways share a store, it is a log that each of them reads in its order. [`Event::StoreChanged`] tells what others
+//! did. A [`Write`] names the revision that it was judged by and what it relies on; where that holds no longer,
+//! [`Event::WriteOutdated`] comes, and its command is judged again. [`Sharing`] says which of the two a registry is.
+//!
 //! The registry is made of parts that own their state, each in a file or folder of its own and with private fields:
 //! `directory` (services and instances), `claims` (routes), `outbox` (writes in flight, and commands parked behind them),
-//! `leases` (TTLs and deadlines), `probes`, `names` (watched names), `eligibility`, `keys` (with their own outbox and
+//! `leases` (TTLs and deadlines), `lapses`, `probes`, `names` (watched names), `eligibility`, `keys` (with their own outbox and
 //! deadlines), `static_routes`, `publisher` (the snapshot in the making). A part never asks the registry. `shared` is the one
 //! place that writes to counters that requests share.
 //!
 //! [`Registry`] has the order in which the parts are asked: `dispatch`, and for each way through it a file: `registering`
 //! (with `registration_plan`) and `installing`, `removal`, `draining`, `leasing`, `probing`, `outage`, `resolving`, `evaluating`,
-//! `reconfigure`, `restore`.
+//! `reconfigure`, `restore`; over a shared store `following`, `lapsing`, `rejudging`, and `premises` for what writes rely on.
 //!
-//! Reading order: `event`, `effects`, `dispatch`, `registering`, `installing`, `removal`, then the parts; `invariants`.
+//! Reading order: `event`, `effects`, `dispatch`, `registering`, `installing`, `removal`, then the parts; `invariants`;
+//! `write`, `following`.
 
 mod answer;
+mod caller;
 mod change;
 mod claims;
 mod command;
@@ -30,6 +36,7 @@ mod effects;
 mod eligibility;
 mod evaluating;
 mod event;
+mod following;
 mod grants;
 mod holds;
 mod ids;
@@ -37,6 +44,8 @@ mod installing;
 #[cfg(any(test, debug_assertions))]
 mod invariants;
 mod keys;
+mod lapses;
+mod lapsing;
 mod leases;
 mod leasing;
 mod names;
@@ -45,6 +54,7 @@ mod outage;
 mod outbox;
 mod places;
 mod plan;
+mod premises;
 mod probes;
 mod probing;
 mod publisher;
@@ -52,11 +62,13 @@ mod reconfigure;
 mod refusal;
 mod registering;
 mod registration_plan;
+mod rejudging;
 mod removal;
 mod replacing;
 mod report;
 mod resolving;
 mod restore;
+mod revision;
 mod service_write;
 mod settings;
 mod shared;
@@ -67,13 +79,14 @@ mod static_routes;
 #[cfg(test)]
 mod tests;
 mod token;
+mod write;
 
 pub use answer::{Answer, Reconfigured, Registered, Replaced};
 pub use change::{Change, Contents, DefinitionRecord, InstanceRecord, Observation, Observed};
 pub use command::{Deregistration, Drain, DrainCommand, OnLastInstance, Registration, RegistrationKind, Source};
 pub use dispatch::Registry;
 pub use effects::Effect;
-pub use event::Event;
+pub use event::{Event, Incoming, Origin, StoreChanged};
 pub use grants::{Grant, RegistrationPolicy, StaticClaim, UnlistedRule};
 pub use ids::{DnsSubject, InstanceRef, ReplyId, WriteId};
 pub use keys::{KeyAnswer, KeyCommand, KeyRefusal, KeyReport};
@@ -82,6 +95,8 @@ pub use plan::{FirstProbe, NameWatch, ProbePlan, ProbeTarget};
 pub use probes::{FailureAccrual, Health, HealthLimits, OutageScope, ProbeFailure, ProbedHost, SignOfLife, Verdict};
 pub use refusal::Refusal;
 pub use report::Report;
-pub use settings::{Configuration, Settings};
+pub use revision::Revision;
+pub use settings::{Configuration, Settings, Sharing};
 pub use static_route::{StaticRoute, StaticTarget};
 pub use token::{NameToken, ProbeToken};
+pub use write::{Claim, Premise, Record, Write};

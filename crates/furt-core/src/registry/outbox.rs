@@ -96,6 +96,11 @@ impl<S: Eq + Hash + Clone, W, C> Outbox<S, W, C> {
         Ok(())
     }
 
+    /// Lets a command wait before all others: it was judged before them, and must be judged again.
+    pub(super) fn park_first(&mut self, subject: &S, command: C) {
+        self.parked.entry(subject.clone()).or_default().push_front(command);
+    }
+
     /// What waits for the subject's writes, in the order it came.
     pub(super) fn parked(&self, subject: &S) -> impl Iterator<Item = &C> {
         self.parked.get(subject).into_iter().flatten()

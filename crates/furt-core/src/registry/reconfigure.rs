@@ -21,6 +21,7 @@ impl Registry {
         let before = std::mem::replace(&mut self.settings, settings);
         // Claims are released by the definition with which they were added, and that holds the domain.
         self.settings.policy.apps_domain = before.policy.apps_domain.clone();
+        self.settings.sharing = before.sharing;
 
         // A static route never finds another route of the same key in the table: what may not stay is taken out first.
         let Self { static_routes: installed, publisher, names, tokens, .. } = self;

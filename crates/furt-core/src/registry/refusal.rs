@@ -38,7 +38,7 @@ pub enum Refusal {
     },
     /// 412: an incarnation registers that was replaced by one that is UP.
     #[error(
-        "two processes register as id \"{id}\": {} replaced this one, and it is UP; set `instance`",
+        "two processes register as id \"{id}\": {} replaced this one, and it is UP or starts; set `instance`",
         shown(.installed.as_ref())
     )]
     Replaced {

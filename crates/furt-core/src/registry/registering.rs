@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::{Answer, Registered};
+use super::caller::Caller;
 use super::change::{Change, DefinitionRecord, InstanceRecord};
 use super::command::{Registration, RegistrationKind};
 use super::dispatch::Registry;
 use super::effects::Effects;
 use super::eligibility::effective;
-use super::ids::{InstanceRef, ReplyId};
+use super::ids::InstanceRef;
 use super::now::Now;
 use super::refusal::Refusal;
 use super::registration_plan::Plan;
@@ -21,27 +22,33 @@ impl Registry {
     pub(super) fn handle_registration(
         &mut self,
         mut command: Box<Registration>,
-        reply: ReplyId,
+        caller: Caller,
         now: Now,
         effects: &mut Effects,
     ) {
         let service = command.definition.service.clone();
         self.renew(&mut command);
         match self.plan(&command, now) {
-            Err(refusal) => effects.reply_to_command(reply, &service, &command.source, Err(refusal)),
-            Ok(Plan::Wait) => self.park(ServiceCommand::Register(command), reply, effects),
+            Err(refusal) => effects.reply_to_command(caller.reply, &service, &command.source, Err(refusal)),
+            Ok(Plan::Wait) => self.park(ServiceCommand::Register(command), caller, effects),
             Ok(Plan::Known) => {
                 let instance = InstanceRef { service, id: command.instance.id.clone() };
                 self.hear_registration(&instance, command.kind, now, effects);
+                if self.settings.sharing.is_shared() {
+                    self.re_evaluate_suspended(&instance.service, now, effects);
+                }
                 if let Some(installed) = self.directory.instance(&instance) {
                     shared::registered(installed.live(), now);
                 }
-                effects.reply(reply, self.registered(&instance, false));
+                effects.reply(caller.reply, self.registered(&instance, false));
             }
-            Ok(Plan::EndDrain) => self.begin_return(command, reply, now, effects),
+            Ok(Plan::EndDrain | Plan::Write { .. }) if let Some(refusal) = self.store_refusal() => {
+                effects.reply_to_command(caller.reply, &service, &command.source, Err(refusal));
+            }
+            Ok(Plan::EndDrain) => self.begin_return(command, caller, now, effects),
             Ok(Plan::Write { definition_owner, replaces }) => {
                 let ttl = self.promised_ttl(&command);
-                self.begin_registration(Registering { command, definition_owner, replaces, ttl, reply }, effects);
+                self.begin_registration(Registering { command, definition_owner, replaces, ttl, caller }, effects);
             }
         }
     }
@@ -55,36 +62,42 @@ impl Registry {
     }
 
     fn begin_registration(&mut self, registering: Registering, effects: &mut Effects) {
-        let Registering { command, definition_owner, reply, .. } = &registering;
+        let Registering { command, definition_owner, caller, .. } = &registering;
         let service = command.definition.service.clone();
         let changes = self.changes(&registering);
         // Nothing is stored that a start would not read again.
         if let Err(why) = changes.iter().try_for_each(Change::check) {
-            return effects.reply_to_command(*reply, &service, &command.source, Err(Refusal::Invalid(why)));
+            return effects.reply_to_command(caller.reply, &service, &command.source, Err(Refusal::Invalid(why)));
         }
+        let premises = self.premises_of_registration(&registering);
         if definition_owner.is_some() {
-            self.claims.add(&effective(&command.definition, &self.settings.policy.apps_domain));
+            self.pending_claims.add(&effective(&command.definition, &self.settings.policy.apps_domain));
         }
         self.places.claim(&service, &command.instance);
         for id in registering.ids() {
             self.directory.claim_id(&InstanceRef { service: service.clone(), id: id.clone() });
         }
-        self.submit(&service, ServiceWrite::Register(registering), changes, effects);
+        self.submit(&service, ServiceWrite::Register(registering), changes, premises, effects);
     }
 
     /// The store does not have it: nothing of it stays.
     pub(super) fn fail_registration(&mut self, registering: &Registering, why: &str, effects: &mut Effects) {
-        let Registering { command, definition_owner, reply, .. } = registering;
-        let service = &command.definition.service;
-        if definition_owner.is_some() {
-            self.release_claims(&command.definition);
+        self.release(registering);
+        let Registering { command, caller, .. } = registering;
+        let refused = Err(Refusal::StoreFailed(why.to_owned()));
+        effects.reply_to_command(caller.reply, &command.definition.service, &command.source, refused);
+    }
+
+    /// Gives back all that a registration claimed on its way to the store.
+    pub(super) fn release(&mut self, registering: &Registering) {
+        if registering.definition_owner.is_some() {
+            self.release_claims(&registering.command.definition);
         }
         self.release_ids(registering);
-        effects.reply_to_command(*reply, service, &command.source, Err(Refusal::StoreFailed(why.to_owned())));
     }
 
     /// Gives back what a registration claimed of ids and places on its way to the store.
-    pub(super) fn release_ids(&mut self, registering: &Registering) {
+    fn release_ids(&mut self, registering: &Registering) {
         let service = &registering.command.definition.service;
         self.places.release(service, &registering.command.instance);
         for id in registering.ids() {
@@ -100,7 +113,7 @@ impl Registry {
 
     /// Gives back what a registration claimed on its way to the store.
     pub(super) fn release_claims(&mut self, definition: &Definition) {
-        self.claims.remove(&effective(definition, &self.settings.policy.apps_domain));
+        self.pending_claims.remove(&effective(definition, &self.settings.policy.apps_domain));
     }
 
     /// The answer to a registration.
@@ -142,7 +155,9 @@ impl Registry {
         });
         let ttl = ttl.map(|ttl| Change::NoteTtl { instance: instance.clone(), ttl });
         // What puts an instance anew ends its drain in the store, but for a hold of its id.
-        let gone = replaces.iter().map(|id| Change::RemoveInstance(instance.sibling(id)));
+        let is_lost = |rival: &InstanceRef| self.directory.instance(rival).is_some_and(|one| one.has_lapsed());
+        let gone = replaces.iter().map(|id| instance.sibling(id)).filter(|rival| !is_lost(rival));
+        let gone = gone.map(Change::RemoveInstance);
         let drain = self.drain_after(&instance, incarnation, replaces).filter(|mark| mark.until != DrainUntil::Undo);
         let drain = drain.map(|mark| Change::PutDraining(instance.clone(), Arc::clone(mark)));
         definition.into_iter().chain(gone).chain([put]).chain(ttl).chain(drain).collect()

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::command::{Registration, RegistrationKind};
 use super::directory::InstanceEntry;
 use super::dispatch::Registry;
+use super::evaluating::Rivals;
 use super::ids::InstanceRef;
 use super::now::Now;
 use super::probes::HealthLimits;
@@ -40,7 +41,9 @@ impl Registry {
         let service = &command.definition.service;
         let entry = self.directory.service(service);
         let installed = entry.map(|entry| entry.definition());
-        let is_older = installed.is_some_and(|own| own.revision > command.definition.revision);
+        let has_lapsed = entry.is_some_and(|entry| entry.has_lapsed());
+        // Of a definition that the store lost there is nothing to leave as it is.
+        let is_older = !has_lapsed && installed.is_some_and(|own| own.revision > command.definition.revision);
         let is_eligible = entry.is_some_and(|entry| entry.eligibility().is_eligible());
         let is_same = installed.is_some_and(|own| **own == command.definition);
         if let Some(entry) = entry.filter(|_| !is_older && !is_same) {
@@ -52,11 +55,11 @@ impl Registry {
         if let Some(installed) = installed {
             policy.check_owner(service, installed.registered_from(), &command.source)?;
         }
-        if let Some(owner) = self.directory.ids().owner(&command.instance.id).filter(|owner| **owner != *service) {
+        if let Some(owner) = self.directory.ids().other_owners(&command.instance.id, service).next() {
             return Err(self.directory.taken(format!("instance id \"{}\"", command.instance.id), owner));
         }
         if !is_older {
-            self.check_conflicts(&command.definition)?;
+            self.check_conflicts(&command.definition, Rivals::All)?;
         }
         if self.registration_must_wait(command) {
             return Ok(Plan::Wait);
@@ -70,21 +73,30 @@ impl Registry {
             check_replaced(command, installed, &limits, now)?;
         }
         let is_registered = installed.is_some_and(|installed| {
-            !installed.is_being_removed()
+            // One that the store lost is stored again as it is heard, where it is held to a TTL.
+            let is_stored = !installed.has_lapsed() || installed.liveness().ttl().is_some();
+            is_stored
+                && !installed.is_being_removed()
                 && **installed.spec() == command.instance
                 && (*installed.addresses() == command.addresses || command.instance.url.socket_address().is_none())
         });
         let incarnation = command.instance.incarnation.as_ref();
         let ends_drain =
             installed.and_then(|installed| installed.drain()).is_some_and(|mark| mark.ends_with(incarnation));
-        // A service that is suspended is evaluated again with its registration.
-        let keeps_definition = is_older || (is_same && is_eligible);
+        // A service that is suspended is evaluated again with its registration. In a shared store it may be suspended here
+        // alone: nothing is put anew for that, unless it is someone else's from here on.
+        let is_shared = self.settings.sharing.is_shared();
+        let is_as_it_stands = is_eligible
+            || (is_shared && entry.is_some_and(|entry| entry.registered_from() == self.definition_owner(command)));
+        let keeps_definition = is_older || (is_same && is_as_it_stands);
         let replaces = self.replaces(command)?;
         Ok(match keeps_definition && is_registered && replaces.is_empty() {
             true if ends_drain => Plan::EndDrain,
             true => Plan::Known,
             false => {
-                Plan::Write { definition_owner: (!keeps_definition).then(|| self.definition_owner(command)), replaces }
+                let brings_definition = has_lapsed || !keeps_definition;
+                let definition_owner = brings_definition.then(|| self.definition_owner(command));
+                Plan::Write { definition_owner, replaces }
             }
         })
     }
@@ -127,6 +139,10 @@ impl Registry {
         // one brings.
         let Some((first, last)) = self.outbox.ends(service) else { return false };
         let (ServiceWrite::Register(before), ServiceWrite::Register(_)) = (first, last) else { return true };
+        // The first of several that bring one definition would make the others outdated.
+        if before.definition_owner.is_some() && self.settings.sharing.is_shared() {
+            return true;
+        }
         let is_installed =
             self.directory.service(service).is_some_and(|entry| entry.instances().contains_key(&command.instance.id));
         let claims = self.directory.ids().claims(&command.instance.id, service);

@@ -1,12 +1,14 @@
 //! Removals: by command, by expiry, and at the end of a hold. Out of the snapshot first, then out of the store, then answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::answer::Answer;
+use super::caller::Caller;
 use super::command::{Deregistration, OnLastInstance, Source};
 use super::dispatch::Registry;
 use super::effects::Effects;
-use super::ids::{InstanceRef, ReplyId};
+use super::ids::InstanceRef;
 use super::now::Now;
 use super::refusal::Refusal;
 use super::report::Report;
@@ -17,24 +19,27 @@ use crate::routing::Drained;
 impl Registry {
     pub(super) fn handle_deregistration(
         &mut self,
-        command: Deregistration,
-        reply: ReplyId,
+        command: Box<Deregistration>,
+        caller: Caller,
         now: Now,
         effects: &mut Effects,
     ) {
         if self.outbox.is_writing(&command.service) {
-            return self.park(ServiceCommand::Deregister(command), reply, effects);
+            return self.park(ServiceCommand::Deregister(command), caller, effects);
         }
-        let Deregistration { service, instance, incarnation, on_last_instance, source } = command;
+        let Deregistration { service, instance, incarnation, source, .. } = &*command;
         let check = |id: &InstanceId| {
             self.check_incarnation(&InstanceRef { service: service.clone(), id: id.clone() }, incarnation.as_ref())
         };
-        let checked = self.check_deregistration(&service, instance.as_ref(), &source);
-        match checked.and_then(|()| instance.as_ref().map_or(Ok(()), check)) {
-            Err(refusal) => effects.reply_to_command(reply, &service, &source, Err(refusal)),
+        let checked = self.check_deregistration(service, instance.as_ref(), source);
+        let checked = checked.and_then(|()| instance.as_ref().map_or(Ok(()), check));
+        let target = instance.as_ref().and_then(|id| self.directory.service(service)?.instances().get(id));
+        let refusal = || self.store_refusal().or_else(|| self.lapse_refusal(target.into_iter()));
+        match checked.and_then(|()| refusal().map_or(Ok(()), Err)) {
+            Err(refusal) => effects.reply_to_command(caller.reply, service, source, Err(refusal)),
             Ok(()) => {
-                let cause = RemovalCause::Requested { reply, from: source.address, on_last_instance };
-                self.begin_removal(service, instance, cause, now, effects);
+                let (service, instance) = (service.clone(), instance.clone());
+                self.begin_removal(service, instance, RemovalCause::Requested { command, caller }, now, effects);
             }
         }
     }
@@ -73,21 +78,28 @@ impl Registry {
     ) {
         let Some(entry) = self.directory.service_mut(&service) else { return };
         // By expiry, and by a command that takes nothing along, the routes are held.
-        let goes_with_last = match cause {
-            RemovalCause::Requested { on_last_instance: OnLastInstance::RemoveService, .. } => true,
-            RemovalCause::Requested { on_last_instance: OnLastInstance::KeepRoutes, .. } => {
-                entry.definition().routes.is_empty()
-            }
+        let goes_with_last = match &cause {
+            RemovalCause::Requested { command, .. } => match command.on_last_instance {
+                OnLastInstance::RemoveService => true,
+                OnLastInstance::KeepRoutes => entry.definition().routes.is_empty(),
+            },
             RemovalCause::Expired | RemovalCause::HoldEnded => false,
         };
+        let leaving = entry.lives_of(instance.as_ref());
         let change = entry.begin_removal(instance.as_ref(), goes_with_last);
         if entry.is_being_removed() {
             self.publisher.withdraw(entry.index(), entry.eligibility().effective());
         }
         self.publisher.advance();
         self.refresh(&service, now, effects);
-        let write = ServiceWrite::Remove { service: service.clone(), instance, cause };
-        self.submit(&service, write, vec![change], effects);
+        let is_whole = self.directory.service(&service).is_some_and(|entry| entry.is_being_removed());
+        let premises = self.premises_of_removal(&service, instance.as_ref(), &cause);
+        if self.is_stored(&change) {
+            let write = ServiceWrite::Remove { service: service.clone(), instance, is_whole, cause, leaving };
+            self.submit(&service, write, vec![change], premises, effects);
+        } else {
+            self.finish_removal(&service, instance, cause, now, effects);
+        }
     }
 
     pub(super) fn finish_removal(
@@ -110,8 +122,10 @@ impl Registry {
         for id in removed {
             let instance = InstanceRef { service: service.clone(), id };
             self.remove_instance(&instance, effects);
-            match cause {
-                RemovalCause::Requested { from, .. } => effects.report(Report::Deregistered { instance, from }),
+            match &cause {
+                RemovalCause::Requested { command, .. } => {
+                    effects.report(Report::Deregistered { instance, from: Some(command.source.address) });
+                }
                 RemovalCause::Expired => effects.report(Report::Expired(instance)),
                 RemovalCause::HoldEnded => {}
             }
@@ -119,7 +133,11 @@ impl Registry {
         if is_whole {
             self.remove_service(service);
         } else if self.directory.service(service).is_some_and(|entry| entry.instances().is_empty()) {
-            self.leases.hold_routes(service, now);
+            // The last two may have left at once, each as one of two, through two gateways.
+            let is_to_go = matches!(&cause, RemovalCause::Requested { command, .. }
+                if command.on_last_instance == OnLastInstance::RemoveService);
+            let hold = if is_to_go { Duration::ZERO } else { self.hold_of(service) };
+            self.leases.hold_routes(service, hold, now);
         }
         if self.directory.service(service).is_some_and(|entry| !entry.eligibility().is_eligible()) {
             // The removed instance may be why it was suspended.
@@ -130,15 +148,15 @@ impl Registry {
         if is_whole {
             effects.report(Report::Freed(service.clone()));
         }
-        if let RemovalCause::Requested { reply, .. } = cause {
+        if let RemovalCause::Requested { caller, .. } = cause {
             let answer = Answer::Deregistered { instances: count, drained, generation: self.publisher.generation() };
-            effects.reply(reply, Ok(answer));
+            effects.reply(caller.reply, Ok(answer));
         }
     }
 
     /// The store still has it. After a command everything is as before, and the caller gets the error. What expired stays
     /// out and is tried again.
-    pub(super) fn undo_removal(
+    pub(super) fn fail_removal(
         &mut self,
         service: &ServiceName,
         instance: Option<InstanceId>,
@@ -148,20 +166,35 @@ impl Registry {
         effects: &mut Effects,
     ) {
         effects.report(Report::RemovalFailed { service: service.clone(), why: why.to_owned() });
+        self.undo_removal(service, instance, &cause, now, effects);
+        if let RemovalCause::Requested { caller, .. } = cause {
+            effects.reply(caller.reply, Err(Refusal::StoreFailed(why.to_owned())));
+        }
+    }
+
+    /// Takes back what [`begin_removal`](Self::begin_removal) did, as far as it is not taken back already.
+    pub(super) fn undo_removal(
+        &mut self,
+        service: &ServiceName,
+        instance: Option<InstanceId>,
+        cause: &RemovalCause,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let is_exclusive = !self.settings.sharing.is_shared();
         let Some(entry) = self.directory.service_mut(service) else { return };
         let was_being_removed = entry.keep();
         if was_being_removed {
             self.publisher.restore(entry.index(), entry.eligibility().effective());
         }
         match (cause, instance) {
-            (RemovalCause::HoldEnded, _) => self.leases.retry_freeing(service, now),
+            (RemovalCause::HoldEnded, _) if entry.instances().is_empty() => self.leases.retry_freeing(service, now),
             (RemovalCause::Expired, Some(id)) => {
                 self.leases.retry_removal(InstanceRef { service: service.clone(), id }, now);
             }
-            (RemovalCause::Expired, None) => {}
-            (RemovalCause::Requested { reply, .. }, instance) => {
-                entry.keep_instances(instance.as_ref(), now);
-                effects.reply(reply, Err(Refusal::StoreFailed(why.to_owned())));
+            (RemovalCause::Expired | RemovalCause::HoldEnded, _) => {}
+            (RemovalCause::Requested { .. }, instance) => {
+                entry.keep_instances(instance.as_ref(), |one| is_exclusive && one.liveness().is_over(now));
             }
         }
         // The configuration may have changed meanwhile, and only services that stay are evaluated with each change.
@@ -169,6 +202,6 @@ impl Registry {
             self.re_evaluate(service, effects);
         }
         self.publisher.advance();
-        self.refresh(service, now, effects);
+        self.settle(service, now, effects);
     }
 }

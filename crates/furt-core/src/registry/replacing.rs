@@ -63,8 +63,6 @@ impl Registry {
         let mut taken = Vec::new();
         for id in replaces {
             let instance = InstanceRef { service: by.service.clone(), id: id.clone() };
-            // Claimed by the registration, beside the installed instance's own claim.
-            self.directory.release_id(&instance);
             let Some(before) = self.directory.instance(&instance).map(replaced) else { continue };
             self.remove_instance(&instance, effects);
             let (by, url) = (by.id.clone(), before.url.to_string());

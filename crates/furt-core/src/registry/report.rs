@@ -60,8 +60,8 @@ pub enum Report {
     Deregistered {
         /// The instance.
         instance: InstanceRef,
-        /// The address that the command came from.
-        from: IpAddr,
+        /// The address that the command came from; `None`: it came to another gateway.
+        from: Option<IpAddr>,
     },
     /// An instance gets no new requests from now on.
     DrainBegan {
@@ -69,18 +69,20 @@ pub enum Report {
         instance: InstanceRef,
         /// What ends it.
         until: DrainUntil,
-        /// The address that the command came from.
-        from: IpAddr,
+        /// The address that the command came from; `None`: it came to another gateway.
+        from: Option<IpAddr>,
     },
     /// An instance gets requests again, or an id is held no more: it registered again, or the drain was undone.
     DrainEnded {
         /// The instance.
         instance: InstanceRef,
-        /// The address that the command came from.
-        from: IpAddr,
+        /// The address that the command came from; `None`: it came to another gateway.
+        from: Option<IpAddr>,
     },
-    /// An instance was not heard in time.
+    /// An instance was not heard in time, or gave its routes, id or url to one that a shared store has.
     Expired(InstanceRef),
+    /// A shared store had lost an instance that lives, and has it again.
+    Restored(InstanceRef),
     /// The routes of a service without instances are free again.
     Freed(ServiceName),
     /// The status of an instance changed.

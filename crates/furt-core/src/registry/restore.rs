@@ -25,7 +25,9 @@ impl Registry {
     /// are any more, and why, such as at what is a listener of furt's by now.
     pub fn restore(&mut self, contents: Contents, suspended: &BTreeMap<InstanceId, Arc<str>>, now: Now) -> Vec<Effect> {
         let mut effects = Effects::default();
-        let Contents { epoch, starts, definitions, instances, ttls, draining, holds, keys, observed } = contents;
+        let Contents { revision, epoch, starts, definitions, instances, ttls, draining, holds, keys, observed } =
+            contents;
+        self.revision = revision;
         self.publisher.begin(epoch, Generation(starts << CHANGES_OF_A_START));
         for (instance, mark) in holds {
             self.holds.set(&instance, Some(mark));
@@ -51,11 +53,11 @@ impl Registry {
                 Status::Up => Health::restored_up(),
                 Status::Unknown => Health::unknown(),
             };
-            self.directory.claim_id(&instance);
             let drain = self.holds.get(&instance).or_else(|| draining.get(&spec.id)).cloned();
             let ttl = ttls.get(&spec.id).copied();
             let suspended = suspended.get(&spec.id).cloned();
             let (live, keeps_health) = (Arc::default(), false);
+            let heard = (!self.settings.sharing.is_shared()).then_some(now.at);
             let new = NewInstance {
                 spec,
                 addresses,
@@ -68,15 +70,17 @@ impl Registry {
                 drain,
                 replaced,
                 ttl,
+                heard,
             };
             self.install_instance(&instance, new, now, &mut effects);
             self.plan_probes(&instance, FirstProbe::Spread, now, &mut effects);
         }
         for service in &self.directory.names_where(|_| true) {
             self.re_evaluate(service, &mut effects);
+            let hold = self.hold_of(service);
             let Some(entry) = self.directory.service_mut(service) else { continue };
             if entry.instances().is_empty() {
-                self.leases.hold_routes(service, now);
+                self.leases.hold_routes(service, hold, now);
             }
             entry.start_status();
             self.refresh(service, now, &mut effects);

@@ -4,9 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::command::{Deregistration, DrainCommand, OnLastInstance, Registration};
-use super::ids::ReplyId;
+use super::caller::Caller;
+use super::command::{Deregistration, DrainCommand, Registration};
+use super::ids::InstanceRef;
 use crate::model::{DrainMark, DrainUntil, InstanceId, ServiceName};
+use crate::routing::InstanceLive;
 
 /// A write about a service.
 pub(super) enum ServiceWrite {
@@ -15,17 +17,27 @@ pub(super) enum ServiceWrite {
         service: ServiceName,
         /// `None`: all of them, and the service.
         instance: Option<InstanceId>,
+        /// Whether the service goes, with all its instances.
+        is_whole: bool,
         cause: RemovalCause,
+        /// The counters of those that leave.
+        leaving: Vec<Arc<InstanceLive>>,
     },
     Drain {
         command: Box<DrainCommand>,
         drains: Vec<DrainChange>,
-        reply: ReplyId,
+        caller: Caller,
     },
     /// A draining instance registered again without any change: its drain ends.
     Return {
         command: Box<Registration>,
-        reply: ReplyId,
+        caller: Caller,
+    },
+    /// The store lost an instance that lives: it is stored again.
+    Restore {
+        instance: InstanceRef,
+        /// Whether the store lost its definition as well.
+        with_definition: bool,
     },
 }
 
@@ -47,7 +59,7 @@ pub(super) struct Registering {
     pub(super) replaces: Vec<InstanceId>,
     /// The TTL that holds from the start though the instance names none; stored with it.
     pub(super) ttl: Option<Duration>,
-    pub(super) reply: ReplyId,
+    pub(super) caller: Caller,
 }
 
 impl Registering {
@@ -60,9 +72,8 @@ impl Registering {
 /// Why an instance or a service is removed.
 pub(super) enum RemovalCause {
     Requested {
-        reply: ReplyId,
-        from: IpAddr,
-        on_last_instance: OnLastInstance,
+        command: Box<Deregistration>,
+        caller: Caller,
     },
     /// The instance was not heard within its TTL.
     Expired,
@@ -73,14 +84,14 @@ pub(super) enum RemovalCause {
 /// A command about a service that can wait for its writes.
 pub(super) enum ServiceCommand {
     Register(Box<Registration>),
-    Deregister(Deregistration),
+    Deregister(Box<Deregistration>),
     Drain(Box<DrainCommand>),
 }
 
 /// A command that waits, and who waits for its answer.
 pub(super) struct ParkedCommand {
     pub(super) command: ServiceCommand,
-    pub(super) reply: ReplyId,
+    pub(super) caller: Caller,
 }
 
 impl ServiceCommand {

@@ -16,8 +16,34 @@ pub struct Settings {
     pub health: HealthLimits,
     /// The TTL of instances that heartbeat and name none.
     pub heartbeat_ttl: Duration,
+    /// Who else writes to the store; stays as it was at the start.
+    pub sharing: Sharing,
     /// How long verdicts are held at most while the gateway's own network is out; zero: they are not.
     pub outage_hold: Duration,
+}
+
+/// Who writes to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sharing {
+    /// This gateway alone: nothing changes but by its own writes, and it says when a TTL is over.
+    #[default]
+    Exclusive,
+    /// Other gateways, too: what they changed is told by [`Event::StoreChanged`](super::Event::StoreChanged), and the store
+    /// says when a TTL is over.
+    Shared {
+        /// A number that no other of the gateways has: what each of them may do comes at another moment on each.
+        salt: u64,
+    },
+}
+
+impl Sharing {
+    /// Whether other gateways write to the store.
+    pub fn is_shared(self) -> bool {
+        match self {
+            Self::Exclusive => false,
+            Self::Shared { .. } => true,
+        }
+    }
 }
 
 /// All that the core takes from a configuration.

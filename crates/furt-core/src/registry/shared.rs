@@ -33,6 +33,11 @@ pub(super) fn registered(live: &InstanceLive, now: Now) {
 /// The instance was heard, and is held to `ttl` from now on; `None`: to none, also if it had one before it registered anew.
 pub(super) fn heard(live: &InstanceLive, ttl: Option<Duration>, now: Now) {
     live.heard_ms.store(now.unix_ms, Ordering::Relaxed);
+    promised(live, ttl);
+}
+
+/// The instance is held to `ttl`, by what another gateway promised.
+pub(super) fn promised(live: &InstanceLive, ttl: Option<Duration>) {
     let ttl_ms = ttl.map_or(0, |ttl| ttl.as_millis().try_into().unwrap_or(u64::MAX));
     live.ttl_ms.store(ttl_ms, Ordering::Relaxed);
 }

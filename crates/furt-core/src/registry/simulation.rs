@@ -3,6 +3,7 @@
 
 mod compare;
 mod model;
+mod shared;
 mod stored;
 
 use std::time::Duration;
@@ -253,7 +254,7 @@ impl Simulation {
         for _ in 0..count {
             self.keep_notes();
             if store == Store::Works {
-                self.stored.apply(&self.furt.writes[0].1);
+                self.stored.apply(&self.furt.writes[0].1.changes);
             }
             self.furt.finish(store);
             self.model.written(store == Store::Works);

@@ -17,6 +17,7 @@ mod registering;
 mod replacing;
 mod restoring;
 mod routing;
+mod sharing;
 mod starting;
 mod waiting;
 

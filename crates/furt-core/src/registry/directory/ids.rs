@@ -1,4 +1,5 @@
-//! Which service owns an instance id: each installed instance and each one on its way to the store claims its id once.
+//! Which services own an instance id: each installed instance and each one on its way to the store claims its id once.
+//! At most one service has it installed; another one may be on its way to a shared store, where one of the two is refused.
 
 use std::collections::HashMap;
 
@@ -6,7 +7,7 @@ use crate::model::{InstanceId, ServiceName};
 
 /// Owners by instance id.
 #[derive(Debug, Default)]
-pub(in crate::registry) struct IdOwners(HashMap<InstanceId, Owner>);
+pub(in crate::registry) struct IdOwners(HashMap<InstanceId, Vec<Owner>>);
 
 #[derive(Debug)]
 struct Owner {
@@ -16,26 +17,39 @@ struct Owner {
 
 impl IdOwners {
     pub(in crate::registry) fn claim(&mut self, id: &InstanceId, service: &ServiceName) {
-        let new = || Owner { service: service.clone(), claims: 0 };
-        self.0.entry(id.clone()).or_insert_with(new).claims += 1;
+        let owners = self.0.entry(id.clone()).or_insert_with(|| Vec::with_capacity(1));
+        match owners.iter_mut().find(|owner| owner.service == *service) {
+            Some(owner) => owner.claims += 1,
+            None => owners.push(Owner { service: service.clone(), claims: 1 }),
+        }
     }
 
-    pub(in crate::registry) fn release(&mut self, id: &InstanceId) {
-        let Some(owner) = self.0.get_mut(id) else { return };
-        owner.claims -= 1;
-        if owner.claims == 0 {
+    pub(in crate::registry) fn release(&mut self, id: &InstanceId, service: &ServiceName) {
+        let Some(owners) = self.0.get_mut(id) else { return };
+        let Some(at) = owners.iter().position(|owner| owner.service == *service) else { return };
+        owners[at].claims -= 1;
+        if owners[at].claims == 0 {
+            owners.swap_remove(at);
+        }
+        if owners.is_empty() {
             self.0.remove(id);
         }
     }
 
-    /// The service that owns the id.
-    pub(in crate::registry) fn owner(&self, id: &InstanceId) -> Option<&ServiceName> {
-        self.0.get(id).map(|owner| &owner.service)
+    /// Other services than this one that claim the id.
+    pub(in crate::registry) fn other_owners(
+        &self,
+        id: &InstanceId,
+        service: &ServiceName,
+    ) -> impl Iterator<Item = &ServiceName> {
+        let owners = self.0.get(id).into_iter().flatten();
+        owners.map(|owner| &owner.service).filter(move |owner| *owner != service)
     }
 
     /// How often `service` claims the id.
     pub(in crate::registry) fn claims(&self, id: &InstanceId, service: &ServiceName) -> usize {
-        self.0.get(id).filter(|owner| owner.service == *service).map_or(0, |owner| owner.claims)
+        let owners = self.0.get(id).into_iter().flatten();
+        owners.filter(|owner| owner.service == *service).map(|owner| owner.claims).sum()
     }
 
     /// How many ids are claimed.
@@ -47,6 +61,6 @@ impl IdOwners {
     /// All claims on all ids.
     #[cfg(any(test, debug_assertions))]
     pub(in crate::registry) fn total(&self) -> usize {
-        self.0.values().map(|owner| owner.claims).sum()
+        self.0.values().flatten().map(|owner| owner.claims).sum()
     }
 }

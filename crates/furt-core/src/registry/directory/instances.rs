@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::leases::Liveness;
 use super::super::now::Now;
@@ -32,6 +32,8 @@ pub(in crate::registry) struct InstanceEntry {
     drain: Option<Arc<DrainMark>>,
     replaced: Option<Incarnation>,
     moves: Option<Moves>,
+    /// Where a shared store lost it, though no command removed it: how long it stays at least.
+    lapsed_until: Option<Instant>,
     /// What the snapshot shows of it.
     published: Arc<Instance>,
 }
@@ -64,6 +66,8 @@ pub(in crate::registry) struct NewInstance {
     pub(in crate::registry) replaced: Option<Incarnation>,
     /// The TTL that it was promised before, where it names none.
     pub(in crate::registry) ttl: Option<Duration>,
+    /// When it was heard here last; `None`: only other gateways have heard it.
+    pub(in crate::registry) heard: Option<Instant>,
 }
 
 /// What an instance counts as.
@@ -149,16 +153,16 @@ impl Instances {
         self.counts = Counts::default();
     }
 
-    /// It could not leave and stays, unless it was not heard in time.
-    pub(in crate::registry) fn stay(&mut self, id: &InstanceId, now: Now) {
-        let is_over = self.all.get(id).is_some_and(|instance| instance.liveness.is_over(now));
-        self.change(id, |state| state.is_being_removed = is_over);
+    /// It could not leave and stays, unless it has to go all the same.
+    pub(in crate::registry) fn stay(&mut self, id: &InstanceId, must_go: impl Fn(&InstanceEntry) -> bool) {
+        let must_go = self.all.get(id).is_some_and(must_go);
+        self.change(id, |state| state.is_being_removed = must_go);
     }
 
     /// The same of all.
-    pub(in crate::registry) fn stay_all(&mut self, now: Now) {
+    pub(in crate::registry) fn stay_all(&mut self, must_go: impl Fn(&InstanceEntry) -> bool) {
         let ids: Vec<_> = self.all.keys().cloned().collect();
-        ids.iter().for_each(|id| self.stay(id, now));
+        ids.iter().for_each(|id| self.stay(id, &must_go));
     }
 
     /// Whether all are being removed, or there is none.
@@ -225,8 +229,8 @@ impl Counts {
 impl InstanceEntry {
     pub(in crate::registry) fn new(new: NewInstance, pool_group: PoolGroup, now: Now) -> Self {
         let NewInstance { spec, addresses, suspended, registered_from, health, .. } = new;
-        let NewInstance { keeps_health, noted, live, drain, replaced, ttl, .. } = new;
-        let liveness = Liveness::new(spec.heartbeat_ttl.or(ttl), now);
+        let NewInstance { keeps_health, noted, live, drain, replaced, ttl, heard, .. } = new;
+        let liveness = Liveness::new(spec.heartbeat_ttl.or(ttl), heard);
         let published = published(&spec, &addresses, health, pool_group, &live);
         shared::installed(&live, &health, keeps_health, replaced.clone(), now);
         let state = CountedState { health, is_being_removed: false };
@@ -242,6 +246,7 @@ impl InstanceEntry {
             drain,
             replaced,
             moves: None,
+            lapsed_until: None,
             published,
         };
         entry.note_draining();
@@ -296,6 +301,20 @@ impl InstanceEntry {
     pub(in crate::registry) fn set_drain(&mut self, drain: Option<Arc<DrainMark>>) {
         self.drain = drain;
         self.note_draining();
+    }
+
+    /// Whether a shared store lost it, though no command removed it.
+    pub(in crate::registry) fn has_lapsed(&self) -> bool {
+        self.lapsed_until.is_some()
+    }
+
+    /// How long it stays at least where a shared store lost it.
+    pub(in crate::registry) fn lapsed_until(&self) -> Option<Instant> {
+        self.lapsed_until
+    }
+
+    pub(in crate::registry) fn set_lapsed(&mut self, until: Option<Instant>) {
+        self.lapsed_until = until;
     }
 
     /// Where its id was before.

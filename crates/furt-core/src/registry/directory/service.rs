@@ -11,7 +11,7 @@ use super::super::probes::Health;
 use super::super::shared;
 use super::instances::{InstanceEntry, Instances, StatusChange};
 use crate::model::{Definition, Host, InstanceId, Status};
-use crate::routing::{Service, ServiceIndex, ServiceKind, ServiceLive};
+use crate::routing::{InstanceLive, Service, ServiceIndex, ServiceKind, ServiceLive};
 
 /// A service, its instances, and whether it is routed.
 pub(in crate::registry) struct ServiceEntry {
@@ -25,6 +25,8 @@ pub(in crate::registry) struct ServiceEntry {
     status: Status,
     live: Arc<ServiceLive>,
     is_being_removed: bool,
+    /// Whether a shared store lost its definition, though no command removed it.
+    has_lapsed: bool,
 }
 
 impl ServiceEntry {
@@ -45,6 +47,7 @@ impl ServiceEntry {
             status,
             live: Arc::new(ServiceLive::new(now.unix_ms)),
             is_being_removed: false,
+            has_lapsed: false,
         }
     }
 
@@ -96,6 +99,7 @@ impl ServiceEntry {
         self.eligibility = Eligibility::not_evaluated(&definition);
         self.definition = definition;
         self.registered_from = registered_from;
+        self.has_lapsed = false;
     }
 
     /// Takes the outcome of an evaluation: `why` it may not be routed, or `None`. Gives what changed, if anything did.
@@ -132,6 +136,15 @@ impl ServiceEntry {
         self.instances.take_unnoted(id)
     }
 
+    /// The counters of an instance, or of all.
+    pub(in crate::registry) fn lives_of(&self, instance: Option<&InstanceId>) -> Vec<Arc<InstanceLive>> {
+        let live = |one: &InstanceEntry| Arc::clone(one.live());
+        match instance {
+            Some(id) => self.instances.get(id).map(live).into_iter().collect(),
+            None => self.instances.values().map(live).collect(),
+        }
+    }
+
     /// Begins the removal of an instance, or of all and the service (`None`). With the last instance the service goes as
     /// well, where `goes_with_last`. Gives what the store is to forget.
     pub(in crate::registry) fn begin_removal(&mut self, instance: Option<&InstanceId>, goes_with_last: bool) -> Change {
@@ -162,12 +175,25 @@ impl ServiceEntry {
         std::mem::take(&mut self.is_being_removed)
     }
 
-    /// An instance, or all of them (`None`), could not be removed and stay, unless they were not heard in time.
-    pub(in crate::registry) fn keep_instances(&mut self, instance: Option<&InstanceId>, now: Now) {
+    /// An instance, or all of them (`None`), could not be removed and stay, unless they have to go all the same.
+    pub(in crate::registry) fn keep_instances(
+        &mut self,
+        instance: Option<&InstanceId>,
+        must_go: impl Fn(&InstanceEntry) -> bool,
+    ) {
         match instance {
-            Some(id) => self.instances.stay(id, now),
-            None => self.instances.stay_all(now),
+            Some(id) => self.instances.stay(id, must_go),
+            None => self.instances.stay_all(must_go),
         }
+    }
+
+    /// Whether a shared store lost its definition, though no command removed it.
+    pub(in crate::registry) fn has_lapsed(&self) -> bool {
+        self.has_lapsed
+    }
+
+    pub(in crate::registry) fn set_lapsed(&mut self, has_lapsed: bool) {
+        self.has_lapsed = has_lapsed;
     }
 
     /// The status starts at what the instances are: that is no change of it.

@@ -146,7 +146,7 @@ impl Directory {
     }
 
     pub(in crate::registry) fn release_id(&mut self, instance: &InstanceRef) {
-        self.ids.release(&instance.id);
+        self.ids.release(&instance.id, &instance.service);
     }
 
     /// How many services there are.

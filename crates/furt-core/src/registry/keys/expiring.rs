@@ -6,15 +6,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::super::lapsing::spread;
 use super::super::leases::REMOVAL_RETRY;
 use super::super::now::Now;
+use super::super::settings::Sharing;
 use super::state::{KeyParts, KeyState, Keys};
-use crate::model::RuntimeKey;
+use crate::model::{KeyName, RuntimeKey};
 
 /// How long at most until the time of day is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Keys that end in one tick, and in one write; those beyond wait a millisecond, and other events come first.
 const BATCH: usize = 1_000;
+/// The most that the removal of an expired key from a shared store is delayed.
+const REMOVAL_SPREAD_MS: u64 = 60_000;
 
 impl Keys {
     /// When [`handle_deadline`](Self::handle_deadline) is due.
@@ -26,6 +30,21 @@ impl Keys {
     pub(in crate::registry) fn handle_deadline(&mut self, now: Now, parts: &mut KeyParts<'_>) {
         if self.due_at.is_some_and(|at| at <= now.at) {
             self.end_due(now, parts);
+        }
+    }
+
+    /// Has the store told of a key's end after `delay`, or with others that wait for it.
+    pub(super) fn retry_removal(&mut self, name: KeyName, delay: Duration, now: Now) {
+        let at = now.at + delay;
+        let before = self.retry_at.filter(|_| !self.retry.is_empty());
+        self.retry_at = Some(before.map_or(at, |before| before.min(at)));
+        self.retry.insert(name);
+    }
+
+    /// The same of a key that is out of the table; one of that name that came meanwhile is another.
+    pub(super) fn retry_ended(&mut self, name: &KeyName, now: Now) {
+        if self.runtime.get(name).is_some_and(|entry| entry.state != KeyState::Stays) {
+            self.retry_removal(name.clone(), REMOVAL_RETRY, now);
         }
     }
 
@@ -60,16 +79,22 @@ impl Keys {
                 let ended: Vec<_> = ended;
                 for old in ended {
                     self.digests.remove(&old.sha256);
+                    if parts.store.sharing.is_shared() {
+                        self.ended_digests.insert(old.sha256, name.clone());
+                    }
                 }
                 self.publish(&name, parts);
                 continue;
             }
             self.take_out(&name, KeyState::Expired, parts);
-            if self.outbox.is_writing(&name) {
-                self.retry.insert(name);
-                self.retry_at.get_or_insert(now.at + REMOVAL_RETRY);
-            } else {
-                ended_names.push(name);
+            match parts.store.sharing {
+                Sharing::Exclusive if !self.outbox.is_writing(&name) => ended_names.push(name),
+                Sharing::Exclusive => self.retry_removal(name, REMOVAL_RETRY, now),
+                // Any of the gateways may remove it: the first one that comes does.
+                Sharing::Shared { salt } => {
+                    let delay = spread(salt, name.as_str(), REMOVAL_SPREAD_MS);
+                    self.retry_removal(name, delay, now);
+                }
             }
         }
         if !ended_names.is_empty() {

@@ -2,18 +2,21 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::answer::Answer;
+use super::super::caller::Caller;
 use super::super::change::Change;
 use super::super::ids::{ReplyId, WriteId};
 use super::super::leases::REMOVAL_RETRY;
 use super::super::now::Now;
 use super::super::refusal::Refusal;
 use super::super::report::Report;
+use super::super::write::{Premise, Record, Write};
 use super::command::{KeyAnswer, KeyCommand};
 use super::refusal::{KeyRefusal, MAX_KEYS};
 use super::report::KeyReport;
-use super::state::{Asker, KeyParts, KeyState, KeyWrite, Keys, MAX_PARKED, ParkedKeyCommand};
+use super::state::{Asker, KeyEntry, KeyParts, KeyState, KeyWrite, Keys, MAX_PARKED, ParkedKeyCommand};
 use crate::model::{KeyName, MAX_OLD_DIGESTS, OldDigest, RuntimeKey, Sha256Digest};
 
 impl Keys {
@@ -25,7 +28,7 @@ impl Keys {
         now: Now,
         parts: &mut KeyParts<'_>,
     ) {
-        let parked = ParkedKeyCommand { command, asker: Asker { from, reply } };
+        let parked = ParkedKeyCommand { command, asker: Asker { from, caller: Caller::new(reply) } };
         if self.outbox.is_writing(parked.command.name()) {
             self.park(parked, parts);
         } else {
@@ -49,7 +52,7 @@ impl Keys {
         }
     }
 
-    fn unpark(&mut self, name: &KeyName, now: Now, parts: &mut KeyParts<'_>) {
+    pub(super) fn unpark(&mut self, name: &KeyName, now: Now, parts: &mut KeyParts<'_>) {
         let mut queue = self.outbox.take_parked(name);
         while !self.outbox.is_writing(name) {
             let Some(parked) = queue.pop_front() else { return };
@@ -66,15 +69,17 @@ impl Keys {
     ) {
         let name = command.name().clone();
         let refused = match command {
-            KeyCommand::Create(key) => self.begin_creation(Arc::new(*key), asker, parts),
-            KeyCommand::Rotate { sha256, grace, .. } => {
-                let grace_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
-                self.begin_rotation(&name, sha256, grace_ms, asker, now, parts)
+            KeyCommand::Create(_) | KeyCommand::Rotate { .. } if let Some(why) = parts.store.unreachable => {
+                Err(Refusal::StoreFailed(why.to_string()))
             }
-            KeyCommand::Revoke(_) => self.begin_revocation(&name, asker, parts),
+            KeyCommand::Create(key) => self.begin_creation(Arc::new(*key), asker, parts).map_err(Refusal::Key),
+            KeyCommand::Rotate { sha256, grace, .. } => {
+                self.begin_rotation(&name, sha256, grace, asker, now, parts).map_err(Refusal::Key)
+            }
+            KeyCommand::Revoke(_) => self.begin_revocation(&name, asker, parts).map_err(Refusal::Key),
         };
         if let Err(refusal) = refused {
-            self.refuse(&name, asker, refusal.into(), parts);
+            self.refuse(&name, asker, refusal, parts);
         }
     }
 
@@ -101,9 +106,11 @@ impl Keys {
         if self.runtime.len() + self.outbox.subjects() >= MAX_KEYS {
             return Err(KeyRefusal::TooMany);
         }
-        self.digests.insert(key.spec.sha256, name.clone());
+        self.pending_digests.insert(key.spec.sha256, name.clone());
         let change = Change::PutKey(Arc::clone(&key));
-        self.submit(KeyWrite::Create { key, asker }, vec![change], parts);
+        let premises =
+            vec![Premise::Absent(Record::Key(name.clone())), Premise::Absent(Record::Digest(key.spec.sha256))];
+        self.submit(KeyWrite::Create { key, asker }, vec![change], premises, parts);
         Ok(())
     }
 
@@ -111,12 +118,13 @@ impl Keys {
         &mut self,
         name: &KeyName,
         sha256: Sha256Digest,
-        grace_ms: i64,
+        grace: Duration,
         asker: Asker,
         now: Now,
         parts: &mut KeyParts<'_>,
     ) -> Result<(), KeyRefusal> {
         let unusable = self.not_there(name);
+        let grace_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
         if self.configured.contains_key(name) {
             return Err(KeyRefusal::Configured(name.clone()));
         }
@@ -135,18 +143,19 @@ impl Keys {
         }
         key.spec.sha256 = sha256;
         let key = Arc::new(key);
-        self.digests.insert(sha256, name.clone());
+        self.pending_digests.insert(sha256, name.clone());
         let change = Change::PutKey(Arc::clone(&key));
-        self.submit(KeyWrite::Rotate { key, asker }, vec![change], parts);
+        let premises = vec![Premise::Unchanged(Record::Key(name.clone())), Premise::Absent(Record::Digest(sha256))];
+        self.submit(KeyWrite::Rotate { key, grace, asker }, vec![change], premises, parts);
         Ok(())
     }
 
     fn begin_revocation(&mut self, name: &KeyName, asker: Asker, parts: &mut KeyParts<'_>) -> Result<(), KeyRefusal> {
-        if !self.runtime.contains_key(name) {
+        let Some(key) = self.runtime.get(name).map(|entry| Arc::clone(&entry.key)) else {
             return Err(self.not_there(name));
-        }
+        };
         self.take_out(name, KeyState::Revoked { from: asker.from }, parts);
-        self.begin_removal(vec![name.clone()], Some(asker), parts);
+        self.begin_removal(vec![name.clone()], Some((asker, key)), parts);
         Ok(())
     }
 
@@ -160,49 +169,69 @@ impl Keys {
 
     fn check_digest(&self, sha256: Sha256Digest) -> Result<(), KeyRefusal> {
         let holder = self.configured_digests.get(&sha256).or_else(|| self.digests.get(&sha256));
+        let holder = holder.or_else(|| self.pending_digests.get(&sha256)).or_else(|| self.ended_digests.get(&sha256));
         holder.map_or(Ok(()), |holder| {
             Err(KeyRefusal::Taken { what: "digest".to_owned(), holder: format!("the API key \"{holder}\"") })
         })
     }
 
     /// Asks the store to forget keys that are out of the table.
-    pub(super) fn begin_removal(&mut self, names: Vec<KeyName>, asker: Option<Asker>, parts: &mut KeyParts<'_>) {
+    pub(super) fn begin_removal(
+        &mut self,
+        names: Vec<KeyName>,
+        asker: Option<(Asker, Arc<RuntimeKey>)>,
+        parts: &mut KeyParts<'_>,
+    ) {
         names.iter().for_each(|name| {
             self.retry.remove(name);
         });
         let changes = names.iter().cloned().map(Change::RemoveKey).collect();
-        self.submit(KeyWrite::Remove { names, asker }, changes, parts);
+        // An operator's end is of the key by its name, however it was changed meanwhile.
+        let is_by_time = asker.is_none();
+        let unchanged = |name: &KeyName| Premise::Unchanged(Record::Key(name.clone()));
+        let premises = names.iter().filter(|_| is_by_time).map(unchanged).collect();
+        self.submit(KeyWrite::Remove { names, asker }, changes, premises, parts);
     }
 
-    fn submit(&mut self, write: KeyWrite, changes: Vec<Change>, parts: &mut KeyParts<'_>) {
+    fn submit(&mut self, write: KeyWrite, changes: Vec<Change>, premises: Vec<Premise>, parts: &mut KeyParts<'_>) {
         let id = parts.write_ids.next();
         self.outbox.submit(id, write.names(), write);
-        parts.effects.write(id, changes);
+        let premises = if parts.store.sharing.is_shared() { premises } else { Vec::new() };
+        parts.effects.write(id, Write { changes, seen: parts.store.seen, premises });
     }
 
     pub(in crate::registry) fn handle_write_done(&mut self, write: WriteId, now: Now, parts: &mut KeyParts<'_>) {
         let Some((write, names)) = self.outbox.finish(write) else { return };
         match write {
             KeyWrite::Create { key, asker } => {
-                let report = KeyReport::Created { name: key.name().clone(), from: asker.from };
+                let report = KeyReport::Created { name: key.name().clone(), from: Some(asker.from) };
+                self.pending_digests.remove(&key.spec.sha256);
                 self.install(Arc::clone(&key), parts);
                 self.answer(asker, key, report, parts);
             }
-            KeyWrite::Rotate { key, asker } => {
-                let report = KeyReport::Rotated { name: key.name().clone(), from: asker.from };
+            KeyWrite::Rotate { key, asker, .. } => {
+                let report = KeyReport::Rotated { name: key.name().clone(), from: Some(asker.from) };
+                self.pending_digests.remove(&key.spec.sha256);
                 self.replace(&key, parts);
                 self.answer(asker, key, report, parts);
             }
             KeyWrite::Remove { names, asker } => {
                 for name in names {
-                    let Some(entry) = self.forget(&name, parts) else { continue };
-                    let report = match entry.state {
-                        KeyState::Revoked { from } => KeyReport::Revoked { name, from },
-                        KeyState::Expired | KeyState::Stays => KeyReport::Expired(name),
-                    };
-                    match asker {
-                        Some(asker) => self.answer(asker, entry.key, report, parts),
-                        None => parts.effects.report(Report::Key(report)),
+                    let forgotten = self.forget(&name, parts);
+                    match (&asker, forgotten) {
+                        (Some((asker, key)), forgotten) => {
+                            let report = match &forgotten {
+                                Some(KeyEntry { state: KeyState::Expired, .. }) => KeyReport::Expired(name),
+                                _ => KeyReport::Revoked { name, from: Some(asker.from) },
+                            };
+                            let key = forgotten.map_or_else(|| Arc::clone(key), |entry| entry.key);
+                            self.answer(*asker, key, report, parts);
+                        }
+                        (None, Some(KeyEntry { state: KeyState::Revoked { from }, .. })) => {
+                            parts.effects.report(Report::Key(KeyReport::Revoked { name, from: Some(from) }));
+                        }
+                        (None, Some(_)) => parts.effects.report(Report::Key(KeyReport::Expired(name))),
+                        (None, None) => {}
                     }
                 }
             }
@@ -220,17 +249,19 @@ impl Keys {
     ) {
         let Some((write, names)) = self.outbox.finish(write) else { return };
         match write {
-            KeyWrite::Create { key, asker } | KeyWrite::Rotate { key, asker } => {
-                self.digests.remove(&key.spec.sha256);
+            KeyWrite::Create { key, asker } | KeyWrite::Rotate { key, asker, .. } => {
+                self.pending_digests.remove(&key.spec.sha256);
                 self.refuse(key.name(), asker, Refusal::StoreFailed(why.to_owned()), parts);
             }
             KeyWrite::Remove { names, asker } => {
                 let why = why.to_owned();
-                self.retry.extend(names.iter().cloned());
+                for name in &names {
+                    self.retry_ended(name, now);
+                }
                 self.retry_at = Some(now.at + REMOVAL_RETRY);
-                if let (Some(asker), [name]) = (asker, names.as_slice()) {
+                if let (Some((asker, _)), [name]) = (asker, names.as_slice()) {
                     let refusal = KeyRefusal::NotForgotten { name: name.clone(), why: why.clone() };
-                    parts.effects.reply(asker.reply, Err(refusal.into()));
+                    parts.effects.reply(asker.caller.reply, Err(refusal.into()));
                 }
                 parts.effects.report(Report::Key(KeyReport::RemovalFailed { names, why }));
             }
@@ -239,30 +270,26 @@ impl Keys {
         self.arm(now);
     }
 
-    fn replace(&mut self, key: &Arc<RuntimeKey>, parts: &mut KeyParts<'_>) {
+    pub(super) fn replace(&mut self, key: &Arc<RuntimeKey>, parts: &mut KeyParts<'_>) {
         let name = key.name();
         let Some(entry) = self.runtime.get_mut(name) else { return };
         let before = std::mem::replace(&mut entry.key, Arc::clone(key));
-        for sha256 in before.digests() {
-            self.digests.remove(&sha256);
-        }
-        for sha256 in key.digests() {
-            self.digests.insert(sha256, name.clone());
-        }
+        self.release_digests(&before);
+        self.claim_digests(key);
         self.evaluate(name, parts);
         self.publish(name, parts);
     }
 
-    fn answer(&mut self, asker: Asker, key: Arc<RuntimeKey>, report: KeyReport, parts: &mut KeyParts<'_>) {
+    pub(super) fn answer(&mut self, asker: Asker, key: Arc<RuntimeKey>, report: KeyReport, parts: &mut KeyParts<'_>) {
         let is_configured = self.configured.contains_key(key.name());
         let answer = KeyAnswer { key, is_configured, generation: parts.publisher.generation() };
         parts.effects.report(Report::Key(report));
-        parts.effects.reply(asker.reply, Ok(Answer::Key(answer)));
+        parts.effects.reply(asker.caller.reply, Ok(Answer::Key(answer)));
     }
 
-    fn refuse(&mut self, name: &KeyName, asker: Asker, refusal: Refusal, parts: &mut KeyParts<'_>) {
+    pub(super) fn refuse(&mut self, name: &KeyName, asker: Asker, refusal: Refusal, parts: &mut KeyParts<'_>) {
         let report = KeyReport::Refused { name: name.clone(), from: asker.from, refusal: refusal.clone() };
         parts.effects.report(Report::Key(report));
-        parts.effects.reply(asker.reply, Err(refusal));
+        parts.effects.reply(asker.caller.reply, Err(refusal));
     }
 }

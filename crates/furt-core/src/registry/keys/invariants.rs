@@ -26,11 +26,12 @@ impl Keys {
         assert!(self.retry.iter().all(|name| self.runtime.contains_key(name)), "only what is there is removed");
         let is_due = !self.ends.is_empty() || (!self.retry.is_empty() && self.retry_at.is_some());
         assert_eq!(self.due_at.is_some(), is_due, "the next end has a deadline");
+        let mut pending = BTreeMap::new();
         let mut written = Vec::new();
         for write in self.outbox.writes() {
             match write {
                 KeyWrite::Create { key, .. } | KeyWrite::Rotate { key, .. } => {
-                    digests.insert(key.spec.sha256, key.name());
+                    pending.insert(key.spec.sha256, key.name());
                     written.push(key.name());
                 }
                 KeyWrite::Remove { names, .. } => written.extend(names),
@@ -39,6 +40,8 @@ impl Keys {
         let (count, keys_written) = (written.len(), written.into_iter().collect::<BTreeSet<_>>().len());
         assert_eq!((count, keys_written), (keys_written, self.outbox.subjects()), "each key is in one write");
         assert_eq!(self.digests.iter().map(|(sha256, name)| (*sha256, name)).collect::<BTreeMap<_, _>>(), digests);
+        let shown: BTreeMap<_, _> = self.pending_digests.iter().map(|(sha256, name)| (*sha256, name)).collect();
+        assert_eq!(shown, pending, "digests on their way are those of writes");
         self.outbox.sweep();
     }
 

@@ -5,10 +5,11 @@
 //! itself never comes here, only its digest. One write of a key is on its way at a time; further commands wait for it.
 //! [`Keys`] owns all of that: keys, outbox, deadlines.
 //!
-//! `handling` has what operators ask for, `expiring` what time does, `publishing` what the configuration and a restart mean.
+//! `handling` has what operators ask for, `following` what other gateways do, `expiring` what time does, `publishing` what the configuration and a restart mean.
 
 mod command;
 mod expiring;
+mod following;
 mod handling;
 #[cfg(any(test, debug_assertions))]
 mod invariants;
@@ -22,4 +23,4 @@ mod state;
 pub use command::{KeyAnswer, KeyCommand};
 pub use refusal::KeyRefusal;
 pub use report::KeyReport;
-pub(super) use state::{KeyParts, Keys};
+pub(super) use state::{KeyParts, KeyStore, Keys};

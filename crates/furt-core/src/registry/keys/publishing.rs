@@ -54,9 +54,6 @@ impl Keys {
         parts: &mut KeyParts<'_>,
     ) {
         for key in keys.into_values() {
-            for sha256 in key.digests() {
-                self.digests.insert(sha256, key.name().clone());
-            }
             self.install(key, parts);
         }
         self.end_due(now, parts);
@@ -64,6 +61,7 @@ impl Keys {
 
     pub(super) fn install(&mut self, key: Arc<RuntimeKey>, parts: &mut KeyParts<'_>) {
         let name = key.name().clone();
+        self.claim_digests(&key);
         let live = Arc::default();
         let entry = KeyEntry { key, live, suspended: None, state: KeyState::Stays, usable: Vec::new(), end_ms: None };
         self.runtime.insert(name.clone(), entry);
@@ -130,6 +128,17 @@ impl Keys {
         parts.publisher.advance();
     }
 
+    pub(super) fn claim_digests(&mut self, key: &RuntimeKey) {
+        self.digests.extend(key.digests().map(|sha256| (sha256, key.name().clone())));
+    }
+
+    pub(super) fn release_digests(&mut self, key: &RuntimeKey) {
+        key.digests().for_each(|sha256| {
+            self.digests.remove(&sha256);
+        });
+        self.ended_digests.retain(|_, name| name != key.name());
+    }
+
     pub(super) fn withdraw(&mut self, name: &KeyName, parts: &mut KeyParts<'_>) {
         if let Some(entry) = self.runtime.get_mut(name) {
             let table = parts.publisher.keys_mut();
@@ -141,9 +150,8 @@ impl Keys {
     pub(super) fn forget(&mut self, name: &KeyName, parts: &mut KeyParts<'_>) -> Option<KeyEntry> {
         self.withdraw(name, parts);
         let entry = self.runtime.remove(name)?;
-        for sha256 in entry.key.digests() {
-            self.digests.remove(&sha256);
-        }
+        self.retry.remove(name);
+        self.release_digests(&entry.key);
         entry.end_ms.map(|end_ms| self.ends.remove(&(end_ms, name.clone())));
         parts.publisher.keys_mut().runtime.remove(name);
         parts.publisher.advance();

@@ -13,22 +13,22 @@ pub enum KeyReport {
     Created {
         /// The name of the key.
         name: KeyName,
-        /// The address that the command came from.
-        from: IpAddr,
+        /// The address that the command came from; `None`: it came to another gateway.
+        from: Option<IpAddr>,
     },
     /// A key has another digest.
     Rotated {
         /// The name of the key.
         name: KeyName,
-        /// The address that the command came from.
-        from: IpAddr,
+        /// The address that the command came from; `None`: it came to another gateway.
+        from: Option<IpAddr>,
     },
     /// A key was revoked.
     Revoked {
         /// The name of the key.
         name: KeyName,
-        /// The address that the command came from.
-        from: IpAddr,
+        /// The address that the command came from; `None`: it came to another gateway.
+        from: Option<IpAddr>,
     },
     /// A key came to its end.
     Expired(KeyName),

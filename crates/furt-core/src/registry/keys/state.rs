@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::super::caller::Caller;
 use super::super::effects::Effects;
-use super::super::ids::ReplyId;
 use super::super::outbox::{Outbox, WriteIds};
 use super::super::publisher::Publisher;
+use super::super::revision::Revision;
+use super::super::settings::Sharing;
 use super::command::KeyCommand;
 use crate::model::{KeyName, KeySpec, RuntimeKey, Sha256Digest};
 use crate::routing::KeyLive;
@@ -22,8 +24,12 @@ pub(in crate::registry) struct Keys {
     pub(super) configured: BTreeMap<KeyName, Configured>,
     pub(super) configured_digests: HashMap<Sha256Digest, KeyName>,
     pub(super) runtime: BTreeMap<KeyName, KeyEntry>,
-    /// Whose a digest is: of installed runtime keys, current and old, and of pending ones.
+    /// Whose a digest is: of installed runtime keys, current and old.
     pub(super) digests: HashMap<Sha256Digest, KeyName>,
+    /// Old digests that have ended, and that a shared store has still: until their key is put anew.
+    pub(super) ended_digests: HashMap<Sha256Digest, KeyName>,
+    /// The same of new digests on their way to the store.
+    pub(super) pending_digests: HashMap<Sha256Digest, KeyName>,
     /// Each key is in one write at most.
     pub(super) outbox: Outbox<KeyName, KeyWrite, ParkedKeyCommand>,
     /// When keys change by themselves, in ms since the Unix epoch: each key that stays and has such an end, once.
@@ -40,6 +46,16 @@ pub(in crate::registry) struct KeyParts<'a> {
     pub(in crate::registry) publisher: &'a mut Publisher,
     pub(in crate::registry) write_ids: &'a mut WriteIds,
     pub(in crate::registry) effects: &'a mut Effects,
+    pub(in crate::registry) store: KeyStore<'a>,
+}
+
+/// What is known of the store.
+#[derive(Clone, Copy)]
+pub(in crate::registry) struct KeyStore<'a> {
+    pub(in crate::registry) sharing: Sharing,
+    pub(in crate::registry) seen: Revision,
+    /// Why nothing can be stored now, where that is known.
+    pub(in crate::registry) unreachable: Option<&'a Arc<str>>,
 }
 
 pub(super) struct Configured {
@@ -70,9 +86,20 @@ pub(super) enum KeyState {
 
 /// A write of keys on its way to the store.
 pub(super) enum KeyWrite {
-    Create { key: Arc<RuntimeKey>, asker: Asker },
-    Rotate { key: Arc<RuntimeKey>, asker: Asker },
-    Remove { names: Vec<KeyName>, asker: Option<Asker> },
+    Create {
+        key: Arc<RuntimeKey>,
+        asker: Asker,
+    },
+    Rotate {
+        key: Arc<RuntimeKey>,
+        grace: Duration,
+        asker: Asker,
+    },
+    Remove {
+        names: Vec<KeyName>,
+        /// Who asked for it, and the key as it was; `None`: time ended them.
+        asker: Option<(Asker, Arc<RuntimeKey>)>,
+    },
 }
 
 impl KeyWrite {
@@ -88,7 +115,7 @@ impl KeyWrite {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asker {
     pub(super) from: IpAddr,
-    pub(super) reply: ReplyId,
+    pub(super) caller: Caller,
 }
 
 pub(super) struct ParkedKeyCommand {

@@ -9,7 +9,7 @@ use super::liveness::Liveness;
 use crate::model::ServiceName;
 
 /// How long the routes of a service whose last instance expired are held: they are answered with 503 meanwhile.
-const HOLD: Duration = Duration::from_secs(60);
+pub(in crate::registry) const HOLD: Duration = Duration::from_secs(60);
 /// When a removal that the store refused, or that waits for another write, is tried again.
 pub(in crate::registry) const REMOVAL_RETRY: Duration = Duration::from_secs(1);
 
@@ -18,6 +18,8 @@ pub(in crate::registry) const REMOVAL_RETRY: Duration = Duration::from_secs(1);
 pub(in crate::registry) enum Due {
     /// An instance's TTL may be over.
     Instance(InstanceRef),
+    /// A shared store lost an instance: it is to be stored again, or has expired.
+    Lapsed(InstanceRef),
     /// The routes of a service without instances are to be freed.
     HeldRoutes(ServiceName),
 }
@@ -70,14 +72,25 @@ impl Leases {
         self.look_at(instance, now.at + REMOVAL_RETRY);
     }
 
+    /// Looks at an instance that a shared store lost at this time.
+    pub(in crate::registry) fn look_at_lapsed(&mut self, instance: InstanceRef, at: Instant) {
+        self.set(Due::Lapsed(instance), at);
+    }
+
+    /// A shared store has the instance again.
+    pub(in crate::registry) fn end_lapse(&mut self, instance: &InstanceRef) {
+        self.clear(&Due::Lapsed(instance.clone()));
+    }
+
     /// The instance is gone.
     pub(in crate::registry) fn end(&mut self, instance: &InstanceRef) {
         self.clear(&Due::Instance(instance.clone()));
+        self.clear(&Due::Lapsed(instance.clone()));
     }
 
     /// Holds the routes of a service that has no instances any more.
-    pub(in crate::registry) fn hold_routes(&mut self, service: &ServiceName, now: Now) {
-        self.set(Due::HeldRoutes(service.clone()), now.at + HOLD);
+    pub(in crate::registry) fn hold_routes(&mut self, service: &ServiceName, hold: Duration, now: Now) {
+        self.set(Due::HeldRoutes(service.clone()), now.at + hold);
     }
 
     /// Tries again to free the routes that were held.

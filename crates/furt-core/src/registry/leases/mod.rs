@@ -6,5 +6,5 @@
 mod deadlines;
 mod liveness;
 
-pub(super) use deadlines::{Due, Leases, REMOVAL_RETRY};
+pub(super) use deadlines::{Due, HOLD, Leases, REMOVAL_RETRY};
 pub(super) use liveness::Liveness;

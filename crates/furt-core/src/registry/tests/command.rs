@@ -10,7 +10,8 @@ use crate::model::{
     Protocol, RouteSpec, ServiceName, Sha256Digest, UpstreamHost, UpstreamUrl,
 };
 use crate::registry::{
-    HealthLimits, InstanceRef, Registration, RegistrationKind, RegistrationPolicy, Settings, Source, UnlistedRule,
+    HealthLimits, InstanceRef, Registration, RegistrationKind, RegistrationPolicy, Settings, Sharing, Source,
+    UnlistedRule,
 };
 
 /// A registration in short: by default from 127.0.0.1, of one instance named as the service, at a port of 127.0.0.1 that
@@ -188,5 +189,5 @@ pub(in crate::registry) fn settings(policy: RegistrationPolicy) -> Settings {
         startup_time: seconds(60),
         min_interval: Duration::from_secs(1),
     };
-    Settings { policy, health, heartbeat_ttl: seconds(60), outage_hold: seconds(300) }
+    Settings { policy, health, heartbeat_ttl: seconds(60), sharing: Sharing::Exclusive, outage_hold: seconds(300) }
 }

@@ -35,7 +35,7 @@ fn a_draining_instance_stays_registered_and_probed_and_gets_no_new_requests() {
     let asked: Vec<_> =
         (0..4).map(|_| furt.service("a").unwrap().pick(&SelectionInput::default(), |_| false).unwrap()).collect();
     assert!(asked.iter().all(|lease| lease.instance().spec.id.as_str() == "two"));
-    let from = here().address;
+    let from = Some(here().address);
     assert!(furt.reports.contains(&Report::DrainBegan {
         instance: instance("a/one"),
         until: DrainUntil::Registration,

@@ -11,13 +11,15 @@ use std::time::{Duration, Instant};
 
 use super::command::{Command, address, instance, parts, policy, settings, source};
 use crate::MemoryStore;
-use crate::model::{Epoch, Incarnation, InstanceId, KeySpec, Status};
+use crate::model::{DrainUntil, Epoch, Incarnation, InstanceId, KeySpec, RouteSpec, RuntimeKey, Status};
 use crate::ports::Store as _;
+use crate::registry::directory::ServiceEntry;
 use crate::registry::effects::Effects;
+use crate::registry::eligibility::effective;
 use crate::registry::{
-    Answer, Change, Configuration, Deregistration, DnsSubject, Drain, DrainCommand, Effect, Event, InstanceRef,
-    NameWatch, Now, OnLastInstance, ProbeFailure, ProbePlan, ProbedHost, Reconfigured, Refusal, Registered, Registry,
-    ReplyId, Report, Settings, Source, StaticRoute, WriteId,
+    Answer, Change, Configuration, Contents, DefinitionRecord, Deregistration, DnsSubject, Drain, DrainCommand, Effect,
+    Event, InstanceRef, NameWatch, Now, OnLastInstance, ProbeFailure, ProbePlan, ProbedHost, Reconfigured, Refusal,
+    Registered, Registry, ReplyId, Report, Revision, Settings, Source, StaticRoute, Write, WriteId,
 };
 use crate::routing::{Service, Snapshot};
 
@@ -36,7 +38,11 @@ pub(in crate::registry) struct Harness {
     pub(in crate::registry) registry: Registry,
     pub(in crate::registry) now: Now,
     pub(in crate::registry) store: Store,
-    pub(in crate::registry) writes: VecDeque<(WriteId, Vec<Change>)>,
+    pub(in crate::registry) writes: VecDeque<(WriteId, Write)>,
+    /// What a shared store is told to live.
+    pub(in crate::registry) renewed: Vec<InstanceRef>,
+    /// The revision of what was stored last.
+    pub(in crate::registry) revision: Revision,
     /// All that were ever asked for.
     pub(in crate::registry) written: Vec<Change>,
     pub(in crate::registry) answers: BTreeMap<ReplyId, Result<Answer, Refusal>>,
@@ -73,6 +79,8 @@ impl Harness {
             now,
             store: Store::Works,
             writes: VecDeque::new(),
+            renewed: Vec::new(),
+            revision: Revision::default(),
             written: Vec::new(),
             answers: BTreeMap::new(),
             open: BTreeSet::new(),
@@ -114,6 +122,76 @@ impl Harness {
         effects.into_iter().for_each(|effect| after.carry_out(effect));
         after.finish_writes();
         *self = after;
+    }
+
+    /// Takes over what a store has.
+    pub(in crate::registry) fn restore_from(&mut self, contents: Contents) {
+        let effects = self.registry.restore(contents, &BTreeMap::new(), self.now);
+        self.publish();
+        effects.into_iter().for_each(|effect| self.carry_out(effect));
+    }
+
+    /// # Panics
+    /// Where what is installed, and was not lost by the store, is not what that has.
+    pub(in crate::registry) fn assert_has(&self, contents: &Contents) {
+        let directory = &self.registry.directory;
+        let stored = directory.services().filter(|(_, entry)| !entry.has_lapsed());
+        let definitions = stored.map(|(name, entry)| {
+            let (definition, registered_from) = (Arc::clone(entry.definition()), entry.registered_from());
+            (name.clone(), DefinitionRecord { definition, registered_from })
+        });
+        let definitions: BTreeMap<_, _> = definitions.collect();
+        assert!(definitions.keys().eq(contents.definitions.keys()), "services: {:?}", definitions.keys());
+        assert_eq!(definitions, contents.definitions, "definitions");
+        let routes: BTreeSet<_> = self
+            .snapshot
+            .table
+            .iter()
+            .map(|route| {
+                let host = route.host.as_ref().map(ToString::to_string);
+                let owner = self.snapshot.service(route.owner.index()).map(|owner| owner.definition.service.clone());
+                (host, route.method.to_string(), route.pattern.to_string(), owner)
+            })
+            .collect();
+        let stored = contents.definitions.values().flat_map(|record| {
+            let effective = effective(&record.definition, &policy().apps_domain);
+            let host = effective.host.as_ref().map(ToString::to_string);
+            let of = |route: &RouteSpec| {
+                (host.clone(), route.method.to_string(), route.pattern.to_string(), Some(effective.service.clone()))
+            };
+            effective.routes.iter().map(of).collect::<Vec<_>>()
+        });
+        let stored: BTreeSet<_> = stored.collect();
+        let is_lost = |entry: &ServiceEntry| entry.has_lapsed();
+        if !directory.services().any(|(_, entry)| is_lost(entry)) {
+            assert_eq!(routes, stored, "routes");
+        }
+        let instances = || {
+            let all = directory.services().map(|(name, entry)| (name, entry.instances()));
+            let all = all.flat_map(|(name, all)| all.iter().map(move |(id, one)| (name, id, one)));
+            all.filter(|(_, _, one)| !one.has_lapsed())
+        };
+        let installed: BTreeMap<_, _> = instances()
+            .map(|(name, id, one)| (id.clone(), (name.clone(), Arc::clone(one.spec()), one.registered_from())))
+            .collect();
+        let stored: BTreeMap<_, _> = (contents.instances.iter())
+            .map(|(id, one)| (id.clone(), (one.service.clone(), Arc::clone(&one.spec), one.registered_from)))
+            .collect();
+        assert_eq!(installed, stored, "instances");
+        let promised = instances().filter(|(_, _, one)| one.spec().heartbeat_ttl.is_none());
+        let ttls = promised.filter_map(|(_, id, one)| Some((id.clone(), one.liveness().ttl()?)));
+        // One that was promised says nothing where the instance names its own since.
+        let names_none = |id: &InstanceId| contents.instances[id].spec.heartbeat_ttl.is_none();
+        let promised = contents.ttls.iter().filter(|(id, _)| names_none(id)).map(|(id, ttl)| (id.clone(), *ttl));
+        assert!(ttls.collect::<BTreeMap<_, _>>().into_iter().eq(promised), "TTLs");
+        let drains = instances().filter_map(|(_, id, one)| Some((id.clone(), Arc::clone(one.drain()?))));
+        let drains = drains.filter(|(_, mark)| mark.until != DrainUntil::Undo);
+        assert_eq!(drains.collect::<BTreeMap<_, _>>(), contents.draining, "drains");
+        assert!(self.registry.holds.iter().eq(&contents.holds), "holds");
+        // What a rotation replaced ends by time, and stays in the store.
+        let shown = |key: &RuntimeKey| RuntimeKey { old: Vec::new(), ..key.clone() };
+        let keys = self.snapshot.keys.runtime.values().map(|listed| shown(&listed.key));
+        assert!(keys.eq(contents.keys.values().map(|key| shown(key))), "keys");
     }
 
     /// Other keys in the configuration.
@@ -170,12 +248,13 @@ impl Harness {
 
     /// The first write that waits is done, or refused.
     pub(in crate::registry) fn finish(&mut self, store: Store) {
-        let (write, changes) = self.writes.pop_front().expect("no write waits");
+        let (id, write) = self.writes.pop_front().expect("no write waits");
         let event = match store {
-            Store::Fails => Event::WriteFailed(write, "disk full".to_owned()),
+            Store::Fails => Event::WriteFailed(id, "disk full".to_owned()),
             Store::Works | Store::Waits => {
-                self.stored.apply(&changes).unwrap();
-                Event::WriteDone(write)
+                self.stored.apply(&write.changes).unwrap();
+                self.revision = Revision(self.revision.0 + 1);
+                Event::WriteDone(id, self.revision)
             }
         };
         let effects = self.registry.handle(event, self.now);
@@ -185,9 +264,9 @@ impl Harness {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Write(write, changes) => {
-                self.written.extend(changes.iter().cloned());
-                self.writes.push_back((write, changes));
+            Effect::Write(id, write) => {
+                self.written.extend(write.changes.iter().cloned());
+                self.writes.push_back((id, write));
             }
             Effect::Keep(change) => {
                 self.stored.apply(std::slice::from_ref(&change)).unwrap();
@@ -209,7 +288,8 @@ impl Harness {
             Effect::UnwatchName(subject) => {
                 self.names.remove(&subject).expect("only a followed name is forgotten");
             }
-            Effect::Report(report) => self.reports.push(report),
+            Effect::Report(report, _) => self.reports.push(report),
+            Effect::Renew(instance) => self.renewed.push(instance),
         }
     }
 
@@ -221,6 +301,11 @@ impl Harness {
 
     pub(in crate::registry) fn unanswered(&self) -> usize {
         self.open.len()
+    }
+
+    /// Who waits for an answer.
+    pub(in crate::registry) fn open(&self) -> &BTreeSet<ReplyId> {
+        &self.open
     }
 
     /// Asks, without the expectation of an answer at once.

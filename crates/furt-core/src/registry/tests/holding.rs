@@ -53,7 +53,7 @@ fn no_registration_of_the_same_or_of_no_incarnation_ends_a_drain_until_the_resta
         }
         furt.register(&one().incarnation("q")).unwrap();
         assert!(furt.draining("a").is_empty(), "another process");
-        assert!(furt.reports.contains(&Report::DrainEnded { instance: instance("a"), from: here().address }));
+        assert!(furt.reports.contains(&Report::DrainEnded { instance: instance("a"), from: Some(here().address) }));
         restart(&mut furt);
         assert!(furt.draining("a").is_empty());
     }

@@ -286,7 +286,7 @@ fn many_keys_that_expire_together_go_in_few_writes() {
     }
     harness.store = Store::Waits;
     harness.pass_ms(10_010);
-    assert_eq!(harness.writes.iter().map(|(_, changes)| changes.len()).collect::<Vec<_>>(), [1_000, 1_000, 500]);
+    assert_eq!(harness.writes.iter().map(|(_, write)| write.changes.len()).collect::<Vec<_>>(), [1_000, 1_000, 500]);
     (0..3).for_each(|_| harness.finish(Store::Works));
     assert!(harness.snapshot.keys.runtime.is_empty());
 }

@@ -1,0 +1,131 @@
+//! What other gateways did to keys, and writes of this one that are outdated for it.
+
+use std::sync::Arc;
+
+use super::super::ids::WriteId;
+use super::super::now::Now;
+use super::super::refusal::Refusal;
+use super::super::report::Report;
+use super::command::KeyCommand;
+use super::refusal::KeyRefusal;
+use super::report::KeyReport;
+use super::state::{Asker, KeyParts, KeyWrite, Keys, ParkedKeyCommand};
+use crate::model::{KeyName, RuntimeKey};
+
+impl Keys {
+    /// The store has these keys, new or replaced, and those no longer. A digest may have gone from one to another.
+    pub(in crate::registry) fn follow(
+        &mut self,
+        put: &[Arc<RuntimeKey>],
+        removed: &[KeyName],
+        now: Now,
+        parts: &mut KeyParts<'_>,
+    ) {
+        for name in removed {
+            self.follow_removal(name, now, parts);
+        }
+        let is_known = |key: &&Arc<RuntimeKey>| self.runtime.get(key.name()).is_some_and(|entry| entry.key == **key);
+        let changed: Vec<_> = put.iter().filter(|key| !is_known(key)).collect();
+        for key in &changed {
+            if let Some(before) = self.runtime.get(key.name()).map(|entry| Arc::clone(&entry.key)) {
+                self.withdraw(key.name(), parts);
+                self.release_digests(&before);
+            }
+        }
+        for key in changed {
+            self.follow_put(key, parts);
+        }
+        self.end_due(now, parts);
+    }
+
+    fn follow_put(&mut self, key: &Arc<RuntimeKey>, parts: &mut KeyParts<'_>) {
+        let name = key.name().clone();
+        if self.runtime.get(&name).is_some_and(|entry| entry.key.created_ms != key.created_ms) {
+            // Another key of that name.
+            self.forget(&name, parts);
+        }
+        let report = if let Some(entry) = self.runtime.get_mut(&name) {
+            entry.key = Arc::clone(key);
+            self.claim_digests(key);
+            self.evaluate(&name, parts);
+            self.publish(&name, parts);
+            KeyReport::Rotated { name, from: None }
+        } else {
+            self.install(Arc::clone(key), parts);
+            KeyReport::Created { name, from: None }
+        };
+        parts.effects.report(Report::Key(report));
+    }
+
+    fn follow_removal(&mut self, name: &KeyName, now: Now, parts: &mut KeyParts<'_>) {
+        if let Some(entry) = self.forget(name, parts) {
+            let name = name.clone();
+            parts.effects.report(Report::Key(match entry.key.is_over(now.unix_ms) {
+                true => KeyReport::Expired(name),
+                false => KeyReport::Revoked { name, from: None },
+            }));
+        }
+    }
+
+    /// What a write relied on holds no longer: its command is judged again, before those that wait.
+    pub(in crate::registry) fn handle_write_outdated(&mut self, write: WriteId, now: Now, parts: &mut KeyParts<'_>) {
+        let Some((write, names)) = self.outbox.finish(write) else { return };
+        match write {
+            KeyWrite::Create { key, asker } => {
+                self.pending_digests.remove(&key.spec.sha256);
+                let report = KeyReport::Created { name: key.name().clone(), from: Some(asker.from) };
+                if !self.is_done(&key, asker, report, parts) {
+                    self.judge_again(KeyCommand::Create(Box::new(RuntimeKey::clone(&key))), asker, now, parts);
+                }
+            }
+            KeyWrite::Rotate { key, grace, asker } => {
+                self.pending_digests.remove(&key.spec.sha256);
+                let report = KeyReport::Rotated { name: key.name().clone(), from: Some(asker.from) };
+                if !self.is_done(&key, asker, report, parts) {
+                    let (name, sha256) = (key.name().clone(), key.spec.sha256);
+                    self.judge_again(KeyCommand::Rotate { name, sha256, grace }, asker, now, parts);
+                }
+            }
+            KeyWrite::Remove { asker: Some((asker, key)), .. } => {
+                if self.runtime.contains_key(key.name()) {
+                    self.judge_again(KeyCommand::Revoke(key.name().clone()), asker, now, parts);
+                } else {
+                    // Someone else removed it.
+                    let report = KeyReport::Revoked { name: key.name().clone(), from: Some(asker.from) };
+                    self.answer(asker, key, report, parts);
+                }
+            }
+            KeyWrite::Remove { names, asker: None } => {
+                names.iter().for_each(|name| self.retry_ended(name, now));
+            }
+        }
+        names.iter().for_each(|name| self.unpark(name, now, parts));
+        self.arm(now);
+    }
+
+    /// Whether the store has just this key: the write was stored, and that was not heard of as its outcome.
+    fn is_done(&mut self, key: &Arc<RuntimeKey>, asker: Asker, report: KeyReport, parts: &mut KeyParts<'_>) -> bool {
+        let is_done = self.runtime.get(key.name()).is_some_and(|entry| entry.key == *key);
+        if is_done {
+            self.answer(asker, Arc::clone(key), report, parts);
+        }
+        is_done
+    }
+
+    fn judge_again(&mut self, command: KeyCommand, asker: Asker, now: Now, parts: &mut KeyParts<'_>) {
+        let name = command.name().clone();
+        match (asker.caller.again(), command) {
+            (Some(caller), command) => {
+                let asker = Asker { caller, ..asker };
+                self.outbox.park_first(&name, ParkedKeyCommand { command, asker });
+            }
+            // It is refused all the same, and the store is told again.
+            (None, KeyCommand::Revoke(_)) => {
+                self.retry_ended(&name, now);
+                let why = Refusal::Busy.to_string();
+                self.refuse(&name, asker, KeyRefusal::NotForgotten { name: name.clone(), why }.into(), parts);
+            }
+            (None, _) => self.refuse(&name, asker, Refusal::Busy, parts),
+        }
+    }
+}
