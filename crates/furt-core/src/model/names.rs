@@ -126,11 +126,6 @@ impl Incarnation {
 }
 
 impl InstanceId {
-    /// One that comes before all others in their order, and is no valid id.
-    pub(crate) fn first() -> Self {
-        Self("".into())
-    }
-
     /// An id of furt's own making: `stem-number`. `stem` must follow the rule for ids and be short.
     pub fn numbered(stem: &'static str, number: usize) -> Self {
         Self(format!("{stem}-{number}").into())

@@ -2,7 +2,7 @@
 //!
 //! Installed instances are counted here, and registrations on their way to the store claim their place.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::ids::InstanceRef;
@@ -24,13 +24,15 @@ pub(super) struct Places {
 /// Who is at one place.
 #[derive(Debug, Default)]
 struct Occupants {
-    all: BTreeMap<InstanceRef, Occupant>,
+    /// In their order. Nearly always one, for which a map would take a kilobyte.
+    all: Vec<Occupant>,
     /// Those that do not say that they share it.
     silent: usize,
 }
 
 #[derive(Debug)]
 struct Occupant {
+    instance: InstanceRef,
     url: UpstreamUrl,
     says_so: bool,
 }
@@ -38,11 +40,18 @@ struct Occupant {
 impl Places {
     /// An instance is installed. Says whether what is told of shared urls changed.
     pub(super) fn add(&mut self, instance: &InstanceRef, spec: &InstanceSpec) -> bool {
-        let occupant = Occupant { url: spec.url.clone(), says_so: spec.shared };
+        let occupant = Occupant { instance: instance.clone(), url: spec.url.clone(), says_so: spec.shared };
         let place = spec.place();
         let there = self.installed.entry(place.clone()).or_default();
         there.silent += usize::from(!occupant.says_so);
-        there.all.insert(instance.clone(), occupant);
+        match there.find(instance) {
+            Ok(at) => {
+                let before = std::mem::replace(&mut there.all[at], occupant);
+                there.silent -= usize::from(!before.says_so);
+            }
+            Err(_) if there.all.is_empty() => there.all = vec![occupant],
+            Err(at) => there.all.insert(at, occupant),
+        }
         self.look_at(place)
     }
 
@@ -50,8 +59,10 @@ impl Places {
     pub(super) fn remove(&mut self, instance: &InstanceRef, spec: &InstanceSpec) -> bool {
         let place = spec.place();
         if let Some(there) = self.installed.get_mut(&place) {
-            let gone = there.all.remove(instance);
-            there.silent -= usize::from(gone.is_some_and(|gone| !gone.says_so));
+            if let Ok(at) = there.find(instance) {
+                let gone = there.all.remove(at);
+                there.silent -= usize::from(!gone.says_so);
+            }
             if there.all.is_empty() {
                 self.installed.remove(&place);
             }
@@ -119,24 +130,30 @@ impl Places {
     /// Whether this instance is noted where `spec` says.
     #[cfg(any(test, debug_assertions))]
     pub(super) fn has(&self, instance: &InstanceRef, spec: &InstanceSpec) -> bool {
-        self.installed.get(&spec.place()).is_some_and(|there| there.all.contains_key(instance))
+        self.installed.get(&spec.place()).is_some_and(|there| there.find(instance).is_ok())
     }
 }
 
 impl Occupants {
+    /// Where the instance is among them, or would be.
+    fn find(&self, instance: &InstanceRef) -> Result<usize, usize> {
+        self.all.binary_search_by(|one| one.instance.cmp(instance))
+    }
+
     /// Those of one service.
     fn of(&self, service: &ServiceName) -> impl Iterator<Item = &InstanceRef> {
-        let first = InstanceRef { service: service.clone(), id: InstanceId::first() };
-        self.all.range(first..).map(|(one, _)| one).take_while(move |one| one.service == *service)
+        let first = self.all.partition_point(|one| one.instance.service < *service);
+        self.all[first..].iter().map(|one| &one.instance).take_while(move |one| one.service == *service)
     }
 
     /// What is to be told: several services are there, and not all say that they share it.
     fn shared(&self) -> Option<SharedUrl> {
-        let ((first, occupant), (last, _)) = self.all.first_key_value().zip(self.all.last_key_value())?;
-        if first.service == last.service || self.silent == 0 {
+        let (first, last) = self.all.first().zip(self.all.last())?;
+        if first.instance.service == last.instance.service || self.silent == 0 {
             return None;
         }
-        let instances = self.all.keys().take(MAX_NAMED).map(|one| (one.service.clone(), one.id.clone())).collect();
-        Some(SharedUrl { url: occupant.url.clone(), instances, count: self.all.len() })
+        let named = self.all.iter().take(MAX_NAMED).map(|one| &one.instance);
+        let instances = named.map(|one| (one.service.clone(), one.id.clone())).collect();
+        Some(SharedUrl { url: first.url.clone(), instances, count: self.all.len() })
     }
 }
