@@ -11,9 +11,9 @@ use crate::model::{
     Sha256Digest, Status,
 };
 use crate::registry::{
-    Answer, Change, Claim, DefinitionRecord, Drain, Event, Incoming, InstanceRecord, InstanceRef, KeyCommand, Origin,
-    Premise, Record, Refusal, RegistrationPolicy, Report, Revision, Settings, Sharing, StaticClaim, StaticRoute,
-    StaticTarget, StoreChanged, WriteId,
+    Answer, Change, Claim, DefinitionRecord, Drain, Event, Incoming, InstanceRecord, InstanceRef, KeyCommand,
+    KeyRefusal, Origin, Premise, Record, Refusal, RegistrationPolicy, Report, Revision, Settings, Sharing, StaticClaim,
+    StaticRoute, StaticTarget, StoreChanged, WriteId,
 };
 
 fn shared() -> Harness {
@@ -453,4 +453,30 @@ fn keys_of_other_gateways_are_followed() {
     furt.store = Store::Works;
     furt.pass(5);
     assert_eq!(usable(&furt), 1, "which is not removed for the one before it");
+}
+
+#[test]
+fn a_digest_whose_grace_is_over_is_taken_until_the_store_forgets_it() {
+    let mut furt = shared();
+    let ask = |furt: &mut Harness, command| {
+        let reply = furt.new_reply();
+        furt.send(Event::KeyRequested { command, from: source("127.0.0.1").address, reply });
+        furt.answers[&reply].clone().map(drop)
+    };
+    let name = || KeyName::try_new("k").unwrap();
+    let rotate = |secret: &str, seconds| {
+        let (sha256, grace) = (Sha256Digest::of(secret.as_bytes()), Duration::from_secs(seconds));
+        KeyCommand::Rotate { name: name(), sha256, grace }
+    };
+    let permissions = PermissionSet::new(vec![PermissionRule::try_new("*").unwrap()]);
+    let sha256 = Sha256Digest::of(b"one");
+    let spec = KeySpec { name: name(), sha256, permissions, allow_from: CidrSet::default(), rate: None };
+    let key = RuntimeKey::try_new(spec, 1_000, None, Vec::new()).unwrap();
+    ask(&mut furt, KeyCommand::Create(Box::new(key))).unwrap();
+    ask(&mut furt, rotate("two", 5)).unwrap();
+    furt.pass(6);
+    let taken = ask(&mut furt, rotate("one", 0));
+    assert!(matches!(taken, Err(Refusal::Key(KeyRefusal::Taken { .. }))), "{taken:?}");
+    ask(&mut furt, rotate("three", 0)).unwrap();
+    ask(&mut furt, rotate("one", 0)).unwrap();
 }
