@@ -150,12 +150,12 @@ impl Registry {
                 keys.handle_command(command, from, reply, now, &mut parts);
             }
             Event::WriteDone(write, revision) => {
-                self.revision = revision;
+                self.revision = self.revision.max(revision);
                 self.handle_write_done(write, now, effects);
             }
             Event::WriteFailed(write, why) => self.handle_write_failed(write, &why, now, effects),
             Event::WriteOutdated(write, revision) => {
-                self.revision = revision;
+                self.revision = self.revision.max(revision);
                 self.handle_write_outdated(write, now, effects);
             }
             Event::StoreChanged(changed) => self.handle_store_changed(*changed, now, effects),

@@ -17,7 +17,7 @@ use crate::model::{GatewayName, Incarnation};
 /// What changed in a shared store, at one revision or, where it was missed, by one.
 #[derive(Debug, Clone)]
 pub struct StoreChanged {
-    /// The revision; none of a later one was told before.
+    /// The revision. What is not later than what was told before is ignored, but for an audit.
     pub revision: Revision,
     /// The changes, each of another record, in any order.
     pub changes: Vec<Incoming>,

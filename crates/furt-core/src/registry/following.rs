@@ -42,8 +42,12 @@ struct Followed {
 impl Registry {
     pub(super) fn handle_store_changed(&mut self, changed: StoreChanged, now: Now, effects: &mut Effects) {
         let StoreChanged { revision, mut changes, by } = changed;
+        // A store may tell once more what it told before. An audit finds what it missed, at whichever revision.
+        if by != Origin::Audit && revision <= self.revision {
+            return;
+        }
         changes.sort_by_key(|incoming| turn(&incoming.change));
-        self.revision = revision;
+        self.revision = self.revision.max(revision);
         effects.set_origin(match &by {
             Origin::Gateway(name) => Some(name.clone()),
             Origin::Lapse | Origin::Audit => None,

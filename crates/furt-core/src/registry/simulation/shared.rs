@@ -123,6 +123,10 @@ impl Shared {
             94..97 => self.nodes[at].reconnect(&mut self.log),
             97 => self.log.compacted = self.log.entries.len(),
             98 => self.nodes[at].restart(&mut self.log),
+            _ if self.random.bool() => {
+                let count = self.random.usize(1..8);
+                self.nodes[at].repeat(&self.log, count);
+            }
             _ => self.probe(at),
         }
         self.check_heard();

@@ -480,3 +480,37 @@ fn a_digest_whose_grace_is_over_is_taken_until_the_store_forgets_it() {
     ask(&mut furt, rotate("three", 0)).unwrap();
     ask(&mut furt, rotate("one", 0)).unwrap();
 }
+
+#[test]
+fn what_is_told_twice_counts_once() {
+    let mut furt = shared();
+    let command = Command::new("a", &["GET /x"]);
+    furt.told(put(&command), elsewhere());
+    let before = furt.revision;
+    furt.told(vec![Change::RemoveInstance(instance("a"))], elsewhere());
+    furt.revision = Revision(before.0 - 1);
+    furt.told(put(&command), elsewhere());
+    assert!(furt.instances("a").is_empty(), "it left since");
+    furt.revision = before;
+    furt.told(put(&command), Origin::Audit);
+    assert_eq!(furt.instances("a"), ["a"], "an audit tells what was missed");
+}
+
+#[test]
+fn an_instance_may_be_where_this_gateway_does_not_let_it_be() {
+    let mut furt = shared();
+    let mut incoming: Vec<_> = put(&Command::new("a", &["GET /x"]))
+        .into_iter()
+        .map(|change| Incoming { change, suspended: Some("it is a listener of this gateway".into()) })
+        .collect();
+    let changed = |changes: &Vec<Incoming>, revision| {
+        let (changes, by) = (changes.clone(), elsewhere());
+        Event::StoreChanged(Box::new(StoreChanged { revision: Revision(revision), changes, by }))
+    };
+    furt.send(changed(&incoming, 1));
+    let why = furt.service("a").unwrap().suspended.clone();
+    assert_eq!((why.as_deref(), furt.usable("", "/x")), (Some("it is a listener of this gateway"), vec![]));
+    incoming.iter_mut().for_each(|incoming| incoming.suspended = None);
+    furt.send(changed(&incoming, 2));
+    assert_eq!(furt.usable("", "/x"), ["a"]);
+}

@@ -128,6 +128,28 @@ impl Node {
         }
     }
 
+    /// Tells it some of what it was told before once more, as a watch does that begins too early.
+    pub(super) fn repeat(&mut self, log: &Log, count: usize) {
+        let first = self.told.saturating_sub(count).max(log.compacted);
+        for (at, entry) in log.entries[..self.told].iter().enumerate().skip(first) {
+            let (revision, Entry { changes, by, batch }) = (Revision(at as u64 + 1), entry.clone());
+            match batch {
+                Some((session, fates)) if session == self.session() => {
+                    for (id, is_stored) in fates {
+                        self.send(match is_stored {
+                            true => Event::WriteDone(id, revision),
+                            false => Event::WriteOutdated(id, revision),
+                        });
+                    }
+                }
+                _ => {
+                    let changes = changes.into_iter().map(|change| Incoming { change, suspended: None }).collect();
+                    self.send(Event::StoreChanged(Box::new(StoreChanged { revision, changes, by })));
+                }
+            }
+        }
+    }
+
     /// The outcomes of what it wrote: what is not among the fates is not in the log before this revision.
     fn resolve(&mut self, fates: Vec<(WriteId, bool)>, revision: u64) {
         for (id, is_stored) in fates {
