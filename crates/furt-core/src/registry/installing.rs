@@ -200,7 +200,8 @@ impl Registry {
             return self.add_service(definition, from, status, now);
         };
         // Two of its owner's instances may have brought it at once.
-        if *entry.definition() == definition && entry.eligibility().is_eligible() && !entry.has_lapsed() {
+        let is_same = *entry.definition() == definition && entry.registered_from() == from;
+        if is_same && entry.eligibility().is_eligible() && !entry.has_lapsed() {
             return;
         }
         let claimed = self.claimed(entry);

@@ -514,3 +514,14 @@ fn an_instance_may_be_where_this_gateway_does_not_let_it_be() {
     furt.send(changed(&incoming, 2));
     assert_eq!(furt.usable("", "/x"), ["a"]);
 }
+
+#[test]
+fn the_owner_of_a_definition_is_who_the_store_says() {
+    let mut furt = shared();
+    furt.told(put(&Command::new("a", &["GET /x"]).from("10.0.0.1")), elsewhere());
+    // The same definition, registered anew where the one before is not allowed any more.
+    furt.told(put(&Command::new("a", &["GET /x"]).from("10.0.0.2")), elsewhere());
+    assert_eq!(furt.usable("", "/x"), ["a"]);
+    assert!(matches!(furt.deregister("a", source("10.0.0.1")), Err(Refusal::NotOwner { .. })));
+    furt.deregister("a", source("10.0.0.2")).unwrap();
+}
