@@ -108,8 +108,9 @@ impl Keys {
         }
         self.pending_digests.insert(key.spec.sha256, name.clone());
         let change = Change::PutKey(Arc::clone(&key));
-        let premises =
-            vec![Premise::Absent(Record::Key(name.clone())), Premise::Absent(Record::Digest(key.spec.sha256))];
+        let premises = parts.store.when_shared(|| {
+            vec![Premise::Absent(Record::Key(name.clone())), Premise::Absent(Record::Digest(key.spec.sha256))]
+        });
         self.submit(KeyWrite::Create { key, asker }, vec![change], premises, parts);
         Ok(())
     }
@@ -145,7 +146,9 @@ impl Keys {
         let key = Arc::new(key);
         self.pending_digests.insert(sha256, name.clone());
         let change = Change::PutKey(Arc::clone(&key));
-        let premises = vec![Premise::Unchanged(Record::Key(name.clone())), Premise::Absent(Record::Digest(sha256))];
+        let premises = parts.store.when_shared(|| {
+            vec![Premise::Unchanged(Record::Key(name.clone())), Premise::Absent(Record::Digest(sha256))]
+        });
         self.submit(KeyWrite::Rotate { key, grace, asker }, vec![change], premises, parts);
         Ok(())
     }
@@ -189,14 +192,13 @@ impl Keys {
         // An operator's end is of the key by its name, however it was changed meanwhile.
         let is_by_time = asker.is_none();
         let unchanged = |name: &KeyName| Premise::Unchanged(Record::Key(name.clone()));
-        let premises = names.iter().filter(|_| is_by_time).map(unchanged).collect();
+        let premises = parts.store.when_shared(|| names.iter().filter(|_| is_by_time).map(unchanged).collect());
         self.submit(KeyWrite::Remove { names, asker }, changes, premises, parts);
     }
 
     fn submit(&mut self, write: KeyWrite, changes: Vec<Change>, premises: Vec<Premise>, parts: &mut KeyParts<'_>) {
         let id = parts.write_ids.next();
         self.outbox.submit(id, write.names(), write);
-        let premises = if parts.store.sharing.is_shared() { premises } else { Vec::new() };
         parts.effects.write(id, Write { changes, seen: parts.store.seen, premises });
     }
 

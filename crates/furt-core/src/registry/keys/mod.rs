@@ -5,7 +5,8 @@
 //! itself never comes here, only its digest. One write of a key is on its way at a time; further commands wait for it.
 //! [`Keys`] owns all of that: keys, outbox, deadlines.
 //!
-//! `handling` has what operators ask for, `following` what other gateways do, `expiring` what time does, `publishing` what the configuration and a restart mean.
+//! `handling` has what operators ask for, `following` what other gateways do, `expiring` what time does, `publishing` what the
+//! configuration and a restart mean.
 
 mod command;
 mod expiring;

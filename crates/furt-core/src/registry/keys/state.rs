@@ -11,6 +11,7 @@ use super::super::outbox::{Outbox, WriteIds};
 use super::super::publisher::Publisher;
 use super::super::revision::Revision;
 use super::super::settings::Sharing;
+use super::super::write::Premise;
 use super::command::KeyCommand;
 use crate::model::{KeyName, KeySpec, RuntimeKey, Sha256Digest};
 use crate::routing::KeyLive;
@@ -56,6 +57,13 @@ pub(in crate::registry) struct KeyStore<'a> {
     pub(in crate::registry) seen: Revision,
     /// Why nothing can be stored now, where that is known.
     pub(in crate::registry) unreachable: Option<&'a Arc<str>>,
+}
+
+impl KeyStore<'_> {
+    /// What a write relies on, where other gateways may write as well.
+    pub(super) fn when_shared(&self, premises: impl FnOnce() -> Vec<Premise>) -> Vec<Premise> {
+        if self.sharing.is_shared() { premises() } else { Vec::new() }
+    }
 }
 
 pub(super) struct Configured {
