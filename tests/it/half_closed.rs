@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 use crate::support::scripted::{Scripted, Then};
 use crate::support::wire::{self, Wire};
@@ -31,6 +30,14 @@ async fn in_flight(gateway: &Gateway, count: usize) {
         (gateway.instance("service").await["in_flight"] == count).then_some(())
     })
     .await;
+}
+
+/// A client that has read the header of its answer.
+async fn with_header(gateway: &Gateway) -> Wire {
+    let mut wire = Wire::to(gateway.public).await;
+    wire.send(GET).await;
+    wire.read_until("\r\n\r\n").await;
+    wire
 }
 
 /// The service is done with a client that is gone, by furt's count.
@@ -121,9 +128,7 @@ async fn after_interim_answers_it_is_the_same() {
     let hints = "HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n";
     let scripted = Scripted::start(hints, Then::Hang).await;
     let gateway = before(&scripted.url(), "http1").await;
-    let mut wire = Wire::to(gateway.public).await;
-    wire.send(GET).await;
-    wire.read_until("\r\n\r\n").await;
+    let mut wire = with_header(&gateway).await;
     wire.end_sending().await;
     assert_eq!(wire.read_until("H").await, "H");
     drop(wire);
@@ -135,9 +140,7 @@ async fn an_answer_that_has_begun_goes_on_and_a_client_that_left_it_is_noticed_b
     let origin = Origin::start().await;
     origin.set_mode(Mode::Events);
     let gateway = before(&origin.url(), "http1").await;
-    let mut wire = Wire::to(gateway.public).await;
-    wire.send(GET).await;
-    wire.read_until("\r\n\r\n").await;
+    let mut wire = with_header(&gateway).await;
     wire.end_sending().await;
     throughout("it goes on", Duration::from_millis(1500), async || gateway.instance("service").await["in_flight"] == 1)
         .await;
@@ -154,9 +157,7 @@ async fn a_silent_answer_is_given_up_a_while_after_its_client_sends_no_more() {
     let origin = Origin::start().await;
     origin.set_mode(Mode::Events);
     let gateway = before(&origin.url(), "http1").await;
-    let mut wire = Wire::to(gateway.public).await;
-    wire.send(GET).await;
-    wire.read_until("\r\n\r\n").await;
+    let wire = with_header(&gateway).await;
     let begin = Instant::now();
     drop(wire);
     eventually("it is given up", Duration::from_secs(20), async || {
@@ -203,10 +204,7 @@ const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\
 
 #[tokio::test]
 async fn what_the_service_still_sends_in_a_tunnel_arrives() {
-    let listener = ports::listener();
-    listener.set_nonblocking(true).unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let listener = TcpListener::from_std(listener).unwrap();
+    let (listener, url) = ports::service();
     let service = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut read = Vec::new();

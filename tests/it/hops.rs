@@ -35,10 +35,7 @@ async fn via(gateway: &Gateway, line: &str, headers: &str) -> Value {
 
 /// The url of another way to `to`: of a proxy that says nothing of itself.
 async fn way_to(to: SocketAddr) -> String {
-    let listener = ports::listener();
-    listener.set_nonblocking(true).unwrap();
-    let listener = TcpListener::from_std(listener).unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (listener, url) = ports::service();
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             tokio::spawn(async move {

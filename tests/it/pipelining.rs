@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::support::wire::{self, Wire};
@@ -123,10 +123,7 @@ async fn echo_after_101(mut stream: TcpStream) {
 
 #[tokio::test]
 async fn what_a_client_sends_ahead_of_its_tunnel_arrives_in_it() {
-    let listener = ports::listener();
-    listener.set_nonblocking(true).unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let listener = TcpListener::from_std(listener).unwrap();
+    let (listener, url) = ports::service();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(echo_after_101(stream));

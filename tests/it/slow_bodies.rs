@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::support::scripted::{Scripted, Then};
 use crate::support::wire::{self, Wire};
@@ -96,10 +96,7 @@ async fn streams_and_bodies_whose_answer_has_begun_may_drip() {
 
 /// Runs `serve` for each connection to a listener, and gives its url.
 fn service<F: Future<Output = ()> + Send + 'static>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> String {
-    let listener = ports::listener();
-    listener.set_nonblocking(true).unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let listener = TcpListener::from_std(listener).unwrap();
+    let (listener, url) = ports::service();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(serve(stream));

@@ -13,6 +13,14 @@ pub(crate) fn listener() -> TcpListener {
     listener_at(Ipv4Addr::LOCALHOST)
 }
 
+/// The same for a service of a test's own, and the url of that service.
+pub(crate) fn service() -> (tokio::net::TcpListener, String) {
+    let listener = listener();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (tokio::net::TcpListener::from_std(listener).unwrap(), url)
+}
+
 /// A listener on a port that is free at every address.
 pub(crate) fn listener_everywhere() -> TcpListener {
     listener_at(Ipv4Addr::UNSPECIFIED)
