@@ -12,8 +12,18 @@
     reason = "a test may fail loudly, is an edge where clocks are read, and prints its figures"
 )]
 
-#[allow(dead_code, unused_imports, reason = "the tests of what furt does with them use the rest")]
+mod background;
+mod conflicts;
+mod draining;
+mod faults;
 mod foreign;
+mod gateways;
+mod grants;
+mod keys;
+mod outage;
+mod records;
+mod rights;
+mod sharing;
 
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the support of the other end-to-end tests, of which these need a part")]
