@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::comers_and_goers::ComersAndGoers;
 use crate::foreign::Etcd;
 use crate::gateways::{agree, pair, shared_service};
 use crate::support::{Answer, Gateway, Origin, SOON, eventually, with};
@@ -157,35 +158,9 @@ async fn a_service_that_is_told_two_definitions_at_once_has_one_of_them_at_both_
 async fn who_comes_and_goes_at_both_gateways_leaves_nothing_behind() {
     let (etcd, origin) = (Etcd::three().await, Origin::start().await);
     let gateways = pair(&etcd).await;
-    let mut callers = tokio::task::JoinSet::new();
-    for caller in 0..8 {
-        let client = crate::support::gateway::client_from(None);
-        let base = gateways[caller % 2].internal_url("");
-        let url = origin.url();
-        callers.spawn(async move {
-            let (begin, mut statuses) = (Instant::now(), std::collections::BTreeMap::<u16, usize>::new());
-            for number in 0.. {
-                if begin.elapsed() > Duration::from_secs(5) {
-                    break;
-                }
-                // Four routes for eight callers: each has a rival at each gateway.
-                let service = format!("caller-{caller}");
-                let body = claiming(&service, &url, vec![route("GET", &format!("/r{}", (caller / 2 + number) % 4))]);
-                let register = client.post(format!("{base}/internal/register-service")).json(&body);
-                let status = register.send().await.unwrap().status().as_u16();
-                *statuses.entry(status).or_default() += 1;
-                if status == 200 {
-                    let leave = client.delete(format!("{base}/internal/services/{service}"));
-                    *statuses.entry(leave.send().await.unwrap().status().as_u16()).or_default() += 1;
-                }
-            }
-            statuses
-        });
-    }
-    let statuses = callers.join_all().await;
-    println!("{statuses:?}");
-    let mut all = std::collections::BTreeMap::<u16, usize>::new();
-    statuses.into_iter().flatten().for_each(|(status, count)| *all.entry(status).or_default() += count);
+    let end = Instant::now() + Duration::from_secs(5);
+    let all = ComersAndGoers::start(&gateways, &origin.url(), end).ended().await;
+    println!("{all:?}");
     assert!(all.keys().all(|status| [200, 409].contains(status)), "{all:?}");
     assert!(all[&200] > 100, "{all:?}");
     agree(&gateways, &etcd).await;

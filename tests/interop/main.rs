@@ -13,6 +13,7 @@
 )]
 
 mod background;
+mod comers_and_goers;
 mod conflicts;
 mod draining;
 mod faults;

@@ -1,50 +1,21 @@
 //! Everything at once: callers come and go while members and gateways freeze and die; in the end all agree.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-use tokio::task::JoinSet;
-
 use crate::background::Background;
+use crate::comers_and_goers::ComersAndGoers;
 use crate::foreign::Etcd;
 use crate::gateways::{agree, beating_service, is_routed, pair, reach_becomes, shared_service};
-use crate::support::gateway::client_from;
-use crate::support::{Origin, SOON, with};
+use crate::support::{Origin, SOON};
 
-const CALLERS: usize = 8;
 const TTL: Duration = Duration::from_secs(3);
-
-/// Registers and leaves until that moment; how often it was answered what.
-async fn come_and_go(caller: usize, base: String, url: String, end: Instant) -> BTreeMap<u16, usize> {
-    let client = client_from(None);
-    let mut statuses = BTreeMap::new();
-    let mut number = caller;
-    while Instant::now() < end {
-        number += 1;
-        let service = format!("caller-{caller}");
-        // Half as many routes as callers: each has rivals at both gateways.
-        let route = json!([{"method": "GET", "path": format!("/r{}", number % (CALLERS / 2))}]);
-        let body = with(shared_service(&service, &url), json!({"routes": route}));
-        let registered =
-            client.post(format!("{base}/internal/register-service")).json(&body).send().await.unwrap().status();
-        *statuses.entry(registered.as_u16()).or_default() += 1;
-        if registered == 200 {
-            let left = client.delete(format!("{base}/internal/services/{service}")).send().await.unwrap().status();
-            *statuses.entry(left.as_u16()).or_default() += 1;
-        }
-    }
-    statuses
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_who_come_and_go_while_leaders_die_and_freeze_leave_both_gateways_and_etcd_agreed() {
     let (mut etcd, origin) = (Etcd::three().await, Origin::start().await);
     let gateways = pair(&etcd).await;
     let end = Instant::now() + Duration::from_secs(40);
-    let callers =
-        (0..CALLERS).map(|caller| come_and_go(caller, gateways[caller % 2].internal_url(""), origin.url(), end));
-    let callers: JoinSet<_> = callers.collect();
+    let callers = ComersAndGoers::start(&gateways, &origin.url(), end);
     for _ in 0..2 {
         tokio::time::sleep(Duration::from_secs(3)).await;
         let leader = etcd.leader().await;
@@ -57,8 +28,7 @@ async fn callers_who_come_and_go_while_leaders_die_and_freeze_leave_both_gateway
         etcd.members[leader].thaw();
         etcd.becomes_healthy().await;
     }
-    let mut all = BTreeMap::<u16, usize>::new();
-    callers.join_all().await.into_iter().flatten().for_each(|(status, count)| *all.entry(status).or_default() += count);
+    let all = callers.ended().await;
     println!("answers: {all:?}");
     assert!(all.keys().all(|status| [200, 404, 409, 503].contains(status)), "{all:?}");
     assert!(all[&200] > 500, "{all:?}");
