@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 
 use super::Readiness;
 use super::listener::Peer;
-use crate::driver::{Driver, now};
+use crate::driver::{Driver, StoreThread, now};
 use crate::telemetry::Telemetry;
 use furt_core::model::{CidrSet, Epoch, Host};
 use furt_core::ports::{Probes, Store, StoreError};
@@ -86,7 +86,8 @@ fn router_of(store: impl Store + 'static, readiness: Arc<Readiness>) -> Router {
     };
     let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), Vec::new(), now());
     let (metrics, events) = (Arc::clone(&telemetry.registry), Arc::clone(&telemetry.events));
-    let (driver, handle, snapshots) = Driver::new(registry, effects, Arc::default(), Box::new(store), metrics, events);
+    let store = StoreThread::start(Box::new(store));
+    let (driver, handle, snapshots) = Driver::new(registry, effects, Arc::default(), store, metrics, events);
     tokio::spawn(driver.run(NoProbes));
     super::router(
         Default::default(),

@@ -42,6 +42,8 @@ pub struct Config {
     pub access_log: AccessLogTarget,
     /// `[store]`
     pub store: StoreConfig,
+    /// `[store]`, for `kind = "etcd"`.
+    pub etcd: EtcdConfig,
     /// `[[api_keys]]`
     pub api_keys: Vec<ApiKeyConfig>,
     /// `[[grants]]`
@@ -220,6 +222,28 @@ pub enum StoreConfig {
     Memory,
     /// `kind = "disk"`: in the file `path`.
     Disk(PathBuf),
+    /// `kind = "etcd"`: shared with other gateways; [`Config::etcd`] says how.
+    Etcd,
+}
+
+/// The keys of `[store]` that count with `kind = "etcd"`. There is a user with a password file and a certificate with a key, or
+/// neither.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdConfig {
+    /// Urls of its members; at least one with `kind = "etcd"`.
+    pub endpoints: Vec<String>,
+    /// Gateways of one namespace share one registry.
+    pub namespace: String,
+    /// The user.
+    pub user: Option<String>,
+    /// The file with the user's password.
+    pub password_file: Option<PathBuf>,
+    /// Certificate authorities for https endpoints. `None`: the system's.
+    pub ca: Option<PathBuf>,
+    /// The certificate that furt shows.
+    pub cert: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
 }
 
 /// `[[api_keys]]`

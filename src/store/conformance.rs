@@ -296,14 +296,6 @@ macro_rules! conforms {
                 super::a_removed_instance_leaves_its_service($new);
             }
             #[test]
-            fn an_instance_is_down_until_it_is_noted_otherwise_or_put_again() {
-                super::an_instance_is_down_until_it_is_noted_otherwise_or_put_again($new);
-            }
-            #[test]
-            fn the_last_status_that_is_noted_counts() {
-                super::the_last_status_that_is_noted_counts($new);
-            }
-            #[test]
             fn an_instance_is_draining_until_that_ends_or_it_is_put_again_or_removed() {
                 super::an_instance_is_draining_until_that_ends_or_it_is_put_again_or_removed($new);
             }
@@ -320,10 +312,6 @@ macro_rules! conforms {
                 super::an_instance_is_held_to_the_last_ttl_it_was_promised_until_it_is_put_again_or_removed($new);
             }
             #[test]
-            fn an_instance_is_where_its_name_led_last_and_else_as_it_was() {
-                super::an_instance_is_where_its_name_led_last_and_else_as_it_was($new);
-            }
-            #[test]
             fn the_epoch_stays_and_the_starts_are_counted() {
                 super::the_epoch_stays_and_the_starts_are_counted($new);
             }
@@ -334,6 +322,26 @@ macro_rules! conforms {
             #[test]
             fn changes_apply_in_their_order() {
                 super::changes_apply_in_their_order($new);
+            }
+        }
+    };
+}
+
+/// Of a store of one gateway alone, which keeps what that one saw as well.
+macro_rules! keeps_observations {
+    ($kind:ident, $new:expr) => {
+        mod $kind {
+            #[test]
+            fn an_instance_is_down_until_it_is_noted_otherwise_or_put_again() {
+                super::an_instance_is_down_until_it_is_noted_otherwise_or_put_again($new);
+            }
+            #[test]
+            fn the_last_status_that_is_noted_counts() {
+                super::the_last_status_that_is_noted_counts($new);
+            }
+            #[test]
+            fn an_instance_is_where_its_name_led_last_and_else_as_it_was() {
+                super::an_instance_is_where_its_name_led_last_and_else_as_it_was($new);
             }
         }
     };
@@ -364,3 +372,7 @@ impl Store for InFolder {
 
 conforms!(memory, furt_core::MemoryStore::default());
 conforms!(disk, super::InFolder::new());
+// Needs a real etcd: `make interop`.
+conforms!(etcd, crate::store::etcd::conformance::OnEtcd::new());
+keeps_observations!(memory_observes, furt_core::MemoryStore::default());
+keeps_observations!(disk_observes, super::InFolder::new());

@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 51] = [
+const OTHERS: [(&str, &str); 58] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -58,6 +58,13 @@ const OTHERS: [(&str, &str); 51] = [
     ("access_log.path", "'-'"),
     ("store.kind", "'memory'"),
     ("store.path", "'other'"),
+    ("store.endpoints", "['http://10.0.0.5:2379']"),
+    ("store.namespace", "'other'"),
+    ("store.user", "'furt'"),
+    ("store.password_file", "'/password'"),
+    ("store.ca", "'/ca.pem'"),
+    ("store.cert", "'/cert.pem'"),
+    ("store.key", "'/key.pem'"),
 ];
 
 const ENTRIES: [(&str, &str); 3] = [
