@@ -135,7 +135,8 @@ fn detail(service: &Service, now: Moment) -> String {
     ];
     let facts = facts.iter().filter(|(_, fact)| !fact.is_empty() && fact != "-");
     let facts: String = facts.map(|(name, fact)| format!("{name:10} {fact}\n")).collect();
-    format!("{facts}\n{}\n{}", instances_of(service, now), routes_of(&service.routes))
+    let documents: String = service.instances.iter().filter_map(document).collect();
+    format!("{facts}\n{}{documents}\n{}", instances_of(service, now), routes_of(&service.routes))
 }
 
 fn status_of_service(service: &Service) -> String {
@@ -255,6 +256,13 @@ fn instances_of(service: &Service, now: Moment) -> String {
     });
     let header = ["INSTANCE", "STATUS", "SINCE", "IN FLIGHT", "LAST PROBE", "HEARD", "WEIGHT", "URL", "WHY"];
     table(&header, &rows.collect::<Vec<_>>())
+}
+
+/// What it says of itself.
+fn document(instance: &Instance) -> Option<String> {
+    // An object of JSON can always be written.
+    let text = serde_json::to_string(instance.document.as_ref()?).unwrap_or_default();
+    Some(format!("document of {}: {}\n", clean(instance.instance.as_str()), clean(&text)))
 }
 
 /// Why it is not asked, or was not well.

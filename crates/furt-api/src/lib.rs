@@ -45,6 +45,7 @@
 
 pub mod backends;
 pub mod deregistration;
+mod document;
 pub mod events;
 pub mod health;
 pub mod keys;
@@ -60,6 +61,7 @@ pub mod stats;
 mod status;
 mod units;
 
+pub use document::Document;
 pub use names::{Epoch, Generation, InstanceId, KeyName, ServiceName};
 pub use ordered::Ordered;
 pub use problem::{Code, Problem};
