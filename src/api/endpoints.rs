@@ -15,6 +15,8 @@ use furt_api::deregistration::Drained;
 use furt_api::events::Events;
 use furt_api::health::Health;
 use furt_api::keys::{IssuedKey, Key, Keys, NewKey, RevokedKey, RotateKey};
+use furt_api::lookup::FoundInstances;
+use furt_api::nodes::Nodes;
 use furt_api::registration::{Heartbeat, Probing, Registered, Registration};
 use furt_api::reload::Reloaded;
 use furt_api::routes::{Explanation, Routes};
@@ -24,7 +26,8 @@ use furt_api::stats::Stats;
 use super::query::{self, Parameter, Query};
 use super::right::Right;
 use super::{
-    Api, backends, commands, deregistration, events, explain, exporting, guard, keys, metrics, queries, reloading,
+    Api, backends, commands, deregistration, events, explain, exporting, guard, keys, lookup, metrics,
+    queries, reloading,
 };
 
 /// Whether an endpoint is behind the checks of the caller: its Host, its Origin, its address.
@@ -94,6 +97,12 @@ const EXPLAIN: Query = Query::Only(&[
     Parameter::optional("client", "ADDRESS"),
     Parameter::optional("key", "NAME"),
 ]);
+const INSTANCES: Query = Query::Only(&[
+    Parameter::optional("service", "NAME"),
+    Parameter::optional("namespace", "NS"),
+    Parameter::optional("after", "NEXT"),
+    Parameter::optional("wait", "S"),
+]);
 const BACKENDS: Query = Query::Only(&[Parameter::optional("app", "A"), Parameter::optional("region", "R")]);
 
 endpoints! {
@@ -107,6 +116,10 @@ endpoints! {
         = deregistration::deregister_service, "deregisters a service";
     DELETE "/internal/services/{service}/instances/{id}" DRAIN_ONE Identified RegistrantOrOperate (()) -> Drained
         = deregistration::deregister_instance, "deregisters an instance";
+    GET "/internal/instances" INSTANCES Identified RegistrantOrOperate (()) -> FoundInstances
+        = lookup::instances, "[looks up](registering.md#looking-up) instances, and waits for changes";
+    GET "/internal/nodes" NONE Identified RegistrantOrOperate (()) -> Nodes = lookup::nodes,
+        "lists the [gateways](#nodes) that share the registry";
     POST "/internal/services/{service}/drain" WAIT Identified RegistrantOrOperate (()) -> Drained
         = deregistration::drain_service, "drains all its instances";
     DELETE "/internal/services/{service}/drain" NONE Identified RegistrantOrOperate (()) -> Drained

@@ -49,6 +49,11 @@ Examples:
   furt top --interval 5
   furt top --once -o json";
 
+pub(super) const NODES: &str = "\
+Examples:
+  furt nodes
+  furt nodes -o json";
+
 pub(super) const ROUTES: &str = "\
 Examples:
   furt routes

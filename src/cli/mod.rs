@@ -12,6 +12,7 @@ mod examples;
 mod gateway;
 mod keys;
 mod logging;
+mod nodes;
 mod output;
 mod reload;
 mod services;
@@ -64,6 +65,9 @@ enum Verb {
     /// Watch requests, latencies and errors of every service, live
     #[command(after_help = examples::TOP)]
     Top(top::TopArgs),
+    /// List the gateways that share the registry; "*" marks the one that answers
+    #[command(after_help = examples::NODES)]
+    Nodes(nodes::NodesArgs),
     /// List every route, static and registered
     #[command(after_help = examples::ROUTES)]
     Routes(client::RoutesArgs),
@@ -129,6 +133,7 @@ pub fn main() -> ExitCode {
         Verb::Services(args) => services::run(&args),
         Verb::Events(args) => events::run(&args),
         Verb::Top(args) => top::run(&args),
+        Verb::Nodes(args) => nodes::run(&args),
         Verb::Routes(args) => client::routes(&args),
         Verb::Explain(args) => client::explain(&args),
         Verb::Reload(args) => reload::run(&args),

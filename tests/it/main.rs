@@ -35,6 +35,7 @@ mod keys;
 mod limits;
 mod listeners;
 mod listing;
+mod lookup;
 mod malformed;
 mod methods;
 mod metrics;

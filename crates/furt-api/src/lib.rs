@@ -8,6 +8,8 @@
 //! | [`registration`] | `/internal/register-service`, `…/heartbeat`, `…/probe` |
 //! | [`deregistration`] | `DELETE` of services and instances, `…/drain` |
 //! | [`services`] | `GET /internal/services`, `GET /internal/services/{service}` |
+//! | [`lookup`] | `/internal/instances` |
+//! | [`nodes`] | `/internal/nodes` |
 //! | [`routes`] | `/internal/routes`, `/internal/explain` |
 //! | [`events`] | `/internal/events` |
 //! | [`stats`] | `/internal/stats` |
@@ -49,7 +51,9 @@ mod document;
 pub mod events;
 pub mod health;
 pub mod keys;
+pub mod lookup;
 mod names;
+pub mod nodes;
 mod open_enum;
 mod ordered;
 pub mod problem;
