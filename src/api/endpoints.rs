@@ -26,7 +26,7 @@ use furt_api::stats::Stats;
 use super::query::{self, Parameter, Query};
 use super::right::Right;
 use super::{
-    Api, backends, commands, deregistration, events, explain, exporting, guard, keys, lookup, metrics,
+    Api, backends, commands, deregistration, etcd_v2, events, explain, exporting, guard, keys, lookup, metrics,
     queries, reloading,
 };
 
@@ -80,7 +80,7 @@ macro_rules! endpoints {
 }
 
 /// Probes of supervisors and load balancers, each of which writes its url as it likes: a refusal would take a furt that is well
-/// out of service.
+/// out of service. And etcd's v2 API, which overlooks what it does not know.
 const ANY: Query = Query::Any;
 const NONE: Query = Query::Only(&[]);
 const DRAIN: Query = Query::Only(&[Parameter::optional("drain", "S")]);
@@ -158,6 +158,16 @@ endpoints! {
     GET "/api/v1/backends/{id}" NONE Identified RegistrantOrOperate (()) -> Backend = backends::one, "shows a backend";
     DELETE "/api/v1/backends/{id}" NONE Identified RegistrantOrOperate (()) -> BackendDeregistered = backends::deregister,
         "deregisters a backend";
+    GET "/v2/keys/{*key}" ANY Identified RegistrantOrOperate (()) -> Json = etcd_v2::get,
+        "shows instances as keys of etcd";
+    PUT "/v2/keys/{*key}" ANY Identified Registrant (()) -> Json = etcd_v2::put,
+        "registers an instance, or keeps it registered; the body is a form";
+    DELETE "/v2/keys/{*key}" ANY Identified RegistrantOrOperate (()) -> Json = etcd_v2::delete, "deregisters an instance";
+    GET "/v2/machines" ANY Identified RegistrantOrOperate (()) -> Text = etcd_v2::machines, "lists the gateways";
+    GET "/" ANY Identified RegistrantOrOperate (()) -> Json = etcd_v2::misplaced::get,
+        "what [etcd-registry](registering.md#coming-from-etcd-registry) sends here by mistake, as above";
+    PUT "/" ANY Identified Registrant (()) -> Json = etcd_v2::misplaced::put, "the same";
+    DELETE "/" ANY Identified RegistrantOrOperate (()) -> Json = etcd_v2::misplaced::delete, "the same";
 }
 
 /// Routers of the whole table.
@@ -193,6 +203,10 @@ impl Routers {
         }
         if path.starts_with("/api/v1/") {
             handler = handler.layer(middleware::from_fn_with_state(Arc::clone(api), backends::where_switched_on));
+        }
+        if path == "/" || path.starts_with("/v2/") {
+            handler = handler.layer(middleware::from_fn_with_state(Arc::clone(api), etcd_v2::in_its_form));
+            handler = handler.layer(middleware::from_fn_with_state(Arc::clone(api), etcd_v2::where_switched_on));
         }
         let router = match caller {
             Caller::Identified => &mut self.identified,

@@ -9,6 +9,7 @@ mod commands;
 mod deregistration;
 mod distances;
 mod endpoints;
+mod etcd_v2;
 mod events;
 mod explain;
 mod exporting;

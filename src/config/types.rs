@@ -84,6 +84,8 @@ pub struct InternalConfig {
     pub hosts: Vec<Host>,
     /// Whether it has edgeProxy's `/api/v1`.
     pub backends_api: bool,
+    /// Whether it has the part of etcd's `/v2` that `etcd-registry` uses.
+    pub etcd_v2_api: bool,
 }
 
 /// `[gateway]`: registration and probes.

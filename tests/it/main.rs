@@ -20,6 +20,7 @@ mod demo;
 mod docs;
 mod draining;
 mod durability;
+mod etcd_v2;
 mod events;
 mod explain;
 mod fleet;

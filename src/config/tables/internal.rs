@@ -92,6 +92,18 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> InternalConfig {
             boolean,
             |config| &config.internal.backends_api,
         ),
+        etcd_v2_api: keys.value(
+            Key {
+                name: "internal.etcd_v2_api",
+                default: DefaultValue::Toml("true"),
+                range: "true, false",
+                text: "Whether the part of etcd's v2 API is there (`/v2/keys`, `/v2/machines`) that the npm package \
+                       [etcd-registry](registering.md#coming-from-etcd-registry) uses.",
+                ..Key::ROW
+            },
+            boolean,
+            |config| &config.internal.etcd_v2_api,
+        ),
     }
 }
 

@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 52] = [
+const OTHERS: [(&str, &str); 53] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -20,6 +20,7 @@ const OTHERS: [(&str, &str); 52] = [
     ("internal.operator_token_sha256", "'abababababababababababababababababababababababababababababababab'"),
     ("internal.hosts", "['furt']"),
     ("internal.backends_api", "false"),
+    ("internal.etcd_v2_api", "false"),
     ("geo.region", "'eu'"),
     ("geo.database", "'x.mmdb'"),
     ("geo.header", "'x-country'"),
