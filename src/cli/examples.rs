@@ -21,6 +21,17 @@ Examples:
   furt register - < comments.json
   furt register --service comments --upstream http://127.0.0.1:7812 --route 'GET /api/comments/*'";
 
+pub(super) const JOIN: &str = "\
+Examples:
+  furt join comments -- node server.js
+  furt join comments --port 7812 --routes routes.json --health /health -- python3 server.py
+  furt join comments --url furt://10.0.0.1,10.0.0.2/shop -- ./comments --verbose";
+
+pub(super) const LOOKUP: &str = "\
+Examples:
+  curl -sS \"$(furt lookup comments)/api/comments/a\"
+  furt lookup comments --url furt://10.0.0.1,10.0.0.2/shop -o json";
+
 pub(super) const DEREGISTER: &str = "\
 Examples:
   furt deregister comments
@@ -35,13 +46,19 @@ Examples:
 pub(super) const SERVICES: &str = "\
 Examples:
   furt services
-  furt services comments -o json";
+  furt services comments -o json
+  furt services --verbose";
 
 pub(super) const EVENTS: &str = "\
 Examples:
   furt events
   furt events --follow
   furt events --after 120 -o json";
+
+pub(super) const WATCH: &str = "\
+Examples:
+  furt watch
+  furt watch -o json";
 
 pub(super) const TOP: &str = "\
 Examples:

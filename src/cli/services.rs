@@ -16,6 +16,9 @@ use super::{Format, Target};
 pub(super) struct ServicesArgs {
     /// Only this service, with its instances and routes
     service: Option<String>,
+    /// Each service with its instances and routes, as with its name
+    #[arg(short, long)]
+    verbose: bool,
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
@@ -32,7 +35,8 @@ pub(super) fn run(args: &ServicesArgs) -> Result<()> {
         }),
         None => show(args.format, &answer, |answer: Services| {
             let now = Moment(instant(&answer.time));
-            overview(&answer.services, now) + &held(&answer.held, now)
+            let services = if args.verbose { details(&answer.services, now) } else { overview(&answer.services, now) };
+            services + &held(&answer.held, now)
         }),
     }
 }
@@ -71,6 +75,14 @@ fn span(seconds: i64) -> String {
         () if hours > 0 => format!("{hours}h {}m", minutes % 60),
         () if minutes > 0 => format!("{minutes}m {}s", seconds % 60),
         () => format!("{seconds} s"),
+    }
+}
+
+/// Each service as with its name, one after the other.
+fn details(services: &[Service], now: Moment) -> String {
+    match services {
+        [] => overview(services, now),
+        services => services.iter().map(|service| detail(service, now)).collect::<Vec<_>>().join("\n"),
     }
 }
 
