@@ -25,7 +25,7 @@ pub(super) const JOIN: &str = "\
 Examples:
   furt join comments -- node server.js
   furt join comments --port 7812 --routes routes.json --health /health -- python3 server.py
-  furt join comments --url furt://10.0.0.1,10.0.0.2/shop -- ./comments --verbose";
+  furt join comments --url furt://10.0.0.1,10.0.0.2/shop -- ./comments";
 
 pub(super) const LOOKUP: &str = "\
 Examples:

@@ -32,6 +32,7 @@ mod hostile;
 mod http2;
 mod identity;
 mod imports;
+mod joining;
 mod keys;
 mod limits;
 mod listeners;

@@ -1,21 +1,26 @@
-//! Joins services to a [furt](../index.html) registry, finds the services there, and tells when they change.
+//! Joins services to a furt registry, finds the services there, and tells when they change.
 //!
-//! ```no_run
+//! ```
 //! use std::time::Duration;
 //! use furt_client::{Route, Service};
 //!
-//! # async fn run() -> Result<(), furt_client::Error> {
+//! # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/server.rs")); }
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), furt_client::Error> {
+//! # let server = server::Server::start(server::furt()).await;
 //! let registry = furt_client::connect("furt://10.0.0.1,10.0.0.2/shop")?;
+//! # let registry = furt_client::connect(&format!("furt://{}/shop", server.address))?;
 //! // Once the service listens:
 //! let comments = Service::new(7812).routes([Route::public("GET", "/api/comments/*")]);
 //! let member = registry.join("comments", comments).await?;
 //!
-//! if let Some(cart) = registry.lookup("cart").await? {
-//!     println!("the cart is at {}", cart.url);
-//! }
+//! // In another service of the namespace:
+//! let found = registry.lookup("comments").await?.expect("one that takes requests");
+//! assert_eq!(found.port, 7812);
 //!
 //! // On SIGTERM, before the service ends:
 //! member.leave(Duration::from_secs(30)).await?;
+//! assert_eq!(registry.lookup("comments").await?, None);
 //! # Ok(())
 //! # }
 //! ```

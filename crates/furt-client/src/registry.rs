@@ -160,6 +160,20 @@ impl Registry {
     /// The same for a service that starts without its registry: it joins as soon as a gateway takes it.
     /// [`Member::state`] says how it stands. Call it within a runtime.
     ///
+    /// ```
+    /// use furt_client::{Service, State};
+    ///
+    /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/server.rs")); }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), furt_client::Error> {
+    /// # let server = server::Server::start(server::furt()).await;
+    /// # let registry = furt_client::connect(&format!("furt://{}/shop", server.address))?;
+    /// let member = registry.join_in_background("comments", Service::new(7812))?;
+    /// member.states().wait_for(|state| *state == State::Joined).await.expect("it goes on for ever");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Name`] and [`Error::Service`].
     pub fn join_in_background(&self, name: &str, service: Service) -> Result<Member, Error> {
@@ -227,6 +241,20 @@ impl Registry {
     }
 
     /// The same, again whenever it changes.
+    ///
+    /// ```
+    /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/server.rs")); }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), furt_client::Error> {
+    /// # let server = server::Server::start(server::furt()).await;
+    /// # let registry = furt_client::connect(&format!("furt://{}/shop", server.address))?;
+    /// let mut watch = registry.watch(Some("comments"))?;
+    /// assert!(watch.next().await?.is_empty());
+    /// registry.join("comments", furt_client::Service::new(7812)).await?;
+    /// assert_eq!(watch.next().await?[0].url, "http://127.0.0.1:7812");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Name`].

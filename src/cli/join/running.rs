@@ -124,12 +124,11 @@ async fn serve(member: &Member, program: &mut Program, signals: &mut Signals) ->
             },
             Ok(()) = states.changed() => {
                 let state = states.borrow_and_update().clone();
-                match &state {
-                    State::Refused(error) if !has_joined && is_final(error) => return Serving::Wrong(error.clone()),
-                    State::Joined => has_joined = true,
-                    _ => {}
+                if let State::Refused(error) = &state && !has_joined && is_final(error) {
+                    return Serving::Wrong(error.clone());
                 }
-                tell(member.service(), &told, &state);
+                tell(member.service(), &told, &state, has_joined);
+                has_joined |= state == State::Joined;
                 told = state;
             }
         }
@@ -142,13 +141,12 @@ fn is_final(error: &Error) -> bool {
     matches!(error, Error::Service(_)) || matches!(status, Some(400 | 413 | 415 | 422))
 }
 
-fn tell(service: &str, before: &State, now: &State) {
+fn tell(service: &str, before: &State, now: &State, has_joined: bool) {
     match (before, now) {
         // What was tried again, for another reason perhaps.
         (State::Away(_), State::Away(_)) => {}
         (before, now) if before == now => {}
-        (State::Joining, State::Joined) => note(&format!("{service} has joined")),
-        (_, State::Joined) => note(&format!("{service} has joined again")),
+        (_, State::Joined) => note(&format!("{service} has joined{}", if has_joined { " again" } else { "" })),
         (_, State::Away(error)) => note(&format!("{service} is not heard by the registry: {error}; trying again")),
         (_, State::Refused(error)) => note(&format!("{service} has not joined: {error}; trying again")),
         _ => {}
