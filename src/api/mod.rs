@@ -9,6 +9,7 @@ mod commands;
 mod deregistration;
 mod distances;
 mod endpoints;
+mod etcd_v2;
 mod events;
 mod explain;
 mod exporting;
@@ -19,6 +20,7 @@ mod key_check;
 mod keys;
 mod listener;
 mod listing;
+mod lookup;
 mod metrics;
 mod near;
 mod problem;
@@ -53,6 +55,7 @@ use crate::config::Config;
 use crate::driver::Handle;
 use crate::geo::Geo;
 use crate::listener::OwnListeners;
+use crate::nodes::Nodes;
 use crate::published::Published;
 use crate::telemetry::Telemetry;
 use endpoints::Routers;
@@ -108,9 +111,11 @@ struct Api {
     readiness: Arc<Readiness>,
     reloads: Reloads,
     geo: Arc<Geo>,
+    nodes: Nodes,
     rates: SourceRates,
     drain_waits: WaitPermits,
     event_waits: WaitPermits,
+    lookup_waits: WaitPermits,
     started: Instant,
     started_ms: i64,
 }
@@ -130,20 +135,36 @@ pub fn with_exports(router: Router, exports: Option<Exports>) -> Router {
     }
 }
 
-/// The router of the internal listener; no instance may be at `own_listeners`.
-pub fn router(
-    own_listeners: OwnListeners,
-    driver: Handle,
-    snapshots: Arc<ArcSwap<Published>>,
-    telemetry: Arc<Telemetry>,
-    readiness: Arc<Readiness>,
-    reloads: Reloads,
-    geo: Arc<Geo>,
-) -> Router {
+/// What the router is made of.
+pub struct Parts {
+    /// No instance may be at one of them.
+    pub own_listeners: OwnListeners,
+    /// The registry.
+    pub driver: Handle,
+    /// What it publishes.
+    pub snapshots: Arc<ArcSwap<Published>>,
+    /// Metrics, events, issues.
+    pub telemetry: Arc<Telemetry>,
+    /// Whether furt takes traffic.
+    pub readiness: Arc<Readiness>,
+    /// Where reloads are asked for.
+    pub reloads: Reloads,
+    /// Where clients are.
+    pub geo: Arc<Geo>,
+    /// The gateways that share the registry.
+    pub nodes: Nodes,
+    /// How many connections the listener takes.
+    pub connections: usize,
+}
+
+/// The router of the internal listener.
+pub fn router(parts: Parts) -> Router {
+    let Parts { own_listeners, driver, snapshots, telemetry, readiness, reloads, geo, nodes, connections } = parts;
     let rates = SourceRates::default();
     let started = crate::clock::now();
     let drain_waits = WaitPermits::new(waiting::MAX_DRAIN_WAITS);
     let event_waits = WaitPermits::new(events::MAX_WAITS);
+    let lookup_waits = WaitPermits::new(lookup::most_waits(connections));
     let api = Arc::new(Api {
         own_listeners,
         driver,
@@ -152,9 +173,11 @@ pub fn router(
         readiness,
         reloads,
         geo,
+        nodes,
         rates,
         drain_waits,
         event_waits,
+        lookup_waits,
         started,
         started_ms: crate::clock::unix_ms(),
     });

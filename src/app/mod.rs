@@ -29,6 +29,7 @@ use tokio::task::JoinHandle;
 use crate::api::{Readiness, Reloads};
 use crate::config::{Config, ConfigErrors, KeyLocations};
 use crate::listener::{self, OwnListeners, Sockets};
+use crate::nodes::{Node, Nodes};
 use crate::published::Snapshots;
 use crate::store::Leaving;
 use crate::telemetry::{AccessLog, COMMIT, VERSION};
@@ -115,6 +116,8 @@ impl Bound {
 
         let public = listener::address_list(&self.sockets.public);
         let internal = listener::address_list(&self.sockets.internal);
+        let listeners: Vec<_> = self.sockets.internal.iter().map(|listener| listener.address).collect();
+        let this = Node::this(&self.config.internal, &listeners);
         let max_connections = self.config.server.max_connections;
         let services = Services {
             config: self.config,
@@ -123,6 +126,7 @@ impl Bound {
             access_log: opened.access_log.clone(),
             geo: opened.geo,
             own_listeners: self.own_listeners,
+            nodes: Nodes::alone(this),
             driver: restored.handle,
             snapshots: Arc::clone(&restored.snapshots),
             readiness: Arc::clone(&readiness),

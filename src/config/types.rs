@@ -76,6 +76,8 @@ pub struct ServerConfig {
 pub struct InternalConfig {
     /// Addresses of the internal listener, at least one; none is an address of the public listener too.
     pub listen: Vec<SocketAddr>,
+    /// Where clients are told to find the internal listener; `None`: at its address, where others reach that.
+    pub advertise: Option<UpstreamUrl>,
     /// Addresses that may operate.
     pub operators_from: CidrSet,
     /// The digest of a token that operators must send as well, where set.
@@ -84,6 +86,8 @@ pub struct InternalConfig {
     pub hosts: Vec<Host>,
     /// Whether it has edgeProxy's `/api/v1`.
     pub backends_api: bool,
+    /// Whether it has the part of etcd's `/v2` that `etcd-registry` uses.
+    pub etcd_v2_api: bool,
 }
 
 /// `[gateway]`: registration and probes.

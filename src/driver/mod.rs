@@ -27,12 +27,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock;
 use crate::config::Config;
 use crate::published::{Published, Snapshots};
 use crate::telemetry::{Events, RegistryMetrics};
+use furt_core::model::Generation;
 use furt_core::ports::Probes;
 use furt_core::registry::{Answer, Configuration, Effect, Event, Now, Refusal, Registry, ReplyId};
 use furt_core::routing::Snapshot;
@@ -63,6 +64,7 @@ pub struct Driver<B> {
     config: Arc<Config>,
     queue: mpsc::Receiver<Message>,
     snapshots: Snapshots,
+    published: watch::Sender<Generation>,
     store: B,
     metrics: Arc<RegistryMetrics>,
     events: Arc<Events>,
@@ -91,12 +93,14 @@ impl<B: Backend> Driver<B> {
         let first =
             registry.take_snapshot().unwrap_or_else(|| Snapshot::new(furt_core::model::Epoch(uuid::Uuid::nil())));
         metrics.snapshot_published(first.generation, first.names.len(), first.table.len());
+        let (published, receiver) = watch::channel(first.generation);
         let snapshots = Arc::new(ArcSwap::from_pointee(Published { snapshot: first, config: Arc::clone(&config) }));
         let driver = Self {
             registry,
             config,
             queue,
             snapshots: Arc::clone(&snapshots),
+            published,
             store,
             metrics,
             events,
@@ -104,7 +108,7 @@ impl<B: Backend> Driver<B> {
             next_reply: 0,
             first_effects,
         };
-        (driver, Handle::new(sender), snapshots)
+        (driver, Handle::new(sender, receiver), snapshots)
     }
 
     /// Takes turns until every [`Handle`] is gone.
@@ -159,7 +163,9 @@ impl<B: Backend> Driver<B> {
         }
         if let Some(snapshot) = self.registry.take_snapshot() {
             self.metrics.snapshot_published(snapshot.generation, snapshot.names.len(), snapshot.table.len());
+            let generation = snapshot.generation;
             self.snapshots.store(Arc::new(Published { snapshot, config: Arc::clone(&self.config) }));
+            self.published.send_replace(generation);
         }
         effects
     }

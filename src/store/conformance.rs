@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use furt_core::model::{
-    CidrSet, Definition, DrainMark, DrainUntil, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec, KeyName,
-    KeySpec, OldDigest, PermissionRule, PermissionSet, Rate, RateLimit, RuntimeKey, ServiceName, Sha256Digest, Status,
-    StatusRange, UpstreamUrl,
+    CidrSet, Definition, Document, DrainMark, DrainUntil, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec,
+    KeyName, KeySpec, OldDigest, PermissionRule, PermissionSet, Rate, RateLimit, RuntimeKey, ServiceName, Sha256Digest,
+    Status, StatusRange, UpstreamUrl,
 };
 use furt_core::ports::Store;
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
@@ -228,6 +228,18 @@ fn an_incarnation_is_kept_with_the_one_that_it_replaced(mut store: impl Store) {
     assert_eq!(store.load().unwrap().instances.into_values().map(Change::PutInstance).collect::<Vec<_>>(), [put]);
 }
 
+fn a_document_is_kept_as_it_was_written(mut store: impl Store) {
+    let Change::PutInstance(record) = instance("a", "a1", "http://h") else { unreachable!() };
+    let text = r#"{"z":1,"a":[null,{"b":"\u0000é"}],"x":0.1,"n":18446744073709551615}"#;
+    let document = Some(Document::try_new(&serde_json::from_str(text).unwrap()).unwrap());
+    let put = Change::PutInstance(InstanceRecord {
+        spec: Arc::new(InstanceSpec { document, ..(*record.spec).clone() }),
+        ..record
+    });
+    store.apply(&[definition("a", 1), put.clone()]).unwrap();
+    assert_eq!(store.load().unwrap().instances.into_values().map(Change::PutInstance).collect::<Vec<_>>(), [put]);
+}
+
 fn an_instance_is_held_to_the_last_ttl_it_was_promised_until_it_is_put_again_or_removed(mut store: impl Store) {
     let ttls = |store: &mut dyn Store| -> Vec<_> {
         store.load().unwrap().ttls.iter().map(|(id, ttl)| (id.to_string(), ttl.as_secs())).collect()
@@ -306,6 +318,11 @@ macro_rules! conforms {
             #[test]
             fn an_incarnation_is_kept_with_the_one_that_it_replaced() {
                 super::an_incarnation_is_kept_with_the_one_that_it_replaced($new);
+            }
+
+            #[test]
+            fn a_document_is_kept_as_it_was_written() {
+                super::a_document_is_kept_as_it_was_written($new);
             }
             #[test]
             fn an_instance_is_held_to_the_last_ttl_it_was_promised_until_it_is_put_again_or_removed() {

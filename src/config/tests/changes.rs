@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 58] = [
+const OTHERS: [(&str, &str); 60] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -15,10 +15,12 @@ const OTHERS: [(&str, &str); 58] = [
     ("server.max_connections", "1"),
     ("server.threads", "1023"),
     ("internal.listen", "'127.0.0.1:2'"),
+    ("internal.advertise", "'http://furt'"),
     ("internal.operators_from", "['192.0.2.1']"),
     ("internal.operator_token_sha256", "'abababababababababababababababababababababababababababababababab'"),
     ("internal.hosts", "['furt']"),
     ("internal.backends_api", "false"),
+    ("internal.etcd_v2_api", "false"),
     ("geo.region", "'eu'"),
     ("geo.database", "'x.mmdb'"),
     ("geo.header", "'x-country'"),

@@ -78,6 +78,8 @@ pub(in crate::store) struct Instance {
     replaced: Option<String>,
     #[serde(default, skip_serializing_if = "is_false")]
     shared: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    document: Option<Value>,
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -285,6 +287,7 @@ impl Instance {
             incarnation: text(spec.incarnation.as_ref()),
             replaced: text(replaced.as_ref()),
             shared: spec.shared,
+            document: spec.document.as_ref().map(|document| Value::Object(document.fields())),
         }
     }
 
@@ -328,6 +331,7 @@ impl Instance {
             region: self.region.map(|region| model::Region::try_new(&region)).transpose()?,
             country: self.country.map(|country| model::Country::try_new(&country)).transpose()?,
             shared: self.shared,
+            document: self.document.as_ref().map(model::Document::try_new).transpose()?,
         };
         spec.check()?;
         Ok(InstanceRecord {

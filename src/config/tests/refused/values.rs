@@ -36,6 +36,18 @@ fn listeners_are_addresses_with_ports_of_their_own() {
             &["2:10: server.listen: names 0.0.0.0:80 twice; must name each address once"],
         ),
         (
+            "[internal]\nadvertise = 'http://0.0.0.0:8081'",
+            &[
+                r#"2:13: internal.advertise: is not where clients can find a listener; must be "http://HOST:PORT" or "https://HOST:PORT", with a name or an address that others reach"#,
+            ],
+        ),
+        (
+            "[internal]\nadvertise = 'furt:8081'",
+            &[
+                r#"2:13: internal.advertise: is not where clients can find a listener; must be "http://HOST:PORT" or "https://HOST:PORT", with a name or an address that others reach"#,
+            ],
+        ),
+        (
             "[internal]\nlisten = 1",
             &["2:10: internal.listen: is an integer; must be an array of texts in quotes, or one text with commas"],
         ),
