@@ -164,10 +164,6 @@ endpoints! {
         "registers an instance, or keeps it registered; the body is a form";
     DELETE "/v2/keys/{*key}" ANY Identified RegistrantOrOperate (()) -> Json = etcd_v2::delete, "deregisters an instance";
     GET "/v2/machines" ANY Identified RegistrantOrOperate (()) -> Text = etcd_v2::machines, "lists the gateways";
-    GET "/" ANY Identified RegistrantOrOperate (()) -> Json = etcd_v2::misplaced::get,
-        "what [etcd-registry](registering.md#coming-from-etcd-registry) sends here by mistake, as above";
-    PUT "/" ANY Identified Registrant (()) -> Json = etcd_v2::misplaced::put, "the same";
-    DELETE "/" ANY Identified RegistrantOrOperate (()) -> Json = etcd_v2::misplaced::delete, "the same";
 }
 
 /// Routers of the whole table.
@@ -204,7 +200,7 @@ impl Routers {
         if path.starts_with("/api/v1/") {
             handler = handler.layer(middleware::from_fn_with_state(Arc::clone(api), backends::where_switched_on));
         }
-        if path == "/" || path.starts_with("/v2/") {
+        if path.starts_with("/v2/") {
             handler = handler.layer(middleware::from_fn_with_state(Arc::clone(api), etcd_v2::in_its_form));
             handler = handler.layer(middleware::from_fn_with_state(Arc::clone(api), etcd_v2::where_switched_on));
         }

@@ -50,6 +50,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::middleware;
 use tokio::sync::watch;
+use tower::util::MapRequest;
 
 use crate::config::Config;
 use crate::driver::Handle;
@@ -182,12 +183,14 @@ pub fn router(parts: Parts) -> Router {
         started_ms: crate::clock::unix_ms(),
     });
     let Routers { identified, unknown } = Routers::new(&api);
-    identified
+    let router = identified
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::identify))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::report_refusals))
         .layer(middleware::from_fn(problem::with_request_id))
         .merge(unknown)
-        .with_state(api)
+        .with_state(api);
+    // Around the router, since a request is routed by the path that it has then.
+    Router::new().fallback_service(MapRequest::new(router, etcd_v2::misplaced::replaced))
 }

@@ -410,7 +410,7 @@ async fn what_is_sent_to_the_root_by_mistake_is_taken_for_what_was_meant() {
     assert_eq!(Answer::of(at(Method::DELETE, &key)).await.ok()["action"], "delete");
     error(&Answer::of(at(Method::DELETE, &key)).await, 404, 100);
     for method in [Method::GET, Method::PUT, Method::DELETE] {
-        assert_eq!(Answer::of(gateway.operate(method, "/")).await.status, 404);
+        Answer::of(gateway.operate(method, "/?refresh=false")).await.problem(404, "not-found");
     }
 }
 

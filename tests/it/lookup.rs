@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::gateway::client_from;
-use crate::support::{Answer, Gateway, Health, Origin, SOON, eventually, public_service, throughout, with};
+use crate::support::{Answer, Gateway, Health, Mode, Origin, SOON, eventually, public_service, throughout, with};
 
 const DISK: &str = "[store]\nkind = 'disk'\npath = 'furt.redb'\n";
 /// With what a reader may lose: order, digits, escapes.
@@ -243,14 +243,21 @@ async fn what_a_state_is_called_stays_over_a_restart_and_differs_with_what_is_as
 
 #[tokio::test]
 async fn callers_that_wait_are_answered_when_furt_stops() {
-    let mut gateway = Gateway::start("").await;
-    gateway.registered(&instance("a", "a1", 1)).await;
+    let (mut gateway, origin) = (Gateway::start("[server]\ngrace = '30s'").await, Origin::start().await);
+    gateway.registered(&with(instance("a", "a1", 1), json!({"url": origin.url()}))).await;
+    // A client keeps furt from ending, which would end every wait.
+    origin.set_mode(Mode::Gated);
+    let client = tokio::spawn(Answer::of(gateway.anonymous(Method::GET, "/a")));
+    eventually("the service is asked", SOON, async || (origin.requests("/a") > 0).then_some(())).await;
     let next = look(&gateway, "").await["next"].as_str().unwrap().to_owned();
     let request = gateway.operate(Method::GET, &format!("/internal/instances?after={next}&wait=60"));
     let waiting = tokio::spawn(async move { Answer::of(request).await.ok() });
     throughout("it waits", Duration::from_millis(150), async || !waiting.is_finished()).await;
     gateway.terminate();
-    assert_eq!(ids(&waiting.await.unwrap()), ["a/a1"]);
+    let answer = tokio::time::timeout(SOON, waiting).await.expect("an answer while furt still runs");
+    assert_eq!((ids(&answer.unwrap()), gateway.exited()), (vec!["a/a1".to_owned()], None));
+    origin.release();
+    client.await.unwrap().ok();
     gateway.ended(SOON).await;
 }
 
