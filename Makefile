@@ -12,7 +12,7 @@ NEXTEST_PROFILE := $(if $(CI),ci,default)
 # A furt.toml here is the person's own: git ignores it, and it may hold keys.
 CONFIG ?= $(if $(wildcard furt.toml),furt.toml,conf/furt.toml)
 
-.PHONY: help run echo test lint bench bench-load bench-smoke performance release fuzz fuzz-keep fmt setup setup-build setup-test setup-lint setup-release setup-fuzz
+.PHONY: help run echo test interop interop-short faults lint bench bench-load bench-smoke performance release fuzz fuzz-keep fmt setup setup-build setup-test setup-interop setup-lint setup-release setup-fuzz
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,6 +29,15 @@ echo: setup-build ## a service to try furt with, on 127.0.0.1:7812
 test: setup-test ## every test: units, properties, end to end, the examples in the docs
 	cargo nextest run $(LOCKED) --workspace --exclude furt-benches --profile $(NEXTEST_PROFILE)
 	cargo test $(LOCKED) --workspace --exclude furt-benches --doc
+
+interop: setup-interop ## what takes seconds against foreign servers and clients; they are unpacked below target/interop, never installed
+	cargo nextest run $(LOCKED) -p furt --lib --test interop --profile interop
+
+interop-short: setup-interop ## of each of them what shows that furt and it understand each other; at most 10 minutes
+	cargo nextest run $(LOCKED) -p furt --lib --test interop --profile interop-short
+
+faults: setup-interop ## what takes minutes: foreign servers killed, frozen, cut off, emptied, and ten thousand instances
+	cargo nextest run $(LOCKED) -p furt --test interop --profile faults
 
 lint: setup-lint ## format, clippy, docs, licences and sources of dependencies, advisories where reachable
 	cargo fmt --all --check
@@ -73,6 +82,9 @@ setup-build:
 
 setup-test:
 	@.ci/setup test
+
+setup-interop: setup-test
+	@.ci/interop
 
 setup-lint:
 	@.ci/setup lint

@@ -24,6 +24,13 @@ impl Authority {
         self.0.pem()
     }
 
+    /// A certificate for `name` and its key, as PEM, for a program that reads files.
+    pub(crate) fn signed(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+    }
+
     /// What a server for `name` needs, offering `protocols` by ALPN.
     pub(crate) fn server_config(&self, name: &str, protocols: &[&str]) -> Arc<rustls::ServerConfig> {
         let key = KeyPair::generate().unwrap();

@@ -1,0 +1,168 @@
+//! Clients and services that go on while a test breaks something: each failure is counted, none ends the test.
+//!
+//! They have a thread and a runtime of their own, so that nothing the test waits for holds them up.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Method};
+
+use crate::support::gateway::client_from;
+use crate::support::{Gateway, SOON, eventually};
+
+/// A client that has waited so long has been failed.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Between two requests of a client: enough requests to see a gap of some ms, and a core for etcd.
+const PAUSE: Duration = Duration::from_millis(2);
+/// Instances that one client beats for.
+const BEATS_OF_A_CLIENT: usize = 1_000;
+/// Failures that are kept word for word.
+const FAILURES_SHOWN: usize = 10;
+
+#[derive(Default)]
+struct Tally {
+    done: AtomicUsize,
+    failed: AtomicUsize,
+    slowest: Mutex<Duration>,
+    failures: Mutex<Vec<String>>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) done: usize,
+    pub(crate) failed: usize,
+    pub(crate) slowest: Duration,
+    /// The first ones.
+    pub(crate) failures: Vec<String>,
+}
+
+impl Outcome {
+    /// None failed, of so many at least.
+    #[track_caller]
+    pub(crate) fn none_failed(&self, what: &str, least: usize) {
+        let Self { done, failed, slowest, failures } = self;
+        let shown = failures.join("\n");
+        assert!(*failed == 0 && *done >= least, "{what}: {failed} of {done} failed, slowest {slowest:?}\n{shown}");
+    }
+}
+
+/// Something that goes on until it is stopped.
+pub(crate) struct Background {
+    is_over: Arc<AtomicBool>,
+    tally: Arc<Tally>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// One call: what is asked, in words, and the request.
+type Call = (String, Method, String);
+
+impl Background {
+    /// Requests for these paths, through each gateway in turn, from two clients. Each must be 200.
+    pub(crate) fn requests(gateways: &[&Gateway], paths: &[String]) -> Self {
+        let calls = paths.iter().flat_map(|path| gateways.iter().map(move |gateway| (gateway, path)));
+        let calls: Vec<Call> = calls
+            .enumerate()
+            .map(|(at, (gateway, path))| {
+                (format!("GET {path} at gateway {}", at % gateways.len()), Method::GET, gateway.public_url(path))
+            })
+            .collect();
+        let second = [&calls[calls.len() / 2..], &calls[..calls.len() / 2]].concat();
+        Self::start(vec![calls, second], PAUSE)
+    }
+
+    /// Heartbeats of these instances (`service`, `instance`), each once `every` that time, at each gateway in turn. Each must
+    /// be 200.
+    pub(crate) fn heartbeats(gateways: &[&Gateway], instances: &[(String, String)], every: Duration) -> Self {
+        let calls: Vec<Call> = instances
+            .iter()
+            .enumerate()
+            .map(|(at, (service, instance))| {
+                let gateway = gateways[at % gateways.len()];
+                let path = format!("/internal/services/{service}/instances/{instance}/heartbeat");
+                (
+                    format!("heartbeat of {instance} at gateway {}", at % gateways.len()),
+                    Method::POST,
+                    gateway.internal_url(&path),
+                )
+            })
+            .collect();
+        // One after the other is too slow for many.
+        let clients: Vec<_> = calls.chunks(BEATS_OF_A_CLIENT).map(<[Call]>::to_vec).collect();
+        let pause = every / u32::try_from(clients[0].len()).unwrap();
+        Self::start(clients, pause)
+    }
+
+    fn start(clients: Vec<Vec<Call>>, pause: Duration) -> Self {
+        let (is_over, tally) = (Arc::new(AtomicBool::new(false)), Arc::new(Tally::default()));
+        let (stop, counted) = (is_over.clone(), tally.clone());
+        let run = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let client = client_from(None);
+            let clients =
+                clients.into_iter().map(|calls| repeat(client.clone(), calls, pause, stop.clone(), counted.clone()));
+            runtime.block_on(async { clients.collect::<tokio::task::JoinSet<()>>().join_all().await });
+        };
+        Self { is_over, tally, thread: Some(std::thread::spawn(run)) }
+    }
+
+    /// So far.
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome {
+            done: self.tally.done.load(Ordering::Relaxed),
+            failed: self.tally.failed.load(Ordering::Relaxed),
+            slowest: *self.tally.slowest.lock().unwrap(),
+            failures: self.tally.failures.lock().unwrap().clone(),
+        }
+    }
+
+    /// Waits until so many more are done.
+    pub(crate) async fn more(&self, count: usize) {
+        let before = self.outcome().done;
+        eventually("more requests", SOON, async || (self.outcome().done >= before + count).then_some(())).await;
+    }
+
+    /// Lets each client finish what it does.
+    pub(crate) async fn stop(mut self) -> Outcome {
+        self.is_over.store(true, Ordering::Relaxed);
+        let thread = self.thread.take().unwrap();
+        tokio::task::spawn_blocking(|| thread.join().unwrap()).await.unwrap();
+        self.outcome()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Each call in turn, and a pause after it, so that each is made once in calls × pause where answers are quick.
+async fn repeat(client: Client, calls: Vec<Call>, pause: Duration, is_over: Arc<AtomicBool>, tally: Arc<Tally>) {
+    let mut ticks = tokio::time::interval(pause);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for (what, method, url) in calls.iter().cycle() {
+        ticks.tick().await;
+        if is_over.load(Ordering::Relaxed) {
+            return;
+        }
+        let begin = Instant::now();
+        let failure = match client.request(method.clone(), url).timeout(PATIENCE).send().await {
+            Ok(answer) if answer.status() == 200 => answer.bytes().await.err().map(|why| why.to_string()),
+            Ok(answer) => Some(format!("{}: {}", answer.status(), answer.text().await.unwrap_or_default())),
+            Err(why) => Some(format!("{why:?}")),
+        };
+        tally.done.fetch_add(1, Ordering::Relaxed);
+        let mut slowest = tally.slowest.lock().unwrap();
+        *slowest = begin.elapsed().max(*slowest);
+        if let Some(why) = failure {
+            tally.failed.fetch_add(1, Ordering::Relaxed);
+            let mut failures = tally.failures.lock().unwrap();
+            if failures.len() < FAILURES_SHOWN {
+                failures.push(format!("{what}: {why}"));
+            }
+        }
+    }
+}

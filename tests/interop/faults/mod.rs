@@ -1,0 +1,9 @@
+//! What takes minutes, one after the other: `make faults`.
+
+mod chaos;
+mod cut_off;
+mod draining;
+mod failover;
+mod figures;
+mod restored;
+mod scale;

@@ -1,0 +1,13 @@
+//! Servers of others as processes, and the network between them and furt.
+
+pub(crate) mod etcd;
+pub(crate) mod etcdctl;
+pub(crate) mod fault_proxy;
+mod member;
+mod program;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use etcd::Etcd;
+pub(crate) use etcdctl::Entry;
+pub(crate) use fault_proxy::FaultProxy;

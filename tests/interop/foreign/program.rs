@@ -1,0 +1,64 @@
+//! A foreign program as a process: found below `target/interop`, ended by its id, its output kept for tests that fail.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// Lines of a log that a failed test shows.
+const LINES_SHOWN: usize = 60;
+
+/// Where `.ci/interop` put it.
+pub(super) fn path(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/etcd/bin").join(name);
+    assert!(path.exists(), "{} is missing: `make setup-interop` unpacks it there", path.display());
+    path
+}
+
+/// A running program.
+pub(super) struct Program {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Program {
+    /// Starts it; what it prints is appended to `log`.
+    pub(super) fn start(command: &mut Command, log: &Path) -> Self {
+        let output = || File::options().create(true).append(true).open(log).unwrap();
+        let child = command.stdin(Stdio::null()).stdout(output()).stderr(output()).spawn().unwrap();
+        Self { child, log: log.to_owned() }
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends the signal of that name.
+    pub(super) fn signal(&self, name: &str) {
+        // The shell's own kill: there is none in std.
+        let script = format!("kill -{name} {}", self.id());
+        assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+    }
+
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    pub(super) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+/// SIGKILL, which ends one that is stopped as well.
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            // What the test itself asks while it waits for a leader.
+            let lines: Vec<_> = log.lines().filter(|line| !line.contains("/health error")).collect();
+            let shown = &lines[lines.len().saturating_sub(LINES_SHOWN)..];
+            eprintln!("--- the end of {}\n{}\n---", self.log.display(), shown.join("\n"));
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! furt beside servers and clients of others: the real ones, as they are, on loopback.
+//!
+//! `make interop` unpacks them below `target/interop`; a missing one fails the tests that need it. Each test starts servers of its
+//! own ([`foreign`]), ends them by their ids, and shows their logs where it fails. What takes minutes is in [`faults`].
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test may fail loudly, is an edge where clocks are read, and prints its figures"
+)]
+
+mod background;
+mod comers_and_goers;
+mod conflicts;
+mod draining;
+mod faults;
+mod foreign;
+mod gateways;
+mod grants;
+mod keys;
+mod outage;
+mod records;
+mod rights;
+mod sharing;
+
+#[path = "../it/support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the support of the other end-to-end tests, of which these need a part")]
+mod support;
