@@ -4,8 +4,8 @@
 # The stop timeout must exceed `server.grace`, or Docker cuts the requests that furt still waits for.
 
 FROM rust:1.95-bookworm AS builder
-# libz-ng-sys, which Pingora compresses with, builds its C library with cmake. etcd-client makes its messages with protoc. furt is optimised by profiles with llvm and bolt, which must
-# have the version of rustc's own LLVM.
+# libz-ng-sys, which Pingora compresses with, builds its C library with cmake; etcd-client makes its messages with protoc. furt is optimised
+# by profiles with llvm and bolt, which must have the version of rustc's own LLVM.
 RUN apt-get update && apt-get install -y --no-install-recommends cmake protobuf-compiler libprotobuf-dev llvm-22 bolt-22 && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 # rust-toolchain.toml stays outside: it would fetch rustfmt and clippy, which a build has no use for.

@@ -31,10 +31,10 @@ test: setup-test ## every test: units, properties, end to end, the examples in t
 	cargo test $(LOCKED) --workspace --exclude furt-benches --doc
 
 interop: setup-interop ## what takes seconds against foreign servers and clients; they are unpacked below target/interop, never installed
-	cargo nextest run $(LOCKED) -p furt --test interop --profile interop
+	cargo nextest run $(LOCKED) -p furt --lib --test interop --profile interop
 
 interop-short: setup-interop ## of each of them what shows that furt and it understand each other; at most 10 minutes
-	cargo nextest run $(LOCKED) -p furt --test interop --profile interop-short
+	cargo nextest run $(LOCKED) -p furt --lib --test interop --profile interop-short
 
 faults: setup-interop ## what takes minutes: foreign servers killed, frozen, cut off, emptied, and ten thousand instances
 	cargo nextest run $(LOCKED) -p furt --test interop --profile faults

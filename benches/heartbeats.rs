@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use furt::clock;
-use furt::driver::Driver;
+use furt::driver::{Driver, StoreThread};
 use furt::telemetry::Telemetry;
 use furt_core::MemoryStore;
 use furt_core::model::{CidrSet, Definition, Epoch, Host, InstanceId, InstanceSpec, ServiceName, UpstreamUrl};
@@ -215,8 +215,14 @@ fn through_the_driver(criterion: &mut Criterion) {
     let (registry, effects) = Registry::new(epoch, settings(), Vec::new(), Vec::new(), furt::driver::now());
     let telemetry = Telemetry::try_new().unwrap();
     let (metrics, events) = (Arc::clone(&telemetry.registry), Arc::clone(&telemetry.events));
-    let (driver, handle, snapshots) =
-        Driver::new(registry, effects, Arc::default(), Box::new(MemoryStore::default()), metrics, events);
+    let (driver, handle, snapshots) = Driver::new(
+        registry,
+        effects,
+        Arc::default(),
+        StoreThread::start(Box::new(MemoryStore::default())),
+        metrics,
+        events,
+    );
     runtime.spawn(driver.run(Unprobed));
     runtime.block_on(async {
         let all = (0..FLEET).map(|number| {

@@ -5,7 +5,8 @@
 //!
 //! - [`clock`], [`config`], [`telemetry`], [`upstream`], [`listener`], [`secret`], [`geo`], [`header_name`]: for everyone
 //! - [`wire`]: what both listeners write, as `furt_api` has it
-//! - [`published`]: the core's snapshot beside the configuration; [`status`]: `/health` for both listeners
+//! - [`published`]: the core's snapshot beside the configuration; [`status`]: `/health` for both listeners;
+//!   [`nodes`]: the gateways that share the registry
 //! - [`driver`]: the one writer around the core
 //! - [`store`], [`health`], [`proxy`], [`api`]: what is kept, who is up, the public listener, the internal listener
 //! - [`app`], [`demo`], [`cli`]: the wiring, a gateway with services to try it with, the command line
@@ -23,6 +24,7 @@ pub mod geo;
 pub mod header_name;
 pub mod health;
 pub mod listener;
+pub mod nodes;
 pub mod proxy;
 pub mod published;
 pub mod secret;

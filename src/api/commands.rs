@@ -103,19 +103,28 @@ pub(super) async fn take_registration(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<registry::Registered, Problem> {
-    let address = source.address;
+    let read = json_body(form.is_too_large, headers, body).map(form.parse);
+    take_read(api, source, form.url_pointer, read).await
+}
+
+/// The same of a body that was read.
+pub(super) async fn take_read(
+    api: &Api,
+    source: Source,
+    url_pointer: &'static str,
+    read: Result<(Parsed, Vec<FieldError>), Problem>,
+) -> Result<registry::Registered, Problem> {
     // Before anything that takes time, so that many at once are counted too.
     let config = api.config();
     let (rate, burst) = (config.registration.rate, config.registration.burst);
-    let taken = api.rates.take(address, rate, burst, clock::now());
-    let read = json_body(form.is_too_large, headers, body).map(form.parse);
+    let taken = api.rates.take(source.address, rate, burst, clock::now());
     let attempt = match taken {
         Ok(attempt) => Some(attempt),
         // What is registered just so is a heartbeat, and a fleet behind one address sends more of them than its rate is.
         Err(_) if read.as_ref().is_ok_and(|(parsed, errors)| errors.is_empty() && is_installed(api, parsed)) => None,
         Err(wait) => return Err(Problem::rate_limited(wait)),
     };
-    let outcome = try_register(api, source, form.url_pointer, read?).await;
+    let outcome = try_register(api, source, url_pointer, read?).await;
     if let (Some(attempt), Ok(registered)) = (attempt, &outcome)
         && !registered.is_change
     {
@@ -125,7 +134,7 @@ pub(super) async fn take_registration(
 }
 
 /// Whether a registration would change nothing, as far as requests see. The registry decides.
-fn is_installed(api: &Api, parsed: &Parsed) -> bool {
+pub(super) fn is_installed(api: &Api, parsed: &Parsed) -> bool {
     let Some((definition, instance)) = &parsed.whole else { return false };
     let snapshot = api.snapshots.load();
     let service = snapshot.service_named(definition.service.as_str()).filter(|service| service.suspended.is_none());

@@ -93,7 +93,7 @@ async fn deregister(api: &Api, source: Source, mut target: Target, mut parameter
     let command = Deregistration { service, instance, incarnation, on_last_instance, source };
     match ask(api, |reply| Event::DeregistrationRequested(command, reply)).await? {
         Answer::Deregistered { drained, generation, .. } => {
-            let in_flight = waiting::until_idle(&drained, wait, &api.readiness).await;
+            let in_flight = waiting::until_idle(&drained, wait, &api.config().store, &api.readiness).await;
             let shown = target.shown(Outcome::Deregistered, &drained, in_flight, generation);
             // Whatever drained it went with it.
             Ok(Json(Drained { until: None, needs_undo: 0, ..shown }))
@@ -129,7 +129,7 @@ async fn drain(api: &Api, source: Source, mut target: Target, mut parameters: Pa
     let wait = time_to_wait(parameters, "wait")?;
     let _permit = api.drain_waits.take(wait)?;
     let (drained, generation) = set_drain(api, source, &target, Drain::Begins(until)).await?;
-    let in_flight = waiting::until_idle(&drained, wait, &api.readiness).await;
+    let in_flight = waiting::until_idle(&drained, wait, &api.config().store, &api.readiness).await;
     let shown = target.shown(Outcome::Draining, &drained, in_flight, generation);
     Ok(Json(Drained { ended: drained.ended(), ..shown }))
 }

@@ -15,6 +15,8 @@ use furt_api::deregistration::Drained;
 use furt_api::events::Events;
 use furt_api::health::Health;
 use furt_api::keys::{IssuedKey, Key, Keys, NewKey, RevokedKey, RotateKey};
+use furt_api::lookup::FoundInstances;
+use furt_api::nodes::Nodes;
 use furt_api::registration::{Heartbeat, Probing, Registered, Registration};
 use furt_api::reload::Reloaded;
 use furt_api::routes::{Explanation, Routes};
@@ -24,7 +26,8 @@ use furt_api::stats::Stats;
 use super::query::{self, Parameter, Query};
 use super::right::Right;
 use super::{
-    Api, backends, commands, deregistration, events, explain, exporting, guard, keys, metrics, queries, reloading,
+    Api, backends, commands, deregistration, etcd_v2, events, explain, exporting, guard, keys, lookup, metrics,
+    queries, reloading,
 };
 
 /// Whether an endpoint is behind the checks of the caller: its Host, its Origin, its address.
@@ -77,7 +80,7 @@ macro_rules! endpoints {
 }
 
 /// Probes of supervisors and load balancers, each of which writes its url as it likes: a refusal would take a furt that is well
-/// out of service.
+/// out of service. And etcd's v2 API, which overlooks what it does not know.
 const ANY: Query = Query::Any;
 const NONE: Query = Query::Only(&[]);
 const DRAIN: Query = Query::Only(&[Parameter::optional("drain", "S")]);
@@ -94,6 +97,12 @@ const EXPLAIN: Query = Query::Only(&[
     Parameter::optional("client", "ADDRESS"),
     Parameter::optional("key", "NAME"),
 ]);
+const INSTANCES: Query = Query::Only(&[
+    Parameter::optional("service", "NAME"),
+    Parameter::optional("namespace", "NS"),
+    Parameter::optional("after", "NEXT"),
+    Parameter::optional("wait", "S"),
+]);
 const BACKENDS: Query = Query::Only(&[Parameter::optional("app", "A"), Parameter::optional("region", "R")]);
 
 endpoints! {
@@ -107,6 +116,10 @@ endpoints! {
         = deregistration::deregister_service, "deregisters a service";
     DELETE "/internal/services/{service}/instances/{id}" DRAIN_ONE Identified RegistrantOrOperate (()) -> Drained
         = deregistration::deregister_instance, "deregisters an instance";
+    GET "/internal/instances" INSTANCES Identified RegistrantOrOperate (()) -> FoundInstances
+        = lookup::instances, "[looks up](registering.md#looking-up) instances, and waits for changes";
+    GET "/internal/nodes" NONE Identified RegistrantOrOperate (()) -> Nodes = lookup::nodes,
+        "lists the [gateways](#nodes) that share the registry";
     POST "/internal/services/{service}/drain" WAIT Identified RegistrantOrOperate (()) -> Drained
         = deregistration::drain_service, "drains all its instances";
     DELETE "/internal/services/{service}/drain" NONE Identified RegistrantOrOperate (()) -> Drained
@@ -145,6 +158,12 @@ endpoints! {
     GET "/api/v1/backends/{id}" NONE Identified RegistrantOrOperate (()) -> Backend = backends::one, "shows a backend";
     DELETE "/api/v1/backends/{id}" NONE Identified RegistrantOrOperate (()) -> BackendDeregistered = backends::deregister,
         "deregisters a backend";
+    GET "/v2/keys/{*key}" ANY Identified RegistrantOrOperate (()) -> Json = etcd_v2::get,
+        "shows instances as keys of etcd";
+    PUT "/v2/keys/{*key}" ANY Identified Registrant (()) -> Json = etcd_v2::put,
+        "registers an instance, or keeps it registered; the body is a form";
+    DELETE "/v2/keys/{*key}" ANY Identified RegistrantOrOperate (()) -> Json = etcd_v2::delete, "deregisters an instance";
+    GET "/v2/machines" ANY Identified RegistrantOrOperate (()) -> Text = etcd_v2::machines, "lists the gateways";
 }
 
 /// Routers of the whole table.
@@ -180,6 +199,10 @@ impl Routers {
         }
         if path.starts_with("/api/v1/") {
             handler = handler.layer(middleware::from_fn_with_state(Arc::clone(api), backends::where_switched_on));
+        }
+        if path.starts_with("/v2/") {
+            handler = handler.layer(middleware::from_fn_with_state(Arc::clone(api), etcd_v2::in_its_form));
+            handler = handler.layer(middleware::from_fn_with_state(Arc::clone(api), etcd_v2::where_switched_on));
         }
         let router = match caller {
             Caller::Identified => &mut self.identified,

@@ -9,6 +9,7 @@ mod commands;
 mod deregistration;
 mod distances;
 mod endpoints;
+mod etcd_v2;
 mod events;
 mod explain;
 mod exporting;
@@ -19,6 +20,7 @@ mod key_check;
 mod keys;
 mod listener;
 mod listing;
+mod lookup;
 mod metrics;
 mod near;
 mod problem;
@@ -48,11 +50,13 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::middleware;
 use tokio::sync::watch;
+use tower::util::MapRequest;
 
 use crate::config::Config;
 use crate::driver::Handle;
 use crate::geo::Geo;
 use crate::listener::OwnListeners;
+use crate::nodes::Nodes;
 use crate::published::Published;
 use crate::telemetry::Telemetry;
 use endpoints::Routers;
@@ -108,9 +112,11 @@ struct Api {
     readiness: Arc<Readiness>,
     reloads: Reloads,
     geo: Arc<Geo>,
+    nodes: Nodes,
     rates: SourceRates,
     drain_waits: WaitPermits,
     event_waits: WaitPermits,
+    lookup_waits: WaitPermits,
     started: Instant,
     started_ms: i64,
 }
@@ -130,20 +136,36 @@ pub fn with_exports(router: Router, exports: Option<Exports>) -> Router {
     }
 }
 
-/// The router of the internal listener; no instance may be at `own_listeners`.
-pub fn router(
-    own_listeners: OwnListeners,
-    driver: Handle,
-    snapshots: Arc<ArcSwap<Published>>,
-    telemetry: Arc<Telemetry>,
-    readiness: Arc<Readiness>,
-    reloads: Reloads,
-    geo: Arc<Geo>,
-) -> Router {
+/// What the router is made of.
+pub struct Parts {
+    /// No instance may be at one of them.
+    pub own_listeners: OwnListeners,
+    /// The registry.
+    pub driver: Handle,
+    /// What it publishes.
+    pub snapshots: Arc<ArcSwap<Published>>,
+    /// Metrics, events, issues.
+    pub telemetry: Arc<Telemetry>,
+    /// Whether furt takes traffic.
+    pub readiness: Arc<Readiness>,
+    /// Where reloads are asked for.
+    pub reloads: Reloads,
+    /// Where clients are.
+    pub geo: Arc<Geo>,
+    /// The gateways that share the registry.
+    pub nodes: Nodes,
+    /// How many connections the listener takes.
+    pub connections: usize,
+}
+
+/// The router of the internal listener.
+pub fn router(parts: Parts) -> Router {
+    let Parts { own_listeners, driver, snapshots, telemetry, readiness, reloads, geo, nodes, connections } = parts;
     let rates = SourceRates::default();
     let started = crate::clock::now();
     let drain_waits = WaitPermits::new(waiting::MAX_DRAIN_WAITS);
     let event_waits = WaitPermits::new(events::MAX_WAITS);
+    let lookup_waits = WaitPermits::new(lookup::most_waits(connections));
     let api = Arc::new(Api {
         own_listeners,
         driver,
@@ -152,19 +174,23 @@ pub fn router(
         readiness,
         reloads,
         geo,
+        nodes,
         rates,
         drain_waits,
         event_waits,
+        lookup_waits,
         started,
         started_ms: crate::clock::unix_ms(),
     });
     let Routers { identified, unknown } = Routers::new(&api);
-    identified
+    let router = identified
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::identify))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::report_refusals))
         .layer(middleware::from_fn(problem::with_request_id))
         .merge(unknown)
-        .with_state(api)
+        .with_state(api);
+    // Around the router, since a request is routed by the path that it has then.
+    Router::new().fallback_service(MapRequest::new(router, etcd_v2::misplaced::replaced))
 }

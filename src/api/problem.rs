@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use furt_api::problem::{self, Code, ProblemError, Rival};
+use serde_json::json;
 
 use super::fields::FieldError;
 use crate::driver::DriverGone;
@@ -27,6 +28,16 @@ pub(super) struct Problem {
     body: Box<problem::Problem>,
     retry_after_seconds: Option<u64>,
     is_reported: bool,
+    /// As it is sent to clients of etcd.
+    etcd_form: Option<EtcdForm>,
+}
+
+/// What etcd's v2 API says of an error, beside its cause, which is the detail.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EtcdForm {
+    pub(super) number: u16,
+    pub(super) message: &'static str,
+    pub(super) index: u64,
 }
 
 impl Problem {
@@ -34,7 +45,7 @@ impl Problem {
         let title = status.canonical_reason().unwrap_or_default();
         let mut body = Box::new(problem::Problem::new(status.as_u16(), code, title, ""));
         body.detail = Some(detail.into());
-        Self { status, body, retry_after_seconds: None, is_reported: false }
+        Self { status, body, retry_after_seconds: None, is_reported: false, etcd_form: None }
     }
 
     pub(super) fn rate_limited(wait: Duration) -> Self {
@@ -192,13 +203,44 @@ impl Problem {
         format!("{}: {detail}", self.body.code)
     }
 
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn set_status(&mut self, status: StatusCode) {
+        self.status = status;
+    }
+
+    /// The same, in this form.
+    pub(super) fn in_etcd_form(self, form: EtcdForm) -> Self {
+        Self { etcd_form: Some(form), ..self }
+    }
+
+    pub(super) fn etcd_form(&self) -> Option<EtcdForm> {
+        self.etcd_form
+    }
+
+    pub(super) fn set_etcd_form(&mut self, form: EtcdForm) {
+        self.etcd_form = Some(form);
+    }
+
     /// As it is sent, with the request's id.
     pub(super) fn render(mut self, id: &str) -> Response {
-        self.body.request_id = id.to_owned();
-        let mut response = Response::new(Body::from(wire::problem_body(*self.body, DetailPosition::BeforeRequestId)));
+        let (body, media_type) = match self.etcd_form {
+            Some(EtcdForm { number, message, index }) => {
+                let cause = self.body.detail.take().unwrap_or_default();
+                let body = json!({ "errorCode": number, "message": message, "cause": cause, "index": index });
+                (Body::from(body.to_string()), "application/json")
+            }
+            None => {
+                self.body.request_id = id.to_owned();
+                (Body::from(wire::problem_body(*self.body, DetailPosition::BeforeRequestId)), problem::MEDIA_TYPE)
+            }
+        };
+        let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(problem::MEDIA_TYPE));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -121,9 +121,19 @@ impl Parameters {
         self.or_refuse(name, parse(&text), || rule.to_owned())
     }
 
-    /// The same of one that must be there.
+    /// Whether it is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.known.iter().any(|(own, _)| own == name)
+    }
+
+    /// Notes that a parameter is wrong beside others.
+    pub(super) fn refuse(&mut self, name: &str, why: &str) {
+        self.errors.push((name.to_owned(), why.to_owned()));
+    }
+
+    /// What `parse` makes of one that must be there.
     pub(super) fn require<T>(&mut self, name: &str, rule: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-        if self.known.iter().all(|(own, _)| own != name) {
+        if !self.has(name) {
             self.errors.push((name.to_owned(), format!("is missing; it {rule}")));
             return None;
         }

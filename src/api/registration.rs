@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::fields::{FieldError, Fields, seconds, text, whole};
 use furt_core::model::{
-    Country, Definition, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec, Invalid, LoadBalancingPolicy,
-    MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern, Permission, Protocol, Region,
-    RouteSpec, Scheme, ServiceName, StatusRange, Timeouts, UpstreamHost, UpstreamUrl,
+    Country, Definition, Document, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec, Invalid,
+    LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern,
+    Permission, Protocol, Region, RouteSpec, Scheme, ServiceName, StatusRange, Timeouts, UpstreamHost, UpstreamUrl,
 };
 use furt_core::registry::RegistrationKind;
 
@@ -202,6 +202,7 @@ fn read_instance(
     let region = fields.optional("region", text(Region::try_new));
     let country = fields.optional("country", text(Country::try_new));
     let shared = fields.optional("shared", truth).unwrap_or_default();
+    let document = fields.optional("document", |value| Document::try_new(&value));
     let id = match (id, has_id) {
         (None, false) => InstanceId::from(service?),
         (id, _) => id?,
@@ -220,6 +221,7 @@ fn read_instance(
         region,
         country,
         shared,
+        document,
     })
 }
 
@@ -322,7 +324,7 @@ mod tests {
     fn every_wrong_field_is_told_at_once() {
         let pointers = wrong(json!({
             "service": "Sagjan", "url": "ftp://x", "typo": 1, "instance": "a b", "incarnation": "a b", "protocol": "http3", "weight": 0,
-            "soft_limit": 5, "hard_limit": 4, "region": "EU", "country": "DEU", "shared": 1, "heartbeat_ttl": 0,
+            "soft_limit": 5, "hard_limit": 4, "region": "EU", "country": "DEU", "shared": 1, "document": [], "heartbeat_ttl": 0,
             "health_endpoint": "health", "policy": "best", "hash_key": "body", "slow_start": -1, "host": "a b",
             "metadata": {"a": 1}, "revision": 1.5, "timeouts": {"connect": 0, "write": 1},
             "health_check": {"interval": 0, "timeout": -1, "failures": 0, "status": "2xx", "host": "a b", "path": "/"},
@@ -340,6 +342,7 @@ mod tests {
             "/region",
             "/country",
             "/shared",
+            "/document",
             "/heartbeat_ttl",
             "/health_endpoint",
             "/policy",
@@ -366,7 +369,7 @@ mod tests {
         ] {
             assert!(pointers.iter().any(|told| told == pointer), "{pointer} in {pointers:?}");
         }
-        assert_eq!(pointers.len(), 34, "{pointers:?}");
+        assert_eq!(pointers.len(), 35, "{pointers:?}");
     }
 
     #[test]

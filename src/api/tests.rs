@@ -13,7 +13,9 @@ use tower::ServiceExt as _;
 
 use super::Readiness;
 use super::listener::Peer;
-use crate::driver::{Driver, now};
+use crate::config::Config;
+use crate::driver::{Driver, StoreThread, now};
+use crate::nodes::{Node, Nodes};
 use crate::telemetry::Telemetry;
 use furt_core::model::{CidrSet, Epoch, Host};
 use furt_core::ports::{Probes, Store, StoreError};
@@ -86,17 +88,20 @@ fn router_of(store: impl Store + 'static, readiness: Arc<Readiness>) -> Router {
     };
     let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), Vec::new(), now());
     let (metrics, events) = (Arc::clone(&telemetry.registry), Arc::clone(&telemetry.events));
-    let (driver, handle, snapshots) = Driver::new(registry, effects, Arc::default(), Box::new(store), metrics, events);
+    let store = StoreThread::start(Box::new(store));
+    let (driver, handle, snapshots) = Driver::new(registry, effects, Arc::default(), store, metrics, events);
     tokio::spawn(driver.run(NoProbes));
-    super::router(
-        Default::default(),
-        handle,
+    super::router(super::Parts {
+        own_listeners: Default::default(),
+        driver: handle,
         snapshots,
         telemetry,
         readiness,
-        super::Reloads::channel().0,
-        Arc::default(),
-    )
+        reloads: super::Reloads::channel().0,
+        geo: Arc::default(),
+        connections: usize::MAX,
+        nodes: Nodes::alone(Node::this(&Config::default().internal, &[])),
+    })
 }
 
 async fn answer(router: &Router, method: &str, path: &str, body: &Value) -> Response<Body> {

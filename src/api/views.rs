@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use furt_api::services::{Drain, HealthCheck, HeldId, Instance, Service, ServiceRoute, ServiceTimeouts};
-use furt_api::{Seconds, Status, routes};
+use furt_api::{Document, Seconds, Status, routes};
 
 use super::{metrics, warnings};
 use crate::clock;
@@ -61,7 +61,7 @@ fn route_spec(route: &RouteSpec, service: &routing::Service) -> ServiceRoute {
     }
 }
 
-fn instance(instance: &routing::Instance) -> Instance {
+pub(super) fn instance(instance: &routing::Instance) -> Instance {
     let (spec, live) = (&instance.spec, &instance.live);
     let load = |ms: &AtomicI64| ms.load(Ordering::Relaxed);
     Instance {
@@ -91,6 +91,7 @@ fn instance(instance: &routing::Instance) -> Instance {
         hard_limit: spec.hard_limit,
         region: spec.region.as_ref().map(|region| region.as_str().to_owned()),
         country: spec.country.as_ref().map(|country| country.as_str().to_owned()),
+        document: spec.document.as_ref().map(|document| Document(document.fields())),
     }
 }
 

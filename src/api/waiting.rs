@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::Readiness;
 use super::problem::Problem;
 use crate::clock;
+use crate::config::StoreConfig;
 use furt_core::routing::Drained;
 
 /// The longest wait for a drain, in seconds.
@@ -17,6 +18,8 @@ pub(super) const MAX_DRAIN_SECONDS: u16 = 3600;
 pub(super) const MAX_DRAIN_WAITS: usize = 1024;
 /// The first look at what is in flight comes after this, each further one later by a tenth of the time so far.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
+/// The same where gateways share the store: the others have had time to say what they have in flight.
+const FIRST_LOOK_AT_OTHERS: Duration = Duration::from_millis(250);
 /// The most between two looks.
 const MAX_PAUSE: Duration = Duration::from_millis(250);
 
@@ -44,8 +47,11 @@ impl WaitPermits {
 }
 
 /// Until nothing is in flight, the time is over, a drain ended, or furt stops; says what is in flight then.
-pub(super) async fn until_idle(drained: &Drained, limit: Duration, readiness: &Readiness) -> u64 {
+pub(super) async fn until_idle(drained: &Drained, limit: Duration, store: &StoreConfig, readiness: &Readiness) -> u64 {
     let began = clock::now();
+    if *store == StoreConfig::Etcd {
+        tokio::time::sleep(FIRST_LOOK_AT_OTHERS.min(limit)).await;
+    }
     let mut stops = std::pin::pin!(readiness.stops());
     loop {
         let in_flight = drained.in_flight();

@@ -29,7 +29,9 @@ use tokio::task::JoinHandle;
 use crate::api::{Readiness, Reloads};
 use crate::config::{Config, ConfigErrors, KeyLocations};
 use crate::listener::{self, OwnListeners, Sockets};
+use crate::nodes::{Node, Nodes};
 use crate::published::Snapshots;
+use crate::store::Leaving;
 use crate::telemetry::{AccessLog, COMMIT, VERSION};
 use files::Files;
 use furt_core::registry::Contents;
@@ -114,6 +116,8 @@ impl Bound {
 
         let public = listener::address_list(&self.sockets.public);
         let internal = listener::address_list(&self.sockets.internal);
+        let listeners: Vec<_> = self.sockets.internal.iter().map(|listener| listener.address).collect();
+        let this = Node::this(&self.config.internal, &listeners);
         let max_connections = self.config.server.max_connections;
         let services = Services {
             config: self.config,
@@ -122,6 +126,7 @@ impl Bound {
             access_log: opened.access_log.clone(),
             geo: opened.geo,
             own_listeners: self.own_listeners,
+            nodes: Nodes::alone(this),
             driver: restored.handle,
             snapshots: Arc::clone(&restored.snapshots),
             readiness: Arc::clone(&readiness),
@@ -146,6 +151,7 @@ impl Bound {
             snapshots: restored.snapshots,
             access_log: opened.access_log,
             store_closed: restored.closed,
+            leaving: restored.leaving,
         })
     }
 
@@ -154,6 +160,7 @@ impl Bound {
             path: self.path.clone(),
             config: Arc::clone(&self.config),
             driver: restored.handle.clone(),
+            sharing: restored.sharing,
             own_listeners: self.own_listeners.clone(),
             access_log: opened.access_log.clone(),
             metrics: Arc::clone(&opened.telemetry.reloads),
@@ -173,6 +180,7 @@ struct Running {
     snapshots: Snapshots,
     access_log: AccessLog,
     store_closed: mpsc::Receiver<()>,
+    leaving: Option<Leaving>,
 }
 
 impl Running {
@@ -211,6 +219,10 @@ impl Running {
     /// The driver goes with its runtime and the store with the driver. A store that was closed in order shows more of its
     /// damage at the next start than one that was cut off.
     fn close(self) {
+        if let Some(leaving) = self.leaving {
+            // A store that is away finds the end of this gateway's lease.
+            _ = self.background.block_on(async { tokio::time::timeout(LAST_SYNC, leaving.leave()).await });
+        }
         self.background.shutdown_timeout(LAST_SYNC);
         if self.store_closed.recv_timeout(LAST_SYNC) == Err(RecvTimeoutError::Timeout) {
             log::warn!("the store is not closed in order: it still writes after {} s", LAST_SYNC.as_secs());

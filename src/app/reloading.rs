@@ -20,7 +20,7 @@ use crate::config::{AccessLogTarget, Config, ConfigError, ConfigErrors, KeyLocat
 use crate::driver::Handle;
 use crate::listener::OwnListeners;
 use crate::telemetry::{AccessLog, OpenedLog, ReloadMetrics};
-use furt_core::registry::{Answer, Configuration};
+use furt_core::registry::{Answer, Configuration, Sharing};
 
 /// How long a file may take to be opened and read: one on a share that hangs must not end all reloads.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
@@ -34,6 +34,8 @@ pub(super) struct Reloading {
     /// What is in force.
     pub(super) config: Arc<Config>,
     pub(super) driver: Handle,
+    /// Who writes to the store; stays as it was at the start.
+    pub(super) sharing: Sharing,
     pub(super) own_listeners: OwnListeners,
     pub(super) access_log: AccessLog,
     pub(super) metrics: Arc<ReloadMetrics>,
@@ -112,10 +114,11 @@ impl Reloading {
         found: lookups::Found,
     ) -> Result<(Vec<ConfigError>, Box<Configuration>), ReloadError> {
         let (new, path, own_listeners) = (Arc::clone(new), self.path.clone(), self.own_listeners.clone());
+        let sharing = self.sharing;
         let preparing = tokio::task::spawn_blocking(move || {
             let faults = services::static_faults(&new, &locations, &path, &found, &own_listeners);
             let configuration = Configuration {
-                settings: services::settings(&new),
+                settings: services::settings(&new, sharing),
                 static_routes: services::static_routes(&new, &found),
                 keys: services::keys(&new),
             };

@@ -10,16 +10,17 @@ use super::opening::Opened;
 use super::server::INTERNAL_THREADS;
 use super::{lookups, services};
 use crate::api::Exports;
-use crate::config::{Config, StoreConfig};
-use crate::driver::{self, Driver, Handle};
+use crate::config::{Config, EtcdConfig, StoreConfig};
+use crate::driver::{self, Backend, Driver, Handle, StoreThread};
 use crate::health::{HttpProbe, Monitor, MonitorService};
 use crate::listener::OwnListeners;
 use crate::published::Snapshots;
-use crate::store::DiskStore;
+use crate::store::{self, DiskStore};
 use crate::upstream;
 use furt_core::MemoryStore;
+use furt_core::model::GatewayName;
 use furt_core::ports::{Store, StoreError};
-use furt_core::registry::{Change, Contents, Registry};
+use furt_core::registry::{Change, Contents, InstanceRecord, Registry, Sharing, Suspended};
 
 pub(super) struct Restored {
     /// Ends only with its runtime, unless it panics.
@@ -31,6 +32,10 @@ pub(super) struct Restored {
     pub(super) closed: mpsc::Receiver<()>,
     /// `None`: the store is in memory.
     pub(super) exports: Option<Exports>,
+    /// Who writes to the store; a reload does not change it.
+    pub(super) sharing: Sharing,
+    /// Tells a shared store that the gateway goes.
+    pub(super) leaving: Option<store::Leaving>,
 }
 
 impl Restored {
@@ -39,33 +44,96 @@ impl Restored {
     /// # Errors
     /// The store cannot be opened or read.
     pub(super) fn try_new(config: &Arc<Config>, own_listeners: &OwnListeners, opened: &Opened) -> Result<Self> {
-        let (mut store, exports) = open_store(&config.store)?;
+        match &config.store {
+            StoreConfig::Memory => Self::of_one(config, own_listeners, opened, Box::new(MemoryStore::default()), None),
+            StoreConfig::Disk(path) => {
+                let store = DiskStore::open(path)?;
+                let running = store.running();
+                let exports = Some(Exports::new(move || running.export()));
+                Self::of_one(config, own_listeners, opened, Box::new(store), exports)
+            }
+            StoreConfig::Etcd => Self::of_many(config, own_listeners, opened),
+        }
+    }
+
+    /// Over a store of this process alone.
+    fn of_one(
+        config: &Arc<Config>,
+        own_listeners: &OwnListeners,
+        opened: &Opened,
+        mut store: Box<dyn Store>,
+        exports: Option<Exports>,
+    ) -> Result<Self> {
         let contents = store.load()?;
         if let StoreConfig::Disk(path) = &config.store {
             super::tell_contents(path, &contents);
         }
+        let suspended = Suspended { instances: services::barred(&contents, own_listeners), ..Suspended::default() };
+        let (store, closed) = ClosingStore::new(store);
+        let store = StoreThread::start(Box::new(store));
+        let from = Stored { contents, suspended, sharing: Sharing::Exclusive };
+        Ok(Self::start(config, own_listeners, opened, from, store, closed, exports))
+    }
+
+    /// Over a store that gateways share.
+    fn of_many(config: &Arc<Config>, own_listeners: &OwnListeners, opened: &Opened) -> Result<Self> {
+        let EtcdConfig { endpoints, namespace, user, password_file, ca, cert, key } = config.etcd.clone();
+        let options = store::Options {
+            endpoints,
+            namespace,
+            access: store::Access { user: user.zip(password_file), ca, identity: cert.zip(key) },
+            name: own_name()?,
+            internal: None,
+        };
+        let listeners = own_listeners.clone();
+        let vet = Box::new(move |record: &InstanceRecord| services::barred_instance(record, &listeners));
+        let metrics = Arc::new(opened.telemetry.show_shared_store()?);
+        let found = opened.background.block_on(store::open(options, vet, metrics))?;
+        let store::Opened { store, contents, suspended, salt, least_ttl } = found;
+        let leaving = store.leaving();
+        let from = Stored { contents, suspended, sharing: Sharing::Shared { salt, least_ttl } };
+        // Nothing is to be closed: what was answered is stored.
+        let (_, closed) = mpsc::channel();
+        Ok(Self { leaving: Some(leaving), ..Self::start(config, own_listeners, opened, from, store, closed, None) })
+    }
+
+    fn start(
+        config: &Arc<Config>,
+        own_listeners: &OwnListeners,
+        opened: &Opened,
+        from: Stored,
+        store: impl Backend + 'static,
+        closed: mpsc::Receiver<()>,
+        exports: Option<Exports>,
+    ) -> Self {
+        let Stored { contents, suspended, sharing } = from;
         let (mut registry, mut first_effects) = Registry::new(
             contents.epoch,
-            services::settings(config),
+            services::settings(config, sharing),
             services::static_routes(config, &lookups::Found::new()),
             services::keys(config),
             driver::now(),
         );
-        let barred = services::barred(&contents, own_listeners);
-        first_effects.extend(registry.restore(contents, &barred, driver::now()));
-        let (store, closed) = ClosingStore::new(store);
+        first_effects.extend(registry.restore(contents, &suspended, driver::now()));
         let (driver, handle, snapshots) = Driver::new(
             registry,
             first_effects,
             Arc::clone(config),
-            Box::new(store),
+            store,
             Arc::clone(&opened.telemetry.registry),
             Arc::clone(&opened.telemetry.events),
         );
         let (monitor, service) = monitor(config, &handle, &snapshots, own_listeners);
         let driver = opened.background.spawn(driver.run(monitor));
-        Ok(Self { driver, handle, snapshots, monitor: service, closed, exports })
+        Self { driver, handle, snapshots, monitor: service, closed, exports, sharing, leaving: None }
     }
+}
+
+/// What a store has at the start.
+struct Stored {
+    contents: Contents,
+    suspended: Suspended,
+    sharing: Sharing,
 }
 
 fn monitor(
@@ -80,15 +148,9 @@ fn monitor(
     Monitor::new(probe, handle.downgrade(), own_listeners.clone(), fastrand::Rng::new())
 }
 
-fn open_store(config: &StoreConfig) -> Result<(Box<dyn Store>, Option<Exports>)> {
-    Ok(match config {
-        StoreConfig::Memory => (Box::new(MemoryStore::default()), None),
-        StoreConfig::Disk(path) => {
-            let store = DiskStore::open(path)?;
-            let running = store.running();
-            (Box::new(store), Some(Exports::new(move || running.export())))
-        }
-    })
+fn own_name() -> Result<GatewayName> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    Ok(GatewayName::try_new(name.trim())?)
 }
 
 /// A store that tells when it is closed: it is, on its own thread, when the driver is gone.

@@ -27,6 +27,7 @@ use crate::driver::Handle;
 use crate::geo::Geo;
 use crate::health::{HttpProbe, MonitorService};
 use crate::listener::{BoundListener, ListenService, OpenConnections, OwnListeners, Sockets};
+use crate::nodes::Nodes;
 use crate::proxy::{Edge, Gateway};
 use crate::published::Snapshots;
 use crate::telemetry::{AccessLog, Telemetry};
@@ -44,6 +45,7 @@ pub(super) struct Services {
     pub(super) access_log: AccessLog,
     pub(super) geo: Arc<Geo>,
     pub(super) own_listeners: OwnListeners,
+    pub(super) nodes: Nodes,
     pub(super) driver: Handle,
     pub(super) snapshots: Snapshots,
     pub(super) readiness: Arc<Readiness>,
@@ -132,15 +134,17 @@ impl Services {
     }
 
     fn internal(&self, sockets: Vec<BoundListener>) -> ListenService<api::Listener> {
-        let router = api::router(
-            self.own_listeners.clone(),
-            self.driver.clone(),
-            Arc::clone(&self.snapshots),
-            Arc::clone(&self.telemetry),
-            Arc::clone(&self.readiness),
-            self.reloads.clone(),
-            Arc::clone(&self.geo),
-        );
+        let router = api::router(api::Parts {
+            own_listeners: self.own_listeners.clone(),
+            driver: self.driver.clone(),
+            snapshots: Arc::clone(&self.snapshots),
+            telemetry: Arc::clone(&self.telemetry),
+            readiness: Arc::clone(&self.readiness),
+            reloads: self.reloads.clone(),
+            geo: Arc::clone(&self.geo),
+            nodes: self.nodes.clone(),
+            connections: self.files.internal,
+        });
         let listener = api::Listener::new(
             api::with_exports(router, self.exports.clone()),
             Arc::clone(&self.snapshots),

@@ -17,7 +17,7 @@ use furt_core::registry::{
     Grant, HealthLimits, RegistrationPolicy, Settings, Sharing, StaticClaim, StaticRoute, StaticTarget, UnlistedRule,
 };
 
-pub(super) fn settings(config: &Config) -> Settings {
+pub(super) fn settings(config: &Config, sharing: Sharing) -> Settings {
     let gateway = &config.gateway;
     Settings {
         policy: policy(config),
@@ -29,8 +29,8 @@ pub(super) fn settings(config: &Config) -> Settings {
             startup_time: gateway.startup_time,
             min_interval: gateway.health_check_min_interval,
         },
-        heartbeat_ttl: config.registration.heartbeat_ttl,
-        sharing: Sharing::Exclusive,
+        heartbeat_ttl: sharing.held_to(config.registration.heartbeat_ttl),
+        sharing,
         outage_hold: gateway.outage_hold,
     }
 }
@@ -105,10 +105,15 @@ pub(super) fn static_faults(
 /// are followed, and may come to lead elsewhere.
 pub(super) fn barred(contents: &Contents, own_listeners: &OwnListeners) -> BTreeMap<InstanceId, Arc<str>> {
     let barred = |(id, record): (&InstanceId, &InstanceRecord)| {
-        let why = own_listeners.vet(&record.addresses).err()?;
-        Some((id.clone(), format!("instance \"{id}\": {why}").into()))
+        barred_instance(record, own_listeners).map(|why| (id.clone(), why))
     };
     contents.instances.iter().filter_map(barred).collect()
+}
+
+/// The same of one instance.
+pub(super) fn barred_instance(record: &InstanceRecord, own_listeners: &OwnListeners) -> Option<Arc<str>> {
+    let why = own_listeners.vet(&record.addresses).err()?;
+    Some(format!("instance \"{}\": {why}", record.spec.id).into())
 }
 
 fn addresses(url: &UpstreamUrl, found: &Found) -> Arc<[SocketAddr]> {

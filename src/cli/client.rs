@@ -318,7 +318,10 @@ fn send(
     let mut url = url::Url::parse(&target.url)
         .map_err(|_| anyhow!("--url \"{}\" must be a url such as http://127.0.0.1:8081", target.url))?;
     if url.scheme() != "http" {
-        bail!("--url \"{}\" must begin with http://; the internal listener speaks nothing else", target.url);
+        bail!(
+            "--url \"{}\" must begin with http:// and name one internal listener; furt:// and https:// are for join and lookup",
+            target.url
+        );
     }
     url.path_segments_mut().map_err(|()| anyhow!("--url \"{}\" is not a url", target.url))?.clear().extend(path);
     if !query.is_empty() {

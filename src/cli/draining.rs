@@ -51,12 +51,12 @@ pub(super) struct DeregisterArgs {
 
 /// How long someone wants to wait, as it was given and as it is.
 #[derive(Clone)]
-struct Wait {
+pub(super) struct Wait {
     text: String,
-    time: Duration,
+    pub(super) time: Duration,
 }
 
-fn seconds(text: &str) -> Result<Wait, String> {
+pub(super) fn seconds(text: &str) -> Result<Wait, String> {
     let number = text.parse::<f64>().ok().filter(|number| (0.0..=3600.0).contains(number));
     let time = number.and_then(|number| Duration::try_from_secs_f64(number).ok());
     let time = time.ok_or("must be a number of seconds from 0 to 3600")?;

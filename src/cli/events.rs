@@ -1,4 +1,4 @@
-//! `events`: what happened in the registry, a line an event; with `--follow` until Ctrl-C, over restarts of furt.
+//! `events`: what happened in the registry, a line an event; with `--follow`, as `watch` does, until Ctrl-C, over restarts of furt.
 
 use std::thread;
 use std::time::Duration;
@@ -23,6 +23,12 @@ pub(super) struct EventsArgs {
     /// Go on with what happens next, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
+    #[command(flatten)]
+    which: WatchArgs,
+}
+
+#[derive(Args)]
+pub(super) struct WatchArgs {
     /// Only those after this number, as "seq" has it in JSON; by default all that are kept, the last 1,000
     #[arg(long, value_name = "NUMBER")]
     after: Option<u64>,
@@ -33,6 +39,14 @@ pub(super) struct EventsArgs {
 }
 
 pub(super) fn run(args: &EventsArgs) -> Result<()> {
+    show(&args.which, args.follow)
+}
+
+pub(super) fn watch(args: &WatchArgs) -> Result<()> {
+    show(args, true)
+}
+
+fn show(args: &WatchArgs, follows: bool) -> Result<()> {
     let mut after = args.after;
     let mut is_away = false;
     let mut answer = poll(&args.target, after, Duration::ZERO)?;
@@ -43,7 +57,7 @@ pub(super) fn run(args: &EventsArgs) -> Result<()> {
         if let Reader::Gone = print(&answer.events, args.format)? {
             return Ok(());
         }
-        if !args.follow {
+        if !follows {
             return Ok(());
         }
         after = Some(answer.next);

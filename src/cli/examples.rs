@@ -21,6 +21,17 @@ Examples:
   furt register - < comments.json
   furt register --service comments --upstream http://127.0.0.1:7812 --route 'GET /api/comments/*'";
 
+pub(super) const JOIN: &str = "\
+Examples:
+  furt join comments -- node server.js
+  furt join comments --port 7812 --routes routes.json --health /health -- python3 server.py
+  furt join comments --url furt://10.0.0.1,10.0.0.2/shop -- ./comments";
+
+pub(super) const LOOKUP: &str = "\
+Examples:
+  curl -sS \"$(furt lookup comments)/api/comments/a\"
+  furt lookup comments --url furt://10.0.0.1,10.0.0.2/shop -o json";
+
 pub(super) const DEREGISTER: &str = "\
 Examples:
   furt deregister comments
@@ -35,7 +46,8 @@ Examples:
 pub(super) const SERVICES: &str = "\
 Examples:
   furt services
-  furt services comments -o json";
+  furt services comments -o json
+  furt services --verbose";
 
 pub(super) const EVENTS: &str = "\
 Examples:
@@ -43,11 +55,21 @@ Examples:
   furt events --follow
   furt events --after 120 -o json";
 
+pub(super) const WATCH: &str = "\
+Examples:
+  furt watch
+  furt watch -o json";
+
 pub(super) const TOP: &str = "\
 Examples:
   furt top
   furt top --interval 5
   furt top --once -o json";
+
+pub(super) const NODES: &str = "\
+Examples:
+  furt nodes
+  furt nodes -o json";
 
 pub(super) const ROUTES: &str = "\
 Examples:

@@ -1,4 +1,4 @@
-//! The command line: one file a family of verbs. Exit codes: 0 done, 1 failed, 2 misused.
+//! The command line: one file a family of verbs. Exit codes: 0 done, 1 failed, 2 misused; `join` has its program's.
 //!
 //! `run` and `check` take a configuration; `store` reads a store's file; `keys` and the other verbs speak to a running furt over
 //! its internal listener. What people asked for goes to stdout, everything else to stderr.
@@ -10,8 +10,11 @@ mod draining;
 mod events;
 mod examples;
 mod gateway;
+mod join;
 mod keys;
 mod logging;
+mod lookup;
+mod nodes;
 mod output;
 mod reload;
 mod services;
@@ -25,7 +28,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const AFTER_HELP: &str = "\
 Environment: FURT_CONFIG (run, check, store), FURT_URL and FURT_TOKEN (verbs that speak to a running furt), FURT_LOG (run, demo).
-Exit codes: 0 done, 1 failed, 2 misused.";
+Exit codes: 0 done, 1 failed, 2 misused. join has its program's.";
 
 /// An API gateway that services register themselves with.
 #[derive(Parser)]
@@ -49,21 +52,33 @@ enum Verb {
     /// Register a service: FILE holds the body of POST /internal/register-service, "-" is stdin
     #[command(after_help = examples::REGISTER)]
     Register(client::RegisterArgs),
+    /// Run a program as a service: it joins when it accepts connections, and leaves before it ends
+    #[command(after_help = examples::JOIN)]
+    Join(join::JoinArgs),
+    /// Print the url of one instance of a service that takes requests
+    #[command(after_help = examples::LOOKUP)]
+    Lookup(lookup::LookupArgs),
     /// Deregister a service, or one of its instances
-    #[command(after_help = examples::DEREGISTER)]
+    #[command(visible_alias = "leave", after_help = examples::DEREGISTER)]
     Deregister(draining::DeregisterArgs),
     /// Give a service, or one of its instances, no new requests until it restarts
     #[command(after_help = examples::DRAIN)]
     Drain(draining::DrainArgs),
     /// Show how each service is, or one with its instances and routes
-    #[command(after_help = examples::SERVICES)]
+    #[command(visible_alias = "list", after_help = examples::SERVICES)]
     Services(services::ServicesArgs),
     /// Show what happened in the registry, a line an event
     #[command(after_help = examples::EVENTS)]
     Events(events::EventsArgs),
+    /// Show what happens in the registry until Ctrl-C: events --follow
+    #[command(after_help = examples::WATCH)]
+    Watch(events::WatchArgs),
     /// Watch requests, latencies and errors of every service, live
     #[command(after_help = examples::TOP)]
     Top(top::TopArgs),
+    /// List the gateways that share the registry; "*" marks the one that answers
+    #[command(after_help = examples::NODES)]
+    Nodes(nodes::NodesArgs),
     /// List every route, static and registered
     #[command(after_help = examples::ROUTES)]
     Routes(client::RoutesArgs),
@@ -123,12 +138,17 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => gateway::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Check(args) => check::run(&args),
+        // Its program's exit code, whatever that is.
+        Verb::Join(args) => return join::run(args),
+        Verb::Lookup(args) => lookup::run(&args),
         Verb::Register(args) => client::register(&args),
         Verb::Deregister(args) => draining::deregister(&args),
         Verb::Drain(args) => draining::drain(&args),
         Verb::Services(args) => services::run(&args),
         Verb::Events(args) => events::run(&args),
+        Verb::Watch(args) => events::watch(&args),
         Verb::Top(args) => top::run(&args),
+        Verb::Nodes(args) => nodes::run(&args),
         Verb::Routes(args) => client::routes(&args),
         Verb::Explain(args) => client::explain(&args),
         Verb::Reload(args) => reload::run(&args),

@@ -16,6 +16,9 @@ use super::{Format, Target};
 pub(super) struct ServicesArgs {
     /// Only this service, with its instances and routes
     service: Option<String>,
+    /// Each service with its instances and routes, as with its name
+    #[arg(short, long)]
+    verbose: bool,
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
@@ -32,7 +35,8 @@ pub(super) fn run(args: &ServicesArgs) -> Result<()> {
         }),
         None => show(args.format, &answer, |answer: Services| {
             let now = Moment(instant(&answer.time));
-            overview(&answer.services, now) + &held(&answer.held, now)
+            let services = if args.verbose { details(&answer.services, now) } else { overview(&answer.services, now) };
+            services + &held(&answer.held, now)
         }),
     }
 }
@@ -71,6 +75,14 @@ fn span(seconds: i64) -> String {
         () if hours > 0 => format!("{hours}h {}m", minutes % 60),
         () if minutes > 0 => format!("{minutes}m {}s", seconds % 60),
         () => format!("{seconds} s"),
+    }
+}
+
+/// Each service as with its name, one after the other.
+fn details(services: &[Service], now: Moment) -> String {
+    match services {
+        [] => overview(services, now),
+        services => services.iter().map(|service| detail(service, now)).collect::<Vec<_>>().join("\n"),
     }
 }
 
@@ -135,7 +147,8 @@ fn detail(service: &Service, now: Moment) -> String {
     ];
     let facts = facts.iter().filter(|(_, fact)| !fact.is_empty() && fact != "-");
     let facts: String = facts.map(|(name, fact)| format!("{name:10} {fact}\n")).collect();
-    format!("{facts}\n{}\n{}", instances_of(service, now), routes_of(&service.routes))
+    let documents: String = service.instances.iter().filter_map(document).collect();
+    format!("{facts}\n{}{documents}\n{}", instances_of(service, now), routes_of(&service.routes))
 }
 
 fn status_of_service(service: &Service) -> String {
@@ -255,6 +268,13 @@ fn instances_of(service: &Service, now: Moment) -> String {
     });
     let header = ["INSTANCE", "STATUS", "SINCE", "IN FLIGHT", "LAST PROBE", "HEARD", "WEIGHT", "URL", "WHY"];
     table(&header, &rows.collect::<Vec<_>>())
+}
+
+/// What it says of itself.
+fn document(instance: &Instance) -> Option<String> {
+    // An object of JSON can always be written.
+    let text = serde_json::to_string(instance.document.as_ref()?).unwrap_or_default();
+    Some(format!("document of {}: {}\n", clean(instance.instance.as_str()), clean(&text)))
 }
 
 /// Why it is not asked, or was not well.

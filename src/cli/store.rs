@@ -99,6 +99,11 @@ impl PathArgs {
         match load(&self.config)?.store {
             StoreConfig::Disk(path) => Ok(path),
             StoreConfig::Memory => bail!("the configuration's store is in memory: there is no file"),
+            StoreConfig::Etcd => {
+                bail!(
+                    "the configuration's store is etcd: there is no file; `etcdctl snapshot save` makes a backup of it"
+                )
+            }
         }
     }
 }

@@ -42,6 +42,8 @@ pub struct Config {
     pub access_log: AccessLogTarget,
     /// `[store]`
     pub store: StoreConfig,
+    /// `[store]`, for `kind = "etcd"`.
+    pub etcd: EtcdConfig,
     /// `[[api_keys]]`
     pub api_keys: Vec<ApiKeyConfig>,
     /// `[[grants]]`
@@ -74,6 +76,8 @@ pub struct ServerConfig {
 pub struct InternalConfig {
     /// Addresses of the internal listener, at least one; none is an address of the public listener too.
     pub listen: Vec<SocketAddr>,
+    /// Where clients are told to find the internal listener; `None`: at its address, where others reach that.
+    pub advertise: Option<UpstreamUrl>,
     /// Addresses that may operate.
     pub operators_from: CidrSet,
     /// The digest of a token that operators must send as well, where set.
@@ -82,6 +86,8 @@ pub struct InternalConfig {
     pub hosts: Vec<Host>,
     /// Whether it has edgeProxy's `/api/v1`.
     pub backends_api: bool,
+    /// Whether it has the part of etcd's `/v2` that `etcd-registry` uses.
+    pub etcd_v2_api: bool,
 }
 
 /// `[gateway]`: registration and probes.
@@ -220,6 +226,28 @@ pub enum StoreConfig {
     Memory,
     /// `kind = "disk"`: in the file `path`.
     Disk(PathBuf),
+    /// `kind = "etcd"`: shared with other gateways; [`Config::etcd`] says how.
+    Etcd,
+}
+
+/// The keys of `[store]` that count with `kind = "etcd"`. There is a user with a password file and a certificate with a key, or
+/// neither.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdConfig {
+    /// Urls of its members; at least one with `kind = "etcd"`.
+    pub endpoints: Vec<String>,
+    /// Gateways of one namespace share one registry.
+    pub namespace: String,
+    /// The user.
+    pub user: Option<String>,
+    /// The file with the user's password.
+    pub password_file: Option<PathBuf>,
+    /// Certificate authorities for https endpoints. `None`: the system's.
+    pub ca: Option<PathBuf>,
+    /// The certificate that furt shows.
+    pub cert: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
 }
 
 /// `[[api_keys]]`

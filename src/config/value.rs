@@ -16,8 +16,8 @@ use toml::de::DeValue;
 use super::location::RawLocation;
 use super::printable::printable;
 use furt_core::model::{
-    CidrSet, Host, Invalid, MAX_BURST, MAX_DURATION, MAX_TIME, MIN_TTL, Sha256Digest, UpstreamUrl,
-    duration as duration_of,
+    CidrSet, Host, Invalid, MAX_BURST, MAX_DURATION, MAX_TIME, MIN_TTL, Sha256Digest, UpstreamHost, UpstreamUrl,
+    duration as duration_of, is_never_upstream,
 };
 
 /// The shortest duration beside zero. Timers are no finer.
@@ -296,6 +296,18 @@ pub(super) fn list<T>(
 /// Addresses with ports, for listeners.
 pub(super) fn addresses(value: &Value<'_>) -> Parsed<Vec<SocketAddr>> {
     list(Commas::Split, "an address to listen on", socket_address)(value)
+}
+
+/// A url that clients are told: it says where they find something.
+pub(super) fn advertised(value: &Value<'_>) -> Parsed<UpstreamUrl> {
+    let rule = "is not where clients can find a listener; must be \"http://HOST:PORT\" or \"https://HOST:PORT\", with a name \
+                or an address that others reach";
+    let url = value.text().and_then(|text| UpstreamUrl::try_new(text).ok());
+    let is_somewhere = |url: &UpstreamUrl| match url.host {
+        UpstreamHost::Address(address) => !is_never_upstream(address),
+        UpstreamHost::Name(_) => true,
+    };
+    url.filter(is_somewhere).map_or_else(|| value.error(rule.to_owned()), Ok)
 }
 
 /// A list of host names.

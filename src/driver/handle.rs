@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Message;
 use crate::config::Config;
+use furt_core::model::Generation;
 use furt_core::registry::{Answer, Configuration, Event, Refusal, ReplyId};
 
 /// The driver has ended: the process is stopping.
@@ -17,6 +18,7 @@ pub struct DriverGone;
 #[derive(Clone)]
 pub struct Handle {
     sender: mpsc::Sender<Message>,
+    published: watch::Receiver<Generation>,
 }
 
 /// A [`Handle`] that does not keep the driver running: for what the driver itself owns.
@@ -26,8 +28,15 @@ pub struct WeakHandle {
 }
 
 impl Handle {
-    pub(super) fn new(sender: mpsc::Sender<Message>) -> Self {
-        Self { sender }
+    pub(super) fn new(sender: mpsc::Sender<Message>, published: watch::Receiver<Generation>) -> Self {
+        Self { sender, published }
+    }
+
+    /// Tells of every snapshot that is published from now on.
+    pub fn published(&self) -> watch::Receiver<Generation> {
+        let mut published = self.published.clone();
+        published.mark_unchanged();
+        published
     }
 
     /// Tells what happened.
@@ -80,7 +89,8 @@ impl WeakHandle {
     /// # Errors
     /// [`DriverGone`], also when no [`Handle`] is left.
     pub async fn tell(&self, event: Event) -> Result<(), DriverGone> {
-        Handle { sender: self.sender.upgrade().ok_or(DriverGone)? }.tell(event).await
+        let sender = self.sender.upgrade().ok_or(DriverGone)?;
+        sender.send(Message::Happened(event)).await.map_err(|_| DriverGone)
     }
 }
 
@@ -93,7 +103,8 @@ impl Told {
     /// A queue of so many places, without a driver.
     pub(crate) fn with_places(places: usize) -> (Handle, Self) {
         let (sender, receiver) = mpsc::channel(places);
-        (Handle::new(sender), Self(receiver))
+        let (_, published) = watch::channel(Generation::default());
+        (Handle::new(sender, published), Self(receiver))
     }
 
     /// The next event; `None` once every handle is gone.

@@ -8,19 +8,27 @@ use furt_core::model::{GatewayName, KeyName};
 use furt_core::registry::KeyReport;
 
 pub(super) fn report(report: &KeyReport, by: Option<&GatewayName>, metrics: &RegistryMetrics) -> Event {
+    // A command is counted by the gateway that took it.
+    let is_own = by.is_none();
     match report {
         KeyReport::Created { name, from } => {
-            metrics.key_created();
+            if is_own {
+                metrics.key_created();
+            }
             info!("created the API key {name}, {}", origin(*from, by));
             from_address(of("key-created", name), *from)
         }
         KeyReport::Rotated { name, from } => {
-            metrics.key_rotated();
+            if is_own {
+                metrics.key_rotated();
+            }
             info!("rotated the API key {name}, {}", origin(*from, by));
             from_address(of("key-rotated", name), *from)
         }
         KeyReport::Revoked { name, from } => {
-            metrics.key_revoked();
+            if is_own {
+                metrics.key_revoked();
+            }
             info!("revoked the API key {name}, {}", origin(*from, by));
             from_address(of("key-revoked", name), *from)
         }

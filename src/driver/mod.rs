@@ -1,12 +1,14 @@
 //! The single writer around the pure core: one task that owns the [`Registry`], one queue into it.
 //!
 //! A turn drains the queue, lets the core handle each event, publishes at most one snapshot, then carries out the
-//! effects: so an answer is sent when requests already see what it says. The store works on a thread of its own, one
-//! batch in flight while the next gathers. Probes, heartbeats and timers never wait for it.
+//! effects: so an answer is sent when requests already see what it says. The store is a [`Backend`]: one of this process alone
+//! works on a thread of its own ([`StoreThread`]), one batch in flight while the next gathers. Probes, heartbeats and timers
+//! never wait for it.
 //!
-//! `store` and `health` implement the core's [`Store`] and [`Probes`], `app` brings them together. Callers speak through a
-//! [`Handle`].
+//! `store` and `health` implement the core's `Store`, [`Backend`] and [`Probes`], `app` brings them together. Callers speak
+//! through a [`Handle`].
 
+mod backend;
 mod handle;
 mod key_report;
 mod origin;
@@ -15,6 +17,7 @@ mod store_thread;
 #[cfg(test)]
 mod tests;
 
+pub use backend::Backend;
 #[cfg(test)]
 pub(crate) use handle::Told;
 pub use handle::{DriverGone, Handle, WeakHandle};
@@ -24,16 +27,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock;
 use crate::config::Config;
 use crate::published::{Published, Snapshots};
 use crate::telemetry::{Events, RegistryMetrics};
-use furt_core::ports::{Probes, Store};
+use furt_core::model::Generation;
+use furt_core::ports::Probes;
 use furt_core::registry::{Answer, Configuration, Effect, Event, Now, Refusal, Registry, ReplyId};
 use furt_core::routing::Snapshot;
-use store_thread::StoreThread;
+pub use store_thread::StoreThread;
 
 /// Events that may wait for a tick. Who sends more waits: a burst of 4,096 is a fleet's start, and 1 MiB.
 const QUEUE: usize = 4096;
@@ -54,13 +58,14 @@ enum Message {
 }
 
 /// The writer; [`run`](Driver::run) it once.
-pub struct Driver {
+pub struct Driver<B> {
     registry: Registry,
     /// What is published with each snapshot from the next one on.
     config: Arc<Config>,
     queue: mpsc::Receiver<Message>,
     snapshots: Snapshots,
-    store: StoreThread,
+    published: watch::Sender<Generation>,
+    store: B,
     metrics: Arc<RegistryMetrics>,
     events: Arc<Events>,
     waiting: HashMap<ReplyId, oneshot::Sender<Result<Answer, Refusal>>>,
@@ -73,14 +78,14 @@ pub fn now() -> Now {
     Now { at: clock::now(), unix_ms: clock::unix_ms() }
 }
 
-impl Driver {
+impl<B: Backend> Driver<B> {
     /// Brings the core together with a store; publishes its first snapshot with `config`, the configuration that it was
     /// made by. `first_effects` are those of its making.
     pub fn new(
         mut registry: Registry,
         first_effects: Vec<Effect>,
         config: Arc<Config>,
-        store: Box<dyn Store>,
+        store: B,
         metrics: Arc<RegistryMetrics>,
         events: Arc<Events>,
     ) -> (Self, Handle, Snapshots) {
@@ -88,20 +93,22 @@ impl Driver {
         let first =
             registry.take_snapshot().unwrap_or_else(|| Snapshot::new(furt_core::model::Epoch(uuid::Uuid::nil())));
         metrics.snapshot_published(first.generation, first.names.len(), first.table.len());
+        let (published, receiver) = watch::channel(first.generation);
         let snapshots = Arc::new(ArcSwap::from_pointee(Published { snapshot: first, config: Arc::clone(&config) }));
         let driver = Self {
             registry,
             config,
             queue,
             snapshots: Arc::clone(&snapshots),
-            store: StoreThread::start(store),
+            published,
+            store,
             metrics,
             events,
             waiting: HashMap::new(),
             next_reply: 0,
             first_effects,
         };
-        (driver, Handle::new(sender), snapshots)
+        (driver, Handle::new(sender, receiver), snapshots)
     }
 
     /// Takes turns until every [`Handle`] is gone.
@@ -118,7 +125,7 @@ impl Driver {
                         return;
                     }
                 }
-                events = self.store.outcomes() => inbox.extend(events.into_iter().map(Message::Happened)),
+                events = self.store.events() => inbox.extend(events.into_iter().map(Message::Happened)),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
             let now = now();
@@ -156,7 +163,9 @@ impl Driver {
         }
         if let Some(snapshot) = self.registry.take_snapshot() {
             self.metrics.snapshot_published(snapshot.generation, snapshot.names.len(), snapshot.table.len());
+            let generation = snapshot.generation;
             self.snapshots.store(Arc::new(Published { snapshot, config: Arc::clone(&self.config) }));
+            self.published.send_replace(generation);
         }
         effects
     }
@@ -175,9 +184,9 @@ impl Driver {
         }
         for effect in effects {
             match effect {
-                // This store is one process's: what its writes rely on holds, and nobody's TTL is its own.
-                Effect::Write(id, write) => self.store.gather(id, write.changes),
-                Effect::Renew(_) => {}
+                Effect::Write(id, write) => self.store.write(id, write),
+                Effect::Renew(instance) => self.store.renew(instance),
+                Effect::Departs(instance, live) => self.store.departs(instance, live),
                 Effect::Keep(change) => self.store.keep(change),
                 Effect::Answer(reply, answer) => {
                     if let Some(waiting) = self.waiting.remove(&reply) {

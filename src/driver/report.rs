@@ -19,9 +19,13 @@ pub(super) fn report(report: &Report, by: Option<&GatewayName>, metrics: &Regist
 }
 
 fn report_of(report: &Report, by: Option<&GatewayName>, metrics: &RegistryMetrics) -> Event {
+    // A command is counted by the gateway that took it.
+    let is_own = by.is_none();
     match report {
         Report::Registered { instance, url, routes, replaced, from } => {
-            metrics.registered();
+            if is_own {
+                metrics.registered();
+            }
             let event = of("registered", instance).with("url", &**url).with("routes", *routes);
             let event = event.with("from", from.to_string());
             let origin = origin(Some(*from), by);
@@ -51,18 +55,24 @@ fn report_of(report: &Report, by: Option<&GatewayName>, metrics: &RegistryMetric
             of_service("refused", service).with("from", from.to_string()).with("why", refusal.to_string())
         }
         Report::Deregistered { instance, from } => {
-            metrics.deregistered();
+            if is_own {
+                metrics.deregistered();
+            }
             info!("deregistered {instance}, {}", origin(*from, by));
             from_address(of("deregistered", instance), *from)
         }
         Report::DrainBegan { instance, until, from } => {
-            metrics.drain_began();
+            if is_own {
+                metrics.drain_began();
+            }
             let until = until.as_str();
             info!("{instance} is draining: it gets no new requests until {until}, {}", origin(*from, by));
             from_address(of("drain-began", instance).with("until", until), *from)
         }
         Report::DrainEnded { instance, from } => {
-            metrics.drain_ended();
+            if is_own {
+                metrics.drain_ended();
+            }
             info!("{instance} is draining no more, {}", origin(*from, by));
             from_address(of("drain-ended", instance), *from)
         }
@@ -72,6 +82,7 @@ fn report_of(report: &Report, by: Option<&GatewayName>, metrics: &RegistryMetric
             of("expired", instance)
         }
         Report::Restored(instance) => {
+            metrics.restored();
             info!("{instance} is stored again: the store had lost it, and it lives");
             of("restored", instance)
         }

@@ -6,15 +6,18 @@
 //! second, with nothing if need be, so that furt stops calling itself degraded when the store is well.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::backend::Backend;
 use crate::clock;
 use furt_core::model::InstanceId;
 use furt_core::ports::{Store, StoreError};
-use furt_core::registry::{Change, Event, InstanceRecord, Observation, Revision, WriteId};
+use furt_core::registry::{Change, Event, InstanceRecord, InstanceRef, Observation, Revision, Write, WriteId};
+use furt_core::routing::InstanceLive;
 
 /// The most writes that gather behind a batch: a fleet's start, and all that a stuck store may hold in memory.
 pub(super) const MAX_GATHERED: usize = 10_000;
@@ -23,7 +26,7 @@ pub(super) const MAX_GATHERED: usize = 10_000;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Writes that wait, and the thread that the store works on.
-pub(super) struct StoreThread {
+pub struct StoreThread {
     gathering: Vec<(WriteId, Vec<Change>)>,
     in_flight: Vec<WriteId>,
     is_busy: bool,
@@ -62,7 +65,8 @@ const GONE: &str = "the store broke down; furt must be restarted";
 const BEHIND: &str = "too many changes wait for it";
 
 impl StoreThread {
-    pub(super) fn start(mut store: Box<dyn Store>) -> Self {
+    /// Starts the thread that the store works on from now on.
+    pub fn start(mut store: Box<dyn Store>) -> Self {
         // One place each: a batch is handed over only when the one before is done.
         let (batches, work) = std::sync::mpsc::sync_channel::<Vec<Change>>(1);
         let (done, outcomes) = mpsc::channel(1);
@@ -101,7 +105,7 @@ impl StoreThread {
     }
 
     /// Takes a note that nobody waits for.
-    pub(super) fn keep(&mut self, change: Change) {
+    fn note(&mut self, change: Change) {
         let (instance, kind) = match &change {
             Change::Observe(instance, Observation::Status(_)) => (&instance.id, Kind::Status),
             Change::NoteTtl { instance, .. } => (&instance.id, Kind::Ttl),
@@ -122,7 +126,7 @@ impl StoreThread {
     }
 
     /// Hands over what has gathered, if the thread is free.
-    pub(super) fn submit(&mut self, now: Instant) {
+    fn hand_over(&mut self, now: Instant) {
         let is_due = match self.retry_at {
             Some(at) => at <= now,
             None => !self.notes.is_empty(),
@@ -142,13 +146,8 @@ impl StoreThread {
         self.is_busy = true;
     }
 
-    /// How the last batch went; once after each.
-    pub(super) fn take_condition(&mut self) -> Option<Result<(), StoreError>> {
-        self.condition.take()
-    }
-
     /// Waits for the outcome of any write; without one on its way, for ever. Dropping the wait loses nothing.
-    pub(super) async fn outcomes(&mut self) -> Vec<Event> {
+    async fn outcomes(&mut self) -> Vec<Event> {
         if !self.refused.is_empty() {
             let refused = std::mem::take(&mut self.refused).into_iter();
             return refused.map(|(write, why)| Event::WriteFailed(write, why.to_owned())).collect();
@@ -195,6 +194,35 @@ impl StoreThread {
                 self.notes.entry(key).or_insert(note);
             }
         }
+    }
+}
+
+impl Backend for StoreThread {
+    // This store is one process's: what its writes rely on holds.
+    fn write(&mut self, id: WriteId, write: Write) {
+        self.gather(id, write.changes);
+    }
+
+    fn keep(&mut self, change: Change) {
+        self.note(change);
+    }
+
+    // Nobody's TTL is this store's.
+    fn renew(&mut self, _instance: InstanceRef) {}
+
+    // No other gateway has anything in flight.
+    fn departs(&mut self, _instance: InstanceRef, _live: Arc<InstanceLive>) {}
+
+    fn submit(&mut self, now: Instant) {
+        self.hand_over(now);
+    }
+
+    fn take_condition(&mut self) -> Option<Result<(), StoreError>> {
+        self.condition.take()
+    }
+
+    async fn events(&mut self) -> Vec<Event> {
+        self.outcomes().await
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::store_thread::{MAX_GATHERED, StoreThread};
 use super::*;
 use furt_core::model::{InstanceId, Status};
-use furt_core::ports::StoreError;
+use furt_core::ports::{Store, StoreError};
 use furt_core::registry::{Change, Contents, InstanceRecord, InstanceRef, Observation, ProbeToken, WriteId};
 use rig::{Mood, Rig, command, command_with_ttl, deregister, instance, probed, register};
 
@@ -163,13 +163,13 @@ async fn what_gathers_behind_a_store_that_hangs_is_bounded() {
     store.submit(crate::clock::now());
     (1..=MAX_GATHERED as u64 + 2).for_each(|number| store.gather(WriteId(number), Vec::new()));
     store.submit(crate::clock::now());
-    let refused = store.outcomes().await;
+    let refused = store.events().await;
     let refused: Vec<_> = refused.iter().map(|event| matches!(event, Event::WriteFailed(..))).collect();
     assert_eq!(refused, [true, true]);
     drop(release);
     let mut done = 0;
     for _ in 0..2 {
-        done += store.outcomes().await.iter().filter(|event| matches!(event, Event::WriteDone(..))).count();
+        done += store.events().await.iter().filter(|event| matches!(event, Event::WriteDone(..))).count();
         store.submit(crate::clock::now());
     }
     assert_eq!(done, MAX_GATHERED + 1);
@@ -343,7 +343,7 @@ impl Notes {
     }
 
     async fn outcome(&mut self, before: usize) -> Vec<Change> {
-        self.thread.outcomes().await;
+        self.thread.events().await;
         let given = self.given.lock().unwrap();
         assert_eq!(given.len(), before + 1);
         given[before].clone()

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use furt_core::model::{
-    CidrSet, Definition, DrainMark, DrainUntil, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec, KeyName,
-    KeySpec, OldDigest, PermissionRule, PermissionSet, Rate, RateLimit, RuntimeKey, ServiceName, Sha256Digest, Status,
-    StatusRange, UpstreamUrl,
+    CidrSet, Definition, Document, DrainMark, DrainUntil, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec,
+    KeyName, KeySpec, OldDigest, PermissionRule, PermissionSet, Rate, RateLimit, RuntimeKey, ServiceName, Sha256Digest,
+    Status, StatusRange, UpstreamUrl,
 };
 use furt_core::ports::Store;
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
@@ -228,6 +228,18 @@ fn an_incarnation_is_kept_with_the_one_that_it_replaced(mut store: impl Store) {
     assert_eq!(store.load().unwrap().instances.into_values().map(Change::PutInstance).collect::<Vec<_>>(), [put]);
 }
 
+fn a_document_is_kept_as_it_was_written(mut store: impl Store) {
+    let Change::PutInstance(record) = instance("a", "a1", "http://h") else { unreachable!() };
+    let text = r#"{"z":1,"a":[null,{"b":"\u0000é"}],"x":0.1,"n":18446744073709551615}"#;
+    let document = Some(Document::try_new(&serde_json::from_str(text).unwrap()).unwrap());
+    let put = Change::PutInstance(InstanceRecord {
+        spec: Arc::new(InstanceSpec { document, ..(*record.spec).clone() }),
+        ..record
+    });
+    store.apply(&[definition("a", 1), put.clone()]).unwrap();
+    assert_eq!(store.load().unwrap().instances.into_values().map(Change::PutInstance).collect::<Vec<_>>(), [put]);
+}
+
 fn an_instance_is_held_to_the_last_ttl_it_was_promised_until_it_is_put_again_or_removed(mut store: impl Store) {
     let ttls = |store: &mut dyn Store| -> Vec<_> {
         store.load().unwrap().ttls.iter().map(|(id, ttl)| (id.to_string(), ttl.as_secs())).collect()
@@ -296,14 +308,6 @@ macro_rules! conforms {
                 super::a_removed_instance_leaves_its_service($new);
             }
             #[test]
-            fn an_instance_is_down_until_it_is_noted_otherwise_or_put_again() {
-                super::an_instance_is_down_until_it_is_noted_otherwise_or_put_again($new);
-            }
-            #[test]
-            fn the_last_status_that_is_noted_counts() {
-                super::the_last_status_that_is_noted_counts($new);
-            }
-            #[test]
             fn an_instance_is_draining_until_that_ends_or_it_is_put_again_or_removed() {
                 super::an_instance_is_draining_until_that_ends_or_it_is_put_again_or_removed($new);
             }
@@ -315,13 +319,14 @@ macro_rules! conforms {
             fn an_incarnation_is_kept_with_the_one_that_it_replaced() {
                 super::an_incarnation_is_kept_with_the_one_that_it_replaced($new);
             }
+
+            #[test]
+            fn a_document_is_kept_as_it_was_written() {
+                super::a_document_is_kept_as_it_was_written($new);
+            }
             #[test]
             fn an_instance_is_held_to_the_last_ttl_it_was_promised_until_it_is_put_again_or_removed() {
                 super::an_instance_is_held_to_the_last_ttl_it_was_promised_until_it_is_put_again_or_removed($new);
-            }
-            #[test]
-            fn an_instance_is_where_its_name_led_last_and_else_as_it_was() {
-                super::an_instance_is_where_its_name_led_last_and_else_as_it_was($new);
             }
             #[test]
             fn the_epoch_stays_and_the_starts_are_counted() {
@@ -334,6 +339,26 @@ macro_rules! conforms {
             #[test]
             fn changes_apply_in_their_order() {
                 super::changes_apply_in_their_order($new);
+            }
+        }
+    };
+}
+
+/// Of a store of one gateway alone, which keeps what that one saw as well.
+macro_rules! keeps_observations {
+    ($kind:ident, $new:expr) => {
+        mod $kind {
+            #[test]
+            fn an_instance_is_down_until_it_is_noted_otherwise_or_put_again() {
+                super::an_instance_is_down_until_it_is_noted_otherwise_or_put_again($new);
+            }
+            #[test]
+            fn the_last_status_that_is_noted_counts() {
+                super::the_last_status_that_is_noted_counts($new);
+            }
+            #[test]
+            fn an_instance_is_where_its_name_led_last_and_else_as_it_was() {
+                super::an_instance_is_where_its_name_led_last_and_else_as_it_was($new);
             }
         }
     };
@@ -364,3 +389,7 @@ impl Store for InFolder {
 
 conforms!(memory, furt_core::MemoryStore::default());
 conforms!(disk, super::InFolder::new());
+// Needs a real etcd: `make interop`.
+conforms!(etcd, crate::store::etcd::conformance::OnEtcd::new());
+keeps_observations!(memory_observes, furt_core::MemoryStore::default());
+keeps_observations!(disk_observes, super::InFolder::new());

@@ -1,14 +1,17 @@
 //! Where what is durable lives. Each kind implements the core's [`Store`](furt_core::ports::Store) and passes one conformance suite.
 //!
-//! `disk` is one file of one process; the core's memory store is gone with the process. A store is called from its own thread alone, and may block there.
+//! `disk` is one file of one process; the core's memory store is gone with the process. Such a store is called from its own
+//! thread alone, and may block there. `etcd` is shared by gateways, and is a [`Backend`](crate::driver::Backend) itself.
 
 mod disk;
+mod etcd;
+mod records;
 mod stored;
 
 #[cfg(test)]
 mod conformance;
 
-pub use disk::{
-    DiskStore, RecordError, RecordFault, RecordKind, RunningStore, Summary, check, examine, export, import,
-};
+pub use disk::{DiskStore, RunningStore, Summary, check, examine, export, import};
+pub use etcd::{Access, EtcdStore, Leaving, Opened, Options, open};
+pub use records::{RecordError, RecordFault, RecordKind};
 pub use stored::{longest_read, stored};

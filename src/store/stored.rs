@@ -2,7 +2,8 @@
 //!
 //! The fuzz targets hold records and damaged files against it. No request and no start comes here.
 
-use super::disk::{self, RecordError, drain_record, key_record, records};
+use super::disk;
+use super::records::{self, RecordError};
 use furt_core::registry::Change;
 
 /// The longest piece of a file that was asked for since the last question, in bytes; of any file.
@@ -25,17 +26,17 @@ pub fn stored(change: &Change) -> Option<Result<Change, RecordError>> {
             Some(records::Instance::parse(put.spec.id.as_str(), &record).map(Change::PutInstance))
         }
         Change::PutKey(key) => {
-            let record = key_record::Key::from_core(key).to_json();
-            Some(key_record::Key::parse(key.name().as_str(), &record).map(Change::PutKey))
+            let record = records::Key::from_core(key).to_json();
+            Some(records::Key::parse(key.name().as_str(), &record).map(Change::PutKey))
         }
         Change::PutDraining(instance, mark) => {
-            let record = drain_record::Drain::of_instance(&instance.id, mark).to_json();
-            let read = drain_record::Drain::parse(instance.id.as_str(), &record);
+            let record = records::Drain::of_instance(&instance.id, mark).to_json();
+            let read = records::Drain::parse(instance.id.as_str(), &record);
             Some(read.map(|(id, mark)| Change::PutDraining(instance.sibling(&id), mark)))
         }
         Change::PutHold(held, mark) => {
-            let record = drain_record::Drain::of_id(held, mark).to_json();
-            let read = drain_record::Drain::parse_hold(&held.to_string(), &record);
+            let record = records::Drain::of_id(held, mark).to_json();
+            let read = records::Drain::parse_hold(&held.to_string(), &record);
             Some(read.map(|(held, mark)| Change::PutHold(held, mark)))
         }
         Change::RemoveInstance(_)

@@ -13,6 +13,7 @@ use super::proxy::ProxyMetrics;
 use super::registry::RegistryMetrics;
 use super::reloads::ReloadMetrics;
 use super::series::{CounterUse, RouteKey, ScrapeView, Series};
+use super::shared_store::SharedStoreMetrics;
 
 /// The version in Cargo.toml.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -77,6 +78,14 @@ impl Telemetry {
     /// It is shown already.
     pub fn show_database(&self, built_seconds: u64) -> Result<DatabaseMetrics, MetricsError> {
         DatabaseMetrics::try_new(&self.exporter, built_seconds)
+    }
+
+    /// Shows a store that gateways share from now on.
+    ///
+    /// # Errors
+    /// It is shown already.
+    pub fn show_shared_store(&self) -> Result<SharedStoreMetrics, MetricsError> {
+        SharedStoreMetrics::try_new(&self.exporter, Arc::clone(&self.issues))
     }
 
     /// All metrics, read now, to be written down in parts; `view` says which services and routes are registered.

@@ -1,5 +1,5 @@
-//! Why furt is degraded, as `/health` says it: what the store and the last reload of the configuration came to, and
-//! whether the network of its own host is out.
+//! Why furt is degraded, as `/health` says it: what the store and the last reload of the configuration came to, whether a shared
+//! store is away or has records that cannot be taken over, and whether the network of its own host is out.
 
 use std::sync::Arc;
 
@@ -11,6 +11,9 @@ pub struct Issues {
     store: ArcSwapOption<String>,
     reload: ArcSwapOption<String>,
     outage: ArcSwapOption<String>,
+    reach: ArcSwapOption<String>,
+    refused: ArcSwapOption<String>,
+    newer: ArcSwapOption<String>,
 }
 
 impl Issues {
@@ -20,12 +23,35 @@ impl Issues {
         let store = store.iter().map(|error| format!("the store cannot take changes: {error}"));
         let reload =
             reload.iter().map(|error| format!("the configuration was not reloaded, nor would furt start: {error}"));
-        store.chain(reload).chain(outage.iter().map(|error| error.to_string())).collect()
+        let (reach, refused) = (self.reach.load(), self.refused.load());
+        let reach = reach.iter().map(|why| format!("the store is away, and takes no changes: {why}"));
+        let refused = refused.iter().map(|record| format!("a record of the store cannot be taken over: {record}"));
+        let newer = self.newer.load();
+        let newer = newer
+            .iter()
+            .map(|record| format!("a record of the store is not routed here, since a newer furt wrote it: {record}"));
+        let others = outage.iter().map(|error| error.to_string());
+        store.chain(reach).chain(refused).chain(newer).chain(reload).chain(others).collect()
     }
 
     /// `None`: the store takes changes.
     pub(super) fn set_store(&self, error: Option<String>) {
         self.store.store(error.map(Arc::new));
+    }
+
+    /// `None`: the shared store is read and written to.
+    pub(super) fn set_reach(&self, error: Option<String>) {
+        self.reach.store(error.map(Arc::new));
+    }
+
+    /// `None`: every record of the shared store was taken over.
+    pub(super) fn set_refused(&self, record: Option<String>) {
+        self.refused.store(record.map(Arc::new));
+    }
+
+    /// `None`: this furt reads every record of the shared store whole.
+    pub(super) fn set_newer(&self, record: Option<String>) {
+        self.newer.store(record.map(Arc::new));
     }
 
     /// `None`: furt's own network is not out.

@@ -20,6 +20,7 @@ mod registry;
 mod reloads;
 pub mod request_id;
 mod series;
+mod shared_store;
 
 pub use access_log::{AccessLog, AccessLogError, AccessLogMetrics, Entry, OpenedLog, ResponseFlag};
 pub use collector::{COMMIT, Telemetry, VERSION};
@@ -33,3 +34,4 @@ pub use proxy::ProxyMetrics;
 pub use registry::RegistryMetrics;
 pub use reloads::ReloadMetrics;
 pub use series::{CounterUse, RouteKey, ScrapeView, Series, ServiceSample};
+pub use shared_store::SharedStoreMetrics;

@@ -30,6 +30,7 @@ pub struct RegistryMetrics {
     routes: IntGauge,
     generation: IntGauge,
     store_failures: IntCounter,
+    restored: IntCounter,
     series: Arc<Series>,
     issues: Arc<Issues>,
 }
@@ -63,6 +64,7 @@ impl RegistryMetrics {
             routes: gauge("furt_routes", "Routes in the table, those of DOWN services among them")?,
             generation: gauge("furt_generation", "The registry's last change that is published")?,
             store_failures: counter("furt_store_failures_total", "Batches that the store could not take")?,
+            restored: counter("furt_store_restored_total", "Instances that were stored again, since they lived")?,
             series,
             issues,
         })
@@ -96,6 +98,11 @@ impl RegistryMetrics {
     /// An instance was not heard within its TTL.
     pub fn expired(&self) {
         self.expirations.inc();
+    }
+
+    /// A shared store had lost an instance that lives, and has it again.
+    pub fn restored(&self) {
+        self.restored.inc();
     }
 
     /// The status of an instance changed.

@@ -4,6 +4,8 @@ use reqwest::Method;
 
 use crate::support::{Answer, Gateway};
 
+/// Clients of etcd may have any query, as etcd's may.
+const ETCD: &str = "/v2/";
 /// Probes of supervisors may have any query.
 const OPEN: [&str; 3] = ["/health", "/livez", "/readyz"];
 
@@ -21,7 +23,7 @@ async fn a_parameter_that_an_endpoint_does_not_know_is_named_and_nothing_is_done
     let gateway = Gateway::start("").await;
     let endpoints = endpoints();
     assert!(endpoints.len() > 25, "{endpoints:?}");
-    for (method, path) in endpoints {
+    for (method, path) in endpoints.into_iter().filter(|(_, path)| !path.starts_with(ETCD)) {
         let answer = Answer::of(gateway.operate(method.clone(), &format!("{path}?drian=30"))).await;
         if OPEN.contains(&path.as_str()) {
             assert_eq!(answer.status, 200, "{path}");

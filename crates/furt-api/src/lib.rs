@@ -8,6 +8,8 @@
 //! | [`registration`] | `/internal/register-service`, `…/heartbeat`, `…/probe` |
 //! | [`deregistration`] | `DELETE` of services and instances, `…/drain` |
 //! | [`services`] | `GET /internal/services`, `GET /internal/services/{service}` |
+//! | [`lookup`] | `/internal/instances` |
+//! | [`nodes`] | `/internal/nodes` |
 //! | [`routes`] | `/internal/routes`, `/internal/explain` |
 //! | [`events`] | `/internal/events` |
 //! | [`stats`] | `/internal/stats` |
@@ -45,10 +47,13 @@
 
 pub mod backends;
 pub mod deregistration;
+mod document;
 pub mod events;
 pub mod health;
 pub mod keys;
+pub mod lookup;
 mod names;
+pub mod nodes;
 mod open_enum;
 mod ordered;
 pub mod problem;
@@ -60,6 +65,7 @@ pub mod stats;
 mod status;
 mod units;
 
+pub use document::Document;
 pub use names::{Epoch, Generation, InstanceId, KeyName, ServiceName};
 pub use ordered::Ordered;
 pub use problem::{Code, Problem};

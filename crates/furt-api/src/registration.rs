@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::services::HealthCheck;
-use crate::{Epoch, Generation, InstanceId, Outcome, Seconds, ServiceName, Status};
+use crate::{Document, Epoch, Generation, InstanceId, Outcome, Seconds, ServiceName, Status};
 
 /// The body of `POST /internal/register-service`: a service's definition and one of its instances.
 ///
@@ -82,6 +82,9 @@ pub struct Registration {
     /// Whether other services are at its url as well, by intent. Absent: no.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<bool>,
+    /// What it says of itself to those who look it up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<Document>,
 }
 
 impl Registration {
@@ -111,6 +114,7 @@ impl Registration {
             region: None,
             country: None,
             shared: None,
+            document: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::deregistration::DrainUntil;
-use crate::{Epoch, Generation, InstanceId, Ordered, Seconds, ServiceName, Status, Timestamp};
+use crate::{Document, Epoch, Generation, InstanceId, Ordered, Seconds, ServiceName, Status, Timestamp};
 
 /// The answer to `GET /internal/services`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -207,4 +207,7 @@ pub struct Instance {
     pub region: Option<String>,
     /// Where it is, as two letters; `null` where it did not say so.
     pub country: Option<String>,
+    /// What it says of itself; absent where it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<Document>,
 }

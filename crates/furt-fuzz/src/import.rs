@@ -14,7 +14,9 @@ use furt::store::{self, DiskStore, examine};
 use furt_core::model::{CidrSet, Epoch, Host};
 use furt_core::ports::Store as _;
 use furt_core::registry::Contents;
-use furt_core::registry::{HealthLimits, Now, RegistrationPolicy, Registry, Settings, Sharing, UnlistedRule};
+use furt_core::registry::{
+    HealthLimits, Now, RegistrationPolicy, Registry, Settings, Sharing, Suspended, UnlistedRule,
+};
 
 /// Asserts that nothing is left of a refused import, and nothing lost of one that is taken.
 pub fn import(data: &[u8]) {
@@ -90,7 +92,7 @@ fn check_start(path: &Path, held: Contents) {
     let now = Now { at: clock::now(), unix_ms: clock::unix_ms() };
     let (mut registry, _) = Registry::new(Epoch(uuid::Uuid::nil()), settings(), Vec::new(), Vec::new(), now);
     let services = loaded.definitions.len();
-    drop(registry.restore(loaded, &BTreeMap::new(), now));
+    drop(registry.restore(loaded, &Suspended::default(), now));
     let snapshot = registry.take_snapshot();
     assert_eq!(snapshot.map_or(0, |snapshot| snapshot.registered().count()), services, "each is shown");
 }

@@ -107,6 +107,9 @@ fn check_said(body: &Value, definition: &Definition, instance: &InstanceSpec) {
     assert_eq!(body["hard_limit"].as_u64().unwrap_or(0), u64::from(instance.hard_limit));
     let health = body.get("health_endpoint").map_or(Some("/health"), Value::as_str);
     assert_eq!(health, instance.health_endpoint.as_deref());
+    let document = instance.document.as_ref().map(|document| Value::Object(document.fields()).to_string());
+    let said = body.get("document").filter(|document| !document.is_null()).map(Value::to_string);
+    assert_eq!(said, document, "each field of it, in its order");
     assert_eq!(body["metadata"].as_object().map_or(0, Map::len), definition.metadata.len());
     let none = Vec::new();
     let said = body["routes"].as_array().unwrap_or(&none);
@@ -175,6 +178,7 @@ fn shown(definition: &Definition, instance: &InstanceSpec) -> Value {
         "hard_limit": instance.hard_limit,
         "region": instance.region.as_ref().map(|region| region.as_str()),
         "shared": instance.shared,
+        "document": instance.document.as_ref().map(|document| document.fields()),
         "country": instance.country.as_ref().map(|country| country.as_str()),
     })
 }

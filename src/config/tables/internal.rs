@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::config::key::{DefaultValue, Key, ReloadClass, TableVisitor};
 use crate::config::reading::FileTables;
 use crate::config::types::{InternalConfig, ServerConfig};
-use crate::config::value::{addresses, boolean, digest, hosts, networks};
+use crate::config::value::{addresses, advertised, boolean, digest, hosts, networks};
 
 pub(super) fn visit(keys: &mut impl TableVisitor) -> InternalConfig {
     keys.table("internal", "The internal listener: registrations, heartbeats, operators.");
@@ -23,6 +23,22 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> InternalConfig {
             },
             addresses,
             |config| &config.internal.listen,
+        ),
+        advertise: keys.optional(
+            Key {
+                name: "internal.advertise",
+                default: DefaultValue::absent(
+                    "the first address of `internal.listen` that is neither loopback nor unspecified",
+                    r#""http://10.0.0.7:8081""#,
+                ),
+                range: "`http(s)://host:port`",
+                reload: ReloadClass::Restart,
+                text: "Where clients on other machines find this listener, as `GET /internal/nodes` tells them. Set it where \
+                       furt listens on all addresses, or behind a TLS end, a name or a mapped port.",
+                ..Key::ROW
+            },
+            advertised,
+            |config| config.internal.advertise.as_ref(),
         ),
         operators_from: keys.value(
             Key {
@@ -75,6 +91,18 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> InternalConfig {
             },
             boolean,
             |config| &config.internal.backends_api,
+        ),
+        etcd_v2_api: keys.value(
+            Key {
+                name: "internal.etcd_v2_api",
+                default: DefaultValue::Toml("true"),
+                range: "true, false",
+                text: "Whether the part of etcd's v2 API is there (`/v2/keys`, `/v2/machines`) that the npm package \
+                       [etcd-registry](registering.md#coming-from-etcd-registry) uses.",
+                ..Key::ROW
+            },
+            boolean,
+            |config| &config.internal.etcd_v2_api,
         ),
     }
 }

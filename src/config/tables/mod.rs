@@ -42,6 +42,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> Config {
         geo: geo::visit(keys),
         access_log: access_log::visit(keys),
         store: store::visit(keys),
+        etcd: store::visit_etcd(keys),
         api_keys: Vec::new(),
         grants: Vec::new(),
         routes: Vec::new(),
@@ -54,7 +55,7 @@ pub(super) fn check(tables: &FileTables<'_, '_>, config: &Config) {
     internal::check(tables, &config.internal, &config.server);
     gateway::check(tables, &config.gateway);
     upstream::check(tables, &config.upstream);
-    store::check(tables, &config.store);
+    store::check(tables, config);
 }
 
 /// A duration that is not zero.

@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 51] = [
+const OTHERS: [(&str, &str); 60] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -15,10 +15,12 @@ const OTHERS: [(&str, &str); 51] = [
     ("server.max_connections", "1"),
     ("server.threads", "1023"),
     ("internal.listen", "'127.0.0.1:2'"),
+    ("internal.advertise", "'http://furt'"),
     ("internal.operators_from", "['192.0.2.1']"),
     ("internal.operator_token_sha256", "'abababababababababababababababababababababababababababababababab'"),
     ("internal.hosts", "['furt']"),
     ("internal.backends_api", "false"),
+    ("internal.etcd_v2_api", "false"),
     ("geo.region", "'eu'"),
     ("geo.database", "'x.mmdb'"),
     ("geo.header", "'x-country'"),
@@ -58,6 +60,13 @@ const OTHERS: [(&str, &str); 51] = [
     ("access_log.path", "'-'"),
     ("store.kind", "'memory'"),
     ("store.path", "'other'"),
+    ("store.endpoints", "['http://10.0.0.5:2379']"),
+    ("store.namespace", "'other'"),
+    ("store.user", "'furt'"),
+    ("store.password_file", "'/password'"),
+    ("store.ca", "'/ca.pem'"),
+    ("store.cert", "'/cert.pem'"),
+    ("store.key", "'/key.pem'"),
 ];
 
 const ENTRIES: [(&str, &str); 3] = [

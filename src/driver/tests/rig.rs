@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::driver::{Driver, DriverGone, Handle, Snapshots};
+use crate::driver::{Driver, DriverGone, Handle, Snapshots, StoreThread};
 use crate::published::Published;
 use crate::telemetry::Telemetry;
 use furt_core::model::{
@@ -107,7 +107,8 @@ impl Rig {
         let (registry, effects) = Registry::new(epoch, settings(), Vec::new(), Vec::new(), crate::driver::now());
         let told = Box::new(ToldStore(Arc::clone(&store)));
         let (metrics, events) = (Arc::clone(&telemetry.registry), Arc::clone(&telemetry.events));
-        let (driver, handle, snapshots) = Driver::new(registry, effects, Arc::default(), told, metrics, events);
+        let (driver, handle, snapshots) =
+            Driver::new(registry, effects, Arc::default(), StoreThread::start(told), metrics, events);
         let plans = Plans::default();
         let running = tokio::spawn(driver.run(WrittenDown(Arc::clone(&plans))));
         Self { handle, snapshots, store, telemetry, plans, running }

@@ -1,16 +1,13 @@
 //! The disk store: one redb file, owned by one process, one transaction a batch, synced before it is answered.
 //!
-//! `records` are the stored forms, JSON behind their keys, apart from wire and core types. The file's own format version
+//! What it keeps are `store/records`, JSON behind their keys, apart from wire and core types. The file's own format version
 //! is checked at each opening. After an I/O error the file is closed and opened again with back-off; until then every
 //! batch fails. What failed is not there: a commit that came to be in the file all the same is taken back (`undo`). A file
 //! that cannot be read stops the start and is never touched: see `opening`.
 
-pub(super) mod drain_record;
 mod faults;
-pub(super) mod key_record;
 mod opening;
 mod overlay;
-pub(in crate::store) mod records;
 mod running;
 mod tables;
 #[cfg(test)]
@@ -25,9 +22,9 @@ use std::time::{Duration, Instant};
 
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
 
+use super::records;
 use crate::clock;
 use faults::ContentsError;
-pub use faults::{RecordError, RecordFault, RecordKind};
 use furt_core::model::{DrainMark, Epoch, InstanceId, KeyName, MAX_DURATION, RuntimeKey, Status};
 use furt_core::ports::{Store, StoreError};
 use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
@@ -216,7 +213,7 @@ fn upgrade(database: &Database) -> Result<(), redb::Error> {
             let (id, ()) = entry.map(|(id, _)| (id, ()))?;
             // Each was read when the file was looked at.
             if let Ok(id) = InstanceId::try_new(id.value()) {
-                let record = drain_record::Drain::of_instance(&id, &DrainMark::unknown());
+                let record = records::Drain::of_instance(&id, &DrainMark::unknown());
                 drains.insert(id.as_str(), record.to_json().as_slice())?;
             }
         }
@@ -316,7 +313,7 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
         }
         Change::PutDraining(InstanceRef { id, .. }, mark) => {
             if transaction.open_table(INSTANCES)?.get(id.as_str())?.is_some() {
-                let record = drain_record::Drain::of_instance(id, mark);
+                let record = records::Drain::of_instance(id, mark);
                 transaction.open_table(DRAINS)?.insert(id.as_str(), record.to_json().as_slice())?;
             }
         }
@@ -324,14 +321,14 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
             transaction.open_table(DRAINS)?.remove(id.as_str())?;
         }
         Change::PutHold(held, mark) => {
-            let record = drain_record::Drain::of_id(held, mark);
+            let record = records::Drain::of_id(held, mark);
             transaction.open_table(HOLDS)?.insert(held.to_string().as_str(), record.to_json().as_slice())?;
         }
         Change::RemoveHold(held) => {
             transaction.open_table(HOLDS)?.remove(held.to_string().as_str())?;
         }
         Change::PutKey(key) => {
-            let record = key_record::Key::from_core(key).to_json();
+            let record = records::Key::from_core(key).to_json();
             transaction.open_table(KEYS)?.insert(key.name().as_str(), record.as_slice())?;
         }
         Change::RemoveKey(name) => {
@@ -430,7 +427,7 @@ fn read_commit(read: &ReadTransaction) -> Result<Contents, ContentsError> {
     if let Some(keys) = keys {
         for entry in keys.iter()? {
             let (name, record) = entry?;
-            put_key(&mut contents, key_record::Key::parse(name.value(), record.value())?);
+            put_key(&mut contents, records::Key::parse(name.value(), record.value())?);
         }
     }
     check_whole(&contents)?;
@@ -460,11 +457,11 @@ impl StoredDrains {
             Self::Records(drains, holds) => {
                 for entry in drains.iter()? {
                     let (id, record) = entry?;
-                    put_drain(contents, drain_record::Drain::parse(id.value(), record.value())?)?;
+                    put_drain(contents, records::Drain::parse(id.value(), record.value())?)?;
                 }
                 for entry in holds.iter()? {
                     let (held, record) = entry?;
-                    let (held, mark) = drain_record::Drain::parse_hold(held.value(), record.value())?;
+                    let (held, mark) = records::Drain::parse_hold(held.value(), record.value())?;
                     contents.holds.insert(held, mark);
                 }
             }

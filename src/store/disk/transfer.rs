@@ -11,11 +11,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::faults::{ImportError, RecordKind};
+use super::faults::ImportError;
 use super::{
-    FORMAT, OLDEST_FORMAT, Undo, check_whole, drain_record, initialize, key_record, known, opening, promised,
-    put_definition, put_drain, put_instance, put_key, records, write,
+    FORMAT, OLDEST_FORMAT, Undo, check_whole, initialize, known, opening, promised, put_definition, put_drain,
+    put_instance, put_key, records, write,
 };
+use crate::store::RecordKind;
 use furt_core::model::{DrainMark, Epoch, InstanceId, Status};
 use furt_core::ports::StoreError;
 use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
@@ -101,12 +102,12 @@ pub(super) fn exported(contents: &Contents) -> Result<Value, StoreError> {
     let definitions = contents.definitions.values().map(definition);
     let instance = |record: &InstanceRecord| serde_json::to_value(records::Instance::from_core(record));
     let instances = contents.instances.values().map(instance);
-    let keys = contents.keys.values().map(|key| serde_json::to_value(key_record::Key::from_core(key)));
+    let keys = contents.keys.values().map(|key| serde_json::to_value(records::Key::from_core(key)));
     let ttl = |(id, ttl): (&InstanceId, &Duration)| (id.to_string(), ttl.as_millis().try_into().unwrap_or(u64::MAX));
     let drains = contents.draining.iter();
-    let drains = drains.map(|(id, mark)| serde_json::to_value(drain_record::Drain::of_instance(id, mark)));
+    let drains = drains.map(|(id, mark)| serde_json::to_value(records::Drain::of_instance(id, mark)));
     let holds = contents.holds.iter();
-    let holds = holds.map(|(held, mark)| serde_json::to_value(drain_record::Drain::of_id(held, mark)));
+    let holds = holds.map(|(held, mark)| serde_json::to_value(records::Drain::of_id(held, mark)));
     let exported = Exported {
         format: FORMAT,
         epoch: contents.epoch.to_string(),
@@ -194,7 +195,7 @@ fn parse(json: &str) -> Result<Contents, ImportError> {
     }
     for (number, record) in drains.iter().enumerate() {
         let id = name(record, "instance", "drains", number)?;
-        put_drain(&mut contents, drain_record::Drain::parse(id, record.to_string().as_bytes())?)?;
+        put_drain(&mut contents, records::Drain::parse(id, record.to_string().as_bytes())?)?;
         if contents.draining.len() == number {
             return Err(twice(RecordKind::Drain, id));
         }
@@ -202,14 +203,14 @@ fn parse(json: &str) -> Result<Contents, ImportError> {
     for (number, record) in holds.iter().enumerate() {
         let service = name(record, "service", "holds", number)?;
         let key = format!("{service}/{}", name(record, "instance", "holds", number)?);
-        let (held, mark) = drain_record::Drain::parse_hold(&key, record.to_string().as_bytes())?;
+        let (held, mark) = records::Drain::parse_hold(&key, record.to_string().as_bytes())?;
         if contents.holds.insert(held, mark).is_some() {
             return Err(twice(RecordKind::Hold, &key));
         }
     }
     for (number, record) in keys.iter().enumerate() {
         let name = name(record, "name", "keys", number)?;
-        put_key(&mut contents, key_record::Key::parse(name, record.to_string().as_bytes())?);
+        put_key(&mut contents, records::Key::parse(name, record.to_string().as_bytes())?);
         if contents.keys.len() == number {
             return Err(twice(RecordKind::ApiKey, name));
         }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{
-    Country, HealthCheck, Host, Incarnation, InstanceId, Invalid, MethodRule, Pattern, Permission, Region, Scheme,
-    ServiceName, UpstreamHost, UpstreamUrl, path,
+    Country, Document, HealthCheck, Host, Incarnation, InstanceId, Invalid, MethodRule, Pattern, Permission, Region,
+    Scheme, ServiceName, UpstreamHost, UpstreamUrl, path,
 };
 
 /// The most routes of a service.
@@ -227,6 +227,8 @@ pub struct InstanceSpec {
     pub country: Option<Country>,
     /// Whether it says that other services are at its url as well.
     pub shared: bool,
+    /// What it says of itself to those who look it up.
+    pub document: Option<Document>,
 }
 
 /// Where an instance is, as it was registered: what is at one place is one process. Addresses that a name leads to say
@@ -264,6 +266,7 @@ impl InstanceSpec {
             region: None,
             country: None,
             shared: false,
+            document: None,
         }
     }
 

@@ -7,6 +7,7 @@
 mod address;
 mod api_key;
 mod definition;
+mod document;
 mod drain;
 mod duration;
 mod health_check;
@@ -25,6 +26,7 @@ pub use definition::{
     Definition, InstanceSpec, LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL,
     Place, Protocol, RouteSpec, Timeouts,
 };
+pub use document::{Document, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_DEPTH};
 pub use drain::{DrainMark, DrainUntil};
 pub use duration::{MAX_DURATION, duration};
 pub use health_check::{HealthCheck, StatusRange};

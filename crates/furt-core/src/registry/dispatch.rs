@@ -1,5 +1,6 @@
 //! The registry's parts, and the order in which they are asked.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,7 +29,7 @@ use super::settings::Settings;
 use super::static_route::StaticRoute;
 use super::static_routes::StaticRoutes;
 use super::token::Tokens;
-use super::write::{Premise, Write};
+use super::write::{Premise, Record, Write};
 use crate::model::{Epoch, KeySpec, ServiceName};
 use crate::routing::Snapshot;
 
@@ -60,6 +61,9 @@ pub struct Registry {
     /// Why a shared store cannot be followed, where it cannot.
     pub(super) unreachable: Option<Arc<str>>,
     pub(super) lapses: Lapses,
+    /// Records of a shared store that were put by a stranger and cannot be read: what is installed stays, and is stored again as
+    /// it is registered.
+    pub(super) unreadable: BTreeSet<Record>,
 }
 
 impl Registry {
@@ -90,6 +94,7 @@ impl Registry {
             publisher: Publisher::new(epoch),
             revision: Revision::default(),
             unreachable: None,
+            unreadable: BTreeSet::new(),
             lapses: Lapses::default(),
         };
         let mut effects = Effects::default();
@@ -172,7 +177,10 @@ impl Registry {
             return keys.handle_write_done(write, now, &mut parts);
         };
         match write {
-            ServiceWrite::Register(registering) => self.install(registering, now, effects),
+            ServiceWrite::Register(registering) => {
+                self.note_readable(&registering.command.definition.service, Some(&registering.command.instance.id));
+                self.install(registering, now, effects);
+            }
             ServiceWrite::Remove { service, instance, is_whole, cause, .. } => {
                 if is_whole {
                     self.withdraw(&service);

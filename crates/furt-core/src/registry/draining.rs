@@ -156,7 +156,13 @@ impl Registry {
             self.publisher.set_held(&self.holds);
         }
         match self.directory.instance_mut(instance) {
-            Some(installed) => installed.set_drain(mark),
+            Some(installed) => {
+                let begins = mark.is_some() && self.settings.sharing.is_shared();
+                installed.set_drain(mark);
+                if begins {
+                    effects.departs(instance, installed.live());
+                }
+            }
             None if is_hold_changed => {}
             None => return,
         }

@@ -1,5 +1,7 @@
 //! What leaves the core: effects, in the imperative, in the order in which they are to be carried out.
 
+use std::sync::Arc;
+
 use super::answer::Answer;
 use super::change::Change;
 use super::command::Source;
@@ -9,6 +11,7 @@ use super::refusal::Refusal;
 use super::report::Report;
 use super::write::Write;
 use crate::model::{GatewayName, ServiceName};
+use crate::routing::InstanceLive;
 
 /// What is to be done, by the driver.
 #[derive(Debug, Clone)]
@@ -19,6 +22,8 @@ pub enum Effect {
     Keep(Change),
     /// The instance was heard: its TTL begins anew in a shared store. Nobody waits.
     Renew(InstanceRef),
+    /// The instance takes no new requests: gateways that share the store tell each other what they have in flight at it.
+    Departs(InstanceRef, Arc<InstanceLive>),
     /// Answer a waiting caller, after the snapshot of this tick is published.
     Answer(ReplyId, Result<Answer, Refusal>),
     /// Probe by this plan from now on; replaces the plan before.
@@ -60,6 +65,11 @@ impl Effects {
     /// Tells a shared store that an instance lives.
     pub(super) fn renew(&mut self, instance: &InstanceRef) {
         self.all.push(Effect::Renew(instance.clone()));
+    }
+
+    /// Has gateways that share the store tell each other what they have in flight.
+    pub(super) fn departs(&mut self, instance: &InstanceRef, live: &Arc<InstanceLive>) {
+        self.all.push(Effect::Departs(instance.clone(), Arc::clone(live)));
     }
 
     /// Stores an observation when it is convenient.

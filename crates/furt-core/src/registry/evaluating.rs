@@ -84,6 +84,9 @@ impl Registry {
     /// The first rule against it.
     fn evaluate(&self, service: &ServiceName) -> Result<(), Refusal> {
         let Some(entry) = self.directory.service(service) else { return Ok(()) };
+        if let Some(why) = entry.suspended() {
+            return Err(Refusal::beyond(why.to_string()));
+        }
         let policy = &self.settings.policy;
         policy.check_definition(entry.definition(), entry.registered_from())?;
         entry.instances().values().try_for_each(|instance| match instance.suspended() {

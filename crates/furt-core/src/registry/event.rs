@@ -30,7 +30,8 @@ pub struct StoreChanged {
 pub struct Incoming {
     /// What changed.
     pub change: Change,
-    /// Of an instance that is put: why it may not be where it is, such as at what is a listener of this gateway's.
+    /// Of a definition or an instance that is put: why it is not routed, whatever the rules say. Such as that it is where this
+    /// gateway listens, or that only a newer gateway can read all of it.
     pub suspended: Option<Arc<str>>,
 }
 
@@ -43,6 +44,8 @@ pub enum Origin {
     Lapse,
     /// Unknown: it was missed, and found by comparing.
     Audit,
+    /// A stranger: in the place of what is named as removed there is something that cannot be read.
+    Unreadable,
 }
 
 /// What happened; [`Registry::handle`](super::Registry::handle) takes it.

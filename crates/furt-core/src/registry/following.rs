@@ -17,6 +17,7 @@ use super::installing::Arrival;
 use super::leases::Due;
 use super::now::Now;
 use super::report::Report;
+use super::write::Record;
 use crate::model::{Definition, DrainMark, DrainUntil, InstanceId, Place, ServiceName, Status};
 
 /// What else one event says of the instances that it puts.
@@ -43,14 +44,17 @@ impl Registry {
     pub(super) fn handle_store_changed(&mut self, changed: StoreChanged, now: Now, effects: &mut Effects) {
         let StoreChanged { revision, mut changes, by } = changed;
         // A store may tell once more what it told before. An audit finds what it missed, at whichever revision.
-        if by != Origin::Audit && revision <= self.revision {
+        if !matches!(by, Origin::Audit | Origin::Unreadable) && revision <= self.revision {
             return;
         }
         changes.sort_by_key(|incoming| turn(&incoming.change));
         self.revision = self.revision.max(revision);
+        if by == Origin::Unreadable {
+            return changes.iter().for_each(|incoming| self.note_unreadable(&incoming.change));
+        }
         effects.set_origin(match &by {
             Origin::Gateway(name) => Some(name.clone()),
-            Origin::Lapse | Origin::Audit => None,
+            Origin::Lapse | Origin::Audit | Origin::Unreadable => None,
         });
         let (told, mut followed) = (Told::new(&changes), Followed::default());
         for incoming in &changes {
@@ -70,6 +74,32 @@ impl Registry {
         }
         self.follow_keys(&changes, now, effects);
         effects.set_origin(None);
+    }
+
+    /// What is installed stays: the next registration stores it anew.
+    fn note_unreadable(&mut self, change: &Change) {
+        self.unreadable.extend(match change {
+            Change::RemoveService { service, .. } if self.directory.service(service).is_some() => {
+                Some(Record::Definition(service.clone()))
+            }
+            Change::RemoveInstance(instance) if self.directory.instance(instance).is_some() => {
+                Some(Record::Instance(instance.clone()))
+            }
+            _ => None,
+        });
+    }
+
+    /// The records of a service and of one of its instances are as they were registered, or gone.
+    pub(super) fn note_readable(&mut self, service: &ServiceName, id: Option<&InstanceId>) {
+        if self.unreadable.is_empty() {
+            return;
+        }
+        let is_of_it = |record: &Record| match record {
+            Record::Definition(one) => one == service,
+            Record::Instance(one) => one.service == *service && id.is_none_or(|id| one.id == *id),
+            _ => false,
+        };
+        self.unreadable.retain(|record| !is_of_it(record));
     }
 
     fn follow_keys(&mut self, changes: &[Incoming], now: Now, effects: &mut Effects) {
@@ -92,8 +122,19 @@ impl Registry {
     ) {
         let is_command = matches!(by, Origin::Gateway(_));
         match &incoming.change {
+            Change::PutDefinition(DefinitionRecord { definition, .. }) => {
+                self.unreadable.remove(&Record::Definition(definition.service.clone()));
+            }
+            Change::PutInstance(record) => {
+                self.unreadable.remove(&Record::Instance(record.instance()));
+            }
+            Change::RemoveInstance(instance) => self.note_readable(&instance.service, Some(&instance.id)),
+            Change::RemoveService { service, .. } => self.note_readable(service, None),
+            _ => {}
+        }
+        match &incoming.change {
             Change::PutDefinition(record) => {
-                self.follow_definition(record, now, effects);
+                self.follow_definition(record, incoming.suspended.clone(), now, effects);
                 followed.services.insert(record.definition.service.clone());
             }
             Change::PutInstance(record) => {
@@ -136,7 +177,13 @@ impl Registry {
         }
     }
 
-    fn follow_definition(&mut self, record: &DefinitionRecord, now: Now, effects: &mut Effects) {
+    fn follow_definition(
+        &mut self,
+        record: &DefinitionRecord,
+        suspended: Option<Arc<str>>,
+        now: Now,
+        effects: &mut Effects,
+    ) {
         let DefinitionRecord { definition, registered_from } = record;
         self.keep_service(&definition.service, now, effects);
         self.give_way(definition, now, effects);
@@ -145,6 +192,9 @@ impl Registry {
         };
         let before = check(self);
         self.install_definition(Arc::clone(definition), *registered_from, Status::Down, now);
+        if self.directory.service_mut(&definition.service).is_some_and(|entry| entry.suspend(suspended)) {
+            self.re_evaluate(&definition.service, effects);
+        }
         let after = check(self);
         if before.is_some() && before != after {
             self.probe_by_definition(&definition.service, now, effects);

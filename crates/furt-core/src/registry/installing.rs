@@ -264,6 +264,9 @@ impl Registry {
         self.leases.end(instance);
         self.directory.release_id(instance);
         self.names.unwatch(DnsSubject::Instance(instance.clone()), effects);
+        if self.settings.sharing.is_shared() {
+            effects.departs(instance, removed.live());
+        }
         true
     }
 

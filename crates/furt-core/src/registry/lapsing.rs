@@ -31,6 +31,7 @@ impl Registry {
         if !was_away || self.unreachable.is_some() {
             return;
         }
+        self.lapses.note_return(now.at);
         for (instance, has_lapsed) in self.leased_instances(now) {
             if has_lapsed {
                 // Whoever hears it has had no time to tell.
@@ -185,7 +186,7 @@ impl Registry {
     pub(super) fn hold_of(&self, service: &ServiceName) -> Duration {
         match self.settings.sharing {
             Sharing::Exclusive => HOLD,
-            Sharing::Shared { salt } => HOLD + spread(salt, service.as_str(), HOLD_SPREAD_MS),
+            Sharing::Shared { salt, .. } => HOLD + spread(salt, service.as_str(), HOLD_SPREAD_MS),
         }
     }
 

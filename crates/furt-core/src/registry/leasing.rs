@@ -64,9 +64,10 @@ impl Registry {
         let Some(installed) = self.directory.instance_mut(instance) else { return };
         shared::heard(installed.live(), ttl, now);
         let is_other = if self.settings.sharing.is_shared() {
-            // The store says when a TTL is over.
+            // The store says when a TTL is over. One that is longer than promised does no harm, and gateways that promise
+            // different ones would write at each heartbeat.
             let before = installed.liveness_mut().hear(ttl, now);
-            ttl.is_some() && before != ttl
+            ttl.is_some_and(|ttl| before.is_none_or(|before| ttl > before))
         } else {
             self.leases.hear(instance, installed.liveness_mut(), ttl, now)
         };

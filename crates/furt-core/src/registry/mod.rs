@@ -95,6 +95,7 @@ pub use plan::{FirstProbe, NameWatch, ProbePlan, ProbeTarget};
 pub use probes::{FailureAccrual, Health, HealthLimits, OutageScope, ProbeFailure, ProbedHost, SignOfLife, Verdict};
 pub use refusal::Refusal;
 pub use report::Report;
+pub use restore::Suspended;
 pub use revision::Revision;
 pub use settings::{Configuration, Settings, Sharing};
 pub use static_route::{StaticRoute, StaticTarget};

@@ -27,6 +27,7 @@ impl Registry {
         effects: &mut Effects,
     ) {
         let service = command.definition.service.clone();
+        self.round_ttl(&mut command);
         self.renew(&mut command);
         match self.plan(&command, now) {
             Err(refusal) => effects.reply_to_command(caller.reply, &service, &command.source, Err(refusal)),
@@ -51,6 +52,12 @@ impl Registry {
                 self.begin_registration(Registering { command, definition_owner, replaces, ttl, caller }, effects);
             }
         }
+    }
+
+    /// A shared store counts whole seconds, and the answer tells what the instance is held to.
+    fn round_ttl(&self, command: &mut Registration) {
+        let ttl = &mut command.instance.heartbeat_ttl;
+        *ttl = ttl.map(|ttl| self.settings.sharing.held_to(ttl));
     }
 
     /// An instance alone takes over the definition of today, each time that it is looked at: the service may have changed

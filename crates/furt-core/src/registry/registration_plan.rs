@@ -11,6 +11,7 @@ use super::now::Now;
 use super::probes::HealthLimits;
 use super::refusal::Refusal;
 use super::service_write::ServiceWrite;
+use super::write::Record;
 use crate::model::{InstanceId, Status};
 
 /// What a registration comes to.
@@ -88,7 +89,11 @@ impl Registry {
         let is_shared = self.settings.sharing.is_shared();
         let is_as_it_stands = is_eligible
             || (is_shared && entry.is_some_and(|entry| entry.registered_from() == self.definition_owner(command)));
-        let keeps_definition = is_older || (is_same && is_as_it_stands);
+        let is_readable = |record: Record| self.unreadable.is_empty() || !self.unreadable.contains(&record);
+        let keeps_definition =
+            is_older || (is_same && is_as_it_stands && is_readable(Record::Definition(service.clone())));
+        let instance = InstanceRef { service: service.clone(), id: command.instance.id.clone() };
+        let is_registered = is_registered && is_readable(Record::Instance(instance));
         let replaces = self.replaces(command)?;
         Ok(match keeps_definition && is_registered && replaces.is_empty() {
             true if ends_drain => Plan::EndDrain,

@@ -15,15 +15,24 @@ use super::ids::InstanceRef;
 use super::now::Now;
 use super::plan::FirstProbe;
 use super::probes::Health;
-use crate::model::{Generation, InstanceId, Status};
+use crate::model::{Generation, InstanceId, ServiceName, Status};
 
 /// Bits of a generation that count the changes of one start; those above count the starts.
 const CHANGES_OF_A_START: u32 = 32;
 
+/// What a store has and is not routed, whatever the rules say, and why. Such as instances where furt itself listens by now, and
+/// what only a newer furt can read whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Suspended {
+    /// Services by their definitions.
+    pub services: BTreeMap<ServiceName, Arc<str>>,
+    /// Instances; their services are not routed for them.
+    pub instances: BTreeMap<InstanceId, Arc<str>>,
+}
+
 impl Registry {
-    /// Takes over what a store has; once, before anything else is handled. `suspended`: instances that may not be where they
-    /// are any more, and why, such as at what is a listener of furt's by now.
-    pub fn restore(&mut self, contents: Contents, suspended: &BTreeMap<InstanceId, Arc<str>>, now: Now) -> Vec<Effect> {
+    /// Takes over what a store has; once, before anything else is handled.
+    pub fn restore(&mut self, contents: Contents, suspended: &Suspended, now: Now) -> Vec<Effect> {
         let mut effects = Effects::default();
         let Contents { revision, epoch, starts, definitions, instances, ttls, draining, holds, keys, observed } =
             contents;
@@ -34,7 +43,11 @@ impl Registry {
         }
         self.publisher.set_held(&self.holds);
         for DefinitionRecord { definition, registered_from } in definitions.into_values() {
+            let service = definition.service.clone();
             self.add_service(definition, registered_from, Status::Down, now);
+            if let Some(entry) = self.directory.service_mut(&service) {
+                entry.suspend(suspended.services.get(&service).cloned());
+            }
         }
         for InstanceRecord { service, spec, addresses, registered_from, replaced } in instances.into_values() {
             if self.directory.service(&service).is_none() {
@@ -55,7 +68,7 @@ impl Registry {
             };
             let drain = self.holds.get(&instance).or_else(|| draining.get(&spec.id)).cloned();
             let ttl = ttls.get(&spec.id).copied();
-            let suspended = suspended.get(&spec.id).cloned();
+            let suspended = suspended.instances.get(&spec.id).cloned();
             let (live, keeps_health) = (Arc::default(), false);
             let heard = (!self.settings.sharing.is_shared()).then_some(now.at);
             let new = NewInstance {

@@ -33,6 +33,8 @@ pub enum Sharing {
     Shared {
         /// A number that no other of the gateways has: what each of them may do comes at another moment on each.
         salt: u64,
+        /// The store holds nothing for a shorter time.
+        least_ttl: Duration,
     },
 }
 
@@ -42,6 +44,16 @@ impl Sharing {
         match self {
             Self::Exclusive => false,
             Self::Shared { .. } => true,
+        }
+    }
+
+    /// The TTL that an instance is held to which asks for this one: a shared store counts whole seconds.
+    pub fn held_to(self, ttl: Duration) -> Duration {
+        match self {
+            Self::Exclusive => ttl,
+            Self::Shared { least_ttl, .. } => {
+                Duration::from_secs(ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)).max(least_ttl)
+            }
         }
     }
 }

@@ -52,9 +52,13 @@ impl Drained {
         self.0.iter().filter_map(|live| live.drain())
     }
 
-    /// Requests that hold a slot at any of them; once it is 0 it stays so while they are draining.
+    /// Requests that hold a slot at any of them, here and at gateways that share the store; once it is 0 here it stays so while
+    /// they are draining.
     pub fn in_flight(&self) -> u64 {
-        self.0.iter().map(|live| u64::from(live.in_flight())).sum()
+        let of = |live: &InstanceLive| {
+            u64::from(live.in_flight()) + u64::from(live.in_flight_elsewhere.load(Ordering::Relaxed))
+        };
+        self.0.iter().map(|live| of(live)).sum()
     }
 }
 

@@ -79,6 +79,8 @@ pub struct InstanceLive {
     pub heard_ms: AtomicI64,
     /// The TTL in force, in ms; 0: none.
     pub ttl_ms: AtomicU64,
+    /// What other gateways have in flight at it while it is draining, as far as they said.
+    pub in_flight_elsewhere: AtomicU32,
 }
 
 /// Two processes register under one id in turn.

@@ -47,7 +47,12 @@ fn unknown_keys_name_the_nearest_or_all_known_ones() {
                 "1:1: x: is not known; known keys: access_log, api_keys, apps, client, gateway, geo, grants, internal, limits, registration, routes, server, store, upstream",
             ],
         ),
-        ("[store]\n\"\" = 1", &["2:1: store.\"\": is not known; known keys: kind, path"]),
+        (
+            "[store]\n\"\" = 1",
+            &[
+                "2:1: store.\"\": is not known; known keys: ca, cert, endpoints, key, kind, namespace, password_file, path, user",
+            ],
+        ),
         ("[srever]\ngrace = 1", &[r#"1:2: srever: is not known; did you mean "server"?"#]),
         (
             "[server]\ngraec = 1\n  zzz = 2",
@@ -73,7 +78,12 @@ fn unknown_keys_name_the_nearest_or_all_known_ones() {
                 "2:1: client.keepalive: is not known; known keys: body_min_rate, body_min_rate_window, body_timeout, body_total_timeout, header_timeout, keepalive_timeout, write_timeout",
             ],
         ),
-        ("[store]\nfile = 'data/furt.redb'", &["2:1: store.file: is not known; known keys: kind, path"]),
+        (
+            "[store]\nfile = 'data/furt.redb'",
+            &[
+                "2:1: store.file: is not known; known keys: ca, cert, endpoints, key, kind, namespace, password_file, path, user",
+            ],
+        ),
         (
             "[[api_keys]]\nname = 'a'\npermissions = []\nsha256 = 'abababababababababababababababababababababababababababababababab'\nkey = 'a secret'",
             &["5:1: api_keys.key: is not known; known keys: allow_from, burst, name, permissions, rate, sha256"],

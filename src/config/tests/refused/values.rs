@@ -36,6 +36,18 @@ fn listeners_are_addresses_with_ports_of_their_own() {
             &["2:10: server.listen: names 0.0.0.0:80 twice; must name each address once"],
         ),
         (
+            "[internal]\nadvertise = 'http://0.0.0.0:8081'",
+            &[
+                r#"2:13: internal.advertise: is not where clients can find a listener; must be "http://HOST:PORT" or "https://HOST:PORT", with a name or an address that others reach"#,
+            ],
+        ),
+        (
+            "[internal]\nadvertise = 'furt:8081'",
+            &[
+                r#"2:13: internal.advertise: is not where clients can find a listener; must be "http://HOST:PORT" or "https://HOST:PORT", with a name or an address that others reach"#,
+            ],
+        ),
+        (
             "[internal]\nlisten = 1",
             &["2:10: internal.listen: is an integer; must be an array of texts in quotes, or one text with commas"],
         ),
@@ -253,7 +265,44 @@ fn single_values_say_what_would_be_right() {
             &[r#"2:10: apps.domain: "127.0.0.1" is not a domain; must be a name, not an address"#],
         ),
         ("[access_log]\npath = false", &["2:8: access_log.path: is a boolean; must be a path, as a text in quotes"]),
-        ("[store]\nkind = 'etcd'", &[r#"2:8: store.kind: "etcd" is not a kind of store; must be "disk" or "memory""#]),
+        (
+            "[store]\nkind = 'redis'",
+            &[r#"2:8: store.kind: "redis" is not a kind of store; must be "disk", "memory" or "etcd""#],
+        ),
+        (
+            "[store]\nkind = 'etcd'",
+            &[
+                r#"2:8: store.kind: names no member; must be at least one url, such as ["http://127.0.0.1:2379"], with kind = "etcd""#,
+            ],
+        ),
+        (
+            "[store]\nkind = 'etcd'\nendpoints = ['10.0.0.5:2379']",
+            &[
+                r#"3:14: store.endpoints: "10.0.0.5:2379" is not a url of etcd; must be http:// or https:// with a host and a port, such as "https://10.0.0.5:2379""#,
+            ],
+        ),
+        (
+            "[store]\nkind = 'etcd'\nendpoints = ['http://h']",
+            &[
+                r#"3:14: store.endpoints: "http://h" is not a url of etcd; must be http:// or https:// with a host and a port, such as "https://10.0.0.5:2379""#,
+            ],
+        ),
+        (
+            "[store]\nkind = 'etcd'\nendpoints = ['http://u:p@h:1']",
+            &[
+                r#"3:14: store.endpoints: "http://u:p@h:1" is not a url of etcd; must have no user in it: store.user and store.password_file name it"#,
+            ],
+        ),
+        (
+            "[store]\nkind = 'etcd'\nendpoints = ['http://h:1']\nnamespace = 'A'\nuser = 'u'\nkey = 'k'\nca = 'c'\npath = 'x'",
+            &[
+                r#"4:13: store.namespace: "A" is not a namespace; must be 1 to 63 of a-z, 0-9, '.', '_', '-', with a letter or digit at both ends"#,
+                "5:8: store.user: is of no use alone; store.password_file must be set as well",
+                "6:7: store.key: is of no use alone; store.cert must be set as well",
+                "7:6: store.ca: is of no use: no endpoint begins with https://",
+                r#"8:8: store.path: stands beside kind = "etcd"; must be left out there"#,
+            ],
+        ),
         (
             "[store]\nkind = 'memory'\npath = 'x'",
             &[r#"3:8: store.path: stands beside kind = "memory"; must be left out there"#],

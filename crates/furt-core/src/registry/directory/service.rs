@@ -27,6 +27,8 @@ pub(in crate::registry) struct ServiceEntry {
     is_being_removed: bool,
     /// Whether a shared store lost its definition, though no command removed it.
     has_lapsed: bool,
+    /// Why its definition may not be routed, whatever the rules say.
+    suspended: Option<Arc<str>>,
 }
 
 impl ServiceEntry {
@@ -48,6 +50,7 @@ impl ServiceEntry {
             live: Arc::new(ServiceLive::new(now.unix_ms)),
             is_being_removed: false,
             has_lapsed: false,
+            suspended: None,
         }
     }
 
@@ -100,6 +103,19 @@ impl ServiceEntry {
         self.definition = definition;
         self.registered_from = registered_from;
         self.has_lapsed = false;
+        self.suspended = None;
+    }
+
+    /// Why its definition may not be routed, whatever the rules say.
+    pub(in crate::registry) fn suspended(&self) -> Option<&Arc<str>> {
+        self.suspended.as_ref()
+    }
+
+    /// Whether that is another reason than before.
+    pub(in crate::registry) fn suspend(&mut self, why: Option<Arc<str>>) -> bool {
+        let is_other = self.suspended != why;
+        self.suspended = why;
+        is_other
     }
 
     /// Takes the outcome of an evaluation: `why` it may not be routed, or `None`. Gives what changed, if anything did.

@@ -61,6 +61,10 @@ impl Keys {
     /// Ends what is over, and tells the store again of ends that it could not take.
     pub(super) fn end_due(&mut self, now: Now, parts: &mut KeyParts<'_>) {
         let mut ended_names = Vec::new();
+        if parts.store.unreachable.is_some() {
+            // It is told once it is back.
+            self.retry_at = self.retry_at.map(|at| at.max(now.at + REMOVAL_RETRY));
+        }
         if self.retry_at.is_some_and(|at| at <= now.at) {
             let ready = self.retry.iter().filter(|name| !self.outbox.is_writing(name));
             ended_names.extend(ready.take(BATCH).cloned());
@@ -91,7 +95,7 @@ impl Keys {
                 Sharing::Exclusive if !self.outbox.is_writing(&name) => ended_names.push(name),
                 Sharing::Exclusive => self.retry_removal(name, REMOVAL_RETRY, now),
                 // Any of the gateways may remove it: the first one that comes does.
-                Sharing::Shared { salt } => {
+                Sharing::Shared { salt, .. } => {
                     let delay = spread(salt, name.as_str(), REMOVAL_SPREAD_MS);
                     self.retry_removal(name, delay, now);
                 }

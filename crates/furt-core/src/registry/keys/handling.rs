@@ -97,9 +97,10 @@ impl Keys {
         match self.runtime.get(name).map(|entry| entry.state) {
             None => {}
             Some(KeyState::Stays) => return Err(taken("a runtime key")),
-            Some(KeyState::Revoked { .. } | KeyState::Expired) => {
-                return Err(taken("a runtime key that ended, which the store could not be told yet,"));
+            Some(KeyState::Revoked { .. }) => {
+                return Err(taken("a runtime key that is revoked, which the store could not be told yet,"));
             }
+            Some(KeyState::Expired) => return Err(taken("a runtime key that expired and is removed soon,")),
         }
         self.check_digest(key.spec.sha256)?;
         // What is being written counts, whatever it is: close to the bound that is near enough.

@@ -118,7 +118,7 @@ impl Keys {
         let suspended = match entry.state {
             KeyState::Stays => entry.suspended.clone(),
             KeyState::Revoked { .. } => Some("it is revoked, and the store could not be told yet".into()),
-            KeyState::Expired => Some("it expired, and the store could not be told yet".into()),
+            KeyState::Expired => Some("it expired, and is removed soon".into()),
         };
         table.runtime.insert(name.clone(), ListedKey { key: Arc::clone(key), suspended });
         let end_ms = if stays { key.next_end_ms() } else { None };

@@ -19,7 +19,7 @@ use crate::registry::eligibility::effective;
 use crate::registry::{
     Answer, Change, Configuration, Contents, DefinitionRecord, Deregistration, DnsSubject, Drain, DrainCommand, Effect,
     Event, InstanceRef, NameWatch, Now, OnLastInstance, ProbeFailure, ProbePlan, ProbedHost, Reconfigured, Refusal,
-    Registered, Registry, ReplyId, Report, Revision, Settings, Source, StaticRoute, Write, WriteId,
+    Registered, Registry, ReplyId, Report, Revision, Settings, Source, StaticRoute, Suspended, Write, WriteId,
 };
 use crate::routing::{Service, Snapshot};
 
@@ -117,7 +117,11 @@ impl Harness {
         after.stored = std::mem::take(&mut self.stored);
         after.next_reply = self.next_reply;
         after.configure_keys(std::mem::take(&mut self.configured));
-        let effects = after.registry.restore(contents, suspended, after.now);
+        let effects = after.registry.restore(
+            contents,
+            &Suspended { instances: suspended.clone(), ..Suspended::default() },
+            after.now,
+        );
         after.publish();
         effects.into_iter().for_each(|effect| after.carry_out(effect));
         after.finish_writes();
@@ -126,7 +130,7 @@ impl Harness {
 
     /// Takes over what a store has.
     pub(in crate::registry) fn restore_from(&mut self, contents: Contents) {
-        let effects = self.registry.restore(contents, &BTreeMap::new(), self.now);
+        let effects = self.registry.restore(contents, &Suspended::default(), self.now);
         self.publish();
         effects.into_iter().for_each(|effect| self.carry_out(effect));
     }
@@ -264,6 +268,8 @@ impl Harness {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
+            // Counters alone are told of it.
+            Effect::Departs(..) => {}
             Effect::Write(id, write) => {
                 self.written.extend(write.changes.iter().cloned());
                 self.writes.push_back((id, write));

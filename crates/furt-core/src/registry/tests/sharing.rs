@@ -17,7 +17,7 @@ use crate::registry::{
 };
 
 fn shared() -> Harness {
-    let sharing = Sharing::Shared { salt: 7 };
+    let sharing = Sharing::Shared { salt: 7, least_ttl: Duration::from_secs(2) };
     Harness::with(Settings { sharing, ..settings(policy()) }, Vec::new())
 }
 
@@ -365,7 +365,7 @@ fn a_static_route_of_this_gateway_does_not_hide_that_a_route_was_given_away() {
     let target = StaticTarget::Service(instance("a").service);
     let route = StaticRoute { host: None, method, pattern, permission: None, target };
     let policy = RegistrationPolicy { static_routes: vec![claim], ..policy() };
-    let sharing = Sharing::Shared { salt: 7 };
+    let sharing = Sharing::Shared { salt: 7, least_ttl: Duration::from_secs(2) };
     let mut furt = Harness::with(Settings { sharing, ..settings(policy) }, vec![route]);
     furt.register(&Command::new("a", &["GET /x"]).ttl(10)).unwrap();
     furt.store = Store::Waits;
@@ -393,6 +393,8 @@ fn nobody_leaves_while_the_store_is_away() {
     assert_eq!((furt.instances("a"), furt.instances("b")), (vec!["a"], vec!["b"]));
     furt.send(Event::StoreReach(Ok(())));
     assert_eq!(furt.writes.len(), 1, "who was heard here is stored again");
+    furt.pass_ms(2_900);
+    assert_eq!((furt.instances("a").len(), furt.instances("b").len()), (1, 1), "others are on their way back as well");
     furt.pass_ms(300);
     assert_eq!((furt.instances("a").len(), furt.instances("b").len()), (1, 0), "and nobody heard the other one");
 }

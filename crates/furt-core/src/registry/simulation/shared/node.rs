@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::log::{Entry, Log, Session, State, is_same};
 use crate::model::{Definition, GatewayName, Place};
@@ -34,7 +34,10 @@ pub(super) struct Node {
 }
 
 fn shared(number: usize) -> Settings {
-    Settings { sharing: Sharing::Shared { salt: number as u64 }, ..settings(policy()) }
+    Settings {
+        sharing: Sharing::Shared { salt: number as u64, least_ttl: Duration::from_secs(2) },
+        ..settings(policy())
+    }
 }
 
 impl Node {

@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::faults::{RecordError, RecordKind};
-use super::records;
+use super::{Parsed, RecordError, RecordKind};
 use furt_core::model;
 
 /// A runtime key as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(in crate::store) struct Key {
     name: String,
     sha256: String,
@@ -27,7 +25,6 @@ pub(in crate::store) struct Key {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Old {
     sha256: String,
     until_ms: i64,
@@ -56,8 +53,14 @@ impl Key {
 
     /// The key.
     pub(in crate::store) fn parse(stored_as: &str, json: &[u8]) -> Result<Arc<model::RuntimeKey>, RecordError> {
-        records::parse(RecordKind::ApiKey, stored_as, json, |record: &Self| record.name.clone(), Self::into_core)
+        super::parse(RecordKind::ApiKey, stored_as, json, |record: &Self| record.name.clone(), Self::into_core)
             .map(Arc::new)
+    }
+
+    /// The same, whatever fields it has beside those that this furt knows.
+    pub(in crate::store) fn read(stored_as: &str, json: &[u8]) -> Result<Parsed<Arc<model::RuntimeKey>>, RecordError> {
+        let into_core = |record: Self| record.into_core().map(Arc::new);
+        super::read(RecordKind::ApiKey, stored_as, json, |record: &Self| record.name.clone(), into_core)
     }
 
     fn into_core(self) -> Result<model::RuntimeKey, model::Invalid> {

@@ -1,4 +1,9 @@
-//! The stored forms of definitions and instances: JSON whose fields are kept for as long as the format is.
+//! The stored forms of what stores keep, whichever store: JSON whose fields are kept for as long as the format is. Definitions
+//! and instances are here, the others in files of their own.
+
+mod drain;
+mod faults;
+mod key;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -7,14 +12,16 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::faults::{RecordError, RecordFault, RecordKind};
+pub(in crate::store) use drain::Drain;
+pub use faults::{RecordError, RecordFault, RecordKind};
 use furt_core::model;
 use furt_core::registry::{DefinitionRecord, InstanceRecord};
+pub(in crate::store) use key::Key;
 
 /// A definition as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(in crate::store) struct Definition {
     service: String,
     host: Option<String>,
@@ -33,7 +40,6 @@ pub(in crate::store) struct Definition {
 }
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct HealthCheck {
     interval_ms: Option<u64>,
     timeout_ms: Option<u64>,
@@ -43,7 +49,6 @@ struct HealthCheck {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Route {
     method: String,
     path: String,
@@ -52,7 +57,6 @@ struct Route {
 
 /// An instance as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(in crate::store) struct Instance {
     instance: String,
     service: String,
@@ -74,31 +78,92 @@ pub(in crate::store) struct Instance {
     replaced: Option<String>,
     #[serde(default, skip_serializing_if = "is_false")]
     shared: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    document: Option<Value>,
 }
 
 fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
-/// The record that is stored under `key`, as the core has it.
+/// A record as the core has it.
+pub(in crate::store) struct Parsed<T> {
+    pub(in crate::store) value: T,
+    /// The first field that this furt does not know.
+    unknown_field: Option<String>,
+}
+
+impl<T> Parsed<T> {
+    /// Whether it has fields that this furt does not know.
+    pub(in crate::store) fn has_unknown_fields(&self) -> bool {
+        self.unknown_field.is_some()
+    }
+}
+
+/// The record that is stored under `key`.
 ///
 /// # Errors
 /// It is no record of that kind, `name` says that it belongs under another key, or a value could not have been registered.
-pub(super) fn parse<R: DeserializeOwned, T>(
+fn read<R: DeserializeOwned, T>(
+    kind: RecordKind,
+    key: &str,
+    json: &[u8],
+    name: impl Fn(&R) -> String,
+    into_core: impl Fn(R) -> Result<T, model::Invalid>,
+) -> Result<Parsed<T>, RecordError> {
+    let read = || {
+        let mut unknown_field = None;
+        let mut json = serde_json::Deserializer::from_slice(json);
+        let record: R = serde_ignored::deserialize(&mut json, |path| {
+            unknown_field.get_or_insert_with(|| path.to_string());
+        })
+        .map_err(RecordFault::Json)?;
+        json.end().map_err(RecordFault::Json)?;
+        if name(&record) != key {
+            return Err(RecordFault::OtherName(name(&record)));
+        }
+        let value = into_core(record).map_err(RecordFault::Value)?;
+        Ok(Parsed { value, unknown_field })
+    };
+    read().map_err(|fault| RecordError { kind, key: key.to_owned(), fault })
+}
+
+/// The same without fields that this furt does not know.
+///
+/// # Errors
+/// As above, and for any such field.
+fn parse<R: DeserializeOwned, T>(
     kind: RecordKind,
     key: &str,
     json: &[u8],
     name: impl Fn(&R) -> String,
     into_core: impl Fn(R) -> Result<T, model::Invalid>,
 ) -> Result<T, RecordError> {
-    let read = || {
-        let record: R = serde_json::from_slice(json).map_err(RecordFault::Json)?;
-        if name(&record) != key {
-            return Err(RecordFault::OtherName(name(&record)));
+    let Parsed { value, unknown_field } = read(kind, key, json, name, into_core)?;
+    match unknown_field {
+        None => Ok(value),
+        Some(field) => {
+            let fault = RecordFault::Json(serde::de::Error::custom(format_args!("unknown field `{field}`")));
+            Err(RecordError { kind, key: key.to_owned(), fault })
         }
-        into_core(record).map_err(RecordFault::Value)
+    }
+}
+
+/// A record as JSON with the fields of `stored` that this furt does not know: they stay as they are.
+pub(in crate::store) fn with_unknown_fields<R: Serialize + DeserializeOwned>(record: &R, stored: &[u8]) -> Vec<u8> {
+    let mut unknown = Vec::new();
+    let mut reader = serde_json::Deserializer::from_slice(stored);
+    let read: Result<R, _> = serde_ignored::deserialize(&mut reader, |path| {
+        if let serde_ignored::Path::Map { parent: serde_ignored::Path::Root, key } = path {
+            unknown.push(key);
+        }
+    });
+    let all = (read, serde_json::from_slice(stored), serde_json::to_value(record));
+    let (Ok(_), Ok(Value::Object(mut stored)), Ok(Value::Object(mut fields))) = all else {
+        return serde_json::to_vec(record).unwrap_or_default();
     };
-    read().map_err(|fault| RecordError { kind, key: key.to_owned(), fault })
+    fields.extend(unknown.into_iter().filter_map(|field| stored.swap_remove_entry(&field)));
+    serde_json::to_vec(&fields).unwrap_or_default()
 }
 
 fn ms(duration: Option<Duration>) -> Option<u64> {
@@ -141,6 +206,11 @@ impl Definition {
     /// The definition.
     pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<DefinitionRecord, RecordError> {
         parse(RecordKind::Service, key, json, |record: &Self| record.service.clone(), Self::into_core)
+    }
+
+    /// The same, whatever fields it has beside those that this furt knows.
+    pub(in crate::store) fn read(key: &str, json: &[u8]) -> Result<Parsed<DefinitionRecord>, RecordError> {
+        read(RecordKind::Service, key, json, |record: &Self| record.service.clone(), Self::into_core)
     }
 
     fn into_core(self) -> Result<DefinitionRecord, model::Invalid> {
@@ -217,6 +287,7 @@ impl Instance {
             incarnation: text(spec.incarnation.as_ref()),
             replaced: text(replaced.as_ref()),
             shared: spec.shared,
+            document: spec.document.as_ref().map(|document| Value::Object(document.fields())),
         }
     }
 
@@ -228,6 +299,11 @@ impl Instance {
     /// The instance.
     pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<InstanceRecord, RecordError> {
         parse(RecordKind::Instance, key, json, |record: &Self| record.instance.clone(), Self::into_core)
+    }
+
+    /// The same, whatever fields it has beside those that this furt knows.
+    pub(in crate::store) fn read(key: &str, json: &[u8]) -> Result<Parsed<InstanceRecord>, RecordError> {
+        read(RecordKind::Instance, key, json, |record: &Self| record.instance.clone(), Self::into_core)
     }
 
     /// The record of an instance that is found elsewhere now; `None`: this is no record.
@@ -255,6 +331,7 @@ impl Instance {
             region: self.region.map(|region| model::Region::try_new(&region)).transpose()?,
             country: self.country.map(|country| model::Country::try_new(&country)).transpose()?,
             shared: self.shared,
+            document: self.document.as_ref().map(model::Document::try_new).transpose()?,
         };
         spec.check()?;
         Ok(InstanceRecord {

@@ -5,14 +5,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::faults::{RecordError, RecordKind};
-use super::records;
+use super::{Parsed, RecordError, RecordKind};
 use furt_core::model::{self, DrainMark, DrainUntil, Incarnation, InstanceId, ServiceName};
 use furt_core::registry::InstanceRef;
 
 /// A drain as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(in crate::store) struct Drain {
     instance: String,
     /// The service whose id is held; `None`: the drain of a stored instance.
@@ -48,29 +46,44 @@ impl Drain {
 
     /// The drain of a stored instance.
     pub(in crate::store) fn parse(key: &str, json: &[u8]) -> Result<(InstanceId, Arc<DrainMark>), RecordError> {
-        records::parse(
-            RecordKind::Drain,
-            key,
-            json,
-            |record: &Self| record.instance.clone(),
-            |record| {
-                if record.service.is_some() || record.until == DrainUntil::Undo.as_str() {
-                    return Err(model::Invalid::new("it is the hold of an id"));
-                }
-                Ok((InstanceId::try_new(&record.instance)?, record.mark()?))
-            },
-        )
+        super::parse(RecordKind::Drain, key, json, Self::id, Self::into_drain)
+    }
+
+    /// The same, whatever fields it has beside those that this furt knows.
+    pub(in crate::store) fn read(key: &str, json: &[u8]) -> Result<Parsed<(InstanceId, Arc<DrainMark>)>, RecordError> {
+        super::read(RecordKind::Drain, key, json, Self::id, Self::into_drain)
     }
 
     /// The hold of an id.
     pub(in crate::store) fn parse_hold(key: &str, json: &[u8]) -> Result<(InstanceRef, Arc<DrainMark>), RecordError> {
-        records::parse(RecordKind::Hold, key, json, Self::held_name, |record| {
-            let service = ServiceName::try_new(record.service.as_deref().unwrap_or_default())?;
-            if record.until != DrainUntil::Undo.as_str() {
-                return Err(model::Invalid::new("it is no hold of an id"));
-            }
-            Ok((InstanceRef { service, id: InstanceId::try_new(&record.instance)? }, record.mark()?))
-        })
+        super::parse(RecordKind::Hold, key, json, Self::held_name, Self::into_hold)
+    }
+
+    /// The same, whatever fields it has beside those that this furt knows.
+    pub(in crate::store) fn read_hold(
+        key: &str,
+        json: &[u8],
+    ) -> Result<Parsed<(InstanceRef, Arc<DrainMark>)>, RecordError> {
+        super::read(RecordKind::Hold, key, json, Self::held_name, Self::into_hold)
+    }
+
+    fn into_drain(self) -> Result<(InstanceId, Arc<DrainMark>), model::Invalid> {
+        if self.service.is_some() || self.until == DrainUntil::Undo.as_str() {
+            return Err(model::Invalid::new("it is the hold of an id"));
+        }
+        Ok((InstanceId::try_new(&self.instance)?, self.mark()?))
+    }
+
+    fn into_hold(self) -> Result<(InstanceRef, Arc<DrainMark>), model::Invalid> {
+        let service = ServiceName::try_new(self.service.as_deref().unwrap_or_default())?;
+        if self.until != DrainUntil::Undo.as_str() {
+            return Err(model::Invalid::new("it is no hold of an id"));
+        }
+        Ok((InstanceRef { service, id: InstanceId::try_new(&self.instance)? }, self.mark()?))
+    }
+
+    fn id(&self) -> String {
+        self.instance.clone()
     }
 
     /// The key under which a hold is stored.

@@ -1,0 +1,680 @@
+//! The task that follows the store and writes to it, over one connection at a time.
+//!
+//! The watch alone tells what became of a batch: its place in the log, and by the keys that changed with it which of its
+//! writes were stored. The answer to the call says no more than that nothing was stored, or that the connection is of no use.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+use tokio::sync::{mpsc, oneshot};
+
+use super::batch::{Batch, Decided, Of, SessionPut, Waiting, gather};
+use super::connection::{Connection, Fault, FaultKind, Renewals, Renewed, Watch, Watched};
+use super::departing::Departing;
+use super::follow::{Followed, Group, follow};
+use super::layout::Key;
+use super::mirror::{Lease, Mirror};
+use super::plan::OwnFences;
+use super::session::Session;
+use super::settings::Settings;
+use super::txn::Under;
+use crate::clock;
+use furt_core::model::GatewayName;
+use furt_core::registry::{
+    Change, Event, Incoming, InstanceRef, Origin, Premise, Record, Revision, StoreChanged, Write, WriteId,
+};
+use furt_core::routing::InstanceLive;
+
+/// The most writes that wait: a fleet's start, and all that a store that is away may hold in memory.
+const MAX_WAITING: usize = 10_000;
+/// How often what is due is looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// A write without an outcome for so long is answered as failed.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+/// A batch whose place in the log is not told for so long: the connection is of no use.
+const BATCH_PATIENCE: Duration = Duration::from_secs(3);
+/// How often the session's lease is renewed, which shows that the connection lives.
+const PULSE: Duration = Duration::from_secs(2);
+const PULSE_PATIENCE: Duration = Duration::from_secs(1);
+/// A lease is renewed no more often.
+const RENEWAL: Duration = Duration::from_secs(1);
+/// How often what is there is compared with what was followed; a fifth more or less on each gateway.
+const AUDIT: Duration = Duration::from_secs(300);
+/// The session goes so long after the gateway.
+pub(super) const SESSION_TTL: u64 = 10;
+
+/// What the driver wants.
+pub(super) enum Command {
+    Write(WriteId, Write),
+    Note(Change),
+    Renew(InstanceRef),
+    Departs(InstanceRef, Arc<InstanceLive>),
+    Leave(oneshot::Sender<()>),
+}
+
+/// What a call that went beside the loop came to.
+pub(super) enum Answered {
+    Granted(Result<Vec<Option<Lease>>, Fault>),
+    Txn(u64, Result<bool, Fault>),
+}
+
+/// A batch on its way.
+struct InFlight {
+    batch: Batch,
+    leases: Vec<Option<Lease>>,
+    number: u64,
+    since: Instant,
+    /// Those of its writes whose callers were told that they failed.
+    given_up: BTreeSet<Of>,
+}
+
+enum Way {
+    Idle,
+    /// Its leases are being granted.
+    Preparing(Batch),
+    InFlight(InFlight),
+}
+
+/// A connection with all that goes over it.
+pub(super) struct Open {
+    pub(super) connection: Arc<Connection>,
+    pub(super) watch: Watch,
+    pub(super) renewals: Renewals,
+    pub(super) renewed: Renewed,
+    pub(super) session_lease: Lease,
+    pub(super) answers: mpsc::UnboundedReceiver<Answered>,
+    pub(super) answer: mpsc::UnboundedSender<Answered>,
+    pulse_sent: Option<Instant>,
+    last_pulse: Instant,
+}
+
+impl Open {
+    pub(super) fn new(
+        connection: Arc<Connection>,
+        watch: Watch,
+        (renewals, renewed): (Renewals, Renewed),
+        session_lease: Lease,
+    ) -> Self {
+        let (answer, answers) = mpsc::unbounded_channel();
+        let last_pulse = clock::now();
+        Self { connection, watch, renewals, renewed, session_lease, answers, answer, pulse_sent: None, last_pulse }
+    }
+}
+
+pub(super) struct Link {
+    pub(super) settings: Arc<Settings>,
+    pub(super) mirror: Mirror,
+    own: OwnFences,
+    queue: VecDeque<Waiting>,
+    way: Way,
+    pub(super) session: Session,
+    /// The revision at which the session was put last.
+    pub(super) session_put_at: u64,
+    pub(super) session_lease: Option<Lease>,
+    /// Records that went without a gateway's word may go up to this revision: the store was looked at since.
+    pub(super) vetted_until: u64,
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+    events: mpsc::UnboundedSender<Vec<Event>>,
+    /// When each lease was renewed last, and which instances are to be renewed next.
+    renewed_at: HashMap<Lease, Instant>,
+    to_renew: BTreeSet<InstanceRef>,
+    next_audit: Instant,
+    departing: Departing,
+    /// etcd refused what it was given last.
+    is_refusing: bool,
+    /// Who waits for the link to leave the store.
+    pub(super) leaving: Option<oneshot::Sender<()>>,
+}
+
+/// Why a link ends.
+pub(super) enum End {
+    /// The connection is of no use.
+    Fault(Fault),
+    /// The driver is gone, or the gateway leaves.
+    Stopped,
+}
+
+impl From<Fault> for End {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+fn fault(text: impl Into<String>) -> End {
+    End::Fault(Fault { kind: FaultKind::Lost, text: text.into() })
+}
+
+impl Link {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        mirror: Mirror,
+        session: Session,
+        commands: mpsc::UnboundedReceiver<Command>,
+        events: mpsc::UnboundedSender<Vec<Event>>,
+    ) -> Self {
+        let next_audit = clock::now() + spread_audit();
+        Self {
+            settings,
+            mirror,
+            own: OwnFences::default(),
+            queue: VecDeque::new(),
+            way: Way::Idle,
+            session,
+            session_put_at: 0,
+            session_lease: None,
+            vetted_until: 0,
+            commands,
+            events,
+            renewed_at: HashMap::new(),
+            to_renew: BTreeSet::new(),
+            next_audit,
+            departing: Departing::default(),
+            is_refusing: false,
+            leaving: None,
+        }
+    }
+
+    /// Follows until the connection is of no use, or the gateway stops.
+    pub(super) async fn follow(&mut self, open: &mut Open) -> End {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            self.submit(open);
+            let turn = tokio::select! {
+                watched = open.watch.next() => self.watched(watched),
+                renewed = open.renewed.next() => self.was_renewed(renewed, open),
+                Some(answered) = open.answers.recv() => self.answered(answered, open),
+                command = self.commands.recv() => self.take_commands(command, Some(open)),
+                _ = tick.tick() => self.tick(open).await,
+            };
+            if let Err(end) = turn {
+                return end;
+            }
+        }
+    }
+
+    fn watched(&mut self, watched: Result<Watched, Fault>) -> Result<(), End> {
+        match watched? {
+            Watched::Nothing => Ok(()),
+            Watched::Changed(groups) => groups.iter().try_for_each(|group| self.take(group)),
+            Watched::Compacted => Err(fault("it has compacted what was not followed yet")),
+        }
+    }
+
+    /// Takes over what changed at one revision.
+    ///
+    /// # Errors
+    /// The store is to be looked at first.
+    pub(super) fn take(&mut self, group: &Group) -> Result<(), End> {
+        if group.revision <= self.mirror.revision {
+            return Ok(());
+        }
+        let settings = Arc::clone(&self.settings);
+        let is_session = |put: &super::follow::Put| matches!(settings.layout.parse(&put.key), Some(Key::Gateway(_)));
+        let is_lapse = !group.puts.iter().any(is_session);
+        let leaves_unleased = || {
+            let is_unleased = |key: &Key| self.mirror.get(key).is_some_and(|entry| entry.lease.is_none());
+            group.deletes.iter().filter_map(|key| settings.layout.parse(key)).any(|key| is_unleased(&key))
+        };
+        if is_lapse && group.revision > self.vetted_until && leaves_unleased() {
+            return Err(fault("records are gone that no gateway removed"));
+        }
+        let followed = follow(group, &mut self.mirror, &settings.layout, &*settings.vet, is_lapse);
+        self.settings.metrics.followed(group.revision);
+        self.tell_refused(&followed);
+        if followed.changed.iter().any(|key| matches!(key, Key::Busy(..))) {
+            self.look_at_departing(None, clock::now());
+        }
+        let ours = followed.sessions.iter().find(|(id, _)| *id == self.settings.id).map(|(_, session)| session.write);
+        let unreadable = unreadable(&followed);
+        let number = ours.filter(|number| matches!(&self.way, Way::InFlight(way) if way.number == *number));
+        if number.is_some() {
+            self.finish(group.revision, &followed.changed);
+        } else {
+            self.tell_followed(group.revision, followed, is_lapse);
+        }
+        self.tell_unreadable(group.revision, unreadable);
+        match self.mirror.get(&Key::Gateway(self.settings.id.clone())) {
+            Some(session) => {
+                self.session_put_at = session.modified;
+                Ok(())
+            }
+            None if self.session_put_at > 0 && group.revision > self.vetted_until => {
+                Err(fault("this gateway's session ended"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn tell_followed(&mut self, revision: u64, followed: Followed, is_lapse: bool) {
+        let Followed { changes, sessions, .. } = followed;
+        if changes.is_empty() {
+            return;
+        }
+        let has_puts = changes.iter().any(|incoming| {
+            matches!(incoming.change, Change::PutDefinition(_) | Change::PutInstance(_) | Change::PutKey(_))
+        });
+        let by = match sessions.first().and_then(|(_, session)| GatewayName::try_new(&session.name).ok()) {
+            Some(name) => Origin::Gateway(name),
+            None if is_lapse && !has_puts => {
+                let lapsed = changes.iter().filter(|one| matches!(one.change, Change::RemoveInstance(_))).count();
+                self.settings.metrics.lapsed(lapsed as u64);
+                Origin::Lapse
+            }
+            None => Origin::Audit,
+        };
+        self.tell(vec![changed(revision, changes, by)]);
+    }
+
+    pub(super) fn tell_unreadable(&self, revision: u64, unreadable: Vec<Incoming>) {
+        if !unreadable.is_empty() {
+            self.tell(vec![changed(revision, unreadable, Origin::Unreadable)]);
+        }
+    }
+
+    pub(super) fn tell_refused(&self, followed: &Followed) {
+        for refused in &followed.refused {
+            warn!("the store's record {} is refused: {}", refused.key, refused.why);
+        }
+        let layout = &self.settings.layout;
+        let example = self.mirror.first_refused().map(|(key, why)| format!("{}: {why}", layout.key(key)));
+        self.settings.metrics.refused(self.mirror.refused(), example);
+        self.settings.metrics.newer(self.mirror.first_newer().map(|key| layout.key(key)));
+    }
+
+    /// The batch in flight has its place in the log.
+    fn finish(&mut self, revision: u64, changed_keys: &BTreeSet<Key>) {
+        let Way::InFlight(way) = std::mem::replace(&mut self.way, Way::Idle) else { return };
+        if std::mem::take(&mut self.is_refusing) {
+            self.settings.metrics.reached(Ok(()));
+        }
+        let outcomes = way.batch.outcomes(changed_keys);
+        let InFlight { batch, leases, given_up, .. } = way;
+        let (mut own, mut events) = (Vec::new(), Vec::new());
+        for (((waiting, planned), is_stored), lease) in batch.writes.into_iter().zip(outcomes).zip(leases) {
+            if !is_stored {
+                self.settings.metrics.outdated();
+                self.revoke(lease);
+                match waiting.of {
+                    Of::Core(id) if !given_up.contains(&waiting.of) => {
+                        events.push(Event::WriteOutdated(id, Revision(revision)));
+                    }
+                    Of::Core(_) => {}
+                    // It is planned anew, by what is there now.
+                    Of::Nobody => self.queue.push_back(waiting),
+                }
+                continue;
+            }
+            self.own.note(&planned.claimed, revision);
+            let Waiting { of, write, mut rest, since } = waiting;
+            match (of, rest.pop_front()) {
+                (Of::Core(id), None) if !given_up.contains(&of) => {
+                    events.push(Event::WriteDone(id, Revision(revision)));
+                }
+                (_, next) => {
+                    self.take_back(of, &write, &planned.replaced_keys, revision);
+                    own.extend(write.changes.into_iter().map(|change| Incoming { change, suspended: None }));
+                    if let Some(write) = next.filter(|_| !given_up.contains(&of)) {
+                        self.queue.push_front(Waiting { of, write, rest, since });
+                    }
+                }
+            }
+        }
+        if !own.is_empty() {
+            // Before the outcomes: they are of the same revision.
+            events.insert(0, changed(revision, own, Origin::Gateway(self.settings.name.clone())));
+        }
+        self.tell(events);
+    }
+
+    /// A key whose caller was told that it failed, and that was stored all the same, is put as it was.
+    fn take_back(&mut self, of: Of, write: &Write, before: &BTreeMap<Key, Change>, revision: u64) {
+        if of == Of::Nobody {
+            return;
+        }
+        let mut changes = Vec::new();
+        let mut premises = Vec::new();
+        for change in &write.changes {
+            let Change::PutKey(key) = change else { continue };
+            let name = key.name().clone();
+            let back = before.get(&Key::ApiKey(name.clone())).cloned();
+            changes.push(back.unwrap_or_else(|| Change::RemoveKey(name.clone())));
+            premises.push(Premise::Unchanged(Record::Key(name)));
+        }
+        if !changes.is_empty() {
+            let write = Write { changes, seen: Revision(revision), premises };
+            self.queue.push_front(Waiting { of: Of::Nobody, write, rest: VecDeque::new(), since: clock::now() });
+        }
+    }
+
+    /// A lease that nothing was put under.
+    fn revoke(&self, lease: Option<Lease>) {
+        if let (Some(lease), Some(connection)) = (lease, self.settings.connection.load_full()) {
+            tokio::spawn(async move { connection.revoke(lease).await });
+        }
+    }
+
+    pub(super) fn tell(&self, events: Vec<Event>) {
+        if !events.is_empty() {
+            // Without the driver the link ends as well.
+            drop(self.events.send(events));
+        }
+    }
+
+    /// Sends what waits, if nothing is on its way.
+    fn submit(&mut self, open: &Open) {
+        if !matches!(self.way, Way::Idle) || self.queue.is_empty() {
+            return;
+        }
+        let (batch, decided) = gather(&mut self.queue, &self.mirror, &self.own, &self.settings.layout);
+        let revision = Revision(self.mirror.revision);
+        let events = decided.into_iter().filter_map(|decided| match decided {
+            Decided::Outdated(Of::Core(id)) => {
+                self.settings.metrics.outdated();
+                Some(Event::WriteOutdated(id, revision))
+            }
+            Decided::Done(Of::Core(id)) => Some(Event::WriteDone(id, revision)),
+            Decided::Outdated(Of::Nobody) | Decided::Done(Of::Nobody) => None,
+        });
+        let events = events.collect();
+        self.tell(events);
+        let Some(batch) = batch else { return };
+        let ttls: Vec<_> = batch.writes.iter().map(|(_, planned)| planned.ttl).collect();
+        if ttls.iter().all(Option::is_none) {
+            let leases = vec![None; ttls.len()];
+            return self.send(batch, leases, open);
+        }
+        self.way = Way::Preparing(batch);
+        let (connection, answer) = (Arc::clone(&open.connection), open.answer.clone());
+        tokio::spawn(async move {
+            let granted = super::leases::grant(&connection, &ttls).await;
+            drop(answer.send(Answered::Granted(granted)));
+        });
+    }
+
+    fn send(&mut self, mut batch: Batch, leases: Vec<Option<Lease>>, open: &Open) {
+        for ((_, planned), lease) in batch.writes.iter_mut().zip(&leases) {
+            planned.nested.granted = *lease;
+        }
+        self.session.write += 1;
+        let number = self.session.write;
+        let session = SessionPut {
+            key: self.settings.layout.key(&Key::Gateway(self.settings.id.clone())),
+            value: self.session.to_json(),
+            under: Under::Held(open.session_lease),
+            put_at: self.session_put_at,
+        };
+        let txn = batch.txn(&self.settings.layout, session);
+        let (connection, answer) = (Arc::clone(&open.connection), open.answer.clone());
+        tokio::spawn(async move {
+            let answered = connection.txn(txn).await;
+            drop(answer.send(Answered::Txn(number, answered)));
+        });
+        self.way = Way::InFlight(InFlight { batch, leases, number, since: clock::now(), given_up: BTreeSet::new() });
+    }
+
+    fn answered(&mut self, answered: Answered, open: &Open) -> Result<(), End> {
+        match answered {
+            Answered::Granted(granted) => {
+                let Way::Preparing(batch) = std::mem::replace(&mut self.way, Way::Idle) else { return Ok(()) };
+                match granted {
+                    Ok(leases) => self.send(batch, leases, open),
+                    Err(fault) if fault.kind == FaultKind::Rejected => self.fail(batch, &BTreeSet::new(), &fault.text),
+                    Err(fault) => {
+                        self.put_off(batch);
+                        return Err(fault.into());
+                    }
+                }
+                Ok(())
+            }
+            Answered::Txn(number, answered) => {
+                let is_it = matches!(&self.way, Way::InFlight(way) if way.number == number);
+                match answered {
+                    // The watch says what became of it.
+                    Ok(true) => Ok(()),
+                    Ok(false) if is_it => Err(fault("this gateway's session is not as it was put")),
+                    Err(fault) if is_it && fault.kind != FaultKind::Lost => {
+                        if let Way::InFlight(way) = std::mem::replace(&mut self.way, Way::Idle) {
+                            self.not_stored(way, &fault);
+                        }
+                        Ok(())
+                    }
+                    Err(fault) if is_it => Err(fault.into()),
+                    Ok(false) | Err(_) => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// etcd refused a batch as a whole.
+    fn not_stored(&mut self, way: InFlight, fault: &Fault) {
+        way.leases.iter().for_each(|lease| self.revoke(*lease));
+        match fault.kind {
+            FaultKind::NoLease => self.outdated(way),
+            FaultKind::Rejected | FaultKind::Compacted | FaultKind::Lost => {
+                self.fail(way.batch, &way.given_up, &fault.text);
+            }
+        }
+    }
+
+    fn outdated(&mut self, way: InFlight) {
+        let InFlight { batch, given_up, .. } = way;
+        let revision = Revision(self.mirror.revision);
+        let of = batch.writes.into_iter().map(|(waiting, _)| waiting.of).filter(|of| !given_up.contains(of));
+        let events = of.filter_map(|of| match of {
+            Of::Core(id) => Some(Event::WriteOutdated(id, revision)),
+            Of::Nobody => None,
+        });
+        let events: Vec<_> = events.collect();
+        events.iter().for_each(|_| self.settings.metrics.outdated());
+        self.tell(events);
+    }
+
+    fn fail(&mut self, batch: Batch, given_up: &BTreeSet<Of>, why: &str) {
+        warn!("etcd refuses to store a batch: {why}");
+        // It is read still, so it is not away.
+        self.settings.metrics.reached(Err(format!("it refuses to store anything: {why}")));
+        self.is_refusing = true;
+        let of = batch.writes.into_iter().map(|(waiting, _)| waiting.of).filter(|of| !given_up.contains(of));
+        let events = of.filter_map(|of| match of {
+            Of::Core(id) => Some(Event::WriteFailed(id, format!("etcd refuses it: {why}"))),
+            Of::Nobody => None,
+        });
+        self.tell(events.collect());
+    }
+
+    /// A batch that was not sent goes back to where it came from.
+    fn put_off(&mut self, batch: Batch) {
+        for (waiting, _) in batch.writes.into_iter().rev() {
+            self.queue.push_front(waiting);
+        }
+    }
+
+    /// The connection is gone: what was not sent waits for the next one.
+    pub(super) fn disconnected(&mut self) {
+        self.departing.say_again();
+        self.renewed_at.clear();
+        self.to_renew.clear();
+        if matches!(self.way, Way::Preparing(_))
+            && let Way::Preparing(batch) = std::mem::replace(&mut self.way, Way::Idle)
+        {
+            self.put_off(batch);
+        }
+    }
+
+    /// All that was sent before can be stored no more: what has no place in the log has none.
+    pub(super) fn settle(&mut self) {
+        if matches!(self.way, Way::InFlight(_))
+            && let Way::InFlight(way) = std::mem::replace(&mut self.way, Way::Idle)
+        {
+            self.outdated(way);
+        }
+    }
+
+    /// # Errors
+    /// The driver is gone.
+    pub(super) fn take_commands(&mut self, first: Option<Command>, open: Option<&Open>) -> Result<(), End> {
+        let mut command = first.ok_or(End::Stopped)?;
+        loop {
+            self.take_command(command, open)?;
+            match self.commands.try_recv() {
+                Ok(next) => command = next,
+                Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    fn take_command(&mut self, command: Command, open: Option<&Open>) -> Result<(), End> {
+        let now = clock::now();
+        match command {
+            Command::Write(id, _) if self.queue.len() >= MAX_WAITING => {
+                self.tell(vec![Event::WriteFailed(id, "too many changes wait for it".to_owned())]);
+            }
+            Command::Write(id, write) => {
+                self.queue.push_back(Waiting { of: Of::Core(id), write, rest: VecDeque::new(), since: now });
+            }
+            Command::Note(change) => self.note(change, now),
+            Command::Renew(instance) => {
+                if let Some(open) = open {
+                    self.renew(instance, now, open);
+                }
+            }
+            Command::Departs(instance, live) => {
+                self.departing.add(instance, live, now);
+                self.look_at_departing(open, now);
+            }
+            Command::Leave(left) => {
+                self.leaving = Some(left);
+                return Err(End::Stopped);
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at_departing(&mut self, open: Option<&Open>, now: Instant) {
+        if !self.departing.is_empty() {
+            let over = open.map(|open| (&open.connection, open.session_lease));
+            self.departing.look(&self.mirror, &self.settings.layout, &self.settings.id, over, now);
+        }
+    }
+
+    fn note(&mut self, change: Change, now: Instant) {
+        let Change::NoteTtl { instance, ttl } = &change else { return };
+        let known = self.mirror.accepted(&Key::Ttl(instance.clone())).map(|entry| &entry.value);
+        let text = ttl.as_millis().to_string();
+        let is_noted = matches!(known, Some(super::mirror::Value::Kept(value)) if **value == *text.as_bytes());
+        if is_noted || self.queue.len() >= MAX_WAITING {
+            return;
+        }
+        let premises = vec![Premise::Unchanged(Record::Instance(instance.clone()))];
+        let write = Write { changes: vec![change], seen: Revision(u64::MAX - 1), premises };
+        self.queue.push_back(Waiting { of: Of::Nobody, write, rest: VecDeque::new(), since: now });
+    }
+
+    fn renew(&mut self, instance: InstanceRef, now: Instant, open: &Open) {
+        let entry = self.mirror.accepted(&Key::Instance(instance.clone()));
+        let Some(lease) = entry.and_then(|entry| entry.lease) else { return };
+        match self.renewed_at.get(&lease) {
+            Some(at) if now.saturating_duration_since(*at) < RENEWAL => {
+                self.to_renew.insert(instance);
+            }
+            _ => {
+                open.renewals.renew(lease);
+                self.renewed_at.insert(lease, now);
+                self.to_renew.remove(&instance);
+            }
+        }
+    }
+
+    fn was_renewed(&mut self, renewed: Result<(Lease, bool), Fault>, open: &mut Open) -> Result<(), End> {
+        let (lease, lives) = renewed?;
+        if lease == open.session_lease {
+            open.pulse_sent = None;
+            if !lives {
+                self.session_lease = None;
+                return Err(fault("this gateway's lease ended"));
+            }
+        }
+        if !lives {
+            self.renewed_at.remove(&lease);
+        }
+        Ok(())
+    }
+
+    async fn tick(&mut self, open: &mut Open) -> Result<(), End> {
+        let now = clock::now();
+        let since = |at: Instant| now.saturating_duration_since(at);
+        if open.pulse_sent.is_some_and(|at| since(at) > PULSE_PATIENCE) {
+            return Err(fault(format!("it does not answer within {} s", PULSE_PATIENCE.as_secs())));
+        }
+        if since(open.last_pulse) >= PULSE {
+            open.renewals.renew(open.session_lease);
+            (open.last_pulse, open.pulse_sent) = (now, Some(now));
+        }
+        if let Way::InFlight(way) = &self.way
+            && since(way.since) > BATCH_PATIENCE
+        {
+            return Err(fault(format!("a batch has no outcome within {} s", BATCH_PATIENCE.as_secs())));
+        }
+        self.give_up(now);
+        self.look_at_departing(Some(open), now);
+        for instance in std::mem::take(&mut self.to_renew) {
+            self.renew(instance, now, open);
+        }
+        self.renewed_at.retain(|_, at| since(*at) < RENEWAL);
+        if now >= self.next_audit {
+            self.next_audit = now + spread_audit();
+            self.audit(&open.connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes that waited too long are answered as failed.
+    pub(super) fn give_up(&mut self, now: Instant) {
+        let is_over = |waiting: &Waiting| now.saturating_duration_since(waiting.since) > WRITE_PATIENCE;
+        let mut events = Vec::new();
+        let why = || "it does not answer in time".to_owned();
+        self.queue.retain(|waiting| match waiting.of {
+            Of::Core(id) if is_over(waiting) => {
+                events.push(Event::WriteFailed(id, why()));
+                false
+            }
+            Of::Core(_) | Of::Nobody => true,
+        });
+        if let Way::InFlight(way) = &mut self.way {
+            for (waiting, _) in &way.batch.writes {
+                if let Of::Core(id) = waiting.of
+                    && is_over(waiting)
+                    && way.given_up.insert(waiting.of)
+                {
+                    events.push(Event::WriteFailed(id, why()));
+                }
+            }
+        }
+        self.tell(events);
+    }
+
+    pub(super) fn tell_reach(&self, reach: Result<(), String>) {
+        if reach.is_ok() {
+            info!("the store can be read and written to, at revision {}", self.mirror.revision);
+        }
+        self.settings.metrics.reached(reach.clone());
+        self.tell(vec![Event::StoreReach(reach.map_err(Into::into))]);
+    }
+}
+
+pub(super) fn changed(revision: u64, changes: Vec<Incoming>, by: Origin) -> Event {
+    Event::StoreChanged(Box::new(StoreChanged { revision: Revision(revision), changes, by }))
+}
+
+/// What is installed, and cannot be read any more.
+pub(super) fn unreadable(followed: &Followed) -> Vec<Incoming> {
+    let installed = followed.refused.iter().filter_map(|refused| refused.installed.clone());
+    installed.map(|change| Incoming { change, suspended: None }).collect()
+}
+
+fn spread_audit() -> Duration {
+    AUDIT.mul_f64(fastrand::f64().mul_add(0.4, 0.8))
+}

@@ -1,0 +1,27 @@
+//! What a store on etcd is told at its start, and what its parts share.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+
+use super::connection::{Access, Connection};
+use super::follow::Vet;
+use super::layout::Layout;
+use crate::telemetry::SharedStoreMetrics;
+use furt_core::model::{Epoch, GatewayName};
+
+pub(super) struct Settings {
+    pub(super) endpoints: Vec<String>,
+    /// The one that was connected to at the start.
+    pub(super) first_endpoint: usize,
+    pub(super) access: Access,
+    pub(super) layout: Layout,
+    /// Of this start of this gateway.
+    pub(super) id: String,
+    pub(super) name: GatewayName,
+    pub(super) epoch: Epoch,
+    pub(super) vet: Box<Vet>,
+    pub(super) metrics: Arc<SharedStoreMetrics>,
+    /// The connection in use, for what goes beside the link.
+    pub(super) connection: ArcSwapOption<Connection>,
+}
