@@ -107,7 +107,9 @@ impl Bound {
     /// The first that cannot be opened, or a service that does not start.
     fn start(self) -> Result<Running> {
         let opened = Opened::try_new(&self.config)?;
-        let restored = Restored::try_new(&self.config, &self.own_listeners, &opened)?;
+        let listeners: Vec<_> = self.sockets.internal.iter().map(|listener| listener.address).collect();
+        let nodes = Nodes::alone(Node::this(&self.config.internal, &listeners));
+        let restored = Restored::try_new(&self.config, &self.own_listeners, &nodes, &opened)?;
         let stop = Stop::watch(opened.background.handle())?;
         let readiness = Arc::new(Readiness::default());
         let open = OpenOfEach::new(&opened.telemetry);
@@ -116,8 +118,6 @@ impl Bound {
 
         let public = listener::address_list(&self.sockets.public);
         let internal = listener::address_list(&self.sockets.internal);
-        let listeners: Vec<_> = self.sockets.internal.iter().map(|listener| listener.address).collect();
-        let this = Node::this(&self.config.internal, &listeners);
         let max_connections = self.config.server.max_connections;
         let services = Services {
             config: self.config,
@@ -126,7 +126,7 @@ impl Bound {
             access_log: opened.access_log.clone(),
             geo: opened.geo,
             own_listeners: self.own_listeners,
-            nodes: Nodes::alone(this),
+            nodes,
             driver: restored.handle,
             snapshots: Arc::clone(&restored.snapshots),
             readiness: Arc::clone(&readiness),

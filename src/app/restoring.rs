@@ -14,11 +14,11 @@ use crate::config::{Config, EtcdConfig, StoreConfig};
 use crate::driver::{self, Backend, Driver, Handle, StoreThread};
 use crate::health::{HttpProbe, Monitor, MonitorService};
 use crate::listener::OwnListeners;
+use crate::nodes::Nodes;
 use crate::published::Snapshots;
 use crate::store::{self, DiskStore};
 use crate::upstream;
 use furt_core::MemoryStore;
-use furt_core::model::GatewayName;
 use furt_core::ports::{Store, StoreError};
 use furt_core::registry::{Change, Contents, InstanceRecord, Registry, Sharing, Suspended};
 
@@ -43,7 +43,12 @@ impl Restored {
     ///
     /// # Errors
     /// The store cannot be opened or read.
-    pub(super) fn try_new(config: &Arc<Config>, own_listeners: &OwnListeners, opened: &Opened) -> Result<Self> {
+    pub(super) fn try_new(
+        config: &Arc<Config>,
+        own_listeners: &OwnListeners,
+        nodes: &Nodes,
+        opened: &Opened,
+    ) -> Result<Self> {
         match &config.store {
             StoreConfig::Memory => Self::of_one(config, own_listeners, opened, Box::new(MemoryStore::default()), None),
             StoreConfig::Disk(path) => {
@@ -52,7 +57,7 @@ impl Restored {
                 let exports = Some(Exports::new(move || running.export()));
                 Self::of_one(config, own_listeners, opened, Box::new(store), exports)
             }
-            StoreConfig::Etcd => Self::of_many(config, own_listeners, opened),
+            StoreConfig::Etcd => Self::of_many(config, own_listeners, nodes, opened),
         }
     }
 
@@ -76,14 +81,13 @@ impl Restored {
     }
 
     /// Over a store that gateways share.
-    fn of_many(config: &Arc<Config>, own_listeners: &OwnListeners, opened: &Opened) -> Result<Self> {
+    fn of_many(config: &Arc<Config>, own_listeners: &OwnListeners, nodes: &Nodes, opened: &Opened) -> Result<Self> {
         let EtcdConfig { endpoints, namespace, user, password_file, ca, cert, key } = config.etcd.clone();
         let options = store::Options {
             endpoints,
             namespace,
             access: store::Access { user: user.zip(password_file), ca, identity: cert.zip(key) },
-            name: own_name()?,
-            internal: None,
+            nodes: nodes.clone(),
         };
         let listeners = own_listeners.clone();
         let vet = Box::new(move |record: &InstanceRecord| services::barred_instance(record, &listeners));
@@ -146,11 +150,6 @@ fn monitor(
     let timeout = move || in_force.load().config.gateway.health_check_timeout;
     let probe = HttpProbe::new(upstream::connector_options(&config.upstream, INTERNAL_THREADS), timeout);
     Monitor::new(probe, handle.downgrade(), own_listeners.clone(), fastrand::Rng::new())
-}
-
-fn own_name() -> Result<GatewayName> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    Ok(GatewayName::try_new(name.trim())?)
 }
 
 /// A store that tells when it is closed: it is, on its own thread, when the driver is gone.

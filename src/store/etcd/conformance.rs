@@ -9,9 +9,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{Access, EtcdStore, Opened, Options, open};
 use crate::clock;
+use crate::config::Config;
 use crate::driver::Backend as _;
+use crate::nodes::{Node, Nodes};
 use crate::telemetry::Telemetry;
-use furt_core::model::GatewayName;
 use furt_core::ports::{Store, StoreError};
 use furt_core::registry::{Change, Contents, Event, Revision, Write, WriteId};
 
@@ -56,8 +57,7 @@ fn opened(runtime: &Runtime, endpoint: &str) -> Opened {
         endpoints: vec![endpoint.to_owned()],
         namespace: "test".to_owned(),
         access: Access::default(),
-        name: GatewayName::try_new("a").unwrap(),
-        internal: None,
+        nodes: Nodes::alone(Node::this(&Config::default().internal, &[])),
     };
     let telemetry = Telemetry::try_new().unwrap();
     let metrics = telemetry.show_shared_store().unwrap().into();

@@ -232,6 +232,7 @@ impl Link {
         settings.metrics.repaired(differing as u64);
         settings.metrics.followed(self.mirror.revision);
         self.tell_refused(&followed);
+        self.follow_nodes(&followed);
         let unreadable = unreadable(&followed);
         if !followed.changes.is_empty() {
             let lapsed = followed.changes.iter().filter(|one| matches!(one.change, Change::RemoveInstance(_))).count();

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 use super::batch::{Batch, Decided, Of, SessionPut, Waiting, gather};
 use super::connection::{Connection, Fault, FaultKind, Renewals, Renewed, Watch, Watched};
@@ -21,7 +22,8 @@ use super::session::Session;
 use super::settings::Settings;
 use super::txn::Under;
 use crate::clock;
-use furt_core::model::GatewayName;
+use crate::nodes::Node;
+use furt_core::model::{GatewayName, UpstreamUrl};
 use furt_core::registry::{
     Change, Event, Incoming, InstanceRef, Origin, Premise, Record, Revision, StoreChanged, Write, WriteId,
 };
@@ -224,6 +226,7 @@ impl Link {
         let followed = follow(group, &mut self.mirror, &settings.layout, &*settings.vet, is_lapse);
         self.settings.metrics.followed(group.revision);
         self.tell_refused(&followed);
+        self.follow_nodes(&followed);
         if followed.changed.iter().any(|key| matches!(key, Key::Busy(..))) {
             self.look_at_departing(None, clock::now());
         }
@@ -266,6 +269,20 @@ impl Link {
             None => Origin::Audit,
         };
         self.tell(vec![changed(revision, changes, by)]);
+    }
+
+    /// Clients are told of the gateways that are there.
+    pub(super) fn follow_nodes(&self, followed: &Followed) {
+        if !followed.changed.iter().any(|key| matches!(key, Key::Gateway(_))) {
+            return;
+        }
+        let node = |(id, value): (&str, &[u8])| {
+            let Session { name, version, internal, .. } = serde_json::from_slice(value).ok()?;
+            let internal = internal.and_then(|url| UpstreamUrl::try_new(&url).ok());
+            Some(Node { id: Uuid::try_parse(id).ok()?, name, version, internal })
+        };
+        let others = self.mirror.gateways().filter(|(id, _)| *id != self.settings.id);
+        self.settings.nodes.set_others(others.filter_map(node));
     }
 
     pub(super) fn tell_unreadable(&self, revision: u64, unreadable: Vec<Incoming>) {

@@ -83,6 +83,15 @@ impl Mirror {
         self.entries.iter()
     }
 
+    /// Gateways that are there, and what they say of themselves.
+    pub(super) fn gateways(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        // They are the last of all keys.
+        self.entries.range(Key::Gateway(String::new())..).filter_map(|(key, entry)| match (key, &entry.value) {
+            (Key::Gateway(id), Value::Kept(value)) => Some((id.as_str(), &**value)),
+            _ => None,
+        })
+    }
+
     /// What gateways other than this one have in flight at an instance, as far as they said.
     pub(super) fn busy_elsewhere(&self, instance: &InstanceRef, this: &str) -> u32 {
         let all = self.entries.range(Key::Busy(instance.clone(), String::new())..);

@@ -35,14 +35,14 @@ pub use connection::Access;
 pub use opening::{Opened, open};
 
 use crate::driver::Backend;
-use furt_core::model::GatewayName;
+use crate::nodes::Nodes;
 use furt_core::ports::StoreError;
 use furt_core::registry::{Change, Event, InstanceRef, Write, WriteId};
 use furt_core::routing::InstanceLive;
 use link::Command;
 
 /// How a store on etcd is opened.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Urls of its members, at least one; one of them is used at a time.
     pub endpoints: Vec<String>,
@@ -50,10 +50,8 @@ pub struct Options {
     pub namespace: String,
     /// Who furt is there, and how it knows etcd.
     pub access: Access,
-    /// This gateway's name, as others show it.
-    pub name: GatewayName,
-    /// Where its internal listener is reached by others; `None`: it does not say.
-    pub internal: Option<String>,
+    /// This gateway, and from then on the others.
+    pub nodes: Nodes,
 }
 
 /// A way to the task that follows the store and writes to it.

@@ -19,8 +19,8 @@ use super::settings::Settings;
 use super::txn::{Compare, Op, Txn, Under};
 use super::{EtcdStore, Options};
 use crate::clock;
-use crate::telemetry::{SharedStoreMetrics, VERSION};
-use furt_core::model::Epoch;
+use crate::telemetry::SharedStoreMetrics;
+use furt_core::model::{Epoch, GatewayName};
 use furt_core::ports::StoreError;
 use furt_core::registry::{Change, Contents, Incoming, Revision, Suspended};
 
@@ -70,7 +70,10 @@ struct Found {
 /// # Errors
 /// No endpoint can be reached within 10 s, or what is there is not furt's, or of a newer furt.
 pub async fn open(options: Options, vet: Box<Vet>, metrics: Arc<SharedStoreMetrics>) -> Result<Opened, StoreError> {
-    let Options { endpoints, namespace, access, name, internal } = options;
+    let Options { endpoints, namespace, access, nodes } = options;
+    let Some(this) = nodes.list().first().cloned() else {
+        return Err(StoreError::Invalid("this gateway is not among the nodes".to_owned()));
+    };
     warn_of_plain(&endpoints);
     let layout = Layout::new(&namespace);
     let deadline = clock::now() + PATIENCE;
@@ -94,7 +97,8 @@ pub async fn open(options: Options, vet: Box<Vet>, metrics: Arc<SharedStoreMetri
         tokio::time::sleep(PAUSE).await;
     };
     let Found { connection, epoch, starts, least_ttl, all } = found;
-    let id = Uuid::new_v4();
+    let id = this.id;
+    let name = GatewayName::try_new(&this.name).map_err(|error| StoreError::Invalid(error.to_string()))?;
     let settings = Arc::new(Settings {
         endpoints,
         first_endpoint,
@@ -104,6 +108,7 @@ pub async fn open(options: Options, vet: Box<Vet>, metrics: Arc<SharedStoreMetri
         name: name.clone(),
         epoch,
         vet,
+        nodes,
         metrics,
         connection: arc_swap::ArcSwapOption::empty(),
     });
@@ -122,9 +127,15 @@ pub async fn open(options: Options, vet: Box<Vet>, metrics: Arc<SharedStoreMetri
     );
     let (commands, taken) = mpsc::unbounded_channel();
     let (told, events) = mpsc::unbounded_channel();
-    let session = Session { write: 0, name: name.to_string(), version: VERSION.to_owned(), internal };
+    let session = Session {
+        write: 0,
+        name: name.to_string(),
+        version: this.version,
+        internal: this.internal.map(|url| url.to_string()),
+    };
     let link = Link::new(Arc::clone(&settings), mirror, session, taken, told);
     link.tell_refused(&followed);
+    link.follow_nodes(&followed);
     tokio::spawn(link.run(connection));
     let (high, low) = id.as_u64_pair();
     Ok(Opened { store: EtcdStore::new(commands, events), contents, suspended, salt: high ^ low, least_ttl })

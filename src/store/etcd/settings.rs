@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use super::connection::{Access, Connection};
 use super::follow::Vet;
 use super::layout::Layout;
+use crate::nodes::Nodes;
 use crate::telemetry::SharedStoreMetrics;
 use furt_core::model::{Epoch, GatewayName};
 
@@ -21,6 +22,7 @@ pub(super) struct Settings {
     pub(super) name: GatewayName,
     pub(super) epoch: Epoch,
     pub(super) vet: Box<Vet>,
+    pub(super) nodes: Nodes,
     pub(super) metrics: Arc<SharedStoreMetrics>,
     /// The connection in use, for what goes beside the link.
     pub(super) connection: ArcSwapOption<Connection>,

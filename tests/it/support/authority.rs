@@ -25,6 +25,7 @@ impl Authority {
     }
 
     /// A certificate for `name` and its key, as PEM, for a program that reads files.
+    #[allow(dead_code, reason = "only the tests beside foreign servers use it")]
     pub(crate) fn signed(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
