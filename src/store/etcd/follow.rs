@@ -43,6 +43,8 @@ pub(super) struct Followed {
     pub(super) changed: BTreeSet<Key>,
     /// Gateways that said something.
     pub(super) sessions: Vec<(String, Session)>,
+    /// Those of the changes that were there before, and of use only now.
+    pub(super) adopted: Vec<Incoming>,
     /// What was not taken over.
     pub(super) refused: Vec<Refused>,
 }
@@ -182,9 +184,11 @@ impl Follower<'_> {
             _ => None,
         });
         let orphans: Vec<_> = of.collect();
+        let before = self.followed.changes.len();
         for (instance, orphan) in orphans {
             self.put(Key::Instance(instance), &orphan);
         }
+        self.followed.adopted.extend_from_slice(&self.followed.changes[before..]);
     }
 
     fn has_service(&self, service: &ServiceName) -> bool {

@@ -235,6 +235,9 @@ impl Link {
         let number = ours.filter(|number| matches!(&self.way, Way::InFlight(way) if way.number == *number));
         if number.is_some() {
             self.finish(group.revision, &followed.changed);
+            if !followed.adopted.is_empty() {
+                self.tell(vec![changed(group.revision, followed.adopted, Origin::Audit)]);
+            }
         } else {
             self.tell_followed(group.revision, followed, is_lapse);
         }
