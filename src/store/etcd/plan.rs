@@ -144,8 +144,11 @@ impl Planner<'_> {
             }
             Premise::Unchanged(record) => {
                 let key = self.look_at(record);
-                match self.mirror.accepted(&key) {
-                    Some(entry) if entry.modified <= self.seen => Compare::PutAt(self.layout.key(&key), entry.modified),
+                match self.mirror.get(&key) {
+                    // In the place of what is installed there may be something that cannot be read: it is replaced.
+                    Some(entry) if entry.is_refused() || entry.modified <= self.seen => {
+                        Compare::PutAt(self.layout.key(&key), entry.modified)
+                    }
                     Some(_) | None => return false,
                 }
             }
@@ -198,12 +201,14 @@ impl Planner<'_> {
         match change {
             Change::PutDefinition(record) => {
                 let key = Key::Definition(record.definition.service.clone());
-                let as_it_is = self.mirror.raw(&key).filter(|raw| {
-                    records::Definition::read(record.definition.service.as_str(), raw)
-                        .is_ok_and(|stored| stored.value == *record)
-                });
-                let value =
-                    as_it_is.map_or_else(|| records::Definition::from_core(record).to_json(), |raw| raw.to_vec());
+                let new = records::Definition::from_core(record);
+                let value = self.mirror.raw(&key).map_or_else(
+                    || new.to_json(),
+                    |raw| match records::Definition::read(record.definition.service.as_str(), raw) {
+                        Ok(stored) if stored.value == *record => raw.to_vec(),
+                        Ok(_) | Err(_) => records::with_unknown_fields(&new, raw),
+                    },
+                );
                 self.put(key, value, Under::None);
             }
             Change::PutInstance(record) => {
