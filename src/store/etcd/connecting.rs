@@ -9,7 +9,7 @@ use log::warn;
 use super::connection::{Connection, Fault, FaultKind, Watched};
 use super::follow::{Group, Put, follow};
 use super::layout::{FORMAT, Key};
-use super::link::{End, Link, Open, SESSION_TTL, changed, unreadable};
+use super::link::{End, Link, Open, SESSION_TTL, changed, fault, unreadable};
 use super::meta::Meta;
 use super::mirror::Entry;
 use super::settings::Settings;
@@ -51,14 +51,14 @@ impl Link {
                 }
                 Err(end) => end,
             };
-            let End::Fault(fault) = opened else { return };
+            let End::Fault(failed) = opened else { return };
             let since = *away_since.get_or_insert_with(clock::unix_ms);
             let at = &self.settings.endpoints[endpoint];
-            if said != fault.text {
-                warn!("the store is away: {at}: {}", fault.text);
-                said.clone_from(&fault.text);
+            if said != failed.text {
+                warn!("the store is away: {at}: {}", failed.text);
+                said.clone_from(&failed.text);
             }
-            self.tell_reach(Err(format!("{at}: {} (since {})", fault.text, clock::rfc3339(since))));
+            self.tell_reach(Err(format!("{at}: {} (since {})", failed.text, clock::rfc3339(since))));
             endpoint = (endpoint + 1) % self.settings.endpoints.len();
             if is_first_try {
                 // Every moment counts for those whose leases ended with this gateway's.
@@ -112,7 +112,7 @@ impl Link {
         settings.connection.store(Some(Arc::clone(&connection)));
         let deadline = clock::now() + PATIENCE;
         let opened = tokio::time::timeout_at(deadline.into(), self.catch_up(&settings, connection)).await;
-        opened.unwrap_or_else(|_| Err(lost("it is too slow to catch up with")))
+        opened.unwrap_or_else(|_| Err(fault("it is too slow to catch up with")))
     }
 
     async fn catch_up(&mut self, settings: &Settings, connection: Arc<Connection>) -> Result<Open, End> {
@@ -125,11 +125,11 @@ impl Link {
         };
         let (lease, renewals) = match kept {
             Ok(kept) => kept,
-            Err(fault) if fault.kind == FaultKind::NoLease => {
+            Err(failed) if failed.kind == FaultKind::NoLease => {
                 let (lease, _) = connection.grant(SESSION_TTL).await?;
                 (lease, connection.renewals(lease).await?)
             }
-            Err(fault) => return Err(fault.into()),
+            Err(failed) => return Err(failed.into()),
         };
         self.session_lease = Some(lease);
         // From here on nothing that was sent before can be stored: it names the session as it was.
@@ -157,16 +157,16 @@ impl Link {
         let (revision, meta) = connection.get(&settings.layout.meta()).await?;
         let root = settings.layout.root();
         let Some(meta) = meta else {
-            return Err(lost(format!(
+            return Err(fault(format!(
                 "nothing is stored below {root} any more: it was emptied, or another etcd has taken its place; restart furt to begin with what is there"
             )));
         };
-        let meta = Meta::parse(&meta.value).map_err(|error| lost(format!("{}: {error}", settings.layout.meta())))?;
+        let meta = Meta::parse(&meta.value).map_err(|error| fault(format!("{}: {error}", settings.layout.meta())))?;
         if meta.format > FORMAT {
-            return Err(lost(format!("{root} has format {}, and this furt knows {FORMAT}", meta.format)));
+            return Err(fault(format!("{root} has format {}, and this furt knows {FORMAT}", meta.format)));
         }
         if meta.epoch != settings.epoch {
-            return Err(lost(format!(
+            return Err(fault(format!(
                 "another store has taken its place: {root} is registry {}, and {} was followed; restart furt to begin with what is there",
                 meta.epoch, settings.epoch
             )));
@@ -182,7 +182,7 @@ impl Link {
         let revision = self.mirror.revision;
         match self.compare(connection, revision).await {
             // What is compacted cannot be compared; what comes after it is.
-            Err(End::Fault(fault)) if fault.kind == FaultKind::Compacted => Ok(()),
+            Err(End::Fault(failed)) if failed.kind == FaultKind::Compacted => Ok(()),
             outcome => outcome,
         }
     }
@@ -244,12 +244,8 @@ impl Link {
     }
 }
 
-fn lost(text: impl Into<String>) -> End {
-    End::Fault(Fault { kind: FaultKind::Lost, text: text.into() })
-}
-
 fn went_back(there: u64, followed: u64) -> End {
-    lost(format!(
+    fault(format!(
         "it went back in time: it has revision {there} where {followed} was followed, as after a restore from a backup; restart furt to begin with what is there"
     ))
 }

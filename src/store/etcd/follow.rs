@@ -160,6 +160,10 @@ impl Follower<'_> {
             Err(why) => {
                 let is_orphan = matches!(&key, Key::Instance(instance) if !self.has_service(&instance.service));
                 let orphan = is_orphan.then(|| put.value.as_slice().into());
+                if let (Key::ApiKey(name), NEWER) = (&key, why.as_str()) {
+                    // As it was it would let in whom the newer one keeps out.
+                    self.tell(Change::RemoveKey(name.clone()), None);
+                }
                 let why: Arc<str> = why.into();
                 let installed = self.mirror.accepted(&key).and_then(|_| match &key {
                     Key::Definition(service) => {
@@ -277,7 +281,7 @@ impl Follower<'_> {
             return;
         }
         let kept = |key: &Key| match self.mirror.get(key).map(|entry| &entry.value) {
-            Some(Value::Kept(value)) => Some(Arc::clone(value)),
+            Some(Value::Kept(value) | Value::Newer(value)) => Some(Arc::clone(value)),
             _ => None,
         };
         let promised = kept(&Key::Ttl(instance.clone())).and_then(|value| ttl(&value));

@@ -144,7 +144,7 @@ impl From<Fault> for End {
     }
 }
 
-fn fault(text: impl Into<String>) -> End {
+pub(super) fn fault(text: impl Into<String>) -> End {
     End::Fault(Fault { kind: FaultKind::Lost, text: text.into() })
 }
 
@@ -482,13 +482,18 @@ impl Link {
     fn outdated(&mut self, way: InFlight) {
         let InFlight { batch, given_up, .. } = way;
         let revision = Revision(self.mirror.revision);
-        let of = batch.writes.into_iter().map(|(waiting, _)| waiting.of).filter(|of| !given_up.contains(of));
-        let events = of.filter_map(|of| match of {
-            Of::Core(id) => Some(Event::WriteOutdated(id, revision)),
-            Of::Nobody => None,
-        });
-        let events: Vec<_> = events.collect();
-        events.iter().for_each(|_| self.settings.metrics.outdated());
+        let mut events = Vec::new();
+        for (waiting, _) in batch.writes {
+            match waiting.of {
+                Of::Core(_) if given_up.contains(&waiting.of) => {}
+                Of::Core(id) => {
+                    self.settings.metrics.outdated();
+                    events.push(Event::WriteOutdated(id, revision));
+                }
+                // A key that is taken back must not stay for a connection that was lost. It is planned anew.
+                Of::Nobody => self.queue.push_back(waiting),
+            }
+        }
         self.tell(events);
     }
 

@@ -605,4 +605,6 @@ fn a_rotated_key_keeps_what_a_newer_furt_wrote_beside_it() {
     let puts = vec![put(&key, &newer, 2)];
     let followed = follow(&Group { revision: 2, puts, deletes: Vec::new() }, &mut mirror, &layout, &|_| None, true);
     assert_eq!(&*followed.refused[0].why, "written by a newer furt", "a key is used whole or not at all");
+    let changes: Vec<_> = followed.changes.into_iter().map(|incoming| incoming.change).collect();
+    assert_eq!(changes, [Change::RemoveKey(KeyName::try_new("k").unwrap())], "and not as it was before");
 }
