@@ -75,6 +75,23 @@ async fn a_drain_that_waits_waits_for_the_requests_of_the_other_gateway() {
 }
 
 #[tokio::test]
+async fn what_was_said_of_a_drain_goes_with_it_though_a_request_is_in_flight() {
+    let (etcd, origin, [a, b]) = with_one().await;
+    origin.set_mode(Mode::Gated);
+    let request = tokio::spawn(Answer::try_of(b.anonymous(Method::GET, "/one")));
+    eventually("it arrives", SOON, async || (origin.requests("/one") > 1).then_some(())).await;
+    let busy = async || etcd.ctl().names_below("/furt/default/v1/busy/").await.len();
+    for _ in 0..10 {
+        call(&a, Method::POST, DRAIN).await.ok();
+        eventually("B says that it is busy", SOON, async || (busy().await == 1).then_some(())).await;
+        call(&a, Method::DELETE, DRAIN).await.ok();
+        eventually("it takes that back", SOON, async || (busy().await == 0).then_some(())).await;
+    }
+    origin.release();
+    assert_eq!(request.await.unwrap().unwrap().status, 200);
+}
+
+#[tokio::test]
 async fn who_leaves_with_a_drain_waits_for_the_requests_of_the_other_gateway() {
     let (_etcd, origin, [a, b]) = with_one().await;
     origin.set_mode(Mode::Gated);

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::batch::{Batch, Decided, Of, SessionPut, Waiting, gather};
 use super::connection::{Connection, Fault, FaultKind, Renewals, Renewed, Watch, Watched};
-use super::departing::Departing;
+use super::departing::{Departing, Voice};
 use super::follow::{Followed, Group, follow};
 use super::layout::Key;
 use super::mirror::{Lease, Mirror};
@@ -88,6 +88,7 @@ pub(super) struct Open {
     pub(super) session_lease: Lease,
     pub(super) answers: mpsc::UnboundedReceiver<Answered>,
     pub(super) answer: mpsc::UnboundedSender<Answered>,
+    voice: Voice,
     pulse_sent: Option<Instant>,
     last_pulse: Instant,
 }
@@ -100,8 +101,20 @@ impl Open {
         session_lease: Lease,
     ) -> Self {
         let (answer, answers) = mpsc::unbounded_channel();
+        let voice = Voice::over(Arc::clone(&connection), session_lease);
         let last_pulse = clock::now();
-        Self { connection, watch, renewals, renewed, session_lease, answers, answer, pulse_sent: None, last_pulse }
+        Self {
+            connection,
+            watch,
+            renewals,
+            renewed,
+            session_lease,
+            answers,
+            answer,
+            voice,
+            pulse_sent: None,
+            last_pulse,
+        }
     }
 }
 
@@ -335,7 +348,7 @@ impl Link {
                 }
                 (_, next) => {
                     self.take_back(of, &write, &planned.replaced_keys, revision);
-                    own.extend(write.changes.into_iter().map(|change| Incoming { change, suspended: None }));
+                    own.extend(write.changes.into_iter().map(Incoming::from));
                     if let Some(write) = next.filter(|_| !given_up.contains(&of)) {
                         self.queue.push_front(Waiting { of, write, rest, since });
                     }
@@ -519,7 +532,6 @@ impl Link {
 
     /// The connection is gone: what was not sent waits for the next one.
     pub(super) fn disconnected(&mut self) {
-        self.departing.say_again();
         self.renewed_at.clear();
         self.to_renew.clear();
         if matches!(self.way, Way::Preparing(_))
@@ -580,8 +592,8 @@ impl Link {
 
     fn look_at_departing(&mut self, open: Option<&Open>, now: Instant) {
         if !self.departing.is_empty() {
-            let over = open.map(|open| (&open.connection, open.session_lease));
-            self.departing.look(&self.mirror, &self.settings.layout, &self.settings.id, over, now);
+            let voice = open.map(|open| &open.voice);
+            self.departing.look(&self.mirror, &self.settings.layout, &self.settings.id, voice, now);
         }
     }
 
@@ -697,7 +709,7 @@ pub(super) fn changed(revision: u64, changes: Vec<Incoming>, by: Origin) -> Even
 /// What is installed, and cannot be read any more.
 pub(super) fn unreadable(followed: &Followed) -> Vec<Incoming> {
     let installed = followed.refused.iter().filter_map(|refused| refused.installed.clone());
-    installed.map(|change| Incoming { change, suspended: None }).collect()
+    installed.map(Incoming::from).collect()
 }
 
 fn spread_audit() -> Duration {
