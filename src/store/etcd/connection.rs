@@ -332,9 +332,9 @@ fn read(path: &Path) -> Result<Vec<u8>, Fault> {
 
 fn put(kv: KeyValue) -> Put {
     let lease = Some(Lease(kv.lease())).filter(|lease| lease.0 != 0);
-    let modified = unsigned(kv.mod_revision());
+    let (created, modified) = (unsigned(kv.create_revision()), unsigned(kv.mod_revision()));
     let (key, value) = kv.into_key_value();
-    Put { key, value, modified, lease }
+    Put { key, value, created, modified, lease }
 }
 
 fn transaction(txn: Txn) -> etcd_client::Txn {

@@ -12,7 +12,7 @@ use super::mirror::{Entry, Lease, Mirror, Value};
 use super::session::Session;
 use crate::store::records;
 use furt_core::model::{InstanceId, MAX_DURATION, ServiceName};
-use furt_core::registry::{Change, Incoming, InstanceRecord, InstanceRef};
+use furt_core::registry::{Change, Incoming, InstanceRecord, InstanceRef, Revision};
 
 /// The largest record that is taken over: as large as the body of a registration may be.
 const MAX_RECORD: usize = 64 * 1024;
@@ -31,6 +31,8 @@ pub(super) struct Group {
 pub(super) struct Put {
     pub(super) key: Vec<u8>,
     pub(super) value: Vec<u8>,
+    /// The revision at which it was put first.
+    pub(super) created: u64,
     pub(super) modified: u64,
     pub(super) lease: Option<Lease>,
 }
@@ -140,7 +142,7 @@ impl Follower<'_> {
     }
 
     fn tell(&mut self, change: Change, suspended: Option<Arc<str>>) {
-        self.followed.changes.push(Incoming { change, suspended });
+        self.followed.changes.push(Incoming { suspended, ..change.into() });
     }
 
     fn put(&mut self, key: Key, put: &Put) {
@@ -183,7 +185,8 @@ impl Follower<'_> {
         let of = self.mirror.instances_of(service).filter_map(|(instance, entry)| match &entry.value {
             Value::Refused { orphan: Some(orphan), .. } => {
                 let (modified, lease) = (entry.modified, entry.lease);
-                Some((instance, Put { key: Vec::new(), value: orphan.to_vec(), modified, lease }))
+                let (key, value) = (Vec::new(), orphan.to_vec());
+                Some((instance, Put { key, value, created: modified, modified, lease }))
             }
             _ => None,
         });
@@ -212,7 +215,11 @@ impl Follower<'_> {
                 let read = records::Definition::read(service.as_str(), &put.value);
                 let read = read.map_err(|error| self.or_newer(put, error.fault))?;
                 let has_unknown = read.has_unknown_fields();
-                self.tell(Change::PutDefinition(read.value), newer(put, has_unknown));
+                self.followed.changes.push(Incoming {
+                    change: Change::PutDefinition(read.value),
+                    suspended: newer(put, has_unknown),
+                    added: Some(Revision(put.created)),
+                });
                 Ok(kept(has_unknown))
             }
             Key::Instance(instance) => {

@@ -12,6 +12,7 @@ const MOST_OPS: usize = 128;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) value: Vec<u8>,
+    pub(super) created: u64,
     pub(super) modified: u64,
     pub(super) lease: Option<Lease>,
 }
@@ -84,8 +85,9 @@ impl Model {
             }
         };
         let modified = self.revision;
-        group.puts.push(Put { key: key.clone().into_bytes(), value: value.clone(), modified, lease });
-        self.keys.insert(key.clone(), Stored { value, modified, lease });
+        let created = self.keys.get(key).map_or(modified, |before| before.created);
+        group.puts.push(Put { key: key.clone().into_bytes(), value: value.clone(), created, modified, lease });
+        self.keys.insert(key.clone(), Stored { value, created, modified, lease });
     }
 
     /// All that is there, as a first reading gives it.
@@ -93,6 +95,7 @@ impl Model {
         let of = |(key, stored): (&String, &Stored)| Put {
             key: key.clone().into_bytes(),
             value: stored.value.clone(),
+            created: stored.created,
             modified: stored.modified,
             lease: stored.lease,
         };

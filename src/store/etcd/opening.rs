@@ -201,10 +201,11 @@ async fn epoch(connection: &Connection, layout: &Layout) -> Result<Epoch, Refuse
 fn contents(mirror: &Mirror, epoch: Epoch, starts: u64, changes: &[Incoming]) -> (Contents, Suspended) {
     let mut contents = Contents { revision: Revision(mirror.revision), starts, ..Contents::new(epoch) };
     let mut suspended = Suspended::default();
-    for Incoming { change, suspended: why } in changes {
+    for Incoming { change, suspended: why, added } in changes {
         match change {
             Change::PutDefinition(record) => {
                 suspended.services.extend(why.clone().map(|why| (record.definition.service.clone(), why)));
+                contents.added.extend(added.map(|added| (record.definition.service.clone(), added)));
                 contents.definitions.insert(record.definition.service.clone(), record.clone());
             }
             Change::PutInstance(record) => {

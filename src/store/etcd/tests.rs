@@ -495,7 +495,8 @@ fn a_fence_that_this_gateway_put_itself_is_not_in_its_way() {
 }
 
 fn put(key: &Key, value: &str, modified: u64) -> Put {
-    Put { key: layout().key(key).into_bytes(), value: value.as_bytes().to_vec(), modified, lease: None }
+    let (key, value) = (layout().key(key).into_bytes(), value.as_bytes().to_vec());
+    Put { key, value, created: modified, modified, lease: None }
 }
 
 const DEFINITION: &str = r#"{"service":"s","host":null,"routes":[],"policy":"edge","hash_key":null,"slow_start_ms":null,"connect_timeout_ms":null,"read_timeout_ms":null,"metadata":{},"revision":0,"registered_from":"10.0.0.1""#;

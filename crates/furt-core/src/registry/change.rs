@@ -136,6 +136,8 @@ pub struct Contents {
     pub starts: u64,
     /// Every service.
     pub definitions: BTreeMap<ServiceName, DefinitionRecord>,
+    /// The revision at which each service was put first, where others may have put two with one route: the older one has it.
+    pub added: BTreeMap<ServiceName, Revision>,
     /// Every instance; its service is among the definitions.
     pub instances: BTreeMap<InstanceId, InstanceRecord>,
     /// TTLs of instances that named none and are held to one.
@@ -167,6 +169,7 @@ impl Contents {
             epoch,
             starts: 0,
             definitions: BTreeMap::new(),
+            added: BTreeMap::new(),
             instances: BTreeMap::new(),
             ttls: BTreeMap::new(),
             draining: BTreeMap::new(),

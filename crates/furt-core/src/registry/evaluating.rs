@@ -1,5 +1,7 @@
 //! Services are evaluated: after they came, after an instance came or went, and under another configuration.
 
+use std::collections::BTreeSet;
+
 use super::directory::{InstanceEntry, ServiceEntry};
 use super::dispatch::Registry;
 use super::effects::Effects;
@@ -36,7 +38,7 @@ impl Registry {
         // In a shared store a service keeps its routes from others while it is suspended: another gateway may route it.
         if !self.settings.sharing.is_shared() {
             self.claims.remove(&before);
-            self.claims.add(after);
+            self.claims.add(after, entry.added());
         }
         match outcome {
             Outcome::Suspended(why) => effects.report(Report::Suspended { service: service.clone(), why }),
@@ -70,6 +72,24 @@ impl Registry {
     /// first by name gets it, as after a restart; where a third holds it by now, both stay suspended.
     pub(super) fn reinstate(&mut self, effects: &mut Effects) {
         self.re_evaluate_where(|entry| !entry.eligibility().is_eligible() && !entry.is_being_removed(), effects);
+    }
+
+    /// Services that claim a route of `service`, or were in its way with one of `before`, are routed or not by who is older. There are
+    /// none unless a stranger wrote into a shared store.
+    pub(super) fn re_evaluate_rivals(
+        &mut self,
+        service: &ServiceName,
+        mut rivals: BTreeSet<ServiceName>,
+        effects: &mut Effects,
+    ) {
+        if let Some(entry) = self.directory.service(service).filter(|_| self.settings.sharing.is_shared()) {
+            let claimed = self.claimed(entry);
+            rivals.append(&mut self.claims.others(&claimed));
+        }
+        if !rivals.is_empty() {
+            rivals.iter().for_each(|rival| self.re_evaluate(rival, effects));
+            self.publisher.advance();
+        }
     }
 
     pub(super) fn re_evaluate_where(&mut self, is_meant: impl Fn(&ServiceEntry) -> bool, effects: &mut Effects) {

@@ -33,6 +33,15 @@ pub struct Incoming {
     /// Of a definition or an instance that is put: why it is not routed, whatever the rules say. Such as that it is where this
     /// gateway listens, or that only a newer gateway can read all of it.
     pub suspended: Option<Arc<str>>,
+    /// Of a definition that is put: the revision at which the service was put first. `None`: it is as it is known here, and this
+    /// event's for a service that is not.
+    pub added: Option<Revision>,
+}
+
+impl From<Change> for Incoming {
+    fn from(change: Change) -> Self {
+        Self { change, suspended: None, added: None }
+    }
 }
 
 /// Who changed a shared store.

@@ -134,7 +134,7 @@ impl Registry {
         }
         match &incoming.change {
             Change::PutDefinition(record) => {
-                self.follow_definition(record, incoming.suspended.clone(), now, effects);
+                self.follow_definition(record, incoming, now, effects);
                 followed.services.insert(record.definition.service.clone());
             }
             Change::PutInstance(record) => {
@@ -177,13 +177,7 @@ impl Registry {
         }
     }
 
-    fn follow_definition(
-        &mut self,
-        record: &DefinitionRecord,
-        suspended: Option<Arc<str>>,
-        now: Now,
-        effects: &mut Effects,
-    ) {
+    fn follow_definition(&mut self, record: &DefinitionRecord, incoming: &Incoming, now: Now, effects: &mut Effects) {
         let DefinitionRecord { definition, registered_from } = record;
         self.keep_service(&definition.service, now, effects);
         self.give_way(definition, now, effects);
@@ -191,8 +185,13 @@ impl Registry {
             registry.directory.service(&definition.service).map(|entry| entry.definition().health_check.clone())
         };
         let before = check(self);
-        self.install_definition(Arc::clone(definition), *registered_from, Status::Down, now);
-        if self.directory.service_mut(&definition.service).is_some_and(|entry| entry.suspend(suspended)) {
+        let added = incoming.added;
+        self.install_definition(Arc::clone(definition), *registered_from, added, Status::Down, now, effects);
+        if self
+            .directory
+            .service_mut(&definition.service)
+            .is_some_and(|entry| entry.suspend(incoming.suspended.clone()))
+        {
             self.re_evaluate(&definition.service, effects);
         }
         let after = check(self);
@@ -201,11 +200,9 @@ impl Registry {
         }
     }
 
-    /// Another service that has a route of the definition, as far as is installed.
-    pub(super) fn claimed_by_another(&self, definition: &Definition) -> Option<ServiceName> {
-        let effective = effective(definition, &self.settings.policy.apps_domain);
-        let conflict = |route| self.claims.conflict(&effective.service, effective.host.as_ref(), route);
-        effective.routes.iter().find_map(conflict).cloned()
+    /// Other services that have a route of the definition, as far as is installed.
+    pub(super) fn claimed_by_others(&self, definition: &Definition) -> BTreeSet<ServiceName> {
+        self.claims.others(&effective(definition, &self.settings.policy.apps_domain))
     }
 
     fn has_lapsed_instances(&self, service: &ServiceName) -> bool {
@@ -214,8 +211,8 @@ impl Registry {
 
     /// Services that the store lost give their routes up to one that it has.
     fn give_way(&mut self, definition: &Definition, now: Now, effects: &mut Effects) {
-        while let Some(holder) = self.claimed_by_another(definition) {
-            let Some(entry) = self.directory.service(&holder).filter(|entry| entry.has_lapsed()) else { return };
+        for holder in self.claimed_by_others(definition) {
+            let Some(entry) = self.directory.service(&holder).filter(|entry| entry.has_lapsed()) else { continue };
             let ids: Vec<_> = entry.instances().keys().cloned().collect();
             for id in ids {
                 self.expire_lapsed(&InstanceRef { service: holder.clone(), id }, now, effects);
@@ -353,7 +350,7 @@ impl Registry {
         for id in ids {
             self.follow_removal(&InstanceRef { service: service.clone(), id }, effects);
         }
-        self.remove_service(service);
+        self.remove_service(service, effects);
         effects.report(Report::Freed(service.clone()));
         self.publisher.advance();
     }

@@ -1,5 +1,6 @@
 //! Services and instances are put into the directory and taken out of it, with all that runs for them.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use super::now::Now;
 use super::plan::FirstProbe;
 use super::probes::Health;
 use super::report::Report;
+use super::revision::Revision;
 use super::service_write::Registering;
 use crate::model::{Definition, DrainMark, Incarnation, InstanceId, InstanceSpec, ServiceName, Status};
 
@@ -55,7 +57,7 @@ impl Registry {
         let check_before = self.directory.service(&service).map(|entry| entry.definition().health_check.clone());
         if let Some(from) = definition_owner {
             let status = self.health_on_arrival(&instance, &spec, now).status();
-            self.install_definition(Arc::new(definition), from, status, now);
+            self.install_definition(Arc::new(definition), from, None, status, now, effects);
         }
         let drain = self.drain_after(&instance, spec.incarnation.as_ref(), &replaces).cloned();
         let replaced = self.replaced_by(&instance, spec.incarnation.as_ref());
@@ -195,31 +197,52 @@ impl Registry {
     /// Installs a definition as not evaluated: the configuration may be another than it was checked against, and
     /// [`re_evaluate`](Self::re_evaluate) says what holds today. A new service starts at its first instance's status: that
     /// is no change of status.
-    pub(super) fn install_definition(&mut self, definition: Arc<Definition>, from: IpAddr, status: Status, now: Now) {
-        let Some(entry) = self.directory.service(&definition.service) else {
-            return self.add_service(definition, from, status, now);
+    pub(super) fn install_definition(
+        &mut self,
+        definition: Arc<Definition>,
+        from: IpAddr,
+        added: Option<Revision>,
+        status: Status,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let service = definition.service.clone();
+        let Some(entry) = self.directory.service(&service) else {
+            self.add_service(definition, from, added.unwrap_or(self.revision), status, now);
+            return self.re_evaluate_rivals(&service, BTreeSet::new(), effects);
         };
+        let known = if entry.has_lapsed() { self.revision } else { entry.added() };
+        let added = added.unwrap_or(known);
         // Two of its owner's instances may have brought it at once.
-        let is_same = *entry.definition() == definition && entry.registered_from() == from;
+        let is_same = (entry.definition(), entry.registered_from(), entry.added()) == (&definition, from, added);
         if is_same && entry.eligibility().is_eligible() && !entry.has_lapsed() {
             return;
         }
         let claimed = self.claimed(entry);
         self.claims.remove(&claimed);
-        if let Some(entry) = self.directory.service_mut(&definition.service) {
+        let rivals = self.claims.others(&claimed);
+        if let Some(entry) = self.directory.service_mut(&service) {
             if !entry.is_being_removed() {
                 self.publisher.replace_routes(entry.index(), Some(entry.eligibility().effective()), None);
             }
-            entry.replace_definition(Arc::clone(&definition), from);
+            entry.replace_definition(definition, from, added);
         }
-        self.claim_of(&definition.service);
+        self.claim_of(&service);
+        self.re_evaluate_rivals(&service, rivals, effects);
     }
 
     /// Puts a new service in, as not evaluated.
-    pub(super) fn add_service(&mut self, definition: Arc<Definition>, from: IpAddr, status: Status, now: Now) {
+    pub(super) fn add_service(
+        &mut self,
+        definition: Arc<Definition>,
+        from: IpAddr,
+        added: Revision,
+        status: Status,
+        now: Now,
+    ) {
         let index = self.publisher.add_service(&definition.service);
         let service = definition.service.clone();
-        self.directory.insert(ServiceEntry::new(definition, from, index, status, now));
+        self.directory.insert(ServiceEntry::new(definition, from, added, index, status, now));
         self.claim_of(&service);
     }
 
@@ -236,8 +259,8 @@ impl Registry {
     /// store is shared.
     fn claim_of(&mut self, service: &ServiceName) {
         if let Some(entry) = self.directory.service(service) {
-            let claimed = self.claimed(entry);
-            self.claims.add(&claimed);
+            let (claimed, added) = (self.claimed(entry), entry.added());
+            self.claims.add(&claimed, added);
         }
     }
 
@@ -271,11 +294,14 @@ impl Registry {
     }
 
     /// Forgets a service without instances.
-    pub(super) fn remove_service(&mut self, service: &ServiceName) {
+    pub(super) fn remove_service(&mut self, service: &ServiceName, effects: &mut Effects) {
         if let Some(entry) = self.directory.remove(service) {
-            self.claims.remove(&self.claimed(&entry));
+            let claimed = self.claimed(&entry);
+            self.claims.remove(&claimed);
+            let rivals = self.claims.others(&claimed);
             self.publisher.free(entry.index());
             self.leases.end_hold(service);
+            self.re_evaluate_rivals(service, rivals, effects);
         }
     }
 }

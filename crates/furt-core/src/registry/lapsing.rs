@@ -103,7 +103,7 @@ impl Registry {
     /// Whether the store lost a service, and gave its routes to another one.
     fn is_contested(&self, service: &ServiceName) -> bool {
         let lost = self.directory.service(service).filter(|entry| entry.has_lapsed());
-        lost.is_some_and(|entry| self.claimed_by_another(entry.definition()).is_some())
+        lost.is_some_and(|entry| !self.claimed_by_others(entry.definition()).is_empty())
     }
 
     /// Whether nothing of a service is on its way to the store but single instances of the definition that stands.

@@ -78,7 +78,7 @@ impl Registry {
         }
         let premises = self.premises_of_registration(&registering);
         if definition_owner.is_some() {
-            self.pending_claims.add(&effective(&command.definition, &self.settings.policy.apps_domain));
+            self.pending_claims.add(&effective(&command.definition, &self.settings.policy.apps_domain), self.revision);
         }
         self.places.claim(&service, &command.instance);
         for id in registering.ids() {

@@ -131,7 +131,7 @@ impl Registry {
             }
         }
         if is_whole {
-            self.remove_service(service);
+            self.remove_service(service, effects);
         } else if self.directory.service(service).is_some_and(|entry| entry.instances().is_empty()) {
             // The last two may have left at once, each as one of two, through two gateways.
             let is_to_go = matches!(&cause, RemovalCause::Requested { command, .. }

@@ -34,7 +34,7 @@ impl Registry {
     /// Takes over what a store has; once, before anything else is handled.
     pub fn restore(&mut self, contents: Contents, suspended: &Suspended, now: Now) -> Vec<Effect> {
         let mut effects = Effects::default();
-        let Contents { revision, epoch, starts, definitions, instances, ttls, draining, holds, keys, observed } =
+        let Contents { revision, epoch, starts, definitions, added, instances, ttls, draining, holds, keys, observed } =
             contents;
         self.revision = revision;
         self.publisher.begin(epoch, Generation(starts << CHANGES_OF_A_START));
@@ -44,7 +44,8 @@ impl Registry {
         self.publisher.set_held(&self.holds);
         for DefinitionRecord { definition, registered_from } in definitions.into_values() {
             let service = definition.service.clone();
-            self.add_service(definition, registered_from, Status::Down, now);
+            let added = added.get(&service).copied().unwrap_or_default();
+            self.add_service(definition, registered_from, added, Status::Down, now);
             if let Some(entry) = self.directory.service_mut(&service) {
                 entry.suspend(suspended.services.get(&service).cloned());
             }

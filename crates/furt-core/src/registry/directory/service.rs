@@ -8,6 +8,7 @@ use super::super::eligibility::{Eligibility, Evaluated};
 use super::super::ids::InstanceRef;
 use super::super::now::Now;
 use super::super::probes::Health;
+use super::super::revision::Revision;
 use super::super::shared;
 use super::instances::{InstanceEntry, Instances, StatusChange};
 use crate::model::{Definition, Host, InstanceId, Status};
@@ -18,6 +19,8 @@ pub(in crate::registry) struct ServiceEntry {
     definition: Arc<Definition>,
     /// The address recorded as the owner of the definition.
     registered_from: IpAddr,
+    /// When it was put first.
+    added: Revision,
     index: ServiceIndex,
     instances: Instances,
     eligibility: Eligibility,
@@ -36,6 +39,7 @@ impl ServiceEntry {
     pub(in crate::registry) fn new(
         definition: Arc<Definition>,
         registered_from: IpAddr,
+        added: Revision,
         index: ServiceIndex,
         status: Status,
         now: Now,
@@ -44,6 +48,7 @@ impl ServiceEntry {
             eligibility: Eligibility::not_evaluated(&definition),
             definition,
             registered_from,
+            added,
             index,
             instances: Instances::default(),
             status,
@@ -61,6 +66,11 @@ impl ServiceEntry {
     /// The address recorded as the owner of the definition.
     pub(in crate::registry) fn registered_from(&self) -> IpAddr {
         self.registered_from
+    }
+
+    /// When it was put first: of two with one route the older one has it.
+    pub(in crate::registry) fn added(&self) -> Revision {
+        self.added
     }
 
     pub(in crate::registry) fn index(&self) -> ServiceIndex {
@@ -98,10 +108,16 @@ impl ServiceEntry {
     }
 
     /// Replaces the definition. The new one is not evaluated yet.
-    pub(in crate::registry) fn replace_definition(&mut self, definition: Arc<Definition>, registered_from: IpAddr) {
+    pub(in crate::registry) fn replace_definition(
+        &mut self,
+        definition: Arc<Definition>,
+        registered_from: IpAddr,
+        added: Revision,
+    ) {
         self.eligibility = Eligibility::not_evaluated(&definition);
         self.definition = definition;
         self.registered_from = registered_from;
+        self.added = added;
         self.has_lapsed = false;
         self.suspended = None;
     }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::command::{Command, instance, operator, policy, settings, source};
 use super::harness::{Harness, Store};
 use crate::model::{
-    CidrSet, DrainMark, DrainUntil, GatewayName, KeyName, KeySpec, PermissionRule, PermissionSet, RuntimeKey,
+    CidrSet, DrainMark, DrainUntil, Epoch, GatewayName, KeyName, KeySpec, PermissionRule, PermissionSet, RuntimeKey,
     Sha256Digest, Status,
 };
 use crate::registry::{
-    Answer, Change, Claim, DefinitionRecord, Drain, Event, Incoming, InstanceRecord, InstanceRef, KeyCommand,
+    Answer, Change, Claim, Contents, DefinitionRecord, Drain, Event, Incoming, InstanceRecord, InstanceRef, KeyCommand,
     KeyRefusal, Origin, Premise, Record, Refusal, RegistrationPolicy, Report, Revision, Settings, Sharing, StaticClaim,
     StaticRoute, StaticTarget, StoreChanged, WriteId,
 };
@@ -38,7 +38,7 @@ fn put(command: &Command) -> Vec<Change> {
 impl Harness {
     fn told(&mut self, changes: Vec<Change>, by: Origin) {
         self.revision = Revision(self.revision.0 + 1);
-        let changes = changes.into_iter().map(|change| Incoming { change, suspended: None }).collect();
+        let changes = changes.into_iter().map(Incoming::from).collect();
         let changed = StoreChanged { revision: self.revision, changes, by };
         self.send(Event::StoreChanged(Box::new(changed)));
     }
@@ -503,7 +503,7 @@ fn an_instance_may_be_where_this_gateway_does_not_let_it_be() {
     let mut furt = shared();
     let mut incoming: Vec<_> = put(&Command::new("a", &["GET /x"]))
         .into_iter()
-        .map(|change| Incoming { change, suspended: Some("it is a listener of this gateway".into()) })
+        .map(|change| Incoming { suspended: Some("it is a listener of this gateway".into()), ..change.into() })
         .collect();
     let changed = |changes: &Vec<Incoming>, revision| {
         let (changes, by) = (changes.clone(), elsewhere());
@@ -526,4 +526,93 @@ fn the_owner_of_a_definition_is_who_the_store_says() {
     assert_eq!(furt.usable("", "/x"), ["a"]);
     assert!(matches!(furt.deregister("a", source("10.0.0.1")), Err(Refusal::NotOwner { .. })));
     furt.deregister("a", source("10.0.0.2")).unwrap();
+}
+
+/// A definition that a stranger wrote, as it comes from the store.
+fn written(command: &Command, added: u64) -> Vec<Incoming> {
+    let mut changes: Vec<_> = put(command).into_iter().map(Incoming::from).collect();
+    changes[0].added = Some(Revision(added));
+    changes
+}
+
+impl Harness {
+    fn follows(&mut self, changes: Vec<Incoming>) {
+        self.revision = Revision(self.revision.0 + 1);
+        let changed = StoreChanged { revision: self.revision, changes, by: Origin::Audit };
+        self.send(Event::StoreChanged(Box::new(changed)));
+    }
+
+    fn why_suspended(&self, service: &str) -> Option<String> {
+        self.service(service).unwrap().suspended.as_deref().map(str::to_owned)
+    }
+}
+
+#[test]
+fn of_two_services_with_one_route_the_older_one_has_it_in_whichever_order_they_are_seen() {
+    let (older, younger) = (Command::new("z", &["GET /x", "GET /z"]), Command::new("a", &["GET /x", "GET /a"]));
+    let seen = |commands: [(&Command, u64); 2]| {
+        let mut furt = shared();
+        for (command, added) in commands {
+            furt.follows(written(command, added));
+        }
+        furt
+    };
+    let together = || {
+        let mut furt = shared();
+        furt.follows([written(&younger, 6), written(&older, 5)].concat());
+        furt
+    };
+    let restored = || {
+        let mut furt = shared();
+        let mut contents = Contents::new(Epoch(uuid::Uuid::nil()));
+        for (command, added) in [(&younger, 6), (&older, 5)] {
+            for incoming in written(command, added) {
+                match incoming.change {
+                    Change::PutDefinition(record) => {
+                        let service = record.definition.service.clone();
+                        contents.added.extend(incoming.added.map(|added| (service.clone(), added)));
+                        contents.definitions.insert(service, record);
+                    }
+                    Change::PutInstance(record) => {
+                        contents.instances.insert(record.spec.id.clone(), record);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        furt.restore_from(contents);
+        furt
+    };
+    for mut furt in [seen([(&older, 5), (&younger, 6)]), seen([(&younger, 6), (&older, 5)]), together(), restored()] {
+        assert_eq!(
+            (furt.usable("", "/x"), furt.usable("", "/z"), furt.usable("", "/a")),
+            (vec!["z"], vec!["z"], vec![])
+        );
+        assert!(furt.why_suspended("a").is_some_and(|why| why.contains("\"z\"")), "{:?}", furt.why_suspended("a"));
+        assert_eq!(furt.why_suspended("z"), None);
+        // Its owner goes on as if the other one were not there, and may give up what both have.
+        furt.register(&older).unwrap();
+        furt.register(&older.clone().weight(5)).unwrap();
+        assert_eq!(furt.usable("", "/x"), ["z"]);
+        furt.register(&Command::new("z", &["GET /z"])).unwrap();
+        assert_eq!(
+            (furt.usable("", "/x"), furt.usable("", "/z"), furt.why_suspended("a")),
+            (vec!["a"], vec!["z"], None)
+        );
+    }
+    for mut furt in [seen([(&older, 5), (&younger, 6)]), restored()] {
+        furt.deregister("z", operator("127.0.0.1")).unwrap();
+        assert_eq!((furt.usable("", "/x"), furt.usable("", "/a")), (vec!["a"], vec!["a"]));
+    }
+}
+
+#[test]
+fn a_route_that_a_suspended_service_has_is_not_for_a_third_one() {
+    let mut furt = shared();
+    furt.follows(written(&Command::new("one", &["GET /x"]), 5));
+    furt.follows(written(&Command::new("two", &["GET /x", "GET /y"]), 6));
+    // Another gateway may route it.
+    let refused = furt.register(&Command::new("three", &["GET /y"]));
+    assert!(matches!(refused, Err(Refusal::Taken { .. })), "{refused:?}");
+    assert_eq!(furt.usable("", "/x"), ["one"]);
 }

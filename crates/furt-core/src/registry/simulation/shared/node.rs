@@ -146,7 +146,7 @@ impl Node {
                     }
                 }
                 _ => {
-                    let changes = changes.into_iter().map(|change| Incoming { change, suspended: None }).collect();
+                    let changes = changes.into_iter().map(Incoming::from).collect();
                     self.send(Event::StoreChanged(Box::new(StoreChanged { revision, changes, by })));
                 }
             }
@@ -173,7 +173,7 @@ impl Node {
             return;
         }
         self.expect_no_longer(&changes, &by);
-        let changes = changes.into_iter().map(|change| Incoming { change, suspended: None }).collect();
+        let changes = changes.into_iter().map(Incoming::from).collect();
         self.send(Event::StoreChanged(Box::new(StoreChanged { revision: Revision(revision), changes, by })));
     }
 
