@@ -60,6 +60,7 @@ fn settings() -> Settings {
         heartbeat_ttl: TTL,
         sharing: Sharing::Exclusive,
         outage_hold: Duration::from_secs(300),
+        shares_limits: false,
     }
 }
 

@@ -49,6 +49,8 @@ fn instance(number: usize) -> Arc<Instance> {
     };
     Arc::new(Instance {
         addresses: Arc::from([url.socket_address().unwrap()]),
+        soft_limit: spec.soft_limit,
+        hard_limit: spec.hard_limit,
         spec: Arc::new(spec),
         status: Status::Up,
         pool_group: PoolGroup::default(),

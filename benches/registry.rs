@@ -45,6 +45,7 @@ fn settings() -> Option<Settings> {
         heartbeat_ttl: Duration::from_secs(60),
         sharing: Sharing::Exclusive,
         outage_hold: Duration::from_secs(300),
+        shares_limits: false,
     })
 }
 

@@ -81,6 +81,8 @@ mod tests {
             spec: Arc::new(InstanceSpec::new(InstanceId::try_new(id).unwrap(), url)),
             addresses: Arc::new([]),
             status,
+            soft_limit: 0,
+            hard_limit: 0,
             pool_group: PoolGroup::default(),
             live: Arc::new(live),
         })

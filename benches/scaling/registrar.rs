@@ -51,6 +51,7 @@ impl Registrar {
             heartbeat_ttl: Duration::from_secs(60),
             sharing: Sharing::Exclusive,
             outage_hold: Duration::from_secs(300),
+            shares_limits: false,
         };
         let now = furt::driver::now();
         let epoch = Epoch(uuid::Uuid::nil());

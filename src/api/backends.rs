@@ -316,6 +316,8 @@ mod tests {
                 )),
                 addresses: Arc::new([]),
                 status: Status::Up,
+                soft_limit: 0,
+                hard_limit: 0,
                 pool_group: PoolGroup::default(),
                 live: Arc::default(),
             })

@@ -71,6 +71,7 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
         None => find(&snapshot, &host, &path, &method),
     };
     let (verdict, note) = with_key(verdict, key.as_deref(), client, &snapshot);
+    let has_rate = key.is_some_and(|name| key_check::has_rate(&name, &snapshot));
     let matching = snapshot.table.matches(&host, &path);
     let judged = matching.iter().map(|route| {
         let won = verdict.route.is_some_and(|winner| std::ptr::eq(winner, &***route));
@@ -86,7 +87,18 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
     });
     let owner = verdict.route.and_then(|route| snapshot.service(route.owner.index()));
     Ok(Json(Explanation {
-        warnings: owner.map(|service| told(service, &snapshot)).into_iter().flatten().chain(note).collect(),
+        warnings: owner
+            .map(|service| told(service, &snapshot))
+            .into_iter()
+            .flatten()
+            .chain(note)
+            .chain(warnings::of_limits(
+                owner.map(|service| &**service),
+                has_rate,
+                api.nodes.list().len(),
+                snapshot.config.limits.share,
+            ))
+            .collect(),
         near,
         route: Some(verdict.route.map(|route| views::route(route, &snapshot))),
         client,

@@ -47,3 +47,8 @@ pub(super) fn judge(name: &str, route: &Route, client: Option<IpAddr>, snapshot:
     let is_bound = client.is_none() && !allow_from.is_empty();
     Judgement::Allowed(is_bound.then(|| format!("key \"{name}\" may be used from {allow_from} only")))
 }
+
+/// Whether the key of that name may be used only so often.
+pub(super) fn has_rate(name: &str, snapshot: &Snapshot) -> bool {
+    snapshot.keys.usable().any(|(_, key)| key.name.as_str() == name && key.rate.is_some())
+}

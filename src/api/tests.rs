@@ -85,6 +85,7 @@ fn router_of(store: impl Store + 'static, readiness: Arc<Readiness>) -> Router {
         heartbeat_ttl: Duration::from_secs(60),
         sharing: registry::Sharing::Exclusive,
         outage_hold: Duration::from_secs(300),
+        shares_limits: false,
     };
     let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), Vec::new(), now());
     let (metrics, events) = (Arc::clone(&telemetry.registry), Arc::clone(&telemetry.events));

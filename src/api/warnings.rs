@@ -47,6 +47,26 @@ pub(super) fn of_routes(service: &Service) -> Vec<String> {
     unguarded(&routes).iter().take(MAX_UNGUARDED).map(ToString::to_string).collect()
 }
 
+/// What limits mean where several gateways share the registry; `has_rate`: the API key in question has one; `are_shared`: each
+/// gateway lets through one part of them.
+pub(super) fn of_limits(
+    service: Option<&Service>,
+    has_rate: bool,
+    gateways: usize,
+    are_shared: bool,
+) -> Option<String> {
+    let has_hard_limit = service.is_some_and(|service| service.instances.iter().any(|one| one.spec.hard_limit != 0));
+    let what = match (has_hard_limit, has_rate) {
+        (true, true) => "hard limits and the key's rate are",
+        (true, false) => "hard limits are",
+        (false, true) => "the key's rate is",
+        (false, false) => return None,
+    };
+    let how = if are_shared { "divided among all gateways" } else { "each gateway's own" };
+    let share = || format!("{what} {how}: {gateways} gateways share the registry");
+    (gateways > 1).then(share)
+}
+
 fn shared_url(name: &ServiceName, shared: &SharedUrl) -> String {
     let others = shared.instances.iter().filter(|(service, _)| service != name);
     let named: Vec<_> = others.take(MAX_NAMED).map(|(service, id)| format!("{service}/{id}")).collect();

@@ -32,6 +32,7 @@ pub(super) fn settings(config: &Config, sharing: Sharing) -> Settings {
         heartbeat_ttl: sharing.held_to(config.registration.heartbeat_ttl),
         sharing,
         outage_hold: gateway.outage_hold,
+        shares_limits: config.limits.share,
     }
 }
 

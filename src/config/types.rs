@@ -171,6 +171,8 @@ pub struct LimitsConfig {
     pub address_connections: Option<usize>,
     /// Bytes of a request's body, at least 1.
     pub max_body: Option<u64>,
+    /// Whether gateways that share the registry share what is limited.
+    pub share: bool,
 }
 
 impl LimitsConfig {

@@ -50,7 +50,7 @@ impl Gateway {
             && !matches!(decision, Ok(Admitted::Health))
             && !has_good_key(&session.req_header().headers, ctx, snapshot)
         {
-            let checked = self.address_rates.take(client, limit);
+            let checked = self.address_rates.take(client, snapshot.share.of_rate(limit));
             checked.map_err(|wait| retry_after(GatewayProblem::AddressRateLimited, wait))?;
         }
         decision

@@ -72,7 +72,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use furt_core::model::{CidrSet, KeyName, KeySpec, PermissionSet, Rate, Sha256Digest};
+    use furt_core::model::{CidrSet, KeyName, KeySpec, PermissionSet, Rate, Sha256Digest, Share};
     use furt_core::routing::KeyLive;
 
     fn limit(text: &str, burst: u32) -> RateLimit {
@@ -87,7 +87,7 @@ mod tests {
             allow_from: CidrSet::default(),
             rate,
         };
-        ApiKey::new(&spec, None, live)
+        ApiKey::new(&spec, Share::WHOLE, None, live)
     }
 
     #[test]

@@ -122,3 +122,26 @@ async fn an_expired_key_is_refused_at_both_gateways_and_no_secret_is_in_etcd() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_limits_mean_is_said_where_several_gateways_count_each_by_itself() {
+    let (_etcd, origin, [a, mut b]) = guarded().await;
+    created(&a, &reader("free")).await;
+    created(&a, &with(reader("slow"), json!({"rate": "10/s"}))).await;
+    let explained = async |key: &str| {
+        let path = format!("/internal/explain?method=GET&url={PATH}&key={key}");
+        Answer::of(a.operate(Method::GET, &path)).await.ok()["warnings"].to_string()
+    };
+    let listed = async || Answer::of(a.operate(Method::GET, "/internal/keys")).await.ok()["gateways"].clone();
+    assert_eq!(listed().await, 2);
+    assert!(!explained("free").await.contains("each gateway's own"));
+    assert!(explained("slow").await.contains("the key's rate is each gateway's own: 2 gateways"));
+    let service = crate::gateways::shared_service("guarded", &origin.url());
+    let routes = json!({"routes": [{"method": "*", "path": PATH, "permission": "comments:read"}], "hard_limit": 5});
+    a.registered(&with(service, routes)).await;
+    assert!(explained("free").await.contains("hard limits are each gateway's own: 2 gateways"));
+    assert!(explained("slow").await.contains("hard limits and the key's rate are each gateway's own: 2 gateways"));
+    b.kill();
+    eventually("it is alone", Duration::from_secs(20), async || (listed().await == 1).then_some(())).await;
+    assert!(!explained("slow").await.contains("each gateway's own"));
+}

@@ -21,6 +21,7 @@ mod foreign;
 mod gateways;
 mod grants;
 mod keys;
+mod limits;
 mod outage;
 mod records;
 mod rights;

@@ -84,10 +84,21 @@ pub struct OldKey {
 pub struct Keys {
     /// Those of the configuration, then those made at runtime.
     pub keys: Vec<Key>,
+    /// Gateways that share the registry, at least 1. Each of them counts by itself how often a key is used.
+    #[serde(default = "alone")]
+    pub gateways: usize,
+    /// Whether each of them lets through one part of a rate (`limits.share`). Otherwise a rate of `10/s` lets 10 a second through each one.
+    #[serde(default)]
+    pub limits_shared: bool,
     /// The registry's last change.
     pub generation: Generation,
     /// The registry's identity.
     pub epoch: Epoch,
+}
+
+/// A furt that tells nothing of it shares with nobody.
+fn alone() -> usize {
+    1
 }
 
 open_enum! {

@@ -106,7 +106,10 @@ fn lists_are_written_as_they_were_read() {
         r#""name":"a","source":"runtime","sha256_prefix":"0","{}"created":null,"expires":null,"old":[{{"sha256_prefix":"1","until":"t"}}],"blocked":null"#,
         &format!("{rules},")[1..]
     );
-    same::<Keys>(&format!(r#"{{"keys":[{{{key}}},{{{key},"kept":{{{key}}}}}],"generation":1,"epoch":"e"}}"#));
+    let keys = format!(r#""keys":[{{{key}}},{{{key},"kept":{{{key}}}}}]"#);
+    same::<Keys>(&format!(r#"{{{keys},"gateways":2,"limits_shared":true,"generation":1,"epoch":"e"}}"#));
+    let older: Keys = serde_json::from_str(&format!(r#"{{{keys},"generation":1,"epoch":"e"}}"#)).unwrap();
+    assert_eq!((older.gateways, older.limits_shared), (1, false), "a furt that tells nothing of it");
     let event = r#"{"seq":1,"time":"t","kind":"blocked","service":"a","instance":null,"why":"x"}"#;
     same::<Events>(&format!(r#"{{"events":[{event}],"next":1,"lost":false}}"#));
 }

@@ -119,5 +119,6 @@ fn settings() -> Settings {
         heartbeat_ttl: 60 * second,
         sharing: Sharing::Exclusive,
         outage_hold: Duration::from_secs(300),
+        shares_limits: false,
     }
 }

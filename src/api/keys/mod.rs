@@ -84,6 +84,8 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Response {
     let snapshot = api.snapshots.load_full();
     let envelope = Keys {
         keys: Vec::new(),
+        gateways: api.nodes.list().len(),
+        limits_shared: snapshot.config.limits.share,
         generation: wire::generation(snapshot.generation),
         epoch: wire::epoch(snapshot.epoch),
     };

@@ -175,6 +175,10 @@ fn list_keys(args: &ListArgs) -> Result<()> {
             "OLD UNTIL",
             "BLOCKED",
         ];
+        if answer.gateways > 1 && answer.keys.iter().any(|key| key.rules.rate.is_some()) {
+            let how = if answer.limits_shared { "divided among all gateways" } else { "each gateway's own" };
+            note(&format!("rates are {how}: {} gateways share the registry", answer.gateways));
+        }
         table(&header, &rows)
     })
 }

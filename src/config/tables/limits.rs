@@ -3,7 +3,7 @@
 use super::MAX_CONNECTIONS;
 use crate::config::key::{DefaultValue, Key, TableVisitor};
 use crate::config::types::LimitsConfig;
-use crate::config::value::{burst, size, text, whole};
+use crate::config::value::{boolean, burst, size, text, whole};
 use furt_core::model::Rate;
 
 pub(super) fn visit(keys: &mut impl TableVisitor) -> LimitsConfig {
@@ -59,6 +59,19 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> LimitsConfig {
             },
             size,
             |config| config.limits.max_body.as_ref(),
+        ),
+        share: keys.value(
+            Key {
+                name: "limits.share",
+                default: DefaultValue::Toml("false"),
+                range: "true, false",
+                text: "Gateways that share the registry share `limits.address_rate`, the rates of API keys, and the soft and hard \
+                       limits of instances: each of them lets through one part of as many as there are gateways. Set it where \
+                       clients are spread over them evenly. `false`: each of them lets through all of it.",
+                ..Key::ROW
+            },
+            boolean,
+            |config| &config.limits.share,
         ),
     }
 }

@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 60] = [
+const OTHERS: [(&str, &str); 61] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -50,6 +50,7 @@ const OTHERS: [(&str, &str); 60] = [
     ("limits.address_burst", "1"),
     ("limits.address_connections", "1"),
     ("limits.max_body", "1"),
+    ("limits.share", "true"),
     ("upstream.connect_timeout", "1"),
     ("upstream.read_timeout", "1"),
     ("upstream.stream_read_timeout", "60"),

@@ -226,5 +226,6 @@ fn settings() -> Settings {
         heartbeat_ttl: seconds(60),
         sharing: Sharing::Exclusive,
         outage_hold: Duration::from_secs(300),
+        shares_limits: false,
     }
 }

@@ -57,6 +57,8 @@ fn service() -> Arc<Service> {
             ..InstanceSpec::new(InstanceId::try_new("a").unwrap(), url)
         }),
         status: Status::Up,
+        soft_limit: 0,
+        hard_limit: 1,
         pool_group: PoolGroup::default(),
         live: Arc::new(InstanceLive::default()),
     };

@@ -298,7 +298,9 @@ impl Link {
             Some(Node { id: Uuid::try_parse(id).ok()?, name, version, internal })
         };
         let others = self.mirror.gateways().filter(|(id, _)| *id != self.settings.id);
-        self.settings.nodes.set_others(others.filter_map(node));
+        let others: Vec<_> = others.filter_map(node).collect();
+        self.tell(vec![Event::GatewaysCounted(others.len() + 1)]);
+        self.settings.nodes.set_others(others);
     }
 
     pub(super) fn tell_unreadable(&self, revision: u64, unreadable: Vec<Incoming>) {

@@ -18,6 +18,7 @@ pub mod path;
 mod pattern;
 mod permission;
 mod rate;
+mod share;
 mod status;
 
 pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, address_text, is_never_upstream};
@@ -36,6 +37,7 @@ pub use names::{Country, GatewayName, Incarnation, InstanceId, KeyName, Region, 
 pub use pattern::{MAX_SEGMENTS, Pattern, Segment};
 pub use permission::{Permission, PermissionRule, PermissionSet};
 pub use rate::{MAX_BURST, Rate, RateLimit};
+pub use share::Share;
 pub use status::Status;
 
 use std::borrow::Cow;

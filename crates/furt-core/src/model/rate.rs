@@ -9,7 +9,7 @@ use super::Invalid;
 pub struct Rate {
     /// How many requests, at least 1.
     pub count: NonZeroU32,
-    /// Per how many seconds: 1 or 60.
+    /// Per how many seconds: 1 or 60, or in a [`Share`](super::Share) a multiple of it.
     pub period_seconds: u32,
 }
 

@@ -60,6 +60,8 @@ pub struct Registry {
     pub(super) revision: Revision,
     /// Why a shared store cannot be followed, where it cannot.
     pub(super) unreachable: Option<Arc<str>>,
+    /// How many gateways share the registry, as far as this one was told.
+    pub(super) gateways: usize,
     pub(super) lapses: Lapses,
     /// Records of a shared store that were put by a stranger and cannot be read: what is installed stays, and is stored again as
     /// it is registered.
@@ -94,6 +96,7 @@ impl Registry {
             publisher: Publisher::new(epoch),
             revision: Revision::default(),
             unreachable: None,
+            gateways: 1,
             unreadable: BTreeSet::new(),
             lapses: Lapses::default(),
         };
@@ -165,6 +168,10 @@ impl Registry {
             }
             Event::StoreChanged(changed) => self.handle_store_changed(*changed, now, effects),
             Event::StoreReach(reach) => self.handle_store_reach(reach, now, effects),
+            Event::GatewaysCounted(gateways) => {
+                self.gateways = gateways;
+                self.share_limits(effects);
+            }
             Event::DeadlineReached => self.handle_deadlines(now, effects),
             Event::ClockGap(gap) => self.extend_deadlines(gap),
             Event::ConfigurationChanged(new, reply) => self.handle_configuration(*new, reply, now, effects),

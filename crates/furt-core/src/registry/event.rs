@@ -113,6 +113,8 @@ pub enum Event {
     /// A shared store can be followed and written to, and all that was missed is told; `Err`: it cannot, and why. A connection that
     /// takes the place of another one is told as `Err` and `Ok` as well: what was renewed on the old one may be lost.
     StoreReach(Result<(), Arc<str>>),
+    /// So many gateways share the registry, this one among them; 1 until it is told.
+    GatewaysCounted(usize),
     /// Time passed; deadlines may have come.
     DeadlineReached,
     /// The process was held up for so long (paused, swapped out): nobody could be heard meanwhile.

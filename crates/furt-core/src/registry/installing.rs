@@ -131,6 +131,7 @@ impl Registry {
         live.note_contest(moves.as_ref().and_then(|moves| moves.contest.clone()));
         let new = NewInstance {
             spec,
+            share: self.publisher.share(),
             addresses,
             suspended,
             registered_from,

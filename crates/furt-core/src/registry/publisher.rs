@@ -9,7 +9,7 @@ use super::directory::Directory;
 use super::holds::Holds;
 use super::ids::InstanceRef;
 use super::places::Places;
-use crate::model::{Definition, Epoch, Generation, Host, InstanceId, MethodRule, Pattern, ServiceName};
+use crate::model::{Definition, Epoch, Generation, Host, InstanceId, MethodRule, Pattern, ServiceName, Share};
 use crate::routing::{HeldId, KeyTable, Owner, Route, Service, ServiceIndex, Snapshot};
 
 /// The snapshot, and what of it must be made anew before it is published.
@@ -56,6 +56,16 @@ impl Publisher {
     /// The keys; who changes them says so by [`advance`](Self::advance).
     pub(super) fn keys_mut(&mut self) -> &mut KeyTable {
         &mut self.snapshot.keys
+    }
+
+    /// This gateway's of what is limited.
+    pub(super) fn share(&self) -> Share {
+        self.snapshot.share
+    }
+
+    pub(super) fn set_share(&mut self, share: Share) {
+        self.snapshot.share = share;
+        self.advance();
     }
 
     /// The ids that are held, as they are from now on.

@@ -6,6 +6,7 @@
 //! on. All of it is published at once. Whoever reads the file has checked it before.
 
 use super::answer::{Answer, Reconfigured};
+use super::directory::InstanceEntry;
 use super::dispatch::Registry;
 use super::effects::Effects;
 use super::ids::ReplyId;
@@ -13,6 +14,7 @@ use super::now::Now;
 use super::settings::Configuration;
 use super::static_route::StaticRoute;
 use super::static_routes::StaticRouteParts;
+use crate::model::Share;
 
 impl Registry {
     /// Puts `new` in force and answers when it is published.
@@ -32,6 +34,7 @@ impl Registry {
         self.add_static_routes(static_routes, now, effects);
         self.reinstate(effects);
 
+        self.share_limits(effects);
         let (installed, mut parts) = self.keys(effects);
         installed.configure(keys, &mut parts);
         if before.health != self.settings.health {
@@ -40,6 +43,22 @@ impl Registry {
         self.publisher.advance();
         let answer = Reconfigured { generation: self.publisher.generation(), suspended: self.directory.suspended() };
         effects.reply(reply, Ok(Answer::Reconfigured(answer)));
+    }
+
+    /// Puts in force what this gateway has of each limit by now.
+    pub(super) fn share_limits(&mut self, effects: &mut Effects) {
+        let share = if self.settings.shares_limits { Share::among(self.gateways) } else { Share::WHOLE };
+        if self.publisher.share() == share {
+            return;
+        }
+        self.publisher.set_share(share);
+        for service in &self.directory.names_where(|entry| entry.instances().values().any(InstanceEntry::has_limits)) {
+            let Some(entry) = self.directory.service_mut(service) else { continue };
+            entry.set_share(share);
+            self.publisher.touch(entry.index(), service);
+        }
+        let (keys, mut parts) = self.keys(effects);
+        keys.share(&mut parts);
     }
 
     pub(super) fn add_static_routes(&mut self, static_routes: Vec<StaticRoute>, now: Now, effects: &mut Effects) {

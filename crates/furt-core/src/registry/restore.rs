@@ -74,6 +74,7 @@ impl Registry {
             let heard = (!self.settings.sharing.is_shared()).then_some(now.at);
             let new = NewInstance {
                 spec,
+                share: self.publisher.share(),
                 addresses,
                 suspended,
                 registered_from,

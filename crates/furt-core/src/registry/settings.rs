@@ -20,6 +20,8 @@ pub struct Settings {
     pub sharing: Sharing,
     /// How long verdicts are held at most while the gateway's own network is out; zero: they are not.
     pub outage_hold: Duration,
+    /// Whether a limit holds for all gateways that share the registry together, and each of them has its share of it.
+    pub shares_limits: bool,
 }
 
 /// Who writes to the store.

@@ -128,6 +128,8 @@ pub(super) fn move_static(index: ServiceIndex, addresses: &Arc<[SocketAddr]>, pu
         spec: Arc::clone(&instance.spec),
         addresses: Arc::clone(addresses),
         status: instance.status,
+        soft_limit: instance.soft_limit,
+        hard_limit: instance.hard_limit,
         pool_group: instance.pool_group.next(),
         live: Arc::clone(&instance.live),
     };
@@ -145,6 +147,8 @@ fn renumber(index: ServiceIndex, spec: &InstanceSpec, publisher: &mut Publisher)
         spec: Arc::new(spec.clone()),
         addresses: Arc::clone(&instance.addresses),
         status: instance.status,
+        soft_limit: instance.soft_limit,
+        hard_limit: instance.hard_limit,
         pool_group: instance.pool_group,
         live: Arc::clone(&instance.live),
     };
@@ -173,6 +177,8 @@ fn static_service(spec: Arc<InstanceSpec>, addresses: &Arc<[SocketAddr]>, now: N
     // The name is seen in logs alone; `ServiceKind::Static` tells it from a registered service of that name.
     let name = ServiceName::try_new("static").ok()?;
     let instance = Instance {
+        soft_limit: spec.soft_limit,
+        hard_limit: spec.hard_limit,
         spec,
         addresses: Arc::clone(addresses),
         status: Status::Up,

@@ -72,7 +72,7 @@ impl Instance {
     /// Whether it is at its hard limit with so many requests in flight.
     #[inline]
     pub(super) fn is_full(&self, in_flight: u32) -> bool {
-        self.spec.hard_limit != 0 && in_flight >= self.spec.hard_limit
+        self.hard_limit != 0 && in_flight >= self.hard_limit
     }
 }
 

@@ -19,6 +19,10 @@ pub struct Instance {
     pub addresses: Arc<[SocketAddr]>,
     /// The verdict of the health machine.
     pub status: Status,
+    /// Requests in flight from which on others go before it; 0: none. Where gateways share limits, this one's share.
+    pub soft_limit: u32,
+    /// The most requests in flight; 0: no limit. Where gateways share limits, this one's share.
+    pub hard_limit: u32,
     /// Changes whenever its url, protocol or addresses change: connections of another group are not reused.
     pub pool_group: PoolGroup,
     /// What outlives the snapshot.

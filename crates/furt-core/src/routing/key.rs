@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use http::HeaderValue;
 
 use crate::live::RateLimiter;
-use crate::model::{CidrSet, KeyName, KeySpec, PermissionSet, RateLimit, RuntimeKey, Sha256Digest};
+use crate::model::{CidrSet, KeyName, KeySpec, PermissionSet, RateLimit, RuntimeKey, Sha256Digest, Share};
 
 /// One API key behind one of its digests; the key itself is nowhere.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct ApiKey {
     pub permissions: PermissionSet,
     /// From where it may be used; empty: from anywhere.
     pub allow_from: CidrSet,
-    /// How often it may be used; `None`: without limit.
+    /// How often it may be used at this gateway; `None`: without limit.
     pub rate: Option<RateLimit>,
     /// From when on it is no more, in ms since the Unix epoch; `None`: never. Looked at with each request, since the
     /// registry takes a key out only once it has noticed.
@@ -36,15 +36,15 @@ pub struct KeyLive {
 }
 
 impl ApiKey {
-    /// A key behind one of its digests, until `ends_ms`.
-    pub fn new(spec: &KeySpec, ends_ms: Option<i64>, live: &Arc<KeyLive>) -> Self {
+    /// A key behind one of its digests, until `ends_ms`; `share`: this gateway's of its rate.
+    pub fn new(spec: &KeySpec, share: Share, ends_ms: Option<i64>, live: &Arc<KeyLive>) -> Self {
         Self {
             name: spec.name.clone(),
             // A name is always a value.
             name_header: HeaderValue::from_str(spec.name.as_str()).unwrap_or(HeaderValue::from_static("")),
             permissions: spec.permissions.clone(),
             allow_from: spec.allow_from.clone(),
-            rate: spec.rate,
+            rate: spec.rate.map(|rate| share.of_rate(rate)),
             ends_ms,
             live: Arc::clone(live),
         }

@@ -173,7 +173,7 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
 
     fn reserve(&self, position: usize) -> Option<Lease> {
         let instance = &self.service.instances[position];
-        let limit = instance.spec.hard_limit;
+        let limit = instance.hard_limit;
         instance.live.reserve(limit).then(|| Lease {
             instance: Arc::clone(instance),
             service: (limit != 0).then(|| Arc::clone(&self.service.live)),

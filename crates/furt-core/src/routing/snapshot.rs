@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Found, Instance, KeyTable, Route, Service, ServiceIndex, Table};
-use crate::model::{DrainMark, Epoch, Generation, InstanceId, Place, ServiceName, UpstreamUrl};
+use crate::model::{DrainMark, Epoch, Generation, InstanceId, Place, ServiceName, Share, UpstreamUrl};
 
 /// Everything that requests need, as of one generation. Cloning costs a few reference counts.
 #[derive(Clone)]
@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub held: Arc<[HeldId]>,
     /// Urls at which several services are, and not all of them say so.
     pub shared_urls: SharedUrls,
+    /// This gateway's of what is limited for all of them together.
+    pub share: Share,
 }
 
 /// A url at which several services are.
@@ -66,6 +68,7 @@ impl Snapshot {
             keys: KeyTable::default(),
             held: Arc::default(),
             shared_urls: SharedUrls::new(),
+            share: Share::WHOLE,
         }
     }
 

@@ -14,7 +14,7 @@ use super::super::leases::Liveness;
 use super::super::now::Now;
 use super::super::probes::Health;
 use super::super::shared;
-use crate::model::{DrainMark, Incarnation, InstanceId, InstanceSpec, Status, UpstreamUrl};
+use crate::model::{DrainMark, Incarnation, InstanceId, InstanceSpec, Share, Status, UpstreamUrl};
 use crate::routing::{Contest, Instance, InstanceLive, PoolGroup};
 
 /// An installed instance.
@@ -34,6 +34,8 @@ pub(in crate::registry) struct InstanceEntry {
     moves: Option<Moves>,
     /// Where a shared store lost it, though no command removed it: how long it stays at least.
     lapsed_until: Option<Instant>,
+    /// This gateway's of its limits.
+    share: Share,
     /// What the snapshot shows of it.
     published: Arc<Instance>,
 }
@@ -52,6 +54,8 @@ pub(in crate::registry) struct Moves {
 /// An instance that is to be installed.
 pub(in crate::registry) struct NewInstance {
     pub(in crate::registry) spec: Arc<InstanceSpec>,
+    /// This gateway's of its limits.
+    pub(in crate::registry) share: Share,
     pub(in crate::registry) addresses: Arc<[SocketAddr]>,
     pub(in crate::registry) suspended: Option<Arc<str>>,
     pub(in crate::registry) registered_from: IpAddr,
@@ -229,9 +233,9 @@ impl Counts {
 impl InstanceEntry {
     pub(in crate::registry) fn new(new: NewInstance, pool_group: PoolGroup, now: Now) -> Self {
         let NewInstance { spec, addresses, suspended, registered_from, health, .. } = new;
-        let NewInstance { keeps_health, noted, live, drain, replaced, ttl, heard, .. } = new;
+        let NewInstance { share, keeps_health, noted, live, drain, replaced, ttl, heard, .. } = new;
         let liveness = Liveness::new(spec.heartbeat_ttl.or(ttl), heard);
-        let published = published(&spec, &addresses, health, pool_group, &live);
+        let published = published(&spec, share, &addresses, health, pool_group, &live);
         shared::installed(&live, &health, keeps_health, replaced.clone(), now);
         let state = CountedState { health, is_being_removed: false };
         let entry = Self {
@@ -247,6 +251,7 @@ impl InstanceEntry {
             replaced,
             moves: None,
             lapsed_until: None,
+            share,
             published,
         };
         entry.note_draining();
@@ -344,7 +349,18 @@ impl InstanceEntry {
     }
 
     fn publish(&mut self, pool_group: PoolGroup) {
-        self.published = published(&self.spec, &self.addresses, self.state.health, pool_group, &self.live);
+        self.published = published(&self.spec, self.share, &self.addresses, self.state.health, pool_group, &self.live);
+    }
+
+    /// Whether it has limits that may be shared.
+    pub(in crate::registry) fn has_limits(&self) -> bool {
+        self.spec.soft_limit != 0 || self.spec.hard_limit != 0
+    }
+
+    /// From now on this is this gateway's of its limits.
+    pub(in crate::registry) fn set_share(&mut self, share: Share) {
+        self.share = share;
+        self.publish(self.published.pool_group);
     }
 
     /// Tells requests whether they may come.
@@ -356,6 +372,7 @@ impl InstanceEntry {
 
 fn published(
     spec: &Arc<InstanceSpec>,
+    share: Share,
     addresses: &Arc<[SocketAddr]>,
     health: Health,
     pool_group: PoolGroup,
@@ -365,6 +382,8 @@ fn published(
         spec: Arc::clone(spec),
         addresses: Arc::clone(addresses),
         status: health.status(),
+        soft_limit: share.of(spec.soft_limit),
+        hard_limit: share.of(spec.hard_limit),
         pool_group,
         live: Arc::clone(live),
     })

@@ -11,7 +11,7 @@ use super::super::probes::Health;
 use super::super::revision::Revision;
 use super::super::shared;
 use super::instances::{InstanceEntry, Instances, StatusChange};
-use crate::model::{Definition, Host, InstanceId, Status};
+use crate::model::{Definition, Host, InstanceId, Share, Status};
 use crate::routing::{InstanceLive, Service, ServiceIndex, ServiceKind, ServiceLive};
 
 /// A service, its instances, and whether it is routed.
@@ -91,6 +91,11 @@ impl ServiceEntry {
 
     pub(in crate::registry) fn eligibility(&self) -> &Eligibility {
         &self.eligibility
+    }
+
+    /// From now on this is this gateway's of the limits of its instances.
+    pub(in crate::registry) fn set_share(&mut self, share: Share) {
+        self.instances.values_mut().for_each(|instance| instance.set_share(share));
     }
 
     /// What the snapshot shows; [`overall`](Self::overall) once it is refreshed.

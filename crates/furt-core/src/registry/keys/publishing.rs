@@ -25,6 +25,7 @@ impl Keys {
             specs().flat_map(|spec| self.digests.get(&spec.sha256).into_iter().chain([&spec.name])).cloned().collect();
         // All of them first, so that none takes a digest of the new configuration out of the table.
         concerned.iter().for_each(|name| self.withdraw(name, parts));
+        let share = parts.publisher.share();
         let table = parts.publisher.keys_mut();
         for one in before.values() {
             table.remove(&one.spec.sha256);
@@ -35,7 +36,7 @@ impl Keys {
             let same = before.get(&spec.name).filter(|one| one.spec.rate == spec.rate);
             let live = same.map_or_else(Arc::<KeyLive>::default, |one| Arc::clone(&one.live));
             let spec = Arc::new(spec);
-            table.insert(spec.sha256, ApiKey::new(&spec, None, &live));
+            table.insert(spec.sha256, ApiKey::new(&spec, share, None, &live));
             table.configured.insert(spec.name.clone(), Arc::clone(&spec));
             self.configured.insert(spec.name.clone(), Configured { spec, live });
         }
@@ -44,6 +45,22 @@ impl Keys {
             self.publish(name, parts);
         }
         parts.publisher.advance();
+    }
+
+    /// This gateway has another share of each rate: keys with one begin to count anew.
+    pub(in crate::registry) fn share(&mut self, parts: &mut KeyParts<'_>) {
+        let share = parts.publisher.share();
+        let table = parts.publisher.keys_mut();
+        for Configured { spec, live } in self.configured.values_mut().filter(|one| one.spec.rate.is_some()) {
+            *live = Arc::default();
+            table.insert(spec.sha256, ApiKey::new(spec, share, None, live));
+        }
+        let mut limited = Vec::new();
+        for (name, entry) in self.runtime.iter_mut().filter(|(_, entry)| entry.key.spec.rate.is_some()) {
+            entry.live = Arc::default();
+            limited.push(name.clone());
+        }
+        limited.iter().for_each(|name| self.publish(name, parts));
     }
 
     /// Takes over what a store had; what is over ends at once.
@@ -102,6 +119,7 @@ impl Keys {
         self.withdraw(name, parts);
         let Some(entry) = self.runtime.get_mut(name) else { return };
         let (key, stays) = (&entry.key, entry.state == KeyState::Stays);
+        let share = parts.publisher.share();
         let table = parts.publisher.keys_mut();
         if stays && entry.suspended.is_none() {
             let olds = key.old.iter().map(|old| {
@@ -110,7 +128,7 @@ impl Keys {
             });
             for (sha256, end_ms) in olds.chain([(key.spec.sha256, key.expires_ms)]) {
                 if !self.configured_digests.contains_key(&sha256) {
-                    table.insert(sha256, ApiKey::new(&key.spec, end_ms, &entry.live));
+                    table.insert(sha256, ApiKey::new(&key.spec, share, end_ms, &entry.live));
                     entry.usable.push(sha256);
                 }
             }

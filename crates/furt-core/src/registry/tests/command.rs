@@ -189,5 +189,12 @@ pub(in crate::registry) fn settings(policy: RegistrationPolicy) -> Settings {
         startup_time: seconds(60),
         min_interval: Duration::from_secs(1),
     };
-    Settings { policy, health, heartbeat_ttl: seconds(60), sharing: Sharing::Exclusive, outage_hold: seconds(300) }
+    Settings {
+        policy,
+        health,
+        heartbeat_ttl: seconds(60),
+        sharing: Sharing::Exclusive,
+        outage_hold: seconds(300),
+        shares_limits: false,
+    }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::command::{Command, instance, operator, policy, settings, source};
 use super::harness::{Harness, Store};
 use crate::model::{
-    CidrSet, DrainMark, DrainUntil, Epoch, GatewayName, KeyName, KeySpec, PermissionRule, PermissionSet, RuntimeKey,
-    Sha256Digest, Status,
+    CidrSet, DrainMark, DrainUntil, Epoch, GatewayName, KeyName, KeySpec, PermissionRule, PermissionSet, Rate,
+    RateLimit, RuntimeKey, Sha256Digest, Status,
 };
 use crate::registry::{
     Answer, Change, Claim, Contents, DefinitionRecord, Drain, Event, Incoming, InstanceRecord, InstanceRef, KeyCommand,
@@ -481,6 +481,62 @@ fn a_digest_whose_grace_is_over_is_taken_until_the_store_forgets_it() {
     assert!(matches!(taken, Err(Refusal::Key(KeyRefusal::Taken { .. }))), "{taken:?}");
     ask(&mut furt, rotate("three", 0)).unwrap();
     ask(&mut furt, rotate("one", 0)).unwrap();
+}
+
+#[test]
+fn limits_are_divided_among_the_gateways_that_are_there_where_they_are_shared() {
+    let settings = |shares_limits| {
+        let sharing = Sharing::Shared { salt: 7, least_ttl: Duration::from_secs(2) };
+        Settings { sharing, shares_limits, ..settings(policy()) }
+    };
+    let mut furt = Harness::with(settings(true), Vec::new());
+    let key = |name: &str, rate: Option<&str>| KeySpec {
+        name: KeyName::try_new(name).unwrap(),
+        sha256: Sha256Digest::of(name.as_bytes()),
+        permissions: PermissionSet::new(vec![PermissionRule::try_new("*").unwrap()]),
+        allow_from: CidrSet::default(),
+        rate: rate.map(|rate| RateLimit::new(Rate::try_new(rate).unwrap(), None)),
+    };
+    let mut limited = Command::new("a", &["GET /x"]);
+    (limited.0.instance.soft_limit, limited.0.instance.hard_limit) = (6, 10);
+    furt.told(put(&limited), elsewhere());
+    furt.told(put(&Command::new("free", &["GET /free"])), elsewhere());
+    let made = RuntimeKey::try_new(key("made", Some("10/s")), 1, None, Vec::new()).unwrap();
+    furt.told(vec![Change::PutKey(Arc::new(made))], elsewhere());
+    furt.configure_keys(vec![key("configured", Some("4/s")), key("unlimited", None)]);
+    let limits = |furt: &Harness, service: &str| {
+        let instance = &furt.service(service).unwrap().instances[0];
+        (instance.soft_limit, instance.hard_limit)
+    };
+    let rate = |furt: &Harness, name: &str| {
+        let key = furt.snapshot.keys.get(&Sha256Digest::of(name.as_bytes())).unwrap();
+        key.rate.map(|limit| (limit.rate.count.get(), limit.rate.period_seconds, limit.burst.get()))
+    };
+    let shared_by = |furt: &Harness, gateways: u32| {
+        assert_eq!(limits(furt, "a"), (6 / gateways, 10 / gateways));
+        assert_eq!(limits(furt, "free"), (0, 0));
+        assert_eq!(rate(furt, "made"), Some((10, gateways, 10 / gateways)));
+        assert_eq!(rate(furt, "configured"), Some((4, gateways, 4 / gateways)));
+        assert_eq!(rate(furt, "unlimited"), None);
+    };
+    shared_by(&furt, 1);
+    furt.send(Event::GatewaysCounted(2));
+    shared_by(&furt, 2);
+    // What comes meanwhile, comes anew, or is judged anew has its share as well.
+    furt.probe("a", "+");
+    furt.told(put(&limited.clone().weight(5)), elsewhere());
+    furt.configure_keys(vec![key("configured", Some("4/s")), key("unlimited", None)]);
+    shared_by(&furt, 2);
+    furt.send(Event::GatewaysCounted(3));
+    shared_by(&furt, 3);
+    furt.reconfigure(settings(false), vec![]);
+    furt.configure_keys(vec![key("configured", Some("4/s")), key("unlimited", None)]);
+    shared_by(&furt, 1);
+    furt.reconfigure(settings(true), vec![]);
+    furt.configure_keys(vec![key("configured", Some("4/s")), key("unlimited", None)]);
+    shared_by(&furt, 3);
+    furt.send(Event::GatewaysCounted(1));
+    shared_by(&furt, 1);
 }
 
 #[test]

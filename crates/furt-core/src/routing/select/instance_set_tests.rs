@@ -60,6 +60,8 @@ impl Made {
         live.since_ms.store(self.since_ms, Ordering::Relaxed);
         Arc::new(Instance {
             addresses: Arc::from([self.spec.url.socket_address().unwrap()]),
+            soft_limit: self.spec.soft_limit,
+            hard_limit: self.spec.hard_limit,
             spec: Arc::new(self.spec),
             status: self.status,
             pool_group: PoolGroup::default(),
@@ -469,6 +471,8 @@ fn what_is_in_flight_is_what_is_held_whatever_becomes_of_instances_meanwhile() {
                             spec: Arc::clone(&one.spec),
                             addresses: Arc::clone(&one.addresses),
                             status: [Status::Up, Status::Unknown, Status::Down][rng.usize(..3)],
+                            soft_limit: one.soft_limit,
+                            hard_limit: one.hard_limit,
                             pool_group: one.pool_group,
                             live: Arc::clone(&one.live),
                         }));

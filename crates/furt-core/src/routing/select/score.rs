@@ -49,12 +49,12 @@ impl Candidate {
         let load = f64::from(in_flight) / (weight * ramp);
         let cost = match definition.policy {
             LoadBalancingPolicy::Edge | LoadBalancingPolicy::Sticky => {
-                f64::from(distance) * STEP + load / f64::from(spec.soft_limit.max(1))
+                f64::from(distance) * STEP + load / f64::from(instance.soft_limit.max(1))
             }
             LoadBalancingPolicy::LeastConn => load,
             LoadBalancingPolicy::RoundRobin | LoadBalancingPolicy::Hash => 0.0,
         };
-        let is_at_soft_limit = spec.soft_limit != 0 && in_flight >= spec.soft_limit;
+        let is_at_soft_limit = instance.soft_limit != 0 && in_flight >= instance.soft_limit;
         Self::Free(Score { is_at_soft_limit, cost, share, ramp })
     }
 }

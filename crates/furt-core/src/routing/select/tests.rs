@@ -23,6 +23,8 @@ fn service(given: &[Given<'_>]) -> Service {
             ..InstanceSpec::new(InstanceId::try_new(id).unwrap(), url.clone())
         };
         Arc::new(Instance {
+            soft_limit: spec.soft_limit,
+            hard_limit: spec.hard_limit,
             spec: Arc::new(spec),
             addresses: Arc::from([url.socket_address().unwrap()]),
             status,
@@ -241,6 +243,8 @@ fn an_instance_whose_name_does_not_resolve_is_no_candidate() {
         spec: Arc::clone(&service.instances[0].spec),
         addresses: Arc::from([]),
         status: Status::Up,
+        soft_limit: 0,
+        hard_limit: 0,
         pool_group: PoolGroup::default(),
         live: Arc::default(),
     };

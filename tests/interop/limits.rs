@@ -1,0 +1,93 @@
+//! Limits that gateways share: each of them lets through its part.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::foreign::Etcd;
+use crate::gateways::{is_routed, pair_with, shared_service};
+use crate::support::{Answer, Gateway, Mode, Origin, SOON, eventually, throughout, with};
+
+const GUARDED: &str = "/guarded";
+
+/// Which of so many requests, one after the other, a gateway lets through.
+async fn let_through(gateway: &Gateway, requests: usize, path: &str, key: Option<&str>) -> usize {
+    let mut passed = 0;
+    for _ in 0..requests {
+        let answer = match key {
+            Some(key) => Answer::of(gateway.request(Method::GET, path, key)).await,
+            None => Answer::of(gateway.anonymous(Method::GET, path)).await,
+        };
+        assert!(answer.status == 200 || answer.status == 429, "{answer:?}");
+        passed += usize::from(answer.status == 200);
+    }
+    passed
+}
+
+async fn gateways_are(gateway: &Gateway, count: usize) {
+    eventually(&format!("{count} gateways"), Duration::from_secs(20), async || {
+        let listed = Answer::of(gateway.operate(Method::GET, "/internal/keys")).await.ok();
+        assert_eq!(listed["limits_shared"], true);
+        (listed["gateways"] == count).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_gateways_let_through_together_what_one_does_alone() {
+    let (etcd, origin) = (Etcd::one().await, Origin::start().await);
+    let [a, mut b] = pair_with(&etcd, "\n[limits]\nshare = true\naddress_rate = '12/m'\naddress_burst = 12\n").await;
+    let routes = json!({"routes": [{"method": "*", "path": GUARDED, "permission": "comments:read"}]});
+    a.registered(&with(shared_service("guarded", &origin.url()), routes)).await;
+    let body = json!({"name": "slow", "permissions": ["comments:read"], "rate": "6/m", "burst": 6});
+    let made = Answer::of(a.operate(Method::POST, "/internal/keys").json(&body)).await;
+    let key = made.json()["key"].as_str().unwrap().to_owned();
+    for gateway in [&a, &b] {
+        gateways_are(gateway, 2).await;
+        let listed = async || Answer::of(gateway.operate(Method::GET, "/internal/keys/slow")).await.status == 200;
+        eventually("the key is known", SOON, async || listed().await.then_some(())).await;
+        assert_eq!(let_through(gateway, 8, GUARDED, Some(&key)).await, 3);
+    }
+    a.registered(&shared_service("open", &origin.url())).await;
+    eventually("B routes it", SOON, async || {
+        (Answer::of(b.operate(Method::GET, "/internal/services/open")).await.status == 200).then_some(())
+    })
+    .await;
+    for gateway in [&a, &b] {
+        assert_eq!(let_through(gateway, 14, "/open", None).await, 6);
+    }
+    b.kill();
+    gateways_are(&a, 1).await;
+    // What is limited otherwise than before counts anew.
+    assert_eq!(let_through(&a, 8, GUARDED, Some(&key)).await, 6);
+    assert_eq!(let_through(&a, 14, "/open", None).await, 12);
+}
+
+#[tokio::test]
+async fn a_hard_limit_holds_for_two_gateways_together() {
+    let (etcd, origin) = (Etcd::one().await, Origin::start().await);
+    let [a, b] = pair_with(&etcd, "\n[limits]\nshare = true\n").await;
+    a.registered(&with(shared_service("one", &origin.url()), json!({"hard_limit": 4}))).await;
+    is_routed(&b, "/one", SOON).await;
+    for gateway in [&a, &b] {
+        gateways_are(gateway, 2).await;
+    }
+    origin.set_mode(Mode::Gated);
+    let before = origin.requests("/one");
+    let arrived = || origin.requests("/one") - before;
+    let mut all = tokio::task::JoinSet::new();
+    for (gateway, wanted) in [(&a, 2), (&b, 4)] {
+        for _ in 0..5 {
+            all.spawn(Answer::try_of(gateway.anonymous(Method::GET, "/one")));
+        }
+        eventually("its share arrives", SOON, async || (arrived() >= wanted).then_some(())).await;
+        throughout("no more arrive", Duration::from_millis(500), async || arrived() == wanted).await;
+    }
+    origin.set_mode(Mode::Echo);
+    origin.release();
+    while let Some(answer) = all.join_next().await {
+        let status = answer.unwrap().unwrap().status;
+        assert!(status == 200 || status == 503, "{status}");
+    }
+}
