@@ -93,6 +93,15 @@ async fn keys_that_furt_has_no_record_under_change_nothing() {
     gateways[0].restart().await;
     for gateway in &gateways {
         assert_eq!(names(gateway).await, ["one/one", "two/two"]);
+        refused_becomes(gateway, 4.0).await;
+    }
+    let said = health(&gateways[0]).await["issues"].to_string();
+    assert!(said.contains("its name is none that furt gives"), "{said}");
+    for key in ["v1/services/UPPER", "v1/services/a/b", "v1/digests/zz", "v1/instances/one"] {
+        etcd.ctl().delete(&format!("{PREFIX}{key}")).await;
+    }
+    for gateway in &gateways {
+        refused_becomes(gateway, 0.0).await;
     }
 }
 

@@ -198,6 +198,8 @@ impl Link {
         let settings = Arc::clone(&self.settings);
         let (layout, records) = (&settings.layout, settings.layout.records());
         let there = connection.range(records, revision, false).await?;
+        let misnamed = there.puts.iter().map(|put| &put.key).filter(|key| layout.is_misnamed(key)).cloned();
+        self.mirror.set_misnamed(misnamed.collect());
         let there: BTreeMap<Key, Put> =
             there.puts.into_iter().filter_map(|put| Some((layout.parse(&put.key)?, put))).collect();
         let differs = |key: &Key, put: &Put| match self.mirror.get(key) {

@@ -18,6 +18,8 @@ use furt_core::registry::{Change, Incoming, InstanceRecord, InstanceRef, Revisio
 const MAX_RECORD: usize = 64 * 1024;
 /// Why a service is not routed whose record says that this furt would misread it.
 const NEWER: &str = "written by a newer furt";
+/// Why a key has no record of furt's.
+pub(super) const MISNAMED: &str = "its name is none that furt gives";
 
 /// All that changed at one revision.
 #[derive(Debug, Clone, Default)]
@@ -131,13 +133,11 @@ impl Follower<'_> {
 
     /// Keys that furt would store no record under, though they stand where records do.
     fn misnamed(&mut self, group: &Group) {
+        group.deletes.iter().for_each(|key| self.mirror.note_misnamed(key, false));
         for put in group.puts.iter().filter(|put| self.layout.is_misnamed(&put.key)) {
+            self.mirror.note_misnamed(&put.key, true);
             let key = String::from_utf8_lossy(&put.key).into_owned();
-            self.followed.refused.push(Refused {
-                key,
-                why: "its name is none that furt gives".into(),
-                installed: None,
-            });
+            self.followed.refused.push(Refused { key, why: MISNAMED.into(), installed: None });
         }
     }
 

@@ -3,15 +3,16 @@
 //! The watch alone tells what became of a batch: its place in the log, and by the keys that changed with it which of its
 //! writes were stored. The answer to the call says no more than that nothing was stored, or that the connection is of no use.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+mod telling;
+mod writing;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{info, warn};
 use tokio::sync::{mpsc, oneshot};
-use uuid::Uuid;
 
-use super::batch::{Batch, Decided, Of, SessionPut, Waiting, gather};
+use super::batch::{Batch, Of, Waiting};
 use super::connection::{Connection, Fault, FaultKind, Renewals, Renewed, Watch, Watched};
 use super::departing::{Departing, Voice};
 use super::follow::{Followed, Group, follow};
@@ -20,10 +21,7 @@ use super::mirror::{Lease, Mirror};
 use super::plan::OwnFences;
 use super::session::Session;
 use super::settings::Settings;
-use super::txn::Under;
 use crate::clock;
-use crate::nodes::Node;
-use furt_core::model::{GatewayName, UpstreamUrl};
 use furt_core::registry::{
     Change, Event, Incoming, InstanceRef, Origin, Premise, Record, Revision, StoreChanged, Write, WriteId,
 };
@@ -267,291 +265,6 @@ impl Link {
         }
     }
 
-    fn tell_followed(&mut self, revision: u64, followed: Followed, is_lapse: bool) {
-        let Followed { changes, sessions, .. } = followed;
-        if changes.is_empty() {
-            return;
-        }
-        let has_puts = changes.iter().any(|incoming| {
-            matches!(incoming.change, Change::PutDefinition(_) | Change::PutInstance(_) | Change::PutKey(_))
-        });
-        let by = match sessions.first().and_then(|(_, session)| GatewayName::try_new(&session.name).ok()) {
-            Some(name) => Origin::Gateway(name),
-            None if is_lapse && !has_puts => {
-                let lapsed = changes.iter().filter(|one| matches!(one.change, Change::RemoveInstance(_))).count();
-                self.settings.metrics.lapsed(lapsed as u64);
-                Origin::Lapse
-            }
-            None => Origin::Audit,
-        };
-        self.tell(vec![changed(revision, changes, by)]);
-    }
-
-    /// Clients are told of the gateways that are there.
-    pub(super) fn follow_nodes(&self, followed: &Followed) {
-        if !followed.changed.iter().any(|key| matches!(key, Key::Gateway(_))) {
-            return;
-        }
-        let node = |(id, value): (&str, &[u8])| {
-            let Session { name, version, internal, .. } = serde_json::from_slice(value).ok()?;
-            let internal = internal.and_then(|url| UpstreamUrl::try_new(&url).ok());
-            Some(Node { id: Uuid::try_parse(id).ok()?, name, version, internal })
-        };
-        let others = self.mirror.gateways().filter(|(id, _)| *id != self.settings.id);
-        let others: Vec<_> = others.filter_map(node).collect();
-        self.tell(vec![Event::GatewaysCounted(others.len() + 1)]);
-        self.settings.nodes.set_others(others);
-    }
-
-    pub(super) fn tell_unreadable(&self, revision: u64, unreadable: Vec<Incoming>) {
-        if !unreadable.is_empty() {
-            self.tell(vec![changed(revision, unreadable, Origin::Unreadable)]);
-        }
-    }
-
-    pub(super) fn tell_refused(&self, followed: &Followed) {
-        for refused in &followed.refused {
-            warn!("the store's record {} is refused: {}", refused.key, refused.why);
-        }
-        let layout = &self.settings.layout;
-        let example = self.mirror.first_refused().map(|(key, why)| format!("{}: {why}", layout.key(key)));
-        self.settings.metrics.refused(self.mirror.refused(), example);
-        self.settings.metrics.newer(self.mirror.first_newer().map(|key| layout.key(key)));
-    }
-
-    /// The batch in flight has its place in the log.
-    fn finish(&mut self, revision: u64, changed_keys: &BTreeSet<Key>) {
-        let Way::InFlight(way) = std::mem::replace(&mut self.way, Way::Idle) else { return };
-        if std::mem::take(&mut self.is_refusing) {
-            self.settings.metrics.reached(Ok(()));
-        }
-        let outcomes = way.batch.outcomes(changed_keys);
-        let InFlight { batch, leases, given_up, .. } = way;
-        let (mut own, mut events) = (Vec::new(), Vec::new());
-        for (((waiting, planned), is_stored), lease) in batch.writes.into_iter().zip(outcomes).zip(leases) {
-            if !is_stored {
-                self.settings.metrics.outdated();
-                self.revoke(lease);
-                match waiting.of {
-                    Of::Core(id) if !given_up.contains(&waiting.of) => {
-                        events.push(Event::WriteOutdated(id, Revision(revision)));
-                    }
-                    Of::Core(_) => {}
-                    // It is planned anew, by what is there now.
-                    Of::Nobody => self.queue.push_back(waiting),
-                }
-                continue;
-            }
-            self.own.note(&planned.claimed, revision);
-            let Waiting { of, write, mut rest, since } = waiting;
-            match (of, rest.pop_front()) {
-                (Of::Core(id), None) if !given_up.contains(&of) => {
-                    events.push(Event::WriteDone(id, Revision(revision)));
-                }
-                (_, next) => {
-                    self.take_back(of, &write, &planned.replaced_keys, revision);
-                    own.extend(write.changes.into_iter().map(Incoming::from));
-                    if let Some(write) = next.filter(|_| !given_up.contains(&of)) {
-                        self.queue.push_front(Waiting { of, write, rest, since });
-                    }
-                }
-            }
-        }
-        if !own.is_empty() {
-            // Before the outcomes: they are of the same revision.
-            events.insert(0, changed(revision, own, Origin::Gateway(self.settings.name.clone())));
-        }
-        self.tell(events);
-    }
-
-    /// A key whose caller was told that it failed, and that was stored all the same, is put as it was.
-    fn take_back(&mut self, of: Of, write: &Write, before: &BTreeMap<Key, Change>, revision: u64) {
-        if of == Of::Nobody {
-            return;
-        }
-        let mut changes = Vec::new();
-        let mut premises = Vec::new();
-        for change in &write.changes {
-            let Change::PutKey(key) = change else { continue };
-            let name = key.name().clone();
-            let back = before.get(&Key::ApiKey(name.clone())).cloned();
-            changes.push(back.unwrap_or_else(|| Change::RemoveKey(name.clone())));
-            premises.push(Premise::Unchanged(Record::Key(name)));
-        }
-        if !changes.is_empty() {
-            let write = Write { changes, seen: Revision(revision), premises };
-            self.queue.push_front(Waiting { of: Of::Nobody, write, rest: VecDeque::new(), since: clock::now() });
-        }
-    }
-
-    /// A lease that nothing was put under.
-    fn revoke(&self, lease: Option<Lease>) {
-        if let (Some(lease), Some(connection)) = (lease, self.settings.connection.load_full()) {
-            tokio::spawn(async move { connection.revoke(lease).await });
-        }
-    }
-
-    pub(super) fn tell(&self, events: Vec<Event>) {
-        if !events.is_empty() {
-            // Without the driver the link ends as well.
-            drop(self.events.send(events));
-        }
-    }
-
-    /// Sends what waits, if nothing is on its way.
-    fn submit(&mut self, open: &Open) {
-        if !matches!(self.way, Way::Idle) || self.queue.is_empty() {
-            return;
-        }
-        let (batch, decided) = gather(&mut self.queue, &self.mirror, &self.own, &self.settings.layout);
-        let revision = Revision(self.mirror.revision);
-        let events = decided.into_iter().filter_map(|decided| match decided {
-            Decided::Outdated(Of::Core(id)) => {
-                self.settings.metrics.outdated();
-                Some(Event::WriteOutdated(id, revision))
-            }
-            Decided::Done(Of::Core(id)) => Some(Event::WriteDone(id, revision)),
-            Decided::Outdated(Of::Nobody) | Decided::Done(Of::Nobody) => None,
-        });
-        let events = events.collect();
-        self.tell(events);
-        let Some(batch) = batch else { return };
-        let ttls: Vec<_> = batch.writes.iter().map(|(_, planned)| planned.ttl).collect();
-        if ttls.iter().all(Option::is_none) {
-            let leases = vec![None; ttls.len()];
-            return self.send(batch, leases, open);
-        }
-        self.way = Way::Preparing(batch);
-        let (connection, answer) = (Arc::clone(&open.connection), open.answer.clone());
-        tokio::spawn(async move {
-            let granted = super::leases::grant(&connection, &ttls).await;
-            drop(answer.send(Answered::Granted(granted)));
-        });
-    }
-
-    fn send(&mut self, mut batch: Batch, leases: Vec<Option<Lease>>, open: &Open) {
-        for ((_, planned), lease) in batch.writes.iter_mut().zip(&leases) {
-            planned.nested.granted = *lease;
-        }
-        self.session.write += 1;
-        let number = self.session.write;
-        let session = SessionPut {
-            key: self.settings.layout.key(&Key::Gateway(self.settings.id.clone())),
-            value: self.session.to_json(),
-            under: Under::Held(open.session_lease),
-            put_at: self.session_put_at,
-        };
-        let txn = batch.txn(&self.settings.layout, session);
-        let (connection, answer) = (Arc::clone(&open.connection), open.answer.clone());
-        tokio::spawn(async move {
-            let answered = connection.txn(txn).await;
-            drop(answer.send(Answered::Txn(number, answered)));
-        });
-        self.way = Way::InFlight(InFlight { batch, leases, number, since: clock::now(), given_up: BTreeSet::new() });
-    }
-
-    fn answered(&mut self, answered: Answered, open: &Open) -> Result<(), End> {
-        match answered {
-            Answered::Granted(granted) => {
-                let Way::Preparing(batch) = std::mem::replace(&mut self.way, Way::Idle) else { return Ok(()) };
-                match granted {
-                    Ok(leases) => self.send(batch, leases, open),
-                    Err(fault) if fault.kind == FaultKind::Rejected => self.fail(batch, &BTreeSet::new(), &fault.text),
-                    Err(fault) => {
-                        self.put_off(batch);
-                        return Err(fault.into());
-                    }
-                }
-                Ok(())
-            }
-            Answered::Txn(number, answered) => {
-                let is_it = matches!(&self.way, Way::InFlight(way) if way.number == number);
-                match answered {
-                    // The watch says what became of it.
-                    Ok(true) => Ok(()),
-                    Ok(false) if is_it => Err(fault("this gateway's session is not as it was put")),
-                    Err(fault) if is_it && fault.kind != FaultKind::Lost => {
-                        if let Way::InFlight(way) = std::mem::replace(&mut self.way, Way::Idle) {
-                            self.not_stored(way, &fault);
-                        }
-                        Ok(())
-                    }
-                    Err(fault) if is_it => Err(fault.into()),
-                    Ok(false) | Err(_) => Ok(()),
-                }
-            }
-        }
-    }
-
-    /// etcd refused a batch as a whole.
-    fn not_stored(&mut self, way: InFlight, fault: &Fault) {
-        way.leases.iter().for_each(|lease| self.revoke(*lease));
-        match fault.kind {
-            FaultKind::NoLease => self.outdated(way),
-            FaultKind::Rejected | FaultKind::Compacted | FaultKind::Lost => {
-                self.fail(way.batch, &way.given_up, &fault.text);
-            }
-        }
-    }
-
-    fn outdated(&mut self, way: InFlight) {
-        let InFlight { batch, given_up, .. } = way;
-        let revision = Revision(self.mirror.revision);
-        let mut events = Vec::new();
-        for (waiting, _) in batch.writes {
-            match waiting.of {
-                Of::Core(_) if given_up.contains(&waiting.of) => {}
-                Of::Core(id) => {
-                    self.settings.metrics.outdated();
-                    events.push(Event::WriteOutdated(id, revision));
-                }
-                // A key that is taken back must not stay for a connection that was lost. It is planned anew.
-                Of::Nobody => self.queue.push_back(waiting),
-            }
-        }
-        self.tell(events);
-    }
-
-    fn fail(&mut self, batch: Batch, given_up: &BTreeSet<Of>, why: &str) {
-        warn!("etcd refuses to store a batch: {why}");
-        // It is read still, so it is not away.
-        self.settings.metrics.reached(Err(format!("it refuses to store anything: {why}")));
-        self.is_refusing = true;
-        let of = batch.writes.into_iter().map(|(waiting, _)| waiting.of).filter(|of| !given_up.contains(of));
-        let events = of.filter_map(|of| match of {
-            Of::Core(id) => Some(Event::WriteFailed(id, format!("etcd refuses it: {why}"))),
-            Of::Nobody => None,
-        });
-        self.tell(events.collect());
-    }
-
-    /// A batch that was not sent goes back to where it came from.
-    fn put_off(&mut self, batch: Batch) {
-        for (waiting, _) in batch.writes.into_iter().rev() {
-            self.queue.push_front(waiting);
-        }
-    }
-
-    /// The connection is gone: what was not sent waits for the next one.
-    pub(super) fn disconnected(&mut self) {
-        self.renewed_at.clear();
-        self.to_renew.clear();
-        if matches!(self.way, Way::Preparing(_))
-            && let Way::Preparing(batch) = std::mem::replace(&mut self.way, Way::Idle)
-        {
-            self.put_off(batch);
-        }
-    }
-
-    /// All that was sent before can be stored no more: what has no place in the log has none.
-    pub(super) fn settle(&mut self) {
-        if matches!(self.way, Way::InFlight(_))
-            && let Way::InFlight(way) = std::mem::replace(&mut self.way, Way::Idle)
-        {
-            self.outdated(way);
-        }
-    }
-
     /// # Errors
     /// The driver is gone.
     pub(super) fn take_commands(&mut self, first: Option<Command>, open: Option<&Open>) -> Result<(), End> {
@@ -668,39 +381,6 @@ impl Link {
             self.audit(&open.connection).await?;
         }
         Ok(())
-    }
-
-    /// Writes that waited too long are answered as failed.
-    pub(super) fn give_up(&mut self, now: Instant) {
-        let is_over = |waiting: &Waiting| now.saturating_duration_since(waiting.since) > WRITE_PATIENCE;
-        let mut events = Vec::new();
-        let why = || "it does not answer in time".to_owned();
-        self.queue.retain(|waiting| match waiting.of {
-            Of::Core(id) if is_over(waiting) => {
-                events.push(Event::WriteFailed(id, why()));
-                false
-            }
-            Of::Core(_) | Of::Nobody => true,
-        });
-        if let Way::InFlight(way) = &mut self.way {
-            for (waiting, _) in &way.batch.writes {
-                if let Of::Core(id) = waiting.of
-                    && is_over(waiting)
-                    && way.given_up.insert(waiting.of)
-                {
-                    events.push(Event::WriteFailed(id, why()));
-                }
-            }
-        }
-        self.tell(events);
-    }
-
-    pub(super) fn tell_reach(&self, reach: Result<(), String>) {
-        if reach.is_ok() {
-            info!("the store can be read and written to, at revision {}", self.mirror.revision);
-        }
-        self.settings.metrics.reached(reach.clone());
-        self.tell(vec![Event::StoreReach(reach.map_err(Into::into))]);
     }
 }
 

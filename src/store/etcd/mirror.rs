@@ -52,6 +52,8 @@ pub(super) struct Mirror {
     digests: HashMap<Sha256Digest, furt_core::model::KeyName>,
     refused: usize,
     newer: usize,
+    /// Keys that stand where records do, under no name that a record has.
+    misnamed: BTreeSet<Vec<u8>>,
     /// Records that leases took along, where they have fields that this furt does not know: who lives is stored again with them.
     lapsed: BTreeMap<Key, Arc<[u8]>>,
 }
@@ -144,7 +146,26 @@ impl Mirror {
 
     /// How many records were not taken over.
     pub(super) fn refused(&self) -> usize {
-        self.refused
+        self.refused + self.misnamed.len()
+    }
+
+    /// One of the keys that have no name of a record.
+    pub(super) fn first_misnamed(&self) -> Option<&[u8]> {
+        self.misnamed.first().map(Vec::as_slice)
+    }
+
+    /// The key is there, or is not any more.
+    pub(super) fn note_misnamed(&mut self, key: &[u8], is_there: bool) {
+        if is_there {
+            self.misnamed.insert(key.to_vec());
+        } else {
+            self.misnamed.remove(key);
+        }
+    }
+
+    /// These are all of them that there are.
+    pub(super) fn set_misnamed(&mut self, keys: BTreeSet<Vec<u8>>) {
+        self.misnamed = keys;
     }
 
     /// The record as it is stored, or was when its lease ended, where it has fields that this furt does not know.

@@ -15,6 +15,8 @@ mod follow;
 mod layout;
 mod leases;
 mod link;
+#[cfg(test)]
+mod mangled;
 mod meta;
 mod mirror;
 #[cfg(test)]
