@@ -12,7 +12,7 @@ NEXTEST_PROFILE := $(if $(CI),ci,default)
 # A furt.toml here is the person's own: git ignores it, and it may hold keys.
 CONFIG ?= $(if $(wildcard furt.toml),furt.toml,conf/furt.toml)
 
-.PHONY: help run echo test interop interop-short faults lint bench bench-load bench-smoke performance release fuzz fuzz-keep fmt setup setup-build setup-test setup-interop setup-lint setup-release setup-fuzz
+.PHONY: help run echo test interop interop-short faults lint bench bench-load bench-smoke performance release fuzz fuzz-keep fmt setup setup-build setup-test setup-interop setup-interop-all setup-lint setup-release setup-fuzz
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -30,7 +30,7 @@ test: setup-test ## every test: units, properties, end to end, the examples in t
 	cargo nextest run $(LOCKED) --workspace --exclude furt-benches --profile $(NEXTEST_PROFILE)
 	cargo test $(LOCKED) --workspace --exclude furt-benches --doc
 
-interop: setup-interop ## what takes seconds against foreign servers and clients; they are unpacked below target/interop, never installed
+interop: setup-interop-all ## what takes seconds against foreign servers and clients; they are unpacked below target/interop, never installed
 	cargo nextest run $(LOCKED) -p furt --lib --test interop --profile interop
 
 interop-short: setup-interop ## of each of them what shows that furt and it understand each other; at most 10 minutes
@@ -85,6 +85,9 @@ setup-test:
 
 setup-interop: setup-test
 	@.ci/interop
+
+setup-interop-all: setup-test
+	@.ci/interop all
 
 setup-lint:
 	@.ci/setup lint

@@ -22,6 +22,7 @@ mod gateways;
 mod grants;
 mod keys;
 mod limits;
+mod npm;
 mod outage;
 mod records;
 mod rights;

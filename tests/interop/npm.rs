@@ -22,7 +22,7 @@ fn room() -> PathBuf {
 }
 
 fn node() -> Command {
-    let mut command = Command::new("node");
+    let mut command = Command::new(room().with_file_name("node").join("bin/node"));
     command.env("NODE_PATH", room().join("node_modules")).kill_on_drop(true);
     command
 }
@@ -37,7 +37,7 @@ struct Program {
 impl Program {
     fn start() -> Self {
         let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/npm/driver.js");
-        let mut child = node().arg(driver).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("node in PATH");
+        let mut child = node().arg(driver).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("node, which `make interop` unpacks");
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         Self { _child: child, stdin, lines: BufReader::new(stdout).lines() }
     }
