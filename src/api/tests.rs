@@ -171,3 +171,61 @@ async fn health_counts_the_backends_that_the_list_shows_also_while_some_cannot_l
     }
     panic!("the silent one is shown after 10 s");
 }
+
+/// Whatever is sent to etcd's v2 API: an answer comes at once, it is no 5xx, and an error has etcd's form where the
+/// target can be read.
+#[tokio::test]
+async fn mangled_requests_to_the_v2_api_get_an_answer_of_its_form() {
+    const PATHS: [&str; 6] = [
+        "/v2/keys/services/shop/5e9f5f2b",
+        "/v2/keys/ns/services/shop/5e9f5f2b?ttl=10&prevExist=true",
+        "/v2/keys/services/shop?recursive=true&sorted=true",
+        "/v2/keys/services?recursive=false",
+        "/v2/machines",
+        "/?refresh=10/v2/keys/services/shop/5e9f5f2b",
+    ];
+    const FORM: &str = "value=%7B%22name%22%3A%22shop%22%2C%22hostname%22%3A%22127.0.0.1%22%2C%22port%22%3A9%7D&ttl=10";
+    const PIECES: [&str; 12] =
+        ["/", "//", "%2F", "%00", "%", "?", "&", "=", "..", "value=", "ttl=-1", "%7B%22a%22%3A%5B"];
+    let mangled = |rng: &mut fastrand::Rng, text: &str| {
+        let mut bytes = text.as_bytes().to_vec();
+        for _ in 0..rng.usize(..4) {
+            let place = rng.usize(..=bytes.len());
+            match rng.u8(..3) {
+                0 => drop(bytes.splice(place..place, PIECES[rng.usize(..PIECES.len())].bytes())),
+                1 => drop(bytes.drain(place..(place + rng.usize(..8)).min(bytes.len()))),
+                _ => bytes.insert(place, rng.u8(..)),
+            }
+        }
+        bytes
+    };
+    let router = router(KeepsAll);
+    let (mut taken, mut refused) = (0, 0);
+    for seed in 0..3_000 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let path = PATHS[rng.usize(..PATHS.len())];
+        let path = mangled(&mut rng, path);
+        let Ok(uri) = axum::http::Uri::try_from(path) else { continue };
+        let method = ["GET", "PUT", "DELETE", "POST", "HEAD"][rng.usize(..5)];
+        let request = Request::builder().method(method).uri(uri.clone()).header("host", "localhost");
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let request = request.extension(Peer([127, 0, 0, 1].into())).body(Body::from(mangled(&mut rng, FORM))).unwrap();
+        let answered = tokio::time::timeout(Duration::from_secs(5), router.clone().oneshot(request)).await;
+        let answer = answered.unwrap_or_else(|_| panic!("seed {seed}: {method} {uri} has no answer")).unwrap();
+        let status = answer.status();
+        // What KeepsAll does not let go.
+        assert!(!status.is_server_error() || status == 503, "seed {seed}: {method} {uri}: {status}");
+        taken += usize::from(status.is_success());
+        refused += usize::from(status.is_client_error());
+        let is_of_it = uri.path().starts_with("/v2/keys/")
+            && ["GET", "PUT", "DELETE"].contains(&method)
+            && uri.path().len() > "/v2/keys/".len();
+        if status.is_client_error() && is_of_it {
+            let error = json_of(answer).await;
+            // A target that cannot be read is none of any API.
+            let has_form = error["errorCode"].is_u64() && error["message"].is_string();
+            assert!(has_form || error["code"] == "bad-request", "seed {seed}: {method} {uri}: {error}");
+        }
+    }
+    assert!(taken > 200 && refused > 200, "{taken} taken, {refused} refused");
+}

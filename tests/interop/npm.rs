@@ -37,7 +37,12 @@ struct Program {
 impl Program {
     fn start() -> Self {
         let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/npm/driver.js");
-        let mut child = node().arg(driver).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("node, which `make interop` unpacks");
+        let mut child = node()
+            .arg(driver)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("node, which `make interop` unpacks");
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         Self { _child: child, stdin, lines: BufReader::new(stdout).lines() }
     }

@@ -189,4 +189,48 @@ mod tests {
             assert!(said.contains("FURT_TOKEN") || text.contains("pasword"), "{said}");
         }
     }
+
+    /// Whatever is written there: it is read or refused, within bounds, and never ends the program.
+    #[test]
+    fn a_mangled_connection_string_is_read_within_bounds_or_refused() {
+        const WHOLE: [&str; 4] = [
+            "furt://a,b:90,[::1]/shop?ttl=4&timeout=0.5&refresh=off",
+            "https://gateway.example:8443/?ca=/etc/ca.pem&refresh=5",
+            "http://127.0.0.1:8081,[fd00::1]:9",
+            "a,b,c/x?ttl=10",
+        ];
+        const PIECES: [&str; 14] =
+            ["://", "/", "?", "&", "=", ",", ":", "[", "]", "@", "1e308", "-0", "\u{fe0f}é", "%00"];
+        let (mut read, mut refused) = (0, 0);
+        for seed in 0..20_000 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut text: Vec<char> = WHOLE[rng.usize(..WHOLE.len())].chars().collect();
+            for _ in 0..rng.usize(..4) {
+                let place = rng.usize(..=text.len());
+                match rng.u8(..4) {
+                    0 => drop(text.splice(place..place, PIECES[rng.usize(..PIECES.len())].chars())),
+                    1 => drop(text.drain(place..(place + rng.usize(..6)).min(text.len()))),
+                    2 => text.truncate(place),
+                    _ => text.insert(place, rng.char(..)),
+                }
+            }
+            let text: String = text.into_iter().collect();
+            match ConnectionString::parse(&text) {
+                Ok(string) => {
+                    read += 1;
+                    assert!((1..=MAX_HOSTS).contains(&string.hosts.len()), "{text:?}");
+                    assert!((2..=86_400).contains(&string.ttl.as_secs()), "{text:?}");
+                    assert!((100..=60_000).contains(&string.silence.as_millis()), "{text:?}");
+                    let shown: Vec<_> = string.hosts.iter().map(ToString::to_string).collect();
+                    let again = ConnectionString::parse(&shown.join(",")).unwrap();
+                    assert_eq!(again.hosts, string.hosts, "{text:?}: as they are shown");
+                }
+                Err(error) => {
+                    refused += 1;
+                    assert!(error.to_string().starts_with("the connection string, "), "{text:?}: {error}");
+                }
+            }
+        }
+        assert!(read > 2_000 && refused > 2_000, "{read} read, {refused} refused");
+    }
 }
