@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::config::Config;
+use furt_core::model::RateLimit;
 use furt_core::routing::Snapshot;
 
 /// What is published, shared: the driver replaces it, everyone else reads it.
@@ -22,6 +23,16 @@ pub struct Published {
     pub snapshot: Snapshot,
     /// The configuration in force.
     pub config: Arc<Config>,
+    /// How often one address may ask this gateway without a good API key; `None`: without limit.
+    pub address_limit: Option<RateLimit>,
+}
+
+impl Published {
+    /// A snapshot beside the configuration that came with it.
+    pub fn new(snapshot: Snapshot, config: Arc<Config>) -> Self {
+        let address_limit = config.limits.address().map(|limit| snapshot.share.of_rate(limit));
+        Self { snapshot, config, address_limit }
+    }
 }
 
 impl Deref for Published {

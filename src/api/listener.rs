@@ -79,7 +79,7 @@ impl Listener {
 
     /// The same without a registry: its clients have the default times.
     pub fn alone(router: Router, open: Arc<OpenConnections>) -> Self {
-        let nothing = Published { snapshot: Snapshot::new(Epoch(uuid::Uuid::nil())), config: Arc::default() };
+        let nothing = Published::new(Snapshot::new(Epoch(uuid::Uuid::nil())), Arc::default());
         Self { kind: Kind::Alone, ..Self::new(router, Arc::new(ArcSwap::from_pointee(nothing)), open, usize::MAX) }
     }
 

@@ -94,7 +94,7 @@ impl<B: Backend> Driver<B> {
             registry.take_snapshot().unwrap_or_else(|| Snapshot::new(furt_core::model::Epoch(uuid::Uuid::nil())));
         metrics.snapshot_published(first.generation, first.names.len(), first.table.len());
         let (published, receiver) = watch::channel(first.generation);
-        let snapshots = Arc::new(ArcSwap::from_pointee(Published { snapshot: first, config: Arc::clone(&config) }));
+        let snapshots = Arc::new(ArcSwap::from_pointee(Published::new(first, Arc::clone(&config))));
         let driver = Self {
             registry,
             config,
@@ -164,7 +164,7 @@ impl<B: Backend> Driver<B> {
         if let Some(snapshot) = self.registry.take_snapshot() {
             self.metrics.snapshot_published(snapshot.generation, snapshot.names.len(), snapshot.table.len());
             let generation = snapshot.generation;
-            self.snapshots.store(Arc::new(Published { snapshot, config: Arc::clone(&self.config) }));
+            self.snapshots.store(Arc::new(Published::new(snapshot, Arc::clone(&self.config))));
             self.published.send_replace(generation);
         }
         effects

@@ -46,11 +46,11 @@ impl Gateway {
         // Whatever else is wrong with it: guesses at keys, at paths, and plain floods are counted alike. Not furt's own
         // health, which whoever balances before furt asks for.
         if ctx.credentials.has_good_key != Some(true)
-            && let (Some(limit), Some(client)) = (snapshot.config.limits.address(), ctx.client.address)
+            && let (Some(limit), Some(client)) = (snapshot.address_limit, ctx.client.address)
             && !matches!(decision, Ok(Admitted::Health))
             && !has_good_key(&session.req_header().headers, ctx, snapshot)
         {
-            let checked = self.address_rates.take(client, snapshot.share.of_rate(limit));
+            let checked = self.address_rates.take(client, limit);
             checked.map_err(|wait| retry_after(GatewayProblem::AddressRateLimited, wait))?;
         }
         decision

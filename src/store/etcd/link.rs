@@ -6,7 +6,7 @@
 mod telling;
 mod writing;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use super::plan::OwnFences;
 use super::session::Session;
 use super::settings::Settings;
 use crate::clock;
+use crate::nodes::Node;
 use furt_core::registry::{
     Change, Event, Incoming, InstanceRef, Origin, Premise, Record, Revision, StoreChanged, Write, WriteId,
 };
@@ -130,6 +131,8 @@ pub(super) struct Link {
     pub(super) vetted_until: u64,
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
     events: mpsc::UnboundedSender<Vec<Event>>,
+    /// The other gateways, by their ids.
+    others: BTreeMap<String, Node>,
     /// When each lease was renewed last, and which instances are to be renewed next.
     renewed_at: HashMap<Lease, Instant>,
     to_renew: BTreeSet<InstanceRef>,
@@ -180,6 +183,7 @@ impl Link {
             vetted_until: 0,
             commands,
             events,
+            others: BTreeMap::new(),
             renewed_at: HashMap::new(),
             to_renew: BTreeSet::new(),
             next_audit,

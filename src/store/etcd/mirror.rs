@@ -85,13 +85,12 @@ impl Mirror {
         self.entries.iter()
     }
 
-    /// Gateways that are there, and what they say of themselves.
-    pub(super) fn gateways(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        // They are the last of all keys.
-        self.entries.range(Key::Gateway(String::new())..).filter_map(|(key, entry)| match (key, &entry.value) {
-            (Key::Gateway(id), Value::Kept(value)) => Some((id.as_str(), &**value)),
+    /// What a gateway that is there says of itself.
+    pub(super) fn gateway(&self, key: &Key) -> Option<&[u8]> {
+        match self.get(key).map(|entry| &entry.value) {
+            Some(Value::Kept(session) | Value::Newer(session)) => Some(session),
             _ => None,
-        })
+        }
     }
 
     /// What gateways other than this one have in flight at an instance, as far as they said.

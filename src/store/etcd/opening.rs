@@ -133,7 +133,7 @@ pub async fn open(options: Options, vet: Box<Vet>, metrics: Arc<SharedStoreMetri
         version: this.version,
         internal: this.internal.map(|url| url.to_string()),
     };
-    let link = Link::new(Arc::clone(&settings), mirror, session, taken, told);
+    let mut link = Link::new(Arc::clone(&settings), mirror, session, taken, told);
     link.tell_refused(&followed);
     link.follow_nodes(&followed);
     tokio::spawn(link.run(connection));

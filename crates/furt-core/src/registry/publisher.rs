@@ -58,7 +58,7 @@ impl Publisher {
         &mut self.snapshot.keys
     }
 
-    /// This gateway's of what is limited.
+    /// This gateway's part of each limit.
     pub(super) fn share(&self) -> Share {
         self.snapshot.share
     }

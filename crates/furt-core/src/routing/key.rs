@@ -36,7 +36,7 @@ pub struct KeyLive {
 }
 
 impl ApiKey {
-    /// A key behind one of its digests, until `ends_ms`; `share`: this gateway's of its rate.
+    /// A key behind one of its digests, until `ends_ms`; `share`: this gateway's part of its rate.
     pub fn new(spec: &KeySpec, share: Share, ends_ms: Option<i64>, live: &Arc<KeyLive>) -> Self {
         Self {
             name: spec.name.clone(),

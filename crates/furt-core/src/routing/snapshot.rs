@@ -26,7 +26,7 @@ pub struct Snapshot {
     pub held: Arc<[HeldId]>,
     /// Urls at which several services are, and not all of them say so.
     pub shared_urls: SharedUrls,
-    /// This gateway's of what is limited for all of them together.
+    /// This gateway's part of each limit that holds for all gateways together.
     pub share: Share,
 }
 

@@ -32,20 +32,24 @@ impl Link {
         self.tell(vec![changed(revision, changes, by)]);
     }
 
-    /// Clients are told of the gateways that are there.
-    pub(in crate::store::etcd) fn follow_nodes(&self, followed: &Followed) {
-        if !followed.changed.iter().any(|key| matches!(key, Key::Gateway(_))) {
-            return;
+    /// Who else is there; each write names its gateway, so only what is news is told.
+    pub(in crate::store::etcd) fn follow_nodes(&mut self, followed: &Followed) {
+        let before = self.others.len();
+        let mut is_news = false;
+        for key in &followed.changed {
+            let Key::Gateway(id) = key else { continue };
+            match self.mirror.gateway(key).and_then(|session| node(id, session)) {
+                _ if *id == self.settings.id => {}
+                Some(node) => is_news |= self.others.insert(id.clone(), node.clone()).is_none_or(|known| known != node),
+                None => is_news |= self.others.remove(id).is_some(),
+            }
         }
-        let node = |(id, value): (&str, &[u8])| {
-            let Session { name, version, internal, .. } = serde_json::from_slice(value).ok()?;
-            let internal = internal.and_then(|url| UpstreamUrl::try_new(&url).ok());
-            Some(Node { id: Uuid::try_parse(id).ok()?, name, version, internal })
-        };
-        let others = self.mirror.gateways().filter(|(id, _)| *id != self.settings.id);
-        let others: Vec<_> = others.filter_map(node).collect();
-        self.tell(vec![Event::GatewaysCounted(others.len() + 1)]);
-        self.settings.nodes.set_others(others);
+        if is_news {
+            self.settings.nodes.set_others(self.others.values().cloned());
+        }
+        if before != self.others.len() {
+            self.tell(vec![Event::GatewaysCounted(self.others.len() + 1)]);
+        }
     }
 
     pub(in crate::store::etcd) fn tell_unreadable(&self, revision: u64, unreadable: Vec<Incoming>) {
@@ -80,4 +84,10 @@ impl Link {
         self.settings.metrics.reached(reach.clone());
         self.tell(vec![Event::StoreReach(reach.map_err(Into::into))]);
     }
+}
+
+fn node(id: &str, session: &[u8]) -> Option<Node> {
+    let Session { name, version, internal, .. } = serde_json::from_slice(session).ok()?;
+    let internal = internal.and_then(|url| UpstreamUrl::try_new(&url).ok());
+    Some(Node { id: Uuid::try_parse(id).ok()?, name, version, internal })
 }

@@ -34,7 +34,7 @@ pub(in crate::registry) struct InstanceEntry {
     moves: Option<Moves>,
     /// Where a shared store lost it, though no command removed it: how long it stays at least.
     lapsed_until: Option<Instant>,
-    /// This gateway's of its limits.
+    /// This gateway's part of its limits.
     share: Share,
     /// What the snapshot shows of it.
     published: Arc<Instance>,
@@ -54,7 +54,7 @@ pub(in crate::registry) struct Moves {
 /// An instance that is to be installed.
 pub(in crate::registry) struct NewInstance {
     pub(in crate::registry) spec: Arc<InstanceSpec>,
-    /// This gateway's of its limits.
+    /// This gateway's part of its limits.
     pub(in crate::registry) share: Share,
     pub(in crate::registry) addresses: Arc<[SocketAddr]>,
     pub(in crate::registry) suspended: Option<Arc<str>>,
@@ -357,7 +357,7 @@ impl InstanceEntry {
         self.spec.soft_limit != 0 || self.spec.hard_limit != 0
     }
 
-    /// From now on this is this gateway's of its limits.
+    /// This gateway's part of its limits is another one.
     pub(in crate::registry) fn set_share(&mut self, share: Share) {
         self.share = share;
         self.publish(self.published.pool_group);

@@ -93,7 +93,7 @@ impl ServiceEntry {
         &self.eligibility
     }
 
-    /// From now on this is this gateway's of the limits of its instances.
+    /// This gateway's part of its instances' limits is another one.
     pub(in crate::registry) fn set_share(&mut self, share: Share) {
         self.instances.values_mut().for_each(|instance| instance.set_share(share));
     }
