@@ -23,6 +23,15 @@ async fn call(gateway: &Gateway, method: Method, path: &str) -> Answer {
     Answer::of(gateway.operate(method, path)).await
 }
 
+/// A request that the origin holds until it is released.
+async fn in_flight(gateway: &Gateway, origin: &Origin) -> tokio::task::JoinHandle<reqwest::Result<Answer>> {
+    origin.set_mode(Mode::Gated);
+    let before = origin.requests("/one");
+    let request = tokio::spawn(Answer::try_of(gateway.anonymous(Method::GET, "/one")));
+    eventually("it arrives", SOON, async || (origin.requests("/one") > before).then_some(())).await;
+    request
+}
+
 /// Waits until a gateway answers so.
 async fn status_becomes(gateway: &Gateway, wanted: u16) {
     eventually(&format!("{wanted}"), SOON, async || (status(gateway, "/one").await == wanted).then_some(())).await;
@@ -62,9 +71,7 @@ async fn a_drain_ends_with_a_registration_at_the_other_gateway() {
 #[tokio::test]
 async fn a_drain_that_waits_waits_for_the_requests_of_the_other_gateway() {
     let (_etcd, origin, [a, b]) = with_one().await;
-    origin.set_mode(Mode::Gated);
-    let request = tokio::spawn(Answer::try_of(b.anonymous(Method::GET, "/one")));
-    eventually("it arrives", SOON, async || (origin.requests("/one") > 1).then_some(())).await;
+    let request = in_flight(&b, &origin).await;
     let drain = tokio::spawn(Answer::of(a.operate(Method::POST, &format!("{DRAIN}?wait=30"))));
     eventually("B knows", SOON, async || (b.instance("one").await["draining"] == true).then_some(())).await;
     throughout("the answer waits", Duration::from_secs(2), async || !drain.is_finished()).await;
@@ -77,9 +84,7 @@ async fn a_drain_that_waits_waits_for_the_requests_of_the_other_gateway() {
 #[tokio::test]
 async fn what_was_said_of_a_drain_goes_with_it_though_a_request_is_in_flight() {
     let (etcd, origin, [a, b]) = with_one().await;
-    origin.set_mode(Mode::Gated);
-    let request = tokio::spawn(Answer::try_of(b.anonymous(Method::GET, "/one")));
-    eventually("it arrives", SOON, async || (origin.requests("/one") > 1).then_some(())).await;
+    let request = in_flight(&b, &origin).await;
     let busy = async || etcd.ctl().names_below("/furt/default/v1/busy/").await.len();
     for _ in 0..10 {
         call(&a, Method::POST, DRAIN).await.ok();
@@ -94,9 +99,7 @@ async fn what_was_said_of_a_drain_goes_with_it_though_a_request_is_in_flight() {
 #[tokio::test]
 async fn who_leaves_with_a_drain_waits_for_the_requests_of_the_other_gateway() {
     let (_etcd, origin, [a, b]) = with_one().await;
-    origin.set_mode(Mode::Gated);
-    let request = tokio::spawn(Answer::try_of(b.anonymous(Method::GET, "/one")));
-    eventually("it arrives", SOON, async || (origin.requests("/one") > 1).then_some(())).await;
+    let request = in_flight(&b, &origin).await;
     let path = "/internal/services/one/instances/one?drain=30";
     let removal = tokio::spawn(Answer::of(a.operate(Method::DELETE, path)));
     eventually("B knows", SOON, async || b.service("one").await.is_none().then_some(())).await;
