@@ -74,8 +74,8 @@ impl Registry {
         self.re_evaluate_where(|entry| !entry.eligibility().is_eligible() && !entry.is_being_removed(), effects);
     }
 
-    /// Services that claim a route of `service`, or were in its way with one of `before`, are routed or not by who is older. There are
-    /// none unless a stranger wrote into a shared store.
+    /// Services that claim a route of `service`, and `rivals`, who claim one that it gave up, are routed or not by who is older.
+    /// There are none unless a stranger wrote into a shared store.
     pub(super) fn re_evaluate_rivals(
         &mut self,
         service: &ServiceName,
