@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use log::warn;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock;
@@ -145,6 +146,7 @@ impl<B: Backend> Driver<B> {
     fn tick(&mut self, inbox: &mut Vec<Message>, gap: Duration, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
         if gap > CLOCK_GAP {
+            warn!("furt was held up for {:.1} s: who was to be heard meanwhile has so much longer", gap.as_secs_f64());
             effects.extend(self.registry.handle(Event::ClockGap(gap), now));
         }
         for message in inbox.drain(..) {
