@@ -71,7 +71,7 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
         None => find(&snapshot, &host, &path, &method),
     };
     let (verdict, note) = with_key(verdict, key.as_deref(), client, &snapshot);
-    let has_rate = key.is_some_and(|name| key_check::has_rate(&name, &snapshot));
+    let has_rate = verdict.route.is_some() && key.is_some_and(|name| key_check::has_rate(&name, &snapshot));
     let matching = snapshot.table.matches(&host, &path);
     let judged = matching.iter().map(|route| {
         let won = verdict.route.is_some_and(|winner| std::ptr::eq(winner, &***route));
