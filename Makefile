@@ -36,7 +36,7 @@ interop: setup-interop-all ## what takes seconds against foreign servers and cli
 interop-short: setup-interop ## of these, what shows that furt and etcd understand each other; at most 10 minutes
 	cargo nextest run $(LOCKED) -p furt --lib --test interop --profile interop-short
 
-faults: setup-interop ## what takes minutes: foreign servers killed, frozen, cut off, emptied, and ten thousand instances
+faults: setup-interop-all ## what takes minutes: foreign servers killed, frozen, cut off, emptied, and ten thousand instances
 	cargo nextest run $(LOCKED) -p furt --test interop --profile faults
 
 lint: setup-lint ## format, clippy, docs, licences and sources of dependencies, advisories where reachable

@@ -25,6 +25,7 @@ const FAILURES_SHOWN: usize = 10;
 struct Tally {
     done: AtomicUsize,
     failed: AtomicUsize,
+    elsewhere: AtomicUsize,
     slowest: Mutex<Duration>,
     failures: Mutex<Vec<String>>,
 }
@@ -34,6 +35,8 @@ struct Tally {
 pub(crate) struct Outcome {
     pub(crate) done: usize,
     pub(crate) failed: usize,
+    /// Asked again at another gateway, since the one before gave no answer.
+    pub(crate) elsewhere: usize,
     pub(crate) slowest: Duration,
     /// The first ones.
     pub(crate) failures: Vec<String>,
@@ -43,7 +46,7 @@ impl Outcome {
     /// None failed, of so many at least.
     #[track_caller]
     pub(crate) fn none_failed(&self, what: &str, least: usize) {
-        let Self { done, failed, slowest, failures } = self;
+        let Self { done, failed, slowest, failures, .. } = self;
         let shown = failures.join("\n");
         assert!(*failed == 0 && *done >= least, "{what}: {failed} of {done} failed, slowest {slowest:?}\n{shown}");
     }
@@ -56,8 +59,13 @@ pub(crate) struct Background {
     thread: Option<JoinHandle<()>>,
 }
 
-/// One call: what is asked, in words, and the request.
-type Call = (String, Method, String);
+/// What is asked, and where: at the second url where the first one gives no answer, and so on.
+#[derive(Clone)]
+struct Call {
+    what: String,
+    method: Method,
+    urls: Vec<String>,
+}
 
 impl Background {
     /// Requests for these paths, through each gateway in turn, from two clients. Each must be 200.
@@ -65,10 +73,28 @@ impl Background {
         let calls = paths.iter().flat_map(|path| gateways.iter().map(move |gateway| (gateway, path)));
         let calls: Vec<Call> = calls
             .enumerate()
-            .map(|(at, (gateway, path))| {
-                (format!("GET {path} at gateway {}", at % gateways.len()), Method::GET, gateway.public_url(path))
+            .map(|(at, (gateway, path))| Call {
+                what: format!("GET {path} at gateway {}", at % gateways.len()),
+                method: Method::GET,
+                urls: vec![gateway.public_url(path)],
             })
             .collect();
+        Self::by_two_clients(calls)
+    }
+
+    /// The same as clients that know all gateways: where one gives no answer, the next one is asked.
+    pub(crate) fn requests_somewhere(gateways: &[&Gateway], paths: &[String]) -> Self {
+        let calls = paths.iter().flat_map(|path| (0..gateways.len()).map(move |first| (path, first)));
+        let call = |(path, first): (&String, usize)| {
+            let mut urls: Vec<_> = gateways.iter().map(|gateway| gateway.public_url(path)).collect();
+            urls.rotate_left(first);
+            Call { what: format!("GET {path} at gateway {first} first"), method: Method::GET, urls }
+        };
+        Self::by_two_clients(calls.map(call).collect())
+    }
+
+    /// Each begins with another half.
+    fn by_two_clients(calls: Vec<Call>) -> Self {
         let second = [&calls[calls.len() / 2..], &calls[..calls.len() / 2]].concat();
         Self::start(vec![calls, second], PAUSE)
     }
@@ -82,11 +108,11 @@ impl Background {
             .map(|(at, (service, instance))| {
                 let gateway = gateways[at % gateways.len()];
                 let path = format!("/internal/services/{service}/instances/{instance}/heartbeat");
-                (
-                    format!("heartbeat of {instance} at gateway {}", at % gateways.len()),
-                    Method::POST,
-                    gateway.internal_url(&path),
-                )
+                Call {
+                    what: format!("heartbeat of {instance} at gateway {}", at % gateways.len()),
+                    method: Method::POST,
+                    urls: vec![gateway.internal_url(&path)],
+                }
             })
             .collect();
         // One after the other is too slow for many.
@@ -113,6 +139,7 @@ impl Background {
         Outcome {
             done: self.tally.done.load(Ordering::Relaxed),
             failed: self.tally.failed.load(Ordering::Relaxed),
+            elsewhere: self.tally.elsewhere.load(Ordering::Relaxed),
             slowest: *self.tally.slowest.lock().unwrap(),
             failures: self.tally.failures.lock().unwrap().clone(),
         }
@@ -143,17 +170,23 @@ impl Drop for Background {
 async fn repeat(client: Client, calls: Vec<Call>, pause: Duration, is_over: Arc<AtomicBool>, tally: Arc<Tally>) {
     let mut ticks = tokio::time::interval(pause);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    for (what, method, url) in calls.iter().cycle() {
+    for Call { what, method, urls } in calls.iter().cycle() {
         ticks.tick().await;
         if is_over.load(Ordering::Relaxed) {
             return;
         }
         let begin = Instant::now();
-        let failure = match client.request(method.clone(), url).timeout(PATIENCE).send().await {
-            Ok(answer) if answer.status() == 200 => answer.bytes().await.err().map(|why| why.to_string()),
-            Ok(answer) => Some(format!("{}: {}", answer.status(), answer.text().await.unwrap_or_default())),
-            Err(why) => Some(format!("{why:?}")),
-        };
+        let mut failure = None;
+        for (at, url) in urls.iter().enumerate() {
+            tally.elsewhere.fetch_add(usize::from(at > 0), Ordering::Relaxed);
+            match asked(&client, method, url).await {
+                Ok(answered) => {
+                    failure = answered;
+                    break;
+                }
+                Err(why) => failure = Some(format!("{why:?}")),
+            }
+        }
         tally.done.fetch_add(1, Ordering::Relaxed);
         let mut slowest = tally.slowest.lock().unwrap();
         *slowest = begin.elapsed().max(*slowest);
@@ -165,4 +198,12 @@ async fn repeat(client: Client, calls: Vec<Call>, pause: Duration, is_over: Arc<
             }
         }
     }
+}
+
+/// What is wrong with the answer, if anything is; an `Err` where there is none.
+async fn asked(client: &Client, method: &Method, url: &str) -> reqwest::Result<Option<String>> {
+    let answer = client.request(method.clone(), url).timeout(PATIENCE).send().await?;
+    let status = answer.status();
+    let body = answer.text().await?;
+    Ok((status != 200).then(|| format!("{status}: {body}")))
 }

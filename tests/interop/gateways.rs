@@ -147,3 +147,11 @@ pub(crate) async fn names(gateway: &Gateway) -> Vec<String> {
     names.sort();
     names
 }
+
+/// The record under a key, changed by hand.
+pub(crate) async fn edited(etcd: &Etcd, key: &str, changes: Value) -> Value {
+    let record: Value = serde_json::from_str(&etcd.ctl().get(key).await.expect("a record").value).unwrap();
+    let record = with(record, changes);
+    etcd.ctl().put(key, &record.to_string()).await;
+    record
+}

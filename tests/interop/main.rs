@@ -20,6 +20,8 @@ mod faults;
 mod foreign;
 mod gateways;
 mod grants;
+mod joined;
+mod joining;
 mod keys;
 mod limits;
 mod npm;

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use crate::foreign::Etcd;
+use crate::gateways::{agree, pair};
 use crate::support::{ADMIN, Answer, Gateway, Origin, SOON, eventually, ports, public_service};
 
 const DISK: &str = "[store]\nkind = 'disk'\npath = 'furt.redb'\n";
@@ -142,6 +144,34 @@ async fn a_dead_first_host_is_passed_over_and_refresh_keeps_the_one_that_answers
             Some(if registry.contains("/ns") { "other" } else { "sagjan" })
         );
     }
+}
+
+/// Gateways that share a registry, for a program that knows both.
+#[tokio::test]
+async fn what_joins_at_one_gateway_is_found_at_the_other_and_outlives_the_first() {
+    let etcd = Etcd::one().await;
+    let [mut a, b] = pair(&etcd).await;
+    let (origin, mut program) = (Origin::start().await, Program::start());
+    let (both, second) = (format!("{},{}", a.internal, b.internal), b.internal.to_string());
+    let joined = program.join(&both, "sagjan", origin.address().port()).await;
+    is_routed(&a, "sagjan", &origin).await;
+    eventually("it is found at the other one", SOON, async || {
+        (program.names(&second).await == ["sagjan"]).then_some(())
+    })
+    .await;
+    assert_eq!(program.call(&second, "lookup", json!(["sagjan"])).await, Ok(joined));
+    is_routed(&b, "sagjan", &origin).await;
+    // Its beats go on at the other one, and at the first one again when that is back.
+    for _ in 0..2 {
+        a.kill();
+        tokio::time::sleep(BEYOND_TTL).await;
+        is_routed(&b, "sagjan", &origin).await;
+        a.start_again().await;
+        is_routed(&a, "sagjan", &origin).await;
+    }
+    program.call(&both, "leave", json!(["sagjan"])).await.unwrap();
+    eventually("it is found nowhere", SOON, async || program.names(&second).await.is_empty().then_some(())).await;
+    agree(&[a, b], &etcd).await;
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::foreign::Etcd;
 use crate::gateways::{
-    PREFIX, agree, health, is_not_routed, is_routed, metric, names, pair, refusal_to_start, shared_service, status,
-    stored_at,
+    PREFIX, agree, edited, health, is_not_routed, is_routed, metric, names, pair, refusal_to_start, shared_service,
+    status, stored_at,
 };
 use crate::support::{Answer, Gateway, Origin, SOON, eventually, with};
 
@@ -30,14 +30,6 @@ async fn refused_becomes(gateway: &Gateway, count: f64) {
     let what = format!("{count} records are refused");
     eventually(&what, SOON, async || (metric(gateway, "furt_store_records_refused").await == count).then_some(()))
         .await;
-}
-
-/// The record under a key, changed by hand.
-async fn edited(etcd: &Etcd, key: &str, changes: Value) -> Value {
-    let record: Value = serde_json::from_str(&etcd.ctl().get(key).await.expect("a record").value).unwrap();
-    let record = with(record, changes);
-    etcd.ctl().put(key, &record.to_string()).await;
-    record
 }
 
 #[tokio::test]

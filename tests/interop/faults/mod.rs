@@ -5,5 +5,7 @@ mod cut_off;
 mod draining;
 mod failover;
 mod figures;
+mod languages;
 mod restored;
+mod rolling;
 mod scale;
