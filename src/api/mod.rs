@@ -37,6 +37,7 @@ mod views;
 mod waiting;
 mod warnings;
 
+pub use etcd_v2::read_etcd_v2;
 pub use exporting::Exports;
 pub use json::parse as read_json;
 pub use listener::Listener;

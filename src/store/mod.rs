@@ -12,6 +12,6 @@ mod stored;
 mod conformance;
 
 pub use disk::{DiskStore, RunningStore, Summary, check, examine, export, import};
-pub use etcd::{Access, EtcdStore, Leaving, Opened, Options, open};
+pub use etcd::{Access, EtcdStore, Leaving, Opened, Options, Stored, open, taken_over};
 pub use records::{RecordError, RecordFault, RecordKind};
 pub use stored::{longest_read, stored};

@@ -81,6 +81,6 @@ pub use found::Found;
 pub use furt_api::registration::{Registration, Route};
 pub use furt_api::{Document, Problem, Status};
 pub use member::{Departure, Member, State};
-pub use registry::{Builder, Registry, connect};
+pub use registry::{Builder, Registry, check, connect};
 pub use service::Service;
 pub use watch::Watch;

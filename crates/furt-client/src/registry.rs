@@ -45,6 +45,19 @@ pub fn connect(connection_string: &str) -> Result<Registry, Error> {
     Builder::new(connection_string).connect()
 }
 
+/// Reads a connection string as [`connect`] does, and no more: no file of it is opened, and nothing is sent.
+///
+/// ```
+/// assert!(furt_client::check("furt://10.0.0.1,10.0.0.2/shop?ttl=4").is_ok());
+/// assert!(furt_client::check("furt://10.0.0.1?token=f9b3").is_err());
+/// ```
+///
+/// # Errors
+/// [`Error::ConnectionString`] says what is wrong and where.
+pub fn check(connection_string: &str) -> Result<(), Error> {
+    ConnectionString::parse(connection_string).map(drop)
+}
+
 /// Makes a client with a token or certificates of the program's own.
 ///
 /// ```

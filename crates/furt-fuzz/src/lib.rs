@@ -5,6 +5,9 @@
 
 mod addresses;
 mod config;
+mod connection_string;
+mod etcd_records;
+mod etcd_v2;
 mod import;
 #[path = "../../furt-core/src/routing/naive.rs"]
 pub mod naive;
@@ -14,6 +17,9 @@ mod store_file;
 
 pub use addresses::addresses;
 pub use config::config;
+pub use connection_string::connection_string;
+pub use etcd_records::etcd_records;
+pub use etcd_v2::etcd_v2;
 pub use import::import;
 pub use registration::registration;
 pub use routes::routes;
@@ -69,6 +75,21 @@ mod tests {
     #[test]
     fn every_kept_input_of_config_holds() {
         replay("config", super::config);
+    }
+
+    #[test]
+    fn every_kept_input_of_connection_string_holds() {
+        replay("connection_string", super::connection_string);
+    }
+
+    #[test]
+    fn every_kept_input_of_etcd_records_holds() {
+        replay("etcd_records", super::etcd_records);
+    }
+
+    #[test]
+    fn every_kept_input_of_etcd_v2_holds() {
+        replay("etcd_v2", super::etcd_v2);
     }
 
     #[test]

@@ -22,7 +22,8 @@ use super::key::{Key, Place, folded, rest};
 use super::{CONDITIONS, Form, find, tree};
 use crate::clock;
 use furt_core::model::{
-    Definition, Document, Host, InstanceId, InstanceSpec, Invalid, MAX_TIME, MIN_TTL, Scheme, ServiceName, UpstreamUrl,
+    Definition, Document, Epoch, Host, InstanceId, InstanceSpec, Invalid, MAX_TIME, MIN_TTL, Scheme, ServiceName,
+    UpstreamUrl,
 };
 use furt_core::registry::{Answer, Event, InstanceRef, RegistrationKind, Source};
 use furt_core::routing::Snapshot;
@@ -71,6 +72,25 @@ pub(in crate::api) async fn put(
         Some(before) => Json(json!({ "action": "set", "node": node, "prevNode": before })).into_response(),
         None => (StatusCode::CREATED, Json(json!({ "action": "set", "node": node }))).into_response(),
     })
+}
+
+/// What a put says, if all of it is right: of the path behind `/v2/keys/`, decoded, and the form. No registry is asked, as if it
+/// had no service.
+///
+/// # Errors
+/// The status of the answer, and what it says is wrong.
+pub fn read_etcd_v2(path: &str, form: &[u8]) -> Result<(Definition, InstanceSpec), (u16, String)> {
+    let snapshot = Snapshot::new(Epoch(uuid::Uuid::nil()));
+    let read = || {
+        let place = Key::new(path).instance()?;
+        let form = Form::of(form);
+        form.refuse(CONDITIONS)?;
+        let ttl = ttl(&form)?;
+        parse(form.value("value").unwrap_or_default(), &place, ttl, &snapshot)
+    };
+    let (parsed, errors) = read().map_err(|problem| (problem.status().as_u16(), problem.line()))?;
+    let told = || (422, errors.iter().map(|error| format!("{}: {}", error.pointer, error.detail)).collect());
+    parsed.whole.filter(|_| errors.is_empty()).ok_or_else(told)
 }
 
 /// Tells the registry that an instance lives; `false`: it has gone meanwhile.

@@ -30,6 +30,7 @@ use furt_core::routing::{Instance, Service, Snapshot};
 use key::Key;
 
 pub(super) use joining::put;
+pub use joining::read_etcd_v2;
 
 /// Switched off, there is no such API.
 pub(super) async fn where_switched_on(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {

@@ -12,6 +12,7 @@ mod connecting;
 mod connection;
 mod departing;
 mod follow;
+mod followed;
 mod layout;
 mod leases;
 mod link;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 pub use connection::Access;
+pub use followed::{Stored, taken_over};
 pub use opening::{Opened, open};
 
 use crate::driver::Backend;
