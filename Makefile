@@ -33,7 +33,7 @@ test: setup-test ## every test: units, properties, end to end, the examples in t
 interop: setup-interop-all ## what takes seconds against foreign servers and clients; they are unpacked below target/interop, never installed
 	cargo nextest run $(LOCKED) -p furt --lib --test interop --profile interop
 
-interop-short: setup-interop ## of these, what shows that furt and etcd understand each other; at most 10 minutes
+interop-short: setup-interop ## of these, what shows that furt and each of them understand each other; at most 10 minutes
 	cargo nextest run $(LOCKED) -p furt --lib --test interop --profile interop-short
 
 faults: setup-interop-all ## what takes minutes: foreign servers killed, frozen, cut off, emptied, and ten thousand instances
