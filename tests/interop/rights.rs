@@ -100,8 +100,9 @@ async fn rights_that_go_and_come_back_cost_no_request() {
         reach_becomes(gateway, true, KNOWN).await;
     }
     let log = a.log();
-    let lines = log.lines().filter(|line| line.contains("permission") || line.contains("auth")).count();
-    assert!(lines < 40, "no storm: {lines} lines\n{log}");
+    // A refused registration is told as well, and this test tries without a pause.
+    let lines = log.lines().filter(|line| line.contains("furt::store::etcd")).count();
+    assert!(lines < 20, "no storm: {lines} lines\n{log}");
     assert!(!log.contains("secret") && !log.contains("another'"), "{log}");
 }
 
