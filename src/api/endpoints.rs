@@ -201,7 +201,6 @@ impl Routers {
             handler = handler.layer(middleware::from_fn_with_state(Arc::clone(api), backends::where_switched_on));
         }
         if path.starts_with("/v2/") {
-            handler = handler.layer(middleware::from_fn_with_state(Arc::clone(api), etcd_v2::in_its_form));
             handler = handler.layer(middleware::from_fn_with_state(Arc::clone(api), etcd_v2::where_switched_on));
         }
         let router = match caller {

@@ -189,6 +189,7 @@ pub fn router(parts: Parts) -> Router {
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::identify))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::report_refusals))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), etcd_v2::in_its_form))
         .layer(middleware::from_fn(problem::with_request_id))
         .merge(unknown)
         .with_state(api);

@@ -162,11 +162,7 @@ impl From<DriverGone> for Problem {
 pub(super) async fn with_request_id(request: Request, next: Next) -> Response {
     let id = request_id::of(request.headers());
     let mut response = next.run(request).await;
-    if response.status().is_client_error() && response.extensions().get::<Problem>().is_none() {
-        // The router's own refusals, such as a path that is no UTF-8, are plain text.
-        let problem = Problem::new(response.status(), Code::BadRequest, "the path or the query cannot be read");
-        response.extensions_mut().insert(problem);
-    }
+    put_where_missing(&mut response);
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         // What the router itself knows of the failure, such as `Allow`, stays.
         let known = std::mem::take(response.headers_mut());
@@ -179,6 +175,14 @@ pub(super) async fn with_request_id(request: Request, next: Next) -> Response {
     }
     response.headers_mut().insert("x-request-id", id);
     response
+}
+
+/// Makes the router's own refusals a problem, such as that of a path that is no UTF-8: they are plain text.
+pub(super) fn put_where_missing(response: &mut Response) {
+    if response.status().is_client_error() && response.extensions().get::<Problem>().is_none() {
+        let problem = Problem::new(response.status(), Code::BadRequest, "the path or the query cannot be read");
+        response.extensions_mut().insert(problem);
+    }
 }
 
 impl IntoResponse for Problem {

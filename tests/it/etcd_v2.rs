@@ -302,7 +302,7 @@ async fn it_asks_of_its_callers_what_registering_asks() {
     error(&limited, 429, 300);
     assert!(limited.retry_after() > 0);
     let origin = from("127.0.0.1", Method::DELETE, &other).header("origin", "http://evil.example");
-    Answer::of(origin).await.problem(403, "foreign-origin");
+    assert!(error(&Answer::of(origin).await, 403, 110).contains("another site"));
 }
 
 #[tokio::test]
@@ -422,5 +422,13 @@ async fn switched_off_there_is_no_such_api() {
     }
     gateway.reloaded("").await;
     assert_eq!(error(&get(&gateway, "services/").await, 404, 100), "/services");
-    assert_eq!(Answer::of(gateway.operate(Method::POST, "/v2/keys/services/a")).await.status, 405);
+    for (method, path, status, number) in [
+        (Method::POST, "/v2/keys/services/a", 405, 209),
+        (Method::DELETE, "/v2/keys/", 404, 100),
+        (Method::GET, "/v2/keys/%ff", 400, 209),
+        (Method::GET, "/v2/members", 404, 100),
+    ] {
+        let answer = Answer::of(gateway.operate(method, path)).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["errorCode"]), (status, &json!(number)), "{path}");
+    }
 }

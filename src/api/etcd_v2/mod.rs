@@ -21,7 +21,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
 use super::commands::{ask, unexpected};
-use super::problem::{Problem, not_found};
+use super::problem::{self, Problem, not_found};
 use super::{Api, lookup};
 use errors::EtcdError;
 use furt_core::model::{Generation, InstanceId};
@@ -37,9 +37,14 @@ pub(super) async fn where_switched_on(State(api): State<Arc<Api>>, request: Requ
     if api.config().internal.etcd_v2_api { next.run(request).await } else { not_found().await.into_response() }
 }
 
-/// Gives answers the header, and problems the form, that clients of etcd read.
+/// Gives answers below `/v2/` the header, and problems the form, that clients of etcd read; those of the router itself as well.
 pub(super) async fn in_its_form(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let is_of_it = request.uri().path().starts_with("/v2/") && api.config().internal.etcd_v2_api;
     let mut response = next.run(request).await;
+    if !is_of_it {
+        return response;
+    }
+    problem::put_where_missing(&mut response);
     let index = api.snapshots.load().generation.0;
     response.headers_mut().insert("x-etcd-index", index.into());
     if let Some(problem) = response.extensions_mut().get_mut::<Problem>() {
