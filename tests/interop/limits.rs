@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::foreign::Etcd;
-use crate::gateways::{is_routed, pair_with, shared_service};
+use crate::gateways::{agree, is_routed, pair_with, reach_becomes, shared_service, stored_at};
 use crate::support::{Answer, Gateway, Mode, Origin, SOON, eventually, throughout, with};
 
 const GUARDED: &str = "/guarded";
@@ -62,6 +62,33 @@ async fn two_gateways_let_through_together_what_one_does_alone() {
     // What is limited otherwise than before counts anew.
     assert_eq!(let_through(&a, 8, GUARDED, Some(&key)).await, 6);
     assert_eq!(let_through(&a, 14, "/open", None).await, 12);
+}
+
+/// Without its store a gateway divides by those that it knew last, by other limits as well.
+#[tokio::test]
+async fn what_is_divided_stays_so_without_the_store_and_over_a_reload() {
+    let (mut etcd, origin) = (Etcd::one().await, Origin::start().await);
+    let limits = |rate: u32| format!("\n[limits]\nshare = true\naddress_rate = '{rate}/m'\naddress_burst = {rate}\n");
+    let gateways = pair_with(&etcd, &limits(12)).await;
+    let [a, b] = &gateways;
+    a.registered(&shared_service("open", &origin.url())).await;
+    is_routed(b, "/open", SOON).await;
+    for gateway in &gateways {
+        gateways_are(gateway, 2).await;
+    }
+    etcd.kill_all();
+    for gateway in &gateways {
+        reach_becomes(gateway, false, SOON).await;
+    }
+    a.reloaded(&format!("{}{}", stored_at(&etcd.endpoints()), limits(24))).await;
+    gateways_are(a, 2).await;
+    assert_eq!(let_through(a, 20, "/open", None).await, 12);
+    etcd.start_all().await;
+    for gateway in &gateways {
+        reach_becomes(gateway, true, SOON).await;
+        gateways_are(gateway, 2).await;
+    }
+    agree(&gateways, &etcd).await;
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::foreign::Etcd;
-use crate::gateways::{agree, pair};
+use crate::gateways::{agree, pair, stored_at};
 use crate::support::{ADMIN, Answer, Gateway, Origin, SOON, eventually, ports, public_service};
 
 const DISK: &str = "[store]\nkind = 'disk'\npath = 'furt.redb'\n";
@@ -172,6 +172,23 @@ async fn what_joins_at_one_gateway_is_found_at_the_other_and_outlives_the_first(
     program.call(&both, "leave", json!(["sagjan"])).await.unwrap();
     eventually("it is found nowhere", SOON, async || program.names(&second).await.is_empty().then_some(())).await;
     agree(&[a, b], &etcd).await;
+}
+
+/// What the package asks for by `?refresh`: the address that it came by, then the gateways that tell one.
+#[tokio::test]
+async fn machines_are_the_gateways_of_the_registry() {
+    let etcd = Etcd::one().await;
+    let advertising =
+        |name: &str| format!("{}\n[internal]\nadvertise = 'http://{name}.example:9'\n", stored_at(&etcd.endpoints()));
+    let (a, b) = (Gateway::start(&advertising("a")).await, Gateway::start(&advertising("b")).await);
+    for (gateway, other) in [(&a, "b"), (&b, "a")] {
+        let wanted = format!("http://{}, http://{other}.example:9", gateway.internal);
+        eventually(&wanted, SOON, async || {
+            let machines = Answer::of(gateway.operate(Method::GET, "/v2/machines")).await;
+            (machines.status == 200 && machines.body == wanted).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
