@@ -42,6 +42,14 @@ pub(crate) struct Outcome {
     pub(crate) failures: Vec<String>,
 }
 
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { done, failed, elsewhere, slowest, .. } = self;
+        write!(f, "{done} done, {failed} failed, slowest {slowest:?}")?;
+        if *elsewhere > 0 { write!(f, ", {elsewhere} asked again at another gateway") } else { Ok(()) }
+    }
+}
+
 impl Outcome {
     /// None failed, of so many at least.
     #[track_caller]

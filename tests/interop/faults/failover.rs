@@ -56,10 +56,7 @@ impl Scene {
     /// Nothing failed; all agree in the end.
     async fn ends(self) {
         let (requests, beats) = (self.load.stop().await, self.beats.stop().await);
-        println!(
-            "requests: {} done, {} failed, slowest {:?}; heartbeats: {} done, {} failed, slowest {:?}",
-            requests.done, requests.failed, requests.slowest, beats.done, beats.failed, beats.slowest
-        );
+        println!("requests: {requests}; heartbeats: {beats}");
         requests.none_failed("requests", 1_000);
         beats.none_failed("heartbeats", SERVICES);
         // Nobody beats any more, so all of it goes, at both gateways and in etcd.

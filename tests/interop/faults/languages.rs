@@ -46,10 +46,7 @@ async fn ten_services_in_five_languages_fail_no_request_while_gateways_die() {
         tokio::time::sleep_until(next.into()).await;
     }
     let requests = load.stop().await;
-    println!(
-        "{} requests, {} failed, {} asked again at another gateway, slowest {:?}",
-        requests.done, requests.failed, requests.elsewhere, requests.slowest
-    );
+    println!("requests: {requests}");
     requests.none_failed("requests", 2_000);
     agree(&gateways, &etcd).await;
 }
