@@ -177,6 +177,9 @@ async fn timeouts_and_retries_towards_instances_hold_for_the_next_request() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert!(!before.is_finished());
     before.abort();
+    // As long as it is in flight the others are chosen before its instance.
+    let ended = async || (gateway.instance("service").await["in_flight"] == 0).then_some(());
+    eventually("it has ended", SOON, ended).await;
 
     // Two instances that are not there and one that is.
     origin.set_mode(Mode::Echo);
