@@ -4,20 +4,18 @@
 //! bound; what is beyond stays with the kernel, and then the client is not seen to go. Never parses them. That the client sends
 //! no more is not its end yet: [`HalfClosed`] tells.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::ReadBuf;
-use tokio::net::TcpStream;
 
 use super::half_closed::{HalfClosed, Serving};
+use super::sides::Incoming;
 use super::unsent::Unsent;
 
 /// The most that is read of later requests: several whole ones of most clients.
 const MOST: usize = 16 * 1024;
-/// Room that is made for each read.
-const PIECE: usize = 1024;
 
 /// How far the answer to a connection's request is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -81,21 +79,21 @@ impl Ahead {
         self.mode == Mode::Tunnel
     }
 
-    /// Reads of the connection for somebody who may see what is here; `None`: there is nothing, and `socket` is to be asked.
+    /// Reads of the connection for somebody who may see what is here; `None`: there is nothing, and `incoming` is to be asked.
     /// While it is held, that somebody is given the end of the connection alone.
-    pub(super) fn poll_read(
+    pub(super) fn poll_read<I: Incoming>(
         &mut self,
-        socket: &TcpStream,
-        unsent: &Unsent,
+        incoming: &mut I,
+        unsent: &Unsent<I::Writer>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Option<Poll<io::Result<()>>> {
         if self.mode == Mode::Held {
-            return Some(self.poll_end(socket, unsent, context));
+            return Some(self.poll_end(incoming, unsent, context));
         }
         if self.bytes.is_empty() {
             let is_ended = self.half_closed.is_some();
-            return is_ended.then(|| self.poll_half_closed(socket, unsent, context));
+            return is_ended.then(|| self.poll_half_closed(incoming, unsent, context));
         }
         let count = self.bytes.len().min(buffer.remaining());
         buffer.put_slice(&self.bytes[..count]);
@@ -104,35 +102,32 @@ impl Ahead {
     }
 
     /// Ready once the client is gone; reads what it sends until then.
-    fn poll_end(&mut self, socket: &TcpStream, unsent: &Unsent, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_end<I: Incoming>(
+        &mut self,
+        incoming: &mut I,
+        unsent: &Unsent<I::Writer>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         while self.half_closed.is_none() {
             if self.bytes.len() >= MOST {
                 return Poll::Pending;
             }
-            ready!(socket.poll_read_ready(context))?;
-            self.bytes.reserve(PIECE);
-            match socket.try_read_buf(&mut self.bytes) {
-                Ok(0) => self.half_closed = Some(HalfClosed::new(socket)),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-            if self.bytes.is_empty() {
-                self.bytes = BytesMut::new();
+            if ready!(incoming.poll_more(context, &mut self.bytes))? == 0 {
+                self.half_closed = Some(HalfClosed::new(incoming));
             }
         }
-        self.poll_half_closed(socket, unsent, context)
+        self.poll_half_closed(incoming, unsent, context)
     }
 
     /// The client sends no more, as a read said: ready once it is gone, or there is nothing more for it.
-    pub(super) fn poll_half_closed(
+    pub(super) fn poll_half_closed<I: Incoming>(
         &mut self,
-        socket: &TcpStream,
-        unsent: &Unsent,
+        incoming: &I,
+        unsent: &Unsent<I::Writer>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let serving = if self.is_tunnel() { Serving::Tunnel } else { Serving::Request };
-        let half_closed = self.half_closed.get_or_insert_with(|| HalfClosed::new(socket));
-        half_closed.poll_gone(serving, socket, unsent, context)
+        let half_closed = self.half_closed.get_or_insert_with(|| HalfClosed::new(incoming));
+        half_closed.poll_gone(serving, incoming, unsent, context)
     }
 }

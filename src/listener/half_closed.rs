@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::outgoing::Sent;
+use super::sides::Incoming;
 use super::unsent::Unsent;
 use crate::clock;
 
@@ -53,9 +54,10 @@ pub(super) struct HalfClosed {
 }
 
 impl HalfClosed {
-    pub(super) fn new(socket: &TcpStream) -> Self {
+    pub(super) fn new(incoming: &impl Incoming) -> Self {
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
         // Where it fails there is one sign less that the client is gone.
-        _ = SockRef::from(socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+        _ = incoming.with_socket(|socket| SockRef::from(socket).set_tcp_keepalive(&keepalive));
         let now = clock::now();
         Self {
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
@@ -67,16 +69,16 @@ impl HalfClosed {
     }
 
     /// Ready once the client is gone, with an error, or the tunnel's client has nothing more to get.
-    pub(super) fn poll_gone(
+    pub(super) fn poll_gone<I: Incoming>(
         &mut self,
         serving: Serving,
-        socket: &TcpStream,
-        unsent: &Unsent,
+        incoming: &I,
+        unsent: &Unsent<I::Writer>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.timer.as_mut().poll(context));
-            if let Some(error) = socket.take_error()? {
+            if let Some(error) = incoming.with_socket(TcpStream::take_error)? {
                 return Poll::Ready(Err(error));
             }
             let now = clock::now();

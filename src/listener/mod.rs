@@ -15,6 +15,8 @@ mod own;
 mod reading;
 mod scheme;
 mod service_time;
+mod session;
+mod sides;
 mod sockets;
 mod stream;
 mod unsent;

@@ -149,15 +149,15 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
     /// Sends what waits; ready once nothing does.
     pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.check()?;
-        if self.unsent.is_empty() {
-            return Poll::Ready(Ok(()));
+        if !self.unsent.is_empty() {
+            while !self.unsent.is_empty() {
+                let sent = ready!(self.poll_send(context, &[]))?;
+                self.unsent.advance(sent);
+            }
+            self.unsent = BytesMut::new();
         }
-        while !self.unsent.is_empty() {
-            let sent = ready!(self.poll_send(context, &[]))?;
-            self.unsent.advance(sent);
-        }
-        self.unsent = BytesMut::new();
-        Poll::Ready(Ok(()))
+        // Under TLS the writer may have taken more than it could send.
+        self.writer.as_mut().map_or(Poll::Ready(Ok(())), |writer| Pin::new(writer).poll_flush(context))
     }
 
     /// As [`AsyncWrite::poll_shutdown`], after what waits.

@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use bytes::BytesMut;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
     UniqueID, UniqueIDType,
@@ -27,44 +28,56 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 
 use super::ahead::{Ahead, AnswerState};
-use super::lingering::{Lingering, duplicate};
+use super::lingering::Lingering;
 use super::service_time::{ServiceTime, ServiceTooSlow};
+use super::session::Session;
+use super::sides::{Incoming, Writer};
 use super::unsent::Unsent;
 use crate::wire;
 
 /// A connection that was accepted.
-pub(super) struct ClientStream {
-    incoming: OwnedReadHalf,
+pub(super) struct ClientStream<I: Incoming = OwnedReadHalf> {
+    incoming: I,
     ahead: Mutex<Ahead>,
-    unsent: Unsent,
+    unsent: Unsent<I::Writer>,
     service: Arc<ServiceTime>,
     digest: Arc<SocketDigest>,
 }
 
 /// The connection, where its stream ended with a request that Pingora's parser refused and that was not answered.
-pub(super) fn take_refused(unsent: &Unsent) -> Option<Stream> {
+pub(super) fn take_refused<W: Writer>(unsent: &Unsent<W>) -> Option<Stream> {
     // The stream takes the writer with it otherwise.
     let (writer, _) = unsent.lock().close()?;
-    let socket = duplicate(writer.as_ref());
-    // Or it would say that nothing follows.
-    writer.forget();
-    let socket = socket.and_then(TcpStream::from_std).ok()?;
-    let peer = socket.peer_addr().ok()?;
-    Some(Box::new(ClientStream::new(socket, peer)))
+    let (incoming, writer) = writer.reopen().ok()?;
+    let peer = incoming.with_socket(TcpStream::peer_addr).ok()?;
+    Some(Box::new(ClientStream::of_sides(incoming, writer, peer)))
 }
 
 impl ClientStream {
     /// `peer` is its address, so that nobody has to ask the kernel for it.
     pub(super) fn new(socket: TcpStream, peer: SocketAddr) -> Self {
-        let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
+        let (incoming, writer) = socket.into_split();
+        Self::of_sides(incoming, writer, peer)
+    }
+}
+
+impl ClientStream<Session> {
+    /// The same of a connection under TLS.
+    pub(super) fn under_tls(session: Session, peer: SocketAddr) -> Self {
+        Self::of_sides(session.clone(), session, peer)
+    }
+}
+
+impl<I: Incoming> ClientStream<I> {
+    fn of_sides(incoming: I, writer: I::Writer, peer: SocketAddr) -> Self {
+        let digest = SocketDigest::from_raw_fd(incoming.with_socket(|socket| socket.as_raw_fd()));
         // It is new, so nothing is set.
         _ = digest.peer_addr.set(Some(PeerAddress::Inet(peer)));
-        let (incoming, outgoing) = socket.into_split();
-        let unsent = Unsent::new(outgoing);
+        let unsent = Unsent::new(writer);
         Self { incoming, ahead: Mutex::default(), unsent, service: Arc::default(), digest: Arc::new(digest) }
     }
 
-    pub(super) fn unsent(&self) -> Unsent {
+    pub(super) fn unsent(&self) -> Unsent<I::Writer> {
         self.unsent.clone()
     }
 
@@ -72,10 +85,6 @@ impl ClientStream {
     fn note_written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.service.note_written(written.is_ready());
         written
-    }
-
-    fn ahead(&self) -> MutexGuard<'_, Ahead> {
-        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether what is written is not to be sent.
@@ -112,51 +121,81 @@ pub fn release(stream: &Stream) {
 
 /// The connection beyond its stream; `None`: there is no file for it.
 pub fn lingering(stream: &Stream) -> Option<Lingering> {
-    Lingering::of(stream.as_any().downcast_ref::<ClientStream>()?.incoming.as_ref())
+    client(stream)?.lingering()
 }
 
 /// How long the service of the connection's request may do nothing.
 pub fn service_time(stream: &Stream) -> Option<&Arc<ServiceTime>> {
-    stream.as_any().downcast_ref::<ClientStream>().map(|stream| &stream.service)
+    client(stream).map(Client::service)
 }
 
 /// What came ahead of the request that is awaited now.
 pub(super) fn take_ahead(stream: &Stream) -> BytesMut {
-    let Some(stream) = stream.as_any().downcast_ref::<ClientStream>() else { return BytesMut::new() };
-    stream.unsent.lock().await_answer();
-    stream.ahead().take()
+    client(stream).map(Client::take_ahead).unwrap_or_default()
 }
 
 fn with_ahead(stream: &Stream, act: impl FnOnce(&mut Ahead)) {
-    if let Some(stream) = stream.as_any().downcast_ref::<ClientStream>() {
-        act(&mut stream.ahead());
+    if let Some(client) = client(stream) {
+        act(&mut client.ahead());
     }
 }
 
-impl Drop for ClientStream {
+/// A [`ClientStream`], whatever it is under.
+trait Client {
+    fn ahead(&self) -> MutexGuard<'_, Ahead>;
+    fn take_ahead(&self) -> BytesMut;
+    fn lingering(&self) -> Option<Lingering>;
+    fn service(&self) -> &Arc<ServiceTime>;
+}
+
+fn client(stream: &Stream) -> Option<&dyn Client> {
+    let stream = stream.as_any();
+    match stream.downcast_ref::<ClientStream>() {
+        Some(plain) => Some(plain),
+        None => stream.downcast_ref::<ClientStream<Session>>().map(|stream| stream as &dyn Client),
+    }
+}
+
+impl<I: Incoming> Client for ClientStream<I> {
+    fn ahead(&self) -> MutexGuard<'_, Ahead> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_ahead(&self) -> BytesMut {
+        self.unsent.lock().await_answer();
+        self.ahead().take()
+    }
+
+    fn lingering(&self) -> Option<Lingering> {
+        self.incoming.with_socket(Lingering::of)
+    }
+
+    fn service(&self) -> &Arc<ServiceTime> {
+        &self.service
+    }
+}
+
+impl<I: Incoming> Drop for ClientStream<I> {
     /// Closes the connection, though the task may still share what is unsent; that is sent as far as the kernel takes it. Not
     /// where the client is still to be answered.
     fn drop(&mut self) {
         if self.is_refused() {
             return;
         }
-        if let Some((writer, unsent)) = self.unsent.lock().close() {
-            if !unsent.is_empty() {
-                _ = writer.try_write(&unsent);
-            }
-            // Closing says that nothing follows; it need not be said before.
-            writer.forget();
+        let closed = self.unsent.lock().close();
+        if let Some((writer, unsent)) = closed {
+            writer.close(&unsent);
         }
     }
 }
 
-impl fmt::Debug for ClientStream {
+impl<I: Incoming> fmt::Debug for ClientStream<I> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("ClientStream").field("socket", &self.incoming).finish_non_exhaustive()
     }
 }
 
-impl AsyncRead for ClientStream {
+impl<I: Incoming> AsyncRead for ClientStream<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -164,7 +203,7 @@ impl AsyncRead for ClientStream {
     ) -> Poll<io::Result<()>> {
         let Self { incoming, ahead, unsent, .. } = &mut *self;
         let ahead = ahead.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let read = match ahead.poll_read(AsRef::as_ref(incoming), unsent, context, buffer) {
+        let read = match ahead.poll_read(incoming, unsent, context, buffer) {
             Some(read) => read,
             None if ahead.is_tunnel() => poll_tunnel(incoming, ahead, unsent, context, buffer),
             None => Pin::new(incoming).poll_read(context, buffer),
@@ -177,20 +216,20 @@ impl AsyncRead for ClientStream {
 }
 
 /// Reads on in a tunnel, whose client may have closed its sending side and wait for more.
-fn poll_tunnel(
-    incoming: &mut OwnedReadHalf,
+fn poll_tunnel<I: Incoming>(
+    incoming: &mut I,
     ahead: &mut Ahead,
-    unsent: &Unsent,
+    unsent: &Unsent<I::Writer>,
     context: &mut Context<'_>,
     buffer: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
     let before = buffer.remaining();
     ready!(Pin::new(&mut *incoming).poll_read(context, buffer))?;
     let is_end = before > 0 && buffer.remaining() == before;
-    if is_end { ahead.poll_half_closed(AsRef::as_ref(incoming), unsent, context) } else { Poll::Ready(Ok(())) }
+    if is_end { ahead.poll_half_closed(incoming, unsent, context) } else { Poll::Ready(Ok(())) }
 }
 
-impl AsyncWrite for ClientStream {
+impl<I: Incoming> AsyncWrite for ClientStream<I> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.is_muted(&[IoSlice::new(bytes)]) {
             return Poll::Ready(Ok(bytes.len()));
@@ -228,37 +267,41 @@ impl AsyncWrite for ClientStream {
 }
 
 #[async_trait]
-impl Shutdown for ClientStream {
+impl<I: Incoming> Shutdown for ClientStream<I> {
     async fn shutdown(&mut self) {
         // A client that is gone needs no goodbye.
         _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 
-impl UniqueID for ClientStream {
+impl<I: Incoming> UniqueID for ClientStream<I> {
     fn id(&self) -> UniqueIDType {
-        self.incoming.as_ref().as_raw_fd()
+        self.incoming.with_socket(|socket| socket.as_raw_fd())
     }
 }
 
-impl Ssl for ClientStream {}
+impl<I: Incoming> Ssl for ClientStream<I> {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.incoming.tls()
+    }
+}
 
-impl GetTimingDigest for ClientStream {
+impl<I: Incoming> GetTimingDigest for ClientStream<I> {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         Vec::new()
     }
 }
 
-impl GetProxyDigest for ClientStream {
+impl<I: Incoming> GetProxyDigest for ClientStream<I> {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         None
     }
 }
 
-impl GetSocketDigest for ClientStream {
+impl<I: Incoming> GetSocketDigest for ClientStream<I> {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         Some(Arc::clone(&self.digest))
     }
 }
 
-impl Peek for ClientStream {}
+impl<I: Incoming> Peek for ClientStream<I> {}

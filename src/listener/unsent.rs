@@ -4,16 +4,21 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
-use tokio::net::tcp::OwnedWriteHalf;
-
 use super::outgoing::{Outgoing, Sent};
+use super::sides::Writer;
 
 /// What a stream has not sent yet.
-#[derive(Debug, Clone)]
-pub(super) struct Unsent(Arc<Mutex<Outgoing<OwnedWriteHalf>>>);
+#[derive(Debug)]
+pub(super) struct Unsent<W>(Arc<Mutex<Outgoing<W>>>);
 
-impl Unsent {
-    pub(super) fn new(writer: OwnedWriteHalf) -> Self {
+impl<W> Clone for Unsent<W> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<W: Writer> Unsent<W> {
+    pub(super) fn new(writer: W) -> Self {
         Self(Arc::new(Mutex::new(Outgoing::new(writer))))
     }
 
@@ -28,7 +33,7 @@ impl Unsent {
         self.lock().look(may_probe, context)
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Outgoing<OwnedWriteHalf>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Outgoing<W>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
