@@ -3,7 +3,8 @@
 //! What is registered, routed and decided is in [`furt_core`], which everything here stands on. The modules from the
 //! bottom up; each imports from those above it in this list alone, and a test holds them to it:
 //!
-//! - [`clock`], [`config`], [`telemetry`], [`upstream`], [`listener`], [`secret`], [`geo`], [`header_name`]: for everyone
+//! - [`clock`], [`config`], [`telemetry`], [`upstream`], [`listener`], [`secret`], [`geo`], [`header_name`], [`tls`]:
+//!   for everyone
 //! - [`wire`]: what both listeners write, as `furt_api` has it
 //! - [`published`]: the core's snapshot beside the configuration; [`status`]: `/health` for both listeners;
 //!   [`nodes`]: the gateways that share the registry
@@ -31,5 +32,6 @@ pub mod secret;
 pub mod status;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;
 pub mod wire;

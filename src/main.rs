@@ -7,5 +7,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before Pingora, which installs another where none is.
+    furt::tls::install();
     furt::cli::main()
 }

@@ -3,6 +3,7 @@
 //! `Prepared` → `Bound` → `Running` → stopped. Every socket is bound first, and every failure told at once. What
 //! runs in Pingora's one server is in `server`; driver and store outlive it on a runtime of their own.
 
+mod certifying;
 mod files;
 mod hosting;
 mod locating;
@@ -33,6 +34,7 @@ use crate::nodes::{Node, Nodes};
 use crate::published::Snapshots;
 use crate::store::Leaving;
 use crate::telemetry::{AccessLog, COMMIT, VERSION};
+pub(crate) use certifying::certificate_faults;
 use files::Files;
 use furt_core::registry::Contents;
 use opening::Opened;
@@ -83,17 +85,23 @@ impl<'a> Prepared<'a> {
     /// Every socket that cannot be bound; then every static route that would lead to one.
     fn bind(self, locations: &KeyLocations) -> Result<Bound> {
         let Self { path, config, files } = self;
-        let sockets = listener::bind(&config.server.listen, &config.internal.listen, config.server.threads)?;
+        let sockets = listener::bind(
+            &config.server.listen,
+            &config.tls.listen,
+            &config.internal.listen,
+            config.server.threads,
+        )?;
         let own_listeners = OwnListeners::new(sockets.addresses());
         let faults = services::static_faults(&config, locations, path, &lookups::Found::new(), &own_listeners);
         ConfigErrors::try_new(faults).map_or(Ok(()), Err)?;
-        Ok(Bound { path: path.to_owned(), config, files, sockets, own_listeners })
+        Ok(Bound { path: path.to_owned(), locations: locations.clone(), config, files, sockets, own_listeners })
     }
 }
 
 /// Every socket is bound; nobody is answered yet.
 struct Bound {
     path: PathBuf,
+    locations: KeyLocations,
     config: Arc<Config>,
     files: Files,
     sockets: Sockets,
@@ -106,7 +114,7 @@ impl Bound {
     /// # Errors
     /// The first that cannot be opened, or a service that does not start.
     fn start(self) -> Result<Running> {
-        let opened = Opened::try_new(&self.config)?;
+        let opened = Opened::try_new(&self.config, &self.locations, &self.path)?;
         let listeners: Vec<_> = self.sockets.internal.iter().map(|listener| listener.address).collect();
         let nodes = Nodes::alone(Node::this(&self.config.internal, &listeners));
         let restored = Restored::try_new(&self.config, &self.own_listeners, &nodes, &opened)?;
@@ -116,7 +124,7 @@ impl Bound {
         let (reloads, asked) = Reloads::channel();
         opened.background.spawn(self.reloading(&opened, &restored).run(opened.hangups, asked));
 
-        let public = listener::address_list(&self.sockets.public);
+        let public = listener::address_list(self.sockets.public.iter().chain(&self.sockets.tls));
         let internal = listener::address_list(&self.sockets.internal);
         let max_connections = self.config.server.max_connections;
         let services = Services {
@@ -135,6 +143,7 @@ impl Bound {
             open: open.clone(),
             monitor: restored.monitor,
             database: opened.database,
+            certifying: opened.certifying,
         };
         let server_ended = services.run(self.sockets, &stop)?;
         readiness.set_ready();
@@ -165,6 +174,7 @@ impl Bound {
             access_log: opened.access_log.clone(),
             metrics: Arc::clone(&opened.telemetry.reloads),
             files: self.files,
+            certifying: opened.certifying.clone(),
         }
     }
 }

@@ -1,15 +1,16 @@
-//! What is opened before the store: counters, the access log, the database of addresses, the runtime of the driver, SIGHUP.
+//! What is opened before the store: counters, the access log, the database of addresses, certificates, the runtime of the driver, SIGHUP.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::Signal;
 
+use super::certifying::Certifying;
 use super::locating::{self, DatabaseWatcher};
 use super::rotating;
-use crate::config::Config;
+use crate::config::{Config, KeyLocations};
 use crate::geo::Geo;
 use crate::telemetry::{AccessLog, Telemetry};
 
@@ -18,6 +19,7 @@ pub(super) struct Opened {
     pub(super) access_log: AccessLog,
     pub(super) geo: Arc<Geo>,
     pub(super) database: Option<DatabaseWatcher>,
+    pub(super) certifying: Option<Certifying>,
     /// The driver and reloads run here, apart from the request path and from Pingora, which ends before them.
     pub(super) background: Runtime,
     pub(super) hangups: Signal,
@@ -26,16 +28,17 @@ pub(super) struct Opened {
 impl Opened {
     /// # Errors
     /// The first that cannot be opened.
-    pub(super) fn try_new(config: &Config) -> Result<Self> {
+    pub(super) fn try_new(config: &Config, locations: &KeyLocations, path: &Path) -> Result<Self> {
         let telemetry = Telemetry::try_new().context("counters cannot be made")?;
         let access_log = AccessLog::open(&config.access_log, telemetry.access_log.clone())?;
         check_roots(config.upstream.ca.as_ref())?;
+        let certifying = Certifying::open(config, locations, path, &telemetry)?;
         let geo = locating::open(config)?;
         let background = runtime()?;
         let database = DatabaseWatcher::try_new(&geo, &telemetry)?;
         rotating::on_hangup(&background, access_log.clone())?;
         let hangups = rotating::hangups(&background)?;
-        Ok(Self { telemetry, access_log, geo, database, background, hangups })
+        Ok(Self { telemetry, access_log, geo, database, certifying, background, hangups })
     }
 }
 

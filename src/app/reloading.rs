@@ -13,6 +13,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
 
+use super::certifying::Certifying;
 use super::files::{self, Files};
 use super::{lookups, notify_supervisor, services};
 use crate::api::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded};
@@ -40,6 +41,7 @@ pub(super) struct Reloading {
     pub(super) access_log: AccessLog,
     pub(super) metrics: Arc<ReloadMetrics>,
     pub(super) files: Files,
+    pub(super) certifying: Option<Certifying>,
 }
 
 impl Reloading {
@@ -89,12 +91,24 @@ impl Reloading {
         } else {
             open_log(&new.access_log).await.map_err(|why| faults.push(log_fault(&locations, &self.path, &why))).ok()
         };
+        // Where the file names none any more, those in force last as long as `tls.listen`, which needs a restart.
+        let certifying = self.certifying.as_ref().filter(|_| !new.certificates.is_empty());
+        let certificates = match certifying {
+            Some(certifying) => {
+                let prepared = certifying.prepare(&new, &locations, &self.path).await;
+                prepared.map_err(|why| faults.extend(why)).ok().map(|prepared| (certifying, prepared))
+            }
+            None => None,
+        };
         if let Some(errors) = ConfigErrors::try_new(faults) {
             return Err(ReloadError::Refused(errors));
         }
 
         let answer = self.driver.reconfigure(configuration, Arc::clone(&new)).await;
         let Ok(Ok(Answer::Reconfigured(done))) = answer else { return Err(ReloadError::Stopping) };
+        if let Some((certifying, prepared)) = certificates {
+            certifying.apply(prepared, &new);
+        }
         if let Some(log) = opened {
             let access_log = self.access_log.clone();
             // A full queue makes it wait, and the driver runs on this thread.

@@ -6,6 +6,7 @@
 //! | `internal` | the api's router on an `HttpServerApp` | when the last client is gone |
 //! | `monitor` | probes and watched names | when the last client is gone |
 //! | `geo` | looks for a new database of addresses | when furt is to stop |
+//! | `tls` | looks for new certificates | when furt is to stop |
 //!
 //! The driver and the store are not among them: they outlive all of these.
 
@@ -17,6 +18,7 @@ use pingora::services::background::{BackgroundService, GenBackgroundService};
 use pingora_proxy::http_proxy;
 use tokio::sync::oneshot;
 
+use super::certifying::Certifying;
 use super::files::Files;
 use super::hosting::{Ends, Host};
 use super::locating::DatabaseWatcher;
@@ -26,7 +28,7 @@ use crate::config::{Config, MAX_RETRIES};
 use crate::driver::Handle;
 use crate::geo::Geo;
 use crate::health::{HttpProbe, MonitorService};
-use crate::listener::{BoundListener, ListenService, OpenConnections, OwnListeners, Sockets};
+use crate::listener::{BoundListener, Handshakes, ListenService, OpenConnections, OwnListeners, Sockets};
 use crate::nodes::Nodes;
 use crate::proxy::{Edge, Gateway};
 use crate::published::Snapshots;
@@ -54,6 +56,7 @@ pub(super) struct Services {
     pub(super) open: OpenOfEach,
     pub(super) monitor: MonitorService<HttpProbe>,
     pub(super) database: Option<DatabaseWatcher>,
+    pub(super) certifying: Option<Certifying>,
 }
 
 /// The connections of either listener.
@@ -79,7 +82,7 @@ impl Services {
     /// Some service does not start.
     pub(super) fn run(self, sockets: Sockets, stop: &Stop) -> Result<oneshot::Receiver<()>> {
         let mut host = Host::new(self.server_conf());
-        let mut public = self.public(host.configuration(), sockets.public);
+        let mut public = self.public(host.configuration(), sockets.public, sockets.tls);
         let mut internal = self.internal(sockets.internal);
         let outcomes = [public.outcome(), internal.outcome()];
         host.add(public, Ends::WithServer);
@@ -87,6 +90,9 @@ impl Services {
         host.add(background("monitor", self.monitor), Ends::When(stop.clients_gone()));
         if let Some(database) = self.database {
             host.add(background("geo", database), Ends::WithServer);
+        }
+        if let Some(certifying) = self.certifying {
+            host.add(background("tls", certifying), Ends::WithServer);
         }
         let ended = host.run(stop.signal())?;
         for outcome in outcomes {
@@ -115,13 +121,20 @@ impl Services {
         }
     }
 
-    fn public(&self, conf: &Arc<ServerConf>, sockets: Vec<BoundListener>) -> ListenService<Edge> {
+    fn public(
+        &self,
+        conf: &Arc<ServerConf>,
+        plain: Vec<BoundListener>,
+        under_tls: Vec<BoundListener>,
+    ) -> ListenService<Edge> {
+        let https_port = under_tls.first().map(|listener| listener.address.port());
         let gateway = Gateway::new(
             Arc::clone(&self.snapshots),
             Arc::clone(&self.geo),
             Arc::clone(&self.telemetry.proxy),
             Arc::clone(&self.telemetry.issues),
             self.access_log.clone(),
+            https_port,
         );
         let edge = Edge::new(
             http_proxy(conf, gateway),
@@ -130,7 +143,9 @@ impl Services {
             Arc::clone(&self.telemetry.proxy),
             Arc::clone(&self.snapshots),
         );
-        ListenService::new("public", None, sockets, edge)
+        let service = ListenService::new("public", None, plain, edge);
+        let Some(Certifying { tls, metrics }) = self.certifying.clone() else { return service };
+        service.with_tls(under_tls, Handshakes::new(tls, metrics, self.config.server.threads))
     }
 
     fn internal(&self, sockets: Vec<BoundListener>) -> ListenService<api::Listener> {

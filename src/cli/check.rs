@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::gateway::{DEFAULT_FILE, environment, unknown_variables};
 use super::output::{counted, note, print, print_json};
 use super::{Format, Output};
+use crate::app::certificate_faults;
 use crate::config::{Config, ConfigError, ConfigErrors, SourceLocation, UnknownVariable};
 
 #[derive(Args)]
@@ -34,7 +35,10 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let path = args.path();
     let loaded = Config::load_with_locations(&path, &environment);
     let of_routes = loaded.as_ref().map(|(config, locations)| config.warnings(locations)).unwrap_or_default();
-    let errors = loaded.err();
+    let errors = match loaded {
+        Ok((config, locations)) => ConfigErrors::try_new(certificate_faults(&config, &locations, &path)),
+        Err(errors) => Some(errors),
+    };
     let warnings = Warnings { variables: unknown_variables(), of_routes };
     match args.format.output {
         Output::Json => as_json(&path, errors.as_ref(), &warnings),

@@ -23,7 +23,8 @@ impl Config {
     /// This configuration, but with the values of `running` for every key that needs a restart.
     pub fn until_restart(self, running: &Self) -> Self {
         let merged = tables::visit(&mut Merge::new(running, &self));
-        Self { api_keys: self.api_keys, grants: self.grants, routes: self.routes, ..merged }
+        let Self { certificates, api_keys, grants, routes, .. } = self;
+        Self { certificates, api_keys, grants, routes, ..merged }
     }
 }
 

@@ -22,6 +22,8 @@ use furt_core::model::{
 pub struct Config {
     /// `[server]`
     pub server: ServerConfig,
+    /// `[tls]`
+    pub tls: TlsConfig,
     /// `[internal]`
     pub internal: InternalConfig,
     /// `[gateway]`
@@ -44,6 +46,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// `[store]`, for `kind = "etcd"`.
     pub etcd: EtcdConfig,
+    /// `[[certificates]]`
+    pub certificates: Vec<CertificateConfig>,
     /// `[[api_keys]]`
     pub api_keys: Vec<ApiKeyConfig>,
     /// `[[grants]]`
@@ -69,6 +73,61 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Worker threads of the public listener, at least 1.
     pub threads: usize,
+}
+
+/// `[tls]`: the public listener under TLS.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TlsConfig {
+    /// Addresses under TLS; none: nothing is.
+    pub listen: Vec<SocketAddr>,
+    /// Whether plain requests are sent to https.
+    pub redirect: bool,
+    /// The age of `Strict-Transport-Security`; zero: it is not sent.
+    pub hsts: Duration,
+    /// The oldest version that is spoken.
+    pub min_version: MinTlsVersion,
+    /// What a client gets that names no host of a certificate.
+    pub unknown_name: UnknownTlsName,
+    /// For a whole handshake.
+    pub handshake_timeout: Duration,
+    /// A folder for what outlives the process.
+    pub state: PathBuf,
+}
+
+/// `tls.min_version`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MinTlsVersion {
+    /// TLS 1.2 and 1.3.
+    Tls12,
+    /// TLS 1.3 alone.
+    Tls13,
+}
+
+/// `tls.unknown_name`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownTlsName {
+    /// The alert `unrecognized_name`.
+    Refuse,
+    /// The first certificate.
+    First,
+}
+
+/// `[[certificates]]`: files that nobody has opened yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateConfig {
+    /// The certificate and those between it and the authority, in PEM; unique.
+    pub cert: PathBuf,
+    /// Its private key, in PEM.
+    pub key: PathBuf,
+    /// An OCSP answer, in DER.
+    pub staple: Option<PathBuf>,
+}
+
+impl CertificateConfig {
+    /// By what the location is known of a key of the entry with that index.
+    pub fn place(index: usize, key: &str) -> String {
+        format!("certificates[{index}].{key}")
+    }
 }
 
 /// `[internal]`: the listener for services and operators.

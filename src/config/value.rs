@@ -22,6 +22,8 @@ use furt_core::model::{
 
 /// The shortest duration beside zero. Timers are no finer.
 const MIN_DURATION: Duration = Duration::from_millis(1);
+/// The longest time that clients are told to remember something.
+const MAX_AGE: Duration = Duration::from_secs(3650 * 24 * 3600);
 
 /// A value before it is parsed, and its location.
 pub(super) struct Value<'a> {
@@ -150,6 +152,16 @@ pub(super) fn duration(zero: Zero) -> impl Fn(&Value<'_>) -> Parsed<Duration> {
             duration if (MIN_DURATION..=MAX_DURATION).contains(&duration) => Ok(duration),
             _ => value.error(format!("{} is out of range; must be from {least} to 30 days", quoted(value))),
         }
+    }
+}
+
+/// How long clients remember something: whole seconds, at most ten years; 0 is allowed.
+pub(super) fn age(value: &Value<'_>) -> Parsed<Duration> {
+    let age = any_duration(value)?;
+    if age <= MAX_AGE && age.subsec_nanos() == 0 {
+        Ok(age)
+    } else {
+        value.error(format!("{} is out of range; must be 0, or whole seconds up to 3650 days", quoted(value)))
     }
 }
 

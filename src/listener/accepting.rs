@@ -22,6 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::connections::{OpenConnections, turn_away};
+use super::handshake::Handshakes;
+use super::sides::Incoming;
 use super::sockets::{BoundListener, CannotListen};
 use super::stream::{ClientStream, take_refused};
 use crate::clock;
@@ -85,6 +87,9 @@ pub struct ListenService<H> {
     name: &'static str,
     threads: Option<usize>,
     listeners: Vec<BoundListener>,
+    /// Those whose clients speak TLS.
+    under_tls: Vec<BoundListener>,
+    handshakes: Option<Arc<Handshakes>>,
     handler: Arc<H>,
     outcome: Option<mpsc::Sender<Result<(), CannotListen>>>,
 }
@@ -92,7 +97,13 @@ pub struct ListenService<H> {
 impl<H: ConnectionHandler> ListenService<H> {
     /// `threads` of `None`: as many as the server's configuration says.
     pub fn new(name: &'static str, threads: Option<usize>, listeners: Vec<BoundListener>, handler: H) -> Self {
-        Self { name, threads, listeners, handler: Arc::new(handler), outcome: None }
+        let handler = Arc::new(handler);
+        Self { name, threads, listeners, under_tls: Vec::new(), handshakes: None, handler, outcome: None }
+    }
+
+    /// With these listeners beside, whose clients speak TLS.
+    pub fn with_tls(self, under_tls: Vec<BoundListener>, handshakes: Handshakes) -> Self {
+        Self { under_tls, handshakes: Some(Arc::new(handshakes)), ..self }
     }
 
     /// Where it says, once it is started, whether it accepts at each of its sockets; it ends where it does not.
@@ -103,12 +114,14 @@ impl<H: ConnectionHandler> ListenService<H> {
     }
 
     /// Its sockets for the runtime that this is called on.
-    fn take_sockets(&mut self) -> Result<Vec<(SocketAddr, TcpListener)>, CannotListen> {
+    fn take_sockets(&mut self) -> Result<Vec<Accepting>, CannotListen> {
         let (mut taken, mut failures) = (Vec::new(), Vec::new());
-        for BoundListener { address, sockets } in self.listeners.drain(..) {
+        let plain = self.listeners.drain(..).map(|listener| (listener, None));
+        let under_tls = self.under_tls.drain(..).map(|listener| (listener, self.handshakes.clone()));
+        for (BoundListener { address, sockets }, handshakes) in plain.chain(under_tls) {
             for socket in sockets {
                 match TcpListener::from_std(socket) {
-                    Ok(socket) => taken.push((address, socket)),
+                    Ok(socket) => taken.push(Accepting { address, socket, handshakes: handshakes.clone() }),
                     Err(error) => failures.push(format!("cannot accept connections at {address}: {error}")),
                 }
             }
@@ -129,8 +142,8 @@ impl<H: ConnectionHandler> Service for ListenService<H> {
             _ = told.send(outcome);
         }
         let mut loops = JoinSet::new();
-        for (address, socket) in sockets {
-            loops.spawn(accept_all(address, socket, Arc::clone(&self.handler), shutdown.clone()));
+        for accepting in sockets {
+            loops.spawn(accept_all(accepting, Arc::clone(&self.handler), shutdown.clone()));
         }
         let mut tick = tokio::time::interval(TICK);
         loop {
@@ -151,13 +164,17 @@ impl<H: ConnectionHandler> Service for ListenService<H> {
     }
 }
 
-/// Accepts until `shutdown` says so.
-async fn accept_all<H: ConnectionHandler>(
+/// A socket that connections are accepted at.
+struct Accepting {
     address: SocketAddr,
     socket: TcpListener,
-    handler: Arc<H>,
-    shutdown: ShutdownWatch,
-) {
+    /// Where its clients speak TLS.
+    handshakes: Option<Arc<Handshakes>>,
+}
+
+/// Accepts until `shutdown` says so.
+async fn accept_all<H: ConnectionHandler>(accepting: Accepting, handler: Arc<H>, shutdown: ShutdownWatch) {
+    let Accepting { address, socket, handshakes } = accepting;
     let mut stopping = shutdown.clone();
     let mut stops = pin!(async { _ = stopping.wait_for(|stops| *stops).await });
     let mut failures = Failures::new(address);
@@ -170,7 +187,7 @@ async fn accept_all<H: ConnectionHandler>(
         match accepted {
             Ok((stream, peer)) => {
                 failures.end();
-                start(&handler, stream, peer, shutdown.clone());
+                start(&handler, handshakes.as_ref(), stream, peer, shutdown.clone());
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -185,11 +202,20 @@ async fn accept_all<H: ConnectionHandler>(
 }
 
 /// Starts the task of a connection.
-fn start<H: ConnectionHandler>(handler: &Arc<H>, stream: TcpStream, peer: SocketAddr, shutdown: ShutdownWatch) {
+fn start<H: ConnectionHandler>(
+    handler: &Arc<H>,
+    handshakes: Option<&Arc<Handshakes>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    shutdown: ShutdownWatch,
+) {
     let permit = match handler.admit(peer) {
         Ok(permit) => permit,
         Err(why) => {
-            if let Some(one) = handler.open().try_turn_away() {
+            // Under TLS nothing can be told without a handshake, which is what there is no room for.
+            if handshakes.is_none()
+                && let Some(one) = handler.open().try_turn_away()
+            {
                 tokio::spawn(async move {
                     let _one = one;
                     turn_away(Box::new(ClientStream::new(stream, peer)), why).await;
@@ -199,8 +225,47 @@ fn start<H: ConnectionHandler>(handler: &Arc<H>, stream: TcpStream, peer: Socket
         }
     };
     let handler = Arc::clone(handler);
-    tokio::spawn(async move {
-        let stream = ClientStream::new(stream, peer);
+    match handshakes {
+        None => {
+            tokio::spawn(serve(handler, move || ClientStream::new(stream, peer), permit, shutdown));
+        }
+        Some(handshakes) => {
+            tokio::spawn(serve_under_tls(handler, Arc::clone(handshakes), stream, peer, permit, shutdown));
+        }
+    }
+}
+
+/// Ends with the handshake: what is served then has a task of its own, without room for one.
+async fn serve_under_tls<H: ConnectionHandler>(
+    handler: Arc<H>,
+    handshakes: Arc<Handshakes>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    permit: H::Permit,
+    shutdown: ShutdownWatch,
+) {
+    let mut stopping = shutdown.clone();
+    let session = tokio::select! {
+        biased;
+        session = handshakes.shake(socket) => session,
+        // Nothing was asked for yet.
+        _ = stopping.wait_for(|stops| *stops) => None,
+    };
+    if let Some(session) = session {
+        tokio::spawn(serve(handler, move || ClientStream::under_tls(session, peer), permit, shutdown));
+    }
+}
+
+/// The task of a connection. Its stream is made within: the task would have room for it twice.
+#[expect(clippy::manual_async_fn, reason = "an async fn has room for what it is given twice")]
+fn serve<H: ConnectionHandler, I: Incoming>(
+    handler: Arc<H>,
+    stream: impl FnOnce() -> ClientStream<I> + Send,
+    permit: H::Permit,
+    shutdown: ShutdownWatch,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        let stream = stream();
         let unsent = stream.unsent();
         let handled = {
             // Made here, and not handed in: the task would have room for it twice.
@@ -220,7 +285,7 @@ fn start<H: ConnectionHandler>(handler: &Arc<H>, stream: TcpStream, peer: Socket
             // In a box: the task would have room for it while its client is idle.
             Box::pin(H::refuse(unanswered, stream)).await;
         }
-    });
+    }
 }
 
 /// Whether the failure is of the connection that was to be accepted, and not of the machine or of furt (accept(2)).
@@ -329,7 +394,7 @@ mod tests {
 
     fn running() -> Running {
         let open = Arc::new(OpenConnections::new(ConnectionMetrics::unexposed().unwrap()));
-        let listeners = bind(&["127.0.0.1:0".parse().unwrap()], &[], 2).unwrap().public;
+        let listeners = bind(&["127.0.0.1:0".parse().unwrap()], &[], &[], 2).unwrap().public;
         let address = listeners[0].address;
         let mut service = ListenService::new("test", None, listeners, Counting { open, steps: Semaphore::new(0) });
         let (handler, (stop, stopping)) = (Arc::clone(&service.handler), watch::channel(false));
@@ -378,7 +443,7 @@ mod tests {
     #[tokio::test]
     async fn a_socket_that_cannot_be_taken_is_told_and_nothing_is_accepted() {
         let open = Arc::new(OpenConnections::new(ConnectionMetrics::unexposed().unwrap()));
-        let mut listeners = bind(&["127.0.0.1:0".parse().unwrap(); 2], &[], 1).unwrap().public;
+        let mut listeners = bind(&["127.0.0.1:0".parse().unwrap(); 2], &[], &[], 1).unwrap().public;
         let good = listeners[0].address;
         // No reactor takes a file.
         let file = std::net::TcpListener::from(OwnedFd::from(tempfile::tempfile().unwrap()));

@@ -1,5 +1,5 @@
-//! What a listener is before anyone reads a request: its sockets and accept loops, its connections and their limits, the
-//! stream that Pingora is given, the header section of a request as bytes and the time it may take, and furt's own addresses.
+//! What a listener is before anyone reads a request: its sockets and accept loops, its connections and their limits, handshakes
+//! of TLS, the stream that Pingora is given, the header section of a request as bytes and the time it may take, and furt's own addresses.
 //!
 //! Both listeners stand on it: the public one (`proxy`) and the internal one (`api`). `app` binds the sockets. It knows
 //! neither routes nor services, and parses no request.
@@ -8,6 +8,7 @@ mod accepting;
 mod ahead;
 mod connections;
 mod half_closed;
+mod handshake;
 mod head;
 mod lingering;
 mod outgoing;
@@ -26,6 +27,7 @@ pub use connections::{
     AddressConnections, AddressPermit, ConnectionPermit, OpenConnections, STOPPING, TOO_MANY, TOO_MANY_INTERNAL,
     TOO_MANY_OF_ONE, header_deadline, options, turn_away,
 };
+pub use handshake::Handshakes;
 pub use head::{Body, HeadScan, MAX_TARGET, RequestLine};
 pub use own::{ForbiddenAddress, OwnListeners, is_own_host};
 pub use reading::{Awaited, Head, HeaderTimes, NoHead, next_head};

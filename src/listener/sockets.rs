@@ -24,6 +24,8 @@ pub struct BoundListener {
 pub struct Sockets {
     /// For clients.
     pub public: Vec<BoundListener>,
+    /// For clients under TLS.
+    pub tls: Vec<BoundListener>,
     /// For services and operators.
     pub internal: Vec<BoundListener>,
 }
@@ -31,13 +33,13 @@ pub struct Sockets {
 impl Sockets {
     /// Where furt listens, with the real ports.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.public.iter().chain(&self.internal).map(|listener| listener.address).collect()
+        self.public.iter().chain(&self.tls).chain(&self.internal).map(|listener| listener.address).collect()
     }
 }
 
 /// Their addresses, with a comma between.
-pub fn address_list(listeners: &[BoundListener]) -> String {
-    listeners.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>().join(", ")
+pub fn address_list<'a>(listeners: impl IntoIterator<Item = &'a BoundListener>) -> String {
+    listeners.into_iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// A line for each address that could not be bound, or not be accepted at.
@@ -55,7 +57,12 @@ impl CannotListen {
 ///
 /// # Errors
 /// Those that could not be bound, a line each.
-pub fn bind(public: &[SocketAddr], internal: &[SocketAddr], threads: usize) -> Result<Sockets, CannotListen> {
+pub fn bind(
+    public: &[SocketAddr],
+    tls: &[SocketAddr],
+    internal: &[SocketAddr],
+    threads: usize,
+) -> Result<Sockets, CannotListen> {
     let mut failures = Vec::new();
     let mut bind = |key: &str, addresses: &[SocketAddr], count| {
         let mut bound = Vec::with_capacity(addresses.len());
@@ -67,9 +74,10 @@ pub fn bind(public: &[SocketAddr], internal: &[SocketAddr], threads: usize) -> R
         }
         bound
     };
-    let (public, internal) =
-        (bind("server.listen", public, threads.min(MOST_SOCKETS)), bind("internal.listen", internal, 1));
-    if failures.is_empty() { Ok(Sockets { public, internal }) } else { Err(CannotListen::new(&failures)) }
+    let most = threads.min(MOST_SOCKETS);
+    let public = bind("server.listen", public, most);
+    let (tls, internal) = (bind("tls.listen", tls, most), bind("internal.listen", internal, 1));
+    if failures.is_empty() { Ok(Sockets { public, tls, internal }) } else { Err(CannotListen::new(&failures)) }
 }
 
 fn open(address: SocketAddr, count: usize) -> std::io::Result<BoundListener> {
@@ -127,7 +135,7 @@ mod tests {
         let taken = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
         let addresses = taken.each_ref().map(|socket| socket.local_addr().unwrap());
         let error =
-            bind(&[addresses[0], "127.0.0.1:0".parse().unwrap()], &[addresses[1]], 2).err().unwrap().to_string();
+            bind(&[addresses[0], "127.0.0.1:0".parse().unwrap()], &[], &[addresses[1]], 2).err().unwrap().to_string();
         let lines: Vec<_> = error.lines().collect();
         assert_eq!(lines.len(), 2, "{error}");
         assert!(lines[0].contains(&addresses[0].to_string()) && lines[0].contains("server.listen"), "{error}");
@@ -137,30 +145,30 @@ mod tests {
     #[test]
     fn port_0_becomes_a_real_port() {
         let any = "127.0.0.1:0".parse().unwrap();
-        let bound = bind(&[any], &[any], 1).unwrap();
+        let bound = bind(&[any], &[any], &[any], 1).unwrap();
         assert!(bound.addresses().iter().all(|address| address.port() != 0));
     }
 
     #[test]
     fn each_thread_has_a_socket_on_the_port_and_nobody_else_can_have_one() {
         let (any, none) = ("127.0.0.1:0".parse().unwrap(), []);
-        let bound = bind(&[any], &none, 3).unwrap();
+        let bound = bind(&[any], &[], &none, 3).unwrap();
         let [listener] = &bound.public[..] else { panic!("one address") };
         let addresses: Vec<_> = listener.sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
         assert_eq!(addresses, [listener.address; 3]);
-        assert!(bind(&[listener.address], &none, 3).is_err() && bind(&[listener.address], &none, 1).is_err());
+        assert!(bind(&[listener.address], &[], &none, 3).is_err() && bind(&[], &[listener.address], &none, 1).is_err());
     }
 
     #[test]
     fn a_port_is_free_again_once_its_sockets_are_gone() {
         let (any, none) = ("127.0.0.1:0".parse().unwrap(), []);
-        let address = bind(&[any], &none, 2).unwrap().public[0].address;
-        assert_eq!(bind(&[address], &none, 2).unwrap().public[0].sockets.len(), 2);
+        let address = bind(&[any], &[], &none, 2).unwrap().public[0].address;
+        assert_eq!(bind(&[address], &[], &none, 2).unwrap().public[0].sockets.len(), 2);
     }
 
     #[test]
     fn what_is_accepted_sends_without_delay() {
-        let bound = bind(&["127.0.0.1:0".parse().unwrap()], &[], 1).unwrap();
+        let bound = bind(&["127.0.0.1:0".parse().unwrap()], &[], &[], 1).unwrap();
         let listener = &bound.public[0];
         let _client = TcpStream::connect(listener.address).unwrap();
         listener.sockets[0].set_nonblocking(false).unwrap();

@@ -1,4 +1,4 @@
-//! Whether a request is let in, and where to: client address, path, route, key, permission, rate.
+//! Whether a request is let in, and where to: client address, path, TLS, route, key, permission, rate.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -100,6 +100,8 @@ impl Gateway {
             Some(Reserved::Internal) => return Err(GatewayProblem::RouteNotFound.into()),
             None => {}
         }
+        let name_of_key = || find_key(&request.headers, ctx.client.address, snapshot).ok().map(|key| key.name.clone());
+        self.secure.check(request, (&host, &path), &ctx.client, &config.tls, name_of_key)?;
         let (route, is_usable) = match snapshot.find(&host, &path, &request.method) {
             Found::Route(route) => (route, true),
             Found::Unusable(route) => (route, false),

@@ -1,4 +1,4 @@
-//! Answers that furt makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), `/health`, and to what goes no further.
+//! Answers that furt makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), `/health`, the way to https, and to what goes no further.
 
 use bytes::Bytes;
 use furt_api::problem::MEDIA_TYPE;
@@ -23,6 +23,8 @@ pub(super) struct GatewayAnswer {
 #[derive(Debug, Clone)]
 enum Kind {
     Health(Bytes),
+    /// To a request that is to come under TLS, without a body.
+    Redirect,
     /// To a request that may go no further, without a body.
     Options,
     /// To the same, the request itself.
@@ -40,6 +42,12 @@ impl GatewayAnswer {
     /// The answer of the public `/health`.
     pub(super) fn health(body: Bytes) -> Self {
         Self { kind: Kind::Health(body), detail: None, extra: None }
+    }
+
+    /// To a request that is to come again, to that place.
+    pub(super) fn redirect(location: Vec<u8>) -> Self {
+        let answer = Self { kind: Kind::Redirect, detail: None, extra: None };
+        answer.with_header(header::LOCATION, location)
     }
 
     /// To an `OPTIONS` that goes no further.
@@ -67,6 +75,7 @@ impl GatewayAnswer {
     pub(super) fn status(&self) -> StatusCode {
         match &self.kind {
             Kind::Health(_) | Kind::Options | Kind::Trace(_) => StatusCode::OK,
+            Kind::Redirect => StatusCode::PERMANENT_REDIRECT,
             Kind::Problem(problem) => problem.status(),
         }
     }
@@ -80,6 +89,7 @@ impl GatewayAnswer {
     pub(super) fn flag(&self) -> ResponseFlag {
         match &self.kind {
             Kind::Health(_) => ResponseFlag::Health,
+            Kind::Redirect => ResponseFlag::Redirected,
             Kind::Options | Kind::Trace(_) => ResponseFlag::LastHop,
             Kind::Problem(problem) => ResponseFlag::Problem(*problem),
         }
@@ -95,7 +105,7 @@ impl GatewayAnswer {
         response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
         let media_type = match &self.kind {
             Kind::Health(_) => Some("application/json"),
-            Kind::Options => None,
+            Kind::Options | Kind::Redirect => None,
             Kind::Trace(_) => Some("message/http"),
             Kind::Problem(problem) => {
                 response.insert_header(
@@ -121,7 +131,7 @@ impl GatewayAnswer {
     pub(super) fn body(&self, request_id: &HeaderValue) -> Bytes {
         match &self.kind {
             Kind::Health(body) | Kind::Trace(body) => body.clone(),
-            Kind::Options => Bytes::new(),
+            Kind::Options | Kind::Redirect => Bytes::new(),
             Kind::Problem(problem) => {
                 let (status, code, id) =
                     (problem.status().as_u16(), problem.code().into(), request_id::text(request_id));

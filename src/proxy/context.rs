@@ -89,6 +89,8 @@ pub(super) struct AnswerState {
     /// The keep-alive in s that the connection had before the first of them: Pingora ends it where one comes before the
     /// body's end, as `100 Continue` does.
     pub(super) kept_alive: Option<u64>,
+    /// The age of `Strict-Transport-Security`; 0: it is not sent.
+    pub(super) hsts_seconds: u64,
     /// What furt is to answer itself.
     pub(super) refusal: Option<GatewayAnswer>,
     /// How it ended; `None`: with the service's answer.

@@ -51,6 +51,7 @@ fn verdict(status: u16, flag: Option<ResponseFlag>) -> Verdict {
         (0 | 500.., _) => Verdict::Failed,
         (400.., Some(_)) => Verdict::Refused,
         (_, None | Some(ResponseFlag::Health | ResponseFlag::LastHop | ResponseFlag::ClientGone)) => Verdict::Answered,
+        (_, Some(ResponseFlag::Redirected)) => Verdict::Answered,
         // The service's header was sent, and its body broke off.
         (_, Some(ResponseFlag::Problem(_))) => Verdict::Failed,
     }
@@ -69,6 +70,7 @@ mod tests {
             (101, None, Verdict::Answered),
             (200, Some(ResponseFlag::Health), Verdict::Answered),
             (200, Some(ResponseFlag::LastHop), Verdict::Answered),
+            (308, Some(ResponseFlag::Redirected), Verdict::Answered),
             (200, Some(ResponseFlag::ClientGone), Verdict::Answered),
             (401, problem(GatewayProblem::KeyMissing), Verdict::Refused),
             (429, problem(GatewayProblem::RateLimited), Verdict::Refused),

@@ -12,7 +12,7 @@ use pingora_proxy::Session;
 
 use super::admission::API_KEY;
 use super::context::Context;
-use super::{framing, hops, http2, reuse, upload};
+use super::{framing, hops, http2, reuse, secure, upload};
 use crate::config::ServerConfig;
 use crate::header_name::{Folding, HeaderNames, begins_as, reads_as};
 use furt_core::model::{Scheme, address_text};
@@ -20,7 +20,7 @@ use furt_core::routing::Lease;
 
 const API_KEY_NAME: HeaderName = HeaderName::from_static("x-api-key-name");
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// The headers that are set, as they are written. As texts: of a `HeaderName` Pingora makes a copy for each message.
@@ -190,6 +190,9 @@ pub(super) fn add_own(session: &mut Session, response: &mut ResponseHeader, ctx:
     // Once furt stops, no connection has a next request (RFC 9112 §9.6).
     if session.is_process_shutting_down() {
         session.set_keepalive(None);
+    }
+    if let Some((name, value)) = secure::hsts(ctx.answer.hsts_seconds, &response.headers) {
+        response.insert_header(name, value)?;
     }
     response.insert_header(set::GATEWAY, HeaderValue::from_static("furt"))?;
     response.append_header(set::SERVER_TIMING, ctx.server_timing())?;

@@ -3,7 +3,7 @@
 //! client address → path check → route → API key → permission → rate → instance → forward. Reads the snapshot, the
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides,
 //! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be
-//! read in two ways, `hops` what goes round or no further, `headers` edits, `client_location` finds out where the client is,
+//! read in two ways, `secure` what must come under TLS, `hops` what goes round or no further, `headers` edits, `client_location` finds out where the client is,
 //! `answer` makes furt's own answers, `counting` counts, `edge` takes connections as `listener` has them and makes sessions
 //! of them. What is known of one request is its `context`, grouped by whom it is about.
 
@@ -29,6 +29,7 @@ mod pace;
 mod queue;
 mod responding;
 mod reuse;
+mod secure;
 mod stand_in;
 mod streams;
 mod trailers;
@@ -59,7 +60,9 @@ use crate::telemetry::{AccessLog, Issues, ProxyMetrics, ResponseFlag};
 use affinity::Affinity;
 use answer::GatewayAnswer;
 use context::Context;
+use furt_core::model::Scheme;
 use limits::AddressRates;
+use secure::Secure;
 
 /// The longest wait for the rest of a request's body once it is answered.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
@@ -73,19 +76,22 @@ pub struct Gateway {
     metrics: Arc<ProxyMetrics>,
     issues: Arc<Issues>,
     access_log: AccessLog,
+    secure: Secure,
 }
 
 impl Gateway {
-    /// Brings together what requests need.
+    /// Brings together what requests need; `https_port` is where clients find the public listener under TLS, if they do.
     pub fn new(
         snapshots: Arc<ArcSwap<Published>>,
         geo: Arc<Geo>,
         metrics: Arc<ProxyMetrics>,
         issues: Arc<Issues>,
         access_log: AccessLog,
+        https_port: Option<u16>,
     ) -> Self {
         let (affinity, address_rates) = (Affinity::default(), AddressRates::default());
-        Self { snapshots, geo, affinity, address_rates, metrics, issues, access_log }
+        let secure = Secure::new(https_port);
+        Self { snapshots, geo, affinity, address_rates, metrics, issues, access_log, secure }
     }
 
     /// Sends furt's own answer, then reads and drops what the client still sends.
@@ -121,6 +127,9 @@ impl ProxyHttp for Gateway {
         // One for the whole request, so that it sees one configuration with the routes and keys that came with it.
         let snapshot = ctx.snapshot.insert(self.snapshots.load_full());
         ctx.client.scheme = listener::scheme(session.as_downstream());
+        if ctx.client.scheme == Scheme::Https {
+            ctx.answer.hsts_seconds = snapshot.config.tls.hsts.as_secs();
+        }
         ctx.received.max_body_bytes = snapshot.config.limits.max_body;
         let client = &snapshot.config.client;
         session.set_read_timeout(Some(client.body_timeout));

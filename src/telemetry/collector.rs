@@ -14,6 +14,7 @@ use super::registry::RegistryMetrics;
 use super::reloads::ReloadMetrics;
 use super::series::{CounterUse, RouteKey, ScrapeView, Series};
 use super::shared_store::SharedStoreMetrics;
+use super::tls::TlsMetrics;
 
 /// The version in Cargo.toml.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -78,6 +79,14 @@ impl Telemetry {
     /// It is shown already.
     pub fn show_database(&self, built_seconds: u64) -> Result<DatabaseMetrics, MetricsError> {
         DatabaseMetrics::try_new(&self.exporter, built_seconds)
+    }
+
+    /// Shows TLS of the public listener from now on.
+    ///
+    /// # Errors
+    /// It is shown already.
+    pub fn show_tls(&self) -> Result<TlsMetrics, MetricsError> {
+        TlsMetrics::try_new(&self.exporter, Arc::clone(&self.issues))
     }
 
     /// Shows a store that gateways share from now on.

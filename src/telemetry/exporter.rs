@@ -6,7 +6,9 @@
 use std::vec;
 
 use prometheus::proto::MetricFamily;
-use prometheus::{Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder};
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, TextEncoder,
+};
 
 /// A metric cannot be made or registered: its name is bad or taken, which is a bug.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,16 @@ impl Exporter {
     /// Counters of one label, each of which is shown once it is asked for.
     pub(super) fn counter_vec(&self, name: &str, help: &str, label: &str) -> Result<IntCounterVec, MetricsError> {
         self.add(IntCounterVec::new(Opts::new(name, help), &[label])?)
+    }
+
+    /// The same of several labels.
+    pub(super) fn counter_by(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, MetricsError> {
+        self.add(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    /// Gauges of labels whose values come and go.
+    pub(super) fn gauge_by(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, MetricsError> {
+        self.add(IntGaugeVec::new(Opts::new(name, help), labels)?)
     }
 
     pub(super) fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, MetricsError> {

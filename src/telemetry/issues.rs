@@ -1,5 +1,6 @@
 //! Why furt is degraded, as `/health` says it: what the store and the last reload of the configuration came to, whether a shared
-//! store is away or has records that cannot be taken over, and whether the network of its own host is out.
+//! store is away or has records that cannot be taken over, and whether the network of its own host is out, and whether a certificate is not
+//! in order.
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ pub struct Issues {
     reach: ArcSwapOption<String>,
     refused: ArcSwapOption<String>,
     newer: ArcSwapOption<String>,
+    certificates: ArcSwapOption<String>,
 }
 
 impl Issues {
@@ -30,8 +32,10 @@ impl Issues {
         let newer = newer
             .iter()
             .map(|record| format!("a record of the store is not routed here, since a newer furt wrote it: {record}"));
+        let certificates = self.certificates.load();
+        let certificates = certificates.iter().map(|why| format!("a certificate is not in order: {why}"));
         let others = outage.iter().map(|error| error.to_string());
-        store.chain(reach).chain(refused).chain(newer).chain(reload).chain(others).collect()
+        store.chain(reach).chain(refused).chain(newer).chain(reload).chain(certificates).chain(others).collect()
     }
 
     /// `None`: the store takes changes.
@@ -57,6 +61,11 @@ impl Issues {
     /// `None`: furt's own network is not out.
     pub(super) fn set_outage(&self, error: Option<String>) {
         self.outage.store(error.map(Arc::new));
+    }
+
+    /// `None`: every certificate is that of its file, and still good.
+    pub(super) fn set_certificates(&self, why: Option<String>) {
+        self.certificates.store(why.map(Arc::new));
     }
 
     /// `None`: the last reload succeeded.

@@ -21,6 +21,7 @@ mod reloads;
 pub mod request_id;
 mod series;
 mod shared_store;
+mod tls;
 
 pub use access_log::{AccessLog, AccessLogError, AccessLogMetrics, Entry, OpenedLog, ResponseFlag};
 pub use collector::{COMMIT, Telemetry, VERSION};
@@ -35,3 +36,4 @@ pub use registry::RegistryMetrics;
 pub use reloads::ReloadMetrics;
 pub use series::{CounterUse, RouteKey, ScrapeView, Series, ServiceSample};
 pub use shared_store::SharedStoreMetrics;
+pub use tls::{CertificateSample, HandshakeOutcome, TlsMetrics};

@@ -40,6 +40,7 @@ problems! {
     KeyUnknown = UNAUTHORIZED, "key-unknown", "The API key is not known", "http_request_denied";
     AddressNotAllowed = FORBIDDEN, "address-not-allowed", "The API key may not be used from this address", "http_request_denied";
     PermissionMissing = FORBIDDEN, "permission-missing", "The API key lacks the permission for this route", "http_request_denied";
+    TlsRequired = FORBIDDEN, "tls-required", "This request must come under TLS", "http_request_denied";
     RouteNotFound = NOT_FOUND, "route-not-found", "No route matches", "destination_not_found";
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The route does not take this method", "http_request_denied";
     RateLimited = TOO_MANY_REQUESTS, "rate-limited", "The API key is used too often", "http_request_denied";

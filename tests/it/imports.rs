@@ -7,7 +7,7 @@ use crate::support::sources::{ModulePath, Source, of_crate};
 
 /// From the bottom up. A module imports from lower layers only; those of the lowest also from each other.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "config", "geo", "header_name", "listener", "secret", "telemetry", "upstream", "wire"],
+    &["clock", "config", "geo", "header_name", "listener", "secret", "telemetry", "tls", "upstream", "wire"],
     &["nodes", "published", "status"],
     &["driver"],
     &["api", "health", "store", "proxy"],

@@ -1,11 +1,12 @@
-//! The arrays of tables, `[[api_keys]]`, `[[grants]]`, `[[routes]]`: a row for each key, then the rules within an entry
+//! The arrays of tables, `[[certificates]]`, `[[api_keys]]`, `[[grants]]`, `[[routes]]`: a row for each key, then the rules within an entry
 //! and between entries.
 //!
-//! One file for each array. Names, digests, granted services and static routes are unique. An entry with a fault is left
+//! One file for each array. Files of certificates, names, digests, granted services and static routes are unique. An entry with a fault is left
 //! out, which is harmless: a configuration with a fault is never used. The registry decides whether a registration
 //! overlaps a static route, or lies within its grant. Callers: `load`, `reference` and `changes`.
 
 mod api_keys;
+mod certificates;
 mod earlier;
 mod grants;
 mod routes;
@@ -25,7 +26,8 @@ pub(super) struct Array {
 }
 
 /// Every array, in the order of `conf/furt.toml`.
-pub(super) const ARRAYS: [Array; 3] = [
+pub(super) const ARRAYS: [Array; 4] = [
+    Array { name: certificates::NAME, reload: ReloadClass::Reload, differs: |a, b| a.certificates != b.certificates },
     Array { name: api_keys::NAME, reload: ReloadClass::Reload, differs: |a, b| a.api_keys != b.api_keys },
     Array { name: grants::NAME, reload: ReloadClass::Reload, differs: |a, b| a.grants != b.grants },
     Array { name: routes::NAME, reload: ReloadClass::Reload, differs: |a, b| a.routes != b.routes },
@@ -33,6 +35,7 @@ pub(super) const ARRAYS: [Array; 3] = [
 
 /// Takes a visitor through the rows of every array, as of one entry each.
 pub(super) fn visit(keys: &mut impl EntryVisitor) {
+    _ = certificates::visit(keys);
     _ = api_keys::visit(keys);
     _ = grants::visit(keys);
     _ = routes::visit(keys);
@@ -40,9 +43,11 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) {
 
 /// Reads every array below `top` into `config`. Its single tables must be read already.
 pub(super) fn read(top: &mut Section<'_>, config: &mut Config, lines: &Lines<'_>) {
+    let entries = top.entries(certificates::NAME);
+    config.certificates = certificates::read(top, entries, &config.tls, lines);
     config.api_keys = api_keys::read(top.entries(api_keys::NAME), lines);
     config.grants = grants::read(top.entries(grants::NAME), lines);
-    let listeners: Vec<_> = config.server.listen.iter().chain(&config.internal.listen).copied().collect();
+    let listeners: Vec<_> = config.server.listen.iter().chain(&config.tls.listen).chain(&config.internal.listen).copied().collect();
     config.routes = routes::read(top.entries(routes::NAME), &listeners, lines);
 }
 

@@ -149,6 +149,6 @@ fn is_same_listener(one: SocketAddr, other: SocketAddr) -> bool {
 }
 
 /// Whether only one of two addresses can be listened on. An IPv6 listener takes IPv6 only, so `0.0.0.0` and `[::]` are two.
-fn is_one_socket(one: SocketAddr, other: SocketAddr) -> bool {
+pub(super) fn is_one_socket(one: SocketAddr, other: SocketAddr) -> bool {
     one.is_ipv4() == other.is_ipv4() && is_same_listener(one, other)
 }

@@ -13,6 +13,7 @@ mod limits;
 mod registration;
 mod server;
 mod store;
+mod tls;
 mod upstream;
 
 use std::time::Duration;
@@ -32,6 +33,7 @@ const MAX_CONNECTIONS: u64 = 10_000_000;
 pub(super) fn visit(keys: &mut impl TableVisitor) -> Config {
     Config {
         server: server::visit(keys),
+        tls: tls::visit(keys),
         internal: internal::visit(keys),
         gateway: gateway::visit(keys),
         registration: registration::visit(keys),
@@ -43,6 +45,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> Config {
         access_log: access_log::visit(keys),
         store: store::visit(keys),
         etcd: store::visit_etcd(keys),
+        certificates: Vec::new(),
         api_keys: Vec::new(),
         grants: Vec::new(),
         routes: Vec::new(),
@@ -53,6 +56,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> Config {
 pub(super) fn check(tables: &FileTables<'_, '_>, config: &Config) {
     server::check(tables, &config.server);
     internal::check(tables, &config.internal, &config.server);
+    tls::check(tables, config);
     gateway::check(tables, &config.gateway);
     upstream::check(tables, &config.upstream);
     store::check(tables, config);

@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 61] = [
+const OTHERS: [(&str, &str); 68] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -14,6 +14,13 @@ const OTHERS: [(&str, &str); 61] = [
     ("server.via", "''"),
     ("server.max_connections", "1"),
     ("server.threads", "1023"),
+    ("tls.listen", "['127.0.0.1:3']"),
+    ("tls.redirect", "false"),
+    ("tls.hsts", "'365d'"),
+    ("tls.min_version", "'1.3'"),
+    ("tls.unknown_name", "'first'"),
+    ("tls.handshake_timeout", "1"),
+    ("tls.state", "'other'"),
     ("internal.listen", "'127.0.0.1:2'"),
     ("internal.advertise", "'http://furt'"),
     ("internal.operators_from", "['192.0.2.1']"),
@@ -70,7 +77,8 @@ const OTHERS: [(&str, &str); 61] = [
     ("store.key", "'/key.pem'"),
 ];
 
-const ENTRIES: [(&str, &str); 3] = [
+const ENTRIES: [(&str, &str); 4] = [
+    ("certificates", "[[certificates]]\ncert = 'a.pem'\nkey = 'a.key'"),
     (
         "api_keys",
         "[[api_keys]]\nname = 'a'\nsha256 = 'abababababababababababababababababababababababababababababababab'\npermissions = []",

@@ -11,6 +11,8 @@ pub enum ResponseFlag {
     ClientGone,
     /// Furt answered with its own health.
     Health,
+    /// Furt sent a plain request to https.
+    Redirected,
     /// Furt answered since the request was to go no further (`Max-Forwards`).
     LastHop,
 }
@@ -22,6 +24,7 @@ impl ResponseFlag {
             Self::Problem(problem) => problem.code(),
             Self::ClientGone => "client-gone",
             Self::Health => "health",
+            Self::Redirected => "redirected",
             Self::LastHop => "last-hop",
         }
     }
@@ -33,10 +36,11 @@ mod tests {
 
     #[test]
     fn each_flag_is_a_word_of_its_own_that_the_docs_name() {
-        let others = [ResponseFlag::ClientGone, ResponseFlag::Health, ResponseFlag::LastHop];
-        assert_eq!(others.map(ResponseFlag::as_str), ["client-gone", "health", "last-hop"]);
+        let others =
+            [ResponseFlag::ClientGone, ResponseFlag::Health, ResponseFlag::Redirected, ResponseFlag::LastHop];
+        assert_eq!(others.map(ResponseFlag::as_str), ["client-gone", "health", "redirected", "last-hop"]);
         let page = include_str!("../../../docs/requests.md");
-        let (_, sentence) = page.split_once("Three flags of the access log are no codes:").unwrap();
+        let (_, sentence) = page.split_once("Four flags of the access log are no codes:").unwrap();
         let sentence = sentence.split("\n\n").next().unwrap();
         for flag in others.map(ResponseFlag::as_str) {
             assert!(sentence.contains(&format!("`{flag}`")), "{flag}");

@@ -1,0 +1,162 @@
+//! TLS of the public listener: certificates are read at the start and looked at every few seconds after that, so that whatever
+//! renews them need not tell furt; ticket keys grow old.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use async_trait::async_trait;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+
+use crate::clock;
+use crate::config::{CertificateConfig, Config, ConfigError, ConfigErrors, KeyLocations, SourceLocation};
+use crate::telemetry::{CertificateSample, Telemetry, TlsMetrics};
+use crate::tls::{self, CertificateError, Change, OpenError, Tls};
+
+/// Between two looks at the files: one asks the system for their sizes and times, no more.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// TLS of the public listener, and what is counted of it.
+#[derive(Clone)]
+pub(super) struct Certifying {
+    pub(super) tls: Arc<Tls>,
+    pub(super) metrics: Arc<TlsMetrics>,
+}
+
+/// What is wrong with the certificates of a configuration, with the place of each in the file.
+pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path: &Path) -> Vec<ConfigError> {
+    let checked = tls::check(&config.certificates, unix_seconds());
+    let errors = checked.err().unwrap_or_default();
+    errors.into_iter().map(|(index, error)| fault(index, &error, locations, path)).collect()
+}
+
+fn fault(index: usize, error: &CertificateError, locations: &KeyLocations, path: &Path) -> ConfigError {
+    let whole = || SourceLocation::File { file: path.display().to_string() };
+    let place = CertificateConfig::place(index, error.key);
+    ConfigError {
+        location: locations.get(&place).cloned().unwrap_or_else(whole),
+        key: format!("certificates.{}", error.key),
+        message: error.to_string(),
+    }
+}
+
+impl Certifying {
+    /// `None`: nothing is under TLS.
+    ///
+    /// # Errors
+    /// Each certificate that cannot be used; the folder.
+    pub(super) fn open(
+        config: &Config,
+        locations: &KeyLocations,
+        path: &Path,
+        telemetry: &Telemetry,
+    ) -> Result<Option<Self>> {
+        if config.tls.listen.is_empty() {
+            return Ok(None);
+        }
+        let tls = Tls::open(&config.tls, &config.certificates, unix_seconds()).map_err(|error| match error {
+            OpenError::State(error) => anyhow!("tls.state: {error}"),
+            OpenError::Certificates(errors) => {
+                let faults = errors.iter().map(|(index, error)| fault(*index, error, locations, path));
+                ConfigErrors::try_new(faults.collect()).map_or_else(|| anyhow!("no certificate"), Into::into)
+            }
+        })?;
+        let metrics = telemetry.show_tls().context("counters cannot be made")?;
+        let opened = Self { tls: Arc::new(tls), metrics: Arc::new(metrics) };
+        opened.tell_shared_names();
+        opened.show();
+        Ok(Some(opened))
+    }
+
+    /// Reads the certificates of another configuration; nothing is in force yet.
+    pub(super) async fn prepare(
+        &self,
+        config: &Arc<Config>,
+        locations: &KeyLocations,
+        path: &Path,
+    ) -> Result<tls::Prepared, Vec<ConfigError>> {
+        let (tls, reading) = (Arc::clone(&self.tls), Arc::clone(config));
+        let prepared =
+            tokio::task::spawn_blocking(move || tls.prepare(&reading.certificates, unix_seconds())).await;
+        match prepared {
+            Ok(Ok(prepared)) => Ok(prepared),
+            Ok(Err(errors)) => {
+                Err(errors.iter().map(|(index, error)| fault(*index, error, locations, path)).collect())
+            }
+            Err(error) => Err(vec![ConfigError {
+                location: SourceLocation::File { file: path.display().to_string() },
+                key: "certificates".to_owned(),
+                message: format!("could not be read through: {error}"),
+            }]),
+        }
+    }
+
+    /// Puts them in force.
+    pub(super) fn apply(&self, prepared: tls::Prepared, config: &Config) {
+        self.tls.apply(prepared, &config.tls);
+        self.tell_shared_names();
+        self.show();
+    }
+
+    /// Looks at the files once.
+    fn look(&self) {
+        let now = unix_seconds();
+        let changes = self.tls.look(now);
+        for change in &changes {
+            match change {
+                Change::Replaced { file, not_after } => {
+                    let end = clock::rfc3339(not_after.saturating_mul(1000));
+                    log::info!("certificates: {} is in force, good until {end}", file.display());
+                }
+                Change::Kept { why } => log::warn!("certificates: {why}; the one before stays in force"),
+            }
+        }
+        if changes.iter().any(|change| matches!(change, Change::Replaced { .. })) {
+            self.tell_shared_names();
+        }
+        self.show();
+        if let Err(error) = self.tls.advance_tickets(now) {
+            log::warn!("tls.state: there is no new ticket key, and the one before is used on: {error}");
+        }
+    }
+
+    fn tell_shared_names(&self) {
+        self.tls.shared_names().iter().for_each(|sentence| log::warn!("certificates: {sentence}"));
+    }
+
+    fn show(&self) {
+        let samples = self.tls.status(unix_seconds()).into_iter().map(|status| CertificateSample {
+            name: status.name,
+            not_after: status.not_after,
+            fault: status.fault,
+        });
+        self.metrics.set_certificates(&samples.collect::<Vec<_>>());
+    }
+}
+
+fn unix_seconds() -> i64 {
+    clock::unix_ms().div_euclid(1000)
+}
+
+#[async_trait]
+impl BackgroundService for Certifying {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let watch = async {
+            loop {
+                tokio::time::sleep(LOOK_INTERVAL).await;
+                let looking = self.clone();
+                // On a thread of its own: files may be on a share that hangs, and reading that panics must not end the watch.
+                if let Err(error) = tokio::task::spawn_blocking(move || looking.look()).await {
+                    log::warn!("certificates: could not be read through: {error}");
+                }
+            }
+        };
+        tokio::select! {
+            () = watch => {}
+            // Where the sender is gone, so is the server.
+            _ = shutdown.wait_for(|stops| *stops) => {}
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Handshakes of TLS: which certificate a client is shown, how long it may take, and how many are computed at once.
+//!
+//! A connection has its permit before. A handshake that fails is counted and told at the level of debugging alone: strangers
+//! cause them as they like. Its task ends with it, and what serves the connection then has one of its own, without room for it.
+
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use rustls::server::{Acceptor, ClientHello};
+use rustls::{HandshakeKind, ServerConfig};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::session::{Session, version};
+use crate::telemetry::{HandshakeOutcome, TlsMetrics};
+use crate::tls::Tls;
+
+/// Handshakes of a thread that are computed or about to be. More clients wait in line, so that a flood of them does not hold up
+/// requests for longer than these take. A client that is slow holds none of these places.
+const AT_ONCE: usize = 4;
+/// A fatal alert `unrecognized_name`, in a record of its own (RFC 6066 §3). Before the server's first word alerts are plain.
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+/// The handshakes of a listener.
+pub struct Handshakes {
+    tls: Arc<Tls>,
+    metrics: Arc<TlsMetrics>,
+    computing: Semaphore,
+}
+
+/// Why there is no connection under TLS.
+#[derive(Debug, thiserror::Error)]
+enum HandshakeError {
+    #[error("there is no certificate for {0}")]
+    UnknownName(String),
+    #[error("{0}")]
+    Failed(#[from] io::Error),
+}
+
+impl Handshakes {
+    /// For a listener of so many threads.
+    pub fn new(tls: Arc<Tls>, metrics: Arc<TlsMetrics>, threads: usize) -> Self {
+        Self { tls, metrics, computing: Semaphore::new(threads.max(1) * AT_ONCE) }
+    }
+
+    /// The connection under TLS; `None`: there is none, and the socket is closed.
+    pub(super) async fn shake(&self, socket: TcpStream) -> Option<Session> {
+        let timeout = self.tls.served().handshake_timeout;
+        let outcome = match tokio::time::timeout(timeout, self.try_shake(socket)).await {
+            Ok(Ok(stream)) => {
+                let (_, session) = stream.get_ref();
+                let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
+                let version = version(session.protocol_version());
+                self.metrics.handshake(HandshakeOutcome::Done { version, resumed });
+                return Some(Session::new(stream));
+            }
+            Ok(Err(error)) => {
+                log::debug!("a handshake failed: {error}");
+                outcome(&error)
+            }
+            Err(_) => HandshakeOutcome::TimedOut,
+        };
+        self.metrics.handshake(outcome);
+        None
+    }
+
+    async fn try_shake(&self, socket: TcpStream) -> Result<TlsStream<TcpStream>, HandshakeError> {
+        let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let address = || start.io.local_addr().ok().map(|address| address.ip());
+        let Some(config) = self.config_for(&start.client_hello(), address) else {
+            let name = start.client_hello().server_name().unwrap_or("a client that names no host").to_owned();
+            start.io.write_all(&UNRECOGNIZED_NAME).await?;
+            return Err(HandshakeError::UnknownName(name));
+        };
+        // What is costly is done at once, when the client's first word is there.
+        let place = self.computing.acquire().await;
+        let mut accepting = start.into_stream(config);
+        let first = std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut accepting).poll(context))).await;
+        drop(place);
+        match first {
+            Poll::Ready(accepted) => Ok(accepted?),
+            Poll::Pending => Ok(accepting.await?),
+        }
+    }
+
+    fn config_for(
+        &self,
+        hello: &ClientHello<'_>,
+        address: impl FnOnce() -> Option<IpAddr>,
+    ) -> Option<Arc<ServerConfig>> {
+        self.tls.served().find(hello.server_name(), address)
+    }
+}
+
+fn outcome(error: &HandshakeError) -> HandshakeOutcome {
+    match error {
+        HandshakeError::UnknownName(_) => HandshakeOutcome::UnknownName,
+        HandshakeError::Failed(error) => match error.kind() {
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => HandshakeOutcome::Closed,
+            _ => HandshakeOutcome::Failed,
+        },
+    }
+}

@@ -1,0 +1,152 @@
+//! What is counted of TLS on the public listener, where there is some: handshakes, and how each certificate is.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::{IntCounterVec, IntGaugeVec};
+
+use super::exporter::{Exporter, MetricsError};
+use super::issues::Issues;
+
+/// Certificates with lines of their own. More would be lines that nobody reads.
+const MOST_SHOWN: usize = 500;
+
+/// TLS on the public listener.
+pub struct TlsMetrics {
+    handshakes: IntCounterVec,
+    is_current: IntGaugeVec,
+    not_after: IntGaugeVec,
+    shown: Mutex<BTreeSet<String>>,
+    issues: Arc<Issues>,
+}
+
+/// How a handshake ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandshakeOutcome {
+    /// A connection under TLS; which version, and whether a session was resumed.
+    Done {
+        /// `1.2` or `1.3`.
+        version: &'static str,
+        /// Whether the client had a ticket that was good.
+        resumed: bool,
+    },
+    /// Client and furt have nothing in common, or one of them does not speak TLS.
+    Failed,
+    /// The client left.
+    Closed,
+    /// It took too long.
+    TimedOut,
+    /// The client asked for a name without a certificate.
+    UnknownName,
+}
+
+/// How a certificate in force is.
+#[derive(Debug)]
+pub struct CertificateSample {
+    /// The first of its names.
+    pub name: String,
+    /// Its last second, in Unix time.
+    pub not_after: i64,
+    /// Why it is not what it should be.
+    pub fault: Option<String>,
+}
+
+impl TlsMetrics {
+    pub(super) fn try_new(exporter: &Exporter, issues: Arc<Issues>) -> Result<Self, MetricsError> {
+        Ok(Self {
+            handshakes: exporter.counter_by(
+                "furt_tls_handshakes_total",
+                "Handshakes with clients, by how they ended",
+                &["outcome", "version", "resumed"],
+            )?,
+            is_current: exporter.gauge_by(
+                "furt_certificate_current",
+                "1: the certificate is the one of its file and still good; 0: the file cannot be used, or it has ended",
+                &["name"],
+            )?,
+            not_after: exporter.gauge_by(
+                "furt_certificate_not_after_timestamp_seconds",
+                "When the certificate that is shown ends",
+                &["name"],
+            )?,
+            shown: Mutex::default(),
+            issues,
+        })
+    }
+
+    /// For handshakes that are nobody's: counted, and shown nowhere.
+    ///
+    /// # Errors
+    /// None in practice: the names are fixed and good.
+    pub fn unexposed() -> Result<Self, MetricsError> {
+        Self::try_new(&Exporter::default(), Arc::default())
+    }
+
+    /// A handshake has ended.
+    pub fn handshake(&self, outcome: HandshakeOutcome) {
+        let labels = match outcome {
+            HandshakeOutcome::Done { version, resumed: true } => ["done", version, "true"],
+            HandshakeOutcome::Done { version, resumed: false } => ["done", version, "false"],
+            HandshakeOutcome::Failed => ["failed", "none", "false"],
+            HandshakeOutcome::Closed => ["closed", "none", "false"],
+            HandshakeOutcome::TimedOut => ["timeout", "none", "false"],
+            HandshakeOutcome::UnknownName => ["unknown-name", "none", "false"],
+        };
+        self.handshakes.with_label_values(&labels).inc();
+    }
+
+    /// These certificates are in force, and no others. Of several with one name the first is shown.
+    pub fn set_certificates(&self, certificates: &[CertificateSample]) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = BTreeSet::new();
+        for one in certificates.iter().take(MOST_SHOWN) {
+            if now.insert(one.name.clone()) {
+                self.is_current.with_label_values(&[&one.name]).set(i64::from(one.fault.is_none()));
+                self.not_after.with_label_values(&[&one.name]).set(one.not_after);
+            }
+        }
+        for gone in shown.difference(&now) {
+            // It was shown, so it is there.
+            _ = self.is_current.remove_label_values(&[gone]);
+            _ = self.not_after.remove_label_values(&[gone]);
+        }
+        *shown = now;
+        let faults: Vec<_> = certificates.iter().filter_map(|one| one.fault.as_ref()).collect();
+        self.issues.set_certificates(faults.first().map(|first| match faults.len() {
+            1 => (*first).clone(),
+            count => format!("{first} (and {} more)", count - 1),
+        }));
+    }
+
+    /// How many handshakes ended so.
+    #[cfg(test)]
+    pub fn counted(&self, outcome: &str, version: &str, resumed: &str) -> u64 {
+        self.handshakes.with_label_values(&[outcome, version, resumed]).get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(name: &str, not_after: i64, fault: Option<&str>) -> CertificateSample {
+        CertificateSample { name: name.to_owned(), not_after, fault: fault.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_certificate_that_goes_takes_its_lines_along_and_a_fault_is_an_issue() {
+        let (exporter, issues) = (Exporter::default(), Arc::<Issues>::default());
+        let metrics = TlsMetrics::try_new(&exporter, Arc::clone(&issues)).unwrap();
+        let shown = || String::from_utf8(exporter.gather(Vec::new()).flatten().collect()).unwrap();
+        metrics.set_certificates(&[sample("a", 7, None), sample("b", 8, Some("b.pem is gone")), sample("a", 9, None)]);
+        assert!(shown().contains("furt_certificate_current{name=\"a\"} 1"), "{}", shown());
+        assert!(shown().contains("furt_certificate_current{name=\"b\"} 0"), "{}", shown());
+        assert!(shown().contains("furt_certificate_not_after_timestamp_seconds{name=\"a\"} 7"), "{}", shown());
+        assert_eq!(issues.list(), ["a certificate is not in order: b.pem is gone"]);
+        metrics.set_certificates(&[sample("a", 7, None)]);
+        assert!(!shown().contains("\"b\"") && issues.list().is_empty(), "{}", shown());
+        let many: Vec<_> = (0..2 * MOST_SHOWN).map(|number| sample(&number.to_string(), 1, None)).collect();
+        metrics.set_certificates(&many);
+        assert_eq!(shown().matches("furt_certificate_current{").count(), MOST_SHOWN);
+    }
+}

@@ -1,0 +1,233 @@
+//! A certificate with its key and its staple, as files have them: read and checked whole, or refused with the reason.
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use super::files::{self, MAX_BYTES, ReadError};
+use super::provider::provider;
+use crate::clock;
+use crate::config::CertificateConfig;
+
+/// What everybody may do with a file: read it, write it.
+const EVERYBODY: u32 = 0o006;
+
+/// A certificate that can be shown.
+#[derive(Debug)]
+pub struct Certificate {
+    pub(super) key: Arc<CertifiedKey>,
+    /// In its order, at least one.
+    pub names: Vec<CertificateName>,
+    /// Its last second, in Unix time.
+    pub not_after: i64,
+}
+
+/// What a certificate is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CertificateName {
+    /// A host, in lower case; `*.` at its beginning stands for one label.
+    Host(Box<str>),
+    /// An address, which clients that are given one look for.
+    Address(IpAddr),
+}
+
+impl fmt::Display for CertificateName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(host) => host.fmt(formatter),
+            Self::Address(address) => address.fmt(formatter),
+        }
+    }
+}
+
+/// Which file cannot be used, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{} {fault}", .file.display())]
+pub struct CertificateError {
+    /// The key of `[[certificates]]` that names it.
+    pub key: &'static str,
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub fault: CertificateFault,
+}
+
+/// What is wrong with a file; what follows its name in a sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateFault {
+    /// It is not there, or not to be read.
+    #[error("cannot be read ({0})")]
+    Unreadable(io::Error),
+    /// A folder, a device, a pipe.
+    #[error("is no regular file")]
+    NotRegular,
+    /// It has more than a MiB.
+    #[error("has more than {} KiB, the most that is read", MAX_BYTES / 1024)]
+    TooLarge,
+    /// A private key that is none.
+    #[error("can be read or written by everybody (mode {mode:04o}); a private key must be 0640 or stricter")]
+    OpenToAll {
+        /// Who may do what with it.
+        mode: u32,
+    },
+    /// It is cut off, or no text.
+    #[error("is damaged or no PEM ({0})")]
+    Damaged(pem::Error),
+    /// Another file.
+    #[error("has no certificate; must have one that begins with -----BEGIN CERTIFICATE-----")]
+    NoCertificate,
+    /// The bytes within the PEM.
+    #[error("has a certificate that cannot be read")]
+    Unparsable,
+    /// Nothing that a client could look for.
+    #[error("has a certificate for no host; must name one as subjectAltName")]
+    NoNames,
+    /// It was good once.
+    #[error("has a certificate that ended at {}; must be one that is still good", time(*.0))]
+    Expired(i64),
+    /// It is not good yet.
+    #[error("has a certificate that begins at {}; must be one that is good already", time(*.0))]
+    NotYetGood(i64),
+    /// Another file.
+    #[error("has no private key; must have one that begins with -----BEGIN PRIVATE KEY-----")]
+    NoKey,
+    /// Nobody is there to type it.
+    #[error("has a private key with a password; must be one without")]
+    KeyWithPassword,
+    /// Of a kind that is not known, or too short.
+    #[error(
+        "has a private key that cannot be used ({0}); must be ECDSA (P-256, P-384, P-521), Ed25519, or RSA of 2048 to 8192 bits"
+    )]
+    UnusableKey(Error),
+    /// It is another certificate's.
+    #[error("has another key than the certificate in {}", .0.display())]
+    KeyDoesNotFit(PathBuf),
+    /// Neither is an answer that something went wrong.
+    #[error("is no OCSP answer in DER")]
+    NoStaple,
+}
+
+fn time(unix_seconds: i64) -> String {
+    clock::rfc3339(unix_seconds.saturating_mul(1000))
+}
+
+impl From<ReadError> for CertificateFault {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Unreadable(error) => Self::Unreadable(error),
+            ReadError::NotRegular => Self::NotRegular,
+            ReadError::TooLarge => Self::TooLarge,
+        }
+    }
+}
+
+/// Reads each of these, as they are at `now`, in Unix seconds.
+///
+/// # Errors
+/// Those that cannot be used, with their places in the list.
+pub fn check(configs: &[CertificateConfig], now: i64) -> Result<Vec<Certificate>, Vec<(usize, CertificateError)>> {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for (index, config) in configs.iter().enumerate() {
+        match Certificate::load(config, now) {
+            Ok(certificate) => good.push(certificate),
+            Err(error) => bad.push((index, error)),
+        }
+    }
+    if bad.is_empty() { Ok(good) } else { Err(bad) }
+}
+
+impl Certificate {
+    /// Reads it with all that belongs to it.
+    pub(super) fn load(config: &CertificateConfig, now: i64) -> Result<Self, CertificateError> {
+        let error = |key, file: &Path, fault| CertificateError { key, file: file.to_owned(), fault };
+        let of_cert = |fault| error("cert", &config.cert, fault);
+        let chain = chain(&config.cert).map_err(of_cert)?;
+        let (names, not_after) = describe(&chain, now).map_err(of_cert)?;
+        let of_key = |fault| error("key", &config.key, fault);
+        let key = private_key(&config.key).map_err(of_key)?;
+        let certified = CertifiedKey::from_der(chain, key, provider()).map_err(|why| match why {
+            Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                of_key(CertificateFault::KeyDoesNotFit(config.cert.clone()))
+            }
+            Error::InvalidCertificate(_) => of_cert(CertificateFault::Unparsable),
+            why => of_key(CertificateFault::UnusableKey(why)),
+        });
+        let mut certified = certified?;
+        if let Some(file) = &config.staple {
+            certified.ocsp = Some(staple(file).map_err(|fault| error("staple", file, fault))?);
+        }
+        Ok(Self { key: Arc::new(certified), names, not_after })
+    }
+}
+
+fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
+    let (bytes, _) = files::read(file)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let chain = chain.map_err(CertificateFault::Damaged)?;
+    if chain.is_empty() { Err(CertificateFault::NoCertificate) } else { Ok(chain) }
+}
+
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, CertificateFault> {
+    let (bytes, found) = files::read(file)?;
+    if found.mode() & EVERYBODY != 0 {
+        return Err(CertificateFault::OpenToAll { mode: found.mode() & 0o7777 });
+    }
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
+        pem::Error::NoItemsFound if memchr::memmem::find(&bytes, b"BEGIN ENCRYPTED PRIVATE KEY").is_some() => {
+            CertificateFault::KeyWithPassword
+        }
+        pem::Error::NoItemsFound => CertificateFault::NoKey,
+        error => CertificateFault::Damaged(error),
+    })
+}
+
+/// An answer that is one: a sequence as long as the file, which begins with the status `successful` (RFC 6960 §4.2.1).
+fn staple(file: &Path) -> Result<Vec<u8>, CertificateFault> {
+    let (bytes, _) = files::read(file)?;
+    let is_whole = x509_parser::der_parser::asn1_rs::Sequence::from_der(&bytes)
+        .is_ok_and(|(rest, answer)| rest.is_empty() && answer.content.starts_with(&[0x0a, 1, 0]));
+    if is_whole { Ok(bytes) } else { Err(CertificateFault::NoStaple) }
+}
+
+/// The names of a chain's first certificate, which must be good at `now`, and its last second.
+fn describe(chain: &[CertificateDer<'_>], now: i64) -> Result<(Vec<CertificateName>, i64), CertificateFault> {
+    let first = chain.first().ok_or(CertificateFault::NoCertificate)?;
+    let (_, certificate) = X509Certificate::from_der(first).map_err(|_| CertificateFault::Unparsable)?;
+    let alternatives = certificate.subject_alternative_name().map_err(|_| CertificateFault::Unparsable)?;
+    let alternatives = alternatives.map(|found| &found.value.general_names[..]).unwrap_or_default();
+    let names: Vec<_> = alternatives.iter().filter_map(name).collect();
+    if names.is_empty() {
+        return Err(CertificateFault::NoNames);
+    }
+    let validity = certificate.validity();
+    let (from, until) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+    match now {
+        now if now > until => Err(CertificateFault::Expired(until)),
+        now if now < from => Err(CertificateFault::NotYetGood(from)),
+        _ => Ok((names, until)),
+    }
+}
+
+fn name(name: &GeneralName<'_>) -> Option<CertificateName> {
+    match name {
+        GeneralName::DNSName(host) if !host.is_empty() => {
+            Some(CertificateName::Host(host.trim_end_matches('.').to_ascii_lowercase().into()))
+        }
+        GeneralName::IPAddress(bytes) => {
+            let v4 = || <[u8; 4]>::try_from(*bytes).ok().map(IpAddr::from);
+            let v6 = || <[u8; 16]>::try_from(*bytes).ok().map(IpAddr::from);
+            v4().or_else(v6).map(CertificateName::Address)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,22 @@
+//! TLS on the public listener: certificates and their files, which of them a client is shown, session tickets, and the one
+//! library that does the arithmetic.
+//!
+//! Never accepts a connection and never logs; knows no route and no request. [`Served`] is what a handshake reads: one
+//! `ArcSwap`, like the snapshot of a request. Callers: `listener` (handshakes), `app` (start, looks at the files, reloads), `cli`
+//! (`check`).
+
+mod certificate;
+mod files;
+mod names;
+mod provider;
+mod served;
+#[cfg(test)]
+mod tests;
+mod tickets;
+mod watched;
+
+pub use certificate::{Certificate, CertificateError, CertificateFault, CertificateName, check};
+pub use provider::install;
+pub use served::Served;
+pub use tickets::StateError;
+pub use watched::{CertificateStatus, Change, OpenError, Prepared, Tls};

@@ -1,0 +1,94 @@
+//! What handshakes are made with: a configuration of rustls for each certificate, found by the name that a client asks for.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::server::{NoServerSessionStorage, ProducesTickets};
+use rustls::sign::SingleCertAndKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, SupportedProtocolVersion};
+
+use super::certificate::{Certificate, CertificateName};
+use super::names::Names;
+use super::provider::provider;
+use crate::config::{MinTlsVersion, TlsConfig, UnknownTlsName};
+
+/// What is spoken under TLS, the most wanted first. HTTP/2 will stand before it.
+const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+
+/// From TLS 1.2 on; the newest first.
+static VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+
+/// One moment's certificates and rules of handshakes.
+#[derive(Debug)]
+pub struct Served {
+    names: Names<Arc<ServerConfig>>,
+    /// What a name without a certificate gets, if it gets any.
+    otherwise: Option<Arc<ServerConfig>>,
+    /// For a whole handshake.
+    pub handshake_timeout: Duration,
+}
+
+impl Served {
+    /// Also returns the names that an earlier certificate has already, with the later one's index: the earlier one is shown.
+    pub(super) fn new(
+        tls: &TlsConfig,
+        certificates: &[Arc<Certificate>],
+        tickets: &Arc<dyn ProducesTickets>,
+    ) -> (Self, Vec<(usize, CertificateName)>) {
+        let (mut names, mut taken) = (Names::default(), Vec::new());
+        let mut first = None;
+        for (index, certificate) in certificates.iter().enumerate() {
+            let Some(config) = server_config(certificate, tls.min_version, tickets) else { continue };
+            for name in &certificate.names {
+                // One that names a host twice is at odds with nobody.
+                let is_first = || certificates[..index].iter().all(|earlier| !earlier.names.contains(name));
+                if !names.insert(name, Arc::clone(&config)) && !is_first() {
+                    taken.push((index, name.clone()));
+                }
+            }
+            first.get_or_insert(config);
+        }
+        let otherwise = match tls.unknown_name {
+            UnknownTlsName::Refuse => None,
+            UnknownTlsName::First => first,
+        };
+        (Self { names, otherwise, handshake_timeout: tls.handshake_timeout }, taken)
+    }
+
+    /// What a client is shown that asks for `host`; one that asks for none is shown what its `address` has. `None`: nothing.
+    pub fn find(&self, host: Option<&str>, address: impl FnOnce() -> Option<IpAddr>) -> Option<Arc<ServerConfig>> {
+        let named = match host {
+            Some(host) => self.names.of_host(host),
+            None if self.names.has_addresses() => address().and_then(|address| self.names.of_address(address)),
+            None => None,
+        };
+        named.or(self.otherwise.as_ref()).map(Arc::clone)
+    }
+}
+
+fn versions(least: MinTlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    match least {
+        MinTlsVersion::Tls12 => &VERSIONS,
+        MinTlsVersion::Tls13 => &VERSIONS[..1],
+    }
+}
+
+/// `None`: the library has no such version, which the tests rule out.
+fn server_config(
+    certificate: &Certificate,
+    least: MinTlsVersion,
+    tickets: &Arc<dyn ProducesTickets>,
+) -> Option<Arc<ServerConfig>> {
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider()));
+    let builder = builder.with_protocol_versions(versions(least)).ok()?.with_no_client_auth();
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&certificate.key))));
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+    // Sessions are in the clients' tickets alone: nothing grows here, and a restart forgets none.
+    config.ticketer = Arc::clone(tickets);
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    // No early data: it could be sent again by anybody who saw it.
+    config.max_early_data_size = 0;
+    Some(Arc::new(config))
+}

@@ -1,0 +1,243 @@
+//! The certificates that are in force, and their files: each pair is put in force whole, or the one before stays.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use rustls::server::ProducesTickets;
+
+use super::certificate::{Certificate, CertificateError, CertificateFault, CertificateName};
+use super::files::{self, Found};
+use super::served::Served;
+use super::tickets::{StateError, Tickets};
+use crate::config::{CertificateConfig, TlsConfig};
+
+/// TLS of the public listener.
+#[derive(Debug)]
+pub struct Tls {
+    served: ArcSwap<Served>,
+    state: Mutex<State>,
+    tickets: Arc<Tickets>,
+}
+
+#[derive(Debug)]
+struct State {
+    config: TlsConfig,
+    pairs: Vec<Pair>,
+}
+
+/// A certificate in force, and what its files had when they were looked at last.
+#[derive(Debug, Clone)]
+struct Pair {
+    config: CertificateConfig,
+    certificate: Arc<Certificate>,
+    seen: Seen,
+    /// Why the files are not in force.
+    fault: Option<String>,
+    /// The fault may pass while the files stay as they are.
+    may_pass: bool,
+}
+
+/// The certificate's file, the key's, and the staple's.
+type Seen = [Found; 3];
+
+/// What a look has found new.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Another certificate is in force.
+    Replaced {
+        /// Its file.
+        file: PathBuf,
+        /// The end of it, in Unix seconds.
+        not_after: i64,
+    },
+    /// The files cannot be used, and the certificate before stays in force.
+    Kept {
+        /// Which file, and why.
+        why: String,
+    },
+}
+
+/// How a certificate in force is.
+#[derive(Debug, PartialEq, Eq)]
+pub struct CertificateStatus {
+    /// The first of its names.
+    pub name: String,
+    /// Its last second, in Unix time.
+    pub not_after: i64,
+    /// Why it is not what it should be: its files cannot be used, or it has ended.
+    pub fault: Option<String>,
+}
+
+/// Why there is no TLS.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Certificates that cannot be used, with their indexes.
+    Certificates(Vec<(usize, CertificateError)>),
+    /// The folder.
+    State(StateError),
+}
+
+/// Certificates for [`Tls::apply`].
+pub struct Prepared(Vec<Pair>);
+
+impl Tls {
+    /// Reads all files. `now` is in Unix seconds, here and below.
+    ///
+    /// # Errors
+    /// What cannot be used.
+    pub fn open(tls: &TlsConfig, certificates: &[CertificateConfig], now: i64) -> Result<Self, OpenError> {
+        let pairs = load_all(certificates, &[], now).map_err(OpenError::Certificates)?;
+        let tickets = Arc::new(Tickets::open(&tls.state, now).map_err(OpenError::State)?);
+        let state = State { config: tls.clone(), pairs };
+        let served = ArcSwap::from_pointee(state.served(&tickets).0);
+        Ok(Self { served, state: Mutex::new(state), tickets })
+    }
+
+    /// What is in force.
+    pub fn served(&self) -> arc_swap::Guard<Arc<Served>> {
+        self.served.load()
+    }
+
+    /// Looks whether files have changed, and puts in force what is good.
+    pub fn look(&self, now: i64) -> Vec<Change> {
+        let mut state = self.state();
+        let changes: Vec<_> = state.pairs.iter_mut().filter_map(|pair| pair.look(now)).collect();
+        if changes.iter().any(|change| matches!(change, Change::Replaced { .. })) {
+            self.serve(&state);
+        }
+        changes
+    }
+
+    /// Makes a new ticket key where one is due.
+    ///
+    /// # Errors
+    /// It cannot be kept.
+    pub fn advance_tickets(&self, now: i64) -> Result<(), StateError> {
+        self.tickets.advance(now)
+    }
+
+    /// Reads the files of another list. One that is in force and cannot be read now stays as it is.
+    ///
+    /// # Errors
+    /// New ones that cannot be used, with their indexes.
+    pub fn prepare(
+        &self,
+        certificates: &[CertificateConfig],
+        now: i64,
+    ) -> Result<Prepared, Vec<(usize, CertificateError)>> {
+        let running = self.state().pairs.clone();
+        load_all(certificates, &running, now).map(Prepared)
+    }
+
+    /// Puts them in force, with new rules.
+    pub fn apply(&self, prepared: Prepared, tls: &TlsConfig) {
+        let mut state = self.state();
+        *state = State { config: tls.clone(), pairs: prepared.0 };
+        self.serve(&state);
+    }
+
+    /// How each certificate is.
+    pub fn status(&self, now: i64) -> Vec<CertificateStatus> {
+        self.state().pairs.iter().map(|pair| pair.status(now)).collect()
+    }
+
+    /// A sentence for each name that two certificates have.
+    pub fn shared_names(&self) -> Vec<String> {
+        self.state().served(&self.tickets).1
+    }
+
+    fn serve(&self, state: &State) {
+        self.served.store(Arc::new(state.served(&self.tickets).0));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `running` are in force already.
+fn load_all(
+    configs: &[CertificateConfig],
+    running: &[Pair],
+    now: i64,
+) -> Result<Vec<Pair>, Vec<(usize, CertificateError)>> {
+    let (mut pairs, mut errors) = (Vec::new(), Vec::new());
+    for (index, config) in configs.iter().enumerate() {
+        let running = running.iter().find(|pair| pair.config.cert == config.cert && pair.config.key == config.key);
+        match (Pair::load(config, now), running) {
+            (Ok(pair), _) => pairs.push(pair),
+            (Err(error), Some(running)) => pairs.push(running.clone().kept(config, &error)),
+            (Err(error), None) => errors.push((index, error)),
+        }
+    }
+    if errors.is_empty() { Ok(pairs) } else { Err(errors) }
+}
+
+impl State {
+    fn served(&self, tickets: &Arc<Tickets>) -> (Served, Vec<String>) {
+        let certificates: Vec<_> = self.pairs.iter().map(|pair| Arc::clone(&pair.certificate)).collect();
+        let tickets: Arc<dyn ProducesTickets> = Arc::clone(tickets) as _;
+        let (served, taken) = Served::new(&self.config, &certificates, &tickets);
+        let sentence = |(index, name): (usize, CertificateName)| {
+            let file = self.pairs[index].config.cert.display();
+            format!("{file} names {name}, which an earlier certificate has; the earlier one is shown for it")
+        };
+        (served, taken.into_iter().map(sentence).collect())
+    }
+}
+
+impl Pair {
+    fn load(config: &CertificateConfig, now: i64) -> Result<Self, CertificateError> {
+        // Looked at first: a file that is still being written is another one at the next look.
+        let seen = seen(config);
+        let certificate = Arc::new(Certificate::load(config, now)?);
+        Ok(Self { config: config.clone(), certificate, seen, fault: None, may_pass: false })
+    }
+
+    fn look(&mut self, now: i64) -> Option<Change> {
+        let found = seen(&self.config);
+        if found == self.seen && !self.may_pass {
+            return None;
+        }
+        match Self::load(&self.config, now) {
+            Ok(pair) => {
+                *self = pair;
+                let not_after = self.certificate.not_after;
+                Some(Change::Replaced { file: self.config.cert.clone(), not_after })
+            }
+            Err(error) => {
+                let before = self.fault.clone();
+                let config = self.config.clone();
+                *self = Self { seen: found, ..self.clone().kept(&config, &error) };
+                // Said once, however often it is looked at.
+                self.fault.clone().filter(|why| before.as_ref() != Some(why)).map(|why| Change::Kept { why })
+            }
+        }
+    }
+
+    /// The files cannot be used.
+    fn kept(self, config: &CertificateConfig, error: &CertificateError) -> Self {
+        let may_pass = matches!(error.fault, CertificateFault::Unreadable(_) | CertificateFault::NotYetGood(_));
+        Self { config: config.clone(), fault: Some(error.to_string()), may_pass, ..self }
+    }
+
+    fn status(&self, now: i64) -> CertificateStatus {
+        let certificate = &self.certificate;
+        let ended = || {
+            let error = CertificateFault::Expired(certificate.not_after);
+            (now > certificate.not_after).then(|| format!("{} {error}", self.config.cert.display()))
+        };
+        CertificateStatus {
+            name: certificate.names.first().map(ToString::to_string).unwrap_or_default(),
+            not_after: certificate.not_after,
+            fault: self.fault.clone().or_else(ended),
+        }
+    }
+}
+
+fn seen(config: &CertificateConfig) -> Seen {
+    // Where there is no staple, its place never changes.
+    let staple = config.staple.as_ref().unwrap_or(&config.cert);
+    [files::look(&config.cert), files::look(&config.key), files::look(staple)]
+}
