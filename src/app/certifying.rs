@@ -29,14 +29,27 @@ pub(super) struct Certifying {
 pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path: &Path) -> Vec<ConfigError> {
     let checked = tls::check(&config.certificates, unix_seconds());
     let errors = checked.err().unwrap_or_default();
-    errors.into_iter().map(|(index, error)| fault(index, &error, locations, path)).collect()
+    let faults = errors.into_iter().map(|(index, error)| fault(index, &error, locations, path));
+    faults.chain(missing(config, locations, path)).collect()
+}
+
+/// Where there is TLS there must be something to show.
+fn missing(config: &Config, locations: &KeyLocations, path: &Path) -> Option<ConfigError> {
+    let is_missing = !config.tls.listen.is_empty() && config.certificates.is_empty();
+    is_missing.then(|| ConfigError {
+        location: place("tls.listen", locations, path),
+        key: "tls.listen".to_owned(),
+        message: "has no certificate to show; there must be at least one [[certificates]]".to_owned(),
+    })
+}
+
+fn place(key: &str, locations: &KeyLocations, path: &Path) -> SourceLocation {
+    locations.get(key).cloned().unwrap_or_else(|| SourceLocation::File { file: path.display().to_string() })
 }
 
 fn fault(index: usize, error: &CertificateError, locations: &KeyLocations, path: &Path) -> ConfigError {
-    let whole = || SourceLocation::File { file: path.display().to_string() };
-    let place = CertificateConfig::place(index, error.key);
     ConfigError {
-        location: locations.get(&place).cloned().unwrap_or_else(whole),
+        location: place(&CertificateConfig::place(index, error.key), locations, path),
         key: format!("certificates.{}", error.key),
         message: error.to_string(),
     }
@@ -55,6 +68,9 @@ impl Certifying {
     ) -> Result<Option<Self>> {
         if config.tls.listen.is_empty() {
             return Ok(None);
+        }
+        if let Some(missing) = missing(config, locations, path) {
+            return Err(missing.into());
         }
         let tls = Tls::open(&config.tls, &config.certificates, unix_seconds()).map_err(|error| match error {
             OpenError::State(error) => anyhow!("tls.state: {error}"),
@@ -78,13 +94,10 @@ impl Certifying {
         path: &Path,
     ) -> Result<tls::Prepared, Vec<ConfigError>> {
         let (tls, reading) = (Arc::clone(&self.tls), Arc::clone(config));
-        let prepared =
-            tokio::task::spawn_blocking(move || tls.prepare(&reading.certificates, unix_seconds())).await;
+        let prepared = tokio::task::spawn_blocking(move || tls.prepare(&reading.certificates, unix_seconds())).await;
         match prepared {
             Ok(Ok(prepared)) => Ok(prepared),
-            Ok(Err(errors)) => {
-                Err(errors.iter().map(|(index, error)| fault(*index, error, locations, path)).collect())
-            }
+            Ok(Err(errors)) => Err(errors.iter().map(|(index, error)| fault(*index, error, locations, path)).collect()),
             Err(error) => Err(vec![ConfigError {
                 location: SourceLocation::File { file: path.display().to_string() },
                 key: "certificates".to_owned(),

@@ -85,12 +85,8 @@ impl<'a> Prepared<'a> {
     /// Every socket that cannot be bound; then every static route that would lead to one.
     fn bind(self, locations: &KeyLocations) -> Result<Bound> {
         let Self { path, config, files } = self;
-        let sockets = listener::bind(
-            &config.server.listen,
-            &config.tls.listen,
-            &config.internal.listen,
-            config.server.threads,
-        )?;
+        let sockets =
+            listener::bind(&config.server.listen, &config.tls.listen, &config.internal.listen, config.server.threads)?;
         let own_listeners = OwnListeners::new(sockets.addresses());
         let faults = services::static_faults(&config, locations, path, &lookups::Found::new(), &own_listeners);
         ConfigErrors::try_new(faults).map_or(Ok(()), Err)?;

@@ -2,10 +2,13 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::geo::ClientLocation;
 use furt_core::model::{CidrSet, Scheme};
+
+/// By what scheme a client came, where a proxy says so.
+pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The client of one request.
 pub(super) struct Client {

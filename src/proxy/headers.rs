@@ -11,6 +11,7 @@ use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::admission::API_KEY;
+use super::client::FORWARDED_PROTO;
 use super::context::Context;
 use super::{framing, hops, http2, reuse, secure, upload};
 use crate::config::ServerConfig;
@@ -20,7 +21,6 @@ use furt_core::routing::Lease;
 
 const API_KEY_NAME: HeaderName = HeaderName::from_static("x-api-key-name");
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// The headers that are set, as they are written. As texts: of a `HeaderName` Pingora makes a copy for each message.

@@ -9,8 +9,7 @@ use pingora::http::RequestHeader;
 
 use super::admission::API_KEY;
 use super::answer::GatewayAnswer;
-use super::client::Client;
-use super::headers::FORWARDED_PROTO;
+use super::client::{Client, FORWARDED_PROTO};
 use crate::clock;
 use crate::config::TlsConfig;
 use crate::wire::GatewayProblem;
@@ -58,7 +57,10 @@ impl Secure {
         name_of_key: impl FnOnce() -> Option<KeyName>,
     ) -> Result<(), GatewayAnswer> {
         let Some(port) = self.port else { return Ok(()) };
-        if client.scheme == Scheme::Https || !tls.redirect || path.starts_with(CHALLENGES) || came_by_https(request, client)
+        if client.scheme == Scheme::Https
+            || !tls.redirect
+            || path.starts_with(CHALLENGES)
+            || came_by_https(request, client)
         {
             return Ok(());
         }

@@ -75,9 +75,7 @@ impl KeyRing {
     /// With one more, and without those that are too old.
     fn advanced(&self, now: i64, name: [u8; NAME_LEN], secret: [u8; SECRET_LEN]) -> Self {
         let newest = TicketKey { made: now, name, secret };
-        let lasts = |key: &&TicketKey| {
-            (-SEALS_SECONDS..SEALS_SECONDS * MOST_KEYS as i64).contains(&(now - key.made))
-        };
+        let lasts = |key: &&TicketKey| (-SEALS_SECONDS..SEALS_SECONDS * MOST_KEYS as i64).contains(&(now - key.made));
         let earlier = self.0.iter().take(MOST_KEYS - 1).filter(lasts).cloned();
         Self(std::iter::once(newest).chain(earlier).collect())
     }

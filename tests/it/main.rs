@@ -14,6 +14,7 @@
 
 mod acceptance;
 mod backends;
+mod certificates;
 mod cli;
 mod container;
 mod demo;
@@ -30,6 +31,7 @@ mod health;
 mod hops;
 mod hostile;
 mod http2;
+mod https;
 mod identity;
 mod imports;
 mod joining;
@@ -55,5 +57,6 @@ mod slow_bodies;
 mod streaming;
 mod streams;
 mod support;
+mod tls;
 mod top;
 mod uploads;

@@ -6,7 +6,7 @@ use super::earlier::EarlierEntries;
 use crate::config::key::{DefaultValue, EntryVisitor, Key};
 use crate::config::location::Lines;
 use crate::config::section::Section;
-use crate::config::types::{CertificateConfig, TlsConfig};
+use crate::config::types::CertificateConfig;
 use crate::config::value::file;
 
 pub(super) const NAME: &str = "certificates";
@@ -58,20 +58,10 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> CertificateValues {
     }
 }
 
-/// Reads all entries. No file is named as a certificate twice. Where `tls` listens there is one at least.
-pub(super) fn read(
-    top: &Section<'_>,
-    entries: Vec<Section<'_>>,
-    tls: &TlsConfig,
-    lines: &Lines<'_>,
-) -> Vec<CertificateConfig> {
+/// Reads all entries. No file is named as a certificate twice.
+pub(super) fn read(entries: Vec<Section<'_>>, lines: &Lines<'_>) -> Vec<CertificateConfig> {
     let mut files = EarlierEntries::new(lines);
-    let is_missing = entries.is_empty() && !tls.listen.is_empty();
-    if is_missing {
-        top.refuse(NAME, "are missing; with tls.listen there must be at least one [[certificates]]");
-    }
-    let read = entries.into_iter().enumerate().filter_map(|(index, entry)| read_one(entry, index, &mut files));
-    read.collect()
+    entries.into_iter().enumerate().filter_map(|(index, entry)| read_one(entry, index, &mut files)).collect()
 }
 
 fn read_one(

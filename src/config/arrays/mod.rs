@@ -43,11 +43,11 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) {
 
 /// Reads every array below `top` into `config`. Its single tables must be read already.
 pub(super) fn read(top: &mut Section<'_>, config: &mut Config, lines: &Lines<'_>) {
-    let entries = top.entries(certificates::NAME);
-    config.certificates = certificates::read(top, entries, &config.tls, lines);
+    config.certificates = certificates::read(top.entries(certificates::NAME), lines);
     config.api_keys = api_keys::read(top.entries(api_keys::NAME), lines);
     config.grants = grants::read(top.entries(grants::NAME), lines);
-    let listeners: Vec<_> = config.server.listen.iter().chain(&config.tls.listen).chain(&config.internal.listen).copied().collect();
+    let listeners: Vec<_> =
+        config.server.listen.iter().chain(&config.tls.listen).chain(&config.internal.listen).copied().collect();
     config.routes = routes::read(top.entries(routes::NAME), &listeners, lines);
 }
 

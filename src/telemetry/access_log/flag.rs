@@ -36,8 +36,7 @@ mod tests {
 
     #[test]
     fn each_flag_is_a_word_of_its_own_that_the_docs_name() {
-        let others =
-            [ResponseFlag::ClientGone, ResponseFlag::Health, ResponseFlag::Redirected, ResponseFlag::LastHop];
+        let others = [ResponseFlag::ClientGone, ResponseFlag::Health, ResponseFlag::Redirected, ResponseFlag::LastHop];
         assert_eq!(others.map(ResponseFlag::as_str), ["client-gone", "health", "redirected", "last-hop"]);
         let page = include_str!("../../../docs/requests.md");
         let (_, sentence) = page.split_once("Four flags of the access log are no codes:").unwrap();

@@ -32,6 +32,14 @@ impl Authority {
         (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
     }
 
+    /// A certificate for these names, good until the end of that year, and its key, as PEM.
+    pub(crate) fn signed_until(&self, names: &[&str], year: i32) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 12, 31);
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+    }
+
     /// What a server for `name` needs, offering `protocols` by ALPN.
     pub(crate) fn server_config(&self, name: &str, protocols: &[&str]) -> Arc<rustls::ServerConfig> {
         let key = KeyPair::generate().unwrap();

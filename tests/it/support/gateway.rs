@@ -355,6 +355,11 @@ impl Gateway {
         Answer::of(self.operate(Method::GET, path)).await.ok()
     }
 
+    /// Its metrics.
+    pub(crate) async fn metrics(&self) -> String {
+        Answer::of(self.operate(Method::GET, "/metrics")).await.body
+    }
+
     /// What the internal listener says about a service; `None` where it knows none of that name.
     pub(crate) async fn service(&self, service: &str) -> Option<Value> {
         let answer = Answer::of(self.operate(Method::GET, &format!("/internal/services/{service}"))).await;

@@ -10,6 +10,7 @@ pub(crate) mod origin;
 pub(crate) mod ports;
 pub(crate) mod scripted;
 pub(crate) mod sources;
+pub(crate) mod tls;
 pub(crate) mod wait;
 pub(crate) mod wire;
 

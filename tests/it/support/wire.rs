@@ -3,15 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::SOON;
 
 /// A connection to a listener.
-pub(crate) struct Wire {
-    stream: TcpStream,
+pub(crate) struct Wire<S = TcpStream> {
+    stream: S,
     unread: Vec<u8>,
 }
 
@@ -20,9 +20,11 @@ impl Wire {
     pub(crate) async fn to(address: SocketAddr) -> Self {
         Self::of(TcpStream::connect(address).await.unwrap())
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// A connection that is there.
-    pub(crate) fn of(stream: TcpStream) -> Self {
+    pub(crate) fn of(stream: S) -> Self {
         Self { stream, unread: Vec::new() }
     }
 
