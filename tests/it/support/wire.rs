@@ -31,6 +31,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Sends `text` as it is.
     pub(crate) async fn send(&mut self, text: impl AsRef<[u8]>) {
         self.stream.write_all(text.as_ref()).await.unwrap();
+        self.stream.flush().await.unwrap();
     }
 
     /// Sends `text`; `false` where the other side has closed.
