@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, header};
+use http::{HeaderValue, Version, header};
 use pingora_proxy::Session;
 
 use super::answer::GatewayAnswer;
@@ -161,6 +161,7 @@ impl Context {
             request_id: &self.received.request_id,
             client_ip: self.client.address,
             method: &request.method,
+            protocol: if request.version == Version::HTTP_2 { "h2" } else { "h1" },
             host: framing::authority(request.uri.authority(), request.headers.get(header::HOST)),
             path: request.uri.path(),
             route: self.target.route.as_ref().map(|route| &route.pattern),

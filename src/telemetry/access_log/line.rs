@@ -20,6 +20,8 @@ pub struct Entry<'a> {
     pub client_ip: Option<IpAddr>,
     /// As sent.
     pub method: &'a http::Method,
+    /// `h1` or `h2`.
+    pub protocol: &'static str,
     /// The host, as matched.
     pub host: Cow<'a, str>,
     /// The path without the query, as sent.
@@ -59,7 +61,9 @@ impl Entry<'_> {
         optional(text, self.client_ip.map(address_text).as_deref());
         text.extend_from_slice(b",\"method\":");
         quoted(text, self.method.as_str());
-        text.extend_from_slice(b",\"host\":");
+        text.extend_from_slice(b",\"protocol\":\"");
+        text.extend_from_slice(self.protocol.as_bytes());
+        text.extend_from_slice(b"\",\"host\":");
         quoted(text, &self.host);
         text.extend_from_slice(b",\"path\":");
         quoted(text, self.path);

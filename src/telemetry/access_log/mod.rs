@@ -311,6 +311,7 @@ mod tests {
             request_id: &REQUEST_ID,
             client_ip: Some([127, 0, 0, 1].into()),
             method: &http::Method::GET,
+            protocol: "h1",
             host: "shop.example".into(),
             path,
             route: None,
@@ -328,7 +329,7 @@ mod tests {
     }
 
     /// As docs/operating.md lists them.
-    const MEMBERS: &str = "time request_id client_ip method host path route service instance status flag bytes_in bytes_out \
+    const MEMBERS: &str = "time request_id client_ip method protocol host path route service instance status flag bytes_in bytes_out \
                            duration_ms upstream_ms retries key";
 
     #[test]
