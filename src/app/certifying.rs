@@ -13,7 +13,7 @@ use pingora::services::background::BackgroundService;
 use crate::clock;
 use crate::config::{CertificateConfig, Config, ConfigError, ConfigErrors, KeyLocations, SourceLocation};
 use crate::telemetry::{CertificateSample, Telemetry, TlsMetrics};
-use crate::tls::{self, CertificateError, Change, OpenError, Tls};
+use crate::tls::{self, CertificateError, Change, Http2, OpenError, Tls};
 
 /// Between two looks at the files: one asks the system for their sizes and times, no more.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -55,6 +55,10 @@ fn fault(index: usize, error: &CertificateError, locations: &KeyLocations, path:
     }
 }
 
+fn http2(config: &Config) -> Http2 {
+    if config.server.http2 { Http2::Offered } else { Http2::Off }
+}
+
 impl Certifying {
     /// `None`: nothing is under TLS.
     ///
@@ -79,6 +83,7 @@ impl Certifying {
                 ConfigErrors::try_new(faults.collect()).map_or_else(|| anyhow!("no certificate"), Into::into)
             }
         })?;
+        tls.offer(http2(config));
         let metrics = telemetry.show_tls().context("counters cannot be made")?;
         let opened = Self { tls: Arc::new(tls), metrics: Arc::new(metrics) };
         opened.tell_shared_names();
@@ -109,6 +114,7 @@ impl Certifying {
     /// Puts them in force.
     pub(super) fn apply(&self, prepared: tls::Prepared, config: &Config) {
         self.tls.apply(prepared, &config.tls);
+        self.tls.offer(http2(config));
         self.tell_shared_names();
         self.show();
     }

@@ -71,6 +71,14 @@ pub struct ServerConfig {
     pub via: Option<Pseudonym>,
     /// The most client connections at once, at least 1.
     pub max_connections: usize,
+    /// The most requests at once, at least 1.
+    pub max_requests: i64,
+    /// Whether clients may speak HTTP/2.
+    pub http2: bool,
+    /// The most requests at once of a connection over HTTP/2, at least 1.
+    pub max_streams: usize,
+    /// How old a connection over HTTP/2 becomes.
+    pub max_connection_age: Duration,
     /// Worker threads of the public listener, at least 1.
     pub threads: usize,
 }

@@ -83,7 +83,7 @@ impl ServiceTime {
     }
 
     /// The service did something: the client took a part of it, or has to wait until it can.
-    pub(super) fn note_written(&self, is_taken: bool) {
+    pub fn note_written(&self, is_taken: bool) {
         self.is_blocked.store(!is_taken, Ordering::Relaxed);
         if is_taken {
             self.restart();
@@ -98,7 +98,7 @@ impl ServiceTime {
     }
 
     /// Whether a read that has to wait fails instead; says so once.
-    pub(super) fn take_over(&self) -> bool {
+    pub fn take_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
             && self.is_over.swap(false, Ordering::Relaxed)
             && !self.restarts.load(Ordering::Relaxed)

@@ -26,6 +26,7 @@ pub(super) struct Session(Arc<Shared>);
 struct Shared {
     stream: Mutex<TlsStream<TcpStream>>,
     digest: Arc<SslDigest>,
+    is_http2: bool,
 }
 
 impl Session {
@@ -35,7 +36,8 @@ impl Session {
         let suite = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
         let version = version(session.protocol_version());
         let digest = Arc::new(SslDigest::new(suite, version, None, None, Vec::new()));
-        Self(Arc::new(Shared { stream: Mutex::new(stream), digest }))
+        let is_http2 = session.alpn_protocol() == Some(b"h2");
+        Self(Arc::new(Shared { stream: Mutex::new(stream), digest, is_http2 }))
     }
 
     fn lock(&self) -> MutexGuard<'_, TlsStream<TcpStream>> {
@@ -81,6 +83,10 @@ impl Incoming for Session {
 
     fn tls(&self) -> Option<Arc<SslDigest>> {
         Some(Arc::clone(&self.0.digest))
+    }
+
+    fn is_http2(&self) -> bool {
+        self.0.is_http2
     }
 }
 

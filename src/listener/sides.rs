@@ -33,6 +33,11 @@ pub(super) trait Incoming: AsyncRead + fmt::Debug + Send + Sync + Unpin + 'stati
     fn tls(&self) -> Option<Arc<SslDigest>> {
         None
     }
+
+    /// Whether both sides agreed on HTTP/2 in the handshake.
+    fn is_http2(&self) -> bool {
+        false
+    }
 }
 
 /// The side that is written.

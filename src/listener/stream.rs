@@ -20,7 +20,7 @@ use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
     UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -283,6 +283,10 @@ impl<I: Incoming> UniqueID for ClientStream<I> {
 impl<I: Incoming> Ssl for ClientStream<I> {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
         self.incoming.tls()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.incoming.is_http2().then_some(ALPN::H2)
     }
 }
 

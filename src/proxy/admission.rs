@@ -24,6 +24,9 @@ use furt_core::routing::{ApiKey, Found, Route};
 /// The header that carries the key.
 pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
+/// By then others are answered.
+const OVERLOADED_FOR: Duration = Duration::from_secs(1);
+
 /// Where a request that is let in goes.
 pub(super) enum Admitted {
     /// To a service.
@@ -99,6 +102,10 @@ impl Gateway {
             }
             Some(Reserved::Internal) => return Err(GatewayProblem::RouteNotFound.into()),
             None => {}
+        }
+        // This one is counted already.
+        if self.metrics.in_flight() > config.server.max_requests {
+            return Err(retry_after(GatewayProblem::Overloaded, OVERLOADED_FOR));
         }
         let name_of_key = || find_key(&request.headers, ctx.client.address, snapshot).ok().map(|key| key.name.clone());
         self.secure.check(request, (&host, &path), &ctx.client, &config.tls, name_of_key)?;

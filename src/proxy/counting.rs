@@ -40,6 +40,7 @@ impl Gateway {
             GatewayProblem::RateLimited => self.metrics.key_rate_exceeded(),
             GatewayProblem::AddressRateLimited => self.metrics.address_rate_exceeded(),
             GatewayProblem::BodyTooLarge => self.metrics.body_too_large(),
+            GatewayProblem::Overloaded => self.metrics.overloaded(),
             // No limit refused it.
             _ => {}
         }

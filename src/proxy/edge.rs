@@ -12,12 +12,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp as _};
-use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 
 use super::chunks::Chunks;
+use super::h2;
 use super::limits::network;
 use super::malformed::Malformed;
 use super::stand_in::stand_in;
@@ -68,6 +69,27 @@ impl Edge {
         // Half of the grace, so that there is time to answer.
         let stopping = snapshot.config.server.grace / 2;
         HeaderTimes { header: client.header_timeout, idle: client.keepalive_timeout, stopping }
+    }
+
+    /// Whether a connection that begins so is one of HTTP/2 by prior knowledge.
+    fn takes_http2(&self, stream: &Stream, awaited: Awaited, head: &Head) -> bool {
+        matches!(awaited, Awaited::First(_))
+            && h2::begins_as_http2(&head.bytes)
+            // Under TLS it is agreed on in the handshake (RFC 9113 §3.2).
+            && stream.get_ssl_digest().is_none()
+            && self.snapshots.load().config.server.http2
+    }
+
+    async fn serve_http2(
+        &self,
+        stream: Stream,
+        begun: BytesMut,
+        permit: <Self as ConnectionHandler>::Permit,
+        shutdown: ShutdownWatch,
+    ) {
+        let settings = h2::Settings::new(&self.snapshots.load().config);
+        let (proxy, metrics) = (Arc::clone(&self.proxy), Arc::clone(&self.metrics));
+        h2::serve(h2::Served { proxy, metrics, permit, shutdown }, settings, stream, begun).await;
     }
 
     /// Has the hooks answer a request that is not one, of which `sent` was read, and closes the connection.
@@ -155,6 +177,11 @@ impl ConnectionHandler for Edge {
         shutdown: ShutdownWatch,
     ) -> Option<Unanswered<Self>> {
         let accepted = clock::now();
+        if stream.selected_alpn_proto() == Some(ALPN::H2) {
+            // In a box, here and below: a connection of HTTP/1 would keep room for it.
+            Box::pin(self.serve_http2(stream, BytesMut::new(), permit, shutdown)).await;
+            return None;
+        }
         // Both live as long as the connection, so that no request has to enter a list and leave it again.
         let mut stopping = shutdown.clone();
         let mut stops = pin!(async { _ = stopping.wait_for(|stops| *stops).await });
@@ -173,6 +200,10 @@ impl ConnectionHandler for Edge {
                 Err(NoHead::Gone) => return None,
             };
             let is_suspect = head.is_too_large || head.scan.line != RequestLine::Plain;
+            if is_suspect && self.takes_http2(&stream, awaited, &head) {
+                Box::pin(self.serve_http2(stream, head.bytes, permit, shutdown)).await;
+                return None;
+            }
             if is_suspect && let Some(malformed) = Malformed::of(&mut head) {
                 // In a box, and given the bytes: the connection would keep room for both while it is idle.
                 Box::pin(self.refuse_malformed(stream, head.bytes, malformed, &shutdown)).await;

@@ -10,6 +10,7 @@ use pingora_proxy::Session;
 use super::Gateway;
 use super::answer::GatewayAnswer;
 use super::attempts::Attempts;
+use super::body_watch::{BodyTooSlow, BodyWatch};
 use super::chunks::{MALFORMED_CHUNKS, MalformedChunks};
 use super::context::Context;
 use super::framing;
@@ -18,7 +19,7 @@ use super::pace::BodyLimits;
 use super::queue::Unserved;
 use super::reuse;
 use super::streams;
-use super::upload::{self, BodyTooSlow, BodyWatch};
+use super::upload;
 use crate::clock;
 use crate::config::Config;
 use crate::listener::ServiceTooSlow;
@@ -46,6 +47,9 @@ impl Gateway {
         };
         let is_stream = is_stream(session);
         let mut timeouts = timeouts(&snapshot.config, session, &service, is_stream);
+        if is_stream && session.req_header().version == http::Version::HTTP_2 {
+            session.set_read_timeout(Some(snapshot.config.upstream.stream_read_timeout));
+        }
         if let Some(watch) = upload::watch(session).filter(|_| !is_stream) {
             watch.limit_body(BodyLimits::new(&snapshot.config.client));
         }

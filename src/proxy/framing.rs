@@ -19,7 +19,7 @@ use furt_core::model::host;
 /// Interim answers (1xx) to one request; more than a service sends in an hour of `102 Processing` every half minute.
 const MAX_INTERIM: u32 = 128;
 /// Fields of an answer, and the bytes of all of them: Pingora's bounds over HTTP/1.
-const MAX_FIELDS: usize = 256;
+pub(super) const MAX_FIELDS: usize = 256;
 const MAX_FIELDS_BYTES: usize = 1024 * 1024 - 1;
 
 /// Makes the target the one value that is matched and sent on: a path with its query (RFC 9112 §3.2.1).

@@ -1,4 +1,4 @@
-//! What is special to services that speak HTTP/2, while clients speak HTTP/1: `Expect: 100-continue`, trailers, the status of
+//! What is special to services that speak HTTP/2, while most clients speak HTTP/1: `Expect: 100-continue`, trailers, the status of
 //! gRPC in them, and which failures say that a request was not processed.
 //!
 //! Pingora's client of HTTP/2 reads no interim answers, and its server of HTTP/1 writes no trailers (`trailers` does). Called by
@@ -23,7 +23,7 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// # Errors
 /// The client is gone.
 pub(super) async fn for_service(session: &mut Session, request: &mut RequestHeader, ctx: &mut Context) -> Result<()> {
-    if takes_trailers(session) {
+    if takes_trailers(session) || is_http2(session) && says_trailers(&session.req_header().headers) {
         request.insert_header(TE, "trailers")?;
     }
     if !expects_continue(&request.headers) {
@@ -47,14 +47,24 @@ pub(super) fn expects_continue(headers: &HeaderMap) -> bool {
 /// Whether the client of the request can be sent trailers.
 fn takes_trailers(session: &Session) -> bool {
     let request = session.req_header();
-    let mut codings = request.headers.get_all(TE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    request.version == Version::HTTP_11
-        && codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
-        && upload::trailing(session).is_some()
+    request.version == Version::HTTP_11 && says_trailers(&request.headers) && upload::trailing(session).is_some()
+}
+
+fn says_trailers(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+/// Whether the client speaks HTTP/2 as well: Pingora hands it the trailers of its own accord.
+fn is_http2(session: &Session) -> bool {
+    session.req_header().version == Version::HTTP_2
 }
 
 /// Edits the header of an answer for what becomes of its trailers: they need chunks, and what is not sent is not announced.
 pub(super) fn plain_trailers(session: &Session, response: &mut ResponseHeader) {
+    if is_http2(session) {
+        return;
+    }
     let has_body = session.req_header().method != Method::HEAD
         && !matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let can_pass = has_body && takes_trailers(session);
@@ -72,6 +82,9 @@ pub(super) fn plain_trailers(session: &Session, response: &mut ResponseHeader) {
 /// # Errors
 /// A gRPC call failed, which the client could not see.
 pub(super) fn take_trailers(session: &Session, trailers: &HeaderMap, ctx: &mut Context) -> Result<()> {
+    if is_http2(session) {
+        return Ok(());
+    }
     if takes_trailers(session)
         && let Some(stream) = upload::trailing(session)
     {

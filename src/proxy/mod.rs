@@ -5,13 +5,14 @@
 //! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be
 //! read in two ways, `secure` what must come under TLS, `hops` what goes round or no further, `headers` edits, `client_location` finds out where the client is,
 //! `answer` makes furt's own answers, `counting` counts, `edge` takes connections as `listener` has them and makes sessions
-//! of them. What is known of one request is its `context`, grouped by whom it is about.
+//! of them, `h2` of those that speak HTTP/2. What is known of one request is its `context`, grouped by whom it is about.
 
 mod admission;
 mod affinity;
 mod answer;
 mod around;
 mod attempts;
+mod body_watch;
 mod chunks;
 mod client;
 mod client_location;
@@ -20,6 +21,7 @@ mod counting;
 mod edge;
 mod forward;
 mod framing;
+mod h2;
 mod headers;
 mod hops;
 mod http2;
@@ -131,6 +133,9 @@ impl ProxyHttp for Gateway {
             ctx.answer.hsts_seconds = snapshot.config.tls.hsts.as_secs();
         }
         ctx.received.max_body_bytes = snapshot.config.limits.max_body;
+        if let Some(exchange) = h2::Exchange::of(session) {
+            ctx.received.malformed = exchange.malformed;
+        }
         let client = &snapshot.config.client;
         session.set_read_timeout(Some(client.body_timeout));
         session.set_write_timeout(Some(client.write_timeout));
@@ -217,6 +222,10 @@ impl ProxyHttp for Gateway {
             upload::release(session);
         } else if streams::is_answer(&response.headers) {
             forward::allow_stream(session, ctx);
+        }
+        if session.req_header().version == http::Version::HTTP_2 {
+            // The answer has begun: from now on both sides may be silent for as long as in a stream.
+            session.set_read_timeout(ctx.snapshot.as_ref().map(|view| view.config.upstream.stream_read_timeout));
         }
         self.note_header(ctx, response.status);
         if upload::is_under_way(session) && framing::is_whole_answer(response, session.req_header()) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, Version};
 use pingora::Result;
 use pingora_proxy::Session;
 
@@ -25,6 +25,9 @@ pub(super) async fn send(answer: &GatewayAnswer, session: &mut Session, ctx: &Co
     session.write_response_header(Box::new(response), is_head).await?;
     if !is_head {
         session.write_response_body(Some(body), true).await?;
+    } else if session.req_header().version == Version::HTTP_2 {
+        // Where the header ends the answer, only Pingora's end of a request would say so, and not after a failure.
+        session.as_downstream_mut().finish_body().await?;
     }
     Ok(())
 }

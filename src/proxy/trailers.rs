@@ -88,6 +88,13 @@ impl Trailing {
     }
 }
 
+/// Removes what no recipient may take from trailers.
+pub(super) fn plain(trailers: &mut HeaderMap) {
+    for name in &NEVER_TRAILERS {
+        trailers.remove(name);
+    }
+}
+
 /// The connection itself of a stream that may be one of these.
 pub(super) fn connection(stream: &Stream) -> &Stream {
     stream.as_any().downcast_ref::<Trailing>().map_or(stream, |trailing| &trailing.stream)

@@ -4,35 +4,27 @@
 //! A client that pauses would make the service look slow, and thirty of them would get a healthy instance ejected. So the time
 //! of the service ([`ServiceTime`]) runs only once it has all it needs. Requests without a body are not on such a stream.
 //!
-//! It also holds the client to the rate at which a body must come, while the service waits for it ([`Pace`]).
+//! It also holds the client to the rate at which a body must come, while the service waits for it ([`ClientTime`]).
 //!
 //! Pingora would take what follows the body for an error. So the stream gives it the body alone, and has the rest held by the
 //! connection.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use pingora::protocols::Stream;
 use pingora_proxy::Session;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
 
 use super::around::answers_for_its_connection;
+use super::body_watch::{BodyTooSlow, BodyWatch, ClientTime};
 use super::chunks::{Chunks, MalformedChunks};
-use super::pace::{BodyLimits, Pace};
+use super::h2::Exchange;
 use super::trailers::{self, Trailing};
 use crate::clock;
 use crate::listener::{self, ServiceTime};
-
-/// The client sent the body too slowly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the body came too slowly")]
-pub(super) struct BodyTooSlow;
 
 /// A connection with a request that has a body.
 #[derive(Debug)]
@@ -40,10 +32,8 @@ pub(super) struct Upload {
     stream: Stream,
     left: BodyLeft,
     watch: BodyWatch,
-    /// How the client keeps to the limits, once a service waits for the body; until then, how much of it came.
-    pace: Result<Pace, usize>,
+    client: ClientTime,
     is_answer_begun: bool,
-    timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// What is still to come of a body, as it is on the wire.
@@ -84,52 +74,26 @@ impl BodyLeft {
     }
 }
 
-/// What the hooks of the request tell its stream, and ask it.
-#[derive(Debug)]
-pub(super) struct BodyWatch {
-    is_complete: AtomicBool,
-    is_tunnel: AtomicBool,
-    /// When the client was heard last, in ms after `began`.
-    heard_ms: AtomicU64,
-    /// What holds for the body, once that is known; none for streams.
-    limits: OnceLock<BodyLimits>,
-    began: Instant,
-}
-
-impl BodyWatch {
-    /// The client has to send the body so fast.
-    pub(super) fn limit_body(&self, limits: BodyLimits) {
-        // The first attempt's: the request sees one configuration.
-        _ = self.limits.set(limits);
-    }
-
-    /// Whether the client has sent nothing of the body yet.
-    pub(super) fn is_unheard(&self) -> bool {
-        self.heard_ms.load(Ordering::Relaxed) == 0
-    }
-
-    /// Whether a part of the body is still missing, and the client has sent nothing for `pause`.
-    pub(super) fn client_pauses(&self, pause: Duration) -> bool {
-        let heard = Duration::from_millis(self.heard_ms.load(Ordering::Relaxed));
-        !self.is_complete.load(Ordering::Relaxed)
-            && clock::now().saturating_duration_since(self.began).saturating_sub(heard) >= pause
-    }
-}
-
 /// The watch of a request with a body.
 pub(super) fn watch(session: &Session) -> Option<&BodyWatch> {
-    Some(&upload(session)?.watch)
+    match session.as_downstream().as_http1() {
+        Some(http1) => http1.stream().as_any().downcast_ref::<Upload>().map(|upload| &upload.watch),
+        None => Exchange::of(session).filter(|exchange| exchange.has_body).map(|exchange| &exchange.watch),
+    }
 }
 
 /// How long the service of the request may do nothing.
 pub(super) fn service_time(session: &Session) -> Option<&ServiceTime> {
-    listener::service_time(trailers::connection(below(session)?)).map(AsRef::as_ref)
+    match below(session) {
+        Some(stream) => listener::service_time(trailers::connection(stream)).map(AsRef::as_ref),
+        None => Exchange::of(session).map(|exchange| &exchange.service),
+    }
 }
 
 /// The service is sent the last part of the body: from now on it has all it needs.
 pub(super) fn note_complete(session: &Session) {
     if let Some(watch) = watch(session) {
-        watch.is_complete.store(true, Ordering::Relaxed);
+        watch.note_complete();
     }
     if let Some(time) = service_time(session) {
         time.start();
@@ -138,7 +102,7 @@ pub(super) fn note_complete(session: &Session) {
 
 /// Whether the service was not yet sent the last part of the request's body.
 pub(super) fn is_under_way(session: &Session) -> bool {
-    watch(session).is_some_and(|watch| !watch.is_complete.load(Ordering::Relaxed))
+    watch(session).is_some_and(|watch| !watch.is_complete())
 }
 
 /// Whether the whole body of the request has arrived.
@@ -149,7 +113,7 @@ pub(super) fn has_arrived(session: &Session) -> bool {
 /// The request's connection is a tunnel from now on: what comes is no body, and either side may be silent.
 pub(super) fn release(session: &Session) {
     if let Some(watch) = watch(session) {
-        watch.is_tunnel.store(true, Ordering::Relaxed);
+        watch.become_tunnel();
     }
     if let Some(time) = service_time(session) {
         time.pause();
@@ -176,21 +140,18 @@ fn below(session: &Session) -> Option<&Stream> {
 
 /// Whether the request may have a body: over HTTP/1 it is on such a stream then.
 pub(super) fn may_have_body(session: &Session) -> bool {
-    session.as_downstream().as_http1().is_none_or(|http1| http1.stream().as_any().is::<Upload>())
+    match session.as_downstream().as_http1() {
+        Some(http1) => http1.stream().as_any().is::<Upload>(),
+        None => Exchange::of(session).is_none_or(|exchange| exchange.has_body),
+    }
 }
 
 impl Upload {
     /// Around the connection of a request that is about to be served; `left` was given what was read of its body with the
     /// header, so many bytes.
     pub(super) fn new(stream: Stream, left: BodyLeft, received: usize) -> Self {
-        let watch = BodyWatch {
-            is_complete: AtomicBool::new(false),
-            is_tunnel: AtomicBool::new(false),
-            heard_ms: AtomicU64::new(0),
-            limits: OnceLock::new(),
-            began: clock::now(),
-        };
-        Self { stream, left, watch, pace: Err(received), is_answer_begun: false, timer: None }
+        let (watch, client) = (BodyWatch::new(), ClientTime::new(received));
+        Self { stream, left, watch, client, is_answer_begun: false }
     }
 
     /// The connection alone, once its request is answered.
@@ -207,15 +168,10 @@ impl Upload {
     /// Takes what the client has sent, and returns how much of it is of the request.
     fn note_received(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let now = clock::now();
-        match &mut self.pace {
-            Ok(pace) => pace.note_received(bytes.len(), now),
-            Err(received) => *received += bytes.len(),
-        }
-        let since = now.saturating_duration_since(self.watch.began);
-        // At least 1: that the client was heard at all is told by it.
-        self.watch.heard_ms.store(u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+        self.client.note_received(bytes.len(), now);
+        self.watch.note_heard(now);
         self.pause_service();
-        if self.watch.is_tunnel.load(Ordering::Relaxed) {
+        if self.watch.is_tunnel() {
             return Ok(bytes.len());
         }
         let taken = self.left.take(bytes).map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))?;
@@ -234,7 +190,7 @@ impl Upload {
 
     /// Where the service cannot have all it needs, it is not timed.
     fn pause_service(&self) {
-        if !self.watch.is_complete.load(Ordering::Relaxed)
+        if !self.watch.is_complete()
             && let Some(time) = listener::service_time(trailers::connection(&self.stream))
         {
             time.pause();
@@ -243,33 +199,14 @@ impl Upload {
 
     /// Ready once the client had its time to send more of the body; never where the answer has begun, or no service waits.
     fn poll_client(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        let Some(limits) = self.watch.limits.get() else { return Poll::Pending };
+        let Some(limits) = self.watch.limits() else { return Poll::Pending };
         let is_service_due =
             listener::service_time(trailers::connection(&self.stream)).is_some_and(|time| time.is_due());
-        if is_service_due
-            || self.is_answer_begun
-            || self.watch.is_tunnel.load(Ordering::Relaxed)
-            || self.left.is_nothing()
-        {
+        if is_service_due || self.is_answer_begun || self.watch.is_tunnel() || self.left.is_nothing() {
             return Poll::Pending;
         }
-        loop {
-            let now = clock::now();
-            if let Err(received) = self.pace {
-                self.pace = Ok(Pace::new(*limits, received));
-            }
-            let Some(end) = self.pace.as_mut().ok().and_then(|pace| pace.wait(now)) else { return Poll::Pending };
-            if end <= now {
-                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, BodyTooSlow));
-            }
-            // One that rings too early is set again only then: mostly the client has sent more before.
-            let end = tokio::time::Instant::from(end);
-            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
-            if timer.deadline() > end || timer.is_elapsed() {
-                timer.as_mut().reset(end);
-            }
-            ready!(timer.as_mut().poll(context));
-        }
+        ready!(self.client.poll_too_slow(limits, context));
+        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, BodyTooSlow))
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::exporter::{Exporter, MetricsError};
+use super::http2::Http2Metrics;
 use super::series::Series;
 use furt_core::live::{STATUS_CLASSES, status_class};
 
@@ -21,21 +22,24 @@ pub struct ProxyMetrics {
     key_rate: IntCounter,
     address_rate: IntCounter,
     body: IntCounter,
+    requests_at_once: IntCounter,
     address_connections: IntCounter,
     panics: IntCounter,
     retries: IntCounter,
     ejections: IntCounter,
+    /// Connections over HTTP/2.
+    pub http2: Http2Metrics,
     /// Requests by service and route.
     pub series: Arc<Series>,
 }
 
 impl ProxyMetrics {
     pub(super) fn try_new(exporter: &Exporter, series: Arc<Series>) -> Result<Self, MetricsError> {
-        let [key_rate, address_rate, body, address_connections] = exporter.counters(
+        let [key_rate, address_rate, body, requests_at_once, address_connections] = exporter.counters(
             "furt_limited_total",
             "Requests that a limit refused, by the limit; connections of an address too",
             "limit",
-            ["key-rate", "address-rate", "body", "address-connections"],
+            ["key-rate", "address-rate", "body", "requests", "address-connections"],
         )?;
         Ok(Self {
             requests: exporter.counters(
@@ -55,12 +59,14 @@ impl ProxyMetrics {
             key_rate,
             address_rate,
             body,
+            requests_at_once,
             address_connections,
             panics: exporter.counter("furt_request_panics_total", "Requests that ended in a panic")?,
             retries: exporter
                 .counter("furt_upstream_retries_total", "Attempts to reach an instance after the first")?,
             ejections: exporter
                 .counter("furt_ejections_total", "Instances left out for a while since they failed requests")?,
+            http2: Http2Metrics::try_new(exporter)?,
             series,
         })
     }
@@ -121,13 +127,17 @@ impl ProxyMetrics {
         self.body.inc();
     }
 
+    /// A request was refused because too many are being answered.
+    pub fn overloaded(&self) {
+        self.requests_at_once.inc();
+    }
+
     /// A connection was refused because its address has too many.
     pub fn address_connections_exceeded(&self) {
         self.address_connections.inc();
     }
 
     /// Requests that are being answered.
-    #[cfg(test)]
     pub fn in_flight(&self) -> i64 {
         self.in_flight.get()
     }

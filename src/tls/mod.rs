@@ -17,6 +17,6 @@ mod watched;
 
 pub use certificate::{Certificate, CertificateError, CertificateFault, CertificateName, check};
 pub use provider::install;
-pub use served::Served;
+pub use served::{Http2, Served};
 pub use tickets::StateError;
 pub use watched::{CertificateStatus, Change, OpenError, Prepared, Tls};

@@ -14,11 +14,20 @@ use super::names::Names;
 use super::provider::provider;
 use crate::config::{MinTlsVersion, TlsConfig, UnknownTlsName};
 
-/// What is spoken under TLS, the most wanted first. HTTP/2 will stand before it.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+/// What is spoken under TLS, the most wanted first; without the first one where HTTP/2 is off.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// From TLS 1.2 on; the newest first.
 static VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+
+/// Whether clients may speak HTTP/2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Http2 {
+    /// They may.
+    Offered,
+    /// They may not.
+    Off,
+}
 
 /// One moment's certificates and rules of handshakes.
 #[derive(Debug)]
@@ -33,14 +42,14 @@ pub struct Served {
 impl Served {
     /// Also returns the names that an earlier certificate has already, with the later one's index: the earlier one is shown.
     pub(super) fn new(
-        tls: &TlsConfig,
+        (tls, http2): (&TlsConfig, Http2),
         certificates: &[Arc<Certificate>],
         tickets: &Arc<dyn ProducesTickets>,
     ) -> (Self, Vec<(usize, CertificateName)>) {
         let (mut names, mut taken) = (Names::default(), Vec::new());
         let mut first = None;
         for (index, certificate) in certificates.iter().enumerate() {
-            let Some(config) = server_config(certificate, tls.min_version, tickets) else { continue };
+            let Some(config) = server_config(certificate, (tls.min_version, http2), tickets) else { continue };
             for name in &certificate.names {
                 // One that names a host twice is at odds with nobody.
                 let is_first = || certificates[..index].iter().all(|earlier| !earlier.names.contains(name));
@@ -78,13 +87,17 @@ fn versions(least: MinTlsVersion) -> &'static [&'static SupportedProtocolVersion
 /// `None`: the library has no such version, which the tests rule out.
 fn server_config(
     certificate: &Certificate,
-    least: MinTlsVersion,
+    (least, http2): (MinTlsVersion, Http2),
     tickets: &Arc<dyn ProducesTickets>,
 ) -> Option<Arc<ServerConfig>> {
     let builder = ServerConfig::builder_with_provider(Arc::clone(provider()));
     let builder = builder.with_protocol_versions(versions(least)).ok()?.with_no_client_auth();
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&certificate.key))));
-    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+    let protocols = match http2 {
+        Http2::Offered => &PROTOCOLS[..],
+        Http2::Off => &PROTOCOLS[1..],
+    };
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     // Sessions are in the clients' tickets alone: nothing grows here, and a restart forgets none.
     config.ticketer = Arc::clone(tickets);
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -8,7 +8,7 @@ use rustls::server::ProducesTickets;
 
 use super::certificate::{Certificate, CertificateError, CertificateFault, CertificateName};
 use super::files::{self, Found};
-use super::served::Served;
+use super::served::{Http2, Served};
 use super::tickets::{StateError, Tickets};
 use crate::config::{CertificateConfig, TlsConfig};
 
@@ -23,6 +23,7 @@ pub struct Tls {
 #[derive(Debug)]
 struct State {
     config: TlsConfig,
+    http2: Http2,
     pairs: Vec<Pair>,
 }
 
@@ -89,7 +90,7 @@ impl Tls {
     pub fn open(tls: &TlsConfig, certificates: &[CertificateConfig], now: i64) -> Result<Self, OpenError> {
         let pairs = load_all(certificates, &[], now).map_err(OpenError::Certificates)?;
         let tickets = Arc::new(Tickets::open(&tls.state, now).map_err(OpenError::State)?);
-        let state = State { config: tls.clone(), pairs };
+        let state = State { config: tls.clone(), http2: Http2::Offered, pairs };
         let served = ArcSwap::from_pointee(state.served(&tickets).0);
         Ok(Self { served, state: Mutex::new(state), tickets })
     }
@@ -133,8 +134,17 @@ impl Tls {
     /// Puts them in force, with new rules.
     pub fn apply(&self, prepared: Prepared, tls: &TlsConfig) {
         let mut state = self.state();
-        *state = State { config: tls.clone(), pairs: prepared.0 };
+        *state = State { config: tls.clone(), http2: state.http2, pairs: prepared.0 };
         self.serve(&state);
+    }
+
+    /// What clients may speak from now on; HTTP/2 at first.
+    pub fn offer(&self, http2: Http2) {
+        let mut state = self.state();
+        if state.http2 != http2 {
+            state.http2 = http2;
+            self.serve(&state);
+        }
     }
 
     /// How each certificate is.
@@ -178,7 +188,7 @@ impl State {
     fn served(&self, tickets: &Arc<Tickets>) -> (Served, Vec<String>) {
         let certificates: Vec<_> = self.pairs.iter().map(|pair| Arc::clone(&pair.certificate)).collect();
         let tickets: Arc<dyn ProducesTickets> = Arc::clone(tickets) as _;
-        let (served, taken) = Served::new(&self.config, &certificates, &tickets);
+        let (served, taken) = Served::new((&self.config, self.http2), &certificates, &tickets);
         let sentence = |(index, name): (usize, CertificateName)| {
             let file = self.pairs[index].config.cert.display();
             format!("{file} names {name}, which an earlier certificate has; the earlier one is shown for it")

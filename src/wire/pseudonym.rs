@@ -16,6 +16,7 @@ pub struct Pseudonym {
     name: Box<str>,
     received_1_0: HeaderValue,
     received_1_1: HeaderValue,
+    received_2: HeaderValue,
 }
 
 impl Pseudonym {
@@ -31,12 +32,21 @@ impl Pseudonym {
             return Err(refused());
         }
         let field = |version| HeaderValue::try_from(format!("{version} {name}")).map_err(|_| refused());
-        Ok(Self { name: name.into(), received_1_0: field("1.0")?, received_1_1: field("1.1")? })
+        Ok(Self {
+            name: name.into(),
+            received_1_0: field("1.0")?,
+            received_1_1: field("1.1")?,
+            received_2: field("2.0")?,
+        })
     }
 
     /// The value to append for a request that was received in that version of HTTP.
     pub fn field(&self, received: Version) -> HeaderValue {
-        if received == Version::HTTP_10 { self.received_1_0.clone() } else { self.received_1_1.clone() }
+        match received {
+            Version::HTTP_10 => self.received_1_0.clone(),
+            Version::HTTP_2 => self.received_2.clone(),
+            _ => self.received_1_1.clone(),
+        }
     }
 
     /// How many members of `Via` have the name. What a comment says may count as well; only who wrote it is harmed.

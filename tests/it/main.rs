@@ -26,6 +26,7 @@ mod events;
 mod explain;
 mod fleet;
 mod geo;
+mod h2;
 mod half_closed;
 mod health;
 mod hops;

@@ -56,7 +56,6 @@ fn refused() -> Vec<(Vec<u8>, u16, &'static str, &'static str, &'static str)> {
         bad(get("GET /s/a", ""), "GET", "/s/a"),
         bad(b"GET /s/a\r\n".to_vec(), "GET", "/s/a"),
         bad(b"nonsense\r\n".to_vec(), "nonsense", "*"),
-        bad(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), "PRI", "*"),
         bad(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x51".to_vec(), "-", "*"),
         bad(b"\x16\x03\x01\x0a\x00\x01\n\n\x01\xfc\x03\x03\x51".to_vec(), "-", "*"),
         bad(get("G(T /s/a HTTP/1.1", ""), "-", "*"),

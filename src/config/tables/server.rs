@@ -4,17 +4,19 @@ use std::collections::HashSet;
 
 use http::HeaderName;
 
-use super::MAX_CONNECTIONS;
+use super::{MAX_CONNECTIONS, positive};
 use crate::config::key::{DefaultValue, Key, ReloadClass, TableVisitor};
 use crate::config::reading::FileTables;
 use crate::config::types::ServerConfig;
-use crate::config::value::{Commas, Parsed, Value, Zero, addresses, duration, list, networks, text, whole};
+use crate::config::value::{Commas, Parsed, Value, Zero, addresses, boolean, duration, list, networks, text, whole};
 use crate::header_name::{Folding, HeaderNames, reads_as};
 use crate::wire::Pseudonym;
 use furt_core::model::Invalid;
 
 /// More workers than any machine has cores.
 const MAX_THREADS: u64 = 1024;
+/// What a connection's window has room for, if each sends 100 bytes.
+const MAX_STREAMS: u64 = 10_000;
 
 pub(super) fn visit(keys: &mut impl TableVisitor) -> ServerConfig {
     keys.table("server", "The public listener: what clients reach.");
@@ -92,6 +94,53 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ServerConfig {
             },
             whole(1..=MAX_CONNECTIONS),
             |config| &config.server.max_connections,
+        ),
+        max_requests: keys.value(
+            Key {
+                name: "server.max_requests",
+                default: DefaultValue::Toml("20000"),
+                range: "1 to 10,000,000",
+                text: "The most requests at once, over HTTP/1.1 and HTTP/2 together; more get 503 `overloaded`. Lower it where \
+                       memory is short: each takes some 40 KiB.",
+                ..Key::ROW
+            },
+            whole(1..=MAX_CONNECTIONS),
+            |config| &config.server.max_requests,
+        ),
+        http2: keys.value(
+            Key {
+                name: "server.http2",
+                default: DefaultValue::Toml("true"),
+                range: "true, false",
+                text: "Whether clients may speak [HTTP/2](http2.md): by ALPN under TLS, by prior knowledge on plain listeners.",
+                ..Key::ROW
+            },
+            boolean,
+            |config| &config.server.http2,
+        ),
+        max_streams: keys.value(
+            Key {
+                name: "server.max_streams",
+                default: DefaultValue::Toml("100"),
+                range: "1 to 10,000",
+                text: "The most requests at once of one connection over HTTP/2. Raise it for gateways or meshes in front of furt \
+                       that share one connection.",
+                ..Key::ROW
+            },
+            whole(1..=MAX_STREAMS),
+            |config| &config.server.max_streams,
+        ),
+        max_connection_age: keys.value(
+            Key {
+                name: "server.max_connection_age",
+                default: DefaultValue::Toml(r#""1h""#),
+                range: "duration",
+                text: "How old a connection over HTTP/2 becomes, give or take a tenth; its requests are answered first. Lower it \
+                       where a load balancer is to spread clients anew soon.",
+                ..Key::ROW
+            },
+            positive,
+            |config| &config.server.max_connection_age,
         ),
         threads: keys
             .optional(

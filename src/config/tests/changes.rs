@@ -6,13 +6,17 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 68] = [
+const OTHERS: [(&str, &str); 72] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
     ("server.proxy_headers", "['x-real-ip']"),
     ("server.via", "''"),
     ("server.max_connections", "1"),
+    ("server.max_requests", "1"),
+    ("server.http2", "false"),
+    ("server.max_streams", "1"),
+    ("server.max_connection_age", "1"),
     ("server.threads", "1023"),
     ("tls.listen", "['127.0.0.1:3']"),
     ("tls.redirect", "false"),
