@@ -208,6 +208,9 @@ async fn a_handshake_has_its_place_and_its_time() {
     let mut silent = [Wire::to(edge.address).await, Wire::to(edge.address).await];
     // The first bytes of a ClientHello, and no more.
     silent[0].send([22, 3, 1, 2, 0, 1]).await;
+    // A client that came before them would be let in, and the later one of them be turned away.
+    let both = "\nfurt_client_connections 2\n";
+    eventually("both have a place", SOON, async || gateway.metrics().await.contains(both).then_some(())).await;
     let told = eventually("there is no place", SOON, async || {
         let answer =
             wire::exchange(gateway.public, "GET /health HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n").await;
