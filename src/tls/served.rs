@@ -15,7 +15,7 @@ use super::provider::provider;
 use crate::config::{MinTlsVersion, TlsConfig, UnknownTlsName};
 
 /// What is spoken under TLS, the most wanted first; without the first one where HTTP/2 is off.
-const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+const PROTOCOLS: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
 
 /// From TLS 1.2 on; the newest first.
 static VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];

@@ -1,5 +1,6 @@
 //! TLS on the public listener: which certificate a client is shown, what is spoken, and that requests under it go as plain ones do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -263,4 +264,16 @@ async fn whoever_speaks_no_tls_is_told_in_its_own_way_and_the_log_stays_quiet() 
     let told: Vec<_> = log.lines().filter(|line| line.contains("ERROR") || line.contains("WARN")).collect();
     // Of the test's machine, that it has few files.
     assert!(told.iter().all(|line| line.contains("app::files")), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_offers_http_1_0_alone_is_served() {
+    let edge = Edge::new();
+    let _gateway = Gateway::start(&edge.tail(&["a"], "")).await;
+    for (offered, is_served) in [(&b"http/1.0"[..], true), (b"http/1.1", true), (b"acme-tls/1", false)] {
+        let mut client = (*edge.client(TLS13)).clone();
+        client.alpn_protocols = vec![offered.to_vec()];
+        let connected = edge.try_connect(&Arc::new(client), "a.example").await;
+        assert_eq!(connected.is_ok(), is_served, "{}", String::from_utf8_lossy(offered));
+    }
 }
