@@ -78,7 +78,7 @@ fn registration(number: usize, revision: u64) -> Option<Registration> {
             ..Definition::new(service)
         },
         addresses: Arc::new([address]),
-        source: Source { address: address.ip(), is_operator: false, token: None },
+        source: Source { address: address.ip(), is_operator: false, token: None, certificate: None },
     })
 }
 

@@ -31,20 +31,19 @@ pub struct Node {
 impl Node {
     /// This process; `listeners` are the real addresses of its internal listener.
     pub fn this(config: &InternalConfig, listeners: &[SocketAddr]) -> Self {
-        let internal = config.advertise.clone().or_else(|| listeners.iter().find_map(|address| reachable(*address)));
+        // What others reach is under TLS where anything is.
+        let scheme = if config.tls_cert.is_some() { Scheme::Https } else { Scheme::Http };
+        let found = || listeners.iter().find_map(|address| reachable(*address, scheme));
+        let internal = config.advertise.clone().or_else(found);
         Self { id: Uuid::new_v4(), name: own_name(listeners), version: VERSION.to_owned(), internal }
     }
 }
 
 /// What clients on other machines reach a listener by; `None`: its address alone does not say.
-fn reachable(listener: SocketAddr) -> Option<UpstreamUrl> {
+fn reachable(listener: SocketAddr, scheme: Scheme) -> Option<UpstreamUrl> {
     let address = listener.ip().to_canonical();
     let is_specific = !address.is_unspecified() && !address.is_loopback();
-    is_specific.then(|| UpstreamUrl {
-        scheme: Scheme::Http,
-        host: UpstreamHost::Address(address),
-        port: listener.port(),
-    })
+    is_specific.then(|| UpstreamUrl { scheme, host: UpstreamHost::Address(address), port: listener.port() })
 }
 
 /// The port tells two furts of one machine apart.

@@ -94,7 +94,7 @@ impl Registrar {
 }
 
 fn source() -> Source {
-    Source { address: ADDRESS.ip(), is_operator: false, token: None }
+    Source { address: ADDRESS.ip(), is_operator: false, token: None, certificate: None }
 }
 
 /// A service as it registers.

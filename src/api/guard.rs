@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use furt_api::Code;
 
 use super::Api;
-use super::listener::Peer;
+use super::listener::{Peer, ShownCertificate};
 use super::problem::Problem;
 use super::right::Right;
 use crate::driver::DriverGone;
@@ -27,7 +27,8 @@ pub(super) async fn identify(State(api): State<Arc<Api>>, mut request: Request, 
         return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "the peer's address is unknown")
             .into_response();
     };
-    let source = source(&api, address, request.headers());
+    let certificate = request.extensions().get::<ShownCertificate>().map(|shown| shown.0);
+    let source = source(&api, address, certificate, request.headers());
     request.extensions_mut().insert(source);
     next.run(request).await
 }
@@ -105,7 +106,7 @@ async fn registrants_or(api: &Api, may: impl Fn(&Source) -> bool, request: Reque
     }
 }
 
-fn source(api: &Api, address: IpAddr, headers: &HeaderMap) -> Source {
+fn source(api: &Api, address: IpAddr, certificate: Option<Sha256Digest>, headers: &HeaderMap) -> Source {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| Sha256Digest::of(token.trim().as_bytes()))
@@ -114,7 +115,7 @@ fn source(api: &Api, address: IpAddr, headers: &HeaderMap) -> Source {
     let internal = &config.internal;
     let has_token = internal.operator_token_sha256.is_none_or(|wanted| bearer == Some(wanted));
     let is_operator = internal.operators_from.contains(address) && has_token;
-    Source { address: address.to_canonical(), is_operator, token: bearer }
+    Source { address: address.to_canonical(), is_operator, token: bearer, certificate }
 }
 
 fn check_browser(api: &Api, request: &Request) -> Result<(), Problem> {

@@ -35,7 +35,7 @@ use crate::listener::{
 use crate::published::Published;
 use crate::telemetry::request_id;
 use crate::wire;
-use furt_core::model::Epoch;
+use furt_core::model::{Epoch, Sha256Digest};
 use furt_core::routing::Snapshot;
 
 /// The largest body. A registration of 256 routes fits; what is larger is a mistake or an attack.
@@ -47,6 +47,10 @@ const HANG_UP_WATCH: Duration = Duration::from_secs(1);
 /// The caller's address, as the listener saw it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) IpAddr);
+
+/// The digest of the certificate that the caller showed, in DER, where it showed one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ShownCertificate(pub(super) Sha256Digest);
 
 /// The body was larger than [`MAX_BODY`]; what is there of it is not worth reading.
 #[derive(Debug, Clone, Copy)]
@@ -233,6 +237,8 @@ async fn read(session: &mut ServerSession, limit: Duration) -> pingora::Result<R
         }
     };
     let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
+    let certificate = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
+    let certificate = certificate.and_then(|shown| <[u8; 32]>::try_from(shown.cert_digest.as_slice()).ok());
     let header = session.req_header();
     let mut request = Request::new(Body::from(body));
     *request.method_mut() = header.method.clone();
@@ -240,6 +246,9 @@ async fn read(session: &mut ServerSession, limit: Duration) -> pingora::Result<R
     *request.headers_mut() = header.headers.clone();
     if let Some(peer) = peer {
         request.extensions_mut().insert(Peer(peer.to_canonical()));
+    }
+    if let Some(certificate) = certificate {
+        request.extensions_mut().insert(ShownCertificate(Sha256Digest::from_bytes(certificate)));
     }
     if is_too_large {
         request.extensions_mut().insert(BodyTooLarge);

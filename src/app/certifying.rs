@@ -1,6 +1,7 @@
-//! TLS of the public listener: certificates are read at the start and looked at every few seconds after that, so that whatever
+//! TLS of both listeners: certificates are read at the start and looked at every few seconds after that, so that whatever
 //! renews them need not tell furt; ticket keys grow old.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +14,16 @@ use pingora::services::background::BackgroundService;
 use crate::clock;
 use crate::config::{CertificateConfig, Config, ConfigError, ConfigErrors, KeyLocations, SourceLocation};
 use crate::telemetry::{CertificateSample, Telemetry, TlsMetrics};
-use crate::tls::{self, CertificateError, Change, Http2, OpenError, Tls};
+use crate::tls::{self, CertificateError, Change, Http2, InternalTls, OpenError, Tls};
 
 /// Between two looks at the files: one asks the system for their sizes and times, no more.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// TLS of the public listener, and what is counted of it.
+/// TLS of the listeners that have it, at least one, and what is counted of it.
 #[derive(Clone)]
 pub(super) struct Certifying {
-    pub(super) tls: Arc<Tls>,
+    pub(super) public: Option<Arc<Tls>>,
+    pub(super) internal: Option<Arc<InternalTls>>,
     pub(super) metrics: Arc<TlsMetrics>,
 }
 
@@ -30,7 +32,36 @@ pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path
     let checked = tls::check(&config.certificates, unix_seconds());
     let errors = checked.err().unwrap_or_default();
     let faults = errors.into_iter().map(|(index, error)| fault(index, &error, locations, path));
-    faults.chain(missing(config, locations, path)).collect()
+    let internal = InternalTls::open(&config.internal, unix_seconds()).err().unwrap_or_default();
+    let of_internal = internal.iter().map(|error| internal_fault(error, locations, path));
+    let missing = missing(config, locations, path).into_iter().chain(internal_missing(config, locations, path));
+    faults.chain(missing).chain(of_internal).collect()
+}
+
+/// Keys of the internal listener's TLS that are of no use without others.
+fn internal_missing(config: &Config, locations: &KeyLocations, path: &Path) -> Option<ConfigError> {
+    let internal = &config.internal;
+    let fault = |key: &str, message: &str| {
+        let location = place(key, locations, path);
+        Some(ConfigError { location, key: key.to_owned(), message: message.to_owned() })
+    };
+    let is_plain = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
+    match (&internal.tls_cert, &internal.tls_key, &internal.tls_client_ca) {
+        (Some(_), None, _) => fault("internal.tls_key", "is missing; internal.tls_cert needs it"),
+        (None, Some(_), _) => fault("internal.tls_cert", "is missing; internal.tls_key is of no use without it"),
+        (None, None, Some(_)) => {
+            fault("internal.tls_cert", "is missing; internal.tls_client_ca is of no use without it")
+        }
+        (Some(_), _, _) if internal.listen.iter().all(is_plain) => {
+            fault("internal.tls_cert", "is of no use: every address of internal.listen is loopback, which stays plain")
+        }
+        _ => None,
+    }
+}
+
+fn internal_fault(error: &CertificateError, locations: &KeyLocations, path: &Path) -> ConfigError {
+    let key = format!("internal.tls_{}", error.key);
+    ConfigError { location: place(&key, locations, path), key, message: error.to_string() }
 }
 
 /// Where there is TLS there must be something to show.
@@ -59,6 +90,23 @@ fn http2(config: &Config) -> Http2 {
     if config.server.http2 { Http2::Offered } else { Http2::Off }
 }
 
+/// # Errors
+/// As [`Certifying::open`].
+fn open_public(config: &Config, locations: &KeyLocations, path: &Path) -> Result<Tls> {
+    if let Some(missing) = missing(config, locations, path) {
+        return Err(missing.into());
+    }
+    let tls = Tls::open(&config.tls, &config.certificates, unix_seconds()).map_err(|error| match error {
+        OpenError::State(error) => anyhow!("tls.state: {error}"),
+        OpenError::Certificates(errors) => {
+            let faults = errors.iter().map(|(index, error)| fault(*index, error, locations, path));
+            ConfigErrors::try_new(faults.collect()).map_or_else(|| anyhow!("no certificate"), Into::into)
+        }
+    })?;
+    tls.offer(http2(config));
+    Ok(tls)
+}
+
 impl Certifying {
     /// `None`: nothing is under TLS.
     ///
@@ -70,22 +118,21 @@ impl Certifying {
         path: &Path,
         telemetry: &Telemetry,
     ) -> Result<Option<Self>> {
-        if config.tls.listen.is_empty() {
-            return Ok(None);
-        }
-        if let Some(missing) = missing(config, locations, path) {
+        let public = if config.tls.listen.is_empty() { None } else { Some(open_public(config, locations, path)?) };
+        if let Some(missing) = internal_missing(config, locations, path) {
             return Err(missing.into());
         }
-        let tls = Tls::open(&config.tls, &config.certificates, unix_seconds()).map_err(|error| match error {
-            OpenError::State(error) => anyhow!("tls.state: {error}"),
-            OpenError::Certificates(errors) => {
-                let faults = errors.iter().map(|(index, error)| fault(*index, error, locations, path));
-                ConfigErrors::try_new(faults.collect()).map_or_else(|| anyhow!("no certificate"), Into::into)
-            }
+        let internal = InternalTls::open(&config.internal, unix_seconds()).map_err(|errors| {
+            let faults = errors.iter().map(|error| internal_fault(error, locations, path));
+            ConfigErrors::try_new(faults.collect())
+                .map_or_else(|| anyhow!("internal.tls_cert cannot be shown"), Into::into)
         })?;
-        tls.offer(http2(config));
+        if public.is_none() && internal.is_none() {
+            return Ok(None);
+        }
         let metrics = telemetry.show_tls().context("counters cannot be made")?;
-        let opened = Self { tls: Arc::new(tls), metrics: Arc::new(metrics) };
+        let opened =
+            Self { public: public.map(Arc::new), internal: internal.map(Arc::new), metrics: Arc::new(metrics) };
         opened.tell_shared_names();
         opened.show();
         Ok(Some(opened))
@@ -97,11 +144,12 @@ impl Certifying {
         config: &Arc<Config>,
         locations: &KeyLocations,
         path: &Path,
-    ) -> Result<tls::Prepared, Vec<ConfigError>> {
-        let (tls, reading) = (Arc::clone(&self.tls), Arc::clone(config));
+    ) -> Result<Option<tls::Prepared>, Vec<ConfigError>> {
+        let Some(tls) = self.public.clone() else { return Ok(None) };
+        let reading = Arc::clone(config);
         let prepared = tokio::task::spawn_blocking(move || tls.prepare(&reading.certificates, unix_seconds())).await;
         match prepared {
-            Ok(Ok(prepared)) => Ok(prepared),
+            Ok(Ok(prepared)) => Ok(Some(prepared)),
             Ok(Err(errors)) => Err(errors.iter().map(|(index, error)| fault(*index, error, locations, path)).collect()),
             Err(error) => Err(vec![ConfigError {
                 location: SourceLocation::File { file: path.display().to_string() },
@@ -112,9 +160,10 @@ impl Certifying {
     }
 
     /// Puts them in force.
-    pub(super) fn apply(&self, prepared: tls::Prepared, config: &Config) {
-        self.tls.apply(prepared, &config.tls);
-        self.tls.offer(http2(config));
+    pub(super) fn apply(&self, prepared: Option<tls::Prepared>, config: &Config) {
+        let Some((tls, prepared)) = self.public.as_ref().zip(prepared) else { return };
+        tls.apply(prepared, &config.tls);
+        tls.offer(http2(config));
         self.tell_shared_names();
         self.show();
     }
@@ -122,12 +171,16 @@ impl Certifying {
     /// Looks at the files once.
     fn look(&self) {
         let now = unix_seconds();
-        let changes = self.tls.look(now);
+        let mut changes = self.public.as_ref().map(|tls| tls.look(now)).unwrap_or_default();
+        changes.extend(self.internal.iter().flat_map(|tls| tls.look(now)));
         for change in &changes {
             match change {
                 Change::Replaced { file, not_after } => {
                     let end = clock::rfc3339(not_after.saturating_mul(1000));
                     log::info!("certificates: {} is in force, good until {end}", file.display());
+                }
+                Change::Authorities { file } => {
+                    log::info!("certificates: the authorities of {} are in force", file.display())
                 }
                 Change::Kept { why } => log::warn!("certificates: {why}; the one before stays in force"),
             }
@@ -136,17 +189,21 @@ impl Certifying {
             self.tell_shared_names();
         }
         self.show();
-        if let Err(error) = self.tls.advance_tickets(now) {
+        if let Some(Err(error)) = self.public.as_ref().map(|tls| tls.advance_tickets(now)) {
             log::warn!("tls.state: there is no new ticket key, and the one before is used on: {error}");
         }
     }
 
     fn tell_shared_names(&self) {
-        self.tls.shared_names().iter().for_each(|sentence| log::warn!("certificates: {sentence}"));
+        let names = self.public.as_ref().map(|tls| tls.shared_names()).unwrap_or_default();
+        names.iter().for_each(|sentence| log::warn!("certificates: {sentence}"));
     }
 
     fn show(&self) {
-        let samples = self.tls.status(unix_seconds()).into_iter().map(|status| CertificateSample {
+        let now = unix_seconds();
+        let public = self.public.as_ref().map(|tls| tls.status(now)).unwrap_or_default();
+        let internal = self.internal.as_ref().map(|tls| tls.status(now));
+        let samples = public.into_iter().chain(internal).map(|status| CertificateSample {
             name: status.name,
             not_after: status.not_after,
             fault: status.fault,

@@ -123,6 +123,7 @@ impl Bound {
         let public = listener::address_list(self.sockets.public.iter().chain(&self.sockets.tls));
         let internal = listener::address_list(&self.sockets.internal);
         let max_connections = self.config.server.max_connections;
+        let plain = self.config.plain_internal_listeners();
         let services = Services {
             config: self.config,
             files: self.files,
@@ -144,6 +145,9 @@ impl Bound {
         let server_ended = services.run(self.sockets, &stop)?;
         readiness.set_ready();
         files::tell_lowered(self.files, max_connections);
+        if let Some(warning) = plain {
+            log::warn!("{warning}");
+        }
         log::info!("furt {VERSION} ({COMMIT}) listens on {public}; services register at {internal}");
         notify_supervisor(&[NotifyState::Ready]);
         Ok(Running {

@@ -33,6 +33,7 @@ use crate::nodes::Nodes;
 use crate::proxy::{Edge, Gateway};
 use crate::published::Snapshots;
 use crate::telemetry::{AccessLog, Telemetry};
+use crate::tls::Shown;
 
 /// Worker threads of the internal listener: its requests are short, and the proxy is what cores are for.
 pub(super) const INTERNAL_THREADS: usize = 1;
@@ -144,8 +145,8 @@ impl Services {
             Arc::clone(&self.snapshots),
         );
         let service = ListenService::new("public", None, plain, edge);
-        let Some(Certifying { tls, metrics }) = self.certifying.clone() else { return service };
-        service.with_tls(under_tls, Handshakes::new(tls, metrics, self.config.server.threads))
+        let Some(Certifying { public: Some(tls), metrics, .. }) = self.certifying.clone() else { return service };
+        service.with_tls(under_tls, Handshakes::new(Shown::Public(tls), metrics, self.config.server.threads))
     }
 
     fn internal(&self, sockets: Vec<BoundListener>) -> ListenService<api::Listener> {
@@ -166,7 +167,13 @@ impl Services {
             Arc::clone(&self.open.internal),
             self.files.internal,
         );
-        ListenService::new("internal", Some(INTERNAL_THREADS), sockets, listener)
+        let Some(Certifying { internal: Some(tls), metrics, .. }) = self.certifying.clone() else {
+            return ListenService::new("internal", Some(INTERNAL_THREADS), sockets, listener);
+        };
+        let is_plain = |listener: &BoundListener| listener.address.ip().to_canonical().is_loopback();
+        let (plain, under_tls) = sockets.into_iter().partition(is_plain);
+        ListenService::new("internal", Some(INTERNAL_THREADS), plain, listener)
+            .with_tls(under_tls, Handshakes::new(Shown::Internal(tls), metrics, INTERNAL_THREADS))
     }
 }
 

@@ -64,6 +64,7 @@ fn grant(grant: &GrantConfig) -> (ServiceName, Grant) {
         upstreams: grant.upstreams.clone(),
         public: grant.public,
         token: grant.token_sha256,
+        certificate: grant.certificate_sha256,
     };
     (grant.service.clone(), rules)
 }

@@ -12,9 +12,10 @@ use furt_api::routes::{ClientDistances, Explanation, Near, Routes};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use ureq::tls::TlsConfig;
 
 use super::output::{cell, clean, counted, place, print, print_json, table};
-use super::{Format, Output, Target};
+use super::{Format, Output, Target, tls};
 use crate::wire;
 
 /// The largest answer that is taken. A list of 100,000 services is about 100 MiB.
@@ -317,19 +318,20 @@ fn send(
     }
     let mut url = url::Url::parse(&target.url)
         .map_err(|_| anyhow!("--url \"{}\" must be a url such as http://127.0.0.1:8081", target.url))?;
-    if url.scheme() != "http" {
+    if !["http", "https"].contains(&url.scheme()) {
         bail!(
-            "--url \"{}\" must begin with http:// and name one internal listener; furt:// and https:// are for join and lookup",
+            "--url \"{}\" must begin with http:// or https:// and name one internal listener; furt:// is for join and lookup",
             target.url
         );
     }
+    let tls = if url.scheme() == "https" { tls::settings()? } else { TlsConfig::default() };
     url.path_segments_mut().map_err(|()| anyhow!("--url \"{}\" is not a url", target.url))?.clear().extend(path);
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
     }
     // furt sends nobody elsewhere, and the token is for nobody else.
     let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).max_redirects(0);
-    let agent = config.timeout_global(Some(timeout)).build().new_agent();
+    let agent = config.tls_config(tls).timeout_global(Some(timeout)).build().new_agent();
     let mut request = http::Request::builder().method(method).uri(url.as_str());
     if let Some(token) = token(target)? {
         request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));

@@ -20,6 +20,7 @@ mod reload;
 mod services;
 mod shell;
 mod store;
+mod tls;
 mod top;
 
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const AFTER_HELP: &str = "\
-Environment: FURT_CONFIG (run, check, store), FURT_URL and FURT_TOKEN (verbs that speak to a running furt), FURT_LOG (run, demo).
+Environment: FURT_CONFIG (run, check, store), FURT_URL, FURT_TOKEN, FURT_CA, FURT_CERT and FURT_KEY (verbs that speak to a running furt), FURT_LOG (run, demo).
 Exit codes: 0 done, 1 failed, 2 misused. join has its program's.";
 
 /// An API gateway that services register themselves with.

@@ -11,7 +11,8 @@ use super::section::nearest;
 /// What every name of furt's begins with.
 const PREFIX: &str = "FURT_";
 /// Names beside those of keys: of the command line and of a build.
-const OTHERS: [&str; 5] = ["FURT_COMMIT", "FURT_CONFIG", "FURT_LOG", "FURT_TOKEN", "FURT_URL"];
+const OTHERS: [&str; 8] =
+    ["FURT_CA", "FURT_CERT", "FURT_COMMIT", "FURT_CONFIG", "FURT_KEY", "FURT_LOG", "FURT_TOKEN", "FURT_URL"];
 
 /// A variable that furt does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -155,6 +155,12 @@ pub struct InternalConfig {
     pub backends_api: bool,
     /// Whether it has the part of etcd's `/v2` that `etcd-registry` uses.
     pub etcd_v2_api: bool,
+    /// Its certificate, in PEM. With one all its addresses but those of loopback are under TLS.
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key; there if and only if that is.
+    pub tls_key: Option<PathBuf>,
+    /// Who signs the certificates that clients may show; `None`: they are not asked for one.
+    pub tls_client_ca: Option<PathBuf>,
 }
 
 /// `[gateway]`: registration and probes.
@@ -352,6 +358,8 @@ pub struct GrantConfig {
     pub public: bool,
     /// The digest of a token that it must send, where set.
     pub token_sha256: Option<Sha256Digest>,
+    /// SHA-256 of a certificate that it must show, in DER; beside a token either will do.
+    pub certificate_sha256: Option<Sha256Digest>,
 }
 
 /// `[[routes]]`: a static route.

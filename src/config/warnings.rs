@@ -1,8 +1,10 @@
-//! What a configuration may say and an operator hardly means: a public static route that passes a permission by.
+//! What a configuration may say and an operator hardly means: an internal listener that strangers on the way can read, a public static
+//! route that passes a permission by.
 //!
-//! For `check` alone: with many routes it looks up many paths.
+//! The routes are for `check` alone: with many of them it looks up many paths.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::errors::ConfigError;
@@ -11,7 +13,30 @@ use super::types::{Config, StaticRouteConfig, StaticTarget};
 use furt_core::routing::{Owner, Route, RouteCounter, ServiceIndex, unguarded};
 
 impl Config {
-    /// Each public static route beside one with a permission that leads to the same place, where a path that reads alike takes
+    /// Where services and operators are spoken to beyond this host and without TLS, in a sentence.
+    pub fn plain_internal_listeners(&self) -> Option<String> {
+        if self.internal.tls_cert.is_some() {
+            return None;
+        }
+        let is_beyond = |address: &&SocketAddr| !address.ip().to_canonical().is_loopback();
+        let beyond: Vec<_> = self.internal.listen.iter().filter(is_beyond).map(ToString::to_string).collect();
+        (!beyond.is_empty()).then(|| {
+            format!(
+                "internal.listen {} is beyond loopback and without TLS: who is on the way reads tokens and new API keys; \
+                 set internal.tls_cert and internal.tls_key",
+                beyond.join(", ")
+            )
+        })
+    }
+
+    /// That, as `check` says it.
+    fn plain_internal_warning(&self, locations: &KeyLocations) -> Option<ConfigError> {
+        let location = locations.get("internal.listen").cloned().unwrap_or_else(nowhere);
+        let message = self.plain_internal_listeners()?;
+        Some(ConfigError { location, key: "internal.listen".to_owned(), message })
+    }
+
+    /// That the internal listener is plain beyond loopback, and each public static route beside one with a permission that leads to the same place, where a path that reads alike takes
     /// the public one.
     pub fn warnings(&self, locations: &KeyLocations) -> Vec<ConfigError> {
         let mut by_target: HashMap<String, Vec<usize>> = HashMap::new();
@@ -29,7 +54,7 @@ impl Config {
             key: "routes.path".to_owned(),
             message,
         };
-        found.into_iter().map(warning).collect()
+        self.plain_internal_warning(locations).into_iter().chain(found.into_iter().map(warning)).collect()
     }
 }
 

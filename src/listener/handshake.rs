@@ -19,7 +19,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::session::{Session, version};
 use crate::telemetry::{HandshakeOutcome, TlsMetrics};
-use crate::tls::Tls;
+use crate::tls::Shown;
 
 /// Handshakes of a thread that are computed or about to be. More clients wait in line, so that a flood of them does not hold up
 /// requests for longer than these take. A client that is slow holds none of these places.
@@ -29,7 +29,7 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 /// The handshakes of a listener.
 pub struct Handshakes {
-    tls: Arc<Tls>,
+    shown: Shown,
     metrics: Arc<TlsMetrics>,
     computing: Semaphore,
 }
@@ -45,13 +45,13 @@ enum HandshakeError {
 
 impl Handshakes {
     /// For a listener of so many threads.
-    pub fn new(tls: Arc<Tls>, metrics: Arc<TlsMetrics>, threads: usize) -> Self {
-        Self { tls, metrics, computing: Semaphore::new(threads.max(1) * AT_ONCE) }
+    pub fn new(shown: Shown, metrics: Arc<TlsMetrics>, threads: usize) -> Self {
+        Self { shown, metrics, computing: Semaphore::new(threads.max(1) * AT_ONCE) }
     }
 
     /// The connection under TLS; `None`: there is none, and the socket is closed.
     pub(super) async fn shake(&self, socket: TcpStream) -> Option<Session> {
-        let timeout = self.tls.served().handshake_timeout;
+        let timeout = self.shown.handshake_timeout();
         let outcome = match tokio::time::timeout(timeout, self.try_shake(socket)).await {
             Ok(Ok(stream)) => {
                 let (_, session) = stream.get_ref();
@@ -94,7 +94,7 @@ impl Handshakes {
         hello: &ClientHello<'_>,
         address: impl FnOnce() -> Option<IpAddr>,
     ) -> Option<Arc<ServerConfig>> {
-        self.tls.served().find(hello.server_name(), address)
+        self.shown.find(hello.server_name(), address)
     }
 }
 

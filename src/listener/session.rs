@@ -17,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use furt_core::model::Sha256Digest;
+
 use super::sides::{Incoming, PIECE, Writer};
 
 /// One side of the connection; a clone is the other one.
@@ -35,7 +37,9 @@ impl Session {
         let (_, session) = stream.get_ref();
         let suite = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
         let version = version(session.protocol_version());
-        let digest = Arc::new(SslDigest::new(suite, version, None, None, Vec::new()));
+        let certificate = session.peer_certificates().and_then(<[_]>::first);
+        let certificate = certificate.map_or_else(Vec::new, |der| Sha256Digest::of(der).bytes().to_vec());
+        let digest = Arc::new(SslDigest::new(suite, version, None, None, certificate));
         let is_http2 = session.alpn_protocol() == Some(b"h2");
         Self(Arc::new(Shared { stream: Mutex::new(stream), digest, is_http2 }))
     }

@@ -112,6 +112,9 @@ pub enum CertificateFault {
     /// It is another certificate's.
     #[error("has another key than the certificate in {}", .0.display())]
     KeyDoesNotFit(PathBuf),
+    /// Such as one that is no certificate of an authority.
+    #[error("has a certificate that cannot be an authority's")]
+    NoAuthority,
     /// Neither is an answer that something went wrong.
     #[error("is no OCSP answer in DER")]
     NoStaple,

@@ -1,4 +1,4 @@
-//! TLS on the public listener: certificates and their files, which of them a client is shown, session tickets, and the one
+//! TLS of both listeners: certificates and their files, which of them a client is shown, session tickets, and the one
 //! library that does the arithmetic.
 //!
 //! Never accepts a connection and never logs; knows no route and no request. [`Served`] is what a handshake reads: one
@@ -7,16 +7,20 @@
 
 mod certificate;
 mod files;
+mod internal;
 mod names;
 mod provider;
 mod served;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod tickets;
 mod watched;
 
 pub use certificate::{Certificate, CertificateError, CertificateFault, CertificateName, check};
+pub use internal::InternalTls;
 pub use provider::install;
 pub use served::{Http2, Served};
+pub use shown::Shown;
 pub use tickets::StateError;
 pub use watched::{CertificateStatus, Change, OpenError, Prepared, Tls};

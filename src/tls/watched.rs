@@ -29,7 +29,7 @@ struct State {
 
 /// A certificate in force, and what its files had when they were looked at last.
 #[derive(Debug, Clone)]
-struct Pair {
+pub(super) struct Pair {
     config: CertificateConfig,
     certificate: Arc<Certificate>,
     seen: Seen,
@@ -51,6 +51,11 @@ pub enum Change {
         file: PathBuf,
         /// The end of it, in Unix seconds.
         not_after: i64,
+    },
+    /// Other authorities of clients are in force.
+    Authorities {
+        /// Their file.
+        file: PathBuf,
     },
     /// The files cannot be used, and the certificate before stays in force.
     Kept {
@@ -198,14 +203,18 @@ impl State {
 }
 
 impl Pair {
-    fn load(config: &CertificateConfig, now: i64) -> Result<Self, CertificateError> {
+    pub(super) fn load(config: &CertificateConfig, now: i64) -> Result<Self, CertificateError> {
         // Looked at first: a file that is still being written is another one at the next look.
         let seen = seen(config);
         let certificate = Arc::new(Certificate::load(config, now)?);
         Ok(Self { config: config.clone(), certificate, seen, fault: None, may_pass: false })
     }
 
-    fn look(&mut self, now: i64) -> Option<Change> {
+    pub(super) fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    pub(super) fn look(&mut self, now: i64) -> Option<Change> {
         let found = seen(&self.config);
         if found == self.seen && !self.may_pass {
             return None;
@@ -232,7 +241,7 @@ impl Pair {
         Self { config: config.clone(), fault: Some(error.to_string()), may_pass, ..self }
     }
 
-    fn status(&self, now: i64) -> CertificateStatus {
+    pub(super) fn status(&self, now: i64) -> CertificateStatus {
         let certificate = &self.certificate;
         let ended = || {
             let error = CertificateFault::Expired(certificate.not_after);

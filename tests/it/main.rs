@@ -35,6 +35,7 @@ mod http2;
 mod https;
 mod identity;
 mod imports;
+mod internal_tls;
 mod joining;
 mod keys;
 mod limits;

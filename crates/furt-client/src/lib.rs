@@ -43,7 +43,8 @@
 //! - `ttl=SECONDS` (10; 2 to 86400): how long a service stays registered without being heard. It is heard every half of it.
 //! - `timeout=SECONDS` (2; 0.1 to 60): how long a host may be silent before the next one is asked.
 //! - `refresh=SECONDS` (30; 1 to 86400, or `off`): how often the gateways of the registry are asked for.
-//! - `ca=PATH`: for https, the one authority to trust, in PEM. Without it those of the system are trusted.
+//! - `ca=PATH`: for https, the one authority to trust, in PEM. Without it the file of the environment variable `FURT_CA` counts, and
+//!   without that those of the system are trusted. `FURT_CERT` and `FURT_KEY` name the certificate to show.
 //!
 //! **A token is never in it.** It is taken from the environment variable `FURT_TOKEN`, or from [`Builder::token`].
 //!

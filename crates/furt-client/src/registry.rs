@@ -25,6 +25,10 @@ use crate::watch::Watch;
 
 /// The environment variable with the token.
 const TOKEN: &str = "FURT_TOKEN";
+/// The file of the authorities to trust over https, where the connection string names none.
+const CA: &str = "FURT_CA";
+/// The files of the certificate to show over https, and of its key.
+const OWN: [&str; 2] = ["FURT_CERT", "FURT_KEY"];
 
 /// Makes a client of the registry that a connection string names, with the token of the environment variable `FURT_TOKEN`
 /// where that is set. Nothing is sent yet.
@@ -108,10 +112,14 @@ impl Builder {
             (None, Some(path)) => Some(std::fs::read(path).map_err(|why| {
                 Error::connection_string("the option \"ca\"", format!("{} cannot be read: {why}", path.display()))
             })?),
+            (None, None) if read.scheme == Scheme::Https => file_of(CA)?,
             (pem, _) => pem,
         };
         let tls = match read.scheme {
-            Scheme::Https => Some(tls::connector(ca.as_deref())?),
+            Scheme::Https => {
+                let [cert, key] = OWN.map(file_of);
+                Some(tls::connector(ca.as_deref(), tls::own_certificate(cert?, key?)?)?)
+            }
             Scheme::Http => None,
         };
         let token = token.as_deref().map(str::trim).filter(|token| !token.is_empty()).map(header).transpose()?;
@@ -125,6 +133,13 @@ impl Builder {
             members: Mutex::default(),
         })))
     }
+}
+
+/// What is in the file that a variable of the environment names.
+fn file_of(variable: &'static str) -> Result<Option<Vec<u8>>, Error> {
+    let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) else { return Ok(None) };
+    let refused = |why| Error::Setting(format!("{variable}: {} cannot be read: {why}", path.display()));
+    std::fs::read(&path).map(Some).map_err(refused)
 }
 
 fn header(token: &str) -> Result<HeaderValue, Error> {

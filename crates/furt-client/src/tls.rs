@@ -4,17 +4,41 @@ use std::sync::Arc;
 
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::error::Error;
 
+/// A chain and its key.
+pub(crate) type OwnCertificate = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// Of a chain and its key, both in PEM.
+///
+/// # Errors
+/// One of them is missing, or is none.
+pub(crate) fn own_certificate(cert: Option<Vec<u8>>, key: Option<Vec<u8>>) -> Result<Option<OwnCertificate>, Error> {
+    let refused = |what: String| Error::Setting(format!("the certificate to show: {what}"));
+    let (cert, key) = match (cert, key) {
+        (None, None) => return Ok(None),
+        (Some(cert), Some(key)) => (cert, key),
+        _ => return Err(refused("FURT_CERT and FURT_KEY go together".to_owned())),
+    };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&cert).collect();
+    let chain = chain.map_err(|why| refused(format!("FURT_CERT: {why}")))?;
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|why| refused(format!("FURT_KEY: {why}")))?;
+    if chain.is_empty() {
+        Err(refused("FURT_CERT has none; it must be PEM".to_owned()))
+    } else {
+        Ok(Some((chain, key)))
+    }
+}
+
 /// Trusts the authorities of `pem` and no other, or those of the system where there is none.
 ///
 /// # Errors
-/// There is no certificate that can be trusted.
-pub(crate) fn connector(pem: Option<&[u8]>) -> Result<TlsConnector, Error> {
+/// There is no certificate that can be trusted; the own one cannot be shown.
+pub(crate) fn connector(pem: Option<&[u8]>, own: Option<OwnCertificate>) -> Result<TlsConnector, Error> {
     let mut roots = RootCertStore::empty();
     match pem {
         Some(pem) => {
@@ -41,5 +65,12 @@ pub(crate) fn connector(pem: Option<&[u8]>) -> Result<TlsConnector, Error> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|why| Error::Setting(format!("TLS cannot be set up: {why}")))?;
-    Ok(TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth())))
+    let config = config.with_root_certificates(roots);
+    let config = match own {
+        Some((chain, key)) => config
+            .with_client_auth_cert(chain, key)
+            .map_err(|why| Error::Setting(format!("the certificate to show: {why}")))?,
+        None => config.with_no_client_auth(),
+    };
+    Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -20,6 +20,7 @@ pub(super) struct GrantValues {
     upstreams: Option<CidrSet>,
     public: Option<bool>,
     token_sha256: Option<Sha256Digest>,
+    certificate_sha256: Option<Sha256Digest>,
 }
 
 pub(super) fn visit(keys: &mut impl EntryVisitor) -> GrantValues {
@@ -97,7 +98,22 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> GrantValues {
                     r#""0000000000000000000000000000000000000000000000000000000000000000""#,
                 ),
                 range: "digest",
-                text: "SHA-256 of a token that it must send; without one its address alone decides.",
+                text: "SHA-256 of a token that it must send; without one, and without `certificate_sha256`, its address alone \
+                       decides.",
+                ..Key::ROW
+            },
+            digest,
+        ),
+        certificate_sha256: keys.optional(
+            Key {
+                name: "grants.certificate_sha256",
+                default: DefaultValue::absent(
+                    "none",
+                    r#""0000000000000000000000000000000000000000000000000000000000000000""#,
+                ),
+                range: "digest",
+                text: "SHA-256 of a certificate in DER that it must show, signed by `internal.tls_client_ca` \
+                       (`openssl x509 -in FILE -outform der | sha256sum`). Beside `token_sha256` either will do.",
                 ..Key::ROW
             },
             digest,
@@ -126,5 +142,6 @@ fn read_one(mut entry: Section<'_>, services: &mut EarlierEntries<'_, ServiceNam
         upstreams: values.upstreams,
         public: values.public.unwrap_or_default(),
         token_sha256: values.token_sha256,
+        certificate_sha256: values.certificate_sha256,
     })
 }

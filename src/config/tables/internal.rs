@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::config::key::{DefaultValue, Key, ReloadClass, TableVisitor};
 use crate::config::reading::FileTables;
 use crate::config::types::{InternalConfig, ServerConfig};
-use crate::config::value::{addresses, advertised, boolean, digest, hosts, networks};
+use crate::config::value::{addresses, advertised, boolean, digest, file, hosts, networks};
 
 pub(super) fn visit(keys: &mut impl TableVisitor) -> InternalConfig {
     keys.table("internal", "The internal listener: registrations, heartbeats, operators.");
@@ -18,7 +18,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> InternalConfig {
                 reload: ReloadClass::Restart,
                 alias: Some("EDGEPROXY_API_LISTEN_ADDR"),
                 text: "Where services and operators connect: one address, or a list. Change it where services run on \
-                       other machines. It has no TLS: never a public address.",
+                       other machines. Beyond loopback it should have `internal.tls_cert`; never a public address.",
                 ..Key::ROW
             },
             addresses,
@@ -104,7 +104,42 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> InternalConfig {
             boolean,
             |config| &config.internal.etcd_v2_api,
         ),
+        tls_cert: keys.optional(
+            tls_key(
+                "internal.tls_cert",
+                r#""/etc/furt/internal.pem""#,
+                "Its certificate with the chain. With one every address of `internal.listen` is [under TLS](edge.md#the-internal-listener) \
+                 but those of loopback.",
+            ),
+            file,
+            |config| config.internal.tls_cert.as_ref(),
+        ),
+        tls_key: keys.optional(
+            tls_key(
+                "internal.tls_key",
+                r#""/etc/furt/internal.key""#,
+                "The private key of `internal.tls_cert`. Nobody but its owner and its group may read it.",
+            ),
+            file,
+            |config| config.internal.tls_key.as_ref(),
+        ),
+        tls_client_ca: keys.optional(
+            tls_key(
+                "internal.tls_client_ca",
+                r#""/etc/furt/clients.pem""#,
+                "Authorities of the certificates that clients may show in place of a token, see \
+                 `grants.certificate_sha256`. A client that shows none is let in, and sends its token.",
+            ),
+            file,
+            |config| config.internal.tls_client_ca.as_ref(),
+        ),
     }
+}
+
+/// A row of a file of TLS.
+const fn tls_key(name: &'static str, example: &'static str, text: &'static str) -> Key {
+    let default = DefaultValue::absent("none", example);
+    Key { name, default, range: "a PEM file", reload: ReloadClass::Restart, text, ..Key::ROW }
 }
 
 pub(super) fn check(tables: &FileTables<'_, '_>, internal: &InternalConfig, server: &ServerConfig) {

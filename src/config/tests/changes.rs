@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 72] = [
+const OTHERS: [(&str, &str); 75] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -32,6 +32,9 @@ const OTHERS: [(&str, &str); 72] = [
     ("internal.hosts", "['furt']"),
     ("internal.backends_api", "false"),
     ("internal.etcd_v2_api", "false"),
+    ("internal.tls_cert", "'/cert.pem'"),
+    ("internal.tls_key", "'/key.pem'"),
+    ("internal.tls_client_ca", "'/ca.pem'"),
     ("geo.region", "'eu'"),
     ("geo.database", "'x.mmdb'"),
     ("geo.header", "'x-country'"),

@@ -88,9 +88,10 @@ fn lay_over(under: &mut toml::Table, over: toml::Table) {
     }
 }
 
-/// The configuration of a gateway with `tail` over the base.
+/// The configuration of a gateway with `tail` over the base. `{internal}` in it is the internal listener's address.
 fn whole(public: SocketAddr, internal: SocketAddr, tail: &str) -> String {
     let mut table: toml::Table = base(public, internal).parse().unwrap();
+    let tail = tail.replace("{internal}", &internal.to_string());
     lay_over(&mut table, tail.parse().expect("the test's own TOML"));
     table.to_string()
 }

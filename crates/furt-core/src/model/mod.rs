@@ -54,7 +54,7 @@ impl Invalid {
     }
 }
 
-/// The SHA-256 of a secret (API key or grant token); secrets themselves are never stored.
+/// The SHA-256 of a secret (API key or grant token) or of a certificate in DER; secrets themselves are never stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Sha256Digest([u8; 32]);
 
@@ -63,6 +63,16 @@ impl Sha256Digest {
     pub fn of(secret: &[u8]) -> Self {
         use sha2::Digest as _;
         Self(sha2::Sha256::digest(secret).into())
+    }
+
+    /// A digest that was made elsewhere.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
     /// From 64 hexadecimal digits.

@@ -14,6 +14,8 @@ pub struct Source {
     pub is_operator: bool,
     /// The digest of its bearer token, where it sent one.
     pub token: Option<Sha256Digest>,
+    /// The digest of the certificate that it showed, in DER, and whose key it has. `None`: it showed none.
+    pub certificate: Option<Sha256Digest>,
 }
 
 /// What a registration says of its service.

@@ -25,6 +25,8 @@ pub struct Grant {
     pub public: bool,
     /// The digest of the token that it must send, where set.
     pub token: Option<Sha256Digest>,
+    /// The digest of the certificate that it must show, where set. With a token, either will do.
+    pub certificate: Option<Sha256Digest>,
 }
 
 /// What a service without a grant may register.
@@ -81,7 +83,7 @@ impl RegistrationPolicy {
     pub(super) fn check_grant(&self, command: &Registration) -> Result<(), Refusal> {
         let service = &command.definition.service;
         if let Some(grant) = self.grants.get(service) {
-            check_token(grant, &command.source)?;
+            grant.check_holder(&command.source)?;
         }
         self.check_definition(&command.definition, command.source.address)?;
         self.check_addresses(service, &command.addresses)
@@ -145,7 +147,7 @@ impl RegistrationPolicy {
             return Ok(());
         }
         match self.grants.get(service) {
-            Some(grant) if grant.token.is_some() => check_token(grant, source),
+            Some(grant) if grant.is_guarded() => grant.check_holder(source),
             _ if source.address == registered_from || source.address.is_loopback() => Ok(()),
             _ => Err(Refusal::NotOwner { registered_from }),
         }
@@ -194,6 +196,19 @@ impl RegistrationPolicy {
 }
 
 impl Grant {
+    /// Whether something else than an address says who may speak for the service.
+    fn is_guarded(&self) -> bool {
+        self.token.is_some() || self.certificate.is_some()
+    }
+
+    /// # Errors
+    /// [`Refusal::TokenWrong`]: the caller has neither the token nor the certificate that is asked for.
+    fn check_holder(&self, source: &Source) -> Result<(), Refusal> {
+        let has = |wanted: Option<Sha256Digest>, shown| wanted.is_some() && wanted == shown;
+        let is_holder = has(self.token, source.token) || has(self.certificate, source.certificate);
+        if is_holder || !self.is_guarded() { Ok(()) } else { Err(Refusal::TokenWrong) }
+    }
+
     fn check_definition(&self, definition: &Definition) -> Result<(), Refusal> {
         if let Some(host) = &definition.host
             && !self.hosts.contains(host)
@@ -218,12 +233,5 @@ impl Grant {
             }
         }
         Ok(())
-    }
-}
-
-fn check_token(grant: &Grant, source: &Source) -> Result<(), Refusal> {
-    match grant.token {
-        Some(wanted) if source.token != Some(wanted) => Err(Refusal::TokenWrong),
-        _ => Ok(()),
     }
 }

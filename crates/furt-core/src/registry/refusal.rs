@@ -9,7 +9,7 @@ use crate::model::{Incarnation, InstanceId, Invalid, ServiceName, Status};
 /// Why a command was not granted; nothing was changed by it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// 401: the grant asks for a token.
+    /// 401: the grant asks for a token or a certificate.
     #[error("the grant asks for a bearer token, which is missing or wrong")]
     TokenWrong,
     /// 403: the grant does not allow it; names what.

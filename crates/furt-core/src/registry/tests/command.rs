@@ -104,6 +104,10 @@ impl Command {
         self.changed(|command| command.source.address = source(from).address)
     }
 
+    pub(in crate::registry) fn certificate(self, certificate: Sha256Digest) -> Self {
+        self.changed(|command| command.source.certificate = Some(certificate))
+    }
+
     pub(in crate::registry) fn token(self, token: &str) -> Self {
         self.changed(|command| command.source.token = Some(Sha256Digest::of(token.as_bytes())))
     }
@@ -146,7 +150,7 @@ pub(in crate::registry) fn address(text: &str) -> SocketAddr {
 }
 
 pub(in crate::registry) fn source(from: &str) -> Source {
-    Source { address: from.parse::<IpAddr>().unwrap(), is_operator: false, token: None }
+    Source { address: from.parse::<IpAddr>().unwrap(), is_operator: false, token: None, certificate: None }
 }
 
 pub(in crate::registry) fn operator(from: &str) -> Source {

@@ -14,6 +14,7 @@ fn grant() -> Grant {
         upstreams: Some(CidrSet::try_new(&["127.0.0.0/8", "10.1.0.0/16"]).unwrap()),
         public: false,
         token: None,
+        certificate: None,
     }
 }
 
@@ -103,6 +104,24 @@ fn a_grant_with_a_token_asks_everyone_for_it() {
     let holder = Source { token: Some(Sha256Digest::of(b"secret")), ..source("10.0.0.3") };
     assert_eq!(kind(furt.heartbeat("a", holder)), "ok");
     assert_eq!(kind(furt.deregister("a", operator("10.0.0.4"))), "ok");
+}
+
+#[test]
+fn a_certificate_stands_for_a_token() {
+    let (own, other) = (Sha256Digest::of(b"own"), Sha256Digest::of(b"other"));
+    let with =
+        |token: Option<&[u8]>| under(Grant { certificate: Some(own), token: token.map(Sha256Digest::of), ..grant() });
+    let command = Command::new("a", &["GET /exact comments:read"]);
+    for token in [None, Some(&b"secret"[..])] {
+        assert_eq!(kind(with(token).register(&command)), "token");
+        assert_eq!(kind(with(token).register(&command.clone().certificate(other))), "token");
+        let mut furt = with(token);
+        assert_eq!(kind(furt.register(&command.clone().certificate(own).from("10.0.0.1"))), "ok");
+        assert_eq!(kind(furt.heartbeat("a", source("10.0.0.1"))), "token");
+        assert_eq!(kind(furt.heartbeat("a", Source { certificate: Some(own), ..source("10.0.0.2") })), "ok");
+    }
+    assert_eq!(kind(with(Some(b"secret")).register(&command.clone().token("secret"))), "ok", "either will do");
+    assert_eq!(kind(with(None).register(&command.token("own"))), "token");
 }
 
 #[test]

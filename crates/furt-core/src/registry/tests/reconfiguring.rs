@@ -45,6 +45,7 @@ fn granted(services: &[&str]) -> RegistrationPolicy {
             upstreams: None,
             public: true,
             token: None,
+            certificate: None,
         };
         (ServiceName::try_new(name).unwrap(), anything)
     };

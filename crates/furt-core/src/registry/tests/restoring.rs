@@ -311,6 +311,7 @@ fn a_service_whose_grant_is_gone_is_kept_and_comes_back_with_it() {
         upstreams: None,
         public: true,
         token: None,
+        certificate: None,
     };
     granted.grants.insert(ServiceName::try_new("a").unwrap(), grant);
     let mut harness = Harness::with(settings(granted.clone()), Vec::new());

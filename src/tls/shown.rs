@@ -1,0 +1,37 @@
+//! What a listener's handshakes are made with.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+
+use super::internal::InternalTls;
+use super::watched::Tls;
+
+/// TLS of one of the listeners.
+#[derive(Debug, Clone)]
+pub enum Shown {
+    /// A certificate by the name that a client asks for.
+    Public(Arc<Tls>),
+    /// One certificate, whatever a client asks for.
+    Internal(Arc<InternalTls>),
+}
+
+impl Shown {
+    /// For a whole handshake.
+    pub fn handshake_timeout(&self) -> Duration {
+        match self {
+            Self::Public(tls) => tls.served().handshake_timeout,
+            Self::Internal(_) => InternalTls::handshake_timeout(),
+        }
+    }
+
+    /// What a client is shown that asks for `host`; one that asks for none is shown what its `address` has. `None`: nothing.
+    pub fn find(&self, host: Option<&str>, address: impl FnOnce() -> Option<IpAddr>) -> Option<Arc<ServerConfig>> {
+        match self {
+            Self::Public(tls) => tls.served().find(host, address),
+            Self::Internal(tls) => Some(tls.served()),
+        }
+    }
+}
