@@ -36,7 +36,7 @@
 //!
 //! `furt://host1,host2,…/namespace?options`
 //!
-//! - The scheme is `furt` or `http`, which are the same and what is meant without one, or `https` for gateways behind a TLS end.
+//! - The scheme is `furt` or `http`, which are the same and what is meant without one, or `https` for gateways under TLS.
 //! - The hosts are furt's internal listeners, each with an optional port (8081). The others are asked where one is away.
 //! - The namespace is optional. A service `comments` in the namespace `shop` is `shop.comments` for furt. A client with a
 //!   namespace sees the services in it alone.

@@ -10,7 +10,7 @@ use crate::model::{Incarnation, InstanceId, Invalid, ServiceName, Status};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// 401: the grant asks for a token or a certificate.
-    #[error("the grant asks for a bearer token, which is missing or wrong")]
+    #[error("the grant asks for a bearer token or a certificate, which is missing or wrong")]
     TokenWrong,
     /// 403: the grant does not allow it; names what.
     #[error("{0}")]
