@@ -1,12 +1,17 @@
 //! Ports for listeners, outside the range from which Linux takes ports of outgoing connections, so that a port stays
-//! free while a gateway or an origin restarts on it.
+//! free while a gateway or an origin is stopped or restarts on it.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::Mutex;
 
 /// Below Linux's default `ip_local_port_range`, which starts at 32768.
 const RANGE: std::ops::Range<u16> = 10_000..32_000;
 /// A machine on which so many random ports are taken has another trouble.
 const MOST_TRIES: usize = 1000;
+
+/// The UDP sockets of the ports that this process chose. They keep the tests of other processes from choosing such a
+/// port while its TCP listener is closed: a gateway would go on with what listens there then.
+static CHOSEN: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
 
 /// A listener on a free port of 127.0.0.1.
 pub(crate) fn listener() -> TcpListener {
@@ -27,12 +32,17 @@ pub(crate) fn listener_everywhere() -> TcpListener {
 }
 
 fn listener_at(address: Ipv4Addr) -> TcpListener {
-    (0..MOST_TRIES)
-        .find_map(|_| TcpListener::bind((address, fastrand::u16(RANGE))).ok())
-        .expect("a free port between 10000 and 32000")
+    let choose = || {
+        let at = (address, fastrand::u16(RANGE));
+        let chosen = UdpSocket::bind(at).ok()?;
+        let listener = TcpListener::bind(at).ok()?;
+        CHOSEN.lock().unwrap().push(chosen);
+        Some(listener)
+    };
+    (0..MOST_TRIES).find_map(|_| choose()).expect("a free port between 10000 and 32000")
 }
 
-/// An address of 127.0.0.1 that nothing listened on a moment ago.
+/// An address of 127.0.0.1 that nothing listens on, and that no other test chooses.
 pub(crate) fn free_address() -> SocketAddr {
     listener().local_addr().unwrap()
 }
