@@ -3,6 +3,8 @@
 //! Every timeout is set, TLS is verified always (a peer without a name to verify is refused, since an empty SNI
 //! verifies nothing), and a pooled connection is never used for another registration of the same address.
 
+mod tunnel;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -33,6 +35,8 @@ pub enum Reuse {
     Careful,
     /// Over HTTP/1 a new one; over HTTP/2 one that carries no other request. For what was lost, or refused as one too many.
     Fresh,
+    /// A new one that becomes a tunnel, for an upgrade over HTTP/1; over HTTP/2 as `Usual`.
+    Tunnel,
 }
 
 impl Reuse {
@@ -42,6 +46,7 @@ impl Reuse {
             Self::Usual => group.0,
             Self::Careful => group.0 | 1 << 63,
             Self::Fresh => group.0 | 1 << 62,
+            Self::Tunnel => group.0 | 1 << 61,
         }
     }
 }
@@ -92,9 +97,12 @@ pub fn peer(
         peer.options.h2_connection_window_size = Some(CONNECTION_WINDOW);
     } else {
         peer.group_key = reuse.group(group);
-        if reuse == Reuse::Fresh {
+        if matches!(reuse, Reuse::Fresh | Reuse::Tunnel) {
             // No other request may have it afterwards.
             peer.options.idle_timeout = Some(Duration::ZERO);
+        }
+        if reuse == Reuse::Tunnel {
+            tunnel::make(&mut peer);
         }
     }
     Ok(peer)

@@ -71,7 +71,8 @@ impl Gateway {
         else {
             return refuse(ctx, GatewayProblem::NoInstance.into());
         };
-        let reuse = reuse::choose(session, ctx.attempts.was_stale, instance, &mut timeouts);
+        let is_upgrade = is_stream && session.is_upgrade_req();
+        let reuse = reuse::choose(session, is_upgrade, ctx.attempts.was_stale, instance, &mut timeouts);
         let peer = upstream::peer(&instance.spec, address, instance.pool_key(), timeouts, reuse);
         ctx.attempts.lease = Some(lease);
         match peer {

@@ -13,7 +13,16 @@ use furt_core::model::Protocol;
 use furt_core::routing::Instance;
 
 /// What the next attempt at `instance` may use; writes into `timeouts` how long it is kept afterwards.
-pub(super) fn choose(session: &Session, was_stale: bool, instance: &Instance, timeouts: &mut PeerTimeouts) -> Reuse {
+pub(super) fn choose(
+    session: &Session,
+    is_upgrade: bool,
+    was_stale: bool,
+    instance: &Instance,
+    timeouts: &mut PeerTimeouts,
+) -> Reuse {
+    if is_upgrade {
+        return Reuse::Tunnel;
+    }
     if was_stale {
         return Reuse::Fresh;
     }

@@ -12,6 +12,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::support::authority::Authority;
+use crate::support::gateway::client_from;
+use crate::support::load::Load;
 use crate::support::scripted::{Blackhole, Scripted, Then};
 use crate::support::wire::{self, Wire, exchange};
 use crate::support::{
@@ -441,6 +443,25 @@ async fn a_websocket_passes_through() {
     }
     socket.close(None).await.unwrap();
     eventually("the socket ends", SOON, async || socket.next().await.is_none().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_stays_open_however_soon_the_service_switches() {
+    let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
+    gateway.registered(&public_service("shop", &origin.url(), "/shop/*")).await;
+    let (kept, beside) = (client_from(None), gateway.public_url("/shop/beside"));
+    let mut load = Load::start(2, move |_, _| {
+        let asked = kept.get(&beside).send();
+        async move { assert_eq!(asked.await.unwrap().status(), 200) }
+    });
+    for _ in 0..200 {
+        let url = gateway.public_url("/shop/socket").replace("http://", "ws://");
+        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        socket.send(Message::text("hello")).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("hello"));
+        load.more(1).await;
+    }
+    load.stop().await;
 }
 
 #[tokio::test]
