@@ -22,12 +22,13 @@ use furt_api::reload::Reloaded;
 use furt_api::routes::{Explanation, Routes};
 use furt_api::services::{Service, Services};
 use furt_api::stats::Stats;
+use furt_api::upgrade::Upgraded;
 
 use super::query::{self, Parameter, Query};
 use super::right::Right;
 use super::{
     Api, backends, commands, deregistration, etcd_v2, events, explain, exporting, guard, keys, lookup, metrics,
-    queries, reloading,
+    queries, reloading, upgrading,
 };
 
 /// Whether an endpoint is behind the checks of the caller: its Host, its Origin, its address.
@@ -143,6 +144,8 @@ endpoints! {
         "makes another secret for an API key";
     POST "/internal/reload" NONE Identified Admin (()) -> Reloaded = reloading::reload,
         "reloads the configuration; takes no body";
+    POST "/internal/upgrade" NONE Identified AdminByToken (()) -> Upgraded = upgrading::upgrade,
+        "[replaces](upgrading.md) the running furt by the program in its place; takes no body";
     GET "/internal/store/export" NONE Identified Admin (()) -> Json = exporting::export,
         "exports the store, as `furt store export` does";
     GET "/metrics" NONE Identified Read (()) -> Text = metrics::metrics, "[metrics](metrics.md)";
@@ -252,6 +255,7 @@ mod tests {
                 Right::Keys => "keys",
                 Right::Operate => "operate",
                 Right::Admin => "admin",
+                Right::AdminByToken => "admin, with the token",
             };
             let of_type = |name: &str| match name {
                 "()" => String::new(),

@@ -69,6 +69,11 @@ pub(super) async fn check_right(
         Right::Registrant => registrants_only(&api, request, next).await,
         Right::RegistrantOrOperate => registrants_or(&api, |source| source.is_operator, request, next).await,
         Right::Read | Right::Keys | Right::Operate | Right::Admin => operators_only(request, next).await,
+        Right::AdminByToken if api.config().internal.operator_token_sha256.is_none() => {
+            let detail = "this needs the operators' token, and none is set (internal.operator_token_sha256)";
+            Problem::new(StatusCode::FORBIDDEN, Code::OperatorsOnly, detail).into_response()
+        }
+        Right::AdminByToken => operators_only(request, next).await,
     }
 }
 

@@ -22,6 +22,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
+use tokio::sync::watch;
 use tower::ServiceExt;
 
 use furt_api::Code;
@@ -64,6 +65,7 @@ pub struct Listener {
     most: usize,
     options: HttpServerOptions,
     kind: Kind,
+    idle_ends: ShutdownWatch,
 }
 
 /// Whose answers these are.
@@ -77,21 +79,40 @@ enum Kind {
 
 impl Listener {
     /// For this router; its clients are timed as those of the public listener are, counted in `open`, and at most `most`.
-    pub fn new(router: Router, snapshots: Arc<ArcSwap<Published>>, open: Arc<OpenConnections>, most: usize) -> Self {
-        Self { router, snapshots, open, most, options: listener::options(), kind: Kind::Internal }
+    pub fn new(
+        router: Router,
+        snapshots: Arc<ArcSwap<Published>>,
+        open: Arc<OpenConnections>,
+        most: usize,
+        idle_ends: ShutdownWatch,
+    ) -> Self {
+        Self { router, snapshots, open, most, options: listener::options(), kind: Kind::Internal, idle_ends }
     }
 
-    /// The same without a registry: its clients have the default times.
+    /// The same without a registry: its clients have the default times, and those without a request end with the listener.
     pub fn alone(router: Router, open: Arc<OpenConnections>) -> Self {
         let nothing = Published::new(Snapshot::new(Epoch(uuid::Uuid::nil())), Arc::default());
-        Self { kind: Kind::Alone, ..Self::new(router, Arc::new(ArcSwap::from_pointee(nothing)), open, usize::MAX) }
+        let snapshots = Arc::new(ArcSwap::from_pointee(nothing));
+        let (_, idle_ends) = watch::channel(true);
+        Self { kind: Kind::Alone, ..Self::new(router, snapshots, open, usize::MAX, idle_ends) }
     }
 
     fn timeouts(&self) -> ClientConfig {
         self.snapshots.load().config.client.clone()
     }
 
-    async fn serve(&self, session: &mut ServerSession, timeouts: &ClientConfig) -> pingora::Result<()> {
+    /// Resolves once a connection without a request is to end.
+    async fn is_to_end_idle(&self, shutdown: &mut ShutdownWatch) {
+        _ = shutdown.wait_for(|stops| *stops).await;
+        _ = self.idle_ends.clone().wait_for(|ends| *ends).await;
+    }
+
+    async fn serve(
+        &self,
+        session: &mut ServerSession,
+        timeouts: &ClientConfig,
+        shutdown: &ShutdownWatch,
+    ) -> pingora::Result<()> {
         let header = session.req_header();
         if header.version >= Version::HTTP_11 && !header.headers.contains_key(header::HOST) {
             session.set_keepalive(None);
@@ -125,6 +146,10 @@ impl Listener {
             Ok(response) => response,
             Err(never) => match never {},
         };
+        // It may have been told so meanwhile, as by this very request.
+        if *shutdown.borrow() {
+            session.set_keepalive(None);
+        }
         match tokio::time::timeout(timeouts.write_timeout, self.write(session, response)).await {
             Ok(written) => written,
             // Pingora does not time the header.
@@ -151,6 +176,10 @@ impl ConnectionHandler for Listener {
 
     fn open(&self) -> &Arc<OpenConnections> {
         &self.open
+    }
+
+    fn idle_ends(&self) -> &ShutdownWatch {
+        &self.idle_ends
     }
 
     fn admit(&self, _: SocketAddr) -> Result<ConnectionPermit, &'static [u8]> {
@@ -185,7 +214,7 @@ impl HttpServerApp for Listener {
         let read = tokio::select! {
             read = tokio::time::timeout(deadline, session.read_request()) => read.ok(),
             // An idle connection must not hold up the end; one with a request is served.
-            _ = shutdown.wait_for(|stops| *stops) => None,
+            () = self.is_to_end_idle(&mut shutdown) => None,
         };
         match read {
             Some(Ok(true)) => {}
@@ -205,10 +234,7 @@ impl HttpServerApp for Listener {
         if session.get_keepalive() == Some(0) {
             session.set_keepalive(Some(timeouts.keepalive_timeout.as_secs().max(1)));
         }
-        if *shutdown.borrow() {
-            session.set_keepalive(None);
-        }
-        if let Err(error) = self.serve(&mut session, &timeouts).await {
+        if let Err(error) = self.serve(&mut session, &timeouts, &shutdown).await {
             log::debug!("a request on the internal listener failed: {error}");
             return None;
         }

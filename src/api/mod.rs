@@ -33,6 +33,7 @@ mod reloading;
 mod right;
 #[cfg(test)]
 mod tests;
+mod upgrading;
 mod views;
 mod waiting;
 mod warnings;
@@ -43,6 +44,7 @@ pub use json::parse as read_json;
 pub use listener::Listener;
 pub use registration::read_registration;
 pub use reloading::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded, Reloads};
+pub use upgrading::{UpgradeError, UpgradeWaiting, Upgraded, Upgrades};
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -75,6 +77,15 @@ enum Phase {
     Starting,
     Ready,
     Stopping,
+    /// Another process has taken over: there is nothing to be told here any more, and nothing is amiss.
+    Replaced,
+}
+
+impl Phase {
+    /// Whether what furt were told would be lost with it.
+    fn is_last(self) -> bool {
+        matches!(self, Self::Stopping | Self::Replaced)
+    }
 }
 
 impl Readiness {
@@ -88,18 +99,23 @@ impl Readiness {
         self.0.send_replace(Phase::Stopping);
     }
 
+    /// From now on another process takes all that changes something; clients that are still here are told that furt is well.
+    pub fn set_replaced(&self) {
+        self.0.send_replace(Phase::Replaced);
+    }
+
     fn is_ready(&self) -> bool {
-        *self.0.borrow() == Phase::Ready
+        matches!(*self.0.borrow(), Phase::Ready | Phase::Replaced)
     }
 
     fn is_stopping(&self) -> bool {
-        *self.0.borrow() == Phase::Stopping
+        self.0.borrow().is_last()
     }
 
     /// Resolves once furt stops.
     async fn stops(&self) {
         // The sender lives as long as this does.
-        _ = self.0.subscribe().wait_for(|phase| *phase == Phase::Stopping).await;
+        _ = self.0.subscribe().wait_for(|phase| phase.is_last()).await;
     }
 }
 
@@ -112,6 +128,7 @@ struct Api {
     telemetry: Arc<Telemetry>,
     readiness: Arc<Readiness>,
     reloads: Reloads,
+    upgrades: Upgrades,
     geo: Arc<Geo>,
     nodes: Nodes,
     rates: SourceRates,
@@ -151,6 +168,8 @@ pub struct Parts {
     pub readiness: Arc<Readiness>,
     /// Where reloads are asked for.
     pub reloads: Reloads,
+    /// Where upgrades are.
+    pub upgrades: Upgrades,
     /// Where clients are.
     pub geo: Arc<Geo>,
     /// The gateways that share the registry.
@@ -161,7 +180,8 @@ pub struct Parts {
 
 /// The router of the internal listener.
 pub fn router(parts: Parts) -> Router {
-    let Parts { own_listeners, driver, snapshots, telemetry, readiness, reloads, geo, nodes, connections } = parts;
+    let Parts { own_listeners, driver, snapshots, telemetry, readiness, reloads, upgrades, geo, nodes, connections } =
+        parts;
     let rates = SourceRates::default();
     let started = crate::clock::now();
     let drain_waits = WaitPermits::new(waiting::MAX_DRAIN_WAITS);
@@ -174,6 +194,7 @@ pub fn router(parts: Parts) -> Router {
         telemetry,
         readiness,
         reloads,
+        upgrades,
         geo,
         nodes,
         rates,

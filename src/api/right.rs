@@ -17,4 +17,6 @@ pub(super) enum Right {
     Operate,
     /// To act on furt itself.
     Admin,
+    /// The same, by the operators' token wherever the caller is: every program on the machine can connect from loopback.
+    AdminByToken,
 }

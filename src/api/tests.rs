@@ -99,6 +99,7 @@ fn router_of(store: impl Store + 'static, readiness: Arc<Readiness>) -> Router {
         telemetry,
         readiness,
         reloads: super::Reloads::channel().0,
+        upgrades: super::Upgrades::channel().0,
         geo: Arc::default(),
         connections: usize::MAX,
         nodes: Nodes::alone(Node::this(&Config::default().internal, &[])),

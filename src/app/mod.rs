@@ -15,20 +15,22 @@ mod rotating;
 mod server;
 mod services;
 mod stopping;
+mod upgrading;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use sd_notify::NotifyState;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::api::{Readiness, Reloads};
+use crate::api::{Readiness, Reloads, Upgrades};
 use crate::config::{Config, ConfigErrors, KeyLocations};
+use crate::driver;
 use crate::listener::{self, OwnListeners, Sockets};
 use crate::nodes::{Node, Nodes};
 use crate::published::Snapshots;
@@ -39,30 +41,39 @@ use files::Files;
 use furt_core::registry::Contents;
 use opening::Opened;
 use reloading::Reloading;
-use restoring::Restored;
+use restoring::{Possession, Restored};
 use server::{OpenOfEach, Services};
 use stopping::{Stop, StopRequest};
+pub use upgrading::Handover;
+use upgrading::Upgrading;
 
 /// How long the store may take to close: to end a batch and a sync.
 const LAST_SYNC: Duration = Duration::from_secs(2);
 /// How long the access log may take to write its last lines.
 const LAST_FLUSH: Duration = Duration::from_secs(2);
 
-/// Runs the gateway until SIGTERM or SIGINT, and until its clients are gone or the grace is over; reads `path` again at
-/// each reload, as `config` and `locations` were read of it.
+/// Runs the gateway until SIGTERM or SIGINT, or until another process takes over, and then until its clients are gone or the
+/// grace is over. Reads `path` again at each reload, as `config` and `locations` were read of it. Takes over what there is in
+/// `handover`.
 ///
 /// # Errors
 /// It could not be started: each reason on a line of its own.
-pub fn run(path: &Path, config: Config, locations: &KeyLocations) -> Result<()> {
-    run_then(path, config, locations, || ())
+pub fn run(path: &Path, config: Config, locations: &KeyLocations, handover: &mut Handover) -> Result<()> {
+    run_then(path, config, locations, handover, || ())
 }
 
 /// The same; once a signal came, `last` runs while everything still answers, for services of this process to leave.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_then(path: &Path, config: Config, locations: &KeyLocations, last: impl FnOnce()) -> Result<()> {
-    let mut running = Prepared::new(path, config).bind(locations)?.start()?;
+pub fn run_then(
+    path: &Path,
+    config: Config,
+    locations: &KeyLocations,
+    handover: &mut Handover,
+    last: impl FnOnce(),
+) -> Result<()> {
+    let mut running = Prepared::new(path, config).bind(locations, handover)?.start(handover)?;
     let request = running.until_told_to_stop()?;
     last();
     running.stop(request);
@@ -83,10 +94,17 @@ impl<'a> Prepared<'a> {
 
     /// # Errors
     /// Every socket that cannot be bound; then every static route that would lead to one.
-    fn bind(self, locations: &KeyLocations) -> Result<Bound> {
+    fn bind(self, locations: &KeyLocations, handover: &mut Handover) -> Result<Bound> {
         let Self { path, config, files } = self;
-        let sockets =
-            listener::bind(&config.server.listen, &config.tls.listen, &config.internal.listen, config.server.threads)?;
+        let mut given = handover.listeners()?;
+        let sockets = listener::bind(
+            &config.server.listen,
+            &config.tls.listen,
+            &config.internal.listen,
+            config.server.threads,
+            &mut given,
+        )?;
+        handover.judge_left(&given)?;
         let own_listeners = OwnListeners::new(sockets.addresses());
         let faults = services::static_faults(&config, locations, path, &lookups::Found::new(), &own_listeners);
         ConfigErrors::try_new(faults).map_or(Ok(()), Err)?;
@@ -109,15 +127,23 @@ impl Bound {
     ///
     /// # Errors
     /// The first that cannot be opened, or a service that does not start.
-    fn start(self) -> Result<Running> {
+    fn start(self, handover: &mut Handover) -> Result<Running> {
         let opened = Opened::try_new(&self.config, &self.locations, &self.path)?;
+        let config = &self.config;
+        let again = self.sockets.try_clone(&config.server.listen, &config.tls.listen, &config.internal.listen);
+        let again = again.context("the listening sockets cannot be kept for an upgrade")?;
+        handover.await_store(&config.store)?;
+        let possession = if handover.is_due() { Possession::Borrowed } else { Possession::Own };
         let listeners: Vec<_> = self.sockets.internal.iter().map(|listener| listener.address).collect();
         let nodes = Nodes::alone(Node::this(&self.config.internal, &listeners));
-        let restored = Restored::try_new(&self.config, &self.own_listeners, &nodes, &opened)?;
+        let restored = Restored::try_new(&self.config, &self.own_listeners, &nodes, &opened, possession)?;
         let stop = Stop::watch(opened.background.handle())?;
         let readiness = Arc::new(Readiness::default());
         let open = OpenOfEach::new(&opened.telemetry);
         let (reloads, asked) = Reloads::channel();
+        let (upgrades, upgrades_asked) = Upgrades::channel();
+        let store = self.config.store.clone();
+        let asked_to_upgrade = rotating::upgrade_signals(&opened.background)?;
         opened.background.spawn(self.reloading(&opened, &restored).run(opened.hangups, asked));
 
         let public = listener::address_list(self.sockets.public.iter().chain(&self.sockets.tls));
@@ -132,10 +158,11 @@ impl Bound {
             geo: opened.geo,
             own_listeners: self.own_listeners,
             nodes,
-            driver: restored.handle,
+            driver: restored.handle.clone(),
             snapshots: Arc::clone(&restored.snapshots),
             readiness: Arc::clone(&readiness),
             reloads,
+            upgrades,
             exports: restored.exports,
             open: open.clone(),
             monitor: restored.monitor,
@@ -144,15 +171,22 @@ impl Bound {
         };
         let server_ended = services.run(self.sockets, &stop)?;
         readiness.set_ready();
+        handover.ready()?;
+        if let Some(custody) = &restored.custody {
+            custody.take_over();
+        }
         files::tell_lowered(self.files, max_connections);
         if let Some(warning) = plain {
             log::warn!("{warning}");
         }
         log::info!("furt {VERSION} ({COMMIT}) listens on {public}; services register at {internal}");
         notify_supervisor(&[NotifyState::Ready]);
+        let upgrading = Upgrading::new(handover, again, &store, restored.custody, upgrades_asked, asked_to_upgrade);
         Ok(Running {
             background: opened.background,
             driver: restored.driver,
+            handle: restored.handle,
+            upgrading,
             server_ended,
             stop,
             readiness,
@@ -183,6 +217,8 @@ impl Bound {
 struct Running {
     background: Runtime,
     driver: JoinHandle<()>,
+    handle: driver::Handle,
+    upgrading: Upgrading,
     server_ended: oneshot::Receiver<()>,
     stop: Stop,
     readiness: Arc<Readiness>,
@@ -198,25 +234,36 @@ impl Running {
     /// What furt cannot be without has ended by itself.
     fn until_told_to_stop(&mut self) -> Result<StopRequest> {
         self.background.block_on(async {
-            tokio::select! {
-                request = self.stop.requested() => Ok(request),
-                // Without its one writer a gateway would serve an ever older table: a supervisor must start it again.
-                ended = &mut self.driver => Err(anyhow!("the registry's task has ended: {ended:?}")),
-                // And without its listeners it would serve nobody.
-                _ = &mut self.server_ended => Err(anyhow!("the server has ended; what it said before is why")),
+            loop {
+                tokio::select! {
+                    request = self.stop.requested() => return Ok(request),
+                    // Without its one writer a gateway would serve an ever older table: a supervisor must start it again.
+                    ended = &mut self.driver => return Err(anyhow!("the registry's task has ended: {ended:?}")),
+                    // And without its listeners it would serve nobody.
+                    _ = &mut self.server_ended => return Err(anyhow!("the server has ended; what it said before is why")),
+                    is_replaced = self.upgrading.serve_next() => if is_replaced { return Ok(StopRequest::Replaced) }
+                }
             }
         })
     }
 
     /// Lets clients end what they began, if they may; then closes the store and the access log.
-    fn stop(self, request: StopRequest) {
-        self.readiness.set_stopping();
-        notify_supervisor(&[NotifyState::Stopping]);
+    fn stop(mut self, request: StopRequest) {
+        self.upgrading.close_listeners();
         match request {
-            StopRequest::Drain => self.drain(),
-            StopRequest::AtOnce => {}
+            StopRequest::Drain => {
+                self.say_that_it_stops();
+                self.drain();
+            }
+            StopRequest::AtOnce => self.say_that_it_stops(),
+            StopRequest::Replaced => self.drain_replaced(),
         }
         self.close();
+    }
+
+    fn say_that_it_stops(&self) {
+        self.readiness.set_stopping();
+        notify_supervisor(&[NotifyState::Stopping]);
     }
 
     fn drain(&self) {
@@ -224,6 +271,33 @@ impl Running {
         let count = self.open.clients.count();
         log::info!("stopping: waiting for {count} client connections, at most {} s", grace.as_secs_f64());
         self.background.block_on(self.stop.drain(&self.open.clients, &self.open.internal, grace));
+    }
+
+    /// Another process serves. Only clients that are here already are of interest.
+    fn drain_replaced(&mut self) {
+        if let Some(pid) = self.upgrading.successor() {
+            // Of the process that it watches a supervisor believes that another one is the one to watch.
+            notify_supervisor(&[NotifyState::MainPid(pid)]);
+        }
+        self.readiness.set_replaced();
+        self.stop.stop_accepting();
+        self.upgrading.tell_success();
+        let leaving = self.leaving.take();
+        let (grace, upgrade_grace) = {
+            let server = &self.snapshots.load().config.server;
+            (server.grace, server.upgrade_grace)
+        };
+        let count = self.open.clients.count();
+        log::info!("replaced: waiting for {count} client connections, at most {} s", upgrade_grace.as_secs_f64());
+        self.background.block_on(async {
+            // It has ended only where the process does.
+            _ = self.handle.replaced().await;
+            if let Some(leaving) = leaving {
+                // Limits that gateways divide are divided by those that serve.
+                _ = tokio::time::timeout(LAST_SYNC, leaving.leave()).await;
+            }
+            self.stop.drain_replaced(&self.open.clients, &self.open.internal, upgrade_grace, grace).await;
+        });
     }
 
     /// The driver goes with its runtime and the store with the driver. A store that was closed in order shows more of its

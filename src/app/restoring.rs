@@ -1,7 +1,9 @@
 //! The registry as the store has it, with its driver: from the store's contents to the first snapshot.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::task::JoinHandle;
@@ -10,13 +12,14 @@ use super::opening::Opened;
 use super::server::INTERNAL_THREADS;
 use super::{lookups, services};
 use crate::api::Exports;
+use crate::clock;
 use crate::config::{Config, EtcdConfig, StoreConfig};
 use crate::driver::{self, Backend, Driver, Handle, StoreThread};
 use crate::health::{HttpProbe, Monitor, MonitorService};
 use crate::listener::OwnListeners;
 use crate::nodes::Nodes;
 use crate::published::Snapshots;
-use crate::store::{self, DiskStore};
+use crate::store::{self, Custody, DiskStore, LendableStore};
 use crate::upstream;
 use furt_core::MemoryStore;
 use furt_core::ports::{Store, StoreError};
@@ -36,7 +39,23 @@ pub(super) struct Restored {
     pub(super) sharing: Sharing,
     /// Tells a shared store that the gateway goes.
     pub(super) leaving: Option<store::Leaving>,
+    /// Says who stores, where the store is a file.
+    pub(super) custody: Option<Custody>,
 }
+
+/// Whose the store is at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Possession {
+    /// This process's.
+    Own,
+    /// The process's that this one is to replace.
+    Borrowed,
+}
+
+/// How long a file may be held on to by who has lent it: somebody may still read it.
+const RELEASE: Duration = Duration::from_secs(10);
+/// Between two tries to open it.
+const RELEASE_PAUSE: Duration = Duration::from_millis(20);
 
 impl Restored {
     /// Loads the store and starts the driver.
@@ -48,14 +67,17 @@ impl Restored {
         own_listeners: &OwnListeners,
         nodes: &Nodes,
         opened: &Opened,
+        possession: Possession,
     ) -> Result<Self> {
         match &config.store {
             StoreConfig::Memory => Self::of_one(config, own_listeners, opened, Box::new(MemoryStore::default()), None),
             StoreConfig::Disk(path) => {
-                let store = DiskStore::open(path)?;
+                let store = open(path, possession)?;
                 let running = store.running();
                 let exports = Some(Exports::new(move || running.export()));
-                Self::of_one(config, own_listeners, opened, Box::new(store), exports)
+                let (store, custody) = LendableStore::new(store);
+                let restored = Self::of_one(config, own_listeners, opened, Box::new(store), exports)?;
+                Ok(Self { custody: Some(custody), ..restored })
             }
             StoreConfig::Etcd => Self::of_many(config, own_listeners, nodes, opened),
         }
@@ -129,7 +151,22 @@ impl Restored {
         );
         let (monitor, service) = monitor(config, &handle, &snapshots, own_listeners);
         let driver = opened.background.spawn(driver.run(monitor));
-        Self { driver, handle, snapshots, monitor: service, closed, exports, sharing, leaving: None }
+        Self { driver, handle, snapshots, monitor: service, closed, exports, sharing, leaving: None, custody: None }
+    }
+}
+
+fn open(path: &Path, possession: Possession) -> Result<DiskStore, StoreError> {
+    match possession {
+        Possession::Own => DiskStore::open(path),
+        Possession::Borrowed => {
+            let end = clock::now() + RELEASE;
+            loop {
+                match DiskStore::borrow(path) {
+                    Err(StoreError::InUse(_)) if clock::now() < end => std::thread::sleep(RELEASE_PAUSE),
+                    opened => return opened,
+                }
+            }
+        }
     }
 }
 

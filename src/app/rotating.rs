@@ -7,6 +7,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::telemetry::AccessLog;
 
+/// SIGUSR2, caught from now on: it asks for an upgrade.
+///
+/// # Errors
+/// The system does not let us catch signals.
+pub(super) fn upgrade_signals(runtime: &Runtime) -> Result<Signal> {
+    let _inside = runtime.enter();
+    signal(SignalKind::user_defined2()).context("signals cannot be caught")
+}
+
 /// SIGHUP, caught from now on.
 ///
 /// # Errors

@@ -2,8 +2,8 @@
 //!
 //! | service | what it is | when it ends |
 //! |---|---|---|
-//! | `public` | `Edge` around a `ProxyHttp` ([`Gateway`]) that reads one `ArcSwap` of snapshots | when furt is to stop |
-//! | `internal` | the api's router on an `HttpServerApp` | when the last client is gone |
+//! | `public` | `Edge` around a `ProxyHttp` ([`Gateway`]) that reads one `ArcSwap` of snapshots | when furt is to stop, or another process has taken over |
+//! | `internal` | the api's router on an `HttpServerApp` | when the last client is gone, or another process has taken over |
 //! | `monitor` | probes and watched names | when the last client is gone |
 //! | `geo` | looks for a new database of addresses | when furt is to stop |
 //! | `tls` | looks for new certificates | when furt is to stop |
@@ -23,7 +23,7 @@ use super::files::Files;
 use super::hosting::{Ends, Host};
 use super::locating::DatabaseWatcher;
 use super::stopping::Stop;
-use crate::api::{self, Exports, Readiness, Reloads};
+use crate::api::{self, Exports, Readiness, Reloads, Upgrades};
 use crate::config::{Config, MAX_RETRIES};
 use crate::driver::Handle;
 use crate::geo::Geo;
@@ -53,6 +53,7 @@ pub(super) struct Services {
     pub(super) snapshots: Snapshots,
     pub(super) readiness: Arc<Readiness>,
     pub(super) reloads: Reloads,
+    pub(super) upgrades: Upgrades,
     pub(super) exports: Option<Exports>,
     pub(super) open: OpenOfEach,
     pub(super) monitor: MonitorService<HttpProbe>,
@@ -83,11 +84,11 @@ impl Services {
     /// Some service does not start.
     pub(super) fn run(self, sockets: Sockets, stop: &Stop) -> Result<oneshot::Receiver<()>> {
         let mut host = Host::new(self.server_conf());
-        let mut public = self.public(host.configuration(), sockets.public, sockets.tls);
-        let mut internal = self.internal(sockets.internal);
+        let mut public = self.public(host.configuration(), sockets.public, sockets.tls, stop);
+        let mut internal = self.internal(sockets.internal, stop);
         let outcomes = [public.outcome(), internal.outcome()];
-        host.add(public, Ends::WithServer);
-        host.add(internal, Ends::When(stop.clients_gone()));
+        host.add(public, Ends::When(stop.public_ends()));
+        host.add(internal, Ends::When(stop.internal_ends()));
         host.add(background("monitor", self.monitor), Ends::When(stop.clients_gone()));
         if let Some(database) = self.database {
             host.add(background("geo", database), Ends::WithServer);
@@ -127,6 +128,7 @@ impl Services {
         conf: &Arc<ServerConf>,
         plain: Vec<BoundListener>,
         under_tls: Vec<BoundListener>,
+        stop: &Stop,
     ) -> ListenService<Edge> {
         let https_port = under_tls.first().map(|listener| listener.address.port());
         let gateway = Gateway::new(
@@ -143,13 +145,14 @@ impl Services {
             self.files.clients,
             Arc::clone(&self.telemetry.proxy),
             Arc::clone(&self.snapshots),
+            stop.idle_ends(),
         );
         let service = ListenService::new("public", None, plain, edge);
         let Some(Certifying { public: Some(tls), metrics, .. }) = self.certifying.clone() else { return service };
         service.with_tls(under_tls, Handshakes::new(Shown::Public(tls), metrics, self.config.server.threads))
     }
 
-    fn internal(&self, sockets: Vec<BoundListener>) -> ListenService<api::Listener> {
+    fn internal(&self, sockets: Vec<BoundListener>, stop: &Stop) -> ListenService<api::Listener> {
         let router = api::router(api::Parts {
             own_listeners: self.own_listeners.clone(),
             driver: self.driver.clone(),
@@ -157,6 +160,7 @@ impl Services {
             telemetry: Arc::clone(&self.telemetry),
             readiness: Arc::clone(&self.readiness),
             reloads: self.reloads.clone(),
+            upgrades: self.upgrades.clone(),
             geo: Arc::clone(&self.geo),
             nodes: self.nodes.clone(),
             connections: self.files.internal,
@@ -166,6 +170,7 @@ impl Services {
             Arc::clone(&self.snapshots),
             Arc::clone(&self.open.internal),
             self.files.internal,
+            stop.idle_ends(),
         );
         let Some(Certifying { internal: Some(tls), metrics, .. }) = self.certifying.clone() else {
             return ListenService::new("internal", Some(INTERNAL_THREADS), sockets, listener);

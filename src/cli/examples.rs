@@ -87,6 +87,11 @@ Examples:
   furt check furt.toml && furt reload
   furt reload -o json";
 
+pub(super) const UPGRADE: &str = "\
+Examples:
+  furt upgrade
+  furt upgrade -o json";
+
 pub(super) const READY: &str = "\
 Examples:
   furt ready && echo 'takes requests'

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use clap::Args;
 
 use super::logging;
-use crate::app;
+use crate::app::{self, Handover};
 use crate::config::{self, Config, UnknownVariable};
 
 #[derive(Args)]
@@ -36,6 +36,15 @@ impl ConfigArgs {
 }
 
 pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
+    let mut handover = Handover::find()?;
+    let outcome = run_with(args, &mut handover);
+    if let Err(error) = &outcome {
+        handover.failed(error);
+    }
+    outcome
+}
+
+fn run_with(args: &ConfigArgs, handover: &mut Handover) -> anyhow::Result<()> {
     let path = args.path_to_run();
     let (config, locations) = Config::load_with_locations(path, &environment).map_err(|errors| anyhow!("{errors}"))?;
     // Pingora tells every connection that breaks; furt tells what matters itself.
@@ -44,7 +53,7 @@ pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
         log::info!("{DEFAULT_FILE} is absent, and no other file is named: furt runs on its defaults");
     }
     unknown_variables().iter().for_each(|unknown| log::warn!("{unknown}"));
-    app::run(path, config, &locations)
+    app::run(path, config, &locations, handover)
 }
 
 pub(super) fn load(args: &ConfigArgs) -> anyhow::Result<Config> {

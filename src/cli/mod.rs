@@ -22,6 +22,7 @@ mod shell;
 mod store;
 mod tls;
 mod top;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -89,6 +90,9 @@ enum Verb {
     /// Have the running furt read its configuration again, and tell what changed
     #[command(after_help = examples::RELOAD)]
     Reload(reload::ReloadArgs),
+    /// Replace the running furt by the program that is in its place now, without losing a connection
+    #[command(after_help = examples::UPGRADE)]
+    Upgrade(upgrade::UpgradeArgs),
     /// Exit with 0 if the running furt takes requests, for health checks
     #[command(after_help = examples::READY)]
     Ready(client::ReadyArgs),
@@ -153,6 +157,7 @@ pub fn main() -> ExitCode {
         Verb::Routes(args) => client::routes(&args),
         Verb::Explain(args) => client::explain(&args),
         Verb::Reload(args) => reload::run(&args),
+        Verb::Upgrade(args) => upgrade::run(&args),
         Verb::Ready(args) => client::ready(&args),
         Verb::Keys(verb) => keys::run(&verb),
         Verb::Store(verb) => store::run(&verb),

@@ -10,9 +10,18 @@ use super::section::nearest;
 
 /// What every name of furt's begins with.
 const PREFIX: &str = "FURT_";
-/// Names beside those of keys: of the command line and of a build.
-const OTHERS: [&str; 8] =
-    ["FURT_CA", "FURT_CERT", "FURT_COMMIT", "FURT_CONFIG", "FURT_KEY", "FURT_LOG", "FURT_TOKEN", "FURT_URL"];
+/// Names beside those of keys: of the command line, of a build, of a furt that takes over from another.
+const OTHERS: [&str; 9] = [
+    "FURT_CA",
+    "FURT_CERT",
+    "FURT_COMMIT",
+    "FURT_CONFIG",
+    "FURT_KEY",
+    "FURT_LOG",
+    "FURT_TOKEN",
+    "FURT_UPGRADE_FROM",
+    "FURT_URL",
+];
 
 /// A variable that furt does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]

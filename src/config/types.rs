@@ -79,6 +79,8 @@ pub struct ServerConfig {
     pub max_streams: usize,
     /// How old a connection over HTTP/2 becomes.
     pub max_connection_age: Duration,
+    /// The longest wait for clients after another furt has taken over.
+    pub upgrade_grace: Duration,
     /// Worker threads of the public listener, at least 1.
     pub threads: usize,
 }

@@ -25,7 +25,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use tokio::runtime::Runtime;
 
-use crate::app;
+use crate::app::{self, Handover};
 use crate::config::Config;
 use ending::Ending;
 use fleet::{Fleet, INSTANCES};
@@ -100,7 +100,8 @@ pub fn run(options: Options) -> Result<()> {
     runtime.spawn(Arc::clone(&ending).watch(signals));
     runtime.spawn(announce(Arc::clone(&ending), guide, options));
     gateway.free();
-    let outcome = app::run_then(&file, config, &locations, || runtime.block_on(ending.leave()));
+    let mut handover = Handover::never("the demo goes with its process");
+    let outcome = app::run_then(&file, config, &locations, &mut handover, || runtime.block_on(ending.leave()));
     // Once more, for a gateway that could not start, or that ended by itself.
     runtime.block_on(ending.leave());
     let removed = ending.directory.remove();

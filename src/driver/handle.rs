@@ -77,6 +77,14 @@ impl Handle {
         waiting.await.map_err(|_| DriverGone)
     }
 
+    /// Says that another process has taken over: from now on no TTL ends here.
+    ///
+    /// # Errors
+    /// [`DriverGone`].
+    pub async fn replaced(&self) -> Result<(), DriverGone> {
+        self.sender.send(Message::Replaced).await.map_err(|_| DriverGone)
+    }
+
     /// The same way, without keeping the driver running.
     pub fn downgrade(&self) -> WeakHandle {
         WeakHandle { sender: self.sender.downgrade() }
@@ -111,7 +119,9 @@ impl Told {
     pub(crate) async fn next(&mut self) -> Option<Event> {
         match self.0.recv().await? {
             Message::Happened(event) => Some(event),
-            Message::Asked(..) | Message::Reconfigured(..) => panic!("something was asked where events are told alone"),
+            Message::Asked(..) | Message::Reconfigured(..) | Message::Replaced => {
+                panic!("something was asked where events are told alone")
+            }
         }
     }
 }

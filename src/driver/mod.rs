@@ -56,6 +56,7 @@ enum Message {
     Happened(Event),
     Asked(Box<dyn FnOnce(ReplyId) -> Event + Send>, oneshot::Sender<Result<Answer, Refusal>>),
     Reconfigured(Box<Configuration>, Arc<Config>, oneshot::Sender<Result<Answer, Refusal>>),
+    Replaced,
 }
 
 /// The writer; [`run`](Driver::run) it once.
@@ -72,6 +73,8 @@ pub struct Driver<B> {
     waiting: HashMap<ReplyId, oneshot::Sender<Result<Answer, Refusal>>>,
     next_reply: u64,
     first_effects: Vec<Effect>,
+    /// Whether another process has taken over: instances are heard there, so nobody is silent here.
+    is_replaced: bool,
 }
 
 /// The time, for the core.
@@ -108,6 +111,7 @@ impl<B: Backend> Driver<B> {
             waiting: HashMap::new(),
             next_reply: 0,
             first_effects,
+            is_replaced: false,
         };
         (driver, Handle::new(sender, receiver), snapshots)
     }
@@ -140,7 +144,11 @@ impl<B: Backend> Driver<B> {
     fn next_wake(&self, last_tick: Instant) -> Instant {
         let heartbeat = last_tick + HEARTBEAT;
         let earliest = last_tick + DEADLINES;
-        self.registry.next_deadline().map_or(heartbeat, |deadline| deadline.max(earliest).min(heartbeat))
+        self.next_deadline().map_or(heartbeat, |deadline| deadline.max(earliest).min(heartbeat))
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.registry.next_deadline().filter(|_| !self.is_replaced)
     }
 
     fn tick(&mut self, inbox: &mut Vec<Message>, gap: Duration, now: Now) -> Vec<Effect> {
@@ -157,10 +165,14 @@ impl<B: Backend> Driver<B> {
                     self.config = config;
                     Event::ConfigurationChanged(configuration, self.next_reply(answer))
                 }
+                Message::Replaced => {
+                    self.is_replaced = true;
+                    continue;
+                }
             };
             effects.extend(self.registry.handle(event, now));
         }
-        if self.registry.next_deadline().is_some_and(|deadline| deadline <= now.at) {
+        if self.next_deadline().is_some_and(|deadline| deadline <= now.at) {
             effects.extend(self.registry.handle(Event::DeadlineReached, now));
         }
         if let Some(snapshot) = self.registry.take_snapshot() {

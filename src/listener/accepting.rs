@@ -61,7 +61,10 @@ pub trait ConnectionHandler: Send + Sync + 'static {
     /// What the client is told before it is cut.
     fn admit(&self, peer: SocketAddr) -> Result<Self::Permit, &'static [u8]>;
 
-    /// Serves a connection until it ends. One without a request ends when `shutdown` says so. Returns what
+    /// Becomes true when connections without a request are to end. Not before nothing more is accepted.
+    fn idle_ends(&self) -> &ShutdownWatch;
+
+    /// Serves a connection until it ends. Once `shutdown` says so, its next answer is its last. Returns what
     /// [`Self::refuse`] needs where the last request may be one that Pingora's parser refused.
     fn handle(
         self: Arc<Self>,
@@ -244,7 +247,7 @@ async fn serve_under_tls<H: ConnectionHandler>(
     permit: H::Permit,
     shutdown: ShutdownWatch,
 ) {
-    let mut stopping = shutdown.clone();
+    let mut stopping = handler.idle_ends().clone();
     let session = tokio::select! {
         biased;
         session = handshakes.shake(socket) => session,
@@ -340,15 +343,22 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::sync::{Semaphore, watch};
 
+    use super::super::binding::bind;
     use super::super::connections::{ConnectionPermit, TOO_MANY};
-    use super::super::sockets::bind;
     use super::*;
     use crate::telemetry::ConnectionMetrics;
 
     /// Serves one connection at a time: writes a number, flushes nothing, and waits to be told before the next.
     struct Counting {
         open: Arc<OpenConnections>,
+        idle_ends: ShutdownWatch,
         steps: Semaphore,
+    }
+
+    impl Counting {
+        fn new(open: Arc<OpenConnections>) -> Self {
+            Self { open, idle_ends: watch::channel(false).1, steps: Semaphore::new(0) }
+        }
     }
 
     impl ConnectionHandler for Counting {
@@ -356,6 +366,10 @@ mod tests {
 
         fn open(&self) -> &Arc<OpenConnections> {
             &self.open
+        }
+
+        fn idle_ends(&self) -> &ShutdownWatch {
+            &self.idle_ends
         }
 
         fn admit(&self, _: SocketAddr) -> Result<ConnectionPermit, &'static [u8]> {
@@ -394,9 +408,9 @@ mod tests {
 
     fn running() -> Running {
         let open = Arc::new(OpenConnections::new(ConnectionMetrics::unexposed().unwrap()));
-        let listeners = bind(&["127.0.0.1:0".parse().unwrap()], &[], &[], 2).unwrap().public;
+        let listeners = bind(&["127.0.0.1:0".parse().unwrap()], &[], &[], 2, &mut Default::default()).unwrap().public;
         let address = listeners[0].address;
-        let mut service = ListenService::new("test", None, listeners, Counting { open, steps: Semaphore::new(0) });
+        let mut service = ListenService::new("test", None, listeners, Counting::new(open));
         let (handler, (stop, stopping)) = (Arc::clone(&service.handler), watch::channel(false));
         let service = tokio::spawn(async move { service.start_service(None, stopping, 1).await });
         Running { handler, address, stop, service }
@@ -443,14 +457,15 @@ mod tests {
     #[tokio::test]
     async fn a_socket_that_cannot_be_taken_is_told_and_nothing_is_accepted() {
         let open = Arc::new(OpenConnections::new(ConnectionMetrics::unexposed().unwrap()));
-        let mut listeners = bind(&["127.0.0.1:0".parse().unwrap(); 2], &[], &[], 1).unwrap().public;
+        let mut listeners =
+            bind(&["127.0.0.1:0".parse().unwrap(); 2], &[], &[], 1, &mut Default::default()).unwrap().public;
         let good = listeners[0].address;
         // No reactor takes a file.
         let file = std::net::TcpListener::from(OwnedFd::from(tempfile::tempfile().unwrap()));
         file.set_nonblocking(true).unwrap();
         listeners[1].sockets.push(file);
         let bad = listeners[1].address;
-        let mut service = ListenService::new("test", None, listeners, Counting { open, steps: Semaphore::new(0) });
+        let mut service = ListenService::new("test", None, listeners, Counting::new(open));
         let told = service.outcome();
         let (_stop, stopping) = watch::channel(false);
         service.start_service(None, stopping, 1).await;

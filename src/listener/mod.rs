@@ -6,7 +6,9 @@
 
 mod accepting;
 mod ahead;
+mod binding;
 mod connections;
+mod given;
 mod half_closed;
 mod handshake;
 mod head;
@@ -23,15 +25,17 @@ mod stream;
 mod unsent;
 
 pub use accepting::{ConnectionHandler, ListenService, Unanswered};
+pub use binding::bind;
 pub use connections::{
     AddressConnections, AddressPermit, ConnectionPermit, OpenConnections, STOPPING, TOO_MANY, TOO_MANY_INTERNAL,
     TOO_MANY_OF_ONE, header_deadline, options, turn_away,
 };
+pub use given::{GivenListener, GivenListeners, ListenerKind};
 pub use handshake::Handshakes;
 pub use head::{Body, HeadScan, MAX_TARGET, RequestLine};
 pub use own::{ForbiddenAddress, OwnListeners, is_own_host};
 pub use reading::{Awaited, Head, HeaderTimes, NoHead, next_head};
 pub use scheme::scheme;
 pub use service_time::{ServiceTime, ServiceTooSlow, serve};
-pub use sockets::{BoundListener, CannotListen, Sockets, address_list, bind};
+pub use sockets::{BoundListener, CannotListen, Sockets, address_list};
 pub use stream::{hold, lingering, release, service_time};

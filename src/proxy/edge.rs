@@ -48,19 +48,22 @@ pub struct Edge {
     addresses: Arc<AddressConnections>,
     metrics: Arc<ProxyMetrics>,
     snapshots: Arc<ArcSwap<Published>>,
+    idle_ends: ShutdownWatch,
 }
 
 impl Edge {
-    /// Its connections are counted in `open`; there are files for `most` of them, whatever the configuration allows.
+    /// Its connections are counted in `open`; there are files for `most` of them, whatever the configuration allows. Those
+    /// without a request end with `idle_ends`.
     pub fn new(
         proxy: HttpProxy<Gateway>,
         open: Arc<OpenConnections>,
         most: usize,
         metrics: Arc<ProxyMetrics>,
         snapshots: Arc<ArcSwap<Published>>,
+        idle_ends: ShutdownWatch,
     ) -> Self {
         let addresses = Arc::default();
-        Self { proxy: Arc::new(proxy), open, most, addresses, metrics, snapshots }
+        Self { proxy: Arc::new(proxy), open, most, addresses, metrics, snapshots, idle_ends }
     }
 
     fn header_times(&self) -> HeaderTimes {
@@ -89,7 +92,8 @@ impl Edge {
     ) {
         let settings = h2::Settings::new(&self.snapshots.load().config);
         let (proxy, metrics) = (Arc::clone(&self.proxy), Arc::clone(&self.metrics));
-        h2::serve(h2::Served { proxy, metrics, permit, shutdown }, settings, stream, begun).await;
+        let idle_ends = self.idle_ends.clone();
+        h2::serve(h2::Served { proxy, metrics, permit, shutdown, idle_ends }, settings, stream, begun).await;
     }
 
     /// Has the hooks answer a request that is not one, of which `sent` was read, and closes the connection.
@@ -153,6 +157,10 @@ impl ConnectionHandler for Edge {
         &self.open
     }
 
+    fn idle_ends(&self) -> &ShutdownWatch {
+        &self.idle_ends
+    }
+
     fn admit(&self, peer: SocketAddr) -> Result<Self::Permit, &'static [u8]> {
         let snapshot = self.snapshots.load();
         let config = &snapshot.config;
@@ -183,7 +191,7 @@ impl ConnectionHandler for Edge {
             return None;
         }
         // Both live as long as the connection, so that no request has to enter a list and leave it again.
-        let mut stopping = shutdown.clone();
+        let mut stopping = self.idle_ends.clone();
         let mut stops = pin!(async { _ = stopping.wait_for(|stops| *stops).await });
         let mut timer = pin!(tokio::time::sleep_until(accepted.into()));
         let mut awaited = Awaited::First(accepted);

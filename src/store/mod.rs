@@ -11,7 +11,7 @@ mod stored;
 #[cfg(test)]
 mod conformance;
 
-pub use disk::{DiskStore, RunningStore, Summary, check, examine, export, import};
+pub use disk::{Custody, DiskStore, LendableStore, RunningStore, Summary, check, examine, export, import};
 pub use etcd::{Access, EtcdStore, Leaving, Opened, Options, Stored, open, taken_over};
 pub use records::{RecordError, RecordFault, RecordKind};
 pub use stored::{longest_read, stored};

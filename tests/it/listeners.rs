@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::gateway::{client_from, furt, output_of};
-use crate::support::{Answer, Gateway, Origin, ports, public_service};
+use crate::support::{Answer, Gateway, Origin, SOON, eventually, ports, public_service};
 
 async fn gateway_with_two() -> (Gateway, SocketAddr) {
     let mut gateway = Gateway::start("").await;
@@ -83,4 +83,46 @@ async fn another_list_of_internal_addresses_needs_a_restart() {
     assert_eq!(answer["needs_restart"][0]["key"], "internal.listen", "{answer}");
     assert_eq!(at(second, Method::GET, "/readyz", None).await.status, 200);
     assert!(client_from(None).get(format!("http://{third}/readyz")).send().await.is_err());
+}
+
+/// Starts furt as a supervisor does that passes `socket`, and waits until it is ready or has ended.
+async fn activated(dir: &tempfile::TempDir, socket: std::net::TcpListener, config: &str) -> std::process::Child {
+    std::fs::write(dir.path().join("furt.toml"), config).unwrap();
+    let furt = furt(&["run", "--config", "furt.toml"]);
+    let mut shell = std::process::Command::new("sh");
+    let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&0 0</dev/null";
+    shell.args(["-c", script]).arg(furt.get_program()).args(furt.get_args()).current_dir(dir.path());
+    for name in furt.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name) {
+        shell.env_remove(name);
+    }
+    let log = std::fs::File::create(dir.path().join("log")).unwrap();
+    shell.stdin(std::os::fd::OwnedFd::from(socket)).stdout(std::process::Stdio::null()).stderr(log).spawn().unwrap()
+}
+
+#[tokio::test]
+async fn a_socket_of_the_supervisor_is_listened_on_where_a_key_names_its_address() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let (socket, internal) = (ports::listener(), ports::free_address());
+    let public = socket.local_addr().unwrap();
+    // It waits in the queue of the socket, which is older than furt.
+    let early = client_from(None).get(format!("http://{public}/health")).send();
+    let early = tokio::spawn(early);
+    let config = format!("server.listen = '{public}'\ninternal.listen = '{internal}'\nstore.kind = 'memory'");
+    let mut furt = activated(&dir, socket, &config).await;
+    assert_eq!(early.await.unwrap().unwrap().status(), 200);
+    furt.kill().unwrap();
+    furt.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_socket_of_the_supervisor_that_no_key_names_stops_the_start() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let (public, internal) = (ports::free_address(), ports::free_address());
+    let socket = ports::listener();
+    let given = socket.local_addr().unwrap();
+    let config = format!("server.listen = '{public}'\ninternal.listen = '{internal}'\nstore.kind = 'memory'");
+    let mut furt = activated(&dir, socket, &config).await;
+    let ended = eventually("it ends", SOON, async || furt.try_wait().unwrap()).await;
+    let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+    assert!(!ended.success() && log.contains(&format!("the supervisor passes a socket for {given}")), "{log}");
 }

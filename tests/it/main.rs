@@ -61,4 +61,5 @@ mod streams;
 mod support;
 mod tls;
 mod top;
+mod upgrades;
 mod uploads;

@@ -64,6 +64,7 @@ pub mod services;
 pub mod stats;
 mod status;
 mod units;
+pub mod upgrade;
 
 pub use document::Document;
 pub use names::{Epoch, Generation, InstanceId, KeyName, ServiceName};

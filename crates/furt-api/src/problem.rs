@@ -219,6 +219,10 @@ open_enum! {
         TransferCoding = "transfer-coding",
         /// 400: the endpoint takes no body.
         UnexpectedBody = "unexpected-body",
+        /// 500: the new program could not take over; the old one goes on.
+        UpgradeFailed = "upgrade-failed",
+        /// 409: there can be no upgrade now.
+        UpgradeRefused = "upgrade-refused",
         /// 502, by the public listener: the service broke off or answered what is not HTTP.
         UpstreamBroken = "upstream-broken",
         /// 504, by the public listener: the service did not answer in time.

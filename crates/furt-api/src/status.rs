@@ -33,5 +33,7 @@ open_enum! {
         Revoked = "revoked",
         /// The configuration was read again and is in force.
         Reloaded = "reloaded",
+        /// Another process has taken over.
+        Upgraded = "upgraded",
     }
 }

@@ -142,6 +142,18 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ServerConfig {
             positive,
             |config| &config.server.max_connection_age,
         ),
+        upgrade_grace: keys.value(
+            Key {
+                name: "server.upgrade_grace",
+                default: DefaultValue::Toml(r#""1h""#),
+                range: "duration, 0 allowed",
+                text: "How long the process that was replaced by `furt upgrade` waits for its clients. Raise it where WebSockets \
+                       and downloads last longer.",
+                ..Key::ROW
+            },
+            duration(Zero::Allowed),
+            |config| &config.server.upgrade_grace,
+        ),
         threads: keys
             .optional(
                 Key {

@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 75] = [
+const OTHERS: [(&str, &str); 76] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -17,6 +17,7 @@ const OTHERS: [(&str, &str); 75] = [
     ("server.http2", "false"),
     ("server.max_streams", "1"),
     ("server.max_connection_age", "1"),
+    ("server.upgrade_grace", "1"),
     ("server.threads", "1023"),
     ("tls.listen", "['127.0.0.1:3']"),
     ("tls.redirect", "false"),

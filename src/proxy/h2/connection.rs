@@ -90,7 +90,10 @@ pub(in crate::proxy) struct Served<P> {
     /// Kept until the last request is over.
     #[expect(dead_code, reason = "what counts is when it is dropped")]
     pub(in crate::proxy) permit: P,
+    /// Says when no further request is wanted.
     pub(in crate::proxy) shutdown: ShutdownWatch,
+    /// Says when a connection that has not begun ends.
+    pub(in crate::proxy) idle_ends: ShutdownWatch,
 }
 
 /// Serves a connection, of which `begun` was read, until it ends.
@@ -109,7 +112,7 @@ pub(in crate::proxy) async fn serve<P: Send + Sync + 'static>(
     });
     let guard = Arc::<Guard>::default();
     let wire = Box::new(Wire::new(stream, begun, Arc::clone(&guard)));
-    let mut stopping = served.shutdown.clone();
+    let mut stopping = served.idle_ends.clone();
     let handshake = tokio::time::timeout(settings.begin, server::handshake(wire, Some(settings.options())));
     let begun = tokio::select! {
         biased;

@@ -6,6 +6,7 @@
 //! that cannot be read stops the start and is never touched: see `opening`.
 
 mod faults;
+mod lending;
 mod opening;
 mod overlay;
 mod running;
@@ -28,6 +29,7 @@ use faults::ContentsError;
 use furt_core::model::{DrainMark, Epoch, InstanceId, KeyName, MAX_DURATION, RuntimeKey, Status};
 use furt_core::ports::{Store, StoreError};
 use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
+pub use lending::{Custody, LendableStore};
 pub use opening::examine;
 pub(super) use overlay::LONGEST_READ;
 pub use running::RunningStore;
@@ -60,7 +62,14 @@ pub struct DiskStore {
 
 enum State {
     Open(Arc<Database>),
-    Failed { again: Instant, why: StoreError },
+    Failed {
+        again: Instant,
+        why: StoreError,
+    },
+    /// Another process may have the file.
+    Lent,
+    /// Another process still counts on the file: it may be read.
+    Borrowed(Arc<Database>),
 }
 
 impl DiskStore {
@@ -72,17 +81,29 @@ impl DiskStore {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let database = opening::open_or_create(path)?;
         opening::write_owner(path);
+        Self::try_new(path, database, State::Open)
+    }
+
+    /// Opens the file of a furt that this one is to replace. Nothing is stored, and its format stays as it is, before
+    /// [`Custody::take_over`].
+    ///
+    /// # Errors
+    /// As [`Self::open`]; also where there is no file.
+    pub fn borrow(path: &Path) -> Result<Self, StoreError> {
+        Self::try_new(path, opening::open_as_it_is(path)?, State::Borrowed)
+    }
+
+    fn try_new(
+        path: &Path,
+        database: Database,
+        state: impl FnOnce(Arc<Database>) -> State,
+    ) -> Result<Self, StoreError> {
         let epoch = read(&database).map_err(|why| opening::damaged(path, &why))?.epoch;
-        let mut store = Self {
-            path: path.to_owned(),
-            epoch,
-            state: State::Failed { again: clock::now(), why: StoreError::Unavailable(String::new()) },
-            running: RunningStore::default(),
-            undo: None,
-            backoff: MIN_BACKOFF,
-        };
-        store.put_in_use(database);
-        Ok(store)
+        let database = Arc::new(database);
+        let running = RunningStore::default();
+        running.opened(&database);
+        let path = path.to_owned();
+        Ok(Self { path, epoch, state: state(database), running, undo: None, backoff: MIN_BACKOFF })
     }
 
     /// A way to read it while it is in use.
@@ -100,6 +121,7 @@ impl DiskStore {
     fn database(&mut self) -> Result<&Database, StoreError> {
         let is_due = match &self.state {
             State::Open(_) => false,
+            State::Lent | State::Borrowed(_) => return Err(lending::elsewhere()),
             State::Failed { again, why } if clock::now() < *again => return Err(why.clone()),
             State::Failed { .. } => true,
         };
@@ -116,6 +138,7 @@ impl DiskStore {
         match &self.state {
             State::Open(database) => Ok(database.as_ref()),
             State::Failed { why, .. } => Err(why.clone()),
+            State::Lent | State::Borrowed(_) => Err(lending::elsewhere()),
         }
     }
 
@@ -165,7 +188,10 @@ impl Store for DiskStore {
 
     fn load(&mut self) -> Result<Contents, StoreError> {
         let path = self.path.clone();
-        let database = self.database()?;
+        let database = match &self.state {
+            State::Borrowed(database) => database,
+            State::Open(_) | State::Failed { .. } | State::Lent => self.database()?,
+        };
         let mut contents = read(database).map_err(|why| opening::damaged(&path, &why))?;
         let noted = note_start(database, contents.starts + 1);
         noted.map_err(|error| {

@@ -43,11 +43,19 @@ pub(super) fn open_or_create(path: &Path) -> Result<Database, StoreError> {
 /// # Errors
 /// A sentence that names the file and what to do.
 pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
-    examine(path)?;
-    let database = guarded(path, || builder().open(path).map_err(|error| refused(path, &error)))?;
+    let database = open_as_it_is(path)?;
     super::upgrade(&database)
         .map_err(|error| StoreError::Unavailable(format!("the store {} cannot be written: {error}", path.display())))?;
     Ok(database)
+}
+
+/// Opens a file that is there, and leaves its format as it is.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn open_as_it_is(path: &Path) -> Result<Database, StoreError> {
+    examine(path)?;
+    guarded(path, || builder().open(path).map_err(|error| refused(path, &error)))
 }
 
 /// Everything that a store holds; its file stays as it is.

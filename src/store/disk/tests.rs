@@ -1,6 +1,7 @@
 //! What becomes of files: opened again, held by another, made by a newer furt, cut, bent, gone, and not writable.
 
 mod failing;
+mod lending;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,8 +4,9 @@
 //! production is seen within a second. It returns once `/readyz` is 200. Dropping it kills the process; a test that
 //! fails shows its log.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -30,7 +31,10 @@ pub(crate) struct Gateway {
     pub(crate) internal: SocketAddr,
     /// Its configuration file.
     pub(crate) config: PathBuf,
+    program: PathBuf,
     child: Option<Child>,
+    /// The processes that have taken over, the last one last.
+    successors: Vec<u32>,
     client: reqwest::Client,
     /// What a shell does before it becomes furt.
     before: Option<&'static str>,
@@ -109,7 +113,11 @@ pub(crate) fn client_from(source: Option<IpAddr>) -> reqwest::Client {
 
 /// `furt` with `arguments`, in an environment that configures nothing.
 pub(crate) fn furt(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_furt"));
+    furt_at(Path::new(env!("CARGO_BIN_EXE_furt")), arguments)
+}
+
+fn furt_at(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     let configuring = |name: &str| ["FURT_", "EDGEPROXY_", "RUST_LOG"].iter().any(|prefix| name.starts_with(prefix));
     for (name, _) in std::env::vars().filter(|(name, _)| configuring(name)) {
         command.env_remove(name);
@@ -153,6 +161,10 @@ impl Gateway {
     }
 
     async fn start_with(tail: &str, before: Option<&'static str>) -> Self {
+        Self::start_of(env!("CARGO_BIN_EXE_furt").into(), tail, before).await
+    }
+
+    async fn start_of(program: PathBuf, tail: &str, before: Option<&'static str>) -> Self {
         for _ in 0..MOST_STARTS {
             let (public, internal) = (ports::free_address(), ports::free_address());
             if public == internal {
@@ -161,7 +173,10 @@ impl Gateway {
             let dir = TempDir::new().unwrap();
             let config = dir.path().join("furt.toml");
             fs::write(&config, whole(public, internal, tail)).unwrap();
-            let mut gateway = Self { public, internal, config, child: None, client: client_from(None), before, dir };
+            let client = client_from(None);
+            let successors = Vec::new();
+            let program = program.clone();
+            let mut gateway = Self { public, internal, config, program, child: None, successors, client, before, dir };
             if gateway.spawn_until_ready().await {
                 return gateway;
             }
@@ -173,7 +188,7 @@ impl Gateway {
     async fn spawn_until_ready(&mut self) -> bool {
         let output = |name: &str| File::options().create(true).append(true).open(self.dir.path().join(name)).unwrap();
         // Where a file grows beyond its limit, that is an error of the write: as a full disk, and not the end.
-        let mut command = furt(&["run", "--config", self.config.to_str().unwrap()]);
+        let mut command = furt_at(&self.program, &["run", "--config", self.config.to_str().unwrap()]);
         if let Some(before) = self.before {
             command = under_shell(&format!("{before}; exec \"$0\" \"$@\""), &command);
         }
@@ -237,14 +252,26 @@ impl Gateway {
 
     /// Sends the signal of that name and returns at once.
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.id();
-        // The shell's own kill: there is none in std, and the program of that name is not on every machine.
-        assert!(Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status().unwrap().success());
+        assert!(signal(self.id(), name));
     }
 
-    /// Its process.
+    /// Its process: the one that has taken over last.
     pub(crate) fn id(&self) -> u32 {
-        self.child.as_ref().expect("a running furt").id()
+        self.successors.last().copied().unwrap_or_else(|| self.child.as_ref().expect("a running furt").id())
+    }
+
+    /// From now on this process is the gateway, and ends with it.
+    pub(crate) fn replaced_by(&mut self, successor: u32) {
+        self.successors.push(successor);
+        // A connection that is kept leads to the process that was.
+        self.client = client_from(None);
+    }
+
+    /// Starts furt from a copy of its own, which can be replaced.
+    pub(crate) async fn start_from(program: &Path, tail: &str) -> Self {
+        fs::copy(env!("CARGO_BIN_EXE_furt"), program).unwrap();
+        fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
+        Self::start_of(program.to_owned(), tail, None).await
     }
 
     /// From now on none of its files grows beyond that size; `None`: as far as the disk goes.
@@ -390,8 +417,18 @@ impl Gateway {
     }
 }
 
+/// Sends a process the signal of that name; `false`: it is gone.
+fn signal(id: u32, name: &str) -> bool {
+    // The shell's own kill: there is none in std, and the program of that name is not on every machine.
+    let mut kill = Command::new("sh");
+    kill.args(["-c", &format!("kill -{name} {id}")]).stderr(Stdio::null()).status().unwrap().success()
+}
+
 impl Drop for Gateway {
     fn drop(&mut self) {
+        for successor in &self.successors {
+            signal(*successor, "KILL");
+        }
         self.kill();
         if std::thread::panicking() {
             eprintln!("--- furt's output\n{}---", self.log());

@@ -1,0 +1,220 @@
+//! The new process's side of an upgrade: what it is handed, and when it may use it.
+//!
+//! The process that runs starts this one with a socket for its standard input. Nothing of that is there at a start of the
+//! usual kind: then everything here does nothing.
+
+use std::net::TcpListener;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::channel::{Answered, PROTOCOL, StartingEnd, StoreKind, Told};
+use super::program;
+use crate::config::StoreConfig;
+use crate::listener::{BoundListener, GivenListener, GivenListeners};
+use crate::telemetry::VERSION;
+
+/// The process that this one was started by, and is to replace.
+pub(super) const FROM: &str = "FURT_UPGRADE_FROM";
+
+/// A process that was replaced, and may still have clients.
+pub(super) struct Predecessor {
+    pub(super) pid: u32,
+    /// Closed when it ends.
+    pub(super) socket: OwnedFd,
+}
+
+/// What this process takes over from another one, if there is one.
+pub struct Handover {
+    inherited: Option<Inherited>,
+    /// The program that is started at an upgrade of this process.
+    program: Result<PathBuf, &'static str>,
+}
+
+struct Inherited {
+    end: StartingEnd,
+    listeners: Vec<GivenListener>,
+    predecessors: Vec<Predecessor>,
+    program: PathBuf,
+    store: StoreKind,
+}
+
+/// What is kept for the upgrade after this one.
+pub(super) struct Kept {
+    pub(super) program: Result<PathBuf, &'static str>,
+    pub(super) predecessors: Vec<Predecessor>,
+}
+
+impl Handover {
+    /// Of a process that replaces nobody, and cannot be replaced because of `why`.
+    pub fn never(why: &'static str) -> Self {
+        Self { inherited: None, program: Err(why) }
+    }
+
+    /// Takes what the process that started this one hands over, where one does.
+    ///
+    /// # Errors
+    /// It does not say all of it, or says what this furt does not understand.
+    pub fn find() -> Result<Self> {
+        let program =
+            program::own_path().map_err(|_| "the path that furt was started from is not known: /proc is missing");
+        let Some(socket) = inherited_socket() else { return Ok(Self { inherited: None, program }) };
+        let end = StartingEnd::new(socket).context("the furt that runs cannot be heard")?;
+        let inherited = Inherited::receive(end).context("the furt that runs does not hand over what it has")?;
+        Ok(Self { inherited: Some(inherited), program })
+    }
+
+    /// Whether this process is to replace another.
+    pub(in crate::app) fn is_due(&self) -> bool {
+        self.inherited.is_some()
+    }
+
+    /// Tells the process that runs why this one cannot take over.
+    pub fn failed(&self, error: &anyhow::Error) {
+        if let Some(inherited) = &self.inherited {
+            // It may be gone.
+            _ = inherited.end.answer(&Answered::Failed { why: format!("{error:#}") });
+        }
+    }
+
+    /// The listeners that need not be bound.
+    ///
+    /// # Errors
+    /// A line for each socket of a supervisor that is none that listens.
+    pub(in crate::app) fn listeners(&mut self) -> Result<GivenListeners> {
+        match &mut self.inherited {
+            Some(inherited) => Ok(GivenListeners::new(std::mem::take(&mut inherited.listeners))),
+            None => GivenListeners::of_supervisor().map_err(|failures| anyhow::anyhow!(failures.join("\n"))),
+        }
+    }
+
+    /// Judges the addresses that were given and that no key names.
+    ///
+    /// # Errors
+    /// A supervisor listens where the configuration does not.
+    pub(in crate::app) fn judge_left(&self, left: &GivenListeners) -> Result<()> {
+        for address in left.addresses() {
+            if self.is_due() {
+                log::info!("{address} is no longer listened on");
+            } else {
+                bail!(
+                    "the supervisor passes a socket for {address} (LISTEN_FDS), and neither server.listen, tls.listen nor \
+                     internal.listen names that address"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the store's file is free. Returns at once where there is none to be waited for.
+    ///
+    /// # Errors
+    /// The store is another one; or the other process is gone.
+    pub(in crate::app) fn await_store(&self, store: &StoreConfig) -> Result<()> {
+        let Some(inherited) = &self.inherited else { return Ok(()) };
+        if store_kind(store) != inherited.store {
+            bail!("[store] has changed: an upgrade takes the store over as it is; restart furt to use another one");
+        }
+        if let StoreConfig::Disk(_) = store {
+            inherited.say(&Answered::WantsStore)?;
+            inherited.await_told(&Told::StoreIsFree)?;
+        }
+        Ok(())
+    }
+
+    /// Says that this process serves, and waits until it is the one that runs.
+    ///
+    /// # Errors
+    /// The other process is gone, or goes on by itself.
+    pub(in crate::app) fn ready(&self) -> Result<()> {
+        let Some(inherited) = &self.inherited else { return Ok(()) };
+        inherited.say(&Answered::Ready { version: VERSION.to_owned() })?;
+        inherited.await_told(&Told::TakeOver)?;
+        inherited.say(&Answered::HasTakenOver)?;
+        log::info!("furt {VERSION} has taken over from process {}", std::os::unix::process::parent_id());
+        Ok(())
+    }
+
+    /// What the next upgrade needs.
+    pub(super) fn keep(&mut self) -> Kept {
+        match self.inherited.take() {
+            None => Kept { program: self.program.clone(), predecessors: Vec::new() },
+            Some(Inherited { end, mut predecessors, program, .. }) => {
+                predecessors.push(Predecessor { pid: std::os::unix::process::parent_id(), socket: end.into_socket() });
+                Kept { program: Ok(program), predecessors }
+            }
+        }
+    }
+}
+
+impl Inherited {
+    fn receive(end: StartingEnd) -> Result<Self> {
+        let (mut listeners, mut predecessors) = (Vec::new(), Vec::new());
+        loop {
+            let (told, sockets) = end.told()?;
+            match told {
+                Told::Listener { kind, configured } => {
+                    let sockets = sockets.into_iter().map(TcpListener::from).collect();
+                    let listener = BoundListener::of_sockets(sockets)?;
+                    listeners.push(GivenListener { kind: Some(kind), configured, listener });
+                }
+                Told::Predecessor { pid } => {
+                    let socket = sockets.into_iter().next().context("a process without its socket")?;
+                    predecessors.push(Predecessor { pid, socket });
+                }
+                Told::Begin { protocol: PROTOCOL, program, store } => {
+                    return Ok(Self { end, listeners, predecessors, program, store });
+                }
+                Told::Begin { protocol, .. } => {
+                    let why =
+                        format!("it hands over by protocol {protocol}, and this one knows {PROTOCOL}: restart furt");
+                    _ = end.answer(&Answered::Failed { why: why.clone() });
+                    bail!(why);
+                }
+                Told::StoreIsFree | Told::TakeOver => bail!("it says {told:?} too early"),
+            }
+        }
+    }
+
+    fn say(&self, answered: &Answered) -> Result<()> {
+        self.end.answer(answered).context("the furt that was to be replaced is gone")
+    }
+
+    fn await_told(&self, expected: &Told) -> Result<()> {
+        let (told, _) = self.end.told().context("the furt that was to be replaced goes on by itself, or is gone")?;
+        if told != *expected {
+            bail!("the furt that was to be replaced says {told:?} and not {expected:?}");
+        }
+        Ok(())
+    }
+}
+
+/// The store of a configuration as it is compared.
+pub(super) fn store_kind(store: &StoreConfig) -> StoreKind {
+    match store {
+        StoreConfig::Memory => StoreKind::Memory,
+        StoreConfig::Disk(path) => StoreKind::Disk(whole(path)),
+        StoreConfig::Etcd => StoreKind::Etcd,
+    }
+}
+
+/// The same for every spelling of a path.
+fn whole(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// The socket, where the variable names the process that started this one: a variable that was inherited further means nothing.
+fn inherited_socket() -> Option<OwnedFd> {
+    let from: u32 = std::env::var(FROM).ok()?.parse().ok()?;
+    if from != std::os::unix::process::parent_id() {
+        return None;
+    }
+    let stdin = std::io::stdin();
+    // Fails for what is no socket.
+    rustix::net::sockopt::socket_type(stdin.as_fd()).ok()?;
+    let socket = rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), 3).ok()?;
+    let nothing = std::fs::File::open("/dev/null").ok()?;
+    rustix::stdio::dup2_stdin(&nothing).ok()?;
+    Some(socket)
+}

@@ -1,0 +1,258 @@
+//! The running process's side of an upgrade: starts the new one, hands over what it has, and takes it back where that fails.
+
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use tokio::signal::unix::Signal;
+use tokio::sync::mpsc;
+
+use super::channel::{self, Answered, Channel, PROTOCOL, StoreKind, Told};
+use super::handover::{FROM, Handover, Kept, Predecessor, store_kind};
+use super::program::Program;
+use crate::api::{UpgradeError, UpgradeWaiting, Upgraded};
+use crate::config::StoreConfig;
+use crate::listener::GivenListener;
+use crate::store::Custody;
+
+/// Processes that were replaced and still have clients: each keeps its table of routes and its connections in memory.
+const MOST_PREDECESSORS: usize = 4;
+/// How often, and how far apart, a process is looked at that has closed its socket.
+const ENDING_LOOKS: u32 = 50;
+const ENDING_PAUSE: Duration = Duration::from_millis(10);
+
+/// What upgrades need.
+pub(in crate::app) struct Upgrading {
+    program: Result<PathBuf, &'static str>,
+    listeners: Vec<GivenListener>,
+    predecessors: Vec<Predecessor>,
+    custody: Option<Custody>,
+    store: StoreKind,
+    asked: mpsc::Receiver<UpgradeWaiting>,
+    signals: Signal,
+    successor: Option<Successor>,
+    done: Option<(Upgraded, Option<UpgradeWaiting>)>,
+}
+
+impl Upgrading {
+    pub(in crate::app) fn new(
+        handover: &mut Handover,
+        listeners: Vec<GivenListener>,
+        store: &StoreConfig,
+        custody: Option<Custody>,
+        asked: mpsc::Receiver<UpgradeWaiting>,
+        signals: Signal,
+    ) -> Self {
+        let Kept { program, predecessors } = handover.keep();
+        Self {
+            program,
+            listeners,
+            predecessors,
+            custody,
+            store: store_kind(store),
+            asked,
+            signals,
+            successor: None,
+            done: None,
+        }
+    }
+
+    /// Waits for somebody to ask and has another process take over. A failure is told; success is to be told with
+    /// [`Self::tell_success`]. If this is dropped meanwhile, everything is as it was. Returns whether this process is replaced.
+    pub(in crate::app) async fn serve_next(&mut self) -> bool {
+        let waiting = self.asked().await;
+        match self.upgrade().await {
+            Ok(upgraded) => {
+                self.done = Some((upgraded, waiting));
+                true
+            }
+            Err(error) => {
+                log::error!("there is no upgrade: {error}");
+                // The caller may have stopped waiting.
+                _ = waiting.map(|waiting| waiting.send(Err(error)));
+                false
+            }
+        }
+    }
+
+    /// Tells who has asked, once a new connection goes to the new process.
+    pub(in crate::app) fn tell_success(&mut self) {
+        let Some((upgraded, waiting)) = self.done.take() else { return };
+        log::info!("process {} (furt {}) has taken over", upgraded.pid, upgraded.version);
+        _ = waiting.map(|waiting| waiting.send(Ok(upgraded)));
+    }
+
+    /// The process that has taken over.
+    pub(in crate::app) fn successor(&self) -> Option<u32> {
+        self.successor.as_ref().map(|successor| successor.process.id())
+    }
+
+    /// Closes the listening sockets: nobody is handed them any more.
+    pub(in crate::app) fn close_listeners(&mut self) {
+        self.listeners.clear();
+    }
+
+    /// Waits until a caller asks for an upgrade, or a signal does.
+    async fn asked(&mut self) -> Option<UpgradeWaiting> {
+        tokio::select! {
+            Some(waiting) = self.asked.recv() => Some(waiting),
+            Some(()) = self.signals.recv() => None,
+            else => std::future::pending().await,
+        }
+    }
+
+    async fn upgrade(&mut self) -> Result<Upgraded, UpgradeError> {
+        let program = self.program().map_err(UpgradeError::Refused)?;
+        let started = Successor::start(&program, self.custody.clone());
+        let mut successor =
+            started.map_err(|error| UpgradeError::Failed(format!("the new process cannot be started: {error}")))?;
+        match self.hand_over(&mut successor).await {
+            Ok(version) => {
+                successor.has_taken_over = true;
+                let pid = successor.process.id();
+                self.successor = Some(successor);
+                Ok(Upgraded { pid, version })
+            }
+            Err(stop) => Err(UpgradeError::Failed(successor.why(stop).await)),
+        }
+    }
+
+    /// The program to be started, if there can be an upgrade.
+    fn program(&mut self) -> Result<Program, String> {
+        if std::process::id() == 1 {
+            return Err("furt is process 1, with which its container ends: replace the container".to_owned());
+        }
+        if self.store == StoreKind::Memory {
+            return Err("the store is in memory, and would end with this process: restart furt".to_owned());
+        }
+        self.predecessors.retain(is_alive);
+        if self.predecessors.len() >= MOST_PREDECESSORS {
+            let pids: Vec<_> = self.predecessors.iter().map(|one| one.pid.to_string()).collect();
+            return Err(format!(
+                "{} earlier processes still have clients ({}): wait for them, or end them",
+                pids.len(),
+                pids.join(", ")
+            ));
+        }
+        Program::open(self.program.as_deref().map_err(|why| (*why).to_owned())?)
+    }
+
+    async fn hand_over(&self, successor: &mut Successor) -> Result<String, Stop> {
+        for GivenListener { kind, configured, listener } in &self.listeners {
+            let sockets: Vec<_> = listener.sockets().iter().map(|socket| socket.as_fd()).collect();
+            let Some(kind) = *kind else { continue };
+            successor.channel.tell(&Told::Listener { kind, configured: *configured }, &sockets)?;
+        }
+        for Predecessor { pid, socket } in &self.predecessors {
+            successor.channel.tell(&Told::Predecessor { pid: *pid }, &[socket.as_fd()])?;
+        }
+        let program = self.program.clone().map_err(|why| Stop::Told(why.to_owned()))?;
+        successor.channel.tell(&Told::Begin { protocol: PROTOCOL, program, store: self.store.clone() }, &[])?;
+        let mut ready = None;
+        loop {
+            match successor.channel.answer().await? {
+                Answered::WantsStore => {
+                    successor.lend()?;
+                    successor.channel.tell(&Told::StoreIsFree, &[])?;
+                }
+                Answered::Ready { version } => {
+                    ready = Some(version);
+                    successor.channel.tell(&Told::TakeOver, &[])?;
+                }
+                Answered::HasTakenOver => {
+                    return ready.ok_or_else(|| Stop::Told("the new process takes over unasked".to_owned()));
+                }
+                Answered::Failed { why } => return Err(Stop::Told(why)),
+            }
+        }
+    }
+}
+
+/// Why a new process does not take over.
+enum Stop {
+    /// It says so, or it is not to go on.
+    Told(String),
+    /// It says nothing.
+    Silent(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Silent(error)
+    }
+}
+
+/// A new process. Where it is dropped before it has taken over, it is ended, and the store is this process's again.
+struct Successor {
+    process: Child,
+    /// Closed when this process ends: so the new one knows.
+    channel: Channel,
+    custody: Option<Custody>,
+    is_lent: bool,
+    has_taken_over: bool,
+}
+
+impl Successor {
+    fn start(program: &Program, custody: Option<Custody>) -> io::Result<Self> {
+        let (channel, other) = channel::pair()?;
+        let mut command = program.command();
+        command.stdin(Stdio::from(other)).env(FROM, std::process::id().to_string());
+        Ok(Self { process: command.spawn()?, channel, custody, is_lent: false, has_taken_over: false })
+    }
+
+    fn lend(&mut self) -> Result<(), Stop> {
+        let Some(custody) = &self.custody else { return Ok(()) };
+        custody.lend().map_err(|why| Stop::Told(format!("the store is not well: {why}")))?;
+        self.is_lent = true;
+        Ok(())
+    }
+
+    /// What stopped it, as a sentence.
+    async fn why(&mut self, stop: Stop) -> String {
+        match stop {
+            Stop::Told(why) => why,
+            Stop::Silent(error) if error.kind() == io::ErrorKind::TimedOut => {
+                format!("the new process has said nothing for {} s", channel::SILENCE.as_secs())
+            }
+            Stop::Silent(error) => match self.ended().await {
+                Some(status) => format!("the new process has ended ({status}); what it logged is why"),
+                None => format!("the new process cannot be heard: {error}"),
+            },
+        }
+    }
+
+    /// How it ended, where it does so by itself: its socket is closed a moment before.
+    async fn ended(&mut self) -> Option<ExitStatus> {
+        for _ in 0..ENDING_LOOKS {
+            if let Ok(Some(status)) = self.process.try_wait() {
+                return Some(status);
+            }
+            tokio::time::sleep(ENDING_PAUSE).await;
+        }
+        None
+    }
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        if self.has_taken_over {
+            return;
+        }
+        // It may have ended by itself.
+        _ = self.process.kill();
+        _ = self.process.wait();
+        if let (true, Some(custody)) = (self.is_lent, &self.custody) {
+            custody.take_back();
+        }
+    }
+}
+
+fn is_alive(predecessor: &Predecessor) -> bool {
+    // It says nothing any more, so there is something to be read when it has ended.
+    let read = recv(&predecessor.socket, &mut [0_u8; 1][..], RecvFlags::DONTWAIT | RecvFlags::PEEK);
+    matches!(read, Err(Errno::WOULDBLOCK))
+}
