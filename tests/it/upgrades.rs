@@ -1,5 +1,6 @@
 //! A running furt that is replaced by another process: what clients notice, and what becomes of a successor that fails.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,10 @@ use crate::support::wire::{Wire, header};
 use crate::support::{Answer, Gateway, Mode, Origin, SOON, eventually, public_service, with};
 
 const TOKEN: &str = "operators-9a1f";
+/// More are for a desk: `UPGRADES=200`.
+const UPGRADES: usize = 6;
+/// Processes that were replaced and still have clients.
+const MOST_OLD: usize = 4;
 /// Before a successor that is silent is given up.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -142,15 +147,34 @@ impl Http2 {
     }
 }
 
+type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<TcpStream>>;
+
+async fn opened(gateway: &Gateway) -> Socket {
+    let url = gateway.public_url("/shop/socket").replace("http://", "ws://");
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    echoes(&mut socket).await;
+    socket
+}
+
+async fn echoes(socket: &mut Socket) {
+    socket.send("still here".into()).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap().into_text().unwrap().as_str(), "still here");
+}
+
+async fn closes(mut socket: Socket) {
+    echoes(&mut socket).await;
+    socket.close(None).await.unwrap();
+    while socket.next().await.is_some() {}
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_fails_and_no_websocket_is_cut_while_one_process_after_the_other_takes_over() {
-    const UPGRADES: usize = 5;
+    let upgrades = std::env::var("UPGRADES").map_or(UPGRADES, |number| number.parse().expect("UPGRADES is a number"));
     let (mut gateway, origin) = (gateway("").await, Origin::start().await);
     gateway.registered(&public_service("shop", &origin.url(), "/shop/*")).await;
-    let url = gateway.public_url("/shop/socket").replace("http://", "ws://");
     let public = gateway.public;
     let (kept, http2) = (client_from(None), Arc::new(Http2 { gateway: public, connection: Mutex::default() }));
-    let load = Load::start(3, move |client, number| {
+    let mut load = Load::start(3, move |client, number| {
         let (kept, http2) = (kept.clone(), Arc::clone(&http2));
         async move {
             let url = format!("http://{public}/shop/{number}");
@@ -162,34 +186,40 @@ async fn no_request_fails_and_no_websocket_is_cut_while_one_process_after_the_ot
             }
         }
     });
-    let mut load = load;
-    let mut sockets = Vec::new();
-    let mut old = Vec::new();
-    for number in 0..UPGRADES {
-        let (mut socket, _) = tokio_tungstenite::connect_async(&url).await.unwrap();
-        socket.send("one".into()).await.unwrap();
-        assert_eq!(socket.next().await.unwrap().unwrap().into_text().unwrap().as_str(), "one");
-        sockets.push(socket);
-        load.more(30).await;
-        if number < 4 {
-            old.push(upgraded(&mut gateway).await);
-        } else {
-            let answer = upgrade(&gateway).await;
-            answer.problem(409, "upgrade-refused");
-            assert!(answer.body.contains("4 earlier processes still have clients"), "{answer:?}");
+    let mut sockets = VecDeque::new();
+    for _ in 0..upgrades {
+        sockets.push_back((opened(&gateway).await, gateway.id()));
+        load.more(15).await;
+        upgraded(&mut gateway).await;
+        if sockets.len() == MOST_OLD - 1 {
+            let (socket, process) = sockets.pop_front().unwrap();
+            closes(socket).await;
+            ends(process).await;
         }
-        load.more(30).await;
     }
+    load.more(15).await;
     load.stop().await;
-    for mut socket in sockets {
-        socket.send("two".into()).await.unwrap();
-        assert_eq!(socket.next().await.unwrap().unwrap().into_text().unwrap().as_str(), "two");
-        socket.close(None).await.unwrap();
-        while socket.next().await.is_some() {}
-    }
-    for process in old {
+    for (socket, process) in sockets {
+        closes(socket).await;
         ends(process).await;
     }
+}
+
+#[tokio::test]
+async fn no_more_than_four_old_processes_have_clients() {
+    let (mut gateway, origin) = (gateway("").await, Origin::start().await);
+    gateway.registered(&public_service("shop", &origin.url(), "/shop/*")).await;
+    let mut sockets = VecDeque::new();
+    for _ in 0..MOST_OLD {
+        sockets.push_back((opened(&gateway).await, gateway.id()));
+        upgraded(&mut gateway).await;
+    }
+    let refused = upgrade(&gateway).await.problem(409, "upgrade-refused");
+    assert!(refused["detail"].as_str().unwrap().starts_with("4 earlier processes still have clients"), "{refused}");
+    // Any of them may be the first to end.
+    let (socket, process) = sockets.remove(1).unwrap();
+    closes(socket).await;
+    ends(process).await;
     upgraded(&mut gateway).await;
 }
 
