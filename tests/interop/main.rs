@@ -29,6 +29,7 @@ mod outage;
 mod records;
 mod rights;
 mod sharing;
+mod upgrading;
 
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the support of the other end-to-end tests, of which these need a part")]
