@@ -31,7 +31,8 @@ use super::listing::Streamed;
 use super::problem::Problem;
 use crate::config::ClientConfig;
 use crate::listener::{
-    self, ConnectionHandler, ConnectionPermit, OpenConnections, TOO_MANY_INTERNAL, Unanswered, header_deadline,
+    self, Admitted, ConnectionHandler, ConnectionPermit, OpenConnections, TOO_MANY_INTERNAL, Unanswered,
+    header_deadline,
 };
 use crate::published::Published;
 use crate::telemetry::request_id;
@@ -182,8 +183,8 @@ impl ConnectionHandler for Listener {
         &self.idle_ends
     }
 
-    fn admit(&self, _: SocketAddr) -> Result<ConnectionPermit, &'static [u8]> {
-        self.open.try_acquire(self.most).ok_or(TOO_MANY_INTERNAL)
+    fn admit(&self, _: SocketAddr) -> Result<Admitted<ConnectionPermit>, &'static [u8]> {
+        self.open.try_acquire(self.most).map(Admitted::Peer).ok_or(TOO_MANY_INTERNAL)
     }
 
     async fn handle(

@@ -65,6 +65,8 @@ pub struct ServerConfig {
     pub grace: Duration,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: CidrSet,
+    /// The peers whose connections begin with a PROXY header, and no others do.
+    pub proxy_protocol_from: CidrSet,
     /// Headers that are removed from requests of everyone else.
     pub proxy_headers: HeaderNames,
     /// furt's name in `Via`; `None`: requests get none, and loops are not looked for.

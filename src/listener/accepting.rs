@@ -1,5 +1,5 @@
 //! The accept loops: each connection is given a permit before anything is read of it, or is turned away, and has a task of its
-//! own then.
+//! own then. Where its peer connects for others, that begins with a PROXY header ([`proxy_protocol`]).
 //!
 //! The task sends what its connection has written whenever it waits for something ([`Unsent`]). Where the machine has no file
 //! or memory for one more connection the loop pauses, since the kernel would tell it so again at once. Knows no protocol: a
@@ -23,10 +23,12 @@ use tokio::task::JoinSet;
 
 use super::connections::{OpenConnections, turn_away};
 use super::handshake::Handshakes;
+use super::proxy_protocol::{self, ProxiedClient, Unread};
 use super::sides::Incoming;
 use super::sockets::{BoundListener, CannotListen};
 use super::stream::{ClientStream, take_refused};
 use crate::clock;
+use crate::telemetry::ProxyHeaderOutcome;
 
 /// The pause after a failure, and the longest after several: a file may be free at any moment, and clients wait.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -47,6 +49,14 @@ pub struct Unanswered<H: ConnectionHandler + ?Sized> {
     pub shutdown: ShutdownWatch,
 }
 
+/// Who a new connection is let in for.
+pub enum Admitted<P> {
+    /// For its peer.
+    Peer(P),
+    /// For whom its peer names in a PROXY header, which may take that long.
+    Proxied(P, Duration),
+}
+
 /// What serves the connections of a listener.
 pub trait ConnectionHandler: Send + Sync + 'static {
     /// Kept as long as the connection is open.
@@ -59,7 +69,21 @@ pub trait ConnectionHandler: Send + Sync + 'static {
     ///
     /// # Errors
     /// What the client is told before it is cut.
-    fn admit(&self, peer: SocketAddr) -> Result<Self::Permit, &'static [u8]>;
+    fn admit(&self, peer: SocketAddr) -> Result<Admitted<Self::Permit>, &'static [u8]>;
+
+    /// The permit of a connection whose peer has named this client.
+    ///
+    /// # Errors
+    /// What the client is told before it is cut.
+    fn admit_proxied(&self, permit: Self::Permit, client: SocketAddr) -> Result<Self::Permit, &'static [u8]> {
+        _ = client;
+        Ok(permit)
+    }
+
+    /// A PROXY header was read, or was not.
+    fn note_proxy_header(&self, outcome: ProxyHeaderOutcome) {
+        _ = outcome;
+    }
 
     /// Becomes true when connections without a request are to end. Not before nothing more is accepted.
     fn idle_ends(&self) -> &ShutdownWatch;
@@ -212,29 +236,98 @@ fn start<H: ConnectionHandler>(
     peer: SocketAddr,
     shutdown: ShutdownWatch,
 ) {
-    let permit = match handler.admit(peer) {
-        Ok(permit) => permit,
-        Err(why) => {
-            // Under TLS nothing can be told without a handshake, which is what there is no room for.
-            if handshakes.is_none()
-                && let Some(one) = handler.open().try_turn_away()
-            {
-                tokio::spawn(async move {
-                    let _one = one;
-                    turn_away(Box::new(ClientStream::new(stream, peer)), why).await;
-                });
-            }
-            return;
-        }
+    let (permit, timeout) = match handler.admit(peer) {
+        Ok(Admitted::Peer(permit)) => (permit, None),
+        Ok(Admitted::Proxied(permit, timeout)) => (permit, Some(timeout)),
+        Err(why) => return refuse(&**handler, handshakes.is_some(), stream, peer, why),
     };
     let handler = Arc::clone(handler);
-    match handshakes {
-        None => {
-            tokio::spawn(serve(handler, move || ClientStream::new(stream, peer), permit, shutdown));
+    match (handshakes, timeout) {
+        (None, None) => {
+            tokio::spawn(serve(handler, move || ClientStream::new(stream, peer), by_the_kernel, permit, shutdown));
         }
-        Some(handshakes) => {
+        (Some(handshakes), None) => {
             tokio::spawn(serve_under_tls(handler, Arc::clone(handshakes), stream, peer, permit, shutdown));
         }
+        (handshakes, Some(timeout)) => {
+            let serving = Proxied { handler, handshakes: handshakes.cloned(), stream, peer, shutdown };
+            tokio::spawn(serving.serve(permit, timeout));
+        }
+    }
+}
+
+/// Tells a client why it is turned away, where it can be told.
+fn refuse<H: ConnectionHandler>(
+    handler: &H,
+    is_under_tls: bool,
+    stream: TcpStream,
+    peer: SocketAddr,
+    why: &'static [u8],
+) {
+    // Under TLS nothing can be told without a handshake, which is what there is no room for.
+    if !is_under_tls && let Some(one) = handler.open().try_turn_away() {
+        tokio::spawn(async move {
+            let _one = one;
+            turn_away(Box::new(ClientStream::new(stream, peer)), why).await;
+        });
+    }
+}
+
+/// A connection whose peer says first for whom it connects.
+struct Proxied<H> {
+    handler: Arc<H>,
+    handshakes: Option<Arc<Handshakes>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    shutdown: ShutdownWatch,
+}
+
+impl<H: ConnectionHandler> Proxied<H> {
+    /// Ends where it is known who the client is: what is served then has a task of its own.
+    async fn serve(mut self, permit: H::Permit, timeout: Duration) {
+        let mut stopping = self.handler.idle_ends().clone();
+        let client = tokio::select! {
+            biased;
+            client = tokio::time::timeout(timeout, self.read_header()) => client,
+            // Nothing was asked for yet.
+            _ = stopping.wait_for(|stops| *stops) => return,
+        };
+        let Self { handler, handshakes, stream, peer, shutdown } = self;
+        let Ok(client) = client else { return handler.note_proxy_header(ProxyHeaderOutcome::TimedOut) };
+        let Some(client) = client else { return };
+        let address = client.map_or(peer, |client| client.address);
+        let permit = match handler.admit_proxied(permit, address) {
+            Ok(permit) => permit,
+            Err(why) => return refuse(&*handler, handshakes.is_some(), stream, address, why),
+        };
+        let told = move |_: &TcpStream| Some(address);
+        match handshakes {
+            None => {
+                tokio::spawn(serve(handler, move || ClientStream::new(stream, address), told, permit, shutdown));
+            }
+            Some(handshakes) => {
+                let reached = client.map(|client| client.reached.ip());
+                if let Some(session) = handshakes.shake_until_stopped(stream, reached, handler.idle_ends()).await {
+                    let stream = move || ClientStream::under_tls(session, address);
+                    tokio::spawn(serve(handler, stream, told, permit, shutdown));
+                }
+            }
+        }
+    }
+
+    /// For whom the peer connects, or that it does for itself; `None`: there is no header, and that is counted.
+    async fn read_header(&mut self) -> Option<Option<ProxiedClient>> {
+        let (outcome, read) = match proxy_protocol::read(&mut self.stream).await {
+            Ok(Some(client)) => (ProxyHeaderOutcome::Client, Some(Some(client))),
+            Ok(None) => (ProxyHeaderOutcome::Own, Some(None)),
+            Err(why) => {
+                log::debug!("a connection of {} was closed: {why}", self.peer);
+                let is_closed = !matches!(why, Unread::Malformed(_));
+                (if is_closed { ProxyHeaderOutcome::Closed } else { ProxyHeaderOutcome::Malformed }, None)
+            }
+        };
+        self.handler.note_proxy_header(outcome);
+        read
     }
 }
 
@@ -247,23 +340,23 @@ async fn serve_under_tls<H: ConnectionHandler>(
     permit: H::Permit,
     shutdown: ShutdownWatch,
 ) {
-    let mut stopping = handler.idle_ends().clone();
-    let session = tokio::select! {
-        biased;
-        session = handshakes.shake(socket) => session,
-        // Nothing was asked for yet.
-        _ = stopping.wait_for(|stops| *stops) => None,
-    };
-    if let Some(session) = session {
-        tokio::spawn(serve(handler, move || ClientStream::under_tls(session, peer), permit, shutdown));
+    if let Some(session) = handshakes.shake_until_stopped(socket, None, handler.idle_ends()).await {
+        let stream = move || ClientStream::under_tls(session, peer);
+        tokio::spawn(serve(handler, stream, by_the_kernel, permit, shutdown));
     }
 }
 
-/// The task of a connection. Its stream is made within: the task would have room for it twice.
+/// Whose a connection is by its socket. It is asked again only where it is needed: the task would have room for the address.
+fn by_the_kernel(socket: &TcpStream) -> Option<SocketAddr> {
+    socket.peer_addr().ok()
+}
+
+/// The task of a connection. Its stream is made within: the task would have room for it twice. `peer` says whose it is.
 #[expect(clippy::manual_async_fn, reason = "an async fn has room for what it is given twice")]
 fn serve<H: ConnectionHandler, I: Incoming>(
     handler: Arc<H>,
     stream: impl FnOnce() -> ClientStream<I> + Send,
+    peer: impl Fn(&TcpStream) -> Option<SocketAddr> + Send,
     permit: H::Permit,
     shutdown: ShutdownWatch,
 ) -> impl Future<Output = ()> + Send {
@@ -283,7 +376,7 @@ fn serve<H: ConnectionHandler, I: Incoming>(
             .await
         };
         if let Some(unanswered) = handled
-            && let Some(stream) = take_refused(&unsent)
+            && let Some(stream) = take_refused(&unsent, peer)
         {
             // In a box: the task would have room for it while its client is idle.
             Box::pin(H::refuse(unanswered, stream)).await;
@@ -372,8 +465,8 @@ mod tests {
             &self.idle_ends
         }
 
-        fn admit(&self, _: SocketAddr) -> Result<ConnectionPermit, &'static [u8]> {
-            self.open.try_acquire(1).ok_or(TOO_MANY)
+        fn admit(&self, _: SocketAddr) -> Result<Admitted<ConnectionPermit>, &'static [u8]> {
+            self.open.try_acquire(1).map(Admitted::Peer).ok_or(TOO_MANY)
         }
 
         async fn handle(

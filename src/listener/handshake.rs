@@ -9,8 +9,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use pingora::server::ShutdownWatch;
+use rustls::HandshakeKind;
 use rustls::server::{Acceptor, ClientHello};
-use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -19,7 +20,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::session::{Session, version};
 use crate::telemetry::{HandshakeOutcome, TlsMetrics};
-use crate::tls::Shown;
+use crate::tls::{Offer, Secured, Shown};
 
 /// Handshakes of a thread that are computed or about to be. More clients wait in line, so that a flood of them does not hold up
 /// requests for longer than these take. A client that is slow holds none of these places.
@@ -49,16 +50,33 @@ impl Handshakes {
         Self { shown, metrics, computing: Semaphore::new(threads.max(1) * AT_ONCE) }
     }
 
-    /// The connection under TLS; `None`: there is none, and the socket is closed.
-    pub(super) async fn shake(&self, socket: TcpStream) -> Option<Session> {
+    /// The connection under TLS; `None`: there is none, and the socket is closed. `reached` is the address that the client did, where
+    /// that is not the socket's own.
+    pub(super) async fn shake_until_stopped(
+        &self,
+        socket: TcpStream,
+        reached: Option<IpAddr>,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Session> {
+        let mut stopping = shutdown.clone();
+        tokio::select! {
+            biased;
+            session = self.shake(socket, reached) => session,
+            // Nothing was asked for yet.
+            _ = stopping.wait_for(|stops| *stops) => None,
+        }
+    }
+
+    async fn shake(&self, socket: TcpStream, reached: Option<IpAddr>) -> Option<Session> {
         let timeout = self.shown.handshake_timeout();
-        let outcome = match tokio::time::timeout(timeout, self.try_shake(socket)).await {
-            Ok(Ok(stream)) => {
+        let outcome = match tokio::time::timeout(timeout, self.try_shake(socket, reached)).await {
+            Ok(Ok((stream, offer))) => {
                 let (_, session) = stream.get_ref();
                 let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
                 let version = version(session.protocol_version());
                 self.metrics.handshake(HandshakeOutcome::Done { version, resumed });
-                return Some(Session::new(stream));
+                let secured = offer.covered.map(|covered| Secured::new(covered, session.server_name()));
+                return Some(Session::new(stream, secured));
             }
             Ok(Err(error)) => {
                 log::debug!("a handshake failed: {error}");
@@ -70,30 +88,30 @@ impl Handshakes {
         None
     }
 
-    async fn try_shake(&self, socket: TcpStream) -> Result<TlsStream<TcpStream>, HandshakeError> {
+    async fn try_shake(
+        &self,
+        socket: TcpStream,
+        reached: Option<IpAddr>,
+    ) -> Result<(TlsStream<TcpStream>, Offer), HandshakeError> {
         let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-        let address = || start.io.local_addr().ok().map(|address| address.ip());
-        let Some(config) = self.config_for(&start.client_hello(), address) else {
+        let address = || reached.or_else(|| start.io.local_addr().ok().map(|address| address.ip()));
+        let Some(offer) = self.offer_for(&start.client_hello(), address) else {
             let name = start.client_hello().server_name().unwrap_or("a client that names no host").to_owned();
             start.io.write_all(&UNRECOGNIZED_NAME).await?;
             return Err(HandshakeError::UnknownName(name));
         };
         // What is costly is done at once, when the client's first word is there.
         let place = self.computing.acquire().await;
-        let mut accepting = start.into_stream(config);
+        let mut accepting = start.into_stream(Arc::clone(&offer.config));
         let first = std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut accepting).poll(context))).await;
         drop(place);
         match first {
-            Poll::Ready(accepted) => Ok(accepted?),
-            Poll::Pending => Ok(accepting.await?),
+            Poll::Ready(accepted) => Ok((accepted?, offer)),
+            Poll::Pending => Ok((accepting.await?, offer)),
         }
     }
 
-    fn config_for(
-        &self,
-        hello: &ClientHello<'_>,
-        address: impl FnOnce() -> Option<IpAddr>,
-    ) -> Option<Arc<ServerConfig>> {
+    fn offer_for(&self, hello: &ClientHello<'_>, address: impl FnOnce() -> Option<IpAddr>) -> Option<Offer> {
         self.shown.find(hello.server_name(), address)
     }
 }

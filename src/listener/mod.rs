@@ -15,6 +15,7 @@ mod head;
 mod lingering;
 mod outgoing;
 mod own;
+mod proxy_protocol;
 mod reading;
 mod scheme;
 mod service_time;
@@ -24,7 +25,7 @@ mod sockets;
 mod stream;
 mod unsent;
 
-pub use accepting::{ConnectionHandler, ListenService, Unanswered};
+pub use accepting::{Admitted, ConnectionHandler, ListenService, Unanswered};
 pub use binding::bind;
 pub use connections::{
     AddressConnections, AddressPermit, ConnectionPermit, OpenConnections, STOPPING, TOO_MANY, TOO_MANY_INTERNAL,
@@ -34,6 +35,7 @@ pub use given::{GivenListener, GivenListeners, ListenerKind};
 pub use handshake::Handshakes;
 pub use head::{Body, HeadScan, MAX_TARGET, RequestLine};
 pub use own::{ForbiddenAddress, OwnListeners, is_own_host};
+pub use proxy_protocol::{NotAHeader, ProxiedClient, ProxyHeader};
 pub use reading::{Awaited, Head, HeaderTimes, NoHead, next_head};
 pub use scheme::scheme;
 pub use service_time::{ServiceTime, ServiceTooSlow, serve};

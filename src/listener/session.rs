@@ -20,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 use furt_core::model::Sha256Digest;
 
 use super::sides::{Incoming, PIECE, Writer};
+use crate::tls::Secured;
 
 /// One side of the connection; a clone is the other one.
 #[derive(Clone)]
@@ -28,12 +29,13 @@ pub(super) struct Session(Arc<Shared>);
 struct Shared {
     stream: Mutex<TlsStream<TcpStream>>,
     digest: Arc<SslDigest>,
+    secured: Option<Arc<Secured>>,
     is_http2: bool,
 }
 
 impl Session {
-    /// Of a connection whose handshake is done.
-    pub(super) fn new(stream: TlsStream<TcpStream>) -> Self {
+    /// Of a connection whose handshake is done; `secured` is what it has settled, where somebody asks for that.
+    pub(super) fn new(stream: TlsStream<TcpStream>, secured: Option<Secured>) -> Self {
         let (_, session) = stream.get_ref();
         let suite = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
         let version = version(session.protocol_version());
@@ -41,7 +43,8 @@ impl Session {
         let certificate = certificate.map_or_else(Vec::new, |der| Sha256Digest::of(der).bytes().to_vec());
         let digest = Arc::new(SslDigest::new(suite, version, None, None, certificate));
         let is_http2 = session.alpn_protocol() == Some(b"h2");
-        Self(Arc::new(Shared { stream: Mutex::new(stream), digest, is_http2 }))
+        let secured = secured.map(Arc::new);
+        Self(Arc::new(Shared { stream: Mutex::new(stream), digest, secured, is_http2 }))
     }
 
     fn lock(&self) -> MutexGuard<'_, TlsStream<TcpStream>> {
@@ -87,6 +90,10 @@ impl Incoming for Session {
 
     fn tls(&self) -> Option<Arc<SslDigest>> {
         Some(Arc::clone(&self.0.digest))
+    }
+
+    fn secured(&self) -> Option<&Arc<Secured>> {
+        self.0.secured.as_ref()
     }
 
     fn is_http2(&self) -> bool {

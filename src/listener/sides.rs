@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::lingering::duplicate;
+use crate::tls::Secured;
 
 /// Room that is made for each read of [`Incoming::poll_more`].
 pub(super) const PIECE: usize = 1024;
@@ -31,6 +32,11 @@ pub(super) trait Incoming: AsyncRead + fmt::Debug + Send + Sync + Unpin + 'stati
 
     /// What Pingora is told of the TLS that it is under.
     fn tls(&self) -> Option<Arc<SslDigest>> {
+        None
+    }
+
+    /// What the handshake has settled; `None`: there was none, or nobody asks for that.
+    fn secured(&self) -> Option<&Arc<Secured>> {
         None
     }
 

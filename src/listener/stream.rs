@@ -33,6 +33,7 @@ use super::service_time::{ServiceTime, ServiceTooSlow};
 use super::session::Session;
 use super::sides::{Incoming, Writer};
 use super::unsent::Unsent;
+use crate::tls::Secured;
 use crate::wire;
 
 /// A connection that was accepted.
@@ -44,12 +45,16 @@ pub(super) struct ClientStream<I: Incoming = OwnedReadHalf> {
     digest: Arc<SocketDigest>,
 }
 
-/// The connection, where its stream ended with a request that Pingora's parser refused and that was not answered.
-pub(super) fn take_refused<W: Writer>(unsent: &Unsent<W>) -> Option<Stream> {
+/// The connection, where its stream ended with a request that Pingora's parser refused and that was not answered. `peer` says
+/// whose it is.
+pub(super) fn take_refused<W: Writer>(
+    unsent: &Unsent<W>,
+    peer: impl FnOnce(&TcpStream) -> Option<SocketAddr>,
+) -> Option<Stream> {
     // The stream takes the writer with it otherwise.
     let (writer, _) = unsent.lock().close()?;
     let (incoming, writer) = writer.reopen().ok()?;
-    let peer = incoming.with_socket(TcpStream::peer_addr).ok()?;
+    let peer = incoming.with_socket(peer)?;
     Some(Box::new(ClientStream::of_sides(incoming, writer, peer)))
 }
 
@@ -129,6 +134,11 @@ pub fn service_time(stream: &Stream) -> Option<&Arc<ServiceTime>> {
     client(stream).map(Client::service)
 }
 
+/// What the connection's handshake has settled; `None`: it is plain.
+pub fn secured(stream: &Stream) -> Option<&Arc<Secured>> {
+    client(stream)?.secured()
+}
+
 /// What came ahead of the request that is awaited now.
 pub(super) fn take_ahead(stream: &Stream) -> BytesMut {
     client(stream).map(Client::take_ahead).unwrap_or_default()
@@ -146,6 +156,7 @@ trait Client {
     fn take_ahead(&self) -> BytesMut;
     fn lingering(&self) -> Option<Lingering>;
     fn service(&self) -> &Arc<ServiceTime>;
+    fn secured(&self) -> Option<&Arc<Secured>>;
 }
 
 fn client(stream: &Stream) -> Option<&dyn Client> {
@@ -172,6 +183,10 @@ impl<I: Incoming> Client for ClientStream<I> {
 
     fn service(&self) -> &Arc<ServiceTime> {
         &self.service
+    }
+
+    fn secured(&self) -> Option<&Arc<Secured>> {
+        self.incoming.secured()
     }
 }
 

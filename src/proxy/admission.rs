@@ -18,7 +18,7 @@ use crate::telemetry::request_id;
 use crate::wire::GatewayProblem;
 use furt_core::live::retry_after_seconds;
 use furt_core::model::path::Reserved;
-use furt_core::model::{Sha256Digest, path};
+use furt_core::model::{Scheme, Sha256Digest, path};
 use furt_core::routing::{ApiKey, Found, Route};
 
 /// The header that carries the key.
@@ -109,6 +109,9 @@ impl Gateway {
         }
         let name_of_key = || find_key(&request.headers, ctx.client.address, snapshot).ok().map(|key| key.name.clone());
         self.secure.check(request, (&host, &path), &ctx.client, &config.tls, name_of_key)?;
+        if ctx.client.scheme == Scheme::Https {
+            self.secure.check_host(session, &host, &ctx.client)?;
+        }
         let (route, is_usable) = match snapshot.find(&host, &path, &request.method) {
             Found::Route(route) => (route, true),
             Found::Unusable(route) => (route, false),

@@ -26,13 +26,14 @@ use super::trailers::Trailing;
 use super::upload::{BodyLeft, Upload};
 use super::{DRAIN_TIME, Gateway};
 use crate::clock;
+use crate::config::Config;
 use crate::listener;
 use crate::listener::{
-    AddressConnections, AddressPermit, Awaited, Body, ConnectionHandler, ConnectionPermit, Head, HeaderTimes, NoHead,
-    OpenConnections, RequestLine, STOPPING, TOO_MANY, TOO_MANY_OF_ONE, Unanswered, next_head, turn_away,
+    AddressConnections, AddressPermit, Admitted, Awaited, Body, ConnectionHandler, ConnectionPermit, Head, HeaderTimes,
+    NoHead, OpenConnections, RequestLine, STOPPING, TOO_MANY, TOO_MANY_OF_ONE, Unanswered, next_head, turn_away,
 };
 use crate::published::Published;
-use crate::telemetry::ProxyMetrics;
+use crate::telemetry::{ProxyHeaderOutcome, ProxyMetrics};
 
 /// Keep-alive of a connection until its first request sets it, in s; Pingora's.
 const FIRST_KEEPALIVE: u64 = 60;
@@ -72,6 +73,26 @@ impl Edge {
         // Half of the grace, so that there is time to answer.
         let stopping = snapshot.config.server.grace / 2;
         HeaderTimes { header: client.header_timeout, idle: client.keepalive_timeout, stopping }
+    }
+
+    /// Adds the permit of the client's address, where those are limited.
+    fn admit_address(
+        &self,
+        (permit, _): <Self as ConnectionHandler>::Permit,
+        client: SocketAddr,
+        config: &Config,
+    ) -> Result<<Self as ConnectionHandler>::Permit, &'static [u8]> {
+        let Some(most) = config.limits.address_connections else { return Ok((permit, None)) };
+        let client = client.ip().to_canonical();
+        // A proxy connects for many.
+        if config.server.trusted_proxies.contains(client) {
+            return Ok((permit, None));
+        }
+        let permit_of_one = self.addresses.try_acquire(network(client), most).ok_or_else(|| {
+            self.metrics.address_connections_exceeded();
+            TOO_MANY_OF_ONE
+        })?;
+        Ok((permit, Some(permit_of_one)))
     }
 
     /// Whether a connection that begins so is one of HTTP/2 by prior knowledge.
@@ -161,21 +182,22 @@ impl ConnectionHandler for Edge {
         &self.idle_ends
     }
 
-    fn admit(&self, peer: SocketAddr) -> Result<Self::Permit, &'static [u8]> {
+    fn admit(&self, peer: SocketAddr) -> Result<Admitted<Self::Permit>, &'static [u8]> {
         let snapshot = self.snapshots.load();
         let config = &snapshot.config;
         let permit = self.open.try_acquire(config.server.max_connections.min(self.most)).ok_or(TOO_MANY)?;
-        let Some(most) = config.limits.address_connections else { return Ok((permit, None)) };
-        let peer = peer.ip().to_canonical();
-        // A proxy connects for many.
-        if config.server.trusted_proxies.contains(peer) {
-            return Ok((permit, None));
+        if config.server.proxy_protocol_from.contains(peer.ip().to_canonical()) {
+            return Ok(Admitted::Proxied((permit, None), config.client.header_timeout));
         }
-        let permit_of_one = self.addresses.try_acquire(network(peer), most).ok_or_else(|| {
-            self.metrics.address_connections_exceeded();
-            TOO_MANY_OF_ONE
-        })?;
-        Ok((permit, Some(permit_of_one)))
+        self.admit_address((permit, None), peer, config).map(Admitted::Peer)
+    }
+
+    fn admit_proxied(&self, permit: Self::Permit, client: SocketAddr) -> Result<Self::Permit, &'static [u8]> {
+        self.admit_address(permit, client, &self.snapshots.load().config)
+    }
+
+    fn note_proxy_header(&self, outcome: ProxyHeaderOutcome) {
+        self.metrics.proxy_header(outcome);
     }
 
     async fn handle(

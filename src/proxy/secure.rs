@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
+use pingora_proxy::Session;
 
 use super::admission::API_KEY;
 use super::answer::GatewayAnswer;
 use super::client::{Client, FORWARDED_PROTO};
+use super::upload;
 use crate::clock;
 use crate::config::TlsConfig;
 use crate::wire::GatewayProblem;
@@ -75,6 +77,17 @@ impl Secure {
             return Err(GatewayProblem::TlsRequired.into());
         }
         Err(GatewayAnswer::redirect(location(host, port, request.raw_path())))
+    }
+
+    /// Looks whether the connection of a request is one for its host. A trusted proxy connects for many, by whatever name.
+    ///
+    /// # Errors
+    /// It is not: the client is to open another one (RFC 9110 §15.5.20).
+    pub(super) fn check_host(&self, session: &Session, host: &str, client: &Client) -> Result<(), GatewayAnswer> {
+        let is_covered = host.is_empty()
+            || client.is_peer_trusted
+            || upload::secured(session).is_none_or(|secured| secured.covers(host));
+        if is_covered { Ok(()) } else { Err(GatewayProblem::Misdirected.into()) }
     }
 
     fn tell(&self, name: &KeyName, client: &Client) {

@@ -11,6 +11,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
@@ -25,6 +26,7 @@ use super::h2::Exchange;
 use super::trailers::{self, Trailing};
 use crate::clock;
 use crate::listener::{self, ServiceTime};
+use crate::tls::Secured;
 
 /// A connection with a request that has a body.
 #[derive(Debug)]
@@ -87,6 +89,14 @@ pub(super) fn service_time(session: &Session) -> Option<&ServiceTime> {
     match below(session) {
         Some(stream) => listener::service_time(trailers::connection(stream)).map(AsRef::as_ref),
         None => Exchange::of(session).map(|exchange| &exchange.service),
+    }
+}
+
+/// What the handshake of the request's connection has settled; `None`: it is plain.
+pub(super) fn secured(session: &Session) -> Option<&Arc<Secured>> {
+    match below(session) {
+        Some(stream) => listener::secured(trailers::connection(stream)),
+        None => Exchange::of(session)?.secured.as_ref(),
     }
 }
 

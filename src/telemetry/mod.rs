@@ -33,7 +33,7 @@ pub use exporter::{Exposition, MetricsError};
 pub use geo::DatabaseMetrics;
 pub use http2::{Http2End, Http2Metrics, OpenHttp2};
 pub use issues::Issues;
-pub use proxy::ProxyMetrics;
+pub use proxy::{ProxyHeaderOutcome, ProxyMetrics};
 pub use registry::RegistryMetrics;
 pub use reloads::ReloadMetrics;
 pub use series::{CounterUse, RouteKey, ScrapeView, Series, ServiceSample};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{Histogram, IntCounter, IntGauge};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use super::exporter::{Exporter, MetricsError};
 use super::http2::Http2Metrics;
@@ -12,6 +12,21 @@ use furt_core::live::{STATUS_CLASSES, status_class};
 
 /// Upper bounds of `furt_request_duration_seconds`.
 const BOUNDS_SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// What came of a PROXY header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyHeaderOutcome {
+    /// It names the client.
+    Client,
+    /// The peer connects for itself, or does not know for whom.
+    Own,
+    /// What came was none.
+    Malformed,
+    /// It took too long.
+    TimedOut,
+    /// The peer left before it.
+    Closed,
+}
 
 /// Requests on the public listener. Each method is one atomic operation, or a few.
 pub struct ProxyMetrics {
@@ -27,6 +42,7 @@ pub struct ProxyMetrics {
     panics: IntCounter,
     retries: IntCounter,
     ejections: IntCounter,
+    proxy_headers: IntCounterVec,
     /// Connections over HTTP/2.
     pub http2: Http2Metrics,
     /// Requests by service and route.
@@ -66,6 +82,11 @@ impl ProxyMetrics {
                 .counter("furt_upstream_retries_total", "Attempts to reach an instance after the first")?,
             ejections: exporter
                 .counter("furt_ejections_total", "Instances left out for a while since they failed requests")?,
+            proxy_headers: exporter.counter_by(
+                "furt_proxy_headers_total",
+                "Connections of peers that send a PROXY header, by what came of it",
+                &["outcome"],
+            )?,
             http2: Http2Metrics::try_new(exporter)?,
             series,
         })
@@ -135,6 +156,18 @@ impl ProxyMetrics {
     /// A connection was refused because its address has too many.
     pub fn address_connections_exceeded(&self) {
         self.address_connections.inc();
+    }
+
+    /// A PROXY header was read, or was not.
+    pub fn proxy_header(&self, outcome: ProxyHeaderOutcome) {
+        let outcome = match outcome {
+            ProxyHeaderOutcome::Client => "client",
+            ProxyHeaderOutcome::Own => "own",
+            ProxyHeaderOutcome::Malformed => "malformed",
+            ProxyHeaderOutcome::TimedOut => "timeout",
+            ProxyHeaderOutcome::Closed => "closed",
+        };
+        self.proxy_headers.with_label_values(&[outcome]).inc();
     }
 
     /// Requests that are being answered.

@@ -10,6 +10,7 @@ mod files;
 mod internal;
 mod names;
 mod provider;
+mod secured;
 mod served;
 mod shown;
 #[cfg(test)]
@@ -20,7 +21,8 @@ mod watched;
 pub use certificate::{Certificate, CertificateError, CertificateFault, CertificateName, check};
 pub use internal::InternalTls;
 pub use provider::install;
-pub use served::{Http2, Served};
+pub use secured::{Covered, Secured};
+pub use served::{Http2, Offer, Served};
 pub use shown::Shown;
 pub use tickets::StateError;
 pub use watched::{CertificateStatus, Change, OpenError, Prepared, Tls};

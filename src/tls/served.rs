@@ -12,6 +12,7 @@ use rustls::{ServerConfig, SupportedProtocolVersion};
 use super::certificate::{Certificate, CertificateName};
 use super::names::Names;
 use super::provider::provider;
+use super::secured::Covered;
 use crate::config::{MinTlsVersion, TlsConfig, UnknownTlsName};
 
 /// What is spoken under TLS, the most wanted first; without the first one where HTTP/2 is off.
@@ -29,12 +30,21 @@ pub enum Http2 {
     Off,
 }
 
+/// What one handshake is made with.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// For rustls.
+    pub config: Arc<ServerConfig>,
+    /// The hosts of the certificate that is shown; `None`: nobody asks for them.
+    pub covered: Option<Arc<Covered>>,
+}
+
 /// One moment's certificates and rules of handshakes.
 #[derive(Debug)]
 pub struct Served {
-    names: Names<Arc<ServerConfig>>,
+    names: Names<Offer>,
     /// What a name without a certificate gets, if it gets any.
-    otherwise: Option<Arc<ServerConfig>>,
+    otherwise: Option<Offer>,
     /// For a whole handshake.
     pub handshake_timeout: Duration,
 }
@@ -50,14 +60,15 @@ impl Served {
         let mut first = None;
         for (index, certificate) in certificates.iter().enumerate() {
             let Some(config) = server_config(certificate, (tls.min_version, http2), tickets) else { continue };
+            let offer = Offer { config, covered: Some(Arc::new(Covered::of(&certificate.names))) };
             for name in &certificate.names {
                 // One that names a host twice is at odds with nobody.
                 let is_first = || certificates[..index].iter().all(|earlier| !earlier.names.contains(name));
-                if !names.insert(name, Arc::clone(&config)) && !is_first() {
+                if !names.insert(name, offer.clone()) && !is_first() {
                     taken.push((index, name.clone()));
                 }
             }
-            first.get_or_insert(config);
+            first.get_or_insert(offer);
         }
         let otherwise = match tls.unknown_name {
             UnknownTlsName::Refuse => None,
@@ -67,13 +78,13 @@ impl Served {
     }
 
     /// What a client is shown that asks for `host`; one that asks for none is shown what its `address` has. `None`: nothing.
-    pub fn find(&self, host: Option<&str>, address: impl FnOnce() -> Option<IpAddr>) -> Option<Arc<ServerConfig>> {
+    pub fn find(&self, host: Option<&str>, address: impl FnOnce() -> Option<IpAddr>) -> Option<Offer> {
         let named = match host {
             Some(host) => self.names.of_host(host),
             None if self.names.has_addresses() => address().and_then(|address| self.names.of_address(address)),
             None => None,
         };
-        named.or(self.otherwise.as_ref()).map(Arc::clone)
+        named.or(self.otherwise.as_ref()).cloned()
     }
 }
 

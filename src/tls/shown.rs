@@ -4,9 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
-
 use super::internal::InternalTls;
+use super::served::Offer;
 use super::watched::Tls;
 
 /// TLS of one of the listeners.
@@ -28,10 +27,10 @@ impl Shown {
     }
 
     /// What a client is shown that asks for `host`; one that asks for none is shown what its `address` has. `None`: nothing.
-    pub fn find(&self, host: Option<&str>, address: impl FnOnce() -> Option<IpAddr>) -> Option<Arc<ServerConfig>> {
+    pub fn find(&self, host: Option<&str>, address: impl FnOnce() -> Option<IpAddr>) -> Option<Offer> {
         match self {
             Self::Public(tls) => tls.served().find(host, address),
-            Self::Internal(tls) => Some(tls.served()),
+            Self::Internal(tls) => Some(Offer { config: tls.served(), covered: None }),
         }
     }
 }

@@ -125,7 +125,7 @@ fn shown(tls: &Tls, name: &str) -> Option<(Vec<u8>, Vec<u8>)> {
     let client = builder.unwrap().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     let server_name = ServerName::try_from("any.example").unwrap();
     let mut client = ClientConnection::new(Arc::new(client), server_name).unwrap();
-    let mut server = ServerConnection::new(config).unwrap();
+    let mut server = ServerConnection::new(config.config).unwrap();
     while client.is_handshaking() || server.is_handshaking() {
         let mut bytes = Vec::new();
         client.write_tls(&mut bytes).unwrap();

@@ -11,6 +11,7 @@ mod etcd_v2;
 mod import;
 #[path = "../../furt-core/src/routing/naive.rs"]
 pub mod naive;
+mod proxy_header;
 mod registration;
 mod routes;
 mod store_file;
@@ -21,6 +22,7 @@ pub use connection_string::connection_string;
 pub use etcd_records::etcd_records;
 pub use etcd_v2::etcd_v2;
 pub use import::import;
+pub use proxy_header::proxy_header;
 pub use registration::registration;
 pub use routes::routes;
 pub use store_file::store_file;
@@ -95,6 +97,11 @@ mod tests {
     #[test]
     fn every_kept_input_of_import_holds() {
         replay("import", super::import);
+    }
+
+    #[test]
+    fn every_kept_input_of_proxy_header_holds() {
+        replay("proxy_header", super::proxy_header);
     }
 
     #[test]

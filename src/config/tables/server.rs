@@ -57,6 +57,19 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ServerConfig {
             networks,
             |config| &config.server.trusted_proxies,
         ),
+        proxy_protocol_from: keys.value(
+            Key {
+                name: "server.proxy_protocol_from",
+                default: DefaultValue::Toml("[]"),
+                range: "networks",
+                text: "The load balancers that begin every connection with a [PROXY header](edge.md#proxy-protocol), version 1 or \
+                       2, on plain listeners and under TLS. Its address is the client's. From them it must come, and from \
+                       nobody else it is taken.",
+                ..Key::ROW
+            },
+            networks,
+            |config| &config.server.proxy_protocol_from,
+        ),
         proxy_headers: keys.value(
             Key {
                 name: "server.proxy_headers",

@@ -10,6 +10,7 @@ const OTHERS: [(&str, &str); 76] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
+    ("server.proxy_protocol_from", "['192.0.2.1']"),
     ("server.proxy_headers", "['x-real-ip']"),
     ("server.via", "''"),
     ("server.max_connections", "1"),

@@ -29,6 +29,7 @@ use crate::config::Config;
 use crate::listener;
 use crate::proxy::Gateway;
 use crate::telemetry::{Http2End, ProxyMetrics};
+use crate::tls::Secured;
 
 /// The first line of the preface (RFC 9113 §3.4).
 const FIRST_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
@@ -111,6 +112,7 @@ pub(in crate::proxy) async fn serve<P: Send + Sync + 'static>(
         socket_digest: stream.get_socket_digest(),
     });
     let guard = Arc::<Guard>::default();
+    let secured = listener::secured(&stream).cloned();
     let wire = Box::new(Wire::new(stream, begun, Arc::clone(&guard)));
     let mut stopping = served.idle_ends.clone();
     let handshake = tokio::time::timeout(settings.begin, server::handshake(wire, Some(settings.options())));
@@ -122,7 +124,7 @@ pub(in crate::proxy) async fn serve<P: Send + Sync + 'static>(
     };
     let Ok(Ok(connection)) = begun else { return };
     let _open = served.metrics.http2.open();
-    let mut own = Own { connection, digest, guard, served, settings };
+    let mut own = Own { connection, digest, secured, guard, served, settings };
     if let Some(why) = own.accept_all().await {
         own.served.metrics.http2.closed(why);
         own.end(why).await;
@@ -133,6 +135,7 @@ pub(in crate::proxy) async fn serve<P: Send + Sync + 'static>(
 struct Own<P> {
     connection: Connection<Stream, Bytes>,
     digest: Arc<Digest>,
+    secured: Option<Arc<Secured>>,
     guard: Arc<Guard>,
     served: Arc<Served<P>>,
     settings: Settings,
@@ -216,7 +219,7 @@ impl<P: Send + Sync + 'static> Own<P> {
 
     fn start(&self, mut session: HttpSession) {
         let malformed = request::plain(session.req_header_mut());
-        let exchange = Arc::new(Exchange::new(!session.is_body_done(), malformed));
+        let exchange = Arc::new(Exchange::new(!session.is_body_done(), malformed, self.secured.clone()));
         session.req_header_mut().extensions_mut().insert(Arc::clone(&exchange));
         let (served, guard) = (Arc::clone(&self.served), Arc::clone(&self.guard));
         let active = self.guard.begin();

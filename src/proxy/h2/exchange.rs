@@ -8,6 +8,7 @@ use pingora_proxy::Session;
 use crate::listener::ServiceTime;
 use crate::proxy::body_watch::BodyWatch;
 use crate::proxy::malformed::Malformed;
+use crate::tls::Secured;
 
 /// What is known of a request beside its header.
 #[derive(Debug)]
@@ -20,11 +21,13 @@ pub(in crate::proxy) struct Exchange {
     pub(in crate::proxy) has_body: bool,
     /// What is wrong with its header.
     pub(in crate::proxy) malformed: Option<Malformed>,
+    /// What the handshake of its connection has settled.
+    pub(in crate::proxy) secured: Option<Arc<Secured>>,
 }
 
 impl Exchange {
-    pub(super) fn new(has_body: bool, malformed: Option<Malformed>) -> Self {
-        Self { watch: BodyWatch::new(), service: ServiceTime::default(), has_body, malformed }
+    pub(super) fn new(has_body: bool, malformed: Option<Malformed>, secured: Option<Arc<Secured>>) -> Self {
+        Self { watch: BodyWatch::new(), service: ServiceTime::default(), has_body, malformed, secured }
     }
 
     /// The one of a session; `None`: its client speaks HTTP/1.

@@ -59,14 +59,14 @@ fn unknown_keys_name_the_nearest_or_all_known_ones() {
             &[
                 r#"2:1: server.graec: is not known; did you mean "grace"?"#,
                 "3:3: server.zzz: is not known; known keys: grace, http2, listen, max_connection_age, max_connections, max_requests, max_streams, \
-                 proxy_headers, threads, trusted_proxies, upgrade_grace, via",
+                 proxy_headers, proxy_protocol_from, threads, trusted_proxies, upgrade_grace, via",
             ],
         ),
         (
             "[server.tls]\na = 1",
             &[
                 "1:9: server.tls: is not known; known keys: grace, http2, listen, max_connection_age, max_connections, max_requests, max_streams, \
-                 proxy_headers, threads, trusted_proxies, upgrade_grace, via",
+                 proxy_headers, proxy_protocol_from, threads, trusted_proxies, upgrade_grace, via",
             ],
         ),
         ("[server]\n\"gra\\nce\" = 1", &["2:1: server.gra\\nce: is not known; did you mean \"grace\"?"]),
@@ -115,7 +115,7 @@ fn tables_and_arrays_of_tables_are_told_apart() {
             &[
                 r#"1:20: server.grace: "x" is not a duration; must be seconds such as 30 or 0.5, or a text such as "30s", "500ms", "2m" or "1h""#,
                 "1:25: server.zz: is not known; known keys: grace, http2, listen, max_connection_age, max_connections, max_requests, max_streams, \
-                 proxy_headers, threads, trusted_proxies, upgrade_grace, via",
+                 proxy_headers, proxy_protocol_from, threads, trusted_proxies, upgrade_grace, via",
             ],
         ),
         (
