@@ -12,9 +12,11 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
 use crate::clock;
-use crate::config::{CertificateConfig, Config, ConfigError, ConfigErrors, KeyLocations, SourceLocation};
-use crate::telemetry::{CertificateSample, Telemetry, TlsMetrics};
-use crate::tls::{self, CertificateError, Change, Http2, InternalTls, OpenError, Tls};
+use crate::config::{
+    CertificateConfig, ClientAuthConfig, Config, ConfigError, ConfigErrors, KeyLocations, SourceLocation,
+};
+use crate::telemetry::{CertificateSample, ClientAuthSample, Telemetry, TlsMetrics};
+use crate::tls::{self, CertificateError, Change, FaultyEntry, Http2, InternalTls, OpenError, Tls};
 
 /// Between two looks at the files: one asks the system for their sizes and times, no more.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -31,11 +33,13 @@ pub(super) struct Certifying {
 pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path: &Path) -> Vec<ConfigError> {
     let checked = tls::check(&config.certificates, unix_seconds());
     let errors = checked.err().unwrap_or_default();
-    let faults = errors.into_iter().map(|(index, error)| fault(index, &error, locations, path));
+    let errors = errors.into_iter().map(|(index, error)| FaultyEntry::Certificate(index, error));
+    let of_clients = tls::check_rules(&config.client_auth).err().unwrap_or_default();
+    let faults = errors.chain(of_clients).map(|entry| fault(&entry, locations, path));
     let internal = InternalTls::open(&config.internal, unix_seconds()).err().unwrap_or_default();
     let of_internal = internal.iter().map(|error| internal_fault(error, locations, path));
     let missing = missing(config, locations, path).into_iter().chain(internal_missing(config, locations, path));
-    faults.chain(missing).chain(of_internal).collect()
+    faults.chain(missing).chain(useless_rules(config, locations, path)).chain(of_internal).collect()
 }
 
 /// Keys of the internal listener's TLS that are of no use without others.
@@ -74,14 +78,28 @@ fn missing(config: &Config, locations: &KeyLocations, path: &Path) -> Option<Con
     })
 }
 
+/// Where there is no TLS nobody is asked for a certificate, though the file says so.
+pub(super) fn useless_rules(config: &Config, locations: &KeyLocations, path: &Path) -> Option<ConfigError> {
+    let is_useless = config.tls.listen.is_empty() && !config.client_auth.is_empty();
+    is_useless.then(|| ConfigError {
+        location: place(&ClientAuthConfig::place(0, "hosts"), locations, path),
+        key: "client_auth".to_owned(),
+        message: "is of no use without tls.listen: its clients would be asked for nothing".to_owned(),
+    })
+}
+
 fn place(key: &str, locations: &KeyLocations, path: &Path) -> SourceLocation {
     locations.get(key).cloned().unwrap_or_else(|| SourceLocation::File { file: path.display().to_string() })
 }
 
-fn fault(index: usize, error: &CertificateError, locations: &KeyLocations, path: &Path) -> ConfigError {
+fn fault(entry: &FaultyEntry, locations: &KeyLocations, path: &Path) -> ConfigError {
+    let (place_of, table, error) = match entry {
+        FaultyEntry::Certificate(index, error) => (CertificateConfig::place(*index, error.key), "certificates", error),
+        FaultyEntry::ClientAuth(index, error) => (ClientAuthConfig::place(*index, error.key), "client_auth", error),
+    };
     ConfigError {
-        location: place(&CertificateConfig::place(index, error.key), locations, path),
-        key: format!("certificates.{}", error.key),
+        location: place(&place_of, locations, path),
+        key: format!("{table}.{}", error.key),
         message: error.to_string(),
     }
 }
@@ -96,10 +114,11 @@ fn open_public(config: &Config, locations: &KeyLocations, path: &Path) -> Result
     if let Some(missing) = missing(config, locations, path) {
         return Err(missing.into());
     }
-    let tls = Tls::open(&config.tls, &config.certificates, unix_seconds()).map_err(|error| match error {
+    let opened = Tls::open(&config.tls, &config.certificates, &config.client_auth, unix_seconds());
+    let tls = opened.map_err(|error| match error {
         OpenError::State(error) => anyhow!("tls.state: {error}"),
-        OpenError::Certificates(errors) => {
-            let faults = errors.iter().map(|(index, error)| fault(*index, error, locations, path));
+        OpenError::Files(errors) => {
+            let faults = errors.iter().map(|entry| fault(entry, locations, path));
             ConfigErrors::try_new(faults.collect()).map_or_else(|| anyhow!("no certificate"), Into::into)
         }
     })?;
@@ -119,8 +138,9 @@ impl Certifying {
         telemetry: &Telemetry,
     ) -> Result<Option<Self>> {
         let public = if config.tls.listen.is_empty() { None } else { Some(open_public(config, locations, path)?) };
-        if let Some(missing) = internal_missing(config, locations, path) {
-            return Err(missing.into());
+        let unusable = internal_missing(config, locations, path).or_else(|| useless_rules(config, locations, path));
+        if let Some(unusable) = unusable {
+            return Err(unusable.into());
         }
         let internal = InternalTls::open(&config.internal, unix_seconds()).map_err(|errors| {
             let faults = errors.iter().map(|error| internal_fault(error, locations, path));
@@ -147,10 +167,13 @@ impl Certifying {
     ) -> Result<Option<tls::Prepared>, Vec<ConfigError>> {
         let Some(tls) = self.public.clone() else { return Ok(None) };
         let reading = Arc::clone(config);
-        let prepared = tokio::task::spawn_blocking(move || tls.prepare(&reading.certificates, unix_seconds())).await;
+        let prepared = tokio::task::spawn_blocking(move || {
+            tls.prepare(&reading.certificates, &reading.client_auth, unix_seconds())
+        })
+        .await;
         match prepared {
             Ok(Ok(prepared)) => Ok(Some(prepared)),
-            Ok(Err(errors)) => Err(errors.iter().map(|(index, error)| fault(*index, error, locations, path)).collect()),
+            Ok(Err(errors)) => Err(errors.iter().map(|entry| fault(entry, locations, path)).collect()),
             Err(error) => Err(vec![ConfigError {
                 location: SourceLocation::File { file: path.display().to_string() },
                 key: "certificates".to_owned(),
@@ -208,7 +231,9 @@ impl Certifying {
             not_after: status.not_after,
             fault: status.fault,
         });
-        self.metrics.set_certificates(&samples.collect::<Vec<_>>());
+        let rules = self.public.as_ref().map(|tls| tls.client_status(now)).unwrap_or_default();
+        let rules = rules.into_iter().map(|status| ClientAuthSample { host: status.host, fault: status.fault });
+        self.metrics.set_in_force(&samples.collect::<Vec<_>>(), &rules.collect::<Vec<_>>());
     }
 }
 

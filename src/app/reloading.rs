@@ -13,7 +13,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
 
-use super::certifying::Certifying;
+use super::certifying::{self, Certifying};
 use super::files::{self, Files};
 use super::{lookups, notify_supervisor, services};
 use crate::api::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded};
@@ -91,9 +91,8 @@ impl Reloading {
         } else {
             open_log(&new.access_log).await.map_err(|why| faults.push(log_fault(&locations, &self.path, &why))).ok()
         };
-        // Where the file names none any more, those in force last as long as `tls.listen`, which needs a restart.
-        let certifying = self.certifying.as_ref().filter(|_| !new.certificates.is_empty());
-        let certificates = match certifying {
+        faults.extend(certifying::useless_rules(&new, &locations, &self.path));
+        let certificates = match &self.certifying {
             Some(certifying) => {
                 let prepared = certifying.prepare(&new, &locations, &self.path).await;
                 prepared.map_err(|why| faults.extend(why)).ok().map(|prepared| (certifying, prepared))

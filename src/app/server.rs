@@ -137,7 +137,7 @@ impl Services {
             Arc::clone(&self.telemetry.proxy),
             Arc::clone(&self.telemetry.issues),
             self.access_log.clone(),
-            https_port,
+            (https_port, self.certifying.as_ref().and_then(|certifying| certifying.public.clone())),
         );
         let edge = Edge::new(
             http_proxy(conf, gateway),

@@ -48,6 +48,8 @@ pub struct Config {
     pub etcd: EtcdConfig,
     /// `[[certificates]]`
     pub certificates: Vec<CertificateConfig>,
+    /// `[[client_auth]]`
+    pub client_auth: Vec<ClientAuthConfig>,
     /// `[[api_keys]]`
     pub api_keys: Vec<ApiKeyConfig>,
     /// `[[grants]]`
@@ -140,6 +142,56 @@ impl CertificateConfig {
     pub fn place(index: usize, key: &str) -> String {
         format!("certificates[{index}].{key}")
     }
+}
+
+/// `[[client_auth]]`: files that nobody has opened yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientAuthConfig {
+    /// The hosts, at least one; each is in one entry.
+    pub hosts: Vec<ClientAuthHost>,
+    /// The authorities whose certificates are accepted, in PEM.
+    pub ca: PathBuf,
+    /// What they have revoked, in PEM.
+    pub crl: Option<PathBuf>,
+    /// What a client without a certificate gets.
+    pub mode: ClientAuthMode,
+}
+
+impl ClientAuthConfig {
+    /// By what the location is known of a key of the entry with that index.
+    pub fn place(index: usize, key: &str) -> String {
+        format!("client_auth[{index}].{key}")
+    }
+}
+
+/// Hosts of a `[[client_auth]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ClientAuthHost {
+    /// `"*"`: every host that is in no other entry, and none.
+    Any,
+    /// `"*.example.org"`: those one label below.
+    Below(Host),
+    /// `"a.example.org"`
+    Exact(Host),
+}
+
+impl std::fmt::Display for ClientAuthHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Below(parent) => write!(f, "*.{parent}"),
+            Self::Exact(host) => host.fmt(f),
+        }
+    }
+}
+
+/// `client_auth.mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuthMode {
+    /// It is refused.
+    Require,
+    /// It is served.
+    Ask,
 }
 
 /// `[internal]`: the listener for services and operators.
@@ -334,7 +386,9 @@ pub struct EtcdConfig {
 pub struct ApiKeyConfig {
     /// The name that services see; unique.
     pub name: KeyName,
-    /// The key's SHA-256; unique.
+    /// The key's SHA-256, or what stands for a client certificate's ([`KeySpec::digest_of_certificate`]); unique.
+    ///
+    /// [`KeySpec::digest_of_certificate`]: furt_core::model::KeySpec::digest_of_certificate
     pub sha256: Sha256Digest,
     /// What the key may do.
     pub permissions: PermissionSet,

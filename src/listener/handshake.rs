@@ -20,7 +20,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::session::{Session, version};
 use crate::telemetry::{HandshakeOutcome, TlsMetrics};
-use crate::tls::{Offer, Secured, Shown};
+use crate::tls::{Offer, Secured, Shown, ShownByClient};
 
 /// Handshakes of a thread that are computed or about to be. More clients wait in line, so that a flood of them does not hold up
 /// requests for longer than these take. A client that is slow holds none of these places.
@@ -75,7 +75,9 @@ impl Handshakes {
                 let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
                 let version = version(session.protocol_version());
                 self.metrics.handshake(HandshakeOutcome::Done { version, resumed });
-                let secured = offer.covered.map(|covered| Secured::new(covered, session.server_name()));
+                let shown = |rule| ShownByClient::new(rule, session.peer_certificates().unwrap_or_default());
+                let client = offer.rule.map(shown);
+                let secured = offer.covered.map(|covered| Secured::new(covered, session.server_name(), client));
                 return Some(Session::new(stream, secured));
             }
             Ok(Err(error)) => {
@@ -119,9 +121,23 @@ impl Handshakes {
 fn outcome(error: &HandshakeError) -> HandshakeOutcome {
     match error {
         HandshakeError::UnknownName(_) => HandshakeOutcome::UnknownName,
+        HandshakeError::Failed(error) if is_of_client_certificate(error) => HandshakeOutcome::ClientCertificate,
         HandshakeError::Failed(error) => match error.kind() {
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => HandshakeOutcome::Closed,
             _ => HandshakeOutcome::Failed,
         },
     }
+}
+
+/// Whether the client has shown no certificate that must, or one that is not accepted.
+fn is_of_client_certificate(error: &io::Error) -> bool {
+    let why = error.get_ref().and_then(|why| why.downcast_ref::<rustls::Error>());
+    matches!(
+        why,
+        Some(
+            rustls::Error::NoCertificatesPresented
+                | rustls::Error::InvalidCertificate(_)
+                | rustls::Error::InvalidCertRevocationList(_)
+        )
+    )
 }

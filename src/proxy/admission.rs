@@ -1,6 +1,5 @@
 //! Whether a request is let in, and where to: client address, path, TLS, route, key, permission, rate.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use http::{HeaderMap, HeaderName, Method, header};
 use pingora_proxy::Session;
 
 use super::answer::GatewayAnswer;
+use super::client::Client;
 use super::context::Context;
 use super::{Gateway, framing, hops, limits, upload};
 use crate::clock;
@@ -18,7 +18,7 @@ use crate::telemetry::request_id;
 use crate::wire::GatewayProblem;
 use furt_core::live::retry_after_seconds;
 use furt_core::model::path::Reserved;
-use furt_core::model::{Scheme, Sha256Digest, path};
+use furt_core::model::{KeySpec, Scheme, Sha256Digest, path};
 use furt_core::routing::{ApiKey, Found, Route};
 
 /// The header that carries the key.
@@ -107,10 +107,10 @@ impl Gateway {
         if self.metrics.in_flight() > config.server.max_requests {
             return Err(retry_after(GatewayProblem::Overloaded, OVERLOADED_FOR));
         }
-        let name_of_key = || find_key(&request.headers, ctx.client.address, snapshot).ok().map(|key| key.name.clone());
+        let name_of_key = || find_key(&request.headers, &ctx.client, snapshot).ok().map(|key| key.name.clone());
         self.secure.check(request, (&host, &path), &ctx.client, &config.tls, name_of_key)?;
         if ctx.client.scheme == Scheme::Https {
-            self.secure.check_host(session, &host, &ctx.client)?;
+            self.secure.check_host(session, &host, &mut ctx.client)?;
         }
         let (route, is_usable) = match snapshot.find(&host, &path, &request.method) {
             Found::Route(route) => (route, true),
@@ -168,7 +168,7 @@ fn authenticate(
     ctx: &mut Context,
     snapshot: &Published,
 ) -> Result<Option<Arc<ApiKey>>, GatewayAnswer> {
-    let found = find_key(headers, ctx.client.address, snapshot);
+    let found = find_key(headers, &ctx.client, snapshot);
     ctx.credentials.has_good_key = Some(found.is_ok());
     let Some(permission) = &route.permission else { return Ok(found.ok()) };
     let key = found?;
@@ -181,25 +181,30 @@ fn authenticate(
 
 /// The same of a request that was refused before its key was asked for.
 fn has_good_key(headers: &HeaderMap, ctx: &Context, snapshot: &Published) -> bool {
-    ctx.credentials.has_good_key.unwrap_or_else(|| find_key(headers, ctx.client.address, snapshot).is_ok())
+    ctx.credentials.has_good_key.unwrap_or_else(|| find_key(headers, &ctx.client, snapshot).is_ok())
 }
 
 fn retry_after(problem: GatewayProblem, wait: Duration) -> GatewayAnswer {
     GatewayAnswer::from(problem).with_header(header::RETRY_AFTER, retry_after_seconds(wait))
 }
 
-fn find_key(headers: &HeaderMap, client: Option<IpAddr>, snapshot: &Published) -> Result<Arc<ApiKey>, GatewayProblem> {
+fn find_key(headers: &HeaderMap, client: &Client, snapshot: &Published) -> Result<Arc<ApiKey>, GatewayProblem> {
     let mut sent = headers.get_all(API_KEY).iter();
-    let key = match (sent.next(), sent.next()) {
-        (None, _) => return Err(GatewayProblem::KeyMissing),
-        (Some(key), None) => key,
+    let (digest, otherwise) = match (sent.next(), sent.next()) {
+        (None, _) => {
+            let shown = client.secured.as_ref().and_then(|secured| secured.certificate());
+            let (_, sha256) = shown.ok_or(GatewayProblem::KeyMissing)?;
+            // Most certificates stand for no key.
+            (KeySpec::digest_of_certificate(sha256), GatewayProblem::KeyMissing)
+        }
+        (Some(key), None) => (Sha256Digest::of(key.as_bytes()), GatewayProblem::KeyUnknown),
         // Two keys are none: which of them a service behind another proxy would see is anyone's guess.
         (Some(_), Some(_)) => return Err(GatewayProblem::KeyUnknown),
     };
-    let key = snapshot.keys.get(&Sha256Digest::of(key.as_bytes())).ok_or(GatewayProblem::KeyUnknown)?;
+    let key = snapshot.keys.get(&digest).ok_or(otherwise)?;
     if key.ends_ms.is_some_and(|end| end <= clock::unix_ms()) {
         return Err(GatewayProblem::KeyUnknown);
     }
-    let allowed = key.allow_from.is_empty() || client.is_some_and(|client| key.allow_from.contains(client));
+    let allowed = key.allow_from.is_empty() || client.address.is_some_and(|address| key.allow_from.contains(address));
     if allowed { Ok(Arc::clone(key)) } else { Err(GatewayProblem::AddressNotAllowed) }
 }

@@ -18,6 +18,7 @@ pub(super) struct GatewayAnswer {
     kind: Kind,
     detail: Option<String>,
     extra: Option<Box<(HeaderName, HeaderValue)>>,
+    is_last: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -34,36 +35,46 @@ enum Kind {
 
 impl From<GatewayProblem> for GatewayAnswer {
     fn from(problem: GatewayProblem) -> Self {
-        Self { kind: Kind::Problem(problem), detail: None, extra: None }
+        Self { kind: Kind::Problem(problem), detail: None, extra: None, is_last: false }
     }
 }
 
 impl GatewayAnswer {
     /// The answer of the public `/health`.
     pub(super) fn health(body: Bytes) -> Self {
-        Self { kind: Kind::Health(body), detail: None, extra: None }
+        Self { kind: Kind::Health(body), detail: None, extra: None, is_last: false }
     }
 
     /// To a request that is to come again, to that place.
     pub(super) fn redirect(location: Vec<u8>) -> Self {
-        let answer = Self { kind: Kind::Redirect, detail: None, extra: None };
+        let answer = Self { kind: Kind::Redirect, detail: None, extra: None, is_last: false };
         answer.with_header(header::LOCATION, location)
     }
 
     /// To an `OPTIONS` that goes no further.
     pub(super) fn options() -> Self {
-        Self { kind: Kind::Options, detail: None, extra: None }
+        Self { kind: Kind::Options, detail: None, extra: None, is_last: false }
     }
 
     /// To a `TRACE` that goes no further; `request` is what is shown of it.
     pub(super) fn trace(request: Bytes) -> Self {
-        Self { kind: Kind::Trace(request), detail: None, extra: None }
+        Self { kind: Kind::Trace(request), detail: None, extra: None, is_last: false }
     }
 
     /// With a sentence on this very case.
     pub(super) fn with_detail(mut self, detail: String) -> Self {
         self.detail = Some(detail);
         self
+    }
+
+    /// The last one on its connection, whose client has to open another one.
+    pub(super) fn as_last(self) -> Self {
+        Self { is_last: true, ..self }
+    }
+
+    /// Whether nothing more is answered on its connection.
+    pub(super) fn is_last(&self) -> bool {
+        self.is_last
     }
 
     /// With one more header, such as `Retry-After`.

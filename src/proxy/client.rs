@@ -1,10 +1,12 @@
 //! Who a request is from: its peer, or whom trusted proxies name.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::geo::ClientLocation;
+use crate::tls::Secured;
 use furt_core::model::{CidrSet, Scheme};
 
 /// By what scheme a client came, where a proxy says so.
@@ -20,13 +22,15 @@ pub(super) struct Client {
     pub(super) is_peer_trusted: bool,
     /// Whose request it is, by trusted proxies' word.
     pub(super) address: Option<IpAddr>,
+    /// What it has shown under TLS, where it was asked to.
+    pub(super) secured: Option<Arc<Secured>>,
     /// Where the client is, once somebody wanted to know.
     pub(super) location: Option<ClientLocation>,
 }
 
 impl Default for Client {
     fn default() -> Self {
-        Self { scheme: Scheme::Http, peer: None, is_peer_trusted: false, address: None, location: None }
+        Self { scheme: Scheme::Http, peer: None, is_peer_trusted: false, address: None, secured: None, location: None }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, PROXY_AUTHENTICATE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
@@ -11,7 +13,7 @@ use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::admission::API_KEY;
-use super::client::FORWARDED_PROTO;
+use super::client::{Client, FORWARDED_PROTO};
 use super::context::Context;
 use super::{framing, hops, http2, reuse, secure, upload};
 use crate::config::ServerConfig;
@@ -22,6 +24,7 @@ use furt_core::routing::Lease;
 const API_KEY_NAME: HeaderName = HeaderName::from_static("x-api-key-name");
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const CERTIFICATE_SHA256: HeaderName = HeaderName::from_static("x-client-cert-sha256");
 
 /// The headers that are set, as they are written. As texts: of a `HeaderName` Pingora makes a copy for each message.
 mod set {
@@ -29,6 +32,8 @@ mod set {
     pub(super) const FORWARDED_FOR: &str = "X-Forwarded-For";
     pub(super) const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
     pub(super) const FORWARDED_HOST: &str = "X-Forwarded-Host";
+    pub(super) const CLIENT_CERT: &str = "Client-Cert";
+    pub(super) const CLIENT_CERT_SHA256: &str = "X-Client-Cert-Sha256";
     pub(super) const MAX_FORWARDS: &str = "Max-Forwards";
     pub(super) const VIA: &str = "Via";
     pub(super) const REQUEST_ID: &str = "X-Request-Id";
@@ -46,8 +51,18 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const OF_A_BODY: [HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER];
 
 /// Headers that services believe because furt sets them. `x_api_key_name` is the same header to many a service.
-const OWN: [&str; 6] =
-    ["x-api-key", "x-api-key-name", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id"];
+const OWN: [&str; 7] = [
+    "x-api-key",
+    "x-api-key-name",
+    "x-client-cert-sha256",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-request-id",
+];
+
+/// What headers about the client's certificate begin with (RFC 9440).
+const CLIENT_CERT_ANY: &str = "client-cert";
 
 /// What headers about hops before us begin with.
 const FORWARDED_ANY: &str = "x-forwarded";
@@ -65,7 +80,12 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
         framing::plain_length(request)?;
     }
     let Some(snapshot) = &ctx.snapshot else { return Error::e_explain(ErrorType::InternalError, "no configuration") };
-    remove_unwanted(request, ctx.client.is_peer_trusted, &snapshot.config.server.proxy_headers);
+    remove_unwanted(request, &ctx.client, &snapshot.config.server.proxy_headers);
+    if let Some((certificate, sha256)) = ctx.client.secured.as_ref().and_then(|secured| secured.certificate()) {
+        // A byte sequence, as RFC 8941 writes it.
+        request.insert_header(set::CLIENT_CERT, format!(":{}:", STANDARD.encode(certificate)))?;
+        request.insert_header(set::CLIENT_CERT_SHA256, sha256.to_string())?;
+    }
     count_hop(session.req_header(), request, &snapshot.config.server)?;
     if let Some(key) = &ctx.credentials.key {
         request.insert_header(set::API_KEY_NAME, key.name_header.clone())?;
@@ -91,14 +111,22 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
 /// by services that believe our own.
 ///
 /// `of_proxies`: further headers that a stranger may not send.
-fn remove_unwanted(request: &mut RequestHeader, is_peer_trusted: bool, of_proxies: &HeaderNames) {
+fn remove_unwanted(request: &mut RequestHeader, client: &Client, of_proxies: &HeaderNames) {
+    let is_peer_trusted = client.is_peer_trusted;
+    // Where furt has asked for a certificate itself, nobody else says which one it was.
+    let tells_certificate = is_peer_trusted && client.secured.is_none();
     let is_unwanted = |name: &str| {
         if !is_peer_trusted && of_proxies.have(name) {
             return true;
         }
         // What all of them begin with; most headers begin otherwise.
-        if !matches!(name.as_bytes().first(), Some(b'x' | b'f')) {
-            return false;
+        match name.as_bytes() {
+            [b'x' | b'f', ..] => {}
+            [b'c', b'l', ..] => return !tells_certificate && begins_as(name, CLIENT_CERT_ANY, Folding::EverySign),
+            _ => return false,
+        }
+        if name == CERTIFICATE_SHA256 && !tells_certificate {
+            return true;
         }
         if name == API_KEY || name == API_KEY_NAME || (name == FORWARDED && !is_peer_trusted) {
             return true;
@@ -251,19 +279,29 @@ mod tests {
             "X-Forwarded",
             "X-Real-IP",
             "Client_IP",
+            "Client-Cert",
+            "Client_Cert_Chain",
+            "X-Client-Cert-Sha256",
+            "X_Client_Cert_Sha256",
+            "Client-Name",
         ] {
             request.insert_header(name.to_owned(), "x").unwrap();
         }
         let of_proxies = HeaderNames::new([HeaderName::from_static("x-real-ip"), HeaderName::from_static("client-ip")]);
         let left = |mut request: RequestHeader, is_peer_trusted| {
-            remove_unwanted(&mut request, is_peer_trusted, &of_proxies);
+            let client = Client { is_peer_trusted, ..Client::default() };
+            remove_unwanted(&mut request, &client, &of_proxies);
             let mut left: Vec<_> = request.headers.keys().map(|name| name.as_str().to_owned()).collect();
             left.sort_unstable();
             left
         };
-        assert_eq!(left(request.clone(), false), ["x-custom_name", "x-request-id"]);
+        assert_eq!(left(request.clone(), false), ["client-name", "x-custom_name", "x-request-id"]);
         let kept = [
+            "client-cert",
+            "client-name",
+            "client_cert_chain",
             "client_ip",
+            "x-client-cert-sha256",
             "x-custom_name",
             "x-forwarded",
             "x-forwarded-port",

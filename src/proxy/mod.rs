@@ -59,6 +59,7 @@ use crate::geo::Geo;
 use crate::listener;
 use crate::published::Published;
 use crate::telemetry::{AccessLog, Issues, ProxyMetrics, ResponseFlag};
+use crate::tls::Tls;
 use affinity::Affinity;
 use answer::GatewayAnswer;
 use context::Context;
@@ -82,17 +83,18 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Brings together what requests need; `https_port` is where clients find the public listener under TLS, if they do.
+    /// Brings together what requests need; `https_port` is where clients find the public listener under TLS, if they do,
+    /// and `tls` what is in force there.
     pub fn new(
         snapshots: Arc<ArcSwap<Published>>,
         geo: Arc<Geo>,
         metrics: Arc<ProxyMetrics>,
         issues: Arc<Issues>,
         access_log: AccessLog,
-        https_port: Option<u16>,
+        (https_port, tls): (Option<u16>, Option<Arc<Tls>>),
     ) -> Self {
         let (affinity, address_rates) = (Affinity::default(), AddressRates::default());
-        let secure = Secure::new(https_port);
+        let secure = Secure::new(https_port, tls);
         Self { snapshots, geo, affinity, address_rates, metrics, issues, access_log, secure }
     }
 
@@ -161,9 +163,14 @@ impl ProxyHttp for Gateway {
             Ok(admission::Admitted::LastHop(answer)) => answer,
             Ok(admission::Admitted::Health) => GatewayAnswer::health(self.health(ctx, session, &snapshot)),
             Err(answer) => {
-                if answer.is_framing_fault() {
-                    // Where the next request begins nobody can tell.
+                // Where the next request begins nobody can tell after a fault of framing.
+                if answer.is_framing_fault() || answer.is_last() {
                     session.set_keepalive(None);
+                }
+                if answer.is_last()
+                    && let Some(exchange) = h2::Exchange::of(session)
+                {
+                    exchange.retire_connection();
                 }
                 answer
             }

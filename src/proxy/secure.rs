@@ -1,7 +1,7 @@
 //! Where furt has TLS: plain requests are sent to https, or refused where an API key came in the clear, and answers say that
 //! browsers are to come under TLS at once.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderName, HeaderValue};
@@ -14,6 +14,7 @@ use super::client::{Client, FORWARDED_PROTO};
 use super::upload;
 use crate::clock;
 use crate::config::TlsConfig;
+use crate::tls::{Tls, Unwelcome};
 use crate::wire::GatewayProblem;
 use furt_core::model::{KeyName, Scheme};
 
@@ -29,6 +30,8 @@ const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
 pub(super) struct Secure {
     /// `None`: nothing.
     port: Option<u16>,
+    /// What is in force there.
+    tls: Option<Arc<Tls>>,
     keys_in_the_clear: Mutex<KeysInTheClear>,
 }
 
@@ -41,8 +44,8 @@ struct KeysInTheClear {
 
 impl Secure {
     /// With the port where clients find it.
-    pub(super) fn new(port: Option<u16>) -> Self {
-        Self { port, keys_in_the_clear: Mutex::default() }
+    pub(super) fn new(port: Option<u16>, tls: Option<Arc<Tls>>) -> Self {
+        Self { port, tls, keys_in_the_clear: Mutex::default() }
     }
 
     /// Looks whether a request may come as it did. `host` is without its port, `path` normalized; `name_of_key` is asked for the
@@ -59,12 +62,12 @@ impl Secure {
         name_of_key: impl FnOnce() -> Option<KeyName>,
     ) -> Result<(), GatewayAnswer> {
         let Some(port) = self.port else { return Ok(()) };
-        if client.scheme == Scheme::Https
-            || !tls.redirect
-            || path.starts_with(CHALLENGES)
-            || came_by_https(request, client)
-        {
+        if client.scheme == Scheme::Https || path.starts_with(CHALLENGES) {
             return Ok(());
+        }
+        if !tls.redirect || came_by_https(request, client) {
+            // Where a certificate must be shown, none can be without TLS.
+            return if self.needs_certificate(host) { Err(GatewayProblem::TlsRequired.into()) } else { Ok(()) };
         }
         if request.headers.contains_key(API_KEY) {
             if let Some(name) = name_of_key() {
@@ -79,15 +82,30 @@ impl Secure {
         Err(GatewayAnswer::redirect(location(host, port, request.raw_path())))
     }
 
-    /// Looks whether the connection of a request is one for its host. A trusted proxy connects for many, by whatever name.
+    fn needs_certificate(&self, host: &str) -> bool {
+        let host = Some(host).filter(|host| !host.is_empty());
+        self.tls.as_ref().is_some_and(|tls| tls.served().rule(host).is_some_and(|rule| rule.is_required()))
+    }
+
+    /// Looks whether the connection of a request is one for its host, and whether its client has shown what that host asks for by now;
+    /// what it has shown goes into `client`. A trusted proxy connects for many, by whatever name.
     ///
     /// # Errors
     /// It is not: the client is to open another one (RFC 9110 §15.5.20).
-    pub(super) fn check_host(&self, session: &Session, host: &str, client: &Client) -> Result<(), GatewayAnswer> {
-        let is_covered = host.is_empty()
-            || client.is_peer_trusted
-            || upload::secured(session).is_none_or(|secured| secured.covers(host));
-        if is_covered { Ok(()) } else { Err(GatewayProblem::Misdirected.into()) }
+    pub(super) fn check_host(&self, session: &Session, host: &str, client: &mut Client) -> Result<(), GatewayAnswer> {
+        let Some(secured) = upload::secured(session) else { return Ok(()) };
+        let misdirected = || GatewayAnswer::from(GatewayProblem::Misdirected);
+        if let Some(tls) = &self.tls {
+            match secured.check_client(&tls.served(), host, clock::unix_ms().div_euclid(1000)) {
+                Ok(false) => {}
+                Ok(true) => client.secured = Some(Arc::clone(secured)),
+                Err(Unwelcome::OtherRule) => return Err(misdirected()),
+                // On this connection it cannot show anything else any more.
+                Err(Unwelcome::NotEnough) => return Err(misdirected().as_last()),
+            }
+        }
+        let is_covered = host.is_empty() || client.is_peer_trusted || secured.covers(host);
+        if is_covered { Ok(()) } else { Err(misdirected()) }
     }
 
     fn tell(&self, name: &KeyName, client: &Client) {
@@ -156,15 +174,15 @@ mod tests {
             (8443, "[::1]", "//b", "https://[::1]:8443//b"),
             (8443, "", "/b", "403"),
         ] {
-            let answer = checked(&Secure::new(Some(port)), &request(target, &[]), (host, target), &client);
+            let answer = checked(&Secure::new(Some(port), None), &request(target, &[]), (host, target), &client);
             assert_eq!(answer, Err(location.to_owned()), "{host}{target}");
         }
-        assert_eq!(checked(&Secure::new(None), &request("/", &[]), ("a", "/"), &client), Ok(()));
+        assert_eq!(checked(&Secure::new(None, None), &request("/", &[]), ("a", "/"), &client), Ok(()));
     }
 
     #[test]
     fn what_came_under_tls_or_asks_for_a_challenge_goes_on_and_a_key_in_the_clear_does_not() {
-        let secure = Secure::new(Some(443));
+        let secure = Secure::new(Some(443), None);
         let at = |path| checked(&secure, &request(path, &[]), ("a", path), &Client::default());
         assert_eq!(at("/.well-known/acme-challenge/token"), Ok(()));
         assert_eq!(at("/.well-known/acme-challenge"), Err("https://a/.well-known/acme-challenge".to_owned()));

@@ -21,10 +21,12 @@ pub enum Http2End {
     Frames,
     /// The client breaks the protocol, or floods in a way that `h2` knows.
     Protocol,
+    /// What its client has shown in the handshake is not enough any more.
+    ClientAuth,
 }
 
 /// As the metric says it, in the order of the variants.
-const WHY: [&str; 7] = ["idle", "age", "stopping", "resets", "malformed", "frames", "protocol"];
+const WHY: [&str; 8] = ["idle", "age", "stopping", "resets", "malformed", "frames", "protocol", "client-auth"];
 
 /// Connections of clients over HTTP/2.
 pub struct Http2Metrics {

@@ -16,7 +16,9 @@ pub struct TlsMetrics {
     handshakes: IntCounterVec,
     is_current: IntGaugeVec,
     not_after: IntGaugeVec,
+    rules: IntGaugeVec,
     shown: Mutex<BTreeSet<String>>,
+    shown_rules: Mutex<BTreeSet<String>>,
     issues: Arc<Issues>,
 }
 
@@ -38,6 +40,8 @@ pub enum HandshakeOutcome {
     TimedOut,
     /// The client asked for a name without a certificate.
     UnknownName,
+    /// The client showed no certificate where it must, or one that is not accepted.
+    ClientCertificate,
 }
 
 /// How a certificate in force is.
@@ -47,6 +51,15 @@ pub struct CertificateSample {
     pub name: String,
     /// Its last second, in Unix time.
     pub not_after: i64,
+    /// Why it is not what it should be.
+    pub fault: Option<String>,
+}
+
+/// How a `[[client_auth]]` in force is.
+#[derive(Debug)]
+pub struct ClientAuthSample {
+    /// The first of its hosts.
+    pub host: String,
     /// Why it is not what it should be.
     pub fault: Option<String>,
 }
@@ -69,7 +82,13 @@ impl TlsMetrics {
                 "When the certificate that is shown ends",
                 &["name"],
             )?,
+            rules: exporter.gauge_by(
+                "furt_client_auth_current",
+                "1: a [[client_auth]] is as its files say; 0: they cannot be used, or a list of what is revoked is out of date",
+                &["host"],
+            )?,
             shown: Mutex::default(),
+            shown_rules: Mutex::default(),
             issues,
         })
     }
@@ -91,12 +110,13 @@ impl TlsMetrics {
             HandshakeOutcome::Closed => ["closed", "none", "false"],
             HandshakeOutcome::TimedOut => ["timeout", "none", "false"],
             HandshakeOutcome::UnknownName => ["unknown-name", "none", "false"],
+            HandshakeOutcome::ClientCertificate => ["client-certificate", "none", "false"],
         };
         self.handshakes.with_label_values(&labels).inc();
     }
 
-    /// These certificates are in force, and no others. Of several with one name the first is shown.
-    pub fn set_certificates(&self, certificates: &[CertificateSample]) {
+    /// These are in force, and no others. Of several certificates with one name the first is shown.
+    pub fn set_in_force(&self, certificates: &[CertificateSample], rules: &[ClientAuthSample]) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let mut now = BTreeSet::new();
         for one in certificates.iter().take(MOST_SHOWN) {
@@ -111,11 +131,27 @@ impl TlsMetrics {
             _ = self.not_after.remove_label_values(&[gone]);
         }
         *shown = now;
-        let faults: Vec<_> = certificates.iter().filter_map(|one| one.fault.as_ref()).collect();
+        self.set_rules(rules);
+        let faults = certificates.iter().map(|one| &one.fault).chain(rules.iter().map(|one| &one.fault));
+        let faults: Vec<_> = faults.flatten().collect();
         self.issues.set_certificates(faults.first().map(|first| match faults.len() {
             1 => (*first).clone(),
             count => format!("{first} (and {} more)", count - 1),
         }));
+    }
+
+    fn set_rules(&self, rules: &[ClientAuthSample]) {
+        let mut shown = self.shown_rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let rules = &rules[..rules.len().min(MOST_SHOWN)];
+        let now: BTreeSet<_> = rules.iter().map(|one| one.host.clone()).collect();
+        for one in rules {
+            self.rules.with_label_values(&[&one.host]).set(i64::from(one.fault.is_none()));
+        }
+        for gone in shown.difference(&now) {
+            // It was shown, so it is there.
+            _ = self.rules.remove_label_values(&[gone]);
+        }
+        *shown = now;
     }
 
     /// How many handshakes ended so.
@@ -138,15 +174,21 @@ mod tests {
         let (exporter, issues) = (Exporter::default(), Arc::<Issues>::default());
         let metrics = TlsMetrics::try_new(&exporter, Arc::clone(&issues)).unwrap();
         let shown = || String::from_utf8(exporter.gather(Vec::new()).flatten().collect()).unwrap();
-        metrics.set_certificates(&[sample("a", 7, None), sample("b", 8, Some("b.pem is gone")), sample("a", 9, None)]);
+        metrics.set_in_force(&[sample("a", 7, None), sample("b", 8, Some("b.pem is gone")), sample("a", 9, None)], &[]);
         assert!(shown().contains("furt_certificate_current{name=\"a\"} 1"), "{}", shown());
         assert!(shown().contains("furt_certificate_current{name=\"b\"} 0"), "{}", shown());
         assert!(shown().contains("furt_certificate_not_after_timestamp_seconds{name=\"a\"} 7"), "{}", shown());
         assert_eq!(issues.list(), ["a certificate is not in order: b.pem is gone"]);
-        metrics.set_certificates(&[sample("a", 7, None)]);
+        metrics.set_in_force(&[sample("a", 7, None)], &[]);
         assert!(!shown().contains("\"b\"") && issues.list().is_empty(), "{}", shown());
+        let rule = |fault: Option<&str>| ClientAuthSample { host: "a".to_owned(), fault: fault.map(str::to_owned) };
+        metrics.set_in_force(&[], &[rule(Some("a.crl is gone"))]);
+        assert!(shown().contains("furt_client_auth_current{host=\"a\"} 0"), "{}", shown());
+        assert_eq!(issues.list(), ["a certificate is not in order: a.crl is gone"]);
+        metrics.set_in_force(&[], &[]);
+        assert!(!shown().contains("furt_client_auth_current{") && issues.list().is_empty(), "{}", shown());
         let many: Vec<_> = (0..2 * MOST_SHOWN).map(|number| sample(&number.to_string(), 1, None)).collect();
-        metrics.set_certificates(&many);
+        metrics.set_in_force(&many, &[]);
         assert_eq!(shown().matches("furt_certificate_current{").count(), MOST_SHOWN);
     }
 }

@@ -115,12 +115,21 @@ pub enum CertificateFault {
     /// Such as one that is no certificate of an authority.
     #[error("has a certificate that cannot be an authority's")]
     NoAuthority,
+    /// Another file.
+    #[error("has no list of revoked certificates; must have one that begins with -----BEGIN X509 CRL-----")]
+    NoList,
+    /// The bytes within the PEM.
+    #[error("has a list of revoked certificates that cannot be read")]
+    UnparsableList,
+    /// Without it nobody knows what of an authority is good.
+    #[error("has no list of the authority {0}, so that no certificate of it would be accepted; must have one of each")]
+    NoListOf(String),
     /// Neither is an answer that something went wrong.
     #[error("is no OCSP answer in DER")]
     NoStaple,
 }
 
-fn time(unix_seconds: i64) -> String {
+pub(super) fn time(unix_seconds: i64) -> String {
     clock::rfc3339(unix_seconds.saturating_mul(1000))
 }
 

@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::server::{NoClientAuth, NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{RootCertStore, ServerConfig};
 
+use super::authorities::{authorities, roots};
 use super::certificate::{CertificateError, CertificateFault};
+use super::change::Change;
 use super::files::{self, Found};
 use super::provider::provider;
-use super::watched::{CertificateStatus, Change, Pair};
+use super::watched::{CertificateStatus, Pair};
 use crate::config::{CertificateConfig, InternalConfig};
 
 /// For a whole handshake: its clients are services and operators, and are near.
@@ -121,7 +121,8 @@ impl Clients {
         // Looked at first: a file that is still being written is another one at the next look.
         let seen = files::look(file);
         let error = |fault| CertificateError { key: "client_ca", file: file.to_owned(), fault };
-        let roots = Arc::new(roots(file).map_err(error)?);
+        let roots = authorities(file).and_then(|authorities| roots(&authorities));
+        let roots = Arc::new(roots.map_err(error)?);
         let clients = Self { file: file.to_owned(), roots, seen, fault: None };
         clients.verifier().map_err(|_| error(CertificateFault::NoAuthority))?;
         Ok(clients)
@@ -151,14 +152,4 @@ impl Clients {
             }
         }
     }
-}
-
-fn roots(file: &Path) -> Result<RootCertStore, CertificateFault> {
-    let (bytes, _) = files::read(file)?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&bytes) {
-        let certificate = certificate.map_err(CertificateFault::Damaged)?;
-        roots.add(certificate).map_err(|_| CertificateFault::NoAuthority)?;
-    }
-    if roots.is_empty() { Err(CertificateFault::NoCertificate) } else { Ok(roots) }
 }

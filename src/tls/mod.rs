@@ -5,7 +5,11 @@
 //! `ArcSwap`, like the snapshot of a request. Callers: `listener` (handshakes), `app` (start, looks at the files, reloads), `cli`
 //! (`check`).
 
+mod authorities;
 mod certificate;
+mod change;
+mod client_rules;
+mod covered;
 mod files;
 mod internal;
 mod names;
@@ -19,10 +23,13 @@ mod tickets;
 mod watched;
 
 pub use certificate::{Certificate, CertificateError, CertificateFault, CertificateName, check};
+pub use change::Change;
+pub use client_rules::{ByHost, ClientAuthStatus, ClientRule};
+pub use covered::Covered;
 pub use internal::InternalTls;
 pub use provider::install;
-pub use secured::{Covered, Secured};
+pub use secured::{Secured, ShownByClient, Unwelcome};
 pub use served::{Http2, Offer, Served};
 pub use shown::Shown;
 pub use tickets::StateError;
-pub use watched::{CertificateStatus, Change, OpenError, Prepared, Tls};
+pub use watched::{CertificateStatus, FaultyEntry, OpenError, Prepared, Tls, check_rules};

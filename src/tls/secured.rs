@@ -1,35 +1,18 @@
-//! What a handshake has settled of a connection: for which hosts furt has shown itself, and which one the client asked for.
+//! What a handshake has settled of a connection: for which hosts furt has shown itself, which one the client asked for, and what the
+//! client has shown.
 //!
-//! Requests on the connection are held to it, and their answers say so ([`Secured::covers`]). Never looks at a file or a clock.
+//! Requests on the connection are held to it, and to what is in force by then ([`Secured::check_client`]). Never looks at a file
+//! or a clock.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::certificate::CertificateName;
-use super::names::Names;
+use rustls::pki_types::CertificateDer;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-/// The hosts of a certificate.
-#[derive(Debug, Default)]
-pub struct Covered(Names<()>);
-
-impl Covered {
-    pub(super) fn of(names: &[CertificateName]) -> Self {
-        let mut covered = Names::default();
-        for name in names {
-            covered.insert(name, ());
-        }
-        Self(covered)
-    }
-
-    /// Whether the certificate names a host, which is a name or an address.
-    fn has(&self, host: &str) -> bool {
-        let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        match address.parse::<IpAddr>() {
-            Ok(address) => self.0.of_address(address).is_some(),
-            Err(_) => self.0.of_host(host).is_some(),
-        }
-    }
-}
+use super::client_rules::ClientRule;
+use super::covered::Covered;
+use super::served::Served;
+use furt_core::model::Sha256Digest;
 
 /// What the handshake of a connection has settled.
 #[derive(Debug)]
@@ -37,12 +20,62 @@ pub struct Secured {
     covered: Arc<Covered>,
     /// As the client has written it.
     asked_for: Option<Box<str>>,
+    /// Where it was asked for a certificate.
+    client: Option<Box<ShownByClient>>,
+}
+
+/// What a client has shown that was asked for a certificate.
+#[derive(Debug)]
+pub struct ShownByClient {
+    /// The certificate first; empty: it has shown none.
+    chain: Box<[CertificateDer<'static>]>,
+    sha256: Option<Sha256Digest>,
+    /// Its last second, in Unix time.
+    not_after: i64,
+    /// The last rule that let it in.
+    accepted_by: Mutex<Arc<ClientRule>>,
+}
+
+/// Why a connection may not be used on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwelcome {
+    /// The host asks its clients for something else than the host that the connection was opened for.
+    OtherRule,
+    /// What the client has shown is not enough any more, or it was never asked.
+    NotEnough,
+}
+
+impl ShownByClient {
+    /// Of a handshake under that rule.
+    pub fn new(rule: Arc<ClientRule>, chain: &[CertificateDer<'_>]) -> Self {
+        let first = chain.first();
+        let parsed = first.and_then(|first| X509Certificate::from_der(first).ok());
+        Self {
+            sha256: first.map(|first| Sha256Digest::of(first)),
+            not_after: parsed.map_or(i64::MAX, |(_, certificate)| certificate.validity().not_after.timestamp()),
+            chain: chain.iter().map(|one| one.clone().into_owned()).collect(),
+            accepted_by: Mutex::new(rule),
+        }
+    }
+
+    /// Whether the rule lets it in at `now`, in Unix seconds. It is verified once for each rule.
+    fn is_accepted(&self, rule: &Arc<ClientRule>, now: i64) -> bool {
+        let mut accepted_by = self.accepted_by.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&accepted_by, rule) {
+            return now <= self.not_after;
+        }
+        let is_accepted = rule.accepts(&self.chain, now);
+        if is_accepted {
+            *accepted_by = Arc::clone(rule);
+        }
+        is_accepted
+    }
 }
 
 impl Secured {
     /// Of a connection that was shown a certificate for these, and asked for a name.
-    pub fn new(covered: Arc<Covered>, asked_for: Option<&str>) -> Self {
-        Self { covered, asked_for: asked_for.map(Into::into) }
+    pub fn new(covered: Arc<Covered>, asked_for: Option<&str>, client: Option<ShownByClient>) -> Self {
+        Self { covered, asked_for: asked_for.map(Into::into), client: client.map(Box::new) }
     }
 
     /// Whether the connection is one for this host, without its port. It always is for the host that the client asked for,
@@ -50,6 +83,31 @@ impl Secured {
     pub fn covers(&self, host: &str) -> bool {
         let Some(asked_for) = &self.asked_for else { return true };
         plain(asked_for).eq_ignore_ascii_case(plain(host)) || self.covered.has(host)
+    }
+
+    /// Whether the client has shown what is asked for `host` in `served` at `now`, in Unix seconds. Where it was asked for a certificate
+    /// and is so still, `true`: what it has shown is its own.
+    ///
+    /// # Errors
+    /// It has not.
+    pub fn check_client(&self, served: &Served, host: &str, now: i64) -> Result<bool, Unwelcome> {
+        if !served.has_rules() {
+            return Ok(false);
+        }
+        let rule =
+            match (served.rule(self.asked_for.as_deref()), served.rule(Some(host).filter(|host| !host.is_empty()))) {
+                (None, None) => return Ok(false),
+                (Some(own), Some(of_host)) if Arc::ptr_eq(own, of_host) => own,
+                _ => return Err(Unwelcome::OtherRule),
+            };
+        let is_accepted = self.client.as_ref().is_some_and(|client| client.is_accepted(rule, now));
+        if is_accepted { Ok(true) } else { Err(Unwelcome::NotEnough) }
+    }
+
+    /// The certificate that the client has shown, and its digest; `None`: it has shown none.
+    pub fn certificate(&self) -> Option<(&[u8], Sha256Digest)> {
+        let client = self.client.as_ref()?;
+        Some((client.chain.first()?, client.sha256?))
     }
 }
 
@@ -60,6 +118,7 @@ fn plain(host: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::certificate::CertificateName;
     use super::*;
 
     #[test]
@@ -82,7 +141,7 @@ mod tests {
             (Some("other.example"), "a.example", true),
             (None, "another.example", true),
         ] {
-            let secured = Secured::new(Arc::clone(&covered), asked_for);
+            let secured = Secured::new(Arc::clone(&covered), asked_for, None);
             assert_eq!(secured.covers(host), is_covered, "{asked_for:?} {host}");
         }
     }

@@ -30,7 +30,7 @@ impl Shown {
     pub fn find(&self, host: Option<&str>, address: impl FnOnce() -> Option<IpAddr>) -> Option<Offer> {
         match self {
             Self::Public(tls) => tls.served().find(host, address),
-            Self::Internal(tls) => Some(Offer { config: tls.served(), covered: None }),
+            Self::Internal(tls) => Some(Offer { config: tls.served(), covered: None, rule: None }),
         }
     }
 }

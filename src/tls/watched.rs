@@ -1,16 +1,17 @@
 //! The certificates that are in force, and their files: each pair is put in force whole, or the one before stays.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::server::ProducesTickets;
 
 use super::certificate::{Certificate, CertificateError, CertificateFault, CertificateName};
+use super::change::Change;
+use super::client_rules::{ClientAuthStatus, Entry};
 use super::files::{self, Found};
 use super::served::{Http2, Served};
 use super::tickets::{StateError, Tickets};
-use crate::config::{CertificateConfig, TlsConfig};
+use crate::config::{CertificateConfig, ClientAuthConfig, TlsConfig};
 
 /// TLS of the public listener.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ struct State {
     config: TlsConfig,
     http2: Http2,
     pairs: Vec<Pair>,
+    rules: Vec<Entry>,
 }
 
 /// A certificate in force, and what its files had when they were looked at last.
@@ -42,28 +44,6 @@ pub(super) struct Pair {
 /// The certificate's file, the key's, and the staple's.
 type Seen = [Found; 3];
 
-/// What a look has found new.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Another certificate is in force.
-    Replaced {
-        /// Its file.
-        file: PathBuf,
-        /// The end of it, in Unix seconds.
-        not_after: i64,
-    },
-    /// Other authorities of clients are in force.
-    Authorities {
-        /// Their file.
-        file: PathBuf,
-    },
-    /// The files cannot be used, and the certificate before stays in force.
-    Kept {
-        /// Which file, and why.
-        why: String,
-    },
-}
-
 /// How a certificate in force is.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CertificateStatus {
@@ -75,27 +55,45 @@ pub struct CertificateStatus {
     pub fault: Option<String>,
 }
 
+/// An entry of the configuration whose files cannot be used, by its index.
+#[derive(Debug)]
+pub enum FaultyEntry {
+    /// Of `[[certificates]]`.
+    Certificate(usize, CertificateError),
+    /// Of `[[client_auth]]`.
+    ClientAuth(usize, CertificateError),
+}
+
 /// Why there is no TLS.
 #[derive(Debug)]
 pub enum OpenError {
-    /// Certificates that cannot be used, with their indexes.
-    Certificates(Vec<(usize, CertificateError)>),
+    /// Files that cannot be used.
+    Files(Vec<FaultyEntry>),
     /// The folder.
     State(StateError),
 }
 
 /// Certificates for [`Tls::apply`].
-pub struct Prepared(Vec<Pair>);
+pub struct Prepared {
+    pairs: Vec<Pair>,
+    rules: Vec<Entry>,
+}
 
 impl Tls {
     /// Reads all files. `now` is in Unix seconds, here and below.
     ///
     /// # Errors
     /// What cannot be used.
-    pub fn open(tls: &TlsConfig, certificates: &[CertificateConfig], now: i64) -> Result<Self, OpenError> {
-        let pairs = load_all(certificates, &[], now).map_err(OpenError::Certificates)?;
+    pub fn open(
+        tls: &TlsConfig,
+        certificates: &[CertificateConfig],
+        client_auth: &[ClientAuthConfig],
+        now: i64,
+    ) -> Result<Self, OpenError> {
+        let Prepared { pairs, rules } =
+            load_all((certificates, client_auth), (&[], &[]), now).map_err(OpenError::Files)?;
         let tickets = Arc::new(Tickets::open(&tls.state, now).map_err(OpenError::State)?);
-        let state = State { config: tls.clone(), http2: Http2::Offered, pairs };
+        let state = State { config: tls.clone(), http2: Http2::Offered, pairs, rules };
         let served = ArcSwap::from_pointee(state.served(&tickets).0);
         Ok(Self { served, state: Mutex::new(state), tickets })
     }
@@ -108,8 +106,10 @@ impl Tls {
     /// Looks whether files have changed, and puts in force what is good.
     pub fn look(&self, now: i64) -> Vec<Change> {
         let mut state = self.state();
-        let changes: Vec<_> = state.pairs.iter_mut().filter_map(|pair| pair.look(now)).collect();
-        if changes.iter().any(|change| matches!(change, Change::Replaced { .. })) {
+        let State { pairs, rules, .. } = &mut *state;
+        let mut changes: Vec<_> = pairs.iter_mut().filter_map(|pair| pair.look(now)).collect();
+        changes.extend(rules.iter_mut().filter_map(Entry::look));
+        if changes.iter().any(|change| !matches!(change, Change::Kept { .. })) {
             self.serve(&state);
         }
         changes
@@ -123,23 +123,30 @@ impl Tls {
         self.tickets.advance(now)
     }
 
-    /// Reads the files of another list. One that is in force and cannot be read now stays as it is.
+    /// Reads the files of other lists. Ones that are in force and cannot be read now stay as they are, and so do all certificates where
+    /// none is listed any more: they last as long as the listener.
     ///
     /// # Errors
-    /// New ones that cannot be used, with their indexes.
+    /// New ones that cannot be used.
     pub fn prepare(
         &self,
         certificates: &[CertificateConfig],
+        client_auth: &[ClientAuthConfig],
         now: i64,
-    ) -> Result<Prepared, Vec<(usize, CertificateError)>> {
-        let running = self.state().pairs.clone();
-        load_all(certificates, &running, now).map(Prepared)
+    ) -> Result<Prepared, Vec<FaultyEntry>> {
+        let (pairs, rules) = {
+            let state = self.state();
+            (state.pairs.clone(), state.rules.clone())
+        };
+        let prepared = load_all((certificates, client_auth), (&pairs, &rules), now)?;
+        Ok(if certificates.is_empty() { Prepared { pairs, ..prepared } } else { prepared })
     }
 
     /// Puts them in force, with new rules.
     pub fn apply(&self, prepared: Prepared, tls: &TlsConfig) {
         let mut state = self.state();
-        *state = State { config: tls.clone(), http2: state.http2, pairs: prepared.0 };
+        let Prepared { pairs, rules } = prepared;
+        *state = State { config: tls.clone(), http2: state.http2, pairs, rules };
         self.serve(&state);
     }
 
@@ -157,6 +164,11 @@ impl Tls {
         self.state().pairs.iter().map(|pair| pair.status(now)).collect()
     }
 
+    /// How each `[[client_auth]]` is.
+    pub fn client_status(&self, now: i64) -> Vec<ClientAuthStatus> {
+        self.state().rules.iter().map(|entry| entry.status(now)).collect()
+    }
+
     /// A sentence for each name that two certificates have.
     pub fn shared_names(&self) -> Vec<String> {
         self.state().served(&self.tickets).1
@@ -171,29 +183,61 @@ impl Tls {
     }
 }
 
-/// `running` are in force already.
+/// Reads the files of client rules.
+///
+/// # Errors
+/// Those that cannot be used.
+pub fn check_rules(configs: &[ClientAuthConfig]) -> Result<(), Vec<FaultyEntry>> {
+    load_rules(configs, &[]).map(drop)
+}
+
+/// Those of `running` are in force already.
 fn load_all(
-    configs: &[CertificateConfig],
-    running: &[Pair],
+    (certificates, client_auth): (&[CertificateConfig], &[ClientAuthConfig]),
+    running: (&[Pair], &[Entry]),
     now: i64,
-) -> Result<Vec<Pair>, Vec<(usize, CertificateError)>> {
+) -> Result<Prepared, Vec<FaultyEntry>> {
+    match (load_pairs(certificates, running.0, now), load_rules(client_auth, running.1)) {
+        (Ok(pairs), Ok(rules)) => Ok(Prepared { pairs, rules }),
+        (pairs, rules) => Err(pairs.err().into_iter().flatten().chain(rules.err().into_iter().flatten()).collect()),
+    }
+}
+
+fn load_pairs(configs: &[CertificateConfig], running: &[Pair], now: i64) -> Result<Vec<Pair>, Vec<FaultyEntry>> {
     let (mut pairs, mut errors) = (Vec::new(), Vec::new());
     for (index, config) in configs.iter().enumerate() {
         let running = running.iter().find(|pair| pair.config.cert == config.cert && pair.config.key == config.key);
         match (Pair::load(config, now), running) {
             (Ok(pair), _) => pairs.push(pair),
             (Err(error), Some(running)) => pairs.push(running.clone().kept(config, &error)),
-            (Err(error), None) => errors.push((index, error)),
+            (Err(error), None) => errors.push(FaultyEntry::Certificate(index, error)),
         }
     }
     if errors.is_empty() { Ok(pairs) } else { Err(errors) }
+}
+
+fn load_rules(configs: &[ClientAuthConfig], running: &[Entry]) -> Result<Vec<Entry>, Vec<FaultyEntry>> {
+    let (mut rules, mut errors) = (Vec::new(), Vec::new());
+    for (index, config) in configs.iter().enumerate() {
+        // With the same mode: what is asked for must never be less than what the entry says.
+        let running = running.iter().find(|entry| {
+            let of = |config: &ClientAuthConfig| (config.ca.clone(), config.crl.clone(), config.mode);
+            of(&entry.config) == of(config)
+        });
+        match (Entry::load(config), running) {
+            (Ok(entry), _) => rules.push(entry),
+            (Err(error), Some(running)) => rules.push(running.clone().kept(config, &error)),
+            (Err(error), None) => errors.push(FaultyEntry::ClientAuth(index, error)),
+        }
+    }
+    if errors.is_empty() { Ok(rules) } else { Err(errors) }
 }
 
 impl State {
     fn served(&self, tickets: &Arc<Tickets>) -> (Served, Vec<String>) {
         let certificates: Vec<_> = self.pairs.iter().map(|pair| Arc::clone(&pair.certificate)).collect();
         let tickets: Arc<dyn ProducesTickets> = Arc::clone(tickets) as _;
-        let (served, taken) = Served::new((&self.config, self.http2), &certificates, &tickets);
+        let (served, taken) = Served::new((&self.config, self.http2), &certificates, &self.rules, &tickets);
         let sentence = |(index, name): (usize, CertificateName)| {
             let file = self.pairs[index].config.cert.display();
             format!("{file} names {name}, which an earlier certificate has; the earlier one is shown for it")

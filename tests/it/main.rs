@@ -16,6 +16,7 @@ mod acceptance;
 mod backends;
 mod certificates;
 mod cli;
+mod client_certificates;
 mod container;
 mod demo;
 mod docs;

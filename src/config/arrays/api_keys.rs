@@ -9,7 +9,7 @@ use crate::config::location::Lines;
 use crate::config::section::Section;
 use crate::config::types::ApiKeyConfig;
 use crate::config::value::{burst, digest, networks, text};
-use furt_core::model::{CidrSet, KeyName, PermissionSet, Rate, RateLimit, Sha256Digest};
+use furt_core::model::{CidrSet, KeyName, KeySpec, PermissionSet, Rate, RateLimit, Sha256Digest};
 
 pub(super) const NAME: &str = "api_keys";
 
@@ -17,6 +17,7 @@ pub(super) const NAME: &str = "api_keys";
 pub(super) struct ApiKeyValues {
     name: Option<KeyName>,
     sha256: Option<Sha256Digest>,
+    certificate_sha256: Option<Sha256Digest>,
     permissions: Option<PermissionSet>,
     allow_from: Option<CidrSet>,
     rate: Option<Rate>,
@@ -41,14 +42,25 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> ApiKeyValues {
             },
             text("a name", KeyName::try_new),
         ),
-        sha256: keys.required(
+        sha256: keys.optional(
             Key {
                 name: "api_keys.sha256",
                 default: DefaultValue::required(
                     r#""0000000000000000000000000000000000000000000000000000000000000000""#,
                 ),
                 range: "digest; unique",
-                text: "SHA-256 of the key.",
+                text: "SHA-256 of the key. An entry has it or `certificate_sha256`.",
+                ..Key::ROW
+            },
+            digest,
+        ),
+        certificate_sha256: keys.optional(
+            Key {
+                name: "api_keys.certificate_sha256",
+                default: DefaultValue::Absent { means: "none", example: None },
+                range: "digest; unique",
+                text: "SHA-256 of a [client certificate](client-certificates.md#api-keys) in DER that stands for a key, instead of \
+                       `sha256` (`openssl x509 -in FILE -outform der | sha256sum`).",
                 ..Key::ROW
             },
             digest,
@@ -107,8 +119,18 @@ fn read_one(
     names: &mut EarlierEntries<'_, KeyName>,
     digests: &mut EarlierEntries<'_, Sha256Digest>,
 ) -> Option<ApiKeyConfig> {
-    let ApiKeyValues { name, sha256, permissions, allow_from, rate, burst } = visit(&mut entry);
+    let ApiKeyValues { name, sha256, certificate_sha256, permissions, allow_from, rate, burst } = visit(&mut entry);
     entry.finish();
+    match (entry.is_set("sha256"), entry.is_set("certificate_sha256")) {
+        (false, false) => entry.refuse("sha256", "is missing; every [[api_keys]] needs it, or certificate_sha256"),
+        (true, true) => {
+            entry.refuse(
+                "certificate_sha256",
+                "stands beside sha256; must be in an entry of its own, with a name of its own",
+            );
+        }
+        _ => {}
+    }
     if entry.is_set("burst") && !entry.is_set("rate") {
         entry.refuse("burst", "stands without rate; must be left out");
     }
@@ -122,7 +144,13 @@ fn read_one(
     {
         entry.refuse("sha256", format!("is the same secret as in line {line}; must be unique"));
     }
+    let of_certificate = certificate_sha256.map(KeySpec::digest_of_certificate);
+    if let Some(sha256) = of_certificate
+        && let Some(line) = digests.duplicate(sha256, entry.at("certificate_sha256"))
+    {
+        entry.refuse("certificate_sha256", format!("is the same certificate as in line {line}; must be unique"));
+    }
     let rate = rate.map(|rate| RateLimit::new(rate, burst));
     let allow_from = allow_from.unwrap_or_default();
-    Some(ApiKeyConfig { name: name?, sha256: sha256?, permissions: permissions?, allow_from, rate })
+    Some(ApiKeyConfig { name: name?, sha256: sha256.or(of_certificate)?, permissions: permissions?, allow_from, rate })
 }

@@ -1,4 +1,4 @@
-//! The arrays of tables, `[[certificates]]`, `[[api_keys]]`, `[[grants]]`, `[[routes]]`: a row for each key, then the rules within an entry
+//! The arrays of tables, `[[certificates]]`, `[[client_auth]]`, `[[api_keys]]`, `[[grants]]`, `[[routes]]`: a row for each key, then the rules within an entry
 //! and between entries.
 //!
 //! One file for each array. Files of certificates, names, digests, granted services and static routes are unique. An entry with a fault is left
@@ -7,6 +7,7 @@
 
 mod api_keys;
 mod certificates;
+mod client_auth;
 mod earlier;
 mod grants;
 mod routes;
@@ -26,8 +27,9 @@ pub(super) struct Array {
 }
 
 /// Every array, in the order of `conf/furt.toml`.
-pub(super) const ARRAYS: [Array; 4] = [
+pub(super) const ARRAYS: [Array; 5] = [
     Array { name: certificates::NAME, reload: ReloadClass::Reload, differs: |a, b| a.certificates != b.certificates },
+    Array { name: client_auth::NAME, reload: ReloadClass::Reload, differs: |a, b| a.client_auth != b.client_auth },
     Array { name: api_keys::NAME, reload: ReloadClass::Reload, differs: |a, b| a.api_keys != b.api_keys },
     Array { name: grants::NAME, reload: ReloadClass::Reload, differs: |a, b| a.grants != b.grants },
     Array { name: routes::NAME, reload: ReloadClass::Reload, differs: |a, b| a.routes != b.routes },
@@ -36,6 +38,7 @@ pub(super) const ARRAYS: [Array; 4] = [
 /// Takes a visitor through the rows of every array, as of one entry each.
 pub(super) fn visit(keys: &mut impl EntryVisitor) {
     _ = certificates::visit(keys);
+    _ = client_auth::visit(keys);
     _ = api_keys::visit(keys);
     _ = grants::visit(keys);
     _ = routes::visit(keys);
@@ -44,6 +47,7 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) {
 /// Reads every array below `top` into `config`. Its single tables must be read already.
 pub(super) fn read(top: &mut Section<'_>, config: &mut Config, lines: &Lines<'_>) {
     config.certificates = certificates::read(top.entries(certificates::NAME), lines);
+    config.client_auth = client_auth::read(top.entries(client_auth::NAME), lines);
     config.api_keys = api_keys::read(top.entries(api_keys::NAME), lines);
     config.grants = grants::read(top.entries(grants::NAME), lines);
     let listeners: Vec<_> =

@@ -46,6 +46,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> Config {
         store: store::visit(keys),
         etcd: store::visit_etcd(keys),
         certificates: Vec::new(),
+        client_auth: Vec::new(),
         api_keys: Vec::new(),
         grants: Vec::new(),
         routes: Vec::new(),

@@ -86,7 +86,8 @@ const OTHERS: [(&str, &str); 76] = [
     ("store.key", "'/key.pem'"),
 ];
 
-const ENTRIES: [(&str, &str); 4] = [
+const ENTRIES: [(&str, &str); 5] = [
+    ("client_auth", "[[client_auth]]\nhosts = ['a.example']\nca = 'ca.pem'"),
     ("certificates", "[[certificates]]\ncert = 'a.pem'\nkey = 'a.key'"),
     (
         "api_keys",

@@ -168,6 +168,10 @@ impl<P: Send + Sync + 'static> Own<P> {
             if let Some(fault) = self.guard.fault() {
                 return Some(fault);
             }
+            if self.guard.is_retired() && farewell.is_none() {
+                farewell = Some(Http2End::ClientAuth);
+                self.connection.graceful_shutdown();
+            }
             let now = clock::now();
             let active = self.guard.active();
             idle_since = if active > 0 { None } else { idle_since.or(Some(now)) };
@@ -219,7 +223,8 @@ impl<P: Send + Sync + 'static> Own<P> {
 
     fn start(&self, mut session: HttpSession) {
         let malformed = request::plain(session.req_header_mut());
-        let exchange = Arc::new(Exchange::new(!session.is_body_done(), malformed, self.secured.clone()));
+        let exchange =
+            Arc::new(Exchange::new(!session.is_body_done(), malformed, self.secured.clone(), Arc::clone(&self.guard)));
         session.req_header_mut().extensions_mut().insert(Arc::clone(&exchange));
         let (served, guard) = (Arc::clone(&self.served), Arc::clone(&self.guard));
         let active = self.guard.begin();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Version;
 use pingora_proxy::Session;
 
+use super::guard::Guard;
 use crate::listener::ServiceTime;
 use crate::proxy::body_watch::BodyWatch;
 use crate::proxy::malformed::Malformed;
@@ -23,11 +24,22 @@ pub(in crate::proxy) struct Exchange {
     pub(in crate::proxy) malformed: Option<Malformed>,
     /// What the handshake of its connection has settled.
     pub(in crate::proxy) secured: Option<Arc<Secured>>,
+    guard: Arc<Guard>,
 }
 
 impl Exchange {
-    pub(super) fn new(has_body: bool, malformed: Option<Malformed>, secured: Option<Arc<Secured>>) -> Self {
-        Self { watch: BodyWatch::new(), service: ServiceTime::default(), has_body, malformed, secured }
+    pub(super) fn new(
+        has_body: bool,
+        malformed: Option<Malformed>,
+        secured: Option<Arc<Secured>>,
+        guard: Arc<Guard>,
+    ) -> Self {
+        Self { watch: BodyWatch::new(), service: ServiceTime::default(), has_body, malformed, secured, guard }
+    }
+
+    /// Its connection takes no further request: its client has to open another one.
+    pub(in crate::proxy) fn retire_connection(&self) {
+        self.guard.retire();
     }
 
     /// The one of a session; `None`: its client speaks HTTP/1.

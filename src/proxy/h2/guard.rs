@@ -22,7 +22,7 @@ const MOST_MALFORMED: u32 = 32;
 /// What a client is told whose connection ends so.
 pub(super) fn reason(end: Http2End) -> Reason {
     match end {
-        Http2End::Idle | Http2End::Age | Http2End::Stopping => Reason::NO_ERROR,
+        Http2End::Idle | Http2End::Age | Http2End::Stopping | Http2End::ClientAuth => Reason::NO_ERROR,
         Http2End::Resets | Http2End::Malformed | Http2End::Frames => Reason::ENHANCE_YOUR_CALM,
         Http2End::Protocol => Reason::PROTOCOL_ERROR,
     }
@@ -38,6 +38,7 @@ pub(super) struct Guard {
     malformed: AtomicUsize,
     /// Whether a part of an answer was sent since [`Wire`](super::wire::Wire) looked.
     has_sent: AtomicBool,
+    is_retired: AtomicBool,
 }
 
 /// Requests that were reset since the last time they began to be counted.
@@ -85,6 +86,17 @@ impl Guard {
     pub(super) fn accuse(&self, why: Http2End) {
         _ = self.fault.set(why);
         self.changed.notify_one();
+    }
+
+    /// No further request is wanted on it.
+    pub(super) fn retire(&self) {
+        self.is_retired.store(true, Ordering::Release);
+        self.changed.notify_one();
+    }
+
+    /// Whether that is so.
+    pub(super) fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Acquire)
     }
 
     /// A request was none.

@@ -28,6 +28,16 @@ pub struct KeySpec {
     pub rate: Option<RateLimit>,
 }
 
+impl KeySpec {
+    /// By what the key is found that a client certificate stands for; `sha256` is the certificate's, in DER. It begins as that does, and is
+    /// the digest of nothing that anybody knows: a certificate is no secret, and sent as a key it must open nothing.
+    pub fn digest_of_certificate(sha256: Sha256Digest) -> Sha256Digest {
+        let mut bytes = *sha256.bytes();
+        bytes[16..].iter_mut().for_each(|byte| *byte = !*byte);
+        Sha256Digest::from_bytes(bytes)
+    }
+}
+
 /// A key that was made while furt runs, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeKey {

@@ -10,7 +10,7 @@ fn entries_need_their_keys_and_are_unique() {
             &[
                 "1:1: api_keys.name: is missing; every [[api_keys]] needs it",
                 "1:1: api_keys.permissions: is missing; every [[api_keys]] needs it",
-                "1:1: api_keys.sha256: is missing; every [[api_keys]] needs it",
+                "1:1: api_keys.sha256: is missing; every [[api_keys]] needs it, or certificate_sha256",
             ],
         ),
         (

@@ -44,7 +44,7 @@ fn unknown_keys_name_the_nearest_or_all_known_ones() {
         (
             "x = 1",
             &[
-                "1:1: x: is not known; known keys: access_log, api_keys, apps, certificates, client, gateway, geo, grants, internal, limits, registration, routes, server, store, tls, upstream",
+                "1:1: x: is not known; known keys: access_log, api_keys, apps, certificates, client, client_auth, gateway, geo, grants, internal, limits, registration, routes, server, store, tls, upstream",
             ],
         ),
         (
@@ -88,7 +88,9 @@ fn unknown_keys_name_the_nearest_or_all_known_ones() {
         ),
         (
             "[[api_keys]]\nname = 'a'\npermissions = []\nsha256 = 'abababababababababababababababababababababababababababababababab'\nkey = 'a secret'",
-            &["5:1: api_keys.key: is not known; known keys: allow_from, burst, name, permissions, rate, sha256"],
+            &[
+                "5:1: api_keys.key: is not known; known keys: allow_from, burst, certificate_sha256, name, permissions, rate, sha256",
+            ],
         ),
     ]);
 }
@@ -107,7 +109,7 @@ fn tables_and_arrays_of_tables_are_told_apart() {
             &[
                 "1:13: api_keys: is of type integer; must be an array of tables, each written as [[api_keys]]",
                 "1:16: api_keys.permissions: is missing; every [[api_keys]] needs it",
-                "1:16: api_keys.sha256: is missing; every [[api_keys]] needs it",
+                "1:16: api_keys.sha256: is missing; every [[api_keys]] needs it, or certificate_sha256",
             ],
         ),
         (
