@@ -8,12 +8,11 @@ mod tunnel;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use pingora::connectors::ConnectorOptions;
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::HttpPeer;
 
-use crate::config::UpstreamConfig;
-use furt_core::model::{InstanceSpec, Protocol, Scheme, UpstreamHost};
+use crate::tls::UpstreamTls;
+use furt_core::model::{InstanceSpec, Protocol, Scheme, ServiceName, UpstreamHost};
 use furt_core::routing::PoolGroup;
 
 /// Streams at once on one h2c connection (what most servers announce).
@@ -64,7 +63,12 @@ pub struct PeerTimeouts {
     pub idle: Duration,
 }
 
-/// The peer for an instance at one of its addresses; `group` tells apart registrations that share an address.
+/// The bits of a group that tell apart what TLS towards services was when a connection was made.
+const GENERATION_SHIFT: u32 = 40;
+const GENERATIONS: u64 = 1 << 20;
+
+/// The peer for an instance at one of its addresses; `group` tells apart registrations that share an address. `service` is the
+/// instance's, if it is registered.
 ///
 /// # Errors
 /// An https instance without a name that its certificate could be verified for.
@@ -74,6 +78,7 @@ pub fn peer(
     group: PoolGroup,
     timeouts: PeerTimeouts,
     reuse: Reuse,
+    (tls, service): (&UpstreamTls, Option<&ServiceName>),
 ) -> Result<HttpPeer, &'static str> {
     let is_tls = spec.url.scheme == Scheme::Https;
     let name = match (&spec.tls_name, &spec.url.host) {
@@ -104,6 +109,13 @@ pub fn peer(
         if reuse == Reuse::Tunnel {
             tunnel::make(&mut peer);
         }
+    }
+    if is_tls {
+        let trust = tls.trust();
+        peer.client_cert_key.clone_from(&trust.identity);
+        peer.options.ca = trust.authorities(service, &spec.url).cloned();
+        // Groups of registrations count from 0, and connections from before a change are to be used no more.
+        peer.group_key |= (trust.generation % GENERATIONS) << GENERATION_SHIFT;
     }
     Ok(peer)
 }
@@ -154,13 +166,6 @@ pub async fn resolve(name: &str, port: u16) -> Result<std::sync::Arc<[SocketAddr
     Ok(addresses.into_iter().collect())
 }
 
-/// What connectors to instances share: the roots, and a pool of so many idle connections a thread.
-pub fn connector_options(config: &UpstreamConfig, pool_size: usize) -> ConnectorOptions {
-    let mut options = ConnectorOptions::new(pool_size);
-    options.ca_file = config.ca.as_ref().map(|path| path.to_string_lossy().into_owned());
-    options
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,7 +187,15 @@ mod tests {
         let timeouts = PeerTimeouts { connect: second, read: Some(second), write: second, idle: second };
         let name = |url, tls_name| {
             let address = "127.0.0.1:1".parse().unwrap();
-            peer(&spec(url, tls_name), address, PoolGroup::default(), timeouts, Reuse::Usual).map(|peer| peer.sni)
+            peer(
+                &spec(url, tls_name),
+                address,
+                PoolGroup::default(),
+                timeouts,
+                Reuse::Usual,
+                (&UpstreamTls::of_system(), None),
+            )
+            .map(|peer| peer.sni)
         };
         assert_eq!(name("https://shop.example", None).as_deref(), Ok("shop.example"));
         assert_eq!(name("https://10.0.0.1", Some("shop.example")).as_deref(), Ok("shop.example"));

@@ -2,7 +2,7 @@
 //! renews them need not tell furt; ticket keys grow old.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,17 +16,27 @@ use crate::config::{
     CertificateConfig, ClientAuthConfig, Config, ConfigError, ConfigErrors, KeyLocations, SourceLocation,
 };
 use crate::telemetry::{CertificateSample, ClientAuthSample, Telemetry, TlsMetrics};
-use crate::tls::{self, CertificateError, Change, FaultyEntry, Http2, InternalTls, OpenError, Tls};
+use crate::tls::{
+    self, CertificateError, Change, FaultyEntry, Http2, InternalTls, OpenError, PreparedUpstream, Tls, UpstreamTls,
+};
 
 /// Between two looks at the files: one asks the system for their sizes and times, no more.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// TLS of the listeners that have it, at least one, and what is counted of it.
+/// TLS of the listeners that have it and towards services, and what is counted of it.
 #[derive(Clone)]
 pub(super) struct Certifying {
     pub(super) public: Option<Arc<Tls>>,
     pub(super) internal: Option<Arc<InternalTls>>,
+    /// Towards services.
+    pub(super) upstream: Arc<UpstreamTls>,
     pub(super) metrics: Arc<TlsMetrics>,
+}
+
+/// What a reload puts in force.
+pub(super) struct Prepared {
+    public: Option<tls::Prepared>,
+    upstream: PreparedUpstream,
 }
 
 /// What is wrong with the certificates of a configuration, with the place of each in the file.
@@ -39,7 +49,10 @@ pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path
     let internal = InternalTls::open(&config.internal, unix_seconds()).err().unwrap_or_default();
     let of_internal = internal.iter().map(|error| internal_fault(error, locations, path));
     let missing = missing(config, locations, path).into_iter().chain(internal_missing(config, locations, path));
-    faults.chain(missing).chain(useless_rules(config, locations, path)).chain(of_internal).collect()
+    let upstream = UpstreamTls::open(config, unix_seconds()).err().unwrap_or_default();
+    let of_upstream = upstream.iter().map(|error| upstream_fault(error, config, locations, path));
+    let useless = useless_rules(config, locations, path).into_iter().chain(upstream_missing(config, locations, path));
+    faults.chain(missing).chain(useless).chain(of_internal).chain(of_upstream).collect()
 }
 
 /// Keys of the internal listener's TLS that are of no use without others.
@@ -66,6 +79,31 @@ fn internal_missing(config: &Config, locations: &KeyLocations, path: &Path) -> O
 fn internal_fault(error: &CertificateError, locations: &KeyLocations, path: &Path) -> ConfigError {
     let key = format!("internal.tls_{}", error.key);
     ConfigError { location: place(&key, locations, path), key, message: error.to_string() }
+}
+
+/// A certificate towards services is of no use without its key, nor the key without it.
+fn upstream_missing(config: &Config, locations: &KeyLocations, path: &Path) -> Option<ConfigError> {
+    let (key, message) = match (&config.upstream.cert, &config.upstream.key) {
+        (Some(_), None) => ("upstream.key", "is missing; upstream.cert needs it"),
+        (None, Some(_)) => ("upstream.cert", "is missing; upstream.key is of no use without it"),
+        _ => return None,
+    };
+    Some(ConfigError { location: place(key, locations, path), key: key.to_owned(), message: message.to_owned() })
+}
+
+/// The place is that of the first key that names the file.
+fn upstream_fault(error: &CertificateError, config: &Config, locations: &KeyLocations, path: &Path) -> ConfigError {
+    let names = |ca: &Option<PathBuf>| ca.as_ref() == Some(&error.file);
+    let of_upstream = error.key != "ca" || names(&config.upstream.ca);
+    let grant = config.grants.iter().position(|grant| names(&grant.ca));
+    let route = config.routes.iter().position(|route| names(&route.ca));
+    let (table, place_of) = match (of_upstream, grant, route) {
+        (false, Some(index), _) => ("grants", format!("grants[{index}].ca")),
+        (false, None, Some(index)) => ("routes", format!("routes[{index}].ca")),
+        _ => ("upstream", format!("upstream.{}", error.key)),
+    };
+    let key = format!("{table}.{}", error.key);
+    ConfigError { location: place(&place_of, locations, path), key, message: error.to_string() }
 }
 
 /// Where there is TLS there must be something to show.
@@ -127,18 +165,14 @@ fn open_public(config: &Config, locations: &KeyLocations, path: &Path) -> Result
 }
 
 impl Certifying {
-    /// `None`: nothing is under TLS.
+    /// Reads all files.
     ///
     /// # Errors
     /// Each certificate that cannot be used; the folder.
-    pub(super) fn open(
-        config: &Config,
-        locations: &KeyLocations,
-        path: &Path,
-        telemetry: &Telemetry,
-    ) -> Result<Option<Self>> {
+    pub(super) fn open(config: &Config, locations: &KeyLocations, path: &Path, telemetry: &Telemetry) -> Result<Self> {
         let public = if config.tls.listen.is_empty() { None } else { Some(open_public(config, locations, path)?) };
         let unusable = internal_missing(config, locations, path).or_else(|| useless_rules(config, locations, path));
+        let unusable = unusable.or_else(|| upstream_missing(config, locations, path));
         if let Some(unusable) = unusable {
             return Err(unusable.into());
         }
@@ -147,33 +181,45 @@ impl Certifying {
             ConfigErrors::try_new(faults.collect())
                 .map_or_else(|| anyhow!("internal.tls_cert cannot be shown"), Into::into)
         })?;
-        if public.is_none() && internal.is_none() {
-            return Ok(None);
-        }
+        let upstream = UpstreamTls::open(config, unix_seconds()).map_err(|errors| {
+            let faults = errors.iter().map(|error| upstream_fault(error, config, locations, path));
+            ConfigErrors::try_new(faults.collect()).map_or_else(|| anyhow!("upstream.ca cannot be used"), Into::into)
+        })?;
         let metrics = telemetry.show_tls().context("counters cannot be made")?;
-        let opened =
-            Self { public: public.map(Arc::new), internal: internal.map(Arc::new), metrics: Arc::new(metrics) };
+        let opened = Self {
+            public: public.map(Arc::new),
+            internal: internal.map(Arc::new),
+            upstream: Arc::new(upstream),
+            metrics: Arc::new(metrics),
+        };
         opened.tell_shared_names();
         opened.show();
-        Ok(Some(opened))
+        Ok(opened)
     }
 
-    /// Reads the certificates of another configuration; nothing is in force yet.
+    /// Reads the files of another configuration; nothing is in force yet.
     pub(super) async fn prepare(
         &self,
         config: &Arc<Config>,
         locations: &KeyLocations,
         path: &Path,
-    ) -> Result<Option<tls::Prepared>, Vec<ConfigError>> {
-        let Some(tls) = self.public.clone() else { return Ok(None) };
-        let reading = Arc::clone(config);
+    ) -> Result<Prepared, Vec<ConfigError>> {
+        if let Some(missing) = upstream_missing(config, locations, path) {
+            return Err(vec![missing]);
+        }
+        let (reading, public, upstream) = (Arc::clone(config), self.public.clone(), Arc::clone(&self.upstream));
         let prepared = tokio::task::spawn_blocking(move || {
-            tls.prepare(&reading.certificates, &reading.client_auth, unix_seconds())
-        })
-        .await;
-        match prepared {
-            Ok(Ok(prepared)) => Ok(Some(prepared)),
-            Ok(Err(errors)) => Err(errors.iter().map(|entry| fault(entry, locations, path)).collect()),
+            let now = unix_seconds();
+            let public = public.map(|tls| tls.prepare(&reading.certificates, &reading.client_auth, now)).transpose();
+            (public, upstream.prepare(&reading, now))
+        });
+        match prepared.await {
+            Ok((Ok(public), Ok(upstream))) => Ok(Prepared { public, upstream }),
+            Ok((public, upstream)) => {
+                let (public, upstream) = (public.err().unwrap_or_default(), upstream.err().unwrap_or_default());
+                let of_upstream = upstream.iter().map(|error| upstream_fault(error, config, locations, path));
+                Err(public.iter().map(|entry| fault(entry, locations, path)).chain(of_upstream).collect())
+            }
             Err(error) => Err(vec![ConfigError {
                 location: SourceLocation::File { file: path.display().to_string() },
                 key: "certificates".to_owned(),
@@ -183,11 +229,13 @@ impl Certifying {
     }
 
     /// Puts them in force.
-    pub(super) fn apply(&self, prepared: Option<tls::Prepared>, config: &Config) {
-        let Some((tls, prepared)) = self.public.as_ref().zip(prepared) else { return };
-        tls.apply(prepared, &config.tls);
-        tls.offer(http2(config));
-        self.tell_shared_names();
+    pub(super) fn apply(&self, prepared: Prepared, config: &Config) {
+        self.upstream.apply(prepared.upstream);
+        if let Some((tls, prepared)) = self.public.as_ref().zip(prepared.public) {
+            tls.apply(prepared, &config.tls);
+            tls.offer(http2(config));
+            self.tell_shared_names();
+        }
         self.show();
     }
 
@@ -196,6 +244,7 @@ impl Certifying {
         let now = unix_seconds();
         let mut changes = self.public.as_ref().map(|tls| tls.look(now)).unwrap_or_default();
         changes.extend(self.internal.iter().flat_map(|tls| tls.look(now)));
+        changes.extend(self.upstream.look(now));
         for change in &changes {
             match change {
                 Change::Replaced { file, not_after } => {
@@ -233,7 +282,7 @@ impl Certifying {
         });
         let rules = self.public.as_ref().map(|tls| tls.client_status(now)).unwrap_or_default();
         let rules = rules.into_iter().map(|status| ClientAuthSample { host: status.host, fault: status.fault });
-        self.metrics.set_in_force(&samples.collect::<Vec<_>>(), &rules.collect::<Vec<_>>());
+        self.metrics.set_in_force(&samples.collect::<Vec<_>>(), &rules.collect::<Vec<_>>(), &self.upstream.faults());
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is opened before the store: counters, the access log, the database of addresses, certificates, the runtime of the driver, SIGHUP.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -19,7 +19,7 @@ pub(super) struct Opened {
     pub(super) access_log: AccessLog,
     pub(super) geo: Arc<Geo>,
     pub(super) database: Option<DatabaseWatcher>,
-    pub(super) certifying: Option<Certifying>,
+    pub(super) certifying: Certifying,
     /// The driver and reloads run here, apart from the request path and from Pingora, which ends before them.
     pub(super) background: Runtime,
     pub(super) hangups: Signal,
@@ -31,7 +31,6 @@ impl Opened {
     pub(super) fn try_new(config: &Config, locations: &KeyLocations, path: &Path) -> Result<Self> {
         let telemetry = Telemetry::try_new().context("counters cannot be made")?;
         let access_log = AccessLog::open(&config.access_log, telemetry.access_log.clone())?;
-        check_roots(config.upstream.ca.as_ref())?;
         let certifying = Certifying::open(config, locations, path, &telemetry)?;
         let geo = locating::open(config)?;
         let background = runtime()?;
@@ -45,16 +44,4 @@ impl Opened {
 fn runtime() -> Result<Runtime> {
     let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("background").enable_all().build();
     runtime.context("the background runtime cannot be started")
-}
-
-/// Pingora panics over roots that it cannot read.
-fn check_roots(path: Option<&PathBuf>) -> Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    let pem = std::fs::read_to_string(path).with_context(|| format!("upstream.ca: cannot read {}", path.display()))?;
-    anyhow::ensure!(
-        pem.contains("-----BEGIN CERTIFICATE-----"),
-        "upstream.ca: {} has no certificate in PEM",
-        path.display()
-    );
-    Ok(())
 }

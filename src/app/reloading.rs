@@ -41,7 +41,7 @@ pub(super) struct Reloading {
     pub(super) access_log: AccessLog,
     pub(super) metrics: Arc<ReloadMetrics>,
     pub(super) files: Files,
-    pub(super) certifying: Option<Certifying>,
+    pub(super) certifying: Certifying,
 }
 
 impl Reloading {
@@ -92,21 +92,16 @@ impl Reloading {
             open_log(&new.access_log).await.map_err(|why| faults.push(log_fault(&locations, &self.path, &why))).ok()
         };
         faults.extend(certifying::useless_rules(&new, &locations, &self.path));
-        let certificates = match &self.certifying {
-            Some(certifying) => {
-                let prepared = certifying.prepare(&new, &locations, &self.path).await;
-                prepared.map_err(|why| faults.extend(why)).ok().map(|prepared| (certifying, prepared))
-            }
-            None => None,
-        };
+        let certificates = self.certifying.prepare(&new, &locations, &self.path).await;
+        let certificates = certificates.map_err(|why| faults.extend(why)).ok();
         if let Some(errors) = ConfigErrors::try_new(faults) {
             return Err(ReloadError::Refused(errors));
         }
 
         let answer = self.driver.reconfigure(configuration, Arc::clone(&new)).await;
         let Ok(Ok(Answer::Reconfigured(done))) = answer else { return Err(ReloadError::Stopping) };
-        if let Some((certifying, prepared)) = certificates {
-            certifying.apply(prepared, &new);
+        if let Some(prepared) = certificates {
+            self.certifying.apply(prepared, &new);
         }
         if let Some(log) = opened {
             let access_log = self.access_log.clone();

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::Result;
+use pingora::connectors::ConnectorOptions;
 use tokio::task::JoinHandle;
 
 use super::opening::Opened;
@@ -20,7 +21,7 @@ use crate::listener::OwnListeners;
 use crate::nodes::Nodes;
 use crate::published::Snapshots;
 use crate::store::{self, Custody, DiskStore, LendableStore};
-use crate::upstream;
+use crate::tls::UpstreamTls;
 use furt_core::MemoryStore;
 use furt_core::ports::{Store, StoreError};
 use furt_core::registry::{Change, Contents, InstanceRecord, Registry, Sharing, Suspended};
@@ -149,7 +150,8 @@ impl Restored {
             Arc::clone(&opened.telemetry.registry),
             Arc::clone(&opened.telemetry.events),
         );
-        let (monitor, service) = monitor(config, &handle, &snapshots, own_listeners);
+        let upstream = Arc::clone(&opened.certifying.upstream);
+        let (monitor, service) = monitor(upstream, &handle, &snapshots, own_listeners);
         let driver = opened.background.spawn(driver.run(monitor));
         Self { driver, handle, snapshots, monitor: service, closed, exports, sharing, leaving: None, custody: None }
     }
@@ -178,14 +180,14 @@ struct Stored {
 }
 
 fn monitor(
-    config: &Config,
+    tls: Arc<UpstreamTls>,
     handle: &Handle,
     snapshots: &Snapshots,
     own_listeners: &OwnListeners,
 ) -> (Monitor, MonitorService<HttpProbe>) {
     let in_force = Arc::clone(snapshots);
     let timeout = move || in_force.load().config.gateway.health_check_timeout;
-    let probe = HttpProbe::new(upstream::connector_options(&config.upstream, INTERNAL_THREADS), timeout);
+    let probe = HttpProbe::new(ConnectorOptions::new(INTERNAL_THREADS), tls, timeout);
     Monitor::new(probe, handle.downgrade(), own_listeners.clone(), fastrand::Rng::new())
 }
 

@@ -6,7 +6,7 @@
 //! | `internal` | the api's router on an `HttpServerApp` | when the last client is gone, or another process has taken over |
 //! | `monitor` | probes and watched names | when the last client is gone |
 //! | `geo` | looks for a new database of addresses | when furt is to stop |
-//! | `tls` | looks for new certificates | when furt is to stop |
+//! | `tls` | looks for new certificates, authorities and lists | when furt is to stop |
 //!
 //! The driver and the store are not among them: they outlive all of these.
 
@@ -58,7 +58,7 @@ pub(super) struct Services {
     pub(super) open: OpenOfEach,
     pub(super) monitor: MonitorService<HttpProbe>,
     pub(super) database: Option<DatabaseWatcher>,
-    pub(super) certifying: Option<Certifying>,
+    pub(super) certifying: Certifying,
 }
 
 /// The connections of either listener.
@@ -93,9 +93,7 @@ impl Services {
         if let Some(database) = self.database {
             host.add(background("geo", database), Ends::WithServer);
         }
-        if let Some(certifying) = self.certifying {
-            host.add(background("tls", certifying), Ends::WithServer);
-        }
+        host.add(background("tls", self.certifying), Ends::WithServer);
         let ended = host.run(stop.signal())?;
         for outcome in outcomes {
             outcome.recv().context("a listener has ended at its start; what it said before is why")??;
@@ -113,7 +111,6 @@ impl Services {
             max_retries: MAX_RETRIES as usize + 1,
             // Pingora takes it times the threads, for one pool.
             upstream_keepalive_pool_size: (self.files.idle / config.server.threads).max(1),
-            ca_file: config.upstream.ca.as_ref().map(|path| path.to_string_lossy().into_owned()),
             // The process ends by itself (see `stopping`); Pingora must only outlast it, and the grace may be another by then.
             grace_period_seconds: Some(OUTLASTING_SECONDS),
             graceful_shutdown_timeout_seconds: Some(1),
@@ -137,7 +134,8 @@ impl Services {
             Arc::clone(&self.telemetry.proxy),
             Arc::clone(&self.telemetry.issues),
             self.access_log.clone(),
-            (https_port, self.certifying.as_ref().and_then(|certifying| certifying.public.clone())),
+            (https_port, self.certifying.public.clone()),
+            Arc::clone(&self.certifying.upstream),
         );
         let edge = Edge::new(
             http_proxy(conf, gateway),
@@ -148,7 +146,7 @@ impl Services {
             stop.idle_ends(),
         );
         let service = ListenService::new("public", None, plain, edge);
-        let Some(Certifying { public: Some(tls), metrics, .. }) = self.certifying.clone() else { return service };
+        let Certifying { public: Some(tls), metrics, .. } = self.certifying.clone() else { return service };
         service.with_tls(under_tls, Handshakes::new(Shown::Public(tls), metrics, self.config.server.threads))
     }
 
@@ -172,7 +170,7 @@ impl Services {
             self.files.internal,
             stop.idle_ends(),
         );
-        let Some(Certifying { internal: Some(tls), metrics, .. }) = self.certifying.clone() else {
+        let Certifying { internal: Some(tls), metrics, .. } = self.certifying.clone() else {
             return ListenService::new("internal", Some(INTERNAL_THREADS), sockets, listener);
         };
         let is_plain = |listener: &BoundListener| listener.address.ip().to_canonical().is_loopback();

@@ -326,6 +326,10 @@ pub struct UpstreamConfig {
     pub retries: usize,
     /// A PEM file of certificate authorities for https instances, instead of the system's.
     pub ca: Option<PathBuf>,
+    /// The certificate that furt shows to instances that ask for one, in PEM.
+    pub cert: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
 }
 
 /// `[geo]`: where the gateway is, and what tells where a client is.
@@ -418,6 +422,8 @@ pub struct GrantConfig {
     pub token_sha256: Option<Sha256Digest>,
     /// SHA-256 of a certificate that it must show, in DER; beside a token either will do.
     pub certificate_sha256: Option<Sha256Digest>,
+    /// A PEM file of the authorities that its https instances must be of, instead of `upstream.ca`.
+    pub ca: Option<PathBuf>,
 }
 
 /// `[[routes]]`: a static route.
@@ -437,6 +443,8 @@ pub struct StaticRouteConfig {
     pub exclusive: bool,
     /// SNI and name of the certificate for an https url by bare address.
     pub tls_name: Option<Box<str>>,
+    /// A PEM file of the authorities for an https url, instead of `upstream.ca`; the same in all routes to it.
+    pub ca: Option<PathBuf>,
 }
 
 /// Where a static route leads.

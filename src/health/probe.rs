@@ -1,6 +1,7 @@
 //! The probe: a GET of the health endpoint over one shared connector; 2xx is success, or what the service says is. The body
 //! is never read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use pingora_load_balancing::health_check::HealthCheck;
 
 use crate::clock;
 use crate::telemetry::VERSION;
+use crate::tls::UpstreamTls;
 use crate::upstream::{PeerTimeouts, Reuse, peer};
 use furt_core::model::StatusRange;
 use furt_core::registry::ProbeTarget;
@@ -30,15 +32,21 @@ const MAX_INTERIM: usize = 8;
 /// Probes by HTTP/1.1, h2c and https alike.
 pub struct HttpProbe {
     connector: Connector,
+    tls: Arc<UpstreamTls>,
     timeout: Box<dyn Fn() -> Duration + Send + Sync>,
     user_agent: String,
 }
 
 impl HttpProbe {
     /// `timeout`, asked for each probe, is over everything: connect, handshake, request, status line and headers.
-    pub fn new(options: ConnectorOptions, timeout: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+    pub fn new(
+        options: ConnectorOptions,
+        tls: Arc<UpstreamTls>,
+        timeout: impl Fn() -> Duration + Send + Sync + 'static,
+    ) -> Self {
         let timeout = Box::new(timeout);
-        Self { connector: Connector::new(Some(options)), timeout, user_agent: format!("furt/{VERSION} (health)") }
+        let user_agent = format!("furt/{VERSION} (health)");
+        Self { connector: Connector::new(Some(options)), tls, timeout, user_agent }
     }
 
     async fn get(&self, target: &ProbeTarget, timeout: Duration) -> Result<u16> {
@@ -68,7 +76,8 @@ impl HttpProbe {
                 left => ends_at.saturating_duration_since(clock::now()) / left,
             };
             let timeouts = PeerTimeouts { connect, read: Some(beyond(timeout)), write: beyond(timeout), idle: IDLE };
-            let peer = peer(&target.spec, address, PoolGroup::default(), timeouts, Reuse::Usual)
+            let trust = (&*self.tls, Some(&target.definition.service));
+            let peer = peer(&target.spec, address, PoolGroup::default(), timeouts, Reuse::Usual, trust)
                 .map_err(|why| Error::explain(ErrorType::InternalError, why))?;
             match self.connector.get_http_session(&peer).await {
                 Ok((session, _)) => return Ok((session, peer)),

@@ -73,7 +73,8 @@ impl Gateway {
         };
         let is_upgrade = is_stream && session.is_upgrade_req();
         let reuse = reuse::choose(session, is_upgrade, ctx.attempts.was_stale, instance, &mut timeouts);
-        let peer = upstream::peer(&instance.spec, address, instance.pool_key(), timeouts, reuse);
+        let trust = (&*self.upstream, ctx.target.registered().map(|service| &service.definition.service));
+        let peer = upstream::peer(&instance.spec, address, instance.pool_key(), timeouts, reuse, trust);
         ctx.attempts.lease = Some(lease);
         match peer {
             Ok(peer) => Ok(Box::new(peer)),

@@ -59,7 +59,7 @@ use crate::geo::Geo;
 use crate::listener;
 use crate::published::Published;
 use crate::telemetry::{AccessLog, Issues, ProxyMetrics, ResponseFlag};
-use crate::tls::Tls;
+use crate::tls::{Tls, UpstreamTls};
 use affinity::Affinity;
 use answer::GatewayAnswer;
 use context::Context;
@@ -80,11 +80,12 @@ pub struct Gateway {
     issues: Arc<Issues>,
     access_log: AccessLog,
     secure: Secure,
+    upstream: Arc<UpstreamTls>,
 }
 
 impl Gateway {
     /// Brings together what requests need; `https_port` is where clients find the public listener under TLS, if they do,
-    /// and `tls` what is in force there.
+    /// and `tls` what is in force there; `upstream` is what is towards services.
     pub fn new(
         snapshots: Arc<ArcSwap<Published>>,
         geo: Arc<Geo>,
@@ -92,10 +93,11 @@ impl Gateway {
         issues: Arc<Issues>,
         access_log: AccessLog,
         (https_port, tls): (Option<u16>, Option<Arc<Tls>>),
+        upstream: Arc<UpstreamTls>,
     ) -> Self {
         let (affinity, address_rates) = (Affinity::default(), AddressRates::default());
         let secure = Secure::new(https_port, tls);
-        Self { snapshots, geo, affinity, address_rates, metrics, issues, access_log, secure }
+        Self { snapshots, geo, affinity, address_rates, metrics, issues, access_log, secure, upstream }
     }
 
     /// Sends furt's own answer, then reads and drops what the client still sends.

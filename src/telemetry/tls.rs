@@ -115,8 +115,9 @@ impl TlsMetrics {
         self.handshakes.with_label_values(&labels).inc();
     }
 
-    /// These are in force, and no others. Of several certificates with one name the first is shown.
-    pub fn set_in_force(&self, certificates: &[CertificateSample], rules: &[ClientAuthSample]) {
+    /// These are in force, and no others. Of several certificates with one name the first is shown. `others`: what is wrong with files
+    /// that have no lines.
+    pub fn set_in_force(&self, certificates: &[CertificateSample], rules: &[ClientAuthSample], others: &[String]) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let mut now = BTreeSet::new();
         for one in certificates.iter().take(MOST_SHOWN) {
@@ -133,7 +134,7 @@ impl TlsMetrics {
         *shown = now;
         self.set_rules(rules);
         let faults = certificates.iter().map(|one| &one.fault).chain(rules.iter().map(|one| &one.fault));
-        let faults: Vec<_> = faults.flatten().collect();
+        let faults: Vec<_> = faults.flatten().chain(others).collect();
         self.issues.set_certificates(faults.first().map(|first| match faults.len() {
             1 => (*first).clone(),
             count => format!("{first} (and {} more)", count - 1),
@@ -174,21 +175,25 @@ mod tests {
         let (exporter, issues) = (Exporter::default(), Arc::<Issues>::default());
         let metrics = TlsMetrics::try_new(&exporter, Arc::clone(&issues)).unwrap();
         let shown = || String::from_utf8(exporter.gather(Vec::new()).flatten().collect()).unwrap();
-        metrics.set_in_force(&[sample("a", 7, None), sample("b", 8, Some("b.pem is gone")), sample("a", 9, None)], &[]);
+        metrics.set_in_force(
+            &[sample("a", 7, None), sample("b", 8, Some("b.pem is gone")), sample("a", 9, None)],
+            &[],
+            &[],
+        );
         assert!(shown().contains("furt_certificate_current{name=\"a\"} 1"), "{}", shown());
         assert!(shown().contains("furt_certificate_current{name=\"b\"} 0"), "{}", shown());
         assert!(shown().contains("furt_certificate_not_after_timestamp_seconds{name=\"a\"} 7"), "{}", shown());
         assert_eq!(issues.list(), ["a certificate is not in order: b.pem is gone"]);
-        metrics.set_in_force(&[sample("a", 7, None)], &[]);
+        metrics.set_in_force(&[sample("a", 7, None)], &[], &[]);
         assert!(!shown().contains("\"b\"") && issues.list().is_empty(), "{}", shown());
         let rule = |fault: Option<&str>| ClientAuthSample { host: "a".to_owned(), fault: fault.map(str::to_owned) };
-        metrics.set_in_force(&[], &[rule(Some("a.crl is gone"))]);
+        metrics.set_in_force(&[], &[rule(Some("a.crl is gone"))], &[]);
         assert!(shown().contains("furt_client_auth_current{host=\"a\"} 0"), "{}", shown());
         assert_eq!(issues.list(), ["a certificate is not in order: a.crl is gone"]);
-        metrics.set_in_force(&[], &[]);
+        metrics.set_in_force(&[], &[], &[]);
         assert!(!shown().contains("furt_client_auth_current{") && issues.list().is_empty(), "{}", shown());
         let many: Vec<_> = (0..2 * MOST_SHOWN).map(|number| sample(&number.to_string(), 1, None)).collect();
-        metrics.set_in_force(&many, &[]);
+        metrics.set_in_force(&many, &[], &[]);
         assert_eq!(shown().matches("furt_certificate_current{").count(), MOST_SHOWN);
     }
 }

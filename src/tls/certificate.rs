@@ -182,14 +182,14 @@ impl Certificate {
     }
 }
 
-fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
+pub(super) fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
     let (bytes, _) = files::read(file)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let chain = chain.map_err(CertificateFault::Damaged)?;
     if chain.is_empty() { Err(CertificateFault::NoCertificate) } else { Ok(chain) }
 }
 
-fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, CertificateFault> {
+pub(super) fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, CertificateFault> {
     let (bytes, found) = files::read(file)?;
     if found.mode() & EVERYBODY != 0 {
         return Err(CertificateFault::OpenToAll { mode: found.mode() & 0o7777 });
@@ -221,12 +221,19 @@ fn describe(chain: &[CertificateDer<'_>], now: i64) -> Result<(Vec<CertificateNa
     if names.is_empty() {
         return Err(CertificateFault::NoNames);
     }
+    validity(chain, now).map(|until| (names, until))
+}
+
+/// The last second of a chain's first certificate, which must be good at `now`.
+pub(super) fn validity(chain: &[CertificateDer<'_>], now: i64) -> Result<i64, CertificateFault> {
+    let first = chain.first().ok_or(CertificateFault::NoCertificate)?;
+    let (_, certificate) = X509Certificate::from_der(first).map_err(|_| CertificateFault::Unparsable)?;
     let validity = certificate.validity();
     let (from, until) = (validity.not_before.timestamp(), validity.not_after.timestamp());
     match now {
         now if now > until => Err(CertificateFault::Expired(until)),
         now if now < from => Err(CertificateFault::NotYetGood(from)),
-        _ => Ok((names, until)),
+        _ => Ok(until),
     }
 }
 

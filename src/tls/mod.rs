@@ -20,6 +20,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 mod tickets;
+mod upstream;
 mod watched;
 
 pub use certificate::{Certificate, CertificateError, CertificateFault, CertificateName, check};
@@ -32,4 +33,5 @@ pub use secured::{Secured, ShownByClient, Unwelcome};
 pub use served::{Http2, Offer, Served};
 pub use shown::Shown;
 pub use tickets::StateError;
+pub use upstream::{PreparedUpstream, Trust, UpstreamTls};
 pub use watched::{CertificateStatus, FaultyEntry, OpenError, Prepared, Tls, check_rules};

@@ -16,6 +16,7 @@ mod background;
 mod comers_and_goers;
 mod conflicts;
 mod draining;
+mod edge;
 mod faults;
 mod foreign;
 mod gateways;

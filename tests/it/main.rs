@@ -66,3 +66,4 @@ mod tls;
 mod top;
 mod upgrades;
 mod uploads;
+mod upstream_tls;

@@ -335,8 +335,8 @@ async fn what_needs_a_restart_is_named_and_everything_else_is_done() {
         enabled = false
         [store]
         kind = 'disk'
-        [upstream]
-        ca = '/nonexistent/ca.pem'
+        [tls]
+        state = '/nonexistent'
         [apps]
         domain = 'apps.example'";
     for _ in 0..2 {
@@ -350,7 +350,7 @@ async fn what_needs_a_restart_is_named_and_everything_else_is_done() {
             "server.listen",
             "server.threads",
             "store.kind",
-            "upstream.ca",
+            "tls.state",
         ];
         assert_eq!(keys, expected);
         let text = fs::read_to_string(&gateway.config).unwrap();

@@ -1,12 +1,14 @@
 //! `[[grants]]`: what a service may register.
 
+use std::path::PathBuf;
+
 use super::earlier::EarlierEntries;
 use super::permissions;
 use crate::config::key::{DefaultValue, EntryVisitor, Key};
 use crate::config::location::Lines;
 use crate::config::section::Section;
 use crate::config::types::GrantConfig;
-use crate::config::value::{Commas, boolean, digest, hosts, list, networks, text};
+use crate::config::value::{Commas, boolean, digest, file, hosts, list, networks, text};
 use furt_core::model::{CidrSet, Host, Pattern, PermissionSet, ServiceName, Sha256Digest};
 
 pub(super) const NAME: &str = "grants";
@@ -21,6 +23,7 @@ pub(super) struct GrantValues {
     public: Option<bool>,
     token_sha256: Option<Sha256Digest>,
     certificate_sha256: Option<Sha256Digest>,
+    ca: Option<PathBuf>,
 }
 
 pub(super) fn visit(keys: &mut impl EntryVisitor) -> GrantValues {
@@ -118,18 +121,34 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> GrantValues {
             },
             digest,
         ),
+        ca: keys.optional(
+            Key {
+                name: "grants.ca",
+                default: DefaultValue::absent("`upstream.ca`", r#""/etc/furt/shop-ca.pem""#),
+                range: "a PEM file",
+                text: "The authorities that certificates of its https instances must be of, [instead of \
+                       `upstream.ca`](edge.md#towards-services).",
+                ..Key::ROW
+            },
+            file,
+        ),
     }
 }
 
 /// Reads all entries. A service has one grant.
 pub(super) fn read(entries: Vec<Section<'_>>, lines: &Lines<'_>) -> Vec<GrantConfig> {
     let mut services = EarlierEntries::new(lines);
-    entries.into_iter().filter_map(|entry| read_one(entry, &mut services)).collect()
+    entries.into_iter().enumerate().filter_map(|(index, entry)| read_one(entry, index, &mut services)).collect()
 }
 
-fn read_one(mut entry: Section<'_>, services: &mut EarlierEntries<'_, ServiceName>) -> Option<GrantConfig> {
+fn read_one(
+    mut entry: Section<'_>,
+    index: usize,
+    services: &mut EarlierEntries<'_, ServiceName>,
+) -> Option<GrantConfig> {
     let values = visit(&mut entry);
     entry.finish();
+    entry.record_location("ca", format!("grants[{index}].ca"));
     let service = values.service?;
     if let Some(line) = services.duplicate(service.clone(), entry.at("service")) {
         entry.refuse("service", format!("\"{service}\" has the grant in line {line} already; must have one grant"));
@@ -143,5 +162,6 @@ fn read_one(mut entry: Section<'_>, services: &mut EarlierEntries<'_, ServiceNam
         public: values.public.unwrap_or_default(),
         token_sha256: values.token_sha256,
         certificate_sha256: values.certificate_sha256,
+        ca: values.ca,
     })
 }

@@ -1,13 +1,15 @@
 //! `[[routes]]`: static routes.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::earlier::EarlierEntries;
 use crate::config::key::{DefaultValue, EntryVisitor, Key};
 use crate::config::location::Lines;
 use crate::config::section::Section;
 use crate::config::types::{StaticRouteConfig, StaticTarget};
-use crate::config::value::{boolean, dns_name, text, url};
+use crate::config::value::{boolean, dns_name, file, text, url};
 use furt_core::model::path::reserved;
 use furt_core::model::{
     Host, MethodRule, Pattern, Permission, Scheme, ServiceName, UpstreamHost, UpstreamUrl, is_never_upstream,
@@ -25,6 +27,7 @@ pub(super) struct RouteValues {
     permission: Option<Permission>,
     exclusive: Option<bool>,
     tls_name: Option<Host>,
+    ca: Option<PathBuf>,
 }
 
 pub(super) fn visit(keys: &mut impl EntryVisitor) -> RouteValues {
@@ -111,6 +114,17 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> RouteValues {
             },
             text("a certificate's name", dns_name),
         ),
+        ca: keys.optional(
+            Key {
+                name: "routes.ca",
+                default: DefaultValue::absent("`upstream.ca`", r#""/etc/furt/mail-ca.pem""#),
+                range: "a PEM file",
+                text: "The authorities that the certificate of an https url must be of, instead of `upstream.ca`; the same in all \
+                       routes to that url.",
+                ..Key::ROW
+            },
+            file,
+        ),
     }
 }
 
@@ -120,25 +134,37 @@ type Claims<'l> = EarlierEntries<'l, (Option<Host>, Pattern, MethodRule)>;
 /// Reads all entries. None may lead to one of furt's own `listeners`, nor claim what another one claims.
 pub(super) fn read(entries: Vec<Section<'_>>, listeners: &[SocketAddr], lines: &Lines<'_>) -> Vec<StaticRouteConfig> {
     let mut claims = Claims::new(lines);
+    let mut cas = HashMap::new();
     let entries = entries.into_iter().enumerate();
-    entries.filter_map(|(index, entry)| read_one(entry, index, listeners, &mut claims)).collect()
+    entries.filter_map(|(index, entry)| read_one(entry, index, listeners, (&mut claims, &mut cas))).collect()
 }
 
 fn read_one(
     mut entry: Section<'_>,
     index: usize,
     listeners: &[SocketAddr],
-    claims: &mut Claims<'_>,
+    (claims, cas): (&mut Claims<'_>, &mut HashMap<UpstreamUrl, Option<PathBuf>>),
 ) -> Option<StaticRouteConfig> {
-    let RouteValues { method, path, url, service, host, permission, exclusive, tls_name } = visit(&mut entry);
+    let RouteValues { method, path, url, service, host, permission, exclusive, tls_name, ca } = visit(&mut entry);
     entry.finish();
     check_target(&entry);
+    check_only_https(&entry, "tls_name", url.as_ref());
+    check_only_https(&entry, "ca", url.as_ref());
     check_tls_name(&entry, url.as_ref());
+    if let Some(url) = url.as_ref().filter(|url| url.scheme == Scheme::Https)
+        && cas.entry(url.clone()).or_insert_with(|| ca.clone()) != &ca
+    {
+        entry.refuse(
+            "ca",
+            format!("is another one than an earlier route to {url} has; must be the same in all of them"),
+        );
+    }
     if let Some(url) = &url {
         check_url(&entry, url, listeners);
         entry.record_location("url", format!("routes[{index}].url"));
     }
     entry.record_location("path", format!("routes[{index}].path"));
+    entry.record_location("ca", format!("routes[{index}].ca"));
     if let Some(path) = path.as_ref().filter(|path| reserved(path.as_str()).is_some()) {
         entry.refuse("path", format!("\"{path}\" is furt's own; must not be /health, nor lie at or below /internal"));
     }
@@ -150,7 +176,7 @@ fn read_one(
     };
     let exclusive = exclusive.unwrap_or(!path.is_open());
     let tls_name = tls_name.map(|name| name.as_str().into());
-    Some(StaticRouteConfig { host, method, path, target, permission, exclusive, tls_name })
+    Some(StaticRouteConfig { host, method, path, target, permission, exclusive, tls_name, ca })
 }
 
 fn check_target(entry: &Section<'_>) {
@@ -179,9 +205,13 @@ fn check_tls_name(entry: &Section<'_>, url: Option<&UpstreamUrl>) {
     if is_https && is_address && !entry.is_set("tls_name") {
         entry.refuse("url", "is https by bare address; must have a tls_name, for which the certificate is checked");
     }
+}
+
+fn check_only_https(entry: &Section<'_>, key: &str, url: Option<&UpstreamUrl>) {
+    let is_https = url.is_some_and(|url| url.scheme == Scheme::Https);
     // An invalid url is reported already, and might have been https.
-    if entry.is_set("tls_name") && !is_https && (url.is_some() || !entry.is_set("url")) {
-        entry.refuse("tls_name", "has no use without an https url; must be left out");
+    if entry.is_set(key) && !is_https && (url.is_some() || !entry.is_set("url")) {
+        entry.refuse(key, "has no use without an https url; must be left out");
     }
 }
 

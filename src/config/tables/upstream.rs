@@ -1,7 +1,7 @@
 //! `[upstream]`: towards instances.
 
 use super::positive;
-use crate::config::key::{DefaultValue, Key, ReloadClass, TableVisitor};
+use crate::config::key::{DefaultValue, Key, TableVisitor};
 use crate::config::reading::FileTables;
 use crate::config::types::UpstreamConfig;
 use crate::config::value::{file, whole};
@@ -75,12 +75,35 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> UpstreamConfig {
                 name: "upstream.ca",
                 default: DefaultValue::absent("the system's", r#""/etc/furt/ca.pem""#),
                 range: "a PEM file",
-                reload: ReloadClass::Restart,
-                text: "A PEM file of certificate authorities for https instances. Set it for a CA of your own.",
+                text: "A PEM file of certificate authorities for https instances. Set it for a CA of your own. This file and the next \
+                       two are put in force by themselves [when they change](edge.md#towards-services).",
                 ..Key::ROW
             },
             file,
             |config| config.upstream.ca.as_ref(),
+        ),
+        cert: keys.optional(
+            Key {
+                name: "upstream.cert",
+                default: DefaultValue::absent("none", r#""/etc/furt/furt.pem""#),
+                range: "a PEM file",
+                text: "The certificate that furt shows to https instances that ask for one, then those between it and the \
+                       authority. It needs `upstream.key`.",
+                ..Key::ROW
+            },
+            file,
+            |config| config.upstream.cert.as_ref(),
+        ),
+        key: keys.optional(
+            Key {
+                name: "upstream.key",
+                default: DefaultValue::absent("none", r#""/etc/furt/furt.key""#),
+                range: "a PEM file",
+                text: "The private key of `upstream.cert`, without a password; a file that everybody can read is refused.",
+                ..Key::ROW
+            },
+            file,
+            |config| config.upstream.key.as_ref(),
         ),
     }
 }

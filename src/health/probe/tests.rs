@@ -33,7 +33,7 @@ async fn classified(target: ProbeTarget, timeout: Duration) -> Result<(), ProbeF
     let address = target.addresses[0];
     ext.insert(target);
     let backend = Backend { addr: SocketAddr::Inet(address), weight: 1, ext };
-    let probe = HttpProbe::new(ConnectorOptions::new(1), move || timeout);
+    let probe = HttpProbe::new(ConnectorOptions::new(1), Arc::new(UpstreamTls::of_system()), move || timeout);
     probe.check(&backend).await.map_err(|error| classify(&error))
 }
 

@@ -4,7 +4,7 @@ pub(crate) mod etcd;
 pub(crate) mod etcdctl;
 pub(crate) mod fault_proxy;
 mod member;
-mod program;
+pub(crate) mod program;
 #[cfg(test)]
 mod tests;
 

@@ -9,20 +9,35 @@ const LINES_SHOWN: usize = 60;
 
 /// Where `.ci/interop` put it.
 pub(super) fn path(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/etcd/bin").join(name);
+    path_in("etcd", name)
+}
+
+/// The program `name` of what it unpacked as `room`.
+fn path_in(room: &str, name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop").join(room).join("bin").join(name);
     assert!(path.exists(), "{} is missing: `make setup-interop` unpacks it there", path.display());
     path
 }
 
+/// A command of a program that has a room of its own, with the libraries that were unpacked with it.
+pub(crate) fn command(name: &str) -> Command {
+    let program = path_in(name, name);
+    let libraries = program.parent().and_then(Path::parent).unwrap().join("usr/lib");
+    let of_machine = format!("{}-linux-gnu", std::env::consts::ARCH);
+    let mut command = Command::new(program);
+    command.env("LD_LIBRARY_PATH", libraries.join(of_machine));
+    command
+}
+
 /// A running program.
-pub(super) struct Program {
+pub(crate) struct Program {
     child: Child,
     log: PathBuf,
 }
 
 impl Program {
     /// Starts it; what it prints is appended to `log`.
-    pub(super) fn start(command: &mut Command, log: &Path) -> Self {
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Self {
         let output = || File::options().create(true).append(true).open(log).unwrap();
         let child = command.stdin(Stdio::null()).stdout(output()).stderr(output()).spawn().unwrap();
         Self { child, log: log.to_owned() }

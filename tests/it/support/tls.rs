@@ -71,6 +71,12 @@ impl Edge {
         format!("[tls]\nlisten = '{}'\n{more}\n{entries}", self.address)
     }
 
+    /// Of the authority of the certificates, for programs that read files.
+    #[allow(dead_code, reason = "only the tests beside foreign programs use it")]
+    pub(crate) fn authority_pem(&self) -> String {
+        self.authority.pem()
+    }
+
     /// A client that trusts the certificates, and keeps its sessions.
     pub(crate) fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
