@@ -68,7 +68,7 @@ impl GatewayAnswer {
     }
 
     /// The last one on its connection, whose client has to open another one.
-    pub(super) fn as_last(self) -> Self {
+    pub(super) fn into_last(self) -> Self {
         Self { is_last: true, ..self }
     }
 

@@ -101,7 +101,7 @@ impl Secure {
                 Ok(true) => client.secured = Some(Arc::clone(secured)),
                 Err(Unwelcome::OtherRule) => return Err(misdirected()),
                 // On this connection it cannot show anything else any more.
-                Err(Unwelcome::NotEnough) => return Err(misdirected().as_last()),
+                Err(Unwelcome::NotEnough) => return Err(misdirected().into_last()),
             }
         }
         let is_covered = host.is_empty() || client.is_peer_trusted || secured.covers(host);
