@@ -40,4 +40,4 @@ pub use reading::{Awaited, Head, HeaderTimes, NoHead, next_head};
 pub use scheme::scheme;
 pub use service_time::{ServiceTime, ServiceTooSlow, serve};
 pub use sockets::{BoundListener, CannotListen, Sockets, address_list};
-pub use stream::{hold, lingering, release, service_time};
+pub use stream::{hold, lingering, release, secured, service_time};
