@@ -58,6 +58,14 @@ fn read(mut fields: Fields<'_>, is_registered: &dyn Fn(&ServiceName) -> bool) ->
     let definition = read_definition(&mut fields, service.as_ref().filter(|_| !joins));
     let definition = definition.or_else(|| service.clone().filter(|_| joins).map(Definition::new));
     let instance = read_instance(&mut fields, service.as_ref(), url.clone());
+    if let (Some(definition), Some(instance)) = (&definition, &instance)
+        && definition.health_check.grpc.is_some()
+        && instance.health_endpoint.is_some()
+        && instance.protocol == Protocol::Http1
+    {
+        fields
+            .refuse("protocol", "must be \"h2c\" where \"grpc\" is set in \"health_check\": such a probe needs HTTP/2");
+    }
     fields.finish();
     Parsed { url, kind, whole: definition.zip(instance) }
 }
@@ -172,8 +180,12 @@ fn read_health_check(fields: &mut Fields<'_>) -> HealthCheck {
     let failures = own.optional("failures", whole(1, MAX_FAILURES)).and_then(|failures| failures.try_into().ok());
     let status = own.optional("status", text(StatusRange::try_new));
     let host = own.optional("host", text(Host::try_new));
+    let grpc = own.optional("grpc", text(HealthCheck::try_grpc));
+    if grpc.is_some() && status.is_some() {
+        own.refuse("status", "must be left out where \"grpc\" is set: such a probe is not judged by a status of HTTP");
+    }
     own.finish();
-    HealthCheck { interval, timeout, failures, status, host }
+    HealthCheck { interval, timeout, failures, status, host, grpc }
 }
 
 fn read_instance(
@@ -184,7 +196,7 @@ fn read_instance(
     let has_id = fields.has_value("instance");
     let id = fields.optional("instance", text(InstanceId::try_new));
     let incarnation = fields.optional("incarnation", text(Incarnation::try_new));
-    let protocol = fields.optional("protocol", text(protocol)).unwrap_or_default();
+    let protocol = fields.optional("protocol", text(Protocol::try_new)).unwrap_or_default();
     let has_tls_name = fields.has_value("tls_name");
     let tls_name = fields.optional("tls_name", text(InstanceSpec::try_tls_name));
     if let Some(url) = &url {
@@ -265,12 +277,6 @@ fn policy(name: &str) -> Result<LoadBalancingPolicy, Invalid> {
         .ok_or_else(|| Invalid::new("must be \"edge\", \"round_robin\", \"least_conn\", \"hash\" or \"sticky\""))
 }
 
-fn protocol(name: &str) -> Result<Protocol, Invalid> {
-    let all = [Protocol::Http1, Protocol::H2c];
-    let found = all.into_iter().find(|protocol| protocol.as_str() == name);
-    found.ok_or_else(|| Invalid::new("must be \"http1\" or \"h2c\""))
-}
-
 fn metadata(value: Value) -> Result<BTreeMap<String, String>, Invalid> {
     let refused = || Invalid::new("must be an object of strings");
     let Value::Object(object) = value else { return Err(refused()) };
@@ -327,7 +333,7 @@ mod tests {
             "soft_limit": 5, "hard_limit": 4, "region": "EU", "country": "DEU", "shared": 1, "document": [], "heartbeat_ttl": 0,
             "health_endpoint": "health", "policy": "best", "hash_key": "body", "slow_start": -1, "host": "a b",
             "metadata": {"a": 1}, "revision": 1.5, "timeouts": {"connect": 0, "write": 1},
-            "health_check": {"interval": 0, "timeout": -1, "failures": 0, "status": "2xx", "host": "a b", "path": "/"},
+            "health_check": {"interval": 0, "timeout": -1, "failures": 0, "status": "2xx", "host": "a b", "grpc": 1, "path": "/"},
             "routes": [{"method": "get", "path": "a", "permission": ""}, 7, {"path": "/a*", "x/y": 1}],
         }));
         for pointer in [
@@ -358,6 +364,7 @@ mod tests {
             "/health_check/failures",
             "/health_check/status",
             "/health_check/host",
+            "/health_check/grpc",
             "/health_check/path",
             "/routes/0/method",
             "/routes/0/path",
@@ -369,7 +376,7 @@ mod tests {
         ] {
             assert!(pointers.iter().any(|told| told == pointer), "{pointer} in {pointers:?}");
         }
-        assert_eq!(pointers.len(), 35, "{pointers:?}");
+        assert_eq!(pointers.len(), 36, "{pointers:?}");
     }
 
     #[test]

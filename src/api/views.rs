@@ -48,6 +48,7 @@ fn health_check(check: &model::HealthCheck) -> Option<HealthCheck> {
         failures: check.failures,
         status: check.status.map(|status| status.to_string()),
         host: check.host.as_ref().map(|host| host.as_str().to_owned()),
+        grpc: check.grpc.as_deref().map(str::to_owned),
     };
     Some(shown).filter(|shown| *shown != HealthCheck::default())
 }

@@ -78,7 +78,7 @@ pub(super) fn static_routes(config: &Config, found: &Found) -> Vec<StaticRoute> 
         permission: route.permission.clone(),
         target: match &route.target {
             ConfiguredTarget::Service(name) => StaticTarget::Service(name.clone()),
-            ConfiguredTarget::Url(url) => url_target(number, url, route.tls_name.clone(), found),
+            ConfiguredTarget::Url(url) => url_target(number, url, route, found),
         },
     };
     config.routes.iter().enumerate().map(route).collect()
@@ -125,9 +125,10 @@ fn addresses(url: &UpstreamUrl, found: &Found) -> Arc<[SocketAddr]> {
     }
 }
 
-fn url_target(number: usize, url: &UpstreamUrl, tls_name: Option<Box<str>>, found: &Found) -> StaticTarget {
+fn url_target(number: usize, url: &UpstreamUrl, route: &StaticRouteConfig, found: &Found) -> StaticTarget {
     let spec = InstanceSpec {
-        tls_name,
+        tls_name: route.tls_name.clone(),
+        protocol: route.protocol,
         health_endpoint: None,
         ..InstanceSpec::new(InstanceId::numbered("static", number), url.clone())
     };

@@ -13,8 +13,8 @@ use http::HeaderName;
 use crate::header_name::HeaderNames;
 use crate::wire::Pseudonym;
 use furt_core::model::{
-    CidrSet, Host, KeyName, MethodRule, Pattern, Permission, PermissionSet, Rate, RateLimit, Region, ServiceName,
-    Sha256Digest, UpstreamUrl,
+    CidrSet, Host, KeyName, MethodRule, Pattern, Permission, PermissionSet, Protocol, Rate, RateLimit, Region,
+    ServiceName, Sha256Digest, UpstreamUrl,
 };
 
 /// The whole configuration.
@@ -445,6 +445,8 @@ pub struct StaticRouteConfig {
     pub tls_name: Option<Box<str>>,
     /// A PEM file of the authorities for an https url, instead of `upstream.ca`; the same in all routes to it.
     pub ca: Option<PathBuf>,
+    /// What is spoken at the url.
+    pub protocol: Protocol,
 }
 
 /// Where a static route leads.

@@ -5,6 +5,7 @@
 //! overlap, at most 256 run at once, and each may take 5 s over all.
 
 mod failure;
+mod grpc;
 mod monitor;
 mod names;
 mod probe;

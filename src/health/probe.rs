@@ -1,5 +1,5 @@
-//! The probe: a GET of the health endpoint over one shared connector; 2xx is success, or what the service says is. The body
-//! is never read.
+//! The probe over one shared connector: a GET of the health endpoint, for which 2xx is success, or what the service says is;
+//! the body is never read. Or a call of gRPC's own health protocol (`grpc`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,12 @@ use pingora::{Error, ErrorType, Result};
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::HealthCheck;
 
+use super::grpc;
 use crate::clock;
 use crate::telemetry::VERSION;
 use crate::tls::UpstreamTls;
 use crate::upstream::{PeerTimeouts, Reuse, peer};
-use furt_core::model::StatusRange;
+use furt_core::model::{Protocol, StatusRange};
 use furt_core::registry::ProbeTarget;
 use furt_core::routing::PoolGroup;
 
@@ -49,19 +50,50 @@ impl HttpProbe {
         Self { connector: Connector::new(Some(options)), tls, timeout, user_agent }
     }
 
-    async fn get(&self, target: &ProbeTarget, timeout: Duration) -> Result<u16> {
+    async fn get(&self, target: &ProbeTarget, timeout: Duration) -> Result<()> {
         let (mut session, peer) = self.connect(target, timeout).await?;
-        let request = self.request(target, matches!(session, HttpSession::H2(_)))?;
+        let path = target.spec.health_endpoint.as_deref().unwrap_or("/health");
+        let is_h2 = matches!(session, HttpSession::H2(_));
+        let mut request = self.request(target, Method::GET, path, is_h2)?;
+        if !is_h2 {
+            request.insert_header(header::CONNECTION, "close")?;
+        }
         session.write_request_header(Box::new(request)).await?;
         session.finish_request_body().await?;
         session.set_read_timeout(Some(beyond(timeout)));
         let status = final_status(&mut session).await?;
-        // What is still to come is not read: an HTTP/1 connection is closed, an h2c stream reset.
+        self.leave(session, &peer).await;
+        let good = target.definition.health_check.status.unwrap_or(StatusRange::SUCCESS);
+        if good.contains(status) {
+            return Ok(());
+        }
+        Error::e_explain(ErrorType::CustomCode("status", status), format!("status {status}"))
+    }
+
+    /// Asks for `name` by gRPC.
+    async fn call(&self, target: &ProbeTarget, name: &str, timeout: Duration) -> Result<()> {
+        if target.spec.protocol != Protocol::H2c {
+            return grpc::failed(0, "a probe by gRPC needs an instance of \"protocol\": \"h2c\"".to_owned());
+        }
+        let (mut session, peer) = self.connect(target, timeout).await?;
+        let mut request = self.request(target, Method::POST, grpc::PATH, true)?;
+        request.insert_header(header::CONTENT_TYPE, "application/grpc")?;
+        request.insert_header(header::TE, "trailers")?;
+        request.insert_header("grpc-timeout", format!("{}m", timeout.as_millis()))?;
+        session.write_request_header(Box::new(request)).await?;
+        session.write_request_body(grpc::request(name), true).await?;
+        session.set_read_timeout(Some(beyond(timeout)));
+        let outcome = call_outcome(&mut session, name).await;
+        self.leave(session, &peer).await;
+        outcome
+    }
+
+    /// What is still to come is not read: an HTTP/1 connection is closed, an h2c stream reset.
+    async fn leave(&self, mut session: HttpSession, peer: &HttpPeer) {
         session.shutdown().await;
         if let session @ HttpSession::H2(_) = session {
-            self.connector.release_http_session(session, &peer, Some(IDLE)).await;
+            self.connector.release_http_session(session, peer, Some(IDLE)).await;
         }
-        Ok(status)
     }
 
     /// Connects to the first address that can be reached, as requests do. Each has its share of the time that is left, so
@@ -87,11 +119,10 @@ impl HttpProbe {
         Err(failure.unwrap_or_else(|| Error::explain(ErrorType::InternalError, "a probe without an address")))
     }
 
-    fn request(&self, target: &ProbeTarget, is_h2: bool) -> Result<RequestHeader> {
-        let path = target.spec.health_endpoint.as_deref().unwrap_or("/health");
+    fn request(&self, target: &ProbeTarget, method: Method, path: &str, is_h2: bool) -> Result<RequestHeader> {
         let own = target.definition.health_check.host.as_ref();
         let authority = own.map_or_else(|| target.spec.url.authority(), |host| host.as_str().to_owned());
-        let mut request = RequestHeader::build(Method::GET, path.as_bytes(), Some(3))?;
+        let mut request = RequestHeader::build(method, path.as_bytes(), Some(3))?;
         if is_h2 {
             request.set_version(Version::HTTP_2);
             let scheme = target.spec.url.scheme.as_str();
@@ -99,8 +130,6 @@ impl HttpProbe {
             request.set_uri(
                 uri.map_err(|error| Error::because(ErrorType::InternalError, "building the probe's uri", error))?,
             );
-        } else {
-            request.insert_header(header::CONNECTION, "close")?;
         }
         request.insert_header(header::HOST, &authority)?;
         request.insert_header(header::USER_AGENT, &self.user_agent)?;
@@ -126,6 +155,31 @@ async fn final_status(session: &mut HttpSession) -> Result<u16> {
     Error::e_explain(ErrorType::Custom("interim"), "interim answers without end")
 }
 
+/// Reads an answer by gRPC, and judges it.
+async fn call_outcome(session: &mut HttpSession, name: &str) -> Result<()> {
+    session.read_response_header().await?;
+    let Some(response) = session.response_header() else { return grpc::failed(0, "it answers nothing".to_owned()) };
+    let status = response.status.as_u16();
+    if status != 200 {
+        return Error::e_explain(ErrorType::CustomCode("status", status), format!("status {status}, and not gRPC"));
+    }
+    if response.headers.contains_key("grpc-status") {
+        return grpc::judge(name, &response.headers, &[]);
+    }
+    let mut body = Vec::new();
+    while let Some(part) = session.read_response_body().await? {
+        body.extend_from_slice(&part);
+        if body.len() > grpc::MAX_ANSWER {
+            break;
+        }
+    }
+    let trailers = match session {
+        HttpSession::H2(session) if body.len() <= grpc::MAX_ANSWER => session.read_trailers().await?,
+        _ => None,
+    };
+    grpc::judge(name, &trailers.unwrap_or_default(), &body)
+}
+
 #[async_trait]
 impl HealthCheck for HttpProbe {
     async fn check(&self, target: &Backend) -> Result<()> {
@@ -134,11 +188,14 @@ impl HealthCheck for HttpProbe {
         };
         let check = &target.definition.health_check;
         let timeout = check.timeout.unwrap_or_else(|| (self.timeout)());
-        let good = check.status.unwrap_or(StatusRange::SUCCESS);
-        match tokio::time::timeout(timeout, self.get(target, timeout)).await {
-            Ok(Ok(status)) if good.contains(status) => Ok(()),
-            Ok(Ok(status)) => Error::e_explain(ErrorType::CustomCode("status", status), format!("status {status}")),
-            Ok(Err(error)) => Err(error),
+        let probing = async {
+            match &check.grpc {
+                None => self.get(target, timeout).await,
+                Some(name) => self.call(target, name, timeout).await,
+            }
+        };
+        match tokio::time::timeout(timeout, probing).await {
+            Ok(outcome) => outcome,
             Err(_) => {
                 let why = format!("no answer within {} ms", timeout.as_millis());
                 Error::e_explain(ErrorType::Custom("timeout"), why)

@@ -108,7 +108,9 @@ impl Gateway {
             return Err(retry_after(GatewayProblem::Overloaded, OVERLOADED_FOR));
         }
         let name_of_key = || find_key(&request.headers, &ctx.client, snapshot).ok().map(|key| key.name.clone());
-        self.secure.check(request, (&host, &path), &ctx.client, &config.tls, name_of_key)?;
+        let is_call = ctx.received.is_call;
+        let must_be_secure = |answer: GatewayAnswer| if is_call { answer.for_call() } else { answer };
+        self.secure.check(request, (&host, &path), &ctx.client, &config.tls, name_of_key).map_err(must_be_secure)?;
         if ctx.client.scheme == Scheme::Https {
             self.secure.check_host(session, &host, &mut ctx.client)?;
         }

@@ -96,6 +96,26 @@ impl GatewayAnswer {
         matches!(self.kind, Kind::Problem(GatewayProblem::BadRequest | GatewayProblem::TransferCoding))
     }
 
+    /// The same for a gRPC call, whose client follows no redirect.
+    pub(super) fn for_call(self) -> Self {
+        if matches!(self.kind, Kind::Redirect) { GatewayProblem::TlsRequired.into() } else { self }
+    }
+
+    /// What went wrong; `None`: nothing.
+    pub(super) fn problem(&self) -> Option<GatewayProblem> {
+        if let Kind::Problem(problem) = self.kind { Some(problem) } else { None }
+    }
+
+    /// The sentence on this very case.
+    pub(super) fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    /// The header beside those of its kind.
+    pub(super) fn extra(&self) -> Option<&(HeaderName, HeaderValue)> {
+        self.extra.as_deref()
+    }
+
     /// How a request ends that is answered with it.
     pub(super) fn flag(&self) -> ResponseFlag {
         match &self.kind {

@@ -12,6 +12,7 @@ use super::answer::GatewayAnswer;
 use super::attempts::Attempts;
 use super::client::Client;
 use super::framing;
+use super::grpc::{self, Deadline};
 use super::malformed::Malformed;
 use crate::clock;
 use crate::published::Published;
@@ -48,6 +49,17 @@ pub(super) struct Received {
     pub(super) body_bytes: u64,
     /// The most of them that it may send.
     pub(super) max_body_bytes: Option<u64>,
+    /// Whether it is a gRPC call, of a client that speaks HTTP/2.
+    pub(super) is_call: bool,
+    /// When the call's time is over.
+    pub(super) deadline: Option<Deadline>,
+}
+
+impl Received {
+    /// Whether it is a call whose time is over.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline.is_over(clock::now()))
+    }
 }
 
 /// The key of a request.
@@ -95,6 +107,8 @@ pub(super) struct AnswerState {
     pub(super) refusal: Option<GatewayAnswer>,
     /// How it ended; `None`: with the service's answer.
     pub(super) flag: Option<ResponseFlag>,
+    /// How a gRPC call ended, as its client is told.
+    pub(super) grpc_status: Option<grpc::Status>,
 }
 
 impl Context {
@@ -106,7 +120,14 @@ impl Context {
             metrics,
             snapshot: None,
             client: Client::default(),
-            received: Received { request_id, malformed: None, body_bytes: 0, max_body_bytes: None },
+            received: Received {
+                request_id,
+                malformed: None,
+                body_bytes: 0,
+                max_body_bytes: None,
+                is_call: false,
+                deadline: None,
+            },
             credentials: Credentials::default(),
             target: ForwardTarget::default(),
             attempts: Attempts::default(),
@@ -169,6 +190,7 @@ impl Context {
             instance: self.attempts.instance().map(|instance| &instance.spec.id),
             status,
             flag: self.answer.flag,
+            grpc_status: self.answer.grpc_status.map(grpc::Status::number),
             bytes_in: self.received.body_bytes.max(session.body_bytes_read() as u64),
             bytes_out: session.body_bytes_sent() as u64,
             duration: elapsed,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Gateway;
 use super::context::Context;
+use super::grpc;
 use crate::telemetry::{ResponseFlag, RouteKey};
 use crate::wire::GatewayProblem;
 use furt_core::live::{Outcome, Verdict};
@@ -15,7 +16,8 @@ impl Gateway {
     pub(super) fn count(&self, ctx: &Context, status: u16, took: Duration) {
         self.metrics.request_answered(status, took);
         self.count_limited(ctx.answer.flag);
-        let outcome = Outcome { status, verdict: verdict(status, ctx.answer.flag), took };
+        let has_failed = ctx.answer.grpc_status.is_some_and(grpc::Status::is_failure);
+        let outcome = Outcome { status, verdict: verdict(status, ctx.answer.flag, has_failed), took };
         let series = &self.metrics.series;
         let Some(route) = &ctx.target.route else { return series.unrouted.count(outcome) };
         let registered = ctx.target.registered();
@@ -47,7 +49,19 @@ impl Gateway {
     }
 }
 
-fn verdict(status: u16, flag: Option<ResponseFlag>) -> Verdict {
+/// The status by which a request is counted: a gRPC call that furt itself ended was answered 200 in any case.
+pub(super) fn stands_for(ctx: &Context, status: u16) -> u16 {
+    match (ctx.answer.grpc_status, ctx.answer.flag) {
+        (Some(_), Some(ResponseFlag::Problem(problem))) => problem.status().as_u16(),
+        _ => status,
+    }
+}
+
+/// `has_failed`: the service said so in the status of a gRPC call.
+fn verdict(status: u16, flag: Option<ResponseFlag>, has_failed: bool) -> Verdict {
+    if has_failed && flag.is_none() {
+        return Verdict::Failed;
+    }
     match (status, flag) {
         (0 | 500.., _) => Verdict::Failed,
         (400.., Some(_)) => Verdict::Refused,
@@ -82,7 +96,9 @@ mod tests {
             (0, None, Verdict::Failed),
             (200, problem(GatewayProblem::UpstreamBroken), Verdict::Failed),
         ] {
-            assert_eq!(verdict(status, flag), expected, "{status} {flag:?}");
+            assert_eq!(verdict(status, flag, false), expected, "{status} {flag:?}");
         }
+        assert_eq!(verdict(200, None, true), Verdict::Failed, "a call that its service says it failed");
+        assert_eq!(verdict(401, problem(GatewayProblem::KeyMissing), true), Verdict::Refused);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_proxy::Session;
@@ -14,6 +14,8 @@ use super::body_watch::{BodyTooSlow, BodyWatch};
 use super::chunks::{MALFORMED_CHUNKS, MalformedChunks};
 use super::context::Context;
 use super::framing;
+use super::grpc::{self, DeadlineOver};
+use super::h2::Exchange;
 use super::http2;
 use super::pace::BodyLimits;
 use super::queue::Unserved;
@@ -25,7 +27,8 @@ use crate::config::Config;
 use crate::listener::ServiceTooSlow;
 use crate::upstream::{self, PeerTimeouts};
 use crate::wire::GatewayProblem;
-use furt_core::routing::{Lease, NoInstance, Outcome, PoolGroup, SelectionInput, Service};
+use furt_core::model::Protocol;
+use furt_core::routing::{Instance, Lease, NoInstance, Outcome, PoolGroup, SelectionInput, Service};
 
 /// What `Retry-After` says where every instance is draining, in seconds: as long as a service takes to start anew.
 const DRAINING_RETRY_AFTER: &str = "5";
@@ -53,12 +56,24 @@ impl Gateway {
         if let Some(watch) = upload::watch(session).filter(|_| !is_stream) {
             watch.limit_body(BodyLimits::new(&snapshot.config.client));
         }
+        if let Some(deadline) = ctx.received.deadline {
+            let left = deadline.left(clock::now());
+            if left.is_zero() {
+                return refuse(ctx, GatewayProblem::DeadlineExceeded.into());
+            }
+            timeouts.connect = timeouts.connect.min(left);
+        }
         let lease = match taken {
             Ok(lease) => lease,
             // With no instance left to try, what went wrong with the last one is the answer.
             Err(Unserved::ClientGone) => return Err(Error::new_down(ErrorType::ConnectionClosed)),
             Err(Unserved::NoInstance(none)) => {
-                let answer = ctx.attempts.failure.take().unwrap_or_else(|| self.unavailable(none));
+                let needs_h2c = ctx.received.is_call && service.instances.iter().all(|one| !takes_calls(one));
+                let unavailable = || match needs_h2c && !service.instances.is_empty() {
+                    true => GatewayProblem::GrpcNeedsH2c.into(),
+                    false => self.unavailable(none),
+                };
+                let answer = ctx.attempts.failure.take().unwrap_or_else(unavailable);
                 return refuse(ctx, answer);
             }
         };
@@ -100,7 +115,7 @@ impl Gateway {
     ) -> std::result::Result<Lease, NoInstance> {
         let preferred = self.affinity.instance_of(service, ctx.client.address);
         let input = SelectionInput { preferred: preferred.as_ref(), ..self.input(session, service, &mut ctx.client) };
-        let lease = pick(service, &ctx.attempts, &input)?;
+        let lease = pick(service, &ctx.attempts, ctx.received.is_call, &input)?;
         // One that is only full for a moment has its client back after it.
         let stays = preferred
             .as_ref()
@@ -119,6 +134,16 @@ impl Gateway {
             self.note_failure(ctx);
         } else if status == StatusCode::SWITCHING_PROTOCOLS {
             note_success(ctx);
+        }
+    }
+
+    /// How a gRPC call ended, where that is in the header of its answer or in the trailers.
+    pub(super) fn note_call_status(&self, ctx: &mut Context, fields: &HeaderMap) {
+        let Some(status) = grpc::Status::of(fields) else { return };
+        ctx.answer.grpc_status = Some(status);
+        if status.is_failure() && !ctx.attempts.is_failed {
+            ctx.attempts.is_failed = true;
+            self.note_failure(ctx);
         }
     }
 
@@ -151,6 +176,9 @@ impl Gateway {
 
     /// Nothing was sent, so another instance may be tried, whatever the method.
     pub(super) fn judge_connect_failure(&self, ctx: &mut Context, mut error: Box<Error>) -> Box<Error> {
+        if ctx.received.is_overdue() {
+            return overdue(ctx, error);
+        }
         ctx.attempts.was_stale = http2::is_stale_connection(&error);
         // No socket or no port to be had is furt's own trouble.
         if error.etype() != &ErrorType::InternalError && !ctx.attempts.was_stale {
@@ -174,6 +202,9 @@ impl Gateway {
         reused: bool,
     ) -> Box<Error> {
         let mut error = upload_error(error).more_context(format!("{peer}"));
+        if ctx.received.is_overdue() && answer_for(&error).is_some() {
+            return overdue(ctx, error);
+        }
         if error.etype() == &ErrorType::ReadTimedout
             && error.esource() == &ErrorSource::Upstream
             && let Some(lease) = &ctx.attempts.lease
@@ -220,6 +251,18 @@ impl Gateway {
     }
 }
 
+/// What failed failed as the time of its call was over: no fault of the instance, which may not have had time enough.
+fn overdue(ctx: &mut Context, mut error: Box<Error>) -> Box<Error> {
+    ctx.answer.refusal = Some(GatewayProblem::DeadlineExceeded.into());
+    error.set_retry(false);
+    error
+}
+
+/// Whether gRPC calls can be sent to the instance.
+fn takes_calls(instance: &Instance) -> bool {
+    instance.spec.protocol == Protocol::H2c
+}
+
 fn note_success(ctx: &Context) {
     if let (Some(service), Some(lease)) = (&ctx.target.service, &ctx.attempts.lease) {
         // What ends a row of failures needs no time of day.
@@ -230,9 +273,11 @@ fn note_success(ctx: &Context) {
 /// Whether the exchange may be silent for long, as far as the request tells: an upgrade, server-sent events, gRPC.
 fn is_stream(session: &Session) -> bool {
     let headers = &session.req_header().headers;
-    session.is_upgrade_req()
-        || streams::is_asked_for(headers)
-        || upload::may_have_body(session) && streams::is_grpc_message(headers)
+    let is_grpc = match Exchange::of(session) {
+        Some(exchange) => exchange.grpc.is_some(),
+        None => upload::may_have_body(session) && streams::is_grpc_message(headers),
+    };
+    is_grpc || session.is_upgrade_req() || streams::is_asked_for(headers)
 }
 
 /// The timeouts of an attempt; the client's connection is told how long to wait for the service.
@@ -286,15 +331,22 @@ fn retries(ctx: &Context) -> usize {
     ctx.snapshot.as_ref().map_or(0, |snapshot| snapshot.config.upstream.retries)
 }
 
-/// Another instance before another address of one that failed.
-fn pick(service: &Service, attempts: &Attempts, input: &SelectionInput<'_>) -> std::result::Result<Lease, NoInstance> {
-    match service.pick(input, |instance| attempts.failures(instance) > 0) {
+/// Another instance before another address of one that failed; for a gRPC call only one that takes calls.
+fn pick(
+    service: &Service,
+    attempts: &Attempts,
+    is_call: bool,
+    input: &SelectionInput<'_>,
+) -> std::result::Result<Lease, NoInstance> {
+    let is_unfit = |instance: &Instance| is_call && !takes_calls(instance);
+    match service.pick(input, |instance| attempts.failures(instance) > 0 || is_unfit(instance)) {
         Err(NoInstance::Unavailable | NoInstance::Draining) if attempts.any_failed() => {}
         picked => return picked,
     }
-    match service.pick(input, |instance| attempts.failures(instance) >= instance.addresses.len()) {
+    let has_failed = |instance: &Instance| attempts.failures(instance) >= instance.addresses.len();
+    match service.pick(input, |instance| has_failed(instance) || is_unfit(instance)) {
         // Where a pooled connection had gone stale, the instance itself is as good as before.
-        Err(NoInstance::Unavailable | NoInstance::Draining) if attempts.was_stale => service.pick(input, |_| false),
+        Err(NoInstance::Unavailable | NoInstance::Draining) if attempts.was_stale => service.pick(input, is_unfit),
         picked => picked,
     }
 }
@@ -310,6 +362,9 @@ fn upload_error(error: Box<Error>) -> Box<Error> {
     match cause {
         Some(cause) if cause.is::<ServiceTooSlow>() => {
             Error::explain(ErrorType::ReadTimedout, ServiceTooSlow.to_string()).into_up()
+        }
+        Some(cause) if cause.is::<DeadlineOver>() => {
+            Error::explain(ErrorType::ReadTimedout, DeadlineOver.to_string()).into_down()
         }
         Some(cause) if cause.is::<BodyTooSlow>() => {
             Error::explain(ErrorType::ReadTimedout, BodyTooSlow.to_string()).into_down()

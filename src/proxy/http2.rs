@@ -5,18 +5,15 @@
 //! the hooks once a connection over HTTP/2 is there; requests to services of HTTP/1 never come here.
 
 use http::header::{CONTENT_LENGTH, EXPECT, TE, TRAILER};
-use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::answer::GatewayAnswer;
 use super::context::Context;
-use super::{streams, upload};
+use super::{grpc, streams, upload};
 use crate::wire::GatewayProblem;
-
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Edits the request that goes to the service, and tells a client that waits for it to send its body.
 ///
@@ -91,13 +88,13 @@ pub(super) fn take_trailers(session: &Session, trailers: &HeaderMap, ctx: &mut C
         stream.set(trailers);
         return Ok(());
     }
-    match trailers.get(GRPC_STATUS).filter(|status| status.as_bytes() != b"0") {
+    match trailers.get(grpc::STATUS).filter(|status| status.as_bytes() != b"0") {
         None => Ok(()),
         Some(status) => {
-            let message = trailers.get(GRPC_MESSAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let message = trailers.get(grpc::MESSAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
             let detail = format!("status {}: {message}", String::from_utf8_lossy(status.as_bytes()));
             let answer = GatewayAnswer::from(GatewayProblem::GrpcFailed).with_detail(detail);
-            ctx.answer.refusal = Some(answer.with_header(GRPC_STATUS, status.clone()));
+            ctx.answer.refusal = Some(answer.with_header(grpc::STATUS, status.clone()));
             // Neither a fault of the instance nor one of the client.
             Err(Error::explain(ErrorType::HTTPStatus(502), "a gRPC call failed").into_in())
         }

@@ -4,7 +4,7 @@
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides,
 //! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be
 //! read in two ways, `secure` what must come under TLS, `hops` what goes round or no further, `headers` edits, `client_location` finds out where the client is,
-//! `answer` makes furt's own answers, `counting` counts, `edge` takes connections as `listener` has them and makes sessions
+//! `answer` makes furt's own answers, `grpc` those to calls, `counting` counts, `edge` takes connections as `listener` has them and makes sessions
 //! of them, `h2` of those that speak HTTP/2. What is known of one request is its `context`, grouped by whom it is about.
 
 mod admission;
@@ -21,6 +21,7 @@ mod counting;
 mod edge;
 mod forward;
 mod framing;
+mod grpc;
 mod h2;
 mod headers;
 mod hops;
@@ -60,12 +61,14 @@ use crate::listener;
 use crate::published::Published;
 use crate::telemetry::{AccessLog, Issues, ProxyMetrics, ResponseFlag};
 use crate::tls::{Tls, UpstreamTls};
+use crate::wire::GatewayProblem;
 use affinity::Affinity;
 use answer::GatewayAnswer;
 use context::Context;
 use furt_core::model::Scheme;
 use limits::AddressRates;
 use secure::Secure;
+use streams::Grpc;
 
 /// The longest wait for the rest of a request's body once it is answered.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
@@ -103,6 +106,11 @@ impl Gateway {
     /// Sends furt's own answer, then reads and drops what the client still sends.
     async fn answer(&self, session: &mut Session, ctx: &mut Context, answer: &GatewayAnswer) -> Result<()> {
         ctx.answer.flag = Some(answer.flag());
+        if ctx.received.is_call
+            && let Some(problem) = answer.problem()
+        {
+            ctx.answer.grpc_status.get_or_insert(grpc::Status::of_problem(problem));
+        }
         // Pingora closes the connection of a request whose body was not read when it is answered.
         if upload::has_arrived(session) {
             responding::drain(session, DRAIN_TIME).await;
@@ -139,6 +147,8 @@ impl ProxyHttp for Gateway {
         ctx.received.max_body_bytes = snapshot.config.limits.max_body;
         if let Some(exchange) = h2::Exchange::of(session) {
             ctx.received.malformed = exchange.malformed;
+            ctx.received.is_call = exchange.grpc == Some(Grpc::Call);
+            ctx.received.deadline = exchange.deadline;
         }
         let client = &snapshot.config.client;
         session.set_read_timeout(Some(client.body_timeout));
@@ -237,6 +247,9 @@ impl ProxyHttp for Gateway {
             session.set_read_timeout(ctx.snapshot.as_ref().map(|view| view.config.upstream.stream_read_timeout));
         }
         self.note_header(ctx, response.status);
+        if ctx.received.is_call {
+            self.note_call_status(ctx, &response.headers);
+        }
         if upload::is_under_way(session) && framing::is_whole_answer(response, session.req_header()) {
             self.note_end(ctx, None);
         }
@@ -266,6 +279,9 @@ impl ProxyHttp for Gateway {
         ctx: &mut Context,
     ) -> Result<()> {
         framing::check_trailers(trailers)?;
+        if ctx.received.is_call {
+            self.note_call_status(ctx, trailers);
+        }
         http2::take_trailers(session, trailers, ctx)
     }
 
@@ -299,7 +315,15 @@ impl ProxyHttp for Gateway {
         // Pingora closes after a failure; the client is to know.
         session.set_keepalive(None);
         let is_answered = session.response_written().is_some_and(|response| !framing::is_interim(response.status));
-        if !is_answered && let Err(error) = self.answer(session, ctx, &answer).await {
+        if ctx.received.is_call && answer.problem() == Some(GatewayProblem::UpstreamBroken) {
+            ctx.answer.grpc_status = ctx.answer.grpc_status.or(grpc::Status::of_reset(error));
+        }
+        let told = match is_answered {
+            false => self.answer(session, ctx, &answer).await,
+            true if ctx.received.is_call => responding::end_call(&answer, session, ctx).await,
+            true => Ok(()),
+        };
+        if let Err(error) = told {
             log::debug!("the answer could not be sent: {error}");
         }
         FailToProxy { error_code: answer.status().as_u16(), can_reuse_downstream: false }
@@ -315,7 +339,7 @@ impl ProxyHttp for Gateway {
         self.note_end(ctx, error);
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         let elapsed = ctx.elapsed();
-        self.count(ctx, status, elapsed);
+        self.count(ctx, counting::stands_for(ctx, status), elapsed);
         if self.access_log.is_on() {
             self.access_log.write(&ctx.entry(session, status, elapsed));
         }

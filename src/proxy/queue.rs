@@ -87,7 +87,8 @@ impl Gateway {
     ) -> Result<Lease, Unserved> {
         let live = Arc::clone(&service.live);
         let _waiting = Waiting::enter(&live, &self.metrics).ok_or(NoInstance::Full)?;
-        let end = clock::now() + LONGEST;
+        let latest = clock::now() + LONGEST;
+        let end = ctx.received.deadline.map_or(latest, |deadline| latest.min(deadline.at()));
         loop {
             // Listened for before looking, so that no slot that is released in between is missed.
             let released = live.released.listen();

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use http::header::CONTENT_LENGTH;
 use http::{Method, Version};
 use pingora::Result;
+use pingora::protocols::http::HttpTask;
 use pingora_proxy::Session;
 
 use super::answer::GatewayAnswer;
 use super::context::Context;
-use super::headers;
+use super::{grpc, headers, streams};
 
 /// The most of a refused request's body that is read and dropped.
 const MAX_DRAIN_BYTES: usize = 1024 * 1024;
@@ -18,6 +20,13 @@ const MAX_DRAIN_BYTES: usize = 1024 * 1024;
 /// # Errors
 /// The client is gone.
 pub(super) async fn send(answer: &GatewayAnswer, session: &mut Session, ctx: &Context) -> Result<()> {
+    if let (Some(status), Some(problem)) = (ctx.answer.grpc_status, answer.problem()) {
+        let mut response = grpc::header(status, problem, answer)?;
+        headers::add_own(session, &mut response, ctx)?;
+        // With the end: Pingora's own way of writing a header would forget it.
+        let whole = vec![HttpTask::Header(Box::new(response), true)];
+        return session.as_downstream_mut().response_duplex_vec(whole).await.map(drop);
+    }
     let body = answer.body(&ctx.received.request_id);
     let mut response = answer.header(&body)?;
     headers::add_own(session, &mut response, ctx)?;
@@ -30,6 +39,19 @@ pub(super) async fn send(answer: &GatewayAnswer, session: &mut Session, ctx: &Co
         session.as_downstream_mut().finish_body().await?;
     }
     Ok(())
+}
+
+/// Ends a gRPC call whose answer has begun, where its client would otherwise see a reset alone.
+///
+/// # Errors
+/// The client is gone.
+pub(super) async fn end_call(answer: &GatewayAnswer, session: &mut Session, ctx: &mut Context) -> Result<()> {
+    let is_call = session.response_written().is_some_and(|response| {
+        streams::is_grpc_message(&response.headers) && !response.headers.contains_key(CONTENT_LENGTH)
+    });
+    let Some(problem) = answer.problem().filter(|_| is_call) else { return Ok(()) };
+    let status = *ctx.answer.grpc_status.get_or_insert(grpc::Status::of_problem(problem));
+    session.as_downstream_mut().write_response_trailers(grpc::trailers(status, problem, answer)).await
 }
 
 /// Reads and drops what a refused client still sends, so that it sees the answer instead of a reset connection.

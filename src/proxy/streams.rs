@@ -19,7 +19,27 @@ pub(super) fn is_answer(headers: &HeaderMap) -> bool {
 
 /// Whether a request or an answer is one of gRPC, or of a protocol around it such as gRPC-Web.
 pub(super) fn is_grpc_message(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| is_grpc(value.as_bytes()))
+    grpc(headers).is_some()
+}
+
+/// What a message has to do with gRPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Grpc {
+    /// It is one of gRPC itself.
+    Call,
+    /// It is one of a protocol around it, such as gRPC-Web.
+    Around,
+}
+
+/// What a request or an answer has to do with gRPC; `None`: nothing.
+pub(super) fn grpc(headers: &HeaderMap) -> Option<Grpc> {
+    let value = headers.get(header::CONTENT_TYPE)?.as_bytes();
+    if !is_grpc(value) {
+        return None;
+    }
+    // The name of the messages' encoding, or a parameter, may follow.
+    let is_itself = matches!(value.get(GRPC.len()), None | Some(b'+' | b';' | b' '));
+    Some(if is_itself { Grpc::Call } else { Grpc::Around })
 }
 
 fn is_events(value: &[u8]) -> bool {
@@ -59,20 +79,22 @@ mod tests {
 
     #[test]
     fn an_answer_is_a_stream_by_its_media_type() {
-        for (media_type, is_stream, is_grpc) in [
-            ("text/event-stream", true, false),
-            ("text/Event-Stream;charset=utf-8", true, false),
-            ("text/event-stream ; charset=utf-8", true, false),
-            ("text/event", false, false),
-            ("application/grpc", true, true),
-            ("application/grpc+proto", true, true),
-            ("Application/gRPC; charset=x", true, true),
-            ("application/grpc-web-text", true, true),
-            ("application/json", false, false),
-            ("application/gr", false, false),
+        for (media_type, is_stream, what) in [
+            ("text/event-stream", true, None),
+            ("text/Event-Stream;charset=utf-8", true, None),
+            ("text/event-stream ; charset=utf-8", true, None),
+            ("text/event", false, None),
+            ("application/grpc", true, Some(Grpc::Call)),
+            ("application/grpc+proto", true, Some(Grpc::Call)),
+            ("Application/gRPC; charset=x", true, Some(Grpc::Call)),
+            ("application/grpc ", true, Some(Grpc::Call)),
+            ("application/grpc-web", true, Some(Grpc::Around)),
+            ("application/grpc-web-text+proto", true, Some(Grpc::Around)),
+            ("application/json", false, None),
+            ("application/gr", false, None),
         ] {
             let headers = headers(&header::CONTENT_TYPE, &[media_type]);
-            assert_eq!((is_answer(&headers), is_grpc_message(&headers)), (is_stream, is_grpc), "{media_type}");
+            assert_eq!((is_answer(&headers), grpc(&headers)), (is_stream, what), "{media_type}");
         }
     }
 }

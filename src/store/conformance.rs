@@ -15,6 +15,7 @@ use furt_core::registry::{Change, DefinitionRecord, InstanceRecord, InstanceRef,
 
 fn health_check() -> HealthCheck {
     HealthCheck {
+        grpc: None,
         interval: Some(Duration::from_millis(1_500)),
         timeout: Some(Duration::from_secs(2)),
         failures: Some(5),
@@ -27,8 +28,12 @@ pub(super) fn definition(service: &str, revision: u64) -> Change {
     Change::PutDefinition(DefinitionRecord {
         definition: Arc::new(Definition {
             revision,
-            // With every number of its own in some, with none in others.
-            health_check: if revision % 2 == 1 { health_check() } else { HealthCheck::default() },
+            // With every number of its own in some, by gRPC in some, with none in others.
+            health_check: match revision % 4 {
+                1 => health_check(),
+                3 => HealthCheck { grpc: Some("a.B".into()), ..HealthCheck::default() },
+                _ => HealthCheck::default(),
+            },
             ..Definition::new(ServiceName::try_new(service).unwrap())
         }),
         registered_from: [127, 0, 0, 1].into(),

@@ -59,8 +59,10 @@ problems! {
     TlsFailed = BAD_GATEWAY, "tls-failed", "The service's certificate or TLS is not in order", "tls_certificate_error";
     UpstreamBroken = BAD_GATEWAY, "upstream-broken", "The service broke off or answered what is not HTTP", "http_protocol_error";
     GrpcFailed = BAD_GATEWAY, "grpc-failed", "The gRPC call failed, which only trailers could tell", "http_response_incomplete";
+    GrpcNeedsH2c = BAD_GATEWAY, "grpc-needs-h2c", "The service speaks HTTP/1.1, and gRPC needs HTTP/2", "http_protocol_error";
     LoopDetected = LOOP_DETECTED, "loop-detected", "The request comes back to the gateway again and again", "proxy_loop_detected";
     UpstreamTimeout = GATEWAY_TIMEOUT, "upstream-timeout", "The service did not answer in time", "http_response_timeout";
+    DeadlineExceeded = GATEWAY_TIMEOUT, "deadline-exceeded", "The deadline of the gRPC call has passed", "http_response_timeout";
     TransferCoding = NOT_IMPLEMENTED, "transfer-coding", "The request's body has a transfer coding other than chunked", "http_request_error";
     Internal = INTERNAL_SERVER_ERROR, "internal", "The gateway failed", "proxy_internal_error";
 }

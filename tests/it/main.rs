@@ -27,6 +27,7 @@ mod events;
 mod explain;
 mod fleet;
 mod geo;
+mod grpc;
 mod h2;
 mod half_closed;
 mod health;

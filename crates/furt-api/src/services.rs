@@ -141,6 +141,9 @@ pub struct HealthCheck {
     /// The host that the probe asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// The name that gRPC's own health protocol is asked about, empty for the whole server. Absent: the probe is a `GET`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<String>,
 }
 
 /// How long furt waits for the instances of a service; `null`: as configured.

@@ -163,6 +163,7 @@ fn shown(definition: &Definition, instance: &InstanceSpec) -> Value {
             "failures": definition.health_check.failures,
             "status": definition.health_check.status.map(|status| status.to_string()),
             "host": definition.health_check.host.as_ref().map(|host| host.as_str()),
+            "grpc": definition.health_check.grpc.as_deref(),
         },
         "metadata": definition.metadata,
         "revision": definition.revision,

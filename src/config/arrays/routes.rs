@@ -12,7 +12,7 @@ use crate::config::types::{StaticRouteConfig, StaticTarget};
 use crate::config::value::{boolean, dns_name, file, text, url};
 use furt_core::model::path::reserved;
 use furt_core::model::{
-    Host, MethodRule, Pattern, Permission, Scheme, ServiceName, UpstreamHost, UpstreamUrl, is_never_upstream,
+    Host, MethodRule, Pattern, Permission, Protocol, Scheme, ServiceName, UpstreamHost, UpstreamUrl, is_never_upstream,
 };
 
 pub(super) const NAME: &str = "routes";
@@ -28,6 +28,7 @@ pub(super) struct RouteValues {
     exclusive: Option<bool>,
     tls_name: Option<Host>,
     ca: Option<PathBuf>,
+    protocol: Option<Protocol>,
 }
 
 pub(super) fn visit(keys: &mut impl EntryVisitor) -> RouteValues {
@@ -125,6 +126,17 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> RouteValues {
             },
             file,
         ),
+        protocol: keys.optional(
+            Key {
+                name: "routes.protocol",
+                default: DefaultValue::absent("`\"http1\"`", r#""h2c""#),
+                range: "`\"http1\"`, `\"h2c\"`",
+                text: "What is spoken at `url`. `\"h2c\"` is HTTP/2, as [gRPC](grpc.md) needs it: by prior knowledge, and by \
+                       ALPN where the url is https.",
+                ..Key::ROW
+            },
+            text("a protocol", Protocol::try_new),
+        ),
     }
 }
 
@@ -145,7 +157,8 @@ fn read_one(
     listeners: &[SocketAddr],
     (claims, cas): (&mut Claims<'_>, &mut HashMap<UpstreamUrl, Option<PathBuf>>),
 ) -> Option<StaticRouteConfig> {
-    let RouteValues { method, path, url, service, host, permission, exclusive, tls_name, ca } = visit(&mut entry);
+    let RouteValues { method, path, url, service, host, permission, exclusive, tls_name, ca, protocol } =
+        visit(&mut entry);
     entry.finish();
     check_target(&entry);
     check_only_https(&entry, "tls_name", url.as_ref());
@@ -158,6 +171,9 @@ fn read_one(
             "ca",
             format!("is another one than an earlier route to {url} has; must be the same in all of them"),
         );
+    }
+    if entry.is_set("protocol") && entry.is_set("service") {
+        entry.refuse("protocol", "has no use beside service, whose instances say what they speak; must be left out");
     }
     if let Some(url) = &url {
         check_url(&entry, url, listeners);
@@ -176,7 +192,8 @@ fn read_one(
     };
     let exclusive = exclusive.unwrap_or(!path.is_open());
     let tls_name = tls_name.map(|name| name.as_str().into());
-    Some(StaticRouteConfig { host, method, path, target, permission, exclusive, tls_name, ca })
+    let protocol = protocol.unwrap_or_default();
+    Some(StaticRouteConfig { host, method, path, target, permission, exclusive, tls_name, ca, protocol })
 }
 
 fn check_target(entry: &Section<'_>) {

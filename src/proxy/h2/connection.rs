@@ -223,8 +223,9 @@ impl<P: Send + Sync + 'static> Own<P> {
 
     fn start(&self, mut session: HttpSession) {
         let malformed = request::plain(session.req_header_mut());
-        let exchange =
-            Arc::new(Exchange::new(!session.is_body_done(), malformed, self.secured.clone(), Arc::clone(&self.guard)));
+        let has_body = !session.is_body_done();
+        let (secured, guard) = (self.secured.clone(), Arc::clone(&self.guard));
+        let exchange = Arc::new(Exchange::new(session.req_header(), has_body, malformed, secured, guard));
         session.req_header_mut().extensions_mut().insert(Arc::clone(&exchange));
         let (served, guard) = (Arc::clone(&self.served), Arc::clone(&self.guard));
         let active = self.guard.begin();
@@ -242,7 +243,12 @@ impl<P: Send + Sync + 'static> Own<P> {
 async fn answer<P>(served: Arc<Served<P>>, active: Active, session: ClientSession, exchange: Arc<Exchange>) {
     let mut timer = pin!(tokio::time::sleep_until(clock::now().into()));
     let answering = served.proxy.process_new_http(ServerSession::new_custom(Box::new(session)), &served.shutdown);
-    _ = listener::serve(answering, Some(&exchange.service), &mut timer).await;
+    let answering = listener::serve(answering, Some(&exchange.service), &mut timer);
+    match exchange.deadline {
+        None => _ = answering.await,
+        // Pingora looks at nothing else while the service does not take a part of the body.
+        Some(deadline) => _ = tokio::time::timeout_at((deadline.at() + FAREWELL).into(), answering).await,
+    }
     drop(active);
 }
 

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use http::Version;
+use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::guard::Guard;
+use crate::clock;
 use crate::listener::ServiceTime;
 use crate::proxy::body_watch::BodyWatch;
+use crate::proxy::grpc::Deadline;
 use crate::proxy::malformed::Malformed;
+use crate::proxy::streams::{self, Grpc};
 use crate::tls::Secured;
 
 /// What is known of a request beside its header.
@@ -22,19 +26,29 @@ pub(in crate::proxy) struct Exchange {
     pub(in crate::proxy) has_body: bool,
     /// What is wrong with its header.
     pub(in crate::proxy) malformed: Option<Malformed>,
+    /// What it has to do with gRPC.
+    pub(in crate::proxy) grpc: Option<Grpc>,
+    /// Of a gRPC call that has one.
+    pub(in crate::proxy) deadline: Option<Deadline>,
     /// What the handshake of its connection has settled.
     pub(in crate::proxy) secured: Option<Arc<Secured>>,
     guard: Arc<Guard>,
 }
 
 impl Exchange {
+    /// Of a request whose header is made one of HTTP/1.
     pub(super) fn new(
+        request: &RequestHeader,
         has_body: bool,
         malformed: Option<Malformed>,
         secured: Option<Arc<Secured>>,
         guard: Arc<Guard>,
     ) -> Self {
-        Self { watch: BodyWatch::new(), service: ServiceTime::default(), has_body, malformed, secured, guard }
+        let grpc = streams::grpc(&request.headers);
+        let is_call = grpc == Some(Grpc::Call);
+        let deadline = is_call.then(|| Deadline::of(&request.headers, clock::now())).flatten();
+        let (watch, service) = (BodyWatch::new(), ServiceTime::default());
+        Self { watch, service, has_body, malformed, grpc, deadline, secured, guard }
     }
 
     /// Its connection takes no further request: its client has to open another one.

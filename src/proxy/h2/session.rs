@@ -31,6 +31,7 @@ use crate::clock;
 use crate::listener::ServiceTooSlow;
 use crate::proxy::body_watch::{BodyTooSlow, ClientTime, poll_until};
 use crate::proxy::framing::is_interim;
+use crate::proxy::grpc::DeadlineOver;
 use crate::proxy::trailers;
 
 /// The session.
@@ -44,6 +45,8 @@ pub(super) struct ClientSession {
     /// Since when the client is waited for.
     waiting_since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// For the call's deadline, if it has one.
+    deadline_timer: Option<Pin<Box<Sleep>>>,
     is_answered: bool,
 }
 
@@ -57,6 +60,7 @@ impl ClientSession {
             read_timeout: None,
             waiting_since: None,
             timer: None,
+            deadline_timer: None,
             is_answered: false,
         }
     }
@@ -99,6 +103,15 @@ impl ClientSession {
             Some(limits) if !self.is_answered => self.client.poll_too_slow(limits, context),
             _ => Poll::Pending,
         }
+    }
+
+    /// Ready once the time that the client gave the call is over.
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.exchange.deadline else { return Poll::Pending };
+        if deadline.is_over(clock::now()) {
+            return Poll::Ready(());
+        }
+        poll_until(&mut self.deadline_timer, deadline.at(), context)
     }
 
     /// Waits for the client to give up the request, whose body is there.
@@ -155,8 +168,11 @@ impl Drop for ClientSession {
     fn drop(&mut self) {
         if !self.is_answered {
             let mut context = Context::from_waker(Waker::noop());
-            if let Poll::Ready(Ok(_)) = Pin::new(&mut self.inner.idle()).poll(&mut context) {
-                self.guard.note_reset(clock::now());
+            let now = clock::now();
+            // At its deadline a client resets a call as it should.
+            let is_due = self.exchange.deadline.is_some_and(|deadline| deadline.is_near(now));
+            if !is_due && let Poll::Ready(Ok(_)) = Pin::new(&mut self.inner.idle()).poll(&mut context) {
+                self.guard.note_reset(now);
             }
         }
         self.inner.shutdown();
@@ -200,6 +216,9 @@ impl Session for ClientSession {
     }
 
     async fn response_duplex_vec(&mut self, mut tasks: Vec<HttpTask>) -> Result<bool> {
+        // What the service failed at is no failure to write.
+        let failed_at = tasks.iter().position(|task| matches!(task, HttpTask::Failed(_)));
+        let failed = failed_at.and_then(|at| tasks.drain(at..).next());
         for task in &mut tasks {
             match task {
                 HttpTask::Header(response, _) => self.is_answered |= !is_interim(response.status),
@@ -207,7 +226,11 @@ impl Session for ClientSession {
                 _ => {}
             }
         }
-        self.write(|inner| inner.response_duplex_vec(tasks)).await
+        let is_whole = self.write(|inner| inner.response_duplex_vec(tasks)).await?;
+        match failed {
+            Some(HttpTask::Failed(error)) => Err(error),
+            _ => Ok(is_whole),
+        }
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {
@@ -262,10 +285,14 @@ impl Session for ClientSession {
         let is_body_there = no_body_expected || self.inner.is_body_done();
         poll_fn(|context| {
             let read = if is_body_there { self.poll_gone(context) } else { self.poll_body(context) };
-            if read.is_pending() && self.exchange.service.take_over() {
+            if read.is_ready() {
+                return read;
+            }
+            if self.exchange.service.take_over() {
                 return Poll::Ready(Err(failed(io::Error::new(io::ErrorKind::TimedOut, ServiceTooSlow))));
             }
-            read
+            ready!(self.poll_deadline(context));
+            Poll::Ready(Err(failed(io::Error::new(io::ErrorKind::TimedOut, DeadlineOver))))
         })
         .await
     }

@@ -34,6 +34,9 @@ pub(in crate::store) struct Definition {
     /// Absent where the service says nothing of it, so that an earlier furt reads such a record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     health_check: Option<HealthCheck>,
+    /// Beside `health_check`, where an earlier furt that shares the store leaves it as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    grpc_health: Option<String>,
     metadata: BTreeMap<String, String>,
     revision: u64,
     registered_from: IpAddr,
@@ -192,6 +195,7 @@ impl Definition {
             connect_timeout_ms: ms(definition.timeouts.connect),
             read_timeout_ms: ms(definition.timeouts.read),
             health_check: HealthCheck::from_core(&definition.health_check),
+            grpc_health: text(definition.health_check.grpc.as_ref()),
             metadata: definition.metadata.clone(),
             revision: definition.revision,
             registered_from: *registered_from,
@@ -233,7 +237,7 @@ impl Definition {
                 connect: self.connect_timeout_ms.map(Duration::from_millis),
                 read: self.read_timeout_ms.map(Duration::from_millis),
             },
-            health_check: self.health_check.unwrap_or_default().into_core()?,
+            health_check: self.health_check.unwrap_or_default().into_core(self.grpc_health)?,
             metadata: self.metadata,
             revision: self.revision,
         };
@@ -255,13 +259,14 @@ impl HealthCheck {
         Some(record).filter(|record| *record != Self::default())
     }
 
-    fn into_core(self) -> Result<model::HealthCheck, model::Invalid> {
+    fn into_core(self, grpc: Option<String>) -> Result<model::HealthCheck, model::Invalid> {
         Ok(model::HealthCheck {
             interval: self.interval_ms.map(Duration::from_millis),
             timeout: self.timeout_ms.map(Duration::from_millis),
             failures: self.failures,
             status: self.status.map(|status| model::StatusRange::try_new(&status)).transpose()?,
             host: self.host.map(|host| model::Host::try_new(&host)).transpose()?,
+            grpc: grpc.map(|name| model::HealthCheck::try_grpc(&name)).transpose()?,
         })
     }
 }
@@ -313,15 +318,14 @@ impl Instance {
     }
 
     fn into_core(self) -> Result<InstanceRecord, model::Invalid> {
-        let protocol =
-            [model::Protocol::Http1, model::Protocol::H2c].into_iter().find(|one| one.as_str() == self.protocol);
         let endpoint = self.health_endpoint;
         let incarnation = |text: Option<String>| text.map(|text| model::Incarnation::try_new(&text)).transpose();
         let spec = model::InstanceSpec {
             id: model::InstanceId::try_new(&self.instance)?,
             url: model::UpstreamUrl::try_new(&self.url)?,
             incarnation: incarnation(self.incarnation)?,
-            protocol: protocol.ok_or_else(|| model::Invalid::new("its protocol is unknown"))?,
+            protocol: model::Protocol::try_new(&self.protocol)
+                .map_err(|_| model::Invalid::new("its protocol is unknown"))?,
             tls_name: self.tls_name.map(|name| model::InstanceSpec::try_tls_name(&name)).transpose()?,
             health_endpoint: endpoint.map(|path| model::InstanceSpec::try_health_endpoint(&path)).transpose()?,
             heartbeat_ttl: self.heartbeat_ttl_ms.map(Duration::from_millis),

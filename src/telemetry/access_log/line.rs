@@ -36,6 +36,8 @@ pub struct Entry<'a> {
     pub status: u16,
     /// How it ended; `None`: with the service's answer.
     pub flag: Option<ResponseFlag>,
+    /// How a gRPC call ended; written where it is known.
+    pub grpc_status: Option<u32>,
     /// Body bytes from the client.
     pub bytes_in: u64,
     /// Body bytes to the client.
@@ -77,6 +79,10 @@ impl Entry<'_> {
         decimal::append(text, self.status.into());
         text.extend_from_slice(b",\"flag\":");
         optional(text, self.flag.map(ResponseFlag::as_str));
+        if let Some(status) = self.grpc_status {
+            text.extend_from_slice(b",\"grpc_status\":");
+            decimal::append(text, status.into());
+        }
         text.extend_from_slice(b",\"bytes_in\":");
         decimal::append(text, self.bytes_in);
         text.extend_from_slice(b",\"bytes_out\":");

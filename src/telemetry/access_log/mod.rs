@@ -319,6 +319,7 @@ mod tests {
             instance: None,
             status: 404,
             flag: Some(ResponseFlag::Problem(GatewayProblem::RouteNotFound)),
+            grpc_status: None,
             bytes_in: 0,
             bytes_out: 7,
             duration: Duration::from_micros(1_500),

@@ -29,6 +29,8 @@ pub(crate) struct Answered {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) trailers: Option<HeaderMap>,
+    /// Whether its header was all of it.
+    pub(crate) is_header_alone: bool,
 }
 
 impl Answered {
@@ -122,6 +124,7 @@ pub(crate) async fn send_all(mut stream: SendStream<Bytes>, mut body: Bytes) -> 
 pub(crate) async fn answered(response: ResponseFuture) -> Result<Answered, h2::Error> {
     let response = timeout(SOON, response).await.expect("an answer")?;
     let (parts, mut body) = response.into_parts();
+    let is_header_alone = body.is_end_stream();
     let (mut taken, mut trailers) = (Vec::new(), None);
     let rest = async {
         while let Some(part) = next(&mut body).await? {
@@ -131,7 +134,7 @@ pub(crate) async fn answered(response: ResponseFuture) -> Result<Answered, h2::E
         Ok::<_, h2::Error>(())
     };
     timeout(SOON, rest).await.expect("the rest of the answer")?;
-    Ok(Answered { status: parts.status, headers: parts.headers, body: taken.into(), trailers })
+    Ok(Answered { status: parts.status, headers: parts.headers, body: taken.into(), trailers, is_header_alone })
 }
 
 /// The next part of a body.

@@ -4,6 +4,7 @@ pub(crate) mod answer;
 pub(crate) mod authority;
 pub(crate) mod frames;
 pub(crate) mod gateway;
+pub(crate) mod grpc;
 pub(crate) mod h2_client;
 pub(crate) mod load;
 pub(crate) mod mmdb;

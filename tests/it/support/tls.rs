@@ -59,6 +59,14 @@ impl Edge {
         CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()
     }
 
+    /// Writes the certificate that all of them are signed by, for clients that trust files.
+    #[allow(dead_code, reason = "only foreign clients do")]
+    pub(crate) fn authority_file(&self) -> PathBuf {
+        let path = self.path("authority.pem");
+        put(&path, &self.authority.pem(), 0o644);
+        path
+    }
+
     /// `[[certificates]]` of that file.
     pub(crate) fn entry(&self, file: &str) -> String {
         let (cert, key) = (self.path(&format!("{file}.pem")), self.path(&format!("{file}.key")));

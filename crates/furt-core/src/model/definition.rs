@@ -164,6 +164,8 @@ impl Definition {
             "one of its times is out of range"
         } else if self.health_check.failures == Some(0) {
             "it is DOWN without a failure"
+        } else if self.health_check.grpc.is_some() && self.health_check.status.is_some() {
+            "its probe by gRPC has no status of HTTP"
         } else {
             return Ok(());
         };
@@ -189,6 +191,15 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// From the name it has in JSON.
+    ///
+    /// # Errors
+    /// Any other name.
+    pub fn try_new(name: &str) -> Result<Self, Invalid> {
+        let found = [Self::Http1, Self::H2c].into_iter().find(|protocol| protocol.as_str() == name);
+        found.ok_or_else(|| Invalid::new("must be \"http1\" or \"h2c\""))
+    }
+
     /// The name it has in JSON.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::{Host, Invalid};
 
+/// The longest name that gRPC's health protocol is asked about: with its length it is a message of one byte for each.
+const MAX_NAME: usize = 127;
+
 /// A service's own probes; what is `None` follows the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HealthCheck {
@@ -18,6 +21,24 @@ pub struct HealthCheck {
     pub status: Option<StatusRange>,
     /// The host that the probe asks for; `None`: that of the url.
     pub host: Option<Host>,
+    /// The name that gRPC's own health protocol is asked about, empty for the whole server; `None`: the probe is a `GET`.
+    pub grpc: Option<Box<str>>,
+}
+
+impl HealthCheck {
+    /// A name that gRPC's own health protocol is asked about.
+    ///
+    /// # Errors
+    /// More than [`MAX_NAME`] bytes, and what is not visible ASCII.
+    pub fn try_grpc(text: &str) -> Result<Box<str>, Invalid> {
+        if text.len() <= MAX_NAME && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(text.into())
+        } else {
+            Err(Invalid::new(format!(
+                "must be the name of a gRPC service, at most {MAX_NAME} visible ASCII characters, or \"\" for the whole server"
+            )))
+        }
+    }
 }
 
 /// Statuses from one to another, both within 200 to 599.
@@ -65,6 +86,16 @@ impl fmt::Display for StatusRange {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_of_grpc_is_short_and_visible_or_empty() {
+        for text in ["", "helloworld.Greeter", &"x".repeat(127)] {
+            assert_eq!(HealthCheck::try_grpc(text).as_deref(), Ok(text));
+        }
+        for text in ["a b", "\u{e9}", "a\n", &"x".repeat(128)] {
+            assert!(HealthCheck::try_grpc(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_range_of_statuses_is_one_or_two_of_them_in_their_order() {

@@ -65,7 +65,7 @@ fn entries_need_their_keys_and_are_unique() {
 fn static_routes_lead_somewhere_and_claim_nothing_twice() {
     check(&[
         (
-            "[[routes]]\nmethod = 'get'\npath = '/a*'\nurl = 'ftp://h'\nservice = 'A'\npermission = 'a b'\nexclusive = 1\ntls_name = '::'\nhost = 'a:1'",
+            "[[routes]]\nmethod = 'get'\npath = '/a*'\nurl = 'ftp://h'\nservice = 'A'\npermission = 'a b'\nexclusive = 1\ntls_name = '::'\nhost = 'a:1'\nprotocol = 'h2'",
             &[
                 r#"2:10: routes.method: "get" is not a method to route; must be "*" or a method in upper case, such as "GET""#,
                 r#"3:8: routes.path: "/a*" is not a path pattern; a '*' must be a whole segment"#,
@@ -76,6 +76,14 @@ fn static_routes_lead_somewhere_and_claim_nothing_twice() {
                 "7:13: routes.exclusive: is an integer; must be true or false",
                 r#"8:12: routes.tls_name: "::" is not a certificate's name; must be a host name without a port, such as "shop.example""#,
                 r#"9:8: routes.host: "a:1" is not a host; must be a host name without a port, such as "shop.example""#,
+                r#"10:12: routes.protocol: "h2" is not a protocol; must be "http1" or "h2c""#,
+                "10:12: routes.protocol: has no use beside service, whose instances say what they speak; must be left out",
+            ],
+        ),
+        (
+            "[[routes]]\nmethod = 'GET'\npath = '/x'\nservice = 'a'\nprotocol = 'h2c'",
+            &[
+                "5:12: routes.protocol: has no use beside service, whose instances say what they speak; must be left out",
             ],
         ),
         (
