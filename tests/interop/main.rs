@@ -21,6 +21,7 @@ mod faults;
 mod foreign;
 mod gateways;
 mod grants;
+mod grpc;
 mod joined;
 mod joining;
 mod keys;
