@@ -119,7 +119,9 @@ impl Status {
                 Self::RESOURCE_EXHAUSTED
             }
             GatewayProblem::DeadlineExceeded => Self::DEADLINE_EXCEEDED,
-            GatewayProblem::BodyTimeout
+            // Another connection would do.
+            GatewayProblem::Misdirected
+            | GatewayProblem::BodyTimeout
             | GatewayProblem::RateLimited
             | GatewayProblem::AddressRateLimited
             | GatewayProblem::Overloaded
@@ -268,7 +270,7 @@ mod tests {
                 GatewayProblem::TargetTooLong | GatewayProblem::HeaderTooLarge | GatewayProblem::BodyTooLarge => {
                     Some(8)
                 }
-                GatewayProblem::BodyTimeout => Some(14),
+                GatewayProblem::BodyTimeout | GatewayProblem::Misdirected => Some(14),
                 GatewayProblem::Internal | GatewayProblem::LoopDetected => Some(13),
                 _ => None,
             };
