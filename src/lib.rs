@@ -9,11 +9,13 @@
 //! - [`published`]: the core's snapshot beside the configuration; [`status`]: `/health` for both listeners;
 //!   [`nodes`]: the gateways that share the registry
 //! - [`driver`]: the one writer around the core
-//! - [`store`], [`health`], [`proxy`], [`api`]: what is kept, who is up, the public listener, the internal listener
+//! - [`store`], [`health`], [`acme`], [`proxy`], [`api`]: what is kept, who is up, certificates that furt gets, the public listener,
+//!   the internal listener
 //! - [`app`], [`demo`], [`cli`]: the wiring, a gateway with services to try it with, the command line
 //!
 //! `ARCHITECTURE.md` has the map and the invariants, `docs/decisions` the decisions.
 
+pub mod acme;
 pub mod api;
 pub mod app;
 pub mod cli;

@@ -1,5 +1,5 @@
 //! New secrets from the system's random numbers; the one place where they are made. Nothing is kept: who asks shows a
-//! secret once, and everything else in furt knows its digest. Callers: `api` and `cli`.
+//! secret once, and everything else in furt knows its digest. Callers: `api`, `acme` and `cli`.
 
 /// Random bytes of an API key: 256 bits, as many as its digest.
 const KEY_BYTES: usize = 32;
@@ -9,9 +9,17 @@ const KEY_BYTES: usize = 32;
 /// # Errors
 /// The system has no random numbers.
 pub fn new_key() -> Result<String, getrandom::Error> {
+    Ok("furt_".to_owned() + &random_hex()?)
+}
+
+/// A word that nobody guesses: 64 hexadecimal digits.
+///
+/// # Errors
+/// The system has no random numbers.
+pub fn random_hex() -> Result<String, getrandom::Error> {
     let mut bytes = [0; KEY_BYTES];
     getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().fold("furt_".to_owned(), |key, byte| format!("{key}{byte:02x}")))
+    Ok(const_hex::Buffer::<KEY_BYTES>::new().format(&bytes).to_owned())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use furt_api::backends::{
     Backend, BackendDeregistered, BackendHeartbeat, BackendRegistered, BackendRegistration, Backends,
 };
+use furt_api::certificates::{Certificates, RenewalAsked};
 use furt_api::deregistration::Drained;
 use furt_api::events::Events;
 use furt_api::health::Health;
@@ -27,8 +28,8 @@ use furt_api::upgrade::Upgraded;
 use super::query::{self, Parameter, Query};
 use super::right::Right;
 use super::{
-    Api, backends, commands, deregistration, etcd_v2, events, explain, exporting, guard, keys, lookup, metrics,
-    queries, reloading, upgrading,
+    Api, backends, certificates, commands, deregistration, etcd_v2, events, explain, exporting, guard, keys, lookup,
+    metrics, queries, reloading, upgrading,
 };
 
 /// Whether an endpoint is behind the checks of the caller: its Host, its Origin, its address.
@@ -142,6 +143,10 @@ endpoints! {
     DELETE "/internal/keys/{name}" NONE Identified Keys (()) -> RevokedKey = keys::revoke, "revokes an API key";
     POST "/internal/keys/{name}/rotate" NONE Identified Keys (RotateKey) -> IssuedKey = keys::rotate,
         "makes another secret for an API key";
+    GET "/internal/certificates" NONE Identified Read (()) -> Certificates = certificates::list,
+        "lists [certificates](edge.md#acme) with their ends";
+    POST "/internal/certificates/{name}/renew" NONE Identified Admin (()) -> RenewalAsked = certificates::renew,
+        "gets another certificate for a name by ACME; takes no body";
     POST "/internal/reload" NONE Identified Admin (()) -> Reloaded = reloading::reload,
         "reloads the configuration; takes no body";
     POST "/internal/upgrade" NONE Identified AdminByToken (()) -> Upgraded = upgrading::upgrade,

@@ -5,6 +5,7 @@
 //! the driver, `queries` read the snapshot.
 
 mod backends;
+mod certificates;
 mod commands;
 mod deregistration;
 mod distances;
@@ -38,6 +39,7 @@ mod views;
 mod waiting;
 mod warnings;
 
+pub use certificates::ShownTls;
 pub use etcd_v2::read_etcd_v2;
 pub use exporting::Exports;
 pub use json::parse as read_json;
@@ -131,6 +133,7 @@ struct Api {
     upgrades: Upgrades,
     geo: Arc<Geo>,
     nodes: Nodes,
+    tls: ShownTls,
     rates: SourceRates,
     drain_waits: WaitPermits,
     event_waits: WaitPermits,
@@ -174,14 +177,27 @@ pub struct Parts {
     pub geo: Arc<Geo>,
     /// The gateways that share the registry.
     pub nodes: Nodes,
+    /// Certificates that are shown.
+    pub tls: ShownTls,
     /// How many connections the listener takes.
     pub connections: usize,
 }
 
 /// The router of the internal listener.
 pub fn router(parts: Parts) -> Router {
-    let Parts { own_listeners, driver, snapshots, telemetry, readiness, reloads, upgrades, geo, nodes, connections } =
-        parts;
+    let Parts {
+        own_listeners,
+        driver,
+        snapshots,
+        telemetry,
+        readiness,
+        reloads,
+        upgrades,
+        geo,
+        nodes,
+        tls,
+        connections,
+    } = parts;
     let rates = SourceRates::default();
     let started = crate::clock::now();
     let drain_waits = WaitPermits::new(waiting::MAX_DRAIN_WAITS);
@@ -197,6 +213,7 @@ pub fn router(parts: Parts) -> Router {
         upgrades,
         geo,
         nodes,
+        tls,
         rates,
         drain_waits,
         event_waits,

@@ -102,6 +102,7 @@ fn router_of(store: impl Store + 'static, readiness: Arc<Readiness>) -> Router {
         upgrades: super::Upgrades::channel().0,
         geo: Arc::default(),
         connections: usize::MAX,
+        tls: Default::default(),
         nodes: Nodes::alone(Node::this(&Config::default().internal, &[])),
     })
 }

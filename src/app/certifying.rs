@@ -11,6 +11,8 @@ use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
+use super::acquiring::{self, place};
+use crate::api::ShownTls;
 use crate::clock;
 use crate::config::{
     CertificateConfig, ClientAuthConfig, Config, ConfigError, ConfigErrors, KeyLocations, SourceLocation,
@@ -52,7 +54,8 @@ pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path
     let upstream = UpstreamTls::open(config, unix_seconds()).err().unwrap_or_default();
     let of_upstream = upstream.iter().map(|error| upstream_fault(error, config, locations, path));
     let useless = useless_rules(config, locations, path).into_iter().chain(upstream_missing(config, locations, path));
-    faults.chain(missing).chain(useless).chain(of_internal).chain(of_upstream).collect()
+    let of_acme = acquiring::faults(config, locations, path);
+    faults.chain(missing).chain(useless).chain(of_internal).chain(of_upstream).chain(of_acme).collect()
 }
 
 /// Keys of the internal listener's TLS that are of no use without others.
@@ -108,11 +111,11 @@ fn upstream_fault(error: &CertificateError, config: &Config, locations: &KeyLoca
 
 /// Where there is TLS there must be something to show.
 fn missing(config: &Config, locations: &KeyLocations, path: &Path) -> Option<ConfigError> {
-    let is_missing = !config.tls.listen.is_empty() && config.certificates.is_empty();
+    let is_missing = !config.tls.listen.is_empty() && config.certificates.is_empty() && !config.acme.is_on();
     is_missing.then(|| ConfigError {
         location: place("tls.listen", locations, path),
         key: "tls.listen".to_owned(),
-        message: "has no certificate to show; there must be at least one [[certificates]]".to_owned(),
+        message: "has no certificate to show; there must be a [[certificates]] or a name in [acme]".to_owned(),
     })
 }
 
@@ -124,10 +127,6 @@ pub(super) fn useless_rules(config: &Config, locations: &KeyLocations, path: &Pa
         key: "client_auth".to_owned(),
         message: "is of no use without tls.listen: its clients would be asked for nothing".to_owned(),
     })
-}
-
-fn place(key: &str, locations: &KeyLocations, path: &Path) -> SourceLocation {
-    locations.get(key).cloned().unwrap_or_else(|| SourceLocation::File { file: path.display().to_string() })
 }
 
 fn fault(entry: &FaultyEntry, locations: &KeyLocations, path: &Path) -> ConfigError {
@@ -176,6 +175,7 @@ impl Certifying {
         if let Some(unusable) = unusable {
             return Err(unusable.into());
         }
+        ConfigErrors::try_new(acquiring::faults(config, locations, path)).map_or(Ok(()), Err)?;
         let internal = InternalTls::open(&config.internal, unix_seconds()).map_err(|errors| {
             let faults = errors.iter().map(|error| internal_fault(error, locations, path));
             ConfigErrors::try_new(faults.collect())
@@ -197,6 +197,16 @@ impl Certifying {
         Ok(opened)
     }
 
+    /// TLS of the public listener, if it has some, and what is counted of it.
+    pub(super) fn public(&self) -> Option<(Arc<Tls>, Arc<TlsMetrics>)> {
+        Some((self.public.clone()?, Arc::clone(&self.metrics)))
+    }
+
+    /// What operators are shown of it.
+    pub(super) fn shown(&self) -> ShownTls {
+        ShownTls { public: self.public.clone(), internal: self.internal.clone() }
+    }
+
     /// Reads the files of another configuration; nothing is in force yet.
     pub(super) async fn prepare(
         &self,
@@ -210,7 +220,8 @@ impl Certifying {
         let (reading, public, upstream) = (Arc::clone(config), self.public.clone(), Arc::clone(&self.upstream));
         let prepared = tokio::task::spawn_blocking(move || {
             let now = unix_seconds();
-            let public = public.map(|tls| tls.prepare(&reading.certificates, &reading.client_auth, now)).transpose();
+            let (certificates, rules, has_acme) = (&reading.certificates, &reading.client_auth, reading.acme.is_on());
+            let public = public.map(|tls| tls.prepare(certificates, rules, has_acme, now)).transpose();
             (public, upstream.prepare(&reading, now))
         });
         match prepared.await {

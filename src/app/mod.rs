@@ -3,6 +3,7 @@
 //! `Prepared` → `Bound` → `Running` → stopped. Every socket is bound first, and every failure told at once. What
 //! runs in Pingora's one server is in `server`; driver and store outlive it on a runtime of their own.
 
+mod acquiring;
 mod certifying;
 mod files;
 mod hosting;
@@ -137,6 +138,7 @@ impl Bound {
         let listeners: Vec<_> = self.sockets.internal.iter().map(|listener| listener.address).collect();
         let nodes = Nodes::alone(Node::this(&self.config.internal, &listeners));
         let restored = Restored::try_new(&self.config, &self.own_listeners, &nodes, &opened, possession)?;
+        let keeper = acquiring::keeper(&self.config, opened.certifying.public(), &restored.snapshots)?;
         let stop = Stop::watch(opened.background.handle())?;
         let readiness = Arc::new(Readiness::default());
         let open = OpenOfEach::new(&opened.telemetry);
@@ -168,6 +170,7 @@ impl Bound {
             monitor: restored.monitor,
             database: opened.database,
             certifying: opened.certifying,
+            keeper,
         };
         let server_ended = services.run(self.sockets, &stop)?;
         readiness.set_ready();

@@ -15,7 +15,7 @@ use tokio::task::JoinError;
 
 use super::certifying::{self, Certifying};
 use super::files::{self, Files};
-use super::{lookups, notify_supervisor, services};
+use super::{acquiring, lookups, notify_supervisor, services};
 use crate::api::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded};
 use crate::config::{AccessLogTarget, Config, ConfigError, ConfigErrors, KeyLocations, ReloadClass, SourceLocation};
 use crate::driver::Handle;
@@ -92,6 +92,7 @@ impl Reloading {
             open_log(&new.access_log).await.map_err(|why| faults.push(log_fault(&locations, &self.path, &why))).ok()
         };
         faults.extend(certifying::useless_rules(&new, &locations, &self.path));
+        faults.extend(acquiring::faults(&new, &locations, &self.path));
         let certificates = self.certifying.prepare(&new, &locations, &self.path).await;
         let certificates = certificates.map_err(|why| faults.extend(why)).ok();
         if let Some(errors) = ConfigErrors::try_new(faults) {

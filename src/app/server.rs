@@ -7,6 +7,7 @@
 //! | `monitor` | probes and watched names | when the last client is gone |
 //! | `geo` | looks for a new database of addresses | when furt is to stop |
 //! | `tls` | looks for new certificates, authorities and lists | when furt is to stop |
+//! | `acme` | gets certificates | when furt is to stop |
 //!
 //! The driver and the store are not among them: they outlive all of these.
 
@@ -23,6 +24,7 @@ use super::files::Files;
 use super::hosting::{Ends, Host};
 use super::locating::DatabaseWatcher;
 use super::stopping::Stop;
+use crate::acme::Keeper;
 use crate::api::{self, Exports, Readiness, Reloads, Upgrades};
 use crate::config::{Config, MAX_RETRIES};
 use crate::driver::Handle;
@@ -30,7 +32,7 @@ use crate::geo::Geo;
 use crate::health::{HttpProbe, MonitorService};
 use crate::listener::{BoundListener, Handshakes, ListenService, OpenConnections, OwnListeners, Sockets};
 use crate::nodes::Nodes;
-use crate::proxy::{Edge, Gateway};
+use crate::proxy::{Edge, Gateway, Https};
 use crate::published::Snapshots;
 use crate::telemetry::{AccessLog, Telemetry};
 use crate::tls::Shown;
@@ -59,6 +61,7 @@ pub(super) struct Services {
     pub(super) monitor: MonitorService<HttpProbe>,
     pub(super) database: Option<DatabaseWatcher>,
     pub(super) certifying: Certifying,
+    pub(super) keeper: Option<Keeper>,
 }
 
 /// The connections of either listener.
@@ -94,6 +97,9 @@ impl Services {
             host.add(background("geo", database), Ends::WithServer);
         }
         host.add(background("tls", self.certifying), Ends::WithServer);
+        if let Some(keeper) = self.keeper {
+            host.add(background("acme", keeper), Ends::WithServer);
+        }
         let ended = host.run(stop.signal())?;
         for outcome in outcomes {
             outcome.recv().context("a listener has ended at its start; what it said before is why")??;
@@ -127,14 +133,18 @@ impl Services {
         under_tls: Vec<BoundListener>,
         stop: &Stop,
     ) -> ListenService<Edge> {
-        let https_port = under_tls.first().map(|listener| listener.address.port());
+        let tls = self.certifying.public.as_ref();
+        let https = under_tls
+            .first()
+            .zip(tls)
+            .map(|(listener, tls)| Https { port: listener.address.port(), challenges: Arc::clone(tls.challenges()) });
         let gateway = Gateway::new(
             Arc::clone(&self.snapshots),
             Arc::clone(&self.geo),
             Arc::clone(&self.telemetry.proxy),
             Arc::clone(&self.telemetry.issues),
             self.access_log.clone(),
-            (https_port, self.certifying.public.clone()),
+            (https, self.certifying.public.clone()),
             Arc::clone(&self.certifying.upstream),
         );
         let edge = Edge::new(
@@ -161,6 +171,7 @@ impl Services {
             upgrades: self.upgrades.clone(),
             geo: Arc::clone(&self.geo),
             nodes: self.nodes.clone(),
+            tls: self.certifying.shown(),
             connections: self.files.internal,
         });
         let listener = api::Listener::new(

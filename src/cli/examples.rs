@@ -82,6 +82,16 @@ Examples:
   furt explain GET /api/comments/a --key website
   furt explain GET https://shop.example/cart --client 192.0.2.1";
 
+pub(super) const CERTIFICATES: &str = "\
+Examples:
+  furt certificates
+  furt certificates -o json";
+
+pub(super) const ACME_RENEW: &str = "\
+Examples:
+  furt acme renew api.example.org
+  furt acme renew api.example.org -o json";
+
 pub(super) const RELOAD: &str = "\
 Examples:
   furt check furt.toml && furt reload

@@ -3,6 +3,7 @@
 //! `run` and `check` take a configuration; `store` reads a store's file; `keys` and the other verbs speak to a running furt over
 //! its internal listener. What people asked for goes to stdout, everything else to stderr.
 
+mod certificates;
 mod check;
 mod client;
 mod demo;
@@ -87,6 +88,12 @@ enum Verb {
     /// Tell which route a request would take, and why the others would not
     #[command(after_help = examples::EXPLAIN)]
     Explain(client::ExplainArgs),
+    /// Show the certificates that clients see: names, issuer, end, next renewal, last error
+    #[command(after_help = examples::CERTIFICATES)]
+    Certificates(certificates::CertificatesArgs),
+    /// Get certificates by ACME before they are due
+    #[command(subcommand)]
+    Acme(certificates::AcmeVerb),
     /// Have the running furt read its configuration again, and tell what changed
     #[command(after_help = examples::RELOAD)]
     Reload(reload::ReloadArgs),
@@ -156,6 +163,8 @@ pub fn main() -> ExitCode {
         Verb::Nodes(args) => nodes::run(&args),
         Verb::Routes(args) => client::routes(&args),
         Verb::Explain(args) => client::explain(&args),
+        Verb::Certificates(args) => certificates::run(&args),
+        Verb::Acme(verb) => certificates::acme(&verb),
         Verb::Reload(args) => reload::run(&args),
         Verb::Upgrade(args) => upgrade::run(&args),
         Verb::Ready(args) => client::ready(&args),

@@ -35,8 +35,8 @@ pub use location::{KeyLocations, SourceLocation};
 pub use reference::{Table, TableKind, reference};
 pub use tables::MAX_RETRIES;
 pub use types::{
-    AccessLogTarget, ApiKeyConfig, CertificateConfig, ClientAuthConfig, ClientAuthHost, ClientAuthMode, ClientConfig,
-    Config, EtcdConfig, GatewayConfig, GeoConfig, GrantConfig, InternalConfig, LimitsConfig, MinTlsVersion,
-    RegistrationConfig, ServerConfig, StaticRouteConfig, StaticTarget, StoreConfig, TlsConfig, UnknownTlsName,
-    Unlisted, UpstreamConfig,
+    AccessLogTarget, AcmeConfig, ApiKeyConfig, CertificateConfig, ClientAuthConfig, ClientAuthHost, ClientAuthMode,
+    ClientConfig, Config, EtcdConfig, GatewayConfig, GeoConfig, GrantConfig, HostRange, InternalConfig, LimitsConfig,
+    MinTlsVersion, RegistrationConfig, ServerConfig, StaticRouteConfig, StaticTarget, StoreConfig, TlsConfig,
+    UnknownTlsName, Unlisted, UpstreamConfig,
 };

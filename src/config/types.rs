@@ -24,6 +24,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// `[tls]`
     pub tls: TlsConfig,
+    /// `[acme]`
+    pub acme: AcmeConfig,
     /// `[internal]`
     pub internal: InternalConfig,
     /// `[gateway]`
@@ -106,6 +108,57 @@ pub struct TlsConfig {
     pub handshake_timeout: Duration,
     /// A folder for what outlives the process.
     pub state: PathBuf,
+}
+
+/// `[acme]`: certificates that furt gets by itself, from one authority.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AcmeConfig {
+    /// Names that get a certificate each.
+    pub names: Vec<Host>,
+    /// Hosts of registered services get one by themselves where they are within these.
+    pub from_routes: Vec<HostRange>,
+    /// The https url of the authority's directory.
+    pub directory: String,
+    /// Urls by which the authority reaches the operator, such as `mailto:ops@example.org`.
+    pub contact: Vec<String>,
+    /// The kind of certificate that is asked for; `None`: the authority's usual one.
+    pub profile: Option<String>,
+    /// The id of an account that the authority has already made elsewhere.
+    pub eab_kid: Option<String>,
+    /// The file with the key of `eab_kid`.
+    pub eab_key_file: Option<PathBuf>,
+    /// The roots that the directory's own certificate is checked with; `None`: the system's.
+    pub ca: Option<PathBuf>,
+    /// Whether the operator agrees to the authority's terms.
+    pub agree_terms: bool,
+    /// Where furt asks for its own challenge, as `host:port`; `None`: at the name itself.
+    pub check_at: Option<String>,
+}
+
+impl AcmeConfig {
+    /// Whether anything may get a certificate.
+    pub fn is_on(&self) -> bool {
+        !self.names.is_empty() || !self.from_routes.is_empty()
+    }
+}
+
+/// One host, or with `*.` at its beginning those with one label more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostRange {
+    /// Without the `*.`.
+    pub base: Host,
+    /// Whether it had one.
+    pub is_wild: bool,
+}
+
+impl HostRange {
+    /// Whether a host is within.
+    pub fn contains(&self, host: &Host) -> bool {
+        if !self.is_wild {
+            return *host == self.base;
+        }
+        host.as_str().split_once('.').is_some_and(|(_, rest)| rest == self.base.as_str())
+    }
 }
 
 /// `tls.min_version`

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use pingora::server::ShutdownWatch;
 use rustls::HandshakeKind;
@@ -20,11 +21,13 @@ use tokio_rustls::server::TlsStream;
 
 use super::session::{Session, version};
 use crate::telemetry::{HandshakeOutcome, TlsMetrics};
-use crate::tls::{Offer, Secured, Shown, ShownByClient};
+use crate::tls::{ACME_TLS, Offer, Secured, Shown, ShownByClient};
 
 /// Handshakes of a thread that are computed or about to be. More clients wait in line, so that a flood of them does not hold up
 /// requests for longer than these take. A client that is slow holds none of these places.
 const AT_ONCE: usize = 4;
+/// For the last word of a handshake that was for a challenge alone.
+const CHALLENGE_END: Duration = Duration::from_secs(2);
 /// A fatal alert `unrecognized_name`, in a record of its own (RFC 6066 §3). Before the server's first word alerts are plain.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
@@ -70,6 +73,10 @@ impl Handshakes {
     async fn shake(&self, socket: TcpStream, reached: Option<IpAddr>) -> Option<Session> {
         let timeout = self.shown.handshake_timeout();
         let outcome = match tokio::time::timeout(timeout, self.try_shake(socket, reached)).await {
+            Ok(Ok((stream, _))) if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS) => {
+                end_challenge(stream).await;
+                HandshakeOutcome::Challenge
+            }
             Ok(Ok((stream, offer))) => {
                 let (_, session) = stream.get_ref();
                 let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
@@ -114,8 +121,21 @@ impl Handshakes {
     }
 
     fn offer_for(&self, hello: &ClientHello<'_>, address: impl FnOnce() -> Option<IpAddr>) -> Option<Offer> {
-        self.shown.find(hello.server_name(), address)
+        // Asked first: a client that wants this protocol is never shown another certificate for it.
+        let challenge = self.shown.challenge(hello.server_name()).filter(|_| is_challenge(hello));
+        challenge.or_else(|| self.shown.find(hello.server_name(), address))
     }
+}
+
+/// Whether an authority looks for the answer to a challenge (RFC 8737 §3).
+fn is_challenge(hello: &ClientHello<'_>) -> bool {
+    hello.alpn().is_some_and(|mut protocols| protocols.any(|protocol| protocol == ACME_TLS))
+}
+
+/// The certificate was all that was asked for.
+async fn end_challenge(mut stream: TlsStream<TcpStream>) {
+    // An authority that is gone has seen it.
+    _ = tokio::time::timeout(CHALLENGE_END, stream.shutdown()).await;
 }
 
 fn outcome(error: &HandshakeError) -> HandshakeOutcome {

@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 use super::answer::GatewayAnswer;
 use super::client::Client;
 use super::context::Context;
-use super::{Gateway, framing, hops, limits, upload};
+use super::{Gateway, challenges, framing, hops, limits, upload};
 use crate::clock;
 use crate::published::Published;
 use crate::status;
@@ -33,6 +33,8 @@ pub(super) enum Admitted {
     Forward,
     /// Nowhere: it asks for furt's own health.
     Health,
+    /// Nowhere: an authority looks for the answer to a challenge.
+    Challenge(Bytes),
     /// Nowhere: it says that furt is the last that it reaches.
     LastHop(GatewayAnswer),
 }
@@ -50,7 +52,7 @@ impl Gateway {
         // health, which whoever balances before furt asks for.
         if ctx.credentials.has_good_key != Some(true)
             && let (Some(limit), Some(client)) = (snapshot.address_limit, ctx.client.address)
-            && !matches!(decision, Ok(Admitted::Health))
+            && !matches!(decision, Ok(Admitted::Health | Admitted::Challenge(_)))
             && !has_good_key(&session.req_header().headers, ctx, snapshot)
         {
             let checked = self.address_rates.take(client, limit);
@@ -103,6 +105,10 @@ impl Gateway {
             Some(Reserved::Internal) => return Err(GatewayProblem::RouteNotFound.into()),
             None => {}
         }
+        let token = self.secure.token(&path);
+        if let Some(text) = token.and_then(|token| self.secure.answer(token, &request.method)) {
+            return Ok(Admitted::Challenge(text));
+        }
         // This one is counted already.
         if self.metrics.in_flight() > config.server.max_requests {
             return Err(retry_after(GatewayProblem::Overloaded, OVERLOADED_FOR));
@@ -114,8 +120,12 @@ impl Gateway {
         if ctx.client.scheme == Scheme::Https {
             self.secure.check_host(session, &host, &mut ctx.client)?;
         }
-        let (route, is_usable) = match snapshot.find(&host, &path, &request.method) {
+        let (route, is_usable) = match challenges::find(snapshot, (&host, &path), &request.method, token.is_some()) {
             Found::Route(route) => (route, true),
+            // It would answer challenges for names that it was not given.
+            Found::Unusable(route) if token.is_some() && !challenges::may_answer(snapshot, route) => {
+                return Err(GatewayProblem::RouteNotFound.into());
+            }
             Found::Unusable(route) => (route, false),
             Found::WrongMethod(allow) => {
                 let answer = GatewayAnswer::from(GatewayProblem::MethodNotAllowed);

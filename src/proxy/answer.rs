@@ -1,4 +1,4 @@
-//! Answers that furt makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), `/health`, the way to https, and to what goes no further.
+//! Answers that furt makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), `/health`, the way to https, answers to challenges, and to what goes no further.
 
 use bytes::Bytes;
 use furt_api::problem::MEDIA_TYPE;
@@ -24,6 +24,8 @@ pub(super) struct GatewayAnswer {
 #[derive(Debug, Clone)]
 enum Kind {
     Health(Bytes),
+    /// To a challenge of an authority of certificates.
+    Challenge(Bytes),
     /// To a request that is to come under TLS, without a body.
     Redirect,
     /// To a request that may go no further, without a body.
@@ -43,6 +45,11 @@ impl GatewayAnswer {
     /// The answer of the public `/health`.
     pub(super) fn health(body: Bytes) -> Self {
         Self { kind: Kind::Health(body), detail: None, extra: None, is_last: false }
+    }
+
+    /// To the challenge of an authority of certificates.
+    pub(super) fn challenge(text: Bytes) -> Self {
+        Self { kind: Kind::Challenge(text), detail: None, extra: None, is_last: false }
     }
 
     /// To a request that is to come again, to that place.
@@ -85,7 +92,7 @@ impl GatewayAnswer {
 
     pub(super) fn status(&self) -> StatusCode {
         match &self.kind {
-            Kind::Health(_) | Kind::Options | Kind::Trace(_) => StatusCode::OK,
+            Kind::Health(_) | Kind::Challenge(_) | Kind::Options | Kind::Trace(_) => StatusCode::OK,
             Kind::Redirect => StatusCode::PERMANENT_REDIRECT,
             Kind::Problem(problem) => problem.status(),
         }
@@ -120,6 +127,7 @@ impl GatewayAnswer {
     pub(super) fn flag(&self) -> ResponseFlag {
         match &self.kind {
             Kind::Health(_) => ResponseFlag::Health,
+            Kind::Challenge(_) => ResponseFlag::Challenge,
             Kind::Redirect => ResponseFlag::Redirected,
             Kind::Options | Kind::Trace(_) => ResponseFlag::LastHop,
             Kind::Problem(problem) => ResponseFlag::Problem(*problem),
@@ -136,6 +144,7 @@ impl GatewayAnswer {
         response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
         let media_type = match &self.kind {
             Kind::Health(_) => Some("application/json"),
+            Kind::Challenge(_) => Some("application/octet-stream"),
             Kind::Options | Kind::Redirect => None,
             Kind::Trace(_) => Some("message/http"),
             Kind::Problem(problem) => {
@@ -161,7 +170,7 @@ impl GatewayAnswer {
     /// Its body, for the request of that id.
     pub(super) fn body(&self, request_id: &HeaderValue) -> Bytes {
         match &self.kind {
-            Kind::Health(body) | Kind::Trace(body) => body.clone(),
+            Kind::Health(body) | Kind::Challenge(body) | Kind::Trace(body) => body.clone(),
             Kind::Options | Kind::Redirect => Bytes::new(),
             Kind::Problem(problem) => {
                 let (status, code, id) =

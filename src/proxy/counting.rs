@@ -66,7 +66,7 @@ fn verdict(status: u16, flag: Option<ResponseFlag>, has_failed: bool) -> Verdict
         (0 | 500.., _) => Verdict::Failed,
         (400.., Some(_)) => Verdict::Refused,
         (_, None | Some(ResponseFlag::Health | ResponseFlag::LastHop | ResponseFlag::ClientGone)) => Verdict::Answered,
-        (_, Some(ResponseFlag::Redirected)) => Verdict::Answered,
+        (_, Some(ResponseFlag::Redirected | ResponseFlag::Challenge)) => Verdict::Answered,
         // The service's header was sent, and its body broke off.
         (_, Some(ResponseFlag::Problem(_))) => Verdict::Failed,
     }

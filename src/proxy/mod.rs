@@ -13,6 +13,7 @@ mod answer;
 mod around;
 mod attempts;
 mod body_watch;
+mod challenges;
 mod chunks;
 mod client;
 mod client_location;
@@ -40,6 +41,7 @@ mod upload;
 
 pub use client::address as client_address;
 pub use edge::Edge;
+pub use secure::Https;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -87,19 +89,19 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Brings together what requests need; `https_port` is where clients find the public listener under TLS, if they do,
-    /// and `tls` what is in force there; `upstream` is what is towards services.
+    /// Brings together what requests need; `https` is what the public listener has under TLS, if anything, and `tls` what is in
+    /// force there; `upstream` is what is towards services.
     pub fn new(
         snapshots: Arc<ArcSwap<Published>>,
         geo: Arc<Geo>,
         metrics: Arc<ProxyMetrics>,
         issues: Arc<Issues>,
         access_log: AccessLog,
-        (https_port, tls): (Option<u16>, Option<Arc<Tls>>),
+        (https, tls): (Option<Https>, Option<Arc<Tls>>),
         upstream: Arc<UpstreamTls>,
     ) -> Self {
         let (affinity, address_rates) = (Affinity::default(), AddressRates::default());
-        let secure = Secure::new(https_port, tls);
+        let secure = Secure::new(https, tls);
         Self { snapshots, geo, affinity, address_rates, metrics, issues, access_log, secure, upstream }
     }
 
@@ -173,6 +175,7 @@ impl ProxyHttp for Gateway {
                 return Ok(false);
             }
             Ok(admission::Admitted::LastHop(answer)) => answer,
+            Ok(admission::Admitted::Challenge(text)) => GatewayAnswer::challenge(text),
             Ok(admission::Admitted::Health) => GatewayAnswer::health(self.health(ctx, session, &snapshot)),
             Err(answer) => {
                 // Where the next request begins nobody can tell after a fault of framing.

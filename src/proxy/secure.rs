@@ -1,35 +1,44 @@
-//! Where furt has TLS: plain requests are sent to https, or refused where an API key came in the clear, and answers say that
+//! Where furt has TLS: authorities of certificates are answered, plain requests are sent to https, or refused where an API key came in the clear, and answers say that
 //! browsers are to come under TLS at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http::Method;
 use http::header::{self, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::admission::API_KEY;
 use super::answer::GatewayAnswer;
+use super::challenges::CHALLENGES;
 use super::client::{Client, FORWARDED_PROTO};
 use super::upload;
 use crate::clock;
 use crate::config::TlsConfig;
-use crate::tls::{Tls, Unwelcome};
+use crate::tls::{Challenges, Tls, Unwelcome};
 use crate::wire::GatewayProblem;
 use furt_core::model::{KeyName, Scheme};
 
-/// Where authorities of certificates look for an answer, over plain HTTP (RFC 8555 §8.3).
-const CHALLENGES: &str = "/.well-known/acme-challenge/";
 /// The port that `https://` means.
 const HTTPS_PORT: u16 = 443;
 /// Keys that came in the clear are told at most once in this time: strangers would fill the log otherwise.
 const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// What the public listener has under TLS.
+pub struct Https {
+    /// Where clients find it.
+    pub port: u16,
+    /// What authorities of certificates are answered.
+    pub challenges: Arc<Challenges>,
+}
+
+/// What is done with requests where the public listener has TLS.
 #[derive(Default)]
 pub(super) struct Secure {
-    /// `None`: nothing.
-    port: Option<u16>,
+    /// `None`: it has none.
+    https: Option<Https>,
     /// What is in force there.
     tls: Option<Arc<Tls>>,
     keys_in_the_clear: Mutex<KeysInTheClear>,
@@ -43,9 +52,19 @@ struct KeysInTheClear {
 }
 
 impl Secure {
-    /// With the port where clients find it.
-    pub(super) fn new(port: Option<u16>, tls: Option<Arc<Tls>>) -> Self {
-        Self { port, tls, keys_in_the_clear: Mutex::default() }
+    pub(super) fn new(https: Option<Https>, tls: Option<Arc<Tls>>) -> Self {
+        Self { https, tls, keys_in_the_clear: Mutex::default() }
+    }
+
+    /// The token of the challenge that a request asks for, where there is TLS.
+    pub(super) fn token<'a>(&self, path: &'a str) -> Option<&'a str> {
+        if self.https.is_none() { None } else { path.strip_prefix(CHALLENGES) }
+    }
+
+    /// What furt itself answers to it: on both listeners, before routes, keys and limits.
+    pub(super) fn answer(&self, token: &str, method: &Method) -> Option<Bytes> {
+        let https = self.https.as_ref().filter(|_| matches!(*method, Method::GET | Method::HEAD))?;
+        https.challenges.text(token)
     }
 
     /// Looks whether a request may come as it did. `host` is without its port, `path` normalized; `name_of_key` is asked for the
@@ -61,7 +80,7 @@ impl Secure {
         tls: &TlsConfig,
         name_of_key: impl FnOnce() -> Option<KeyName>,
     ) -> Result<(), GatewayAnswer> {
-        let Some(port) = self.port else { return Ok(()) };
+        let Some(port) = self.https.as_ref().map(|https| https.port) else { return Ok(()) };
         if client.scheme == Scheme::Https || path.starts_with(CHALLENGES) {
             return Ok(());
         }
@@ -157,6 +176,10 @@ mod tests {
         })
     }
 
+    fn secure(port: u16) -> Secure {
+        Secure::new(Some(Https { port, challenges: Arc::default() }), None)
+    }
+
     fn request(target: &str, headers: &[(&'static str, &str)]) -> RequestHeader {
         let mut request = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
         for (name, value) in headers {
@@ -174,7 +197,7 @@ mod tests {
             (8443, "[::1]", "//b", "https://[::1]:8443//b"),
             (8443, "", "/b", "403"),
         ] {
-            let answer = checked(&Secure::new(Some(port), None), &request(target, &[]), (host, target), &client);
+            let answer = checked(&secure(port), &request(target, &[]), (host, target), &client);
             assert_eq!(answer, Err(location.to_owned()), "{host}{target}");
         }
         assert_eq!(checked(&Secure::new(None, None), &request("/", &[]), ("a", "/"), &client), Ok(()));
@@ -182,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_came_under_tls_or_asks_for_a_challenge_goes_on_and_a_key_in_the_clear_does_not() {
-        let secure = Secure::new(Some(443), None);
+        let secure = secure(443);
         let at = |path| checked(&secure, &request(path, &[]), ("a", path), &Client::default());
         assert_eq!(at("/.well-known/acme-challenge/token"), Ok(()));
         assert_eq!(at("/.well-known/acme-challenge"), Err("https://a/.well-known/acme-challenge".to_owned()));

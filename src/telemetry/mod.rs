@@ -38,4 +38,4 @@ pub use registry::RegistryMetrics;
 pub use reloads::ReloadMetrics;
 pub use series::{CounterUse, RouteKey, ScrapeView, Series, ServiceSample};
 pub use shared_store::SharedStoreMetrics;
-pub use tls::{CertificateSample, ClientAuthSample, HandshakeOutcome, TlsMetrics};
+pub use tls::{CertificateSample, ClientAuthSample, HandshakeOutcome, OrderOutcome, TlsMetrics};

@@ -17,6 +17,7 @@ pub struct TlsMetrics {
     is_current: IntGaugeVec,
     not_after: IntGaugeVec,
     rules: IntGaugeVec,
+    orders: IntCounterVec,
     shown: Mutex<BTreeSet<String>>,
     shown_rules: Mutex<BTreeSet<String>>,
     issues: Arc<Issues>,
@@ -42,6 +43,23 @@ pub enum HandshakeOutcome {
     UnknownName,
     /// The client showed no certificate where it must, or one that is not accepted.
     ClientCertificate,
+    /// An authority looked for the answer to a challenge.
+    Challenge,
+}
+
+/// How an order for a certificate ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderOutcome {
+    /// There is a certificate.
+    Issued,
+    /// The authority did not find furt at the name.
+    ChallengeFailed,
+    /// The authority wants fewer orders.
+    RateLimited,
+    /// The authority does not answer.
+    Unreachable,
+    /// The authority refused it, or sent what cannot be used.
+    Failed,
 }
 
 /// How a certificate in force is.
@@ -49,8 +67,8 @@ pub enum HandshakeOutcome {
 pub struct CertificateSample {
     /// The first of its names.
     pub name: String,
-    /// Its last second, in Unix time.
-    pub not_after: i64,
+    /// Its last second, in Unix time; `None`: there is none yet.
+    pub not_after: Option<i64>,
     /// Why it is not what it should be.
     pub fault: Option<String>,
 }
@@ -87,6 +105,11 @@ impl TlsMetrics {
                 "1: a [[client_auth]] is as its files say; 0: they cannot be used, or a list of what is revoked is out of date",
                 &["host"],
             )?,
+            orders: exporter.counter_by(
+                "furt_acme_orders_total",
+                "Orders for certificates at the authority of [acme], by how they ended",
+                &["outcome"],
+            )?,
             shown: Mutex::default(),
             shown_rules: Mutex::default(),
             issues,
@@ -111,8 +134,21 @@ impl TlsMetrics {
             HandshakeOutcome::TimedOut => ["timeout", "none", "false"],
             HandshakeOutcome::UnknownName => ["unknown-name", "none", "false"],
             HandshakeOutcome::ClientCertificate => ["client-certificate", "none", "false"],
+            HandshakeOutcome::Challenge => ["challenge", "none", "false"],
         };
         self.handshakes.with_label_values(&labels).inc();
+    }
+
+    /// An order for a certificate has ended.
+    pub fn order(&self, outcome: OrderOutcome) {
+        let label = match outcome {
+            OrderOutcome::Issued => "issued",
+            OrderOutcome::ChallengeFailed => "challenge-failed",
+            OrderOutcome::RateLimited => "rate-limited",
+            OrderOutcome::Unreachable => "unreachable",
+            OrderOutcome::Failed => "failed",
+        };
+        self.orders.with_label_values(&[label]).inc();
     }
 
     /// These are in force, and no others. Of several certificates with one name the first is shown. `others`: what is wrong with files
@@ -123,7 +159,11 @@ impl TlsMetrics {
         for one in certificates.iter().take(MOST_SHOWN) {
             if now.insert(one.name.clone()) {
                 self.is_current.with_label_values(&[&one.name]).set(i64::from(one.fault.is_none()));
-                self.not_after.with_label_values(&[&one.name]).set(one.not_after);
+                match one.not_after {
+                    Some(end) => self.not_after.with_label_values(&[&one.name]).set(end),
+                    // It may have no line.
+                    None => _ = self.not_after.remove_label_values(&[&one.name]),
+                }
             }
         }
         for gone in shown.difference(&now) {
@@ -167,7 +207,7 @@ mod tests {
     use super::*;
 
     fn sample(name: &str, not_after: i64, fault: Option<&str>) -> CertificateSample {
-        CertificateSample { name: name.to_owned(), not_after, fault: fault.map(str::to_owned) }
+        CertificateSample { name: name.to_owned(), not_after: Some(not_after), fault: fault.map(str::to_owned) }
     }
 
     #[test]

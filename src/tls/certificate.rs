@@ -28,6 +28,10 @@ pub struct Certificate {
     pub(super) key: Arc<CertifiedKey>,
     /// In its order, at least one.
     pub names: Vec<CertificateName>,
+    /// Who signed it, as the certificate says.
+    pub issuer: String,
+    /// Its first second, in Unix time.
+    pub not_before: i64,
     /// Its last second, in Unix time.
     pub not_after: i64,
 }
@@ -163,39 +167,94 @@ impl Certificate {
     pub(super) fn load(config: &CertificateConfig, now: i64) -> Result<Self, CertificateError> {
         let error = |key, file: &Path, fault| CertificateError { key, file: file.to_owned(), fault };
         let of_cert = |fault| error("cert", &config.cert, fault);
-        let chain = chain(&config.cert).map_err(of_cert)?;
-        let (names, not_after) = describe(&chain, now).map_err(of_cert)?;
+        let chain = chain(&files::read(&config.cert).map_err(|why| of_cert(why.into()))?.0).map_err(of_cert)?;
+        let described = Described::of(&chain).map_err(of_cert)?;
+        described.check(now).map_err(of_cert)?;
         let of_key = |fault| error("key", &config.key, fault);
-        let key = private_key(&config.key).map_err(of_key)?;
-        let certified = CertifiedKey::from_der(chain, key, provider()).map_err(|why| match why {
-            Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                of_key(CertificateFault::KeyDoesNotFit(config.cert.clone()))
-            }
-            Error::InvalidCertificate(_) => of_cert(CertificateFault::Unparsable),
-            why => of_key(CertificateFault::UnusableKey(why)),
-        });
-        let mut certified = certified?;
+        let key = read_secret(&config.key).and_then(|bytes| private_key(&bytes)).map_err(of_key)?;
+        let mut certified = certified(chain, key).map_err(|fault| match fault {
+            CertificateFault::Unparsable => of_cert(CertificateFault::Unparsable),
+            CertificateFault::KeyDoesNotFit(_) => of_key(CertificateFault::KeyDoesNotFit(config.cert.clone())),
+            fault => of_key(fault),
+        })?;
         if let Some(file) = &config.staple {
             certified.ocsp = Some(staple(file).map_err(|fault| error("staple", file, fault))?);
         }
-        Ok(Self { key: Arc::new(certified), names, not_after })
+        Ok(described.with(certified))
+    }
+
+    /// One that an authority has just sent, or that was kept since, with its key, both in PEM. When it is good is not looked at: the
+    /// authority's clock is to be believed rather than this machine's.
+    ///
+    /// # Errors
+    /// What cannot be shown to clients.
+    pub fn from_pem(chain_pem: &[u8], key_pem: &[u8]) -> Result<Self, CertificateFault> {
+        let chain = chain(chain_pem)?;
+        let described = Described::of(&chain)?;
+        Ok(described.with(certified(chain, private_key(key_pem)?)?))
+    }
+
+    /// Whether a client that asks for `host`, in lower case, may be shown it.
+    pub fn is_for(&self, host: &str) -> bool {
+        let fits = |name: &CertificateName| match name {
+            CertificateName::Host(name) => match name.strip_prefix("*.") {
+                Some(base) => host.split_once('.').is_some_and(|(_, rest)| rest == base),
+                None => **name == *host,
+            },
+            CertificateName::Address(_) => false,
+        };
+        self.names.iter().any(fits)
+    }
+
+    /// Its names as texts.
+    pub fn shown_names(&self) -> Vec<String> {
+        self.names.iter().map(ToString::to_string).collect()
+    }
+
+    /// The first of its chain.
+    pub fn leaf(&self) -> Option<&CertificateDer<'static>> {
+        self.key.cert.first()
     }
 }
 
-pub(super) fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
-    let (bytes, _) = files::read(file)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, CertificateFault> {
+    CertifiedKey::from_der(chain, key, provider()).map_err(|why| match why {
+        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => CertificateFault::KeyDoesNotFit(PathBuf::new()),
+        Error::InvalidCertificate(_) => CertificateFault::Unparsable,
+        why => CertificateFault::UnusableKey(why),
+    })
+}
+
+/// The same of a certificate that no client would take: it has a critical extension for a challenge, which rustls refuses as unknown.
+pub(super) fn unchecked(chain_pem: &[u8], key_pem: &[u8]) -> Result<CertifiedKey, CertificateFault> {
+    let key = provider().key_provider.load_private_key(private_key(key_pem)?);
+    Ok(CertifiedKey::new(chain(chain_pem)?, key.map_err(CertificateFault::UnusableKey)?))
+}
+
+pub(super) fn chain(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
     let chain = chain.map_err(CertificateFault::Damaged)?;
     if chain.is_empty() { Err(CertificateFault::NoCertificate) } else { Ok(chain) }
 }
 
-pub(super) fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, CertificateFault> {
+/// A file that must not be open to everybody.
+///
+/// # Errors
+/// Why it is not read.
+pub fn read_secret(file: &Path) -> Result<Vec<u8>, CertificateFault> {
     let (bytes, found) = files::read(file)?;
     if found.mode() & EVERYBODY != 0 {
         return Err(CertificateFault::OpenToAll { mode: found.mode() & 0o7777 });
     }
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
-        pem::Error::NoItemsFound if memchr::memmem::find(&bytes, b"BEGIN ENCRYPTED PRIVATE KEY").is_some() => {
+    Ok(bytes)
+}
+
+pub(super) fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateFault> {
+    PrivateKeyDer::from_pem_slice(bytes).map_err(|error| match error {
+        pem::Error::NoItemsFound if memchr::memmem::find(bytes, b"BEGIN ENCRYPTED PRIVATE KEY").is_some() => {
             CertificateFault::KeyWithPassword
         }
         pem::Error::NoItemsFound => CertificateFault::NoKey,
@@ -211,29 +270,52 @@ fn staple(file: &Path) -> Result<Vec<u8>, CertificateFault> {
     if is_whole { Ok(bytes) } else { Err(CertificateFault::NoStaple) }
 }
 
-/// The names of a chain's first certificate, which must be good at `now`, and its last second.
-fn describe(chain: &[CertificateDer<'_>], now: i64) -> Result<(Vec<CertificateName>, i64), CertificateFault> {
-    let first = chain.first().ok_or(CertificateFault::NoCertificate)?;
-    let (_, certificate) = X509Certificate::from_der(first).map_err(|_| CertificateFault::Unparsable)?;
-    let alternatives = certificate.subject_alternative_name().map_err(|_| CertificateFault::Unparsable)?;
-    let alternatives = alternatives.map(|found| &found.value.general_names[..]).unwrap_or_default();
-    let names: Vec<_> = alternatives.iter().filter_map(name).collect();
-    if names.is_empty() {
-        return Err(CertificateFault::NoNames);
-    }
-    validity(chain, now).map(|until| (names, until))
+/// What a chain's first certificate says of itself.
+struct Described {
+    names: Vec<CertificateName>,
+    issuer: String,
+    validity: (i64, i64),
 }
 
-/// The last second of a chain's first certificate, which must be good at `now`.
-pub(super) fn validity(chain: &[CertificateDer<'_>], now: i64) -> Result<i64, CertificateFault> {
+impl Described {
+    fn of(chain: &[CertificateDer<'_>]) -> Result<Self, CertificateFault> {
+        let first = chain.first().ok_or(CertificateFault::NoCertificate)?;
+        let (_, certificate) = X509Certificate::from_der(first).map_err(|_| CertificateFault::Unparsable)?;
+        let alternatives = certificate.subject_alternative_name().map_err(|_| CertificateFault::Unparsable)?;
+        let alternatives = alternatives.map(|found| &found.value.general_names[..]).unwrap_or_default();
+        let names: Vec<_> = alternatives.iter().filter_map(name).collect();
+        if names.is_empty() {
+            return Err(CertificateFault::NoNames);
+        }
+        let validity = certificate.validity();
+        let validity = (validity.not_before.timestamp(), validity.not_after.timestamp());
+        Ok(Self { names, issuer: certificate.issuer().to_string(), validity })
+    }
+
+    /// Whether it is good at `now`.
+    fn check(&self, now: i64) -> Result<(), CertificateFault> {
+        check_validity(self.validity, now)
+    }
+
+    fn with(self, key: CertifiedKey) -> Certificate {
+        let (not_before, not_after) = self.validity;
+        Certificate { key: Arc::new(key), names: self.names, issuer: self.issuer, not_before, not_after }
+    }
+}
+
+/// Whether a chain's first certificate is good at `now`; it may have no names.
+pub(super) fn check_first(chain: &[CertificateDer<'_>], now: i64) -> Result<(), CertificateFault> {
     let first = chain.first().ok_or(CertificateFault::NoCertificate)?;
     let (_, certificate) = X509Certificate::from_der(first).map_err(|_| CertificateFault::Unparsable)?;
     let validity = certificate.validity();
-    let (from, until) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+    check_validity((validity.not_before.timestamp(), validity.not_after.timestamp()), now)
+}
+
+fn check_validity((from, until): (i64, i64), now: i64) -> Result<(), CertificateFault> {
     match now {
         now if now > until => Err(CertificateFault::Expired(until)),
         now if now < from => Err(CertificateFault::NotYetGood(from)),
-        _ => Ok(until),
+        _ => Ok(()),
     }
 }
 

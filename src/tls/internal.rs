@@ -10,6 +10,7 @@ use rustls::server::{NoClientAuth, NoServerSessionStorage, WebPkiClientVerifier,
 use rustls::sign::SingleCertAndKey;
 use rustls::{RootCertStore, ServerConfig};
 
+use super::acquired::{Listed, Source};
 use super::authorities::{authorities, roots};
 use super::certificate::{CertificateError, CertificateFault};
 use super::change::Change;
@@ -90,6 +91,13 @@ impl InternalTls {
         let mut status = state.pair.status(now);
         status.fault = status.fault.or_else(|| state.clients.as_ref()?.fault.clone());
         status
+    }
+
+    /// The same for operators.
+    pub fn list(&self, now: i64) -> Listed {
+        let fault = self.status(now).fault;
+        let listed = self.state().pair.listed_as(now, Source::Internal);
+        Listed { last_error: fault, ..listed }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

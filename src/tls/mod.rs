@@ -5,8 +5,10 @@
 //! `ArcSwap`, like the snapshot of a request. Callers: `listener` (handshakes), `app` (start, looks at the files, reloads), `cli`
 //! (`check`).
 
+mod acquired;
 mod authorities;
 mod certificate;
+mod challenges;
 mod change;
 mod client_rules;
 mod covered;
@@ -23,10 +25,13 @@ mod tickets;
 mod upstream;
 mod watched;
 
-pub use certificate::{Certificate, CertificateError, CertificateFault, CertificateName, check};
+pub use acquired::{Acquired, Listed, Renewals, Source};
+pub use certificate::{Certificate, CertificateError, CertificateFault, CertificateName, check, read_secret};
+pub use challenges::{ACME_TLS, Answered, Challenges};
 pub use change::Change;
 pub use client_rules::{ByHost, ClientAuthStatus, ClientRule};
 pub use covered::Covered;
+pub use files::write_private;
 pub use internal::InternalTls;
 pub use provider::install;
 pub use secured::{Secured, ShownByClient, Unwelcome};

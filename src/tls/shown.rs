@@ -26,6 +26,17 @@ impl Shown {
         }
     }
 
+    /// What a handshake is made with by which an authority looks whether `host` leads here; `None`: no order of furt's waits for it.
+    pub fn challenge(&self, host: Option<&str>) -> Option<Offer> {
+        match self {
+            Self::Public(tls) => {
+                let config = tls.challenges().handshake(host?)?;
+                Some(Offer { config, covered: None, rule: None })
+            }
+            Self::Internal(_) => None,
+        }
+    }
+
     /// What a client is shown that asks for `host`; one that asks for none is shown what its `address` has. `None`: nothing.
     pub fn find(&self, host: Option<&str>, address: impl FnOnce() -> Option<IpAddr>) -> Option<Offer> {
         match self {

@@ -195,10 +195,10 @@ fn another_list_is_put_in_force_whole_and_what_runs_already_may_fail() {
     let tls = files.open(&["a"]);
     fs::remove_file(files.path("a.key")).unwrap();
     let list = |names: &[&str]| names.iter().map(|file| files.config(file)).collect::<Vec<_>>();
-    let errors = tls.prepare(&list(&["a", "b", "absent"]), &[], NOW).err().unwrap();
+    let errors = tls.prepare(&list(&["a", "b", "absent"]), &[], false, NOW).err().unwrap();
     assert!(matches!(&errors[..], [FaultyEntry::Certificate(2, error)] if error.key == "cert"), "{errors:?}");
     assert!(shown(&tls, "b.example").is_none());
-    let prepared = tls.prepare(&list(&["b", "a"]), &[], NOW).ok().unwrap();
+    let prepared = tls.prepare(&list(&["b", "a"]), &[], false, NOW).ok().unwrap();
     let first = TlsConfig { unknown_name: UnknownTlsName::First, ..files.tls.clone() };
     tls.apply(prepared, &first);
     let b = shown(&tls, "b.example").unwrap();

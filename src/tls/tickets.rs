@@ -4,9 +4,9 @@
 //! most. They are kept in a file, so that clients resume their sessions after a restart. Whoever has the file can read what was
 //! said under TLS 1.2 in resumed sessions of that time: it is 0600, and old keys are gone from it.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -148,7 +148,8 @@ impl Tickets {
         let (mut name, mut secret) = ([0; NAME_LEN], [0; SECRET_LEN]);
         getrandom::fill(&mut name).and_then(|()| getrandom::fill(&mut secret)).map_err(StateError::Random)?;
         let next = ring.advanced(now, name, secret);
-        write(&self.file, &next.to_text()).map_err(|why| StateError::Unwritable { file: self.file.clone(), why })?;
+        files::write_private(&self.file, next.to_text().as_bytes())
+            .map_err(|why| StateError::Unwritable { file: self.file.clone(), why })?;
         self.sealing.store(Arc::new(Sealing::new(&next)));
         *ring = next;
         Ok(())
@@ -157,20 +158,6 @@ impl Tickets {
     fn ring(&self) -> MutexGuard<'_, KeyRing> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// In one step, and for nobody else to read.
-fn write(file: &Path, text: &str) -> io::Result<()> {
-    let new = file.with_extension("new");
-    // One that is there may be readable, or somebody else's link.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    opened.write_all(text.as_bytes())?;
-    opened.sync_all()?;
-    fs::rename(&new, file)
 }
 
 impl std::fmt::Debug for Tickets {
@@ -212,6 +199,7 @@ impl ProducesTickets for Tickets {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::MetadataExt as _;
 
     use super::*;

@@ -15,7 +15,7 @@ use rustls::{Error, InconsistentKeys};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::authorities::{authorities, roots};
-use super::certificate::{CertificateError, CertificateFault, chain, private_key, validity};
+use super::certificate::{CertificateError, CertificateFault, chain, check_first, private_key, read_secret};
 use super::change::Change;
 use super::files::{self, Found};
 use super::provider::provider;
@@ -283,9 +283,9 @@ fn check_all(certificates: &[CertificateDer<'_>]) -> Result<(), CertificateFault
 fn shown(cert: &Path, key: &Path, now: i64) -> Result<Arc<CertKey>, CertificateError> {
     let of_cert = |fault| CertificateError { key: "cert", file: cert.to_owned(), fault };
     let of_key = |fault| CertificateError { key: "key", file: key.to_owned(), fault };
-    let chain = chain(cert).map_err(of_cert)?;
-    check_all(&chain).and_then(|()| validity(&chain, now)).map_err(of_cert)?;
-    let private = private_key(key).map_err(of_key)?;
+    let chain = files::read(cert).map_err(Into::into).and_then(|(bytes, _)| chain(&bytes)).map_err(of_cert)?;
+    check_all(&chain).and_then(|()| check_first(&chain, now)).map_err(of_cert)?;
+    let private = read_secret(key).and_then(|bytes| private_key(&bytes)).map_err(of_key)?;
     let secret = private.secret_der().to_vec();
     CertifiedKey::from_der(chain.clone(), private, provider()).map_err(|why| match why {
         Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {

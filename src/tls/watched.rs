@@ -1,11 +1,14 @@
 //! The certificates that are in force, and their files: each pair is put in force whole, or the one before stays.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::server::ProducesTickets;
 
+use super::acquired::{Acquired, Listed, Renewals, Source};
 use super::certificate::{Certificate, CertificateError, CertificateFault, CertificateName};
+use super::challenges::Challenges;
 use super::change::Change;
 use super::client_rules::{ClientAuthStatus, Entry};
 use super::files::{self, Found};
@@ -19,6 +22,8 @@ pub struct Tls {
     served: ArcSwap<Served>,
     state: Mutex<State>,
     tickets: Arc<Tickets>,
+    challenges: Arc<Challenges>,
+    renewals: Renewals,
 }
 
 #[derive(Debug)]
@@ -27,6 +32,7 @@ struct State {
     http2: Http2,
     pairs: Vec<Pair>,
     rules: Vec<Entry>,
+    acquired: Vec<Acquired>,
 }
 
 /// A certificate in force, and what its files had when they were looked at last.
@@ -49,8 +55,8 @@ type Seen = [Found; 3];
 pub struct CertificateStatus {
     /// The first of its names.
     pub name: String,
-    /// Its last second, in Unix time.
-    pub not_after: i64,
+    /// Its last second, in Unix time; `None`: there is no certificate yet.
+    pub not_after: Option<i64>,
     /// Why it is not what it should be: its files cannot be used, or it has ended.
     pub fault: Option<String>,
 }
@@ -93,9 +99,15 @@ impl Tls {
         let Prepared { pairs, rules } =
             load_all((certificates, client_auth), (&[], &[]), now).map_err(OpenError::Files)?;
         let tickets = Arc::new(Tickets::open(&tls.state, now).map_err(OpenError::State)?);
-        let state = State { config: tls.clone(), http2: Http2::Offered, pairs, rules };
+        let state = State { config: tls.clone(), http2: Http2::Offered, pairs, rules, acquired: Vec::new() };
         let served = ArcSwap::from_pointee(state.served(&tickets).0);
-        Ok(Self { served, state: Mutex::new(state), tickets })
+        Ok(Self {
+            served,
+            state: Mutex::new(state),
+            tickets,
+            challenges: Arc::default(),
+            renewals: Renewals::default(),
+        })
     }
 
     /// What is in force.
@@ -124,7 +136,7 @@ impl Tls {
     }
 
     /// Reads the files of other lists. Ones that are in force and cannot be read now stay as they are, and so do all certificates where
-    /// none is listed any more: they last as long as the listener.
+    /// none is listed any more and none comes by ACME: they last as long as the listener.
     ///
     /// # Errors
     /// New ones that cannot be used.
@@ -132,6 +144,7 @@ impl Tls {
         &self,
         certificates: &[CertificateConfig],
         client_auth: &[ClientAuthConfig],
+        has_acme: bool,
         now: i64,
     ) -> Result<Prepared, Vec<FaultyEntry>> {
         let (pairs, rules) = {
@@ -139,14 +152,15 @@ impl Tls {
             (state.pairs.clone(), state.rules.clone())
         };
         let prepared = load_all((certificates, client_auth), (&pairs, &rules), now)?;
-        Ok(if certificates.is_empty() { Prepared { pairs, ..prepared } } else { prepared })
+        Ok(if certificates.is_empty() && !has_acme { Prepared { pairs, ..prepared } } else { prepared })
     }
 
     /// Puts them in force, with new rules.
     pub fn apply(&self, prepared: Prepared, tls: &TlsConfig) {
         let mut state = self.state();
+        let acquired = std::mem::take(&mut state.acquired);
         let Prepared { pairs, rules } = prepared;
-        *state = State { config: tls.clone(), http2: state.http2, pairs, rules };
+        *state = State { config: tls.clone(), http2: state.http2, pairs, rules, acquired };
         self.serve(&state);
     }
 
@@ -161,7 +175,48 @@ impl Tls {
 
     /// How each certificate is.
     pub fn status(&self, now: i64) -> Vec<CertificateStatus> {
-        self.state().pairs.iter().map(|pair| pair.status(now)).collect()
+        let state = self.state();
+        let of_acquired = state.acquired.iter().filter(|one| one.certificate.is_some() || one.fault.is_some());
+        let acquired = of_acquired.map(|one| CertificateStatus {
+            name: one.name.clone(),
+            not_after: one.certificate.as_ref().map(|certificate| certificate.not_after),
+            fault: one.fault.clone(),
+        });
+        state.pairs.iter().map(|pair| pair.status(now)).chain(acquired).collect()
+    }
+
+    /// Puts what was got by ACME in force, beside the files.
+    pub fn set_acquired(&self, acquired: Vec<Acquired>) {
+        let mut state = self.state();
+        let shown = |list: &[Acquired]| -> Vec<_> { list.iter().filter_map(|one| one.certificate.clone()).collect() };
+        let (before, after): (Vec<Arc<Certificate>>, Vec<_>) = (shown(&state.acquired), shown(&acquired));
+        state.acquired = acquired;
+        if before.len() != after.len() || before.iter().zip(&after).any(|(one, other)| !Arc::ptr_eq(one, other)) {
+            self.serve(&state);
+        }
+    }
+
+    /// Each certificate, and each name that should have one, for operators.
+    pub fn list(&self, now: i64) -> Vec<Listed> {
+        let state = self.state();
+        let pairs = state.pairs.iter().map(|pair| pair.listed_as(now, Source::File));
+        pairs.chain(state.acquired.iter().map(Acquired::listed)).collect()
+    }
+
+    /// Whether a certificate of a file is for `host`.
+    pub fn has_file_for(&self, host: &str) -> bool {
+        let names = |pair: &Pair| pair.certificate.is_for(host);
+        self.state().pairs.iter().any(names)
+    }
+
+    /// Where authorities look.
+    pub fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
+    }
+
+    /// Where operators ask for another certificate.
+    pub fn renewals(&self) -> &Renewals {
+        &self.renewals
     }
 
     /// How each `[[client_auth]]` is.
@@ -235,14 +290,18 @@ fn load_rules(configs: &[ClientAuthConfig], running: &[Entry]) -> Result<Vec<Ent
 
 impl State {
     fn served(&self, tickets: &Arc<Tickets>) -> (Served, Vec<String>) {
-        let certificates: Vec<_> = self.pairs.iter().map(|pair| Arc::clone(&pair.certificate)).collect();
+        let files = self.pairs.iter().map(|pair| Arc::clone(&pair.certificate));
+        // Files go first: who puts one there wants it to be shown.
+        let acquired = self.acquired.iter().filter_map(|one| one.certificate.clone());
+        let certificates: Vec<_> = files.chain(acquired).collect();
         let tickets: Arc<dyn ProducesTickets> = Arc::clone(tickets) as _;
         let (served, taken) = Served::new((&self.config, self.http2), &certificates, &self.rules, &tickets);
         let sentence = |(index, name): (usize, CertificateName)| {
-            let file = self.pairs[index].config.cert.display();
-            format!("{file} names {name}, which an earlier certificate has; the earlier one is shown for it")
+            // That a file goes before what was got by ACME is no news.
+            let file = self.pairs.get(index)?.config.cert.display();
+            Some(format!("{file} names {name}, which an earlier certificate has; the earlier one is shown for it"))
         };
-        (served, taken.into_iter().map(sentence).collect())
+        (served, taken.into_iter().filter_map(sentence).collect())
     }
 }
 
@@ -293,8 +352,19 @@ impl Pair {
         };
         CertificateStatus {
             name: certificate.names.first().map(ToString::to_string).unwrap_or_default(),
-            not_after: certificate.not_after,
+            not_after: Some(certificate.not_after),
             fault: self.fault.clone().or_else(ended),
+        }
+    }
+
+    pub(super) fn listed_as(&self, now: i64, source: impl FnOnce(PathBuf) -> Source) -> Listed {
+        Listed {
+            names: self.certificate.shown_names(),
+            issuer: Some(self.certificate.issuer.clone()),
+            not_after: Some(self.certificate.not_after),
+            source: source(self.config.cert.clone()),
+            next_renewal: None,
+            last_error: self.status(now).fault,
         }
     }
 }

@@ -12,6 +12,7 @@
     reason = "a test may fail loudly, is an edge where clocks are read, and prints its figures"
 )]
 
+mod acme;
 mod background;
 mod comers_and_goers;
 mod conflicts;

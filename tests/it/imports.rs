@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["clock", "config", "geo", "header_name", "listener", "secret", "telemetry", "tls", "upstream", "wire"],
     &["nodes", "published", "status"],
     &["driver"],
-    &["api", "health", "store", "proxy"],
+    &["acme", "api", "health", "store", "proxy"],
     &["app"],
     &["demo"],
     &["cli"],

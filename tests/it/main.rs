@@ -13,6 +13,7 @@
 )]
 
 mod acceptance;
+mod acme;
 mod backends;
 mod certificates;
 mod cli;

@@ -15,6 +15,7 @@
 //! | [`stats`] | `/internal/stats` |
 //! | [`keys`] | `/internal/keys…` |
 //! | [`reload`] | `/internal/reload` |
+//! | [`certificates`] | `/internal/certificates…` |
 //! | [`health`] | `/health` |
 //! | [`backends`] | `/api/v1/…`, edgeProxy's Auto-Discovery API |
 //! | [`problem`] | every answer of 4xx and 5xx |
@@ -46,6 +47,7 @@
 #![warn(missing_docs)]
 
 pub mod backends;
+pub mod certificates;
 pub mod deregistration;
 mod document;
 pub mod events;

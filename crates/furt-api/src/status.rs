@@ -35,5 +35,7 @@ open_enum! {
         Reloaded = "reloaded",
         /// Another process has taken over.
         Upgraded = "upgraded",
+        /// A certificate was asked for; what comes of it is not known yet.
+        Renewing = "renewing",
     }
 }

@@ -4,6 +4,7 @@
 //! reports values that contradict each other.
 
 mod access_log;
+mod acme;
 mod apps;
 mod client;
 mod gateway;
@@ -34,6 +35,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> Config {
     Config {
         server: server::visit(keys),
         tls: tls::visit(keys),
+        acme: acme::visit(keys),
         internal: internal::visit(keys),
         gateway: gateway::visit(keys),
         registration: registration::visit(keys),

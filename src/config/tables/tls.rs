@@ -27,7 +27,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> TlsConfig {
                 range: "addresses with port",
                 reload: ReloadClass::Restart,
                 text: "Addresses of the public listener that are under TLS, such as `\"0.0.0.0:443\"`, beside the plain ones \
-                       of `server.listen`. With one there must be a certificate.",
+                       of `server.listen`. With one there must be a certificate, or a name in `[acme]`.",
                 ..Key::ROW
             },
             addresses,
@@ -97,8 +97,8 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> TlsConfig {
                 default: DefaultValue::Toml(r#""tls""#),
                 range: "a folder",
                 reload: ReloadClass::Restart,
-                text: "Where furt keeps its ticket keys, by which clients resume their sessions after a restart. It is made \
-                       with mode 0700 where it is absent.",
+                text: "Where furt keeps its ticket keys, by which clients resume their sessions after a restart, and what it \
+                       got by `[acme]`. It is made with mode 0700 where it is absent.",
                 ..Key::ROW
             },
             text("a folder", folder),

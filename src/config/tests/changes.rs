@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 79] = [
+const OTHERS: [(&str, &str); 89] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -27,6 +27,16 @@ const OTHERS: [(&str, &str); 79] = [
     ("tls.unknown_name", "'first'"),
     ("tls.handshake_timeout", "1"),
     ("tls.state", "'other'"),
+    ("acme.names", "['a.example']"),
+    ("acme.from_routes", "['*.example']"),
+    ("acme.directory", "'https://acme.example/directory'"),
+    ("acme.contact", "['ops@example.org']"),
+    ("acme.profile", "'shortlived'"),
+    ("acme.eab_kid", "'kid'"),
+    ("acme.eab_key_file", "'/eab'"),
+    ("acme.ca", "'/ca.pem'"),
+    ("acme.agree_terms", "true"),
+    ("acme.check_at", "'10.0.0.7:80'"),
     ("internal.listen", "'127.0.0.1:2'"),
     ("internal.advertise", "'http://furt'"),
     ("internal.operators_from", "['192.0.2.1']"),

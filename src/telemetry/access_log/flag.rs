@@ -13,6 +13,8 @@ pub enum ResponseFlag {
     Health,
     /// Furt sent a plain request to https.
     Redirected,
+    /// Furt answered the challenge of an authority of certificates.
+    Challenge,
     /// Furt answered since the request was to go no further (`Max-Forwards`).
     LastHop,
 }
@@ -25,6 +27,7 @@ impl ResponseFlag {
             Self::ClientGone => "client-gone",
             Self::Health => "health",
             Self::Redirected => "redirected",
+            Self::Challenge => "challenge",
             Self::LastHop => "last-hop",
         }
     }
@@ -36,10 +39,16 @@ mod tests {
 
     #[test]
     fn each_flag_is_a_word_of_its_own_that_the_docs_name() {
-        let others = [ResponseFlag::ClientGone, ResponseFlag::Health, ResponseFlag::Redirected, ResponseFlag::LastHop];
-        assert_eq!(others.map(ResponseFlag::as_str), ["client-gone", "health", "redirected", "last-hop"]);
+        let others = [
+            ResponseFlag::ClientGone,
+            ResponseFlag::Health,
+            ResponseFlag::Redirected,
+            ResponseFlag::Challenge,
+            ResponseFlag::LastHop,
+        ];
+        assert_eq!(others.map(ResponseFlag::as_str), ["client-gone", "health", "redirected", "challenge", "last-hop"]);
         let page = include_str!("../../../docs/requests.md");
-        let (_, sentence) = page.split_once("Four flags of the access log are no codes:").unwrap();
+        let (_, sentence) = page.split_once("Five flags of the access log are no codes:").unwrap();
         let sentence = sentence.split("\n\n").next().unwrap();
         for flag in others.map(ResponseFlag::as_str) {
             assert!(sentence.contains(&format!("`{flag}`")), "{flag}");

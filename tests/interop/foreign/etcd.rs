@@ -197,7 +197,7 @@ impl Etcd {
         let member = &mut self.members[0];
         member.kill();
         fs::remove_dir_all(member.data()).unwrap();
-        let mut command = Command::new(program::path("etcdctl"));
+        let mut command = Command::new(program::path("etcd", "etcdctl"));
         command.args(["snapshot", "restore", snapshot, "--name", &member.name, "--initial-cluster", &cluster]);
         command.args(["--initial-advertise-peer-urls", &format!("http://{}", member.peer), "--data-dir"]);
         let output = command.arg(member.data()).output().unwrap();

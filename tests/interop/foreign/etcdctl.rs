@@ -42,7 +42,7 @@ impl Etcdctl {
 
     /// The same, with something on its input.
     pub(crate) async fn call_with(&self, arguments: &[&str], input: &str) -> Output {
-        let mut command = Command::new(program::path("etcdctl"));
+        let mut command = Command::new(program::path("etcd", "etcdctl"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ETCD")) {
             command.env_remove(name);
         }

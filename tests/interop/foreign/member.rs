@@ -47,7 +47,7 @@ impl Member {
 
     /// Starts it, or starts it again.
     pub(crate) fn start(&mut self) {
-        let mut command = Command::new(program::path("etcd"));
+        let mut command = Command::new(program::path("etcd", "etcd"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ETCD")) {
             command.env_remove(name);
         }

@@ -4,6 +4,7 @@ pub(crate) mod etcd;
 pub(crate) mod etcdctl;
 pub(crate) mod fault_proxy;
 mod member;
+pub(crate) mod pebble;
 pub(crate) mod program;
 #[cfg(test)]
 mod tests;
@@ -11,3 +12,4 @@ mod tests;
 pub(crate) use etcd::Etcd;
 pub(crate) use etcdctl::Entry;
 pub(crate) use fault_proxy::FaultProxy;
+pub(crate) use pebble::Pebble;

@@ -7,13 +7,8 @@ use std::process::{Child, Command, Stdio};
 /// Lines of a log that a failed test shows.
 const LINES_SHOWN: usize = 60;
 
-/// Where `.ci/interop` put it.
-pub(super) fn path(name: &str) -> PathBuf {
-    path_in("etcd", name)
-}
-
-/// The program `name` of what it unpacked as `room`.
-fn path_in(room: &str, name: &str) -> PathBuf {
+/// Where `.ci/interop` put it: in the folder of that room.
+pub(super) fn path(room: &str, name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop").join(room).join("bin").join(name);
     assert!(path.exists(), "{} is missing: `make setup-interop` unpacks it there", path.display());
     path
@@ -21,7 +16,7 @@ fn path_in(room: &str, name: &str) -> PathBuf {
 
 /// A command of a program that has a room of its own, with the libraries that were unpacked with it.
 pub(crate) fn command(name: &str) -> Command {
-    let program = path_in(name, name);
+    let program = path(name, name);
     let libraries = program.parent().and_then(Path::parent).unwrap().join("usr/lib");
     let of_machine = format!("{}-linux-gnu", std::env::consts::ARCH);
     let mut command = Command::new(program);

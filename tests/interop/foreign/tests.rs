@@ -82,7 +82,7 @@ async fn rights_and_certificates_keep_strangers_out() {
     etcd.ctl().change_password("furt", "second").await;
     assert!(!furt.call(&["get", "/furt/a"]).await.status.success());
     assert_eq!(ctl.as_user("furt:second").get("/furt/a").await.unwrap().value, "1");
-    let stranger = std::process::Command::new(super::program::path("etcdctl"))
+    let stranger = std::process::Command::new(super::program::path("etcd", "etcdctl"))
         .args([&format!("--endpoints={}", etcd.endpoint(0)), &format!("--cacert={}", etcd.file("ca.pem")), "get", "/"])
         .args(["--command-timeout=1s", "--dial-timeout=1s"])
         .output()

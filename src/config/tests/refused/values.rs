@@ -215,6 +215,43 @@ fn single_values_say_what_would_be_right() {
                 r#"2:17: internal.hosts: "x:80" is not a host; must be a host name without a port, such as "shop.example""#,
             ],
         ),
+        (
+            "[acme]\nnames = ['*.a.example', '10.0.0.1', 'a b']",
+            &[
+                r#"2:10: acme.names: "*.a.example" is not a name for a certificate; must be one full name: an authority gives certificates for wildcards by DNS alone, which furt does not write; a wildcard of your own goes into [[certificates]]"#,
+                r#"2:25: acme.names: "10.0.0.1" is not a name for a certificate; must be a name, not an address"#,
+                r#"2:37: acme.names: "a b" is not a name for a certificate; must be a host name without a port, such as "shop.example""#,
+            ],
+        ),
+        (
+            "[acme]\nfrom_routes = ['*', '*.*.example']",
+            &[
+                r#"2:16: acme.from_routes: "*" is not a range of hosts; must be a host name without a port, such as "shop.example""#,
+                r#"2:21: acme.from_routes: "*.*.example" is not a range of hosts; must be a host name without a port, such as "shop.example""#,
+            ],
+        ),
+        (
+            "[acme]\ndirectory = 'https://kid:secret@acme.example/directory'",
+            &[
+                "2:13: acme.directory: has a user or a password in it; must be without: acme.eab_kid and acme.eab_key_file name an account that the authority wants",
+            ],
+        ),
+        (
+            "[acme]\ndirectory = 'http://acme.example/directory'",
+            &[
+                "2:13: acme.directory: is not a directory; must be the https:// url of an ACME directory, such as \"https://acme-v02.api.letsencrypt.org/directory\"",
+            ],
+        ),
+        (
+            "[acme]\ncontact = ['ops', 'mailto:a@example.org?cc=b']\nprofile = ''\neab_kid = 'a b'\ncheck_at = 'host'",
+            &[
+                r#"2:12: acme.contact: "ops" is not a mail address; must be an address such as "ops@example.org""#,
+                r#"2:19: acme.contact: "mailto:a@example.org?cc=b" is not a mail address; must be an address such as "ops@example.org""#,
+                r#"3:11: acme.profile: "" is not a profile; must be 1 to 256 characters of ASCII without spaces"#,
+                r#"4:11: acme.eab_kid: "a b" is not an id; must be 1 to 256 characters of ASCII without spaces"#,
+                r#"5:12: acme.check_at: "host" is not where furt is reached; must be a host and a port, such as "10.0.0.7:80""#,
+            ],
+        ),
         ("[gateway]\nenabled = 'yes'", &["2:11: gateway.enabled: is a string; must be true or false"]),
         (
             "[gateway]\nmax_consecutive_failures = 0",

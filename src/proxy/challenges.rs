@@ -1,0 +1,38 @@
+//! Requests for answers to challenges that are not furt's: static routes answer them, and registered services only where they are
+//! granted that, since who answers gets a certificate for the host.
+
+use http::Method;
+
+use crate::published::Published;
+use furt_core::routing::{Found, Owner, Route};
+
+/// Where authorities of certificates look for an answer, over plain HTTP (RFC 8555 §8.3).
+pub(super) const CHALLENGES: &str = "/.well-known/acme-challenge/";
+
+/// The route of a request. Where it asks for the answer to a challenge that is not furt's, a registered service is asked only
+/// where its grant says so.
+pub(super) fn find<'a>(
+    snapshot: &'a Published,
+    (host, path): (&str, &str),
+    method: &Method,
+    is_challenge: bool,
+) -> Found<'a> {
+    if !is_challenge {
+        return snapshot.find(host, path, method);
+    }
+    let is_usable = |route: &Route| may_answer(snapshot, route) && snapshot.is_usable(route);
+    snapshot.table.find(host, path, method, is_usable)
+}
+
+/// Whether a route may be asked for the answer to a challenge that is not furt's: who answers it gets a certificate for the host. With
+/// `[acme]` a registered service may where its grant names such paths literally; a pattern that happens to cover them is not enough.
+pub(super) fn may_answer(published: &Published, route: &Route) -> bool {
+    let Owner::Service(index) = route.owner else { return true };
+    let config = &published.config;
+    if !config.acme.is_on() {
+        return true;
+    }
+    let Some(service) = published.service(index) else { return false };
+    let granted = config.grants.iter().filter(|grant| grant.service == service.definition.service);
+    granted.flat_map(|grant| &grant.paths).any(|path| path.as_str().starts_with(CHALLENGES))
+}
