@@ -17,7 +17,12 @@ use super::workload::Workload;
 )]
 pub(crate) struct Options {
     /// What is measured, with commas; or `all`
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "pass,browser,gateway,body,churn,idle")]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "pass,browser,gateway,body,churn,idle,handshake-ec,handshake-rsa,resume,h2,idle-tls,idle-h2"
+    )]
     workload: Vec<String>,
     /// Only these gateways, with commas, instead of all that are installed
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_enum)]
@@ -28,10 +33,10 @@ pub(crate) struct Options {
     /// How long one measurement takes; a turn has two
     #[arg(long, default_value_t = 3.0, value_parser = positive)]
     pub(super) seconds: f64,
-    /// Requests a second at the open pace; large bodies: a fortieth
+    /// Requests a second at the open pace; large bodies: a fortieth, handshakes: a tenth
     #[arg(long, default_value_t = 2000.0, value_parser = positive)]
     pub(super) rate: f64,
-    /// Client connections; large bodies: 16 at most
+    /// Client connections, of HTTP/2 requests in flight; large bodies and handshakes: 16 at most
     #[arg(long, default_value_t = 64, value_parser = whole)]
     pub(super) connections: usize,
     /// Worker threads of each gateway, each on a core of its own

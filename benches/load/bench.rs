@@ -1,9 +1,9 @@
 //! The load bench's map, in reading order, and its way from arguments to figures.
 //!
-//! - [`args`], [`workload`], [`fleet`]: what is asked for, and what requests and configurations are made of
+//! - [`args`], [`workload`], [`fleet`], [`certificates`]: what is asked for, and what requests and configurations are made of
 //! - [`roles`], [`origin`], [`bare`]: what this program is as well, in processes of its own
 //! - [`cores`], [`process`], [`measure`], [`peers`], [`check`]: who is measured, where, and whether it does the same
-//! - [`http1`], [`pace`], [`driver`]: the client side
+//! - [`http1`], [`pace`], [`driver`]: the client side; [`tls`], [`h2`], [`timer`], [`secure`]: under TLS; [`clients`], [`guests`]: either
 //! - [`connects`]: the origin's count of connections, and who opens too many
 //! - [`turns`], [`idle`], [`churn`], [`instructions`]: the measurements
 //! - [`report`], [`sections`], [`statistics`], [`table`]: tables and JSON
@@ -16,12 +16,16 @@
 
 mod args;
 mod bare;
+mod certificates;
 mod check;
 mod churn;
+mod clients;
 mod connects;
 mod cores;
 mod driver;
 mod fleet;
+mod guests;
+mod h2;
 mod http1;
 mod idle;
 mod instructions;
@@ -33,8 +37,11 @@ mod process;
 mod report;
 mod roles;
 mod sections;
+mod secure;
 mod statistics;
 mod table;
+mod timer;
+mod tls;
 mod turns;
 mod workload;
 
@@ -51,6 +58,7 @@ use tempfile::TempDir;
 pub(crate) use args::Options;
 pub(crate) use roles::{Own, Role};
 
+use certificates::Certificates;
 use connects::Connects;
 use cores::Cores;
 use fleet::Fleet;
@@ -90,11 +98,9 @@ pub(crate) fn run(options: Options, own: &Own, out: &mut dyn Write) -> Result<se
             instructions::measure(&bench, workload, &mut report)?;
         } else {
             match workload {
-                Workload::Pass | Workload::Bare | Workload::Browser | Workload::Gateway | Workload::Body => {
-                    turns::measure(&bench, workload, &mut report)?;
-                }
-                Workload::Idle => idle::measure(&bench, &mut report)?,
                 Workload::Churn => churn::measure(&bench, &mut report)?,
+                _ if workload.is_idle() => idle::measure(&bench, workload, &mut report)?,
+                _ => turns::measure(&bench, workload, &mut report)?,
             }
         }
         report.show(out)?;
@@ -122,6 +128,7 @@ struct Bench<'a> {
     idle_clients: usize,
     origin: SocketAddr,
     connects: Connects,
+    certificates: Certificates,
     dir: TempDir,
     /// Until the end of all.
     _origin: Process,
@@ -149,6 +156,7 @@ impl<'a> Bench<'a> {
         let mut process = Process::start("origin", own.command(&Role::Origin { port })?, dir.path())?;
         process.wait_for(origin)?;
         let connects = Connects::open(origin)?;
+        let certificates = Certificates::make(dir.path())?;
         Ok(Self {
             options,
             own,
@@ -159,6 +167,7 @@ impl<'a> Bench<'a> {
             idle_clients,
             origin,
             connects,
+            certificates,
             dir,
             _origin: process,
         })
@@ -185,9 +194,11 @@ impl<'a> Bench<'a> {
             origin: self.origin,
             listen: (Ipv4Addr::LOCALHOST, free_port()?).into(),
             internal: (Ipv4Addr::LOCALHOST, free_port()?).into(),
+            certificate: workload.key().map(|key| self.certificates.of(key)),
+            plain: (Ipv4Addr::LOCALHOST, free_port()?).into(),
             dir: self.dir.path().join(format!("{}-{}", workload.name(), peer.name())),
             threads: self.options.threads,
-            clients: if workload == Workload::Idle { self.idle_clients } else { self.options.connections } + 100,
+            clients: if workload.is_idle() { self.idle_clients } else { self.options.connections } + 100,
             idle: match workload.site() {
                 Site::Public => self.options.connections.max(PUBLIC_IDLE),
                 Site::Fleet => self.fleet.services as usize * FLEET_IDLE,

@@ -3,13 +3,17 @@
 //! The origin shows what arrives (`?echo`), so header edits are seen from both sides. What a gateway is known to lack
 //! ([`Peer::lacks`]) must be lacking: a peer that learnt it has to be configured for it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustls::pki_types::CertificateDer;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::fleet::{Fleet, Shape};
 use super::origin::{LARGE, SMALL};
 use super::peers::{Peer, Running, Site};
+use super::tls;
 use super::workload::HOST;
 
 /// How long a gateway that listens may take to know its route; under valgrind it takes fifty times as long as usual.
@@ -20,7 +24,7 @@ const ROUTE: Duration = Duration::from_secs(60);
 pub(super) enum Ability {
     /// `X-Forwarded-For` is the client's address, whatever the client said.
     ForwardedFor,
-    /// `X-Forwarded-Proto` is `http`.
+    /// `X-Forwarded-Proto` is `http`, under TLS `https`.
     ForwardedProto,
     /// `X-Forwarded-Host` is the client's `Host`.
     ForwardedHost,
@@ -96,6 +100,7 @@ struct Asking {
     peer: Peer,
     site: Site,
     agent: ureq::Agent,
+    scheme: &'static str,
     base: String,
 }
 
@@ -106,14 +111,25 @@ struct Answer {
     body: Vec<u8>,
 }
 
+/// With the driver's ciphers.
+fn trusting(trusted: &CertificateDer<'static>) -> TlsConfig {
+    let roots = RootCerts::new_with_certs(&[Certificate::from_der(trusted).to_owned()]);
+    let provider = Arc::new(tls::provider());
+    TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(provider).build()
+}
+
 impl Asking {
     fn new(running: &Running) -> Self {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(Duration::from_secs(30)))
             .http_status_as_error(false)
             .proxy(None);
-        let base = format!("http://{}", running.address);
-        Self { peer: running.peer, site: Site::Public, agent: config.build().new_agent(), base }
+        let (config, scheme) = match &running.certificate {
+            Some(trusted) => (config.tls_config(trusting(trusted)), "https"),
+            None => (config, "http"),
+        };
+        let base = format!("{scheme}://{}", running.address);
+        Self { peer: running.peer, site: Site::Public, agent: config.build().new_agent(), scheme, base }
     }
 
     fn ask(&self, target: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Result<Answer> {
@@ -204,7 +220,7 @@ impl Asking {
         let id = arrived("x-request-id");
         for (ability, holds) in [
             (Ability::ForwardedFor, arrived("x-forwarded-for") == ["127.0.0.1"]),
-            (Ability::ForwardedProto, arrived("x-forwarded-proto") == ["http"]),
+            (Ability::ForwardedProto, arrived("x-forwarded-proto") == [self.scheme]),
             (Ability::ForwardedHost, arrived("x-forwarded-host") == [HOST]),
             (Ability::RequestId, id.len() == 1 && told("x-request-id") == id.first().copied()),
             (Ability::KeyHidden, arrived("x-api-key").is_empty()),

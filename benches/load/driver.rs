@@ -21,7 +21,7 @@ use super::http1::{Framing, Head};
 use super::pace::{Outcome, Pace, Requests, Run, Until};
 
 /// A gateway that answers nothing for so long has stopped, which ends the bench.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Open connections to one gateway.
 pub(super) struct Driver {

@@ -5,18 +5,15 @@
 //! clients would find room there that nobody counts. What the kernel keeps for a connection is not in it; it is the same for
 //! all.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use serde::Serialize;
 
 use super::Bench;
 use super::check::check;
-use super::driver::Driver;
+use super::guests::Guests;
 use super::measure;
-use super::pace::{Pace, Until};
 use super::peers::{Peer, Running};
 use super::report::Report;
 use super::sections::IdleSection;
@@ -24,8 +21,6 @@ use super::workload::{Traffic, Workload};
 
 /// Clients that connect and ask at once.
 const AT_ONCE: usize = 32;
-/// Clients of one source address: fewer than it has ports.
-const FROM_ONE_ADDRESS: usize = 20_000;
 /// Each gateway is measured so often, in a fresh process each time.
 const ROUNDS: u32 = 3;
 /// After the last request, until nothing moves any more.
@@ -48,16 +43,15 @@ pub(super) struct Idle {
 ///
 /// # Errors
 /// A gateway does not work, or does not keep the clients.
-pub(super) fn measure(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
-    let workload = Workload::Idle;
+pub(super) fn measure(bench: &Bench<'_>, workload: Workload, report: &mut Report) -> Result<()> {
     let traffic = workload.traffic(bench.options, &bench.fleet).remove(0);
-    let mut section = IdleSection::new(bench.idle_clients);
+    let mut section = IdleSection::new(workload, bench.idle_clients);
     let mut order: Vec<_> = bench.programs.iter().filter(|(peer, _)| workload.has(*peer)).collect();
     for round in 1..=if bench.options.smoke { 1 } else { ROUNDS } {
         for (peer, program) in &order {
-            bench.progress(&format!("idle: round {round} of {ROUNDS}, {}", peer.name()));
+            bench.progress(&format!("{}: round {round} of {ROUNDS}, {}", workload.name(), peer.name()));
             let mut running = bench.start_unchecked(*peer, program, workload, None)?;
-            match turn(bench, &mut running, &traffic) {
+            match turn(bench, &mut running, workload, &traffic) {
                 Ok(idle) => section.add(*peer, idle),
                 Err(error) if *peer == Peer::Furt => return Err(error.context("furt, with idle clients")),
                 // Another one's limits are no reason to have no figures of the others.
@@ -72,33 +66,23 @@ pub(super) fn measure(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn turn(bench: &Bench<'_>, running: &mut Running, traffic: &Traffic) -> Result<Idle> {
+fn turn(bench: &Bench<'_>, running: &mut Running, workload: Workload, traffic: &Traffic) -> Result<Idle> {
     let group = running.process.group();
-    let connect = |place: usize, count: usize| -> Result<Vec<std::net::TcpStream>> {
-        let last = u8::try_from(1 + place / FROM_ONE_ADDRESS).context("too many clients for 127.0.0.x")?;
-        let source = (last > 1).then_some(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)));
-        let mut driver = Driver::connect(running.address, source, count)?;
-        let outcome = driver.drive(&traffic.requests, Pace::Closed, Until::Sent(count as u64))?;
-        let why = outcome.first_failure.unwrap_or_default();
-        ensure!(outcome.answered == count as u64, "of {count} clients {} had no answer: {why}", outcome.failed);
-        Ok(driver.into_streams())
-    };
     // Its threads, pools and caches are there before anything counts.
-    drop(connect(0, AT_ONCE)?);
-    thread::sleep(SETTLING);
+    let mut first = Guests::none(running, workload)?;
+    first.come(AT_ONCE, &traffic.requests)?;
+    drop(first);
+    let mut guests = Guests::none(running, workload)?;
+    guests.rest(SETTLING);
     let before = measure::memory_bytes(group)?;
     let clients = bench.idle_clients;
-    let mut streams = Vec::with_capacity(clients);
-    while streams.len() < clients {
-        streams.extend(connect(streams.len(), AT_ONCE.min(clients - streams.len()))?);
+    while guests.len() < clients {
+        guests.come(AT_ONCE.min(clients - guests.len()), &traffic.requests)?;
     }
-    thread::sleep(SETTLING);
+    guests.rest(SETTLING);
     let memory = measure::memory_bytes(group)?;
     running.process.check()?;
-    for stream in &streams {
-        let is_open = matches!(stream.peek(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
-        ensure!(is_open, "a client was disconnected");
-    }
+    guests.are_there()?;
     Ok(Idle {
         client_kib: (memory as f64 - before as f64) / 1024.0 / clients as f64,
         memory_mib: memory as f64 / f64::from(1 << 20),

@@ -12,6 +12,7 @@ use super::workload::{Traffic, Workload};
 
 /// The idle clients of each gateway.
 pub(super) struct IdleSection {
+    workload: Workload,
     clients: usize,
     notes: Vec<String>,
     rows: Vec<(Peer, Vec<Idle>)>,
@@ -19,8 +20,8 @@ pub(super) struct IdleSection {
 
 impl IdleSection {
     /// Without figures.
-    pub(super) fn new(clients: usize) -> Self {
-        Self { clients, notes: Vec::new(), rows: Vec::new() }
+    pub(super) fn new(workload: Workload, clients: usize) -> Self {
+        Self { workload, clients, notes: Vec::new(), rows: Vec::new() }
     }
 
     /// One that did not keep its clients.
@@ -56,8 +57,14 @@ impl IdleSection {
             ]);
             figures.push(json!({ "peer": peer.name(), "rounds": rounds, "furt_is": ratio }));
         }
-        let figures = json!({ "kind": "idle", "workload": "idle", "clients": self.clients, "peers": figures });
-        let title = format!("idle: {} connected clients that made one small request and then none", self.clients);
+        let figures =
+            json!({ "kind": "idle", "workload": self.workload.name(), "clients": self.clients, "peers": figures });
+        let title = format!(
+            "{}: {} connected clients that made one small request{} and then none",
+            self.workload.name(),
+            self.clients,
+            self.workload.door()
+        );
         report.add(&title, &table, &self.notes, figures);
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 use super::Bench;
-use super::driver::Driver;
+use super::clients::Clients;
 use super::measure::{self, Cpu, Used};
 use super::pace::{Outcome, Pace, Until, percentile};
 use super::peers::Running;
@@ -73,7 +73,7 @@ pub(super) fn measure(bench: &Bench<'_>, workload: Workload, report: &mut Report
                     options.rounds,
                     running.peer.name()
                 ));
-                section.add(running.peer, turn(bench, running, traffic)?);
+                section.add(running.peer, turn(bench, running, workload, traffic)?);
             }
         }
         order.reverse();
@@ -83,14 +83,14 @@ pub(super) fn measure(bench: &Bench<'_>, workload: Workload, report: &mut Report
     Ok(())
 }
 
-fn turn(bench: &Bench<'_>, running: &mut Running, traffic: &Traffic) -> Result<Turn> {
+fn turn(bench: &Bench<'_>, running: &mut Running, workload: Workload, traffic: &Traffic) -> Result<Turn> {
     let options = bench.options;
     let time = Duration::from_secs_f64(options.seconds);
     let group = running.process.group();
-    let mut driver = Driver::connect(running.address, None, traffic.connections)?;
+    let mut clients = Clients::connect(running, workload, traffic)?;
     let mut drive = |pace, time| -> Result<(Outcome, Used)> {
         let before = Cpu::of(group)?;
-        let outcome = driver.drive(&traffic.requests, pace, Until::Over(time))?;
+        let outcome = clients.drive(&traffic.requests, pace, Until::Over(time))?;
         let cpu = Cpu::of(group)?.since(&before);
         if outcome.answered == 0 {
             let why = outcome.first_failure.unwrap_or_else(|| "no request was sent".to_owned());

@@ -5,13 +5,17 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::args::Options;
+use super::certificates::Key;
 use super::fleet::{Fleet, Shape};
 use super::origin::{LARGE, SMALL};
 use super::pace::Requests;
 use super::peers::{Peer, Site};
+use super::tls::Habit;
 
 /// What clients ask.
 pub(super) const HOST: &str = "bench.example";
+/// What is small: asked for by most.
+pub(super) const SMALL_TARGET: &str = "/pass/small";
 /// Requests that are prepared; a driver picks among them.
 const PREPARED: u32 = 16_384;
 
@@ -32,6 +36,18 @@ pub(crate) enum Workload {
     Churn,
     /// Clients that are connected and say nothing.
     Idle,
+    /// A full handshake with an ECDSA key, one request, and the end.
+    HandshakeEc,
+    /// The same with an RSA key.
+    HandshakeRsa,
+    /// The same with a ticket instead of a key.
+    Resume,
+    /// HTTP/2 under TLS to a service of HTTP/1.1.
+    H2,
+    /// Clients that are connected under TLS and say nothing.
+    IdleTls,
+    /// The same by HTTP/2.
+    IdleH2,
 }
 
 /// One kind of requests of a workload, measured by itself.
@@ -57,6 +73,12 @@ impl Workload {
             Self::Body => "body",
             Self::Churn => "churn",
             Self::Idle => "idle",
+            Self::HandshakeEc => "handshake-ec",
+            Self::HandshakeRsa => "handshake-rsa",
+            Self::Resume => "resume",
+            Self::H2 => "h2",
+            Self::IdleTls => "idle-tls",
+            Self::IdleH2 => "idle-h2",
         }
     }
 
@@ -76,7 +98,13 @@ impl Workload {
             ),
             Self::Body => "1 MiB down, 1 MiB up, no access log".to_owned(),
             Self::Churn => "the gateway workload at a fixed rate, quiet and with 50 registrations a second".to_owned(),
-            Self::Idle => "connected clients that made one request and then none".to_owned(),
+            Self::Idle | Self::IdleTls | Self::IdleH2 => {
+                format!("connected clients that made one request{} and then none", self.door())
+            }
+            Self::HandshakeEc => once("full TLS 1.3 handshake, ECDSA P-256"),
+            Self::HandshakeRsa => once("full TLS 1.3 handshake, RSA-2048"),
+            Self::Resume => once("TLS 1.3 handshake resumed by a ticket"),
+            Self::H2 => "as pass, by HTTP/2 under TLS from clients, HTTP/1.1 to the service".to_owned(),
         }
     }
 
@@ -84,6 +112,9 @@ impl Workload {
     pub(super) fn site(self) -> Site {
         match self {
             Self::Pass | Self::Bare | Self::Browser | Self::Body | Self::Idle => Site::Public,
+            Self::HandshakeEc | Self::HandshakeRsa | Self::Resume | Self::H2 | Self::IdleTls | Self::IdleH2 => {
+                Site::Public
+            }
             Self::Gateway | Self::Churn => Site::Fleet,
         }
     }
@@ -94,14 +125,56 @@ impl Workload {
             Self::Pass | Self::Browser | Self::Gateway | Self::Body | Self::Idle => peer.can_serve(self.site()),
             Self::Bare => matches!(peer, Peer::Furt | Peer::Bare),
             Self::Churn => peer == Peer::Furt,
+            Self::HandshakeEc | Self::HandshakeRsa | Self::Resume | Self::H2 | Self::IdleTls | Self::IdleH2 => {
+                peer.can_tls()
+            }
+        }
+    }
+
+    /// The key of the certificate that gateways show in it; `None`: they are asked without TLS.
+    pub(super) fn key(self) -> Option<Key> {
+        match self {
+            Self::HandshakeRsa => Some(Key::Rsa),
+            Self::HandshakeEc | Self::Resume | Self::H2 | Self::IdleTls | Self::IdleH2 => Some(Key::Ecdsa),
+            Self::Pass | Self::Bare | Self::Browser | Self::Gateway | Self::Body | Self::Churn | Self::Idle => None,
+        }
+    }
+
+    /// What its clients do under TLS.
+    pub(super) fn habit(self) -> Option<Habit> {
+        let habit = match self {
+            Self::Resume => Habit::Again,
+            Self::H2 | Self::IdleH2 => Habit::H2,
+            _ => Habit::Once,
+        };
+        self.key().map(|_| habit)
+    }
+
+    /// Whether its clients say nothing.
+    pub(super) fn is_idle(self) -> bool {
+        matches!(self, Self::Idle | Self::IdleTls | Self::IdleH2)
+    }
+
+    /// How idle clients came in, for a title.
+    pub(super) fn door(self) -> &'static str {
+        match self {
+            Self::IdleTls => " by HTTP/1.1 under TLS",
+            Self::IdleH2 => " by HTTP/2 under TLS",
+            _ => "",
         }
     }
 
     /// Whether a warm gateway needs no more connections to services: all clients ask one, and stay.
     pub(super) fn needs_no_connects(self) -> bool {
         match self {
-            Self::Pass | Self::Bare | Self::Browser => true,
-            Self::Gateway | Self::Body | Self::Churn | Self::Idle => false,
+            Self::Pass
+            | Self::Bare
+            | Self::Browser
+            | Self::HandshakeEc
+            | Self::HandshakeRsa
+            | Self::Resume
+            | Self::H2 => true,
+            Self::Gateway | Self::Body | Self::Churn | Self::Idle | Self::IdleTls | Self::IdleH2 => false,
         }
     }
 
@@ -121,7 +194,15 @@ impl Workload {
             connections: options.connections.min(16),
         };
         match self {
-            Self::Pass | Self::Bare | Self::Idle => vec![small(vec![get("/pass/small", "")])],
+            Self::Pass | Self::Bare | Self::Idle | Self::H2 | Self::IdleTls | Self::IdleH2 => {
+                vec![small(vec![get(SMALL_TARGET, "")])]
+            }
+            // A handshake costs what a dozen of requests cost, and a peer with an old library holds no more a second.
+            Self::HandshakeEc | Self::HandshakeRsa | Self::Resume => vec![Traffic {
+                rate: (options.rate / 10.0).max(1.0),
+                connections: options.connections.min(16),
+                ..small(vec![get(SMALL_TARGET, "")])
+            }],
             Self::Browser => vec![small(vec![browser("/pass/app")])],
             Self::Gateway | Self::Churn => vec![small(fleet_requests(fleet))],
             Self::Body => {
@@ -140,6 +221,11 @@ impl Workload {
 /// How long is driven before anything counts.
 pub(super) fn warm_up(options: &Options) -> Duration {
     Duration::from_secs_f64((options.seconds / 5.0).clamp(0.05, 1.0))
+}
+
+/// The title of a workload whose clients come for one request.
+fn once(handshake: &str) -> String {
+    format!("{handshake}, one small request by HTTP/1.1, closed by the client")
 }
 
 /// A request as clients send it.

@@ -58,7 +58,7 @@ fn config(setup: &Setup<'_>) -> Result<String> {
     level ERROR
   }}
   servers {{
-    protocols h1
+    protocols {protocols}
     timeouts {{
       read_header 10s
       idle 75s
@@ -77,8 +77,9 @@ fn config(setup: &Setup<'_>) -> Result<String> {
     compression off
   }}
 }}
-http://:{port} {{
+{scheme}://:{port} {{
   bind {address}
+  {tls}
   {log}
   header {{
     X-Gateway furt
@@ -87,6 +88,11 @@ http://:{port} {{
     defer
   }}
 ",
+        protocols = if setup.certificate.is_some() { "h1 h2" } else { "h1" },
+        scheme = if setup.certificate.is_some() { "https" } else { "http" },
+        tls = setup.certificate.map_or_else(String::new, |certificate| {
+            format!("tls {} {}", certificate.cert.display(), certificate.key.display())
+        }),
         port = setup.listen.port(),
         address = setup.listen.ip(),
     );

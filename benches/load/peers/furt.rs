@@ -18,16 +18,27 @@ use super::{Setup, Site, UPSTREAM_IDLE, write};
 const READY: Duration = Duration::from_secs(120);
 
 pub(super) fn command(program: &Path, setup: &Setup<'_>) -> Result<Command> {
+    let plain = if setup.certificate.is_some() { setup.plain } else { setup.listen };
     let mut text = format!(
         "[server]\nlisten = [\"{}\"]\nthreads = {}\nmax_connections = {}\n[internal]\nlisten = \"{}\"\n\
          [upstream]\nidle_timeout = {}\n[registration]\nrate = \"100000/s\"\nburst = 100000\n[store]\n\
          kind = \"memory\"\n",
-        setup.listen,
+        plain,
         setup.threads,
         setup.clients,
         setup.internal,
         UPSTREAM_IDLE.as_secs()
     );
+    if let Some(certificate) = setup.certificate {
+        writeln!(
+            text,
+            "[tls]\nlisten = [\"{}\"]\nstate = \"{}\"\n[[certificates]]\ncert = \"{}\"\nkey = \"{}\"",
+            setup.listen,
+            setup.dir.join("tls").display(),
+            certificate.cert.display(),
+            certificate.key.display()
+        )?;
+    }
     if setup.site == Site::Fleet {
         writeln!(text, "[access_log]\npath = \"{}\"", setup.dir.join("access.log").display())?;
         for key in 0..setup.fleet.keys {

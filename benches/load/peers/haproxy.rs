@@ -45,11 +45,14 @@ defaults
   timeout http-keep-alive 75s
   default-server pool-purge-delay 60s
 frontend public
-  bind {listen} backlog 4096
+  bind {listen} backlog 4096{secure}
 ",
         threads = setup.threads,
         connections = (setup.clients + 2 * setup.idle).max(LEAST_CONNECTIONS),
         listen = setup.listen,
+        secure = setup.certificate.map_or_else(String::new, |certificate| {
+            format!(" ssl crt {} ssl-min-ver TLSv1.2 alpn h2,http/1.1", certificate.both.display())
+        }),
     );
     if is_fleet {
         text.push_str(&format!(
@@ -63,18 +66,20 @@ frontend public
     } else {
         text.push_str("  http-request del-header X-API-Key-Name\n");
     }
-    text.push_str(
+    let scheme = if setup.certificate.is_some() { "https" } else { "http" };
+    write!(
+        text,
         "  http-request set-var(txn.id) uuid()
   http-request del-header X-API-Key
   http-request set-header X-Forwarded-For %[src]
-  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Proto {scheme}
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
   http-request set-header X-Request-Id %[var(txn.id)]
   http-response set-header X-Gateway furt
   http-response add-header Server-Timing \"gw;dur=%Tw, upstream;dur=%Tr\"
   http-response set-header X-Request-Id %[var(txn.id)]
 ",
-    );
+    )?;
     if is_fleet {
         fleet(setup, &mut text)?;
     } else {

@@ -25,9 +25,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
+use rustls::pki_types::CertificateDer;
 
 use super::args::Options;
 use super::bare::UPSTREAM_IDLE;
+use super::certificates::Certificate;
 use super::check::{Ability, wait_for_route};
 use super::cores::Cores;
 use super::fleet::Fleet;
@@ -79,6 +81,10 @@ pub(super) struct Setup<'a> {
     pub(super) listen: SocketAddr,
     /// For registrations, where there are any.
     pub(super) internal: SocketAddr,
+    /// What clients are shown under TLS; `None`: they come without. Under TLS they choose HTTP/2 or HTTP/1.1.
+    pub(super) certificate: Option<&'a Certificate>,
+    /// Where furt listens without TLS, which nobody asks, while clients come under it.
+    pub(super) plain: SocketAddr,
     /// The gateway's own directory.
     pub(super) dir: PathBuf,
     /// Worker threads.
@@ -103,6 +109,8 @@ pub(super) struct Running {
     pub(super) address: SocketAddr,
     /// Where services register; furt's alone.
     pub(super) internal: SocketAddr,
+    /// What it shows under TLS.
+    pub(super) certificate: Option<CertificateDer<'static>>,
     /// The process.
     pub(super) process: Process,
 }
@@ -158,6 +166,11 @@ impl Peer {
             Self::Furt | Self::Nginx | Self::Haproxy | Self::Caddy | Self::Sozu => true,
             Self::Bare | Self::Aralez | Self::Pingap => site == Site::Public,
         }
+    }
+
+    /// Whether the bench has a configuration of it for TLS and HTTP/2.
+    pub(super) fn can_tls(self) -> bool {
+        matches!(self, Self::Furt | Self::Nginx | Self::Haproxy | Self::Caddy)
     }
 
     /// What its program says of its version.
@@ -248,7 +261,8 @@ impl Peer {
         let command = self.command(program, setup)?;
         let command = setup.runner.map_or_else(|| under(None, &command), |runner| under(Some(runner), &command));
         let process = cores.on_gateway(|| Process::start(self.name(), command, &setup.dir))?;
-        let mut running = Running { peer: self, address: setup.listen, internal: setup.internal, process };
+        let certificate = setup.certificate.map(|one| one.der.clone());
+        let mut running = Running { peer: self, address: setup.listen, internal: setup.internal, certificate, process };
         running.process.wait_for(setup.listen)?;
         if self == Self::Furt {
             running.process.wait_for(setup.internal)?;

@@ -67,7 +67,16 @@ http {{
         access_log = if setup.site == Site::Fleet { "access.log combined buffer=64k flush=200ms" } else { "off" },
         key_name = if setup.site == Site::Fleet { "$key_name" } else { "\"\"" },
     )?;
-    let listen = format!("listen {listen} backlog=4096{};", if *threads > 1 { " reuseport" } else { "" });
+    let secure = if setup.certificate.is_some() { " ssl http2" } else { "" };
+    let listen = format!("listen {listen} backlog=4096{}{secure};", if *threads > 1 { " reuseport" } else { "" });
+    if let Some(certificate) = setup.certificate {
+        writeln!(
+            text,
+            "  ssl_certificate {};\n  ssl_certificate_key {};\n  ssl_protocols TLSv1.2 TLSv1.3;",
+            certificate.cert.display(),
+            certificate.key.display()
+        )?;
+    }
     match setup.site {
         Site::Public => public(setup, &listen, &mut text)?,
         Site::Fleet => fleet(setup, &listen, &mut text)?,

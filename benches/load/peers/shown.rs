@@ -28,21 +28,37 @@ fn page(peer: Peer) -> String {
         peer.name()
     );
     let sites = [
-        (Site::Public, "One public route", "*pass*, *browser*, *body* and *idle*, but for the number of clients."),
+        (
+            Site::Public,
+            false,
+            "One public route",
+            "*pass*, *browser*, *body* and *idle*, but for the number of clients.",
+        ),
+        (
+            Site::Public,
+            true,
+            "Under TLS",
+            "*handshake-ec*, *resume*, *h2*, *idle-tls* and *idle-h2*, but for the number of clients; *handshake-rsa* \
+             with the other certificate. The same files of certificates are given to all.",
+        ),
         (
             Site::Fleet,
+            false,
             "Services and keys",
             "*gateway*, of whose 1,000 services and 10,000 keys two and three are here.",
         ),
     ];
-    for (site, title, workloads) in sites.into_iter().filter(|(site, ..)| peer.can_serve(*site)) {
-        write!(text, "\n## {title}\n\n{workloads}\n\n{}", shown(peer, site)).unwrap();
+    let is_served = |site, is_secure: bool| peer.can_serve(site) && (!is_secure || peer.can_tls());
+    for (site, is_secure, title, workloads) in sites.into_iter().filter(|(site, secure, ..)| is_served(*site, *secure))
+    {
+        write!(text, "\n## {title}\n\n{workloads}\n\n{}", shown(peer, site, is_secure)).unwrap();
     }
     text
 }
 
-fn shown(peer: Peer, site: Site) -> String {
+fn shown(peer: Peer, site: Site, is_secure: bool) -> String {
     let dir = tempfile::tempdir().unwrap();
+    let certificate = Certificate::at(dir.path(), "ecdsa", Vec::new().into());
     let own = Own::try_new(&[]).unwrap();
     let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
     let setup = Setup {
@@ -51,6 +67,8 @@ fn shown(peer: Peer, site: Site) -> String {
         origin: at(9000),
         listen: at(8080),
         internal: at(8081),
+        certificate: is_secure.then_some(&certificate),
+        plain: at(8082),
         dir: dir.path().to_owned(),
         threads: 1,
         clients: CLIENTS,
