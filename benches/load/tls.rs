@@ -129,3 +129,65 @@ pub(super) async fn ask(stream: &mut Stream, request: &[u8], answer_length: u64)
         }
     }
 }
+
+// The bench is built without the test harness: there the tests are gone, and what they call is unused.
+#[cfg(test)]
+#[allow(dead_code)]
+mod tests {
+    use rustls::ServerConfig;
+    use rustls::pki_types::PrivatePkcs8KeyDer;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    /// Answers one request of each connection by HTTP/1.1, with so many tickets after a handshake.
+    async fn serve(tickets: usize) -> (SocketAddr, CertificateDer<'static>) {
+        let made = rcgen::generate_simple_self_signed([HOST.to_owned()]).unwrap();
+        let (der, key) = (made.cert.der().clone(), PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(Arc::new(provider()));
+        let config = config.with_protocol_versions(&[&rustls::version::TLS13]).unwrap().with_no_client_auth();
+        let mut config = config.with_single_cert(vec![der.clone()], key.into()).unwrap();
+        config.send_tls13_tickets = tickets;
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // Who does not trust it goes away, and the next one comes.
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let _request = stream.read(&mut [0; 1024]).await;
+                let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody").await;
+                let _end = stream.shutdown().await;
+            }
+        });
+        (address, der)
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_not_resumed_is_a_failure_where_it_is_to_be() {
+        let request = b"GET / HTTP/1.1\r\n\r\n";
+        for (tickets, is_resumed) in [(2, true), (0, false)] {
+            let (address, der) = serve(tickets).await;
+            let again = Caller::new(address, Habit::Again, &der).unwrap();
+            again.first(request, 4).await.unwrap();
+            assert_eq!(again.once(request, 4).await.is_ok(), is_resumed, "{tickets} tickets");
+            // A new handshake is always good where that is measured.
+            let once = Caller::new(address, Habit::Once, &der).unwrap();
+            once.once(request, 4).await.unwrap();
+            once.once(request, 4).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn another_certificate_protocol_or_answer_is_a_failure() {
+        let (address, der) = serve(2).await;
+        let (_, other) = serve(2).await;
+        let fail = async |habit, trusted: &CertificateDer<'static>, length| {
+            let caller = Caller::new(address, habit, trusted).unwrap();
+            format!("{:#}", caller.once(b"GET / HTTP/1.1\r\n\r\n", length).await.unwrap_err())
+        };
+        assert!(fail(Habit::Once, &other, 4).await.starts_with("handshake: "));
+        assert_eq!(fail(Habit::H2, &der, 4).await, "the gateway chose http/1.1");
+        assert_eq!(fail(Habit::Once, &der, 64).await, "answered by 200 with 4 bytes");
+    }
+}

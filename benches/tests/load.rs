@@ -9,7 +9,23 @@ mod bench;
 use clap::Parser as _;
 use serde_json::Value;
 
-const ALL: [&str; 7] = ["pass", "bare", "browser", "gateway", "body", "churn", "idle"];
+const ALL: [&str; 13] = [
+    "pass",
+    "bare",
+    "browser",
+    "gateway",
+    "body",
+    "churn",
+    "idle",
+    "handshake-ec",
+    "handshake-rsa",
+    "resume",
+    "h2",
+    "idle-tls",
+    "idle-h2",
+];
+/// With bare, which has neither keys nor TLS.
+const WITH_BARE: [&str; 5] = ["pass", "bare", "browser", "body", "idle"];
 
 /// Runs the bench with `arguments`; what it shows, and what it writes.
 pub(crate) fn run(arguments: &[&str]) -> (String, Value) {
@@ -46,13 +62,15 @@ fn a_smoke_run_gives_figures_for_every_workload_and_no_failed_request() {
     let (shown, written) = run(&["--workload", "all"]);
     let sections = written["sections"].as_array().unwrap();
     for workload in ALL {
-        assert!(shown.contains(&format!("\n{workload}")), "{workload} is not shown:\n{shown}");
+        // "idle" is not "idle-tls".
+        let title = if workload == "body" { "\nbody down: ".to_owned() } else { format!("\n{workload}: ") };
+        assert!(shown.contains(&title), "{workload} is not shown:\n{shown}");
         let section = sections.iter().find(|section| section["workload"] == workload);
         let section = section.unwrap_or_else(|| panic!("{workload} is not written:\n{written:#}"));
         let rounds: Vec<&Value> = match section["kind"].as_str().unwrap() {
             "turns" => {
                 let peers = section["peers"].as_array().unwrap();
-                assert_eq!(peers.len(), if workload == "gateway" { 1 } else { 2 }, "{section:#}");
+                assert_eq!(peers.len(), if WITH_BARE.contains(&workload) { 2 } else { 1 }, "{section:#}");
                 peers.iter().flat_map(|peer| peer["rounds"].as_array().unwrap()).collect()
             }
             "churn" => section["rounds"].as_array().unwrap().iter().collect(),
@@ -87,6 +105,26 @@ fn the_gateways_that_are_installed_do_what_they_are_measured_for_and_keep_their_
     let (shown, _) =
         run(&["--workload", "pass,browser,gateway", "--only", "furt,nginx,haproxy,caddy,sozu,aralez,pingap"]);
     assert!(shown.contains("\nbrowser: ") && shown.contains("\ngateway: "), "{shown}");
+}
+
+#[test]
+fn those_with_tls_show_the_certificate_resume_sessions_and_speak_http_2() {
+    let (shown, written) = run(&[
+        "--workload",
+        "handshake-ec,handshake-rsa,resume,h2,idle-tls,idle-h2",
+        "--only",
+        "furt,nginx,haproxy,caddy",
+    ]);
+    let installed = written["options"]["peers"].as_array().unwrap().iter().filter(|peer| **peer != "bare").count();
+    for section in written["sections"].as_array().unwrap() {
+        let peers = section["peers"].as_array().unwrap();
+        assert_eq!(peers.len(), installed, "{shown}");
+        let rounds = peers.iter().flat_map(|peer| peer["rounds"].as_array().unwrap());
+        // The idle ones have no such count: they fail where one request does.
+        let failed = rounds.filter(|round| round.get("failed").is_some_and(|failed| *failed != 0)).count();
+        assert_eq!(failed, 0, "{shown}");
+    }
+    assert!(shown.contains("\nresume: ") && shown.contains("\nidle-h2: "), "{shown}");
 }
 
 #[test]
