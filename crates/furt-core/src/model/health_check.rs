@@ -29,7 +29,7 @@ impl HealthCheck {
     /// A name that gRPC's own health protocol is asked about.
     ///
     /// # Errors
-    /// More than [`MAX_NAME`] bytes, and what is not visible ASCII.
+    /// More than 127 bytes, and what is not visible ASCII.
     pub fn try_grpc(text: &str) -> Result<Box<str>, Invalid> {
         if text.len() <= MAX_NAME && text.bytes().all(|byte| byte.is_ascii_graphic()) {
             Ok(text.into())
