@@ -21,7 +21,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::session::{Session, version};
 use crate::telemetry::{HandshakeOutcome, TlsMetrics};
-use crate::tls::{ACME_TLS, Offer, Secured, Shown, ShownByClient};
+use crate::tls::{ACME_TLS, Handshake, Offer, Secured, Shown, ShownByClient};
 
 /// Handshakes of a thread that are computed or about to be. More clients wait in line, so that a flood of them does not hold up
 /// requests for longer than these take. A client that is slow holds none of these places.
@@ -84,7 +84,9 @@ impl Handshakes {
                 self.metrics.handshake(HandshakeOutcome::Done { version, resumed });
                 let shown = |rule| ShownByClient::new(rule, session.peer_certificates().unwrap_or_default());
                 let client = offer.rule.map(shown);
-                let secured = offer.covered.map(|covered| Secured::new(covered, session.server_name(), client));
+                let handshake = Handshake { version, resumed };
+                let new = |covered| Secured::new(covered, session.server_name(), handshake, client);
+                let secured = offer.covered.map(new);
                 return Some(Session::new(stream, secured));
             }
             Ok(Err(error)) => {

@@ -14,9 +14,12 @@ use super::client::Client;
 use super::framing;
 use super::grpc::{self, Deadline};
 use super::malformed::Malformed;
+use super::upload;
 use crate::clock;
 use crate::published::Published;
-use crate::telemetry::{self, Entry, ProxyMetrics, ResponseFlag};
+use crate::telemetry::{self, Entry, ProxyMetrics, ResponseFlag, TlsOfEntry};
+use crate::tls::Handshake;
+use furt_core::model::Scheme;
 use furt_core::routing::{ApiKey, Route, Service, ServiceKind};
 
 /// One request.
@@ -183,6 +186,7 @@ impl Context {
             client_ip: self.client.address,
             method: &request.method,
             protocol: if request.version == Version::HTTP_2 { "h2" } else { "h1" },
+            tls: if self.client.scheme == Scheme::Https { tls(session) } else { None },
             host: framing::authority(request.uri.authority(), request.headers.get(header::HOST)),
             path: request.uri.path(),
             route: self.target.route.as_ref().map(|route| &route.pattern),
@@ -199,6 +203,12 @@ impl Context {
             key: self.credentials.key.as_ref().map(|key| &key.name),
         }
     }
+}
+
+fn tls(session: &Session) -> Option<TlsOfEntry<'_>> {
+    let secured = upload::secured(session)?;
+    let Handshake { version, resumed } = secured.handshake();
+    Some(TlsOfEntry { version, sni: secured.asked_for(), resumed })
 }
 
 impl Drop for Context {

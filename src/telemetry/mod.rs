@@ -24,7 +24,7 @@ mod series;
 mod shared_store;
 mod tls;
 
-pub use access_log::{AccessLog, AccessLogError, AccessLogMetrics, Entry, OpenedLog, ResponseFlag};
+pub use access_log::{AccessLog, AccessLogError, AccessLogMetrics, Entry, OpenedLog, ResponseFlag, TlsOfEntry};
 pub use collector::{COMMIT, Telemetry, VERSION};
 pub use connections::ConnectionMetrics;
 pub use decimal::append_ms;

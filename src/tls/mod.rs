@@ -34,7 +34,7 @@ pub use covered::Covered;
 pub use files::write_private;
 pub use internal::InternalTls;
 pub use provider::install;
-pub use secured::{Secured, ShownByClient, Unwelcome};
+pub use secured::{Handshake, Secured, ShownByClient, Unwelcome};
 pub use served::{Http2, Offer, Served};
 pub use shown::Shown;
 pub use tickets::StateError;

@@ -20,8 +20,18 @@ pub struct Secured {
     covered: Arc<Covered>,
     /// As the client has written it.
     asked_for: Option<Box<str>>,
+    handshake: Handshake,
     /// Where it was asked for a certificate.
     client: Option<Box<ShownByClient>>,
+}
+
+/// How the handshake went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handshake {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// Whether it resumed a session.
+    pub resumed: bool,
 }
 
 /// What a client has shown that was asked for a certificate.
@@ -74,8 +84,23 @@ impl ShownByClient {
 
 impl Secured {
     /// Of a connection that was shown a certificate for these, and asked for a name.
-    pub fn new(covered: Arc<Covered>, asked_for: Option<&str>, client: Option<ShownByClient>) -> Self {
-        Self { covered, asked_for: asked_for.map(Into::into), client: client.map(Box::new) }
+    pub fn new(
+        covered: Arc<Covered>,
+        asked_for: Option<&str>,
+        handshake: Handshake,
+        client: Option<ShownByClient>,
+    ) -> Self {
+        Self { covered, asked_for: asked_for.map(Into::into), handshake, client: client.map(Box::new) }
+    }
+
+    /// How its handshake went.
+    pub fn handshake(&self) -> Handshake {
+        self.handshake
+    }
+
+    /// The host that the client asked for in its handshake, as it has written it; `None`: none.
+    pub fn asked_for(&self) -> Option<&str> {
+        self.asked_for.as_deref()
     }
 
     /// Whether the connection is one for this host, without its port. It always is for the host that the client asked for,
@@ -141,7 +166,8 @@ mod tests {
             (Some("other.example"), "a.example", true),
             (None, "another.example", true),
         ] {
-            let secured = Secured::new(Arc::clone(&covered), asked_for, None);
+            let handshake = Handshake { version: "1.3", resumed: false };
+            let secured = Secured::new(Arc::clone(&covered), asked_for, handshake, None);
             assert_eq!(secured.covers(host), is_covered, "{asked_for:?} {host}");
         }
     }

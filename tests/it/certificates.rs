@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use reqwest::Method;
+use serde_json::{Value, json};
 use tokio_rustls::rustls::HandshakeKind;
 
 use crate::support::gateway::{furt, output_of};
@@ -264,4 +265,32 @@ async fn sessions_are_resumed_also_after_a_restart() {
     let client: &Arc<_> = &clients[1];
     let stream = edge.try_connect(client, "b.example").await.unwrap();
     assert!(full(&stream.get_ref().1.handshake_kind().unwrap()));
+}
+
+#[tokio::test]
+async fn the_access_log_says_how_a_connection_was_secured() {
+    let edge = Edge::new();
+    let gateway = Gateway::start(&edge.tail(&["a"], "[access_log]\npath = 'access.log'\n")).await;
+    let client = edge.client(TLS13);
+    for _ in 0..2 {
+        let mut wire = Wire::of(edge.try_connect(&client, "a.example").await.unwrap());
+        wire.send("GET /over-tls HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+        assert_eq!(wire::status(&wire.read_response().await.0), 404);
+    }
+    let mut unnamed = Wire::of(edge.try_connect(&edge.client(TLS12), "127.0.0.1").await.unwrap());
+    unnamed.send("GET /over-tls HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").await;
+    unnamed.read_response().await;
+    assert_eq!(Answer::of(gateway.anonymous(Method::GET, "/health")).await.status, 200);
+    let lines = eventually("the lines", SOON, async || {
+        let text = fs::read_to_string(gateway.dir().join("access.log")).unwrap_or_default();
+        let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        (lines.iter().filter(|line| line["path"] == "/over-tls").count() == 3).then_some(lines)
+    })
+    .await;
+    let of = |line: &Value| (line["tls"].clone(), line["sni"].clone(), line["resumed"].clone());
+    let over_tls: Vec<_> = lines.iter().filter(|line| line["path"] == "/over-tls").map(of).collect();
+    let expected = [(json!("1.3"), json!("a.example"), json!(false)), (json!("1.3"), json!("a.example"), json!(true))];
+    assert_eq!(over_tls[..2], expected);
+    assert_eq!(over_tls[2], (json!("1.2"), Value::Null, json!(false)));
+    assert!(lines.iter().filter(|line| line["path"] == "/health").all(|line| line.get("tls").is_none()));
 }

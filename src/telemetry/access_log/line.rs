@@ -22,6 +22,8 @@ pub struct Entry<'a> {
     pub method: &'a http::Method,
     /// `h1` or `h2`.
     pub protocol: &'static str,
+    /// Of its connection; written where there is TLS.
+    pub tls: Option<TlsOfEntry<'a>>,
     /// The host, as matched.
     pub host: Cow<'a, str>,
     /// The path without the query, as sent.
@@ -52,6 +54,17 @@ pub struct Entry<'a> {
     pub key: Option<&'a KeyName>,
 }
 
+/// The TLS of a request's connection.
+#[derive(Debug, Clone, Copy)]
+pub struct TlsOfEntry<'a> {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The host that the client asked for in its handshake.
+    pub sni: Option<&'a str>,
+    /// Whether the handshake resumed a session.
+    pub resumed: bool,
+}
+
 impl Entry<'_> {
     /// Appends the line. By hand: serializing by name and by type costs twice as much for each request.
     pub(super) fn append_to(&self, text: &mut Vec<u8>, times: &mut Times) {
@@ -65,7 +78,11 @@ impl Entry<'_> {
         quoted(text, self.method.as_str());
         text.extend_from_slice(b",\"protocol\":\"");
         text.extend_from_slice(self.protocol.as_bytes());
-        text.extend_from_slice(b"\",\"host\":");
+        text.push(b'"');
+        if let Some(tls) = &self.tls {
+            tls.append_to(text);
+        }
+        text.extend_from_slice(b",\"host\":");
         quoted(text, &self.host);
         text.extend_from_slice(b",\"path\":");
         quoted(text, self.path);
@@ -99,6 +116,17 @@ impl Entry<'_> {
         text.extend_from_slice(b",\"key\":");
         optional(text, self.key.map(KeyName::as_str));
         text.extend_from_slice(b"}\n");
+    }
+}
+
+impl TlsOfEntry<'_> {
+    fn append_to(&self, text: &mut Vec<u8>) {
+        text.extend_from_slice(b",\"tls\":\"");
+        text.extend_from_slice(self.version.as_bytes());
+        text.extend_from_slice(b"\",\"sni\":");
+        optional(text, self.sni);
+        text.extend_from_slice(b",\"resumed\":");
+        text.extend_from_slice(if self.resumed { b"true" } else { b"false" });
     }
 }
 

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use crate::config::AccessLogTarget;
 pub use flag::ResponseFlag;
-pub use line::Entry;
 use line::Times;
+pub use line::{Entry, TlsOfEntry};
 pub use metrics::AccessLogMetrics;
 
 /// The most bytes of lines that wait. At 50,000 requests a second the disk may stall for a third of a second.
@@ -312,6 +312,7 @@ mod tests {
             client_ip: Some([127, 0, 0, 1].into()),
             method: &http::Method::GET,
             protocol: "h1",
+            tls: None,
             host: "shop.example".into(),
             path,
             route: None,
