@@ -98,7 +98,8 @@ async fn large_messages_pass_many_at_once() {
     let service = GrpcService::start();
     let gateway = before("", &service).await;
     let client = Client::to(gateway.public).await;
-    let body = message(&Vec::from_iter((0..3_000_000_u32).map(|number| (number % 251) as u8)));
+    // Of an echo, what comes back while more is sent must fit into a window: see docs/pingora.md.
+    let body = message(&Vec::from_iter((0..200_000_u32).map(|number| (number % 251) as u8)));
     for answer in join_all((0..6).map(|_| client.send(call("Echo"), body.clone()))).await {
         is_echo(&answer, &body);
     }
