@@ -54,14 +54,14 @@ impl Handshakes {
     }
 
     /// The connection under TLS; `None`: there is none, and the socket is closed. `reached` is the address that the client did, where
-    /// that is not the socket's own.
+    /// that is not the socket's own. Ends with `idle_ends`.
     pub(super) async fn shake_until_stopped(
         &self,
         socket: TcpStream,
         reached: Option<IpAddr>,
-        shutdown: &ShutdownWatch,
+        idle_ends: &ShutdownWatch,
     ) -> Option<Session> {
-        let mut stopping = shutdown.clone();
+        let mut stopping = idle_ends.clone();
         tokio::select! {
             biased;
             session = self.shake(socket, reached) => session,

@@ -1,5 +1,5 @@
-//! Where furt has TLS: authorities of certificates are answered, plain requests are sent to https, or refused where an API key came in the clear, and answers say that
-//! browsers are to come under TLS at once.
+//! Where furt has TLS: authorities of certificates are answered, plain requests are sent to https, or refused where an API key
+//! came in the clear, connections are held to their hosts, and answers say that browsers are to come under TLS at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -114,8 +114,10 @@ impl Secure {
     pub(super) fn check_host(&self, session: &Session, host: &str, client: &mut Client) -> Result<(), GatewayAnswer> {
         let Some(secured) = upload::secured(session) else { return Ok(()) };
         let misdirected = || GatewayAnswer::from(GatewayProblem::Misdirected);
-        if let Some(tls) = &self.tls {
-            match secured.check_client(&tls.served(), host, clock::unix_ms().div_euclid(1000)) {
+        let served = self.tls.as_ref().map(|tls| tls.served());
+        // No clock is read where nobody is asked for a certificate.
+        if let Some(served) = served.filter(|served| served.has_rules()) {
+            match secured.check_client(&served, host, clock::unix_ms().div_euclid(1000)) {
                 Ok(false) => {}
                 Ok(true) => client.secured = Some(Arc::clone(secured)),
                 Err(Unwelcome::OtherRule) => return Err(misdirected()),

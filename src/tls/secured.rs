@@ -116,9 +116,6 @@ impl Secured {
     /// # Errors
     /// It has not.
     pub fn check_client(&self, served: &Served, host: &str, now: i64) -> Result<bool, Unwelcome> {
-        if !served.has_rules() {
-            return Ok(false);
-        }
         let rule =
             match (served.rule(self.asked_for.as_deref()), served.rule(Some(host).filter(|host| !host.is_empty()))) {
                 (None, None) => return Ok(false),
