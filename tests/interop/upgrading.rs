@@ -8,8 +8,8 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::foreign::Etcd;
-use crate::gateways::{agree, beating_service, is_routed, stored_at};
-use crate::support::{Answer, Gateway, Origin, SOON, eventually};
+use crate::gateways::{agree, beating_service, is_routed, status, stored_at};
+use crate::support::{Answer, Gateway, Origin, SOON, eventually, throughout};
 
 const TOKEN: &str = "operators-9a1f";
 
@@ -39,14 +39,11 @@ async fn the_new_process_joins_and_the_old_one_leaves_though_it_has_clients() {
     eventually("the old one is no gateway any more", SOON, async || (nodes().await == 2).then_some(())).await;
 
     // Heard at the new one alone, longer than it may be silent.
-    let begin = std::time::Instant::now();
-    while begin.elapsed() < Duration::from_secs(6) {
+    throughout("it is heard and routed", Duration::from_secs(6), async || {
         a.heartbeat("shop", "shop").await.ok();
-        for gateway in [&a, &b] {
-            assert_eq!(Answer::of(gateway.anonymous(Method::GET, "/shop")).await.status, 200);
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+        status(&a, "/shop").await == 200 && status(&b, "/shop").await == 200
+    })
+    .await;
     socket.send("still here".into()).await.unwrap();
     assert_eq!(socket.next().await.unwrap().unwrap().into_text().unwrap().as_str(), "still here");
     a.registered(&beating_service("other", &origin.url(), Duration::from_secs(60))).await;

@@ -20,7 +20,7 @@ use crate::support::h2_client::{self, Client};
 use crate::support::load::Load;
 use crate::support::tls::{Edge, TLS13};
 use crate::support::wire::{Wire, header};
-use crate::support::{Answer, Gateway, Mode, Origin, SOON, eventually, public_service, with};
+use crate::support::{Answer, Gateway, Mode, Origin, SOON, eventually, public_service, throughout, with};
 
 const TOKEN: &str = "operators-9a1f";
 /// More are for a desk: `UPGRADES=200`.
@@ -250,18 +250,38 @@ async fn a_connection_without_a_request_may_ask_once_more() {
 }
 
 #[tokio::test]
+async fn a_connection_of_a_balancer_may_ask_once_more_also_before_its_proxy_header() {
+    let tail = "[server]\nproxy_protocol_from = ['127.0.0.1']";
+    let (mut gateway, origin) = (gateway(tail).await, Origin::start().await);
+    gateway.registered(&public_service("shop", &origin.url(), "/shop")).await;
+    let header = "PROXY TCP4 192.0.2.7 192.0.2.1 4711 80\r\n";
+    let request = "GET /shop HTTP/1.1\r\nHost: gateway\r\n\r\n";
+    let (mut begun, mut silent) = (Wire::to(gateway.public).await, Wire::to(gateway.public).await);
+    begun.send(format!("{header}{request}")).await;
+    begun.read_response().await;
+    let old = upgraded(&mut gateway).await;
+    begun.send(request).await;
+    silent.send(format!("{header}{request}")).await;
+    let mut new = Wire::to(gateway.public).await;
+    new.send(format!("{header}{request}")).await;
+    for connection in [&mut begun, &mut silent, &mut new] {
+        let (head, body) = connection.read_response().await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        assert!(body.contains("192.0.2.7"), "{body}");
+    }
+    ends(old).await;
+}
+
+#[tokio::test]
 async fn an_instance_that_beats_at_the_new_process_is_not_silent_at_the_old_one() {
     let (mut gateway, origin) = (gateway("").await, Origin::start().await);
     let body = with(public_service("shop", &origin.url(), "/shop"), json!({"heartbeat_ttl": 1, "instance": "a"}));
     gateway.registered(&body).await;
     let mut idle = Wire::to(gateway.public).await;
     let old = upgraded(&mut gateway).await;
-    let begin = std::time::Instant::now();
     // Longer than the instance may be silent.
-    while begin.elapsed() < Duration::from_secs(3) {
-        gateway.heartbeat("shop", "a").await.ok();
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    throughout("it is heard", Duration::from_secs(3), async || gateway.heartbeat("shop", "a").await.status == 200)
+        .await;
     idle.send("GET /shop HTTP/1.1\r\nHost: gateway\r\n\r\n").await;
     assert!(idle.read_response().await.0.starts_with("HTTP/1.1 200"));
     ends(old).await;

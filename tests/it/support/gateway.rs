@@ -424,12 +424,25 @@ fn signal(id: u32, name: &str) -> bool {
     kill.args(["-c", &format!("kill -{name} {id}")]).stderr(Stdio::null()).status().unwrap().success()
 }
 
+/// The processes that run with that configuration.
+fn processes_of(config: &Path) -> impl Iterator<Item = u32> {
+    let ids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    ids.filter(move |id: &u32| {
+        let arguments = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        arguments.split(|byte| *byte == 0).any(|argument| argument == config.as_os_str().as_encoded_bytes())
+    })
+}
+
 impl Drop for Gateway {
     fn drop(&mut self) {
         for successor in &self.successors {
             signal(*successor, "KILL");
         }
         self.kill();
+        // One that the test has not heard of, where it failed before.
+        if self.log().contains(" has taken over") {
+            processes_of(&self.config).for_each(|id| _ = signal(id, "KILL"));
+        }
         if std::thread::panicking() {
             eprintln!("--- furt's output\n{}---", self.log());
         }
