@@ -145,7 +145,7 @@ impl Services {
             Arc::clone(&self.telemetry.issues),
             self.access_log.clone(),
             (https, self.certifying.public.clone()),
-            Arc::clone(&self.certifying.upstream),
+            (Arc::clone(&self.certifying.upstream), conf),
         );
         let edge = Edge::new(
             http_proxy(conf, gateway),

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pingora::upstreams::peer::HttpPeer;
+
 use super::answer::GatewayAnswer;
 use crate::clock;
 use furt_core::model::InstanceId;
@@ -15,6 +17,8 @@ use furt_core::routing::{Instance, Lease};
 pub(super) struct Attempts {
     /// How many there were.
     pub(super) count: usize,
+    /// Whom Pingora is to ask next, where that is settled.
+    pub(super) chosen: Option<Box<HttpPeer>>,
     /// The slot at an instance that the request holds.
     pub(super) lease: Option<Lease>,
     /// Whether the instance that answers is known to have failed the request.

@@ -298,7 +298,7 @@ fn timeouts(config: &Config, session: &Session, service: &Service, is_stream: bo
             Some(_) if upload::may_have_body(session) => Some(silence.saturating_add(config.client.body_timeout)),
             Some(_) | None => Some(silence),
         },
-        write: read,
+        write: silence,
         idle: upstream.idle_timeout,
     }
 }

@@ -5,7 +5,7 @@
 //! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be
 //! read in two ways, `secure` what must come under TLS, `hops` what goes round or no further, `headers` edits, `client_location` finds out where the client is,
 //! `answer` makes furt's own answers, `grpc` those to calls, `counting` counts, `edge` takes connections as `listener` has them and makes sessions
-//! of them, `h2` of those that speak HTTP/2. What is known of one request is its `context`, grouped by whom it is about.
+//! of them, `h2` of those that speak HTTP/2, `duplex` passes their bodies to services that speak it too. What is known of one request is its `context`, grouped by whom it is about.
 
 mod admission;
 mod affinity;
@@ -19,6 +19,7 @@ mod client;
 mod client_location;
 mod context;
 mod counting;
+mod duplex;
 mod edge;
 mod forward;
 mod framing;
@@ -53,6 +54,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
+use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
@@ -67,6 +69,7 @@ use crate::wire::GatewayProblem;
 use affinity::Affinity;
 use answer::GatewayAnswer;
 use context::Context;
+use duplex::Duplex;
 use furt_core::model::Scheme;
 use limits::AddressRates;
 use secure::Secure;
@@ -86,11 +89,12 @@ pub struct Gateway {
     access_log: AccessLog,
     secure: Secure,
     upstream: Arc<UpstreamTls>,
+    duplex: Duplex,
 }
 
 impl Gateway {
     /// Brings together what requests need; `https` is what the public listener has under TLS, if anything, and `tls` what is in
-    /// force there; `upstream` is what is towards services.
+    /// force there; `upstream` is what is towards services; `conf` is Pingora's.
     pub fn new(
         snapshots: Arc<ArcSwap<Published>>,
         geo: Arc<Geo>,
@@ -98,11 +102,12 @@ impl Gateway {
         issues: Arc<Issues>,
         access_log: AccessLog,
         (https, tls): (Option<Https>, Option<Arc<Tls>>),
-        upstream: Arc<UpstreamTls>,
+        (upstream, conf): (Arc<UpstreamTls>, &ServerConf),
     ) -> Self {
         let (affinity, address_rates) = (Affinity::default(), AddressRates::default());
         let secure = Secure::new(https, tls);
-        Self { snapshots, geo, affinity, address_rates, metrics, issues, access_log, secure, upstream }
+        let duplex = Duplex::new(conf);
+        Self { snapshots, geo, affinity, address_rates, metrics, issues, access_log, secure, upstream, duplex }
     }
 
     /// Sends furt's own answer, then reads and drops what the client still sends.
@@ -194,7 +199,14 @@ impl ProxyHttp for Gateway {
         Ok(true)
     }
 
+    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        self.pass_both_ways(session, ctx).await
+    }
+
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+        if let Some(peer) = ctx.attempts.chosen.take() {
+            return Ok(peer);
+        }
         self.next_peer(session, ctx).await
     }
 

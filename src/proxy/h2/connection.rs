@@ -246,7 +246,7 @@ async fn answer<P>(served: Arc<Served<P>>, active: Active, session: ClientSessio
     let answering = listener::serve(answering, Some(&exchange.service), &mut timer);
     match exchange.deadline {
         None => _ = answering.await,
-        // Pingora looks at nothing else while the service does not take a part of the body.
+        // Nothing else is looked at while the client does not take a part of the answer.
         Some(deadline) => _ = tokio::time::timeout_at((deadline.at() + FAREWELL).into(), answering).await,
     }
     drop(active);

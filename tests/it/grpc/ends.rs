@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use h2::Reason;
+use http::Method;
 use serde_json::{Value, json};
 
 use super::{before, refused, status, taking_calls};
 use crate::support::frames::{Act, Framed, Nature, data, goaway, headers, reset};
 use crate::support::grpc::{GrpcService, call, message};
-use crate::support::h2_client::{Client, answered, next};
+use crate::support::h2_client::{Client, answered, asks, next};
 use crate::support::{Gateway, SOON, eventually, with};
 
 async fn is_reset(service: &GrpcService, method: &str, count: usize) {
@@ -108,6 +109,27 @@ async fn a_service_that_reads_nothing_is_left_at_the_deadline() {
         gateway.metrics().await.contains("furt_requests_in_flight 0\n").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_service_that_reads_nothing_is_left_at_its_time_and_when_the_client_cancels() {
+    let service = GrpcService::start();
+    let gateway = before("[upstream]\nread_timeout = '1s'\nretries = 0", &service).await;
+    let client = Client::to(gateway.public).await;
+    let large = Bytes::from(vec![0; 1_000_000]);
+    let (response, mut stream) = client.begin(asks(Method::POST, "/s/Deaf")).await;
+    stream.reserve_capacity(large.len());
+    stream.send_data(large.clone(), true).unwrap();
+    answered(response).await.unwrap().problem(504, "upstream-timeout");
+    is_reset(&service, "Deaf", 1).await;
+
+    // A call may wait for an hour, but not for a client that is gone.
+    let (_response, mut stream) = client.begin(call("Deaf")).await;
+    stream.reserve_capacity(large.len());
+    stream.send_data(large, false).unwrap();
+    eventually("the call", SOON, async || (service.calls("Deaf").len() == 2).then_some(())).await;
+    stream.send_reset(Reason::CANCEL);
+    is_reset(&service, "Deaf", 2).await;
 }
 
 #[tokio::test]

@@ -55,9 +55,13 @@ struct Shared {
     checks: Mutex<Vec<HeaderMap>>,
 }
 
+/// How often `Swell` answers.
+pub(crate) const SWELLS: usize = 40;
+
 /// The service. Its methods are `Echo`, which sends each part of the call back and then the trailers that the metadata says;
-/// `Refuse`, which answers with a header alone; `Hang`, which takes all and answers nothing; `Start`, which answers with its
-/// header and nothing more; `Deaf`, which reads nothing; `Reset`, which resets the call once it had its first part.
+/// `Swell`, which sends each part back forty times before it reads the next; `Refuse`, which answers with a header alone; `Hang`,
+/// which takes all and answers nothing; `Start`, which answers with its header and nothing more; `Deaf`, which reads nothing;
+/// `Reset`, which resets the call once it had its first part.
 pub(crate) struct GrpcService {
     address: SocketAddr,
     scheme: &'static str,
@@ -68,15 +72,22 @@ pub(crate) struct GrpcService {
 impl GrpcService {
     /// By prior knowledge.
     pub(crate) fn start() -> Self {
-        Self::over(None)
+        Self::over(None, h2::server::Builder::new())
+    }
+
+    /// The same, that lets clients send so many bytes ahead.
+    pub(crate) fn with_window(window: u32) -> Self {
+        let mut builder = h2::server::Builder::new();
+        builder.initial_window_size(window).initial_connection_window_size(window);
+        Self::over(None, builder)
     }
 
     /// Under TLS, with what this says of ALPN.
     pub(crate) fn tls(config: Arc<rustls::ServerConfig>) -> Self {
-        Self::over(Some(config.into()))
+        Self::over(Some(config.into()), h2::server::Builder::new())
     }
 
-    fn over(acceptor: Option<TlsAcceptor>) -> Self {
+    fn over(acceptor: Option<TlsAcceptor>, builder: h2::server::Builder) -> Self {
         let listener = ports::listener();
         listener.set_nonblocking(true).unwrap();
         let listener = TcpListener::from_std(listener).unwrap();
@@ -87,13 +98,13 @@ impl GrpcService {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 _ = stream.set_nodelay(true);
-                let (shared, acceptor) = (of_calls.clone(), acceptor.clone());
+                let (shared, acceptor, builder) = (of_calls.clone(), acceptor.clone(), builder.clone());
                 connections.spawn(async move {
                     match acceptor {
-                        None => serve(stream, shared).await,
+                        None => serve(stream, &builder, shared).await,
                         Some(acceptor) => {
                             if let Ok(stream) = acceptor.accept(stream).await {
-                                serve(stream, shared).await;
+                                serve(stream, &builder, shared).await;
                             }
                         }
                     }
@@ -136,8 +147,12 @@ impl Drop for GrpcService {
     }
 }
 
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shared: Arc<Shared>) {
-    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    builder: &h2::server::Builder,
+    shared: Arc<Shared>,
+) {
+    let Ok(mut connection) = builder.handshake(stream).await else { return };
     let mut calls = JoinSet::new();
     while let Some(Ok((request, respond))) = connection.accept().await {
         calls.spawn(answer(request, respond, shared.clone()));
@@ -183,7 +198,9 @@ async fn run(
         return Err(poll_fn(|context| answer.poll_reset(context)).await.map_err(reset)?);
     }
     while let Some(part) = take(&mut body).await.map_err(reset)? {
-        send(&mut answer, part).await?;
+        for _ in 0..if method == "Swell" { SWELLS } else { 1 } {
+            send(&mut answer, part.clone()).await?;
+        }
         if method == "Reset" {
             // What was sent is to arrive before it.
             tokio::time::sleep(Duration::from_millis(50)).await;
