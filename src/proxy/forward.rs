@@ -388,9 +388,7 @@ fn refuse<T>(ctx: &mut Context, answer: GatewayAnswer) -> Result<T> {
 /// It is larger than the gateway takes: the client's fault, and no sign of the instance.
 pub(super) fn check_body(session: &Session, ctx: &mut Context) -> Result<()> {
     let is_beyond = ctx.received.max_body_bytes.is_some_and(|most| ctx.received.body_bytes > most);
-    if !is_beyond
-        || session.response_written().is_some_and(|response| response.status == StatusCode::SWITCHING_PROTOCOLS)
-    {
+    if !is_beyond || session.was_upgraded() {
         return Ok(());
     }
     ctx.answer.refusal = Some(GatewayProblem::BodyTooLarge.into());

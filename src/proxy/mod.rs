@@ -221,7 +221,8 @@ impl ProxyHttp for Gateway {
         if request.version == http::Version::HTTP_2 {
             http2::for_service(session, request, ctx).await?;
         }
-        headers::for_service(session, request, ctx)
+        headers::for_service(session, request, ctx)?;
+        http2::ask_for_websocket(session, request)
     }
 
     async fn request_body_filter(
@@ -258,6 +259,7 @@ impl ProxyHttp for Gateway {
             forward::allow_stream(session, ctx);
         }
         if session.req_header().version == http::Version::HTTP_2 {
+            http2::check_websocket(session, response, ctx)?;
             // The answer has begun: from now on both sides may be silent for as long as in a stream.
             session.set_read_timeout(ctx.snapshot.as_ref().map(|view| view.config.upstream.stream_read_timeout));
         }

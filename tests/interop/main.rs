@@ -33,6 +33,7 @@ mod records;
 mod rights;
 mod sharing;
 mod upgrading;
+mod websockets;
 
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the support of the other end-to-end tests, of which these need a part")]

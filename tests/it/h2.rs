@@ -3,6 +3,7 @@
 mod abuse;
 mod bodies;
 mod ends;
+mod websockets;
 
 use std::sync::Arc;
 

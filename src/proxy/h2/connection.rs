@@ -23,6 +23,7 @@ use super::exchange::Exchange;
 use super::guard::{Active, Guard, reason};
 use super::request;
 use super::session::ClientSession;
+use super::websocket::WebSocketKey;
 use super::wire::Wire;
 use crate::clock;
 use crate::config::Config;
@@ -73,7 +74,8 @@ impl Settings {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(MAX_SEND_BUFFER)
             .max_header_list_size(MAX_HEADER_LIST)
-            .max_local_error_reset_streams(Some(MOST_LOCAL_RESETS));
+            .max_local_error_reset_streams(Some(MOST_LOCAL_RESETS))
+            .enable_connect_protocol();
         options
     }
 }
@@ -222,10 +224,11 @@ impl<P: Send + Sync + 'static> Own<P> {
     }
 
     fn start(&self, mut session: HttpSession) {
+        let websocket = WebSocketKey::take(session.req_header_mut());
         let malformed = request::plain(session.req_header_mut());
-        let has_body = !session.is_body_done();
+        let has_body = websocket.is_none() && !session.is_body_done();
         let (secured, guard) = (self.secured.clone(), Arc::clone(&self.guard));
-        let exchange = Arc::new(Exchange::new(session.req_header(), has_body, malformed, secured, guard));
+        let exchange = Arc::new(Exchange::new(session.req_header(), has_body, malformed, websocket, secured, guard));
         session.req_header_mut().extensions_mut().insert(Arc::clone(&exchange));
         let (served, guard) = (Arc::clone(&self.served), Arc::clone(&self.guard));
         let active = self.guard.begin();

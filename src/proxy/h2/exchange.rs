@@ -7,6 +7,7 @@ use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::guard::Guard;
+use super::websocket::WebSocketKey;
 use crate::clock;
 use crate::listener::ServiceTime;
 use crate::proxy::body_watch::BodyWatch;
@@ -22,7 +23,7 @@ pub(in crate::proxy) struct Exchange {
     pub(in crate::proxy) watch: BodyWatch,
     /// How long its service may do nothing.
     pub(in crate::proxy) service: ServiceTime,
-    /// Whether its header did not end the request.
+    /// Whether its header did not end the request; what follows one for a WebSocket is no body.
     pub(in crate::proxy) has_body: bool,
     /// What is wrong with its header.
     pub(in crate::proxy) malformed: Option<Malformed>,
@@ -30,6 +31,8 @@ pub(in crate::proxy) struct Exchange {
     pub(in crate::proxy) grpc: Option<Grpc>,
     /// Of a gRPC call that has one.
     pub(in crate::proxy) deadline: Option<Deadline>,
+    /// Of a request for a WebSocket.
+    pub(in crate::proxy) websocket: Option<WebSocketKey>,
     /// What the handshake of its connection has settled.
     pub(in crate::proxy) secured: Option<Arc<Secured>>,
     guard: Arc<Guard>,
@@ -41,6 +44,7 @@ impl Exchange {
         request: &RequestHeader,
         has_body: bool,
         malformed: Option<Malformed>,
+        websocket: Option<WebSocketKey>,
         secured: Option<Arc<Secured>>,
         guard: Arc<Guard>,
     ) -> Self {
@@ -48,7 +52,7 @@ impl Exchange {
         let is_call = grpc == Some(Grpc::Call);
         let deadline = is_call.then(|| Deadline::of(&request.headers, clock::now())).flatten();
         let (watch, service) = (BodyWatch::new(), ServiceTime::default());
-        Self { watch, service, has_body, malformed, grpc, deadline, secured, guard }
+        Self { watch, service, has_body, malformed, grpc, deadline, websocket, secured, guard }
     }
 
     /// Its connection takes no further request: its client has to open another one.

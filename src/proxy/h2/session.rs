@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::Stream;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::protocols::http::HttpTask;
@@ -27,6 +27,7 @@ use tokio::time::Sleep;
 
 use super::exchange::Exchange;
 use super::guard::Guard;
+use super::websocket;
 use crate::clock;
 use crate::listener::ServiceTooSlow;
 use crate::proxy::body_watch::{BodyTooSlow, ClientTime, poll_until};
@@ -48,14 +49,29 @@ pub(super) struct ClientSession {
     /// For the call's deadline, if it has one.
     deadline_timer: Option<Pin<Box<Sleep>>>,
     is_answered: bool,
+    tunnel: Tunnel,
+}
+
+/// What becomes of a request for a WebSocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tunnel {
+    /// It is none.
+    None,
+    /// Nothing comes of the client before it is answered.
+    Asked,
+    Open,
+    /// The service has closed it.
+    Ended,
 }
 
 impl ClientSession {
     pub(super) fn new(inner: HttpSession, exchange: Arc<Exchange>, guard: Arc<Guard>) -> Self {
+        let tunnel = if exchange.websocket.is_some() { Tunnel::Asked } else { Tunnel::None };
         Self {
             inner,
             exchange,
             guard,
+            tunnel,
             client: ClientTime::new(0),
             read_timeout: None,
             waiting_since: None,
@@ -63,6 +79,24 @@ impl ClientSession {
             deadline_timer: None,
             is_answered: false,
         }
+    }
+
+    /// Whether nothing more comes of the client.
+    fn is_all_there(&self) -> bool {
+        match self.tunnel {
+            Tunnel::None | Tunnel::Open => self.inner.is_body_done(),
+            Tunnel::Asked | Tunnel::Ended => true,
+        }
+    }
+
+    /// An answer begins: of a WebSocket it is another one over HTTP/2.
+    fn begin_answer(&mut self, response: &mut ResponseHeader) -> Result<()> {
+        self.is_answered |= !is_interim(response.status);
+        if self.tunnel == Tunnel::Asked && response.status == StatusCode::SWITCHING_PROTOCOLS {
+            self.tunnel = Tunnel::Open;
+            websocket::plain_answer(response)?;
+        }
+        Ok(())
     }
 
     /// Reads a part of the body, or waits until the client had its time for one.
@@ -190,6 +224,9 @@ impl Session for ClientSession {
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
+        if matches!(self.tunnel, Tunnel::Asked | Tunnel::Ended) {
+            return Ok(None);
+        }
         poll_fn(|context| self.poll_body(context)).await
     }
 
@@ -197,8 +234,8 @@ impl Session for ClientSession {
         self.inner.drain_request_body().await
     }
 
-    async fn write_response_header(&mut self, response: Box<ResponseHeader>, end: bool) -> Result<()> {
-        self.is_answered |= !is_interim(response.status);
+    async fn write_response_header(&mut self, mut response: Box<ResponseHeader>, end: bool) -> Result<()> {
+        self.begin_answer(&mut response)?;
         self.write(|inner| std::future::ready(inner.write_response_header(response, end))).await
     }
 
@@ -221,7 +258,13 @@ impl Session for ClientSession {
         let failed = failed_at.and_then(|at| tasks.drain(at..).next());
         for task in &mut tasks {
             match task {
-                HttpTask::Header(response, _) => self.is_answered |= !is_interim(response.status),
+                HttpTask::Header(response, _) => self.begin_answer(response)?,
+                HttpTask::UpgradedBody(part, is_last) => {
+                    if *is_last {
+                        self.tunnel = Tunnel::Ended;
+                    }
+                    *task = HttpTask::Body(part.take(), *is_last);
+                }
                 HttpTask::Trailer(Some(trailers)) => trailers::plain(trailers),
                 _ => {}
             }
@@ -270,7 +313,7 @@ impl Session for ClientSession {
     }
 
     fn is_body_done(&mut self) -> bool {
-        self.inner.is_body_done()
+        self.is_all_there()
     }
 
     async fn finish(&mut self) -> Result<()> {
@@ -278,11 +321,19 @@ impl Session for ClientSession {
     }
 
     fn is_body_empty(&mut self) -> bool {
-        self.inner.is_body_empty()
+        self.tunnel != Tunnel::None || self.inner.is_body_empty()
+    }
+
+    fn is_upgrade_req(&self) -> bool {
+        self.tunnel != Tunnel::None
+    }
+
+    fn was_upgraded(&self) -> bool {
+        matches!(self.tunnel, Tunnel::Open | Tunnel::Ended)
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
-        let is_body_there = no_body_expected || self.inner.is_body_done();
+        let is_body_there = no_body_expected || self.is_all_there();
         poll_fn(|context| {
             let read = if is_body_there { self.poll_gone(context) } else { self.poll_body(context) };
             if read.is_ready() {

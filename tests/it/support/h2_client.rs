@@ -95,6 +95,26 @@ impl Client {
         answer.unwrap()
     }
 
+    /// Asks for a WebSocket (RFC 8441), with more in the header.
+    pub(crate) async fn websocket(
+        &self,
+        url: &str,
+        more: &[(&str, &str)],
+    ) -> (http::response::Parts, RecvStream, SendStream<Bytes>) {
+        let mut requests = self.requests.clone().ready().await.unwrap();
+        super::eventually("that WebSockets may be asked for", SOON, async || {
+            requests.is_extended_connect_protocol_enabled().then_some(())
+        })
+        .await;
+        let mut request = asks(Method::CONNECT, "/").extension(h2::ext::Protocol::from_static("websocket")).uri(url);
+        for (name, value) in [("sec-websocket-version", "13")].iter().chain(more) {
+            request = request.header(*name, *value);
+        }
+        let (response, stream) = requests.send_request(request.body(()).unwrap(), false).unwrap();
+        let (parts, body) = timeout(SOON, response).await.expect("an answer").unwrap().into_parts();
+        (parts, body, stream)
+    }
+
     /// Waits until the connection is closed, and gives the reason of the GOAWAY, if there was one of an error.
     pub(crate) async fn closed(self, within: Duration) -> Option<h2::Reason> {
         // Without a way to ask the client would close it itself.
@@ -208,4 +228,35 @@ impl FrameClient {
 /// The header section of a `GET` of `path`, which is short.
 pub(crate) fn get_fields(path: &str) -> [(&'static str, &str); 4] {
     [(":method", "GET"), (":scheme", "http"), (":authority", "gateway"), (":path", path)]
+}
+
+/// Both directions of a stream as bytes. When one of them ends, so does what is returned.
+pub(crate) fn as_bytes(mut body: RecvStream, stream: SendStream<Bytes>) -> tokio::io::DuplexStream {
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let (mut from_us, mut to_us) = tokio::io::split(theirs);
+    tokio::spawn(async move {
+        while let Ok(Some(part)) = next(&mut body).await {
+            if to_us.write_all(&part).await.is_err() {
+                break;
+            }
+        }
+        _ = to_us.shutdown().await;
+    });
+    tokio::spawn(async move {
+        let (mut stream, mut buffer) = (stream, vec![0; 16 * 1024]);
+        while let Ok(length @ 1..) = from_us.read(&mut buffer).await {
+            let mut part = Bytes::copy_from_slice(&buffer[..length]);
+            while !part.is_empty() {
+                stream.reserve_capacity(part.len());
+                let Some(Ok(room)) = std::future::poll_fn(|context| stream.poll_capacity(context)).await else {
+                    return;
+                };
+                if stream.send_data(part.split_to(room.min(part.len())), false).is_err() {
+                    return;
+                }
+            }
+        }
+        _ = stream.send_data(Bytes::new(), true);
+    });
+    ours
 }
