@@ -30,6 +30,7 @@ mod limits;
 mod npm;
 mod outage;
 mod records;
+mod renewal_info;
 mod rights;
 mod sharing;
 mod upgrading;

@@ -1,5 +1,6 @@
 //! Servers of others as processes, and the network between them and furt.
 
+mod acme2certifier;
 pub(crate) mod etcd;
 pub(crate) mod etcdctl;
 pub(crate) mod fault_proxy;
@@ -9,6 +10,7 @@ pub(crate) mod program;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use acme2certifier::{Acme2certifier, Suggested};
 pub(crate) use etcd::Etcd;
 pub(crate) use etcdctl::Entry;
 pub(crate) use fault_proxy::FaultProxy;

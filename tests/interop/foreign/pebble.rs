@@ -179,7 +179,7 @@ fn names_address() -> SocketAddr {
     (0..1_000).find_map(|_| free()).expect("a free port between 6000 and 10000")
 }
 
-fn trusting(root: CertificateDer<'static>) -> ClientConfig {
+pub(super) fn trusting(root: CertificateDer<'static>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(root).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
