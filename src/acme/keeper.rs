@@ -30,8 +30,8 @@ use crate::tls::{Acquired, Certificate, Tls};
 
 /// Between two looks at what is published.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Between two looks whether the folder is free.
-const OWNED_LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Looks after which what another furt got meanwhile is read: as often as every 30 s.
+const LOOKS_TO_READ: u32 = 6;
 /// For a whole order: both polls may take 90 s.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(300);
 const HTTPS_PORT: u16 = 443;
@@ -52,8 +52,8 @@ struct Keeping {
     routes: Routes,
     refused: Vec<Refused>,
     retry_after: RetryAfter,
-    /// Whether it was said that another furt owns the folder.
-    told_owned: bool,
+    /// How often in a row another furt had the folder.
+    refusals: u32,
 }
 
 /// A certificate, and where it is from.
@@ -82,7 +82,7 @@ impl Keeper {
             routes: Routes::default(),
             refused: Vec::new(),
             retry_after: RetryAfter::default(),
-            told_owned: false,
+            refusals: 0,
         };
         let published = snapshots.load_full();
         keeping.read_certificates(&published.config);
@@ -114,7 +114,7 @@ impl Keeper {
 
     async fn step_on(&self, keeping: &mut Keeping, config: &Config) -> Duration {
         if !keeping.own(config) {
-            return OWNED_LOOK_EVERY;
+            return LOOK_EVERY;
         }
         for name in self.tls.renewals().take() {
             log::info!("acme: a certificate for {} is asked for", clean(&name));
@@ -235,24 +235,29 @@ impl Keeping {
     fn own(&mut self, config: &Config) -> bool {
         let was_owned = self.folder.is_owned();
         match self.folder.own() {
+            Ok(true) if was_owned => true,
             Ok(true) => {
-                if !was_owned && self.told_owned {
+                if self.refusals > 1 {
                     log::info!("acme: this furt gets certificates now");
-                    // The other one may have ordered since.
-                    match self.folder.ledger() {
-                        Ok(ledger) => self.plan.set_ledger(ledger),
-                        Err(error) => log::error!("acme: {error}"),
-                    }
-                    self.read_certificates(config);
                 }
-                self.told_owned = false;
+                self.refusals = 0;
+                // The one that had it may have ordered since this one has read the folder.
+                match self.folder.ledger() {
+                    Ok(ledger) => self.plan.set_ledger(ledger),
+                    Err(error) => log::error!("acme: {error}"),
+                }
+                self.read_certificates(config);
                 true
             }
             Ok(false) => {
-                if !std::mem::replace(&mut self.told_owned, true) {
+                self.refusals = self.refusals.wrapping_add(1);
+                // At an upgrade the process before this one has it for a moment more.
+                if self.refusals == 2 {
                     log::warn!("acme: another furt has the folder of tls.state and gets the certificates");
                 }
-                self.read_certificates(config);
+                if self.refusals.is_multiple_of(LOOKS_TO_READ) {
+                    self.read_certificates(config);
+                }
                 false
             }
             Err(error) => {

@@ -272,6 +272,11 @@ impl Certifying {
             self.tell_shared_names();
         }
         self.show();
+    }
+
+    /// Makes a new ticket key where one is due.
+    fn age_tickets(&self) {
+        let now = unix_seconds();
         if let Some(Err(error)) = self.public.as_ref().map(|tls| tls.advance_tickets(now)) {
             log::warn!("tls.state: there is no new ticket key, and the one before is used on: {error}");
         }
@@ -301,23 +306,37 @@ fn unix_seconds() -> i64 {
     clock::unix_ms().div_euclid(1000)
 }
 
+/// Looks at the files until the last client is gone: a connection is judged by what is in force now, also while furt stops and after
+/// another process has taken over. That one has the ticket keys then.
+pub(super) struct Watch {
+    pub(super) certifying: Certifying,
+    pub(super) clients_gone: ShutdownWatch,
+}
+
 #[async_trait]
-impl BackgroundService for Certifying {
-    async fn start(&self, mut shutdown: ShutdownWatch) {
+impl BackgroundService for Watch {
+    async fn start(&self, shutdown: ShutdownWatch) {
         let watch = async {
             loop {
                 tokio::time::sleep(LOOK_INTERVAL).await;
-                let looking = self.clone();
+                let (looking, is_stopping) = (self.certifying.clone(), *shutdown.borrow());
+                let look = move || {
+                    looking.look();
+                    if !is_stopping {
+                        looking.age_tickets();
+                    }
+                };
                 // On a thread of its own: files may be on a share that hangs, and reading that panics must not end the watch.
-                if let Err(error) = tokio::task::spawn_blocking(move || looking.look()).await {
+                if let Err(error) = tokio::task::spawn_blocking(look).await {
                     log::warn!("certificates: could not be read through: {error}");
                 }
             }
         };
+        let mut clients_gone = self.clients_gone.clone();
         tokio::select! {
             () = watch => {}
             // Where the sender is gone, so is the server.
-            _ = shutdown.wait_for(|stops| *stops) => {}
+            _ = clients_gone.wait_for(|are_gone| *are_gone) => {}
         }
     }
 }

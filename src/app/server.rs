@@ -6,7 +6,7 @@
 //! | `internal` | the api's router on an `HttpServerApp` | when the last client is gone, or another process has taken over |
 //! | `monitor` | probes and watched names | when the last client is gone |
 //! | `geo` | looks for a new database of addresses | when furt is to stop |
-//! | `tls` | looks for new certificates, authorities and lists | when furt is to stop |
+//! | `tls` | looks for new certificates, authorities and lists | when the last client is gone |
 //! | `acme` | gets certificates | when furt is to stop |
 //!
 //! The driver and the store are not among them: they outlive all of these.
@@ -19,7 +19,7 @@ use pingora::services::background::{BackgroundService, GenBackgroundService};
 use pingora_proxy::http_proxy;
 use tokio::sync::oneshot;
 
-use super::certifying::Certifying;
+use super::certifying::{Certifying, Watch};
 use super::files::Files;
 use super::hosting::{Ends, Host};
 use super::locating::DatabaseWatcher;
@@ -96,7 +96,8 @@ impl Services {
         if let Some(database) = self.database {
             host.add(background("geo", database), Ends::WithServer);
         }
-        host.add(background("tls", self.certifying), Ends::WithServer);
+        let watch = Watch { certifying: self.certifying, clients_gone: stop.clients_gone() };
+        host.add(background("tls", watch), Ends::WithServer);
         if let Some(keeper) = self.keeper {
             host.add(background("acme", keeper), Ends::WithServer);
         }

@@ -2,11 +2,12 @@
 //! authority that dies and forgets, and for hosts of registered services.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use furt_core::model::Sha256Digest;
 use reqwest::Method;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -277,4 +278,35 @@ async fn a_host_of_a_service_gets_one_where_a_grant_names_it_and_it_leads_here()
     })
     .await;
     assert!(connects(&pebble, &client, "s.example").await.is_some(), "but it is shown until it ends");
+}
+
+#[tokio::test]
+async fn a_process_that_takes_over_shows_the_certificates_and_renews_them() {
+    const TOKEN: &str = "operators-9a1f";
+    // Where the group may write what was built here, furt would not start it.
+    let program = Path::new(env!("CARGO_BIN_EXE_furt"));
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+    let pebble = Pebble::start(Options { validity: 24, ..Options::default() }).await;
+    let tail = pebble.tail(&format!(
+        "names = ['a.example']\n[store]\nkind = 'disk'\npath = 'furt.redb'\n[internal]\noperator_token_sha256 = '{}'\n",
+        Sha256Digest::of(TOKEN.as_bytes())
+    ));
+    let mut gateway = Gateway::start(&tail).await;
+    let mut seen = vec![gets(&pebble, "a.example").await];
+    let client = pebble.client().await;
+    for _ in 0..3 {
+        let asked = gateway.operate(Method::POST, "/internal/upgrade").bearer_auth(TOKEN).timeout(ORDER);
+        gateway.replaced_by(Answer::of(asked).await.ok()["pid"].as_u64().unwrap().try_into().unwrap());
+        // Longer than a renewal and the wait for it.
+        throughout("a certificate that is good is shown", Duration::from_secs(14), async || {
+            let shown = connects(&pebble, &client, "a.example").await;
+            if let Some(shown) = shown.clone().filter(|shown| seen.last() != Some(shown)) {
+                seen.push(shown);
+            }
+            shown.is_some()
+        })
+        .await;
+    }
+    assert!((2..=4).contains(&seen.len()), "{} certificates", seen.len());
+    assert!(!gateway.log().contains("another furt has the folder"), "{}", gateway.log());
 }

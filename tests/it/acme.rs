@@ -13,7 +13,7 @@ use crate::support::{Answer, Gateway, Origin, SOON, eventually, ports, public_se
 const CHALLENGE: &str = "/.well-known/acme-challenge/token";
 
 /// A `[acme]` whose authority nobody is; `more` are keys of it, and further tables.
-fn acme(edge: &Edge, more: &str) -> String {
+pub(crate) fn acme(edge: &Edge, more: &str) -> String {
     let away = ports::free_address();
     let state = edge.path("state");
     let acme = format!("[acme]\nagree_terms = true\ndirectory = 'https://{away}/dir'\n{more}");
@@ -105,7 +105,7 @@ async fn a_wait_and_a_budget_outlive_a_restart_and_one_furt_at_a_time_orders() {
     assert!(!count(&gateway).await, "a restart is no reason to order again");
     let elsewhere = ports::free_address();
     let other = Gateway::start(&tail.replace(&edge.address.to_string(), &elsewhere.to_string())).await;
-    eventually("it says why it orders none", SOON, async || {
+    eventually("it says why it orders none", 3 * SOON, async || {
         other.log().contains("another furt has the folder of tls.state").then_some(())
     })
     .await;

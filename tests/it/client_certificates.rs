@@ -21,33 +21,33 @@ use crate::support::wire::{self, Wire};
 use crate::support::{Answer, Gateway, Origin, SOON, eventually, public_service};
 
 /// A gateway before a service of every host, and an authority of clients.
-struct Site {
-    edge: Edge,
-    authority: Authority,
-    origin: Origin,
+pub(crate) struct Site {
+    pub(crate) edge: Edge,
+    pub(crate) authority: Authority,
+    pub(crate) origin: Origin,
 }
 
 /// A client's certificate and what it connects with.
-struct Identity {
+pub(crate) struct Identity {
     certificate: CertificateDer<'static>,
     key: Arc<CertifiedKey>,
 }
 
 impl Identity {
-    fn of(authority: &Authority, number: u64) -> Self {
+    pub(crate) fn of(authority: &Authority, number: u64) -> Self {
         let (certificate, key) = authority.client(number);
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let key = Arc::new(CertifiedKey::from_der(vec![certificate.clone()], key, &provider).unwrap());
         Self { certificate, key }
     }
 
-    fn sha256(&self) -> Sha256Digest {
+    pub(crate) fn sha256(&self) -> Sha256Digest {
         Sha256Digest::of(&self.certificate)
     }
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let site = Self { edge: Edge::new(), authority: Authority::new(), origin: Origin::start().await };
         site.edge.write("a", &["a.example", "admin.example", "x.corp.example", "*.corp.example", "127.0.0.1"]);
         put(&site.edge.path("ca.pem"), &site.authority.pem(), 0o644);
@@ -55,12 +55,12 @@ impl Site {
     }
 
     /// The configuration with these entries.
-    fn tail(&self, rules: &str) -> String {
+    pub(crate) fn tail(&self, rules: &str) -> String {
         self.edge.tail(&["a"], rules)
     }
 
     /// An entry for these hosts; `more` are further keys of it.
-    fn rule(&self, hosts: &str, more: &str) -> String {
+    pub(crate) fn rule(&self, hosts: &str, more: &str) -> String {
         let ca = self.edge.path("ca.pem");
         format!("[[client_auth]]\nhosts = [{hosts}]\nca = '{}'\n{more}\n", ca.display())
     }
@@ -72,7 +72,7 @@ impl Site {
     }
 
     /// What connects with that identity, or none.
-    fn client(
+    pub(crate) fn client(
         &self,
         identity: Option<&Identity>,
         alpn: &str,
@@ -86,17 +86,22 @@ impl Site {
         client
     }
 
-    async fn open(&self, client: ClientConfig, name: &str) -> std::io::Result<Stream> {
+    pub(crate) async fn open(&self, client: ClientConfig, name: &str) -> std::io::Result<Stream> {
         self.edge.try_connect(&Arc::new(client), name).await
     }
 
     /// A connection over HTTP/1.1 for that host.
-    async fn wire(&self, identity: Option<&Identity>, name: &str) -> Wire<Stream> {
+    pub(crate) async fn wire(&self, identity: Option<&Identity>, name: &str) -> Wire<Stream> {
         Wire::of(self.open(self.client(identity, "http/1.1", TLS13), name).await.unwrap())
     }
 
     /// The status of an answer to a request of a new connection, and what a service was told; `None`: there is no answer.
-    async fn ask(&self, identity: Option<&Identity>, alpn: &str, (name, host): (&str, &str)) -> Option<(u16, Value)> {
+    pub(crate) async fn ask(
+        &self,
+        identity: Option<&Identity>,
+        alpn: &str,
+        (name, host): (&str, &str),
+    ) -> Option<(u16, Value)> {
         let mut client = self.client(identity, alpn, TLS13);
         client.enable_sni = !name.is_empty();
         let stream = self.open(client, if name.is_empty() { "127.0.0.1" } else { name }).await.ok()?;
@@ -122,7 +127,7 @@ impl Site {
     }
 }
 
-fn get(host: &str) -> String {
+pub(crate) fn get(host: &str) -> String {
     format!("GET /s/a HTTP/1.1\r\nHost: {host}\r\n\r\n")
 }
 

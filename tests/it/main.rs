@@ -67,5 +67,6 @@ mod support;
 mod tls;
 mod top;
 mod upgrades;
+mod upgrades_tls;
 mod uploads;
 mod upstream_tls;

@@ -10,7 +10,6 @@ use std::time::Duration;
 use furt_core::model::Sha256Digest;
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::Method;
-use rustls::HandshakeKind;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
@@ -18,11 +17,10 @@ use tokio::sync::Mutex;
 use crate::support::gateway::client_from;
 use crate::support::h2_client::{self, Client};
 use crate::support::load::Load;
-use crate::support::tls::{Edge, TLS13};
 use crate::support::wire::{Wire, header};
 use crate::support::{Answer, Gateway, Mode, Origin, SOON, eventually, public_service, throughout, with};
 
-const TOKEN: &str = "operators-9a1f";
+pub(crate) const TOKEN: &str = "operators-9a1f";
 /// More are for a desk: `UPGRADES=200`.
 const UPGRADES: usize = 6;
 /// Processes that were replaced and still have clients.
@@ -46,7 +44,7 @@ fn upgradable(tail: &str) -> String {
     table.to_string()
 }
 
-async fn gateway(tail: &str) -> Gateway {
+pub(crate) async fn gateway(tail: &str) -> Gateway {
     // Where the group may write what was built here, furt would not start it.
     let program = Path::new(env!("CARGO_BIN_EXE_furt"));
     fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -59,7 +57,7 @@ async fn upgrade(gateway: &Gateway) -> Answer {
 }
 
 /// Has it replaced, which must succeed; returns the process that was.
-async fn upgraded(gateway: &mut Gateway) -> u32 {
+pub(crate) async fn upgraded(gateway: &mut Gateway) -> u32 {
     let old = gateway.id();
     let answer = upgrade(gateway).await.ok();
     assert_eq!((answer["status"].as_str(), answer["old_pid"].as_u64()), (Some("upgraded"), Some(old.into())));
@@ -73,11 +71,11 @@ fn is_running(process: u32) -> bool {
     !status.is_empty() && !status.contains("State:\tZ")
 }
 
-async fn ends(process: u32) {
+pub(crate) async fn ends(process: u32) {
     eventually("the old process ends", SOON, async || (!is_running(process)).then_some(())).await;
 }
 
-async fn seen(gateway: &Gateway, path: &str) -> Value {
+pub(crate) async fn seen(gateway: &Gateway, path: &str) -> Value {
     Answer::of(gateway.operate(Method::GET, path).bearer_auth(TOKEN)).await.ok()
 }
 
@@ -310,26 +308,6 @@ async fn the_grace_of_an_upgrade_bounds_it() {
     let (_socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
     let old = upgraded(&mut gateway).await;
     ends(old).await;
-}
-
-#[tokio::test]
-async fn sessions_under_tls_are_resumed_by_the_new_process() {
-    let edge = Edge::new();
-    let mut gateway = gateway(&edge.tail(&["a"], "")).await;
-    let client = edge.client(TLS13);
-    let kind = async || {
-        let stream = edge.try_connect(&client, "a.example").await.unwrap();
-        let kind = stream.get_ref().1.handshake_kind().unwrap();
-        let mut wire = Wire::of(stream);
-        // Tickets come with the answer.
-        wire.send("GET /health HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
-        wire.read_response().await;
-        kind
-    };
-    assert_ne!(kind().await, HandshakeKind::Resumed);
-    let old = upgraded(&mut gateway).await;
-    ends(old).await;
-    assert_eq!(kind().await, HandshakeKind::Resumed);
 }
 
 #[tokio::test]
