@@ -4,11 +4,12 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
-use instant_acme::{Account, AccountCredentials, ExternalAccountKey, NewAccount};
+use instant_acme::{Account, AccountCredentials, CertificateIdentifier, Error, ExternalAccountKey, NewAccount};
 
 use super::fault::OrderError;
 use super::folder::Folder;
 use super::http::{Client, RetryAfter};
+use super::plan::Window;
 use crate::config::AcmeConfig;
 use crate::tls::{CertificateFault, read_secret};
 
@@ -69,6 +70,22 @@ pub(super) async fn make(
     folder.keep_account(&name(config), &credentials)?;
     log::info!("acme: made an account at {}", config.directory);
     Ok(account)
+}
+
+/// When its authority wants a certificate to be renewed, and in how many seconds it wants to be asked again; `None`: it does not say.
+pub(super) async fn window(
+    account: &Account,
+    certificate: &CertificateIdentifier<'_>,
+) -> Result<Option<(Window, i64)>, OrderError> {
+    match account.renewal_info(certificate).await {
+        Ok((info, retry_after)) => {
+            let window = &info.suggested_window;
+            let window = Window { start: window.start.unix_timestamp(), end: window.end.unix_timestamp() };
+            Ok(Some((window, i64::try_from(retry_after.as_secs()).unwrap_or(i64::MAX))))
+        }
+        Err(Error::Unsupported(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The authority does not know it any more.

@@ -1,5 +1,10 @@
 //! Why an order came to nothing, in sentences: an authority's words are cleaned and cut, since they end in logs and on terminals.
 
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
 use instant_acme::{Error, Problem};
 
 use super::folder::FolderError;
@@ -34,6 +39,9 @@ pub(super) enum OrderError {
     /// The folder.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// The library panics at what it sent.
+    #[error("the authority's answer makes no sense")]
+    Senseless,
     /// The whole order took too long.
     #[error("the authority did not end the order within {0} s")]
     TimedOut(u64),
@@ -52,14 +60,27 @@ impl OrderError {
             Self::Acme(Error::Api(problem)) if is_of_type(problem, "rateLimited") => FailureKind::RateLimited,
             Self::Acme(Error::Other(why)) if why.is::<Unreachable>() => FailureKind::Unreachable,
             Self::TimedOut(_) | Self::Acme(Error::Timeout(_)) => FailureKind::Unreachable,
-            Self::Acme(_) | Self::Unusable(_) | Self::Own(_) | Self::Folder(_) => FailureKind::Other,
+            Self::Acme(_) | Self::Unusable(_) | Self::Senseless | Self::Own(_) | Self::Folder(_) => FailureKind::Other,
         };
         let why = match self {
             Self::Acme(Error::Api(problem)) => format!("the authority refused: {}", said(problem)),
+            Self::Acme(Error::Json(why)) => {
+                format!("the authority's answer is none that ACME knows ({why}); is acme.directory right?")
+            }
             other => other.to_string(),
         };
         Failure { why: clean(&why), kind, retry_after }
     }
+}
+
+/// What the library of ACME panics at comes to an error: it does so at a directory whose `newNonce` is no url, and the task must go on.
+pub(super) async fn unpanicking<T>(work: impl Future<Output = Result<T, OrderError>>) -> Result<T, OrderError> {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        polled.unwrap_or(Poll::Ready(Err(OrderError::Senseless)))
+    })
+    .await
 }
 
 /// What an authority says of a problem.
@@ -116,8 +137,20 @@ mod tests {
             (OrderError::TimedOut(3), FailureKind::Unreachable),
             (OrderError::Unusable("cut".to_owned()), FailureKind::Other),
             (api("{}"), FailureKind::Other),
+            (OrderError::Senseless, FailureKind::Other),
         ] {
             assert_eq!(error.failure(None).kind, kind, "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_library_is_an_error_like_another() {
+        let senseless = unpanicking(async {
+            tokio::task::yield_now().await;
+            assert!(std::hint::black_box(false), "as the library does");
+            Ok(())
+        });
+        assert_eq!(senseless.await.unwrap_err().failure(None).why, "the authority's answer makes no sense");
+        assert_eq!(unpanicking(async { Ok(1) }).await.unwrap(), 1);
     }
 }

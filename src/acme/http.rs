@@ -20,6 +20,8 @@ use crate::telemetry::VERSION;
 
 /// The largest answer: a chain of certificates has some 10 KiB.
 const MAX_BYTES: u64 = 256 * 1024;
+/// The longest wait that the library is told of, in seconds: no pause that furt makes is longer.
+const LONGEST_WAIT: i64 = 7 * 24 * 3600;
 /// For a whole answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -53,10 +55,25 @@ impl RetryAfter {
     }
 
     fn note(&self, headers: &HeaderMap) {
-        let seconds = headers.get(header::RETRY_AFTER).and_then(|value| seconds(value.to_str().ok()?));
-        if seconds.is_some() {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seconds;
+        let wait = wait(headers);
+        if wait.is_some() {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = wait;
         }
+    }
+}
+
+/// What an answer says of waiting, in seconds.
+fn wait(headers: &HeaderMap) -> Option<i64> {
+    headers.get(header::RETRY_AFTER).and_then(|value| seconds(value.to_str().ok()?))
+}
+
+/// The library panics at a wait beyond what clocks can show. To GET, an authority says when to renew, and the library takes its word
+/// only with a wait.
+fn bound_wait(asked: &Method, headers: &mut HeaderMap) {
+    match wait(headers) {
+        Some(seconds) => _ = headers.insert(header::RETRY_AFTER, seconds.clamp(0, LONGEST_WAIT).into()),
+        None if asked == Method::GET => _ = headers.insert(header::RETRY_AFTER, 0.into()),
+        None => _ = headers.remove(header::RETRY_AFTER),
     }
 }
 
@@ -95,9 +112,12 @@ fn roots(file: Option<&Path>) -> Result<Vec<Certificate<'static>>, RootsError> {
     if roots.is_empty() { Err(RootsError::NoCertificate(file.to_owned())) } else { Ok(roots) }
 }
 
+/// Sends a request and waits for the answer.
+type Sender = dyn Fn(Request<Bytes>) -> Result<Response<Bytes>, Unreachable> + Send + Sync;
+
 /// The client that the library is handed.
 pub(super) struct Client {
-    agent: Agent,
+    sender: Arc<Sender>,
     retry_after: RetryAfter,
 }
 
@@ -113,7 +133,16 @@ impl Client {
             .user_agent(format!("furt/{VERSION}"))
             .tls_config(tls)
             .build();
-        Ok(Self { agent: config.into(), retry_after })
+        let agent: Agent = config.into();
+        Ok(Self::over(move |request| send(&agent, request), retry_after))
+    }
+
+    /// One that asks `sender`.
+    pub(super) fn over(
+        sender: impl Fn(Request<Bytes>) -> Result<Response<Bytes>, Unreachable> + Send + Sync + 'static,
+        retry_after: RetryAfter,
+    ) -> Self {
+        Self { sender: Arc::new(sender), retry_after }
     }
 }
 
@@ -122,24 +151,26 @@ impl HttpClient for Client {
         &self,
         request: Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
-        let (agent, retry_after) = (self.agent.clone(), self.retry_after.clone());
+        let (sender, retry_after) = (Arc::clone(&self.sender), self.retry_after.clone());
         Box::pin(async move {
             let (parts, body) = request.into_parts();
+            let method = parts.method.clone();
             let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-            let sending = tokio::task::spawn_blocking(move || send(&agent, Request::from_parts(parts, body)));
+            let sending = tokio::task::spawn_blocking(move || sender(Request::from_parts(parts, body)));
             let sent = sending.await.map_err(|error| Error::Other(error.into()))?;
-            let response = sent.map_err(|why| Error::Other(why.into()))?;
+            let mut response = sent.map_err(|why| Error::Other(why.into()))?;
             if response.status().is_client_error() || response.status().is_server_error() {
                 retry_after.note(response.headers());
                 check_problem(&response).map_err(|why| Error::Other(why.into()))?;
             }
+            bound_wait(&method, response.headers_mut());
             Ok(BytesResponse::from(response.map(Full::new)))
         })
     }
 }
 
 fn send(agent: &Agent, request: Request<Bytes>) -> Result<Response<Bytes>, Unreachable> {
-    let failed = |why: ureq::Error| Unreachable(format!("the authority cannot be asked: {why}"));
+    let failed = |why: ureq::Error| Unreachable(format!("the authority cannot be asked: {}", unasked(&why)));
     let (mut parts, body) = request.into_parts();
     // Of the library; the agent has furt's.
     parts.headers.remove(header::USER_AGENT);
@@ -151,6 +182,16 @@ fn send(agent: &Agent, request: Request<Bytes>) -> Result<Response<Bytes>, Unrea
     let (parts, mut body) = response.map_err(failed)?.into_parts();
     let body = body.with_config().limit(MAX_BYTES).read_to_vec().map_err(failed)?;
     Ok(Response::from_parts(parts, body.into()))
+}
+
+fn unasked(why: &ureq::Error) -> String {
+    let ureq::Error::Io(error) = why else { return why.to_string() };
+    match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            format!("no root of acme.ca, or of the system without it, vouches for its certificate ({why})")
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// An error of an authority is a document; an error of what stands before it is not, and would be told as one that cannot be read.
@@ -255,6 +296,16 @@ mod tests {
         assert_eq!(asked(answer("200 OK", "{}")).await, (Ok(b"{}".to_vec()), None));
         let (large, _) = asked(answer("200 OK", &"x".repeat(1024 * 1024))).await;
         assert!(large.unwrap_err().starts_with("the authority cannot be asked: "));
+        let (stranger, ca) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (url, _) = answers(stranger.path(), String::new()).await;
+        let (_, ca) = answers(ca.path(), String::new()).await;
+        let client = Client::try_new(Some(&ca), RetryAfter::default()).unwrap();
+        let request = Request::builder().uri(url).body(BodyWrapper::default()).unwrap();
+        let told = client.request(request).await.map(|_| ()).unwrap_err().to_string();
+        assert!(
+            told.contains("no root of acme.ca, or of the system without it, vouches for its certificate"),
+            "{told}"
+        );
         let limited = r#"{"type":"urn:ietf:params:acme:error:rateLimited"}"#;
         let (answered, wait) = asked(answer("429 Too Many Requests\r\nRetry-After: 86400", limited)).await;
         assert_eq!((answered.unwrap(), wait), (limited.as_bytes().to_vec(), Some(86_400)));

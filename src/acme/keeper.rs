@@ -15,7 +15,7 @@ use pingora::services::background::BackgroundService;
 use tokio::sync::Mutex;
 
 use super::account;
-use super::fault::{OrderError, clean};
+use super::fault::{OrderError, clean, unpanicking};
 use super::folder::{Folder, FolderError, Stored};
 use super::http::RetryAfter;
 use super::order::{self, Got, Wish};
@@ -151,7 +151,8 @@ impl Keeper {
             return keeping.plan.unreached(name, error.to_string(), unix_seconds(), fastrand::f64());
         }
         _ = keeping.retry_after.take();
-        let obtaining = tokio::time::timeout(ORDER_TIMEOUT, self.obtain(keeping, acme, name, challenge)).await;
+        let obtaining =
+            tokio::time::timeout(ORDER_TIMEOUT, unpanicking(self.obtain(keeping, acme, name, challenge))).await;
         let obtained = obtaining.unwrap_or(Err(OrderError::TimedOut(ORDER_TIMEOUT.as_secs())));
         let service = keeping.plan.wanted().get(name).and_then(|wanted| wanted.service.clone());
         match obtained.and_then(|got| keeping.take(acme, name, service, got)) {
@@ -305,7 +306,7 @@ impl Keeping {
     /// Asks the authority when to renew.
     async fn ask(&mut self, acme: &AcmeConfig, name: &str) {
         _ = self.retry_after.take();
-        let asked = self.renewal_info(acme, name).await;
+        let asked = unpanicking(self.renewal_info(acme, name)).await;
         let now = unix_seconds();
         match asked {
             Ok(Some((window, retry_after))) => {
@@ -328,15 +329,7 @@ impl Keeping {
     async fn renewal_info(&self, acme: &AcmeConfig, name: &str) -> Result<Option<(Window, i64)>, OrderError> {
         let Some(identifier) = self.identifier(acme, name) else { return Ok(None) };
         let Some(account) = account::known(acme, &self.folder, &self.retry_after).await? else { return Ok(None) };
-        match account.renewal_info(&identifier).await {
-            Ok((info, retry_after)) => {
-                let window = &info.suggested_window;
-                let window = Window { start: window.start.unix_timestamp(), end: window.end.unix_timestamp() };
-                Ok(Some((window, i64::try_from(retry_after.as_secs()).unwrap_or(i64::MAX))))
-            }
-            Err(instant_acme::Error::Unsupported(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        account::window(&account, &identifier).await
     }
 
     /// What the certificate of a name is called by the authority that is configured, if it is from there (RFC 9773 §4.1).

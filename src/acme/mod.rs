@@ -7,6 +7,8 @@
 
 mod account;
 mod challenge;
+#[doc(hidden)]
+pub mod conversation;
 mod fault;
 mod folder;
 mod http;

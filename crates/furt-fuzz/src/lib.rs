@@ -3,6 +3,7 @@
 //! `fuzz/` wraps each for the engine (`make fuzz`); the tests below call each with every file of its committed corpus,
 //! without an engine. No furt that runs has it. A finding is a panic, with what was read and what was expected.
 
+mod acme_answers;
 mod addresses;
 mod config;
 mod connection_string;
@@ -16,6 +17,7 @@ mod registration;
 mod routes;
 mod store_file;
 
+pub use acme_answers::acme_answers;
 pub use addresses::addresses;
 pub use config::config;
 pub use connection_string::connection_string;
@@ -67,6 +69,11 @@ mod tests {
         }
         assert!(!paths.is_empty() && paths.len() <= MOST_FILES, "{} inputs", paths.len());
         assert!(bytes <= MOST_BYTES, "{bytes} bytes");
+    }
+
+    #[test]
+    fn every_kept_input_of_acme_answers_holds() {
+        replay("acme_answers", super::acme_answers);
     }
 
     #[test]
