@@ -45,7 +45,9 @@ pub(super) async fn renew(State(api): State<Arc<Api>>, Path(name): Path<String>)
     let listed = api.tls.list();
     let found = listed.iter().find(|one| matches!(one.source, Origin::Acme(_)) && one.names.contains(&name));
     let Some((found, tls)) = found.zip(api.tls.public.as_ref()) else {
-        let detail = format!("\"{name}\" is no name that furt gets certificates for");
+        let detail = format!(
+            "\"{name}\" is no name that furt gets certificates for: neither acme.names nor a route within acme.from_routes has it"
+        );
         return Err(Problem::new(StatusCode::NOT_FOUND, Code::NotFound, detail));
     };
     if found.next_renewal.is_none() {

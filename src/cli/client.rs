@@ -314,7 +314,7 @@ fn send(
 ) -> Result<http::Response<ureq::Body>> {
     // A url would swallow these instead of encoding them, and so name another endpoint.
     if let Some(name) = path.iter().find(|segment| matches!(**segment, "" | "." | "..")) {
-        bail!("\"{name}\" is not registered: nothing can have that name");
+        bail!("there is no \"{name}\": nothing can have that name");
     }
     let mut url = url::Url::parse(&target.url)
         .map_err(|_| anyhow!("--url \"{}\" must be a url such as http://127.0.0.1:8081", target.url))?;

@@ -23,8 +23,18 @@ pub(super) fn roots(authorities: &[CertificateDer<'static>]) -> Result<RootCertS
     let mut roots = RootCertStore::empty();
     for certificate in authorities {
         roots.add(certificate.clone()).map_err(|_| CertificateFault::NoAuthority)?;
+        if !may_sign(certificate) {
+            return Err(CertificateFault::NoAuthority);
+        }
     }
     Ok(roots)
+}
+
+/// Whether a certificate may have signed another one: one that an authority gave to somebody vouches for nobody. One that signed itself
+/// may be old enough to say nothing of it.
+fn may_sign(certificate: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(certificate)
+        .is_ok_and(|(_, certificate)| certificate.is_ca() || certificate.subject() == certificate.issuer())
 }
 
 /// What authorities have revoked.

@@ -113,6 +113,9 @@ pub enum CertificateFault {
         "has a private key that cannot be used ({0}); must be ECDSA (P-256, P-384, P-521), Ed25519, or RSA of 2048 to 8192 bits"
     )]
     UnusableKey(Error),
+    /// The certificate's key is not the one that is with it.
+    #[error("is of another key")]
+    OfAnotherKey,
     /// It is another certificate's.
     #[error("has another key than the certificate in {}", .0.display())]
     KeyDoesNotFit(PathBuf),
@@ -174,7 +177,7 @@ impl Certificate {
         let key = read_secret(&config.key).and_then(|bytes| private_key(&bytes)).map_err(of_key)?;
         let mut certified = certified(chain, key).map_err(|fault| match fault {
             CertificateFault::Unparsable => of_cert(CertificateFault::Unparsable),
-            CertificateFault::KeyDoesNotFit(_) => of_key(CertificateFault::KeyDoesNotFit(config.cert.clone())),
+            CertificateFault::OfAnotherKey => of_key(CertificateFault::KeyDoesNotFit(config.cert.clone())),
             fault => of_key(fault),
         })?;
         if let Some(file) = &config.staple {
@@ -222,7 +225,7 @@ fn certified(
     key: PrivateKeyDer<'static>,
 ) -> Result<CertifiedKey, CertificateFault> {
     CertifiedKey::from_der(chain, key, provider()).map_err(|why| match why {
-        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => CertificateFault::KeyDoesNotFit(PathBuf::new()),
+        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => CertificateFault::OfAnotherKey,
         Error::InvalidCertificate(_) => CertificateFault::Unparsable,
         why => CertificateFault::UnusableKey(why),
     })

@@ -417,6 +417,7 @@ async fn files_that_cannot_be_used_leave_what_was_in_force_and_are_told() {
         ("clients.crl", &others.revoked(&[], 2999), "has no list of the authority"),
         ("ca.pem", "", "has no certificate"),
         ("ca.pem", &others.pem(), "has no list of the authority"),
+        ("ca.pem", &site.authority.signed("a.example").0, "has a certificate that cannot be an authority's"),
     ] {
         let before = std::fs::read_to_string(site.edge.path(file)).unwrap();
         put(&site.edge.path(file), text, 0o644);

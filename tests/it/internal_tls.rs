@@ -145,7 +145,13 @@ async fn its_files_are_watched() {
     })
     .await;
     assert!(!health().await.contains("clients.pem"));
-    // A key that does not fit leaves the pair before in force; then a new pair.
+    // So does what is no certificate, and a key that does not fit; then a new pair.
+    let before = fs::read(files.path("furt.pem")).unwrap();
+    fs::write(files.path("furt.pem"), "nothing").unwrap();
+    eventually("it is told", SOON, async || health().await.contains("furt.pem").then_some(())).await;
+    assert!(files.cli(None, true, &["nodes"]).await.0);
+    fs::write(files.path("furt.pem"), before).unwrap();
+    eventually("all is well", SOON, async || (!health().await.contains("furt.pem")).then_some(())).await;
     let (cert, key) = others.signed_until(&["127.0.0.1"], 2999);
     fs::write(files.path("furt.key"), &key).unwrap();
     eventually("it is told", SOON, async || health().await.contains("furt.key").then_some(())).await;
