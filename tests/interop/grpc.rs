@@ -1,24 +1,15 @@
 //! grpcio on both sides of furt: every kind of call, in plain text and under TLS, and its health service.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout};
 
+use crate::foreign::python;
 use crate::support::tls::Edge;
 use crate::support::{Gateway, SOON};
-
-/// A program of `programs`, with what `.ci/interop` has installed for it.
-fn python(program: &str) -> Command {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let mut command = Command::new("python3");
-    command.arg(root.join("tests/interop/programs").join(program));
-    command.env("PYTHONPATH", root.join("target/interop/grpc")).kill_on_drop(true);
-    command
-}
 
 struct Service {
     _child: Child,
@@ -29,8 +20,11 @@ struct Service {
 
 impl Service {
     async fn start() -> Self {
-        let mut child =
-            python("grpc_service.py").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3");
+        let mut child = python::command("grpc", "grpc_service.py")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3");
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let mut lines = BufReader::new(stdout).lines();
         let told = tokio::time::timeout(SOON * 3, lines.next_line()).await.expect("its port").unwrap();
@@ -49,7 +43,10 @@ async fn registered(gateway: &Gateway, service: &Service) {
 
 /// Makes every kind of call.
 async fn is_well(arguments: &[&str]) {
-    let output = tokio::time::timeout(Duration::from_secs(120), python("grpc_client.py").args(arguments).output());
+    let output = tokio::time::timeout(
+        Duration::from_secs(120),
+        python::command("grpc", "grpc_client.py").args(arguments).output(),
+    );
     let output = output.await.expect("an end in time").unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(

@@ -23,6 +23,7 @@ mod foreign;
 mod gateways;
 mod grants;
 mod grpc;
+mod hostile_h2;
 mod joined;
 mod joining;
 mod keys;

@@ -7,6 +7,7 @@ pub(crate) mod fault_proxy;
 mod member;
 pub(crate) mod pebble;
 pub(crate) mod program;
+pub(crate) mod python;
 #[cfg(test)]
 mod tests;
 
