@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use pingora::server::ShutdownWatch;
 use rustls::HandshakeKind;
-use rustls::server::{Acceptor, ClientHello};
+use rustls::server::ClientHello;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::hello::{self, Hello};
 use super::session::{Session, version};
 use crate::telemetry::{HandshakeOutcome, TlsMetrics};
 use crate::tls::{ACME_TLS, Handshake, Offer, Secured, Shown, ShownByClient};
@@ -43,6 +43,8 @@ pub struct Handshakes {
 enum HandshakeError {
     #[error("there is no certificate for {0}")]
     UnknownName(String),
+    #[error("a request of HTTP came without TLS")]
+    PlainHttp,
     #[error("{0}")]
     Failed(#[from] io::Error),
 }
@@ -104,7 +106,13 @@ impl Handshakes {
         socket: TcpStream,
         reached: Option<IpAddr>,
     ) -> Result<(TlsStream<TcpStream>, Offer), HandshakeError> {
-        let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let mut start = match hello::read(socket).await? {
+            Hello::Tls(start) => start,
+            Hello::Http(request) => {
+                request.refuse(self.mark()).await;
+                return Err(HandshakeError::PlainHttp);
+            }
+        };
         let address = || reached.or_else(|| start.io.local_addr().ok().map(|address| address.ip()));
         let Some(offer) = self.offer_for(&start.client_hello(), address) else {
             let name = start.client_hello().server_name().unwrap_or("a client that names no host").to_owned();
@@ -119,6 +127,14 @@ impl Handshakes {
         match first {
             Poll::Ready(accepted) => Ok((accepted?, offer)),
             Poll::Pending => Ok((accepting.await?, offer)),
+        }
+    }
+
+    /// The header that all answers of the listener have.
+    fn mark(&self) -> (&'static str, &'static str) {
+        match self.shown {
+            Shown::Public(_) => ("X-Gateway", "furt"),
+            Shown::Internal(_) => ("X-Furt-Listener", "internal"),
         }
     }
 
@@ -143,6 +159,7 @@ async fn end_challenge(mut stream: TlsStream<TcpStream>) {
 fn outcome(error: &HandshakeError) -> HandshakeOutcome {
     match error {
         HandshakeError::UnknownName(_) => HandshakeOutcome::UnknownName,
+        HandshakeError::PlainHttp => HandshakeOutcome::PlainHttp,
         HandshakeError::Failed(error) if is_of_client_certificate(error) => HandshakeOutcome::ClientCertificate,
         HandshakeError::Failed(error) => match error.kind() {
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => HandshakeOutcome::Closed,

@@ -12,6 +12,7 @@ mod given;
 mod half_closed;
 mod handshake;
 mod head;
+mod hello;
 mod lingering;
 mod outgoing;
 mod own;

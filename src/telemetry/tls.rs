@@ -33,8 +33,10 @@ pub enum HandshakeOutcome {
         /// Whether the client had a ticket that was good.
         resumed: bool,
     },
-    /// Client and furt have nothing in common, or one of them does not speak TLS.
+    /// Client and furt have nothing in common, or the client speaks neither TLS nor HTTP.
     Failed,
+    /// The client sent a request of HTTP without TLS.
+    PlainHttp,
     /// The client left.
     Closed,
     /// It took too long.
@@ -130,6 +132,7 @@ impl TlsMetrics {
             HandshakeOutcome::Done { version, resumed: true } => ["done", version, "true"],
             HandshakeOutcome::Done { version, resumed: false } => ["done", version, "false"],
             HandshakeOutcome::Failed => ["failed", "none", "false"],
+            HandshakeOutcome::PlainHttp => ["plain-http", "none", "false"],
             HandshakeOutcome::Closed => ["closed", "none", "false"],
             HandshakeOutcome::TimedOut => ["timeout", "none", "false"],
             HandshakeOutcome::UnknownName => ["unknown-name", "none", "false"],

@@ -94,7 +94,11 @@ async fn beyond_loopback_it_is_under_tls_and_loopback_stays_plain() {
     let (is_done, told) = files.cli(None, false, &["nodes"]).await;
     assert!(!is_done && told.contains("ertificate"), "nobody else vouches for it: {told}");
     let plain = format!("http://{}/readyz", SocketAddr::from(([127, 0, 0, 1], files.port)));
-    assert!(reqwest::get(&plain).await.is_err());
+    let refused = reqwest::get(&plain).await.unwrap();
+    assert_eq!((refused.status().as_u16(), &refused.headers()["x-furt-listener"]), (400, &"internal".parse().unwrap()));
+    let told = gateway.cli(&["nodes", "--url", plain.trim_end_matches("/readyz")]).await.stderr;
+    let told = String::from_utf8(told).unwrap();
+    assert!(told.contains("https-expected") && told.contains("use https://"), "{told}");
     assert!(!gateway.log().contains("without TLS"), "{}", gateway.log());
     let (is_done, told) = files.registers(None, "shop", 9).await;
     assert!(is_done, "{told}");

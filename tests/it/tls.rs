@@ -249,8 +249,13 @@ async fn limits_and_times_of_clients_hold_under_tls() {
 async fn whoever_speaks_no_tls_is_told_in_its_own_way_and_the_log_stays_quiet() {
     let edge = Edge::new();
     let gateway = Gateway::start(&edge.tail(&["a"], "")).await;
-    for garbage in ["GET / HTTP/1.1\r\nHost: a.example\r\n\r\n".as_bytes(), &[22, 3, 1, 0, 5, 1, 0, 0, 1, 0], &[0; 64]]
-    {
+    for garbage in [
+        "SSH-2.0-OpenSSH_9.2\r\n".as_bytes(),
+        b"GET\r\n\r\n",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
+        &[22, 3, 1, 0, 5, 1, 0, 0, 1, 0],
+        &[0; 64],
+    ] {
         let mut wire = Wire::to(edge.address).await;
         wire.send(garbage).await;
         // A fatal alert.
@@ -258,12 +263,91 @@ async fn whoever_speaks_no_tls_is_told_in_its_own_way_and_the_log_stays_quiet() 
         assert_eq!(answer.as_bytes().first(), Some(&21), "{answer:?}");
     }
     drop(TcpStream::connect(edge.address).await.unwrap());
-    handshakes(&gateway, r#"outcome="failed",resumed="false",version="none""#, 3).await;
+    handshakes(&gateway, r#"outcome="failed",resumed="false",version="none""#, 5).await;
     handshakes(&gateway, r#"outcome="closed",resumed="false",version="none""#, 1).await;
     let log = gateway.log();
     let told: Vec<_> = log.lines().filter(|line| line.contains("ERROR") || line.contains("WARN")).collect();
     // Of the test's machine, that it has few files.
     assert!(told.iter().all(|line| line.contains("app::files")), "{told:?}");
+}
+
+/// Checks that it is what a client is told that speaks HTTP without TLS.
+fn says_to_use_https(answer: &str) {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert_eq!((wire::status(answer), wire::header(head, "connection")), (400, Some("close")), "{answer}");
+    assert_eq!(wire::header(head, "x-gateway"), Some("furt"), "{answer}");
+    let problem: Value = serde_json::from_str(body).unwrap();
+    assert_eq!((&problem["code"], &problem["status"]), (&"https-expected".into(), &400.into()), "{body}");
+    assert!(problem["detail"].as_str().unwrap().contains("https://"), "{body}");
+    assert_eq!(wire::header(head, "x-request-id"), problem["request_id"].as_str(), "{answer}");
+    assert_eq!(wire::header(head, "content-length"), Some(&*body.len().to_string()), "{answer}");
+}
+
+#[tokio::test]
+async fn http_without_tls_is_told_to_use_https_however_its_bytes_come() {
+    let (edge, origin) = (Edge::new(), Origin::start().await);
+    let gateway = before(&edge, &origin, "").await;
+    let get = GET.as_bytes();
+    let large = format!("POST /s/a HTTP/1.1\r\nHost: a.example\r\nContent-Length: 60000\r\n\r\n{}", "a".repeat(60_000));
+    let pieces: [&[&[u8]]; 5] = [
+        &[get],
+        &[large.as_bytes()],
+        &[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+        &[b"G", b"E", b"T", b" "],
+        &[b"GE", &get[2..]],
+    ];
+    for pieces in pieces {
+        let mut wire = Wire::to(edge.address).await;
+        for piece in pieces {
+            wire.send(piece).await;
+            // So that they come one by one; how many at once changes nothing.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        says_to_use_https(&wire.read_to_end(SOON).await);
+    }
+    let head = wire::exchange(edge.address, "HEAD / HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    assert!(wire::status(&head) == 400 && head.ends_with("\r\n\r\n"), "{head}");
+    handshakes(&gateway, r#"outcome="plain-http",resumed="false",version="none""#, 6).await;
+    let mut wire = edge.wire().await;
+    wire.send(GET).await;
+    assert_eq!(wire::status(&wire.read_response().await.0), 200);
+    assert_eq!(origin.requests("/s/a"), 1);
+}
+
+#[tokio::test]
+async fn what_may_become_http_has_the_time_of_a_handshake() {
+    let (edge, origin) = (Edge::new(), Origin::start().await);
+    let gateway = before(&edge, &origin, "handshake_timeout = '700ms'").await;
+    let mut silent = Wire::to(edge.address).await;
+    silent.send("GET").await;
+    let mut slow = Wire::to(edge.address).await;
+    // A letter at a time, and never a space.
+    for letter in ["P", "R", "O", "P", "F", "I", "N", "D"] {
+        if !slow.try_send(letter).await {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!((silent.read_to_end(SOON).await, slow.read_to_end(SOON).await), (String::new(), String::new()));
+    handshakes(&gateway, r#"outcome="timeout",resumed="false",version="none""#, 2).await;
+    let mut half = Wire::to(edge.address).await;
+    half.send("GE").await;
+    half.end_sending().await;
+    assert_eq!(half.read_to_end(SOON).await, "");
+    handshakes(&gateway, r#"outcome="closed",resumed="false",version="none""#, 1).await;
+    let both = "\nfurt_client_connections 0\n";
+    eventually("no place is kept", SOON, async || gateway.metrics().await.contains(both).then_some(())).await;
+}
+
+#[tokio::test]
+async fn http_behind_a_proxy_header_is_told_to_use_https_too() {
+    let (edge, origin) = (Edge::new(), Origin::start().await);
+    let from = "redirect = false\n[server]\nproxy_protocol_from = ['127.0.0.1']";
+    let gateway = before(&edge, &origin, from).await;
+    let header = "PROXY TCP4 192.0.2.1 192.0.2.2 1 443\r\n";
+    says_to_use_https(&wire::exchange(edge.address, header.to_owned() + GET).await);
+    assert_eq!(wire::exchange(edge.address, GET).await, "", "without a header nobody is answered");
+    handshakes(&gateway, r#"outcome="plain-http",resumed="false",version="none""#, 1).await;
 }
 
 #[tokio::test]

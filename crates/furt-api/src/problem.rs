@@ -155,6 +155,8 @@ open_enum! {
         HeaderTooLarge = "header-too-large",
         /// 400: HTTP/1.1 without `Host`.
         HostMissing = "host-missing",
+        /// 400: the request came without TLS to a port that speaks it.
+        HttpsExpected = "https-expected",
         /// 503, by the public listener: every instance of the service is at its limit.
         InstancesFull = "instances-full",
         /// 500: furt failed.
