@@ -33,6 +33,7 @@ mod outage;
 mod records;
 mod renewal_info;
 mod rights;
+mod scanners;
 mod sharing;
 mod upgrading;
 mod websockets;

@@ -9,18 +9,25 @@ const LINES_SHOWN: usize = 60;
 
 /// Where `.ci/interop` put it: in the folder of that room.
 pub(super) fn path(room: &str, name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop").join(room).join("bin").join(name);
+    let path = self::room(room).join("bin").join(name);
     assert!(path.exists(), "{} is missing: `make setup-interop` unpacks it there", path.display());
     path
 }
 
-/// A command of a program that has a room of its own, with the libraries that were unpacked with it.
+/// A room below `target/interop`.
+pub(crate) fn room(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop").join(name)
+}
+
+/// A command of a program that has a room of its own, with the libraries and the other programs that were unpacked with it.
 pub(crate) fn command(name: &str) -> Command {
-    let program = path(name, name);
-    let libraries = program.parent().and_then(Path::parent).unwrap().join("usr/lib");
-    let of_machine = format!("{}-linux-gnu", std::env::consts::ARCH);
+    let (program, room) = (path(name, name), room(name));
+    let of_machine = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);
     let mut command = Command::new(program);
-    command.env("LD_LIBRARY_PATH", libraries.join(of_machine));
+    let others = std::env::var("PATH").unwrap_or_default();
+    command
+        .env("LD_LIBRARY_PATH", room.join(of_machine))
+        .env("PATH", format!("{}:{others}", room.join("usr/bin").display()));
     command
 }
 
