@@ -9,3 +9,4 @@ mod languages;
 mod restored;
 mod rolling;
 mod scale;
+mod swaps;

@@ -59,6 +59,12 @@ impl Edge {
         CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()
     }
 
+    /// A certificate and its key, as PEM, for files of another kind.
+    #[allow(dead_code, reason = "only the tests beside foreign programs use it")]
+    pub(crate) fn signed(&self, names: &[&str]) -> (String, String) {
+        self.authority.signed_until(names, 2999)
+    }
+
     /// Writes the certificate that all of them are signed by, for clients that trust files.
     #[allow(dead_code, reason = "only foreign clients do")]
     pub(crate) fn authority_file(&self) -> PathBuf {
