@@ -24,6 +24,7 @@ mod gateways;
 mod grants;
 mod grpc;
 mod hostile_h2;
+mod http2;
 mod joined;
 mod joining;
 mod keys;

@@ -1,33 +1,21 @@
 //! The real npm package `etcd-registry`, unmodified, with furt in etcd's place: what it joins is registered and routed, and what
 //! is registered is found.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout};
 
-use crate::foreign::Etcd;
+use crate::foreign::{Etcd, node};
 use crate::gateways::{agree, pair, stored_at};
 use crate::support::{ADMIN, Answer, Gateway, Origin, SOON, eventually, ports, public_service};
 
 const DISK: &str = "[store]\nkind = 'disk'\npath = 'furt.redb'\n";
 /// Longer than the package's TTL, which is 10 s; it beats every 5 s.
 const BEYOND_TTL: Duration = Duration::from_secs(12);
-
-/// Where `.ci/interop` installs the package.
-fn room() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/interop/npm")
-}
-
-fn node() -> Command {
-    let mut command = Command::new(room().with_file_name("node").join("bin/node"));
-    command.env("NODE_PATH", room().join("node_modules")).kill_on_drop(true);
-    command
-}
 
 /// A program that uses the package.
 struct Program {
@@ -39,7 +27,7 @@ struct Program {
 impl Program {
     fn start() -> Self {
         let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/npm/driver.js");
-        let mut child = node()
+        let mut child = node::command()
             .arg(driver)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -196,8 +184,8 @@ async fn its_command_line_joins_lists_and_looks_up() {
     let gateway = Gateway::start("").await;
     for registry in [gateway.internal.to_string(), format!("{}/staging", gateway.internal)] {
         let verb = async |arguments: &[&str]| {
-            let mut command = node();
-            command.arg(room().join("node_modules/etcd-registry/bin.js")).args(["-e", &registry]).args(arguments);
+            let mut command = node::command();
+            command.arg(node::room().join("node_modules/etcd-registry/bin.js")).args(["-e", &registry]).args(arguments);
             String::from_utf8(command.output().await.unwrap().stdout).unwrap()
         };
         std::fs::write(
@@ -205,8 +193,8 @@ async fn its_command_line_joins_lists_and_looks_up() {
             "require('http').createServer((_, s) => s.end()).listen(process.env.PORT)",
         )
         .unwrap();
-        let mut joined = node()
-            .arg(room().join("node_modules/etcd-registry/bin.js"))
+        let mut joined = node::command()
+            .arg(node::room().join("node_modules/etcd-registry/bin.js"))
             .args(["-e", &registry, "-h", "127.0.0.1", "-w", "1", "-s", "1", "join", "sagjan", "server.js"])
             .current_dir(gateway.dir())
             .spawn()

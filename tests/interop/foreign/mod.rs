@@ -5,6 +5,7 @@ pub(crate) mod etcd;
 pub(crate) mod etcdctl;
 pub(crate) mod fault_proxy;
 mod member;
+pub(crate) mod node;
 pub(crate) mod pebble;
 pub(crate) mod program;
 pub(crate) mod python;
