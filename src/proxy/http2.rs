@@ -1,5 +1,5 @@
 //! What is special to services that speak HTTP/2, while most clients speak HTTP/1: `Expect: 100-continue`, trailers, the status of
-//! gRPC in them, WebSockets, and which failures say that a request was not processed.
+//! gRPC in them, and which failures say that a request was not processed.
 //!
 //! Pingora's client of HTTP/2 reads no interim answers, and its server of HTTP/1 writes no trailers (`trailers` does). Called by
 //! the hooks once a connection over HTTP/2 is there; requests to services of HTTP/1 never come here.
@@ -12,7 +12,6 @@ use pingora_proxy::Session;
 
 use super::answer::GatewayAnswer;
 use super::context::Context;
-use super::h2::{Exchange, WebSocketKey};
 use super::{grpc, streams, upload};
 use crate::wire::GatewayProblem;
 
@@ -35,32 +34,6 @@ pub(super) async fn for_service(session: &mut Session, request: &mut RequestHead
     }
     ctx.answer.kept_alive = session.get_keepalive();
     session.as_downstream_mut().write_continue_response().await.map_err(Error::into_down)
-}
-
-/// Makes an upgrade of the request of a client of HTTP/2 for a WebSocket.
-///
-/// # Errors
-/// A header that cannot be made; none of these.
-pub(super) fn ask_for_websocket(session: &Session, request: &mut RequestHeader) -> Result<()> {
-    match websocket(session) {
-        // In HTTP/2 there is no upgrade.
-        Some(key) if request.version == Version::HTTP_11 => key.ask(request),
-        _ => Ok(()),
-    }
-}
-
-/// Checks how such a request is answered.
-///
-/// # Errors
-/// By a success that is no WebSocket. That is for no client to bring about at an instance, so it is no fault of it.
-pub(super) fn check_websocket(session: &Session, response: &ResponseHeader, ctx: &mut Context) -> Result<()> {
-    let Some(Err(why)) = websocket(session).map(|key| key.check(response)) else { return Ok(()) };
-    ctx.answer.refusal = Some(GatewayAnswer::from(GatewayProblem::UpstreamBroken).with_detail(why.to_owned()));
-    Err(Error::explain(ErrorType::HTTPStatus(502), why).into_in())
-}
-
-fn websocket(session: &Session) -> Option<&WebSocketKey> {
-    Exchange::of(session)?.websocket.as_ref()
 }
 
 /// Whether the client waits for a `100 Continue` before it sends its body.

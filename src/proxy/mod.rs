@@ -39,6 +39,7 @@ mod stand_in;
 mod streams;
 mod trailers;
 mod upload;
+mod websockets;
 
 pub use client::address as client_address;
 pub use edge::Edge;
@@ -200,7 +201,11 @@ impl ProxyHttp for Gateway {
     }
 
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        self.pass_both_ways(session, ctx).await
+        if !duplex::may_take(session) {
+            return Ok(true);
+        }
+        // Apart, so that other requests pay nothing for its size.
+        Box::pin(self.pass_both_ways(session, ctx)).await
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
@@ -222,7 +227,7 @@ impl ProxyHttp for Gateway {
             http2::for_service(session, request, ctx).await?;
         }
         headers::for_service(session, request, ctx)?;
-        http2::ask_for_websocket(session, request)
+        websockets::for_service(session, request)
     }
 
     async fn request_body_filter(
@@ -259,7 +264,7 @@ impl ProxyHttp for Gateway {
             forward::allow_stream(session, ctx);
         }
         if session.req_header().version == http::Version::HTTP_2 {
-            http2::check_websocket(session, response, ctx)?;
+            websockets::check_answer(session, response, ctx)?;
             // The answer has begun: from now on both sides may be silent for as long as in a stream.
             session.set_read_timeout(ctx.snapshot.as_ref().map(|view| view.config.upstream.stream_read_timeout));
         }

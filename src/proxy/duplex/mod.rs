@@ -56,6 +56,11 @@ impl Duplex {
     }
 }
 
+/// Whether the request's client speaks HTTP/2 and sends a body; what its service speaks is seen later.
+pub(super) fn may_take(session: &Session) -> bool {
+    Exchange::of(session).is_some_and(|exchange| exchange.has_body)
+}
+
 /// How an attempt went, where it did not fail.
 enum Attempt {
     Answered,
@@ -70,9 +75,6 @@ impl Gateway {
     /// # Errors
     /// It was not answered, or not whole.
     pub(super) async fn pass_both_ways(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        if Exchange::of(session).is_none_or(|exchange| !exchange.has_body) {
-            return Ok(true);
-        }
         loop {
             let peer = self.next_peer(session, ctx).await?;
             if peer.options.alpn != ALPN::H2 {
