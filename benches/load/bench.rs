@@ -46,7 +46,7 @@ mod turns;
 mod workload;
 
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -69,6 +69,8 @@ use workload::Workload;
 
 /// Below Linux's default range for outgoing connections, so that no client takes a gateway's port.
 const PORTS: std::ops::Range<u16> = 10_000..32_000;
+/// The UDP sockets of the ports that were chosen: until they are listened on, nobody else may choose them.
+static CHOSEN: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
 /// Files that a gateway and the driver have open beside those of idle clients, at most.
 const MORE_FILES: u64 = 4_096;
 /// The least of them that an idle gateway does with. Of the rest furt has three eighths for clients, who may need two each.
@@ -225,8 +227,13 @@ impl<'a> Bench<'a> {
 }
 
 fn free_port() -> Result<u16> {
-    // On all addresses, since the origin takes it there.
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
+    let is_free = |port: &u16| {
+        // On all addresses, since the origin takes it there.
+        let at = (Ipv4Addr::UNSPECIFIED, *port);
+        let Ok(chosen) = UdpSocket::bind(at) else { return false };
+        CHOSEN.lock().unwrap_or_else(PoisonError::into_inner).push(chosen);
+        TcpListener::bind(at).is_ok()
+    };
     let port = std::iter::repeat_with(|| fastrand::u16(PORTS)).take(1000).find(is_free);
     port.with_context(|| format!("no port from {} to {} is free", PORTS.start, PORTS.end))
 }
