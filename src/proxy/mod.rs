@@ -5,7 +5,8 @@
 //! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be
 //! read in two ways, `secure` what must come under TLS, `hops` what goes round or no further, `headers` edits, `client_location` finds out where the client is,
 //! `answer` makes furt's own answers, `grpc` those to calls, `counting` counts, `edge` takes connections as `listener` has them and makes sessions
-//! of them, `h2` of those that speak HTTP/2, `duplex` passes their bodies to services that speak it too. What is known of one request is its `context`, grouped by whom it is about.
+//! of them, `h2` of those that speak HTTP/2, `duplex` passes their bodies to services that speak it too, `websockets` are those that
+//! they ask for. What is known of one request is its `context`, grouped by whom it is about.
 
 mod admission;
 mod affinity;

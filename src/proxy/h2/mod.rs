@@ -2,7 +2,8 @@
 //!
 //! `connection` accepts the streams of a connection, and ends it; each stream is a request with a task of its own. `wire` counts
 //! what comes beside requests, `guard` judges it. `request` makes a request's header what the hooks know from HTTP/1, `session`
-//! is what Pingora is given of it, `exchange` what the hooks find of it, `websocket` makes an upgrade of one for a WebSocket. Called by `edge`; never decides where a request goes.
+//! is what Pingora is given of it, `exchange` what the hooks find of it, `websocket` makes an upgrade of one for a WebSocket. Called
+//! by `edge`; never decides where a request goes.
 
 mod connection;
 mod exchange;
