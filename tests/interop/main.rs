@@ -14,6 +14,7 @@
 
 mod acme;
 mod background;
+mod bus;
 mod comers_and_goers;
 mod conflicts;
 mod draining;

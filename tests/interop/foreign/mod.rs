@@ -6,9 +6,12 @@ pub(crate) mod etcdctl;
 pub(crate) mod fault_proxy;
 mod member;
 pub(crate) mod node;
+pub(crate) mod openbao;
 pub(crate) mod pebble;
 pub(crate) mod program;
 pub(crate) mod python;
+pub(crate) mod rabbitmq;
+pub(crate) mod stranger;
 #[cfg(test)]
 mod tests;
 
@@ -16,4 +19,6 @@ pub(crate) use acme2certifier::{Acme2certifier, Suggested};
 pub(crate) use etcd::Etcd;
 pub(crate) use etcdctl::Entry;
 pub(crate) use fault_proxy::FaultProxy;
+pub(crate) use openbao::Openbao;
 pub(crate) use pebble::Pebble;
+pub(crate) use rabbitmq::Rabbitmq;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::etcd::Options;
 use super::fault_proxy::Network;
-use super::{Etcd, FaultProxy};
+use super::{Etcd, FaultProxy, Openbao};
 use crate::support::{SOON, eventually, ports};
 
 /// Long enough for what comes on loopback, short enough to wait for what does not.
@@ -154,4 +155,28 @@ async fn lost_answers_end_the_connection_when_the_network_is_back() {
         proxy.set(Network::Open);
         timeout(SOON, stream.read_u8()).await.unwrap().unwrap_err();
     }
+}
+
+#[tokio::test]
+async fn openbao_wraps_a_token_for_one_use_and_lets_one_writer_win() {
+    let mut server = Openbao::start().await;
+    let policies = json!({"policies": ["default"], "period": "60s"});
+    let wrapped = server.wrapped("auth/token/create-orphan", policies).await;
+    let unwrap = async || server.ask("POST", "sys/wrapping/unwrap", Some(&wrapped), None).await.unwrap();
+    let (status, answer) = unwrap().await;
+    assert_eq!((status, answer["auth"]["orphan"].as_bool()), (200, Some(true)), "{answer}");
+    assert_eq!(unwrap().await.0, 400, "it is unwrapped once");
+    let first = server.ctl("POST", "secret/data/furt", Some(json!({"options": {"cas": 0}, "data": {"g": 1}}))).await;
+    let second = server.ctl("POST", "secret/data/furt", Some(json!({"options": {"cas": 0}, "data": {"g": 2}}))).await;
+    assert_eq!((first.0, second.0), (200, 400), "{second:?}");
+    let read = server.ask("GET", "secret/data/furt", None, None).await.unwrap();
+    assert_eq!(read.0, 403);
+    server.freeze();
+    assert!(timeout(A_WHILE, server.ask("GET", "sys/health", None, None)).await.is_err(), "{} is frozen", server.url());
+    server.thaw();
+    server.stop().await;
+    assert_eq!(server.ask("GET", "sys/health", None, None).await, None);
+    server.start_again().await;
+    assert_eq!(server.ctl("GET", "secret/data/furt", None).await.0, 404, "it has forgotten everything");
+    server.kill();
 }

@@ -1,0 +1,483 @@
+//! One connection while it lasts: messages both ways.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use log::warn;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::arriving::{Arrival, Arrivals};
+use super::channel::{CONSUME, CONTROL, FIRST_SHARED, PREFETCH, PUBLISH};
+use super::confirms::Confirms;
+use super::connection::Connection;
+use super::content::Content;
+use super::declaring::NOT_IMPLEMENTED;
+use super::frame::Frame;
+use super::logs::{Act, Arrived, Logs};
+use super::method::{self, Said};
+use super::options::Options;
+use super::rebinding::{Rebind, Rebinds};
+use super::sharing::{ANSWER, Sharing};
+use super::wire::Unreadable;
+use crate::bus::Event;
+use crate::clock;
+use crate::inbox::{Inbox, Reading};
+use crate::message::{Delivery, Discard, Entry, Outcome, Outgoing, ReadingEnd, Receipt, Ticket};
+use crate::topology::Topology;
+use crate::trouble::Trouble;
+
+/// For the outcomes of what was published before leaving.
+const LAST_OUTCOMES: Duration = Duration::from_secs(2);
+/// For the broker's last word.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// For the answer to the consumer of the node's own queue.
+const START: Duration = Duration::from_secs(30);
+
+/// What a bus asks of its thread.
+pub(super) enum Command {
+    Publish(Ticket, Box<Outgoing>),
+    Ack(Receipt),
+    Bind(String),
+    Unbind(String),
+    Read { log: String, reading: Reading, from: u64 },
+    Stop(String),
+    Leave(oneshot::Sender<()>),
+}
+
+/// How a session ends.
+pub(super) enum Ended {
+    /// It was asked to, or nobody is left.
+    Left,
+    Lost {
+        trouble: Trouble,
+        was_up: bool,
+        /// Logs for which the broker ended it, and why.
+        cuts: BTreeMap<String, String>,
+    },
+}
+
+pub(super) struct Session<'a> {
+    number: u64,
+    connection: Connection,
+    options: &'a Options,
+    inbox: &'a Inbox,
+    /// Whether the broker has answered for the consumer of the node's own queue.
+    is_up: bool,
+    started: Instant,
+    sharing: Sharing,
+    logs: Logs,
+    cuts: BTreeMap<String, String>,
+    /// Deliveries that nobody acknowledged, by their channels: to do it twice would end the channel.
+    outstanding: BTreeSet<(u16, u64)>,
+    confirms: Confirms,
+    /// `false` while the channel is opened anew.
+    can_publish: bool,
+    arrivals: Arrivals,
+    rebinds: Rebinds,
+    leaving: Option<(oneshot::Sender<()>, Instant)>,
+}
+
+impl<'a> Session<'a> {
+    /// Everything but logs is declared; `keys` are those of [`crate::Bus::bind`], `cuts` logs that ended the connection before.
+    pub(super) fn new(
+        number: u64,
+        mut connection: Connection,
+        options: &'a Options,
+        inbox: &'a Inbox,
+        keys: &BTreeSet<String>,
+        cuts: &BTreeMap<String, String>,
+    ) -> Self {
+        let Topology { queue, shared, .. } = &options.topology;
+        connection.method(CONSUME, &method::consume(queue));
+        for (channel, shared) in (FIRST_SHARED..).zip(shared) {
+            connection.method(channel, &method::consume(&shared.name));
+        }
+        let first_log = u16::try_from(shared.len()).map_or(u16::MAX, |count| FIRST_SHARED.saturating_add(count));
+        let logs = Logs::new(&options.topology, first_log, cuts, clock::now());
+        Self {
+            number,
+            connection,
+            options,
+            inbox,
+            is_up: false,
+            started: clock::now(),
+            sharing: Sharing::new(shared, clock::now()),
+            logs,
+            cuts: BTreeMap::new(),
+            outstanding: BTreeSet::new(),
+            confirms: Confirms::default(),
+            can_publish: true,
+            arrivals: Arrivals::default(),
+            rebinds: keys.iter().cloned().map(Rebind::Bind).collect(),
+            leaving: None,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+        keys: &mut BTreeSet<String>,
+    ) -> Ended {
+        let ended = self.turns(commands, keys).await;
+        self.inbox.cut();
+        self.tell(Confirms::lost);
+        ended
+    }
+
+    async fn turns(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>, keys: &mut BTreeSet<String>) -> Ended {
+        loop {
+            if let Some(payload) = self.rebinds.next_payload(&self.options.topology) {
+                self.connection.method(CONTROL, &payload);
+            }
+            if let Some((_, until)) = &self.leaving
+                && (self.confirms.is_empty() || *until <= clock::now())
+            {
+                self.say_farewell().await;
+                return Ended::Left;
+            }
+            let takes_commands = self.leaving.is_none() && self.can_publish && self.connection.has_room();
+            let wake = self.next_wake();
+            tokio::select! {
+                biased;
+                frame = self.connection.next() => {
+                    let handled = frame.map_err(Trouble::Lost).and_then(|frame| self.handle(frame, keys));
+                    if let Err(trouble) = handled {
+                        let cuts = std::mem::take(&mut self.cuts);
+                        return Ended::Lost { trouble, was_up: self.is_up, cuts };
+                    }
+                }
+                command = commands.recv(), if takes_commands => match command {
+                    Some(command) => self.carry_out(command, keys),
+                    None => {
+                        self.say_farewell().await;
+                        return Ended::Left;
+                    }
+                },
+                () = tokio::time::sleep_until(wake) => {
+                    if !self.is_up && self.started + START <= clock::now() {
+                        let trouble = Trouble::Lost("the broker does not answer a consumer".to_owned());
+                        return Ended::Lost { trouble, was_up: false, cuts: BTreeMap::new() };
+                    }
+                    self.tell(|confirms| confirms.overdue(clock::now()));
+                    self.look_after_shared();
+                    self.look_after_logs();
+                }
+            }
+        }
+    }
+
+    fn next_wake(&self) -> Instant {
+        let starting = (!self.is_up).then(|| self.started + START);
+        let leaving = self.leaving.as_ref().map(|(_, until)| *until);
+        let wakes = [starting, leaving, self.confirms.deadline(), self.sharing.deadline(), self.logs.deadline()];
+        wakes.into_iter().flatten().min().unwrap_or_else(|| clock::now() + START)
+    }
+
+    fn look_after_shared(&mut self) {
+        let (late, open) = self.sharing.due(clock::now());
+        for queue in late {
+            let result =
+                Err(format!("the broker says nothing for {} s: the queue may have no majority", ANSWER.as_secs()));
+            self.inbox.push(Event::Shared { queue, result });
+        }
+        for channel in open {
+            self.connection.method(channel, &method::channel_open());
+        }
+    }
+
+    fn look_after_logs(&mut self) {
+        for (channel, acts) in self.logs.due(clock::now()) {
+            self.do_for_log(channel, acts);
+        }
+    }
+
+    fn do_for_log(&mut self, channel: u16, acts: Vec<Act>) {
+        let Some(log) = self.logs.name(channel).map(str::to_owned) else { return };
+        for act in acts {
+            match act {
+                Act::Send(payload) => self.connection.method(channel, &payload),
+                Act::Tell(result) => self.inbox.push(Event::Log { log: log.clone(), result }),
+                Act::End(reading, why) => self.inbox.end_reading(&log, reading, why),
+                Act::Forget => {
+                    self.arrivals.forget(channel);
+                    self.outstanding.retain(|(of, _)| *of != channel);
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, answered: impl FnOnce(&mut Confirms) -> Vec<(Ticket, Outcome)>) {
+        for (ticket, outcome) in answered(&mut self.confirms) {
+            self.inbox.published(ticket, outcome);
+        }
+    }
+
+    fn carry_out(&mut self, command: Command, keys: &mut BTreeSet<String>) {
+        match command {
+            Command::Publish(ticket, message) => {
+                let Outgoing { key, is_mandatory, properties, body } = *message;
+                let publish = method::publish(&self.options.topology.exchange, &key, is_mandatory);
+                self.connection.method(PUBLISH, &publish);
+                self.connection.content(PUBLISH, &properties, &body);
+                self.confirms.sent(ticket, key, body, clock::now());
+            }
+            Command::Ack(receipt) => {
+                if receipt.session == self.number && self.outstanding.remove(&(receipt.channel, receipt.tag)) {
+                    self.connection.method(receipt.channel, &method::ack(receipt.tag));
+                }
+            }
+            Command::Bind(key) => {
+                keys.insert(key.clone());
+                self.rebinds.push(Rebind::Bind(key));
+            }
+            Command::Unbind(key) => {
+                keys.remove(&key);
+                self.rebinds.push(Rebind::Unbind(key));
+            }
+            Command::Read { log, reading, from } => self.read(&log, reading, from),
+            Command::Stop(log) => {
+                if let Some((channel, acts)) = self.logs.stop(&log, clock::now()) {
+                    self.do_for_log(channel, acts);
+                }
+            }
+            Command::Leave(left) => self.leaving = Some((left, clock::now() + LAST_OUTCOMES)),
+        }
+    }
+
+    fn read(&mut self, log: &str, reading: Reading, from: u64) {
+        if !self.inbox.is_current(log, reading) {
+            return;
+        }
+        match self.logs.read(log, reading, from, clock::now()) {
+            Some((channel, acts)) => self.do_for_log(channel, acts),
+            None => self.inbox.end_reading(log, reading, ReadingEnd::Failed(format!("there is no log \"{log}\""))),
+        }
+    }
+
+    /// The broker has dealt with one.
+    fn rebound(&self, rebind: Option<Rebind>, result: Result<(), String>, keys: &mut BTreeSet<String>) {
+        match (rebind, result) {
+            (Some(Rebind::Bind(key)), result) => {
+                if result.is_err() {
+                    keys.remove(&key);
+                }
+                self.inbox.push(Event::Bound { key, result });
+            }
+            (Some(Rebind::Unbind(key)), Err(text)) => warn!("the broker did not undo the binding to \"{key}\": {text}"),
+            (Some(Rebind::Unbind(_)), Ok(())) | (None, _) => {}
+        }
+    }
+
+    fn handle(&mut self, frame: Frame, keys: &mut BTreeSet<String>) -> Result<(), Trouble> {
+        match frame {
+            Frame::Heartbeat => Ok(()),
+            Frame::Method { channel, class, method, arguments } => {
+                self.heard(channel, method::read(class, method, &arguments).map_err(strange)?, keys)
+            }
+            Frame::Header { channel, .. } | Frame::Body { channel, .. } if self.logs.is_closing(channel) => Ok(()),
+            Frame::Header { channel, size, properties } => {
+                let whole = self.arrivals.header(channel, size, properties).map_err(strange)?;
+                self.arrived(channel, whole);
+                Ok(())
+            }
+            Frame::Body { channel, bytes } => {
+                let whole = self.arrivals.body(channel, &bytes).map_err(strange)?;
+                self.arrived(channel, whole);
+                Ok(())
+            }
+        }
+    }
+
+    fn heard(&mut self, channel: u16, said: Said, keys: &mut BTreeSet<String>) -> Result<(), Trouble> {
+        match (channel, said) {
+            (0, Said::Closed { code, text }) => {
+                self.connection.method(0, &method::close_ok());
+                if code >= NOT_IMPLEMENTED {
+                    self.cuts = self.logs.in_making().map(|log| (log.to_owned(), text.clone())).collect();
+                }
+                return Err(Trouble::Lost(format!("{text} ({code})")));
+            }
+            (0, Said::Blocked(why)) => warn!("the broker takes no messages for now: {why}"),
+            (0, Said::Unblocked) => {}
+            (CONTROL, Said::Done { class: 50, method: 21 | 51, .. }) => {
+                let rebind = self.rebinds.done();
+                self.rebound(rebind, Ok(()), keys);
+            }
+            (CONTROL, Said::Closed { text, .. }) => {
+                self.connection.method(CONTROL, &method::channel_close_ok());
+                self.connection.method(CONTROL, &method::channel_open());
+                let rebind = self.rebinds.refused();
+                self.rebound(rebind, Err(text), keys);
+            }
+            (CONTROL, Said::ChannelOpenOk) => self.rebinds.reopened(),
+            (CONSUME, Said::Done { class: 60, method: 21, .. }) => {
+                self.is_up = true;
+                self.inbox.up();
+                for channel in self.logs.channels() {
+                    self.connection.method(channel, &method::channel_open());
+                }
+            }
+            (CONSUME, Said::Closed { text, .. }) if !self.is_up => {
+                return Err(Trouble::Denied { what: "to consume".to_owned(), text });
+            }
+            (CONSUME, Said::Closed { code, text }) => return Err(Trouble::Lost(format!("{text} ({code})"))),
+            (channel, said) if self.logs.name(channel).is_some() => return self.heard_of_log(channel, said),
+            (_, Said::Cancelled { consumer }) => {
+                return Err(Trouble::Lost(format!("the queue \"{consumer}\" is gone")));
+            }
+            (CONSUME.., Said::Deliver { tag, consumer, is_redelivered, key }) => {
+                let arrival = Arrival::Delivery { queue: consumer, tag, is_redelivered, key };
+                self.arrivals.begin(channel, arrival).map_err(strange)?;
+            }
+            (PUBLISH, Said::Return { key, .. }) => {
+                self.arrivals.begin(PUBLISH, Arrival::Returned { key }).map_err(strange)?;
+            }
+            (PUBLISH, Said::Ack { tag, is_multiple }) => self.tell(|confirms| confirms.acked(tag, is_multiple)),
+            (PUBLISH, Said::Nack { tag, is_multiple }) => self.tell(|confirms| confirms.nacked(tag, is_multiple)),
+            (PUBLISH, Said::Closed { text, .. }) => {
+                self.tell(|confirms| confirms.refused(&text));
+                self.arrivals.forget(PUBLISH);
+                self.can_publish = false;
+                self.connection.method(PUBLISH, &method::channel_close_ok());
+                self.connection.method(PUBLISH, &method::channel_open());
+            }
+            (PUBLISH, Said::ChannelOpenOk) => self.connection.method(PUBLISH, &method::confirm_select()),
+            (PUBLISH, Said::Done { class: 85, .. }) => self.can_publish = true,
+            (channel, said) if self.sharing.has(channel) => return self.heard_shared(channel, said),
+            (_, said) => return Err(unasked(said)),
+        }
+        Ok(())
+    }
+
+    fn heard_of_log(&mut self, channel: u16, said: Said) -> Result<(), Trouble> {
+        match said {
+            Said::Deliver { tag, consumer, is_redelivered, key } if !self.logs.is_closing(channel) => {
+                let arrival = Arrival::Delivery { queue: consumer, tag, is_redelivered, key };
+                self.arrivals.begin(channel, arrival).map_err(strange)
+            }
+            said => {
+                let acts = self.logs.heard(channel, said, clock::now()).map_err(unasked)?;
+                self.do_for_log(channel, acts);
+                Ok(())
+            }
+        }
+    }
+
+    fn heard_shared(&mut self, channel: u16, said: Said) -> Result<(), Trouble> {
+        let told = match said {
+            Said::Done { class: 60, method: 21, .. } => self.sharing.answered(channel).map(|queue| (queue, Ok(()))),
+            Said::Closed { text, .. } => {
+                self.connection.method(channel, &method::channel_close_ok());
+                self.arrivals.forget(channel);
+                self.outstanding.retain(|(of, _)| *of != channel);
+                self.sharing.refused(channel, clock::now()).map(|queue| (queue, Err(text)))
+            }
+            Said::ChannelOpenOk => {
+                self.connection.method(channel, &method::prefetch(PREFETCH));
+                if let Some(queue) = self.sharing.opened(channel, clock::now()) {
+                    self.connection.method(channel, &method::consume(&queue));
+                }
+                None
+            }
+            // That it knows the limit.
+            Said::Done { class: 60, method: 11, .. } => None,
+            said => return Err(unasked(said)),
+        };
+        if let Some((queue, result)) = told {
+            self.inbox.push(Event::Shared { queue, result });
+        }
+        Ok(())
+    }
+
+    fn arrived(&mut self, channel: u16, whole: Option<(Arrival, Content)>) {
+        match whole {
+            // One whose key cannot be read is none of this node's.
+            Some((Arrival::Returned { key: Ok(key) }, content)) => {
+                self.confirms.returned(&key, &content.into_parts().1)
+            }
+            Some((Arrival::Delivery { queue, tag, is_redelivered, key }, content)) => {
+                let receipt = Receipt { session: self.number, channel, tag };
+                if self.logs.name(channel).is_some() {
+                    return self.entry_arrived(&queue, receipt, is_redelivered, key, content);
+                }
+                match delivery(&queue, receipt, is_redelivered, key, content) {
+                    Ok(delivery) => {
+                        self.outstanding.insert((channel, tag));
+                        self.inbox.push(Event::Delivered(Box::new(delivery)));
+                    }
+                    Err(why) => {
+                        self.connection.method(channel, &method::reject(tag));
+                        self.inbox.discarded(&queue, why);
+                    }
+                }
+            }
+            Some((Arrival::Returned { key: Err(_) }, _)) | None => {}
+        }
+    }
+
+    fn entry_arrived(
+        &mut self,
+        log: &str,
+        receipt: Receipt,
+        is_redelivered: bool,
+        key: Result<String, Unreadable>,
+        content: Content,
+    ) {
+        let Receipt { channel, tag, .. } = receipt;
+        let offset = content.offset();
+        match (self.logs.arrived(channel, offset, clock::now()), offset) {
+            (Arrived::Entry(reading), Some(offset)) => {
+                self.outstanding.insert((channel, tag));
+                let mut message = delivery(log, receipt, is_redelivered, key, content);
+                if let Ok(delivery) = &mut message {
+                    delivery.properties.headers.remove(method::OFFSET);
+                }
+                self.inbox.logged(reading, Entry { log: log.to_owned(), offset, message, receipt });
+            }
+            (Arrived::Late(acts), _) => self.do_for_log(channel, acts),
+            (Arrived::Earlier | Arrived::Entry(_), _) => self.connection.method(channel, &method::ack(tag)),
+        }
+    }
+
+    async fn say_farewell(&mut self) {
+        self.connection.method(0, &method::close());
+        let last_word = async {
+            while let Ok(frame) = self.connection.next().await {
+                if matches!(frame, Frame::Method { channel: 0, class: 10, method: 51, .. }) {
+                    return;
+                }
+            }
+        };
+        // A broker that does not answer is left all the same.
+        let _ = tokio::time::timeout(FAREWELL, last_word).await;
+        if let Some((left, _)) = self.leaving.take() {
+            let _ = left.send(());
+        }
+    }
+}
+
+fn unasked(said: Said) -> Trouble {
+    Trouble::Lost(format!("the broker says what nobody asked for: {said:?}"))
+}
+
+fn strange(what: Unreadable) -> Trouble {
+    Trouble::Lost(format!("the broker says something strange: {what}"))
+}
+
+fn delivery(
+    queue: &str,
+    receipt: Receipt,
+    is_redelivered: bool,
+    key: Result<String, Unreadable>,
+    content: Content,
+) -> Result<Delivery, Discard> {
+    if content.is_too_large() {
+        return Err(Discard::TooLarge(content.size()));
+    }
+    let unreadable = |Unreadable(why)| Discard::Unreadable(why);
+    let key = key.map_err(unreadable)?;
+    let (properties, body) = content.into_parts();
+    let properties = properties.map_err(unreadable)?;
+    Ok(Delivery { queue: queue.to_owned(), key, is_redelivered, properties, body, receipt })
+}

@@ -1,0 +1,118 @@
+//! Taking part in shared queues. A majority of brokers has each of them: one without its majority answers nothing, which must not
+//! hold up anything else, so each has a channel of its own.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::channel::FIRST_SHARED;
+use crate::topology::SharedQueue;
+
+/// For the answer to a consumer; the answer may come later all the same.
+pub(super) const ANSWER: Duration = Duration::from_secs(30);
+/// Until a consumer that was refused is tried again.
+const PAUSE: Duration = Duration::from_secs(30);
+
+enum State {
+    /// The channel is being opened.
+    Opening,
+    Asked(Instant),
+    /// The same, and the node was told that there is no answer.
+    Late,
+    Reading,
+    /// The broker closed the channel.
+    Refused(Instant),
+}
+
+/// The shared queues of a node, by their channels.
+pub(super) struct Sharing(Vec<(String, State)>);
+
+impl Sharing {
+    /// All were asked for.
+    pub(super) fn new(shared: &[SharedQueue], now: Instant) -> Self {
+        Self(shared.iter().map(|shared| (shared.name.clone(), State::Asked(now))).collect())
+    }
+
+    fn of(&mut self, channel: u16) -> Option<&mut (String, State)> {
+        self.0.get_mut(usize::from(channel.checked_sub(FIRST_SHARED)?))
+    }
+
+    /// Whether it is a channel of one of them.
+    pub(super) fn has(&self, channel: u16) -> bool {
+        channel >= FIRST_SHARED && usize::from(channel - FIRST_SHARED) < self.0.len()
+    }
+
+    /// The broker answered; the queue that is read from.
+    pub(super) fn answered(&mut self, channel: u16) -> Option<String> {
+        let (queue, state) = self.of(channel)?;
+        *state = State::Reading;
+        Some(queue.clone())
+    }
+
+    /// The broker closed the channel.
+    pub(super) fn refused(&mut self, channel: u16, now: Instant) -> Option<String> {
+        let (queue, state) = self.of(channel)?;
+        *state = State::Refused(now);
+        Some(queue.clone())
+    }
+
+    /// The channel is open again: the queue to consume from.
+    pub(super) fn opened(&mut self, channel: u16, now: Instant) -> Option<String> {
+        let (queue, state) = self.of(channel)?;
+        *state = State::Asked(now);
+        Some(queue.clone())
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let deadlines = self.0.iter().filter_map(|(_, state)| match state {
+            State::Asked(since) => Some(*since + ANSWER),
+            State::Refused(since) => Some(*since + PAUSE),
+            State::Opening | State::Late | State::Reading => None,
+        });
+        deadlines.min()
+    }
+
+    /// Queues that did not answer in time, and channels to open again.
+    pub(super) fn due(&mut self, now: Instant) -> (Vec<String>, Vec<u16>) {
+        let (mut late, mut open) = (Vec::new(), Vec::new());
+        for (channel, (queue, state)) in (FIRST_SHARED..).zip(&mut self.0) {
+            match state {
+                State::Asked(since) if *since + ANSWER <= now => {
+                    *state = State::Late;
+                    late.push(queue.clone());
+                }
+                State::Refused(since) if *since + PAUSE <= now => {
+                    *state = State::Opening;
+                    open.push(channel);
+                }
+                State::Asked(_) | State::Refused(_) | State::Opening | State::Late | State::Reading => {}
+            }
+        }
+        (late, open)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn one_that_does_not_answer_is_told_once_and_one_that_is_refused_is_tried_again() {
+        let now = clock::now();
+        let queue = |name: &str| SharedQueue { name: name.into(), bindings: Vec::new() };
+        let mut sharing = Sharing::new(&[queue("a"), queue("b"), queue("c")], now);
+        let [a, b, c] = [FIRST_SHARED, FIRST_SHARED + 1, FIRST_SHARED + 2];
+        assert!(sharing.has(c) && !sharing.has(c + 1) && !sharing.has(FIRST_SHARED - 1));
+        assert_eq!(sharing.answered(a).as_deref(), Some("a"));
+        assert_eq!(sharing.refused(b, now).as_deref(), Some("b"));
+        assert_eq!(sharing.due(now), (vec![], vec![]));
+        let later = sharing.deadline().unwrap();
+        assert_eq!(sharing.due(later), (vec!["c".to_owned()], vec![b]));
+        assert_eq!((sharing.due(later), sharing.deadline()), ((vec![], vec![]), None));
+        assert_eq!(sharing.opened(b, later).as_deref(), Some("b"));
+        assert_eq!(sharing.answered(c).as_deref(), Some("c"), "late is better than never");
+        assert_eq!(sharing.deadline(), Some(later + ANSWER));
+        assert_eq!(sharing.answered(c + 1), None);
+    }
+}
