@@ -8,7 +8,7 @@
 //! - [`wire`]: what both listeners write, as `furt_api` has it
 //! - [`published`]: the core's snapshot beside the configuration; [`status`]: `/health` for both listeners;
 //!   [`nodes`]: the gateways that share the registry
-//! - [`driver`]: the one writer around the core
+//! - [`driver`]: the one writer around the core; [`cluster`]: this node among others
 //! - [`store`], [`health`], [`acme`], [`proxy`], [`api`]: what is kept, who is up, certificates that furt gets, the public listener,
 //!   the internal listener
 //! - [`app`], [`demo`], [`cli`]: the wiring, a gateway with services to try it with, the command line
@@ -20,6 +20,7 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod demo;
 pub mod driver;

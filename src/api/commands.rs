@@ -27,8 +27,8 @@ use crate::wire;
 use furt_core::model::{InstanceId, ServiceName, UpstreamHost, UpstreamUrl};
 use furt_core::registry::{self, Answer, Event, InstanceRef, Registration, ReplyId, Source};
 
-/// The longest wait for the registry: a store that hangs must not hold callers for ever.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest wait for the registry or the cluster: a store or a node that hangs must not hold callers for ever.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) type ApiResult<T> = Result<Json<T>, Problem>;
 

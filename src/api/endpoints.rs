@@ -12,6 +12,10 @@ use furt_api::backends::{
     Backend, BackendDeregistered, BackendHeartbeat, BackendRegistered, BackendRegistration, Backends,
 };
 use furt_api::certificates::{Certificates, RenewalAsked};
+use furt_api::cluster::{
+    Adopt, AdoptedSecret, Approve, ApprovedNode, BeatsAsked, DroppedToken, ForgottenNode, Founded, IssuedToken, Join,
+    Joining, NewToken, RevokedNode, Rotating,
+};
 use furt_api::deregistration::Drained;
 use furt_api::events::Events;
 use furt_api::health::Health;
@@ -28,8 +32,8 @@ use furt_api::upgrade::Upgraded;
 use super::query::{self, Parameter, Query};
 use super::right::Right;
 use super::{
-    Api, backends, certificates, commands, deregistration, etcd_v2, events, explain, exporting, guard, keys, lookup,
-    metrics, queries, reloading, upgrading,
+    Api, backends, certificates, cluster, commands, deregistration, etcd_v2, events, explain, exporting, guard, keys,
+    lookup, metrics, queries, reloading, upgrading,
 };
 
 /// Whether an endpoint is behind the checks of the caller: its Host, its Origin, its address.
@@ -121,7 +125,27 @@ endpoints! {
     GET "/internal/instances" INSTANCES Identified RegistrantOrOperate (()) -> FoundInstances
         = lookup::instances, "[looks up](registering.md#looking-up) instances, and waits for changes";
     GET "/internal/nodes" NONE Identified RegistrantOrOperate (()) -> Nodes = lookup::nodes,
-        "lists the [gateways](#nodes) that share the registry";
+        "lists the [gateways](#nodes) that share the registry, and for operators the nodes of the cluster";
+    POST "/internal/cluster/init" NONE Identified AdminByToken (()) -> Founded = cluster::init,
+        "makes a [cluster](#nodes), of which this node is the first commander; takes no body";
+    POST "/internal/cluster/join" NONE Identified AdminByToken (Join) -> Joining = cluster::join,
+        "joins a cluster by a token of it; answers 202 while the node looks for the token's maker";
+    POST "/internal/cluster/tokens" NONE Identified AdminByToken (NewToken) -> IssuedToken = cluster::make_token,
+        "makes a token by which nodes join; answers 201";
+    DELETE "/internal/cluster/tokens/{token}" NONE Identified AdminByToken (()) -> DroppedToken = cluster::drop_token,
+        "ends a token, by its id";
+    POST "/internal/cluster/nodes/{key}/approve" NONE Identified AdminByToken (Approve) -> ApprovedNode
+        = cluster::approve, "approves a node's key";
+    POST "/internal/cluster/nodes/{key}/revoke" NONE Identified AdminByToken (()) -> RevokedNode = cluster::revoke,
+        "revokes a node's key, for ever; takes no body";
+    DELETE "/internal/cluster/nodes/{key}" NONE Identified AdminByToken (()) -> ForgottenNode = cluster::forget,
+        "forgets a node that is not approved, until it is heard again";
+    POST "/internal/cluster/beats" NONE Identified AdminByToken (()) -> BeatsAsked = cluster::ask_beats,
+        "asks all nodes of the cluster to say how they are; takes no body";
+    POST "/internal/cluster/secret/rotate" NONE Identified AdminByToken (()) -> Rotating = cluster::rotate,
+        "makes another secret of the cluster; takes no body";
+    POST "/internal/cluster/secret/adopt" NONE Identified AdminByToken (Adopt) -> AdoptedSecret = cluster::adopt,
+        "chooses one of two secrets of one generation, by its check value";
     POST "/internal/services/{service}/drain" WAIT Identified RegistrantOrOperate (()) -> Drained
         = deregistration::drain_service, "drains all its instances";
     DELETE "/internal/services/{service}/drain" NONE Identified RegistrantOrOperate (()) -> Drained

@@ -10,18 +10,19 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
+use axum::{Extension, Json};
 use furt_api::lookup::{FoundInstance, FoundInstances};
 use furt_api::{ServiceName, nodes};
 
 use super::problem::Problem;
 use super::query::Parameters;
-use super::{Api, listing, views};
+use super::{Api, cluster, listing, views};
 use crate::nodes::Node;
 use crate::wire;
 use furt_core::model::{self, Scheme};
+use furt_core::registry::Source;
 use furt_core::routing::{Instance, Service, Snapshot};
 
 /// The longest wait for a change, in seconds.
@@ -194,7 +195,13 @@ fn show(service: ServiceName, instance: &Instance) -> FoundInstance {
 }
 
 /// `GET /internal/nodes`
-pub(super) async fn nodes(State(api): State<Arc<Api>>) -> Json<nodes::Nodes> {
+pub(super) async fn nodes(State(api): State<Arc<Api>>, Extension(source): Extension<Source>) -> Json<nodes::Nodes> {
+    // Services ask here too, often, and are told nothing of keys, tokens and issues.
+    let looked = if source.is_operator { cluster::look(&api).await } else { None };
+    let (cluster, cluster_error) = match looked.transpose() {
+        Ok(cluster) => (cluster, None),
+        Err(why) => (None, Some(why)),
+    };
     let nodes = api.nodes.list();
     let show = |(at, node): (usize, &Node)| nodes::Node {
         id: node.id.to_string(),
@@ -203,7 +210,7 @@ pub(super) async fn nodes(State(api): State<Arc<Api>>) -> Json<nodes::Nodes> {
         internal: node.internal.as_ref().map(origin),
         this: at == 0,
     };
-    Json(nodes::Nodes { nodes: nodes.iter().enumerate().map(show).collect() })
+    Json(nodes::Nodes { nodes: nodes.iter().enumerate().map(show).collect(), cluster, cluster_error })
 }
 
 /// With its port, whichever that is.

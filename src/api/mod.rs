@@ -6,6 +6,7 @@
 
 mod backends;
 mod certificates;
+mod cluster;
 mod commands;
 mod deregistration;
 mod distances;
@@ -57,6 +58,7 @@ use axum::middleware;
 use tokio::sync::watch;
 use tower::util::MapRequest;
 
+use crate::cluster::Handle as Cluster;
 use crate::config::Config;
 use crate::driver::Handle;
 use crate::geo::Geo;
@@ -133,6 +135,7 @@ struct Api {
     upgrades: Upgrades,
     geo: Arc<Geo>,
     nodes: Nodes,
+    cluster: Option<Cluster>,
     tls: ShownTls,
     rates: SourceRates,
     drain_waits: WaitPermits,
@@ -177,6 +180,8 @@ pub struct Parts {
     pub geo: Arc<Geo>,
     /// The gateways that share the registry.
     pub nodes: Nodes,
+    /// The nodes that speak to each other; `None`: `cluster.url` is not set.
+    pub cluster: Option<Cluster>,
     /// Certificates that are shown.
     pub tls: ShownTls,
     /// How many connections the listener takes.
@@ -195,6 +200,7 @@ pub fn router(parts: Parts) -> Router {
         upgrades,
         geo,
         nodes,
+        cluster,
         tls,
         connections,
     } = parts;
@@ -213,6 +219,7 @@ pub fn router(parts: Parts) -> Router {
         upgrades,
         geo,
         nodes,
+        cluster,
         tls,
         rates,
         drain_waits,

@@ -74,6 +74,12 @@ impl Problem {
         Self { retry_after_seconds: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Busy, detail) }
     }
 
+    /// The cluster cannot carry out anything now.
+    pub(super) fn cluster_unavailable(detail: impl Into<String>) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::ClusterUnavailable, detail);
+        Self { retry_after_seconds: Some(1), ..problem }
+    }
+
     /// Every field that is wrong, by its JSON pointer (RFC 6901).
     pub(super) fn invalid_fields(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {

@@ -35,7 +35,7 @@ impl Store for FullDisk {
 }
 
 /// Takes whatever is put, and lets nobody go.
-struct KeepsAll;
+pub(super) struct KeepsAll;
 
 impl Store for KeepsAll {
     fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
@@ -65,6 +65,15 @@ fn router(store: impl Store + 'static) -> Router {
 }
 
 fn router_of(store: impl Store + 'static, readiness: Arc<Readiness>) -> Router {
+    router_with(store, readiness, Arc::default(), None)
+}
+
+pub(super) fn router_with(
+    store: impl Store + 'static,
+    readiness: Arc<Readiness>,
+    config: Arc<Config>,
+    cluster: Option<super::Cluster>,
+) -> Router {
     let telemetry = Telemetry::try_new().unwrap();
     let rules = registry::Settings {
         policy: RegistrationPolicy {
@@ -90,7 +99,7 @@ fn router_of(store: impl Store + 'static, readiness: Arc<Readiness>) -> Router {
     let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), Vec::new(), now());
     let (metrics, events) = (Arc::clone(&telemetry.registry), Arc::clone(&telemetry.events));
     let store = StoreThread::start(Box::new(store));
-    let (driver, handle, snapshots) = Driver::new(registry, effects, Arc::default(), store, metrics, events);
+    let (driver, handle, snapshots) = Driver::new(registry, effects, config, store, metrics, events);
     tokio::spawn(driver.run(NoProbes));
     super::router(super::Parts {
         own_listeners: Default::default(),
@@ -104,6 +113,7 @@ fn router_of(store: impl Store + 'static, readiness: Arc<Readiness>) -> Router {
         connections: usize::MAX,
         tls: Default::default(),
         nodes: Nodes::alone(Node::this(&Config::default().internal, &[])),
+        cluster,
     })
 }
 
@@ -113,7 +123,7 @@ async fn answer(router: &Router, method: &str, path: &str, body: &Value) -> Resp
     router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap()
 }
 
-async fn json_of(response: Response<Body>) -> Value {
+pub(super) async fn json_of(response: Response<Body>) -> Value {
     serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
 }
 

@@ -12,6 +12,7 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
 use super::acquiring::{self, place};
+use super::clustering;
 use crate::api::ShownTls;
 use crate::clock;
 use crate::config::{
@@ -55,7 +56,15 @@ pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path
     let of_upstream = upstream.iter().map(|error| upstream_fault(error, config, locations, path));
     let useless = useless_rules(config, locations, path).into_iter().chain(upstream_missing(config, locations, path));
     let of_acme = acquiring::faults(config, locations, path);
-    faults.chain(missing).chain(useless).chain(of_internal).chain(of_upstream).chain(of_acme).collect()
+    let of_cluster = clustering::faults(config, locations, path);
+    faults
+        .chain(missing)
+        .chain(useless)
+        .chain(of_internal)
+        .chain(of_upstream)
+        .chain(of_acme)
+        .chain(of_cluster)
+        .collect()
 }
 
 /// Keys of the internal listener's TLS that are of no use without others.

@@ -5,6 +5,7 @@
 
 mod acquiring;
 mod certifying;
+mod clustering;
 mod files;
 mod hosting;
 mod locating;
@@ -30,6 +31,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::api::{Readiness, Reloads, Upgrades};
+use crate::cluster::{self, Ending};
 use crate::config::{Config, ConfigErrors, KeyLocations};
 use crate::driver;
 use crate::listener::{self, OwnListeners, Sockets};
@@ -138,6 +140,8 @@ impl Bound {
         let listeners: Vec<_> = self.sockets.internal.iter().map(|listener| listener.address).collect();
         let nodes = Nodes::alone(Node::this(&self.config.internal, &listeners));
         let restored = Restored::try_new(&self.config, &self.own_listeners, &nodes, &opened, possession)?;
+        let cluster = clustering::start(&self.config, &restored.snapshots, &opened.telemetry, restored.shared.clone())?;
+        let (cluster_handle, cluster) = cluster.unzip();
         let keeper = acquiring::keeper(&self.config, opened.certifying.public(), &restored.snapshots)?;
         let stop = Stop::watch(opened.background.handle())?;
         let readiness = Arc::new(Readiness::default());
@@ -160,6 +164,7 @@ impl Bound {
             geo: opened.geo,
             own_listeners: self.own_listeners,
             nodes,
+            cluster: cluster_handle,
             driver: restored.handle.clone(),
             snapshots: Arc::clone(&restored.snapshots),
             readiness: Arc::clone(&readiness),
@@ -197,6 +202,7 @@ impl Bound {
             snapshots: restored.snapshots,
             access_log: opened.access_log,
             store_closed: restored.closed,
+            cluster,
             leaving: restored.leaving,
         })
     }
@@ -229,6 +235,7 @@ struct Running {
     snapshots: Snapshots,
     access_log: AccessLog,
     store_closed: mpsc::Receiver<()>,
+    cluster: Option<cluster::Running>,
     leaving: Option<Leaving>,
 }
 
@@ -264,9 +271,16 @@ impl Running {
         self.close();
     }
 
-    fn say_that_it_stops(&self) {
+    fn say_that_it_stops(&mut self) {
         self.readiness.set_stopping();
+        self.end_cluster(Ending::Leaving);
         notify_supervisor(&[NotifyState::Stopping]);
+    }
+
+    fn end_cluster(&mut self, ending: Ending) {
+        if let Some(cluster) = &mut self.cluster {
+            cluster.end(ending);
+        }
     }
 
     fn drain(&self) {
@@ -282,6 +296,7 @@ impl Running {
             // Of the process that it watches a supervisor believes that another one is the one to watch.
             notify_supervisor(&[NotifyState::MainPid(pid)]);
         }
+        self.end_cluster(Ending::Replaced);
         self.readiness.set_replaced();
         self.stop.stop_accepting();
         self.upgrading.tell_success();
@@ -309,6 +324,9 @@ impl Running {
         if let Some(leaving) = self.leaving {
             // A store that is away finds the end of this gateway's lease.
             _ = self.background.block_on(async { tokio::time::timeout(LAST_SYNC, leaving.leave()).await });
+        }
+        if let Some(cluster) = self.cluster {
+            cluster.join();
         }
         self.background.shutdown_timeout(LAST_SYNC);
         if self.store_closed.recv_timeout(LAST_SYNC) == Err(RecvTimeoutError::Timeout) {

@@ -21,6 +21,7 @@ use crate::listener::OwnListeners;
 use crate::nodes::Nodes;
 use crate::published::Snapshots;
 use crate::store::{self, Custody, DiskStore, LendableStore};
+use crate::telemetry::SharedStoreMetrics;
 use crate::tls::UpstreamTls;
 use furt_core::MemoryStore;
 use furt_core::ports::{Store, StoreError};
@@ -42,6 +43,8 @@ pub(super) struct Restored {
     pub(super) leaving: Option<store::Leaving>,
     /// Says who stores, where the store is a file.
     pub(super) custody: Option<Custody>,
+    /// What is counted of a shared store.
+    pub(super) shared: Option<Arc<SharedStoreMetrics>>,
 }
 
 /// Whose the store is at the start.
@@ -115,13 +118,14 @@ impl Restored {
         let listeners = own_listeners.clone();
         let vet = Box::new(move |record: &InstanceRecord| services::barred_instance(record, &listeners));
         let metrics = Arc::new(opened.telemetry.show_shared_store()?);
-        let found = opened.background.block_on(store::open(options, vet, metrics))?;
+        let found = opened.background.block_on(store::open(options, vet, Arc::clone(&metrics)))?;
         let store::Opened { store, contents, suspended, salt, least_ttl } = found;
         let leaving = store.leaving();
         let from = Stored { contents, suspended, sharing: Sharing::Shared { salt, least_ttl } };
         // Nothing is to be closed: what was answered is stored.
         let (_, closed) = mpsc::channel();
-        Ok(Self { leaving: Some(leaving), ..Self::start(config, own_listeners, opened, from, store, closed, None) })
+        let restored = Self::start(config, own_listeners, opened, from, store, closed, None);
+        Ok(Self { leaving: Some(leaving), shared: Some(metrics), ..restored })
     }
 
     fn start(
@@ -153,7 +157,18 @@ impl Restored {
         let upstream = Arc::clone(&opened.certifying.upstream);
         let (monitor, service) = monitor(upstream, &handle, &snapshots, own_listeners);
         let driver = opened.background.spawn(driver.run(monitor));
-        Self { driver, handle, snapshots, monitor: service, closed, exports, sharing, leaving: None, custody: None }
+        Self {
+            driver,
+            handle,
+            snapshots,
+            monitor: service,
+            closed,
+            exports,
+            sharing,
+            leaving: None,
+            custody: None,
+            shared: None,
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use super::locating::DatabaseWatcher;
 use super::stopping::Stop;
 use crate::acme::Keeper;
 use crate::api::{self, Exports, Readiness, Reloads, Upgrades};
+use crate::cluster;
 use crate::config::{Config, MAX_RETRIES};
 use crate::driver::Handle;
 use crate::geo::Geo;
@@ -51,6 +52,7 @@ pub(super) struct Services {
     pub(super) geo: Arc<Geo>,
     pub(super) own_listeners: OwnListeners,
     pub(super) nodes: Nodes,
+    pub(super) cluster: Option<cluster::Handle>,
     pub(super) driver: Handle,
     pub(super) snapshots: Snapshots,
     pub(super) readiness: Arc<Readiness>,
@@ -172,6 +174,7 @@ impl Services {
             upgrades: self.upgrades.clone(),
             geo: Arc::clone(&self.geo),
             nodes: self.nodes.clone(),
+            cluster: self.cluster.clone(),
             tls: self.certifying.shown(),
             connections: self.files.internal,
         });

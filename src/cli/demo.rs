@@ -39,26 +39,5 @@ fn program() -> String {
     let called = std::env::args().next().unwrap_or_default();
     let place = std::env::current_exe().ok().filter(|_| called.contains('/'));
     let name = place.as_deref().map(Path::to_string_lossy).map_or(called, |name| name.into_owned());
-    quoted(&name)
-}
-
-fn quoted(name: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    if !name.is_empty() && name.chars().all(is_plain) {
-        name.to_owned()
-    } else {
-        format!("'{}'", name.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn a_name_that_a_shell_would_read_differently_is_quoted() {
-        assert_eq!(quoted("/usr/local/bin/furt"), "/usr/local/bin/furt");
-        assert_eq!(quoted("/home/a b/furt"), "'/home/a b/furt'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-    }
+    output::quoted(&name)
 }

@@ -69,7 +69,68 @@ Examples:
 pub(super) const NODES: &str = "\
 Examples:
   furt nodes
+  furt nodes --watch
   furt nodes -o json";
+
+pub(super) const NODES_APPROVE: &str = "\
+Examples:
+  furt nodes approve e1d00f3b51c2a9d4
+  furt nodes approve e1d00f3b51c2a9d4 --role commander";
+
+pub(super) const NODES_REVOKE: &str = "\
+Examples:
+  furt nodes revoke e1d00f3b51c2a9d4 && furt secret rotate";
+
+pub(super) const NODES_FORGET: &str = "\
+Examples:
+  furt nodes forget edge_9.55";
+
+pub(super) const NODES_SHOW: &str = "\
+Examples:
+  furt nodes show edge_1.4711
+  furt nodes show e1d00f3b -o json";
+
+pub(super) const CLUSTER_INIT: &str = "\
+Examples:
+  furt cluster init
+  furt cluster init -o json";
+
+pub(super) const CLUSTER_JOIN: &str = "\
+Examples:
+  furt cluster token | ssh edge-2 furt cluster join
+  furt cluster join --token-file /run/join-token";
+
+pub(super) const CLUSTER_TOKEN: &str = "\
+Examples:
+  furt cluster token > join-token
+  furt cluster token --uses 20 --ttl 30m --role member";
+
+pub(super) const CLUSTER_TOKENS: &str = "\
+Examples:
+  furt cluster tokens
+  furt cluster tokens -o json";
+
+pub(super) const CLUSTER_DROP_TOKEN: &str = "\
+Examples:
+  furt cluster drop-token 5f0c1b2a99d3e4f7";
+
+pub(super) const CLUSTER_ACL: &str = "\
+Examples:
+  furt cluster acl --user edge-1 --host edge-1
+  furt cluster acl --user edge-1 --host edge-1 --vhost gateways --exchange node";
+
+pub(super) const SECRET_STATUS: &str = "\
+Examples:
+  furt secret status
+  furt secret status -o json";
+
+pub(super) const SECRET_ROTATE: &str = "\
+Examples:
+  furt secret rotate";
+
+pub(super) const SECRET_ADOPT: &str = "\
+Examples:
+  furt secret adopt 00112233aabbccdd";
 
 pub(super) const ROUTES: &str = "\
 Examples:

@@ -6,6 +6,7 @@
 mod certificates;
 mod check;
 mod client;
+mod cluster;
 mod demo;
 mod draining;
 mod events;
@@ -15,12 +16,15 @@ mod join;
 mod keys;
 mod logging;
 mod lookup;
+mod members;
 mod nodes;
 mod output;
 mod reload;
+mod secret;
 mod services;
 mod shell;
 mod store;
+mod terminal;
 mod tls;
 mod top;
 mod upgrade;
@@ -79,9 +83,15 @@ enum Verb {
     /// Watch requests, latencies and errors of every service, live
     #[command(after_help = examples::TOP)]
     Top(top::TopArgs),
-    /// List the gateways that share the registry; "*" marks the one that answers
+    /// List the nodes of the cluster and what is wrong with it, or else the gateways that share the registry
     #[command(after_help = examples::NODES)]
     Nodes(nodes::NodesArgs),
+    /// Make a cluster of nodes, or let them join it
+    #[command(subcommand)]
+    Cluster(cluster::ClusterVerb),
+    /// Look at the secret that the nodes of a cluster share, and rotate it
+    #[command(subcommand)]
+    Secret(secret::SecretVerb),
     /// List every route, static and registered
     #[command(after_help = examples::ROUTES)]
     Routes(client::RoutesArgs),
@@ -161,6 +171,8 @@ pub fn main() -> ExitCode {
         Verb::Watch(args) => events::watch(&args),
         Verb::Top(args) => top::run(&args),
         Verb::Nodes(args) => nodes::run(&args),
+        Verb::Cluster(verb) => cluster::run(&verb),
+        Verb::Secret(verb) => secret::run(&verb),
         Verb::Routes(args) => client::routes(&args),
         Verb::Explain(args) => client::explain(&args),
         Verb::Certificates(args) => certificates::run(&args),

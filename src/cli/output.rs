@@ -103,6 +103,16 @@ pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
+/// A text as a shell takes it for one word.
+pub(super) fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// `file:line:column: ` as far as an answer has it; the variable where the environment is to blame.
 pub(super) fn place(place: &Place) -> String {
     let names = [&place.variable, &place.file].into_iter().flatten().map(|name| clean(name));
@@ -119,5 +129,13 @@ mod tests {
     fn columns_line_up_and_lines_end_clean() {
         let rows = vec![vec!["a".to_owned(), "-".to_owned()], vec!["longer".to_owned(), "x".to_owned()]];
         assert_eq!(table(&["NAME", "B"], &rows), "NAME    B\na       -\nlonger  x\n");
+    }
+
+    #[test]
+    fn a_text_that_a_shell_would_read_differently_is_quoted() {
+        assert_eq!(quoted("/usr/local/bin/furt"), "/usr/local/bin/furt");
+        assert_eq!(quoted("/home/a b/furt"), "'/home/a b/furt'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
     }
 }

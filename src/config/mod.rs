@@ -36,7 +36,7 @@ pub use reference::{Table, TableKind, reference};
 pub use tables::MAX_RETRIES;
 pub use types::{
     AccessLogTarget, AcmeConfig, ApiKeyConfig, CertificateConfig, ClientAuthConfig, ClientAuthHost, ClientAuthMode,
-    ClientConfig, Config, EtcdConfig, GatewayConfig, GeoConfig, GrantConfig, HostRange, InternalConfig, LimitsConfig,
-    MinTlsVersion, RegistrationConfig, ServerConfig, StaticRouteConfig, StaticTarget, StoreConfig, TlsConfig,
-    UnknownTlsName, Unlisted, UpstreamConfig,
+    ClientConfig, ClusterConfig, Config, EtcdConfig, GatewayConfig, GeoConfig, GrantConfig, HostRange, InternalConfig,
+    LimitsConfig, MinTlsVersion, RegistrationConfig, ServerConfig, StaticRouteConfig, StaticTarget, StoreConfig,
+    TlsConfig, UnknownTlsName, Unlisted, UpstreamConfig,
 };

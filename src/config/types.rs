@@ -8,6 +8,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use furt_bus::BusUrl;
+use furt_cluster::model::Fingerprint;
 use http::HeaderName;
 
 use crate::header_name::HeaderNames;
@@ -48,6 +50,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// `[store]`, for `kind = "etcd"`.
     pub etcd: EtcdConfig,
+    /// `[cluster]`
+    pub cluster: ClusterConfig,
     /// `[[certificates]]`
     pub certificates: Vec<CertificateConfig>,
     /// `[[client_auth]]`
@@ -195,6 +199,37 @@ impl CertificateConfig {
     pub fn place(index: usize, key: &str) -> String {
         format!("certificates[{index}].{key}")
     }
+}
+
+/// `[cluster]`: the other nodes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClusterConfig {
+    /// The broker; `None`: there is no cluster.
+    pub url: Option<BusUrl>,
+    /// The file with the password of the url's user.
+    pub password_file: Option<PathBuf>,
+    /// Authorities of the broker's certificate; `None`: the system's.
+    pub ca: Option<PathBuf>,
+    /// The certificate that furt shows to the broker.
+    pub cert: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
+    /// A folder for what outlives the process.
+    pub state: PathBuf,
+    /// The exchange, with which the names of queues begin.
+    pub exchange: String,
+    /// The host part of the node's name; `None`: the machine's.
+    pub name: Option<String>,
+    /// A file with a join token.
+    pub token_file: Option<PathBuf>,
+    /// Keys that are approved as members.
+    pub members: Vec<Fingerprint>,
+    /// Keys that are approved as commanders.
+    pub commanders: Vec<Fingerprint>,
+    /// Between two beats, 1 s to 60 s.
+    pub beat_interval: Duration,
+    /// Of the connection to the broker, 1 s to 60 s.
+    pub heartbeat: Duration,
 }
 
 /// `[[client_auth]]`: files that nobody has opened yet.

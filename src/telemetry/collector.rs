@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::access_log::AccessLogMetrics;
+use super::cluster::ClusterMetrics;
 use super::connections::ConnectionMetrics;
 use super::events::Events;
 use super::exporter::{Exporter, Exposition, MetricsError};
@@ -95,6 +96,14 @@ impl Telemetry {
     /// It is shown already.
     pub fn show_shared_store(&self) -> Result<SharedStoreMetrics, MetricsError> {
         SharedStoreMetrics::try_new(&self.exporter, Arc::clone(&self.issues))
+    }
+
+    /// The same of a cluster of nodes.
+    ///
+    /// # Errors
+    /// It is shown already.
+    pub fn show_cluster(&self) -> Result<ClusterMetrics, MetricsError> {
+        ClusterMetrics::try_new(&self.exporter, Arc::clone(&self.issues))
     }
 
     /// All metrics, read now, to be written down in parts; `view` says which services and routes are registered.

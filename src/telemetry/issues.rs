@@ -16,6 +16,7 @@ pub struct Issues {
     refused: ArcSwapOption<String>,
     newer: ArcSwapOption<String>,
     certificates: ArcSwapOption<String>,
+    cluster: ArcSwapOption<Vec<String>>,
 }
 
 impl Issues {
@@ -34,8 +35,18 @@ impl Issues {
             .map(|record| format!("a record of the store is not routed here, since a newer furt wrote it: {record}"));
         let certificates = self.certificates.load();
         let certificates = certificates.iter().map(|why| format!("a certificate is not in order: {why}"));
+        let cluster = self.cluster.load();
+        let cluster = cluster.iter().flat_map(|issues| issues.iter().map(|issue| format!("cluster: {issue}")));
         let others = outage.iter().map(|error| error.to_string());
-        store.chain(reach).chain(refused).chain(newer).chain(reload).chain(certificates).chain(others).collect()
+        store
+            .chain(reach)
+            .chain(refused)
+            .chain(newer)
+            .chain(reload)
+            .chain(certificates)
+            .chain(cluster)
+            .chain(others)
+            .collect()
     }
 
     /// `None`: the store takes changes.
@@ -66,6 +77,11 @@ impl Issues {
     /// `None`: every certificate is that of its file, and still good.
     pub(super) fn set_certificates(&self, why: Option<String>) {
         self.certificates.store(why.map(Arc::new));
+    }
+
+    /// Sentences; none: nothing is wrong with the cluster, or there is none.
+    pub(super) fn set_cluster(&self, issues: Vec<String>) {
+        self.cluster.store((!issues.is_empty()).then(|| Arc::new(issues)));
     }
 
     /// `None`: the last reload succeeded.

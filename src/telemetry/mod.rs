@@ -7,6 +7,7 @@
 //! Reading order: `collector` (all handles), `exporter` (how a metric is made), the handles, `series`, `access_log`.
 
 mod access_log;
+mod cluster;
 mod collector;
 mod connections;
 mod decimal;
@@ -25,6 +26,7 @@ mod shared_store;
 mod tls;
 
 pub use access_log::{AccessLog, AccessLogError, AccessLogMetrics, Entry, OpenedLog, ResponseFlag, TlsOfEntry};
+pub use cluster::ClusterMetrics;
 pub use collector::{COMMIT, Telemetry, VERSION};
 pub use connections::ConnectionMetrics;
 pub use decimal::append_ms;
@@ -33,6 +35,7 @@ pub use exporter::{Exposition, MetricsError};
 pub use geo::DatabaseMetrics;
 pub use http2::{Http2End, Http2Metrics, OpenHttp2};
 pub use issues::Issues;
+pub use process::{ProcessSample, sample};
 pub use proxy::{ProxyHeaderOutcome, ProxyMetrics};
 pub use registry::RegistryMetrics;
 pub use reloads::ReloadMetrics;

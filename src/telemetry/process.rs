@@ -24,6 +24,31 @@ const THREADS: Named = ("process_threads", "Number of operating system threads")
 /// The metrics of this process.
 struct ProcessMetrics(Vec<Desc>);
 
+/// What this process costs, for those that are told of it by other ways than a scrape.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ProcessSample {
+    /// Resident memory in bytes.
+    pub resident: u64,
+    /// CPU time in user mode since the start, in seconds.
+    pub user_seconds: f64,
+    /// CPU time in the kernel since the start, in seconds.
+    pub system_seconds: f64,
+    /// Threads.
+    pub threads: u32,
+}
+
+/// Read from /proc now; `None`: the system does not tell.
+#[expect(clippy::cast_precision_loss, reason = "ticks of a process are far below 2^53")]
+pub fn sample() -> Option<ProcessSample> {
+    let (stat, ticks) = (Process::myself().and_then(|process| process.stat()).ok()?, ticks_per_second() as f64);
+    Some(ProcessSample {
+        resident: stat.rss_bytes().get(),
+        user_seconds: stat.utime as f64 / ticks,
+        system_seconds: stat.stime as f64 / ticks,
+        threads: u32::try_from(stat.num_threads).unwrap_or_default(),
+    })
+}
+
 /// Shows them with the others.
 pub(super) fn expose(exporter: &Exporter) -> Result<(), MetricsError> {
     let all = [CPU, START, OPEN_FDS, MAX_FDS, RESIDENT, VIRTUAL, THREADS];

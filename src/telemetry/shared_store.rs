@@ -49,6 +49,11 @@ impl SharedStoreMetrics {
         self.revision.set(i64::try_from(revision).unwrap_or(i64::MAX));
     }
 
+    /// The last revision that was followed.
+    pub fn revision(&self) -> u64 {
+        u64::try_from(self.revision.get()).unwrap_or_default()
+    }
+
     /// A write was outdated.
     pub fn outdated(&self) {
         self.outdated.inc();

@@ -12,9 +12,11 @@
     reason = "a test may fail loudly, is an edge where clocks are read, and prints its figures"
 )]
 
+mod acl;
 mod acme;
 mod background;
 mod bus;
+mod cluster;
 mod comers_and_goers;
 mod conflicts;
 mod draining;

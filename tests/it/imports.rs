@@ -9,7 +9,7 @@ use crate::support::sources::{ModulePath, Source, of_crate};
 const LAYERS: &[&[&str]] = &[
     &["clock", "config", "geo", "header_name", "listener", "secret", "telemetry", "tls", "upstream", "wire"],
     &["nodes", "published", "status"],
-    &["driver"],
+    &["cluster", "driver"],
     &["acme", "api", "health", "store", "proxy"],
     &["app"],
     &["demo"],
@@ -18,11 +18,12 @@ const LAYERS: &[&[&str]] = &[
 const HIDDEN: &[(&str, &[&str])] = &[
     ("listener", &["core registry", "core routing"]),
     ("proxy", &["core registry", "driver", "store", "api"]),
+    ("cluster", &["core registry", "core routing"]),
     ("demo", &["core routing", "core registry", "driver", "store", "health", "proxy"]),
 ];
 /// The one module that knows the crate: the others count through handles.
 const METRICS: (&str, &str) = ("telemetry", "prometheus::");
-/// Folders of crates; those of `furt-core` and `furt-api` are looked at by a test of their own, `crates/furt-core/tests/imports.rs`.
+/// Folders of crates; those of `furt-core`, `furt-api` and `furt-cluster` are looked at by a test of their own, `crates/furt-core/tests/imports.rs`.
 const CRATES: [&str; 2] = ["src", "benches/plots"];
 
 /// Why `from` must not import `to`.

@@ -18,6 +18,7 @@ mod backends;
 mod certificates;
 mod cli;
 mod client_certificates;
+mod cluster_verbs;
 mod container;
 mod demo;
 mod docs;

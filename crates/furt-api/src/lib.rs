@@ -10,6 +10,7 @@
 //! | [`services`] | `GET /internal/services`, `GET /internal/services/{service}` |
 //! | [`lookup`] | `/internal/instances` |
 //! | [`nodes`] | `/internal/nodes` |
+//! | [`cluster`] | `/internal/cluster/…` |
 //! | [`routes`] | `/internal/routes`, `/internal/explain` |
 //! | [`events`] | `/internal/events` |
 //! | [`stats`] | `/internal/stats` |
@@ -48,6 +49,7 @@
 
 pub mod backends;
 pub mod certificates;
+pub mod cluster;
 pub mod deregistration;
 mod document;
 pub mod events;

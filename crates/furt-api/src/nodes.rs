@@ -2,11 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::Cluster;
+
 /// The answer to `GET /internal/nodes`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Nodes {
     /// The node that answers, then the others.
     pub nodes: Vec<Node>,
+    /// What the node that answers knows of its cluster; for operators alone. Absent where `cluster.url` is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Cluster>,
+    /// Why there is no `cluster`, though there should be one; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_error: Option<String>,
 }
 
 /// A gateway.

@@ -139,6 +139,10 @@ open_enum! {
         BodyTooLarge = "body-too-large",
         /// 503: too much waits already; to be tried again.
         Busy = "busy",
+        /// 409: the cluster, or the node in it, is not in the state for it.
+        ClusterConflict = "cluster-conflict",
+        /// 503: the cluster cannot be asked, or did not answer in time; what was asked may still be carried out.
+        ClusterUnavailable = "cluster-unavailable",
         /// 409: the API key is of the configuration, so that it cannot be changed at runtime.
         Configured = "configured",
         /// 502, by the public listener: the service could not be connected to.
@@ -179,9 +183,11 @@ open_enum! {
         NoInstance = "no-instance",
         /// 409: the instance is not probed.
         NoProbes = "no-probes",
+        /// 403: the node is no commander of its cluster.
+        NotCommander = "not-commander",
         /// 409: the store is in memory, so that there is no file to export.
         NoStoreFile = "no-store-file",
-        /// 404: there is no such endpoint, service, instance, backend or API key.
+        /// 404: there is no such endpoint, service, instance, backend, API key, node or join token.
         NotFound = "not-found",
         /// 400: the body is no JSON.
         NotJson = "not-json",
@@ -189,6 +195,8 @@ open_enum! {
         NotOwner = "not-owner",
         /// 403: only operators may.
         OperatorsOnly = "operators-only",
+        /// 412: another operator was faster.
+        Outdated = "outdated",
         /// 403, by the public listener: the API key lacks the permission of the route.
         PermissionMissing = "permission-missing",
         /// 429: too many registrations come from this address.

@@ -29,7 +29,7 @@ open_enum! {
         Draining = "draining",
         /// Instances get requests again.
         DrainEnded = "drain-ended",
-        /// A runtime API key is gone.
+        /// A runtime API key is gone; a node's key is not approved any more, for ever.
         Revoked = "revoked",
         /// The configuration was read again and is in force.
         Reloaded = "reloaded",
@@ -37,5 +37,25 @@ open_enum! {
         Upgraded = "upgraded",
         /// A certificate was asked for; what comes of it is not known yet.
         Renewing = "renewing",
+        /// A cluster was made.
+        Founded = "founded",
+        /// The node looks for the maker of its join token.
+        Joining = "joining",
+        /// The node belongs to the cluster.
+        Joined = "joined",
+        /// A join token is of no use any more.
+        Dropped = "dropped",
+        /// A node's key is approved.
+        Approved = "approved",
+        /// A node with this key may welcome this node into its cluster.
+        Trusted = "trusted",
+        /// A node that is not approved is not shown any more, until it is heard again.
+        Forgotten = "forgotten",
+        /// Nodes were asked to beat.
+        Asked = "asked",
+        /// A secret is announced.
+        Rotating = "rotating",
+        /// Of two secrets of one generation this one stands.
+        Adopted = "adopted",
     }
 }

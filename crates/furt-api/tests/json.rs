@@ -1,9 +1,14 @@
 //! The types read what furt sends, and write it again to the byte.
 
 use furt_api::backends::BackendRegistration;
+use furt_api::cluster::{
+    Adopt, AdoptedSecret, Approve, ApprovedNode, Founded, IssuedToken, Join, Joining, NewToken, NodeState, RevokedNode,
+    Role, Standing,
+};
 use furt_api::events::Events;
 use furt_api::health::Health;
 use furt_api::keys::Keys;
+use furt_api::nodes::Nodes;
 use furt_api::registration::{HealthEndpoint, Registration, Route};
 use furt_api::reload::Reloaded;
 use furt_api::routes::Explanation;
@@ -112,4 +117,60 @@ fn lists_are_written_as_they_were_read() {
     assert_eq!((older.gateways, older.limits_shared), (1, false), "a furt that tells nothing of it");
     let event = r#"{"seq":1,"time":"t","kind":"blocked","service":"a","instance":null,"why":"x"}"#;
     same::<Events>(&format!(r#"{{"events":[{event}],"next":1,"lost":false}}"#));
+}
+
+#[test]
+fn nodes_without_a_cluster_are_what_they_were_before_there_were_any() {
+    let node = r#"{"id":"u","name":"a:1","version":"1","internal":null,"this":true}"#;
+    let nodes: Nodes = same(&format!(r#"{{"nodes":[{node}]}}"#));
+    assert_eq!((nodes.cluster, nodes.cluster_error), (None, None));
+    same::<Nodes>(&format!(r#"{{"nodes":[{node}],"cluster_error":"it hangs"}}"#));
+}
+
+#[test]
+fn a_cluster_is_written_as_it_was_read() {
+    let secret = r#"{"generation":2,"check":"0011223344556677"}"#;
+    let settings = r#""generation":7,"digest":"d""#;
+    let unheard = r#""name":null,"standing":"revoked","state":null,"age":null,"skew_ms":null,"version":null,"status":null,"boot":null,"settings":null,"own_settings":null,"secret":null,"services":null,"registry":null,"this":false"#;
+    let heard = format!(
+        r#""name":"a.1","standing":"commander","state":"late","age":1.5,"skew_ms":-3,"version":"1","status":"degraded","boot":1763152200000,"settings":{{{settings}}},"own_settings":null,"secret":{secret},"services":{{"routed":1,"registered":2}},"registry":{{"epoch":"e","revision":3}},"this":true"#
+    );
+    let rest = format!(
+        r#""secret":{{"active":{secret},"held":[{secret}],"next":null,"waits_for":["b"]}},"settings":[{{"node":null,{settings}}},{{"node":"b",{settings}}}],"tokens":[{{"id":"t","uses":1,"until":"u","role":"member"}}],"issues":["x"],"refused":{{"unsigned":2,"own_key":1}},"beats":4"#
+    );
+    let text = format!(
+        r#"{{"nodes":[],"cluster":{{"id":"c","founder":"a","fingerprint":"a","link":{{"status":"down","why":"refused"}},"joining":false,"members":[{{"fingerprint":"a",{heard}}},{{"fingerprint":"b",{unheard}}}],{rest}}}}}"#
+    );
+    let cluster = same::<Nodes>(&text).cluster.unwrap();
+    assert_eq!((&cluster.members[0].state, &cluster.members[1].standing), (&Some(NodeState::Late), &Standing::Revoked));
+    assert_eq!(cluster.refused.get("unsigned"), Some(&2));
+    let newer = text.replace(r#""late""#, r#""asleep""#).replace(r#""beats":4"#, r#""beats":4,"more":[1]"#);
+    let newer: Nodes = serde_json::from_str(&newer).unwrap();
+    assert_eq!(newer.cluster.unwrap().members[0].state, Some(NodeState::Other("asleep".to_owned())));
+}
+
+#[test]
+fn commands_of_a_cluster_and_their_answers_have_one_form() {
+    same::<Join>(r#"{"token":"furtc1.a.b"}"#);
+    same::<NewToken>("{}");
+    same::<NewToken>(r#"{"uses":3,"ttl_s":60,"role":"commander"}"#);
+    assert_eq!(same::<Approve>(r#"{"role":"member"}"#).role, Some(Role::Member));
+    same::<Approve>("{}");
+    same::<Adopt>(r#"{"check":"c"}"#);
+    let secret = r#""secret":{"generation":1,"check":"c"}"#;
+    same::<Founded>(&format!(r#"{{"status":"founded","cluster":"c",{secret}}}"#));
+    same::<Joining>(r#"{"status":"joining"}"#);
+    same::<ApprovedNode>(r#"{"status":"trusted","fingerprint":"a","role":"commander"}"#);
+    same::<RevokedNode>(r#"{"status":"revoked","fingerprint":"a","approved_again":["b"]}"#);
+    same::<AdoptedSecret>(&format!(r#"{{"status":"adopted",{secret}}}"#));
+    let token: IssuedToken = same(r#"{"token":"furtc1.a.b","id":"i","until":"u"}"#);
+    for shown in [format!("{token:?}"), format!("{:?}", Join { token: token.token })] {
+        assert!(!shown.contains("furtc1"), "{shown}");
+    }
+    for unknown in [r#"{"x":1}"#, r#"{"token":"a","check":"b","x":1}"#] {
+        assert!(serde_json::from_str::<Join>(unknown).is_err() && serde_json::from_str::<Adopt>(unknown).is_err());
+        assert!(
+            serde_json::from_str::<NewToken>(unknown).is_err() && serde_json::from_str::<Approve>(unknown).is_err()
+        );
+    }
 }

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use super::client::ask;
 use super::output::{self, Reader};
+use super::terminal::Ends;
 use super::{Format, Output, Target};
 use furt_api::stats::Stats;
 use rates::Frame;
@@ -117,25 +117,6 @@ async fn live(args: &TopArgs, mut last: Stats) -> Result<()> {
         };
         if let Reader::Gone = reader {
             return Ok(());
-        }
-    }
-}
-
-/// The signals that end it in order.
-struct Ends([Signal; 3]);
-
-impl Ends {
-    fn watch() -> Result<Self> {
-        let watch = |kind| signal(kind).context("signals cannot be watched");
-        Ok(Self([watch(SignalKind::interrupt())?, watch(SignalKind::terminate())?, watch(SignalKind::hangup())?]))
-    }
-
-    async fn any(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
         }
     }
 }

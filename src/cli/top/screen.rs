@@ -1,9 +1,7 @@
 //! Drawing frames: on a terminal in place, cut to its size, elsewhere one after the other.
 //!
-//! Plain control sequences of ECMA-48, as every terminal of today knows them; the size is asked before each frame. What a
-//! gateway sends is shown without its control characters. Colours only on a terminal, and not with `NO_COLOR`.
+//! What a gateway sends is shown without its control characters. Colours only on a terminal, and not with `NO_COLOR`.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -12,31 +10,18 @@ use furt_api::Status;
 use super::rates::{Frame, Row};
 use crate::cli::Output;
 use crate::cli::output::{Reader, try_print};
+use crate::cli::terminal::{self, ENTER, LEAVE, Size, cut, size};
 
-/// The other screen, empty, without a cursor; and back.
-const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[2J";
-const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
-const HOME: &str = "\x1b[H";
-const REST_OF_LINE: &str = "\x1b[K";
-const REST_OF_SCREEN: &str = "\x1b[J";
 const RED: &str = "\x1b[31m";
 const YELLOW: &str = "\x1b[33m";
 const BOLD: &str = "\x1b[1m";
 const PLAIN: &str = "\x1b[0m";
 
-/// Where a terminal does not tell: the VT100's.
-const USUAL_SIZE: Size = Size { rows: 24, columns: 80 };
 /// The narrowest a service's name is cut to.
 const MIN_NAME: usize = 8;
 
 const HEADER: [&str; 10] =
     ["SERVICE", "STATUS", "UP", "IN FLIGHT", "REQ/S", "P50 MS", "P99 MS", "ERR/S", "REFUSED/S", "UPTIME"];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Size {
-    rows: usize,
-    columns: usize,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Paint {
@@ -60,8 +45,7 @@ pub(super) struct Screen {
 impl Screen {
     pub(super) fn open(url: &str, output: Output, interval: Duration) -> Self {
         let variable = |name: &str| std::env::var(name).unwrap_or_default();
-        let is_terminal = std::io::stdout().is_terminal() && variable("TERM") != "dumb";
-        let mode = match (output, is_terminal) {
+        let mode = match (output, terminal::is_there()) {
             (Output::Json, _) => Mode::Json,
             (Output::Text, false) => Mode::Text,
             (Output::Text, true) if variable("NO_COLOR").is_empty() => Mode::Terminal(Paint::Colours),
@@ -114,8 +98,7 @@ impl Screen {
         let left = size.rows.saturating_sub(lines.len());
         lines.extend(frame.map_or_else(Vec::new, |frame| table(frame, Some(Size { rows: left, ..size }), paint)));
         lines.truncate(size.rows);
-        let lines: Vec<_> = lines.iter().map(|line| format!("{line}{REST_OF_LINE}")).collect();
-        format!("{HOME}{}{REST_OF_SCREEN}", lines.join("\r\n"))
+        terminal::screenful(&lines)
     }
 }
 
@@ -131,13 +114,6 @@ impl Drop for Screen {
 /// A frame as lines, uncut and without colours.
 pub(super) fn text(frame: &Frame) -> String {
     table(frame, None, Paint::Plain).into_iter().map(|line| line.trim_end().to_owned() + "\n").collect()
-}
-
-/// The size that the terminal tells, if it tells a sensible one.
-fn size() -> Size {
-    let told = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
-    let told = told.map(|size| Size { rows: size.ws_row.into(), columns: size.ws_col.into() });
-    told.filter(|size| size.rows > 0 && size.columns > 0).unwrap_or(USUAL_SIZE)
 }
 
 /// Header, services and total; of a `size` as many services as fit, and how many do not.
@@ -238,13 +214,6 @@ fn time(seconds: u64) -> String {
 
 fn printable(text: &str) -> String {
     text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect()
-}
-
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width.saturating_sub(1)).chain("…".chars().take(width.min(1))).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod access_log;
 mod acme;
 mod apps;
 mod client;
+mod cluster;
 mod gateway;
 mod geo;
 mod internal;
@@ -47,6 +48,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> Config {
         access_log: access_log::visit(keys),
         store: store::visit(keys),
         etcd: store::visit_etcd(keys),
+        cluster: cluster::visit(keys),
         certificates: Vec::new(),
         client_auth: Vec::new(),
         api_keys: Vec::new(),
@@ -63,6 +65,7 @@ pub(super) fn check(tables: &FileTables<'_, '_>, config: &Config) {
     gateway::check(tables, &config.gateway);
     upstream::check(tables, &config.upstream);
     store::check(tables, config);
+    cluster::check(tables, &config.cluster);
 }
 
 /// A duration that is not zero.

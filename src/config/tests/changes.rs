@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 89] = [
+const OTHERS: [(&str, &str); 102] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -96,6 +96,19 @@ const OTHERS: [(&str, &str); 89] = [
     ("store.ca", "'/ca.pem'"),
     ("store.cert", "'/cert.pem'"),
     ("store.key", "'/key.pem'"),
+    ("cluster.url", "'amqp://furt@10.0.0.5'"),
+    ("cluster.password_file", "'/password'"),
+    ("cluster.ca", "'/ca.pem'"),
+    ("cluster.cert", "'/cert.pem'"),
+    ("cluster.key", "'/key.pem'"),
+    ("cluster.state", "'other'"),
+    ("cluster.exchange", "'other'"),
+    ("cluster.name", "'edge'"),
+    ("cluster.token_file", "'/token'"),
+    ("cluster.members", "['abababababababababababababababababababababababababababababababab']"),
+    ("cluster.commanders", "['abababababababababababababababababababababababababababababababab']"),
+    ("cluster.beat_interval", "1"),
+    ("cluster.heartbeat", "1"),
 ];
 
 const ENTRIES: [(&str, &str); 5] = [

@@ -1,0 +1,155 @@
+//! `[cluster]`: what is wrong with it beside each key alone, and the thread that speaks to the other nodes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use furt_bus::{AmqpBus, BusUrl, Password, Topology};
+use furt_cluster::model::{Metrics, NodeName, RegistryPoint, Role, Status as NodeStatus};
+use furt_cluster::{Condition, Policy, UpdateRule};
+
+use super::acquiring::place;
+use crate::clock;
+use crate::cluster::{self, Handle, Options, Running};
+use crate::config::{ClusterConfig, Config, ConfigError, KeyLocations};
+use crate::published::Snapshots;
+use crate::telemetry::{self, SharedStoreMetrics, Telemetry};
+use furt_core::model::Status;
+use furt_core::routing::Service;
+
+/// The broker's password, where no file has it.
+const PASSWORD: &str = "FURT_CLUSTER_PASSWORD";
+/// Where Linux says what a machine is called.
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+
+/// Keys that are of no use without others, and files that cannot be used. Passwords and certificates are read at each connection; here
+/// it is seen that they can be.
+pub(super) fn faults(config: &Config, locations: &KeyLocations, path: &Path) -> Vec<ConfigError> {
+    let cluster = &config.cluster;
+    let Some(url) = &cluster.url else { return Vec::new() };
+    let fault = |key: &str, message: String| ConfigError {
+        location: place(key, locations, path),
+        key: key.to_owned(),
+        message,
+    };
+    let files = [
+        ("cluster.password_file", &cluster.password_file),
+        ("cluster.ca", &cluster.ca),
+        ("cluster.cert", &cluster.cert),
+        ("cluster.key", &cluster.key),
+    ];
+    let files = files.into_iter().filter_map(|(key, file)| Some((key, file.as_ref()?)));
+    let unreadable = files.filter_map(|(key, file)| {
+        let why = std::fs::File::open(file).err()?;
+        Some(fault(key, format!("{} cannot be read ({why})", file.display())))
+    });
+    let mut faults: Vec<_> = unreadable.collect();
+    for (key, is_set, other, has_other) in [
+        ("cluster.cert", cluster.cert.is_some(), "cluster.key", cluster.key.is_some()),
+        ("cluster.key", cluster.key.is_some(), "cluster.cert", cluster.cert.is_some()),
+    ] {
+        if is_set && !has_other {
+            faults.push(fault(key, format!("is of no use alone; {other} must be set as well")));
+        }
+    }
+    for (key, is_set) in [("cluster.ca", cluster.ca.is_some()), ("cluster.cert", cluster.cert.is_some())] {
+        if is_set && !url.is_secure() {
+            faults.push(fault(key, "is of no use: cluster.url does not begin with amqps://".to_owned()));
+        }
+    }
+    faults
+}
+
+/// The cluster's thread and where it is given orders; `None`: there is no cluster.
+///
+/// # Errors
+/// The folder cannot be used, or it does not start.
+pub(super) fn start(
+    config: &Config,
+    snapshots: &Snapshots,
+    telemetry: &Arc<Telemetry>,
+    shared: Option<Arc<SharedStoreMetrics>>,
+) -> Result<Option<(Handle, Running)>> {
+    let Some(url) = config.cluster.url.clone() else { return Ok(None) };
+    if let Some(warning) = url.warning() {
+        log::warn!("cluster.url: {warning}");
+    }
+    let metrics = Arc::new(telemetry.show_cluster().context("counters of the cluster cannot be made")?);
+    let (handle, orders) = Handle::channel();
+    let in_force = Arc::clone(snapshots);
+    let options = Options {
+        folder: config.cluster.state.clone(),
+        name: NodeName::of(&host(&config.cluster), std::process::id()),
+        exchange: config.cluster.exchange.clone(),
+        token_file: config.cluster.token_file.clone(),
+        policy: Box::new(move || policy(&in_force.load().config.cluster)),
+        condition: condition(snapshots, telemetry, shared),
+        metrics,
+    };
+    let cluster = config.cluster.clone();
+    let running = cluster::start(options, orders, move |topology| connect(url, cluster, topology))?;
+    Ok(Some((handle, running)))
+}
+
+fn connect(url: BusUrl, config: ClusterConfig, topology: Topology) -> Result<AmqpBus> {
+    let password = match config.password_file {
+        Some(file) => Password::file(file),
+        None => Password::from_fn(|| {
+            std::env::var(PASSWORD)
+                .map_err(|_| format!("the user of cluster.url needs cluster.password_file, or {PASSWORD}"))
+        }),
+    };
+    let name = format!("furt {}", topology.queue);
+    let identity = config.cert.zip(config.key);
+    let options =
+        furt_bus::Options { url, password, ca: config.ca, identity, name, heartbeat: config.heartbeat, topology };
+    AmqpBus::start(options).context("the broker cannot be connected to")
+}
+
+fn host(config: &ClusterConfig) -> String {
+    let machine = || std::fs::read_to_string(HOST_NAME).unwrap_or_default().trim().to_owned();
+    config.name.clone().unwrap_or_else(machine)
+}
+
+fn policy(config: &ClusterConfig) -> Policy {
+    let members = config.members.iter().map(|key| (*key, Role::Member));
+    let commanders = config.commanders.iter().map(|key| (*key, Role::Commander));
+    Policy { beat_interval: config.beat_interval, peers: members.chain(commanders).collect(), updates: UpdateRule::Off }
+}
+
+/// How this node is, for its beats.
+fn condition(
+    snapshots: &Snapshots,
+    telemetry: &Arc<Telemetry>,
+    shared: Option<Arc<SharedStoreMetrics>>,
+) -> Box<dyn Fn() -> Condition + Send> {
+    let (snapshots, telemetry, started) = (Arc::clone(snapshots), Arc::clone(telemetry), clock::now());
+    Box::new(move || {
+        let published = snapshots.load();
+        let snapshot = &published.snapshot;
+        let is_routed = |service: &&Arc<Service>| service.suspended.is_none() && service.status != Status::Down;
+        let sample = telemetry::sample().unwrap_or_default();
+        let metrics = Metrics {
+            memory_rss_mb: mebibytes(sample.resident),
+            cpu_user_seconds: sample.user_seconds,
+            cpu_system_seconds: sample.system_seconds,
+            thread_count: sample.threads,
+            uptime_seconds: clock::now().saturating_duration_since(started).as_secs(),
+            services_routed: count(snapshot.registered().filter(is_routed).count()),
+            services: count(snapshot.registered().count()),
+        };
+        let is_well = telemetry.issues.list().is_empty();
+        let registry =
+            shared.as_ref().map(|shared| RegistryPoint { epoch: snapshot.epoch.0, revision: shared.revision() });
+        Condition { status: if is_well { NodeStatus::Healthy } else { NodeStatus::Degraded }, metrics, registry }
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "lex-node's figure is a float; memory is far below 2^53")]
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,253 @@
+//! The arbiter of generations: a log of the broker that every node reads in the same order.
+//!
+//! A bid is appended; then the log is read up to it. It is granted if no valid bid before it was for its generation or for a greater
+//! one of the same series. Nobody decides for another node.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use furt_bus::{Bus, Entry, Outcome, Outgoing, Properties, ReadingEnd, Ticket};
+use furt_cluster::model::{ClusterId, Fingerprint, Scope};
+use furt_cluster::{AskId, Bid, Ruling};
+use furt_seal::{Seal, SignedBid, read_bid};
+
+/// For an answer of the broker and the reading of the whole log.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Winners that are remembered of a series, the latest ones.
+const MOST_WINNERS: usize = 64;
+/// Series that are remembered: the secret's, the cluster's and those of as many nodes as there can be.
+const MOST_SERIES: usize = 300;
+
+/// A question, with its answer.
+pub(super) type Answered = (AskId, Ruling);
+
+/// Which generations are given, as far as the log was read.
+#[derive(Debug, Default)]
+struct Ledger {
+    next: u64,
+    /// The first bid of each generation that was greater than all before. `None`: the secret's series.
+    winners: BTreeMap<Option<Scope>, BTreeMap<u64, SignedBid>>,
+}
+
+impl Ledger {
+    fn take(&mut self, offset: u64, bid: Option<SignedBid>) {
+        self.next = self.next.max(offset.saturating_add(1));
+        let Some(bid) = bid else { return };
+        let (series, generation) = place(&bid.bid);
+        if !self.winners.contains_key(&series) && self.winners.len() >= MOST_SERIES {
+            return;
+        }
+        let winners = self.winners.entry(series).or_default();
+        if winners.last_key_value().is_none_or(|(greatest, _)| *greatest < generation) {
+            winners.insert(generation, bid);
+            if winners.len() > MOST_WINNERS {
+                winners.pop_first();
+            }
+        }
+    }
+
+    /// What becomes of a bid that was read.
+    fn ruling(&self, bid: &SignedBid) -> Ruling {
+        let (series, generation) = place(&bid.bid);
+        let winners = self.winners.get(&series);
+        let has_won = winners.and_then(|winners| winners.get(&generation)) == Some(bid);
+        let greatest = winners.and_then(|winners| winners.last_key_value()).map_or(0, |(greatest, _)| *greatest);
+        if has_won { Ruling::Granted } else { Ruling::Taken(greatest) }
+    }
+}
+
+fn place(bid: &Bid) -> (Option<Scope>, u64) {
+    match bid {
+        Bid::Secret(id) => (None, id.generation),
+        Bid::Settings(scope, id) => (Some(*scope), id.generation),
+    }
+}
+
+/// How far the bid that is under way has come.
+#[derive(Debug, PartialEq)]
+enum Phase {
+    Appending(Ticket),
+    Reading,
+}
+
+#[derive(Debug)]
+struct Asking {
+    ask: AskId,
+    bid: SignedBid,
+    until: Instant,
+    phase: Phase,
+}
+
+/// One bid is under way at a time; the others wait.
+#[derive(Debug)]
+pub(super) struct Arbiter {
+    log: String,
+    ledger: Ledger,
+    waiting: VecDeque<(AskId, ClusterId, Bid)>,
+    asking: Option<Asking>,
+    /// Why there is no log.
+    trouble: Option<String>,
+}
+
+impl Arbiter {
+    pub(super) fn new(log: String) -> Self {
+        let (ledger, waiting) = (Ledger::default(), VecDeque::new());
+        Self { log, ledger, waiting, asking: None, trouble: None }
+    }
+
+    /// When [`Self::end_late`] is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.asking.as_ref().map(|asking| asking.until)
+    }
+
+    /// Asks for a generation.
+    pub(super) fn ask(&mut self, ask: AskId, cluster: ClusterId, bid: Bid) {
+        self.waiting.push_back((ask, cluster, bid));
+    }
+
+    /// Begins with the next bid where none is under way. The answers of those that cannot be begun.
+    pub(super) fn advance<B: Bus>(&mut self, seal: &Seal, bus: &mut B, now: Instant) -> Vec<Answered> {
+        let mut answered = Vec::new();
+        while self.asking.is_none() {
+            let Some((ask, cluster, bid)) = self.waiting.pop_front() else { break };
+            let entry = Outgoing {
+                properties: Properties { content_type: Some("application/json".to_owned()), ..Properties::default() },
+                body: seal.bid(cluster, &bid),
+                ..Outgoing::default()
+            };
+            let by = seal.fingerprint();
+            match (&self.trouble, bus.append(&self.log, entry)) {
+                (Some(why), _) => answered.push((ask, unreachable(why.clone()))),
+                (None, Err(why)) => answered.push((ask, unreachable(why.to_string()))),
+                (None, Ok(ticket)) => {
+                    let (bid, phase) = (SignedBid { cluster, bid, by }, Phase::Appending(ticket));
+                    self.asking = Some(Asking { ask, bid, until: now + PATIENCE, phase });
+                }
+            }
+        }
+        answered
+    }
+
+    /// Whether there is a log.
+    pub(super) fn found(&mut self, log: &str, result: Result<(), String>) {
+        if log == self.log {
+            self.trouble = result.err().map(|why| format!("the broker has no log {log}: {why}"));
+        }
+    }
+
+    /// What became of a message that was published.
+    pub(super) fn published<B: Bus>(&mut self, ticket: Ticket, outcome: &Outcome, bus: &mut B) -> Option<Answered> {
+        let asking = self.asking.as_mut().filter(|asking| asking.phase == Phase::Appending(ticket))?;
+        match outcome {
+            // The log alone says whether it is there.
+            Outcome::Taken | Outcome::Unknown => {
+                asking.phase = Phase::Reading;
+                bus.read_log(&self.log, self.ledger.next);
+                None
+            }
+            Outcome::Unroutable => self.end(unreachable("the log does not take the bid".to_owned())),
+            Outcome::Refused(why) => self.end(unreachable(why.clone())),
+            Outcome::NotSent => self.end(unreachable("the bid was not sent".to_owned())),
+        }
+    }
+
+    /// The next entry. `may_bid` says whose bids count.
+    pub(super) fn read<B: Bus>(
+        &mut self,
+        entry: &Entry,
+        may_bid: impl Fn(&Fingerprint) -> bool,
+        bus: &mut B,
+    ) -> Option<Answered> {
+        if entry.log != self.log {
+            return None;
+        }
+        let cluster = self.asking.as_ref().map(|asking| asking.bid.cluster);
+        let bid = entry.message.as_ref().ok().and_then(|message| read_bid(&message.body));
+        let bid = bid.filter(|bid| Some(bid.cluster) == cluster && may_bid(&bid.by));
+        self.ledger.take(entry.offset, bid);
+        let asking = self.asking.as_ref().filter(|asking| asking.phase == Phase::Reading)?;
+        if bid != Some(asking.bid) {
+            return None;
+        }
+        let ruling = self.ledger.ruling(&asking.bid);
+        bus.stop_log(&self.log);
+        self.end(ruling)
+    }
+
+    /// A reading is over by itself.
+    pub(super) fn reading_ended(&mut self, log: &str, why: &ReadingEnd) -> Option<Answered> {
+        let is_awaited = log == self.log && self.asking.as_ref().is_some_and(|asking| asking.phase == Phase::Reading);
+        if is_awaited { self.end(unreachable(why.to_string())) } else { None }
+    }
+
+    /// The broker is gone: nobody knows whether the bid is in the log. Asked for again it is the same bid.
+    pub(super) fn lost(&mut self) -> Option<Answered> {
+        self.end(unreachable("the connection to the broker was lost".to_owned()))
+    }
+
+    /// The broker has not answered in time.
+    pub(super) fn end_late<B: Bus>(&mut self, now: Instant, bus: &mut B) -> Option<Answered> {
+        self.asking.as_ref().filter(|asking| asking.until <= now)?;
+        bus.stop_log(&self.log);
+        // The log may have been made anew, and shorter.
+        self.ledger = Ledger::default();
+        self.end(unreachable(format!("the broker's log did not have the bid within {} s", PATIENCE.as_secs())))
+    }
+
+    fn end(&mut self, ruling: Ruling) -> Option<Answered> {
+        self.asking.take().map(|asking| (asking.ask, ruling))
+    }
+}
+
+fn unreachable(why: String) -> Ruling {
+    Ruling::Unreachable(why.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use furt_cluster::model::{CheckValue, SecretId};
+
+    use super::*;
+
+    fn bid(generation: u64, check: u8, by: u8) -> SignedBid {
+        let bid = Bid::Secret(SecretId { generation, check: CheckValue::new([check; 8]) });
+        SignedBid { cluster: ClusterId(uuid::Uuid::nil()), bid, by: Fingerprint::new([by; 32]) }
+    }
+
+    #[test]
+    fn the_first_bid_of_the_greatest_generation_wins() {
+        let mut ledger = Ledger::default();
+        let all = [bid(2, 1, 1), bid(2, 2, 2), bid(4, 3, 1), bid(3, 4, 2), bid(2, 1, 1), bid(5, 5, 2)];
+        for (offset, bid) in (0..).zip(all) {
+            ledger.take(offset, Some(bid));
+        }
+        ledger.take(9, None);
+        assert_eq!(ledger.next, 10);
+        let rulings: Vec<_> = all.iter().map(|bid| ledger.ruling(bid)).collect();
+        use Ruling::{Granted, Taken};
+        assert_eq!(rulings, [Granted, Taken(5), Granted, Taken(5), Granted, Granted]);
+        // The same generation for the same content by another node is another bid.
+        assert_eq!(ledger.ruling(&bid(2, 1, 2)), Taken(5));
+        let settings = SignedBid {
+            bid: Bid::Settings(
+                Scope::Cluster,
+                furt_cluster::model::SettingsId { generation: 1, digest: furt_cluster::model::Digest::new([0; 32]) },
+            ),
+            ..bid(1, 1, 1)
+        };
+        assert_eq!(ledger.ruling(&settings), Taken(0));
+        ledger.take(10, Some(settings));
+        assert_eq!(ledger.ruling(&settings), Granted, "each series has its own generations");
+    }
+
+    #[test]
+    fn a_flood_of_series_and_generations_is_bounded() {
+        let mut ledger = Ledger::default();
+        for generation in 1..=1000 {
+            ledger.take(generation, Some(bid(generation, 1, 1)));
+        }
+        assert_eq!(ledger.winners[&None].len(), MOST_WINNERS);
+        assert_eq!(ledger.ruling(&bid(1000, 1, 1)), Ruling::Granted);
+        assert_eq!(ledger.ruling(&bid(1, 1, 1)), Ruling::Taken(1000));
+    }
+}

@@ -1,0 +1,376 @@
+//! The thread of the cluster: it waits for its folder, then for messages, orders and deadlines, and ends with a word to the others.
+//!
+//! It has a runtime of its own: signatures, fsyncs and what strangers send take no time from requests or from the registry.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use furt_bus::{Bus, Event as BusEvent, Topology, log_of};
+use furt_cluster::model::{Fingerprint, NodeName};
+use furt_cluster::{Condition, Event, Policy};
+use furt_seal::Seal;
+use tokio::sync::{mpsc, oneshot};
+
+use super::folder::{Folder, FolderError, token_of};
+use super::handle::{Failure, Link, Order, Shown};
+use super::node::{Node, now};
+use super::telling::Telling;
+use crate::telemetry::ClusterMetrics;
+
+/// Between two looks whether the folder is free, or can be written again.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long a process may hold the folder until that is told: one that is replaced needs a moment.
+const TOLD_AFTER: u32 = 20;
+/// For the last beat, at the end.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What a node is made of.
+pub struct Options {
+    /// What outlives the process.
+    pub folder: PathBuf,
+    /// What the node is called.
+    pub name: NodeName,
+    /// The exchange, with which the names of queues begin.
+    pub exchange: String,
+    /// A file with a token to join by.
+    pub token_file: Option<PathBuf>,
+    /// The part of the configuration that the core needs, as it is now.
+    pub policy: Box<dyn Fn() -> Policy + Send>,
+    /// How the node is, now.
+    pub condition: Box<dyn Fn() -> Condition + Send>,
+    /// Where it is counted.
+    pub metrics: Arc<ClusterMetrics>,
+}
+
+/// How the node's part in the cluster ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The node goes, and says so.
+    Leaving,
+    /// Another process goes on with its key and its folder.
+    Replaced,
+}
+
+/// The thread.
+#[derive(Debug)]
+pub struct Running {
+    ending: Option<oneshot::Sender<Ending>>,
+    thread: JoinHandle<()>,
+}
+
+impl Running {
+    /// Tells it to end. It has 1 s to say so to the others; another process can have the folder then.
+    pub fn end(&mut self, ending: Ending) {
+        if let Some(told) = self.ending.take() {
+            // A thread that has ended by itself has said why.
+            _ = told.send(ending);
+        }
+    }
+
+    /// Waits for the end, where it was told to end.
+    pub fn join(self) {
+        drop(self.ending);
+        if self.thread.join().is_err() {
+            log::error!("cluster: its thread has panicked");
+        }
+    }
+}
+
+/// Starts the thread. `connect` makes the bus, once the node's key is known.
+///
+/// # Errors
+/// The folder cannot be used, or there is no thread.
+pub fn start<B: Bus + 'static>(
+    options: Options,
+    orders: mpsc::Receiver<Order>,
+    connect: impl FnOnce(Topology) -> Result<B> + Send + 'static,
+) -> Result<Running> {
+    let folder = Folder::new(&options.folder);
+    folder.check()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (ending, ended) = oneshot::channel();
+    let run = move || {
+        let telling = Telling::new(Arc::clone(&options.metrics));
+        let driver = Driver { options, folder, telling, told: None, link: Link::Down(None) };
+        if let Err(why) = runtime.block_on(driver.run(Inputs { orders, ended }, connect)) {
+            log::error!("cluster: this node takes no part any more: {why:#}");
+        }
+    };
+    let thread = std::thread::Builder::new().name("cluster".to_owned()).spawn(run);
+    Ok(Running { ending: Some(ending), thread: thread.context("no thread can be started for the cluster")? })
+}
+
+/// What is asked of the thread.
+struct Inputs {
+    orders: mpsc::Receiver<Order>,
+    ended: oneshot::Receiver<Ending>,
+}
+
+struct Driver {
+    options: Options,
+    folder: Folder,
+    telling: Telling,
+    /// What was logged last of why the node takes no part.
+    told: Option<String>,
+    link: Link,
+}
+
+/// How a wait went.
+enum Waited {
+    /// It was over in time.
+    Through,
+    Ended,
+}
+
+impl Driver {
+    async fn run<B: Bus>(mut self, mut inputs: Inputs, connect: impl FnOnce(Topology) -> Result<B>) -> Result<()> {
+        if let Waited::Ended = self.own_folder(&mut inputs).await {
+            return Ok(());
+        }
+        let Some(key) = self.await_key(&mut inputs).await else { return Ok(()) };
+        let mut bus = connect(topology(&self.options, &key))?;
+        log::info!("cluster: this node is {} with the key {key}", self.options.name);
+        let mut start = Start::First;
+        loop {
+            match self.follow(&mut inputs, &mut bus, start).await {
+                Ok(Ending::Leaving) => {
+                    // A broker that does not answer is left all the same.
+                    _ = tokio::time::timeout(FAREWELL, bus.close()).await;
+                    return Ok(());
+                }
+                Ok(Ending::Replaced) => return Ok(()),
+                Err(why) => {
+                    if let Waited::Ended = self.stay_apart(&mut inputs, why.to_string()).await {
+                        return Ok(());
+                    }
+                }
+            }
+            start = Start::Again;
+        }
+    }
+
+    /// Waits until no other process has the folder.
+    async fn own_folder(&mut self, inputs: &mut Inputs) -> Waited {
+        for tries in 0.. {
+            let why = match self.folder.own() {
+                Ok(true) => return Waited::Through,
+                Ok(false) => format!("another process has {}", self.options.folder.display()),
+                Err(why) => why.to_string(),
+            };
+            let waited = match tries {
+                0..TOLD_AFTER => inputs.refuse_for(&why).await,
+                _ => self.stay_apart(inputs, why).await,
+            };
+            if let Waited::Ended = waited {
+                return Waited::Ended;
+            }
+        }
+        Waited::Ended
+    }
+
+    async fn await_key(&mut self, inputs: &mut Inputs) -> Option<Fingerprint> {
+        loop {
+            match self.folder.key_or_new() {
+                Ok(key) => return Some(key.fingerprint()),
+                Err(why) => {
+                    if let Waited::Ended = self.stay_apart(inputs, why.to_string()).await {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells it, and refuses all orders for a while.
+    async fn stay_apart(&mut self, inputs: &mut Inputs, why: String) -> Waited {
+        if self.told.as_ref() != Some(&why) {
+            log::error!("cluster: this node takes no part: {why}");
+            self.telling.apart(format!("this node takes no part: {why}"));
+            self.told = Some(why.clone());
+        }
+        inputs.refuse_for(&why).await
+    }
+
+    /// Runs a node until it ends or its folder fails.
+    async fn follow<B: Bus>(&mut self, inputs: &mut Inputs, bus: &mut B, start: Start) -> Result<Ending, FolderError> {
+        let Self { options, folder, telling, told, link } = self;
+        let mut policy = (options.policy)();
+        let seal = Seal::new(folder.key_or_new()?);
+        let mut node =
+            Node::begin(seal, options.name.clone(), log_of(&options.exchange), policy.clone(), folder, bus, telling)?;
+        *told = None;
+        if start == Start::First {
+            join_by_file(&mut node, options)?;
+        }
+        node.handle(Event::ConditionChanged((options.condition)()))?;
+        node.show();
+        loop {
+            let deadline = node.next_deadline();
+            tokio::select! {
+                ending = &mut inputs.ended => {
+                    // Where nobody has the other end any more the process ends.
+                    let ending = ending.unwrap_or(Ending::Leaving);
+                    if ending == Ending::Leaving {
+                        node.handle(Event::Leaving)?;
+                    }
+                    return Ok(ending);
+                }
+                event = node.bus().event() => heard(&mut node, event, link)?,
+                order = inputs.orders.recv() => {
+                    let Some(order) = order else { return Ok(Ending::Leaving) };
+                    carry_out(&mut node, order, link)?;
+                    node.show();
+                }
+                () = until(deadline) => {
+                    let in_force = (options.policy)();
+                    if in_force != policy {
+                        policy = in_force.clone();
+                        node.handle(Event::PolicyChanged(in_force))?;
+                    }
+                    node.handle(Event::ConditionChanged((options.condition)()))?;
+                    node.pass_deadlines()?;
+                    node.show();
+                }
+            }
+        }
+    }
+}
+
+/// Whether the node began before in this process.
+#[derive(Clone, Copy, PartialEq)]
+enum Start {
+    First,
+    Again,
+}
+
+impl Inputs {
+    async fn refuse_for(&mut self, why: &str) -> Waited {
+        let over = tokio::time::sleep(PAUSE);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = &mut over => return Waited::Through,
+                _ = &mut self.ended => return Waited::Ended,
+                order = self.orders.recv() => match order {
+                    Some(order) => refuse(order, why),
+                    None => return Waited::Ended,
+                }
+            }
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn topology(options: &Options, key: &Fingerprint) -> Topology {
+    Topology {
+        exchange: options.exchange.clone(),
+        queue: format!("{}.{}", options.exchange, options.name),
+        bindings: furt_seal::bindings(&options.name, key),
+        shared: Vec::new(),
+        logs: vec![log_of(&options.exchange)],
+    }
+}
+
+/// A node that belongs to a cluster already needs no token.
+fn join_by_file<B: Bus>(node: &mut Node<'_, B>, options: &Options) -> Result<(), FolderError> {
+    let Some(path) = options.token_file.as_ref().filter(|_| node.core().membership().is_none()) else { return Ok(()) };
+    match token_of(path) {
+        Ok(token) => node.join(token, None),
+        Err(why) => {
+            log::error!("cluster: this node cannot join by cluster.token_file: {why}");
+            Ok(())
+        }
+    }
+}
+
+fn heard<B: Bus>(node: &mut Node<'_, B>, event: BusEvent, link: &mut Link) -> Result<(), FolderError> {
+    match event {
+        BusEvent::Up => {
+            log::info!("cluster: connected to the broker");
+            *link = Link::Up;
+            node.telling().connected(true);
+            node.handle(Event::BusUp)?;
+            node.show();
+        }
+        BusEvent::Down(trouble) => {
+            log::warn!("cluster: {trouble}");
+            *link = Link::Down(Some(trouble.to_string()));
+            node.telling().connected(false);
+            node.hear_arbiter(BusEvent::Down(trouble))?;
+            node.handle(Event::BusDown)?;
+            node.show();
+        }
+        BusEvent::Delivered(delivery) => {
+            let taken = node.take(&delivery);
+            node.bus().ack(delivery.receipt);
+            taken?;
+        }
+        BusEvent::Discarded { why, count, .. } => {
+            for _ in 0..count.min(MOST_COUNTED) {
+                node.handle(Event::Refused(refusal_of(&why)))?;
+            }
+        }
+        BusEvent::Shared { queue, result: Err(why) } => log::warn!("cluster: the queue {queue} cannot be used: {why}"),
+        BusEvent::Bound { key, result: Err(why) } => log::warn!("cluster: {key} cannot be bound: {why}"),
+        BusEvent::Shared { .. } | BusEvent::Bound { .. } => {}
+        BusEvent::Log { log, result } => {
+            if let Err(why) = &result {
+                log::warn!("cluster: the log {log} cannot be used, so nothing is rotated or set: {why}");
+            }
+            node.hear_arbiter(BusEvent::Log { log, result })?;
+        }
+        event @ (BusEvent::Logged(_) | BusEvent::ReadingEnded { .. } | BusEvent::Published { .. }) => {
+            node.hear_arbiter(event)?
+        }
+    }
+    Ok(())
+}
+
+/// Messages of one kind that are counted at a time: a flood costs its count no time.
+const MOST_COUNTED: u64 = 1024;
+
+fn refusal_of(why: &furt_bus::Discard) -> furt_cluster::Refused {
+    match why {
+        furt_bus::Discard::TooLarge(_) => furt_cluster::Refused::TooLarge,
+        furt_bus::Discard::Unreadable(_) => furt_cluster::Refused::Malformed,
+    }
+}
+
+fn carry_out<B: Bus>(node: &mut Node<'_, B>, order: Order, link: &Link) -> Result<(), FolderError> {
+    match order {
+        Order::Look(reply) => {
+            // Who asked may have left.
+            _ = reply.send(Ok(Shown { view: node.core().view(now()), link: link.clone() }));
+            Ok(())
+        }
+        Order::Command(command, reply) => node.order(*command, reply),
+        Order::MakeToken { uses, ttl, role, reply } => node.make_token(uses, ttl, role, reply),
+        Order::Join(text, reply) => match text.trim().parse() {
+            Ok(token) => node.join(token, Some(reply)),
+            Err(why) => {
+                let why: furt_seal::TokenError = why;
+                _ = reply.send(Err(Failure::Token(why.to_string())));
+                Ok(())
+            }
+        },
+    }
+}
+
+fn refuse(order: Order, why: &str) {
+    let why = || Failure::Unavailable(format!("this node takes no part in a cluster now: {why}"));
+    // Who asked may have left.
+    match order {
+        Order::Look(reply) => _ = reply.send(Err(why())),
+        Order::Command(_, reply) | Order::Join(_, reply) => _ = reply.send(Err(why())),
+        Order::MakeToken { reply, .. } => _ = reply.send(Err(why())),
+    }
+}

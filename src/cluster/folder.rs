@@ -1,0 +1,280 @@
+//! What must outlive the process, in `cluster.state`: the node's key, what it knows of its cluster, secrets and join tokens. The folder
+//! is 0700 and files 0600; each is written in one step. One process at a time owns it, by a lock that ends with the process.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use furt_cluster::Stored;
+use furt_cluster::model::{SecretId, TokenId};
+use furt_seal::{JoinToken, NodeKey, Secret};
+
+use super::form::Form;
+use crate::tls;
+
+/// The largest file that is read: the most records, documents and the rest of a node's state.
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
+/// A key, a secret or a token.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+/// Rights of everybody's and of the group's: to a file any.
+const OF_FILE: u32 = 0o077;
+/// To a folder the right to write: who has it can put another key there.
+const OF_FOLDER: u32 = 0o022;
+
+/// The folder.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    lock: Option<File>,
+}
+
+/// A file of it that cannot be used, or the folder itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{} {what} ({why})", .path.display())]
+pub struct FolderError {
+    path: PathBuf,
+    what: &'static str,
+    why: io::Error,
+}
+
+/// What a node goes on from.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) stored: Stored,
+    pub(super) secrets: Vec<Secret>,
+    pub(super) tokens: Vec<JoinToken>,
+}
+
+impl Folder {
+    /// It may be absent.
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), lock: None }
+    }
+
+    /// Makes it where it is absent, and sees whether what is there can be used by this user.
+    ///
+    /// # Errors
+    /// It cannot be made, or others can read it, or the key in it cannot be used.
+    pub(super) fn check(&self) -> Result<(), FolderError> {
+        for folder in [&self.path, &self.secrets(), &self.tokens()] {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|why| failed(folder, "cannot be made", why))?;
+            refuse_others(folder, OF_FOLDER)?;
+        }
+        self.key().map(|_| ())
+    }
+
+    /// Whether this process owns it, from now on if it was free.
+    ///
+    /// # Errors
+    /// Nobody can lock it.
+    pub(super) fn own(&mut self) -> Result<bool, FolderError> {
+        if self.lock.is_some() {
+            return Ok(true);
+        }
+        let path = self.path.join("lock");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.map_err(|why| failed(&path, "cannot be locked", why))?;
+        match file.try_lock() {
+            Ok(()) => self.lock = Some(file),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(why)) => return Err(failed(&path, "cannot be locked", why)),
+        }
+        Ok(true)
+    }
+
+    /// The node's key; made at the first time.
+    ///
+    /// # Errors
+    /// It cannot be read, made or written.
+    pub(super) fn key_or_new(&self) -> Result<NodeKey, FolderError> {
+        if let Some(key) = self.key()? {
+            return Ok(key);
+        }
+        let path = self.key_file();
+        let key = NodeKey::generate().map_err(|why| failed(&path, "cannot be made", io::Error::other(why)))?;
+        write(&path, key.to_pem().as_bytes())?;
+        Ok(key)
+    }
+
+    fn key(&self) -> Result<Option<NodeKey>, FolderError> {
+        let path = self.key_file();
+        let Some(pem) = read_secret(&path)? else { return Ok(None) };
+        NodeKey::from_pem(&pem).map(Some).map_err(|why| failed(&path, "cannot be used", io::Error::other(why)))
+    }
+
+    /// What the node knew when it ended. What is half there is dropped: the name of a secret without its bytes, and the reverse.
+    ///
+    /// # Errors
+    /// A file is damaged. Nothing is begun anew then: the node would forget whom it has revoked.
+    pub(super) fn load(&self) -> Result<Found, FolderError> {
+        let path = self.state();
+        let mut stored = match read(&path, MAX_BYTES)? {
+            None => Stored::default(),
+            Some(bytes) => {
+                let form: Form = serde_json::from_slice(&bytes).map_err(|why| damaged(&path, &why))?;
+                form.into_stored().map_err(|why| failed(&path, "cannot be used", io::Error::other(why)))?
+            }
+        };
+        let mut secrets = Vec::new();
+        for path in files_of(&self.secrets())? {
+            let Some(text) = read_secret(&path)? else { continue };
+            let secret = secret_of(&path, &text)?;
+            if stored.secrets.contains_key(&secret.id()) {
+                secrets.push(secret);
+            } else {
+                remove(&path)?;
+            }
+        }
+        stored.secrets.retain(|id, _| secrets.iter().any(|secret| secret.id() == *id));
+        let is_held = |id: &SecretId, stored: &Stored| stored.secrets.contains_key(id);
+        stored.active = stored.active.filter(|id| is_held(id, &stored));
+        stored.made = stored.made.filter(|id| is_held(id, &stored));
+        let mut tokens = Vec::new();
+        for path in files_of(&self.tokens())? {
+            let Some(text) = read_secret(&path)? else { continue };
+            let token = text.trim().parse().map_err(|why| failed(&path, "is no join token", io::Error::other(why)))?;
+            tokens.push(token);
+        }
+        stored.tokens.retain(|id, _| tokens.iter().any(|token: &JoinToken| token.id() == *id));
+        Ok(Found { stored, secrets, tokens })
+    }
+
+    /// # Errors
+    /// It cannot be written; the one before is there still.
+    pub(super) fn keep(&self, stored: &Stored) -> Result<(), FolderError> {
+        let path = self.state();
+        let json =
+            serde_json::to_vec(&Form::of(stored)).map_err(|why| failed(&path, "cannot be written", why.into()))?;
+        write(&path, &json)
+    }
+
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn keep_secret(&self, secret: &Secret) -> Result<(), FolderError> {
+        write(&self.secret(&secret.id()), secret.text().as_bytes())
+    }
+
+    /// # Errors
+    /// It cannot be removed.
+    pub(super) fn drop_secret(&self, id: &SecretId) -> Result<(), FolderError> {
+        remove(&self.secret(id))
+    }
+
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn keep_token(&self, token: &JoinToken) -> Result<(), FolderError> {
+        write(&self.token(&token.id()), token.text().as_bytes())
+    }
+
+    /// # Errors
+    /// It cannot be removed.
+    pub(super) fn drop_token(&self, id: &TokenId) -> Result<(), FolderError> {
+        remove(&self.token(id))
+    }
+
+    fn key_file(&self) -> PathBuf {
+        self.path.join("node.key")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.path.join("state.json")
+    }
+
+    fn secrets(&self) -> PathBuf {
+        self.path.join("secrets")
+    }
+
+    fn tokens(&self) -> PathBuf {
+        self.path.join("tokens")
+    }
+
+    fn secret(&self, id: &SecretId) -> PathBuf {
+        self.secrets().join(format!("{}-{}", id.generation, id.check))
+    }
+
+    fn token(&self, id: &TokenId) -> PathBuf {
+        self.tokens().join(id.to_string())
+    }
+}
+
+/// A join token from a file of the operator's.
+///
+/// # Errors
+/// It cannot be read, others can read it, or it is none. The token is not in the error.
+pub(super) fn token_of(path: &Path) -> Result<JoinToken, FolderError> {
+    let absent = || failed(path, "cannot be read", ErrorKind::NotFound.into());
+    let text = read_secret(path)?.ok_or_else(absent)?;
+    text.trim().parse().map_err(|why| failed(path, "is no join token", io::Error::other(why)))
+}
+
+/// The generation is in the file's name, the rest follows from the secret.
+fn secret_of(path: &Path, text: &str) -> Result<Secret, FolderError> {
+    let wrong = || failed(path, "is no cluster secret", ErrorKind::InvalidData.into());
+    let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(wrong)?;
+    let generation = name.split_once('-').and_then(|(generation, _)| generation.parse().ok()).ok_or_else(wrong)?;
+    let secret = Secret::from_text(generation, text.trim()).map_err(|_| wrong())?;
+    let is_named = name == format!("{generation}-{}", secret.id().check);
+    if is_named { Ok(secret) } else { Err(wrong()) }
+}
+
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
+    let entries = fs::read_dir(folder).map_err(|why| failed(folder, "cannot be read", why))?;
+    let files = entries.flatten().map(|entry| entry.path());
+    // What was being written when the process ended.
+    Ok(files.filter(|path| path.extension().is_none_or(|extension| extension != "new")).collect())
+}
+
+/// `None`: it is absent.
+fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, FolderError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(why) => return Err(failed(path, "cannot be read", why)),
+    };
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes).map_err(|why| failed(path, "cannot be read", why))?;
+    Ok(Some(bytes))
+}
+
+/// A text that others must not be able to read; `None`: it is absent.
+fn read_secret(path: &Path) -> Result<Option<String>, FolderError> {
+    let Some(bytes) = read(path, MAX_SECRET_BYTES)? else { return Ok(None) };
+    refuse_others(path, OF_FILE)?;
+    let text = String::from_utf8(bytes).map_err(|_| failed(path, "cannot be read", ErrorKind::InvalidData.into()))?;
+    Ok(Some(text))
+}
+
+fn refuse_others(path: &Path, rights: u32) -> Result<(), FolderError> {
+    let mode = fs::metadata(path).map_err(|why| failed(path, "cannot be read", why))?.mode();
+    if mode & rights == 0 {
+        return Ok(());
+    }
+    let why = format!(
+        "its mode is {:o}; others than its owner may neither write to it nor, to a file, read it",
+        mode & 0o777
+    );
+    Err(failed(path, "is refused", io::Error::other(why)))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
+    tls::write_private(path, bytes).map_err(|why| failed(path, "cannot be written", why))
+}
+
+fn remove(path: &Path) -> Result<(), FolderError> {
+    match fs::remove_file(path) {
+        Err(why) if why.kind() != ErrorKind::NotFound => Err(failed(path, "cannot be removed", why)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Where in the text, and not the text.
+fn damaged(path: &Path, why: &serde_json::Error) -> FolderError {
+    let place = format!("line {}, column {}", why.line(), why.column());
+    failed(path, "is damaged", io::Error::new(ErrorKind::InvalidData, place))
+}
+
+fn failed(path: &Path, what: &'static str, why: io::Error) -> FolderError {
+    FolderError { path: path.to_owned(), what, why }
+}

@@ -1,0 +1,18 @@
+//! This node in a cluster of furt's nodes: what the core of `furt-cluster` decides is carried out here.
+//!
+//! Without `[cluster] url` there is none of it. Nothing of the request path waits for it.
+
+mod arbiter;
+mod driver;
+mod folder;
+mod form;
+mod handle;
+mod node;
+mod telling;
+
+pub use driver::{Ending, Options, Running, start};
+pub use folder::FolderError;
+pub use handle::{Failure, Handle, Link, MadeToken, Order, Shown};
+
+#[cfg(test)]
+mod tests;

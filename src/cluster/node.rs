@@ -1,0 +1,379 @@
+//! The core with its seal, its folder and its bus: events go in, and what the core says is carried out at once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use furt_bus::{Bus, Delivery, Event as BusEvent};
+use furt_cluster::model::{ClusterId, NodeName, Role, TokenId};
+use furt_cluster::{
+    Answer, Cluster, Command, Effect, Event, Identity, MAX_MESSAGE_BYTES, Outgoing, Refusal, Refused, ReplyId, Report,
+    Ruling, Stored,
+};
+use furt_seal::{JoinToken, Seal, Secret};
+use tokio::sync::oneshot;
+
+use super::arbiter::{Answered, Arbiter};
+use super::folder::{Folder, FolderError};
+use super::handle::{Failure, MadeToken};
+use super::telling::Telling;
+use crate::clock;
+use crate::telemetry::VERSION;
+
+/// Who waits for a command.
+type Reply = oneshot::Sender<Result<Answer, Failure>>;
+
+/// Who waits for a token: its text is answered once the core has taken it.
+struct Maker {
+    token: JoinToken,
+    reply: oneshot::Sender<Result<MadeToken, Failure>>,
+}
+
+enum Waiting {
+    Command(Reply),
+    Token(Maker),
+    Nobody,
+}
+
+/// The node while it runs.
+pub(super) struct Node<'a, B> {
+    core: Cluster,
+    seal: Seal,
+    stored: Stored,
+    folder: &'a Folder,
+    bus: &'a mut B,
+    arbiter: Arbiter,
+    telling: &'a mut Telling,
+    waiting: BTreeMap<ReplyId, Waiting>,
+    last_reply: u64,
+    /// The tokens that this node is to join by.
+    joins: BTreeMap<TokenId, ClusterId>,
+}
+
+/// What happened, with the secret that came with it.
+type Happened = (Event, Option<Secret>);
+
+impl<'a, B: Bus> Node<'a, B> {
+    /// Goes on from what the folder has. The key is that of `seal`.
+    ///
+    /// # Errors
+    /// The folder cannot be read or written.
+    pub(super) fn begin(
+        mut seal: Seal,
+        name: NodeName,
+        log: String,
+        policy: furt_cluster::Policy,
+        folder: &'a Folder,
+        bus: &'a mut B,
+        telling: &'a mut Telling,
+    ) -> Result<Self, FolderError> {
+        let found = folder.load()?;
+        found.secrets.into_iter().for_each(|secret| seal.insert_secret(secret));
+        let mut joins = BTreeMap::new();
+        for token in found.tokens {
+            if !found.stored.tokens.contains_key(&token.id()) {
+                joins.insert(token.id(), token.cluster());
+            }
+            seal.insert_token(token);
+        }
+        let (fingerprint, key) = (seal.fingerprint(), seal.public().clone());
+        let identity = Identity { fingerprint, key, name, version: Arc::from(VERSION) };
+        let nonces = Box::new(furt_seal::nonce);
+        let (core, effects) = Cluster::restore(identity, policy, found.stored.clone(), nonces, now());
+        let (waiting, last_reply) = (BTreeMap::new(), 0);
+        let at_start = joins.clone();
+        let mut node = Self {
+            core,
+            seal,
+            stored: found.stored,
+            folder,
+            bus,
+            telling,
+            waiting,
+            last_reply,
+            joins,
+            arbiter: Arbiter::new(log),
+        };
+        node.carry_out_all(effects, &mut None, &mut VecDeque::new())?;
+        if node.bus.is_up() {
+            node.handle(Event::BusUp)?;
+        }
+        for (token, cluster) in at_start {
+            node.command(Command::Join(cluster, token), Waiting::Nobody)?;
+        }
+        Ok(node)
+    }
+
+    pub(super) fn core(&self) -> &Cluster {
+        &self.core
+    }
+
+    /// Tells what is wrong now, and counts what there is.
+    pub(super) fn show(&self) {
+        let view = self.core.view(now());
+        self.telling.show(&view);
+    }
+
+    pub(super) fn telling(&mut self) -> &mut Telling {
+        self.telling
+    }
+
+    pub(super) fn bus(&mut self) -> &mut B {
+        self.bus
+    }
+
+    /// # Errors
+    /// The folder cannot be written: this node is of no use any more, and another is to begin.
+    pub(super) fn handle(&mut self, event: Event) -> Result<(), FolderError> {
+        self.handle_all((event, None))
+    }
+
+    /// Takes a message, whatever it is.
+    ///
+    /// # Errors
+    /// As [`Self::handle`].
+    pub(super) fn take(&mut self, delivery: &Delivery) -> Result<(), FolderError> {
+        let opened =
+            if delivery.body.len() > MAX_MESSAGE_BYTES { Err(Refused::TooLarge) } else { self.seal.open(delivery) };
+        match opened {
+            Ok((opened, secret)) => self.handle_all((Event::Opened(Box::new(opened)), secret)),
+            Err(why) => self.handle(Event::Refused(why)),
+        }
+    }
+
+    /// What the bus says of the arbiter's log.
+    ///
+    /// # Errors
+    /// As [`Self::handle`].
+    pub(super) fn hear_arbiter(&mut self, event: BusEvent) -> Result<(), FolderError> {
+        let roster = &self.core;
+        let answered = match event {
+            BusEvent::Log { log, result } => {
+                self.arbiter.found(&log, result);
+                None
+            }
+            BusEvent::Published { ticket, outcome } => self.arbiter.published(ticket, &outcome, self.bus),
+            BusEvent::Logged(entry) => self.arbiter.read(&entry, |key| roster.may_command(key), self.bus),
+            BusEvent::ReadingEnded { log, why } => self.arbiter.reading_ended(&log, &why),
+            BusEvent::Down(_) => self.arbiter.lost(),
+            _ => None,
+        };
+        self.end_asking(answered)
+    }
+
+    fn end_asking(&mut self, answered: Option<Answered>) -> Result<(), FolderError> {
+        let Some((ask, ruling)) = answered else { return Ok(()) };
+        let further = self.arbiter.advance(&self.seal, self.bus, clock::now());
+        for (ask, ruling) in [(ask, ruling)].into_iter().chain(further) {
+            self.handle(Event::ArbiterAnswered(ask, ruling))?;
+        }
+        Ok(())
+    }
+
+    /// When [`Self::pass_deadlines`] is due next.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.core.next_deadline().into_iter().chain(self.arbiter.deadline()).min()
+    }
+
+    /// # Errors
+    /// As [`Self::handle`].
+    pub(super) fn pass_deadlines(&mut self) -> Result<(), FolderError> {
+        let late = self.arbiter.end_late(clock::now(), self.bus);
+        self.end_asking(late)?;
+        self.handle(Event::DeadlineReached)
+    }
+
+    /// # Errors
+    /// As [`Self::handle`].
+    pub(super) fn order(&mut self, command: Command, reply: Reply) -> Result<(), FolderError> {
+        self.command(command, Waiting::Command(reply))
+    }
+
+    /// Draws a token, keeps it, and has the core take it.
+    ///
+    /// # Errors
+    /// As [`Self::handle`].
+    pub(super) fn make_token(
+        &mut self,
+        uses: u32,
+        ttl: Duration,
+        role: Role,
+        reply: oneshot::Sender<Result<MadeToken, Failure>>,
+    ) -> Result<(), FolderError> {
+        let Some(membership) = self.core.membership() else {
+            _ = reply.send(Err(Refusal::Unjoined.into()));
+            return Ok(());
+        };
+        let token = JoinToken::draw(membership.cluster);
+        self.folder.keep_token(&token)?;
+        self.seal.insert_token(token.clone());
+        let command = Command::MakeToken { token: token.id(), uses, ttl, role };
+        self.command(command, Waiting::Token(Maker { token, reply }))
+    }
+
+    /// Joins by a token, now and after each restart, until it has.
+    ///
+    /// # Errors
+    /// As [`Self::handle`].
+    pub(super) fn join(&mut self, token: JoinToken, reply: Option<Reply>) -> Result<(), FolderError> {
+        let (cluster, id) = (token.cluster(), token.id());
+        let waiting = reply.map_or(Waiting::Nobody, Waiting::Command);
+        if !self.stored.tokens.contains_key(&id) && self.may_join(cluster) {
+            self.folder.keep_token(&token)?;
+            self.seal.insert_token(token);
+            self.joins.insert(id, cluster);
+        }
+        self.command(Command::Join(cluster, id), waiting)
+    }
+
+    /// One that cannot join any more keeps no token of it.
+    fn may_join(&self, cluster: ClusterId) -> bool {
+        self.core.membership().is_none_or(|membership| membership.cluster == cluster)
+    }
+
+    fn command(&mut self, command: Command, waiting: Waiting) -> Result<(), FolderError> {
+        self.last_reply += 1;
+        let reply = ReplyId(self.last_reply);
+        self.waiting.insert(reply, waiting);
+        self.handle(Event::Commanded(command, reply))
+    }
+
+    /// What one event leads to by itself is handled before the next from outside.
+    fn handle_all(&mut self, happened: Happened) -> Result<(), FolderError> {
+        let mut queue = VecDeque::from([happened]);
+        while let Some((event, mut secret)) = queue.pop_front() {
+            let effects = self.core.handle(event, now());
+            self.carry_out_all(effects, &mut secret, &mut queue)?;
+        }
+        Ok(())
+    }
+
+    fn carry_out_all(
+        &mut self,
+        effects: Vec<Effect>,
+        secret: &mut Option<Secret>,
+        queue: &mut VecDeque<Happened>,
+    ) -> Result<(), FolderError> {
+        effects.into_iter().try_for_each(|effect| self.carry_out(effect, secret, queue))
+    }
+
+    fn carry_out(
+        &mut self,
+        effect: Effect,
+        secret: &mut Option<Secret>,
+        queue: &mut VecDeque<Happened>,
+    ) -> Result<(), FolderError> {
+        let mut next = |event| queue.push_back((event, None));
+        match effect {
+            Effect::Persist(changes) => {
+                let mut after = self.stored.clone();
+                changes.into_iter().for_each(|change| after.apply(change));
+                self.folder.keep(&after)?;
+                self.stored = after;
+            }
+            Effect::Send(message) => self.send(self.seal.seal(&message), &message),
+            Effect::GiveSecret { id, key, message, .. } => self.send(self.seal.give(&id, &key, &message), &message),
+            Effect::MakeSecret { generation } => {
+                let made = Secret::draw(generation);
+                let id = made.id();
+                self.folder.keep_secret(&made)?;
+                self.seal.insert_secret(made);
+                next(Event::SecretMade(id));
+            }
+            Effect::KeepSecret(id) => {
+                if let Some(secret) = secret.take_if(|secret| secret.id() == id) {
+                    self.folder.keep_secret(&secret)?;
+                    self.seal.insert_secret(secret);
+                }
+            }
+            Effect::DropSecret(id) => {
+                self.seal.remove_secret(&id);
+                self.folder.drop_secret(&id)?;
+            }
+            Effect::Sign { draft, cluster, claims, at_ms } => {
+                next(Event::Signed(draft, self.seal.sign(cluster, &claims, at_ms)));
+            }
+            Effect::AskArbiter(ask, bid) => match self.core.membership() {
+                Some(membership) => {
+                    self.arbiter.ask(ask, membership.cluster, bid);
+                    let answered = self.arbiter.advance(&self.seal, self.bus, clock::now());
+                    answered.into_iter().for_each(|(ask, ruling)| next(Event::ArbiterAnswered(ask, ruling)));
+                }
+                None => {
+                    next(Event::ArbiterAnswered(ask, Ruling::Unreachable("this node belongs to no cluster".into())))
+                }
+            },
+            Effect::Check { check, .. } => {
+                let why = "this node's file lets no setting be pushed".into();
+                next(Event::Checked(check, Err(vec![why])));
+            }
+            Effect::Apply { scope, id, .. } => {
+                let why = "this node's file lets no setting be pushed".into();
+                next(Event::Applied(scope, id, Err(why)));
+            }
+            Effect::StageProgram(program) => {
+                next(Event::ProgramStaged(program, Err("this node's file has no key for updates".into())));
+            }
+            Effect::TakeOver(_) => next(Event::TakeoverFailed("this node's file has no key for updates".into())),
+            Effect::DropToken(token) => self.drop_token(&token)?,
+            Effect::Answer(reply, answer) => self.answer(reply, answer)?,
+            Effect::Report(report) => {
+                if matches!(report, Report::Joined(_)) {
+                    self.end_joins()?;
+                }
+                self.telling.report(&report);
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, sealed: Result<furt_bus::Outgoing, furt_seal::SealError>, message: &Outgoing) {
+        match sealed {
+            // What is lost is said again: nobody waits for an outcome.
+            Ok(sealed) => {
+                if let Err(why) = self.bus.publish(sealed) {
+                    log::debug!("cluster: a message was not sent: {why}");
+                }
+            }
+            Err(why) => log::error!("cluster: a message cannot be sealed: {why} ({:?})", message.to),
+        }
+    }
+
+    fn answer(&mut self, reply: ReplyId, answer: Result<Answer, Refusal>) -> Result<(), FolderError> {
+        // A caller that has left is answered in vain.
+        match self.waiting.remove(&reply) {
+            Some(Waiting::Command(caller)) => _ = caller.send(answer.map_err(Failure::Refused)),
+            Some(Waiting::Token(Maker { token, reply })) => match answer {
+                Ok(_) => {
+                    let until_ms = self.stored.tokens.get(&token.id()).map_or(0, |kept| kept.until_ms);
+                    _ = reply.send(Ok(MadeToken { text: token.text().to_string(), id: token.id(), until_ms }));
+                }
+                Err(refusal) => {
+                    self.drop_token(&token.id())?;
+                    _ = reply.send(Err(refusal.into()));
+                }
+            },
+            Some(Waiting::Nobody) => {
+                if let Err(refusal) = answer {
+                    log::warn!("cluster: this node cannot join: {refusal}");
+                }
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn drop_token(&mut self, token: &TokenId) -> Result<(), FolderError> {
+        self.seal.remove_token(token);
+        self.folder.drop_token(token)
+    }
+
+    /// The tokens that this node was to join by are of no more use; those that it made are.
+    fn end_joins(&mut self) -> Result<(), FolderError> {
+        std::mem::take(&mut self.joins).into_keys().try_for_each(|id| self.drop_token(&id))
+    }
+}
+
+pub(super) fn now() -> furt_cluster::model::Now {
+    furt_cluster::model::Now { at: clock::now(), unix_ms: clock::unix_ms() }
+}
