@@ -3,8 +3,8 @@
 //! What is registered, routed and decided is in [`furt_core`], which everything here stands on. The modules from the
 //! bottom up; each imports from those above it in this list alone, and a test holds them to it:
 //!
-//! - [`clock`], [`config`], [`telemetry`], [`upstream`], [`listener`], [`secret`], [`geo`], [`header_name`], [`tls`]:
-//!   for everyone
+//! - [`clock`], [`config`], [`telemetry`], [`upstream`], [`listener`], [`secret`], [`affinity_keys`], [`geo`], [`header_name`],
+//!   [`tls`]: for everyone
 //! - [`wire`]: what both listeners write, as `furt_api` has it
 //! - [`published`]: the core's snapshot beside the configuration; [`status`]: `/health` for both listeners;
 //!   [`nodes`]: the gateways that share the registry
@@ -16,6 +16,7 @@
 //! `ARCHITECTURE.md` has the map and the invariants, `docs/decisions` the decisions.
 
 pub mod acme;
+pub mod affinity_keys;
 pub mod api;
 pub mod app;
 pub mod cli;

@@ -1,5 +1,5 @@
 //! New secrets from the system's random numbers; the one place where they are made. Nothing is kept: who asks shows a
-//! secret once, and everything else in furt knows its digest. Callers: `api`, `acme` and `cli`.
+//! secret once, and everything else in furt knows its digest. Callers: `api`, `acme`, `affinity_keys` and `cli`.
 
 /// Random bytes of an API key: 256 bits, as many as its digest.
 const KEY_BYTES: usize = 32;
@@ -17,9 +17,17 @@ pub fn new_key() -> Result<String, getrandom::Error> {
 /// # Errors
 /// The system has no random numbers.
 pub fn random_hex() -> Result<String, getrandom::Error> {
+    Ok(const_hex::Buffer::<KEY_BYTES>::new().format(&random_bytes()?).to_owned())
+}
+
+/// The same as bytes.
+///
+/// # Errors
+/// The system has no random numbers.
+pub fn random_bytes() -> Result<[u8; KEY_BYTES], getrandom::Error> {
     let mut bytes = [0; KEY_BYTES];
     getrandom::fill(&mut bytes)?;
-    Ok(const_hex::Buffer::<KEY_BYTES>::new().format(&bytes).to_owned())
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use super::fields::{FieldError, Fields, seconds, text, whole};
 use furt_core::model::{
     Country, Definition, Document, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec, Invalid,
     LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern,
-    Permission, Protocol, Region, RouteSpec, Scheme, ServiceName, StatusRange, Timeouts, UpstreamHost, UpstreamUrl,
+    Permission, Protocol, Region, RouteSpec, Scheme, ServiceName, StatusRange, StickyBy, Timeouts, UpstreamHost,
+    UpstreamUrl,
 };
 use furt_core::registry::RegistrationKind;
 
@@ -28,8 +29,8 @@ pub(super) struct Parsed {
 }
 
 /// Fields of the definition, beside `service` and `routes`.
-const DEFINITION: [&str; 8] =
-    ["host", "policy", "hash_key", "slow_start", "timeouts", "metadata", "revision", "health_check"];
+const DEFINITION: [&str; 9] =
+    ["host", "policy", "hash_key", "sticky_by", "slow_start", "timeouts", "metadata", "revision", "health_check"];
 
 /// Reads a body, and tells every field that is wrong, missing or unknown. `is_registered`: whether there is a service that
 /// an instance can join.
@@ -94,13 +95,22 @@ fn read_definition(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Op
             );
         }
     }
-    let policy = fields.optional("policy", text(policy)).unwrap_or_default();
+    let has_policy = fields.has_value("policy");
+    let named = fields.optional("policy", text(policy));
+    let (is_policy_wrong, policy) = (has_policy && named.is_none(), named.unwrap_or_default());
     let has_hash_key = fields.has_value("hash_key");
     let hash_key = fields.optional("hash_key", text(Definition::try_hash_key));
     if policy == LoadBalancingPolicy::Hash && !has_hash_key {
         fields.refuse(
             "hash_key",
             "is missing, and the policy \"hash\" needs it: \"header:NAME\", \"cookie:NAME\" or \"address\"",
+        );
+    }
+    let sticky_by = fields.optional("sticky_by", text(StickyBy::try_new));
+    if policy != LoadBalancingPolicy::Sticky && !is_policy_wrong && sticky_by.is_some() {
+        fields.refuse(
+            "sticky_by",
+            "must be left out unless \"policy\" is \"sticky\": no other policy keeps a client with its instance",
         );
     }
     let slow_start = fields.optional("slow_start", seconds(Duration::ZERO, MAX_TIME));
@@ -114,6 +124,7 @@ fn read_definition(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Op
         routes: routes?,
         policy,
         hash_key,
+        sticky_by: sticky_by.unwrap_or_default(),
         slow_start,
         timeouts,
         health_check,
@@ -331,7 +342,7 @@ mod tests {
         let pointers = wrong(json!({
             "service": "Sagjan", "url": "ftp://x", "typo": 1, "instance": "a b", "incarnation": "a b", "protocol": "http3", "weight": 0,
             "soft_limit": 5, "hard_limit": 4, "region": "EU", "country": "DEU", "shared": 1, "document": [], "heartbeat_ttl": 0,
-            "health_endpoint": "health", "policy": "best", "hash_key": "body", "slow_start": -1, "host": "a b",
+            "health_endpoint": "health", "policy": "best", "hash_key": "body", "sticky_by": "x", "slow_start": -1, "host": "a b",
             "metadata": {"a": 1}, "revision": 1.5, "timeouts": {"connect": 0, "write": 1},
             "health_check": {"interval": 0, "timeout": -1, "failures": 0, "status": "2xx", "host": "a b", "grpc": 1, "path": "/"},
             "routes": [{"method": "get", "path": "a", "permission": ""}, 7, {"path": "/a*", "x/y": 1}],
@@ -353,6 +364,7 @@ mod tests {
             "/health_endpoint",
             "/policy",
             "/hash_key",
+            "/sticky_by",
             "/slow_start",
             "/host",
             "/metadata",
@@ -376,7 +388,7 @@ mod tests {
         ] {
             assert!(pointers.iter().any(|told| told == pointer), "{pointer} in {pointers:?}");
         }
-        assert_eq!(pointers.len(), 36, "{pointers:?}");
+        assert_eq!(pointers.len(), 37, "{pointers:?}");
     }
 
     #[test]
@@ -426,6 +438,7 @@ mod tests {
         for (name, value) in [
             ("policy", json!("sticky")),
             ("hash_key", json!("address")),
+            ("sticky_by", json!("cookie")),
             ("slow_start", json!(1)),
             ("timeouts", json!({})),
             ("metadata", json!({})),
@@ -454,6 +467,30 @@ mod tests {
             assert_eq!(wrong(body), ["/hash_key"], "{key}");
         }
         assert_eq!(wrong(json!({"service": "a", "url": "http://127.0.0.1:1", "policy": "hash"})), ["/hash_key"]);
+    }
+
+    #[test]
+    fn only_a_sticky_service_says_what_its_clients_are_known_by() {
+        let body = |policy: Value, by: Value| json!({"service": "a", "url": "http://127.0.0.1:1", "policy": policy, "sticky_by": by});
+        for (by, expected) in [
+            (json!(null), StickyBy::Address),
+            (json!("address"), StickyBy::Address),
+            (json!("cookie"), StickyBy::Cookie),
+        ] {
+            let (definition, _) = right(body(json!("sticky"), by));
+            assert_eq!((definition.sticky_by, definition.check()), (expected, Ok(())));
+        }
+        for by in [json!("header"), json!("Cookie"), json!(""), json!(7), json!(["cookie"])] {
+            assert_eq!(wrong(body(json!("sticky"), by.clone())), ["/sticky_by"], "{by}");
+        }
+        for policy in [json!(null), json!("edge"), json!("hash")] {
+            let told = wrong(body(policy.clone(), json!("cookie")));
+            assert_eq!(told.last().map(String::as_str), Some("/sticky_by"), "{policy}");
+            assert_eq!(wrong(body(policy, json!("address"))), told, "also where it says the default");
+        }
+        let service = ServiceName::try_new("a").unwrap();
+        let definition = Definition { sticky_by: StickyBy::Cookie, ..Definition::new(service) };
+        assert!(definition.check().is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use furt_core::routing::{self, Owner, Route, ServiceKind, SharedUrls, Snapshot};
 
 pub(super) fn service(service: &routing::Service, shared: &SharedUrls) -> Service {
     let definition = &service.definition;
+    let is_sticky = definition.policy == model::LoadBalancingPolicy::Sticky;
     Service {
         service: definition.service.as_str().into(),
         status: wire::status(service.status),
@@ -28,6 +29,7 @@ pub(super) fn service(service: &routing::Service, shared: &SharedUrls) -> Servic
         routes: definition.routes.iter().map(|one| route_spec(one, service)).collect(),
         policy: definition.policy.as_str().to_owned(),
         hash_key: definition.hash_key.as_deref().map(str::to_owned),
+        sticky_by: is_sticky.then(|| definition.sticky_by.as_str().to_owned()),
         slow_start: definition.slow_start.map(Seconds::from),
         timeouts: ServiceTimeouts {
             connect: definition.timeouts.connect.map(Seconds::from),

@@ -167,6 +167,7 @@ impl Bound {
             cluster: cluster_handle,
             driver: restored.handle.clone(),
             snapshots: Arc::clone(&restored.snapshots),
+            affinity: restored.affinity.clone(),
             readiness: Arc::clone(&readiness),
             reloads,
             upgrades,

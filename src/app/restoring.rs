@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use pingora::connectors::ConnectorOptions;
 use tokio::task::JoinHandle;
 
 use super::opening::Opened;
 use super::server::INTERNAL_THREADS;
 use super::{lookups, services};
+use crate::affinity_keys::{AffinitySecret, KeySource};
 use crate::api::Exports;
 use crate::clock;
 use crate::config::{Config, EtcdConfig, StoreConfig};
@@ -32,6 +33,8 @@ pub(super) struct Restored {
     pub(super) driver: JoinHandle<()>,
     pub(super) handle: Handle,
     pub(super) snapshots: Snapshots,
+    /// By the store's secret, until somebody sets another one.
+    pub(super) affinity: KeySource,
     pub(super) monitor: MonitorService<HttpProbe>,
     /// The other end is gone once the store is closed.
     pub(super) closed: mpsc::Receiver<()>,
@@ -74,13 +77,16 @@ impl Restored {
         possession: Possession,
     ) -> Result<Self> {
         match &config.store {
-            StoreConfig::Memory => Self::of_one(config, own_listeners, opened, Box::new(MemoryStore::default()), None),
+            StoreConfig::Memory => {
+                let secret = AffinitySecret::random().context("the system gives no random numbers")?;
+                Self::of_one(config, own_listeners, opened, (Box::new(MemoryStore::default()), secret), None)
+            }
             StoreConfig::Disk(path) => {
                 let store = open(path, possession)?;
-                let running = store.running();
+                let (running, secret) = (store.running(), store.affinity_secret().clone());
                 let exports = Some(Exports::new(move || running.export()));
                 let (store, custody) = LendableStore::new(store);
-                let restored = Self::of_one(config, own_listeners, opened, Box::new(store), exports)?;
+                let restored = Self::of_one(config, own_listeners, opened, (Box::new(store), secret), exports)?;
                 Ok(Self { custody: Some(custody), ..restored })
             }
             StoreConfig::Etcd => Self::of_many(config, own_listeners, nodes, opened),
@@ -92,7 +98,7 @@ impl Restored {
         config: &Arc<Config>,
         own_listeners: &OwnListeners,
         opened: &Opened,
-        mut store: Box<dyn Store>,
+        (mut store, affinity): (Box<dyn Store>, AffinitySecret),
         exports: Option<Exports>,
     ) -> Result<Self> {
         let contents = store.load()?;
@@ -102,7 +108,7 @@ impl Restored {
         let suspended = Suspended { instances: services::barred(&contents, own_listeners), ..Suspended::default() };
         let (store, closed) = ClosingStore::new(store);
         let store = StoreThread::start(Box::new(store));
-        let from = Stored { contents, suspended, sharing: Sharing::Exclusive };
+        let from = Stored { contents, suspended, affinity, sharing: Sharing::Exclusive };
         Ok(Self::start(config, own_listeners, opened, from, store, closed, exports))
     }
 
@@ -119,9 +125,9 @@ impl Restored {
         let vet = Box::new(move |record: &InstanceRecord| services::barred_instance(record, &listeners));
         let metrics = Arc::new(opened.telemetry.show_shared_store()?);
         let found = opened.background.block_on(store::open(options, vet, Arc::clone(&metrics)))?;
-        let store::Opened { store, contents, suspended, salt, least_ttl } = found;
+        let store::Opened { store, contents, suspended, affinity, salt, least_ttl } = found;
         let leaving = store.leaving();
-        let from = Stored { contents, suspended, sharing: Sharing::Shared { salt, least_ttl } };
+        let from = Stored { contents, suspended, affinity, sharing: Sharing::Shared { salt, least_ttl } };
         // Nothing is to be closed: what was answered is stored.
         let (_, closed) = mpsc::channel();
         let restored = Self::start(config, own_listeners, opened, from, store, closed, None);
@@ -137,7 +143,7 @@ impl Restored {
         closed: mpsc::Receiver<()>,
         exports: Option<Exports>,
     ) -> Self {
-        let Stored { contents, suspended, sharing } = from;
+        let Stored { contents, suspended, affinity, sharing } = from;
         let (mut registry, mut first_effects) = Registry::new(
             contents.epoch,
             services::settings(config, sharing),
@@ -161,6 +167,7 @@ impl Restored {
             driver,
             handle,
             snapshots,
+            affinity: KeySource::new(affinity, clock::unix_ms()),
             monitor: service,
             closed,
             exports,
@@ -191,6 +198,7 @@ fn open(path: &Path, possession: Possession) -> Result<DiskStore, StoreError> {
 struct Stored {
     contents: Contents,
     suspended: Suspended,
+    affinity: AffinitySecret,
     sharing: Sharing,
 }
 

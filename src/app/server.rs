@@ -25,6 +25,7 @@ use super::hosting::{Ends, Host};
 use super::locating::DatabaseWatcher;
 use super::stopping::Stop;
 use crate::acme::Keeper;
+use crate::affinity_keys::KeySource;
 use crate::api::{self, Exports, Readiness, Reloads, Upgrades};
 use crate::cluster;
 use crate::config::{Config, MAX_RETRIES};
@@ -55,6 +56,7 @@ pub(super) struct Services {
     pub(super) cluster: Option<cluster::Handle>,
     pub(super) driver: Handle,
     pub(super) snapshots: Snapshots,
+    pub(super) affinity: KeySource,
     pub(super) readiness: Arc<Readiness>,
     pub(super) reloads: Reloads,
     pub(super) upgrades: Upgrades,
@@ -143,7 +145,7 @@ impl Services {
             .map(|(listener, tls)| Https { port: listener.address.port(), challenges: Arc::clone(tls.challenges()) });
         let gateway = Gateway::new(
             Arc::clone(&self.snapshots),
-            Arc::clone(&self.geo),
+            (Arc::clone(&self.geo), self.affinity.clone()),
             Arc::clone(&self.telemetry.proxy),
             Arc::clone(&self.telemetry.issues),
             self.access_log.clone(),

@@ -140,6 +140,7 @@ fn detail(service: &Service, now: Moment) -> String {
         ("host", cell(service.host.as_ref())),
         ("policy", clean(&service.policy)),
         ("hash_key", cell(service.hash_key.as_ref())),
+        ("sticky_by", cell(service.sticky_by.as_ref())),
         ("slow_start", cell(service.slow_start.as_ref())),
         ("revision", service.revision.to_string()),
         ("timeouts", timeouts.collect::<Vec<_>>().join(", ")),

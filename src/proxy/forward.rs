@@ -113,7 +113,8 @@ impl Gateway {
         service: &Service,
         ctx: &mut Context,
     ) -> std::result::Result<Lease, NoInstance> {
-        let preferred = self.affinity.instance_of(service, ctx.client.address);
+        let sent = &session.req_header().headers;
+        let preferred = self.affinity.instance_of(service, sent, ctx.client.address);
         let input = SelectionInput { preferred: preferred.as_ref(), ..self.input(session, service, &mut ctx.client) };
         let lease = pick(service, &ctx.attempts, ctx.received.is_call, &input)?;
         // One that is only full for a moment has its client back after it.

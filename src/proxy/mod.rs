@@ -61,6 +61,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
+use crate::affinity_keys::KeySource;
 use crate::clock;
 use crate::geo::Geo;
 use crate::listener;
@@ -95,18 +96,18 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Brings together what requests need; `https` is what the public listener has under TLS, if anything, and `tls` what is in
-    /// force there; `upstream` is what is towards services; `conf` is Pingora's.
+    /// Brings together what requests need; `affinity` has the keys of cookies; `https` is what the public listener has under TLS, if
+    /// anything, and `tls` what is in force there; `upstream` is what is towards services; `conf` is Pingora's.
     pub fn new(
         snapshots: Arc<ArcSwap<Published>>,
-        geo: Arc<Geo>,
+        (geo, affinity): (Arc<Geo>, KeySource),
         metrics: Arc<ProxyMetrics>,
         issues: Arc<Issues>,
         access_log: AccessLog,
         (https, tls): (Option<Https>, Option<Arc<Tls>>),
         (upstream, conf): (Arc<UpstreamTls>, &ServerConf),
     ) -> Self {
-        let (affinity, address_rates) = (Affinity::default(), AddressRates::default());
+        let (affinity, address_rates) = (Affinity::new(affinity), AddressRates::default());
         let secure = Secure::new(https, tls);
         let duplex = Duplex::new(conf);
         Self { snapshots, geo, affinity, address_rates, metrics, issues, access_log, secure, upstream, duplex }
@@ -228,6 +229,7 @@ impl ProxyHttp for Gateway {
             http2::for_service(session, request, ctx).await?;
         }
         headers::for_service(session, request, ctx)?;
+        affinity::hide(request, ctx)?;
         websockets::for_service(session, request)
     }
 
@@ -269,6 +271,7 @@ impl ProxyHttp for Gateway {
             // The answer has begun: from now on both sides may be silent for as long as in a stream.
             session.set_read_timeout(ctx.snapshot.as_ref().map(|view| view.config.upstream.stream_read_timeout));
         }
+        self.affinity.tell(session, response, ctx)?;
         self.note_header(ctx, response.status);
         if ctx.received.is_call {
             self.note_call_status(ctx, &response.headers);

@@ -145,7 +145,7 @@ impl Secure {
 }
 
 /// Whether a trusted proxy says that its client came by https.
-fn came_by_https(request: &RequestHeader, client: &Client) -> bool {
+pub(super) fn came_by_https(request: &RequestHeader, client: &Client) -> bool {
     let first = |value: &HeaderValue| {
         let first = value.as_bytes().split(|byte| *byte == b',').next().unwrap_or_default();
         first.trim_ascii().eq_ignore_ascii_case(b"https")

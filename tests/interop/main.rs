@@ -14,6 +14,7 @@
 
 mod acl;
 mod acme;
+mod affinity;
 mod background;
 mod bus;
 mod cluster;

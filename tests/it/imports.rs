@@ -7,7 +7,19 @@ use crate::support::sources::{ModulePath, Source, of_crate};
 
 /// From the bottom up. A module imports from lower layers only; those of the lowest also from each other.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "config", "geo", "header_name", "listener", "secret", "telemetry", "tls", "upstream", "wire"],
+    &[
+        "affinity_keys",
+        "clock",
+        "config",
+        "geo",
+        "header_name",
+        "listener",
+        "secret",
+        "telemetry",
+        "tls",
+        "upstream",
+        "wire",
+    ],
     &["nodes", "published", "status"],
     &["cluster", "driver"],
     &["acme", "api", "health", "store", "proxy"],

@@ -62,6 +62,7 @@ mod reload;
 mod restart;
 mod reuse;
 mod slow_bodies;
+mod sticky;
 mod streaming;
 mod streams;
 mod support;

@@ -39,6 +39,10 @@ pub struct Registration {
     /// What the policy `hash` hashes, and required by it: `header:NAME`, `cookie:NAME` or `address`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash_key: Option<String>,
+    /// What the policy `sticky` knows a client by: `address`, or `cookie`, which furt sets. Absent: `address`. Only together with
+    /// that policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky_by: Option<String>,
     /// How long an instance takes to reach its full share after its status changed, 0 to 86400 s. Absent: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_start: Option<Seconds>,
@@ -100,6 +104,7 @@ impl Registration {
             host: None,
             policy: None,
             hash_key: None,
+            sticky_by: None,
             slow_start: None,
             timeouts: None,
             health_check: None,

@@ -55,6 +55,9 @@ pub struct Service {
     pub policy: String,
     /// What the policy `hash` hashes; `null` where there is nothing.
     pub hash_key: Option<String>,
+    /// What the policy `sticky` knows a client by; `null` with any other policy, and from a furt that knows addresses alone.
+    #[serde(default)]
+    pub sticky_by: Option<String>,
     /// How long an instance takes to reach its full share; `null`: it has it at once.
     pub slow_start: Option<Seconds>,
     /// How long furt waits for its instances.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::naive;
 use furt::api::{read_json, read_registration};
 use furt::store::stored;
-use furt_core::model::{Definition, InstanceSpec};
+use furt_core::model::{Definition, InstanceSpec, LoadBalancingPolicy};
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord};
 
 /// The fields that an error may name although the body has them not.
@@ -102,6 +102,7 @@ fn check_said(body: &Value, definition: &Definition, instance: &InstanceSpec) {
     assert_eq!(text("policy").unwrap_or("edge"), definition.policy.as_str());
     assert_eq!(text("protocol").unwrap_or("http1"), instance.protocol.as_str());
     assert_eq!(text("hash_key"), definition.hash_key.as_deref());
+    assert_eq!(text("sticky_by").unwrap_or("address"), definition.sticky_by.as_str());
     assert_eq!(body["revision"].as_u64().unwrap_or(0), definition.revision);
     assert_eq!(body["weight"].as_u64().unwrap_or(1), u64::from(instance.weight));
     assert_eq!(body["hard_limit"].as_u64().unwrap_or(0), u64::from(instance.hard_limit));
@@ -155,6 +156,7 @@ fn shown(definition: &Definition, instance: &InstanceSpec) -> Value {
         "routes": definition.routes.iter().map(route).collect::<Vec<_>>(),
         "policy": definition.policy.as_str(),
         "hash_key": definition.hash_key.as_deref(),
+        "sticky_by": (definition.policy == LoadBalancingPolicy::Sticky).then(|| definition.sticky_by.as_str()),
         "slow_start": seconds(definition.slow_start),
         "timeouts": { "connect": seconds(definition.timeouts.connect), "read": seconds(definition.timeouts.read) },
         "health_check": {

@@ -20,6 +20,8 @@ pub(super) enum ContentsError {
     NoText(&'static str),
     #[error("its epoch: {0}")]
     Epoch(uuid::Error),
+    #[error("its affinity_secret is not 64 hexadecimal digits")]
+    AffinitySecret,
     #[error("its count of starts: {0}")]
     Starts(ParseIntError),
     #[error("{0} starts are more than any furt counts")]

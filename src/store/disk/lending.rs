@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::{DiskStore, State, opening, upgrade};
+use super::{DiskStore, State, keep_secret, opening, upgrade};
 use crate::clock;
 use furt_core::ports::{Store, StoreError};
 use furt_core::registry::{Change, Contents};
@@ -90,7 +90,7 @@ impl DiskStore {
 
     fn take_over(&mut self) {
         let State::Borrowed(database) = &self.state else { return };
-        match upgrade(database) {
+        match upgrade(database).and_then(|()| keep_secret(database, &self.affinity_secret)) {
             Ok(()) => {
                 opening::write_owner(&self.path);
                 self.state = State::Open(Arc::clone(database));

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
 
 use super::records;
+use crate::affinity_keys::AffinitySecret;
 use crate::clock;
 use faults::ContentsError;
 use furt_core::model::{DrainMark, Epoch, InstanceId, KeyName, MAX_DURATION, RuntimeKey, Status};
@@ -34,7 +35,8 @@ pub use opening::examine;
 pub(super) use overlay::LONGEST_READ;
 pub use running::RunningStore;
 use tables::{
-    DEFINITIONS, DOWN, DRAINING, DRAINS, FORMAT, HOLDS, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT, TTLS, UP,
+    AFFINITY_SECRET, DEFINITIONS, DOWN, DRAINING, DRAINS, FORMAT, HOLDS, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT,
+    TTLS, UP,
 };
 pub use transfer::{Summary, check, export, import};
 use undo::Undo;
@@ -52,6 +54,8 @@ pub struct DiskStore {
     path: PathBuf,
     /// Whose registry it is: another file in the place of a failed one is not taken.
     epoch: Epoch,
+    /// The file's; of one that has none yet the one that it is given.
+    affinity_secret: AffinitySecret,
     state: State,
     running: RunningStore,
     /// What a batch touched whose commit failed and may be in the file all the same.
@@ -81,7 +85,13 @@ impl DiskStore {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let database = opening::open_or_create(path)?;
         opening::write_owner(path);
-        Self::try_new(path, database, State::Open)
+        let store = Self::try_new(path, database, State::Open)?;
+        if let State::Open(database) = &store.state {
+            keep_secret(database, &store.affinity_secret).map_err(|error| {
+                StoreError::Unavailable(format!("the store {} cannot be written: {error}", path.display()))
+            })?;
+        }
+        Ok(store)
     }
 
     /// Opens the file of a furt that this one is to replace. Nothing is stored, and its format stays as it is, before
@@ -99,11 +109,21 @@ impl DiskStore {
         state: impl FnOnce(Arc<Database>) -> State,
     ) -> Result<Self, StoreError> {
         let epoch = read(&database).map_err(|why| opening::damaged(path, &why))?.epoch;
+        let affinity_secret = match stored_secret(&database).map_err(|why| opening::damaged(path, &why))? {
+            Some(secret) => secret,
+            None => AffinitySecret::random()
+                .map_err(|why| StoreError::Unavailable(format!("the system gives no random numbers: {why}")))?,
+        };
         let database = Arc::new(database);
         let running = RunningStore::default();
         running.opened(&database);
         let path = path.to_owned();
-        Ok(Self { path, epoch, state: state(database), running, undo: None, backoff: MIN_BACKOFF })
+        Ok(Self { path, epoch, affinity_secret, state: state(database), running, undo: None, backoff: MIN_BACKOFF })
+    }
+
+    /// What sticky cookies are made with: made once, and kept in the file. No export has it.
+    pub fn affinity_secret(&self) -> &AffinitySecret {
+        &self.affinity_secret
     }
 
     /// A way to read it while it is in use.
@@ -279,6 +299,27 @@ fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb
     Ok(transaction.commit()?)
 }
 
+/// The secret of the file; `None`: an earlier furt made it, and it has none yet.
+fn stored_secret(database: &Database) -> Result<Option<AffinitySecret>, ContentsError> {
+    let read = database.begin_read().map_err(redb::Error::from)?;
+    secret_of(&read.open_table(META).map_err(redb::Error::from)?)
+}
+
+fn secret_of(meta: &ReadOnlyTable<&'static str, &'static [u8]>) -> Result<Option<AffinitySecret>, ContentsError> {
+    let Some(text) = meta.get(AFFINITY_SECRET)? else { return Ok(None) };
+    AffinitySecret::from_hex(text.value()).map(Some).ok_or(ContentsError::AffinitySecret)
+}
+
+/// Puts the secret where there is none. An earlier furt leaves it as it is.
+fn keep_secret(database: &Database, secret: &AffinitySecret) -> Result<(), redb::Error> {
+    if database.begin_read()?.open_table(META)?.get(AFFINITY_SECRET)?.is_some() {
+        return Ok(());
+    }
+    let transaction = begin(database)?;
+    transaction.open_table(META)?.insert(AFFINITY_SECRET, secret.to_hex().as_bytes())?;
+    Ok(transaction.commit()?)
+}
+
 /// Counts this start, so that no generation of an earlier one comes again.
 fn note_start(database: &Database, starts: u64) -> Result<(), redb::Error> {
     let transaction = begin(database)?;
@@ -424,6 +465,8 @@ fn read_commit(read: &ReadTransaction) -> Result<Contents, ContentsError> {
     };
     let epoch = text("epoch")?.parse().map_err(ContentsError::Epoch)?;
     let mut contents = Contents::new(Epoch(epoch));
+    // Who looks at a file is told, too.
+    secret_of(&meta)?;
     contents.starts = text("starts")?.parse().map_err(ContentsError::Starts)?;
     for entry in definitions.iter()? {
         let (name, record) = entry?;

@@ -8,8 +8,10 @@ pub(super) const FORMAT: u64 = 3;
 /// The oldest one that it reads, without any of these. Opening such a file makes it one of [`FORMAT`].
 pub(super) const OLDEST_FORMAT: u64 = 1;
 
-/// `format`, `epoch`, `starts`, as text.
+/// `format`, `epoch`, `starts`, as text, and [`AFFINITY_SECRET`].
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// 64 hexadecimal digits in [`META`]. A file of an earlier furt has none, and that furt takes no notice of it.
+pub(super) const AFFINITY_SECRET: &str = "affinity_secret";
 /// JSON by the service's name.
 pub(super) const DEFINITIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("definitions");
 /// JSON by the instance's id.

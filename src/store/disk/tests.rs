@@ -2,6 +2,7 @@
 
 mod failing;
 mod lending;
+mod secret;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -83,6 +83,11 @@ impl Layout {
         format!("{}starts", self.root)
     }
 
+    /// What the gateways' sticky cookies are made with.
+    pub(super) fn affinity_secret(&self) -> String {
+        format!("{}affinity_secret", self.root)
+    }
+
     pub(super) fn fence(&self, fence: Fence) -> String {
         match fence {
             Fence::Bucket(number) => format!("{}f/{number}", self.root),

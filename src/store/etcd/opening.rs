@@ -18,6 +18,7 @@ use super::session::Session;
 use super::settings::Settings;
 use super::txn::{Compare, Op, Txn, Under};
 use super::{EtcdStore, Options};
+use crate::affinity_keys::AffinitySecret;
 use crate::clock;
 use crate::telemetry::SharedStoreMetrics;
 use furt_core::model::{Epoch, GatewayName};
@@ -36,6 +37,8 @@ pub struct Opened {
     pub contents: Contents,
     /// What of it is not routed, and why.
     pub suspended: Suspended,
+    /// The same for all gateways of the namespace.
+    pub affinity: AffinitySecret,
     /// A number that no other gateway has.
     pub salt: u64,
     /// No lease is shorter.
@@ -61,6 +64,7 @@ struct Found {
     connection: Arc<Connection>,
     epoch: Epoch,
     starts: u64,
+    affinity: AffinitySecret,
     least_ttl: Duration,
     all: super::follow::Group,
 }
@@ -96,7 +100,7 @@ pub async fn open(options: Options, vet: Box<Vet>, metrics: Arc<SharedStoreMetri
         first_endpoint = (first_endpoint + 1) % endpoints.len();
         tokio::time::sleep(PAUSE).await;
     };
-    let Found { connection, epoch, starts, least_ttl, all } = found;
+    let Found { connection, epoch, starts, affinity, least_ttl, all } = found;
     let id = this.id;
     let name = GatewayName::try_new(&this.name).map_err(|error| StoreError::Invalid(error.to_string()))?;
     let settings = Arc::new(Settings {
@@ -138,17 +142,19 @@ pub async fn open(options: Options, vet: Box<Vet>, metrics: Arc<SharedStoreMetri
     link.follow_nodes(&followed);
     tokio::spawn(link.run(connection));
     let (high, low) = id.as_u64_pair();
-    Ok(Opened { store: EtcdStore::new(commands, events), contents, suspended, salt: high ^ low, least_ttl })
+    let store = EtcdStore::new(commands, events);
+    Ok(Opened { store, contents, suspended, affinity, salt: high ^ low, least_ttl })
 }
 
 async fn look(endpoint: &str, access: &Access, layout: &Layout) -> Result<Found, Refused> {
     let connection = Arc::new(Connection::open(endpoint, access).await?);
     let epoch = epoch(&connection, layout).await?;
+    let affinity = affinity_secret(&connection, layout).await?;
     let starts = connection.count_up(&layout.starts()).await?;
     let (lease, seconds) = connection.grant(1).await?;
     connection.revoke(lease).await?;
     let all = connection.range(layout.records(), 0, true).await?;
-    Ok(Found { connection, epoch, starts, least_ttl: Duration::from_secs(seconds), all })
+    Ok(Found { connection, epoch, starts, affinity, least_ttl: Duration::from_secs(seconds), all })
 }
 
 /// The registry's identity; a namespace that is empty is given one.
@@ -180,21 +186,39 @@ async fn epoch(connection: &Connection, layout: &Layout) -> Result<Epoch, Refuse
             ))));
         }
         let meta = Meta { format: FORMAT, epoch: Epoch(Uuid::new_v4()) };
-        // Of gateways that start at once one puts it, and all read it.
-        connection
-            .txn(Txn {
-                compares: vec![Compare::Absent(key.clone())],
-                ops: vec![Op::Put { key, value: meta.to_json(), under: Under::None }],
-                writes: Vec::new(),
-            })
-            .await
-            .map_err(|fault| match fault.kind {
-                FaultKind::Rejected => {
-                    Fault { text: format!("etcd refuses to store anything: {}", fault.text), ..fault }
-                }
-                FaultKind::NoLease | FaultKind::Compacted | FaultKind::Lost => fault,
-            })?;
+        put_if_absent(connection, key, meta.to_json()).await?;
     }
+}
+
+/// What sticky cookies are made with; where there is none, one that is made now.
+async fn affinity_secret(connection: &Connection, layout: &Layout) -> Result<AffinitySecret, Refused> {
+    let key = layout.affinity_secret();
+    loop {
+        if let (_, Some(stored)) = connection.get(&key).await? {
+            return AffinitySecret::from_hex(&stored.value).ok_or_else(|| {
+                Refused::Final(StoreError::Damaged(format!(
+                    "{key} in etcd is not 64 hexadecimal digits; delete it, and the next gateway that starts makes another"
+                )))
+            });
+        }
+        let made = AffinitySecret::random().map_err(|why| {
+            Refused::Final(StoreError::Unavailable(format!("the system gives no random numbers: {why}")))
+        })?;
+        put_if_absent(connection, key.clone(), made.to_hex().into_bytes()).await?;
+    }
+}
+
+/// Of gateways that start at once one puts it, and all read it.
+async fn put_if_absent(connection: &Connection, key: String, value: Vec<u8>) -> Result<(), Fault> {
+    let put = connection.txn(Txn {
+        compares: vec![Compare::Absent(key.clone())],
+        ops: vec![Op::Put { key, value, under: Under::None }],
+        writes: Vec::new(),
+    });
+    put.await.map(drop).map_err(|fault| match fault.kind {
+        FaultKind::Rejected => Fault { text: format!("etcd refuses to store anything: {}", fault.text), ..fault },
+        FaultKind::NoLease | FaultKind::Compacted | FaultKind::Lost => fault,
+    })
 }
 
 /// All that was read, as the core takes it.

@@ -28,6 +28,10 @@ pub(in crate::store) struct Definition {
     routes: Vec<Route>,
     policy: String,
     hash_key: Option<String>,
+    /// Absent where it is by address, as all sticky services of an earlier furt are. One that shares the store goes by address
+    /// for the others as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sticky_by: Option<String>,
     slow_start_ms: Option<u64>,
     connect_timeout_ms: Option<u64>,
     read_timeout_ms: Option<u64>,
@@ -191,6 +195,9 @@ impl Definition {
             routes: definition.routes.iter().map(route).collect(),
             policy: definition.policy.as_str().to_owned(),
             hash_key: text(definition.hash_key.as_ref()),
+            sticky_by: Some(definition.sticky_by)
+                .filter(|by| *by != model::StickyBy::default())
+                .map(|by| by.as_str().to_owned()),
             slow_start_ms: ms(definition.slow_start),
             connect_timeout_ms: ms(definition.timeouts.connect),
             read_timeout_ms: ms(definition.timeouts.read),
@@ -232,6 +239,7 @@ impl Definition {
             routes: self.routes.into_iter().map(route).collect::<Result<_, _>>()?,
             policy: policy.ok_or_else(|| model::Invalid::new("its policy is unknown"))?,
             hash_key: self.hash_key.map(|key| model::Definition::try_hash_key(&key)).transpose()?,
+            sticky_by: self.sticky_by.map(|by| model::StickyBy::try_new(&by)).transpose()?.unwrap_or_default(),
             slow_start: self.slow_start_ms.map(Duration::from_millis),
             timeouts: model::Timeouts {
                 connect: self.connect_timeout_ms.map(Duration::from_millis),

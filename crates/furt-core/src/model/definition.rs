@@ -67,6 +67,35 @@ impl LoadBalancingPolicy {
     }
 }
 
+/// What a client is known by to a service with the policy [`LoadBalancingPolicy::Sticky`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StickyBy {
+    /// Its address, as long as it comes back.
+    #[default]
+    Address,
+    /// A cookie that furt gives it.
+    Cookie,
+}
+
+impl StickyBy {
+    /// From the name it has in JSON.
+    ///
+    /// # Errors
+    /// Any other name.
+    pub fn try_new(name: &str) -> Result<Self, Invalid> {
+        let found = [Self::Address, Self::Cookie].into_iter().find(|by| by.as_str() == name);
+        found.ok_or_else(|| Invalid::new("must be \"address\" or \"cookie\""))
+    }
+
+    /// The name it has in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Cookie => "cookie",
+        }
+    }
+}
+
 /// A service's own timeouts; what is `None` follows the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Timeouts {
@@ -89,6 +118,8 @@ pub struct Definition {
     pub policy: LoadBalancingPolicy,
     /// For `LoadBalancingPolicy::Hash`: `header:NAME`, `cookie:NAME` or `address`.
     pub hash_key: Option<Box<str>>,
+    /// For `LoadBalancingPolicy::Sticky`; with any other policy it is the default.
+    pub sticky_by: StickyBy,
     /// How long a share grows after an instance came UP.
     pub slow_start: Option<Duration>,
     /// Timeouts of its own, instead of the configured ones.
@@ -110,6 +141,7 @@ impl Definition {
             routes: Vec::new(),
             policy: LoadBalancingPolicy::default(),
             hash_key: None,
+            sticky_by: StickyBy::default(),
             slow_start: None,
             timeouts: Timeouts::default(),
             health_check: HealthCheck::default(),
@@ -153,6 +185,8 @@ impl Definition {
             "without routes it has no host, and its name must be one"
         } else if self.policy == LoadBalancingPolicy::Hash && self.hash_key.is_none() {
             "its policy needs a hash_key"
+        } else if self.policy != LoadBalancingPolicy::Sticky && self.sticky_by != StickyBy::default() {
+            "its sticky_by needs the policy sticky"
         } else if metadata > MAX_METADATA_BYTES {
             "it has too much metadata"
         } else if !is_day(self.slow_start, Duration::ZERO)

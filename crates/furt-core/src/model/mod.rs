@@ -25,7 +25,7 @@ pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, address_text, is_n
 pub use api_key::{KeySpec, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, MAX_OLD_DIGESTS, OldDigest, RuntimeKey};
 pub use definition::{
     Definition, InstanceSpec, LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL,
-    Place, Protocol, RouteSpec, Timeouts,
+    Place, Protocol, RouteSpec, StickyBy, Timeouts,
 };
 pub use document::{Document, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_DEPTH};
 pub use drain::{DrainMark, DrainUntil};

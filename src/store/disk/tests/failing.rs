@@ -65,7 +65,8 @@ fn open_on_failing_disk(path: &Path, epoch: Epoch, fails_at: usize, is_done: boo
     let database = redb::Builder::new().create_with_backend(backend).unwrap();
     left.store(fails_at, Ordering::Relaxed);
     let (state, running) = (State::Open(Arc::new(database)), RunningStore::default());
-    DiskStore { path: path.to_owned(), epoch, state, running, undo: None, backoff: MIN_BACKOFF }
+    let affinity_secret = AffinitySecret::random().unwrap();
+    DiskStore { path: path.to_owned(), epoch, affinity_secret, state, running, undo: None, backoff: MIN_BACKOFF }
 }
 
 /// Has each step of the batch fail in turn; gives how often the file had it although it was answered as failed.
