@@ -9,11 +9,13 @@ use furt_cluster::model::{Metrics, NodeName, RegistryPoint, Role, Status as Node
 use furt_cluster::{Condition, Policy, UpdateRule};
 
 use super::acquiring::place;
+use crate::affinity_keys::KeySource;
 use crate::clock;
-use crate::cluster::{self, Handle, Options, Running};
+use crate::cluster::{self, Handle, Options, Running, Shared};
 use crate::config::{ClusterConfig, Config, ConfigError, KeyLocations};
 use crate::published::Snapshots;
 use crate::telemetry::{self, SharedStoreMetrics, Telemetry};
+use crate::tls::Tls;
 use furt_core::model::Status;
 use furt_core::routing::Service;
 
@@ -69,6 +71,7 @@ pub(super) fn start(
     snapshots: &Snapshots,
     telemetry: &Arc<Telemetry>,
     shared: Option<Arc<SharedStoreMetrics>>,
+    share: impl Fn(&Shared) + Send + 'static,
 ) -> Result<Option<(Handle, Running)>> {
     let Some(url) = config.cluster.url.clone() else { return Ok(None) };
     if let Some(warning) = url.warning() {
@@ -85,10 +88,22 @@ pub(super) fn start(
         policy: Box::new(move || policy(&in_force.load().config.cluster)),
         condition: condition(snapshots, telemetry, shared),
         metrics,
+        share: Box::new(share),
     };
     let cluster = config.cluster.clone();
     let running = cluster::start(options, orders, move |topology| connect(url, cluster, topology))?;
     Ok(Some((handle, running)))
+}
+
+/// Gives what gateways share to those that use it.
+pub(super) fn share(affinity: KeySource, public: Option<Arc<Tls>>) -> impl Fn(&Shared) + Send + 'static {
+    move |shared| {
+        let now_ms = clock::unix_ms();
+        affinity.set(&shared.affinity, now_ms);
+        if let Some(tls) = &public {
+            tls.share_tickets(shared.tickets.iter().map(|root| **root).collect(), now_ms.div_euclid(1000));
+        }
+    }
 }
 
 fn connect(url: BusUrl, config: ClusterConfig, topology: Topology) -> Result<AmqpBus> {

@@ -140,7 +140,13 @@ impl Bound {
         let listeners: Vec<_> = self.sockets.internal.iter().map(|listener| listener.address).collect();
         let nodes = Nodes::alone(Node::this(&self.config.internal, &listeners));
         let restored = Restored::try_new(&self.config, &self.own_listeners, &nodes, &opened, possession)?;
-        let cluster = clustering::start(&self.config, &restored.snapshots, &opened.telemetry, restored.shared.clone())?;
+        let cluster = clustering::start(
+            &self.config,
+            &restored.snapshots,
+            &opened.telemetry,
+            restored.shared.clone(),
+            clustering::share(restored.affinity.clone(), opened.certifying.public.clone()),
+        )?;
         let (cluster_handle, cluster) = cluster.unzip();
         let keeper = acquiring::keeper(&self.config, opened.certifying.public(), &restored.snapshots)?;
         let stop = Stop::watch(opened.background.handle())?;

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::folder::{Folder, FolderError, token_of};
 use super::handle::{Failure, Link, Order, Shown};
 use super::node::{Node, now};
+use super::shared::Shared;
 use super::telling::Telling;
 use crate::telemetry::ClusterMetrics;
 
@@ -43,6 +44,8 @@ pub struct Options {
     pub condition: Box<dyn Fn() -> Condition + Send>,
     /// Where it is counted.
     pub metrics: Arc<ClusterMetrics>,
+    /// Takes what gateways derive from the cluster's secret, whenever that changes.
+    pub share: Box<dyn Fn(&Shared) + Send>,
 }
 
 /// How the node's part in the cluster ends.
@@ -206,7 +209,7 @@ impl Driver {
             join_by_file(&mut node, options)?;
         }
         node.handle(Event::ConditionChanged((options.condition)()))?;
-        node.show();
+        show(&mut node, options);
         loop {
             let deadline = node.next_deadline();
             tokio::select! {
@@ -218,11 +221,11 @@ impl Driver {
                     }
                     return Ok(ending);
                 }
-                event = node.bus().event() => heard(&mut node, event, link)?,
+                event = node.bus().event() => heard(&mut node, event, link, options)?,
                 order = inputs.orders.recv() => {
                     let Some(order) = order else { return Ok(Ending::Leaving) };
                     carry_out(&mut node, order, link)?;
-                    node.show();
+                    show(&mut node, options);
                 }
                 () = until(deadline) => {
                     let in_force = (options.policy)();
@@ -232,7 +235,7 @@ impl Driver {
                     }
                     node.handle(Event::ConditionChanged((options.condition)()))?;
                     node.pass_deadlines()?;
-                    node.show();
+                    show(&mut node, options);
                 }
             }
         }
@@ -260,6 +263,19 @@ impl Inputs {
                 }
             }
         }
+    }
+}
+
+/// Tells how the node is.
+fn show<B: Bus>(node: &mut Node<'_, B>, options: &Options) {
+    node.show();
+    share(node, options);
+}
+
+/// Gives on what follows from a secret that is new.
+fn share<B: Bus>(node: &mut Node<'_, B>, options: &Options) {
+    if let Some(shared) = node.newly_shared() {
+        (options.share)(&shared);
     }
 }
 
@@ -292,14 +308,19 @@ fn join_by_file<B: Bus>(node: &mut Node<'_, B>, options: &Options) -> Result<(),
     }
 }
 
-fn heard<B: Bus>(node: &mut Node<'_, B>, event: BusEvent, link: &mut Link) -> Result<(), FolderError> {
+fn heard<B: Bus>(
+    node: &mut Node<'_, B>,
+    event: BusEvent,
+    link: &mut Link,
+    options: &Options,
+) -> Result<(), FolderError> {
     match event {
         BusEvent::Up => {
             log::info!("cluster: connected to the broker");
             *link = Link::Up;
             node.telling().connected(true);
             node.handle(Event::BusUp)?;
-            node.show();
+            show(node, options);
         }
         BusEvent::Down(trouble) => {
             log::warn!("cluster: {trouble}");
@@ -307,12 +328,13 @@ fn heard<B: Bus>(node: &mut Node<'_, B>, event: BusEvent, link: &mut Link) -> Re
             node.telling().connected(false);
             node.hear_arbiter(BusEvent::Down(trouble))?;
             node.handle(Event::BusDown)?;
-            node.show();
+            show(node, options);
         }
         BusEvent::Delivered(delivery) => {
             let taken = node.take(&delivery);
             node.bus().ack(delivery.receipt);
             taken?;
+            share(node, options);
         }
         BusEvent::Discarded { why, count, .. } => {
             for _ in 0..count.min(MOST_COUNTED) {

@@ -8,11 +8,13 @@ mod folder;
 mod form;
 mod handle;
 mod node;
+mod shared;
 mod telling;
 
 pub use driver::{Ending, Options, Running, start};
 pub use folder::FolderError;
 pub use handle::{Failure, Handle, Link, MadeToken, Order, Shown};
+pub use shared::Shared;
 
 #[cfg(test)]
 mod tests;

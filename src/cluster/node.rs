@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::arbiter::{Answered, Arbiter};
 use super::folder::{Folder, FolderError};
 use super::handle::{Failure, MadeToken};
+use super::shared::{Derived, Shared};
 use super::telling::Telling;
 use crate::clock;
 use crate::telemetry::VERSION;
@@ -48,6 +49,7 @@ pub(super) struct Node<'a, B> {
     last_reply: u64,
     /// The tokens that this node is to join by.
     joins: BTreeMap<TokenId, ClusterId>,
+    derived: Derived,
 }
 
 /// What happened, with the secret that came with it.
@@ -93,6 +95,7 @@ impl<'a, B: Bus> Node<'a, B> {
             last_reply,
             joins,
             arbiter: Arbiter::new(log),
+            derived: Derived::default(),
         };
         node.carry_out_all(effects, &mut None, &mut VecDeque::new())?;
         if node.bus.is_up() {
@@ -112,6 +115,11 @@ impl<'a, B: Bus> Node<'a, B> {
     pub(super) fn show(&self) {
         let view = self.core.view(now());
         self.telling.show(&view);
+    }
+
+    /// What gateways are to derive keys of from now on; `None`: nothing new.
+    pub(super) fn newly_shared(&mut self) -> Option<Shared> {
+        self.derived.renew(&self.core, &self.seal)
     }
 
     pub(super) fn telling(&mut self) -> &mut Telling {

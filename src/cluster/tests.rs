@@ -1,7 +1,7 @@
 //! Whole nodes, with threads and folders, on a broker in memory.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use furt_bus::Broker;
@@ -19,6 +19,17 @@ struct Node {
     handle: Handle,
     running: Running,
     telemetry: Arc<Telemetry>,
+    shared: Arc<Mutex<Keys>>,
+}
+
+/// What it derives of the secret: for cookies, and for tickets.
+type Keys = (Vec<u8>, Vec<Vec<u8>>);
+
+fn share_to(keys: &Arc<Mutex<Keys>>) -> Box<dyn Fn(&Shared) + Send> {
+    let keys = Arc::clone(keys);
+    Box::new(move |shared| {
+        *keys.lock().unwrap() = (shared.affinity.to_vec(), shared.tickets.iter().map(|root| root.to_vec()).collect());
+    })
 }
 
 fn start_at(folder: &Path, broker: &Broker, number: u32) -> Node {
@@ -28,6 +39,7 @@ fn start_at(folder: &Path, broker: &Broker, number: u32) -> Node {
 fn start_with(folder: &Path, broker: &Broker, number: u32, token_file: Option<&Path>) -> Node {
     let telemetry = Telemetry::try_new().unwrap();
     let (handle, orders) = Handle::channel();
+    let shared = Arc::default();
     let options = Options {
         folder: folder.to_owned(),
         name: NodeName::of("host", number),
@@ -36,10 +48,11 @@ fn start_with(folder: &Path, broker: &Broker, number: u32, token_file: Option<&P
         policy: Box::new(|| Policy { beat_interval: Duration::from_secs(1), ..Policy::default() }),
         condition: Box::new(Condition::default),
         metrics: Arc::new(telemetry.show_cluster().unwrap()),
+        share: share_to(&shared),
     };
     let broker = broker.clone();
     let running = start(options, orders, move |topology| Ok(broker.join(topology)?)).unwrap();
-    Node { handle, running, telemetry }
+    Node { handle, running, telemetry, shared }
 }
 
 impl Node {
@@ -259,11 +272,16 @@ async fn of_two_commanders_that_rotate_at_once_one_wins_and_who_was_away_comes_b
         })
         .collect();
     let [won] = won[..] else { panic!("one wins: {won:?}") };
+    let keys = |node: &Node| node.shared.lock().unwrap().clone();
     let third = start_at(folders[2].path(), &broker, 13);
     for node in [&first, &second, &third] {
         node.until("the next secret is active", |shown| shown.view.secret.active == Some(won)).await;
         node.until("nothing is wrong", |shown| shown.view.issues.is_empty()).await;
     }
+    // All derive the same keys; tickets by the secret before still open.
+    let (affinity, tickets) = keys(&first);
+    assert!(affinity.len() == 32 && tickets.len() == 2 && tickets[0] != tickets[1] && affinity != tickets[0]);
+    assert_eq!([keys(&second), keys(&third)], [(affinity.clone(), tickets.clone()), (affinity, tickets)]);
     for node in [first, second, third] {
         node.end(Ending::Leaving);
     }

@@ -18,6 +18,7 @@ mod names;
 mod provider;
 mod secured;
 mod served;
+mod shared_keys;
 mod shown;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub use internal::InternalTls;
 pub use provider::install;
 pub use secured::{Handshake, Secured, ShownByClient, Unwelcome};
 pub use served::{Http2, Offer, Served};
+pub use shared_keys::SharedRoot;
 pub use shown::Shown;
 pub use tickets::StateError;
 pub use upstream::{PreparedUpstream, Trust, UpstreamTls};

@@ -3,6 +3,8 @@
 //! The keys age: a new one every 12 h seals, and the two before it still open, so a ticket is good for 24 h at least and 36 h at
 //! most. They are kept in a file, so that clients resume their sessions after a restart. Whoever has the file can read what was
 //! said under TLS 1.2 in resumed sessions of that time: it is 0600, and old keys are gone from it.
+//!
+//! Where gateways share a secret, keys that are derived from it seal instead (`shared_keys`), and those of the file still open.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -16,15 +18,12 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use rustls::server::ProducesTickets;
 
 use super::files;
+use super::shared_keys::{self, NAME_LEN, NamedKey, SEALS_SECONDS, SECRET_LEN, SharedRoot};
 
-/// How long a key seals, in s.
-const SEALS_SECONDS: i64 = 12 * 3600;
 /// Keys that open: the one that seals and those before it.
 const MOST_KEYS: usize = 3;
 /// How long every ticket is good.
 const LIFETIME_SECONDS: u32 = 24 * 3600;
-const NAME_LEN: usize = 16;
-const SECRET_LEN: usize = 32;
 /// Within the folder of `tls.state`.
 const FILE: &str = "ticket-keys";
 /// The first line of the file.
@@ -108,16 +107,24 @@ impl KeyRing {
 struct Sealing(Vec<([u8; NAME_LEN], RandomizedNonceKey)>);
 
 impl Sealing {
-    fn new(ring: &KeyRing) -> Self {
-        let usable = |key: &TicketKey| Some((key.name, RandomizedNonceKey::new(&AES_256_GCM, &key.secret).ok()?));
-        Self(ring.0.iter().filter_map(usable).collect())
+    fn new(ring: &KeyRing, shared: &Shared) -> Self {
+        let usable = |(name, secret): NamedKey| Some((name, RandomizedNonceKey::new(&AES_256_GCM, &secret).ok()?));
+        let own = ring.0.iter().map(|key| (key.name, key.secret));
+        Self(shared_keys::keys(&shared.roots, shared.made).into_iter().chain(own).filter_map(usable).collect())
     }
+}
+
+/// What gateways share, and when keys were derived from it last, in Unix seconds.
+#[derive(Default)]
+struct Shared {
+    roots: Vec<SharedRoot>,
+    made: i64,
 }
 
 /// The tickets of one folder.
 pub(super) struct Tickets {
     file: PathBuf,
-    ring: Mutex<KeyRing>,
+    ring: Mutex<(KeyRing, Shared)>,
     sealing: ArcSwap<Sealing>,
 }
 
@@ -130,8 +137,9 @@ impl Tickets {
         let file = folder.join(FILE);
         let text = files::read(&file).ok().and_then(|(bytes, _)| String::from_utf8(bytes).ok());
         let ring = text.and_then(|text| KeyRing::of_text(&text)).unwrap_or_default();
-        let sealing = ArcSwap::from_pointee(Sealing::new(&ring));
-        let tickets = Self { file, ring: Mutex::new(ring), sealing };
+        let shared = Shared::default();
+        let sealing = ArcSwap::from_pointee(Sealing::new(&ring, &shared));
+        let tickets = Self { file, ring: Mutex::new((ring, shared)), sealing };
         tickets.advance(now)?;
         Ok(tickets)
     }
@@ -141,7 +149,12 @@ impl Tickets {
     /// # Errors
     /// It could not be kept: the keys before it go on, and the next call tries again.
     pub(super) fn advance(&self, now: i64) -> Result<(), StateError> {
-        let mut ring = self.ring();
+        let mut guard = self.ring();
+        let (ring, shared) = &mut *guard;
+        if !shared.roots.is_empty() && shared_keys::period(shared.made) != shared_keys::period(now) {
+            shared.made = now;
+            self.sealing.store(Arc::new(Sealing::new(ring, shared)));
+        }
         if !ring.is_due(now) {
             return Ok(());
         }
@@ -150,12 +163,23 @@ impl Tickets {
         let next = ring.advanced(now, name, secret);
         files::write_private(&self.file, next.to_text().as_bytes())
             .map_err(|why| StateError::Unwritable { file: self.file.clone(), why })?;
-        self.sealing.store(Arc::new(Sealing::new(&next)));
+        self.sealing.store(Arc::new(Sealing::new(&next, shared)));
         *ring = next;
         Ok(())
     }
 
-    fn ring(&self) -> MutexGuard<'_, KeyRing> {
+    /// From now on keys of these roots seal, those of the first one, and open; none: the own ones alone. Tickets that were given before
+    /// are good as long as they would have been, where their root is still among them.
+    pub(super) fn share(&self, roots: Vec<SharedRoot>, now: i64) {
+        let mut guard = self.ring();
+        let (ring, shared) = &mut *guard;
+        if shared.roots != roots {
+            *shared = Shared { roots, made: now };
+            self.sealing.store(Arc::new(Sealing::new(ring, shared)));
+        }
+    }
+
+    fn ring(&self) -> MutexGuard<'_, (KeyRing, Shared)> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -242,12 +266,47 @@ mod tests {
         for text in ["", "furt ticket keys 2\n", "furt ticket keys 1\n1 ab cd\n", "furt ticket keys 1\nx"] {
             fs::write(folder.path().join(FILE), text).unwrap();
             let tickets = Tickets::open(folder.path(), 5).unwrap();
-            assert_eq!(tickets.ring().0.len(), 1, "{text}");
+            assert_eq!(tickets.ring().0.0.len(), 1, "{text}");
             let ring = KeyRing::of_text(&fs::read_to_string(&tickets.file).unwrap());
-            assert!(ring.is_some_and(|ring| ring == *tickets.ring()), "{text}");
+            assert!(ring.is_some_and(|ring| ring == tickets.ring().0), "{text}");
         }
         let error = Tickets::open(&folder.path().join(FILE), 5).unwrap_err().to_string();
         assert!(error.contains(FILE) && error.contains("cannot be made"), "{error}");
+    }
+
+    #[test]
+    fn gateways_that_share_a_root_open_each_other_s_tickets_for_a_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |name: &str| Tickets::open(&folder.path().join(name), 0).unwrap();
+        let (one, other, alone) = (open("one"), open("other"), open("alone"));
+        let before = one.encrypt(b"before").unwrap();
+        for tickets in [&one, &other] {
+            tickets.share(vec![[7; SECRET_LEN]], 0);
+        }
+        assert_eq!(one.decrypt(&before).as_deref(), Some(&b"before"[..]), "what was given before is good");
+        for made in [0, 5, 11, 12, 30] {
+            one.advance(made * HOUR).unwrap();
+            let ticket = one.encrypt(b"session").unwrap();
+            // Its clock may be some hours behind.
+            for hour in made - 2..made + 60 {
+                other.advance(hour.max(0) * HOUR).unwrap();
+                let (age, opened) = (hour - made, other.decrypt(&ticket));
+                assert!(age > 24 || opened.as_deref() == Some(b"session"), "made after {made} h, {age} h old");
+                assert!(age < 36 || opened.is_none(), "made after {made} h, {age} h old");
+            }
+            assert_eq!(alone.decrypt(&ticket), None);
+        }
+        // A rotation: the first root seals, the one before opens.
+        let old = one.encrypt(b"old").unwrap();
+        other.share(vec![[8; SECRET_LEN], [7; SECRET_LEN]], 30 * HOUR);
+        assert_eq!(other.decrypt(&old).as_deref(), Some(&b"old"[..]));
+        assert_eq!(
+            one.decrypt(&other.encrypt(b"new").unwrap()),
+            None,
+            "it has the next root and the other one not yet"
+        );
+        other.share(Vec::new(), 30 * HOUR);
+        assert_eq!(other.decrypt(&old), None);
     }
 
     #[test]
@@ -271,9 +330,9 @@ mod tests {
         let tickets = Tickets::open(folder.path(), 100 * HOUR).unwrap();
         let count = |now| {
             tickets.advance(now).unwrap();
-            tickets.ring().0.len()
+            tickets.ring().0.0.len()
         };
         assert_eq!([count(99 * HOUR), count(89 * HOUR), count(80 * HOUR)], [1, 1, 1]);
-        assert_eq!(tickets.ring().0[0].made, 80 * HOUR);
+        assert_eq!(tickets.ring().0.0[0].made, 80 * HOUR);
     }
 }

@@ -13,6 +13,7 @@ use super::change::Change;
 use super::client_rules::{ClientAuthStatus, Entry};
 use super::files::{self, Found};
 use super::served::{Http2, Served};
+use super::shared_keys::SharedRoot;
 use super::tickets::{StateError, Tickets};
 use crate::config::{CertificateConfig, ClientAuthConfig, TlsConfig};
 
@@ -133,6 +134,12 @@ impl Tls {
     /// It cannot be kept.
     pub fn advance_tickets(&self, now: i64) -> Result<(), StateError> {
         self.tickets.advance(now)
+    }
+
+    /// From now on tickets are sealed and opened by keys of what gateways share: by those of the first root, and of all. None: by the
+    /// own ones alone. `now` is in Unix seconds.
+    pub fn share_tickets(&self, roots: Vec<SharedRoot>, now: i64) {
+        self.tickets.share(roots, now);
     }
 
     /// Reads the files of other lists. Ones that are in force and cannot be read now stay as they are, and so do all certificates where

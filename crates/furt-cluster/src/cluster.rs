@@ -93,6 +93,11 @@ impl Cluster {
         self.secrets.active()
     }
 
+    /// The secrets that this node has, in their order.
+    pub fn held_secrets(&self) -> impl Iterator<Item = SecretId> {
+        self.secrets.held()
+    }
+
     /// The document of a scope that is in force at this node, with its name.
     pub fn document(&self, scope: Scope) -> Option<(SettingsId, &Document)> {
         let id = self.documents.applied(scope)?;
