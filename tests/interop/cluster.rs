@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use furt_core::model::Sha256Digest;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio_rustls::rustls::HandshakeKind;
 
 use crate::foreign::Rabbitmq;
 use crate::support::gateway::{furt, output_of};
-use crate::support::{Answer, Gateway, eventually};
+use crate::support::tls::{Edge, TLS12, TLS13};
+use crate::support::wire::{self, Wire};
+use crate::support::{Answer, Gateway, Origin, eventually, ports, public_service, with};
 
 /// The operators' token of every node here.
 const TOKEN: &str = "the operators' token";
@@ -156,4 +159,63 @@ async fn three_nodes_join_by_a_token_and_survive_the_broker() {
     agrees(&one, 2).await;
     let log = one.log() + &two.log() + &three.log();
     assert!(!log.contains(token.trim()) && !log.contains("BEGIN PRIVATE"), "a secret is in a log");
+}
+
+/// Nodes with stores of their own have nothing in common but the secret.
+#[tokio::test]
+async fn nodes_resume_each_other_s_sessions_and_keep_each_other_s_clients() {
+    let (broker, folder) = (Rabbitmq::start().await, tempfile::tempdir().unwrap());
+    let mut edge = Edge::new();
+    let mut addresses = [edge.address, ports::free_address()];
+    let mut nodes = Vec::new();
+    for (name, address) in ["one", "two"].into_iter().zip(addresses) {
+        edge.address = address;
+        let state = folder.path().join(name);
+        let more = format!(
+            "state = '{}'\npassword_file = '{}'\n{}",
+            state.display(),
+            password(&state).display(),
+            edge.tail(&["a"], "redirect = false\n")
+        );
+        nodes.push(Gateway::start(&tail(&broker.url(), name, &more)).await);
+    }
+    let [one, two] = &nodes[..] else { unreachable!() };
+    succeeds(one, &["cluster", "init"]).await;
+    let token = folder.path().join("token");
+    std::fs::write(&token, succeeds(one, &["cluster", "token"]).await).unwrap();
+    succeeds(two, &["cluster", "join", "--token-file", token.to_str().unwrap()]).await;
+    agrees(one, 2).await;
+    agrees(two, 2).await;
+
+    for versions in [TLS12, TLS13] {
+        let client = edge.client(versions);
+        let mut kinds = Vec::new();
+        for _ in 0..3 {
+            edge.address = addresses[0];
+            addresses.reverse();
+            let stream = edge.try_connect(&client, "a.example").await.unwrap();
+            kinds.push(stream.get_ref().1.handshake_kind().unwrap());
+            let mut wire = Wire::of(stream);
+            wire.send("GET /health HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+            assert_eq!(wire::status(&wire.read_response().await.0), 200);
+        }
+        assert_eq!(kinds[1..], [HandshakeKind::Resumed; 2], "{kinds:?}");
+    }
+
+    let origins = [Origin::named("first").await, Origin::named("second").await];
+    for node in [one, two] {
+        for (origin, id) in origins.iter().zip(["first", "second"]) {
+            let by_cookie = json!({"instance": id, "policy": "sticky", "sticky_by": "cookie"});
+            node.registered(&with(public_service("shop", &origin.url(), "/shop"), by_cookie)).await;
+        }
+    }
+    let ask = async |node: &Gateway, cookie: &str| {
+        let answer = Answer::of(node.anonymous(Method::GET, "/shop").header("cookie", cookie)).await;
+        let told = answer.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
+        (answer.ok()["origin"].as_str().unwrap().to_owned(), told)
+    };
+    for (maker, taker) in [(one, two), (two, one)] {
+        let (own, cookie) = ask(maker, "other=1").await;
+        assert_eq!(ask(taker, &cookie).await, (own, String::new()));
+    }
 }
