@@ -26,6 +26,7 @@ use furt_api::registration::{Heartbeat, Probing, Registered, Registration};
 use furt_api::reload::Reloaded;
 use furt_api::routes::{Explanation, Routes};
 use furt_api::services::{Service, Services};
+use furt_api::settings::{ChangeSettings, SetSettings, Settings};
 use furt_api::stats::Stats;
 use furt_api::upgrade::Upgraded;
 
@@ -146,6 +147,10 @@ endpoints! {
         "makes another secret of the cluster; takes no body";
     POST "/internal/cluster/secret/adopt" NONE Identified AdminByToken (Adopt) -> AdoptedSecret = cluster::adopt,
         "chooses one of two secrets of one generation, by its check value";
+    GET "/internal/cluster/settings" NONE Identified Read (()) -> Settings = cluster::settings,
+        "lists the [settings](cluster.md#settings) of the cluster and its nodes, and those that were in force before";
+    POST "/internal/cluster/settings" NONE Identified AdminByToken (ChangeSettings) -> SetSettings
+        = cluster::set_settings, "changes settings of the cluster, or of some nodes; answers within 60 s";
     POST "/internal/services/{service}/drain" WAIT Identified RegistrantOrOperate (()) -> Drained
         = deregistration::drain_service, "drains all its instances";
     DELETE "/internal/services/{service}/drain" NONE Identified RegistrantOrOperate (()) -> Drained

@@ -7,11 +7,12 @@ use anyhow::{Context as _, Result};
 use furt_bus::{AmqpBus, BusUrl, Password, Topology};
 use furt_cluster::model::{Metrics, NodeName, RegistryPoint, Role, Status as NodeStatus};
 use furt_cluster::{Condition, Policy, UpdateRule};
+use tokio::sync::mpsc;
 
 use super::acquiring::place;
 use crate::affinity_keys::KeySource;
 use crate::clock;
-use crate::cluster::{self, Handle, Options, Running, Shared};
+use crate::cluster::{self, Handle, Options, Running, Shared, Task};
 use crate::config::{ClusterConfig, Config, ConfigError, KeyLocations};
 use crate::published::Snapshots;
 use crate::telemetry::{self, SharedStoreMetrics, Telemetry};
@@ -71,6 +72,7 @@ pub(super) fn start(
     snapshots: &Snapshots,
     telemetry: &Arc<Telemetry>,
     shared: Option<Arc<SharedStoreMetrics>>,
+    tasks: mpsc::Sender<Task>,
     share: impl Fn(&Shared) + Send + 'static,
 ) -> Result<Option<(Handle, Running)>> {
     let Some(url) = config.cluster.url.clone() else { return Ok(None) };
@@ -88,6 +90,7 @@ pub(super) fn start(
         policy: Box::new(move || policy(&in_force.load().config.cluster)),
         condition: condition(snapshots, telemetry, shared),
         metrics,
+        tasks,
         share: Box::new(share),
     };
     let cluster = config.cluster.clone();
@@ -129,7 +132,13 @@ fn host(config: &ClusterConfig) -> String {
 fn policy(config: &ClusterConfig) -> Policy {
     let members = config.members.iter().map(|key| (*key, Role::Member));
     let commanders = config.commanders.iter().map(|key| (*key, Role::Commander));
-    Policy { beat_interval: config.beat_interval, peers: members.chain(commanders).collect(), updates: UpdateRule::Off }
+    let settings = config.settings.iter().map(|one| one.to_string().into()).collect();
+    Policy {
+        beat_interval: config.beat_interval,
+        peers: members.chain(commanders).collect(),
+        updates: UpdateRule::Off,
+        settings,
+    }
 }
 
 /// How this node is, for its beats.

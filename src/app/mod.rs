@@ -16,6 +16,7 @@ mod restoring;
 mod rotating;
 mod server;
 mod services;
+mod settings;
 mod stopping;
 mod upgrading;
 
@@ -46,6 +47,8 @@ use opening::Opened;
 use reloading::Reloading;
 use restoring::{Possession, Restored};
 use server::{OpenOfEach, Services};
+use settings::Settings;
+pub use settings::with_settings;
 use stopping::{Stop, StopRequest};
 pub use upgrading::Handover;
 use upgrading::Upgrading;
@@ -140,11 +143,13 @@ impl Bound {
         let listeners: Vec<_> = self.sockets.internal.iter().map(|listener| listener.address).collect();
         let nodes = Nodes::alone(Node::this(&self.config.internal, &listeners));
         let restored = Restored::try_new(&self.config, &self.own_listeners, &nodes, &opened, possession)?;
+        let (tasks, tasks_asked) = cluster::tasks();
         let cluster = clustering::start(
             &self.config,
             &restored.snapshots,
             &opened.telemetry,
             restored.shared.clone(),
+            tasks,
             clustering::share(restored.affinity.clone(), opened.certifying.public.clone()),
         )?;
         let (cluster_handle, cluster) = cluster.unzip();
@@ -156,7 +161,7 @@ impl Bound {
         let (upgrades, upgrades_asked) = Upgrades::channel();
         let store = self.config.store.clone();
         let asked_to_upgrade = rotating::upgrade_signals(&opened.background)?;
-        opened.background.spawn(self.reloading(&opened, &restored).run(opened.hangups, asked));
+        opened.background.spawn(self.reloading(&opened, &restored).run(opened.hangups, asked, tasks_asked));
 
         let public = listener::address_list(self.sockets.public.iter().chain(&self.sockets.tls));
         let internal = listener::address_list(&self.sockets.internal);
@@ -225,6 +230,7 @@ impl Bound {
             metrics: Arc::clone(&opened.telemetry.reloads),
             files: self.files,
             certifying: opened.certifying.clone(),
+            settings: Settings::at_start(&self.config),
         }
     }
 }

@@ -4,20 +4,26 @@
 //! of it in force in one publish. Nothing is changed before everything that can fail has succeeded, so a bad file changes
 //! nothing. Keys that hold until a restart are named and kept.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use furt_cluster::model::Scope;
 use sd_notify::NotifyState;
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
 
-use super::certifying::{self, Certifying};
+use super::certifying::{self, Certifying, Prepared as PreparedCertificates};
 use super::files::{self, Files};
+use super::settings::Settings;
 use super::{acquiring, lookups, notify_supervisor, services};
 use crate::api::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded};
-use crate::config::{AccessLogTarget, Config, ConfigError, ConfigErrors, KeyLocations, ReloadClass, SourceLocation};
+use crate::cluster::Task;
+use crate::config::{
+    AccessLogTarget, Config, ConfigError, ConfigErrors, Disallowed, KeyLocations, Layer, ReloadClass, SourceLocation,
+};
 use crate::driver::Handle;
 use crate::listener::OwnListeners;
 use crate::telemetry::{AccessLog, OpenedLog, ReloadMetrics};
@@ -42,15 +48,36 @@ pub(super) struct Reloading {
     pub(super) metrics: Arc<ReloadMetrics>,
     pub(super) files: Files,
     pub(super) certifying: Certifying,
+    /// What lies over the file.
+    pub(super) settings: Settings,
+}
+
+/// A configuration that could be put in force at once.
+struct Prepared {
+    new: Arc<Config>,
+    configuration: Box<Configuration>,
+    opened: Option<OpenedLog>,
+    certificates: Option<PreparedCertificates>,
+    changed: Vec<&'static str>,
+    needs_restart: BTreeMap<&'static str, Option<SourceLocation>>,
 }
 
 impl Reloading {
     /// Reloads whenever it is asked to, until nobody can ask any more.
-    pub(super) async fn run(mut self, mut hangups: Signal, mut asked: mpsc::Receiver<ReloadWaiting>) {
+    pub(super) async fn run(
+        mut self,
+        mut hangups: Signal,
+        mut asked: mpsc::Receiver<ReloadWaiting>,
+        mut tasks: mpsc::Receiver<Task>,
+    ) {
         let mut waiting = Vec::new();
         loop {
             let places = asked.max_capacity();
             tokio::select! {
+                Some(task) = tasks.recv() => {
+                    self.carry_out(task).await;
+                    continue;
+                }
                 Some(()) = hangups.recv() => log::info!("SIGHUP: reloading {}", self.path.display()),
                 count = asked.recv_many(&mut waiting, places) => {
                     if count == 0 {
@@ -71,34 +98,55 @@ impl Reloading {
         if let Ok(time) = NotifyState::monotonic_usec_now() {
             notify_supervisor(&[NotifyState::Reloading, time]);
         }
-        let outcome = self.try_reload().await;
+        let outcome = self.try_reload(self.settings.clone(), Disallowed::PassedOver).await;
         notify_supervisor(&[NotifyState::Ready]);
         self.tell(&outcome);
         Arc::new(outcome)
     }
 
-    async fn try_reload(&mut self) -> Result<Reloaded, ReloadError> {
-        let (new, locations) = read(&self.path).await.map_err(ReloadError::Refused)?;
-        let changed = self.config.changed(&new, ReloadClass::Reload);
-        let needs_restart = self.config.changed(&new, ReloadClass::Restart);
-        let needs_restart = needs_restart.into_iter().map(|key| (key, locations.get(key).cloned())).collect();
-        let new = Arc::new(new.until_restart(&self.config));
-
-        let found = lookups::addresses(&new, &self.config).await;
-        let (mut faults, configuration) = self.prepare(&new, locations.clone(), found).await?;
-        let opened = if new.access_log == self.config.access_log {
-            None
-        } else {
-            open_log(&new.access_log).await.map_err(|why| faults.push(log_fault(&locations, &self.path, &why))).ok()
-        };
-        faults.extend(certifying::useless_rules(&new, &locations, &self.path));
-        faults.extend(acquiring::faults(&new, &locations, &self.path));
-        let certificates = self.certifying.prepare(&new, &locations, &self.path).await;
-        let certificates = certificates.map_err(|why| faults.extend(why)).ok();
-        if let Some(errors) = ConfigErrors::try_new(faults) {
-            return Err(ReloadError::Refused(errors));
+    /// Settings of the cluster: whether they could be put in force, or that they are.
+    async fn carry_out(&mut self, task: Task) {
+        // Whoever asked may have stopped waiting.
+        match task {
+            Task::Check { scope, text, reply } => _ = reply.send(self.check(scope, text).await),
+            Task::Apply { scope, generation, text, reply } => {
+                let settings = self.settings.with(scope, Some(generation), text);
+                let outcome = self.try_reload(settings, Disallowed::Refused).await;
+                self.tell(&outcome);
+                _ = reply.send(outcome.map(|_| ()).map_err(|why| first_of(&why).into()));
+            }
         }
+    }
 
+    async fn check(&self, scope: Scope, text: String) -> Result<(), Vec<Arc<str>>> {
+        let told = |why: ReloadError| match why {
+            ReloadError::Refused(errors) => {
+                errors.iter().take(MAX_LOGGED).map(|error| error.to_string().into()).collect()
+            }
+            ReloadError::Stopping => vec![first_of(&ReloadError::Stopping).into()],
+        };
+        let before = read(&self.path, self.settings.layers(), Disallowed::PassedOver).await;
+        let (before, _) = before.map_err(|errors| told(ReloadError::Refused(errors)))?;
+        let settings = self.settings.with(scope, None, text);
+        let prepared = self.prepare(&settings, Disallowed::Refused).await.map_err(told)?;
+        let (after, locations) = read(&self.path, settings.layers(), Disallowed::Refused)
+            .await
+            .map_err(|errors| told(ReloadError::Refused(errors)))?;
+        drop(prepared);
+        let restart = before.changed(&after, ReloadClass::Restart);
+        let faults: Vec<_> = restart
+            .into_iter()
+            .map(|key| {
+                let place = locations.get(key).map_or_else(String::new, |place| format!("{place}: "));
+                format!("{place}{key}: takes effect at a restart alone, and settings restart nothing").into()
+            })
+            .collect();
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    async fn try_reload(&mut self, settings: Settings, disallowed: Disallowed) -> Result<Reloaded, ReloadError> {
+        let prepared = self.prepare(&settings, disallowed).await?;
+        let Prepared { new, configuration, opened, certificates, changed, needs_restart } = prepared;
         let answer = self.driver.reconfigure(configuration, Arc::clone(&new)).await;
         let Ok(Ok(Answer::Reconfigured(done))) = answer else { return Err(ReloadError::Stopping) };
         if let Some(prepared) = certificates {
@@ -109,14 +157,40 @@ impl Reloading {
             // A full queue makes it wait, and the driver runs on this thread.
             _ = tokio::task::spawn_blocking(move || access_log.switch(log)).await;
         }
-        self.config = new;
+        (self.config, self.settings) = (new, settings);
         files::tell_lowered(self.files, self.config.server.max_connections);
         Ok(Reloaded { generation: done.generation, changed, needs_restart, blocked: done.suspended })
     }
 
+    /// Everything that can fail. Nothing is changed.
+    async fn prepare(&self, settings: &Settings, disallowed: Disallowed) -> Result<Prepared, ReloadError> {
+        let read = read(&self.path, settings.layers(), disallowed).await;
+        let (new, locations) = read.map_err(ReloadError::Refused)?;
+        let changed = self.config.changed(&new, ReloadClass::Reload);
+        let needs_restart = self.config.changed(&new, ReloadClass::Restart);
+        let needs_restart = needs_restart.into_iter().map(|key| (key, locations.get(key).cloned())).collect();
+        let new = Arc::new(new.until_restart(&self.config));
+
+        let found = lookups::addresses(&new, &self.config).await;
+        let (mut faults, configuration) = self.judge(&new, locations.clone(), found).await?;
+        let opened = if new.access_log == self.config.access_log {
+            None
+        } else {
+            open_log(&new.access_log).await.map_err(|why| faults.push(log_fault(&locations, &self.path, &why))).ok()
+        };
+        faults.extend(certifying::useless_rules(&new, &locations, &self.path));
+        faults.extend(acquiring::faults(&new, &locations, &self.path));
+        let certificates = self.certifying.prepare(&new, &locations, &self.path).await;
+        let certificates = certificates.map_err(|why| faults.extend(why)).ok();
+        match ConfigErrors::try_new(faults) {
+            Some(errors) => Err(ReloadError::Refused(errors)),
+            None => Ok(Prepared { new, configuration, opened, certificates, changed, needs_restart }),
+        }
+    }
+
     /// What is wrong with it though it reads well, and what the driver is given. Not on the driver's thread: with 100,000
     /// keys it takes a while.
-    async fn prepare(
+    async fn judge(
         &self,
         new: &Arc<Config>,
         locations: KeyLocations,
@@ -170,13 +244,21 @@ impl Reloading {
     }
 }
 
-async fn read(path: &Path) -> Result<(Config, KeyLocations), ConfigErrors> {
+/// The first of what is wrong.
+fn first_of(why: &ReloadError) -> String {
+    match why {
+        ReloadError::Refused(errors) => errors.iter().next().map_or_else(String::new, ToString::to_string),
+        ReloadError::Stopping => "furt is stopping".to_owned(),
+    }
+}
+
+async fn read(path: &Path, layers: Vec<Layer>, disallowed: Disallowed) -> Result<(Config, KeyLocations), ConfigErrors> {
     let name = path.display().to_string();
     let path = path.to_owned();
     let env = |name: &str| std::env::var(name).ok();
     let reading = tokio::task::spawn_blocking(move || {
         check_kind(&path)?;
-        Config::load_with_locations(&path, &env)
+        Config::load_with_layers(&path, &layers, disallowed, &env)
     });
     match tokio::time::timeout(READ_TIMEOUT, reading).await {
         Ok(Ok(read)) => read,

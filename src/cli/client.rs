@@ -254,15 +254,16 @@ pub(super) fn ask(
     judge(target, exchange(target, method, path, query, body, TIMEOUT)?)
 }
 
-/// The same without a body, for an answer that may come so much later.
+/// The same, for an answer that may come so much later.
 pub(super) fn ask_patiently(
     target: &Target,
     method: &str,
     path: &[&str],
     query: &[(&str, &str)],
+    body: Option<String>,
     wait: Duration,
 ) -> Result<Answer> {
-    judge(target, exchange(target, method, path, query, None, TIMEOUT + wait)?)
+    judge(target, exchange(target, method, path, query, body, TIMEOUT + wait)?)
 }
 
 /// The body of an answer, however long, as it comes.
@@ -386,7 +387,14 @@ fn refusal(problem: &Problem) -> anyhow::Error {
     for error in errors.iter().filter(|_| errors.len() > 1) {
         let what = match &error.key {
             Some(key) => place(&error.place) + &clean(key),
-            None => cell(error.pointer.as_ref().or(error.parameter.as_ref())),
+            None => cell(
+                error
+                    .pointer
+                    .as_ref()
+                    .or(error.parameter.as_ref())
+                    .or(error.name.as_ref())
+                    .or(error.fingerprint.as_ref()),
+            ),
         };
         text += &format!("\n{what}: {}", clean(&error.detail));
     }

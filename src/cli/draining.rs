@@ -102,7 +102,7 @@ fn waiting<'a>(name: &'a str, wait: Option<&'a Wait>) -> Vec<(&'a str, &'a str)>
 }
 
 fn ask(target: &Target, method: &str, path: &[&str], query: &[(&str, &str)], wait: Option<&Wait>) -> Result<Answer> {
-    ask_patiently(target, method, path, query, wait.map_or(Duration::ZERO, |wait| wait.time))
+    ask_patiently(target, method, path, query, None, wait.map_or(Duration::ZERO, |wait| wait.time))
 }
 
 /// What ends the drain.

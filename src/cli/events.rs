@@ -83,7 +83,7 @@ fn poll(target: &Target, after: Option<u64>, wait: Duration) -> Result<Events<Va
     let (after, seconds) = (after.map(|after| after.to_string()), wait.as_secs().to_string());
     let mut query = vec![("wait", seconds.as_str())];
     query.extend(after.iter().map(|after| ("after", after.as_str())));
-    ask_patiently(target, "GET", &["internal", "events"], &query, wait)?.read()
+    ask_patiently(target, "GET", &["internal", "events"], &query, None, wait)?.read()
 }
 
 /// Prints events; in JSON as they came.

@@ -132,6 +132,32 @@ pub(super) const SECRET_ADOPT: &str = "\
 Examples:
   furt secret adopt 00112233aabbccdd";
 
+pub(super) const SETTINGS_SET: &str = "\
+Examples:
+  furt settings set limits.max_body=10000000 --to all
+  furt settings set limits.max_body=10000000 --to edge_1.4711,b07712ee
+  furt settings set client.header_timeout=30s --unset limits.max_body --to all --expect 7";
+
+pub(super) const SETTINGS_GET: &str = "\
+Examples:
+  furt settings get
+  furt settings get limits.max_body --to edge_1.4711";
+
+pub(super) const SETTINGS_DIFF: &str = "\
+Examples:
+  furt settings diff
+  furt settings diff 5 7
+  furt settings diff --node edge_1.4711";
+
+pub(super) const SETTINGS_HISTORY: &str = "\
+Examples:
+  furt settings history
+  furt settings history -o json";
+
+pub(super) const SETTINGS_KEYS: &str = "\
+Examples:
+  furt settings keys";
+
 pub(super) const ROUTES: &str = "\
 Examples:
   furt routes

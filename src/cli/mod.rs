@@ -22,6 +22,7 @@ mod output;
 mod reload;
 mod secret;
 mod services;
+mod settings;
 mod shell;
 mod store;
 mod terminal;
@@ -92,6 +93,9 @@ enum Verb {
     /// Look at the secret that the nodes of a cluster share, and rotate it
     #[command(subcommand)]
     Secret(secret::SecretVerb),
+    /// Set keys of the configuration at the nodes of a cluster, and show what is set
+    #[command(subcommand)]
+    Settings(settings::SettingsVerb),
     /// List every route, static and registered
     #[command(after_help = examples::ROUTES)]
     Routes(client::RoutesArgs),
@@ -173,6 +177,7 @@ pub fn main() -> ExitCode {
         Verb::Nodes(args) => nodes::run(&args),
         Verb::Cluster(verb) => cluster::run(&verb),
         Verb::Secret(verb) => secret::run(&verb),
+        Verb::Settings(verb) => settings::run(&verb),
         Verb::Routes(args) => client::routes(&args),
         Verb::Explain(args) => client::explain(&args),
         Verb::Certificates(args) => certificates::run(&args),

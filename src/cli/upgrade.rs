@@ -22,7 +22,7 @@ pub(super) struct UpgradeArgs {
 }
 
 pub(super) fn run(args: &UpgradeArgs) -> Result<()> {
-    let answer = ask_patiently(&args.target, "POST", &["internal", "upgrade"], &[], LONGEST)?;
+    let answer = ask_patiently(&args.target, "POST", &["internal", "upgrade"], &[], None, LONGEST)?;
     show(args.format, &answer, |answer: Upgraded| {
         let Upgraded { pid, version, old_pid, .. } = answer;
         format!(

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::folder::{Folder, FolderError, token_of};
 use super::handle::{Failure, Link, Order, Shown};
 use super::node::{Node, now};
+use super::outside::{Outside, Task};
 use super::shared::Shared;
 use super::telling::Telling;
 use crate::telemetry::ClusterMetrics;
@@ -44,6 +45,8 @@ pub struct Options {
     pub condition: Box<dyn Fn() -> Condition + Send>,
     /// Where it is counted.
     pub metrics: Arc<ClusterMetrics>,
+    /// Has settings checked and put in force.
+    pub tasks: mpsc::Sender<Task>,
     /// Takes what gateways derive from the cluster's secret, whenever that changes.
     pub share: Box<dyn Fn(&Shared) + Send>,
 }
@@ -201,9 +204,18 @@ impl Driver {
     async fn follow<B: Bus>(&mut self, inputs: &mut Inputs, bus: &mut B, start: Start) -> Result<Ending, FolderError> {
         let Self { options, folder, telling, told, link } = self;
         let mut policy = (options.policy)();
+        let (outside, mut done) = Outside::new(options.tasks.clone());
         let seal = Seal::new(folder.key_or_new()?);
-        let mut node =
-            Node::begin(seal, options.name.clone(), log_of(&options.exchange), policy.clone(), folder, bus, telling)?;
+        let mut node = Node::begin(
+            seal,
+            options.name.clone(),
+            log_of(&options.exchange),
+            policy.clone(),
+            folder,
+            bus,
+            telling,
+            outside,
+        )?;
         *told = None;
         if start == Start::First {
             join_by_file(&mut node, options)?;
@@ -222,6 +234,10 @@ impl Driver {
                     return Ok(ending);
                 }
                 event = node.bus().event() => heard(&mut node, event, link, options)?,
+                Some(event) = done.recv() => {
+                    node.handle(event)?;
+                    show(&mut node, options);
+                }
                 order = inputs.orders.recv() => {
                     let Some(order) = order else { return Ok(Ending::Leaving) };
                     carry_out(&mut node, order, link)?;
@@ -376,6 +392,11 @@ fn carry_out<B: Bus>(node: &mut Node<'_, B>, order: Order, link: &Link) -> Resul
         }
         Order::Command(command, reply) => node.order(*command, reply),
         Order::MakeToken { uses, ttl, role, reply } => node.make_token(uses, ttl, role, reply),
+        Order::Settings(change, reply) => node.set(&change, reply),
+        Order::Documents(reply) => {
+            _ = reply.send(Ok(node.documents()));
+            Ok(())
+        }
         Order::Join(text, reply) => match text.trim().parse() {
             Ok(token) => node.join(token, Some(reply)),
             Err(why) => {
@@ -392,7 +413,8 @@ fn refuse(order: Order, why: &str) {
     // Who asked may have left.
     match order {
         Order::Look(reply) => _ = reply.send(Err(why())),
-        Order::Command(_, reply) | Order::Join(_, reply) => _ = reply.send(Err(why())),
+        Order::Documents(reply) => _ = reply.send(Err(why())),
+        Order::Command(_, reply) | Order::Settings(_, reply) | Order::Join(_, reply) => _ = reply.send(Err(why())),
         Order::MakeToken { reply, .. } => _ = reply.send(Err(why())),
     }
 }

@@ -7,10 +7,11 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use furt_cluster::Stored;
-use furt_cluster::model::{SecretId, TokenId};
+use furt_cluster::model::{Scope, SecretId, SettingsId, TokenId};
 use furt_seal::{JoinToken, NodeKey, Secret};
 
 use super::form::Form;
+use super::settings::History;
 use crate::tls;
 
 /// The largest file that is read: the most records, documents and the rest of a node's state.
@@ -109,14 +110,7 @@ impl Folder {
     /// # Errors
     /// A file is damaged. Nothing is begun anew then: the node would forget whom it has revoked.
     pub(super) fn load(&self) -> Result<Found, FolderError> {
-        let path = self.state();
-        let mut stored = match read(&path, MAX_BYTES)? {
-            None => Stored::default(),
-            Some(bytes) => {
-                let form: Form = serde_json::from_slice(&bytes).map_err(|why| damaged(&path, &why))?;
-                form.into_stored().map_err(|why| failed(&path, "cannot be used", io::Error::other(why)))?
-            }
-        };
+        let mut stored = self.stored()?;
         let mut secrets = Vec::new();
         for path in files_of(&self.secrets())? {
             let Some(text) = read_secret(&path)? else { continue };
@@ -141,12 +135,37 @@ impl Folder {
         Ok(Found { stored, secrets, tokens })
     }
 
+    fn stored(&self) -> Result<Stored, FolderError> {
+        let path = self.state();
+        let Some(bytes) = read(&path, MAX_BYTES)? else { return Ok(Stored::default()) };
+        let form: Form = serde_json::from_slice(&bytes).map_err(|why| damaged(&path, &why))?;
+        form.into_stored().map_err(|why| failed(&path, "cannot be used", io::Error::other(why)))
+    }
+
     /// # Errors
     /// It cannot be written; the one before is there still.
     pub(super) fn keep(&self, stored: &Stored) -> Result<(), FolderError> {
         let path = self.state();
         let json =
             serde_json::to_vec(&Form::of(stored)).map_err(|why| failed(&path, "cannot be written", why.into()))?;
+        write(&path, &json)
+    }
+
+    /// What was in force here; nothing where the file is absent.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub(super) fn history(&self) -> Result<History, FolderError> {
+        let path = self.history_file();
+        let Some(bytes) = read(&path, MAX_BYTES)? else { return Ok(History::default()) };
+        serde_json::from_slice(&bytes).map_err(|why| damaged(&path, &why))
+    }
+
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn keep_history(&self, history: &History) -> Result<(), FolderError> {
+        let path = self.history_file();
+        let json = serde_json::to_vec(history).map_err(|why| failed(&path, "cannot be written", why.into()))?;
         write(&path, &json)
     }
 
@@ -182,6 +201,10 @@ impl Folder {
         self.path.join("state.json")
     }
 
+    fn history_file(&self) -> PathBuf {
+        self.path.join("settings-history.json")
+    }
+
     fn secrets(&self) -> PathBuf {
         self.path.join("secrets")
     }
@@ -197,6 +220,15 @@ impl Folder {
     fn token(&self, id: &TokenId) -> PathBuf {
         self.tokens().join(id.to_string())
     }
+}
+
+/// The settings that were in force when the node of this folder ended; none where there is no folder.
+///
+/// # Errors
+/// It cannot be read, or is damaged.
+pub fn settings_in(folder: &Path) -> Result<Vec<(Scope, SettingsId, String)>, FolderError> {
+    let stored = Folder::new(folder).stored()?;
+    Ok(stored.applied.into_iter().map(|(scope, (id, document))| (scope, id, document.text().to_owned())).collect())
 }
 
 /// A join token from a file of the operator's.

@@ -1,10 +1,11 @@
 //! How the rest of furt asks for what the cluster knows and does.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use furt_cluster::model::{Role, TokenId};
-use furt_cluster::{Answer, Command, Refusal, View};
+use furt_cluster::model::{Role, Scope, SettingsId, TokenId};
+use furt_cluster::{Agreement, Answer, Command, Refusal, View};
 use tokio::sync::{mpsc, oneshot};
 
 /// Orders that wait for the driver.
@@ -32,8 +33,44 @@ pub enum Order {
         /// The token.
         reply: oneshot::Sender<Result<MadeToken, Failure>>,
     },
+    /// Change settings of the cluster or of nodes.
+    Settings(SettingsChange, oneshot::Sender<Result<Answer, Failure>>),
+    /// The settings that are in force or were, as far as this node has them.
+    Documents(oneshot::Sender<Result<Vec<KnownSettings>, Failure>>),
     /// Join by a token of another node.
     Join(String, oneshot::Sender<Result<Answer, Failure>>),
+}
+
+/// A change of settings: the document of each scope as it is, with these keys set and those gone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SettingsChange {
+    /// Whose settings, at least one.
+    pub scopes: Vec<Scope>,
+    /// Full names of keys, such as `limits.max_body`, and their values.
+    pub set: BTreeMap<String, toml::Value>,
+    /// Full names of keys that are not set any more.
+    pub unset: BTreeSet<String>,
+    /// The generation that the caller has seen, 0 for none; `None`: whichever is in force now.
+    pub expect: Option<u64>,
+    /// Whether all who are there must agree.
+    pub agreement: Agreement,
+}
+
+/// Settings that are in force, or were.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownSettings {
+    /// Whose.
+    pub scope: Scope,
+    /// Which.
+    pub id: SettingsId,
+    /// Whether they are the latest of their scope.
+    pub is_latest: bool,
+    /// Whether they are in force at this node.
+    pub is_applied: bool,
+    /// When they were put in force at this node, in ms since the Unix epoch; `None`: never.
+    pub applied_ms: Option<i64>,
+    /// The document, in TOML; `None`: this node does not have it.
+    pub text: Option<String>,
 }
 
 /// A new join token.
@@ -80,6 +117,9 @@ pub enum Failure {
     /// 422: a join token that is none.
     #[error("{0}")]
     Token(String),
+    /// 422: settings that are none, a sentence each.
+    #[error("{}", .0.join("; "))]
+    Settings(Vec<String>),
     /// 503: the node does not take part now, and why.
     #[error("{0}")]
     Unavailable(String),
@@ -122,6 +162,22 @@ impl Handle {
     /// It is no token, or as [`Self::command`].
     pub async fn join(&self, token: String) -> Result<Answer, Failure> {
         self.ask(|reply| Order::Join(token, reply)).await?
+    }
+
+    /// Changes settings: every target checks them first, and each answers how it took them.
+    ///
+    /// # Errors
+    /// As [`Self::command`].
+    pub async fn set(&self, change: SettingsChange) -> Result<Answer, Failure> {
+        self.ask(|reply| Order::Settings(change, reply)).await?
+    }
+
+    /// The settings of all scopes: the latest ones, and those that were in force at this node before, the latest first.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`].
+    pub async fn documents(&self) -> Result<Vec<KnownSettings>, Failure> {
+        self.ask(Order::Documents).await?
     }
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Failure> {

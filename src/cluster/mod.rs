@@ -8,12 +8,15 @@ mod folder;
 mod form;
 mod handle;
 mod node;
+mod outside;
+mod settings;
 mod shared;
 mod telling;
 
 pub use driver::{Ending, Options, Running, start};
-pub use folder::FolderError;
-pub use handle::{Failure, Handle, Link, MadeToken, Order, Shown};
+pub use folder::{FolderError, settings_in};
+pub use handle::{Failure, Handle, KnownSettings, Link, MadeToken, Order, SettingsChange, Shown};
+pub use outside::{Task, tasks};
 pub use shared::Shared;
 
 #[cfg(test)]

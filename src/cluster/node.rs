@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 use furt_bus::{Bus, Delivery, Event as BusEvent};
 use furt_cluster::model::{ClusterId, NodeName, Role, TokenId};
 use furt_cluster::{
-    Answer, Cluster, Command, Effect, Event, Identity, MAX_MESSAGE_BYTES, Outgoing, Refusal, Refused, ReplyId, Report,
-    Ruling, Stored,
+    Answer, Change, Cluster, Command, Effect, Event, Identity, MAX_MESSAGE_BYTES, Outgoing, Refusal, Refused, ReplyId,
+    Report, Ruling, Stored,
 };
-use furt_seal::{JoinToken, Seal, Secret};
+use furt_seal::{JoinToken, Seal, Secret, lexnode};
 use tokio::sync::oneshot;
 
 use super::arbiter::{Answered, Arbiter};
 use super::folder::{Folder, FolderError};
-use super::handle::{Failure, MadeToken};
+use super::handle::{Failure, KnownSettings, MadeToken, SettingsChange};
+use super::outside::Outside;
+use super::settings::{self, History};
 use super::shared::{Derived, Shared};
 use super::telling::Telling;
 use crate::clock;
@@ -50,6 +52,8 @@ pub(super) struct Node<'a, B> {
     /// The tokens that this node is to join by.
     joins: BTreeMap<TokenId, ClusterId>,
     derived: Derived,
+    history: History,
+    outside: Outside,
 }
 
 /// What happened, with the secret that came with it.
@@ -68,6 +72,7 @@ impl<'a, B: Bus> Node<'a, B> {
         folder: &'a Folder,
         bus: &'a mut B,
         telling: &'a mut Telling,
+        outside: Outside,
     ) -> Result<Self, FolderError> {
         let found = folder.load()?;
         found.secrets.into_iter().for_each(|secret| seal.insert_secret(secret));
@@ -96,6 +101,8 @@ impl<'a, B: Bus> Node<'a, B> {
             joins,
             arbiter: Arbiter::new(log),
             derived: Derived::default(),
+            history: folder.history()?,
+            outside,
         };
         node.carry_out_all(effects, &mut None, &mut VecDeque::new())?;
         if node.bus.is_up() {
@@ -145,7 +152,13 @@ impl<'a, B: Bus> Node<'a, B> {
             if delivery.body.len() > MAX_MESSAGE_BYTES { Err(Refused::TooLarge) } else { self.seal.open(delivery) };
         match opened {
             Ok((opened, secret)) => self.handle_all((Event::Opened(Box::new(opened)), secret)),
-            Err(why) => self.handle(Event::Refused(why)),
+            Err(why) => {
+                // To read a stranger's message once more costs time.
+                if why == Refused::Unsigned && self.telling.would_tell(why) {
+                    self.telling.heard_unsigned(lexnode::recognise(&delivery.properties, &delivery.body).as_ref());
+                }
+                self.handle(Event::Refused(why))
+            }
         }
     }
 
@@ -195,6 +208,27 @@ impl<'a, B: Bus> Node<'a, B> {
     /// As [`Self::handle`].
     pub(super) fn order(&mut self, command: Command, reply: Reply) -> Result<(), FolderError> {
         self.command(command, Waiting::Command(reply))
+    }
+
+    /// Changes settings.
+    ///
+    /// # Errors
+    /// As [`Self::handle`].
+    pub(super) fn set(&mut self, change: &SettingsChange, reply: Reply) -> Result<(), FolderError> {
+        match settings::command(&self.core, change) {
+            Ok(command) => self.order(command, reply),
+            Err(why) => {
+                // Who asked may have left.
+                _ = reply.send(Err(why));
+                Ok(())
+            }
+        }
+    }
+
+    /// The settings that this node knows.
+    pub(super) fn documents(&self) -> Vec<KnownSettings> {
+        let scopes = self.core.view(now()).settings.into_keys();
+        settings::known(&self.core, scopes, &self.history)
     }
 
     /// Draws a token, keeps it, and has the core take it.
@@ -275,7 +309,14 @@ impl<'a, B: Bus> Node<'a, B> {
         match effect {
             Effect::Persist(changes) => {
                 let mut after = self.stored.clone();
-                changes.into_iter().for_each(|change| after.apply(change));
+                for change in changes {
+                    if let Change::Applied(scope, id, document) = &change {
+                        let history = self.history.with(*scope, *id, document, clock::unix_ms());
+                        self.folder.keep_history(&history)?;
+                        self.history = history;
+                    }
+                    after.apply(change);
+                }
                 self.folder.keep(&after)?;
                 self.stored = after;
             }
@@ -311,14 +352,8 @@ impl<'a, B: Bus> Node<'a, B> {
                     next(Event::ArbiterAnswered(ask, Ruling::Unreachable("this node belongs to no cluster".into())))
                 }
             },
-            Effect::Check { check, .. } => {
-                let why = "this node's file lets no setting be pushed".into();
-                next(Event::Checked(check, Err(vec![why])));
-            }
-            Effect::Apply { scope, id, .. } => {
-                let why = "this node's file lets no setting be pushed".into();
-                next(Event::Applied(scope, id, Err(why)));
-            }
+            Effect::Check { check, scope, restart, document } => self.outside.check(check, scope, restart, &document),
+            Effect::Apply { scope, id, document, .. } => self.outside.apply(scope, id, &document),
             Effect::StageProgram(program) => {
                 next(Event::ProgramStaged(program, Err("this node's file has no key for updates".into())));
             }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use furt_cluster::model::{Fingerprint, Scope};
 use furt_cluster::{Issue, Refused, Report, View};
+use furt_seal::lexnode::Heard;
 
+use super::settings::of;
 use crate::clock;
 use crate::telemetry::ClusterMetrics;
 
@@ -79,6 +81,19 @@ impl Telling {
         *quiet = Quiet { logged: Some(now), since: 0 };
     }
 
+    /// Whether a message that is refused for this reason would be told now.
+    pub(super) fn would_tell(&self, why: Refused) -> bool {
+        let told = self.refused.get(&why).and_then(|quiet| quiet.logged);
+        told.is_none_or(|at| clock::now().saturating_duration_since(at) >= SELDOM)
+    }
+
+    /// What an unsigned message looks like: a lex-node on the same exchange, maybe.
+    pub(super) fn heard_unsigned(&self, heard: Option<&Heard>) {
+        if let Some(heard) = heard {
+            log::warn!("cluster: a lex-node seems to use the same exchange; nothing unsigned is taken: {heard:?}");
+        }
+    }
+
     /// Whoever may publish can have any number of keys.
     fn pending(&mut self, key: Fingerprint, name: &str) {
         let now = clock::now();
@@ -105,13 +120,6 @@ impl Telling {
     /// The node does not take part, for this reason.
     pub(super) fn apart(&self, why: String) {
         self.metrics.set_issues(vec![why]);
-    }
-}
-
-fn of(scope: &Scope) -> String {
-    match scope {
-        Scope::Cluster => "the cluster".to_owned(),
-        Scope::Node(node) => node.short(),
     }
 }
 

@@ -1,13 +1,15 @@
 //! Whole nodes, with threads and folders, on a broker in memory.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use furt_bus::Broker;
-use furt_cluster::model::{NodeName, NodeState, Role, Standing};
-use furt_cluster::{Answer, Command, Condition, Policy, Refusal};
+use furt_cluster::model::{NodeName, NodeState, Role, Scope, Standing};
+use furt_cluster::{Agreement, Answer, Command, Condition, Outcome, Policy, Refusal};
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 
 use super::*;
 use crate::telemetry::Telemetry;
@@ -48,11 +50,30 @@ fn start_with(folder: &Path, broker: &Broker, number: u32, token_file: Option<&P
         policy: Box::new(|| Policy { beat_interval: Duration::from_secs(1), ..Policy::default() }),
         condition: Box::new(Condition::default),
         metrics: Arc::new(telemetry.show_cluster().unwrap()),
+        tasks: answering(),
         share: share_to(&shared),
     };
     let broker = broker.clone();
     let running = start(options, orders, move |topology| Ok(broker.join(topology)?)).unwrap();
     Node { handle, running, telemetry, shared }
+}
+
+/// A furt that takes all settings but those that say bad.
+fn answering() -> mpsc::Sender<Task> {
+    let (tasks, mut asked) = tasks();
+    tokio::spawn(async move {
+        while let Some(task) = asked.recv().await {
+            let is_bad = |text: &str| text.contains("bad");
+            match task {
+                Task::Check { text, reply, .. } => {
+                    let fault = || vec!["settings:1:1: limits.max_body: is bad".into()];
+                    _ = reply.send(if is_bad(&text) { Err(fault()) } else { Ok(()) });
+                }
+                Task::Apply { reply, .. } => _ = reply.send(Ok(())),
+            }
+        }
+    });
+    tasks
 }
 
 impl Node {
@@ -285,4 +306,67 @@ async fn of_two_commanders_that_rotate_at_once_one_wins_and_who_was_away_comes_b
     for node in [first, second, third] {
         node.end(Ending::Leaving);
     }
+}
+
+fn settings(set: &[(&str, &str)], expect: Option<u64>) -> SettingsChange {
+    SettingsChange {
+        scopes: vec![Scope::Cluster],
+        set: set.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect(),
+        unset: BTreeSet::new(),
+        expect,
+        agreement: Agreement::All,
+    }
+}
+
+#[tokio::test]
+async fn settings_are_in_force_everywhere_or_nowhere_and_who_was_away_takes_them() {
+    let (broker, folders) = (Broker::new(), folders::<2>());
+    let first = start_at(folders[0].path(), &broker, 1);
+    first.handle.command(Command::Init(id(7))).await.unwrap();
+    let token = first.handle.make_token(1, Duration::from_secs(600), Role::Commander).await.unwrap().text;
+    let second = start_at(folders[1].path(), &broker, 2);
+    second.until("it runs", |_| true).await;
+    second.handle.join(token).await.unwrap();
+    second.until_joined().await;
+    first.until_it_sees(2).await;
+    second.until_it_sees(2).await;
+
+    let set = first.handle.set(settings(&[("limits.max_body", "1")], None)).await;
+    let Ok(Answer::Set { documents, outcomes }) = set else { panic!("{set:?}") };
+    assert_eq!((documents[&Scope::Cluster].generation, outcomes.len()), (1, 2));
+    assert!(outcomes.values().all(|one| matches!(one, Outcome::Told(told) if told.status.is_ok())), "{outcomes:?}");
+    let bad = first.handle.set(settings(&[("limits.max_body", "bad")], None)).await;
+    let Err(Failure::Refused(Refusal::Disagreed { disagree, .. })) = bad else { panic!("{bad:?}") };
+    assert_eq!(disagree.len(), 2);
+    let stale = second.handle.set(settings(&[("limits.max_body", "2")], Some(0))).await;
+    let Err(Failure::Refused(Refusal::Outdated { generation: 1, .. })) = stale else { panic!("{stale:?}") };
+
+    // Both at once from the same generation: one wins, the other is told.
+    let (one, two) = tokio::join!(
+        first.handle.set(settings(&[("limits.max_body", "one")], Some(1))),
+        second.handle.set(settings(&[("limits.max_body", "two")], Some(1))),
+    );
+    let won = [&one, &two].into_iter().filter(|answer| matches!(answer, Ok(Answer::Set { .. }))).count();
+    assert_eq!(won, 1, "{one:?} {two:?}");
+
+    // One that was away takes what is in force, and keeps it over a restart of all.
+    second.end(Ending::Leaving);
+    first.until_it_sees(1).await;
+    let set = first.handle.set(settings(&[("limits.max_body", "3")], None)).await.unwrap();
+    let Answer::Set { documents, .. } = set else { panic!("{set:?}") };
+    let latest = documents[&Scope::Cluster];
+    let second = start_at(folders[1].path(), &broker, 12);
+    let has = |shown: &Shown| {
+        shown.view.nodes.iter().all(|node| node.beat.as_ref().is_some_and(|beat| beat.settings == Some(latest)))
+    };
+    second.until("it has them", has).await;
+    first.until("it sees that", has).await;
+    let known = second.handle.documents().await.unwrap();
+    assert!(known[0].is_latest && known[0].is_applied && known[0].id == latest, "{known:?}");
+    assert_eq!(known[0].text.as_deref(), Some("[limits]\nmax_body = \"3\"\n"));
+    assert!(known.len() >= 2 && known[1].id.generation < latest.generation, "{known:?}");
+    first.end(Ending::Leaving);
+    second.end(Ending::Leaving);
+    let kept = settings_in(folders[1].path()).unwrap();
+    assert_eq!(kept, [(Scope::Cluster, latest, "[limits]\nmax_body = \"3\"\n".to_owned())]);
 }

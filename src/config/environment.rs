@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::nearest::nearest;
 use super::reference::{TableKind, reference};
-use super::section::nearest;
 
 /// What every name of furt's begins with.
 const PREFIX: &str = "FURT_";

@@ -51,10 +51,13 @@ impl ConfigErrors {
     }
 
     /// Faults with the lines they are in, sorted, each once; `None` where there are none.
-    pub(super) fn collect(file: &str, lines: &Lines<'_>, faults: Vec<(RawLocation, Fault)>) -> Option<Self> {
+    pub(super) fn collect(
+        faults: Vec<(RawLocation, Fault)>,
+        place: impl Fn(RawLocation) -> SourceLocation,
+    ) -> Option<Self> {
         let mut errors: Vec<_> = faults
             .into_iter()
-            .map(|(at, Fault { key, message })| ConfigError { location: lines.location(file, at), key, message })
+            .map(|(at, Fault { key, message })| ConfigError { location: place(at), key, message })
             .collect();
         errors.sort();
         errors.dedup();

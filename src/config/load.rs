@@ -9,13 +9,15 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-use super::errors::ConfigErrors;
+use super::allowed::AllowedSettings;
+use super::errors::{ConfigErrors, Fault};
+use super::layers::{Disallowed, Layer};
 use super::location::{KeyLocations, Lines, RawLocation};
 use super::printable::printable;
 use super::reading::FileTables;
 use super::section::{Reader, Section};
 use super::types::Config;
-use super::{arrays, tables};
+use super::{arrays, permitted, tables};
 
 /// The largest file that is read: room for 100,000 keys and as many routes, and an end to `/dev/zero`.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -41,17 +43,28 @@ impl Config {
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(Self, KeyLocations), ConfigErrors> {
         let name = path.display().to_string();
-        let read = || {
-            let mut bytes = Vec::new();
-            std::fs::File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-            Ok::<_, std::io::Error>(bytes)
-        };
-        let bytes = read().map_err(|error| ConfigErrors::unreadable(&name, &error))?;
-        if bytes.len() as u64 > MAX_FILE_BYTES {
-            return Err(ConfigErrors::unreadable(&name, &"it is larger than 64 MiB"));
-        }
-        let text = String::from_utf8(bytes).map_err(|error| ConfigErrors::not_utf8(&name, &error))?;
+        let text = read_text(path, &name)?;
         Self::parse_with_locations(&name, &text, env)
+    }
+
+    /// As [`load_with_locations`](Self::load_with_locations), with layers between the file and the environment, the last one above the
+    /// others. What the file and the environment say of `cluster.settings` counts for them.
+    ///
+    /// # Errors
+    /// The same; and what is wrong with a layer.
+    pub fn load_with_layers(
+        path: &Path,
+        layers: &[Layer],
+        disallowed: Disallowed,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(Self, KeyLocations), ConfigErrors> {
+        let name = path.display().to_string();
+        let text = read_text(path, &name)?;
+        let (alone, locations) = Self::parse_with_locations(&name, &text, env)?;
+        if layers.is_empty() {
+            return Ok((alone, locations));
+        }
+        Self::parse_with_layers(&name, &text, &Layers { layers, allowed: &alone.cluster.settings, disallowed }, env)
     }
 
     /// Reads `text`, which is TOML, and the environment, which takes precedence. What neither sets has its default value.
@@ -71,25 +84,77 @@ impl Config {
         text: &str,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(Self, KeyLocations), ConfigErrors> {
+        let none = Layers { layers: &[], allowed: &[], disallowed: Disallowed::Refused };
+        Self::parse_with_layers(file_name, text, &none, env)
+    }
+
+    fn parse_with_layers(
+        file_name: &str,
+        text: &str,
+        over: &Layers<'_>,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(Self, KeyLocations), ConfigErrors> {
         // Some editors put a byte order mark first; it must not count as a column.
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-        let reader = Reader::new(env);
         let lines = Lines::new(text);
         let (table, syntax) = DeTable::parse_recoverable(text);
+        let parsed: Vec<_> = over.layers.iter().map(|layer| DeTable::parse_recoverable(&layer.text)).collect();
+        let mut reader = Reader::new(env);
+        for (number, (table, errors)) in parsed.iter().enumerate() {
+            for error in errors {
+                let at = RawLocation::Layer(number, error.span().map_or(0, |span| span.start));
+                reader.fault(at, "TOML", printable(error.message()));
+            }
+            let (layer, faults) = permitted::judge(table.get_ref(), over.allowed, over.disallowed);
+            for (offset, Fault { key, message }) in faults {
+                reader.fault(RawLocation::Layer(number, offset), key, message);
+            }
+            reader.lay_over(layer);
+        }
         let config = match report_syntax(&reader, &lines, text, &syntax) {
             Syntax::Whole => read(Section::top(&reader, table.get_ref()), &lines),
             Syntax::Broken => Self::default(),
         };
         let (faults, locations) = reader.finish();
-        let locations = locations.into_iter().map(|(key, at)| (key, lines.location(file_name, at))).collect();
-        ConfigErrors::collect(file_name, &lines, faults).map_or(Ok((config, KeyLocations(locations))), Err)
+        let place = |at: RawLocation| match at {
+            RawLocation::Layer(number, offset) => {
+                let Layer { name, text } = &over.layers[number];
+                Lines::new(text).location(name, RawLocation::Offset(offset))
+            }
+            at => lines.location(file_name, at),
+        };
+        let locations = locations.into_iter().map(|(key, at)| (key, place(at))).collect();
+        ConfigErrors::collect(faults, place).map_or(Ok((config, KeyLocations(locations))), Err)
     }
+}
+
+/// What lies over a file.
+struct Layers<'a> {
+    layers: &'a [Layer],
+    allowed: &'a [AllowedSettings],
+    disallowed: Disallowed,
+}
+
+fn read_text(path: &Path, name: &str) -> Result<String, ConfigErrors> {
+    let read = || {
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+        Ok::<_, std::io::Error>(bytes)
+    };
+    let bytes = read().map_err(|error| ConfigErrors::unreadable(name, &error))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(ConfigErrors::unreadable(name, &"it is larger than 64 MiB"));
+    }
+    String::from_utf8(bytes).map_err(|error| ConfigErrors::not_utf8(name, &error))
 }
 
 fn read(mut top: Section<'_>, lines: &Lines<'_>) -> Config {
     let mut file = FileTables::new(&mut top);
     let mut config = tables::visit(&mut file);
     tables::check(&file, &config);
+    if let Some(why) = permitted::useless(&config.cluster.settings) {
+        file.refuse("cluster.settings", why);
+    }
     file.finish();
     arrays::read(&mut top, &mut config, lines);
     top.finish();

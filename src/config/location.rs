@@ -60,6 +60,8 @@ pub(super) enum RawLocation {
     Offset(usize),
     /// The variable of this name.
     Variable(String),
+    /// Bytes from the start of the layer of this number.
+    Layer(usize, usize),
 }
 
 /// The lines of a text.
@@ -92,6 +94,8 @@ impl<'a> Lines<'a> {
                 SourceLocation::Position { file: printable(file), line, column }
             }
             RawLocation::Variable(name) => SourceLocation::Variable { name },
+            // Its own lines are asked where there are layers.
+            RawLocation::Layer(..) => SourceLocation::File { file: printable(file) },
         }
     }
 

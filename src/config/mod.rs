@@ -9,14 +9,18 @@
 //! [`Config::load`] reports every error at once, each with file, line, column and what would be right. Nothing here
 //! opens a socket, resolves a name or logs. Callers: `cli` and `app`.
 
+mod allowed;
 mod arrays;
 mod changes;
 mod defaults;
 mod environment;
 mod errors;
 mod key;
+mod layers;
 mod load;
 mod location;
+mod nearest;
+mod permitted;
 mod printable;
 mod reading;
 mod reference;
@@ -28,10 +32,13 @@ mod types;
 mod value;
 mod warnings;
 
+pub use allowed::AllowedSettings;
 pub use environment::{UnknownVariable, unknown_variables};
 pub use errors::{ConfigError, ConfigErrors};
 pub use key::{DefaultValue, Key, ReloadClass};
+pub use layers::{Disallowed, Layer};
 pub use location::{KeyLocations, SourceLocation};
+pub use permitted::pushable_keys;
 pub use reference::{Table, TableKind, reference};
 pub use tables::MAX_RETRIES;
 pub use types::{

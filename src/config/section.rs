@@ -12,7 +12,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::errors::Fault;
 use super::key::{EntryVisitor, Key};
+use super::layers::ParsedLayer;
 use super::location::RawLocation;
+use super::nearest::nearest;
 use super::printable::printable;
 use super::value::{Parsed, RawValue, Value};
 
@@ -25,12 +27,18 @@ pub(super) struct Reader<'a> {
     env: &'a dyn Fn(&str) -> Option<String>,
     faults: RefCell<Vec<(RawLocation, Fault)>>,
     locations: RefCell<BTreeMap<String, RawLocation>>,
+    layers: Vec<ParsedLayer<'a>>,
 }
 
 impl<'a> Reader<'a> {
     /// No faults yet. `env` gives the value of an environment variable.
     pub(super) fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { env, faults: RefCell::default(), locations: RefCell::default() }
+        Self { env, faults: RefCell::default(), locations: RefCell::default(), layers: Vec::new() }
+    }
+
+    /// One more layer over the file and those before it.
+    pub(super) fn lay_over(&mut self, layer: ParsedLayer<'a>) {
+        self.layers.push(layer);
     }
 
     /// One more fault.
@@ -149,7 +157,14 @@ impl<'a> Section<'a> {
         let in_environment = self.variable(key);
         let from_environment =
             in_environment.as_ref().map(|(name, text)| (RawLocation::Variable(name.clone()), RawValue::Text(text)));
-        for (at, raw) in in_file.into_iter().chain(from_environment) {
+        let layers = self.reader.layers.iter().enumerate().filter(|_| self.source == Source::FileAndEnvironment);
+        let in_layers: Vec<_> = layers
+            .filter_map(|(number, layer)| {
+                let (offset, value) = layer.get(&key)?;
+                Some((RawLocation::Layer(number, offset), RawValue::Toml(value)))
+            })
+            .collect();
+        for (at, raw) in in_file.into_iter().chain(in_layers).chain(from_environment) {
             match parse(&Value { at: at.clone(), raw }) {
                 Ok(value) => {
                     result = Some(value);
@@ -251,14 +266,4 @@ impl EntryVisitor for Section<'_> {
         }
         value
     }
-}
-
-/// The known key that was probably meant by `given`: at most two typing errors away, and at most a third of the key.
-pub(super) fn nearest<'k>(given: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    let given: String = given.chars().take(64).collect::<String>().to_ascii_lowercase().replace('-', "_");
-    known
-        .map(|key| (strsim::damerau_levenshtein(&given, key), key))
-        .filter(|(typos, key)| *typos <= 2 && typos * 3 <= key.len())
-        .min()
-        .map(|(_, key)| key)
 }

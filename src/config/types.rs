@@ -12,6 +12,7 @@ use furt_bus::BusUrl;
 use furt_cluster::model::Fingerprint;
 use http::HeaderName;
 
+use super::allowed::AllowedSettings;
 use crate::header_name::HeaderNames;
 use crate::wire::Pseudonym;
 use furt_core::model::{
@@ -230,6 +231,8 @@ pub struct ClusterConfig {
     pub beat_interval: Duration,
     /// Of the connection to the broker, 1 s to 60 s.
     pub heartbeat: Duration,
+    /// What may be set from elsewhere.
+    pub settings: Vec<AllowedSettings>,
 }
 
 /// `[[client_auth]]`: files that nobody has opened yet.

@@ -11,6 +11,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use furt_bus::{BusUrl, UrlError};
 use toml::de::DeValue;
 
 use super::location::RawLocation;
@@ -229,6 +230,14 @@ pub(super) fn url(value: &Value<'_>) -> Parsed<UpstreamUrl> {
     match value.text() {
         Some(text) => UpstreamUrl::try_new(text).or_else(|why| value.error(format!("is not an instance's url; {why}"))),
         None => value.wrong_type("a url such as \"http://10.0.0.5:8080\""),
+    }
+}
+
+/// The url of a broker. Errors do not repeat the text: it may have a password.
+pub(super) fn broker(value: &Value<'_>) -> Parsed<BusUrl> {
+    match value.text() {
+        Some(text) => text.parse().or_else(|why: UrlError| value.error(format!("is not the url of a broker; {why}"))),
+        None => value.wrong_type("a url such as \"amqp://furt@127.0.0.1:5672\""),
     }
 }
 

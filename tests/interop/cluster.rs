@@ -1,14 +1,20 @@
 //! Three furts become a cluster over a real RabbitMQ, as an operator does it: by the command line and by files.
 
+mod settings;
+
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use furt_bus::{AmqpBus, Bus as _, Event, Options, Password, Topology};
 use furt_core::model::Sha256Digest;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio_rustls::rustls::HandshakeKind;
 
+use crate::bus::suite::Member;
 use crate::foreign::Rabbitmq;
 use crate::support::gateway::{furt, output_of};
 use crate::support::tls::{Edge, TLS12, TLS13};
@@ -218,4 +224,164 @@ async fn nodes_resume_each_other_s_sessions_and_keep_each_other_s_clients() {
         let (own, cookie) = ask(maker, "other=1").await;
         assert_eq!(ask(taker, &cookie).await, (own, String::new()));
     }
+}
+
+/// A cluster of two, whose second node joined by a token, and the folder that has both.
+async fn two(broker: &Rabbitmq) -> (Gateway, Gateway, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    // A store in memory cannot be taken over.
+    let store = format!("[store]\nkind = 'disk'\npath = '{}'", folder.path().join("one.redb").display());
+    let one = node(broker, "one", &folder.path().join("one"), &store).await;
+    succeeds(&one, &["cluster", "init"]).await;
+    let token = folder.path().join("token");
+    std::fs::write(&token, succeeds(&one, &["cluster", "token"]).await).unwrap();
+    let two = node(broker, "two", &folder.path().join("two"), "").await;
+    succeeds(&two, &["cluster", "join", "--token-file", token.to_str().unwrap()]).await;
+    agrees(&one, 2).await;
+    agrees(&two, 2).await;
+    (one, two, folder)
+}
+
+fn of_this(cluster: &Value) -> Value {
+    cluster["members"].as_array().unwrap().iter().find(|member| member["this"] == true).unwrap().clone()
+}
+
+#[tokio::test]
+async fn nodes_outlive_a_broker_that_is_killed_and_one_that_freezes() {
+    let mut broker = Rabbitmq::start().await;
+    let (one, two, _folder) = two(&broker).await;
+    let is_linked = async |node: &Gateway, status: &str| {
+        eventually("the link is as expected", PATIENCE, async || {
+            (cluster(node).await["link"]["status"] == status).then_some(())
+        })
+        .await;
+    };
+    broker.kill();
+    is_linked(&one, "down").await;
+    broker.start_again().await;
+    for node in [&one, &two] {
+        is_linked(node, "up").await;
+        agrees(node, 2).await;
+    }
+    // Frozen, it takes connections and says nothing.
+    broker.freeze();
+    is_linked(&one, "down").await;
+    assert!(fails(&one, &["secret", "rotate"]).await.contains("cannot be reached"));
+    assert_eq!(one.get("/nothing").await.status, 404, "requests are answered");
+    broker.thaw();
+    for node in [&one, &two] {
+        is_linked(node, "up").await;
+        agrees(node, 2).await;
+    }
+    succeeds(&one, &["secret", "rotate"]).await;
+    for node in [&one, &two] {
+        eventually("the next secret is active", PATIENCE, async || {
+            (cluster(node).await["secret"]["active"]["generation"] == 2).then_some(())
+        })
+        .await;
+    }
+}
+
+/// The process that takes over is another start of the same node: it waits for the folder, and nobody hears that the node left.
+#[tokio::test]
+async fn a_process_that_takes_over_goes_on_as_the_same_node() {
+    let broker = Rabbitmq::start().await;
+    let (mut one, two, _folder) = two(&broker).await;
+    let before = of_this(&cluster(&one).await);
+    let said = succeeds(&one, &["upgrade", "-o", "json"]).await;
+    let said: Value = serde_json::from_str(&said).unwrap();
+    one.replaced_by(said["pid"].as_u64().unwrap().try_into().unwrap());
+    let after = eventually("it takes part", PATIENCE, async || {
+        let cluster = cluster(&one).await;
+        let is_up = cluster["link"]["status"] == "up" && !cluster["secret"]["active"].is_null();
+        is_up.then(|| of_this(&cluster))
+    })
+    .await;
+    assert_eq!(after["fingerprint"], before["fingerprint"]);
+    assert!(after["boot"].as_u64() > before["boot"].as_u64(), "{after}");
+    eventually("the other one knows its new start", PATIENCE, async || {
+        let members = cluster(&two).await["members"].clone();
+        let known = members.as_array()?.iter().find(|member| member["fingerprint"] == after["fingerprint"])?.clone();
+        (known["boot"] == after["boot"] && known["state"] == "active").then_some(())
+    })
+    .await;
+    assert!(!two.log().contains("is leaving"), "{}", two.log());
+    // It commands, as before.
+    succeeds(&one, &["secret", "rotate"]).await;
+    eventually("the next secret is active", PATIENCE, async || {
+        (cluster(&two).await["secret"]["active"]["generation"] == 2).then_some(())
+    })
+    .await;
+}
+
+/// Who may do everything at the broker hears all and says it again: to the nodes that were there, and to one that starts anew.
+#[tokio::test]
+async fn who_records_everything_and_says_it_again_changes_nothing() {
+    let broker = Rabbitmq::start().await;
+    let topology = Topology {
+        exchange: "node".to_owned(),
+        queue: "node.recorder.1".to_owned(),
+        bindings: vec!["#".to_owned()],
+        shared: Vec::new(),
+        logs: Vec::new(),
+    };
+    let options = Options {
+        url: broker.url().parse().unwrap(),
+        password: Password::text("guest"),
+        ca: None,
+        identity: None,
+        name: "recorder".to_owned(),
+        heartbeat: Duration::from_secs(5),
+        topology,
+    };
+    let mut recorder = Member::new(AmqpBus::start(options).unwrap());
+    recorder.is_up().await;
+    let (one, mut two, _folder) = two(&broker).await;
+    succeeds(&one, &["secret", "rotate"]).await;
+    eventually("the next secret is active", PATIENCE, async || {
+        (cluster(&two).await["secret"]["active"]["generation"] == 2).then_some(())
+    })
+    .await;
+    let key = of_this(&cluster(&two).await)["fingerprint"].as_str().unwrap().to_owned();
+    succeeds(&one, &["nodes", "revoke", &key]).await;
+    agrees(&one, 1).await;
+
+    let mut recorded = Vec::new();
+    let listens_until = Instant::now() + Duration::from_secs(3);
+    while let Ok(event) = tokio::time::timeout_at(listens_until.into(), recorder.bus.event()).await {
+        if let Event::Delivered(delivery) = event {
+            recorder.bus.ack(delivery.receipt);
+            recorded.push(*delivery);
+        }
+    }
+    assert!(recorded.len() > 20, "{} messages", recorded.len());
+    let functions: BTreeSet<_> = recorded
+        .iter()
+        .filter_map(|one| one.properties.headers.get("function")?.as_text().map(str::to_owned))
+        .collect();
+    assert!(functions.contains("receive_cluster_secret"), "{functions:?}");
+    let before = cluster(&one).await;
+    for delivery in &recorded {
+        let again = furt_bus::Outgoing {
+            key: delivery.key.clone(),
+            properties: delivery.properties.clone(),
+            body: delivery.body.clone(),
+            is_mandatory: false,
+        };
+        recorder.publishes(again).await;
+    }
+    let refused =
+        |cluster: &Value| -> u64 { cluster["refused"].as_object().unwrap().values().filter_map(Value::as_u64).sum() };
+    let after = eventually("they are refused", PATIENCE, async || {
+        let now = cluster(&one).await;
+        (refused(&now) >= refused(&before) + 20).then_some(now)
+    })
+    .await;
+    for field in ["id", "founder", "secret", "settings", "tokens"] {
+        assert_eq!(after[field], before[field], "{field}");
+    }
+    // The join and the secret's messages are of no use to the one that they were for, either.
+    two.restart().await;
+    agrees(&one, 1).await;
+    assert!(recorded.iter().all(|one| !String::from_utf8_lossy(&one.body).contains("PRIVATE")));
 }

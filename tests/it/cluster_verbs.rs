@@ -1,4 +1,4 @@
-//! `furt nodes`, `furt cluster` and `furt secret`: what they send, what they print, and how they exit. The furt that answers is played:
+//! `furt nodes`, `furt cluster`, `furt secret` and `furt settings`: what they send, what they print, and how they exit. The furt that answers is played:
 //! each request gets what the test says.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -94,12 +94,79 @@ fn nodes() -> Value {
         "tokens": [token], "issues": ["it rains"], "refused": {}, "beats": 1}})
 }
 
+fn taken(result: &str) -> Value {
+    let document = json!({"node": null, "generation": 7, "digest": "00112233445566"});
+    let outcome = json!({"fingerprint": KEY, "name": "edge_9.55", "result": result, "errors": []});
+    json!({"status": "set", "documents": [document], "outcomes": [outcome]})
+}
+
+fn settings() -> Value {
+    let document = |generation: u64, is_latest: bool, values: Value| {
+        json!({"node": null, "generation": generation, "digest": "00112233445566", "latest": is_latest, "applied": is_latest,
+               "applied_at": "2025-11-14T20:30:00Z", "text": "", "values": values})
+    };
+    let latest = document(7, true, json!({"limits.max_body": 5, "client.header_timeout": "30s"}));
+    json!({"fingerprint": KEY, "settings": [latest, document(6, false, json!({"limits.max_body": 4}))]})
+}
+
+#[tokio::test]
+async fn settings_are_shown_and_a_node_that_does_not_take_them_is_a_failure() {
+    let played = Played::answering(200, &settings());
+    let (got, _) = printed(&played.cli(&["settings", "get"]).await, 0);
+    let expected = "\
+KEY                    VALUE  SET FOR      GENERATION
+client.header_timeout  \"30s\"  the cluster  7
+limits.max_body        5      the cluster  7
+";
+    assert_eq!(got, expected);
+    let (got, _) = printed(&played.cli(&["settings", "get", "limits.max_body", "-o", "json"]).await, 0);
+    let got: Value = serde_json::from_str(&got).unwrap();
+    assert_eq!(got, json!([{"key": "limits.max_body", "value": 5, "node": null, "generation": 7}]));
+    let (_, stderr) = printed(&played.cli(&["settings", "get", "limits.rate"]).await, 1);
+    assert!(stderr.contains("limits.rate is not set by the cluster"), "{stderr}");
+    let (diff, _) = printed(&played.cli(&["settings", "diff"]).await, 0);
+    let expected = "\
+from generation 6 to 7 of the settings of the cluster
++ client.header_timeout = \"30s\"
+- limits.max_body = 4
++ limits.max_body = 5
+";
+    assert_eq!(diff, expected);
+    let (_, stderr) = printed(&played.cli(&["settings", "diff", "3"]).await, 1);
+    assert!(stderr.contains("does not have generation 3; it has 6, 7"), "{stderr}");
+
+    let set = ["settings", "set", "limits.max_body=5", "--to", "edge_9.55,e1d00f3b", "--expect", "6", "--partial"];
+    for (result, code) in
+        [("success", 0), ("seen", 0), ("away", 0), ("failed", 1), ("disagreed", 1), ("no-answer", 1), ("new", 1)]
+    {
+        let played = Played::answering(200, &taken(result));
+        let (stdout, _) = printed(&played.cli(&set).await, code);
+        assert!(stdout.contains("edge_9.55: "), "{result}: {stdout}");
+        let body = r#"{"to":["edge_9.55","e1d00f3b"],"set":{"limits.max_body":5},"expect":6,"partial":true}"#;
+        assert_eq!(played.heard(), [format!("POST /internal/cluster/settings {body}")]);
+    }
+    let errors =
+        json!([{"fingerprint": KEY, "name": "a.1", "detail": "x\u{1b}"}, {"fingerprint": "ab", "detail": "y"}]);
+    let problem = json!({"type": "t", "title": "t", "status": 422, "code": "invalid-config", "detail": "no", "request_id": "1", "errors": errors});
+    let (_, stderr) = printed(&Played::answering(422, &problem).cli(&set).await, 1);
+    assert_eq!(stderr, "furt: 422 invalid-config: no\n      a.1: x\u{fffd}\n      ab: y\n");
+    for (arguments, why) in [
+        (["settings", "set", "a.b=1", "--to", "all,edge_9.55"].as_slice(), "and not both"),
+        (&["settings", "set", "a.b=1", "a.b=2", "--to", "all"], "a.b is set twice"),
+    ] {
+        let (_, stderr) = printed(&played.cli(arguments).await, 1);
+        assert!(stderr.contains(why), "{stderr}");
+    }
+    let (keys, _) = printed(&output_of(furt(&["settings", "keys"])).await, 0);
+    assert!(keys.contains("limits.max_body") && !keys.contains("cluster.settings"), "{keys}");
+}
+
 #[tokio::test]
 async fn every_verb_asks_for_what_it_says_and_prints_the_answer() {
     let secret = json!({"generation": 3, "check": "00112233aabbccdd"});
     let issued = json!({"token": TOKEN, "id": "5f0c1b2a99d3e4f7", "until": "2025-11-14T20:30:00Z"});
     let key = format!("/internal/cluster/nodes/{}", &KEY[..16]);
-    let cases: [(&[&str], Value, String, &str); 11] = [
+    let cases: [(&[&str], Value, String, &str); 13] = [
         (
             &["cluster", "init"],
             json!({"status": "founded", "cluster": "c1", "secret": secret}),
@@ -166,6 +233,23 @@ async fn every_verb_asks_for_what_it_says_and_prints_the_answer() {
             r#"POST /internal/cluster/secret/adopt {"check":"00112233aabbccdd"}"#.to_owned(),
             "adopted generation 3, check 00112233aabbccdd\n",
         ),
+        (
+            &["settings", "set", "limits.max_body=5", "client.header_timeout=30s", "--unset", "limits.rate", "--to", "all"],
+            taken("success"),
+            r#"POST /internal/cluster/settings {"to":"all","set":{"limits.max_body":5,"client.header_timeout":"30s"},"unset":["limits.rate"]}"#
+                .to_owned(),
+            "generation 7 of the settings of the cluster\nedge_9.55: success\n",
+        ),
+        (
+            &["settings", "history"],
+            settings(),
+            "GET /internal/cluster/settings".to_owned(),
+            "\
+SET FOR      GENERATION  DIGEST    SINCE                 STATE     KEYS
+the cluster  7           00112233  2025-11-14T20:30:00Z  in force  limits.max_body=5 client.header_timeout=\"30s\"
+the cluster  6           00112233  2025-11-14T20:30:00Z  -         limits.max_body=4
+",
+        ),
     ];
     for (arguments, answer, asked, text) in cases {
         let played = Played::answering(200, &answer);
@@ -219,7 +303,13 @@ async fn a_join_token_comes_from_stdin_or_a_file_and_never_from_an_argument() {
 #[tokio::test]
 async fn what_is_no_value_is_misuse() {
     let played = Played::answering(200, &nodes());
-    let bad: [&[&str]; 12] = [
+    let bad: [&[&str]; 18] = [
+        &["settings"],
+        &["settings", "set", "--to", "all"],
+        &["settings", "set", "limits.max_body=5"],
+        &["settings", "set", "limits.max_body", "--to", "all"],
+        &["settings", "set", "limits={max_body = 5}", "--to", "all"],
+        &["settings", "diff", "one"],
         &["nodes", "approve"],
         &["nodes", "approve", "x", "--role", "root"],
         &["nodes", "--all", "show", "edge_9.55"],
@@ -295,7 +385,8 @@ async fn without_a_cluster_verbs_say_what_is_missing() {
         command.env("FURT_URL", gateway.internal_url("")).env("FURT_TOKEN", token);
         output_of(command).await
     };
-    let commands: [&[&str]; 6] = [
+    let commands: [&[&str]; 7] = [
+        &["settings", "set", "limits.max_body=5", "--to", "all"],
         &["cluster", "init"],
         &["cluster", "token"],
         &["nodes", "approve", KEY],

@@ -141,7 +141,7 @@ fn verbs_and_options_of_the_shell_examples_are_known() {
     let mut count = 0;
     for Block { body, place, .. } in blocks().filter(|block| block.info == "sh" && !block.is_ahead) {
         for call in calls(&body) {
-            let has_verbs = ["keys", "store", "nodes", "cluster", "secret"].contains(&call[0]);
+            let has_verbs = ["keys", "store", "nodes", "cluster", "secret", "settings"].contains(&call[0]);
             let names_one = call.get(1).is_some_and(|word| word.starts_with(char::is_alphabetic));
             let verb = &call[..if has_verbs && names_one { 2 } else { 1 }];
             let known = help(verb);
@@ -200,7 +200,7 @@ fn nothing_that_can_be_listed_is_missing() {
         expect(page, path);
     }
     let verbs = "run,demo,register,deregister,drain,services,explain,events,top,keys new,keys rotate,check,store export,store import,\
-                 nodes,nodes approve,cluster token,cluster join,cluster acl";
+                 nodes,nodes approve,cluster token,cluster join,cluster acl,settings set,settings get,settings diff";
     for verb in verbs.split(',') {
         let options = help(&verb.split(' ').collect::<Vec<_>>()).into_iter().filter(|word| word.starts_with("--"));
         options.filter(|option| option != "--help").for_each(|option| expect("docs/cli.md", option));

@@ -11,6 +11,7 @@
 //! | [`lookup`] | `/internal/instances` |
 //! | [`nodes`] | `/internal/nodes` |
 //! | [`cluster`] | `/internal/cluster/…` |
+//! | [`settings`] | `/internal/cluster/settings` |
 //! | [`routes`] | `/internal/routes`, `/internal/explain` |
 //! | [`events`] | `/internal/events` |
 //! | [`stats`] | `/internal/stats` |
@@ -65,6 +66,7 @@ pub mod registration;
 pub mod reload;
 pub mod routes;
 pub mod services;
+pub mod settings;
 pub mod stats;
 mod status;
 mod units;

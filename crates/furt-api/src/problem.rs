@@ -67,7 +67,7 @@ impl Problem {
     }
 }
 
-/// One thing that is wrong: a field of the body, a parameter of the query, or a key of the configuration.
+/// One thing that is wrong: a field of the body, a parameter of the query, a key of the configuration, or something at a node.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ProblemError {
     /// The field as a JSON pointer (RFC 6901), such as `/routes/0/path`; empty: the whole body. Absent where no field is
@@ -83,6 +83,12 @@ pub struct ProblemError {
     /// The key of the configuration, such as `server.grace`; absent where none is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// The fingerprint of the node of the cluster that it is wrong at; absent where no node is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// The name of that node; absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// What would be right.
     pub detail: String,
 }
@@ -96,6 +102,11 @@ impl ProblemError {
     /// A parameter of the query.
     pub fn parameter(name: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { parameter: Some(name.into()), detail: detail.into(), ..Self::default() }
+    }
+
+    /// A node of the cluster.
+    pub fn node(fingerprint: impl Into<String>, name: Option<String>, detail: impl Into<String>) -> Self {
+        Self { fingerprint: Some(fingerprint.into()), name, detail: detail.into(), ..Self::default() }
     }
 
     /// A key of the configuration.

@@ -57,5 +57,7 @@ open_enum! {
         Rotating = "rotating",
         /// Of two secrets of one generation this one stands.
         Adopted = "adopted",
+        /// Settings are in force, or will be once the nodes that are away come back.
+        Set = "set",
     }
 }

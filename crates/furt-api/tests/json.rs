@@ -12,6 +12,7 @@ use furt_api::nodes::Nodes;
 use furt_api::registration::{HealthEndpoint, Registration, Route};
 use furt_api::reload::Reloaded;
 use furt_api::routes::Explanation;
+use furt_api::settings::{ChangeSettings, SetSettings, Settings, TargetResult, Targets};
 use furt_api::stats::Stats;
 use furt_api::{Code, Problem, Seconds, Status};
 use serde::Serialize;
@@ -147,6 +148,28 @@ fn a_cluster_is_written_as_it_was_read() {
     let newer = text.replace(r#""late""#, r#""asleep""#).replace(r#""beats":4"#, r#""beats":4,"more":[1]"#);
     let newer: Nodes = serde_json::from_str(&newer).unwrap();
     assert_eq!(newer.cluster.unwrap().members[0].state, Some(NodeState::Other("asleep".to_owned())));
+}
+
+#[test]
+fn settings_are_written_as_they_were_read() {
+    let all: ChangeSettings =
+        same(r#"{"to":"all","set":{"limits.max_body":5,"a.b":["x",true]},"expect":7,"partial":true}"#);
+    assert!(matches!(all.to, Targets::All(_)));
+    let some: ChangeSettings = same(r#"{"to":["a","b.1"],"unset":["limits.max_body"]}"#);
+    assert_eq!(some.to, Targets::Nodes(vec!["a".to_owned(), "b.1".to_owned()]));
+    for bad in [r#"{"to":"some"}"#, r#"{"set":{}}"#, r#"{"to":"all","x":1}"#] {
+        serde_json::from_str::<ChangeSettings>(bad).unwrap_err();
+    }
+    let told = r#""action":"update_settings","status":"failed","detail":null,"error":"no","node":"a.1","timestamp":"t","generation":7"#;
+    let answer: SetSettings = same(&format!(
+        r#"{{"status":"set","documents":[{{"node":null,"generation":7,"digest":"d"}}],"outcomes":[{{"fingerprint":"a","name":"a.1","result":"failed","errors":["no"],{told}}},{{"fingerprint":"b","name":null,"result":"away","errors":[]}}]}}"#
+    ));
+    assert_eq!((answer.outcomes[0].told.is_some(), &answer.outcomes[1].told), (true, &None));
+    assert_eq!(answer.outcomes[1].result, TargetResult::Away);
+    let settings: Settings = same(
+        r#"{"fingerprint":"a","settings":[{"node":null,"generation":7,"digest":"d","latest":true,"applied":true,"applied_at":"t","text":"x","values":{"b":1,"a":2}},{"node":"b","generation":1,"digest":"d","latest":true,"applied":false,"applied_at":null,"text":null,"values":null}]}"#,
+    );
+    assert_eq!(settings.settings[0].values.as_ref().and_then(|values| values.get("a")), Some(&2.into()));
 }
 
 #[test]

@@ -104,6 +104,12 @@ impl Cluster {
         Some((id, self.documents.get(scope, id)?))
     }
 
+    /// The latest document of a scope by the records, and its content where this node has it.
+    pub fn latest(&self, scope: Scope) -> Option<(SettingsId, Option<&Document>)> {
+        let (_, id, _) = self.roster.settings(scope)?;
+        Some((id, self.documents.get(scope, id)))
+    }
+
     /// Whether the key may command, by the records: whose bids an arbiter counts.
     pub fn may_command(&self, key: &Fingerprint) -> bool {
         self.roster.standing(key).is_commander()
@@ -123,7 +129,12 @@ impl Cluster {
             Event::TakeoverFailed(why) => self.handle_takeover_failed(why, now, effects),
             Event::ConditionChanged(condition) => self.condition = condition,
             Event::PolicyChanged(policy) => {
+                let allows_others = policy.settings != self.policy.settings;
                 self.policy = policy;
+                if allows_others {
+                    self.documents.forget_refusals();
+                    self.ask_for_documents(None, now, effects);
+                }
                 self.next_beat = self.next_beat.min(now.at + self.interval());
             }
             Event::BusUp => self.handle_bus_up(now, effects),

@@ -167,6 +167,9 @@ pub enum Refusal {
     /// 409: another rotation is not through.
     #[error("generation {} is announced and not active yet", .0.generation)]
     RotationRuns(SecretId),
+    /// 409: another change of these settings is not through.
+    #[error("a change of the settings of {0:?} is under way; look at it and try again")]
+    SettingsRun(Scope),
     /// 409: two secrets have one generation.
     #[error("two secrets have generation {0}; see `furt secret adopt`")]
     Split(u64),

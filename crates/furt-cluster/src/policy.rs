@@ -41,11 +41,18 @@ pub struct Policy {
     pub peers: BTreeMap<Fingerprint, Role>,
     /// Whether the program may be updated by a command.
     pub updates: UpdateRule,
+    /// What the local file lets be set, in its own words; where they change, settings that this node refused are tried again.
+    pub settings: Vec<Arc<str>>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { beat_interval: Duration::from_secs(5), peers: BTreeMap::new(), updates: UpdateRule::Off }
+        Self {
+            beat_interval: Duration::from_secs(5),
+            peers: BTreeMap::new(),
+            updates: UpdateRule::Off,
+            settings: Vec::new(),
+        }
     }
 }
 

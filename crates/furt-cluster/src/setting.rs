@@ -85,7 +85,7 @@ impl Cluster {
                 return Err(Refusal::Outdated { scope, generation: has });
             }
             if self.rollouts.sets(scope) {
-                return Err(Refusal::Busy);
+                return Err(Refusal::SettingsRun(scope));
             }
             if !self.roster.has_room(1) {
                 return Err(Refusal::Full);

@@ -5,6 +5,7 @@
 
 mod acme_answers;
 mod addresses;
+mod cluster_messages;
 mod config;
 mod connection_string;
 mod etcd_records;
@@ -19,6 +20,7 @@ mod store_file;
 
 pub use acme_answers::acme_answers;
 pub use addresses::addresses;
+pub use cluster_messages::cluster_messages;
 pub use config::config;
 pub use connection_string::connection_string;
 pub use etcd_records::etcd_records;
@@ -79,6 +81,11 @@ mod tests {
     #[test]
     fn every_kept_input_of_addresses_holds() {
         replay("addresses", super::addresses);
+    }
+
+    #[test]
+    fn every_kept_input_of_cluster_messages_holds() {
+        replay("cluster_messages", super::cluster_messages);
     }
 
     #[test]

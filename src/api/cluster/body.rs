@@ -1,7 +1,9 @@
 //! The bodies of `/internal/cluster/…`: every field, its rule and its default.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use furt_cluster::Agreement;
 use furt_cluster::model::{CheckValue, Role};
 use serde_json::Value;
 
@@ -23,6 +25,22 @@ pub(super) struct NewToken {
     pub(super) uses: u32,
     pub(super) ttl: Duration,
     pub(super) role: Role,
+}
+
+/// How settings are to change.
+#[derive(Debug, PartialEq)]
+pub(super) struct ChangedSettings {
+    pub(super) to: Targets,
+    pub(super) set: BTreeMap<String, toml::Value>,
+    pub(super) unset: BTreeSet<String>,
+    pub(super) expect: Option<u64>,
+    pub(super) agreement: Agreement,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Targets {
+    All,
+    Nodes(BTreeSet<String>),
 }
 
 /// The token to join by.
@@ -63,6 +81,82 @@ pub(super) fn adopt(body: Value) -> Result<CheckValue, Vec<FieldError>> {
     read(body, |fields| {
         fields.require("check", text(|text| text.to_ascii_lowercase().parse().map_err(|_| Invalid::new(rule))))
     })
+}
+
+/// How settings are to change. Whether the keys are keys, the nodes say.
+///
+/// # Errors
+/// As [`join`].
+pub(super) fn changed_settings(body: Value) -> Result<ChangedSettings, Vec<FieldError>> {
+    read(body, |fields| {
+        let to = fields.require("to", targets);
+        let set = set(fields);
+        let unset = fields.optional("unset", texts("must be an array of keys")).unwrap_or_default();
+        let expect = fields.optional("expect", whole(0, i64::MAX as u64));
+        let partial =
+            fields.optional("partial", |value| value.as_bool().ok_or_else(|| Invalid::new("must be true or false")));
+        if set.as_ref().is_some_and(BTreeMap::is_empty) && unset.is_empty() {
+            fields.refuse("set", "is empty, and so is unset: nothing would change");
+        }
+        if let Some(both) = unset.iter().find(|key| set.as_ref().is_some_and(|set| set.contains_key(*key))) {
+            fields.refuse("unset", format!("has {both}, and so has set"));
+        }
+        let agreement = if partial == Some(true) { Agreement::Partial } else { Agreement::All };
+        Some(ChangedSettings { to: to?, set: set?, unset, expect, agreement })
+    })
+}
+
+fn targets(value: Value) -> Result<Targets, Invalid> {
+    let rule = "must be \"all\", or an array of fingerprints and names of nodes";
+    match value {
+        Value::String(text) if text == "all" => Ok(Targets::All),
+        value => {
+            let nodes = texts(rule)(value)?;
+            if nodes.is_empty() { Err(Invalid::new(rule)) } else { Ok(Targets::Nodes(nodes)) }
+        }
+    }
+}
+
+fn texts(rule: &'static str) -> impl FnOnce(Value) -> Result<BTreeSet<String>, Invalid> {
+    move |value| serde_json::from_value(value).map_err(|_| Invalid::new(rule))
+}
+
+/// `None`: it is wrong.
+fn set(fields: &mut Fields<'_>) -> Option<BTreeMap<String, toml::Value>> {
+    let Some(value) = fields.take("set") else { return Some(BTreeMap::new()) };
+    let Value::Object(given) = value else {
+        fields.refuse("set", "must be an object of keys, such as limits.max_body, and their values");
+        return None;
+    };
+    let pointer = fields.pointer_to("set");
+    let mut set = BTreeMap::new();
+    let count = given.len();
+    for (key, value) in given {
+        match setting(value) {
+            Ok(value) => _ = set.insert(key, value),
+            Err(why) => {
+                let pointer = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
+                fields.errors().push(FieldError { pointer, detail: why.to_string() });
+            }
+        }
+    }
+    (set.len() == count).then_some(set)
+}
+
+/// A value of JSON as one of TOML.
+fn setting(value: Value) -> Result<toml::Value, Invalid> {
+    let rule = || Invalid::new("must be true, false, a number, a string, or an array of them");
+    match value {
+        Value::Bool(truth) => Ok(truth.into()),
+        Value::String(text) => Ok(text.into()),
+        Value::Array(values) => values.into_iter().map(setting).collect::<Result<Vec<_>, _>>().map(toml::Value::Array),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Ok(whole.into()),
+            (None, Some(float)) if !number.is_u64() => Ok(float.into()),
+            _ => Err(Invalid::new("is beyond the greatest whole number, 9223372036854775807")),
+        },
+        Value::Null | Value::Object(_) => Err(rule()),
+    }
 }
 
 fn read<T>(body: Value, fields: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> Result<T, Vec<FieldError>> {

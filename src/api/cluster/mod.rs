@@ -5,6 +5,7 @@
 mod body;
 mod naming;
 mod refusing;
+mod setting;
 mod showing;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,8 @@ use furt_cluster::model::{Claim, ClusterId, SecretId, TokenId};
 use furt_cluster::{Answer, Command, Refusal};
 use serde_json::{Map, Value};
 use uuid::Uuid;
+
+pub(super) use setting::{set_settings, settings};
 
 use super::Api;
 use super::commands::{ANSWER_TIMEOUT, ApiResult, json_body};
@@ -259,10 +262,15 @@ async fn command(cluster: &Handle, source: Source, what: &str, command: Command)
 
 /// Waits no longer than a caller would.
 async fn in_time<T>(asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Problem> {
-    match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {
-        Ok(answer) => answer.map_err(refusing::problem),
+    within(ANSWER_TIMEOUT, asked).await?.map_err(refusing::problem)
+}
+
+/// Waits so long.
+async fn within<T>(limit: Duration, asked: impl Future<Output = T>) -> Result<T, Problem> {
+    match tokio::time::timeout(limit, asked).await {
+        Ok(answer) => Ok(answer),
         Err(_) => {
-            let seconds = ANSWER_TIMEOUT.as_secs();
+            let seconds = limit.as_secs();
             let detail = format!(
                 "the cluster did not answer within {seconds} s; what was asked may still be carried out: look before asking again"
             );

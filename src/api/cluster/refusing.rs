@@ -2,7 +2,9 @@
 
 use axum::http::StatusCode;
 use furt_api::Code;
-use furt_cluster::Refusal;
+use furt_api::problem::ProblemError;
+use furt_cluster::model::Fingerprint;
+use furt_cluster::{CheckFailure, NodeView, Refusal};
 
 use super::super::fields::FieldError;
 use super::Problem;
@@ -12,7 +14,44 @@ pub(super) fn problem(failure: Failure) -> Problem {
     match failure {
         Failure::Refused(refusal) => refused(&refusal),
         Failure::Token(detail) => Problem::invalid_fields(vec![FieldError { pointer: "/token".to_owned(), detail }]),
+        Failure::Settings(faults) => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidConfig, faults.join("; "))
+        }
         Failure::Unavailable(detail) => Problem::cluster_unavailable(detail),
+    }
+}
+
+/// The same of a change of settings: what is wrong at each node.
+pub(super) fn of_settings(failure: Failure, nodes: &[NodeView]) -> Problem {
+    let Failure::Refused(refusal @ Refusal::Disagreed { disagree, silent }) = &failure else {
+        return problem(failure);
+    };
+    let node = |key: &Fingerprint, why: &str| ProblemError::node(key.to_string(), name_of(nodes, key), why);
+    let wrong = disagree.iter().flat_map(|(key, why)| errors_of(why).into_iter().map(move |why| node(key, &why)));
+    let silent = silent.iter().map(|key| node(key, "did not answer whether it agrees"));
+    let errors: Vec<_> = wrong.chain(silent).collect();
+    let detail = match errors.as_slice() {
+        [one] => format!(
+            "{refusal}: {}: {}",
+            one.name.as_ref().or(one.fingerprint.as_ref()).map_or("", |name| name),
+            one.detail
+        ),
+        _ => refusal.to_string(),
+    };
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidConfig, detail).with(|body| body.errors = Some(errors))
+}
+
+/// What a node calls itself.
+pub(super) fn name_of(nodes: &[NodeView], key: &Fingerprint) -> Option<String> {
+    nodes.iter().find(|node| node.fingerprint == *key)?.name.as_ref().map(ToString::to_string)
+}
+
+/// What is wrong at a node, a sentence each.
+pub(super) fn errors_of(failure: &CheckFailure) -> Vec<String> {
+    match failure {
+        CheckFailure::Wrong(errors) => errors.iter().map(ToString::to_string).collect(),
+        CheckFailure::Outdated(generation) => vec![format!("it has generation {generation} already; try again")],
+        CheckFailure::Busy => vec!["it checks too many settings already; try again".to_owned()],
     }
 }
 
@@ -31,6 +70,7 @@ fn refused(refusal: &Refusal) -> Problem {
         | Refusal::Full
         | Refusal::NoSecret
         | Refusal::RotationRuns(_)
+        | Refusal::SettingsRun(_)
         | Refusal::Split(_)
         | Refusal::UpdateRuns(_) => (StatusCode::CONFLICT, Code::ClusterConflict),
         Refusal::Outdated { .. } | Refusal::SecretTaken(_) => (StatusCode::PRECONDITION_FAILED, Code::Outdated),

@@ -109,11 +109,11 @@ pub(super) fn secret_id(id: &model::SecretId) -> SecretId {
     SecretId { generation: id.generation, check: id.check.to_string() }
 }
 
-fn settings_id(id: &model::SettingsId) -> SettingsId {
+pub(super) fn settings_id(id: &model::SettingsId) -> SettingsId {
     SettingsId { generation: id.generation, digest: id.digest.to_string() }
 }
 
-fn scope_settings(scope: Scope, id: &model::SettingsId) -> ScopeSettings {
+pub(super) fn scope_settings(scope: Scope, id: &model::SettingsId) -> ScopeSettings {
     let node = match scope {
         Scope::Cluster => None,
         Scope::Node(node) => Some(node.to_string()),

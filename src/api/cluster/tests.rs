@@ -1,5 +1,7 @@
 //! The router before a driver of the cluster that is scripted: what operators are told, and what reaches the driver.
 
+mod settings;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -117,6 +119,11 @@ impl Driver {
                             MadeToken { text: TOKEN.to_owned(), id: TokenId::new([7; 8]), until_ms: 1_763_152_200_000 };
                         _ = reply.send(answer().map(|_| made));
                     }
+                    Order::Settings(change, reply) => {
+                        tell(format!("{change:?}"));
+                        _ = reply.send(answer());
+                    }
+                    Order::Documents(reply) => _ = reply.send(Ok(settings::known())),
                     Order::Join(token, reply) => {
                         tell(format!("join {token}"));
                         _ = reply.send(answer());
@@ -160,7 +167,7 @@ async fn refused(router: &Router, method: &str, path: &str, body: &str, status: 
 }
 
 /// Every endpoint with a body that is good.
-const ALL: [(&str, &str, &str); 10] = [
+const ALL: [(&str, &str, &str); 11] = [
     ("POST", "/internal/cluster/init", ""),
     ("POST", "/internal/cluster/join", r#"{"token": "furtc1.a.b"}"#),
     ("POST", "/internal/cluster/tokens", ""),
@@ -171,6 +178,7 @@ const ALL: [(&str, &str, &str); 10] = [
     ("POST", "/internal/cluster/beats", ""),
     ("POST", "/internal/cluster/secret/rotate", ""),
     ("POST", "/internal/cluster/secret/adopt", r#"{"check": "3333333333333333"}"#),
+    ("POST", "/internal/cluster/settings", r#"{"to": "all", "set": {"limits.max_body": 5}}"#),
 ];
 
 #[tokio::test]
@@ -178,7 +186,7 @@ async fn each_endpoint_reaches_the_driver_and_is_answered() {
     let driver = Driver::default();
     let (two, three) = (key(2, 0).to_string(), key(3, 0).to_string());
     type Said = fn() -> Answer;
-    let answers: [(Said, u16, Value); 10] = [
+    let answers: [(Said, u16, Value); 11] = [
         (
             || Answer::Founded(ClusterId(Uuid::nil()), secret(1, 0x11)),
             200,
@@ -201,6 +209,11 @@ async fn each_endpoint_reaches_the_driver_and_is_answered() {
             json!({"status": "rotating", "secret": {"generation": 2, "check": "2222222222222222"}}),
         ),
         (|| Answer::Done, 200, json!({"status": "adopted", "secret": {"generation": 2, "check": "3333333333333333"}})),
+        (
+            || Answer::Set { documents: BTreeMap::new(), outcomes: BTreeMap::new() },
+            200,
+            json!({"status": "set", "documents": [], "outcomes": []}),
+        ),
     ];
     let told = [
         "Init(".to_owned(),
@@ -213,6 +226,7 @@ async fn each_endpoint_reaches_the_driver_and_is_answered() {
         "AskBeats".to_owned(),
         "Rotate".to_owned(),
         "Adopt(SecretId { generation: 2, check: 3333333333333333 })".to_owned(),
+        "SettingsChange { scopes: [cluster], set: {\"limits.max_body\": Integer(5)}".to_owned(),
     ];
     for (((method, path, body), (answer, status, expected)), told) in ALL.into_iter().zip(answers).zip(told) {
         let router = driver.answering(move || Ok(answer()));
@@ -261,6 +275,7 @@ async fn every_refusal_has_the_status_that_it_names() {
         (Refusal::Full, 409, "cluster-conflict"),
         (Refusal::NoSecret, 409, "cluster-conflict"),
         (Refusal::RotationRuns(secret(2, 2)), 409, "cluster-conflict"),
+        (Refusal::SettingsRun(Scope::Cluster), 409, "cluster-conflict"),
         (Refusal::Split(2), 409, "cluster-conflict"),
         (Refusal::UpdateRuns(key(2, 0)), 409, "cluster-conflict"),
         (outdated(), 412, "outdated"),
@@ -358,7 +373,7 @@ async fn a_bad_body_reaches_nobody() {
         for bad in ["[]", "null", r#"{"x": 1}"#, r#"{"token": 5, "check": "x", "role": "root", "uses": 0}"#] {
             refused(&router, method, path, bad, 422, "invalid-fields").await;
         }
-        if body.contains("token") || body.contains("check") {
+        if body.contains("token") || body.contains("check") || body.contains("set") {
             refused(&router, method, path, "{}", 422, "invalid-fields").await;
             refused(&router, method, path, "", 400, "not-json").await;
         }

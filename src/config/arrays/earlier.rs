@@ -23,7 +23,7 @@ impl<'l, K: Hash + Eq> EarlierEntries<'l, K> {
         match self.entries.entry(key) {
             Entry::Occupied(earlier) => Some(match earlier.get() {
                 RawLocation::Offset(offset) => self.lines.position(*offset).0,
-                RawLocation::Variable(_) => 0,
+                RawLocation::Variable(_) | RawLocation::Layer(..) => 0,
             }),
             Entry::Vacant(free) => {
                 free.insert(at);

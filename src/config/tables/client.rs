@@ -14,6 +14,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ClientConfig {
                 default: DefaultValue::Toml("10"),
                 range: "duration",
                 text: "For the whole header of a request. Lower it against clients that send slowly on purpose.",
+                pushable: true,
                 ..Key::ROW
             },
             positive,
@@ -25,6 +26,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ClientConfig {
                 default: DefaultValue::Toml("30"),
                 range: "duration",
                 text: "Between two reads of a request's body. Raise it for uploads over bad links.",
+                pushable: true,
                 ..Key::ROW
             },
             positive,
@@ -38,6 +40,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ClientConfig {
                 text: "Bytes a second that a client must send of a body while the service waits for it; 0 is any. Lower \
                        it for clients on very slow links. Upgrades, event streams and gRPC are exempt, and every \
                        request whose answer has begun.",
+                pushable: true,
                 ..Key::ROW
             },
             whole(0..=1_000_000_000),
@@ -50,6 +53,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ClientConfig {
                 range: "duration",
                 text: "How long a body may be slower than that. What is sent faster is saved up, to pauses of \
                        `body_timeout`. Raise it for clients that begin slowly.",
+                pushable: true,
                 ..Key::ROW
             },
             positive,
@@ -61,6 +65,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ClientConfig {
                 default: DefaultValue::absent("none", "300"),
                 range: "duration",
                 text: "How long a whole body is waited for. Set it where no upload is large.",
+                pushable: true,
                 ..Key::ROW
             },
             positive,
@@ -73,6 +78,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ClientConfig {
                 range: "duration",
                 text: "How long an idle connection is kept; whole seconds, at least 1. Lower it where connections are \
                        many and memory is short.",
+                pushable: true,
                 ..Key::ROW
             },
             positive,
@@ -84,6 +90,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ClientConfig {
                 default: DefaultValue::Toml("30"),
                 range: "duration",
                 text: "For a write that makes no progress. Raise it for clients that pause while they download.",
+                pushable: true,
                 ..Key::ROW
             },
             positive,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use furt_bus::BusUrl;
 use furt_cluster::model::Fingerprint;
 
+use crate::config::allowed::AllowedSettings;
 use crate::config::key::{DefaultValue, Key, ReloadClass, TableVisitor};
 use crate::config::reading::FileTables;
 use crate::config::types::ClusterConfig;
-use crate::config::value::{Commas, Parsed, Value, file, list, text};
+use crate::config::value::{Commas, Parsed, Value, broker, file, list, text};
 use furt_core::model::Invalid;
 
 /// A row of a key that counts from the start on.
@@ -30,7 +30,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ClusterConfig {
                        `amqps`.",
                 ..RESTART
             },
-            text("the url of a broker", url),
+            broker,
             |config| config.cluster.url.as_ref(),
         ),
         password_file: keys.optional(
@@ -172,6 +172,18 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ClusterConfig {
             seconds,
             |config| &config.cluster.heartbeat,
         ),
+        settings: keys.value(
+            Key {
+                name: "cluster.settings",
+                default: DefaultValue::Toml("[]"),
+                range: "keys, tables as `limits.*`",
+                text: "Keys that commanders of the cluster may set on this node, see `furt settings`. Only those that this reference \
+                       calls *pushable* can be among them.",
+                ..Key::ROW
+            },
+            list(Commas::Split, "a setting", AllowedSettings::try_new),
+            |config| &config.cluster.settings,
+        ),
     }
 }
 
@@ -180,12 +192,6 @@ pub(super) fn check(tables: &FileTables<'_, '_>, cluster: &ClusterConfig) {
         let why = format!("names {both}, and so does cluster.commanders; must be in one of them");
         tables.refuse("cluster.members", why);
     }
-}
-
-/// Errors of a url do not repeat it.
-fn url(text: &str) -> Result<BusUrl, Invalid> {
-    text.parse()
-        .map_err(|why: furt_bus::UrlError| Invalid::new(format!("{why}, such as \"amqp://furt@127.0.0.1:5672\"")))
 }
 
 fn exchange(text: &str) -> Result<String, Invalid> {

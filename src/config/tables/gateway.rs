@@ -32,6 +32,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> GatewayConfig {
                 range: "duration",
                 text: "Between probes of an instance that is UP. Lower it to notice a crash sooner, at the cost of more \
                        probes.",
+                pushable: true,
                 ..Key::ROW
             },
             positive,
@@ -43,6 +44,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> GatewayConfig {
                 default: DefaultValue::Toml("120"),
                 range: "duration",
                 text: "Between probes of an instance that is DOWN. Lower it to have it back sooner.",
+                pushable: true,
                 ..Key::ROW
             },
             positive,
@@ -55,6 +57,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> GatewayConfig {
                 range: "duration",
                 text: "The least `health_check.interval` that a service may register. Raise it where services ask for too \
                        many probes.",
+                pushable: true,
                 ..Key::ROW
             },
             positive,
@@ -66,6 +69,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> GatewayConfig {
                 default: DefaultValue::Toml("5"),
                 range: "duration",
                 text: "How long a whole probe may take. Raise it where the health endpoint is slow.",
+                pushable: true,
                 ..Key::ROW
             },
             positive,
@@ -77,6 +81,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> GatewayConfig {
                 default: DefaultValue::Toml("3"),
                 range: "1 to 1,000,000",
                 text: "Failures in a row that make an instance DOWN. Raise it where single probes get lost.",
+                pushable: true,
                 ..Key::ROW
             },
             whole(1..=MAX_FAILURES),
@@ -88,6 +93,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> GatewayConfig {
                 default: DefaultValue::Toml("10"),
                 range: "`max_consecutive_failures` to 1,000,000",
                 text: "Failures in a row that end the probing, until the instance registers again.",
+                pushable: true,
                 ..Key::ROW
             },
             whole(1..=MAX_FAILURES),
@@ -101,6 +107,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> GatewayConfig {
                 text: "How long an instance may take before it listens. In this time it is probed every second at first, \
                        then every 2, 5 and 10 s, and its failures do not end the probing. Raise it for services that \
                        start slowly.",
+                pushable: true,
                 ..Key::ROW
             },
             duration(Zero::Allowed),
@@ -113,6 +120,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> GatewayConfig {
                 range: "duration, 0",
                 text: "How long no instance on another host becomes DOWN, at most, when nearly all of them fail at once \
                        and none answers: the network of furt's own host is out then. `0`: verdicts are never held.",
+                pushable: true,
                 ..Key::ROW
             },
             duration(Zero::Allowed),

@@ -20,6 +20,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> LimitsConfig {
                 range: "rate",
                 text: "Requests from one address without a good API key: public routes, wrong keys, unknown paths. Set \
                        it against guesses and floods.",
+                pushable: true,
                 ..Key::ROW
             },
             text("a rate", Rate::try_new),
@@ -31,6 +32,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> LimitsConfig {
                 default: DefaultValue::Toml("100"),
                 range: "1 to 1,000,000",
                 text: "How many of them may come at once. Raise it where many clients share an address.",
+                pushable: true,
                 ..Key::ROW
             },
             burst,
@@ -43,6 +45,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> LimitsConfig {
                 range: "1 to 10,000,000",
                 text: "Connections from one address; trusted proxies have no such limit. Set it against clients that \
                        hold many open.",
+                pushable: true,
                 ..Key::ROW
             },
             whole(1..=MAX_CONNECTIONS),
@@ -55,6 +58,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> LimitsConfig {
                 range: "size, at least 1",
                 text: "The largest body of a request, in bytes or as `\"64KiB\"`, `\"10MiB\"`, `\"1GiB\"`. Set it where \
                        services can't defend themselves.",
+                pushable: true,
                 ..Key::ROW
             },
             size,

@@ -18,6 +18,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> RegistrationConfig {
                 range: "rate",
                 text: "Registrations from one address; heartbeats and identical registrations do not count. Raise it \
                        where one address starts many services.",
+                pushable: true,
                 ..Key::ROW
             },
             text("a rate", Rate::try_new),
@@ -29,6 +30,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> RegistrationConfig {
                 default: DefaultValue::Toml("200"),
                 range: "1 to 1,000,000",
                 text: "How many may come at once, beyond the rate. Raise it where everything restarts together.",
+                pushable: true,
                 ..Key::ROW
             },
             whole(1..=u64::from(MAX_BURST)),
@@ -68,6 +70,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> RegistrationConfig {
                 text: "The TTL of instances that send heartbeats without naming one, or that came by `/api/v1`: without \
                        a heartbeat for so long an instance is removed. A new value holds for an instance from its next \
                        heartbeat on, whose answer has it.",
+                pushable: true,
                 ..Key::ROW
             },
             ttl,

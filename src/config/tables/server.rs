@@ -40,6 +40,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ServerConfig {
                 default: DefaultValue::Toml("10"),
                 range: "duration, 0 allowed",
                 text: "The longest wait for clients after SIGTERM. Raise it where requests are long; 0 cuts them at once.",
+                pushable: true,
                 ..Key::ROW
             },
             duration(Zero::Allowed),
@@ -103,6 +104,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ServerConfig {
                 range: "1 to 10,000,000",
                 text: "The most client connections at once; more get 503. Fewer if there are \
                        [too few open files](operating.md#limits-of-the-machine). Lower it where memory is short.",
+                pushable: true,
                 ..Key::ROW
             },
             whole(1..=MAX_CONNECTIONS),
@@ -115,6 +117,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ServerConfig {
                 range: "1 to 10,000,000",
                 text: "The most requests at once, over HTTP/1.1 and HTTP/2 together; more get 503 `overloaded`. Lower it where \
                        memory is short: each takes some 40 KiB.",
+                pushable: true,
                 ..Key::ROW
             },
             whole(1..=MAX_CONNECTIONS),
@@ -138,6 +141,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ServerConfig {
                 range: "1 to 10,000",
                 text: "The most requests at once of one connection over HTTP/2. Raise it for gateways or meshes in front of furt \
                        that share one connection.",
+                pushable: true,
                 ..Key::ROW
             },
             whole(1..=MAX_STREAMS),
@@ -150,6 +154,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ServerConfig {
                 range: "duration",
                 text: "How old a connection over HTTP/2 becomes, give or take a tenth; its requests are answered first. Lower it \
                        where a load balancer is to spread clients anew soon.",
+                pushable: true,
                 ..Key::ROW
             },
             positive,
@@ -162,6 +167,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ServerConfig {
                 range: "duration, 0 allowed",
                 text: "How long the process that was replaced by `furt upgrade` waits for its clients. Raise it where WebSockets \
                        and downloads last longer.",
+                pushable: true,
                 ..Key::ROW
             },
             duration(Zero::Allowed),
@@ -175,6 +181,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ServerConfig {
                     range: "1 to 1024",
                     reload: ReloadClass::Restart,
                     text: "Worker threads of the public listener. Lower it where furt shares the machine.",
+                    pushable: true,
                     ..Key::ROW
                 },
                 whole(1..=MAX_THREADS),

@@ -18,6 +18,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> UpstreamConfig {
                 default: DefaultValue::Toml("2"),
                 range: "duration",
                 text: "For the TCP and TLS handshakes together. Raise it where instances are far away.",
+                pushable: true,
                 ..Key::ROW
             },
             positive,
@@ -30,6 +31,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> UpstreamConfig {
                 range: "duration",
                 text: "To the whole header of the answer, then to each part of its body. Raise it where services think \
                        long before they answer.",
+                pushable: true,
                 ..Key::ROW
             },
             positive,
@@ -41,6 +43,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> UpstreamConfig {
                 default: DefaultValue::Toml("3600"),
                 range: "`read_timeout` to 30 days",
                 text: "The same for WebSockets, event streams and gRPC. Raise it where they may be silent for longer.",
+                pushable: true,
                 ..Key::ROW
             },
             positive,
@@ -54,6 +57,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> UpstreamConfig {
                 text: "The longest that an unused connection is kept. Where a service says how long it keeps one \
                        (`Keep-Alive: timeout=`), it is a second less than that. Lower it where a firewall drops \
                        connections in silence.",
+                pushable: true,
                 ..Key::ROW
             },
             positive,
@@ -65,6 +69,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> UpstreamConfig {
                 default: DefaultValue::Toml("2"),
                 range: "0 to 10",
                 text: "Further attempts after the first. Lower it where a failure should show at once.",
+                pushable: true,
                 ..Key::ROW
             },
             whole(0..=MAX_RETRIES),

@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 102] = [
+const OTHERS: [(&str, &str); 103] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -109,6 +109,7 @@ const OTHERS: [(&str, &str); 102] = [
     ("cluster.commanders", "['abababababababababababababababababababababababababababababababab']"),
     ("cluster.beat_interval", "1"),
     ("cluster.heartbeat", "1"),
+    ("cluster.settings", "['limits.*']"),
 ];
 
 const ENTRIES: [(&str, &str); 5] = [

@@ -2,6 +2,8 @@
 //! refused, `changes` what a reload compares, `reference` the rows and what is written from them. No process environment is read and, but for `load`, no file.
 
 mod changes;
+mod cluster;
+mod layers;
 mod reference;
 mod refused;
 

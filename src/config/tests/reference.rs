@@ -117,6 +117,7 @@ fn documented_key(key: &Key, kind: TableKind) -> String {
         (TableKind::Single, ReloadClass::Restart) => " | restart",
         (TableKind::Array, _) => "",
     };
+    let effect = if key.pushable { format!("{effect}, pushable") } else { effect.to_owned() };
     let cells = format!("`{}` | {default} | {}{effect} | {}", key.key(), key.range, key.text.replace('|', "\\|"));
     format!("| {cells} |\n")
 }
@@ -163,7 +164,13 @@ fn every_row_says_all_of_its_key() {
             assert_eq!(key.table(), table.name, "{}", key.name);
             assert!(!key.range.is_empty() && !key.text.is_empty(), "{}", key.name);
             assert!(names.insert(key.name), "{} has two rows", key.name);
-            assert!(!key.pushable, "{}: nothing may be set from elsewhere yet", key.name);
+            let is_allowed =
+                ["server", "gateway", "registration", "client", "limits", "upstream"].contains(&table.name);
+            assert!(
+                !key.pushable || is_allowed,
+                "{}: who may do what, and where traffic goes, is a node's own",
+                key.name
+            );
             let is_array = table.kind == TableKind::Array;
             assert!(!is_array || key.reload == ReloadClass::Reload, "{}: an array is changed as a whole", key.name);
             assert!(!is_array || key.alias.is_none(), "{}: the environment has no entries", key.name);

@@ -94,6 +94,11 @@ impl Documents {
         self.refused.insert(scope, id);
     }
 
+    /// They may be right by now.
+    pub(crate) fn forget_refusals(&mut self) {
+        self.refused.clear();
+    }
+
     pub(crate) fn set_arriving(&mut self, arriving: Option<(Scope, SettingsId)>) {
         self.arriving = arriving;
     }

@@ -6,7 +6,7 @@ use super::Net;
 use crate::model::{Claim, Restart, Role, Scope, SettingsId};
 use crate::simulation::CLUSTER;
 use crate::simulation::seal::{document, sign};
-use crate::{Agreement, Answer, Body, CheckFailure, Command, Issue, Outcome, Refusal, Refused, Setting};
+use crate::{Agreement, Answer, Body, CheckFailure, Command, Event, Issue, Outcome, Policy, Refusal, Refused, Setting};
 
 fn outcomes(answer: Result<Answer, Refusal>) -> Vec<Outcome> {
     match answer {
@@ -94,7 +94,14 @@ fn partly_those_apply_it_that_agree() {
         net.issues(0).iter().any(|issue| matches!(issue, Issue::SettingsDiffer { node, .. } if *node == net.key(2)))
     );
     // Tried once, not with every beat.
-    assert_eq!(net.count(|body| matches!(body, Body::UpdateResult(result) if result.status.is_err())), 1);
+    let failed = |net: &Net| net.count(|body| matches!(body, Body::UpdateResult(result) if result.status.is_err()));
+    assert_eq!(failed(&net), 1);
+    // And once more where the file allows something else.
+    for _ in 0..2 {
+        net.send(2, Event::PolicyChanged(Policy { settings: vec!["limits.*".into()], ..Policy::default() }));
+        net.pass(12_000);
+        assert_eq!(failed(&net), 2);
+    }
     let command = partial(&net, "bad1 bad2 bad3 ");
     assert!(matches!(net.command(0, command), Err(Refusal::Disagreed { .. })), "one must agree");
 }
@@ -113,6 +120,17 @@ fn of_two_operators_one_wins_by_generation_and_the_other_is_told() {
     assert!(answers.iter().any(|answer| matches!(answer, Err(Refusal::Outdated { generation: 1, .. }))));
     let texts: BTreeSet<_> = (0..3).map(|at| net.text(at, Scope::Cluster)).collect();
     assert_eq!(texts.len(), 1);
+}
+
+#[test]
+fn of_two_changes_at_one_node_the_second_is_told_that_the_first_is_under_way() {
+    let mut net = Net::joined(2);
+    let commands = [net.setting(0, Scope::Cluster, "first"), net.setting(0, Scope::Cluster, "second")];
+    let [first, second] = commands.map(|command| net.begin(0, command));
+    assert_eq!(net.answer(0, second), Some(&Err(Refusal::SettingsRun(Scope::Cluster))));
+    net.pass(40_000);
+    assert!(matches!(net.answer(0, first), Some(Ok(_))));
+    assert_eq!(net.text(1, Scope::Cluster).as_deref(), Some("first"));
 }
 
 #[test]
