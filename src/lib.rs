@@ -8,7 +8,8 @@
 //! - [`wire`]: what both listeners write, as `furt_api` has it
 //! - [`published`]: the core's snapshot beside the configuration; [`status`]: `/health` for both listeners;
 //!   [`nodes`]: the gateways that share the registry
-//! - [`driver`]: the one writer around the core; [`cluster`]: this node among others
+//! - [`driver`]: the one writer around the core; [`cluster`]: this node among others;
+//!   [`vault`]: values that a Vault has
 //! - [`store`], [`health`], [`acme`], [`proxy`], [`api`]: what is kept, who is up, certificates that furt gets, the public listener,
 //!   the internal listener
 //! - [`app`], [`demo`], [`cli`]: the wiring, a gateway with services to try it with, the command line
@@ -38,4 +39,5 @@ pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;
+pub mod vault;
 pub mod wire;

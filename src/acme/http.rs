@@ -1,9 +1,8 @@
 //! How furt speaks to an authority: https alone, each answer within a time and with a bound on its size. The library of ACME is
 //! handed this; it would read whatever comes.
 
-use std::fs;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,10 +12,11 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use ureq::Agent;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{RootCerts, TlsConfig};
 
 use super::fault::{Unreachable, clean};
 use crate::telemetry::VERSION;
+use crate::tls::{RootsError, roots};
 
 /// The largest answer: a chain of certificates has some 10 KiB.
 const MAX_BYTES: u64 = 256 * 1024;
@@ -24,25 +24,6 @@ const MAX_BYTES: u64 = 256 * 1024;
 const LONGEST_WAIT: i64 = 7 * 24 * 3600;
 /// For a whole answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Why the roots of an authority cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum RootsError {
-    /// The file is not there, or not to be read.
-    #[error("{} cannot be read ({why})", .file.display())]
-    Unreadable {
-        /// `acme.ca`
-        file: PathBuf,
-        /// What the system says.
-        why: std::io::Error,
-    },
-    /// Another file.
-    #[error("{} has no certificate in PEM", .0.display())]
-    NoCertificate(PathBuf),
-    /// The system has none.
-    #[error("the system has no certificate to trust; acme.ca names others")]
-    NoSystem,
-}
 
 /// When an authority that refused something wants to be asked again.
 #[derive(Debug, Clone, Default)]
@@ -85,31 +66,6 @@ fn seconds(text: &str) -> Option<i64> {
         Some(date.as_second().saturating_sub(crate::clock::unix_ms().div_euclid(1000)))
     };
     text.parse::<u64>().ok().map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX)).or_else(of_date)
-}
-
-/// Reads the roots that an authority is checked with.
-///
-/// # Errors
-/// They cannot be used.
-pub fn check_roots(file: Option<&Path>) -> Result<(), RootsError> {
-    roots(file).map(|_| ())
-}
-
-fn roots(file: Option<&Path>) -> Result<Vec<Certificate<'static>>, RootsError> {
-    let Some(file) = file else {
-        let system = rustls_native_certs::load_native_certs().unwrap_or_default();
-        let roots: Vec<_> = system.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
-        return if roots.is_empty() { Err(RootsError::NoSystem) } else { Ok(roots) };
-    };
-    let pem = fs::read(file).map_err(|why| RootsError::Unreadable { file: file.to_owned(), why })?;
-    let items = parse_pem(&pem).filter_map(Result::ok);
-    let roots: Vec<_> = items
-        .filter_map(|item| match item {
-            PemItem::Certificate(certificate) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if roots.is_empty() { Err(RootsError::NoCertificate(file.to_owned())) } else { Ok(roots) }
 }
 
 /// Sends a request and waits for the answer.
@@ -209,6 +165,9 @@ fn check_problem(response: &Response<Bytes>) -> Result<(), Unreachable> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
@@ -222,15 +181,6 @@ mod tests {
         assert!(seconds("Fri, 31 Dec 1999 23:59:59 GMT").unwrap() < 0);
         let in_2100 = seconds("Fri, 01 Jan 2100 00:00:00 GMT").unwrap();
         assert!(in_2100 > 365 * 24 * 3600, "{in_2100}");
-    }
-
-    #[test]
-    fn roots_that_cannot_be_used_are_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("ca.pem");
-        assert!(check_roots(Some(&file)).unwrap_err().to_string().contains("cannot be read"));
-        fs::write(&file, "none").unwrap();
-        assert!(check_roots(Some(&file)).unwrap_err().to_string().contains("has no certificate in PEM"));
     }
 
     #[test]

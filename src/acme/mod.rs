@@ -20,5 +20,4 @@ mod wanted;
 
 pub use account::{AccountError, external_account};
 pub use folder::{Folder, FolderError};
-pub use http::{RootsError, check_roots};
 pub use keeper::Keeper;

@@ -68,20 +68,27 @@ pub(super) async fn check_right(
         Right::Everyone => next.run(request).await,
         Right::Registrant => registrants_only(&api, request, next).await,
         Right::RegistrantOrOperate => registrants_or(&api, |source| source.is_operator, request, next).await,
-        Right::Read | Right::Keys | Right::Operate | Right::Admin => operators_only(request, next).await,
+        Right::Read | Right::Keys | Right::Operate | Right::Admin => operators_only(&api, request, next).await,
         Right::AdminByToken if api.config().internal.operator_token_sha256.is_none() => {
             let detail = "this needs the operators' token, and none is set (internal.operator_token_sha256)";
             Problem::new(StatusCode::FORBIDDEN, Code::OperatorsOnly, detail).into_response()
         }
-        Right::AdminByToken => operators_only(request, next).await,
+        Right::AdminByToken => operators_only(&api, request, next).await,
     }
 }
 
-async fn operators_only(request: Request, next: Next) -> Response {
+async fn operators_only(api: &Api, request: Request, next: Next) -> Response {
     match request.extensions().get::<Source>() {
         Some(source) if source.is_operator => next.run(request).await,
         _ => {
-            let detail = "only operators may: from internal.operators_from, with the operators' token where one is set";
+            let config = api.config();
+            let wanted = config.internal.operator_token_sha256.as_ref();
+            let detail = match wanted.filter(|wanted| api.values.digest(wanted).is_none()) {
+                Some(_) => {
+                    "only operators may, and nobody is one yet: Vault has not given internal.operator_token_sha256"
+                }
+                None => "only operators may: from internal.operators_from, with the operators' token where one is set",
+            };
             Problem::new(StatusCode::FORBIDDEN, Code::OperatorsOnly, detail).into_response()
         }
     }
@@ -118,7 +125,9 @@ fn source(api: &Api, address: IpAddr, certificate: Option<Sha256Digest>, headers
     });
     let config = api.config();
     let internal = &config.internal;
-    let has_token = internal.operator_token_sha256.is_none_or(|wanted| bearer == Some(wanted));
+    let wanted = internal.operator_token_sha256.as_ref();
+    // While a Vault has not given it nobody has it.
+    let has_token = wanted.is_none_or(|wanted| bearer.is_some() && bearer == api.values.digest(wanted));
     let is_operator = internal.operators_from.contains(address) && has_token;
     Source { address: address.to_canonical(), is_operator, token: bearer, certificate }
 }

@@ -66,6 +66,7 @@ use crate::listener::OwnListeners;
 use crate::nodes::Nodes;
 use crate::published::Published;
 use crate::telemetry::Telemetry;
+use crate::vault::Values;
 use endpoints::Routers;
 use rate::SourceRates;
 use waiting::WaitPermits;
@@ -136,6 +137,7 @@ struct Api {
     geo: Arc<Geo>,
     nodes: Nodes,
     cluster: Option<Cluster>,
+    values: Values,
     tls: ShownTls,
     rates: SourceRates,
     drain_waits: WaitPermits,
@@ -182,6 +184,8 @@ pub struct Parts {
     pub nodes: Nodes,
     /// The nodes that speak to each other; `None`: `cluster.url` is not set.
     pub cluster: Option<Cluster>,
+    /// What a Vault gave.
+    pub values: Values,
     /// Certificates that are shown.
     pub tls: ShownTls,
     /// How many connections the listener takes.
@@ -201,6 +205,7 @@ pub fn router(parts: Parts) -> Router {
         geo,
         nodes,
         cluster,
+        values,
         tls,
         connections,
     } = parts;
@@ -220,6 +225,7 @@ pub fn router(parts: Parts) -> Router {
         geo,
         nodes,
         cluster,
+        values,
         tls,
         rates,
         drain_waits,

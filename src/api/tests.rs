@@ -114,6 +114,7 @@ pub(super) fn router_with(
         tls: Default::default(),
         nodes: Nodes::alone(Node::this(&Config::default().internal, &[])),
         cluster,
+        values: Default::default(),
     })
 }
 

@@ -9,7 +9,7 @@ use crate::acme::{self, Folder, Keeper};
 use crate::config::{AcmeConfig, Config, ConfigError, KeyLocations, SourceLocation};
 use crate::published::Snapshots;
 use crate::telemetry::TlsMetrics;
-use crate::tls::Tls;
+use crate::tls::{Tls, check_roots};
 
 /// Keys that are of no use without others, and files that cannot be used.
 pub(super) fn faults(config: &Config, locations: &KeyLocations, path: &Path) -> Vec<ConfigError> {
@@ -32,7 +32,7 @@ pub(super) fn faults(config: &Config, locations: &KeyLocations, path: &Path) -> 
     }
     faults.extend(account_fault(acme).map(|(key, why)| fault(key, why)));
     if acme.is_on() || acme.ca.is_some() {
-        faults.extend(acme::check_roots(acme.ca.as_deref()).err().map(|why| fault("acme.ca", why.to_string())));
+        faults.extend(check_roots(acme.ca.as_deref()).err().map(|why| fault("acme.ca", why.to_string())));
     }
     faults
 }

@@ -12,7 +12,7 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
 use super::acquiring::{self, place};
-use super::clustering;
+use super::{clustering, vaulting};
 use crate::api::ShownTls;
 use crate::clock;
 use crate::config::{
@@ -57,6 +57,7 @@ pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path
     let useless = useless_rules(config, locations, path).into_iter().chain(upstream_missing(config, locations, path));
     let of_acme = acquiring::faults(config, locations, path);
     let of_cluster = clustering::faults(config, locations, path);
+    let of_vault = vaulting::faults(config, locations, path);
     faults
         .chain(missing)
         .chain(useless)
@@ -64,6 +65,7 @@ pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path
         .chain(of_upstream)
         .chain(of_acme)
         .chain(of_cluster)
+        .chain(of_vault)
         .collect()
 }
 

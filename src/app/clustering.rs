@@ -5,23 +5,23 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use furt_bus::{AmqpBus, BusUrl, Password, Topology};
-use furt_cluster::model::{Metrics, NodeName, RegistryPoint, Role, Status as NodeStatus};
+use furt_cluster::model::{Metrics, NodeName, RegistryPoint, Role, Status as NodeStatus, VaultSide};
 use furt_cluster::{Condition, Policy, UpdateRule};
 use tokio::sync::mpsc;
 
 use super::acquiring::place;
+use super::vaulting;
 use crate::affinity_keys::KeySource;
 use crate::clock;
 use crate::cluster::{self, Handle, Options, Running, Shared, Task};
-use crate::config::{ClusterConfig, Config, ConfigError, KeyLocations};
+use crate::config::{ClusterConfig, Config, ConfigError, KeyLocations, Sourced};
 use crate::published::Snapshots;
 use crate::telemetry::{self, SharedStoreMetrics, Telemetry};
 use crate::tls::Tls;
+use crate::vault::{self, Values};
 use furt_core::model::Status;
 use furt_core::routing::Service;
 
-/// The broker's password, where no file has it.
-const PASSWORD: &str = "FURT_CLUSTER_PASSWORD";
 /// Where Linux says what a machine is called.
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
@@ -55,6 +55,10 @@ pub(super) fn faults(config: &Config, locations: &KeyLocations, path: &Path) -> 
             faults.push(fault(key, format!("is of no use alone; {other} must be set as well")));
         }
     }
+    if cluster.password.is_some() && cluster.password_file.is_some() {
+        let why = "stands beside cluster.password, or its variable FURT_CLUSTER_PASSWORD; must be set alone";
+        faults.push(fault("cluster.password_file", why.to_owned()));
+    }
     for (key, is_set) in [("cluster.ca", cluster.ca.is_some()), ("cluster.cert", cluster.cert.is_some())] {
         if is_set && !url.is_secure() {
             faults.push(fault(key, "is of no use: cluster.url does not begin with amqps://".to_owned()));
@@ -74,6 +78,8 @@ pub(super) fn start(
     shared: Option<Arc<SharedStoreMetrics>>,
     tasks: mpsc::Sender<Task>,
     share: impl Fn(&Shared) + Send + 'static,
+    values: &Values,
+    vault: Option<&vault::Running>,
 ) -> Result<Option<(Handle, Running)>> {
     let Some(url) = config.cluster.url.clone() else { return Ok(None) };
     if let Some(warning) = url.warning() {
@@ -88,13 +94,14 @@ pub(super) fn start(
         exchange: config.cluster.exchange.clone(),
         token_file: config.cluster.token_file.clone(),
         policy: Box::new(move || policy(&in_force.load().config.cluster)),
-        condition: condition(snapshots, telemetry, shared),
+        condition: condition(snapshots, telemetry, shared, vault.cloned()),
+        vault: vault.map(|vault| vaulting::door(vault, snapshots)),
         metrics,
         tasks,
         share: Box::new(share),
     };
-    let cluster = config.cluster.clone();
-    let running = cluster::start(options, orders, move |topology| connect(url, cluster, topology))?;
+    let (cluster, values) = (config.cluster.clone(), values.clone());
+    let running = cluster::start(options, orders, move |topology| connect(url, cluster, values, topology))?;
     Ok(Some((handle, running)))
 }
 
@@ -109,12 +116,17 @@ pub(super) fn share(affinity: KeySource, public: Option<Arc<Tls>>) -> impl Fn(&S
     }
 }
 
-fn connect(url: BusUrl, config: ClusterConfig, topology: Topology) -> Result<AmqpBus> {
-    let password = match config.password_file {
-        Some(file) => Password::file(file),
-        None => Password::from_fn(|| {
-            std::env::var(PASSWORD)
-                .map_err(|_| format!("the user of cluster.url needs cluster.password_file, or {PASSWORD}"))
+fn connect(url: BusUrl, config: ClusterConfig, values: Values, topology: Topology) -> Result<AmqpBus> {
+    let password = match (config.password, config.password_file) {
+        (Some(Sourced::Here(password)), _) => Password::text(password.reveal()),
+        (Some(Sourced::Vault(place)), _) => Password::from_fn(move || {
+            let value = values.get(&place).ok_or("Vault has not given cluster.password yet")?;
+            Ok(value.as_ref().to_owned())
+        }),
+        (None, Some(file)) => Password::file(file),
+        (None, None) => Password::from_fn(|| {
+            Err("the user of cluster.url needs cluster.password_file, cluster.password or FURT_CLUSTER_PASSWORD"
+                .to_owned())
         }),
     };
     let name = format!("furt {}", topology.queue);
@@ -146,6 +158,7 @@ fn condition(
     snapshots: &Snapshots,
     telemetry: &Arc<Telemetry>,
     shared: Option<Arc<SharedStoreMetrics>>,
+    vault: Option<vault::Running>,
 ) -> Box<dyn Fn() -> Condition + Send> {
     let (snapshots, telemetry, started) = (Arc::clone(snapshots), Arc::clone(telemetry), clock::now());
     Box::new(move || {
@@ -165,7 +178,9 @@ fn condition(
         let is_well = telemetry.issues.list().is_empty();
         let registry =
             shared.as_ref().map(|shared| RegistryPoint { epoch: snapshot.epoch.0, revision: shared.revision() });
-        Condition { status: if is_well { NodeStatus::Healthy } else { NodeStatus::Degraded }, metrics, registry }
+        let status = if is_well { NodeStatus::Healthy } else { NodeStatus::Degraded };
+        let vault = vault.as_ref().map_or(VaultSide::Apart, vault::Running::side);
+        Condition { status, metrics, registry, vault }
     })
 }
 

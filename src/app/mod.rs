@@ -19,6 +19,7 @@ mod services;
 mod settings;
 mod stopping;
 mod upgrading;
+mod vaulting;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use crate::nodes::{Node, Nodes};
 use crate::published::Snapshots;
 use crate::store::Leaving;
 use crate::telemetry::{AccessLog, COMMIT, VERSION};
+use crate::vault::{self, Values};
 pub(crate) use certifying::certificate_faults;
 use files::Files;
 use furt_core::registry::Contents;
@@ -144,6 +146,8 @@ impl Bound {
         let nodes = Nodes::alone(Node::this(&self.config.internal, &listeners));
         let restored = Restored::try_new(&self.config, &self.own_listeners, &nodes, &opened, possession)?;
         let (tasks, tasks_asked) = cluster::tasks();
+        let values = Values::default();
+        let vault = vaulting::start(&self.config, &restored.snapshots, &opened.telemetry, &values)?;
         let cluster = clustering::start(
             &self.config,
             &restored.snapshots,
@@ -151,6 +155,8 @@ impl Bound {
             restored.shared.clone(),
             tasks,
             clustering::share(restored.affinity.clone(), opened.certifying.public.clone()),
+            &values,
+            vault.as_ref(),
         )?;
         let (cluster_handle, cluster) = cluster.unzip();
         let keeper = acquiring::keeper(&self.config, opened.certifying.public(), &restored.snapshots)?;
@@ -161,7 +167,7 @@ impl Bound {
         let (upgrades, upgrades_asked) = Upgrades::channel();
         let store = self.config.store.clone();
         let asked_to_upgrade = rotating::upgrade_signals(&opened.background)?;
-        opened.background.spawn(self.reloading(&opened, &restored).run(opened.hangups, asked, tasks_asked));
+        opened.background.spawn(self.reloading(&opened, &restored, vault).run(opened.hangups, asked, tasks_asked));
 
         let public = listener::address_list(self.sockets.public.iter().chain(&self.sockets.tls));
         let internal = listener::address_list(&self.sockets.internal);
@@ -176,6 +182,7 @@ impl Bound {
             own_listeners: self.own_listeners,
             nodes,
             cluster: cluster_handle,
+            values,
             driver: restored.handle.clone(),
             snapshots: Arc::clone(&restored.snapshots),
             affinity: restored.affinity.clone(),
@@ -219,7 +226,7 @@ impl Bound {
         })
     }
 
-    fn reloading(&self, opened: &Opened, restored: &Restored) -> Reloading {
+    fn reloading(&self, opened: &Opened, restored: &Restored, vault: Option<vault::Running>) -> Reloading {
         Reloading {
             path: self.path.clone(),
             config: Arc::clone(&self.config),
@@ -231,6 +238,7 @@ impl Bound {
             files: self.files,
             certifying: opened.certifying.clone(),
             settings: Settings::at_start(&self.config),
+            vault,
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio::task::JoinError;
 use super::certifying::{self, Certifying, Prepared as PreparedCertificates};
 use super::files::{self, Files};
 use super::settings::Settings;
-use super::{acquiring, lookups, notify_supervisor, services};
+use super::{acquiring, lookups, notify_supervisor, services, vaulting};
 use crate::api::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded};
 use crate::cluster::Task;
 use crate::config::{
@@ -27,6 +27,7 @@ use crate::config::{
 use crate::driver::Handle;
 use crate::listener::OwnListeners;
 use crate::telemetry::{AccessLog, OpenedLog, ReloadMetrics};
+use crate::vault;
 use furt_core::registry::{Answer, Configuration, Sharing};
 
 /// How long a file may take to be opened and read: one on a share that hangs must not end all reloads.
@@ -50,6 +51,7 @@ pub(super) struct Reloading {
     pub(super) certifying: Certifying,
     /// What lies over the file.
     pub(super) settings: Settings,
+    pub(super) vault: Option<vault::Running>,
 }
 
 /// A configuration that could be put in force at once.
@@ -158,6 +160,9 @@ impl Reloading {
             _ = tokio::task::spawn_blocking(move || access_log.switch(log)).await;
         }
         (self.config, self.settings) = (new, settings);
+        if let Some(vault) = &self.vault {
+            vault.reload();
+        }
         files::tell_lowered(self.files, self.config.server.max_connections);
         Ok(Reloaded { generation: done.generation, changed, needs_restart, blocked: done.suspended })
     }
@@ -180,6 +185,7 @@ impl Reloading {
         };
         faults.extend(certifying::useless_rules(&new, &locations, &self.path));
         faults.extend(acquiring::faults(&new, &locations, &self.path));
+        faults.extend(vaulting::faults(&new, &locations, &self.path));
         let certificates = self.certifying.prepare(&new, &locations, &self.path).await;
         let certificates = certificates.map_err(|why| faults.extend(why)).ok();
         match ConfigErrors::try_new(faults) {

@@ -38,6 +38,7 @@ use crate::proxy::{Edge, Gateway, Https};
 use crate::published::Snapshots;
 use crate::telemetry::{AccessLog, Telemetry};
 use crate::tls::Shown;
+use crate::vault::Values;
 
 /// Worker threads of the internal listener: its requests are short, and the proxy is what cores are for.
 pub(super) const INTERNAL_THREADS: usize = 1;
@@ -54,6 +55,7 @@ pub(super) struct Services {
     pub(super) own_listeners: OwnListeners,
     pub(super) nodes: Nodes,
     pub(super) cluster: Option<cluster::Handle>,
+    pub(super) values: Values,
     pub(super) driver: Handle,
     pub(super) snapshots: Snapshots,
     pub(super) affinity: KeySource,
@@ -177,6 +179,7 @@ impl Services {
             geo: Arc::clone(&self.geo),
             nodes: self.nodes.clone(),
             cluster: self.cluster.clone(),
+            values: self.values.clone(),
             tls: self.certifying.shown(),
             connections: self.files.internal,
         });

@@ -2,7 +2,7 @@
 //!
 //! It has a runtime of its own: signatures, fsyncs and what strangers send take no time from requests or from the registry.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ use super::node::{Node, now};
 use super::outside::{Outside, Task};
 use super::shared::Shared;
 use super::telling::Telling;
+use super::vault::{self, VaultDoor};
 use crate::telemetry::ClusterMetrics;
 
 /// Between two looks whether the folder is free, or can be written again.
@@ -43,6 +44,8 @@ pub struct Options {
     pub policy: Box<dyn Fn() -> Policy + Send>,
     /// How the node is, now.
     pub condition: Box<dyn Fn() -> Condition + Send>,
+    /// Where tokens of a Vault are made and kept; `None`: there is no Vault.
+    pub vault: Option<VaultDoor>,
     /// Where it is counted.
     pub metrics: Arc<ClusterMetrics>,
     /// Has settings checked and put in force.
@@ -205,6 +208,8 @@ impl Driver {
         let Self { options, folder, telling, told, link } = self;
         let mut policy = (options.policy)();
         let (outside, mut done) = Outside::new(options.tasks.clone());
+        let (calls, mut made) = options.vault.as_mut().map(|door| (&door.calls, &mut door.made)).unzip();
+        let share = &*options.share;
         let seal = Seal::new(folder.key_or_new()?);
         let mut node = Node::begin(
             seal,
@@ -216,12 +221,13 @@ impl Driver {
             telling,
             outside,
         )?;
+        node.use_vault(calls);
         *told = None;
         if start == Start::First {
-            join_by_file(&mut node, options)?;
+            join_by_file(&mut node, options.token_file.as_deref())?;
         }
         node.handle(Event::ConditionChanged((options.condition)()))?;
-        show(&mut node, options);
+        show(&mut node, share);
         loop {
             let deadline = node.next_deadline();
             tokio::select! {
@@ -233,16 +239,17 @@ impl Driver {
                     }
                     return Ok(ending);
                 }
-                event = node.bus().event() => heard(&mut node, event, link, options)?,
+                event = node.bus().event() => heard(&mut node, event, link, share)?,
                 Some(event) = done.recv() => {
                     node.handle(event)?;
-                    show(&mut node, options);
+                    show(&mut node, share);
                 }
                 order = inputs.orders.recv() => {
                     let Some(order) = order else { return Ok(Ending::Leaving) };
                     carry_out(&mut node, order, link)?;
-                    show(&mut node, options);
+                    show(&mut node, share);
                 }
+                (to, outcome) = vault::next(made.as_deref_mut()) => node.take_made(to, outcome)?,
                 () = until(deadline) => {
                     let in_force = (options.policy)();
                     if in_force != policy {
@@ -251,7 +258,7 @@ impl Driver {
                     }
                     node.handle(Event::ConditionChanged((options.condition)()))?;
                     node.pass_deadlines()?;
-                    show(&mut node, options);
+                    show(&mut node, share);
                 }
             }
         }
@@ -283,15 +290,15 @@ impl Inputs {
 }
 
 /// Tells how the node is.
-fn show<B: Bus>(node: &mut Node<'_, B>, options: &Options) {
+fn show<B: Bus>(node: &mut Node<'_, B>, share: &dyn Fn(&Shared)) {
     node.show();
-    share(node, options);
+    give_on(node, share);
 }
 
 /// Gives on what follows from a secret that is new.
-fn share<B: Bus>(node: &mut Node<'_, B>, options: &Options) {
+fn give_on<B: Bus>(node: &mut Node<'_, B>, share: &dyn Fn(&Shared)) {
     if let Some(shared) = node.newly_shared() {
-        (options.share)(&shared);
+        share(&shared);
     }
 }
 
@@ -313,8 +320,8 @@ fn topology(options: &Options, key: &Fingerprint) -> Topology {
 }
 
 /// A node that belongs to a cluster already needs no token.
-fn join_by_file<B: Bus>(node: &mut Node<'_, B>, options: &Options) -> Result<(), FolderError> {
-    let Some(path) = options.token_file.as_ref().filter(|_| node.core().membership().is_none()) else { return Ok(()) };
+fn join_by_file<B: Bus>(node: &mut Node<'_, B>, file: Option<&Path>) -> Result<(), FolderError> {
+    let Some(path) = file.filter(|_| node.core().membership().is_none()) else { return Ok(()) };
     match token_of(path) {
         Ok(token) => node.join(token, None),
         Err(why) => {
@@ -328,7 +335,7 @@ fn heard<B: Bus>(
     node: &mut Node<'_, B>,
     event: BusEvent,
     link: &mut Link,
-    options: &Options,
+    share: &dyn Fn(&Shared),
 ) -> Result<(), FolderError> {
     match event {
         BusEvent::Up => {
@@ -336,7 +343,7 @@ fn heard<B: Bus>(
             *link = Link::Up;
             node.telling().connected(true);
             node.handle(Event::BusUp)?;
-            show(node, options);
+            show(node, share);
         }
         BusEvent::Down(trouble) => {
             log::warn!("cluster: {trouble}");
@@ -344,13 +351,13 @@ fn heard<B: Bus>(
             node.telling().connected(false);
             node.hear_arbiter(BusEvent::Down(trouble))?;
             node.handle(Event::BusDown)?;
-            show(node, options);
+            show(node, share);
         }
         BusEvent::Delivered(delivery) => {
             let taken = node.take(&delivery);
             node.bus().ack(delivery.receipt);
             taken?;
-            share(node, options);
+            give_on(node, share);
         }
         BusEvent::Discarded { why, count, .. } => {
             for _ in 0..count.min(MOST_COUNTED) {

@@ -12,12 +12,14 @@ mod outside;
 mod settings;
 mod shared;
 mod telling;
+mod vault;
 
 pub use driver::{Ending, Options, Running, start};
 pub use folder::{FolderError, settings_in};
 pub use handle::{Failure, Handle, KnownSettings, Link, MadeToken, Order, SettingsChange, Shown};
 pub use outside::{Task, tasks};
 pub use shared::Shared;
+pub use vault::{Made, MakeToken, VaultCalls, VaultDoor};
 
 #[cfg(test)]
 mod tests;

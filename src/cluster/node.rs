@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use furt_bus::{Bus, Delivery, Event as BusEvent};
-use furt_cluster::model::{ClusterId, NodeName, Role, TokenId};
+use furt_cluster::model::{ClusterId, Fingerprint, NodeName, Role, SecretId, TokenId};
 use furt_cluster::{
     Answer, Change, Cluster, Command, Effect, Event, Identity, MAX_MESSAGE_BYTES, Outgoing, Refusal, Refused, ReplyId,
     Report, Ruling, Stored,
 };
-use furt_seal::{JoinToken, Seal, Secret, lexnode};
+use furt_seal::{Enclosed, JoinToken, Seal, Secret, WrappedToken, lexnode};
 use tokio::sync::oneshot;
 
 use super::arbiter::{Answered, Arbiter};
@@ -20,6 +20,7 @@ use super::outside::Outside;
 use super::settings::{self, History};
 use super::shared::{Derived, Shared};
 use super::telling::Telling;
+use super::vault::VaultCalls;
 use crate::clock;
 use crate::telemetry::VERSION;
 
@@ -49,6 +50,7 @@ pub(super) struct Node<'a, B> {
     telling: &'a mut Telling,
     waiting: BTreeMap<ReplyId, Waiting>,
     last_reply: u64,
+    vault: Option<&'a VaultCalls>,
     /// The tokens that this node is to join by.
     joins: BTreeMap<TokenId, ClusterId>,
     derived: Derived,
@@ -56,8 +58,8 @@ pub(super) struct Node<'a, B> {
     outside: Outside,
 }
 
-/// What happened, with the secret that came with it.
-type Happened = (Event, Option<Secret>);
+/// What happened, with what came with it.
+type Happened = (Event, Option<Enclosed>);
 
 impl<'a, B: Bus> Node<'a, B> {
     /// Goes on from what the folder has. The key is that of `seal`.
@@ -98,6 +100,7 @@ impl<'a, B: Bus> Node<'a, B> {
             telling,
             waiting,
             last_reply,
+            vault: None,
             joins,
             arbiter: Arbiter::new(log),
             derived: Derived::default(),
@@ -151,7 +154,7 @@ impl<'a, B: Bus> Node<'a, B> {
         let opened =
             if delivery.body.len() > MAX_MESSAGE_BYTES { Err(Refused::TooLarge) } else { self.seal.open(delivery) };
         match opened {
-            Ok((opened, secret)) => self.handle_all((Event::Opened(Box::new(opened)), secret)),
+            Ok((opened, enclosed)) => self.handle_all((Event::Opened(Box::new(opened)), enclosed)),
             Err(why) => {
                 // To read a stranger's message once more costs time.
                 if why == Refused::Unsigned && self.telling.would_tell(why) {
@@ -160,6 +163,27 @@ impl<'a, B: Bus> Node<'a, B> {
                 self.handle(Event::Refused(why))
             }
         }
+    }
+
+    /// From now on it has tokens of a Vault made and kept there.
+    pub(super) fn use_vault(&mut self, calls: Option<&'a VaultCalls>) {
+        self.vault = calls;
+    }
+
+    /// Takes a token that was made for another node.
+    ///
+    /// # Errors
+    /// As [`Self::handle`].
+    pub(super) fn take_made(
+        &mut self,
+        to: Fingerprint,
+        outcome: Result<WrappedToken, String>,
+    ) -> Result<(), FolderError> {
+        let (outcome, token) = match outcome {
+            Ok(token) => (Ok(()), Some(Enclosed::VaultToken(token))),
+            Err(why) => (Err(why.into()), None),
+        };
+        self.handle_all((Event::VaultTokenMade(to, outcome), token))
     }
 
     /// What the bus says of the arbiter's log.
@@ -283,9 +307,9 @@ impl<'a, B: Bus> Node<'a, B> {
     /// What one event leads to by itself is handled before the next from outside.
     fn handle_all(&mut self, happened: Happened) -> Result<(), FolderError> {
         let mut queue = VecDeque::from([happened]);
-        while let Some((event, mut secret)) = queue.pop_front() {
+        while let Some((event, mut enclosed)) = queue.pop_front() {
             let effects = self.core.handle(event, now());
-            self.carry_out_all(effects, &mut secret, &mut queue)?;
+            self.carry_out_all(effects, &mut enclosed, &mut queue)?;
         }
         Ok(())
     }
@@ -293,16 +317,16 @@ impl<'a, B: Bus> Node<'a, B> {
     fn carry_out_all(
         &mut self,
         effects: Vec<Effect>,
-        secret: &mut Option<Secret>,
+        enclosed: &mut Option<Enclosed>,
         queue: &mut VecDeque<Happened>,
     ) -> Result<(), FolderError> {
-        effects.into_iter().try_for_each(|effect| self.carry_out(effect, secret, queue))
+        effects.into_iter().try_for_each(|effect| self.carry_out(effect, enclosed, queue))
     }
 
     fn carry_out(
         &mut self,
         effect: Effect,
-        secret: &mut Option<Secret>,
+        enclosed: &mut Option<Enclosed>,
         queue: &mut VecDeque<Happened>,
     ) -> Result<(), FolderError> {
         let mut next = |event| queue.push_back((event, None));
@@ -330,7 +354,7 @@ impl<'a, B: Bus> Node<'a, B> {
                 next(Event::SecretMade(id));
             }
             Effect::KeepSecret(id) => {
-                if let Some(secret) = secret.take_if(|secret| secret.id() == id) {
+                if let Some(Enclosed::Secret(secret)) = enclosed.take_if(|one| is_secret(one, &id)) {
                     self.folder.keep_secret(&secret)?;
                     self.seal.insert_secret(secret);
                 }
@@ -358,6 +382,20 @@ impl<'a, B: Bus> Node<'a, B> {
                 next(Event::ProgramStaged(program, Err("this node's file has no key for updates".into())));
             }
             Effect::TakeOver(_) => next(Event::TakeoverFailed("this node's file has no key for updates".into())),
+            Effect::MakeVaultToken { to, name } => match self.vault {
+                Some(calls) => (calls.make)(to, &name),
+                None => next(Event::VaultTokenMade(to, Err("this node has no Vault".into()))),
+            },
+            Effect::GiveVaultToken { key, message, .. } => {
+                if let Some(Enclosed::VaultToken(token)) = enclosed.take() {
+                    self.send(self.seal.give_vault_token(&token, &key, &message), &message);
+                }
+            }
+            Effect::KeepVaultToken => {
+                if let (Some(Enclosed::VaultToken(token)), Some(calls)) = (enclosed.take(), self.vault) {
+                    (calls.keep)(token);
+                }
+            }
             Effect::DropToken(token) => self.drop_token(&token)?,
             Effect::Answer(reply, answer) => self.answer(reply, answer)?,
             Effect::Report(report) => {
@@ -415,6 +453,10 @@ impl<'a, B: Bus> Node<'a, B> {
     fn end_joins(&mut self) -> Result<(), FolderError> {
         std::mem::take(&mut self.joins).into_keys().try_for_each(|id| self.drop_token(&id))
     }
+}
+
+fn is_secret(enclosed: &Enclosed, id: &SecretId) -> bool {
+    matches!(enclosed, Enclosed::Secret(secret) if secret.id() == *id)
 }
 
 pub(super) fn now() -> furt_cluster::model::Now {

@@ -52,6 +52,13 @@ impl Telling {
             }
             Report::SecretTaken(id) => log::info!("cluster: this node has generation {} of the secret", id.generation),
             Report::SecretActivated(id) => log::info!("cluster: generation {} of the secret is active", id.generation),
+            Report::VaultTokenGiven(to) => log::info!("cluster: a token of Vault was made for {}", to.short()),
+            Report::VaultTokenFailed(to, why) => {
+                log::warn!("cluster: no token of Vault can be made for {}: {}", to.short(), printable(why));
+            }
+            Report::VaultTokenTaken(from) => {
+                log::info!("cluster: {} had a token of Vault made for this node", from.short())
+            }
             Report::SecretSplit(generation) => {
                 log::error!("cluster: two secrets have generation {generation}; see `furt secret adopt`");
             }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use furt_bus::Broker;
-use furt_cluster::model::{NodeName, NodeState, Role, Scope, Standing};
+use furt_cluster::model::{NodeName, NodeState, Role, Scope, Standing, VaultSide};
 use furt_cluster::{Agreement, Answer, Command, Condition, Outcome, Policy, Refusal};
+use furt_seal::WrappedToken;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -39,6 +40,19 @@ fn start_at(folder: &Path, broker: &Broker, number: u32) -> Node {
 }
 
 fn start_with(folder: &Path, broker: &Broker, number: u32, token_file: Option<&Path>) -> Node {
+    start_beside_a_vault(folder, broker, number, token_file, (Arc::default(), None))
+}
+
+/// What a node has to do with a Vault, and its way there.
+type Beside = (Arc<Mutex<VaultSide>>, Option<VaultDoor>);
+
+fn start_beside_a_vault(
+    folder: &Path,
+    broker: &Broker,
+    number: u32,
+    token_file: Option<&Path>,
+    (side, vault): Beside,
+) -> Node {
     let telemetry = Telemetry::try_new().unwrap();
     let (handle, orders) = Handle::channel();
     let shared = Arc::default();
@@ -48,7 +62,8 @@ fn start_with(folder: &Path, broker: &Broker, number: u32, token_file: Option<&P
         exchange: "node".to_owned(),
         token_file: token_file.map(Path::to_owned),
         policy: Box::new(|| Policy { beat_interval: Duration::from_secs(1), ..Policy::default() }),
-        condition: Box::new(Condition::default),
+        condition: Box::new(move || Condition { vault: *side.lock().unwrap(), ..Condition::default() }),
+        vault,
         metrics: Arc::new(telemetry.show_cluster().unwrap()),
         tasks: answering(),
         share: share_to(&shared),
@@ -369,4 +384,41 @@ async fn settings_are_in_force_everywhere_or_nowhere_and_who_was_away_takes_them
     second.end(Ending::Leaving);
     let kept = settings_in(folders[1].path()).unwrap();
     assert_eq!(kept, [(Scope::Cluster, latest, "[limits]\nmax_body = \"3\"\n".to_owned())]);
+}
+
+/// A node that makes tokens, named after whom they are for.
+fn maker() -> Beside {
+    let (made, receiver) = mpsc::channel(32);
+    let make = move |to, name: &NodeName| {
+        _ = made.try_send((to, WrappedToken::try_new(&format!("for-{name}")).ok_or_else(String::new)));
+    };
+    let calls = VaultCalls { make: Box::new(make), keep: Box::new(|_| panic!("it asks for none")) };
+    (Arc::new(Mutex::new(VaultSide::Makes)), Some(VaultDoor { calls, made: receiver }))
+}
+
+#[tokio::test]
+async fn a_node_without_a_token_of_a_vault_is_given_one_of_its_own() {
+    let (broker, folders) = (Broker::new(), folders::<2>());
+    let first = start_beside_a_vault(folders[0].path(), &broker, 1, None, maker());
+    first.handle.command(Command::Init(id(7))).await.unwrap();
+    let token = first.handle.make_token(1, Duration::from_secs(600), Role::Member).await.unwrap().text;
+    let side = Arc::new(Mutex::new(VaultSide::Wants));
+    let (kept, mut keeps) = mpsc::unbounded_channel();
+    let rests = Arc::clone(&side);
+    let keep = move |token: WrappedToken| {
+        *rests.lock().unwrap() = VaultSide::Apart;
+        kept.send(token.text().to_owned()).unwrap();
+    };
+    let calls = VaultCalls { make: Box::new(|_, _| panic!("it makes none")), keep: Box::new(keep) };
+    let door = VaultDoor { calls, made: mpsc::channel(1).1 };
+    let second = start_beside_a_vault(folders[1].path(), &broker, 2, None, (side, Some(door)));
+    second.until("it runs", |_| true).await;
+    second.handle.join(token).await.unwrap();
+    second.until_joined().await;
+    let came = tokio::time::timeout(PATIENCE, keeps.recv()).await.unwrap().unwrap();
+    assert_eq!(came, "for-host.2");
+    for node in [first, second] {
+        node.end(Ending::Leaving);
+    }
+    assert!(keeps.try_recv().is_err(), "one is enough");
 }

@@ -11,10 +11,9 @@ use super::reference::{TableKind, reference};
 /// What every name of furt's begins with.
 const PREFIX: &str = "FURT_";
 /// Names beside those of keys: of the command line, of a build, of a furt that takes over from another.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 9] = [
     "FURT_CA",
     "FURT_CERT",
-    "FURT_CLUSTER_PASSWORD",
     "FURT_COMMIT",
     "FURT_CONFIG",
     "FURT_KEY",

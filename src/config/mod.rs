@@ -25,6 +25,7 @@ mod printable;
 mod reading;
 mod reference;
 mod section;
+mod sourced;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -40,10 +41,11 @@ pub use layers::{Disallowed, Layer};
 pub use location::{KeyLocations, SourceLocation};
 pub use permitted::pushable_keys;
 pub use reference::{Table, TableKind, reference};
+pub use sourced::{PlainPassword, SecretRef, Sourced};
 pub use tables::MAX_RETRIES;
 pub use types::{
     AccessLogTarget, AcmeConfig, ApiKeyConfig, CertificateConfig, ClientAuthConfig, ClientAuthHost, ClientAuthMode,
     ClientConfig, ClusterConfig, Config, EtcdConfig, GatewayConfig, GeoConfig, GrantConfig, HostRange, InternalConfig,
     LimitsConfig, MinTlsVersion, RegistrationConfig, ServerConfig, StaticRouteConfig, StaticTarget, StoreConfig,
-    TlsConfig, UnknownTlsName, Unlisted, UpstreamConfig,
+    TlsConfig, UnknownTlsName, Unlisted, UpstreamConfig, VaultConfig,
 };

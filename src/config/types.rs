@@ -13,6 +13,7 @@ use furt_cluster::model::Fingerprint;
 use http::HeaderName;
 
 use super::allowed::AllowedSettings;
+use super::sourced::{PlainPassword, Sourced};
 use crate::header_name::HeaderNames;
 use crate::wire::Pseudonym;
 use furt_core::model::{
@@ -53,6 +54,8 @@ pub struct Config {
     pub etcd: EtcdConfig,
     /// `[cluster]`
     pub cluster: ClusterConfig,
+    /// `[vault]`
+    pub vault: VaultConfig,
     /// `[[certificates]]`
     pub certificates: Vec<CertificateConfig>,
     /// `[[client_auth]]`
@@ -209,6 +212,8 @@ pub struct ClusterConfig {
     pub url: Option<BusUrl>,
     /// The file with the password of the url's user.
     pub password_file: Option<PathBuf>,
+    /// The password, or where in a Vault it is.
+    pub password: Option<Sourced<PlainPassword>>,
     /// Authorities of the broker's certificate; `None`: the system's.
     pub ca: Option<PathBuf>,
     /// The certificate that furt shows to the broker.
@@ -233,6 +238,25 @@ pub struct ClusterConfig {
     pub heartbeat: Duration,
     /// What may be set from elsewhere.
     pub settings: Vec<AllowedSettings>,
+}
+
+/// `[vault]`: where values are that do not stand in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VaultConfig {
+    /// The server, without a slash at its end; `None`: there is none.
+    pub url: Option<String>,
+    /// Its authorities; `None`: the system's.
+    pub ca: Option<PathBuf>,
+    /// The namespace of all that is asked for.
+    pub namespace: Option<String>,
+    /// The file with the token.
+    pub token_file: Option<PathBuf>,
+    /// Where the secrets are mounted.
+    pub mount: String,
+    /// Of tokens that are made for other nodes; none: none are made.
+    pub policies: Vec<String>,
+    /// How long those live after each renewal.
+    pub period: Duration,
 }
 
 /// `[[client_auth]]`: files that nobody has opened yet.
@@ -295,7 +319,7 @@ pub struct InternalConfig {
     /// Addresses that may operate.
     pub operators_from: CidrSet,
     /// The digest of a token that operators must send as well, where set.
-    pub operator_token_sha256: Option<Sha256Digest>,
+    pub operator_token_sha256: Option<Sourced<Sha256Digest>>,
     /// Host names that it answers to, in addition to addresses and `localhost`.
     pub hosts: Vec<Host>,
     /// Whether it has edgeProxy's `/api/v1`.

@@ -16,6 +16,7 @@ use toml::de::DeValue;
 
 use super::location::RawLocation;
 use super::printable::printable;
+use super::sourced::{PlainPassword, SecretRef, Sourced};
 use furt_core::model::{
     CidrSet, Host, Invalid, MAX_BURST, MAX_DURATION, MAX_TIME, MIN_TTL, Sha256Digest, UpstreamHost, UpstreamUrl,
     duration as duration_of, is_never_upstream,
@@ -223,6 +224,30 @@ pub(super) fn digest(value: &Value<'_>) -> Parsed<Sha256Digest> {
         Some(text) => Sha256Digest::try_from_hex(text).or_else(|why| value.error(format!("is not a SHA-256; {why}"))),
         None => value.wrong_type("64 hexadecimal digits in quotes, the SHA-256 of the secret"),
     }
+}
+
+/// A value that `parse` takes, or where in a Vault it is.
+pub(super) fn sourced<T>(parse: impl Fn(&Value<'_>) -> Parsed<T>) -> impl Fn(&Value<'_>) -> Parsed<Sourced<T>> {
+    move |value| match value.text().filter(|text| SecretRef::is_meant(text)) {
+        Some(text) => reference(value, text).map(Sourced::Vault),
+        None => parse(value).map(Sourced::Here),
+    }
+}
+
+/// Where in a Vault a password is. The environment may have the password itself. Errors do not repeat it.
+pub(super) fn password(value: &Value<'_>) -> Parsed<Sourced<PlainPassword>> {
+    match value.raw {
+        RawValue::Text(text) if !SecretRef::is_meant(text) => Ok(Sourced::Here(PlainPassword::new(text))),
+        RawValue::Text(text) => reference(value, text).map(Sourced::Vault),
+        RawValue::Toml(toml) => match toml.as_str() {
+            Some(text) => reference(value, text).map(Sourced::Vault),
+            None => value.wrong_type("a reference in quotes, as \"vault:PATH#KEY\""),
+        },
+    }
+}
+
+fn reference(value: &Value<'_>, text: &str) -> Parsed<SecretRef> {
+    text.parse().or_else(|why: Invalid| value.error(format!("is not a reference; {why}")))
 }
 
 /// An instance's url. Errors do not repeat the text: it may have a password.

@@ -16,6 +16,7 @@ use super::reloads::ReloadMetrics;
 use super::series::{CounterUse, RouteKey, ScrapeView, Series};
 use super::shared_store::SharedStoreMetrics;
 use super::tls::TlsMetrics;
+use super::vault::VaultMetrics;
 
 /// The version in Cargo.toml.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -104,6 +105,14 @@ impl Telemetry {
     /// It is shown already.
     pub fn show_cluster(&self) -> Result<ClusterMetrics, MetricsError> {
         ClusterMetrics::try_new(&self.exporter, Arc::clone(&self.issues))
+    }
+
+    /// The counters of a Vault, from now on.
+    ///
+    /// # Errors
+    /// They are shown already.
+    pub fn show_vault(&self) -> Result<VaultMetrics, MetricsError> {
+        VaultMetrics::try_new(&self.exporter, Arc::clone(&self.issues))
     }
 
     /// All metrics, read now, to be written down in parts; `view` says which services and routes are registered.

@@ -17,6 +17,7 @@ pub struct Issues {
     newer: ArcSwapOption<String>,
     certificates: ArcSwapOption<String>,
     cluster: ArcSwapOption<Vec<String>>,
+    vault: ArcSwapOption<Vec<String>>,
 }
 
 impl Issues {
@@ -37,6 +38,8 @@ impl Issues {
         let certificates = certificates.iter().map(|why| format!("a certificate is not in order: {why}"));
         let cluster = self.cluster.load();
         let cluster = cluster.iter().flat_map(|issues| issues.iter().map(|issue| format!("cluster: {issue}")));
+        let vault = self.vault.load();
+        let vault = vault.iter().flat_map(|issues| issues.iter().map(|issue| format!("vault: {issue}")));
         let others = outage.iter().map(|error| error.to_string());
         store
             .chain(reach)
@@ -45,6 +48,7 @@ impl Issues {
             .chain(reload)
             .chain(certificates)
             .chain(cluster)
+            .chain(vault)
             .chain(others)
             .collect()
     }
@@ -82,6 +86,11 @@ impl Issues {
     /// Sentences; none: nothing is wrong with the cluster, or there is none.
     pub(super) fn set_cluster(&self, issues: Vec<String>) {
         self.cluster.store((!issues.is_empty()).then(|| Arc::new(issues)));
+    }
+
+    /// Sentences; none: every value of the configuration is there, or there is no Vault.
+    pub(super) fn set_vault(&self, issues: Vec<String>) {
+        self.vault.store((!issues.is_empty()).then(|| Arc::new(issues)));
     }
 
     /// `None`: the last reload succeeded.

@@ -24,6 +24,7 @@ pub mod request_id;
 mod series;
 mod shared_store;
 mod tls;
+mod vault;
 
 pub use access_log::{AccessLog, AccessLogError, AccessLogMetrics, Entry, OpenedLog, ResponseFlag, TlsOfEntry};
 pub use cluster::ClusterMetrics;
@@ -42,3 +43,4 @@ pub use reloads::ReloadMetrics;
 pub use series::{CounterUse, RouteKey, ScrapeView, Series, ServiceSample};
 pub use shared_store::SharedStoreMetrics;
 pub use tls::{CertificateSample, ClientAuthSample, HandshakeOutcome, OrderOutcome, TlsMetrics};
+pub use vault::VaultMetrics;

@@ -41,6 +41,7 @@ mod rights;
 mod scanners;
 mod sharing;
 mod upgrading;
+mod vault;
 mod websockets;
 
 #[path = "../it/support/mod.rs"]

@@ -21,7 +21,7 @@ const LAYERS: &[&[&str]] = &[
         "wire",
     ],
     &["nodes", "published", "status"],
-    &["cluster", "driver"],
+    &["cluster", "driver", "vault"],
     &["acme", "api", "health", "store", "proxy"],
     &["app"],
     &["demo"],

@@ -56,6 +56,7 @@ impl Cluster {
             interval: self.interval(),
             metrics: self.condition.metrics,
             registry: self.condition.registry,
+            vault: self.condition.vault,
             records: self.roster.sum(),
             secret: self.secrets.active(),
             held: self.secrets.held().collect(),

@@ -7,7 +7,9 @@ use crate::effects::Effects;
 use crate::event::Event;
 use crate::message::{Body, Outgoing, Protect, To};
 use crate::model::{Boot, Document, Fingerprint, Now, Role, Scope, SecretId, SettingsId, Standing, UpdateResult};
-use crate::parts::{Documents, InFlight, Joins, MAX_IN_FLIGHT, Node, Nodes, Rollouts, Roster, Secrets, Taken, Updates};
+use crate::parts::{
+    Documents, InFlight, Joins, MAX_IN_FLIGHT, Node, Nodes, Rollouts, Roster, Secrets, Taken, Updates, VaultTokens,
+};
 use crate::policy::{Condition, Identity, Nonces, Policy};
 use crate::refused::{Refused, RefusedCounts};
 use crate::report::Report;
@@ -38,6 +40,7 @@ pub struct Cluster {
     pub(crate) nodes: Nodes,
     pub(crate) joins: Joins,
     pub(crate) secrets: Secrets,
+    pub(crate) vault: VaultTokens,
     pub(crate) documents: Documents,
     pub(crate) rollouts: Rollouts,
     pub(crate) updates: Updates,
@@ -71,7 +74,7 @@ impl Cluster {
         }
         let joining = self.joins.joining.as_ref().map(|joining| joining.next);
         let updating = self.updates.commanded.map(|one| one.until);
-        [joining, self.secrets.next_ask(), self.rollouts.next(), updating]
+        [joining, self.secrets.next_ask(), self.vault.next_ask(), self.rollouts.next(), updating]
             .into_iter()
             .flatten()
             .chain([self.next_beat])
@@ -125,9 +128,13 @@ impl Cluster {
             Event::ArbiterAnswered(ask, ruling) => self.handle_ruling(ask, ruling, now, effects),
             Event::Checked(check, outcome) => self.handle_checked(check, outcome, now, effects),
             Event::Applied(scope, id, outcome) => self.handle_applied(scope, id, outcome, now, effects),
+            Event::VaultTokenMade(to, outcome) => self.handle_vault_token_made(to, outcome, now, effects),
             Event::ProgramStaged(program, outcome) => self.handle_staged(program, outcome, now, effects),
             Event::TakeoverFailed(why) => self.handle_takeover_failed(why, now, effects),
-            Event::ConditionChanged(condition) => self.condition = condition,
+            Event::ConditionChanged(condition) => {
+                self.condition = condition;
+                self.settle_vault(now);
+            }
             Event::PolicyChanged(policy) => {
                 let allows_others = policy.settings != self.policy.settings;
                 self.policy = policy;
@@ -155,6 +162,9 @@ impl Cluster {
         self.continue_joining(now, effects);
         if self.secrets.next_ask().is_some_and(|at| at <= now.at) {
             self.ask_for_secrets(now, effects);
+        }
+        if self.vault.next_ask().is_some_and(|at| at <= now.at) {
+            self.ask_for_vault_token(now, effects);
         }
         self.end_phases(now, effects);
         self.end_waiting_update(now, effects);

@@ -7,7 +7,8 @@
 use crate::command::{Answer, Refusal, ReplyId};
 use crate::message::Outgoing;
 use crate::model::{
-    Claim, ClusterId, Document, Fingerprint, Program, PublicKey, Restart, Scope, SecretId, SettingsId, TokenId,
+    Claim, ClusterId, Document, Fingerprint, NodeName, Program, PublicKey, Restart, Scope, SecretId, SettingsId,
+    TokenId,
 };
 use crate::report::Report;
 use crate::stored::Change;
@@ -108,6 +109,27 @@ pub enum Effect {
     /// Let the staged program take over sockets and store. It restores its core from the same store, with its own version in
     /// [`Identity`](crate::Identity); if it is not ready within 60 s, say [`Event::TakeoverFailed`](crate::Event::TakeoverFailed).
     TakeOver(Program),
+    /// Have the Vault make a token for this node, wrapped, and say [`Event::VaultTokenMade`](crate::Event::VaultTokenMade) with it.
+    MakeVaultToken {
+        /// Whom it is for: one that is approved.
+        to: Fingerprint,
+        /// What the node is called.
+        name: NodeName,
+    },
+    /// Encrypt the token that came with the event of this batch by this key, and send it as
+    /// [`Body::VaultTokenGiven`](crate::Body::VaultTokenGiven). The one way on which one leaves a node. A token that came and is neither
+    /// given nor kept by the effects of its event is wiped.
+    GiveVaultToken {
+        /// Whom it is for: one that is approved.
+        to: Fingerprint,
+        /// That key itself.
+        key: PublicKey,
+        /// The message.
+        message: Box<Outgoing>,
+    },
+    /// Unwrap the token that came with the event of this batch, and keep what it wraps. [`Condition::vault`](crate::Condition::vault)
+    /// says whether the node wants another one.
+    KeepVaultToken,
     /// Delete a join token: it is used up or too old.
     DropToken(TokenId),
     /// Answer a waiting caller.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::command::{Command, ReplyId};
 use crate::effect::{AskId, CheckId, DraftId};
 use crate::message::Opened;
-use crate::model::{Program, Record, Scope, SecretId, SettingsId};
+use crate::model::{Fingerprint, Program, Record, Scope, SecretId, SettingsId};
 use crate::policy::{Condition, Policy};
 use crate::refused::Refused;
 
@@ -40,6 +40,9 @@ pub enum Event {
     /// The document is in force at this node; `Err`: it is not, the one before is, and why. Answers
     /// [`Effect::Apply`](crate::Effect::Apply).
     Applied(Scope, SettingsId, Result<(), Arc<str>>),
+    /// A token was made for this node, and came wrapped with the event; `Err`: it was not, and why. Answers
+    /// [`Effect::MakeVaultToken`](crate::Effect::MakeVaultToken).
+    VaultTokenMade(Fingerprint, Result<(), Arc<str>>),
     /// The artefact was fetched, and is what it says, or is not; in words. Answers
     /// [`Effect::StageProgram`](crate::Effect::StageProgram).
     ProgramStaged(Program, Result<(), Arc<str>>),

@@ -23,6 +23,7 @@ impl Cluster {
         assert!(self.secrets.wanted().all(|id| !self.secrets.has(&id)), "what it has, it does not ask for");
         assert!(self.secrets.held().count() <= MAX_HELD + 1, "secrets are bounded");
         assert!(self.secrets.wanted().next().is_none() || self.is_approved(), "only the approved ask");
+        assert!(self.vault.is_bounded(), "tokens that are made are bounded");
         assert!(self.commands_in_flight() <= 64 + 1 + MAX_NODES, "commands are bounded");
         assert!(self.joins.challenges() <= 64 && self.joins.tokens().len() <= 64, "joins are bounded");
         assert_eq!(self.secrets.next_ask().is_none(), self.secrets.wanted().next().is_none(), "asked for for ever");

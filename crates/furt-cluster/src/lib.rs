@@ -11,7 +11,7 @@
 //!   fingerprint. Each [`Record`](model::Record) in it is verified by itself, over the cluster of the message. A document's digest
 //!   and a secret's check value are computed from what came, never read from the wire.
 //! - A proof of a join ([`Proof`]) is made with a label for the sender's side and checked with the label of the other side.
-//! - Secrets and tokens do not leave it but by [`Effect::GiveSecret`]; it stores them durably by their names before it says so.
+//! - Secrets and tokens do not leave it but by [`Effect::GiveSecret`] and [`Effect::GiveVaultToken`]; it stores them durably by their names before it says so.
 //!
 //! # The ways
 //!
@@ -31,6 +31,9 @@
 //! its document → all apply by [`Effect::Apply`], each tells an [`UpdateResult`](model::UpdateResult). Whoever was away sees it in
 //! a beat. A rotation goes the same way: made → arbiter → announced → fetched → active once all who are there have it.
 //!
+//! **A token's.** A node that wants a token of a Vault ([`Condition::vault`]) asks one that makes them, in turn → `VaultTokenAsked` →
+//! [`Effect::MakeVaultToken`] → `VaultTokenGiven`, encrypted for the asker → [`Effect::KeepVaultToken`].
+//!
 //! **A program's.** [`Command::Update`] names a version and a digest. The target takes it where its own file switches updates on
 //! and no such version ran there yet → [`Effect::StageProgram`] → [`Effect::TakeOver`] → the successor restores its core, which tells
 //! how it went. One node at a time.
@@ -49,7 +52,7 @@
 //! # Reading order
 //!
 //! `event`, `effect`, `message`, `cluster` (the parts, and which way takes an event), `receiving`, `merging` with `parts::roster`,
-//! then the ways: `beating`, `joining`, `commanding`, `sharing`, `rotating`, `setting`, `rolling`, `applying`, `updating`; `viewing`,
+//! then the ways: `beating`, `joining`, `commanding`, `sharing`, `vaulting`, `rotating`, `setting`, `rolling`, `applying`, `updating`; `viewing`,
 //! `restoring`, `invariants`. A part owns its state in private fields and never asks the core.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -85,6 +88,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 mod updating;
+mod vaulting;
 mod view;
 mod viewing;
 

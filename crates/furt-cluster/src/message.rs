@@ -147,6 +147,10 @@ pub enum Body {
         /// The check value that the seal computed from what it decrypted.
         check: CheckValue,
     },
+    /// A token of a Vault is wanted. Nobody hands out its own: one is made for the sender.
+    VaultTokenAsked,
+    /// A token that unwraps the receiver's own, once; encrypted by the receiver's key. The bytes stay outside.
+    VaultTokenGiven,
     /// Would this document be taken?
     SettingsCheck(Box<SettingsCheck>),
     /// The answer to it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Fingerprint, Metrics, NodeName, PublicKey, RegistryPoint, Role, Status};
+use crate::model::{Fingerprint, Metrics, NodeName, PublicKey, RegistryPoint, Role, Status, VaultSide};
 
 /// Who this node is. It does not change while the process runs.
 #[derive(Debug, Clone)]
@@ -71,11 +71,13 @@ pub struct Condition {
     pub metrics: Metrics,
     /// Where its registry is; `None`: the store is its own.
     pub registry: Option<RegistryPoint>,
+    /// Whether it wants a token of a Vault, or makes them.
+    pub vault: VaultSide,
 }
 
 impl Default for Condition {
     fn default() -> Self {
-        Self { status: Status::Healthy, metrics: Metrics::default(), registry: None }
+        Self { status: Status::Healthy, metrics: Metrics::default(), registry: None, vault: VaultSide::Apart }
     }
 }
 

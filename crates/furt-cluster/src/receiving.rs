@@ -28,6 +28,8 @@ fn sender_of(body: &Body) -> Sender {
         | Body::RecordsGiven(_)
         | Body::SecretAsked(_)
         | Body::SecretGiven { .. }
+        | Body::VaultTokenAsked
+        | Body::VaultTokenGiven
         | Body::SettingsChecked { .. }
         | Body::DocumentAsked { .. }
         // What it says is said by a record, which a commander signed.
@@ -106,6 +108,8 @@ impl Cluster {
             Body::RecordsGiven(records) => self.handle_records(records, now, effects),
             Body::SecretAsked(id) => self.handle_secret_asked(&from, id, now, effects),
             Body::SecretGiven { id, check } => self.handle_secret_given(id, check, now, effects),
+            Body::VaultTokenAsked => self.handle_vault_token_asked(&from, now, effects),
+            Body::VaultTokenGiven => self.handle_vault_token_given(&from, now, effects),
             Body::SettingsCheck(check) => {
                 if check.request.by != from {
                     return Err(Refused::NotAsked);

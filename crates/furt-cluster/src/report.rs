@@ -1,5 +1,7 @@
 //! What the driver logs and counts.
 
+use std::sync::Arc;
+
 use crate::model::{ClusterId, Fingerprint, NodeName, NodeState, Role, Scope, SecretId, SettingsId, UpdateResult};
 use crate::refused::Refused;
 
@@ -36,6 +38,12 @@ pub enum Report {
     SecretTaken(SecretId),
     /// This node seals by this secret from now on.
     SecretActivated(SecretId),
+    /// A token of a Vault was made for a node, and left for its key.
+    VaultTokenGiven(Fingerprint),
+    /// No token could be made for a node, and why.
+    VaultTokenFailed(Fingerprint, Arc<str>),
+    /// A token came that this node has asked for.
+    VaultTokenTaken(Fingerprint),
     /// Two secrets have one generation.
     SecretSplit(u64),
     /// Settings are in force at this node.

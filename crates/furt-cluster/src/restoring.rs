@@ -4,7 +4,7 @@ use crate::cluster::{Bus, Cluster};
 use crate::effect::Effect;
 use crate::effects::Effects;
 use crate::model::{Boot, Now};
-use crate::parts::{Documents, InFlight, Joins, Nodes, Rollouts, Roster, Secrets, Taken, Updates};
+use crate::parts::{Documents, InFlight, Joins, Nodes, Rollouts, Roster, Secrets, Taken, Updates, VaultTokens};
 use crate::policy::{Condition, Identity, Nonces, Policy};
 use crate::refused::RefusedCounts;
 use crate::stored::{Applying, Change, Stored};
@@ -42,6 +42,7 @@ impl Cluster {
             nodes: Nodes::default(),
             joins: Joins::new(tokens, trusted),
             secrets: Secrets::new(secrets, active, made),
+            vault: VaultTokens::default(),
             documents,
             rollouts: Rollouts::default(),
             updates: Updates::default(),

@@ -346,6 +346,8 @@ fn try_seeds(eighth: u64) {
             "revoked",
             "upgraded",
             "wrong_proof",
+            "vault token taken",
+            "vault token failed",
         ];
         let never: BTreeSet<_> =
             all.into_iter().filter(|what| seen.get(what).is_none_or(|count| *count == 0)).collect();

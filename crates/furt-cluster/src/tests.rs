@@ -8,6 +8,7 @@ mod joining;
 mod secrets;
 mod settings;
 mod updates;
+mod vault;
 
 pub(crate) use harness::Net;
 

@@ -39,6 +39,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 mod token;
+mod vault;
 mod wire;
 
 pub use bid::{SignedBid, read_bid};
@@ -49,3 +50,4 @@ pub use routing::bindings;
 pub use seal::{Seal, document, fingerprint, is_signed};
 pub use secret::{NoSecretText, Secret};
 pub use token::{JoinToken, TokenError};
+pub use vault::{Enclosed, WrappedToken};

@@ -19,7 +19,8 @@ use crate::record;
 use crate::routing;
 use crate::secret::Secret;
 use crate::token::JoinToken;
-use crate::wire::{self, Written};
+use crate::vault::{Enclosed, WrappedToken};
+use crate::wire::{self, Enclosing, Written};
 
 /// How long a queue keeps a beat, as lex-node has it: the next one says more.
 const BEAT_EXPIRES: Duration = Duration::from_secs(5);
@@ -84,7 +85,7 @@ impl Seal {
         bid::write(&self.0.key, cluster, bid)
     }
 
-    /// Signs a message, and encrypts it where it says so. All but [`Body::SecretGiven`].
+    /// Signs a message, and encrypts it where it says so. All but [`Body::SecretGiven`] and [`Body::VaultTokenGiven`].
     ///
     /// # Errors
     /// The secret or token that it needs is not there, or the message is none that any node would take.
@@ -98,16 +99,28 @@ impl Seal {
     /// # Errors
     /// The secret is not there, the key is no RSA key or not the receiver's, or the message is another.
     pub fn give(&self, id: &SecretId, to_key: &PublicKey, message: &Outgoing) -> Result<Packet, SealError> {
-        let receiver = Rsa::read(to_key.as_bytes()).ok_or(SealError::BadKey)?;
-        if message.to != To::Node(receiver.fingerprint()) {
-            return Err(SealError::WrongReceiver);
-        }
+        let receiver = receiver(to_key, message)?;
         match &message.body {
             Body::SecretGiven { id: named, .. } if named == id => {}
             _ => return Err(SealError::WrongBody),
         }
         let secret = self.0.secret(*id)?;
-        self.finish(message, wire::write(message, &self.0, Some((secret, &receiver)))?)
+        self.finish(message, wire::write(message, &self.0, Some(Enclosing::Secret(secret, &receiver)))?)
+    }
+
+    /// Encrypts a token of a Vault by the key of the message's receiver, and signs the message, a [`Body::VaultTokenGiven`] to that one
+    /// node.
+    ///
+    /// # Errors
+    /// The key is no RSA key or not the receiver's, or the message is another.
+    pub fn give_vault_token(
+        &self,
+        token: &WrappedToken,
+        to_key: &PublicKey,
+        message: &Outgoing,
+    ) -> Result<Packet, SealError> {
+        let receiver = receiver(to_key, message)?;
+        self.finish(message, wire::write(message, &self.0, Some(Enclosing::VaultToken(token, &receiver)))?)
     }
 
     fn finish(&self, message: &Outgoing, written: Written) -> Result<Packet, SealError> {
@@ -134,12 +147,12 @@ impl Seal {
     ///
     /// # Errors
     /// It is refused; nothing is to be tried again.
-    pub fn open(&self, delivery: &Delivery) -> Result<(Opened, Option<Secret>), Refused> {
+    pub fn open(&self, delivery: &Delivery) -> Result<(Opened, Option<Enclosed>), Refused> {
         self.open_parts(&delivery.key, &delivery.properties, &delivery.body)
     }
 
-    /// Opens a message by its routing key, properties and body. The second is the secret that came with [`Body::SecretGiven`]: the
-    /// driver keeps it where the core says so, and drops it otherwise.
+    /// Opens a message by its routing key, properties and body. The second is the secret that came with [`Body::SecretGiven`], or
+    /// the token with [`Body::VaultTokenGiven`].
     ///
     /// # Errors
     /// It is refused, for the first of these reasons: its size, its form, its signature, what it is encrypted by, its content.
@@ -148,7 +161,7 @@ impl Seal {
         routing_key: &str,
         properties: &Properties,
         body: &[u8],
-    ) -> Result<(Opened, Option<Secret>), Refused> {
+    ) -> Result<(Opened, Option<Enclosed>), Refused> {
         if body.len() > MAX_MESSAGE_BYTES {
             return Err(Refused::TooLarge);
         }
@@ -157,15 +170,21 @@ impl Seal {
             Protection::Plain => Zeroizing::new(body.to_vec()),
             Protection::Encrypted { secret, iv } => self.decrypt(secret, iv, body).ok_or(Refused::Undecipherable)?,
         };
-        let (body, secret) = wire::read(&head, &key, &json, &self.0)?;
+        let (body, enclosed) = wire::read(&head, &key, &json, &self.0)?;
         let Head { from, boot, seq, at_ms, to, cluster, .. } = head;
-        Ok((Opened { from, key: key.spki().clone(), boot, seq, at_ms, to, cluster, body }, secret))
+        Ok((Opened { from, key: key.spki().clone(), boot, seq, at_ms, to, cluster, body }, enclosed))
     }
 
     fn decrypt(&self, secret: &SecretId, iv: &str, body: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let secret = self.0.secrets.get(secret)?;
         gcm::decrypt(&secret.cipher_key(), std::str::from_utf8(body).ok()?, iv)
     }
+}
+
+/// The key, where the message is for its owner alone.
+fn receiver(key: &PublicKey, message: &Outgoing) -> Result<Rsa, SealError> {
+    let receiver = Rsa::read(key.as_bytes()).ok_or(SealError::BadKey)?;
+    if message.to == To::Node(receiver.fingerprint()) { Ok(receiver) } else { Err(SealError::WrongReceiver) }
 }
 
 /// Whether a record's signature is by the key that it carries, over this cluster, and `by` is the fingerprint of that key. So are

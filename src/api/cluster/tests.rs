@@ -22,7 +22,7 @@ use super::super::listener::Peer;
 use super::super::tests::{KeepsAll, json_of, router_with};
 use super::*;
 use crate::cluster::{Link, MadeToken, Order};
-use crate::config::Config;
+use crate::config::{Config, Sourced};
 use furt_core::model::Sha256Digest;
 
 const TOKEN: &str = "furtc1.5e711294-0975-49a0-905d-86cf98781cd8.c2VjcmV0";
@@ -143,7 +143,7 @@ fn router(cluster: Option<Handle>) -> Router {
 
 fn router_of(cluster: Option<Handle>, readiness: Arc<Readiness>) -> Router {
     let mut config = Config::default();
-    config.internal.operator_token_sha256 = Some(Sha256Digest::of(b"operator"));
+    config.internal.operator_token_sha256 = Some(Sourced::Here(Sha256Digest::of(b"operator")));
     router_with(KeepsAll, readiness, Arc::new(config), cluster)
 }
 

@@ -8,7 +8,7 @@ use crate::config::allowed::AllowedSettings;
 use crate::config::key::{DefaultValue, Key, ReloadClass, TableVisitor};
 use crate::config::reading::FileTables;
 use crate::config::types::ClusterConfig;
-use crate::config::value::{Commas, Parsed, Value, broker, file, list, text};
+use crate::config::value::{Commas, Parsed, Value, broker, file, list, password, text};
 use furt_core::model::Invalid;
 
 /// A row of a key that counts from the start on.
@@ -38,12 +38,23 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ClusterConfig {
                 name: "cluster.password_file",
                 default: DefaultValue::absent("none", r#""/etc/furt/cluster-password""#),
                 range: "a file",
-                text: "The file with the user's password in its first line. It is read at each connection. The variable \
-                       `FURT_CLUSTER_PASSWORD` may have the password itself instead.",
+                text: "The file with the user's password in its first line. It is read at each connection.",
                 ..RESTART
             },
             file,
             |config| config.cluster.password_file.as_ref(),
+        ),
+        password: keys.optional(
+            Key {
+                name: "cluster.password",
+                default: DefaultValue::absent("none", r#""vault:furt/broker#password""#),
+                range: "`vault:PATH#KEY`",
+                text: "Where [Vault](vault.md) has the user's password, instead of `cluster.password_file`. It has no place in this file; \
+                       the variable `FURT_CLUSTER_PASSWORD` may have the password itself as well.",
+                ..RESTART
+            },
+            password,
+            |config| config.cluster.password.as_ref(),
         ),
         ca: keys.optional(
             Key {

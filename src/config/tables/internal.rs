@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::config::key::{DefaultValue, Key, ReloadClass, TableVisitor};
 use crate::config::reading::FileTables;
 use crate::config::types::{InternalConfig, ServerConfig};
-use crate::config::value::{addresses, advertised, boolean, digest, file, hosts, networks};
+use crate::config::value::{addresses, advertised, boolean, digest, file, hosts, networks, sourced};
 
 pub(super) fn visit(keys: &mut impl TableVisitor) -> InternalConfig {
     keys.table("internal", "The internal listener: registrations, heartbeats, operators.");
@@ -59,12 +59,12 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> InternalConfig {
                     "none",
                     r#""0000000000000000000000000000000000000000000000000000000000000000""#,
                 ),
-                range: "digest",
+                range: "digest, or `vault:PATH#KEY`",
                 text: "SHA-256 of a token that operators must send as well, as `Authorization: Bearer` \
-                       (`printf %s TOKEN | sha256sum`). Set it where others share the network.",
+                       (`printf %s TOKEN | sha256sum`), or where [Vault](vault.md) has it. Set it where others share the network.",
                 ..Key::ROW
             },
-            digest,
+            sourced(digest),
             |config| config.internal.operator_token_sha256.as_ref(),
         ),
         hosts: keys.value(

@@ -17,6 +17,7 @@ mod server;
 mod store;
 mod tls;
 mod upstream;
+mod vault;
 
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> Config {
         store: store::visit(keys),
         etcd: store::visit_etcd(keys),
         cluster: cluster::visit(keys),
+        vault: vault::visit(keys),
         certificates: Vec::new(),
         client_auth: Vec::new(),
         api_keys: Vec::new(),

@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 103] = [
+const OTHERS: [(&str, &str); 111] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -98,6 +98,7 @@ const OTHERS: [(&str, &str); 103] = [
     ("store.key", "'/key.pem'"),
     ("cluster.url", "'amqp://furt@10.0.0.5'"),
     ("cluster.password_file", "'/password'"),
+    ("cluster.password", "'vault:furt/broker#password'"),
     ("cluster.ca", "'/ca.pem'"),
     ("cluster.cert", "'/cert.pem'"),
     ("cluster.key", "'/key.pem'"),
@@ -110,6 +111,13 @@ const OTHERS: [(&str, &str); 103] = [
     ("cluster.beat_interval", "1"),
     ("cluster.heartbeat", "1"),
     ("cluster.settings", "['limits.*']"),
+    ("vault.url", "'https://vault.example:8200'"),
+    ("vault.ca", "'/ca.pem'"),
+    ("vault.namespace", "'edge'"),
+    ("vault.token_file", "'/token'"),
+    ("vault.mount", "'kv'"),
+    ("vault.policies", "['furt']"),
+    ("vault.period", "60"),
 ];
 
 const ENTRIES: [(&str, &str); 5] = [

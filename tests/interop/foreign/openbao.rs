@@ -15,8 +15,6 @@ use crate::support::{eventually, ports};
 /// For a start, on a machine that builds and tests beside it.
 const START: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(10);
-/// Who may do everything.
-const ROOT_TOKEN: &str = "root-of-a-test";
 
 /// The server. Killed, it has forgotten everything.
 pub(crate) struct Openbao {
@@ -27,6 +25,9 @@ pub(crate) struct Openbao {
 }
 
 impl Openbao {
+    /// The token of one who may do everything.
+    pub(crate) const ROOT_TOKEN: &str = "root-of-a-test";
+
     pub(crate) async fn start() -> Self {
         let mut server = Self { address: two_ports(), program: None, dir: TempDir::new().unwrap() };
         server.start_again().await;
@@ -40,7 +41,7 @@ impl Openbao {
             command.env_remove(name);
         }
         command.env("HOME", self.dir.path());
-        command.args(["server", "-dev", "-dev-no-store-token", &format!("-dev-root-token-id={ROOT_TOKEN}")]);
+        command.args(["server", "-dev", "-dev-no-store-token", &format!("-dev-root-token-id={}", Self::ROOT_TOKEN)]);
         command.arg(format!("-dev-listen-address={}", self.address));
         self.program = Some(Program::start(&mut command, &self.dir.path().join("log")));
         eventually("OpenBao answers", START, async || self.ask("GET", "sys/health", None, None).await).await;
@@ -75,12 +76,12 @@ impl Openbao {
 
     /// What an operator asks with the root token, such as `POST` of `auth/token/create-orphan`: status and body.
     pub(crate) async fn ctl(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        self.ask(method, path, Some(ROOT_TOKEN), body).await.expect("an answer of OpenBao")
+        self.ask(method, path, Some(Self::ROOT_TOKEN), body).await.expect("an answer of OpenBao")
     }
 
     /// The same of a `POST`, its answer wrapped for a minute: the token that unwraps it, once.
     pub(crate) async fn wrapped(&self, path: &str, body: Value) -> String {
-        let request = self.request("POST", path, Some(ROOT_TOKEN), Some(body)).header("X-Vault-Wrap-TTL", "60s");
+        let request = self.request("POST", path, Some(Self::ROOT_TOKEN), Some(body)).header("X-Vault-Wrap-TTL", "60s");
         let (_, answer) = answered(request).await.expect("an answer of OpenBao");
         answer["wrap_info"]["token"].as_str().expect("a token that unwraps").to_owned()
     }

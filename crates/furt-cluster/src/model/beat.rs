@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{NodeName, SecretId, SettingsId};
+use super::{NodeName, SecretId, SettingsId, VaultSide};
 
 /// The most secrets that a node has at a time: the active one, the one before it, the next one, and one that was made and not
 /// announced yet.
@@ -63,6 +63,8 @@ pub struct Beat {
     pub metrics: Metrics,
     /// Where its registry is; `None`: the store is its own.
     pub registry: Option<RegistryPoint>,
+    /// Whether it wants a token of a Vault, or makes them.
+    pub vault: VaultSide,
     /// The checksum of its records. Where two nodes differ, they ask each other for what they miss.
     pub records: u64,
     /// The secret that it seals by.

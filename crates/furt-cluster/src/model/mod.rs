@@ -14,6 +14,7 @@ mod record;
 mod result;
 mod standing;
 mod state;
+mod vault;
 
 pub use beat::{Beat, MAX_HELD, Metrics, RegistryPoint, Status};
 pub use document::{Document, MAX_DOCUMENT_BYTES, Scope, SettingsId};
@@ -26,6 +27,7 @@ pub use record::{Claim, Record, Restart};
 pub use result::{RequestId, UpdateResult};
 pub use standing::{Role, Standing};
 pub use state::NodeState;
+pub use vault::VaultSide;
 
 /// Says in words why a value cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -10,6 +10,7 @@ mod said;
 mod secrets;
 mod taken;
 mod updates;
+mod vault;
 mod window;
 
 pub(crate) use documents::{Documents, Waiting};
@@ -22,3 +23,6 @@ pub(crate) use secrets::{OVERLAP, Secrets};
 pub(crate) use taken::Taken;
 pub use updates::Updating;
 pub(crate) use updates::{Commanded, Updates};
+#[cfg(test)]
+pub(crate) use vault::MAKE_GAP;
+pub(crate) use vault::VaultTokens;

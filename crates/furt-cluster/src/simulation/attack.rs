@@ -8,7 +8,7 @@ use super::seal::{Key, Packet, Seal, check_of, document, fingerprint, mix, nonce
 use super::{CLUSTER, OWNED, STRANGER};
 use crate::model::{
     Beat, Boot, Claim, ClusterId, Fingerprint, Metrics, NodeName, Program, RequestId, Restart, Role, Scope, SecretId,
-    SettingsId, Status, UpdateResult, Version,
+    SettingsId, Status, UpdateResult, VaultSide, Version,
 };
 use crate::{Body, CheckFailure, Outgoing, Proof, Protect, SettingsCheck, To, Transcript};
 
@@ -132,7 +132,7 @@ impl Attack {
         // It has no token, and says that it has.
         seal.tokens.insert(token_id(1), 666);
         let mut packet = seal.seal(key, out);
-        if matches!(packet.out.body, Body::SecretGiven { .. }) {
+        if matches!(packet.out.body, Body::SecretGiven { .. } | Body::VaultTokenGiven) {
             packet.secret = Some((node, random.u64(..)));
         }
         packet
@@ -168,7 +168,7 @@ impl Attack {
             maker_boot: Boot(self.boot),
             maker_nonce: nonce(random.u64(..)),
         };
-        match random.u8(..17) {
+        match random.u8(..19) {
             0 | 1 => Body::Beat(Box::new(Beat {
                 name: NodeName::of("evil", u32::try_from(key).unwrap()),
                 status: if random.bool() { Status::Healthy } else { Status::Leaving },
@@ -176,6 +176,7 @@ impl Attack {
                 interval: Duration::from_secs(random.u64(..100)),
                 metrics: Metrics::default(),
                 registry: None,
+                vault: if random.bool() { VaultSide::Makes } else { VaultSide::Wants },
                 records: mix(&[random.u64(..)]),
                 secret: Some(secret.unwrap_or(false_secret)),
                 held: rules.secrets.values().copied().chain([false_secret]).collect(),
@@ -206,6 +207,8 @@ impl Attack {
             }
             14 => Body::DocumentAsked { scope, id: settings, secret: secret.unwrap_or(false_secret) },
             15 => Body::DocumentGiven { record: Box::new(record), document: text, request: Some(request) },
+            16 => Body::VaultTokenAsked,
+            17 => Body::VaultTokenGiven,
             _ => Body::UpdateResult(Box::new(UpdateResult {
                 action: "update_settings".into(),
                 status: Ok(()),

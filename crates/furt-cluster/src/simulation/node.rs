@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::seal::{Key, Packet, Seal, check_of, fingerprint, mix, nonce, public, sign, token_id};
-use crate::model::{Fingerprint, NodeName, Now, Program, Restart, Scope, SecretId};
+use crate::model::{Fingerprint, NodeName, Now, Program, Restart, Scope, SecretId, VaultSide};
 use crate::{
-    Answer, AskId, Bid, Change, Cluster, Command, Effect, Event, Identity, Policy, Refusal, ReplyId, Report, Stored,
+    Answer, AskId, Bid, Change, Cluster, Command, Condition, Effect, Event, Identity, Policy, Refusal, ReplyId, Report,
+    Stored,
 };
 
 /// The wall clock at the begin, in ms since the Unix epoch.
@@ -46,6 +47,13 @@ pub(crate) struct Node {
     pub(crate) reports: Vec<Report>,
     /// The secrets that it gave, and to whom.
     pub(crate) given: Vec<(SecretId, Fingerprint)>,
+    /// How many tokens of a Vault it had made.
+    pub(crate) tokens_made: u64,
+    /// Whom it gave one.
+    pub(crate) tokens_given: Vec<Fingerprint>,
+    /// Its part in such tokens, and the one that it keeps.
+    pub(crate) vault: VaultSide,
+    pub(crate) vault_token: Option<u64>,
     /// When it starts again.
     pub(crate) starts_at: Option<u64>,
     pub(crate) last: u64,
@@ -74,6 +82,14 @@ impl Node {
             answers: BTreeMap::new(),
             reports: Vec::new(),
             given: Vec::new(),
+            tokens_made: 0,
+            tokens_given: Vec::new(),
+            // Two that make them, and one that has no Vault.
+            vault: [VaultSide::Apart, VaultSide::Makes, VaultSide::Makes]
+                .get(usize::try_from(key).unwrap() % 8)
+                .copied()
+                .unwrap_or(VaultSide::Wants),
+            vault_token: None,
             starts_at: None,
             last: 0,
             restarts: 0,
@@ -115,10 +131,16 @@ impl Node {
         let (core, effects) = Cluster::restore(identity, self.policy.clone(), self.disk.clone(), nonces, now);
         self.core = Some(core);
         self.carry_out(effects, None, usize::MAX, ms);
+        self.handle(Event::ConditionChanged(self.condition()), None, usize::MAX, now, ms);
         self.handle(Event::BusUp, None, usize::MAX, now, ms);
         if let Some(token) = self.token {
             self.command(Command::Join(super::CLUSTER, token_id(token)), now, ms);
         }
+    }
+
+    fn condition(&self) -> Condition {
+        let vault = if self.vault_token.is_some() { VaultSide::Apart } else { self.vault };
+        Condition { vault, ..Condition::default() }
     }
 
     pub(crate) fn crash(&mut self, starts_at: u64) {
@@ -209,6 +231,27 @@ impl Node {
                         false => Due::Upgrade(program),
                     };
                     self.due.insert(at, due);
+                }
+                Effect::MakeVaultToken { to, .. } => {
+                    self.tokens_made += 1;
+                    // Some Vaults are away.
+                    let is_bad = mix(&[self.key, ms, 7]).is_multiple_of(4);
+                    let outcome = if is_bad { Err("Vault is away".into()) } else { Ok(()) };
+                    self.later(later, Event::VaultTokenMade(to, outcome));
+                }
+                Effect::GiveVaultToken { to, message, .. } => {
+                    assert_eq!(message.to, crate::To::Node(to));
+                    self.tokens_given.push(to);
+                    let packet = self.seal.seal(self.key, *message);
+                    self.outbox.push(Packet { secret: Some((to, mix(&[self.key, ms, 8]))), ..packet });
+                }
+                Effect::KeepVaultToken => {
+                    let token = secret.expect("a token came with the event");
+                    // Some are used by somebody else before.
+                    if !token.is_multiple_of(4) {
+                        self.vault_token = Some(token);
+                        self.later(soon, Event::ConditionChanged(self.condition()));
+                    }
                 }
                 Effect::DropToken(token) => {
                     self.seal.tokens.remove(&token);

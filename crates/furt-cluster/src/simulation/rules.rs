@@ -68,6 +68,11 @@ impl Rules {
             assert!(self.admitted.contains_key(&to), "{ms}: {id:?} leaves for {to}, which nobody admitted");
             *self.seen.entry("secret given").or_default() += 1;
         }
+        for to in std::mem::take(&mut node.tokens_given) {
+            assert!(self.admitted.contains_key(&to), "{ms}: a token leaves for {to}, which nobody admitted");
+            let is_revoked = standing(node, to) == Standing::Revoked;
+            assert!(!is_revoked, "{ms}: a token leaves for {to}, which this node knows to be revoked");
+        }
         *self.seen.entry("upgraded").or_default() += (node.version != "0.1.0") as u64;
         *self.seen.entry("restarted").or_default() += std::mem::take(&mut node.successions);
         for report in node.reports.drain(..) {
@@ -263,6 +268,9 @@ fn label(report: &Report) -> &'static str {
         Report::SecretGiven(..) => "given",
         Report::SecretTaken(_) => "taken",
         Report::SecretActivated(_) => "rotated",
+        Report::VaultTokenGiven(_) => "vault token given",
+        Report::VaultTokenFailed(..) => "vault token failed",
+        Report::VaultTokenTaken(_) => "vault token taken",
         Report::SecretSplit(_) => "split",
         Report::SettingsApplied(..) => "settings applied",
         Report::SettingsFailed(..) => "settings failed",

@@ -140,6 +140,13 @@ impl Seal {
                 bytes = Some(secret);
                 Vec::new()
             }
+            Body::VaultTokenGiven => {
+                let Some((_, token)) = secret.filter(|(whom, _)| *whom == own) else {
+                    return (Event::Refused(Refused::Undecipherable), None);
+                };
+                bytes = Some(token);
+                Vec::new()
+            }
             Body::SettingsCheck(check) => {
                 check.document = document(check.document.text());
                 Vec::new()

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::model::Restart;
 use crate::model::{
-    Beat, Boot, Fingerprint, Metrics, NodeName, NodeState, Role, Scope, SecretId, Standing, Status, TokenId,
+    Beat, Boot, Fingerprint, Metrics, NodeName, NodeState, Role, Scope, SecretId, Standing, Status, TokenId, VaultSide,
 };
 use crate::simulation::CLUSTER;
 use crate::simulation::node::{Due, EPOCH_MS, Node};
@@ -297,6 +297,7 @@ pub(crate) fn beat_of(key: u64) -> Body {
         interval: Duration::from_secs(5),
         metrics: Metrics::default(),
         registry: None,
+        vault: VaultSide::Apart,
         records: 0,
         secret: None,
         held: Vec::new(),

@@ -10,4 +10,5 @@ mod opening;
 mod records;
 mod samples;
 mod secrets;
+mod vault;
 mod wire;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use furt_bus::Outgoing as Packet;
 use furt_cluster::model::{
     Beat, Boot, CheckValue, Claim, ClusterId, Digest, Fingerprint, Metrics, NodeName, Nonce, Program, RegistryPoint,
-    RequestId, Restart, Role, Scope, SecretId, SettingsId, Status, TokenId, UpdateResult, Version,
+    RequestId, Restart, Role, Scope, SecretId, SettingsId, Status, TokenId, UpdateResult, VaultSide, Version,
 };
 use furt_cluster::{Body, CheckFailure, Opened, Outgoing, Proof, Protect, Refused, SettingsCheck, To, Transcript};
 
 use crate::envelope::Head;
-use crate::{JoinToken, NodeKey, Seal, Secret, document};
+use crate::{Enclosed, JoinToken, NodeKey, Seal, Secret, document};
 
 /// The secret of the vectors that a lex-node made.
 pub(super) const SECRET: &str = "78090e48a992cb7e2365217d72f80fae4c890b5963662ac0f7d01d21375152c8";
@@ -99,6 +99,7 @@ pub(super) fn beat() -> Beat {
             services_routed: 40,
             services: 41,
         },
+        vault: VaultSide::Wants,
         registry: Some(RegistryPoint { epoch: cluster().0, revision: u64::MAX }),
         records: u64::MAX - 1,
         secret: Some(secret().id()),
@@ -129,6 +130,7 @@ pub(super) fn bodies() -> Vec<Body> {
     let checked = |outcome| Body::SettingsChecked { request: request(), scope: Scope::Cluster, outcome };
     let bare = Beat {
         status: Status::Leaving,
+        vault: VaultSide::Makes,
         registry: None,
         secret: None,
         held: Vec::new(),
@@ -149,6 +151,7 @@ pub(super) fn bodies() -> Vec<Body> {
         Body::RecordsAsked,
         Body::RecordsGiven(records.clone()),
         Body::SecretAsked(secret().id()),
+        Body::VaultTokenAsked,
         Body::SettingsCheck(Box::new(SettingsCheck {
             request: request(),
             scope: Scope::Node(fingerprint(1)),
@@ -189,7 +192,12 @@ pub(super) fn given(from: &Seal) -> Packet {
 }
 
 pub(super) fn open(seal: &Seal, packet: &Packet) -> Result<(Opened, Option<Secret>), Refused> {
-    seal.open_parts(&packet.key, &packet.properties, &packet.body)
+    let (opened, enclosed) = seal.open_parts(&packet.key, &packet.properties, &packet.body)?;
+    let secret = enclosed.map(|enclosed| match enclosed {
+        Enclosed::Secret(secret) => secret,
+        Enclosed::VaultToken(token) => panic!("{token:?}"),
+    });
+    Ok((opened, secret))
 }
 
 pub(super) fn refusal(seal: &Seal, packet: &Packet) -> Option<Refused> {

@@ -23,7 +23,7 @@ fn a_beat_is_lex_nodes_with_one_more_field() {
     assert_eq!(
         json(beat.clone()),
         format!(
-            r#"{{"name":"edge_1.4711","pid":4711,"timestamp":"2026-11-27 22:23:31 +0000","status":"degraded","version":"1.4.0","metrics":{{"memory_rss_mb":12.5,"cpu_user_seconds":0.39,"cpu_system_seconds":0.07,"thread_count":4,"loaded_extensions":0,"uptime_seconds":86400}},"hosted_worker_ids":[],"furt":{{"interval_ms":5000,"services_routed":40,"services":41,"registry":{{"epoch":"0191f0a2-7b1c-4d3e-8f90-112233445566","revision":18446744073709551615}},"records":18446744073709551614,"secret":{{"generation":3,"check":"{check}"}},"held":[{{"generation":3,"check":"{check}"}},{{"generation":4,"check":"0000000000000000"}}],"settings":{{"generation":7,"digest":"{digest}"}},"node_settings":null,"skew_ms":-3}}}}"#
+            r#"{{"name":"edge_1.4711","pid":4711,"timestamp":"2026-11-27 22:23:31 +0000","status":"degraded","version":"1.4.0","metrics":{{"memory_rss_mb":12.5,"cpu_user_seconds":0.39,"cpu_system_seconds":0.07,"thread_count":4,"loaded_extensions":0,"uptime_seconds":86400}},"hosted_worker_ids":[],"furt":{{"interval_ms":5000,"services_routed":40,"services":41,"registry":{{"epoch":"0191f0a2-7b1c-4d3e-8f90-112233445566","revision":18446744073709551615}},"vault":"wants","records":18446744073709551614,"secret":{{"generation":3,"check":"{check}"}},"held":[{{"generation":3,"check":"{check}"}},{{"generation":4,"check":"0000000000000000"}}],"settings":{{"generation":7,"digest":"{digest}"}},"node_settings":null,"skew_ms":-3}}}}"#
         )
     );
     let packet = seal(0).seal(&message(To::All, Protect::Signed, beat)).unwrap();
@@ -234,7 +234,7 @@ fn what_is_signed_and_no_message_is_malformed() {
 
 #[test]
 fn a_function_that_furt_does_not_know_is_told_apart() {
-    for function in ["update_gem", "", "Records_asked", "beat", "receive_vault_token"] {
+    for function in ["update_gem", "", "Records_asked", "beat", "update_settings"] {
         let json = format!(r#"{{"function":"{function}"}}"#);
         assert_eq!(opened(Some(function), "task", &json), Err(Refused::UnknownFunction), "{function}");
     }

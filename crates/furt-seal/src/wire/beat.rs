@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use furt_cluster::model::{Beat, MAX_HELD, Metrics, NodeName, RegistryPoint, SecretId, SettingsId, Status};
+use furt_cluster::model::{Beat, MAX_HELD, Metrics, NodeName, RegistryPoint, SecretId, SettingsId, Status, VaultSide};
 use serde::{Deserialize, Serialize};
 
 use super::forms::present;
@@ -34,6 +34,14 @@ enum StatusForm {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum VaultForm {
+    Apart,
+    Wants,
+    Makes,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MetricsForm {
     memory_rss_mb: f64,
@@ -53,6 +61,7 @@ struct Further {
     services: u32,
     #[serde(deserialize_with = "present")]
     registry: Option<RegistryForm>,
+    vault: VaultForm,
     records: u64,
     #[serde(deserialize_with = "present")]
     secret: Option<SecretId>,
@@ -101,6 +110,11 @@ impl BeatForm {
                 services_routed: metrics.services_routed,
                 services: metrics.services,
                 registry: registry.map(|RegistryPoint { epoch, revision }| RegistryForm { epoch, revision }),
+                vault: match beat.vault {
+                    VaultSide::Apart => VaultForm::Apart,
+                    VaultSide::Wants => VaultForm::Wants,
+                    VaultSide::Makes => VaultForm::Makes,
+                },
                 records: beat.records,
                 secret: beat.secret,
                 held: beat.held.clone(),
@@ -137,6 +151,11 @@ impl BeatForm {
                 services: furt.services,
             },
             registry: furt.registry.map(|RegistryForm { epoch, revision }| RegistryPoint { epoch, revision }),
+            vault: match furt.vault {
+                VaultForm::Apart => VaultSide::Apart,
+                VaultForm::Wants => VaultSide::Wants,
+                VaultForm::Makes => VaultSide::Makes,
+            },
             records: furt.records,
             secret: furt.secret,
             held: furt.held,

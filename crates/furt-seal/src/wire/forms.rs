@@ -7,6 +7,8 @@ use furt_cluster::model::{
 use furt_cluster::{CheckFailure, Transcript};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::vault::TokenForm;
+
 /// lex-node's class that takes a secret and gives one.
 pub(crate) const CRYPT: &str = "Legion::Extensions::Node::Runners::Crypt";
 
@@ -53,6 +55,20 @@ pub(crate) enum Wire {
         encrypted_string: EncipheredForm,
         public_key: String,
         furt: Named,
+    },
+    /// `RequestVaultToken`.
+    PushVaultToken {
+        node_name: String,
+        runner_class: String,
+        public_key: String,
+        furt: TokenForm,
+    },
+    /// `PushVaultToken`.
+    ReceiveVaultToken {
+        runner_class: String,
+        message: String,
+        public_key: String,
+        furt: TokenForm,
     },
     SettingsCheck {
         request: RequestId,

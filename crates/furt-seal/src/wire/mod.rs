@@ -5,10 +5,11 @@ mod forms;
 mod reading;
 mod result;
 mod secrets;
+mod vault;
 mod writing;
 
 pub(crate) use reading::read;
-pub(crate) use writing::{Written, write};
+pub(crate) use writing::{Enclosing, Written, write};
 
 use furt_cluster::Body;
 
@@ -18,7 +19,7 @@ const HEARTBEAT: &str = "heartbeat";
 const TASK: &str = "task";
 
 /// The functions, of which a beat has none: lex-node's words where it has them.
-const FUNCTIONS: [&str; 15] = [
+const FUNCTIONS: [&str; 17] = [
     "push_public_key",
     "join_asked",
     "join_challenge",
@@ -28,6 +29,8 @@ const FUNCTIONS: [&str; 15] = [
     "records_given",
     "push_cluster_secret",
     "receive_cluster_secret",
+    "push_vault_token",
+    "receive_vault_token",
     "settings_check",
     "settings_checked",
     "document_asked",
@@ -51,6 +54,8 @@ fn function(body: &Body) -> Option<&'static str> {
         Body::RecordsGiven(_) => "records_given",
         Body::SecretAsked(_) => "push_cluster_secret",
         Body::SecretGiven { .. } => "receive_cluster_secret",
+        Body::VaultTokenAsked => "push_vault_token",
+        Body::VaultTokenGiven => "receive_vault_token",
         Body::SettingsCheck(_) => "settings_check",
         Body::SettingsChecked { .. } => "settings_checked",
         Body::DocumentAsked { .. } => "document_asked",

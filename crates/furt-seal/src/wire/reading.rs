@@ -11,17 +11,17 @@ use super::beat::BeatForm;
 use super::forms::Wire;
 use super::result::ResultForm;
 use super::secrets::{self, Given};
-use super::{FUNCTIONS, HEARTBEAT, TASK, UPDATE_RESULT, function};
+use super::{FUNCTIONS, HEARTBEAT, TASK, UPDATE_RESULT, function, vault};
 use crate::envelope::Head;
 use crate::keyring::Keyring;
 use crate::public::{Rsa, digest_of};
 use crate::record;
-use crate::secret::Secret;
 use crate::token::Side;
+use crate::vault::Enclosed;
 
-/// Reads a body, and the secret that came with it.
-pub(crate) fn read(head: &Head, key: &Rsa, json: &[u8], ring: &Keyring) -> Result<(Body, Option<Secret>), Refused> {
-    let (body, secret) = match (head.kind.as_str(), head.function.as_deref()) {
+/// Reads a body, and what came with it.
+pub(crate) fn read(head: &Head, key: &Rsa, json: &[u8], ring: &Keyring) -> Result<(Body, Option<Enclosed>), Refused> {
+    let (body, enclosed) = match (head.kind.as_str(), head.function.as_deref()) {
         (HEARTBEAT, None) => (Body::Beat(Box::new(beat(head, json)?)), None),
         (TASK, Some(UPDATE_RESULT)) => {
             let result = parse::<ResultForm>(json)?.result().ok_or(Refused::Malformed)?;
@@ -32,7 +32,7 @@ pub(crate) fn read(head: &Head, key: &Rsa, json: &[u8], ring: &Keyring) -> Resul
         _ => return Err(Refused::Malformed),
     };
     // The header and the body name the function, and both are signed; a furt writes the same into both.
-    if head.function.as_deref() == function(&body) { Ok((body, secret)) } else { Err(Refused::Malformed) }
+    if head.function.as_deref() == function(&body) { Ok((body, enclosed)) } else { Err(Refused::Malformed) }
 }
 
 fn beat(head: &Head, json: &[u8]) -> Result<furt_cluster::model::Beat, Refused> {
@@ -50,7 +50,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn body(&self, wire: Wire) -> Result<(Body, Option<Secret>), Refused> {
+    fn body(&self, wire: Wire) -> Result<(Body, Option<Enclosed>), Refused> {
         let body = match wire {
             Wire::PushPublicKey {} => Body::BeatsAsked,
             Wire::JoinAsked { token, nonce } => Body::JoinAsked { token, nonce },
@@ -84,7 +84,16 @@ impl Reading<'_> {
             } => {
                 let given = Given { runner_class, message, validation_string, encrypted_string, public_key };
                 let secret = secrets::read_given(&given, furt.secret, &self.ring.key, self.key)?;
-                return Ok((Body::SecretGiven { id: furt.secret, check: secret.id().check }, Some(secret)));
+                let body = Body::SecretGiven { id: furt.secret, check: secret.id().check };
+                return Ok((body, Some(Enclosed::Secret(secret))));
+            }
+            Wire::PushVaultToken { node_name, runner_class, public_key, furt } => {
+                vault::read_asked(&node_name, &runner_class, &public_key, &furt, (self.head, self.key))?
+            }
+            Wire::ReceiveVaultToken { runner_class, message, public_key, furt } => {
+                let keys = (&self.ring.key, self.key);
+                let token = vault::read_given(&runner_class, &message, &public_key, &furt, keys)?;
+                return Ok((Body::VaultTokenGiven, Some(Enclosed::VaultToken(token))));
             }
             Wire::SettingsCheck { request, scope, id, restart, document } => {
                 let document = document_of(&document)?;

@@ -10,12 +10,13 @@ use zeroize::Zeroizing;
 use super::beat::BeatForm;
 use super::forms::{OutcomeForm, TranscriptForm, Wire};
 use super::result::ResultForm;
-use super::{HEARTBEAT, TASK, function, secrets};
+use super::{HEARTBEAT, TASK, function, secrets, vault};
 use crate::error::SealError;
 use crate::keyring::Keyring;
 use crate::public::Rsa;
 use crate::secret::Secret;
 use crate::token::Side;
+use crate::vault::WrappedToken;
 
 /// A body that was written.
 pub(crate) struct Written {
@@ -25,14 +26,24 @@ pub(crate) struct Written {
     pub(crate) json: Zeroizing<Vec<u8>>,
 }
 
-/// Writes a body. A secret goes out where one is given, with the key that it is for, and in no other way.
-pub(crate) fn write(message: &Outgoing, ring: &Keyring, given: Option<(&Secret, &Rsa)>) -> Result<Written, SealError> {
+/// What goes out with a message, and the key that it is for.
+#[derive(Clone, Copy)]
+pub(crate) enum Enclosing<'a> {
+    Secret(&'a Secret, &'a Rsa),
+    VaultToken(&'a WrappedToken, &'a Rsa),
+}
+
+/// Writes a body. A secret or a token goes out where one is given, with the key that it is for, and in no other way.
+pub(crate) fn write(message: &Outgoing, ring: &Keyring, given: Option<Enclosing<'_>>) -> Result<Written, SealError> {
     let function = function(&message.body);
     let json = match (&message.body, given) {
         (Body::Beat(beat), None) => json(&BeatForm::of(beat, message.at_ms))?,
         (Body::UpdateResult(result), None) => json(&ResultForm::of(result))?,
-        (Body::SecretGiven { .. }, Some((secret, receiver))) => {
+        (Body::SecretGiven { .. }, Some(Enclosing::Secret(secret, receiver))) => {
             json(&secrets::write_given(&ring.key, secret, receiver)?)?
+        }
+        (Body::VaultTokenGiven, Some(Enclosing::VaultToken(token, receiver))) => {
+            json(&vault::write_given(&ring.key, token, receiver)?)?
         }
         (_, Some(_)) => return Err(SealError::WrongBody),
         (body, None) => json(&wire(body, ring)?)?,
@@ -47,7 +58,9 @@ fn json(form: &impl Serialize) -> Result<Vec<u8>, SealError> {
 
 fn wire(body: &Body, ring: &Keyring) -> Result<Wire, SealError> {
     Ok(match body {
-        Body::Beat(_) | Body::UpdateResult(_) | Body::SecretGiven { .. } => return Err(SealError::WrongBody),
+        Body::Beat(_) | Body::UpdateResult(_) | Body::SecretGiven { .. } | Body::VaultTokenGiven => {
+            return Err(SealError::WrongBody);
+        }
         Body::BeatsAsked => Wire::PushPublicKey {},
         Body::JoinAsked { token, nonce } => Wire::JoinAsked { token: *token, nonce: *nonce },
         Body::JoinChallenge { transcript, proof } => {
@@ -66,6 +79,7 @@ fn wire(body: &Body, ring: &Keyring) -> Result<Wire, SealError> {
         Body::RecordsAsked => Wire::RecordsAsked {},
         Body::RecordsGiven(records) => Wire::RecordsGiven { records: records.clone() },
         Body::SecretAsked(id) => secrets::write_asked(&ring.key, *id),
+        Body::VaultTokenAsked => vault::write_asked(&ring.key),
         Body::SettingsCheck(check) => {
             let SettingsCheck { request, scope, id, restart, document } = &**check;
             let (request, scope, id, restart) = (*request, *scope, *id, *restart);

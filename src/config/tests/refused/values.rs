@@ -383,6 +383,30 @@ fn a_place_is_a_region_a_file_and_a_header_that_means_nothing_else() {
 }
 
 #[test]
+fn a_vault_is_reached_in_private_at_a_plain_url() {
+    const RIGHT: &str = "is not where a Vault is; must be the https:// url of a Vault without a path, such as \"https://vault.example:8200\"";
+    for (url, told) in [
+        ("http://vault.example:8200", "would send the token in plain text; must be https:// beyond this host"),
+        ("https://vault.example/v1", RIGHT),
+        ("https://vault.example?x", RIGHT),
+        ("ftp://127.0.0.1", RIGHT),
+        ("vault.example:8200", RIGHT),
+    ] {
+        check(&[(&format!("[vault]\nurl = '{url}'"), &[&format!("2:7: vault.url: {told}")])]);
+    }
+    for key in ["namespace", "mount"] {
+        for name in ["", "/kv", "kv/", "a//b", "..", "a b", "kv?x", "ü"] {
+            let column = key.len() + " = '".len();
+            let told = format!(
+                "2:{column}: vault.{key}: \"{name}\" is not a {key}; must be 1 to 128 of A-Z, a-z, 0-9, '_', '-', '.', and '/' between \
+                 them"
+            );
+            check(&[(&format!("[vault]\n{key} = '{name}'"), &[&told])]);
+        }
+    }
+}
+
+#[test]
 fn secrets_are_never_repeated() {
     check(&[
         (
@@ -390,6 +414,26 @@ fn secrets_are_never_repeated() {
             &[
                 "2:25: internal.operator_token_sha256: is not a SHA-256; must be 64 hexadecimal digits, the SHA-256 of the secret",
             ],
+        ),
+        (
+            "[internal]\noperator_token_sha256 = 'vault:hunter2'",
+            &[
+                "2:25: internal.operator_token_sha256: is not a reference; must be \"vault:PATH#KEY\", such as \"vault:furt/broker#password\"",
+            ],
+        ),
+        (
+            "[cluster]\npassword = 'hunter2'",
+            &[
+                "2:12: cluster.password: is not a reference; must be \"vault:PATH#KEY\", such as \"vault:furt/broker#password\"",
+            ],
+        ),
+        (
+            "[cluster]\npassword = 12",
+            &["2:12: cluster.password: is an integer; must be a reference in quotes, as \"vault:PATH#KEY\""],
+        ),
+        (
+            "[vault]\nurl = 'https://furt:hunter2@vault.example'",
+            &["2:7: vault.url: has a user or a password in it; must be without: vault.token_file has the token"],
         ),
         (
             "[internal]\noperator_token_sha256 = 12",
