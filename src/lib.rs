@@ -38,6 +38,7 @@ pub mod status;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+pub mod update;
 pub mod upstream;
 pub mod vault;
 pub mod wire;

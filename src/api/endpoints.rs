@@ -14,7 +14,7 @@ use furt_api::backends::{
 use furt_api::certificates::{Certificates, RenewalAsked};
 use furt_api::cluster::{
     Adopt, AdoptedSecret, Approve, ApprovedNode, BeatsAsked, DroppedToken, ForgottenNode, Founded, IssuedToken, Join,
-    Joining, NewToken, RevokedNode, Rotating,
+    Joining, NewToken, RevokedNode, Rotating, UpdateProgram, UpdatedProgram,
 };
 use furt_api::deregistration::Drained;
 use furt_api::events::Events;
@@ -137,6 +137,8 @@ endpoints! {
         "ends a token, by its id";
     POST "/internal/cluster/nodes/{key}/approve" NONE Identified AdminByToken (Approve) -> ApprovedNode
         = cluster::approve, "approves a node's key";
+    POST "/internal/cluster/nodes/{key}/update" NONE Identified AdminByToken (UpdateProgram) -> UpdatedProgram
+        = cluster::update, "has a node run [another version](cluster.md#updates) of furt, and waits for what it tells";
     POST "/internal/cluster/nodes/{key}/revoke" NONE Identified AdminByToken (()) -> RevokedNode = cluster::revoke,
         "revokes a node's key, for ever; takes no body";
     DELETE "/internal/cluster/nodes/{key}" NONE Identified AdminByToken (()) -> ForgottenNode = cluster::forget,

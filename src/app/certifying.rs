@@ -12,7 +12,7 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
 use super::acquiring::{self, place};
-use super::{clustering, vaulting};
+use super::{clustering, updating, vaulting};
 use crate::api::ShownTls;
 use crate::clock;
 use crate::config::{
@@ -58,6 +58,7 @@ pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path
     let of_acme = acquiring::faults(config, locations, path);
     let of_cluster = clustering::faults(config, locations, path);
     let of_vault = vaulting::faults(config, locations, path);
+    let of_updates = updating::faults(config, locations, path);
     faults
         .chain(missing)
         .chain(useless)
@@ -66,6 +67,7 @@ pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path
         .chain(of_acme)
         .chain(of_cluster)
         .chain(of_vault)
+        .chain(of_updates)
         .collect()
 }
 

@@ -13,7 +13,7 @@ use super::acquiring::place;
 use super::vaulting;
 use crate::affinity_keys::KeySource;
 use crate::clock;
-use crate::cluster::{self, Handle, Options, Running, Shared, Task};
+use crate::cluster::{self, Handle, Options, ProgramTask, Running, Shared, Task};
 use crate::config::{ClusterConfig, Config, ConfigError, KeyLocations, Sourced};
 use crate::published::Snapshots;
 use crate::telemetry::{self, SharedStoreMetrics, Telemetry};
@@ -67,6 +67,22 @@ pub(super) fn faults(config: &Config, locations: &KeyLocations, path: &Path) -> 
     faults
 }
 
+/// What else of furt the cluster has to do with.
+pub(super) struct Beside<'a> {
+    /// Where a shared store is counted; `None`: the store is this node's own.
+    pub(super) shared: Option<Arc<SharedStoreMetrics>>,
+    /// Has settings checked and put in force.
+    pub(super) tasks: mpsc::Sender<Task>,
+    /// Takes what gateways derive from the secret.
+    pub(super) share: Box<dyn Fn(&Shared) + Send>,
+    /// What a Vault has given.
+    pub(super) values: &'a Values,
+    pub(super) vault: Option<&'a vault::Running>,
+    pub(super) updates: UpdateRule,
+    /// Has programs fetched and started; `None`: it is off.
+    pub(super) programs: Option<mpsc::Sender<ProgramTask>>,
+}
+
 /// The cluster's thread and where it is given orders; `None`: there is no cluster.
 ///
 /// # Errors
@@ -75,12 +91,9 @@ pub(super) fn start(
     config: &Config,
     snapshots: &Snapshots,
     telemetry: &Arc<Telemetry>,
-    shared: Option<Arc<SharedStoreMetrics>>,
-    tasks: mpsc::Sender<Task>,
-    share: impl Fn(&Shared) + Send + 'static,
-    values: &Values,
-    vault: Option<&vault::Running>,
+    beside: Beside<'_>,
 ) -> Result<Option<(Handle, Running)>> {
+    let Beside { shared, tasks, share, values, vault, updates, programs } = beside;
     let Some(url) = config.cluster.url.clone() else { return Ok(None) };
     if let Some(warning) = url.warning() {
         log::warn!("cluster.url: {warning}");
@@ -93,12 +106,13 @@ pub(super) fn start(
         name: NodeName::of(&host(&config.cluster), std::process::id()),
         exchange: config.cluster.exchange.clone(),
         token_file: config.cluster.token_file.clone(),
-        policy: Box::new(move || policy(&in_force.load().config.cluster)),
+        policy: Box::new(move || policy(&in_force.load().config.cluster, updates)),
         condition: condition(snapshots, telemetry, shared, vault.cloned()),
         vault: vault.map(|vault| vaulting::door(vault, snapshots)),
         metrics,
         tasks,
-        share: Box::new(share),
+        share,
+        programs,
     };
     let (cluster, values) = (config.cluster.clone(), values.clone());
     let running = cluster::start(options, orders, move |topology| connect(url, cluster, values, topology))?;
@@ -106,14 +120,14 @@ pub(super) fn start(
 }
 
 /// Gives what gateways share to those that use it.
-pub(super) fn share(affinity: KeySource, public: Option<Arc<Tls>>) -> impl Fn(&Shared) + Send + 'static {
-    move |shared| {
+pub(super) fn share(affinity: KeySource, public: Option<Arc<Tls>>) -> Box<dyn Fn(&Shared) + Send> {
+    Box::new(move |shared| {
         let now_ms = clock::unix_ms();
         affinity.set(&shared.affinity, now_ms);
         if let Some(tls) = &public {
             tls.share_tickets(shared.tickets.iter().map(|root| **root).collect(), now_ms.div_euclid(1000));
         }
-    }
+    })
 }
 
 fn connect(url: BusUrl, config: ClusterConfig, values: Values, topology: Topology) -> Result<AmqpBus> {
@@ -141,16 +155,11 @@ fn host(config: &ClusterConfig) -> String {
     config.name.clone().unwrap_or_else(machine)
 }
 
-fn policy(config: &ClusterConfig) -> Policy {
+fn policy(config: &ClusterConfig, updates: UpdateRule) -> Policy {
     let members = config.members.iter().map(|key| (*key, Role::Member));
     let commanders = config.commanders.iter().map(|key| (*key, Role::Commander));
     let settings = config.settings.iter().map(|one| one.to_string().into()).collect();
-    Policy {
-        beat_interval: config.beat_interval,
-        peers: members.chain(commanders).collect(),
-        updates: UpdateRule::Off,
-        settings,
-    }
+    Policy { beat_interval: config.beat_interval, peers: members.chain(commanders).collect(), updates, settings }
 }
 
 /// How this node is, for its beats.

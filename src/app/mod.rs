@@ -18,6 +18,7 @@ mod server;
 mod services;
 mod settings;
 mod stopping;
+mod updating;
 mod upgrading;
 mod vaulting;
 
@@ -52,6 +53,7 @@ use server::{OpenOfEach, Services};
 use settings::Settings;
 pub use settings::with_settings;
 use stopping::{Stop, StopRequest};
+use updating::Updating;
 pub use upgrading::Handover;
 use upgrading::Upgrading;
 
@@ -148,16 +150,18 @@ impl Bound {
         let (tasks, tasks_asked) = cluster::tasks();
         let values = Values::default();
         let vault = vaulting::start(&self.config, &restored.snapshots, &opened.telemetry, &values)?;
-        let cluster = clustering::start(
-            &self.config,
-            &restored.snapshots,
-            &opened.telemetry,
-            restored.shared.clone(),
+        let updates = updating::rule(&self.config, handover.program());
+        let (programs, programs_asked) = updating::channel(updates).unzip();
+        let beside = clustering::Beside {
+            shared: restored.shared.clone(),
             tasks,
-            clustering::share(restored.affinity.clone(), opened.certifying.public.clone()),
-            &values,
-            vault.as_ref(),
-        )?;
+            share: clustering::share(restored.affinity.clone(), opened.certifying.public.clone()),
+            values: &values,
+            vault: vault.as_ref(),
+            updates,
+            programs,
+        };
+        let cluster = clustering::start(&self.config, &restored.snapshots, &opened.telemetry, beside)?;
         let (cluster_handle, cluster) = cluster.unzip();
         let keeper = acquiring::keeper(&self.config, opened.certifying.public(), &restored.snapshots)?;
         let stop = Stop::watch(opened.background.handle())?;
@@ -165,6 +169,11 @@ impl Bound {
         let open = OpenOfEach::new(&opened.telemetry);
         let (reloads, asked) = Reloads::channel();
         let (upgrades, upgrades_asked) = Upgrades::channel();
+        let (takeovers, updates_asked) = tokio::sync::mpsc::channel(1);
+        if let (Some(asked), Some(program)) = (programs_asked, handover.program()) {
+            let staging = Arc::new(updating::staging(&self.config, &self.path, restored.custody.clone()));
+            opened.background.spawn(Updating { staging, program: program.to_owned(), takeovers }.run(asked));
+        }
         let store = self.config.store.clone();
         let asked_to_upgrade = rotating::upgrade_signals(&opened.background)?;
         opened.background.spawn(self.reloading(&opened, &restored, vault).run(opened.hangups, asked, tasks_asked));
@@ -208,7 +217,8 @@ impl Bound {
         }
         log::info!("furt {VERSION} ({COMMIT}) listens on {public}; services register at {internal}");
         notify_supervisor(&[NotifyState::Ready]);
-        let upgrading = Upgrading::new(handover, again, &store, restored.custody, upgrades_asked, asked_to_upgrade);
+        let upgrading =
+            Upgrading::new(handover, again, &store, restored.custody, upgrades_asked, updates_asked, asked_to_upgrade);
         Ok(Running {
             background: opened.background,
             driver: restored.driver,

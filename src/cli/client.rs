@@ -266,6 +266,17 @@ pub(super) fn ask_patiently(
     judge(target, exchange(target, method, path, query, body, TIMEOUT + wait)?)
 }
 
+/// The same with a body.
+pub(super) fn ask_for_long(
+    target: &Target,
+    method: &str,
+    path: &[&str],
+    body: String,
+    wait: Duration,
+) -> Result<Answer> {
+    judge(target, exchange(target, method, path, &[], Some(body), TIMEOUT + wait)?)
+}
+
 /// The body of an answer, however long, as it comes.
 ///
 /// # Errors

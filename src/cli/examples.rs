@@ -189,6 +189,10 @@ Examples:
   furt upgrade
   furt upgrade -o json";
 
+pub(super) const UPDATE: &str = "\
+Examples:
+  furt update --to edge_1.4711 --version 1.4.0 --sha256 \"$(sha256sum < furt-1.4.0 | cut -c1-64)\"";
+
 pub(super) const READY: &str = "\
 Examples:
   furt ready && echo 'takes requests'

@@ -28,6 +28,7 @@ mod store;
 mod terminal;
 mod tls;
 mod top;
+mod update;
 mod upgrade;
 
 use std::process::ExitCode;
@@ -114,6 +115,9 @@ enum Verb {
     /// Replace the running furt by the program that is in its place now, without losing a connection
     #[command(after_help = examples::UPGRADE)]
     Upgrade(upgrade::UpgradeArgs),
+    /// Have a node of the cluster run another version of furt, which its own file lets happen
+    #[command(after_help = examples::UPDATE)]
+    Update(update::UpdateArgs),
     /// Exit with 0 if the running furt takes requests, for health checks
     #[command(after_help = examples::READY)]
     Ready(client::ReadyArgs),
@@ -184,6 +188,7 @@ pub fn main() -> ExitCode {
         Verb::Acme(verb) => certificates::acme(&verb),
         Verb::Reload(args) => reload::run(&args),
         Verb::Upgrade(args) => upgrade::run(&args),
+        Verb::Update(args) => update::run(&args),
         Verb::Ready(args) => client::ready(&args),
         Verb::Keys(verb) => keys::run(&verb),
         Verb::Store(verb) => store::run(&verb),

@@ -18,6 +18,7 @@ use super::folder::{Folder, FolderError, token_of};
 use super::handle::{Failure, Link, Order, Shown};
 use super::node::{Node, now};
 use super::outside::{Outside, Task};
+use super::programs::{ProgramTask, Programs};
 use super::shared::Shared;
 use super::telling::Telling;
 use super::vault::{self, VaultDoor};
@@ -52,6 +53,8 @@ pub struct Options {
     pub tasks: mpsc::Sender<Task>,
     /// Takes what gateways derive from the cluster's secret, whenever that changes.
     pub share: Box<dyn Fn(&Shared) + Send>,
+    /// Has other programs checked and started; `None`: there are no updates.
+    pub programs: Option<mpsc::Sender<ProgramTask>>,
 }
 
 /// How the node's part in the cluster ends.
@@ -211,16 +214,10 @@ impl Driver {
         let (calls, mut made) = options.vault.as_mut().map(|door| (&door.calls, &mut door.made)).unzip();
         let share = &*options.share;
         let seal = Seal::new(folder.key_or_new()?);
-        let mut node = Node::begin(
-            seal,
-            options.name.clone(),
-            log_of(&options.exchange),
-            policy.clone(),
-            folder,
-            bus,
-            telling,
-            outside,
-        )?;
+        let (programs, mut of_programs) = Programs::new(options.programs.clone());
+        let names = (options.name.clone(), log_of(&options.exchange));
+        let node = Node::begin(seal, names, policy.clone(), folder, bus, telling, outside)?;
+        let mut node = node.with_programs(programs);
         node.use_vault(calls);
         *told = None;
         if start == Start::First {
@@ -236,11 +233,17 @@ impl Driver {
                     let ending = ending.unwrap_or(Ending::Leaving);
                     if ending == Ending::Leaving {
                         node.handle(Event::Leaving)?;
+                    } else {
+                        node.replaced();
                     }
                     return Ok(ending);
                 }
                 event = node.bus().event() => heard(&mut node, event, link, share)?,
                 Some(event) = done.recv() => {
+                    node.handle(event)?;
+                    show(&mut node, share);
+                }
+                Some(event) = of_programs.recv() => {
                     node.handle(event)?;
                     show(&mut node, share);
                 }

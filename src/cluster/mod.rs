@@ -9,6 +9,7 @@ mod form;
 mod handle;
 mod node;
 mod outside;
+mod programs;
 mod settings;
 mod shared;
 mod telling;
@@ -18,6 +19,7 @@ pub use driver::{Ending, Options, Running, start};
 pub use folder::{FolderError, settings_in};
 pub use handle::{Failure, Handle, KnownSettings, Link, MadeToken, Order, SettingsChange, Shown};
 pub use outside::{Task, tasks};
+pub use programs::{ProgramTask, TakeoverReply, programs};
 pub use shared::Shared;
 pub use vault::{Made, MakeToken, VaultCalls, VaultDoor};
 

@@ -67,6 +67,7 @@ fn start_beside_a_vault(
         metrics: Arc::new(telemetry.show_cluster().unwrap()),
         tasks: answering(),
         share: share_to(&shared),
+        programs: None,
     };
     let broker = broker.clone();
     let running = start(options, orders, move |topology| Ok(broker.join(topology)?)).unwrap();

@@ -47,5 +47,5 @@ pub use types::{
     AccessLogTarget, AcmeConfig, ApiKeyConfig, CertificateConfig, ClientAuthConfig, ClientAuthHost, ClientAuthMode,
     ClientConfig, ClusterConfig, Config, EtcdConfig, GatewayConfig, GeoConfig, GrantConfig, HostRange, InternalConfig,
     LimitsConfig, MinTlsVersion, RegistrationConfig, ServerConfig, StaticRouteConfig, StaticTarget, StoreConfig,
-    TlsConfig, UnknownTlsName, Unlisted, UpstreamConfig, VaultConfig,
+    TlsConfig, UnknownTlsName, Unlisted, UpdateConfig, UpstreamConfig, VaultConfig,
 };

@@ -11,6 +11,8 @@ use std::time::Duration;
 use furt_bus::BusUrl;
 use furt_cluster::model::Fingerprint;
 use http::HeaderName;
+use minisign_verify::PublicKey;
+use url::Url;
 
 use super::allowed::AllowedSettings;
 use super::sourced::{PlainPassword, Sourced};
@@ -56,6 +58,8 @@ pub struct Config {
     pub cluster: ClusterConfig,
     /// `[vault]`
     pub vault: VaultConfig,
+    /// `[update]`
+    pub update: UpdateConfig,
     /// `[[certificates]]`
     pub certificates: Vec<CertificateConfig>,
     /// `[[client_auth]]`
@@ -257,6 +261,23 @@ pub struct VaultConfig {
     pub policies: Vec<String>,
     /// How long those live after each renewal.
     pub period: Duration,
+}
+
+/// `[update]`: where other versions of the program come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateConfig {
+    /// Who signs them; `None`: there are no updates.
+    pub public_key: Option<PublicKey>,
+    /// The folder that they are in.
+    pub folder: Option<PathBuf>,
+    /// The url of that folder, which ends with a slash.
+    pub url: Option<Url>,
+    /// Authorities of the url's certificate; `None`: the system's.
+    pub ca: Option<PathBuf>,
+    /// Where they are kept until they run; `None`: in the cluster's folder.
+    pub state: Option<PathBuf>,
+    /// Whether a container is no reason against them.
+    pub in_container: bool,
 }
 
 /// `[[client_auth]]`: files that nobody has opened yet.

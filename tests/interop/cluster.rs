@@ -26,7 +26,7 @@ const TOKEN: &str = "the operators' token";
 /// For what needs the broker: it shares the machine with other tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn tail(broker: &str, name: &str, more: &str) -> String {
+pub(crate) fn tail(broker: &str, name: &str, more: &str) -> String {
     let digest = Sha256Digest::of(TOKEN.as_bytes());
     format!(
         "[internal]\noperator_token_sha256 = '{digest}'\n[cluster]\nurl = '{broker}'\nname = '{name}'\nbeat_interval = '1s'\n\
@@ -40,40 +40,40 @@ async fn node(broker: &Rabbitmq, name: &str, state: &Path, more: &str) -> Gatewa
     Gateway::start(&tail(&broker.url(), name, &more)).await
 }
 
-fn password(state: &Path) -> std::path::PathBuf {
+pub(crate) fn password(state: &Path) -> std::path::PathBuf {
     let file = state.with_extension("password");
     std::fs::write(&file, "guest\n").unwrap();
     file
 }
 
 /// `furt` with these arguments, as the operator of a node.
-async fn command(node: &Gateway, arguments: &[&str]) -> Output {
+pub(crate) async fn command(node: &Gateway, arguments: &[&str]) -> Output {
     let mut command = furt(arguments);
     command.env("FURT_URL", node.internal_url("")).env("FURT_TOKEN", TOKEN);
     output_of(command).await
 }
 
-async fn succeeds(node: &Gateway, arguments: &[&str]) -> String {
+pub(crate) async fn succeeds(node: &Gateway, arguments: &[&str]) -> String {
     let output = command(node, arguments).await;
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
     said
 }
 
-async fn fails(node: &Gateway, arguments: &[&str]) -> String {
+pub(crate) async fn fails(node: &Gateway, arguments: &[&str]) -> String {
     let output = command(node, arguments).await;
     assert!(!output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
     String::from_utf8(output.stderr).unwrap()
 }
 
 /// What a node knows of the cluster.
-async fn cluster(node: &Gateway) -> Value {
+pub(crate) async fn cluster(node: &Gateway) -> Value {
     let request = node.operate(Method::GET, "/internal/nodes").bearer_auth(TOKEN);
     Answer::of(request).await.ok()["cluster"].clone()
 }
 
 /// Waits until a node knows so many approved nodes that are there, and has the secret.
-async fn agrees(node: &Gateway, active: usize) -> Value {
+pub(crate) async fn agrees(node: &Gateway, active: usize) -> Value {
     eventually(&format!("{active} nodes are there"), PATIENCE, async || {
         let cluster = cluster(node).await;
         let members = cluster["members"].as_array().cloned().unwrap_or_default();

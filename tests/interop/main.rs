@@ -40,6 +40,7 @@ mod renewal_info;
 mod rights;
 mod scanners;
 mod sharing;
+mod updates;
 mod upgrading;
 mod vault;
 mod websockets;

@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
     ],
     &["nodes", "published", "status"],
     &["cluster", "driver", "vault"],
-    &["acme", "api", "health", "store", "proxy"],
+    &["acme", "api", "health", "store", "proxy", "update"],
     &["app"],
     &["demo"],
     &["cli"],

@@ -358,3 +358,30 @@ pub struct AdoptedSecret {
     /// The secret that stands.
     pub secret: SecretId,
 }
+
+/// The body of `POST /internal/cluster/nodes/{key}/update`; [`UpdatedProgram`] answers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateProgram {
+    /// The version that the node is to run, such as `1.4.0`.
+    pub version: String,
+    /// SHA-256 of its artefact, 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+/// The answer to `POST /internal/cluster/nodes/{key}/update`, once the node told or had its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdatedProgram {
+    /// [`Outcome::Updated`], [`Outcome::NotUpdated`] or [`Outcome::NoAnswer`].
+    pub status: Outcome,
+    /// The node's whole fingerprint.
+    pub fingerprint: String,
+    /// The version that was asked for.
+    pub version: String,
+    /// What the node calls itself; `null`: it told nothing.
+    pub node: Option<String>,
+    /// Why it runs what it ran; `null`: it runs that version, or told nothing.
+    pub error: Option<String>,
+    /// When it told; `null`: it told nothing.
+    pub at: Option<Timestamp>,
+}

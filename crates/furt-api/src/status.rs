@@ -59,5 +59,11 @@ open_enum! {
         Adopted = "adopted",
         /// Settings are in force, or will be once the nodes that are away come back.
         Set = "set",
+        /// A node runs another version of furt.
+        Updated = "updated",
+        /// A node runs the version that it ran.
+        NotUpdated = "not-updated",
+        /// A node did not tell in time.
+        NoAnswer = "no-answer",
     }
 }

@@ -9,6 +9,7 @@ mod setting;
 mod showing;
 #[cfg(test)]
 mod tests;
+mod updating;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use crate::driver::DriverGone;
 use crate::wire;
 use furt_core::registry::Source;
 use naming::Names;
+pub(super) use updating::update;
 
 /// The longest wait for what is shown: the list of gateways must not hang with it.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);

@@ -6,7 +6,7 @@
 use axum::http::StatusCode;
 use furt_api::Code;
 use furt_cluster::NodeView;
-use furt_cluster::model::Fingerprint;
+use furt_cluster::model::{Fingerprint, NodeState, Standing};
 
 use super::Problem;
 
@@ -19,6 +19,8 @@ const WHOLE: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Names {
     Taken,
+    /// That of an approved node that is there. What a stranger calls itself does not count.
+    OfApproved,
     Refused,
 }
 
@@ -35,6 +37,11 @@ pub(super) fn find(nodes: &[NodeView], text: &str, names: Names) -> Result<Finge
     let is_meant = |node: &&NodeView| match names {
         _ if is_hex => (MIN_PREFIX..WHOLE).contains(&prefix.len()) && node.fingerprint.to_string().starts_with(&prefix),
         Names::Taken => node.name.as_ref().is_some_and(|name| name.as_str() == text),
+        Names::OfApproved => {
+            let is_there = matches!(node.state, Some(NodeState::Active | NodeState::Late));
+            let is_approved = matches!(node.standing, Standing::Approved(_));
+            is_approved && (is_there || node.is_self) && node.name.as_ref().is_some_and(|name| name.as_str() == text)
+        }
         Names::Refused => false,
     };
     let meant: Vec<_> = nodes.iter().filter(is_meant).map(|node| node.fingerprint).collect();
@@ -42,7 +49,7 @@ pub(super) fn find(nodes: &[NodeView], text: &str, names: Names) -> Result<Finge
         [one] => Ok(*one),
         [] => {
             let rule = match names {
-                Names::Taken => {
+                Names::Taken | Names::OfApproved => {
                     "a key is its fingerprint, at least 8 hexadecimal digits that it begins with, or the node's name"
                 }
                 Names::Refused => {

@@ -70,6 +70,14 @@ impl Handover {
         self.inherited.is_some()
     }
 
+    /// The program that is started at an upgrade of this process, where that is possible.
+    pub(in crate::app) fn program(&self) -> Option<&Path> {
+        match &self.inherited {
+            Some(inherited) => Some(&inherited.program),
+            None => self.program.as_deref().ok(),
+        }
+    }
+
     /// Tells the process that runs why this one cannot take over.
     pub fn failed(&self, error: &anyhow::Error) {
         if let Some(inherited) = &self.inherited {

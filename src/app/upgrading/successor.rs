@@ -15,9 +15,12 @@ use super::channel::{self, Answered, Channel, PROTOCOL, StoreKind, Told};
 use super::handover::{FROM, Handover, Kept, Predecessor, store_kind};
 use super::program::Program;
 use crate::api::{UpgradeError, UpgradeWaiting, Upgraded};
+use crate::cluster::TakeoverReply;
 use crate::config::StoreConfig;
 use crate::listener::GivenListener;
 use crate::store::Custody;
+use crate::update::Candidate;
+use furt_cluster::model::Version;
 
 /// Processes that were replaced and still have clients: each keeps its table of routes and its connections in memory.
 const MOST_PREDECESSORS: usize = 4;
@@ -33,9 +36,28 @@ pub(in crate::app) struct Upgrading {
     custody: Option<Custody>,
     store: StoreKind,
     asked: mpsc::Receiver<UpgradeWaiting>,
+    updates: mpsc::Receiver<Update>,
     signals: Signal,
     successor: Option<Successor>,
     done: Option<(Upgraded, Option<UpgradeWaiting>)>,
+}
+
+/// Another program that is to get the place of this one.
+#[derive(Debug)]
+pub(in crate::app) struct Update {
+    /// It, beside this one.
+    pub(in crate::app) candidate: Candidate,
+    /// What it must be.
+    pub(in crate::app) version: Version,
+    /// Who has it take over.
+    pub(in crate::app) reply: TakeoverReply,
+}
+
+/// Who asks for an upgrade.
+enum Asking {
+    Caller(UpgradeWaiting),
+    Signal,
+    Update(Update),
 }
 
 impl Upgrading {
@@ -45,6 +67,7 @@ impl Upgrading {
         store: &StoreConfig,
         custody: Option<Custody>,
         asked: mpsc::Receiver<UpgradeWaiting>,
+        updates: mpsc::Receiver<Update>,
         signals: Signal,
     ) -> Self {
         let Kept { program, predecessors } = handover.keep();
@@ -55,6 +78,7 @@ impl Upgrading {
             custody,
             store: store_kind(store),
             asked,
+            updates,
             signals,
             successor: None,
             done: None,
@@ -64,16 +88,19 @@ impl Upgrading {
     /// Waits for somebody to ask and has another process take over. A failure is told; success is to be told with
     /// [`Self::tell_success`]. If this is dropped meanwhile, everything is as it was. Returns whether this process is replaced.
     pub(in crate::app) async fn serve_next(&mut self) -> bool {
-        let waiting = self.asked().await;
-        match self.upgrade().await {
+        let mut asking = self.asked().await;
+        let update = match &mut asking {
+            Asking::Update(update) => Some(update),
+            Asking::Caller(_) | Asking::Signal => None,
+        };
+        match self.upgrade(update).await {
             Ok(upgraded) => {
-                self.done = Some((upgraded, waiting));
+                self.done = Some((upgraded, asking.taken()));
                 true
             }
             Err(error) => {
                 log::error!("there is no upgrade: {error}");
-                // The caller may have stopped waiting.
-                _ = waiting.map(|waiting| waiting.send(Err(error)));
+                asking.failed(error);
                 false
             }
         }
@@ -96,21 +123,22 @@ impl Upgrading {
         self.listeners.clear();
     }
 
-    /// Waits until a caller asks for an upgrade, or a signal does.
-    async fn asked(&mut self) -> Option<UpgradeWaiting> {
+    /// Waits until a caller asks for an upgrade, or a signal or a command of the cluster does.
+    async fn asked(&mut self) -> Asking {
         tokio::select! {
-            Some(waiting) = self.asked.recv() => Some(waiting),
-            Some(()) = self.signals.recv() => None,
+            Some(waiting) = self.asked.recv() => Asking::Caller(waiting),
+            Some(update) = self.updates.recv() => Asking::Update(update),
+            Some(()) = self.signals.recv() => Asking::Signal,
             else => std::future::pending().await,
         }
     }
 
-    async fn upgrade(&mut self) -> Result<Upgraded, UpgradeError> {
-        let program = self.program().map_err(UpgradeError::Refused)?;
+    async fn upgrade(&mut self, update: Option<&mut Update>) -> Result<Upgraded, UpgradeError> {
+        let program = self.program(update.as_deref()).map_err(UpgradeError::Refused)?;
         let started = Successor::start(&program, self.custody.clone());
         let mut successor =
             started.map_err(|error| UpgradeError::Failed(format!("the new process cannot be started: {error}")))?;
-        match self.hand_over(&mut successor).await {
+        match self.hand_over(&mut successor, update).await {
             Ok(version) => {
                 successor.has_taken_over = true;
                 let pid = successor.process.id();
@@ -122,7 +150,7 @@ impl Upgrading {
     }
 
     /// The program to be started, if there can be an upgrade.
-    fn program(&mut self) -> Result<Program, String> {
+    fn program(&mut self, update: Option<&Update>) -> Result<Program, String> {
         if std::process::id() == 1 {
             return Err("furt is process 1, with which its container ends: replace the container".to_owned());
         }
@@ -138,10 +166,11 @@ impl Upgrading {
                 pids.join(", ")
             ));
         }
-        Program::open(self.program.as_deref().map_err(|why| (*why).to_owned())?)
+        let installed = self.program.as_deref().map_err(|why| (*why).to_owned())?;
+        Program::open(update.map_or(installed, |update| update.candidate.path()))
     }
 
-    async fn hand_over(&self, successor: &mut Successor) -> Result<String, Stop> {
+    async fn hand_over(&self, successor: &mut Successor, mut update: Option<&mut Update>) -> Result<String, Stop> {
         for GivenListener { kind, configured, listener } in &self.listeners {
             let sockets: Vec<_> = listener.sockets().iter().map(|socket| socket.as_fd()).collect();
             let Some(kind) = *kind else { continue };
@@ -160,6 +189,9 @@ impl Upgrading {
                     successor.channel.tell(&Told::StoreIsFree, &[])?;
                 }
                 Answered::Ready { version } => {
+                    if let Some(update) = &mut update {
+                        update.install(&version).map_err(Stop::Told)?;
+                    }
                     ready = Some(version);
                     successor.channel.tell(&Told::TakeOver, &[])?;
                 }
@@ -168,6 +200,40 @@ impl Upgrading {
                 }
                 Answered::Failed { why } => return Err(Stop::Told(why)),
             }
+        }
+    }
+}
+
+impl Update {
+    /// The new process serves, and is not the one that runs yet: a restart of either starts the same program as the other.
+    fn install(&mut self, version: &str) -> Result<(), String> {
+        if version != self.version.to_string() {
+            return Err(format!("the new process says that it is furt {version}, and not {}", self.version));
+        }
+        self.candidate.install()
+    }
+}
+
+impl Asking {
+    /// The new process has taken over. Returns who is told later.
+    fn taken(self) -> Option<UpgradeWaiting> {
+        match self {
+            Self::Caller(waiting) => Some(waiting),
+            Self::Signal => None,
+            Self::Update(Update { mut candidate, reply, .. }) => {
+                candidate.confirm();
+                reply.taken();
+                None
+            }
+        }
+    }
+
+    fn failed(self, error: UpgradeError) {
+        match self {
+            // The caller may have stopped waiting.
+            Self::Caller(waiting) => _ = waiting.send(Err(error)),
+            Self::Signal => {}
+            Self::Update(Update { reply, .. }) => reply.failed(&error.to_string()),
         }
     }
 }

@@ -16,6 +16,7 @@ mod registration;
 mod server;
 mod store;
 mod tls;
+mod update;
 mod upstream;
 mod vault;
 
@@ -51,6 +52,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> Config {
         etcd: store::visit_etcd(keys),
         cluster: cluster::visit(keys),
         vault: vault::visit(keys),
+        update: update::visit(keys),
         certificates: Vec::new(),
         client_auth: Vec::new(),
         api_keys: Vec::new(),

@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 111] = [
+const OTHERS: [(&str, &str); 117] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -118,6 +118,12 @@ const OTHERS: [(&str, &str); 111] = [
     ("vault.mount", "'kv'"),
     ("vault.policies", "['furt']"),
     ("vault.period", "60"),
+    ("update.public_key", "'RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3'"),
+    ("update.folder", "'/releases'"),
+    ("update.url", "'https://releases.example/'"),
+    ("update.ca", "'/ca.pem'"),
+    ("update.state", "'other'"),
+    ("update.in_container", "true"),
 ];
 
 const ENTRIES: [(&str, &str); 5] = [

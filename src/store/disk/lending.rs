@@ -4,6 +4,9 @@
 //! next one reads it as it is and stores nothing either, until the first says that the store is its own. So at every moment at
 //! most one of them writes what it was told, and a file that comes back is one that the first can still read.
 
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::{DiskStore, State, keep_secret, opening, upgrade};
@@ -52,6 +55,17 @@ impl Custody {
         if let Some(store) = self.0.upgrade() {
             lock(&store).take_back();
         }
+    }
+
+    /// Copies the file as it is between two batches: as after a crash, from which it recovers when it is opened. Batches wait meanwhile.
+    ///
+    /// # Errors
+    /// It cannot be read, or the copy cannot be written.
+    pub fn copy(&self, to: &Path) -> io::Result<()> {
+        let gone = || io::Error::other("the store is closed");
+        let store = self.0.upgrade().ok_or_else(gone)?;
+        let store = lock(&store);
+        fs::copy(&store.path, to).map(|_| ())
     }
 
     /// From now on the store of another process is this one's. Its file becomes one of this furt's format.

@@ -1,22 +1,24 @@
 //! The core with its seal, its folder and its bus: events go in, and what the core says is carried out at once.
 
+mod effects;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use furt_bus::{Bus, Delivery, Event as BusEvent};
-use furt_cluster::model::{ClusterId, Fingerprint, NodeName, Role, SecretId, TokenId};
+use furt_cluster::model::{ClusterId, Fingerprint, NodeName, Role, TokenId, UpdateResult};
 use furt_cluster::{
-    Answer, Change, Cluster, Command, Effect, Event, Identity, MAX_MESSAGE_BYTES, Outgoing, Refusal, Refused, ReplyId,
-    Report, Ruling, Stored,
+    Answer, Cluster, Command, Event, Identity, MAX_MESSAGE_BYTES, Outcome, Refusal, Refused, ReplyId, Stored,
 };
-use furt_seal::{Enclosed, JoinToken, Seal, Secret, WrappedToken, lexnode};
+use furt_seal::{Enclosed, JoinToken, Seal, WrappedToken, lexnode};
 use tokio::sync::oneshot;
 
 use super::arbiter::{Answered, Arbiter};
 use super::folder::{Folder, FolderError};
 use super::handle::{Failure, KnownSettings, MadeToken, SettingsChange};
 use super::outside::Outside;
+use super::programs::Programs;
 use super::settings::{self, History};
 use super::shared::{Derived, Shared};
 use super::telling::Telling;
@@ -35,6 +37,8 @@ struct Maker {
 
 enum Waiting {
     Command(Reply),
+    /// That runs another program at this node.
+    OwnUpdate(Reply),
     Token(Maker),
     Nobody,
 }
@@ -43,10 +47,12 @@ enum Waiting {
 pub(super) struct Node<'a, B> {
     core: Cluster,
     seal: Seal,
+    name: NodeName,
     stored: Stored,
     folder: &'a Folder,
     bus: &'a mut B,
     arbiter: Arbiter,
+    programs: Programs,
     telling: &'a mut Telling,
     waiting: BTreeMap<ReplyId, Waiting>,
     last_reply: u64,
@@ -68,8 +74,7 @@ impl<'a, B: Bus> Node<'a, B> {
     /// The folder cannot be read or written.
     pub(super) fn begin(
         mut seal: Seal,
-        name: NodeName,
-        log: String,
+        (name, log): (NodeName, String),
         policy: furt_cluster::Policy,
         folder: &'a Folder,
         bus: &'a mut B,
@@ -86,7 +91,7 @@ impl<'a, B: Bus> Node<'a, B> {
             seal.insert_token(token);
         }
         let (fingerprint, key) = (seal.fingerprint(), seal.public().clone());
-        let identity = Identity { fingerprint, key, name, version: Arc::from(VERSION) };
+        let identity = Identity { fingerprint, key, name: name.clone(), version: Arc::from(VERSION) };
         let nonces = Box::new(furt_seal::nonce);
         let (core, effects) = Cluster::restore(identity, policy, found.stored.clone(), nonces, now());
         let (waiting, last_reply) = (BTreeMap::new(), 0);
@@ -98,6 +103,7 @@ impl<'a, B: Bus> Node<'a, B> {
             folder,
             bus,
             telling,
+            name,
             waiting,
             last_reply,
             vault: None,
@@ -106,6 +112,8 @@ impl<'a, B: Bus> Node<'a, B> {
             derived: Derived::default(),
             history: folder.history()?,
             outside,
+            // Nothing is asked for while a core is restored.
+            programs: Programs::new(None).0,
         };
         node.carry_out_all(effects, &mut None, &mut VecDeque::new())?;
         if node.bus.is_up() {
@@ -115,6 +123,11 @@ impl<'a, B: Bus> Node<'a, B> {
             node.command(Command::Join(cluster, token), Waiting::Nobody)?;
         }
         Ok(node)
+    }
+
+    /// The same, with a way to other programs.
+    pub(super) fn with_programs(self, programs: Programs) -> Self {
+        Self { programs, ..self }
     }
 
     pub(super) fn core(&self) -> &Cluster {
@@ -231,7 +244,30 @@ impl<'a, B: Bus> Node<'a, B> {
     /// # Errors
     /// As [`Self::handle`].
     pub(super) fn order(&mut self, command: Command, reply: Reply) -> Result<(), FolderError> {
-        self.command(command, Waiting::Command(reply))
+        let waiting = match &command {
+            Command::Update(target, _) if *target == self.seal.fingerprint() => Waiting::OwnUpdate(reply),
+            _ => Waiting::Command(reply),
+        };
+        self.command(command, waiting)
+    }
+
+    /// Another program has taken over: who had this node updated at the node itself is told, since the next process knows no caller.
+    pub(super) fn replaced(&mut self) {
+        let Some(program) = self.programs.taken_over_by() else { return };
+        let result = UpdateResult {
+            action: "update_program".into(),
+            status: Ok(()),
+            detail: Some(program.version.to_string().into()),
+            node: self.name.clone(),
+            at_ms: clock::unix_ms(),
+            generation: 0,
+            request: None,
+        };
+        for waiting in std::mem::take(&mut self.waiting).into_values() {
+            if let Waiting::OwnUpdate(caller) = waiting {
+                _ = caller.send(Ok(Answer::Updated(Outcome::Told(result.clone()))));
+            }
+        }
     }
 
     /// Changes settings.
@@ -303,160 +339,6 @@ impl<'a, B: Bus> Node<'a, B> {
         self.waiting.insert(reply, waiting);
         self.handle(Event::Commanded(command, reply))
     }
-
-    /// What one event leads to by itself is handled before the next from outside.
-    fn handle_all(&mut self, happened: Happened) -> Result<(), FolderError> {
-        let mut queue = VecDeque::from([happened]);
-        while let Some((event, mut enclosed)) = queue.pop_front() {
-            let effects = self.core.handle(event, now());
-            self.carry_out_all(effects, &mut enclosed, &mut queue)?;
-        }
-        Ok(())
-    }
-
-    fn carry_out_all(
-        &mut self,
-        effects: Vec<Effect>,
-        enclosed: &mut Option<Enclosed>,
-        queue: &mut VecDeque<Happened>,
-    ) -> Result<(), FolderError> {
-        effects.into_iter().try_for_each(|effect| self.carry_out(effect, enclosed, queue))
-    }
-
-    fn carry_out(
-        &mut self,
-        effect: Effect,
-        enclosed: &mut Option<Enclosed>,
-        queue: &mut VecDeque<Happened>,
-    ) -> Result<(), FolderError> {
-        let mut next = |event| queue.push_back((event, None));
-        match effect {
-            Effect::Persist(changes) => {
-                let mut after = self.stored.clone();
-                for change in changes {
-                    if let Change::Applied(scope, id, document) = &change {
-                        let history = self.history.with(*scope, *id, document, clock::unix_ms());
-                        self.folder.keep_history(&history)?;
-                        self.history = history;
-                    }
-                    after.apply(change);
-                }
-                self.folder.keep(&after)?;
-                self.stored = after;
-            }
-            Effect::Send(message) => self.send(self.seal.seal(&message), &message),
-            Effect::GiveSecret { id, key, message, .. } => self.send(self.seal.give(&id, &key, &message), &message),
-            Effect::MakeSecret { generation } => {
-                let made = Secret::draw(generation);
-                let id = made.id();
-                self.folder.keep_secret(&made)?;
-                self.seal.insert_secret(made);
-                next(Event::SecretMade(id));
-            }
-            Effect::KeepSecret(id) => {
-                if let Some(Enclosed::Secret(secret)) = enclosed.take_if(|one| is_secret(one, &id)) {
-                    self.folder.keep_secret(&secret)?;
-                    self.seal.insert_secret(secret);
-                }
-            }
-            Effect::DropSecret(id) => {
-                self.seal.remove_secret(&id);
-                self.folder.drop_secret(&id)?;
-            }
-            Effect::Sign { draft, cluster, claims, at_ms } => {
-                next(Event::Signed(draft, self.seal.sign(cluster, &claims, at_ms)));
-            }
-            Effect::AskArbiter(ask, bid) => match self.core.membership() {
-                Some(membership) => {
-                    self.arbiter.ask(ask, membership.cluster, bid);
-                    let answered = self.arbiter.advance(&self.seal, self.bus, clock::now());
-                    answered.into_iter().for_each(|(ask, ruling)| next(Event::ArbiterAnswered(ask, ruling)));
-                }
-                None => {
-                    next(Event::ArbiterAnswered(ask, Ruling::Unreachable("this node belongs to no cluster".into())))
-                }
-            },
-            Effect::Check { check, scope, restart, document } => self.outside.check(check, scope, restart, &document),
-            Effect::Apply { scope, id, document, .. } => self.outside.apply(scope, id, &document),
-            Effect::StageProgram(program) => {
-                next(Event::ProgramStaged(program, Err("this node's file has no key for updates".into())));
-            }
-            Effect::TakeOver(_) => next(Event::TakeoverFailed("this node's file has no key for updates".into())),
-            Effect::MakeVaultToken { to, name } => match self.vault {
-                Some(calls) => (calls.make)(to, &name),
-                None => next(Event::VaultTokenMade(to, Err("this node has no Vault".into()))),
-            },
-            Effect::GiveVaultToken { key, message, .. } => {
-                if let Some(Enclosed::VaultToken(token)) = enclosed.take() {
-                    self.send(self.seal.give_vault_token(&token, &key, &message), &message);
-                }
-            }
-            Effect::KeepVaultToken => {
-                if let (Some(Enclosed::VaultToken(token)), Some(calls)) = (enclosed.take(), self.vault) {
-                    (calls.keep)(token);
-                }
-            }
-            Effect::DropToken(token) => self.drop_token(&token)?,
-            Effect::Answer(reply, answer) => self.answer(reply, answer)?,
-            Effect::Report(report) => {
-                if matches!(report, Report::Joined(_)) {
-                    self.end_joins()?;
-                }
-                self.telling.report(&report);
-            }
-        }
-        Ok(())
-    }
-
-    fn send(&mut self, sealed: Result<furt_bus::Outgoing, furt_seal::SealError>, message: &Outgoing) {
-        match sealed {
-            // What is lost is said again: nobody waits for an outcome.
-            Ok(sealed) => {
-                if let Err(why) = self.bus.publish(sealed) {
-                    log::debug!("cluster: a message was not sent: {why}");
-                }
-            }
-            Err(why) => log::error!("cluster: a message cannot be sealed: {why} ({:?})", message.to),
-        }
-    }
-
-    fn answer(&mut self, reply: ReplyId, answer: Result<Answer, Refusal>) -> Result<(), FolderError> {
-        // A caller that has left is answered in vain.
-        match self.waiting.remove(&reply) {
-            Some(Waiting::Command(caller)) => _ = caller.send(answer.map_err(Failure::Refused)),
-            Some(Waiting::Token(Maker { token, reply })) => match answer {
-                Ok(_) => {
-                    let until_ms = self.stored.tokens.get(&token.id()).map_or(0, |kept| kept.until_ms);
-                    _ = reply.send(Ok(MadeToken { text: token.text().to_string(), id: token.id(), until_ms }));
-                }
-                Err(refusal) => {
-                    self.drop_token(&token.id())?;
-                    _ = reply.send(Err(refusal.into()));
-                }
-            },
-            Some(Waiting::Nobody) => {
-                if let Err(refusal) = answer {
-                    log::warn!("cluster: this node cannot join: {refusal}");
-                }
-            }
-            None => {}
-        }
-        Ok(())
-    }
-
-    fn drop_token(&mut self, token: &TokenId) -> Result<(), FolderError> {
-        self.seal.remove_token(token);
-        self.folder.drop_token(token)
-    }
-
-    /// The tokens that this node was to join by are of no more use; those that it made are.
-    fn end_joins(&mut self) -> Result<(), FolderError> {
-        std::mem::take(&mut self.joins).into_keys().try_for_each(|id| self.drop_token(&id))
-    }
-}
-
-fn is_secret(enclosed: &Enclosed, id: &SecretId) -> bool {
-    matches!(enclosed, Enclosed::Secret(secret) if secret.id() == *id)
 }
 
 pub(super) fn now() -> furt_cluster::model::Now {
