@@ -110,16 +110,19 @@ impl Arbiter {
         let mut answered = Vec::new();
         while self.asking.is_none() {
             let Some((ask, cluster, bid)) = self.waiting.pop_front() else { break };
+            if let Some(why) = &self.trouble {
+                answered.push((ask, unreachable(why.clone())));
+                continue;
+            }
             let entry = Outgoing {
                 properties: Properties { content_type: Some("application/json".to_owned()), ..Properties::default() },
                 body: seal.bid(cluster, &bid),
                 ..Outgoing::default()
             };
             let by = seal.fingerprint();
-            match (&self.trouble, bus.append(&self.log, entry)) {
-                (Some(why), _) => answered.push((ask, unreachable(why.clone()))),
-                (None, Err(why)) => answered.push((ask, unreachable(why.to_string()))),
-                (None, Ok(ticket)) => {
+            match bus.append(&self.log, entry) {
+                Err(why) => answered.push((ask, unreachable(why.to_string()))),
+                Ok(ticket) => {
                     let (bid, phase) = (SignedBid { cluster, bid, by }, Phase::Appending(ticket));
                     self.asking = Some(Asking { ask, bid, until: now + PATIENCE, phase });
                 }
