@@ -127,20 +127,16 @@ impl Reloading {
             }
             ReloadError::Stopping => vec![first_of(&ReloadError::Stopping).into()],
         };
-        let before = read(&self.path, self.settings.layers(), Disallowed::PassedOver).await;
-        let (before, _) = before.map_err(|errors| told(ReloadError::Refused(errors)))?;
         let settings = self.settings.with(scope, None, text);
         let prepared = self.prepare(&settings, Disallowed::Refused).await.map_err(told)?;
-        let (after, locations) = read(&self.path, settings.layers(), Disallowed::Refused)
-            .await
-            .map_err(|errors| told(ReloadError::Refused(errors)))?;
-        drop(prepared);
-        let restart = before.changed(&after, ReloadClass::Restart);
-        let faults: Vec<_> = restart
-            .into_iter()
-            .map(|key| {
-                let place = locations.get(key).map_or_else(String::new, |place| format!("{place}: "));
-                format!("{place}{key}: takes effect at a restart alone, and settings restart nothing").into()
+        // What the file alone has changed is not the settings' matter.
+        let layers = settings.layers();
+        let is_of_settings = |place: &SourceLocation| matches!(place, SourceLocation::Position { file, .. } if layers.iter().any(|layer| layer.name == *file));
+        let places = prepared.needs_restart.iter().filter_map(|(key, place)| Some((key, place.as_ref()?)));
+        let faults: Vec<_> = places
+            .filter(|(_, place)| is_of_settings(place))
+            .map(|(key, place)| {
+                format!("{place}: {key}: takes effect at a restart alone, and settings restart nothing").into()
             })
             .collect();
         if faults.is_empty() { Ok(()) } else { Err(faults) }

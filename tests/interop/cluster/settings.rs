@@ -3,7 +3,7 @@
 use super::*;
 
 /// What a file lets commanders set.
-const ALLOWED: &str = "settings = ['limits.*', 'client.header_timeout']";
+const ALLOWED: &str = "settings = ['limits.*', 'client.header_timeout', 'server.threads']";
 
 /// Three nodes, of which the first commands, and what they need.
 struct Three {
@@ -95,6 +95,13 @@ async fn all_nodes_must_allow_a_setting_and_then_it_is_in_force_at_all() {
     three.take([Some(5); 3]).await;
     let got = succeeds(&three.nodes[2], &["settings", "get", "limits.max_body"]).await;
     assert!(got.contains("the cluster"), "{got}");
+
+    // Settings restart nothing.
+    let why = three.refuses(&["server.threads=7", "--to", "all"]).await;
+    assert!(
+        why.contains("new settings of the cluster:") && why.contains("server.threads: takes effect at a restart"),
+        "{why}"
+    );
 
     // Each error of each node, and nobody applies what is good.
     let why = three.refuses(&["limits.max_body=-1", "client.header_timeout=forever", "--to", "all"]).await;
