@@ -46,10 +46,14 @@ fn reachable(listener: SocketAddr, scheme: Scheme) -> Option<UpstreamUrl> {
     is_specific.then(|| UpstreamUrl { scheme, host: UpstreamHost::Address(address), port: listener.port() })
 }
 
+/// What the machine is called; empty where nobody says.
+pub fn machine() -> String {
+    std::fs::read_to_string(HOST_NAME).unwrap_or_default().trim().to_owned()
+}
+
 /// The port tells two furts of one machine apart.
 fn own_name(listeners: &[SocketAddr]) -> String {
-    let host = std::fs::read_to_string(HOST_NAME).unwrap_or_default();
-    named(host.trim(), listeners.first().map_or(0, SocketAddr::port))
+    named(&machine(), listeners.first().map_or(0, SocketAddr::port))
 }
 
 /// At most 63 of `A-Z`, `a-z`, `0-9`, `.`, `_`, `:`, `-`.

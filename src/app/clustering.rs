@@ -15,15 +15,13 @@ use crate::affinity_keys::KeySource;
 use crate::clock;
 use crate::cluster::{self, Handle, Options, ProgramTask, Running, Shared, Task};
 use crate::config::{ClusterConfig, Config, ConfigError, KeyLocations, Sourced};
+use crate::nodes;
 use crate::published::Snapshots;
 use crate::telemetry::{self, SharedStoreMetrics, Telemetry};
 use crate::tls::Tls;
 use crate::vault::{self, Values};
 use furt_core::model::Status;
 use furt_core::routing::Service;
-
-/// Where Linux says what a machine is called.
-const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
 /// Keys that are of no use without others, and files that cannot be used. Passwords and certificates are read at each connection; here
 /// it is seen that they can be.
@@ -151,8 +149,7 @@ fn connect(url: BusUrl, config: ClusterConfig, values: Values, topology: Topolog
 }
 
 fn host(config: &ClusterConfig) -> String {
-    let machine = || std::fs::read_to_string(HOST_NAME).unwrap_or_default().trim().to_owned();
-    config.name.clone().unwrap_or_else(machine)
+    config.name.clone().unwrap_or_else(nodes::machine)
 }
 
 fn policy(config: &ClusterConfig, updates: UpdateRule) -> Policy {

@@ -181,7 +181,8 @@ impl Handle {
     }
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Failure> {
-        let gone = || Failure::Unavailable("this node has left its cluster, since it stops".to_owned());
+        let gone =
+            || Failure::Unavailable("this node stops, or cannot write what it knows; its log says more".to_owned());
         let (reply, answer) = oneshot::channel();
         self.0.send(order(reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())

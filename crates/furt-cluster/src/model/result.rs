@@ -31,7 +31,7 @@ mod number {
     }
 }
 
-/// lex-node's `UpdateResult`, with furt's generation and request. The first six fields are the seed's.
+/// The `UpdateResult` of lex-node, with furt's generation and request. The first six fields are lex-node's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateResult {
     /// What was asked for, such as `update_settings`.
