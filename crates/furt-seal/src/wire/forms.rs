@@ -7,8 +7,6 @@ use furt_cluster::model::{
 use furt_cluster::{CheckFailure, Transcript};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::vault::TokenForm;
-
 /// lex-node's class that takes a secret and gives one.
 pub(crate) const CRYPT: &str = "Legion::Extensions::Node::Runners::Crypt";
 
@@ -172,4 +170,12 @@ impl From<TranscriptForm> for Transcript {
 /// A field that may be null and not missing.
 pub(super) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Option::deserialize(deserializer)
+}
+
+/// furt's part of what is said about tokens of a Vault.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenForm {
+    /// Always so: no node hands out its own.
+    pub(super) wrapped: bool,
 }

@@ -5,9 +5,8 @@ use aws_lc_rs::rsa::OAEP_SHA256_MGF1SHA256;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use furt_cluster::{Body, Refused};
-use serde::{Deserialize, Serialize};
 
-use super::forms::Wire;
+use super::forms::{TokenForm, Wire};
 use crate::envelope::Head;
 use crate::error::SealError;
 use crate::key::NodeKey;
@@ -17,14 +16,6 @@ use crate::vault::WrappedToken;
 
 /// lex-node's class that takes a token and gives one.
 const VAULT: &str = "Legion::Extensions::Node::Runners::Vault";
-
-/// furt's part of such a message.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TokenForm {
-    /// Always so: no node hands out its own.
-    wrapped: bool,
-}
 
 const WRAPPED: TokenForm = TokenForm { wrapped: true };
 
