@@ -289,8 +289,13 @@ async fn the_access_log_says_how_a_connection_was_secured() {
     .await;
     let of = |line: &Value| (line["tls"].clone(), line["sni"].clone(), line["resumed"].clone());
     let over_tls: Vec<_> = lines.iter().filter(|line| line["path"] == "/over-tls").map(of).collect();
-    let expected = [(json!("1.3"), json!("a.example"), json!(false)), (json!("1.3"), json!("a.example"), json!(true))];
-    assert_eq!(over_tls[..2], expected);
-    assert_eq!(over_tls[2], (json!("1.2"), Value::Null, json!(false)));
+    // A line is written once its answer is sent, and a client goes on at once: their order is not that of the requests.
+    for expected in [
+        (json!("1.3"), json!("a.example"), json!(false)),
+        (json!("1.3"), json!("a.example"), json!(true)),
+        (json!("1.2"), Value::Null, json!(false)),
+    ] {
+        assert!(over_tls.contains(&expected), "{expected:?} is not in {over_tls:?}");
+    }
     assert!(lines.iter().filter(|line| line["path"] == "/health").all(|line| line.get("tls").is_none()));
 }

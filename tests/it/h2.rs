@@ -131,12 +131,11 @@ async fn what_no_service_is_asked_for_is_refused_and_logged() {
     })
     .await;
     let entries: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    for (entry, status, method) in [(0, 431, "GET"), (1, 400, "GET"), (2, 405, "-"), (3, 200, "GET")] {
-        let entry = &entries[entry];
-        assert_eq!(
-            (&entry["protocol"], &entry["status"], &entry["method"]),
-            (&json!("h2"), &json!(status), &json!(method))
-        );
+    // A line is written once its answer is sent, and a client goes on at once: their order is not that of the requests.
+    for (status, method) in [(431, "GET"), (400, "GET"), (405, "-"), (200, "GET")] {
+        let entry = entries.iter().find(|entry| entry["status"] == status);
+        let entry = entry.unwrap_or_else(|| panic!("no line of {status}: {log}"));
+        assert_eq!((&entry["protocol"], &entry["method"]), (&json!("h2"), &json!(method)));
         assert_eq!(entry["host"], "gateway", "{entry}");
     }
 }

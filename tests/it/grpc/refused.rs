@@ -176,14 +176,16 @@ async fn the_access_log_tells_how_a_call_ended() {
     .await;
     let told: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let told: Vec<_> = told.iter().map(|one| json!([one["status"], one["grpc_status"], one["flag"]])).collect();
-    let expected = [
+    // A line is written once its answer is sent, and a client goes on at once: their order is not that of the calls.
+    for expected in [
         json!([200, 0, null]),
         json!([200, 9, null]),
         json!([200, 12, "route-not-found"]),
         json!([200, 4, "deadline-exceeded"]),
         json!([404, null, "route-not-found"]),
-    ];
-    assert_eq!(told, expected, "{log}");
+    ] {
+        assert!(told.contains(&expected), "{expected} is not in {log}");
+    }
     let metrics = gateway.metrics().await;
     for line in ["furt_requests_total{status=\"4xx\"} 2\n", "furt_requests_total{status=\"5xx\"} 1\n"] {
         assert!(metrics.contains(line), "{line}: {metrics}");
