@@ -1,11 +1,12 @@
 //! `[cluster]`: what is wrong with it beside each key alone, and the thread that speaks to the other nodes.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use furt_bus::{AmqpBus, BusUrl, Password, Topology};
-use furt_cluster::model::{Metrics, NodeName, RegistryPoint, Role, Status as NodeStatus, VaultSide};
+use furt_cluster::model::{Metrics, NodeName, RegistryPoint, Role, Scope, SettingsId, Status as NodeStatus, VaultSide};
 use furt_cluster::{Condition, Policy, UpdateRule};
 use tokio::sync::mpsc;
 
@@ -79,6 +80,8 @@ pub(super) struct Beside<'a> {
     pub(super) updates: UpdateRule,
     /// Has programs fetched and started; `None`: it is off.
     pub(super) programs: Option<mpsc::Sender<ProgramTask>>,
+    /// The settings that this process began with.
+    pub(super) in_force: BTreeMap<Scope, SettingsId>,
 }
 
 /// The cluster's thread and where it is given orders; `None`: there is no cluster.
@@ -91,7 +94,7 @@ pub(super) fn start(
     telemetry: &Arc<Telemetry>,
     beside: Beside<'_>,
 ) -> Result<Option<(Handle, Running)>> {
-    let Beside { shared, tasks, share, values, vault, updates, programs } = beside;
+    let Beside { shared, tasks, share, values, vault, updates, programs, in_force: began_with } = beside;
     let Some(url) = config.cluster.url.clone() else { return Ok(None) };
     if let Some(warning) = url.warning() {
         log::warn!("cluster.url: {warning}");
@@ -111,6 +114,7 @@ pub(super) fn start(
         tasks,
         share,
         programs,
+        began_with,
     };
     let (cluster, values) = (config.cluster.clone(), values.clone());
     let running = cluster::start(options, orders, move |topology| connect(url, cluster, values, topology))?;

@@ -4,6 +4,7 @@
 //! runs in Pingora's one server is in `server`; driver and store outlive it on a runtime of their own.
 
 mod acquiring;
+mod applying;
 mod certifying;
 mod clustering;
 mod files;
@@ -47,11 +48,11 @@ pub(crate) use certifying::certificate_faults;
 use files::Files;
 use furt_core::registry::Contents;
 use opening::Opened;
-use reloading::Reloading;
+use reloading::{Reloading, Restarts};
 use restoring::{Possession, Restored};
 use server::{OpenOfEach, Services};
+pub use settings::Loaded;
 use settings::Settings;
-pub use settings::with_settings;
 use stopping::{Stop, StopRequest};
 use updating::Updating;
 pub use upgrading::Handover;
@@ -63,27 +64,20 @@ const LAST_SYNC: Duration = Duration::from_secs(2);
 const LAST_FLUSH: Duration = Duration::from_secs(2);
 
 /// Runs the gateway until SIGTERM or SIGINT, or until another process takes over, and then until its clients are gone or the
-/// grace is over. Reads `path` again at each reload, as `config` and `locations` were read of it. Takes over what there is in
-/// `handover`.
+/// grace is over. Reads `path` again at each reload, as `loaded` was read of it. Takes over what there is in `handover`.
 ///
 /// # Errors
 /// It could not be started: each reason on a line of its own.
-pub fn run(path: &Path, config: Config, locations: &KeyLocations, handover: &mut Handover) -> Result<()> {
-    run_then(path, config, locations, handover, || ())
+pub fn run(path: &Path, loaded: Loaded, handover: &mut Handover) -> Result<()> {
+    run_then(path, loaded, handover, || ())
 }
 
 /// The same; once a signal came, `last` runs while everything still answers, for services of this process to leave.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_then(
-    path: &Path,
-    config: Config,
-    locations: &KeyLocations,
-    handover: &mut Handover,
-    last: impl FnOnce(),
-) -> Result<()> {
-    let mut running = Prepared::new(path, config).bind(locations, handover)?.start(handover)?;
+pub fn run_then(path: &Path, loaded: Loaded, handover: &mut Handover, last: impl FnOnce()) -> Result<()> {
+    let mut running = Prepared::new(path, loaded).bind(handover)?.start(handover)?;
     let request = running.until_told_to_stop()?;
     last();
     running.stop(request);
@@ -94,18 +88,20 @@ pub fn run_then(
 struct Prepared<'a> {
     path: &'a Path,
     config: Arc<Config>,
+    locations: KeyLocations,
+    settings: Settings,
     files: Files,
 }
 
 impl<'a> Prepared<'a> {
-    fn new(path: &'a Path, config: Config) -> Self {
-        Self { path, config: Arc::new(config), files: files::raise_limit() }
+    fn new(path: &'a Path, Loaded { config, locations, settings }: Loaded) -> Self {
+        Self { path, config: Arc::new(config), locations, settings, files: files::raise_limit() }
     }
 
     /// # Errors
     /// Every socket that cannot be bound; then every static route that would lead to one.
-    fn bind(self, locations: &KeyLocations, handover: &mut Handover) -> Result<Bound> {
-        let Self { path, config, files } = self;
+    fn bind(self, handover: &mut Handover) -> Result<Bound> {
+        let Self { path, config, locations, settings, files } = self;
         let mut given = handover.listeners()?;
         let sockets = listener::bind(
             &config.server.listen,
@@ -116,9 +112,9 @@ impl<'a> Prepared<'a> {
         )?;
         handover.judge_left(&given)?;
         let own_listeners = OwnListeners::new(sockets.addresses());
-        let faults = services::static_faults(&config, locations, path, &lookups::Found::new(), &own_listeners);
+        let faults = services::static_faults(&config, &locations, path, &lookups::Found::new(), &own_listeners);
         ConfigErrors::try_new(faults).map_or(Ok(()), Err)?;
-        Ok(Bound { path: path.to_owned(), locations: locations.clone(), config, files, sockets, own_listeners })
+        Ok(Bound { path: path.to_owned(), locations, config, settings, files, sockets, own_listeners })
     }
 }
 
@@ -127,6 +123,7 @@ struct Bound {
     path: PathBuf,
     locations: KeyLocations,
     config: Arc<Config>,
+    settings: Settings,
     files: Files,
     sockets: Sockets,
     own_listeners: OwnListeners,
@@ -160,6 +157,7 @@ impl Bound {
             vault: vault.as_ref(),
             updates,
             programs,
+            in_force: self.settings.in_force(),
         };
         let cluster = clustering::start(&self.config, &restored.snapshots, &opened.telemetry, beside)?;
         let (cluster_handle, cluster) = cluster.unzip();
@@ -169,14 +167,20 @@ impl Bound {
         let open = OpenOfEach::new(&opened.telemetry);
         let (reloads, asked) = Reloads::channel();
         let (upgrades, upgrades_asked) = Upgrades::channel();
-        let (takeovers, updates_asked) = tokio::sync::mpsc::channel(1);
+        let (takeovers, takeovers_asked) = tokio::sync::mpsc::channel(1);
+        let restarts =
+            handover.check_replaceable(&self.config.store).map(|()| takeovers.clone()).map_err(|why| why.into());
         if let (Some(asked), Some(program)) = (programs_asked, handover.program()) {
             let staging = Arc::new(updating::staging(&self.config, &self.path, restored.custody.clone()));
             opened.background.spawn(Updating { staging, program: program.to_owned(), takeovers }.run(asked));
         }
         let store = self.config.store.clone();
         let asked_to_upgrade = rotating::upgrade_signals(&opened.background)?;
-        opened.background.spawn(self.reloading(&opened, &restored, vault).run(opened.hangups, asked, tasks_asked));
+        opened.background.spawn(self.reloading(&opened, &restored, vault, restarts).run(
+            opened.hangups,
+            asked,
+            tasks_asked,
+        ));
 
         let public = listener::address_list(self.sockets.public.iter().chain(&self.sockets.tls));
         let internal = listener::address_list(&self.sockets.internal);
@@ -217,8 +221,15 @@ impl Bound {
         }
         log::info!("furt {VERSION} ({COMMIT}) listens on {public}; services register at {internal}");
         notify_supervisor(&[NotifyState::Ready]);
-        let upgrading =
-            Upgrading::new(handover, again, &store, restored.custody, upgrades_asked, updates_asked, asked_to_upgrade);
+        let upgrading = Upgrading::new(
+            handover,
+            again,
+            &store,
+            restored.custody,
+            upgrades_asked,
+            takeovers_asked,
+            asked_to_upgrade,
+        );
         Ok(Running {
             background: opened.background,
             driver: restored.driver,
@@ -236,7 +247,13 @@ impl Bound {
         })
     }
 
-    fn reloading(&self, opened: &Opened, restored: &Restored, vault: Option<vault::Running>) -> Reloading {
+    fn reloading(
+        &self,
+        opened: &Opened,
+        restored: &Restored,
+        vault: Option<vault::Running>,
+        restarts: Restarts,
+    ) -> Reloading {
         Reloading {
             path: self.path.clone(),
             config: Arc::clone(&self.config),
@@ -247,8 +264,9 @@ impl Bound {
             metrics: Arc::clone(&opened.telemetry.reloads),
             files: self.files,
             certifying: opened.certifying.clone(),
-            settings: Settings::at_start(&self.config),
+            settings: self.settings.clone(),
             vault,
+            restarts,
         }
     }
 }

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use furt_cluster::model::Scope;
 use sd_notify::NotifyState;
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
@@ -18,6 +17,7 @@ use tokio::task::JoinError;
 use super::certifying::{self, Certifying, Prepared as PreparedCertificates};
 use super::files::{self, Files};
 use super::settings::Settings;
+use super::upgrading::Takeover;
 use super::{acquiring, lookups, notify_supervisor, services, vaulting};
 use crate::api::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded};
 use crate::cluster::Task;
@@ -33,7 +33,7 @@ use furt_core::registry::{Answer, Configuration, Sharing};
 /// How long a file may take to be opened and read: one on a share that hangs must not end all reloads.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Errors that are logged one by one: a file that is no configuration at all has one in each line.
-const MAX_LOGGED: usize = 20;
+pub(super) const MAX_LOGGED: usize = 20;
 
 /// What a reload reads, and what it changes beside the registry.
 pub(super) struct Reloading {
@@ -52,16 +52,20 @@ pub(super) struct Reloading {
     /// What lies over the file.
     pub(super) settings: Settings,
     pub(super) vault: Option<vault::Running>,
+    pub(super) restarts: Restarts,
 }
 
+/// Where settings go that need a restart; `Err`: why this process cannot be replaced.
+pub(super) type Restarts = Result<mpsc::Sender<Takeover>, Arc<str>>;
+
 /// A configuration that could be put in force at once.
-struct Prepared {
+pub(super) struct Prepared {
     new: Arc<Config>,
     configuration: Box<Configuration>,
     opened: Option<OpenedLog>,
     certificates: Option<PreparedCertificates>,
     changed: Vec<&'static str>,
-    needs_restart: BTreeMap<&'static str, Option<SourceLocation>>,
+    pub(super) needs_restart: BTreeMap<&'static str, Option<SourceLocation>>,
 }
 
 impl Reloading {
@@ -106,44 +110,16 @@ impl Reloading {
         Arc::new(outcome)
     }
 
-    /// Settings of the cluster: whether they could be put in force, or that they are.
-    async fn carry_out(&mut self, task: Task) {
-        // Whoever asked may have stopped waiting.
-        match task {
-            Task::Check { scope, text, reply } => _ = reply.send(self.check(scope, text).await),
-            Task::Apply { scope, generation, text, reply } => {
-                let settings = self.settings.with(scope, Some(generation), text);
-                let outcome = self.try_reload(settings, Disallowed::Refused).await;
-                self.tell(&outcome);
-                _ = reply.send(outcome.map(|_| ()).map_err(|why| first_of(&why).into()));
-            }
-        }
-    }
-
-    async fn check(&self, scope: Scope, text: String) -> Result<(), Vec<Arc<str>>> {
-        let told = |why: ReloadError| match why {
-            ReloadError::Refused(errors) => {
-                errors.iter().take(MAX_LOGGED).map(|error| error.to_string().into()).collect()
-            }
-            ReloadError::Stopping => vec![first_of(&ReloadError::Stopping).into()],
-        };
-        let settings = self.settings.with(scope, None, text);
-        let prepared = self.prepare(&settings, Disallowed::Refused).await.map_err(told)?;
-        // What the file alone has changed is not the settings' matter.
-        let layers = settings.layers();
-        let is_of_settings = |place: &SourceLocation| matches!(place, SourceLocation::Position { file, .. } if layers.iter().any(|layer| layer.name == *file));
-        let places = prepared.needs_restart.iter().filter_map(|(key, place)| Some((key, place.as_ref()?)));
-        let faults: Vec<_> = places
-            .filter(|(_, place)| is_of_settings(place))
-            .map(|(key, place)| {
-                format!("{place}: {key}: takes effect at a restart alone, and settings restart nothing").into()
-            })
-            .collect();
-        if faults.is_empty() { Ok(()) } else { Err(faults) }
-    }
-
     async fn try_reload(&mut self, settings: Settings, disallowed: Disallowed) -> Result<Reloaded, ReloadError> {
         let prepared = self.prepare(&settings, disallowed).await?;
+        self.put_in_force(prepared, settings).await
+    }
+
+    pub(super) async fn put_in_force(
+        &mut self,
+        prepared: Prepared,
+        settings: Settings,
+    ) -> Result<Reloaded, ReloadError> {
         let Prepared { new, configuration, opened, certificates, changed, needs_restart } = prepared;
         let answer = self.driver.reconfigure(configuration, Arc::clone(&new)).await;
         let Ok(Ok(Answer::Reconfigured(done))) = answer else { return Err(ReloadError::Stopping) };
@@ -164,7 +140,7 @@ impl Reloading {
     }
 
     /// Everything that can fail. Nothing is changed.
-    async fn prepare(&self, settings: &Settings, disallowed: Disallowed) -> Result<Prepared, ReloadError> {
+    pub(super) async fn prepare(&self, settings: &Settings, disallowed: Disallowed) -> Result<Prepared, ReloadError> {
         let read = read(&self.path, settings.layers(), disallowed).await;
         let (new, locations) = read.map_err(ReloadError::Refused)?;
         let changed = self.config.changed(&new, ReloadClass::Reload);
@@ -213,7 +189,7 @@ impl Reloading {
     }
 
     /// One line of what changed, or what is wrong.
-    fn tell(&self, outcome: &Result<Reloaded, ReloadError>) {
+    pub(super) fn tell(&self, outcome: &Result<Reloaded, ReloadError>) {
         let path = self.path.display();
         match outcome {
             Ok(Reloaded { generation, changed, needs_restart, blocked }) => {
@@ -243,14 +219,6 @@ impl Reloading {
             }
             Err(ReloadError::Stopping) => log::warn!("{path} is not reloaded: furt is stopping"),
         }
-    }
-}
-
-/// The first of what is wrong.
-fn first_of(why: &ReloadError) -> String {
-    match why {
-        ReloadError::Refused(errors) => errors.iter().next().map_or_else(String::new, ToString::to_string),
-        ReloadError::Stopping => "furt is stopping".to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@ use furt_cluster::model::Program;
 use tokio::sync::mpsc;
 
 use super::acquiring::place;
-use super::upgrading::Update;
+use super::upgrading::{Takeover, Update};
 use crate::cluster::{self, ProgramTask, TakeoverReply};
 use crate::config::{Config, ConfigError, KeyLocations, StoreConfig};
 use crate::store::Custody;
@@ -89,7 +89,7 @@ pub(super) struct Updating {
     pub(super) staging: Arc<Staging>,
     /// The program that they replace.
     pub(super) program: PathBuf,
-    pub(super) takeovers: mpsc::Sender<Update>,
+    pub(super) takeovers: mpsc::Sender<Takeover>,
 }
 
 impl Updating {
@@ -126,7 +126,7 @@ impl Updating {
         match placed.await.unwrap_or_else(|_| Err("copying the program broke off".to_owned())) {
             Ok(candidate) => {
                 let update = Update { candidate, version: program.version, reply };
-                if self.takeovers.send(update).await.is_err() {
+                if self.takeovers.send(Takeover::Update(update)).await.is_err() {
                     log::debug!("update: furt ends meanwhile");
                 }
             }

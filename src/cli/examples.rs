@@ -136,7 +136,8 @@ pub(super) const SETTINGS_SET: &str = "\
 Examples:
   furt settings set limits.max_body=10000000 --to all
   furt settings set limits.max_body=10000000 --to edge_1.4711,b07712ee
-  furt settings set client.header_timeout=30s --unset limits.max_body --to all --expect 7";
+  furt settings set client.header_timeout=30s --unset limits.max_body --to all --expect 7
+  furt settings set server.threads=8 --to all --restart";
 
 pub(super) const SETTINGS_GET: &str = "\
 Examples:

@@ -52,9 +52,9 @@ fn run_with(args: &ConfigArgs, handover: &mut Handover) -> anyhow::Result<()> {
     if path == Path::new(NO_FILE) && args.config.is_none() {
         log::info!("{DEFAULT_FILE} is absent, and no other file is named: furt runs on its defaults");
     }
-    let (config, locations) = app::with_settings(path, (config, locations), &environment);
+    let loaded = handover.with_settings(path, (config, locations), &environment)?;
     unknown_variables().iter().for_each(|unknown| log::warn!("{unknown}"));
-    app::run(path, config, &locations, handover)
+    app::run(path, loaded, handover)
 }
 
 pub(super) fn load(args: &ConfigArgs) -> anyhow::Result<Config> {

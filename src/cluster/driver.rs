@@ -2,6 +2,7 @@
 //!
 //! It has a runtime of its own: signatures, fsyncs and what strangers send take no time from requests or from the registry.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -9,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use furt_bus::{Bus, Event as BusEvent, Topology, log_of};
-use furt_cluster::model::{Fingerprint, NodeName};
+use furt_cluster::model::{Fingerprint, NodeName, Scope, SettingsId};
 use furt_cluster::{Condition, Event, Policy};
 use furt_seal::Seal;
 use tokio::sync::{mpsc, oneshot};
 
-use super::folder::{Folder, FolderError, token_of};
+use super::folder::{Folder, FolderError, settings_in, token_of};
 use super::handle::{Failure, Link, Order, Shown};
 use super::node::{Node, now};
-use super::outside::{Outside, Task};
+use super::outside::{self, Outside, Task};
 use super::programs::{ProgramTask, Programs};
 use super::shared::Shared;
 use super::telling::Telling;
@@ -55,6 +56,8 @@ pub struct Options {
     pub share: Box<dyn Fn(&Shared) + Send>,
     /// Has other programs checked and started; `None`: there are no updates.
     pub programs: Option<mpsc::Sender<ProgramTask>>,
+    /// The settings that the process began with.
+    pub began_with: BTreeMap<Scope, SettingsId>,
 }
 
 /// How the node's part in the cluster ends.
@@ -143,6 +146,7 @@ impl Driver {
             return Ok(());
         }
         let Some(key) = self.await_key(&mut inputs).await else { return Ok(()) };
+        self.catch_up().await;
         let mut bus = connect(topology(&self.options, &key))?;
         log::info!("cluster: this node is {} with the key {key}", self.options.name);
         let mut start = Start::First;
@@ -181,6 +185,23 @@ impl Driver {
             }
         }
         Waited::Ended
+    }
+
+    /// Puts in force what the process before this one was still given when this one had begun already.
+    async fn catch_up(&self) {
+        let Options { folder, tasks, began_with, .. } = &self.options;
+        let stored = settings_in(folder).unwrap_or_else(|why| {
+            log::error!("cluster: {why}");
+            Vec::new()
+        });
+        for (scope, id, text) in stored {
+            if began_with.get(&scope).is_none_or(|has| *has < id)
+                && let Err(why) = outside::apply(tasks, scope, id, text).await
+            {
+                let generation = id.generation;
+                log::error!("cluster: generation {generation} of the settings of {scope:?} is not in force: {why}");
+            }
+        }
     }
 
     async fn await_key(&mut self, inputs: &mut Inputs) -> Option<Fingerprint> {
@@ -234,7 +255,7 @@ impl Driver {
                     if ending == Ending::Leaving {
                         node.handle(Event::Leaving)?;
                     } else {
-                        node.replaced();
+                        node.replaced()?;
                     }
                     return Ok(ending);
                 }

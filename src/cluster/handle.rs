@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use furt_cluster::model::{Role, Scope, SettingsId, TokenId};
+use furt_cluster::model::{Restart, Role, Scope, SettingsId, TokenId};
 use furt_cluster::{Agreement, Answer, Command, Refusal, View};
 use tokio::sync::{mpsc, oneshot};
 
@@ -54,6 +54,8 @@ pub struct SettingsChange {
     pub expect: Option<u64>,
     /// Whether all who are there must agree.
     pub agreement: Agreement,
+    /// Whether nodes may restart for them.
+    pub restart: Restart,
 }
 
 /// Settings that are in force, or were.

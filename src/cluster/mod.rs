@@ -18,7 +18,7 @@ mod vault;
 pub use driver::{Ending, Options, Running, start};
 pub use folder::{FolderError, settings_in};
 pub use handle::{Failure, Handle, KnownSettings, Link, MadeToken, Order, SettingsChange, Shown};
-pub use outside::{Task, tasks};
+pub use outside::{ApplyReply, Task, tasks};
 pub use programs::{ProgramTask, TakeoverReply, programs};
 pub use shared::Shared;
 pub use vault::{Made, MakeToken, VaultCalls, VaultDoor};

@@ -61,8 +61,7 @@ pub(super) fn command(core: &Cluster, change: &SettingsChange) -> Result<Command
         let document = furt_seal::document(&text).map_err(|why| Failure::Settings(vec![why.to_string()]))?;
         settings.push(Setting { scope: *scope, document, expect: generation });
     }
-    let restart = furt_cluster::model::Restart::Never;
-    Ok(Command::Set { settings, agreement: change.agreement, restart })
+    Ok(Command::Set { settings, agreement: change.agreement, restart: change.restart })
 }
 
 /// A document with its keys changed. Whether they are keys, and of the right values, each target says.
@@ -136,6 +135,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use furt_cluster::Agreement;
+    use furt_cluster::model::Restart;
 
     use super::*;
 
@@ -146,6 +146,7 @@ mod tests {
             unset: unset.iter().map(|key| (*key).to_owned()).collect::<BTreeSet<_>>(),
             expect: None,
             agreement: Agreement::All,
+            restart: Restart::Never,
         }
     }
 

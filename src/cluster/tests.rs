@@ -1,12 +1,12 @@
 //! Whole nodes, with threads and folders, on a broker in memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use furt_bus::Broker;
-use furt_cluster::model::{NodeName, NodeState, Role, Scope, Standing, VaultSide};
+use furt_cluster::model::{NodeName, NodeState, Restart, Role, Scope, Standing, VaultSide};
 use furt_cluster::{Agreement, Answer, Command, Condition, Outcome, Policy, Refusal};
 use furt_seal::WrappedToken;
 use tempfile::TempDir;
@@ -23,6 +23,8 @@ struct Node {
     running: Running,
     telemetry: Arc<Telemetry>,
     shared: Arc<Mutex<Keys>>,
+    /// The settings that it was told to put in force.
+    applied: Arc<Mutex<Vec<String>>>,
 }
 
 /// What it derives of the secret: for cookies, and for tickets.
@@ -55,7 +57,7 @@ fn start_beside_a_vault(
 ) -> Node {
     let telemetry = Telemetry::try_new().unwrap();
     let (handle, orders) = Handle::channel();
-    let shared = Arc::default();
+    let (shared, applied) = (Arc::default(), Arc::default());
     let options = Options {
         folder: folder.to_owned(),
         name: NodeName::of("host", number),
@@ -65,17 +67,18 @@ fn start_beside_a_vault(
         condition: Box::new(move || Condition { vault: *side.lock().unwrap(), ..Condition::default() }),
         vault,
         metrics: Arc::new(telemetry.show_cluster().unwrap()),
-        tasks: answering(),
+        tasks: answering(Arc::clone(&applied)),
         share: share_to(&shared),
         programs: None,
+        began_with: BTreeMap::new(),
     };
     let broker = broker.clone();
     let running = start(options, orders, move |topology| Ok(broker.join(topology)?)).unwrap();
-    Node { handle, running, telemetry, shared }
+    Node { handle, running, telemetry, shared, applied }
 }
 
 /// A furt that takes all settings but those that say bad.
-fn answering() -> mpsc::Sender<Task> {
+fn answering(applied: Arc<Mutex<Vec<String>>>) -> mpsc::Sender<Task> {
     let (tasks, mut asked) = tasks();
     tokio::spawn(async move {
         while let Some(task) = asked.recv().await {
@@ -85,7 +88,10 @@ fn answering() -> mpsc::Sender<Task> {
                     let fault = || vec!["settings:1:1: limits.max_body: is bad".into()];
                     _ = reply.send(if is_bad(&text) { Err(fault()) } else { Ok(()) });
                 }
-                Task::Apply { reply, .. } => _ = reply.send(Ok(())),
+                Task::Apply { text, reply, .. } => {
+                    applied.lock().unwrap().push(text);
+                    reply.tell(Ok(()));
+                }
             }
         }
     });
@@ -327,6 +333,7 @@ async fn of_two_commanders_that_rotate_at_once_one_wins_and_who_was_away_comes_b
 fn settings(set: &[(&str, &str)], expect: Option<u64>) -> SettingsChange {
     SettingsChange {
         scopes: vec![Scope::Cluster],
+        restart: Restart::Never,
         set: set.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect(),
         unset: BTreeSet::new(),
         expect,
@@ -384,7 +391,13 @@ async fn settings_are_in_force_everywhere_or_nowhere_and_who_was_away_takes_them
     first.end(Ending::Leaving);
     second.end(Ending::Leaving);
     let kept = settings_in(folders[1].path()).unwrap();
-    assert_eq!(kept, [(Scope::Cluster, latest, "[limits]\nmax_body = \"3\"\n".to_owned())]);
+    let text = "[limits]\nmax_body = \"3\"\n".to_owned();
+    assert_eq!(kept, [(Scope::Cluster, latest, text.clone())]);
+    // A process that began without them puts them in force, also where there is nobody to ask.
+    let again = start_at(folders[1].path(), &Broker::new(), 22);
+    again.until("it runs", |_| true).await;
+    assert_eq!(*again.applied.lock().unwrap(), [text]);
+    again.end(Ending::Leaving);
 }
 
 /// A node that makes tokens, named after whom they are for.

@@ -25,7 +25,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use tokio::runtime::Runtime;
 
-use crate::app::{self, Handover};
+use crate::app::{self, Handover, Loaded};
 use crate::config::Config;
 use ending::Ending;
 use fleet::{Fleet, INSTANCES};
@@ -91,7 +91,7 @@ pub fn run(options: Options) -> Result<()> {
     let file = directory.path().join("furt.toml");
     fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
     // The environment is another furt's: what this one does is what it shows.
-    let (config, locations) = Config::load_with_locations(&file, &|_| None).map_err(|errors| anyhow!("{errors}"))?;
+    let read = Config::load_with_locations(&file, &|_| None).map_err(|errors| anyhow!("{errors}"))?;
 
     let fleet = Fleet::start(&runtime, addresses.internal, ports)?;
     let guide = Guide { addresses, key, directory: directory.path().to_owned(), config: text, teams: fleet.teams() };
@@ -101,7 +101,7 @@ pub fn run(options: Options) -> Result<()> {
     runtime.spawn(announce(Arc::clone(&ending), guide, options));
     gateway.free();
     let mut handover = Handover::never("the demo goes with its process");
-    let outcome = app::run_then(&file, config, &locations, &mut handover, || runtime.block_on(ending.leave()));
+    let outcome = app::run_then(&file, Loaded::alone(read), &mut handover, || runtime.block_on(ending.leave()));
     // Once more, for a gateway that could not start, or that ended by itself.
     runtime.block_on(ending.leave());
     let removed = ending.directory.remove();

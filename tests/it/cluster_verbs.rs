@@ -136,15 +136,29 @@ from generation 6 to 7 of the settings of the cluster
     assert!(stderr.contains("does not have generation 3; it has 6, 7"), "{stderr}");
 
     let set = ["settings", "set", "limits.max_body=5", "--to", "edge_9.55,e1d00f3b", "--expect", "6", "--partial"];
-    for (result, code) in
-        [("success", 0), ("seen", 0), ("away", 0), ("failed", 1), ("disagreed", 1), ("no-answer", 1), ("new", 1)]
-    {
+    for (result, code) in [
+        ("success", 0),
+        ("seen", 0),
+        ("away", 0),
+        ("failed", 1),
+        ("disagreed", 1),
+        ("no-answer", 1),
+        ("waiting", 1),
+        ("new", 1),
+    ] {
         let played = Played::answering(200, &taken(result));
         let (stdout, _) = printed(&played.cli(&set).await, code);
         assert!(stdout.contains("edge_9.55: "), "{result}: {stdout}");
         let body = r#"{"to":["edge_9.55","e1d00f3b"],"set":{"limits.max_body":5},"expect":6,"partial":true}"#;
         assert_eq!(played.heard(), [format!("POST /internal/cluster/settings {body}")]);
     }
+    let restart = ["settings", "set", "server.threads=3", "--to", "all", "--restart"];
+    let played = Played::answering(200, &taken("success"));
+    printed(&played.cli(&restart).await, 0);
+    let body = r#"{"to":"all","set":{"server.threads":3},"restart":true}"#;
+    assert_eq!(played.heard(), [format!("POST /internal/cluster/settings {body}")]);
+    let both = [&restart[..], &["--partial"]].concat();
+    assert!(printed(&played.cli(&both).await, 2).1.contains("cannot be used with"));
     let errors =
         json!([{"fingerprint": KEY, "name": "a.1", "detail": "x\u{1b}"}, {"fingerprint": "ab", "detail": "y"}]);
     let problem = json!({"type": "t", "title": "t", "status": 422, "code": "invalid-config", "detail": "no", "request_id": "1", "errors": errors});

@@ -20,6 +20,8 @@ open_enum! {
         Disagreed = "disagreed",
         /// It was there and did not answer in time. It may put them in force yet.
         NoAnswer = "no-answer",
+        /// It agreed and does not restart, since a node before it could not.
+        Waiting = "waiting",
         /// It is not there. It takes them once it is.
         Away = "away",
     }
@@ -43,6 +45,10 @@ pub struct ChangeSettings {
     /// Whether the nodes that agree go on without those that do not. Absent: all that are there must agree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partial: Option<bool>,
+    /// Whether keys that need a restart are taken, too: then nodes restart without their clients' notice, one after the other, and the
+    /// node that is asked last. Not together with `partial`, nor with several nodes. Absent: such keys are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<bool>,
 }
 
 /// Whose settings are changed.

@@ -156,8 +156,9 @@ impl Cluster {
         if !self.lacks(scope, id) {
             return;
         }
-        let said_at_ms = head.at_ms;
-        let is_turn = restart == Restart::Never || scope != Scope::Cluster || self.is_our_turn(id, said_at_ms, now);
+        let (author, said_at_ms) = (head.by, head.at_ms);
+        let is_turn =
+            restart == Restart::Never || scope != Scope::Cluster || self.is_our_turn(id, author, said_at_ms, now);
         if self.documents.is_applying() || !is_turn {
             return self.documents.wait(scope, id, Waiting { record, document, request });
         }
@@ -167,10 +168,12 @@ impl Cluster {
         effects.push(Effect::Apply { scope, id, restart, document });
     }
 
-    /// One node restarts at a time, in the order of their keys: each waits until the beats of all before it show the document.
-    /// One that falls silent or refuses it stops those after it.
-    fn is_our_turn(&self, id: SettingsId, said_at_ms: i64, now: Now) -> bool {
-        let own = self.own();
+    /// One node restarts at a time, in the order of their keys, and the one that set them last, so that it can answer how the
+    /// others fared. Each waits until the beats of all before it show the document. One that falls silent or refuses it stops those
+    /// after it.
+    fn is_our_turn(&self, id: SettingsId, author: Fingerprint, said_at_ms: i64, now: Now) -> bool {
+        let place = |key: &Fingerprint| (*key == author, *key);
+        let own = place(&self.own());
         let is_in_the_way = |key: &Fingerprint| {
             let Some(node) = self.nodes.get(key).filter(|_| self.standing(key).is_approved()) else { return false };
             let has = node.beat.as_ref().and_then(|beat| beat.settings);
@@ -181,7 +184,7 @@ impl Cluster {
             };
             has.is_none_or(|has| has < id) && !was_away
         };
-        self.has_heard_all(now) && !self.nodes.iter().any(|(key, _)| *key < own && is_in_the_way(key))
+        self.has_heard_all(now) && !self.nodes.iter().any(|(key, _)| place(key) < own && is_in_the_way(key))
     }
 
     pub(crate) fn retry_waiting(&mut self, now: Now, effects: &mut Effects) {
@@ -218,6 +221,16 @@ impl Cluster {
         self.ask_for_documents(None, now, effects);
     }
 
+    /// The successor goes on with the document that was on its way, and tells all. Callers wait at this process alone.
+    pub(crate) fn handle_replaced(&mut self, now: Now, effects: &mut Effects) {
+        let Some((Applying { scope, id, request }, document)) = self.documents.take_applying() else { return };
+        self.documents.set_applied(scope, id, document.clone());
+        effects.persist(vec![Change::Applied(scope, id, document)]);
+        let (own, result) = (self.own(), self.result(id, Ok(()), request, now));
+        self.note_result(&own, &result, now, effects);
+        self.end_rollouts(effects);
+    }
+
     pub(crate) fn tell_result(
         &mut self,
         id: SettingsId,
@@ -226,16 +239,26 @@ impl Cluster {
         now: Now,
         effects: &mut Effects,
     ) {
-        let result = UpdateResult {
+        let result = self.result(id, outcome, request, now);
+        self.tell(result, now, effects);
+    }
+
+    fn result(
+        &self,
+        id: SettingsId,
+        status: Result<(), Arc<str>>,
+        request: Option<RequestId>,
+        now: Now,
+    ) -> UpdateResult {
+        UpdateResult {
             action: ACTION.into(),
-            status: outcome,
+            status,
             detail: Some(format!("generation {}", id.generation).into()),
             node: self.identity.name.clone(),
             at_ms: now.unix_ms,
             generation: id.generation,
             request,
-        };
-        self.tell(result, now, effects);
+        }
     }
 
     /// Tells everyone how a command went here, at once or once the bus is there.

@@ -130,6 +130,7 @@ impl Cluster {
             Event::Applied(scope, id, outcome) => self.handle_applied(scope, id, outcome, now, effects),
             Event::VaultTokenMade(to, outcome) => self.handle_vault_token_made(to, outcome, now, effects),
             Event::ProgramStaged(program, outcome) => self.handle_staged(program, outcome, now, effects),
+            Event::Replaced => self.handle_replaced(now, effects),
             Event::TakeoverFailed(why) => self.handle_takeover_failed(why, now, effects),
             Event::ConditionChanged(condition) => {
                 self.condition = condition;

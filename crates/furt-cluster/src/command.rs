@@ -90,6 +90,8 @@ pub enum Outcome {
     Disagreed(crate::message::CheckFailure),
     /// It was there and did not answer in time. It may apply the document yet.
     NoAnswer,
+    /// It does not restart, since a node before it could not.
+    Waiting,
     /// It is not there. It takes the document once it is.
     Away,
 }

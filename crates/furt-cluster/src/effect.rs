@@ -90,9 +90,10 @@ pub enum Effect {
         document: Document,
     },
     /// Put the document in force by the reload that exists, and say [`Event::Applied`](crate::Event::Applied). With
-    /// [`Restart::OneByOne`], where a key asks for it, by a seamless restart: then the successor, once it is sure, stores
-    /// [`Change::Applied`] itself before it restores its core, which tells the result; where it cannot take over, the old
-    /// process says `Event::Applied` with the error.
+    /// [`Restart::OneByOne`], where a key asks for it, by a seamless restart: once the successor has taken over, the old process says
+    /// [`Event::Replaced`](crate::Event::Replaced), which stores [`Change::Applied`], and the successor's core tells the result; where
+    /// it cannot take over, the old process says `Event::Applied` with the error. If the old process dies before it has said either,
+    /// the next core fetches the document anew.
     Apply {
         /// Whom the document is for.
         scope: Scope,

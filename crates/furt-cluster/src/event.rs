@@ -46,6 +46,9 @@ pub enum Event {
     /// The artefact was fetched, and is what it says, or is not; in words. Answers
     /// [`Effect::StageProgram`](crate::Effect::StageProgram).
     ProgramStaged(Program, Result<(), Arc<str>>),
+    /// A successor has taken over with the document that was on its way, and this process ends. It answers
+    /// [`Effect::Apply`](crate::Effect::Apply) with [`Restart::OneByOne`](crate::model::Restart), in place of `Applied`.
+    Replaced,
     /// The successor was not ready within 60 s; this process goes on. A successor that is ready restores a core instead.
     TakeoverFailed(Arc<str>),
     /// How the node is changed; what the next beats say.

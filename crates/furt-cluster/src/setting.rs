@@ -164,13 +164,21 @@ impl Cluster {
             }
             Phase::Applying => {
                 let agreed = rollout.count(|state| matches!(state, TargetState::Agreed));
-                if agreed == 0 || is_over {
-                    let documents = rollout.parts.iter().map(|(scope, part)| (*scope, part.id)).collect();
-                    let answer = Answer::Set { documents, outcomes: rollout.outcomes() };
-                    self.end_rollout(number, Ok(answer), effects);
+                if agreed == 0 || is_over || rollout.is_stopped() {
+                    self.end_rollout(number, Ok(rollout.answer()), effects);
                 }
             }
             Phase::Checking | Phase::Claiming(_) | Phase::Signing => {}
+        }
+    }
+
+    /// Answers those that are in force, however far each is: this process ends.
+    pub(crate) fn end_rollouts(&mut self, effects: &mut Effects) {
+        for number in self.rollouts.numbers() {
+            let rollout = self.rollouts.get(number).filter(|rollout| rollout.phase == Phase::Applying);
+            if let Some(answer) = rollout.map(Rollout::answer) {
+                self.end_rollout(number, Ok(answer), effects);
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use furt_cluster::Agreement;
-use furt_cluster::model::{CheckValue, Role};
+use furt_cluster::model::{CheckValue, Restart, Role};
 use serde_json::Value;
 
 use super::super::fields::{FieldError, Fields, text, whole};
@@ -35,6 +35,7 @@ pub(super) struct ChangedSettings {
     pub(super) unset: BTreeSet<String>,
     pub(super) expect: Option<u64>,
     pub(super) agreement: Agreement,
+    pub(super) restart: Restart,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -93,17 +94,36 @@ pub(super) fn changed_settings(body: Value) -> Result<ChangedSettings, Vec<Field
         let set = set(fields);
         let unset = fields.optional("unset", texts("must be an array of keys")).unwrap_or_default();
         let expect = fields.optional("expect", whole(0, i64::MAX as u64));
-        let partial =
-            fields.optional("partial", |value| value.as_bool().ok_or_else(|| Invalid::new("must be true or false")));
+        let partial = fields.optional("partial", truth);
+        let restart = fields.optional("restart", truth);
         if set.as_ref().is_some_and(BTreeMap::is_empty) && unset.is_empty() {
             fields.refuse("set", "is empty, and so is unset: nothing would change");
         }
         if let Some(both) = unset.iter().find(|key| set.as_ref().is_some_and(|set| set.contains_key(*key))) {
             fields.refuse("unset", format!("has {both}, and so has set"));
         }
+        if restart == Some(true) {
+            if partial == Some(true) {
+                fields.refuse(
+                    "partial",
+                    "cannot be true beside restart: restarts stop at the first node that does not agree",
+                );
+            }
+            if matches!(&to, Some(Targets::Nodes(nodes)) if nodes.len() > 1) {
+                fields.refuse(
+                    "to",
+                    "must be \"all\" or one node where restart is true: nodes restart one after the other",
+                );
+            }
+        }
         let agreement = if partial == Some(true) { Agreement::Partial } else { Agreement::All };
-        Some(ChangedSettings { to: to?, set: set?, unset, expect, agreement })
+        let restart = if restart == Some(true) { Restart::OneByOne } else { Restart::Never };
+        Some(ChangedSettings { to: to?, set: set?, unset, expect, agreement, restart })
     })
+}
+
+fn truth(value: Value) -> Result<bool, Invalid> {
+    value.as_bool().ok_or_else(|| Invalid::new("must be true or false"))
 }
 
 fn targets(value: Value) -> Result<Targets, Invalid> {

@@ -11,7 +11,7 @@ use axum::{Extension, Json};
 use furt_api::cluster::ScopeSettings;
 use furt_api::settings::{SetSettings, Settings, SettingsDocument, TargetOutcome, TargetResult, Told};
 use furt_api::{Ordered, Outcome};
-use furt_cluster::model::{Fingerprint, Scope, UpdateResult};
+use furt_cluster::model::{Fingerprint, Restart, Scope, UpdateResult};
 use furt_cluster::{Answer, NodeView, Outcome as Fared};
 use serde_json::Value;
 
@@ -28,6 +28,8 @@ use furt_core::registry::Source;
 
 /// How long a change may take: 10 s for the nodes to check it, 30 s for the arbiter, 10 s to put it in force, and the time in between.
 const SET_TIMEOUT: Duration = Duration::from_secs(60);
+/// How much longer for each node that may restart.
+const RESTART_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// `GET /internal/cluster/settings`
 pub(in super::super) async fn settings(State(api): State<Arc<Api>>) -> ApiResult<Settings> {
@@ -86,14 +88,20 @@ pub(in super::super) async fn set_settings(
 ) -> ApiResult<SetSettings> {
     let cluster = taking_part(&api)?;
     let body = json_body(too_large.is_some(), &headers, &body)?;
-    let ChangedSettings { to, set, unset, expect, agreement } =
+    let ChangedSettings { to, set, unset, expect, agreement, restart } =
         body::changed_settings(body).map_err(Problem::invalid_fields)?;
     let nodes = in_time(cluster.look()).await?.view.nodes;
     let scopes = scopes(&nodes, &to)?;
     let whose = scopes.iter().map(|scope| format!("{scope:?}")).collect::<Vec<_>>().join(", ");
     log::info!("cluster: {} asks for settings of {whose}: {} set, {} unset", source.address, set.len(), unset.len());
-    let change = SettingsChange { scopes, set, unset, expect, agreement };
-    match within(SET_TIMEOUT, cluster.set(change)).await?.map_err(|why| refusing::of_settings(why, &nodes))? {
+    let restarts = match (restart, &to) {
+        (Restart::Never, _) => 0,
+        (Restart::OneByOne, Targets::Nodes(_)) => 1,
+        (Restart::OneByOne, Targets::All) => nodes.iter().filter(|node| node.standing.is_approved()).count(),
+    };
+    let limit = SET_TIMEOUT + RESTART_TIMEOUT * u32::try_from(restarts).unwrap_or(u32::MAX);
+    let change = SettingsChange { scopes, set, unset, expect, agreement, restart };
+    match within(limit, cluster.set(change)).await?.map_err(|why| refusing::of_settings(why, &nodes))? {
         Answer::Set { documents, outcomes } => Ok(Json(SetSettings {
             status: Outcome::Set,
             documents: documents.iter().map(|(scope, id)| showing::scope_settings(*scope, id)).collect(),
@@ -122,6 +130,7 @@ fn outcome(nodes: &[NodeView], key: Fingerprint, fared: Fared) -> TargetOutcome 
         Fared::Seen => (TargetResult::Seen, Vec::new(), None),
         Fared::Disagreed(why) => (TargetResult::Disagreed, refusing::errors_of(&why), None),
         Fared::NoAnswer => (TargetResult::NoAnswer, Vec::new(), None),
+        Fared::Waiting => (TargetResult::Waiting, Vec::new(), None),
         Fared::Away => (TargetResult::Away, Vec::new(), None),
     };
     TargetOutcome { fingerprint: key.to_string(), name: refusing::name_of(nodes, &key), result, errors, told }

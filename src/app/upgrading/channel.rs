@@ -20,6 +20,7 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::app::settings::HandedSettings;
 use crate::listener::ListenerKind;
 
 /// Changes with any message that an older furt could misread.
@@ -28,8 +29,8 @@ pub(super) const PROTOCOL: u32 = 1;
 pub(super) const SILENCE: Duration = Duration::from_secs(30);
 /// The sockets of a listener, which has at most 16, go in one message.
 const MOST_SOCKETS: usize = 64;
-/// Beyond any path and any sentence.
-const MAX_MESSAGE: usize = 64 * 1024;
+/// Beyond any path and any sentence, and beyond a document of settings: one has at most 64 KiB, of which JSON makes twice as many.
+const MAX_MESSAGE: usize = 160 * 1024;
 
 /// What the process that runs tells the one that is to replace it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,8 @@ pub(super) enum Told {
     Listener { kind: ListenerKind, configured: SocketAddr },
     /// A process before this one that still has clients; a socket comes with it that is closed when that process ends.
     Predecessor { pid: u32 },
+    /// Settings of the cluster that the new process is to have in force.
+    Settings(HandedSettings),
     /// That was all.
     Begin { protocol: u32, program: PathBuf, store: StoreKind },
     /// The store's file is closed.

@@ -11,7 +11,8 @@ use anyhow::{Context as _, Result, bail};
 
 use super::channel::{Answered, PROTOCOL, StartingEnd, StoreKind, Told};
 use super::program;
-use crate::config::StoreConfig;
+use crate::app::settings::{HandedSettings, Loaded};
+use crate::config::{Config, KeyLocations, StoreConfig};
 use crate::listener::{BoundListener, GivenListener, GivenListeners};
 use crate::telemetry::VERSION;
 
@@ -38,6 +39,7 @@ struct Inherited {
     predecessors: Vec<Predecessor>,
     program: PathBuf,
     store: StoreKind,
+    settings: Option<HandedSettings>,
 }
 
 /// What is kept for the upgrade after this one.
@@ -76,6 +78,33 @@ impl Handover {
             Some(inherited) => Some(&inherited.program),
             None => self.program.as_deref().ok(),
         }
+    }
+
+    /// Why no process can take over from this one, with such a store.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub(in crate::app) fn check_replaceable(&self, store: &StoreConfig) -> Result<(), String> {
+        check_replaceable(&store_kind(store))?;
+        match &self.inherited {
+            Some(_) => Ok(()),
+            None => self.program.as_ref().map(|_| ()).map_err(|why| (*why).to_owned()),
+        }
+    }
+
+    /// The configuration that was read, with the cluster's settings over it: those that were in force when the node ended, and those
+    /// that the process that runs hands over.
+    ///
+    /// # Errors
+    /// What it hands over does not fit.
+    pub fn with_settings(
+        &mut self,
+        path: &Path,
+        read: (Config, KeyLocations),
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Loaded> {
+        let handed = self.inherited.as_mut().and_then(|inherited| inherited.settings.take());
+        Loaded::with_settings(path, read, handed, env).map_err(|errors| anyhow::anyhow!("{errors}"))
     }
 
     /// Tells the process that runs why this one cannot take over.
@@ -158,7 +187,7 @@ impl Handover {
 
 impl Inherited {
     fn receive(end: StartingEnd) -> Result<Self> {
-        let (mut listeners, mut predecessors) = (Vec::new(), Vec::new());
+        let (mut listeners, mut predecessors, mut settings) = (Vec::new(), Vec::new(), None);
         loop {
             let (told, sockets) = end.told()?;
             match told {
@@ -171,8 +200,9 @@ impl Inherited {
                     let socket = sockets.into_iter().next().context("a process without its socket")?;
                     predecessors.push(Predecessor { pid, socket });
                 }
+                Told::Settings(handed) => settings = Some(handed),
                 Told::Begin { protocol: PROTOCOL, program, store } => {
-                    return Ok(Self { end, listeners, predecessors, program, store });
+                    return Ok(Self { end, listeners, predecessors, program, store, settings });
                 }
                 Told::Begin { protocol, .. } => {
                     let why =
@@ -196,6 +226,20 @@ impl Inherited {
         }
         Ok(())
     }
+}
+
+/// Whether a process with such a store can be replaced at all.
+///
+/// # Errors
+/// A sentence.
+pub(super) fn check_replaceable(store: &StoreKind) -> Result<(), String> {
+    if std::process::id() == 1 {
+        return Err("furt is process 1, with which its container ends: replace the container".to_owned());
+    }
+    if *store == StoreKind::Memory {
+        return Err("the store is in memory, and would end with this process: restart furt".to_owned());
+    }
+    Ok(())
 }
 
 /// The store of a configuration as it is compared.

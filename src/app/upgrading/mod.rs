@@ -16,4 +16,4 @@ mod program;
 mod successor;
 
 pub use handover::Handover;
-pub(super) use successor::{Update, Upgrading};
+pub(super) use successor::{Restart, Takeover, Update, Upgrading};

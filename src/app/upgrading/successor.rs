@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -12,16 +12,19 @@ use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
 use super::channel::{self, Answered, Channel, PROTOCOL, StoreKind, Told};
-use super::handover::{FROM, Handover, Kept, Predecessor, store_kind};
+use super::handover::{FROM, Handover, Kept, Predecessor, check_replaceable, store_kind};
 use super::program::Program;
 use crate::api::{UpgradeError, UpgradeWaiting, Upgraded};
-use crate::cluster::TakeoverReply;
+use crate::app::settings::HandedSettings;
+use crate::cluster::{ApplyReply, TakeoverReply};
 use crate::config::StoreConfig;
 use crate::listener::GivenListener;
 use crate::store::Custody;
 use crate::update::Candidate;
 use furt_cluster::model::Version;
 
+/// The program of this process, also where another one is at its path now.
+const RUNNING: &str = "/proc/self/exe";
 /// Processes that were replaced and still have clients: each keeps its table of routes and its connections in memory.
 const MOST_PREDECESSORS: usize = 4;
 /// How often, and how far apart, a process is looked at that has closed its socket.
@@ -36,7 +39,7 @@ pub(in crate::app) struct Upgrading {
     custody: Option<Custody>,
     store: StoreKind,
     asked: mpsc::Receiver<UpgradeWaiting>,
-    updates: mpsc::Receiver<Update>,
+    takeovers: mpsc::Receiver<Takeover>,
     signals: Signal,
     successor: Option<Successor>,
     done: Option<(Upgraded, Option<UpgradeWaiting>)>,
@@ -53,11 +56,27 @@ pub(in crate::app) struct Update {
     pub(in crate::app) reply: TakeoverReply,
 }
 
+/// The same program once more, with settings that need a restart.
+#[derive(Debug)]
+pub(in crate::app) struct Restart {
+    /// The settings.
+    pub(in crate::app) settings: HandedSettings,
+    /// Who has them put in force.
+    pub(in crate::app) reply: ApplyReply,
+}
+
+/// What the cluster has a process take over for.
+#[derive(Debug)]
+pub(in crate::app) enum Takeover {
+    Update(Update),
+    Restart(Restart),
+}
+
 /// Who asks for an upgrade.
 enum Asking {
     Caller(UpgradeWaiting),
     Signal,
-    Update(Update),
+    Cluster(Takeover),
 }
 
 impl Upgrading {
@@ -67,7 +86,7 @@ impl Upgrading {
         store: &StoreConfig,
         custody: Option<Custody>,
         asked: mpsc::Receiver<UpgradeWaiting>,
-        updates: mpsc::Receiver<Update>,
+        takeovers: mpsc::Receiver<Takeover>,
         signals: Signal,
     ) -> Self {
         let Kept { program, predecessors } = handover.keep();
@@ -78,7 +97,7 @@ impl Upgrading {
             custody,
             store: store_kind(store),
             asked,
-            updates,
+            takeovers,
             signals,
             successor: None,
             done: None,
@@ -89,11 +108,11 @@ impl Upgrading {
     /// [`Self::tell_success`]. If this is dropped meanwhile, everything is as it was. Returns whether this process is replaced.
     pub(in crate::app) async fn serve_next(&mut self) -> bool {
         let mut asking = self.asked().await;
-        let update = match &mut asking {
-            Asking::Update(update) => Some(update),
+        let takeover = match &mut asking {
+            Asking::Cluster(takeover) => Some(takeover),
             Asking::Caller(_) | Asking::Signal => None,
         };
-        match self.upgrade(update).await {
+        match self.upgrade(takeover).await {
             Ok(upgraded) => {
                 self.done = Some((upgraded, asking.taken()));
                 true
@@ -127,18 +146,18 @@ impl Upgrading {
     async fn asked(&mut self) -> Asking {
         tokio::select! {
             Some(waiting) = self.asked.recv() => Asking::Caller(waiting),
-            Some(update) = self.updates.recv() => Asking::Update(update),
+            Some(takeover) = self.takeovers.recv() => Asking::Cluster(takeover),
             Some(()) = self.signals.recv() => Asking::Signal,
             else => std::future::pending().await,
         }
     }
 
-    async fn upgrade(&mut self, update: Option<&mut Update>) -> Result<Upgraded, UpgradeError> {
-        let program = self.program(update.as_deref()).map_err(UpgradeError::Refused)?;
+    async fn upgrade(&mut self, takeover: Option<&mut Takeover>) -> Result<Upgraded, UpgradeError> {
+        let program = self.program(takeover.as_deref()).map_err(UpgradeError::Refused)?;
         let started = Successor::start(&program, self.custody.clone());
         let mut successor =
             started.map_err(|error| UpgradeError::Failed(format!("the new process cannot be started: {error}")))?;
-        match self.hand_over(&mut successor, update).await {
+        match self.hand_over(&mut successor, takeover).await {
             Ok(version) => {
                 successor.has_taken_over = true;
                 let pid = successor.process.id();
@@ -150,13 +169,8 @@ impl Upgrading {
     }
 
     /// The program to be started, if there can be an upgrade.
-    fn program(&mut self, update: Option<&Update>) -> Result<Program, String> {
-        if std::process::id() == 1 {
-            return Err("furt is process 1, with which its container ends: replace the container".to_owned());
-        }
-        if self.store == StoreKind::Memory {
-            return Err("the store is in memory, and would end with this process: restart furt".to_owned());
-        }
+    fn program(&mut self, takeover: Option<&Takeover>) -> Result<Program, String> {
+        check_replaceable(&self.store)?;
         self.predecessors.retain(is_alive);
         if self.predecessors.len() >= MOST_PREDECESSORS {
             let pids: Vec<_> = self.predecessors.iter().map(|one| one.pid.to_string()).collect();
@@ -167,10 +181,15 @@ impl Upgrading {
             ));
         }
         let installed = self.program.as_deref().map_err(|why| (*why).to_owned())?;
-        Program::open(update.map_or(installed, |update| update.candidate.path()))
+        match takeover {
+            None => Program::open(installed),
+            Some(Takeover::Update(update)) => Program::open(update.candidate.path()),
+            // Whatever is installed meanwhile.
+            Some(Takeover::Restart(_)) => Program::open(Path::new(RUNNING)),
+        }
     }
 
-    async fn hand_over(&self, successor: &mut Successor, mut update: Option<&mut Update>) -> Result<String, Stop> {
+    async fn hand_over(&self, successor: &mut Successor, mut takeover: Option<&mut Takeover>) -> Result<String, Stop> {
         for GivenListener { kind, configured, listener } in &self.listeners {
             let sockets: Vec<_> = listener.sockets().iter().map(|socket| socket.as_fd()).collect();
             let Some(kind) = *kind else { continue };
@@ -178,6 +197,9 @@ impl Upgrading {
         }
         for Predecessor { pid, socket } in &self.predecessors {
             successor.channel.tell(&Told::Predecessor { pid: *pid }, &[socket.as_fd()])?;
+        }
+        if let Some(Takeover::Restart(Restart { settings, .. })) = &takeover {
+            successor.channel.tell(&Told::Settings(settings.clone()), &[])?;
         }
         let program = self.program.clone().map_err(|why| Stop::Told(why.to_owned()))?;
         successor.channel.tell(&Told::Begin { protocol: PROTOCOL, program, store: self.store.clone() }, &[])?;
@@ -189,7 +211,7 @@ impl Upgrading {
                     successor.channel.tell(&Told::StoreIsFree, &[])?;
                 }
                 Answered::Ready { version } => {
-                    if let Some(update) = &mut update {
+                    if let Some(Takeover::Update(update)) = &mut takeover {
                         update.install(&version).map_err(Stop::Told)?;
                     }
                     ready = Some(version);
@@ -220,9 +242,13 @@ impl Asking {
         match self {
             Self::Caller(waiting) => Some(waiting),
             Self::Signal => None,
-            Self::Update(Update { mut candidate, reply, .. }) => {
+            Self::Cluster(Takeover::Update(Update { mut candidate, reply, .. })) => {
                 candidate.confirm();
                 reply.taken();
+                None
+            }
+            Self::Cluster(Takeover::Restart(Restart { reply, .. })) => {
+                reply.replaced();
                 None
             }
         }
@@ -233,7 +259,8 @@ impl Asking {
             // The caller may have stopped waiting.
             Self::Caller(waiting) => _ = waiting.send(Err(error)),
             Self::Signal => {}
-            Self::Update(Update { reply, .. }) => reply.failed(&error.to_string()),
+            Self::Cluster(Takeover::Update(Update { reply, .. })) => reply.failed(&error.to_string()),
+            Self::Cluster(Takeover::Restart(Restart { reply, .. })) => reply.tell(Err(error.to_string().into())),
         }
     }
 }

@@ -20,6 +20,8 @@ use crate::config::{DefaultValue, Key, ReloadClass, pushable_keys};
 
 /// The longest wait for a change: the nodes check it, an arbiter decides, the nodes put it in force.
 const LONGEST: Duration = Duration::from_secs(60);
+/// The same where nodes may restart: a minute for each of the 256 that a cluster may have.
+const LONGEST_WITH_RESTARTS: Duration = Duration::from_secs(257 * 60);
 
 #[derive(Subcommand)]
 pub(super) enum SettingsVerb {
@@ -57,6 +59,9 @@ pub(super) struct SetArgs {
     /// Let the nodes that agree go on without those that do not
     #[arg(long)]
     partial: bool,
+    /// Take keys that need a restart, too: nodes restart as by `furt upgrade`, one after the other, the one that is asked last
+    #[arg(long, conflicts_with = "partial")]
+    restart: bool,
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
@@ -93,10 +98,13 @@ fn set(args: &SetArgs) -> Result<()> {
         set.push((key.clone(), value.clone()));
     }
     let partial = args.partial.then_some(true);
-    let body = ChangeSettings { to, set: Ordered(set), unset: args.unset.clone(), expect: args.expect, partial };
+    let restart = args.restart.then_some(true);
+    let body =
+        ChangeSettings { to, set: Ordered(set), unset: args.unset.clone(), expect: args.expect, partial, restart };
     let body = serde_json::to_string(&body)?;
     let path = ["internal", "cluster", "settings"];
-    let answer = ask_patiently(&args.target, "POST", &path, &[], Some(body), LONGEST)?;
+    let wait = if args.restart { LONGEST_WITH_RESTARTS } else { LONGEST };
+    let answer = ask_patiently(&args.target, "POST", &path, &[], Some(body), wait)?;
     let SetSettings { outcomes, .. } = answer.read()?;
     show(args.format, &answer, |answer: SetSettings| text(&answer))?;
     // Who is away takes them later.
@@ -123,6 +131,7 @@ fn text(answer: &SetSettings) -> String {
             TargetResult::Failed => "failed",
             TargetResult::Disagreed => "did not agree, and goes on without them",
             TargetResult::NoAnswer => "no answer; it may put them in force yet",
+            TargetResult::Waiting => "waits, since a node before it could not restart",
             TargetResult::Away => "away; takes them once it is there",
             other => &foreign(other.as_str(), 100),
         };
@@ -166,21 +175,23 @@ fn json(value: toml::Value) -> Option<Value> {
 }
 
 fn keys(format: Format) -> Result<()> {
-    // Settings restart nothing.
-    let keys: Vec<_> = pushable_keys().into_iter().filter(|key| key.reload == ReloadClass::Reload).collect();
+    let keys = pushable_keys();
     let default = |key: &Key| match key.default {
         DefaultValue::Toml(text) => text.to_owned(),
         DefaultValue::Absent { means, .. } => format!("({means})"),
     };
+    let needs_restart = |key: &Key| key.reload == ReloadClass::Restart;
     match format.output {
         Output::Json => {
-            let key = |key: &Key| serde_json::json!({"key": key.name, "default": default(key), "range": key.range, "text": key.text});
+            let key = |key: &Key| serde_json::json!({"key": key.name, "default": default(key), "range": key.range, "restart": needs_restart(key), "text": key.text});
             print_json(&keys.iter().map(key).collect::<Vec<_>>())
         }
         Output::Text => {
-            let rows: Vec<_> =
-                keys.iter().map(|key| vec![key.name.to_owned(), default(key), key.range.to_owned()]).collect();
-            print(&table(&["KEY", "DEFAULT", "VALUES"], &rows))
+            let row = |key: &Key| {
+                let restart = if needs_restart(key) { "yes" } else { "no" };
+                vec![key.name.to_owned(), default(key), restart.to_owned(), key.range.to_owned()]
+            };
+            print(&table(&["KEY", "DEFAULT", "RESTART", "VALUES"], &keys.iter().map(row).collect::<Vec<_>>()))
         }
     }
 }

@@ -86,7 +86,7 @@ impl<B: Bus> Node<'_, B> {
                 }
             },
             Effect::Check { check, scope, restart, document } => self.outside.check(check, scope, restart, &document),
-            Effect::Apply { scope, id, document, .. } => self.outside.apply(scope, id, &document),
+            Effect::Apply { scope, id, restart, document } => self.outside.apply(scope, id, restart, &document),
             Effect::StageProgram(program) => self.programs.stage(program),
             Effect::TakeOver(program) => self.programs.take_over(program),
             Effect::MakeVaultToken { to, name } => match self.vault {

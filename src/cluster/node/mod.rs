@@ -251,8 +251,19 @@ impl<'a, B: Bus> Node<'a, B> {
         self.command(command, waiting)
     }
 
-    /// Another program has taken over: who had this node updated at the node itself is told, since the next process knows no caller.
-    pub(super) fn replaced(&mut self) {
+    /// Another process has taken over: who had it do so at the node itself is told, since the next process knows no caller.
+    ///
+    /// # Errors
+    /// As [`Self::handle`].
+    pub(super) fn replaced(&mut self) -> Result<(), FolderError> {
+        if self.outside.is_replaced() {
+            self.handle(Event::Replaced)?;
+        }
+        self.tell_updated();
+        Ok(())
+    }
+
+    fn tell_updated(&mut self) {
         let Some(program) = self.programs.taken_over_by() else { return };
         let result = UpdateResult {
             action: "update_program".into(),

@@ -1,9 +1,14 @@
 //! Settings of a cluster of three: who must allow them, when they are in force, and what outlives a reload, a restart and an absence.
 
 use super::*;
+use crate::support::gateway::client_from;
+use crate::support::load::Load;
 
 /// What a file lets commanders set.
 const ALLOWED: &str = "settings = ['limits.*', 'client.header_timeout', 'server.threads']";
+/// The same, where another process can take over.
+const ALLOWED_ON_DISK: &str =
+    "settings = ['limits.*', 'client.header_timeout', 'server.threads']\n[store]\nkind = 'disk'\npath = 'furt.redb'";
 
 /// Three nodes, of which the first commands, and what they need.
 struct Three {
@@ -195,4 +200,132 @@ async fn of_two_operators_who_start_from_one_generation_one_is_told() {
     three.take([Some(most); 3]).await;
     let why = three.refuses(&["limits.max_body=8", "--to", "all", "--expect", "0"]).await;
     assert!(why.contains("412 outdated"), "{why}");
+}
+
+/// The threads of the public listener of the process that a node is now, and that process.
+async fn workers(node: &Gateway) -> (u32, usize) {
+    let name = of_this(&cluster(node).await)["name"].as_str().unwrap().to_owned();
+    let pid = name.rsplit_once('.').unwrap().1.parse().unwrap();
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let names = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    (pid, names.filter(|name| name.trim() == "public").count())
+}
+
+impl Three {
+    /// Waits until each of these nodes is another process than it was, which takes part; from here on it is that one.
+    async fn follow(&mut self, before: &[(usize, u32)]) {
+        for (at, before) in before {
+            let node = &mut self.nodes[*at];
+            let pid = eventually("it is another process", PATIENCE, async || {
+                let cluster = cluster(node).await;
+                let this = cluster["members"].as_array()?.iter().find(|member| member["this"] == true)?;
+                let pid = this["name"].as_str()?.rsplit_once('.')?.1.parse().ok()?;
+                (pid != *before && cluster["link"]["status"] == "up").then_some(pid)
+            })
+            .await;
+            node.replaced_by(pid);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nodes_restart_one_after_the_other_for_a_key_that_needs_it_and_no_client_notices() {
+    let mut three = Three::start([ALLOWED_ON_DISK; 3]).await;
+    let mut load = Vec::new();
+    for node in &three.nodes {
+        let url = node.public_url("/shop");
+        load.push(Load::start(2, move |_, _| {
+            let asked = client_from(None).get(&url).send();
+            async move { assert_eq!(asked.await.unwrap().status(), 200) }
+        }));
+    }
+    let [one, two, other] = [0, 1, 2].map(|at| workers(&three.nodes[at]));
+    let before = [one.await, two.await, other.await];
+    assert!(before.iter().all(|(_, count)| *count == 2), "{before:?}");
+    let said = three.sets(&["server.threads=3", "limits.max_body=5", "--to", "all", "--restart"]).await;
+    assert_eq!(said.matches(": success").count(), 3, "{said}");
+    three.follow(&[(0, before[0].0), (1, before[1].0), (2, before[2].0)]).await;
+    for one in &mut load {
+        one.more(20).await;
+    }
+    three.take([Some(5); 3]).await;
+    let mut boots = Vec::new();
+    for node in &three.nodes {
+        assert_eq!(workers(node).await.1, 3);
+        assert_eq!(generation(node).await, 1);
+        boots.push(of_this(&cluster(node).await)["boot"].as_u64().unwrap());
+    }
+    assert!(boots[0] > boots[1] && boots[0] > boots[2], "the node that was asked is the last: {boots:?}");
+
+    // What needs no restart has none, also where one is allowed.
+    let processes = [workers(&three.nodes[0]).await, workers(&three.nodes[1]).await, workers(&three.nodes[2]).await];
+    three.sets(&["limits.max_body=6", "--to", "all", "--restart"]).await;
+    three.take([Some(6); 3]).await;
+    assert_eq!(
+        [workers(&three.nodes[0]).await, workers(&three.nodes[1]).await, workers(&three.nodes[2]).await],
+        processes
+    );
+    // To take such a key back is a restart as well.
+    let why = three.refuses(&["--unset", "server.threads", "--to", "all"]).await;
+    assert!(why.contains("server.threads: takes effect at a restart alone"), "{why}");
+    // One node by its name.
+    let name = of_this(&cluster(&three.nodes[1]).await)["name"].as_str().unwrap().to_owned();
+    three.sets(&["server.threads=4", "--to", &name, "--restart"]).await;
+    three.follow(&[(1, processes[1].0)]).await;
+    assert_eq!(workers(&three.nodes[1]).await.1, 4);
+    assert_eq!([workers(&three.nodes[0]).await, workers(&three.nodes[2]).await], [processes[0], processes[2]]);
+    // A process that takes over for another reason has all of them as well, also those that are set meanwhile.
+    let (upgraded, _) = tokio::join!(
+        succeeds(&three.nodes[2], &["upgrade"]),
+        succeeds(&three.nodes[0], &["settings", "set", "limits.max_body=7", "--to", "all"])
+    );
+    three.follow(&[(2, processes[2].0)]).await;
+    three.take([Some(7); 3]).await;
+    assert_eq!((workers(&three.nodes[2]).await.1, generation(&three.nodes[2]).await), (3, 3), "{upgraded}");
+    for one in load {
+        one.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_restart_goes_on_as_it_was_and_those_after_it_do_not_restart() {
+    let mut three = Three::start([ALLOWED, ALLOWED_ON_DISK, ALLOWED_ON_DISK]).await;
+    // One with its store in memory says so before anything is changed.
+    let why = three.refuses(&["server.threads=3", "--to", "all", "--restart"]).await;
+    assert!(why.contains("one.") && why.contains("this furt cannot: the store is in memory"), "{why}");
+    assert_eq!(generation(&three.nodes[0]).await, 0);
+    three.configure(0, "one", ALLOWED_ON_DISK);
+    three.nodes[0].restart().await;
+    agrees(&three.nodes[0], 3).await;
+    three.nodes[0].registered(&public_service("shop", &three._origin.url(), "/shop")).await;
+
+    let before = [workers(&three.nodes[0]).await, workers(&three.nodes[1]).await, workers(&three.nodes[2]).await];
+    // Its file names an address that is another's, which a process finds at its start alone.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for (at, name) in [(1, "two"), (2, "three")] {
+        let public = three.nodes[at].public;
+        three.configure(at, name, &format!("{ALLOWED_ON_DISK}\n[server]\nlisten = ['{public}', '{address}']"));
+    }
+    let output = command(&three.nodes[0], &["settings", "set", "server.threads=3", "--to", "all", "--restart"]).await;
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(!output.status.success() && said.contains("failed") && said.contains("Address already in use"), "{said}");
+    assert!(
+        said.contains("one.") && said.matches("waits, since a node before it could not restart").count() == 2,
+        "{said}"
+    );
+    for (node, before) in three.nodes.iter().zip(&before) {
+        assert_eq!(workers(node).await, *before);
+        assert_eq!(status_of(node, 1).await, 200, "it serves");
+    }
+
+    for (at, name) in [(1, "two"), (2, "three")] {
+        three.configure(at, name, ALLOWED_ON_DISK);
+    }
+    let said = three.sets(&["server.threads=4", "--to", "all", "--restart"]).await;
+    assert_eq!(said.matches(": success").count(), 3, "{said}");
+    three.follow(&[(0, before[0].0), (1, before[1].0), (2, before[2].0)]).await;
+    for node in &three.nodes {
+        assert_eq!(workers(node).await.1, 4);
+    }
 }

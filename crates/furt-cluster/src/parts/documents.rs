@@ -85,6 +85,11 @@ impl Documents {
         self.applying.take_if(|(applying, _)| (applying.scope, applying.id) == (scope, id))
     }
 
+    /// The document that is on its way, whichever it is; it is so no longer.
+    pub(crate) fn take_applying(&mut self) -> Option<(Applying, Document)> {
+        self.applying.take()
+    }
+
     pub(crate) fn set_applied(&mut self, scope: Scope, id: SettingsId, document: Document) {
         self.applied.insert(scope, (id, document));
         self.refused.remove(&scope);

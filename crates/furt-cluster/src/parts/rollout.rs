@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use crate::command::{Agreement, Outcome, ReplyId};
+use crate::command::{Agreement, Answer, Outcome, ReplyId};
 use crate::message::CheckFailure;
 use crate::model::{Document, Fingerprint, Restart, Scope, SettingsId, UpdateResult};
 
@@ -69,10 +69,23 @@ impl Rollout {
         self.targets.values().filter(|target| is_meant(&target.state)).count()
     }
 
+    /// Whether a node could not restart, so that none after it does.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let has_failed = |state: &TargetState| matches!(state, TargetState::Told(result) if result.status.is_err());
+        self.restart == Restart::OneByOne && self.count(has_failed) > 0
+    }
+
+    /// What the caller is answered once the documents are in force.
+    pub(crate) fn answer(&self) -> Answer {
+        let documents = self.parts.iter().map(|(scope, part)| (*scope, part.id)).collect();
+        Answer::Set { documents, outcomes: self.outcomes() }
+    }
+
     /// How each target fares.
-    pub(crate) fn outcomes(&self) -> BTreeMap<Fingerprint, Outcome> {
+    fn outcomes(&self) -> BTreeMap<Fingerprint, Outcome> {
         let outcome = |target: &Target| match &target.state {
             TargetState::Away => Outcome::Away,
+            TargetState::Agreed if self.is_stopped() => Outcome::Waiting,
             TargetState::Asked | TargetState::Agreed => Outcome::NoAnswer,
             TargetState::Disagreed(why) => Outcome::Disagreed(why.clone()),
             TargetState::Told(result) => Outcome::Told(result.clone()),

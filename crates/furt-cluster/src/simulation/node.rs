@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use super::seal::{Key, Packet, Seal, check_of, fingerprint, mix, nonce, public, sign, token_id};
 use crate::model::{Fingerprint, NodeName, Now, Program, Restart, Scope, SecretId, VaultSide};
 use crate::{
-    Answer, AskId, Bid, Change, Cluster, Command, Condition, Effect, Event, Identity, Policy, Refusal, ReplyId, Report,
-    Stored,
+    Answer, AskId, Bid, Cluster, Command, Condition, Effect, Event, Identity, Policy, Refusal, ReplyId, Report, Stored,
 };
 
 /// The wall clock at the begin, in ms since the Unix epoch.
@@ -40,6 +39,7 @@ pub(crate) struct Node {
     pub(crate) asks: Vec<(AskId, Bid)>,
     /// The token that it is to join by.
     pub(crate) token: Option<u64>,
+    pub(crate) fails_at_restart: bool,
     pub(crate) open: BTreeMap<ReplyId, Command>,
     /// Keys that it has answered to be revoked.
     pub(crate) revoked: BTreeSet<Fingerprint>,
@@ -77,6 +77,7 @@ impl Node {
             outbox: Vec::new(),
             asks: Vec::new(),
             token: None,
+            fails_at_restart: false,
             open: BTreeMap::new(),
             revoked: BTreeSet::new(),
             answers: BTreeMap::new(),
@@ -211,6 +212,9 @@ impl Node {
                     self.later(soon, Event::Checked(check, outcome));
                 }
                 Effect::Apply { scope, id, restart, document } => match self.verdict(document.text()) {
+                    Ok(()) if restart == Restart::OneByOne && self.fails_at_restart => {
+                        self.later(later, Event::Applied(scope, id, Err("it is not ready".into())));
+                    }
                     Ok(()) if restart == Restart::OneByOne => {
                         let at = (later, self.next());
                         self.due.insert(at, Due::Succeed(scope));
@@ -278,14 +282,16 @@ impl Node {
     pub(crate) fn succeed(&mut self, scope: Scope, now: Now, ms: u64) {
         let Some(applying) = self.disk.applying.filter(|applying| applying.scope == scope) else { return };
         let Some(core) = &self.core else { return };
-        let document =
-            core.documents.in_hand().filter(|(id, _)| *id == applying.id).map(|(_, document)| document.clone());
-        if let Some(document) = document {
-            self.disk.apply(Change::Applied(scope, applying.id, document));
-            self.crash(ms);
-            self.successions += 1;
-            self.start(now, ms);
+        if core.documents.in_hand().is_none_or(|(id, _)| id != applying.id) {
+            return;
         }
+        // Some processes are killed before they store it.
+        if !mix(&[self.key, ms, 8]).is_multiple_of(8) {
+            self.handle(Event::Replaced, None, usize::MAX, now, ms);
+        }
+        self.crash(ms);
+        self.successions += 1;
+        self.start(now, ms);
     }
 
     /// Another program takes over.

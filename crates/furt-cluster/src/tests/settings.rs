@@ -281,10 +281,13 @@ fn nodes_restart_one_after_the_other() {
         }
     }
     assert_eq!(done.len(), 4);
+    assert_eq!(done.pop(), Some(0), "the one that set them last");
     assert!(done.windows(2).all(|two| net.key(two[0]) < net.key(two[1])), "in the order of their keys: {done:?}");
     assert!((0..4).all(|at| net.text(at, Scope::Cluster).as_deref() == Some("one")));
-    // The command's own node restarted as well: who asked has no answer, and the results are on the bus.
-    assert!(net.answer(0, reply).is_none());
+    // The command's own node restarted as well, and answered before.
+    let outcomes = outcomes(net.answer(0, reply).unwrap().clone());
+    assert_eq!(outcomes.len(), 4);
+    assert!(outcomes.iter().all(|one| matches!(one, Outcome::Told(told) if told.status.is_ok())), "{outcomes:?}");
     assert_eq!(net.count(|body| matches!(body, Body::UpdateResult(result) if result.status.is_ok())), 4);
 }
 
@@ -292,7 +295,7 @@ fn nodes_restart_one_after_the_other() {
 fn a_node_that_does_not_come_back_stops_the_restarts_after_it() {
     let mut net = Net::joined(4);
     let mut order: Vec<_> = (0..4).collect();
-    order.sort_by_key(|at| net.key(*at));
+    order.sort_by_key(|at| (*at == 0, net.key(*at)));
     let command = restarting(&net, "one");
     net.begin(0, command);
     net.pass(100);
@@ -305,6 +308,25 @@ fn a_node_that_does_not_come_back_stops_the_restarts_after_it() {
     net.cut[order[0]] = false;
     net.pass(60_000);
     assert!((0..4).all(|at| generation(&net, at) == 1));
+}
+
+#[test]
+fn where_one_node_cannot_restart_the_command_ends_and_those_after_it_go_on_as_they_were() {
+    let mut net = Net::joined(4);
+    let mut order: Vec<_> = (0..4).collect();
+    order.sort_by_key(|at| (*at == 0, net.key(*at)));
+    // It finds at the restart what no check finds.
+    net.nodes[order[1]].fails_at_restart = true;
+    let command = restarting(&net, "one");
+    let reply = net.begin(0, command);
+    net.pass(20_000);
+    let Some(Ok(Answer::Set { outcomes, .. })) = net.answer(0, reply) else { panic!() };
+    let of = |at: usize| &outcomes[&net.nodes[order[at]].fingerprint()];
+    assert!(matches!(of(0), Outcome::Told(told) if told.status.is_ok()), "{outcomes:?}");
+    assert!(matches!(of(1), Outcome::Told(told) if told.status.is_err()), "{outcomes:?}");
+    assert_eq!([of(2), of(3)], [&Outcome::Waiting; 2]);
+    net.pass(60_000);
+    assert_eq!([0, 1, 2, 3].map(|at| generation(&net, order[at])), [1, 0, 0, 0]);
 }
 
 #[test]

@@ -53,10 +53,13 @@ async fn a_change_reaches_the_driver_whole() {
     // A name counts though a stranger has it too, and one node is meant once.
     let expected = format!(
         "SettingsChange {{ scopes: [{:?}], set: {{\"a.c\": Array([Integer(1), Float(-2.5), String(\"x\"), Boolean(true), \
-         Array([Integer(9223372036854775807)])])}}, unset: {{\"a.b\"}}, expect: Some(3), agreement: Partial }}",
+         Array([Integer(9223372036854775807)])])}}, unset: {{\"a.b\"}}, expect: Some(3), agreement: Partial, restart: Never }}",
         Scope::Node(key(2, 0))
     );
     assert_eq!(driver.told(), [expected]);
+    let body = r#"{"to": "all", "set": {"server.threads": 3}, "restart": true}"#;
+    assert_eq!(asked(&router, "POST", PATH, body).await.0, 200);
+    assert!(driver.told()[0].ends_with("agreement: All, restart: OneByOne }"));
 
     for (to, status, code) in [
         (json!(["nobody.1"]), 404, "not-found"),
@@ -101,6 +104,8 @@ async fn every_field_that_is_wrong_is_named() {
             vec!["/unset", "/expect", "/partial", "/x"],
         ),
         (json!({"set": {"a.b": 1}}), vec!["/to"]),
+        (json!({"to": "all", "set": {"a.b": 1}, "restart": "yes"}), vec!["/restart"]),
+        (json!({"to": ["b.2", "c.3"], "set": {"a.b": 1}, "restart": true, "partial": true}), vec!["/partial", "/to"]),
     ] {
         let (status, problem) = asked(&router, "POST", PATH, &body.to_string()).await;
         let pointers: Vec<_> =
