@@ -107,7 +107,7 @@ pub(super) fn start(
         name: NodeName::of(&host(&config.cluster), std::process::id()),
         exchange: config.cluster.exchange.clone(),
         token_file: config.cluster.token_file.clone(),
-        policy: Box::new(move || policy(&in_force.load().config.cluster, updates)),
+        policy: Box::new(move || policy(&in_force.load().config, updates)),
         condition: condition(snapshots, telemetry, shared, vault.cloned()),
         vault: vault.map(|vault| vaulting::door(vault, snapshots)),
         metrics,
@@ -156,11 +156,17 @@ fn host(config: &ClusterConfig) -> String {
     config.name.clone().unwrap_or_else(nodes::machine)
 }
 
-fn policy(config: &ClusterConfig, updates: UpdateRule) -> Policy {
-    let members = config.members.iter().map(|key| (*key, Role::Member));
-    let commanders = config.commanders.iter().map(|key| (*key, Role::Commander));
-    let settings = config.settings.iter().map(|one| one.to_string().into()).collect();
-    Policy { beat_interval: config.beat_interval, peers: members.chain(commanders).collect(), updates, settings }
+fn policy(config: &Config, updates: UpdateRule) -> Policy {
+    let ClusterConfig { members, commanders, settings, beat_interval, .. } = &config.cluster;
+    let members = members.iter().map(|key| (*key, Role::Member));
+    let commanders = commanders.iter().map(|key| (*key, Role::Commander));
+    Policy {
+        beat_interval: *beat_interval,
+        peers: members.chain(commanders).collect(),
+        updates,
+        settings: settings.iter().map(|one| one.to_string().into()).collect(),
+        passed_over: config.passed_over.iter().copied().map(Into::into).collect(),
+    }
 }
 
 /// How this node is, for its beats.

@@ -27,6 +27,7 @@ pub enum Disallowed {
 pub(super) struct ParsedLayer<'a> {
     pub(super) table: &'a DeTable<'a>,
     pub(super) taken: Vec<&'static str>,
+    pub(super) passed_over: Vec<&'static str>,
 }
 
 impl<'a> ParsedLayer<'a> {

@@ -99,7 +99,7 @@ impl Config {
         let lines = Lines::new(text);
         let (table, syntax) = DeTable::parse_recoverable(text);
         let parsed: Vec<_> = over.layers.iter().map(|layer| DeTable::parse_recoverable(&layer.text)).collect();
-        let mut reader = Reader::new(env);
+        let (mut reader, mut passed_over) = (Reader::new(env), BTreeSet::new());
         for (number, (table, errors)) in parsed.iter().enumerate() {
             for error in errors {
                 let at = RawLocation::Layer(number, error.span().map_or(0, |span| span.start));
@@ -109,12 +109,14 @@ impl Config {
             for (offset, Fault { key, message }) in faults {
                 reader.fault(RawLocation::Layer(number, offset), key, message);
             }
+            passed_over.extend(layer.passed_over.iter().copied());
             reader.lay_over(layer);
         }
-        let config = match report_syntax(&reader, &lines, text, &syntax) {
+        let mut config = match report_syntax(&reader, &lines, text, &syntax) {
             Syntax::Whole => read(Section::top(&reader, table.get_ref()), &lines),
             Syntax::Broken => Self::default(),
         };
+        config.passed_over = passed_over;
         let (faults, locations) = reader.finish();
         let place = |at: RawLocation| match at {
             RawLocation::Layer(number, offset) => {

@@ -36,7 +36,7 @@ pub(super) fn judge<'a>(
     disallowed: Disallowed,
 ) -> (ParsedLayer<'a>, Vec<(usize, Fault)>) {
     let known = single_keys();
-    let (mut taken, mut faults) = (Vec::new(), Vec::new());
+    let (mut taken, mut passed_over, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     let mut fault = |at: usize, key: &str, message: String| {
         faults.push((at, Fault { key: printable(key), message }));
     };
@@ -63,9 +63,9 @@ pub(super) fn judge<'a>(
                     let why = "this node's file does not allow it; its cluster.settings names what may be set";
                     fault(at, row.name, why.to_owned());
                 }
-                Some(_) => {}
+                Some(row) => passed_over.push(row.name),
             }
         }
     }
-    (ParsedLayer { table, taken }, faults)
+    (ParsedLayer { table, taken, passed_over }, faults)
 }

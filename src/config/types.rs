@@ -3,6 +3,7 @@
 //! A field of a single table gets its value from its row in `tables`, a field of an entry from its row in `arrays`. A
 //! field without a row does not compile.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -70,6 +71,8 @@ pub struct Config {
     pub grants: Vec<GrantConfig>,
     /// `[[routes]]`: static routes
     pub routes: Vec<StaticRouteConfig>,
+    /// Keys of settings from elsewhere that `cluster.settings` does not allow, so that the file's values count.
+    pub passed_over: BTreeSet<&'static str>,
 }
 
 /// `[server]`: the public listener.

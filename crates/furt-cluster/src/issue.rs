@@ -1,6 +1,7 @@
 //! What is wrong with the cluster, as `/health` and `furt nodes` tell it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{ClusterId, Fingerprint, NodeName, Scope, SecretId, SettingsId};
@@ -63,6 +64,9 @@ pub enum Issue {
         /// Which ones.
         id: SettingsId,
     },
+    /// The local file allows keys no more that are set.
+    #[error("this node's cluster.settings does not allow {}, so its own values count, whatever is set", .0.join(", "))]
+    SettingsPassedOver(Vec<Arc<str>>),
     /// Two documents have one generation: there were two arbiters.
     #[error("two documents of {0:?} have generation {1}; the one in force is the same everywhere, set it anew")]
     SettingsSplit(Scope, u64),

@@ -43,6 +43,8 @@ pub struct Policy {
     pub updates: UpdateRule,
     /// What the local file lets be set, in its own words; where they change, settings that this node refused are tried again.
     pub settings: Vec<Arc<str>>,
+    /// Keys of settings in force that the local file allows no more, so that its own values count.
+    pub passed_over: Vec<Arc<str>>,
 }
 
 impl Default for Policy {
@@ -52,6 +54,7 @@ impl Default for Policy {
             peers: BTreeMap::new(),
             updates: UpdateRule::Off,
             settings: Vec::new(),
+            passed_over: Vec::new(),
         }
     }
 }

@@ -74,6 +74,9 @@ impl Cluster {
         self.secret_issues(now, &mut issues);
         let refused = self.documents.refused().filter(|(scope, id)| self.is_head(*scope, *id));
         issues.extend(refused.map(|(scope, id)| Issue::SettingsRefused { scope, id }));
+        if !self.policy.passed_over.is_empty() {
+            issues.push(Issue::SettingsPassedOver(self.policy.passed_over.clone()));
+        }
         for scope in [Scope::Cluster, Scope::Node(self.own())] {
             let (head, has) = (self.roster.settings(scope).map(|(_, id, _)| id), self.documents.applied(scope));
             let node = self.own();

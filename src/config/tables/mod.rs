@@ -20,6 +20,7 @@ mod update;
 mod upstream;
 mod vault;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::key::TableVisitor;
@@ -58,6 +59,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> Config {
         api_keys: Vec::new(),
         grants: Vec::new(),
         routes: Vec::new(),
+        passed_over: BTreeSet::new(),
     }
 }
 

@@ -66,6 +66,7 @@ fn what_is_not_allowed_is_refused_with_its_place_or_passed_over_by_a_file_that_i
         loaded("[cluster]\nsettings = ['limits.address_burst']", &old, Disallowed::PassedOver, &[]).unwrap();
     assert_eq!(config.limits.max_body, Config::default().limits.max_body);
     assert_eq!(config.limits.address_burst.get(), 2);
+    assert_eq!(config.passed_over.into_iter().collect::<Vec<_>>(), ["limits.max_body"]);
     assert!(errors(ALLOWING, "[limits\nmax_body = 2")[0].starts_with("settings 7:1:"));
 }
 

@@ -168,6 +168,8 @@ async fn a_node_s_own_settings_lie_over_the_cluster_s_and_outlive_reload_and_res
     three.nodes[2].registered(&public_service("shop", &three._origin.url(), "/shop")).await;
     three.take([Some(7), Some(20), None]).await;
     agrees(&three.nodes[0], 3).await;
+    let issues = cluster(&three.nodes[2]).await["issues"].to_string();
+    assert!(issues.contains("does not allow limits.max_body, so its own values count"), "{issues}");
     let why = three.refuses(&["limits.max_body=9", "--to", "all"]).await;
     assert!(why.contains("three.") && why.contains("does not allow it"), "{why}");
     let partial = ["settings", "set", "limits.max_body=9", "--to", "all", "--partial"];

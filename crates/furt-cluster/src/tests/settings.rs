@@ -182,6 +182,20 @@ fn several_nodes_are_set_by_one_command_or_not_at_all() {
 }
 
 #[test]
+fn keys_that_the_file_allows_no_more_are_an_issue_as_long_as_they_are_set() {
+    let mut net = Net::joined(2);
+    net.set(0, "one").unwrap();
+    let is_told = |net: &Net| net.issues(1).iter().any(|issue| matches!(issue, Issue::SettingsPassedOver(_)));
+    assert!(!is_told(&net));
+    let passed_over = vec!["limits.max_body".into(), "server.threads".into()];
+    net.send(1, Event::PolicyChanged(Policy { passed_over, ..Policy::default() }));
+    let told = net.issues(1).iter().map(ToString::to_string).collect::<String>();
+    assert!(told.contains("does not allow limits.max_body, server.threads, so"), "{told}");
+    net.send(1, Event::PolicyChanged(Policy::default()));
+    assert!(!is_told(&net));
+}
+
+#[test]
 fn settings_wait_for_an_arbiter() {
     let mut net = Net::joined(2);
     net.arbiter_of[0] = None;
