@@ -31,6 +31,7 @@ pub mod header_name;
 pub mod health;
 pub mod listener;
 pub mod nodes;
+pub mod private_files;
 pub mod proxy;
 pub mod published;
 pub mod secret;

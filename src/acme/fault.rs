@@ -7,8 +7,8 @@ use std::task::Poll;
 
 use instant_acme::{Error, Problem};
 
-use super::folder::FolderError;
 use super::plan::{Failure, FailureKind};
+use crate::private_files::FileError;
 
 /// The longest sentence that is kept.
 const LONGEST: usize = 400;
@@ -38,7 +38,7 @@ pub(super) enum OrderError {
     Own(String),
     /// The folder.
     #[error(transparent)]
-    Folder(#[from] FolderError),
+    Folder(#[from] FileError),
     /// The library panics at what it sent.
     #[error("the authority's answer makes no sense")]
     Senseless,

@@ -1,16 +1,15 @@
 //! What must outlive the process, below `tls.state`: the account's key, certificates with their keys, and the ledger of orders.
 //! Folders are 0700 and files 0600; each is written in one step. One process at a time owns it, by a lock that ends with the process.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::plan::Ledger;
-use crate::tls;
+use crate::private_files::{self, FileError, write_json};
 use furt_core::model::Sha256Digest;
 
 /// The largest file that is read: one is a chain and a key.
@@ -25,15 +24,6 @@ const MOST_CERTIFICATES: usize = 10_000;
 pub struct Folder {
     path: PathBuf,
     lock: Option<File>,
-}
-
-/// A file of it that cannot be used, or the folder itself.
-#[derive(Debug, thiserror::Error)]
-#[error("{} {what} ({why})", .path.display())]
-pub struct FolderError {
-    path: PathBuf,
-    what: &'static str,
-    why: io::Error,
 }
 
 /// A certificate as it is kept.
@@ -60,30 +50,20 @@ impl Folder {
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn make(&self) -> Result<(), FolderError> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(self.certificates());
-        made.map_err(|why| FolderError { path: self.certificates(), what: "cannot be made", why })
+    pub fn make(&self) -> Result<(), FileError> {
+        private_files::make_folder(&self.certificates())
     }
 
     /// Whether this process owns it, from now on if it was free.
     ///
     /// # Errors
     /// Nobody can lock it.
-    pub(super) fn own(&mut self) -> Result<bool, FolderError> {
-        if self.lock.is_some() {
-            return Ok(true);
+    pub(super) fn own(&mut self) -> Result<bool, FileError> {
+        if self.lock.is_none() {
+            self.make()?;
+            self.lock = private_files::lock(&self.path)?;
         }
-        self.make()?;
-        let path = self.path.join("lock");
-        let failed = |why| FolderError { path: path.clone(), what: "cannot be locked", why };
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => self.lock = Some(file),
-            Err(TryLockError::WouldBlock) => return Ok(false),
-            Err(TryLockError::Error(why)) => return Err(failed(why)),
-        }
-        Ok(true)
+        Ok(self.lock.is_some())
     }
 
     /// Lets another process have it.
@@ -100,23 +80,23 @@ impl Folder {
     ///
     /// # Errors
     /// It is there and cannot be read: without it there is no budget.
-    pub(super) fn ledger(&self) -> Result<Ledger, FolderError> {
+    pub(super) fn ledger(&self) -> Result<Ledger, FileError> {
         Ok(read_json(&self.path.join("orders.json"))?.unwrap_or_default())
     }
 
     /// # Errors
     /// It cannot be written.
-    pub(super) fn keep_ledger(&self, ledger: &Ledger) -> Result<(), FolderError> {
+    pub(super) fn keep_ledger(&self, ledger: &Ledger) -> Result<(), FileError> {
         write_json(&self.path.join("orders.json"), ledger)
     }
 
     /// Every certificate, and what cannot be read.
-    pub(super) fn stored(&self) -> (Vec<Stored>, Vec<FolderError>) {
+    pub(super) fn stored(&self) -> (Vec<Stored>, Vec<FileError>) {
         let folder = self.certificates();
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(why) if why.kind() == ErrorKind::NotFound => return (Vec::new(), Vec::new()),
-            Err(why) => return (Vec::new(), vec![FolderError { path: folder, what: "cannot be read", why }]),
+            Err(why) => return (Vec::new(), vec![FileError::new(&folder, "cannot be read", why)]),
         };
         let files = entries.flatten().map(|entry| entry.path());
         let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
@@ -133,7 +113,7 @@ impl Folder {
 
     /// # Errors
     /// It cannot be written.
-    pub(super) fn keep(&self, stored: &Stored) -> Result<(), FolderError> {
+    pub(super) fn keep(&self, stored: &Stored) -> Result<(), FileError> {
         write_json(&self.certificate(&stored.name), stored)
     }
 
@@ -147,13 +127,13 @@ impl Folder {
     ///
     /// # Errors
     /// It is there and cannot be read.
-    pub(super) fn account<T: DeserializeOwned>(&self, of: &str) -> Result<Option<T>, FolderError> {
+    pub(super) fn account<T: DeserializeOwned>(&self, of: &str) -> Result<Option<T>, FileError> {
         read_json(&self.account_file(of))
     }
 
     /// # Errors
     /// It cannot be written.
-    pub(super) fn keep_account(&self, of: &str, account: &impl Serialize) -> Result<(), FolderError> {
+    pub(super) fn keep_account(&self, of: &str, account: &impl Serialize) -> Result<(), FileError> {
         write_json(&self.account_file(of), account)
     }
 
@@ -161,10 +141,10 @@ impl Folder {
     ///
     /// # Errors
     /// It cannot be put aside.
-    pub(super) fn put_account_aside(&self, of: &str) -> Result<(), FolderError> {
+    pub(super) fn put_account_aside(&self, of: &str) -> Result<(), FileError> {
         let file = self.account_file(of);
         let aside = file.with_extension("lost");
-        fs::rename(&file, aside).map_err(|why| FolderError { path: file, what: "cannot be put aside", why })
+        fs::rename(&file, aside).map_err(|why| FileError::new(&file, "cannot be put aside", why))
     }
 
     fn certificates(&self) -> PathBuf {
@@ -186,25 +166,8 @@ fn digest(text: &str) -> String {
 }
 
 /// `None`: it is absent.
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FolderError> {
-    let failed = |what, why| FolderError { path: path.to_owned(), what, why };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(why) => return Err(failed("cannot be read", why)),
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|why| failed("cannot be read", why))?;
-    // Where in the text, and not the text: it has a key.
-    let damaged = |error: serde_json::Error| {
-        io::Error::new(ErrorKind::InvalidData, format!("line {}, column {}", error.line(), error.column()))
-    };
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| failed("is damaged", damaged(error)))
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FolderError> {
-    let written = serde_json::to_vec(value).map_err(io::Error::other).and_then(|json| tls::write_private(path, &json));
-    written.map_err(|why| FolderError { path: path.to_owned(), what: "cannot be written", why })
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FileError> {
+    private_files::read_json(path, MAX_BYTES)
 }
 
 #[cfg(test)]

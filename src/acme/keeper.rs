@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use super::account;
 use super::fault::{OrderError, clean, unpanicking};
-use super::folder::{Folder, FolderError, Stored};
+use super::folder::{Folder, Stored};
 use super::http::RetryAfter;
 use super::order::{self, Got, Wish};
 use super::plan::{Challenge, FailureKind, Held, Kind, Life, Plan, Step, Window};
@@ -24,6 +24,7 @@ use super::reach;
 use super::wanted::{Refused, Routes};
 use crate::clock;
 use crate::config::{AcmeConfig, Config};
+use crate::private_files::FileError;
 use crate::published::{Published, Snapshots};
 use crate::telemetry::{OrderOutcome, TlsMetrics};
 use crate::tls::{Acquired, Certificate, Tls};
@@ -73,7 +74,7 @@ impl Keeper {
         tls: Arc<Tls>,
         metrics: Arc<TlsMetrics>,
         snapshots: Snapshots,
-    ) -> Result<Self, FolderError> {
+    ) -> Result<Self, FileError> {
         let plan = Plan::new(folder.ledger()?);
         let mut keeping = Keeping {
             folder,

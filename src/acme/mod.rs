@@ -19,5 +19,5 @@ mod reach;
 mod wanted;
 
 pub use account::{AccountError, external_account};
-pub use folder::{Folder, FolderError};
+pub use folder::Folder;
 pub use keeper::Keeper;

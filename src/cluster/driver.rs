@@ -9,20 +9,22 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use furt_bus::{Bus, Event as BusEvent, Topology, log_of};
+use furt_bus::{Bus, Topology, log_of};
 use furt_cluster::model::{Fingerprint, NodeName, Scope, SettingsId};
 use furt_cluster::{Condition, Event, Policy};
 use furt_seal::Seal;
 use tokio::sync::{mpsc, oneshot};
 
-use super::folder::{Folder, FolderError, settings_in, token_of};
-use super::handle::{Failure, Link, Order, Shown};
-use super::node::{Node, now};
+use super::folder::{Folder, settings_in, token_of};
+use super::handle::{Link, Order};
+use super::hearing::{carry_out, heard, refuse, show};
+use super::node::Node;
 use super::outside::{self, Outside, Task};
 use super::programs::{ProgramTask, Programs};
 use super::shared::Shared;
 use super::telling::Telling;
 use super::vault::{self, VaultDoor};
+use crate::private_files::FileError;
 use crate::telemetry::ClusterMetrics;
 
 /// Between two looks whether the folder is free, or can be written again.
@@ -228,7 +230,7 @@ impl Driver {
     }
 
     /// Runs a node until it ends or its folder fails.
-    async fn follow<B: Bus>(&mut self, inputs: &mut Inputs, bus: &mut B, start: Start) -> Result<Ending, FolderError> {
+    async fn follow<B: Bus>(&mut self, inputs: &mut Inputs, bus: &mut B, start: Start) -> Result<Ending, FileError> {
         let Self { options, folder, telling, told, link } = self;
         let mut policy = (options.policy)();
         let (outside, mut done) = Outside::new(options.tasks.clone());
@@ -313,19 +315,6 @@ impl Inputs {
     }
 }
 
-/// Tells how the node is.
-fn show<B: Bus>(node: &mut Node<'_, B>, share: &dyn Fn(&Shared)) {
-    node.show();
-    give_on(node, share);
-}
-
-/// Gives on what follows from a secret that is new.
-fn give_on<B: Bus>(node: &mut Node<'_, B>, share: &dyn Fn(&Shared)) {
-    if let Some(shared) = node.newly_shared() {
-        share(&shared);
-    }
-}
-
 async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -344,7 +333,7 @@ fn topology(options: &Options, key: &Fingerprint) -> Topology {
 }
 
 /// A node that belongs to a cluster already needs no token.
-fn join_by_file<B: Bus>(node: &mut Node<'_, B>, file: Option<&Path>) -> Result<(), FolderError> {
+fn join_by_file<B: Bus>(node: &mut Node<'_, B>, file: Option<&Path>) -> Result<(), FileError> {
     let Some(path) = file.filter(|_| node.core().membership().is_none()) else { return Ok(()) };
     match token_of(path) {
         Ok(token) => node.join(token, None),
@@ -352,100 +341,5 @@ fn join_by_file<B: Bus>(node: &mut Node<'_, B>, file: Option<&Path>) -> Result<(
             log::error!("cluster: this node cannot join by cluster.token_file: {why}");
             Ok(())
         }
-    }
-}
-
-fn heard<B: Bus>(
-    node: &mut Node<'_, B>,
-    event: BusEvent,
-    link: &mut Link,
-    share: &dyn Fn(&Shared),
-) -> Result<(), FolderError> {
-    match event {
-        BusEvent::Up => {
-            log::info!("cluster: connected to the broker");
-            *link = Link::Up;
-            node.telling().connected(true);
-            node.handle(Event::BusUp)?;
-            show(node, share);
-        }
-        BusEvent::Down(trouble) => {
-            log::warn!("cluster: {trouble}");
-            *link = Link::Down(Some(trouble.to_string()));
-            node.telling().connected(false);
-            node.hear_arbiter(BusEvent::Down(trouble))?;
-            node.handle(Event::BusDown)?;
-            show(node, share);
-        }
-        BusEvent::Delivered(delivery) => {
-            let taken = node.take(&delivery);
-            node.bus().ack(delivery.receipt);
-            taken?;
-            give_on(node, share);
-        }
-        BusEvent::Discarded { why, count, .. } => {
-            for _ in 0..count.min(MOST_COUNTED) {
-                node.handle(Event::Refused(refusal_of(&why)))?;
-            }
-        }
-        BusEvent::Shared { queue, result: Err(why) } => log::warn!("cluster: the queue {queue} cannot be used: {why}"),
-        BusEvent::Bound { key, result: Err(why) } => log::warn!("cluster: {key} cannot be bound: {why}"),
-        BusEvent::Shared { .. } | BusEvent::Bound { .. } => {}
-        BusEvent::Log { log, result } => {
-            if let Err(why) = &result {
-                log::warn!("cluster: the log {log} cannot be used, so nothing is rotated or set: {why}");
-            }
-            node.hear_arbiter(BusEvent::Log { log, result })?;
-        }
-        event @ (BusEvent::Logged(_) | BusEvent::ReadingEnded { .. } | BusEvent::Published { .. }) => {
-            node.hear_arbiter(event)?
-        }
-    }
-    Ok(())
-}
-
-/// Messages of one kind that are counted at a time: a flood costs its count no time.
-const MOST_COUNTED: u64 = 1024;
-
-fn refusal_of(why: &furt_bus::Discard) -> furt_cluster::Refused {
-    match why {
-        furt_bus::Discard::TooLarge(_) => furt_cluster::Refused::TooLarge,
-        furt_bus::Discard::Unreadable(_) => furt_cluster::Refused::Malformed,
-    }
-}
-
-fn carry_out<B: Bus>(node: &mut Node<'_, B>, order: Order, link: &Link) -> Result<(), FolderError> {
-    match order {
-        Order::Look(reply) => {
-            // Who asked may have left.
-            _ = reply.send(Ok(Shown { view: node.core().view(now()), link: link.clone() }));
-            Ok(())
-        }
-        Order::Command(command, reply) => node.order(*command, reply),
-        Order::MakeToken { uses, ttl, role, reply } => node.make_token(uses, ttl, role, reply),
-        Order::Settings(change, reply) => node.set(&change, reply),
-        Order::Documents(reply) => {
-            _ = reply.send(Ok(node.documents()));
-            Ok(())
-        }
-        Order::Join(text, reply) => match text.trim().parse() {
-            Ok(token) => node.join(token, Some(reply)),
-            Err(why) => {
-                let why: furt_seal::TokenError = why;
-                _ = reply.send(Err(Failure::Token(why.to_string())));
-                Ok(())
-            }
-        },
-    }
-}
-
-fn refuse(order: Order, why: &str) {
-    let why = || Failure::Unavailable(format!("this node takes no part in a cluster now: {why}"));
-    // Who asked may have left.
-    match order {
-        Order::Look(reply) => _ = reply.send(Err(why())),
-        Order::Documents(reply) => _ = reply.send(Err(why())),
-        Order::Command(_, reply) | Order::Settings(_, reply) | Order::Join(_, reply) => _ = reply.send(Err(why())),
-        Order::MakeToken { reply, .. } => _ = reply.send(Err(why())),
     }
 }

@@ -1,9 +1,8 @@
-//! What must outlive the process, in `cluster.state`: the node's key, what it knows of its cluster, secrets and join tokens. The folder
-//! is 0700 and files 0600; each is written in one step. One process at a time owns it, by a lock that ends with the process.
+//! What must outlive the process, in `cluster.state`: the node's key, what it knows of its cluster, secrets and join tokens.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use furt_cluster::Stored;
@@ -12,7 +11,7 @@ use furt_seal::{JoinToken, NodeKey, Secret};
 
 use super::form::Form;
 use super::settings::History;
-use crate::tls;
+use crate::private_files::{self, FileError, read, remove, write};
 
 /// The largest file that is read: the most records, documents and the rest of a node's state.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
@@ -28,15 +27,6 @@ const OF_FOLDER: u32 = 0o022;
 pub(super) struct Folder {
     path: PathBuf,
     lock: Option<File>,
-}
-
-/// A file of it that cannot be used, or the folder itself.
-#[derive(Debug, thiserror::Error)]
-#[error("{} {what} ({why})", .path.display())]
-pub struct FolderError {
-    path: PathBuf,
-    what: &'static str,
-    why: io::Error,
 }
 
 /// What a node goes on from.
@@ -57,10 +47,9 @@ impl Folder {
     ///
     /// # Errors
     /// It cannot be made, or others can read it, or the key in it cannot be used.
-    pub(super) fn check(&self) -> Result<(), FolderError> {
+    pub(super) fn check(&self) -> Result<(), FileError> {
         for folder in [&self.path, &self.secrets(), &self.tokens()] {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-            made.map_err(|why| failed(folder, "cannot be made", why))?;
+            private_files::make_folder(folder)?;
             refuse_others(folder, OF_FOLDER)?;
         }
         self.key().map(|_| ())
@@ -70,26 +59,18 @@ impl Folder {
     ///
     /// # Errors
     /// Nobody can lock it.
-    pub(super) fn own(&mut self) -> Result<bool, FolderError> {
-        if self.lock.is_some() {
-            return Ok(true);
+    pub(super) fn own(&mut self) -> Result<bool, FileError> {
+        if self.lock.is_none() {
+            self.lock = private_files::lock(&self.path)?;
         }
-        let path = self.path.join("lock");
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.map_err(|why| failed(&path, "cannot be locked", why))?;
-        match file.try_lock() {
-            Ok(()) => self.lock = Some(file),
-            Err(TryLockError::WouldBlock) => return Ok(false),
-            Err(TryLockError::Error(why)) => return Err(failed(&path, "cannot be locked", why)),
-        }
-        Ok(true)
+        Ok(self.lock.is_some())
     }
 
     /// The node's key; made at the first time.
     ///
     /// # Errors
     /// It cannot be read, made or written.
-    pub(super) fn key_or_new(&self) -> Result<NodeKey, FolderError> {
+    pub(super) fn key_or_new(&self) -> Result<NodeKey, FileError> {
         if let Some(key) = self.key()? {
             return Ok(key);
         }
@@ -99,7 +80,7 @@ impl Folder {
         Ok(key)
     }
 
-    fn key(&self) -> Result<Option<NodeKey>, FolderError> {
+    fn key(&self) -> Result<Option<NodeKey>, FileError> {
         let path = self.key_file();
         let Some(pem) = read_secret(&path)? else { return Ok(None) };
         NodeKey::from_pem(&pem).map(Some).map_err(|why| failed(&path, "cannot be used", io::Error::other(why)))
@@ -109,7 +90,7 @@ impl Folder {
     ///
     /// # Errors
     /// A file is damaged. Nothing is begun anew then: the node would forget whom it has revoked.
-    pub(super) fn load(&self) -> Result<Found, FolderError> {
+    pub(super) fn load(&self) -> Result<Found, FileError> {
         let mut stored = self.stored()?;
         let mut secrets = Vec::new();
         for path in files_of(&self.secrets())? {
@@ -135,61 +116,53 @@ impl Folder {
         Ok(Found { stored, secrets, tokens })
     }
 
-    fn stored(&self) -> Result<Stored, FolderError> {
+    fn stored(&self) -> Result<Stored, FileError> {
         let path = self.state();
-        let Some(bytes) = read(&path, MAX_BYTES)? else { return Ok(Stored::default()) };
-        let form: Form = serde_json::from_slice(&bytes).map_err(|why| damaged(&path, &why))?;
+        let Some(form) = private_files::read_json::<Form>(&path, MAX_BYTES)? else { return Ok(Stored::default()) };
         form.into_stored().map_err(|why| failed(&path, "cannot be used", io::Error::other(why)))
     }
 
     /// # Errors
     /// It cannot be written; the one before is there still.
-    pub(super) fn keep(&self, stored: &Stored) -> Result<(), FolderError> {
-        let path = self.state();
-        let json =
-            serde_json::to_vec(&Form::of(stored)).map_err(|why| failed(&path, "cannot be written", why.into()))?;
-        write(&path, &json)
+    pub(super) fn keep(&self, stored: &Stored) -> Result<(), FileError> {
+        private_files::write_json(&self.state(), &Form::of(stored))
     }
 
     /// What was in force here; nothing where the file is absent.
     ///
     /// # Errors
     /// It is damaged.
-    pub(super) fn history(&self) -> Result<History, FolderError> {
-        let path = self.history_file();
-        let Some(bytes) = read(&path, MAX_BYTES)? else { return Ok(History::default()) };
-        serde_json::from_slice(&bytes).map_err(|why| damaged(&path, &why))
+    pub(super) fn history(&self) -> Result<History, FileError> {
+        Ok(private_files::read_json(&self.history_file(), MAX_BYTES)?.unwrap_or_default())
     }
 
     /// # Errors
     /// It cannot be written.
-    pub(super) fn keep_history(&self, history: &History) -> Result<(), FolderError> {
-        let path = self.history_file();
-        let json = serde_json::to_vec(history).map_err(|why| failed(&path, "cannot be written", why.into()))?;
-        write(&path, &json)
+    pub(super) fn keep_history(&self, history: &History) -> Result<(), FileError> {
+        private_files::write_json(&self.history_file(), history)
     }
 
     /// # Errors
     /// It cannot be written.
-    pub(super) fn keep_secret(&self, secret: &Secret) -> Result<(), FolderError> {
+    pub(super) fn keep_secret(&self, secret: &Secret) -> Result<(), FileError> {
         write(&self.secret(&secret.id()), secret.text().as_bytes())
     }
 
     /// # Errors
     /// It cannot be removed.
-    pub(super) fn drop_secret(&self, id: &SecretId) -> Result<(), FolderError> {
+    pub(super) fn drop_secret(&self, id: &SecretId) -> Result<(), FileError> {
         remove(&self.secret(id))
     }
 
     /// # Errors
     /// It cannot be written.
-    pub(super) fn keep_token(&self, token: &JoinToken) -> Result<(), FolderError> {
+    pub(super) fn keep_token(&self, token: &JoinToken) -> Result<(), FileError> {
         write(&self.token(&token.id()), token.text().as_bytes())
     }
 
     /// # Errors
     /// It cannot be removed.
-    pub(super) fn drop_token(&self, id: &TokenId) -> Result<(), FolderError> {
+    pub(super) fn drop_token(&self, id: &TokenId) -> Result<(), FileError> {
         remove(&self.token(id))
     }
 
@@ -226,7 +199,7 @@ impl Folder {
 ///
 /// # Errors
 /// It cannot be read, or is damaged.
-pub fn settings_in(folder: &Path) -> Result<Vec<(Scope, SettingsId, String)>, FolderError> {
+pub fn settings_in(folder: &Path) -> Result<Vec<(Scope, SettingsId, String)>, FileError> {
     let stored = Folder::new(folder).stored()?;
     Ok(stored.applied.into_iter().map(|(scope, (id, document))| (scope, id, document.text().to_owned())).collect())
 }
@@ -235,14 +208,14 @@ pub fn settings_in(folder: &Path) -> Result<Vec<(Scope, SettingsId, String)>, Fo
 ///
 /// # Errors
 /// It cannot be read, others can read it, or it is none. The token is not in the error.
-pub(super) fn token_of(path: &Path) -> Result<JoinToken, FolderError> {
+pub(super) fn token_of(path: &Path) -> Result<JoinToken, FileError> {
     let absent = || failed(path, "cannot be read", ErrorKind::NotFound.into());
     let text = read_secret(path)?.ok_or_else(absent)?;
     text.trim().parse().map_err(|why| failed(path, "is no join token", io::Error::other(why)))
 }
 
 /// The generation is in the file's name, the rest follows from the secret.
-fn secret_of(path: &Path, text: &str) -> Result<Secret, FolderError> {
+fn secret_of(path: &Path, text: &str) -> Result<Secret, FileError> {
     let wrong = || failed(path, "is no cluster secret", ErrorKind::InvalidData.into());
     let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(wrong)?;
     let generation = name.split_once('-').and_then(|(generation, _)| generation.parse().ok()).ok_or_else(wrong)?;
@@ -251,34 +224,22 @@ fn secret_of(path: &Path, text: &str) -> Result<Secret, FolderError> {
     if is_named { Ok(secret) } else { Err(wrong()) }
 }
 
-fn files_of(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     let entries = fs::read_dir(folder).map_err(|why| failed(folder, "cannot be read", why))?;
     let files = entries.flatten().map(|entry| entry.path());
     // What was being written when the process ended.
     Ok(files.filter(|path| path.extension().is_none_or(|extension| extension != "new")).collect())
 }
 
-/// `None`: it is absent.
-fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, FolderError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(why) => return Err(failed(path, "cannot be read", why)),
-    };
-    let mut bytes = Vec::new();
-    file.take(most).read_to_end(&mut bytes).map_err(|why| failed(path, "cannot be read", why))?;
-    Ok(Some(bytes))
-}
-
 /// A text that others must not be able to read; `None`: it is absent.
-fn read_secret(path: &Path) -> Result<Option<String>, FolderError> {
+fn read_secret(path: &Path) -> Result<Option<String>, FileError> {
     let Some(bytes) = read(path, MAX_SECRET_BYTES)? else { return Ok(None) };
     refuse_others(path, OF_FILE)?;
     let text = String::from_utf8(bytes).map_err(|_| failed(path, "cannot be read", ErrorKind::InvalidData.into()))?;
     Ok(Some(text))
 }
 
-fn refuse_others(path: &Path, rights: u32) -> Result<(), FolderError> {
+fn refuse_others(path: &Path, rights: u32) -> Result<(), FileError> {
     let mode = fs::metadata(path).map_err(|why| failed(path, "cannot be read", why))?.mode();
     if mode & rights == 0 {
         return Ok(());
@@ -290,23 +251,6 @@ fn refuse_others(path: &Path, rights: u32) -> Result<(), FolderError> {
     Err(failed(path, "is refused", io::Error::other(why)))
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
-    tls::write_private(path, bytes).map_err(|why| failed(path, "cannot be written", why))
-}
-
-fn remove(path: &Path) -> Result<(), FolderError> {
-    match fs::remove_file(path) {
-        Err(why) if why.kind() != ErrorKind::NotFound => Err(failed(path, "cannot be removed", why)),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-/// Where in the text, and not the text.
-fn damaged(path: &Path, why: &serde_json::Error) -> FolderError {
-    let place = format!("line {}, column {}", why.line(), why.column());
-    failed(path, "is damaged", io::Error::new(ErrorKind::InvalidData, place))
-}
-
-fn failed(path: &Path, what: &'static str, why: io::Error) -> FolderError {
-    FolderError { path: path.to_owned(), what, why }
+fn failed(path: &Path, what: &'static str, why: io::Error) -> FileError {
+    FileError::new(path, what, why)
 }

@@ -7,6 +7,7 @@ mod driver;
 mod folder;
 mod form;
 mod handle;
+mod hearing;
 mod node;
 mod outside;
 mod programs;
@@ -16,7 +17,7 @@ mod telling;
 mod vault;
 
 pub use driver::{Ending, Options, Running, start};
-pub use folder::{FolderError, settings_in};
+pub use folder::settings_in;
 pub use handle::{Failure, Handle, KnownSettings, Link, MadeToken, Order, SettingsChange, Shown};
 pub use outside::{ApplyReply, Task, tasks};
 pub use programs::{ProgramTask, TakeoverReply, programs};

@@ -158,7 +158,7 @@ async fn three_nodes_become_a_cluster_by_a_token_and_know_each_other_after_resta
     let token = first.handle.make_token(2, Duration::from_secs(600), Role::Member).await.unwrap().text;
     let second = start_at(folders[1].path(), &broker, 2);
     let file = folders[2].path().join("token");
-    crate::tls::write_private(&file, format!("{token}\n").as_bytes()).unwrap();
+    crate::private_files::write(&file, format!("{token}\n").as_bytes()).unwrap();
     let third = start_with(&folders[2].path().join("state"), &broker, 3, Some(&file));
     assert_eq!(second.handle.join(token.clone()).await, Ok(Answer::Joining));
     for node in [&second, &third] {

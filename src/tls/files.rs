@@ -1,9 +1,8 @@
-//! Files of certificates: read with a bound, through symlinks, and told from the ones that were there before; files that furt
-//! writes for itself: in one step, and for nobody else to read.
+//! Files of certificates: read with a bound, through symlinks, and told from the ones that were there before.
 
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 /// The largest file that is read. A chain has some 10 KiB.
@@ -51,23 +50,4 @@ pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Metadata), ReadError> {
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(ReadError::Unreadable)?;
     if bytes.len() as u64 > MAX_BYTES { Err(ReadError::TooLarge) } else { Ok((bytes, found)) }
-}
-
-/// Writes a file in one step: after a power failure it is the old one or the new one, and only its owner reads it.
-///
-/// # Errors
-/// What the system says; the old file is as it was.
-pub fn write_private(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = file.with_extension("new");
-    // One that is there may be readable, or somebody else's link.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    opened.write_all(bytes)?;
-    opened.sync_all()?;
-    fs::rename(&new, file)?;
-    // The name is the folder's: without this it may still be the old file's after a power failure.
-    file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

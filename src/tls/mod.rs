@@ -33,7 +33,6 @@ pub use challenges::{ACME_TLS, Answered, Challenges};
 pub use change::Change;
 pub use client_rules::{ByHost, ClientAuthStatus, ClientRule};
 pub use covered::Covered;
-pub use files::write_private;
 pub use internal::InternalTls;
 pub use provider::install;
 pub use roots::{RootsError, check_roots, roots};

@@ -6,9 +6,6 @@
 //!
 //! Where gateways share a secret, keys that are derived from it seal instead (`shared_keys`), and those of the file still open.
 
-use std::fs::DirBuilder;
-use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +16,7 @@ use rustls::server::ProducesTickets;
 
 use super::files;
 use super::shared_keys::{self, NAME_LEN, NamedKey, SEALS_SECONDS, SECRET_LEN, SharedRoot};
+use crate::private_files::{self, FileError};
 
 /// Keys that open: the one that seals and those before it.
 const MOST_KEYS: usize = 3;
@@ -32,22 +30,9 @@ const FORM: &str = "furt ticket keys 1";
 /// Why the folder of `tls.state` cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// It cannot be made.
-    #[error("the folder {} cannot be made ({why})", .folder.display())]
-    Folder {
-        /// `tls.state`
-        folder: PathBuf,
-        /// What the system says.
-        why: io::Error,
-    },
-    /// Its file cannot be written.
-    #[error("{} cannot be written ({why})", .file.display())]
-    Unwritable {
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        why: io::Error,
-    },
+    /// It cannot be made, or its file cannot be written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The system has no random numbers.
     #[error("the system gives no random numbers ({0})")]
     Random(getrandom::Error),
@@ -132,8 +117,7 @@ impl Tickets {
     /// Takes the keys that are in the folder, which is made where it is absent. A file that is no longer one is replaced:
     /// nothing is lost but that clients do a whole handshake once.
     pub(super) fn open(folder: &Path, now: i64) -> Result<Self, StateError> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|why| StateError::Folder { folder: folder.to_owned(), why })?;
+        private_files::make_folder(folder)?;
         let file = folder.join(FILE);
         let text = files::read(&file).ok().and_then(|(bytes, _)| String::from_utf8(bytes).ok());
         let ring = text.and_then(|text| KeyRing::of_text(&text)).unwrap_or_default();
@@ -161,8 +145,7 @@ impl Tickets {
         let (mut name, mut secret) = ([0; NAME_LEN], [0; SECRET_LEN]);
         getrandom::fill(&mut name).and_then(|()| getrandom::fill(&mut secret)).map_err(StateError::Random)?;
         let next = ring.advanced(now, name, secret);
-        files::write_private(&self.file, next.to_text().as_bytes())
-            .map_err(|why| StateError::Unwritable { file: self.file.clone(), why })?;
+        private_files::write(&self.file, next.to_text().as_bytes())?;
         self.sealing.store(Arc::new(Sealing::new(&next, shared)));
         *ring = next;
         Ok(())

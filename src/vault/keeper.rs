@@ -16,8 +16,8 @@ use super::token::Token;
 use super::values::Values;
 use crate::clock;
 use crate::config::SecretRef;
+use crate::private_files;
 use crate::telemetry::VaultMetrics;
-use crate::tls;
 
 /// The longest value: passwords and digests are short.
 const MAX_VALUE: usize = 64 * 1024;
@@ -321,9 +321,9 @@ impl State {
     fn keep(&mut self, wrapping: &Token) -> bool {
         let TokenFile::Given(file) = &self.keeper.token_file else { return false };
         match self.keeper.client.unwrap_token(wrapping) {
-            Ok((token, _)) => match tls::write_private(file, token.reveal().as_bytes()) {
+            Ok((token, _)) => match private_files::write(file, token.reveal().as_bytes()) {
                 Ok(()) => return true,
-                Err(why) => log::error!("vault: {} cannot be written ({why}); the token is lost", file.display()),
+                Err(why) => log::error!("vault: {why}; the token is lost"),
             },
             Err(Fault::Rejected(_)) => {
                 let why = "a token for this node was unwrapped by somebody else, or too late; look at Vault's audit log for who \

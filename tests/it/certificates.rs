@@ -97,7 +97,7 @@ async fn the_state_folder_is_furts_alone_and_one_that_cannot_be_made_ends_the_st
     start.env("FURT_TLS_LISTEN", "127.0.0.1:0").env("FURT_SERVER_LISTEN", "127.0.0.1:0");
     start.env("FURT_INTERNAL_LISTEN", "127.0.0.1:0").current_dir(edge.path(""));
     let log = String::from_utf8(output_of(start).await.stderr).unwrap();
-    assert!(log.contains("tls.state: the folder furt.toml/tls cannot be made"), "{log}");
+    assert!(log.contains("tls.state: furt.toml/tls cannot be made (Not a directory"), "{log}");
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
         "geo",
         "header_name",
         "listener",
+        "private_files",
         "secret",
         "telemetry",
         "tls",

@@ -9,12 +9,12 @@ use furt_seal::{Enclosed, Secret};
 
 use super::{Happened, Maker, Node, Waiting, now};
 use crate::clock;
-use crate::cluster::folder::FolderError;
 use crate::cluster::handle::{Failure, MadeToken};
+use crate::private_files::FileError;
 
 impl<B: Bus> Node<'_, B> {
     /// What one event leads to by itself is handled before the next from outside.
-    pub(super) fn handle_all(&mut self, happened: Happened) -> Result<(), FolderError> {
+    pub(super) fn handle_all(&mut self, happened: Happened) -> Result<(), FileError> {
         let mut queue = VecDeque::from([happened]);
         while let Some((event, mut enclosed)) = queue.pop_front() {
             let effects = self.core.handle(event, now());
@@ -28,7 +28,7 @@ impl<B: Bus> Node<'_, B> {
         effects: Vec<Effect>,
         enclosed: &mut Option<Enclosed>,
         queue: &mut VecDeque<Happened>,
-    ) -> Result<(), FolderError> {
+    ) -> Result<(), FileError> {
         effects.into_iter().try_for_each(|effect| self.carry_out(effect, enclosed, queue))
     }
 
@@ -37,7 +37,7 @@ impl<B: Bus> Node<'_, B> {
         effect: Effect,
         enclosed: &mut Option<Enclosed>,
         queue: &mut VecDeque<Happened>,
-    ) -> Result<(), FolderError> {
+    ) -> Result<(), FileError> {
         let mut next = |event| queue.push_back((event, None));
         match effect {
             Effect::Persist(changes) => {
@@ -127,7 +127,7 @@ impl<B: Bus> Node<'_, B> {
         }
     }
 
-    fn answer(&mut self, reply: ReplyId, answer: Result<Answer, Refusal>) -> Result<(), FolderError> {
+    fn answer(&mut self, reply: ReplyId, answer: Result<Answer, Refusal>) -> Result<(), FileError> {
         // A caller that has left is answered in vain.
         match self.waiting.remove(&reply) {
             Some(Waiting::Command(caller) | Waiting::OwnUpdate(caller)) => {
@@ -153,13 +153,13 @@ impl<B: Bus> Node<'_, B> {
         Ok(())
     }
 
-    pub(super) fn drop_token(&mut self, token: &TokenId) -> Result<(), FolderError> {
+    pub(super) fn drop_token(&mut self, token: &TokenId) -> Result<(), FileError> {
         self.seal.remove_token(token);
         self.folder.drop_token(token)
     }
 
     /// The tokens that this node was to join by are of no more use; those that it made are.
-    fn end_joins(&mut self) -> Result<(), FolderError> {
+    fn end_joins(&mut self) -> Result<(), FileError> {
         std::mem::take(&mut self.joins).into_keys().try_for_each(|id| self.drop_token(&id))
     }
 }

@@ -15,7 +15,7 @@ use furt_seal::{Enclosed, JoinToken, Seal, WrappedToken, lexnode};
 use tokio::sync::oneshot;
 
 use super::arbiter::{Answered, Arbiter};
-use super::folder::{Folder, FolderError};
+use super::folder::Folder;
 use super::handle::{Failure, KnownSettings, MadeToken, SettingsChange};
 use super::outside::Outside;
 use super::programs::Programs;
@@ -24,6 +24,7 @@ use super::shared::{Derived, Shared};
 use super::telling::Telling;
 use super::vault::VaultCalls;
 use crate::clock;
+use crate::private_files::FileError;
 use crate::telemetry::VERSION;
 
 /// Who waits for a command.
@@ -80,7 +81,7 @@ impl<'a, B: Bus> Node<'a, B> {
         bus: &'a mut B,
         telling: &'a mut Telling,
         outside: Outside,
-    ) -> Result<Self, FolderError> {
+    ) -> Result<Self, FileError> {
         let found = folder.load()?;
         found.secrets.into_iter().for_each(|secret| seal.insert_secret(secret));
         let mut joins = BTreeMap::new();
@@ -155,7 +156,7 @@ impl<'a, B: Bus> Node<'a, B> {
 
     /// # Errors
     /// The folder cannot be written: this node is of no use any more, and another is to begin.
-    pub(super) fn handle(&mut self, event: Event) -> Result<(), FolderError> {
+    pub(super) fn handle(&mut self, event: Event) -> Result<(), FileError> {
         self.handle_all((event, None))
     }
 
@@ -163,7 +164,7 @@ impl<'a, B: Bus> Node<'a, B> {
     ///
     /// # Errors
     /// As [`Self::handle`].
-    pub(super) fn take(&mut self, delivery: &Delivery) -> Result<(), FolderError> {
+    pub(super) fn take(&mut self, delivery: &Delivery) -> Result<(), FileError> {
         let opened =
             if delivery.body.len() > MAX_MESSAGE_BYTES { Err(Refused::TooLarge) } else { self.seal.open(delivery) };
         match opened {
@@ -191,7 +192,7 @@ impl<'a, B: Bus> Node<'a, B> {
         &mut self,
         to: Fingerprint,
         outcome: Result<WrappedToken, String>,
-    ) -> Result<(), FolderError> {
+    ) -> Result<(), FileError> {
         let (outcome, token) = match outcome {
             Ok(token) => (Ok(()), Some(Enclosed::VaultToken(token))),
             Err(why) => (Err(why.into()), None),
@@ -203,7 +204,7 @@ impl<'a, B: Bus> Node<'a, B> {
     ///
     /// # Errors
     /// As [`Self::handle`].
-    pub(super) fn hear_arbiter(&mut self, event: BusEvent) -> Result<(), FolderError> {
+    pub(super) fn hear_arbiter(&mut self, event: BusEvent) -> Result<(), FileError> {
         let roster = &self.core;
         let answered = match event {
             BusEvent::Log { log, result } => {
@@ -219,7 +220,7 @@ impl<'a, B: Bus> Node<'a, B> {
         self.end_asking(answered)
     }
 
-    fn end_asking(&mut self, answered: Option<Answered>) -> Result<(), FolderError> {
+    fn end_asking(&mut self, answered: Option<Answered>) -> Result<(), FileError> {
         let Some((ask, ruling)) = answered else { return Ok(()) };
         let further = self.arbiter.advance(&self.seal, self.bus, clock::now());
         for (ask, ruling) in [(ask, ruling)].into_iter().chain(further) {
@@ -235,7 +236,7 @@ impl<'a, B: Bus> Node<'a, B> {
 
     /// # Errors
     /// As [`Self::handle`].
-    pub(super) fn pass_deadlines(&mut self) -> Result<(), FolderError> {
+    pub(super) fn pass_deadlines(&mut self) -> Result<(), FileError> {
         let late = self.arbiter.end_late(clock::now(), self.bus);
         self.end_asking(late)?;
         self.handle(Event::DeadlineReached)
@@ -243,7 +244,7 @@ impl<'a, B: Bus> Node<'a, B> {
 
     /// # Errors
     /// As [`Self::handle`].
-    pub(super) fn order(&mut self, command: Command, reply: Reply) -> Result<(), FolderError> {
+    pub(super) fn order(&mut self, command: Command, reply: Reply) -> Result<(), FileError> {
         let waiting = match &command {
             Command::Update(target, _) if *target == self.seal.fingerprint() => Waiting::OwnUpdate(reply),
             _ => Waiting::Command(reply),
@@ -255,7 +256,7 @@ impl<'a, B: Bus> Node<'a, B> {
     ///
     /// # Errors
     /// As [`Self::handle`].
-    pub(super) fn replaced(&mut self) -> Result<(), FolderError> {
+    pub(super) fn replaced(&mut self) -> Result<(), FileError> {
         if self.outside.is_replaced() {
             self.handle(Event::Replaced)?;
         }
@@ -285,7 +286,7 @@ impl<'a, B: Bus> Node<'a, B> {
     ///
     /// # Errors
     /// As [`Self::handle`].
-    pub(super) fn set(&mut self, change: &SettingsChange, reply: Reply) -> Result<(), FolderError> {
+    pub(super) fn set(&mut self, change: &SettingsChange, reply: Reply) -> Result<(), FileError> {
         match settings::command(&self.core, change) {
             Ok(command) => self.order(command, reply),
             Err(why) => {
@@ -312,7 +313,7 @@ impl<'a, B: Bus> Node<'a, B> {
         ttl: Duration,
         role: Role,
         reply: oneshot::Sender<Result<MadeToken, Failure>>,
-    ) -> Result<(), FolderError> {
+    ) -> Result<(), FileError> {
         let Some(membership) = self.core.membership() else {
             _ = reply.send(Err(Refusal::Unjoined.into()));
             return Ok(());
@@ -328,7 +329,7 @@ impl<'a, B: Bus> Node<'a, B> {
     ///
     /// # Errors
     /// As [`Self::handle`].
-    pub(super) fn join(&mut self, token: JoinToken, reply: Option<Reply>) -> Result<(), FolderError> {
+    pub(super) fn join(&mut self, token: JoinToken, reply: Option<Reply>) -> Result<(), FileError> {
         let (cluster, id) = (token.cluster(), token.id());
         let waiting = reply.map_or(Waiting::Nobody, Waiting::Command);
         if !self.stored.tokens.contains_key(&id) && self.may_join(cluster) {
@@ -344,7 +345,7 @@ impl<'a, B: Bus> Node<'a, B> {
         self.core.membership().is_none_or(|membership| membership.cluster == cluster)
     }
 
-    fn command(&mut self, command: Command, waiting: Waiting) -> Result<(), FolderError> {
+    fn command(&mut self, command: Command, waiting: Waiting) -> Result<(), FileError> {
         self.last_reply += 1;
         let reply = ReplyId(self.last_reply);
         self.waiting.insert(reply, waiting);
