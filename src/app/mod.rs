@@ -43,7 +43,7 @@ use crate::nodes::{Node, Nodes};
 use crate::published::Snapshots;
 use crate::store::Leaving;
 use crate::telemetry::{AccessLog, COMMIT, VERSION};
-use crate::vault::{self, Values};
+use crate::vault;
 pub(crate) use certifying::certificate_faults;
 use files::Files;
 use furt_core::registry::Contents;
@@ -56,7 +56,7 @@ use settings::Settings;
 use stopping::{Stop, StopRequest};
 use updating::Updating;
 pub use upgrading::Handover;
-use upgrading::Upgrading;
+use upgrading::{Possessions, Upgrading};
 
 /// How long the store may take to close: to end a batch and a sync.
 const LAST_SYNC: Duration = Duration::from_secs(2);
@@ -145,7 +145,7 @@ impl Bound {
         let nodes = Nodes::alone(Node::this(&self.config.internal, &listeners));
         let restored = Restored::try_new(&self.config, &self.own_listeners, &nodes, &opened, possession)?;
         let (tasks, tasks_asked) = cluster::tasks();
-        let values = Values::default();
+        let values = handover.values();
         let vault = vaulting::start(&self.config, &restored.snapshots, &opened.telemetry, &values)?;
         let updates = updating::rule(&self.config, handover.program());
         let (programs, programs_asked) = updating::channel(updates).unzip();
@@ -176,7 +176,7 @@ impl Bound {
         }
         let store = self.config.store.clone();
         let asked_to_upgrade = rotating::upgrade_signals(&opened.background)?;
-        opened.background.spawn(self.reloading(&opened, &restored, vault, restarts).run(
+        opened.background.spawn(self.reloading(&opened, &restored, vault.clone(), restarts).run(
             opened.hangups,
             asked,
             tasks_asked,
@@ -195,7 +195,7 @@ impl Bound {
             own_listeners: self.own_listeners,
             nodes,
             cluster: cluster_handle,
-            values,
+            values: values.clone(),
             driver: restored.handle.clone(),
             snapshots: Arc::clone(&restored.snapshots),
             affinity: restored.affinity.clone(),
@@ -221,15 +221,8 @@ impl Bound {
         }
         log::info!("furt {VERSION} ({COMMIT}) listens on {public}; services register at {internal}");
         notify_supervisor(&[NotifyState::Ready]);
-        let upgrading = Upgrading::new(
-            handover,
-            again,
-            &store,
-            restored.custody,
-            upgrades_asked,
-            takeovers_asked,
-            asked_to_upgrade,
-        );
+        let possessions = Possessions::new(again, &store, restored.custody, values);
+        let upgrading = Upgrading::new(handover, possessions, upgrades_asked, takeovers_asked, asked_to_upgrade);
         Ok(Running {
             background: opened.background,
             driver: restored.driver,
@@ -243,6 +236,7 @@ impl Bound {
             access_log: opened.access_log,
             store_closed: restored.closed,
             cluster,
+            vault,
             leaving: restored.leaving,
         })
     }
@@ -285,6 +279,7 @@ struct Running {
     access_log: AccessLog,
     store_closed: mpsc::Receiver<()>,
     cluster: Option<cluster::Running>,
+    vault: Option<vault::Running>,
     leaving: Option<Leaving>,
 }
 
@@ -346,6 +341,9 @@ impl Running {
             notify_supervisor(&[NotifyState::MainPid(pid)]);
         }
         self.end_cluster(Ending::Replaced);
+        if let Some(vault) = &self.vault {
+            vault.end();
+        }
         self.readiness.set_replaced();
         self.stop.stop_accepting();
         self.upgrading.tell_success();

@@ -78,9 +78,10 @@ enum Order {
     Reload,
     Make(NewToken, Taker),
     Keep(Token),
+    End,
 }
 
-/// The thread; it ends once all of these are dropped, and nobody waits for it.
+/// The thread; it ends once it is told, or all of these are dropped, and nobody waits for it.
 #[derive(Clone)]
 pub struct Running {
     orders: mpsc::Sender<Order>,
@@ -103,6 +104,11 @@ impl Running {
         if let Some(wrapping) = Token::try_new(wrapping) {
             self.order(Order::Keep(wrapping));
         }
+    }
+
+    /// Ends the thread: another process renews the token from now on. What it was asked before is done first.
+    pub fn end(&self) {
+        self.order(Order::End);
     }
 
     /// Whether this node wants a token, or makes them.
@@ -173,7 +179,7 @@ impl State {
                     }
                     self.show();
                 }
-                Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
                     if let Some((_, step)) = next {
                         self.take(step, &mut plan);

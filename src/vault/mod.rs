@@ -17,7 +17,7 @@ pub use fault::Fault;
 pub use keeper::{Keeper, Running, Taker, TokenFile, Wanted};
 pub use plan::Lease;
 pub use token::{Token, TokenFileError};
-pub use values::Values;
+pub use values::{ByPlace, Values};
 
 #[cfg(test)]
 mod tests;

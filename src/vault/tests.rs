@@ -456,3 +456,16 @@ fn a_token_is_made_for_others_where_that_is_configured_and_refused_in_words() {
     kept.running.make_token(new, Box::new(move |outcome| sender.send(outcome).unwrap()));
     assert_eq!(made.recv_timeout(PATIENCE).unwrap().unwrap_err(), "Vault has nothing there");
 }
+
+#[test]
+fn it_asks_nothing_more_once_it_is_told_that_another_process_goes_on_and_the_values_stay() {
+    let kept = Kept::start(Known { token: "hvs.one", ttl: 3600, secret: both("a", "b") });
+    eventually("the values are there", || kept.value("cluster").is_some());
+    kept.running.end();
+    let (sender, made) = std::sync::mpsc::channel();
+    let new = NewToken { display_name: "x".to_owned(), policies: vec![], period: Duration::from_secs(60) };
+    kept.running.make_token(new, Box::new(move |outcome| sender.send(outcome).unwrap()));
+    assert_eq!(made.recv_timeout(PATIENCE), Err(std::sync::mpsc::RecvTimeoutError::Disconnected));
+    kept.running.reload();
+    assert_eq!(kept.value("cluster").unwrap(), "a");
+}

@@ -10,13 +10,18 @@ use crate::config::{SecretRef, Sourced};
 use furt_core::model::Sha256Digest;
 
 /// By their places.
-pub(super) type ByPlace = BTreeMap<SecretRef, Arc<str>>;
+pub type ByPlace = BTreeMap<SecretRef, Arc<str>>;
 
 /// The values that there are. Clones show the same.
 #[derive(Clone, Default)]
 pub struct Values(Arc<ArcSwapOption<ByPlace>>);
 
 impl Values {
+    /// Those that another process had.
+    pub fn of(values: ByPlace) -> Self {
+        Self(Arc::new(ArcSwapOption::from_pointee(values)))
+    }
+
     /// The value at a place; `None`: Vault has not given it yet.
     pub fn get(&self, place: &SecretRef) -> Option<Arc<str>> {
         self.0.load().as_ref()?.get(place).map(Arc::clone)
@@ -35,7 +40,8 @@ impl Values {
         &self.0
     }
 
-    pub(super) fn all(&self) -> ByPlace {
+    /// All of them.
+    pub fn all(&self) -> ByPlace {
         self.0.load().as_ref().map_or_else(ByPlace::new, |values| ByPlace::clone(values))
     }
 

@@ -1,6 +1,6 @@
 //! Three furts become a cluster over a real RabbitMQ, as an operator does it: by the command line and by files.
 
-mod settings;
+pub(crate) mod settings;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::support::wire::{self, Wire};
 use crate::support::{Answer, Gateway, Origin, eventually, ports, public_service, with};
 
 /// The operators' token of every node here.
-const TOKEN: &str = "the operators' token";
+pub(crate) const TOKEN: &str = "the operators' token";
 /// For what needs the broker: it shares the machine with other tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -242,7 +242,7 @@ async fn two(broker: &Rabbitmq) -> (Gateway, Gateway, TempDir) {
     (one, two, folder)
 }
 
-fn of_this(cluster: &Value) -> Value {
+pub(crate) fn of_this(cluster: &Value) -> Value {
     cluster["members"].as_array().unwrap().iter().find(|member| member["this"] == true).unwrap().clone()
 }
 

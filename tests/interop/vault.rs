@@ -1,5 +1,7 @@
 //! Values of the configuration that a real OpenBao has: read, renewed, changed, and kept while it is away or refuses.
 
+mod taken_over;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -9,7 +11,9 @@ use furt::vault::{Client, Fault, Lease, NewToken, Token};
 use furt_core::model::Sha256Digest;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
+use crate::cluster::{TOKEN, succeeds};
 use crate::foreign::{Openbao, Rabbitmq};
 use crate::support::gateway::{furt, output_of};
 use crate::support::{Answer, Gateway, eventually};
@@ -333,72 +337,90 @@ async fn a_check_parses_references_and_asks_nobody() {
 const MAKER: &str = r#"path "secret/data/furt/*" { capabilities = ["read"] }
 path "auth/token/create-orphan" { capabilities = ["create", "update", "sudo"] }"#;
 
+/// A node that makes tokens, whose broker's password is in OpenBao as well, and one that has a token made; with what they need.
+struct Pair {
+    one: Gateway,
+    two: Gateway,
+    /// The token of the first.
+    own: String,
+    server: Openbao,
+    folder: TempDir,
+    _broker: Rabbitmq,
+}
+
+impl Pair {
+    /// `more` are further tables of both.
+    async fn start(more: &str) -> Self {
+        let (broker, server) = (Rabbitmq::start().await, Openbao::start().await);
+        put(&server, "furt/api", digest(TOKEN)).await;
+        put(&server, "furt/broker", json!({"password": "guest"})).await;
+        token(&server, "60s").await;
+        server.ctl("PUT", "sys/policies/acl/maker", Some(json!({"policy": MAKER}))).await;
+        let body = json!({"policies": ["maker"], "period": "1h"});
+        let (_, made) = server.ctl("POST", "auth/token/create-orphan", Some(body)).await;
+        let own = made["auth"]["client_token"].as_str().unwrap().to_owned();
+        let folder = tempfile::tempdir().unwrap();
+        let below = |name: &str| folder.path().join(name);
+        write(&below("token"), &own);
+        write(&below("password"), "guest");
+        let file = |name: &str, of_vault: &str, of_cluster: &str| {
+            format!(
+                "[internal]\noperator_token_sha256 = 'vault:furt/api#digest'\n[vault]\nurl = '{}'\n{of_vault}\n[cluster]\n\
+                 url = '{}'\nheartbeat = '2s'\nbeat_interval = '1s'\nname = '{name}'\nstate = '{}'\n{of_cluster}\n{more}\n",
+                server.url(),
+                broker.url(),
+                below(name).display(),
+            )
+        };
+        let makes = format!("token_file = '{}'\npolicies = ['furt']\nperiod = '1h'", below("token").display());
+        let one = Gateway::start(&file("one", &makes, "password = 'vault:furt/broker#password'")).await;
+        is_operator(&one, TOKEN).await;
+        succeeds(&one, &["cluster", "init"]).await;
+        write(&below("join"), &succeeds(&one, &["cluster", "token", "--uses", "1"]).await);
+        let (join, password) = (below("join"), below("password"));
+        let joins = format!("token_file = '{}'\npassword_file = '{}'", join.display(), password.display());
+        let two = Gateway::start(&file("two", "", &joins)).await;
+        // Its operators' token comes by the token that it is given.
+        is_operator(&two, TOKEN).await;
+        is_well(&two, TOKEN).await;
+        Self { one, two, own, server, folder, _broker: broker }
+    }
+
+    /// The token that the second was given.
+    fn given(&self) -> String {
+        fs::read_to_string(self.folder.path().join("two/vault-token")).unwrap()
+    }
+
+    /// Revokes the token that the second was given, and waits until it has another one.
+    async fn gets_another(&self) {
+        let before = self.given();
+        self.server.ctl("POST", "auth/token/revoke", Some(json!({"token": before}))).await;
+        reload(&self.two, TOKEN).await;
+        eventually("it has another one", PATIENCE, async || {
+            let now = self.given();
+            let (status, _) = self.server.ask("GET", "auth/token/lookup-self", Some(&now), None).await?;
+            (now != before && status == 200).then_some(())
+        })
+        .await;
+        is_well(&self.two, TOKEN).await;
+    }
+}
+
 #[tokio::test]
 async fn a_node_without_a_token_has_one_made_over_the_cluster() {
-    let (broker, server) = (Rabbitmq::start().await, Openbao::start().await);
-    put(&server, "furt/api", digest("operator")).await;
-    token(&server, "60s").await;
-    server.ctl("PUT", "sys/policies/acl/maker", Some(json!({"policy": MAKER}))).await;
-    let body = json!({"policies": ["maker"], "period": "1h"});
-    let (_, made) = server.ctl("POST", "auth/token/create-orphan", Some(body)).await;
-    let folder = tempfile::tempdir().unwrap();
-    let (file, password) = (folder.path().join("token"), folder.path().join("password"));
-    let own = made["auth"]["client_token"].as_str().unwrap();
-    write(&file, own);
-    write(&password, "guest");
-    let cluster = |name: &str, more: &str| {
-        let state = folder.path().join(name);
-        format!(
-            "[internal]\noperator_token_sha256 = 'vault:furt/api#digest'\n[vault]\nurl = '{}'\n{more}\n[cluster]\nurl = '{}'\n\
-             heartbeat = '2s'\nbeat_interval = '1s'\nname = '{name}'\nstate = '{}'\npassword_file = '{}'\n",
-            server.url(),
-            broker.url(),
-            state.display(),
-            password.display()
-        )
-    };
-    let makes = format!("token_file = '{}'\npolicies = ['furt']\nperiod = '1h'", file.display());
-    let one = Gateway::start(&cluster("one", &makes)).await;
-    is_operator(&one, "operator").await;
-    command(&one, &["cluster", "init"]).await;
-    let join = folder.path().join("join");
-    write(&join, &command(&one, &["cluster", "token", "--uses", "1"]).await);
-    let given = folder.path().join("two/vault-token");
-    let by_file =
-        cluster("two", "").replace("name = 'two'", &format!("name = 'two'\ntoken_file = '{}'", join.display()));
-    let two = Gateway::start(&by_file).await;
-    // Its operators' token comes by the token that it is given.
-    is_operator(&two, "operator").await;
-    is_well(&two, "operator").await;
-    let first = fs::read_to_string(&given).unwrap();
-    assert_eq!(fs::metadata(&given).unwrap().permissions().mode() & 0o777, 0o600);
-    let (status, answer) = server.ask("GET", "auth/token/lookup-self", Some(&first), None).await.unwrap();
+    let pair = Pair::start("").await;
+    let first = pair.given();
+    let file = pair.folder.path().join("two/vault-token");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let (status, answer) = pair.server.ask("GET", "auth/token/lookup-self", Some(&first), None).await.unwrap();
     let data = &answer["data"];
     assert_eq!((status, &data["orphan"], &data["period"]), (200, &json!(true), &json!(3600)), "{answer}");
     assert_eq!(data["policies"], json!(["default", "furt"]));
     assert!(data["display_name"].as_str().unwrap().starts_with("token-two-"), "{answer}");
-    assert_ne!(first, own, "nobody hands out its own");
+    assert_ne!(first, pair.own, "nobody hands out its own");
     // It is revoked alone, and the node asks for another one.
-    server.ctl("POST", "auth/token/revoke", Some(json!({"token": first}))).await;
-    reload(&two, "operator").await;
-    eventually("it has another one", PATIENCE, async || {
-        let now = fs::read_to_string(&given).ok()?;
-        let (status, _) = server.ask("GET", "auth/token/lookup-self", Some(&now), None).await?;
-        (now != first && status == 200).then_some(())
-    })
-    .await;
-    is_well(&two, "operator").await;
-    assert!(operates(&one, "operator").await);
-    let log = one.log() + &two.log();
-    assert!([own, &first].iter().all(|secret| !log.contains(*secret)), "a token is in a log");
-}
-
-/// What `furt` says as the operator of a node.
-async fn command(node: &Gateway, arguments: &[&str]) -> String {
-    let mut command = furt(arguments);
-    command.env("FURT_URL", node.internal_url("")).env("FURT_TOKEN", "operator");
-    let output = output_of(command).await;
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
-    said
+    pair.gets_another().await;
+    assert!(operates(&pair.one, TOKEN).await);
+    let log = pair.one.log() + &pair.two.log();
+    assert!([&pair.own, &first].iter().all(|secret| !log.contains(*secret)), "a token is in a log");
 }

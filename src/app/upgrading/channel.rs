@@ -3,6 +3,7 @@
 //! A message comes whole or not at all (`SOCK_SEQPACKET`). The one end is a task's, the other a start's, which waits; both
 //! give up after [`SILENCE`]. The pair has no name, so nobody else can connect to it.
 
+use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -29,7 +30,8 @@ pub(super) const PROTOCOL: u32 = 1;
 pub(super) const SILENCE: Duration = Duration::from_secs(30);
 /// The sockets of a listener, which has at most 16, go in one message.
 const MOST_SOCKETS: usize = 64;
-/// Beyond any path and any sentence, and beyond a document of settings: one has at most 64 KiB, of which JSON makes twice as many.
+/// Beyond any path and any sentence, and beyond a document of settings and a value of a Vault: either has at most 64 KiB, of which JSON
+/// makes twice as many.
 const MAX_MESSAGE: usize = 160 * 1024;
 
 /// What the process that runs tells the one that is to replace it.
@@ -42,12 +44,27 @@ pub(super) enum Told {
     Predecessor { pid: u32 },
     /// Settings of the cluster that the new process is to have in force.
     Settings(HandedSettings),
+    /// What a Vault gave.
+    Value(HandedValue),
     /// That was all.
     Begin { protocol: u32, program: PathBuf, store: StoreKind },
     /// The store's file is closed.
     StoreIsFree,
     /// The new process is the one that runs, once it has confirmed that.
     TakeOver,
+}
+
+/// A value that the configuration has in a Vault. Never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HandedValue {
+    pub(super) place: String,
+    pub(super) text: String,
+}
+
+impl fmt::Debug for HandedValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HandedValue({})", self.place)
+    }
 }
 
 /// What that one answers.
@@ -174,11 +191,15 @@ mod tests {
         let told = Told::Listener { kind: ListenerKind::Public, configured: address };
         own.tell(&told, &[listener.as_fd(), listener.as_fd()]).unwrap();
         own.tell(&Told::StoreIsFree, &[]).unwrap();
+        let value = HandedValue { place: "vault:furt/broker#password".to_owned(), text: "hunter2".to_owned() };
+        assert!(!format!("{:?}", Told::Value(value.clone())).contains("hunter2"), "it is never shown");
+        own.tell(&Told::Value(value.clone()), &[]).unwrap();
         let (first, sockets) = other.told().unwrap();
         assert_eq!((first, sockets.len()), (told, 2));
         let again = TcpListener::from(sockets.into_iter().next().unwrap());
         assert_eq!(again.local_addr().unwrap(), address);
         assert_eq!(other.told().unwrap().0, Told::StoreIsFree);
+        assert_eq!(other.told().unwrap().0, Told::Value(value));
         other.answer(&Answered::WantsStore).unwrap();
         assert_eq!(own.answer().await.unwrap(), Answered::WantsStore);
     }

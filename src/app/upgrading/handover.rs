@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::channel::{Answered, PROTOCOL, StartingEnd, StoreKind, Told};
+use super::channel::{Answered, HandedValue, PROTOCOL, StartingEnd, StoreKind, Told};
 use super::program;
 use crate::app::settings::{HandedSettings, Loaded};
 use crate::config::{Config, KeyLocations, StoreConfig};
 use crate::listener::{BoundListener, GivenListener, GivenListeners};
 use crate::telemetry::VERSION;
+use crate::vault::{ByPlace, Values};
 
 /// The process that this one was started by, and is to replace.
 pub(super) const FROM: &str = "FURT_UPGRADE_FROM";
@@ -40,6 +41,7 @@ struct Inherited {
     program: PathBuf,
     store: StoreKind,
     settings: Option<HandedSettings>,
+    values: ByPlace,
 }
 
 /// What is kept for the upgrade after this one.
@@ -105,6 +107,12 @@ impl Handover {
     ) -> Result<Loaded> {
         let handed = self.inherited.as_mut().and_then(|inherited| inherited.settings.take());
         Loaded::with_settings(path, read, handed, env).map_err(|errors| anyhow::anyhow!("{errors}"))
+    }
+
+    /// What a Vault gave the process that runs. This one has it also while the Vault is away.
+    pub(in crate::app) fn values(&mut self) -> Values {
+        let values = self.inherited.as_mut().map(|inherited| std::mem::take(&mut inherited.values));
+        values.map_or_else(Values::default, Values::of)
     }
 
     /// Tells the process that runs why this one cannot take over.
@@ -188,6 +196,7 @@ impl Handover {
 impl Inherited {
     fn receive(end: StartingEnd) -> Result<Self> {
         let (mut listeners, mut predecessors, mut settings) = (Vec::new(), Vec::new(), None);
+        let mut values = ByPlace::new();
         loop {
             let (told, sockets) = end.told()?;
             match told {
@@ -201,8 +210,11 @@ impl Inherited {
                     predecessors.push(Predecessor { pid, socket });
                 }
                 Told::Settings(handed) => settings = Some(handed),
+                Told::Value(HandedValue { place, text }) => {
+                    values.insert(place.parse().context("a value without its place")?, text.into());
+                }
                 Told::Begin { protocol: PROTOCOL, program, store } => {
-                    return Ok(Self { end, listeners, predecessors, program, store, settings });
+                    return Ok(Self { end, listeners, predecessors, program, store, settings, values });
                 }
                 Told::Begin { protocol, .. } => {
                     let why =

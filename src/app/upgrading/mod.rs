@@ -16,4 +16,4 @@ mod program;
 mod successor;
 
 pub use handover::Handover;
-pub(super) use successor::{Restart, Takeover, Update, Upgrading};
+pub(super) use successor::{Possessions, Restart, Takeover, Update, Upgrading};

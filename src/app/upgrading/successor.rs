@@ -11,7 +11,7 @@ use rustix::net::{RecvFlags, recv};
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
-use super::channel::{self, Answered, Channel, PROTOCOL, StoreKind, Told};
+use super::channel::{self, Answered, Channel, HandedValue, PROTOCOL, StoreKind, Told};
 use super::handover::{FROM, Handover, Kept, Predecessor, check_replaceable, store_kind};
 use super::program::Program;
 use crate::api::{UpgradeError, UpgradeWaiting, Upgraded};
@@ -21,6 +21,7 @@ use crate::config::StoreConfig;
 use crate::listener::GivenListener;
 use crate::store::Custody;
 use crate::update::Candidate;
+use crate::vault::Values;
 use furt_cluster::model::Version;
 
 /// The program of this process, also where another one is at its path now.
@@ -34,15 +35,32 @@ const ENDING_PAUSE: Duration = Duration::from_millis(10);
 /// What upgrades need.
 pub(in crate::app) struct Upgrading {
     program: Result<PathBuf, &'static str>,
-    listeners: Vec<GivenListener>,
     predecessors: Vec<Predecessor>,
-    custody: Option<Custody>,
-    store: StoreKind,
+    possessions: Possessions,
     asked: mpsc::Receiver<UpgradeWaiting>,
     takeovers: mpsc::Receiver<Takeover>,
     signals: Signal,
     successor: Option<Successor>,
     done: Option<(Upgraded, Option<UpgradeWaiting>)>,
+}
+
+/// What a new process takes over of this one.
+pub(in crate::app) struct Possessions {
+    listeners: Vec<GivenListener>,
+    store: StoreKind,
+    custody: Option<Custody>,
+    values: Values,
+}
+
+impl Possessions {
+    pub(in crate::app) fn new(
+        listeners: Vec<GivenListener>,
+        store: &StoreConfig,
+        custody: Option<Custody>,
+        values: Values,
+    ) -> Self {
+        Self { listeners, store: store_kind(store), custody, values }
+    }
 }
 
 /// Another program that is to get the place of this one.
@@ -82,26 +100,13 @@ enum Asking {
 impl Upgrading {
     pub(in crate::app) fn new(
         handover: &mut Handover,
-        listeners: Vec<GivenListener>,
-        store: &StoreConfig,
-        custody: Option<Custody>,
+        possessions: Possessions,
         asked: mpsc::Receiver<UpgradeWaiting>,
         takeovers: mpsc::Receiver<Takeover>,
         signals: Signal,
     ) -> Self {
         let Kept { program, predecessors } = handover.keep();
-        Self {
-            program,
-            listeners,
-            predecessors,
-            custody,
-            store: store_kind(store),
-            asked,
-            takeovers,
-            signals,
-            successor: None,
-            done: None,
-        }
+        Self { program, predecessors, possessions, asked, takeovers, signals, successor: None, done: None }
     }
 
     /// Waits for somebody to ask and has another process take over. A failure is told; success is to be told with
@@ -139,7 +144,7 @@ impl Upgrading {
 
     /// Closes the listening sockets: nobody is handed them any more.
     pub(in crate::app) fn close_listeners(&mut self) {
-        self.listeners.clear();
+        self.possessions.listeners.clear();
     }
 
     /// Waits until a caller asks for an upgrade, or a signal or a command of the cluster does.
@@ -154,7 +159,7 @@ impl Upgrading {
 
     async fn upgrade(&mut self, takeover: Option<&mut Takeover>) -> Result<Upgraded, UpgradeError> {
         let program = self.program(takeover.as_deref()).map_err(UpgradeError::Refused)?;
-        let started = Successor::start(&program, self.custody.clone());
+        let started = Successor::start(&program, self.possessions.custody.clone());
         let mut successor =
             started.map_err(|error| UpgradeError::Failed(format!("the new process cannot be started: {error}")))?;
         match self.hand_over(&mut successor, takeover).await {
@@ -170,7 +175,7 @@ impl Upgrading {
 
     /// The program to be started, if there can be an upgrade.
     fn program(&mut self, takeover: Option<&Takeover>) -> Result<Program, String> {
-        check_replaceable(&self.store)?;
+        check_replaceable(&self.possessions.store)?;
         self.predecessors.retain(is_alive);
         if self.predecessors.len() >= MOST_PREDECESSORS {
             let pids: Vec<_> = self.predecessors.iter().map(|one| one.pid.to_string()).collect();
@@ -190,7 +195,7 @@ impl Upgrading {
     }
 
     async fn hand_over(&self, successor: &mut Successor, mut takeover: Option<&mut Takeover>) -> Result<String, Stop> {
-        for GivenListener { kind, configured, listener } in &self.listeners {
+        for GivenListener { kind, configured, listener } in &self.possessions.listeners {
             let sockets: Vec<_> = listener.sockets().iter().map(|socket| socket.as_fd()).collect();
             let Some(kind) = *kind else { continue };
             successor.channel.tell(&Told::Listener { kind, configured: *configured }, &sockets)?;
@@ -201,8 +206,13 @@ impl Upgrading {
         if let Some(Takeover::Restart(Restart { settings, .. })) = &takeover {
             successor.channel.tell(&Told::Settings(settings.clone()), &[])?;
         }
+        for (place, text) in self.possessions.values.all() {
+            let value = HandedValue { place: place.to_string(), text: text.as_ref().to_owned() };
+            successor.channel.tell(&Told::Value(value), &[])?;
+        }
         let program = self.program.clone().map_err(|why| Stop::Told(why.to_owned()))?;
-        successor.channel.tell(&Told::Begin { protocol: PROTOCOL, program, store: self.store.clone() }, &[])?;
+        let store = self.possessions.store.clone();
+        successor.channel.tell(&Told::Begin { protocol: PROTOCOL, program, store }, &[])?;
         let mut ready = None;
         loop {
             match successor.channel.answer().await? {

@@ -66,7 +66,7 @@ async fn status_of(node: &Gateway, length: usize) -> u16 {
     Answer::of(request).await.status.as_u16()
 }
 
-async fn takes(node: &Gateway, most: Option<usize>) {
+pub(crate) async fn takes(node: &Gateway, most: Option<usize>) {
     eventually(&format!("{most:?} is the largest body"), PATIENCE, async || {
         let fits = most.unwrap_or(100);
         let too_large = if most.is_some() { 413 } else { 200 };
@@ -205,7 +205,7 @@ async fn of_two_operators_who_start_from_one_generation_one_is_told() {
 }
 
 /// The threads of the public listener of the process that a node is now, and that process.
-async fn workers(node: &Gateway) -> (u32, usize) {
+pub(crate) async fn workers(node: &Gateway) -> (u32, usize) {
     let name = of_this(&cluster(node).await)["name"].as_str().unwrap().to_owned();
     let pid = name.rsplit_once('.').unwrap().1.parse().unwrap();
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
