@@ -16,7 +16,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 
 use super::fault::{Unreachable, clean};
 use crate::telemetry::VERSION;
-use crate::tls::{RootsError, roots};
+use crate::tls::{RootsError, roots, unasked};
 
 /// The largest answer: a chain of certificates has some 10 KiB.
 const MAX_BYTES: u64 = 256 * 1024;
@@ -126,7 +126,7 @@ impl HttpClient for Client {
 }
 
 fn send(agent: &Agent, request: Request<Bytes>) -> Result<Response<Bytes>, Unreachable> {
-    let failed = |why: ureq::Error| Unreachable(format!("the authority cannot be asked: {}", unasked(&why)));
+    let failed = |why: ureq::Error| Unreachable(format!("the authority cannot be asked: {}", unasked(&why, "acme.ca")));
     let (mut parts, body) = request.into_parts();
     // Of the library; the agent has furt's.
     parts.headers.remove(header::USER_AGENT);
@@ -138,16 +138,6 @@ fn send(agent: &Agent, request: Request<Bytes>) -> Result<Response<Bytes>, Unrea
     let (parts, mut body) = response.map_err(failed)?.into_parts();
     let body = body.with_config().limit(MAX_BYTES).read_to_vec().map_err(failed)?;
     Ok(Response::from_parts(parts, body.into()))
-}
-
-fn unasked(why: &ureq::Error) -> String {
-    let ureq::Error::Io(error) = why else { return why.to_string() };
-    match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(why)) => {
-            format!("no root of acme.ca, or of the system without it, vouches for its certificate ({why})")
-        }
-        _ => error.to_string(),
-    }
 }
 
 /// An error of an authority is a document; an error of what stands before it is not, and would be told as one that cannot be read.
@@ -253,7 +243,7 @@ mod tests {
         let request = Request::builder().uri(url).body(BodyWrapper::default()).unwrap();
         let told = client.request(request).await.map(|_| ()).unwrap_err().to_string();
         assert!(
-            told.contains("no root of acme.ca, or of the system without it, vouches for its certificate"),
+            told.contains("no authority of acme.ca, or of the system without it, vouches for its certificate"),
             "{told}"
         );
         let limited = r#"{"type":"urn:ietf:params:acme:error:rateLimited"}"#;

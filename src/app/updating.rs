@@ -12,6 +12,7 @@ use super::upgrading::{Takeover, Update};
 use crate::cluster::{self, ProgramTask, TakeoverReply};
 use crate::config::{Config, ConfigError, KeyLocations, StoreConfig};
 use crate::store::Custody;
+use crate::tls::check_roots;
 use crate::update::{self, Candidate, Staging, StoreCheck};
 
 /// Below `cluster.state`, where `update.state` does not say otherwise.
@@ -60,7 +61,7 @@ pub(super) fn faults(config: &Config, locations: &KeyLocations, path: &Path) -> 
         Some(_) if update.url.as_ref().is_none_or(|url| url.scheme() != "https") => {
             faults.push(needless("update.ca", "is of no use: update.url is no https url"));
         }
-        Some(ca) => faults.extend(update::check_roots(ca).err().map(|why| fault("update.ca", why))),
+        Some(ca) => faults.extend(check_roots(Some(ca)).err().map(|why| fault("update.ca", why.to_string()))),
         None => {}
     }
     faults

@@ -35,7 +35,7 @@ pub use client_rules::{ByHost, ClientAuthStatus, ClientRule};
 pub use covered::Covered;
 pub use internal::InternalTls;
 pub use provider::install;
-pub use roots::{RootsError, check_roots, roots};
+pub use roots::{RootsError, check_roots, roots, unasked};
 pub use secured::{Handshake, Secured, ShownByClient, Unwelcome};
 pub use served::{Http2, Offer, Served};
 pub use shared_keys::SharedRoot;

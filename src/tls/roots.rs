@@ -1,5 +1,5 @@
 //! Whom furt believes where it asks another server: the authorities of a file, or the system's. For clients that are made with
-//! `ureq`. Callers: `acme`, `vault`, and `app`, which checks files.
+//! `ureq`. Callers: `acme`, `vault`, `update`, and `app`, which checks files.
 
 use std::fs;
 use std::io;
@@ -53,6 +53,17 @@ pub fn roots(file: Option<&Path>) -> Result<Vec<Certificate<'static>>, RootsErro
         })
         .collect();
     if roots.is_empty() { Err(RootsError::NoCertificate(file.to_owned())) } else { Ok(roots) }
+}
+
+/// Why a server could not be asked; `key` names the file with its authorities.
+pub fn unasked(why: &ureq::Error, key: &str) -> String {
+    let ureq::Error::Io(error) = why else { return why.to_string() };
+    match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            format!("no authority of {key}, or of the system without it, vouches for its certificate ({why})")
+        }
+        _ => error.to_string(),
+    }
 }
 
 #[cfg(test)]

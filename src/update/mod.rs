@@ -15,5 +15,4 @@ mod tests;
 
 pub use installing::Candidate;
 pub use managed::owner;
-pub use source::check_roots;
 pub use staging::{CopyStore, Staging, StoreCheck};

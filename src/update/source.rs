@@ -2,44 +2,24 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ureq::Agent;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::clock;
 use crate::config::UpdateConfig;
 use crate::telemetry::VERSION;
+use crate::tls::{roots, unasked};
 
-/// Reads what `update.ca` names.
-///
-/// # Errors
-/// It cannot be read, or has no certificate.
-pub fn check_roots(file: &Path) -> Result<(), String> {
-    roots(Some(file)).map(|_| ())
-}
-
-fn roots(file: Option<&Path>) -> Result<Vec<Certificate<'static>>, String> {
-    let Some(file) = file else {
-        let system = rustls_native_certs::load_native_certs().unwrap_or_default();
-        let roots: Vec<_> = system.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
-        let none = "the system has no certificate to trust; update.ca names others".to_owned();
-        return if roots.is_empty() { Err(none) } else { Ok(roots) };
-    };
-    let pem = fs::read(file).map_err(|why| format!("{} cannot be read ({why})", file.display()))?;
-    let certificates = parse_pem(&pem).filter_map(|item| match item {
-        Ok(PemItem::Certificate(certificate)) => Some(certificate),
-        _ => None,
-    });
-    let roots: Vec<_> = certificates.collect();
-    if roots.is_empty() { Err(format!("{} has no certificate in PEM", file.display())) } else { Ok(roots) }
-}
+/// What is said of what takes too long.
+pub(super) const LATE: &str = "was not there in time";
 
 /// A place with artefacts.
 pub(super) enum Source {
     Folder(PathBuf),
-    Url { agent: Agent, base: url::Url },
+    Url { agent: Agent, base: url::Url, deadline: Instant },
 }
 
 impl Source {
@@ -48,7 +28,7 @@ impl Source {
     pub(super) fn try_new(config: &UpdateConfig, deadline: Instant) -> Result<Self, String> {
         match (&config.folder, &config.url) {
             (Some(folder), _) => Ok(Self::Folder(folder.clone())),
-            (None, Some(base)) => Ok(Self::Url { agent: agent(config, base, deadline)?, base: base.clone() }),
+            (None, Some(base)) => Ok(Self::Url { agent: agent(config, base)?, base: base.clone(), deadline }),
             (None, None) => Err("neither update.folder nor update.url says where artefacts are".to_owned()),
         }
     }
@@ -71,26 +51,40 @@ impl Source {
                 };
                 Ok(Box::new(file))
             }
-            Self::Url { agent, base } => {
+            Self::Url { agent, base, deadline } => {
                 let url = base.join(name).map_err(|why| format!("{base}{name} is no url: {why}"))?;
-                let answer = agent.get(url.as_str()).call().map_err(|why| format!("{url} cannot be fetched: {why}"))?;
-                match answer.status().as_u16() {
+                let unfetched = |why: &str| format!("{url} cannot be fetched: {why}");
+                // What was fetched before has taken its part of the time.
+                let left = deadline.saturating_duration_since(clock::now()).max(Duration::from_millis(1));
+                let request = agent.get(url.as_str()).config().timeout_global(Some(left)).build();
+                let answer = request.call().map_err(|why| match why {
+                    ureq::Error::Timeout(_) => unfetched("the server did not answer in time"),
+                    why => unfetched(&unasked(&why, "update.ca")),
+                })?;
+                let status = answer.status();
+                match status.as_u16() {
                     200 => Ok(Box::new(answer.into_body().into_reader())),
-                    status => Err(format!("{url} cannot be fetched: the server answers {status}")),
+                    code if status.is_redirection() => Err(unfetched(&format!(
+                        "the server answers {code} and sends elsewhere, which furt does not follow"
+                    ))),
+                    code => Err(unfetched(&format!("the server answers {code}"))),
                 }
             }
         }
     }
 }
 
-fn agent(config: &UpdateConfig, base: &url::Url, deadline: Instant) -> Result<Agent, String> {
+fn agent(config: &UpdateConfig, base: &url::Url) -> Result<Agent, String> {
     // Plain HTTP needs no authorities; none may be there.
-    let roots = if base.scheme() == "https" { roots(config.ca.as_deref())? } else { Vec::new() };
+    let roots = if base.scheme() == "https" {
+        roots(config.ca.as_deref()).map_err(|why| format!("update.ca: {why}"))?
+    } else {
+        Vec::new()
+    };
     let config = Agent::config_builder()
         .https_only(base.scheme() == "https")
         .http_status_as_error(false)
         .max_redirects(0)
-        .timeout_global(Some(deadline.saturating_duration_since(clock::now()).max(Duration::from_millis(1))))
         .user_agent(format!("furt/{VERSION}"))
         .tls_config(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots)).build())
         .build();
@@ -103,10 +97,21 @@ fn agent(config: &UpdateConfig, base: &url::Url, deadline: Instant) -> Result<Ag
 /// As [`Source::open`]; or it is too large, or no text.
 pub(super) fn read_text(source: &Source, name: &str, max_bytes: u64) -> Result<String, String> {
     let mut bytes = Vec::new();
-    let unread = |why: io::Error| format!("{name} cannot be read: {why}");
-    source.open(name)?.take(max_bytes + 1).read_to_end(&mut bytes).map_err(unread)?;
+    source
+        .open(name)?
+        .take(max_bytes + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|why| format!("{name}: {}", unread(&why)))?;
     if bytes.len() as u64 > max_bytes {
         return Err(format!("{name} is larger than {max_bytes} bytes"));
     }
     String::from_utf8(bytes).map_err(|_| format!("{name} is no text"))
+}
+
+/// Why a file could not be read to its end.
+pub(super) fn unread(why: &io::Error) -> String {
+    match why.get_ref().and_then(|why| why.downcast_ref()) {
+        Some(ureq::Error::Timeout(_)) => LATE.to_owned(),
+        _ => format!("cannot be read: {why}"),
+    }
 }

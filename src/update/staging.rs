@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest;
 use furt_cluster::model::{Digest, Program, Version};
 
-use super::source::{Source, read_text};
+use super::source::{LATE, Source, read_text, unread};
 use super::{child, signature};
 use crate::clock;
 use crate::config::UpdateConfig;
@@ -132,7 +132,7 @@ impl Staging {
         let mut piece = vec![0; PIECE];
         let mut length = 0;
         loop {
-            let read = pieces.read(&mut piece).map_err(|why| of_artefact(format!("cannot be read: {why}")))?;
+            let read = pieces.read(&mut piece).map_err(|why| of_artefact(unread(&why)))?;
             if read == 0 {
                 break;
             }
@@ -141,7 +141,7 @@ impl Staging {
                 return Err(of_artefact(format!("is larger than {} MiB", max_bytes >> 20)));
             }
             if clock::now() >= deadline {
-                return Err(of_artefact("was not there in time".to_owned()));
+                return Err(of_artefact(LATE.to_owned()));
             }
             digest.update(&piece[..read]);
             verifier.update(&piece[..read]);

@@ -230,7 +230,8 @@ fn artefacts_come_by_http_whole_or_not_at_all() {
     fetched(|| answer("200 OK", &fixture("furt-9.9.9"), 4096)).is_refused("furt-9.9.9: cannot be read: ");
     fetched(|| answer("200 OK", &[b'a'; 2 * 1024 * 1024], 2 * 1024 * 1024)).is_refused("is larger than 1 MiB");
     fetched(|| answer("404 Not Found", b"", 0)).is_refused("the server answers 404");
-    fetched(|| answer("302 Found\r\nLocation: https://evil.example/", b"", 0)).is_refused("the server answers 302");
+    fetched(|| answer("302 Found\r\nLocation: https://evil.example/", b"", 0))
+        .is_refused("the server answers 302 and sends elsewhere, which furt does not follow");
     fetched(Vec::new).is_refused("cannot be fetched: ");
 }
 

@@ -15,7 +15,7 @@ use super::fault::{Fault, words};
 use super::plan::Lease;
 use super::token::Token;
 use crate::telemetry::VERSION;
-use crate::tls::{RootsError, roots};
+use crate::tls::{RootsError, roots, unasked};
 
 /// The largest answer: a secret of Vault's own largest size would be 1 MiB, one of a configuration has some KiB.
 const MAX_BYTES: u64 = 256 * 1024;
@@ -184,13 +184,7 @@ impl<'a> Asked<'a> {
 }
 
 fn away(why: &ureq::Error) -> Fault {
-    let ureq::Error::Io(error) = why else { return Fault::Away(why.to_string()) };
-    match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(why)) => Fault::Away(format!(
-            "no authority of vault.ca, or of the system without it, vouches for its certificate ({why})"
-        )),
-        _ => Fault::Away(error.to_string()),
-    }
+    Fault::Away(unasked(why, "vault.ca"))
 }
 
 /// The body of a good answer.
