@@ -1,14 +1,19 @@
 //! `secret`: the secret that the nodes of a cluster share, by its generations and check values; never itself.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use furt_api::cluster::{Adopt, AdoptedSecret, Cluster, Rotating};
 use furt_api::nodes::Nodes;
 
-use super::client::{ask, show};
+use super::client::{ask, ask_patiently, show};
 use super::members::{ask_nodes, cluster_of, foreign, secret, short};
 use super::output::{print, print_json};
 use super::{Format, Output, Target, examples};
+
+/// The longest wait for another secret: an arbiter decides, and a broker of several may be lost meanwhile.
+const LONGEST: Duration = Duration::from_secs(35);
 
 #[derive(Subcommand)]
 pub(super) enum SecretVerb {
@@ -84,7 +89,8 @@ fn text(cluster: &Cluster) -> String {
 }
 
 fn rotate(args: &RotateArgs) -> Result<()> {
-    let answer = ask(&args.target, "POST", &["internal", "cluster", "secret", "rotate"], &[], None)?;
+    let path = ["internal", "cluster", "secret", "rotate"];
+    let answer = ask_patiently(&args.target, "POST", &path, &[], None, LONGEST)?;
     show(args.format, &answer, |answer: Rotating| {
         let next = secret(&answer.secret);
         format!("announced {next}; it becomes active once every node that is there has it: see furt secret status\n")

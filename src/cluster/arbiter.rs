@@ -13,6 +13,10 @@ use furt_seal::{Seal, SignedBid, read_bid};
 
 /// For an answer of the broker and the reading of the whole log.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Until a bid that the log does not have is appended again. A broker can answer for one and lose it with the log's leader.
+const AGAIN: Duration = Duration::from_secs(3);
+/// Readings of a bid's that may fail. A broker that has just come back may have no part of the log for a moment.
+const MOST_FAILURES: u8 = 2;
 /// Winners that are remembered of a series, the latest ones.
 const MOST_WINNERS: usize = 64;
 /// Series that are remembered: the secret's, the cluster's and those of as many nodes as there can be.
@@ -67,15 +71,18 @@ fn place(bid: &Bid) -> (Option<Scope>, u64) {
 #[derive(Debug, PartialEq)]
 enum Phase {
     Appending(Ticket),
-    Reading,
+    /// Until then without an entry.
+    Reading(Instant),
 }
 
 #[derive(Debug)]
 struct Asking {
     ask: AskId,
     bid: SignedBid,
+    entry: Outgoing,
     until: Instant,
     phase: Phase,
+    failures: u8,
 }
 
 /// One bid is under way at a time; the others wait.
@@ -95,9 +102,12 @@ impl Arbiter {
         Self { log, ledger, waiting, asking: None, trouble: None }
     }
 
-    /// When [`Self::end_late`] is due.
+    /// When [`Self::pass_deadline`] is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.asking.as_ref().map(|asking| asking.until)
+        self.asking.as_ref().map(|asking| match asking.phase {
+            Phase::Reading(again) => again.min(asking.until),
+            Phase::Appending(_) => asking.until,
+        })
     }
 
     /// Asks for a generation.
@@ -120,11 +130,12 @@ impl Arbiter {
                 ..Outgoing::default()
             };
             let by = seal.fingerprint();
-            match bus.append(&self.log, entry) {
+            match bus.append(&self.log, entry.clone()) {
                 Err(why) => answered.push((ask, unreachable(why.to_string()))),
                 Ok(ticket) => {
                     let (bid, phase) = (SignedBid { cluster, bid, by }, Phase::Appending(ticket));
-                    self.asking = Some(Asking { ask, bid, until: now + PATIENCE, phase });
+                    let until = now + PATIENCE;
+                    self.asking = Some(Asking { ask, bid, entry, until, phase, failures: 0 });
                 }
             }
         }
@@ -139,12 +150,18 @@ impl Arbiter {
     }
 
     /// What became of a message that was published.
-    pub(super) fn published<B: Bus>(&mut self, ticket: Ticket, outcome: &Outcome, bus: &mut B) -> Option<Answered> {
+    pub(super) fn published<B: Bus>(
+        &mut self,
+        ticket: Ticket,
+        outcome: &Outcome,
+        bus: &mut B,
+        now: Instant,
+    ) -> Option<Answered> {
         let asking = self.asking.as_mut().filter(|asking| asking.phase == Phase::Appending(ticket))?;
         match outcome {
             // The log alone says whether it is there.
             Outcome::Taken | Outcome::Unknown => {
-                asking.phase = Phase::Reading;
+                asking.phase = Phase::Reading(now + AGAIN);
                 bus.read_log(&self.log, self.ledger.next);
                 None
             }
@@ -160,6 +177,7 @@ impl Arbiter {
         entry: &Entry,
         may_bid: impl Fn(&Fingerprint) -> bool,
         bus: &mut B,
+        now: Instant,
     ) -> Option<Answered> {
         if entry.log != self.log {
             return None;
@@ -168,8 +186,10 @@ impl Arbiter {
         let bid = entry.message.as_ref().ok().and_then(|message| read_bid(&message.body));
         let bid = bid.filter(|bid| Some(bid.cluster) == cluster && may_bid(&bid.by));
         self.ledger.take(entry.offset, bid);
-        let asking = self.asking.as_ref().filter(|asking| asking.phase == Phase::Reading)?;
+        let asking = self.asking.as_mut()?;
+        let Phase::Reading(again) = &mut asking.phase else { return None };
         if bid != Some(asking.bid) {
+            *again = now + AGAIN;
             return None;
         }
         let ruling = self.ledger.ruling(&asking.bid);
@@ -179,8 +199,15 @@ impl Arbiter {
 
     /// A reading is over by itself.
     pub(super) fn reading_ended(&mut self, log: &str, why: &ReadingEnd) -> Option<Answered> {
-        let is_awaited = log == self.log && self.asking.as_ref().is_some_and(|asking| asking.phase == Phase::Reading);
-        if is_awaited { self.end(unreachable(why.to_string())) } else { None }
+        let asking =
+            self.asking.as_mut().filter(|asking| log == self.log && matches!(asking.phase, Phase::Reading(_)))?;
+        match why {
+            ReadingEnd::Failed(_) if asking.failures < MOST_FAILURES => {
+                asking.failures += 1;
+                None
+            }
+            ReadingEnd::Failed(_) | ReadingEnd::Trimmed { .. } => self.end(unreachable(why.to_string())),
+        }
     }
 
     /// The broker is gone: nobody knows whether the bid is in the log. Asked for again it is the same bid.
@@ -188,9 +215,20 @@ impl Arbiter {
         self.end(unreachable("the connection to the broker was lost".to_owned()))
     }
 
-    /// The broker has not answered in time.
-    pub(super) fn end_late<B: Bus>(&mut self, now: Instant, bus: &mut B) -> Option<Answered> {
-        self.asking.as_ref().filter(|asking| asking.until <= now)?;
+    /// Appends a bid again that the log does not have, or ends it.
+    pub(super) fn pass_deadline<B: Bus>(&mut self, now: Instant, bus: &mut B) -> Option<Answered> {
+        let asking = self.asking.as_mut()?;
+        if asking.until > now {
+            if let Phase::Reading(again) = &mut asking.phase
+                && *again <= now
+            {
+                *again = now + AGAIN;
+                // The first of its bids counts. Where none can be sent there is no connection, and all of this ends.
+                _ = bus.append(&self.log, asking.entry.clone());
+                bus.read_log(&self.log, self.ledger.next);
+            }
+            return None;
+        }
         bus.stop_log(&self.log);
         // The log may have been made anew, and shorter.
         self.ledger = Ledger::default();
@@ -208,9 +246,93 @@ fn unreachable(why: String) -> Ruling {
 
 #[cfg(test)]
 mod tests {
+    use furt_bus::{Event, PublishError, Receipt};
     use furt_cluster::model::{CheckValue, SecretId};
 
     use super::*;
+
+    /// A bus on which nothing happens by itself: what is appended, and from where the log is read.
+    #[derive(Default)]
+    struct Silent {
+        appended: Vec<Outgoing>,
+        readings: Vec<u64>,
+    }
+
+    impl Bus for Silent {
+        fn publish(&mut self, message: Outgoing) -> Result<Ticket, PublishError> {
+            self.appended.push(message);
+            Ok(Ticket(self.appended.len() as u64))
+        }
+
+        fn read_log(&mut self, _: &str, from: u64) {
+            self.readings.push(from);
+        }
+
+        fn stop_log(&mut self, _: &str) {}
+
+        fn ack(&mut self, _: Receipt) {}
+
+        fn bind(&mut self, _: &str) {}
+
+        fn unbind(&mut self, _: &str) {}
+
+        fn is_up(&self) -> bool {
+            true
+        }
+
+        async fn event(&mut self) -> Event {
+            std::future::pending().await
+        }
+
+        async fn close(self) {}
+    }
+
+    /// One whose first append was answered, or not.
+    fn reading(outcome: &Outcome, bus: &mut Silent, now: Instant) -> Arbiter {
+        let mut arbiter = Arbiter::new("log".to_owned());
+        let entry = Outgoing { body: b"bid".to_vec(), ..Outgoing::default() };
+        let ticket = bus.append("log", entry.clone()).unwrap();
+        let phase = Phase::Appending(ticket);
+        let (ask, until) = (AskId(1), now + PATIENCE);
+        arbiter.asking = Some(Asking { ask, bid: bid(2, 1, 1), entry, until, phase, failures: 0 });
+        assert_eq!(arbiter.published(ticket, outcome, bus, now), None);
+        arbiter
+    }
+
+    #[test]
+    fn a_bid_that_the_log_does_not_have_is_appended_again_and_ends_at_last() {
+        for outcome in [Outcome::Taken, Outcome::Unknown] {
+            let (mut bus, now) = (Silent::default(), crate::clock::now());
+            let mut arbiter = reading(&outcome, &mut bus, now);
+            for tries in 1..=3 {
+                let due = now + AGAIN * tries;
+                assert_eq!(arbiter.deadline(), Some(due));
+                assert_eq!(arbiter.pass_deadline(due, &mut bus), None);
+            }
+            assert_eq!((bus.appended.len(), &bus.readings[..]), (4, &[0; 4][..]));
+            assert!(bus.appended.iter().all(|entry| entry == &bus.appended[0]));
+            let ended = arbiter.pass_deadline(now + PATIENCE, &mut bus);
+            assert!(matches!(ended, Some((AskId(1), Ruling::Unreachable(_)))), "{ended:?}");
+            assert_eq!(arbiter.deadline(), None);
+        }
+    }
+
+    #[test]
+    fn a_reading_that_fails_is_begun_again_and_one_of_a_trimmed_log_is_not() {
+        let failed = ReadingEnd::Failed("no replica".to_owned());
+        let (mut bus, now) = (Silent::default(), crate::clock::now());
+        let mut arbiter = reading(&Outcome::Taken, &mut bus, now);
+        for _ in 0..MOST_FAILURES {
+            assert_eq!(arbiter.reading_ended("log", &failed), None);
+            let due = arbiter.deadline().unwrap();
+            assert_eq!(arbiter.pass_deadline(due, &mut bus), None);
+        }
+        assert_eq!(bus.readings.len(), 1 + usize::from(MOST_FAILURES));
+        let ended = arbiter.reading_ended("log", &failed);
+        assert!(matches!(ended, Some((_, Ruling::Unreachable(why))) if why.contains("no replica")));
+        let mut trimmed = reading(&Outcome::Taken, &mut bus, now);
+        assert!(trimmed.reading_ended("log", &ReadingEnd::Trimmed { first: 9 }).is_some());
+    }
 
     fn bid(generation: u64, check: u8, by: u8) -> SignedBid {
         let bid = Bid::Secret(SecretId { generation, check: CheckValue::new([check; 8]) });

@@ -1,5 +1,6 @@
 //! Three furts become a cluster over a real RabbitMQ, as an operator does it: by the command line and by files.
 
+mod brokers;
 pub(crate) mod settings;
 
 use std::collections::BTreeSet;

@@ -30,8 +30,12 @@ pub enum Trouble {
         /// Three heartbeats.
         within: Duration,
     },
-    /// The same for longer than a broker holds the queue of a dead owner.
-    #[error("the queue \"{queue}\" belongs to another program that is alive: two nodes have one name")]
+    /// The same for longer than a broker holds the queue of a dead owner. Brokers of a cluster hold the queues of one that hangs, or
+    /// is cut off, for as long as they take it for a living one: about a minute.
+    #[error(
+        "the queue \"{queue}\" belongs to another connection: two nodes have one name, or the broker of an earlier connection is gone \
+         and the others of its cluster do not know that yet"
+    )]
     NameTaken {
         /// The node's own.
         queue: String,

@@ -45,6 +45,8 @@ pub(super) use updating::update;
 
 /// The longest wait for what is shown: the list of gateways must not hang with it.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a rotation may take: 30 s for the arbiter, and the time beside it.
+const ROTATE_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// What an operator is shown in `GET /internal/nodes`; `None`: there is no cluster.
 ///
@@ -191,7 +193,8 @@ pub(super) async fn rotate(
     body: Bytes,
 ) -> ApiResult<Rotating> {
     let cluster = without_body(&api, &body)?;
-    match command(cluster, source, "another secret", Command::Rotate).await? {
+    log::info!("cluster: {} asks for another secret", source.address);
+    match within(ROTATE_TIMEOUT, cluster.command(Command::Rotate)).await?.map_err(refusing::problem)? {
         Answer::Rotating(id) => Ok(Json(Rotating { status: Outcome::Rotating, secret: showing::secret_id(&id) })),
         other => Err(unexpected(&other)),
     }

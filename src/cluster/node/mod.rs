@@ -205,14 +205,14 @@ impl<'a, B: Bus> Node<'a, B> {
     /// # Errors
     /// As [`Self::handle`].
     pub(super) fn hear_arbiter(&mut self, event: BusEvent) -> Result<(), FileError> {
-        let roster = &self.core;
+        let (roster, now) = (&self.core, clock::now());
         let answered = match event {
             BusEvent::Log { log, result } => {
                 self.arbiter.found(&log, result);
                 None
             }
-            BusEvent::Published { ticket, outcome } => self.arbiter.published(ticket, &outcome, self.bus),
-            BusEvent::Logged(entry) => self.arbiter.read(&entry, |key| roster.may_command(key), self.bus),
+            BusEvent::Published { ticket, outcome } => self.arbiter.published(ticket, &outcome, self.bus, now),
+            BusEvent::Logged(entry) => self.arbiter.read(&entry, |key| roster.may_command(key), self.bus, now),
             BusEvent::ReadingEnded { log, why } => self.arbiter.reading_ended(&log, &why),
             BusEvent::Down(_) => self.arbiter.lost(),
             _ => None,
@@ -237,7 +237,7 @@ impl<'a, B: Bus> Node<'a, B> {
     /// # Errors
     /// As [`Self::handle`].
     pub(super) fn pass_deadlines(&mut self) -> Result<(), FileError> {
-        let late = self.arbiter.end_late(clock::now(), self.bus);
+        let late = self.arbiter.pass_deadline(clock::now(), self.bus);
         self.end_asking(late)?;
         self.handle(Event::DeadlineReached)
     }

@@ -1,6 +1,7 @@
 //! Servers of others as processes, and the network between them and furt.
 
 mod acme2certifier;
+pub(crate) mod brokers;
 pub(crate) mod etcd;
 pub(crate) mod etcdctl;
 pub(crate) mod fault_proxy;

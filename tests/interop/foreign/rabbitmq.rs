@@ -1,10 +1,11 @@
-//! RabbitMQ, one broker, in a folder that exists for one test.
+//! RabbitMQ, a broker in a folder that exists for one test. Several can be a cluster.
 
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -32,6 +33,23 @@ fn scripts() -> PathBuf {
     room().join("usr/lib/rabbitmq/bin")
 }
 
+/// Where brokers of one machine find each other: Erlang's epmd.
+pub(super) struct Names {
+    at: SocketAddr,
+    _program: Program,
+    _dir: TempDir,
+}
+
+impl Names {
+    fn start() -> Self {
+        let (at, dir) = (ports::free_address(), TempDir::new().unwrap());
+        let mut command = Command::new(program::path("rabbitmq", "epmd"));
+        command.args(["-address", "127.0.0.1", "-port", &at.port().to_string()]);
+        let program = Program::start(&mut command, &dir.path().join("epmd.log"));
+        Self { at, _program: program, _dir: dir }
+    }
+}
+
 /// The broker. It can be stopped, killed, frozen, and started again with its data and on its ports.
 pub(crate) struct Rabbitmq {
     /// Where clients connect to.
@@ -42,9 +60,10 @@ pub(crate) struct Rabbitmq {
     program: Option<Program>,
     /// Features that are switched on instead of all that it knows.
     features: Option<&'static str>,
-    names_at: SocketAddr,
+    /// All that were begun before and itself, where it is one of a cluster.
+    cluster: Vec<String>,
     /// After the broker, which leaves its own behind where it finds none.
-    _names: Program,
+    names: Arc<Names>,
     dir: TempDir,
 }
 
@@ -59,26 +78,42 @@ impl Rabbitmq {
     }
 
     async fn start_with(features: Option<&'static str>) -> Self {
+        let mut broker = Self::new(features, Arc::new(Names::start()), None);
+        broker.start_again().await;
+        broker
+    }
+
+    /// One that will be of the cluster of those that are running.
+    pub(super) fn beside(others: &[Self]) -> Self {
+        let names = others.first().map_or_else(|| Arc::new(Names::start()), |first| Arc::clone(&first.names));
+        Self::new(None, names, Some(others))
+    }
+
+    fn new(features: Option<&'static str>, names: Arc<Names>, others: Option<&[Self]>) -> Self {
         let dir = TempDir::new().unwrap();
         let authority = Authority::new();
         let (certificate, key) = authority.signed("127.0.0.1");
         for (name, text) in [("ca.pem", authority.pem()), ("cert.pem", certificate), ("key.pem", key)] {
             fs::write(dir.path().join(name), text).unwrap();
         }
-        let names_at = ports::free_address();
-        let mut names = Command::new(program::path("rabbitmq", "epmd"));
-        names.args(["-address", "127.0.0.1", "-port", &names_at.port().to_string()]);
-        let names = Program::start(&mut names, &dir.path().join("epmd.log"));
         let [address, tls, distribution] = [(); 3].map(|()| ports::free_address());
-        let mut broker = Self { address, tls, distribution, program: None, features, names_at, _names: names, dir };
+        let cluster = Vec::new();
+        let mut broker = Self { address, tls, distribution, program: None, features, cluster, names, dir };
+        if let Some(others) = others {
+            broker.cluster = others.iter().chain([&broker]).map(Self::name).collect();
+        }
         broker.write_files();
-        broker.start_again().await;
         broker
+    }
+
+    /// What other brokers call it.
+    pub(super) fn name(&self) -> String {
+        format!("at{}@localhost", self.address.port())
     }
 
     fn write_files(&self) {
         let file = |name: &str| self.dir.path().join(name).display().to_string();
-        let config = format!(
+        let mut config = format!(
             "listeners.ssl.1 = {}\nssl_options.cacertfile = {}\nssl_options.certfile = {}\nssl_options.keyfile = {}\n\
              ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = false\n",
             self.tls,
@@ -86,6 +121,13 @@ impl Rabbitmq {
             file("cert.pem"),
             file("key.pem")
         );
+        if !self.cluster.is_empty() {
+            config.push_str("cluster_formation.peer_discovery_backend = classic_config\n");
+            config.push_str("cluster_partition_handling = pause_minority\n");
+            for (number, name) in (1..).zip(&self.cluster) {
+                config.push_str(&format!("cluster_formation.classic_config.nodes.{number} = {name}\n"));
+            }
+        }
         fs::write(file("rabbitmq.conf"), config).unwrap();
         fs::write(file("plugins"), "[].").unwrap();
         fs::write(file("env"), "").unwrap();
@@ -132,13 +174,15 @@ impl Rabbitmq {
         ] {
             command.env(format!("RABBITMQ_{name}"), of(file));
         }
-        command.env("RABBITMQ_NODENAME", format!("at{}@localhost", self.address.port()));
+        command.env("RABBITMQ_NODENAME", self.name());
         command.env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1");
         command.env("RABBITMQ_NODE_PORT", self.address.port().to_string());
         command.env("RABBITMQ_DIST_PORT", self.distribution.port().to_string());
         command.env("RABBITMQ_LOGS", "-");
-        command.env("ERL_EPMD_ADDRESS", "127.0.0.1").env("ERL_EPMD_PORT", self.names_at.port().to_string());
-        let arguments = "-kernel inet_dist_use_interface {127,0,0,1} -setcookie furt +S 1:1 +sbwt none";
+        command.env("ERL_EPMD_ADDRESS", "127.0.0.1").env("ERL_EPMD_PORT", self.names.at.port().to_string());
+        // Brokers of a cluster notice after 8 s that one of them hangs; by themselves they take a minute.
+        let arguments =
+            "-kernel inet_dist_use_interface {127,0,0,1} -kernel net_ticktime 8 -setcookie furt +S 1:1 +sbwt none";
         command.env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", arguments);
         command.env("RABBITMQ_CTL_ERL_ARGS", "-setcookie furt");
         if let Some(features) = self.features {
@@ -151,7 +195,17 @@ impl Rabbitmq {
 
     /// Starts it on the same data and ports, and waits until it speaks.
     pub(crate) async fn start_again(&mut self) {
+        self.begin();
+        self.speaks().await;
+    }
+
+    /// Starts it on the same data and ports.
+    pub(super) fn begin(&mut self) {
         self.program = Some(Program::start(&mut self.command("rabbitmq-server"), &self.dir.path().join("log")));
+    }
+
+    /// Waits until it takes connections.
+    pub(super) async fn speaks(&mut self) {
         eventually("the broker speaks", START, async || {
             let program = self.program.as_mut().unwrap();
             assert!(!program.has_ended(), "the broker ended at its start");

@@ -9,13 +9,24 @@ use crate::message::{Outcome, Ticket};
 
 /// A broker that says nothing of a message for so long, while it lives, is short of memory or disk.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// The same for an entry of a log, whose leader may have died with it.
+pub(super) const ENTRY_PATIENCE: Duration = Duration::from_secs(4);
 
 struct InFlight {
     ticket: Ticket,
     key: String,
     body: Vec<u8>,
     is_returned: bool,
-    since: Instant,
+    kind: Kind,
+    until: Instant,
+}
+
+/// What a message is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Message,
+    /// For a log.
+    Entry,
 }
 
 /// Those of one channel. The broker numbers them from 1.
@@ -28,9 +39,11 @@ pub(super) struct Confirms {
 type Outcomes = Vec<(Ticket, Outcome)>;
 
 impl Confirms {
-    pub(super) fn sent(&mut self, ticket: Ticket, key: String, body: Vec<u8>, now: Instant) {
+    pub(super) fn sent(&mut self, ticket: Ticket, kind: Kind, key: String, body: Vec<u8>, now: Instant) {
         self.last += 1;
-        self.in_flight.insert(self.last, InFlight { ticket, key, body, is_returned: false, since: now });
+        let patience = if kind == Kind::Entry { ENTRY_PATIENCE } else { PATIENCE };
+        let until = now + patience;
+        self.in_flight.insert(self.last, InFlight { ticket, key, body, is_returned: false, kind, until });
     }
 
     /// The broker names no number here. It returns in the order of publishing, and before it confirms.
@@ -82,19 +95,19 @@ impl Confirms {
         self.in_flight.is_empty()
     }
 
-    /// When the oldest has waited too long.
+    /// When the first has waited too long.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.in_flight.values().next().map(|one| one.since + PATIENCE)
+        self.in_flight.values().map(|one| one.until).min()
+    }
+
+    /// Whether an entry of a log has waited too long.
+    pub(super) fn has_overdue_entry(&self, now: Instant) -> bool {
+        self.in_flight.values().any(|one| one.kind == Kind::Entry && one.until <= now)
     }
 
     pub(super) fn overdue(&mut self, now: Instant) -> Outcomes {
-        let mut overdue = Vec::new();
-        while let Some(oldest) = self.in_flight.first_entry()
-            && oldest.get().since + PATIENCE <= now
-        {
-            overdue.push((oldest.remove().ticket, Outcome::Unknown));
-        }
-        overdue
+        let overdue = self.in_flight.extract_if(.., |_, one| one.until <= now);
+        overdue.map(|(_, one)| (one.ticket, Outcome::Unknown)).collect()
     }
 }
 
@@ -107,7 +120,7 @@ mod tests {
     fn four() -> Confirms {
         let mut confirms = Confirms::default();
         for (ticket, key) in [(1, "a"), (2, "b"), (3, "c"), (4, "b")] {
-            confirms.sent(Ticket(ticket), key.into(), b"body".into(), clock::now());
+            confirms.sent(Ticket(ticket), Kind::Message, key.into(), b"body".into(), clock::now());
         }
         confirms
     }
@@ -145,9 +158,9 @@ mod tests {
         assert!(matches!(&outcomes[..], [Outcome::Unknown, Outcome::Unknown, Outcome::Refused(_), Outcome::NotSent]));
         assert!(four().refused("no key").iter().all(|(_, outcome)| outcome == &Outcome::Unknown));
         let mut one = Confirms::default();
-        one.sent(Ticket(1), "a".into(), Vec::new(), clock::now());
+        one.sent(Ticket(1), Kind::Message, "a".into(), Vec::new(), clock::now());
         assert!(matches!(one.refused("NOT_FOUND")[..], [(Ticket(1), Outcome::Refused(_))]));
-        one.sent(Ticket(2), "a".into(), Vec::new(), clock::now());
+        one.sent(Ticket(2), Kind::Message, "a".into(), Vec::new(), clock::now());
         assert_eq!(one.acked(1, false), taken(&[2]), "a new channel counts from 1");
     }
 
@@ -162,5 +175,16 @@ mod tests {
         assert_eq!(confirms.overdue(deadline - Duration::from_secs(1)), []);
         assert_eq!(confirms.overdue(deadline + Duration::from_secs(1)).len(), 4);
         assert_eq!((confirms.deadline(), confirms.acked(4, true)), (None, vec![]));
+    }
+
+    #[test]
+    fn an_entry_of_a_log_is_waited_for_less_long() {
+        let (mut confirms, now) = (four(), clock::now());
+        confirms.sent(Ticket(5), Kind::Entry, "log".into(), Vec::new(), now);
+        let due = now + ENTRY_PATIENCE;
+        assert_eq!((confirms.deadline(), confirms.has_overdue_entry(now)), (Some(due), false));
+        assert!(confirms.has_overdue_entry(due));
+        assert_eq!(confirms.overdue(due), [(Ticket(5), Outcome::Unknown)]);
+        assert!(!confirms.has_overdue_entry(due) && confirms.deadline() > Some(due));
     }
 }

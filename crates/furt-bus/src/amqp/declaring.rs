@@ -42,12 +42,14 @@ enum Failed {
     Lost(String),
 }
 
+/// `number` counts the connections that are tried.
+///
 /// # Errors
 /// It is not connected, or not everything is there.
-pub(super) async fn open(options: &Options) -> Result<Connection, Trouble> {
+pub(super) async fn open(options: &Options, number: usize) -> Result<Connection, Trouble> {
     let silent =
         |during: &str, limit: Duration| format!("{}: no answer within {} s {during}", options.url, limit.as_secs());
-    let opening = async { handshake(options, Connection::new(dial(options).await?, OPEN)).await };
+    let opening = async { handshake(options, Connection::new(dial(options, number).await?, OPEN)).await };
     let mut connection = tokio::time::timeout(OPEN, opening)
         .await
         .map_err(|_| Trouble::Unreachable(silent("to a new connection", OPEN)))??;

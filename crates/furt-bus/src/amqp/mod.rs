@@ -183,9 +183,9 @@ impl Link {
     }
 
     async fn follow(mut self) {
-        for number in 1.. {
+        for (number, tried) in (1..).zip(0..) {
             let options = self.options.clone();
-            let Some(opened) = self.meanwhile(declaring::open(&options)).await else { return };
+            let Some(opened) = self.meanwhile(declaring::open(&options, tried)).await else { return };
             let trouble = match opened {
                 Ok(connection) => {
                     let inbox = Arc::clone(&self.inbox);

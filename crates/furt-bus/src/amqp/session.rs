@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::arriving::{Arrival, Arrivals};
 use super::channel::{CONSUME, CONTROL, FIRST_SHARED, PREFETCH, PUBLISH};
-use super::confirms::Confirms;
+use super::confirms::{Confirms, Kind};
 use super::connection::Connection;
 use super::content::Content;
 use super::declaring::NOT_IMPLEMENTED;
@@ -73,6 +73,8 @@ pub(super) struct Session<'a> {
     confirms: Confirms,
     /// `false` while the channel is opened anew.
     can_publish: bool,
+    /// Whether the channel for it is being closed.
+    is_closing_publish: bool,
     arrivals: Arrivals,
     rebinds: Rebinds,
     leaving: Option<(oneshot::Sender<()>, Instant)>,
@@ -108,6 +110,7 @@ impl<'a> Session<'a> {
             outstanding: BTreeSet::new(),
             confirms: Confirms::default(),
             can_publish: true,
+            is_closing_publish: false,
             arrivals: Arrivals::default(),
             rebinds: keys.iter().cloned().map(Rebind::Bind).collect(),
             leaving: None,
@@ -159,6 +162,7 @@ impl<'a> Session<'a> {
                         let trouble = Trouble::Lost("the broker does not answer a consumer".to_owned());
                         return Ended::Lost { trouble, was_up: false, cuts: BTreeMap::new() };
                     }
+                    self.renew_publishing();
                     self.tell(|confirms| confirms.overdue(clock::now()));
                     self.look_after_shared();
                     self.look_after_logs();
@@ -207,6 +211,17 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// A log may have changed its leader before the broker answered for an entry. Then RabbitMQ 3.10 never answers for it, and
+    /// takes later entries of the same channel for some that it has: it answers for them and does not write them.
+    fn renew_publishing(&mut self) {
+        if self.confirms.has_overdue_entry(clock::now()) {
+            self.tell(Confirms::lost);
+            self.arrivals.forget(PUBLISH);
+            (self.can_publish, self.is_closing_publish) = (false, true);
+            self.connection.method(PUBLISH, &method::channel_close());
+        }
+    }
+
     fn tell(&mut self, answered: impl FnOnce(&mut Confirms) -> Vec<(Ticket, Outcome)>) {
         for (ticket, outcome) in answered(&mut self.confirms) {
             self.inbox.published(ticket, outcome);
@@ -217,10 +232,12 @@ impl<'a> Session<'a> {
         match command {
             Command::Publish(ticket, message) => {
                 let Outgoing { key, is_mandatory, properties, body } = *message;
-                let publish = method::publish(&self.options.topology.exchange, &key, is_mandatory);
+                let Topology { exchange, logs, .. } = &self.options.topology;
+                let kind = if logs.contains(&key) { Kind::Entry } else { Kind::Message };
+                let publish = method::publish(exchange, &key, is_mandatory);
                 self.connection.method(PUBLISH, &publish);
                 self.connection.content(PUBLISH, &properties, &body);
-                self.confirms.sent(ticket, key, body, clock::now());
+                self.confirms.sent(ticket, kind, key, body, clock::now());
             }
             Command::Ack(receipt) => {
                 if receipt.session == self.number && self.outstanding.remove(&(receipt.channel, receipt.tag)) {
@@ -275,7 +292,7 @@ impl<'a> Session<'a> {
             Frame::Method { channel, class, method, arguments } => {
                 self.heard(channel, method::read(class, method, &arguments).map_err(strange)?, keys)
             }
-            Frame::Header { channel, .. } | Frame::Body { channel, .. } if self.logs.is_closing(channel) => Ok(()),
+            Frame::Header { channel, .. } | Frame::Body { channel, .. } if self.is_closing(channel) => Ok(()),
             Frame::Header { channel, size, properties } => {
                 let whole = self.arrivals.header(channel, size, properties).map_err(strange)?;
                 self.arrived(channel, whole);
@@ -287,6 +304,11 @@ impl<'a> Session<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether what arrives on a channel is passed over.
+    fn is_closing(&self, channel: u16) -> bool {
+        self.logs.is_closing(channel) || (channel == PUBLISH && self.is_closing_publish)
     }
 
     fn heard(&mut self, channel: u16, said: Said, keys: &mut BTreeSet<String>) -> Result<(), Trouble> {
@@ -323,6 +345,16 @@ impl<'a> Session<'a> {
             }
             (CONSUME, Said::Closed { code, text }) => return Err(Trouble::Lost(format!("{text} ({code})"))),
             (channel, said) if self.logs.name(channel).is_some() => return self.heard_of_log(channel, said),
+            (PUBLISH, Said::CloseOk) if self.is_closing_publish => {
+                self.is_closing_publish = false;
+                self.connection.method(PUBLISH, &method::channel_open());
+            }
+            // What it said before it heard of that is passed over.
+            (PUBLISH, said) if self.is_closing_publish => {
+                if let Said::Closed { .. } = said {
+                    self.connection.method(PUBLISH, &method::channel_close_ok());
+                }
+            }
             (_, Said::Cancelled { consumer }) => {
                 return Err(Trouble::Lost(format!("the queue \"{consumer}\" is gone")));
             }

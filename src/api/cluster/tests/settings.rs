@@ -186,7 +186,7 @@ async fn whoever_disagrees_is_named_with_each_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_may_take_longer_than_other_commands() {
+async fn what_an_arbiter_decides_may_take_longer_than_other_commands() {
     let (handle, mut orders) = Handle::channel();
     let shown = Shown { view: view(), link: Link::Up };
     tokio::spawn(async move {
@@ -197,10 +197,16 @@ async fn a_change_may_take_longer_than_other_commands() {
                     tokio::time::sleep(Duration::from_secs(55)).await;
                     _ = reply.send(Ok(Answer::Set { documents: BTreeMap::new(), outcomes: BTreeMap::new() }));
                 }
-                Order::Command(..) | Order::MakeToken { .. } | Order::Documents(_) | Order::Join(..) => unreachable!(),
+                Order::Command(_, reply) => {
+                    tokio::time::sleep(Duration::from_secs(31)).await;
+                    _ = reply.send(Ok(Answer::Rotating(secret(2, 0x22))));
+                }
+                Order::MakeToken { .. } | Order::Documents(_) | Order::Join(..) => unreachable!(),
             }
         }
     });
     let router = super::router(Some(handle));
-    assert_eq!(asked(&router, "POST", PATH, ALL[10].2).await.0, 200);
+    for (method, path, body) in [ALL[8], ALL[10]] {
+        assert_eq!(asked(&router, method, path, body).await.0, 200, "{path}");
+    }
 }
