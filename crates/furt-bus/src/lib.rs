@@ -18,6 +18,8 @@ mod topic;
 mod topology;
 mod trouble;
 
+#[doc(hidden)]
+pub use amqp::conversation;
 pub use amqp::{AmqpBus, BusUrl, Options, OptionsError, Password, UrlError};
 pub use bus::{Bus, Event};
 pub use memory::{Broker, MemoryBus};

@@ -2,6 +2,12 @@
 //!
 //! An input is a routing key, then the message's properties and headers line by line as `name: value` (a value of digits alone is a
 //! whole number), an empty line, and the body. Nothing of it is signed by a key that the node knows.
+//!
+//! Where it begins with a byte 1, the rest is what those say whose keys the node knows: see `approved`.
+
+mod approved;
+mod input;
+mod world;
 
 use std::sync::LazyLock;
 
@@ -12,8 +18,11 @@ use furt_seal::{JoinToken, NodeKey, Seal, lexnode, read_bid};
 static SEAL: LazyLock<Seal> =
     LazyLock::new(|| Seal::new(NodeKey::generate().unwrap_or_else(|error| panic!("no key: {error}"))));
 
-/// Asserts that it is read, and that nothing of it is taken.
+/// Asserts that it is read, and that nothing of it is taken, but for what approved nodes say: then that the core holds its rules.
 pub fn cluster_messages(data: &[u8]) {
+    if let Some(signed) = data.strip_prefix(&[1]) {
+        return approved::approved(signed);
+    }
     let cut = data.windows(2).position(|two| two == b"\n\n");
     let (head, body) = cut.map_or((data, &[][..]), |at| (&data[..at], &data[at + 2..]));
     let mut lines = super::lines(head);

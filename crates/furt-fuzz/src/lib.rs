@@ -5,6 +5,7 @@
 
 mod acme_answers;
 mod addresses;
+mod amqp_frames;
 mod cluster_messages;
 mod config;
 mod connection_string;
@@ -20,6 +21,7 @@ mod store_file;
 
 pub use acme_answers::acme_answers;
 pub use addresses::addresses;
+pub use amqp_frames::amqp_frames;
 pub use cluster_messages::cluster_messages;
 pub use config::config;
 pub use connection_string::connection_string;
@@ -81,6 +83,11 @@ mod tests {
     #[test]
     fn every_kept_input_of_addresses_holds() {
         replay("addresses", super::addresses);
+    }
+
+    #[test]
+    fn every_kept_input_of_amqp_frames_holds() {
+        replay("amqp_frames", super::amqp_frames);
     }
 
     #[test]

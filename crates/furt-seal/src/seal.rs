@@ -123,13 +123,38 @@ impl Seal {
         self.finish(message, wire::write(message, &self.0, Some(Enclosing::VaultToken(token, &receiver)))?)
     }
 
+    /// Signs whatever body there is in the place of the message's own, and encrypts it where the message says so: what the owner of
+    /// an approved key may send. For the fuzz targets; no gateway comes here.
+    ///
+    /// # Errors
+    /// As for [`Seal::seal`].
+    #[doc(hidden)]
+    pub fn forge(
+        &self,
+        message: &Outgoing,
+        kind: &str,
+        function: Option<&str>,
+        json: &[u8],
+    ) -> Result<Packet, SealError> {
+        self.protect(message, kind, function, json)
+    }
+
     fn finish(&self, message: &Outgoing, written: Written) -> Result<Packet, SealError> {
-        let Written { kind, function, json } = written;
+        self.protect(message, written.kind, written.function, &written.json)
+    }
+
+    fn protect(
+        &self,
+        message: &Outgoing,
+        kind: &str,
+        function: Option<&str>,
+        json: &[u8],
+    ) -> Result<Packet, SealError> {
         let mut head = Head::of(message, self.0.key.fingerprint(), kind, function);
         let body = match message.protect {
             Protect::Signed => json.to_vec(),
             Protect::Cluster(id) => {
-                let enciphered = gcm::encrypt(&self.0.secret(id)?.cipher_key(), &json)?;
+                let enciphered = gcm::encrypt(&self.0.secret(id)?.cipher_key(), json)?;
                 head.protection = Protection::Encrypted { secret: id, iv: enciphered.iv };
                 enciphered.text.into_bytes()
             }

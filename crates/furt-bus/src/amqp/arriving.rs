@@ -32,6 +32,10 @@ impl Arrivals {
         self.0.remove(&channel);
     }
 
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.0.values().filter_map(|(_, content)| content.as_ref()).map(Content::kept_bytes).sum()
+    }
+
     /// # Errors
     /// It belongs to nothing.
     pub(super) fn header(&mut self, channel: u16, size: u64, properties: Vec<u8>) -> Result<Whole, Unreadable> {

@@ -15,7 +15,7 @@ const READ: usize = 16 << 10;
 /// No more is taken to be sent while so much waits: some messages of the largest kind.
 const MOST_UNSENT: usize = 1 << 20;
 /// Frames until something else is agreed on, by the protocol.
-const FIRST_LARGEST: usize = 4096;
+pub(super) const FIRST_LARGEST: usize = 4096;
 /// A message's header that is larger ends the connection. By itself a broker lets publishers send 128 KiB.
 const LARGEST_HEADER: usize = 16 << 20;
 /// What furt asks for: RabbitMQ's own default.
@@ -60,6 +60,11 @@ impl Connection {
     pub(super) fn agree(&mut self, largest: u32, heartbeat: Duration) {
         self.limits.frame = usize::try_from(largest).unwrap_or(FIRST_LARGEST);
         self.heartbeat = heartbeat;
+    }
+
+    /// What waits in either direction.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.incoming.capacity() + self.outgoing.len()
     }
 
     pub(super) fn has_room(&self) -> bool {

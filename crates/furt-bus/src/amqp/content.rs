@@ -147,6 +147,10 @@ impl Content {
         self.size
     }
 
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.properties.as_ref().map_or(0, Vec::capacity) + self.body.capacity()
+    }
+
     pub(super) fn is_too_large(&self) -> bool {
         self.size > LARGEST_BODY as u64
     }

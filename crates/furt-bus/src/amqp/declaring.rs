@@ -59,6 +59,16 @@ pub(super) async fn open(options: &Options, number: usize) -> Result<Connection,
     Ok(connection)
 }
 
+/// What [`open`] does on a socket, in any time.
+///
+/// # Errors
+/// As for [`open`].
+pub(super) async fn greet(options: &Options, connection: Connection) -> Result<Connection, Trouble> {
+    let mut connection = handshake(options, connection).await?;
+    declare(options, &mut connection).await?;
+    Ok(connection)
+}
+
 async fn handshake(options: &Options, mut connection: Connection) -> Result<Connection, Trouble> {
     let password = options.password.ask().map_err(Trouble::Unusable)?;
     let Said::Start { mechanisms } = said(&mut connection, 0).await.map_err(not_let_in)? else { return Err(strange()) };

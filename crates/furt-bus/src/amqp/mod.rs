@@ -12,6 +12,8 @@ mod channel;
 mod confirms;
 mod connection;
 mod content;
+#[doc(hidden)]
+pub mod conversation;
 mod declaring;
 mod dial;
 mod frame;
@@ -189,7 +191,7 @@ impl Link {
             let trouble = match opened {
                 Ok(connection) => {
                     let inbox = Arc::clone(&self.inbox);
-                    let session = Session::new(number, connection, &options, &inbox, &self.keys, &self.cuts);
+                    let mut session = Session::new(number, connection, &options, &inbox, &self.keys, &self.cuts);
                     let began = clock::now();
                     match session.run(&mut self.commands, &mut self.keys).await {
                         Ended::Left => return,

@@ -37,9 +37,9 @@ impl Sharing {
         self.0.get_mut(usize::from(channel.checked_sub(FIRST_SHARED)?))
     }
 
-    /// Whether it is a channel of one of them.
-    pub(super) fn has(&self, channel: u16) -> bool {
-        channel >= FIRST_SHARED && usize::from(channel - FIRST_SHARED) < self.0.len()
+    /// The queue of a channel.
+    pub(super) fn queue(&self, channel: u16) -> Option<&str> {
+        self.0.get(usize::from(channel.checked_sub(FIRST_SHARED)?)).map(|(queue, _)| &**queue)
     }
 
     /// The broker answered; the queue that is read from.
@@ -103,7 +103,7 @@ mod tests {
         let queue = |name: &str| SharedQueue { name: name.into(), bindings: Vec::new() };
         let mut sharing = Sharing::new(&[queue("a"), queue("b"), queue("c")], now);
         let [a, b, c] = [FIRST_SHARED, FIRST_SHARED + 1, FIRST_SHARED + 2];
-        assert!(sharing.has(c) && !sharing.has(c + 1) && !sharing.has(FIRST_SHARED - 1));
+        assert_eq!([FIRST_SHARED - 1, c, c + 1].map(|channel| sharing.queue(channel)), [None, Some("c"), None]);
         assert_eq!(sharing.answered(a).as_deref(), Some("a"));
         assert_eq!(sharing.refused(b, now).as_deref(), Some("b"));
         assert_eq!(sharing.due(now), (vec![], vec![]));

@@ -56,6 +56,9 @@ impl Secrets {
     pub(crate) fn hold(&mut self, id: SecretId) {
         self.held.insert(id, None);
         self.wanted.remove(&id);
+        if self.wanted.is_empty() {
+            self.next_ask = None;
+        }
     }
 
     pub(crate) fn drop(&mut self, id: &SecretId) {
@@ -142,6 +145,7 @@ mod tests {
         }
         assert_eq!(waits, [0, 1, 2, 4, 8, 16, 30, 30]);
         secrets.hold(id);
+        assert_eq!(secrets.next_ask(), None, "nothing is left to ask for");
         secrets.want([id].into(), now + Duration::ZERO);
         assert_eq!(secrets.next_ask(), None);
     }

@@ -207,6 +207,9 @@ fn what_is_signed_and_no_message_is_malformed() {
         ("update_result", &result.replace(r#""error":null"#, r#""error":"e""#)),
         ("update_result", &result.replace(r#""error":null,"#, "")),
         ("update_result", &result.replace("success", "failed")),
+        ("update_result", &result.replace("update_settings", "")),
+        ("update_result", &result.replace("update_settings", r"update\nsettings")),
+        ("update_result", &result.replace("update_settings", &"u".repeat(65))),
         ("update_result", &result.replace("22:23:31Z", "22:23:32Z")),
     ] {
         assert_eq!(task(function, json), Err(Refused::Malformed), "{function} {:.200}", json);

@@ -5,11 +5,8 @@ use std::time::Duration;
 use furt_cluster::model::{Beat, MAX_HELD, Metrics, NodeName, RegistryPoint, SecretId, SettingsId, Status, VaultSide};
 use serde::{Deserialize, Serialize};
 
-use super::forms::present;
+use super::forms::{is_word, present};
 use crate::date;
-
-/// The longest version that is taken, in bytes. It is shown, so it has letters, digits and signs of ASCII alone.
-const LONGEST_VERSION: usize = 64;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,7 +126,7 @@ impl BeatForm {
     pub(super) fn beat(self, at_ms: i64) -> Option<Beat> {
         let Self { name, pid: own, timestamp, status, version, metrics, hosted_worker_ids: [], furt } = self;
         let fits = own == pid(&name) && timestamp == date::ruby(at_ms) && metrics.loaded_extensions == 0;
-        if !fits || furt.held.len() > MAX_HELD || !is_version(&version) {
+        if !fits || furt.held.len() > MAX_HELD || !is_word(&version) {
             return None;
         }
         Some(Beat {
@@ -164,10 +161,6 @@ impl BeatForm {
             skew_ms: furt.skew_ms,
         })
     }
-}
-
-fn is_version(text: &str) -> bool {
-    (1..=LONGEST_VERSION).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// The process id at the end of a name, which every name has.

@@ -167,6 +167,14 @@ impl From<TranscriptForm> for Transcript {
     }
 }
 
+/// The longest word that is taken, in bytes.
+const LONGEST_WORD: usize = 64;
+
+/// Whether a text is a word that is shown and logged as it is: letters, digits and signs of ASCII alone.
+pub(super) fn is_word(text: &str) -> bool {
+    (1..=LONGEST_WORD).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// A field that may be null and not missing.
 pub(super) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Option::deserialize(deserializer)

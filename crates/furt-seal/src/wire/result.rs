@@ -3,7 +3,7 @@
 use furt_cluster::model::{NodeName, RequestId, UpdateResult};
 use serde::{Deserialize, Serialize};
 
-use super::forms::present;
+use super::forms::{is_word, present};
 use crate::date;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ impl ResultForm {
         Self { action, status, detail, error, node, timestamp, furt: Further { at_ms, generation, request } }
     }
 
-    /// `None`: what stands in it twice differs.
+    /// `None`: what stands in it twice differs, or its action is no word.
     pub(super) fn result(self) -> Option<UpdateResult> {
         let Self { action, status, detail, error, node, timestamp, furt: Further { at_ms, generation, request } } =
             self;
@@ -57,7 +57,7 @@ impl ResultForm {
             (StatusForm::Failed, Some(error)) => Err(error.into()),
             (StatusForm::Success, Some(_)) | (StatusForm::Failed, None) => return None,
         };
-        if timestamp != date::iso(at_ms) {
+        if timestamp != date::iso(at_ms) || !is_word(&action) {
             return None;
         }
         let (action, detail) = (action.into(), detail.map(Into::into));
