@@ -9,7 +9,7 @@ use super::settings::{HandedSettings, Settings};
 use super::upgrading::{Restart, Takeover};
 use crate::api::ReloadError;
 use crate::cluster::{ApplyReply, Task};
-use crate::config::{Disallowed, SourceLocation};
+use crate::config::SourceLocation;
 
 impl Reloading {
     /// Settings of the cluster: whether they could be put in force, or that they are.
@@ -19,7 +19,7 @@ impl Reloading {
             Task::Check { scope, restart, text, reply } => _ = reply.send(self.check(scope, restart, text).await),
             Task::Apply { scope, id, restart, text, reply } => {
                 let settings = self.settings.with(scope, Some(id), text.clone());
-                let prepared = self.prepare(&settings, Disallowed::Refused).await;
+                let prepared = self.prepare(&settings, Some(scope)).await;
                 if restart == SettingsRestart::OneByOne
                     && let Ok(prepared) = &prepared
                     && !self.needing_restart(&settings, prepared).is_empty()
@@ -57,7 +57,7 @@ impl Reloading {
             ReloadError::Stopping => vec![first_of(&ReloadError::Stopping).into()],
         };
         let settings = self.settings.with(scope, None, text);
-        let prepared = self.prepare(&settings, Disallowed::Refused).await.map_err(told)?;
+        let prepared = self.prepare(&settings, Some(scope)).await.map_err(told)?;
         let why = match (restart, &self.restarts) {
             (SettingsRestart::OneByOne, Ok(_)) => return Ok(()),
             (SettingsRestart::OneByOne, Err(why)) => format!("takes effect at a restart, and this furt cannot: {why}"),

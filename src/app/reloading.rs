@@ -22,12 +22,13 @@ use super::{acquiring, lookups, notify_supervisor, services, vaulting};
 use crate::api::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded};
 use crate::cluster::Task;
 use crate::config::{
-    AccessLogTarget, Config, ConfigError, ConfigErrors, Disallowed, KeyLocations, Layer, ReloadClass, SourceLocation,
+    AccessLogTarget, Config, ConfigError, ConfigErrors, KeyLocations, Layer, ReloadClass, SourceLocation,
 };
 use crate::driver::Handle;
 use crate::listener::OwnListeners;
 use crate::telemetry::{AccessLog, OpenedLog, ReloadMetrics};
 use crate::vault;
+use furt_cluster::model::Scope;
 use furt_core::registry::{Answer, Configuration, Sharing};
 
 /// How long a file may take to be opened and read: one on a share that hangs must not end all reloads.
@@ -104,14 +105,15 @@ impl Reloading {
         if let Ok(time) = NotifyState::monotonic_usec_now() {
             notify_supervisor(&[NotifyState::Reloading, time]);
         }
-        let outcome = self.try_reload(self.settings.clone(), Disallowed::PassedOver).await;
+        let outcome = self.try_reload().await;
         notify_supervisor(&[NotifyState::Ready]);
         self.tell(&outcome);
         Arc::new(outcome)
     }
 
-    async fn try_reload(&mut self, settings: Settings, disallowed: Disallowed) -> Result<Reloaded, ReloadError> {
-        let prepared = self.prepare(&settings, disallowed).await?;
+    async fn try_reload(&mut self) -> Result<Reloaded, ReloadError> {
+        let settings = self.settings.clone();
+        let prepared = self.prepare(&settings, None).await?;
         self.put_in_force(prepared, settings).await
     }
 
@@ -139,9 +141,9 @@ impl Reloading {
         Ok(Reloaded { generation: done.generation, changed, needs_restart, blocked: done.suspended })
     }
 
-    /// Everything that can fail. Nothing is changed.
-    pub(super) async fn prepare(&self, settings: &Settings, disallowed: Disallowed) -> Result<Prepared, ReloadError> {
-        let read = read(&self.path, settings.layers(), disallowed).await;
+    /// Everything that can fail. Nothing is changed. Settings of scope `due` are to be put in force.
+    pub(super) async fn prepare(&self, settings: &Settings, due: Option<Scope>) -> Result<Prepared, ReloadError> {
+        let read = read(&self.path, settings.layers(due)).await;
         let (new, locations) = read.map_err(ReloadError::Refused)?;
         let changed = self.config.changed(&new, ReloadClass::Reload);
         let needs_restart = self.config.changed(&new, ReloadClass::Restart);
@@ -222,13 +224,13 @@ impl Reloading {
     }
 }
 
-async fn read(path: &Path, layers: Vec<Layer>, disallowed: Disallowed) -> Result<(Config, KeyLocations), ConfigErrors> {
+async fn read(path: &Path, layers: Vec<Layer>) -> Result<(Config, KeyLocations), ConfigErrors> {
     let name = path.display().to_string();
     let path = path.to_owned();
     let env = |name: &str| std::env::var(name).ok();
     let reading = tokio::task::spawn_blocking(move || {
         check_kind(&path)?;
-        Config::load_with_layers(&path, &layers, disallowed, &env)
+        Config::load_with_layers(&path, &layers, &env)
     });
     match tokio::time::timeout(READ_TIMEOUT, reading).await {
         Ok(Ok(read)) => read,

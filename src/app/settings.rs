@@ -53,8 +53,8 @@ impl Settings {
         }
     }
 
-    /// The last one lies over the others.
-    pub(super) fn layers(&self) -> Vec<Layer> {
+    /// The last one lies over the others. Those of scope `due` are to be put in force, the others were.
+    pub(super) fn layers(&self, due: Option<Scope>) -> Vec<Layer> {
         let layer = |(scope, Document { id, text }): (&Scope, &Document)| {
             let whose = match scope {
                 Scope::Cluster => "the cluster",
@@ -64,7 +64,8 @@ impl Settings {
                 Some(id) => format!("settings of {whose}, generation {}", id.generation),
                 None => format!("new settings of {whose}"),
             };
-            Layer { name, text: text.clone() }
+            let disallowed = if due == Some(*scope) { Disallowed::Refused } else { Disallowed::PassedOver };
+            Layer { name, text: text.clone(), disallowed }
         };
         self.0.iter().map(layer).collect()
     }
@@ -110,17 +111,16 @@ impl Loaded {
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigErrors> {
         let mut settings = Settings::at_start(&config);
-        let disallowed = if handed.is_some() { Disallowed::Refused } else { Disallowed::PassedOver };
-        let is_due = handed.is_some();
+        let due = handed.as_ref().map(|handed| handed.scope);
         if let Some(HandedSettings { scope, id, text }) = handed {
             settings = settings.with(scope, Some(id), text);
         }
         if settings == Settings::default() {
             return Ok(Self { config, locations, settings });
         }
-        match Config::load_with_layers(path, &settings.layers(), disallowed, env) {
+        match Config::load_with_layers(path, &settings.layers(due), env) {
             Ok((config, locations)) => Ok(Self { config, locations, settings }),
-            Err(errors) if is_due => Err(errors),
+            Err(errors) if due.is_some() => Err(errors),
             Err(errors) => {
                 log::error!("furt starts without the settings of the cluster, since they do not fit its file:");
                 errors.iter().for_each(|error| log::error!("{error}"));
@@ -139,7 +139,7 @@ mod tests {
         let node = Scope::Node(furt_cluster::model::Fingerprint::new([7; 32]));
         let own = Settings::default().with(node, None, "[server]\nthreads = 2\n[limits]\nmax_body = 5\n".to_owned());
         let both = own.with(Scope::Cluster, None, "[limits]\nmax_body = 6\n".to_owned());
-        let names: Vec<_> = both.layers().into_iter().map(|layer| layer.name).collect();
+        let names: Vec<_> = both.layers(Some(node)).into_iter().map(|layer| layer.name).collect();
         assert_eq!(names, ["new settings of the cluster", "new settings of this node"]);
         assert_eq!(both.keys().into_iter().collect::<Vec<_>>(), ["limits.max_body", "server.threads"]);
         assert_eq!(both.in_force(), BTreeMap::new());

@@ -12,6 +12,8 @@ pub struct Layer {
     pub name: String,
     /// The text.
     pub text: String,
+    /// What becomes of keys that the local file does not allow.
+    pub disallowed: Disallowed,
 }
 
 /// What becomes of keys that the local file does not allow.

@@ -11,7 +11,7 @@ use toml::de::DeTable;
 
 use super::allowed::AllowedSettings;
 use super::errors::{ConfigErrors, Fault};
-use super::layers::{Disallowed, Layer};
+use super::layers::Layer;
 use super::location::{KeyLocations, Lines, RawLocation};
 use super::printable::printable;
 use super::reading::FileTables;
@@ -55,7 +55,6 @@ impl Config {
     pub fn load_with_layers(
         path: &Path,
         layers: &[Layer],
-        disallowed: Disallowed,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(Self, KeyLocations), ConfigErrors> {
         let name = path.display().to_string();
@@ -64,7 +63,7 @@ impl Config {
         if layers.is_empty() {
             return Ok((alone, locations));
         }
-        Self::parse_with_layers(&name, &text, &Layers { layers, allowed: &alone.cluster.settings, disallowed }, env)
+        Self::parse_with_layers(&name, &text, &Layers { layers, allowed: &alone.cluster.settings }, env)
     }
 
     /// Reads `text`, which is TOML, and the environment, which takes precedence. What neither sets has its default value.
@@ -84,7 +83,7 @@ impl Config {
         text: &str,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(Self, KeyLocations), ConfigErrors> {
-        let none = Layers { layers: &[], allowed: &[], disallowed: Disallowed::Refused };
+        let none = Layers { layers: &[], allowed: &[] };
         Self::parse_with_layers(file_name, text, &none, env)
     }
 
@@ -105,7 +104,7 @@ impl Config {
                 let at = RawLocation::Layer(number, error.span().map_or(0, |span| span.start));
                 reader.fault(at, "TOML", printable(error.message()));
             }
-            let (layer, faults) = permitted::judge(table.get_ref(), over.allowed, over.disallowed);
+            let (layer, faults) = permitted::judge(table.get_ref(), over.allowed, over.layers[number].disallowed);
             for (offset, Fault { key, message }) in faults {
                 reader.fault(RawLocation::Layer(number, offset), key, message);
             }
@@ -120,7 +119,7 @@ impl Config {
         let (faults, locations) = reader.finish();
         let place = |at: RawLocation| match at {
             RawLocation::Layer(number, offset) => {
-                let Layer { name, text } = &over.layers[number];
+                let Layer { name, text, .. } = &over.layers[number];
                 Lines::new(text).location(name, RawLocation::Offset(offset))
             }
             at => lines.location(file_name, at),
@@ -134,7 +133,6 @@ impl Config {
 struct Layers<'a> {
     layers: &'a [Layer],
     allowed: &'a [AllowedSettings],
-    disallowed: Disallowed,
 }
 
 fn read_text(path: &Path, name: &str) -> Result<String, ConfigErrors> {

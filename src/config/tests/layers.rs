@@ -5,26 +5,30 @@ use std::collections::BTreeMap;
 use super::super::{Config, ConfigErrors, Disallowed, Layer};
 
 fn layer(name: &str, text: &str) -> Layer {
-    Layer { name: name.to_owned(), text: text.to_owned() }
+    Layer { name: name.to_owned(), text: text.to_owned(), disallowed: Disallowed::Refused }
+}
+
+/// One that was in force before.
+fn earlier(name: &str, text: &str) -> Layer {
+    Layer { disallowed: Disallowed::PassedOver, ..layer(name, text) }
 }
 
 fn loaded(
     file: &str,
     layers: &[Layer],
-    disallowed: Disallowed,
     env: &[(&str, &str)],
 ) -> Result<(Config, super::super::KeyLocations), ConfigErrors> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("furt.toml");
     std::fs::write(&path, file).unwrap();
     let env: BTreeMap<_, _> = env.iter().copied().collect();
-    Config::load_with_layers(&path, layers, disallowed, &|name| env.get(name).map(|&text| text.to_owned()))
+    Config::load_with_layers(&path, layers, &|name| env.get(name).map(|&text| text.to_owned()))
 }
 
 const ALLOWING: &str = "[cluster]\nsettings = ['limits.*', 'client.header_timeout']\n[limits]\nmax_body = 1\n";
 
 fn errors(file: &str, text: &str) -> Vec<String> {
-    let refused = loaded(file, &[layer("settings 7", text)], Disallowed::Refused, &[]).unwrap_err();
+    let refused = loaded(file, &[layer("settings 7", text)], &[]).unwrap_err();
     refused.iter().map(ToString::to_string).collect()
 }
 
@@ -34,7 +38,7 @@ fn the_environment_lies_over_the_node_s_settings_those_over_the_cluster_s_and_th
         layer("cluster", "[limits]\nmax_body = 2\naddress_burst = 2\n[client]\nheader_timeout = 2"),
         layer("node", "[limits]\naddress_burst = 3"),
     ];
-    let load = |layers: &[Layer], env: &[(&str, &str)]| loaded(ALLOWING, layers, Disallowed::Refused, env).unwrap();
+    let load = |layers: &[Layer], env: &[(&str, &str)]| loaded(ALLOWING, layers, env).unwrap();
     let (config, places) = load(&layers, &[]);
     assert_eq!((config.limits.max_body, config.client.header_timeout.as_secs()), (Some(2), 2));
     let place = |key: &str| places.get(key).unwrap().to_string();
@@ -61,12 +65,19 @@ fn what_is_not_allowed_is_refused_with_its_place_or_passed_over_by_a_file_that_i
         assert!(all.contains(part), "{part}\n{all}");
     }
     assert!(errors("", "[limits]\nmax_body = 2\n")[0].contains("does not allow it"));
-    let old = [layer("settings 7", "[limits]\nmax_body = 2\naddress_burst = 2\n")];
-    let (config, _) =
-        loaded("[cluster]\nsettings = ['limits.address_burst']", &old, Disallowed::PassedOver, &[]).unwrap();
+    let old = [earlier("settings 7", "[limits]\nmax_body = 2\naddress_burst = 2\n")];
+    let file = "[cluster]\nsettings = ['limits.address_burst']";
+    let (config, _) = loaded(file, &old, &[]).unwrap();
     assert_eq!(config.limits.max_body, Config::default().limits.max_body);
     assert_eq!(config.limits.address_burst.get(), 2);
     assert_eq!(config.passed_over.into_iter().collect::<Vec<_>>(), ["limits.max_body"]);
+    // Those of one scope that are in force do not keep another one's from being set.
+    let mut both = [old[0].clone(), layer("settings of this node", "[limits]\naddress_burst = 3\n")];
+    assert_eq!(loaded(file, &both, &[]).unwrap().0.limits.address_burst.get(), 3);
+    both[1].text.push_str("max_body = 3\n");
+    let refused = loaded(file, &both, &[]).unwrap_err();
+    assert_eq!(refused.iter().count(), 1);
+    assert!(refused.to_string().contains("settings of this node:3:1: limits.max_body: this node's file"), "{refused}");
     assert!(errors(ALLOWING, "[limits\nmax_body = 2")[0].starts_with("settings 7:1:"));
 }
 
