@@ -85,12 +85,21 @@ struct Asking {
     failures: u8,
 }
 
+/// Whoever asked waits no longer than for one that is under way.
+#[derive(Debug)]
+struct Waiting {
+    ask: AskId,
+    cluster: ClusterId,
+    bid: Bid,
+    until: Instant,
+}
+
 /// One bid is under way at a time; the others wait.
 #[derive(Debug)]
 pub(super) struct Arbiter {
     log: String,
     ledger: Ledger,
-    waiting: VecDeque<(AskId, ClusterId, Bid)>,
+    waiting: VecDeque<Waiting>,
     asking: Option<Asking>,
     /// Why there is no log.
     trouble: Option<String>,
@@ -111,15 +120,19 @@ impl Arbiter {
     }
 
     /// Asks for a generation.
-    pub(super) fn ask(&mut self, ask: AskId, cluster: ClusterId, bid: Bid) {
-        self.waiting.push_back((ask, cluster, bid));
+    pub(super) fn ask(&mut self, ask: AskId, cluster: ClusterId, bid: Bid, now: Instant) {
+        self.waiting.push_back(Waiting { ask, cluster, bid, until: now + PATIENCE });
     }
 
     /// Begins with the next bid where none is under way. The answers of those that cannot be begun.
     pub(super) fn advance<B: Bus>(&mut self, seal: &Seal, bus: &mut B, now: Instant) -> Vec<Answered> {
         let mut answered = Vec::new();
         while self.asking.is_none() {
-            let Some((ask, cluster, bid)) = self.waiting.pop_front() else { break };
+            let Some(Waiting { ask, cluster, bid, until }) = self.waiting.pop_front() else { break };
+            if until <= now {
+                answered.push((ask, late()));
+                continue;
+            }
             if let Some(why) = &self.trouble {
                 answered.push((ask, unreachable(why.clone())));
                 continue;
@@ -134,7 +147,6 @@ impl Arbiter {
                 Err(why) => answered.push((ask, unreachable(why.to_string()))),
                 Ok(ticket) => {
                     let (bid, phase) = (SignedBid { cluster, bid, by }, Phase::Appending(ticket));
-                    let until = now + PATIENCE;
                     self.asking = Some(Asking { ask, bid, entry, until, phase, failures: 0 });
                 }
             }
@@ -232,12 +244,16 @@ impl Arbiter {
         bus.stop_log(&self.log);
         // The log may have been made anew, and shorter.
         self.ledger = Ledger::default();
-        self.end(unreachable(format!("the broker's log did not have the bid within {} s", PATIENCE.as_secs())))
+        self.end(late())
     }
 
     fn end(&mut self, ruling: Ruling) -> Option<Answered> {
         self.asking.take().map(|asking| (asking.ask, ruling))
     }
+}
+
+fn late() -> Ruling {
+    unreachable(format!("the broker's log did not have the bid within {} s", PATIENCE.as_secs()))
 }
 
 fn unreachable(why: String) -> Ruling {
@@ -315,6 +331,24 @@ mod tests {
             assert!(matches!(ended, Some((AskId(1), Ruling::Unreachable(_)))), "{ended:?}");
             assert_eq!(arbiter.deadline(), None);
         }
+    }
+
+    #[test]
+    fn who_waits_for_others_waits_no_longer_than_they_do() {
+        let (mut bus, now) = (Silent::default(), crate::clock::now());
+        let mut arbiter = Arbiter::new("log".to_owned());
+        let seal = Seal::new(furt_seal::NodeKey::generate().unwrap());
+        let SignedBid { cluster, bid, .. } = bid(2, 1, 1);
+        for number in 1..=3 {
+            arbiter.ask(AskId(number), cluster, bid, now);
+        }
+        assert_eq!(arbiter.advance(&seal, &mut bus, now), []);
+        let later = now + PATIENCE;
+        assert!(matches!(arbiter.pass_deadline(later, &mut bus), Some((AskId(1), Ruling::Unreachable(_)))));
+        let ended: Vec<_> = arbiter.advance(&seal, &mut bus, later).into_iter().map(|(ask, _)| ask).collect();
+        assert_eq!((ended, bus.appended.len(), arbiter.deadline()), (vec![AskId(2), AskId(3)], 1, None));
+        arbiter.ask(AskId(4), cluster, bid, later);
+        assert_eq!((arbiter.advance(&seal, &mut bus, later), bus.appended.len()), (vec![], 2));
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub struct KnownSettings {
 /// A new join token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MadeToken {
-    /// The token itself, `furtc1.<cluster>.<secret>`.
+    /// The token itself, `furtc1.<cluster>.<maker>.<secret>`.
     pub text: String,
     /// Its name in [`View::tokens`].
     pub id: TokenId,

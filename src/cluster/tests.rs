@@ -168,9 +168,10 @@ async fn three_nodes_become_a_cluster_by_a_token_and_know_each_other_after_resta
         node.until_it_sees(3).await;
         assert_eq!(node.until("nothing is wrong", |shown| shown.view.issues.is_empty()).await.link, Link::Up);
     }
-    // It is used up.
-    assert_eq!(std::fs::read_dir(folders[0].path().join("tokens")).unwrap().count(), 0);
-    assert_eq!(std::fs::read_dir(folders[1].path().join("tokens")).unwrap().count(), 0);
+    // It is used up. Its maker keeps it until its time is over, for a node that did not hear that it was let in.
+    let tokens = |folder: &TempDir| std::fs::read_dir(folder.path().join("tokens")).unwrap().count();
+    assert_eq!([tokens(&folders[0]), tokens(&folders[1])], [1, 0]);
+    assert_eq!(first.handle.look().await.unwrap().view.tokens.len(), 0);
 
     // One goes and says so, one is cut off, and both come back with what they had.
     second.end(Ending::Leaving);
@@ -218,7 +219,7 @@ async fn a_key_that_is_not_approved_gets_nothing_and_one_that_is_revoked_neither
 
     assert!(matches!(first.handle.command(Command::Revoke(pending.fingerprint)).await, Ok(Answer::Revoked(_))));
     first.until("it is revoked", |shown| shown.view.nodes.iter().any(|node| node.standing == Standing::Revoked)).await;
-    for text in ["", "furtc1.x.y", "furtc1.6b0d5ffa-2a3a-4a7e-a5f2-7a2e0f2d7c11."] {
+    for text in ["", "furtc1.x.y", "furtc1.6b0d5ffa-2a3a-4a7e-a5f2-7a2e0f2d7c11.x."] {
         assert!(matches!(first.handle.join(text.to_owned()).await, Err(Failure::Token(_))), "{text}");
     }
     first.end(Ending::Leaving);

@@ -55,13 +55,13 @@ impl Candidate {
             remove(&link)?;
             fs::hard_link(&self.installed, &link)?;
             fs::rename(&link, &previous)?;
-            fs::rename(&self.path, &self.installed)?;
-            sync_folder(&self.installed)
+            fs::rename(&self.path, &self.installed)
         };
-        installed()
-            .map_err(|why| format!("the new program cannot take the place of {}: {why}", self.installed.display()))?;
+        let untaken = |why| format!("the new program cannot take the place of {}: {why}", self.installed.display());
+        installed().map_err(untaken)?;
+        // From here on it is to be put back, also where the folder cannot be synced.
         self.state = State::InPlace;
-        Ok(())
+        sync_folder(&self.installed).map_err(untaken)
     }
 
     /// It runs, and stays.

@@ -114,6 +114,9 @@ impl Cluster {
         };
         let Some(document) = self.documents.get(scope, head).cloned() else { return Ok(()) };
         let body = Body::DocumentGiven { record: Box::new(record.clone()), document, request: None };
+        if !self.nodes.get_mut(from).is_some_and(|node| node.may_ask(Ask::GiveDocument(scope), now)) {
+            return Ok(());
+        }
         self.send_protected(To::Node(*from), Protect::Cluster(secret), body, now, effects);
         Ok(())
     }

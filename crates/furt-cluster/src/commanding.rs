@@ -200,6 +200,11 @@ impl Cluster {
             return Err(Refusal::Invalid("a token lives for at most 7 days"));
         }
         if self.joins.tokens().len() >= MAX_TOKENS {
+            let spent = self.joins.tokens().iter().filter(|(_, token)| token.uses == 0);
+            let oldest = spent.min_by_key(|(_, token)| token.until_ms).map(|(id, _)| *id);
+            oldest.into_iter().for_each(|id| self.end_token(&id, effects));
+        }
+        if self.joins.tokens().len() >= MAX_TOKENS {
             return Err(Refusal::Invalid("this node has 64 tokens; wait for the end of one"));
         }
         let ttl_ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);

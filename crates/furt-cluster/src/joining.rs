@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use crate::cluster::Cluster;
-use crate::effect::Effect;
 use crate::effects::Effects;
 use crate::message::{Body, MAX_RECORDS_A_MESSAGE, Proof, To, Transcript};
 use crate::model::{Claim, ClusterId, Fingerprint, Nonce, Now, Record, Role, TokenId};
@@ -138,7 +137,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// At the maker: the approval is signed. It is stored together with what is left of the token.
+    /// At the maker: the approval is signed. It is stored together with what is left of the token. One that is used up stays until its
+    /// time is over: the node may not hear that it has joined, and then proves once more.
     pub(crate) fn finish_join(
         &mut self,
         transcript: Transcript,
@@ -147,13 +147,8 @@ impl Cluster {
         effects: &mut Effects,
     ) {
         let left = self.joins.token(&transcript.token);
-        let is_spent = left.is_some_and(|token| token.uses == 0);
-        let change = left.map(|token| Change::Token(transcript.token, (!is_spent).then_some(token)));
+        let change = left.map(|token| Change::Token(transcript.token, Some(token)));
         self.take_records(records.clone(), change.into_iter().collect(), now, effects);
-        if is_spent {
-            self.joins.remove_token(&transcript.token);
-            effects.push(Effect::DropToken(transcript.token));
-        }
         self.publish(To::All, records, now, effects);
         self.welcome(&transcript.joiner, Some(transcript), now, effects);
     }
@@ -161,7 +156,9 @@ impl Cluster {
     /// Welcomes a node that is approved and does not belong to the cluster yet. It takes that from nodes alone that it was told
     /// of at its own place.
     pub(crate) fn welcome_approved(&mut self, to: &Fingerprint, now: Now, effects: &mut Effects) {
-        if self.is_approved() && self.roster.standing(to).is_approved() {
+        let is_due = self.nodes.get_mut(to).is_some_and(|node| node.may_ask(Ask::Welcome, now));
+        // A member's would not be taken, and of many nodes each would send one.
+        if self.is_commander() && self.roster.standing(to).is_approved() && is_due {
             self.welcome(to, None, now, effects);
         }
     }

@@ -4,7 +4,7 @@ use crate::cluster::Cluster;
 use crate::effects::Effects;
 use crate::message::{Body, Opened, To};
 use crate::model::{Now, Standing};
-use crate::parts::Envelope;
+use crate::parts::{Ask, Envelope};
 use crate::refused::Refused;
 
 /// What the sender of a body must be.
@@ -102,7 +102,9 @@ impl Cluster {
                 self.handle_welcome(&envelope, transcript, founder, records, now, effects)
             }
             Body::RecordsAsked => {
-                self.give_records(To::Node(from), now, effects);
+                if self.nodes.get_mut(&from).is_some_and(|node| node.may_ask(Ask::GiveRecords, now)) {
+                    self.give_records(To::Node(from), now, effects);
+                }
                 Ok(())
             }
             Body::RecordsGiven(records) => self.handle_records(records, now, effects),
@@ -125,7 +127,9 @@ impl Cluster {
             Body::DocumentGiven { record, document, request } => {
                 self.handle_document_given(*record, document, request, now, effects)
             }
-            Body::ProgramAsked { request, program } => self.handle_program_asked(&from, request, program, now, effects),
+            Body::ProgramAsked { request, program } => {
+                self.handle_program_asked(&envelope, request, program, now, effects)
+            }
             Body::UpdateResult(result) => {
                 self.handle_result(&from, *result, now, effects);
                 Ok(())

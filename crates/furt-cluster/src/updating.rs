@@ -10,7 +10,7 @@ use crate::effect::Effect;
 use crate::effects::Effects;
 use crate::message::{Body, To};
 use crate::model::{Fingerprint, Now, Program, RequestId, UpdateResult, Version};
-use crate::parts::{Commanded, Updates, Updating};
+use crate::parts::{Commanded, Envelope, Updates, Updating};
 use crate::policy::UpdateRule;
 use crate::refused::Refused;
 use crate::stored::Change;
@@ -50,7 +50,7 @@ impl Cluster {
     /// At the target: a commander asks. What cannot be is told, never tried.
     pub(crate) fn handle_program_asked(
         &mut self,
-        from: &Fingerprint,
+        Envelope { from, at_ms, .. }: &Envelope,
         request: RequestId,
         program: Program,
         now: Now,
@@ -58,6 +58,10 @@ impl Cluster {
     ) -> Result<(), Refused> {
         if request.by != *from {
             return Err(Refused::NotAsked);
+        }
+        // What was heard before this start is known no more, and this may be the same again.
+        if u64::try_from(*at_ms).is_ok_and(|at| at < self.boot.0) {
+            return Err(Refused::Replayed);
         }
         // By the records alone: this is more than a local file gives away about others.
         if !self.roster.standing(from).is_commander() {

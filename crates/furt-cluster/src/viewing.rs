@@ -34,7 +34,13 @@ impl Cluster {
                 waits_for: next.map(|next| self.lacking(next, now)).unwrap_or_default(),
             },
             settings: self.roster.all_settings(),
-            tokens: self.joins.tokens().clone(),
+            tokens: self
+                .joins
+                .tokens()
+                .iter()
+                .filter(|(_, token)| token.uses > 0)
+                .map(|(id, token)| (*id, *token))
+                .collect(),
             records: self.roster.records().cloned().collect(),
             issues: self.issues(now),
             refused: self.refused.clone(),

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use furt_cluster::model::{ClusterId, TokenId};
+use furt_cluster::model::{ClusterId, Fingerprint, TokenId};
 use furt_cluster::{Proof, Transcript};
 use zeroize::Zeroizing;
 
@@ -21,13 +21,16 @@ const PREFIX: &str = "furtc1";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Something else.
-    #[error("a join token begins with \"{PREFIX}.\" and has three parts with dots between them")]
+    #[error("a join token begins with \"{PREFIX}.\" and has four parts with dots between them")]
     NoToken,
     /// The second part.
     #[error("the second part of a join token is the cluster's UUID in lower case with hyphens")]
     NoCluster,
     /// The third part.
-    #[error("the third part of a join token is 32 bytes in base64url without padding; perhaps its end was not copied")]
+    #[error("the third part of a join token is the fingerprint of the node that made it")]
+    NoMaker,
+    /// The fourth part.
+    #[error("the fourth part of a join token is 32 bytes in base64url without padding; perhaps its end was not copied")]
     NoRandom,
 }
 
@@ -38,24 +41,25 @@ pub(crate) enum Side {
     Joiner,
 }
 
-/// A join token, `furtc1.<cluster>.<32 random bytes>`. It is wiped when it is dropped, and shown by nothing but
-/// [`JoinToken::text`].
+/// A join token, `furtc1.<cluster>.<maker's fingerprint>.<32 random bytes>`. It is wiped when it is dropped, and shown by nothing but
+/// [`JoinToken::text`]. It names its maker, since others who have it could otherwise let nodes into a cluster of their own.
 #[derive(Clone)]
 pub struct JoinToken {
     cluster: ClusterId,
+    maker: Fingerprint,
     text: Zeroizing<String>,
     bytes: Zeroizing<[u8; 32]>,
 }
 
 impl JoinToken {
-    /// Draws a token for this cluster from the system's generator.
-    pub fn draw(cluster: ClusterId) -> Self {
+    /// Draws a token of this node for this cluster from the system's generator.
+    pub fn draw(cluster: ClusterId, maker: Fingerprint) -> Self {
         let bytes = random::bytes();
         let random = Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes));
-        let named = format!("{PREFIX}.{cluster}.");
+        let named = format!("{PREFIX}.{cluster}.{maker}.");
         let mut text = Zeroizing::new(String::with_capacity(named.len() + random.len()));
         text.extend([&*named, &*random]);
-        Self { cluster, text, bytes }
+        Self { cluster, maker, text, bytes }
     }
 
     /// The token itself.
@@ -87,7 +91,8 @@ impl JoinToken {
     pub(crate) fn judge(&self, side: Side, transcript: &Transcript, proof: &[u8]) -> Proof {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &*self.bytes);
         let is_right = hmac::verify(&key, proven(side, transcript).bytes(), proof).is_ok();
-        if is_right && transcript.cluster == self.cluster { Proof::Right } else { Proof::Wrong }
+        let is_of_token = (transcript.cluster, transcript.maker) == (self.cluster, self.maker);
+        if is_right && is_of_token { Proof::Right } else { Proof::Wrong }
     }
 
     fn mac(&self, fields: &Fields) -> hmac::Tag {
@@ -117,18 +122,19 @@ impl FromStr for JoinToken {
 
     fn from_str(text: &str) -> Result<Self, TokenError> {
         let mut parts = text.split('.');
-        let (Some(PREFIX), Some(cluster), Some(random), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
+        let parts = [(); 5].map(|()| parts.next());
+        let [Some(PREFIX), Some(cluster), Some(maker), Some(random), None] = parts else {
             return Err(TokenError::NoToken);
         };
         let cluster = read_cluster(cluster).ok_or(TokenError::NoCluster)?;
+        let read = maker.parse().ok().filter(|read: &Fingerprint| read.to_string() == maker);
+        let maker = read.ok_or(TokenError::NoMaker)?;
         let mut bytes = Zeroizing::new([0; 32]);
         match URL_SAFE_NO_PAD.decode(random).map(Zeroizing::new) {
             Ok(random) if random.len() == bytes.len() => bytes.copy_from_slice(&random),
             Ok(_) | Err(_) => return Err(TokenError::NoRandom),
         }
-        Ok(Self { cluster, text: Zeroizing::new(text.to_owned()), bytes })
+        Ok(Self { cluster, maker, text: Zeroizing::new(text.to_owned()), bytes })
     }
 }
 

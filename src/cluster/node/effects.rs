@@ -77,7 +77,7 @@ impl<B: Bus> Node<'_, B> {
             }
             Effect::AskArbiter(ask, bid) => match self.core.membership() {
                 Some(membership) => {
-                    self.arbiter.ask(ask, membership.cluster, bid);
+                    self.arbiter.ask(ask, membership.cluster, bid, clock::now());
                     let answered = self.arbiter.advance(&self.seal, self.bus, clock::now());
                     answered.into_iter().for_each(|(ask, ruling)| next(Event::ArbiterAnswered(ask, ruling)));
                 }

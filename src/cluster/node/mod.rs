@@ -318,7 +318,7 @@ impl<'a, B: Bus> Node<'a, B> {
             _ = reply.send(Err(Refusal::Unjoined.into()));
             return Ok(());
         };
-        let token = JoinToken::draw(membership.cluster);
+        let token = JoinToken::draw(membership.cluster, self.seal.fingerprint());
         self.folder.keep_token(&token)?;
         self.seal.insert_token(token.clone());
         let command = Command::MakeToken { token: token.id(), uses, ttl, role };

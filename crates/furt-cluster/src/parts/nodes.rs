@@ -42,6 +42,12 @@ pub(crate) enum Ask {
     Secret(SecretId),
     /// It asks this node for a secret; that costs an encryption.
     Give(SecretId),
+    /// It asks this node for records; they are many signatures.
+    GiveRecords,
+    /// It asks this node for the document of a scope; that costs an encryption.
+    GiveDocument(Scope),
+    /// It is approved and does not know that.
+    Welcome,
     /// It asks this node for a challenge; that costs a proof and a signature.
     Challenge,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Net;
 use super::harness::{beat_of, stranger};
-use crate::model::{NodeState, RegistryPoint, Standing};
+use crate::model::{NodeState, RegistryPoint, Role, Scope, Standing};
 use crate::simulation::CLUSTER;
 use crate::simulation::node::EPOCH_MS;
 use crate::{Body, Command, Condition, Event, Issue, Policy, Refused, To};
@@ -281,4 +281,30 @@ fn a_node_is_shown_what_it_says_of_itself() {
     assert!(own.is_self && !other.is_self);
     let (own, other) = (own.beat.unwrap(), other.beat.unwrap());
     assert_eq!((own.version, own.secret, own.name), (other.version, other.secret, other.name));
+}
+
+#[test]
+fn who_asks_again_and_again_is_given_records_and_documents_once_a_second() {
+    let mut net = Net::joined(1);
+    net.set(0, "# 1\n").unwrap();
+    net.command(0, Command::Approve(stranger(70), Role::Member)).unwrap();
+    net.say(70, To::All, beat_of(70));
+    net.pass(3_000);
+    let (secret, (_, id, _)) = (net.secret(0).unwrap(), net.core(0).roster.settings(Scope::Cluster).unwrap());
+    for turn in 1..=2 {
+        let said = net.log.len();
+        for _ in 0..20 {
+            net.say(70, To::Node(net.key(0)), Body::RecordsAsked);
+            net.say(70, To::Node(net.key(0)), Body::DocumentAsked { scope: Scope::Cluster, id, secret });
+        }
+        net.pass(500);
+        let given = |is_meant: fn(&Body) -> bool| {
+            let to_it = net.log[said..].iter().filter(|packet| packet.out.to == To::Node(stranger(70)));
+            to_it.filter(|packet| is_meant(&packet.out.body)).count()
+        };
+        let records = given(|body| matches!(body, Body::RecordsGiven(_)));
+        let documents = given(|body| matches!(body, Body::DocumentGiven { .. }));
+        assert_eq!((records, documents), (1, 1), "{turn}");
+        net.pass(1_000);
+    }
 }

@@ -21,12 +21,51 @@ fn a_token_lets_so_many_nodes_in_as_it_says() {
         net.pass(500);
     }
     assert_eq!([net.standing(0, 1), net.standing(0, 2), net.standing(0, 3)], [MEMBER, MEMBER, Standing::Pending]);
-    assert!(
-        net.nodes[0].disk.tokens.is_empty() && net.nodes[0].seal.tokens.is_empty(),
-        "a token that is used up is deleted"
-    );
+    assert!(net.view(0).tokens.is_empty(), "one that is used up is not shown");
     net.pass(40_000);
     assert!(net.view(3).is_joining && net.core(3).membership().is_none(), "it looks for the maker for ever");
+    net.pass(3_600_000);
+    assert!(net.nodes[0].disk.tokens.is_empty() && net.nodes[0].seal.tokens.is_empty(), "it ends");
+}
+
+#[test]
+fn who_does_not_hear_that_it_was_let_in_asks_again_with_a_token_that_is_used_up() {
+    for is_restarted in [false, true] {
+        let mut net = Net::unjoined(2);
+        net.command(0, Command::Init(CLUSTER)).unwrap();
+        let token = net.hand_out(0, 1, Role::Member, &[1]);
+        net.begin(1, Command::Join(CLUSTER, token));
+        while net.standing(0, 1) != MEMBER {
+            net.pass(10);
+        }
+        net.cut[1] = true;
+        net.pass(100);
+        net.cut[1] = false;
+        assert!(net.core(1).membership().is_none());
+        if is_restarted {
+            net.restart(0);
+        }
+        net.pass(8_000);
+        assert_eq!((net.standing(1, 1), net.core(1).membership()), (MEMBER, net.core(0).membership()));
+    }
+}
+
+#[test]
+fn tokens_that_are_used_up_make_room_for_others() {
+    let mut net = Net::joined(2);
+    let make = |number| Command::MakeToken {
+        token: token_id(number),
+        uses: 1,
+        ttl: Duration::from_secs(60),
+        role: Role::Member,
+    };
+    // One is used up: the node joined by it.
+    assert_eq!((net.view(0).tokens.len(), net.nodes[0].disk.tokens.len()), (0, 1));
+    for number in 100..164 {
+        net.command(0, make(number)).unwrap();
+    }
+    assert_eq!((net.view(0).tokens.len(), net.nodes[0].disk.tokens.len()), (64, 64));
+    assert!(matches!(net.command(0, make(200)), Err(Refusal::Invalid(_))));
 }
 
 #[test]

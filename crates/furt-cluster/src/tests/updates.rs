@@ -91,6 +91,21 @@ fn a_node_that_ends_before_the_takeover_says_that_it_failed() {
 }
 
 #[test]
+fn a_command_that_is_said_again_after_a_restart_changes_nothing() {
+    let mut net = allowed(2);
+    assert_eq!(failure(&mut net, 1, "0.2.13"), "the signature is wrong");
+    let asked = net.log.iter().rfind(|packet| matches!(packet.out.body, Body::ProgramAsked { .. })).unwrap().clone();
+    net.restart(1);
+    net.pass(100);
+    let results = |net: &Net| net.count(|body| matches!(body, Body::UpdateResult(_)));
+    let before = (results(&net), net.refused(1, Refused::Replayed));
+    net.publish(asked);
+    net.pass(100);
+    assert_eq!((results(&net), net.refused(1, Refused::Replayed)), (before.0, before.1 + 1));
+    assert_eq!(told(&mut net, 1, "0.2.15").status, Ok(()), "a new command is carried out");
+}
+
+#[test]
 fn one_node_is_updated_at_a_time_and_one_that_does_not_answer_is_waited_for_with_an_end() {
     let mut net = allowed(3);
     net.cut[1] = true;

@@ -62,8 +62,8 @@ struct Node<'a> {
 /// did.
 pub(super) fn approved(data: &[u8]) {
     let mut input = Input(data);
-    let mut world = world();
     let how = input.byte() % 4;
+    let mut world = world(if how == 1 { OWN } else { COMMANDER });
     let disk = world.stored(how);
     let policy = Policy { updates: UpdateRule::On, ..Policy::default() };
     let (core, effects) = restore(&world, &policy, &disk, "1.0.0", 0);

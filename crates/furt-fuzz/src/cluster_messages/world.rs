@@ -11,7 +11,7 @@ use furt_cluster::{Body, Membership, Outgoing, Stored, To, Token};
 use furt_seal::{JoinToken, NodeKey, Seal, Secret, WrappedToken, document};
 
 pub(super) const CLUSTER: ClusterId = ClusterId(uuid::Uuid::from_u128(0x0191_f0a2_7b1c_4d3e_8f90_1122_3344_5566));
-const TOKEN: &str = "furtc1.0191f0a2-7b1c-4d3e-8f90-112233445566.AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+const RANDOM: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 pub(super) const OWN: usize = 0;
 pub(super) const COMMANDER: usize = 1;
 pub(super) const MEMBER: usize = 2;
@@ -39,8 +39,8 @@ static WORLD: LazyLock<Mutex<World>> = LazyLock::new(|| {
         (0..4).map(|_| NodeKey::generate().unwrap_or_else(|error| panic!("no key: {error}"))).collect();
     keys.sort_by_key(NodeKey::fingerprint);
     let seals: Vec<_> = keys.into_iter().map(Seal::new).collect();
-    let seals = seals.try_into().unwrap_or_else(|_| panic!("four keys"));
-    let token = TOKEN.parse().unwrap_or_else(|error| panic!("{error}"));
+    let seals: [Seal; 4] = seals.try_into().unwrap_or_else(|_| panic!("four keys"));
+    let token = token_of(seals[OWN].fingerprint());
     Mutex::new(World {
         seals,
         token,
@@ -51,10 +51,15 @@ static WORLD: LazyLock<Mutex<World>> = LazyLock::new(|| {
     })
 });
 
-/// With the cluster's secret and the token, and nothing of an earlier input.
-pub(super) fn world() -> MutexGuard<'static, World> {
+fn token_of(maker: Fingerprint) -> JoinToken {
+    format!("furtc1.{CLUSTER}.{maker}.{RANDOM}").parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// With the cluster's secret and a token of that key, and nothing of an earlier input.
+pub(super) fn world(maker: usize) -> MutexGuard<'static, World> {
     let mut world = WORLD.lock().unwrap_or_else(PoisonError::into_inner);
     world.asked = None;
+    world.token = token_of(world.fingerprint(maker));
     let (token, taken) = (world.token.clone(), std::mem::take(&mut world.taken));
     for id in taken {
         world.seals[OWN].remove_secret(&id);

@@ -17,7 +17,7 @@ fn a_token_is_read_as_it_is_written() {
     assert_eq!(token.cluster().to_string(), "0191f0a2-7b1c-4d3e-8f90-112233445566");
     // By HMAC of another library.
     assert_eq!(token.id().to_string(), "c0e126fc572e7280");
-    let (one, other) = (JoinToken::draw(cluster()), JoinToken::draw(cluster()));
+    let (one, other) = (JoinToken::draw(cluster(), fingerprint(3)), JoinToken::draw(cluster(), fingerprint(3)));
     assert_eq!(one.text().parse::<JoinToken>().unwrap().id(), one.id());
     assert_ne!(one.id(), other.id());
 }
@@ -25,17 +25,19 @@ fn a_token_is_read_as_it_is_written() {
 #[test]
 fn any_other_text_is_no_token_and_is_not_repeated() {
     let cluster = cluster();
-    let random = &TOKEN[TOKEN.len() - 43..];
+    let (maker, random) = (fingerprint(3), &TOKEN[TOKEN.len() - 43..]);
     for (text, error) in [
         (String::new(), TokenError::NoToken),
-        (format!("furtc2.{cluster}.{random}"), TokenError::NoToken),
+        (format!("furtc2.{cluster}.{maker}.{random}"), TokenError::NoToken),
         (format!(" {TOKEN}"), TokenError::NoToken),
         (format!("{TOKEN}."), TokenError::NoToken),
-        (format!("furtc1.{cluster}"), TokenError::NoToken),
-        (format!("furtc1..{random}"), TokenError::NoCluster),
-        (format!("furtc1.{}.{random}", cluster.to_string().to_uppercase()), TokenError::NoCluster),
-        (format!("furtc1.{}.{random}", cluster.to_string().replace('-', "")), TokenError::NoCluster),
-        (format!("furtc1.{cluster}."), TokenError::NoRandom),
+        (format!("furtc1.{cluster}.{random}"), TokenError::NoToken),
+        (format!("furtc1..{maker}.{random}"), TokenError::NoCluster),
+        (format!("furtc1.{}.{maker}.{random}", cluster.to_string().to_uppercase()), TokenError::NoCluster),
+        (format!("furtc1.{}.{maker}.{random}", cluster.to_string().replace('-', "")), TokenError::NoCluster),
+        (format!("furtc1.{cluster}..{random}"), TokenError::NoMaker),
+        (format!("furtc1.{cluster}.{}.{random}", fingerprint(0xab).to_string().to_uppercase()), TokenError::NoMaker),
+        (format!("furtc1.{cluster}.{maker}."), TokenError::NoRandom),
         (format!("{TOKEN}="), TokenError::NoRandom),
         (format!("{TOKEN}\n"), TokenError::NoRandom),
         (TOKEN[..TOKEN.len() - 1].to_owned(), TokenError::NoRandom),
@@ -82,11 +84,22 @@ fn a_proof_is_over_all_of_the_transcript_and_for_one_side() {
         ] {
             assert_eq!(token.judge(side, &bent, &proof), Proof::Wrong, "{bent:?}");
         }
-        assert_eq!(JoinToken::draw(cluster()).judge(side, &transcript, &proof), Proof::Wrong);
+        assert_eq!(JoinToken::draw(cluster(), fingerprint(3)).judge(side, &transcript, &proof), Proof::Wrong);
     }
     // A token leads to its own cluster, whatever a transcript says.
     let foreign = Transcript { cluster: ClusterId(uuid::Uuid::nil()), ..transcript };
     assert_eq!(token.judge(Side::Maker, &foreign, &token.prove(Side::Maker, &foreign)), Proof::Wrong);
+}
+
+#[test]
+fn who_has_a_token_and_did_not_make_it_lets_nobody_in() {
+    let token = token();
+    for maker in [fingerprint(9), transcript().joiner] {
+        let posed = Transcript { maker, ..transcript() };
+        for side in [Side::Maker, Side::Joiner] {
+            assert_eq!(token.judge(side, &posed, &token.prove(side, &posed)), Proof::Wrong);
+        }
+    }
 }
 
 fn fingerprint_text(proof: [u8; 32]) -> String {

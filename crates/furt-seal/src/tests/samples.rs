@@ -15,8 +15,8 @@ use crate::{Enclosed, JoinToken, NodeKey, Seal, Secret, document};
 
 /// The secret of the vectors that a lex-node made.
 pub(super) const SECRET: &str = "78090e48a992cb7e2365217d72f80fae4c890b5963662ac0f7d01d21375152c8";
-pub(super) const TOKEN: &str =
-    "furtc1.0191f0a2-7b1c-4d3e-8f90-112233445566.AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+pub(super) const TOKEN: &str = "furtc1.0191f0a2-7b1c-4d3e-8f90-112233445566.\
+     0303030303030303030303030303030303030303030303030303030303030303.AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 pub(super) const AT_MS: i64 = 1_795_818_211_250;
 
 /// Making a key takes a while in tests.
