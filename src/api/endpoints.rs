@@ -152,7 +152,7 @@ endpoints! {
     GET "/internal/cluster/settings" NONE Identified Read (()) -> Settings = cluster::settings,
         "lists the [settings](cluster.md#settings) of the cluster and its nodes, and those that were in force before";
     POST "/internal/cluster/settings" NONE Identified AdminByToken (ChangeSettings) -> SetSettings
-        = cluster::set_settings, "changes settings of the cluster, or of some nodes; answers within 60 s";
+        = cluster::set_settings, "changes settings of the cluster, or of some nodes; answers within 60 s, and a minute more for each node that may restart";
     POST "/internal/services/{service}/drain" WAIT Identified RegistrantOrOperate (()) -> Drained
         = deregistration::drain_service, "drains all its instances";
     DELETE "/internal/services/{service}/drain" NONE Identified RegistrantOrOperate (()) -> Drained

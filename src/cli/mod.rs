@@ -115,7 +115,7 @@ enum Verb {
     /// Replace the running furt by the program that is in its place now, without losing a connection
     #[command(after_help = examples::UPGRADE)]
     Upgrade(upgrade::UpgradeArgs),
-    /// Have a node of the cluster run another version of furt, which its own file lets happen
+    /// Have a node of the cluster run another version of furt, if that node's file allows it
     #[command(after_help = examples::UPDATE)]
     Update(update::UpdateArgs),
     /// Exit with 0 if the running furt takes requests, for health checks

@@ -25,7 +25,7 @@ pub(super) struct UpdateArgs {
     /// The version, such as 1.4.0
     #[arg(long, value_name = "VERSION")]
     version: String,
-    /// What sha256sum prints for the artefact furt-VERSION
+    /// The 64 digits that sha256sum prints for the artefact furt-VERSION
     #[arg(long, value_name = "HEX")]
     sha256: String,
     #[command(flatten)]

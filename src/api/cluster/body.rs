@@ -78,7 +78,7 @@ pub(super) fn approve(body: Value) -> Result<Role, Vec<FieldError>> {
 /// # Errors
 /// As [`join`].
 pub(super) fn adopt(body: Value) -> Result<CheckValue, Vec<FieldError>> {
-    let rule = "must be 16 hexadecimal digits, as furt secret status shows them";
+    let rule = "must be 16 hexadecimal digits, as furt nodes shows them";
     read(body, |fields| {
         fields.require("check", text(|text| text.to_ascii_lowercase().parse().map_err(|_| Invalid::new(rule))))
     })

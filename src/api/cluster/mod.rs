@@ -25,7 +25,7 @@ use furt_api::cluster::{
     RevokedNode, Rotating,
 };
 use furt_api::{Code, Outcome};
-use furt_cluster::model::{Claim, ClusterId, SecretId, TokenId};
+use furt_cluster::model::{Claim, ClusterId, SecretId, Standing, TokenId};
 use furt_cluster::{Answer, Command, Refusal};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -140,6 +140,9 @@ pub(super) async fn approve(
     let shown = in_time(cluster.look()).await?;
     let key = naming::find(&shown.view.nodes, &key, Names::Refused)?;
     done(command(cluster, source, &format!("approving {key} as {role}"), Command::Approve(key, role)).await?)?;
+    // A role is only raised.
+    let had = shown.view.nodes.iter().find(|node| node.fingerprint == key).map(|node| node.standing);
+    let role = if let Some(Standing::Approved(had)) = had { had.max(role) } else { role };
     let status = if shown.view.membership.is_some() { Outcome::Approved } else { Outcome::Trusted };
     Ok(Json(ApprovedNode { status, fingerprint: key.to_string(), role: showing::role(role) }))
 }

@@ -246,6 +246,18 @@ async fn each_endpoint_reaches_the_driver_and_is_answered() {
 }
 
 #[tokio::test]
+async fn who_approves_a_commander_as_member_is_told_that_it_stays_one() {
+    let router = Driver::default().answering(|| Ok(Answer::Done));
+    for (body, role) in [("", "commander"), (r#"{"role": "member"}"#, "commander")] {
+        let answer = asked(&router, "POST", "/internal/cluster/nodes/02ababab/approve", body).await;
+        assert_eq!((answer.0, &answer.1["role"]), (200, &json!(role)), "{body}");
+    }
+    let pending = key(3, 0).to_string();
+    let answer = asked(&router, "POST", &format!("/internal/cluster/nodes/{pending}/approve"), "").await;
+    assert_eq!((answer.0, &answer.1["role"]), (200, &json!("member")));
+}
+
+#[tokio::test]
 async fn a_token_is_answered_once_and_never_cached() {
     let router = Driver::default().answering(|| Ok(Answer::Done));
     let answer =

@@ -83,6 +83,11 @@ fn init(args: &InitArgs) -> Result<()> {
 }
 
 fn join(args: &JoinArgs) -> Result<()> {
+    // Others on the machine see arguments, and it would be sent as the operators' token.
+    ensure!(
+        args.target.token.as_deref().is_none_or(|token| !token.starts_with("furtc1.")),
+        "--token and FURT_TOKEN are for the operators' token; the join token is read from stdin, or from --token-file"
+    );
     let token = match &args.token_file {
         Some(path) => {
             let name = path.display();

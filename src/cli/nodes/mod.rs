@@ -44,7 +44,7 @@ enum NodesVerb {
     /// Revoke a node's key, for ever: the node needs a new one to come back
     #[command(after_help = examples::NODES_REVOKE)]
     Revoke(one::KeyArgs),
-    /// List a node that is not approved no more, until it is heard again
+    /// Take a node that is not approved off the list, until it is heard again
     #[command(after_help = examples::NODES_FORGET)]
     Forget(one::NamedArgs),
     /// Show all that is known of a node

@@ -107,8 +107,6 @@ fn note(member: &Member, cluster: &Cluster) -> String {
     let mut note = |is_so: bool, what: &str| notes.extend(is_so.then(|| what.to_owned()));
     note(member.this, "this node");
     note(member.standing == Standing::Commander, "commander");
-    let is_leaving = (member.status.as_ref(), member.state.as_ref());
-    note(is_leaving == (Some(&NodeStatus::Leaving), Some(&NodeState::Silent)), "last status: leaving");
     note(member.status == Some(NodeStatus::Degraded), "degraded");
     let is_live = matches!(member.state, Some(NodeState::Active | NodeState::Late));
     let is_approved = matches!(member.standing, Standing::Member | Standing::Commander);
@@ -210,7 +208,7 @@ mod tests {
 NAME         KEY       VERSION  STATE    BEAT  SKEW    SETTINGS   SECRET  SERVICES  NOTE
 edge_4.4711  11111111  0.4.0    active   2 s   +3 ms   7          2       41 of 42  this node, commander
 edge_2.812   22222222  0.4.0    active   2 s   +3 ms   6 (own 2)  -       41 of 42  degraded, other settings, other secret
-edge_3.1     33333333  0.4.0    silent   2 h   -12 ms  -          -       -         last status: leaving
+edge_3.1     33333333  0.4.0    silent   2 h   -12 ms  -          -       -
 edge_0.55    eeeeeeee  0.4.0    pending  2 s   +3 ms   -          -       41 of 42  furt nodes approve eeeeeeeeeeeeeeee
 
 cluster c1, broker up

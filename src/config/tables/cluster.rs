@@ -131,7 +131,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ClusterConfig {
                 default: DefaultValue::absent("none", r#""/etc/furt/join-token""#),
                 range: "a file",
                 text: "A file with a join token, see `furt cluster token`: the node joins by it at its start, if it has not joined. \
-                       One that everybody can read is refused.",
+                       One that others than its owner can read is refused.",
                 ..RESTART
             },
             file,
@@ -142,8 +142,8 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> ClusterConfig {
                 name: "cluster.members",
                 default: DefaultValue::Toml("[]"),
                 range: "fingerprints",
-                text: "Keys of nodes that are approved as members by this file: 64 hexadecimal digits each, as `furt nodes` shows \
-                       them.",
+                text: "Keys of nodes that are approved as members by this file: 64 hexadecimal digits each, as \
+                       `furt nodes -o json` shows them.",
                 ..Key::ROW
             },
             list(Commas::Split, "a fingerprint", fingerprint),

@@ -185,6 +185,7 @@ impl Rabbitmq {
             "-kernel inet_dist_use_interface {127,0,0,1} -kernel net_ticktime 8 -setcookie furt +S 1:1 +sbwt none";
         command.env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", arguments);
         command.env("RABBITMQ_CTL_ERL_ARGS", "-setcookie furt");
+        command.env("ERL_CRASH_DUMP", self.dir.path().join("erl_crash.dump"));
         if let Some(features) = self.features {
             command.env("RABBITMQ_FEATURE_FLAGS", features);
         }
