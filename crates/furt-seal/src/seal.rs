@@ -123,27 +123,17 @@ impl Seal {
         self.finish(message, wire::write(message, &self.0, Some(Enclosing::VaultToken(token, &receiver)))?)
     }
 
-    /// Signs whatever body there is in the place of the message's own, and encrypts it where the message says so: what the owner of
-    /// an approved key may send. For the fuzz targets; no gateway comes here.
-    ///
-    /// # Errors
-    /// As for [`Seal::seal`].
-    #[doc(hidden)]
-    pub fn forge(
-        &self,
-        message: &Outgoing,
-        kind: &str,
-        function: Option<&str>,
-        json: &[u8],
-    ) -> Result<Packet, SealError> {
-        self.protect(message, kind, function, json)
-    }
-
     fn finish(&self, message: &Outgoing, written: Written) -> Result<Packet, SealError> {
         self.protect(message, written.kind, written.function, &written.json)
     }
 
-    fn protect(
+    /// Signs this body in the place of the message's own, and encrypts it where the message says so. Beside this module the fuzz targets
+    /// call it, since the owner of an approved key may send any body; no gateway does.
+    ///
+    /// # Errors
+    /// As for [`Seal::seal`].
+    #[doc(hidden)]
+    pub fn protect(
         &self,
         message: &Outgoing,
         kind: &str,

@@ -153,7 +153,8 @@ async fn a_node_s_own_settings_lie_over_the_cluster_s_and_outlive_reload_and_res
     three.nodes[1].registered(&public_service("shop", &three._origin.url(), "/shop")).await;
     three.take([Some(5), Some(20), Some(5)]).await;
 
-    // One that is away takes what it missed.
+    // One that is away takes what it missed. Two are there only once the second one is again.
+    agrees(&three.nodes[0], 3).await;
     three.nodes[2].stop().await;
     agrees(&three.nodes[0], 2).await;
     let said = three.sets(&["limits.max_body=7", "--to", "all"]).await;

@@ -18,12 +18,12 @@ use super::logs::{Act, Logs};
 use super::method::{self};
 use super::options::Options;
 use super::rebinding::{Rebind, Rebinds};
-use super::sharing::{ANSWER, Sharing};
+use super::sharing::{ANSWER, Due, Sharing};
 use crate::bus::Event;
 use crate::clock;
 use crate::inbox::{Inbox, Reading};
 use crate::message::{Outcome, Outgoing, ReadingEnd, Receipt, Ticket};
-use crate::topology::Topology;
+use crate::topology::{SharedQueue, Topology};
 use crate::trouble::Trouble;
 
 /// For the outcomes of what was published before leaving.
@@ -51,7 +51,7 @@ pub(super) enum Ended {
     Lost {
         trouble: Trouble,
         was_up: bool,
-        /// Logs for which the broker ended it, and why.
+        /// Logs and shared queues for which the broker ended it, and why.
         cuts: BTreeMap<String, String>,
     },
 }
@@ -80,7 +80,8 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Everything but logs is declared; `keys` are those of [`crate::Bus::bind`], `cuts` logs that ended the connection before.
+    /// Everything but logs is declared; `keys` are those of [`crate::Bus::bind`], `cuts` logs and shared queues
+    /// that ended the connection before.
     pub(super) fn new(
         number: u64,
         mut connection: Connection,
@@ -91,8 +92,14 @@ impl<'a> Session<'a> {
     ) -> Self {
         let Topology { queue, shared, .. } = &options.topology;
         connection.method(CONSUME, &method::consume(queue));
-        for (channel, shared) in (FIRST_SHARED..).zip(shared) {
-            connection.method(channel, &method::consume(&shared.name));
+        let sharing = Sharing::new(shared, cuts, clock::now());
+        for (channel, queue) in sharing.asked() {
+            connection.method(channel, &method::consume(queue));
+        }
+        for SharedQueue { name, .. } in shared {
+            if let Some(why) = cuts.get(name) {
+                inbox.push(Event::Shared { queue: name.clone(), result: Err(why.clone()) });
+            }
         }
         let first_log = u16::try_from(shared.len()).map_or(u16::MAX, |count| FIRST_SHARED.saturating_add(count));
         let logs = Logs::new(&options.topology, first_log, cuts, clock::now());
@@ -103,7 +110,7 @@ impl<'a> Session<'a> {
             inbox,
             is_up: false,
             started: clock::now(),
-            sharing: Sharing::new(shared, clock::now()),
+            sharing,
             logs,
             cuts: BTreeMap::new(),
             outstanding: BTreeSet::new(),
@@ -183,7 +190,7 @@ impl<'a> Session<'a> {
     }
 
     fn look_after_shared(&mut self) {
-        let (late, open) = self.sharing.due(clock::now());
+        let Due { late, open, ask } = self.sharing.due(clock::now());
         for queue in late {
             let result =
                 Err(format!("the broker says nothing for {} s: the queue may have no majority", ANSWER.as_secs()));
@@ -191,6 +198,9 @@ impl<'a> Session<'a> {
         }
         for channel in open {
             self.connection.method(channel, &method::channel_open());
+        }
+        for (channel, queue) in ask {
+            self.connection.method(channel, &method::consume(&queue));
         }
     }
 

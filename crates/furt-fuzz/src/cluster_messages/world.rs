@@ -167,7 +167,7 @@ impl World {
         if let Some(packet) = self.packets.get(&name) {
             return Some(packet.clone());
         }
-        let packet = self.seals[by].forge(message, kind, function, json).ok()?;
+        let packet = self.seals[by].protect(message, kind, function, json).ok()?;
         self.packets.insert(name, packet.clone());
         Some(packet)
     }

@@ -49,7 +49,8 @@ impl Session<'_> {
             (0, Said::Closed { code, text }) => {
                 self.connection.method(0, &method::close_ok());
                 if code >= NOT_IMPLEMENTED {
-                    self.cuts = self.logs.in_making().map(|log| (log.to_owned(), text.clone())).collect();
+                    let asked = self.logs.in_making().chain(self.sharing.asked().map(|(_, queue)| queue));
+                    self.cuts = asked.map(|name| (name.to_owned(), text.clone())).collect();
                 }
                 return Err(Trouble::Lost(format!("{text} ({code})")));
             }
