@@ -196,8 +196,7 @@ pub(super) async fn rotate(
     body: Bytes,
 ) -> ApiResult<Rotating> {
     let cluster = without_body(&api, &body)?;
-    log::info!("cluster: {} asks for another secret", source.address);
-    match within(ROTATE_TIMEOUT, cluster.command(Command::Rotate)).await?.map_err(refusing::problem)? {
+    match command(cluster, source, "another secret", Command::Rotate).await? {
         Answer::Rotating(id) => Ok(Json(Rotating { status: Outcome::Rotating, secret: showing::secret_id(&id) })),
         other => Err(unexpected(&other)),
     }
@@ -265,7 +264,8 @@ fn optional_body(is_too_large: bool, headers: &HeaderMap, body: &[u8]) -> Result
 /// Has a command carried out; `what` is asked for, as the log says it.
 async fn command(cluster: &Handle, source: Source, what: &str, command: Command) -> Result<Answer, Problem> {
     log::info!("cluster: {} asks for {what}", source.address);
-    in_time(cluster.command(command)).await
+    let limit = if command == Command::Rotate { ROTATE_TIMEOUT } else { ANSWER_TIMEOUT };
+    within(limit, cluster.command(command)).await?.map_err(refusing::problem)
 }
 
 /// Waits no longer than a caller would.

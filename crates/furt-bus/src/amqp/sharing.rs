@@ -52,7 +52,7 @@ impl Sharing {
     pub(super) fn asked(&self) -> impl Iterator<Item = (u16, &str)> {
         let queues = (FIRST_SHARED..).zip(&self.0);
         queues
-            .filter(|(_, (_, state))| matches!(state, State::Asked(_)))
+            .filter(|(_, (_, state))| matches!(state, State::Asked(_) | State::Late))
             .map(|(channel, (queue, _))| (channel, &**queue))
     }
 
@@ -143,6 +143,7 @@ mod tests {
         let later = sharing.deadline().unwrap();
         assert_eq!(sharing.due(later), Due { late: vec!["c".to_owned()], open: vec![b], ask: vec![] });
         assert_eq!((sharing.due(later), sharing.deadline()), (Due::default(), None));
+        assert_eq!(sharing.asked().collect::<Vec<_>>(), [(c, "c")], "it may still end the connection");
         assert_eq!(sharing.opened(b, later).as_deref(), Some("b"));
         assert_eq!(sharing.answered(c).as_deref(), Some("c"), "late is better than never");
         assert_eq!(sharing.deadline(), Some(later + ANSWER));
