@@ -77,8 +77,9 @@ async fn what_was_deleted_meanwhile_is_gone_after_the_return_however_it_was_comp
 async fn a_gateway_that_is_cut_off_keeps_who_it_hears_and_gives_them_back() {
     for network in [Network::Cut, Network::Frozen, Network::LosesAnswers] {
         let scene = Scene::new().await;
-        for service in ["heard", "left"] {
-            scene.a.registered(&beating_service(service, &scene.origin.url(), TTL)).await;
+        // Nobody beats for the one that leaves: it must outlast the time in which A is found to be cut off.
+        for (service, ttl) in [("heard", TTL), ("left", TTL * 10)] {
+            scene.a.registered(&beating_service(service, &scene.origin.url(), ttl)).await;
             scene.both_have(service).await;
         }
         let load = Background::requests(&[&scene.a], &["/heard".into()]);

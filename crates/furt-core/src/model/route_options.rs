@@ -1,0 +1,98 @@
+//! What a route can ask for beside its path, method and permission: by its service's definition, by itself, or by a rule of
+//! the operator.
+
+use std::sync::Arc;
+
+use super::{AskedHost, Cors, Invalid, Rewrite};
+
+/// What somebody says of one option.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum Said<T> {
+    /// Nothing: what was said before holds.
+    #[default]
+    Nothing,
+    /// That there is none, whatever was said before.
+    Off,
+    /// This, in the place of what was said before.
+    Is(T),
+}
+
+impl<T> Said<T> {
+    /// What holds once this is said after `before`.
+    pub fn after(self, before: Option<T>) -> Option<T> {
+        match self {
+            Self::Nothing => before,
+            Self::Off => None,
+            Self::Is(value) => Some(value),
+        }
+    }
+
+    /// The value that is said.
+    pub fn value(&self) -> Option<&T> {
+        match self {
+            Self::Nothing | Self::Off => None,
+            Self::Is(value) => Some(value),
+        }
+    }
+
+    /// The same of a part or another form of it.
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Said<U> {
+        match self {
+            Self::Nothing => Said::Nothing,
+            Self::Off => Said::Off,
+            Self::Is(value) => Said::Is(map(value)),
+        }
+    }
+
+    /// Whether nothing is said.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+}
+
+/// The options, as one place says them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct RouteOptions {
+    /// What browsers may do from other origins.
+    pub cors: Said<Arc<Cors>>,
+    /// What becomes of the path on its way to the service.
+    pub rewrite: Said<Arc<Rewrite>>,
+    /// Which host the service is asked for, where that is not the client's. Rules alone say it.
+    pub asked_host: Said<AskedHost>,
+}
+
+impl RouteOptions {
+    /// Whether nothing is said of any.
+    pub fn is_empty(&self) -> bool {
+        let Self { cors, rewrite, asked_host } = self;
+        cors.is_nothing() && rewrite.is_nothing() && asked_host.is_nothing()
+    }
+
+    /// Whether each of them could have been registered.
+    ///
+    /// # Errors
+    /// The first reason why not.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let Self { cors, rewrite, asked_host: _ } = self;
+        cors.value().map_or(Ok(()), |cors| cors.check())?;
+        rewrite.value().map_or(Ok(()), |rewrite| rewrite.check())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_later_stands_for_what_was_said_before() {
+        for (before, said, after) in [
+            (Some(1), Said::Nothing, Some(1)),
+            (Some(1), Said::Off, None),
+            (Some(1), Said::Is(2), Some(2)),
+            (None, Said::Nothing, None),
+            (None, Said::Is(2), Some(2)),
+        ] {
+            assert_eq!(said.after(before), after);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Which API key a request comes with: in `X-API-Key`, in `Authorization` where the operator says so, or as a certificate that stands
+//! for one.
+//!
+//! One credential counts. `X-API-Key` goes before `Authorization`, which may be the service's own: there only what is a key of furt's
+//! counts, and only that is kept from the service.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::answer::GatewayAnswer;
+use super::client::Client;
+use super::context::Context;
+use crate::clock;
+use crate::config::KeyAccept;
+use crate::published::Published;
+use crate::wire::GatewayProblem;
+use furt_core::model::{KeyName, KeySpec, Sha256Digest};
+use furt_core::routing::{ApiKey, Route};
+
+/// The header that carries the key.
+pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// The longest text of `Basic` that is decoded: a user and a key.
+const MAX_BASIC: usize = 1024;
+
+/// A key that a request came with.
+struct Found {
+    key: Arc<ApiKey>,
+    is_in_authorization: bool,
+}
+
+/// Finds the key that a request comes with, and whether it may take the route with it. A public route takes any request; a key
+/// sent along is named to the service if it is good, and makes no difference otherwise.
+///
+/// # Errors
+/// It may not.
+pub(super) fn authenticate(
+    headers: &HeaderMap,
+    route: &Route,
+    ctx: &mut Context,
+    snapshot: &Published,
+) -> Result<(), GatewayAnswer> {
+    let found = find(headers, &ctx.client, snapshot);
+    ctx.credentials.has_good_key = Some(found.is_ok());
+    let Some(permission) = &route.permission else {
+        take(found.ok(), ctx);
+        return Ok(());
+    };
+    let found = found.map_err(|problem| GatewayAnswer::from(problem).with_accepted(snapshot.config.keys.accept))?;
+    if !found.key.permissions.allows(permission) {
+        let detail = format!("needs \"{permission}\"");
+        return Err(GatewayAnswer::from(GatewayProblem::PermissionMissing).with_detail(detail));
+    }
+    take(Some(found), ctx);
+    Ok(())
+}
+
+/// Whether a request comes with a good key, also one that was refused before its key was asked for.
+pub(super) fn has_good_key(headers: &HeaderMap, ctx: &Context, snapshot: &Published) -> bool {
+    ctx.credentials.has_good_key.unwrap_or_else(|| find(headers, &ctx.client, snapshot).is_ok())
+}
+
+/// The name of the good key that a request comes with.
+pub(super) fn name_of_key(headers: &HeaderMap, client: &Client, snapshot: &Published) -> Option<KeyName> {
+    find(headers, client, snapshot).ok().map(|found| found.key.name.clone())
+}
+
+fn take(found: Option<Found>, ctx: &mut Context) {
+    ctx.credentials.is_in_authorization = found.as_ref().is_some_and(|found| found.is_in_authorization);
+    ctx.credentials.key = found.map(|found| found.key);
+}
+
+fn find(headers: &HeaderMap, client: &Client, snapshot: &Published) -> Result<Found, GatewayProblem> {
+    let mut sent = headers.get_all(API_KEY).iter();
+    let (key, is_in_authorization) = match (sent.next(), sent.next()) {
+        (None, _) => find_elsewhere(headers, client, snapshot)?,
+        (Some(key), None) => (snapshot.keys.get(&Sha256Digest::of(key.as_bytes())), false),
+        // Two keys are none: which of them a service behind another proxy would see is anyone's guess.
+        (Some(_), Some(_)) => return Err(GatewayProblem::KeyUnknown),
+    };
+    let key = key.ok_or(GatewayProblem::KeyUnknown)?;
+    if key.ends_ms.is_some_and(|end| end <= clock::unix_ms()) {
+        return Err(GatewayProblem::KeyUnknown);
+    }
+    let allowed = key.allow_from.is_empty() || client.address.is_some_and(|address| key.allow_from.contains(address));
+    let found = || Found { key: Arc::clone(key), is_in_authorization };
+    if allowed { Ok(found()) } else { Err(GatewayProblem::AddressNotAllowed) }
+}
+
+/// The key of a request without `X-API-Key`, and whether it is in `Authorization`.
+fn find_elsewhere<'s>(
+    headers: &HeaderMap,
+    client: &Client,
+    snapshot: &'s Published,
+) -> Result<(Option<&'s Arc<ApiKey>>, bool), GatewayProblem> {
+    let accept = snapshot.config.keys.accept;
+    let sent = if accept.reads_authorization() { in_authorization(headers, accept) } else { None };
+    if let Some(key) = sent.as_ref().and_then(|digest| snapshot.keys.get(digest)) {
+        return Ok((Some(key), true));
+    }
+    // Most certificates stand for no key.
+    let shown = client.secured.as_ref().and_then(|secured| secured.certificate());
+    let of_certificate = shown.and_then(|(_, sha256)| snapshot.keys.get(&KeySpec::digest_of_certificate(sha256)));
+    match of_certificate {
+        Some(key) => Ok((Some(key), false)),
+        None if sent.is_some() => Err(GatewayProblem::KeyUnknown),
+        None => Err(GatewayProblem::KeyMissing),
+    }
+}
+
+/// The digest of what may be a key in `Authorization` (RFC 6750 §2.1, RFC 7617); `None`: there is nothing of the kind.
+fn in_authorization(headers: &HeaderMap, accept: KeyAccept) -> Option<Sha256Digest> {
+    let mut sent = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    let (Some(sent), None) = (sent.next(), sent.next()) else { return None };
+    let space = sent.iter().position(|byte| *byte == b' ')?;
+    let (scheme, rest) = (&sent[..space], sent[space..].trim_ascii());
+    if accept.bearer && scheme.eq_ignore_ascii_case(b"bearer") {
+        return Some(Sha256Digest::of(rest));
+    }
+    if accept.basic && scheme.eq_ignore_ascii_case(b"basic") && rest.len() <= MAX_BASIC {
+        let plain = STANDARD.decode(rest).ok()?;
+        let colon = plain.iter().position(|byte| *byte == b':')?;
+        return Some(Sha256Digest::of(&plain[colon + 1..]));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_authorization_is_a_bearer_s_token_or_a_password_and_only_where_that_is_accepted() {
+        let all = KeyAccept { bearer: true, basic: true };
+        let read = |values: &[&str], accept| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            }
+            in_authorization(&headers, accept)
+        };
+        let key = Some(Sha256Digest::of(b"k:1"));
+        for (value, expected) in [
+            ("Bearer k:1", key),
+            ("bearer   k:1 ", key),
+            ("Basic dXNlcjprOjE=", key),
+            ("BASIC OmsqOjE=", Some(Sha256Digest::of(b"k*:1"))),
+            ("Basic dXNlcg==", None),
+            ("Basic %%%", None),
+            ("Digest k:1", None),
+            ("Bearer", None),
+            ("", None),
+        ] {
+            assert_eq!(read(&[value], all), expected, "{value}");
+        }
+        assert_eq!(read(&["Bearer k:1", "Bearer k:1"], all), None, "twice is none");
+        assert_eq!(read(&["Bearer k:1"], KeyAccept { bearer: false, ..all }), None);
+        assert_eq!(read(&["Basic dXNlcjprOjE="], KeyAccept { basic: false, ..all }), None);
+        assert_eq!(read(&[&format!("Basic {}", "A".repeat(MAX_BASIC + 4))], all), None);
+    }
+}

@@ -1,0 +1,155 @@
+//! The stored forms of what definitions and routes say of requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::READS;
+use furt_core::model::{self, Origins, PathPrefix, Said};
+
+/// A field of a definition or a route: absent where nothing is said, so that an earlier furt reads such a record, and `null` where it
+/// takes away what was said before.
+pub(super) type Field<T> = Option<Option<T>>;
+
+pub(super) fn null_or<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Cors {
+    origins: Vec<String>,
+    headers: Option<Vec<String>>,
+    expose: Vec<String>,
+    credentials: bool,
+    max_age_secs: u64,
+}
+
+/// What `reads` is to say of a definition.
+pub(super) fn reads(definition: &model::Definition) -> Option<u64> {
+    let has_any = !definition.options.is_empty() || definition.routes.iter().any(|route| !route.options.is_empty());
+    has_any.then_some(READS)
+}
+
+pub(super) fn stored<T, R>(said: &Said<Arc<T>>, from_core: impl Fn(&T) -> R) -> Field<R> {
+    match said {
+        Said::Nothing => None,
+        Said::Off => Some(None),
+        Said::Is(value) => Some(Some(from_core(value))),
+    }
+}
+
+pub(super) fn said<T, R>(
+    stored: Field<R>,
+    into_core: impl Fn(R) -> Result<T, model::Invalid>,
+) -> Result<Said<Arc<T>>, model::Invalid> {
+    Ok(match stored {
+        None => Said::Nothing,
+        Some(None) => Said::Off,
+        Some(Some(value)) => Said::Is(Arc::new(into_core(value)?)),
+    })
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Rewrite {
+    strip: Option<String>,
+    add: Option<String>,
+    redirects: bool,
+}
+
+impl Rewrite {
+    pub(super) fn from_core(rewrite: &model::Rewrite) -> Self {
+        let text = |prefix: &Option<PathPrefix>| prefix.as_ref().map(|prefix| prefix.as_str().to_owned());
+        Self { strip: text(&rewrite.strip), add: text(&rewrite.add), redirects: rewrite.redirects }
+    }
+
+    pub(super) fn into_core(self) -> Result<model::Rewrite, model::Invalid> {
+        let prefix = |text: Option<String>| text.map(|text| PathPrefix::try_new(&text)).transpose();
+        Ok(model::Rewrite { strip: prefix(self.strip)?, add: prefix(self.add)?, redirects: self.redirects })
+    }
+}
+
+impl Cors {
+    pub(super) fn from_core(cors: &model::Cors) -> Self {
+        let names = |names: &[http::HeaderName]| names.iter().map(|name| name.as_str().to_owned()).collect();
+        Self {
+            origins: cors.origins.texts().into_iter().map(str::to_owned).collect(),
+            headers: cors.headers.as_deref().map(names),
+            expose: names(&cors.expose),
+            credentials: cors.credentials,
+            max_age_secs: cors.max_age.as_secs(),
+        }
+    }
+
+    pub(super) fn into_core(self) -> Result<model::Cors, model::Invalid> {
+        let names = |names: Vec<String>| -> Result<Box<[http::HeaderName]>, model::Invalid> {
+            names.iter().map(|name| model::Cors::try_header(name)).collect()
+        };
+        Ok(model::Cors {
+            origins: Origins::try_new(&self.origins)?,
+            headers: self.headers.map(names).transpose()?,
+            expose: names(self.expose)?,
+            credentials: self.credentials,
+            max_age: Duration::from_secs(self.max_age_secs),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::{Definition, with_unknown_fields};
+    use furt_core::model::{Cors, Definition as Model, MethodRule, Pattern, RouteOptions, RouteSpec, ServiceName};
+    use furt_core::registry::DefinitionRecord;
+
+    use super::*;
+
+    fn cors() -> Said<Arc<Cors>> {
+        Said::Is(Arc::new(Cors::new(Origins::Any)))
+    }
+
+    fn record(of_all: Said<Arc<Cors>>, of_route: Said<Arc<Cors>>) -> DefinitionRecord {
+        let options = |cors| RouteOptions { cors, ..RouteOptions::default() };
+        let route = RouteSpec {
+            method: MethodRule::Any,
+            pattern: Pattern::try_new("/s").unwrap(),
+            permission: None,
+            options: options(of_route),
+        };
+        let definition =
+            Model { routes: vec![route], options: options(of_all), ..Model::new(ServiceName::try_new("s").unwrap()) };
+        DefinitionRecord { definition: Arc::new(definition), registered_from: [127, 0, 0, 1].into() }
+    }
+
+    #[test]
+    fn what_an_earlier_furt_must_not_route_says_so_and_anything_else_is_as_it_was() {
+        let stored = |record: &DefinitionRecord| -> Value {
+            let json = Definition::from_core(record).to_json();
+            assert_eq!(Definition::parse("s", &json).unwrap(), *record);
+            serde_json::from_slice(&json).unwrap()
+        };
+        let plain = stored(&record(Said::Nothing, Said::Nothing));
+        assert_eq!((plain.get("reads"), plain.get("cors"), plain["routes"][0].get("cors")), (None, None, None));
+        for (of_all, of_route) in [(cors(), Said::Nothing), (Said::Nothing, cors()), (cors(), Said::Off)] {
+            assert_eq!(stored(&record(of_all, of_route))["reads"], READS);
+        }
+        assert_eq!(stored(&record(cors(), Said::Off))["routes"][0]["cors"], Value::Null);
+    }
+
+    #[test]
+    fn a_record_that_keeps_what_a_newer_furt_wrote_keeps_who_may_route_it() {
+        let new = Definition::from_core(&record(Said::Nothing, Said::Nothing));
+        let mut stored: Value = serde_json::from_slice(&new.to_json()).unwrap();
+        let kept = |stored: &Value| -> Value {
+            serde_json::from_slice(&with_unknown_fields(&new, &serde_json::to_vec(stored).unwrap())).unwrap()
+        };
+        stored["reads"] = json!(READS);
+        assert_eq!(kept(&stored).get("reads"), None, "it was about what is said no more");
+        stored["reads"] = json!(READS + 1);
+        stored["later"] = json!(true);
+        assert_eq!((kept(&stored)["reads"].clone(), kept(&stored)["later"].clone()), (json!(READS + 1), json!(true)));
+    }
+}
