@@ -61,6 +61,7 @@ fn settings() -> Settings {
         sharing: Sharing::Exclusive,
         outage_hold: Duration::from_secs(300),
         shares_limits: false,
+        rules: Arc::default(),
     }
 }
 

@@ -46,6 +46,7 @@ fn settings() -> Option<Settings> {
         sharing: Sharing::Exclusive,
         outage_hold: Duration::from_secs(300),
         shares_limits: false,
+        rules: Arc::default(),
     })
 }
 
@@ -58,6 +59,7 @@ fn registration(number: usize, revision: u64) -> Option<Registration> {
             method: MethodRule::try_new(method).ok()?,
             pattern: Pattern::try_new(&path).ok()?,
             permission: permission.clone(),
+            options: Default::default(),
         })
     };
     let routes = [

@@ -27,6 +27,7 @@ fn route(method: &str, path: &str, service: u32) -> Arc<Route> {
         pattern: Pattern::try_new(path).unwrap(),
         permission: Some(Permission::try_new("svc:read").unwrap()),
         owner: Owner::Service(ServiceIndex(service)),
+        rules: None,
         counter: Default::default(),
     })
 }

@@ -52,6 +52,7 @@ impl Registrar {
             sharing: Sharing::Exclusive,
             outage_hold: Duration::from_secs(300),
             shares_limits: false,
+            rules: Arc::default(),
         };
         let now = furt::driver::now();
         let epoch = Epoch(uuid::Uuid::nil());
@@ -139,6 +140,7 @@ pub(super) fn registration(wanted: Service) -> Result<Event> {
             method: MethodRule::try_new(method)?,
             pattern: Pattern::try_new(&path)?,
             permission: Some(permission.clone()),
+            options: Default::default(),
         })
     };
     let routes = routes.into_iter().map(route).collect::<Result<_>>()?;

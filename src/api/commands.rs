@@ -20,7 +20,7 @@ use super::listener::{BodyTooLarge, MAX_BODY};
 use super::problem::Problem;
 use super::query::Parameters;
 use super::registration::{self, Parsed};
-use super::warnings;
+use super::{route_options, warnings};
 use crate::clock;
 use crate::upstream;
 use crate::wire;
@@ -69,7 +69,9 @@ fn route_warnings(api: &Api, registered: &registry::Registered) -> Vec<String> {
     }
     let snapshot = api.snapshots.load_full();
     let name = &registered.instance.service;
-    let told = snapshot.service_named(name.as_str()).map(|service| warnings::of_routes(service)).unwrap_or_default();
+    let Some(service) = snapshot.service_named(name.as_str()) else { return Vec::new() };
+    let mut told = warnings::of_routes(service);
+    told.extend(route_options::skipped_of(service, &snapshot));
     told.iter().for_each(|warning| log::warn!("service \"{name}\": {warning}"));
     told
 }

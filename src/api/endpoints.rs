@@ -103,6 +103,7 @@ const EXPLAIN: Query = Query::Only(&[
     Parameter::required("url", "/api/comments/a"),
     Parameter::optional("client", "ADDRESS"),
     Parameter::optional("key", "NAME"),
+    Parameter::optional("origin", "ORIGIN"),
 ]);
 const INSTANCES: Query = Query::Only(&[
     Parameter::optional("service", "NAME"),

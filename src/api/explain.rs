@@ -1,6 +1,6 @@
-//! `GET /internal/explain?method=&url=&client=&key=`: which route a request would take, and why the others would not; which
-//! patterns are near where none matches; whether an API key would be let in, and how far the instances are from a client, where
-//! these are named.
+//! `GET /internal/explain?method=&url=&client=&key=&origin=`: which route a request would take, and why the others would not; which
+//! patterns are near where none matches; what else holds for the route; whether an API key would be let in, how far the instances
+//! are from a client, and whether scripts of an origin may read the answer, where these are named.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,17 +14,18 @@ use super::commands::ApiResult;
 use super::key_check::{self, Judgement};
 use super::problem::Problem;
 use super::query::Parameters;
-use super::{Api, distances, near, reasons, views, warnings};
+use super::{Api, distances, near, reasons, route_options, views, warnings};
 use furt_core::model::path::Reserved;
-use furt_core::model::{KeyName, MethodRule, host, path};
+use furt_core::model::{KeyName, MethodRule, OriginPattern, host, path};
 use furt_core::routing::{Found, Owner, Route, Service, Snapshot};
 
-/// What is asked: a request, where its client is, and the name of its key.
+/// What is asked: a request, where its client is, the name of its key, and whose script sends it.
 struct Question {
     method: Method,
     url: String,
     client: Option<IpAddr>,
     key: Option<String>,
+    origin: Option<String>,
 }
 
 impl Question {
@@ -37,15 +38,18 @@ impl Question {
         let key = parameters.parsed("key", "must be the name of an API key", |text| {
             KeyName::try_new(text).is_ok().then(|| text.to_owned())
         });
-        let question = method.zip(url).map(|(method, url)| Self { method, url, client, key });
+        let origin = parameters.parsed("origin", "must be an origin such as https://app.example.org", |text| {
+            OriginPattern::try_new(text).ok().filter(|_| !text.contains('*')).map(|origin| origin.to_string())
+        });
+        let question = method.zip(url).map(|(method, url)| Self { method, url, client, key, origin });
         parameters.finish_with(question)
     }
 }
 
 pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters) -> ApiResult<Explanation> {
-    let Question { method, url, client, key } = Question::try_new(parameters)?;
+    let Question { method, url, client, key, origin } = Question::try_new(parameters)?;
     let (host, raw_path) = split(&url).unwrap_or_default();
-    let host = host::normalize(host);
+    let (authority, host) = (host, host::normalize(host));
     let snapshot = api.snapshots.load_full();
     let explanation = |verdict, reason, candidates| Explanation {
         method: method.as_str().to_owned(),
@@ -58,6 +62,8 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
         candidates,
         near: Vec::new(),
         client: None,
+        options: Vec::new(),
+        origin: None,
     };
     let path = match path::normalize(raw_path) {
         Ok(path) => path,
@@ -85,6 +91,7 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
         let service = verdict.route.and_then(|route| snapshot.service(route.owner.index()));
         distances::of(client, service.map(|service| &**service), &api.geo)
     });
+    let merged = verdict.route.map(|route| route_options::merged(route, &snapshot)).unwrap_or_default();
     let owner = verdict.route.and_then(|route| snapshot.service(route.owner.index()));
     Ok(Json(Explanation {
         warnings: owner
@@ -92,6 +99,7 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
             .into_iter()
             .flatten()
             .chain(note)
+            .chain(route_options::skipped_rules(&merged, &snapshot))
             .chain(warnings::of_limits(
                 owner.map(|service| &**service),
                 has_rate,
@@ -102,6 +110,10 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
         near,
         route: Some(verdict.route.map(|route| views::route(route, &snapshot))),
         client,
+        options: route_options::options(&merged, &snapshot),
+        origin: origin
+            .filter(|_| verdict.route.is_some())
+            .map(|origin| route_options::judge_origin(&origin, authority, &merged)),
         path: Some(path.to_string()),
         ..explanation(verdict.code.clone(), verdict.reason.clone(), candidates)
     }))

@@ -43,6 +43,11 @@ impl<'a> Fields<'a> {
         self.errors.push(FieldError { pointer, detail: detail.into() });
     }
 
+    /// Notes that the object itself is wrong.
+    pub(super) fn refuse_whole(&mut self, detail: impl Into<String>) {
+        self.errors.push(FieldError { pointer: self.pointer.clone(), detail: detail.into() });
+    }
+
     pub(super) fn pointer_to(&self, name: &str) -> String {
         format!("{}/{}", self.pointer, name.replace('~', "~0").replace('/', "~1"))
     }
@@ -83,6 +88,34 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Takes a list of texts that may be there, and tells each of them that is wrong.
+    pub(super) fn list<T>(
+        &mut self,
+        name: &str,
+        most: usize,
+        parse: impl Fn(&str) -> Result<T, Invalid>,
+    ) -> Option<Vec<T>> {
+        let pointer = self.pointer_to(name);
+        let list = match self.take(name)? {
+            Value::Array(list) if list.len() <= most => list,
+            _ => {
+                self.refuse(name, format!("must be a list of at most {most} strings"));
+                return None;
+            }
+        };
+        let count = list.len();
+        let mut good = Vec::with_capacity(count);
+        for (at, value) in list.into_iter().enumerate() {
+            match text(&parse)(value) {
+                Ok(value) => good.push(value),
+                Err(error) => {
+                    self.errors.push(FieldError { pointer: format!("{pointer}/{at}"), detail: error.to_string() });
+                }
+            }
+        }
+        (good.len() == count).then_some(good)
+    }
+
     /// The errors of this object, for reading what lies within it.
     pub(super) fn errors(&mut self) -> &mut Vec<FieldError> {
         self.errors
@@ -104,6 +137,11 @@ pub(super) fn text<T>(parse: impl FnOnce(&str) -> Result<T, Invalid>) -> impl Fn
         Value::String(text) => parse(&text),
         _ => Err(Invalid::new("must be a string")),
     }
+}
+
+/// `true` or `false`.
+pub(super) fn truth(value: Value) -> Result<bool, Invalid> {
+    value.as_bool().ok_or_else(|| Invalid::new("must be true or false"))
 }
 
 /// A whole number within bounds.

@@ -33,6 +33,7 @@ mod reasons;
 mod registration;
 mod reloading;
 mod right;
+mod route_options;
 #[cfg(test)]
 mod tests;
 mod upgrading;

@@ -12,7 +12,7 @@ use furt_api::routes::Routes;
 use furt_api::services::{Service, Services};
 
 use super::problem::Problem;
-use super::{Api, listing, views, warnings};
+use super::{Api, listing, route_options, views, warnings};
 use crate::clock;
 use crate::status;
 use crate::wire;
@@ -40,6 +40,7 @@ pub(super) async fn service(State(api): State<Arc<Api>>, Path(name): Path<String
     let found = snapshot.service_named(&name).map(|service| {
         let mut shown = views::service(service, &snapshot.shared_urls);
         shown.warnings.extend(warnings::of_routes(service));
+        shown.warnings.extend(route_options::skipped_of(service, &snapshot));
         Json(Service { time: Some(wire::now()), ..shown })
     });
     found.ok_or_else(|| {

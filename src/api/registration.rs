@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::fields::{FieldError, Fields, seconds, text, whole};
+use super::fields::{FieldError, Fields, seconds, text, truth, whole};
+use super::route_options::{self, Of};
 use furt_core::model::{
     Country, Definition, Document, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec, Invalid,
     LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern,
-    Permission, Protocol, Region, RouteSpec, Scheme, ServiceName, StatusRange, StickyBy, Timeouts, UpstreamHost,
-    UpstreamUrl,
+    Permission, Protocol, Region, RouteOptions, RouteSpec, Scheme, ServiceName, StatusRange, StickyBy, Timeouts,
+    UpstreamHost, UpstreamUrl,
 };
 use furt_core::registry::RegistrationKind;
 
@@ -28,7 +29,7 @@ pub(super) struct Parsed {
     pub(super) whole: Option<(Definition, InstanceSpec)>,
 }
 
-/// Fields of the definition, beside `service` and `routes`.
+/// Fields of the definition, beside `service`, `routes` and what is said of routes.
 const DEFINITION: [&str; 9] =
     ["host", "policy", "hash_key", "sticky_by", "slow_start", "timeouts", "metadata", "revision", "health_check"];
 
@@ -75,7 +76,9 @@ fn read(mut fields: Fields<'_>, is_registered: &dyn Fn(&ServiceName) -> bool) ->
 fn kind(fields: &Fields<'_>) -> RegistrationKind {
     match () {
         () if fields.has_value("routes") => RegistrationKind::Full,
-        () if DEFINITION.iter().any(|name| fields.has_value(name)) => RegistrationKind::WithoutRoutes,
+        () if DEFINITION.iter().chain(&route_options::NAMES).any(|name| fields.has_value(name)) => {
+            RegistrationKind::WithoutRoutes
+        }
         () => RegistrationKind::Joining,
     }
 }
@@ -115,6 +118,8 @@ fn read_definition(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Op
     }
     let slow_start = fields.optional("slow_start", seconds(Duration::ZERO, MAX_TIME));
     let timeouts = read_timeouts(fields);
+    let options = route_options::read(fields, Of::Definition);
+    check_strip(fields, &options, routes.as_deref());
     let health_check = read_health_check(fields);
     let metadata = fields.optional("metadata", metadata).unwrap_or_default();
     let revision = fields.optional("revision", whole(0, u64::MAX)).unwrap_or_default();
@@ -127,6 +132,7 @@ fn read_definition(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Op
         sticky_by: sticky_by.unwrap_or_default(),
         slow_start,
         timeouts,
+        options,
         health_check,
         metadata,
         revision,
@@ -168,8 +174,29 @@ fn read_route(mut fields: Fields<'_>) -> Option<RouteSpec> {
         fields.refuse("permission", "must be a string; leave it out for a public route");
     }
     let permission = fields.optional("permission", text(Permission::try_new));
+    let options = route_options::read(&mut fields, Of::Route);
     fields.finish();
-    Some(RouteSpec { method: method?, pattern: pattern?, permission })
+    Some(RouteSpec { method: method?, pattern: pattern?, permission, options })
+}
+
+/// Tells each route whose pattern does not begin with what is taken off its paths.
+fn check_strip(fields: &mut Fields<'_>, options: &RouteOptions, routes: Option<&[RouteSpec]>) {
+    let Some(routes) = routes else { return };
+    if routes.is_empty() && options.rewrite.value().is_some_and(|rewrite| rewrite.strip.is_some()) {
+        let why = "must be left out without routes: such a service is reached at every path of its host";
+        let pointer = format!("{}/strip", fields.pointer_to("rewrite"));
+        fields.errors().push(FieldError { pointer, detail: why.to_owned() });
+    }
+    for (at, route) in routes.iter().enumerate() {
+        let rewrite = route.options.rewrite.clone().after(options.rewrite.value().cloned());
+        if rewrite.is_some_and(|rewrite| !rewrite.fits(&route.pattern)) {
+            let pointer = format!("{}/{at}/path", fields.pointer_to("routes"));
+            let detail =
+                "must begin with what its \"rewrite\" strips, by whole segments; or the route says \"rewrite\": null"
+                    .to_owned();
+            fields.errors().push(FieldError { pointer, detail });
+        }
+    }
 }
 
 fn read_timeouts(fields: &mut Fields<'_>) -> Timeouts {
@@ -277,10 +304,6 @@ fn read_health_endpoint(fields: &mut Fields<'_>) -> Option<Box<str>> {
         return Some("/health".into());
     }
     fields.optional("health_endpoint", text(InstanceSpec::try_health_endpoint))
-}
-
-fn truth(value: Value) -> Result<bool, Invalid> {
-    value.as_bool().ok_or_else(|| Invalid::new("must be true or false"))
 }
 
 fn policy(name: &str) -> Result<LoadBalancingPolicy, Invalid> {

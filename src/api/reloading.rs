@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use furt_api::problem::ProblemError;
-use furt_api::reload::{self, BlockedService, NeedsRestart};
+use furt_api::reload::{self, BlockedService, NeedsRestart, SkippedRule};
 use furt_api::{Code, Outcome};
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,7 +22,7 @@ use crate::config::{ConfigErrors, SourceLocation};
 use crate::driver::DriverGone;
 use crate::wire;
 use furt_core::model::{Generation, ServiceName};
-use furt_core::registry::Source;
+use furt_core::registry::{self, Source};
 
 /// Callers that may wait at once; they share the next reload.
 const MAX_WAITING: usize = 64;
@@ -42,6 +42,8 @@ pub struct Reloaded {
     pub needs_restart: BTreeMap<&'static str, Option<SourceLocation>>,
     /// Services that are kept and not routed, and why.
     pub blocked: Vec<(ServiceName, Arc<str>)>,
+    /// Rules that are skipped for a route, and the line of each.
+    pub skipped_rules: Vec<(usize, registry::SkippedRule)>,
 }
 
 /// Why nothing was changed.
@@ -120,12 +122,19 @@ fn describe(reloaded: &Reloaded) -> reload::Reloaded {
         .blocked
         .iter()
         .map(|(service, why)| BlockedService { service: service.as_str().into(), why: why.to_string() });
+    let skipped_rules = reloaded.skipped_rules.iter().map(|(line, one)| SkippedRule {
+        line: *line,
+        route: one.route.clone(),
+        service: one.service.as_ref().map(|service| service.as_str().into()),
+        why: one.why.to_string(),
+    });
     reload::Reloaded {
         status: Outcome::Reloaded,
         generation: wire::generation(reloaded.generation),
         changed: reloaded.changed.iter().map(|key| (*key).to_owned()).collect(),
         needs_restart: needs_restart.collect(),
         blocked: blocked.collect(),
+        skipped_rules: skipped_rules.collect(),
     }
 }
 

@@ -95,6 +95,7 @@ pub(super) fn router_with(
         sharing: registry::Sharing::Exclusive,
         outage_hold: Duration::from_secs(300),
         shares_limits: false,
+        rules: Arc::default(),
     };
     let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), Vec::new(), now());
     let (metrics, events) = (Arc::clone(&telemetry.registry), Arc::clone(&telemetry.events));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use furt_api::services::{Drain, HealthCheck, HeldId, Instance, Service, ServiceRoute, ServiceTimeouts};
 use furt_api::{Document, Seconds, Status, routes};
 
-use super::{metrics, warnings};
+use super::{metrics, route_options, warnings};
 use crate::clock;
 use crate::wire;
 use furt_core::model::{self, DrainMark, RouteSpec};
@@ -35,6 +35,8 @@ pub(super) fn service(service: &routing::Service, shared: &SharedUrls) -> Servic
             connect: definition.timeouts.connect.map(Seconds::from),
             read: definition.timeouts.read.map(Seconds::from),
         },
+        cors: definition.options.cors.value().map(|cors| route_options::shown_cors(cors)),
+        rewrite: definition.options.rewrite.value().map(|rewrite| route_options::shown_rewrite(rewrite)),
         health_check: health_check(&definition.health_check),
         metadata: definition.metadata.clone(),
         revision: definition.revision,
@@ -61,6 +63,8 @@ fn route_spec(route: &RouteSpec, service: &routing::Service) -> ServiceRoute {
         path: route.pattern.as_str().to_owned(),
         permission: route.permission.as_ref().map(|permission| permission.as_str().to_owned()),
         routed: service.is_routable(),
+        cors: route_options::shown_of_route(&route.options.cors, route_options::shown_cors),
+        rewrite: route_options::shown_of_route(&route.options.rewrite, route_options::shown_rewrite),
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) fn of_routes(service: &Service) -> Vec<String> {
             pattern: spec.pattern.clone(),
             permission: spec.permission.clone(),
             owner: Owner::Service(ServiceIndex(0)),
+            rules: None,
             counter: RouteCounter::default(),
         })
     };

@@ -29,7 +29,7 @@ use crate::listener::OwnListeners;
 use crate::telemetry::{AccessLog, OpenedLog, ReloadMetrics};
 use crate::vault;
 use furt_cluster::model::Scope;
-use furt_core::registry::{Answer, Configuration, Sharing};
+use furt_core::registry::{Answer, Configuration, Sharing, SkippedRule};
 
 /// How long a file may take to be opened and read: one on a share that hangs must not end all reloads.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
@@ -138,7 +138,9 @@ impl Reloading {
             vault.reload();
         }
         files::tell_lowered(self.files, self.config.server.max_connections);
-        Ok(Reloaded { generation: done.generation, changed, needs_restart, blocked: done.suspended })
+        let line = |rule: usize| self.config.rules.get(rule).map_or(0, |rule| rule.line.0);
+        let skipped_rules = done.skipped_rules.into_iter().map(|one| (line(one.rule), one)).collect();
+        Ok(Reloaded { generation: done.generation, changed, needs_restart, blocked: done.suspended, skipped_rules })
     }
 
     /// Everything that can fail. Nothing is changed. Settings of scope `due` are to be put in force.
@@ -194,7 +196,7 @@ impl Reloading {
     pub(super) fn tell(&self, outcome: &Result<Reloaded, ReloadError>) {
         let path = self.path.display();
         match outcome {
-            Ok(Reloaded { generation, changed, needs_restart, blocked }) => {
+            Ok(Reloaded { generation, changed, needs_restart, blocked, skipped_rules }) => {
                 let changed = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") };
                 log::info!(
                     "reloaded {path} as generation {}: changed {changed}; {} services are kept but not routed",
@@ -204,6 +206,9 @@ impl Reloading {
                 for (key, place) in needs_restart {
                     let place = place.as_ref().map_or_else(String::new, |place| format!("{place}: "));
                     log::warn!("{place}{key} was changed and takes effect at the next start of furt");
+                }
+                for (line, SkippedRule { route, why, .. }) in skipped_rules.iter().take(MAX_LOGGED) {
+                    log::warn!("{path}:{line}: the rule is skipped for {route}: {why}");
                 }
                 self.metrics.reload_succeeded();
             }

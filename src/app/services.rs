@@ -33,6 +33,7 @@ pub(super) fn settings(config: &Config, sharing: Sharing) -> Settings {
         sharing,
         outage_hold: gateway.outage_hold,
         shares_limits: config.limits.share,
+        rules: config.rules.iter().map(|one| one.rule.clone()).collect(),
     }
 }
 
@@ -63,6 +64,7 @@ fn grant(grant: &GrantConfig) -> (ServiceName, Grant) {
         hosts: grant.hosts.clone(),
         upstreams: grant.upstreams.clone(),
         public: grant.public,
+        origins: grant.origins.clone(),
         token: grant.token_sha256,
         certificate: grant.certificate_sha256,
     };

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use furt_api::Problem;
 use furt_api::registration::{Registered, Registration, Route};
-use furt_api::routes::{ClientDistances, Explanation, Near, Routes};
+use furt_api::routes::{ClientDistances, Explanation, Near, RouteOption, Routes, SaidBy};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -70,6 +70,9 @@ pub(super) struct ExplainArgs {
     /// The name of an API key: says whether a request with it is let in
     #[arg(long, value_name = "NAME")]
     key: Option<String>,
+    /// The origin of a page, such as https://app.example.org: says whether the page may read the answer
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Option<String>,
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
@@ -143,6 +146,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
     let mut query = vec![("method", args.method.as_str()), ("url", args.request.as_str())];
     query.extend(client.as_deref().map(|client| ("client", client)));
     query.extend(args.key.as_deref().map(|key| ("key", key)));
+    query.extend(args.origin.as_deref().map(|origin| ("origin", origin)));
     let answer = ask(&args.target, "GET", &["internal", "explain"], &query, None)?;
     show(args.format, &answer, |answer: Explanation| {
         let rows = answer.candidates.iter().map(|candidate| {
@@ -165,6 +169,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
         let warnings: String = answer.warnings.iter().map(|warning| format!("warning: {}\n", clean(warning))).collect();
         verdict
             + &warnings
+            + &options(&answer)
             + &candidates
             + &near(&answer.near)
             + &answer.client.as_ref().map(distances).unwrap_or_default()
@@ -181,6 +186,29 @@ fn near(routes: &[Near]) -> String {
         [] => String::new(),
         routes => table(&["NEAR", "PATH", "SERVICE", "DIFFERENCE"], &routes.iter().map(row).collect::<Vec<_>>()),
     }
+}
+
+/// The options in force for the route, and what they mean for a page.
+fn options(answer: &Explanation) -> String {
+    let option = |option: &RouteOption| {
+        let by = match (&option.said_by, option.line) {
+            (SaidBy::Service, _) => "the service's definition".to_owned(),
+            (SaidBy::Route, _) => "the route itself".to_owned(),
+            (SaidBy::Rule, Some(line)) => format!("the rule in line {line}"),
+            (other, _) => clean(other.as_str()),
+        };
+        format!("{}: {} ({by})\n", clean(&option.name), clean(&option.value))
+    };
+    let mut text: String = answer.options.iter().map(option).collect();
+    if let Some(origin) = &answer.origin {
+        let may = match origin.may_read {
+            Some(true) => "may read the answer",
+            Some(false) => "may not read the answer",
+            None => "may read what the service lets it",
+        };
+        text += &format!("origin {} {may}: {}\n", clean(&origin.origin), clean(&origin.reason));
+    }
+    text
 }
 
 /// Where a client is, and what is near to it.

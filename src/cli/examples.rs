@@ -168,6 +168,7 @@ pub(super) const EXPLAIN: &str = "\
 Examples:
   furt explain GET /api/comments/a
   furt explain GET /api/comments/a --key website
+  furt explain GET /api/comments/a --origin https://app.example.org
   furt explain GET https://shop.example/cart --client 192.0.2.1";
 
 pub(super) const CERTIFICATES: &str = "\

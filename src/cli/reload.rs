@@ -29,6 +29,11 @@ pub(super) fn run(args: &ReloadArgs) -> Result<()> {
             let (service, why) = (clean(blocked.service.as_str()), clean(&blocked.why));
             text += &format!("kept but not routed: {service}: {why}\n");
         }
+        for skipped in &answer.skipped_rules {
+            let (line, route, why) = (skipped.line, clean(&skipped.route), clean(&skipped.why));
+            let of = skipped.service.as_ref().map(|service| format!(" of {}", clean(service.as_str())));
+            text += &format!("the rule in line {line} is skipped for {route}{}: {why}\n", of.unwrap_or_default());
+        }
         text
     })
 }

@@ -430,7 +430,7 @@ mod tests {
         one.url = "http://box:7812".to_owned();
         let mut shown = service("UP", vec![one]);
         let (method, path) = ("GET".to_owned(), "/a".to_owned());
-        shown.routes = vec![ServiceRoute { method, path, permission: None, routed: true }];
+        shown.routes = vec![ServiceRoute { method, path, permission: None, routed: true, cors: None, rewrite: None }];
         let expected = "\
 service    sagjan
 status     UP

@@ -74,6 +74,11 @@ impl Key {
         self.name.split_once('.').map_or(self.name, |(_, key)| key)
     }
 
+    /// The last part of the name: `origins` of `rules.cors.origins`.
+    pub fn last(&self) -> &'static str {
+        self.name.rsplit_once('.').map_or(self.name, |(_, last)| last)
+    }
+
     /// The default value of a row that has one.
     #[expect(clippy::expect_used, reason = "the values are constants of the rows, and every test parses them")]
     pub(super) fn default_value<T>(&self, parse: impl Fn(&Value<'_>) -> Parsed<T>) -> T {
@@ -128,6 +133,16 @@ pub(super) trait TableVisitor {
     }
 }
 
+/// A table within an entry.
+pub(super) enum Nested<T> {
+    /// It is not there.
+    Absent,
+    /// `false` stands in its place.
+    Off,
+    /// It is there, or what stands there is wrong and reported.
+    Is(T),
+}
+
 /// Goes through the keys of one entry of an array of tables.
 pub(super) trait EntryVisitor {
     /// The entry begins. `text` says what its array is about.
@@ -137,6 +152,10 @@ pub(super) trait EntryVisitor {
 
     /// The value of a key; `None` where it has none.
     fn optional<T>(&mut self, key: Key, parse: impl Fn(&Value<'_>) -> Parsed<T>) -> Option<T>;
+
+    /// A table within the entry, of that full name such as `rules.cors`, whose keys are `read`; `false` in its place is
+    /// [`Nested::Off`].
+    fn table<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Self) -> T) -> Nested<T>;
 
     /// The same of a key that every entry must have.
     fn required<T>(&mut self, key: Key, parse: impl Fn(&Value<'_>) -> Parsed<T>) -> Option<T> {

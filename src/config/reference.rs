@@ -5,7 +5,7 @@
 use super::key::{EntryVisitor, Key, TableVisitor};
 use super::types::Config;
 use super::value::{Parsed, Value};
-use super::{arrays, tables};
+use super::{arrays, key, tables};
 
 /// A table of the configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,5 +75,9 @@ impl EntryVisitor for Listing {
     fn optional<T>(&mut self, key: Key, _: impl Fn(&Value<'_>) -> Parsed<T>) -> Option<T> {
         self.add(key);
         None
+    }
+
+    fn table<T>(&mut self, _: &'static str, read: impl FnOnce(&mut Self) -> T) -> key::Nested<T> {
+        key::Nested::Is(read(self))
     }
 }

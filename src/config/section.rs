@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::errors::Fault;
-use super::key::{EntryVisitor, Key};
+use super::key::{EntryVisitor, Key, Nested};
 use super::layers::ParsedLayer;
 use super::location::RawLocation;
 use super::nearest::nearest;
@@ -152,7 +152,7 @@ impl<'a> Section<'a> {
         let mut result = None;
         let mut state = KeyState::Unset;
         let in_file = self
-            .look_up(key.key())
+            .look_up(key.last())
             .map(|value| (RawLocation::Offset(value.span().start), RawValue::Toml(value.get_ref())));
         let in_environment = self.variable(key);
         let from_environment =
@@ -183,7 +183,7 @@ impl<'a> Section<'a> {
         if let (KeyState::Valid(at), Source::FileAndEnvironment) = (&state, self.source) {
             self.reader.locations.borrow_mut().insert(key.name.to_owned(), at.clone());
         }
-        self.states.insert(key.key(), state);
+        self.states.insert(key.last(), state);
         result
     }
 
@@ -213,6 +213,19 @@ impl<'a> Section<'a> {
     /// Reports a value that is valid by itself.
     pub(super) fn refuse(&self, key: &str, message: impl Into<String>) {
         self.reader.fault(self.at(key), self.full(key), message);
+    }
+
+    /// Whether anything in it, or in a table within it, is reported already.
+    pub(super) fn has_faults(&self) -> bool {
+        let is_own = |fault: &Fault| fault.key.split_once('.').is_some_and(|(table, _)| table == self.name);
+        let RawLocation::Offset(start) = self.at else { return false };
+        let faults = self.reader.faults.borrow();
+        faults.iter().any(|(at, fault)| is_own(fault) && matches!(at, RawLocation::Offset(at) if *at >= start))
+    }
+
+    /// Reports the table itself.
+    pub(super) fn refuse_whole(&self, message: impl Into<String>) {
+        self.reader.fault(self.at.clone(), self.name, message);
     }
 
     /// Reports every key that was not read: it is unknown.
@@ -261,9 +274,34 @@ impl EntryVisitor for Section<'_> {
 
     fn required<T>(&mut self, key: Key, parse: impl Fn(&Value<'_>) -> Parsed<T>) -> Option<T> {
         let value = self.read(key, parse);
-        if matches!(self.states.get(key.key()), Some(KeyState::Unset)) {
-            self.reader.fault(self.at.clone(), key.name, format!("is missing; every [[{}]] needs it", self.name));
+        if matches!(self.states.get(key.last()), Some(KeyState::Unset)) {
+            let table = match self.name.split_once('.') {
+                Some(_) => self.name.to_owned(),
+                None => format!("[[{}]]", self.name),
+            };
+            self.reader.fault(self.at.clone(), key.name, format!("is missing; every {table} needs it"));
         }
         value
+    }
+
+    fn table<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Self) -> T) -> Nested<T> {
+        let key = name.rsplit_once('.').map_or(name, |(_, last)| last);
+        let Some(value) = self.look_up(key) else { return Nested::Absent };
+        let at = RawLocation::Offset(value.span().start);
+        self.states.insert(key, KeyState::Valid(at.clone()));
+        match value.get_ref() {
+            DeValue::Table(table) => {
+                let mut section = Self::new(self.reader, name, at, Some(table), self.source);
+                let values = read(&mut section);
+                section.finish();
+                Nested::Is(values)
+            }
+            DeValue::Boolean(false) => Nested::Off,
+            other => {
+                let message = format!("is of type {}; must be a table, or false", other.type_str());
+                self.reader.fault(at, name, message);
+                Nested::Off
+            }
+        }
     }
 }

@@ -20,8 +20,8 @@ use super::sourced::{PlainPassword, Sourced};
 use crate::header_name::HeaderNames;
 use crate::wire::Pseudonym;
 use furt_core::model::{
-    CidrSet, Host, KeyName, MethodRule, Pattern, Permission, PermissionSet, Protocol, Rate, RateLimit, Region,
-    ServiceName, Sha256Digest, UpstreamUrl,
+    CidrSet, Host, KeyName, MethodRule, Origins, Pattern, Permission, PermissionSet, Protocol, Rate, RateLimit, Region,
+    Rule, ServiceName, Sha256Digest, UpstreamUrl,
 };
 
 /// The whole configuration.
@@ -41,6 +41,8 @@ pub struct Config {
     pub registration: RegistrationConfig,
     /// `[client]`
     pub client: ClientConfig,
+    /// `[keys]`
+    pub keys: KeysConfig,
     /// `[limits]`
     pub limits: LimitsConfig,
     /// `[upstream]`
@@ -71,6 +73,8 @@ pub struct Config {
     pub grants: Vec<GrantConfig>,
     /// `[[routes]]`: static routes
     pub routes: Vec<StaticRouteConfig>,
+    /// `[[rules]]`: what holds for routes, over what services say
+    pub rules: Vec<RuleConfig>,
     /// Keys of settings from elsewhere that `cluster.settings` does not allow, so that the file's values count.
     pub passed_over: BTreeSet<&'static str>,
 }
@@ -563,6 +567,51 @@ pub struct GrantConfig {
     pub certificate_sha256: Option<Sha256Digest>,
     /// A PEM file of the authorities that its https instances must be of, instead of `upstream.ca`.
     pub ca: Option<PathBuf>,
+    /// The most that it may let pages read from.
+    pub origins: Origins,
+}
+
+/// `[keys]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeysConfig {
+    /// Where API keys may be, beside `X-API-Key`.
+    pub accept: KeyAccept,
+}
+
+/// `keys.accept`: where API keys may be, beside `X-API-Key`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeyAccept {
+    /// As the token of `Authorization: Bearer`.
+    pub bearer: bool,
+    /// As the password of `Authorization: Basic`.
+    pub basic: bool,
+}
+
+impl KeyAccept {
+    /// Whether `Authorization` is looked at.
+    pub fn reads_authorization(self) -> bool {
+        self.bearer || self.basic
+    }
+}
+
+/// `[[rules]]`: what holds for the routes that it selects.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RuleConfig {
+    /// The routes, and what holds for them.
+    pub rule: Rule,
+    /// Where it begins.
+    pub line: Line,
+}
+
+/// A line of the configuration, from 1. It says nothing of what stands there: any two are equal, so that a rule that moved is the
+/// same.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Line(pub usize);
+
+impl PartialEq for Line {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// `[[routes]]`: a static route.

@@ -18,8 +18,8 @@ use super::location::RawLocation;
 use super::printable::printable;
 use super::sourced::{PlainPassword, SecretRef, Sourced};
 use furt_core::model::{
-    CidrSet, Host, Invalid, MAX_BURST, MAX_DURATION, MAX_TIME, MIN_TTL, Sha256Digest, UpstreamHost, UpstreamUrl,
-    duration as duration_of, is_never_upstream,
+    CidrSet, Host, Invalid, MAX_BURST, MAX_DURATION, MAX_TIME, MIN_TTL, OriginPattern, Origins, Sha256Digest,
+    UpstreamHost, UpstreamUrl, duration as duration_of, is_never_upstream,
 };
 
 /// The shortest duration beside zero. Timers are no finer.
@@ -359,6 +359,16 @@ pub(super) fn advertised(value: &Value<'_>) -> Parsed<UpstreamUrl> {
 /// A list of host names.
 pub(super) fn hosts(value: &Value<'_>) -> Parsed<Vec<Host>> {
     list(Commas::Split, "a host", Host::try_new)(value)
+}
+
+/// A list of origins, or `"*"` alone.
+pub(super) fn origins(value: &Value<'_>) -> Parsed<Origins> {
+    let written = |text: &str| match text {
+        "*" => Ok(text.to_owned()),
+        _ => OriginPattern::try_new(text).map(|origin| origin.to_string()),
+    };
+    let texts = list(Commas::Refused, "an origin", written)(value)?;
+    Origins::try_new(&texts).or_else(|why| value.error(why.to_string()))
 }
 
 /// A list of networks.

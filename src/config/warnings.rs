@@ -78,6 +78,7 @@ fn as_route(route: &StaticRouteConfig, index: usize) -> Arc<Route> {
         pattern: route.path.clone(),
         permission: route.permission.clone(),
         owner: Owner::Static(ServiceIndex(index.try_into().unwrap_or(u32::MAX))),
+        rules: None,
         counter: RouteCounter::default(),
     })
 }

@@ -4,25 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, header};
+use http::{Method, header};
 use pingora_proxy::Session;
 
 use super::answer::GatewayAnswer;
-use super::client::Client;
 use super::context::Context;
-use super::{Gateway, challenges, framing, hops, limits, upload};
-use crate::clock;
+use super::{Gateway, challenges, cors, credentials, framing, hops, limits, upload, websockets};
 use crate::published::Published;
 use crate::status;
 use crate::telemetry::request_id;
 use crate::wire::GatewayProblem;
 use furt_core::live::retry_after_seconds;
 use furt_core::model::path::Reserved;
-use furt_core::model::{KeySpec, Scheme, Sha256Digest, path};
-use furt_core::routing::{ApiKey, Found, Route};
-
-/// The header that carries the key.
-pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+use furt_core::model::{Scheme, path};
+use furt_core::routing::Found;
 
 /// By then others are answered.
 const OVERLOADED_FOR: Duration = Duration::from_secs(1);
@@ -35,6 +30,8 @@ pub(super) enum Admitted {
     Health,
     /// Nowhere: an authority looks for the answer to a challenge.
     Challenge(Bytes),
+    /// Nowhere: a browser asks what a page may send.
+    Preflight(GatewayAnswer),
     /// Nowhere: it says that furt is the last that it reaches.
     LastHop(GatewayAnswer),
 }
@@ -53,7 +50,7 @@ impl Gateway {
         if ctx.credentials.has_good_key != Some(true)
             && let (Some(limit), Some(client)) = (snapshot.address_limit, ctx.client.address)
             && !matches!(decision, Ok(Admitted::Health | Admitted::Challenge(_)))
-            && !has_good_key(&session.req_header().headers, ctx, snapshot)
+            && !credentials::has_good_key(&session.req_header().headers, ctx, snapshot)
         {
             let checked = self.address_rates.take(client, limit);
             checked.map_err(|wait| retry_after(GatewayProblem::AddressRateLimited, wait))?;
@@ -111,14 +108,29 @@ impl Gateway {
         }
         // This one is counted already.
         if self.metrics.in_flight() > config.server.max_requests {
+            if let Found::Route(route) | Found::Unusable(route) = snapshot.find(&host, &path, &request.method) {
+                ctx.target.refused = Some(Arc::clone(route));
+            }
             return Err(retry_after(GatewayProblem::Overloaded, OVERLOADED_FOR));
         }
-        let name_of_key = || find_key(&request.headers, &ctx.client, snapshot).ok().map(|key| key.name.clone());
+        let name_of_key = || credentials::name_of_key(&request.headers, &ctx.client, snapshot);
         let is_call = ctx.received.is_call;
         let must_be_secure = |answer: GatewayAnswer| if is_call { answer.for_call() } else { answer };
-        self.secure.check(request, (&host, &path), &ctx.client, &config.tls, name_of_key).map_err(must_be_secure)?;
+        self.secure
+            .check(request, (&host, &path), &ctx.client, &config.tls, (config.keys.accept, name_of_key))
+            .map_err(must_be_secure)?;
         if ctx.client.scheme == Scheme::Https {
             self.secure.check_host(session, &host, &mut ctx.client)?;
+        }
+        // A browser sends no key with it, so it is answered by the route that it asks about.
+        if let Some(method) = cors::asked_method(request)
+            && let Found::Route(route) | Found::Unusable(route) = snapshot.find(&host, &path, &method)
+        {
+            if let Some(policy) = cors::policy(route) {
+                ctx.target.take(route, snapshot.service(route.owner.index()));
+                return cors::preflight(request, policy).map(Admitted::Preflight);
+            }
+            ctx.target.is_preflight_of_service = true;
         }
         let (route, is_usable) = match challenges::find(snapshot, (&host, &path), &request.method, token.is_some()) {
             Found::Route(route) => (route, true),
@@ -134,7 +146,12 @@ impl Gateway {
             Found::Nothing => return Err(GatewayProblem::RouteNotFound.into()),
         };
         ctx.target.take(route, snapshot.service(route.owner.index()));
-        ctx.credentials.key = authenticate(&request.headers, route, ctx, snapshot)?;
+        if let Some(policy) = cors::policy(route)
+            && websockets::is_asked_for(session)
+        {
+            cors::check_websocket(request, policy, &ctx.client)?;
+        }
+        credentials::authenticate(&request.headers, route, ctx, snapshot)?;
         if let Some(key) = &ctx.credentials.key
             && let Err(wait) = limits::check(key)
         {
@@ -172,51 +189,6 @@ impl Gateway {
     }
 }
 
-/// The key that a request comes with, if it may take the route with it. A public route takes any request; a key
-/// sent along is named to the service if it is good, and makes no difference otherwise.
-fn authenticate(
-    headers: &HeaderMap,
-    route: &Route,
-    ctx: &mut Context,
-    snapshot: &Published,
-) -> Result<Option<Arc<ApiKey>>, GatewayAnswer> {
-    let found = find_key(headers, &ctx.client, snapshot);
-    ctx.credentials.has_good_key = Some(found.is_ok());
-    let Some(permission) = &route.permission else { return Ok(found.ok()) };
-    let key = found?;
-    if key.permissions.allows(permission) {
-        Ok(Some(key))
-    } else {
-        Err(GatewayAnswer::from(GatewayProblem::PermissionMissing).with_detail(format!("needs \"{permission}\"")))
-    }
-}
-
-/// The same of a request that was refused before its key was asked for.
-fn has_good_key(headers: &HeaderMap, ctx: &Context, snapshot: &Published) -> bool {
-    ctx.credentials.has_good_key.unwrap_or_else(|| find_key(headers, &ctx.client, snapshot).is_ok())
-}
-
 fn retry_after(problem: GatewayProblem, wait: Duration) -> GatewayAnswer {
     GatewayAnswer::from(problem).with_header(header::RETRY_AFTER, retry_after_seconds(wait))
-}
-
-fn find_key(headers: &HeaderMap, client: &Client, snapshot: &Published) -> Result<Arc<ApiKey>, GatewayProblem> {
-    let mut sent = headers.get_all(API_KEY).iter();
-    let (digest, otherwise) = match (sent.next(), sent.next()) {
-        (None, _) => {
-            let shown = client.secured.as_ref().and_then(|secured| secured.certificate());
-            let (_, sha256) = shown.ok_or(GatewayProblem::KeyMissing)?;
-            // Most certificates stand for no key.
-            (KeySpec::digest_of_certificate(sha256), GatewayProblem::KeyMissing)
-        }
-        (Some(key), None) => (Sha256Digest::of(key.as_bytes()), GatewayProblem::KeyUnknown),
-        // Two keys are none: which of them a service behind another proxy would see is anyone's guess.
-        (Some(_), Some(_)) => return Err(GatewayProblem::KeyUnknown),
-    };
-    let key = snapshot.keys.get(&digest).ok_or(otherwise)?;
-    if key.ends_ms.is_some_and(|end| end <= clock::unix_ms()) {
-        return Err(GatewayProblem::KeyUnknown);
-    }
-    let allowed = key.allow_from.is_empty() || client.address.is_some_and(|address| key.allow_from.contains(address));
-    if allowed { Ok(Arc::clone(key)) } else { Err(GatewayProblem::AddressNotAllowed) }
 }

@@ -1,4 +1,4 @@
-//! Answers that furt makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), `/health`, the way to https, answers to challenges, and to what goes no further.
+//! Answers that furt makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), `/health`, the way to https, answers to preflights, answers to challenges, and to what goes no further.
 
 use bytes::Bytes;
 use furt_api::problem::MEDIA_TYPE;
@@ -6,11 +6,18 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 
+use super::preflight::Preflight;
+use crate::config::KeyAccept;
 use crate::telemetry::{ResponseFlag, request_id};
 use crate::wire::{self, DetailPosition, GatewayProblem};
 
 /// How a client may come by an answer other than 401 (RFC 9110 §11.6.1): by which header, a client cannot guess.
 const CHALLENGE: &str = "ApiKey realm=\"furt\", header=\"X-API-Key\"";
+
+/// The same for a key in `Authorization` (RFC 6750 §3, RFC 7617).
+const BEARER: &str = "Bearer realm=\"furt\"";
+const BEARER_UNKNOWN: &str = "Bearer realm=\"furt\", error=\"invalid_token\"";
+const BASIC: &str = "Basic realm=\"furt\", charset=\"UTF-8\"";
 
 /// One of furt's own answers.
 #[derive(Debug, Clone)]
@@ -19,6 +26,8 @@ pub(super) struct GatewayAnswer {
     detail: Option<String>,
     extra: Option<Box<(HeaderName, HeaderValue)>>,
     is_last: bool,
+    /// How else a key may come, in a 401.
+    accepted: KeyAccept,
 }
 
 #[derive(Debug, Clone)]
@@ -28,6 +37,8 @@ enum Kind {
     Challenge(Bytes),
     /// To a request that is to come under TLS, without a body.
     Redirect,
+    /// To a browser that asks what a page may send, without a body.
+    Preflight(Box<Preflight>),
     /// To a request that may go no further, without a body.
     Options,
     /// To the same, the request itself.
@@ -37,41 +48,58 @@ enum Kind {
 
 impl From<GatewayProblem> for GatewayAnswer {
     fn from(problem: GatewayProblem) -> Self {
-        Self { kind: Kind::Problem(problem), detail: None, extra: None, is_last: false }
+        Self { kind: Kind::Problem(problem), detail: None, extra: None, is_last: false, accepted: KeyAccept::default() }
     }
 }
 
 impl GatewayAnswer {
     /// The answer of the public `/health`.
     pub(super) fn health(body: Bytes) -> Self {
-        Self { kind: Kind::Health(body), detail: None, extra: None, is_last: false }
+        Self { kind: Kind::Health(body), detail: None, extra: None, is_last: false, accepted: KeyAccept::default() }
     }
 
     /// To the challenge of an authority of certificates.
     pub(super) fn challenge(text: Bytes) -> Self {
-        Self { kind: Kind::Challenge(text), detail: None, extra: None, is_last: false }
+        Self { kind: Kind::Challenge(text), detail: None, extra: None, is_last: false, accepted: KeyAccept::default() }
     }
 
     /// To a request that is to come again, to that place.
     pub(super) fn redirect(location: Vec<u8>) -> Self {
-        let answer = Self { kind: Kind::Redirect, detail: None, extra: None, is_last: false };
+        let answer =
+            Self { kind: Kind::Redirect, detail: None, extra: None, is_last: false, accepted: KeyAccept::default() };
         answer.with_header(header::LOCATION, location)
+    }
+
+    /// To a preflight that is allowed.
+    pub(super) fn preflight(allowed: Preflight) -> Self {
+        Self {
+            kind: Kind::Preflight(Box::new(allowed)),
+            detail: None,
+            extra: None,
+            is_last: false,
+            accepted: KeyAccept::default(),
+        }
     }
 
     /// To an `OPTIONS` that goes no further.
     pub(super) fn options() -> Self {
-        Self { kind: Kind::Options, detail: None, extra: None, is_last: false }
+        Self { kind: Kind::Options, detail: None, extra: None, is_last: false, accepted: KeyAccept::default() }
     }
 
     /// To a `TRACE` that goes no further; `request` is what is shown of it.
     pub(super) fn trace(request: Bytes) -> Self {
-        Self { kind: Kind::Trace(request), detail: None, extra: None, is_last: false }
+        Self { kind: Kind::Trace(request), detail: None, extra: None, is_last: false, accepted: KeyAccept::default() }
     }
 
     /// With a sentence on this very case.
     pub(super) fn with_detail(mut self, detail: String) -> Self {
         self.detail = Some(detail);
         self
+    }
+
+    /// To a request whose key may also come in these ways.
+    pub(super) fn with_accepted(self, accepted: KeyAccept) -> Self {
+        Self { accepted, ..self }
     }
 
     /// The last one on its connection, whose client has to open another one.
@@ -94,6 +122,7 @@ impl GatewayAnswer {
         match &self.kind {
             Kind::Health(_) | Kind::Challenge(_) | Kind::Options | Kind::Trace(_) => StatusCode::OK,
             Kind::Redirect => StatusCode::PERMANENT_REDIRECT,
+            Kind::Preflight(_) => StatusCode::NO_CONTENT,
             Kind::Problem(problem) => problem.status(),
         }
     }
@@ -129,6 +158,7 @@ impl GatewayAnswer {
             Kind::Health(_) => ResponseFlag::Health,
             Kind::Challenge(_) => ResponseFlag::Challenge,
             Kind::Redirect => ResponseFlag::Redirected,
+            Kind::Preflight(_) => ResponseFlag::Preflight,
             Kind::Options | Kind::Trace(_) => ResponseFlag::LastHop,
             Kind::Problem(problem) => ResponseFlag::Problem(*problem),
         }
@@ -140,12 +170,17 @@ impl GatewayAnswer {
     /// A header that Pingora does not take.
     pub(super) fn header(&self, body: &Bytes) -> Result<ResponseHeader> {
         let mut response = ResponseHeader::build(self.status(), Some(9))?;
+        if let Kind::Preflight(allowed) = &self.kind {
+            // A 204 has no length (RFC 9110 §8.6), and how long it is kept it says itself.
+            allowed.put(&mut response)?;
+            return Ok(response);
+        }
         response.insert_header(header::CONTENT_LENGTH, wire::content_length(body))?;
         response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
         let media_type = match &self.kind {
             Kind::Health(_) => Some("application/json"),
             Kind::Challenge(_) => Some("application/octet-stream"),
-            Kind::Options | Kind::Redirect => None,
+            Kind::Options | Kind::Redirect | Kind::Preflight(_) => None,
             Kind::Trace(_) => Some("message/http"),
             Kind::Problem(problem) => {
                 response.insert_header(
@@ -154,6 +189,14 @@ impl GatewayAnswer {
                 )?;
                 if problem.status() == StatusCode::UNAUTHORIZED {
                     response.insert_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE))?;
+                    if self.accepted.bearer {
+                        let is_unknown = *problem == GatewayProblem::KeyUnknown;
+                        let challenge = if is_unknown { BEARER_UNKNOWN } else { BEARER };
+                        response.append_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))?;
+                    }
+                    if self.accepted.basic {
+                        response.append_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(BASIC))?;
+                    }
                 }
                 Some(MEDIA_TYPE)
             }
@@ -171,7 +214,7 @@ impl GatewayAnswer {
     pub(super) fn body(&self, request_id: &HeaderValue) -> Bytes {
         match &self.kind {
             Kind::Health(body) | Kind::Challenge(body) | Kind::Trace(body) => body.clone(),
-            Kind::Options | Kind::Redirect => Bytes::new(),
+            Kind::Options | Kind::Redirect | Kind::Preflight(_) => Bytes::new(),
             Kind::Problem(problem) => {
                 let (status, code, id) =
                     (problem.status().as_u16(), problem.code().into(), request_id::text(request_id));

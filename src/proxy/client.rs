@@ -11,6 +11,7 @@ use furt_core::model::{CidrSet, Scheme};
 
 /// By what scheme a client came, where a proxy says so.
 pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// The client of one request.
 pub(super) struct Client {

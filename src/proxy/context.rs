@@ -20,7 +20,7 @@ use crate::published::Published;
 use crate::telemetry::{self, Entry, ProxyMetrics, ResponseFlag, TlsOfEntry};
 use crate::tls::Handshake;
 use furt_core::model::Scheme;
-use furt_core::routing::{ApiKey, Route, Service, ServiceKind};
+use furt_core::routing::{ApiKey, CorsPolicy, Route, RouteRules, Service, ServiceKind};
 
 /// One request.
 pub struct Context {
@@ -70,6 +70,8 @@ impl Received {
 pub(super) struct Credentials {
     /// The key it came with, where it may take the route with it.
     pub(super) key: Option<Arc<ApiKey>>,
+    /// Whether the key is in `Authorization`, which the service is not to see then.
+    pub(super) is_in_authorization: bool,
     /// Whether it came with a key that is good here, whatever for; `None`: that was not asked yet.
     pub(super) has_good_key: Option<bool>,
 }
@@ -81,6 +83,10 @@ pub(super) struct ForwardTarget {
     pub(super) route: Option<Arc<Route>>,
     /// The service behind the route.
     pub(super) service: Option<Arc<Service>>,
+    /// The route of a request that was refused before it took one: what its answer says to pages.
+    pub(super) refused: Option<Arc<Route>>,
+    /// Whether it is a preflight for a route without `cors`, so that the service alone answers it.
+    pub(super) is_preflight_of_service: bool,
 }
 
 impl ForwardTarget {
@@ -88,6 +94,17 @@ impl ForwardTarget {
     pub(super) fn take(&mut self, route: &Arc<Route>, service: Option<&Arc<Service>>) {
         self.route = Some(Arc::clone(route));
         self.service = service.cloned();
+    }
+
+    /// The options in force for the route.
+    pub(super) fn rules(&self) -> Option<&RouteRules> {
+        self.route.as_ref()?.rules.as_deref()
+    }
+
+    /// What browsers may do from other origins.
+    pub(super) fn cors(&self) -> Option<&CorsPolicy> {
+        let route = self.route.as_ref().or(self.refused.as_ref())?;
+        route.rules.as_ref()?.cors.as_ref().filter(|_| !self.is_preflight_of_service)
     }
 
     /// The service behind the route, unless the route is static.

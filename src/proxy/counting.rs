@@ -66,7 +66,7 @@ fn verdict(status: u16, flag: Option<ResponseFlag>, has_failed: bool) -> Verdict
         (0 | 500.., _) => Verdict::Failed,
         (400.., Some(_)) => Verdict::Refused,
         (_, None | Some(ResponseFlag::Health | ResponseFlag::LastHop | ResponseFlag::ClientGone)) => Verdict::Answered,
-        (_, Some(ResponseFlag::Redirected | ResponseFlag::Challenge)) => Verdict::Answered,
+        (_, Some(ResponseFlag::Redirected | ResponseFlag::Challenge | ResponseFlag::Preflight)) => Verdict::Answered,
         // The service's header was sent, and its body broke off.
         (_, Some(ResponseFlag::Problem(_))) => Verdict::Failed,
     }
@@ -86,6 +86,7 @@ mod tests {
             (200, Some(ResponseFlag::Health), Verdict::Answered),
             (200, Some(ResponseFlag::LastHop), Verdict::Answered),
             (308, Some(ResponseFlag::Redirected), Verdict::Answered),
+            (204, Some(ResponseFlag::Preflight), Verdict::Answered),
             (200, Some(ResponseFlag::ClientGone), Verdict::Answered),
             (401, problem(GatewayProblem::KeyMissing), Verdict::Refused),
             (429, problem(GatewayProblem::RateLimited), Verdict::Refused),

@@ -108,9 +108,10 @@ impl Status {
             | GatewayProblem::LoopDetected
             | GatewayProblem::Internal => Self::INTERNAL,
             GatewayProblem::KeyMissing | GatewayProblem::KeyUnknown => Self::UNAUTHENTICATED,
-            GatewayProblem::AddressNotAllowed | GatewayProblem::PermissionMissing | GatewayProblem::TlsRequired => {
-                Self::PERMISSION_DENIED
-            }
+            GatewayProblem::AddressNotAllowed
+            | GatewayProblem::PermissionMissing
+            | GatewayProblem::OriginNotAllowed
+            | GatewayProblem::TlsRequired => Self::PERMISSION_DENIED,
             GatewayProblem::RouteNotFound
             | GatewayProblem::MethodNotAllowed
             | GatewayProblem::TransferCoding

@@ -5,17 +5,17 @@ use std::net::IpAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, PROXY_AUTHENTICATE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, PROXY_AUTHENTICATE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
-use super::admission::API_KEY;
-use super::client::{Client, FORWARDED_PROTO};
+use super::client::{Client, FORWARDED_HOST, FORWARDED_PROTO};
 use super::context::Context;
-use super::{framing, hops, http2, reuse, secure, upload};
+use super::credentials::API_KEY;
+use super::{cors, framing, hops, http2, reuse, rewriting, secure, upload};
 use crate::config::ServerConfig;
 use crate::header_name::{Folding, HeaderNames, begins_as, reads_as};
 use furt_core::model::{Scheme, address_text};
@@ -23,7 +23,6 @@ use furt_core::routing::Lease;
 
 const API_KEY_NAME: HeaderName = HeaderName::from_static("x-api-key-name");
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const CERTIFICATE_SHA256: HeaderName = HeaderName::from_static("x-client-cert-sha256");
 
 /// The headers that are set, as they are written. As texts: of a `HeaderName` Pingora makes a copy for each message.
@@ -89,6 +88,9 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
     count_hop(session.req_header(), request, &snapshot.config.server)?;
     if let Some(key) = &ctx.credentials.key {
         request.insert_header(set::API_KEY_NAME, key.name_header.clone())?;
+        if ctx.credentials.is_in_authorization {
+            request.remove_header(&AUTHORIZATION);
+        }
     }
     if let Some(peer) = ctx.client.peer {
         request.insert_header(set::FORWARDED_FOR, forwarded_for(sent, peer, ctx.client.is_peer_trusted))?;
@@ -132,7 +134,8 @@ fn remove_unwanted(request: &mut RequestHeader, client: &Client, of_proxies: &He
             return true;
         }
         let has_signs = name.bytes().any(|byte| !byte.is_ascii_alphanumeric() && byte != b'-');
-        has_signs && OWN.iter().chain(&["forwarded"]).any(|own| reads_as(own, name, Folding::EverySign))
+        has_signs
+            && OWN.iter().chain(&["forwarded", "x-forwarded-prefix"]).any(|own| reads_as(own, name, Folding::EverySign))
             || !is_peer_trusted && begins_as(name, FORWARDED_ANY, Folding::EverySign) && !OWN.contains(&name)
     };
     let unwanted: Vec<HeaderName> = request.headers.keys().filter(|name| is_unwanted(name.as_str())).cloned().collect();
@@ -199,6 +202,10 @@ pub(super) fn for_client(session: &mut Session, response: &mut ResponseHeader, c
             session.set_keepalive(None);
         }
     }
+    if ctx.target.cors().is_some() {
+        cors::remove(response);
+    }
+    rewriting::for_client(session, response, ctx)?;
     add_own(session, response, ctx)
 }
 
@@ -221,6 +228,9 @@ pub(super) fn add_own(session: &mut Session, response: &mut ResponseHeader, ctx:
     }
     if let Some((name, value)) = secure::hsts(ctx.answer.hsts_seconds, &response.headers) {
         response.insert_header(name, value)?;
+    }
+    if let Some(policy) = ctx.target.cors() {
+        cors::tell(session.req_header(), response, policy)?;
     }
     response.insert_header(set::GATEWAY, HeaderValue::from_static("furt"))?;
     response.append_header(set::SERVER_TIMING, ctx.server_timing())?;
@@ -307,7 +317,6 @@ mod tests {
             "x-forwarded-port",
             "x-real-ip",
             "x-request-id",
-            "x_forwarded_prefix",
         ];
         assert_eq!(left(request, true), kept);
     }

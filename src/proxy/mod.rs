@@ -1,9 +1,9 @@
 //! The public listener: every request's way from its header to its answer, as Pingora's hooks.
 //!
-//! client address → path check → route → API key → permission → rate → instance → forward. Reads the snapshot, the
-//! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides,
+//! client address → path check → route → origin → API key → permission → rate → instance → forward. Reads the snapshot, the
+//! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides (with `credentials`),
 //! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be
-//! read in two ways, `secure` what must come under TLS, `hops` what goes round or no further, `headers` edits, `client_location` finds out where the client is,
+//! read in two ways, `secure` what must come under TLS, `cors` tells browsers of other origins what they may, `hops` what goes round or no further, `headers` edits, `rewriting` the path, `client_location` finds out where the client is,
 //! `answer` makes furt's own answers, `grpc` those to calls, `counting` counts, `edge` takes connections as `listener` has them and makes sessions
 //! of them, `h2` of those that speak HTTP/2, `duplex` passes their bodies to services that speak it too, `websockets` are those that
 //! they ask for. What is known of one request is its `context`, grouped by whom it is about.
@@ -19,7 +19,9 @@ mod chunks;
 mod client;
 mod client_location;
 mod context;
+mod cors;
 mod counting;
+mod credentials;
 mod duplex;
 mod edge;
 mod forward;
@@ -32,9 +34,11 @@ mod http2;
 mod limits;
 mod malformed;
 mod pace;
+mod preflight;
 mod queue;
 mod responding;
 mod reuse;
+mod rewriting;
 mod secure;
 mod stand_in;
 mod streams;
@@ -182,7 +186,7 @@ impl ProxyHttp for Gateway {
                 ctx.snapshot = Some(snapshot);
                 return Ok(false);
             }
-            Ok(admission::Admitted::LastHop(answer)) => answer,
+            Ok(admission::Admitted::Preflight(answer) | admission::Admitted::LastHop(answer)) => answer,
             Ok(admission::Admitted::Challenge(text)) => GatewayAnswer::challenge(text),
             Ok(admission::Admitted::Health) => GatewayAnswer::health(self.health(ctx, session, &snapshot)),
             Err(answer) => {
@@ -229,6 +233,8 @@ impl ProxyHttp for Gateway {
             http2::for_service(session, request, ctx).await?;
         }
         headers::for_service(session, request, ctx)?;
+        rewriting::for_service(request, ctx)?;
+        cors::for_service(session, request, ctx);
         affinity::hide(request, ctx)?;
         websockets::for_service(session, request)
     }

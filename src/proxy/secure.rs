@@ -10,13 +10,13 @@ use http::header::{self, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::admission::API_KEY;
 use super::answer::GatewayAnswer;
 use super::challenges::CHALLENGES;
 use super::client::{Client, FORWARDED_PROTO};
+use super::credentials::API_KEY;
 use super::upload;
 use crate::clock;
-use crate::config::TlsConfig;
+use crate::config::{KeyAccept, TlsConfig};
 use crate::tls::{Challenges, Tls, Unwelcome};
 use crate::wire::GatewayProblem;
 use furt_core::model::{KeyName, Scheme};
@@ -78,7 +78,7 @@ impl Secure {
         (host, path): (&str, &str),
         client: &Client,
         tls: &TlsConfig,
-        name_of_key: impl FnOnce() -> Option<KeyName>,
+        (accept, name_of_key): (KeyAccept, impl FnOnce() -> Option<KeyName>),
     ) -> Result<(), GatewayAnswer> {
         let Some(port) = self.https.as_ref().map(|https| https.port) else { return Ok(()) };
         if client.scheme == Scheme::Https || path.starts_with(CHALLENGES) {
@@ -88,10 +88,15 @@ impl Secure {
             // Where a certificate must be shown, none can be without TLS.
             return if self.needs_certificate(host) { Err(GatewayProblem::TlsRequired.into()) } else { Ok(()) };
         }
-        if request.headers.contains_key(API_KEY) {
-            if let Some(name) = name_of_key() {
-                self.tell(&name, client);
-            }
+        let has_header = request.headers.contains_key(API_KEY);
+        // `Authorization` may be the service's own.
+        let may_be_key =
+            has_header || accept.reads_authorization() && request.headers.contains_key(header::AUTHORIZATION);
+        let name = if may_be_key { name_of_key() } else { None };
+        if let Some(name) = &name {
+            self.tell(name, client);
+        }
+        if has_header || name.is_some() {
             return Err(GatewayProblem::TlsRequired.into());
         }
         // Of HTTP/1.0, and nobody knows where it should have gone.
@@ -171,7 +176,7 @@ mod tests {
 
     fn checked(secure: &Secure, request: &RequestHeader, at: (&str, &str), client: &Client) -> Result<(), String> {
         let tls = Config::default().tls;
-        secure.check(request, at, client, &tls, || None).map_err(|answer| {
+        secure.check(request, at, client, &tls, (KeyAccept::default(), || None)).map_err(|answer| {
             let header = answer.header(&bytes::Bytes::new()).unwrap();
             let location = header.headers.get(header::LOCATION).map(|to| to.to_str().unwrap().to_owned());
             location.unwrap_or_else(|| answer.status().as_u16().to_string())

@@ -4,7 +4,7 @@
 use bytes::BytesMut;
 use http::{HeaderName, header};
 
-use super::admission::API_KEY;
+use super::credentials::API_KEY;
 use super::framing;
 use super::headers::FORWARDED_FOR;
 use crate::telemetry::request_id;
@@ -52,7 +52,7 @@ pub(super) fn stand_in(sent: &[u8]) -> BytesMut {
 }
 
 /// The fields that are taken over.
-static KEPT: [HeaderName; 4] = [header::HOST, FORWARDED_FOR, API_KEY, request_id::HEADER];
+static KEPT: [HeaderName; 5] = [header::HOST, FORWARDED_FOR, API_KEY, header::AUTHORIZATION, request_id::HEADER];
 
 fn is_method(word: &[u8]) -> bool {
     (1..=32).contains(&word.len())

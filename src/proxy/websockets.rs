@@ -1,4 +1,4 @@
-//! What the hooks do for WebSockets of clients that speak HTTP/2; those of HTTP/1 are Pingora's to know.
+//! What the hooks do for WebSockets, most of it for clients that speak HTTP/2; those of HTTP/1 are Pingora's to know.
 
 use http::Version;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -9,6 +9,11 @@ use super::answer::GatewayAnswer;
 use super::context::Context;
 use super::h2::{Exchange, WebSocketKey};
 use crate::wire::GatewayProblem;
+
+/// Whether a client asks for a WebSocket, by either protocol.
+pub(super) fn is_asked_for(session: &Session) -> bool {
+    key(session).is_some() || session.is_upgrade_req()
+}
 
 /// Asks a service of HTTP/1 for the WebSocket that a client of HTTP/2 asks for, if it does.
 ///

@@ -39,6 +39,7 @@ problems! {
     KeyMissing = UNAUTHORIZED, "key-missing", "This route needs an API key", "http_request_denied";
     KeyUnknown = UNAUTHORIZED, "key-unknown", "The API key is not known", "http_request_denied";
     AddressNotAllowed = FORBIDDEN, "address-not-allowed", "The API key may not be used from this address", "http_request_denied";
+    OriginNotAllowed = FORBIDDEN, "origin-not-allowed", "Pages of this origin may not use the route", "http_request_denied";
     PermissionMissing = FORBIDDEN, "permission-missing", "The API key lacks the permission for this route", "http_request_denied";
     TlsRequired = FORBIDDEN, "tls-required", "This request must come under TLS", "http_request_denied";
     RouteNotFound = NOT_FOUND, "route-not-found", "No route matches", "destination_not_found";

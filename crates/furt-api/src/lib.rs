@@ -5,6 +5,7 @@
 //!
 //! | module | endpoints |
 //! |---|---|
+//! | [`route_options`] | parts of [`registration`] and [`services`] |
 //! | [`registration`] | `/internal/register-service`, `…/heartbeat`, `…/probe` |
 //! | [`deregistration`] | `DELETE` of services and instances, `…/drain` |
 //! | [`services`] | `GET /internal/services`, `GET /internal/services/{service}` |
@@ -59,11 +60,13 @@ pub mod keys;
 pub mod lookup;
 mod names;
 pub mod nodes;
+mod nullable;
 mod open_enum;
 mod ordered;
 pub mod problem;
 pub mod registration;
 pub mod reload;
+pub mod route_options;
 pub mod routes;
 pub mod services;
 pub mod settings;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::nullable::null_or;
 use crate::open_enum::open_enum;
 use crate::reload::Place;
 use crate::{InstanceId, ServiceName, Status};
@@ -39,14 +40,6 @@ pub struct Problem {
     /// The error in edgeProxy's words; only below `/api/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-}
-
-fn null_or<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    Option::deserialize(deserializer).map(Some)
 }
 
 impl Problem {
@@ -204,6 +197,8 @@ open_enum! {
         NotJson = "not-json",
         /// 403: what is registered belongs to another address or token.
         NotOwner = "not-owner",
+        /// 403, by the public listener: pages of the request's origin may not use the route.
+        OriginNotAllowed = "origin-not-allowed",
         /// 403: only operators may.
         OperatorsOnly = "operators-only",
         /// 412: another operator was faster.

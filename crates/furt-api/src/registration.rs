@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::nullable::null_or;
+use crate::route_options::{Cors, Rewrite};
 use crate::services::HealthCheck;
 use crate::{Document, Epoch, Generation, InstanceId, Outcome, Seconds, ServiceName, Status};
 
@@ -49,6 +51,12 @@ pub struct Registration {
     /// Absent: those of the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
+    /// What browsers may do with answers of its routes from other origins. Absent: furt has no say in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
+    /// What becomes of the path of requests on their way to it. Absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<Rewrite>,
     /// How the instances are probed. Absent: as configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
@@ -107,6 +115,8 @@ impl Registration {
             sticky_by: None,
             slow_start: None,
             timeouts: None,
+            cors: None,
+            rewrite: None,
             health_check: None,
             metadata: BTreeMap::new(),
             revision: None,
@@ -169,12 +179,18 @@ pub struct Route {
     /// What an API key must be allowed to do. Absent: the route is public.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permission: Option<String>,
+    /// In the place of the definition's. `None`: absent, so that the definition's holds; `Some(None)`: `null`, there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
+    pub cors: Option<Option<Cors>>,
+    /// The same of `rewrite`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
+    pub rewrite: Option<Option<Rewrite>>,
 }
 
 impl Route {
     /// A route that needs no API key.
     pub fn public(method: impl Into<String>, path: impl Into<String>) -> Self {
-        Self { method: method.into(), path: path.into(), permission: None }
+        Self { method: method.into(), path: path.into(), permission: None, cors: None, rewrite: None }
     }
 
     /// A route that needs an API key with this permission.

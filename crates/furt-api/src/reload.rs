@@ -17,6 +17,22 @@ pub struct Reloaded {
     pub needs_restart: Vec<NeedsRestart>,
     /// Services that are kept but not routed.
     pub blocked: Vec<BlockedService>,
+    /// Rules that match requests of a route and are skipped for it. At most 100.
+    #[serde(default)]
+    pub skipped_rules: Vec<SkippedRule>,
+}
+
+/// One of `[[rules]]`, and a route for which it is skipped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedRule {
+    /// The line of the configuration where the rule begins.
+    pub line: usize,
+    /// The route, as `METHOD HOST/PATH`.
+    pub route: String,
+    /// The service that registered it; `null`: it is of the configuration.
+    pub service: Option<ServiceName>,
+    /// Why, as a clause about the rule.
+    pub why: String,
 }
 
 /// A key of the configuration that changed and needs a restart.

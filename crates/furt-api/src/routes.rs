@@ -1,7 +1,8 @@
 //! The table of routes, and why a request takes the route that it takes.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
+use crate::nullable::null_or;
 use crate::open_enum::open_enum;
 use crate::{InstanceId, ServiceName, Status};
 
@@ -38,7 +39,7 @@ pub struct Route {
     pub routed: bool,
 }
 
-/// The answer to `GET /internal/explain?method=METHOD&url=PATH_OR_URL[&client=ADDRESS][&key=NAME]`.
+/// The answer to `GET /internal/explain?method=METHOD&url=PATH_OR_URL[&client=ADDRESS][&key=NAME][&origin=ORIGIN]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     /// The method that was asked about.
@@ -52,7 +53,7 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// Why, as a sentence.
     pub reason: String,
-    /// What is odd about the instances of the service. Absent: nothing.
+    /// What is odd about the service and its routes, and rules that are skipped. Absent: nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// The route that the request finds. `None`: absent, since the path is refused; `Some(None)`: `null`, since none is found.
@@ -66,10 +67,49 @@ pub struct Explanation {
     /// Where the client is; absent where none was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientDistances>,
+    /// The options in force for the route. Absent: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<RouteOption>,
+    /// Whether pages of the named origin may read the answer; absent where none was named, or no route was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<OriginJudged>,
 }
 
-fn null_or<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+/// An option in force for a route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteOption {
+    /// Its name, such as `cors`.
+    pub name: String,
+    /// Its value, in words.
+    pub value: String,
+    /// Who says it.
+    pub said_by: SaidBy,
+    /// The line of the configuration where the rule begins; absent where no rule says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+}
+
+open_enum! {
+    /// Who says an option.
+    SaidBy {
+        /// The definition of the service.
+        Service = "service",
+        /// The route itself.
+        Route = "route",
+        /// One of `[[rules]]`.
+        Rule = "rule",
+    }
+}
+
+/// Whether pages of an origin may read the answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginJudged {
+    /// The origin, in the form that browsers send.
+    pub origin: String,
+    /// Whether they may. Where no `cors` is in force the service decides, and this is `null`.
+    pub may_read: Option<bool>,
+    /// Why, as a sentence.
+    pub reason: String,
 }
 
 open_enum! {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::deregistration::DrainUntil;
+use crate::nullable::null_or;
+use crate::route_options::{Cors, Rewrite};
 use crate::{Document, Epoch, Generation, InstanceId, Ordered, Seconds, ServiceName, Status, Timestamp};
 
 /// The answer to `GET /internal/services`.
@@ -62,6 +64,12 @@ pub struct Service {
     pub slow_start: Option<Seconds>,
     /// How long furt waits for its instances.
     pub timeouts: ServiceTimeouts,
+    /// What it says that browsers may do from other origins; absent where it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
+    /// What it says that becomes of the path of requests; absent where it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<Rewrite>,
     /// How its instances are probed, where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
@@ -124,6 +132,12 @@ pub struct ServiceRoute {
     pub permission: Option<String>,
     /// Whether requests are sent to the service by it.
     pub routed: bool,
+    /// What it says in the place of the service's; absent where it says nothing, `null` where it takes that away.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
+    pub cors: Option<Option<Cors>>,
+    /// The same of `rewrite`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
+    pub rewrite: Option<Option<Rewrite>>,
 }
 
 /// How the instances of a service are probed; what is absent is as configured.

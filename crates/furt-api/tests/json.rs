@@ -105,7 +105,7 @@ fn counts_are_left_out_where_there_was_no_request() {
 fn lists_are_written_as_they_were_read() {
     let place = r#""file":"furt.toml","line":1,"column":2"#;
     same::<Reloaded>(&format!(
-        r#"{{"status":"reloaded","generation":1,"changed":["a"],"needs_restart":[{{{place},"key":"a"}},{{"key":"b"}}],"blocked":[{{"service":"a","why":"b"}}]}}"#
+        r#"{{"status":"reloaded","generation":1,"changed":["a"],"needs_restart":[{{{place},"key":"a"}},{{"key":"b"}}],"blocked":[{{"service":"a","why":"b"}}],"skipped_rules":[{{"line":3,"route":"GET /a","service":null,"why":"b"}}]}}"#
     ));
     let rules = r#""permissions":["a"],"allow_from":[],"rate":"1/s","burst":1"#;
     let key = format!(

@@ -120,5 +120,6 @@ fn settings() -> Settings {
         sharing: Sharing::Exclusive,
         outage_hold: Duration::from_secs(300),
         shares_limits: false,
+        rules: Default::default(),
     }
 }

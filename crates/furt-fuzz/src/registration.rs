@@ -11,11 +11,11 @@ use serde_json::{Map, Value, json};
 use super::naive;
 use furt::api::{read_json, read_registration};
 use furt::store::stored;
-use furt_core::model::{Definition, InstanceSpec, LoadBalancingPolicy};
+use furt_core::model::{Definition, InstanceSpec, LoadBalancingPolicy, RouteOptions, Said};
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord};
 
 /// The fields that an error may name although the body has them not.
-const MAY_BE_MISSING: &[&str] = &["service", "url", "hash_key", "tls_name", "method", "path"];
+const MAY_BE_MISSING: &[&str] = &["service", "url", "hash_key", "tls_name", "method", "path", "origins"];
 
 /// Asserts that a body is refused with good reasons, or taken for what it says.
 pub fn registration(data: &[u8]) {
@@ -147,10 +147,13 @@ fn shown(definition: &Definition, instance: &InstanceSpec) -> Value {
         if let Some(permission) = &route.permission {
             shown["permission"] = permission.as_str().into();
         }
+        for (name, said) in options(&route.options) {
+            shown[name] = said;
+        }
         shown
     };
     let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs_f64());
-    json!({
+    let mut all = json!({
         "service": definition.service.as_str(),
         "host": definition.host.as_ref().map(|host| host.as_str()),
         "routes": definition.routes.iter().map(route).collect::<Vec<_>>(),
@@ -183,5 +186,39 @@ fn shown(definition: &Definition, instance: &InstanceSpec) -> Value {
         "shared": instance.shared,
         "document": instance.document.as_ref().map(|document| document.fields()),
         "country": instance.country.as_ref().map(|country| country.as_str()),
-    })
+    });
+    for (name, said) in options(&definition.options) {
+        all[name] = said;
+    }
+    all
+}
+
+/// The fields that say what becomes of requests; `null` where a route takes one away.
+fn options(options: &RouteOptions) -> Vec<(&'static str, Value)> {
+    let names = |names: &[http::HeaderName]| names.iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>();
+    let cors = said(&options.cors, |cors| {
+        json!({
+            "origins": cors.origins.texts(),
+            "headers": cors.headers.as_deref().map(names),
+            "expose": names(&cors.expose),
+            "credentials": cors.credentials,
+            "max_age": cors.max_age.as_secs(),
+        })
+    });
+    let rewrite = said(&options.rewrite, |rewrite| {
+        json!({
+            "strip": rewrite.strip.as_ref().map(|prefix| prefix.as_str()),
+            "add": rewrite.add.as_ref().map(|prefix| prefix.as_str()),
+            "redirects": rewrite.redirects,
+        })
+    });
+    cors.map(|cors| ("cors", cors)).into_iter().chain(rewrite.map(|rewrite| ("rewrite", rewrite))).collect()
+}
+
+fn said<T>(said: &Said<Arc<T>>, shown: impl Fn(&T) -> Value) -> Option<Value> {
+    match said {
+        Said::Nothing => None,
+        Said::Off => Some(Value::Null),
+        Said::Is(value) => Some(shown(value)),
+    }
 }

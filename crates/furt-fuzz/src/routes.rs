@@ -63,7 +63,7 @@ fn read_route(line: &str, number: usize) -> Option<Arc<Route>> {
     let pattern = read_pattern(path)?;
     let host = if host.is_empty() { None } else { Some(Host::try_new(host).ok()?) };
     let method = MethodRule::try_new(method).ok()?;
-    Some(Arc::new(Route { host, method, pattern, permission: None, owner, counter: Default::default() }))
+    Some(Arc::new(Route { host, method, pattern, permission: None, owner, rules: None, counter: Default::default() }))
 }
 
 /// Method, host and path of `GET shop/a`.

@@ -8,8 +8,8 @@ use crate::config::key::{DefaultValue, EntryVisitor, Key};
 use crate::config::location::Lines;
 use crate::config::section::Section;
 use crate::config::types::GrantConfig;
-use crate::config::value::{Commas, boolean, digest, file, hosts, list, networks, text};
-use furt_core::model::{CidrSet, Host, Pattern, PermissionSet, ServiceName, Sha256Digest};
+use crate::config::value::{Commas, boolean, digest, file, hosts, list, networks, origins, text};
+use furt_core::model::{CidrSet, Host, Origins, Pattern, PermissionSet, ServiceName, Sha256Digest};
 
 pub(super) const NAME: &str = "grants";
 
@@ -24,6 +24,7 @@ pub(super) struct GrantValues {
     token_sha256: Option<Sha256Digest>,
     certificate_sha256: Option<Sha256Digest>,
     ca: Option<PathBuf>,
+    origins: Option<Origins>,
 }
 
 pub(super) fn visit(keys: &mut impl EntryVisitor) -> GrantValues {
@@ -132,6 +133,16 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> GrantValues {
             },
             file,
         ),
+        origins: keys.optional(
+            Key {
+                name: "grants.origins",
+                default: DefaultValue::absent("none", r#"["https://*.example.org"]"#),
+                range: "origins, or `[\"*\"]`",
+                text: "The most that its [`cors`](routes.md#cors) may name.",
+                ..Key::ROW
+            },
+            origins,
+        ),
     }
 }
 
@@ -163,5 +174,6 @@ fn read_one(
         token_sha256: values.token_sha256,
         certificate_sha256: values.certificate_sha256,
         ca: values.ca,
+        origins: values.origins.unwrap_or_default(),
     })
 }

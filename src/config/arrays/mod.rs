@@ -1,4 +1,4 @@
-//! The arrays of tables, `[[certificates]]`, `[[client_auth]]`, `[[api_keys]]`, `[[grants]]`, `[[routes]]`: a row for each key, then the rules within an entry
+//! The arrays of tables, `[[certificates]]`, `[[client_auth]]`, `[[api_keys]]`, `[[grants]]`, `[[routes]]`, `[[rules]]`: a row for each key, then the rules within an entry
 //! and between entries.
 //!
 //! One file for each array. Files of certificates, names, digests, granted services and static routes are unique. An entry with a fault is left
@@ -11,6 +11,7 @@ mod client_auth;
 mod earlier;
 mod grants;
 mod routes;
+mod rules;
 
 use super::key::{EntryVisitor, ReloadClass};
 use super::location::Lines;
@@ -27,12 +28,13 @@ pub(super) struct Array {
 }
 
 /// Every array, in the order of `conf/furt.toml`.
-pub(super) const ARRAYS: [Array; 5] = [
+pub(super) const ARRAYS: [Array; 6] = [
     Array { name: certificates::NAME, reload: ReloadClass::Reload, differs: |a, b| a.certificates != b.certificates },
     Array { name: client_auth::NAME, reload: ReloadClass::Reload, differs: |a, b| a.client_auth != b.client_auth },
     Array { name: api_keys::NAME, reload: ReloadClass::Reload, differs: |a, b| a.api_keys != b.api_keys },
     Array { name: grants::NAME, reload: ReloadClass::Reload, differs: |a, b| a.grants != b.grants },
     Array { name: routes::NAME, reload: ReloadClass::Reload, differs: |a, b| a.routes != b.routes },
+    Array { name: rules::NAME, reload: ReloadClass::Reload, differs: |a, b| a.rules != b.rules },
 ];
 
 /// Takes a visitor through the rows of every array, as of one entry each.
@@ -42,6 +44,7 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) {
     _ = api_keys::visit(keys);
     _ = grants::visit(keys);
     _ = routes::visit(keys);
+    _ = rules::visit(keys);
 }
 
 /// Reads every array below `top` into `config`. Its single tables must be read already.
@@ -53,6 +56,7 @@ pub(super) fn read(top: &mut Section<'_>, config: &mut Config, lines: &Lines<'_>
     let listeners: Vec<_> =
         config.server.listen.iter().chain(&config.tls.listen).chain(&config.internal.listen).copied().collect();
     config.routes = routes::read(top.entries(routes::NAME), &listeners, lines);
+    config.rules = rules::read(top.entries(rules::NAME), lines);
 }
 
 /// Permissions of a key or a grant.

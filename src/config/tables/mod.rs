@@ -11,6 +11,7 @@ mod cluster;
 mod gateway;
 mod geo;
 mod internal;
+mod keys;
 mod limits;
 mod registration;
 mod server;
@@ -44,6 +45,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> Config {
         gateway: gateway::visit(keys),
         registration: registration::visit(keys),
         client: client::visit(keys),
+        keys: keys::visit(keys),
         limits: limits::visit(keys),
         upstream: upstream::visit(keys),
         apps_domain: apps::visit(keys),
@@ -59,6 +61,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> Config {
         api_keys: Vec::new(),
         grants: Vec::new(),
         routes: Vec::new(),
+        rules: Vec::new(),
         passed_over: BTreeSet::new(),
     }
 }

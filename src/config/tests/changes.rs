@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 117] = [
+const OTHERS: [(&str, &str); 118] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -72,6 +72,7 @@ const OTHERS: [(&str, &str); 117] = [
     ("client.body_total_timeout", "1"),
     ("client.keepalive_timeout", "1"),
     ("client.write_timeout", "1"),
+    ("keys.accept", "['header', 'bearer']"),
     ("limits.address_rate", "'1/s'"),
     ("limits.address_burst", "1"),
     ("limits.address_connections", "1"),
@@ -126,7 +127,7 @@ const OTHERS: [(&str, &str); 117] = [
     ("update.in_container", "true"),
 ];
 
-const ENTRIES: [(&str, &str); 5] = [
+const ENTRIES: [(&str, &str); 6] = [
     ("client_auth", "[[client_auth]]\nhosts = ['a.example']\nca = 'ca.pem'"),
     ("certificates", "[[certificates]]\ncert = 'a.pem'\nkey = 'a.key'"),
     (
@@ -135,6 +136,7 @@ const ENTRIES: [(&str, &str); 5] = [
     ),
     ("grants", "[[grants]]\nservice = 'a'"),
     ("routes", "[[routes]]\nmethod = 'GET'\npath = '/a'\nservice = 'a'"),
+    ("rules", "[[rules]]\ncors = false"),
 ];
 
 /// The reload class of every key of the single tables, and of every array of tables as a whole.

@@ -182,6 +182,7 @@ pub(super) fn command(service: &str) -> Registration {
         method: MethodRule::try_new("GET").unwrap(),
         pattern: Pattern::try_new(&format!("/{service}")).unwrap(),
         permission: None,
+        options: Default::default(),
     };
     Registration {
         kind: RegistrationKind::Full,
@@ -227,5 +228,6 @@ fn settings() -> Settings {
         sharing: Sharing::Exclusive,
         outage_hold: Duration::from_secs(300),
         shares_limits: false,
+        rules: Arc::default(),
     }
 }

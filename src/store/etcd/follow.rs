@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::layout::{FORMAT, Key, Layout};
+use super::layout::{Key, Layout};
 use super::mirror::{Entry, Lease, Mirror, Value};
 use super::session::Session;
 use crate::store::records;
@@ -215,12 +215,14 @@ impl Follower<'_> {
                 let read = records::Definition::read(service.as_str(), &put.value);
                 let read = read.map_err(|error| self.or_newer(put, error.fault))?;
                 let has_unknown = read.has_unknown_fields();
+                let suspended = newer(put, has_unknown);
+                let is_needed = has_unknown || suspended.is_some();
                 self.followed.changes.push(Incoming {
                     change: Change::PutDefinition(read.value),
-                    suspended: newer(put, has_unknown),
+                    suspended,
                     added: Some(Revision(put.created)),
                 });
-                Ok(kept(has_unknown))
+                Ok(kept(is_needed))
             }
             Key::Instance(instance) => {
                 let read = records::Instance::read(instance.id.as_str(), &put.value);
@@ -318,6 +320,7 @@ fn newer(put: &Put, has_unknown_fields: bool) -> Option<Arc<str>> {
     struct Reads {
         reads: Option<u64>,
     }
-    let reads = has_unknown_fields.then(|| serde_json::from_slice::<Reads>(&put.value).ok())??.reads?;
-    (reads > FORMAT).then(|| NEWER.into())
+    let may_say = has_unknown_fields || memchr::memmem::find(&put.value, b"\"reads\"").is_some();
+    let reads = may_say.then(|| serde_json::from_slice::<Reads>(&put.value).ok())??.reads?;
+    (reads > records::READS).then(|| NEWER.into())
 }

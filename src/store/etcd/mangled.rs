@@ -56,7 +56,7 @@ fn mangle(rng: &mut fastrand::Rng, bytes: &mut Vec<u8>) {
         b"\"\"",
         b"{}",
         b"[]",
-        b"\"reads\":2,",
+        b"\"reads\":3,",
         b"/",
         b"\xff",
         b"\\u0000",

@@ -40,6 +40,7 @@ fn definition(name: &str, patterns: &[String]) -> Arc<Definition> {
         method: MethodRule::try_new("GET").unwrap(),
         pattern: Pattern::try_new(pattern).unwrap(),
         permission: None,
+        options: Default::default(),
     };
     Arc::new(Definition { routes: patterns.iter().map(route).collect(), ..Definition::new(service(name)) })
 }
@@ -550,7 +551,7 @@ fn unknown_fields_are_kept_and_those_that_restrict_suspend() {
     let (layout, mut mirror) = (layout(), Mirror::default());
     let (of_service, of_instance) = (Key::Definition(service("s")), Key::Instance(at("s", "i")));
     let definition = format!("{DEFINITION},\"later\": {{\"b\":1, \"a\":[2]}}}}");
-    let instance = format!("{INSTANCE},\"reads\":2,\"only\":\"here\"}}");
+    let instance = format!("{INSTANCE},\"reads\":3,\"only\":\"here\"}}");
     let puts = vec![put(&of_service, &definition, 1), put(&of_instance, &instance, 1)];
     let followed = follow(&Group { revision: 1, puts, deletes: Vec::new() }, &mut mirror, &layout, &|_| None, true);
     let suspended: Vec<_> = followed.changes.iter().map(|incoming| incoming.suspended.as_deref()).collect();
@@ -602,7 +603,7 @@ fn a_rotated_key_keeps_what_a_newer_furt_wrote_beside_it() {
         (&serde_json::Value::Null, None),
         "what it knows is the new key's"
     );
-    let newer = value.replace("\"later\"", "\"reads\":2,\"later\"");
+    let newer = value.replace("\"later\"", "\"reads\":3,\"later\"");
     let puts = vec![put(&key, &newer, 2)];
     let followed = follow(&Group { revision: 2, puts, deletes: Vec::new() }, &mut mirror, &layout, &|_| None, true);
     assert_eq!(&*followed.refused[0].why, "written by a newer furt", "a key is used whole or not at all");

@@ -4,6 +4,7 @@
 mod drain;
 mod faults;
 mod key;
+mod options;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,12 @@ pub use faults::{RecordError, RecordFault, RecordKind};
 use furt_core::model;
 use furt_core::registry::{DefinitionRecord, InstanceRecord};
 pub(in crate::store) use key::Key;
+use options::{Cors, Field, Rewrite};
+
+/// The format of records: a furt that knows it knows every field of a record that restricts and names this one or a lower one. 2 has
+/// what definitions and routes say of requests; without it an earlier furt would send them to the service otherwise than it asked
+/// for.
+pub(in crate::store) const READS: u64 = 2;
 
 /// A definition as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,6 +48,13 @@ pub(in crate::store) struct Definition {
     /// Beside `health_check`, where an earlier furt that shares the store leaves it as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     grpc_health: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "options::null_or")]
+    cors: Field<Cors>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "options::null_or")]
+    rewrite: Field<Rewrite>,
+    /// The lowest format of records whose readers know everything in it that restricts; absent where that is 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reads: Option<u64>,
     metadata: BTreeMap<String, String>,
     revision: u64,
     registered_from: IpAddr,
@@ -60,6 +74,10 @@ struct Route {
     method: String,
     path: String,
     permission: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "options::null_or")]
+    cors: Field<Cors>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "options::null_or")]
+    rewrite: Field<Rewrite>,
 }
 
 /// An instance as it is stored.
@@ -169,6 +187,10 @@ pub(in crate::store) fn with_unknown_fields<R: Serialize + DeserializeOwned>(rec
     let (Ok(_), Ok(Value::Object(mut stored)), Ok(Value::Object(mut fields))) = all else {
         return serde_json::to_vec(record).unwrap_or_default();
     };
+    // What a newer furt wrote may restrict, as it did before.
+    if stored.get("reads").and_then(Value::as_u64).is_some_and(|reads| reads > READS) {
+        unknown.push("reads".to_owned());
+    }
     fields.extend(unknown.into_iter().filter_map(|field| stored.swap_remove_entry(&field)));
     serde_json::to_vec(&fields).unwrap_or_default()
 }
@@ -188,6 +210,8 @@ impl Definition {
             method: route.method.as_str().to_owned(),
             path: route.pattern.as_str().to_owned(),
             permission: text(route.permission.as_ref()),
+            cors: options::stored(&route.options.cors, Cors::from_core),
+            rewrite: options::stored(&route.options.rewrite, Rewrite::from_core),
         };
         Self {
             service: definition.service.to_string(),
@@ -203,6 +227,9 @@ impl Definition {
             read_timeout_ms: ms(definition.timeouts.read),
             health_check: HealthCheck::from_core(&definition.health_check),
             grpc_health: text(definition.health_check.grpc.as_ref()),
+            cors: options::stored(&definition.options.cors, Cors::from_core),
+            rewrite: options::stored(&definition.options.rewrite, Rewrite::from_core),
+            reads: options::reads(definition),
             metadata: definition.metadata.clone(),
             revision: definition.revision,
             registered_from: *registered_from,
@@ -230,6 +257,11 @@ impl Definition {
                 method: model::MethodRule::try_new(&route.method)?,
                 pattern: model::Pattern::try_new(&route.path)?,
                 permission: route.permission.map(|permission| model::Permission::try_new(&permission)).transpose()?,
+                options: model::RouteOptions {
+                    cors: options::said(route.cors, Cors::into_core)?,
+                    rewrite: options::said(route.rewrite, Rewrite::into_core)?,
+                    ..model::RouteOptions::default()
+                },
             })
         };
         let policy = model::LoadBalancingPolicy::from_name(&self.policy);
@@ -244,6 +276,11 @@ impl Definition {
             timeouts: model::Timeouts {
                 connect: self.connect_timeout_ms.map(Duration::from_millis),
                 read: self.read_timeout_ms.map(Duration::from_millis),
+            },
+            options: model::RouteOptions {
+                cors: options::said(self.cors, Cors::into_core)?,
+                rewrite: options::said(self.rewrite, Rewrite::into_core)?,
+                ..model::RouteOptions::default()
             },
             health_check: self.health_check.unwrap_or_default().into_core(self.grpc_health)?,
             metadata: self.metadata,

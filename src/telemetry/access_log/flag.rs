@@ -15,6 +15,8 @@ pub enum ResponseFlag {
     Redirected,
     /// Furt answered the challenge of an authority of certificates.
     Challenge,
+    /// Furt answered a browser that asks what a page may send.
+    Preflight,
     /// Furt answered since the request was to go no further (`Max-Forwards`).
     LastHop,
 }
@@ -28,6 +30,7 @@ impl ResponseFlag {
             Self::Health => "health",
             Self::Redirected => "redirected",
             Self::Challenge => "challenge",
+            Self::Preflight => "preflight",
             Self::LastHop => "last-hop",
         }
     }
@@ -44,11 +47,13 @@ mod tests {
             ResponseFlag::Health,
             ResponseFlag::Redirected,
             ResponseFlag::Challenge,
+            ResponseFlag::Preflight,
             ResponseFlag::LastHop,
         ];
-        assert_eq!(others.map(ResponseFlag::as_str), ["client-gone", "health", "redirected", "challenge", "last-hop"]);
+        let words = ["client-gone", "health", "redirected", "challenge", "preflight", "last-hop"];
+        assert_eq!(others.map(ResponseFlag::as_str), words);
         let page = include_str!("../../../docs/requests.md");
-        let (_, sentence) = page.split_once("Five flags of the access log are no codes:").unwrap();
+        let (_, sentence) = page.split_once("Six flags of the access log are no codes:").unwrap();
         let sentence = sentence.split("\n\n").next().unwrap();
         for flag in others.map(ResponseFlag::as_str) {
             assert!(sentence.contains(&format!("`{flag}`")), "{flag}");

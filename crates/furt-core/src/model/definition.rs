@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     Country, Document, HealthCheck, Host, Incarnation, InstanceId, Invalid, MethodRule, Pattern, Permission, Region,
-    Scheme, ServiceName, UpstreamHost, UpstreamUrl, path,
+    RouteOptions, Scheme, ServiceName, UpstreamHost, UpstreamUrl, path,
 };
 
 /// The most routes of a service.
@@ -29,6 +29,8 @@ pub struct RouteSpec {
     pub pattern: Pattern,
     /// What the caller's key must hold; `None`: public.
     pub permission: Option<Permission>,
+    /// What it says of itself beside that, in the place of what its definition says of all routes.
+    pub options: RouteOptions,
 }
 
 /// How an instance is chosen for a request.
@@ -124,6 +126,8 @@ pub struct Definition {
     pub slow_start: Option<Duration>,
     /// Timeouts of its own, instead of the configured ones.
     pub timeouts: Timeouts,
+    /// What it says of all its routes.
+    pub options: RouteOptions,
     /// How its instances are probed.
     pub health_check: HealthCheck,
     /// Whatever the service wants shown, at most 4 KiB.
@@ -144,6 +148,7 @@ impl Definition {
             sticky_by: StickyBy::default(),
             slow_start: None,
             timeouts: Timeouts::default(),
+            options: RouteOptions::default(),
             health_check: HealthCheck::default(),
             metadata: BTreeMap::new(),
             revision: 0,
@@ -201,9 +206,25 @@ impl Definition {
         } else if self.health_check.grpc.is_some() && self.health_check.status.is_some() {
             "its probe by gRPC has no status of HTTP"
         } else {
-            return Ok(());
+            self.options.check()?;
+            let strips = self.options.rewrite.value().is_some_and(|rewrite| rewrite.strip.is_some());
+            if is_by_host && strips {
+                return Err(Invalid::new("without routes there is nothing to strip of its paths"));
+            }
+            return self.routes.iter().try_for_each(|route| self.check_options(route));
         };
         Err(Invalid::new(refused))
+    }
+}
+
+impl Definition {
+    fn check_options(&self, route: &RouteSpec) -> Result<(), Invalid> {
+        route.options.check()?;
+        let rewrite = route.options.rewrite.clone().after(self.options.rewrite.value().cloned());
+        match rewrite.filter(|rewrite| !rewrite.fits(&route.pattern)) {
+            None => Ok(()),
+            Some(_) => Err(Invalid::new("what is stripped of a path does not begin the pattern of its route")),
+        }
     }
 }
 

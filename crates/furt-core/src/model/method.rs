@@ -49,6 +49,12 @@ impl MethodRule {
             || pair(self, other)
             || pair(other, self)
     }
+
+    /// Whether it takes every request that `other` takes.
+    pub fn covers(&self, other: &Self) -> bool {
+        let answers_head = *self == Self::Only(Method::GET) && *other == Self::Only(Method::HEAD);
+        *self == Self::Any || self == other || answers_head
+    }
 }
 
 impl std::fmt::Display for MethodRule {
@@ -68,6 +74,22 @@ mod tests {
         }
         for bad in ["", "get", "GE T", "CONNECT", "GET,POST", "**"] {
             assert!(MethodRule::try_new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_rule_covers_what_takes_no_other_request() {
+        let rule = |text| MethodRule::try_new(text).unwrap();
+        for (one, other, covers) in [
+            ("*", "*", true),
+            ("*", "GET", true),
+            ("GET", "*", false),
+            ("GET", "GET", true),
+            ("GET", "HEAD", true),
+            ("HEAD", "GET", false),
+            ("GET", "POST", false),
+        ] {
+            assert_eq!(rule(one).covers(&rule(other)), covers, "{one} {other}");
         }
     }
 

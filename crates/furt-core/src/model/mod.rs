@@ -6,6 +6,7 @@
 
 mod address;
 mod api_key;
+mod cors;
 mod definition;
 mod document;
 mod drain;
@@ -14,15 +15,20 @@ mod health_check;
 pub mod host;
 mod method;
 mod names;
+mod origin;
 pub mod path;
 mod pattern;
 mod permission;
 mod rate;
+mod rewrite;
+mod route_options;
+mod rule;
 mod share;
 mod status;
 
 pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, address_text, is_never_upstream};
 pub use api_key::{KeySpec, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, MAX_OLD_DIGESTS, OldDigest, RuntimeKey};
+pub use cors::{CORS_MAX_AGE, Cors, LONGEST_CORS_MAX_AGE, MAX_CORS_HEADERS};
 pub use definition::{
     Definition, InstanceSpec, LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL,
     Place, Protocol, RouteSpec, StickyBy, Timeouts,
@@ -34,9 +40,13 @@ pub use health_check::{HealthCheck, StatusRange};
 pub use host::Host;
 pub use method::MethodRule;
 pub use names::{Country, GatewayName, Incarnation, InstanceId, KeyName, Region, ServiceName};
+pub use origin::{MAX_ORIGINS, OriginPattern, Origins, is_of_host};
 pub use pattern::{MAX_SEGMENTS, Pattern, Segment};
 pub use permission::{Permission, PermissionRule, PermissionSet};
 pub use rate::{MAX_BURST, Rate, RateLimit};
+pub use rewrite::{AskedHost, PathPrefix, Rewrite};
+pub use route_options::{RouteOptions, Said};
+pub use rule::{Match, Misfit, Rule, Subject};
 pub use share::Share;
 pub use status::Status;
 

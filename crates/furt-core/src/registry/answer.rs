@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ids::InstanceRef;
 use super::keys::KeyAnswer;
-use crate::model::{Epoch, Generation, Incarnation, InstanceId, ServiceName, Status, UpstreamUrl};
+use crate::model::{Epoch, Generation, Incarnation, InstanceId, Misfit, ServiceName, Status, UpstreamUrl};
 use crate::routing::Drained;
 
 /// The good answer to a caller.
@@ -56,6 +56,21 @@ pub struct Reconfigured {
     pub generation: Generation,
     /// Every service that is suspended, and why.
     pub suspended: Vec<(ServiceName, Arc<str>)>,
+    /// Rules that match requests of a route and are skipped for it, at most 100 of them.
+    pub skipped_rules: Vec<SkippedRule>,
+}
+
+/// A rule that is skipped for a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SkippedRule {
+    /// The place of the rule among the operator's, from 0.
+    pub rule: usize,
+    /// The route, as `METHOD HOST/PATH`.
+    pub route: String,
+    /// The service that registered it; `None`: it is of the configuration.
+    pub service: Option<ServiceName>,
+    /// Why.
+    pub why: Misfit,
 }
 
 /// An instance that a registration replaced.

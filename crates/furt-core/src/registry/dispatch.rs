@@ -103,6 +103,7 @@ impl Registry {
         let mut effects = Effects::default();
         let (installed, mut parts) = registry.keys(&mut effects);
         installed.configure(keys, &mut parts);
+        registry.publisher.set_rules(&registry.settings.rules);
         registry.add_static_routes(static_routes, now, &mut effects);
         (registry, effects.into_vec())
     }

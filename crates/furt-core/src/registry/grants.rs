@@ -7,7 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use super::command::{Registration, Source};
 use super::refusal::Refusal;
 use crate::model::{
-    CidrSet, Definition, Host, MethodRule, Pattern, PermissionSet, ServiceName, Sha256Digest, is_never_upstream, path,
+    CidrSet, Definition, Host, MethodRule, Origins, Pattern, PermissionSet, RouteOptions, ServiceName, Sha256Digest,
+    is_never_upstream, path,
 };
 
 /// What one service may register.
@@ -23,6 +24,8 @@ pub struct Grant {
     pub upstreams: Option<CidrSet>,
     /// Whether its routes may be public.
     pub public: bool,
+    /// The most that it may let browsers read from.
+    pub origins: Origins,
     /// The digest of the token that it must send, where set.
     pub token: Option<Sha256Digest>,
     /// The digest of the certificate that it must show, where set. With a token, either will do.
@@ -215,7 +218,9 @@ impl Grant {
         {
             return Err(Refusal::beyond(format!("host \"{host}\" is not in the grant")));
         }
+        self.check_options(&definition.options)?;
         for route in &definition.routes {
+            self.check_options(&route.options)?;
             if !self.paths.iter().any(|path| path.covers(&route.pattern)) {
                 return Err(Refusal::beyond(format!("path \"{}\" is not in the grant", route.pattern)));
             }
@@ -233,5 +238,19 @@ impl Grant {
             }
         }
         Ok(())
+    }
+
+    fn check_options(&self, options: &RouteOptions) -> Result<(), Refusal> {
+        let RouteOptions { cors, rewrite: _, asked_host: _ } = options;
+        let beyond = cors.value().map(|cors| self.origins.beyond(&cors.origins)).unwrap_or_default();
+        if beyond.is_empty() {
+            return Ok(());
+        }
+        let list = |origins: &[&str]| origins.iter().map(|one| format!("\"{one}\"")).collect::<Vec<_>>().join(", ");
+        let granted = match self.origins.texts().as_slice() {
+            [] => "and the grant has no origins, so that cors may not be set".to_owned(),
+            granted => format!("which the grant does not allow; its origins are {}", list(granted)),
+        };
+        Err(Refusal::beyond(format!("cors names {}, {granted}", list(&beyond))))
     }
 }

@@ -81,11 +81,12 @@ mod tests;
 mod token;
 mod write;
 
-pub use answer::{Answer, Reconfigured, Registered, Replaced};
+pub use answer::{Answer, Reconfigured, Registered, Replaced, SkippedRule};
 pub use change::{Change, Contents, DefinitionRecord, InstanceRecord, Observation, Observed};
 pub use command::{Deregistration, Drain, DrainCommand, OnLastInstance, Registration, RegistrationKind, Source};
 pub use dispatch::Registry;
 pub use effects::Effect;
+pub use eligibility::effective;
 pub use event::{Event, Incoming, Origin, StoreChanged};
 pub use grants::{Grant, RegistrationPolicy, StaticClaim, UnlistedRule};
 pub use ids::{DnsSubject, InstanceRef, ReplyId, WriteId};

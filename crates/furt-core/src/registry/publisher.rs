@@ -9,8 +9,11 @@ use super::directory::Directory;
 use super::holds::Holds;
 use super::ids::InstanceRef;
 use super::places::Places;
-use crate::model::{Definition, Epoch, Generation, Host, InstanceId, MethodRule, Pattern, ServiceName, Share};
-use crate::routing::{HeldId, KeyTable, Owner, Route, Service, ServiceIndex, Snapshot};
+use crate::model::{
+    Definition, Epoch, Generation, Host, InstanceId, MethodRule, Pattern, RouteOptions, Rule, ServiceName, Share,
+    Subject,
+};
+use crate::routing::{HeldId, KeyTable, Owner, Route, RouteRules, Rules, Service, ServiceIndex, Snapshot};
 
 /// The snapshot, and what of it must be made anew before it is published.
 pub(super) struct Publisher {
@@ -20,6 +23,7 @@ pub(super) struct Publisher {
     free: Vec<ServiceIndex>,
     /// Slots of static routes that lead to a service by name.
     aliases: HashMap<ServiceName, Vec<ServiceIndex>>,
+    rules: Rules,
 }
 
 impl Publisher {
@@ -30,6 +34,7 @@ impl Publisher {
             touched: BTreeMap::new(),
             free: Vec::new(),
             aliases: HashMap::new(),
+            rules: Rules::default(),
         }
     }
 
@@ -161,20 +166,38 @@ impl Publisher {
         before: Option<&Definition>,
         after: Option<&Definition>,
     ) {
-        let table = &mut self.snapshot.table;
+        let Self { snapshot: Snapshot { table, .. }, rules, .. } = self;
         for (definition, route) in before.iter().flat_map(|one| one.routes.iter().map(move |route| (one, route))) {
             table.remove(definition.host.as_ref(), &route.method, &route.pattern);
         }
         for (definition, route) in after.iter().flat_map(|one| one.routes.iter().map(move |route| (one, route))) {
+            let subject = Subject::registered(definition, route);
             table.insert(Arc::new(Route {
                 host: definition.host.clone(),
                 method: route.method.clone(),
                 pattern: route.pattern.clone(),
                 permission: route.permission.clone(),
                 owner: Owner::Service(index),
+                rules: rules.of(subject, &definition.options, &route.options),
                 counter: Default::default(),
             }));
         }
+    }
+
+    /// The operator's rules; says whether they are others. Routes that are in the table keep what held for them before they are
+    /// put in anew.
+    pub(super) fn set_rules(&mut self, rules: &Arc<[Rule]>) -> bool {
+        let is_news = self.rules.operators() != rules;
+        if is_news {
+            self.rules = Rules::new(Arc::clone(rules));
+        }
+        is_news
+    }
+
+    /// What holds for a static route, of which the operator's rules alone say anything.
+    pub(super) fn rules_of_static(&mut self, route: Subject<'_>) -> Option<Arc<RouteRules>> {
+        let nothing = RouteOptions::default();
+        self.rules.of(route, &nothing, &nothing)
     }
 
     /// From now on a service is published at this index as well.

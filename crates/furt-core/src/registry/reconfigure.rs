@@ -5,7 +5,7 @@
 //! up is free for suspended ones. Nothing is removed: what is not eligible is kept as suspended, and what runs for it goes
 //! on. All of it is published at once. Whoever reads the file has checked it before.
 
-use super::answer::{Answer, Reconfigured};
+use super::answer::{Answer, Reconfigured, SkippedRule};
 use super::directory::InstanceEntry;
 use super::dispatch::Registry;
 use super::effects::Effects;
@@ -14,7 +14,10 @@ use super::now::Now;
 use super::settings::Configuration;
 use super::static_route::StaticRoute;
 use super::static_routes::StaticRouteParts;
-use crate::model::Share;
+use crate::model::{Share, Subject};
+
+/// Skipped rules that are told: the first of them show what is wrong with a rule.
+const MAX_SKIPPED: usize = 100;
 
 impl Registry {
     /// Puts `new` in force and answers when it is published.
@@ -25,6 +28,8 @@ impl Registry {
         self.settings.policy.apps_domain = before.policy.apps_domain.clone();
         self.settings.sharing = before.sharing;
 
+        let has_other_rules = self.publisher.set_rules(&self.settings.rules);
+
         // A static route never finds another route of the same key in the table: what may not stay is taken out first.
         let Self { static_routes: installed, publisher, names, tokens, .. } = self;
         installed.remove_others(&static_routes, &mut StaticRouteParts { publisher, names, tokens, effects });
@@ -33,6 +38,9 @@ impl Registry {
         }
         self.add_static_routes(static_routes, now, effects);
         self.reinstate(effects);
+        if has_other_rules {
+            self.put_routes_anew();
+        }
 
         self.share_limits(effects);
         let (installed, mut parts) = self.keys(effects);
@@ -41,8 +49,41 @@ impl Registry {
             self.retime_all_probes(now, effects);
         }
         self.publisher.advance();
-        let answer = Reconfigured { generation: self.publisher.generation(), suspended: self.directory.suspended() };
+        let answer = Reconfigured {
+            generation: self.publisher.generation(),
+            suspended: self.directory.suspended(),
+            skipped_rules: self.skipped_rules(),
+        };
         effects.reply(reply, Ok(Answer::Reconfigured(answer)));
+    }
+
+    /// Puts the routes of all services into the table again, as the rules of today have them.
+    fn put_routes_anew(&mut self) {
+        let Self { directory, publisher, .. } = self;
+        for (_, entry) in directory.services().filter(|(_, entry)| !entry.is_being_removed()) {
+            let effective = Some(&**entry.eligibility().effective());
+            publisher.replace_routes(entry.index(), effective, effective);
+        }
+    }
+
+    /// The rules that are skipped for a route.
+    fn skipped_rules(&self) -> Vec<SkippedRule> {
+        if self.settings.rules.is_empty() {
+            return Vec::new();
+        }
+        let definitions = self.directory.services().map(|(_, entry)| entry.eligibility().effective());
+        let registered = definitions.flat_map(|definition| {
+            definition.routes.iter().map(|route| (Subject::registered(definition, route), Some(&definition.service)))
+        });
+        let fixed = self.static_routes.subjects().map(|subject| (subject, None));
+        let told = registered.chain(fixed).flat_map(|(subject, service)| {
+            let rules = self.settings.rules.iter().enumerate();
+            rules.filter_map(move |(number, rule)| {
+                let why = rule.misfit(subject)?;
+                Some(SkippedRule { rule: number, route: subject.to_string(), service: service.cloned(), why })
+            })
+        });
+        told.take(MAX_SKIPPED).collect()
     }
 
     /// Puts in force what this gateway has of each limit by now.

@@ -1,17 +1,20 @@
 //! What the core takes from a configuration.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::grants::RegistrationPolicy;
 use super::probes::HealthLimits;
 use super::static_route::StaticRoute;
-use crate::model::KeySpec;
+use crate::model::{KeySpec, Rule};
 
 /// The numbers and rules that the core is given.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Who may register what.
     pub policy: RegistrationPolicy,
+    /// What holds for routes beside what services say of them, in the order in which they are said.
+    pub rules: Arc<[Rule]>,
     /// The numbers of the health machine.
     pub health: HealthLimits,
     /// The TTL of instances that heartbeat and name none.

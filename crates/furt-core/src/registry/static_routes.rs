@@ -14,9 +14,10 @@ use super::now::Now;
 use super::publisher::Publisher;
 use super::static_route::{StaticRoute, StaticTarget};
 use super::token::Tokens;
-use crate::model::{Definition, Host, InstanceSpec, MethodRule, Pattern, Permission, ServiceName, Status};
+use crate::model::{Definition, Host, InstanceSpec, MethodRule, Pattern, Permission, ServiceName, Status, Subject};
 use crate::routing::{
-    Instance, InstanceLive, Owner, PoolGroup, Route, RouteCounter, Service, ServiceIndex, ServiceKind, ServiceLive,
+    Instance, InstanceLive, Owner, PoolGroup, Route, RouteCounter, RouteRules, Service, ServiceIndex, ServiceKind,
+    ServiceLive,
 };
 
 /// Host, pattern and method: what is one route in the table.
@@ -31,6 +32,7 @@ pub(super) struct StaticRoutes {
 /// One of them.
 struct InstalledStaticRoute {
     permission: Option<Permission>,
+    rules: Option<Arc<RouteRules>>,
     target: StaticTarget,
     index: ServiceIndex,
 }
@@ -75,7 +77,9 @@ impl StaticRoutes {
         parts: &mut StaticRouteParts<'_>,
     ) -> Option<ServiceName> {
         let key = key(&fixed);
-        let known = self.routes.get(&key).map(|before| (before.index, before.permission == fixed.permission));
+        let rules = parts.publisher.rules_of_static(subject(&fixed));
+        let is_same = |before: &InstalledStaticRoute| before.permission == fixed.permission && before.rules == rules;
+        let known = self.routes.get(&key).map(|before| (before.index, is_same(before)));
         if let (Some((index, _)), StaticTarget::Url { spec, .. }) = (known, &fixed.target) {
             renumber(index, spec, parts.publisher);
         }
@@ -85,17 +89,51 @@ impl StaticRoutes {
         let (index, is_new) = known.map_or_else(|| (parts.publisher.take_index(), true), |(index, _)| (index, false));
         let StaticRoute { host, method, pattern, permission, target } = fixed;
         let owner = Owner::Static(index);
-        let counter = RouteCounter::default();
-        parts.publisher.insert_route(Route { host, method, pattern, permission: permission.clone(), owner, counter });
+        parts.publisher.insert_route(Route {
+            host,
+            method,
+            pattern,
+            permission: permission.clone(),
+            owner,
+            rules: rules.clone(),
+            counter: RouteCounter::default(),
+        });
         let service = if is_new { lead(index, &target, now, parts) } else { None };
-        self.routes.insert(key, InstalledStaticRoute { permission, target, index });
+        self.routes.insert(key, InstalledStaticRoute { permission, rules, target, index });
         service
+    }
+
+    /// All of them, as rules select them.
+    pub(super) fn subjects(&self) -> impl Iterator<Item = Subject<'_>> {
+        self.routes.iter().map(|((host, pattern, method), fixed)| Subject {
+            service: service(&fixed.target),
+            host: host.as_ref(),
+            method,
+            pattern,
+        })
     }
 
     /// The indexes of all static routes, each by its key in the table, for the invariants.
     #[cfg(any(test, debug_assertions))]
     pub(super) fn indexes(&self) -> impl Iterator<Item = (&RouteKey, ServiceIndex)> {
         self.routes.iter().map(|(key, fixed)| (key, fixed.index))
+    }
+}
+
+/// The route, as rules select it.
+fn subject(route: &StaticRoute) -> Subject<'_> {
+    Subject {
+        service: service(&route.target),
+        host: route.host.as_ref(),
+        method: &route.method,
+        pattern: &route.pattern,
+    }
+}
+
+fn service(target: &StaticTarget) -> Option<&ServiceName> {
+    match target {
+        StaticTarget::Service(service) => Some(service),
+        StaticTarget::Url { .. } => None,
     }
 }
 

@@ -6,7 +6,7 @@
 //! `registry` builds snapshots, `proxy` and `api` read them.
 //!
 //! Reading order: `route` (what is found), `table` (the searches), `node` (the trie they walk), `children` and `leaf`
-//! (what a node consists of); `instance` (with `keep_alive`), `service`, `draining`, `candidate`, `select` (with `instance_set`, `ring`), `outcome` (with `ejection`), `key`;
+//! (what a node consists of); `rules` (what else holds for a route); `instance` (with `keep_alive`), `service`, `draining`, `candidate`, `select` (with `instance_set`, `ring`), `outcome` (with `ejection`), `key`;
 //! `snapshot`; `unguarded` looks at routes before they are in force.
 
 mod budget;
@@ -25,6 +25,7 @@ mod node;
 mod outcome;
 mod ring;
 mod route;
+mod rules;
 mod select;
 mod service;
 mod snapshot;
@@ -43,6 +44,8 @@ pub use key::{ApiKey, KeyLive, KeyTable, ListedKey};
 pub use outcome::Outcome;
 pub use ring::hash;
 pub use route::{Owner, Route, RouteCounter, ServiceIndex};
+pub(crate) use rules::Rules;
+pub use rules::{CorsPolicy, Merged, RouteRules, SaidBy};
 pub use select::{Lease, SelectionInput};
 pub use service::{Service, ServiceKind, ServiceLive};
 pub use snapshot::{HeldId, SharedUrl, SharedUrls, Snapshot};

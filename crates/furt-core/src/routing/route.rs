@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::RouteRules;
 use crate::live::RouteTraffic;
 use crate::model::{Host, MethodRule, Pattern, Permission};
 
@@ -44,6 +45,8 @@ pub struct Route {
     pub permission: Option<Permission>,
     /// The service or static route that answers.
     pub owner: Owner,
+    /// What else holds for its requests; `None`: nothing.
+    pub rules: Option<Arc<RouteRules>>,
     /// Where its requests are counted.
     pub counter: RouteCounter,
 }

@@ -22,6 +22,7 @@ fn route(text: &str) -> Arc<Route> {
         pattern: Pattern::try_new(path).unwrap(),
         permission: None,
         owner,
+        rules: None,
         counter: Default::default(),
     })
 }
@@ -294,6 +295,7 @@ fn random_route(rng: &mut fastrand::Rng, letters: usize, hosts: usize) -> Arc<Ro
         pattern: random_pattern(rng, letters),
         permission: None,
         owner: if rng.usize(..4) == 0 { Owner::Static(index) } else { Owner::Service(index) },
+        rules: None,
         counter: Default::default(),
     })
 }

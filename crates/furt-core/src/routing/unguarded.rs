@@ -153,6 +153,7 @@ mod tests {
             pattern: Pattern::try_new(path).unwrap(),
             permission: permission.map(|name| Permission::try_new(name).unwrap()),
             owner: Owner::Static(ServiceIndex(0)),
+            rules: None,
             counter: Default::default(),
         })
     }

@@ -5,5 +5,5 @@
 mod effective;
 mod state;
 
-pub(super) use effective::effective;
+pub use effective::effective;
 pub(super) use state::{Eligibility, Evaluated, Outcome};

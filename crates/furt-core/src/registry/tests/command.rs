@@ -140,6 +140,7 @@ pub(in crate::registry) fn definition_of(service: &str, routes: &[&str]) -> Defi
             method: MethodRule::try_new(parts.next().unwrap()).unwrap(),
             pattern: Pattern::try_new(parts.next().unwrap()).unwrap(),
             permission: parts.next().map(|text| Permission::try_new(text).unwrap()),
+            options: Default::default(),
         }
     };
     Definition { routes: routes.iter().map(route).collect(), ..Definition::new(ServiceName::try_new(service).unwrap()) }
@@ -200,5 +201,6 @@ pub(in crate::registry) fn settings(policy: RegistrationPolicy) -> Settings {
         sharing: Sharing::Exclusive,
         outage_hold: seconds(300),
         shares_limits: false,
+        rules: Arc::default(),
     }
 }

@@ -13,6 +13,7 @@ fn grant() -> Grant {
         hosts: vec![Host::try_new("shop.example").unwrap()],
         upstreams: Some(CidrSet::try_new(&["127.0.0.0/8", "10.1.0.0/16"]).unwrap()),
         public: false,
+        origins: Default::default(),
         token: None,
         certificate: None,
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::routing::{fixed, found, url};
 use super::{Command, Harness, Store, address, policy, settings, source};
-use crate::model::{CidrSet, Pattern, ServiceName, Status};
+use crate::model::{CidrSet, Cors, Origins, Pattern, RouteOptions, Rule, Said, ServiceName, Status};
 use crate::registry::{
     DnsSubject, Event, FirstProbe, Grant, HealthLimits, NameToken, Refusal, RegistrationPolicy, Report, Settings,
     StaticClaim, StaticRoute, StaticTarget, UnlistedRule,
@@ -44,6 +44,7 @@ fn granted(services: &[&str]) -> RegistrationPolicy {
             hosts: Vec::new(),
             upstreams: None,
             public: true,
+            origins: Default::default(),
             token: None,
             certificate: None,
         };
@@ -439,4 +440,43 @@ fn whatever_comes_between_static_routes_lead_and_services_are_eligible_or_say_wh
         }
         assert!(furt.snapshot.services.len() <= NAMES.len() * 2 + 4, "seed {seed}: slots are used again");
     }
+}
+
+/// What browsers may read a GET of `path` from, as it is published.
+fn origins(furt: &Harness, path: &str) -> String {
+    let route = furt.snapshot.table.iter().find(|route| route.pattern.matches(path)).unwrap();
+    let cors = route.rules.as_ref().and_then(|rules| rules.cors.as_ref());
+    cors.map(|cors| cors.said().origins.texts().concat()).unwrap_or_default()
+}
+
+#[test]
+fn other_rules_hold_at_once_for_routes_that_stay_and_for_those_that_come() {
+    let mut furt = Harness::new();
+    furt.register(&Command::new("a", &["GET /a"])).unwrap();
+    let rule = |path: &str, origin: &str| Rule {
+        path: Some(Pattern::try_new(path).unwrap()),
+        options: RouteOptions {
+            cors: Said::Is(Arc::new(Cors::new(Origins::try_new(&[origin]).unwrap()))),
+            ..RouteOptions::default()
+        },
+        ..Rule::default()
+    };
+    let under = |furt: &mut Harness, rules: Vec<Rule>, static_routes| {
+        let settings = Settings { rules: rules.into(), ..settings(policy()) };
+        furt.reconfigure(settings, static_routes).skipped_rules
+    };
+    let leads = || vec![fixed("GET /x", url("http://127.0.0.1:7901")), fixed("GET /y/*", url("http://127.0.0.1:7901"))];
+    assert_eq!(under(&mut furt, vec![rule("/*", "https://one")], leads()), []);
+    furt.register(&Command::new("b", &["GET /b"])).unwrap();
+    assert_eq!(["/a", "/b", "/x"].map(|path| origins(&furt, path)), ["https://one"; 3]);
+    let told = under(&mut furt, vec![rule("/a", "https://two"), rule("/y/z", "https://three")], leads());
+    assert_eq!(["/a", "/b", "/x", "/y/z"].map(|path| origins(&furt, path)), ["https://two", "", "", ""]);
+    let told: Vec<_> = told.iter().map(|one| (one.rule, &*one.route, one.service.is_none())).collect();
+    assert_eq!(told, [(1, "GET /y/*", true)]);
+    // A service that may not stand is no obstacle, and comes back under the rules of then.
+    let settings = |policy, rules: Vec<Rule>| Settings { rules: rules.into(), ..settings(policy) };
+    furt.reconfigure(settings(denied(), vec![rule("/b", "https://four")]), vec![]);
+    assert_eq!(found(&furt, "/b"), "404");
+    furt.reconfigure(settings(policy(), vec![rule("/b", "https://four")]), vec![]);
+    assert_eq!(["/a", "/b"].map(|path| origins(&furt, path)), ["", "https://four"]);
 }

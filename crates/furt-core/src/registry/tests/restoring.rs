@@ -310,6 +310,7 @@ fn a_service_whose_grant_is_gone_is_kept_and_comes_back_with_it() {
         hosts: Vec::new(),
         upstreams: None,
         public: true,
+        origins: Default::default(),
         token: None,
         certificate: None,
     };
