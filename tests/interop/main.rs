@@ -16,6 +16,7 @@ mod acl;
 mod acme;
 mod affinity;
 mod background;
+mod browser;
 mod bus;
 mod cluster;
 mod comers_and_goers;

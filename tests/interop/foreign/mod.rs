@@ -2,6 +2,7 @@
 
 mod acme2certifier;
 pub(crate) mod brokers;
+mod chromium;
 pub(crate) mod etcd;
 pub(crate) mod etcdctl;
 pub(crate) mod fault_proxy;
@@ -17,6 +18,7 @@ pub(crate) mod stranger;
 mod tests;
 
 pub(crate) use acme2certifier::{Acme2certifier, Suggested};
+pub(crate) use chromium::Chromium;
 pub(crate) use etcd::Etcd;
 pub(crate) use etcdctl::Entry;
 pub(crate) use fault_proxy::FaultProxy;
