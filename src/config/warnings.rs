@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use super::errors::ConfigError;
 use super::location::{KeyLocations, SourceLocation};
-use super::types::{Config, StaticRouteConfig, StaticTarget};
+use super::types::{Config, RuleConfig, StaticRouteConfig, StaticTarget};
+use furt_core::model::Subject;
 use furt_core::routing::{Owner, Route, RouteCounter, ServiceIndex, unguarded};
 
 impl Config {
@@ -37,7 +38,7 @@ impl Config {
     }
 
     /// That the internal listener is plain beyond loopback, and each public static route beside one with a permission that leads to the same place, where a path that reads alike takes
-    /// the public one.
+    /// the public one, and each rule that is skipped for a static route.
     pub fn warnings(&self, locations: &KeyLocations) -> Vec<ConfigError> {
         let mut by_target: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, route) in self.routes.iter().enumerate() {
@@ -48,6 +49,7 @@ impl Config {
             let routes: Vec<_> = indexes.iter().map(|&index| as_route(&self.routes[index], index)).collect();
             found.extend(unguarded(&routes).into_iter().map(|one| (one.public.owner.index(), one.to_string())));
         }
+        found.extend(self.skipped_rules());
         found.sort_unstable();
         let warning = |(ServiceIndex(index), message): (ServiceIndex, String)| ConfigError {
             location: locations.get(&format!("routes[{index}].path")).cloned().unwrap_or_else(nowhere),
@@ -55,6 +57,27 @@ impl Config {
             message,
         };
         self.plain_internal_warning(locations).into_iter().chain(found.into_iter().map(warning)).collect()
+    }
+
+    /// The rules that are skipped for static routes, each with the place of its route.
+    fn skipped_rules(&self) -> impl Iterator<Item = (ServiceIndex, String)> {
+        self.routes.iter().enumerate().flat_map(|(index, route)| {
+            let subject = Subject {
+                service: match &route.target {
+                    StaticTarget::Url(_) => None,
+                    StaticTarget::Service(name) => Some(name),
+                },
+                host: route.host.as_ref(),
+                method: &route.method,
+                pattern: &route.path,
+            };
+            let skipped = move |one: &RuleConfig| {
+                let why = one.rule.misfit(subject)?;
+                let message = format!("the rule in line {} is skipped for {subject}: {why}", one.line.0);
+                Some((ServiceIndex(index.try_into().unwrap_or(u32::MAX)), message))
+            };
+            self.rules.iter().filter_map(skipped)
+        })
     }
 }
 

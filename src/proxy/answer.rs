@@ -48,47 +48,43 @@ enum Kind {
 
 impl From<GatewayProblem> for GatewayAnswer {
     fn from(problem: GatewayProblem) -> Self {
-        Self { kind: Kind::Problem(problem), detail: None, extra: None, is_last: false, accepted: KeyAccept::default() }
+        Self::new(Kind::Problem(problem))
     }
 }
 
 impl GatewayAnswer {
+    fn new(kind: Kind) -> Self {
+        Self { kind, detail: None, extra: None, is_last: false, accepted: KeyAccept::default() }
+    }
+
     /// The answer of the public `/health`.
     pub(super) fn health(body: Bytes) -> Self {
-        Self { kind: Kind::Health(body), detail: None, extra: None, is_last: false, accepted: KeyAccept::default() }
+        Self::new(Kind::Health(body))
     }
 
     /// To the challenge of an authority of certificates.
     pub(super) fn challenge(text: Bytes) -> Self {
-        Self { kind: Kind::Challenge(text), detail: None, extra: None, is_last: false, accepted: KeyAccept::default() }
+        Self::new(Kind::Challenge(text))
     }
 
     /// To a request that is to come again, to that place.
     pub(super) fn redirect(location: Vec<u8>) -> Self {
-        let answer =
-            Self { kind: Kind::Redirect, detail: None, extra: None, is_last: false, accepted: KeyAccept::default() };
-        answer.with_header(header::LOCATION, location)
+        Self::new(Kind::Redirect).with_header(header::LOCATION, location)
     }
 
     /// To a preflight that is allowed.
     pub(super) fn preflight(allowed: Preflight) -> Self {
-        Self {
-            kind: Kind::Preflight(Box::new(allowed)),
-            detail: None,
-            extra: None,
-            is_last: false,
-            accepted: KeyAccept::default(),
-        }
+        Self::new(Kind::Preflight(Box::new(allowed)))
     }
 
     /// To an `OPTIONS` that goes no further.
     pub(super) fn options() -> Self {
-        Self { kind: Kind::Options, detail: None, extra: None, is_last: false, accepted: KeyAccept::default() }
+        Self::new(Kind::Options)
     }
 
     /// To a `TRACE` that goes no further; `request` is what is shown of it.
     pub(super) fn trace(request: Bytes) -> Self {
-        Self { kind: Kind::Trace(request), detail: None, extra: None, is_last: false, accepted: KeyAccept::default() }
+        Self::new(Kind::Trace(request))
     }
 
     /// With a sentence on this very case.

@@ -70,7 +70,7 @@ impl Received {
 pub(super) struct Credentials {
     /// The key it came with, where it may take the route with it.
     pub(super) key: Option<Arc<ApiKey>>,
-    /// Whether the key is in `Authorization`, which the service is not to see then.
+    /// Whether `Authorization` has a key of furt's, good or not, which the service is not to see then.
     pub(super) is_in_authorization: bool,
     /// Whether it came with a key that is good here, whatever for; `None`: that was not asked yet.
     pub(super) has_good_key: Option<bool>,

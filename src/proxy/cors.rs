@@ -1,4 +1,4 @@
-//! What browsers of other origins are told (the Fetch standard, §3.2), where `cors` holds for the route: furt answers a
+//! What browsers of other origins are told (the Fetch standard, §3.2), where `cors` is in force for the route: furt answers a
 //! preflight in the service's place, before any key is asked for, and says in each answer who may read it, its own answers too.
 //!
 //! CORS is no access control: a request of another origin goes on, and its page reads nothing. A WebSocket is the exception,
@@ -34,7 +34,7 @@ pub(super) fn asked_method(request: &RequestHeader) -> Option<Method> {
     Method::from_bytes(asked.as_bytes()).ok()
 }
 
-/// What holds for a route's requests of other origins.
+/// What browsers may do with a route from other origins.
 pub(super) fn policy(route: &Route) -> Option<&CorsPolicy> {
     route.rules.as_ref()?.cors.as_ref()
 }

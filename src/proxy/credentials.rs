@@ -26,12 +26,6 @@ pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The longest text of `Basic` that is decoded: a user and a key.
 const MAX_BASIC: usize = 1024;
 
-/// A key that a request came with.
-struct Found {
-    key: Arc<ApiKey>,
-    is_in_authorization: bool,
-}
-
 /// Finds the key that a request comes with, and whether it may take the route with it. A public route takes any request; a key
 /// sent along is named to the service if it is good, and makes no difference otherwise.
 ///
@@ -43,51 +37,59 @@ pub(super) fn authenticate(
     ctx: &mut Context,
     snapshot: &Published,
 ) -> Result<(), GatewayAnswer> {
-    let found = find(headers, &ctx.client, snapshot);
-    ctx.credentials.has_good_key = Some(found.is_ok());
+    let Sent { key, is_in_authorization } = find(headers, &ctx.client, snapshot);
+    ctx.credentials.has_good_key = Some(key.is_ok());
+    // Also one that is not good here: the service is not to see it.
+    ctx.credentials.is_in_authorization = is_in_authorization;
     let Some(permission) = &route.permission else {
-        take(found.ok(), ctx);
+        ctx.credentials.key = key.ok();
         return Ok(());
     };
-    let found = found.map_err(|problem| GatewayAnswer::from(problem).with_accepted(snapshot.config.keys.accept))?;
-    if !found.key.permissions.allows(permission) {
+    let key = key.map_err(|problem| GatewayAnswer::from(problem).with_accepted(snapshot.config.keys.accept))?;
+    if !key.permissions.allows(permission) {
         let detail = format!("needs \"{permission}\"");
         return Err(GatewayAnswer::from(GatewayProblem::PermissionMissing).with_detail(detail));
     }
-    take(Some(found), ctx);
+    ctx.credentials.key = Some(key);
     Ok(())
 }
 
 /// Whether a request comes with a good key, also one that was refused before its key was asked for.
 pub(super) fn has_good_key(headers: &HeaderMap, ctx: &Context, snapshot: &Published) -> bool {
-    ctx.credentials.has_good_key.unwrap_or_else(|| find(headers, &ctx.client, snapshot).is_ok())
+    ctx.credentials.has_good_key.unwrap_or_else(|| find(headers, &ctx.client, snapshot).key.is_ok())
 }
 
 /// The name of the good key that a request comes with.
 pub(super) fn name_of_key(headers: &HeaderMap, client: &Client, snapshot: &Published) -> Option<KeyName> {
-    find(headers, client, snapshot).ok().map(|found| found.key.name.clone())
+    find(headers, client, snapshot).key.ok().map(|key| key.name.clone())
 }
 
-fn take(found: Option<Found>, ctx: &mut Context) {
-    ctx.credentials.is_in_authorization = found.as_ref().is_some_and(|found| found.is_in_authorization);
-    ctx.credentials.key = found.map(|found| found.key);
+/// What a request came with.
+struct Sent {
+    /// The key, where it is good here.
+    key: Result<Arc<ApiKey>, GatewayProblem>,
+    /// Whether `Authorization` has a key of furt's, good or not.
+    is_in_authorization: bool,
 }
 
-fn find(headers: &HeaderMap, client: &Client, snapshot: &Published) -> Result<Found, GatewayProblem> {
+fn find(headers: &HeaderMap, client: &Client, snapshot: &Published) -> Sent {
     let mut sent = headers.get_all(API_KEY).iter();
-    let (key, is_in_authorization) = match (sent.next(), sent.next()) {
-        (None, _) => find_elsewhere(headers, client, snapshot)?,
-        (Some(key), None) => (snapshot.keys.get(&Sha256Digest::of(key.as_bytes())), false),
+    let unknown = GatewayProblem::KeyUnknown;
+    let (found, is_in_authorization) = match (sent.next(), sent.next()) {
+        (None, _) => find_elsewhere(headers, client, snapshot),
+        (Some(key), None) => (snapshot.keys.get(&Sha256Digest::of(key.as_bytes())).ok_or(unknown), false),
         // Two keys are none: which of them a service behind another proxy would see is anyone's guess.
-        (Some(_), Some(_)) => return Err(GatewayProblem::KeyUnknown),
+        (Some(_), Some(_)) => (Err(unknown), false),
     };
-    let key = key.ok_or(GatewayProblem::KeyUnknown)?;
-    if key.ends_ms.is_some_and(|end| end <= clock::unix_ms()) {
-        return Err(GatewayProblem::KeyUnknown);
-    }
-    let allowed = key.allow_from.is_empty() || client.address.is_some_and(|address| key.allow_from.contains(address));
-    let found = || Found { key: Arc::clone(key), is_in_authorization };
-    if allowed { Ok(found()) } else { Err(GatewayProblem::AddressNotAllowed) }
+    let is_good = |key: &Arc<ApiKey>| {
+        if key.ends_ms.is_some_and(|end| end <= clock::unix_ms()) {
+            return Err(unknown);
+        }
+        let allowed =
+            key.allow_from.is_empty() || client.address.is_some_and(|address| key.allow_from.contains(address));
+        if allowed { Ok(Arc::clone(key)) } else { Err(GatewayProblem::AddressNotAllowed) }
+    };
+    Sent { key: found.and_then(is_good), is_in_authorization }
 }
 
 /// The key of a request without `X-API-Key`, and whether it is in `Authorization`.
@@ -95,20 +97,17 @@ fn find_elsewhere<'s>(
     headers: &HeaderMap,
     client: &Client,
     snapshot: &'s Published,
-) -> Result<(Option<&'s Arc<ApiKey>>, bool), GatewayProblem> {
+) -> (Result<&'s Arc<ApiKey>, GatewayProblem>, bool) {
     let accept = snapshot.config.keys.accept;
     let sent = if accept.reads_authorization() { in_authorization(headers, accept) } else { None };
     if let Some(key) = sent.as_ref().and_then(|digest| snapshot.keys.get(digest)) {
-        return Ok((Some(key), true));
+        return (Ok(key), true);
     }
     // Most certificates stand for no key.
     let shown = client.secured.as_ref().and_then(|secured| secured.certificate());
     let of_certificate = shown.and_then(|(_, sha256)| snapshot.keys.get(&KeySpec::digest_of_certificate(sha256)));
-    match of_certificate {
-        Some(key) => Ok((Some(key), false)),
-        None if sent.is_some() => Err(GatewayProblem::KeyUnknown),
-        None => Err(GatewayProblem::KeyMissing),
-    }
+    let otherwise = if sent.is_some() { GatewayProblem::KeyUnknown } else { GatewayProblem::KeyMissing };
+    (of_certificate.ok_or(otherwise), false)
 }
 
 /// The digest of what may be a key in `Authorization` (RFC 6750 §2.1, RFC 7617); `None`: there is nothing of the kind.

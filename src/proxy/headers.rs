@@ -88,9 +88,9 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
     count_hop(session.req_header(), request, &snapshot.config.server)?;
     if let Some(key) = &ctx.credentials.key {
         request.insert_header(set::API_KEY_NAME, key.name_header.clone())?;
-        if ctx.credentials.is_in_authorization {
-            request.remove_header(&AUTHORIZATION);
-        }
+    }
+    if ctx.credentials.is_in_authorization {
+        request.remove_header(&AUTHORIZATION);
     }
     if let Some(peer) = ctx.client.peer {
         request.insert_header(set::FORWARDED_FOR, forwarded_for(sent, peer, ctx.client.is_peer_trusted))?;

@@ -5,6 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::support::gateway::{furt, output_of};
 use crate::support::scripted::{Scripted, Then};
 use crate::support::wire::{self, Wire};
 use crate::support::{ADMIN, Answer, Gateway, Mode, Origin, READER, public_service, sagjan, with};
@@ -493,4 +494,27 @@ async fn what_a_service_says_outlives_a_restart() {
     let answer = preflight(&gateway, "/t", APP, "GET", "x-c").await;
     assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-headers")), (204, "x-a"));
     assert_eq!(answer.header("access-control-allow-credentials"), "true");
+}
+
+#[tokio::test]
+async fn check_warns_of_rules_that_are_skipped_for_static_routes() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let file = dir.path().join("furt.toml");
+    let rules = "[[rules]]\npath = '/old/a'\ncors = false\n[[rules]]\nrewrite.strip = '/new'\n[[rules]]\nservice = 't'\ncors = false\n";
+    let text = format!("[[routes]]\nmethod = 'GET'\npath = '/old/*'\nservice = 's'\n{rules}");
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let output = output_of(furt(&["check", file])).await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let told: Vec<_> = said.lines().collect();
+    assert_eq!(told.len(), 2, "{said}");
+    assert!(
+        told[0].contains("3:8: routes.path: the rule in line 5 is skipped for GET /old/*: it matches only some"),
+        "{said}"
+    );
+    assert!(
+        told[1].contains("the rule in line 8 is skipped for GET /old/*: the route's path does not begin"),
+        "{said}"
+    );
 }

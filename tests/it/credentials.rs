@@ -85,6 +85,13 @@ async fn a_key_in_authorization_lets_in_where_the_operator_says_so_and_the_servi
     let seen = (&known["headers"]["authorization"], &known["headers"]["x-api-key-name"]);
     assert_eq!(seen, (&Value::Null, &json!(["reader"])));
 
+    let elsewhere = json!({"name": "elsewhere", "permissions": ["*"], "allow_from": ["192.0.2.1"]});
+    let issued = Answer::of(gateway.operate(Method::POST, "/internal/keys").json(&elsewhere)).await.ok();
+    let issued = format!("Bearer {}", issued["key"].as_str().unwrap());
+    let kept = ask(&gateway, "/open", &[("authorization", &issued)]).await.ok();
+    let seen = (&kept["headers"]["authorization"], &kept["headers"]["x-api-key-name"]);
+    assert_eq!(seen, (&Value::Null, &Value::Null), "a key that may not be used from here is a key all the same");
+
     let client = Client::to(gateway.public).await;
     let answer = client.ask(get(path).header("authorization", &bearer)).await;
     let seen: Value = serde_json::from_slice(&answer.body).unwrap();
