@@ -1,6 +1,6 @@
 //! `GET /internal/explain?method=&url=&client=&key=&origin=`: which route a request would take, and why the others would not; which
-//! patterns are near where none matches; what else holds for the route; whether an API key would be let in, how far the instances
-//! are from a client, and whether scripts of an origin may read the answer, where these are named.
+//! patterns are near where none matches; the options in force for the route; whether an API key would be let in, how far the
+//! instances are from a client, and whether pages of an origin may read the answer, where these are named.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use furt_core::model::path::Reserved;
 use furt_core::model::{KeyName, MethodRule, OriginPattern, host, path};
 use furt_core::routing::{Found, Owner, Route, Service, Snapshot};
 
-/// What is asked: a request, where its client is, the name of its key, and whose script sends it.
+/// What is asked: a request, where its client is, the name of its key, and whose page sends it.
 struct Question {
     method: Method,
     url: String,

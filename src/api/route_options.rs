@@ -132,7 +132,7 @@ pub(super) fn shown_of_route<T, S>(said: &Said<Arc<T>>, shown: impl Fn(&T) -> S)
     }
 }
 
-/// What holds for a route of the snapshot, and who said it.
+/// The options of a route of the snapshot, and who said them.
 pub(super) fn merged(route: &Route, published: &Published) -> Merged {
     let service = published.service(route.owner.index());
     let service = service.filter(|service| service.kind == ServiceKind::Registered);
@@ -166,7 +166,7 @@ fn leads_to<'c>(route: &Route, config: &'c Config) -> Option<&'c ServiceName> {
     }
 }
 
-/// What holds for a route, in words.
+/// The options in force for a route, in words.
 pub(super) fn options(merged: &Merged, published: &Published) -> Vec<RouteOption> {
     let Merged { cors, rewrite, asked_host, skipped_rules: _ } = merged;
     let cors = cors.as_ref().map(|(cors, by)| option("cors", in_words(cors), *by, published));
@@ -211,12 +211,11 @@ fn host_in_words(host: &AskedHost) -> String {
     }
 }
 
-/// Whether pages of an origin may read answers of the route to a request for
-/// `authority`.
+/// Whether pages of an origin may read the answer to a request for `authority`.
 pub(super) fn judge_origin(origin: &str, authority: &str, merged: &Merged) -> OriginJudged {
     let (may_read, reason) = match &merged.cors {
         _ if is_of_host(origin, authority) => {
-            (Some(true), "it is the origin of the host itself, which browsers always let read")
+            (Some(true), "it is the origin of the host itself, which browsers let read where the scheme is the same")
         }
         None => (
             None,

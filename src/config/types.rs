@@ -73,7 +73,7 @@ pub struct Config {
     pub grants: Vec<GrantConfig>,
     /// `[[routes]]`: static routes
     pub routes: Vec<StaticRouteConfig>,
-    /// `[[rules]]`: what holds for routes, over what services say
+    /// `[[rules]]`: options of routes, which override what services say
     pub rules: Vec<RuleConfig>,
     /// Keys of settings from elsewhere that `cluster.settings` does not allow, so that the file's values count.
     pub passed_over: BTreeSet<&'static str>,
@@ -594,10 +594,10 @@ impl KeyAccept {
     }
 }
 
-/// `[[rules]]`: what holds for the routes that it selects.
+/// `[[rules]]`: options of the routes that it matches.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RuleConfig {
-    /// The routes, and what holds for them.
+    /// The routes, and their options.
     pub rule: Rule,
     /// Where it begins.
     pub line: Line,

@@ -106,7 +106,7 @@ fn visit_rewrite<V: EntryVisitor>(keys: &mut V) -> RewriteValues {
                 name: "rules.rewrite.strip",
                 default: DefaultValue::absent("nothing", r#""/api""#),
                 range: "whole segments, such as `\"/api/v1\"`",
-                text: "What is [taken off the path](routes.md#rewrite) on its way to the service. A rule is skipped for routes whose path does \
+                text: "What is [taken off the path](routes.md#rewrite) on its way to the service. It is left out for routes whose path does \
                        not begin with it. `rewrite = false` in the place of the table removes what a service says.",
                 ..Key::ROW
             },

@@ -215,9 +215,7 @@ impl Definition {
         };
         Err(Invalid::new(refused))
     }
-}
 
-impl Definition {
     fn check_options(&self, route: &RouteSpec) -> Result<(), Invalid> {
         route.options.check()?;
         let rewrite = route.options.rewrite.clone().after(self.options.rewrite.value().cloned());

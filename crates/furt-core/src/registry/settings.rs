@@ -13,7 +13,7 @@ use crate::model::{KeySpec, Rule};
 pub struct Settings {
     /// Who may register what.
     pub policy: RegistrationPolicy,
-    /// What holds for routes beside what services say of them, in the order in which they are said.
+    /// The operator's rules for routes, which override what services say; a later one overrides an earlier one.
     pub rules: Arc<[Rule]>,
     /// The numbers of the health machine.
     pub health: HealthLimits,
