@@ -76,6 +76,20 @@ async fn other_protocols_and_repeated_requests_are_rewritten_once() {
     let seen_by_h2: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!((&seen_by_h2["path"], &seen_by_h2["query"]), (&json!("/h2"), &json!("x")), "and a client of it");
 
+    // Bodies between two sides of HTTP/2 have a way of their own, as have keys and pages there.
+    let page = json!({"rewrite": {"strip": "/api"}, "cors": {"origins": ["https://a.example"]}, "protocol": "h2c"});
+    gateway.registered(&below_api(&h2c.url(), page)).await;
+    gateway.reloaded("[[rules]]\nrewrite.host = 'named.example'\n").await;
+    let request = h2_client::asks(Method::POST, "/api/h2?x").header("origin", "https://a.example");
+    let answer = client.send(request, "body".into()).await;
+    let seen_by_h2: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((&seen_by_h2["path"], &seen_by_h2["body"]), (&json!("/h2"), &json!("body")));
+    assert_eq!(seen_by_h2["authority"], "named.example");
+    assert_eq!(answer.headers["access-control-allow-origin"], "https://a.example");
+    let foreign = client.websocket("http://gateway/api/live", &[("origin", "https://evil.example")]).await;
+    assert_eq!(foreign.0.status, 403, "a WebSocket over HTTP/2 of a foreign page");
+    gateway.reloaded("").await;
+
     // One instance refuses connections, the other one is asked for the same.
     gone.stop().await;
     for (id, url) in [("gone", gone.url()), ("whole", whole.url())] {

@@ -52,7 +52,7 @@ pub(crate) enum Health {
 /// How everything else is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// 200, with JSON of what arrived: `origin`, `connection`, `method`, `path`, `query`, `version`, `headers` (a list
+    /// 200, with JSON of what arrived: `origin`, `connection`, `method`, `path`, `query`, `version`, `authority`, `headers` (a list
     /// each), `body` and `body_length`.
     Echo,
     /// This status, and nothing else.
@@ -394,6 +394,7 @@ async fn echo(request: Request<Incoming>, shared: &Shared, connection: &Connecti
         "path": head.uri.path(),
         "query": head.uri.query(),
         "version": format!("{:?}", head.version),
+        "authority": head.uri.authority().map(|authority| authority.as_str()),
         "headers": headers,
         // A large body is known by its length and digest.
         "body": if body.len() > 65_536 { "".into() } else { String::from_utf8_lossy(&body) },
