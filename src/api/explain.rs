@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::query::Parameters;
 use super::{Api, distances, near, reasons, route_options, views, warnings};
 use furt_core::model::path::Reserved;
-use furt_core::model::{KeyName, MethodRule, OriginPattern, host, path};
+use furt_core::model::{KeyName, OriginPattern, host, path};
 use furt_core::routing::{Found, Owner, Route, Service, Snapshot};
 
 /// What is asked: a request, where its client is, the name of its key, and whose page sends it.
@@ -76,7 +76,14 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
         }
         None => find(&snapshot, &host, &path, &method),
     };
+    let merged = verdict.route.map(|route| route_options::merged(route, &snapshot)).unwrap_or_default();
     let (verdict, note) = with_key(verdict, key.as_deref(), client, &snapshot);
+    let refused = client.and_then(|client| route_options::refused_address(client, (&host, &path, &method), &merged));
+    let verdict = match refused {
+        // Asked before the key.
+        Some(reason) => Verdict { code: routes::Verdict::AddressNotAllowed, reason, ..verdict },
+        None => verdict,
+    };
     let has_rate = verdict.route.is_some() && key.is_some_and(|name| key_check::has_rate(&name, &snapshot));
     let matching = snapshot.table.matches(&host, &path);
     let judged = matching.iter().map(|route| {
@@ -91,7 +98,6 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
         let service = verdict.route.and_then(|route| snapshot.service(route.owner.index()));
         distances::of(client, service.map(|service| &**service), &api.geo)
     });
-    let merged = verdict.route.map(|route| route_options::merged(route, &snapshot)).unwrap_or_default();
     let owner = verdict.route.and_then(|route| snapshot.service(route.owner.index()));
     Ok(Json(Explanation {
         warnings: owner
@@ -190,11 +196,11 @@ fn why(
 ) -> String {
     let position = |wanted: &Route| candidates.iter().position(|one| std::ptr::eq(&***one, wanted));
     match verdict.route {
-        _ if !takes(&route.method, method) => format!("does not take {method}"),
+        _ if !route.method.takes(method) => format!("does not take {method}"),
         None => verdict.reason.clone(),
         Some(_) if won => {
             let before = &candidates[..position(route).unwrap_or_default()];
-            match reasons::replaced(route, before, |rule| takes(rule, method), snapshot) {
+            match reasons::replaced(route, before, |rule| rule.takes(method), snapshot) {
                 Some(missed) if verdict.is_usable => {
                     format!("a static route that stands in: {}", reasons::unusable(missed, snapshot))
                 }
@@ -220,13 +226,6 @@ fn why(
                 format!("less specific than {}", winner.pattern)
             }
         }
-    }
-}
-
-fn takes(rule: &MethodRule, method: &Method) -> bool {
-    match rule {
-        MethodRule::Any => true,
-        MethodRule::Only(own) => own == method || (*own == Method::GET && *method == Method::HEAD),
     }
 }
 

@@ -10,8 +10,8 @@ use super::route_options::{self, Of};
 use furt_core::model::{
     Country, Definition, Document, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec, Invalid,
     LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern,
-    Permission, Protocol, Region, RouteOptions, RouteSpec, Scheme, ServiceName, StatusRange, StickyBy, Timeouts,
-    UpstreamHost, UpstreamUrl,
+    Permission, Protocol, Region, RouteOptions, RouteSpec, Scheme, ServiceName, StatusRange, StickyBy, UpstreamHost,
+    UpstreamUrl,
 };
 use furt_core::registry::RegistrationKind;
 
@@ -30,8 +30,8 @@ pub(super) struct Parsed {
 }
 
 /// Fields of the definition, beside `service`, `routes` and what is said of routes.
-const DEFINITION: [&str; 9] =
-    ["host", "policy", "hash_key", "sticky_by", "slow_start", "timeouts", "metadata", "revision", "health_check"];
+const DEFINITION: [&str; 8] =
+    ["host", "policy", "hash_key", "sticky_by", "slow_start", "metadata", "revision", "health_check"];
 
 /// Reads a body, and tells every field that is wrong, missing or unknown. `is_registered`: whether there is a service that
 /// an instance can join.
@@ -117,8 +117,7 @@ fn read_definition(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Op
         );
     }
     let slow_start = fields.optional("slow_start", seconds(Duration::ZERO, MAX_TIME));
-    let timeouts = read_timeouts(fields);
-    let options = route_options::read(fields, Of::Definition);
+    let (options, timeouts) = route_options::read(fields, Of::Definition);
     check_strip(fields, &options, routes.as_deref());
     let health_check = read_health_check(fields);
     let metadata = fields.optional("metadata", metadata).unwrap_or_default();
@@ -174,7 +173,7 @@ fn read_route(mut fields: Fields<'_>) -> Option<RouteSpec> {
         fields.refuse("permission", "must be a string; leave it out for a public route");
     }
     let permission = fields.optional("permission", text(Permission::try_new));
-    let options = route_options::read(&mut fields, Of::Route);
+    let (options, _) = route_options::read(&mut fields, Of::Route);
     fields.finish();
     Some(RouteSpec { method: method?, pattern: pattern?, permission, options })
 }
@@ -197,16 +196,6 @@ fn check_strip(fields: &mut Fields<'_>, options: &RouteOptions, routes: Option<&
             fields.errors().push(FieldError { pointer, detail });
         }
     }
-}
-
-fn read_timeouts(fields: &mut Fields<'_>) -> Timeouts {
-    let Some(value) = fields.take("timeouts") else { return Timeouts::default() };
-    let pointer = fields.pointer_to("timeouts");
-    let Some(mut own) = Fields::open(pointer, value, fields.errors()) else { return Timeouts::default() };
-    let connect = own.optional("connect", seconds(MIN_TIMEOUT, MAX_TIME));
-    let read = own.optional("read", seconds(MIN_TIMEOUT, MAX_TIME));
-    own.finish();
-    Timeouts { connect, read }
 }
 
 fn read_health_check(fields: &mut Fields<'_>) -> HealthCheck {

@@ -1,29 +1,32 @@
 //! What a registration says of its routes' requests: the fields that a definition and each of its routes may have. They are read
 //! here, shown here, and explained here.
 
+mod explaining;
+mod restricting;
+mod shaping;
+
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use furt_api::route_options;
-use furt_api::routes::{OriginJudged, RouteOption, SaidBy};
-use http::HeaderName;
+use axum::http::Method;
+use furt_api::routes::OriginJudged;
 
-use super::fields::{Fields, text, truth, whole};
+use super::fields::Fields;
 use crate::config::{Config, Line, StaticRouteConfig, StaticTarget};
 use crate::published::Published;
-use furt_core::model::{
-    AskedHost, CORS_MAX_AGE, Cors, LONGEST_CORS_MAX_AGE, MAX_CORS_HEADERS, MAX_ORIGINS, Misfit, OriginPattern, Origins,
-    PathPrefix, Rewrite, RouteOptions, RouteSpec, Said, ServiceName, Subject, is_of_host,
-};
+pub(super) use explaining::options;
+use furt_core::model::{Misfit, RouteOptions, RouteSpec, Said, ServiceName, Subject, Timeouts, is_of_host};
 use furt_core::registry::effective;
-use furt_core::routing::{self, Merged, Owner, Route, Service, ServiceKind};
+use furt_core::routing::{Merged, Owner, Route, Service, ServiceKind};
+pub(super) use restricting::{shown_limits, shown_retries, shown_total};
+pub(super) use shaping::{shown_cors, shown_rewrite};
 
 /// Skipped rules that are told for a service; each of them is a line of the log.
 const MAX_TOLD: usize = 8;
 
 /// The names of the fields.
-pub(super) const NAMES: [&str; 2] = ["cors", "rewrite"];
+pub(super) const NAMES: [&str; 5] = ["cors", "rewrite", "limits", "timeouts", "retries"];
 
 /// Whose fields are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +37,17 @@ pub(super) enum Of {
     Route,
 }
 
-/// Reads the fields out of `fields`.
-pub(super) fn read(fields: &mut Fields<'_>, of: Of) -> RouteOptions {
-    RouteOptions {
-        cors: said(fields, "cors", of, read_cors).map(Arc::new),
-        rewrite: said(fields, "rewrite", of, read_rewrite).map(Arc::new),
-        asked_host: Said::Nothing,
-    }
+/// Reads the fields out of `fields`. The timeouts of attempts are part of a definition; of a route its options have them.
+pub(super) fn read(fields: &mut Fields<'_>, of: Of) -> (RouteOptions, Timeouts) {
+    let (restrictions, timeouts) = restricting::read(fields, of);
+    let options = RouteOptions {
+        cors: said(fields, "cors", of, shaping::read_cors).map(Arc::new),
+        rewrite: said(fields, "rewrite", of, shaping::read_rewrite).map(Arc::new),
+        read_timeout: timeouts.read.filter(|_| of == Of::Route).map_or(Said::Nothing, Said::Is),
+        restrictions: Some(Arc::new(restrictions)).filter(|restrictions| !restrictions.is_empty()),
+        ..RouteOptions::default()
+    };
+    (options, timeouts)
 }
 
 fn said<T>(fields: &mut Fields<'_>, name: &str, of: Of, read: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> Said<T> {
@@ -53,74 +60,6 @@ fn said<T>(fields: &mut Fields<'_>, name: &str, of: Of, read: impl FnOnce(&mut F
     let read = read(&mut own);
     own.finish();
     read.map_or(Said::Nothing, Said::Is)
-}
-
-fn read_cors(fields: &mut Fields<'_>) -> Option<Cors> {
-    let origins = read_origins(fields);
-    let has_headers = fields.has_value("headers");
-    let headers = fields.list("headers", MAX_CORS_HEADERS, Cors::try_header);
-    // What is wrong must never stand for any header.
-    let is_wrong = has_headers && headers.is_none();
-    let expose = fields.list("expose", MAX_CORS_HEADERS, Cors::try_header).unwrap_or_default();
-    let credentials = fields.optional("credentials", truth).unwrap_or_default();
-    let max_age = fields.optional("max_age", whole(0, LONGEST_CORS_MAX_AGE.as_secs()));
-    let max_age = max_age.map_or(CORS_MAX_AGE, Duration::from_secs);
-    let headers = headers.map(Vec::into_boxed_slice);
-    let cors = Cors { origins: origins.filter(|_| !is_wrong)?, headers, expose: expose.into(), credentials, max_age };
-    match cors.check() {
-        Ok(()) => Some(cors),
-        // Each part was right by itself.
-        Err(why) => {
-            fields.refuse("credentials", why.to_string());
-            None
-        }
-    }
-}
-
-fn read_origins(fields: &mut Fields<'_>) -> Option<Origins> {
-    if !fields.has_value("origins") {
-        return fields.require("origins", |_| Ok(Origins::default()));
-    }
-    let written = |text: &str| match text {
-        "*" => Ok(text.to_owned()),
-        _ => OriginPattern::try_new(text).map(|origin| origin.to_string()),
-    };
-    let texts = fields.list("origins", MAX_ORIGINS, written)?;
-    Origins::try_new(&texts).map_err(|error| fields.refuse("origins", error.to_string())).ok()
-}
-
-fn read_rewrite(fields: &mut Fields<'_>) -> Option<Rewrite> {
-    let before = fields.errors().len();
-    let strip = fields.optional("strip", text(PathPrefix::try_new));
-    let add = fields.optional("add", text(PathPrefix::try_new));
-    let redirects = fields.optional("redirects", truth).unwrap_or(true);
-    if fields.errors().len() > before {
-        return None;
-    }
-    let rewrite = Rewrite { strip, add, redirects };
-    rewrite.check().map_err(|why| fields.refuse_whole(why.to_string())).is_ok().then_some(rewrite)
-}
-
-/// The field `cors`, as it was said.
-pub(super) fn shown_cors(cors: &Cors) -> route_options::Cors {
-    let names = |names: &[HeaderName]| names.iter().map(|name| name.as_str().to_owned()).collect();
-    route_options::Cors {
-        origins: cors.origins.texts().into_iter().map(str::to_owned).collect(),
-        headers: cors.headers.as_deref().map(names),
-        expose: names(&cors.expose),
-        credentials: cors.credentials,
-        max_age: Some(cors.max_age.as_secs()),
-    }
-}
-
-/// The field `rewrite`, as it was said.
-pub(super) fn shown_rewrite(rewrite: &Rewrite) -> route_options::Rewrite {
-    let text = |prefix: &Option<PathPrefix>| prefix.as_ref().map(|prefix| prefix.as_str().to_owned());
-    route_options::Rewrite {
-        strip: text(&rewrite.strip),
-        add: text(&rewrite.add),
-        redirects: Some(rewrite.redirects).filter(|redirects| !redirects),
-    }
 }
 
 /// A field of a route, where `null` takes away.
@@ -166,51 +105,6 @@ fn leads_to<'c>(route: &Route, config: &'c Config) -> Option<&'c ServiceName> {
     }
 }
 
-/// The options in force for a route, in words.
-pub(super) fn options(merged: &Merged, published: &Published) -> Vec<RouteOption> {
-    let Merged { cors, rewrite, asked_host, skipped_rules: _ } = merged;
-    let cors = cors.as_ref().map(|(cors, by)| option("cors", in_words(cors), *by, published));
-    let rewrite = rewrite.as_ref().map(|(rewrite, by)| option("rewrite", rewrite_in_words(rewrite), *by, published));
-    let host = asked_host.as_ref().map(|(host, by)| option("rewrite.host", host_in_words(host), *by, published));
-    cors.into_iter().chain(rewrite).chain(host).collect()
-}
-
-fn option(name: &str, value: String, by: routing::SaidBy, published: &Published) -> RouteOption {
-    let (said_by, line) = match by {
-        routing::SaidBy::Service => (SaidBy::Service, None),
-        routing::SaidBy::Route => (SaidBy::Route, None),
-        routing::SaidBy::Rule(number) => (SaidBy::Rule, published.config.rules.get(number).map(|rule| rule.line.0)),
-    };
-    RouteOption { name: name.to_owned(), value, said_by, line }
-}
-
-fn in_words(cors: &Cors) -> String {
-    let names = |names: &[HeaderName]| names.iter().map(HeaderName::as_str).collect::<Vec<_>>().join(", ");
-    let mut text = format!("origins {}", cors.origins.texts().join(", "));
-    if let Some(headers) = &cors.headers {
-        text += &format!("; headers {}", if headers.is_empty() { "none".to_owned() } else { names(headers) });
-    }
-    if !cors.expose.is_empty() {
-        text += &format!("; exposes {}", names(&cors.expose));
-    }
-    let credentials = if cors.credentials { "with" } else { "without" };
-    text + &format!("; {credentials} credentials; kept {} s", cors.max_age.as_secs())
-}
-
-fn rewrite_in_words(rewrite: &Rewrite) -> String {
-    let strip = rewrite.strip.as_ref().map(|prefix| format!("strips {prefix}"));
-    let add = rewrite.add.as_ref().map(|prefix| format!("adds {prefix}"));
-    let redirects = (!rewrite.redirects).then(|| "leaves Location as it is".to_owned());
-    [strip, add, redirects].into_iter().flatten().collect::<Vec<_>>().join("; ")
-}
-
-fn host_in_words(host: &AskedHost) -> String {
-    match host {
-        AskedHost::Instance => "the instance's own".to_owned(),
-        AskedHost::Named(host) => host.to_string(),
-    }
-}
-
 /// Whether pages of an origin may read the answer to a request for `authority`.
 pub(super) fn judge_origin(origin: &str, authority: &str, merged: &Merged) -> OriginJudged {
     let (may_read, reason) = match &merged.cors {
@@ -228,6 +122,27 @@ pub(super) fn judge_origin(origin: &str, authority: &str, merged: &Merged) -> Or
         ),
     };
     OriginJudged { origin: origin.to_owned(), may_read, reason: reason.to_owned() }
+}
+
+/// Why a request from that address is refused, by all that is said of from where requests may come; `None`: it is not. Host and path
+/// are normalized.
+pub(super) fn refused_address(
+    client: IpAddr,
+    (host, path, method): (&str, &str, &Method),
+    merged: &Merged,
+) -> Option<String> {
+    let in_force = merged.restrictions.iter();
+    let mut in_force =
+        in_force.filter(|(_, scope, _)| scope.as_ref().is_none_or(|scope| scope.has(host, path, method)));
+    in_force.find_map(|(said, _, _)| match (&said.allow_from, &said.deny_from) {
+        (Some(allow), _) if !allow.contains(client) => {
+            Some(format!("a rule lets requests come from {allow} only, not from {client}: 403"))
+        }
+        (_, Some(deny)) if deny.contains(client) => {
+            Some(format!("a rule refuses requests from {deny}, as {client} is: 403"))
+        }
+        _ => None,
+    })
 }
 
 /// Rules that are skipped for routes of a service, in words; the first of them.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use furt_api::route_options::RouteTimeouts;
 use furt_api::services::{Drain, HealthCheck, HeldId, Instance, Service, ServiceRoute, ServiceTimeouts};
 use furt_api::{Document, Seconds, Status, routes};
 
@@ -34,7 +35,10 @@ pub(super) fn service(service: &routing::Service, shared: &SharedUrls) -> Servic
         timeouts: ServiceTimeouts {
             connect: definition.timeouts.connect.map(Seconds::from),
             read: definition.timeouts.read.map(Seconds::from),
+            total: route_options::shown_total(definition.options.restrictions.as_deref()),
         },
+        limits: route_options::shown_limits(definition.options.restrictions.as_deref()),
+        retries: route_options::shown_retries(definition.options.restrictions.as_deref()),
         cors: definition.options.cors.value().map(|cors| route_options::shown_cors(cors)),
         rewrite: definition.options.rewrite.value().map(|rewrite| route_options::shown_rewrite(rewrite)),
         health_check: health_check(&definition.health_check),
@@ -58,6 +62,11 @@ fn health_check(check: &model::HealthCheck) -> Option<HealthCheck> {
 }
 
 fn route_spec(route: &RouteSpec, service: &routing::Service) -> ServiceRoute {
+    let restrictions = route.options.restrictions.as_deref();
+    let timeouts = RouteTimeouts {
+        read: route.options.read_timeout.value().copied().map(Seconds::from),
+        total: route_options::shown_total(restrictions),
+    };
     ServiceRoute {
         method: route.method.as_str().to_owned(),
         path: route.pattern.as_str().to_owned(),
@@ -65,6 +74,9 @@ fn route_spec(route: &RouteSpec, service: &routing::Service) -> ServiceRoute {
         routed: service.is_routable(),
         cors: route_options::shown_of_route(&route.options.cors, route_options::shown_cors),
         rewrite: route_options::shown_of_route(&route.options.rewrite, route_options::shown_rewrite),
+        limits: route_options::shown_limits(restrictions),
+        timeouts: Some(timeouts).filter(|timeouts| *timeouts != RouteTimeouts::default()),
+        retries: route_options::shown_retries(restrictions),
     }
 }
 

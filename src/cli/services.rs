@@ -429,8 +429,17 @@ mod tests {
         one.heartbeat_ttl = Some(furt_api::Seconds(60.0));
         one.url = "http://box:7812".to_owned();
         let mut shown = service("UP", vec![one]);
-        let (method, path) = ("GET".to_owned(), "/a".to_owned());
-        shown.routes = vec![ServiceRoute { method, path, permission: None, routed: true, cors: None, rewrite: None }];
+        shown.routes = vec![ServiceRoute {
+            method: "GET".to_owned(),
+            path: "/a".to_owned(),
+            permission: None,
+            routed: true,
+            cors: None,
+            rewrite: None,
+            limits: None,
+            timeouts: None,
+            retries: None,
+        }];
         let expected = "\
 service    sagjan
 status     UP

@@ -19,7 +19,7 @@ use super::printable::printable;
 use super::sourced::{PlainPassword, SecretRef, Sourced};
 use furt_core::model::{
     CidrSet, Host, Invalid, MAX_BURST, MAX_DURATION, MAX_TIME, MIN_TTL, OriginPattern, Origins, Sha256Digest,
-    UpstreamHost, UpstreamUrl, duration as duration_of, is_never_upstream,
+    UpstreamHost, UpstreamUrl, duration as duration_of, is_never_upstream, size as size_of,
 };
 
 /// The shortest duration beside zero. Timers are no finer.
@@ -120,20 +120,6 @@ pub(super) fn size(value: &Value<'_>) -> Parsed<u64> {
         Some(bytes @ 1..) => Ok(bytes),
         Some(0) | None => value.error(format!("{} is not a size; must be {RIGHT}, at least 1", quoted(value))),
     }
-}
-
-fn size_of(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (count, unit) = text.split_at(digits);
-    let unit = match unit.trim_start() {
-        "" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    count.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// Whether a duration may be zero.

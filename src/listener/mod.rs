@@ -39,6 +39,6 @@ pub use own::{ForbiddenAddress, OwnListeners, is_own_host};
 pub use proxy_protocol::{NotAHeader, ProxiedClient, ProxyHeader};
 pub use reading::{Awaited, Head, HeaderTimes, NoHead, next_head};
 pub use scheme::scheme;
-pub use service_time::{ServiceTime, ServiceTooSlow, serve};
+pub use service_time::{ServiceTime, TimeOver, serve};
 pub use sockets::{BoundListener, CannotListen, Sockets, address_list};
 pub use stream::{hold, lingering, release, secured, service_time};

@@ -16,10 +16,26 @@ use tokio::time::Sleep;
 
 use crate::clock;
 
-/// The service had all it needs and did nothing for as long as it may.
+/// What took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the service did nothing for too long")]
-pub struct ServiceTooSlow;
+pub enum TimeOver {
+    /// The service had all it needs and did nothing for as long as it may.
+    #[error("the service did nothing for too long")]
+    Service,
+    /// The request took as long as it may, whoever was waited for.
+    #[error("the request took too long")]
+    Request,
+}
+
+/// That a request may take as long as it likes.
+const UNLIMITED: u64 = u64::MAX;
+
+/// When the times of a request are over, as far as that is known.
+#[derive(Debug, Default)]
+struct Ends {
+    service: Option<Instant>,
+    request: Option<Instant>,
+}
 
 /// What the hooks of a request say of its service. Its connection's task alone touches it.
 #[derive(Debug, Default)]
@@ -31,6 +47,10 @@ pub struct ServiceTime {
     /// Whether its time begins anew.
     restarts: AtomicBool,
     is_over: AtomicBool,
+    /// How long the whole request may still take, in ms from when that is looked at.
+    request_left: AtomicU64,
+    is_request_limited: AtomicBool,
+    is_request_over: AtomicBool,
     /// Whether the client does not take what the service sent.
     is_blocked: AtomicBool,
 }
@@ -44,8 +64,8 @@ pub async fn serve<T>(
 ) -> T {
     let Some(time) = time else { return request.await };
     time.begin_request();
-    let mut until = None;
-    poll_fn(|context| time.poll_serving(request.as_mut(), timer, &mut until, context)).await
+    let mut ends = Ends::default();
+    poll_fn(|context| time.poll_serving(request.as_mut(), timer, &mut ends, context)).await
 }
 
 impl ServiceTime {
@@ -59,6 +79,13 @@ impl ServiceTime {
     pub fn allow(&self, allowed: Duration) {
         self.allowed.store(u64::try_from(allowed.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.restart();
+    }
+
+    /// From now on the whole request may take so long; `None`: as long as it likes.
+    pub fn limit_request(&self, left: Option<Duration>) {
+        let left = left.map_or(UNLIMITED, |left| u64::try_from(left.as_millis()).unwrap_or(UNLIMITED));
+        self.request_left.store(left, Ordering::Relaxed);
+        self.is_request_limited.store(true, Ordering::Relaxed);
     }
 
     /// The service has to do something: its time begins.
@@ -94,31 +121,62 @@ impl ServiceTime {
     fn begin_request(&self) {
         self.pause();
         self.is_over.store(false, Ordering::Relaxed);
+        self.is_request_limited.store(false, Ordering::Relaxed);
+        self.is_request_over.store(false, Ordering::Relaxed);
         self.is_blocked.store(false, Ordering::Relaxed);
     }
 
-    /// Whether a read that has to wait fails instead; says so once.
-    pub fn take_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed)
-            && self.is_over.swap(false, Ordering::Relaxed)
-            && !self.restarts.load(Ordering::Relaxed)
+    /// Why a read that has to wait fails instead; of the service's time it says so once.
+    pub fn take_over(&self) -> Option<TimeOver> {
+        if !self.is_over.load(Ordering::Relaxed) {
+            return None;
+        }
+        if self.is_request_over.load(Ordering::Relaxed) {
+            return Some(TimeOver::Request);
+        }
+        let is_over = self.is_over.swap(false, Ordering::Relaxed) && !self.restarts.load(Ordering::Relaxed);
+        is_over.then_some(TimeOver::Service)
     }
 
-    /// Polls what serves a request, and has a read of its connection fail once the service had its time. `until` is when that
-    /// is, and `timer` rings before it or then.
+    /// Polls what serves a request, and has a read of its connection fail once the service or the request had its time. `ends` is
+    /// when that is, and `timer` rings before it or then.
     fn poll_serving<T>(
         &self,
         mut serving: Pin<&mut (impl Future<Output = T> + ?Sized)>,
         timer: &mut Pin<&mut Sleep>,
-        until: &mut Option<Instant>,
+        ends: &mut Ends,
         context: &mut Context<'_>,
     ) -> Poll<T> {
         let served = serving.as_mut().poll(context);
-        if served.is_ready() || self.poll_end(timer, until, context).is_pending() {
+        if served.is_ready() || self.poll_ends(timer, ends, context).is_pending() {
             return served;
         }
         self.is_over.store(true, Ordering::Relaxed);
         serving.poll(context)
+    }
+
+    /// Ready once the service or the request had its time.
+    fn poll_ends(&self, timer: &mut Pin<&mut Sleep>, ends: &mut Ends, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_request_limited.load(Ordering::Relaxed) {
+            self.is_request_limited.store(false, Ordering::Relaxed);
+            let left = Some(self.request_left.load(Ordering::Relaxed)).filter(|left| *left != UNLIMITED);
+            ends.request = left.and_then(|left| clock::now().checked_add(Duration::from_millis(left)));
+        }
+        loop {
+            if self.poll_end(timer, &mut ends.service, context).is_ready() {
+                return Poll::Ready(());
+            }
+            let Some(end) = ends.request else { return Poll::Pending };
+            if end <= clock::now() {
+                self.is_request_over.store(true, Ordering::Relaxed);
+                return Poll::Ready(());
+            }
+            if timer.is_elapsed() || timer.deadline() > end.into() {
+                timer.as_mut().reset(end.into());
+            }
+            // It may ring earlier, for the service.
+            ready!(timer.as_mut().poll(context));
+        }
     }
 
     /// Ready once the service had its time.
@@ -178,12 +236,16 @@ mod tests {
 
     /// Polls a request that is never answered, until a read of its connection would fail. Returns the seconds since `begin`.
     async fn over(time: &ServiceTime, timer: &mut Pin<&mut Sleep>, begin: Instant) -> u64 {
-        let (mut serving, mut until) = (pin!(pending::<()>()), None);
-        let ends = poll_fn(|context| {
-            _ = time.poll_serving(serving.as_mut(), timer, &mut until, context);
-            if time.take_over() { Poll::Ready(()) } else { Poll::Pending }
+        over_for(TimeOver::Service, time, timer, begin).await
+    }
+
+    async fn over_for(why: TimeOver, time: &ServiceTime, timer: &mut Pin<&mut Sleep>, begin: Instant) -> u64 {
+        let (mut serving, mut ends) = (pin!(pending::<()>()), Ends::default());
+        let over = poll_fn(|context| {
+            _ = time.poll_serving(serving.as_mut(), timer, &mut ends, context);
+            if time.take_over() == Some(why) { Poll::Ready(()) } else { Poll::Pending }
         });
-        tokio::time::timeout(ALLOWED * 100, ends).await.map_or(u64::MAX, |()| (clock::now() - begin).as_secs())
+        tokio::time::timeout(ALLOWED * 100, over).await.map_or(u64::MAX, |()| (clock::now() - begin).as_secs())
     }
 
     #[tokio::test(start_paused = true)]
@@ -256,13 +318,61 @@ mod tests {
         let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
         time.prepare(ALLOWED);
         time.start();
-        let (mut serving, mut until) = (pin!(pending::<()>()), None);
-        let ends = poll_fn(|context| {
-            _ = time.poll_serving(serving.as_mut(), &mut timer, &mut until, context);
+        let (mut serving, mut ends) = (pin!(pending::<()>()), Ends::default());
+        let over = poll_fn(|context| {
+            _ = time.poll_serving(serving.as_mut(), &mut timer, &mut ends, context);
             if time.is_over.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
         });
-        ends.await;
+        over.await;
         time.restart();
-        assert!(!time.take_over());
+        assert_eq!(time.take_over(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_ends_with_its_own_time_whoever_is_waited_for() {
+        // The service has nothing to do; it does something every now and then; its own time is over first.
+        for (is_due, allowed, why, ends) in [
+            (false, ALLOWED, TimeOver::Request, 90),
+            (true, ALLOWED * 2, TimeOver::Request, 90),
+            (true, ALLOWED, TimeOver::Service, 60),
+        ] {
+            for (rings, is_polled) in [(0, false), (10, true), (100, true)] {
+                let begin = clock::now();
+                let mut timer = pin!(tokio::time::sleep(Duration::from_secs(rings)));
+                if is_polled {
+                    waited_for(&mut timer).await;
+                }
+                let time = ServiceTime::default();
+                time.prepare(allowed);
+                time.limit_request(Some(Duration::from_secs(90)));
+                if is_due {
+                    time.start();
+                }
+                assert_eq!(over_for(why, &time, &mut timer, begin).await, ends, "{is_due} {rings}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_service_does_gives_its_request_no_more_time_and_a_stream_has_no_end() {
+        let begin = clock::now();
+        let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+        let time = ServiceTime::default();
+        time.prepare(ALLOWED);
+        time.start();
+        time.limit_request(Some(Duration::from_secs(90)));
+        let acts = async {
+            for _ in 0..10 {
+                tokio::time::sleep(Duration::from_secs(15)).await;
+                time.restart();
+            }
+        };
+        let ended = tokio::select! { biased; ended = over_for(TimeOver::Request, &time, &mut timer, begin) => ended, () = acts => 0 };
+        assert_eq!(ended, 90);
+        let (begin, time) = (clock::now(), ServiceTime::default());
+        time.prepare(ALLOWED);
+        time.limit_request(Some(Duration::from_secs(90)));
+        time.limit_request(None);
+        assert_eq!(over_for(TimeOver::Request, &time, &mut timer, begin).await, u64::MAX);
     }
 }

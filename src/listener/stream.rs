@@ -29,7 +29,7 @@ use tokio::net::tcp::OwnedReadHalf;
 
 use super::ahead::{Ahead, AnswerState};
 use super::lingering::Lingering;
-use super::service_time::{ServiceTime, ServiceTooSlow};
+use super::service_time::ServiceTime;
 use super::session::Session;
 use super::sides::{Incoming, Writer};
 use super::unsent::Unsent;
@@ -223,8 +223,10 @@ impl<I: Incoming> AsyncRead for ClientStream<I> {
             None if ahead.is_tunnel() => poll_tunnel(incoming, ahead, unsent, context, buffer),
             None => Pin::new(incoming).poll_read(context, buffer),
         };
-        if read.is_pending() && self.service.take_over() {
-            return Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, ServiceTooSlow)));
+        if read.is_pending()
+            && let Some(over) = self.service.take_over()
+        {
+            return Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, over)));
         }
         read
     }

@@ -9,12 +9,12 @@ use pingora_proxy::Session;
 
 use super::answer::GatewayAnswer;
 use super::context::Context;
+use super::restricting::{self, Asked};
 use super::{Gateway, challenges, cors, credentials, framing, hops, limits, upload, websockets};
 use crate::published::Published;
 use crate::status;
 use crate::telemetry::request_id;
 use crate::wire::GatewayProblem;
-use furt_core::live::retry_after_seconds;
 use furt_core::model::path::Reserved;
 use furt_core::model::{Scheme, path};
 use furt_core::routing::Found;
@@ -53,7 +53,7 @@ impl Gateway {
             && !credentials::has_good_key(&session.req_header().headers, ctx, snapshot)
         {
             let checked = self.address_rates.take(client, limit);
-            checked.map_err(|wait| retry_after(GatewayProblem::AddressRateLimited, wait))?;
+            checked.map_err(|wait| GatewayAnswer::to_come_again(GatewayProblem::AddressRateLimited, wait))?;
         }
         decision
     }
@@ -111,7 +111,7 @@ impl Gateway {
             if let Found::Route(route) | Found::Unusable(route) = snapshot.find(&host, &path, &request.method) {
                 ctx.target.refused = Some(Arc::clone(route));
             }
-            return Err(retry_after(GatewayProblem::Overloaded, OVERLOADED_FOR));
+            return Err(GatewayAnswer::to_come_again(GatewayProblem::Overloaded, OVERLOADED_FOR));
         }
         let name_of_key = || credentials::name_of_key(&request.headers, &ctx.client, snapshot);
         let is_call = ctx.received.is_call;
@@ -146,6 +146,11 @@ impl Gateway {
             Found::Nothing => return Err(GatewayProblem::RouteNotFound.into()),
         };
         ctx.target.take(route, snapshot.service(route.owner.index()));
+        let restrictions = route.rules.as_ref().map_or(&[][..], |rules| &rules.restrictions);
+        let asked = Asked { host: &host, path: &path, method: &request.method };
+        if !restrictions.is_empty() {
+            restricting::check_address(restrictions, asked, &ctx.client)?;
+        }
         if let Some(policy) = cors::policy(route)
             && websockets::is_asked_for(session)
         {
@@ -155,14 +160,20 @@ impl Gateway {
         if let Some(key) = &ctx.credentials.key
             && let Err(wait) = limits::check(key)
         {
-            return Err(retry_after(GatewayProblem::RateLimited, wait));
+            return Err(GatewayAnswer::to_come_again(GatewayProblem::RateLimited, wait));
+        }
+        if !restrictions.is_empty() {
+            self.route_limits.restrict(restrictions, asked, ctx, snapshot.share)?;
         }
         if !is_usable {
             // By then it was probed again.
-            return Err(retry_after(GatewayProblem::ServiceDown, config.gateway.health_check_interval));
+            return Err(GatewayAnswer::to_come_again(
+                GatewayProblem::ServiceDown,
+                config.gateway.health_check_interval,
+            ));
         }
-        if config.limits.max_body.is_some_and(|most| framing::body_length(request).is_some_and(|length| length > most))
-        {
+        let most = ctx.received.max_body_bytes;
+        if most.is_some_and(|most| framing::body_length(request).is_some_and(|length| length > most)) {
             return Err(GatewayProblem::BodyTooLarge.into());
         }
         if let Some(own) = &config.server.via {
@@ -187,8 +198,4 @@ impl Gateway {
         // Texts and numbers always can be written.
         serde_json::to_vec(&body).unwrap_or_default().into()
     }
-}
-
-fn retry_after(problem: GatewayProblem, wait: Duration) -> GatewayAnswer {
-    GatewayAnswer::from(problem).with_header(header::RETRY_AFTER, retry_after_seconds(wait))
 }

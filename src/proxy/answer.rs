@@ -1,5 +1,7 @@
 //! Answers that furt makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), `/health`, the way to https, answers to preflights, answers to challenges, and to what goes no further.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use furt_api::problem::MEDIA_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -10,6 +12,7 @@ use super::preflight::Preflight;
 use crate::config::KeyAccept;
 use crate::telemetry::{ResponseFlag, request_id};
 use crate::wire::{self, DetailPosition, GatewayProblem};
+use furt_core::live::retry_after_seconds;
 
 /// How a client may come by an answer other than 401 (RFC 9110 §11.6.1): by which header, a client cannot guess.
 const CHALLENGE: &str = "ApiKey realm=\"furt\", header=\"X-API-Key\"";
@@ -91,6 +94,11 @@ impl GatewayAnswer {
     pub(super) fn with_detail(mut self, detail: String) -> Self {
         self.detail = Some(detail);
         self
+    }
+
+    /// To a request that may come again after so long.
+    pub(super) fn to_come_again(problem: GatewayProblem, wait: Duration) -> Self {
+        Self::from(problem).with_header(header::RETRY_AFTER, retry_after_seconds(wait))
     }
 
     /// To a request whose key may also come in these ways.

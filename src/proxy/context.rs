@@ -14,6 +14,7 @@ use super::client::Client;
 use super::framing;
 use super::grpc::{self, Deadline};
 use super::malformed::Malformed;
+use super::restricted::Restricted;
 use super::upload;
 use crate::clock;
 use crate::published::Published;
@@ -36,6 +37,8 @@ pub struct Context {
     pub(super) credentials: Credentials,
     /// Where it goes.
     pub(super) target: ForwardTarget,
+    /// What restricts it, where anything does.
+    pub(super) restricted: Option<Box<Restricted>>,
     /// How often that was tried.
     pub(super) attempts: Attempts,
     /// What the client is told.
@@ -150,9 +153,15 @@ impl Context {
             },
             credentials: Credentials::default(),
             target: ForwardTarget::default(),
+            restricted: None,
             attempts: Attempts::default(),
             answer: AnswerState::default(),
         }
+    }
+
+    /// When it has taken as long as it may; `None`: it may take as long as it likes.
+    pub(super) fn total_end(&self) -> Option<Instant> {
+        self.began.checked_add(self.restricted.as_ref()?.total?)
     }
 
     /// Since the request's header was read.

@@ -41,6 +41,8 @@ impl Gateway {
         match problem {
             GatewayProblem::RateLimited => self.metrics.key_rate_exceeded(),
             GatewayProblem::AddressRateLimited => self.metrics.address_rate_exceeded(),
+            GatewayProblem::RouteRateLimited => self.metrics.route_rate_exceeded(),
+            GatewayProblem::ConcurrencyLimited => self.metrics.concurrency_exceeded(),
             GatewayProblem::BodyTooLarge => self.metrics.body_too_large(),
             GatewayProblem::Overloaded => self.metrics.overloaded(),
             // No limit refused it.

@@ -45,7 +45,15 @@ pub(super) fn authenticate(
         ctx.credentials.key = key.ok();
         return Ok(());
     };
-    let key = key.map_err(|problem| GatewayAnswer::from(problem).with_accepted(snapshot.config.keys.accept))?;
+    let key = key.map_err(|problem| {
+        let answer = GatewayAnswer::from(problem).with_accepted(snapshot.config.keys.accept);
+        match problem {
+            GatewayProblem::AddressNotAllowed => {
+                answer.with_detail("the API key may not be used from this address".to_owned())
+            }
+            _ => answer,
+        }
+    })?;
     if !key.permissions.allows(permission) {
         let detail = format!("needs \"{permission}\"");
         return Err(GatewayAnswer::from(GatewayProblem::PermissionMissing).with_detail(detail));

@@ -19,12 +19,13 @@ use super::h2::Exchange;
 use super::http2;
 use super::pace::BodyLimits;
 use super::queue::Unserved;
+use super::restricting;
 use super::reuse;
 use super::streams;
 use super::upload;
 use crate::clock;
 use crate::config::Config;
-use crate::listener::ServiceTooSlow;
+use crate::listener::{ServiceTime, TimeOver};
 use crate::upstream::{self, PeerTimeouts};
 use crate::wire::GatewayProblem;
 use furt_core::model::Protocol;
@@ -49,7 +50,17 @@ impl Gateway {
             return refuse(ctx, GatewayProblem::NoInstance.into());
         };
         let is_stream = is_stream(session);
-        let mut timeouts = timeouts(&snapshot.config, session, &service, is_stream);
+        let mut timeouts = timeouts(&snapshot.config, session, ctx, &service, is_stream);
+        if let Some(total) = ctx.restricted.as_ref().and_then(|restricted| restricted.total).filter(|_| !is_stream) {
+            let left = total.saturating_sub(ctx.elapsed());
+            if left.is_zero() {
+                return refuse(ctx, restricting::out_of_time(GatewayProblem::UpstreamTimeout, total));
+            }
+            timeouts.connect = timeouts.connect.min(left);
+            if let Some(time) = upload::service_time(session) {
+                time.limit_request(Some(left));
+            }
+        }
         if is_stream && session.req_header().version == http::Version::HTTP_2 {
             session.set_read_timeout(Some(snapshot.config.upstream.stream_read_timeout));
         }
@@ -202,7 +213,8 @@ impl Gateway {
         error: Box<Error>,
         reused: bool,
     ) -> Box<Error> {
-        let mut error = upload_error(error).more_context(format!("{peer}"));
+        let is_service_due = upload::service_time(session).is_some_and(ServiceTime::is_due);
+        let mut error = upload_error(error, is_service_due).more_context(format!("{peer}"));
         if ctx.received.is_overdue() && answer_for(&error).is_some() {
             return overdue(ctx, error);
         }
@@ -236,6 +248,12 @@ impl Gateway {
         ctx.attempts.note_instance_failed();
         ctx.attempts.failure = answer_for(&error);
         // What furt itself said before the answer changes nothing for the next service.
+        if error.etype() == &ErrorType::ReadTimedout
+            && let Some(total) = restricting::total_over(ctx)
+            && let Some(problem) = answer_for(&error).and_then(|answer| answer.problem())
+        {
+            ctx.answer.refusal = Some(restricting::out_of_time(problem, total));
+        }
         let has_begun =
             session.response_written().is_some_and(|written| !is_unprocessed || !framing::is_interim(written.status));
         let may_repeat = !is_last
@@ -282,9 +300,9 @@ fn is_stream(session: &Session) -> bool {
 }
 
 /// The timeouts of an attempt; the client's connection is told how long to wait for the service.
-fn timeouts(config: &Config, session: &Session, service: &Service, is_stream: bool) -> PeerTimeouts {
+fn timeouts(config: &Config, session: &Session, ctx: &Context, service: &Service, is_stream: bool) -> PeerTimeouts {
     let (upstream, own) = (&config.upstream, &service.definition.timeouts);
-    let read = own.read.unwrap_or(upstream.read_timeout);
+    let read = read_timeout(config, ctx, service);
     let is_upgrade = session.is_upgrade_req();
     let silence = if is_stream { read.max(upstream.stream_read_timeout) } else { read };
     let time = upload::service_time(session);
@@ -304,6 +322,11 @@ fn timeouts(config: &Config, session: &Session, service: &Service, is_stream: bo
     }
 }
 
+fn read_timeout(config: &Config, ctx: &Context, service: &Service) -> Duration {
+    let of_route = ctx.target.rules().and_then(|rules| rules.read_timeout);
+    of_route.or(service.definition.timeouts.read).unwrap_or(config.upstream.read_timeout)
+}
+
 /// The service is connected, and is sent the request next.
 pub(super) fn begin_exchange(session: &mut Session) {
     if !upload::may_have_body(session) || session.as_downstream_mut().is_body_empty() {
@@ -321,15 +344,17 @@ pub(super) fn begin_exchange(session: &mut Session) {
 pub(super) fn allow_stream(session: &Session, ctx: &Context) {
     let (Some(service), Some(snapshot)) = (&ctx.target.service, &ctx.snapshot) else { return };
     if let Some(time) = upload::service_time(session) {
-        let upstream = &snapshot.config.upstream;
-        let read = service.definition.timeouts.read.unwrap_or(upstream.read_timeout);
-        time.allow(read.max(upstream.stream_read_timeout));
+        let read = read_timeout(&snapshot.config, ctx, service);
+        time.allow(read.max(snapshot.config.upstream.stream_read_timeout));
+        time.limit_request(None);
     }
 }
 
 /// Attempts after the first; once an answer has begun there are none.
 fn retries(ctx: &Context) -> usize {
-    ctx.snapshot.as_ref().map_or(0, |snapshot| snapshot.config.upstream.retries)
+    let most = ctx.snapshot.as_ref().map_or(0, |snapshot| snapshot.config.upstream.retries);
+    let allowed = ctx.restricted.as_ref().and_then(|restricted| restricted.retries);
+    allowed.map_or(most, |allowed| most.min(allowed.into()))
 }
 
 /// Another instance before another address of one that failed; for a gRPC call only one that takes calls.
@@ -358,11 +383,13 @@ fn awaits_consent(session: &Session) -> bool {
 }
 
 /// What a failed read of the client's connection stands for, where its [`upload::Upload`] failed it.
-fn upload_error(error: Box<Error>) -> Box<Error> {
+fn upload_error(error: Box<Error>, is_service_due: bool) -> Box<Error> {
     let cause = error.cause.as_ref().and_then(|cause| cause.downcast_ref::<std::io::Error>()?.get_ref());
     match cause {
-        Some(cause) if cause.is::<ServiceTooSlow>() => {
-            Error::explain(ErrorType::ReadTimedout, ServiceTooSlow.to_string()).into_up()
+        Some(cause) if let Some(over) = cause.downcast_ref::<TimeOver>() => {
+            let error = Error::explain(ErrorType::ReadTimedout, over.to_string());
+            // A request that took too long is the fault of whoever was waited for.
+            if *over == TimeOver::Service || is_service_due { error.into_up() } else { error.into_down() }
         }
         Some(cause) if cause.is::<DeadlineOver>() => {
             Error::explain(ErrorType::ReadTimedout, DeadlineOver.to_string()).into_down()

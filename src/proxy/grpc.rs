@@ -124,6 +124,8 @@ impl Status {
             GatewayProblem::Misdirected
             | GatewayProblem::BodyTimeout
             | GatewayProblem::RateLimited
+            | GatewayProblem::RouteRateLimited
+            | GatewayProblem::ConcurrencyLimited
             | GatewayProblem::AddressRateLimited
             | GatewayProblem::Overloaded
             | GatewayProblem::ServiceDown

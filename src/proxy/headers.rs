@@ -15,7 +15,7 @@ use pingora_proxy::Session;
 use super::client::{Client, FORWARDED_HOST, FORWARDED_PROTO};
 use super::context::Context;
 use super::credentials::API_KEY;
-use super::{cors, framing, hops, http2, reuse, rewriting, secure, upload};
+use super::{cors, framing, hops, http2, message_headers, reuse, rewriting, secure, upload};
 use crate::config::ServerConfig;
 use crate::header_name::{Folding, HeaderNames, begins_as, reads_as};
 use furt_core::model::{Scheme, address_text};
@@ -226,6 +226,7 @@ pub(super) fn add_own(session: &mut Session, response: &mut ResponseHeader, ctx:
     if session.is_process_shutting_down() {
         session.set_keepalive(None);
     }
+    message_headers::for_client(response, ctx)?;
     if let Some((name, value)) = secure::hsts(ctx.answer.hsts_seconds, &response.headers) {
         response.insert_header(name, value)?;
     }

@@ -33,10 +33,13 @@ mod hops;
 mod http2;
 mod limits;
 mod malformed;
+mod message_headers;
 mod pace;
 mod preflight;
 mod queue;
 mod responding;
+mod restricted;
+mod restricting;
 mod reuse;
 mod rewriting;
 mod secure;
@@ -79,6 +82,7 @@ use context::Context;
 use duplex::Duplex;
 use furt_core::model::Scheme;
 use limits::AddressRates;
+use restricting::RouteLimits;
 use secure::Secure;
 use streams::Grpc;
 
@@ -91,6 +95,7 @@ pub struct Gateway {
     geo: Arc<Geo>,
     affinity: Affinity,
     address_rates: AddressRates,
+    route_limits: RouteLimits,
     metrics: Arc<ProxyMetrics>,
     issues: Arc<Issues>,
     access_log: AccessLog,
@@ -112,9 +117,22 @@ impl Gateway {
         (upstream, conf): (Arc<UpstreamTls>, &ServerConf),
     ) -> Self {
         let (affinity, address_rates) = (Affinity::new(affinity), AddressRates::default());
+        let route_limits = RouteLimits::default();
         let secure = Secure::new(https, tls);
         let duplex = Duplex::new(conf);
-        Self { snapshots, geo, affinity, address_rates, metrics, issues, access_log, secure, upstream, duplex }
+        Self {
+            snapshots,
+            geo,
+            affinity,
+            address_rates,
+            route_limits,
+            metrics,
+            issues,
+            access_log,
+            secure,
+            upstream,
+            duplex,
+        }
     }
 
     /// Sends furt's own answer, then reads and drops what the client still sends.
@@ -235,6 +253,7 @@ impl ProxyHttp for Gateway {
         headers::for_service(session, request, ctx)?;
         rewriting::for_service(request, ctx)?;
         cors::for_service(session, request, ctx);
+        message_headers::for_service(request, ctx)?;
         affinity::hide(request, ctx)?;
         websockets::for_service(session, request)
     }
@@ -299,6 +318,10 @@ impl ProxyHttp for Gateway {
         // A body that nobody waits for any more keeps no slot.
         if is_last && upload::is_under_way(session) {
             self.note_end(ctx, None);
+        }
+        // The next request of the caller may come before this one is logged.
+        if is_last && let Some(restricted) = &mut ctx.restricted {
+            restricted.release();
         }
         Ok(None)
     }

@@ -89,6 +89,7 @@ impl Gateway {
         let _waiting = Waiting::enter(&live, &self.metrics).ok_or(NoInstance::Full)?;
         let latest = clock::now() + LONGEST;
         let end = ctx.received.deadline.map_or(latest, |deadline| latest.min(deadline.at()));
+        let end = ctx.total_end().map_or(end, |total| end.min(total));
         loop {
             // Listened for before looking, so that no slot that is released in between is missed.
             let released = live.released.listen();

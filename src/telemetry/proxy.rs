@@ -35,6 +35,8 @@ pub struct ProxyMetrics {
     in_flight: IntGauge,
     waiting: IntGauge,
     key_rate: IntCounter,
+    route_rate: IntCounter,
+    concurrency: IntCounter,
     address_rate: IntCounter,
     body: IntCounter,
     requests_at_once: IntCounter,
@@ -51,11 +53,12 @@ pub struct ProxyMetrics {
 
 impl ProxyMetrics {
     pub(super) fn try_new(exporter: &Exporter, series: Arc<Series>) -> Result<Self, MetricsError> {
-        let [key_rate, address_rate, body, requests_at_once, address_connections] = exporter.counters(
+        let [key_rate, route_rate, concurrency, address_rate, body, requests_at_once, address_connections] = exporter
+            .counters(
             "furt_limited_total",
             "Requests that a limit refused, by the limit; connections of an address too",
             "limit",
-            ["key-rate", "address-rate", "body", "requests", "address-connections"],
+            ["key-rate", "route-rate", "concurrency", "address-rate", "body", "requests", "address-connections"],
         )?;
         Ok(Self {
             requests: exporter.counters(
@@ -73,6 +76,8 @@ impl ProxyMetrics {
             waiting: exporter
                 .gauge("furt_requests_waiting", "Requests that wait since every instance of their service is full")?,
             key_rate,
+            route_rate,
+            concurrency,
             address_rate,
             body,
             requests_at_once,
@@ -136,6 +141,16 @@ impl ProxyMetrics {
     /// A request was refused because its key has used up its rate.
     pub fn key_rate_exceeded(&self) {
         self.key_rate.inc();
+    }
+
+    /// A request was refused because a rate of its route is used up.
+    pub fn route_rate_exceeded(&self) {
+        self.route_rate.inc();
+    }
+
+    /// A request was refused because as many of its route are under way as may be.
+    pub fn concurrency_exceeded(&self) {
+        self.concurrency.inc();
     }
 
     /// A request without a good key was refused because its address has used up its rate.

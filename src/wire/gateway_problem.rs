@@ -38,13 +38,15 @@ problems! {
     BodyTimeout = REQUEST_TIMEOUT, "body-timeout", "The request's body did not arrive in time", "http_request_error";
     KeyMissing = UNAUTHORIZED, "key-missing", "This route needs an API key", "http_request_denied";
     KeyUnknown = UNAUTHORIZED, "key-unknown", "The API key is not known", "http_request_denied";
-    AddressNotAllowed = FORBIDDEN, "address-not-allowed", "The API key may not be used from this address", "http_request_denied";
+    AddressNotAllowed = FORBIDDEN, "address-not-allowed", "Requests from this address are not allowed", "http_request_denied";
     OriginNotAllowed = FORBIDDEN, "origin-not-allowed", "Pages of this origin may not use the route", "http_request_denied";
     PermissionMissing = FORBIDDEN, "permission-missing", "The API key lacks the permission for this route", "http_request_denied";
     TlsRequired = FORBIDDEN, "tls-required", "This request must come under TLS", "http_request_denied";
     RouteNotFound = NOT_FOUND, "route-not-found", "No route matches", "destination_not_found";
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The route does not take this method", "http_request_denied";
     RateLimited = TOO_MANY_REQUESTS, "rate-limited", "The API key is used too often", "http_request_denied";
+    RouteRateLimited = TOO_MANY_REQUESTS, "route-rate-limited", "The route is asked too often", "http_request_denied";
+    ConcurrencyLimited = TOO_MANY_REQUESTS, "concurrency-limited", "Too many requests of the route are under way", "http_request_denied";
     AddressRateLimited = TOO_MANY_REQUESTS, "address-rate-limited", "Too many requests without a good API key come from this address", "http_request_denied";
     Misdirected = MISDIRECTED_REQUEST, "misdirected-request", "The connection is not one for this host", "http_request_denied";
     TargetTooLong = URI_TOO_LONG, "target-too-long", "The request's target is longer than the gateway takes", "http_request_error";

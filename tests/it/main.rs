@@ -62,6 +62,7 @@ mod queries;
 mod registration;
 mod reload;
 mod restart;
+mod restricting;
 mod reuse;
 mod rewriting;
 mod slow_bodies;

@@ -122,8 +122,8 @@ open_enum! {
     ///
     /// Of both listeners; `docs/requests.md` and `docs/registering.md` of furt say more about each.
     Code {
-        /// 403: the address is not in `gateway.allow_registration_from`; on the public listener: the API key may not be used
-        /// from it.
+        /// 403: the address is not in `gateway.allow_registration_from`; on the public listener: the API key or the route may not
+        /// be used from it.
         AddressNotAllowed = "address-not-allowed",
         /// 412: the instance is another incarnation than the one that is named, or one that replaced it.
         AnotherIncarnation = "another-incarnation",
@@ -149,6 +149,8 @@ open_enum! {
         ClusterUnavailable = "cluster-unavailable",
         /// 409: the API key is of the configuration, so that it cannot be changed at runtime.
         Configured = "configured",
+        /// 429, by the public listener: as many requests of the route are under way as its limits allow.
+        ConcurrencyLimited = "concurrency-limited",
         /// 502, by the public listener: the service could not be connected to.
         ConnectFailed = "connect-failed",
         /// 504, by the public listener: the service did not accept a connection in time.
@@ -209,6 +211,8 @@ open_enum! {
         RateLimited = "rate-limited",
         /// 403: `gateway.enabled` is `false`.
         RegistrationOff = "registration-off",
+        /// 429, by the public listener: the route is asked more often than its limits allow.
+        RouteRateLimited = "route-rate-limited",
         /// 404, by the public listener: no route matches.
         RouteNotFound = "route-not-found",
         /// 503, by the public listener: the service is DOWN.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::nullable::null_or;
-use crate::route_options::{Cors, Rewrite};
+use crate::route_options::{Cors, Limits, Rewrite, RouteTimeouts};
 use crate::services::HealthCheck;
 use crate::{Document, Epoch, Generation, InstanceId, Outcome, Seconds, ServiceName, Status};
 
@@ -57,6 +57,12 @@ pub struct Registration {
     /// What becomes of the path of requests on their way to it. Absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<Rewrite>,
+    /// How much may be asked for of its routes. Absent: as much as one likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// The most attempts after the first, 0 to 10. Absent: as configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u8>,
     /// How the instances are probed. Absent: as configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
@@ -117,6 +123,8 @@ impl Registration {
             timeouts: None,
             cors: None,
             rewrite: None,
+            limits: None,
+            retries: None,
             health_check: None,
             metadata: BTreeMap::new(),
             revision: None,
@@ -169,7 +177,7 @@ impl<'de> Deserialize<'de> for HealthEndpoint {
 }
 
 /// Requests that a service takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// A method in upper case, or `*` for every one; `GET` takes `HEAD` too.
@@ -185,12 +193,30 @@ pub struct Route {
     /// The same of `rewrite`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
     pub rewrite: Option<Option<Rewrite>>,
+    /// How much may be asked for, beside what the definition says. Absent: as much as one likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// How long furt waits. Absent: as the definition says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<RouteTimeouts>,
+    /// The most attempts after the first, 0 to 10, if the definition does not allow fewer. Absent: as configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u8>,
 }
 
 impl Route {
     /// A route that needs no API key.
     pub fn public(method: impl Into<String>, path: impl Into<String>) -> Self {
-        Self { method: method.into(), path: path.into(), permission: None, cors: None, rewrite: None }
+        Self {
+            method: method.into(),
+            path: path.into(),
+            permission: None,
+            cors: None,
+            rewrite: None,
+            limits: None,
+            timeouts: None,
+            retries: None,
+        }
     }
 
     /// A route that needs an API key with this permission.
@@ -209,6 +235,9 @@ pub struct Timeouts {
     /// Between two reads, 0.001 to 86400 s. Absent: as configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read: Option<Seconds>,
+    /// For a whole request to the end of its answer, 0.001 to 86400 s, unless it is a stream. Absent: as long as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<Seconds>,
 }
 
 /// The answer to a registration.

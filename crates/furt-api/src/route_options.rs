@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Seconds;
+
 /// The field `cors` of a definition, and of one of its routes. `docs/routes.md` of furt says what comes of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cors {
@@ -41,6 +43,38 @@ pub struct Rewrite {
     /// Whether a `Location` of the service is rewritten for the client. Absent: yes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirects: Option<bool>,
+}
+
+/// The field `limits` of a definition, and of one of its routes: how much may be asked for. It has `rate`, `concurrency` or
+/// `max_body`. Limits add up: those of the definition hold for each route, beside those of the route.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// How often, such as `5/s` or `300/m`; of a definition for all its routes together. Absent: as often as one likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
+    /// How many may come at once after a pause, 1 to 1000000; only with `rate`. Absent: one second's worth of it, at least 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u32>,
+    /// How many may be under way at the same time, 1 to 1000000. Absent: as many as one likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// Whom `rate` and `concurrency` count as one: `caller`, `address` or `route`. Absent: `caller`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The most bytes of a request's body, at least 1. Absent: what the gateway takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_body: Option<u64>,
+}
+
+/// The field `timeouts` of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct RouteTimeouts {
+    /// To the header of the answer, and between reads, 0.001 to 86400 s. Absent: the definition's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<Seconds>,
+    /// To the end of the answer, 0.001 to 86400 s, unless the request is a stream; the definition's holds as well. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<Seconds>,
 }
 
 fn is_false(flag: &bool) -> bool {

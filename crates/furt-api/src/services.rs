@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deregistration::DrainUntil;
 use crate::nullable::null_or;
-use crate::route_options::{Cors, Rewrite};
+use crate::route_options::{Cors, Limits, Rewrite, RouteTimeouts};
 use crate::{Document, Epoch, Generation, InstanceId, Ordered, Seconds, ServiceName, Status, Timestamp};
 
 /// The answer to `GET /internal/services`.
@@ -70,6 +70,12 @@ pub struct Service {
     /// What it says that becomes of the path of requests; absent where it says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<Rewrite>,
+    /// How much may be asked for of its routes. Absent where it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// The most attempts after the first, 0 to 10. Absent where it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u8>,
     /// How its instances are probed, where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
@@ -122,7 +128,7 @@ pub struct HeldId {
 }
 
 /// A route of a service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceRoute {
     /// A method, or `*` for every one.
     pub method: String,
@@ -138,6 +144,15 @@ pub struct ServiceRoute {
     /// The same of `rewrite`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
     pub rewrite: Option<Option<Rewrite>>,
+    /// How much may be asked for, beside what the definition says. Absent: as much as one likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// How long furt waits. Absent: as the definition says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<RouteTimeouts>,
+    /// The most attempts after the first, 0 to 10, if the definition does not allow fewer. Absent: as configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u8>,
 }
 
 /// How the instances of a service are probed; what is absent is as configured.
@@ -170,6 +185,9 @@ pub struct ServiceTimeouts {
     pub connect: Option<Seconds>,
     /// Between two reads.
     pub read: Option<Seconds>,
+    /// For a whole request, unless it is a stream; absent: as long as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<Seconds>,
 }
 
 /// An instance of a service.

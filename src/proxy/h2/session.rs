@@ -29,7 +29,6 @@ use super::exchange::Exchange;
 use super::guard::Guard;
 use super::websocket;
 use crate::clock;
-use crate::listener::ServiceTooSlow;
 use crate::proxy::body_watch::{BodyTooSlow, ClientTime, poll_until};
 use crate::proxy::framing::is_interim;
 use crate::proxy::grpc::DeadlineOver;
@@ -339,8 +338,8 @@ impl Session for ClientSession {
             if read.is_ready() {
                 return read;
             }
-            if self.exchange.service.take_over() {
-                return Poll::Ready(Err(failed(io::Error::new(io::ErrorKind::TimedOut, ServiceTooSlow))));
+            if let Some(over) = self.exchange.service.take_over() {
+                return Poll::Ready(Err(failed(io::Error::new(io::ErrorKind::TimedOut, over))));
             }
             ready!(self.poll_deadline(context));
             Poll::Ready(Err(failed(io::Error::new(io::ErrorKind::TimedOut, DeadlineOver))))

@@ -20,7 +20,7 @@ pub use faults::{RecordError, RecordFault, RecordKind};
 use furt_core::model;
 use furt_core::registry::{DefinitionRecord, InstanceRecord};
 pub(in crate::store) use key::Key;
-use options::{Cors, Field, Rewrite};
+use options::{Cors, Field, Restrictions, Rewrite};
 
 /// The format of records: a furt that knows it knows every field of a record that restricts and names this one or a lower one. 2 has
 /// what definitions and routes say of requests; without it an earlier furt would send them to the service otherwise than it asked
@@ -52,6 +52,8 @@ pub(in crate::store) struct Definition {
     cors: Field<Cors>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "options::null_or")]
     rewrite: Field<Rewrite>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restrictions: Option<Restrictions>,
     /// The lowest format of records whose readers know everything in it that restricts; absent where that is 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reads: Option<u64>,
@@ -78,6 +80,10 @@ struct Route {
     cors: Field<Cors>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "options::null_or")]
     rewrite: Field<Rewrite>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    read_timeout_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restrictions: Option<Restrictions>,
 }
 
 /// An instance as it is stored.
@@ -212,6 +218,8 @@ impl Definition {
             permission: text(route.permission.as_ref()),
             cors: options::stored(&route.options.cors, Cors::from_core),
             rewrite: options::stored(&route.options.rewrite, Rewrite::from_core),
+            read_timeout_ms: ms(route.options.read_timeout.value().copied()),
+            restrictions: route.options.restrictions.as_deref().map(Restrictions::from_core),
         };
         Self {
             service: definition.service.to_string(),
@@ -229,6 +237,7 @@ impl Definition {
             grpc_health: text(definition.health_check.grpc.as_ref()),
             cors: options::stored(&definition.options.cors, Cors::from_core),
             rewrite: options::stored(&definition.options.rewrite, Rewrite::from_core),
+            restrictions: definition.options.restrictions.as_deref().map(Restrictions::from_core),
             reads: options::reads(definition),
             metadata: definition.metadata.clone(),
             revision: definition.revision,
@@ -260,6 +269,10 @@ impl Definition {
                 options: model::RouteOptions {
                     cors: options::said(route.cors, Cors::into_core)?,
                     rewrite: options::said(route.rewrite, Rewrite::into_core)?,
+                    read_timeout: route
+                        .read_timeout_ms
+                        .map_or(model::Said::Nothing, |ms| model::Said::Is(Duration::from_millis(ms))),
+                    restrictions: route.restrictions.map(Restrictions::into_core).transpose()?,
                     ..model::RouteOptions::default()
                 },
             })
@@ -280,6 +293,7 @@ impl Definition {
             options: model::RouteOptions {
                 cors: options::said(self.cors, Cors::into_core)?,
                 rewrite: options::said(self.rewrite, Rewrite::into_core)?,
+                restrictions: self.restrictions.map(Restrictions::into_core).transpose()?,
                 ..model::RouteOptions::default()
             },
             health_check: self.health_check.unwrap_or_default().into_core(self.grpc_health)?,

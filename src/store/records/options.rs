@@ -1,5 +1,6 @@
 //! The stored forms of what definitions and routes say of requests.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +72,59 @@ impl Rewrite {
     }
 }
 
+/// What restricts, as a definition or a route says it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Restrictions {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    limits: Option<Limits>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    total_timeout_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retries: Option<u8>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Limits {
+    rate: Option<String>,
+    burst: Option<NonZeroU32>,
+    concurrency: Option<NonZeroU32>,
+    by: String,
+    max_body: Option<u64>,
+}
+
+impl Restrictions {
+    /// What rules alone say is never stored.
+    pub(super) fn from_core(said: &model::Restrictions) -> Self {
+        let model::Restrictions { limits, total_timeout, retries, allow_from: _, deny_from: _ } = said;
+        let limits = limits.map(|limits| Limits {
+            rate: limits.rate.map(|limit| limit.rate.to_string()),
+            burst: limits.rate.map(|limit| limit.burst),
+            concurrency: limits.concurrency,
+            by: limits.by.as_str().to_owned(),
+            max_body: limits.max_body,
+        });
+        Self { limits, total_timeout_ms: super::ms(*total_timeout), retries: *retries }
+    }
+
+    pub(super) fn into_core(self) -> Result<Arc<model::Restrictions>, model::Invalid> {
+        let limits = |limits: Limits| {
+            let rate = limits.rate.map(|text| model::Rate::try_new(&text)).transpose()?;
+            Ok(model::Limits {
+                rate: model::RateLimit::try_of(rate, limits.burst)?,
+                concurrency: limits.concurrency,
+                by: model::LimitBy::try_new(&limits.by)?,
+                max_body: limits.max_body,
+            })
+        };
+        Ok(Arc::new(model::Restrictions {
+            limits: self.limits.map(limits).transpose()?,
+            total_timeout: self.total_timeout_ms.map(Duration::from_millis),
+            retries: self.retries,
+            ..model::Restrictions::default()
+        }))
+    }
+}
+
 impl Cors {
     pub(super) fn from_core(cors: &model::Cors) -> Self {
         let names = |names: &[http::HeaderName]| names.iter().map(|name| name.as_str().to_owned()).collect();
@@ -137,6 +191,42 @@ mod tests {
             assert_eq!(stored(&record(of_all, of_route))["reads"], READS);
         }
         assert_eq!(stored(&record(cors(), Said::Off))["routes"][0]["cors"], Value::Null);
+    }
+
+    #[test]
+    fn what_restricts_is_read_again_as_it_was_said() {
+        let limits = |rate: Option<&str>, burst, by, max_body| {
+            let rate =
+                rate.map(|text| model::RateLimit::new(model::Rate::try_new(text).unwrap(), NonZeroU32::new(burst)));
+            model::Limits { rate, concurrency: NonZeroU32::new(burst), by, max_body }
+        };
+        let (caller, route) = (model::LimitBy::Caller, model::LimitBy::Route);
+        let default = model::Restrictions::default;
+        for restrictions in [
+            model::Restrictions { limits: Some(limits(Some("5/s"), 0, caller, None)), ..default() },
+            model::Restrictions { limits: Some(limits(Some("300/m"), 7, route, Some(1))), ..default() },
+            model::Restrictions { limits: Some(limits(None, 7, caller, None)), retries: Some(0), ..default() },
+            model::Restrictions { total_timeout: Some(Duration::from_millis(1500)), ..default() },
+        ] {
+            let restrictions = Some(Arc::new(restrictions));
+            let said = |read_timeout| RouteOptions {
+                read_timeout,
+                restrictions: restrictions.clone(),
+                ..RouteOptions::default()
+            };
+            let read = Said::Is(Duration::from_millis(20));
+            for (of_all, of_route) in
+                [(said(Said::Nothing), RouteOptions::default()), (RouteOptions::default(), said(read))]
+            {
+                let mut record = record(Said::Nothing, Said::Nothing);
+                let definition = Arc::make_mut(&mut record.definition);
+                definition.options = of_all;
+                definition.routes[0].options = of_route;
+                let json = Definition::from_core(&record).to_json();
+                assert_eq!(Definition::parse("s", &json).unwrap(), record);
+                assert_eq!(serde_json::from_slice::<Value>(&json).unwrap()["reads"], READS);
+            }
+        }
     }
 
     #[test]

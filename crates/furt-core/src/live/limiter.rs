@@ -28,9 +28,10 @@ pub struct RateLimiters {
     next_ns: Box<[AtomicU64]>,
 }
 
-/// The algorithm. What it counts in is when the next use would come if all came at a steady rate, in ns since a start.
+/// The algorithm. What it counts in is when the next use would come if all came at a steady rate, in ns since a start; 0: nothing
+/// was used.
 #[derive(Debug, Clone, Copy)]
-struct Pace {
+pub struct Pace {
     /// From one use to the next, at a steady rate; at least 1 ns.
     interval_ns: u64,
     /// How far before its time a use may come: all of a burst but its first use.
@@ -48,14 +49,12 @@ impl RateLimiter {
     /// # Errors
     /// It is used too often, and this use is not counted; after so long the next one may come.
     pub fn check(&self, now: Instant) -> Result<(), Duration> {
-        self.pace.check(&self.next_ns, self.started, now)
+        self.pace.check(&self.next_ns, since_ns(self.started, now))
     }
 
     /// Takes a use back that turned out not to count.
     pub fn give_back(&self) {
-        let earlier = |next_ns: u64| Some(next_ns.saturating_sub(self.pace.interval_ns));
-        // Relaxed, as in `check`. The closure always gives a number.
-        _ = self.next_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earlier);
+        self.pace.give_back(&self.next_ns);
     }
 
     /// Whether it would let a whole burst pass at `now`, as a new one does.
@@ -83,19 +82,23 @@ impl RateLimiters {
     pub fn check(&self, number: u64, now: Instant) -> Result<(), Duration> {
         // A remainder of a usize is one.
         let index = (number % self.next_ns.len() as u64) as usize;
-        self.pace.check(&self.next_ns[index], self.started, now)
+        self.pace.check(&self.next_ns[index], since_ns(self.started, now))
     }
 }
 
 impl Pace {
-    fn of(limit: RateLimit) -> Self {
+    /// Of a limit.
+    pub fn of(limit: RateLimit) -> Self {
         let interval = Duration::from_secs(u64::from(limit.rate.period_seconds)) / limit.rate.count.get();
         let interval_ns = whole_ns(interval).max(1);
         Self { interval_ns, tolerance_ns: interval_ns.saturating_mul(u64::from(limit.burst.get() - 1)) }
     }
 
-    fn check(self, next_ns: &AtomicU64, started: Instant, now: Instant) -> Result<(), Duration> {
-        let now_ns = since_ns(started, now);
+    /// Counts a use, `now_ns` since the start.
+    ///
+    /// # Errors
+    /// As [`RateLimiter::check`].
+    pub fn check(self, next_ns: &AtomicU64, now_ns: u64) -> Result<(), Duration> {
         let count = |next_ns: u64| {
             let is_early = now_ns < next_ns.saturating_sub(self.tolerance_ns);
             (!is_early).then(|| next_ns.max(now_ns).saturating_add(self.interval_ns))
@@ -106,9 +109,17 @@ impl Pace {
             .map(|_| ())
             .map_err(|next_ns| Duration::from_nanos(next_ns.saturating_sub(self.tolerance_ns).saturating_sub(now_ns)))
     }
+
+    /// Takes a use back that turned out not to count.
+    pub fn give_back(self, next_ns: &AtomicU64) {
+        let earlier = |next_ns: u64| Some(next_ns.saturating_sub(self.interval_ns));
+        // Relaxed, as in `check`. The closure always gives a number.
+        _ = next_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earlier);
+    }
 }
 
-fn since_ns(started: Instant, now: Instant) -> u64 {
+/// From `started` to `now`, in ns; a time before it is its beginning.
+pub fn since_ns(started: Instant, now: Instant) -> u64 {
     whole_ns(now.saturating_duration_since(started))
 }
 

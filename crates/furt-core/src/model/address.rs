@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::{Host, Invalid};
 
 /// A set of addresses as networks; IPv4 addresses written as IPv6 are unmapped before they are looked up.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct CidrSet(Vec<IpNet>);
 
 impl CidrSet {

@@ -5,21 +5,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{
-    Country, Document, HealthCheck, Host, Incarnation, InstanceId, Invalid, MethodRule, Pattern, Permission, Region,
-    RouteOptions, Scheme, ServiceName, UpstreamHost, UpstreamUrl, path,
+    Country, Document, HealthCheck, Host, Incarnation, InstanceId, Invalid, MAX_TIME, MIN_TIMEOUT, MIN_TTL, MethodRule,
+    Pattern, Permission, Region, RouteOptions, Scheme, ServiceName, UpstreamHost, UpstreamUrl, path,
 };
 
 /// The most routes of a service.
 pub const MAX_ROUTES: usize = 256;
 /// The most bytes of a definition's metadata, keys and values together.
 pub const MAX_METADATA_BYTES: usize = 4096;
-/// The longest TTL, slow start and timeout: a day. Longer ones are mistakes of unit.
-pub const MAX_TIME: Duration = Duration::from_secs(86_400);
-/// The shortest TTL of a heartbeat.
-pub const MIN_TTL: Duration = Duration::from_secs(1);
-/// The shortest timeout.
-pub const MIN_TIMEOUT: Duration = Duration::from_millis(1);
-
 /// One route of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RouteSpec {

@@ -6,6 +6,13 @@ use std::time::Duration;
 /// further down.
 pub const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// The longest TTL, slow start and timeout: a day. Longer ones are mistakes of unit.
+pub const MAX_TIME: Duration = Duration::from_secs(86_400);
+/// The shortest TTL of a heartbeat.
+pub const MIN_TTL: Duration = Duration::from_secs(1);
+/// The shortest timeout.
+pub const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+
 /// From `500ms`, `30s`, `2m`, `1h`, `90d`, or a number of seconds. `None` where it is no number with a unit; a number
 /// too large for any duration is the largest there is.
 pub fn duration(text: &str) -> Option<Duration> {

@@ -40,6 +40,14 @@ impl MethodRule {
         }
     }
 
+    /// Whether it takes a request of that method.
+    pub fn takes(&self, method: &Method) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(own) => own == method || (*own == Method::GET && *method == Method::HEAD),
+        }
+    }
+
     /// Whether any request could be taken by both: they are equal, or one is `*`, or they are GET and HEAD, which GET
     /// answers. Where both stand on one pattern, the exact one is taken.
     pub fn overlaps(&self, other: &Self) -> bool {

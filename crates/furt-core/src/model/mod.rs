@@ -11,6 +11,7 @@ mod definition;
 mod document;
 mod drain;
 mod duration;
+mod header_edits;
 mod health_check;
 pub mod host;
 mod method;
@@ -20,22 +21,25 @@ pub mod path;
 mod pattern;
 mod permission;
 mod rate;
+mod restrictions;
 mod rewrite;
 mod route_options;
 mod rule;
 mod share;
+mod size;
 mod status;
 
 pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, address_text, is_never_upstream};
 pub use api_key::{KeySpec, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, MAX_OLD_DIGESTS, OldDigest, RuntimeKey};
 pub use cors::{CORS_MAX_AGE, Cors, LONGEST_CORS_MAX_AGE, MAX_CORS_HEADERS};
 pub use definition::{
-    Definition, InstanceSpec, LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL,
-    Place, Protocol, RouteSpec, StickyBy, Timeouts,
+    Definition, InstanceSpec, LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES, Place, Protocol, RouteSpec,
+    StickyBy, Timeouts,
 };
 pub use document::{Document, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_DEPTH};
 pub use drain::{DrainMark, DrainUntil};
-pub use duration::{MAX_DURATION, duration};
+pub use duration::{MAX_DURATION, MAX_TIME, MIN_TIMEOUT, MIN_TTL, duration};
+pub use header_edits::{HeaderEdit, HeaderEdits, MAX_HEADER_EDITS, Message, MessageHeaders};
 pub use health_check::{HealthCheck, StatusRange};
 pub use host::Host;
 pub use method::MethodRule;
@@ -44,10 +48,12 @@ pub use origin::{MAX_ORIGINS, OriginPattern, Origins, is_of_host};
 pub use pattern::{MAX_SEGMENTS, Pattern, Segment};
 pub use permission::{Permission, PermissionRule, PermissionSet};
 pub use rate::{MAX_BURST, Rate, RateLimit};
+pub use restrictions::{LimitBy, Limits, MAX_RETRIES, MAX_RULE_NETWORKS, Restrictions};
 pub use rewrite::{AskedHost, PathPrefix, Rewrite};
 pub use route_options::{RouteOptions, Said};
-pub use rule::{Match, Misfit, Rule, Subject};
+pub use rule::{Applying, Match, Misfit, Rule, Scope, Subject};
 pub use share::Share;
+pub use size::size;
 pub use status::Status;
 
 use std::borrow::Cow;

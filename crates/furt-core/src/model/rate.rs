@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use super::Invalid;
 
 /// So many a period; the period is a second or a minute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rate {
     /// How many requests, at least 1.
     pub count: NonZeroU32,
@@ -35,7 +35,7 @@ impl Rate {
 pub const MAX_BURST: u32 = 1_000_000;
 
 /// So many over time, and so many at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RateLimit {
     /// Over time.
     pub rate: Rate,

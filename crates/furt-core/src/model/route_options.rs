@@ -2,8 +2,9 @@
 //! the operator.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{AskedHost, Cors, Invalid, Rewrite};
+use super::{AskedHost, Cors, Invalid, MAX_TIME, MIN_TIMEOUT, MessageHeaders, Restrictions, Rewrite};
 
 /// What somebody says of one option.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -59,13 +60,29 @@ pub struct RouteOptions {
     pub rewrite: Said<Arc<Rewrite>>,
     /// Which host the service is asked for, where that is not the client's. Rules alone say it.
     pub asked_host: Said<AskedHost>,
+    /// How long the service may take to the header of its answer, and between reads. Of all its routes a service says it in its
+    /// definition's timeouts.
+    pub read_timeout: Said<Duration>,
+    /// What is set and removed among headers. Rules alone say it, and add it header by header to what earlier ones say.
+    pub headers: Said<Arc<MessageHeaders>>,
+    /// What restricts, which adds up: nothing that is said later takes it away.
+    pub restrictions: Option<Arc<Restrictions>>,
 }
 
 impl RouteOptions {
     /// Whether nothing is said of any.
     pub fn is_empty(&self) -> bool {
-        let Self { cors, rewrite, asked_host } = self;
-        cors.is_nothing() && rewrite.is_nothing() && asked_host.is_nothing()
+        !self.shapes() && self.restrictions.is_none()
+    }
+
+    /// Whether anything is said but what restricts.
+    pub fn shapes(&self) -> bool {
+        let Self { cors, rewrite, asked_host, read_timeout, headers, restrictions: _ } = self;
+        !(cors.is_nothing()
+            && rewrite.is_nothing()
+            && asked_host.is_nothing()
+            && read_timeout.is_nothing()
+            && headers.is_nothing())
     }
 
     /// Whether each of them could have been registered.
@@ -73,9 +90,13 @@ impl RouteOptions {
     /// # Errors
     /// The first reason why not.
     pub fn check(&self) -> Result<(), Invalid> {
-        let Self { cors, rewrite, asked_host: _ } = self;
+        let Self { cors, rewrite, asked_host: _, read_timeout, headers: _, restrictions } = self;
         cors.value().map_or(Ok(()), |cors| cors.check())?;
-        rewrite.value().map_or(Ok(()), |rewrite| rewrite.check())
+        rewrite.value().map_or(Ok(()), |rewrite| rewrite.check())?;
+        if read_timeout.value().is_some_and(|time| !(MIN_TIMEOUT..=MAX_TIME).contains(time)) {
+            return Err(Invalid::new("one of its timeouts is out of range"));
+        }
+        restrictions.as_ref().map_or(Ok(()), |restrictions| restrictions.check())
     }
 }
 

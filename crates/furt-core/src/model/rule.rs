@@ -6,7 +6,7 @@ use std::fmt;
 use super::{Definition, Host, MethodRule, Pattern, RouteOptions, RouteSpec, Said, ServiceName};
 
 /// One of `[[rules]]`: what the operator says of the routes that it matches, over what services say.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub struct Rule {
     /// Of this service alone.
     pub service: Option<ServiceName>,
@@ -63,15 +63,57 @@ pub enum Match {
     Whole,
 }
 
-/// Why a rule, or its `rewrite`, is skipped for a route. Its `Display` is a clause of a sentence about the rule.
+/// Why a rule, or a part of it, is skipped for a route. Its `Display` is a clause of a sentence about the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
     /// It matches some of its requests only.
     #[error("it matches only some of the route's requests")]
     Part,
+    /// It matches some of its requests only, and restricts these alone.
+    #[error("it matches only some of the route's requests, so nothing of it holds but what restricts these")]
+    Shaping,
     /// Its `rewrite` alone: the route's path does not begin with what it strips.
     #[error("the route's path does not begin with what it strips, so its rewrite is left out")]
     Strip,
+}
+
+/// Which of a route's requests something holds for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Scope {
+    /// Those for this host.
+    pub host: Option<Host>,
+    /// Those for a path within this pattern.
+    pub path: Option<Pattern>,
+    /// Those of this method.
+    pub method: Option<MethodRule>,
+}
+
+impl Scope {
+    /// Whether it has the request; host and path normalized.
+    pub fn has(&self, host: &str, path: &str, method: &http::Method) -> bool {
+        let Self { host: own_host, path: own_path, method: own_method } = self;
+        own_host.as_ref().is_none_or(|own| own.as_str() == host)
+            && own_method.as_ref().is_none_or(|own| own.takes(method))
+            && own_path.as_ref().is_none_or(|own| own.matches(path))
+    }
+}
+
+/// As rules select: method, then host and pattern as one.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, path, method } = self;
+        let method = method.as_ref().map_or("*", MethodRule::as_str);
+        write!(f, "{method} {}{}", host.as_ref().map_or("", Host::as_str), path.as_ref().map_or("/*", Pattern::as_str))
+    }
+}
+
+/// What of a rule applies to a route.
+#[derive(Debug)]
+pub struct Applying<'a> {
+    /// What of it does.
+    pub options: Cow<'a, RouteOptions>,
+    /// To which requests of the route; `None`: to all.
+    pub scope: Option<Scope>,
 }
 
 impl Rule {
@@ -79,17 +121,29 @@ impl Rule {
     pub fn misfit(&self, route: Subject<'_>) -> Option<Misfit> {
         match self.matches(route) {
             Match::None => None,
-            Match::Part => Some(Misfit::Part),
+            Match::Part => match (self.options.shapes(), &self.options.restrictions) {
+                (true, None) => Some(Misfit::Part),
+                (true, Some(_)) => Some(Misfit::Shaping),
+                (false, _) => None,
+            },
             Match::Whole => (!self.fits(route)).then_some(Misfit::Strip),
         }
     }
 
-    /// What of it applies to the route.
-    pub fn applying(&self, route: Subject<'_>) -> Option<Cow<'_, RouteOptions>> {
-        match self.matches(route) {
-            Match::None | Match::Part => None,
-            Match::Whole if self.fits(route) => Some(Cow::Borrowed(&self.options)),
-            Match::Whole => Some(Cow::Owned(RouteOptions { rewrite: Said::Nothing, ..self.options.clone() })),
+    /// What of it applies to the route. What restricts does so also where it matches only some of the route's requests.
+    pub fn applying(&self, route: Subject<'_>) -> Option<Applying<'_>> {
+        let part = |options, scope| Some(Applying { options: Cow::Owned(options), scope });
+        match (self.matches(route), &self.options.restrictions) {
+            (Match::None, _) | (Match::Part, None) => None,
+            (Match::Part, restrictions @ Some(_)) => {
+                let Self { service: _, host, path, method, options: _ } = self;
+                let scope = Scope { host: host.clone(), path: path.clone(), method: method.clone() };
+                part(RouteOptions { restrictions: restrictions.clone(), ..RouteOptions::default() }, Some(scope))
+            }
+            (Match::Whole, _) if self.fits(route) => {
+                Some(Applying { options: Cow::Borrowed(&self.options), scope: None })
+            }
+            (Match::Whole, _) => part(RouteOptions { rewrite: Said::Nothing, ..self.options.clone() }, None),
         }
     }
 

@@ -241,7 +241,7 @@ impl Grant {
     }
 
     fn check_options(&self, options: &RouteOptions) -> Result<(), Refusal> {
-        let RouteOptions { cors, rewrite: _, asked_host: _ } = options;
+        let RouteOptions { cors, rewrite: _, asked_host: _, read_timeout: _, headers: _, restrictions: _ } = options;
         let beyond = cors.value().map(|cors| self.origins.beyond(&cors.origins)).unwrap_or_default();
         if beyond.is_empty() {
             return Ok(());

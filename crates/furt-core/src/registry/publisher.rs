@@ -189,7 +189,7 @@ impl Publisher {
     pub(super) fn set_rules(&mut self, rules: &Arc<[Rule]>) -> bool {
         let is_news = self.rules.operators() != rules;
         if is_news {
-            self.rules = Rules::new(Arc::clone(rules));
+            self.rules.set_operators(Arc::clone(rules));
         }
         is_news
     }

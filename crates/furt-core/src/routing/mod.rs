@@ -45,7 +45,7 @@ pub use outcome::Outcome;
 pub use ring::hash;
 pub use route::{Owner, Route, RouteCounter, ServiceIndex};
 pub(crate) use rules::Rules;
-pub use rules::{CorsPolicy, Merged, RouteRules, SaidBy};
+pub use rules::{CorsPolicy, LimitLive, Merged, Restricted, Restriction, RouteRules, SaidBy};
 pub use select::{Lease, SelectionInput};
 pub use service::{Service, ServiceKind, ServiceLive};
 pub use snapshot::{HeldId, SharedUrl, SharedUrls, Snapshot};

@@ -1,0 +1,40 @@
+//! What the operator's rules set and remove among the headers of requests and answers.
+//!
+//! Of an answer it comes before what furt answers for itself, which it cannot change: the names that rules may have are checked
+//! with the configuration.
+
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use super::context::Context;
+use furt_core::model::HeaderEdit;
+
+/// Edits the request that goes to the service.
+///
+/// # Errors
+/// A header that cannot be made; none of these.
+pub(super) fn for_service(request: &mut RequestHeader, ctx: &Context) -> Result<()> {
+    let Some(headers) = ctx.target.rules().and_then(|rules| rules.headers.as_ref()) else { return Ok(()) };
+    for (name, edit) in headers.request.iter() {
+        match edit {
+            HeaderEdit::Set(value) => request.insert_header(name.clone(), value.clone())?,
+            HeaderEdit::Remove => drop(request.remove_header(name)),
+        }
+    }
+    Ok(())
+}
+
+/// Edits the answer that goes to the client, the service's or furt's own.
+///
+/// # Errors
+/// A header that cannot be made; none of these.
+pub(super) fn for_client(response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
+    let Some(headers) = ctx.target.rules().and_then(|rules| rules.headers.as_ref()) else { return Ok(()) };
+    for (name, edit) in headers.response.iter() {
+        match edit {
+            HeaderEdit::Set(value) => response.insert_header(name.clone(), value.clone())?,
+            HeaderEdit::Remove => drop(response.remove_header(name)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! What restricts the requests of a route: from where they may come, how often and how many at once, how large, how long.
+//!
+//! All that restricts holds. A request that something refuses is not counted for anything else. What is counted by callers is
+//! here, in bounded memory, made with the first request that is counted; what all requests of a limit share is with the limit.
+
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::Method;
+
+use super::answer::GatewayAnswer;
+use super::client::Client;
+use super::context::Context;
+use super::limits::network;
+use super::restricted::{Callers, Restricted, UnderWay};
+use crate::clock;
+use crate::wire::GatewayProblem;
+use furt_core::live::{CallerCounts, CallerRates, Pace, since_ns};
+use furt_core::model::{KeyName, LimitBy, Limits, RateLimit, Share};
+use furt_core::routing::{LimitLive, Restriction};
+
+/// Callers whose rates are known: 2 MiB. A flood of so many that are over their limit has older ones forgotten.
+const RATED_CALLERS: usize = 1 << 17;
+/// Callers that have requests under way: 1 MiB, and six for each of the most requests that furt answers unless it is told.
+const BUSY_CALLERS: usize = 1 << 17;
+/// By then one of the requests under way may be over.
+const BUSY_FOR: Duration = Duration::from_secs(1);
+
+/// A request, as restrictions are told it; host and path normalized.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) host: &'a str,
+    pub(super) path: &'a str,
+    pub(super) method: &'a Method,
+}
+
+/// One rate that counted a request.
+enum Used<'a> {
+    OfLimit(&'a LimitLive, Pace),
+    OfCaller(usize, Pace),
+}
+
+/// What is counted of the callers of routes with limits.
+#[derive(Default)]
+pub(super) struct RouteLimits {
+    callers: OnceLock<Arc<Callers>>,
+    /// Seeded by chance, so that nobody can aim at another's count.
+    hasher: ahash::RandomState,
+}
+
+/// Whom a limit counts as one.
+#[derive(Hash)]
+enum Caller<'a> {
+    Key(&'a KeyName),
+    Address(Option<IpAddr>),
+}
+
+/// Whether a request may come from where it comes from.
+///
+/// # Errors
+/// It may not, or nobody knows where that is.
+pub(super) fn check_address(
+    restrictions: &[Restriction],
+    asked: Asked<'_>,
+    client: &Client,
+) -> Result<(), GatewayAnswer> {
+    let may_come = |one: &Restriction| match (&one.said.allow_from, &one.said.deny_from) {
+        (None, None) => true,
+        (allow, deny) => client.address.is_some_and(|address| {
+            allow.as_ref().is_none_or(|allow| allow.contains(address))
+                && deny.as_ref().is_none_or(|deny| !deny.contains(address))
+        }),
+    };
+    if in_force(restrictions, asked).all(may_come) {
+        return Ok(());
+    }
+    let detail = "the route may not be used from this address".to_owned();
+    Err(GatewayAnswer::from(GatewayProblem::AddressNotAllowed).with_detail(detail))
+}
+
+fn in_force<'a>(restrictions: &'a [Restriction], asked: Asked<'a>) -> impl Iterator<Item = &'a Restriction> {
+    restrictions.iter().filter(move |one| one.is_for(asked.host, asked.path, asked.method))
+}
+
+impl RouteLimits {
+    /// Counts a request for all that limits it, and notes what else restricts it.
+    ///
+    /// # Errors
+    /// A limit refuses it; it is counted for none.
+    pub(super) fn restrict(
+        &self,
+        restrictions: &[Restriction],
+        asked: Asked<'_>,
+        ctx: &mut Context,
+        share: Share,
+    ) -> Result<(), GatewayAnswer> {
+        let mut restricted = Restricted::default();
+        let mut used = Vec::new();
+        for Restriction { said, live, .. } in in_force(restrictions, asked) {
+            restricted.total = restricted.total.into_iter().chain(said.total_timeout).min();
+            restricted.retries = restricted.retries.into_iter().chain(said.retries).min();
+            let Some(limits) = said.limits else { continue };
+            let most = &mut ctx.received.max_body_bytes;
+            *most = most.iter().copied().chain(limits.max_body).min();
+            if let Some(live) = live
+                && let Err(refused) = self.count(limits, live, ctx, share, (&mut restricted.under_way, &mut used))
+            {
+                self.give_back(used);
+                return Err(refused);
+            }
+        }
+        ctx.restricted = Some(Box::new(restricted));
+        Ok(())
+    }
+
+    fn count<'l>(
+        &self,
+        limits: Limits,
+        live: &'l Arc<LimitLive>,
+        ctx: &Context,
+        share: Share,
+        (under_way, used): (&mut Vec<UnderWay>, &mut Vec<Used<'l>>),
+    ) -> Result<(), GatewayAnswer> {
+        let callers = self.callers();
+        let who = || self.hasher.hash_one((live.id(), caller(limits.by, ctx)));
+        if let Some(most) = limits.concurrency.map(|most| share.of(most.get())) {
+            let counted = match limits.by {
+                LimitBy::Route => {
+                    let more = |count: u32| (count < most).then(|| count + 1);
+                    let counted = live.under_way.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+                    counted.is_ok().then(|| Some(UnderWay::OfLimit(Arc::clone(live))))
+                }
+                LimitBy::Caller | LimitBy::Address => {
+                    let place = callers.counts.enter(who(), most).ok();
+                    place.map(|place| place.map(|place| UnderWay::OfCaller(Arc::clone(callers), place)))
+                }
+            };
+            let too_many = || GatewayAnswer::to_come_again(GatewayProblem::ConcurrencyLimited, BUSY_FOR);
+            under_way.extend(counted.ok_or_else(|| too_many().with_detail(at_once(most, limits.by)))?);
+        }
+        if let Some(rate) = limits.rate.map(|rate| share.of_rate(rate)) {
+            let (pace, now_ns) = (Pace::of(rate), since_ns(callers.started, clock::now()));
+            let counted = match limits.by {
+                LimitBy::Route => pace.check(&live.next_ns, now_ns).map(|()| Used::OfLimit(live, pace)),
+                LimitBy::Caller | LimitBy::Address => {
+                    callers.rates.check(who(), pace, now_ns).map(|place| Used::OfCaller(place, pace))
+                }
+            };
+            let too_often = |wait| GatewayAnswer::to_come_again(GatewayProblem::RouteRateLimited, wait);
+            used.push(counted.map_err(|wait| too_often(wait).with_detail(over_time(rate, limits.by)))?);
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, used: Vec<Used<'_>>) {
+        for used in used {
+            match used {
+                Used::OfLimit(live, pace) => pace.give_back(&live.next_ns),
+                Used::OfCaller(place, pace) => self.callers().rates.give_back(place, pace),
+            }
+        }
+    }
+
+    fn callers(&self) -> &Arc<Callers> {
+        self.callers.get_or_init(|| {
+            Arc::new(Callers {
+                started: clock::now(),
+                rates: CallerRates::new(RATED_CALLERS),
+                counts: CallerCounts::new(BUSY_CALLERS),
+            })
+        })
+    }
+}
+
+fn caller(by: LimitBy, ctx: &Context) -> Caller<'_> {
+    match (&ctx.credentials.key, by) {
+        (Some(key), LimitBy::Caller) => Caller::Key(&key.name),
+        _ => Caller::Address(ctx.client.address.map(network)),
+    }
+}
+
+fn at_once(most: u32, by: LimitBy) -> String {
+    match by {
+        LimitBy::Route => format!("the limit is {most} at the same time"),
+        LimitBy::Caller | LimitBy::Address => format!("the limit is {most} of each {} at the same time", by.as_str()),
+    }
+}
+
+fn over_time(limit: RateLimit, by: LimitBy) -> String {
+    let rate = limit.rate;
+    match by {
+        LimitBy::Route => format!("the limit is {rate}"),
+        LimitBy::Caller | LimitBy::Address => format!("the limit is {rate} for each {}", by.as_str()),
+    }
+}
+
+/// How long the request may take, where it has taken so long.
+pub(super) fn total_over(ctx: &Context) -> Option<Duration> {
+    let total = ctx.restricted.as_ref()?.total?;
+    (ctx.elapsed() >= total).then_some(total)
+}
+
+/// The answer to a request that may take so long, and has; `problem` says who was waited for.
+pub(super) fn out_of_time(problem: GatewayProblem, total: Duration) -> GatewayAnswer {
+    let detail = format!("the request may take {} s", total.as_secs_f64());
+    GatewayAnswer::from(problem).with_detail(detail)
+}
