@@ -156,7 +156,7 @@ fn with_key<'a>(
     match (key.map(|name| key_check::judge(name, route, client, snapshot)), &route.permission) {
         (Some(Judgement::Refused(code, reason)), _) => (Verdict { code, reason, ..verdict }, None),
         (Some(Judgement::Allowed(note)), _) => (verdict, note),
-        (None, Some(permission)) if verdict.code == routes::Verdict::Routed => {
+        (None, Some(permission)) if is_answered(&verdict.code) => {
             let reason = format!("{}, with an API key that has \"{permission}\"", verdict.reason);
             (Verdict { reason, ..verdict }, None)
         }
@@ -164,13 +164,23 @@ fn with_key<'a>(
     }
 }
 
+/// Whether a request of that verdict gets what the route is for.
+fn is_answered(verdict: &routes::Verdict) -> bool {
+    matches!(verdict, routes::Verdict::Routed | routes::Verdict::Redirected | routes::Verdict::Responded)
+}
+
 fn find<'a>(snapshot: &'a Snapshot, host: &str, path: &str, method: &Method) -> Verdict<'a> {
     match snapshot.find(host, path, method) {
         Found::Route(route) => {
-            let refusal = snapshot.service(route.owner.index()).and_then(|service| reasons::refusal(service));
-            let (code, reason) = match refusal {
-                Some((code, why)) => (code, format!("the request finds this route and nobody who answers: {why}: 503")),
-                None => (routes::Verdict::Routed, "the request goes to this route".to_owned()),
+            let service = snapshot.service(route.owner.index());
+            let own = service.and_then(|service| reasons::own_answer(service));
+            let refusal = service.filter(|_| own.is_none()).and_then(|service| reasons::refusal(service));
+            let (code, reason) = match (own, refusal) {
+                (Some(own), _) => own,
+                (_, Some((code, why))) => {
+                    (code, format!("the request finds this route and nobody who answers: {why}: 503"))
+                }
+                (None, None) => (routes::Verdict::Routed, "the request goes to this route".to_owned()),
             };
             Verdict { code, reason, route: Some(route), is_usable: true }
         }

@@ -6,7 +6,7 @@ use furt_api::routes::{self, Candidate, Verdict};
 
 use crate::clock;
 use crate::wire;
-use furt_core::model::{MethodRule, RouteSpec, Status};
+use furt_core::model::{FixedAnswer, MethodRule, RouteSpec, Status};
 use furt_core::routing::{NoInstance, Owner, Route, Service, ServiceKind, Snapshot};
 
 /// Instances whose failure is told one by one.
@@ -22,6 +22,16 @@ pub(super) fn refusal(service: &Service) -> Option<(Verdict, String)> {
         NoInstance::Full => (Verdict::InstancesFull, format!("every instance of {name} is at its hard limit")),
         NoInstance::Unavailable => (Verdict::NoInstance, format!("no instance of {name} can be asked")),
     })
+}
+
+/// What furt answers itself to a request of the route behind which the service stands.
+pub(super) fn own_answer(service: &Service) -> Option<(Verdict, String)> {
+    let ServiceKind::Answers(answer) = &service.kind else { return None };
+    let code = match answer {
+        FixedAnswer::Redirect(_) => Verdict::Redirected,
+        FixedAnswer::Respond(_) => Verdict::Responded,
+    };
+    Some((code, format!("the request goes to this route, which furt answers itself: {answer}")))
 }
 
 /// Why the service of a route is not asked at all.
@@ -57,6 +67,7 @@ fn name(service: &Service) -> String {
     match service.kind {
         ServiceKind::Registered => format!("service \"{}\"", service.definition.service),
         ServiceKind::Static => "the static route's url".to_owned(),
+        ServiceKind::Answers(_) => "furt's own answer".to_owned(),
     }
 }
 
@@ -84,6 +95,7 @@ pub(super) fn blocked(snapshot: &Snapshot, host: &str, path: &str) -> Vec<Candid
             service: Some(service.definition.service.as_str().into()),
             is_static: false,
             url: None,
+            answer: None,
             status: wire::status(service.status),
             routed: false,
         };

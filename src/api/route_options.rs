@@ -101,7 +101,7 @@ fn leads_to<'c>(route: &Route, config: &'c Config) -> Option<&'c ServiceName> {
         |one: &&StaticRouteConfig| (&one.host, &one.method, &one.path) == (&route.host, &route.method, &route.pattern);
     match &config.routes.iter().find(is_it)?.target {
         StaticTarget::Service(service) => Some(service),
-        StaticTarget::Url(_) => None,
+        StaticTarget::Url(_) | StaticTarget::Redirect(_) | StaticTarget::Respond(_) => None,
     }
 }
 

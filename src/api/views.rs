@@ -150,6 +150,10 @@ pub(super) fn route(route: &Route, snapshot: &Snapshot) -> routes::Route {
     let registered = service.filter(|service| service.kind == ServiceKind::Registered);
     let url =
         service.filter(|service| service.kind == ServiceKind::Static).and_then(|service| service.instances.first());
+    let answer = service.and_then(|service| match &service.kind {
+        ServiceKind::Answers(answer) => Some(answer.to_string()),
+        ServiceKind::Registered | ServiceKind::Static => None,
+    });
     routes::Route {
         method: route.method.as_str().to_owned(),
         path: route.pattern.as_str().to_owned(),
@@ -158,6 +162,7 @@ pub(super) fn route(route: &Route, snapshot: &Snapshot) -> routes::Route {
         service: registered.map(|service| service.definition.service.as_str().into()),
         is_static: matches!(route.owner, Owner::Static(_)),
         url: url.map(|instance| instance.spec.url.to_string()),
+        answer,
         status: service.map_or(Status::Down, |service| wire::status(service.status)),
         routed: snapshot.is_usable(route),
     }

@@ -12,6 +12,7 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
 use super::acquiring::{self, place};
+use super::answer_files::AnswerFiles;
 use super::{clustering, updating, vaulting};
 use crate::api::ShownTls;
 use crate::clock;
@@ -42,7 +43,7 @@ pub(super) struct Prepared {
     upstream: PreparedUpstream,
 }
 
-/// What is wrong with the certificates of a configuration, with the place of each in the file.
+/// What is wrong with the certificates of a configuration and with other files that it names, with the place of each in the file.
 pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path: &Path) -> Vec<ConfigError> {
     let checked = tls::check(&config.certificates, unix_seconds());
     let errors = checked.err().unwrap_or_default();
@@ -59,6 +60,7 @@ pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path
     let of_cluster = clustering::faults(config, locations, path);
     let of_vault = vaulting::faults(config, locations, path);
     let of_updates = updating::faults(config, locations, path);
+    let of_answers = AnswerFiles::faults(config, locations, path);
     faults
         .chain(missing)
         .chain(useless)
@@ -68,6 +70,7 @@ pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path
         .chain(of_cluster)
         .chain(of_vault)
         .chain(of_updates)
+        .chain(of_answers)
         .collect()
 }
 

@@ -58,7 +58,7 @@ fn names(new: &Config, running: &Config) -> BTreeSet<(Box<str>, u16)> {
             UpstreamHost::Name(name) => Some((name.clone(), url.port)),
             UpstreamHost::Address(_) => None,
         },
-        StaticTarget::Service(_) => None,
+        StaticTarget::Service(_) | StaticTarget::Redirect(_) | StaticTarget::Respond(_) => None,
     };
     new.routes.iter().filter(is_new).filter_map(name).collect()
 }

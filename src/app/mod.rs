@@ -4,6 +4,7 @@
 //! runs in Pingora's one server is in `server`; driver and store outlive it on a runtime of their own.
 
 mod acquiring;
+mod answer_files;
 mod applying;
 mod certifying;
 mod clustering;
@@ -258,6 +259,7 @@ impl Bound {
             metrics: Arc::clone(&opened.telemetry.reloads),
             files: self.files,
             certifying: opened.certifying.clone(),
+            answer_files: opened.answer_files.clone(),
             settings: self.settings.clone(),
             vault,
             restarts,

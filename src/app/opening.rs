@@ -1,4 +1,4 @@
-//! What is opened before the store: counters, the access log, the database of addresses, certificates, the runtime of the driver, SIGHUP.
+//! What is opened before the store: counters, the access log, files of furt's own answers, the database of addresses, certificates, the runtime of the driver, SIGHUP.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,10 +7,11 @@ use anyhow::{Context as _, Result};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::Signal;
 
+use super::answer_files::AnswerFiles;
 use super::certifying::Certifying;
 use super::locating::{self, DatabaseWatcher};
 use super::rotating;
-use crate::config::{Config, KeyLocations};
+use crate::config::{Config, ConfigErrors, KeyLocations};
 use crate::geo::Geo;
 use crate::telemetry::{AccessLog, Telemetry};
 
@@ -20,6 +21,7 @@ pub(super) struct Opened {
     pub(super) geo: Arc<Geo>,
     pub(super) database: Option<DatabaseWatcher>,
     pub(super) certifying: Certifying,
+    pub(super) answer_files: AnswerFiles,
     /// The driver and reloads run here, apart from the request path and from Pingora, which ends before them.
     pub(super) background: Runtime,
     pub(super) hangups: Signal,
@@ -32,12 +34,15 @@ impl Opened {
         let telemetry = Telemetry::try_new().context("counters cannot be made")?;
         let access_log = AccessLog::open(&config.access_log, telemetry.access_log.clone())?;
         let certifying = Certifying::open(config, locations, path, &telemetry)?;
+        let answer_files = AnswerFiles::read(config, locations, path);
+        let answer_files =
+            answer_files.or_else(|faults| ConfigErrors::try_new(faults).map_or(Ok(Default::default()), Err))?;
         let geo = locating::open(config)?;
         let background = runtime()?;
         let database = DatabaseWatcher::try_new(&geo, &telemetry)?;
         rotating::on_hangup(&background, access_log.clone())?;
         let hangups = rotating::hangups(&background)?;
-        Ok(Self { telemetry, access_log, geo, database, certifying, background, hangups })
+        Ok(Self { telemetry, access_log, geo, database, certifying, answer_files, background, hangups })
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
 
+use super::answer_files::AnswerFiles;
 use super::certifying::{self, Certifying, Prepared as PreparedCertificates};
 use super::files::{self, Files};
 use super::settings::Settings;
@@ -50,6 +51,8 @@ pub(super) struct Reloading {
     pub(super) metrics: Arc<ReloadMetrics>,
     pub(super) files: Files,
     pub(super) certifying: Certifying,
+    /// What is in force of them.
+    pub(super) answer_files: AnswerFiles,
     /// What lies over the file.
     pub(super) settings: Settings,
     pub(super) vault: Option<vault::Running>,
@@ -65,6 +68,7 @@ pub(super) struct Prepared {
     configuration: Box<Configuration>,
     opened: Option<OpenedLog>,
     certificates: Option<PreparedCertificates>,
+    answer_files: AnswerFiles,
     changed: Vec<&'static str>,
     pub(super) needs_restart: BTreeMap<&'static str, Option<SourceLocation>>,
 }
@@ -122,7 +126,7 @@ impl Reloading {
         prepared: Prepared,
         settings: Settings,
     ) -> Result<Reloaded, ReloadError> {
-        let Prepared { new, configuration, opened, certificates, changed, needs_restart } = prepared;
+        let Prepared { new, configuration, opened, certificates, answer_files, changed, needs_restart } = prepared;
         let answer = self.driver.reconfigure(configuration, Arc::clone(&new)).await;
         let Ok(Ok(Answer::Reconfigured(done))) = answer else { return Err(ReloadError::Stopping) };
         if let Some(prepared) = certificates {
@@ -133,7 +137,7 @@ impl Reloading {
             // A full queue makes it wait, and the driver runs on this thread.
             _ = tokio::task::spawn_blocking(move || access_log.switch(log)).await;
         }
-        (self.config, self.settings) = (new, settings);
+        (self.config, self.settings, self.answer_files) = (new, settings, answer_files);
         if let Some(vault) = &self.vault {
             vault.reload();
         }
@@ -147,13 +151,20 @@ impl Reloading {
     pub(super) async fn prepare(&self, settings: &Settings, due: Option<Scope>) -> Result<Prepared, ReloadError> {
         let read = read(&self.path, settings.layers(due)).await;
         let (new, locations) = read.map_err(ReloadError::Refused)?;
-        let changed = self.config.changed(&new, ReloadClass::Reload);
+        let mut changed = self.config.changed(&new, ReloadClass::Reload);
         let needs_restart = self.config.changed(&new, ReloadClass::Restart);
         let needs_restart = needs_restart.into_iter().map(|key| (key, locations.get(key).cloned())).collect();
         let new = Arc::new(new.until_restart(&self.config));
 
         let found = lookups::addresses(&new, &self.config).await;
-        let (mut faults, configuration) = self.judge(&new, locations.clone(), found).await?;
+        let (mut faults, answer_files) = match read_answers(&new, &locations, &self.path).await {
+            Ok(files) => (Vec::new(), files),
+            Err(faults) => (faults, AnswerFiles::default()),
+        };
+        let others: Vec<_> = answer_files.changed(&self.answer_files).filter(|key| !changed.contains(key)).collect();
+        changed.extend(others);
+        let (of_routes, configuration) = self.judge(&new, locations.clone(), found, answer_files.clone()).await?;
+        faults.extend(of_routes);
         let opened = if new.access_log == self.config.access_log {
             None
         } else {
@@ -166,7 +177,7 @@ impl Reloading {
         let certificates = certificates.map_err(|why| faults.extend(why)).ok();
         match ConfigErrors::try_new(faults) {
             Some(errors) => Err(ReloadError::Refused(errors)),
-            None => Ok(Prepared { new, configuration, opened, certificates, changed, needs_restart }),
+            None => Ok(Prepared { new, configuration, opened, certificates, answer_files, changed, needs_restart }),
         }
     }
 
@@ -177,6 +188,7 @@ impl Reloading {
         new: &Arc<Config>,
         locations: KeyLocations,
         found: lookups::Found,
+        answer_files: AnswerFiles,
     ) -> Result<(Vec<ConfigError>, Box<Configuration>), ReloadError> {
         let (new, path, own_listeners) = (Arc::clone(new), self.path.clone(), self.own_listeners.clone());
         let sharing = self.sharing;
@@ -184,7 +196,7 @@ impl Reloading {
             let faults = services::static_faults(&new, &locations, &path, &found, &own_listeners);
             let configuration = Configuration {
                 settings: services::settings(&new, sharing),
-                static_routes: services::static_routes(&new, &found),
+                static_routes: services::static_routes(&new, &found, &answer_files),
                 keys: services::keys(&new),
             };
             (faults, Box::new(configuration))
@@ -241,6 +253,27 @@ async fn read(path: &Path, layers: Vec<Layer>) -> Result<(Config, KeyLocations),
         Ok(Ok(read)) => read,
         Ok(Err(panicked)) => Err(ConfigErrors::unreadable(&name, &panicked)),
         Err(_) => Err(ConfigErrors::unreadable(&name, &format!("not within {} s", READ_TIMEOUT.as_secs()))),
+    }
+}
+
+/// Files may be on a share that hangs.
+async fn read_answers(
+    config: &Arc<Config>,
+    locations: &KeyLocations,
+    path: &Path,
+) -> Result<AnswerFiles, Vec<ConfigError>> {
+    let reading = {
+        let (config, locations, path) = (Arc::clone(config), locations.clone(), path.to_owned());
+        tokio::task::spawn_blocking(move || AnswerFiles::read(&config, &locations, &path))
+    };
+    let fault = |message: String| {
+        let location = SourceLocation::File { file: path.display().to_string() };
+        vec![ConfigError { location, key: "routes.respond.file".to_owned(), message }]
+    };
+    match tokio::time::timeout(READ_TIMEOUT, reading).await {
+        Ok(Ok(read)) => read,
+        Ok(Err(panicked)) => Err(fault(format!("could not be read through: {panicked}"))),
+        Err(_) => Err(fault(format!("cannot be read within {} s", READ_TIMEOUT.as_secs()))),
     }
 }
 

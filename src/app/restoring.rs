@@ -147,7 +147,7 @@ impl Restored {
         let (mut registry, mut first_effects) = Registry::new(
             contents.epoch,
             services::settings(config, sharing),
-            services::static_routes(config, &lookups::Found::new()),
+            services::static_routes(config, &lookups::Found::new(), &opened.answer_files),
             services::keys(config),
             driver::now(),
         );

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::answer_files::AnswerFiles;
 use super::lookups::Found;
 use crate::config::{
     ApiKeyConfig, Config, ConfigError, GrantConfig, KeyLocations, SourceLocation, StaticRouteConfig,
     StaticTarget as ConfiguredTarget, Unlisted,
 };
 use crate::listener::OwnListeners;
-use furt_core::model::{InstanceId, InstanceSpec, KeySpec, ServiceName, UpstreamHost, UpstreamUrl};
+use furt_core::model::{FixedAnswer, InstanceId, InstanceSpec, KeySpec, ServiceName, UpstreamHost, UpstreamUrl};
 use furt_core::registry::{Contents, InstanceRecord};
 use furt_core::registry::{
     Grant, HealthLimits, RegistrationPolicy, Settings, Sharing, StaticClaim, StaticRoute, StaticTarget, UnlistedRule,
@@ -71,8 +72,8 @@ fn grant(grant: &GrantConfig) -> (ServiceName, Grant) {
     (grant.service.clone(), rules)
 }
 
-/// The static routes; `found` has what names of theirs lead to, as far as that is known.
-pub(super) fn static_routes(config: &Config, found: &Found) -> Vec<StaticRoute> {
+/// The static routes; `found` has what names of theirs lead to, as far as that is known, and `files` their bodies.
+pub(super) fn static_routes(config: &Config, found: &Found, files: &AnswerFiles) -> Vec<StaticRoute> {
     let route = |(number, route): (usize, &StaticRouteConfig)| StaticRoute {
         host: route.host.clone(),
         method: route.method.clone(),
@@ -81,6 +82,8 @@ pub(super) fn static_routes(config: &Config, found: &Found) -> Vec<StaticRoute> 
         target: match &route.target {
             ConfiguredTarget::Service(name) => StaticTarget::Service(name.clone()),
             ConfiguredTarget::Url(url) => url_target(number, url, route, found),
+            ConfiguredTarget::Redirect(redirect) => StaticTarget::Answer(FixedAnswer::Redirect(Arc::clone(redirect))),
+            ConfiguredTarget::Respond(respond) => StaticTarget::Answer(files.answer(respond)),
         },
     };
     config.routes.iter().enumerate().map(route).collect()

@@ -124,7 +124,8 @@ pub(super) fn routes(args: &RoutesArgs) -> Result<()> {
     let answer = ask(&args.target, "GET", &["internal", "routes"], &[], None)?;
     show(args.format, &answer, |answer: Routes| {
         let rows = answer.routes.iter().map(|route| {
-            let owner = route.service.as_ref().map(ToString::to_string).or(route.url.clone());
+            let owner = route.service.as_ref().map(ToString::to_string);
+            let owner = owner.or(route.url.clone()).or(route.answer.clone());
             let kind = if route.is_static { "static" } else { "service" };
             vec![
                 clean(&route.method),

@@ -157,6 +157,9 @@ pub(super) trait EntryVisitor {
     /// [`Nested::Off`].
     fn table<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Self) -> T) -> Nested<T>;
 
+    /// The same of a table in whose place `false` means nothing; `None`: it is not there, or no table, which is reported.
+    fn target<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Self) -> T) -> Option<T>;
+
     /// The same of a key that every entry must have.
     fn required<T>(&mut self, key: Key, parse: impl Fn(&Value<'_>) -> Parsed<T>) -> Option<T> {
         self.optional(key, parse)

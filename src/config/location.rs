@@ -41,8 +41,8 @@ impl fmt::Display for SourceLocation {
     }
 }
 
-/// The locations of values: of every key of the single tables that somebody set, by its full name, and of urls and paths of
-/// static routes, as `routes[0].url`.
+/// The locations of values: of every key of the single tables that somebody set, by its full name, and of urls, paths
+/// and files of static routes, as `routes[0].url`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyLocations(pub(super) BTreeMap<String, SourceLocation>);
 

@@ -80,4 +80,8 @@ impl EntryVisitor for Listing {
     fn table<T>(&mut self, _: &'static str, read: impl FnOnce(&mut Self) -> T) -> key::Nested<T> {
         key::Nested::Is(read(self))
     }
+
+    fn target<T>(&mut self, _: &'static str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        Some(read(self))
+    }
 }

@@ -192,6 +192,11 @@ impl<'a> Section<'a> {
         self.reader.locations.borrow_mut().insert(name, self.at(key));
     }
 
+    /// Records this location as that of `name`: of a value in a table within the entry.
+    pub(super) fn record_at(&self, at: &RawLocation, name: String) {
+        self.reader.locations.borrow_mut().insert(name, at.clone());
+    }
+
     /// The location of the value of `key`; that of the table where nobody set it.
     pub(super) fn at(&self, key: &str) -> RawLocation {
         match self.states.get(key) {
@@ -215,12 +220,26 @@ impl<'a> Section<'a> {
         self.reader.fault(self.at(key), self.full(key), message);
     }
 
+    /// Reports a value in a table within the entry, which is valid by itself.
+    pub(super) fn refuse_at(&self, at: &RawLocation, key: &str, message: impl Into<String>) {
+        self.reader.fault(at.clone(), self.full(key), message);
+    }
+
     /// Whether anything in it, or in a table within it, is reported already.
     pub(super) fn has_faults(&self) -> bool {
         let is_own = |fault: &Fault| fault.key.split_once('.').is_some_and(|(table, _)| table == self.name);
         let RawLocation::Offset(start) = self.at else { return false };
         let faults = self.reader.faults.borrow();
         faults.iter().any(|(at, fault)| is_own(fault) && matches!(at, RawLocation::Offset(at) if *at >= start))
+    }
+
+    /// Whether anything in the table within it that `key` names is reported already.
+    pub(super) fn has_faults_in(&self, key: &str) -> bool {
+        let (table, start) = (self.full(key), self.at(key));
+        let is_within = |fault: &Fault| fault.key.strip_prefix(&table).is_some_and(|rest| rest.starts_with('.'));
+        let RawLocation::Offset(start) = start else { return false };
+        let faults = self.reader.faults.borrow();
+        faults.iter().any(|(at, fault)| is_within(fault) && matches!(at, RawLocation::Offset(at) if *at >= start))
     }
 
     /// Reports the table itself.
@@ -285,23 +304,50 @@ impl EntryVisitor for Section<'_> {
     }
 
     fn table<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Self) -> T) -> Nested<T> {
-        let key = name.rsplit_once('.').map_or(name, |(_, last)| last);
-        let Some(value) = self.look_up(key) else { return Nested::Absent };
-        let at = RawLocation::Offset(value.span().start);
-        self.states.insert(key, KeyState::Valid(at.clone()));
-        match value.get_ref() {
-            DeValue::Table(table) => {
-                let mut section = Self::new(self.reader, name, at, Some(table), self.source);
-                let values = read(&mut section);
-                section.finish();
-                Nested::Is(values)
-            }
-            DeValue::Boolean(false) => Nested::Off,
-            other => {
+        match self.look_up_table(name) {
+            None => Nested::Absent,
+            Some((at, DeValue::Table(table))) => Nested::Is(self.read_table(name, at, table, read)),
+            Some((_, DeValue::Boolean(false))) => Nested::Off,
+            Some((at, other)) => {
                 let message = format!("is of type {}; must be a table, or false", other.type_str());
                 self.reader.fault(at, name, message);
                 Nested::Off
             }
         }
+    }
+
+    fn target<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        match self.look_up_table(name)? {
+            (at, DeValue::Table(table)) => Some(self.read_table(name, at, table, read)),
+            (at, other) => {
+                self.reader.fault(at, name, format!("is of type {}; must be a table", other.type_str()));
+                None
+            }
+        }
+    }
+}
+
+/// What is between the braces of a table within an entry.
+impl<'a> Section<'a> {
+    /// What stands in the place of a table of that full name, and where.
+    fn look_up_table(&mut self, name: &'static str) -> Option<(RawLocation, &'a DeValue<'a>)> {
+        let key = name.rsplit_once('.').map_or(name, |(_, last)| last);
+        let value = self.look_up(key)?;
+        let at = RawLocation::Offset(value.span().start);
+        self.states.insert(key, KeyState::Valid(at.clone()));
+        Some((at, value.get_ref()))
+    }
+
+    fn read_table<T>(
+        &self,
+        name: &'static str,
+        at: RawLocation,
+        table: &'a DeTable<'a>,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let mut section = Self::new(self.reader, name, at, Some(table), self.source);
+        let values = read(&mut section);
+        section.finish();
+        values
     }
 }

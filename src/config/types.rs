@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use furt_bus::BusUrl;
@@ -20,8 +21,8 @@ use super::sourced::{PlainPassword, Sourced};
 use crate::header_name::HeaderNames;
 use crate::wire::Pseudonym;
 use furt_core::model::{
-    CidrSet, Host, KeyName, MethodRule, Origins, Pattern, Permission, PermissionSet, Protocol, Rate, RateLimit, Region,
-    Rule, ServiceName, Sha256Digest, UpstreamUrl,
+    CidrSet, Host, KeyName, MethodRule, Origins, Pattern, Permission, PermissionSet, Protocol, Rate, RateLimit,
+    Redirect, Region, Respond, Rule, ServiceName, Sha256Digest, UpstreamUrl,
 };
 
 /// The whole configuration.
@@ -623,7 +624,7 @@ pub struct StaticRouteConfig {
     pub method: MethodRule,
     /// The paths of the requests: not `/health`, not `/internal` or below.
     pub path: Pattern,
-    /// Where the route leads.
+    /// Where the route leads, or what furt answers.
     pub target: StaticTarget,
     /// The permission that the API key must have. `None`: the route is public.
     pub permission: Option<Permission>,
@@ -644,4 +645,24 @@ pub enum StaticTarget {
     Url(UpstreamUrl),
     /// `service = "mail"`: a registered service.
     Service(ServiceName),
+    /// `redirect = { host = "example.org" }`: nowhere, clients are sent to another place.
+    Redirect(Arc<Redirect>),
+    /// `respond = { body = "…" }`: nowhere, furt answers with a text.
+    Respond(RespondConfig),
+}
+
+/// `routes.respond`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RespondConfig {
+    /// The answer; without a body where that is in a file.
+    pub answer: Respond,
+    /// The file of the body, which nobody has opened yet.
+    pub file: Option<PathBuf>,
+}
+
+impl RespondConfig {
+    /// By what the location is known of the file of the entry with that index.
+    pub fn place(index: usize) -> String {
+        format!("routes[{index}].respond.file")
+    }
 }

@@ -75,6 +75,17 @@ impl<'a> Value<'a> {
     }
 }
 
+/// A valid value, and where it is.
+pub(super) struct Located<T> {
+    pub at: RawLocation,
+    pub value: T,
+}
+
+/// The same value with its location.
+pub(super) fn located<T>(parse: impl Fn(&Value<'_>) -> Parsed<T>) -> impl Fn(&Value<'_>) -> Parsed<Located<T>> {
+    move |value| parse(value).map(|parsed| Located { at: value.at.clone(), value: parsed })
+}
+
 /// `true` or `false`.
 pub(super) fn boolean(value: &Value<'_>) -> Parsed<bool> {
     match value.raw {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::errors::ConfigError;
 use super::location::{KeyLocations, SourceLocation};
-use super::types::{Config, RuleConfig, StaticRouteConfig, StaticTarget};
+use super::types::{Config, RespondConfig, RuleConfig, StaticRouteConfig, StaticTarget};
 use furt_core::model::Subject;
 use furt_core::routing::{Owner, Route, RouteCounter, ServiceIndex, unguarded};
 
@@ -64,7 +64,7 @@ impl Config {
         self.routes.iter().enumerate().flat_map(|(index, route)| {
             let subject = Subject {
                 service: match &route.target {
-                    StaticTarget::Url(_) => None,
+                    StaticTarget::Url(_) | StaticTarget::Redirect(_) | StaticTarget::Respond(_) => None,
                     StaticTarget::Service(name) => Some(name),
                 },
                 host: route.host.as_ref(),
@@ -90,6 +90,10 @@ fn target(route: &StaticRouteConfig) -> String {
     match &route.target {
         StaticTarget::Url(url) => url.to_string(),
         StaticTarget::Service(name) => name.to_string(),
+        StaticTarget::Redirect(redirect) => format!("redirect {redirect}"),
+        // One text is another than any other, unless it is of the same file.
+        StaticTarget::Respond(RespondConfig { answer, file: None }) => format!("body {:?}", answer.body),
+        StaticTarget::Respond(RespondConfig { file: Some(file), .. }) => format!("file {}", file.display()),
     }
 }
 

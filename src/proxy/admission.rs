@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 use super::answer::GatewayAnswer;
 use super::context::Context;
 use super::restricting::{self, Asked};
-use super::{Gateway, challenges, cors, credentials, framing, hops, limits, upload, websockets};
+use super::{Gateway, challenges, cors, credentials, fixed, framing, hops, limits, upload, websockets};
 use crate::published::Published;
 use crate::status;
 use crate::telemetry::request_id;
@@ -32,6 +32,8 @@ pub(super) enum Admitted {
     Challenge(Bytes),
     /// Nowhere: a browser asks what a page may send.
     Preflight(GatewayAnswer),
+    /// Nowhere: its route says what furt answers.
+    Fixed(GatewayAnswer),
     /// Nowhere: it says that furt is the last that it reaches.
     LastHop(GatewayAnswer),
 }
@@ -183,7 +185,10 @@ impl Gateway {
             let matching = snapshot.table.matches(&host, &path);
             return Ok(Admitted::LastHop(hops::last_hop(request, matching.into_iter().map(|route| &**route))));
         }
-        Ok(Admitted::Forward)
+        match ctx.target.fixed() {
+            Some(fixed) => fixed::answer(fixed, session, ctx).map(Admitted::Fixed),
+            None => Ok(Admitted::Forward),
+        }
     }
 
     /// The body of `/health`. Services are shown to addresses that may register, unless someone untrusted speaks for

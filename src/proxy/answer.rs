@@ -1,5 +1,6 @@
-//! Answers that furt makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), `/health`, the way to https, answers to preflights, answers to challenges, and to what goes no further.
+//! Answers that furt makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), `/health`, ways to other places, texts of operators, answers to preflights, answers to challenges, and to what goes no further.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use crate::config::KeyAccept;
 use crate::telemetry::{ResponseFlag, request_id};
 use crate::wire::{self, DetailPosition, GatewayProblem};
 use furt_core::live::retry_after_seconds;
+use furt_core::model::Respond;
 
 /// How a client may come by an answer other than 401 (RFC 9110 §11.6.1): by which header, a client cannot guess.
 const CHALLENGE: &str = "ApiKey realm=\"furt\", header=\"X-API-Key\"";
@@ -40,6 +42,10 @@ enum Kind {
     Challenge(Bytes),
     /// To a request that is to come under TLS, without a body.
     Redirect,
+    /// To a request whose place is another one, as its route says, without a body.
+    Moved(StatusCode),
+    /// With the text of its route.
+    Respond(Arc<Respond>),
     /// To a browser that asks what a page may send, without a body.
     Preflight(Box<Preflight>),
     /// To a request that may go no further, without a body.
@@ -73,6 +79,16 @@ impl GatewayAnswer {
     /// To a request that is to come again, to that place.
     pub(super) fn redirect(location: Vec<u8>) -> Self {
         Self::new(Kind::Redirect).with_header(header::LOCATION, location)
+    }
+
+    /// The same as its route says, with that status.
+    pub(super) fn moved(status: StatusCode, location: String) -> Self {
+        Self::new(Kind::Moved(status)).with_header(header::LOCATION, location)
+    }
+
+    /// With the text of the route.
+    pub(super) fn respond(text: &Arc<Respond>) -> Self {
+        Self::new(Kind::Respond(Arc::clone(text)))
     }
 
     /// To a preflight that is allowed.
@@ -126,6 +142,8 @@ impl GatewayAnswer {
         match &self.kind {
             Kind::Health(_) | Kind::Challenge(_) | Kind::Options | Kind::Trace(_) => StatusCode::OK,
             Kind::Redirect => StatusCode::PERMANENT_REDIRECT,
+            Kind::Moved(status) => *status,
+            Kind::Respond(text) => text.status,
             Kind::Preflight(_) => StatusCode::NO_CONTENT,
             Kind::Problem(problem) => problem.status(),
         }
@@ -161,7 +179,8 @@ impl GatewayAnswer {
         match &self.kind {
             Kind::Health(_) => ResponseFlag::Health,
             Kind::Challenge(_) => ResponseFlag::Challenge,
-            Kind::Redirect => ResponseFlag::Redirected,
+            Kind::Redirect | Kind::Moved(_) => ResponseFlag::Redirected,
+            Kind::Respond(_) => ResponseFlag::Responded,
             Kind::Preflight(_) => ResponseFlag::Preflight,
             Kind::Options | Kind::Trace(_) => ResponseFlag::LastHop,
             Kind::Problem(problem) => ResponseFlag::Problem(*problem),
@@ -179,12 +198,19 @@ impl GatewayAnswer {
             allowed.put(&mut response)?;
             return Ok(response);
         }
+        if let Kind::Respond(text) = &self.kind {
+            put(text, &mut response)?;
+            return Ok(response);
+        }
         response.insert_header(header::CONTENT_LENGTH, wire::content_length(body))?;
-        response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+        // What its route says of a request is the operator's, who may let it be kept by its status.
+        if !matches!(self.kind, Kind::Moved(_)) {
+            response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+        }
         let media_type = match &self.kind {
             Kind::Health(_) => Some("application/json"),
             Kind::Challenge(_) => Some("application/octet-stream"),
-            Kind::Options | Kind::Redirect | Kind::Preflight(_) => None,
+            Kind::Options | Kind::Redirect | Kind::Moved(_) | Kind::Respond(_) | Kind::Preflight(_) => None,
             Kind::Trace(_) => Some("message/http"),
             Kind::Problem(problem) => {
                 response.insert_header(
@@ -218,7 +244,8 @@ impl GatewayAnswer {
     pub(super) fn body(&self, request_id: &HeaderValue) -> Bytes {
         match &self.kind {
             Kind::Health(body) | Kind::Challenge(body) | Kind::Trace(body) => body.clone(),
-            Kind::Options | Kind::Redirect | Kind::Preflight(_) => Bytes::new(),
+            Kind::Respond(text) => text.body.clone(),
+            Kind::Options | Kind::Redirect | Kind::Moved(_) | Kind::Preflight(_) => Bytes::new(),
             Kind::Problem(problem) => {
                 let (status, code, id) =
                     (problem.status().as_u16(), problem.code().into(), request_id::text(request_id));
@@ -227,5 +254,18 @@ impl GatewayAnswer {
                 wire::problem_body(body, DetailPosition::Last)
             }
         }
+    }
+}
+
+/// Puts what is said of the body of an operator's text into its header.
+fn put(text: &Respond, response: &mut ResponseHeader) -> Result<()> {
+    if Respond::has_body(text.status) {
+        response.insert_header(header::CONTENT_LENGTH, wire::content_length(&text.body))?;
+        return response.insert_header(header::CONTENT_TYPE, text.media_type.clone());
+    }
+    match text.status {
+        // The other two have none by their status, and clients of HTTP/1 know that (RFC 9112 §6.3).
+        StatusCode::RESET_CONTENT => response.insert_header(header::CONTENT_LENGTH, HeaderValue::from_static("0")),
+        _ => Ok(()),
     }
 }

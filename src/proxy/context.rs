@@ -20,7 +20,7 @@ use crate::clock;
 use crate::published::Published;
 use crate::telemetry::{self, Entry, ProxyMetrics, ResponseFlag, TlsOfEntry};
 use crate::tls::Handshake;
-use furt_core::model::Scheme;
+use furt_core::model::{FixedAnswer, Scheme};
 use furt_core::routing::{ApiKey, CorsPolicy, Route, RouteRules, Service, ServiceKind};
 
 /// One request.
@@ -110,9 +110,17 @@ impl ForwardTarget {
         route.rules.as_ref()?.cors.as_ref().filter(|_| !self.is_preflight_of_service)
     }
 
+    /// What furt answers itself, where that is what the route leads to.
+    pub(super) fn fixed(&self) -> Option<&FixedAnswer> {
+        match &self.service.as_ref()?.kind {
+            ServiceKind::Answers(fixed) => Some(fixed),
+            ServiceKind::Registered | ServiceKind::Static => None,
+        }
+    }
+
     /// The service behind the route, unless the route is static.
     pub(super) fn registered(&self) -> Option<&Service> {
-        self.service.as_deref().filter(|service| service.kind == ServiceKind::Registered)
+        self.service.as_deref().filter(|service| matches!(service.kind, ServiceKind::Registered))
     }
 }
 

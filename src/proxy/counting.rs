@@ -68,7 +68,8 @@ fn verdict(status: u16, flag: Option<ResponseFlag>, has_failed: bool) -> Verdict
         (0 | 500.., _) => Verdict::Failed,
         (400.., Some(_)) => Verdict::Refused,
         (_, None | Some(ResponseFlag::Health | ResponseFlag::LastHop | ResponseFlag::ClientGone)) => Verdict::Answered,
-        (_, Some(ResponseFlag::Redirected | ResponseFlag::Challenge | ResponseFlag::Preflight)) => Verdict::Answered,
+        (_, Some(ResponseFlag::Redirected | ResponseFlag::Responded)) => Verdict::Answered,
+        (_, Some(ResponseFlag::Challenge | ResponseFlag::Preflight)) => Verdict::Answered,
         // The service's header was sent, and its body broke off.
         (_, Some(ResponseFlag::Problem(_))) => Verdict::Failed,
     }
@@ -88,6 +89,9 @@ mod tests {
             (200, Some(ResponseFlag::Health), Verdict::Answered),
             (200, Some(ResponseFlag::LastHop), Verdict::Answered),
             (308, Some(ResponseFlag::Redirected), Verdict::Answered),
+            (200, Some(ResponseFlag::Responded), Verdict::Answered),
+            (404, Some(ResponseFlag::Responded), Verdict::Refused),
+            (503, Some(ResponseFlag::Responded), Verdict::Failed),
             (204, Some(ResponseFlag::Preflight), Verdict::Answered),
             (200, Some(ResponseFlag::ClientGone), Verdict::Answered),
             (401, problem(GatewayProblem::KeyMissing), Verdict::Refused),

@@ -3,7 +3,7 @@
 //! client address → path check → route → origin → API key → permission → rate → instance → forward. Reads the snapshot, the
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides (with `credentials`),
 //! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be
-//! read in two ways, `secure` what must come under TLS, `cors` tells browsers of other origins what they may, `hops` what goes round or no further, `headers` edits, `rewriting` the path, `client_location` finds out where the client is,
+//! read in two ways, `secure` what must come under TLS, `cors` tells browsers of other origins what they may, `fixed` has the answers of static routes without a service, `hops` what goes round or no further, `headers` edits, `rewriting` the path, `client_location` finds out where the client is,
 //! `answer` makes furt's own answers, `grpc` those to calls, `counting` counts, `edge` takes connections as `listener` has them and makes sessions
 //! of them, `h2` of those that speak HTTP/2, `duplex` passes their bodies to services that speak it too, `websockets` are those that
 //! they ask for. What is known of one request is its `context`, grouped by whom it is about.
@@ -24,6 +24,7 @@ mod counting;
 mod credentials;
 mod duplex;
 mod edge;
+mod fixed;
 mod forward;
 mod framing;
 mod grpc;
@@ -76,6 +77,7 @@ use crate::published::Published;
 use crate::telemetry::{AccessLog, Issues, ProxyMetrics, ResponseFlag};
 use crate::tls::{Tls, UpstreamTls};
 use crate::wire::GatewayProblem;
+use admission::Admitted;
 use affinity::Affinity;
 use answer::GatewayAnswer;
 use context::Context;
@@ -200,13 +202,13 @@ impl ProxyHttp for Gateway {
         let snapshot = ctx.snapshot.take().unwrap_or_else(|| self.snapshots.load_full());
         let decision = self.admit(session, ctx, &snapshot);
         let answer = match decision {
-            Ok(admission::Admitted::Forward) => {
+            Ok(Admitted::Forward) => {
                 ctx.snapshot = Some(snapshot);
                 return Ok(false);
             }
-            Ok(admission::Admitted::Preflight(answer) | admission::Admitted::LastHop(answer)) => answer,
-            Ok(admission::Admitted::Challenge(text)) => GatewayAnswer::challenge(text),
-            Ok(admission::Admitted::Health) => GatewayAnswer::health(self.health(ctx, session, &snapshot)),
+            Ok(Admitted::Preflight(answer) | Admitted::Fixed(answer) | Admitted::LastHop(answer)) => answer,
+            Ok(Admitted::Challenge(text)) => GatewayAnswer::challenge(text),
+            Ok(Admitted::Health) => GatewayAnswer::health(self.health(ctx, session, &snapshot)),
             Err(answer) => {
                 // Where the next request begins nobody can tell after a fault of framing.
                 if answer.is_framing_fault() || answer.is_last() {

@@ -110,7 +110,7 @@ impl Gateway {
     /// The service as it is published now; `None`: it is gone, or DOWN.
     fn newest(&self, service: &Arc<Service>) -> Option<Arc<Service>> {
         match service.kind {
-            ServiceKind::Static => Some(Arc::clone(service)),
+            ServiceKind::Static | ServiceKind::Answers(_) => Some(Arc::clone(service)),
             ServiceKind::Registered => {
                 let snapshot = self.snapshots.load();
                 let found = snapshot.service_named(service.definition.service.as_str())?;

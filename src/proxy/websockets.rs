@@ -15,6 +15,11 @@ pub(super) fn is_asked_for(session: &Session) -> bool {
     key(session).is_some() || session.is_upgrade_req()
 }
 
+/// Whether a client of HTTP/2 asks for one, to whom any success is one.
+pub(super) fn is_over_http2(session: &Session) -> bool {
+    key(session).is_some()
+}
+
 /// Asks a service of HTTP/1 for the WebSocket that a client of HTTP/2 asks for, if it does.
 ///
 /// # Errors

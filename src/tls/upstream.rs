@@ -207,7 +207,7 @@ impl State {
         let grants = config.grants.iter().filter_map(|grant| Some((grant.service.clone(), grant.ca.clone()?)));
         let routes = config.routes.iter().filter_map(|route| match &route.target {
             StaticTarget::Url(url) => Some((url.clone(), route.ca.clone()?)),
-            StaticTarget::Service(_) => None,
+            StaticTarget::Service(_) | StaticTarget::Redirect(_) | StaticTarget::Respond(_) => None,
         });
         let mut state = Self {
             upstream: cert.clone().zip(key.clone()),

@@ -70,6 +70,7 @@ mod sticky;
 mod streaming;
 mod streams;
 mod support;
+mod targets;
 mod tls;
 mod top;
 mod upgrades;

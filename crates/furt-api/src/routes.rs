@@ -33,6 +33,9 @@ pub struct Route {
     pub is_static: bool,
     /// Where a route of the configuration leads, where that is a url; `null` otherwise.
     pub url: Option<String>,
+    /// What furt itself answers to requests of a route of the configuration, in words; absent where they are sent on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
     /// The health of what it leads to.
     pub status: Status,
     /// Whether requests are sent there.
@@ -121,6 +124,10 @@ open_enum! {
         BadPath = "bad-path",
         /// furt answers it itself.
         Health = "health",
+        /// furt sends its client to another place.
+        Redirected = "redirected",
+        /// furt answers it with the text of the route.
+        Responded = "responded",
         /// The route has a permission, and the named key is not in force: 401.
         KeyUnknown = "key-unknown",
         /// The named key may not be used from the client's address: 403.

@@ -12,6 +12,7 @@ mod earlier;
 mod grants;
 mod routes;
 mod rules;
+mod targets;
 
 use super::key::{EntryVisitor, ReloadClass};
 use super::location::Lines;

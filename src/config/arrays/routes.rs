@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::earlier::EarlierEntries;
+use super::targets::{self, RedirectValues, RespondValues};
 use crate::config::key::{DefaultValue, EntryVisitor, Key};
 use crate::config::location::Lines;
 use crate::config::section::Section;
@@ -23,6 +24,8 @@ pub(super) struct RouteValues {
     path: Option<Pattern>,
     url: Option<UpstreamUrl>,
     service: Option<ServiceName>,
+    redirect: Option<RedirectValues>,
+    respond: Option<RespondValues>,
     host: Option<Host>,
     permission: Option<Permission>,
     exclusive: Option<bool>,
@@ -58,9 +61,10 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> RouteValues {
         url: keys.optional(
             Key {
                 name: "routes.url",
-                default: DefaultValue::absent("required without `service`", r#""https://10.0.0.9:7901""#),
+                default: DefaultValue::absent("required without the next three", r#""https://10.0.0.9:7901""#),
                 range: "a url as [registered](registering.md#the-registration)",
-                text: "Where the route leads. `service = \"mail\"` in its place leads to a registered service.",
+                text: "Where the route leads. `service = \"mail\"` in its place leads to a registered service; with `redirect` or \
+                       `respond` furt [answers itself](routes.md#redirect-and-respond).",
                 ..Key::ROW
             },
             url,
@@ -75,6 +79,8 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> RouteValues {
             },
             text("a service's name", ServiceName::try_new),
         ),
+        redirect: keys.target("routes.redirect", targets::visit_redirect),
+        respond: keys.target("routes.respond", targets::visit_respond),
         host: keys.optional(
             Key {
                 name: "routes.host",
@@ -157,10 +163,24 @@ fn read_one(
     listeners: &[SocketAddr],
     (claims, cas): (&mut Claims<'_>, &mut HashMap<UpstreamUrl, Option<PathBuf>>),
 ) -> Option<StaticRouteConfig> {
-    let RouteValues { method, path, url, service, host, permission, exclusive, tls_name, ca, protocol } =
-        visit(&mut entry);
+    let RouteValues {
+        method,
+        path,
+        url,
+        service,
+        redirect,
+        respond,
+        host,
+        permission,
+        exclusive,
+        tls_name,
+        ca,
+        protocol,
+    } = visit(&mut entry);
     entry.finish();
     check_target(&entry);
+    let redirect = redirect.and_then(|values| targets::redirect(values, &entry, host.as_ref(), path.as_ref()));
+    let respond = respond.and_then(|values| targets::respond(values, &entry, index));
     check_only_https(&entry, "tls_name", url.as_ref());
     check_only_https(&entry, "ca", url.as_ref());
     check_tls_name(&entry, url.as_ref());
@@ -174,6 +194,8 @@ fn read_one(
     }
     if entry.is_set("protocol") && entry.is_set("service") {
         entry.refuse("protocol", "has no use beside service, whose instances say what they speak; must be left out");
+    } else if entry.is_set("protocol") && !entry.is_set("url") {
+        entry.refuse("protocol", "has no use without a url; must be left out");
     }
     if let Some(url) = &url {
         check_url(&entry, url, listeners);
@@ -186,21 +208,27 @@ fn read_one(
     }
     let (method, path) = (method?, path?);
     check_claim(&entry, &host, &method, &path, claims);
-    let target = match (url, service) {
-        (Some(url), _) => StaticTarget::Url(url),
-        (None, service) => StaticTarget::Service(service?),
-    };
+    let target = (url.map(StaticTarget::Url))
+        .or(service.map(StaticTarget::Service))
+        .or(redirect.map(StaticTarget::Redirect))
+        .or(respond.map(StaticTarget::Respond))?;
     let exclusive = exclusive.unwrap_or(!path.is_open());
     let tls_name = tls_name.map(|name| name.as_str().into());
     let protocol = protocol.unwrap_or_default();
     Some(StaticRouteConfig { host, method, path, target, permission, exclusive, tls_name, ca, protocol })
 }
 
+/// What a route may lead to.
+const TARGETS: [&str; 4] = ["url", "service", "redirect", "respond"];
+
 fn check_target(entry: &Section<'_>) {
-    match (entry.is_set("url"), entry.is_set("service")) {
-        (true, true) => entry.refuse("service", "stands beside url; must be one of the two"),
-        (false, false) => entry.refuse("url", "is missing, and so is service; every [[routes]] needs one of the two"),
-        (true, false) | (false, true) => {}
+    let mut set = TARGETS.into_iter().filter(|target| entry.is_set(target));
+    let Some(first) = set.next() else {
+        entry.refuse("url", "is missing; every [[routes]] needs a url, or service, redirect or respond");
+        return;
+    };
+    for other in set {
+        entry.refuse(other, format!("stands beside {first}; must be one of url, service, redirect and respond"));
     }
 }
 

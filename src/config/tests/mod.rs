@@ -62,8 +62,14 @@ fn the_shipped_file_shows_every_key() {
         let errors = parse_with(&format!("{header}\nqqqqqqqqqqqq = 1"), &[]).unwrap_err().to_string();
         let known = errors.lines().find_map(|line| line.split_once("known keys: ")).unwrap().1.to_owned();
         for key in known.split(", ") {
-            // A route has either a url or a service, an API key a secret or a certificate.
-            let other = [("routes", "service"), ("api_keys", "certificate_sha256")].contains(&(table.as_str(), key));
+            // A route leads to one of four targets, and an API key is a secret or a certificate.
+            let others = [
+                ("routes", "service"),
+                ("routes", "redirect"),
+                ("routes", "respond"),
+                ("api_keys", "certificate_sha256"),
+            ];
+            let other = others.contains(&(table.as_str(), key));
             assert!(keys.contains_key(key) || other, "{table}.{key}");
         }
     }
@@ -187,6 +193,29 @@ fn entries_take_their_defaults_from_what_they_leave_out() {
     assert!(matches!(&config.routes[0].target, StaticTarget::Service(service) if service.as_str() == "blog"));
     assert_eq!(config.routes[2].tls_name.as_deref(), Some("blog.example"));
     assert!(config.routes.iter().all(|route| route.permission.is_none()));
+}
+
+#[test]
+fn a_static_route_may_be_answered_by_furt_itself() {
+    let text = "[[routes]]\nmethod = '*'\nhost = 'www.example.org'\npath = '/old/*'\n\
+                redirect = { host = 'example.org', strip = '/old', status = 308 }\n\
+                [[routes]]\nmethod = 'GET'\npath = '/robots.txt'\nrespond.body = 'x'\n\
+                [[routes]]\nmethod = 'GET'\npath = '/gone'\nrespond = { status = 410, type = 'text/html', file = '/gone' }\n\
+                [[routes]]\nmethod = 'GET'\npath = '/none'\nrespond.status = 204\n";
+    let (config, locations) = Config::parse_with_locations("furt.toml", text, &|_| None).unwrap();
+    let StaticTarget::Redirect(redirect) = &config.routes[0].target else { panic!("{:?}", config.routes[0]) };
+    assert_eq!(redirect.to_string(), "308: host example.org, strips /old");
+    let shown = config.routes[1..].iter().map(|route| match &route.target {
+        StaticTarget::Respond(respond) => (respond.answer.to_string(), respond.file.clone()),
+        other => panic!("{other:?}"),
+    });
+    let expected = [
+        ("200: 1 bytes of text/plain; charset=utf-8", None),
+        ("410: 0 bytes of text/html", Some("/gone".into())),
+        ("204", None),
+    ];
+    assert_eq!(shown.collect::<Vec<_>>(), expected.map(|(shown, file)| (shown.to_owned(), file)));
+    assert_eq!(locations.get("routes[2].respond.file").map(ToString::to_string).as_deref(), Some("furt.toml:13:54"));
 }
 
 #[test]

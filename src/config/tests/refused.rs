@@ -2,6 +2,7 @@
 
 mod entries;
 mod form;
+mod targets;
 mod values;
 
 use super::super::Config;

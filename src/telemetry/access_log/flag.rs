@@ -11,8 +11,10 @@ pub enum ResponseFlag {
     ClientGone,
     /// Furt answered with its own health.
     Health,
-    /// Furt sent a plain request to https.
+    /// Furt sent the client to another place: a plain request to https, or as its route says.
     Redirected,
+    /// Furt answered with the text of the route.
+    Responded,
     /// Furt answered the challenge of an authority of certificates.
     Challenge,
     /// Furt answered a browser that asks what a page may send.
@@ -29,6 +31,7 @@ impl ResponseFlag {
             Self::ClientGone => "client-gone",
             Self::Health => "health",
             Self::Redirected => "redirected",
+            Self::Responded => "responded",
             Self::Challenge => "challenge",
             Self::Preflight => "preflight",
             Self::LastHop => "last-hop",
@@ -46,14 +49,15 @@ mod tests {
             ResponseFlag::ClientGone,
             ResponseFlag::Health,
             ResponseFlag::Redirected,
+            ResponseFlag::Responded,
             ResponseFlag::Challenge,
             ResponseFlag::Preflight,
             ResponseFlag::LastHop,
         ];
-        let words = ["client-gone", "health", "redirected", "challenge", "preflight", "last-hop"];
+        let words = ["client-gone", "health", "redirected", "responded", "challenge", "preflight", "last-hop"];
         assert_eq!(others.map(ResponseFlag::as_str), words);
         let page = include_str!("../../../docs/requests.md");
-        let (_, sentence) = page.split_once("Six flags of the access log are no codes:").unwrap();
+        let (_, sentence) = page.split_once("Seven flags of the access log are no codes:").unwrap();
         let sentence = sentence.split("\n\n").next().unwrap();
         for flag in others.map(ResponseFlag::as_str) {
             assert!(sentence.contains(&format!("`{flag}`")), "{flag}");

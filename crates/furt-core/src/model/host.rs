@@ -53,6 +53,11 @@ pub fn normalize(authority: &str) -> Cow<'_, str> {
     }
 }
 
+/// The port of a request's `Host` or authority; `None`: it has none, or one that is no number.
+pub fn port(authority: &str) -> Option<u16> {
+    authority[port_at(authority)? + 1..].parse().ok()
+}
+
 /// Where the colon before a port is: the last one, with digits or nothing after it, and not inside an IPv6 literal's brackets.
 fn port_at(authority: &str) -> Option<usize> {
     let bytes = authority.as_bytes();
@@ -97,6 +102,21 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(normalize(authority), host, "{authority}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_what_follows_the_host() {
+        for (authority, expected) in [
+            ("shop.example:8080", Some(8080)),
+            ("[::1]:80", Some(80)),
+            ("[::1]", None),
+            ("shop.example", None),
+            ("shop:", None),
+            ("shop:65536", None),
+            ("", None),
+        ] {
+            assert_eq!(port(authority), expected, "{authority}");
         }
     }
 

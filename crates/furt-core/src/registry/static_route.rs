@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::model::{Host, InstanceSpec, MethodRule, Pattern, Permission, ServiceName};
+use crate::model::{FixedAnswer, Host, InstanceSpec, MethodRule, Pattern, Permission, ServiceName};
 
 /// A route of the configuration.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub enum StaticTarget {
     },
     /// To a registered service.
     Service(ServiceName),
+    /// Nowhere: furt answers its requests itself.
+    Answer(FixedAnswer),
 }
 
 impl StaticTarget {
@@ -42,7 +44,8 @@ impl StaticTarget {
             (Self::Url { spec: one, .. }, Self::Url { spec: other, .. }) => {
                 InstanceSpec { id: other.id.clone(), ..(**one).clone() } == **other
             }
-            (Self::Service(_), Self::Url { .. }) | (Self::Url { .. }, Self::Service(_)) => false,
+            (Self::Answer(one), Self::Answer(other)) => one == other,
+            (Self::Service(_) | Self::Url { .. } | Self::Answer(_), _) => false,
         }
     }
 }

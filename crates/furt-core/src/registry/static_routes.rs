@@ -14,7 +14,9 @@ use super::now::Now;
 use super::publisher::Publisher;
 use super::static_route::{StaticRoute, StaticTarget};
 use super::token::Tokens;
-use crate::model::{Definition, Host, InstanceSpec, MethodRule, Pattern, Permission, ServiceName, Status, Subject};
+use crate::model::{
+    Definition, FixedAnswer, Host, InstanceSpec, MethodRule, Pattern, Permission, ServiceName, Status, Subject,
+};
 use crate::routing::{
     Instance, InstanceLive, Owner, PoolGroup, Route, RouteCounter, RouteRules, Service, ServiceIndex, ServiceKind,
     ServiceLive,
@@ -133,7 +135,7 @@ fn subject(route: &StaticRoute) -> Subject<'_> {
 fn service(target: &StaticTarget) -> Option<&ServiceName> {
     match target {
         StaticTarget::Service(service) => Some(service),
-        StaticTarget::Url { .. } => None,
+        StaticTarget::Url { .. } | StaticTarget::Answer(_) => None,
     }
 }
 
@@ -151,6 +153,10 @@ fn lead(index: ServiceIndex, target: &StaticTarget, now: Now, parts: &mut Static
         StaticTarget::Url { spec, addresses } => {
             parts.publisher.set_static(index, static_service(Arc::new((**spec).clone()), addresses, now));
             parts.names.watch(DnsSubject::Static(index), &spec.url, parts.tokens, parts.effects);
+            None
+        }
+        StaticTarget::Answer(answer) => {
+            parts.publisher.set_static(index, answering(answer.clone(), now));
             None
         }
     }
@@ -201,7 +207,7 @@ fn replace(index: ServiceIndex, instance: Instance, publisher: &mut Publisher) {
     let Some(service) = publisher.service(index) else { return };
     let service = Service {
         definition: Arc::clone(&service.definition),
-        kind: service.kind,
+        kind: service.kind.clone(),
         status: service.status,
         suspended: None,
         instances: Box::new([Arc::new(instance)]),
@@ -211,9 +217,8 @@ fn replace(index: ServiceIndex, instance: Instance, publisher: &mut Publisher) {
     publisher.set_static(index, Some(service));
 }
 
+/// A static route's url as a service.
 fn static_service(spec: Arc<InstanceSpec>, addresses: &Arc<[SocketAddr]>, now: Now) -> Option<Service> {
-    // The name is seen in logs alone; `ServiceKind::Static` tells it from a registered service of that name.
-    let name = ServiceName::try_new("static").ok()?;
     let instance = Instance {
         soft_limit: spec.soft_limit,
         hard_limit: spec.hard_limit,
@@ -223,12 +228,23 @@ fn static_service(spec: Arc<InstanceSpec>, addresses: &Arc<[SocketAddr]>, now: N
         pool_group: PoolGroup::default(),
         live: Arc::new(InstanceLive::default()),
     };
+    unregistered(ServiceKind::Static, Box::new([Arc::new(instance)]), now)
+}
+
+/// furt's own answer as a service, which always can be used.
+fn answering(answer: FixedAnswer, now: Now) -> Option<Service> {
+    unregistered(ServiceKind::Answers(answer), Box::new([]), now)
+}
+
+fn unregistered(kind: ServiceKind, instances: Box<[Arc<Instance>]>, now: Now) -> Option<Service> {
+    // The name is seen in logs alone; the kind tells it from a registered service of that name.
+    let name = ServiceName::try_new("static").ok()?;
     Some(Service {
         definition: Arc::new(Definition::new(name)),
-        kind: ServiceKind::Static,
+        kind,
         status: Status::Up,
         suspended: None,
-        instances: Box::new([Arc::new(instance)]),
+        instances,
         instance_set: Arc::default(),
         live: Arc::new(ServiceLive::new(now.unix_ms)),
     })

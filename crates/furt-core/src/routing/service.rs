@@ -7,15 +7,17 @@ use super::budget::RetryBudget;
 use super::instance::Instance;
 use super::instance_set::InstanceSet;
 use crate::live::{ServiceEvents, ServiceTraffic};
-use crate::model::{Definition, Status};
+use crate::model::{Definition, FixedAnswer, Status};
 
 /// What an index leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServiceKind {
     /// It registered itself.
     Registered,
     /// A static route's url: one instance, never probed.
     Static,
+    /// A static route that furt answers itself: no instance, always UP.
+    Answers(FixedAnswer),
 }
 
 /// A service as requests see it.
@@ -23,7 +25,7 @@ pub enum ServiceKind {
 pub struct Service {
     /// The definition that it registered.
     pub definition: Arc<Definition>,
-    /// Whether it registered itself or is a static route's url.
+    /// Whether it registered itself or is what a static route leads to.
     pub kind: ServiceKind,
     /// UP while one instance is UP; DOWN also while it has no instance.
     pub status: Status,

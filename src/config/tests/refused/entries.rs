@@ -25,7 +25,7 @@ fn entries_need_their_keys_and_are_unique() {
             &[
                 "1:1: routes.method: is missing; every [[routes]] needs it",
                 "1:1: routes.path: is missing; every [[routes]] needs it",
-                "1:1: routes.url: is missing, and so is service; every [[routes]] needs one of the two",
+                "1:1: routes.url: is missing; every [[routes]] needs a url, or service, redirect or respond",
             ],
         ),
         (
@@ -71,7 +71,7 @@ fn static_routes_lead_somewhere_and_claim_nothing_twice() {
                 r#"3:8: routes.path: "/a*" is not a path pattern; a '*' must be a whole segment"#,
                 "4:7: routes.url: is not an instance's url; must begin with http:// or https://",
                 r#"5:11: routes.service: "A" is not a service's name; must be 1 to 63 of a-z, 0-9, '.', '_', '-', with a letter or digit at both ends"#,
-                "5:11: routes.service: stands beside url; must be one of the two",
+                "5:11: routes.service: stands beside url; must be one of url, service, redirect and respond",
                 "6:14: routes.permission: \"a b\" is not a permission; must be 1 to 128 visible ASCII characters without '*', '\"' and '\\', such as \"comments:read\"",
                 "7:13: routes.exclusive: is an integer; must be true or false",
                 r#"8:12: routes.tls_name: "::" is not a certificate's name; must be a host name without a port, such as "shop.example""#,

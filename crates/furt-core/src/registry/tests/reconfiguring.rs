@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::routing::{fixed, found, url};
+use super::routing::{fixed, found, text, url};
 use super::{Command, Harness, Store, address, policy, settings, source};
 use crate::model::{CidrSet, Cors, Origins, Pattern, RouteOptions, Rule, Said, ServiceName, Status};
 use crate::registry::{
     DnsSubject, Event, FirstProbe, Grant, HealthLimits, NameToken, Refusal, RegistrationPolicy, Report, Settings,
     StaticClaim, StaticRoute, StaticTarget, UnlistedRule,
 };
-use crate::routing::{Instance, ServiceIndex};
+use crate::routing::{Instance, ServiceIndex, ServiceKind};
 
 /// A static route as it stands in a configuration: what is claimed, and where it leads.
 fn claiming(mut policy: RegistrationPolicy, static_routes: &[StaticRoute]) -> Settings {
@@ -390,10 +390,11 @@ fn whatever_comes_between_static_routes_lead_and_services_are_eligible_or_say_wh
                     static_routes = Vec::new();
                     // Never two on one pattern whose methods overlap: no configuration has them.
                     for path in if random.bool() { ["GET /x", "GET /x/*"] } else { ["* /x", "GET /y"] } {
-                        let target = match random.u8(..4) {
+                        let target = match random.u8(..5) {
                             0 => continue,
                             1 => to_service(NAMES[random.usize(..4)]),
                             2 => url("http://127.0.0.1:7901"),
+                            3 => text(["a", "b"][random.usize(..2)]),
                             _ => url("http://mail.example:25"),
                         };
                         static_routes.push(fixed(path, target));
@@ -434,6 +435,9 @@ fn whatever_comes_between_static_routes_lead_and_services_are_eligible_or_say_wh
                     StaticTarget::Service(name) => {
                         let wanted = furt.snapshot.service_named(name.as_str());
                         assert_eq!(seen.map(Arc::as_ptr), wanted.map(Arc::as_ptr), "seed {seed}: {name}");
+                    }
+                    StaticTarget::Answer(answer) => {
+                        assert_eq!(seen.unwrap().kind, ServiceKind::Answers(answer.clone()), "seed {seed}");
                     }
                 }
             }

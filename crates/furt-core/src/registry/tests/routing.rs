@@ -1,9 +1,11 @@
 //! What the snapshot leads to: static routes, services behind them, services without routes.
 
+use std::sync::Arc;
+
 use super::{Command, Harness, address, definition_of, policy, settings, source};
-use crate::model::{Host, ServiceName, Status};
+use crate::model::{FixedAnswer, Host, Respond, ServiceName, Status};
 use crate::registry::{DnsSubject, Event, StaticRoute, StaticTarget};
-use crate::routing::{Found, Owner};
+use crate::routing::{Found, Owner, ServiceKind};
 
 pub(super) fn fixed(route: &str, target: StaticTarget) -> StaticRoute {
     let route = definition_of("x", &[route]).routes.remove(0);
@@ -13,6 +15,13 @@ pub(super) fn fixed(route: &str, target: StaticTarget) -> StaticRoute {
 pub(super) fn url(url: &str) -> StaticTarget {
     let command = Command::new("x", &[]).at(url, &[]).unprobed();
     StaticTarget::Url { spec: Box::new(command.0.instance), addresses: command.0.addresses }
+}
+
+/// furt's own answer with this text.
+pub(super) fn text(body: &'static str) -> StaticTarget {
+    let media_type = http::HeaderValue::from_static("text/plain");
+    let respond = Respond { status: http::StatusCode::OK, media_type, body: body.into() };
+    StaticTarget::Answer(FixedAnswer::Respond(Arc::new(respond)))
 }
 
 /// Who answers a GET, or with what furt does.
@@ -52,6 +61,38 @@ fn a_static_route_to_a_service_can_be_used_while_that_service_can() {
     furt.deregister("mail", source("127.0.0.1")).unwrap();
     assert!(furt.usable("", "/v1/mail").is_empty());
     assert_eq!(furt.snapshot.table.len(), 1);
+}
+
+#[test]
+fn an_answer_of_furts_own_always_can_be_used_and_takes_the_place_of_what_was_there() {
+    let mut furt = Harness::with(settings(policy()), vec![fixed("GET /api/*", text("a"))]);
+    furt.register(&Command::new("a", &["GET /api/comments"])).unwrap();
+    for (outcomes, comments) in [("", "a"), ("---", "static"), ("+", "a")] {
+        furt.probe("a", outcomes);
+        assert_eq!([found(&furt, "/api/comments"), found(&furt, "/api/x")], [comments, "static"], "after {outcomes}");
+    }
+    let kind = |furt: &Harness| match furt.snapshot.find("", "/api/x", &http::Method::GET) {
+        Found::Route(route) => furt.snapshot.service(route.owner.index()).unwrap().kind.clone(),
+        _ => panic!("no route"),
+    };
+    let answer = |target: &StaticTarget| match target {
+        StaticTarget::Answer(answer) => ServiceKind::Answers(answer.clone()),
+        _ => panic!("no answer"),
+    };
+    let index = |furt: &Harness| match furt.snapshot.find("", "/api/x", &http::Method::GET) {
+        Found::Route(route) => route.owner,
+        _ => panic!("no route"),
+    };
+    let before = index(&furt);
+    furt.reconfigure(settings(policy()), vec![fixed("GET /api/*", text("a"))]);
+    assert_eq!(index(&furt), before, "the same text stays where it is");
+    for target in [text("b"), url("http://mail.example:25"), text("b")] {
+        furt.reconfigure(settings(policy()), vec![fixed("GET /api/*", target.clone())]);
+        match &target {
+            StaticTarget::Url { .. } => assert_eq!((kind(&furt), furt.names.len()), (ServiceKind::Static, 1)),
+            _ => assert_eq!((kind(&furt), furt.names.len()), (answer(&target), 0)),
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,88 @@
+//! The files of furt's own answers: bodies of static routes. Read whole at the start and at each reload; what is in force is
+//! in memory, so that a request never waits for a disk.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::acquiring::place;
+use crate::config::{Config, ConfigError, KeyLocations, RespondConfig, StaticRouteConfig, StaticTarget};
+use furt_core::model::{FixedAnswer, Respond};
+
+/// What the files have.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct AnswerFiles {
+    bodies: BTreeMap<PathBuf, Bytes>,
+}
+
+/// Why a file cannot be used; what follows its name in a sentence.
+#[derive(Debug, thiserror::Error)]
+enum FileFault {
+    #[error("cannot be read ({0})")]
+    Unreadable(#[from] io::Error),
+    #[error("is no regular file")]
+    NotRegular,
+    #[error("has more than {} KiB, the most that is read", Respond::MAX_BODY / 1024)]
+    TooLarge,
+}
+
+impl AnswerFiles {
+    /// Reads all files that the configuration names.
+    ///
+    /// # Errors
+    /// Each that cannot be used, with its place in the configuration.
+    pub(super) fn read(config: &Config, locations: &KeyLocations, path: &Path) -> Result<Self, Vec<ConfigError>> {
+        let (mut files, mut faults) = (Self::default(), Vec::new());
+        for (index, file) in config.routes.iter().enumerate().filter_map(|(at, route)| Some((at, file(route)?))) {
+            match read(file) {
+                Ok(body) => _ = files.bodies.insert(file.to_owned(), body),
+                Err(fault) => faults.push(ConfigError {
+                    location: place(&RespondConfig::place(index), locations, path),
+                    key: "routes.respond.file".to_owned(),
+                    message: format!("{} {fault}", file.display()),
+                }),
+            }
+        }
+        if faults.is_empty() { Ok(files) } else { Err(faults) }
+    }
+
+    /// Each file that cannot be used.
+    pub(super) fn faults(config: &Config, locations: &KeyLocations, path: &Path) -> Vec<ConfigError> {
+        Self::read(config, locations, path).err().unwrap_or_default()
+    }
+
+    /// A static route's answer.
+    pub(super) fn answer(&self, respond: &RespondConfig) -> FixedAnswer {
+        let mut answer = respond.answer.clone();
+        if let Some(body) = respond.file.as_ref().and_then(|file| self.bodies.get(file)) {
+            answer.body = body.clone();
+        }
+        FixedAnswer::Respond(Arc::new(answer))
+    }
+
+    /// The keys whose files have other contents than `before`.
+    pub(super) fn changed(&self, before: &Self) -> impl Iterator<Item = &'static str> {
+        (self.bodies != before.bodies).then_some("routes").into_iter()
+    }
+}
+
+fn file(route: &StaticRouteConfig) -> Option<&Path> {
+    match &route.target {
+        StaticTarget::Respond(respond) => respond.file.as_deref(),
+        StaticTarget::Url(_) | StaticTarget::Service(_) | StaticTarget::Redirect(_) => None,
+    }
+}
+
+fn read(path: &Path) -> Result<Bytes, FileFault> {
+    // Before it is opened: opening a pipe waits for somebody to write.
+    if !path.metadata()?.is_file() {
+        return Err(FileFault::NotRegular);
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(Respond::MAX_BODY as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > Respond::MAX_BODY { Err(FileFault::TooLarge) } else { Ok(bytes.into()) }
+}
