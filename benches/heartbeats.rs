@@ -220,7 +220,7 @@ fn through_the_driver(criterion: &mut Criterion) {
     let (driver, handle, snapshots) = Driver::new(
         registry,
         effects,
-        Arc::default(),
+        Default::default(),
         StoreThread::start(Box::new(MemoryStore::default())),
         metrics,
         events,

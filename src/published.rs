@@ -10,11 +10,28 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::config::Config;
+use crate::wire::Pages;
 use furt_core::model::RateLimit;
 use furt_core::routing::Snapshot;
 
 /// What is published, shared: the driver replaces it, everyone else reads it.
 pub type Snapshots = Arc<ArcSwap<Published>>;
+
+/// A configuration in force, with what was read of the files that it names.
+#[derive(Debug, Clone, Default)]
+pub struct InForce {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The pages of `[pages]`; `None`: there are none.
+    pub pages: Option<Arc<Pages>>,
+}
+
+/// Without pages.
+impl From<Arc<Config>> for InForce {
+    fn from(config: Arc<Config>) -> Self {
+        Self { config, pages: None }
+    }
+}
 
 /// A snapshot with its configuration; derefs to the snapshot.
 #[derive(Clone)]
@@ -23,15 +40,17 @@ pub struct Published {
     pub snapshot: Snapshot,
     /// The configuration in force.
     pub config: Arc<Config>,
+    /// Pages in the place of furt's own answers; `None`: there are none.
+    pub pages: Option<Arc<Pages>>,
     /// How often one address may ask this gateway without a good API key; `None`: without limit.
     pub address_limit: Option<RateLimit>,
 }
 
 impl Published {
     /// A snapshot beside the configuration that came with it.
-    pub fn new(snapshot: Snapshot, config: Arc<Config>) -> Self {
+    pub fn new(snapshot: Snapshot, InForce { config, pages }: InForce) -> Self {
         let address_limit = config.limits.address().map(|limit| snapshot.share.of_rate(limit));
-        Self { snapshot, config, address_limit }
+        Self { snapshot, config, pages, address_limit }
     }
 }
 

@@ -1,8 +1,9 @@
-//! What both listeners write: problem+json (RFC 9457), and the core's values as `furt_api` has them.
+//! What both listeners write: problem+json (RFC 9457), pages in its place, and the core's values as `furt_api` has them.
 //!
 //! Which problem it is, and which headers go with it, is said by `proxy` and `api`.
 
 mod gateway_problem;
+mod page;
 mod pseudonym;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use serde::Serialize;
 use crate::clock;
 use furt_core::model;
 pub use gateway_problem::GatewayProblem;
+pub use page::{Filling, Page, Pages, TooManyPlaceholders};
 pub use pseudonym::Pseudonym;
 
 /// In every answer of the internal listener, and in no answer of another program: the command line goes by it.

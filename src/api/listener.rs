@@ -34,7 +34,7 @@ use crate::listener::{
     self, Admitted, ConnectionHandler, ConnectionPermit, OpenConnections, TOO_MANY_INTERNAL, Unanswered,
     header_deadline,
 };
-use crate::published::Published;
+use crate::published::{InForce, Published};
 use crate::telemetry::request_id;
 use crate::wire;
 use furt_core::model::{Epoch, Sha256Digest};
@@ -92,7 +92,7 @@ impl Listener {
 
     /// The same without a registry: its clients have the default times, and those without a request end with the listener.
     pub fn alone(router: Router, open: Arc<OpenConnections>) -> Self {
-        let nothing = Published::new(Snapshot::new(Epoch(uuid::Uuid::nil())), Arc::default());
+        let nothing = Published::new(Snapshot::new(Epoch(uuid::Uuid::nil())), InForce::default());
         let snapshots = Arc::new(ArcSwap::from_pointee(nothing));
         let (_, idle_ends) = watch::channel(true);
         Self { kind: Kind::Alone, ..Self::new(router, snapshots, open, usize::MAX, idle_ends) }

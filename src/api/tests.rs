@@ -100,7 +100,7 @@ pub(super) fn router_with(
     let (registry, effects) = Registry::new(Epoch(uuid::Uuid::nil()), rules, Vec::new(), Vec::new(), now());
     let (metrics, events) = (Arc::clone(&telemetry.registry), Arc::clone(&telemetry.events));
     let store = StoreThread::start(Box::new(store));
-    let (driver, handle, snapshots) = Driver::new(registry, effects, config, store, metrics, events);
+    let (driver, handle, snapshots) = Driver::new(registry, effects, config.into(), store, metrics, events);
     tokio::spawn(driver.run(NoProbes));
     super::router(super::Parts {
         own_listeners: Default::default(),

@@ -1,4 +1,4 @@
-//! The files of furt's own answers: bodies of static routes. Read whole at the start and at each reload; what is in force is
+//! The files of furt's own answers: bodies of static routes, and pages in the place of problems. Read whole at the start and at each reload; what is in force is
 //! in memory, so that a request never waits for a disk.
 
 use std::collections::BTreeMap;
@@ -11,12 +11,15 @@ use bytes::Bytes;
 
 use super::acquiring::place;
 use crate::config::{Config, ConfigError, KeyLocations, RespondConfig, StaticRouteConfig, StaticTarget};
+use crate::published::InForce;
+use crate::wire::{Page, Pages, TooManyPlaceholders};
 use furt_core::model::{FixedAnswer, Respond};
 
 /// What the files have.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct AnswerFiles {
     bodies: BTreeMap<PathBuf, Bytes>,
+    pages: Option<Arc<Pages>>,
 }
 
 /// Why a file cannot be used; what follows its name in a sentence.
@@ -28,6 +31,10 @@ enum FileFault {
     NotRegular,
     #[error("has more than {} KiB, the most that is read", Respond::MAX_BODY / 1024)]
     TooLarge,
+    #[error("is no text in UTF-8")]
+    NotText,
+    #[error(transparent)]
+    Placeholders(#[from] TooManyPlaceholders),
 }
 
 impl AnswerFiles {
@@ -36,18 +43,26 @@ impl AnswerFiles {
     /// # Errors
     /// Each that cannot be used, with its place in the configuration.
     pub(super) fn read(config: &Config, locations: &KeyLocations, path: &Path) -> Result<Self, Vec<ConfigError>> {
-        let (mut files, mut faults) = (Self::default(), Vec::new());
+        let mut faults = Vec::new();
+        let mut fault = |place_of: &str, key: &str, file: &Path, fault: FileFault| {
+            let message = format!("{} {fault}", file.display());
+            faults.push(ConfigError { location: place(place_of, locations, path), key: key.to_owned(), message });
+        };
+        let mut bodies = BTreeMap::new();
         for (index, file) in config.routes.iter().enumerate().filter_map(|(at, route)| Some((at, file(route)?))) {
             match read(file) {
-                Ok(body) => _ = files.bodies.insert(file.to_owned(), body),
-                Err(fault) => faults.push(ConfigError {
-                    location: place(&RespondConfig::place(index), locations, path),
-                    key: "routes.respond.file".to_owned(),
-                    message: format!("{} {fault}", file.display()),
-                }),
+                Ok(body) => _ = bodies.insert(file.to_owned(), body),
+                Err(why) => fault(&RespondConfig::place(index), "routes.respond.file", file, why),
             }
         }
-        if faults.is_empty() { Ok(files) } else { Err(faults) }
+        let mut page = |key: &str, file: Option<&PathBuf>| {
+            let file = file?;
+            read_page(file).map_err(|why| fault(key, key, file, why)).ok()
+        };
+        let error = page("pages.error", config.pages.error.as_ref());
+        let maintenance = page("pages.maintenance", config.pages.maintenance.as_ref());
+        let pages = Pages::new(error, maintenance).map(Arc::new);
+        if faults.is_empty() { Ok(Self { bodies, pages }) } else { Err(faults) }
     }
 
     /// Each file that cannot be used.
@@ -64,9 +79,21 @@ impl AnswerFiles {
         FixedAnswer::Respond(Arc::new(answer))
     }
 
+    /// The configuration with its pages.
+    pub(super) fn with(&self, config: &Arc<Config>) -> InForce {
+        InForce { config: Arc::clone(config), pages: self.pages.clone() }
+    }
+
     /// The keys whose files have other contents than `before`.
     pub(super) fn changed(&self, before: &Self) -> impl Iterator<Item = &'static str> {
-        (self.bodies != before.bodies).then_some("routes").into_iter()
+        let error = |files: &Self| files.pages.as_ref().and_then(|pages| pages.error().cloned());
+        let maintenance = |files: &Self| files.pages.as_ref().and_then(|pages| pages.maintenance().cloned());
+        let changed = [
+            ("pages.error", error(self) != error(before)),
+            ("pages.maintenance", maintenance(self) != maintenance(before)),
+            ("routes", self.bodies != before.bodies),
+        ];
+        changed.into_iter().filter_map(|(key, is_changed)| is_changed.then_some(key))
     }
 }
 
@@ -85,4 +112,10 @@ fn read(path: &Path) -> Result<Bytes, FileFault> {
     let mut bytes = Vec::new();
     File::open(path)?.take(Respond::MAX_BODY as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > Respond::MAX_BODY { Err(FileFault::TooLarge) } else { Ok(bytes.into()) }
+}
+
+fn read_page(path: &Path) -> Result<Page, FileFault> {
+    let bytes = read(path)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| FileFault::NotText)?;
+    Ok(Page::try_new(text)?)
 }

@@ -127,7 +127,7 @@ impl Reloading {
         settings: Settings,
     ) -> Result<Reloaded, ReloadError> {
         let Prepared { new, configuration, opened, certificates, answer_files, changed, needs_restart } = prepared;
-        let answer = self.driver.reconfigure(configuration, Arc::clone(&new)).await;
+        let answer = self.driver.reconfigure(configuration, answer_files.with(&new)).await;
         let Ok(Ok(Answer::Reconfigured(done))) = answer else { return Err(ReloadError::Stopping) };
         if let Some(prepared) = certificates {
             self.certifying.apply(prepared, &new);
@@ -268,7 +268,7 @@ async fn read_answers(
     };
     let fault = |message: String| {
         let location = SourceLocation::File { file: path.display().to_string() };
-        vec![ConfigError { location, key: "routes.respond.file".to_owned(), message }]
+        vec![ConfigError { location, key: "pages".to_owned(), message }]
     };
     match tokio::time::timeout(READ_TIMEOUT, reading).await {
         Ok(Ok(read)) => read,

@@ -155,7 +155,7 @@ impl Restored {
         let (driver, handle, snapshots) = Driver::new(
             registry,
             first_effects,
-            Arc::clone(config),
+            opened.answer_files.with(config),
             store,
             Arc::clone(&opened.telemetry.registry),
             Arc::clone(&opened.telemetry.events),

@@ -46,7 +46,7 @@ pub use tables::MAX_RETRIES;
 pub use types::{
     AccessLogTarget, AcmeConfig, ApiKeyConfig, CertificateConfig, ClientAuthConfig, ClientAuthHost, ClientAuthMode,
     ClientConfig, ClusterConfig, Config, EtcdConfig, GatewayConfig, GeoConfig, GrantConfig, HostRange, InternalConfig,
-    KeyAccept, KeysConfig, LimitsConfig, Line, MinTlsVersion, RegistrationConfig, RespondConfig, RuleConfig,
-    ServerConfig, StaticRouteConfig, StaticTarget, StoreConfig, TlsConfig, UnknownTlsName, Unlisted, UpdateConfig,
-    UpstreamConfig, VaultConfig,
+    KeyAccept, KeysConfig, LimitsConfig, Line, MinTlsVersion, PagesConfig, RegistrationConfig, RespondConfig,
+    RuleConfig, ServerConfig, StaticRouteConfig, StaticTarget, StoreConfig, TlsConfig, UnknownTlsName, Unlisted,
+    UpdateConfig, UpstreamConfig, VaultConfig,
 };

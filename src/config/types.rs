@@ -46,6 +46,8 @@ pub struct Config {
     pub keys: KeysConfig,
     /// `[limits]`
     pub limits: LimitsConfig,
+    /// `[pages]`
+    pub pages: PagesConfig,
     /// `[upstream]`
     pub upstream: UpstreamConfig,
     /// `[apps] domain`: services without routes are reached as `<service>.<domain>`.
@@ -197,6 +199,15 @@ pub enum UnknownTlsName {
     Refuse,
     /// The first certificate.
     First,
+}
+
+/// `[pages]`: files that nobody has opened yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PagesConfig {
+    /// The page of all problems that have no other.
+    pub error: Option<PathBuf>,
+    /// The page of maintenance.
+    pub maintenance: Option<PathBuf>,
 }
 
 /// `[[certificates]]`: files that nobody has opened yet.

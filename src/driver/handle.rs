@@ -1,11 +1,9 @@
 //! How the rest of furt speaks to the driver.
 
-use std::sync::Arc;
-
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Message;
-use crate::config::Config;
+use crate::published::InForce;
 use furt_core::model::Generation;
 use furt_core::registry::{Answer, Configuration, Event, Refusal, ReplyId};
 
@@ -70,10 +68,10 @@ impl Handle {
     pub async fn reconfigure(
         &self,
         configuration: Box<Configuration>,
-        config: Arc<Config>,
+        in_force: InForce,
     ) -> Result<Result<Answer, Refusal>, DriverGone> {
         let (answer, waiting) = oneshot::channel();
-        self.sender.send(Message::Reconfigured(configuration, config, answer)).await.map_err(|_| DriverGone)?;
+        self.sender.send(Message::Reconfigured(configuration, in_force, answer)).await.map_err(|_| DriverGone)?;
         waiting.await.map_err(|_| DriverGone)
     }
 

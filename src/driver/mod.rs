@@ -31,8 +31,7 @@ use log::warn;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock;
-use crate::config::Config;
-use crate::published::{Published, Snapshots};
+use crate::published::{InForce, Published, Snapshots};
 use crate::telemetry::{Events, RegistryMetrics};
 use furt_core::model::Generation;
 use furt_core::ports::Probes;
@@ -55,7 +54,7 @@ const CLOCK_GAP: Duration = Duration::from_secs(1);
 enum Message {
     Happened(Event),
     Asked(Box<dyn FnOnce(ReplyId) -> Event + Send>, oneshot::Sender<Result<Answer, Refusal>>),
-    Reconfigured(Box<Configuration>, Arc<Config>, oneshot::Sender<Result<Answer, Refusal>>),
+    Reconfigured(Box<Configuration>, InForce, oneshot::Sender<Result<Answer, Refusal>>),
     Replaced,
 }
 
@@ -63,7 +62,7 @@ enum Message {
 pub struct Driver<B> {
     registry: Registry,
     /// What is published with each snapshot from the next one on.
-    config: Arc<Config>,
+    in_force: InForce,
     queue: mpsc::Receiver<Message>,
     snapshots: Snapshots,
     published: watch::Sender<Generation>,
@@ -83,12 +82,12 @@ pub fn now() -> Now {
 }
 
 impl<B: Backend> Driver<B> {
-    /// Brings the core together with a store; publishes its first snapshot with `config`, the configuration that it was
-    /// made by. `first_effects` are those of its making.
+    /// Brings the core together with a store; publishes its first snapshot with `in_force`, the configuration that it
+    /// was made by. `first_effects` are those of its making.
     pub fn new(
         mut registry: Registry,
         first_effects: Vec<Effect>,
-        config: Arc<Config>,
+        in_force: InForce,
         store: B,
         metrics: Arc<RegistryMetrics>,
         events: Arc<Events>,
@@ -98,10 +97,10 @@ impl<B: Backend> Driver<B> {
             registry.take_snapshot().unwrap_or_else(|| Snapshot::new(furt_core::model::Epoch(uuid::Uuid::nil())));
         metrics.snapshot_published(first.generation, first.names.len(), first.table.len());
         let (published, receiver) = watch::channel(first.generation);
-        let snapshots = Arc::new(ArcSwap::from_pointee(Published::new(first, Arc::clone(&config))));
+        let snapshots = Arc::new(ArcSwap::from_pointee(Published::new(first, in_force.clone())));
         let driver = Self {
             registry,
-            config,
+            in_force,
             queue,
             snapshots: Arc::clone(&snapshots),
             published,
@@ -161,8 +160,8 @@ impl<B: Backend> Driver<B> {
             let event = match message {
                 Message::Happened(event) => event,
                 Message::Asked(event, answer) => event(self.next_reply(answer)),
-                Message::Reconfigured(configuration, config, answer) => {
-                    self.config = config;
+                Message::Reconfigured(configuration, in_force, answer) => {
+                    self.in_force = in_force;
                     Event::ConfigurationChanged(configuration, self.next_reply(answer))
                 }
                 Message::Replaced => {
@@ -178,7 +177,7 @@ impl<B: Backend> Driver<B> {
         if let Some(snapshot) = self.registry.take_snapshot() {
             self.metrics.snapshot_published(snapshot.generation, snapshot.names.len(), snapshot.table.len());
             let generation = snapshot.generation;
-            self.snapshots.store(Arc::new(Published::new(snapshot, Arc::clone(&self.config))));
+            self.snapshots.store(Arc::new(Published::new(snapshot, self.in_force.clone())));
             self.published.send_replace(generation);
         }
         effects

@@ -12,7 +12,7 @@ use pingora::http::ResponseHeader;
 use super::preflight::Preflight;
 use crate::config::KeyAccept;
 use crate::telemetry::{ResponseFlag, request_id};
-use crate::wire::{self, DetailPosition, GatewayProblem};
+use crate::wire::{self, DetailPosition, Filling, GatewayProblem, Page};
 use furt_core::live::retry_after_seconds;
 use furt_core::model::Respond;
 
@@ -238,6 +238,13 @@ impl GatewayAnswer {
             response.insert_header(extra.0.clone(), extra.1.clone())?;
         }
         Ok(response)
+    }
+
+    /// The page that stands for it, for the request of that id; empty where it is no problem.
+    pub(super) fn filled(&self, page: &Page, request_id: &HeaderValue) -> Bytes {
+        let Some(problem) = self.problem() else { return Bytes::new() };
+        let detail = self.detail().unwrap_or_default();
+        page.filled(Filling { problem, request_id: request_id::text(request_id), detail })
     }
 
     /// Its body, for the request of that id.

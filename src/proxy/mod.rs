@@ -4,10 +4,11 @@
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides (with `credentials`),
 //! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be
 //! read in two ways, `secure` what must come under TLS, `cors` tells browsers of other origins what they may, `fixed` has the answers of static routes without a service, `hops` what goes round or no further, `headers` edits, `rewriting` the path, `client_location` finds out where the client is,
-//! `answer` makes furt's own answers, `grpc` those to calls, `counting` counts, `edge` takes connections as `listener` has them and makes sessions
+//! `answer` makes furt's own answers, `accept` says who gets a page for them, `grpc` those to calls, `counting` counts, `edge` takes connections as `listener` has them and makes sessions
 //! of them, `h2` of those that speak HTTP/2, `duplex` passes their bodies to services that speak it too, `websockets` are those that
 //! they ask for. What is known of one request is its `context`, grouped by whom it is about.
 
+mod accept;
 mod admission;
 mod affinity;
 mod answer;
@@ -76,7 +77,7 @@ use crate::listener;
 use crate::published::Published;
 use crate::telemetry::{AccessLog, Issues, ProxyMetrics, ResponseFlag};
 use crate::tls::{Tls, UpstreamTls};
-use crate::wire::GatewayProblem;
+use crate::wire::{GatewayProblem, Pages};
 use admission::Admitted;
 use affinity::Affinity;
 use answer::GatewayAnswer;
@@ -138,7 +139,13 @@ impl Gateway {
     }
 
     /// Sends furt's own answer, then reads and drops what the client still sends.
-    async fn answer(&self, session: &mut Session, ctx: &mut Context, answer: &GatewayAnswer) -> Result<()> {
+    async fn answer(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+        answer: &GatewayAnswer,
+        pages: Option<&Pages>,
+    ) -> Result<()> {
         ctx.answer.flag = Some(answer.flag());
         if ctx.received.is_call
             && let Some(problem) = answer.problem()
@@ -149,7 +156,7 @@ impl Gateway {
         if upload::has_arrived(session) {
             responding::drain(session, DRAIN_TIME).await;
         }
-        responding::send(answer, session, ctx).await?;
+        responding::send(answer, session, ctx, pages).await?;
         responding::drain(session, DRAIN_TIME).await;
         Ok(())
     }
@@ -222,7 +229,7 @@ impl ProxyHttp for Gateway {
                 answer
             }
         };
-        self.answer(session, ctx, &answer).await?;
+        self.answer(session, ctx, &answer, snapshot.pages.as_deref()).await?;
         Ok(true)
     }
 
@@ -376,7 +383,10 @@ impl ProxyHttp for Gateway {
             ctx.answer.grpc_status = ctx.answer.grpc_status.or(grpc::Status::of_reset(error));
         }
         let told = match is_answered {
-            false => self.answer(session, ctx, &answer).await,
+            false => {
+                let published = ctx.snapshot.clone().unwrap_or_else(|| self.snapshots.load_full());
+                self.answer(session, ctx, &answer, published.pages.as_deref()).await
+            }
             true if ctx.received.is_call => responding::end_call(&answer, session, ctx).await,
             true => Ok(()),
         };

@@ -2,24 +2,30 @@
 
 use std::time::Duration;
 
-use http::header::CONTENT_LENGTH;
-use http::{Method, Version};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, VARY};
+use http::{HeaderValue, Method, Version};
 use pingora::Result;
 use pingora::protocols::http::HttpTask;
 use pingora_proxy::Session;
 
 use super::answer::GatewayAnswer;
 use super::context::Context;
-use super::{grpc, headers, streams};
+use super::{accept, grpc, headers, streams};
+use crate::wire::Pages;
 
 /// The most of a refused request's body that is read and dropped.
 const MAX_DRAIN_BYTES: usize = 1024 * 1024;
 
-/// Sends the answer; a HEAD gets its header alone.
+/// Sends the answer; a HEAD gets its header alone. A problem of which `pages` has a page is one to clients that want HTML.
 ///
 /// # Errors
 /// The client is gone.
-pub(super) async fn send(answer: &GatewayAnswer, session: &mut Session, ctx: &Context) -> Result<()> {
+pub(super) async fn send(
+    answer: &GatewayAnswer,
+    session: &mut Session,
+    ctx: &Context,
+    pages: Option<&Pages>,
+) -> Result<()> {
     if let (Some(status), Some(problem)) = (ctx.answer.grpc_status, answer.problem()) {
         let mut response = grpc::header(status, problem, answer)?;
         headers::add_own(session, &mut response, ctx)?;
@@ -27,8 +33,19 @@ pub(super) async fn send(answer: &GatewayAnswer, session: &mut Session, ctx: &Co
         let whole = vec![HttpTask::Header(Box::new(response), true)];
         return session.as_downstream_mut().response_duplex_vec(whole).await.map(drop);
     }
-    let body = answer.body(&ctx.received.request_id);
+    let page = pages.and_then(|pages| pages.page(answer.problem()?));
+    let html = page.filter(|_| accept::prefers_html(&session.req_header().headers));
+    let body = match html {
+        Some(page) => answer.filled(page, &ctx.received.request_id),
+        None => answer.body(&ctx.received.request_id),
+    };
     let mut response = answer.header(&body)?;
+    if page.is_some() {
+        response.append_header(VARY, HeaderValue::from_static("Accept"))?;
+    }
+    if html.is_some() {
+        response.insert_header(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))?;
+    }
     headers::add_own(session, &mut response, ctx)?;
     let is_head = session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(response), is_head).await?;

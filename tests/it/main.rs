@@ -52,6 +52,7 @@ mod malformed;
 mod methods;
 mod metrics;
 mod misdirected;
+mod pages;
 mod patterns;
 mod pipelining;
 mod probes;

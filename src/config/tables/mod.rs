@@ -13,6 +13,7 @@ mod geo;
 mod internal;
 mod keys;
 mod limits;
+mod pages;
 mod registration;
 mod server;
 mod store;
@@ -47,6 +48,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> Config {
         client: client::visit(keys),
         keys: keys::visit(keys),
         limits: limits::visit(keys),
+        pages: pages::visit(keys),
         upstream: upstream::visit(keys),
         apps_domain: apps::visit(keys),
         geo: geo::visit(keys),

@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 118] = [
+const OTHERS: [(&str, &str); 120] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -78,6 +78,8 @@ const OTHERS: [(&str, &str); 118] = [
     ("limits.address_connections", "1"),
     ("limits.max_body", "1"),
     ("limits.share", "true"),
+    ("pages.error", "'/error.html'"),
+    ("pages.maintenance", "'/down.html'"),
     ("upstream.connect_timeout", "1"),
     ("upstream.read_timeout", "1"),
     ("upstream.stream_read_timeout", "60"),

@@ -108,7 +108,7 @@ impl Rig {
         let told = Box::new(ToldStore(Arc::clone(&store)));
         let (metrics, events) = (Arc::clone(&telemetry.registry), Arc::clone(&telemetry.events));
         let (driver, handle, snapshots) =
-            Driver::new(registry, effects, Arc::default(), StoreThread::start(told), metrics, events);
+            Driver::new(registry, effects, Default::default(), StoreThread::start(told), metrics, events);
         let plans = Plans::default();
         let running = tokio::spawn(driver.run(WrittenDown(Arc::clone(&plans))));
         Self { handle, snapshots, store, telemetry, plans, running }
