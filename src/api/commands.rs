@@ -22,6 +22,7 @@ use super::query::Parameters;
 use super::registration::{self, Parsed};
 use super::{route_options, warnings};
 use crate::clock;
+use crate::driver::DriverGone;
 use crate::upstream;
 use crate::wire;
 use furt_core::model::{InstanceId, ServiceName, UpstreamHost, UpstreamUrl};
@@ -253,6 +254,11 @@ pub(super) async fn probe(
         }
         other => Err(unexpected(&other)),
     }
+}
+
+/// What a process that ends would take may not be answered any more.
+pub(super) fn check_staying(api: &Api) -> Result<(), Problem> {
+    if api.readiness.is_stopping() { Err(DriverGone.into()) } else { Ok(()) }
 }
 
 /// Asks the registry, and waits no longer than a caller would.

@@ -21,6 +21,7 @@ use furt_api::events::Events;
 use furt_api::health::Health;
 use furt_api::keys::{IssuedKey, Key, Keys, NewKey, RevokedKey, RotateKey};
 use furt_api::lookup::FoundInstances;
+use furt_api::maintenance::{BeginMaintenance, BegunMaintenance, EndedMaintenance, Maintenances};
 use furt_api::nodes::Nodes;
 use furt_api::registration::{Heartbeat, Probing, Registered, Registration};
 use furt_api::reload::Reloaded;
@@ -34,7 +35,7 @@ use super::query::{self, Parameter, Query};
 use super::right::Right;
 use super::{
     Api, backends, certificates, cluster, commands, deregistration, etcd_v2, events, explain, exporting, guard, keys,
-    lookup, metrics, queries, reloading, upgrading,
+    lookup, maintenance, metrics, queries, reloading, upgrading,
 };
 
 /// Whether an endpoint is behind the checks of the caller: its Host, its Origin, its address.
@@ -164,6 +165,15 @@ endpoints! {
         = deregistration::undo_drain_of_instance, "gives an instance requests again";
     POST "/internal/services/{service}/instances/{id}/probe" NONE Identified Operate (()) -> Probing = commands::probe,
         "probes at once";
+    PUT "/internal/services/{service}/maintenance" NONE Identified Operate (BeginMaintenance) -> BegunMaintenance
+        = maintenance::begin, "begins [maintenance](#maintenance) of a service, registered or not";
+    DELETE "/internal/services/{service}/maintenance" NONE Identified Operate (()) -> EndedMaintenance = maintenance::end,
+        "ends it";
+    GET "/internal/maintenance" NONE Identified Read (()) -> Maintenances = maintenance::list,
+        "lists what is in maintenance";
+    PUT "/internal/maintenance" NONE Identified Operate (BeginMaintenance) -> BegunMaintenance = maintenance::begin_all,
+        "begins maintenance of all services and static routes";
+    DELETE "/internal/maintenance" NONE Identified Operate (()) -> EndedMaintenance = maintenance::end_all, "ends it";
     GET "/internal/routes" NONE Identified Read (()) -> Routes = queries::routes, "lists routes";
     GET "/internal/explain" EXPLAIN Identified Read (()) -> Explanation
         = explain::explain, "says which route a request takes";

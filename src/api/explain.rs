@@ -14,7 +14,7 @@ use super::commands::ApiResult;
 use super::key_check::{self, Judgement};
 use super::problem::Problem;
 use super::query::Parameters;
-use super::{Api, distances, near, reasons, route_options, views, warnings};
+use super::{Api, distances, maintenance, near, reasons, route_options, views, warnings};
 use furt_core::model::path::Reserved;
 use furt_core::model::{KeyName, OriginPattern, host, path};
 use furt_core::routing::{Found, Owner, Route, Service, Snapshot};
@@ -77,13 +77,8 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
         None => find(&snapshot, &host, &path, &method),
     };
     let merged = verdict.route.map(|route| route_options::merged(route, &snapshot)).unwrap_or_default();
-    let (verdict, note) = with_key(verdict, key.as_deref(), client, &snapshot);
     let refused = client.and_then(|client| route_options::refused_address(client, (&host, &path, &method), &merged));
-    let verdict = match refused {
-        // Asked before the key.
-        Some(reason) => Verdict { code: routes::Verdict::AddressNotAllowed, reason, ..verdict },
-        None => verdict,
-    };
+    let (verdict, notes) = judged(verdict, key.as_deref(), client, refused, &snapshot);
     let has_rate = verdict.route.is_some() && key.is_some_and(|name| key_check::has_rate(&name, &snapshot));
     let matching = snapshot.table.matches(&host, &path);
     let judged = matching.iter().map(|route| {
@@ -104,7 +99,7 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
             .map(|service| told(service, &snapshot))
             .into_iter()
             .flatten()
-            .chain(note)
+            .chain(notes)
             .chain(route_options::skipped_rules(&merged, &snapshot))
             .chain(warnings::of_limits(
                 owner.map(|service| &**service),
@@ -145,23 +140,40 @@ impl Verdict<'_> {
     }
 }
 
-/// The verdict on a request with the key of that name, and what is to be known beside it. The key is asked before the service.
-fn with_key<'a>(
+/// The verdict on a request with the key of that name, and what is to be known beside it. Maintenance is asked before the key, and
+/// the key before the service.
+fn judged<'a>(
     verdict: Verdict<'a>,
     key: Option<&str>,
     client: Option<IpAddr>,
+    refused: Option<String>,
     snapshot: &Snapshot,
-) -> (Verdict<'a>, Option<String>) {
-    let Some(route) = verdict.route else { return (verdict, None) };
-    match (key.map(|name| key_check::judge(name, route, client, snapshot)), &route.permission) {
-        (Some(Judgement::Refused(code, reason)), _) => (Verdict { code, reason, ..verdict }, None),
-        (Some(Judgement::Allowed(note)), _) => (verdict, note),
+) -> (Verdict<'a>, Vec<String>) {
+    let Some(route) = verdict.route else { return (verdict, Vec::new()) };
+    let mut notes = Vec::new();
+    match maintenance::judge(route, client, snapshot) {
+        Some(maintenance::Judgement::KeptOut(reason)) => {
+            return (Verdict { code: routes::Verdict::Maintenance, reason, ..verdict }, notes);
+        }
+        Some(maintenance::Judgement::LetIn(note)) => notes.push(note),
+        None => {}
+    }
+    if let Some(reason) = refused {
+        return (Verdict { code: routes::Verdict::AddressNotAllowed, reason, ..verdict }, notes);
+    }
+    let verdict = match (key.map(|name| key_check::judge(name, route, client, snapshot)), &route.permission) {
+        (Some(Judgement::Refused(code, reason)), _) => Verdict { code, reason, ..verdict },
+        (Some(Judgement::Allowed(note)), _) => {
+            notes.extend(note);
+            verdict
+        }
         (None, Some(permission)) if is_answered(&verdict.code) => {
             let reason = format!("{}, with an API key that has \"{permission}\"", verdict.reason);
-            (Verdict { reason, ..verdict }, None)
+            Verdict { reason, ..verdict }
         }
-        (None, _) => (verdict, None),
-    }
+        (None, _) => verdict,
+    };
+    (verdict, notes)
 }
 
 /// Whether a request of that verdict gets what the route is for.

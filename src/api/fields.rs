@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use furt_core::model::Invalid;
+use furt_core::model::{Invalid, duration};
 
 /// One field that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +149,15 @@ pub(super) fn whole(least: u64, most: u64) -> impl FnOnce(Value) -> Result<u64, 
     move |value| {
         let number = value.as_u64().filter(|number| (least..=most).contains(number));
         number.ok_or_else(|| Invalid::new(format!("must be a whole number from {least} to {most}")))
+    }
+}
+
+/// How long something is: a number of seconds, or a text with a unit. `None`: it is neither.
+pub(super) fn span(value: &Value) -> Option<Duration> {
+    match value {
+        Value::Number(seconds) => Duration::try_from_secs_f64(seconds.as_f64()?).ok(),
+        Value::String(text) => duration(text),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

@@ -23,6 +23,7 @@ mod keys;
 mod listener;
 mod listing;
 mod lookup;
+mod maintenance;
 mod metrics;
 mod near;
 mod problem;

@@ -31,14 +31,16 @@ pub(super) async fn services(State(api): State<Arc<Api>>) -> Response {
     let shared = snapshot.shared_urls.clone();
     // Pointers, so that a client that reads slowly holds no snapshot.
     let services: Vec<_> = snapshot.registered().map(Arc::clone).collect();
-    listing::list(&envelope, "services", services.into_iter().map(move |service| views::service(&service, &shared)))
+    let table = snapshot.maintenance.clone();
+    let shown = services.into_iter().map(move |service| views::service(&service, &shared, table.as_deref()));
+    listing::list(&envelope, "services", shown)
 }
 
 /// `GET /internal/services/{service}`
 pub(super) async fn service(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Json<Service>, Problem> {
     let snapshot = api.snapshots.load_full();
     let found = snapshot.service_named(&name).map(|service| {
-        let mut shown = views::service(service, &snapshot.shared_urls);
+        let mut shown = views::service(service, &snapshot.shared_urls, snapshot.maintenance.as_deref());
         shown.warnings.extend(warnings::of_routes(service));
         shown.warnings.extend(route_options::skipped_of(service, &snapshot));
         Json(Service { time: Some(wire::now()), ..shown })

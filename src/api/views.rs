@@ -6,13 +6,17 @@ use furt_api::route_options::RouteTimeouts;
 use furt_api::services::{Drain, HealthCheck, HeldId, Instance, Service, ServiceRoute, ServiceTimeouts};
 use furt_api::{Document, Seconds, Status, routes};
 
-use super::{metrics, route_options, warnings};
+use super::{maintenance, metrics, route_options, warnings};
 use crate::clock;
 use crate::wire;
 use furt_core::model::{self, DrainMark, RouteSpec};
-use furt_core::routing::{self, Owner, Route, ServiceKind, SharedUrls, Snapshot};
+use furt_core::routing::{self, MaintenanceTable, Owner, Route, ServiceKind, SharedUrls, Snapshot};
 
-pub(super) fn service(service: &routing::Service, shared: &SharedUrls) -> Service {
+pub(super) fn service(
+    service: &routing::Service,
+    shared: &SharedUrls,
+    in_maintenance: Option<&MaintenanceTable>,
+) -> Service {
     let definition = &service.definition;
     let is_sticky = definition.policy == model::LoadBalancingPolicy::Sticky;
     Service {
@@ -21,6 +25,7 @@ pub(super) fn service(service: &routing::Service, shared: &SharedUrls) -> Servic
         blocked: service.suspended.as_deref().map(str::to_owned),
         warnings: warnings::of(service, shared),
         draining: service.is_draining(),
+        maintenance: maintenance::of_service(&definition.service, in_maintenance),
         since: wire::time(service.live.since_ms()),
         uptime_share: service.live.uptime_share(service.status, clock::unix_ms()),
         transitions: service.live.transitions(),

@@ -388,14 +388,15 @@ impl Running {
 
 fn tell_contents(path: &Path, contents: &Contents) {
     log::info!(
-        "the store {} has {} services with {} instances, {} of them DOWN, {} draining, {} ids held, and {} API keys",
+        "the store {} has {} services with {} instances, {} of them DOWN, {} draining, {} ids held, {} API keys, and {} in maintenance",
         path.display(),
         contents.definitions.len(),
         contents.instances.len(),
         contents.observed.down.len(),
         contents.draining.len(),
         contents.holds.len(),
-        contents.keys.len()
+        contents.keys.len(),
+        contents.maintenance.len()
     );
 }
 

@@ -43,6 +43,22 @@ Examples:
   furt drain comments --instance comments-2
   furt drain comments --undo";
 
+pub(super) const MAINTENANCE: &str = "\
+Examples:
+  furt maintenance
+  furt maintenance on comments --for 30m
+  furt maintenance off comments";
+
+pub(super) const MAINTENANCE_ON: &str = "\
+Examples:
+  furt maintenance on comments --for 30m --message 'back at 15:00 UTC'
+  furt maintenance on --all --allow-from 10.0.0.0/8";
+
+pub(super) const MAINTENANCE_OFF: &str = "\
+Examples:
+  furt maintenance off comments
+  furt maintenance off --all";
+
 pub(super) const SERVICES: &str = "\
 Examples:
   furt services

@@ -16,6 +16,7 @@ mod join;
 mod keys;
 mod logging;
 mod lookup;
+mod maintenance;
 mod members;
 mod nodes;
 mod output;
@@ -73,6 +74,9 @@ enum Verb {
     /// Give a service, or one of its instances, no new requests until it restarts
     #[command(after_help = examples::DRAIN)]
     Drain(draining::DrainArgs),
+    /// List what is in maintenance; `on` and `off` begin and end it for a service, or for all
+    #[command(after_help = examples::MAINTENANCE)]
+    Maintenance(maintenance::MaintenanceArgs),
     /// Show how each service is, or one with its instances and routes
     #[command(visible_alias = "list", after_help = examples::SERVICES)]
     Services(services::ServicesArgs),
@@ -174,6 +178,7 @@ pub fn main() -> ExitCode {
         Verb::Register(args) => client::register(&args),
         Verb::Deregister(args) => draining::deregister(&args),
         Verb::Drain(args) => draining::drain(&args),
+        Verb::Maintenance(args) => maintenance::run(&args),
         Verb::Services(args) => services::run(&args),
         Verb::Events(args) => events::run(&args),
         Verb::Watch(args) => events::watch(&args),

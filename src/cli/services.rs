@@ -5,11 +5,12 @@
 use anyhow::Result;
 use clap::Args;
 use furt_api::deregistration::DrainUntil;
+use furt_api::maintenance::Maintenance;
 use furt_api::services::{Drain, HeldId, Instance, Service, ServiceRoute, Services};
 use furt_api::{Status, Timestamp};
 
 use super::client::{ask, permission, show};
-use super::output::{cell, clean, table};
+use super::output::{cell, clean, list, table};
 use super::{Format, Target};
 
 #[derive(Args)]
@@ -155,6 +156,7 @@ fn detail(service: &Service, now: Moment) -> String {
 fn status_of_service(service: &Service) -> String {
     let marks = [
         ("blocked", service.blocked.is_some()),
+        ("maintenance", !service.maintenance.is_empty()),
         ("draining", service.draining),
         ("held", service.instances.is_empty()),
     ];
@@ -227,6 +229,7 @@ fn why(service: &Service, now: Moment) -> String {
     if let Some(blocked) = &service.blocked {
         reasons.push(format!("not routed: {}", clean(blocked)));
     }
+    reasons.extend(service.maintenance.iter().map(|one| in_maintenance(one, now)));
     reasons.extend(service.warnings.iter().map(|warning| format!("warning: {}", clean(warning))));
     if service.draining {
         reasons.push("every instance is draining: requests get 503".to_owned());
@@ -245,6 +248,21 @@ fn why(service: &Service, now: Moment) -> String {
         reasons.push(format!("{}: {}{more}", clean(first.instance.as_str()), ejection(first, now)));
     }
     reasons.join("; ")
+}
+
+/// Until when, and what clients are told.
+fn in_maintenance(maintenance: &Maintenance, now: Moment) -> String {
+    let all = if maintenance.service.is_none() { " with all services" } else { "" };
+    let until = maintenance.until.as_ref();
+    let until = until
+        .map_or_else(|| "until it is switched off".to_owned(), |until| format!("for {} more", now.until(Some(until))));
+    let allowed = if maintenance.allow_from.is_empty() {
+        String::new()
+    } else {
+        format!(", but for clients from {}", list(&maintenance.allow_from))
+    };
+    let message = maintenance.message.as_deref().map(|message| format!(": {}", clean(message))).unwrap_or_default();
+    format!("in maintenance{all} {until}{allowed}{message}")
 }
 
 fn and_more(count: usize) -> String {
@@ -403,6 +421,23 @@ mod tests {
         fresh.last_ping = None;
         assert!(row(&service("UNKNOWN", vec![fresh])).ends_with("| none yet"));
         assert_eq!(overview(&[], now()), "no service is registered\n");
+    }
+
+    #[test]
+    fn maintenance_is_told_with_its_end_its_exceptions_and_its_message() {
+        let mut one = service("UP", vec![instance("a", "UP", None)]);
+        one.maintenance = serde_json::from_value(json!([
+            { "service": "sagjan", "since": "2025-11-14T20:00:00Z", "until": "2025-11-14T21:00:00Z", "from": "::1",
+              "allow_from": ["10.0.0.0/8"], "message": "back soon" },
+            { "service": null, "since": "2025-11-14T20:00:00Z", "until": null, "from": "::1", "allow_from": [],
+              "message": null },
+        ]))
+        .unwrap();
+        let row = row(&one);
+        assert!(row.contains("UP, maintenance"), "{row}");
+        let expected = "in maintenance for 30m 0s more, but for clients from 10.0.0.0/8: back soon; \
+            in maintenance with all services until it is switched off";
+        assert!(row.ends_with(expected), "{row}");
     }
 
     #[test]

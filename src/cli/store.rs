@@ -109,11 +109,11 @@ impl PathArgs {
 }
 
 fn tell(path: &Path, summary: Summary, format: Format) -> anyhow::Result<()> {
-    let Summary { services, instances, down, draining, held, keys } = summary;
+    let Summary { services, instances, down, draining, held, keys, maintenance } = summary;
     match format.output {
-        Output::Json => output::print_json(&Counts { services, instances, down, draining, held, keys }),
+        Output::Json => output::print_json(&Counts { services, instances, down, draining, held, keys, maintenance }),
         Output::Text => output::print(&format!(
-            "{}: ok: {services} services, {instances} instances, {down} of them DOWN, {draining} draining, {held} ids held, {keys} API keys\n",
+            "{}: ok: {services} services, {instances} instances, {down} of them DOWN, {draining} draining, {held} ids held, {keys} API keys, {maintenance} in maintenance\n",
             path.display()
         )),
     }
@@ -128,6 +128,7 @@ struct Counts {
     draining: usize,
     held: usize,
     keys: usize,
+    maintenance: usize,
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {

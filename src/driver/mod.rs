@@ -11,6 +11,7 @@
 mod backend;
 mod handle;
 mod key_report;
+mod maintenance_report;
 mod origin;
 mod report;
 mod store_thread;
@@ -95,7 +96,7 @@ impl<B: Backend> Driver<B> {
         let (sender, queue) = mpsc::channel(QUEUE);
         let first =
             registry.take_snapshot().unwrap_or_else(|| Snapshot::new(furt_core::model::Epoch(uuid::Uuid::nil())));
-        metrics.snapshot_published(first.generation, first.names.len(), first.table.len());
+        count_published(&metrics, &first);
         let (published, receiver) = watch::channel(first.generation);
         let snapshots = Arc::new(ArcSwap::from_pointee(Published::new(first, in_force.clone())));
         let driver = Self {
@@ -175,7 +176,7 @@ impl<B: Backend> Driver<B> {
             effects.extend(self.registry.handle(Event::DeadlineReached, now));
         }
         if let Some(snapshot) = self.registry.take_snapshot() {
-            self.metrics.snapshot_published(snapshot.generation, snapshot.names.len(), snapshot.table.len());
+            count_published(&self.metrics, &snapshot);
             let generation = snapshot.generation;
             self.snapshots.store(Arc::new(Published::new(snapshot, self.in_force.clone())));
             self.published.send_replace(generation);
@@ -218,4 +219,9 @@ impl<B: Backend> Driver<B> {
         }
         self.store.submit(clock::now());
     }
+}
+
+fn count_published(metrics: &RegistryMetrics, snapshot: &Snapshot) {
+    let maintenances = snapshot.maintenance.as_ref().map_or(0, |table| table.len());
+    metrics.snapshot_published(snapshot.generation, snapshot.names.len(), snapshot.table.len(), maintenances);
 }

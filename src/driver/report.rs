@@ -3,8 +3,8 @@
 
 use log::{info, warn};
 
-use super::key_report;
 use super::origin::{from_address, origin};
+use super::{key_report, maintenance_report};
 use crate::telemetry::{Event, RegistryMetrics};
 use furt_core::model::{GatewayName, ServiceName, Status};
 use furt_core::registry::{DnsSubject, InstanceRef, OutageScope, Replaced, Report};
@@ -152,6 +152,7 @@ fn report_of(report: &Report, by: Option<&GatewayName>, metrics: &RegistryMetric
             of_service("removal-failed", service).with("why", &**why)
         }
         Report::Key(of_key) => key_report::report(of_key, by, metrics),
+        Report::Maintenance(of_maintenance) => maintenance_report::report(of_maintenance, by, metrics),
     }
 }
 

@@ -120,7 +120,9 @@ impl StoreThread {
             | Change::PutHold(..)
             | Change::RemoveHold(_)
             | Change::PutKey(_)
-            | Change::RemoveKey(_) => return,
+            | Change::RemoveKey(_)
+            | Change::PutMaintenance(..)
+            | Change::RemoveMaintenance(_) => return,
         };
         self.notes.insert((instance.clone(), kind), change);
     }
@@ -240,6 +242,8 @@ fn replaced(change: &Change) -> &[InstanceId] {
         | Change::PutHold(..)
         | Change::RemoveHold(_)
         | Change::PutKey(_)
-        | Change::RemoveKey(_) => &[],
+        | Change::RemoveKey(_)
+        | Change::PutMaintenance(..)
+        | Change::RemoveMaintenance(_) => &[],
     }
 }

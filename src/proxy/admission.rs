@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 use super::answer::GatewayAnswer;
 use super::context::Context;
 use super::restricting::{self, Asked};
-use super::{Gateway, challenges, cors, credentials, fixed, framing, hops, limits, upload, websockets};
+use super::{Gateway, challenges, cors, credentials, fixed, framing, hops, limits, maintenance, upload, websockets};
 use crate::published::Published;
 use crate::status;
 use crate::telemetry::request_id;
@@ -148,6 +148,11 @@ impl Gateway {
             Found::Nothing => return Err(GatewayProblem::RouteNotFound.into()),
         };
         ctx.target.take(route, snapshot.service(route.owner.index()));
+        if let Some(table) = &snapshot.maintenance
+            && token.is_none()
+        {
+            maintenance::check(table, route, ctx, snapshot)?;
+        }
         let restrictions = route.rules.as_ref().map_or(&[][..], |rules| &rules.restrictions);
         let asked = Asked { host: &host, path: &path, method: &request.method };
         if !restrictions.is_empty() {

@@ -128,6 +128,7 @@ impl Status {
             | GatewayProblem::ConcurrencyLimited
             | GatewayProblem::AddressRateLimited
             | GatewayProblem::Overloaded
+            | GatewayProblem::Maintenance
             | GatewayProblem::ServiceDown
             | GatewayProblem::NoInstance
             | GatewayProblem::InstancesFull

@@ -34,6 +34,7 @@ mod headers;
 mod hops;
 mod http2;
 mod limits;
+mod maintenance;
 mod malformed;
 mod message_headers;
 mod pace;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use furt_core::model::{
     CidrSet, Definition, Document, DrainMark, DrainUntil, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec,
-    KeyName, KeySpec, OldDigest, PermissionRule, PermissionSet, Rate, RateLimit, RuntimeKey, ServiceName, Sha256Digest,
-    Status, StatusRange, UpstreamUrl,
+    KeyName, KeySpec, Maintenance, MaintenanceMessage, MaintenanceScope, OldDigest, PermissionRule, PermissionSet,
+    Rate, RateLimit, RuntimeKey, ServiceName, Sha256Digest, Status, StatusRange, UpstreamUrl,
 };
 use furt_core::ports::Store;
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
@@ -112,6 +112,22 @@ pub(super) fn api_key(name: &str, sha256: &str) -> Change {
     };
     let old = OldDigest { sha256: Sha256Digest::of(format!("{name} before").as_bytes()), until_ms: 5_000 };
     Change::PutKey(Arc::new(RuntimeKey::try_new(spec, 1_000, Some(i64::MAX), vec![old]).unwrap()))
+}
+
+/// With everything that maintenance can have, and this message.
+pub(super) fn maintenance(of: &str, message: &str) -> Change {
+    let one = Maintenance {
+        allow_from: CidrSet::try_new(&["10.0.0.0/8", "::1"]).unwrap(),
+        message: Some(MaintenanceMessage::try_new(message).unwrap()),
+        from: [10, 0, 0, 1].into(),
+        began_ms: 5_000,
+        ends_ms: Some(i64::MAX),
+    };
+    Change::PutMaintenance(MaintenanceScope::from_name(of).unwrap(), Arc::new(one))
+}
+
+pub(super) fn gone_maintenance(of: &str) -> Change {
+    Change::RemoveMaintenance(MaintenanceScope::from_name(of).unwrap())
 }
 
 pub(super) fn gone_key(name: &str) -> Change {
@@ -291,6 +307,24 @@ fn keys_are_put_replaced_and_removed_by_their_name(mut store: impl Store) {
     assert!(store.load().unwrap().keys.is_empty());
 }
 
+fn a_name_is_in_maintenance_until_that_ends_whatever_becomes_of_the_service(mut store: impl Store) {
+    let all = |store: &mut dyn Store| -> Vec<_> {
+        let all = store.load().unwrap().maintenance;
+        all.into_iter().map(|(scope, one)| Change::PutMaintenance(scope, one)).collect()
+    };
+    store.apply(&[maintenance("a", "one"), maintenance("*", "two"), maintenance("none", "\"three\" \\ é")]).unwrap();
+    store.apply(&[definition("a", 1), instance("a", "a1", "http://h"), maintenance("a", "four")]).unwrap();
+    store.apply(&[gone("a", &["a1"]), gone_maintenance("nobody")]).unwrap();
+    let expected = [maintenance("*", "two"), maintenance("a", "four"), maintenance("none", "\"three\" \\ é")];
+    assert_eq!(all(&mut store), expected);
+    store.apply(&[gone_maintenance("a"), gone_maintenance("*"), maintenance("a", "five")]).unwrap();
+    assert_eq!(all(&mut store), [maintenance("a", "five"), maintenance("none", "\"three\" \\ é")]);
+    let Change::PutMaintenance(scope, one) = maintenance("b", "x") else { unreachable!() };
+    let least = Maintenance { allow_from: CidrSet::default(), message: None, ends_ms: None, ..(*one).clone() };
+    store.apply(&[Change::PutMaintenance(scope.clone(), Arc::new(least.clone()))]).unwrap();
+    assert_eq!(*store.load().unwrap().maintenance[&scope], least);
+}
+
 fn the_epoch_stays_and_the_starts_are_counted(mut store: impl Store) {
     let (one, other) = (store.load().unwrap(), store.load().unwrap());
     assert_eq!(one.epoch, other.epoch);
@@ -340,6 +374,10 @@ macro_rules! conforms {
             #[test]
             fn keys_are_put_replaced_and_removed_by_their_name() {
                 super::keys_are_put_replaced_and_removed_by_their_name($new);
+            }
+            #[test]
+            fn a_name_is_in_maintenance_until_that_ends_whatever_becomes_of_the_service() {
+                super::a_name_is_in_maintenance_until_that_ends_whatever_becomes_of_the_service($new);
             }
             #[test]
             fn changes_apply_in_their_order() {

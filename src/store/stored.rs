@@ -39,12 +39,18 @@ pub fn stored(change: &Change) -> Option<Result<Change, RecordError>> {
             let read = records::Drain::parse_hold(&held.to_string(), &record);
             Some(read.map(|(held, mark)| Change::PutHold(held, mark)))
         }
+        Change::PutMaintenance(scope, maintenance) => {
+            let record = records::Maintenance::from_core(scope, maintenance).to_json();
+            let read = records::Maintenance::parse(&scope.to_string(), &record);
+            Some(read.map(|(scope, maintenance)| Change::PutMaintenance(scope, maintenance)))
+        }
         Change::RemoveInstance(_)
         | Change::RemoveService { .. }
         | Change::Observe(..)
         | Change::NoteTtl { .. }
         | Change::RemoveDraining(_)
         | Change::RemoveHold(_)
-        | Change::RemoveKey(_) => None,
+        | Change::RemoveKey(_)
+        | Change::RemoveMaintenance(_) => None,
     }
 }

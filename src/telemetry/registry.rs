@@ -29,6 +29,7 @@ pub struct RegistryMetrics {
     services: IntGauge,
     routes: IntGauge,
     generation: IntGauge,
+    maintenances: IntGauge,
     store_failures: IntCounter,
     restored: IntCounter,
     series: Arc<Series>,
@@ -63,6 +64,7 @@ impl RegistryMetrics {
             services: gauge("furt_services", "Registered services")?,
             routes: gauge("furt_routes", "Routes in the table, those of DOWN services among them")?,
             generation: gauge("furt_generation", "The registry's last change that is published")?,
+            maintenances: gauge("furt_maintenances", "Services in maintenance; one of all services counts one more")?,
             store_failures: counter("furt_store_failures_total", "Batches that the store could not take")?,
             restored: counter("furt_store_restored_total", "Instances that were stored again, since they lived")?,
             series,
@@ -145,13 +147,14 @@ impl RegistryMetrics {
         self.keys_expired.inc();
     }
 
-    /// A snapshot with so many services and routes is published.
-    pub fn snapshot_published(&self, generation: Generation, services: usize, routes: usize) {
+    /// A snapshot with so many services and routes is published, and with so much in maintenance.
+    pub fn snapshot_published(&self, generation: Generation, services: usize, routes: usize, maintenances: usize) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.generation.set(i64::try_from(generation.0).unwrap_or(i64::MAX));
         self.services.set(number(services));
         self.series.expect_services(services);
         self.routes.set(number(routes));
+        self.maintenances.set(number(maintenances));
     }
 
     /// The network of furt's own host seems to be out, in words; `None`: it is not any more.

@@ -53,6 +53,7 @@ problems! {
     HeaderTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "header-too-large", "The request's header is larger than the gateway takes", "http_request_error";
     BodyTooLarge = PAYLOAD_TOO_LARGE, "body-too-large", "The request's body is larger than the gateway takes", "http_request_error";
     Overloaded = SERVICE_UNAVAILABLE, "overloaded", "The gateway answers as many requests as it may", "connection_limit_reached";
+    Maintenance = SERVICE_UNAVAILABLE, "maintenance", "The service is in maintenance", "destination_unavailable";
     ServiceDown = SERVICE_UNAVAILABLE, "service-down", "The service is down", "destination_unavailable";
     NoInstance = SERVICE_UNAVAILABLE, "no-instance", "No instance of the service is available", "destination_unavailable";
     InstancesFull = SERVICE_UNAVAILABLE, "instances-full", "Every instance of the service is at its limit", "connection_limit_reached";

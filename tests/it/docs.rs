@@ -141,7 +141,8 @@ fn verbs_and_options_of_the_shell_examples_are_known() {
     let mut count = 0;
     for Block { body, place, .. } in blocks().filter(|block| block.info == "sh" && !block.is_ahead) {
         for call in calls(&body) {
-            let has_verbs = ["keys", "store", "nodes", "cluster", "secret", "settings"].contains(&call[0]);
+            let has_verbs =
+                ["keys", "store", "nodes", "cluster", "secret", "settings", "maintenance"].contains(&call[0]);
             let names_one = call.get(1).is_some_and(|word| word.starts_with(char::is_alphabetic));
             let verb = &call[..if has_verbs && names_one { 2 } else { 1 }];
             let known = help(verb);

@@ -334,6 +334,9 @@ async fn a_store_is_checked_exported_and_imported() {
         json!({"name": "web", "permissions": ["x"], "rate": "5/s", "allow_from": ["10.0.0.0/8"], "expires": "1h"});
     Answer::of(gateway.operate(Method::POST, "/internal/keys").json(&key)).await.ok();
     let key = gateway.seen("/internal/keys/web").await;
+    let message = json!({"message": "back soon"});
+    Answer::of(gateway.operate(Method::PUT, "/internal/services/b/maintenance").json(&message)).await.ok();
+    let maintenance = gateway.seen("/internal/maintenance").await["maintenance"].clone();
     gateway.stop().await;
     let path = store_of(&gateway);
     let run = async |arguments: &[&str]| {
@@ -347,13 +350,16 @@ async fn a_store_is_checked_exported_and_imported() {
     let (code, said, _) = run(&["store", "check", "furt.redb"]).await;
     assert_eq!(
         (code, said.as_str()),
-        (0, "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 0 ids held, 1 API keys\n")
+        (
+            0,
+            "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 0 ids held, 1 API keys, 1 in maintenance\n"
+        )
     );
     let (code, said, _) = run(&["store", "check", "--config", "furt.toml", "-o", "json"]).await;
     assert_eq!(code, 0);
     assert_eq!(
         said.parse::<Value>().unwrap(),
-        json!({"services": 2, "instances": 2, "down": 0, "draining": 0, "held": 0, "keys": 1})
+        json!({"services": 2, "instances": 2, "down": 0, "draining": 0, "held": 0, "keys": 1, "maintenance": 1})
     );
     let (code, exported, _) = run(&["store", "export", "furt.redb"]).await;
     assert_eq!(code, 0);
@@ -367,13 +373,17 @@ async fn a_store_is_checked_exported_and_imported() {
     let (code, said, _) = run(&["store", "import", "copy.json", "--into", "furt.redb"]).await;
     assert_eq!(
         (code, said.as_str()),
-        (0, "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 0 ids held, 1 API keys\n")
+        (
+            0,
+            "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 0 ids held, 1 API keys, 1 in maintenance\n"
+        )
     );
     let (_, again, _) = run(&["store", "export", "furt.redb"]).await;
     assert_eq!(again, exported);
     gateway.start_again().await;
     assert_eq!(services(&gateway).await.len(), 2);
     assert_eq!(gateway.seen("/internal/keys/web").await, key);
+    assert_eq!(gateway.seen("/internal/maintenance").await["maintenance"], maintenance);
 
     let bad = exported.replace("\"policy\": \"", "\"policy\": \"un");
     fs::write(gateway.dir().join("bad.json"), bad).unwrap();

@@ -48,6 +48,7 @@ mod limits;
 mod listeners;
 mod listing;
 mod lookup;
+mod maintenance;
 mod malformed;
 mod methods;
 mod metrics;

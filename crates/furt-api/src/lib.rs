@@ -8,6 +8,7 @@
 //! | [`route_options`] | parts of [`registration`] and [`services`] |
 //! | [`registration`] | `/internal/register-service`, `…/heartbeat`, `…/probe` |
 //! | [`deregistration`] | `DELETE` of services and instances, `…/drain` |
+//! | [`maintenance`] | `/internal/maintenance`, `…/maintenance` |
 //! | [`services`] | `GET /internal/services`, `GET /internal/services/{service}` |
 //! | [`lookup`] | `/internal/instances` |
 //! | [`nodes`] | `/internal/nodes` |
@@ -58,6 +59,7 @@ pub mod events;
 pub mod health;
 pub mod keys;
 pub mod lookup;
+pub mod maintenance;
 mod names;
 pub mod nodes;
 mod nullable;

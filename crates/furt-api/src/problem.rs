@@ -183,6 +183,8 @@ open_enum! {
         KeyUnknown = "key-unknown",
         /// 508, by the public listener: the request has passed furt too often.
         LoopDetected = "loop-detected",
+        /// 503, by the public listener: the service is in maintenance, or all of them are.
+        Maintenance = "maintenance",
         /// 405: the endpoint does not take this method.
         MethodNotAllowed = "method-not-allowed",
         /// 503, by the public listener: no instance of the service is available.
@@ -233,6 +235,8 @@ open_enum! {
         TooLarge = "too-large",
         /// 409: there are too many API keys.
         TooManyKeys = "too-many-keys",
+        /// 409: too many names are in maintenance.
+        TooManyMaintenances = "too-many-maintenances",
         /// 409: too many keys before the present one are still good.
         TooManyOldKeys = "too-many-old-keys",
         /// 501, by the public listener: the body has a transfer coding other than chunked.

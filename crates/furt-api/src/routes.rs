@@ -138,6 +138,8 @@ open_enum! {
         RouteNotFound = "route-not-found",
         /// Routes match, and none takes the method: 405.
         MethodNotAllowed = "method-not-allowed",
+        /// The service is in maintenance, or all of them are: 503.
+        Maintenance = "maintenance",
         /// The service is DOWN: 503.
         ServiceDown = "service-down",
         /// Every instance is draining: 503.

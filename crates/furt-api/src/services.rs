@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::deregistration::DrainUntil;
+use crate::maintenance::Maintenance;
 use crate::nullable::null_or;
 use crate::route_options::{Cors, Limits, Rewrite, RouteTimeouts};
 use crate::{Document, Epoch, Generation, InstanceId, Ordered, Seconds, ServiceName, Status, Timestamp};
@@ -39,6 +40,9 @@ pub struct Service {
     pub warnings: Vec<String>,
     /// Whether every instance that could be asked is draining, so that requests get 503.
     pub draining: bool,
+    /// The maintenance that it is in: its own, and that of all services, whose `service` is `null`. Absent: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub maintenance: Vec<Maintenance>,
     /// Since when its status is what it is.
     pub since: Timestamp,
     /// The share of time that it was not DOWN since it registered, 0 to 1.

@@ -29,6 +29,10 @@ open_enum! {
         Draining = "draining",
         /// Instances get requests again.
         DrainEnded = "drain-ended",
+        /// A service is in maintenance, or all of them are.
+        MaintenanceBegan = "maintenance-began",
+        /// It is in maintenance no more.
+        MaintenanceEnded = "maintenance-ended",
         /// A runtime API key is gone; a node's key is not approved any more, for ever.
         Revoked = "revoked",
         /// The configuration was read again and is in force.

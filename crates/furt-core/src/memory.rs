@@ -90,6 +90,12 @@ impl Store for MemoryStore {
                 Change::RemoveKey(name) => {
                     self.contents.keys.remove(name);
                 }
+                Change::PutMaintenance(scope, maintenance) => {
+                    self.contents.maintenance.insert(scope.clone(), Arc::clone(maintenance));
+                }
+                Change::RemoveMaintenance(scope) => {
+                    self.contents.maintenance.remove(scope);
+                }
             }
         }
         Ok(())

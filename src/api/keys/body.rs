@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::fields::{FieldError, Fields, text};
+use super::super::fields::{FieldError, Fields, span, text};
 use crate::clock;
 use furt_core::model::{
     CidrSet, Invalid, KeyName, KeySpec, MAX_BURST, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, PermissionRule,
-    PermissionSet, Rate, RateLimit, RuntimeKey, Sha256Digest, duration,
+    PermissionSet, Rate, RateLimit, RuntimeKey, Sha256Digest,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -83,15 +83,6 @@ fn expires(value: &Value, now_ms: i64) -> Result<i64, Invalid> {
         Ok(end_ms)
     } else {
         Err(Invalid::new("must lie in the future, and within a hundred years"))
-    }
-}
-
-/// A number of seconds, or a text with a unit.
-fn span(value: &Value) -> Option<Duration> {
-    match value {
-        Value::Number(seconds) => Duration::try_from_secs_f64(seconds.as_f64()?).ok(),
-        Value::String(text) => duration(text),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

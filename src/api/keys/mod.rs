@@ -16,12 +16,11 @@ use furt_api::keys::{Key, Keys, RevokedKey};
 use furt_api::{Code, Outcome};
 use serde_json::{Map, Value};
 
-use super::commands::{ApiResult, ask, json_body, unexpected};
+use super::commands::{ApiResult, ask, check_staying, json_body, unexpected};
 use super::listener::BodyTooLarge;
 use super::problem::Problem;
 use super::{Api, listing};
 use crate::clock;
-use crate::driver::DriverGone;
 use crate::secret;
 use crate::wire;
 use furt_core::model::{KeyName, Sha256Digest};
@@ -105,11 +104,6 @@ pub(super) async fn one(State(api): State<Arc<Api>>, Path(name): Path<String>) -
         (None, Some(runtime)) => Ok(Json(runtime)),
         (Some(spec), runtime) => Ok(Json(Key { kept: runtime.map(Box::new), ..views::configured(spec) })),
     }
-}
-
-/// What a process that ends would take may not be answered any more.
-fn check_staying(api: &Api) -> Result<(), Problem> {
-    if api.readiness.is_stopping() { Err(DriverGone.into()) } else { Ok(()) }
 }
 
 /// What can be no name names no key.

@@ -27,7 +27,9 @@ use super::records;
 use crate::affinity_keys::AffinitySecret;
 use crate::clock;
 use faults::ContentsError;
-use furt_core::model::{DrainMark, Epoch, InstanceId, KeyName, MAX_DURATION, RuntimeKey, Status};
+use furt_core::model::{
+    DrainMark, Epoch, InstanceId, KeyName, MAX_DURATION, Maintenance, MaintenanceScope, RuntimeKey, Status,
+};
 use furt_core::ports::{Store, StoreError};
 use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
 pub use lending::{Custody, LendableStore};
@@ -35,8 +37,8 @@ pub use opening::examine;
 pub(super) use overlay::LONGEST_READ;
 pub use running::RunningStore;
 use tables::{
-    AFFINITY_SECRET, DEFINITIONS, DOWN, DRAINING, DRAINS, FORMAT, HOLDS, INSTANCES, IdTable, KEYS, META, OLDEST_FORMAT,
-    TTLS, UP,
+    AFFINITY_SECRET, DEFINITIONS, DOWN, DRAINING, DRAINS, FORMAT, HOLDS, INSTANCES, IdTable, KEYS, MAINTENANCE, META,
+    OLDEST_FORMAT, TTLS, UP, WITH_DRAINING, WITHOUT_MAINTENANCE,
 };
 pub use transfer::{Summary, check, export, import};
 use undo::Undo;
@@ -248,12 +250,13 @@ fn check_format(database: &Database, path: &Path) -> Result<(), StoreError> {
 /// Makes a file of an earlier format one of this furt's: from then on the earlier furt refuses it. The first files of
 /// format 2 had no TTLs.
 fn upgrade(database: &Database) -> Result<(), redb::Error> {
-    if format(database)? == Some(FORMAT) {
+    let before = format(database)?;
+    if before == Some(FORMAT) {
         return Ok(());
     }
     let transaction = begin(database)?;
     transaction.open_table(META)?.insert("format", FORMAT.to_string().as_bytes())?;
-    {
+    if before.is_some_and(|before| before <= WITH_DRAINING) {
         let mut drains = transaction.open_table(DRAINS)?;
         for entry in transaction.open_table(DRAINING)?.iter()? {
             let (id, ()) = entry.map(|(id, _)| (id, ()))?;
@@ -265,9 +268,10 @@ fn upgrade(database: &Database) -> Result<(), redb::Error> {
         }
     }
     transaction.delete_table(DRAINING)?;
-    transaction.open_table(HOLDS)?;
+    for table in [DRAINS, HOLDS, KEYS, MAINTENANCE] {
+        transaction.open_table(table)?;
+    }
     transaction.open_table(TTLS)?;
-    transaction.open_table(KEYS)?;
     Ok(transaction.commit()?)
 }
 
@@ -295,6 +299,7 @@ fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb
         transaction.open_table(HOLDS)?;
         transaction.open_table(TTLS)?;
         transaction.open_table(KEYS)?;
+        transaction.open_table(MAINTENANCE)?;
     }
     Ok(transaction.commit()?)
 }
@@ -401,6 +406,13 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
         Change::RemoveKey(name) => {
             transaction.open_table(KEYS)?.remove(name.as_str())?;
         }
+        Change::PutMaintenance(scope, maintenance) => {
+            let record = records::Maintenance::from_core(scope, maintenance).to_json();
+            transaction.open_table(MAINTENANCE)?.insert(scope.to_string().as_str(), record.as_slice())?;
+        }
+        Change::RemoveMaintenance(scope) => {
+            transaction.open_table(MAINTENANCE)?.remove(scope.to_string().as_str())?;
+        }
         Change::RemoveInstance(InstanceRef { id, .. }) => {
             transaction.open_table(INSTANCES)?.remove(id.as_str())?;
             forget_state(transaction, id)?;
@@ -451,14 +463,17 @@ fn read_commit(read: &ReadTransaction) -> Result<Contents, ContentsError> {
         let keys = if format == Some(OLDEST_FORMAT) { None } else { Some(read.open_table(KEYS)?) };
         let drains = match format {
             Some(OLDEST_FORMAT) => StoredDrains::None,
-            Some(FORMAT) => StoredDrains::Records(read.open_table(DRAINS)?, read.open_table(HOLDS)?),
-            _ => StoredDrains::Ids(read.open_table(DRAINING)?),
+            Some(WITH_DRAINING) => StoredDrains::Ids(read.open_table(DRAINING)?),
+            _ => StoredDrains::Records(read.open_table(DRAINS)?, read.open_table(HOLDS)?),
         };
+        let is_before = format.is_none_or(|format| format <= WITHOUT_MAINTENANCE);
+        let maintenance = if is_before { None } else { Some(read.open_table(MAINTENANCE)?) };
         let (definitions, instances) = (read.open_table(DEFINITIONS)?, read.open_table(INSTANCES)?);
         let (ttls, up) = (present(read.open_table(TTLS))?, present(read.open_table(UP))?);
-        Ok((read.open_table(META)?, definitions, instances, read.open_table(DOWN)?, up, ttls, drains, keys))
+        let down = read.open_table(DOWN)?;
+        Ok((read.open_table(META)?, definitions, instances, down, up, ttls, drains, keys, maintenance))
     };
-    let (meta, definitions, instances, down, up, ttls, drains, keys) = tables()?;
+    let (meta, definitions, instances, down, up, ttls, drains, keys, maintenance) = tables()?;
     let text = |key: &'static str| -> Result<String, ContentsError> {
         let value = meta.get(key)?.ok_or(ContentsError::Missing(key))?;
         String::from_utf8(value.value().to_owned()).map_err(|_| ContentsError::NoText(key))
@@ -497,6 +512,12 @@ fn read_commit(read: &ReadTransaction) -> Result<Contents, ContentsError> {
         for entry in keys.iter()? {
             let (name, record) = entry?;
             put_key(&mut contents, records::Key::parse(name.value(), record.value())?);
+        }
+    }
+    if let Some(maintenance) = maintenance {
+        for entry in maintenance.iter()? {
+            let (name, record) = entry?;
+            put_maintenance(&mut contents, records::Maintenance::parse(name.value(), record.value())?);
         }
     }
     check_whole(&contents)?;
@@ -571,6 +592,10 @@ fn put_instance(contents: &mut Contents, record: InstanceRecord) {
 
 fn put_key(contents: &mut Contents, key: Arc<RuntimeKey>) {
     contents.keys.insert(key.name().clone(), key);
+}
+
+fn put_maintenance(contents: &mut Contents, (scope, maintenance): (MaintenanceScope, Arc<Maintenance>)) {
+    contents.maintenance.insert(scope, maintenance);
 }
 
 /// An instance comes with its definition and goes with it, a digest is of one key, and one more start can be counted.

@@ -3,8 +3,12 @@
 use redb::TableDefinition;
 
 /// The format that this furt writes. A change of any record that an older furt could misread makes it grow. 2 has
-/// `draining`, `ttls` and `keys`. 3 has `drains` and `holds` instead of `draining`, and incarnations.
-pub(super) const FORMAT: u64 = 3;
+/// `draining`, `ttls` and `keys`. 3 has `drains` and `holds` instead of `draining`, and incarnations. 4 has `maintenance`.
+pub(super) const FORMAT: u64 = 4;
+/// The last one without `maintenance`.
+pub(super) const WITHOUT_MAINTENANCE: u64 = 3;
+/// The last one with `draining`.
+pub(super) const WITH_DRAINING: u64 = 2;
 /// The oldest one that it reads, without any of these. Opening such a file makes it one of [`FORMAT`].
 pub(super) const OLDEST_FORMAT: u64 = 1;
 
@@ -31,5 +35,7 @@ pub(super) const DRAINS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new
 pub(super) const HOLDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("holds");
 /// Ids of instances that are draining, in a file of format 2.
 pub(super) const DRAINING: IdTable = TableDefinition::new("draining");
+/// JSON by the name of the service that is in maintenance; `*` for all of them.
+pub(super) const MAINTENANCE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("maintenance");
 /// JSON by the key's name.
 pub(super) const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::store::conformance::{
-    api_key, definition, draining, gone, gone_key, held, hold, instance, note_down, note_status, note_ttl,
+    api_key, definition, draining, gone, gone_key, held, hold, instance, maintenance, note_down, note_status, note_ttl,
 };
 use crate::store::disk::opening::examine;
 
@@ -45,7 +45,7 @@ fn fill(store: &mut DiskStore) -> Contents {
         .unwrap();
     store.apply(&[note_status("i6", Status::Up)]).unwrap();
     store.apply(&[api_key("k0", "0"), api_key("k1", "1"), api_key("k2", "2")]).unwrap();
-    store.apply(&[gone_key("k1")]).unwrap();
+    store.apply(&[gone_key("k1"), maintenance("s1", "one"), maintenance("*", "two")]).unwrap();
     let State::Open(database) = &store.state else { panic!("it is open") };
     let contents = read(database).unwrap();
     assert_eq!((contents.starts, contents.instances.len(), contents.keys.len()), (starts, 11, 2));
@@ -164,15 +164,16 @@ fn of_format_2(folder: &Folder) -> Contents {
     transaction.open_table(META).unwrap().insert("format", b"2".as_slice()).unwrap();
     transaction.delete_table(DRAINS).unwrap();
     transaction.delete_table(HOLDS).unwrap();
+    transaction.delete_table(MAINTENANCE).unwrap();
     transaction.open_table(DRAINING).unwrap().insert("i7", ()).unwrap();
     transaction.commit().unwrap();
     read(&database).unwrap()
 }
 
-/// Who began a drain, when, and how long it holds was not kept, and no id was held.
+/// Who began a drain, when, and how long it holds was not kept, and no id was held; nor was anything in maintenance.
 fn without_what_format_3_added(contents: Contents) -> Contents {
     let draining = contents.draining.into_keys().map(|id| (id, Arc::new(DrainMark::unknown()))).collect();
-    Contents { draining, holds: Default::default(), ..contents }
+    Contents { draining, holds: Default::default(), maintenance: Default::default(), ..contents }
 }
 
 #[test]
@@ -197,13 +198,37 @@ fn an_export_of_format_2_is_imported() {
     let (folder, contents) = Folder::filled();
     let mut exported = export(&folder.path()).unwrap();
     exported["format"] = 2.into();
-    for list in ["drains", "holds"] {
+    for list in ["drains", "holds", "maintenance"] {
         exported.as_object_mut().unwrap().remove(list).unwrap();
     }
     exported["draining"] = serde_json::json!(["i7"]);
     let into = folder.0.path().join("copy");
     import(&exported.to_string(), &into).unwrap();
     assert_eq!(examine(&into).unwrap(), without_what_format_3_added(contents));
+}
+
+#[test]
+fn a_store_and_an_export_of_format_3_have_nothing_in_maintenance_until_something_is() {
+    let (folder, contents) = Folder::filled();
+    let older = Contents { maintenance: Default::default(), ..contents };
+    let mut exported = export(&folder.path()).unwrap();
+    exported["format"] = 3.into();
+    exported.as_object_mut().unwrap().remove("maintenance").unwrap();
+    let into = folder.0.path().join("copy");
+    import(&exported.to_string(), &into).unwrap();
+    assert_eq!(examine(&into).unwrap(), older);
+    let database = Database::open(folder.path()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert("format", b"3".as_slice()).unwrap();
+    transaction.delete_table(MAINTENANCE).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    assert_eq!(examine(&folder.path()).unwrap(), older);
+    let mut store = DiskStore::open(&folder.path()).unwrap();
+    store.apply(&[maintenance("s1", "one")]).unwrap();
+    let State::Open(database) = &store.state else { panic!("it is open") };
+    assert_eq!(format(database).unwrap(), Some(FORMAT), "a furt that would let requests in refuses it");
+    assert_eq!(store.load().unwrap().maintenance.len(), 1);
 }
 
 /// As a furt of format 1 left it.
@@ -220,8 +245,8 @@ fn of_format_1(folder: &Folder) -> Contents {
 }
 
 fn without_what_format_2_added(contents: Contents) -> Contents {
-    let (draining, holds, ttls, keys) = Default::default();
-    Contents { draining, holds, ttls, keys, ..contents }
+    let (draining, holds, ttls, keys, maintenance) = Default::default();
+    Contents { draining, holds, ttls, keys, maintenance, ..contents }
 }
 
 #[test]
@@ -267,7 +292,7 @@ fn an_export_of_format_1_is_imported() {
     let (folder, contents) = Folder::filled();
     let mut exported = export(&folder.path()).unwrap();
     exported["format"] = 1.into();
-    for list in ["drains", "holds", "ttls_ms", "keys"] {
+    for list in ["drains", "holds", "ttls_ms", "keys", "maintenance"] {
         exported.as_object_mut().unwrap().remove(list).unwrap();
     }
     let into = folder.0.path().join("copy");
@@ -447,7 +472,7 @@ fn a_store_that_lost_its_keys_is_refused() {
 fn what_is_exported_and_imported_is_the_same_store() {
     let (folder, contents) = Folder::filled();
     let before = fs::read(folder.path()).unwrap();
-    let summary = Summary { services: 11, instances: 11, down: 1, draining: 1, held: 1, keys: 2 };
+    let summary = Summary { services: 11, instances: 11, down: 1, draining: 1, held: 1, keys: 2, maintenance: 2 };
     assert_eq!(check_store(&folder.path()), summary);
     let exported = export(&folder.path()).unwrap();
     assert!(fs::read(folder.path()).unwrap() == before, "neither changes it");
@@ -548,7 +573,28 @@ fn an_import_that_is_wrong_names_the_record_and_makes_nothing() {
     refused(&|all| all["drains"] = vec![all["drains"][0].clone(); 2].into(), "the record of drain \"i7\" comes twice");
     refused(&|all| all["holds"][0]["until"] = "restart".into(), "hold \"s/i\": it is no hold of an id");
     refused(&|all| all["holds"] = vec![all["holds"][0].clone(); 2].into(), "the record of hold \"s/i\" comes twice");
-    refused(&|all| all["draining"] = serde_json::json!([]), "format 3 and lists");
+    let one = exported["maintenance"][1].clone();
+    refused(&|all| all["maintenance"] = vec![one.clone(); 2].into(), "the record of maintenance \"s1\" comes twice");
+    for (field, bad, why) in [
+        ("message", serde_json::json!("a\nb"), "1 to 500 characters"),
+        ("allow_from", serde_json::json!(["x"]), "network"),
+        ("allow_from", serde_json::json!(vec!["::1"; 257]), "at most 256 networks"),
+        ("ends_ms", serde_json::json!(0), "must end after it begins"),
+        ("from", serde_json::json!("x"), "invalid"),
+        ("colour", serde_json::json!(1), "colour"),
+    ] {
+        refused(&|all| all["maintenance"][1][field] = bad.clone(), "the record of maintenance \"s1\"");
+        refused(&|all| all["maintenance"][1][field] = bad.clone(), why);
+    }
+    refused(&|all| all["maintenance"][1]["service"] = "A b".into(), "must be");
+    refused(
+        &|all| {
+            all.as_object_mut().unwrap().remove("maintenance");
+        },
+        "no \"maintenance\"",
+    );
+    refused(&|all| all["format"] = 3.into(), "format 3 and lists");
+    refused(&|all| all["draining"] = serde_json::json!([]), &format!("format {FORMAT} and lists"));
     let error = import("{", &into).unwrap_err();
     assert!(error.to_string().contains("no JSON"), "{error}");
 }

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::faults::ImportError;
 use super::{
-    FORMAT, OLDEST_FORMAT, Undo, check_whole, initialize, known, opening, promised, put_definition, put_drain,
-    put_instance, put_key, records, write,
+    FORMAT, OLDEST_FORMAT, Undo, WITH_DRAINING, WITHOUT_MAINTENANCE, check_whole, initialize, known, opening, promised,
+    put_definition, put_drain, put_instance, put_key, put_maintenance, records, write,
 };
 use crate::store::RecordKind;
 use furt_core::model::{DrainMark, Epoch, InstanceId, Status};
@@ -36,6 +36,8 @@ pub struct Summary {
     pub held: usize,
     /// Runtime keys.
     pub keys: usize,
+    /// Names that are in maintenance.
+    pub maintenance: usize,
 }
 
 impl Summary {
@@ -47,6 +49,7 @@ impl Summary {
             draining: contents.draining.len() + contents.holds.keys().filter(|held| is_stored(contents, held)).count(),
             held: contents.holds.len(),
             keys: contents.keys.len(),
+            maintenance: contents.maintenance.len(),
         }
     }
 }
@@ -71,9 +74,12 @@ struct Exported {
     /// Of format 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     draining: Option<Vec<String>>,
-    /// These two: of format 3.
+    /// These two: of format 3 and later.
     drains: Option<Vec<Value>>,
     holds: Option<Vec<Value>>,
+    /// Of format 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    maintenance: Option<Vec<Value>>,
     /// This and what follows: of format 2 and later.
     ttls_ms: Option<BTreeMap<String, u64>>,
     keys: Option<Vec<Value>>,
@@ -108,6 +114,8 @@ pub(super) fn exported(contents: &Contents) -> Result<Value, StoreError> {
     let drains = drains.map(|(id, mark)| serde_json::to_value(records::Drain::of_instance(id, mark)));
     let holds = contents.holds.iter();
     let holds = holds.map(|(held, mark)| serde_json::to_value(records::Drain::of_id(held, mark)));
+    let maintenance = contents.maintenance.iter();
+    let maintenance = maintenance.map(|(scope, one)| serde_json::to_value(records::Maintenance::from_core(scope, one)));
     let exported = Exported {
         format: FORMAT,
         epoch: contents.epoch.to_string(),
@@ -119,6 +127,7 @@ pub(super) fn exported(contents: &Contents) -> Result<Value, StoreError> {
         draining: None,
         drains: Some(drains.collect::<Result<_, _>>().map_err(unwritable)?),
         holds: Some(holds.collect::<Result<_, _>>().map_err(unwritable)?),
+        maintenance: Some(maintenance.collect::<Result<_, _>>().map_err(unwritable)?),
         ttls_ms: Some(contents.ttls.iter().map(ttl).collect()),
         keys: Some(keys.collect::<Result<_, _>>().map_err(unwritable)?),
     };
@@ -141,9 +150,12 @@ pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
     let holds = contents.holds.iter().map(|(held, mark)| Change::PutHold(held.clone(), Arc::clone(mark)));
     let drains = drains.chain(holds);
     let keys = contents.keys.values().map(|key| Change::PutKey(Arc::clone(key)));
+    let maintenance = contents.maintenance.iter();
+    let maintenance = maintenance.map(|(scope, one)| Change::PutMaintenance(scope.clone(), Arc::clone(one)));
     let definitions = contents.definitions.values().cloned().map(Change::PutDefinition);
     let instances = contents.instances.values().cloned().map(Change::PutInstance);
-    let changes: Vec<_> = definitions.chain(instances).chain(notes).chain(ttls).chain(drains).chain(keys).collect();
+    let records = definitions.chain(instances).chain(notes).chain(ttls).chain(drains).chain(keys);
+    let changes: Vec<_> = records.chain(maintenance).collect();
     drop(opening::create(into, |database| {
         initialize(database, contents.epoch, contents.starts)?;
         // A file that fails is not made.
@@ -160,7 +172,7 @@ fn parse(json: &str) -> Result<Contents, ImportError> {
         Some(None) | None => return Err(ImportError::NoFormat),
     };
     let all: Exported = serde_json::from_value(all).map_err(ImportError::OtherFields)?;
-    let epoch = all.epoch.parse().map_err(|_| ImportError::Epoch(all.epoch))?;
+    let epoch = all.epoch.parse().map_err(|_| ImportError::Epoch(all.epoch.clone()))?;
     let mut contents = Contents::new(Epoch(epoch));
     contents.starts = all.starts;
     for (number, record) in all.definitions.iter().enumerate() {
@@ -183,8 +195,7 @@ fn parse(json: &str) -> Result<Contents, ImportError> {
     for id in &all.up {
         contents.observed.up.insert(known(&contents, id, "UP")?);
     }
-    let lists = Lists::of(format, all.draining, all.drains, all.holds, all.ttls_ms, all.keys)?;
-    let Lists { draining, drains, holds, ttls, keys } = lists;
+    let Lists { draining, drains, holds, ttls, keys, maintenance } = Lists::of(format, all)?;
     for (id, &ms) in &ttls {
         let (id, ttl) = promised(&contents, id, ms)?;
         contents.ttls.insert(id, ttl);
@@ -215,6 +226,13 @@ fn parse(json: &str) -> Result<Contents, ImportError> {
             return Err(twice(RecordKind::ApiKey, name));
         }
     }
+    for (number, record) in maintenance.iter().enumerate() {
+        let name = name(record, "service", "maintenance", number)?;
+        put_maintenance(&mut contents, records::Maintenance::parse(name, record.to_string().as_bytes())?);
+        if contents.maintenance.len() == number {
+            return Err(twice(RecordKind::Maintenance, name));
+        }
+    }
     check_whole(&contents)?;
     Ok(contents)
 }
@@ -227,39 +245,39 @@ struct Lists {
     holds: Vec<Value>,
     ttls: BTreeMap<String, u64>,
     keys: Vec<Value>,
+    maintenance: Vec<Value>,
 }
 
 impl Lists {
     /// # Errors
     /// One that the format has is missing, or one is there that it has not.
-    fn of(
-        format: u64,
-        draining: Option<Vec<String>>,
-        drains: Option<Vec<Value>>,
-        holds: Option<Vec<Value>>,
-        ttls: Option<BTreeMap<String, u64>>,
-        keys: Option<Vec<Value>>,
-    ) -> Result<Self, ImportError> {
-        let missing = |list| move || ImportError::MissingList(list);
-        let is_of_later = drains.is_some() || holds.is_some();
-        if format == OLDEST_FORMAT {
-            let has_lists = draining.is_some() || ttls.is_some() || keys.is_some() || is_of_later;
-            return if has_lists { Err(ImportError::ListsOfOtherFormat(format)) } else { Ok(Self::default()) };
-        }
-        let ttls = ttls.ok_or_else(missing("ttls_ms"));
-        let keys = keys.ok_or_else(missing("keys"));
-        if format == FORMAT {
-            if draining.is_some() {
-                return Err(ImportError::ListsOfOtherFormat(format));
-            }
-            let (drains, holds) = (drains.ok_or_else(missing("drains"))?, holds.ok_or_else(missing("holds"))?);
-            return Ok(Self { drains, holds, ttls: ttls?, keys: keys?, ..Self::default() });
-        }
-        if is_of_later {
+    fn of(format: u64, all: Exported) -> Result<Self, ImportError> {
+        let Exported { draining, drains, holds, maintenance, ttls_ms, keys, .. } = all;
+        let since_2 = format > OLDEST_FORMAT;
+        let since_3 = format > WITH_DRAINING;
+        let since_4 = format > WITHOUT_MAINTENANCE;
+        let has_others = draining.is_some() && format != WITH_DRAINING
+            || (ttls_ms.is_some() || keys.is_some()) && !since_2
+            || (drains.is_some() || holds.is_some()) && !since_3
+            || maintenance.is_some() && !since_4;
+        if has_others {
             return Err(ImportError::ListsOfOtherFormat(format));
         }
-        let draining = draining.ok_or_else(missing("draining"))?;
-        Ok(Self { draining, ttls: ttls?, keys: keys?, ..Self::default() })
+        Ok(Self {
+            draining: needed(draining, format == WITH_DRAINING, "draining")?,
+            drains: needed(drains, since_3, "drains")?,
+            holds: needed(holds, since_3, "holds")?,
+            ttls: needed(ttls_ms, since_2, "ttls_ms")?,
+            keys: needed(keys, since_2, "keys")?,
+            maintenance: needed(maintenance, since_4, "maintenance")?,
+        })
+    }
+}
+
+fn needed<T: Default>(list: Option<T>, is_needed: bool, name: &'static str) -> Result<T, ImportError> {
+    match list {
+        None if is_needed => Err(ImportError::MissingList(name)),
+        list => Ok(list.unwrap_or_default()),
     }
 }
 

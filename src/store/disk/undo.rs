@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use redb::{Database, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 
-use super::tables::{DEFINITIONS, DOWN, DRAINS, HOLDS, INSTANCES, IdTable, KEYS, TTLS, UP};
+use super::tables::{DEFINITIONS, DOWN, DRAINS, HOLDS, INSTANCES, IdTable, KEYS, MAINTENANCE, TTLS, UP};
 use furt_core::model::InstanceId;
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord};
 
@@ -25,6 +25,7 @@ pub(super) struct Undo {
     keys: Records,
     drains: Records,
     holds: Records,
+    maintenance: Records,
     /// What was noted of the instances.
     notes: BTreeMap<String, Notes>,
 }
@@ -58,6 +59,9 @@ impl Undo {
             }
             Change::PutKey(key) => keep(&mut self.keys, transaction, KEYS, key.name().as_str()),
             Change::RemoveKey(name) => keep(&mut self.keys, transaction, KEYS, name.as_str()),
+            Change::PutMaintenance(scope, _) | Change::RemoveMaintenance(scope) => {
+                keep(&mut self.maintenance, transaction, MAINTENANCE, &scope.to_string())
+            }
         }
     }
 
@@ -84,6 +88,7 @@ impl Undo {
             (KEYS, &self.keys),
             (DRAINS, &self.drains),
             (HOLDS, &self.holds),
+            (MAINTENANCE, &self.maintenance),
         ];
         for (table, records) in records {
             let mut table = transaction.open_table(table)?;

@@ -158,7 +158,10 @@ fn subject_of_change(change: &Change) -> Option<Subject> {
         | Change::Observe(instance, _) => Some(Subject::Instance(instance.clone())),
         Change::PutKey(api_key) => Some(Subject::ApiKey(api_key.name().clone())),
         Change::RemoveKey(name) => Some(Subject::ApiKey(name.clone())),
-        Change::PutDefinition(_) | Change::RemoveService { .. } => None,
+        Change::PutDefinition(_)
+        | Change::RemoveService { .. }
+        | Change::PutMaintenance(..)
+        | Change::RemoveMaintenance(_) => None,
     }
 }
 
@@ -169,7 +172,7 @@ fn subject_of_premise(premise: &Premise) -> Option<Subject> {
             Some(Subject::Instance(instance.clone()))
         }
         Record::Key(name) => Some(Subject::ApiKey(name.clone())),
-        Record::Definition(_) | Record::Digest(_) => None,
+        Record::Definition(_) | Record::Digest(_) | Record::Maintenance(_) => None,
     }
 }
 

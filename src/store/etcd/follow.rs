@@ -125,6 +125,7 @@ impl Follower<'_> {
                 Key::Drain(instance) => Change::RemoveDraining(instance.clone()),
                 Key::Hold(instance) => Change::RemoveHold(instance.clone()),
                 Key::ApiKey(name) => Change::RemoveKey(name.clone()),
+                Key::Maintenance(scope) => Change::RemoveMaintenance(scope.clone()),
                 Key::Ttl(_) | Key::Digest(_) | Key::Busy(..) | Key::Gateway(_) => continue,
             };
             self.tell(change, None);
@@ -267,6 +268,12 @@ impl Follower<'_> {
                 }
                 self.tell(Change::PutKey(Arc::clone(&api_key)), None);
                 Ok(Value::ApiKey { api_key, raw: has_unknown.then(|| put.value.as_slice().into()) })
+            }
+            Key::Maintenance(scope) => {
+                let read = records::Maintenance::read(&scope.to_string(), &put.value);
+                let (scope, maintenance) = read.map_err(|error| self.or_newer(put, error.fault))?.value;
+                self.tell(Change::PutMaintenance(scope, maintenance), None);
+                Ok(Value::Told)
             }
             Key::Digest(_) => Ok(Value::Told),
             Key::Busy(..) => {

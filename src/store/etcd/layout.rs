@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use furt_core::model::{InstanceId, KeyName, Place, ServiceName, Sha256Digest};
+use furt_core::model::{InstanceId, KeyName, MaintenanceScope, Place, ServiceName, Sha256Digest};
 use furt_core::registry::{Claim, InstanceRef, Record};
 
 /// The format of all keys and values. A furt that finds another one does not start.
@@ -33,6 +33,7 @@ pub(super) enum Key {
     Hold(InstanceRef),
     ApiKey(KeyName),
     Digest(Sha256Digest),
+    Maintenance(MaintenanceScope),
     /// What a gateway has in flight at an instance that takes no new requests.
     Busy(InstanceRef, String),
     /// A gateway that is there.
@@ -106,6 +107,7 @@ impl Layout {
             Key::Hold(instance) => format!("{records}holds/{instance}"),
             Key::ApiKey(name) => format!("{records}keys/{name}"),
             Key::Digest(sha256) => format!("{records}digests/{sha256}"),
+            Key::Maintenance(scope) => format!("{records}maintenance/{scope}"),
             Key::Busy(instance, gateway) => format!("{records}busy/{instance}/{gateway}"),
             Key::Gateway(id) => format!("{records}gateways/{id}"),
         }
@@ -118,7 +120,7 @@ impl Layout {
 
     /// Whether a key stands among those of a kind of record, and its name is none of that kind. Other kinds are a newer furt's.
     pub(super) fn is_misnamed(&self, key: &[u8]) -> bool {
-        const KINDS: [&[u8]; 9] = [
+        const KINDS: [&[u8]; 10] = [
             b"services/",
             b"instances/",
             b"ttls/",
@@ -126,6 +128,7 @@ impl Layout {
             b"holds/",
             b"keys/",
             b"digests/",
+            b"maintenance/",
             b"busy/",
             b"gateways/",
         ];
@@ -146,6 +149,7 @@ impl Layout {
             "digests" => {
                 Key::Digest(Sha256Digest::try_from_hex(name).ok().filter(|sha256| sha256.to_string() == name)?)
             }
+            "maintenance" => Key::Maintenance(MaintenanceScope::from_name(name).ok()?),
             "busy" => {
                 let (name, gateway) = name.rsplit_once('/')?;
                 Key::Busy(instance(name)?, gateway.to_owned())
@@ -170,6 +174,7 @@ impl From<&Record> for Key {
             Record::Hold(instance) => Self::Hold(instance.clone()),
             Record::Key(name) => Self::ApiKey(name.clone()),
             Record::Digest(sha256) => Self::Digest(*sha256),
+            Record::Maintenance(scope) => Self::Maintenance(scope.clone()),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::follow::{Group, Put, follow};
 use super::layout::{Key, Layout};
 use super::mirror::{Lease, Mirror};
+use crate::store::conformance::maintenance;
 use crate::store::records;
 use furt_core::MemoryStore;
 use furt_core::model::{DrainMark, DrainUntil, InstanceId, KeyName, ServiceName, Sha256Digest};
@@ -31,6 +32,7 @@ fn stored(layout: &Layout) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mark =
         Arc::new(DrainMark { until: DrainUntil::Registration, from: None, began_ms: Some(1), incarnation: None });
     let undone = Arc::new(DrainMark { until: DrainUntil::Undo, ..(*mark).clone() });
+    let Change::PutMaintenance(scope, maintenance) = maintenance("s", "one") else { unreachable!() };
     let one = at("s", "i");
     let all = [
         (Key::Definition(one.service.clone()), definition.as_bytes().to_vec()),
@@ -39,6 +41,7 @@ fn stored(layout: &Layout) -> Vec<(Vec<u8>, Vec<u8>)> {
         (Key::Ttl(one.clone()), b"3000".to_vec()),
         (Key::Drain(one.clone()), records::Drain::of_instance(&one.id, &mark).to_json()),
         (Key::Hold(one.clone()), records::Drain::of_id(&one, &undone).to_json()),
+        (Key::Maintenance(scope.clone()), records::Maintenance::from_core(&scope, &maintenance).to_json()),
         (Key::ApiKey(KeyName::try_new("k").unwrap()), api_key.into_bytes()),
         (Key::Digest(digest), b"k".to_vec()),
         (Key::Busy(one, "g".to_owned()), b"3".to_vec()),
@@ -99,6 +102,11 @@ fn reads_again(change: &Change) {
             let stored = records::Drain::of_id(instance, mark).to_json();
             let read = records::Drain::read_hold(&instance.to_string(), &stored).unwrap().value;
             assert_eq!(read, (instance.clone(), Arc::clone(mark)));
+        }
+        Change::PutMaintenance(scope, maintenance) => {
+            let stored = records::Maintenance::from_core(scope, maintenance).to_json();
+            let read = records::Maintenance::read(&scope.to_string(), &stored).unwrap().value;
+            assert_eq!(read, (scope.clone(), Arc::clone(maintenance)));
         }
         _ => {}
     }

@@ -120,13 +120,14 @@ pub async fn open(options: Options, vet: Box<Vet>, metrics: Arc<SharedStoreMetri
     let followed = follow(&all, &mut mirror, &settings.layout, &*settings.vet, true);
     let (contents, suspended) = contents(&mirror, epoch, starts, &followed.changes);
     info!(
-        "the store etcd below {} has {} services with {} instances, {} draining, {} ids held, and {} API keys, at revision {}",
+        "the store etcd below {} has {} services with {} instances, {} draining, {} ids held, {} API keys, and {} in maintenance, at revision {}",
         settings.layout.root(),
         contents.definitions.len(),
         contents.instances.len(),
         contents.draining.len(),
         contents.holds.len(),
         contents.keys.len(),
+        contents.maintenance.len(),
         mirror.revision
     );
     let (commands, taken) = mpsc::unbounded_channel();
@@ -248,12 +249,16 @@ fn contents(mirror: &Mirror, epoch: Epoch, starts: u64, changes: &[Incoming]) ->
             Change::PutKey(api_key) => {
                 contents.keys.insert(api_key.name().clone(), Arc::clone(api_key));
             }
+            Change::PutMaintenance(scope, maintenance) => {
+                contents.maintenance.insert(scope.clone(), Arc::clone(maintenance));
+            }
             Change::RemoveInstance(_)
             | Change::RemoveService { .. }
             | Change::Observe(..)
             | Change::RemoveDraining(_)
             | Change::RemoveHold(_)
-            | Change::RemoveKey(_) => {}
+            | Change::RemoveKey(_)
+            | Change::RemoveMaintenance(_) => {}
         }
     }
     (contents, suspended)

@@ -102,7 +102,7 @@ fn service_of(key: &Key) -> Option<&ServiceName> {
     match key {
         Key::Definition(service) => Some(service),
         Key::Instance(instance) | Key::Ttl(instance) | Key::Drain(instance) => Some(&instance.service),
-        Key::Hold(_) | Key::ApiKey(_) | Key::Digest(_) | Key::Busy(..) | Key::Gateway(_) => None,
+        Key::Hold(_) | Key::ApiKey(_) | Key::Digest(_) | Key::Maintenance(_) | Key::Busy(..) | Key::Gateway(_) => None,
     }
 }
 
@@ -275,6 +275,11 @@ impl Planner<'_> {
                 self.release_digests(name, None);
                 self.remove(key);
             }
+            Change::PutMaintenance(scope, maintenance) => {
+                let value = records::Maintenance::from_core(scope, maintenance).to_json();
+                self.put(Key::Maintenance(scope.clone()), value, Under::None);
+            }
+            Change::RemoveMaintenance(scope) => self.remove(Key::Maintenance(scope.clone())),
             // What one gateway saw is its own.
             Change::Observe(..) => {}
         }

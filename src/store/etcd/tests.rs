@@ -13,10 +13,11 @@ use super::plan::OwnFences;
 use super::session::Session;
 use super::txn::{Op, Txn, Under};
 use crate::clock;
+use crate::store::conformance::{gone_maintenance, maintenance};
 use furt_core::MemoryStore;
 use furt_core::model::{
-    Definition, DrainMark, DrainUntil, InstanceId, InstanceSpec, KeyName, KeySpec, MethodRule, Pattern, PermissionRule,
-    PermissionSet, RouteSpec, RuntimeKey, ServiceName, Sha256Digest, UpstreamUrl,
+    Definition, DrainMark, DrainUntil, InstanceId, InstanceSpec, KeyName, KeySpec, MaintenanceScope, MethodRule,
+    Pattern, PermissionRule, PermissionSet, RouteSpec, RuntimeKey, ServiceName, Sha256Digest, UpstreamUrl,
 };
 use furt_core::ports::Store as _;
 use furt_core::registry::{
@@ -193,6 +194,8 @@ fn every_key_is_read_as_it_was_written_and_a_strangers_is_none() {
         Key::Hold(one),
         Key::ApiKey(KeyName::try_new("k@1").unwrap()),
         Key::Digest(Sha256Digest::of(b"x")),
+        Key::Maintenance(MaintenanceScope::All),
+        Key::Maintenance(MaintenanceScope::Service(service("a.b"))),
         Key::Gateway("0f".to_owned()),
     ];
     for key in keys {
@@ -209,6 +212,8 @@ fn every_key_is_read_as_it_was_written_and_a_strangers_is_none() {
         "/furt/test/v1/instances//b",
         "/furt/test/v1/instances/a/..",
         "/furt/test/v1/gateways/a/b",
+        "/furt/test/v1/maintenance/a/b",
+        "/furt/test/v1/maintenance/",
         "/furt/test/v2/services/a",
         &format!("/furt/test/v1/digests/{digest}"),
     ] {
@@ -263,7 +268,7 @@ fn any_changes(rng: &mut fastrand::Rng) -> Vec<Change> {
         // An id is one service's.
         let instance = at(&name, &format!("{name}-{id}"));
         let ids = (0..4).map(|id| InstanceId::try_new(&format!("{name}-{id}")).unwrap()).collect();
-        changes.push(match rng.u8(0..11) {
+        changes.push(match rng.u8(0..12) {
             0 => put_definition(&name, &[format!("/{}", rng.u8(0..9))]),
             1 | 2 => put_instance(&name, instance.id.as_str(), rng.bool().then_some(5)),
             3 => Change::RemoveInstance(instance),
@@ -273,6 +278,8 @@ fn any_changes(rng: &mut fastrand::Rng) -> Vec<Change> {
             7 => Change::RemoveDraining(instance),
             8 => Change::PutHold(instance, mark(DrainUntil::Undo)),
             9 => Change::RemoveHold(instance),
+            10 if rng.bool() => maintenance(&name, id.to_string().as_str()),
+            10 => gone_maintenance(&name),
             _ => match rng.bool() {
                 true => Change::PutKey(api_key(&name, &format!("{name}{}", rng.u8(0..3)))),
                 false => Change::RemoveKey(KeyName::try_new(&name).unwrap()),
@@ -360,6 +367,7 @@ fn everything(contents: furt_core::registry::Contents) -> Vec<Change> {
     all.extend(contents.draining.iter().map(|(id, mark)| Change::PutDraining(of(id, &contents), mark.clone())));
     all.extend(contents.holds.iter().map(|(instance, mark)| Change::PutHold(instance.clone(), mark.clone())));
     all.extend(contents.keys.values().cloned().map(Change::PutKey));
+    all.extend(contents.maintenance.into_iter().map(|(scope, one)| Change::PutMaintenance(scope, one)));
     all
 }
 
@@ -422,10 +430,11 @@ fn a_write_is_outdated_by_each_thing_that_it_relies_on() {
     let mut gateway = Gateway::new(&mut model);
     let one = at("s", "i");
     gateway.write(&mut model, vec![put_definition("s", &["/a".into()]), put_instance("s", "i", None)], Vec::new());
+    gateway.write(&mut model, vec![maintenance("s", "one")], Vec::new());
     let seen = gateway.mirror.revision;
     let claim = || Premise::Unclaimed(Claim::Routes(definition("t", &["/b".into()])));
     type Rival = fn() -> Vec<Change>;
-    let cases: [(Premise, Rival, Vec<Premise>); 8] = [
+    let cases: [(Premise, Rival, Vec<Premise>); 9] = [
         (Premise::Absent(Record::Definition(service("t"))), || vec![put_definition("t", &[])], vec![]),
         (Premise::Unchanged(Record::Definition(service("s"))), || vec![put_definition("s", &[])], vec![]),
         (Premise::Unchanged(Record::Instance(one.clone())), || vec![Change::RemoveInstance(at("s", "i"))], vec![]),
@@ -433,6 +442,11 @@ fn a_write_is_outdated_by_each_thing_that_it_relies_on() {
         (claim(), || vec![put_definition("u", &["/b".into()])], vec![claim()]),
         (Premise::Settled(service("s")), || vec![put_instance("s", "j", None)], vec![]),
         (Premise::WithoutInstances(service("s")), Vec::new, vec![]),
+        (
+            Premise::Unchanged(Record::Maintenance(MaintenanceScope::Service(service("s")))),
+            || vec![maintenance("s", "another")],
+            vec![],
+        ),
         (
             Premise::Absent(Record::Hold(one.clone())),
             || vec![Change::PutHold(at("s", "i"), mark(DrainUntil::Undo))],

@@ -18,6 +18,8 @@ pub enum RecordKind {
     Drain,
     /// The hold of an id.
     Hold,
+    /// The maintenance of a service, or of all of them.
+    Maintenance,
 }
 
 impl fmt::Display for RecordKind {
@@ -28,6 +30,7 @@ impl fmt::Display for RecordKind {
             Self::ApiKey => "API key",
             Self::Drain => "drain",
             Self::Hold => "hold",
+            Self::Maintenance => "maintenance",
         })
     }
 }

@@ -4,6 +4,7 @@
 mod drain;
 mod faults;
 mod key;
+mod maintenance;
 mod options;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub use faults::{RecordError, RecordFault, RecordKind};
 use furt_core::model;
 use furt_core::registry::{DefinitionRecord, InstanceRecord};
 pub(in crate::store) use key::Key;
+pub(in crate::store) use maintenance::Maintenance;
 use options::{Cors, Field, Restrictions, Rewrite};
 
 /// The format of records: a furt that knows it knows every field of a record that restricts and names this one or a lower one. 2 has

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::ids::InstanceRef;
 use super::keys::KeyAnswer;
+use super::maintenances::MaintenanceAnswer;
 use crate::model::{Epoch, Generation, Incarnation, InstanceId, Misfit, ServiceName, Status, UpstreamUrl};
 use crate::routing::Drained;
 
@@ -45,6 +46,8 @@ pub enum Answer {
     },
     /// To a command about an API key.
     Key(KeyAnswer),
+    /// To a command about maintenance.
+    Maintenance(MaintenanceAnswer),
     /// To another configuration: it is in force.
     Reconfigured(Reconfigured),
 }

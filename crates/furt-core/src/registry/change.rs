@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::ids::InstanceRef;
 use super::revision::Revision;
 use crate::model::{
-    Definition, DrainMark, Epoch, Incarnation, InstanceId, InstanceSpec, Invalid, KeyName, RuntimeKey, ServiceName,
-    Status,
+    Definition, DrainMark, Epoch, Incarnation, InstanceId, InstanceSpec, Invalid, KeyName, Maintenance,
+    MaintenanceScope, RuntimeKey, ServiceName, Status,
 };
 
 /// A service, as stores keep it.
@@ -92,6 +92,10 @@ pub enum Change {
     PutKey(Arc<RuntimeKey>),
     /// A runtime key is gone.
     RemoveKey(KeyName),
+    /// A service is in maintenance, or all of them are; in the place of a maintenance that was on.
+    PutMaintenance(MaintenanceScope, Arc<Maintenance>),
+    /// It is in maintenance no more.
+    RemoveMaintenance(MaintenanceScope),
 }
 
 impl Change {
@@ -111,6 +115,7 @@ impl Change {
         match self {
             Self::PutDefinition(DefinitionRecord { definition, .. }) => definition.check(),
             Self::PutInstance(InstanceRecord { spec, .. }) => spec.check(),
+            Self::PutMaintenance(_, maintenance) => maintenance.check(),
             Self::RemoveInstance(_)
             | Self::RemoveService { .. }
             | Self::Observe(..)
@@ -120,7 +125,8 @@ impl Change {
             | Self::PutHold(..)
             | Self::RemoveHold(_)
             | Self::PutKey(_)
-            | Self::RemoveKey(_) => Ok(()),
+            | Self::RemoveKey(_)
+            | Self::RemoveMaintenance(_) => Ok(()),
         }
     }
 }
@@ -148,6 +154,8 @@ pub struct Contents {
     pub holds: BTreeMap<InstanceRef, Arc<DrainMark>>,
     /// Runtime keys.
     pub keys: BTreeMap<KeyName, Arc<RuntimeKey>>,
+    /// What is in maintenance.
+    pub maintenance: BTreeMap<MaintenanceScope, Arc<Maintenance>>,
     /// What this gateway saw, beside what was registered.
     pub observed: Observed,
 }
@@ -175,6 +183,7 @@ impl Contents {
             draining: BTreeMap::new(),
             holds: BTreeMap::new(),
             keys: BTreeMap::new(),
+            maintenance: BTreeMap::new(),
             observed: Observed::default(),
         }
     }

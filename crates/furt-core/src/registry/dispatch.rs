@@ -15,6 +15,7 @@ use super::ids::WriteId;
 use super::keys::{KeyParts, KeyStore, Keys};
 use super::lapses::Lapses;
 use super::leases::Leases;
+use super::maintenances::Maintenances;
 use super::names::WatchedNames;
 use super::now::Now;
 use super::outbox::{Outbox, WriteIds};
@@ -50,6 +51,7 @@ pub struct Registry {
     pub(super) leases: Leases,
     pub(super) probes: Probes,
     pub(super) holds: Holds,
+    pub(super) maintenances: Maintenances,
     pub(super) places: Places,
     pub(super) outage: OutageWatch,
     pub(super) names: WatchedNames,
@@ -88,6 +90,7 @@ impl Registry {
             leases: Leases::default(),
             probes: Probes::default(),
             holds: Holds::default(),
+            maintenances: Maintenances::default(),
             places: Places::default(),
             outage: OutageWatch::default(),
             names: WatchedNames::default(),
@@ -122,7 +125,8 @@ impl Registry {
 
     /// When [`Event::DeadlineReached`] is due next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.leases.next().into_iter().chain(self.keys.next_deadline()).chain(self.outage.next_deadline()).min()
+        let of_parts = [self.keys.next_deadline(), self.maintenances.next_deadline(), self.outage.next_deadline()];
+        self.leases.next().into_iter().chain(of_parts.into_iter().flatten()).min()
     }
 
     /// What requests are to see, if it changed since it was last taken.
@@ -158,6 +162,9 @@ impl Registry {
                 let (keys, mut parts) = self.keys(effects);
                 keys.handle_command(command, from, reply, now, &mut parts);
             }
+            Event::MaintenanceRequested { command, from, reply } => {
+                self.handle_maintenance(command, from, Caller::new(reply), now, effects);
+            }
             Event::WriteDone(write, revision) => {
                 self.revision = self.revision.max(revision);
                 self.handle_write_done(write, now, effects);
@@ -180,6 +187,9 @@ impl Registry {
     }
 
     fn handle_write_done(&mut self, write: WriteId, now: Now, effects: &mut Effects) {
+        if let Some((write, scope)) = self.maintenances.finish(write) {
+            return self.finish_maintenance(write, &scope, now, effects);
+        }
         let Some((write, services)) = self.outbox.finish(write) else {
             let (keys, mut parts) = self.keys(effects);
             return keys.handle_write_done(write, now, &mut parts);
@@ -205,6 +215,9 @@ impl Registry {
     }
 
     fn handle_write_failed(&mut self, write: WriteId, why: &str, now: Now, effects: &mut Effects) {
+        if let Some((write, scope)) = self.maintenances.finish(write) {
+            return self.fail_maintenance(write, &scope, why, now, effects);
+        }
         let Some((write, services)) = self.outbox.finish(write) else {
             let (keys, mut parts) = self.keys(effects);
             return keys.handle_write_failed(write, why, now, &mut parts);

@@ -8,6 +8,7 @@ use super::change::Change;
 use super::command::{Deregistration, DrainCommand, Registration, Source};
 use super::ids::{DnsSubject, InstanceRef, ReplyId, WriteId};
 use super::keys::KeyCommand;
+use super::maintenances::MaintenanceCommand;
 use super::probes::{ProbeFailure, ProbedHost};
 use super::revision::Revision;
 use super::settings::Configuration;
@@ -47,7 +48,7 @@ impl From<Change> for Incoming {
 /// Who changed a shared store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// A gateway: by a command that it took, or since a hold or a key came to its end.
+    /// A gateway: by a command that it took, or since a hold, a key or a maintenance came to its end.
     Gateway(GatewayName),
     /// Nobody: leases ended.
     Lapse,
@@ -96,6 +97,15 @@ pub enum Event {
     KeyRequested {
         /// The command.
         command: KeyCommand,
+        /// The address of the operator.
+        from: IpAddr,
+        /// Names the caller that waits for the answer.
+        reply: ReplyId,
+    },
+    /// An operator begins or ends maintenance.
+    MaintenanceRequested {
+        /// The command.
+        command: MaintenanceCommand,
         /// The address of the operator.
         from: IpAddr,
         /// Names the caller that waits for the answer.

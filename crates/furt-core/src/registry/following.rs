@@ -172,6 +172,10 @@ impl Registry {
                     self.follow_mark(instance, None, effects);
                 }
             }
+            Change::PutMaintenance(scope, maintenance) => {
+                self.follow_maintenance(scope, Some(maintenance), now, effects);
+            }
+            Change::RemoveMaintenance(scope) => self.follow_maintenance(scope, None, now, effects),
             // What another gateway saw is its own; keys are followed together.
             Change::Observe(..) | Change::PutKey(_) | Change::RemoveKey(_) => {}
         }
@@ -387,7 +391,9 @@ fn turn(change: &Change) -> u8 {
         | Change::RemoveHold(_)
         | Change::Observe(..)
         | Change::PutKey(_)
-        | Change::RemoveKey(_) => 3,
+        | Change::RemoveKey(_)
+        | Change::PutMaintenance(..)
+        | Change::RemoveMaintenance(_) => 3,
     }
 }
 

@@ -22,6 +22,7 @@ impl Registry {
         self.sweep_owners();
         self.sweep_waiting();
         self.sweep_holds();
+        self.sweep_maintenance();
         self.sweep_indexes();
         self.keys.sweep(&self.publisher);
         let is_installed = |instance: &InstanceRef| self.directory.instance(instance).is_some();
@@ -102,6 +103,15 @@ impl Registry {
     fn sweep_holds(&self) {
         let shown = self.publisher.snapshot().held.iter().map(|held| (&held.service, &held.id, &held.mark));
         assert!(shown.eq(self.holds.iter().map(|(of, mark)| (&of.service, &of.id, mark))), "each hold is shown");
+    }
+
+    fn sweep_maintenance(&self) {
+        self.maintenances.outbox.sweep();
+        let shown = self.publisher.snapshot().maintenance.iter().flat_map(|table| table.iter());
+        assert!(
+            shown.map(|(scope, one)| (scope, one)).eq(self.maintenances.iter()),
+            "each maintenance is shown until it is over"
+        );
     }
 
     fn sweep_waiting(&self) {

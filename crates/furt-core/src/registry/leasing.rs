@@ -103,6 +103,9 @@ impl Registry {
             }
         }
         self.expire_outage(now, effects);
+        if self.maintenances.next_deadline().is_some_and(|at| at <= now.at) {
+            self.end_maintenance(now, effects);
+        }
         let (keys, mut parts) = self.keys(effects);
         keys.handle_deadline(now, &mut parts);
     }

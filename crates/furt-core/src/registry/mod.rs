@@ -13,12 +13,12 @@
 //!
 //! The registry is made of parts that own their state, each in a file or folder of its own and with private fields:
 //! `directory` (services and instances), `claims` (routes), `outbox` (writes in flight, and commands parked behind them),
-//! `leases` (TTLs and deadlines), `lapses`, `probes`, `names` (watched names), `eligibility`, `keys` (with their own outbox and
-//! deadlines), `static_routes`, `publisher` (the snapshot in the making). A part never asks the registry. `shared` is the one
+//! `leases` (TTLs and deadlines), `lapses`, `probes`, `names` (watched names), `eligibility`, `keys` and `maintenances` (each with its own outbox
+//! and deadlines), `static_routes`, `publisher` (the snapshot in the making). A part never asks the registry. `shared` is the one
 //! place that writes to counters that requests share.
 //!
 //! [`Registry`] has the order in which the parts are asked: `dispatch`, and for each way through it a file: `registering`
-//! (with `registration_plan`) and `installing`, `removal`, `draining`, `leasing`, `probing`, `outage`, `resolving`, `evaluating`,
+//! (with `registration_plan`) and `installing`, `removal`, `draining`, `maintaining`, `leasing`, `probing`, `outage`, `resolving`, `evaluating`,
 //! `reconfigure`, `restore`; over a shared store `following`, `lapsing`, `rejudging`, and `premises` for what writes rely on.
 //!
 //! Reading order: `event`, `effects`, `dispatch`, `registering`, `installing`, `removal`, then the parts; `invariants`;
@@ -48,6 +48,8 @@ mod lapses;
 mod lapsing;
 mod leases;
 mod leasing;
+mod maintaining;
+mod maintenances;
 mod names;
 mod now;
 mod outage;
@@ -91,6 +93,7 @@ pub use event::{Event, Incoming, Origin, StoreChanged};
 pub use grants::{Grant, RegistrationPolicy, StaticClaim, UnlistedRule};
 pub use ids::{DnsSubject, InstanceRef, ReplyId, WriteId};
 pub use keys::{KeyAnswer, KeyCommand, KeyRefusal, KeyReport};
+pub use maintenances::{MaintenanceAnswer, MaintenanceCommand, MaintenanceReport};
 pub use now::Now;
 pub use plan::{FirstProbe, NameWatch, ProbePlan, ProbeTarget};
 pub use probes::{FailureAccrual, Health, HealthLimits, OutageScope, ProbeFailure, ProbedHost, SignOfLife, Verdict};

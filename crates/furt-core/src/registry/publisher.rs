@@ -8,12 +8,15 @@ use std::sync::Arc;
 use super::directory::Directory;
 use super::holds::Holds;
 use super::ids::InstanceRef;
+use super::maintenances::Maintenances;
 use super::places::Places;
 use crate::model::{
     Definition, Epoch, Generation, Host, InstanceId, MethodRule, Pattern, RouteOptions, Rule, ServiceName, Share,
     Subject,
 };
-use crate::routing::{HeldId, KeyTable, Owner, Route, RouteRules, Rules, Service, ServiceIndex, Snapshot};
+use crate::routing::{
+    HeldId, InMaintenance, KeyTable, MaintenanceTable, Owner, Route, RouteRules, Rules, Service, ServiceIndex, Snapshot,
+};
 
 /// The snapshot, and what of it must be made anew before it is published.
 pub(super) struct Publisher {
@@ -23,6 +26,8 @@ pub(super) struct Publisher {
     free: Vec<ServiceIndex>,
     /// Slots of static routes that lead to a service by name.
     aliases: HashMap<ServiceName, Vec<ServiceIndex>>,
+    /// Whether they changed since maintenance was published with them.
+    has_other_aliases: bool,
     rules: Rules,
 }
 
@@ -34,6 +39,7 @@ impl Publisher {
             touched: BTreeMap::new(),
             free: Vec::new(),
             aliases: HashMap::new(),
+            has_other_aliases: false,
             rules: Rules::default(),
         }
     }
@@ -83,6 +89,19 @@ impl Publisher {
         self.snapshot.held = held.collect();
     }
 
+    /// What is in maintenance, as it is from now on; whoever changes it says so by [`advance`](Self::advance).
+    pub(super) fn set_maintenance(&mut self, maintenances: &Maintenances) {
+        let all = maintenances.iter().map(|(scope, one)| (scope.clone(), Arc::clone(one))).collect();
+        self.put_maintenance(all);
+    }
+
+    fn put_maintenance(&mut self, all: Vec<InMaintenance>) {
+        let aliases = |service: &ServiceName| self.aliases.get(service).map_or(&[][..], Vec::as_slice);
+        let table = (!all.is_empty()).then(|| Arc::new(MaintenanceTable::new(all, aliases)));
+        self.snapshot.maintenance = table;
+        self.has_other_aliases = false;
+    }
+
     /// The urls that services share, as they are from now on.
     pub(super) fn set_shared(&mut self, places: &Places) {
         self.snapshot.shared_urls = places.shared().clone();
@@ -107,6 +126,9 @@ impl Publisher {
                 }
                 self.snapshot.services.set(index.0 as usize, Some(service));
             }
+        }
+        if let Some(before) = self.snapshot.maintenance.clone().filter(|_| self.has_other_aliases) {
+            self.put_maintenance(before.iter().cloned().collect());
         }
         std::mem::take(&mut self.is_changed).then(|| self.snapshot.clone())
     }
@@ -203,11 +225,13 @@ impl Publisher {
     /// From now on a service is published at this index as well.
     pub(super) fn add_alias(&mut self, name: &ServiceName, index: ServiceIndex) {
         self.aliases.entry(name.clone()).or_default().push(index);
+        self.has_other_aliases = true;
     }
 
     pub(super) fn remove_alias(&mut self, name: &ServiceName, index: ServiceIndex) {
         if let Some(indexes) = self.aliases.get_mut(name) {
             indexes.retain(|one| *one != index);
+            self.has_other_aliases = true;
             if indexes.is_empty() {
                 self.aliases.remove(name);
             }

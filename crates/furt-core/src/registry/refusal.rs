@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::ids::InstanceRef;
 use super::keys::KeyRefusal;
-use crate::model::{Incarnation, InstanceId, Invalid, ServiceName, Status};
+use crate::model::{Incarnation, InstanceId, Invalid, MaintenanceScope, ServiceName, Status};
 
 /// Why a command was not granted; nothing was changed by it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +71,12 @@ pub enum Refusal {
     /// 404: no such service or instance; a service registers again.
     #[error("{0} is not registered")]
     NotFound(String),
+    /// 404: there is no maintenance to end.
+    #[error("{} not in maintenance", named(.0))]
+    NotInMaintenance(MaintenanceScope),
+    /// 409: no more names can be in maintenance.
+    #[error("too many names are in maintenance: end others first, or begin one of all services")]
+    TooManyMaintenances,
     /// 503: the store cannot take it now.
     #[error("the store cannot take it now: {0}")]
     StoreFailed(String),
@@ -84,6 +90,10 @@ pub enum Refusal {
 
 fn shown(incarnation: Option<&Incarnation>) -> String {
     incarnation.map_or_else(|| "one that names no incarnation".to_owned(), |one| format!("incarnation \"{one}\""))
+}
+
+fn named(scope: &MaintenanceScope) -> String {
+    scope.service().map_or_else(|| "all services together are".to_owned(), |service| format!("\"{service}\" is"))
 }
 
 impl Refusal {

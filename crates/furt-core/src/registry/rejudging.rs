@@ -12,6 +12,9 @@ use super::service_write::{ParkedCommand, RemovalCause, ServiceCommand, ServiceW
 
 impl Registry {
     pub(super) fn handle_write_outdated(&mut self, write: WriteId, now: Now, effects: &mut Effects) {
+        if let Some((write, scope)) = self.maintenances.finish(write) {
+            return self.rejudge_maintenance(write, &scope, now, effects);
+        }
         let Some((write, services)) = self.outbox.finish(write) else {
             let (keys, mut parts) = self.keys(effects);
             return keys.handle_write_outdated(write, now, &mut parts);

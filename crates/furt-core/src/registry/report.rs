@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::answer::Replaced;
 use super::ids::{DnsSubject, InstanceRef};
 use super::keys::KeyReport;
+use super::maintenances::MaintenanceReport;
 use super::probes::OutageScope;
 use super::refusal::Refusal;
 use crate::model::{DrainUntil, InstanceId, ServiceName, Status};
@@ -155,4 +156,6 @@ pub enum Report {
     },
     /// A report about an API key.
     Key(KeyReport),
+    /// A report about maintenance.
+    Maintenance(MaintenanceReport),
 }

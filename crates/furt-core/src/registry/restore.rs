@@ -34,8 +34,8 @@ impl Registry {
     /// Takes over what a store has; once, before anything else is handled.
     pub fn restore(&mut self, contents: Contents, suspended: &Suspended, now: Now) -> Vec<Effect> {
         let mut effects = Effects::default();
-        let Contents { revision, epoch, starts, definitions, added, instances, ttls, draining, holds, keys, observed } =
-            contents;
+        let Contents { revision, epoch, starts, definitions, added, instances, ttls, draining, holds, .. } = contents;
+        let Contents { keys, maintenance, observed, .. } = contents;
         self.revision = revision;
         self.publisher.begin(epoch, Generation(starts << CHANGES_OF_A_START));
         for (instance, mark) in holds {
@@ -100,6 +100,7 @@ impl Registry {
             entry.start_status();
             self.refresh(service, now, &mut effects);
         }
+        self.restore_maintenance(maintenance, now, &mut effects);
         let (runtime, mut parts) = self.keys(&mut effects);
         runtime.restore(keys, now, &mut parts);
         self.publisher.advance();

@@ -10,6 +10,7 @@ mod granting;
 mod harness;
 mod holding;
 mod keys;
+mod maintaining;
 mod outage;
 mod probing;
 mod reconfiguring;
@@ -23,4 +24,5 @@ mod waiting;
 
 pub(super) use command::{Command, address, definition_of, instance, operator, policy, settings, source};
 pub(super) use harness::key_command::{configured, digest, key, name};
+pub(super) use harness::maintenance_command::{begin, end};
 pub(super) use harness::{Harness, Store, refused};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::change::Change;
 use super::ids::InstanceRef;
 use super::revision::Revision;
-use crate::model::{Definition, InstanceId, KeyName, Place, ServiceName, Sha256Digest};
+use crate::model::{Definition, InstanceId, KeyName, MaintenanceScope, Place, ServiceName, Sha256Digest};
 
 /// Changes for the store, all or none, and what they rely on.
 #[derive(Debug, Clone)]
@@ -52,6 +52,8 @@ pub enum Record {
     Key(KeyName),
     /// The digest of a runtime key, current or old.
     Digest(Sha256Digest),
+    /// The maintenance of a service, or of all of them.
+    Maintenance(MaintenanceScope),
 }
 
 /// What one service alone may have, or one instance. A claim says *look again* to whoever claims the same, and never whose it is:

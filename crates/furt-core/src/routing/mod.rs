@@ -6,7 +6,7 @@
 //! `registry` builds snapshots, `proxy` and `api` read them.
 //!
 //! Reading order: `route` (what is found), `table` (the searches), `node` (the trie they walk), `children` and `leaf`
-//! (what a node consists of); `rules` (what else holds for a route); `instance` (with `keep_alive`), `service`, `draining`, `candidate`, `select` (with `instance_set`, `ring`), `outcome` (with `ejection`), `key`;
+//! (what a node consists of); `rules` (what else holds for a route); `instance` (with `keep_alive`), `service`, `draining`, `candidate`, `select` (with `instance_set`, `ring`), `outcome` (with `ejection`), `key`, `maintenance`;
 //! `snapshot`; `unguarded` looks at routes before they are in force.
 
 mod budget;
@@ -19,6 +19,7 @@ mod instance_set;
 mod keep_alive;
 mod key;
 mod leaf;
+mod maintenance;
 #[cfg(test)]
 pub mod naive;
 mod node;
@@ -41,6 +42,7 @@ pub use instance::{Contest, Instance, InstanceLive, PoolGroup};
 pub use instance_set::InstanceSet;
 pub use keep_alive::KeepAlive;
 pub use key::{ApiKey, KeyLive, KeyTable, ListedKey};
+pub use maintenance::{InMaintenance, MaintenanceTable};
 pub use outcome::Outcome;
 pub use ring::hash;
 pub use route::{Owner, Route, RouteCounter, ServiceIndex};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Found, Instance, KeyTable, Route, Service, ServiceIndex, Table};
+use super::{Found, Instance, KeyTable, MaintenanceTable, Route, Service, ServiceIndex, Table};
 use crate::model::{DrainMark, Epoch, Generation, InstanceId, Place, ServiceName, Share, UpstreamUrl};
 
 /// Everything that requests need, as of one generation. Cloning costs a few reference counts.
@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub keys: KeyTable,
     /// Ids that an operator holds, by service and id; also those that nobody is registered under.
     pub held: Arc<[HeldId]>,
+    /// What is in maintenance; `None`: nothing.
+    pub maintenance: Option<Arc<MaintenanceTable>>,
     /// Urls at which several services are, and not all of them say so.
     pub shared_urls: SharedUrls,
     /// This gateway's part of each limit that holds for all gateways together.
@@ -67,6 +69,7 @@ impl Snapshot {
             ids: imbl::HashMap::new(),
             keys: KeyTable::default(),
             held: Arc::default(),
+            maintenance: None,
             shared_urls: SharedUrls::new(),
             share: Share::WHOLE,
         }

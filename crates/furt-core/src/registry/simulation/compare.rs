@@ -133,7 +133,7 @@ fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
             Outcome::Left(instances)
         }
         Ok(Answer::Drained { instances, .. }) => Outcome::Drained(instances.instances()),
-        Ok(Answer::Key(_)) => Outcome::Refused("not foreseen"),
+        Ok(Answer::Key(_) | Answer::Maintenance(_)) => Outcome::Refused("not foreseen"),
         Err(Refusal::NotOwner { .. }) => Outcome::Refused("owner"),
         Err(Refusal::Taken { .. }) => Outcome::Refused("taken"),
         Err(Refusal::NotFound(_)) => Outcome::Refused("unknown"),
@@ -144,8 +144,7 @@ fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
         Err(Refusal::RoutesMissing) => Outcome::Refused("routes missing"),
         Err(Refusal::NoProbes) => Outcome::Refused("unprobed"),
         Ok(Answer::Reconfigured(_))
-        | Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Invalid(_) | Refusal::Busy | Refusal::Key(_)) => {
-            Outcome::Refused("not foreseen")
-        }
+        | Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Invalid(_) | Refusal::Busy | Refusal::Key(_))
+        | Err(Refusal::NotInMaintenance(_) | Refusal::TooManyMaintenances) => Outcome::Refused("not foreseen"),
     }
 }

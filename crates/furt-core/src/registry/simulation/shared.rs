@@ -13,7 +13,7 @@ use crate::model::{
     CidrSet, DrainUntil, Incarnation, KeyName, KeySpec, PermissionRule, PermissionSet, RuntimeKey, ServiceName,
     Sha256Digest,
 };
-use crate::registry::tests::{Command, instance, source};
+use crate::registry::tests::{Command, begin, end, instance, source};
 use crate::registry::{
     Answer, Deregistration, Drain, DrainCommand, Event, InstanceRef, KeyCommand, OnLastInstance, ProbeToken, Refusal,
     ReplyId, Source,
@@ -98,8 +98,9 @@ impl Shared {
                 self.leave(at, service, id);
             }
             37..42 => self.drain(at),
-            42..46 => self.key(at),
-            46..56 => {
+            42..45 => self.key(at),
+            45..48 => self.maintenance(at),
+            48..56 => {
                 let (unlucky, is_lost) = (self.chance(8), self.random.bool());
                 self.nodes[at].submit(&mut self.log, || unlucky, is_lost);
             }
@@ -180,6 +181,13 @@ impl Shared {
         let reply = self.nodes[at].furt.new_reply();
         let from = source("127.0.0.1").address;
         self.nodes[at].send(Event::KeyRequested { command, from, reply });
+    }
+
+    fn maintenance(&mut self, at: usize) {
+        let name = self.one_of(&["*", "a", "b"]);
+        let seconds = self.one_of(&[None, Some(1), Some(3), Some(30)]);
+        let command = if self.chance(3) { end(name) } else { begin(name, seconds) };
+        self.nodes[at].furt.ask_maintenance(command);
     }
 
     /// A probe by the plan in force fails, or succeeds: that is each gateway's own.
@@ -273,6 +281,13 @@ impl Shared {
             self.must(at, drain(Drain::Begins(DrainUntil::Undo)));
             assert!(self.nodes.iter().all(|node| node.furt.draining("z") == ["z"]), "drained at each of them");
             self.must(at, drain(Drain::Ends));
+            let maintain =
+                |command| move |reply| Event::MaintenanceRequested { command, from: [127, 0, 0, 1].into(), reply };
+            let is_told = |node: &Node| node.furt.keeps_out("z").is_some_and(|message| message == "z");
+            self.must(at, maintain(begin("z", None)));
+            assert!(self.nodes.iter().all(is_told), "in maintenance at each of them");
+            self.must(at, maintain(end("z")));
+            assert!(!self.nodes.iter().any(is_told), "in maintenance at none of them");
             let leave = |service, id, from| Deregistration {
                 service,
                 instance: Some(id),
@@ -306,6 +321,8 @@ impl Shared {
         for node in &self.nodes {
             assert_eq!(node.furt.open(), &BTreeSet::new(), "each command is answered");
             assert!(node.furt.writes.is_empty() && node.furt.registry.outbox.is_empty(), "nothing is on its way");
+            let known = node.furt.registry.maintenances.all_stored();
+            assert!(known.eq(&self.log.state.contents.maintenance), "what is in maintenance");
             node.furt.assert_has(&self.log.state.contents);
         }
     }

@@ -60,7 +60,10 @@ impl Stored {
                 Change::Observe(..) | Change::NoteTtl { .. } => {
                     unreachable!("is kept, not written")
                 }
-                Change::PutKey(_) | Change::RemoveKey(_) => unreachable!("nobody asks for keys here"),
+                Change::PutKey(_)
+                | Change::RemoveKey(_)
+                | Change::PutMaintenance(..)
+                | Change::RemoveMaintenance(_) => unreachable!("nobody asks for keys and maintenance here"),
             }
         }
     }

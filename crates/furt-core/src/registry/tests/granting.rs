@@ -44,7 +44,9 @@ fn kind<T>(outcome: Result<T, Refusal>) -> &'static str {
             | Refusal::NotFound(_)
             | Refusal::StoreFailed(_)
             | Refusal::Busy
-            | Refusal::Key(_),
+            | Refusal::Key(_)
+            | Refusal::NotInMaintenance(_)
+            | Refusal::TooManyMaintenances,
         ) => "other",
     }
 }

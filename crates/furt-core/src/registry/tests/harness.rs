@@ -4,6 +4,7 @@
 //! answers are noted, and each tick publishes at most once. An answer that comes twice, or to nobody, fails the test.
 
 pub(in crate::registry) mod key_command;
+pub(in crate::registry) mod maintenance_command;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

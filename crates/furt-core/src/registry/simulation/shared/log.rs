@@ -59,7 +59,7 @@ impl State {
         if let Change::RemoveInstance(instance) = change {
             assert!(self.has(instance), "{instance}: is removed, and not there");
         }
-        let Contents { definitions, instances, draining, holds, keys, .. } = &mut self.contents;
+        let Contents { definitions, instances, draining, holds, keys, maintenance, .. } = &mut self.contents;
         match change {
             Change::PutDefinition(record) => {
                 let service = record.definition.service.clone();
@@ -126,6 +126,14 @@ impl State {
                     self.forget_digests(&before);
                 }
                 self.put.remove(&Record::Key(name.clone()));
+            }
+            Change::PutMaintenance(scope, one) => {
+                maintenance.insert(scope.clone(), one.clone());
+                self.put.insert(Record::Maintenance(scope.clone()), revision);
+            }
+            Change::RemoveMaintenance(scope) => {
+                maintenance.remove(scope);
+                self.put.remove(&Record::Maintenance(scope.clone()));
             }
             Change::Observe(..) => unreachable!("what a gateway saw is not shared"),
         }
@@ -206,6 +214,10 @@ impl State {
         changes.extend(ended.cloned().map(Change::RemoveKey));
         let put = new.keys.iter().filter(|(name, key)| old.keys.get(*name) != Some(*key));
         changes.extend(put.map(|(_, key)| Change::PutKey(key.clone())));
+        let ended = old.maintenance.keys().filter(|scope| !new.maintenance.contains_key(*scope));
+        changes.extend(ended.cloned().map(Change::RemoveMaintenance));
+        let put = new.maintenance.iter().filter(|(scope, one)| old.maintenance.get(*scope) != Some(*one));
+        changes.extend(put.map(|(scope, one)| Change::PutMaintenance(scope.clone(), one.clone())));
         changes
     }
 

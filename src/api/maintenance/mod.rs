@@ -1,0 +1,125 @@
+//! Endpoints for maintenance, for operators: begin, end, list; and what the other endpoints say of it.
+
+mod body;
+mod judging;
+mod views;
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
+use furt_api::maintenance::{BegunMaintenance, EndedMaintenance, Maintenances};
+use furt_api::{Code, Outcome};
+use serde_json::{Map, Value};
+
+use super::Api;
+use super::commands::{ApiResult, ask, check_staying, json_body, unexpected};
+use super::listener::BodyTooLarge;
+use super::problem::Problem;
+use crate::clock;
+use crate::wire;
+use furt_core::model::{MaintenanceScope, ServiceName};
+use furt_core::registry::{Answer, Event, MaintenanceAnswer, MaintenanceCommand, Source};
+pub(super) use judging::{Judgement, judge};
+pub(super) use views::of_service;
+
+/// `PUT /internal/services/{service}/maintenance`; a body is not needed.
+pub(super) async fn begin(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    Path(service): Path<String>,
+    too_large: Option<Extension<BodyTooLarge>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> ApiResult<BegunMaintenance> {
+    let body = json(too_large.is_some(), &headers, &body)?;
+    begin_of(&api, source, named(&service)?, body).await
+}
+
+/// `PUT /internal/maintenance`: of all services and static routes.
+pub(super) async fn begin_all(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    too_large: Option<Extension<BodyTooLarge>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> ApiResult<BegunMaintenance> {
+    let body = json(too_large.is_some(), &headers, &body)?;
+    begin_of(&api, source, MaintenanceScope::All, body).await
+}
+
+/// `DELETE /internal/services/{service}/maintenance`
+pub(super) async fn end(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    Path(service): Path<String>,
+) -> ApiResult<EndedMaintenance> {
+    end_of(&api, source, named(&service)?).await
+}
+
+/// `DELETE /internal/maintenance`
+pub(super) async fn end_all(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+) -> ApiResult<EndedMaintenance> {
+    end_of(&api, source, MaintenanceScope::All).await
+}
+
+/// `GET /internal/maintenance`
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Maintenances> {
+    let snapshot = api.snapshots.load_full();
+    let now_ms = clock::unix_ms();
+    let all = snapshot.maintenance.iter().flat_map(|table| table.iter());
+    let on = all.filter(|(_, maintenance)| !maintenance.is_over(now_ms));
+    Json(Maintenances {
+        time: wire::now(),
+        maintenance: on.map(|(scope, maintenance)| views::shown(scope, maintenance)).collect(),
+        generation: wire::generation(snapshot.generation),
+        epoch: wire::epoch(snapshot.epoch),
+    })
+}
+
+fn json(is_too_large: bool, headers: &HeaderMap, body: &[u8]) -> Result<Value, Problem> {
+    match (is_too_large, body.is_empty()) {
+        (false, true) => Ok(Value::Object(Map::new())),
+        (is_too_large, _) => json_body(is_too_large, headers, body),
+    }
+}
+
+async fn begin_of(api: &Api, source: Source, scope: MaintenanceScope, body: Value) -> ApiResult<BegunMaintenance> {
+    check_staying(api)?;
+    let begin = body::begin(scope.clone(), body).map_err(Problem::invalid_fields)?;
+    let MaintenanceAnswer { maintenance, generation } = command(api, source, begin).await?;
+    Ok(Json(BegunMaintenance {
+        status: Outcome::MaintenanceBegan,
+        maintenance: views::shown(&scope, &maintenance),
+        generation: wire::generation(generation),
+    }))
+}
+
+async fn end_of(api: &Api, source: Source, scope: MaintenanceScope) -> ApiResult<EndedMaintenance> {
+    let MaintenanceAnswer { generation, .. } = command(api, source, MaintenanceCommand::End(scope.clone())).await?;
+    Ok(Json(EndedMaintenance {
+        status: Outcome::MaintenanceEnded,
+        service: views::name(&scope),
+        generation: wire::generation(generation),
+    }))
+}
+
+/// What can be no name names no service, whether one is registered or not.
+fn named(service: &str) -> Result<MaintenanceScope, Problem> {
+    ServiceName::try_new(service).map(MaintenanceScope::Service).map_err(|why| {
+        let detail = format!("\"{service}\" can be no service: its name {why}");
+        Problem::new(StatusCode::NOT_FOUND, Code::NotFound, detail)
+    })
+}
+
+async fn command(api: &Api, source: Source, command: MaintenanceCommand) -> Result<MaintenanceAnswer, Problem> {
+    let from = source.address;
+    match ask(api, move |reply| Event::MaintenanceRequested { command, from, reply }).await? {
+        Answer::Maintenance(answer) => Ok(answer),
+        other => Err(unexpected(&other)),
+    }
+}
