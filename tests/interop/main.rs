@@ -34,6 +34,7 @@ mod joined;
 mod joining;
 mod keys;
 mod limits;
+mod maintenance;
 mod npm;
 mod outage;
 mod records;
