@@ -236,6 +236,8 @@ fn why(
         Some(winner) => {
             if !snapshot.is_usable(route) {
                 reasons::unusable(route, snapshot)
+            } else if verdict.is_usable && !snapshot.is_usable(winner) {
+                "nothing stands in for a service that is in maintenance".to_owned()
             } else if !verdict.is_usable
                 || (position(route) < position(winner) && matches!(winner.owner, Owner::Static(_)))
             {

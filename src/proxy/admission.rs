@@ -135,7 +135,8 @@ impl Gateway {
             ctx.target.is_preflight_of_service = true;
         }
         let (route, is_usable) = match challenges::find(snapshot, (&host, &path), &request.method, token.is_some()) {
-            Found::Route(route) => (route, true),
+            // What is kept for maintenance may be DOWN.
+            Found::Route(route) => (route, snapshot.maintenance.is_none() || snapshot.is_usable(route)),
             // It would answer challenges for names that it was not given.
             Found::Unusable(route) if token.is_some() && !challenges::may_answer(snapshot, route) => {
                 return Err(GatewayProblem::RouteNotFound.into());

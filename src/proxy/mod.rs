@@ -148,6 +148,10 @@ impl Gateway {
         pages: Option<&Pages>,
     ) -> Result<()> {
         ctx.answer.flag = Some(answer.flag());
+        // Whoever has the answer may come again, and what is read after it is nobody's request.
+        if let Some(restricted) = &mut ctx.restricted {
+            restricted.release();
+        }
         if ctx.received.is_call
             && let Some(problem) = answer.problem()
         {

@@ -130,7 +130,7 @@ impl Pages {
 
     /// The page of a problem. `None`: it has none, and is answered as JSON.
     pub fn page(&self, problem: GatewayProblem) -> Option<&Page> {
-        let own = if problem.code() == "maintenance" { self.maintenance.as_ref() } else { None };
+        let own = if problem == GatewayProblem::Maintenance { self.maintenance.as_ref() } else { None };
         own.or(self.error.as_ref())
     }
 

@@ -266,6 +266,29 @@ async fn it_goes_before_a_service_that_is_down_and_one_that_drains() {
 }
 
 #[tokio::test]
+async fn nothing_stands_in_for_a_service_in_maintenance() {
+    let tail = "[gateway]\nhealth_check_interval = '200ms'\nhealth_check_timeout = '200ms'\n[[routes]]\nmethod = 'GET'\npath = '/*'\n\
+                exclusive = false\nrespond = { body = 'stands in' }";
+    let (gateway, _origin) = with_shop(tail).await;
+    let down = json!({"service": "down", "url": "http://127.0.0.1:9", "health_endpoint": "/health",
+        "routes": [{"method": "GET", "path": "/down/*"}]});
+    gateway.registered(&down).await;
+    gateway.status_becomes("down", "DOWN").await;
+    assert_eq!(ask(&gateway, "/down/a").await.body, "stands in");
+    put(&gateway, "/internal/services/down/maintenance", json!({"allow_from": ["127.0.0.9"]})).await.ok();
+    ask(&gateway, "/down/a").await.problem(503, "maintenance");
+    let allowed = client_from(Some("127.0.0.9".parse().unwrap())).get(gateway.public_url("/down/a"));
+    Answer::of(allowed).await.problem(503, "service-down");
+    let explained = gateway.seen("/internal/explain?method=GET&url=/down/a").await;
+    assert_eq!(explained["verdict"], "maintenance", "{explained}");
+    assert!(explained.to_string().contains("nothing stands in for a service that is in maintenance"), "{explained}");
+    delete(&gateway, "/internal/services/down/maintenance").await.ok();
+    assert_eq!(ask(&gateway, "/down/a").await.body, "stands in");
+    put(&gateway, "/internal/maintenance", json!({})).await.ok();
+    ask(&gateway, "/down/a").await.problem(503, "maintenance");
+}
+
+#[tokio::test]
 async fn what_is_in_flight_goes_on() {
     let (gateway, origin) = with_shop("").await;
     origin.set_mode(Mode::Gated);

@@ -238,3 +238,35 @@ async fn pages_are_read_at_the_start_and_at_each_reload_and_told_where_they_are_
     answer.problem(404, "route-not-found");
     assert_eq!(vary(&answer), [""; 0]);
 }
+
+#[tokio::test]
+async fn maintenance_and_limits_have_their_pages_with_all_that_the_answer_says() {
+    let (folder, tail) = page(PAGE);
+    let down = folder.path().join("down.html");
+    fs::write(&down, "<h1>{detail}</h1>").unwrap();
+    let rules = "[[rules]]\nlimits = { rate = '1/m' }\nheaders.response.set = { X-Frame-Options = 'DENY' }\n";
+    let gateway = Gateway::start(&format!("{tail}maintenance = '{}'\n{rules}", down.display())).await;
+    let origin = Origin::start().await;
+    let cors = json!({"origins": ["https://a.example"]});
+    gateway.registered(&with(public_service("s", &origin.url(), "/s"), json!({"cors": cors}))).await;
+    let browser = async || {
+        let request = gateway.anonymous(Method::GET, "/s").header("origin", "https://a.example");
+        asked(request, BROWSER).await
+    };
+    assert_eq!(browser().await.status, 200);
+    let limited = browser().await;
+    is_page(&limited, 429, "route-rate-limited");
+    assert!((1..=60).contains(&limited.retry_after()), "{limited:?}");
+    let on = json!({"message": "back at <noon>", "for": "30m"});
+    Answer::of(gateway.operate(Method::PUT, "/internal/services/s/maintenance").json(&on)).await.ok();
+    let kept_out = browser().await;
+    assert_eq!((kept_out.status.as_u16(), kept_out.header("content-type")), (503, HTML));
+    assert_eq!(kept_out.body, "<h1>back at &lt;noon&gt;</h1>");
+    assert!((1790..=1800).contains(&kept_out.retry_after()), "{kept_out:?}");
+    for answer in [&limited, &kept_out] {
+        assert_eq!(answer.header("x-frame-options"), "DENY");
+        assert_eq!(answer.header("access-control-allow-origin"), "https://a.example");
+        assert_eq!(vary(answer), ["accept", "origin"], "{answer:?}");
+    }
+    asked(gateway.anonymous(Method::GET, "/s"), "application/json").await.problem(503, "maintenance");
+}

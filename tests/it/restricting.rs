@@ -525,3 +525,65 @@ async fn headers_are_set_and_removed_by_the_operator_alone() {
     assert!(headers["value"].as_str().unwrap().contains("of requests sets x-environment"), "{headers}");
     assert!(!headers.to_string().contains("test"), "a value may be a secret");
 }
+
+#[tokio::test]
+async fn answers_of_the_operator_are_restricted_as_any_route() {
+    let tail = "
+        [[routes]]
+        method = 'GET'
+        path = '/old/*'
+        redirect = { strip = '/old', add = '/new' }
+        [[routes]]
+        method = '*'
+        path = '/text'
+        respond = { body = 'hello' }
+        [[rules]]
+        path = '/old/admin/*'
+        allow_from = ['127.0.0.2']
+        [[rules]]
+        path = '/old/*'
+        limits = { rate = '1/m', burst = 2, by = 'address' }
+        headers.response.set = { X-Who = 'rule' }
+        [[rules]]
+        path = '/text'
+        limits = { max_body = 5, concurrency = 1 }
+    ";
+    let gateway = Gateway::start(tail).await;
+    let ask = async |source: &str, path: &str| {
+        let client = client_from(Some(source.parse().unwrap()));
+        Answer::of(client.get(gateway.public_url(path))).await
+    };
+    ask("127.0.0.1", "/old/admin/a").await.problem(403, "address-not-allowed");
+    let moved = ask("127.0.0.2", "/old/admin/a").await;
+    assert_eq!((moved.status.as_u16(), moved.header("x-who")), (307, "rule"), "{moved:?}");
+    assert!(moved.header("location").ends_with("/new/admin/a"), "{moved:?}");
+    assert_eq!(ask("127.0.0.2", "/old/a").await.status, 307);
+    ask("127.0.0.2", "/old/a").await.problem(429, "route-rate-limited");
+    assert_eq!(ask("127.0.0.1", "/old/a").await.status, 307);
+    for (body, status) in [("12345", 200), ("123456", 413)] {
+        let answer = Answer::of(gateway.anonymous(Method::POST, "/text").body(body)).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    for _ in 0..50 {
+        assert_eq!(ask("127.0.0.1", "/text").await.body, "hello", "each gives its place back");
+    }
+    Answer::of(gateway.operate(Method::PUT, "/internal/maintenance")).await.ok();
+    ask("127.0.0.1", "/text").await.problem(503, "maintenance");
+    ask("127.0.0.1", "/old/admin/a").await.problem(503, "maintenance");
+}
+
+#[tokio::test]
+async fn grpc_calls_are_limited_too() {
+    use crate::support::grpc::{GrpcService, call, message};
+    let (gateway, service) = (Gateway::start("").await, GrpcService::start());
+    let limits = json!({"limits": {"rate": "1/m"}, "timeouts": {"total": 0.5}, "protocol": "h2c"});
+    gateway.registered(&with(public_service("g", &service.url(), "/s/*"), limits)).await;
+    let client = Client::to(gateway.public).await;
+    let status = async || {
+        let answer = client.send(call("Echo"), message(b"hello")).await;
+        let text = |name: &str| answer.headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+        (text("grpc-status"), text("x-furt-code"))
+    };
+    assert_eq!(status().await.1, "");
+    assert_eq!(status().await, ("14".to_owned(), "route-rate-limited".to_owned()));
+}

@@ -74,6 +74,12 @@ impl MaintenanceTable {
         own.into_iter().chain(&self.all).filter(move |(_, one)| !one.is_over(now_ms))
     }
 
+    /// Whether a service's own route is in any, also in one that is just over.
+    pub fn has(&self, owner: Owner, service: &Service) -> bool {
+        let is_own = matches!(owner, Owner::Service(_));
+        is_own && (self.all.is_some() || self.services.contains_key(&service.definition.service))
+    }
+
     /// The first of those that a route is in which does not let the client in; `None`: it may pass.
     pub fn keeps_out(
         &self,

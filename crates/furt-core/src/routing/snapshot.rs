@@ -102,8 +102,15 @@ impl Snapshot {
         self.service(route.owner.index()).is_some_and(|service| service.is_routable())
     }
 
+    /// Whether nothing stands in for the route's service while it is DOWN, since it is in maintenance.
+    fn is_kept_from_others(&self, route: &Route) -> bool {
+        let Some(table) = &self.maintenance else { return false };
+        let of_route = |service: &Arc<Service>| service.suspended.is_none() && table.has(route.owner, service);
+        self.service(route.owner.index()).is_some_and(of_route)
+    }
+
     /// The route of a request; host and path normalized ([`model::host`](crate::model::host), [`model::path`](crate::model::path)).
     pub fn find(&self, host: &str, path: &str, method: &http::Method) -> Found<'_> {
-        self.table.find(host, path, method, |route| self.is_usable(route))
+        self.table.find(host, path, method, |route| self.is_usable(route) || self.is_kept_from_others(route))
     }
 }
