@@ -30,11 +30,16 @@ pub enum TimeOver {
 /// That a request may take as long as it likes.
 const UNLIMITED: u64 = u64::MAX;
 
+/// How long what serves a request whose time is over may take to find that out. It does at once, unless it reads nothing of the
+/// client, as where a service takes nothing of a body.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// When the times of a request are over, as far as that is known.
 #[derive(Debug, Default)]
 struct Ends {
     service: Option<Instant>,
     request: Option<Instant>,
+    grace: Option<Instant>,
 }
 
 /// What the hooks of a request say of its service. Its connection's task alone touches it.
@@ -56,16 +61,25 @@ pub struct ServiceTime {
 }
 
 /// Serves one request of a connection, and times its service where there is a `time` for it; `timer` is the connection's own,
-/// as for [`super::next_head`].
+/// as for [`super::next_head`]. `None`: it was given up, since it took too long and did not notice.
 pub async fn serve<T>(
     mut request: Pin<Box<impl Future<Output = T> + ?Sized>>,
     time: Option<&ServiceTime>,
     timer: &mut Pin<&mut Sleep>,
-) -> T {
-    let Some(time) = time else { return request.await };
+) -> Option<T> {
+    let Some(time) = time else { return Some(request.await) };
     time.begin_request();
     let mut ends = Ends::default();
     poll_fn(|context| time.poll_serving(request.as_mut(), timer, &mut ends, context)).await
+}
+
+/// What of a time that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// It is over now.
+    Now,
+    /// Nobody took notice.
+    Unnoticed,
 }
 
 impl ServiceTime {
@@ -83,7 +97,8 @@ impl ServiceTime {
 
     /// From now on the whole request may take so long; `None`: as long as it likes.
     pub fn limit_request(&self, left: Option<Duration>) {
-        let left = left.map_or(UNLIMITED, |left| u64::try_from(left.as_millis()).unwrap_or(UNLIMITED));
+        // Never before its time: whoever looks then is to find it over.
+        let left = left.map_or(UNLIMITED, |left| u64::try_from(left.as_micros().div_ceil(1000)).unwrap_or(UNLIMITED));
         self.request_left.store(left, Ordering::Relaxed);
         self.is_request_limited.store(true, Ordering::Relaxed);
     }
@@ -126,16 +141,23 @@ impl ServiceTime {
         self.is_blocked.store(false, Ordering::Relaxed);
     }
 
-    /// Why a read that has to wait fails instead; of the service's time it says so once.
-    pub fn take_over(&self) -> Option<TimeOver> {
+    /// Why a read fails instead, be it one that `has_to_wait` or, where the request took too long, any. Says so once.
+    pub fn take_over(&self, has_to_wait: bool) -> Option<TimeOver> {
         if !self.is_over.load(Ordering::Relaxed) {
             return None;
         }
         if self.is_request_over.load(Ordering::Relaxed) {
+            self.forget_over();
             return Some(TimeOver::Request);
         }
-        let is_over = self.is_over.swap(false, Ordering::Relaxed) && !self.restarts.load(Ordering::Relaxed);
+        let is_over =
+            has_to_wait && self.is_over.swap(false, Ordering::Relaxed) && !self.restarts.load(Ordering::Relaxed);
         is_over.then_some(TimeOver::Service)
+    }
+
+    fn forget_over(&self) {
+        self.is_over.store(false, Ordering::Relaxed);
+        self.is_request_over.store(false, Ordering::Relaxed);
     }
 
     /// Polls what serves a request, and has a read of its connection fail once the service or the request had its time. `ends` is
@@ -146,30 +168,52 @@ impl ServiceTime {
         timer: &mut Pin<&mut Sleep>,
         ends: &mut Ends,
         context: &mut Context<'_>,
-    ) -> Poll<T> {
-        let served = serving.as_mut().poll(context);
-        if served.is_ready() || self.poll_ends(timer, ends, context).is_pending() {
-            return served;
+    ) -> Poll<Option<T>> {
+        if let Poll::Ready(served) = serving.as_mut().poll(context) {
+            return Poll::Ready(Some(self.served(served)));
+        }
+        if ready!(self.poll_ends(timer, ends, context)) == Ended::Unnoticed {
+            return Poll::Ready(None);
         }
         self.is_over.store(true, Ordering::Relaxed);
-        serving.poll(context)
+        if let Poll::Ready(served) = serving.poll(context) {
+            return Poll::Ready(Some(self.served(served)));
+        }
+        if self.is_request_over.load(Ordering::Relaxed) {
+            ready!(self.poll_ends(timer, ends, context));
+            return Poll::Ready(None);
+        }
+        Poll::Pending
     }
 
-    /// Ready once the service or the request had its time.
-    fn poll_ends(&self, timer: &mut Pin<&mut Sleep>, ends: &mut Ends, context: &mut Context<'_>) -> Poll<()> {
+    /// What nobody has read by now is not to end what comes next on the connection.
+    fn served<T>(&self, served: T) -> T {
+        self.forget_over();
+        served
+    }
+
+    /// Ready once the service or the request had its time, and once nobody took notice of that.
+    fn poll_ends(&self, timer: &mut Pin<&mut Sleep>, ends: &mut Ends, context: &mut Context<'_>) -> Poll<Ended> {
         if self.is_request_limited.load(Ordering::Relaxed) {
             self.is_request_limited.store(false, Ordering::Relaxed);
             let left = Some(self.request_left.load(Ordering::Relaxed)).filter(|left| *left != UNLIMITED);
             ends.request = left.and_then(|left| clock::now().checked_add(Duration::from_millis(left)));
         }
         loop {
-            if self.poll_end(timer, &mut ends.service, context).is_ready() {
-                return Poll::Ready(());
+            let is_unnoticed = self.is_request_over.load(Ordering::Relaxed);
+            if !is_unnoticed && self.poll_end(timer, &mut ends.service, context).is_ready() {
+                return Poll::Ready(Ended::Now);
             }
-            let Some(end) = ends.request else { return Poll::Pending };
-            if end <= clock::now() {
+            let Some(end) = (if is_unnoticed { ends.grace } else { ends.request }) else { return Poll::Pending };
+            let now = clock::now();
+            if end <= now && is_unnoticed {
+                return Poll::Ready(Ended::Unnoticed);
+            }
+            if end <= now {
+                ends.request = None;
+                ends.grace = now.checked_add(GRACE);
                 self.is_request_over.store(true, Ordering::Relaxed);
-                return Poll::Ready(());
+                return Poll::Ready(Ended::Now);
             }
             if timer.is_elapsed() || timer.deadline() > end.into() {
                 timer.as_mut().reset(end.into());
@@ -243,7 +287,7 @@ mod tests {
         let (mut serving, mut ends) = (pin!(pending::<()>()), Ends::default());
         let over = poll_fn(|context| {
             _ = time.poll_serving(serving.as_mut(), timer, &mut ends, context);
-            if time.take_over() == Some(why) { Poll::Ready(()) } else { Poll::Pending }
+            if time.take_over(true) == Some(why) { Poll::Ready(()) } else { Poll::Pending }
         });
         tokio::time::timeout(ALLOWED * 100, over).await.map_or(u64::MAX, |()| (clock::now() - begin).as_secs())
     }
@@ -325,7 +369,7 @@ mod tests {
         });
         over.await;
         time.restart();
-        assert_eq!(time.take_over(), None);
+        assert_eq!(time.take_over(true), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -374,5 +418,29 @@ mod tests {
         time.limit_request(Some(Duration::from_secs(90)));
         time.limit_request(None);
         assert_eq!(over_for(TimeOver::Request, &time, &mut timer, begin).await, u64::MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_does_not_notice_its_end_is_given_up() {
+        let begin = clock::now();
+        let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+        let time = ServiceTime::default();
+        let limited = async {
+            time.prepare(ALLOWED);
+            time.limit_request(Some(ALLOWED));
+            // As where the pipe to the service is full.
+            pending::<()>().await;
+        };
+        assert_eq!(serve(Box::pin(limited), Some(&time), &mut timer).await, None);
+        assert_eq!((clock::now() - begin).as_secs(), 61);
+
+        let notices = async {
+            time.prepare(ALLOWED);
+            time.limit_request(Some(ALLOWED));
+            poll_fn(|_| if time.take_over(false).is_some() { Poll::Ready(()) } else { Poll::Pending }).await;
+            tokio::time::sleep(ALLOWED).await;
+            7
+        };
+        assert_eq!(serve(Box::pin(notices), Some(&time), &mut timer).await, Some(7), "and has all the time then");
     }
 }

@@ -223,9 +223,7 @@ impl<I: Incoming> AsyncRead for ClientStream<I> {
             None if ahead.is_tunnel() => poll_tunnel(incoming, ahead, unsent, context, buffer),
             None => Pin::new(incoming).poll_read(context, buffer),
         };
-        if read.is_pending()
-            && let Some(over) = self.service.take_over()
-        {
+        if let Some(over) = self.service.take_over(read.is_pending()) {
             return Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, over)));
         }
         read

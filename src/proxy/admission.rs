@@ -171,7 +171,7 @@ impl Gateway {
             return Err(GatewayAnswer::to_come_again(GatewayProblem::RateLimited, wait));
         }
         if !restrictions.is_empty() {
-            self.route_limits.restrict(restrictions, asked, ctx, snapshot.share)?;
+            self.route_limits.restrict(restrictions, (asked, request), ctx, snapshot.share)?;
         }
         if !is_usable {
             // By then it was probed again.
@@ -180,10 +180,7 @@ impl Gateway {
                 config.gateway.health_check_interval,
             ));
         }
-        let most = ctx.received.max_body_bytes;
-        if most.is_some_and(|most| framing::body_length(request).is_some_and(|length| length > most)) {
-            return Err(GatewayProblem::BodyTooLarge.into());
-        }
+        restricting::check_length(request, ctx)?;
         if let Some(own) = &config.server.via {
             hops::check_loop(&request.headers, own)?;
         }

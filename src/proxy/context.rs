@@ -104,10 +104,14 @@ impl ForwardTarget {
         self.route.as_ref()?.rules.as_deref()
     }
 
+    /// The options that an answer has, also one that was given before the route was taken.
+    pub(super) fn rules_of_answer(&self) -> Option<&RouteRules> {
+        self.route.as_ref().or(self.refused.as_ref())?.rules.as_deref()
+    }
+
     /// What browsers may do from other origins.
     pub(super) fn cors(&self) -> Option<&CorsPolicy> {
-        let route = self.route.as_ref().or(self.refused.as_ref())?;
-        route.rules.as_ref()?.cors.as_ref().filter(|_| !self.is_preflight_of_service)
+        self.rules_of_answer()?.cors.as_ref().filter(|_| !self.is_preflight_of_service)
     }
 
     /// What furt answers itself, where that is what the route leads to.
@@ -170,6 +174,20 @@ impl Context {
     /// When it has taken as long as it may; `None`: it may take as long as it likes.
     pub(super) fn total_end(&self) -> Option<Instant> {
         self.began.checked_add(self.restricted.as_ref()?.total?)
+    }
+
+    /// It is over for the limits that count it.
+    pub(super) fn release_limits(&mut self) {
+        if let Some(restricted) = &mut self.restricted {
+            restricted.release();
+        }
+    }
+
+    /// It may take as long as it likes.
+    pub(super) fn lift_total(&mut self) {
+        if let Some(restricted) = &mut self.restricted {
+            restricted.total = None;
+        }
     }
 
     /// Since the request's header was read.

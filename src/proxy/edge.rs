@@ -243,7 +243,7 @@ impl ConnectionHandler for Edge {
             // In its box at once: a session is large, and the connection would keep room for it while it is idle.
             let answering = self.proxy.process_new_http(session(stream, head, kept), &shutdown);
             let answered = listener::serve(answering, service_time.as_deref(), &mut timer).await;
-            let Some(reused) = answered else { break };
+            let Some(reused) = answered.flatten() else { break };
             (stream, kept) = reused.consume();
             stream = Upload::unwrap(stream);
             if has_te {

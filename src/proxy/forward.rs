@@ -51,15 +51,10 @@ impl Gateway {
         };
         let is_stream = is_stream(session);
         let mut timeouts = timeouts(&snapshot.config, session, ctx, &service, is_stream);
-        if let Some(total) = ctx.restricted.as_ref().and_then(|restricted| restricted.total).filter(|_| !is_stream) {
-            let left = total.saturating_sub(ctx.elapsed());
-            if left.is_zero() {
-                return refuse(ctx, restricting::out_of_time(GatewayProblem::UpstreamTimeout, total));
-            }
-            timeouts.connect = timeouts.connect.min(left);
-            if let Some(time) = upload::service_time(session) {
-                time.limit_request(Some(left));
-            }
+        if ctx.restricted.is_some()
+            && let Err(answer) = limit_time(session, ctx, &mut timeouts)
+        {
+            return refuse(ctx, answer);
         }
         if is_stream && session.req_header().version == http::Version::HTTP_2 {
             session.set_read_timeout(Some(snapshot.config.upstream.stream_read_timeout));
@@ -84,7 +79,9 @@ impl Gateway {
                     true => GatewayProblem::GrpcNeedsH2c.into(),
                     false => self.unavailable(none),
                 };
-                let answer = ctx.attempts.failure.take().unwrap_or_else(unavailable);
+                let answer = restricting::out_of_time(ctx, GatewayProblem::UpstreamTimeout)
+                    .or_else(|| ctx.attempts.failure.take())
+                    .unwrap_or_else(unavailable);
                 return refuse(ctx, answer);
             }
         };
@@ -98,7 +95,8 @@ impl Gateway {
             return refuse(ctx, GatewayProblem::NoInstance.into());
         };
         let is_upgrade = is_stream && session.is_upgrade_req();
-        let reuse = reuse::choose(session, is_upgrade, ctx.attempts.was_stale, instance, &mut timeouts);
+        let may_retry = retries(ctx) > 0;
+        let reuse = reuse::choose(session, (is_upgrade, may_retry), ctx.attempts.was_stale, instance, &mut timeouts);
         let trust = (&*self.upstream, ctx.target.registered().map(|service| &service.definition.service));
         let peer = upstream::peer(&instance.spec, address, instance.pool_key(), timeouts, reuse, trust);
         ctx.attempts.lease = Some(lease);
@@ -191,6 +189,9 @@ impl Gateway {
         if ctx.received.is_overdue() {
             return overdue(ctx, error);
         }
+        if let Some(answer) = restricting::out_of_time(ctx, GatewayProblem::UpstreamTimeout) {
+            return ended(ctx, error, answer);
+        }
         ctx.attempts.was_stale = http2::is_stale_connection(&error);
         // No socket or no port to be had is furt's own trouble.
         if error.etype() != &ErrorType::InternalError && !ctx.attempts.was_stale {
@@ -213,8 +214,12 @@ impl Gateway {
         error: Box<Error>,
         reused: bool,
     ) -> Box<Error> {
-        let is_service_due = upload::service_time(session).is_some_and(ServiceTime::is_due);
-        let mut error = upload_error(error, is_service_due).more_context(format!("{peer}"));
+        let is_request_over =
+            upload::time_over(&error) == Some(TimeOver::Request) || error.etype() == &ErrorType::WriteTimedout;
+        let mut error = upload_error(error).more_context(format!("{peer}"));
+        if is_request_over && let Some(answer) = restricting::out_of_time(ctx, waited_for(session)) {
+            return ended(ctx, error, answer);
+        }
         if ctx.received.is_overdue() && answer_for(&error).is_some() {
             return overdue(ctx, error);
         }
@@ -248,12 +253,6 @@ impl Gateway {
         ctx.attempts.note_instance_failed();
         ctx.attempts.failure = answer_for(&error);
         // What furt itself said before the answer changes nothing for the next service.
-        if error.etype() == &ErrorType::ReadTimedout
-            && let Some(total) = restricting::total_over(ctx)
-            && let Some(problem) = answer_for(&error).and_then(|answer| answer.problem())
-        {
-            ctx.answer.refusal = Some(restricting::out_of_time(problem, total));
-        }
         let has_begun =
             session.response_written().is_some_and(|written| !is_unprocessed || !framing::is_interim(written.status));
         let may_repeat = !is_last
@@ -271,10 +270,43 @@ impl Gateway {
 }
 
 /// What failed failed as the time of its call was over: no fault of the instance, which may not have had time enough.
-fn overdue(ctx: &mut Context, mut error: Box<Error>) -> Box<Error> {
-    ctx.answer.refusal = Some(GatewayProblem::DeadlineExceeded.into());
+fn overdue(ctx: &mut Context, error: Box<Error>) -> Box<Error> {
+    ended(ctx, error, GatewayProblem::DeadlineExceeded.into())
+}
+
+/// The time of the request is over: no fault of the instance, and nothing is sent again.
+fn ended(ctx: &mut Context, mut error: Box<Error>, answer: GatewayAnswer) -> Box<Error> {
+    ctx.answer.refusal = Some(answer);
     error.set_retry(false);
     error
+}
+
+/// Who is waited for where the request took too long: the service, unless the client's body is still to come.
+fn waited_for(session: &Session) -> GatewayProblem {
+    let is_service_due = upload::service_time(session).is_some_and(ServiceTime::is_due);
+    if is_service_due || !upload::is_under_way(session) {
+        GatewayProblem::UpstreamTimeout
+    } else {
+        GatewayProblem::BodyTimeout
+    }
+}
+
+/// Holds an attempt to what is left of the time that the request may take. What the client asks for does not lift that: only an
+/// answer that is a stream does.
+///
+/// # Errors
+/// Nothing is left.
+fn limit_time(session: &Session, ctx: &Context, timeouts: &mut PeerTimeouts) -> std::result::Result<(), GatewayAnswer> {
+    if let Some(answer) = restricting::out_of_time(ctx, GatewayProblem::UpstreamTimeout) {
+        return Err(answer);
+    }
+    let Some(left) = ctx.total_end().map(|end| end.saturating_duration_since(clock::now())) else { return Ok(()) };
+    timeouts.connect = timeouts.connect.min(left);
+    timeouts.write = timeouts.write.min(left);
+    if let Some(time) = upload::service_time(session) {
+        time.limit_request(Some(left));
+    }
+    Ok(())
 }
 
 /// Whether gRPC calls can be sent to the instance.
@@ -312,6 +344,10 @@ fn timeouts(config: &Config, session: &Session, ctx: &Context, service: &Service
     PeerTimeouts {
         connect: own.connect.unwrap_or(upstream.connect_timeout),
         read: match time {
+            // Of a service that takes nothing of a body Pingora waits for an answer, without end unless it is told one.
+            Some(_) if !is_upgrade && upload::may_have_body(session) => {
+                Some(silence.max(upstream.stream_read_timeout).saturating_add(config.client.body_timeout))
+            }
             Some(_) if !is_upgrade => None,
             // Of a tunnel nobody knows who is waited for; before it is one, its client may pause.
             Some(_) if upload::may_have_body(session) => Some(silence.saturating_add(config.client.body_timeout)),
@@ -341,17 +377,27 @@ pub(super) fn begin_exchange(session: &mut Session) {
 }
 
 /// The answer is a stream: from its header on the service may do nothing for as long as in any.
-pub(super) fn allow_stream(session: &Session, ctx: &Context) {
+pub(super) fn allow_stream(session: &Session, ctx: &mut Context) {
+    lift_total(session, ctx);
     let (Some(service), Some(snapshot)) = (&ctx.target.service, &ctx.snapshot) else { return };
     if let Some(time) = upload::service_time(session) {
         let read = read_timeout(&snapshot.config, ctx, service);
         time.allow(read.max(snapshot.config.upstream.stream_read_timeout));
-        time.limit_request(None);
+    }
+}
+
+/// The answer is a stream or a tunnel, which may take as long as it likes.
+pub(super) fn lift_total(session: &Session, ctx: &mut Context) {
+    if ctx.total_end().is_some() {
+        ctx.lift_total();
+        if let Some(time) = upload::service_time(session) {
+            time.limit_request(None);
+        }
     }
 }
 
 /// Attempts after the first; once an answer has begun there are none.
-fn retries(ctx: &Context) -> usize {
+pub(super) fn retries(ctx: &Context) -> usize {
     let most = ctx.snapshot.as_ref().map_or(0, |snapshot| snapshot.config.upstream.retries);
     let allowed = ctx.restricted.as_ref().and_then(|restricted| restricted.retries);
     allowed.map_or(most, |allowed| most.min(allowed.into()))
@@ -383,13 +429,10 @@ fn awaits_consent(session: &Session) -> bool {
 }
 
 /// What a failed read of the client's connection stands for, where its [`upload::Upload`] failed it.
-fn upload_error(error: Box<Error>, is_service_due: bool) -> Box<Error> {
-    let cause = error.cause.as_ref().and_then(|cause| cause.downcast_ref::<std::io::Error>()?.get_ref());
-    match cause {
+fn upload_error(error: Box<Error>) -> Box<Error> {
+    match upload::failed_by(&error) {
         Some(cause) if let Some(over) = cause.downcast_ref::<TimeOver>() => {
-            let error = Error::explain(ErrorType::ReadTimedout, over.to_string());
-            // A request that took too long is the fault of whoever was waited for.
-            if *over == TimeOver::Service || is_service_due { error.into_up() } else { error.into_down() }
+            Error::explain(ErrorType::ReadTimedout, over.to_string()).into_up()
         }
         Some(cause) if cause.is::<DeadlineOver>() => {
             Error::explain(ErrorType::ReadTimedout, DeadlineOver.to_string()).into_down()

@@ -206,6 +206,7 @@ pub(super) fn for_client(session: &mut Session, response: &mut ResponseHeader, c
         cors::remove(response);
     }
     rewriting::for_client(session, response, ctx)?;
+    message_headers::for_client(response, ctx)?;
     add_own(session, response, ctx)
 }
 
@@ -226,7 +227,6 @@ pub(super) fn add_own(session: &mut Session, response: &mut ResponseHeader, ctx:
     if session.is_process_shutting_down() {
         session.set_keepalive(None);
     }
-    message_headers::for_client(response, ctx)?;
     if let Some((name, value)) = secure::hsts(ctx.answer.hsts_seconds, &response.headers) {
         response.insert_header(name, value)?;
     }

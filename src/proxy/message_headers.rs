@@ -3,6 +3,7 @@
 //! Of an answer it comes before what furt answers for itself, which it cannot change: the names that rules may have are checked
 //! with the configuration.
 
+use http::HeaderName;
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -24,13 +25,29 @@ pub(super) fn for_service(request: &mut RequestHeader, ctx: &Context) -> Result<
     Ok(())
 }
 
-/// Edits the answer that goes to the client, the service's or furt's own.
+/// Edits the answer of the service.
 ///
 /// # Errors
 /// A header that cannot be made; none of these.
 pub(super) fn for_client(response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
-    let Some(headers) = ctx.target.rules().and_then(|rules| rules.headers.as_ref()) else { return Ok(()) };
-    for (name, edit) in headers.response.iter() {
+    edit(response, ctx, |_, _| true)
+}
+
+/// Edits an answer of furt's own, but for what that answer says itself: whoever keeps it, and for how long, is not the rule's to say.
+///
+/// # Errors
+/// As [`for_client`].
+pub(super) fn for_own(response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
+    edit(response, ctx, |response, name| !response.headers.contains_key(name))
+}
+
+fn edit(
+    response: &mut ResponseHeader,
+    ctx: &Context,
+    may_edit: impl Fn(&ResponseHeader, &HeaderName) -> bool,
+) -> Result<()> {
+    let Some(headers) = ctx.target.rules_of_answer().and_then(|rules| rules.headers.as_ref()) else { return Ok(()) };
+    for (name, edit) in headers.response.iter().filter(|(name, _)| may_edit(response, name)).collect::<Vec<_>>() {
         match edit {
             HeaderEdit::Set(value) => response.insert_header(name.clone(), value.clone())?,
             HeaderEdit::Remove => drop(response.remove_header(name)),

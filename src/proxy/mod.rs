@@ -149,9 +149,7 @@ impl Gateway {
     ) -> Result<()> {
         ctx.answer.flag = Some(answer.flag());
         // Whoever has the answer may come again, and what is read after it is nobody's request.
-        if let Some(restricted) = &mut ctx.restricted {
-            restricted.release();
-        }
+        ctx.release_limits();
         if ctx.received.is_call
             && let Some(problem) = answer.problem()
         {
@@ -302,6 +300,7 @@ impl ProxyHttp for Gateway {
             // From now on it is a stream, and no longer a request's body.
             session.set_read_timeout(ctx.snapshot.as_ref().map(|view| view.config.upstream.stream_read_timeout));
             upload::release(session);
+            forward::lift_total(session, ctx);
         } else if streams::is_answer(&response.headers) {
             forward::allow_stream(session, ctx);
         }
@@ -315,8 +314,13 @@ impl ProxyHttp for Gateway {
         if ctx.received.is_call {
             self.note_call_status(ctx, &response.headers);
         }
-        if upload::is_under_way(session) && framing::is_whole_answer(response, session.req_header()) {
-            self.note_end(ctx, None);
+        let is_under_way = upload::is_under_way(session);
+        if (is_under_way || ctx.restricted.is_some()) && framing::is_whole_answer(response, session.req_header()) {
+            if is_under_way {
+                self.note_end(ctx, None);
+            } else {
+                ctx.release_limits();
+            }
         }
         ctx.note_response();
         headers::for_client(session, response, ctx)
@@ -333,9 +337,9 @@ impl ProxyHttp for Gateway {
         if is_last && upload::is_under_way(session) {
             self.note_end(ctx, None);
         }
-        // The next request of the caller may come before this one is logged.
-        if is_last && let Some(restricted) = &mut ctx.restricted {
-            restricted.release();
+        // The next request of the caller may come before this one is logged. One whose body still comes is not over.
+        if is_last && !upload::is_under_way(session) {
+            ctx.release_limits();
         }
         Ok(None)
     }
@@ -350,6 +354,9 @@ impl ProxyHttp for Gateway {
         framing::check_trailers(trailers)?;
         if ctx.received.is_call {
             self.note_call_status(ctx, trailers);
+        }
+        if !upload::is_under_way(session) {
+            ctx.release_limits();
         }
         http2::take_trailers(session, trailers, ctx)
     }
@@ -409,6 +416,7 @@ impl ProxyHttp for Gateway {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
         self.note_end(ctx, error);
+        ctx.release_limits();
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         let elapsed = ctx.elapsed();
         self.count(ctx, counting::stands_for(ctx, status), elapsed);

@@ -13,6 +13,7 @@ use pingora_proxy::Session;
 
 use super::Gateway;
 use super::context::Context;
+use super::upload;
 use crate::clock;
 use crate::telemetry::ProxyMetrics;
 use furt_core::routing::{Lease, NoInstance, Service, ServiceKind, ServiceLive};
@@ -44,6 +45,8 @@ async fn client_gone(session: &mut Session) {
     if session.is_body_done()
         && let Err(error) = session.read_body_or_idle(true).await
         && matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError)
+        // Of a request whose time is over the client is there, and is to be told.
+        && upload::time_over(&error).is_none()
     {
         return;
     }

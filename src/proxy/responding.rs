@@ -10,7 +10,7 @@ use pingora_proxy::Session;
 
 use super::answer::GatewayAnswer;
 use super::context::Context;
-use super::{accept, grpc, headers, streams};
+use super::{accept, grpc, headers, message_headers, streams};
 use crate::wire::Pages;
 
 /// The most of a refused request's body that is read and dropped.
@@ -28,6 +28,7 @@ pub(super) async fn send(
 ) -> Result<()> {
     if let (Some(status), Some(problem)) = (ctx.answer.grpc_status, answer.problem()) {
         let mut response = grpc::header(status, problem, answer)?;
+        message_headers::for_own(&mut response, ctx)?;
         headers::add_own(session, &mut response, ctx)?;
         // With the end: Pingora's own way of writing a header would forget it.
         let whole = vec![HttpTask::Header(Box::new(response), true)];
@@ -46,6 +47,7 @@ pub(super) async fn send(
     if html.is_some() {
         response.insert_header(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))?;
     }
+    message_headers::for_own(&mut response, ctx)?;
     headers::add_own(session, &mut response, ctx)?;
     let is_head = session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(response), is_head).await?;

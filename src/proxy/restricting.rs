@@ -9,10 +9,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::Method;
+use pingora::http::RequestHeader;
 
 use super::answer::GatewayAnswer;
 use super::client::Client;
 use super::context::Context;
+use super::framing;
 use super::limits::network;
 use super::restricted::{Callers, Restricted, UnderWay};
 use crate::clock;
@@ -21,9 +23,10 @@ use furt_core::live::{CallerCounts, CallerRates, Pace, since_ns};
 use furt_core::model::{KeyName, LimitBy, Limits, RateLimit, Share};
 use furt_core::routing::{LimitLive, Restriction};
 
-/// Callers whose rates are known: 2 MiB. A flood of so many that are over their limit has older ones forgotten.
+/// Places for callers under a limit of rate: 2 MiB. Of a flood that owes more, those who owe the least are forgotten.
 const RATED_CALLERS: usize = 1 << 17;
-/// Callers that have requests under way: 1 MiB, and six for each of the most requests that furt answers unless it is told.
+/// Places for callers that have requests under way under a limit: 1 MiB. With as many requests as furt answers at once unless it is
+/// told, and one limit each, one set in 180,000 has more of them than places, and lets them pass uncounted.
 const BUSY_CALLERS: usize = 1 << 17;
 /// By then one of the requests under way may be over.
 const BUSY_FOR: Duration = Duration::from_secs(1);
@@ -80,6 +83,19 @@ pub(super) fn check_address(
     Err(GatewayAnswer::from(GatewayProblem::AddressNotAllowed).with_detail(detail))
 }
 
+/// Looks at the length that the request says its body has.
+///
+/// # Errors
+/// It is longer than anyone allows.
+pub(super) fn check_length(request: &RequestHeader, ctx: &Context) -> Result<(), GatewayAnswer> {
+    match ctx.received.max_body_bytes {
+        Some(most) if framing::body_length(request).is_some_and(|length| length > most) => {
+            Err(GatewayProblem::BodyTooLarge.into())
+        }
+        _ => Ok(()),
+    }
+}
+
 fn in_force<'a>(restrictions: &'a [Restriction], asked: Asked<'a>) -> impl Iterator<Item = &'a Restriction> {
     restrictions.iter().filter(move |one| one.is_for(asked.host, asked.path, asked.method))
 }
@@ -92,19 +108,24 @@ impl RouteLimits {
     pub(super) fn restrict(
         &self,
         restrictions: &[Restriction],
-        asked: Asked<'_>,
+        (asked, request): (Asked<'_>, &RequestHeader),
         ctx: &mut Context,
         share: Share,
     ) -> Result<(), GatewayAnswer> {
         let mut restricted = Restricted::default();
-        let mut used = Vec::new();
-        for Restriction { said, live, .. } in in_force(restrictions, asked) {
+        for Restriction { said, .. } in in_force(restrictions, asked) {
             restricted.total = restricted.total.into_iter().chain(said.total_timeout).min();
             restricted.retries = restricted.retries.into_iter().chain(said.retries).min();
-            let Some(limits) = said.limits else { continue };
             let most = &mut ctx.received.max_body_bytes;
-            *most = most.iter().copied().chain(limits.max_body).min();
-            if let Some(live) = live
+            *most = most.iter().copied().chain(said.limits.and_then(|limits| limits.max_body)).min();
+        }
+        // It has the deadline of its client.
+        restricted.total = restricted.total.filter(|_| !ctx.received.is_call);
+        // Before anything is counted.
+        check_length(request, ctx)?;
+        let mut used = Vec::new();
+        for Restriction { said, live, .. } in in_force(restrictions, asked) {
+            if let (Some(limits), Some(live)) = (said.limits, live)
                 && let Err(refused) = self.count(limits, live, ctx, share, (&mut restricted.under_way, &mut used))
             {
                 self.give_back(used);
@@ -174,9 +195,11 @@ impl RouteLimits {
     }
 }
 
+/// Who sends a request. A key that was not asked for is nobody's: whoever has several would have the measure of each.
 fn caller(by: LimitBy, ctx: &Context) -> Caller<'_> {
+    let is_asked_for = ctx.target.route.as_ref().is_some_and(|route| route.permission.is_some());
     match (&ctx.credentials.key, by) {
-        (Some(key), LimitBy::Caller) => Caller::Key(&key.name),
+        (Some(key), LimitBy::Caller) if is_asked_for => Caller::Key(&key.name),
         _ => Caller::Address(ctx.client.address.map(network)),
     }
 }
@@ -196,14 +219,10 @@ fn over_time(limit: RateLimit, by: LimitBy) -> String {
     }
 }
 
-/// How long the request may take, where it has taken so long.
-pub(super) fn total_over(ctx: &Context) -> Option<Duration> {
+/// The answer to a request that has taken as long as it may; `problem` says who was waited for. `None`: it has time left, or may take
+/// as long as it likes.
+pub(super) fn out_of_time(ctx: &Context, problem: GatewayProblem) -> Option<GatewayAnswer> {
     let total = ctx.restricted.as_ref()?.total?;
-    (ctx.elapsed() >= total).then_some(total)
-}
-
-/// The answer to a request that may take so long, and has; `problem` says who was waited for.
-pub(super) fn out_of_time(problem: GatewayProblem, total: Duration) -> GatewayAnswer {
-    let detail = format!("the request may take {} s", total.as_secs_f64());
-    GatewayAnswer::from(problem).with_detail(detail)
+    let detail = || format!("the request may take {} s", total.as_secs_f64());
+    (ctx.elapsed() >= total).then(|| GatewayAnswer::from(problem).with_detail(detail()))
 }

@@ -12,10 +12,11 @@ use crate::upstream::{PeerTimeouts, Reuse};
 use furt_core::model::Protocol;
 use furt_core::routing::Instance;
 
-/// What the next attempt at `instance` may use; writes into `timeouts` how long it is kept afterwards.
+/// What the next attempt at `instance` may use; writes into `timeouts` how long it is kept afterwards. One that may not be sent again
+/// (`may_retry`) goes on no connection that may be closed meanwhile.
 pub(super) fn choose(
     session: &Session,
-    is_upgrade: bool,
+    (is_upgrade, may_retry): (bool, bool),
     was_stale: bool,
     instance: &Instance,
     timeouts: &mut PeerTimeouts,
@@ -32,7 +33,7 @@ pub(super) fn choose(
     }
     let keep_alive = instance.live.keep_alive();
     let (usual, careful) = (keep_alive.usual(timeouts.idle), keep_alive.careful(timeouts.idle));
-    let is_usual = usual == careful || is_repeatable(session);
+    let is_usual = usual == careful || may_retry && is_repeatable(session);
     timeouts.idle = if is_usual { usual } else { careful };
     if is_usual { Reuse::Usual } else { Reuse::Careful }
 }

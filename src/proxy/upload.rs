@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
+use pingora::Error;
 use pingora::protocols::Stream;
 use pingora_proxy::Session;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -25,7 +26,7 @@ use super::chunks::{Chunks, MalformedChunks};
 use super::h2::Exchange;
 use super::trailers::{self, Trailing};
 use crate::clock;
-use crate::listener::{self, ServiceTime};
+use crate::listener::{self, ServiceTime, TimeOver};
 use crate::tls::Secured;
 
 /// A connection with a request that has a body.
@@ -98,6 +99,16 @@ pub(super) fn secured(session: &Session) -> Option<&Arc<Secured>> {
         Some(stream) => listener::secured(trailers::connection(stream)),
         None => Exchange::of(session)?.secured.as_ref(),
     }
+}
+
+/// Why a read of the client's connection was failed, by it or by what is on it.
+pub(super) fn failed_by(error: &Error) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
+    error.cause.as_ref().and_then(|cause| cause.downcast_ref::<io::Error>()?.get_ref())
+}
+
+/// What took too long, where a read was failed for that.
+pub(super) fn time_over(error: &Error) -> Option<TimeOver> {
+    failed_by(error)?.downcast_ref().copied()
 }
 
 /// The service is sent the last part of the body: from now on it has all it needs.

@@ -92,6 +92,11 @@ async fn callers_and_addresses_have_their_own_measure() {
             ask_from(&gateway, source, path).await.problem(429, "route-rate-limited");
         }
     }
+    // Of a public route a key is nobody's: who has several has one measure all the same.
+    let routes = json!([{"method": "GET", "path": "/s/public", "limits": {"rate": "1/m"}}]);
+    gateway.registered(&service(&origin, json!({"routes": routes}))).await;
+    Answer::of(gateway.request(Method::GET, "/s/public", READER)).await.ok();
+    Answer::of(gateway.request(Method::GET, "/s/public", WRITER)).await.problem(429, "route-rate-limited");
 }
 
 #[tokio::test]
@@ -191,6 +196,24 @@ async fn so_many_are_under_way_and_no_more() {
         assert_eq!(wire::status(&wire::exchange(gateway.public, request).await), 200);
         ask(&gateway, "/s/caller").await.ok();
     }
+    // Answers without a body, over both protocols and with trailers, and furt's own.
+    let client = Client::to(gateway.public).await;
+    for status in [204, 304, 404] {
+        origin.set_mode(Mode::Status(status));
+        for _ in 0..30 {
+            assert_eq!(client.ask(h2_client::get("/s/caller")).await.status, status);
+            let head = Answer::of(gateway.anonymous(Method::HEAD, "/s/caller")).await;
+            assert_eq!(head.status, status);
+        }
+    }
+    origin.set_mode(Mode::Cut);
+    for _ in 0..10 {
+        let request = "POST /s/caller HTTP/1.1\r\nHost: g\r\nContent-Length: 10\r\n\r\n1234567890";
+        let mut wire = Wire::to(gateway.public).await;
+        wire.send(request).await;
+        assert_eq!(wire::status(&wire.read_response().await.0), 502);
+    }
+    origin.set_mode(Mode::Echo);
     let mut socket = Wire::to(gateway.public).await;
     let upgrade = "GET /s/caller HTTP/1.1\r\nHost: g\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -237,6 +260,15 @@ async fn the_smallest_body_limit_holds() {
             assert_eq!(wire::status(&chunked), status, "{method} {path} {length} in chunks: {chunked}");
         }
     }
+    let routes = json!([{"method": "POST", "path": "/s", "limits": {"rate": "1/m", "max_body": 5}}]);
+    gateway.registered(&service(&origin, json!({"routes": routes}))).await;
+    let send =
+        async |body: &'static str| Answer::of(gateway.anonymous(Method::POST, "/s").body(body)).await.status.as_u16();
+    assert_eq!(
+        [send("123456").await, send("12345").await, send("12345").await],
+        [413, 200, 429],
+        "refused for its size, it counts for no rate"
+    );
 }
 
 #[tokio::test]
@@ -333,6 +365,29 @@ async fn a_request_takes_no_longer_than_it_may() {
     let answer = wire.read_to_end(SOON).await;
     assert_eq!(wire::status(&answer), 408, "{answer}");
     assert!(answer.contains("the request may take 0.4 s"), "{answer}");
+
+    // What the client asks for lifts nothing, and a service that takes nothing of a body is not waited for longer.
+    for asked in ["Accept: text/event-stream\r\n", "Connection: Upgrade\r\nUpgrade: x\r\n"] {
+        let began = Instant::now();
+        let request = format!("GET /s/short HTTP/1.1\r\nHost: g\r\n{asked}\r\n");
+        let mut wire = Wire::to(gateway.public).await;
+        wire.send(request).await;
+        let answer = wire.read_to_end(SOON).await;
+        assert_eq!(wire::status(&answer), 504, "{asked}: {answer}");
+        assert!(began.elapsed() < Duration::from_secs(10), "{asked} {:?}", began.elapsed());
+    }
+    let began = Instant::now();
+    let large = gateway.anonymous(Method::POST, "/s/short").body(vec![b'a'; 64 << 20]);
+    let answer = Answer::try_of(large).await;
+    assert!(answer.as_ref().map_or(true, |answer| [408, 504].contains(&answer.status.as_u16())), "{answer:?}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    // Ten of them were no fault of the instance.
+    for _ in 0..10 {
+        ask(&gateway, "/s/short").await.problem(504, "upstream-timeout");
+    }
+    origin.set_mode(Mode::Echo);
+    ask(&gateway, "/s/short").await.ok();
+    assert!(gateway.metrics().await.contains("furt_ejections_total 0\n"));
 
     // Streams have no end.
     origin.set_mode(Mode::Events);
@@ -469,7 +524,7 @@ async fn headers_are_set_and_removed_by_the_operator_alone() {
         [[rules]]
         headers.request.set = { X-Environment = 'test', X-Who = 'first' }
         headers.request.remove = ['X-Secret']
-        headers.response.set = { X-Frame-Options = 'DENY', X-Who = 'first' }
+        headers.response.set = { X-Frame-Options = 'DENY', X-Who = 'first', Cache-Control = 'public, max-age=60' }
         headers.response.remove = ['X-Powered-By', 'Server']
         [[rules]]
         path = '/s/*'
@@ -517,6 +572,8 @@ async fn headers_are_set_and_removed_by_the_operator_alone() {
         ("DENY", "second"),
         "furt's own answers have them too"
     );
+    assert_eq!(own.header("cache-control"), "no-store", "nobody is to keep a refusal");
+    assert_eq!(sent("/s/a").await.header("cache-control"), "public, max-age=60");
     let client = Client::to(gateway.public).await;
     let answer = client.ask(h2_client::get("/s/a")).await;
     assert_eq!(answer.headers["x-frame-options"], "DENY");
@@ -576,9 +633,15 @@ async fn answers_of_the_operator_are_restricted_as_any_route() {
 async fn grpc_calls_are_limited_too() {
     use crate::support::grpc::{GrpcService, call, message};
     let (gateway, service) = (Gateway::start("").await, GrpcService::start());
+    let once = json!({"limits": {"concurrency": 1}, "protocol": "h2c"});
+    gateway.registered(&with(public_service("g", &service.url(), "/s/*"), once)).await;
+    let client = Client::to(gateway.public).await;
+    for _ in 0..50 {
+        let answer = client.send(call("Echo"), message(b"hello")).await;
+        assert_eq!(answer.headers.get("x-furt-code"), None, "one after the other");
+    }
     let limits = json!({"limits": {"rate": "1/m"}, "timeouts": {"total": 0.5}, "protocol": "h2c"});
     gateway.registered(&with(public_service("g", &service.url(), "/s/*"), limits)).await;
-    let client = Client::to(gateway.public).await;
     let status = async || {
         let answer = client.send(call("Echo"), message(b"hello")).await;
         let text = |name: &str| answer.headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();

@@ -335,11 +335,11 @@ impl Session for ClientSession {
         let is_body_there = no_body_expected || self.is_all_there();
         poll_fn(|context| {
             let read = if is_body_there { self.poll_gone(context) } else { self.poll_body(context) };
+            if let Some(over) = self.exchange.service.take_over(read.is_pending()) {
+                return Poll::Ready(Err(failed(io::Error::new(io::ErrorKind::TimedOut, over))));
+            }
             if read.is_ready() {
                 return read;
-            }
-            if let Some(over) = self.exchange.service.take_over() {
-                return Poll::Ready(Err(failed(io::Error::new(io::ErrorKind::TimedOut, over))));
             }
             ready!(self.poll_deadline(context));
             Poll::Ready(Err(failed(io::Error::new(io::ErrorKind::TimedOut, DeadlineOver))))

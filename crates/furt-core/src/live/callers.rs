@@ -3,7 +3,8 @@
 //! A caller under a limit is a number, which whoever counts makes of both by a hash that strangers do not know. Numbers share a
 //! set of a few places by their high bits, and each that is counted has one of its places to itself: unlike in
 //! [`RateLimiters`](super::RateLimiters), nobody is refused for what another one did. Where a set is full, its callers are
-//! counted less strictly. Threads that meet at a place that changes hands may count one use for the other caller.
+//! counted less strictly. Threads that meet at a place that changes hands may count one use for the other caller, or let one caller in
+//! at two places.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

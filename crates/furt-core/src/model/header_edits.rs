@@ -136,7 +136,7 @@ const OF_THE_CALLER: [&str; 7] =
     ["x-api-key", "x-auth-", "x-forwarded", "forwarded", "x-client-cert", "client-cert", "access-control-request"];
 
 /// What furt answers for towards clients.
-const OF_THE_ANSWER: [&str; 4] = ["access-control-", "set-cookie", "x-gateway", "x-furt-"];
+const OF_THE_ANSWER: [&str; 5] = ["access-control-", "set-cookie", "x-gateway", "x-furt-", "server-timing"];
 
 #[cfg(test)]
 mod tests {
@@ -177,6 +177,7 @@ mod tests {
             ("Server", true, true),
             ("Authorization", true, true),
             ("Set-Cookie", true, false),
+            ("Server-Timing", true, false),
             ("Host", false, false),
             ("content-length", false, false),
             ("Transfer_Encoding", false, false),
