@@ -14,6 +14,8 @@ use super::tls::Habit;
 
 /// What clients ask.
 pub(super) const HOST: &str = "bench.example";
+/// Whose page asks, where one of another origin does.
+pub(super) const ORIGIN: &str = "https://app.bench.example";
 /// What is small: asked for by most.
 pub(super) const SMALL_TARGET: &str = "/pass/small";
 /// Requests that are prepared; a driver picks among them.
@@ -28,6 +30,8 @@ pub(crate) enum Workload {
     Bare,
     /// The same route with a browser's 16 headers in requests and an application's 13 in answers.
     Browser,
+    /// As pass, by a page of another origin, on a route with CORS, a rewritten path and a limit; furt alone.
+    Rules,
     /// 1,000 services, 4,000 routes, 10,000 keys, permissions, the access log.
     Gateway,
     /// 1 MiB down, 1 MiB up.
@@ -69,6 +73,7 @@ impl Workload {
             Self::Pass => "pass",
             Self::Bare => "bare",
             Self::Browser => "browser",
+            Self::Rules => "rules",
             Self::Gateway => "gateway",
             Self::Body => "body",
             Self::Churn => "churn",
@@ -89,6 +94,9 @@ impl Workload {
             Self::Bare => "as pass: furt beside a Pingora proxy with its header edits and nothing else".to_owned(),
             Self::Browser => {
                 "as pass, with a browser's 16 headers in requests and an application's 13 in answers".to_owned()
+            }
+            Self::Rules => {
+                "as pass, by a page of another origin, on a route with CORS, a rewritten path and a limit of rate".to_owned()
             }
             Self::Gateway => format!(
                 "{} services, {} routes with `*` in the middle and at the end, {} keys, permissions, access log",
@@ -111,7 +119,7 @@ impl Workload {
     /// What gateways serve in it.
     pub(super) fn site(self) -> Site {
         match self {
-            Self::Pass | Self::Bare | Self::Browser | Self::Body | Self::Idle => Site::Public,
+            Self::Pass | Self::Bare | Self::Browser | Self::Rules | Self::Body | Self::Idle => Site::Public,
             Self::HandshakeEc | Self::HandshakeRsa | Self::Resume | Self::H2 | Self::IdleTls | Self::IdleH2 => {
                 Site::Public
             }
@@ -124,7 +132,7 @@ impl Workload {
         match self {
             Self::Pass | Self::Browser | Self::Gateway | Self::Body | Self::Idle => peer.can_serve(self.site()),
             Self::Bare => matches!(peer, Peer::Furt | Peer::Bare),
-            Self::Churn => peer == Peer::Furt,
+            Self::Rules | Self::Churn => peer == Peer::Furt,
             Self::HandshakeEc | Self::HandshakeRsa | Self::Resume | Self::H2 | Self::IdleTls | Self::IdleH2 => {
                 peer.can_tls()
             }
@@ -136,7 +144,14 @@ impl Workload {
         match self {
             Self::HandshakeRsa => Some(Key::Rsa),
             Self::HandshakeEc | Self::Resume | Self::H2 | Self::IdleTls | Self::IdleH2 => Some(Key::Ecdsa),
-            Self::Pass | Self::Bare | Self::Browser | Self::Gateway | Self::Body | Self::Churn | Self::Idle => None,
+            Self::Pass
+            | Self::Bare
+            | Self::Browser
+            | Self::Rules
+            | Self::Gateway
+            | Self::Body
+            | Self::Churn
+            | Self::Idle => None,
         }
     }
 
@@ -170,6 +185,7 @@ impl Workload {
             Self::Pass
             | Self::Bare
             | Self::Browser
+            | Self::Rules
             | Self::HandshakeEc
             | Self::HandshakeRsa
             | Self::Resume
@@ -204,6 +220,7 @@ impl Workload {
                 ..small(vec![get(SMALL_TARGET, "")])
             }],
             Self::Browser => vec![small(vec![browser("/pass/app")])],
+            Self::Rules => vec![small(vec![get("/ruled/small", &format!("Origin: {ORIGIN}\r\n"))])],
             Self::Gateway | Self::Churn => vec![small(fleet_requests(fleet))],
             Self::Body => {
                 let mut up = format!(

@@ -9,10 +9,11 @@ mod bench;
 use clap::Parser as _;
 use serde_json::Value;
 
-const ALL: [&str; 13] = [
+const ALL: [&str; 14] = [
     "pass",
     "bare",
     "browser",
+    "rules",
     "gateway",
     "body",
     "churn",

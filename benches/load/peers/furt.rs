@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use furt_api::Problem;
 use furt_api::registration::{HealthEndpoint, Registered, Registration, Route};
+use furt_api::route_options::{Cors, Limits, Rewrite};
 use furt_core::model::Sha256Digest;
 
+use super::super::workload::ORIGIN;
 use super::{Setup, Site, UPSTREAM_IDLE, write};
 
 /// How long furt may take until it is ready; under valgrind it takes fifty times as long as usual.
@@ -74,10 +76,23 @@ pub(super) fn registrations(setup: &Setup<'_>) -> impl Iterator<Item = Registrat
     };
     let public = public.map(|origin| Registration {
         health_endpoint: HealthEndpoint::Unprobed,
-        routes: Some(vec![Route::public("*", "/pass/*")]),
+        routes: Some(vec![Route::public("*", "/pass/*"), ruled()]),
         ..Registration::new("pass", format!("http://{origin}"))
     });
     public.into_iter().chain((0..services).map(|service| setup.fleet.registration(service, None)))
+}
+
+/// A route of the public site that asks for what its clients get elsewhere without it.
+fn ruled() -> Route {
+    let rewrite = Rewrite { strip: Some("/ruled".to_owned()), add: Some("/pass".to_owned()), redirects: None };
+    // More than any client sends, and counted all the same.
+    let limits = Limits { rate: Some("1000000/s".to_owned()), burst: Some(1_000_000), ..Limits::default() };
+    Route {
+        cors: Some(Some(Cors::new([ORIGIN]))),
+        rewrite: Some(Some(rewrite)),
+        limits: Some(limits),
+        ..Route::public("*", "/ruled/*")
+    }
 }
 
 /// Registers services over one kept connection.
