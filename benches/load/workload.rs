@@ -96,7 +96,8 @@ impl Workload {
                 "as pass, with a browser's 16 headers in requests and an application's 13 in answers".to_owned()
             }
             Self::Rules => {
-                "as pass, by a page of another origin, on a route with CORS, a rewritten path and a limit of rate".to_owned()
+                "as pass, by a page of another origin, on a route with CORS, a rewritten path and a limit of rate"
+                    .to_owned()
             }
             Self::Gateway => format!(
                 "{} services, {} routes with `*` in the middle and at the end, {} keys, permissions, access log",

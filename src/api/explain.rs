@@ -183,6 +183,9 @@ fn is_answered(verdict: &routes::Verdict) -> bool {
 
 fn find<'a>(snapshot: &'a Snapshot, host: &str, path: &str, method: &Method) -> Verdict<'a> {
     match snapshot.find(host, path, method) {
+        // Found all the same where nothing may stand in.
+        Found::Unusable(route) => unusable(route, snapshot),
+        Found::Route(route) if !snapshot.is_usable(route) => unusable(route, snapshot),
         Found::Route(route) => {
             let service = snapshot.service(route.owner.index());
             let own = service.and_then(|service| reasons::own_answer(service));
@@ -196,15 +199,16 @@ fn find<'a>(snapshot: &'a Snapshot, host: &str, path: &str, method: &Method) -> 
             };
             Verdict { code, reason, route: Some(route), is_usable: true }
         }
-        Found::Unusable(route) => {
-            let reason = format!("{}; no static route stands in: 503", reasons::unusable(route, snapshot));
-            Verdict { code: routes::Verdict::ServiceDown, reason, route: Some(route), is_usable: false }
-        }
         Found::WrongMethod(_) => {
             Verdict::own(routes::Verdict::MethodNotAllowed, "patterns match, none takes the method: 405")
         }
         Found::Nothing => Verdict::own(routes::Verdict::RouteNotFound, "no pattern matches: 404"),
     }
+}
+
+fn unusable<'a>(route: &'a Route, snapshot: &Snapshot) -> Verdict<'a> {
+    let reason = format!("{}; no static route stands in: 503", reasons::unusable(route, snapshot));
+    Verdict { code: routes::Verdict::ServiceDown, reason, route: Some(route), is_usable: false }
 }
 
 /// Why a matching route won or lost; `candidates` are in the order of precedence.
@@ -236,7 +240,7 @@ fn why(
         Some(winner) => {
             if !snapshot.is_usable(route) {
                 reasons::unusable(route, snapshot)
-            } else if verdict.is_usable && !snapshot.is_usable(winner) {
+            } else if !snapshot.is_usable(winner) && snapshot.is_kept_from_others(winner) {
                 "nothing stands in for a service that is in maintenance".to_owned()
             } else if !verdict.is_usable
                 || (position(route) < position(winner) && matches!(winner.owner, Owner::Static(_)))

@@ -268,7 +268,7 @@ async fn read_answers(
     };
     let fault = |message: String| {
         let location = SourceLocation::File { file: path.display().to_string() };
-        vec![ConfigError { location, key: "pages".to_owned(), message }]
+        vec![ConfigError { location, key: "routes.respond.file or pages".to_owned(), message }]
     };
     match tokio::time::timeout(READ_TIMEOUT, reading).await {
         Ok(Ok(read)) => read,

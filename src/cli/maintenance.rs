@@ -90,6 +90,9 @@ fn on(args: &OnArgs) -> Result<()> {
     };
     let answer = ask(&args.target, "PUT", &args.whom.path(), &[], Some(serde_json::to_string(&body)?))?;
     show(args.format, &answer, |answer: BegunMaintenance| {
+        for warning in &answer.warnings {
+            eprintln!("warning: {}", clean(warning));
+        }
         let until = answer.maintenance.until.as_ref();
         let until = until.map_or_else(|| "`furt maintenance off`".to_owned(), |until| clean(until.as_str()));
         format!("{} in maintenance until {until}\n", args.whom.with_verb())

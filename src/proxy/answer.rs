@@ -149,6 +149,11 @@ impl GatewayAnswer {
         }
     }
 
+    /// Whether it is what the operator has the route answer.
+    pub(super) fn is_operators(&self) -> bool {
+        matches!(self.kind, Kind::Respond(_) | Kind::Moved(_))
+    }
+
     /// Whether client and gateway may disagree about where the request ends.
     pub(super) fn is_framing_fault(&self) -> bool {
         matches!(self.kind, Kind::Problem(GatewayProblem::BadRequest | GatewayProblem::TransferCoding))

@@ -9,6 +9,12 @@ use furt_core::routing::{Found, Owner, Route};
 /// Where authorities of certificates look for an answer, over plain HTTP (RFC 8555 §8.3).
 pub(super) const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
+/// Whether an authority may be asking so: for one token, and nothing below it.
+pub(super) fn is_question(path: &str, method: &Method) -> bool {
+    let token = path.strip_prefix(CHALLENGES).filter(|_| matches!(*method, Method::GET | Method::HEAD));
+    token.is_some_and(|token| !token.is_empty() && !token.contains('/'))
+}
+
 /// The route of a request. Where it asks for the answer to a challenge that is not furt's, a registered service is asked only
 /// where its grant says so.
 pub(super) fn find<'a>(
@@ -35,4 +41,24 @@ pub(super) fn may_answer(published: &Published, route: &Route) -> bool {
     let Some(service) = published.service(index) else { return false };
     let granted = config.grants.iter().filter(|grant| grant.service == service.definition.service);
     granted.flat_map(|grant| &grant.paths).any(|path| path.as_str().starts_with(CHALLENGES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_asks_for_one_token() {
+        for (path, method, is_it) in [
+            ("/.well-known/acme-challenge/a", Method::GET, true),
+            ("/.well-known/acme-challenge/a", Method::HEAD, true),
+            ("/.well-known/acme-challenge/a", Method::POST, false),
+            ("/.well-known/acme-challenge/", Method::GET, false),
+            ("/.well-known/acme-challenge/a/b", Method::GET, false),
+            ("/.well-known/acme-challenge", Method::GET, false),
+            ("/a", Method::GET, false),
+        ] {
+            assert_eq!(is_question(path, &method), is_it, "{method} {path}");
+        }
+    }
 }

@@ -21,7 +21,7 @@ use crate::published::Published;
 use crate::telemetry::{self, Entry, ProxyMetrics, ResponseFlag, TlsOfEntry};
 use crate::tls::Handshake;
 use furt_core::model::{FixedAnswer, Scheme};
-use furt_core::routing::{ApiKey, CorsPolicy, Route, RouteRules, Service, ServiceKind};
+use furt_core::routing::{ApiKey, CorsPolicy, Restriction, Route, RouteRules, Service, ServiceKind};
 
 /// One request.
 pub struct Context {
@@ -112,6 +112,13 @@ impl ForwardTarget {
     /// What browsers may do from other origins.
     pub(super) fn cors(&self) -> Option<&CorsPolicy> {
         self.rules_of_answer()?.cors.as_ref().filter(|_| !self.is_preflight_of_service)
+    }
+
+    /// Whether not everybody may have what the route answers.
+    pub(super) fn is_guarded(&self) -> bool {
+        let is_bound = |one: &Restriction| one.said.allow_from.is_some() || one.said.deny_from.is_some();
+        self.route.as_ref().is_some_and(|route| route.permission.is_some())
+            || self.rules().is_some_and(|rules| rules.restrictions.iter().any(is_bound))
     }
 
     /// What furt answers itself, where that is what the route leads to.

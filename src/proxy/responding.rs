@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, VARY};
 use http::{HeaderValue, Method, Version};
 use pingora::Result;
 use pingora::protocols::http::HttpTask;
@@ -48,6 +48,10 @@ pub(super) async fn send(
         response.insert_header(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))?;
     }
     message_headers::for_own(&mut response, ctx)?;
+    // Caches know no keys of ours and no addresses.
+    if answer.is_operators() && ctx.target.is_guarded() && !response.headers.contains_key(CACHE_CONTROL) {
+        response.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+    }
     headers::add_own(session, &mut response, ctx)?;
     let is_head = session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(response), is_head).await?;

@@ -173,7 +173,7 @@ async fn what_a_service_or_an_operator_says_is_left_alone() {
 }
 
 #[tokio::test]
-async fn what_a_client_sends_is_never_read_as_html() {
+async fn an_id_that_reads_like_html_is_replaced_before_it_is_in_a_page() {
     let (_folder, tail) = page("<i title='{request_id}'>{detail}|{code}|{nothing}</i>");
     let gateway = Gateway::start(&tail).await;
     for id in ["<script>", "{detail}", "a'b", "\"><b>"] {

@@ -223,9 +223,11 @@ async fn keys_rates_and_pages_of_other_origins_are_as_on_any_route() {
     let text = ask(Method::GET, "/text", ADMIN).await;
     assert_eq!((text.status.as_u16(), text.body.as_str()), (200, "secret"));
     assert_eq!((text.header("access-control-allow-origin"), text.header("vary")), (APP, "Origin"));
+    assert_eq!(text.header("cache-control"), "no-store", "caches know no API keys");
     ask(Method::GET, "/text", READER).await.problem(403, "permission-missing");
     let away = ask(Method::GET, "/away", ADMIN).await;
     assert_eq!((away.status.as_u16(), away.header("location")), (307, "http://b.example/away"));
+    assert_eq!(away.header("cache-control"), "no-store");
     let preflight = gateway.anonymous(Method::OPTIONS, "/text").header("origin", APP);
     let preflight = Answer::of(preflight.header("access-control-request-method", "GET")).await;
     assert_eq!((preflight.status.as_u16(), preflight.header("access-control-allow-origin")), (204, APP));

@@ -45,6 +45,9 @@ pub struct BegunMaintenance {
     /// The maintenance, in the place of one that was on.
     #[serde(flatten)]
     pub maintenance: Maintenance,
+    /// What is probably not meant, such as a name that no service has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The registry's last change.
     pub generation: Generation,
 }

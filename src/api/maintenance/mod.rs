@@ -19,6 +19,8 @@ use super::commands::{ApiResult, ask, check_staying, json_body, unexpected};
 use super::listener::BodyTooLarge;
 use super::problem::Problem;
 use crate::clock;
+use crate::config::{StaticRouteConfig, StaticTarget};
+use crate::published::Published;
 use crate::wire;
 use furt_core::model::{MaintenanceScope, ServiceName};
 use furt_core::registry::{Answer, Event, MaintenanceAnswer, MaintenanceCommand, Source};
@@ -95,8 +97,17 @@ async fn begin_of(api: &Api, source: Source, scope: MaintenanceScope, body: Valu
     Ok(Json(BegunMaintenance {
         status: Outcome::MaintenanceBegan,
         maintenance: views::shown(&scope, &maintenance),
+        warnings: unknown(&scope, &api.snapshots.load()).into_iter().collect(),
         generation: wire::generation(generation),
     }))
+}
+
+/// That nothing is known of the name yet; it may be mistyped.
+fn unknown(scope: &MaintenanceScope, published: &Published) -> Option<String> {
+    let MaintenanceScope::Service(name) = scope else { return None };
+    let leads = |route: &StaticRouteConfig| matches!(&route.target, StaticTarget::Service(service) if service == name);
+    let is_known = published.service_named(name.as_str()).is_some() || published.config.routes.iter().any(leads);
+    (!is_known).then(|| format!("no service \"{name}\" is registered, and no static route leads to it"))
 }
 
 async fn end_of(api: &Api, source: Source, scope: MaintenanceScope) -> ApiResult<EndedMaintenance> {

@@ -61,7 +61,7 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> RouteValues {
         url: keys.optional(
             Key {
                 name: "routes.url",
-                default: DefaultValue::absent("required without the next three", r#""https://10.0.0.9:7901""#),
+                default: DefaultValue::absent("required without `service`, `redirect` and `respond`", r#""https://10.0.0.9:7901""#),
                 range: "a url as [registered](registering.md#the-registration)",
                 text: "Where the route leads. `service = \"mail\"` in its place leads to a registered service; with `redirect` or \
                        `respond` furt [answers itself](routes.md#redirect-and-respond).",
@@ -72,7 +72,7 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> RouteValues {
         service: keys.optional(
             Key {
                 name: "routes.service",
-                default: DefaultValue::Absent { means: "required without `url`", example: None },
+                default: DefaultValue::Absent { means: "required without `url`, `redirect` and `respond`", example: None },
                 range: "a service's name",
                 text: "The registered service where the route leads, instead of `url`.",
                 ..Key::ROW

@@ -24,7 +24,9 @@ use super::settings::Sharing;
 use super::write::{Premise, Record, Write};
 use crate::model::{Maintenance, MaintenanceScope};
 
-/// The most that the removal from a shared store is delayed: one gateway is the first, and the others find it gone.
+/// How long what is over stays in a shared store: a gateway whose clock is ahead by less ends it for itself alone.
+const REMOVAL_DELAY: Duration = Duration::from_secs(600);
+/// The most that the removal from a shared store is delayed after that: one gateway is the first, and the others find it gone.
 const REMOVAL_SPREAD_MS: u64 = 60_000;
 
 impl Registry {
@@ -229,7 +231,7 @@ impl Registry {
             now.at
                 + match sharing {
                     Sharing::Exclusive => Duration::ZERO,
-                    Sharing::Shared { salt, .. } => spread(salt, &scope.to_string(), REMOVAL_SPREAD_MS),
+                    Sharing::Shared { salt, .. } => REMOVAL_DELAY + spread(salt, &scope.to_string(), REMOVAL_SPREAD_MS),
                 }
         });
         if !over.is_empty() {

@@ -74,10 +74,15 @@ impl MaintenanceTable {
         own.into_iter().chain(&self.all).filter(move |(_, one)| !one.is_over(now_ms))
     }
 
-    /// Whether a service's own route is in any, also in one that is just over.
-    pub fn has(&self, owner: Owner, service: &Service) -> bool {
-        let is_own = matches!(owner, Owner::Service(_));
-        is_own && (self.all.is_some() || self.services.contains_key(&service.definition.service))
+    /// Whether a route that leads to a service is in any, also in one that is just over. `service`: what its owner leads to.
+    pub fn has(&self, owner: Owner, service: Option<&Service>) -> bool {
+        match owner {
+            Owner::Static(index) => self.aliases.contains_key(&index),
+            Owner::Service(_) => service.is_some_and(|service| {
+                service.suspended.is_none()
+                    && (self.all.is_some() || self.services.contains_key(&service.definition.service))
+            }),
+        }
     }
 
     /// The first of those that a route is in which does not let the client in; `None`: it may pass.

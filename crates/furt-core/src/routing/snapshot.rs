@@ -103,10 +103,9 @@ impl Snapshot {
     }
 
     /// Whether nothing stands in for the route's service while it is DOWN, since it is in maintenance.
-    fn is_kept_from_others(&self, route: &Route) -> bool {
-        let Some(table) = &self.maintenance else { return false };
-        let of_route = |service: &Arc<Service>| service.suspended.is_none() && table.has(route.owner, service);
-        self.service(route.owner.index()).is_some_and(of_route)
+    pub fn is_kept_from_others(&self, route: &Route) -> bool {
+        let service = self.service(route.owner.index()).map(|service| &**service);
+        self.maintenance.as_ref().is_some_and(|table| table.has(route.owner, service))
     }
 
     /// The route of a request; host and path normalized ([`model::host`](crate::model::host), [`model::path`](crate::model::path)).

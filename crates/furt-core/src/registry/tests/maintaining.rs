@@ -276,8 +276,13 @@ mod shared {
         elsewhere(&mut furt, change);
         furt.store = Store::Waits;
         furt.pass(10);
-        assert_eq!((told(&furt), furt.writes.len()), (None, 0), "the removal waits, so that others may be first");
-        furt.pass(61);
+        furt.pass(599);
+        assert_eq!(
+            (told(&furt), furt.writes.len()),
+            (None, 0),
+            "the removal waits: clocks differ, and others may be first"
+        );
+        furt.pass(62);
         assert_eq!(furt.writes[0].1.premises, [Premise::Unchanged(Record::Maintenance(scope("shop")))]);
         let change = put(&furt, Some(100));
         elsewhere(&mut furt, change);
@@ -304,7 +309,7 @@ mod shared {
         furt.maintenance(begin("shop", Some(10))).unwrap();
         furt.send(Event::StoreReach(Err("gone".into())));
         assert!(matches!(furt.maintenance(end("shop")), Err(Refusal::StoreFailed(_))));
-        furt.pass(100);
+        furt.pass(700);
         assert_eq!((told(&furt), furt.written.len()), (None, 3), "two records of the service, and the maintenance");
         furt.send(Event::StoreReach(Ok(())));
         furt.pass(2);
