@@ -37,6 +37,7 @@ mod limits;
 mod maintenance;
 mod npm;
 mod outage;
+mod peers;
 mod records;
 mod renewal_info;
 mod rights;

@@ -10,6 +10,7 @@ mod member;
 pub(crate) mod node;
 pub(crate) mod openbao;
 pub(crate) mod pebble;
+pub(crate) mod peer;
 pub(crate) mod program;
 pub(crate) mod python;
 pub(crate) mod rabbitmq;
