@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::query::Parameters;
 use super::{Api, distances, maintenance, near, reasons, route_options, views, warnings};
 use furt_core::model::path::Reserved;
-use furt_core::model::{KeyName, OriginPattern, host, path};
+use furt_core::model::{Asked, KeyName, OriginPattern, Scheme, host, path};
 use furt_core::routing::{Found, Owner, Route, Service, Snapshot};
 
 /// What is asked: a request, where its client is, the name of its key, and whose page sends it.
@@ -50,6 +50,7 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
     let Question { method, url, client, key, origin } = Question::try_new(parameters)?;
     let (host, raw_path) = split(&url).unwrap_or_default();
     let (authority, host) = (host, host::normalize(host));
+    let asked = scheme(&url).map(|scheme| Asked { scheme, authority, target: raw_path });
     let snapshot = api.snapshots.load_full();
     let explanation = |verdict, reason, candidates| Explanation {
         method: method.as_str().to_owned(),
@@ -74,7 +75,7 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
         Some(Reserved::Internal) => {
             Verdict::own(routes::Verdict::RouteNotFound, "/internal is never served on the public listener")
         }
-        None => find(&snapshot, &host, &path, &method),
+        None => find(&snapshot, (&host, &path, &method), asked),
     };
     let merged = verdict.route.map(|route| route_options::merged(route, &snapshot)).unwrap_or_default();
     let refused = client.and_then(|client| route_options::refused_address(client, (&host, &path, &method), &merged));
@@ -181,14 +182,18 @@ fn is_answered(verdict: &routes::Verdict) -> bool {
     matches!(verdict, routes::Verdict::Routed | routes::Verdict::Redirected | routes::Verdict::Responded)
 }
 
-fn find<'a>(snapshot: &'a Snapshot, host: &str, path: &str, method: &Method) -> Verdict<'a> {
+fn find<'a>(
+    snapshot: &'a Snapshot,
+    (host, path, method): (&str, &str, &Method),
+    asked: Option<Asked<'_>>,
+) -> Verdict<'a> {
     match snapshot.find(host, path, method) {
         // Found all the same where nothing may stand in.
         Found::Unusable(route) => unusable(route, snapshot),
         Found::Route(route) if !snapshot.is_usable(route) => unusable(route, snapshot),
         Found::Route(route) => {
             let service = snapshot.service(route.owner.index());
-            let own = service.and_then(|service| reasons::own_answer(service));
+            let own = service.and_then(|service| reasons::own_answer(service, asked));
             let refusal = service.filter(|_| own.is_none()).and_then(|service| reasons::refusal(service));
             let (code, reason) = match (own, refusal) {
                 (Some(own), _) => own,
@@ -254,6 +259,15 @@ fn why(
                 format!("less specific than {}", winner.pattern)
             }
         }
+    }
+}
+
+/// The scheme of a url; `None`: it is a bare path.
+fn scheme(url: &str) -> Option<Scheme> {
+    match url.split_once("://")?.0 {
+        "http" => Some(Scheme::Http),
+        "https" => Some(Scheme::Https),
+        _ => None,
     }
 }
 

@@ -6,7 +6,7 @@ use furt_api::routes::{self, Candidate, Verdict};
 
 use crate::clock;
 use crate::wire;
-use furt_core::model::{FixedAnswer, MethodRule, RouteSpec, Status};
+use furt_core::model::{Asked, FixedAnswer, MethodRule, RouteSpec, Status};
 use furt_core::routing::{NoInstance, Owner, Route, Service, ServiceKind, Snapshot};
 
 /// Instances whose failure is told one by one.
@@ -24,14 +24,19 @@ pub(super) fn refusal(service: &Service) -> Option<(Verdict, String)> {
     })
 }
 
-/// What furt answers itself to a request of the route behind which the service stands.
-pub(super) fn own_answer(service: &Service) -> Option<(Verdict, String)> {
+/// What furt answers itself to a request of the route behind which the service stands; `asked`: what is asked for, where all of it is
+/// known.
+pub(super) fn own_answer(service: &Service, asked: Option<Asked<'_>>) -> Option<(Verdict, String)> {
     let ServiceKind::Answers(answer) = &service.kind else { return None };
-    let code = match answer {
-        FixedAnswer::Redirect(_) => Verdict::Redirected,
-        FixedAnswer::Respond(_) => Verdict::Responded,
-    };
-    Some((code, format!("the request goes to this route, which furt answers itself: {answer}")))
+    let goes = format!("the request goes to this route, which furt answers itself: {answer}");
+    Some(match answer {
+        FixedAnswer::Respond(_) => (Verdict::Responded, goes),
+        FixedAnswer::Redirect(redirect) => match asked.map(|asked| redirect.place(asked)) {
+            None => (Verdict::Redirected, goes),
+            Some(Ok(place)) => (Verdict::Redirected, format!("{goes}; to {place}")),
+            Some(Err(why)) => (Verdict::LoopDetected, format!("{goes}; {why}: 508")),
+        },
+    })
 }
 
 /// Why the service of a route is not asked at all.

@@ -6,7 +6,7 @@ use furt_api::maintenance::{BeginMaintenance, BegunMaintenance, EndedMaintenance
 use furt_core::model::{CidrSet, MaintenanceMessage};
 
 use super::client::{ask, show};
-use super::output::{cell, clean, list, table};
+use super::output::{cell, clean, list, note, table};
 use super::{Format, Target, examples};
 
 #[derive(Args)]
@@ -91,7 +91,7 @@ fn on(args: &OnArgs) -> Result<()> {
     let answer = ask(&args.target, "PUT", &args.whom.path(), &[], Some(serde_json::to_string(&body)?))?;
     show(args.format, &answer, |answer: BegunMaintenance| {
         for warning in &answer.warnings {
-            eprintln!("warning: {}", clean(warning));
+            note(&clean(warning));
         }
         let until = answer.maintenance.until.as_ref();
         let until = until.map_or_else(|| "`furt maintenance off`".to_owned(), |until| clean(until.as_str()));

@@ -4,6 +4,7 @@
 //! here, in bounded memory, made with the first request that is counted; what all requests of a limit share is with the limit.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -146,7 +147,8 @@ impl RouteLimits {
     ) -> Result<(), GatewayAnswer> {
         let callers = self.callers();
         let who = || self.hasher.hash_one((live.id(), caller(limits.by, ctx)));
-        if let Some(most) = limits.concurrency.map(|most| share.of(most.get())) {
+        if let Some(all) = limits.concurrency {
+            let most = share.of(all.get());
             let counted = match limits.by {
                 LimitBy::Route => {
                     let more = |count: u32| (count < most).then(|| count + 1);
@@ -159,10 +161,10 @@ impl RouteLimits {
                 }
             };
             let too_many = || GatewayAnswer::to_come_again(GatewayProblem::ConcurrencyLimited, BUSY_FOR);
-            under_way.extend(counted.ok_or_else(|| too_many().with_detail(at_once(most, limits.by)))?);
+            under_way.extend(counted.ok_or_else(|| too_many().with_detail(at_once(all, limits.by)))?);
         }
-        if let Some(rate) = limits.rate.map(|rate| share.of_rate(rate)) {
-            let (pace, now_ns) = (Pace::of(rate), since_ns(callers.started, clock::now()));
+        if let Some(rate) = limits.rate {
+            let (pace, now_ns) = (Pace::of(share.of_rate(rate)), since_ns(callers.started, clock::now()));
             let counted = match limits.by {
                 LimitBy::Route => pace.check(&live.next_ns, now_ns).map(|()| Used::OfLimit(live, pace)),
                 LimitBy::Caller | LimitBy::Address => {
@@ -204,7 +206,7 @@ fn caller(by: LimitBy, ctx: &Context) -> Caller<'_> {
     }
 }
 
-fn at_once(most: u32, by: LimitBy) -> String {
+fn at_once(most: NonZeroU32, by: LimitBy) -> String {
     match by {
         LimitBy::Route => format!("the limit is {most} at the same time"),
         LimitBy::Caller | LimitBy::Address => format!("the limit is {most} of each {} at the same time", by.as_str()),

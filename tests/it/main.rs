@@ -67,6 +67,8 @@ mod restart;
 mod restricting;
 mod reuse;
 mod rewriting;
+mod route_headers;
+mod route_limits;
 mod slow_bodies;
 mod sticky;
 mod streaming;

@@ -297,6 +297,11 @@ async fn a_static_answer_stands_in_for_a_service_that_is_down_and_is_shown_to_op
     let text = gateway.cli(&["explain", "GET", "/old/y"]).await;
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     assert!(text.starts_with("redirected: ") && text.contains(words) && text.contains("that has \"a:b\""), "{text}");
+    let explained = gateway.seen("/internal/explain?method=GET&url=https://a.example:8443/old/y").await;
+    assert!(explained["reason"].as_str().unwrap().contains("; to https://example.org/y"), "{explained}");
+    gateway.reloaded(&route("/host/*", "redirect.host = 'example.org'")).await;
+    let explained = gateway.seen("/internal/explain?method=GET&url=http://example.org/host/a").await;
+    assert_eq!(explained["verdict"], "loop-detected", "{explained}");
 }
 
 #[tokio::test]

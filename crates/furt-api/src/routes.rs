@@ -126,6 +126,8 @@ open_enum! {
         Health = "health",
         /// furt sends its client to another place.
         Redirected = "redirected",
+        /// The route would send its client to where it is: 508.
+        LoopDetected = "loop-detected",
         /// furt answers it with the text of the route.
         Responded = "responded",
         /// The route has a permission, and the named key is not in force: 401.

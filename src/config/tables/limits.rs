@@ -69,8 +69,8 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> LimitsConfig {
                 name: "limits.share",
                 default: DefaultValue::Toml("false"),
                 range: "true, false",
-                text: "Gateways that share the registry share `limits.address_rate`, the rates of API keys, and the soft and hard \
-                       limits of instances: each of them lets through one part of as many as there are gateways. Set it where \
+                text: "Gateways that share the registry share `limits.address_rate`, the rates of API keys, the `limits` of routes, and the soft and \
+                       hard limits of instances: each of them lets through one part of as many as there are gateways. Set it where \
                        clients are spread over them evenly. `false`: each of them lets through all of it.",
                 ..Key::ROW
             },
