@@ -1,41 +1,16 @@
 //! What restricts the requests of a route beside its limits: addresses, timeouts, retries; and what is wrong with any of it. It adds
 //! up, whoever says it.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::asking::{ask, ask_from, service, statuses};
 use crate::support::gateway::client_from;
 use crate::support::h2_client::{self, Client};
 use crate::support::wire::{self, Wire};
-use crate::support::{Answer, Gateway, Mode, Origin, SOON, eventually, public_service, throughout, with};
-
-/// A public service at `/s` and below.
-fn service(origin: &Origin, more: Value) -> Value {
-    let routes = json!([{"method": "*", "path": "/s"}, {"method": "*", "path": "/s/*"}]);
-    with(public_service("s", &origin.url(), "/s"), with(json!({"routes": routes}), more))
-}
-
-async fn ask(gateway: &Gateway, path: &str) -> Answer {
-    Answer::of(gateway.anonymous(Method::GET, path)).await
-}
-
-/// The statuses of so many requests.
-async fn statuses(gateway: &Gateway, path: &str, count: usize) -> Vec<u16> {
-    let mut all = Vec::new();
-    for _ in 0..count {
-        all.push(ask(gateway, path).await.status.as_u16());
-    }
-    all
-}
-
-/// A request from another address of this machine.
-async fn ask_from(gateway: &Gateway, source: &str, path: &str) -> Answer {
-    let source: IpAddr = source.parse().unwrap();
-    Answer::of(client_from(Some(source)).get(gateway.public_url(path))).await
-}
+use crate::support::{Answer, Gateway, Mode, Origin, SOON, eventually, throughout, with};
 
 #[tokio::test]
 async fn addresses_are_let_in_and_kept_out_also_on_a_part_of_a_route() {

@@ -1,16 +1,11 @@
 //! Headers of requests and answers that the operator's rules set and remove.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::support::asking::service;
 use crate::support::h2_client::{self, Client};
-use crate::support::{Answer, Gateway, Origin, public_service, with};
-
-/// A public service at `/s` and below.
-fn service(origin: &Origin, more: Value) -> Value {
-    let routes = json!([{"method": "*", "path": "/s"}, {"method": "*", "path": "/s/*"}]);
-    with(public_service("s", &origin.url(), "/s"), with(json!({"routes": routes}), more))
-}
+use crate::support::{Answer, Gateway, Origin};
 
 #[tokio::test]
 async fn headers_are_set_and_removed_by_the_operator_alone() {

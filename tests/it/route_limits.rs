@@ -1,42 +1,16 @@
 //! Limits of routes: how often, how many at once, how large. They add up, whoever says them, and what is counted survives whatever is
 //! registered and reloaded.
 
-use std::net::IpAddr;
-
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::support::asking::{ask, ask_from, service, statuses};
 use crate::support::gateway::client_from;
 use crate::support::h2_client::{self, Client};
 use crate::support::wire::{self, Wire};
 use crate::support::{
     ADMIN, Answer, Gateway, Mode, Origin, READER, SOON, WRITER, eventually, public_service, sagjan, with,
 };
-
-/// A public service at `/s` and below.
-fn service(origin: &Origin, more: Value) -> Value {
-    let routes = json!([{"method": "*", "path": "/s"}, {"method": "*", "path": "/s/*"}]);
-    with(public_service("s", &origin.url(), "/s"), with(json!({"routes": routes}), more))
-}
-
-async fn ask(gateway: &Gateway, path: &str) -> Answer {
-    Answer::of(gateway.anonymous(Method::GET, path)).await
-}
-
-/// The statuses of so many requests.
-async fn statuses(gateway: &Gateway, path: &str, count: usize) -> Vec<u16> {
-    let mut all = Vec::new();
-    for _ in 0..count {
-        all.push(ask(gateway, path).await.status.as_u16());
-    }
-    all
-}
-
-/// A request from another address of this machine.
-async fn ask_from(gateway: &Gateway, source: &str, path: &str) -> Answer {
-    let source: IpAddr = source.parse().unwrap();
-    Answer::of(client_from(Some(source)).get(gateway.public_url(path))).await
-}
 
 #[tokio::test]
 async fn limits_of_service_route_and_rule_hold_together() {

@@ -1,6 +1,7 @@
 //! What every end-to-end test stands on: the gateway as a process, the services behind it, and waiting for them.
 
 pub(crate) mod answer;
+pub(crate) mod asking;
 pub(crate) mod authority;
 pub(crate) mod frames;
 pub(crate) mod gateway;

@@ -96,7 +96,7 @@ fn visit_limits<V: EntryVisitor>(keys: &mut V) -> LimitValues {
                 name: "rules.limits.concurrency",
                 default: DefaultValue::absent("none", "50"),
                 range: "1 to 1,000,000",
-                text: "How many requests may be under way at the same time.",
+                text: "How many requests may be in flight at the same time.",
                 ..Key::ROW
             },
             whole(1..=u64::from(MAX_BURST)),
@@ -107,7 +107,7 @@ fn visit_limits<V: EntryVisitor>(keys: &mut V) -> LimitValues {
                 default: DefaultValue::absent("`\"caller\"`", r#""route""#),
                 range: "`\"caller\"`, `\"address\"`, `\"route\"`",
                 text: "Whom `rate` and `concurrency` count as one: the API key, or the address of a request without; the address; all \
-                       requests together.",
+                       requests that the rule matches.",
                 ..Key::ROW
             },
             text("what limits count by", LimitBy::try_new),
@@ -115,9 +115,9 @@ fn visit_limits<V: EntryVisitor>(keys: &mut V) -> LimitValues {
         max_body: keys.optional(
             Key {
                 name: "rules.limits.max_body",
-                default: DefaultValue::absent("`limits.max_body`", r#""1MiB""#),
+                default: DefaultValue::absent("the gateway's `max_body` in `[limits]`", r#""1MiB""#),
                 range: "size, at least 1",
-                text: "The largest body of a request; not more than `limits.max_body`.",
+                text: "The largest body of a request; never more than the gateway's.",
                 ..Key::ROW
             },
             size,
