@@ -116,6 +116,15 @@ impl<'a> Fields<'a> {
         (good.len() == count).then_some(good)
     }
 
+    /// Takes an object within that may be there, and reads it; what is not taken out of it is unknown.
+    pub(super) fn nested<T>(&mut self, name: &str, read: impl FnOnce(&mut Fields<'_>) -> T) -> Option<T> {
+        let value = self.take(name)?;
+        let mut own = Fields::open(self.pointer_to(name), value, self.errors)?;
+        let read = read(&mut own);
+        own.finish();
+        Some(read)
+    }
+
     /// The errors of this object, for reading what lies within it.
     pub(super) fn errors(&mut self) -> &mut Vec<FieldError> {
         self.errors

@@ -119,7 +119,7 @@ fn read_definition(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Op
     let slow_start = fields.optional("slow_start", seconds(Duration::ZERO, MAX_TIME));
     let (options, timeouts) = route_options::read(fields, Of::Definition);
     check_strip(fields, &options, routes.as_deref());
-    let health_check = read_health_check(fields);
+    let health_check = fields.nested("health_check", read_health_check).unwrap_or_default();
     let metadata = fields.optional("metadata", metadata).unwrap_or_default();
     let revision = fields.optional("revision", whole(0, u64::MAX)).unwrap_or_default();
     Some(Definition {
@@ -198,10 +198,7 @@ fn check_strip(fields: &mut Fields<'_>, options: &RouteOptions, routes: Option<&
     }
 }
 
-fn read_health_check(fields: &mut Fields<'_>) -> HealthCheck {
-    let Some(value) = fields.take("health_check") else { return HealthCheck::default() };
-    let pointer = fields.pointer_to("health_check");
-    let Some(mut own) = Fields::open(pointer, value, fields.errors()) else { return HealthCheck::default() };
+fn read_health_check(own: &mut Fields<'_>) -> HealthCheck {
     let interval = own.optional("interval", seconds(MIN_TIMEOUT, MAX_TIME));
     let timeout = own.optional("timeout", seconds(MIN_TIMEOUT, MAX_TIME));
     let failures = own.optional("failures", whole(1, MAX_FAILURES)).and_then(|failures| failures.try_into().ok());
@@ -211,7 +208,6 @@ fn read_health_check(fields: &mut Fields<'_>) -> HealthCheck {
     if grpc.is_some() && status.is_some() {
         own.refuse("status", "must be left out where \"grpc\" is set: such a probe is not judged by a status of HTTP");
     }
-    own.finish();
     HealthCheck { interval, timeout, failures, status, host, grpc }
 }
 

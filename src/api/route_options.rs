@@ -52,14 +52,11 @@ pub(super) fn read(fields: &mut Fields<'_>, of: Of) -> (RouteOptions, Timeouts) 
 
 fn said<T>(fields: &mut Fields<'_>, name: &str, of: Of, read: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> Said<T> {
     let is_null = fields.has(name) && !fields.has_value(name);
-    let Some(value) = fields.take(name) else {
-        return if is_null && of == Of::Route { Said::Off } else { Said::Nothing };
-    };
-    let pointer = fields.pointer_to(name);
-    let Some(mut own) = Fields::open(pointer, value, fields.errors()) else { return Said::Nothing };
-    let read = read(&mut own);
-    own.finish();
-    read.map_or(Said::Nothing, Said::Is)
+    match fields.nested(name, read).flatten() {
+        Some(value) => Said::Is(value),
+        None if is_null && of == Of::Route => Said::Off,
+        None => Said::Nothing,
+    }
 }
 
 /// A field of a route, where `null` takes away.

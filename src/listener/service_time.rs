@@ -8,7 +8,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -27,8 +27,8 @@ pub enum TimeOver {
     Request,
 }
 
-/// That a request may take as long as it likes.
-const UNLIMITED: u64 = u64::MAX;
+/// As long as it likes; what is longer than 49 days is no less.
+const UNLIMITED: u32 = u32::MAX;
 
 /// How long what serves a request whose time is over may take to find that out. It does at once, unless it reads nothing of the
 /// client, as where a service takes nothing of a body.
@@ -45,15 +45,15 @@ struct Ends {
 /// What the hooks of a request say of its service. Its connection's task alone touches it.
 #[derive(Debug, Default)]
 pub struct ServiceTime {
-    /// In ms.
-    allowed: AtomicU64,
+    /// In ms, or [`UNLIMITED`].
+    allowed: AtomicU32,
     /// Whether it is the service that has to do something next.
     is_due: AtomicBool,
     /// Whether its time begins anew.
     restarts: AtomicBool,
     is_over: AtomicBool,
-    /// How long the whole request may still take, in ms from when that is looked at.
-    request_left: AtomicU64,
+    /// How long the whole request may still take, in ms from when that is looked at, or [`UNLIMITED`].
+    request_left: AtomicU32,
     is_request_limited: AtomicBool,
     is_request_over: AtomicBool,
     /// Whether the client does not take what the service sent.
@@ -91,14 +91,14 @@ impl ServiceTime {
 
     /// From now on it may do nothing for so long.
     pub fn allow(&self, allowed: Duration) {
-        self.allowed.store(u64::try_from(allowed.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.allowed.store(u32::try_from(allowed.as_millis()).unwrap_or(UNLIMITED), Ordering::Relaxed);
         self.restart();
     }
 
     /// From now on the whole request may take so long; `None`: as long as it likes.
     pub fn limit_request(&self, left: Option<Duration>) {
         // Never before its time: whoever looks then is to find it over.
-        let left = left.map_or(UNLIMITED, |left| u64::try_from(left.as_micros().div_ceil(1000)).unwrap_or(UNLIMITED));
+        let left = left.map_or(UNLIMITED, |left| u32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(UNLIMITED));
         self.request_left.store(left, Ordering::Relaxed);
         self.is_request_limited.store(true, Ordering::Relaxed);
     }
@@ -196,8 +196,7 @@ impl ServiceTime {
     fn poll_ends(&self, timer: &mut Pin<&mut Sleep>, ends: &mut Ends, context: &mut Context<'_>) -> Poll<Ended> {
         if self.is_request_limited.load(Ordering::Relaxed) {
             self.is_request_limited.store(false, Ordering::Relaxed);
-            let left = Some(self.request_left.load(Ordering::Relaxed)).filter(|left| *left != UNLIMITED);
-            ends.request = left.and_then(|left| clock::now().checked_add(Duration::from_millis(left)));
+            ends.request = end(self.request_left.load(Ordering::Relaxed), clock::now());
         }
         loop {
             let is_unnoticed = self.is_request_over.load(Ordering::Relaxed);
@@ -237,13 +236,8 @@ impl ServiceTime {
             self.restarts.store(false, Ordering::Relaxed);
             self.is_over.store(false, Ordering::Relaxed);
             let now = clock::now();
-            let allowed = Duration::from_millis(self.allowed.load(Ordering::Relaxed));
-            // A time beyond what the clock can tell never comes.
-            let Some(end) = now.checked_add(allowed) else {
-                *until = None;
-                return Poll::Pending;
-            };
-            *until = Some(end);
+            *until = end(self.allowed.load(Ordering::Relaxed), now);
+            let Some(end) = *until else { return Poll::Pending };
             // One that is still to ring before the end is left alone.
             let rings = timer.deadline().into_std();
             if rings > now && rings <= end {
@@ -262,6 +256,11 @@ impl ServiceTime {
         self.restart();
         self.poll_end(timer, until, context)
     }
+}
+
+/// When so many ms are over; `None`: never.
+fn end(ms: u32, now: Instant) -> Option<Instant> {
+    if ms == UNLIMITED { None } else { now.checked_add(Duration::from_millis(ms.into())) }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use pingora_proxy::Session;
 
 use super::answer::GatewayAnswer;
 use super::context::Context;
-use super::restricting::{self, Asked};
+use super::restricting::{self, RoutedRequest};
 use super::{Gateway, challenges, cors, credentials, fixed, framing, hops, limits, maintenance, upload, websockets};
 use crate::published::Published;
 use crate::status;
@@ -155,7 +155,7 @@ impl Gateway {
             maintenance::check(table, route, ctx, snapshot)?;
         }
         let restrictions = route.rules.as_ref().map_or(&[][..], |rules| &rules.restrictions);
-        let asked = Asked { host: &host, path: &path, method: &request.method };
+        let asked = RoutedRequest { host: &host, path: &path, method: &request.method };
         if !restrictions.is_empty() {
             restricting::check_address(restrictions, asked, &ctx.client)?;
         }

@@ -157,6 +157,16 @@ impl Gateway {
         }
     }
 
+    /// The whole answer of the service is there. A body that nobody waits for any more keeps no slot at the instance, and counts for
+    /// limits until it ends; without one the next request of the caller may come before this one is logged.
+    pub(super) fn note_answered(&self, session: &Session, ctx: &mut Context) {
+        if upload::is_under_way(session) {
+            self.note_end(ctx, None);
+        } else {
+            ctx.release_limits();
+        }
+    }
+
     /// The request is over, or its answer is whole: releases its slot, now rather than when Pingora is done with the connection.
     pub(super) fn note_end(&self, ctx: &mut Context, error: Option<&Error>) {
         if error.is_none() && !ctx.attempts.is_failed {

@@ -47,8 +47,9 @@ fn edit(
     may_edit: impl Fn(&ResponseHeader, &HeaderName) -> bool,
 ) -> Result<()> {
     let Some(headers) = ctx.target.rules_of_answer().and_then(|rules| rules.headers.as_ref()) else { return Ok(()) };
-    for (name, edit) in headers.response.iter().filter(|(name, _)| may_edit(response, name)).collect::<Vec<_>>() {
+    for (name, edit) in headers.response.iter() {
         match edit {
+            _ if !may_edit(response, name) => {}
             HeaderEdit::Set(value) => response.insert_header(name.clone(), value.clone())?,
             HeaderEdit::Remove => drop(response.remove_header(name)),
         }

@@ -314,13 +314,10 @@ impl ProxyHttp for Gateway {
         if ctx.received.is_call {
             self.note_call_status(ctx, &response.headers);
         }
-        let is_under_way = upload::is_under_way(session);
-        if (is_under_way || ctx.restricted.is_some()) && framing::is_whole_answer(response, session.req_header()) {
-            if is_under_way {
-                self.note_end(ctx, None);
-            } else {
-                ctx.release_limits();
-            }
+        if (upload::is_under_way(session) || ctx.restricted.is_some())
+            && framing::is_whole_answer(response, session.req_header())
+        {
+            self.note_answered(session, ctx);
         }
         ctx.note_response();
         headers::for_client(session, response, ctx)
@@ -333,13 +330,8 @@ impl ProxyHttp for Gateway {
         is_last: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
-        // A body that nobody waits for any more keeps no slot.
-        if is_last && upload::is_under_way(session) {
-            self.note_end(ctx, None);
-        }
-        // The next request of the caller may come before this one is logged. One whose body still comes is not over.
-        if is_last && !upload::is_under_way(session) {
-            ctx.release_limits();
+        if is_last {
+            self.note_answered(session, ctx);
         }
         Ok(None)
     }
@@ -355,9 +347,7 @@ impl ProxyHttp for Gateway {
         if ctx.received.is_call {
             self.note_call_status(ctx, trailers);
         }
-        if !upload::is_under_way(session) {
-            ctx.release_limits();
-        }
+        self.note_answered(session, ctx);
         http2::take_trailers(session, trailers, ctx)
     }
 

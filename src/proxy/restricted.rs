@@ -11,7 +11,7 @@ use furt_core::routing::LimitLive;
 #[derive(Debug, Default)]
 pub(super) struct Restricted {
     /// What it is counted in until it is over.
-    pub(super) under_way: Vec<UnderWay>,
+    pub(super) in_flight: Vec<InFlight>,
     /// How long it may take to the end of its answer, unless it is a stream.
     pub(super) total: Option<Duration>,
     /// How often it may be sent again.
@@ -21,21 +21,21 @@ pub(super) struct Restricted {
 impl Restricted {
     /// It is over for all who count it.
     pub(super) fn release(&mut self) {
-        self.under_way.clear();
+        self.in_flight.clear();
     }
 }
 
 /// One count that has a request.
 #[derive(Debug)]
-pub(super) enum UnderWay {
+pub(super) enum InFlight {
     OfLimit(Arc<LimitLive>),
     OfCaller(Arc<Callers>, usize),
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
         match self {
-            Self::OfLimit(live) => _ = live.under_way.fetch_sub(1, Ordering::Relaxed),
+            Self::OfLimit(live) => _ = live.in_flight.fetch_sub(1, Ordering::Relaxed),
             Self::OfCaller(callers, place) => callers.counts.leave(*place),
         }
     }

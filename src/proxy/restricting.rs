@@ -17,7 +17,7 @@ use super::client::Client;
 use super::context::Context;
 use super::framing;
 use super::limits::network;
-use super::restricted::{Callers, Restricted, UnderWay};
+use super::restricted::{Callers, InFlight, Restricted};
 use crate::clock;
 use crate::wire::GatewayProblem;
 use furt_core::live::{CallerCounts, CallerRates, Pace, since_ns};
@@ -26,24 +26,18 @@ use furt_core::routing::{LimitLive, Restriction};
 
 /// Places for callers under a limit of rate: 2 MiB. Of a flood that owes more, those who owe the least are forgotten.
 const RATED_CALLERS: usize = 1 << 17;
-/// Places for callers that have requests under way under a limit: 1 MiB. With as many requests as furt answers at once unless it is
+/// Places for callers that have requests in flight under a limit: 1 MiB. With as many requests as furt answers at once unless it is
 /// told, and one limit each, one set in 180,000 has more of them than places, and lets them pass uncounted.
 const BUSY_CALLERS: usize = 1 << 17;
-/// By then one of the requests under way may be over.
+/// By then one of the requests in flight may be over.
 const BUSY_FOR: Duration = Duration::from_secs(1);
 
 /// A request, as restrictions are told it; host and path normalized.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct RoutedRequest<'a> {
     pub(super) host: &'a str,
     pub(super) path: &'a str,
     pub(super) method: &'a Method,
-}
-
-/// One rate that counted a request.
-enum Used<'a> {
-    OfLimit(&'a LimitLive, Pace),
-    OfCaller(usize, Pace),
 }
 
 /// What is counted of the callers of routes with limits.
@@ -67,17 +61,18 @@ enum Caller<'a> {
 /// It may not, or nobody knows where that is.
 pub(super) fn check_address(
     restrictions: &[Restriction],
-    asked: Asked<'_>,
+    asked: RoutedRequest<'_>,
     client: &Client,
 ) -> Result<(), GatewayAnswer> {
-    let may_come = |one: &Restriction| match (&one.said.allow_from, &one.said.deny_from) {
-        (None, None) => true,
-        (allow, deny) => client.address.is_some_and(|address| {
+    let is_bound = |one: &&Restriction| one.said.allow_from.is_some() || one.said.deny_from.is_some();
+    let may_come = |one: &Restriction| {
+        let (allow, deny) = (&one.said.allow_from, &one.said.deny_from);
+        client.address.is_some_and(|address| {
             allow.as_ref().is_none_or(|allow| allow.contains(address))
                 && deny.as_ref().is_none_or(|deny| !deny.contains(address))
-        }),
+        })
     };
-    if in_force(restrictions, asked).all(may_come) {
+    if restrictions.iter().filter(is_bound).filter(|one| is_in_force(one, asked)).all(may_come) {
         return Ok(());
     }
     let detail = "the route may not be used from this address".to_owned();
@@ -97,8 +92,8 @@ pub(super) fn check_length(request: &RequestHeader, ctx: &Context) -> Result<(),
     }
 }
 
-fn in_force<'a>(restrictions: &'a [Restriction], asked: Asked<'a>) -> impl Iterator<Item = &'a Restriction> {
-    restrictions.iter().filter(move |one| one.is_for(asked.host, asked.path, asked.method))
+fn is_in_force(restriction: &Restriction, asked: RoutedRequest<'_>) -> bool {
+    restriction.is_for(asked.host, asked.path, asked.method)
 }
 
 impl RouteLimits {
@@ -109,12 +104,13 @@ impl RouteLimits {
     pub(super) fn restrict(
         &self,
         restrictions: &[Restriction],
-        (asked, request): (Asked<'_>, &RequestHeader),
+        (asked, request): (RoutedRequest<'_>, &RequestHeader),
         ctx: &mut Context,
         share: Share,
     ) -> Result<(), GatewayAnswer> {
         let mut restricted = Restricted::default();
-        for Restriction { said, .. } in in_force(restrictions, asked) {
+        let in_force = || restrictions.iter().filter(|one| is_in_force(one, asked));
+        for Restriction { said, .. } in in_force() {
             restricted.total = restricted.total.into_iter().chain(said.total_timeout).min();
             restricted.retries = restricted.retries.into_iter().chain(said.retries).min();
             let most = &mut ctx.received.max_body_bytes;
@@ -124,12 +120,14 @@ impl RouteLimits {
         restricted.total = restricted.total.filter(|_| !ctx.received.is_call);
         // Before anything is counted.
         check_length(request, ctx)?;
-        let mut used = Vec::new();
-        for Restriction { said, live, .. } in in_force(restrictions, asked) {
-            if let (Some(limits), Some(live)) = (said.limits, live)
-                && let Err(refused) = self.count(limits, live, ctx, share, (&mut restricted.under_way, &mut used))
-            {
-                self.give_back(used);
+        let counted = || in_force().filter_map(|one| Some((one.said.limits?, one.live.as_ref()?)));
+        for (number, (limits, live)) in counted().enumerate() {
+            let outcome = self
+                .enter(limits, live, ctx, share)
+                .map(|in_flight| restricted.in_flight.extend(in_flight))
+                .and_then(|()| self.use_rate(limits, live, ctx, share));
+            if let Err(refused) = outcome {
+                counted().take(number).for_each(|(limits, live)| self.give_back(limits, live, ctx, share));
                 return Err(refused);
             }
         }
@@ -137,53 +135,60 @@ impl RouteLimits {
         Ok(())
     }
 
-    fn count<'l>(
+    /// Counts a request among those in flight.
+    fn enter(
         &self,
         limits: Limits,
-        live: &'l Arc<LimitLive>,
+        live: &Arc<LimitLive>,
         ctx: &Context,
         share: Share,
-        (under_way, used): (&mut Vec<UnderWay>, &mut Vec<Used<'l>>),
-    ) -> Result<(), GatewayAnswer> {
-        let callers = self.callers();
-        let who = || self.hasher.hash_one((live.id(), caller(limits.by, ctx)));
-        if let Some(all) = limits.concurrency {
-            let most = share.of(all.get());
-            let counted = match limits.by {
-                LimitBy::Route => {
-                    let more = |count: u32| (count < most).then(|| count + 1);
-                    let counted = live.under_way.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-                    counted.is_ok().then(|| Some(UnderWay::OfLimit(Arc::clone(live))))
-                }
-                LimitBy::Caller | LimitBy::Address => {
-                    let place = callers.counts.enter(who(), most).ok();
-                    place.map(|place| place.map(|place| UnderWay::OfCaller(Arc::clone(callers), place)))
-                }
-            };
-            let too_many = || GatewayAnswer::to_come_again(GatewayProblem::ConcurrencyLimited, BUSY_FOR);
-            under_way.extend(counted.ok_or_else(|| too_many().with_detail(at_once(all, limits.by)))?);
-        }
-        if let Some(rate) = limits.rate {
-            let (pace, now_ns) = (Pace::of(share.of_rate(rate)), since_ns(callers.started, clock::now()));
-            let counted = match limits.by {
-                LimitBy::Route => pace.check(&live.next_ns, now_ns).map(|()| Used::OfLimit(live, pace)),
-                LimitBy::Caller | LimitBy::Address => {
-                    callers.rates.check(who(), pace, now_ns).map(|place| Used::OfCaller(place, pace))
-                }
-            };
-            let too_often = |wait| GatewayAnswer::to_come_again(GatewayProblem::RouteRateLimited, wait);
-            used.push(counted.map_err(|wait| too_often(wait).with_detail(over_time(rate, limits.by)))?);
-        }
-        Ok(())
+    ) -> Result<Option<InFlight>, GatewayAnswer> {
+        let Some(all) = limits.concurrency else { return Ok(None) };
+        let most = share.of(all.get());
+        let counted = match limits.by {
+            LimitBy::Route => {
+                let more = |count: u32| (count < most).then(|| count + 1);
+                let counted = live.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+                counted.ok().map(|_| Some(InFlight::OfLimit(Arc::clone(live))))
+            }
+            LimitBy::Caller | LimitBy::Address => {
+                let callers = self.callers();
+                let place = callers.counts.enter(self.who(limits, live, ctx), most).ok();
+                place.map(|place| place.map(|place| InFlight::OfCaller(Arc::clone(callers), place)))
+            }
+        };
+        let too_many = || GatewayAnswer::to_come_again(GatewayProblem::ConcurrencyLimited, BUSY_FOR);
+        counted.ok_or_else(|| too_many().with_detail(at_once(all, limits.by)))
     }
 
-    fn give_back(&self, used: Vec<Used<'_>>) {
-        for used in used {
-            match used {
-                Used::OfLimit(live, pace) => pace.give_back(&live.next_ns),
-                Used::OfCaller(place, pace) => self.callers().rates.give_back(place, pace),
+    /// Counts a request over time.
+    fn use_rate(&self, limits: Limits, live: &LimitLive, ctx: &Context, share: Share) -> Result<(), GatewayAnswer> {
+        let Some(rate) = limits.rate else { return Ok(()) };
+        let callers = self.callers();
+        let (pace, now_ns) = (Pace::of(share.of_rate(rate)), since_ns(callers.started, clock::now()));
+        let counted = match limits.by {
+            LimitBy::Route => pace.check(&live.next_ns, now_ns),
+            LimitBy::Caller | LimitBy::Address => callers.rates.check(self.who(limits, live, ctx), pace, now_ns),
+        };
+        let too_often = |wait| GatewayAnswer::to_come_again(GatewayProblem::RouteRateLimited, wait);
+        counted.map_err(|wait| too_often(wait).with_detail(over_time(rate, limits.by)))
+    }
+
+    /// Takes back what [`use_rate`](Self::use_rate) counted.
+    fn give_back(&self, limits: Limits, live: &LimitLive, ctx: &Context, share: Share) {
+        let Some(rate) = limits.rate else { return };
+        let pace = Pace::of(share.of_rate(rate));
+        match limits.by {
+            LimitBy::Route => pace.give_back(&live.next_ns),
+            LimitBy::Caller | LimitBy::Address => {
+                self.callers().rates.give_back(self.who(limits, live, ctx), pace);
             }
         }
+    }
+
+    /// Who sends the request, under this limit.
+    fn who(&self, limits: Limits, live: &LimitLive, ctx: &Context) -> u64 {
+        self.hasher.hash_one((live.id(), caller(limits.by, ctx)))
     }
 
     fn callers(&self) -> &Arc<Callers> {

@@ -148,7 +148,7 @@ impl ProxyMetrics {
         self.route_rate.inc();
     }
 
-    /// A request was refused because as many of its route are under way as may be.
+    /// A request was refused because as many of its route are in flight as may be.
     pub fn concurrency_exceeded(&self) {
         self.concurrency.inc();
     }

@@ -46,7 +46,7 @@ problems! {
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The route does not take this method", "http_request_denied";
     RateLimited = TOO_MANY_REQUESTS, "rate-limited", "The API key is used too often", "http_request_denied";
     RouteRateLimited = TOO_MANY_REQUESTS, "route-rate-limited", "The route is asked too often", "http_request_denied";
-    ConcurrencyLimited = TOO_MANY_REQUESTS, "concurrency-limited", "Too many requests of the route are under way", "http_request_denied";
+    ConcurrencyLimited = TOO_MANY_REQUESTS, "concurrency-limited", "Too many requests of the route are in flight", "http_request_denied";
     AddressRateLimited = TOO_MANY_REQUESTS, "address-rate-limited", "Too many requests without a good API key come from this address", "http_request_denied";
     Misdirected = MISDIRECTED_REQUEST, "misdirected-request", "The connection is not one for this host", "http_request_denied";
     TargetTooLong = URI_TOO_LONG, "target-too-long", "The request's target is longer than the gateway takes", "http_request_error";

@@ -92,6 +92,35 @@ async fn what_is_divided_stays_so_without_the_store_and_over_a_reload() {
 }
 
 #[tokio::test]
+async fn limits_of_routes_hold_for_two_gateways_together() {
+    let (etcd, origin) = (Etcd::one().await, Origin::start().await);
+    let rule =
+        "\n[limits]\nshare = true\n[[rules]]\nservice = 'ruled'\nlimits = { rate = '6/m', burst = 6, by = 'route' }\n";
+    let [a, mut b] = pair_with(&etcd, rule).await;
+    for (name, more) in [("ruled", json!({})), ("own", json!({"limits": {"rate": "8/m", "burst": 8}}))] {
+        a.registered(&with(shared_service(name, &origin.url()), more)).await;
+        is_routed(&b, &format!("/{name}"), SOON).await;
+    }
+    // Looking whether it is routed has used up a part of it at B.
+    a.registered(&with(shared_service("own", &origin.url()), json!({"limits": {"rate": "10/m", "burst": 10}}))).await;
+    eventually("B has the other limit", SOON, async || {
+        let own = Answer::of(b.operate(Method::GET, "/internal/services/own")).await.ok();
+        (own["limits"]["rate"] == "10/m").then_some(())
+    })
+    .await;
+    for gateway in [&a, &b] {
+        gateways_are(gateway, 2).await;
+        assert_eq!(let_through(gateway, 12, "/own", None).await, 5);
+    }
+    assert_eq!(let_through(&a, 8, "/ruled", None).await, 3);
+    b.kill();
+    gateways_are(&a, 1).await;
+    // What is used up stays so, by the whole limit now.
+    let more = let_through(&a, 12, "/own", None).await;
+    assert!((5..=7).contains(&more), "{more}");
+}
+
+#[tokio::test]
 async fn a_hard_limit_holds_for_two_gateways_together() {
     let (etcd, origin) = (Etcd::one().await, Origin::start().await);
     let [a, b] = pair_with(&etcd, "\n[limits]\nshare = true\n").await;

@@ -165,6 +165,31 @@ async fn a_request_takes_no_longer_than_it_may() {
 }
 
 #[tokio::test]
+async fn its_time_is_over_also_while_it_waits_for_a_free_instance() {
+    let (gateway, origin) = (Gateway::start("").await, Origin::start().await);
+    let routes = json!([
+        {"method": "GET", "path": "/s"},
+        {"method": "GET", "path": "/s/short", "timeouts": {"total": 0.4}},
+    ]);
+    gateway.registered(&service(&origin, json!({"routes": routes, "hard_limit": 1}))).await;
+    origin.set_mode(Mode::Gated);
+    let held = tokio::spawn(Answer::of(gateway.anonymous(Method::GET, "/s")));
+    eventually("its slot is taken", SOON, async || (origin.requests("/s") == 1).then_some(())).await;
+    let client = Client::to(gateway.public).await;
+    for _ in 0..3 {
+        let began = Instant::now();
+        let waited = ask(&gateway, "/s/short").await;
+        assert_eq!(waited.problem(504, "upstream-timeout")["detail"], "the request may take 0.4 s");
+        assert_eq!(client.ask(h2_client::get("/s/short")).await.status, 504, "over HTTP/2");
+        assert!((0.8..4.0).contains(&began.elapsed().as_secs_f64()), "{:?}", began.elapsed());
+    }
+    assert_eq!(origin.requests("/s/short"), 0, "nobody was asked");
+    origin.release();
+    held.await.unwrap().ok();
+    assert_eq!(gateway.instance("s").await["ejected"], false, "and nobody is at fault");
+}
+
+#[tokio::test]
 async fn a_request_is_sent_again_only_as_often_as_everyone_allows() {
     let (gateway, broken, whole) =
         (Gateway::start("").await, Origin::named("broken").await, Origin::named("whole").await);

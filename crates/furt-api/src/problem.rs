@@ -149,7 +149,7 @@ open_enum! {
         ClusterUnavailable = "cluster-unavailable",
         /// 409: the API key is of the configuration, so that it cannot be changed at runtime.
         Configured = "configured",
-        /// 429, by the public listener: as many requests of the route are under way as its limits allow.
+        /// 429, by the public listener: as many requests of the route are in flight as its limits allow.
         ConcurrencyLimited = "concurrency-limited",
         /// 502, by the public listener: the service could not be connected to.
         ConnectFailed = "connect-failed",

@@ -55,7 +55,7 @@ pub struct Limits {
     /// How many may come at once after a pause, 1 to 1000000; only with `rate`. Absent: one second's worth of it, at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<u32>,
-    /// How many may be under way at the same time, 1 to 1000000. Absent: as many as one likes.
+    /// How many may be in flight at the same time, 1 to 1000000. Absent: as many as one likes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
     /// Whom `rate` and `concurrency` count as one: `caller`, `address` or `route`. Absent: `caller`.

@@ -62,7 +62,7 @@ fn limits_in_words(limits: &Limits) -> String {
         LimitBy::Caller | LimitBy::Address => format!(" for each {}", by.as_str()),
     };
     let rate = rate.map(|limit| format!("{}{each}, {} at once", limit.rate, limit.burst));
-    let concurrency = concurrency.map(|count| format!("{count} under way{each}"));
+    let concurrency = concurrency.map(|count| format!("{count} in flight{each}"));
     let body = max_body.map(|most| format!("bodies of at most {most} bytes"));
     [rate, concurrency, body].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }

@@ -33,20 +33,11 @@ pub(super) fn read(fields: &mut Fields<'_>, of: Of) -> (Restrictions, Timeouts) 
             );
         }
     }
-    let limits = nested(fields, "limits", read_limits).flatten();
-    let SaidTimeouts { attempts, total } = nested(fields, "timeouts", |own| read_timeouts(own, of)).unwrap_or_default();
+    let limits = fields.nested("limits", read_limits).flatten();
+    let SaidTimeouts { attempts, total } = fields.nested("timeouts", |own| read_timeouts(own, of)).unwrap_or_default();
     let retries = fields.optional("retries", whole(0, MAX_RETRIES.into())).and_then(|count| count.try_into().ok());
     let restrictions = Restrictions { limits, total_timeout: total, retries, allow_from: None, deny_from: None };
     (restrictions, attempts)
-}
-
-fn nested<T>(fields: &mut Fields<'_>, name: &str, read: impl FnOnce(&mut Fields<'_>) -> T) -> Option<T> {
-    let value = fields.take(name)?;
-    let pointer = fields.pointer_to(name);
-    let mut own = Fields::open(pointer, value, fields.errors())?;
-    let read = read(&mut own);
-    own.finish();
-    Some(read)
 }
 
 fn read_timeouts(own: &mut Fields<'_>, of: Of) -> SaidTimeouts {

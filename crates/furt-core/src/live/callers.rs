@@ -1,4 +1,4 @@
-//! How often callers ask, and how many of their requests are under way: many callers of many limits, in bounded memory.
+//! How often callers ask, and how many of their requests are in flight: many callers of many limits, in bounded memory.
 //!
 //! A caller under a limit is a number, which whoever counts makes of both by a hash that strangers do not know. Numbers share a
 //! set of a few places by their high bits, and each that is counted has one of its places to itself: unlike in
@@ -28,7 +28,7 @@ struct Place {
     next_ns: AtomicU64,
 }
 
-/// How many requests of each caller are under way; each caller takes 8 bytes.
+/// How many requests of each caller are in flight; each caller takes 8 bytes.
 #[derive(Debug)]
 pub struct CallerCounts {
     /// The low half of whose it is, then how many. Nobody's where there are none.
@@ -45,41 +45,44 @@ impl CallerRates {
         Self { places: (0..callers.div_ceil(WAYS).max(1) * WAYS).map(|_| Place::default()).collect() }
     }
 
-    /// Counts a use of that caller, `now_ns` since the start; gives the place where it was counted.
+    /// Counts a use of that caller, `now_ns` since the start.
     ///
     /// # Errors
     /// It came too early, and is not counted; after so long the next one may come.
-    pub fn check(&self, who: u64, pace: Pace, now_ns: u64) -> Result<usize, Duration> {
+    pub fn check(&self, who: u64, pace: Pace, now_ns: u64) -> Result<(), Duration> {
         let place = self.place(who.max(1), now_ns);
-        pace.check(&self.places[place].next_ns, now_ns).map(|()| place)
+        pace.check(&self.places[place].next_ns, now_ns)
     }
 
-    /// Takes a use back that turned out not to count.
-    pub fn give_back(&self, place: usize, pace: Pace) {
-        if let Some(place) = self.places.get(place) {
-            pace.give_back(&place.next_ns);
+    /// Takes a use of that caller back that turned out not to count; one that is forgotten has nothing to be given back.
+    pub fn give_back(&self, who: u64, pace: Pace) {
+        if let Some(place) = self.find(who.max(1)) {
+            pace.give_back(&self.places[place].next_ns);
         }
+    }
+
+    fn find(&self, who: u64) -> Option<usize> {
+        let set = set(who, self.places.len());
+        // Relaxed: what a place counts is right whoever's it is.
+        (set..set + WAYS).find(|place| self.places[*place].who.load(Ordering::Relaxed) == who)
     }
 
     /// The caller's place. Where it has none, one that owes nothing, or else the one that owes the least becomes its own.
     fn place(&self, who: u64, now_ns: u64) -> usize {
-        let set = set(who, self.places.len());
-        // Relaxed: what a place counts is right whoever's it is.
-        let owner = |place: usize| self.places[place].who.load(Ordering::Relaxed);
-        let owed = |place: usize| self.places[place].next_ns.load(Ordering::Relaxed).saturating_sub(now_ns);
-        let find = || (set..set + WAYS).find(|place| owner(*place) == who);
-        if let Some(own) = find() {
+        if let Some(own) = self.find(who) {
             return own;
         }
+        let set = set(who, self.places.len());
+        let owed = |place: usize| self.places[place].next_ns.load(Ordering::Relaxed).saturating_sub(now_ns);
         let least = (set..set + WAYS).min_by_key(|place| owed(*place)).unwrap_or(set);
-        let before = owner(least);
         let Place { who: owner, next_ns } = &self.places[least];
+        let before = owner.load(Ordering::Relaxed);
         if owner.compare_exchange(before, who, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             next_ns.store(0, Ordering::Relaxed);
             return least;
         }
         // Somebody took it meanwhile: the same caller, or another one with whom it is shared this once.
-        find().unwrap_or(least)
+        self.find(who).unwrap_or(least)
     }
 }
 
@@ -92,7 +95,7 @@ impl CallerCounts {
     /// Counts a request of that caller until [`leave`](Self::leave) is told the place; `None`: there is no place left to count it.
     ///
     /// # Errors
-    /// It has `most` of them under way.
+    /// It has `most` of them in flight.
     pub fn enter(&self, who: u64, most: u32) -> Result<Option<usize>, NoRoom> {
         let set = set(who, self.places.len());
         let tag = who << 32;
@@ -161,8 +164,8 @@ mod tests {
         assert_eq!(refused, 500, "nobody has lost its place with an eighth of them in use");
         let first = numbers(1).next().unwrap();
         assert_eq!(rates.check(first, slow, second).unwrap_err(), Duration::from_secs(60));
-        let place = rates.check(first, slow, 61 * second).unwrap();
-        rates.give_back(place, slow);
+        assert!(rates.check(first, slow, 61 * second).is_ok());
+        rates.give_back(first, slow);
         assert!(rates.check(first, slow, 61 * second).is_ok(), "what is given back costs nothing");
     }
 
@@ -179,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_of_a_caller_are_under_way_and_no_more() {
+    fn so_many_of_a_caller_are_in_flight_and_no_more() {
         let counts = CallerCounts::new(64);
         let many: Vec<_> = (0..3).map(|_| counts.enter(7, 3).unwrap().unwrap()).collect();
         assert_eq!(counts.enter(7, 3), Err(NoRoom));
@@ -201,16 +204,16 @@ mod tests {
     }
 
     #[test]
-    fn threads_together_have_no_more_under_way_than_they_may() {
+    fn threads_together_have_no_more_in_flight_than_they_may() {
         let (counts, most) = (CallerCounts::new(64), 5);
-        let under_way = std::sync::atomic::AtomicU32::new(0);
+        let in_flight = std::sync::atomic::AtomicU32::new(0);
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..20_000 {
                         let Ok(Some(place)) = counts.enter(7 << 32 | 7, most) else { continue };
-                        assert!(under_way.fetch_add(1, Ordering::SeqCst) < most);
-                        under_way.fetch_sub(1, Ordering::SeqCst);
+                        assert!(in_flight.fetch_add(1, Ordering::SeqCst) < most);
+                        in_flight.fetch_sub(1, Ordering::SeqCst);
                         counts.leave(place);
                     }
                 });

@@ -112,7 +112,7 @@ pub(super) fn read(values: Nested<HeaderValues>, entry: &Section<'_>) -> Said<Ar
         Nested::Is(values) => values,
     };
     // What is wrong is reported already.
-    if entry.has_faults() {
+    if entry.has_faults_in("headers") {
         return Said::Nothing;
     }
     let edits = |values: Nested<EditValues>, key: &str| match values {
@@ -130,7 +130,7 @@ pub(super) fn read(values: Nested<HeaderValues>, entry: &Section<'_>) -> Said<Ar
         }
     };
     let headers = MessageHeaders { request: edits(request, "request"), response: edits(response, "response") };
-    if headers.request.is_empty() && headers.response.is_empty() && !entry.has_faults() {
+    if headers.request.is_empty() && headers.response.is_empty() && !entry.has_faults_in("headers") {
         entry.refuse("headers", "says nothing; must set or remove a header of request or response");
     }
     Said::Is(Arc::new(headers))

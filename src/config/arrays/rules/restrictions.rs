@@ -175,7 +175,7 @@ pub(super) fn read(values: RestrictionValues, entry: &Section<'_>) -> (Restricti
             (None, None)
         }
         Nested::Is(TimeoutValues { read, total }) => {
-            if read.is_none() && total.is_none() && !entry.has_faults() {
+            if read.is_none() && total.is_none() && !entry.has_faults_in("timeouts") {
                 entry.refuse("timeouts", "says nothing; must have read or total");
             }
             (read, total)
@@ -196,7 +196,7 @@ fn read_limits(values: Nested<LimitValues>, entry: &Section<'_>) -> Option<Limit
         Nested::Is(values) => values,
     };
     // What is wrong is reported already, and what is missing for it would be said twice.
-    if entry.has_faults() {
+    if entry.has_faults_in("limits") {
         return None;
     }
     let LimitValues { rate, burst, concurrency, by, max_body } = values;

@@ -48,15 +48,15 @@ pub struct LimitLive {
     id: u64,
     /// Of a limit by [`LimitBy::Route`](crate::model::LimitBy::Route): what is used, as [`Pace`](crate::live::Pace) counts.
     pub next_ns: AtomicU64,
-    /// Of such a limit: how many requests are under way.
-    pub under_way: AtomicU32,
+    /// Of such a limit: how many requests are in flight.
+    pub in_flight: AtomicU32,
 }
 
 impl LimitLive {
     fn new(key: &LimitKey) -> Arc<Self> {
         // The same in every process, so that callers of what is forgotten and said again are still known.
         let id = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
-        Arc::new(Self { id, next_ns: AtomicU64::new(0), under_way: AtomicU32::new(0) })
+        Arc::new(Self { id, next_ns: AtomicU64::new(0), in_flight: AtomicU32::new(0) })
     }
 
     /// A number for the limit among all; the same as long as the same is said by the same.
