@@ -6,6 +6,7 @@
 //! - [`clock`], [`config`], [`telemetry`], [`upstream`], [`listener`], [`secret`], [`affinity_keys`], [`geo`], [`header_name`],
 //!   [`tls`]: for everyone
 //! - [`wire`]: what both listeners write, as `furt_api` has it
+//! - [`auth`]: who vouches for callers beside API keys
 //! - [`published`]: the core's snapshot beside the configuration; [`status`]: `/health` for both listeners;
 //!   [`nodes`]: the gateways that share the registry
 //! - [`driver`]: the one writer around the core; [`cluster`]: this node among others;
@@ -20,6 +21,7 @@ pub mod acme;
 pub mod affinity_keys;
 pub mod api;
 pub mod app;
+pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::auth::Providers;
 use crate::config::Config;
 use crate::wire::Pages;
 use furt_core::model::RateLimit;
@@ -18,18 +19,20 @@ use furt_core::routing::Snapshot;
 pub type Snapshots = Arc<ArcSwap<Published>>;
 
 /// A configuration in force, with what was read of the files that it names.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct InForce {
     /// The configuration.
     pub config: Arc<Config>,
     /// The pages of `[pages]`; `None`: there are none.
     pub pages: Option<Arc<Pages>>,
+    /// Who vouches for callers beside API keys; `None`: nobody does.
+    pub providers: Option<Arc<Providers>>,
 }
 
-/// Without pages.
+/// Without pages, and without those who vouch for callers.
 impl From<Arc<Config>> for InForce {
     fn from(config: Arc<Config>) -> Self {
-        Self { config, pages: None }
+        Self { config, pages: None, providers: None }
     }
 }
 
@@ -42,15 +45,24 @@ pub struct Published {
     pub config: Arc<Config>,
     /// Pages in the place of furt's own answers; `None`: there are none.
     pub pages: Option<Arc<Pages>>,
+    /// Who vouches for callers beside API keys; `None`: nobody does.
+    pub providers: Option<Arc<Providers>>,
     /// How often one address may ask this gateway without a good API key; `None`: without limit.
     pub address_limit: Option<RateLimit>,
 }
 
 impl Published {
     /// A snapshot beside the configuration that came with it.
-    pub fn new(snapshot: Snapshot, InForce { config, pages }: InForce) -> Self {
+    pub fn new(snapshot: Snapshot, InForce { config, pages, providers }: InForce) -> Self {
         let address_limit = config.limits.address().map(|limit| snapshot.share.of_rate(limit));
-        Self { snapshot, config, pages, address_limit }
+        Self { snapshot, config, pages, providers, address_limit }
+    }
+}
+
+impl Published {
+    /// What is wrong with those who vouch for callers, as a sentence each.
+    pub fn provider_faults(&self) -> Vec<String> {
+        self.providers.as_ref().map(|providers| providers.faults()).unwrap_or_default()
     }
 }
 

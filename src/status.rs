@@ -9,10 +9,15 @@ use crate::telemetry::{COMMIT, Issues, VERSION};
 use crate::wire;
 use furt_core::routing::{Instance, Service, Snapshot};
 
-/// What anybody may see: `healthy`, or `degraded` while the store fails.
-pub fn brief(issues: &Issues) -> Health {
+/// What anybody may see: `healthy`, or `degraded` while something is wrong, as the store or, by `of_providers`, those who vouch for
+/// callers.
+pub fn brief(issues: &Issues, of_providers: &[String]) -> Health {
     Health {
-        status: if issues.list().is_empty() { GatewayStatus::Healthy } else { GatewayStatus::Degraded },
+        status: if issues.list().is_empty() && of_providers.is_empty() {
+            GatewayStatus::Healthy
+        } else {
+            GatewayStatus::Degraded
+        },
         service: "furt".to_owned(),
         version: VERSION.to_owned(),
         build: None,
@@ -27,13 +32,13 @@ pub fn brief(issues: &Issues) -> Health {
 
 /// The same with the build, what is wrong and every service: by its first instance, and all of them where there are
 /// several.
-pub fn detailed(issues: &Issues, snapshot: &Snapshot) -> Health {
+pub fn detailed(issues: &Issues, of_providers: &[String], snapshot: &Snapshot) -> Health {
     let services = snapshot.registered().map(|service| (service.definition.service.to_string(), describe(service)));
     Health {
         build: Some(Build { commit: COMMIT.to_owned() }),
-        issues: issues.list(),
+        issues: issues.list().into_iter().chain(of_providers.iter().cloned()).collect(),
         services: Some(services.collect()),
-        ..brief(issues)
+        ..brief(issues, of_providers)
     }
 }
 
@@ -115,9 +120,10 @@ mod tests {
             "response_time_ms": null, "consecutive_failures": 0 });
         let up = json!({ "status": "UP", "url": "http://127.0.0.1:7812", "last_ping": "2025-11-14T20:30:00Z",
             "response_time_ms": 5, "consecutive_failures": 0 });
-        let one = detailed(&telemetry.issues, &snapshot(&[instance("a", Status::Up)]));
+        let one = detailed(&telemetry.issues, &[], &snapshot(&[instance("a", Status::Up)]));
         assert_eq!(shown(&one)["services"], json!({ "sagjan": up }));
-        let two = detailed(&telemetry.issues, &snapshot(&[instance("a", Status::Down), instance("b", Status::Up)]));
+        let two =
+            detailed(&telemetry.issues, &[], &snapshot(&[instance("a", Status::Down), instance("b", Status::Up)]));
         let mut both = down.clone();
         both["instances"] = json!({ "a": down, "b": up });
         assert_eq!(shown(&two)["services"], json!({ "sagjan": both }));
@@ -127,7 +133,7 @@ mod tests {
     fn a_draining_instance_says_so_and_keeps_its_status() {
         let one = instance("a", Status::Up);
         one.live.set_draining(true);
-        let health = shown(&detailed(&Issues::default(), &snapshot(&[one])));
+        let health = shown(&detailed(&Issues::default(), &[], &snapshot(&[one])));
         let shown = &health["services"]["sagjan"];
         assert_eq!((&shown["status"], &shown["draining"]), (&json!("UP"), &json!(true)));
     }
@@ -136,14 +142,15 @@ mod tests {
     fn a_failing_store_makes_furt_degraded_and_says_so() {
         let telemetry = Telemetry::try_new().unwrap();
         telemetry.registry.store_answered(Err("disk full"));
-        let health = detailed(&telemetry.issues, &snapshot(&[]));
+        let health = detailed(&telemetry.issues, &[], &snapshot(&[]));
         assert_eq!(health.status, GatewayStatus::Degraded);
         assert!(health.issues[0].contains("disk full"), "{health:?}");
         assert_eq!(
-            shown(&brief(&telemetry.issues)),
+            shown(&brief(&telemetry.issues, &[])),
             json!({ "status": "degraded", "service": "furt", "version": VERSION })
         );
         telemetry.registry.store_answered(Ok::<(), &str>(()));
-        assert_eq!(brief(&telemetry.issues).status, GatewayStatus::Healthy);
+        assert_eq!(brief(&telemetry.issues, &[]).status, GatewayStatus::Healthy);
+        assert_eq!(brief(&telemetry.issues, &["its keys are old".to_owned()]).status, GatewayStatus::Degraded);
     }
 }

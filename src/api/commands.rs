@@ -19,13 +19,13 @@ use super::fields::FieldError;
 use super::listener::{BodyTooLarge, MAX_BODY};
 use super::problem::Problem;
 use super::query::Parameters;
-use super::registration::{self, Parsed};
+use super::registration::{self, Known, Parsed};
 use super::{route_options, warnings};
 use crate::clock;
 use crate::driver::DriverGone;
 use crate::upstream;
 use crate::wire;
-use furt_core::model::{InstanceId, ServiceName, UpstreamHost, UpstreamUrl};
+use furt_core::model::{AuthMethods, InstanceId, ServiceName, UpstreamHost, UpstreamUrl};
 use furt_core::registry::{self, Answer, Event, InstanceRef, Registration, ReplyId, Source};
 
 /// The longest wait for the registry or the cluster: a store or a node that hangs must not hold callers for ever.
@@ -43,7 +43,12 @@ pub(super) async fn register(
     body: Bytes,
 ) -> ApiResult<Registered> {
     let form = Form {
-        parse: &|body| registration::parse(body, &|service| is_registered(&api, service)),
+        parse: &|body| {
+            let config = Arc::clone(&api.snapshots.load().config);
+            let is_registered = |service: &ServiceName| is_registered(&api, service);
+            let auth_fault = |methods: &AuthMethods| config.auth_fault(methods);
+            registration::parse(body, &Known { is_registered: &is_registered, auth_fault: &auth_fault })
+        },
         url_pointer: "/url",
         is_too_large: too_large.is_some(),
     };

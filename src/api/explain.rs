@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::query::Parameters;
 use super::{Api, distances, maintenance, near, reasons, route_options, views, warnings};
 use furt_core::model::path::Reserved;
-use furt_core::model::{Asked, KeyName, OriginPattern, Scheme, host, path};
+use furt_core::model::{Asked, AuthMethods, KeyName, OriginPattern, Permission, Scheme, host, path};
 use furt_core::routing::{Found, Owner, Route, Service, Snapshot};
 
 /// What is asked: a request, where its client is, the name of its key, and whose page sends it.
@@ -79,7 +79,8 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
     };
     let merged = verdict.route.map(|route| route_options::merged(route, &snapshot)).unwrap_or_default();
     let refused = client.and_then(|client| route_options::refused_address(client, (&host, &path, &method), &merged));
-    let (verdict, notes) = judged(verdict, key.as_deref(), client, refused, &snapshot);
+    let auth = route_options::auth((&host, &path, &method), &merged);
+    let (verdict, notes) = judged(verdict, (key.as_deref(), auth), client, refused, &snapshot);
     let has_rate = verdict.route.is_some() && key.is_some_and(|name| key_check::has_rate(&name, &snapshot));
     let matching = snapshot.table.matches(&host, &path);
     let judged = matching.iter().map(|route| {
@@ -145,7 +146,7 @@ impl Verdict<'_> {
 /// the key before the service.
 fn judged<'a>(
     verdict: Verdict<'a>,
-    key: Option<&str>,
+    (key, auth): (Option<&str>, Option<&AuthMethods>),
     client: Option<IpAddr>,
     refused: Option<String>,
     snapshot: &Snapshot,
@@ -162,19 +163,31 @@ fn judged<'a>(
     if let Some(reason) = refused {
         return (Verdict { code: routes::Verdict::AddressNotAllowed, reason, ..verdict }, notes);
     }
-    let verdict = match (key.map(|name| key_check::judge(name, route, client, snapshot)), &route.permission) {
+    let verdict = match (key.map(|name| key_check::judge(name, route, auth, client, snapshot)), &route.permission) {
         (Some(Judgement::Refused(code, reason)), _) => Verdict { code, reason, ..verdict },
         (Some(Judgement::Allowed(note)), _) => {
             notes.extend(note);
             verdict
         }
-        (None, Some(permission)) if is_answered(&verdict.code) => {
-            let reason = format!("{}, with an API key that has \"{permission}\"", verdict.reason);
-            Verdict { reason, ..verdict }
-        }
+        (None, permission) if is_answered(&verdict.code) => match needs(permission.as_ref(), auth) {
+            Some(needs) => Verdict { reason: format!("{}, {needs}", verdict.reason), ..verdict },
+            None => verdict,
+        },
         (None, _) => verdict,
     };
     (verdict, notes)
+}
+
+/// What a request must come with, as a clause; `None`: nothing.
+fn needs(permission: Option<&Permission>, auth: Option<&AuthMethods>) -> Option<String> {
+    match (permission, auth) {
+        (None, None) => None,
+        (Some(permission), None) => Some(format!("with an API key that has \"{permission}\"")),
+        (Some(permission), Some(methods)) => {
+            Some(format!("if one of these vouches for its caller ({methods}), who has \"{permission}\""))
+        }
+        (None, Some(methods)) => Some(format!("if one of these vouches for its caller: {methods}")),
+    }
 }
 
 /// Whether a request of that verdict gets what the route is for.

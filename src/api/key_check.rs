@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use furt_api::routes::Verdict;
 
 use crate::clock;
+use furt_core::model::AuthMethods;
 use furt_core::routing::{Route, Snapshot};
 
 /// What becomes of a request with the key.
@@ -16,10 +17,25 @@ pub(super) enum Judgement {
     Refused(Verdict, String),
 }
 
-/// Judges the key of that name as a request with it would be, from `client` where it is known.
-pub(super) fn judge(name: &str, route: &Route, client: Option<IpAddr>, snapshot: &Snapshot) -> Judgement {
-    let Some(permission) = &route.permission else { return Judgement::Allowed(None) };
+/// Judges the key of that name as a request with it would be, from `client` where it is known. `auth`: who may vouch for its caller.
+pub(super) fn judge(
+    name: &str,
+    route: &Route,
+    auth: Option<&AuthMethods>,
+    client: Option<IpAddr>,
+    snapshot: &Snapshot,
+) -> Judgement {
     let refused = |verdict, why: String| Judgement::Refused(verdict, why);
+    match auth {
+        None if route.permission.is_none() => return Judgement::Allowed(None),
+        Some(methods) if !methods.take_keys() => {
+            let why = format!(
+                "no API key lets a request in here, only {methods}: 401, or as the server of forward auth says"
+            );
+            return refused(Verdict::TokenMissing, why);
+        }
+        _ => {}
+    }
     let now = clock::unix_ms();
     // A key that was rotated has two digests, and one of them may be over.
     let of_name = snapshot.keys.usable().map(|(_, key)| key).filter(|key| key.name.as_str() == name);
@@ -39,7 +55,9 @@ pub(super) fn judge(name: &str, route: &Route, client: Option<IpAddr>, snapshot:
         let why = format!("key \"{name}\" may not be used from {client}, only from {allow_from}: 403");
         return refused(Verdict::AddressNotAllowed, why);
     }
-    if !key.permissions.allows(permission) {
+    if let Some(permission) = &route.permission
+        && !key.permissions.allows(permission)
+    {
         let rules: Vec<_> = key.permissions.rules().iter().map(ToString::to_string).collect();
         let why = format!("key \"{name}\" lacks \"{permission}\"; it has {}: 403", rules.join(", "));
         return refused(Verdict::PermissionMissing, why);

@@ -61,13 +61,14 @@ pub(super) async fn routes(State(api): State<Arc<Api>>) -> Response {
 /// `GET /health`: of furt itself what edgeProxy says, and for those who may register or operate of all services.
 pub(super) async fn health(State(api): State<Arc<Api>>, Extension(source): Extension<Source>) -> Json<Health> {
     let snapshot = api.snapshots.load();
+    let faults = snapshot.provider_faults();
     let mut body = if source.is_operator || snapshot.config.gateway.allow_registration_from.contains(source.address) {
-        let mut body = status::detailed(&api.telemetry.issues, &snapshot);
+        let mut body = status::detailed(&api.telemetry.issues, &faults, &snapshot);
         body.generation = Some(wire::generation(snapshot.generation));
         body.epoch = Some(wire::epoch(snapshot.epoch));
         body
     } else {
-        status::brief(&api.telemetry.issues)
+        status::brief(&api.telemetry.issues, &faults)
     };
     // edgeProxy's clients ask here and know "ok"; the public listener says "healthy".
     if body.status == GatewayStatus::Healthy {

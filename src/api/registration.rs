@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::fields::{FieldError, Fields, seconds, text, truth, whole};
 use super::route_options::{self, Of};
 use furt_core::model::{
-    Country, Definition, Document, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec, Invalid,
+    AuthMethods, Country, Definition, Document, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec, Invalid,
     LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern,
     Permission, Protocol, Region, RouteOptions, RouteSpec, Scheme, ServiceName, StatusRange, StickyBy, UpstreamHost,
     UpstreamUrl,
@@ -33,13 +33,37 @@ pub(super) struct Parsed {
 const DEFINITION: [&str; 8] =
     ["host", "policy", "hash_key", "sticky_by", "slow_start", "metadata", "revision", "health_check"];
 
-/// Reads a body, and tells every field that is wrong, missing or unknown. `is_registered`: whether there is a service that
-/// an instance can join.
-pub(super) fn parse(body: Value, is_registered: &dyn Fn(&ServiceName) -> bool) -> (Parsed, Vec<FieldError>) {
-    let mut errors = Vec::new();
+/// What else is known, that a registration may be about.
+pub(super) struct Known<'a> {
+    /// Whether there is a service that an instance can join.
+    pub(super) is_registered: &'a dyn Fn(&ServiceName) -> bool,
+    /// Why nobody can be let in by such a list of `auth`.
+    pub(super) auth_fault: &'a dyn Fn(&AuthMethods) -> Option<String>,
+}
+
+impl Known<'_> {
+    /// No service is registered, and whatever a list of `auth` names may be there.
+    const NOTHING: Self = Self { is_registered: &|_| false, auth_fault: &|_| None };
+}
+
+/// Reads a body, and tells every field that is wrong, missing or unknown.
+pub(super) fn parse(body: Value, known: &Known<'_>) -> (Parsed, Vec<FieldError>) {
+    let mut errors = auth_faults(&body, known.auth_fault);
     let fields = Fields::open(String::new(), body, &mut errors);
-    let parsed = fields.map(|fields| read(fields, is_registered)).unwrap_or_default();
+    let parsed = fields.map(|fields| read(fields, known.is_registered)).unwrap_or_default();
     (parsed, errors)
+}
+
+/// Each list of those who may vouch for callers that is well written, and of no use here.
+fn auth_faults(body: &Value, fault: &dyn Fn(&AuthMethods) -> Option<String>) -> Vec<FieldError> {
+    let judge = |pointer: String, said: &Value| {
+        let names: Option<Vec<_>> = said.get("auth")?.as_array()?.iter().map(Value::as_str).collect();
+        let detail = fault(&AuthMethods::try_new(&names?).ok()?)?;
+        Some(FieldError { pointer, detail })
+    };
+    let routes = body.get("routes").and_then(Value::as_array).into_iter().flatten().enumerate();
+    let of_routes = routes.filter_map(|(at, route)| judge(format!("/routes/{at}/auth"), route));
+    judge("/auth".to_owned(), body).into_iter().chain(of_routes).collect()
 }
 
 /// What a body says, if all of it is right.
@@ -47,7 +71,7 @@ pub(super) fn parse(body: Value, is_registered: &dyn Fn(&ServiceName) -> bool) -
 /// # Errors
 /// Each field that is wrong: its JSON pointer, and what would be right.
 pub fn read_registration(body: Value) -> Result<(Definition, InstanceSpec), Vec<(String, String)>> {
-    let (parsed, errors) = parse(body, &|_| false);
+    let (parsed, errors) = parse(body, &Known::NOTHING);
     let told = || errors.iter().map(|error| (error.pointer.clone(), error.detail.clone())).collect();
     parsed.whole.filter(|_| errors.is_empty()).ok_or_else(told)
 }
@@ -319,11 +343,11 @@ mod tests {
     use super::*;
 
     fn wrong(body: Value) -> Vec<String> {
-        parse(body, &|_| false).1.into_iter().map(|error| error.pointer).collect()
+        parse(body, &Known::NOTHING).1.into_iter().map(|error| error.pointer).collect()
     }
 
     fn right(body: Value) -> (Definition, InstanceSpec) {
-        let (parsed, errors) = parse(body, &|_| false);
+        let (parsed, errors) = parse(body, &Known::NOTHING);
         assert_eq!(errors, []);
         parsed.whole.unwrap()
     }
@@ -438,7 +462,10 @@ mod tests {
     fn the_fields_tell_what_a_body_says_of_its_service() {
         let joins =
             |service: &str| json!({"service": service, "url": "http://127.0.0.1:1", "weight": 2, "policy": null});
-        let parse = |body: Value| super::parse(body, &|service| service.as_str() == "a..b");
+        let parse = |body: Value| {
+            let is_registered = |service: &ServiceName| service.as_str() == "a..b";
+            super::parse(body, &Known { is_registered: &is_registered, ..Known::NOTHING })
+        };
         let (parsed, errors) = parse(joins("a..b"));
         assert_eq!((parsed.kind, errors), (RegistrationKind::Joining, vec![]));
         assert_eq!(parsed.whole.unwrap().0, Definition::new(ServiceName::try_new("a..b").unwrap()));

@@ -16,17 +16,19 @@ use super::fields::Fields;
 use crate::config::{Config, Line, StaticRouteConfig, StaticTarget};
 use crate::published::Published;
 pub(super) use explaining::options;
-use furt_core::model::{Misfit, RouteOptions, RouteSpec, Said, ServiceName, Subject, Timeouts, is_of_host};
+use furt_core::model::{
+    AuthMethods, Misfit, RouteOptions, RouteSpec, Said, ServiceName, Subject, Timeouts, is_of_host,
+};
 use furt_core::registry::effective;
 use furt_core::routing::{Merged, Owner, Route, Service, ServiceKind};
-pub(super) use restricting::{shown_limits, shown_retries, shown_total};
+pub(super) use restricting::{shown_auth, shown_limits, shown_retries, shown_total};
 pub(super) use shaping::{shown_cors, shown_rewrite};
 
 /// Skipped rules that are told for a service; each of them is a line of the log.
 const MAX_TOLD: usize = 8;
 
 /// The names of the fields.
-pub(super) const NAMES: [&str; 5] = ["cors", "rewrite", "limits", "timeouts", "retries"];
+pub(super) const NAMES: [&str; 6] = ["cors", "rewrite", "limits", "timeouts", "retries", "auth"];
 
 /// Whose fields are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +89,7 @@ pub(super) fn merged(route: &Route, published: &Published) -> Merged {
         host: route.host.as_ref(),
         method: &route.method,
         pattern: &route.pattern,
+        is_public: route.permission.is_none(),
     };
     let rules: Vec<_> = published.config.rules.iter().map(|one| one.rule.clone()).collect();
     Merged::new(subject, of_service, of_route, &rules)
@@ -139,6 +142,14 @@ pub(super) fn refused_address(
             Some(format!("a rule refuses requests from {deny}, as {client} is: 403"))
         }
         _ => None,
+    })
+}
+
+/// Who may vouch for the caller of a request; `None`: nobody says. Host and path are normalized.
+pub(super) fn auth<'m>((host, path, method): (&str, &str, &Method), merged: &'m Merged) -> Option<&'m AuthMethods> {
+    let mut from_last = merged.restrictions.iter().rev();
+    from_last.find_map(|(said, scope, _)| {
+        said.auth.as_ref().filter(|_| scope.as_ref().is_none_or(|scope| scope.has(host, path, method)))
     })
 }
 

@@ -44,6 +44,7 @@ pub(super) fn service(
         },
         limits: route_options::shown_limits(definition.options.restrictions.as_deref()),
         retries: route_options::shown_retries(definition.options.restrictions.as_deref()),
+        auth: route_options::shown_auth(definition.options.restrictions.as_deref()),
         cors: definition.options.cors.value().map(|cors| route_options::shown_cors(cors)),
         rewrite: definition.options.rewrite.value().map(|rewrite| route_options::shown_rewrite(rewrite)),
         health_check: health_check(&definition.health_check),
@@ -82,6 +83,7 @@ fn route_spec(route: &RouteSpec, service: &routing::Service) -> ServiceRoute {
         limits: route_options::shown_limits(restrictions),
         timeouts: Some(timeouts).filter(|timeouts| *timeouts != RouteTimeouts::default()),
         retries: route_options::shown_retries(restrictions),
+        auth: route_options::shown_auth(restrictions),
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::acquiring::place;
+use crate::auth::Providers;
 use crate::config::{Config, ConfigError, KeyLocations, RespondConfig, StaticRouteConfig, StaticTarget};
 use crate::published::InForce;
 use crate::wire::{Page, Pages, TooManyPlaceholders};
@@ -79,9 +80,9 @@ impl AnswerFiles {
         FixedAnswer::Respond(Arc::new(answer))
     }
 
-    /// The configuration with its pages.
-    pub(super) fn with(&self, config: &Arc<Config>) -> InForce {
-        InForce { config: Arc::clone(config), pages: self.pages.clone() }
+    /// The configuration with its pages, and with those who vouch for callers.
+    pub(super) fn with(&self, config: &Arc<Config>, providers: Option<Arc<Providers>>) -> InForce {
+        InForce { config: Arc::clone(config), pages: self.pages.clone(), providers }
     }
 
     /// The keys whose files have other contents than `before`.

@@ -13,7 +13,7 @@ use pingora::services::background::BackgroundService;
 
 use super::acquiring::{self, place};
 use super::answer_files::AnswerFiles;
-use super::{clustering, updating, vaulting};
+use super::{clustering, providing, updating, vaulting};
 use crate::api::ShownTls;
 use crate::clock;
 use crate::config::{
@@ -61,6 +61,7 @@ pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path
     let of_vault = vaulting::faults(config, locations, path);
     let of_updates = updating::faults(config, locations, path);
     let of_answers = AnswerFiles::faults(config, locations, path);
+    let of_providers = providing::faults(config, locations, path);
     faults
         .chain(missing)
         .chain(useless)
@@ -71,6 +72,7 @@ pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path
         .chain(of_vault)
         .chain(of_updates)
         .chain(of_answers)
+        .chain(of_providers)
         .collect()
 }
 

@@ -191,7 +191,7 @@ fn condition(
             services_routed: count(snapshot.registered().filter(is_routed).count()),
             services: count(snapshot.registered().count()),
         };
-        let is_well = telemetry.issues.list().is_empty();
+        let is_well = telemetry.issues.list().is_empty() && published.provider_faults().is_empty();
         let registry =
             shared.as_ref().map(|shared| RegistryPoint { epoch: snapshot.epoch.0, revision: shared.revision() });
         let status = if is_well { NodeStatus::Healthy } else { NodeStatus::Degraded };

@@ -13,6 +13,7 @@ mod hosting;
 mod locating;
 mod lookups;
 mod opening;
+mod providing;
 mod reloading;
 mod restoring;
 mod rotating;
@@ -260,6 +261,8 @@ impl Bound {
             files: self.files,
             certifying: opened.certifying.clone(),
             answer_files: opened.answer_files.clone(),
+            providing: opened.providing.clone(),
+            providers: opened.providers.clone(),
             settings: self.settings.clone(),
             vault,
             restarts,

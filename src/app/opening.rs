@@ -10,7 +10,9 @@ use tokio::signal::unix::Signal;
 use super::answer_files::AnswerFiles;
 use super::certifying::Certifying;
 use super::locating::{self, DatabaseWatcher};
+use super::providing::Providing;
 use super::rotating;
+use crate::auth::Providers;
 use crate::config::{Config, ConfigErrors, KeyLocations};
 use crate::geo::Geo;
 use crate::telemetry::{AccessLog, Telemetry};
@@ -22,6 +24,9 @@ pub(super) struct Opened {
     pub(super) database: Option<DatabaseWatcher>,
     pub(super) certifying: Certifying,
     pub(super) answer_files: AnswerFiles,
+    pub(super) providing: Providing,
+    /// Those at the start.
+    pub(super) providers: Option<Arc<Providers>>,
     /// The driver and reloads run here, apart from the request path and from Pingora, which ends before them.
     pub(super) background: Runtime,
     pub(super) hangups: Signal,
@@ -39,10 +44,24 @@ impl Opened {
             answer_files.or_else(|faults| ConfigErrors::try_new(faults).map_or(Ok(Default::default()), Err))?;
         let geo = locating::open(config)?;
         let background = runtime()?;
+        let providing = Providing::new(&telemetry, background.handle());
+        let providers = providing.prepare(config, locations, path, None);
+        let providers = providers.or_else(|faults| ConfigErrors::try_new(faults).map_or(Ok(None), Err))?;
         let database = DatabaseWatcher::try_new(&geo, &telemetry)?;
         rotating::on_hangup(&background, access_log.clone())?;
         let hangups = rotating::hangups(&background)?;
-        Ok(Self { telemetry, access_log, geo, database, certifying, answer_files, background, hangups })
+        Ok(Self {
+            telemetry,
+            access_log,
+            geo,
+            database,
+            certifying,
+            answer_files,
+            providing,
+            providers,
+            background,
+            hangups,
+        })
     }
 }
 

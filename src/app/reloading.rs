@@ -17,10 +17,12 @@ use tokio::task::JoinError;
 use super::answer_files::AnswerFiles;
 use super::certifying::{self, Certifying, Prepared as PreparedCertificates};
 use super::files::{self, Files};
+use super::providing::{self, Providing};
 use super::settings::Settings;
 use super::upgrading::Takeover;
 use super::{acquiring, lookups, notify_supervisor, services, vaulting};
 use crate::api::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded};
+use crate::auth::Providers;
 use crate::cluster::Task;
 use crate::config::{
     AccessLogTarget, Config, ConfigError, ConfigErrors, KeyLocations, Layer, ReloadClass, SourceLocation,
@@ -53,6 +55,9 @@ pub(super) struct Reloading {
     pub(super) certifying: Certifying,
     /// What is in force of them.
     pub(super) answer_files: AnswerFiles,
+    pub(super) providing: Providing,
+    /// Who vouches for callers now.
+    pub(super) providers: Option<Arc<Providers>>,
     /// What lies over the file.
     pub(super) settings: Settings,
     pub(super) vault: Option<vault::Running>,
@@ -69,6 +74,7 @@ pub(super) struct Prepared {
     opened: Option<OpenedLog>,
     certificates: Option<PreparedCertificates>,
     answer_files: AnswerFiles,
+    providers: Option<Arc<Providers>>,
     changed: Vec<&'static str>,
     pub(super) needs_restart: BTreeMap<&'static str, Option<SourceLocation>>,
 }
@@ -126,8 +132,10 @@ impl Reloading {
         prepared: Prepared,
         settings: Settings,
     ) -> Result<Reloaded, ReloadError> {
-        let Prepared { new, configuration, opened, certificates, answer_files, changed, needs_restart } = prepared;
-        let answer = self.driver.reconfigure(configuration, answer_files.with(&new)).await;
+        let Prepared { new, configuration, opened, certificates, answer_files, providers, changed, needs_restart } =
+            prepared;
+        let in_force = answer_files.with(&new, providers.clone());
+        let answer = self.driver.reconfigure(configuration, in_force).await;
         let Ok(Ok(Answer::Reconfigured(done))) = answer else { return Err(ReloadError::Stopping) };
         if let Some(prepared) = certificates {
             self.certifying.apply(prepared, &new);
@@ -137,7 +145,7 @@ impl Reloading {
             // A full queue makes it wait, and the driver runs on this thread.
             _ = tokio::task::spawn_blocking(move || access_log.switch(log)).await;
         }
-        (self.config, self.settings, self.answer_files) = (new, settings, answer_files);
+        (self.config, self.settings, self.answer_files, self.providers) = (new, settings, answer_files, providers);
         if let Some(vault) = &self.vault {
             vault.reload();
         }
@@ -173,12 +181,28 @@ impl Reloading {
         faults.extend(certifying::useless_rules(&new, &locations, &self.path));
         faults.extend(acquiring::faults(&new, &locations, &self.path));
         faults.extend(vaulting::faults(&new, &locations, &self.path));
+        faults.extend(providing::faults(&new, &locations, &self.path));
         let certificates = self.certifying.prepare(&new, &locations, &self.path).await;
         let certificates = certificates.map_err(|why| faults.extend(why)).ok();
-        match ConfigErrors::try_new(faults) {
-            Some(errors) => Err(ReloadError::Refused(errors)),
-            None => Ok(Prepared { new, configuration, opened, certificates, answer_files, changed, needs_restart }),
+        if let Some(errors) = ConfigErrors::try_new(faults) {
+            return Err(ReloadError::Refused(errors));
         }
+        // Last, so that nobody is asked for keys by a configuration that is refused.
+        let providers = self.provide(&new, locations).await?;
+        Ok(Prepared { new, configuration, opened, certificates, answer_files, providers, changed, needs_restart })
+    }
+
+    /// Those who vouch for callers by a configuration. Files may be on a share that hangs.
+    async fn provide(&self, new: &Arc<Config>, locations: KeyLocations) -> Result<Option<Arc<Providers>>, ReloadError> {
+        let (providing, new, path) = (self.providing.clone(), Arc::clone(new), self.path.clone());
+        let before = self.providers.clone();
+        let preparing =
+            tokio::task::spawn_blocking(move || providing.prepare(&new, &locations, &path, before.as_deref()));
+        let prepared = preparing.await.map_err(|_| ReloadError::Stopping)?;
+        prepared.or_else(|faults| match ConfigErrors::try_new(faults) {
+            Some(errors) => Err(ReloadError::Refused(errors)),
+            None => Ok(None),
+        })
     }
 
     /// What is wrong with it though it reads well, and what the driver is given. Not on the driver's thread: with 100,000

@@ -155,7 +155,7 @@ impl Restored {
         let (driver, handle, snapshots) = Driver::new(
             registry,
             first_effects,
-            opened.answer_files.with(config),
+            opened.answer_files.with(config, opened.providers.clone()),
             store,
             Arc::clone(&opened.telemetry.registry),
             Arc::clone(&opened.telemetry.events),

@@ -66,6 +66,7 @@ fn grant(grant: &GrantConfig) -> (ServiceName, Grant) {
         upstreams: grant.upstreams.clone(),
         public: grant.public,
         origins: grant.origins.clone(),
+        auth: grant.auth.clone(),
         token: grant.token_sha256,
         certificate: grant.certificate_sha256,
     };

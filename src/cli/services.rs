@@ -474,6 +474,7 @@ mod tests {
             limits: None,
             timeouts: None,
             retries: None,
+            auth: None,
         }];
         let expected = "\
 service    sagjan

@@ -23,8 +23,21 @@ impl Config {
     /// This configuration, but with the values of `running` for every key that needs a restart.
     pub fn until_restart(self, running: &Self) -> Self {
         let merged = tables::visit(&mut Merge::new(running, &self));
-        let Self { certificates, client_auth, api_keys, grants, routes, rules, passed_over, .. } = self;
-        Self { certificates, client_auth, api_keys, grants, routes, rules, passed_over, ..merged }
+        let Self {
+            certificates, client_auth, api_keys, issuers, forward_auth, grants, routes, rules, passed_over, ..
+        } = self;
+        Self {
+            certificates,
+            client_auth,
+            api_keys,
+            issuers,
+            forward_auth,
+            grants,
+            routes,
+            rules,
+            passed_over,
+            ..merged
+        }
     }
 }
 

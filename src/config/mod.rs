@@ -44,9 +44,10 @@ pub use reference::{Table, TableKind, reference};
 pub use sourced::{PlainPassword, SecretRef, Sourced};
 pub use tables::MAX_RETRIES;
 pub use types::{
-    AccessLogTarget, AcmeConfig, ApiKeyConfig, CertificateConfig, ClientAuthConfig, ClientAuthHost, ClientAuthMode,
-    ClientConfig, ClusterConfig, Config, EtcdConfig, GatewayConfig, GeoConfig, GrantConfig, HostRange, InternalConfig,
-    KeyAccept, KeysConfig, LimitsConfig, Line, MinTlsVersion, PagesConfig, RegistrationConfig, RespondConfig,
-    RuleConfig, ServerConfig, StaticRouteConfig, StaticTarget, StoreConfig, TlsConfig, UnknownTlsName, Unlisted,
+    AccessLogTarget, AcmeConfig, ApiKeyConfig, CertificateConfig, ClaimGrants, ClientAuthConfig, ClientAuthHost,
+    ClientAuthMode, ClientConfig, ClusterConfig, Config, EtcdConfig, ForwardAuthConfig, GatewayConfig, GeoConfig,
+    GrantConfig, HostRange, IDENTITY_HEADERS, InternalConfig, IssuerConfig, JwksSource, KeyAccept, KeysConfig,
+    LimitsConfig, Line, MinTlsVersion, PagesConfig, ProviderKind, RegistrationConfig, RespondConfig, RuleConfig,
+    ServerConfig, StaticRouteConfig, StaticTarget, StoreConfig, TlsConfig, TokenAlgorithm, UnknownTlsName, Unlisted,
     UpdateConfig, UpstreamConfig, VaultConfig,
 };

@@ -233,10 +233,11 @@ impl<'a> Section<'a> {
         faults.iter().any(|(at, fault)| is_own(fault) && matches!(at, RawLocation::Offset(at) if *at >= start))
     }
 
-    /// Whether anything in the table within it that `key` names is reported already.
+    /// Whether the table within it that `key` names, or anything in that, is reported already.
     pub(super) fn has_faults_in(&self, key: &str) -> bool {
         let (table, start) = (self.full(key), self.at(key));
-        let is_within = |fault: &Fault| fault.key.strip_prefix(&table).is_some_and(|rest| rest.starts_with('.'));
+        let is_within =
+            |fault: &Fault| fault.key.strip_prefix(&table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         let RawLocation::Offset(start) = start else { return false };
         let faults = self.reader.faults.borrow();
         faults.iter().any(|(at, fault)| is_within(fault) && matches!(at, RawLocation::Offset(at) if *at >= start))

@@ -18,8 +18,8 @@ use super::location::RawLocation;
 use super::printable::printable;
 use super::sourced::{PlainPassword, SecretRef, Sourced};
 use furt_core::model::{
-    CidrSet, Host, Invalid, MAX_BURST, MAX_DURATION, MAX_TIME, MIN_TTL, OriginPattern, Origins, Sha256Digest,
-    UpstreamHost, UpstreamUrl, duration as duration_of, is_never_upstream, size as size_of,
+    AuthMethod, AuthMethods, CidrSet, Host, Invalid, MAX_BURST, MAX_DURATION, MAX_TIME, MIN_TTL, OriginPattern,
+    Origins, Sha256Digest, UpstreamHost, UpstreamUrl, duration as duration_of, is_never_upstream, size as size_of,
 };
 
 /// The shortest duration beside zero. Timers are no finer.
@@ -366,6 +366,12 @@ pub(super) fn origins(value: &Value<'_>) -> Parsed<Origins> {
     };
     let texts = list(Commas::Refused, "an origin", written)(value)?;
     Origins::try_new(&texts).or_else(|why| value.error(why.to_string()))
+}
+
+/// Who may vouch for callers: `"key"`, and names of providers.
+pub(super) fn auth(value: &Value<'_>) -> Parsed<AuthMethods> {
+    let methods = list(Commas::Refused, "who may vouch for callers", AuthMethod::try_new)(value)?;
+    AuthMethods::try_of(methods).or_else(|why| value.error(why.to_string()))
 }
 
 /// A list of networks.

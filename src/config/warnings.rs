@@ -70,6 +70,7 @@ impl Config {
                 host: route.host.as_ref(),
                 method: &route.method,
                 pattern: &route.path,
+                is_public: route.permission.is_none(),
             };
             let skipped = move |one: &RuleConfig| {
                 let why = one.rule.misfit(subject)?;

@@ -9,6 +9,7 @@ use pingora_proxy::Session;
 
 use super::answer::GatewayAnswer;
 use super::context::Context;
+use super::identifying::{self, Identified, Voucher};
 use super::restricting::{self, RoutedRequest};
 use super::{Gateway, challenges, cors, credentials, fixed, framing, hops, limits, maintenance, upload, websockets};
 use crate::published::Published;
@@ -36,7 +37,13 @@ pub(super) enum Admitted {
     Fixed(GatewayAnswer),
     /// Nowhere: it says that furt is the last that it reaches.
     LastHop(GatewayAnswer),
+    /// Nobody knows yet: somebody has to be asked who sends it.
+    Ask(Voucher, Usability),
 }
+
+/// Whether the service behind the route can be asked, as it was when the route was found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Usability(bool);
 
 impl Gateway {
     /// Decides; what it finds out on the way goes into the context.
@@ -51,13 +58,30 @@ impl Gateway {
         // health, which whoever balances before furt asks for.
         if ctx.credentials.has_good_key != Some(true)
             && let (Some(limit), Some(client)) = (snapshot.address_limit, ctx.client.address)
-            && !matches!(decision, Ok(Admitted::Health | Admitted::Challenge(_)))
+            && !matches!(decision, Ok(Admitted::Health | Admitted::Challenge(_) | Admitted::Ask(..)))
             && !credentials::has_good_key(&session.req_header().headers, ctx, snapshot)
         {
             let checked = self.address_rates.take(client, limit);
             checked.map_err(|wait| GatewayAnswer::to_come_again(GatewayProblem::AddressRateLimited, wait))?;
         }
         decision
+    }
+
+    /// Asks who sends a request, then decides as of any other whether it is let in.
+    pub(super) async fn ask_and_admit(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+        snapshot: &Published,
+        (voucher, usability): (Voucher, Usability),
+    ) -> Result<Admitted, GatewayAnswer> {
+        self.vouch(session, ctx, snapshot, voucher).await?;
+        let request = session.req_header();
+        let host = framing::authority(request.uri.authority(), request.headers.get(header::HOST));
+        // It was read once already.
+        let path = path::normalize(request.uri.path()).map_err(|_| GatewayAnswer::from(GatewayProblem::BadPath))?;
+        let asked = RoutedRequest { host: &host, path: &path, method: &request.method };
+        self.admit_identified(session, (asked, usability), ctx, snapshot)
     }
 
     fn decide(
@@ -164,14 +188,35 @@ impl Gateway {
         {
             cors::check_websocket(request, policy, &ctx.client)?;
         }
-        credentials::authenticate(&request.headers, route, ctx, snapshot)?;
+        let rules = route.rules.as_deref().filter(|rules| !rules.restrictions.is_empty());
+        match rules.and_then(|rules| rules.auth(&host, &path, &request.method)) {
+            None => credentials::authenticate(&request.headers, route, ctx, snapshot)?,
+            Some(methods) => {
+                if let Identified::Asks(voucher) = identifying::identify(methods, request, route, ctx, snapshot)? {
+                    return Ok(Admitted::Ask(voucher, Usability(is_usable)));
+                }
+            }
+        }
+        self.admit_identified(session, (asked, Usability(is_usable)), ctx, snapshot)
+    }
+
+    /// Decides of a request of which it is known who sends it.
+    fn admit_identified(
+        &self,
+        session: &Session,
+        (asked, Usability(is_usable)): (RoutedRequest<'_>, Usability),
+        ctx: &mut Context,
+        snapshot: &Published,
+    ) -> Result<Admitted, GatewayAnswer> {
+        let (request, config) = (session.req_header(), &snapshot.config);
         if let Some(key) = &ctx.credentials.key
             && let Err(wait) = limits::check(key)
         {
             return Err(GatewayAnswer::to_come_again(GatewayProblem::RateLimited, wait));
         }
-        if !restrictions.is_empty() {
-            self.route_limits.restrict(restrictions, (asked, request), ctx, snapshot.share)?;
+        let rules = ctx.target.route.as_ref().and_then(|route| route.rules.clone());
+        if let Some(rules) = rules.filter(|rules| !rules.restrictions.is_empty()) {
+            self.route_limits.restrict(&rules.restrictions, (asked, request), ctx, snapshot.share)?;
         }
         if !is_usable {
             // By then it was probed again.
@@ -185,7 +230,7 @@ impl Gateway {
             hops::check_loop(&request.headers, own)?;
         }
         if hops::is_limited(&request.method) && hops::max_forwards(&request.headers)? == Some(0) {
-            let matching = snapshot.table.matches(&host, &path);
+            let matching = snapshot.table.matches(asked.host, asked.path);
             return Ok(Admitted::LastHop(hops::last_hop(request, matching.into_iter().map(|route| &**route))));
         }
         match ctx.target.fixed() {
@@ -202,7 +247,11 @@ impl Gateway {
         let may_register = |client| snapshot.config.gateway.allow_registration_from.contains(client);
         let sees_services =
             (ctx.client.is_peer_trusted || !speaks_for_another) && ctx.client.address.is_some_and(may_register);
-        let body = if sees_services { status::detailed(&self.issues, snapshot) } else { status::brief(&self.issues) };
+        let faults = snapshot.provider_faults();
+        let body = match sees_services {
+            true => status::detailed(&self.issues, &faults, snapshot),
+            false => status::brief(&self.issues, &faults),
+        };
         // Texts and numbers always can be written.
         serde_json::to_vec(&body).unwrap_or_default().into()
     }

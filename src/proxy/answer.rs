@@ -1,4 +1,4 @@
-//! Answers that furt makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), `/health`, ways to other places, texts of operators, answers to preflights, answers to challenges, and to what goes no further.
+//! Answers that furt makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), `/health`, ways to other places, texts of operators, answers of servers that were asked, answers to preflights, answers to challenges, and to what goes no further.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,19 +10,12 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 
 use super::preflight::Preflight;
-use crate::config::KeyAccept;
+use super::unauthorized::Challenges;
+use crate::auth::AuthAnswer;
 use crate::telemetry::{ResponseFlag, request_id};
 use crate::wire::{self, DetailPosition, Filling, GatewayProblem, Page};
 use furt_core::live::retry_after_seconds;
 use furt_core::model::Respond;
-
-/// How a client may come by an answer other than 401 (RFC 9110 §11.6.1): by which header, a client cannot guess.
-const CHALLENGE: &str = "ApiKey realm=\"furt\", header=\"X-API-Key\"";
-
-/// The same for a key in `Authorization` (RFC 6750 §3, RFC 7617).
-const BEARER: &str = "Bearer realm=\"furt\"";
-const BEARER_UNKNOWN: &str = "Bearer realm=\"furt\", error=\"invalid_token\"";
-const BASIC: &str = "Basic realm=\"furt\", charset=\"UTF-8\"";
 
 /// One of furt's own answers.
 #[derive(Debug, Clone)]
@@ -31,8 +24,8 @@ pub(super) struct GatewayAnswer {
     detail: Option<String>,
     extra: Option<Box<(HeaderName, HeaderValue)>>,
     is_last: bool,
-    /// How else a key may come, in a 401.
-    accepted: KeyAccept,
+    /// How else a caller may show who it is, in a 401.
+    challenges: Challenges,
 }
 
 #[derive(Debug, Clone)]
@@ -46,6 +39,8 @@ enum Kind {
     Moved(StatusCode),
     /// With the text of its route.
     Respond(Arc<Respond>),
+    /// As the server answers that was asked whether the request may come.
+    PassedOn(Box<AuthAnswer>),
     /// To a browser that asks what a page may send, without a body.
     Preflight(Box<Preflight>),
     /// To a request that may go no further, without a body.
@@ -63,7 +58,7 @@ impl From<GatewayProblem> for GatewayAnswer {
 
 impl GatewayAnswer {
     fn new(kind: Kind) -> Self {
-        Self { kind, detail: None, extra: None, is_last: false, accepted: KeyAccept::default() }
+        Self { kind, detail: None, extra: None, is_last: false, challenges: Challenges::default() }
     }
 
     /// The answer of the public `/health`.
@@ -89,6 +84,11 @@ impl GatewayAnswer {
     /// With the text of the route.
     pub(super) fn respond(text: &Arc<Respond>) -> Self {
         Self::new(Kind::Respond(Arc::clone(text)))
+    }
+
+    /// As the server answers that does not let the request in.
+    pub(super) fn passed_on(answer: Box<AuthAnswer>) -> Self {
+        Self::new(Kind::PassedOn(answer))
     }
 
     /// To a preflight that is allowed.
@@ -117,9 +117,9 @@ impl GatewayAnswer {
         Self::from(problem).with_header(header::RETRY_AFTER, retry_after_seconds(wait))
     }
 
-    /// To a request whose key may also come in these ways.
-    pub(super) fn with_accepted(self, accepted: KeyAccept) -> Self {
-        Self { accepted, ..self }
+    /// To a request that may show in these ways who sends it.
+    pub(super) fn with_challenges(self, challenges: Challenges) -> Self {
+        Self { challenges, ..self }
     }
 
     /// The last one on its connection, whose client has to open another one.
@@ -144,6 +144,7 @@ impl GatewayAnswer {
             Kind::Redirect => StatusCode::PERMANENT_REDIRECT,
             Kind::Moved(status) => *status,
             Kind::Respond(text) => text.status,
+            Kind::PassedOn(answer) => answer.status,
             Kind::Preflight(_) => StatusCode::NO_CONTENT,
             Kind::Problem(problem) => problem.status(),
         }
@@ -186,6 +187,7 @@ impl GatewayAnswer {
             Kind::Challenge(_) => ResponseFlag::Challenge,
             Kind::Redirect | Kind::Moved(_) => ResponseFlag::Redirected,
             Kind::Respond(_) => ResponseFlag::Responded,
+            Kind::PassedOn(_) => ResponseFlag::Denied,
             Kind::Preflight(_) => ResponseFlag::Preflight,
             Kind::Options | Kind::Trace(_) => ResponseFlag::LastHop,
             Kind::Problem(problem) => ResponseFlag::Problem(*problem),
@@ -208,6 +210,11 @@ impl GatewayAnswer {
             return Ok(response);
         }
         response.insert_header(header::CONTENT_LENGTH, wire::content_length(body))?;
+        if let Kind::PassedOn(answer) = &self.kind {
+            // A login is not to be kept for others, unless the server says what may be kept.
+            response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+            return pass_on(answer, response);
+        }
         // What its route says of a request is the operator's, who may let it be kept by its status.
         if !matches!(self.kind, Kind::Moved(_)) {
             response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
@@ -215,7 +222,12 @@ impl GatewayAnswer {
         let media_type = match &self.kind {
             Kind::Health(_) => Some("application/json"),
             Kind::Challenge(_) => Some("application/octet-stream"),
-            Kind::Options | Kind::Redirect | Kind::Moved(_) | Kind::Respond(_) | Kind::Preflight(_) => None,
+            Kind::Options
+            | Kind::Redirect
+            | Kind::Moved(_)
+            | Kind::Respond(_)
+            | Kind::PassedOn(_)
+            | Kind::Preflight(_) => None,
             Kind::Trace(_) => Some("message/http"),
             Kind::Problem(problem) => {
                 response.insert_header(
@@ -223,15 +235,7 @@ impl GatewayAnswer {
                     format!("furt; error={}", problem.proxy_error()),
                 )?;
                 if problem.status() == StatusCode::UNAUTHORIZED {
-                    response.insert_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE))?;
-                    if self.accepted.bearer {
-                        let is_unknown = *problem == GatewayProblem::KeyUnknown;
-                        let challenge = if is_unknown { BEARER_UNKNOWN } else { BEARER };
-                        response.append_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))?;
-                    }
-                    if self.accepted.basic {
-                        response.append_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(BASIC))?;
-                    }
+                    self.challenges.put(*problem, self.detail(), &mut response)?;
                 }
                 Some(MEDIA_TYPE)
             }
@@ -257,6 +261,7 @@ impl GatewayAnswer {
         match &self.kind {
             Kind::Health(body) | Kind::Challenge(body) | Kind::Trace(body) => body.clone(),
             Kind::Respond(text) => text.body.clone(),
+            Kind::PassedOn(answer) => answer.body.clone(),
             Kind::Options | Kind::Redirect | Kind::Moved(_) | Kind::Preflight(_) => Bytes::new(),
             Kind::Problem(problem) => {
                 let (status, code, id) =
@@ -267,6 +272,17 @@ impl GatewayAnswer {
             }
         }
     }
+}
+
+/// Puts the headers of the server's answer into the header of furt's, each value of each name.
+fn pass_on(answer: &AuthAnswer, mut response: ResponseHeader) -> Result<ResponseHeader> {
+    for (name, _) in &answer.headers {
+        response.remove_header(name);
+    }
+    for (name, value) in &answer.headers {
+        response.append_header(name.clone(), value.clone())?;
+    }
+    Ok(response)
 }
 
 /// Puts what is said of the body of an operator's text into its header.

@@ -16,6 +16,7 @@ use super::grpc::{self, Deadline};
 use super::malformed::Malformed;
 use super::restricted::Restricted;
 use super::upload;
+use crate::auth::Identity;
 use crate::clock;
 use crate::published::Published;
 use crate::telemetry::{self, Entry, ProxyMetrics, ResponseFlag, TlsOfEntry};
@@ -68,15 +69,22 @@ impl Received {
     }
 }
 
-/// The key of a request.
+/// Who sends a request.
 #[derive(Default)]
 pub(super) struct Credentials {
     /// The key it came with, where it may take the route with it.
     pub(super) key: Option<Arc<ApiKey>>,
-    /// Whether `Authorization` has a key of furt's, good or not, which the service is not to see then.
+    /// The caller that a provider vouches for.
+    pub(super) identity: Option<Arc<Identity>>,
+    /// Whether the route asks who sends it.
+    pub(super) is_asked_for: bool,
+    /// Whether `Authorization` has what is furt's alone, which the service is not to see then: a key, good or not, or the token that
+    /// let the request in.
     pub(super) is_in_authorization: bool,
-    /// Whether it came with a key that is good here, whatever for; `None`: that was not asked yet.
+    /// Whether it came with a key that is good here, whatever for, or a provider vouches for it; `None`: that was not asked yet.
     pub(super) has_good_key: Option<bool>,
+    /// What the client is to keep, by the word of the server that let it in.
+    pub(super) set_cookies: Vec<HeaderValue>,
 }
 
 /// Where a request goes.
@@ -116,7 +124,9 @@ impl ForwardTarget {
 
     /// Whether not everybody may have what the route answers.
     pub(super) fn is_guarded(&self) -> bool {
-        let is_bound = |one: &Restriction| one.said.allow_from.is_some() || one.said.deny_from.is_some();
+        let is_bound = |one: &Restriction| {
+            one.said.auth.is_some() || one.said.allow_from.is_some() || one.said.deny_from.is_some()
+        };
         self.route.as_ref().is_some_and(|route| route.permission.is_some())
             || self.rules().is_some_and(|rules| rules.restrictions.iter().any(is_bound))
     }

@@ -70,6 +70,8 @@ fn verdict(status: u16, flag: Option<ResponseFlag>, has_failed: bool) -> Verdict
         (_, None | Some(ResponseFlag::Health | ResponseFlag::LastHop | ResponseFlag::ClientGone)) => Verdict::Answered,
         (_, Some(ResponseFlag::Redirected | ResponseFlag::Responded)) => Verdict::Answered,
         (_, Some(ResponseFlag::Challenge | ResponseFlag::Preflight)) => Verdict::Answered,
+        // The way to a login lets nobody in.
+        (_, Some(ResponseFlag::Denied)) => Verdict::Refused,
         // The service's header was sent, and its body broke off.
         (_, Some(ResponseFlag::Problem(_))) => Verdict::Failed,
     }
@@ -93,6 +95,7 @@ mod tests {
             (404, Some(ResponseFlag::Responded), Verdict::Refused),
             (503, Some(ResponseFlag::Responded), Verdict::Failed),
             (204, Some(ResponseFlag::Preflight), Verdict::Answered),
+            (302, Some(ResponseFlag::Denied), Verdict::Refused),
             (200, Some(ResponseFlag::ClientGone), Verdict::Answered),
             (401, problem(GatewayProblem::KeyMissing), Verdict::Refused),
             (429, problem(GatewayProblem::RateLimited), Verdict::Refused),

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::answer::GatewayAnswer;
 use super::client::Client;
 use super::context::Context;
+use super::unauthorized::Challenges;
 use crate::clock;
 use crate::config::KeyAccept;
 use crate::published::Published;
@@ -41,12 +42,25 @@ pub(super) fn authenticate(
     ctx.credentials.has_good_key = Some(key.is_ok());
     // Also one that is not good here: the service is not to see it.
     ctx.credentials.is_in_authorization = is_in_authorization;
-    let Some(permission) = &route.permission else {
+    if route.permission.is_none() {
         ctx.credentials.key = key.ok();
         return Ok(());
-    };
+    }
+    take(key, route, ctx, Challenges::of_keys(snapshot.config.keys.accept))
+}
+
+/// Takes the key that a request comes with to a route that asks for one. `otherwise`: what it is told to come with.
+///
+/// # Errors
+/// It is not good here, or lacks the permission.
+pub(super) fn take(
+    key: Result<Arc<ApiKey>, GatewayProblem>,
+    route: &Route,
+    ctx: &mut Context,
+    otherwise: Challenges,
+) -> Result<(), GatewayAnswer> {
     let key = key.map_err(|problem| {
-        let answer = GatewayAnswer::from(problem).with_accepted(snapshot.config.keys.accept);
+        let answer = GatewayAnswer::from(problem).with_challenges(otherwise);
         match problem {
             GatewayProblem::AddressNotAllowed => {
                 answer.with_detail("the API key may not be used from this address".to_owned())
@@ -54,10 +68,13 @@ pub(super) fn authenticate(
             _ => answer,
         }
     })?;
-    if !key.permissions.allows(permission) {
+    if let Some(permission) = &route.permission
+        && !key.permissions.allows(permission)
+    {
         let detail = format!("needs \"{permission}\"");
         return Err(GatewayAnswer::from(GatewayProblem::PermissionMissing).with_detail(detail));
     }
+    ctx.credentials.is_asked_for = true;
     ctx.credentials.key = Some(key);
     Ok(())
 }
@@ -73,14 +90,15 @@ pub(super) fn name_of_key(headers: &HeaderMap, client: &Client, snapshot: &Publi
 }
 
 /// What a request came with.
-struct Sent {
+pub(super) struct Sent {
     /// The key, where it is good here.
-    key: Result<Arc<ApiKey>, GatewayProblem>,
+    pub(super) key: Result<Arc<ApiKey>, GatewayProblem>,
     /// Whether `Authorization` has a key of furt's, good or not.
-    is_in_authorization: bool,
+    pub(super) is_in_authorization: bool,
 }
 
-fn find(headers: &HeaderMap, client: &Client, snapshot: &Published) -> Sent {
+/// The key of a request.
+pub(super) fn find(headers: &HeaderMap, client: &Client, snapshot: &Published) -> Sent {
     let mut sent = headers.get_all(API_KEY).iter();
     let unknown = GatewayProblem::KeyUnknown;
     let (found, is_in_authorization) = match (sent.next(), sent.next()) {
@@ -118,12 +136,23 @@ fn find_elsewhere<'s>(
     (of_certificate.ok_or(otherwise), false)
 }
 
-/// The digest of what may be a key in `Authorization` (RFC 6750 §2.1, RFC 7617); `None`: there is nothing of the kind.
-fn in_authorization(headers: &HeaderMap, accept: KeyAccept) -> Option<Sha256Digest> {
+/// The scheme of `Authorization` and what follows it. Two of them are none.
+fn authorization(headers: &HeaderMap) -> Option<(&[u8], &[u8])> {
     let mut sent = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
     let (Some(sent), None) = (sent.next(), sent.next()) else { return None };
     let space = sent.iter().position(|byte| *byte == b' ')?;
-    let (scheme, rest) = (&sent[..space], sent[space..].trim_ascii());
+    Some((&sent[..space], sent[space..].trim_ascii()))
+}
+
+/// The text of `Authorization: Bearer` (RFC 6750 §2.1); one that is no text is empty.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = authorization(headers)?;
+    scheme.eq_ignore_ascii_case(b"bearer").then(|| std::str::from_utf8(token).unwrap_or_default())
+}
+
+/// The digest of what may be a key in `Authorization` (RFC 6750 §2.1, RFC 7617); `None`: there is nothing of the kind.
+fn in_authorization(headers: &HeaderMap, accept: KeyAccept) -> Option<Sha256Digest> {
+    let (scheme, rest) = authorization(headers)?;
     if accept.bearer && scheme.eq_ignore_ascii_case(b"bearer") {
         return Some(Sha256Digest::of(rest));
     }

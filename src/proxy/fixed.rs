@@ -47,7 +47,7 @@ pub(super) fn answer(fixed: &FixedAnswer, session: &Session, ctx: &Context) -> R
 }
 
 /// By which scheme the client asks: as a trusted proxy says, or as it is connected.
-fn asked_scheme(request: &RequestHeader, client: &Client) -> Scheme {
+pub(super) fn asked_scheme(request: &RequestHeader, client: &Client) -> Scheme {
     let told = request.headers.get(FORWARDED_PROTO).filter(|_| client.is_peer_trusted);
     let first = told.and_then(|told| told.as_bytes().split(|byte| *byte == b',').next()).unwrap_or_default();
     match first.trim_ascii() {

@@ -107,7 +107,10 @@ impl Status {
             | GatewayProblem::BadRequest
             | GatewayProblem::LoopDetected
             | GatewayProblem::Internal => Self::INTERNAL,
-            GatewayProblem::KeyMissing | GatewayProblem::KeyUnknown => Self::UNAUTHENTICATED,
+            GatewayProblem::KeyMissing
+            | GatewayProblem::KeyUnknown
+            | GatewayProblem::TokenMissing
+            | GatewayProblem::TokenRefused => Self::UNAUTHENTICATED,
             GatewayProblem::AddressNotAllowed
             | GatewayProblem::PermissionMissing
             | GatewayProblem::OriginNotAllowed
@@ -127,6 +130,7 @@ impl Status {
             | GatewayProblem::RouteRateLimited
             | GatewayProblem::ConcurrencyLimited
             | GatewayProblem::AddressRateLimited
+            | GatewayProblem::AuthUnavailable
             | GatewayProblem::Overloaded
             | GatewayProblem::Maintenance
             | GatewayProblem::ServiceDown

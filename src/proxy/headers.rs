@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, PROXY_AUTHENTICATE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, PROXY_AUTHENTICATE, SET_COOKIE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -15,9 +16,12 @@ use pingora_proxy::Session;
 use super::client::{Client, FORWARDED_HOST, FORWARDED_PROTO};
 use super::context::Context;
 use super::credentials::API_KEY;
+use super::identifying::told_permissions;
 use super::{cors, framing, hops, http2, message_headers, reuse, rewriting, secure, upload};
+use crate::auth::Identity;
 use crate::config::ServerConfig;
 use crate::header_name::{Folding, HeaderNames, begins_as, reads_as};
+use crate::published::Published;
 use furt_core::model::{Scheme, address_text};
 use furt_core::routing::Lease;
 
@@ -28,6 +32,9 @@ const CERTIFICATE_SHA256: HeaderName = HeaderName::from_static("x-client-cert-sh
 /// The headers that are set, as they are written. As texts: of a `HeaderName` Pingora makes a copy for each message.
 mod set {
     pub(super) const API_KEY_NAME: &str = "X-API-Key-Name";
+    pub(super) const AUTH_ISSUER: &str = "X-Auth-Issuer";
+    pub(super) const AUTH_SUBJECT: &str = "X-Auth-Subject";
+    pub(super) const AUTH_PERMISSIONS: &str = "X-Auth-Permissions";
     pub(super) const FORWARDED_FOR: &str = "X-Forwarded-For";
     pub(super) const FORWARDED_PROTO: &str = "X-Forwarded-Proto";
     pub(super) const FORWARDED_HOST: &str = "X-Forwarded-Host";
@@ -79,7 +86,8 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
         framing::plain_length(request)?;
     }
     let Some(snapshot) = &ctx.snapshot else { return Error::e_explain(ErrorType::InternalError, "no configuration") };
-    remove_unwanted(request, &ctx.client, &snapshot.config.server.proxy_headers);
+    let own = snapshot.providers.as_deref().map(|providers| &providers.headers);
+    remove_unwanted(request, &ctx.client, &snapshot.config.server.proxy_headers, own);
     if let Some((certificate, sha256)) = ctx.client.secured.as_ref().and_then(|secured| secured.certificate()) {
         // A byte sequence, as RFC 8941 writes it.
         request.insert_header(set::CLIENT_CERT, format!(":{}:", STANDARD.encode(certificate)))?;
@@ -88,6 +96,9 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
     count_hop(session.req_header(), request, &snapshot.config.server)?;
     if let Some(key) = &ctx.credentials.key {
         request.insert_header(set::API_KEY_NAME, key.name_header.clone())?;
+    }
+    if let Some(identity) = &ctx.credentials.identity {
+        tell_identity(request, identity, ctx, snapshot)?;
     }
     if ctx.credentials.is_in_authorization {
         request.remove_header(&AUTHORIZATION);
@@ -113,12 +124,19 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
 /// by services that believe our own.
 ///
 /// `of_proxies`: further headers that a stranger may not send.
-fn remove_unwanted(request: &mut RequestHeader, client: &Client, of_proxies: &HeaderNames) {
+///
+/// `of_identity`: those by which services are told who a caller is. Nobody but furt sends them, whoever is trusted with what else.
+fn remove_unwanted(
+    request: &mut RequestHeader,
+    client: &Client,
+    of_proxies: &HeaderNames,
+    of_identity: Option<&HeaderNames>,
+) {
     let is_peer_trusted = client.is_peer_trusted;
     // Where furt has asked for a certificate itself, nobody else says which one it was.
     let tells_certificate = is_peer_trusted && client.secured.is_none();
     let is_unwanted = |name: &str| {
-        if !is_peer_trusted && of_proxies.have(name) {
+        if !is_peer_trusted && of_proxies.have(name) || of_identity.is_some_and(|own| own.have(name)) {
             return true;
         }
         // What all of them begin with; most headers begin otherwise.
@@ -144,6 +162,21 @@ fn remove_unwanted(request: &mut RequestHeader, client: &Client, of_proxies: &He
     }
 }
 
+/// Tells the service who the caller is.
+fn tell_identity(request: &mut RequestHeader, identity: &Identity, ctx: &Context, snapshot: &Published) -> Result<()> {
+    request.insert_header(set::AUTH_ISSUER, identity.provider.as_str())?;
+    if let Some(subject) = &identity.subject {
+        request.insert_header(set::AUTH_SUBJECT, subject.clone())?;
+    }
+    if let Some(permissions) = told_permissions(identity, ctx, snapshot.providers.as_deref()) {
+        request.insert_header(set::AUTH_PERMISSIONS, permissions)?;
+    }
+    for (name, value) in &identity.headers {
+        request.append_header(name.clone(), value.clone())?;
+    }
+    Ok(())
+}
+
 /// Says that the request passed here, and takes one from how far it may go. `received`: what the client sent.
 fn count_hop(received: &RequestHeader, request: &mut RequestHeader, server: &ServerConfig) -> Result<()> {
     if let Some(own) = &server.via {
@@ -165,7 +198,7 @@ fn forwarded_proto(scheme: Scheme) -> HeaderValue {
 }
 
 /// The peer, behind what it was told where it is a trusted proxy.
-fn forwarded_for(sent: &HeaderMap, peer: IpAddr, is_peer_trusted: bool) -> String {
+pub(super) fn forwarded_for(sent: &HeaderMap, peer: IpAddr, is_peer_trusted: bool) -> String {
     let peer = address_text(peer);
     if !is_peer_trusted {
         return peer;
@@ -232,6 +265,9 @@ pub(super) fn add_own(session: &mut Session, response: &mut ResponseHeader, ctx:
     }
     if let Some(policy) = ctx.target.cors() {
         cors::tell(session.req_header(), response, policy)?;
+    }
+    for cookie in &ctx.credentials.set_cookies {
+        response.append_header(SET_COOKIE, cookie.clone())?;
     }
     response.insert_header(set::GATEWAY, HeaderValue::from_static("furt"))?;
     response.append_header(set::SERVER_TIMING, ctx.server_timing())?;
@@ -301,7 +337,7 @@ mod tests {
         let of_proxies = HeaderNames::new([HeaderName::from_static("x-real-ip"), HeaderName::from_static("client-ip")]);
         let left = |mut request: RequestHeader, is_peer_trusted| {
             let client = Client { is_peer_trusted, ..Client::default() };
-            remove_unwanted(&mut request, &client, &of_proxies);
+            remove_unwanted(&mut request, &client, &of_proxies, None);
             let mut left: Vec<_> = request.headers.keys().map(|name| name.as_str().to_owned()).collect();
             left.sort_unstable();
             left
@@ -320,6 +356,24 @@ mod tests {
             "x-request-id",
         ];
         assert_eq!(left(request, true), kept);
+    }
+
+    #[test]
+    fn what_tells_who_a_caller_is_is_removed_whoever_sends_it() {
+        let of_identity = HeaderNames::new(["remote-user", "x-auth-subject"].map(HeaderName::from_static));
+        for is_peer_trusted in [false, true] {
+            let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+            for name in ["Remote-User", "remote_user", "Remote.User", "X-Auth_Subject", "Remote-Users", "X-Auth-Other"]
+            {
+                request.append_header(name.to_owned(), "x").unwrap();
+                request.append_header(name.to_owned(), "y").unwrap();
+            }
+            let client = Client { is_peer_trusted, ..Client::default() };
+            remove_unwanted(&mut request, &client, &HeaderNames::new([]), Some(&of_identity));
+            let mut left: Vec<_> = request.headers.keys().map(HeaderName::as_str).collect();
+            left.sort_unstable();
+            assert_eq!(left, ["remote-users", "x-auth-other"]);
+        }
     }
 
     #[test]

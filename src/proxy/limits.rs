@@ -56,6 +56,13 @@ impl AddressRates {
             }
         }
     }
+
+    /// Takes a request back that turned out not to count.
+    pub(super) fn give_back(&self, address: IpAddr, limit: RateLimit) {
+        if let Some(counted) = self.counted.load().as_ref().filter(|counted| counted.limit() == limit) {
+            counted.give_back(self.hasher.hash_one(network(address)));
+        }
+    }
 }
 
 /// Who is counted as one: an IPv4 address, or an IPv6 network of 64 bits, all of which its owner can send from.

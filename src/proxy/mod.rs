@@ -3,7 +3,7 @@
 //! client address → path check → route → origin → API key → permission → rate → instance → forward. Reads the snapshot, the
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides (with `credentials`),
 //! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be
-//! read in two ways, `secure` what must come under TLS, `cors` tells browsers of other origins what they may, `fixed` has the answers of static routes without a service, `hops` what goes round or no further, `headers` edits, `rewriting` the path, `client_location` finds out where the client is,
+//! read in two ways, `secure` what must come under TLS, `identifying` and `vouching` find out who sends a request that others than API keys vouch for, `cors` tells browsers of other origins what they may, `fixed` has the answers of static routes without a service, `hops` what goes round or no further, `headers` edits, `rewriting` the path, `client_location` finds out where the client is,
 //! `answer` makes furt's own answers, `accept` says who gets a page for them, `grpc` those to calls, `counting` counts, `edge` takes connections as `listener` has them and makes sessions
 //! of them, `h2` of those that speak HTTP/2, `duplex` passes their bodies to services that speak it too, `websockets` are those that
 //! they ask for. What is known of one request is its `context`, grouped by whom it is about.
@@ -33,6 +33,7 @@ mod h2;
 mod headers;
 mod hops;
 mod http2;
+mod identifying;
 mod limits;
 mod maintenance;
 mod malformed;
@@ -49,7 +50,9 @@ mod secure;
 mod stand_in;
 mod streams;
 mod trailers;
+mod unauthorized;
 mod upload;
+mod vouching;
 mod websockets;
 
 pub use client::address as client_address;
@@ -210,13 +213,19 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
         let snapshot = ctx.snapshot.take().unwrap_or_else(|| self.snapshots.load_full());
-        let decision = self.admit(session, ctx, &snapshot);
+        let mut decision = self.admit(session, ctx, &snapshot);
+        if let Ok(Admitted::Ask(voucher, usability)) = decision {
+            // Apart, so that other requests pay nothing for its size.
+            decision = Box::pin(self.ask_and_admit(session, ctx, &snapshot, (voucher, usability))).await;
+        }
         let answer = match decision {
             Ok(Admitted::Forward) => {
                 ctx.snapshot = Some(snapshot);
                 return Ok(false);
             }
             Ok(Admitted::Preflight(answer) | Admitted::Fixed(answer) | Admitted::LastHop(answer)) => answer,
+            // It was asked above.
+            Ok(Admitted::Ask(..)) => GatewayProblem::AuthUnavailable.into(),
             Ok(Admitted::Challenge(text)) => GatewayAnswer::challenge(text),
             Ok(Admitted::Health) => GatewayAnswer::health(self.health(ctx, session, &snapshot)),
             Err(answer) => {

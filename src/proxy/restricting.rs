@@ -14,14 +14,14 @@ use pingora::http::RequestHeader;
 
 use super::answer::GatewayAnswer;
 use super::client::Client;
-use super::context::Context;
+use super::context::{Context, Credentials};
 use super::framing;
 use super::limits::network;
 use super::restricted::{Callers, InFlight, Restricted};
 use crate::clock;
 use crate::wire::GatewayProblem;
 use furt_core::live::{CallerCounts, CallerRates, Pace, since_ns};
-use furt_core::model::{KeyName, LimitBy, Limits, RateLimit, Share};
+use furt_core::model::{KeyName, LimitBy, Limits, ProviderName, RateLimit, Share};
 use furt_core::routing::{LimitLive, Restriction};
 
 /// Places for callers under a limit of rate: 2 MiB. Of a flood that owes more, those who owe the least are forgotten.
@@ -52,6 +52,7 @@ pub(super) struct RouteLimits {
 #[derive(Hash)]
 enum Caller<'a> {
     Key(&'a KeyName),
+    Vouched(&'a ProviderName, &'a [u8]),
     Address(Option<IpAddr>),
 }
 
@@ -204,11 +205,14 @@ impl RouteLimits {
 
 /// Who sends a request. A key that was not asked for is nobody's: whoever has several would have the measure of each.
 fn caller(by: LimitBy, ctx: &Context) -> Caller<'_> {
-    let is_asked_for = ctx.target.route.as_ref().is_some_and(|route| route.permission.is_some());
-    match (&ctx.credentials.key, by) {
-        (Some(key), LimitBy::Caller) if is_asked_for => Caller::Key(&key.name),
-        _ => Caller::Address(ctx.client.address.map(network)),
-    }
+    let Credentials { key, identity, is_asked_for, .. } = &ctx.credentials;
+    let by_key = || key.as_ref().filter(|_| *is_asked_for).map(|key| Caller::Key(&key.name));
+    let by_word = || {
+        let identity = identity.as_ref()?;
+        Some(Caller::Vouched(&identity.provider, identity.subject.as_ref()?.as_bytes()))
+    };
+    let named = if by == LimitBy::Caller { by_word().or_else(by_key) } else { None };
+    named.unwrap_or_else(|| Caller::Address(ctx.client.address.map(network)))
 }
 
 fn at_once(most: NonZeroU32, by: LimitBy) -> String {

@@ -7,6 +7,7 @@ use super::cluster::ClusterMetrics;
 use super::connections::ConnectionMetrics;
 use super::events::Events;
 use super::exporter::{Exporter, Exposition, MetricsError};
+use super::forward_auth::ForwardAuthMetrics;
 use super::geo::DatabaseMetrics;
 use super::issues::Issues;
 use super::process;
@@ -16,6 +17,7 @@ use super::reloads::ReloadMetrics;
 use super::series::{CounterUse, RouteKey, ScrapeView, Series};
 use super::shared_store::SharedStoreMetrics;
 use super::tls::TlsMetrics;
+use super::tokens::TokenMetrics;
 use super::vault::VaultMetrics;
 
 /// The version in Cargo.toml.
@@ -113,6 +115,22 @@ impl Telemetry {
     /// They are shown already.
     pub fn show_vault(&self) -> Result<VaultMetrics, MetricsError> {
         VaultMetrics::try_new(&self.exporter, Arc::clone(&self.issues))
+    }
+
+    /// Shows questions to servers of `[[forward_auth]]` from now on.
+    ///
+    /// # Errors
+    /// They are shown already.
+    pub fn show_forward_auth(&self) -> Result<ForwardAuthMetrics, MetricsError> {
+        ForwardAuthMetrics::try_new(&self.exporter)
+    }
+
+    /// Shows what is counted of tokens from now on.
+    ///
+    /// # Errors
+    /// It is shown already.
+    pub fn show_tokens(&self) -> Result<TokenMetrics, MetricsError> {
+        TokenMetrics::try_new(&self.exporter)
     }
 
     /// All metrics, read now, to be written down in parts; `view` says which services and routes are registered.

@@ -38,9 +38,11 @@ problems! {
     BodyTimeout = REQUEST_TIMEOUT, "body-timeout", "The request's body did not arrive in time", "http_request_error";
     KeyMissing = UNAUTHORIZED, "key-missing", "This route needs an API key", "http_request_denied";
     KeyUnknown = UNAUTHORIZED, "key-unknown", "The API key is not known", "http_request_denied";
+    TokenMissing = UNAUTHORIZED, "token-missing", "This route needs a token", "http_request_denied";
+    TokenRefused = UNAUTHORIZED, "token-refused", "The token is not good", "http_request_denied";
     AddressNotAllowed = FORBIDDEN, "address-not-allowed", "Requests from this address are not allowed", "http_request_denied";
     OriginNotAllowed = FORBIDDEN, "origin-not-allowed", "Pages of this origin may not use the route", "http_request_denied";
-    PermissionMissing = FORBIDDEN, "permission-missing", "The API key lacks the permission for this route", "http_request_denied";
+    PermissionMissing = FORBIDDEN, "permission-missing", "The caller lacks the permission for this route", "http_request_denied";
     TlsRequired = FORBIDDEN, "tls-required", "This request must come under TLS", "http_request_denied";
     RouteNotFound = NOT_FOUND, "route-not-found", "No route matches", "destination_not_found";
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The route does not take this method", "http_request_denied";
@@ -52,6 +54,7 @@ problems! {
     TargetTooLong = URI_TOO_LONG, "target-too-long", "The request's target is longer than the gateway takes", "http_request_error";
     HeaderTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "header-too-large", "The request's header is larger than the gateway takes", "http_request_error";
     BodyTooLarge = PAYLOAD_TOO_LARGE, "body-too-large", "The request's body is larger than the gateway takes", "http_request_error";
+    AuthUnavailable = SERVICE_UNAVAILABLE, "auth-unavailable", "It cannot be found out who sends the request", "connection_timeout";
     Overloaded = SERVICE_UNAVAILABLE, "overloaded", "The gateway answers as many requests as it may", "connection_limit_reached";
     Maintenance = SERVICE_UNAVAILABLE, "maintenance", "The service is in maintenance", "destination_unavailable";
     ServiceDown = SERVICE_UNAVAILABLE, "service-down", "The service is down", "destination_unavailable";

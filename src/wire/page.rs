@@ -162,7 +162,7 @@ mod tests {
             ("{status}{code}", "403permission-missing"),
             (
                 "<p>{status} {title}: {detail} ({request_id})",
-                "<p>403 The API key lacks the permission for this route: why (id)",
+                "<p>403 The caller lacks the permission for this route: why (id)",
             ),
             ("a{b}c{", "a{b}c{"),
             ("{status", "{status"),

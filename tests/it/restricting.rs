@@ -186,7 +186,7 @@ async fn its_time_is_over_also_while_it_waits_for_a_free_instance() {
     assert_eq!(origin.requests("/s/short"), 0, "nobody was asked");
     origin.release();
     held.await.unwrap().ok();
-    assert_eq!(gateway.instance("s").await["ejected"], false, "and nobody is at fault");
+    assert_eq!(gateway.instance("s").await["ejected_until"], Value::Null, "and nobody is at fault");
 }
 
 #[tokio::test]
@@ -274,6 +274,7 @@ async fn what_is_wrong_is_told_at_once_and_nothing_changes() {
             "rules.limits",
             "rules.allow_from",
             "rules.retries",
+            "rules.timeouts",
             "rules.headers.request.set",
             "rules.headers.request.set",
             "rules.headers",

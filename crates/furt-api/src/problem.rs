@@ -129,6 +129,8 @@ open_enum! {
         AnotherIncarnation = "another-incarnation",
         /// 429, by the public listener: too many requests without a good API key come from this address.
         AddressRateLimited = "address-rate-limited",
+        /// 503, by the public listener: it cannot be found out who sends the request.
+        AuthUnavailable = "auth-unavailable",
         /// 400: the body cannot be read.
         BadBody = "bad-body",
         /// 400, by the public listener: the path could be read in more than one way.
@@ -207,7 +209,7 @@ open_enum! {
         OperatorsOnly = "operators-only",
         /// 412: another operator was faster.
         Outdated = "outdated",
-        /// 403, by the public listener: the API key lacks the permission of the route.
+        /// 403, by the public listener: the caller lacks the permission of the route.
         PermissionMissing = "permission-missing",
         /// 429: too many registrations come from this address.
         RateLimited = "rate-limited",
@@ -229,8 +231,10 @@ open_enum! {
         TargetTooLong = "target-too-long",
         /// 502, by the public listener: the service's certificate or TLS is not in order.
         TlsFailed = "tls-failed",
-        /// 401: the grant needs its token.
+        /// 401: the grant needs its token; on the public listener: the route takes no API key, and the request has no token.
         TokenMissing = "token-missing",
+        /// 401, by the public listener: the token is not good.
+        TokenRefused = "token-refused",
         /// 413: the body is larger than 64 KiB.
         TooLarge = "too-large",
         /// 409: there are too many API keys.

@@ -63,6 +63,10 @@ pub struct Registration {
     /// The most attempts after the first, 0 to 10. Absent: as configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u8>,
+    /// Who may vouch for callers of its routes that need a permission, 1 to 8: `key`, and names of issuers and of forward auth that
+    /// the configuration has. Absent: `key` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Vec<String>>,
     /// How the instances are probed. Absent: as configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
@@ -125,6 +129,7 @@ impl Registration {
             rewrite: None,
             limits: None,
             retries: None,
+            auth: None,
             health_check: None,
             metadata: BTreeMap::new(),
             revision: None,
@@ -202,6 +207,10 @@ pub struct Route {
     /// The most attempts after the first, 0 to 10, if the definition does not allow fewer. Absent: as configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u8>,
+    /// Who may vouch for its callers, in the place of the definition's. Of a public route: any caller that one of them vouches for may
+    /// come. Absent: as the definition says; everyone where the route is public.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Vec<String>>,
 }
 
 impl Route {
@@ -216,6 +225,7 @@ impl Route {
             limits: None,
             timeouts: None,
             retries: None,
+            auth: None,
         }
     }
 

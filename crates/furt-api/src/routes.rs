@@ -132,6 +132,8 @@ open_enum! {
         Responded = "responded",
         /// The route has a permission, and the named key is not in force: 401.
         KeyUnknown = "key-unknown",
+        /// The route takes no API key: its callers come with tokens, or a server lets them in: 401.
+        TokenMissing = "token-missing",
         /// The named key may not be used from the client's address: 403.
         AddressNotAllowed = "address-not-allowed",
         /// The named key lacks the route's permission: 403.

@@ -80,6 +80,9 @@ pub struct Service {
     /// The most attempts after the first, 0 to 10. Absent where it says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u8>,
+    /// Who may vouch for callers of its routes that need a permission. Absent where it says nothing: API keys alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Vec<String>>,
     /// How its instances are probed, where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
@@ -157,6 +160,9 @@ pub struct ServiceRoute {
     /// The most attempts after the first, 0 to 10, if the definition does not allow fewer. Absent: as configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u8>,
+    /// Who may vouch for its callers, in the place of the definition's. Absent where it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Vec<String>>,
 }
 
 /// How the instances of a service are probed; what is absent is as configured.

@@ -46,13 +46,14 @@ fn seconds(time: Duration) -> String {
 }
 
 fn restrictions_in_words(said: &Restrictions) -> Vec<(&'static str, String)> {
-    let Restrictions { limits, total_timeout, retries, allow_from, deny_from } = said;
+    let Restrictions { limits, total_timeout, retries, auth, allow_from, deny_from } = said;
+    let auth = auth.as_ref().map(|methods| ("auth", methods.to_string()));
     let limits = limits.map(|limits| ("limits", limits_in_words(&limits)));
     let total = total_timeout.map(|time| ("timeouts.total", seconds(time)));
     let retries = retries.map(|count| ("retries", count.to_string()));
     let allow = allow_from.as_ref().map(|networks| ("allow_from", networks.to_string()));
     let deny = deny_from.as_ref().map(|networks| ("deny_from", networks.to_string()));
-    allow.into_iter().chain(deny).chain(limits).chain(total).chain(retries).collect()
+    allow.into_iter().chain(deny).chain(auth).chain(limits).chain(total).chain(retries).collect()
 }
 
 fn limits_in_words(limits: &Limits) -> String {

@@ -1,4 +1,4 @@
-//! `limits`, `timeouts` and `retries`: read, and shown as they were said.
+//! `limits`, `timeouts`, `retries` and `auth`: read, and shown as they were said.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::super::fields::{Fields, seconds, text, whole};
 use super::Of;
 use furt_core::model::{
-    Invalid, LimitBy, Limits, MAX_BURST, MAX_RETRIES, MAX_TIME, MIN_TIMEOUT, Rate, RateLimit, Restrictions, Timeouts,
-    size,
+    AuthMethod, AuthMethods, Invalid, LimitBy, Limits, MAX_AUTH_METHODS, MAX_BURST, MAX_RETRIES, MAX_TIME, MIN_TIMEOUT,
+    Rate, RateLimit, Restrictions, Timeouts, size,
 };
 
 /// What `timeouts` says.
@@ -25,18 +25,26 @@ pub(super) struct SaidTimeouts {
 
 /// Reads what restricts, and all timeouts.
 pub(super) fn read(fields: &mut Fields<'_>, of: Of) -> (Restrictions, Timeouts) {
-    for name in ["limits", "timeouts", "retries"] {
+    for name in ["limits", "timeouts", "retries", "auth"] {
         if of == Of::Route && fields.has(name) && !fields.has_value(name) {
             fields.refuse(
                 name,
-                "cannot be null: what the definition says of it holds for this route as well; must be left out",
+                match name {
+                    "auth" => "cannot be null; must be a list of who may vouch for callers, or be left out",
+                    _ => {
+                        "cannot be null: what the definition says of it holds for this route as well; must be left out"
+                    }
+                },
             );
         }
     }
     let limits = fields.nested("limits", read_limits).flatten();
     let SaidTimeouts { attempts, total } = fields.nested("timeouts", |own| read_timeouts(own, of)).unwrap_or_default();
     let retries = fields.optional("retries", whole(0, MAX_RETRIES.into())).and_then(|count| count.try_into().ok());
-    let restrictions = Restrictions { limits, total_timeout: total, retries, allow_from: None, deny_from: None };
+    let auth = fields
+        .list("auth", MAX_AUTH_METHODS, AuthMethod::try_new)
+        .and_then(|methods| AuthMethods::try_of(methods).map_err(|why| fields.refuse("auth", why.to_string())).ok());
+    let restrictions = Restrictions { limits, total_timeout: total, retries, auth, allow_from: None, deny_from: None };
     (restrictions, attempts)
 }
 
@@ -97,6 +105,11 @@ pub(in crate::api) fn shown_limits(restrictions: Option<&Restrictions>) -> Optio
 /// `timeouts.total`, as it was said.
 pub(in crate::api) fn shown_total(restrictions: Option<&Restrictions>) -> Option<Seconds> {
     restrictions?.total_timeout.map(Seconds::from)
+}
+
+/// The field `auth`, as it was said.
+pub(in crate::api) fn shown_auth(restrictions: Option<&Restrictions>) -> Option<Vec<String>> {
+    Some(restrictions?.auth.as_ref()?.iter().map(|one| one.as_str().to_owned()).collect())
 }
 
 /// The field `retries`, as it was said.

@@ -7,9 +7,9 @@ use super::permissions;
 use crate::config::key::{DefaultValue, EntryVisitor, Key};
 use crate::config::location::Lines;
 use crate::config::section::Section;
-use crate::config::types::GrantConfig;
-use crate::config::value::{Commas, boolean, digest, file, hosts, list, networks, origins, text};
-use furt_core::model::{CidrSet, Host, Origins, Pattern, PermissionSet, ServiceName, Sha256Digest};
+use crate::config::types::{Config, GrantConfig};
+use crate::config::value::{Commas, auth, boolean, digest, file, hosts, list, networks, origins, text};
+use furt_core::model::{AuthMethods, CidrSet, Host, Origins, Pattern, PermissionSet, ServiceName, Sha256Digest};
 
 pub(super) const NAME: &str = "grants";
 
@@ -25,6 +25,7 @@ pub(super) struct GrantValues {
     certificate_sha256: Option<Sha256Digest>,
     ca: Option<PathBuf>,
     origins: Option<Origins>,
+    auth: Option<AuthMethods>,
 }
 
 pub(super) fn visit(keys: &mut impl EntryVisitor) -> GrantValues {
@@ -143,23 +144,39 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> GrantValues {
             },
             origins,
         ),
+        auth: keys.optional(
+            Key {
+                name: "grants.auth",
+                default: DefaultValue::absent("`[\"key\"]`", r#"["key", "login"]"#),
+                range: "1 to 8 of `\"key\"` and names of `[[issuers]]` and `[[forward_auth]]`",
+                text: "[Who may vouch](auth.md#who-may-vouch-for-callers) for callers of its routes, at most.",
+                ..Key::ROW
+            },
+            auth,
+        ),
     }
 }
 
 /// Reads all entries. A service has one grant.
-pub(super) fn read(entries: Vec<Section<'_>>, lines: &Lines<'_>) -> Vec<GrantConfig> {
+///
+/// `known`: whose providers may be named; `None`: that is not looked at.
+pub(super) fn read(entries: Vec<Section<'_>>, lines: &Lines<'_>, known: Option<&Config>) -> Vec<GrantConfig> {
     let mut services = EarlierEntries::new(lines);
-    entries.into_iter().enumerate().filter_map(|(index, entry)| read_one(entry, index, &mut services)).collect()
+    entries.into_iter().enumerate().filter_map(|(index, entry)| read_one(entry, index, &mut services, known)).collect()
 }
 
 fn read_one(
     mut entry: Section<'_>,
     index: usize,
     services: &mut EarlierEntries<'_, ServiceName>,
+    known: Option<&Config>,
 ) -> Option<GrantConfig> {
     let values = visit(&mut entry);
     entry.finish();
     entry.record_location("ca", format!("grants[{index}].ca"));
+    if let Some(why) = known.zip(values.auth.as_ref()).and_then(|(known, auth)| known.unknown_provider(auth)) {
+        entry.refuse("auth", why);
+    }
     let service = values.service?;
     if let Some(line) = services.duplicate(service.clone(), entry.at("service")) {
         entry.refuse("service", format!("\"{service}\" has the grant in line {line} already; must have one grant"));
@@ -175,5 +192,6 @@ fn read_one(
         certificate_sha256: values.certificate_sha256,
         ca: values.ca,
         origins: values.origins.unwrap_or_default(),
+        auth: values.auth.unwrap_or_else(AuthMethods::api_key),
     })
 }

@@ -1,7 +1,7 @@
-//! The arrays of tables, `[[certificates]]`, `[[client_auth]]`, `[[api_keys]]`, `[[grants]]`, `[[routes]]`, `[[rules]]`: a row for each key, then the rules within an entry
-//! and between entries.
+//! The arrays of tables, `[[certificates]]`, `[[client_auth]]`, `[[api_keys]]`, `[[issuers]]`, `[[forward_auth]]`, `[[grants]]`, `[[routes]]`, `[[rules]]`: a row for
+//! each key, then the rules within an entry and between entries.
 //!
-//! One file for each array. Files of certificates, names, digests, granted services and static routes are unique. An entry with a fault is left
+//! One file for each array. Files of certificates, names, digests, issuers, granted services and static routes are unique. An entry with a fault is left
 //! out, which is harmless: a configuration with a fault is never used. The registry decides whether a registration
 //! overlaps a static route, or lies within its grant. Callers: `load`, `reference` and `changes`.
 
@@ -9,7 +9,9 @@ mod api_keys;
 mod certificates;
 mod client_auth;
 mod earlier;
+mod forward_auth;
 mod grants;
+mod issuers;
 mod routes;
 mod rules;
 mod targets;
@@ -29,10 +31,12 @@ pub(super) struct Array {
 }
 
 /// Every array, in the order of `conf/furt.toml`.
-pub(super) const ARRAYS: [Array; 6] = [
+pub(super) const ARRAYS: [Array; 8] = [
     Array { name: certificates::NAME, reload: ReloadClass::Reload, differs: |a, b| a.certificates != b.certificates },
     Array { name: client_auth::NAME, reload: ReloadClass::Reload, differs: |a, b| a.client_auth != b.client_auth },
     Array { name: api_keys::NAME, reload: ReloadClass::Reload, differs: |a, b| a.api_keys != b.api_keys },
+    Array { name: issuers::NAME, reload: ReloadClass::Reload, differs: |a, b| a.issuers != b.issuers },
+    Array { name: forward_auth::NAME, reload: ReloadClass::Reload, differs: |a, b| a.forward_auth != b.forward_auth },
     Array { name: grants::NAME, reload: ReloadClass::Reload, differs: |a, b| a.grants != b.grants },
     Array { name: routes::NAME, reload: ReloadClass::Reload, differs: |a, b| a.routes != b.routes },
     Array { name: rules::NAME, reload: ReloadClass::Reload, differs: |a, b| a.rules != b.rules },
@@ -43,6 +47,8 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) {
     _ = certificates::visit(keys);
     _ = client_auth::visit(keys);
     _ = api_keys::visit(keys);
+    _ = issuers::visit(keys);
+    _ = forward_auth::visit(keys);
     _ = grants::visit(keys);
     _ = routes::visit(keys);
     _ = rules::visit(keys);
@@ -53,11 +59,17 @@ pub(super) fn read(top: &mut Section<'_>, config: &mut Config, lines: &Lines<'_>
     config.certificates = certificates::read(top.entries(certificates::NAME), lines);
     config.client_auth = client_auth::read(top.entries(client_auth::NAME), lines);
     config.api_keys = api_keys::read(top.entries(api_keys::NAME), lines);
-    config.grants = grants::read(top.entries(grants::NAME), lines);
+    let (issuers, servers) = (top.entries(issuers::NAME), top.entries(forward_auth::NAME));
+    let count = issuers.len() + servers.len();
+    config.issuers = issuers::read(issuers, lines);
+    config.forward_auth = forward_auth::read(servers, lines, &config.issuers);
+    // Of one with a fault nobody knows the name, and what names it is not to be called wrong as well.
+    let are_known = config.issuers.len() + config.forward_auth.len() == count;
+    config.grants = grants::read(top.entries(grants::NAME), lines, are_known.then_some(&*config));
     let listeners: Vec<_> =
         config.server.listen.iter().chain(&config.tls.listen).chain(&config.internal.listen).copied().collect();
     config.routes = routes::read(top.entries(routes::NAME), &listeners, lines);
-    config.rules = rules::read(top.entries(rules::NAME), lines);
+    config.rules = rules::read(top.entries(rules::NAME), lines, are_known.then_some(&*config));
 }
 
 /// Permissions of a key or a grant.

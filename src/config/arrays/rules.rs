@@ -10,9 +10,11 @@ use std::sync::Arc;
 use crate::config::key::{DefaultValue, EntryVisitor, Key, Nested};
 use crate::config::location::{Lines, RawLocation};
 use crate::config::section::Section;
-use crate::config::types::{Line, RuleConfig};
+use crate::config::types::{Config, Line, RuleConfig};
 use crate::config::value::text;
-use furt_core::model::{Host, MethodRule, Pattern, RouteOptions, Rule, ServiceName};
+use furt_core::model::{
+    Host, MessageHeaders, MethodRule, Pattern, Restrictions, RouteOptions, Rule, Said, ServiceName,
+};
 
 pub(super) const NAME: &str = "rules";
 
@@ -32,7 +34,8 @@ pub(super) struct RuleValues {
 }
 
 /// What a rule may say.
-const OPTIONS: [&str; 8] = ["cors", "rewrite", "headers", "limits", "timeouts", "retries", "allow_from", "deny_from"];
+const OPTIONS: [&str; 9] =
+    ["cors", "rewrite", "headers", "auth", "limits", "timeouts", "retries", "allow_from", "deny_from"];
 
 pub(super) fn visit(keys: &mut impl EntryVisitor) -> RuleValues {
     keys.array(
@@ -89,7 +92,9 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> RuleValues {
 }
 
 /// Reads all entries.
-pub(super) fn read(entries: Vec<Section<'_>>, lines: &Lines<'_>) -> Vec<RuleConfig> {
+///
+/// `known`: whose providers may be named; `None`: that is not looked at.
+pub(super) fn read(entries: Vec<Section<'_>>, lines: &Lines<'_>, known: Option<&Config>) -> Vec<RuleConfig> {
     let read = |(number, mut entry): (usize, Section<'_>)| {
         let values = visit(&mut entry);
         entry.finish();
@@ -105,6 +110,9 @@ pub(super) fn read(entries: Vec<Section<'_>>, lines: &Lines<'_>) -> Vec<RuleConf
         let (rewrite, asked_host) = rewrite::read(rewrite, &entry);
         let (restrictions, read_timeout) = restrictions::read(restrictions, &entry);
         let headers = headers::read(headers, &entry);
+        if let Some(known) = known {
+            check_providers(&restrictions, &headers, known, &entry);
+        }
         let restrictions = Some(Arc::new(restrictions)).filter(|all| !all.is_empty());
         let options = RouteOptions { cors, rewrite, asked_host, read_timeout, headers, restrictions };
         if options.is_empty() && !entry.has_faults() && !OPTIONS.iter().any(|name| entry.is_set(name)) {
@@ -113,4 +121,24 @@ pub(super) fn read(entries: Vec<Section<'_>>, lines: &Lines<'_>) -> Vec<RuleConf
         RuleConfig { rule: Rule { service, host, path, method, options }, line: Line(line) }
     };
     entries.into_iter().enumerate().map(read).collect()
+}
+
+/// Refuses what names nobody who vouches for callers, and what would say in the place of those who do who a caller is.
+fn check_providers(
+    restrictions: &Restrictions,
+    headers: &Said<Arc<MessageHeaders>>,
+    known: &Config,
+    entry: &Section<'_>,
+) {
+    if let Some(why) = restrictions.auth.as_ref().and_then(|auth| known.auth_fault(auth)) {
+        entry.refuse("auth", why);
+    }
+    let of_identity = known.identity_headers();
+    let edited = headers.value().map(|headers| headers.request.iter());
+    if let Some((name, _)) = edited.into_iter().flatten().find(|(name, _)| of_identity.contains(name)) {
+        entry.refuse(
+            "headers",
+            format!("names \"{name}\", by which [[issuers]] or [[forward_auth]] tell services who a caller is"),
+        );
+    }
 }

@@ -64,6 +64,8 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> Config {
         grants: Vec::new(),
         routes: Vec::new(),
         rules: Vec::new(),
+        issuers: Vec::new(),
+        forward_auth: Vec::new(),
         passed_over: BTreeSet::new(),
     }
 }

@@ -129,13 +129,15 @@ const OTHERS: [(&str, &str); 120] = [
     ("update.in_container", "true"),
 ];
 
-const ENTRIES: [(&str, &str); 6] = [
+const ENTRIES: [(&str, &str); 8] = [
     ("client_auth", "[[client_auth]]\nhosts = ['a.example']\nca = 'ca.pem'"),
     ("certificates", "[[certificates]]\ncert = 'a.pem'\nkey = 'a.key'"),
     (
         "api_keys",
         "[[api_keys]]\nname = 'a'\nsha256 = 'abababababababababababababababababababababababababababababababab'\npermissions = []",
     ),
+    ("forward_auth", "[[forward_auth]]\nname = 'login'\nurl = 'http://127.0.0.1:9091/verify'"),
+    ("issuers", "[[issuers]]\nname = 'a'\nissuer = 'a'\naudience = ['a']\njwks = '/a.json'"),
     ("grants", "[[grants]]\nservice = 'a'"),
     ("routes", "[[routes]]\nmethod = 'GET'\npath = '/a'\nservice = 'a'"),
     ("rules", "[[rules]]\ncors = false"),

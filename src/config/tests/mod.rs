@@ -3,6 +3,7 @@
 
 mod changes;
 mod cluster;
+mod forward_auth;
 mod layers;
 mod reference;
 mod refused;

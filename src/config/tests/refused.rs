@@ -2,6 +2,8 @@
 
 mod entries;
 mod form;
+mod forward_auth;
+mod issuers;
 mod targets;
 mod values;
 

@@ -4,7 +4,8 @@ use redb::TableDefinition;
 
 /// The format that this furt writes. A change of any record that an older furt could misread makes it grow. 2 has
 /// `draining`, `ttls` and `keys`. 3 has `drains` and `holds` instead of `draining`, and incarnations. 4 has `maintenance`.
-pub(super) const FORMAT: u64 = 4;
+/// 5 has `auth` in what restricts.
+pub(super) const FORMAT: u64 = 5;
 /// The last one without `maintenance`.
 pub(super) const WITHOUT_MAINTENANCE: u64 = 3;
 /// The last one with `draining`.

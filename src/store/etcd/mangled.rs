@@ -59,7 +59,7 @@ fn mangle(rng: &mut fastrand::Rng, bytes: &mut Vec<u8>) {
         b"\"\"",
         b"{}",
         b"[]",
-        b"\"reads\":3,",
+        b"\"reads\":4,",
         b"/",
         b"\xff",
         b"\\u0000",

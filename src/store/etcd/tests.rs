@@ -565,7 +565,7 @@ fn unknown_fields_are_kept_and_those_that_restrict_suspend() {
     let (layout, mut mirror) = (layout(), Mirror::default());
     let (of_service, of_instance) = (Key::Definition(service("s")), Key::Instance(at("s", "i")));
     let definition = format!("{DEFINITION},\"later\": {{\"b\":1, \"a\":[2]}}}}");
-    let instance = format!("{INSTANCE},\"reads\":3,\"only\":\"here\"}}");
+    let instance = format!("{INSTANCE},\"reads\":4,\"only\":\"here\"}}");
     let puts = vec![put(&of_service, &definition, 1), put(&of_instance, &instance, 1)];
     let followed = follow(&Group { revision: 1, puts, deletes: Vec::new() }, &mut mirror, &layout, &|_| None, true);
     let suspended: Vec<_> = followed.changes.iter().map(|incoming| incoming.suspended.as_deref()).collect();
@@ -617,7 +617,7 @@ fn a_rotated_key_keeps_what_a_newer_furt_wrote_beside_it() {
         (&serde_json::Value::Null, None),
         "what it knows is the new key's"
     );
-    let newer = value.replace("\"later\"", "\"reads\":3,\"later\"");
+    let newer = value.replace("\"later\"", "\"reads\":4,\"later\"");
     let puts = vec![put(&key, &newer, 2)];
     let followed = follow(&Group { revision: 2, puts, deletes: Vec::new() }, &mut mirror, &layout, &|_| None, true);
     assert_eq!(&*followed.refused[0].why, "written by a newer furt", "a key is used whole or not at all");

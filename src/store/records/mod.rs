@@ -26,8 +26,10 @@ use options::{Cors, Field, Restrictions, Rewrite};
 
 /// The format of records: a furt that knows it knows every field of a record that restricts and names this one or a lower one. 2 has
 /// what definitions and routes say of requests; without it an earlier furt would send them to the service otherwise than it asked
-/// for.
-pub(in crate::store) const READS: u64 = 2;
+/// for. 3 has `auth`.
+pub(in crate::store) const READS: u64 = 3;
+/// The last one without `auth`.
+const WITHOUT_AUTH: u64 = 2;
 
 /// A definition as it is stored.
 #[derive(Debug, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::READS;
+use super::{READS, WITHOUT_AUTH};
 use furt_core::model::{self, Origins, PathPrefix, Said};
 
 /// A field of a definition or a route: absent where nothing is said, so that an earlier furt reads such a record, and `null` where it
@@ -30,8 +30,12 @@ pub(super) struct Cors {
 
 /// What `reads` is to say of a definition.
 pub(super) fn reads(definition: &model::Definition) -> Option<u64> {
-    let has_any = !definition.options.is_empty() || definition.routes.iter().any(|route| !route.options.is_empty());
-    has_any.then_some(READS)
+    let options = || definition.routes.iter().map(|route| &route.options).chain([&definition.options]);
+    let has_auth = |one: &model::RouteOptions| one.restrictions.as_ref().is_some_and(|said| said.auth.is_some());
+    match options().any(has_auth) {
+        true => Some(READS),
+        false => options().any(|one| !one.is_empty()).then_some(WITHOUT_AUTH),
+    }
 }
 
 pub(super) fn stored<T, R>(said: &Said<Arc<T>>, from_core: impl Fn(&T) -> R) -> Field<R> {
@@ -81,6 +85,8 @@ pub(super) struct Restrictions {
     total_timeout_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retries: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    auth: Option<Vec<String>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -95,7 +101,8 @@ struct Limits {
 impl Restrictions {
     /// What rules alone say is never stored.
     pub(super) fn from_core(said: &model::Restrictions) -> Self {
-        let model::Restrictions { limits, total_timeout, retries, allow_from: _, deny_from: _ } = said;
+        let model::Restrictions { limits, total_timeout, retries, auth, allow_from: _, deny_from: _ } = said;
+        let auth = auth.as_ref().map(|methods| methods.iter().map(|one| one.as_str().to_owned()).collect());
         let limits = limits.map(|limits| Limits {
             rate: limits.rate.map(|limit| limit.rate.to_string()),
             burst: limits.rate.map(|limit| limit.burst),
@@ -103,7 +110,7 @@ impl Restrictions {
             by: limits.by.as_str().to_owned(),
             max_body: limits.max_body,
         });
-        Self { limits, total_timeout_ms: super::ms(*total_timeout), retries: *retries }
+        Self { limits, total_timeout_ms: super::ms(*total_timeout), retries: *retries, auth }
     }
 
     pub(super) fn into_core(self) -> Result<Arc<model::Restrictions>, model::Invalid> {
@@ -120,6 +127,7 @@ impl Restrictions {
             limits: self.limits.map(limits).transpose()?,
             total_timeout: self.total_timeout_ms.map(Duration::from_millis),
             retries: self.retries,
+            auth: self.auth.map(|names| model::AuthMethods::try_new(&names)).transpose()?,
             ..model::Restrictions::default()
         }))
     }
@@ -188,7 +196,7 @@ mod tests {
         let plain = stored(&record(Said::Nothing, Said::Nothing));
         assert_eq!((plain.get("reads"), plain.get("cors"), plain["routes"][0].get("cors")), (None, None, None));
         for (of_all, of_route) in [(cors(), Said::Nothing), (Said::Nothing, cors()), (cors(), Said::Off)] {
-            assert_eq!(stored(&record(of_all, of_route))["reads"], READS);
+            assert_eq!(stored(&record(of_all, of_route))["reads"], WITHOUT_AUTH);
         }
         assert_eq!(stored(&record(cors(), Said::Off))["routes"][0]["cors"], Value::Null);
     }
@@ -207,7 +215,9 @@ mod tests {
             model::Restrictions { limits: Some(limits(Some("300/m"), 7, route, Some(1))), ..default() },
             model::Restrictions { limits: Some(limits(None, 7, caller, None)), retries: Some(0), ..default() },
             model::Restrictions { total_timeout: Some(Duration::from_millis(1500)), ..default() },
+            model::Restrictions { auth: Some(model::AuthMethods::try_new(&["key", "login"]).unwrap()), ..default() },
         ] {
+            let reads = if restrictions.auth.is_some() { READS } else { WITHOUT_AUTH };
             let restrictions = Some(Arc::new(restrictions));
             let said = |read_timeout| RouteOptions {
                 read_timeout,
@@ -224,7 +234,7 @@ mod tests {
                 definition.routes[0].options = of_route;
                 let json = Definition::from_core(&record).to_json();
                 assert_eq!(Definition::parse("s", &json).unwrap(), record);
-                assert_eq!(serde_json::from_slice::<Value>(&json).unwrap()["reads"], READS);
+                assert_eq!(serde_json::from_slice::<Value>(&json).unwrap()["reads"], reads);
             }
         }
     }

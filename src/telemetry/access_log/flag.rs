@@ -15,6 +15,8 @@ pub enum ResponseFlag {
     Redirected,
     /// Furt answered with the text of the route.
     Responded,
+    /// Furt passed on the answer of the server that was asked whether the request may come.
+    Denied,
     /// Furt answered the challenge of an authority of certificates.
     Challenge,
     /// Furt answered a browser that asks what a page may send.
@@ -32,6 +34,7 @@ impl ResponseFlag {
             Self::Health => "health",
             Self::Redirected => "redirected",
             Self::Responded => "responded",
+            Self::Denied => "denied",
             Self::Challenge => "challenge",
             Self::Preflight => "preflight",
             Self::LastHop => "last-hop",
@@ -50,14 +53,16 @@ mod tests {
             ResponseFlag::Health,
             ResponseFlag::Redirected,
             ResponseFlag::Responded,
+            ResponseFlag::Denied,
             ResponseFlag::Challenge,
             ResponseFlag::Preflight,
             ResponseFlag::LastHop,
         ];
-        let words = ["client-gone", "health", "redirected", "responded", "challenge", "preflight", "last-hop"];
+        let words =
+            ["client-gone", "health", "redirected", "responded", "denied", "challenge", "preflight", "last-hop"];
         assert_eq!(others.map(ResponseFlag::as_str), words);
         let page = include_str!("../../../docs/requests.md");
-        let (_, sentence) = page.split_once("Seven flags of the access log are no codes:").unwrap();
+        let (_, sentence) = page.split_once("Eight flags of the access log are no codes:").unwrap();
         let sentence = sentence.split("\n\n").next().unwrap();
         for flag in others.map(ResponseFlag::as_str) {
             assert!(sentence.contains(&format!("`{flag}`")), "{flag}");

@@ -35,7 +35,7 @@ async fn what_furt_refuses_has_a_status_of_grpc() {
     }
     let answer = client.ask(at("/k/a").header("x-api-key", READER)).await;
     let message_of = answer.headers["grpc-message"].to_str().unwrap();
-    assert_eq!(message_of, "The API key lacks the permission for this route: needs \"comments:admin\"");
+    assert_eq!(message_of, "The caller lacks the permission for this route: needs \"comments:admin\"");
     assert!(answer.headers.contains_key("x-request-id") && !answer.headers.contains_key("content-length"));
     assert!(!answer.headers.contains_key("transfer-encoding"), "{answer:?}");
 

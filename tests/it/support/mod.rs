@@ -1,6 +1,7 @@
 //! What every end-to-end test stands on: the gateway as a process, the services behind it, and waiting for them.
 
 pub(crate) mod answer;
+pub(crate) mod answers;
 pub(crate) mod asking;
 pub(crate) mod authority;
 pub(crate) mod frames;
@@ -12,6 +13,7 @@ pub(crate) mod mmdb;
 pub(crate) mod origin;
 pub(crate) mod ports;
 pub(crate) mod scripted;
+pub(crate) mod signer;
 pub(crate) mod sources;
 pub(crate) mod tls;
 pub(crate) mod wait;

@@ -80,9 +80,17 @@ impl RateLimiters {
     /// # Errors
     /// As [`RateLimiter::check`].
     pub fn check(&self, number: u64, now: Instant) -> Result<(), Duration> {
+        self.pace.check(self.one(number), since_ns(self.started, now))
+    }
+
+    /// Takes a use of one of them back that turned out not to count.
+    pub fn give_back(&self, number: u64) {
+        self.pace.give_back(self.one(number));
+    }
+
+    fn one(&self, number: u64) -> &AtomicU64 {
         // A remainder of a usize is one.
-        let index = (number % self.next_ns.len() as u64) as usize;
-        self.pace.check(&self.next_ns[index], since_ns(self.started, now))
+        &self.next_ns[(number % self.next_ns.len() as u64) as usize]
     }
 }
 

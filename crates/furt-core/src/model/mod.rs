@@ -6,6 +6,7 @@
 
 mod address;
 mod api_key;
+mod auth;
 mod cors;
 mod definition;
 mod document;
@@ -35,6 +36,7 @@ mod status;
 
 pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, address_text, is_never_upstream};
 pub use api_key::{KeySpec, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, MAX_OLD_DIGESTS, OldDigest, RuntimeKey};
+pub use auth::{AuthMethod, AuthMethods, MAX_AUTH_METHODS};
 pub use cors::{CORS_MAX_AGE, Cors, LONGEST_CORS_MAX_AGE, MAX_CORS_HEADERS};
 pub use definition::{
     Definition, InstanceSpec, LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES, Place, Protocol, RouteSpec,
@@ -49,7 +51,7 @@ pub use health_check::{HealthCheck, StatusRange};
 pub use host::Host;
 pub use maintenance::{MAX_MAINTENANCE_NETWORKS, MIN_MAINTENANCE, Maintenance, MaintenanceMessage, MaintenanceScope};
 pub use method::MethodRule;
-pub use names::{Country, GatewayName, Incarnation, InstanceId, KeyName, Region, ServiceName};
+pub use names::{Country, GatewayName, Incarnation, InstanceId, KeyName, ProviderName, Region, ServiceName};
 pub use origin::{MAX_ORIGINS, OriginPattern, Origins, is_of_host};
 pub use pattern::{MAX_SEGMENTS, Pattern, Segment};
 pub use permission::{Permission, PermissionRule, PermissionSet};

@@ -55,6 +55,11 @@ name! {
     KeyName
 }
 name! {
+    /// The name of what vouches for callers, which services receive in `X-Auth-Issuer`: `[A-Za-z0-9._-]{1,63}`, neither `key` nor begun
+    /// with a dot.
+    ProviderName
+}
+name! {
     /// The name of a gateway among those that share a registry: `[A-Za-z0-9._:-]{1,63}`.
     GatewayName
 }
@@ -97,6 +102,26 @@ impl InstanceId {
             Ok(Self(text.into()))
         } else {
             Err(Invalid::new("must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', ':', '-', and not \".\" or \"..\""))
+        }
+    }
+}
+
+impl ProviderName {
+    /// What stands for API keys where providers are named, so that none may be called so.
+    pub const API_KEY: &str = "key";
+
+    /// # Errors
+    /// A text that breaks the rule above.
+    pub fn try_new(text: &str) -> Result<Self, Invalid> {
+        if text == Self::API_KEY {
+            return Err(Invalid::new("must not be \"key\", which stands for API keys"));
+        }
+        // Files are called by it.
+        let is_hidden = text.starts_with('.');
+        if !is_hidden && fits(text, 63, |byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
+            Ok(Self(text.into()))
+        } else {
+            Err(Invalid::new("must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', '-', and not begin with '.'"))
         }
     }
 }

@@ -70,6 +70,15 @@ impl PermissionRule {
             .map_err(|_| Invalid::new(format!("{RULE}, or \"comments:*\", or \"*\"")))
     }
 
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Exactly(permission)) => self.allows(permission),
+            (Self::All, _) => true,
+            (Self::Below(own), Self::Below(prefix)) => prefix.starts_with(&**own),
+            (Self::Below(_) | Self::Exactly(_), _) => false,
+        }
+    }
+
     fn allows(&self, permission: &Permission) -> bool {
         match self {
             Self::All => true,
@@ -104,6 +113,18 @@ impl PermissionSet {
         self.0.iter().any(|rule| rule.allows(permission))
     }
 
+    /// Whether its rules give all that `rule` gives.
+    pub fn covers(&self, rule: &PermissionRule) -> bool {
+        self.0.iter().any(|own| own.covers(rule))
+    }
+
+    /// What of it `other` gives as well.
+    pub fn within(&self, other: &Self) -> Self {
+        let own = self.0.iter().filter(|rule| other.covers(rule));
+        let narrower = other.0.iter().filter(|rule| self.covers(rule) && !self.0.contains(rule));
+        Self(own.chain(narrower).cloned().collect())
+    }
+
     /// The rules, as given.
     pub fn rules(&self) -> &[PermissionRule] {
         &self.0
@@ -131,6 +152,49 @@ mod tests {
             let set = PermissionSet::new(rules.iter().map(|rule| PermissionRule::try_new(rule).unwrap()).collect());
             assert_eq!(set.allows(&Permission::try_new(permission).unwrap()), allowed, "{rules:?} {permission}");
         }
+    }
+
+    #[test]
+    fn a_set_covers_what_gives_no_more() {
+        for (rules, rule, covers) in [
+            (&["comments:*"][..], "comments:read", true),
+            (&["comments:*"], "comments:*", true),
+            (&["comments:*"], "comments:a:*", true),
+            (&["comments:a:*"], "comments:*", false),
+            (&["comments:*"], "*", false),
+            (&["comments:read"], "comments:*", false),
+            (&["comments:read"], "comments:read", true),
+            (&["*"], "*", true),
+            (&["*"], "a:*", true),
+            (&[], "a", false),
+        ] {
+            let rule_of = |text: &str| PermissionRule::try_new(text).unwrap();
+            let set = PermissionSet::new(rules.iter().map(|text| rule_of(text)).collect());
+            assert_eq!(set.covers(&rule_of(rule)), covers, "{rules:?} {rule}");
+        }
+    }
+
+    #[test]
+    fn what_two_sets_both_give_is_all_that_both_allow() {
+        let set = |rules: &[&str]| {
+            PermissionSet::new(rules.iter().map(|rule| PermissionRule::try_new(rule).unwrap()).collect())
+        };
+        let sets: Vec<_> =
+            [&["*"][..], &["a:*"], &["a:b"], &["a:b:*", "c"], &["a:b", "a:*"], &["c", "d:e"], &[], &["*", "c"]]
+                .into_iter()
+                .map(set)
+                .collect();
+        let permissions = ["a:b", "a:c", "a:b:c", "c", "d:e", "f"].map(|text| Permission::try_new(text).unwrap());
+        for one in &sets {
+            for other in &sets {
+                let both = one.within(other);
+                for permission in &permissions {
+                    let expected = one.allows(permission) && other.allows(permission);
+                    assert_eq!(both.allows(permission), expected, "{one:?} {other:?} {permission}");
+                }
+            }
+        }
+        assert_eq!(set(&["*"]).within(&set(&["a:*"])), set(&["a:*"]));
     }
 
     #[test]

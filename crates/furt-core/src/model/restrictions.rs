@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::{CidrSet, Invalid, MAX_TIME, MIN_TIMEOUT, RateLimit};
+use super::{AuthMethods, CidrSet, Invalid, MAX_TIME, MIN_TIMEOUT, RateLimit};
 
 /// The most networks that `allow_from` or `deny_from` may name.
 pub const MAX_RULE_NETWORKS: usize = 1_024;
@@ -74,7 +74,8 @@ impl Limits {
     }
 }
 
-/// All that somebody says to restrict the requests of a route.
+/// All that somebody says to restrict the requests of a route. All that is said holds, but for `auth`: who says it last of a request
+/// decides.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Restrictions {
     /// How much may be asked for.
@@ -83,6 +84,8 @@ pub struct Restrictions {
     pub total_timeout: Option<Duration>,
     /// How often it may be sent again.
     pub retries: Option<u8>,
+    /// Who may vouch for callers.
+    pub auth: Option<AuthMethods>,
     /// From where it may come; rules alone say it.
     pub allow_from: Option<CidrSet>,
     /// From where it may not come; rules alone say it.
@@ -92,8 +95,13 @@ pub struct Restrictions {
 impl Restrictions {
     /// Whether nothing is said.
     pub fn is_empty(&self) -> bool {
-        let Self { limits, total_timeout, retries, allow_from, deny_from } = self;
-        limits.is_none() && total_timeout.is_none() && retries.is_none() && allow_from.is_none() && deny_from.is_none()
+        let Self { limits, total_timeout, retries, auth, allow_from, deny_from } = self;
+        limits.is_none()
+            && total_timeout.is_none()
+            && retries.is_none()
+            && auth.is_none()
+            && allow_from.is_none()
+            && deny_from.is_none()
     }
 
     /// Its limits, where requests are counted for them.
@@ -106,7 +114,7 @@ impl Restrictions {
     /// # Errors
     /// The first reason why not.
     pub fn check(&self) -> Result<(), Invalid> {
-        let Self { limits, total_timeout, retries, allow_from, deny_from } = self;
+        let Self { limits, total_timeout, retries, auth: _, allow_from, deny_from } = self;
         limits.map_or(Ok(()), |limits| limits.check())?;
         if total_timeout.is_some_and(|time| !(MIN_TIMEOUT..=MAX_TIME).contains(&time)) {
             return Err(Invalid::new("its total timeout is out of range"));

@@ -31,6 +31,8 @@ pub struct Subject<'a> {
     pub method: &'a MethodRule,
     /// The paths that it takes.
     pub pattern: &'a Pattern,
+    /// Whether it asks for no permission.
+    pub is_public: bool,
 }
 
 impl<'a> Subject<'a> {
@@ -41,6 +43,7 @@ impl<'a> Subject<'a> {
             host: definition.host.as_ref(),
             method: &route.method,
             pattern: &route.pattern,
+            is_public: route.permission.is_none(),
         }
     }
 }
@@ -191,7 +194,7 @@ mod tests {
         let method = |name: &str| MethodRule::try_new(name).unwrap();
         let (shop, example, get, any) = (service("shop"), host("a.example"), method("GET"), method("*"));
         let (orders, all) = (pattern("/orders/*"), pattern("/*"));
-        let route = |host, method, pattern| Subject { service: Some(&shop), host, method, pattern };
+        let route = |host, method, pattern| Subject { service: Some(&shop), host, method, pattern, is_public: false };
         let bound = route(Some(&example), &get, &orders);
         let free = route(None, &any, &all);
         let rule = Rule::default();

@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use super::command::{Registration, Source};
 use super::refusal::Refusal;
 use crate::model::{
-    CidrSet, Definition, Host, MethodRule, Origins, Pattern, PermissionSet, RouteOptions, ServiceName, Sha256Digest,
-    is_never_upstream, path,
+    AuthMethods, CidrSet, Definition, Host, MethodRule, Origins, Pattern, PermissionSet, RouteOptions, ServiceName,
+    Sha256Digest, is_never_upstream, path,
 };
 
 /// What one service may register.
@@ -26,6 +26,8 @@ pub struct Grant {
     pub public: bool,
     /// The most that it may let browsers read from.
     pub origins: Origins,
+    /// Who may vouch for callers of its routes.
+    pub auth: AuthMethods,
     /// The digest of the token that it must send, where set.
     pub token: Option<Sha256Digest>,
     /// The digest of the certificate that it must show, where set. With a token, either will do.
@@ -241,7 +243,17 @@ impl Grant {
     }
 
     fn check_options(&self, options: &RouteOptions) -> Result<(), Refusal> {
-        let RouteOptions { cors, rewrite: _, asked_host: _, read_timeout: _, headers: _, restrictions: _ } = options;
+        let RouteOptions { cors, rewrite: _, asked_host: _, read_timeout: _, headers: _, restrictions } = options;
+        let auth = restrictions.as_ref().and_then(|restrictions| restrictions.auth.as_ref());
+        let ungranted: Vec<_> =
+            auth.into_iter().flat_map(AuthMethods::iter).filter(|one| !self.auth.contains(one)).collect();
+        if !ungranted.is_empty() {
+            let names = ungranted.iter().map(|one| format!("\"{one}\"")).collect::<Vec<_>>().join(", ");
+            let granted = &self.auth;
+            return Err(Refusal::beyond(format!(
+                "auth names {names}, which the grant does not allow; it allows {granted}"
+            )));
+        }
         let beyond = cors.value().map(|cors| self.origins.beyond(&cors.origins)).unwrap_or_default();
         if beyond.is_empty() {
             return Ok(());

@@ -112,6 +112,7 @@ impl StaticRoutes {
             host: host.as_ref(),
             method,
             pattern,
+            is_public: fixed.permission.is_none(),
         })
     }
 
@@ -129,6 +130,7 @@ fn subject(route: &StaticRoute) -> Subject<'_> {
         host: route.host.as_ref(),
         method: &route.method,
         pattern: &route.pattern,
+        is_public: route.permission.is_none(),
     }
 }
 

@@ -16,7 +16,7 @@ pub use merged::{Merged, Restricted, SaidBy};
 pub use restricting::{LimitLive, Restriction};
 pub(crate) use shared::Rules;
 
-use crate::model::{AskedHost, MessageHeaders, Rewrite};
+use crate::model::{AskedHost, AuthMethods, MessageHeaders, Rewrite};
 
 /// The options in force for a route; at least one of them is set.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,6 +31,14 @@ pub struct RouteRules {
     pub read_timeout: Option<Duration>,
     /// What is set and removed among headers; `None`: nothing.
     pub headers: Option<Arc<MessageHeaders>>,
-    /// What restricts; each of them holds.
+    /// What restricts; each of them holds, but for `auth`.
     pub restrictions: Box<[Restriction]>,
+}
+
+impl RouteRules {
+    /// Who may vouch for the caller of a request; `None`: nobody says. Host and path normalized.
+    pub fn auth(&self, host: &str, path: &str, method: &http::Method) -> Option<&AuthMethods> {
+        let mut from_last = self.restrictions.iter().rev();
+        from_last.find_map(|one| one.said.auth.as_ref().filter(|_| one.is_for(host, path, method)))
+    }
 }

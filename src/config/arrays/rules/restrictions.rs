@@ -1,13 +1,14 @@
-//! What restricts in an entry of `[[rules]]`: `limits`, `timeouts`, `retries`, `allow_from`, `deny_from`.
+//! What restricts in an entry of `[[rules]]`: `limits`, `timeouts`, `retries`, `auth`, `allow_from`, `deny_from`.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::config::key::{DefaultValue, EntryVisitor, Key, Nested};
 use crate::config::section::Section;
-use crate::config::value::{Parsed, Value, Zero, burst, duration, networks, size, text, whole};
+use crate::config::value::{Parsed, Value, Zero, auth, burst, duration, networks, size, text, whole};
 use furt_core::model::{
-    CidrSet, LimitBy, Limits, MAX_BURST, MAX_RETRIES, MAX_RULE_NETWORKS, MAX_TIME, Rate, RateLimit, Restrictions, Said,
+    AuthMethods, CidrSet, LimitBy, Limits, MAX_BURST, MAX_RETRIES, MAX_RULE_NETWORKS, MAX_TIME, Rate, RateLimit,
+    Restrictions, Said,
 };
 
 /// The values in an entry. `None`: absent, or invalid and reported.
@@ -15,6 +16,7 @@ pub(super) struct RestrictionValues {
     limits: Nested<LimitValues>,
     timeouts: Nested<TimeoutValues>,
     retries: Option<u8>,
+    auth: Option<AuthMethods>,
     allow_from: Option<CidrSet>,
     deny_from: Option<CidrSet>,
 }
@@ -53,6 +55,17 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> RestrictionValues {
                 ..Key::ROW
             },
             some_networks,
+        ),
+        auth: keys.optional(
+            Key {
+                name: "rules.auth",
+                default: DefaultValue::absent("as the service says", r#"["key", "login"]"#),
+                range: "1 to 8 of `\"key\"` and names of `[[issuers]]` and `[[forward_auth]]`, of these at most one",
+                text: "[Who may vouch for callers](auth.md#who-may-vouch-for-callers), in the place of what services and earlier rules say. A \
+                       public route is public no more.",
+                ..Key::ROW
+            },
+            auth,
         ),
         limits: keys.table("rules.limits", visit_limits),
         timeouts: keys.table("rules.timeouts", visit_timeouts),
@@ -167,7 +180,7 @@ fn some_networks(value: &Value<'_>) -> Parsed<CidrSet> {
 
 /// Reads what restricts, and the timeout that does not.
 pub(super) fn read(values: RestrictionValues, entry: &Section<'_>) -> (Restrictions, Said<Duration>) {
-    let RestrictionValues { limits, timeouts, retries, allow_from, deny_from } = values;
+    let RestrictionValues { limits, timeouts, retries, auth, allow_from, deny_from } = values;
     let (read, total_timeout) = match timeouts {
         Nested::Absent => (None, None),
         Nested::Off => {
@@ -182,7 +195,7 @@ pub(super) fn read(values: RestrictionValues, entry: &Section<'_>) -> (Restricti
         }
     };
     let limits = read_limits(limits, entry);
-    let restrictions = Restrictions { limits, total_timeout, retries, allow_from, deny_from };
+    let restrictions = Restrictions { limits, total_timeout, retries, auth, allow_from, deny_from };
     (restrictions, read.map_or(Said::Nothing, Said::Is))
 }
 

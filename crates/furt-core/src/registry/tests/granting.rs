@@ -1,7 +1,7 @@
 //! Grants, owners, and what the configuration keeps for itself.
 
 use super::{Command, Harness, definition_of, operator, policy, settings, source};
-use crate::model::{CidrSet, Host, Pattern, PermissionRule, PermissionSet, ServiceName, Sha256Digest};
+use crate::model::{AuthMethods, CidrSet, Host, Pattern, PermissionRule, PermissionSet, ServiceName, Sha256Digest};
 use crate::registry::{Grant, Refusal, RegistrationPolicy, Source, StaticClaim, UnlistedRule};
 
 fn grant() -> Grant {
@@ -14,6 +14,7 @@ fn grant() -> Grant {
         upstreams: Some(CidrSet::try_new(&["127.0.0.0/8", "10.1.0.0/16"]).unwrap()),
         public: false,
         origins: Default::default(),
+        auth: AuthMethods::api_key(),
         token: None,
         certificate: None,
     }

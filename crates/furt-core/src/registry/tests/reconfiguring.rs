@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::routing::{fixed, found, text, url};
 use super::{Command, Harness, Store, address, policy, settings, source};
-use crate::model::{CidrSet, Cors, Origins, Pattern, RouteOptions, Rule, Said, ServiceName, Status};
+use crate::model::{AuthMethods, CidrSet, Cors, Origins, Pattern, RouteOptions, Rule, Said, ServiceName, Status};
 use crate::registry::{
     DnsSubject, Event, FirstProbe, Grant, HealthLimits, NameToken, Refusal, RegistrationPolicy, Report, Settings,
     StaticClaim, StaticRoute, StaticTarget, UnlistedRule,
@@ -45,6 +45,7 @@ fn granted(services: &[&str]) -> RegistrationPolicy {
             upstreams: None,
             public: true,
             origins: Default::default(),
+            auth: AuthMethods::api_key(),
             token: None,
             certificate: None,
         };

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Command, Harness, Store, policy, settings, source};
-use crate::model::{CidrSet, DrainUntil, InstanceId, MethodRule, Pattern, ServiceName, Status};
+use crate::model::{AuthMethods, CidrSet, DrainUntil, InstanceId, MethodRule, Pattern, ServiceName, Status};
 use crate::registry::{
     Answer, Drain, FirstProbe, Grant, Refusal, RegistrationPolicy, Report, Settings, StaticClaim, UnlistedRule,
 };
@@ -311,6 +311,7 @@ fn a_service_whose_grant_is_gone_is_kept_and_comes_back_with_it() {
         upstreams: None,
         public: true,
         origins: Default::default(),
+        auth: AuthMethods::api_key(),
         token: None,
         certificate: None,
     };

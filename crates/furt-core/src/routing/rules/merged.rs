@@ -42,10 +42,16 @@ pub struct Merged {
 
 impl Merged {
     /// The options of a route whose service says `of_service` of all its routes and `of_route` of this one, under these rules of the
-    /// operator: a route overrides its service, a rule both, a later rule an earlier one. What restricts adds up.
+    /// operator: a route overrides its service, a rule both, a later rule an earlier one. What restricts adds up, but for `auth`, which
+    /// the last one decides that says it of a request; what a service says of it for all its routes is not for public ones.
     pub fn new(route: Subject<'_>, of_service: &RouteOptions, of_route: &RouteOptions, rules: &[Rule]) -> Self {
         let mut merged = Self::default();
         merged.take(of_service, SaidBy::Service, None);
+        if route.is_public {
+            // It says who may vouch for callers of whom something is asked, and makes no route that the service calls public a closed one.
+            merged.restrictions.iter_mut().for_each(|(said, ..)| Arc::make_mut(said).auth = None);
+            merged.restrictions.retain(|(said, ..)| !said.is_empty());
+        }
         merged.take(of_route, SaidBy::Route, None);
         for (number, rule) in rules.iter().enumerate() {
             if let Some(applying) = rule.applying(route) {
@@ -94,7 +100,8 @@ mod tests {
     fn a_route_overrides_its_service_and_a_rule_both() {
         let service = ServiceName::try_new("shop").unwrap();
         let (method, pattern) = (MethodRule::Any, Pattern::try_new("/shop/*").unwrap());
-        let route = Subject { service: Some(&service), host: None, method: &method, pattern: &pattern };
+        let route =
+            Subject { service: Some(&service), host: None, method: &method, pattern: &pattern, is_public: false };
         let nothing = RouteOptions::default();
         let says = |origin: &str| options(cors(origin));
         let origins = |merged: &Merged| merged.cors.as_ref().map(|(cors, by)| (cors.origins.texts().concat(), *by));
@@ -148,7 +155,7 @@ mod tests {
             let service = random.choice(&services).filter(|_| random.bool());
             let host = random.choice(&hosts).filter(|_| random.bool());
             let (method, pattern) = (random.choice(&methods).unwrap(), random.choice(&patterns).unwrap());
-            let route = Subject { service, host, method, pattern };
+            let route = Subject { service, host, method, pattern, is_public: false };
             let rule = Rule {
                 service: random.choice(&services).filter(|_| random.bool()).cloned(),
                 host: random.choice(&hosts).filter(|_| random.bool()).cloned(),

@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn routes_with_the_same_options_share_them_and_what_no_route_has_is_forgotten() {
         let (method, pattern) = (MethodRule::Any, Pattern::try_new("/a").unwrap());
-        let route = Subject { service: None, host: None, method: &method, pattern: &pattern };
+        let route = Subject { service: None, host: None, method: &method, pattern: &pattern, is_public: false };
         let options = |origin: &str| {
             let cors = Said::Is(Arc::new(Cors::new(Origins::try_new(&[origin]).unwrap())));
             RouteOptions { cors, ..NOTHING }
@@ -156,7 +156,13 @@ mod tests {
         let service = |name: &str| ServiceName::try_new(name).unwrap();
         let (shop, mail, method) = (service("shop"), service("mail"), MethodRule::Any);
         let (one, two) = (Pattern::try_new("/shop/one").unwrap(), Pattern::try_new("/shop/two").unwrap());
-        let route = |service, pattern| Subject { service: Some(service), host: None, method: &method, pattern };
+        let route = |service, pattern| Subject {
+            service: Some(service),
+            host: None,
+            method: &method,
+            pattern,
+            is_public: false,
+        };
         let mut rules = Rules::default();
         let live = |rules: &mut Rules, route, of_service: &RouteOptions, of_route: &RouteOptions| {
             let found = rules.of(route, of_service, of_route).unwrap();
@@ -180,7 +186,7 @@ mod tests {
     fn what_is_counted_under_a_rule_outlives_reloads_that_keep_it() {
         let method = MethodRule::Any;
         let (one, two) = (Pattern::try_new("/one").unwrap(), Pattern::try_new("/two").unwrap());
-        let route = |pattern| Subject { service: None, host: None, method: &method, pattern };
+        let route = |pattern| Subject { service: None, host: None, method: &method, pattern, is_public: false };
         let mut rules = Rules::default();
         let lives = |rules: &mut Rules, pattern, of: Vec<Rule>| {
             rules.set_operators(of.into());
@@ -209,7 +215,8 @@ mod tests {
         let mut rules = Rules::default();
         let of = |rules: &mut Rules, name: &str, rate: &str| {
             let service = ServiceName::try_new(name).unwrap();
-            let route = Subject { service: Some(&service), host: None, method: &method, pattern: &pattern };
+            let route =
+                Subject { service: Some(&service), host: None, method: &method, pattern: &pattern, is_public: false };
             rules.of(route, &limited(rate), &NOTHING).unwrap()
         };
         let kept = of(&mut rules, "kept", "5/s");

@@ -1,0 +1,147 @@
+//! Forward auth: a server is asked about each request whether it may come in.
+//!
+//! Knows how to ask and how to read the answer. Knows no route: the caller says what is asked about, and does what the answer says.
+//! Reading order: `question` (what is sent), `answer` (what comes back), `exchange` (the connection), `asking` (the limits).
+
+mod addresses;
+mod answer;
+mod asking;
+mod condition;
+mod exchange;
+mod question;
+mod trust;
+mod uri;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use pingora::http::RequestHeader;
+use pingora::protocols::tls::CaType;
+use url::Url;
+
+pub use answer::{Allowed, AuthAnswer, Denied, Why};
+pub use asking::Asking;
+pub use question::Question;
+pub use trust::TrustError;
+pub use uri::forwarded_uri;
+
+use crate::clock;
+use crate::config::ForwardAuthConfig;
+use crate::telemetry::{ForwardAuthCounters, ForwardAuthOutcome};
+use addresses::Addresses;
+use condition::{Change, Condition};
+
+/// Tells connections of one server from those of another one, also of the same address: what was verified differs.
+static NEXT_GROUP: AtomicU64 = AtomicU64::new(0);
+
+/// A server of `[[forward_auth]]`. One for each entry; all of a process share one [`Asking`].
+pub struct ForwardAuth {
+    config: ForwardAuthConfig,
+    /// Everything of a question that is the same each time.
+    template: RequestHeader,
+    ca: Option<Arc<CaType>>,
+    group: u64,
+    addresses: Addresses,
+    counters: ForwardAuthCounters,
+    condition: Condition,
+}
+
+/// Why a server of `[[forward_auth]]` cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its authorities.
+    #[error("forward_auth \"{name}\": ca: {why}")]
+    Trust {
+        /// Of the entry.
+        name: String,
+        /// What is wrong with the file.
+        why: TrustError,
+    },
+    /// Its url.
+    #[error("forward_auth \"{name}\": url: cannot be asked for; must be an http or https url with a host")]
+    Url {
+        /// Of the entry.
+        name: String,
+    },
+}
+
+impl ForwardAuth {
+    /// Makes an entry ready to be asked, and reads its file of authorities. Opens no connection.
+    ///
+    /// # Errors
+    /// The file of authorities cannot be used, or the url has no host.
+    pub fn open(config: ForwardAuthConfig, asking: &Asking) -> Result<Self, OpenError> {
+        let name = || config.name.to_string();
+        let ca = config.ca.as_deref().filter(|_| is_tls(&config.url)).map(trust::load).transpose();
+        let ca = ca.map_err(|why| OpenError::Trust { name: name(), why })?;
+        let template = question::template(&config.url).ok_or_else(|| OpenError::Url { name: name() })?;
+        let addresses = Addresses::of(&config.url).ok_or_else(|| OpenError::Url { name: name() })?;
+        let counters = asking.metrics().of(config.name.as_str());
+        let group = NEXT_GROUP.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { config, template, ca, group, addresses, counters, condition: Condition::default() })
+    }
+
+    /// Looks whether the file of authorities of an entry can be used.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn check(config: &ForwardAuthConfig) -> Result<(), TrustError> {
+        config.ca.as_deref().filter(|_| is_tls(&config.url)).map_or(Ok(()), |ca| trust::load(ca).map(drop))
+    }
+
+    /// The entry.
+    pub fn config(&self) -> &ForwardAuthConfig {
+        &self.config
+    }
+
+    /// Asks whether a request may come in. Takes at most the entry's timeout.
+    ///
+    /// # Errors
+    /// It may not: the server says so, or it does not answer, or there are as many questions in flight as may be.
+    pub async fn ask(&self, asking: &Asking, question: Question<'_>) -> Result<Allowed, Denied> {
+        let began = clock::now();
+        let outcome = self.outcome(asking, question, began + self.config.timeout).await;
+        self.note(&outcome, clock::now().saturating_duration_since(began));
+        outcome
+    }
+
+    async fn outcome(&self, asking: &Asking, question: Question<'_>, ends_at: Instant) -> Result<Allowed, Denied> {
+        let _place = asking.enter(question.address)?;
+        let request = question::request(&self.template, &self.config.request_headers, question);
+        let request = request.ok_or(Denied::Unavailable(Why::Unaskable))?;
+        let asked = tokio::time::timeout(self.config.timeout, self.exchange(asking, &request, ends_at)).await;
+        let head = asked.unwrap_or(Err(Denied::Unavailable(Why::TimedOut(self.config.timeout))))?;
+        answer::allowed(&self.config, &head).map_err(Denied::Unavailable)
+    }
+
+    fn note(&self, outcome: &Result<Allowed, Denied>, took: Duration) {
+        let counted = match outcome {
+            Ok(_) => ForwardAuthOutcome::Allowed,
+            Err(Denied::Answer(_)) => ForwardAuthOutcome::Denied,
+            Err(Denied::TooMany) => ForwardAuthOutcome::TooMany,
+            Err(Denied::Busy) => ForwardAuthOutcome::Busy,
+            Err(Denied::Unavailable(_)) => ForwardAuthOutcome::Unavailable,
+        };
+        self.counters.asked(counted, took);
+        let change = match outcome {
+            Err(Denied::TooMany | Denied::Busy | Denied::Unavailable(Why::Unaskable)) => None,
+            Err(Denied::Unavailable(_)) => self.condition.failed(),
+            Ok(_) | Err(Denied::Answer(_)) => self.condition.answered(),
+        };
+        match (change, outcome) {
+            (Some(Change::Failed), Err(Denied::Unavailable(why))) => {
+                log::warn!("forward auth: \"{}\" cannot be asked: {why}", self.config.name);
+            }
+            (Some(Change::Recovered), _) => log::info!("forward auth: \"{}\" answers again", self.config.name),
+            _ => {}
+        }
+    }
+}
+
+fn is_tls(url: &Url) -> bool {
+    url.scheme() == "https"
+}

@@ -1,0 +1,73 @@
+//! What is in force of issuers and forward auth.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::forward::{Asking, ForwardAuth};
+use super::tokens::Issuer;
+use crate::config::Config;
+use crate::header_name::HeaderNames;
+use furt_core::model::{AuthMethods, PermissionSet, ServiceName};
+
+/// All that may vouch for callers, of one configuration.
+pub struct Providers {
+    issuers: Box<[Arc<Issuer>]>,
+    servers: Box<[Arc<ForwardAuth>]>,
+    /// What all questions to servers share.
+    pub asking: Arc<Asking>,
+    /// The headers by which services are told who a caller is: nobody else may send them.
+    pub headers: HeaderNames,
+    granted: HashMap<ServiceName, PermissionSet>,
+}
+
+impl Providers {
+    /// Of a configuration, whose issuers and servers are there already; `None`: it has neither.
+    pub fn new(
+        config: &Config,
+        issuers: Vec<Arc<Issuer>>,
+        servers: Vec<Arc<ForwardAuth>>,
+        asking: &Arc<Asking>,
+    ) -> Option<Self> {
+        if issuers.is_empty() && servers.is_empty() {
+            return None;
+        }
+        let granted = config.grants.iter().map(|grant| (grant.service.clone(), grant.permissions.clone()));
+        Some(Self {
+            issuers: issuers.into(),
+            servers: servers.into(),
+            asking: Arc::clone(asking),
+            headers: HeaderNames::new(config.identity_headers()),
+            granted: granted.collect(),
+        })
+    }
+
+    /// The issuers.
+    pub fn issuers(&self) -> &[Arc<Issuer>] {
+        &self.issuers
+    }
+
+    /// The servers.
+    pub fn servers(&self) -> &[Arc<ForwardAuth>] {
+        &self.servers
+    }
+
+    /// The issuers that a list names, in its order.
+    pub fn issuers_of<'a>(&'a self, methods: &'a AuthMethods) -> impl Iterator<Item = &'a Arc<Issuer>> {
+        methods.providers().filter_map(|name| self.issuers.iter().find(|one| one.config().name == *name))
+    }
+
+    /// The first server that a list names.
+    pub fn server_of(&self, methods: &AuthMethods) -> Option<&Arc<ForwardAuth>> {
+        methods.providers().find_map(|name| self.servers.iter().find(|one| one.config().name == *name))
+    }
+
+    /// What is wrong with them, as a sentence each.
+    pub fn faults(&self) -> Vec<String> {
+        self.issuers.iter().filter_map(|issuer| issuer.fault()).collect()
+    }
+
+    /// What the service is granted, so that it is told of nothing else; `None`: it has no grant.
+    pub fn granted(&self, service: &ServiceName) -> Option<&PermissionSet> {
+        self.granted.get(service)
+    }
+}

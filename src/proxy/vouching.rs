@@ -1,0 +1,158 @@
+//! Asks whoever has to be asked who sends a request: verifies a token, or has a server judge the request.
+//!
+//! Both cost more than other requests do, so an address that is over its limit is told before. Who turns out to be known is not
+//! counted against its address.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header};
+use pingora::http::RequestHeader;
+use pingora_proxy::Session;
+
+use super::Gateway;
+use super::answer::GatewayAnswer;
+use super::context::Context;
+use super::identifying::{Voucher, accept};
+use super::unauthorized::Challenges;
+use super::{cors, credentials, fixed, headers};
+use crate::auth::{Denied, ForwardAuth, Issuer, Question, TokenFault, forwarded_uri};
+use crate::published::Published;
+use crate::wire::GatewayProblem;
+use furt_core::model::{RateLimit, Sha256Digest};
+
+/// By then one of the questions may be answered.
+const BUSY_FOR: Duration = Duration::from_secs(1);
+
+impl Gateway {
+    /// Finds out who sends a request.
+    ///
+    /// # Errors
+    /// It may not come, or nobody can tell.
+    pub(super) async fn vouch(
+        &self,
+        session: &Session,
+        ctx: &mut Context,
+        snapshot: &Published,
+        voucher: Voucher,
+    ) -> Result<(), GatewayAnswer> {
+        let counted = self.count_before(session, ctx, snapshot)?;
+        let vouched = match voucher {
+            Voucher::Issuer(issuer, challenges) => verify(&issuer, challenges, session, ctx).await,
+            Voucher::Server(server) => ask(&server, session, ctx, snapshot).await,
+        };
+        if ctx.credentials.has_good_key == Some(true)
+            && let Some((address, limit)) = counted
+        {
+            self.address_rates.give_back(address, limit);
+        }
+        vouched
+    }
+
+    /// Counts a request against its address before anybody is asked; where it was counted, for giving it back.
+    fn count_before(
+        &self,
+        session: &Session,
+        ctx: &Context,
+        snapshot: &Published,
+    ) -> Result<Option<(IpAddr, RateLimit)>, GatewayAnswer> {
+        let (Some(limit), Some(address)) = (snapshot.address_limit, ctx.client.address) else { return Ok(None) };
+        if credentials::has_good_key(&session.req_header().headers, ctx, snapshot) {
+            return Ok(None);
+        }
+        let checked = self.address_rates.take(address, limit);
+        checked.map_err(|wait| GatewayAnswer::to_come_again(GatewayProblem::AddressRateLimited, wait))?;
+        Ok(Some((address, limit)))
+    }
+}
+
+async fn verify(
+    issuer: &Issuer,
+    challenges: Challenges,
+    session: &Session,
+    ctx: &mut Context,
+) -> Result<(), GatewayAnswer> {
+    let token = credentials::bearer(&session.req_header().headers).unwrap_or_default();
+    match issuer.verify(token, Sha256Digest::of(token.as_bytes())).await {
+        Ok(identity) => {
+            ctx.credentials.is_in_authorization = true;
+            let Some(route) = ctx.target.route.clone() else { return Err(GatewayProblem::RouteNotFound.into()) };
+            accept(identity, &route, ctx)
+        }
+        Err(TokenFault::Refused(why)) => Err(GatewayAnswer::from(GatewayProblem::TokenRefused)
+            .with_detail(why.to_string())
+            .with_challenges(challenges)),
+        Err(TokenFault::NoKeys) => {
+            Err(unavailable(format!("the keys of \"{}\" are not known yet", issuer.config().name)))
+        }
+    }
+}
+
+async fn ask(
+    server: &Arc<ForwardAuth>,
+    session: &Session,
+    ctx: &mut Context,
+    snapshot: &Published,
+) -> Result<(), GatewayAnswer> {
+    let name = &server.config().name;
+    let Some(providers) = snapshot.providers.as_deref() else {
+        return Err(unavailable(format!("\"{name}\" is not configured any more")));
+    };
+    let forwarded_for = ctx
+        .client
+        .peer
+        .map(|peer| headers::forwarded_for(&session.req_header().headers, peer, ctx.client.is_peer_trusted));
+    let request = session.req_header();
+    let mut sent = Cow::Borrowed(&request.headers);
+    if ctx.credentials.is_in_authorization {
+        // A key of furt's is for furt alone.
+        sent.to_mut().remove(header::AUTHORIZATION);
+    }
+    let question = question(request, &sent, ctx, forwarded_for.as_deref().unwrap_or_default());
+    match server.ask(&providers.asking, question).await {
+        Ok(allowed) => {
+            ctx.credentials.set_cookies = allowed.set_cookies;
+            let Some(route) = ctx.target.route.clone() else { return Err(GatewayProblem::RouteNotFound.into()) };
+            accept(allowed.identity, &route, ctx)
+        }
+        Err(Denied::Answer(answer)) if ctx.received.is_call => Err(refused_call(answer.status, name.as_str())),
+        Err(Denied::Answer(answer)) => Err(GatewayAnswer::passed_on(answer)),
+        Err(Denied::TooMany) => Err(GatewayAnswer::to_come_again(GatewayProblem::ConcurrencyLimited, BUSY_FOR)
+            .with_detail(format!("too many requests of this address wait for \"{name}\""))),
+        Err(Denied::Busy) => Err(unavailable(format!("too many requests wait for \"{name}\""))),
+        Err(Denied::Unavailable(_)) => Err(unavailable(format!("\"{name}\" gives no answer that can be used"))),
+    }
+}
+
+/// What the server is asked: about the request as its client sent it, in the words that the service would get.
+fn question<'a>(
+    request: &'a RequestHeader,
+    headers: &'a HeaderMap,
+    ctx: &Context,
+    forwarded_for: &'a str,
+) -> Question<'a> {
+    Question {
+        method: &request.method,
+        scheme: fixed::asked_scheme(request, &ctx.client),
+        host: cors::authority(request, &ctx.client),
+        uri: forwarded_uri(std::str::from_utf8(request.raw_path()).unwrap_or("/")),
+        forwarded_for,
+        headers,
+        address: ctx.client.address,
+    }
+}
+
+fn unavailable(why: String) -> GatewayAnswer {
+    GatewayAnswer::to_come_again(GatewayProblem::AuthUnavailable, BUSY_FOR).with_detail(why)
+}
+
+/// A call's client takes no answer of a server that speaks to browsers.
+fn refused_call(status: StatusCode, name: &str) -> GatewayAnswer {
+    let problem = match status {
+        StatusCode::FORBIDDEN => GatewayProblem::PermissionMissing,
+        _ => GatewayProblem::TokenMissing,
+    };
+    GatewayAnswer::from(problem).with_detail(format!("\"{name}\" does not let it in"))
+}
