@@ -1,14 +1,19 @@
-//! Programs of `programs` that are written in Python, with packages of the Python Package Index.
+//! Programs that are written in Python, with packages of the Python Package Index.
 
 use std::path::PathBuf;
 
 use tokio::process::Command;
 
-/// A program, with the packages that `.ci/interop` has installed in that room.
+/// A program of `programs`, with the packages that `.ci/interop` has installed in that room.
 pub(crate) fn command(room: &str, program: &str) -> Command {
+    script(room, &format!("programs/{program}"))
+}
+
+/// The same of a program beside the test that runs it.
+pub(crate) fn script(room: &str, path: &str) -> Command {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new("python3");
-    command.arg(root.join("tests/interop/programs").join(program));
+    command.arg(root.join("tests/interop").join(path));
     with_packages(&mut command, room);
     command
 }

@@ -1,15 +1,18 @@
 //! The faults themselves: each does what it is for, or no test that uses it shows anything.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde_json::json;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::etcd::Options;
 use super::fault_proxy::Network;
-use super::{Etcd, FaultProxy, Openbao};
+use super::{Etcd, FaultProxy, Issuer, Openbao};
 use crate::support::{SOON, eventually, ports};
 
 /// Long enough for what comes on loopback, short enough to wait for what does not.
@@ -179,4 +182,47 @@ async fn openbao_wraps_a_token_for_one_use_and_lets_one_writer_win() {
     server.start_again().await;
     assert_eq!(server.ctl("GET", "secret/data/furt", None).await.0, 404, "it has forgotten everything");
     server.kill();
+}
+
+/// A part of a token.
+fn part(token: &str, number: usize) -> Value {
+    let bytes = URL_SAFE_NO_PAD.decode(token.split('.').nth(number).unwrap()).unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+#[tokio::test]
+async fn oidc_provider_signs_by_another_key_at_once_and_keeps_those_that_it_is_told_to() {
+    let mut provider = Issuer::oidc_provider(1).await;
+    let url = format!("{}/jwks", provider.told("url"));
+    for (number, (alg, set)) in
+        [("RS256", json!(["key-0"])), ("RS256", json!(["key-1", "key-0"])), ("ES256", json!(["key-2", "key-1"]))]
+            .into_iter()
+            .enumerate()
+    {
+        let token = provider.token("notes:read").await;
+        assert_eq!(part(&token, 0), json!({"alg": alg, "typ": "at+jwt", "kid": format!("key-{number}")}));
+        let claims = part(&token, 1);
+        assert_eq!([&claims["iss"], &claims["aud"]], [provider.told("url"), "furt"], "{claims}");
+        assert_eq!([&claims["sub"], &claims["scope"]], ["notes", "notes:read"], "{claims}");
+        let keys: Value = reqwest::get(&url).await.unwrap().json().await.unwrap();
+        let ids: Vec<_> = keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].clone()).collect();
+        assert_eq!(Value::Array(ids), set);
+        assert_eq!(provider.count("jwks").await, 1 + number as u64);
+        provider.rotate().await;
+    }
+    provider.kill().await;
+    reqwest::get(&url).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn hostile_tokens_have_names_of_their_own_and_no_two_are_the_same() {
+    let (_issuer, tokens) = Issuer::hostile().await;
+    let names: BTreeSet<_> = tokens.iter().map(|known| &known.name).collect();
+    let bytes: BTreeSet<_> = tokens.iter().map(|known| &known.token).collect();
+    assert_eq!((names.len(), bytes.len()), (tokens.len(), tokens.len()));
+    // What would end a header is no token that a client can send.
+    let is_sendable = |token: &[u8]| token.iter().all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f));
+    for known in &tokens {
+        assert!(is_sendable(&known.token), "{}", known.name);
+    }
 }
