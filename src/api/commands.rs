@@ -46,7 +46,14 @@ pub(super) async fn register(
         parse: &|body| {
             let config = Arc::clone(&api.snapshots.load().config);
             let is_registered = |service: &ServiceName| is_registered(&api, service);
-            let auth_fault = |methods: &AuthMethods| config.auth_fault(methods);
+            let snapshot = api.snapshots.load();
+            let name = body.get("service").and_then(Value::as_str).unwrap_or_default();
+            let installed = snapshot.service_named(name).map(|service| Arc::clone(&service.definition));
+            // A service that says again what it said is not lost because the configuration has changed since.
+            let was_said = |methods: &AuthMethods| {
+                installed.as_ref().is_some_and(|one| one.auth_lists().any(|said| said == methods))
+            };
+            let auth_fault = |methods: &AuthMethods| config.auth_fault(methods).filter(|_| !was_said(methods));
             registration::parse(body, &Known { is_registered: &is_registered, auth_fault: &auth_fault })
         },
         url_pointer: "/url",

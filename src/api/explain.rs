@@ -80,7 +80,8 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
     let merged = verdict.route.map(|route| route_options::merged(route, &snapshot)).unwrap_or_default();
     let refused = client.and_then(|client| route_options::refused_address(client, (&host, &path, &method), &merged));
     let auth = route_options::auth((&host, &path, &method), &merged);
-    let (verdict, notes) = judged(verdict, (key.as_deref(), auth), client, refused, &snapshot);
+    let is_lost = auth.is_some_and(|methods| snapshot.config.has_none_of(methods));
+    let (verdict, notes) = judged(verdict, (key.as_deref(), auth, is_lost), client, refused, &snapshot);
     let has_rate = verdict.route.is_some() && key.is_some_and(|name| key_check::has_rate(&name, &snapshot));
     let matching = snapshot.table.matches(&host, &path);
     let judged = matching.iter().map(|route| {
@@ -113,7 +114,7 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
         near,
         route: Some(verdict.route.map(|route| views::route(route, &snapshot))),
         client,
-        options: route_options::options(&merged, &snapshot),
+        options: route_options::options((&host, &path, &method), &merged, &snapshot),
         origin: origin
             .filter(|_| verdict.route.is_some())
             .map(|origin| route_options::judge_origin(&origin, authority, &merged)),
@@ -146,7 +147,7 @@ impl Verdict<'_> {
 /// the key before the service.
 fn judged<'a>(
     verdict: Verdict<'a>,
-    (key, auth): (Option<&str>, Option<&AuthMethods>),
+    (key, auth, is_lost): (Option<&str>, Option<&AuthMethods>, bool),
     client: Option<IpAddr>,
     refused: Option<String>,
     snapshot: &Snapshot,
@@ -159,6 +160,10 @@ fn judged<'a>(
         }
         Some(maintenance::Judgement::LetIn(note)) => notes.push(note),
         None => {}
+    }
+    if let Some(methods) = auth.filter(|_| is_lost) {
+        let reason = format!("the configuration has none of what the route's auth names ({methods}): 503");
+        return (Verdict { code: routes::Verdict::AuthUnavailable, reason, ..verdict }, notes);
     }
     if let Some(reason) = refused {
         return (Verdict { code: routes::Verdict::AddressNotAllowed, reason, ..verdict }, notes);
@@ -184,9 +189,9 @@ fn needs(permission: Option<&Permission>, auth: Option<&AuthMethods>) -> Option<
         (None, None) => None,
         (Some(permission), None) => Some(format!("with an API key that has \"{permission}\"")),
         (Some(permission), Some(methods)) => {
-            Some(format!("if one of these vouches for its caller ({methods}), who has \"{permission}\""))
+            Some(format!("if one of these authenticates its caller ({methods}), who has \"{permission}\""))
         }
-        (None, Some(methods)) => Some(format!("if one of these vouches for its caller: {methods}")),
+        (None, Some(methods)) => Some(format!("if one of these authenticates its caller: {methods}")),
     }
 }
 

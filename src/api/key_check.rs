@@ -29,9 +29,7 @@ pub(super) fn judge(
     match auth {
         None if route.permission.is_none() => return Judgement::Allowed(None),
         Some(methods) if !methods.take_keys() => {
-            let why = format!(
-                "no API key lets a request in here, only {methods}: 401, or as the server of forward auth says"
-            );
+            let why = format!("no API key lets a request in here, only {methods}");
             return refused(Verdict::TokenMissing, why);
         }
         _ => {}

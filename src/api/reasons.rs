@@ -97,6 +97,8 @@ pub(super) fn blocked(snapshot: &Snapshot, host: &str, path: &str) -> Vec<Candid
             path: pattern.to_owned(),
             host: service.definition.host.as_ref().map(|host| host.as_str().to_owned()),
             permission: permission.map(str::to_owned),
+            auth: None,
+            has_other_auth: false,
             service: Some(service.definition.service.as_str().into()),
             is_static: false,
             url: None,

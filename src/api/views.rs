@@ -161,11 +161,14 @@ pub(super) fn route(route: &Route, snapshot: &Snapshot) -> routes::Route {
         ServiceKind::Answers(answer) => Some(answer.to_string()),
         ServiceKind::Registered | ServiceKind::Static => None,
     });
+    let (auth, has_other_auth) = route.rules.as_ref().map(|rules| rules.auth_of_all()).unwrap_or_default();
     routes::Route {
         method: route.method.as_str().to_owned(),
         path: route.pattern.as_str().to_owned(),
         host: route.host.as_ref().map(|host| host.as_str().to_owned()),
         permission: route.permission.as_ref().map(|permission| permission.as_str().to_owned()),
+        auth: auth.map(|methods| methods.iter().map(|one| one.as_str().to_owned()).collect()),
+        has_other_auth,
         service: registered.map(|service| service.definition.service.as_str().into()),
         is_static: matches!(route.owner, Owner::Static(_)),
         url: url.map(|instance| instance.spec.url.to_string()),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use furt_core::model::{RouteSpec, ServiceName};
+use furt_core::model::{Definition, RouteOptions, RouteSpec, ServiceName};
 use furt_core::routing::{
     Contest, Instance, Owner, Route, RouteCounter, Service, ServiceIndex, SharedUrl, SharedUrls, unguarded,
 };
@@ -45,7 +45,20 @@ pub(super) fn of_routes(service: &Service) -> Vec<String> {
         })
     };
     let routes: Vec<_> = definition.routes.iter().map(route).collect();
-    unguarded(&routes).iter().take(MAX_UNGUARDED).map(ToString::to_string).collect()
+    let of_paths = unguarded(&routes).into_iter().take(MAX_UNGUARDED).map(|one| one.to_string());
+    of_paths.chain(auth_of_no_route(definition)).collect()
+}
+
+/// That `auth` of the definition closes nothing.
+fn auth_of_no_route(definition: &Definition) -> Option<String> {
+    let says = |options: &RouteOptions| options.restrictions.as_ref().is_some_and(|said| said.auth.is_some());
+    let reaches = |route: &RouteSpec| route.permission.is_some() && !says(&route.options);
+    // A service without routes is reached with a permission.
+    let is_lost = says(&definition.options) && !definition.routes.is_empty() && !definition.routes.iter().any(reaches);
+    is_lost.then(|| {
+        "auth of the definition holds for no route: routes without a permission are public unless they set auth themselves"
+            .to_owned()
+    })
 }
 
 /// What limits mean where several gateways share the registry; `has_rate`: the API key in question has one; `are_shared`: each

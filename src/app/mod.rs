@@ -263,6 +263,7 @@ impl Bound {
             answer_files: opened.answer_files.clone(),
             providing: opened.providing.clone(),
             providers: opened.providers.clone(),
+            snapshots: Arc::clone(&restored.snapshots),
             settings: self.settings.clone(),
             vault,
             restarts,

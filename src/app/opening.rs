@@ -10,7 +10,7 @@ use tokio::signal::unix::Signal;
 use super::answer_files::AnswerFiles;
 use super::certifying::Certifying;
 use super::locating::{self, DatabaseWatcher};
-use super::providing::Providing;
+use super::providing::{self, Providing};
 use super::rotating;
 use crate::auth::Providers;
 use crate::config::{Config, ConfigErrors, KeyLocations};
@@ -44,6 +44,7 @@ impl Opened {
             answer_files.or_else(|faults| ConfigErrors::try_new(faults).map_or(Ok(Default::default()), Err))?;
         let geo = locating::open(config)?;
         let background = runtime()?;
+        ConfigErrors::try_new(providing::faults(config, locations, path)).map_or(Ok(()), Err)?;
         let providing = Providing::new(&telemetry, background.handle());
         let providers = providing.prepare(config, locations, path, None);
         let providers = providers.or_else(|faults| ConfigErrors::try_new(faults).map_or(Ok(None), Err))?;

@@ -29,6 +29,7 @@ use crate::config::{
 };
 use crate::driver::Handle;
 use crate::listener::OwnListeners;
+use crate::published::Snapshots;
 use crate::telemetry::{AccessLog, OpenedLog, ReloadMetrics};
 use crate::vault;
 use furt_cluster::model::Scope;
@@ -58,6 +59,7 @@ pub(super) struct Reloading {
     pub(super) providing: Providing,
     /// Who vouches for callers now.
     pub(super) providers: Option<Arc<Providers>>,
+    pub(super) snapshots: Snapshots,
     /// What lies over the file.
     pub(super) settings: Settings,
     pub(super) vault: Option<vault::Running>,
@@ -149,6 +151,7 @@ impl Reloading {
         if let Some(vault) = &self.vault {
             vault.reload();
         }
+        providing::lost(&self.snapshots.load()).iter().for_each(|warning| log::warn!("{warning}"));
         files::tell_lowered(self.files, self.config.server.max_connections);
         let line = |rule: usize| self.config.rules.get(rule).map_or(0, |rule| rule.line.0);
         let skipped_rules = done.skipped_rules.into_iter().map(|one| (line(one.rule), one)).collect();

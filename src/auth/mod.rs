@@ -3,6 +3,7 @@
 //! Knows no route and decides of none: it says who a caller is and what that permits, and `proxy` asks it where a route wants to
 //! know. What is in force is prepared once for each configuration; a request finds it beside its snapshot.
 
+mod authorities;
 mod forward;
 mod identity;
 mod providers;

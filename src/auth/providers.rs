@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use super::forward::{Asking, ForwardAuth};
 use super::tokens::Issuer;
 use crate::config::Config;
@@ -13,30 +15,32 @@ use furt_core::model::{AuthMethods, PermissionSet, ServiceName};
 pub struct Providers {
     issuers: Box<[Arc<Issuer>]>,
     servers: Box<[Arc<ForwardAuth>]>,
-    /// What all questions to servers share.
-    pub asking: Arc<Asking>,
+    /// What all questions to servers share; `None`: there is no server.
+    pub asking: Option<Arc<Asking>>,
     /// The headers by which services are told who a caller is: nobody else may send them.
     pub headers: HeaderNames,
     granted: HashMap<ServiceName, PermissionSet>,
 }
 
 impl Providers {
-    /// Of a configuration, whose issuers and servers are there already; `None`: it has neither.
+    /// Of a configuration, whose issuers and servers are there already; `None`: it has neither, and never had. `headers`: those of it,
+    /// and of configurations before it: services may still believe them.
     pub fn new(
         config: &Config,
         issuers: Vec<Arc<Issuer>>,
         servers: Vec<Arc<ForwardAuth>>,
-        asking: &Arc<Asking>,
+        asking: Option<&Arc<Asking>>,
+        headers: Vec<HeaderName>,
     ) -> Option<Self> {
-        if issuers.is_empty() && servers.is_empty() {
+        if headers.is_empty() {
             return None;
         }
         let granted = config.grants.iter().map(|grant| (grant.service.clone(), grant.permissions.clone()));
         Some(Self {
             issuers: issuers.into(),
             servers: servers.into(),
-            asking: Arc::clone(asking),
-            headers: HeaderNames::new(config.identity_headers()),
+            asking: asking.cloned(),
+            headers: HeaderNames::new(headers),
             granted: granted.collect(),
         })
     }

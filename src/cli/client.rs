@@ -131,7 +131,7 @@ pub(super) fn routes(args: &RoutesArgs) -> Result<()> {
                 clean(&route.method),
                 clean(&route.path),
                 cell(route.host.as_deref()),
-                permission(route.permission.as_deref()),
+                access(route.permission.as_deref(), route.auth.as_deref(), route.has_other_auth),
                 kind.to_owned(),
                 cell(owner.as_deref()),
                 clean(route.status.as_str()),
@@ -156,7 +156,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<()> {
                 mark.to_owned(),
                 clean(&route.method),
                 clean(&route.path),
-                permission(route.permission.as_deref()),
+                access(route.permission.as_deref(), route.auth.as_deref(), route.has_other_auth),
                 cell(route.service.as_ref()),
                 clean(&candidate.reason),
             ]
@@ -241,8 +241,16 @@ pub(super) fn ready(args: &ReadyArgs) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn permission(permission: Option<&str>) -> String {
-    permission.map_or_else(|| "(public)".to_owned(), clean)
+/// What a caller needs: a permission, and by whom it may be authenticated where that is not by API keys alone.
+pub(super) fn access(permission: Option<&str>, auth: Option<&[String]>, has_other_auth: bool) -> String {
+    let by = auth.map(|methods| format!("({})", clean(&methods.join(", "))));
+    let needs = match (permission.map(clean), by) {
+        (None, None) => "(public)".to_owned(),
+        (None, Some(by)) => by,
+        (Some(permission), None) => permission,
+        (Some(permission), Some(by)) => format!("{permission} {by}"),
+    };
+    if has_other_auth { format!("{needs}, in part otherwise") } else { needs }
 }
 
 /// Prints an answer as it came, or as a text.

@@ -9,7 +9,7 @@ use furt_api::maintenance::Maintenance;
 use furt_api::services::{Drain, HeldId, Instance, Service, ServiceRoute, Services};
 use furt_api::{Status, Timestamp};
 
-use super::client::{ask, permission, show};
+use super::client::{access, ask, show};
 use super::output::{cell, clean, list, table};
 use super::{Format, Target};
 
@@ -323,7 +323,12 @@ fn routes_of(routes: &[ServiceRoute]) -> String {
     }
     let rows = routes.iter().map(|route| {
         let routed = if route.routed { "yes" } else { "no" };
-        vec![clean(&route.method), clean(&route.path), permission(route.permission.as_deref()), routed.to_owned()]
+        vec![
+            clean(&route.method),
+            clean(&route.path),
+            access(route.permission.as_deref(), route.auth.as_deref(), false),
+            routed.to_owned(),
+        ]
     });
     table(&["METHOD", "PATH", "PERMISSION", "ROUTED"], &rows.collect::<Vec<_>>())
 }

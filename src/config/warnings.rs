@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::errors::ConfigError;
 use super::location::{KeyLocations, SourceLocation};
-use super::types::{Config, RespondConfig, RuleConfig, StaticRouteConfig, StaticTarget};
+use super::types::{Config, IssuerConfig, RespondConfig, RuleConfig, StaticRouteConfig, StaticTarget};
 use furt_core::model::Subject;
 use furt_core::routing::{Owner, Route, RouteCounter, ServiceIndex, unguarded};
 
@@ -56,7 +56,28 @@ impl Config {
             key: "routes.path".to_owned(),
             message,
         };
-        self.plain_internal_warning(locations).into_iter().chain(found.into_iter().map(warning)).collect()
+        let of_issuers = self.powerless_issuers(locations);
+        self.plain_internal_warning(locations)
+            .into_iter()
+            .chain(of_issuers)
+            .chain(found.into_iter().map(warning))
+            .collect()
+    }
+
+    /// Issuers whose tokens let nobody do anything.
+    fn powerless_issuers(&self, locations: &KeyLocations) -> Vec<ConfigError> {
+        let gives_nothing =
+            |issuer: &IssuerConfig| issuer.grants.permissions.rules().is_empty() && issuer.grants.map.is_empty();
+        let powerless = self.issuers.iter().enumerate().filter(|(_, issuer)| gives_nothing(issuer));
+        let warning = |(index, issuer): (usize, &IssuerConfig)| ConfigError {
+            location: locations.get(&format!("issuers[{index}].jwks")).cloned().unwrap_or_else(nowhere),
+            key: "issuers.permissions".to_owned(),
+            message: format!(
+                "no token of \"{}\" gives a permission, since it has neither permissions nor map",
+                issuer.name
+            ),
+        };
+        powerless.map(warning).collect()
     }
 
     /// The rules that are skipped for static routes, each with the place of its route.

@@ -270,6 +270,7 @@ impl Context {
             upstream: self.attempts.answered().map(|(_, took)| took),
             retries: self.attempts.retries(),
             key: self.credentials.key.as_ref().map(|key| &key.name),
+            vouched: self.credentials.identity.as_ref().map(|one| (&one.provider, one.subject.as_ref())),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, PROXY_AUTHENTICATE, SET_COOKIE, TRAILER,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, PROXY_AUTHENTICATE, SET_COOKIE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
@@ -57,9 +57,12 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const OF_A_BODY: [HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER];
 
 /// Headers that services believe because furt sets them. `x_api_key_name` is the same header to many a service.
-const OWN: [&str; 7] = [
+const OWN: [&str; 10] = [
     "x-api-key",
     "x-api-key-name",
+    "x-auth-subject",
+    "x-auth-issuer",
+    "x-auth-permissions",
     "x-client-cert-sha256",
     "x-forwarded-for",
     "x-forwarded-proto",
@@ -69,6 +72,9 @@ const OWN: [&str; 7] = [
 
 /// What headers about the client's certificate begin with (RFC 9440).
 const CLIENT_CERT_ANY: &str = "client-cert";
+
+/// What headers about the caller begin with.
+const AUTH_ANY: &str = "x-auth-";
 
 /// What headers about hops before us begin with.
 const FORWARDED_ANY: &str = "x-forwarded";
@@ -86,8 +92,7 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
         framing::plain_length(request)?;
     }
     let Some(snapshot) = &ctx.snapshot else { return Error::e_explain(ErrorType::InternalError, "no configuration") };
-    let own = snapshot.providers.as_deref().map(|providers| &providers.headers);
-    remove_unwanted(request, &ctx.client, &snapshot.config.server.proxy_headers, own);
+    remove_forged(request, &ctx.client, snapshot);
     if let Some((certificate, sha256)) = ctx.client.secured.as_ref().and_then(|secured| secured.certificate()) {
         // A byte sequence, as RFC 8941 writes it.
         request.insert_header(set::CLIENT_CERT, format!(":{}:", STANDARD.encode(certificate)))?;
@@ -118,6 +123,12 @@ pub(super) fn for_service(session: &Session, request: &mut RequestHeader, ctx: &
     request.insert_header(set::REQUEST_ID, ctx.received.request_id.clone())
 }
 
+/// Removes what only furt may say to services, and what only trusted proxies may.
+pub(super) fn remove_forged(request: &mut RequestHeader, client: &Client, snapshot: &Published) {
+    let of_identity = snapshot.providers.as_deref().map(|providers| &providers.headers);
+    remove_unwanted(request, client, &snapshot.config.server.proxy_headers, of_identity);
+}
+
 /// Removes the key and its name, what reads like one of our headers to a service, and what a stranger says of hops before us.
 ///
 /// CGI and its heirs read `_`, and some every other sign, as `-`. `X-Forwarded-Port`, `-Prefix` and the like are believed
@@ -146,6 +157,9 @@ fn remove_unwanted(
             _ => return false,
         }
         if name == CERTIFICATE_SHA256 && !tells_certificate {
+            return true;
+        }
+        if name.starts_with(AUTH_ANY) && OWN.contains(&name) {
             return true;
         }
         if name == API_KEY || name == API_KEY_NAME || (name == FORWARDED && !is_peer_trusted) {
@@ -269,9 +283,20 @@ pub(super) fn add_own(session: &mut Session, response: &mut ResponseHeader, ctx:
     for cookie in &ctx.credentials.set_cookies {
         response.append_header(SET_COOKIE, cookie.clone())?;
     }
+    if !ctx.credentials.set_cookies.is_empty() {
+        keep_from_shared_caches(response)?;
+    }
     response.insert_header(set::GATEWAY, HeaderValue::from_static("furt"))?;
     response.append_header(set::SERVER_TIMING, ctx.server_timing())?;
     response.insert_header(set::REQUEST_ID, ctx.received.request_id.clone())
+}
+
+/// A session of one client is not for others (RFC 9111 §5.2.2.7).
+fn keep_from_shared_caches(response: &mut ResponseHeader) -> Result<()> {
+    let said = response.headers.get_all(CACHE_CONTROL).iter();
+    let mut directives = said.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let is_kept = directives.any(|one| ["private", "no-store"].iter().any(|own| one.trim().eq_ignore_ascii_case(own)));
+    if is_kept { Ok(()) } else { response.insert_header(CACHE_CONTROL, HeaderValue::from_static("private")) }
 }
 
 /// Removes what was meant for this hop (RFC 9110 §7.6.1); framing is Pingora's, so `Transfer-Encoding` stays. So does the

@@ -5,6 +5,7 @@
 //! for a request without any of them the server. What is known already is decided at once; the rest (`vouching`) may have to wait.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, header};
 use pingora::http::RequestHeader;
@@ -19,6 +20,9 @@ use crate::published::Published;
 use crate::wire::GatewayProblem;
 use furt_core::model::{AuthMethods, Sha256Digest};
 use furt_core::routing::Route;
+
+/// By then the operator may have put right what the configuration lacks.
+const UNKNOWN_FOR: Duration = Duration::from_secs(60);
 
 /// How it is found out who sends a request.
 pub(super) enum Identified {
@@ -48,6 +52,10 @@ pub(super) fn identify(
     snapshot: &Published,
 ) -> Result<Identified, GatewayAnswer> {
     let headers = &request.headers;
+    if !methods.take_keys() {
+        // A key that counts for nothing here lets nobody guess without a limit.
+        ctx.credentials.has_good_key = Some(false);
+    }
     let Sent { key, is_in_authorization } = credentials::find(headers, &ctx.client, snapshot);
     ctx.credentials.is_in_authorization = is_in_authorization;
     let providers = snapshot.providers.as_deref();
@@ -75,20 +83,27 @@ pub(super) fn identify(
     if methods.take_keys() && (key.is_ok() || server.is_none()) {
         ctx.credentials.has_good_key = Some(key.is_ok());
         let key = key.map_err(|problem| of_strange_token(problem, headers, challenges));
-        return credentials::take(key, route, ctx, challenges).map(|()| Identified::Known);
+        let taken = credentials::take(key, route, ctx, challenges).map(|()| Identified::Known);
+        return taken.map_err(with_reason);
     }
     if let Some(server) = server {
         return Ok(Identified::Asks(Voucher::Server(Arc::clone(server))));
     }
     if issuers.is_empty() {
-        let detail = format!("the configuration has none of those who may vouch for callers of the route: {methods}");
-        return Err(GatewayAnswer::from(GatewayProblem::AuthUnavailable).with_detail(detail));
+        let detail = format!("the configuration has none of what the route's auth names: {methods}");
+        return Err(GatewayAnswer::to_come_again(GatewayProblem::AuthUnavailable, UNKNOWN_FOR).with_detail(detail));
     }
     let problem = of_strange_token(GatewayProblem::TokenMissing, headers, challenges);
-    let answer = GatewayAnswer::from(problem).with_challenges(challenges);
-    match problem {
-        GatewayProblem::TokenRefused => Err(answer.with_detail("no issuer of the route has issued it".to_owned())),
-        _ => Err(answer),
+    Err(with_reason(GatewayAnswer::from(problem).with_challenges(challenges)))
+}
+
+/// Says why a token is refused that was not verified.
+fn with_reason(answer: GatewayAnswer) -> GatewayAnswer {
+    match answer.problem() {
+        Some(GatewayProblem::TokenRefused) => answer.with_detail(
+            "no issuer of the route has issued the token: its iss is another one, or it is no JWT".to_owned(),
+        ),
+        _ => answer,
     }
 }
 
@@ -103,15 +118,22 @@ fn of_strange_token(otherwise: GatewayProblem, headers: &HeaderMap, challenges: 
 /// # Errors
 /// It may not do what the route asks for.
 pub(super) fn accept(identity: Arc<Identity>, route: &Route, ctx: &mut Context) -> Result<(), GatewayAnswer> {
-    ctx.credentials.has_good_key = Some(true);
+    // Of whom nobody says who it is may be anybody.
+    ctx.credentials.has_good_key = Some(identity.subject.is_some());
     ctx.credentials.is_asked_for = true;
     let lacks = route.permission.as_ref().filter(|permission| !identity.allows(permission));
     ctx.credentials.identity = Some(identity);
     match lacks {
         None => Ok(()),
-        Some(permission) => Err(GatewayAnswer::from(GatewayProblem::PermissionMissing)
-            .with_detail(format!("needs \"{permission}\""))
-            .with_header(header::WWW_AUTHENTICATE, insufficient_scope(permission.as_str()))),
+        Some(permission) => {
+            let answer = GatewayAnswer::from(GatewayProblem::PermissionMissing);
+            let answer = answer.with_detail(format!("needs \"{permission}\""));
+            // Another token would do; a session has no scope.
+            Err(match ctx.credentials.is_in_authorization {
+                true => answer.with_header(header::WWW_AUTHENTICATE, insufficient_scope(permission.as_str())),
+                false => answer,
+            })
+        }
     }
 }
 

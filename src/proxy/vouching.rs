@@ -3,7 +3,6 @@
 //! Both cost more than other requests do, so an address that is over its limit is told before. Who turns out to be known is not
 //! counted against its address.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +14,10 @@ use pingora_proxy::Session;
 use super::Gateway;
 use super::answer::GatewayAnswer;
 use super::context::Context;
+use super::credentials::{self, API_KEY};
 use super::identifying::{Voucher, accept};
 use super::unauthorized::Challenges;
-use super::{cors, credentials, fixed, headers};
+use super::{fixed, framing, headers};
 use crate::auth::{Denied, ForwardAuth, Issuer, Question, TokenFault, forwarded_uri};
 use crate::published::Published;
 use crate::wire::GatewayProblem;
@@ -97,7 +97,7 @@ async fn ask(
     snapshot: &Published,
 ) -> Result<(), GatewayAnswer> {
     let name = &server.config().name;
-    let Some(providers) = snapshot.providers.as_deref() else {
+    let Some(asking) = snapshot.providers.as_ref().and_then(|providers| providers.asking.as_ref()) else {
         return Err(unavailable(format!("\"{name}\" is not configured any more")));
     };
     let forwarded_for = ctx
@@ -105,13 +105,18 @@ async fn ask(
         .peer
         .map(|peer| headers::forwarded_for(&session.req_header().headers, peer, ctx.client.is_peer_trusted));
     let request = session.req_header();
-    let mut sent = Cow::Borrowed(&request.headers);
-    if ctx.credentials.is_in_authorization {
-        // A key of furt's is for furt alone.
-        sent.to_mut().remove(header::AUTHORIZATION);
-    }
-    let question = question(request, &sent, ctx, forwarded_for.as_deref().unwrap_or_default());
-    match server.ask(&providers.asking, question).await {
+    let sent = headers_for(request, ctx, snapshot);
+    let host = routed_host(request);
+    let question = Question {
+        method: &request.method,
+        scheme: fixed::asked_scheme(request, &ctx.client),
+        host: &host,
+        uri: forwarded_uri(std::str::from_utf8(request.raw_path()).unwrap_or("/")),
+        forwarded_for: forwarded_for.as_deref().unwrap_or_default(),
+        headers: &sent,
+        address: ctx.client.address,
+    };
+    match server.ask(asking, question).await {
         Ok(allowed) => {
             ctx.credentials.set_cookies = allowed.set_cookies;
             let Some(route) = ctx.target.route.clone() else { return Err(GatewayProblem::RouteNotFound.into()) };
@@ -126,22 +131,34 @@ async fn ask(
     }
 }
 
-/// What the server is asked: about the request as its client sent it, in the words that the service would get.
-fn question<'a>(
-    request: &'a RequestHeader,
-    headers: &'a HeaderMap,
-    ctx: &Context,
-    forwarded_for: &'a str,
-) -> Question<'a> {
-    Question {
-        method: &request.method,
-        scheme: fixed::asked_scheme(request, &ctx.client),
-        host: cors::authority(request, &ctx.client),
-        uri: forwarded_uri(std::str::from_utf8(request.raw_path()).unwrap_or("/")),
-        forwarded_for,
-        headers,
-        address: ctx.client.address,
+/// The host by which the route was found, with the port that the client names: not one that somebody says beside it, which would have
+/// the server judge another site.
+fn routed_host(request: &RequestHeader) -> String {
+    let sent = request.headers.get(header::HOST);
+    let host = framing::authority(request.uri.authority(), sent);
+    let named = match request.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => sent.and_then(|value| value.to_str().ok()).unwrap_or_default(),
+    };
+    match named.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.is_empty()) {
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => format!("{host}:{port}"),
+        _ => host.into_owned(),
     }
+}
+
+/// The client's headers as a service would get them: nothing of what furt alone may say. A key in `Authorization` is for furt alone.
+fn headers_for(request: &RequestHeader, ctx: &Context, snapshot: &Published) -> HeaderMap {
+    let mut sent = request.clone();
+    headers::remove_forged(&mut sent, &ctx.client, snapshot);
+    if ctx.credentials.is_in_authorization {
+        sent.remove_header(&header::AUTHORIZATION);
+    }
+    // Of furt's own it is the one that an entry may name.
+    for key in request.headers.get_all(API_KEY) {
+        _ = sent.append_header(API_KEY, key.clone());
+    }
+    let headers: &HeaderMap = &sent.headers;
+    headers.clone()
 }
 
 fn unavailable(why: String) -> GatewayAnswer {

@@ -6,7 +6,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use super::exporter::{Exporter, MetricsError};
 
-/// Upper bounds of `furt_forward_auth_seconds`.
+/// Upper bounds of `furt_forward_auth_duration_seconds`.
 const BOUNDS_SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// What came of a question.
@@ -50,7 +50,7 @@ impl ForwardAuthMetrics {
                 &["name", "outcome"],
             )?,
             seconds: exporter.histogram(
-                "furt_forward_auth_seconds",
+                "furt_forward_auth_duration_seconds",
                 "How long questions to servers of [[forward_auth]] took, those that were not asked left out",
                 &BOUNDS_SECONDS,
             )?,

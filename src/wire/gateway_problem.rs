@@ -54,7 +54,7 @@ problems! {
     TargetTooLong = URI_TOO_LONG, "target-too-long", "The request's target is longer than the gateway takes", "http_request_error";
     HeaderTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "header-too-large", "The request's header is larger than the gateway takes", "http_request_error";
     BodyTooLarge = PAYLOAD_TOO_LARGE, "body-too-large", "The request's body is larger than the gateway takes", "http_request_error";
-    AuthUnavailable = SERVICE_UNAVAILABLE, "auth-unavailable", "It cannot be found out who sends the request", "connection_timeout";
+    AuthUnavailable = SERVICE_UNAVAILABLE, "auth-unavailable", "The caller cannot be authenticated at the moment", "connection_timeout";
     Overloaded = SERVICE_UNAVAILABLE, "overloaded", "The gateway answers as many requests as it may", "connection_limit_reached";
     Maintenance = SERVICE_UNAVAILABLE, "maintenance", "The service is in maintenance", "destination_unavailable";
     ServiceDown = SERVICE_UNAVAILABLE, "service-down", "The service is down", "destination_unavailable";

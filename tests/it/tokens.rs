@@ -83,6 +83,9 @@ async fn a_token_lets_in_whom_its_issuer_vouches_for() {
     assert_eq!(offered, ["ApiKey realm=\"furt\", header=\"X-API-Key\"", "Bearer realm=\"furt\""]);
     let wrong = ask(&gateway, "/notes/tokens", &token.replace('.', ".e")).await;
     wrong.problem(401, "token-refused");
+    let foreign = ask(&gateway, "/notes", &signer.token(json!({"iss": "https://other.example/"}))).await;
+    let detail = foreign.problem(401, "token-refused")["detail"].clone();
+    assert!(detail.as_str().unwrap().starts_with("no issuer of the route has issued the token"), "{detail}");
     assert!(
         wrong.header("www-authenticate").starts_with("Bearer realm=\"furt\", error=\"invalid_token\""),
         "{wrong:?}"
@@ -127,13 +130,61 @@ async fn what_tells_services_who_a_caller_is_comes_from_furt_alone() {
             assert_eq!(seen(&echo, "x-auth-subject"), subject, "{source} {path}: {echo}");
         }
     }
-    // Where nobody vouches for callers these headers are nobody's.
+    // Services may believe them also after a reload without issuers.
     gateway.reloaded("").await;
-    gateway
-        .registered(&with(notes(&origin), json!({"auth": null, "routes": [{"method": "GET", "path": "/notes"}]})))
-        .await;
-    let echo = Answer::of(gateway.anonymous(Method::GET, "/notes").header("x-auth-subject", "own")).await.ok();
-    assert_eq!(seen(&echo, "x-auth-subject"), json!(["own"]));
+    for path in ["/notes/keys", "/notes/anyone"] {
+        let mut request = gateway.request(Method::GET, path, READER);
+        for name in names {
+            request = request.header(name, "evil");
+        }
+        let echo = Answer::of(request).await.ok();
+        assert!(!echo["headers"].to_string().contains("evil"), "{path}: {echo}");
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_can_be_authenticated_by_any_more_lets_nobody_in_and_is_told() {
+    let (signer, origin) = (Signer::new("k1"), Origin::start().await);
+    let keys = key_server(&[&signer]).await;
+    let gateway = Gateway::start(&issuer(&keys, "")).await;
+    gateway.registered(&notes(&origin)).await;
+    let token = signer.token(json!({"scope": "notes:read"}));
+    ask(&gateway, "/notes/tokens", &token).await.ok();
+    gateway.reloaded("").await;
+    let answer = ask(&gateway, "/notes/tokens", &token).await;
+    answer.problem(503, "auth-unavailable");
+    assert_eq!(answer.retry_after(), 60);
+    let lost = "service \"notes\": nobody is let in where its auth is login";
+    eventually("the log names the service", SOON, async || gateway.log().contains(lost).then_some(())).await;
+    let explained = gateway.seen("/internal/explain?method=GET&url=/notes/tokens").await;
+    assert_eq!(explained["verdict"], "auth-unavailable", "{explained}");
+    Answer::of(gateway.request(Method::GET, "/notes/comments", READER)).await.ok();
+    // It says again what it said, and stays.
+    gateway.registered(&notes(&origin)).await;
+    let other = gateway.register(&with(notes(&origin), json!({"auth": ["login", "sso"]}))).await;
+    other.problem(422, "invalid-fields");
+}
+
+#[tokio::test]
+async fn lists_and_the_log_say_who_came_and_who_may() {
+    let (signer, origin) = (Signer::new("k1"), Origin::start().await);
+    let keys = key_server(&[&signer]).await;
+    let rule = "[[rules]]\npath = '/notes/anyone'\nmethod = 'HEAD'\nauth = ['login']\n[access_log]\npath = '-'";
+    let gateway = Gateway::start(&format!("{}{rule}", issuer(&keys, ""))).await;
+    gateway.registered(&notes(&origin)).await;
+    ask(&gateway, "/notes/tokens", &signer.token(json!({"scope": "notes:read"}))).await.ok();
+    let line = "\"key\":null,\"auth\":\"login\",\"subject\":\"ann\"}";
+    eventually(line, SOON, async || gateway.log().contains(line).then_some(())).await;
+    let routes = gateway.seen("/internal/routes").await["routes"].clone();
+    let of = |path: &str| routes.as_array().unwrap().iter().find(|one| one["path"] == path).unwrap().clone();
+    assert_eq!(of("/notes/known")["auth"], json!(["login"]));
+    assert_eq!(of("/notes")["auth"], json!(["key", "login"]));
+    let open = of("/notes/anyone");
+    assert_eq!((open.get("auth"), &open["has_other_auth"]), (None, &json!(true)), "{open}");
+    // The list of the definition closes no public route, and where that is all there is it says so.
+    let routes = json!([{"method": "GET", "path": "/notes/a"}]);
+    let registered = gateway.registered(&with(notes(&origin), json!({"routes": routes}))).await;
+    assert!(registered["warnings"].to_string().contains("auth of the definition holds for no route"), "{registered}");
 }
 
 #[tokio::test]
@@ -216,6 +267,9 @@ async fn callers_of_one_address_have_their_own_measure_and_only_strangers_count_
     let token = signer.token(json!({"scope": "notes:read", "sub": "dora"}));
     // It is not known yet, and verifying would be what the limit is for.
     ask(&gateway, "/notes", &token).await.problem(429, "address-rate-limited");
+    // A key that counts for nothing here is no way around.
+    let beside = gateway.request(Method::GET, "/notes/tokens", WRITER).header("authorization", format!("Bearer {bad}"));
+    Answer::of(beside).await.problem(429, "address-rate-limited");
     Answer::of(gateway.request(Method::GET, "/notes/comments", WRITER)).await.ok();
 }
 
@@ -240,7 +294,7 @@ async fn a_rule_says_who_may_vouch_also_for_a_part_of_a_route_and_closes_public_
     assert_eq!(explained["verdict"], "token-missing", "{explained}");
     let explained = gateway.seen("/internal/explain?method=GET&url=/s/admin/a").await;
     assert!(
-        explained["reason"].as_str().unwrap().contains("if one of these vouches for its caller: login"),
+        explained["reason"].as_str().unwrap().contains("if one of these authenticates its caller: login"),
         "{explained}"
     );
     let told: Vec<_> =
@@ -260,6 +314,17 @@ async fn who_vouches_is_granted_and_known() {
     let refused = gateway.register(&notes(&origin)).await;
     let detail = refused.problem(403, "beyond-grant")["detail"].clone();
     assert_eq!(detail, "auth names \"login\", which the grant does not allow; it allows key");
+    // Without a list of its own it would take API keys.
+    gateway.reloaded(&granted.replace("['key', 'login']", "['login']")).await;
+    let silent = with(
+        notes(&origin),
+        json!({"auth": null, "routes": [
+            {"method": "GET", "path": "/notes", "permission": "notes:read"},
+        ]}),
+    );
+    let detail = gateway.register(&silent).await.problem(403, "beyond-grant")["detail"].clone();
+    assert!(detail.as_str().unwrap().contains("\"/notes\" takes API keys, since nothing says auth"), "{detail}");
+    gateway.registered(&with(silent, json!({"auth": ["login"]}))).await;
     gateway.reloaded(&granted).await;
     gateway.registered(&notes(&origin)).await;
     let token = signer.token(json!({"scope": "editor"}));

@@ -26,6 +26,12 @@ pub struct Route {
     pub host: Option<String>,
     /// What an API key must be allowed to do; `null`: the route is public.
     pub permission: Option<String>,
+    /// Who may authenticate its callers: `key`, and names of issuers and auth servers. Absent: API keys where it has a permission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Vec<String>>,
+    /// Whether a rule says otherwise of a part of it; `explain` tells which one. Absent: no.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_other_auth: bool,
     /// The service that registered it; `null`: it is of the configuration.
     pub service: Option<ServiceName>,
     /// Whether it is of the configuration.
@@ -132,12 +138,14 @@ open_enum! {
         Responded = "responded",
         /// The route has a permission, and the named key is not in force: 401.
         KeyUnknown = "key-unknown",
-        /// The route takes no API key: its callers come with tokens, or a server lets them in: 401.
+        /// The route takes no API key: its callers come with tokens (401), or an auth server lets them in (as that says).
         TokenMissing = "token-missing",
         /// The named key may not be used from the client's address: 403.
         AddressNotAllowed = "address-not-allowed",
         /// The named key lacks the route's permission: 403.
         PermissionMissing = "permission-missing",
+        /// The configuration has none of what the route's `auth` names: 503.
+        AuthUnavailable = "auth-unavailable",
         /// No route matches: 404.
         RouteNotFound = "route-not-found",
         /// Routes match, and none takes the method: 405.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use furt_api::routes::{RouteOption, SaidBy};
-use http::HeaderName;
+use http::{HeaderName, Method};
 
 use crate::published::Published;
 use furt_core::model::{
@@ -11,8 +11,13 @@ use furt_core::model::{
 };
 use furt_core::routing::{self, Merged};
 
-/// The options in force for a route.
-pub(in crate::api) fn options(merged: &Merged, published: &Published) -> Vec<RouteOption> {
+/// The options in force for a route; of lists of `auth` the one in force for the request. Host and path are normalized.
+pub(in crate::api) fn options(
+    (host, path, method): (&str, &str, &Method),
+    merged: &Merged,
+    published: &Published,
+) -> Vec<RouteOption> {
+    let is_for = |scope: &Option<Scope>| scope.as_ref().is_none_or(|scope| scope.has(host, path, method));
     let Merged { cors, rewrite, asked_host, read_timeout, headers, restrictions, skipped_rules: _ } = merged;
     let option = |name: &str, value: String, by: routing::SaidBy| {
         let (said_by, line) = match by {
@@ -31,7 +36,11 @@ pub(in crate::api) fn options(merged: &Merged, published: &Published) -> Vec<Rou
         let told = restrictions_in_words(said).into_iter();
         told.map(move |(name, value)| option(name, within(value, scope.as_ref()), *by))
     });
-    cors.into_iter().chain(rewrite).chain(host).chain(read).chain(headers).chain(restricting).collect()
+    let auth = restrictions.iter().rev().find_map(|(said, scope, by)| {
+        let methods = said.auth.as_ref().filter(|_| is_for(scope))?;
+        Some(option("auth", within(methods.to_string(), scope.as_ref()), *by))
+    });
+    cors.into_iter().chain(auth).chain(rewrite).chain(host).chain(read).chain(headers).chain(restricting).collect()
 }
 
 fn within(value: String, scope: Option<&Scope>) -> String {
@@ -46,14 +55,13 @@ fn seconds(time: Duration) -> String {
 }
 
 fn restrictions_in_words(said: &Restrictions) -> Vec<(&'static str, String)> {
-    let Restrictions { limits, total_timeout, retries, auth, allow_from, deny_from } = said;
-    let auth = auth.as_ref().map(|methods| ("auth", methods.to_string()));
+    let Restrictions { limits, total_timeout, retries, auth: _, allow_from, deny_from } = said;
     let limits = limits.map(|limits| ("limits", limits_in_words(&limits)));
     let total = total_timeout.map(|time| ("timeouts.total", seconds(time)));
     let retries = retries.map(|count| ("retries", count.to_string()));
     let allow = allow_from.as_ref().map(|networks| ("allow_from", networks.to_string()));
     let deny = deny_from.as_ref().map(|networks| ("deny_from", networks.to_string()));
-    allow.into_iter().chain(deny).chain(auth).chain(limits).chain(total).chain(retries).collect()
+    allow.into_iter().chain(deny).chain(limits).chain(total).chain(retries).collect()
 }
 
 fn limits_in_words(limits: &Limits) -> String {

@@ -57,13 +57,21 @@ impl Addresses {
             return Ok(vec![SocketAddr::new(address, self.port)]);
         }
         if let Some(known) = self.still_good(clock::now()) {
-            return Ok(known);
+            // It did not resolve just now.
+            let nowhere = || ResolveError::NoAddress { name: self.host.as_str().into() };
+            return if known.is_empty() { Err(nowhere()) } else { Ok(known) };
         }
         let found = resolve(&self.host, self.port).await;
         let mut known = self.known();
         match found {
-            Ok(found) => *known = Known { addresses: found, until: Some(clock::now() + FRESH), ..*known },
-            Err(why) if known.addresses.is_empty() => return Err(why),
+            Ok(found) => {
+                *known = Known { addresses: found, until: Some(clock::now() + FRESH), ..*known };
+            }
+            Err(why) if known.addresses.is_empty() => {
+                // Each look-up takes a thread, which outlives the question.
+                known.until = Some(clock::now() + RENEWING);
+                return Err(why);
+            }
             Err(_) => {}
         }
         Ok(known.in_order())
@@ -77,7 +85,7 @@ impl Addresses {
     /// As if they had been found just now.
     #[cfg(test)]
     pub(super) fn set(&self, addresses: &[SocketAddr]) {
-        *self.known() = Known { addresses: addresses.into(), until: Some(clock::now() + FRESH), preferred: None };
+        *self.known() = Known { addresses: addresses.into(), until: Some(clock::now() + FRESH), ..Known::default() };
     }
 
     /// What is known, unless the caller is the one to look it up.

@@ -3,9 +3,11 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::v1::Connector;
+use tokio::sync::Notify;
 
 use super::answer::Denied;
 use crate::telemetry::ForwardAuthMetrics;
@@ -13,6 +15,8 @@ use furt_core::live::CallerCounts;
 
 /// The most questions in flight in all.
 const MOST: usize = 256;
+/// The most of one server: one that hangs leaves places for the others.
+const MOST_OF_SERVER: usize = 192;
 /// The most of one address; of IPv6, of one network of 64 bits.
 const MOST_OF_ADDRESS: u32 = 16;
 /// Room to count addresses: so much that all that can be in flight find a place.
@@ -24,6 +28,8 @@ pub struct Asking {
     hasher: ahash::RandomState,
     of_addresses: CallerCounts,
     in_all: AtomicUsize,
+    /// Told when a place is free again.
+    freed: Notify,
     metrics: Arc<ForwardAuthMetrics>,
 }
 
@@ -35,6 +41,7 @@ impl Asking {
             hasher: ahash::RandomState::new(),
             of_addresses: CallerCounts::new(ADDRESSES),
             in_all: AtomicUsize::new(0),
+            freed: Notify::new(),
             metrics,
         }
     }
@@ -43,8 +50,34 @@ impl Asking {
         &self.metrics
     }
 
-    /// Counts a question until the place is dropped.
-    pub(super) fn enter(&self, address: Option<IpAddr>) -> Result<Place<'_>, Denied> {
+    /// Counts a question until the place is dropped; waits until `ends_at` for a place. `of_server`: those to its server.
+    ///
+    /// # Errors
+    /// By then there was none.
+    pub(super) async fn enter_until<'a>(
+        &'a self,
+        ends_at: Instant,
+        address: Option<IpAddr>,
+        of_server: &'a AtomicUsize,
+    ) -> Result<Place<'a>, Denied> {
+        loop {
+            let freed = self.freed.notified();
+            let full = match self.enter(address, of_server) {
+                Ok(place) => return Ok(place),
+                Err(full) => full,
+            };
+            if tokio::time::timeout_at(ends_at.into(), freed).await.is_err() {
+                return Err(full);
+            }
+        }
+    }
+
+    /// The same without waiting.
+    pub(super) fn enter<'a>(
+        &'a self,
+        address: Option<IpAddr>,
+        of_server: &'a AtomicUsize,
+    ) -> Result<Place<'a>, Denied> {
         let of_address = match address {
             Some(address) => {
                 let who = self.hasher.hash_one(network(address));
@@ -53,10 +86,15 @@ impl Asking {
             None => None,
         };
         let in_all = self.in_all.fetch_add(1, Ordering::Relaxed);
+        let of_this = of_server.fetch_add(1, Ordering::Relaxed);
         self.metrics.began();
         // Dropped at once where it is one too many.
-        let place = Place { asking: self, of_address };
-        if in_all < MOST { Ok(place) } else { Err(Denied::Busy) }
+        let mut place = Place { asking: self, of_address, of_server, was_free: true };
+        if in_all < MOST && of_this < MOST_OF_SERVER {
+            return Ok(place);
+        }
+        place.was_free = false;
+        Err(Denied::Busy)
     }
 }
 
@@ -64,14 +102,21 @@ impl Asking {
 pub(super) struct Place<'a> {
     asking: &'a Asking,
     of_address: Option<usize>,
+    of_server: &'a AtomicUsize,
+    /// Whether it was one that others may have after it.
+    was_free: bool,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.asking.in_all.fetch_sub(1, Ordering::Relaxed);
         self.asking.metrics.ended();
+        self.of_server.fetch_sub(1, Ordering::Relaxed);
         if let Some(place) = self.of_address {
             self.asking.of_addresses.leave(place);
+        }
+        if self.was_free {
+            self.asking.freed.notify_waiters();
         }
     }
 }

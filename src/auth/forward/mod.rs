@@ -16,9 +16,10 @@ mod uri;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use pingora::http::RequestHeader;
 use pingora::protocols::tls::CaType;
 use url::Url;
@@ -29,11 +30,13 @@ pub use question::Question;
 pub use trust::TrustError;
 pub use uri::forwarded_uri;
 
+use crate::auth::authorities::digest_of;
 use crate::clock;
 use crate::config::ForwardAuthConfig;
 use crate::telemetry::{ForwardAuthCounters, ForwardAuthOutcome};
 use addresses::Addresses;
 use condition::{Change, Condition};
+use furt_core::model::Sha256Digest;
 
 /// Tells connections of one server from those of another one, also of the same address: what was verified differs.
 static NEXT_GROUP: AtomicU64 = AtomicU64::new(0);
@@ -48,6 +51,10 @@ pub struct ForwardAuth {
     addresses: Addresses,
     counters: ForwardAuthCounters,
     condition: Condition,
+    /// Of the file of authorities, as it was read.
+    ca_digest: Option<Sha256Digest>,
+    /// Questions to this server that are in flight.
+    in_flight: AtomicUsize,
 }
 
 /// Why a server of `[[forward_auth]]` cannot be used.
@@ -82,7 +89,9 @@ impl ForwardAuth {
         let addresses = Addresses::of(&config.url).ok_or_else(|| OpenError::Url { name: name() })?;
         let counters = asking.metrics().of(config.name.as_str());
         let group = NEXT_GROUP.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { config, template, ca, group, addresses, counters, condition: Condition::default() })
+        let ca_digest = digest_of(config.ca.as_deref());
+        let (condition, in_flight) = (Condition::default(), AtomicUsize::new(0));
+        Ok(Self { config, template, ca, group, addresses, counters, condition, ca_digest, in_flight })
     }
 
     /// Looks whether the file of authorities of an entry can be used.
@@ -91,6 +100,11 @@ impl ForwardAuth {
     /// It cannot.
     pub fn check(config: &ForwardAuthConfig) -> Result<(), TrustError> {
         config.ca.as_deref().filter(|_| is_tls(&config.url)).map_or(Ok(()), |ca| trust::load(ca).map(drop))
+    }
+
+    /// Whether the file of authorities is as it was when it was read.
+    pub fn has_current_ca(&self) -> bool {
+        self.ca_digest == digest_of(self.config.ca.as_deref())
     }
 
     /// The entry.
@@ -110,7 +124,7 @@ impl ForwardAuth {
     }
 
     async fn outcome(&self, asking: &Asking, question: Question<'_>, ends_at: Instant) -> Result<Allowed, Denied> {
-        let _place = asking.enter(question.address)?;
+        let _place = asking.enter_until(ends_at, question.address, &self.in_flight).await?;
         let request = question::request(&self.template, &self.config.request_headers, question);
         let request = request.ok_or(Denied::Unavailable(Why::Unaskable))?;
         let asked = tokio::time::timeout(self.config.timeout, self.exchange(asking, &request, ends_at)).await;
@@ -129,17 +143,24 @@ impl ForwardAuth {
         self.counters.asked(counted, took);
         let change = match outcome {
             Err(Denied::TooMany | Denied::Busy | Denied::Unavailable(Why::Unaskable)) => None,
+            // A client that sends such requests would have the log tell each of them.
+            Err(Denied::Unavailable(Why::Status(status))) if is_of_request(*status) => None,
             Err(Denied::Unavailable(_)) => self.condition.failed(),
             Ok(_) | Err(Denied::Answer(_)) => self.condition.answered(),
         };
         match (change, outcome) {
             (Some(Change::Failed), Err(Denied::Unavailable(why))) => {
-                log::warn!("forward auth: \"{}\" cannot be asked: {why}", self.config.name);
+                log::warn!("forward auth: \"{}\" gives no answer that can be used: {why}", self.config.name);
             }
             (Some(Change::Recovered), _) => log::info!("forward auth: \"{}\" answers again", self.config.name),
             _ => {}
         }
     }
+}
+
+/// Whether the request brought the answer about, and not the server's condition.
+fn is_of_request(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 413 | 414 | 431)
 }
 
 fn is_tls(url: &Url) -> bool {

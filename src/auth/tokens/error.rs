@@ -30,19 +30,19 @@ pub enum TokenError {
     #[error("the header or the claims of the token name a member twice")]
     Duplicate,
     /// A member of its header is missing or of another type than it must be.
-    #[error("the header of the token has no usable {0}")]
+    #[error("the {0} in the header of the token is missing or has a wrong type")]
     Header(&'static str),
     /// The issuer's tokens do not have this algorithm.
-    #[error("the algorithm of the token is not accepted")]
+    #[error("the alg of the token is not accepted")]
     Algorithm,
     /// Its header asks for what furt does not know (RFC 7515 §4.1.11).
-    #[error("the header of the token has crit, of which nothing is known here")]
+    #[error("the header of the token has crit, which is not supported")]
     Critical,
     /// The issuer's tokens are not of this type.
-    #[error("the type of the token is not accepted")]
+    #[error("the typ of the token is not accepted")]
     Type,
     /// The issuer has no key of this `kid`.
-    #[error("the key of the token is not known")]
+    #[error("the kid of the token is no key of its issuer")]
     UnknownKey,
     /// It names no key, and none fits.
     #[error("the token names no key, and none of the issuer fits its algorithm")]
@@ -57,22 +57,22 @@ pub enum TokenError {
     #[error("the signature of the token is not good")]
     Signature,
     /// A claim is missing, or of another type than it must be.
-    #[error("the token has no usable claim {0}")]
+    #[error("the claim {0} of the token is missing or has a wrong type")]
     Claim(&'static str),
     /// It is another issuer's.
-    #[error("the token is of another issuer")]
+    #[error("the iss of the token is another issuer")]
     Issuer,
     /// It is for somebody else.
-    #[error("the token is for another audience")]
+    #[error("the aud of the token has no audience of this gateway")]
     Audience,
     /// Its time is over.
     #[error("the token has expired")]
     Expired,
     /// Its time has not come.
-    #[error("the token is not good yet")]
+    #[error("the nbf of the token is in the future")]
     NotYet,
     /// It was made in the future.
-    #[error("the token was issued in the future")]
+    #[error("the iat of the token is in the future")]
     FromFuture,
 }
 

@@ -10,16 +10,18 @@ use tokio::runtime::Handle;
 use super::error::{TokenError, TokenFault};
 use super::keeper;
 use super::kept::KeptFile;
+use super::key_set::KeySet;
 use super::keyring::{Clock, Held, Keyring};
 use super::schedule::Schedule;
-use super::source::{Fetch, source};
+use super::source::{Fetch, read_file, source};
 use super::verify::verify;
 use crate::auth::Identity;
+use crate::auth::authorities::digest_of;
 use crate::clock;
 use crate::config::{IssuerConfig, JwksSource};
 use crate::telemetry::{TokenMetrics, TokenOutcome};
 use crate::tls::RootsError;
-use furt_core::model::{ProviderName, Sha256Digest};
+use furt_core::model::Sha256Digest;
 
 /// The most verdicts that are remembered.
 const MAX_VERDICTS: u64 = 10_000;
@@ -33,14 +35,29 @@ pub struct Issuer {
     config: IssuerConfig,
     keyring: Arc<Keyring>,
     verdicts: Cache<Sha256Digest, Verdict>,
+    /// Of the file of authorities, as it was read.
+    ca: Option<Sha256Digest>,
 }
 
-/// Why an issuer cannot be started.
+/// Why an issuer cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the keys of the issuer {name} cannot be fetched: {why}")]
-pub struct IssuerError {
-    name: ProviderName,
-    why: RootsError,
+pub enum IssuerError {
+    /// The authorities of its server.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+    /// The file of its keys; what is wrong with it is a sentence.
+    #[error("{0}")]
+    KeyFile(String),
+}
+
+impl IssuerError {
+    /// The key of its entry that names the file.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Roots(_) => "ca",
+            Self::KeyFile(_) => "jwks",
+        }
+    }
 }
 
 /// That a token was good.
@@ -65,8 +82,7 @@ impl Issuer {
         metrics: &TokenMetrics,
         runtime: &Handle,
     ) -> Result<Arc<Self>, IssuerError> {
-        let failed = |why| IssuerError { name: config.name.clone(), why };
-        let source = source(config).map_err(failed)?;
+        let source = source(config)?;
         Ok(Self::start_with(
             config,
             keep.as_deref(),
@@ -88,15 +104,26 @@ impl Issuer {
         }
         edge.runtime.spawn(keeper::keep(Arc::downgrade(&keyring), keyring.waker(), edge.source, kept));
         let verdicts = Cache::builder().max_capacity(MAX_VERDICTS).time_to_live(VERDICT_LIFE).build();
-        Arc::new(Self { config: config.clone(), keyring, verdicts })
+        Arc::new(Self { config: config.clone(), keyring, verdicts, ca: digest_of(config.ca.as_deref()) })
     }
 
-    /// Looks whether the authorities of the server of an issuer's keys can be used.
+    /// Looks whether the files that an entry names can be used: the authorities of its server, its keys.
     ///
     /// # Errors
-    /// They cannot; the error names the file.
+    /// One cannot; the error names it.
     pub fn check(config: &IssuerConfig) -> Result<(), IssuerError> {
-        source(config).map(drop).map_err(|why| IssuerError { name: config.name.clone(), why })
+        source(config)?;
+        let JwksSource::File(path) = &config.jwks else { return Ok(()) };
+        let document = read_file(path).map_err(|why| IssuerError::KeyFile(why.to_string()))?;
+        match KeySet::read(&document) {
+            Ok(_) => Ok(()),
+            Err(why) => Err(IssuerError::KeyFile(format!("{} {why}", path.display()))),
+        }
+    }
+
+    /// Whether the file of authorities is as it was when it was read.
+    pub fn has_current_ca(&self) -> bool {
+        self.ca == digest_of(self.config.ca.as_deref())
     }
 
     /// What the configuration says of it.

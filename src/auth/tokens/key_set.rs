@@ -28,6 +28,8 @@ pub(super) enum KeySetError {
     NotJson,
     #[error("is no set of keys; must be a JSON object with an array keys")]
     NoSet,
+    #[error("is an empty set; must have a key")]
+    Empty,
     #[error("has {0} keys; must be at most {MAX_KEYS}")]
     TooMany(usize),
     #[error(
@@ -57,7 +59,11 @@ impl KeySet {
         }
         let is_first = |(index, key): &(usize, &Value)| !keys[..*index].contains(key);
         let set = Self { keys: keys.iter().enumerate().filter(is_first).map(|(_, key)| Key::new(key)).collect() };
-        if set.usable() == 0 { Err(KeySetError::NoneUsable(keys.len())) } else { Ok(set) }
+        match (keys.len(), set.usable()) {
+            (0, _) => Err(KeySetError::Empty),
+            (count, 0) => Err(KeySetError::NoneUsable(count)),
+            _ => Ok(set),
+        }
     }
 
     /// How many can be used.

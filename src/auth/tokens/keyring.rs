@@ -177,7 +177,12 @@ impl Keyring {
         if before.as_ref().is_some_and(|held| held.document == document) {
             return false;
         }
-        log::info!("issuers: {} has {} keys for tokens, and {} others", self.name, keys.usable(), keys.skipped());
+        log::info!(
+            "issuers: {} has {} keys that can check tokens, and {} that cannot",
+            self.name,
+            keys.usable(),
+            keys.skipped()
+        );
         let generation = before.map_or(0, |held| held.generation + 1);
         self.held.store(Some(Arc::new(Held { generation, keys, document })));
         true

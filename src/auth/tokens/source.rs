@@ -101,11 +101,12 @@ struct KeyFile(PathBuf);
 impl Fetch for KeyFile {
     async fn fetch(&self) -> Result<Vec<u8>, FetchError> {
         let path = self.0.clone();
-        blocking(move || read(&path)).await
+        blocking(move || read_file(&path)).await
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, FetchError> {
+/// The file with the keys.
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, FetchError> {
     match private_files::read(path, MAX_BYTES + 1) {
         Ok(Some(bytes)) if bytes.len() as u64 > MAX_BYTES => Err(too_large()),
         Ok(Some(bytes)) => Ok(bytes),

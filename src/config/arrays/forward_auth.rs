@@ -10,6 +10,7 @@ use toml::de::DeValue;
 use url::{Host, Url};
 
 use super::earlier::EarlierEntries;
+use super::identity_header::identity_header;
 use super::permissions;
 use crate::config::key::{DefaultValue, EntryVisitor, Key};
 use crate::config::location::{Lines, RawLocation};
@@ -18,7 +19,7 @@ use crate::config::section::Section;
 use crate::config::types::{ClaimGrants, ForwardAuthConfig, IssuerConfig};
 use crate::config::value::{Commas, Parsed, RawValue, Value, Zero, duration, file, list, text};
 use crate::header_name::{Folding, begins_as, reads_as};
-use furt_core::model::{Invalid, Message, PermissionSet, ProviderName, is_never_upstream};
+use furt_core::model::{Invalid, PermissionSet, ProviderName, is_never_upstream};
 
 pub(super) const NAME: &str = "forward_auth";
 
@@ -50,8 +51,6 @@ const NEVER_ASKED_WITH: [&str; 11] = [
 ];
 /// The beginnings of what is for one hop, and of what tells the server what is asked about.
 const NEVER_ASKED_WITH_ANY: [&str; 2] = ["proxy-", "x-forwarded"];
-/// What oauth2-proxy calls its headers. Those that furt sets itself are called otherwise.
-const OF_OAUTH2_PROXY: &str = "x-auth-request-";
 
 const URL: &str = "must be an http or https url, such as \"http://auth.internal:9091/api/authz/forward-auth\"";
 
@@ -140,7 +139,7 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> ForwardAuthValues {
                        never gets.",
                 ..Key::ROW
             },
-            list(Commas::Refused, "a header to copy", copied_header),
+            list(Commas::Refused, "a header to copy", identity_header),
         ),
         user: keys.optional(
             Key {
@@ -150,7 +149,7 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> ForwardAuthValues {
                 text: "The header of such an answer that says who the caller is. It is copied, too, whether `copy` names it or not.",
                 ..Key::ROW
             },
-            text("a header to copy", copied_header),
+            text("a header to copy", identity_header),
         ),
         claim: keys.optional(
             Key {
@@ -324,18 +323,6 @@ fn asked_header(text: &str) -> Result<HeaderName, Invalid> {
         return Err(Invalid::new("is furt's own to send; must be another header"));
     }
     Ok(name)
-}
-
-/// A header of an answer that a service may get.
-fn copied_header(text: &str) -> Result<HeaderName, Invalid> {
-    let name = any_header(text)?;
-    if name.as_str().starts_with(OF_OAUTH2_PROXY) {
-        return Ok(name);
-    }
-    if reads_as("set-cookie", name.as_str(), Folding::EverySign) {
-        return Err(Invalid::new("is for the client, which gets it anyway; must be another header"));
-    }
-    Message::Request.try_header(text)
 }
 
 /// Words, each with its permissions; every one that is wrong is told.

@@ -149,7 +149,7 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> GrantValues {
                 name: "grants.auth",
                 default: DefaultValue::absent("`[\"key\"]`", r#"["key", "login"]"#),
                 range: "1 to 8 of `\"key\"` and names of `[[issuers]]` and `[[forward_auth]]`",
-                text: "[Who may vouch](auth.md#who-may-vouch-for-callers) for callers of its routes, at most.",
+                text: "The [methods of authentication](auth.md#which-methods-a-route-takes) that its routes may take.",
                 ..Key::ROW
             },
             auth,

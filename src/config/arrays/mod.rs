@@ -11,6 +11,7 @@ mod client_auth;
 mod earlier;
 mod forward_auth;
 mod grants;
+mod identity_header;
 mod issuers;
 mod routes;
 mod rules;

@@ -7,11 +7,14 @@ mod rewrite;
 
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use crate::config::key::{DefaultValue, EntryVisitor, Key, Nested};
 use crate::config::location::{Lines, RawLocation};
 use crate::config::section::Section;
 use crate::config::types::{Config, Line, RuleConfig};
 use crate::config::value::text;
+use crate::header_name::{Folding, reads_as};
 use furt_core::model::{
     Host, MessageHeaders, MethodRule, Pattern, Restrictions, RouteOptions, Rule, Said, ServiceName,
 };
@@ -135,10 +138,12 @@ fn check_providers(
     }
     let of_identity = known.identity_headers();
     let edited = headers.value().map(|headers| headers.request.iter());
-    if let Some((name, _)) = edited.into_iter().flatten().find(|(name, _)| of_identity.contains(name)) {
+    let is_of_identity =
+        |name: &HeaderName| of_identity.iter().any(|own| reads_as(own.as_str(), name.as_str(), Folding::EverySign));
+    if let Some((name, _)) = edited.into_iter().flatten().find(|(name, _)| is_of_identity(name)) {
         entry.refuse(
             "headers",
-            format!("names \"{name}\", by which [[issuers]] or [[forward_auth]] tell services who a caller is"),
+            format!("names \"{name}\", by which [[issuers]] or [[forward_auth]] tell services who a caller is; must be another header"),
         );
     }
 }

@@ -43,13 +43,22 @@ impl Config {
         }
         let of_claims = self.issuers.iter().flat_map(|issuer| issuer.headers.values());
         let of_answers = self.forward_auth.iter().flat_map(|server| server.copy.iter().chain(&server.user));
-        IDENTITY_HEADERS.into_iter().chain(of_claims.chain(of_answers).cloned()).collect()
+        // A service may believe what the auth server decides by.
+        let decided_by = self.forward_auth.iter().filter_map(|server| server.grants.claim.as_deref()?.parse().ok());
+        IDENTITY_HEADERS.into_iter().chain(of_claims.chain(of_answers).cloned()).chain(decided_by).collect()
     }
 
-    /// Which of them is no provider, as a clause; `None`: each is one.
+    /// Which of them are no providers, as a clause; `None`: each is one.
     pub fn unknown_provider(&self, methods: &AuthMethods) -> Option<String> {
-        let unknown = methods.providers().find(|name| self.provider(name).is_none())?;
-        Some(format!("\"{unknown}\" is no name of [[issuers]] or [[forward_auth]]"))
+        let unknown = methods.providers().filter(|name| self.provider(name).is_none());
+        let unknown: Vec<_> = unknown.map(|name| format!("\"{name}\"")).collect();
+        let are = if unknown.len() == 1 { "is no name" } else { "are no names" };
+        (!unknown.is_empty()).then(|| format!("{} {are} of [[issuers]] or [[forward_auth]]", unknown.join(" and ")))
+    }
+
+    /// Whether callers can be authenticated by none of them, since the configuration has none.
+    pub fn has_none_of(&self, methods: &AuthMethods) -> bool {
+        !methods.take_keys() && methods.providers().all(|name| self.provider(name).is_none())
     }
 
     /// Why nobody can be let in by this list of a route; `None`: somebody can.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::{decimal, request_id};
 use super::flag::ResponseFlag;
 use crate::clock;
-use furt_core::model::{InstanceId, KeyName, Pattern, ServiceName, address_text};
+use furt_core::model::{InstanceId, KeyName, Pattern, ProviderName, ServiceName, address_text};
 
 /// One answered request.
 #[derive(Debug)]
@@ -52,6 +52,8 @@ pub struct Entry<'a> {
     pub retries: u32,
     /// The key's name, never the key.
     pub key: Option<&'a KeyName>,
+    /// Who vouches for the caller in the place of a key, and who it is by that word; written where somebody does.
+    pub vouched: Option<(&'a ProviderName, Option<&'a http::HeaderValue>)>,
 }
 
 /// The TLS of a request's connection.
@@ -115,6 +117,12 @@ impl Entry<'_> {
         decimal::append(text, self.retries.into());
         text.extend_from_slice(b",\"key\":");
         optional(text, self.key.map(KeyName::as_str));
+        if let Some((provider, subject)) = self.vouched {
+            text.extend_from_slice(b",\"auth\":");
+            quoted(text, provider.as_str());
+            text.extend_from_slice(b",\"subject\":");
+            optional(text, subject.map(|subject| String::from_utf8_lossy(subject.as_bytes())).as_deref());
+        }
         text.extend_from_slice(b"}\n");
     }
 }

@@ -327,6 +327,7 @@ mod tests {
             upstream: None,
             retries: 0,
             key: None,
+            vouched: None,
         }
     }
 

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{
-    Country, Document, HealthCheck, Host, Incarnation, InstanceId, Invalid, MAX_TIME, MIN_TIMEOUT, MIN_TTL, MethodRule,
-    Pattern, Permission, Region, RouteOptions, Scheme, ServiceName, UpstreamHost, UpstreamUrl, path,
+    AuthMethods, Country, Document, HealthCheck, Host, Incarnation, InstanceId, Invalid, MAX_TIME, MIN_TIMEOUT,
+    MIN_TTL, MethodRule, Pattern, Permission, Region, RouteOptions, Scheme, ServiceName, UpstreamHost, UpstreamUrl,
+    path,
 };
 
 /// The most routes of a service.
@@ -130,6 +131,12 @@ pub struct Definition {
 }
 
 impl Definition {
+    /// The lists of `auth` that it says, of all its routes or of one.
+    pub fn auth_lists(&self) -> impl Iterator<Item = &AuthMethods> {
+        let options = self.routes.iter().map(|route| &route.options).chain([&self.options]);
+        options.filter_map(|options| options.restrictions.as_ref()?.auth.as_ref())
+    }
+
     /// The definition of a service that says no more than its name: default values, no routes.
     pub fn new(service: ServiceName) -> Self {
         Self {

@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use super::command::{Registration, Source};
 use super::refusal::Refusal;
 use crate::model::{
-    AuthMethods, CidrSet, Definition, Host, MethodRule, Origins, Pattern, PermissionSet, RouteOptions, ServiceName,
-    Sha256Digest, is_never_upstream, path,
+    AuthMethods, CidrSet, Definition, Host, MethodRule, Origins, Pattern, PermissionSet, RouteOptions, RouteSpec,
+    ServiceName, Sha256Digest, is_never_upstream, path,
 };
 
 /// What one service may register.
@@ -221,6 +221,17 @@ impl Grant {
             return Err(Refusal::beyond(format!("host \"{host}\" is not in the grant")));
         }
         self.check_options(&definition.options)?;
+        let said = |options: &RouteOptions| options.restrictions.as_ref().is_some_and(|said| said.auth.is_some());
+        let takes_keys = |route: &&RouteSpec| route.permission.is_some() && !said(&route.options);
+        if !self.auth.take_keys()
+            && !said(&definition.options)
+            && let Some(route) = definition.routes.iter().find(takes_keys)
+        {
+            return Err(Refusal::beyond(format!(
+                "\"{}\" takes API keys, since nothing says auth, and the grant does not allow that; it allows {}",
+                route.pattern, self.auth
+            )));
+        }
         for route in &definition.routes {
             self.check_options(&route.options)?;
             if !self.paths.iter().any(|path| path.covers(&route.pattern)) {

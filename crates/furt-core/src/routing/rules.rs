@@ -36,6 +36,18 @@ pub struct RouteRules {
 }
 
 impl RouteRules {
+    /// Who may vouch for callers of the whole route (`None`: nobody says), and whether something else is said of a part of it.
+    pub fn auth_of_all(&self) -> (Option<&AuthMethods>, bool) {
+        let (mut of_all, mut has_other) = (None, false);
+        for one in self.restrictions.iter().filter(|one| one.said.auth.is_some()) {
+            match one.scope {
+                None => (of_all, has_other) = (one.said.auth.as_ref(), false),
+                Some(_) => has_other = true,
+            }
+        }
+        (of_all, has_other)
+    }
+
     /// Who may vouch for the caller of a request; `None`: nobody says. Host and path normalized.
     pub fn auth(&self, host: &str, path: &str, method: &http::Method) -> Option<&AuthMethods> {
         let mut from_last = self.restrictions.iter().rev();

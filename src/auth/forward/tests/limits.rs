@@ -1,5 +1,7 @@
 //! How many questions may be in flight.
 
+use std::sync::atomic::AtomicUsize;
+
 use super::*;
 
 const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -24,9 +26,11 @@ async fn hold(rig: &Arc<Rig>, auth: &Arc<ForwardAuth>, count: usize, address: Ip
 async fn an_address_has_16_in_flight_at_all_servers_together_and_others_come_in() {
     let rig = Arc::new(Rig::new());
     let (silent, quick) = (Server::acting(|_, _| Act::Silence).await, Server::saying(answer("200 OK", "")).await);
-    let (silent, quick) = (Arc::new(rig.open(config(&silent.url()))), rig.open(config(&quick.url())));
+    let brief = |url: &str| ForwardAuthConfig { timeout: Duration::from_millis(200), ..config(url) };
+    let (other, quick_url) = (rig.open(brief(&silent.url())), quick.url());
+    let (silent, quick) = (Arc::new(rig.open(config(&silent.url()))), rig.open(brief(&quick_url)));
     let held = hold(&rig, &silent, 16, LOCAL).await;
-    for auth in [&*silent, &quick] {
+    for auth in [&other, &quick] {
         let outcome = tokio::time::timeout(LONG / 2, rig.ask(auth)).await.unwrap();
         assert!(matches!(outcome, Err(Denied::TooMany)), "{outcome:?}");
         assert_eq!(auth.condition.answered(), None, "a limit says nothing of the server");
@@ -36,6 +40,24 @@ async fn an_address_has_16_in_flight_at_all_servers_together_and_others_come_in(
     until(|| rig.metrics.in_flight() == 0).await;
     assert!(rig.ask(&quick).await.is_ok());
     assert_eq!((rig.counted("too_many"), rig.counted("allowed")), (2, 2));
+}
+
+#[tokio::test]
+async fn a_question_waits_for_a_place_as_long_as_it_may_take() {
+    let rig = Arc::new(Rig::new());
+    let (silent, quick) = (Server::acting(|_, _| Act::Silence).await, Server::saying(answer("200 OK", "")).await);
+    let (silent, quick) = (Arc::new(rig.open(config(&silent.url()))), Arc::new(rig.open(config(&quick.url()))));
+    let held = hold(&rig, &silent, 16, LOCAL).await;
+    let waiting = (0..40).map(|_| {
+        let (rig, quick) = (Arc::clone(&rig), Arc::clone(&quick));
+        tokio::spawn(async move { rig.ask(&quick).await.is_ok() })
+    });
+    let waiting: Vec<_> = waiting.collect();
+    assert!(rig.ask_from(&quick, OTHER).await.is_ok(), "another address waits for nobody");
+    drop(held);
+    for one in waiting {
+        assert!(one.await.unwrap());
+    }
 }
 
 #[tokio::test]
@@ -59,28 +81,34 @@ async fn a_question_that_is_given_up_leaves_its_place() {
 fn all_addresses_together_have_256_in_flight() {
     let rig = Rig::new();
     let address = |number: u8| Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, number)));
-    let mut places: Vec<_> = (0..=255_u8).map(|number| rig.asking.enter(address(number / 16)).unwrap()).collect();
-    assert!(matches!(rig.asking.enter(address(0)), Err(Denied::TooMany)), "its own limit is told first");
+    let (one, other) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let server = |number: u8| if number < 192 { &one } else { &other };
+    let enter = |number: u8| rig.asking.enter(address(number / 16), server(number));
+    let mut places: Vec<_> = (0..192).map(|number| enter(number).unwrap()).collect();
+    assert!(matches!(rig.asking.enter(address(12), &one), Err(Denied::Busy)), "one server leaves places to the others");
+    places.extend((192..=255).map(|number| enter(number).unwrap()));
+    assert!(matches!(rig.asking.enter(address(0), &other), Err(Denied::TooMany)), "its own limit is told first");
     for of in [address(16), None] {
-        assert!(matches!(rig.asking.enter(of), Err(Denied::Busy)));
+        assert!(matches!(rig.asking.enter(of, &other), Err(Denied::Busy)));
     }
     assert_eq!(rig.metrics.in_flight(), 256);
     places.pop();
-    let place = rig.asking.enter(address(16)).unwrap();
-    assert!(matches!(rig.asking.enter(address(16)), Err(Denied::Busy)));
+    let place = rig.asking.enter(address(16), &other).unwrap();
+    assert!(matches!(rig.asking.enter(address(16), &other), Err(Denied::Busy)));
     drop((place, places));
     assert_eq!(rig.metrics.in_flight(), 0);
-    let again: Vec<_> = (0..16).map(|_| rig.asking.enter(address(16)).unwrap()).collect();
+    let again: Vec<_> = (0..16).map(|_| rig.asking.enter(address(16), &other).unwrap()).collect();
     assert_eq!(again.len(), 16, "who was refused for all is not counted for itself");
 }
 
 #[test]
 fn a_network_of_ipv6_is_one_address_and_a_mapped_one_is_that_of_ipv4() {
-    let rig = Rig::new();
+    let (rig, server) = (Rig::new(), AtomicUsize::new(0));
     let address = |text: String| Some(text.parse::<IpAddr>().unwrap());
-    let _held: Vec<_> = (0..16).map(|part| rig.asking.enter(address(format!("2001:db8::{part}:1"))).unwrap()).collect();
-    assert!(matches!(rig.asking.enter(address("2001:db8::ffff:0:0:1".to_owned())), Err(Denied::TooMany)));
-    assert!(rig.asking.enter(address("2001:db8:0:1::1".to_owned())).is_ok());
-    let _held: Vec<_> = (0..16).map(|_| rig.asking.enter(address("192.0.2.1".to_owned())).unwrap()).collect();
-    assert!(matches!(rig.asking.enter(address("::ffff:192.0.2.1".to_owned())), Err(Denied::TooMany)));
+    let _held: Vec<_> =
+        (0..16).map(|part| rig.asking.enter(address(format!("2001:db8::{part}:1")), &server).unwrap()).collect();
+    assert!(matches!(rig.asking.enter(address("2001:db8::ffff:0:0:1".to_owned()), &server), Err(Denied::TooMany)));
+    assert!(rig.asking.enter(address("2001:db8:0:1::1".to_owned()), &server).is_ok());
+    let _held: Vec<_> = (0..16).map(|_| rig.asking.enter(address("192.0.2.1".to_owned()), &server).unwrap()).collect();
+    assert!(matches!(rig.asking.enter(address("::ffff:192.0.2.1".to_owned()), &server), Err(Denied::TooMany)));
 }

@@ -24,7 +24,7 @@ fn what_is_no_set_of_usable_keys_is_refused() {
         ("{}", KeySetError::NoSet),
         (r#"{"keys": {}}"#, KeySetError::NoSet),
         (&pair.jwk("k").to_string(), KeySetError::NoSet),
-        (r#"{"keys": []}"#, KeySetError::NoneUsable(0)),
+        (r#"{"keys": []}"#, KeySetError::Empty),
         (r#"{"keys": [1, null, "x", {}, {"kty": "oct", "k": "AAAA"}]}"#, KeySetError::NoneUsable(5)),
         (&many(65).to_string(), KeySetError::TooMany(65)),
     ] {

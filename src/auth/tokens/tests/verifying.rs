@@ -335,8 +335,8 @@ fn the_claimed_issuer_is_read_of_tokens_alone_and_believes_nothing() {
 #[test]
 fn what_clients_are_told_fits_into_a_header() {
     for (fault, text) in [
-        (TokenError::Header("kid"), "the header of the token has no usable kid"),
-        (TokenError::Claim("exp"), "the token has no usable claim exp"),
+        (TokenError::Header("kid"), "the kid in the header of the token is missing or has a wrong type"),
+        (TokenError::Claim("exp"), "the claim exp of the token is missing or has a wrong type"),
         (TokenError::Expired, "the token has expired"),
         (TokenError::Key(super::super::Misfit::Size), "the key of the token has not 2048 to 8192 bits"),
     ] {

@@ -11,12 +11,13 @@ use http::HeaderName;
 use toml::de::{DeTable, DeValue};
 use url::Url;
 
+use super::super::identity_header::identity_header;
 use super::super::permissions;
 use crate::config::location::RawLocation;
 use crate::config::printable::printable;
 use crate::config::types::{IssuerConfig, JwksSource, TokenAlgorithm};
 use crate::config::value::{Commas, Parsed, RawValue, Value, Zero, duration, list, text};
-use furt_core::model::{Invalid, MAX_HEADER_EDITS, Message, PermissionSet};
+use furt_core::model::{Invalid, MAX_HEADER_EDITS, PermissionSet};
 
 /// The longest claim `iss`, and the longest audience.
 const MAX_BYTES: usize = 512;
@@ -165,14 +166,12 @@ pub(super) fn headers(value: &Value<'_>) -> Parsed<BTreeMap<String, HeaderName>>
         }
         let header = match element.get_ref().as_str() {
             None => Err(Invalid::new("must have the name of a header in quotes")),
-            Some(text) => {
-                Message::Request.try_header(text).and_then(|header| match good.iter().find(|one| *one.1 == header) {
-                    Some((other, _)) => {
-                        Err(Invalid::new(format!("has the header of {}; must have its own", printable(other))))
-                    }
-                    None => Ok(header),
-                })
-            }
+            Some(text) => identity_header(text).and_then(|header| match good.iter().find(|one| *one.1 == header) {
+                Some((other, _)) => {
+                    Err(Invalid::new(format!("has the header of {}; must have its own", printable(other))))
+                }
+                None => Ok(header),
+            }),
         };
         match header {
             Ok(header) => _ = good.insert(name.to_owned(), header),

@@ -61,8 +61,8 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> RestrictionValues {
                 name: "rules.auth",
                 default: DefaultValue::absent("as the service says", r#"["key", "login"]"#),
                 range: "1 to 8 of `\"key\"` and names of `[[issuers]]` and `[[forward_auth]]`, of these at most one",
-                text: "[Who may vouch for callers](auth.md#who-may-vouch-for-callers), in the place of what services and earlier rules say. A \
-                       public route is public no more.",
+                text: "The [methods of authentication](auth.md#which-methods-a-route-takes) that the routes take, instead of what services and earlier \
+                       rules say. It closes routes without a permission as well.",
                 ..Key::ROW
             },
             auth,
