@@ -32,7 +32,7 @@ const OF_CLIENTS_ANY: [&str; 3] = ["accept-", "content-", "if-"];
 /// It is no name of a header, it is furt's own, or clients of other routes need it.
 pub(super) fn identity_header(text: &str) -> Result<HeaderName, Invalid> {
     let name = HeaderName::from_bytes(text.as_bytes())
-        .map_err(|_| Invalid::new("must be the name of a header, such as \"Remote-User\""))?;
+        .map_err(|_| Invalid::new("must be the name of a header, such as \"Remote-Groups\""))?;
     if name.as_str().starts_with(OF_OAUTH2_PROXY) {
         return Ok(name);
     }

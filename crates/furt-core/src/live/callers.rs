@@ -103,6 +103,7 @@ impl CallerCounts {
             let word = self.places[*place].load(Ordering::Relaxed);
             word & u64::from(u32::MAX) != 0 && word >> 32 == tag >> 32
         };
+        let own_count = |word: u64| if word >> 32 == tag >> 32 { word & u64::from(u32::MAX) } else { 0 };
         // As often as places change hands in between.
         for _ in 0..=WAYS {
             let free = |place: &usize| self.places[*place].load(Ordering::Relaxed) & u64::from(u32::MAX) == 0;
@@ -118,9 +119,17 @@ impl CallerCounts {
                 return Err(NoRoom);
             }
             let more = tag | (count + 1);
-            if self.places[place].compare_exchange(word, more, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            if self.places[place].compare_exchange(word, more, Ordering::SeqCst, Ordering::Relaxed).is_err() {
+                continue;
+            }
+            // Two that came at once may have taken a free place each. SeqCst: whoever looks last sees all of them.
+            let total: u64 =
+                (set..set + WAYS).map(|place| self.places[place].load(Ordering::SeqCst)).map(own_count).sum();
+            if total <= u64::from(most) {
                 return Ok(Some(place));
             }
+            self.leave(place);
+            return Err(NoRoom);
         }
         Ok(None)
     }
@@ -201,6 +210,25 @@ mod tests {
             held.into_iter().for_each(|place| counts.leave(place));
         }
         assert!(counts.places.iter().all(|place| place.load(Ordering::Relaxed) & u64::from(u32::MAX) == 0));
+    }
+
+    #[test]
+    fn who_comes_at_once_for_the_first_time_is_counted_once() {
+        for round in 0..3_000_u64 {
+            let (counts, barrier) = (CallerCounts::new(64), std::sync::Barrier::new(4));
+            let let_in = std::sync::atomic::AtomicU32::new(0);
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        if counts.enter(round << 32 | 7, 1).is_ok() {
+                            let_in.fetch_add(1, Ordering::SeqCst);
+                        }
+                    });
+                }
+            });
+            assert!(let_in.load(Ordering::SeqCst) <= 1, "nobody leaves");
+        }
     }
 
     #[test]

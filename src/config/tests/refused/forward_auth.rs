@@ -104,6 +104,8 @@ fn headers_that_furt_answers_for_are_nobody_else_s() {
         check(&[(&entry(&format!("url = 'http://a'\nrequest_headers = ['{header}']")), &[&message])]);
     }
     let own = "is furt's own to set; must be another header";
+    let of_clients =
+        "would be removed from the requests of all clients, so that no service gets it; must be another header";
     let cookie = "is for the client, which gets it anyway; must be another header";
     for (header, why) in [
         ("X-Auth-Subject", own),
@@ -115,6 +117,11 @@ fn headers_that_furt_answers_for_are_nobody_else_s() {
         ("Connection", own),
         ("Set-Cookie", cookie),
         ("set_cookie", cookie),
+        ("Authorization", of_clients),
+        ("Cookie", of_clients),
+        ("Content_Type", of_clients),
+        ("If-None-Match", of_clients),
+        ("_user", "must begin with a letter or a digit"),
         ("a b", no_name),
     ] {
         let of = |place: &str| format!("{place}: \"{header}\" is not a header to copy; {why}");
@@ -126,8 +133,8 @@ fn headers_that_furt_answers_for_are_nobody_else_s() {
         let of = |message: &str| format!("4:{}: forward_auth.{key}: {message}", key.len() + 4);
         let text = entry(&format!("url = 'http://a'\n{key} = [{}]", many(33)));
         check(&[(&text, &[&of("names 33 headers; must be at most 32")])]);
-        let text = entry(&format!("url = 'http://a'\n{key} = ['Cookie', 'x', 'cookie']"));
-        check(&[(&text, &[&of("names \"cookie\" twice; must name each header once")])]);
+        let text = entry(&format!("url = 'http://a'\n{key} = ['X-A', 'x', 'x-a']"));
+        check(&[(&text, &[&of("names \"x-a\" twice; must name each header once")])]);
     }
 }
 

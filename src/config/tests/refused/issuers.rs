@@ -190,7 +190,7 @@ fn tables_of_an_issuer_are_told_element_by_element() {
                 r#"6:68: issuers.headers: "e": is furt's own to set; must be another header"#,
                 r#"6:89: issuers.headers: "f": is furt's own to set; must be another header"#,
                 r#"6:115: issuers.headers: "g": is furt's own to set; must be another header"#,
-                r#"6:127: issuers.headers: "h": must be the name of a header, such as "Remote-User""#,
+                r#"6:127: issuers.headers: "h": must be the name of a header, such as "Remote-Groups""#,
             ],
         ),
         (&after(&format!("headers = {{ {many} }}")), &["6:11: issuers.headers: has 33 headers; must be at most 32"]),
