@@ -291,12 +291,16 @@ pub(super) fn add_own(session: &mut Session, response: &mut ResponseHeader, ctx:
     response.insert_header(set::REQUEST_ID, ctx.received.request_id.clone())
 }
 
-/// A session of one client is not for others (RFC 9111 §5.2.2.7).
+/// A session of one client is not for others (RFC 9111 §5.2.2.7). What the service says stays: of directives that
+/// contradict each other the narrower one counts (§4.2.1).
 fn keep_from_shared_caches(response: &mut ResponseHeader) -> Result<()> {
     let said = response.headers.get_all(CACHE_CONTROL).iter();
     let mut directives = said.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let is_kept = directives.any(|one| ["private", "no-store"].iter().any(|own| one.trim().eq_ignore_ascii_case(own)));
-    if is_kept { Ok(()) } else { response.insert_header(CACHE_CONTROL, HeaderValue::from_static("private")) }
+    if !is_kept {
+        response.append_header(CACHE_CONTROL, HeaderValue::from_static("private"))?;
+    }
+    Ok(())
 }
 
 /// Removes what was meant for this hop (RFC 9110 §7.6.1); framing is Pingora's, so `Transfer-Encoding` stays. So does the
@@ -381,6 +385,25 @@ mod tests {
             "x-request-id",
         ];
         assert_eq!(left(request, true), kept);
+    }
+
+    #[test]
+    fn a_session_is_kept_from_shared_caches_and_what_the_service_says_stays() {
+        let cases: [(&[&str], &[&str]); 5] = [
+            (&[], &["private"]),
+            (&["no-cache, must-revalidate"], &["no-cache, must-revalidate", "private"]),
+            (&["public, max-age=60"], &["public, max-age=60", "private"]),
+            (&["max-age=60", "Private"], &["max-age=60", "Private"]),
+            (&["no-store"], &["no-store"]),
+        ];
+        for (said, expected) in cases {
+            let mut response = ResponseHeader::build(200, None).unwrap();
+            for value in said {
+                response.append_header(CACHE_CONTROL, *value).unwrap();
+            }
+            keep_from_shared_caches(&mut response).unwrap();
+            assert!(response.headers.get_all(CACHE_CONTROL).iter().eq(expected), "{said:?}: {response:?}");
+        }
     }
 
     #[test]
