@@ -19,7 +19,6 @@ use pingora_proxy::HttpProxy;
 
 use super::chunks::Chunks;
 use super::h2;
-use super::limits::network;
 use super::malformed::Malformed;
 use super::stand_in::stand_in;
 use super::trailers::Trailing;
@@ -34,6 +33,7 @@ use crate::listener::{
 };
 use crate::published::Published;
 use crate::telemetry::{ProxyHeaderOutcome, ProxyMetrics};
+use furt_core::model::counted_network;
 
 /// Keep-alive of a connection until its first request sets it, in s; Pingora's.
 const FIRST_KEEPALIVE: u64 = 60;
@@ -88,7 +88,7 @@ impl Edge {
         if config.server.trusted_proxies.contains(client) {
             return Ok((permit, None));
         }
-        let permit_of_one = self.addresses.try_acquire(network(client), most).ok_or_else(|| {
+        let permit_of_one = self.addresses.try_acquire(counted_network(client), most).ok_or_else(|| {
             self.metrics.address_connections_exceeded();
             TOO_MANY_OF_ONE
         })?;

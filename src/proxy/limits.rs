@@ -4,7 +4,7 @@
 //! or rotated meanwhile, and is found without looking for it. Addresses are counted here, in bounded memory. Called by
 //! `admission`; the limit of bodies is looked at where bodies pass.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 
 use crate::clock;
 use furt_core::live::{RateLimiter, RateLimiters};
-use furt_core::model::RateLimit;
+use furt_core::model::{RateLimit, counted_network};
 use furt_core::routing::ApiKey;
 
 /// Counts a use of the key.
@@ -44,7 +44,7 @@ impl AddressRates {
     /// # Errors
     /// There were too many; after so long there may be another.
     pub(super) fn take(&self, address: IpAddr, limit: RateLimit) -> Result<(), Duration> {
-        let (number, now) = (self.hasher.hash_one(network(address)), clock::now());
+        let (number, now) = (self.hasher.hash_one(counted_network(address)), clock::now());
         let counted = self.counted.load();
         match &*counted {
             Some(counted) if counted.limit() == limit => counted.check(number, now),
@@ -60,16 +60,8 @@ impl AddressRates {
     /// Takes a request back that turned out not to count.
     pub(super) fn give_back(&self, address: IpAddr, limit: RateLimit) {
         if let Some(counted) = self.counted.load().as_ref().filter(|counted| counted.limit() == limit) {
-            counted.give_back(self.hasher.hash_one(network(address)));
+            counted.give_back(self.hasher.hash_one(counted_network(address)));
         }
-    }
-}
-
-/// Who is counted as one: an IPv4 address, or an IPv6 network of 64 bits, all of which its owner can send from.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 

@@ -16,12 +16,11 @@ use super::answer::GatewayAnswer;
 use super::client::Client;
 use super::context::{Context, Credentials};
 use super::framing;
-use super::limits::network;
 use super::restricted::{Callers, InFlight, Restricted};
 use crate::clock;
 use crate::wire::GatewayProblem;
 use furt_core::live::{CallerCounts, CallerRates, Pace, since_ns};
-use furt_core::model::{KeyName, LimitBy, Limits, ProviderName, RateLimit, Share};
+use furt_core::model::{KeyName, LimitBy, Limits, ProviderName, RateLimit, Share, counted_network};
 use furt_core::routing::{LimitLive, Restriction};
 
 /// Places for callers under a limit of rate: 2 MiB. Of a flood that owes more, those who owe the least are forgotten.
@@ -212,7 +211,7 @@ fn caller(by: LimitBy, ctx: &Context) -> Caller<'_> {
         Some(Caller::Vouched(&identity.provider, identity.subject.as_ref()?.as_bytes()))
     };
     let named = if by == LimitBy::Caller { by_word().or_else(by_key) } else { None };
-    named.unwrap_or_else(|| Caller::Address(ctx.client.address.map(network)))
+    named.unwrap_or_else(|| Caller::Address(ctx.client.address.map(counted_network)))
 }
 
 fn at_once(most: NonZeroU32, by: LimitBy) -> String {

@@ -1,6 +1,6 @@
 //! What all servers share: the connections, and how many questions may be in flight.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::answer::Denied;
 use crate::telemetry::ForwardAuthMetrics;
 use furt_core::live::CallerCounts;
+use furt_core::model::counted_network;
 
 /// The most questions in flight in all.
 const MOST: usize = 256;
@@ -80,7 +81,7 @@ impl Asking {
     ) -> Result<Place<'a>, Denied> {
         let of_address = match address {
             Some(address) => {
-                let who = self.hasher.hash_one(network(address));
+                let who = self.hasher.hash_one(counted_network(address));
                 self.of_addresses.enter(who, MOST_OF_ADDRESS).map_err(|_| Denied::TooMany)?
             }
             None => None,
@@ -118,13 +119,5 @@ impl Drop for Place<'_> {
         if self.was_free {
             self.asking.freed.notify_waiters();
         }
-    }
-}
-
-/// Whose questions are counted together: a client over IPv6 has a whole network.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        address => address,
     }
 }

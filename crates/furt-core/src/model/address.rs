@@ -1,7 +1,7 @@
 //! Where instances are, and which addresses may do what.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -53,6 +53,16 @@ impl fmt::Display for CidrSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let texts: Vec<_> = self.0.iter().map(IpNet::to_string).collect();
         f.write_str(&texts.join(", "))
+    }
+}
+
+/// Whose requests are counted as one: an IPv4 address, or an IPv6 network of 64 bits, all of which its owner can send from.
+///
+/// Gives the first address of the network.
+pub fn counted_network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 

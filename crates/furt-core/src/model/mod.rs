@@ -34,7 +34,7 @@ mod share;
 mod size;
 mod status;
 
-pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, address_text, is_never_upstream};
+pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, address_text, counted_network, is_never_upstream};
 pub use api_key::{KeySpec, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, MAX_OLD_DIGESTS, OldDigest, RuntimeKey};
 pub use auth::{AuthMethod, AuthMethods, MAX_AUTH_METHODS};
 pub use cors::{CORS_MAX_AGE, Cors, LONGEST_CORS_MAX_AGE, MAX_CORS_HEADERS};
