@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::HeaderName;
-
 use tokio::runtime::Handle;
 
 use super::acquiring::place;
@@ -141,7 +140,7 @@ pub(super) fn faults(config: &Config, locations: &KeyLocations, path: &Path) -> 
     });
     let of_servers = config.forward_auth.iter().enumerate().filter_map(|(index, entry)| {
         let why = ForwardAuth::check(entry).err()?;
-        Some(fault(("forward_auth", index, "ca"), why.to_string(), locations, path))
+        Some(fault(("forward_auth", index, why.key()), why.to_string(), locations, path))
     });
     of_issuers.chain(of_servers).collect()
 }

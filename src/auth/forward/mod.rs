@@ -61,32 +61,46 @@ pub struct ForwardAuth {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Its authorities.
-    #[error("forward_auth \"{name}\": ca: {why}")]
-    Trust {
-        /// Of the entry.
-        name: String,
-        /// What is wrong with the file.
-        why: TrustError,
-    },
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// Its url.
-    #[error("forward_auth \"{name}\": url: cannot be asked for; must be an http or https url with a host")]
-    Url {
-        /// Of the entry.
-        name: String,
-    },
+    #[error("cannot be asked for; must be an http or https url with a host, and shorter than 64 KiB")]
+    Url,
+}
+
+impl OpenError {
+    /// The key of its entry that is wrong.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Trust(_) => "ca",
+            Self::Url => "url",
+        }
+    }
+}
+
+/// What is made of an entry alone.
+struct Prepared {
+    template: RequestHeader,
+    ca: Option<Arc<CaType>>,
+    addresses: Addresses,
+}
+
+impl Prepared {
+    fn of(config: &ForwardAuthConfig) -> Result<Self, OpenError> {
+        let ca = config.ca.as_deref().filter(|_| is_tls(&config.url)).map(trust::load).transpose()?;
+        let template = question::template(&config.url).ok_or(OpenError::Url)?;
+        let addresses = Addresses::of(&config.url).ok_or(OpenError::Url)?;
+        Ok(Self { template, ca, addresses })
+    }
 }
 
 impl ForwardAuth {
     /// Makes an entry ready to be asked, and reads its file of authorities. Opens no connection.
     ///
     /// # Errors
-    /// The file of authorities cannot be used, or the url has no host.
+    /// As [`check`](Self::check).
     pub fn open(config: ForwardAuthConfig, asking: &Asking) -> Result<Self, OpenError> {
-        let name = || config.name.to_string();
-        let ca = config.ca.as_deref().filter(|_| is_tls(&config.url)).map(trust::load).transpose();
-        let ca = ca.map_err(|why| OpenError::Trust { name: name(), why })?;
-        let template = question::template(&config.url).ok_or_else(|| OpenError::Url { name: name() })?;
-        let addresses = Addresses::of(&config.url).ok_or_else(|| OpenError::Url { name: name() })?;
+        let Prepared { template, ca, addresses } = Prepared::of(&config)?;
         let counters = asking.metrics().of(config.name.as_str());
         let group = NEXT_GROUP.fetch_add(1, Ordering::Relaxed);
         let ca_digest = digest_of(config.ca.as_deref());
@@ -94,12 +108,12 @@ impl ForwardAuth {
         Ok(Self { config, template, ca, group, addresses, counters, condition, ca_digest, in_flight })
     }
 
-    /// Looks whether the file of authorities of an entry can be used.
+    /// Looks whether an entry can be used. Reads its file of authorities.
     ///
     /// # Errors
-    /// It cannot.
-    pub fn check(config: &ForwardAuthConfig) -> Result<(), TrustError> {
-        config.ca.as_deref().filter(|_| is_tls(&config.url)).map_or(Ok(()), |ca| trust::load(ca).map(drop))
+    /// The file of authorities cannot be used, or the url cannot be asked for.
+    pub fn check(config: &ForwardAuthConfig) -> Result<(), OpenError> {
+        Prepared::of(config).map(drop)
     }
 
     /// Whether the file of authorities is as it was when it was read.
@@ -127,7 +141,7 @@ impl ForwardAuth {
         let _place = asking.enter_until(ends_at, question.address, &self.in_flight).await?;
         let request = question::request(&self.template, &self.config.request_headers, question);
         let request = request.ok_or(Denied::Unavailable(Why::Unaskable))?;
-        let asked = tokio::time::timeout(self.config.timeout, self.exchange(asking, &request, ends_at)).await;
+        let asked = tokio::time::timeout_at(ends_at.into(), self.exchange(asking, &request, ends_at)).await;
         let head = asked.unwrap_or(Err(Denied::Unavailable(Why::TimedOut(self.config.timeout))))?;
         answer::allowed(&self.config, &head).map_err(Denied::Unavailable)
     }

@@ -79,7 +79,7 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> ForwardAuthValues {
             Key {
                 name: "forward_auth.name",
                 default: DefaultValue::required(r#""sso""#),
-                range: "1 to 63 of `A-Z`, `a-z`, `0-9`, `.`, `_`, `-`, not `key`; unique",
+                range: "1 to 63 of `A-Z`, `a-z`, `0-9`, `.`, `_`, `-`, not begun with `.`, not `key`; unique",
                 text: "What `auth` of routes calls it.",
                 ..Key::ROW
             },

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
+use crate::clock;
 
 const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
@@ -58,6 +59,23 @@ async fn a_question_waits_for_a_place_as_long_as_it_may_take() {
     for one in waiting {
         assert!(one.await.unwrap());
     }
+}
+
+#[tokio::test]
+async fn waiting_for_a_place_is_part_of_the_time() {
+    let rig = Arc::new(Rig::new());
+    let silent = Server::acting(|_, _| Act::Silence).await;
+    let holding = Arc::new(rig.open(config(&silent.url())));
+    let timed = rig.open(ForwardAuthConfig { timeout: Duration::from_secs(2), ..holding.config().clone() });
+    let held = hold(&rig, &holding, 16, LOCAL).await;
+    let began = clock::now();
+    let freed = async {
+        tokio::time::sleep_until((began + Duration::from_millis(1500)).into()).await;
+        drop(held);
+    };
+    let (outcome, ()) = tokio::join!(rig.ask(&timed), freed);
+    assert!(matches!(why(outcome), Why::TimedOut(_)));
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

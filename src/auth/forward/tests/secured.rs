@@ -64,7 +64,7 @@ fn files_of_authorities_are_refused_before_anybody_is_asked() {
     let open = || {
         let config = ForwardAuthConfig { ca: Some(file.clone()), ..config("https://auth.example") };
         match ForwardAuth::open(config, &rig.asking) {
-            Err(OpenError::Trust { why, .. }) => why,
+            Err(OpenError::Trust(why)) => why,
             Err(other) => panic!("{other}"),
             Ok(_) => panic!("opened"),
         }
@@ -74,4 +74,18 @@ fn files_of_authorities_are_refused_before_anybody_is_asked() {
     assert!(matches!(open(), TrustError::Roots(_)));
     fs::write(&file, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
     assert!(matches!(open(), TrustError::Unusable(_)));
+}
+
+#[test]
+fn an_entry_that_cannot_be_used_is_told_by_its_key() {
+    let missing = Some(tempfile::tempdir().unwrap().path().join("ca.pem"));
+    let long = format!("http://auth.internal/{}", "a".repeat(70_000));
+    let entries = [
+        (ForwardAuthConfig { ca: missing, ..config("https://auth.example") }, Err("ca")),
+        (config(&long), Err("url")),
+        (config(&long[..60_000]), Ok(())),
+    ];
+    for (entry, expected) in entries {
+        assert_eq!(ForwardAuth::check(&entry).map_err(|why| why.key()), expected);
+    }
 }
