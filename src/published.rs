@@ -57,9 +57,7 @@ impl Published {
         let address_limit = config.limits.address().map(|limit| snapshot.share.of_rate(limit));
         Self { snapshot, config, pages, providers, address_limit }
     }
-}
 
-impl Published {
     /// What is wrong with those who vouch for callers, as a sentence each.
     pub fn provider_faults(&self) -> Vec<String> {
         self.providers.as_ref().map(|providers| providers.faults()).unwrap_or_default()

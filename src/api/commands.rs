@@ -44,7 +44,6 @@ pub(super) async fn register(
 ) -> ApiResult<Registered> {
     let form = Form {
         parse: &|body| {
-            let config = Arc::clone(&api.snapshots.load().config);
             let is_registered = |service: &ServiceName| is_registered(&api, service);
             let snapshot = api.snapshots.load();
             let name = body.get("service").and_then(Value::as_str).unwrap_or_default();
@@ -53,7 +52,7 @@ pub(super) async fn register(
             let was_said = |methods: &AuthMethods| {
                 installed.as_ref().is_some_and(|one| one.auth_lists().any(|said| said == methods))
             };
-            let auth_fault = |methods: &AuthMethods| config.auth_fault(methods).filter(|_| !was_said(methods));
+            let auth_fault = |methods: &AuthMethods| snapshot.config.auth_fault(methods).filter(|_| !was_said(methods));
             registration::parse(body, &Known { is_registered: &is_registered, auth_fault: &auth_fault })
         },
         url_pointer: "/url",

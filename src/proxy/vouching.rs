@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use pingora::http::RequestHeader;
 use pingora_proxy::Session;
@@ -157,8 +158,7 @@ fn headers_for(request: &RequestHeader, ctx: &Context, snapshot: &Published) -> 
     for key in request.headers.get_all(API_KEY) {
         _ = sent.append_header(API_KEY, key.clone());
     }
-    let headers: &HeaderMap = &sent.headers;
-    headers.clone()
+    Parts::from(sent).headers
 }
 
 fn unavailable(why: String) -> GatewayAnswer {
