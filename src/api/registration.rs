@@ -143,6 +143,7 @@ fn read_definition(fields: &mut Fields<'_>, service: Option<&ServiceName>) -> Op
     let slow_start = fields.optional("slow_start", seconds(Duration::ZERO, MAX_TIME));
     let (options, timeouts) = route_options::read(fields, Of::Definition);
     check_strip(fields, &options, routes.as_deref());
+    check_compress(fields, &options, routes.as_deref());
     let health_check = fields.nested("health_check", read_health_check).unwrap_or_default();
     let metadata = fields.optional("metadata", metadata).unwrap_or_default();
     let revision = fields.optional("revision", whole(0, u64::MAX)).unwrap_or_default();
@@ -219,6 +220,30 @@ fn check_strip(fields: &mut Fields<'_>, options: &RouteOptions, routes: Option<&
                     .to_owned();
             fields.errors().push(FieldError { pointer, detail });
         }
+    }
+}
+
+/// Tells whoever says `compress` where `cors` allows credentials.
+fn check_compress(fields: &mut Fields<'_>, options: &RouteOptions, routes: Option<&[RouteSpec]>) {
+    let nothing = RouteOptions::default();
+    let mut refused = BTreeMap::new();
+    let of_routes = routes.unwrap_or_default().iter().enumerate();
+    let all = of_routes.map(|(at, route)| (Some(at), &route.options));
+    // Without routes there is the one that its host leads to.
+    let own = routes.is_some_and(<[_]>::is_empty).then_some((None, &nothing));
+    for (at, own) in all.chain(own) {
+        let cors = own.cors.clone().after(options.cors.value().cloned());
+        let compress = own.compress.clone().after(options.compress.value().copied());
+        if let Some(Err(why)) = compress.map(|compress| compress.check_with(cors.as_deref())) {
+            refused.insert(at.filter(|_| !own.compress.is_nothing()), why);
+        }
+    }
+    for (at, why) in refused {
+        let pointer = match at {
+            Some(at) => format!("{}/{at}/compress", fields.pointer_to("routes")),
+            None => fields.pointer_to("compress"),
+        };
+        fields.errors().push(FieldError { pointer, detail: why.to_string() });
     }
 }
 

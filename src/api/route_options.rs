@@ -12,12 +12,12 @@ use std::sync::Arc;
 use axum::http::Method;
 use furt_api::routes::OriginJudged;
 
-use super::fields::Fields;
-use crate::config::{Config, Line, StaticRouteConfig, StaticTarget};
+use super::fields::{Fields, truth};
+use crate::config::{Config, StaticRouteConfig, StaticTarget};
 use crate::published::Published;
 pub(super) use explaining::options;
 use furt_core::model::{
-    AuthMethods, Misfit, RouteOptions, RouteSpec, Said, ServiceName, Subject, Timeouts, is_of_host,
+    AuthMethods, Compress, RouteOptions, RouteSpec, Said, ServiceName, Subject, Timeouts, is_of_host,
 };
 use furt_core::registry::effective;
 use furt_core::routing::{Merged, Owner, Route, Service, ServiceKind};
@@ -28,7 +28,7 @@ pub(super) use shaping::{shown_cors, shown_rewrite};
 const MAX_TOLD: usize = 8;
 
 /// The names of the fields.
-pub(super) const NAMES: [&str; 6] = ["cors", "rewrite", "limits", "timeouts", "retries", "auth"];
+pub(super) const NAMES: [&str; 7] = ["cors", "rewrite", "compress", "limits", "timeouts", "retries", "auth"];
 
 /// Whose fields are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,7 @@ pub(super) fn read(fields: &mut Fields<'_>, of: Of) -> (RouteOptions, Timeouts) 
     let options = RouteOptions {
         cors: said(fields, "cors", of, shaping::read_cors).map(Arc::new),
         rewrite: said(fields, "rewrite", of, shaping::read_rewrite).map(Arc::new),
+        compress: compress(fields, of),
         read_timeout: timeouts.read.filter(|_| of == Of::Route).map_or(Said::Nothing, Said::Is),
         restrictions: Some(Arc::new(restrictions)).filter(|restrictions| !restrictions.is_empty()),
         ..RouteOptions::default()
@@ -58,6 +59,25 @@ fn said<T>(fields: &mut Fields<'_>, name: &str, of: Of, read: impl FnOnce(&mut F
         Some(value) => Said::Is(value),
         None if is_null && of == Of::Route => Said::Off,
         None => Said::Nothing,
+    }
+}
+
+/// `false` is as `null`.
+fn compress(fields: &mut Fields<'_>, of: Of) -> Said<Compress> {
+    let is_said = fields.has("compress");
+    match fields.optional("compress", truth) {
+        Some(true) => Said::Is(Compress),
+        _ if is_said && of == Of::Route => Said::Off,
+        _ => Said::Nothing,
+    }
+}
+
+/// What a definition says; `None`: nothing.
+pub(super) fn shown_compress(said: &Said<Compress>) -> Option<bool> {
+    match said {
+        Said::Nothing => None,
+        Said::Off => Some(false),
+        Said::Is(Compress) => Some(true),
     }
 }
 
@@ -156,21 +176,23 @@ pub(super) fn auth<'m>((host, path, method): (&str, &str, &Method), merged: &'m 
 /// Rules that are skipped for routes of a service, in words; the first of them.
 pub(super) fn skipped_of(service: &Service, published: &Published) -> Vec<String> {
     let definition = &effective(&service.definition, &published.config.apps_domain);
+    let rules: Vec<_> = published.config.rules.iter().map(|one| one.rule.clone()).collect();
     let told = definition.routes.iter().flat_map(|route| {
         let subject = Subject::registered(definition, route);
-        let rules = published.config.rules.iter();
-        rules.filter_map(move |one| Some(misfit(one.line, &subject, one.rule.misfit(subject)?)))
+        let merged = Merged::new(subject, &definition.options, &route.options, &rules);
+        in_words(&merged, &subject, published)
     });
     told.take(MAX_TOLD).collect()
 }
 
-fn misfit(line: Line, route: &dyn Display, why: Misfit) -> String {
-    format!("the rule in line {} is skipped for {route}: {why}", line.0)
-}
-
 /// The rules that are skipped for the route, in words.
 pub(super) fn skipped_rules(merged: &Merged, published: &Published) -> Vec<String> {
-    let line = |number: usize| published.config.rules.get(number).map(|rule| rule.line);
+    in_words(merged, &"this route", published)
+}
+
+fn in_words(merged: &Merged, route: &dyn Display, published: &Published) -> Vec<String> {
+    let line = |number: usize| published.config.rules.get(number).map(|rule| rule.line.0);
     let told = merged.skipped_rules.iter();
-    told.filter_map(|(number, why)| Some(misfit(line(*number)?, &"this route", *why))).collect()
+    told.filter_map(|(number, why)| Some(format!("the rule in line {} is skipped for {route}: {why}", line(*number)?)))
+        .collect()
 }

@@ -476,6 +476,7 @@ mod tests {
             routed: true,
             cors: None,
             rewrite: None,
+            compress: None,
             limits: None,
             timeouts: None,
             retries: None,

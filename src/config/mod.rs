@@ -45,9 +45,9 @@ pub use sourced::{PlainPassword, SecretRef, Sourced};
 pub use tables::MAX_RETRIES;
 pub use types::{
     AccessLogTarget, AcmeConfig, ApiKeyConfig, CertificateConfig, ClaimGrants, ClientAuthConfig, ClientAuthHost,
-    ClientAuthMode, ClientConfig, ClusterConfig, Config, EtcdConfig, ForwardAuthConfig, GatewayConfig, GeoConfig,
-    GrantConfig, HostRange, IDENTITY_HEADERS, InternalConfig, IssuerConfig, JwksSource, KeyAccept, KeysConfig,
-    LimitsConfig, Line, MinTlsVersion, PagesConfig, ProviderKind, RegistrationConfig, RespondConfig, RuleConfig,
-    ServerConfig, StaticRouteConfig, StaticTarget, StoreConfig, TlsConfig, TokenAlgorithm, UnknownTlsName, Unlisted,
-    UpdateConfig, UpstreamConfig, VaultConfig,
+    ClientAuthMode, ClientConfig, ClusterConfig, CompressionConfig, Config, ContentCoding, EtcdConfig,
+    ForwardAuthConfig, GatewayConfig, GeoConfig, GrantConfig, HostRange, IDENTITY_HEADERS, InternalConfig,
+    IssuerConfig, JwksSource, KeyAccept, KeysConfig, LimitsConfig, Line, MediaTypePattern, MinTlsVersion, PagesConfig,
+    ProviderKind, RegistrationConfig, RespondConfig, RuleConfig, ServerConfig, StaticRouteConfig, StaticTarget,
+    StoreConfig, TlsConfig, TokenAlgorithm, UnknownTlsName, Unlisted, UpdateConfig, UpstreamConfig, VaultConfig,
 };

@@ -16,11 +16,13 @@ use minisign_verify::PublicKey;
 use url::Url;
 
 mod auth;
+mod compression;
 mod entries;
 
 pub use auth::{
     ClaimGrants, ForwardAuthConfig, IDENTITY_HEADERS, IssuerConfig, JwksSource, ProviderKind, TokenAlgorithm,
 };
+pub use compression::{CompressionConfig, ContentCoding, MediaTypePattern};
 pub use entries::{ApiKeyConfig, GrantConfig, Line, RespondConfig, RuleConfig, StaticRouteConfig, StaticTarget};
 
 use super::allowed::AllowedSettings;
@@ -52,6 +54,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// `[pages]`
     pub pages: PagesConfig,
+    /// `[compression]`
+    pub compression: CompressionConfig,
     /// `[upstream]`
     pub upstream: UpstreamConfig,
     /// `[apps] domain`: services without routes are reached as `<service>.<domain>`.

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::errors::ConfigError;
 use super::location::{KeyLocations, SourceLocation};
-use super::types::{Config, IssuerConfig, RespondConfig, RuleConfig, StaticRouteConfig, StaticTarget};
-use furt_core::model::Subject;
-use furt_core::routing::{Owner, Route, RouteCounter, ServiceIndex, unguarded};
+use super::types::{Config, IssuerConfig, RespondConfig, StaticRouteConfig, StaticTarget};
+use furt_core::model::{RouteOptions, Subject};
+use furt_core::routing::{Merged, Owner, Route, RouteCounter, ServiceIndex, unguarded};
 
 impl Config {
     /// Where services and operators are spoken to beyond this host and without TLS, in a sentence.
@@ -82,7 +82,8 @@ impl Config {
 
     /// The rules that are skipped for static routes, each with the place of its route.
     fn skipped_rules(&self) -> impl Iterator<Item = (ServiceIndex, String)> {
-        self.routes.iter().enumerate().flat_map(|(index, route)| {
+        let rules: Vec<_> = self.rules.iter().map(|one| one.rule.clone()).collect();
+        self.routes.iter().enumerate().flat_map(move |(index, route)| {
             let subject = Subject {
                 service: match &route.target {
                     StaticTarget::Url(_) | StaticTarget::Redirect(_) | StaticTarget::Respond(_) => None,
@@ -93,12 +94,13 @@ impl Config {
                 pattern: &route.path,
                 is_public: route.permission.is_none(),
             };
-            let skipped = move |one: &RuleConfig| {
-                let why = one.rule.misfit(subject)?;
-                let message = format!("the rule in line {} is skipped for {subject}: {why}", one.line.0);
+            let nothing = RouteOptions::default();
+            let skipped = Merged::new(subject, &nothing, &nothing, &rules).skipped_rules;
+            skipped.into_iter().filter_map(move |(number, why)| {
+                let line = self.rules.get(number)?.line.0;
+                let message = format!("the rule in line {line} is skipped for {subject}: {why}");
                 Some((ServiceIndex(index.try_into().unwrap_or(u32::MAX)), message))
-            };
-            self.rules.iter().filter_map(skipped)
+            })
         })
     }
 }

@@ -33,7 +33,7 @@ fn range(text: &[u8]) -> Option<(&[u8], u16)> {
 }
 
 /// A weight (RFC 9110 §12.4.2): 0 to 1 with up to three digits after the point.
-fn thousandths(weight: &[u8]) -> Option<u16> {
+pub(super) fn thousandths(weight: &[u8]) -> Option<u16> {
     let (whole, digits) = match weight {
         [whole @ (b'0' | b'1')] => (*whole, &[][..]),
         [whole @ (b'0' | b'1'), b'.', digits @ ..] => (*whole, digits),

@@ -11,6 +11,7 @@ use pingora_proxy::Session;
 use super::answer::GatewayAnswer;
 use super::attempts::Attempts;
 use super::client::Client;
+use super::compressing::running::Compressing;
 use super::framing;
 use super::grpc::{self, Deadline};
 use super::malformed::Malformed;
@@ -42,6 +43,8 @@ pub struct Context {
     pub(super) restricted: Option<Box<Restricted>>,
     /// How often that was tried.
     pub(super) attempts: Attempts,
+    /// The service's answer, where it is being compressed.
+    pub(super) compressing: Option<Box<Compressing>>,
     /// What the client is told.
     pub(super) answer: AnswerState,
 }
@@ -122,6 +125,11 @@ impl ForwardTarget {
         self.rules_of_answer()?.cors.as_ref().filter(|_| !self.is_preflight_of_service)
     }
 
+    /// Whether its service's answer is compressed, if it can be.
+    pub(super) fn compresses(&self) -> bool {
+        self.rules().is_some_and(|rules| rules.compresses)
+    }
+
     /// Whether not everybody may have what the route answers.
     pub(super) fn is_guarded(&self) -> bool {
         let is_bound = |one: &Restriction| {
@@ -184,6 +192,7 @@ impl Context {
             target: ForwardTarget::default(),
             restricted: None,
             attempts: Attempts::default(),
+            compressing: None,
             answer: AnswerState::default(),
         }
     }

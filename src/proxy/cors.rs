@@ -6,7 +6,7 @@
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, COOKIE, HOST, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, COOKIE, HOST, ORIGIN,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pingora::Result;
@@ -17,7 +17,7 @@ use super::answer::GatewayAnswer;
 use super::client::{Client, FORWARDED_HOST};
 use super::context::Context;
 use super::preflight::Preflight;
-use super::{secure, websockets};
+use super::{secure, vary, websockets};
 use crate::wire::GatewayProblem;
 use furt_core::model::{MAX_CORS_HEADERS, Scheme, is_of_host};
 use furt_core::routing::{CorsPolicy, Route};
@@ -106,8 +106,8 @@ pub(super) fn remove(response: &mut ResponseHeader) {
 /// # Errors
 /// A header that cannot be made; none of these.
 pub(super) fn tell(request: &RequestHeader, response: &mut ResponseHeader, policy: &CorsPolicy) -> Result<()> {
-    if policy.varies() && !varies_by_origin(&response.headers) {
-        response.append_header(VARY, HeaderValue::from_static("Origin"))?;
+    if policy.varies() {
+        vary::append(response, "Origin")?;
     }
     // The same for every request, also for one without an origin: a cache may keep it for both.
     let any = HeaderValue::from_static("*");
@@ -141,12 +141,6 @@ fn is_list(value: &HeaderValue) -> bool {
     text.split(',').count() <= MAX_CORS_HEADERS && text.split(',').all(is_name)
 }
 
-fn varies_by_origin(headers: &HeaderMap) -> bool {
-    let mut names =
-        headers.get_all(VARY).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
-    names.any(|name| matches!(name.trim(), "*") || name.trim().eq_ignore_ascii_case(ORIGIN.as_str()))
-}
-
 /// The host and port that a client asks for, as it wrote them or as a trusted proxy says.
 pub(super) fn authority<'r>(request: &'r RequestHeader, client: &Client) -> &'r str {
     let text = |name: &HeaderName| request.headers.get(name).and_then(|host| host.to_str().ok());
@@ -171,18 +165,5 @@ mod tests {
         }
         let many = |count: usize| HeaderValue::from_str(&vec!["x"; count].join(",")).unwrap();
         assert!(is_list(&many(MAX_CORS_HEADERS)) && !is_list(&many(MAX_CORS_HEADERS + 1)));
-    }
-
-    #[test]
-    fn what_varies_by_origin_already_is_left() {
-        let vary = |values: &[&'static str]| {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append(VARY, HeaderValue::from_static(value));
-            }
-            varies_by_origin(&headers)
-        };
-        assert!(vary(&["origin"]) && vary(&["Accept, Origin"]) && vary(&["Accept", "*"]) && vary(&["a", "b ,ORIGIN"]));
-        assert!(!vary(&[]) && !vary(&["Accept-Encoding"]) && !vary(&["X-Origin"]));
     }
 }

@@ -3,7 +3,7 @@
 //! client address → path check → route → origin → API key → permission → rate → instance → forward. Reads the snapshot, the
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides (with `credentials`),
 //! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be
-//! read in two ways, `secure` what must come under TLS, `identifying` and `vouching` find out who sends a request that others than API keys vouch for, `cors` tells browsers of other origins what they may, `fixed` has the answers of static routes without a service, `hops` what goes round or no further, `headers` edits, `rewriting` the path, `client_location` finds out where the client is,
+//! read in two ways, `secure` what must come under TLS, `identifying` and `vouching` find out who sends a request that others than API keys vouch for, `cors` tells browsers of other origins what they may, `fixed` has the answers of static routes without a service, `hops` what goes round or no further, `headers` edits, `rewriting` the path, `client_location` finds out where the client is, `compressing` has answers compressed,
 //! `answer` makes furt's own answers, `accept` says who gets a page for them, `grpc` those to calls, `counting` counts, `edge` takes connections as `listener` has them and makes sessions
 //! of them, `h2` of those that speak HTTP/2, `duplex` passes their bodies to services that speak it too, `websockets` are those that
 //! they ask for. What is known of one request is its `context`, grouped by whom it is about.
@@ -19,6 +19,7 @@ mod challenges;
 mod chunks;
 mod client;
 mod client_location;
+mod compressing;
 mod context;
 mod cors;
 mod counting;
@@ -52,6 +53,7 @@ mod streams;
 mod trailers;
 mod unauthorized;
 mod upload;
+mod vary;
 mod vouching;
 mod websockets;
 
@@ -85,6 +87,7 @@ use crate::wire::{GatewayProblem, Pages};
 use admission::Admitted;
 use affinity::Affinity;
 use answer::GatewayAnswer;
+use compressing::Compressor;
 use context::Context;
 use duplex::Duplex;
 use furt_core::model::Scheme;
@@ -109,6 +112,7 @@ pub struct Gateway {
     secure: Secure,
     upstream: Arc<UpstreamTls>,
     duplex: Duplex,
+    compressor: Compressor,
 }
 
 impl Gateway {
@@ -127,6 +131,7 @@ impl Gateway {
         let route_limits = RouteLimits::default();
         let secure = Secure::new(https, tls);
         let duplex = Duplex::new(conf);
+        let compressor = Compressor::new(Arc::clone(&metrics));
         Self {
             snapshots,
             geo,
@@ -139,6 +144,7 @@ impl Gateway {
             secure,
             upstream,
             duplex,
+            compressor,
         }
     }
 
@@ -328,21 +334,39 @@ impl ProxyHttp for Gateway {
         {
             self.note_answered(session, ctx);
         }
+        // Where it is of use: from then on nothing else holds the configuration.
+        let view = if ctx.target.compresses() { ctx.snapshot.clone() } else { None };
         ctx.note_response();
-        headers::for_client(session, response, ctx)
+        headers::for_client(session, response, ctx)?;
+        match view {
+            Some(view) => self.compressor.begin(session, response, ctx, &view.config),
+            None => Ok(()),
+        }
     }
 
     fn response_body_filter(
         &self,
         session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         is_last: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
         if is_last {
             self.note_answered(session, ctx);
         }
+        if ctx.compressing.is_some() {
+            compressing::encode(body, is_last, ctx)?;
+        }
         Ok(None)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        session: &mut Session,
+        trailers: &mut HeaderMap,
+        ctx: &mut Context,
+    ) -> Result<Option<Bytes>> {
+        compressing::end_before(trailers, session, ctx)
     }
 
     /// Trailers come from services of HTTP/2 alone: Pingora drops those of HTTP/1.

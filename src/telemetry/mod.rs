@@ -9,6 +9,7 @@
 mod access_log;
 mod cluster;
 mod collector;
+mod compression;
 mod connections;
 mod decimal;
 mod events;
@@ -31,6 +32,7 @@ mod vault;
 pub use access_log::{AccessLog, AccessLogError, AccessLogMetrics, Entry, OpenedLog, ResponseFlag, TlsOfEntry};
 pub use cluster::ClusterMetrics;
 pub use collector::{COMMIT, Telemetry, VERSION};
+pub use compression::CompressionMetrics;
 pub use connections::ConnectionMetrics;
 pub use decimal::append_ms;
 pub use events::{Event, Events, NewEvents};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
+use super::compression::CompressionMetrics;
 use super::exporter::{Exporter, MetricsError};
 use super::http2::Http2Metrics;
 use super::series::Series;
@@ -45,6 +46,8 @@ pub struct ProxyMetrics {
     retries: IntCounter,
     ejections: IntCounter,
     proxy_headers: IntCounterVec,
+    /// Answers that are compressed.
+    pub compression: CompressionMetrics,
     /// Connections over HTTP/2.
     pub http2: Http2Metrics,
     /// Requests by service and route.
@@ -92,6 +95,7 @@ impl ProxyMetrics {
                 "Connections of peers that send a PROXY header, by what came of it",
                 &["outcome"],
             )?,
+            compression: CompressionMetrics::try_new(exporter)?,
             http2: Http2Metrics::try_new(exporter)?,
             series,
         })

@@ -20,6 +20,7 @@ mod browser;
 mod bus;
 mod cluster;
 mod comers_and_goers;
+mod compress;
 mod conflicts;
 mod draining;
 mod edge;

@@ -19,6 +19,7 @@ mod certificates;
 mod cli;
 mod client_certificates;
 mod cluster_verbs;
+mod compress;
 mod container;
 mod cors;
 mod credentials;

@@ -57,6 +57,9 @@ pub struct Registration {
     /// What becomes of the path of requests on their way to it. Absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<Rewrite>,
+    /// Whether furt compresses answers of its routes. Absent: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compress: Option<bool>,
     /// How much may be asked for of its routes. Absent: as much as one likes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
@@ -127,6 +130,7 @@ impl Registration {
             timeouts: None,
             cors: None,
             rewrite: None,
+            compress: None,
             limits: None,
             retries: None,
             auth: None,
@@ -198,6 +202,9 @@ pub struct Route {
     /// The same of `rewrite`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
     pub rewrite: Option<Option<Rewrite>>,
+    /// Whether furt compresses its answers, in the place of what the definition says. Absent: as the definition says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compress: Option<bool>,
     /// How much may be asked for, beside what the definition says. Absent: as much as one likes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
@@ -222,6 +229,7 @@ impl Route {
             permission: None,
             cors: None,
             rewrite: None,
+            compress: None,
             limits: None,
             timeouts: None,
             retries: None,

@@ -74,6 +74,9 @@ pub struct Service {
     /// What it says that becomes of the path of requests; absent where it says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<Rewrite>,
+    /// Whether it says that furt compresses answers of its routes; absent where it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compress: Option<bool>,
     /// How much may be asked for of its routes. Absent where it says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
@@ -151,6 +154,9 @@ pub struct ServiceRoute {
     /// The same of `rewrite`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
     pub rewrite: Option<Option<Rewrite>>,
+    /// Whether it says that furt compresses its answers, in the place of the service's word; absent where it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compress: Option<bool>,
     /// How much may be asked for, beside what the definition says. Absent: as much as one likes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,

@@ -212,7 +212,13 @@ fn options(options: &RouteOptions) -> Vec<(&'static str, Value)> {
             "redirects": rewrite.redirects,
         })
     });
-    cors.map(|cors| ("cors", cors)).into_iter().chain(rewrite.map(|rewrite| ("rewrite", rewrite))).collect()
+    let compress = match options.compress {
+        Said::Nothing => None,
+        Said::Off => Some(Value::Null),
+        Said::Is(_) => Some(Value::Bool(true)),
+    };
+    let all = [("cors", cors), ("rewrite", rewrite), ("compress", compress)];
+    all.into_iter().filter_map(|(name, said)| Some((name, said?))).collect()
 }
 
 fn said<T>(said: &Said<Arc<T>>, shown: impl Fn(&T) -> Value) -> Option<Value> {

@@ -7,7 +7,7 @@ use http::{HeaderName, Method};
 
 use crate::published::Published;
 use furt_core::model::{
-    AskedHost, Cors, HeaderEdit, HeaderEdits, LimitBy, Limits, MessageHeaders, Restrictions, Rewrite, Scope,
+    AskedHost, Compress, Cors, HeaderEdit, HeaderEdits, LimitBy, Limits, MessageHeaders, Restrictions, Rewrite, Scope,
 };
 use furt_core::routing::{self, Merged};
 
@@ -18,7 +18,7 @@ pub(in crate::api) fn options(
     published: &Published,
 ) -> Vec<RouteOption> {
     let is_for = |scope: &Option<Scope>| scope.as_ref().is_none_or(|scope| scope.has(host, path, method));
-    let Merged { cors, rewrite, asked_host, read_timeout, headers, restrictions, skipped_rules: _ } = merged;
+    let Merged { cors, rewrite, compress, asked_host, read_timeout, headers, restrictions, skipped_rules: _ } = merged;
     let option = |name: &str, value: String, by: routing::SaidBy| {
         let (said_by, line) = match by {
             routing::SaidBy::Service => (SaidBy::Service, None),
@@ -29,6 +29,7 @@ pub(in crate::api) fn options(
     };
     let cors = cors.as_ref().map(|(cors, by)| option("cors", in_words(cors), *by));
     let rewrite = rewrite.as_ref().map(|(rewrite, by)| option("rewrite", rewrite_in_words(rewrite), *by));
+    let compress = compress.map(|(Compress, by)| option("compress", "on".to_owned(), by));
     let host = asked_host.as_ref().map(|(host, by)| option("rewrite.host", host_in_words(host), *by));
     let read = read_timeout.map(|(time, by)| option("timeouts.read", seconds(time), by));
     let headers = headers.as_ref().map(|(headers, by)| option("headers", headers_in_words(headers), *by));
@@ -40,7 +41,8 @@ pub(in crate::api) fn options(
         let methods = said.auth.as_ref().filter(|_| is_for(scope))?;
         Some(option("auth", within(methods.to_string(), scope.as_ref()), *by))
     });
-    cors.into_iter().chain(auth).chain(rewrite).chain(host).chain(read).chain(headers).chain(restricting).collect()
+    let shaping = cors.into_iter().chain(auth).chain(rewrite).chain(host).chain(compress).chain(read).chain(headers);
+    shaping.chain(restricting).collect()
 }
 
 fn within(value: String, scope: Option<&Scope>) -> String {

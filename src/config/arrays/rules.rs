@@ -13,10 +13,10 @@ use crate::config::key::{DefaultValue, EntryVisitor, Key, Nested};
 use crate::config::location::{Lines, RawLocation};
 use crate::config::section::Section;
 use crate::config::types::{Config, Line, RuleConfig};
-use crate::config::value::text;
+use crate::config::value::{boolean, text};
 use crate::header_name::{Folding, reads_as};
 use furt_core::model::{
-    Host, MessageHeaders, MethodRule, Pattern, Restrictions, RouteOptions, Rule, Said, ServiceName,
+    Compress, Cors, Host, MessageHeaders, MethodRule, Pattern, Restrictions, RouteOptions, Rule, Said, ServiceName,
 };
 
 pub(super) const NAME: &str = "rules";
@@ -32,13 +32,14 @@ pub(super) struct RuleValues {
     method: Option<MethodRule>,
     cors: Nested<cors::CorsValues>,
     rewrite: Nested<rewrite::RewriteValues>,
+    compress: Option<bool>,
     restrictions: restrictions::RestrictionValues,
     headers: Nested<headers::HeaderValues>,
 }
 
 /// What a rule may say.
-const OPTIONS: [&str; 9] =
-    ["cors", "rewrite", "headers", "auth", "limits", "timeouts", "retries", "allow_from", "deny_from"];
+const OPTIONS: [&str; 10] =
+    ["cors", "rewrite", "compress", "headers", "auth", "limits", "timeouts", "retries", "allow_from", "deny_from"];
 
 pub(super) fn visit(keys: &mut impl EntryVisitor) -> RuleValues {
     keys.array(
@@ -87,6 +88,16 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> RuleValues {
             },
             text("a method to route", MethodRule::try_new),
         ),
+        compress: keys.optional(
+            Key {
+                name: "rules.compress",
+                default: DefaultValue::absent("as the service says", "true"),
+                range: "true, false",
+                text: "Whether furt [compresses](routes.md#compress) answers. Not together with `cors` that allows credentials.",
+                ..Key::ROW
+            },
+            boolean,
+        ),
         restrictions: restrictions::visit(keys),
         cors: keys.table("rules.cors", cors::visit),
         rewrite: keys.table("rules.rewrite", rewrite::visit),
@@ -108,22 +119,37 @@ pub(super) fn read(entries: Vec<Section<'_>>, lines: &Lines<'_>, known: Option<&
             RawLocation::Offset(offset) => lines.position(offset).0,
             RawLocation::Variable(_) | RawLocation::Layer(..) => 0,
         };
-        let RuleValues { service, host, path, method, cors, rewrite, restrictions, headers } = values;
+        let RuleValues { service, host, path, method, cors, rewrite, compress, restrictions, headers } = values;
         let cors = cors::read(cors, &entry);
         let (rewrite, asked_host) = rewrite::read(rewrite, &entry);
+        let compress = read_compress(compress, &cors, &entry);
         let (restrictions, read_timeout) = restrictions::read(restrictions, &entry);
         let headers = headers::read(headers, &entry);
         if let Some(known) = known {
             check_providers(&restrictions, &headers, known, &entry);
         }
         let restrictions = Some(Arc::new(restrictions)).filter(|all| !all.is_empty());
-        let options = RouteOptions { cors, rewrite, asked_host, read_timeout, headers, restrictions };
+        let options = RouteOptions { cors, rewrite, compress, asked_host, read_timeout, headers, restrictions };
         if options.is_empty() && !entry.has_faults() && !OPTIONS.iter().any(|name| entry.is_set(name)) {
             entry.refuse_whole(format!("says nothing of the routes that it matches; must have {}", OPTIONS.join(", ")));
         }
         RuleConfig { rule: Rule { service, host, path, method, options }, line: Line(line) }
     };
     entries.into_iter().enumerate().map(read).collect()
+}
+
+/// `false` takes away what was said before.
+fn read_compress(value: Option<bool>, cors: &Said<Arc<Cors>>, entry: &Section<'_>) -> Said<Compress> {
+    match value {
+        None => Said::Nothing,
+        Some(false) => Said::Off,
+        Some(true) => {
+            if let Err(why) = Compress.check_with(cors.value().map(|cors| &**cors)) {
+                entry.refuse("compress", why.to_string());
+            }
+            Said::Is(Compress)
+        }
+    }
 }
 
 /// Refuses what names nobody who vouches for callers, and what would say in the place of those who do who a caller is.

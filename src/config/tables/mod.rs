@@ -8,6 +8,7 @@ mod acme;
 mod apps;
 mod client;
 mod cluster;
+mod compression;
 mod gateway;
 mod geo;
 mod internal;
@@ -49,6 +50,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> Config {
         keys: keys::visit(keys),
         limits: limits::visit(keys),
         pages: pages::visit(keys),
+        compression: compression::visit(keys),
         upstream: upstream::visit(keys),
         apps_domain: apps::visit(keys),
         geo: geo::visit(keys),

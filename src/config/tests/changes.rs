@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 120] = [
+const OTHERS: [(&str, &str); 123] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -80,6 +80,9 @@ const OTHERS: [(&str, &str); 120] = [
     ("limits.share", "true"),
     ("pages.error", "'/error.html'"),
     ("pages.maintenance", "'/down.html'"),
+    ("compression.encodings", "['br', 'gzip']"),
+    ("compression.min_size", "'2KiB'"),
+    ("compression.types", "['text/*']"),
     ("upstream.connect_timeout", "1"),
     ("upstream.read_timeout", "1"),
     ("upstream.stream_read_timeout", "60"),

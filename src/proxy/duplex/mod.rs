@@ -192,6 +192,9 @@ impl Gateway {
             }
             HttpTask::Trailer(Some(trailers)) => {
                 self.upstream_response_trailer_filter(session, trailers, ctx)?;
+                if let Some(end) = self.response_trailer_filter(session, trailers, ctx).await? {
+                    task = HttpTask::Body(Some(end), true);
+                }
             }
             _ => {}
         }

@@ -1,8 +1,8 @@
 //! One request over HTTP/2, as its task, its session and its hooks share it. It lies in the extensions of the request's header.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use http::Version;
+use http::{HeaderMap, Version};
 use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 
@@ -35,6 +35,8 @@ pub(in crate::proxy) struct Exchange {
     pub(in crate::proxy) websocket: Option<WebSocketKey>,
     /// What the handshake of its connection has settled.
     pub(in crate::proxy) secured: Option<Arc<Secured>>,
+    /// Trailers of the answer that go after the last of its content.
+    held_trailers: OnceLock<HeaderMap>,
     guard: Arc<Guard>,
 }
 
@@ -52,12 +54,34 @@ impl Exchange {
         let is_call = grpc == Some(Grpc::Call);
         let deadline = is_call.then(|| Deadline::of(&request.headers, clock::now())).flatten();
         let (watch, service) = (BodyWatch::new(), ServiceTime::default());
-        Self { watch, service, has_body, malformed, grpc, deadline, websocket, secured, guard }
+        Self {
+            watch,
+            service,
+            has_body,
+            malformed,
+            grpc,
+            deadline,
+            websocket,
+            secured,
+            held_trailers: OnceLock::new(),
+            guard,
+        }
     }
 
     /// Its connection takes no further request: its client has to open another one.
     pub(in crate::proxy) fn retire_connection(&self) {
         self.guard.retire();
+    }
+
+    /// Has these trailers sent after the part that ends the answer's content.
+    pub(in crate::proxy) fn hold_trailers(&self, trailers: HeaderMap) {
+        // An answer has trailers once.
+        _ = self.held_trailers.set(trailers);
+    }
+
+    /// Those trailers.
+    pub(super) fn held_trailers(&self) -> Option<HeaderMap> {
+        self.held_trailers.get().cloned()
     }
 
     /// The one of a session; `None`: its client speaks HTTP/1.

@@ -184,6 +184,17 @@ impl ClientSession {
 }
 
 /// A failed read, as over HTTP/1 the client's connection fails it.
+/// Has an answer that its content would end, ended by its trailers.
+fn append_trailers(tasks: &mut Vec<HttpTask>, trailers: HeaderMap) {
+    let last = tasks.iter().position(|task| matches!(task, HttpTask::Body(_, true)));
+    if let Some(at) = last
+        && let Some(HttpTask::Body(_, is_last)) = tasks.get_mut(at)
+    {
+        *is_last = false;
+        tasks.insert(at + 1, HttpTask::Trailer(Some(Box::new(trailers))));
+    }
+}
+
 fn failed(cause: io::Error) -> Box<Error> {
     Error::because(ErrorType::ReadTimedout, "while reading a request over HTTP/2", cause).into_down()
 }
@@ -255,6 +266,9 @@ impl Session for ClientSession {
         // What the service failed at is no failure to write.
         let failed_at = tasks.iter().position(|task| matches!(task, HttpTask::Failed(_)));
         let failed = failed_at.and_then(|at| tasks.drain(at..).next());
+        if let Some(trailers) = self.exchange.held_trailers() {
+            append_trailers(&mut tasks, trailers);
+        }
         for task in &mut tasks {
             match task {
                 HttpTask::Header(response, _) => self.begin_answer(response)?,

@@ -56,6 +56,9 @@ pub(in crate::store) struct Definition {
     cors: Field<Cors>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "options::null_or")]
     rewrite: Field<Rewrite>,
+    /// An earlier furt sends the service's answers as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    compress: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     restrictions: Option<Restrictions>,
     /// The lowest format of records whose readers know everything in it that restricts; absent where that is 1.
@@ -84,6 +87,8 @@ struct Route {
     cors: Field<Cors>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "options::null_or")]
     rewrite: Field<Rewrite>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    compress: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     read_timeout_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -222,6 +227,7 @@ impl Definition {
             permission: text(route.permission.as_ref()),
             cors: options::stored(&route.options.cors, Cors::from_core),
             rewrite: options::stored(&route.options.rewrite, Rewrite::from_core),
+            compress: options::stored_compress(&route.options.compress),
             read_timeout_ms: ms(route.options.read_timeout.value().copied()),
             restrictions: route.options.restrictions.as_deref().map(Restrictions::from_core),
         };
@@ -241,6 +247,7 @@ impl Definition {
             grpc_health: text(definition.health_check.grpc.as_ref()),
             cors: options::stored(&definition.options.cors, Cors::from_core),
             rewrite: options::stored(&definition.options.rewrite, Rewrite::from_core),
+            compress: options::stored_compress(&definition.options.compress),
             restrictions: definition.options.restrictions.as_deref().map(Restrictions::from_core),
             reads: options::reads(definition),
             metadata: definition.metadata.clone(),
@@ -273,6 +280,7 @@ impl Definition {
                 options: model::RouteOptions {
                     cors: options::said(route.cors, Cors::into_core)?,
                     rewrite: options::said(route.rewrite, Rewrite::into_core)?,
+                    compress: options::said_compress(route.compress),
                     read_timeout: route
                         .read_timeout_ms
                         .map_or(model::Said::Nothing, |ms| model::Said::Is(Duration::from_millis(ms))),
@@ -297,6 +305,7 @@ impl Definition {
             options: model::RouteOptions {
                 cors: options::said(self.cors, Cors::into_core)?,
                 rewrite: options::said(self.rewrite, Rewrite::into_core)?,
+                compress: options::said_compress(self.compress),
                 restrictions: self.restrictions.map(Restrictions::into_core).transpose()?,
                 ..model::RouteOptions::default()
             },

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{READS, WITHOUT_AUTH};
-use furt_core::model::{self, Origins, PathPrefix, Said};
+use furt_core::model::{self, Compress, Origins, PathPrefix, Said};
 
 /// A field of a definition or a route: absent where nothing is said, so that an earlier furt reads such a record, and `null` where it
 /// takes away what was said before.
@@ -55,6 +55,22 @@ pub(super) fn said<T, R>(
         Some(None) => Said::Off,
         Some(Some(value)) => Said::Is(Arc::new(into_core(value)?)),
     })
+}
+
+pub(super) fn stored_compress(said: &Said<Compress>) -> Option<bool> {
+    match said {
+        Said::Nothing => None,
+        Said::Off => Some(false),
+        Said::Is(Compress) => Some(true),
+    }
+}
+
+pub(super) fn said_compress(stored: Option<bool>) -> Said<Compress> {
+    match stored {
+        None => Said::Nothing,
+        Some(false) => Said::Off,
+        Some(true) => Said::Is(Compress),
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -199,6 +215,27 @@ mod tests {
             assert_eq!(stored(&record(of_all, of_route))["reads"], WITHOUT_AUTH);
         }
         assert_eq!(stored(&record(cors(), Said::Off))["routes"][0]["cors"], Value::Null);
+    }
+
+    #[test]
+    fn compress_is_read_again_as_it_was_said() {
+        let said = |compress| RouteOptions { compress, ..RouteOptions::default() };
+        for (of_all, of_route, fields) in [
+            (Said::Nothing, Said::Nothing, [Value::Null, Value::Null]),
+            (Said::Is(Compress), Said::Nothing, [json!(true), Value::Null]),
+            (Said::Is(Compress), Said::Off, [json!(true), json!(false)]),
+            (Said::Nothing, Said::Is(Compress), [Value::Null, json!(true)]),
+        ] {
+            let mut record = record(Said::Nothing, Said::Nothing);
+            let definition = Arc::make_mut(&mut record.definition);
+            definition.options = said(of_all);
+            definition.routes[0].options = said(of_route);
+            let json = Definition::from_core(&record).to_json();
+            assert_eq!(Definition::parse("s", &json).unwrap(), record);
+            let stored: Value = serde_json::from_slice(&json).unwrap();
+            let field = |record: &Value| record.get("compress").cloned().unwrap_or_default();
+            assert_eq!([field(&stored), field(&stored["routes"][0])], fields);
+        }
     }
 
     #[test]

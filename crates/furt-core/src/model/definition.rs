@@ -211,6 +211,9 @@ impl Definition {
             if is_by_host && strips {
                 return Err(Invalid::new("without routes there is nothing to strip of its paths"));
             }
+            if is_by_host {
+                self.check_compress(&RouteOptions::default())?;
+            }
             return self.routes.iter().try_for_each(|route| self.check_options(route));
         };
         Err(Invalid::new(refused))
@@ -219,10 +222,17 @@ impl Definition {
     fn check_options(&self, route: &RouteSpec) -> Result<(), Invalid> {
         route.options.check()?;
         let rewrite = route.options.rewrite.clone().after(self.options.rewrite.value().cloned());
-        match rewrite.filter(|rewrite| !rewrite.fits(&route.pattern)) {
-            None => Ok(()),
-            Some(_) => Err(Invalid::new("what is stripped of a path does not begin the pattern of its route")),
+        if rewrite.is_some_and(|rewrite| !rewrite.fits(&route.pattern)) {
+            return Err(Invalid::new("what is stripped of a path does not begin the pattern of its route"));
         }
+        self.check_compress(&route.options)
+    }
+
+    /// `own`: what a route says.
+    fn check_compress(&self, own: &RouteOptions) -> Result<(), Invalid> {
+        let cors = own.cors.clone().after(self.options.cors.value().cloned());
+        let compress = own.compress.clone().after(self.options.compress.value().copied());
+        compress.map_or(Ok(()), |compress| compress.check_with(cors.as_deref()))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AskedHost, Cors, Invalid, MAX_TIME, MIN_TIMEOUT, MessageHeaders, Restrictions, Rewrite};
+use super::{AskedHost, Compress, Cors, Invalid, MAX_TIME, MIN_TIMEOUT, MessageHeaders, Restrictions, Rewrite};
 
 /// What somebody says of one option.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -58,6 +58,8 @@ pub struct RouteOptions {
     pub cors: Said<Arc<Cors>>,
     /// What becomes of the path on its way to the service.
     pub rewrite: Said<Arc<Rewrite>>,
+    /// Whether answers are compressed.
+    pub compress: Said<Compress>,
     /// Which host the service is asked for, where that is not the client's. Rules alone say it.
     pub asked_host: Said<AskedHost>,
     /// How long the service may take to the header of its answer, and between reads. Of all its routes a service says it in its
@@ -77,20 +79,21 @@ impl RouteOptions {
 
     /// Whether anything is said but what restricts.
     pub fn shapes(&self) -> bool {
-        let Self { cors, rewrite, asked_host, read_timeout, headers, restrictions: _ } = self;
+        let Self { cors, rewrite, compress, asked_host, read_timeout, headers, restrictions: _ } = self;
         !(cors.is_nothing()
             && rewrite.is_nothing()
+            && compress.is_nothing()
             && asked_host.is_nothing()
             && read_timeout.is_nothing()
             && headers.is_nothing())
     }
 
-    /// Whether each of them could have been registered.
+    /// Whether each of them could have been registered; whether they go together is for who knows all that is said of a route.
     ///
     /// # Errors
     /// The first reason why not.
     pub fn check(&self) -> Result<(), Invalid> {
-        let Self { cors, rewrite, asked_host: _, read_timeout, headers: _, restrictions } = self;
+        let Self { cors, rewrite, compress: _, asked_host: _, read_timeout, headers: _, restrictions } = self;
         cors.value().map_or(Ok(()), |cors| cors.check())?;
         rewrite.value().map_or(Ok(()), |rewrite| rewrite.check())?;
         if read_timeout.value().is_some_and(|time| !(MIN_TIMEOUT..=MAX_TIME).contains(time)) {

@@ -78,6 +78,11 @@ pub enum Misfit {
     /// Its `rewrite` alone: the route's path does not begin with what it strips.
     #[error("the route's path does not begin with what it strips, so its rewrite is left out")]
     Strip,
+    /// What it says and what was said before are `compress` and credentials of `cors`, whichever is which: `compress` alone is left out.
+    #[error(
+        "compress does not go together with cors that allows credentials, so answers of the route are not compressed"
+    )]
+    Credentials,
 }
 
 /// Which of a route's requests something holds for.

@@ -14,7 +14,8 @@ use super::now::Now;
 use super::settings::Configuration;
 use super::static_route::StaticRoute;
 use super::static_routes::StaticRouteParts;
-use crate::model::{Share, Subject};
+use crate::model::{RouteOptions, Share, Subject};
+use crate::routing::Merged;
 
 /// Skipped rules that are told: the first of them show what is wrong with a rule.
 const MAX_SKIPPED: usize = 100;
@@ -73,14 +74,20 @@ impl Registry {
         }
         let definitions = self.directory.services().map(|(_, entry)| entry.eligibility().effective());
         let registered = definitions.flat_map(|definition| {
-            definition.routes.iter().map(|route| (Subject::registered(definition, route), Some(&definition.service)))
+            definition.routes.iter().map(|route| {
+                let said = (&definition.options, &route.options);
+                (Subject::registered(definition, route), said, Some(&definition.service))
+            })
         });
-        let fixed = self.static_routes.subjects().map(|subject| (subject, None));
-        let told = registered.chain(fixed).flat_map(|(subject, service)| {
-            let rules = self.settings.rules.iter().enumerate();
-            rules.filter_map(move |(number, rule)| {
-                let why = rule.misfit(subject)?;
-                Some(SkippedRule { rule: number, route: subject.to_string(), service: service.cloned(), why })
+        let nothing = &RouteOptions::default();
+        let fixed = self.static_routes.subjects().map(|subject| (subject, (nothing, nothing), None));
+        let told = registered.chain(fixed).flat_map(|(subject, (of_service, of_route), service)| {
+            let merged = Merged::new(subject, of_service, of_route, &self.settings.rules);
+            merged.skipped_rules.into_iter().map(move |(rule, why)| SkippedRule {
+                rule,
+                route: subject.to_string(),
+                service: service.cloned(),
+                why,
             })
         });
         told.take(MAX_SKIPPED).collect()

@@ -25,6 +25,8 @@ pub struct RouteRules {
     pub cors: Option<CorsPolicy>,
     /// What becomes of the path on its way to the service; `None`: it stays.
     pub rewrite: Option<Arc<Rewrite>>,
+    /// Whether answers are compressed.
+    pub compresses: bool,
     /// Which host the service is asked for; `None`: the client's.
     pub asked_host: Option<AskedHost>,
     /// How long the service may take to the header of its answer, and between reads; `None`: as its definition says.

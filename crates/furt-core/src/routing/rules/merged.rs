@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    AskedHost, Cors, MessageHeaders, Misfit, Restrictions, Rewrite, RouteOptions, Rule, Scope, Subject,
+    AskedHost, Compress, Cors, MessageHeaders, Misfit, Restrictions, Rewrite, RouteOptions, Rule, Scope, Subject,
 };
 
-/// Who said something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Who said something; who says it later is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SaidBy {
     /// The service, of all its routes.
     Service,
@@ -28,6 +28,8 @@ pub struct Merged {
     pub cors: Option<(Arc<Cors>, SaidBy)>,
     /// What becomes of the path on its way to the service.
     pub rewrite: Option<(Arc<Rewrite>, SaidBy)>,
+    /// Whether answers are compressed.
+    pub compress: Option<(Compress, SaidBy)>,
     /// Which host the service is asked for.
     pub asked_host: Option<(AskedHost, SaidBy)>,
     /// How long the service may take.
@@ -36,7 +38,7 @@ pub struct Merged {
     pub headers: Option<(Arc<MessageHeaders>, SaidBy)>,
     /// What restricts, in the order in which it was said.
     pub restrictions: Vec<Restricted>,
-    /// The rules that match requests of the route and are skipped, by their place among the operator's.
+    /// The rules that match requests of the route and are skipped, by their place among the operator's, in that order.
     pub skipped_rules: Vec<(usize, Misfit)>,
 }
 
@@ -59,13 +61,29 @@ impl Merged {
             }
             merged.skipped_rules.extend(rule.misfit(route).map(|why| (number, why)));
         }
+        merged.part_from_credentials();
         merged
     }
 
+    /// Takes `compress` away where it does not go with `cors`, and tells the rule that has brought them together. A service's own word
+    /// was checked before.
+    fn part_from_credentials(&mut self) {
+        let (Some((compress, by)), Some((cors, cors_by))) = (self.compress, &self.cors) else { return };
+        if compress.check_with(Some(cors)).is_ok() {
+            return;
+        }
+        if let SaidBy::Rule(number) = by.max(*cors_by) {
+            self.skipped_rules.push((number, Misfit::Credentials));
+            self.skipped_rules.sort_by_key(|(number, _)| *number);
+        }
+        self.compress = None;
+    }
+
     fn take(&mut self, options: &RouteOptions, by: SaidBy, scope: Option<Scope>) {
-        let RouteOptions { cors, rewrite, asked_host, read_timeout, headers, restrictions } = options;
+        let RouteOptions { cors, rewrite, compress, asked_host, read_timeout, headers, restrictions } = options;
         self.cors = cors.clone().map(|cors| (cors, by)).after(self.cors.take());
         self.rewrite = rewrite.clone().map(|rewrite| (rewrite, by)).after(self.rewrite.take());
+        self.compress = compress.clone().map(|compress| (compress, by)).after(self.compress.take());
         self.asked_host = asked_host.clone().map(|host| (host, by)).after(self.asked_host.take());
         self.read_timeout = read_timeout.clone().map(|time| (time, by)).after(self.read_timeout.take());
         let before = self.headers.take();
@@ -136,6 +154,44 @@ mod tests {
             let holds = rules.as_ref().and_then(|rules| rules.cors.as_ref()).map(|cors| cors.said());
             assert_eq!(holds, merged.cors.as_ref().map(|(cors, _)| &**cors));
             assert_eq!(rules.is_some(), merged.cors.is_some(), "a route without options has none");
+        }
+    }
+
+    #[test]
+    fn compress_gives_way_to_credentials_of_cors_and_who_brought_them_together_is_told() {
+        let service = ServiceName::try_new("shop").unwrap();
+        let (method, pattern) = (MethodRule::Any, Pattern::try_new("/shop/*").unwrap());
+        let route =
+            Subject { service: Some(&service), host: None, method: &method, pattern: &pattern, is_public: false };
+        let Said::Is(plain) = cors("https://a") else { panic!() };
+        let with_credentials = Said::Is(Arc::new(Cors { credentials: true, ..(*plain).clone() }));
+        let compress = || RouteOptions { compress: Said::Is(Compress), ..RouteOptions::default() };
+        let off = || RouteOptions { compress: Said::Off, ..RouteOptions::default() };
+        let nothing = RouteOptions::default;
+        let credentials = || options(with_credentials.clone());
+        let rule = |options: RouteOptions| Rule { options, ..Rule::default() };
+        let misfit = |number| vec![(number, Misfit::Credentials)];
+        for (of_service, of_route, rules, by, skipped_rules) in [
+            (compress(), nothing(), vec![], Some(SaidBy::Service), vec![]),
+            (compress(), off(), vec![], None, vec![]),
+            (off(), compress(), vec![], Some(SaidBy::Route), vec![]),
+            (compress(), nothing(), vec![rule(off())], None, vec![]),
+            (nothing(), off(), vec![rule(compress())], Some(SaidBy::Rule(0)), vec![]),
+            (options(cors("https://a")), nothing(), vec![rule(compress())], Some(SaidBy::Rule(0)), vec![]),
+            (compress(), nothing(), vec![rule(nothing()), rule(credentials())], None, misfit(1)),
+            (credentials(), nothing(), vec![rule(compress()), rule(nothing())], None, misfit(0)),
+            (nothing(), credentials(), vec![rule(compress())], None, misfit(0)),
+            (nothing(), nothing(), vec![rule(credentials()), rule(compress())], None, misfit(1)),
+            (credentials(), nothing(), vec![rule(compress()), rule(options(Said::Off))], Some(SaidBy::Rule(0)), vec![]),
+            (compress(), nothing(), vec![rule(credentials()), rule(off())], None, vec![]),
+        ] {
+            let merged = Merged::new(route, &of_service, &of_route, &rules);
+            assert_eq!(merged.compress, by.map(|by| (Compress, by)), "{of_service:?} {of_route:?} {rules:?}");
+            assert_eq!(merged.skipped_rules, skipped_rules, "{of_service:?} {of_route:?} {rules:?}");
+            let mut holding = Rules::default();
+            holding.set_operators(rules.into());
+            let compresses = holding.of(route, &of_service, &of_route).is_some_and(|rules| rules.compresses);
+            assert_eq!(compresses, by.is_some());
         }
     }
 

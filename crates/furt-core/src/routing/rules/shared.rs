@@ -15,6 +15,7 @@ use crate::model::{AskedHost, Cors, MessageHeaders, Restrictions, Rewrite, Route
 pub(super) struct Values {
     cors: Option<Arc<Cors>>,
     rewrite: Option<Arc<Rewrite>>,
+    compresses: bool,
     asked_host: Option<AskedHost>,
     read_timeout: Option<Duration>,
     headers: Option<Arc<MessageHeaders>>,
@@ -26,9 +27,10 @@ type Counted = (Arc<Restrictions>, Option<Scope>, Option<u64>);
 
 impl Values {
     fn is_nothing(&self) -> bool {
-        let Self { cors, rewrite, asked_host, read_timeout, headers, restrictions } = self;
+        let Self { cors, rewrite, compresses, asked_host, read_timeout, headers, restrictions } = self;
         cors.is_none()
             && rewrite.is_none()
+            && !compresses
             && asked_host.is_none()
             && read_timeout.is_none()
             && headers.is_none()
@@ -68,12 +70,14 @@ impl Rules {
             return None;
         }
         let merged = Merged::new(route, of_service, of_route, &self.rules);
-        let Merged { cors, rewrite, asked_host, read_timeout, headers, restrictions, skipped_rules: _ } = merged;
+        let Merged { cors, rewrite, compress, asked_host, read_timeout, headers, restrictions, skipped_rules: _ } =
+            merged;
         let lives: Vec<_> = restrictions.iter().map(|one| self.live(route, one)).collect();
         let restrictions = restrictions.into_iter().zip(&lives);
         let values = Values {
             cors: cors.map(|(cors, _)| cors),
             rewrite: rewrite.map(|(rewrite, _)| rewrite),
+            compresses: compress.is_some(),
             asked_host: asked_host.map(|(host, _)| host),
             read_timeout: read_timeout.map(|(time, _)| time),
             headers: headers.map(|(headers, _)| headers),
@@ -90,11 +94,12 @@ impl Rules {
         if self.shared.len() >= LEAST_SHARED && self.shared.len() == self.shared.capacity() {
             self.shared.retain(|_, rules| Arc::strong_count(rules) > 1);
         }
-        let Values { cors, rewrite, asked_host, read_timeout, headers, restrictions } = values.clone();
+        let Values { cors, rewrite, compresses, asked_host, read_timeout, headers, restrictions } = values.clone();
         let restrictions = restrictions.into_iter().zip(lives);
         let rules = Arc::new(RouteRules {
             cors: cors.map(CorsPolicy::new),
             rewrite,
+            compresses,
             asked_host,
             read_timeout,
             headers,
@@ -117,6 +122,7 @@ mod tests {
     const NOTHING: RouteOptions = RouteOptions {
         cors: Said::Nothing,
         rewrite: Said::Nothing,
+        compress: Said::Nothing,
         asked_host: Said::Nothing,
         read_timeout: Said::Nothing,
         headers: Said::Nothing,
