@@ -15,6 +15,7 @@ use super::compressing::running::Compressing;
 use super::framing;
 use super::grpc::{self, Deadline};
 use super::malformed::Malformed;
+use super::mirror::body::Mirroring;
 use super::restricted::Restricted;
 use super::upload;
 use crate::auth::Identity;
@@ -43,6 +44,8 @@ pub struct Context {
     pub(super) restricted: Option<Box<Restricted>>,
     /// How often that was tried.
     pub(super) attempts: Attempts,
+    /// What is done about a copy for another service.
+    pub(super) mirroring: Mirroring,
     /// The service's answer, where it is being compressed.
     pub(super) compressing: Option<Box<Compressing>>,
     /// What the client is told.
@@ -192,6 +195,7 @@ impl Context {
             target: ForwardTarget::default(),
             restricted: None,
             attempts: Attempts::default(),
+            mirroring: Mirroring::default(),
             compressing: None,
             answer: AnswerState::default(),
         }

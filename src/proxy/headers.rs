@@ -27,6 +27,8 @@ use furt_core::routing::Lease;
 
 const API_KEY_NAME: HeaderName = HeaderName::from_static("x-api-key-name");
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// Marks copies of requests for another service, as furt sends them.
+pub(super) const MIRRORED: HeaderName = HeaderName::from_static("x-furt-mirror");
 const CERTIFICATE_SHA256: HeaderName = HeaderName::from_static("x-client-cert-sha256");
 
 /// The headers that are set, as they are written. As texts: of a `HeaderName` Pingora makes a copy for each message.
@@ -162,12 +164,15 @@ fn remove_unwanted(
         if name.starts_with(AUTH_ANY) && OWN.contains(&name) {
             return true;
         }
-        if name == API_KEY || name == API_KEY_NAME || (name == FORWARDED && !is_peer_trusted) {
+        if name == API_KEY || name == API_KEY_NAME || (name == FORWARDED || name == MIRRORED) && !is_peer_trusted {
             return true;
         }
         let has_signs = name.bytes().any(|byte| !byte.is_ascii_alphanumeric() && byte != b'-');
         has_signs
-            && OWN.iter().chain(&["forwarded", "x-forwarded-prefix"]).any(|own| reads_as(own, name, Folding::EverySign))
+            && OWN
+                .iter()
+                .chain(&["forwarded", "x-forwarded-prefix", "x-furt-mirror"])
+                .any(|own| reads_as(own, name, Folding::EverySign))
             || !is_peer_trusted && begins_as(name, FORWARDED_ANY, Folding::EverySign) && !OWN.contains(&name)
     };
     let unwanted: Vec<HeaderName> = request.headers.keys().filter(|name| is_unwanted(name.as_str())).cloned().collect();

@@ -9,13 +9,14 @@ use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::context::Context;
 use furt_core::model::HeaderEdit;
+use furt_core::routing::RouteRules;
 
 /// Edits the request that goes to the service.
 ///
 /// # Errors
 /// A header that cannot be made; none of these.
-pub(super) fn for_service(request: &mut RequestHeader, ctx: &Context) -> Result<()> {
-    let Some(headers) = ctx.target.rules().and_then(|rules| rules.headers.as_ref()) else { return Ok(()) };
+pub(super) fn for_service(request: &mut RequestHeader, rules: &RouteRules) -> Result<()> {
+    let Some(headers) = &rules.headers else { return Ok(()) };
     for (name, edit) in headers.request.iter() {
         match edit {
             HeaderEdit::Set(value) => request.insert_header(name.clone(), value.clone())?,

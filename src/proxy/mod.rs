@@ -3,7 +3,7 @@
 //! client address → path check → route → origin → API key → permission → rate → instance → forward. Reads the snapshot, the
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides (with `credentials`),
 //! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be
-//! read in two ways, `secure` what must come under TLS, `identifying` and `vouching` find out who sends a request that others than API keys vouch for, `cors` tells browsers of other origins what they may, `fixed` has the answers of static routes without a service, `hops` what goes round or no further, `headers` edits, `rewriting` the path, `client_location` finds out where the client is, `compressing` has answers compressed,
+//! read in two ways, `secure` what must come under TLS, `identifying` and `vouching` find out who sends a request that others than API keys vouch for, `cors` tells browsers of other origins what they may, `fixed` has the answers of static routes without a service, `hops` what goes round or no further, `headers` edits, `rewriting` the path, `compressing` has answers compressed, `mirror` copies requests for another service, `client_location` finds out where the client is,
 //! `answer` makes furt's own answers, `accept` says who gets a page for them, `grpc` those to calls, `counting` counts, `edge` takes connections as `listener` has them and makes sessions
 //! of them, `h2` of those that speak HTTP/2, `duplex` passes their bodies to services that speak it too, `websockets` are those that
 //! they ask for. What is known of one request is its `context`, grouped by whom it is about.
@@ -39,6 +39,7 @@ mod limits;
 mod maintenance;
 mod malformed;
 mod message_headers;
+mod mirror;
 mod pace;
 mod preflight;
 mod queue;
@@ -92,6 +93,7 @@ use context::Context;
 use duplex::Duplex;
 use furt_core::model::Scheme;
 use limits::AddressRates;
+use mirror::Mirrors;
 use restricting::RouteLimits;
 use secure::Secure;
 use streams::Grpc;
@@ -112,6 +114,7 @@ pub struct Gateway {
     secure: Secure,
     upstream: Arc<UpstreamTls>,
     duplex: Duplex,
+    mirrors: Arc<Mirrors>,
     compressor: Compressor,
 }
 
@@ -131,6 +134,7 @@ impl Gateway {
         let route_limits = RouteLimits::default();
         let secure = Secure::new(https, tls);
         let duplex = Duplex::new(conf);
+        let mirrors = Mirrors::new(conf, Arc::clone(&upstream), Arc::clone(&metrics));
         let compressor = Compressor::new(Arc::clone(&metrics));
         Self {
             snapshots,
@@ -144,6 +148,7 @@ impl Gateway {
             secure,
             upstream,
             duplex,
+            mirrors,
             compressor,
         }
     }
@@ -280,7 +285,13 @@ impl ProxyHttp for Gateway {
         headers::for_service(session, request, ctx)?;
         rewriting::for_service(request, ctx)?;
         cors::for_service(session, request, ctx);
-        message_headers::for_service(request, ctx)?;
+        if let Some(rules) = ctx.target.rules() {
+            message_headers::for_service(request, rules)?;
+            // What is edited afterwards, no copy has.
+            if let Some(mirror) = rules.mirror.clone() {
+                self.begin_mirror(session, request, ctx, &mirror);
+            }
+        }
         affinity::hide(request, ctx)?;
         websockets::for_service(session, request)
     }
@@ -296,6 +307,7 @@ impl ProxyHttp for Gateway {
             upload::note_complete(session);
         }
         ctx.received.body_bytes += body.as_ref().map_or(0, |part| part.len() as u64);
+        mirror::take_body(ctx, body.as_ref(), is_last);
         forward::check_body(session, ctx)
     }
 

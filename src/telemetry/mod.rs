@@ -42,7 +42,7 @@ pub use geo::DatabaseMetrics;
 pub use http2::{Http2End, Http2Metrics, OpenHttp2};
 pub use issues::Issues;
 pub use process::{ProcessSample, sample};
-pub use proxy::{ProxyHeaderOutcome, ProxyMetrics};
+pub use proxy::{MirrorOutcome, ProxyHeaderOutcome, ProxyMetrics};
 pub use registry::RegistryMetrics;
 pub use reloads::ReloadMetrics;
 pub use series::{CounterUse, RouteKey, ScrapeView, Series, ServiceSample};

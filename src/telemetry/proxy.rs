@@ -10,6 +10,7 @@ use super::exporter::{Exporter, MetricsError};
 use super::http2::Http2Metrics;
 use super::series::Series;
 use furt_core::live::{STATUS_CLASSES, status_class};
+use furt_core::model::ServiceName;
 
 /// Upper bounds of `furt_request_duration_seconds`.
 const BOUNDS_SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -29,6 +30,39 @@ pub enum ProxyHeaderOutcome {
     Closed,
 }
 
+/// What came of the copy of a request for another service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MirrorOutcome {
+    /// It was answered, whatever with.
+    Answered,
+    /// It could not be sent, or was not answered.
+    Failed,
+    /// It took too long.
+    TimedOut,
+    /// Not sent: the request's body is too large.
+    TooLarge,
+    /// Not sent: too many copies are under way.
+    TooMany,
+    /// Not sent: no instance of the service can be had.
+    NoInstance,
+    /// Not sent: the request ended before its body was whole.
+    CutOff,
+}
+
+impl MirrorOutcome {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::TooLarge => "too_large",
+            Self::TooMany => "too_many",
+            Self::NoInstance => "no_instance",
+            Self::CutOff => "cut_off",
+        }
+    }
+}
+
 /// Requests on the public listener. Each method is one atomic operation, or a few.
 pub struct ProxyMetrics {
     requests: [IntCounter; STATUS_CLASSES.len()],
@@ -46,6 +80,7 @@ pub struct ProxyMetrics {
     retries: IntCounter,
     ejections: IntCounter,
     proxy_headers: IntCounterVec,
+    mirrored: IntCounterVec,
     /// Answers that are compressed.
     pub compression: CompressionMetrics,
     /// Connections over HTTP/2.
@@ -94,6 +129,11 @@ impl ProxyMetrics {
                 "furt_proxy_headers_total",
                 "Connections of peers that send a PROXY header, by what came of it",
                 &["outcome"],
+            )?,
+            mirrored: exporter.counter_by(
+                "furt_mirrored_total",
+                "Copies of requests for another service, by that service and by what came of them",
+                &["service", "outcome"],
             )?,
             compression: CompressionMetrics::try_new(exporter)?,
             http2: Http2Metrics::try_new(exporter)?,
@@ -187,6 +227,11 @@ impl ProxyMetrics {
             ProxyHeaderOutcome::Closed => "closed",
         };
         self.proxy_headers.with_label_values(&[outcome]).inc();
+    }
+
+    /// A request was to be copied for that service, and this came of it.
+    pub fn mirrored(&self, service: &ServiceName, outcome: MirrorOutcome) {
+        self.mirrored.with_label_values(&[service.as_str(), outcome.label()]).inc();
     }
 
     /// Requests that are being answered.

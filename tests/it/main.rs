@@ -54,6 +54,7 @@ mod maintenance;
 mod malformed;
 mod methods;
 mod metrics;
+mod mirror;
 mod misdirected;
 mod pages;
 mod patterns;

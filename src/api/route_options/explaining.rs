@@ -7,7 +7,8 @@ use http::{HeaderName, Method};
 
 use crate::published::Published;
 use furt_core::model::{
-    AskedHost, Compress, Cors, HeaderEdit, HeaderEdits, LimitBy, Limits, MessageHeaders, Restrictions, Rewrite, Scope,
+    AskedHost, Compress, Cors, HeaderEdit, HeaderEdits, LimitBy, Limits, MessageHeaders, Mirror, Restrictions, Rewrite,
+    Scope,
 };
 use furt_core::routing::{self, Merged};
 
@@ -18,7 +19,8 @@ pub(in crate::api) fn options(
     published: &Published,
 ) -> Vec<RouteOption> {
     let is_for = |scope: &Option<Scope>| scope.as_ref().is_none_or(|scope| scope.has(host, path, method));
-    let Merged { cors, rewrite, compress, asked_host, read_timeout, headers, restrictions, skipped_rules: _ } = merged;
+    let Merged { cors, rewrite, compress, asked_host, read_timeout, headers, mirror, restrictions, skipped_rules: _ } =
+        merged;
     let option = |name: &str, value: String, by: routing::SaidBy| {
         let (said_by, line) = match by {
             routing::SaidBy::Service => (SaidBy::Service, None),
@@ -33,6 +35,7 @@ pub(in crate::api) fn options(
     let host = asked_host.as_ref().map(|(host, by)| option("rewrite.host", host_in_words(host), *by));
     let read = read_timeout.map(|(time, by)| option("timeouts.read", seconds(time), by));
     let headers = headers.as_ref().map(|(headers, by)| option("headers", headers_in_words(headers), *by));
+    let mirror = mirror.as_ref().map(|(mirror, by)| option("mirror", mirror_in_words(mirror), *by));
     let restricting = restrictions.iter().flat_map(|(said, scope, by)| {
         let told = restrictions_in_words(said).into_iter();
         told.map(move |(name, value)| option(name, within(value, scope.as_ref()), *by))
@@ -41,8 +44,16 @@ pub(in crate::api) fn options(
         let methods = said.auth.as_ref().filter(|_| is_for(scope))?;
         Some(option("auth", within(methods.to_string(), scope.as_ref()), *by))
     });
-    let shaping = cors.into_iter().chain(auth).chain(rewrite).chain(host).chain(compress).chain(read).chain(headers);
-    shaping.chain(restricting).collect()
+    cors.into_iter()
+        .chain(auth)
+        .chain(rewrite)
+        .chain(host)
+        .chain(compress)
+        .chain(read)
+        .chain(headers)
+        .chain(mirror)
+        .chain(restricting)
+        .collect()
 }
 
 fn within(value: String, scope: Option<&Scope>) -> String {
@@ -89,6 +100,12 @@ fn headers_in_words(headers: &MessageHeaders) -> String {
     };
     let told = [edits(&headers.request, "of requests"), edits(&headers.response, "of answers")];
     told.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+fn mirror_in_words(mirror: &Mirror) -> String {
+    let Mirror { service, share, methods, max_body } = mirror;
+    let methods = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+    format!("{share} of {methods} to {service}; bodies of at most {max_body} bytes")
 }
 
 fn in_words(cors: &Cors) -> String {

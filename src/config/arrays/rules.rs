@@ -2,6 +2,7 @@
 
 mod cors;
 mod headers;
+mod mirror;
 mod restrictions;
 mod rewrite;
 
@@ -35,11 +36,23 @@ pub(super) struct RuleValues {
     compress: Option<bool>,
     restrictions: restrictions::RestrictionValues,
     headers: Nested<headers::HeaderValues>,
+    mirror: Nested<mirror::MirrorValues>,
 }
 
 /// What a rule may say.
-const OPTIONS: [&str; 10] =
-    ["cors", "rewrite", "compress", "headers", "auth", "limits", "timeouts", "retries", "allow_from", "deny_from"];
+const OPTIONS: [&str; 11] = [
+    "cors",
+    "rewrite",
+    "compress",
+    "headers",
+    "mirror",
+    "auth",
+    "limits",
+    "timeouts",
+    "retries",
+    "allow_from",
+    "deny_from",
+];
 
 pub(super) fn visit(keys: &mut impl EntryVisitor) -> RuleValues {
     keys.array(
@@ -102,6 +115,7 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> RuleValues {
         cors: keys.table("rules.cors", cors::visit),
         rewrite: keys.table("rules.rewrite", rewrite::visit),
         headers: keys.table("rules.headers", headers::visit),
+        mirror: keys.table("rules.mirror", mirror::visit),
     }
 }
 
@@ -119,17 +133,18 @@ pub(super) fn read(entries: Vec<Section<'_>>, lines: &Lines<'_>, known: Option<&
             RawLocation::Offset(offset) => lines.position(offset).0,
             RawLocation::Variable(_) | RawLocation::Layer(..) => 0,
         };
-        let RuleValues { service, host, path, method, cors, rewrite, compress, restrictions, headers } = values;
+        let RuleValues { service, host, path, method, cors, rewrite, compress, restrictions, headers, mirror } = values;
         let cors = cors::read(cors, &entry);
         let (rewrite, asked_host) = rewrite::read(rewrite, &entry);
         let compress = read_compress(compress, &cors, &entry);
         let (restrictions, read_timeout) = restrictions::read(restrictions, &entry);
         let headers = headers::read(headers, &entry);
+        let mirror = mirror::read(mirror, &entry);
         if let Some(known) = known {
             check_providers(&restrictions, &headers, known, &entry);
         }
         let restrictions = Some(Arc::new(restrictions)).filter(|all| !all.is_empty());
-        let options = RouteOptions { cors, rewrite, compress, asked_host, read_timeout, headers, restrictions };
+        let options = RouteOptions { cors, rewrite, compress, asked_host, read_timeout, headers, mirror, restrictions };
         if options.is_empty() && !entry.has_faults() && !OPTIONS.iter().any(|name| entry.is_set(name)) {
             entry.refuse_whole(format!("says nothing of the routes that it matches; must have {}", OPTIONS.join(", ")));
         }

@@ -4,6 +4,7 @@ mod entries;
 mod form;
 mod forward_auth;
 mod issuers;
+mod mirror;
 mod targets;
 mod values;
 

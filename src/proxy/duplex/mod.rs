@@ -204,7 +204,10 @@ impl Gateway {
 }
 
 /// Makes of `Host` what HTTP/2 has in its place.
-fn address(request: &mut RequestHeader, is_tls: bool) -> Result<()> {
+///
+/// # Errors
+/// There is none, or it is no host of a url.
+pub(super) fn address(request: &mut RequestHeader, is_tls: bool) -> Result<()> {
     let invalid = |why| Error::explain(ErrorType::InvalidHTTPHeader, why).into_down();
     let host = request.remove_header(&header::HOST).ok_or_else(|| invalid("no host"))?;
     if host.as_bytes().contains(&b'@') {

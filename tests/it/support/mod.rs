@@ -12,6 +12,7 @@ pub(crate) mod load;
 pub(crate) mod mmdb;
 pub(crate) mod origin;
 pub(crate) mod ports;
+pub(crate) mod recorder;
 pub(crate) mod scripted;
 pub(crate) mod signer;
 pub(crate) mod sources;

@@ -131,9 +131,17 @@ const OF_THE_HOP: [&str; 13] = [
 ];
 const OF_THE_HOP_ANY: [&str; 3] = ["proxy-", "sec-websocket-", "grpc-"];
 
-/// What tells services who the caller is and how it came.
-const OF_THE_CALLER: [&str; 7] =
-    ["x-api-key", "x-auth-", "x-forwarded", "forwarded", "x-client-cert", "client-cert", "access-control-request"];
+/// What tells services who the caller is, how it came, and what is a copy.
+const OF_THE_CALLER: [&str; 8] = [
+    "x-api-key",
+    "x-auth-",
+    "x-forwarded",
+    "forwarded",
+    "x-client-cert",
+    "client-cert",
+    "access-control-request",
+    "x-furt-mirror",
+];
 
 /// What furt answers for towards clients.
 const OF_THE_ANSWER: [&str; 5] = ["access-control-", "set-cookie", "x-gateway", "x-furt-", "server-timing"];
@@ -189,6 +197,7 @@ mod tests {
             ("X.Forwarded.For", false, true),
             ("Client-Cert", false, true),
             ("X-Auth-Subject", false, true),
+            ("X-Furt-Mirror", false, false),
             ("Access-Control-Allow-Origin", true, false),
             ("a b", false, false),
             ("", false, false),

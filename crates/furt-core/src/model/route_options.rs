@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AskedHost, Compress, Cors, Invalid, MAX_TIME, MIN_TIMEOUT, MessageHeaders, Restrictions, Rewrite};
+use super::{AskedHost, Compress, Cors, Invalid, MAX_TIME, MIN_TIMEOUT, MessageHeaders, Mirror, Restrictions, Rewrite};
 
 /// What somebody says of one option.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -67,6 +67,8 @@ pub struct RouteOptions {
     pub read_timeout: Said<Duration>,
     /// What is set and removed among headers. Rules alone say it, and add it header by header to what earlier ones say.
     pub headers: Said<Arc<MessageHeaders>>,
+    /// Of which requests a copy goes to another service. Rules alone say it.
+    pub mirror: Said<Arc<Mirror>>,
     /// What restricts, which adds up: nothing that is said later takes it away.
     pub restrictions: Option<Arc<Restrictions>>,
 }
@@ -79,13 +81,14 @@ impl RouteOptions {
 
     /// Whether anything is said but what restricts.
     pub fn shapes(&self) -> bool {
-        let Self { cors, rewrite, compress, asked_host, read_timeout, headers, restrictions: _ } = self;
+        let Self { cors, rewrite, compress, asked_host, read_timeout, headers, mirror, restrictions: _ } = self;
         !(cors.is_nothing()
             && rewrite.is_nothing()
             && compress.is_nothing()
             && asked_host.is_nothing()
             && read_timeout.is_nothing()
-            && headers.is_nothing())
+            && headers.is_nothing()
+            && mirror.is_nothing())
     }
 
     /// Whether each of them could have been registered; whether they go together is for who knows all that is said of a route.
@@ -93,7 +96,8 @@ impl RouteOptions {
     /// # Errors
     /// The first reason why not.
     pub fn check(&self) -> Result<(), Invalid> {
-        let Self { cors, rewrite, compress: _, asked_host: _, read_timeout, headers: _, restrictions } = self;
+        let Self { cors, rewrite, compress: _, asked_host: _, read_timeout, headers: _, mirror: _, restrictions } =
+            self;
         cors.value().map_or(Ok(()), |cors| cors.check())?;
         rewrite.value().map_or(Ok(()), |rewrite| rewrite.check())?;
         if read_timeout.value().is_some_and(|time| !(MIN_TIMEOUT..=MAX_TIME).contains(time)) {

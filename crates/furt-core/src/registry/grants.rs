@@ -254,8 +254,16 @@ impl Grant {
     }
 
     fn check_options(&self, options: &RouteOptions) -> Result<(), Refusal> {
-        let RouteOptions { cors, rewrite: _, compress: _, asked_host: _, read_timeout: _, headers: _, restrictions } =
-            options;
+        let RouteOptions {
+            cors,
+            rewrite: _,
+            compress: _,
+            asked_host: _,
+            read_timeout: _,
+            headers: _,
+            mirror: _,
+            restrictions,
+        } = options;
         let auth = restrictions.as_ref().and_then(|restrictions| restrictions.auth.as_ref());
         let ungranted: Vec<_> =
             auth.into_iter().flat_map(AuthMethods::iter).filter(|one| !self.auth.contains(one)).collect();

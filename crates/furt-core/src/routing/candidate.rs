@@ -2,6 +2,8 @@
 //! `/internal/explain` shows both go by this file: they ask tier by tier with one function, and one look tells both whether
 //! an instance is full.
 
+use std::sync::Arc;
+
 use super::{Instance, Service};
 use crate::model::Status;
 
@@ -77,6 +79,15 @@ impl Instance {
 }
 
 impl Service {
+    /// One of the instances that are UP and could be given a request, the `number`th of them; from the first again beyond the
+    /// last. Takes no slot, and looks at no load. `None`: there is none, or the service is suspended.
+    pub fn up_instance(&self, number: usize) -> Option<&Arc<Instance>> {
+        let is_up = |one: &&Arc<Instance>| one.status == Status::Up && one.exclusion().is_none();
+        let all = || self.instances.iter().filter(is_up);
+        let number = number.checked_rem(all().count())?;
+        all().nth(number).filter(|_| self.suspended.is_none())
+    }
+
     /// Whether there are instances that could be asked, and each of them is draining.
     pub fn is_draining(&self) -> bool {
         self.no_candidate() == Some(NoInstance::Draining)

@@ -16,7 +16,7 @@ pub use merged::{Merged, Restricted, SaidBy};
 pub use restricting::{LimitLive, Restriction};
 pub(crate) use shared::Rules;
 
-use crate::model::{AskedHost, AuthMethods, MessageHeaders, Rewrite};
+use crate::model::{AskedHost, AuthMethods, MessageHeaders, Mirror, Rewrite};
 
 /// The options in force for a route; at least one of them is set.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct RouteRules {
     pub read_timeout: Option<Duration>,
     /// What is set and removed among headers; `None`: nothing.
     pub headers: Option<Arc<MessageHeaders>>,
+    /// Of which requests a copy goes to another service; `None`: of none.
+    pub mirror: Option<Arc<Mirror>>,
     /// What restricts; each of them holds, but for `auth`.
     pub restrictions: Box<[Restriction]>,
 }

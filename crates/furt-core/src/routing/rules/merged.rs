@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    AskedHost, Compress, Cors, MessageHeaders, Misfit, Restrictions, Rewrite, RouteOptions, Rule, Scope, Subject,
+    AskedHost, Compress, Cors, MessageHeaders, Mirror, Misfit, Restrictions, Rewrite, RouteOptions, Rule, Scope,
+    Subject,
 };
 
 /// Who said something; who says it later is greater.
@@ -36,6 +37,8 @@ pub struct Merged {
     pub read_timeout: Option<(Duration, SaidBy)>,
     /// What is set and removed among headers; of several rules the last one is named.
     pub headers: Option<(Arc<MessageHeaders>, SaidBy)>,
+    /// Of which requests a copy goes to another service.
+    pub mirror: Option<(Arc<Mirror>, SaidBy)>,
     /// What restricts, in the order in which it was said.
     pub restrictions: Vec<Restricted>,
     /// The rules that match requests of the route and are skipped, by their place among the operator's, in that order.
@@ -80,12 +83,13 @@ impl Merged {
     }
 
     fn take(&mut self, options: &RouteOptions, by: SaidBy, scope: Option<Scope>) {
-        let RouteOptions { cors, rewrite, compress, asked_host, read_timeout, headers, restrictions } = options;
+        let RouteOptions { cors, rewrite, compress, asked_host, read_timeout, headers, mirror, restrictions } = options;
         self.cors = cors.clone().map(|cors| (cors, by)).after(self.cors.take());
         self.rewrite = rewrite.clone().map(|rewrite| (rewrite, by)).after(self.rewrite.take());
         self.compress = compress.clone().map(|compress| (compress, by)).after(self.compress.take());
         self.asked_host = asked_host.clone().map(|host| (host, by)).after(self.asked_host.take());
         self.read_timeout = read_timeout.clone().map(|time| (time, by)).after(self.read_timeout.take());
+        self.mirror = mirror.clone().map(|mirror| (mirror, by)).after(self.mirror.take());
         let before = self.headers.take();
         let headers = headers.clone().map(|edits| match &before {
             Some((before, _)) => (Arc::new(edits.after(before)), by),

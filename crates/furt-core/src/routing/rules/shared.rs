@@ -8,7 +8,9 @@ use super::RouteRules;
 use super::cors::CorsPolicy;
 use super::merged::{Merged, Restricted};
 use super::restricting::{LEAST_SHARED, LimitLive, Limited, Restriction};
-use crate::model::{AskedHost, Cors, MessageHeaders, Restrictions, Rewrite, RouteOptions, Rule, Scope, Subject};
+use crate::model::{
+    AskedHost, Cors, MessageHeaders, Mirror, Restrictions, Rewrite, RouteOptions, Rule, Scope, Subject,
+};
 
 /// What rules are merged to, apart from who said it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,6 +21,7 @@ pub(super) struct Values {
     asked_host: Option<AskedHost>,
     read_timeout: Option<Duration>,
     headers: Option<Arc<MessageHeaders>>,
+    mirror: Option<Arc<Mirror>>,
     restrictions: Box<[Counted]>,
 }
 
@@ -27,13 +30,14 @@ type Counted = (Arc<Restrictions>, Option<Scope>, Option<u64>);
 
 impl Values {
     fn is_nothing(&self) -> bool {
-        let Self { cors, rewrite, compresses, asked_host, read_timeout, headers, restrictions } = self;
+        let Self { cors, rewrite, compresses, asked_host, read_timeout, headers, mirror, restrictions } = self;
         cors.is_none()
             && rewrite.is_none()
             && !compresses
             && asked_host.is_none()
             && read_timeout.is_none()
             && headers.is_none()
+            && mirror.is_none()
             && restrictions.is_empty()
     }
 }
@@ -70,8 +74,17 @@ impl Rules {
             return None;
         }
         let merged = Merged::new(route, of_service, of_route, &self.rules);
-        let Merged { cors, rewrite, compress, asked_host, read_timeout, headers, restrictions, skipped_rules: _ } =
-            merged;
+        let Merged {
+            cors,
+            rewrite,
+            compress,
+            asked_host,
+            read_timeout,
+            headers,
+            mirror,
+            restrictions,
+            skipped_rules: _,
+        } = merged;
         let lives: Vec<_> = restrictions.iter().map(|one| self.live(route, one)).collect();
         let restrictions = restrictions.into_iter().zip(&lives);
         let values = Values {
@@ -81,6 +94,7 @@ impl Rules {
             asked_host: asked_host.map(|(host, _)| host),
             read_timeout: read_timeout.map(|(time, _)| time),
             headers: headers.map(|(headers, _)| headers),
+            mirror: mirror.map(|(mirror, _)| mirror),
             restrictions: restrictions
                 .map(|((said, scope, _), live)| (said, scope, live.as_ref().map(|live| live.id())))
                 .collect(),
@@ -94,7 +108,8 @@ impl Rules {
         if self.shared.len() >= LEAST_SHARED && self.shared.len() == self.shared.capacity() {
             self.shared.retain(|_, rules| Arc::strong_count(rules) > 1);
         }
-        let Values { cors, rewrite, compresses, asked_host, read_timeout, headers, restrictions } = values.clone();
+        let Values { cors, rewrite, compresses, asked_host, read_timeout, headers, mirror, restrictions } =
+            values.clone();
         let restrictions = restrictions.into_iter().zip(lives);
         let rules = Arc::new(RouteRules {
             cors: cors.map(CorsPolicy::new),
@@ -103,6 +118,7 @@ impl Rules {
             asked_host,
             read_timeout,
             headers,
+            mirror,
             restrictions: restrictions.map(|((said, scope, _), live)| Restriction { said, scope, live }).collect(),
         });
         self.shared.insert(values, Arc::clone(&rules));
@@ -126,6 +142,7 @@ mod tests {
         asked_host: Said::Nothing,
         read_timeout: Said::Nothing,
         headers: Said::Nothing,
+        mirror: Said::Nothing,
         restrictions: None,
     };
 

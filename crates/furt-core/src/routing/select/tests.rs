@@ -72,6 +72,29 @@ fn every_round_gives_each_instance_exactly_its_weight() {
 }
 
 #[test]
+fn copies_go_to_instances_that_are_up_in_turn_and_take_no_slot() {
+    use Status::{Down, Unknown, Up};
+    let all = |service: &Service| -> String {
+        (0..4).filter_map(|number| service.up_instance(number)).map(|instance| instance.spec.id.as_str()).collect()
+    };
+    for (given, expected) in [
+        (&[("a", Up, 1, 0), ("b", Up, 1, 0)][..], "abab"),
+        (&[("a", Down, 1, 0), ("b", Up, 1, 0), ("c", Unknown, 1, 0)], "bbbb"),
+        (&[("a", Down, 1, 0), ("b", Unknown, 1, 0)], ""),
+        (&[], ""),
+    ] {
+        assert_eq!(all(&service(given)), expected, "{given:?}");
+    }
+    let full = service(&[("a", Up, 1, 1)]);
+    let _lease = full.pick(&NOBODY, |_| false).unwrap();
+    assert_eq!((all(&full).as_str(), full.instances[0].live.in_flight()), ("aaaa", 1), "limits are of requests alone");
+    full.instances[0].live.is_draining.store(true, Ordering::SeqCst);
+    assert_eq!(all(&full), "", "one that drains is left alone");
+    let suspended = Service { suspended: Some("no grant".into()), ..service(&[("a", Up, 1, 0)]) };
+    assert_eq!(all(&suspended), "");
+}
+
+#[test]
 fn a_heavy_instance_is_not_asked_many_times_in_a_row() {
     let longest = |round: &str, name: &str| {
         round.split(|other: char| !name.contains(other)).map(str::len).max().unwrap_or_default()
