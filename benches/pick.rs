@@ -13,7 +13,7 @@ use furt_core::model::{
     Country, Definition, InstanceId, InstanceSpec, LoadBalancingPolicy, Region, ServiceName, Status, UpstreamUrl,
 };
 use furt_core::routing::{
-    Instance, InstanceLive, Lease, Outcome, PoolGroup, SelectionInput, Service, ServiceKind, ServiceLive, hash,
+    Instance, InstanceLive, Lease, Outcome, PoolGroup, SelectionInput, Service, ServiceKind, hash,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region as Counting, StatsAlloc};
 
@@ -59,15 +59,12 @@ fn instance(number: usize) -> Arc<Instance> {
 }
 
 fn service(policy: LoadBalancingPolicy, instances: &[Arc<Instance>]) -> Service {
-    Service {
-        definition: Arc::new(Definition { policy, ..Definition::new(ServiceName::try_new("shop").unwrap()) }),
-        kind: ServiceKind::Registered,
-        status: Status::Up,
-        suspended: None,
-        instances: instances.into(),
-        instance_set: Arc::default(),
-        live: Arc::new(ServiceLive::new(0)),
-    }
+    Service::new(
+        Arc::new(Definition { policy, ..Definition::new(ServiceName::try_new("shop").unwrap()) }),
+        ServiceKind::Registered,
+        Status::Up,
+        instances.into(),
+    )
 }
 
 fn instances(count: usize) -> Vec<Arc<Instance>> {

@@ -57,6 +57,7 @@ fn read(criterion: &mut Criterion) {
             uptime_ratio: 1.0,
             in_flight: 0,
             instances: [1, 0, 0],
+            sides: Vec::new(),
         })
         .collect();
     let telemetry = Telemetry::try_new().unwrap();

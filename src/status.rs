@@ -76,7 +76,7 @@ mod tests {
     use super::*;
     use crate::telemetry::Telemetry;
     use furt_core::model::{Definition, Epoch, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
-    use furt_core::routing::{InstanceLive, PoolGroup, ServiceIndex, ServiceKind, ServiceLive};
+    use furt_core::routing::{InstanceLive, PoolGroup, ServiceIndex, ServiceKind};
 
     fn instance(id: &str, status: Status) -> Arc<Instance> {
         let url = UpstreamUrl::try_new("http://127.0.0.1:7812").unwrap();
@@ -97,15 +97,12 @@ mod tests {
         let name = ServiceName::try_new("sagjan").unwrap();
         let mut snapshot = Snapshot::new(Epoch(uuid::Uuid::nil()));
         snapshot.names.insert(name.clone(), ServiceIndex(0));
-        snapshot.services.push_back(Some(Arc::new(Service {
-            definition: Arc::new(Definition::new(name)),
-            kind: ServiceKind::Registered,
-            status: Status::Up,
-            suspended: None,
-            instances: instances.into(),
-            instance_set: Arc::default(),
-            live: Arc::new(ServiceLive::new(0)),
-        })));
+        snapshot.services.push_back(Some(Arc::new(Service::new(
+            Arc::new(Definition::new(name)),
+            ServiceKind::Registered,
+            Status::Up,
+            instances.into(),
+        ))));
         snapshot
     }
 

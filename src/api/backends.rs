@@ -252,7 +252,7 @@ mod tests {
     use crate::store::stored;
     use furt_core::model::Epoch;
     use furt_core::registry::{Change, DefinitionRecord, InstanceRecord};
-    use furt_core::routing::{Outcome, PoolGroup, ServiceKind, ServiceLive};
+    use furt_core::routing::{Outcome, PoolGroup, ServiceKind};
 
     #[test]
     fn a_soft_limit_that_nobody_sent_is_never_above_the_hard_one() {
@@ -322,15 +322,12 @@ mod tests {
                 live: Arc::default(),
             })
         };
-        let service = Service {
-            definition: Arc::new(Definition::new(ServiceName::try_new("a").unwrap())),
-            kind: ServiceKind::Registered,
-            status: Status::Up,
-            suspended: None,
-            instances: [instance("a1"), instance("a2")].into(),
-            instance_set: Arc::default(),
-            live: Arc::new(ServiceLive::new(0)),
-        };
+        let service = Service::new(
+            Arc::new(Definition::new(ServiceName::try_new("a").unwrap())),
+            ServiceKind::Registered,
+            Status::Up,
+            [instance("a1"), instance("a2")].into(),
+        );
         let own = &service.instances[0];
         let shown = show(&service, own, 1_000);
         assert_eq!((shown.healthy, shown.ejected_until), (true, None));

@@ -20,12 +20,12 @@ use super::listener::{BodyTooLarge, MAX_BODY};
 use super::problem::Problem;
 use super::query::Parameters;
 use super::registration::{self, Known, Parsed};
-use super::{route_options, warnings};
+use super::{route_options, splits, warnings};
 use crate::clock;
 use crate::driver::DriverGone;
 use crate::upstream;
 use crate::wire;
-use furt_core::model::{AuthMethods, InstanceId, ServiceName, UpstreamHost, UpstreamUrl};
+use furt_core::model::{AuthMethods, InstanceId, ServiceName, Side, UpstreamHost, UpstreamUrl};
 use furt_core::registry::{self, Answer, Event, InstanceRef, Registration, ReplyId, Source};
 
 /// The longest wait for the registry or the cluster: a store or a node that hangs must not hold callers for ever.
@@ -69,6 +69,7 @@ pub(super) async fn register(
         epoch: wire::epoch(registered.epoch),
         heartbeat_ttl: Seconds::from(registered.heartbeat_ttl),
         replaced: registered.replaced.iter().map(replaced).collect(),
+        canary: registered.canary.is_some(),
         warnings: route_warnings(&api, &registered),
     }))
 }
@@ -84,6 +85,7 @@ fn route_warnings(api: &Api, registered: &registry::Registered) -> Vec<String> {
     let Some(service) = snapshot.service_named(name.as_str()) else { return Vec::new() };
     let mut told = warnings::of_routes(service);
     told.extend(route_options::skipped_of(service, &snapshot));
+    told.extend(registered.canary.iter().map(|canary| splits::left_out(&registered.instance.id, canary)));
     told.iter().for_each(|warning| log::warn!("service \"{name}\": {warning}"));
     told
 }
@@ -154,8 +156,14 @@ pub(super) fn is_installed(api: &Api, parsed: &Parsed) -> bool {
     let service = snapshot.service_named(definition.service.as_str()).filter(|service| service.suspended.is_none());
     service.is_some_and(|service| {
         let installed = &service.definition;
-        let keeps_definition =
-            parsed.kind.joins() || installed.revision > definition.revision || **installed == *definition;
+        let is_canary = || {
+            let split = service.split.as_ref().map(|split| &split.split.spec);
+            split.is_some_and(|split| split.side_of(instance.version.as_ref()) != Side::Stable)
+        };
+        let keeps_definition = parsed.kind.joins()
+            || is_canary()
+            || installed.revision > definition.revision
+            || **installed == *definition;
         keeps_definition && service.instances.iter().any(|one| *one.spec == *instance)
     })
 }
@@ -270,6 +278,14 @@ pub(super) async fn probe(
 /// What a process that ends would take may not be answered any more.
 pub(super) fn check_staying(api: &Api) -> Result<(), Problem> {
     if api.readiness.is_stopping() { Err(DriverGone.into()) } else { Ok(()) }
+}
+
+/// The service of that name, registered or not. What can be no name names none.
+pub(super) fn service_named(name: &str) -> Result<ServiceName, Problem> {
+    ServiceName::try_new(name).map_err(|why| {
+        let detail = format!("\"{name}\" can be no service: its name {why}");
+        Problem::new(StatusCode::NOT_FOUND, Code::NotFound, detail)
+    })
 }
 
 /// Asks the registry, and waits no longer than a caller would.

@@ -28,6 +28,7 @@ use furt_api::reload::Reloaded;
 use furt_api::routes::{Explanation, Routes};
 use furt_api::services::{Service, Services};
 use furt_api::settings::{ChangeSettings, SetSettings, Settings};
+use furt_api::splits::{NewSplit, RemovedSplit, SetSplit, Split, Splits};
 use furt_api::stats::Stats;
 use furt_api::upgrade::Upgraded;
 
@@ -35,7 +36,7 @@ use super::query::{self, Parameter, Query};
 use super::right::Right;
 use super::{
     Api, backends, certificates, cluster, commands, deregistration, etcd_v2, events, explain, exporting, guard, keys,
-    lookup, maintenance, metrics, queries, reloading, upgrading,
+    lookup, maintenance, metrics, queries, reloading, splits, upgrading,
 };
 
 /// Whether an endpoint is behind the checks of the caller: its Host, its Origin, its address.
@@ -174,6 +175,13 @@ endpoints! {
     PUT "/internal/maintenance" NONE Identified Operate (BeginMaintenance) -> BegunMaintenance = maintenance::begin_all,
         "begins maintenance of all services and static routes";
     DELETE "/internal/maintenance" NONE Identified Operate (()) -> EndedMaintenance = maintenance::end_all, "ends it";
+    GET "/internal/services/{service}/split" NONE Identified Read (()) -> Split = splits::one,
+        "shows the [split](#canaries) of a service, registered or not";
+    PUT "/internal/services/{service}/split" NONE Identified Operate (NewSplit) -> SetSplit = splits::set,
+        "splits its callers by versions";
+    DELETE "/internal/services/{service}/split" NONE Identified Operate (()) -> RemovedSplit = splits::remove,
+        "ends that";
+    GET "/internal/splits" NONE Identified Read (()) -> Splits = splits::list, "lists splits";
     GET "/internal/routes" NONE Identified Read (()) -> Routes = queries::routes, "lists routes";
     GET "/internal/explain" EXPLAIN Identified Read (()) -> Explanation
         = explain::explain, "says which route a request takes";

@@ -14,7 +14,7 @@ use super::commands::ApiResult;
 use super::key_check::{self, Judgement};
 use super::problem::Problem;
 use super::query::Parameters;
-use super::{Api, distances, maintenance, near, reasons, route_options, views, warnings};
+use super::{Api, distances, maintenance, near, reasons, route_options, splits, views, warnings};
 use furt_core::model::path::Reserved;
 use furt_core::model::{Asked, AuthMethods, KeyName, OriginPattern, Permission, Scheme, host, path};
 use furt_core::routing::{Found, Owner, Route, Service, Snapshot};
@@ -82,6 +82,13 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
     let auth = route_options::auth((&host, &path, &method), &merged);
     let is_lost = auth.is_some_and(|methods| snapshot.config.has_none_of(methods));
     let (verdict, notes) = judged(verdict, (key.as_deref(), auth, is_lost), client, refused, &snapshot);
+    let split = verdict.route.filter(|_| is_answered(&verdict.code)).and_then(|route| {
+        let service = snapshot.service(route.owner.index())?;
+        // A key that is not asked for is nobody's.
+        let asks = route.permission.is_some() || auth.is_some();
+        let key = key.as_deref().filter(|_| asks).and_then(|name| KeyName::try_new(name).ok());
+        splits::judge(service, key.as_ref(), client)
+    });
     let has_rate = verdict.route.is_some() && key.is_some_and(|name| key_check::has_rate(&name, &snapshot));
     let matching = snapshot.table.matches(&host, &path);
     let judged = matching.iter().map(|route| {
@@ -103,6 +110,7 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
             .into_iter()
             .flatten()
             .chain(notes)
+            .chain(split)
             .chain(route_options::skipped_rules(&merged, &snapshot))
             .chain(warnings::of_limits(
                 owner.map(|service| &**service),

@@ -4,6 +4,7 @@
 //! registered, of which it takes the difference between two answers. Nothing here changes anything.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -16,7 +17,7 @@ use crate::telemetry::{CounterUse, RouteKey, ScrapeView, ServiceSample};
 use crate::wire;
 use furt_core::live::{LATENCY_BUCKETS, STATUS_CLASSES, ServiceTraffic, TrafficCounts, latency_bound_us};
 use furt_core::model::Status;
-use furt_core::routing::{Service, Snapshot};
+use furt_core::routing::{Service, ServiceSplit, Snapshot};
 
 /// Patterns of a service that registered none: it is reached by its host.
 const BY_HOST: [&str; 2] = ["/", "/*"];
@@ -40,7 +41,12 @@ fn sample(service: &Service, now_ms: i64) -> ServiceSample {
         uptime_ratio: service.live.uptime_share(service.status, now_ms),
         in_flight: in_flight(service),
         instances: [Status::Up, Status::Unknown, Status::Down].map(|status| instances(service, status)),
+        sides: service.split.as_ref().map(|split| sides(split)).unwrap_or_default(),
     }
+}
+
+fn sides(split: &ServiceSplit) -> Vec<(Arc<str>, Arc<AtomicU64>)> {
+    split.requests().map(|(name, requests)| (name.into(), Arc::clone(requests))).collect()
 }
 
 /// Whether a service's definition has the pattern. A route of the configuration is there while the table holds it.

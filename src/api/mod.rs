@@ -35,6 +35,7 @@ mod registration;
 mod reloading;
 mod right;
 mod route_options;
+mod splits;
 #[cfg(test)]
 mod tests;
 mod upgrading;

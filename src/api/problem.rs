@@ -112,8 +112,11 @@ impl From<Refusal> for Problem {
             Refusal::Taken { .. } => (StatusCode::CONFLICT, Code::Taken),
             Refusal::Invalid(_) | Refusal::RoutesMissing => (StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidFields),
             Refusal::NoProbes => (StatusCode::CONFLICT, Code::NoProbes),
-            Refusal::NotFound(_) | Refusal::NotInMaintenance(_) => (StatusCode::NOT_FOUND, Code::NotFound),
+            Refusal::NotFound(_) | Refusal::NotInMaintenance(_) | Refusal::NoSplit(_) => {
+                (StatusCode::NOT_FOUND, Code::NotFound)
+            }
             Refusal::TooManyMaintenances => (StatusCode::CONFLICT, Code::TooManyMaintenances),
+            Refusal::TooManySplits => (StatusCode::CONFLICT, Code::TooManySplits),
             Refusal::StoreFailed(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::StoreUnavailable),
             Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, Code::Busy),
             Refusal::Key(refusal) => status_of_key(refusal),

@@ -11,7 +11,7 @@ use furt_core::model::{
     AuthMethods, Country, Definition, Document, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec, Invalid,
     LoadBalancingPolicy, MAX_METADATA_BYTES, MAX_ROUTES, MAX_TIME, MIN_TIMEOUT, MIN_TTL, MethodRule, Pattern,
     Permission, Protocol, Region, RouteOptions, RouteSpec, Scheme, ServiceName, StatusRange, StickyBy, UpstreamHost,
-    UpstreamUrl,
+    UpstreamUrl, Version,
 };
 use furt_core::registry::RegistrationKind;
 
@@ -268,6 +268,7 @@ fn read_instance(
     let has_id = fields.has_value("instance");
     let id = fields.optional("instance", text(InstanceId::try_new));
     let incarnation = fields.optional("incarnation", text(Incarnation::try_new));
+    let version = fields.optional("version", text(Version::try_new));
     let protocol = fields.optional("protocol", text(Protocol::try_new)).unwrap_or_default();
     let has_tls_name = fields.has_value("tls_name");
     let tls_name = fields.optional("tls_name", text(InstanceSpec::try_tls_name));
@@ -295,6 +296,7 @@ fn read_instance(
         id,
         url: url?,
         incarnation,
+        version,
         protocol,
         tls_name,
         health_endpoint,

@@ -6,7 +6,7 @@ use furt_api::route_options::RouteTimeouts;
 use furt_api::services::{Drain, HealthCheck, HeldId, Instance, Service, ServiceRoute, ServiceTimeouts};
 use furt_api::{Document, Seconds, Status, routes};
 
-use super::{maintenance, metrics, route_options, warnings};
+use super::{maintenance, metrics, route_options, splits, warnings};
 use crate::clock;
 use crate::wire;
 use furt_core::model::{self, DrainMark, RouteSpec};
@@ -26,11 +26,12 @@ pub(super) fn service(
         warnings: warnings::of(service, shared),
         draining: service.is_draining(),
         maintenance: maintenance::of_service(&definition.service, in_maintenance),
+        split: service.split.as_ref().map(|split| splits::shown(&definition.service, &split.split)),
         since: wire::time(service.live.since_ms()),
         uptime_share: service.live.uptime_share(service.status, clock::unix_ms()),
         transitions: service.live.transitions(),
         requests: metrics::requests(service),
-        waiting: service.live.waiting.load(Ordering::Relaxed),
+        waiting: service.live.waiting(),
         host: definition.host.as_ref().map(|host| host.as_str().to_owned()),
         routes: definition.routes.iter().map(|one| route_spec(one, service)).collect(),
         policy: definition.policy.as_str().to_owned(),
@@ -103,6 +104,7 @@ pub(super) fn instance(instance: &routing::Instance) -> Instance {
         draining: live.is_draining(),
         drain: live.drain().map(|mark| drain(&mark)),
         incarnation: spec.incarnation.as_ref().map(|incarnation| incarnation.as_str().to_owned()),
+        version: spec.version.as_ref().map(|version| version.as_str().to_owned()),
         replaced: live.replaced().map(|incarnation| incarnation.as_str().to_owned()),
         since: wire::time(load(&live.since_ms)),
         last_ping: live.last_ping_ms().map(wire::time),

@@ -392,7 +392,7 @@ impl Running {
 
 fn tell_contents(path: &Path, contents: &Contents) {
     log::info!(
-        "the store {} has {} services with {} instances, {} of them DOWN, {} draining, {} ids held, {} API keys, and {} in maintenance",
+        "the store {} has {} services with {} instances, {} of them DOWN, {} draining, {} ids held, {} API keys, {} in maintenance, and {} splits",
         path.display(),
         contents.definitions.len(),
         contents.instances.len(),
@@ -400,7 +400,8 @@ fn tell_contents(path: &Path, contents: &Contents) {
         contents.draining.len(),
         contents.holds.len(),
         contents.keys.len(),
-        contents.maintenance.len()
+        contents.maintenance.len(),
+        contents.splits.len()
     );
 }
 

@@ -29,7 +29,7 @@ const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(3600);
 #[derive(Args)]
 pub(super) struct RegisterArgs {
     /// A JSON file with service, url, routes and so on; "-" is stdin
-    #[arg(required_unless_present = "service", conflicts_with_all = ["service", "upstream", "routes", "permission"])]
+    #[arg(required_unless_present = "service", conflicts_with_all = ["service", "upstream", "version", "routes", "permission"])]
     file: Option<String>,
     /// Instead of a file: the service's name
     #[arg(long, value_name = "NAME", requires = "upstream")]
@@ -37,6 +37,9 @@ pub(super) struct RegisterArgs {
     /// Where its instance is, such as http://127.0.0.1:7812
     #[arg(long, value_name = "URL", requires = "service")]
     upstream: Option<String>,
+    /// The version of what runs there, by which a split sends it callers
+    #[arg(long, value_name = "VERSION", requires = "service")]
+    version: Option<String>,
     /// A route, such as 'GET /api/comments/*'; may be given several times
     #[arg(long = "route", value_name = "METHOD PATH", requires = "service")]
     routes: Vec<String>,
@@ -100,7 +103,8 @@ pub(super) fn register(args: &RegisterArgs) -> Result<()> {
         let [service, instance] = [clean(answer.service.as_str()), clean(answer.instance.as_str())];
         let (routes, health) = (counted(answer.routes as u64, "route"), clean(answer.health.as_str()));
         let warnings: String = answer.warnings.iter().map(|warning| format!("warning: {}\n", clean(warning))).collect();
-        format!("registered {service}/{instance} with {routes}; health {health}\n{warnings}")
+        let canary = if answer.canary { " as a canary" } else { "" };
+        format!("registered {service}/{instance}{canary} with {routes}; health {health}\n{warnings}")
     })
 }
 
@@ -117,7 +121,7 @@ fn registration(args: &RegisterArgs) -> Result<Registration> {
     let (service, url) = (args.service.clone().unwrap_or_default(), args.upstream.clone().unwrap_or_default());
     // An instance without a word about the service joins it.
     let routes = Some(routes).filter(|routes| !routes.is_empty());
-    Ok(Registration { routes, ..Registration::new(service, url) })
+    Ok(Registration { routes, version: args.version.clone(), ..Registration::new(service, url) })
 }
 
 pub(super) fn routes(args: &RoutesArgs) -> Result<()> {

@@ -59,6 +59,13 @@ Examples:
   furt maintenance off comments
   furt maintenance off --all";
 
+pub(super) const SPLIT: &str = "\
+Examples:
+  furt split comments 2.4.0=5% --header X-Canary
+  furt split comments 2.4.0=50% 2.5.0=1%
+  furt split comments --off
+  furt split";
+
 pub(super) const SERVICES: &str = "\
 Examples:
   furt services

@@ -25,6 +25,7 @@ mod secret;
 mod services;
 mod settings;
 mod shell;
+mod split;
 mod store;
 mod terminal;
 mod tls;
@@ -77,6 +78,9 @@ enum Verb {
     /// List what is in maintenance; `on` and `off` begin and end it for a service, or for all
     #[command(after_help = examples::MAINTENANCE)]
     Maintenance(maintenance::MaintenanceArgs),
+    /// Send a share of a service's callers to instances of another version, or list such splits
+    #[command(after_help = examples::SPLIT)]
+    Split(split::SplitArgs),
     /// Show how each service is, or one with its instances and routes
     #[command(visible_alias = "list", after_help = examples::SERVICES)]
     Services(services::ServicesArgs),
@@ -179,6 +183,7 @@ pub fn main() -> ExitCode {
         Verb::Deregister(args) => draining::deregister(&args),
         Verb::Drain(args) => draining::drain(&args),
         Verb::Maintenance(args) => maintenance::run(&args),
+        Verb::Split(args) => split::run(&args),
         Verb::Services(args) => services::run(&args),
         Verb::Events(args) => events::run(&args),
         Verb::Watch(args) => events::watch(&args),

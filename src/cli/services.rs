@@ -7,10 +7,12 @@ use clap::Args;
 use furt_api::deregistration::DrainUntil;
 use furt_api::maintenance::Maintenance;
 use furt_api::services::{Drain, HeldId, Instance, Service, ServiceRoute, Services};
+use furt_api::splits::Split;
 use furt_api::{Status, Timestamp};
 
 use super::client::{access, ask, show};
 use super::output::{cell, clean, list, table};
+use super::split::shares;
 use super::{Format, Target};
 
 #[derive(Args)]
@@ -143,6 +145,7 @@ fn detail(service: &Service, now: Moment) -> String {
         ("hash_key", cell(service.hash_key.as_ref())),
         ("sticky_by", cell(service.sticky_by.as_ref())),
         ("slow_start", cell(service.slow_start.as_ref())),
+        ("split", service.split.as_ref().map(|split| told_split(split, now)).unwrap_or_default()),
         ("revision", service.revision.to_string()),
         ("timeouts", timeouts.collect::<Vec<_>>().join(", ")),
         ("metadata", metadata.collect::<Vec<_>>().join(", ")),
@@ -157,6 +160,7 @@ fn status_of_service(service: &Service) -> String {
     let marks = [
         ("blocked", service.blocked.is_some()),
         ("maintenance", !service.maintenance.is_empty()),
+        ("split", service.split.is_some()),
         ("draining", service.draining),
         ("held", service.instances.is_empty()),
     ];
@@ -265,6 +269,14 @@ fn in_maintenance(maintenance: &Maintenance, now: Moment) -> String {
     format!("in maintenance{all} {until}{allowed}{message}")
 }
 
+/// Who goes where, and who said so.
+fn told_split(split: &Split, now: Moment) -> String {
+    let header = split.header.as_ref().map(|header| format!("; the header {} chooses", clean(header)));
+    let strict = if split.strict { "; strict" } else { "" };
+    let since = now.since(Some(&split.since));
+    format!("{}{}{strict}; by {} {since} ago", shares(split), header.unwrap_or_default(), clean(&split.from))
+}
+
 fn and_more(count: usize) -> String {
     if count > 0 { format!(" (and {count} more)") } else { String::new() }
 }
@@ -281,11 +293,12 @@ fn instances_of(service: &Service, now: Moment) -> String {
             last_probe(instance, now),
             format!("{} ago{ttl}", now.since(Some(&instance.last_heard))),
             instance.weight.to_string(),
+            cell(instance.version.as_ref()),
             place(instance),
             why_of(instance, now),
         ]
     });
-    let header = ["INSTANCE", "STATUS", "SINCE", "IN FLIGHT", "LAST PROBE", "HEARD", "WEIGHT", "URL", "WHY"];
+    let header = ["INSTANCE", "STATUS", "SINCE", "IN FLIGHT", "LAST PROBE", "HEARD", "WEIGHT", "VERSION", "URL", "WHY"];
     table(&header, &rows.collect::<Vec<_>>())
 }
 
@@ -484,21 +497,26 @@ mod tests {
         }];
         let expected = "\
 service    sagjan
-status     UP
+status     UP, split
 since      3h 12m (2025-11-14T17:18:00Z), changes of status: 3
 uptime     99.99%
 in flight  2
 policy     edge
+split      5% to 2.4.0, 95% to stable; the header x-canary chooses; by 127.0.0.1 3h 12m ago
 revision   0
 timeouts   read 5.0 s
 metadata   team=web\u{fffd}[31m
 
-INSTANCE  STATUS  SINCE   IN FLIGHT  LAST PROBE      HEARD               WEIGHT  URL                               WHY
-a         UP      3h 12m  2 of 10    4 s ago, 3 ms   1m 0s ago of 60 s   1       http://box:7812 (127.0.0.1:7812)  -
+INSTANCE  STATUS  SINCE   IN FLIGHT  LAST PROBE      HEARD               WEIGHT  VERSION  URL                               WHY
+a         UP      3h 12m  2 of 10    4 s ago, 3 ms   1m 0s ago of 60 s   1       2.4.0    http://box:7812 (127.0.0.1:7812)  -
 
 METHOD  PATH  PERMISSION  ROUTED
 GET     /a    (public)    yes
 ";
+        shown.instances[0].version = Some("2.4.0".to_owned());
+        let split = json!({ "service": "sagjan", "versions": { "2.4.0": 5.0 }, "stable": 95.0, "header": "x-canary",
+            "strict": false, "since": "2025-11-14T17:18:00Z", "from": "127.0.0.1" });
+        shown.split = serde_json::from_value(split).unwrap();
         let squeeze = |text: &str| {
             let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
             lines.collect::<Vec<_>>().join("\n")

@@ -109,11 +109,13 @@ impl PathArgs {
 }
 
 fn tell(path: &Path, summary: Summary, format: Format) -> anyhow::Result<()> {
-    let Summary { services, instances, down, draining, held, keys, maintenance } = summary;
+    let Summary { services, instances, down, draining, held, keys, maintenance, splits } = summary;
     match format.output {
-        Output::Json => output::print_json(&Counts { services, instances, down, draining, held, keys, maintenance }),
+        Output::Json => {
+            output::print_json(&Counts { services, instances, down, draining, held, keys, maintenance, splits })
+        }
         Output::Text => output::print(&format!(
-            "{}: ok: {services} services, {instances} instances, {down} of them DOWN, {draining} draining, {held} ids held, {keys} API keys, {maintenance} in maintenance\n",
+            "{}: ok: {services} services, {instances} instances, {down} of them DOWN, {draining} draining, {held} ids held, {keys} API keys, {maintenance} in maintenance, {splits} splits\n",
             path.display()
         )),
     }
@@ -129,6 +131,7 @@ struct Counts {
     held: usize,
     keys: usize,
     maintenance: usize,
+    splits: usize,
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {

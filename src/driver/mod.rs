@@ -14,6 +14,7 @@ mod key_report;
 mod maintenance_report;
 mod origin;
 mod report;
+mod split_report;
 mod store_thread;
 #[cfg(test)]
 mod tests;

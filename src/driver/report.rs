@@ -4,7 +4,7 @@
 use log::{info, warn};
 
 use super::origin::{from_address, origin};
-use super::{key_report, maintenance_report};
+use super::{key_report, maintenance_report, split_report};
 use crate::telemetry::{Event, RegistryMetrics};
 use furt_core::model::{GatewayName, ServiceName, Status};
 use furt_core::registry::{DnsSubject, InstanceRef, OutageScope, Replaced, Report};
@@ -153,6 +153,7 @@ fn report_of(report: &Report, by: Option<&GatewayName>, metrics: &RegistryMetric
         }
         Report::Key(of_key) => key_report::report(of_key, by, metrics),
         Report::Maintenance(of_maintenance) => maintenance_report::report(of_maintenance, by, metrics),
+        Report::Split(of_split) => split_report::report(of_split, by, metrics),
     }
 }
 

@@ -122,7 +122,9 @@ impl StoreThread {
             | Change::PutKey(_)
             | Change::RemoveKey(_)
             | Change::PutMaintenance(..)
-            | Change::RemoveMaintenance(_) => return,
+            | Change::RemoveMaintenance(_)
+            | Change::PutSplit(..)
+            | Change::RemoveSplit(_) => return,
         };
         self.notes.insert((instance.clone(), kind), change);
     }
@@ -244,6 +246,8 @@ fn replaced(change: &Change) -> &[InstanceId] {
         | Change::PutKey(_)
         | Change::RemoveKey(_)
         | Change::PutMaintenance(..)
-        | Change::RemoveMaintenance(_) => &[],
+        | Change::RemoveMaintenance(_)
+        | Change::PutSplit(..)
+        | Change::RemoveSplit(_) => &[],
     }
 }

@@ -17,9 +17,10 @@ use pingora_proxy::Session;
 
 use super::context::Context;
 use super::secure;
+use super::splitting;
 use crate::affinity_keys::{Age, KeySource};
 use crate::clock;
-use furt_core::model::{Definition, InstanceId, LoadBalancingPolicy, Scheme, ServiceName, StickyBy};
+use furt_core::model::{Definition, InstanceId, LoadBalancingPolicy, Scheme, ServiceName, Side, StickyBy};
 use furt_core::routing::{Instance, Service, hash};
 use names::{CachedNames, Named};
 
@@ -30,7 +31,7 @@ const MOST: u64 = 100_000;
 
 /// The instances that clients stay with, of services with the policy `sticky`.
 pub(super) struct Affinity {
-    by_address: Cache<(ServiceName, IpAddr), InstanceId>,
+    by_address: Cache<(ServiceName, Option<Side>, IpAddr), InstanceId>,
     keys: KeySource,
     names: CachedNames,
 }
@@ -42,11 +43,12 @@ impl Affinity {
         Self { by_address, keys, names: CachedNames::default() }
     }
 
-    /// The instance that a client stays with.
+    /// The instance that a client stays with. By its address: on each side of a split, since callers of both may share it.
     pub(super) fn instance_of(
         &self,
         service: &Service,
         sent: &HeaderMap,
+        side: Option<Side>,
         client: Option<IpAddr>,
     ) -> Option<InstanceId> {
         let definition = &service.definition;
@@ -54,7 +56,7 @@ impl Affinity {
             return None;
         }
         match definition.sticky_by {
-            StickyBy::Address => self.by_address.get(&(definition.service.clone(), client?)),
+            StickyBy::Address => self.by_address.get(&(definition.service.clone(), side, client?)),
             StickyBy::Cookie => {
                 self.named(service, sent).map(|named| service.instances[named.position].spec.id.clone())
             }
@@ -62,13 +64,13 @@ impl Affinity {
     }
 
     /// Writes down where a client is sent from now on. By a cookie it is told with the answer.
-    pub(super) fn note(&self, service: &Service, client: Option<IpAddr>, now: &Instance) {
+    pub(super) fn note(&self, service: &Service, side: Option<Side>, client: Option<IpAddr>, now: &Instance) {
         let definition = &service.definition;
         if definition.policy == LoadBalancingPolicy::Sticky
             && definition.sticky_by == StickyBy::Address
             && let Some(client) = client
         {
-            self.by_address.insert((definition.service.clone(), client), now.spec.id.clone());
+            self.by_address.insert((definition.service.clone(), side, client), now.spec.id.clone());
         }
     }
 
@@ -104,7 +106,8 @@ impl Affinity {
         let position = service.instances.binary_search_by(|one| one.spec.id.cmp(id)).ok()?;
         if let Some(named) = self.named(service, sent) {
             let own = &service.instances[named.position].spec.id;
-            let takes_requests = || service.takes_requests(own, now_ms) && !ctx.attempts.has_failed(own);
+            let part = splitting::part(service, ctx.attempts.side);
+            let takes_requests = || part.takes_requests(own, now_ms) && !ctx.attempts.has_failed(own);
             if is_settled(named, position, takes_requests) {
                 return None;
             }

@@ -9,7 +9,7 @@ use pingora::upstreams::peer::HttpPeer;
 
 use super::answer::GatewayAnswer;
 use crate::clock;
-use furt_core::model::InstanceId;
+use furt_core::model::{InstanceId, Side};
 use furt_core::routing::{Instance, Lease};
 
 /// What a request has tried so far.
@@ -19,6 +19,8 @@ pub(super) struct Attempts {
     pub(super) count: usize,
     /// Whom Pingora is to ask next, where that is settled.
     pub(super) chosen: Option<Box<HttpPeer>>,
+    /// The side of its service's split that it goes to; `None`: there is no split.
+    pub(super) side: Option<Side>,
     /// The slot at an instance that the request holds.
     pub(super) lease: Option<Lease>,
     /// Whether the instance that answers is known to have failed the request.

@@ -21,6 +21,7 @@ use super::pace::BodyLimits;
 use super::queue::Unserved;
 use super::restricting;
 use super::reuse;
+use super::splitting;
 use super::streams;
 use super::upload;
 use crate::clock;
@@ -87,6 +88,9 @@ impl Gateway {
         };
         if ctx.attempts.count == 0 {
             service.live.retries.earn();
+            if let Some(split) = &service.split {
+                split.count(lease.instance());
+            }
         }
         ctx.note_attempt();
         let instance = lease.instance();
@@ -123,15 +127,16 @@ impl Gateway {
         ctx: &mut Context,
     ) -> std::result::Result<Lease, NoInstance> {
         let sent = &session.req_header().headers;
-        let preferred = self.affinity.instance_of(service, sent, ctx.client.address);
+        ctx.attempts.side = splitting::side(service, sent, ctx);
+        let preferred = self.affinity.instance_of(service, sent, ctx.attempts.side, ctx.client.address);
         let input = SelectionInput { preferred: preferred.as_ref(), ..self.input(session, service, &mut ctx.client) };
         let lease = pick(service, &ctx.attempts, ctx.received.is_call, &input)?;
-        // One that is only full for a moment has its client back after it.
-        let stays = preferred
-            .as_ref()
-            .is_some_and(|id| service.takes_requests(id, input.now_ms) && !ctx.attempts.has_failed(id));
+        // One that is only full for a moment has its client back after it; one of another side has not.
+        let part = splitting::part(service, ctx.attempts.side);
+        let stays =
+            preferred.as_ref().is_some_and(|id| part.takes_requests(id, input.now_ms) && !ctx.attempts.has_failed(id));
         if !stays {
-            self.affinity.note(service, ctx.client.address, lease.instance());
+            self.affinity.note(service, ctx.attempts.side, ctx.client.address, lease.instance());
         }
         Ok(lease)
     }
@@ -413,8 +418,30 @@ pub(super) fn retries(ctx: &Context) -> usize {
     allowed.map_or(most, |allowed| most.min(allowed.into()))
 }
 
-/// Another instance before another address of one that failed; for a gRPC call only one that takes calls.
+/// An instance of the request's side of a split before any other; for a gRPC call only one that takes calls.
 fn pick(
+    service: &Service,
+    attempts: &Attempts,
+    is_call: bool,
+    input: &SelectionInput<'_>,
+) -> std::result::Result<Lease, NoInstance> {
+    let (Some(split), Some(side)) = (&service.split, attempts.side) else {
+        return pick_among(service, attempts, is_call, input);
+    };
+    if splitting::is_strict(service) {
+        let picked = pick_among(split.side(side), attempts, is_call, input);
+        return picked.map_err(|none| if none == NoInstance::Draining { NoInstance::Unavailable } else { none });
+    }
+    let is_unfit = |instance: &Instance| is_call && !takes_calls(instance);
+    let untried = |instance: &Instance| attempts.failures(instance) > 0 || is_unfit(instance);
+    let picked = splitting::pick_of_side(split, side, input, untried)
+        // Where a pooled connection had gone stale, the instance itself is as good as before.
+        .or_else(|| attempts.was_stale.then(|| splitting::pick_of_side(split, side, input, is_unfit)).flatten());
+    picked.unwrap_or_else(|| pick_among(service, attempts, is_call, input))
+}
+
+/// Another instance before another address of one that failed; for a gRPC call only one that takes calls.
+fn pick_among(
     service: &Service,
     attempts: &Attempts,
     is_call: bool,

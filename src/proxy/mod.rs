@@ -2,7 +2,7 @@
 //!
 //! client address → path check → route → origin → API key → permission → rate → instance → forward. Reads the snapshot, the
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides (with `credentials`),
-//! `forward` picks (with `affinity`, and `queue` where all are full) and judges failures, `framing` refuses what could be
+//! `forward` picks (with `affinity`, `splitting` by what `caller` says, and `queue` where all are full) and judges failures, `framing` refuses what could be
 //! read in two ways, `secure` what must come under TLS, `identifying` and `vouching` find out who sends a request that others than API keys vouch for, `cors` tells browsers of other origins what they may, `fixed` has the answers of static routes without a service, `hops` what goes round or no further, `headers` edits, `rewriting` the path, `compressing` has answers compressed, `mirror` copies requests for another service, `client_location` finds out where the client is,
 //! `answer` makes furt's own answers, `accept` says who gets a page for them, `grpc` those to calls, `counting` counts, `edge` takes connections as `listener` has them and makes sessions
 //! of them, `h2` of those that speak HTTP/2, `duplex` passes their bodies to services that speak it too, `websockets` are those that
@@ -15,6 +15,7 @@ mod answer;
 mod around;
 mod attempts;
 mod body_watch;
+mod caller;
 mod challenges;
 mod chunks;
 mod client;
@@ -49,6 +50,7 @@ mod restricting;
 mod reuse;
 mod rewriting;
 mod secure;
+mod splitting;
 mod stand_in;
 mod streams;
 mod trailers;

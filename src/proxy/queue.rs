@@ -1,6 +1,6 @@
 //! Waiting for a slot where every instance of a service is at its hard limit (docs/decisions/009-waiting-for-a-slot.md).
 //!
-//! A bounded number of requests waits for a bounded time. Each slot that is released wakes the request that waited longest;
+//! A bounded number of requests waits for a bounded time, of each side of a split as many. Each slot that is released wakes the request that waited longest;
 //! all of them look again every [`TICK`], since another instance may have been published meanwhile. A waiting request reads
 //! the newest snapshot each time. Where its client goes away, the next request is woken in its stead.
 
@@ -13,12 +13,12 @@ use pingora_proxy::Session;
 
 use super::Gateway;
 use super::context::Context;
-use super::upload;
+use super::{splitting, upload};
 use crate::clock;
 use crate::telemetry::ProxyMetrics;
-use furt_core::routing::{Lease, NoInstance, Service, ServiceKind, ServiceLive};
+use furt_core::routing::{Lease, NoInstance, PartLive, Service, ServiceKind};
 
-/// The most requests that wait for one service: more would only wait to fail.
+/// The most requests that wait for one service, or one side of its split: more would only wait to fail.
 const MOST: u32 = 128;
 /// The longest wait: a client would rather be told that the service is full.
 const LONGEST: Duration = Duration::from_secs(2);
@@ -55,24 +55,24 @@ async fn client_gone(session: &mut Session) {
 
 /// One request that waits, counted until it is dropped.
 struct Waiting<'a> {
-    of_service: &'a AtomicU32,
+    of_part: &'a AtomicU32,
     metrics: &'a ProxyMetrics,
 }
 
 impl<'a> Waiting<'a> {
     /// `None`: the queue is full.
-    fn enter(service: &'a ServiceLive, metrics: &'a ProxyMetrics) -> Option<Self> {
-        let waiting = Self { of_service: &service.waiting, metrics };
+    fn enter(part: &'a PartLive, metrics: &'a ProxyMetrics) -> Option<Self> {
+        let waiting = Self { of_part: &part.waiting, metrics };
         metrics.wait_began();
         // Counted first, so that the bound holds however many come at once; dropping it takes it back.
-        let before = service.waiting.fetch_add(1, Ordering::Relaxed);
+        let before = part.waiting.fetch_add(1, Ordering::Relaxed);
         (before < MOST).then_some(waiting)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.of_service.fetch_sub(1, Ordering::Relaxed);
+        self.of_part.fetch_sub(1, Ordering::Relaxed);
         self.metrics.wait_ended();
     }
 }
@@ -89,13 +89,15 @@ impl Gateway {
         ctx: &mut Context,
     ) -> Result<Lease, Unserved> {
         let live = Arc::clone(&service.live);
-        let _waiting = Waiting::enter(&live, &self.metrics).ok_or(NoInstance::Full)?;
+        let side = ctx.attempts.side;
+        let part = |service: &Service| live.part(splitting::part(service, side).part);
+        let _waiting = Waiting::enter(part(&service), &self.metrics).ok_or(NoInstance::Full)?;
         let latest = clock::now() + LONGEST;
         let end = ctx.received.deadline.map_or(latest, |deadline| latest.min(deadline.at()));
         let end = ctx.total_end().map_or(end, |total| end.min(total));
         loop {
             // Listened for before looking, so that no slot that is released in between is missed.
-            let released = live.released.listen();
+            let released = part(&service).released.listen();
             service = self.newest(&service).ok_or(NoInstance::Unavailable)?;
             ctx.target.service = Some(Arc::clone(&service));
             match self.choose(session, &service, ctx) {
@@ -130,16 +132,16 @@ mod tests {
 
     #[test]
     fn so_many_wait_and_no_more_until_one_leaves() {
-        let service = ServiceLive::default();
+        let part = PartLive::default();
         let metrics = &Telemetry::try_new().unwrap().proxy;
-        let mut waiting: Vec<_> = (0..MOST).map_while(|_| Waiting::enter(&service, metrics)).collect();
+        let mut waiting: Vec<_> = (0..MOST).map_while(|_| Waiting::enter(&part, metrics)).collect();
         assert_eq!(waiting.len(), 128);
-        assert!(Waiting::enter(&service, metrics).is_none() && Waiting::enter(&service, metrics).is_none());
-        assert_eq!(service.waiting.load(Ordering::Relaxed), 128, "who was refused does not count");
+        assert!(Waiting::enter(&part, metrics).is_none() && Waiting::enter(&part, metrics).is_none());
+        assert_eq!(part.waiting.load(Ordering::Relaxed), 128, "who was refused does not count");
         waiting.pop();
-        waiting.extend(Waiting::enter(&service, metrics));
+        waiting.extend(Waiting::enter(&part, metrics));
         assert_eq!(waiting.len(), 128);
         drop(waiting);
-        assert_eq!((service.waiting.load(Ordering::Relaxed), metrics.waiting()), (0, 0));
+        assert_eq!((part.waiting.load(Ordering::Relaxed), metrics.waiting()), (0, 0));
     }
 }

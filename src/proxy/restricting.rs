@@ -3,7 +3,6 @@
 //! All that restricts holds. A request that something refuses is not counted for anything else. What is counted by callers is
 //! here, in bounded memory, made with the first request that is counted; what all requests of a limit share is with the limit.
 
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -13,15 +12,16 @@ use http::Method;
 use pingora::http::RequestHeader;
 
 use super::answer::GatewayAnswer;
+use super::caller;
 use super::client::Client;
-use super::context::{Context, Credentials};
+use super::context::Context;
 use super::framing;
 use super::restricted::{Callers, InFlight, Restricted};
 use crate::clock;
 use crate::wire::GatewayProblem;
 use furt_core::live::{CallerCounts, CallerRates, Pace, since_ns};
-use furt_core::model::{KeyName, LimitBy, Limits, ProviderName, RateLimit, Share, counted_network};
-use furt_core::routing::{LimitLive, Restriction};
+use furt_core::model::{LimitBy, Limits, RateLimit, Share};
+use furt_core::routing::{CallerId, LimitLive, Restriction};
 
 /// Places for callers under a limit of rate: 2 MiB. Of a flood that owes more, those who owe the least are forgotten.
 const RATED_CALLERS: usize = 1 << 17;
@@ -45,14 +45,6 @@ pub(super) struct RouteLimits {
     callers: OnceLock<Arc<Callers>>,
     /// Seeded by chance, so that nobody can aim at another's count.
     hasher: ahash::RandomState,
-}
-
-/// Whom a limit counts as one.
-#[derive(Hash)]
-enum Caller<'a> {
-    Key(&'a KeyName),
-    Vouched(&'a ProviderName, &'a [u8]),
-    Address(Option<IpAddr>),
 }
 
 /// Whether a request may come from where it comes from.
@@ -188,7 +180,11 @@ impl RouteLimits {
 
     /// Who sends the request, under this limit.
     fn who(&self, limits: Limits, live: &LimitLive, ctx: &Context) -> u64 {
-        self.hasher.hash_one((live.id(), caller(limits.by, ctx)))
+        let caller = match limits.by {
+            LimitBy::Caller => caller::of(ctx),
+            LimitBy::Address | LimitBy::Route => CallerId::of_address(ctx.client.address),
+        };
+        self.hasher.hash_one((live.id(), caller))
     }
 
     fn callers(&self) -> &Arc<Callers> {
@@ -200,18 +196,6 @@ impl RouteLimits {
             })
         })
     }
-}
-
-/// Who sends a request. A key that was not asked for is nobody's: whoever has several would have the measure of each.
-fn caller(by: LimitBy, ctx: &Context) -> Caller<'_> {
-    let Credentials { key, identity, is_asked_for, .. } = &ctx.credentials;
-    let by_key = || key.as_ref().filter(|_| *is_asked_for).map(|key| Caller::Key(&key.name));
-    let by_word = || {
-        let identity = identity.as_ref()?;
-        Some(Caller::Vouched(&identity.provider, identity.subject.as_ref()?.as_bytes()))
-    };
-    let named = if by == LimitBy::Caller { by_word().or_else(by_key) } else { None };
-    named.unwrap_or_else(|| Caller::Address(ctx.client.address.map(counted_network)))
 }
 
 fn at_once(most: NonZeroU32, by: LimitBy) -> String {

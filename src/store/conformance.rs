@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use furt_core::model::{
-    CidrSet, Definition, Document, DrainMark, DrainUntil, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec,
-    KeyName, KeySpec, Maintenance, MaintenanceMessage, MaintenanceScope, OldDigest, PermissionRule, PermissionSet,
-    Rate, RateLimit, RuntimeKey, ServiceName, Sha256Digest, Status, StatusRange, UpstreamUrl,
+    BasisPoints, CidrSet, Definition, Document, DrainMark, DrainUntil, HealthCheck, Host, Incarnation, InstanceId,
+    InstanceSpec, KeyName, KeySpec, Maintenance, MaintenanceMessage, MaintenanceScope, OldDigest, PermissionRule,
+    PermissionSet, Rate, RateLimit, RuntimeKey, ServiceName, Sha256Digest, Split, SplitSpec, SplitVersion, Status,
+    StatusRange, UpstreamUrl, Version,
 };
 use furt_core::ports::Store;
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
@@ -128,6 +129,22 @@ pub(super) fn maintenance(of: &str, message: &str) -> Change {
 
 pub(super) fn gone_maintenance(of: &str) -> Change {
     Change::RemoveMaintenance(MaintenanceScope::from_name(of).unwrap())
+}
+
+/// With everything that a split can have, and these shares in percent.
+pub(super) fn split(of: &str, shares: &[(&str, f64)]) -> Change {
+    let share = |(version, share): &(&str, f64)| SplitVersion {
+        version: Version::try_new(version).unwrap(),
+        share: BasisPoints::try_percent(*share).unwrap(),
+    };
+    let header = Some(SplitSpec::try_header("X-Canary").unwrap());
+    let spec = SplitSpec { versions: shares.iter().map(share).collect(), header, strict: true };
+    let split = Split { spec, from: [10, 0, 0, 1].into(), set_ms: 5_000 };
+    Change::PutSplit(ServiceName::try_new(of).unwrap(), Arc::new(split))
+}
+
+pub(super) fn gone_split(of: &str) -> Change {
+    Change::RemoveSplit(ServiceName::try_new(of).unwrap())
 }
 
 pub(super) fn gone_key(name: &str) -> Change {
@@ -325,6 +342,42 @@ fn a_name_is_in_maintenance_until_that_ends_whatever_becomes_of_the_service(mut 
     assert_eq!(*store.load().unwrap().maintenance[&scope], least);
 }
 
+fn a_name_has_a_split_until_that_is_removed_whatever_becomes_of_the_service(mut store: impl Store) {
+    let all = |store: &mut dyn Store| -> Vec<_> {
+        store.load().unwrap().splits.into_iter().map(|(service, one)| Change::PutSplit(service, one)).collect()
+    };
+    // The order is no alphabet's, and no number's.
+    let three = [("2.5.0", 0.01), ("2.4.0", 33.33), ("A_b-1", 0.0)];
+    store.apply(&[split("a", &[("1", 5.0)]), split("none", &three)]).unwrap();
+    store.apply(&[definition("a", 1), instance("a", "a1", "http://h"), split("a", &[("2", 100.0)])]).unwrap();
+    store.apply(&[gone("a", &["a1"]), gone_split("nobody")]).unwrap();
+    assert_eq!(all(&mut store), [split("a", &[("2", 100.0)]), split("none", &three)]);
+    store.apply(&[gone_split("a"), split("b", &[("1", 1.0)]), gone_split("b")]).unwrap();
+    assert_eq!(all(&mut store), [split("none", &three)]);
+    let Change::PutSplit(service, one) = split("b", &[("1", 1.0)]) else { unreachable!() };
+    let spec = SplitSpec { header: None, strict: false, ..one.spec.clone() };
+    let least = Split { spec, ..(*one).clone() };
+    store.apply(&[Change::PutSplit(service.clone(), Arc::new(least.clone()))]).unwrap();
+    assert_eq!(*store.load().unwrap().splits[&service], least);
+}
+
+fn a_version_is_kept_with_its_instance(mut store: impl Store) {
+    let of_version = |version: Option<&str>| {
+        let Change::PutInstance(record) = instance("a", "a1", "http://h") else { unreachable!() };
+        let version = version.map(|text| Version::try_new(text).unwrap());
+        Change::PutInstance(InstanceRecord {
+            spec: Arc::new(InstanceSpec { version, ..(*record.spec).clone() }),
+            ..record
+        })
+    };
+    store.apply(&[definition("a", 1)]).unwrap();
+    for version in [Some("2.4.0-rc_1"), None, Some("3")] {
+        store.apply(&[of_version(version)]).unwrap();
+        let stored = store.load().unwrap().instances.into_values().map(Change::PutInstance);
+        assert_eq!(stored.collect::<Vec<_>>(), [of_version(version)]);
+    }
+}
+
 fn the_epoch_stays_and_the_starts_are_counted(mut store: impl Store) {
     let (one, other) = (store.load().unwrap(), store.load().unwrap());
     assert_eq!(one.epoch, other.epoch);
@@ -378,6 +431,14 @@ macro_rules! conforms {
             #[test]
             fn a_name_is_in_maintenance_until_that_ends_whatever_becomes_of_the_service() {
                 super::a_name_is_in_maintenance_until_that_ends_whatever_becomes_of_the_service($new);
+            }
+            #[test]
+            fn a_name_has_a_split_until_that_is_removed_whatever_becomes_of_the_service() {
+                super::a_name_has_a_split_until_that_is_removed_whatever_becomes_of_the_service($new);
+            }
+            #[test]
+            fn a_version_is_kept_with_its_instance() {
+                super::a_version_is_kept_with_its_instance($new);
             }
             #[test]
             fn changes_apply_in_their_order() {

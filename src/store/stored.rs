@@ -44,6 +44,11 @@ pub fn stored(change: &Change) -> Option<Result<Change, RecordError>> {
             let read = records::Maintenance::parse(&scope.to_string(), &record);
             Some(read.map(|(scope, maintenance)| Change::PutMaintenance(scope, maintenance)))
         }
+        Change::PutSplit(service, split) => {
+            let record = records::Split::from_core(service, split).to_json();
+            let read = records::Split::parse(service.as_str(), &record);
+            Some(read.map(|(service, split)| Change::PutSplit(service, split)))
+        }
         Change::RemoveInstance(_)
         | Change::RemoveService { .. }
         | Change::Observe(..)
@@ -51,6 +56,7 @@ pub fn stored(change: &Change) -> Option<Result<Change, RecordError>> {
         | Change::RemoveDraining(_)
         | Change::RemoveHold(_)
         | Change::RemoveKey(_)
-        | Change::RemoveMaintenance(_) => None,
+        | Change::RemoveMaintenance(_)
+        | Change::RemoveSplit(_) => None,
     }
 }

@@ -45,6 +45,7 @@ mod renewal_info;
 mod rights;
 mod scanners;
 mod sharing;
+mod split;
 mod tokens;
 mod updates;
 mod upgrading;

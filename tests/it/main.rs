@@ -73,6 +73,7 @@ mod rewriting;
 mod route_headers;
 mod route_limits;
 mod slow_bodies;
+mod split;
 mod sticky;
 mod streaming;
 mod streams;

@@ -9,6 +9,7 @@
 //! | [`registration`] | `/internal/register-service`, `…/heartbeat`, `…/probe` |
 //! | [`deregistration`] | `DELETE` of services and instances, `…/drain` |
 //! | [`maintenance`] | `/internal/maintenance`, `…/maintenance` |
+//! | [`splits`] | `/internal/splits`, `…/split` |
 //! | [`services`] | `GET /internal/services`, `GET /internal/services/{service}` |
 //! | [`lookup`] | `/internal/instances` |
 //! | [`nodes`] | `/internal/nodes` |
@@ -72,6 +73,7 @@ pub mod route_options;
 pub mod routes;
 pub mod services;
 pub mod settings;
+pub mod splits;
 pub mod stats;
 mod status;
 mod units;

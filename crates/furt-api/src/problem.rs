@@ -243,6 +243,8 @@ open_enum! {
         TooManyMaintenances = "too-many-maintenances",
         /// 409: too many keys before the present one are still good.
         TooManyOldKeys = "too-many-old-keys",
+        /// 409: too many services have a split.
+        TooManySplits = "too-many-splits",
         /// 501, by the public listener: the body has a transfer coding other than chunked.
         TransferCoding = "transfer-coding",
         /// 400: the endpoint takes no body.

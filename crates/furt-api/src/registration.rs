@@ -25,6 +25,9 @@ pub struct Registration {
     /// Which process it is, new in each: 1 to 64 visible ASCII characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
+    /// The version of what runs there, by which a split sends it callers: 1 to 32 of `A-Z`, `a-z`, `0-9`, `.`, `_`, `-`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// The path that is probed.
     #[serde(default, skip_serializing_if = "HealthEndpoint::is_default")]
     pub health_endpoint: HealthEndpoint,
@@ -120,6 +123,7 @@ impl Registration {
             url: url.into(),
             instance: None,
             incarnation: None,
+            version: None,
             health_endpoint: HealthEndpoint::Default,
             routes: None,
             host: None,
@@ -281,6 +285,9 @@ pub struct Registered {
     /// nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaced: Vec<Replaced>,
+    /// Whether a split names its version, so that it joined and all else that it says of the service was left out. Absent: no.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub canary: bool,
     /// What is odd about its routes, in words, where the registration changed something. Absent: nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

@@ -8,6 +8,7 @@ use crate::deregistration::DrainUntil;
 use crate::maintenance::Maintenance;
 use crate::nullable::null_or;
 use crate::route_options::{Cors, Limits, Rewrite, RouteTimeouts};
+use crate::splits::Split;
 use crate::{Document, Epoch, Generation, InstanceId, Ordered, Seconds, ServiceName, Status, Timestamp};
 
 /// The answer to `GET /internal/services`.
@@ -43,6 +44,9 @@ pub struct Service {
     /// The maintenance that it is in: its own, and that of all services, whose `service` is `null`. Absent: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub maintenance: Vec<Maintenance>,
+    /// How its callers are split by versions. Absent: they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
     /// Since when its status is what it is.
     pub since: Timestamp,
     /// The share of time that it was not DOWN since it registered, 0 to 1.
@@ -229,6 +233,9 @@ pub struct Instance {
     pub drain: Option<Drain>,
     /// Which process it is, in its own words; `null`: it does not say.
     pub incarnation: Option<String>,
+    /// The version of what runs there; absent where it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// The incarnation that this one replaced; `null`: none is known.
     pub replaced: Option<String>,
     /// Since when its status is what it is.

@@ -33,6 +33,10 @@ open_enum! {
         MaintenanceBegan = "maintenance-began",
         /// It is in maintenance no more.
         MaintenanceEnded = "maintenance-ended",
+        /// Callers of a service are split by versions.
+        SplitSet = "split-set",
+        /// They are split no more.
+        SplitRemoved = "split-removed",
         /// A runtime API key is gone; a node's key is not approved any more, for ever.
         Revoked = "revoked",
         /// The configuration was read again and is in force.

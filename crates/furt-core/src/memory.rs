@@ -96,6 +96,12 @@ impl Store for MemoryStore {
                 Change::RemoveMaintenance(scope) => {
                     self.contents.maintenance.remove(scope);
                 }
+                Change::PutSplit(service, split) => {
+                    self.contents.splits.insert(service.clone(), Arc::clone(split));
+                }
+                Change::RemoveSplit(service) => {
+                    self.contents.splits.remove(service);
+                }
             }
         }
         Ok(())

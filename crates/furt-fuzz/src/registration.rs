@@ -175,6 +175,7 @@ fn shown(definition: &Definition, instance: &InstanceSpec) -> Value {
         "instance": instance.id.as_str(),
         "url": instance.url.to_string(),
         "incarnation": instance.incarnation.as_ref().map(|incarnation| incarnation.as_str()),
+        "version": instance.version.as_ref().map(|version| version.as_str()),
         "protocol": instance.protocol.as_str(),
         "tls_name": instance.tls_name.as_deref(),
         "health_endpoint": instance.health_endpoint.as_deref(),

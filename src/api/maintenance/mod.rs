@@ -8,21 +8,21 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::{Extension, Json};
+use furt_api::Outcome;
 use furt_api::maintenance::{BegunMaintenance, EndedMaintenance, Maintenances};
-use furt_api::{Code, Outcome};
 use serde_json::{Map, Value};
 
 use super::Api;
-use super::commands::{ApiResult, ask, check_staying, json_body, unexpected};
+use super::commands::{ApiResult, ask, check_staying, json_body, service_named, unexpected};
 use super::listener::BodyTooLarge;
 use super::problem::Problem;
 use crate::clock;
 use crate::config::{StaticRouteConfig, StaticTarget};
 use crate::published::Published;
 use crate::wire;
-use furt_core::model::{MaintenanceScope, ServiceName};
+use furt_core::model::MaintenanceScope;
 use furt_core::registry::{Answer, Event, MaintenanceAnswer, MaintenanceCommand, Source};
 pub(super) use judging::{Judgement, judge};
 pub(super) use views::of_service;
@@ -37,7 +37,7 @@ pub(super) async fn begin(
     body: Bytes,
 ) -> ApiResult<BegunMaintenance> {
     let body = json(too_large.is_some(), &headers, &body)?;
-    begin_of(&api, source, named(&service)?, body).await
+    begin_of(&api, source, MaintenanceScope::Service(service_named(&service)?), body).await
 }
 
 /// `PUT /internal/maintenance`: of all services and static routes.
@@ -58,7 +58,7 @@ pub(super) async fn end(
     Extension(source): Extension<Source>,
     Path(service): Path<String>,
 ) -> ApiResult<EndedMaintenance> {
-    end_of(&api, source, named(&service)?).await
+    end_of(&api, source, MaintenanceScope::Service(service_named(&service)?)).await
 }
 
 /// `DELETE /internal/maintenance`
@@ -117,14 +117,6 @@ async fn end_of(api: &Api, source: Source, scope: MaintenanceScope) -> ApiResult
         service: views::name(&scope),
         generation: wire::generation(generation),
     }))
-}
-
-/// What can be no name names no service, whether one is registered or not.
-fn named(service: &str) -> Result<MaintenanceScope, Problem> {
-    ServiceName::try_new(service).map(MaintenanceScope::Service).map_err(|why| {
-        let detail = format!("\"{service}\" can be no service: its name {why}");
-        Problem::new(StatusCode::NOT_FOUND, Code::NotFound, detail)
-    })
 }
 
 async fn command(api: &Api, source: Source, command: MaintenanceCommand) -> Result<MaintenanceAnswer, Problem> {

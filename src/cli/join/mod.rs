@@ -17,6 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use furt_client::{Builder, Registry, Service};
+use furt_core::model::Version;
 
 use super::draining::{Wait, seconds};
 use super::output;
@@ -64,6 +65,9 @@ pub(super) struct JoinArgs {
     /// The instance's id; by default made of the name, the address and the port
     #[arg(long, value_name = "ID")]
     instance: Option<String>,
+    /// The version of the program, by which a split sends it callers
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    version: Option<String>,
     /// How long the program may take until it accepts connections
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
     start_timeout: Wait,
@@ -93,6 +97,10 @@ impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::new(FAILED, error)
     }
+}
+
+fn version(text: &str) -> Result<String, String> {
+    Version::try_new(text).map(|_| text.to_owned()).map_err(|why| why.to_string())
 }
 
 /// What the arguments mean.
@@ -136,6 +144,9 @@ fn prepare(args: JoinArgs) -> Result<Plan, Failure> {
     }
     if let Some(instance) = &args.instance {
         service = service.instance(instance.as_str());
+    }
+    if let Some(version) = &args.version {
+        service = service.registration(|all| all.version = Some(version.clone()));
     }
     if let Some(hostname) = &args.hostname {
         service = service.hostname(hostname.as_str());

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::telemetry::{ScrapeView, Telemetry};
 use furt_core::model::{Definition, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
-use furt_core::routing::{Instance, InstanceLive, PoolGroup, SelectionInput, ServiceLive};
+use furt_core::routing::{Instance, InstanceLive, PoolGroup, SelectionInput};
 
 /// As the gateway: takes a slot, then answers 204, except for `/panic`.
 struct Hooks {
@@ -63,15 +63,7 @@ fn service() -> Arc<Service> {
         live: Arc::new(InstanceLive::default()),
     };
     let definition = Definition::new(ServiceName::try_new("a").unwrap());
-    Arc::new(Service {
-        definition: Arc::new(definition),
-        kind: ServiceKind::Registered,
-        suspended: None,
-        status: Status::Up,
-        instances: Box::new([Arc::new(instance)]),
-        instance_set: Arc::default(),
-        live: Arc::new(ServiceLive::new(0)),
-    })
+    Arc::new(Service::new(Arc::new(definition), ServiceKind::Registered, Status::Up, Box::new([Arc::new(instance)])))
 }
 
 /// What comes back on a connection of its own, and whether its task panicked: as in Pingora, one task a connection.

@@ -28,7 +28,8 @@ use crate::affinity_keys::AffinitySecret;
 use crate::clock;
 use faults::ContentsError;
 use furt_core::model::{
-    DrainMark, Epoch, InstanceId, KeyName, MAX_DURATION, Maintenance, MaintenanceScope, RuntimeKey, Status,
+    DrainMark, Epoch, InstanceId, KeyName, MAX_DURATION, Maintenance, MaintenanceScope, RuntimeKey, ServiceName, Split,
+    Status,
 };
 use furt_core::ports::{Store, StoreError};
 use furt_core::registry::{Change, Contents, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
@@ -38,7 +39,7 @@ pub(super) use overlay::LONGEST_READ;
 pub use running::RunningStore;
 use tables::{
     AFFINITY_SECRET, DEFINITIONS, DOWN, DRAINING, DRAINS, FORMAT, HOLDS, INSTANCES, IdTable, KEYS, MAINTENANCE, META,
-    OLDEST_FORMAT, TTLS, UP, WITH_DRAINING, WITHOUT_MAINTENANCE,
+    OLDEST_FORMAT, SPLITS, TTLS, UP, WITH_DRAINING, WITHOUT_MAINTENANCE, WITHOUT_SPLITS,
 };
 pub use transfer::{Summary, check, export, import};
 use undo::Undo;
@@ -268,7 +269,7 @@ fn upgrade(database: &Database) -> Result<(), redb::Error> {
         }
     }
     transaction.delete_table(DRAINING)?;
-    for table in [DRAINS, HOLDS, KEYS, MAINTENANCE] {
+    for table in [DRAINS, HOLDS, KEYS, MAINTENANCE, SPLITS] {
         transaction.open_table(table)?;
     }
     transaction.open_table(TTLS)?;
@@ -300,6 +301,7 @@ fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb
         transaction.open_table(TTLS)?;
         transaction.open_table(KEYS)?;
         transaction.open_table(MAINTENANCE)?;
+        transaction.open_table(SPLITS)?;
     }
     Ok(transaction.commit()?)
 }
@@ -413,6 +415,13 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
         Change::RemoveMaintenance(scope) => {
             transaction.open_table(MAINTENANCE)?.remove(scope.to_string().as_str())?;
         }
+        Change::PutSplit(service, split) => {
+            let record = records::Split::from_core(service, split).to_json();
+            transaction.open_table(SPLITS)?.insert(service.as_str(), record.as_slice())?;
+        }
+        Change::RemoveSplit(service) => {
+            transaction.open_table(SPLITS)?.remove(service.as_str())?;
+        }
         Change::RemoveInstance(InstanceRef { id, .. }) => {
             transaction.open_table(INSTANCES)?.remove(id.as_str())?;
             forget_state(transaction, id)?;
@@ -466,14 +475,15 @@ fn read_commit(read: &ReadTransaction) -> Result<Contents, ContentsError> {
             Some(WITH_DRAINING) => StoredDrains::Ids(read.open_table(DRAINING)?),
             _ => StoredDrains::Records(read.open_table(DRAINS)?, read.open_table(HOLDS)?),
         };
-        let is_before = format.is_none_or(|format| format <= WITHOUT_MAINTENANCE);
-        let maintenance = if is_before { None } else { Some(read.open_table(MAINTENANCE)?) };
+        let since = |last_without| format.is_some_and(|format| format > last_without);
+        let maintenance = if since(WITHOUT_MAINTENANCE) { Some(read.open_table(MAINTENANCE)?) } else { None };
+        let splits = if since(WITHOUT_SPLITS) { Some(read.open_table(SPLITS)?) } else { None };
         let (definitions, instances) = (read.open_table(DEFINITIONS)?, read.open_table(INSTANCES)?);
         let (ttls, up) = (present(read.open_table(TTLS))?, present(read.open_table(UP))?);
         let down = read.open_table(DOWN)?;
-        Ok((read.open_table(META)?, definitions, instances, down, up, ttls, drains, keys, maintenance))
+        Ok((read.open_table(META)?, definitions, instances, down, up, ttls, drains, keys, maintenance, splits))
     };
-    let (meta, definitions, instances, down, up, ttls, drains, keys, maintenance) = tables()?;
+    let (meta, definitions, instances, down, up, ttls, drains, keys, maintenance, splits) = tables()?;
     let text = |key: &'static str| -> Result<String, ContentsError> {
         let value = meta.get(key)?.ok_or(ContentsError::Missing(key))?;
         String::from_utf8(value.value().to_owned()).map_err(|_| ContentsError::NoText(key))
@@ -518,6 +528,12 @@ fn read_commit(read: &ReadTransaction) -> Result<Contents, ContentsError> {
         for entry in maintenance.iter()? {
             let (name, record) = entry?;
             put_maintenance(&mut contents, records::Maintenance::parse(name.value(), record.value())?);
+        }
+    }
+    if let Some(splits) = splits {
+        for entry in splits.iter()? {
+            let (name, record) = entry?;
+            put_split(&mut contents, records::Split::parse(name.value(), record.value())?);
         }
     }
     check_whole(&contents)?;
@@ -596,6 +612,10 @@ fn put_key(contents: &mut Contents, key: Arc<RuntimeKey>) {
 
 fn put_maintenance(contents: &mut Contents, (scope, maintenance): (MaintenanceScope, Arc<Maintenance>)) {
     contents.maintenance.insert(scope, maintenance);
+}
+
+fn put_split(contents: &mut Contents, (service, split): (ServiceName, Arc<Split>)) {
+    contents.splits.insert(service, split);
 }
 
 /// An instance comes with its definition and goes with it, a digest is of one key, and one more start can be counted.

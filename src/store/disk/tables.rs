@@ -4,8 +4,10 @@ use redb::TableDefinition;
 
 /// The format that this furt writes. A change of any record that an older furt could misread makes it grow. 2 has
 /// `draining`, `ttls` and `keys`. 3 has `drains` and `holds` instead of `draining`, and incarnations. 4 has `maintenance`.
-/// 5 has `auth` in what restricts.
-pub(super) const FORMAT: u64 = 5;
+/// 5 has `auth` in what restricts. 6 has `splits`, and versions of instances.
+pub(super) const FORMAT: u64 = 6;
+/// The last one without `splits`.
+pub(super) const WITHOUT_SPLITS: u64 = 5;
 /// The last one without `maintenance`.
 pub(super) const WITHOUT_MAINTENANCE: u64 = 3;
 /// The last one with `draining`.
@@ -38,5 +40,7 @@ pub(super) const HOLDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new(
 pub(super) const DRAINING: IdTable = TableDefinition::new("draining");
 /// JSON by the name of the service that is in maintenance; `*` for all of them.
 pub(super) const MAINTENANCE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("maintenance");
+/// JSON by the name of the service that has the split.
+pub(super) const SPLITS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("splits");
 /// JSON by the key's name.
 pub(super) const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");

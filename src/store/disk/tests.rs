@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::store::conformance::{
-    api_key, definition, draining, gone, gone_key, held, hold, instance, maintenance, note_down, note_status, note_ttl,
+    api_key, definition, draining, gone, gone_key, gone_split, held, hold, instance, maintenance, note_down,
+    note_status, note_ttl, split,
 };
 use crate::store::disk::opening::examine;
 
@@ -46,6 +47,7 @@ fn fill(store: &mut DiskStore) -> Contents {
     store.apply(&[note_status("i6", Status::Up)]).unwrap();
     store.apply(&[api_key("k0", "0"), api_key("k1", "1"), api_key("k2", "2")]).unwrap();
     store.apply(&[gone_key("k1"), maintenance("s1", "one"), maintenance("*", "two")]).unwrap();
+    store.apply(&[split("s1", &[("2", 5.0), ("1", 0.25)]), split("t", &[("3", 1.0)]), gone_split("t")]).unwrap();
     let State::Open(database) = &store.state else { panic!("it is open") };
     let contents = read(database).unwrap();
     assert_eq!((contents.starts, contents.instances.len(), contents.keys.len()), (starts, 11, 2));
@@ -165,6 +167,7 @@ fn of_format_2(folder: &Folder) -> Contents {
     transaction.delete_table(DRAINS).unwrap();
     transaction.delete_table(HOLDS).unwrap();
     transaction.delete_table(MAINTENANCE).unwrap();
+    transaction.delete_table(SPLITS).unwrap();
     transaction.open_table(DRAINING).unwrap().insert("i7", ()).unwrap();
     transaction.commit().unwrap();
     read(&database).unwrap()
@@ -173,7 +176,8 @@ fn of_format_2(folder: &Folder) -> Contents {
 /// Who began a drain, when, and how long it holds was not kept, and no id was held; nor was anything in maintenance.
 fn without_what_format_3_added(contents: Contents) -> Contents {
     let draining = contents.draining.into_keys().map(|id| (id, Arc::new(DrainMark::unknown()))).collect();
-    Contents { draining, holds: Default::default(), maintenance: Default::default(), ..contents }
+    let (holds, maintenance, splits) = Default::default();
+    Contents { draining, holds, maintenance, splits, ..contents }
 }
 
 #[test]
@@ -198,7 +202,7 @@ fn an_export_of_format_2_is_imported() {
     let (folder, contents) = Folder::filled();
     let mut exported = export(&folder.path()).unwrap();
     exported["format"] = 2.into();
-    for list in ["drains", "holds", "maintenance"] {
+    for list in ["drains", "holds", "maintenance", "splits"] {
         exported.as_object_mut().unwrap().remove(list).unwrap();
     }
     exported["draining"] = serde_json::json!(["i7"]);
@@ -210,10 +214,12 @@ fn an_export_of_format_2_is_imported() {
 #[test]
 fn a_store_and_an_export_of_format_3_have_nothing_in_maintenance_until_something_is() {
     let (folder, contents) = Folder::filled();
-    let older = Contents { maintenance: Default::default(), ..contents };
+    let older = Contents { maintenance: Default::default(), splits: Default::default(), ..contents };
     let mut exported = export(&folder.path()).unwrap();
     exported["format"] = 3.into();
-    exported.as_object_mut().unwrap().remove("maintenance").unwrap();
+    for list in ["maintenance", "splits"] {
+        exported.as_object_mut().unwrap().remove(list).unwrap();
+    }
     let into = folder.0.path().join("copy");
     import(&exported.to_string(), &into).unwrap();
     assert_eq!(examine(&into).unwrap(), older);
@@ -221,6 +227,7 @@ fn a_store_and_an_export_of_format_3_have_nothing_in_maintenance_until_something
     let transaction = database.begin_write().unwrap();
     transaction.open_table(META).unwrap().insert("format", b"3".as_slice()).unwrap();
     transaction.delete_table(MAINTENANCE).unwrap();
+    transaction.delete_table(SPLITS).unwrap();
     transaction.commit().unwrap();
     drop(database);
     assert_eq!(examine(&folder.path()).unwrap(), older);
@@ -229,6 +236,30 @@ fn a_store_and_an_export_of_format_3_have_nothing_in_maintenance_until_something
     let State::Open(database) = &store.state else { panic!("it is open") };
     assert_eq!(format(database).unwrap(), Some(FORMAT), "a furt that would let requests in refuses it");
     assert_eq!(store.load().unwrap().maintenance.len(), 1);
+}
+
+#[test]
+fn a_store_and_an_export_of_format_5_have_no_split_until_one_is_set() {
+    let (folder, contents) = Folder::filled();
+    let older = Contents { splits: Default::default(), ..contents };
+    let mut exported = export(&folder.path()).unwrap();
+    exported["format"] = 5.into();
+    exported.as_object_mut().unwrap().remove("splits").unwrap();
+    let into = folder.0.path().join("copy");
+    import(&exported.to_string(), &into).unwrap();
+    assert_eq!(examine(&into).unwrap(), older);
+    let database = Database::open(folder.path()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert("format", b"5".as_slice()).unwrap();
+    transaction.delete_table(SPLITS).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    assert_eq!(examine(&folder.path()).unwrap(), older);
+    let mut store = DiskStore::open(&folder.path()).unwrap();
+    store.apply(&[split("s1", &[("2", 5.0)])]).unwrap();
+    let State::Open(database) = &store.state else { panic!("it is open") };
+    assert_eq!(format(database).unwrap(), Some(FORMAT), "a furt that would balance evenly refuses it");
+    assert_eq!(store.load().unwrap().splits.len(), 1);
 }
 
 /// As a furt of format 1 left it.
@@ -245,8 +276,8 @@ fn of_format_1(folder: &Folder) -> Contents {
 }
 
 fn without_what_format_2_added(contents: Contents) -> Contents {
-    let (draining, holds, ttls, keys, maintenance) = Default::default();
-    Contents { draining, holds, ttls, keys, maintenance, ..contents }
+    let (draining, holds, ttls, keys, maintenance, splits) = Default::default();
+    Contents { draining, holds, ttls, keys, maintenance, splits, ..contents }
 }
 
 #[test]
@@ -292,7 +323,7 @@ fn an_export_of_format_1_is_imported() {
     let (folder, contents) = Folder::filled();
     let mut exported = export(&folder.path()).unwrap();
     exported["format"] = 1.into();
-    for list in ["drains", "holds", "ttls_ms", "keys", "maintenance"] {
+    for list in ["drains", "holds", "ttls_ms", "keys", "maintenance", "splits"] {
         exported.as_object_mut().unwrap().remove(list).unwrap();
     }
     let into = folder.0.path().join("copy");
@@ -472,7 +503,8 @@ fn a_store_that_lost_its_keys_is_refused() {
 fn what_is_exported_and_imported_is_the_same_store() {
     let (folder, contents) = Folder::filled();
     let before = fs::read(folder.path()).unwrap();
-    let summary = Summary { services: 11, instances: 11, down: 1, draining: 1, held: 1, keys: 2, maintenance: 2 };
+    let summary =
+        Summary { services: 11, instances: 11, down: 1, draining: 1, held: 1, keys: 2, maintenance: 2, splits: 1 };
     assert_eq!(check_store(&folder.path()), summary);
     let exported = export(&folder.path()).unwrap();
     assert!(fs::read(folder.path()).unwrap() == before, "neither changes it");
@@ -593,6 +625,28 @@ fn an_import_that_is_wrong_names_the_record_and_makes_nothing() {
         },
         "no \"maintenance\"",
     );
+    let one = exported["splits"][0].clone();
+    refused(&|all| all["splits"] = vec![one.clone(); 2].into(), "the record of split \"s1\" comes twice");
+    for (field, bad, why) in [
+        ("versions", serde_json::json!([]), "1 to 8 versions"),
+        ("versions", serde_json::json!([{"version": "a b", "basis_points": 1}]), "must be 1 to 32"),
+        ("versions", serde_json::json!([{"version": "stable", "basis_points": 1}]), "stands for all other"),
+        ("versions", serde_json::json!([{"version": "a", "basis_points": 10_001}]), "from 0 to 100"),
+        ("versions", serde_json::json!(vec![serde_json::json!({"version": "a", "basis_points": 1}); 2]), "once"),
+        ("header", serde_json::json!("host"), "another header"),
+        ("strict", serde_json::json!("yes"), "invalid"),
+        ("colour", serde_json::json!(1), "colour"),
+    ] {
+        refused(&|all| all["splits"][0][field] = bad.clone(), "the record of split \"s1\"");
+        refused(&|all| all["splits"][0][field] = bad.clone(), why);
+    }
+    refused(
+        &|all| {
+            all.as_object_mut().unwrap().remove("splits");
+        },
+        "no \"splits\"",
+    );
+    refused(&|all| all["format"] = 5.into(), "format 5 and lists");
     refused(&|all| all["format"] = 3.into(), "format 3 and lists");
     refused(&|all| all["draining"] = serde_json::json!([]), &format!("format {FORMAT} and lists"));
     let error = import("{", &into).unwrap_err();

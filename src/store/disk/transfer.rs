@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::faults::ImportError;
 use super::{
-    FORMAT, OLDEST_FORMAT, Undo, WITH_DRAINING, WITHOUT_MAINTENANCE, check_whole, initialize, known, opening, promised,
-    put_definition, put_drain, put_instance, put_key, put_maintenance, records, write,
+    FORMAT, OLDEST_FORMAT, Undo, WITH_DRAINING, WITHOUT_MAINTENANCE, WITHOUT_SPLITS, check_whole, initialize, known,
+    opening, promised, put_definition, put_drain, put_instance, put_key, put_maintenance, put_split, records, write,
 };
 use crate::store::RecordKind;
 use furt_core::model::{DrainMark, Epoch, InstanceId, Status};
@@ -38,6 +38,8 @@ pub struct Summary {
     pub keys: usize,
     /// Names that are in maintenance.
     pub maintenance: usize,
+    /// Services with a split.
+    pub splits: usize,
 }
 
 impl Summary {
@@ -50,6 +52,7 @@ impl Summary {
             held: contents.holds.len(),
             keys: contents.keys.len(),
             maintenance: contents.maintenance.len(),
+            splits: contents.splits.len(),
         }
     }
 }
@@ -77,9 +80,12 @@ struct Exported {
     /// These two: of format 3 and later.
     drains: Option<Vec<Value>>,
     holds: Option<Vec<Value>>,
-    /// Of format 4.
+    /// Of format 4 and later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     maintenance: Option<Vec<Value>>,
+    /// Of format 6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    splits: Option<Vec<Value>>,
     /// This and what follows: of format 2 and later.
     ttls_ms: Option<BTreeMap<String, u64>>,
     keys: Option<Vec<Value>>,
@@ -116,6 +122,8 @@ pub(super) fn exported(contents: &Contents) -> Result<Value, StoreError> {
     let holds = holds.map(|(held, mark)| serde_json::to_value(records::Drain::of_id(held, mark)));
     let maintenance = contents.maintenance.iter();
     let maintenance = maintenance.map(|(scope, one)| serde_json::to_value(records::Maintenance::from_core(scope, one)));
+    let splits = contents.splits.iter();
+    let splits = splits.map(|(service, split)| serde_json::to_value(records::Split::from_core(service, split)));
     let exported = Exported {
         format: FORMAT,
         epoch: contents.epoch.to_string(),
@@ -128,6 +136,7 @@ pub(super) fn exported(contents: &Contents) -> Result<Value, StoreError> {
         drains: Some(drains.collect::<Result<_, _>>().map_err(unwritable)?),
         holds: Some(holds.collect::<Result<_, _>>().map_err(unwritable)?),
         maintenance: Some(maintenance.collect::<Result<_, _>>().map_err(unwritable)?),
+        splits: Some(splits.collect::<Result<_, _>>().map_err(unwritable)?),
         ttls_ms: Some(contents.ttls.iter().map(ttl).collect()),
         keys: Some(keys.collect::<Result<_, _>>().map_err(unwritable)?),
     };
@@ -152,10 +161,12 @@ pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
     let keys = contents.keys.values().map(|key| Change::PutKey(Arc::clone(key)));
     let maintenance = contents.maintenance.iter();
     let maintenance = maintenance.map(|(scope, one)| Change::PutMaintenance(scope.clone(), Arc::clone(one)));
+    let splits = contents.splits.iter();
+    let splits = splits.map(|(service, split)| Change::PutSplit(service.clone(), Arc::clone(split)));
     let definitions = contents.definitions.values().cloned().map(Change::PutDefinition);
     let instances = contents.instances.values().cloned().map(Change::PutInstance);
     let records = definitions.chain(instances).chain(notes).chain(ttls).chain(drains).chain(keys);
-    let changes: Vec<_> = records.chain(maintenance).collect();
+    let changes: Vec<_> = records.chain(maintenance).chain(splits).collect();
     drop(opening::create(into, |database| {
         initialize(database, contents.epoch, contents.starts)?;
         // A file that fails is not made.
@@ -195,7 +206,7 @@ fn parse(json: &str) -> Result<Contents, ImportError> {
     for id in &all.up {
         contents.observed.up.insert(known(&contents, id, "UP")?);
     }
-    let Lists { draining, drains, holds, ttls, keys, maintenance } = Lists::of(format, all)?;
+    let Lists { draining, drains, holds, ttls, keys, maintenance, splits } = Lists::of(format, all)?;
     for (id, &ms) in &ttls {
         let (id, ttl) = promised(&contents, id, ms)?;
         contents.ttls.insert(id, ttl);
@@ -233,6 +244,13 @@ fn parse(json: &str) -> Result<Contents, ImportError> {
             return Err(twice(RecordKind::Maintenance, name));
         }
     }
+    for (number, record) in splits.iter().enumerate() {
+        let name = name(record, "service", "splits", number)?;
+        put_split(&mut contents, records::Split::parse(name, record.to_string().as_bytes())?);
+        if contents.splits.len() == number {
+            return Err(twice(RecordKind::Split, name));
+        }
+    }
     check_whole(&contents)?;
     Ok(contents)
 }
@@ -246,20 +264,23 @@ struct Lists {
     ttls: BTreeMap<String, u64>,
     keys: Vec<Value>,
     maintenance: Vec<Value>,
+    splits: Vec<Value>,
 }
 
 impl Lists {
     /// # Errors
     /// One that the format has is missing, or one is there that it has not.
     fn of(format: u64, all: Exported) -> Result<Self, ImportError> {
-        let Exported { draining, drains, holds, maintenance, ttls_ms, keys, .. } = all;
+        let Exported { draining, drains, holds, maintenance, splits, ttls_ms, keys, .. } = all;
         let since_2 = format > OLDEST_FORMAT;
         let since_3 = format > WITH_DRAINING;
         let since_4 = format > WITHOUT_MAINTENANCE;
+        let since_6 = format > WITHOUT_SPLITS;
         let has_others = draining.is_some() && format != WITH_DRAINING
             || (ttls_ms.is_some() || keys.is_some()) && !since_2
             || (drains.is_some() || holds.is_some()) && !since_3
-            || maintenance.is_some() && !since_4;
+            || maintenance.is_some() && !since_4
+            || splits.is_some() && !since_6;
         if has_others {
             return Err(ImportError::ListsOfOtherFormat(format));
         }
@@ -270,6 +291,7 @@ impl Lists {
             ttls: needed(ttls_ms, since_2, "ttls_ms")?,
             keys: needed(keys, since_2, "keys")?,
             maintenance: needed(maintenance, since_4, "maintenance")?,
+            splits: needed(splits, since_6, "splits")?,
         })
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use redb::{Database, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 
-use super::tables::{DEFINITIONS, DOWN, DRAINS, HOLDS, INSTANCES, IdTable, KEYS, MAINTENANCE, TTLS, UP};
+use super::tables::{DEFINITIONS, DOWN, DRAINS, HOLDS, INSTANCES, IdTable, KEYS, MAINTENANCE, SPLITS, TTLS, UP};
 use furt_core::model::InstanceId;
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord};
 
@@ -26,6 +26,7 @@ pub(super) struct Undo {
     drains: Records,
     holds: Records,
     maintenance: Records,
+    splits: Records,
     /// What was noted of the instances.
     notes: BTreeMap<String, Notes>,
 }
@@ -62,6 +63,9 @@ impl Undo {
             Change::PutMaintenance(scope, _) | Change::RemoveMaintenance(scope) => {
                 keep(&mut self.maintenance, transaction, MAINTENANCE, &scope.to_string())
             }
+            Change::PutSplit(service, _) | Change::RemoveSplit(service) => {
+                keep(&mut self.splits, transaction, SPLITS, service.as_str())
+            }
         }
     }
 
@@ -89,6 +93,7 @@ impl Undo {
             (DRAINS, &self.drains),
             (HOLDS, &self.holds),
             (MAINTENANCE, &self.maintenance),
+            (SPLITS, &self.splits),
         ];
         for (table, records) in records {
             let mut table = transaction.open_table(table)?;

@@ -161,7 +161,9 @@ fn subject_of_change(change: &Change) -> Option<Subject> {
         Change::PutDefinition(_)
         | Change::RemoveService { .. }
         | Change::PutMaintenance(..)
-        | Change::RemoveMaintenance(_) => None,
+        | Change::RemoveMaintenance(_)
+        | Change::PutSplit(..)
+        | Change::RemoveSplit(_) => None,
     }
 }
 
@@ -172,7 +174,7 @@ fn subject_of_premise(premise: &Premise) -> Option<Subject> {
             Some(Subject::Instance(instance.clone()))
         }
         Record::Key(name) => Some(Subject::ApiKey(name.clone())),
-        Record::Definition(_) | Record::Digest(_) | Record::Maintenance(_) => None,
+        Record::Definition(_) | Record::Digest(_) | Record::Maintenance(_) | Record::Split(_) => None,
     }
 }
 

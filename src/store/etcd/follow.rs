@@ -126,6 +126,7 @@ impl Follower<'_> {
                 Key::Hold(instance) => Change::RemoveHold(instance.clone()),
                 Key::ApiKey(name) => Change::RemoveKey(name.clone()),
                 Key::Maintenance(scope) => Change::RemoveMaintenance(scope.clone()),
+                Key::Split(service) => Change::RemoveSplit(service.clone()),
                 Key::Ttl(_) | Key::Digest(_) | Key::Busy(..) | Key::Gateway(_) => continue,
             };
             self.tell(change, None);
@@ -273,6 +274,12 @@ impl Follower<'_> {
                 let read = records::Maintenance::read(&scope.to_string(), &put.value);
                 let (scope, maintenance) = read.map_err(|error| self.or_newer(put, error.fault))?.value;
                 self.tell(Change::PutMaintenance(scope, maintenance), None);
+                Ok(Value::Told)
+            }
+            Key::Split(service) => {
+                let read = records::Split::read(service.as_str(), &put.value);
+                let (service, split) = read.map_err(|error| self.or_newer(put, error.fault))?.value;
+                self.tell(Change::PutSplit(service, split), None);
                 Ok(Value::Told)
             }
             Key::Digest(_) => Ok(Value::Told),

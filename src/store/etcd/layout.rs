@@ -34,6 +34,7 @@ pub(super) enum Key {
     ApiKey(KeyName),
     Digest(Sha256Digest),
     Maintenance(MaintenanceScope),
+    Split(ServiceName),
     /// What a gateway has in flight at an instance that takes no new requests.
     Busy(InstanceRef, String),
     /// A gateway that is there.
@@ -108,6 +109,7 @@ impl Layout {
             Key::ApiKey(name) => format!("{records}keys/{name}"),
             Key::Digest(sha256) => format!("{records}digests/{sha256}"),
             Key::Maintenance(scope) => format!("{records}maintenance/{scope}"),
+            Key::Split(service) => format!("{records}splits/{service}"),
             Key::Busy(instance, gateway) => format!("{records}busy/{instance}/{gateway}"),
             Key::Gateway(id) => format!("{records}gateways/{id}"),
         }
@@ -120,7 +122,7 @@ impl Layout {
 
     /// Whether a key stands among those of a kind of record, and its name is none of that kind. Other kinds are a newer furt's.
     pub(super) fn is_misnamed(&self, key: &[u8]) -> bool {
-        const KINDS: [&[u8]; 10] = [
+        const KINDS: [&[u8]; 11] = [
             b"services/",
             b"instances/",
             b"ttls/",
@@ -129,6 +131,7 @@ impl Layout {
             b"keys/",
             b"digests/",
             b"maintenance/",
+            b"splits/",
             b"busy/",
             b"gateways/",
         ];
@@ -150,6 +153,7 @@ impl Layout {
                 Key::Digest(Sha256Digest::try_from_hex(name).ok().filter(|sha256| sha256.to_string() == name)?)
             }
             "maintenance" => Key::Maintenance(MaintenanceScope::from_name(name).ok()?),
+            "splits" => Key::Split(ServiceName::try_new(name).ok()?),
             "busy" => {
                 let (name, gateway) = name.rsplit_once('/')?;
                 Key::Busy(instance(name)?, gateway.to_owned())
@@ -175,6 +179,7 @@ impl From<&Record> for Key {
             Record::Key(name) => Self::ApiKey(name.clone()),
             Record::Digest(sha256) => Self::Digest(*sha256),
             Record::Maintenance(scope) => Self::Maintenance(scope.clone()),
+            Record::Split(service) => Self::Split(service.clone()),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::follow::{Group, Put, follow};
 use super::layout::{Key, Layout};
 use super::mirror::{Lease, Mirror};
-use crate::store::conformance::maintenance;
+use crate::store::conformance::{maintenance, split};
 use crate::store::records;
 use furt_core::MemoryStore;
 use furt_core::model::{DrainMark, DrainUntil, InstanceId, KeyName, ServiceName, Sha256Digest};
@@ -24,7 +24,7 @@ fn at(service: &str, id: &str) -> InstanceRef {
 /// Keys and values as furt stores them.
 fn stored(layout: &Layout) -> Vec<(Vec<u8>, Vec<u8>)> {
     let definition = r#"{"service":"s","host":"a.example","routes":[{"method":"GET","path":"/s/:id","permission":"s:read"}],"policy":"edge","hash_key":null,"slow_start_ms":null,"connect_timeout_ms":null,"read_timeout_ms":null,"metadata":{"a":"1"},"revision":0,"registered_from":"10.0.0.1"}"#;
-    let instance = r#"{"instance":"i","service":"s","url":"http://10.0.0.9:80","protocol":"http1","tls_name":null,"health_endpoint":"/health","heartbeat_ttl_ms":3000,"weight":1,"soft_limit":0,"hard_limit":0,"region":null,"country":null,"addresses":["10.0.0.9:80"],"registered_from":"10.0.0.1"}"#;
+    let instance = r#"{"instance":"i","service":"s","url":"http://10.0.0.9:80","protocol":"http1","tls_name":null,"health_endpoint":"/health","heartbeat_ttl_ms":3000,"version":"2.4.0","weight":1,"soft_limit":0,"hard_limit":0,"region":null,"country":null,"addresses":["10.0.0.9:80"],"registered_from":"10.0.0.1"}"#;
     let digest = Sha256Digest::of(b"one");
     let api_key = format!(
         r#"{{"name":"k","sha256":"{digest}","permissions":["*"],"allow_from":["10.0.0.0/8"],"rate":"5/s","burst":9,"created_ms":1,"expires_ms":null,"old":[]}}"#
@@ -33,6 +33,7 @@ fn stored(layout: &Layout) -> Vec<(Vec<u8>, Vec<u8>)> {
         Arc::new(DrainMark { until: DrainUntil::Registration, from: None, began_ms: Some(1), incarnation: None });
     let undone = Arc::new(DrainMark { until: DrainUntil::Undo, ..(*mark).clone() });
     let Change::PutMaintenance(scope, maintenance) = maintenance("s", "one") else { unreachable!() };
+    let Change::PutSplit(service, split) = split("s", &[("2", 5.0), ("1", 0.25)]) else { unreachable!() };
     let one = at("s", "i");
     let all = [
         (Key::Definition(one.service.clone()), definition.as_bytes().to_vec()),
@@ -42,6 +43,7 @@ fn stored(layout: &Layout) -> Vec<(Vec<u8>, Vec<u8>)> {
         (Key::Drain(one.clone()), records::Drain::of_instance(&one.id, &mark).to_json()),
         (Key::Hold(one.clone()), records::Drain::of_id(&one, &undone).to_json()),
         (Key::Maintenance(scope.clone()), records::Maintenance::from_core(&scope, &maintenance).to_json()),
+        (Key::Split(service.clone()), records::Split::from_core(&service, &split).to_json()),
         (Key::ApiKey(KeyName::try_new("k").unwrap()), api_key.into_bytes()),
         (Key::Digest(digest), b"k".to_vec()),
         (Key::Busy(one, "g".to_owned()), b"3".to_vec()),
@@ -107,6 +109,11 @@ fn reads_again(change: &Change) {
             let stored = records::Maintenance::from_core(scope, maintenance).to_json();
             let read = records::Maintenance::read(&scope.to_string(), &stored).unwrap().value;
             assert_eq!(read, (scope.clone(), Arc::clone(maintenance)));
+        }
+        Change::PutSplit(service, split) => {
+            let stored = records::Split::from_core(service, split).to_json();
+            let read = records::Split::read(service.as_str(), &stored).unwrap().value;
+            assert_eq!(read, (service.clone(), Arc::clone(split)));
         }
         _ => {}
     }

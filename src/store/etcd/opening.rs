@@ -120,7 +120,7 @@ pub async fn open(options: Options, vet: Box<Vet>, metrics: Arc<SharedStoreMetri
     let followed = follow(&all, &mut mirror, &settings.layout, &*settings.vet, true);
     let (contents, suspended) = contents(&mirror, epoch, starts, &followed.changes);
     info!(
-        "the store etcd below {} has {} services with {} instances, {} draining, {} ids held, {} API keys, and {} in maintenance, at revision {}",
+        "the store etcd below {} has {} services with {} instances, {} draining, {} ids held, {} API keys, {} in maintenance, and {} splits, at revision {}",
         settings.layout.root(),
         contents.definitions.len(),
         contents.instances.len(),
@@ -128,6 +128,7 @@ pub async fn open(options: Options, vet: Box<Vet>, metrics: Arc<SharedStoreMetri
         contents.holds.len(),
         contents.keys.len(),
         contents.maintenance.len(),
+        contents.splits.len(),
         mirror.revision
     );
     let (commands, taken) = mpsc::unbounded_channel();
@@ -252,13 +253,17 @@ fn contents(mirror: &Mirror, epoch: Epoch, starts: u64, changes: &[Incoming]) ->
             Change::PutMaintenance(scope, maintenance) => {
                 contents.maintenance.insert(scope.clone(), Arc::clone(maintenance));
             }
+            Change::PutSplit(service, split) => {
+                contents.splits.insert(service.clone(), Arc::clone(split));
+            }
             Change::RemoveInstance(_)
             | Change::RemoveService { .. }
             | Change::Observe(..)
             | Change::RemoveDraining(_)
             | Change::RemoveHold(_)
             | Change::RemoveKey(_)
-            | Change::RemoveMaintenance(_) => {}
+            | Change::RemoveMaintenance(_)
+            | Change::RemoveSplit(_) => {}
         }
     }
     (contents, suspended)

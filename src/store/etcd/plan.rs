@@ -102,7 +102,8 @@ fn service_of(key: &Key) -> Option<&ServiceName> {
     match key {
         Key::Definition(service) => Some(service),
         Key::Instance(instance) | Key::Ttl(instance) | Key::Drain(instance) => Some(&instance.service),
-        Key::Hold(_) | Key::ApiKey(_) | Key::Digest(_) | Key::Maintenance(_) | Key::Busy(..) | Key::Gateway(_) => None,
+        Key::Hold(_) | Key::ApiKey(_) | Key::Digest(_) | Key::Maintenance(_) | Key::Split(_) => None,
+        Key::Busy(..) | Key::Gateway(_) => None,
     }
 }
 
@@ -280,6 +281,11 @@ impl Planner<'_> {
                 self.put(Key::Maintenance(scope.clone()), value, Under::None);
             }
             Change::RemoveMaintenance(scope) => self.remove(Key::Maintenance(scope.clone())),
+            Change::PutSplit(service, split) => {
+                let value = records::Split::from_core(service, split).to_json();
+                self.put(Key::Split(service.clone()), value, Under::None);
+            }
+            Change::RemoveSplit(service) => self.remove(Key::Split(service.clone())),
             // What one gateway saw is its own.
             Change::Observe(..) => {}
         }

@@ -13,7 +13,7 @@ use super::plan::OwnFences;
 use super::session::Session;
 use super::txn::{Op, Txn, Under};
 use crate::clock;
-use crate::store::conformance::{gone_maintenance, maintenance};
+use crate::store::conformance::{gone_maintenance, gone_split, maintenance, split};
 use furt_core::MemoryStore;
 use furt_core::model::{
     Definition, DrainMark, DrainUntil, InstanceId, InstanceSpec, KeyName, KeySpec, MaintenanceScope, MethodRule,
@@ -196,6 +196,7 @@ fn every_key_is_read_as_it_was_written_and_a_strangers_is_none() {
         Key::Digest(Sha256Digest::of(b"x")),
         Key::Maintenance(MaintenanceScope::All),
         Key::Maintenance(MaintenanceScope::Service(service("a.b"))),
+        Key::Split(service("a.b")),
         Key::Gateway("0f".to_owned()),
     ];
     for key in keys {
@@ -214,6 +215,8 @@ fn every_key_is_read_as_it_was_written_and_a_strangers_is_none() {
         "/furt/test/v1/gateways/a/b",
         "/furt/test/v1/maintenance/a/b",
         "/furt/test/v1/maintenance/",
+        "/furt/test/v1/splits/*",
+        "/furt/test/v1/splits/a/b",
         "/furt/test/v2/services/a",
         &format!("/furt/test/v1/digests/{digest}"),
     ] {
@@ -268,7 +271,7 @@ fn any_changes(rng: &mut fastrand::Rng) -> Vec<Change> {
         // An id is one service's.
         let instance = at(&name, &format!("{name}-{id}"));
         let ids = (0..4).map(|id| InstanceId::try_new(&format!("{name}-{id}")).unwrap()).collect();
-        changes.push(match rng.u8(0..12) {
+        changes.push(match rng.u8(0..13) {
             0 => put_definition(&name, &[format!("/{}", rng.u8(0..9))]),
             1 | 2 => put_instance(&name, instance.id.as_str(), rng.bool().then_some(5)),
             3 => Change::RemoveInstance(instance),
@@ -280,6 +283,8 @@ fn any_changes(rng: &mut fastrand::Rng) -> Vec<Change> {
             9 => Change::RemoveHold(instance),
             10 if rng.bool() => maintenance(&name, id.to_string().as_str()),
             10 => gone_maintenance(&name),
+            11 if rng.bool() => split(&name, &[(id.to_string().as_str(), 5.0)]),
+            11 => gone_split(&name),
             _ => match rng.bool() {
                 true => Change::PutKey(api_key(&name, &format!("{name}{}", rng.u8(0..3)))),
                 false => Change::RemoveKey(KeyName::try_new(&name).unwrap()),
@@ -368,6 +373,7 @@ fn everything(contents: furt_core::registry::Contents) -> Vec<Change> {
     all.extend(contents.holds.iter().map(|(instance, mark)| Change::PutHold(instance.clone(), mark.clone())));
     all.extend(contents.keys.values().cloned().map(Change::PutKey));
     all.extend(contents.maintenance.into_iter().map(|(scope, one)| Change::PutMaintenance(scope, one)));
+    all.extend(contents.splits.into_iter().map(|(service, one)| Change::PutSplit(service, one)));
     all
 }
 

@@ -20,6 +20,8 @@ pub enum RecordKind {
     Hold,
     /// The maintenance of a service, or of all of them.
     Maintenance,
+    /// The split of a service.
+    Split,
 }
 
 impl fmt::Display for RecordKind {
@@ -31,6 +33,7 @@ impl fmt::Display for RecordKind {
             Self::Drain => "drain",
             Self::Hold => "hold",
             Self::Maintenance => "maintenance",
+            Self::Split => "split",
         })
     }
 }

@@ -6,6 +6,7 @@ mod faults;
 mod key;
 mod maintenance;
 mod options;
+mod split;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -23,6 +24,7 @@ use furt_core::registry::{DefinitionRecord, InstanceRecord};
 pub(in crate::store) use key::Key;
 pub(in crate::store) use maintenance::Maintenance;
 use options::{Cors, Field, Restrictions, Rewrite};
+pub(in crate::store) use split::Split;
 
 /// The format of records: a furt that knows it knows every field of a record that restricts and names this one or a lower one. 2 has
 /// what definitions and routes say of requests; without it an earlier furt would send them to the service otherwise than it asked
@@ -116,6 +118,8 @@ pub(in crate::store) struct Instance {
     incarnation: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     replaced: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
     #[serde(default, skip_serializing_if = "is_false")]
     shared: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -363,6 +367,7 @@ impl Instance {
             registered_from: *registered_from,
             incarnation: text(spec.incarnation.as_ref()),
             replaced: text(replaced.as_ref()),
+            version: text(spec.version.as_ref()),
             shared: spec.shared,
             document: spec.document.as_ref().map(|document| Value::Object(document.fields())),
         }
@@ -396,6 +401,7 @@ impl Instance {
             id: model::InstanceId::try_new(&self.instance)?,
             url: model::UpstreamUrl::try_new(&self.url)?,
             incarnation: incarnation(self.incarnation)?,
+            version: self.version.map(|version| model::Version::try_new(&version)).transpose()?,
             protocol: model::Protocol::try_new(&self.protocol)
                 .map_err(|_| model::Invalid::new("its protocol is unknown"))?,
             tls_name: self.tls_name.map(|name| model::InstanceSpec::try_tls_name(&name)).transpose()?,

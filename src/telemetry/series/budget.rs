@@ -23,7 +23,10 @@ const SERIES_PER_PROBE: usize = 2 * series_per_histogram(PROBE_BOUNDS_MS.len());
 /// A counter for each class, and a histogram.
 const SERIES_PER_ROUTE: usize = STATUS_CLASSES.len() + series_per_histogram(ROUTE_BOUNDS_MS.len());
 
-const SERIES_OF_OTHER: usize = SUMMED_SERIES_PER_SERVICE + SERIES_PER_PROBE + SERIES_PER_ROUTE;
+/// Of a side of a split: its requests.
+const SERIES_PER_SIDE: usize = 1;
+
+const SERIES_OF_OTHER: usize = SUMMED_SERIES_PER_SERVICE + SERIES_PER_PROBE + SERIES_PER_ROUTE + SERIES_PER_SIDE;
 
 /// What has series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +34,10 @@ pub(super) enum SeriesKind {
     Service,
     Probe,
     Route,
+    Side,
 }
 
-const SERIES_KINDS: [SeriesKind; 3] = [SeriesKind::Service, SeriesKind::Probe, SeriesKind::Route];
+const SERIES_KINDS: [SeriesKind; 4] = [SeriesKind::Service, SeriesKind::Probe, SeriesKind::Route, SeriesKind::Side];
 
 impl SeriesKind {
     /// How many series one has.
@@ -42,6 +46,7 @@ impl SeriesKind {
             Self::Service => SERIES_PER_SERVICE,
             Self::Probe => SERIES_PER_PROBE,
             Self::Route => SERIES_PER_ROUTE,
+            Self::Side => SERIES_PER_SIDE,
         }
     }
 
@@ -52,12 +57,13 @@ impl SeriesKind {
             Self::Service => 300,
             Self::Probe => 50,
             Self::Route => 160,
+            Self::Side => 0,
         }
     }
 
     const fn may_exceed_guarantee(self) -> bool {
         match self {
-            Self::Service | Self::Route => true,
+            Self::Service | Self::Route | Self::Side => true,
             Self::Probe => false,
         }
     }
@@ -102,7 +108,7 @@ impl CardinalityBudget {
     fn reserved_for(&self, kind: SeriesKind) -> usize {
         let guaranteed = match kind {
             SeriesKind::Service => kind.guaranteed().max(self.registered.min(MAX_RESERVED_SERVICES)),
-            SeriesKind::Probe | SeriesKind::Route => kind.guaranteed(),
+            SeriesKind::Probe | SeriesKind::Route | SeriesKind::Side => kind.guaranteed(),
         };
         guaranteed.max(self.used[kind as usize])
     }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::slots::Samples;
-use super::{RouteKey, ServiceSample};
+use super::{RouteKey, ServiceSample, SideKey};
 use furt_core::live::{PROBE_BOUNDS_MS, PROBE_NUMBERS, ROUTE_BOUNDS_MS, ROUTE_NUMBERS, STATUS_CLASSES};
 use furt_core::model::ServiceName;
 
@@ -19,16 +19,28 @@ const STATIC: &str = "static";
 
 type Labels<'a> = [(&'a str, &'a str)];
 
+/// What was counted of services, of their probes, of routes, and of the sides of splits.
+type AllSamples<'a> = (
+    &'a Samples<ServiceName, 1>,
+    &'a Samples<ServiceName, { 2 * PROBE_NUMBERS }>,
+    &'a Samples<RouteKey, ROUTE_NUMBERS>,
+    &'a Samples<SideKey, 1>,
+);
+
 pub(super) fn families(
     registered: &[ServiceSample],
-    services: &Samples<ServiceName, 1>,
-    probes: &Samples<ServiceName, { 2 * PROBE_NUMBERS }>,
-    routes: &Samples<RouteKey, ROUTE_NUMBERS>,
+    (services, probes, routes, sides): AllSamples<'_>,
 ) -> Vec<MetricFamily> {
     let mut all = of_services(registered, services);
     all.push(of_probes(probes));
     all.extend(of_routes(routes));
-    let left_out = [("service", services.other_count), ("probe", probes.other_count), ("route", routes.other_count)];
+    all.push(of_sides(sides));
+    let left_out = [
+        ("service", services.other_count),
+        ("probe", probes.other_count),
+        ("route", routes.other_count),
+        ("version", sides.other_count),
+    ];
     let left_out = left_out.map(|(kind, count)| gauge(&[("kind", kind)], count as f64));
     let help = "Services, services' probes and routes without lines of their own, summed under \"other\"";
     all.push(family("furt_series_left_out", help, MetricType::GAUGE, left_out.into()));
@@ -115,6 +127,19 @@ fn of_routes(routes: &Samples<RouteKey, ROUTE_NUMBERS>) -> [MetricFamily; 2] {
         family("furt_route_requests_total", by_class, MetricType::COUNTER, requests),
         family("furt_route_request_duration_seconds", by_time, MetricType::HISTOGRAM, times),
     ]
+}
+
+fn of_sides(sides: &Samples<SideKey, 1>) -> MetricFamily {
+    let of =
+        |service: &str, version: &str, count: u64| counter(&[("service", service), ("version", version)], count as f64);
+    let mut metrics: Vec<_> =
+        sides.own.iter().map(|(key, [count])| of(&label(&key.service), &key.version, *count)).collect();
+    let [other] = sides.other;
+    if other > 0 {
+        metrics.push(of(OTHER, OTHER, other));
+    }
+    let help = "Requests of services with a split, by the version of the instance that they went to first";
+    family("furt_split_requests_total", help, MetricType::COUNTER, metrics)
 }
 
 /// A service's name, unless it is a word of furt's.

@@ -16,7 +16,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::proto::MetricFamily;
@@ -55,6 +55,15 @@ pub struct ServiceSample {
     pub in_flight: u64,
     /// Instances that are UP, UNKNOWN, DOWN.
     pub instances: [u64; 3],
+    /// The requests of each side of its split, by the side's name; empty: it has none.
+    pub sides: Vec<(Arc<str>, Arc<AtomicU64>)>,
+}
+
+/// The label set that the requests of a side of a split are counted under.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct SideKey {
+    service: ServiceName,
+    version: Arc<str>,
 }
 
 /// What is registered at the time of a scrape.
@@ -80,6 +89,7 @@ struct State {
     services: Slots<ServiceName, ServiceEvents, 1>,
     probes: Slots<ServiceName, ServiceEvents, { 2 * PROBE_NUMBERS }>,
     routes: Slots<RouteKey, RouteTraffic, ROUTE_NUMBERS>,
+    sides: Slots<SideKey, AtomicU64, 1>,
     sweep_at: usize,
 }
 
@@ -90,6 +100,7 @@ impl Default for Series {
             services: Slots::new(SeriesKind::Service, |events| [events.transitions()]),
             probes: Slots::new(SeriesKind::Probe, ServiceEvents::probes),
             routes: Slots::new(SeriesKind::Route, RouteTraffic::read),
+            sides: Slots::new(SeriesKind::Side, |requests| [requests.load(Ordering::Relaxed)]),
             sweep_at: MIN_SWEEP,
         };
         Self {
@@ -125,22 +136,34 @@ impl Series {
     ) -> Vec<MetricFamily> {
         let mut state = self.lock();
         let ScrapeView { services: registered, has_route } = view();
-        let State { budget, services, probes, routes, .. } = &mut *state;
-        let is_registered = |name: &ServiceName| registered.binary_search_by(|service| service.name.cmp(name)).is_ok();
+        let State { budget, services, probes, routes, sides, .. } = &mut *state;
+        let find = |name: &ServiceName| registered.binary_search_by(|service| service.name.cmp(name));
+        let is_registered = |name: &ServiceName| find(name).is_ok();
+        let is_side = |SideKey { service, version }: &SideKey| {
+            find(service).is_ok_and(|at| registered[at].sides.iter().any(|(name, _)| name == version))
+        };
         // Freed before anything is reserved.
         services.retain(budget, |name, _| is_registered(name));
         probes.retain(budget, |name, _| is_registered(name));
         routes.retain(budget, has_route);
+        sides.retain(budget, |key, _| is_side(key));
         for service in &registered {
             services.replace(&service.name, budget, &service.events);
             // A service that is never probed needs no slot for it.
             if service.events.probes().iter().any(|&number| number > 0) || probes.has(&service.name) {
                 probes.replace(&service.name, budget, &service.events);
             }
+            for (version, requests) in &service.sides {
+                let key = SideKey { service: service.name.clone(), version: Arc::clone(version) };
+                // Shown once there is a request.
+                if requests.load(Ordering::Relaxed) > 0 || sides.has(&key) {
+                    sides.replace(&key, budget, requests);
+                }
+            }
         }
-        let (services, probes, routes) = (services.read(), probes.read(), routes.read());
+        let (services, probes, routes, sides) = (services.read(), probes.read(), routes.read(), sides.read());
         drop(state);
-        exposition::families(&registered, &services, &probes, &routes)
+        exposition::families(&registered, (&services, &probes, &routes, &sides))
     }
 
     /// Held for some map operations, or for as long as it takes to read every counter.

@@ -26,6 +26,7 @@ fn sample(service: &str, events: &Arc<ServiceEvents>) -> ServiceSample {
         uptime_ratio: 0.5,
         in_flight: 2,
         instances: [1, 0, 3],
+        sides: Vec::new(),
     }
 }
 

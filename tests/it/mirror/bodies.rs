@@ -111,10 +111,13 @@ async fn a_request_that_ends_within_its_body_has_no_copy() {
 async fn what_is_sent_to_its_service_again_is_copied_once() {
     let gateway = Gateway::start(&mirror(", methods = ['GET', 'PUT']")).await;
     let (primary, mirrored) = (Recorder::start().await, Recorder::start().await);
+    gateway.registered(&with(service(primary.url()), json!({"instance": "a"}))).await;
+    // A fifth of the requests may be sent twice: so many pay for all that follows.
+    for _ in 0..100 {
+        assert_eq!(Answer::of(gateway.anonymous(Method::POST, "/s/before")).await.status, 200);
+    }
     let breaks = Scripted::start("", Then::Close).await;
-    for (id, url) in
-        [("a", primary.url().to_owned()), ("b", breaks.url()), ("c", format!("http://{}", ports::free_address()))]
-    {
+    for (id, url) in [("b", breaks.url()), ("c", format!("http://{}", ports::free_address()))] {
         gateway.registered(&with(service(&url), json!({"instance": id}))).await;
     }
     gateway.registered(&next(mirrored.url())).await;
@@ -133,7 +136,9 @@ async fn what_is_sent_to_its_service_again_is_copied_once() {
         assert_eq!(copy.body, expected, "{copy:?}");
     }
     let ids = |recorder: &Recorder| {
-        let mut ids: Vec<_> = recorder.seen().iter().map(|one| one.headers["x-request-id"].clone()).collect();
+        let mut seen = recorder.seen();
+        seen.retain(|one| one.method != Method::POST);
+        let mut ids: Vec<_> = seen.iter().map(|one| one.headers["x-request-id"].clone()).collect();
         ids.sort();
         ids
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{
     AuthMethods, Country, Document, HealthCheck, Host, Incarnation, InstanceId, Invalid, MAX_TIME, MIN_TIMEOUT,
     MIN_TTL, MethodRule, Pattern, Permission, Region, RouteOptions, Scheme, ServiceName, UpstreamHost, UpstreamUrl,
-    path,
+    Version, path,
 };
 
 /// The most routes of a service.
@@ -281,6 +281,8 @@ pub struct InstanceSpec {
     pub url: UpstreamUrl,
     /// Which process it is; `None`: it does not say.
     pub incarnation: Option<Incarnation>,
+    /// The version of what runs there; `None`: it does not say.
+    pub version: Option<Version>,
     /// The protocol that the instance speaks.
     pub protocol: Protocol,
     /// The name its certificate is checked for, and sent as SNI; needed where an https url has a bare address.
@@ -330,6 +332,7 @@ impl InstanceSpec {
             id,
             url,
             incarnation: None,
+            version: None,
             protocol: Protocol::default(),
             tls_name: None,
             health_endpoint: Some("/health".into()),

@@ -34,6 +34,7 @@ mod route_options;
 mod rule;
 mod share;
 mod size;
+mod split;
 mod status;
 
 pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, address_text, counted_network, is_never_upstream};
@@ -55,7 +56,7 @@ pub use host::Host;
 pub use maintenance::{MAX_MAINTENANCE_NETWORKS, MIN_MAINTENANCE, Maintenance, MaintenanceMessage, MaintenanceScope};
 pub use method::MethodRule;
 pub use mirror::{MAX_MIRROR_BODY, MAX_MIRROR_METHODS, MIRROR_BODY, Mirror, MirrorShare};
-pub use names::{Country, GatewayName, Incarnation, InstanceId, KeyName, ProviderName, Region, ServiceName};
+pub use names::{Country, GatewayName, Incarnation, InstanceId, KeyName, ProviderName, Region, ServiceName, Version};
 pub use origin::{MAX_ORIGINS, OriginPattern, Origins, is_of_host};
 pub use pattern::{MAX_SEGMENTS, Pattern, Segment};
 pub use permission::{Permission, PermissionRule, PermissionSet};
@@ -68,6 +69,7 @@ pub use route_options::{RouteOptions, Said};
 pub use rule::{Applying, Match, Misfit, Rule, Scope, Subject};
 pub use share::Share;
 pub use size::size;
+pub use split::{BasisPoints, MAX_SPLIT_VERSIONS, STABLE, Side, Split, SplitSpec, SplitVersion};
 pub use status::Status;
 
 use std::borrow::Cow;

@@ -1,4 +1,4 @@
-//! Identifiers: service, instance, key, region, country. Cheap to clone (one reference count), valid by construction.
+//! Identifiers: service, instance, version, key, region, country. Cheap to clone (one reference count), valid by construction.
 
 use std::fmt;
 use std::sync::Arc;
@@ -62,6 +62,10 @@ name! {
 name! {
     /// The name of a gateway among those that share a registry: `[A-Za-z0-9._:-]{1,63}`.
     GatewayName
+}
+name! {
+    /// The version of what an instance runs: `[A-Za-z0-9._-]{1,32}`.
+    Version
 }
 name! {
     /// A region: `[a-z0-9-]{1,32}`.
@@ -146,6 +150,18 @@ impl Incarnation {
             Ok(Self(text.into()))
         } else {
             Err(Invalid::new("must be 1 to 64 visible ASCII characters"))
+        }
+    }
+}
+
+impl Version {
+    /// # Errors
+    /// A text that breaks the rule above.
+    pub fn try_new(text: &str) -> Result<Self, Invalid> {
+        if fits(text, 32, |byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
+            Ok(Self(text.into()))
+        } else {
+            Err(Invalid::new("must be 1 to 32 of A-Z, a-z, 0-9, '.', '_', '-'"))
         }
     }
 }

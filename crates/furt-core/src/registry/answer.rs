@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::ids::InstanceRef;
 use super::keys::KeyAnswer;
 use super::maintenances::MaintenanceAnswer;
+use super::refusal::Refusal;
+use super::splits::SplitAnswer;
 use crate::model::{Epoch, Generation, Incarnation, InstanceId, Misfit, ServiceName, Status, UpstreamUrl};
 use crate::routing::Drained;
 
@@ -48,6 +50,8 @@ pub enum Answer {
     Key(KeyAnswer),
     /// To a command about maintenance.
     Maintenance(MaintenanceAnswer),
+    /// To a command about the split of a service.
+    Split(SplitAnswer),
     /// To another configuration: it is in force.
     Reconfigured(Reconfigured),
 }
@@ -87,6 +91,14 @@ pub struct Replaced {
     pub incarnation: Option<Incarnation>,
 }
 
+/// Of an instance that joined as one of the versions that a split names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Canary {
+    /// Why what it says of the service could not be installed without the split, as things are; `None`: it could, or nothing was
+    /// written.
+    pub obstacle: Option<Refusal>,
+}
+
 /// The good answer to a registration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Registered {
@@ -104,6 +116,8 @@ pub struct Registered {
     pub heartbeat_ttl: Duration,
     /// What it replaced: an instance that was UP at another url under its id, and others of the service at its url.
     pub replaced: Vec<Replaced>,
+    /// Where a split names the instance's version: it joined, and the definition stayed as it was installed.
+    pub canary: Option<Canary>,
     /// Whether anything was written; `false`: it was registered just so, and this counts as a heartbeat.
     pub is_change: bool,
 }

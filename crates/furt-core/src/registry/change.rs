@@ -9,7 +9,7 @@ use super::ids::InstanceRef;
 use super::revision::Revision;
 use crate::model::{
     Definition, DrainMark, Epoch, Incarnation, InstanceId, InstanceSpec, Invalid, KeyName, Maintenance,
-    MaintenanceScope, RuntimeKey, ServiceName, Status,
+    MaintenanceScope, RuntimeKey, ServiceName, Split, Status,
 };
 
 /// A service, as stores keep it.
@@ -96,6 +96,10 @@ pub enum Change {
     PutMaintenance(MaintenanceScope, Arc<Maintenance>),
     /// It is in maintenance no more.
     RemoveMaintenance(MaintenanceScope),
+    /// The callers of a service are split by versions; in the place of a split that was set.
+    PutSplit(ServiceName, Arc<Split>),
+    /// They are split no more.
+    RemoveSplit(ServiceName),
 }
 
 impl Change {
@@ -116,6 +120,7 @@ impl Change {
             Self::PutDefinition(DefinitionRecord { definition, .. }) => definition.check(),
             Self::PutInstance(InstanceRecord { spec, .. }) => spec.check(),
             Self::PutMaintenance(_, maintenance) => maintenance.check(),
+            Self::PutSplit(_, split) => split.spec.check(),
             Self::RemoveInstance(_)
             | Self::RemoveService { .. }
             | Self::Observe(..)
@@ -126,7 +131,8 @@ impl Change {
             | Self::RemoveHold(_)
             | Self::PutKey(_)
             | Self::RemoveKey(_)
-            | Self::RemoveMaintenance(_) => Ok(()),
+            | Self::RemoveMaintenance(_)
+            | Self::RemoveSplit(_) => Ok(()),
         }
     }
 }
@@ -156,6 +162,8 @@ pub struct Contents {
     pub keys: BTreeMap<KeyName, Arc<RuntimeKey>>,
     /// What is in maintenance.
     pub maintenance: BTreeMap<MaintenanceScope, Arc<Maintenance>>,
+    /// How callers are split, by services.
+    pub splits: BTreeMap<ServiceName, Arc<Split>>,
     /// What this gateway saw, beside what was registered.
     pub observed: Observed,
 }
@@ -184,6 +192,7 @@ impl Contents {
             holds: BTreeMap::new(),
             keys: BTreeMap::new(),
             maintenance: BTreeMap::new(),
+            splits: BTreeMap::new(),
             observed: Observed::default(),
         }
     }

@@ -27,6 +27,7 @@ use super::report::Report;
 use super::revision::Revision;
 use super::service_write::{ParkedCommand, ServiceCommand, ServiceWrite};
 use super::settings::Settings;
+use super::splits::Splits;
 use super::static_route::StaticRoute;
 use super::static_routes::StaticRoutes;
 use super::token::Tokens;
@@ -52,6 +53,7 @@ pub struct Registry {
     pub(super) probes: Probes,
     pub(super) holds: Holds,
     pub(super) maintenances: Maintenances,
+    pub(super) splits: Splits,
     pub(super) places: Places,
     pub(super) outage: OutageWatch,
     pub(super) names: WatchedNames,
@@ -91,6 +93,7 @@ impl Registry {
             probes: Probes::default(),
             holds: Holds::default(),
             maintenances: Maintenances::default(),
+            splits: Splits::default(),
             places: Places::default(),
             outage: OutageWatch::default(),
             names: WatchedNames::default(),
@@ -165,6 +168,9 @@ impl Registry {
             Event::MaintenanceRequested { command, from, reply } => {
                 self.handle_maintenance(command, from, Caller::new(reply), now, effects);
             }
+            Event::SplitRequested { command, from, reply } => {
+                self.handle_split(command, from, Caller::new(reply), now, effects);
+            }
             Event::WriteDone(write, revision) => {
                 self.revision = self.revision.max(revision);
                 self.handle_write_done(write, now, effects);
@@ -189,6 +195,9 @@ impl Registry {
     fn handle_write_done(&mut self, write: WriteId, now: Now, effects: &mut Effects) {
         if let Some((write, scope)) = self.maintenances.finish(write) {
             return self.finish_maintenance(write, &scope, now, effects);
+        }
+        if let Some((write, service)) = self.splits.finish(write) {
+            return self.finish_split(write, &service, now, effects);
         }
         let Some((write, services)) = self.outbox.finish(write) else {
             let (keys, mut parts) = self.keys(effects);
@@ -217,6 +226,9 @@ impl Registry {
     fn handle_write_failed(&mut self, write: WriteId, why: &str, now: Now, effects: &mut Effects) {
         if let Some((write, scope)) = self.maintenances.finish(write) {
             return self.fail_maintenance(write, &scope, why, now, effects);
+        }
+        if let Some((write, service)) = self.splits.finish(write) {
+            return self.fail_split(write, &service, why, now, effects);
         }
         let Some((write, services)) = self.outbox.finish(write) else {
             let (keys, mut parts) = self.keys(effects);

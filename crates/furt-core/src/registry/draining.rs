@@ -10,7 +10,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::answer::Answer;
+use super::answer::{Answer, Canary};
 use super::caller::Caller;
 use super::change::Change;
 use super::command::{Drain, DrainCommand, Registration};
@@ -208,7 +208,8 @@ impl Registry {
         self.mark(&instance, None, Some(command.source.address), effects);
         self.hear_registration(&instance, command.kind, now, effects);
         self.publisher.advance();
-        let outcome = self.registered(&instance, true);
+        let canary = self.joins_as_canary(command).then(Canary::default);
+        let outcome = self.registered(&instance, canary, true);
         effects.reply_to_command(caller.reply, &instance.service, &command.source, outcome);
     }
 

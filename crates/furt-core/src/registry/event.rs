@@ -12,6 +12,7 @@ use super::maintenances::MaintenanceCommand;
 use super::probes::{ProbeFailure, ProbedHost};
 use super::revision::Revision;
 use super::settings::Configuration;
+use super::splits::SplitCommand;
 use super::token::{NameToken, ProbeToken};
 use crate::model::{GatewayName, Incarnation};
 
@@ -106,6 +107,15 @@ pub enum Event {
     MaintenanceRequested {
         /// The command.
         command: MaintenanceCommand,
+        /// The address of the operator.
+        from: IpAddr,
+        /// Names the caller that waits for the answer.
+        reply: ReplyId,
+    },
+    /// An operator sets or removes the split of a service.
+    SplitRequested {
+        /// The command.
+        command: SplitCommand,
         /// The address of the operator.
         from: IpAddr,
         /// Names the caller that waits for the answer.

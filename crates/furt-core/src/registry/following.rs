@@ -176,6 +176,8 @@ impl Registry {
                 self.follow_maintenance(scope, Some(maintenance), now, effects);
             }
             Change::RemoveMaintenance(scope) => self.follow_maintenance(scope, None, now, effects),
+            Change::PutSplit(service, split) => self.follow_split(service, Some(split), effects),
+            Change::RemoveSplit(service) => self.follow_split(service, None, effects),
             // What another gateway saw is its own; keys are followed together.
             Change::Observe(..) | Change::PutKey(_) | Change::RemoveKey(_) => {}
         }
@@ -393,7 +395,9 @@ fn turn(change: &Change) -> u8 {
         | Change::PutKey(_)
         | Change::RemoveKey(_)
         | Change::PutMaintenance(..)
-        | Change::RemoveMaintenance(_) => 3,
+        | Change::RemoveMaintenance(_)
+        | Change::PutSplit(..)
+        | Change::RemoveSplit(_) => 3,
     }
 }
 

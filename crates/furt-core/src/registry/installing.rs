@@ -50,7 +50,7 @@ impl Registry {
     /// The store has it: installs definition and instance, starts its probes, answers.
     pub(super) fn install(&mut self, registering: Registering, now: Now, effects: &mut Effects) {
         self.release(&registering);
-        let Registering { command, definition_owner, replaces, ttl, caller } = registering;
+        let Registering { command, definition_owner, replaces, canary, ttl, caller } = registering;
         let Registration { definition, instance: spec, addresses, source, .. } = *command;
         let service = definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: spec.id.clone() };
@@ -90,7 +90,7 @@ impl Registry {
         if ends_drain {
             effects.report(Report::DrainEnded { instance: instance.clone(), from: Some(source.address) });
         }
-        if let Ok(Answer::Registered(registered)) = self.registered(&instance, true) {
+        if let Ok(Answer::Registered(registered)) = self.registered(&instance, canary, true) {
             let (routes, from) = (registered.routes, source.address);
             effects.report(Report::Registered { instance, url, routes, replaced: moved_from, from });
             effects.reply(caller.reply, Ok(Answer::Registered(Registered { replaced: all, ..registered })));

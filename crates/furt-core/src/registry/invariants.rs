@@ -23,6 +23,7 @@ impl Registry {
         self.sweep_waiting();
         self.sweep_holds();
         self.sweep_maintenance();
+        self.sweep_splits();
         self.sweep_indexes();
         self.keys.sweep(&self.publisher);
         let is_installed = |instance: &InstanceRef| self.directory.instance(instance).is_some();
@@ -103,6 +104,11 @@ impl Registry {
     fn sweep_holds(&self) {
         let shown = self.publisher.snapshot().held.iter().map(|held| (&held.service, &held.id, &held.mark));
         assert!(shown.eq(self.holds.iter().map(|(of, mark)| (&of.service, &of.id, mark))), "each hold is shown");
+    }
+
+    fn sweep_splits(&self) {
+        self.splits.outbox.sweep();
+        assert!(self.publisher.snapshot().splits.iter().eq(self.splits.iter()), "each split is shown");
     }
 
     fn sweep_maintenance(&self) {

@@ -14,11 +14,11 @@
 //! The registry is made of parts that own their state, each in a file or folder of its own and with private fields:
 //! `directory` (services and instances), `claims` (routes), `outbox` (writes in flight, and commands parked behind them),
 //! `leases` (TTLs and deadlines), `lapses`, `probes`, `names` (watched names), `eligibility`, `keys` and `maintenances` (each with its own outbox
-//! and deadlines), `static_routes`, `publisher` (the snapshot in the making). A part never asks the registry. `shared` is the one
+//! and deadlines), `splits` (with its own outbox), `static_routes`, `publisher` (the snapshot in the making). A part never asks the registry. `shared` is the one
 //! place that writes to counters that requests share.
 //!
 //! [`Registry`] has the order in which the parts are asked: `dispatch`, and for each way through it a file: `registering`
-//! (with `registration_plan`) and `installing`, `removal`, `draining`, `maintaining`, `leasing`, `probing`, `outage`, `resolving`, `evaluating`,
+//! (with `registration_plan`) and `installing`, `removal`, `draining`, `maintaining`, `splitting`, `leasing`, `probing`, `outage`, `resolving`, `evaluating`,
 //! `reconfigure`, `restore`; over a shared store `following`, `lapsing`, `rejudging`, and `premises` for what writes rely on.
 //!
 //! Reading order: `event`, `effects`, `dispatch`, `registering`, `installing`, `removal`, then the parts; `invariants`;
@@ -76,6 +76,8 @@ mod settings;
 mod shared;
 #[cfg(test)]
 mod simulation;
+mod splits;
+mod splitting;
 mod static_route;
 mod static_routes;
 #[cfg(test)]
@@ -83,7 +85,7 @@ mod tests;
 mod token;
 mod write;
 
-pub use answer::{Answer, Reconfigured, Registered, Replaced, SkippedRule};
+pub use answer::{Answer, Canary, Reconfigured, Registered, Replaced, SkippedRule};
 pub use change::{Change, Contents, DefinitionRecord, InstanceRecord, Observation, Observed};
 pub use command::{Deregistration, Drain, DrainCommand, OnLastInstance, Registration, RegistrationKind, Source};
 pub use dispatch::Registry;
@@ -102,6 +104,7 @@ pub use report::Report;
 pub use restore::Suspended;
 pub use revision::Revision;
 pub use settings::{Configuration, Settings, Sharing};
+pub use splits::{SplitAnswer, SplitCommand, SplitReport};
 pub use static_route::{StaticRoute, StaticTarget};
 pub use token::{NameToken, ProbeToken};
 pub use write::{Claim, Premise, Record, Write};

@@ -34,7 +34,7 @@ impl Registry {
         if !self.settings.sharing.is_shared() {
             return Vec::new();
         }
-        let Registering { command, definition_owner, replaces, .. } = registering;
+        let Registering { command, definition_owner, replaces, canary, .. } = registering;
         let service = command.definition.service.clone();
         let spec = &command.instance;
         let instance = InstanceRef { service: service.clone(), id: spec.id.clone() };
@@ -42,6 +42,14 @@ impl Registry {
         if definition_owner.is_some() {
             let routes = effective(&command.definition, &self.settings.policy.apps_domain);
             premises.push(Premise::Unclaimed(Claim::Routes(routes)));
+        }
+        // A split says whether a definition is installed or left out, and who has no version is no canary.
+        if spec.version.is_some() && (definition_owner.is_some() || canary.is_some()) {
+            let split = Record::Split(service.clone());
+            premises.push(match self.splits.get(&service) {
+                Some(_) => Premise::Unchanged(split),
+                None => Premise::Absent(split),
+            });
         }
         premises.push(self.as_it_is(&instance));
         let hold = Record::Hold(instance.clone());

@@ -12,10 +12,11 @@ use super::maintenances::Maintenances;
 use super::places::Places;
 use crate::model::{
     Definition, Epoch, Generation, Host, InstanceId, MethodRule, Pattern, RouteOptions, Rule, ServiceName, Share,
-    Subject,
+    Split, Subject,
 };
 use crate::routing::{
-    HeldId, InMaintenance, KeyTable, MaintenanceTable, Owner, Route, RouteRules, Rules, Service, ServiceIndex, Snapshot,
+    HeldId, InMaintenance, KeyTable, MaintenanceTable, Owner, Route, RouteRules, Rules, Service, ServiceIndex,
+    ServiceSplit, Snapshot,
 };
 
 /// The snapshot, and what of it must be made anew before it is published.
@@ -102,6 +103,17 @@ impl Publisher {
         self.has_other_aliases = false;
     }
 
+    /// The split of a service from now on; `None`: it has none. Its service is published anew.
+    pub(super) fn set_split(&mut self, name: &ServiceName, split: Option<&Arc<Split>>) {
+        match split {
+            Some(split) => self.snapshot.splits.insert(name.clone(), Arc::clone(split)),
+            None => self.snapshot.splits.remove(name),
+        };
+        if let Some(index) = self.snapshot.names.get(name).copied() {
+            self.touch(index, name);
+        }
+    }
+
     /// The urls that services share, as they are from now on.
     pub(super) fn set_shared(&mut self, places: &Places) {
         self.snapshot.shared_urls = places.shared().clone();
@@ -120,7 +132,12 @@ impl Publisher {
                 directory.service(&name).filter(|entry| entry.index() == index && !entry.is_being_removed())
             {
                 let before = self.snapshot.services.get(index.0 as usize).and_then(Option::as_ref);
-                let service = Arc::new(entry.published(before));
+                let mut service = entry.published(before);
+                if let Some(split) = self.snapshot.splits.get(&name) {
+                    let split = ServiceSplit::new(split, &service, before.map(|before| &**before));
+                    service.split = Some(Box::new(split));
+                }
+                let service = Arc::new(service);
                 for alias in self.aliases.get(&name).into_iter().flatten() {
                     self.snapshot.services.set(alias.0 as usize, Some(Arc::clone(&service)));
                 }

@@ -77,6 +77,12 @@ pub enum Refusal {
     /// 409: no more names can be in maintenance.
     #[error("too many names are in maintenance: end others first, or begin one of all services")]
     TooManyMaintenances,
+    /// 404: there is no split to remove.
+    #[error("\"{0}\" has no split")]
+    NoSplit(ServiceName),
+    /// 409: no more names can have a split.
+    #[error("too many services have a split: remove others first")]
+    TooManySplits,
     /// 503: the store cannot take it now.
     #[error("the store cannot take it now: {0}")]
     StoreFailed(String),

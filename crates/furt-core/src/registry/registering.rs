@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::{Answer, Registered};
+use super::answer::{Answer, Canary, Registered};
 use super::caller::Caller;
 use super::change::{Change, DefinitionRecord, InstanceRecord};
 use super::command::{Registration, RegistrationKind};
@@ -32,7 +32,7 @@ impl Registry {
         match self.plan(&command, now) {
             Err(refusal) => effects.reply_to_command(caller.reply, &service, &command.source, Err(refusal)),
             Ok(Plan::Wait) => self.park(ServiceCommand::Register(command), caller, effects),
-            Ok(Plan::Known) => {
+            Ok(Plan::Known { is_canary }) => {
                 let instance = InstanceRef { service, id: command.instance.id.clone() };
                 self.hear_registration(&instance, command.kind, now, effects);
                 if self.settings.sharing.is_shared() {
@@ -41,15 +41,19 @@ impl Registry {
                 if let Some(installed) = self.directory.instance(&instance) {
                     shared::registered(installed.live(), now);
                 }
-                effects.reply(caller.reply, self.registered(&instance, false));
+                let canary = is_canary.then(Canary::default);
+                effects.reply(caller.reply, self.registered(&instance, canary, false));
             }
             Ok(Plan::EndDrain | Plan::Write { .. }) if let Some(refusal) = self.store_refusal() => {
                 effects.reply_to_command(caller.reply, &service, &command.source, Err(refusal));
             }
             Ok(Plan::EndDrain) => self.begin_return(command, caller, now, effects),
-            Ok(Plan::Write { definition_owner, replaces }) => {
+            Ok(Plan::Write { definition_owner, replaces, canary }) => {
                 let ttl = self.promised_ttl(&command);
-                self.begin_registration(Registering { command, definition_owner, replaces, ttl, caller }, effects);
+                self.begin_registration(
+                    Registering { command, definition_owner, replaces, canary, ttl, caller },
+                    effects,
+                );
             }
         }
     }
@@ -127,7 +131,12 @@ impl Registry {
     ///
     /// # Errors
     /// [`Refusal::NotFound`] where it is not installed.
-    pub(super) fn registered(&self, instance: &InstanceRef, is_change: bool) -> Result<Answer, Refusal> {
+    pub(super) fn registered(
+        &self,
+        instance: &InstanceRef,
+        canary: Option<Canary>,
+        is_change: bool,
+    ) -> Result<Answer, Refusal> {
         let (entry, installed) = self.directory.installed(instance)?;
         Ok(Answer::Registered(Registered {
             instance: instance.clone(),
@@ -137,6 +146,7 @@ impl Registry {
             epoch: self.publisher.epoch(),
             heartbeat_ttl: installed.liveness().ttl().unwrap_or(self.settings.heartbeat_ttl),
             replaced: Vec::new(),
+            canary,
             is_change,
         }))
     }

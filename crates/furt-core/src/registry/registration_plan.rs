@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::answer::Canary;
 use super::command::{Registration, RegistrationKind};
 use super::directory::InstanceEntry;
 use super::dispatch::Registry;
@@ -17,7 +18,10 @@ use crate::model::{InstanceId, Status};
 /// What a registration comes to.
 pub(super) enum Plan {
     /// It is registered without any change: that counts as a heartbeat.
-    Known,
+    Known {
+        /// Whether it is a canary.
+        is_canary: bool,
+    },
     /// It is registered without any change and draining: that is to end.
     EndDrain,
     /// Another write of the service must be done first.
@@ -28,6 +32,8 @@ pub(super) enum Plan {
         definition_owner: Option<IpAddr>,
         /// Other instances of the service at its url.
         replaces: Vec<InstanceId>,
+        /// Where it joins as a canary.
+        canary: Option<Canary>,
     },
 }
 
@@ -43,10 +49,12 @@ impl Registry {
         let entry = self.directory.service(service);
         let installed = entry.map(|entry| entry.definition());
         let has_lapsed = entry.is_some_and(|entry| entry.has_lapsed());
-        // Of a definition that the store lost there is nothing to leave as it is.
-        let is_older = !has_lapsed && installed.is_some_and(|own| own.revision > command.definition.revision);
-        let is_eligible = entry.is_some_and(|entry| entry.eligibility().is_eligible());
         let is_same = installed.is_some_and(|own| **own == command.definition);
+        // Of a definition that the store lost there is nothing to leave as it is.
+        let is_canary = !has_lapsed && !is_same && installed.is_some() && self.is_canary(service, &command.instance);
+        let is_older =
+            !has_lapsed && installed.is_some_and(|own| is_canary || own.revision > command.definition.revision);
+        let is_eligible = entry.is_some_and(|entry| entry.eligibility().is_eligible());
         if let Some(entry) = entry.filter(|_| !is_older && !is_same) {
             policy.check_owner(service, entry.registered_from(), &command.source)?;
         }
@@ -65,7 +73,7 @@ impl Registry {
         if self.registration_must_wait(command) {
             return Ok(Plan::Wait);
         }
-        // A lower revision leaves the definition as it is anyway.
+        // A lower revision and a canary leave the definition as it is anyway.
         if command.kind == RegistrationKind::WithoutRoutes && has_routes && !is_older {
             return Err(Refusal::RoutesMissing);
         }
@@ -97,13 +105,22 @@ impl Registry {
         let replaces = self.replaces(command)?;
         Ok(match keeps_definition && is_registered && replaces.is_empty() {
             true if ends_drain => Plan::EndDrain,
-            true => Plan::Known,
+            true => Plan::Known { is_canary },
             false => {
                 let brings_definition = has_lapsed || !keeps_definition;
                 let definition_owner = brings_definition.then(|| self.definition_owner(command));
-                Plan::Write { definition_owner, replaces }
+                let canary = is_canary.then(|| Canary { obstacle: self.obstacle(command) });
+                Plan::Write { definition_owner, replaces, canary }
             }
         })
+    }
+
+    /// Why the definition of a canary could not take the place of the installed one, as things are.
+    fn obstacle(&self, command: &Registration) -> Option<Refusal> {
+        let service = &command.definition.service;
+        let entry = self.directory.service(service)?;
+        let is_owner = self.settings.policy.check_owner(service, entry.registered_from(), &command.source);
+        is_owner.and_then(|()| self.check_conflicts(&command.definition, Rivals::All)).err()
     }
 
     /// The address recorded as the owner of a definition that is written. Normally that is the caller. If the caller

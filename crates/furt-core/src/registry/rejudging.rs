@@ -15,6 +15,9 @@ impl Registry {
         if let Some((write, scope)) = self.maintenances.finish(write) {
             return self.rejudge_maintenance(write, &scope, now, effects);
         }
+        if let Some((write, service)) = self.splits.finish(write) {
+            return self.rejudge_split(write, &service, now, effects);
+        }
         let Some((write, services)) = self.outbox.finish(write) else {
             let (keys, mut parts) = self.keys(effects);
             return keys.handle_write_outdated(write, now, &mut parts);

@@ -10,6 +10,7 @@ use super::keys::KeyReport;
 use super::maintenances::MaintenanceReport;
 use super::probes::OutageScope;
 use super::refusal::Refusal;
+use super::splits::SplitReport;
 use crate::model::{DrainUntil, InstanceId, ServiceName, Status};
 
 /// What is logged and counted: each report is one line of the log and one count.
@@ -158,4 +159,6 @@ pub enum Report {
     Key(KeyReport),
     /// A report about maintenance.
     Maintenance(MaintenanceReport),
+    /// A report about the split of a service.
+    Split(SplitReport),
 }

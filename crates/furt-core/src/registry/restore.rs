@@ -35,7 +35,7 @@ impl Registry {
     pub fn restore(&mut self, contents: Contents, suspended: &Suspended, now: Now) -> Vec<Effect> {
         let mut effects = Effects::default();
         let Contents { revision, epoch, starts, definitions, added, instances, ttls, draining, holds, .. } = contents;
-        let Contents { keys, maintenance, observed, .. } = contents;
+        let Contents { keys, maintenance, splits, observed, .. } = contents;
         self.revision = revision;
         self.publisher.begin(epoch, Generation(starts << CHANGES_OF_A_START));
         for (instance, mark) in holds {
@@ -101,6 +101,7 @@ impl Registry {
             self.refresh(service, now, &mut effects);
         }
         self.restore_maintenance(maintenance, now, &mut effects);
+        self.restore_splits(splits);
         let (runtime, mut parts) = self.keys(&mut effects);
         runtime.restore(keys, now, &mut parts);
         self.publisher.advance();

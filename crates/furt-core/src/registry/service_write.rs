@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::answer::Canary;
 use super::caller::Caller;
 use super::command::{Deregistration, DrainCommand, Registration};
 use super::ids::InstanceRef;
@@ -57,6 +58,8 @@ pub(super) struct Registering {
     pub(super) definition_owner: Option<IpAddr>,
     /// Other instances of the service at its url, which it replaces.
     pub(super) replaces: Vec<InstanceId>,
+    /// Where it joins as a canary.
+    pub(super) canary: Option<Canary>,
     /// The TTL that holds from the start though the instance names none; stored with it.
     pub(super) ttl: Option<Duration>,
     pub(super) caller: Caller,

@@ -8,10 +8,12 @@ mod stored;
 
 use std::time::Duration;
 
-use super::tests::{Command, Harness, Store, definition_of, instance, policy, refused, settings, source};
+use super::tests::{
+    Command, Harness, Store, definition_of, instance, policy, refused, settings, source, split_of, version,
+};
 use super::{
     Deregistration, Drain, DrainCommand, Event, HealthLimits, InstanceRef, OnLastInstance, ProbeFailure, ProbeToken,
-    ProbedHost, RegistrationPolicy, Settings, Source, StaticClaim, StaticRoute, StaticTarget,
+    ProbedHost, RegistrationPolicy, Settings, Source, SplitCommand, StaticClaim, StaticRoute, StaticTarget,
 };
 use crate::model::{DrainUntil, Incarnation, ServiceName};
 use model::Model;
@@ -106,6 +108,7 @@ impl Simulation {
             command = command.shared();
         }
         command.0.instance.incarnation = self.some_incarnation();
+        command.0.instance.version = self.one_of(&[None, None, Some("v1"), Some("v2")]).map(version);
         match self.random.u8(..12) {
             0 => command = command.joining(),
             1 if routes.is_empty() => command = command.without_routes(),
@@ -171,6 +174,7 @@ impl Simulation {
                 self.model.clock_gap(lag);
                 self.pass(0);
             }
+            82..85 => self.split(),
             _ => {
                 let count = self.random.usize(..=self.furt.writes.len());
                 let store = if self.random.u8(..5) == 0 { Store::Fails } else { Store::Works };
@@ -181,6 +185,23 @@ impl Simulation {
             self.furt.publish();
             self.compare();
         }
+    }
+
+    /// Commands about one split that wait for each other are scripts of their own.
+    fn split(&mut self) {
+        let service = ServiceName::try_new(self.one_of(&SERVICES)).unwrap();
+        if self.model.is_splitting(&service) {
+            return;
+        }
+        let versions = self.one_of(&[None, Some(&["v1"][..]), Some(&["v2"]), Some(&["v2", "v1"])]);
+        let reply = self.furt.new_reply();
+        let named = versions.map(|versions| versions.iter().map(|text| version(text)).collect());
+        self.model.split(service.clone(), named, reply);
+        let command = match versions {
+            Some(versions) => SplitCommand::Set(service, split_of(versions)),
+            None => SplitCommand::Remove(service),
+        };
+        self.furt.send(Event::SplitRequested { command, from: [127, 0, 0, 1].into(), reply });
     }
 
     fn leave(&mut self, service: ServiceName, id: Option<crate::model::InstanceId>) {

@@ -18,8 +18,8 @@ use crate::model::{
     Definition, FixedAnswer, Host, InstanceSpec, MethodRule, Pattern, Permission, ServiceName, Status, Subject,
 };
 use crate::routing::{
-    Instance, InstanceLive, Owner, PoolGroup, Route, RouteCounter, RouteRules, Service, ServiceIndex, ServiceKind,
-    ServiceLive,
+    Instance, InstanceLive, Owner, Part, PoolGroup, Route, RouteCounter, RouteRules, Service, ServiceIndex,
+    ServiceKind, ServiceLive,
 };
 
 /// Host, pattern and method: what is one route in the table.
@@ -208,13 +208,13 @@ fn static_instance(index: ServiceIndex, publisher: &Publisher) -> Option<Arc<Ins
 fn replace(index: ServiceIndex, instance: Instance, publisher: &mut Publisher) {
     let Some(service) = publisher.service(index) else { return };
     let service = Service {
-        definition: Arc::clone(&service.definition),
-        kind: service.kind.clone(),
-        status: service.status,
-        suspended: None,
-        instances: Box::new([Arc::new(instance)]),
-        instance_set: Arc::default(),
         live: Arc::clone(&service.live),
+        ..Service::new(
+            Arc::clone(&service.definition),
+            service.kind.clone(),
+            service.status,
+            Box::new([Arc::new(instance)]),
+        )
     };
     publisher.set_static(index, Some(service));
 }
@@ -249,5 +249,7 @@ fn unregistered(kind: ServiceKind, instances: Box<[Arc<Instance>]>, now: Now) ->
         instances,
         instance_set: Arc::default(),
         live: Arc::new(ServiceLive::new(now.unix_ms)),
+        part: Part::default(),
+        split: None,
     })
 }

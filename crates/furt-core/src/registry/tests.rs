@@ -19,10 +19,12 @@ mod replacing;
 mod restoring;
 mod routing;
 mod sharing;
+mod splitting;
 mod starting;
 mod waiting;
 
 pub(super) use command::{Command, address, definition_of, instance, operator, policy, settings, source};
 pub(super) use harness::key_command::{configured, digest, key, name};
 pub(super) use harness::maintenance_command::{begin, end};
+pub(super) use harness::split_command::{split, split_of, unsplit, version};
 pub(super) use harness::{Harness, Store, refused};

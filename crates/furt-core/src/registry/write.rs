@@ -54,6 +54,8 @@ pub enum Record {
     Digest(Sha256Digest),
     /// The maintenance of a service, or of all of them.
     Maintenance(MaintenanceScope),
+    /// The split of a service.
+    Split(ServiceName),
 }
 
 /// What one service alone may have, or one instance. A claim says *look again* to whoever claims the same, and never whose it is:

@@ -117,7 +117,24 @@ impl Service {
     /// [`NoInstance`], where no tier has a candidate with a slot.
     #[inline]
     pub(super) fn by_tier<T>(&self, attempt: impl Fn(Tier) -> Result<T, NoInstance>) -> Result<T, NoInstance> {
-        for tier in [Tier::Proven, Tier::Fresh, Tier::Doubtful, Tier::Ejected] {
+        self.among([Tier::Proven, Tier::Fresh, Tier::Doubtful, Tier::Ejected], attempt)
+    }
+
+    /// The same without the last resorts.
+    ///
+    /// # Errors
+    /// [`NoInstance`], where neither tier has a candidate with a slot.
+    pub(super) fn by_sound_tier<T>(&self, attempt: impl Fn(Tier) -> Result<T, NoInstance>) -> Result<T, NoInstance> {
+        self.among([Tier::Proven, Tier::Fresh], attempt)
+    }
+
+    #[inline]
+    fn among<T, const N: usize>(
+        &self,
+        tiers: [Tier; N],
+        attempt: impl Fn(Tier) -> Result<T, NoInstance>,
+    ) -> Result<T, NoInstance> {
+        for tier in tiers {
             match attempt(tier) {
                 Err(NoInstance::Unavailable) => {}
                 Err(NoInstance::Full) if tier == Tier::Proven => {}

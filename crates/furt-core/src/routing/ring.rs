@@ -46,10 +46,18 @@ impl Ring {
 
 /// A key's hash, the same in every furt.
 pub fn hash(bytes: &[u8]) -> u64 {
-    let fnv = bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    mix(fnv)
+    mix(fold(OFFSET, bytes))
+}
+
+/// The hash of parts, one after the other.
+pub(super) fn hash_of_parts(parts: &[&[u8]]) -> u64 {
+    mix(parts.iter().fold(OFFSET, |state, part| fold(state, part)))
+}
+
+const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn fold(state: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(state, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// SplitMix64's finalizer: every bit of the input changes half of the output's.

@@ -11,11 +11,10 @@ mod rotation;
 mod score;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::candidate::{NoInstance, Tier};
 use super::instance_set::{Group, InstanceSet, Locality, RegionNumber};
-use super::{Instance, Service, ServiceLive};
+use super::{Instance, Part, Service, ServiceLive};
 use crate::model::{Country, InstanceId, LoadBalancingPolicy, Region};
 use score::{Candidate, Score};
 
@@ -54,7 +53,7 @@ pub struct SelectionInput<'a> {
 pub struct Lease {
     instance: Arc<Instance>,
     /// Whom to tell that a slot is free; where there is no hard limit nobody waits for one.
-    service: Option<Arc<ServiceLive>>,
+    service: Option<(Arc<ServiceLive>, Part)>,
 }
 
 impl Lease {
@@ -67,8 +66,8 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.instance.live.release();
-        if let Some(service) = &self.service {
-            service.released.notify_additional(1);
+        if let Some((service, part)) = &self.service {
+            service.note_release(*part);
         }
     }
 }
@@ -91,6 +90,21 @@ impl Service {
     /// [`NoInstance`].
     pub fn pick(&self, input: &SelectionInput<'_>, tried: impl Fn(&Instance) -> bool) -> Result<Lease, NoInstance> {
         self.by_tier(|tier| {
+            let is_candidate = |one: &Instance| one.is_in(tier, input.now_ms) && !tried(one);
+            Choice { service: self, input, is_candidate }.take()
+        })
+    }
+
+    /// The same among those that are no last resort: neither ejected nor with a failed probe as their only sign.
+    ///
+    /// # Errors
+    /// [`NoInstance`].
+    pub fn pick_sound(
+        &self,
+        input: &SelectionInput<'_>,
+        tried: impl Fn(&Instance) -> bool,
+    ) -> Result<Lease, NoInstance> {
+        self.by_sound_tier(|tier| {
             let is_candidate = |one: &Instance| one.is_in(tier, input.now_ms) && !tried(one);
             Choice { service: self, input, is_candidate }.take()
         })
@@ -176,7 +190,7 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
         let limit = instance.hard_limit;
         instance.live.reserve(limit).then(|| Lease {
             instance: Arc::clone(instance),
-            service: (limit != 0).then(|| Arc::clone(&self.service.live)),
+            service: (limit != 0).then(|| (Arc::clone(&self.service.live), self.service.part)),
         })
     }
 
@@ -336,7 +350,7 @@ impl<F: Fn(&Instance) -> bool> Choice<'_, F> {
     }
 
     fn next_rotation(&self) -> u32 {
-        self.service.live.rotation.fetch_add(1, Ordering::Relaxed)
+        self.service.live.part(self.service.part).next_of_rotation()
     }
 
     fn candidate(&self, position: usize, here: Option<CallerLocality>) -> Option<Candidate> {
@@ -364,5 +378,7 @@ impl Found {
 
 #[cfg(test)]
 mod instance_set_tests;
+#[cfg(test)]
+mod split_tests;
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,14 @@
 //! Services as requests see them, and the counters of each that outlive a snapshot.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::budget::RetryBudget;
 use super::instance::Instance;
 use super::instance_set::InstanceSet;
+use super::part::{Part, PartLive, Parts};
 use crate::live::{ServiceEvents, ServiceTraffic};
-use crate::model::{Definition, FixedAnswer, Status};
+use crate::model::{Definition, FixedAnswer, Split, Status};
 
 /// What an index leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +38,33 @@ pub struct Service {
     pub instance_set: Arc<OnceLock<InstanceSet>>,
     /// What outlives the snapshot.
     pub live: Arc<ServiceLive>,
+    /// Whether these are all of its instances or those of a side of its split.
+    pub part: Part,
+    /// Its split, with the instances of each side; `None`: there is none.
+    pub split: Option<Box<ServiceSplit>>,
 }
 
 impl Service {
+    /// A service that nothing is counted of yet, with these instances ordered by id, and without a split.
+    pub fn new(
+        definition: Arc<Definition>,
+        kind: ServiceKind,
+        status: Status,
+        instances: Box<[Arc<Instance>]>,
+    ) -> Self {
+        Self {
+            definition,
+            kind,
+            status,
+            suspended: None,
+            instances,
+            instance_set: Arc::default(),
+            live: Arc::default(),
+            part: Part::default(),
+            split: None,
+        }
+    }
+
     /// Whether its routes are in force: one instance at least is not DOWN.
     pub fn is_routable(&self) -> bool {
         self.status != Status::Down && self.suspended.is_none()
@@ -53,17 +78,28 @@ impl Service {
     }
 }
 
+/// A split with the instances of each of its sides.
+#[derive(Debug)]
+pub struct ServiceSplit {
+    /// What was set.
+    pub split: Arc<Split>,
+    pub(super) versions: Box<[SideOfService]>,
+    pub(super) stable: SideOfService,
+}
+
+/// One side: its instances as a service of their own, and its requests.
+#[derive(Debug)]
+pub(super) struct SideOfService {
+    pub(super) service: Service,
+    pub(super) requests: Arc<AtomicU64>,
+}
+
 /// Counters of a service, carried over from snapshot to snapshot as long as it stays registered.
 #[derive(Debug, Default)]
 pub struct ServiceLive {
-    /// The rotation of its instances.
-    pub(super) rotation: AtomicU32,
+    parts: Parts,
     /// Whether a request decides about an ejection just now.
     pub(super) is_ejecting: AtomicBool,
-    /// Requests that wait for a slot at one of its instances.
-    pub waiting: AtomicU32,
-    /// Tells one of them whenever a slot is given back; the slot may be gone again when it looks.
-    pub released: event_listener::Event,
     /// How many of its requests may be sent twice.
     pub retries: RetryBudget,
     registered_ms: AtomicI64,
@@ -77,6 +113,20 @@ pub struct ServiceLive {
 }
 
 impl ServiceLive {
+    /// What is counted of a part of its instances, and who waits there.
+    pub fn part(&self, part: Part) -> &PartLive {
+        self.parts.get(part)
+    }
+
+    /// How many requests wait for a slot.
+    pub fn waiting(&self) -> u32 {
+        self.parts.waiting()
+    }
+
+    pub(super) fn note_release(&self, part: Part) {
+        self.parts.note_release(part);
+    }
+
     /// For a service that registers at `now_ms` (Unix ms).
     pub fn new(now_ms: i64) -> Self {
         let (registered_ms, since_ms, counted_from_ms) = (now_ms.into(), now_ms.into(), now_ms.into());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Found, Instance, KeyTable, MaintenanceTable, Route, Service, ServiceIndex, Table};
-use crate::model::{DrainMark, Epoch, Generation, InstanceId, Place, ServiceName, Share, UpstreamUrl};
+use crate::model::{DrainMark, Epoch, Generation, InstanceId, Place, ServiceName, Share, Split, UpstreamUrl};
 
 /// Everything that requests need, as of one generation. Cloning costs a few reference counts.
 #[derive(Clone)]
@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub held: Arc<[HeldId]>,
     /// What is in maintenance; `None`: nothing.
     pub maintenance: Option<Arc<MaintenanceTable>>,
+    /// How callers are split by versions, by services, registered or not.
+    pub splits: imbl::OrdMap<ServiceName, Arc<Split>>,
     /// Urls at which several services are, and not all of them say so.
     pub shared_urls: SharedUrls,
     /// This gateway's part of each limit that holds for all gateways together.
@@ -70,6 +72,7 @@ impl Snapshot {
             keys: KeyTable::default(),
             held: Arc::default(),
             maintenance: None,
+            splits: imbl::OrdMap::new(),
             shared_urls: SharedUrls::new(),
             share: Share::WHOLE,
         }

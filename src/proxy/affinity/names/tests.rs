@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::affinity_keys::{AffinitySecret, KeySource};
 use furt_core::model::{Definition, InstanceSpec, Status, UpstreamUrl};
-use furt_core::routing::{Instance, InstanceLive, PoolGroup, ServiceKind, ServiceLive};
+use furt_core::routing::{Instance, InstanceLive, PoolGroup, ServiceKind};
 
 const PERIOD_MS: i64 = 12 * 3600 * 1000;
 
@@ -24,15 +24,12 @@ fn service(name: &str, ids: &[&str]) -> Service {
             live: Arc::new(InstanceLive::default()),
         })
     };
-    Service {
-        definition: Arc::new(Definition::new(ServiceName::try_new(name).unwrap())),
-        kind: ServiceKind::Registered,
-        status: Status::Up,
-        suspended: None,
-        instances: ids.iter().map(instance).collect(),
-        instance_set: Arc::default(),
-        live: Arc::new(ServiceLive::new(0)),
-    }
+    Service::new(
+        Arc::new(Definition::new(ServiceName::try_new(name).unwrap())),
+        ServiceKind::Registered,
+        Status::Up,
+        ids.iter().map(instance).collect(),
+    )
 }
 
 #[test]
@@ -82,13 +79,11 @@ fn a_name_is_known_for_two_periods_more_and_then_another_one() {
 fn names_are_made_once_for_a_set_of_instances_and_its_keys() {
     let (shop, keys, names) = (service("shop", &["a", "b"]), keys().at(0), CachedNames::default());
     let first = names.of(&shop, &keys);
+    let (definition, instances) = (Arc::clone(&shop.definition), shop.instances.clone());
     let same = Service {
-        definition: Arc::clone(&shop.definition),
-        suspended: None,
-        instances: shop.instances.clone(),
         instance_set: Arc::clone(&shop.instance_set),
         live: Arc::clone(&shop.live),
-        ..shop
+        ..Service::new(definition, ServiceKind::Registered, shop.status, instances)
     };
     assert!(Arc::ptr_eq(&first, &names.of(&same, &keys)), "it was published again");
     let other = names.of(&service("shop", &["b", "c"]), &keys);

@@ -259,14 +259,12 @@ impl ServiceEntry {
     pub(in crate::registry) fn published(&self, before: Option<&Arc<Service>>) -> Service {
         let staying = self.instances.values().filter(|one| !one.is_being_removed());
         let instances: Box<[_]> = staying.map(|one| Arc::clone(one.published())).collect();
+        let instance_set = before.and_then(|before| before.instance_set_of(&instances)).unwrap_or_default();
         Service {
-            instance_set: before.and_then(|before| before.instance_set_of(&instances)).unwrap_or_default(),
-            definition: Arc::clone(&self.definition),
-            kind: ServiceKind::Registered,
-            status: self.status,
             suspended: self.eligibility.suspension().cloned(),
-            instances,
+            instance_set,
             live: Arc::clone(&self.live),
+            ..Service::new(Arc::clone(&self.definition), ServiceKind::Registered, self.status, instances)
         }
     }
 }

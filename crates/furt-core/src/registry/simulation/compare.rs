@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{self, Outcome, Route};
 use super::{HOSTS, PATHS, Simulation};
-use crate::model::{InstanceId, Pattern, ServiceName, Status};
-use crate::registry::{Answer, InstanceRef, Refusal};
+use crate::model::{InstanceId, Pattern, ServiceName, Side, Split, Status, Version};
+use crate::registry::{Answer, InstanceRef, Refusal, Registered};
 use crate::routing::Owner;
 
 impl Simulation {
@@ -61,12 +61,36 @@ impl Simulation {
         let held = self.furt.snapshot.held.iter();
         let held = held.map(|one| InstanceRef { service: one.service.clone(), id: one.id.clone() });
         assert!(held.eq(self.model.holds.keys().cloned()), "which ids are held");
+        self.compare_splits();
         assert_eq!(self.table(), table, "who owns each route");
         // It follows from status and table; so now and then is enough.
         if self.random.u8(..8) == 0 {
             for (host, path) in HOSTS.iter().flat_map(|host| PATHS.map(|path| (host, path))) {
                 assert_eq!(self.furt.usable(host, path), self.usable(host, path), "who answers {host}{path}");
             }
+        }
+    }
+
+    /// Each service with a split has each of its instances on the side of its version, and on no other.
+    fn compare_splits(&self) {
+        let named = |split: &Split| split.spec.versions.iter().map(|one| one.version.clone()).collect::<Vec<_>>();
+        let splits = self.furt.snapshot.splits.iter().map(|(name, split)| (name.clone(), named(split)));
+        assert_eq!(splits.collect::<BTreeMap<_, _>>(), self.model.splits, "which services have a split");
+        for service in self.furt.snapshot.registered() {
+            let expected = self.model.splits.get(&service.definition.service);
+            let shown = service.split.as_ref().map(|split| named(&split.split));
+            assert_eq!(shown.as_ref(), expected, "the split that is published");
+            let (Some(split), Some(named)) = (&service.split, expected) else { continue };
+            let mut total = 0;
+            for (side, version) in named.iter().enumerate().map(|(at, version)| (Side::Version(at), Some(version))) {
+                let of_side = &split.side(side).instances;
+                assert!(of_side.iter().all(|one| one.spec.version.as_ref() == version), "{side:?}");
+                total += of_side.len();
+            }
+            let stable = &split.side(Side::Stable).instances;
+            let is_named = |version: &Version| named.contains(version);
+            assert!(!stable.iter().any(|one| one.spec.version.as_ref().is_some_and(is_named)), "the rest");
+            assert_eq!(total + stable.len(), service.instances.len(), "each of them is on one side");
         }
     }
 
@@ -124,7 +148,8 @@ impl Simulation {
 fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
     match answer {
         Ok(Answer::Registered(one)) => {
-            Outcome::Registered { status: one.status, routes: one.routes, is_change: one.is_change }
+            let Registered { status, routes, canary, is_change, .. } = one;
+            Outcome::Registered { status, routes, is_canary: canary.is_some(), is_change }
         }
         Ok(Answer::Heard { status, .. }) => Outcome::Heard(status),
         Ok(Answer::Probing { status }) => Outcome::Probing(status),
@@ -133,7 +158,9 @@ fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
             Outcome::Left(instances)
         }
         Ok(Answer::Drained { instances, .. }) => Outcome::Drained(instances.instances()),
+        Ok(Answer::Split(_)) => Outcome::Split,
         Ok(Answer::Key(_) | Answer::Maintenance(_)) => Outcome::Refused("not foreseen"),
+        Err(Refusal::NoSplit(_)) => Outcome::Refused("no split"),
         Err(Refusal::NotOwner { .. }) => Outcome::Refused("owner"),
         Err(Refusal::Taken { .. }) => Outcome::Refused("taken"),
         Err(Refusal::NotFound(_)) => Outcome::Refused("unknown"),
@@ -145,6 +172,7 @@ fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
         Err(Refusal::NoProbes) => Outcome::Refused("unprobed"),
         Ok(Answer::Reconfigured(_))
         | Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Invalid(_) | Refusal::Busy | Refusal::Key(_))
-        | Err(Refusal::NotInMaintenance(_) | Refusal::TooManyMaintenances) => Outcome::Refused("not foreseen"),
+        | Err(Refusal::NotInMaintenance(_) | Refusal::TooManyMaintenances)
+        | Err(Refusal::TooManySplits) => Outcome::Refused("not foreseen"),
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::model::{Definition, DrainUntil, Incarnation, InstanceId, InstanceSpec, ServiceName, Status};
+use crate::model::{Definition, DrainUntil, Incarnation, InstanceId, InstanceSpec, ServiceName, Status, Version};
 use crate::registry::{Drain, DrainCommand, HealthLimits, InstanceRef, Registration, RegistrationKind, ReplyId};
 
 const HOLD: Duration = Duration::from_secs(60);
@@ -17,11 +17,12 @@ pub(super) type Route = (String, String, String);
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Outcome {
-    Registered { status: Status, routes: usize, is_change: bool },
+    Registered { status: Status, routes: usize, is_canary: bool, is_change: bool },
     Heard(Status),
     Probing(Status),
     Left(usize),
     Drained(usize),
+    Split,
     Refused(&'static str),
 }
 
@@ -76,6 +77,7 @@ enum Write {
     Register {
         command: Box<Registration>,
         brings_definition: bool,
+        is_canary: bool,
         replaces: Vec<InstanceId>,
         reply: ReplyId,
     },
@@ -94,6 +96,12 @@ enum Write {
         command: Box<Registration>,
         reply: ReplyId,
     },
+    /// The versions that are named from then on; `None`: the split is removed.
+    Split {
+        service: ServiceName,
+        versions: Option<Vec<Version>>,
+        reply: ReplyId,
+    },
 }
 
 pub(super) struct Model {
@@ -103,6 +111,8 @@ pub(super) struct Model {
     pub(super) services: Vec<Service>,
     /// What holds ids, by service and id.
     pub(super) holds: BTreeMap<InstanceRef, Mark>,
+    /// The versions that splits name, by services.
+    pub(super) splits: BTreeMap<ServiceName, Vec<Version>>,
     writes: VecDeque<Write>,
     parked: VecDeque<Command>,
     pub(super) outcomes: BTreeMap<ReplyId, Outcome>,
@@ -159,11 +169,13 @@ fn may(registered_from: IpAddr, from: IpAddr) -> bool {
 }
 
 impl Write {
-    fn service(&self) -> &ServiceName {
+    /// Whose commands wait for it; nobody's for a split.
+    fn service(&self) -> Option<&ServiceName> {
         match self {
-            Self::Register { command, .. } | Self::Return { command, .. } => &command.definition.service,
-            Self::Remove { service, .. } => service,
-            Self::Drain { command, .. } => &command.service,
+            Self::Register { command, .. } | Self::Return { command, .. } => Some(&command.definition.service),
+            Self::Remove { service, .. } => Some(service),
+            Self::Drain { command, .. } => Some(&command.service),
+            Self::Split { .. } => None,
         }
     }
 }
@@ -186,6 +198,7 @@ impl Model {
             default_ttl,
             services: Vec::new(),
             holds: BTreeMap::new(),
+            splits: BTreeMap::new(),
             writes: VecDeque::new(),
             parked: VecDeque::new(),
             outcomes: BTreeMap::new(),
@@ -206,7 +219,7 @@ impl Model {
     }
 
     fn writes_of<'a>(&'a self, service: &'a ServiceName) -> impl Iterator<Item = &'a Write> {
-        self.writes.iter().filter(move |write| write.service() == service)
+        self.writes.iter().filter(move |write| write.service() == Some(service))
     }
 
     pub(super) fn command(&mut self, command: Command) {
@@ -215,6 +228,23 @@ impl Model {
             Command::Leave { service, id, from, reply } => self.leave(service, id, from, reply),
             Command::Drain(command, reply) => self.drain(command, reply),
         }
+    }
+
+    /// Whether a command about its split waits for the store.
+    pub(super) fn is_splitting(&self, name: &ServiceName) -> bool {
+        self.writes.iter().any(|write| matches!(write, Write::Split { service, .. } if service == name))
+    }
+
+    pub(super) fn split(&mut self, service: ServiceName, versions: Option<Vec<Version>>, reply: ReplyId) {
+        if versions.is_none() && !self.splits.contains_key(&service) {
+            return self.refuse(reply, "no split");
+        }
+        self.writes.push_back(Write::Split { service, versions, reply });
+    }
+
+    fn is_canary(&self, service: &ServiceName, spec: &InstanceSpec) -> bool {
+        let named = self.splits.get(service);
+        named.zip(spec.version.as_ref()).is_some_and(|(named, own)| named.contains(own))
     }
 
     fn refuse(&mut self, reply: ReplyId, why: &'static str) {
@@ -235,7 +265,8 @@ impl Model {
         let name = command.definition.service.clone();
         let from = command.source.address;
         let own = self.services.iter().find(|one| one.definition.service == name);
-        let is_older = own.is_some_and(|own| own.definition.revision > command.definition.revision);
+        let is_canary = self.is_canary(&name, &command.instance);
+        let is_older = own.is_some_and(|own| is_canary || own.definition.revision > command.definition.revision);
         let keeps = is_older || own.is_some_and(|own| own.definition == command.definition);
         let installed = own.and_then(|own| own.instances.iter().find(|one| one.spec.id == command.instance.id));
         let replaces_other =
@@ -291,10 +322,12 @@ impl Model {
             if ends_drain {
                 return self.writes.push_back(Write::Return { command, reply });
             }
-            return self.answer_registered(&instance, reply, false);
+            let is_canary = self.joins(&command);
+            return self.answer_registered(&instance, reply, is_canary, false);
         }
         let replaces = rivals.iter().map(|one| one.spec.id.clone()).collect();
-        self.writes.push_back(Write::Register { command, brings_definition: !keeps, replaces, reply });
+        let is_canary = self.joins(&command);
+        self.writes.push_back(Write::Register { command, brings_definition: !keeps, is_canary, replaces, reply });
     }
 
     fn register_waits(&self, command: &Registration) -> bool {
@@ -309,14 +342,21 @@ impl Model {
                     || of_before().any(|id| *id == command.instance.id || rivals.contains(id))
                     || (*brings_definition && before.source.address != command.source.address)
             }
-            Write::Remove { .. } | Write::Drain { .. } | Write::Return { .. } => true,
+            Write::Remove { .. } | Write::Drain { .. } | Write::Return { .. } | Write::Split { .. } => true,
         })
     }
 
-    fn answer_registered(&mut self, instance: &InstanceRef, reply: ReplyId, is_change: bool) {
+    /// Whether the service stays as it is, other than the command says, since a split names the instance's version.
+    fn joins(&self, command: &Registration) -> bool {
+        let name = &command.definition.service;
+        let own = self.services.iter().find(|one| one.definition.service == *name);
+        own.is_some_and(|own| own.definition != command.definition) && self.is_canary(name, &command.instance)
+    }
+
+    fn answer_registered(&mut self, instance: &InstanceRef, reply: ReplyId, is_canary: bool, is_change: bool) {
         let status = self.installed(instance).unwrap().status;
         let routes = self.service(&instance.service).unwrap().definition.routes.len();
-        self.outcomes.insert(reply, Outcome::Registered { status, routes, is_change });
+        self.outcomes.insert(reply, Outcome::Registered { status, routes, is_canary, is_change });
     }
 
     fn hear(&mut self, instance: &InstanceRef) {

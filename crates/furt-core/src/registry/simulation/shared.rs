@@ -13,7 +13,7 @@ use crate::model::{
     CidrSet, DrainUntil, Incarnation, KeyName, KeySpec, PermissionRule, PermissionSet, RuntimeKey, ServiceName,
     Sha256Digest,
 };
-use crate::registry::tests::{Command, begin, end, instance, source};
+use crate::registry::tests::{Command, begin, end, instance, source, split, unsplit, version};
 use crate::registry::{
     Answer, Deregistration, Drain, DrainCommand, Event, InstanceRef, KeyCommand, OnLastInstance, ProbeToken, Refusal,
     ReplyId, Source,
@@ -71,6 +71,7 @@ impl Shared {
         }
         let incarnation = self.one_of(&[None, None, Some("p"), Some("q")]);
         command.0.instance.incarnation = incarnation.map(|text| Incarnation::try_new(text).unwrap());
+        command.0.instance.version = self.one_of(&[None, None, Some("v1"), Some("v2")]).map(version);
         match self.random.u8(..8) {
             0 => command = command.joining(),
             1 => command = command.alone(),
@@ -100,7 +101,8 @@ impl Shared {
             37..42 => self.drain(at),
             42..45 => self.key(at),
             45..48 => self.maintenance(at),
-            48..56 => {
+            48..50 => self.split(at),
+            50..56 => {
                 let (unlucky, is_lost) = (self.chance(8), self.random.bool());
                 self.nodes[at].submit(&mut self.log, || unlucky, is_lost);
             }
@@ -188,6 +190,13 @@ impl Shared {
         let seconds = self.one_of(&[None, Some(1), Some(3), Some(30)]);
         let command = if self.chance(3) { end(name) } else { begin(name, seconds) };
         self.nodes[at].furt.ask_maintenance(command);
+    }
+
+    fn split(&mut self, at: usize) {
+        let name = self.one_of(&["a", "b"]);
+        let versions = self.one_of(&[&["v1"][..], &["v2", "v1"]]);
+        let command = if self.chance(3) { unsplit(name) } else { split(name, versions) };
+        self.nodes[at].furt.ask_split(command);
     }
 
     /// A probe by the plan in force fails, or succeeds: that is each gateway's own.
@@ -288,6 +297,12 @@ impl Shared {
             assert!(self.nodes.iter().all(is_told), "in maintenance at each of them");
             self.must(at, maintain(end("z")));
             assert!(!self.nodes.iter().any(is_told), "in maintenance at none of them");
+            let divide = |command| move |reply| Event::SplitRequested { command, from: [127, 0, 0, 1].into(), reply };
+            let is_split = |node: &Node| node.furt.snapshot.service_named("z").is_some_and(|one| one.split.is_some());
+            self.must(at, divide(split("z", &["v1"])));
+            assert!(self.nodes.iter().all(is_split), "split at each of them");
+            self.must(at, divide(unsplit("z")));
+            assert!(!self.nodes.iter().any(is_split), "split at none of them");
             let leave = |service, id, from| Deregistration {
                 service,
                 instance: Some(id),
@@ -323,6 +338,10 @@ impl Shared {
             assert!(node.furt.writes.is_empty() && node.furt.registry.outbox.is_empty(), "nothing is on its way");
             let known = node.furt.registry.maintenances.all_stored();
             assert!(known.eq(&self.log.state.contents.maintenance), "what is in maintenance");
+            assert!(
+                node.furt.registry.splits.iter().eq(&self.log.state.contents.splits),
+                "which services have a split"
+            );
             node.furt.assert_has(&self.log.state.contents);
         }
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Definition, DrainMark, DrainUntil, InstanceId, InstanceSpec, ServiceName};
+use crate::model::{Definition, DrainMark, DrainUntil, InstanceId, InstanceSpec, ServiceName, Split};
 use crate::registry::{Change, DefinitionRecord, InstanceRecord, InstanceRef, Registry};
 
 #[derive(Default)]
@@ -15,6 +15,7 @@ pub(super) struct Stored {
     draining: BTreeMap<InstanceId, Arc<DrainMark>>,
     holds: BTreeMap<InstanceRef, Arc<DrainMark>>,
     ttls: BTreeMap<InstanceId, Duration>,
+    splits: BTreeMap<ServiceName, Arc<Split>>,
 }
 
 impl Stored {
@@ -57,6 +58,12 @@ impl Stored {
                 Change::RemoveHold(instance) => {
                     assert!(self.holds.remove(instance).is_some(), "{instance}: is not held");
                 }
+                Change::PutSplit(service, split) => {
+                    self.splits.insert(service.clone(), Arc::clone(split));
+                }
+                Change::RemoveSplit(service) => {
+                    assert!(self.splits.remove(service).is_some(), "{service}: has no split");
+                }
                 Change::Observe(..) | Change::NoteTtl { .. } => {
                     unreachable!("is kept, not written")
                 }
@@ -84,6 +91,7 @@ impl Stored {
     pub(super) fn compare(&self, registry: &Registry) {
         let directory = &registry.directory;
         assert!(registry.holds.iter().eq(&self.holds), "holds stored");
+        assert!(registry.splits.iter().eq(&self.splits), "splits stored");
         let installed =
             directory.services().map(|(name, one)| (name, ((**one.definition()).clone(), one.registered_from())));
         assert!(installed.eq(self.definitions.iter().map(|(name, one)| (name, one.clone()))), "definitions stored");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::model::{
     CidrSet, Definition, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec, MethodRule, Pattern, Permission,
-    Protocol, RouteSpec, ServiceName, Sha256Digest, UpstreamHost, UpstreamUrl,
+    Protocol, RouteSpec, ServiceName, Sha256Digest, UpstreamHost, UpstreamUrl, Version,
 };
 use crate::registry::{
     HealthLimits, InstanceRef, Registration, RegistrationKind, RegistrationPolicy, Settings, Sharing, Source,
@@ -74,6 +74,10 @@ impl Command {
 
     pub(in crate::registry) fn incarnation(self, incarnation: &str) -> Self {
         self.changed(|command| command.instance.incarnation = Some(Incarnation::try_new(incarnation).unwrap()))
+    }
+
+    pub(in crate::registry) fn version(self, version: &str) -> Self {
+        self.changed(|command| command.instance.version = Some(Version::try_new(version).unwrap()))
     }
 
     pub(in crate::registry) fn weight(self, weight: u8) -> Self {

@@ -47,7 +47,9 @@ fn kind<T>(outcome: Result<T, Refusal>) -> &'static str {
             | Refusal::Busy
             | Refusal::Key(_)
             | Refusal::NotInMaintenance(_)
-            | Refusal::TooManyMaintenances,
+            | Refusal::TooManyMaintenances
+            | Refusal::NoSplit(_)
+            | Refusal::TooManySplits,
         ) => "other",
     }
 }

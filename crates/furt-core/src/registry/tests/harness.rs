@@ -5,6 +5,8 @@
 
 pub(in crate::registry) mod key_command;
 pub(in crate::registry) mod maintenance_command;
+pub(in crate::registry) mod sharing;
+pub(in crate::registry) mod split_command;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -1,19 +1,16 @@
 //! Maintenance: of whom it is, what it outlives, how it ends, and what becomes of its writes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::command::{Command, policy, settings, source};
 use super::harness::maintenance_command::{begin, end};
+use super::harness::sharing::elsewhere;
 use super::harness::{Harness, Store};
 use super::routing::{fixed, url};
-use crate::model::{CidrSet, GatewayName, Maintenance, MaintenanceMessage, MaintenanceScope, ServiceName};
+use crate::model::{CidrSet, Maintenance, MaintenanceMessage, MaintenanceScope, ServiceName};
 use crate::ports::Store as _;
 use crate::registry::maintenances::{MAX_MAINTENANCES, MAX_PARKED};
-use crate::registry::{
-    Change, Event, Incoming, MaintenanceReport, Origin, Premise, Record, Refusal, Report, Revision, Settings, Sharing,
-    StaticTarget, StoreChanged,
-};
+use crate::registry::{Change, Event, MaintenanceReport, Premise, Record, Refusal, Report, StaticTarget};
 
 fn shop() -> Command {
     Command::new("shop", &["GET /shop"])
@@ -218,17 +215,9 @@ mod shared {
     use super::*;
 
     fn shared() -> Harness {
-        let sharing = Sharing::Shared { salt: 7, least_ttl: Duration::from_secs(2) };
-        let mut furt = Harness::with(Settings { sharing, ..settings(policy()) }, Vec::new());
+        let mut furt = Harness::shared();
         furt.register(&shop()).unwrap();
         furt
-    }
-
-    fn elsewhere(furt: &mut Harness, change: Change) {
-        furt.revision = Revision(furt.revision.0 + 1);
-        let by = Origin::Gateway(GatewayName::try_new("other").unwrap());
-        let changes = vec![Incoming::from(change)];
-        furt.send(Event::StoreChanged(Box::new(StoreChanged { revision: furt.revision, changes, by })));
     }
 
     fn put(furt: &Harness, seconds: Option<i64>) -> Change {
@@ -246,11 +235,11 @@ mod shared {
     fn what_another_gateway_began_and_ended_is_followed() {
         let mut furt = shared();
         let change = put(&furt, None);
-        elsewhere(&mut furt, change.clone());
-        elsewhere(&mut furt, change);
+        furt.told(vec![change.clone()], elsewhere());
+        furt.told(vec![change], elsewhere());
         assert_eq!(told(&furt), Some("elsewhere".to_owned()));
         assert_eq!(count(&furt, |report| matches!(report, MaintenanceReport::Began { .. })), 1, "told once");
-        elsewhere(&mut furt, Change::RemoveMaintenance(scope("shop")));
+        furt.told(vec![Change::RemoveMaintenance(scope("shop"))], elsewhere());
         assert_eq!(told(&furt), None);
         let ended = MaintenanceReport::Ended { scope: scope("shop"), from: None };
         assert!(furt.reports.contains(&Report::Maintenance(ended)));
@@ -263,7 +252,7 @@ mod shared {
         furt.ask_maintenance(begin("shop", None));
         assert_eq!(furt.writes[0].1.premises, []);
         let change = put(&furt, None);
-        elsewhere(&mut furt, change);
+        furt.told(vec![change], elsewhere());
         assert_eq!(told(&furt), Some("elsewhere".to_owned()));
         furt.finish(Store::Works);
         assert_eq!(told(&furt), message());
@@ -273,7 +262,7 @@ mod shared {
     fn each_gateway_ends_it_on_time_and_one_of_them_has_it_removed() {
         let mut furt = shared();
         let change = put(&furt, Some(10));
-        elsewhere(&mut furt, change);
+        furt.told(vec![change], elsewhere());
         furt.store = Store::Waits;
         furt.pass(10);
         furt.pass(599);
@@ -285,7 +274,7 @@ mod shared {
         furt.pass(62);
         assert_eq!(furt.writes[0].1.premises, [Premise::Unchanged(Record::Maintenance(scope("shop")))]);
         let change = put(&furt, Some(100));
-        elsewhere(&mut furt, change);
+        furt.told(vec![change], elsewhere());
         let (id, _) = furt.writes.pop_front().unwrap();
         furt.send(Event::WriteOutdated(id, furt.revision));
         assert_eq!((told(&furt), furt.writes.len()), (Some("elsewhere".to_owned()), 0), "it began anew meanwhile");
@@ -297,7 +286,7 @@ mod shared {
         furt.maintenance(begin("shop", None)).unwrap();
         furt.store = Store::Waits;
         let reply = furt.ask_maintenance(end("shop"));
-        elsewhere(&mut furt, Change::RemoveMaintenance(scope("shop")));
+        furt.told(vec![Change::RemoveMaintenance(scope("shop"))], elsewhere());
         let (id, _) = furt.writes.pop_front().unwrap();
         furt.send(Event::WriteOutdated(id, furt.revision));
         assert!(furt.answers[&reply].is_ok());

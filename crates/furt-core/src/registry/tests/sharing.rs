@@ -5,25 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::command::{Command, instance, operator, policy, settings, source};
+use super::harness::sharing::elsewhere;
 use super::harness::{Harness, Store};
 use crate::model::{
-    CidrSet, DrainMark, DrainUntil, Epoch, GatewayName, KeyName, KeySpec, PermissionRule, PermissionSet, Rate,
-    RateLimit, RuntimeKey, Sha256Digest, Status,
+    CidrSet, DrainMark, DrainUntil, Epoch, KeyName, KeySpec, PermissionRule, PermissionSet, Rate, RateLimit,
+    RuntimeKey, Sha256Digest, Status,
 };
 use crate::registry::{
     Answer, Change, Claim, Contents, DefinitionRecord, Drain, Event, Incoming, InstanceRecord, InstanceRef, KeyCommand,
     KeyRefusal, Origin, Premise, Record, Refusal, RegistrationPolicy, Report, Revision, Settings, Sharing, StaticClaim,
     StaticRoute, StaticTarget, StoreChanged, WriteId,
 };
-
-fn shared() -> Harness {
-    let sharing = Sharing::Shared { salt: 7, least_ttl: Duration::from_secs(2) };
-    Harness::with(Settings { sharing, ..settings(policy()) }, Vec::new())
-}
-
-fn elsewhere() -> Origin {
-    Origin::Gateway(GatewayName::try_new("other").unwrap())
-}
 
 /// What a registration at another gateway changes.
 fn put(command: &Command) -> Vec<Change> {
@@ -36,13 +28,6 @@ fn put(command: &Command) -> Vec<Change> {
 }
 
 impl Harness {
-    fn told(&mut self, changes: Vec<Change>, by: Origin) {
-        self.revision = Revision(self.revision.0 + 1);
-        let changes = changes.into_iter().map(Incoming::from).collect();
-        let changed = StoreChanged { revision: self.revision, changes, by };
-        self.send(Event::StoreChanged(Box::new(changed)));
-    }
-
     fn lapse(&mut self, whom: &str) {
         self.told(vec![Change::RemoveInstance(instance(whom))], Origin::Lapse);
     }
@@ -66,7 +51,7 @@ impl Harness {
 
 #[test]
 fn a_registration_elsewhere_is_routed_and_probed_here_and_a_removal_takes_it_out() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     furt.told(put(&Command::new("a", &["GET /x"]).id("one")), elsewhere());
     assert_eq!((furt.usable("", "/x"), furt.status("a")), (vec!["a"], Some(Status::Unknown)));
     assert!(furt.plans.contains_key(&instance("a/one")), "it is probed from here as well");
@@ -82,7 +67,7 @@ fn a_registration_elsewhere_is_routed_and_probed_here_and_a_removal_takes_it_out
 
 #[test]
 fn an_instance_that_registers_anew_elsewhere_keeps_the_health_that_it_has_here() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     let command = Command::new("a", &["GET /x"]);
     furt.told(put(&command), elsewhere());
     furt.probe("a", "+");
@@ -95,7 +80,7 @@ fn an_instance_that_registers_anew_elsewhere_keeps_the_health_that_it_has_here()
 
 #[test]
 fn a_write_names_what_it_was_judged_by() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     furt.store = Store::Waits;
     let command = Command::new("a", &["GET /x"]);
     furt.ask(&command);
@@ -130,7 +115,7 @@ fn a_store_of_ones_own_is_told_no_premises_and_no_renewals() {
 
 #[test]
 fn what_is_outdated_is_judged_again_by_what_was_told_before() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     furt.store = Store::Waits;
     let reply = furt.ask(&Command::new("a", &["GET /x"]));
     furt.told(put(&Command::new("b", &["GET /x"])), elsewhere());
@@ -156,7 +141,7 @@ fn what_is_outdated_is_judged_again_by_what_was_told_before() {
 
 #[test]
 fn a_removal_that_someone_else_did_is_done() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     furt.told(put(&Command::new("a", &["GET /x"]).id("one")), elsewhere());
     furt.told(put(&Command::new("a", &["GET /x"]).id("two")), elsewhere());
     furt.store = Store::Waits;
@@ -169,7 +154,7 @@ fn a_removal_that_someone_else_did_is_done() {
 
 #[test]
 fn a_service_that_comes_anew_while_it_is_removed_here_is_shown_again() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     furt.register(&Command::new("a", &["GET /x"]).id("one")).unwrap();
     furt.store = Store::Waits;
     let reply = furt.ask_to_deregister("a", source("127.0.0.1"));
@@ -185,7 +170,7 @@ fn a_service_that_comes_anew_while_it_is_removed_here_is_shown_again() {
 
 #[test]
 fn whoever_is_heard_stays_though_the_store_lost_it_and_is_stored_again_as_it_was() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     furt.register(&Command::new("a", &["GET /x"]).ttl(10).incarnation("p")).unwrap();
     furt.drain("a/a", Drain::Begins(DrainUntil::Restart), operator("127.0.0.1")).unwrap();
     furt.heartbeat("a", source("127.0.0.1")).unwrap();
@@ -207,7 +192,7 @@ fn whoever_is_heard_stays_though_the_store_lost_it_and_is_stored_again_as_it_was
 
 #[test]
 fn whoever_is_not_heard_stays_a_moment_for_another_gateway_to_store_it_again() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     let command = Command::new("a", &["GET /x"]).ttl(10);
     furt.told(put(&command), elsewhere());
     furt.lapse("a");
@@ -229,7 +214,7 @@ fn whoever_is_not_heard_stays_a_moment_for_another_gateway_to_store_it_again() {
 
 #[test]
 fn nothing_expires_here_while_the_store_says_nothing() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     furt.register(&Command::new("a", &["GET /x"]).ttl(10)).unwrap();
     furt.pass(3_600);
     assert_eq!(furt.instances("a"), ["a"]);
@@ -237,7 +222,7 @@ fn nothing_expires_here_while_the_store_says_nothing() {
 
 #[test]
 fn while_the_store_is_away_what_must_be_stored_is_refused_at_once_and_the_rest_goes_on() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     let command = Command::new("a", &["GET /x"]).ttl(10);
     furt.register(&command).unwrap();
     furt.send(Event::StoreReach(Err("etcd is away".into())));
@@ -260,7 +245,7 @@ fn while_the_store_is_away_what_must_be_stored_is_refused_at_once_and_the_rest_g
 
 #[test]
 fn a_service_keeps_its_routes_from_others_while_it_is_suspended_here() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     let changes = put(&Command::new("a", &["GET /x"]).at("http://a.example", &["192.0.2.1:80"]));
     furt.told(changes, elsewhere());
     assert_eq!(furt.usable("", "/x"), [""; 0], "this gateway does not allow the address");
@@ -270,7 +255,7 @@ fn a_service_keeps_its_routes_from_others_while_it_is_suspended_here() {
 
 #[test]
 fn drains_and_holds_of_other_gateways_are_followed_without_a_gap() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     let command = Command::new("a", &["GET /x"]);
     furt.told(put(&command), elsewhere());
     let mark = Arc::new(DrainMark { until: DrainUntil::Restart, ..DrainMark::unknown() });
@@ -291,7 +276,7 @@ fn drains_and_holds_of_other_gateways_are_followed_without_a_gap() {
 
 #[test]
 fn an_id_and_a_url_that_another_gateway_gave_away_move() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     furt.told(put(&Command::new("a", &["GET /x"]).id("one")), elsewhere());
     let newer = Command::new("a", &["GET /x"]).id("two").at("http://127.0.0.1:9000", &[]);
     let older = put(&Command::new("a", &["GET /x"]).id("one").at("http://127.0.0.1:9000", &[]));
@@ -308,7 +293,7 @@ fn an_id_and_a_url_that_another_gateway_gave_away_move() {
 
 #[test]
 fn a_service_that_an_audit_misses_gives_its_routes_up_to_one_that_the_store_has() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     furt.register(&Command::new("a", &["GET /x"]).ttl(10)).unwrap();
     furt.heartbeat("a", source("127.0.0.1")).unwrap();
     furt.store = Store::Waits;
@@ -318,7 +303,7 @@ fn a_service_that_an_audit_misses_gives_its_routes_up_to_one_that_the_store_has(
     assert_eq!((furt.usable("", "/x"), furt.status("a")), (vec!["b"], None));
     assert!(furt.writes.is_empty());
     // One that nobody contests is stored again with its definition.
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     furt.register(&Command::new("a", &["GET /x"]).ttl(10)).unwrap();
     furt.store = Store::Waits;
     let InstanceRef { service, id } = instance("a");
@@ -332,7 +317,7 @@ fn a_service_that_an_audit_misses_gives_its_routes_up_to_one_that_the_store_has(
 
 #[test]
 fn a_drain_that_is_raised_elsewhere_has_no_gap() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     furt.told(put(&Command::new("a", &["GET /x"])), elsewhere());
     let mark = |until| Arc::new(DrainMark { until, ..DrainMark::unknown() });
     furt.told(vec![Change::PutDraining(instance("a"), mark(DrainUntil::Restart))], elsewhere());
@@ -345,7 +330,7 @@ fn a_drain_that_is_raised_elsewhere_has_no_gap() {
 
 #[test]
 fn whoever_is_heard_here_outlives_the_hold_that_another_gateway_ended() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     furt.register(&Command::new("a", &["GET /x"]).ttl(600)).unwrap();
     furt.store = Store::Waits;
     furt.lapse("a");
@@ -377,7 +362,7 @@ fn a_static_route_of_this_gateway_does_not_hide_that_a_route_was_given_away() {
 
 #[test]
 fn nobody_leaves_while_the_store_is_away() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     let (here, other) = (Command::new("a", &["GET /x"]).ttl(10), Command::new("b", &["GET /y"]).ttl(10));
     furt.register(&here).unwrap();
     furt.told(put(&other), elsewhere());
@@ -401,12 +386,12 @@ fn nobody_leaves_while_the_store_is_away() {
 
 #[test]
 fn what_lapsed_is_not_removed_by_a_command_before_it_is_known_what_becomes_of_it() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     furt.told(put(&Command::new("a", &["GET /x"]).ttl(10)), elsewhere());
     furt.lapse("a");
     assert!(matches!(furt.deregister("a/a", source("127.0.0.1")), Err(Refusal::StoreFailed(_))));
     // The same where it lapses while its removal is on its way.
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     furt.told(put(&Command::new("a", &["GET /x"]).id("one").ttl(10)), elsewhere());
     furt.told(put(&Command::new("a", &["GET /x"]).id("two").ttl(10)), elsewhere());
     furt.store = Store::Waits;
@@ -418,7 +403,7 @@ fn what_lapsed_is_not_removed_by_a_command_before_it_is_known_what_becomes_of_it
 
 #[test]
 fn the_last_two_that_leave_at_once_through_two_gateways_free_their_routes() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     furt.register(&Command::new("a", &["GET /x"]).id("one")).unwrap();
     furt.register(&Command::new("a", &["GET /x"]).id("two")).unwrap();
     furt.store = Store::Waits;
@@ -432,7 +417,7 @@ fn the_last_two_that_leave_at_once_through_two_gateways_free_their_routes() {
 
 #[test]
 fn keys_of_other_gateways_are_followed() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     let key = |secret: &str, created_ms| {
         let permissions = PermissionSet::new(vec![PermissionRule::try_new("*").unwrap()]);
         let (name, sha256) = (KeyName::try_new("k").unwrap(), Sha256Digest::of(secret.as_bytes()));
@@ -459,7 +444,7 @@ fn keys_of_other_gateways_are_followed() {
 
 #[test]
 fn a_digest_whose_grace_is_over_is_taken_until_the_store_forgets_it() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     let ask = |furt: &mut Harness, command| {
         let reply = furt.new_reply();
         furt.send(Event::KeyRequested { command, from: source("127.0.0.1").address, reply });
@@ -541,7 +526,7 @@ fn limits_are_divided_among_the_gateways_that_are_there_where_they_are_shared() 
 
 #[test]
 fn what_is_told_twice_counts_once() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     let command = Command::new("a", &["GET /x"]);
     furt.told(put(&command), elsewhere());
     let before = furt.revision;
@@ -556,7 +541,7 @@ fn what_is_told_twice_counts_once() {
 
 #[test]
 fn an_instance_may_be_where_this_gateway_does_not_let_it_be() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     let mut incoming: Vec<_> = put(&Command::new("a", &["GET /x"]))
         .into_iter()
         .map(|change| Incoming { suspended: Some("it is a listener of this gateway".into()), ..change.into() })
@@ -575,7 +560,7 @@ fn an_instance_may_be_where_this_gateway_does_not_let_it_be() {
 
 #[test]
 fn the_owner_of_a_definition_is_who_the_store_says() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     furt.told(put(&Command::new("a", &["GET /x"]).from("10.0.0.1")), elsewhere());
     // The same definition, registered anew where the one before is not allowed any more.
     furt.told(put(&Command::new("a", &["GET /x"]).from("10.0.0.2")), elsewhere());
@@ -607,19 +592,19 @@ impl Harness {
 fn of_two_services_with_one_route_the_older_one_has_it_in_whichever_order_they_are_seen() {
     let (older, younger) = (Command::new("z", &["GET /x", "GET /z"]), Command::new("a", &["GET /x", "GET /a"]));
     let seen = |commands: [(&Command, u64); 2]| {
-        let mut furt = shared();
+        let mut furt = Harness::shared();
         for (command, added) in commands {
             furt.follows(written(command, added));
         }
         furt
     };
     let together = || {
-        let mut furt = shared();
+        let mut furt = Harness::shared();
         furt.follows([written(&younger, 6), written(&older, 5)].concat());
         furt
     };
     let restored = || {
-        let mut furt = shared();
+        let mut furt = Harness::shared();
         let mut contents = Contents::new(Epoch(uuid::Uuid::nil()));
         for (command, added) in [(&younger, 6), (&older, 5)] {
             for incoming in written(command, added) {
@@ -664,7 +649,7 @@ fn of_two_services_with_one_route_the_older_one_has_it_in_whichever_order_they_a
 
 #[test]
 fn a_route_that_a_suspended_service_has_is_not_for_a_third_one() {
-    let mut furt = shared();
+    let mut furt = Harness::shared();
     furt.follows(written(&Command::new("one", &["GET /x"]), 5));
     furt.follows(written(&Command::new("two", &["GET /x", "GET /y"]), 6));
     // Another gateway may route it.

@@ -1,11 +1,12 @@
 //! Choosing among sets: locality, limits, load, policies, and the rules that hold for any set.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::*;
 use crate::model::{Definition, InstanceSpec, ServiceName, Status, UpstreamUrl};
-use crate::routing::{InstanceLive, Outcome, PoolGroup, ServiceKind, ServiceLive, hash};
+use crate::routing::{InstanceLive, Outcome, PoolGroup, ServiceKind, hash};
 
 /// An instance in the making.
 #[derive(Clone)]
@@ -74,15 +75,7 @@ fn instance_set(policy: LoadBalancingPolicy, made: Vec<Made>) -> Service {
     let definition = Definition { policy, ..Definition::new(ServiceName::try_new("a").unwrap()) };
     let mut instances: Vec<_> = made.into_iter().map(Made::instance).collect();
     instances.sort_by(|one, other| one.spec.id.cmp(&other.spec.id));
-    Service {
-        definition: Arc::new(definition),
-        kind: ServiceKind::Registered,
-        suspended: None,
-        status: Status::Up,
-        instances: instances.into(),
-        instance_set: Arc::default(),
-        live: Arc::new(ServiceLive::default()),
-    }
+    Service::new(Arc::new(definition), ServiceKind::Registered, Status::Up, instances.into())
 }
 
 fn asked<'a>(service: &Service, input: &SelectionInput<'a>) -> String {

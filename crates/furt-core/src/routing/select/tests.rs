@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 use crate::model::{Definition, InstanceId, InstanceSpec, ServiceName, Status, UpstreamUrl};
-use crate::routing::{InstanceLive, PoolGroup, ServiceKind, ServiceLive};
+use crate::routing::{InstanceLive, PoolGroup, ServiceKind};
 
 /// Nothing is known of the request.
 const NOBODY: SelectionInput<'static> =
@@ -33,15 +33,7 @@ fn service(given: &[Given<'_>]) -> Service {
         })
     };
     let definition = Definition::new(ServiceName::try_new("a").unwrap());
-    Service {
-        definition: Arc::new(definition),
-        kind: ServiceKind::Registered,
-        suspended: None,
-        status: Status::Up,
-        instances: given.iter().map(instance).collect(),
-        instance_set: Arc::default(),
-        live: Arc::new(ServiceLive::default()),
-    }
+    Service::new(Arc::new(definition), ServiceKind::Registered, Status::Up, given.iter().map(instance).collect())
 }
 
 fn id(lease: &Lease) -> &str {

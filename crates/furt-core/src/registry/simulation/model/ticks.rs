@@ -46,7 +46,7 @@ impl Model {
         let is_registering = self.writes_of(&name).any(|write| match write {
             Write::Register { command, replaces, .. } => command.instance.id == id || replaces.contains(&id),
             Write::Return { command, .. } => command.instance.id == id,
-            Write::Remove { .. } | Write::Drain { .. } => false,
+            Write::Remove { .. } | Write::Drain { .. } | Write::Split { .. } => false,
         });
         let is_entry_being_removed = self.service(&name).unwrap().is_being_removed;
         let installed = self.installed(&InstanceRef { service: name.clone(), id: id.clone() }).unwrap();
@@ -63,10 +63,10 @@ impl Model {
     /// The first write that waits is done or refused.
     pub(in super::super) fn written(&mut self, is_done: bool) {
         let write = self.writes.pop_front().unwrap();
-        let name = write.service().clone();
+        let Some(name) = write.service().cloned() else { return self.split_written(write, is_done) };
         match write {
-            Write::Register { command, brings_definition, replaces, reply } if is_done => {
-                self.install(*command, brings_definition, &replaces, reply);
+            Write::Register { command, brings_definition, is_canary, replaces, reply } if is_done => {
+                self.install(*command, (brings_definition, is_canary), &replaces, reply);
             }
             Write::Drain { command, drains, reply } if is_done => {
                 let changed = drains.len();
@@ -83,11 +83,13 @@ impl Model {
                 self.answer_drained(&command, changed, reply);
             }
             Write::Return { command, reply } if is_done => {
-                let instance = InstanceRef { service: name.clone(), id: command.instance.id };
+                let instance = InstanceRef { service: name.clone(), id: command.instance.id.clone() };
                 self.installed(&instance).unwrap().drain = None;
                 self.hear(&instance);
-                self.answer_registered(&instance, reply, true);
+                let is_canary = self.joins(&command);
+                self.answer_registered(&instance, reply, is_canary, true);
             }
+            Write::Split { .. } => unreachable!("is of no service"),
             Write::Register { reply, .. } | Write::Drain { reply, .. } | Write::Return { reply, .. } => {
                 self.refuse(reply, "failed");
             }
@@ -114,7 +116,25 @@ impl Model {
         self.parked.extend(mine);
     }
 
-    fn install(&mut self, command: Registration, brings_definition: bool, replaces: &[InstanceId], reply: ReplyId) {
+    fn split_written(&mut self, write: Write, is_done: bool) {
+        let Write::Split { service, versions, reply } = write else { unreachable!("all others are of a service") };
+        if !is_done {
+            return self.refuse(reply, "failed");
+        }
+        match versions {
+            Some(versions) => self.splits.insert(service, versions),
+            None => self.splits.remove(&service),
+        };
+        self.outcomes.insert(reply, Outcome::Split);
+    }
+
+    fn install(
+        &mut self,
+        command: Registration,
+        (brings_definition, is_canary): (bool, bool),
+        replaces: &[InstanceId],
+        reply: ReplyId,
+    ) {
         let now = self.now;
         let instance = InstanceRef { service: command.definition.service.clone(), id: command.instance.id.clone() };
         let from = command.source.address;
@@ -172,7 +192,7 @@ impl Model {
         if before.is_some() {
             self.sign_of_life(&instance);
         }
-        self.answer_registered(&instance, reply, true);
+        self.answer_registered(&instance, reply, is_canary, true);
     }
 
     fn remove(&mut self, name: &ServiceName, id: Option<InstanceId>, cause: Cause) {

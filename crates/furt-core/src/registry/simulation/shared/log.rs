@@ -59,7 +59,7 @@ impl State {
         if let Change::RemoveInstance(instance) = change {
             assert!(self.has(instance), "{instance}: is removed, and not there");
         }
-        let Contents { definitions, instances, draining, holds, keys, maintenance, .. } = &mut self.contents;
+        let Contents { definitions, instances, draining, holds, keys, maintenance, splits, .. } = &mut self.contents;
         match change {
             Change::PutDefinition(record) => {
                 let service = record.definition.service.clone();
@@ -134,6 +134,14 @@ impl State {
             Change::RemoveMaintenance(scope) => {
                 maintenance.remove(scope);
                 self.put.remove(&Record::Maintenance(scope.clone()));
+            }
+            Change::PutSplit(service, split) => {
+                splits.insert(service.clone(), split.clone());
+                self.put.insert(Record::Split(service.clone()), revision);
+            }
+            Change::RemoveSplit(service) => {
+                splits.remove(service);
+                self.put.remove(&Record::Split(service.clone()));
             }
             Change::Observe(..) => unreachable!("what a gateway saw is not shared"),
         }
@@ -218,6 +226,10 @@ impl State {
         changes.extend(ended.cloned().map(Change::RemoveMaintenance));
         let put = new.maintenance.iter().filter(|(scope, one)| old.maintenance.get(*scope) != Some(*one));
         changes.extend(put.map(|(scope, one)| Change::PutMaintenance(scope.clone(), one.clone())));
+        let ended = old.splits.keys().filter(|service| !new.splits.contains_key(*service));
+        changes.extend(ended.cloned().map(Change::RemoveSplit));
+        let put = new.splits.iter().filter(|(service, one)| old.splits.get(*service) != Some(*one));
+        changes.extend(put.map(|(service, one)| Change::PutSplit(service.clone(), one.clone())));
         changes
     }
 

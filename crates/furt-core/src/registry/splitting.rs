@@ -1,0 +1,180 @@
+//! Splits are set and removed, by commands of operators and by what other gateways did.
+//!
+//! As all that is durable a command takes two events. The last one counts: it relies on nothing that others did meanwhile.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::answer::Answer;
+use super::caller::Caller;
+use super::change::Change;
+use super::command::Registration;
+use super::dispatch::Registry;
+use super::effects::Effects;
+use super::now::Now;
+use super::refusal::Refusal;
+use super::report::Report;
+use super::splits::{MAX_PARKED, ParkedSplit, SplitAnswer, SplitCommand, SplitReport, SplitWrite};
+use super::write::Write;
+use crate::model::{InstanceSpec, ServiceName, Side, Split};
+
+impl Registry {
+    pub(super) fn handle_split(
+        &mut self,
+        command: SplitCommand,
+        from: IpAddr,
+        caller: Caller,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let service = command.service().clone();
+        let parked = ParkedSplit { command, from, caller };
+        if !self.splits.outbox.is_writing(&service) {
+            self.begin_split_command(parked, now, effects);
+        } else if let Err(parked) = self.splits.outbox.park(&service, parked, MAX_PARKED) {
+            refuse(parked, Refusal::Busy, effects);
+        }
+    }
+
+    fn begin_split_command(&mut self, parked: ParkedSplit, now: Now, effects: &mut Effects) {
+        let service = parked.command.service().clone();
+        if let Some(refusal) = self.store_refusal() {
+            return refuse(parked, refusal, effects);
+        }
+        let (split, change) = match &parked.command {
+            SplitCommand::Set(_, spec) => {
+                if !self.splits.has_room_for(&service) {
+                    return refuse(parked, Refusal::TooManySplits, effects);
+                }
+                let split = Arc::new(Split { spec: spec.clone(), from: parked.from, set_ms: now.unix_ms });
+                let change = Change::PutSplit(service.clone(), Arc::clone(&split));
+                // Nothing is stored that a start would not read again.
+                if let Err(why) = change.check() {
+                    return refuse(parked, Refusal::Invalid(why), effects);
+                }
+                (split, change)
+            }
+            SplitCommand::Remove(_) => {
+                let Some(split) = self.splits.get(&service).map(Arc::clone) else {
+                    return refuse(parked, Refusal::NoSplit(service), effects);
+                };
+                (split, Change::RemoveSplit(service.clone()))
+            }
+        };
+        let id = self.write_ids.next();
+        self.splits.outbox.submit(id, vec![service], SplitWrite { parked, split });
+        effects.write(id, Write { changes: vec![change], seen: self.revision, premises: Vec::new() });
+    }
+
+    fn unpark_split(&mut self, service: &ServiceName, now: Now, effects: &mut Effects) {
+        let mut queue = self.splits.outbox.take_parked(service);
+        while !self.splits.outbox.is_writing(service) {
+            let Some(parked) = queue.pop_front() else { break };
+            self.begin_split_command(parked, now, effects);
+        }
+        self.splits.outbox.park_again(service, queue);
+    }
+
+    /// The store has it.
+    pub(super) fn finish_split(&mut self, write: SplitWrite, service: &ServiceName, now: Now, effects: &mut Effects) {
+        let SplitWrite { parked: ParkedSplit { command, from, caller }, split } = write;
+        match command {
+            SplitCommand::Set(..) => self.put_split(service, &split, effects),
+            SplitCommand::Remove(_) => self.remove_split(service, Some(from), effects),
+        }
+        self.answer_split(caller, split, effects);
+        self.unpark_split(service, now, effects);
+    }
+
+    /// The store does not have it.
+    pub(super) fn fail_split(
+        &mut self,
+        write: SplitWrite,
+        service: &ServiceName,
+        why: &str,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        refuse(write.parked, Refusal::StoreFailed(why.to_owned()), effects);
+        self.unpark_split(service, now, effects);
+    }
+
+    /// Others changed it meanwhile.
+    pub(super) fn rejudge_split(&mut self, write: SplitWrite, service: &ServiceName, now: Now, effects: &mut Effects) {
+        let SplitWrite { parked, split } = write;
+        let is_done = match parked.command {
+            // It was stored, and that was not heard of as its outcome.
+            SplitCommand::Set(..) => self.splits.get(service) == Some(&split),
+            // Someone else removed it.
+            SplitCommand::Remove(_) => self.splits.get(service).is_none(),
+        };
+        if is_done {
+            self.answer_split(parked.caller, split, effects);
+        } else if let Some(caller) = parked.caller.again() {
+            self.splits.outbox.park_first(service, ParkedSplit { caller, ..parked });
+        } else {
+            refuse(parked, Refusal::Busy, effects);
+        }
+        self.unpark_split(service, now, effects);
+    }
+
+    /// Another gateway set it, or removed it (`None`).
+    pub(super) fn follow_split(&mut self, service: &ServiceName, split: Option<&Arc<Split>>, effects: &mut Effects) {
+        match split {
+            Some(split) => self.put_split(service, split, effects),
+            None => self.remove_split(service, None, effects),
+        }
+    }
+
+    /// Takes over what a store had.
+    pub(super) fn restore_splits(&mut self, all: impl IntoIterator<Item = (ServiceName, Arc<Split>)>) {
+        for (service, split) in all {
+            self.publisher.set_split(&service, Some(&split));
+            self.splits.put(&service, split);
+        }
+    }
+
+    /// Whether an instance joins its service as one of the versions that a split names.
+    pub(super) fn is_canary(&self, service: &ServiceName, instance: &InstanceSpec) -> bool {
+        let split = self.splits.get(service);
+        split.is_some_and(|split| split.spec.side_of(instance.version.as_ref()) != Side::Stable)
+    }
+
+    /// Whether that keeps what its registration says of the service from being installed.
+    pub(super) fn joins_as_canary(&self, command: &Registration) -> bool {
+        let service = &command.definition.service;
+        let installed = self.directory.service(service);
+        installed.is_some_and(|installed| **installed.definition() != command.definition)
+            && self.is_canary(service, &command.instance)
+    }
+
+    fn put_split(&mut self, service: &ServiceName, split: &Arc<Split>, effects: &mut Effects) {
+        // An audit tells what is known as well, and so does the store of what was followed.
+        if self.splits.get(service) == Some(split) {
+            return;
+        }
+        self.splits.put(service, Arc::clone(split));
+        self.publisher.set_split(service, Some(split));
+        self.publisher.advance();
+        effects.report(Report::Split(SplitReport::Set { service: service.clone(), split: Arc::clone(split) }));
+    }
+
+    fn remove_split(&mut self, service: &ServiceName, from: Option<IpAddr>, effects: &mut Effects) {
+        if self.splits.remove(service) {
+            self.publisher.set_split(service, None);
+            self.publisher.advance();
+            effects.report(Report::Split(SplitReport::Removed { service: service.clone(), from }));
+        }
+    }
+
+    fn answer_split(&self, caller: Caller, split: Arc<Split>, effects: &mut Effects) {
+        let generation = self.publisher.generation();
+        effects.reply(caller.reply, Ok(Answer::Split(SplitAnswer { split, generation })));
+    }
+}
+
+fn refuse(ParkedSplit { command, from, caller }: ParkedSplit, refusal: Refusal, effects: &mut Effects) {
+    let service = command.service().clone();
+    effects.report(Report::Split(SplitReport::Refused { service, from, refusal: refusal.clone() }));
+    effects.reply(caller.reply, Err(refusal));
+}
