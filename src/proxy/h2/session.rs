@@ -183,7 +183,6 @@ impl ClientSession {
     }
 }
 
-/// A failed read, as over HTTP/1 the client's connection fails it.
 /// Has an answer that its content would end, ended by its trailers.
 fn append_trailers(tasks: &mut Vec<HttpTask>, trailers: HeaderMap) {
     let last = tasks.iter().position(|task| matches!(task, HttpTask::Body(_, true)));
@@ -195,6 +194,7 @@ fn append_trailers(tasks: &mut Vec<HttpTask>, trailers: HeaderMap) {
     }
 }
 
+/// A failed read, as over HTTP/1 the client's connection fails it.
 fn failed(cause: io::Error) -> Box<Error> {
     Error::because(ErrorType::ReadTimedout, "while reading a request over HTTP/2", cause).into_down()
 }
