@@ -139,7 +139,7 @@ pub(super) fn read(entries: Vec<Section<'_>>, lines: &Lines<'_>, known: Option<&
         let compress = read_compress(compress, &cors, &entry);
         let (restrictions, read_timeout) = restrictions::read(restrictions, &entry);
         let headers = headers::read(headers, &entry);
-        let mirror = mirror::read(mirror, &entry);
+        let mirror = mirror::read(mirror, service.as_ref(), &entry);
         if let Some(known) = known {
             check_providers(&restrictions, &headers, known, &entry);
         }

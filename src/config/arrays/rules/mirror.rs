@@ -78,7 +78,8 @@ fn max_body(value: &Value<'_>) -> Parsed<u32> {
     }
 }
 
-pub(super) fn read(values: Nested<MirrorValues>, entry: &Section<'_>) -> Said<Arc<Mirror>> {
+/// `of`: the service whose routes alone the rule matches.
+pub(super) fn read(values: Nested<MirrorValues>, of: Option<&ServiceName>, entry: &Section<'_>) -> Said<Arc<Mirror>> {
     let MirrorValues { service, share, methods, max_body } = match values {
         Nested::Absent => return Said::Nothing,
         Nested::Off => return Said::Off,
@@ -86,6 +87,9 @@ pub(super) fn read(values: Nested<MirrorValues>, entry: &Section<'_>) -> Said<Ar
     };
     // What is wrong is reported already.
     let Some(service) = service.filter(|_| !entry.has_faults_in("mirror")) else { return Said::Nothing };
+    if of == Some(&service) {
+        entry.refuse("mirror", format!("copies requests of \"{service}\" to itself; must name another service"));
+    }
     Said::Is(Arc::new(Mirror {
         service,
         share: share.unwrap_or(MirrorShare::ALL),

@@ -37,6 +37,13 @@ fn everything_that_is_wrong_with_a_mirror_is_told_at_once() {
             &rule("{ service = 'a', max_body = 1048577 }"),
             &[r#"2:38: rules.mirror.max_body: is out of range; must be 1 byte to "1MiB""#],
         ),
+        (
+            "[[rules]]\nservice = 'a'\nmirror = { service = 'a' }\n[[rules]]\nservice = 'b'\n[rules.mirror]\nservice = 'b'",
+            &[
+                "3:10: rules.mirror: copies requests of \"a\" to itself; must name another service",
+                "6:1: rules.mirror: copies requests of \"b\" to itself; must name another service",
+            ],
+        ),
         (&rule("true"), &["2:10: rules.mirror: is of type boolean; must be a table, or false"]),
     ]);
 }

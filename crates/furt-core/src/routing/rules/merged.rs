@@ -65,6 +65,8 @@ impl Merged {
             merged.skipped_rules.extend(rule.misfit(route).map(|why| (number, why)));
         }
         merged.part_from_credentials();
+        // A rule for many routes may match those of the service that gets the copies as well.
+        merged.mirror = merged.mirror.take().filter(|(mirror, _)| Some(&mirror.service) != route.service);
         merged
     }
 
@@ -104,7 +106,7 @@ impl Merged {
 mod tests {
     use super::super::Rules;
     use super::*;
-    use crate::model::{Host, MethodRule, Origins, Pattern, Said, ServiceName};
+    use crate::model::{Host, MIRROR_BODY, MethodRule, MirrorShare, Origins, Pattern, Said, ServiceName};
 
     fn cors(origin: &str) -> Said<Arc<Cors>> {
         Said::Is(Arc::new(Cors::new(Origins::try_new(&[origin]).unwrap())))
@@ -158,6 +160,29 @@ mod tests {
             let holds = rules.as_ref().and_then(|rules| rules.cors.as_ref()).map(|cors| cors.said());
             assert_eq!(holds, merged.cors.as_ref().map(|(cors, _)| &**cors));
             assert_eq!(rules.is_some(), merged.cors.is_some(), "a route without options has none");
+        }
+    }
+
+    #[test]
+    fn a_service_gets_no_copies_of_its_own_requests() {
+        let [shop, next] = ["shop", "next"].map(|name| ServiceName::try_new(name).unwrap());
+        let (method, pattern) = (MethodRule::Any, Pattern::try_new("/shop/*").unwrap());
+        let mirror = |service: &ServiceName| {
+            let methods = Box::from([http::Method::GET]);
+            let mirror = Mirror { service: service.clone(), share: MirrorShare::ALL, methods, max_body: MIRROR_BODY };
+            let options = RouteOptions { mirror: Said::Is(Arc::new(mirror)), ..RouteOptions::default() };
+            Rule { options, ..Rule::default() }
+        };
+        for (service, rules, expected) in [
+            (Some(&shop), vec![mirror(&next)], Some(&next)),
+            (Some(&next), vec![mirror(&next)], None),
+            (None, vec![mirror(&next)], Some(&next)),
+            (Some(&next), vec![mirror(&shop), mirror(&next)], None),
+            (Some(&next), vec![mirror(&next), mirror(&shop)], Some(&shop)),
+        ] {
+            let route = Subject { service, host: None, method: &method, pattern: &pattern, is_public: false };
+            let merged = Merged::new(route, &RouteOptions::default(), &RouteOptions::default(), &rules);
+            assert_eq!(merged.mirror.as_ref().map(|(mirror, _)| &mirror.service), expected, "{service:?}");
         }
     }
 
