@@ -27,8 +27,8 @@ use furt_core::routing::Lease;
 
 const API_KEY_NAME: HeaderName = HeaderName::from_static("x-api-key-name");
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// Marks copies of requests for another service, as furt sends them.
-pub(super) const MIRRORED: HeaderName = HeaderName::from_static("x-furt-mirror");
+/// Marks copies of requests for another service, as furt sends them. No client's is believed: proxies pass on what clients send.
+const MIRRORED: HeaderName = HeaderName::from_static("x-furt-mirror");
 const CERTIFICATE_SHA256: HeaderName = HeaderName::from_static("x-client-cert-sha256");
 
 /// The headers that are set, as they are written. As texts: of a `HeaderName` Pingora makes a copy for each message.
@@ -59,7 +59,7 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const OF_A_BODY: [HeaderName; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER];
 
 /// Headers that services believe because furt sets them. `x_api_key_name` is the same header to many a service.
-const OWN: [&str; 10] = [
+const OWN: [&str; 11] = [
     "x-api-key",
     "x-api-key-name",
     "x-auth-subject",
@@ -70,6 +70,7 @@ const OWN: [&str; 10] = [
     "x-forwarded-proto",
     "x-forwarded-host",
     "x-request-id",
+    "x-furt-mirror",
 ];
 
 /// What headers about the client's certificate begin with (RFC 9440).
@@ -164,15 +165,12 @@ fn remove_unwanted(
         if name.starts_with(AUTH_ANY) && OWN.contains(&name) {
             return true;
         }
-        if name == API_KEY || name == API_KEY_NAME || (name == FORWARDED || name == MIRRORED) && !is_peer_trusted {
+        if name == API_KEY || name == API_KEY_NAME || name == MIRRORED || name == FORWARDED && !is_peer_trusted {
             return true;
         }
         let has_signs = name.bytes().any(|byte| !byte.is_ascii_alphanumeric() && byte != b'-');
         has_signs
-            && OWN
-                .iter()
-                .chain(&["forwarded", "x-forwarded-prefix", "x-furt-mirror"])
-                .any(|own| reads_as(own, name, Folding::EverySign))
+            && OWN.iter().chain(&["forwarded", "x-forwarded-prefix"]).any(|own| reads_as(own, name, Folding::EverySign))
             || !is_peer_trusted && begins_as(name, FORWARDED_ANY, Folding::EverySign) && !OWN.contains(&name)
     };
     let unwanted: Vec<HeaderName> = request.headers.keys().filter(|name| is_unwanted(name.as_str())).cloned().collect();
@@ -365,6 +363,8 @@ mod tests {
             "X-Client-Cert-Sha256",
             "X_Client_Cert_Sha256",
             "Client-Name",
+            "X-Furt-Mirror",
+            "X_Furt_Mirror",
         ] {
             request.insert_header(name.to_owned(), "x").unwrap();
         }

@@ -14,8 +14,8 @@ const SET_MARK: &str = "X-Furt-Mirror";
 
 /// What says who the client is, as services may read it.
 const CREDENTIALS: [&str; 3] = ["proxy-authorization", "x-api-key", "x-client-cert-sha256"];
-/// What headers about the client's certificate begin with (RFC 9440).
-const CERTIFICATE: &str = "client-cert";
+/// What headers about the client's certificate begin with: those of RFC 9440, and those of Envoy, which a trusted proxy may send.
+const CERTIFICATES: [&str; 2] = ["client-cert", "x-forwarded-client-cert"];
 
 /// What is for the hop to the request's own service.
 const FOR_ONE_HOP: [HeaderName; 7] = [
@@ -50,7 +50,7 @@ fn is_removed(name: &HeaderName) -> bool {
         || *name == COOKIE
         || FOR_ONE_HOP.contains(name)
         || CREDENTIALS.iter().any(|own| reads_as(own, text, Folding::EverySign))
-        || begins_as(text, CERTIFICATE, Folding::EverySign)
+        || CERTIFICATES.iter().any(|start| begins_as(text, start, Folding::EverySign))
 }
 
 /// Frames a copy for its connection. `length`: of the body, in bytes; `None`: it has none.
@@ -93,6 +93,10 @@ mod tests {
             "Client-Cert-Chain",
             "Client_Cert",
             "X-Client-Cert-Sha256",
+            "X-Forwarded-Client-Cert",
+            "X_Forwarded_Client_Cert",
+            "X-Forwarded-Client-Cert-Chain",
+            "X-Forwarded-Client",
             "X-Client",
             "Transfer-Encoding",
             "Connection",
@@ -105,7 +109,8 @@ mod tests {
         request.extensions_mut().insert(1_u8);
         let copy = copy_of(&request).unwrap();
         let left: BTreeSet<&str> = copy.headers.keys().map(HeaderName::as_str).collect();
-        let expected = ["host", "x-api-key-name", "x-auth-subject", "x-client", "x-furt-mirror", "accept"];
+        let expected =
+            ["host", "x-api-key-name", "x-auth-subject", "x-client", "x-forwarded-client", "x-furt-mirror", "accept"];
         assert_eq!(left, BTreeSet::from(expected));
         assert_eq!(copy.headers.get_all("x-furt-mirror").iter().collect::<Vec<_>>(), ["1"], "whatever the client said");
         assert_eq!((copy.method.as_str(), copy.raw_path()), ("POST", &b"/a?b"[..]));

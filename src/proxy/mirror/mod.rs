@@ -1,10 +1,11 @@
 //! Copies of requests for another service, where `mirror` is in force for the route.
 //!
 //! The request itself never waits for its copy: here it is decided whether there is one, and begun; `header` makes the copy's
-//! header, `body` takes the parts of the body as they pass, `sending` sends the whole in a task of its own. What comes of that
-//! is counted, and changes nothing at the instance.
+//! header, `body` takes the parts of the body as they pass, `coming` bounds how many do, `sending` sends the whole in a task of its
+//! own. What comes of that is counted, and changes nothing at the instance.
 
 pub(super) mod body;
+mod coming;
 mod header;
 mod sending;
 
@@ -22,18 +23,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Gateway;
 use super::context::Context;
-use super::headers::MIRRORED;
 use super::{framing, streams, upload, websockets};
 use crate::clock;
 use crate::published::Published;
 use crate::telemetry::{MirrorOutcome, ProxyMetrics};
 use crate::tls::UpstreamTls;
 use body::{Awaited, Mirroring};
+use coming::Coming;
 use furt_core::model::{Mirror, MirrorShare, ServiceName};
 use furt_core::routing::Instance;
 
-/// The most copies that are under way, in the whole process.
+/// The most copies that are being sent, in the whole process.
 const MOST: usize = 64;
+/// The most copies that wait for the rest of their bodies: as many as can be sent, so that both together bound the memory.
+const MOST_COMING: usize = 64;
 /// How long a copy may take, from the time that the request goes to its own service to the end of the copy's answer.
 const TIME: Duration = Duration::from_secs(5);
 
@@ -42,45 +45,60 @@ pub(super) struct Mirrors {
     connector: Connector,
     tls: Arc<UpstreamTls>,
     metrics: Arc<ProxyMetrics>,
-    places: Arc<Semaphore>,
+    sending: Arc<Semaphore>,
+    coming: Arc<Coming>,
 }
 
 impl Mirrors {
     /// With connections of their own.
     pub(super) fn new(conf: &ServerConf, tls: Arc<UpstreamTls>, metrics: Arc<ProxyMetrics>) -> Arc<Self> {
         let options = ConnectorOptions { keepalive_pool_size: MOST, ..ConnectorOptions::from_server_conf(conf) };
-        let places = Arc::new(Semaphore::new(MOST));
-        Arc::new(Self { connector: Connector::new(Some(options)), tls, metrics, places })
+        let (sending, coming) = (Arc::new(Semaphore::new(MOST)), Coming::new(MOST_COMING));
+        Arc::new(Self { connector: Connector::new(Some(options)), tls, metrics, sending, coming })
+    }
+
+    /// A place among the copies that are being sent.
+    fn place(&self) -> Result<OwnedSemaphorePermit, MirrorOutcome> {
+        Arc::clone(&self.sending).try_acquire_owned().map_err(|_| MirrorOutcome::TooMany)
     }
 
     /// Sends the copy in a task of its own, once its body is there.
-    fn begin(self: &Arc<Self>, copy: Copy, body: Option<Awaited>, place: OwnedSemaphorePermit) {
+    fn begin(self: &Arc<Self>, copy: Copy, body: CopyBody) {
         let mirrors = Arc::clone(self);
         let ends_at = clock::now() + TIME;
         tokio::spawn(async move {
             let service = copy.service.clone();
             let sent = tokio::time::timeout_at(ends_at.into(), mirrors.finish(copy, body, ends_at)).await;
-            drop(place);
-            mirrors.metrics.mirrored(&service, sent.unwrap_or(MirrorOutcome::TimedOut));
+            let outcome = sent.unwrap_or(Err(MirrorOutcome::TimedOut)).err().unwrap_or(MirrorOutcome::Answered);
+            mirrors.metrics.mirrored(&service, outcome);
         });
     }
 
-    async fn finish(&self, copy: Copy, body: Option<Awaited>, ends_at: Instant) -> MirrorOutcome {
-        let body = match body {
-            None => None,
-            Some(mut awaited) => match awaited.whole().await {
-                Ok(body) => Some(body),
-                Err(outcome) => return outcome,
-            },
-        };
-        match self.send(copy, body, ends_at).await {
-            Ok(()) => MirrorOutcome::Answered,
-            Err(why) => {
-                log::debug!("the copy of a request failed: {why}");
-                MirrorOutcome::Failed
+    async fn finish(&self, copy: Copy, body: CopyBody, ends_at: Instant) -> Result<(), MirrorOutcome> {
+        let (body, _place) = match body {
+            CopyBody::None(place) => (None, place),
+            CopyBody::Coming(mut awaited, mut coming) => {
+                let body = tokio::select! {
+                    biased;
+                    body = awaited.whole() => body?,
+                    () = coming.lost() => return Err(MirrorOutcome::TooMany),
+                };
+                (Some(body), self.place()?)
             }
-        }
+        };
+        self.send(copy, body, ends_at).await.map_err(|why| {
+            log::debug!("the copy of a request failed: {why}");
+            MirrorOutcome::Failed
+        })
     }
+}
+
+/// What of a copy is sent after its header.
+enum CopyBody {
+    /// Nothing: it is sent at once.
+    None(OwnedSemaphorePermit),
+    /// What the client sends.
+    Coming(Awaited, coming::Place),
 }
 
 /// A copy of a request, but for its body.
@@ -128,15 +146,15 @@ impl Gateway {
         if length.is_some_and(|length| length > u64::from(mirror.max_body)) {
             return Err(MirrorOutcome::TooLarge);
         }
-        let place = Arc::clone(&self.mirrors.places).try_acquire_owned().map_err(|_| MirrorOutcome::TooMany)?;
+        let place = if has_body { None } else { Some(self.mirrors.place()?) };
         let request = header::copy_of(request).map_err(|_| MirrorOutcome::Failed)?;
         let copy = Copy { service: mirror.service.clone(), instance, request };
-        if !has_body {
-            self.mirrors.begin(copy, None, place);
+        if let Some(place) = place {
+            self.mirrors.begin(copy, CopyBody::None(place));
             return Ok(Mirroring::Over);
         }
         let (body, awaited) = body::pair(mirror.max_body);
-        self.mirrors.begin(copy, Some(awaited), place);
+        self.mirrors.begin(copy, CopyBody::Coming(awaited, self.mirrors.coming.enter()));
         Ok(Mirroring::Body(body))
     }
 }
@@ -151,10 +169,8 @@ pub(super) fn take_body(ctx: &mut Context, part: Option<&Bytes>, is_last: bool) 
 /// Whether a request is one that can be copied, and that the rule asks for.
 fn may_copy(session: &Session, ctx: &Context, mirror: &Mirror) -> bool {
     let received = session.req_header();
-    let is_copy = ctx.client.is_peer_trusted && received.headers.contains_key(&MIRRORED);
     mirror.methods.contains(&received.method)
         && received.method != Method::CONNECT
-        && !is_copy
         && !ctx.received.is_call
         && !is_exchange(&received.headers)
         && !websockets::is_asked_for(session)

@@ -11,13 +11,12 @@ use crate::support::scripted::{Scripted, Then};
 use crate::support::wire::Wire;
 use crate::support::{Answer, Gateway, Mode, Origin, SOON, eventually, ports, with};
 
-/// A chunked request with a body of so many bytes, in ten chunks or a few more.
+/// A chunked request with a body of so many bytes, in chunks of at most 100.
 fn chunked(path: &str, length: usize) -> String {
     let mut request =
         format!("POST {path} HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
-    let most = (length / 10).max(1);
-    for at in (0..length).step_by(most) {
-        let part = (length - at).min(most);
+    for at in (0..length).step_by(100) {
+        let part = (length - at).min(100);
         request += &format!("{part:x}\r\n{}\r\n", "b".repeat(part));
     }
     request + "0\r\n\r\n"
@@ -105,6 +104,30 @@ async fn a_request_that_ends_within_its_body_has_no_copy() {
     comes_to(&gateway, "answered", 1).await;
     assert_eq!(mirrored.seen().iter().map(|one| one.target().to_owned()).collect::<Vec<_>>(), ["/s/last"]);
     assert_eq!(counted_in_all(&gateway).await, 4);
+}
+
+#[tokio::test]
+async fn clients_that_send_slowly_keep_nobody_else_s_request_from_being_copied() {
+    let gateway = Gateway::start(&mirror(", methods = ['GET', 'POST']")).await;
+    let (primary, mirrored) = (Origin::start().await, Recorder::start().await);
+    gateway.registered(&service(&primary.url())).await;
+    gateway.registered(&next(mirrored.url())).await;
+    let mut slow = Vec::new();
+    for _ in 0..64 {
+        let mut wire = Wire::to(gateway.public).await;
+        wire.send("POST /s/slow HTTP/1.1\r\nHost: g\r\nContent-Length: 10\r\n\r\nhello").await;
+        slow.push(wire);
+    }
+    let all_begun = async || (primary.requests("/s/slow") == 64).then_some(());
+    eventually("all of them are at their service", SOON, all_begun).await;
+    Answer::of(gateway.anonymous(Method::POST, "/s/quick").body("whole")).await.ok();
+    Answer::of(gateway.anonymous(Method::GET, "/s/get")).await.ok();
+    comes_to(&gateway, "answered", 2).await;
+    let mut targets: Vec<_> = mirrored.seen().iter().map(|one| one.target().to_owned()).collect();
+    targets.sort();
+    assert_eq!(targets, ["/s/get", "/s/quick"]);
+    eventually("each other one is given up", SOON, async || (counted_in_all(&gateway).await == 66).then_some(())).await;
+    assert_eq!(counted(&gateway, "too_many").await + counted(&gateway, "timed_out").await, 64);
 }
 
 #[tokio::test]
