@@ -48,17 +48,25 @@ enum State {
 
 /// The chunked body of one request, fed as it arrives.
 #[derive(Debug)]
-pub(super) struct Chunks(State);
+pub(super) struct Chunks {
+    state: State,
+    data: u64,
+}
 
 impl Chunks {
     /// Before the first byte of a body.
     pub(super) fn new() -> Self {
-        Self(State::Size { digits: 0, size: 0 })
+        Self { state: State::Size { digits: 0, size: 0 }, data: 0 }
     }
 
     /// Whether the body is complete.
     pub(super) fn is_done(&self) -> bool {
-        self.0 == State::Done
+        self.state == State::Done
+    }
+
+    /// The bytes of data in all chunks so far.
+    pub(super) fn data(&self) -> u64 {
+        self.data
     }
 
     /// Takes the next bytes of the connection, and returns how many of them are of the body. Once it is complete, none are.
@@ -68,23 +76,24 @@ impl Chunks {
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<usize, MalformedChunks> {
         let given = bytes.len();
         while let Some((&byte, rest)) = bytes.split_first() {
-            bytes = match self.0 {
+            bytes = match self.state {
                 State::Done => break,
                 State::Data { left } if left > 0 => {
                     let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-                    self.0 = State::Data { left: left - taken as u64 };
+                    self.state = State::Data { left: left - taken as u64 };
+                    self.data += taken as u64;
                     &bytes[taken..]
                 }
                 state => {
-                    self.0 = next(state, byte);
+                    self.state = next(state, byte);
                     rest
                 }
             };
-            if self.0 == State::Malformed {
+            if self.state == State::Malformed {
                 return Err(MalformedChunks);
             }
         }
-        if self.0 == State::Malformed { Err(MalformedChunks) } else { Ok(given - bytes.len()) }
+        if self.state == State::Malformed { Err(MalformedChunks) } else { Ok(given - bytes.len()) }
     }
 }
 
@@ -181,6 +190,18 @@ mod tests {
             "0\r\na: \0\r\n\r\n",
         ] {
             assert!(!is_taken(body.as_bytes()), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn the_data_of_chunks_is_counted_however_it_comes() {
+        let body = b"5;a=b\r\nhello\r\n1\r\n \r\n00a\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\nGET /";
+        for size in [1, 2, 7, body.len()] {
+            let mut chunks = Chunks::new();
+            for part in body.chunks(size) {
+                chunks.feed(part).unwrap();
+            }
+            assert_eq!((chunks.data(), chunks.is_done()), (16, true), "{size}");
         }
     }
 

@@ -14,6 +14,7 @@ use super::client::Client;
 use super::compressing::running::Compressing;
 use super::framing;
 use super::grpc::{self, Deadline};
+use super::joining::HeldBody;
 use super::malformed::Malformed;
 use super::mirror::body::Mirroring;
 use super::restricted::Restricted;
@@ -62,6 +63,8 @@ pub(super) struct Received {
     pub(super) body_bytes: u64,
     /// The most of them that it may send.
     pub(super) max_body_bytes: Option<u64>,
+    /// What of the body waits for more of it.
+    pub(super) held_body: HeldBody,
     /// Whether it is a gRPC call, of a client that speaks HTTP/2.
     pub(super) is_call: bool,
     /// When the call's time is over.
@@ -188,6 +191,7 @@ impl Context {
                 malformed: None,
                 body_bytes: 0,
                 max_body_bytes: None,
+                held_body: HeldBody::default(),
                 is_call: false,
                 deadline: None,
             },
@@ -233,6 +237,7 @@ impl Context {
         }
         // What is sent again is sent from its start.
         self.received.body_bytes = 0;
+        self.received.held_body.clear();
     }
 
     /// The service's header is there. From now on only the route and its service are kept, so that a day-long WebSocket

@@ -3,7 +3,7 @@
 //! client address → path check → route → origin → API key → permission → rate → instance → forward. Reads the snapshot, the
 //! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides (with `credentials`),
 //! `forward` picks (with `affinity`, `splitting` by what `caller` says, and `queue` where all are full) and judges failures, `framing` refuses what could be
-//! read in two ways, `secure` what must come under TLS, `identifying` and `vouching` find out who sends a request that others than API keys vouch for, `cors` tells browsers of other origins what they may, `fixed` has the answers of static routes without a service, `hops` what goes round or no further, `headers` edits, `rewriting` the path, `compressing` has answers compressed, `mirror` copies requests for another service, `client_location` finds out where the client is,
+//! read in two ways, `secure` what must come under TLS, `identifying` and `vouching` find out who sends a request that others than API keys vouch for, `cors` tells browsers of other origins what they may, `fixed` has the answers of static routes without a service, `hops` what goes round or no further, `headers` edits, `rewriting` the path, `compressing` has answers compressed, `mirror` copies requests for another service, `joining` joins small chunks, `client_location` finds out where the client is,
 //! `answer` makes furt's own answers, `accept` says who gets a page for them, `grpc` those to calls, `counting` counts, `edge` takes connections as `listener` has them and makes sessions
 //! of them, `h2` of those that speak HTTP/2, `duplex` passes their bodies to services that speak it too, `websockets` are those that
 //! they ask for. What is known of one request is its `context`, grouped by whom it is about.
@@ -36,6 +36,7 @@ mod headers;
 mod hops;
 mod http2;
 mod identifying;
+mod joining;
 mod limits;
 mod maintenance;
 mod malformed;
@@ -310,7 +311,9 @@ impl ProxyHttp for Gateway {
         }
         ctx.received.body_bytes += body.as_ref().map_or(0, |part| part.len() as u64);
         mirror::take_body(ctx, body.as_ref(), is_last);
-        forward::check_body(session, ctx)
+        forward::check_body(session, ctx)?;
+        joining::join(session, body, is_last, ctx);
+        Ok(())
     }
 
     async fn response_filter(

@@ -131,6 +131,15 @@ pub(super) fn has_arrived(session: &Session) -> bool {
     upload(session).is_some_and(|upload| upload.left.is_nothing())
 }
 
+/// Whether more of a body in chunks has arrived, which Pingora hands on without waiting for its client. `handed_on`: the bytes that it
+/// has handed on so far.
+pub(super) fn is_more_at_hand(session: &Session, handed_on: u64) -> bool {
+    match upload(session).map(|upload| &upload.left) {
+        Some(BodyLeft::Chunked(chunks)) => chunks.data() > handed_on,
+        Some(BodyLeft::Sized(_) | BodyLeft::Unknown) | None => false,
+    }
+}
+
 /// The request's connection is a tunnel from now on: what comes is no body, and either side may be silent.
 pub(super) fn release(session: &Session) {
     if let Some(watch) = watch(session) {

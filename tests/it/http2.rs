@@ -123,6 +123,38 @@ async fn a_request_that_is_always_refused_is_tried_as_often_as_configured() {
     }
 }
 
+/// A request with so many chunks of 100 bytes.
+fn in_small_chunks(count: usize) -> String {
+    let chunk = format!("64\r\n{}\r\n", "c".repeat(100));
+    let header = "POST /s/a HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    format!("{header}{}0\r\n\r\n", chunk.repeat(count))
+}
+
+/// One frame for each chunk, and the service would take them for an attack.
+#[tokio::test]
+async fn many_small_chunks_reach_their_service() {
+    let origin = Origin::h2c().await;
+    let gateway = before("", &origin.url()).await;
+    let request = in_small_chunks(10_000);
+    for number in 0..10 {
+        let answer = exchange(gateway.public, request.clone()).await;
+        assert_eq!(wire::status(&answer), 200, "{number}");
+        assert!(answer.contains("\"body_length\":1000000"), "{number}");
+    }
+}
+
+#[tokio::test]
+async fn refused_chunks_arrive_whole_at_the_second_attempt() {
+    let service = Framed::start(Nature::default(), |asked| match asked.number {
+        0 => vec![Act::Send(reset(asked.stream, REFUSED_STREAM))],
+        _ => vec![Act::Send(ok(asked.stream, &asked.body.len().to_string()))],
+    });
+    let gateway = before("", &service.url()).await;
+    let answer = exchange(gateway.public, in_small_chunks(500)).await;
+    assert!(wire::status(&answer) == 200 && answer.contains("50000"), "{answer}");
+    assert_eq!(service.requests(), 2);
+}
+
 #[tokio::test]
 async fn a_refused_body_that_is_not_kept_whole_is_not_sent_again() {
     let service = meets(0, |asked| vec![Act::Send(reset(asked.stream, REFUSED_STREAM))]);
