@@ -1,9 +1,10 @@
 //! Answers of services that furt compresses, where `compress` is in force for the route: which ones (`fate`, by what the client
-//! `accepted`), what their headers say (`marks`), and their bytes (`running`, `encoder`).
+//! `accepted`), what their headers say (`marks`), their bytes (`running`, `encoder`), and the memory for that (`budget`).
 //!
 //! An answer that breaks off is not ended: its client sees that it is not whole. Routes without `compress` have none of this.
 
 mod accepted;
+mod budget;
 mod encoder;
 mod fate;
 mod marks;
@@ -22,8 +23,10 @@ use pingora_proxy::Session;
 
 use super::context::Context;
 use super::h2::Exchange;
-use crate::config::Config;
+use crate::config::ContentCoding;
+use crate::published::Published;
 use crate::telemetry::ProxyMetrics;
+use budget::Budget;
 use encoder::Encoder;
 use fate::Fate;
 use running::Compressing;
@@ -32,11 +35,28 @@ use running::Compressing;
 pub(super) struct Compressor {
     modules: HttpModules,
     metrics: Arc<ProxyMetrics>,
+    budget: Arc<Budget>,
+}
+
+/// An answer of a route that asks for `compress`, before any header of it is edited.
+pub(super) struct Candidate {
+    /// From then on nothing else holds the configuration.
+    view: Arc<Published>,
+    /// Whether the service wants it as it is.
+    is_kept: bool,
+}
+
+impl Candidate {
+    /// Looks at the header as the service has sent it; `None`: the route does not ask.
+    pub(super) fn look(response: &ResponseHeader, ctx: &Context) -> Option<Self> {
+        let view = ctx.snapshot.clone().filter(|_| ctx.target.compresses())?;
+        Some(Self { view, is_kept: fate::is_kept(&response.headers) })
+    }
 }
 
 impl Compressor {
     pub(super) fn new(metrics: Arc<ProxyMetrics>) -> Self {
-        Self { modules: unmarking::modules(), metrics }
+        Self { modules: unmarking::modules(), metrics, budget: Arc::default() }
     }
 
     /// Edits the header of an answer that the client is to get, and makes its encoder ready.
@@ -48,11 +68,13 @@ impl Compressor {
         session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Context,
-        config: &Config,
+        Candidate { view, is_kept }: &Candidate,
     ) -> Result<()> {
         // Of an attempt before.
         ctx.compressing = None;
-        match fate::of(session.req_header(), response, &config.compression) {
+        let config = &view.config.compression;
+        match fate::of(session.req_header(), response, config) {
+            _ if *is_kept => Ok(()),
             Fate::Left => Ok(()),
             Fate::Varies => marks::vary(response),
             Fate::NotModified => {
@@ -61,17 +83,26 @@ impl Compressor {
             }
             Fate::Compressed(coding) => {
                 let length = fate::length(&response.headers);
-                // Without memory for it the answer is sent as it is.
-                let Ok(encoder) = Encoder::new(coding, length) else { return marks::vary(response) };
+                let Some(compressing) = self.encoder(coding, length, config.max_memory) else {
+                    self.metrics.compression.found_no_memory();
+                    return marks::vary(response);
+                };
                 if length.is_none() {
                     session.downstream_modules_ctx = self.modules.build_ctx();
                 }
                 marks::set(response, coding, session.req_header().version)?;
                 self.metrics.compression.answer_began(coding);
-                ctx.compressing = Some(Box::new(Compressing::new(encoder, Arc::clone(&self.metrics))));
+                ctx.compressing = Some(Box::new(compressing));
                 Ok(())
             }
         }
+    }
+
+    /// The encoder of an answer of so many bytes; `None`: there is no memory for it, and the answer is sent as it is.
+    fn encoder(&self, coding: ContentCoding, length: Option<u64>, max_memory: u64) -> Option<Compressing> {
+        let share = self.budget.take(encoder::memory(coding), max_memory)?;
+        let encoder = Encoder::new(coding, length).ok()?;
+        Some(Compressing::new(encoder, share, Arc::clone(&self.metrics)))
     }
 }
 
@@ -88,6 +119,13 @@ pub(super) fn encode(part: &mut Option<Bytes>, is_last: bool, ctx: &mut Context)
     let Some(compressing) = ctx.compressing.as_mut().filter(|_| !plain.is_empty()) else { return Ok(()) };
     *part = Some(compressing.encode(&plain).map_err(failed)?);
     Ok(())
+}
+
+/// Edits trailers of a service's answer, before anybody takes them.
+pub(super) fn edit_trailers(trailers: &mut HeaderMap, ctx: &Context) {
+    if ctx.compressing.is_some() {
+        marks::set_trailers(trailers);
+    }
 }
 
 /// The end of the encoded content, which goes before the trailers; `None`: the answer is not compressed.

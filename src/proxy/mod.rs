@@ -91,7 +91,7 @@ use crate::wire::{GatewayProblem, Pages};
 use admission::Admitted;
 use affinity::Affinity;
 use answer::GatewayAnswer;
-use compressing::Compressor;
+use compressing::{Candidate, Compressor};
 use context::Context;
 use duplex::Duplex;
 use furt_core::model::Scheme;
@@ -351,12 +351,11 @@ impl ProxyHttp for Gateway {
         {
             self.note_answered(session, ctx);
         }
-        // Where it is of use: from then on nothing else holds the configuration.
-        let view = if ctx.target.compresses() { ctx.snapshot.clone() } else { None };
+        let candidate = Candidate::look(response, ctx);
         ctx.note_response();
         headers::for_client(session, response, ctx)?;
-        match view {
-            Some(view) => self.compressor.begin(session, response, ctx, &view.config),
+        match candidate {
+            Some(candidate) => self.compressor.begin(session, response, ctx, &candidate),
             None => Ok(()),
         }
     }
@@ -398,6 +397,7 @@ impl ProxyHttp for Gateway {
             self.note_call_status(ctx, trailers);
         }
         self.note_answered(session, ctx);
+        compressing::edit_trailers(trailers, ctx);
         http2::take_trailers(session, trailers, ctx)
     }
 

@@ -9,6 +9,7 @@ use crate::config::ContentCoding;
 pub struct CompressionMetrics {
     answers: IntCounterVec,
     bytes: IntCounterVec,
+    skipped: IntCounterVec,
 }
 
 impl CompressionMetrics {
@@ -24,12 +25,22 @@ impl CompressionMetrics {
                 "Bytes of such answers: as services sent them, and as clients got them",
                 "direction",
             )?,
+            skipped: exporter.counter_vec(
+                "furt_compression_skipped_total",
+                "Answers that were to be compressed and were sent as they are, by the reason",
+                "reason",
+            )?,
         })
     }
 
     /// An answer is sent in that coding.
     pub fn answer_began(&self, coding: ContentCoding) {
         self.answers.with_label_values(&[coding.as_str()]).inc();
+    }
+
+    /// An answer was to be compressed, and there was no memory for it.
+    pub fn found_no_memory(&self) {
+        self.skipped.with_label_values(&["memory"]).inc();
     }
 
     /// One ended, or broke off, after so many bytes of the service's, which became so many.

@@ -182,6 +182,7 @@ fn by_path(question: &Question) -> Reply {
             vec![("content-type", "text/html".to_owned()), ("content-range", "bytes */9".to_owned())],
             body,
         ),
+        "call" => ok(&[("content-type", "application/grpc-web")], &body),
         "events" => ok(&[("content-type", "text/event-stream")], &body),
         _ => Reply::With(
             status,
@@ -258,6 +259,22 @@ async fn what_is_no_whole_plain_and_public_text_stays_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_rule_s_headers_do_not_stand_for_what_the_service_says_of_its_content() {
+    let service = Answers::start(by_path).await;
+    let sets = |headers: &str| format!("[[rules]]\nheaders.response.set = {{ {headers} }}\n");
+    let gateway = Gateway::start(&sets("Cache-Control = 'public', Content-Type = 'text/html'")).await;
+    gateway.registered(&compressed(&service.url(), json!({}))).await;
+    let gzip = [("accept-encoding", "gzip")];
+    for (path, coding) in [("plain", "gzip"), ("png", "gzip"), ("kept", ""), ("call", ""), ("events", "")] {
+        let got = ask(&gateway, Method::GET, &format!("/s/{path}"), &gzip).await;
+        assert_eq!((got.header("cache-control"), got.header("content-type")), ("public", "text/html"), "{path}");
+        assert_eq!(got.header("content-encoding"), coding, "{path}");
+    }
+    gateway.reloaded(&sets("Cache-Control = 'no-transform'")).await;
+    assert_eq!(ask(&gateway, Method::GET, "/s/plain", &gzip).await.header("content-encoding"), "");
+}
+
+#[tokio::test]
 async fn a_client_of_http_1_0_gets_the_answer_as_it_is() {
     let service = Answers::start(by_path).await;
     let gateway = Gateway::start("").await;
@@ -272,12 +289,12 @@ async fn a_client_of_http_1_0_gets_the_answer_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_304_has_the_etag_that_the_client_has() {
+async fn a_304_has_the_etag_of_what_its_client_would_get() {
     let service = Answers::start(|question| {
         let headers = vec![("etag", "\"x\"".to_owned()), ("content-type", "text/css".to_owned())];
         match question.header("if-none-match") {
             "" => Reply::With(200, headers, text(4096)),
-            _ => Reply::With(304, vec![("etag", "\"x\"".to_owned())], String::new()),
+            _ => Reply::With(304, vec![("etag", "\"x\"".to_owned()), ("vary", "Cookie".to_owned())], String::new()),
         }
     })
     .await;
@@ -292,7 +309,14 @@ async fn a_304_has_the_etag_that_the_client_has() {
         assert_eq!(service.asked()[0].header("if-none-match"), etag, "it is asked as it was sent");
         assert_eq!((again.status.as_u16(), again.header("etag")), (304, etag));
         assert_eq!((again.header("content-encoding"), again.body.len()), ("", 0));
-        assert_eq!(again.all("vary").len(), usize::from(accepts == "gzip"));
+        assert_eq!(again.all("vary"), ["Cookie", "Accept-Encoding"], "a cache that takes it forgets no encoding");
+    }
+    let weak = ("if-none-match", "W/\"x\"");
+    for (method, accepts, etag) in
+        [(Method::GET, "br", "W/\"x\""), (Method::GET, "deflate", "\"x\""), (Method::HEAD, "gzip", "\"x\"")]
+    {
+        let again = ask(&gateway, method, "/s/a", &[("accept-encoding", accepts), weak]).await;
+        assert_eq!((again.status.as_u16(), again.header("etag")), (304, etag), "{accepts}");
     }
 }
 

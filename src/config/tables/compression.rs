@@ -1,11 +1,15 @@
 //! `[compression]`: how answers are compressed of routes that ask for it.
 
+use std::ops::RangeInclusive;
+
 use crate::config::key::{DefaultValue, Key, TableVisitor};
 use crate::config::types::{CompressionConfig, ContentCoding, MediaTypePattern};
 use crate::config::value::{Commas, Parsed, Value, list, size};
 
 /// The largest `min_size`.
 const MOST_MIN_SIZE: u64 = 1024 * 1024;
+/// What `max_memory` may be: an answer in any coding at least.
+const MEMORY: RangeInclusive<u64> = 2 * 1024 * 1024..=64 * 1024 * 1024 * 1024;
 /// The most patterns: each answer is held against them.
 const MAX_TYPES: usize = 64;
 
@@ -47,6 +51,18 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> CompressionConfig {
             types,
             |config| &config.compression.types,
         ),
+        max_memory: keys.value(
+            Key {
+                name: "compression.max_memory",
+                default: DefaultValue::Toml(r#""128MiB""#),
+                range: "size, 2 MiB to 64 GiB",
+                text: "The most memory for answers that are being compressed: 1.3 MiB for each with `zstd` or `br`, 0.4 MiB with `gzip`. An answer \
+                       beyond that is sent as it is, and counted.",
+                ..Key::ROW
+            },
+            max_memory,
+            |config| &config.compression.max_memory,
+        ),
     }
 }
 
@@ -63,6 +79,13 @@ fn min_size(value: &Value<'_>) -> Parsed<u64> {
     match size(value)? {
         bytes if bytes <= MOST_MIN_SIZE => Ok(bytes),
         _ => value.error("is out of range; must be 1 to 1 MiB".to_owned()),
+    }
+}
+
+fn max_memory(value: &Value<'_>) -> Parsed<u64> {
+    match size(value)? {
+        bytes if MEMORY.contains(&bytes) => Ok(bytes),
+        _ => value.error("is out of range; must be \"2MiB\" to \"64GiB\"".to_owned()),
     }
 }
 

@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 123] = [
+const OTHERS: [(&str, &str); 124] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -83,6 +83,7 @@ const OTHERS: [(&str, &str); 123] = [
     ("compression.encodings", "['br', 'gzip']"),
     ("compression.min_size", "'2KiB'"),
     ("compression.types", "['text/*']"),
+    ("compression.max_memory", "'2MiB'"),
     ("upstream.connect_timeout", "1"),
     ("upstream.read_timeout", "1"),
     ("upstream.stream_read_timeout", "60"),

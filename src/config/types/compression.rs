@@ -118,6 +118,8 @@ pub struct CompressionConfig {
     pub min_size: u64,
     /// Which answers are; at most 64 patterns.
     pub types: Vec<MediaTypePattern>,
+    /// The most memory of all encoders together, in bytes; an answer that would need more is not compressed.
+    pub max_memory: u64,
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What becomes of an answer of a route that asks for `compress`: by what it is, and then by what its client takes.
 
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, SET_COOKIE,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    ETAG, IF_NONE_MATCH, SET_COOKIE,
 };
 use http::{HeaderMap, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -25,17 +26,42 @@ pub(super) enum Fate {
 
 /// What becomes of `response`, the header as the client is to get it otherwise.
 pub(super) fn of(request: &RequestHeader, response: &ResponseHeader, config: &CompressionConfig) -> Fate {
-    if response.status == StatusCode::NOT_MODIFIED {
-        let is_of_compressed = has_weak_one(&request.headers, &response.headers);
-        return if is_of_compressed { Fate::NotModified } else { Fate::Left };
-    }
-    if !may_be_compressed(request, response, config) {
+    // Whoever lets pages of other origins read what they get with a visitor's cookies, whether furt says so or the service.
+    if is_kept(&response.headers) || response.headers.contains_key(ACCESS_CONTROL_ALLOW_CREDENTIALS) {
         return Fate::Left;
     }
-    if request.method == Method::HEAD || request.version == Version::HTTP_10 || keeps_form(&request.headers) {
-        return Fate::Varies;
+    let coding = coding(request, config);
+    if response.status == StatusCode::NOT_MODIFIED {
+        let is_of_other_type = response.headers.contains_key(CONTENT_TYPE) && !is_of_types(&response.headers, config);
+        return match coding {
+            _ if is_of_other_type => Fate::Left,
+            Some(_) if has_weak_one(&request.headers, &response.headers) => Fate::NotModified,
+            // Mostly a 304 does not say what it is of. A cache that takes its `Vary` must not lose what the 200 said.
+            Some(_) | None => Fate::Varies,
+        };
     }
-    accepted::choose(&request.headers, &config.encodings).map_or(Fate::Varies, Fate::Compressed)
+    if may_be_compressed(request, response, config) {
+        coding.map_or(Fate::Varies, Fate::Compressed)
+    } else {
+        Fate::Left
+    }
+}
+
+/// Whether nobody may change the content of an answer with these headers, or it is one of several parts, or is to pass as it comes. That
+/// is looked at before rules change the headers as well: the service's own word counts.
+pub(super) fn is_kept(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_ENCODING)
+        || headers.contains_key(CONTENT_RANGE)
+        || headers.contains_key(SET_COOKIE)
+        || streams::is_answer(headers)
+        || keeps_form(headers)
+}
+
+/// The coding that the client gets, if it gets any.
+fn coding(request: &RequestHeader, config: &CompressionConfig) -> Option<ContentCoding> {
+    let gets_none =
+        request.method == Method::HEAD || request.version == Version::HTTP_10 || keeps_form(&request.headers);
+    if gets_none { None } else { accepted::choose(&request.headers, &config.encodings) }
 }
 
 /// Whether it is, for a client that takes it.
@@ -44,16 +70,9 @@ fn may_be_compressed(request: &RequestHeader, response: &ResponseHeader, config:
     let has_no_body = response.status.is_informational()
         || matches!(response.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT)
         || request.method == Method::CONNECT;
-    let is_part = response.status == StatusCode::PARTIAL_CONTENT || headers.contains_key(CONTENT_RANGE);
+    let is_part = response.status == StatusCode::PARTIAL_CONTENT;
     let is_short = length(headers).is_some_and(|length| length < config.min_size);
-    !has_no_body
-        && !is_part
-        && !is_short
-        && !headers.contains_key(CONTENT_ENCODING)
-        && !headers.contains_key(SET_COOKIE)
-        && is_of_types(headers, config)
-        && !streams::is_answer(headers)
-        && !keeps_form(headers)
+    !has_no_body && !is_part && !is_short && is_of_types(headers, config)
 }
 
 fn is_of_types(headers: &HeaderMap, config: &CompressionConfig) -> bool {
@@ -135,6 +154,8 @@ mod tests {
             (200, &[HTML, ("content-encoding", "br")], Fate::Left),
             (200, &[HTML, ("content-range", "bytes 0-1/2")], Fate::Left),
             (200, &[HTML, ("set-cookie", "a=b")], Fate::Left),
+            (200, &[HTML, ("access-control-allow-credentials", "true")], Fate::Left),
+            (200, &[HTML, ("access-control-allow-origin", "*")], GZIP),
             (200, &[HTML, ("cache-control", "no-transform")], Fate::Left),
             (200, &[HTML, ("cache-control", "public"), ("cache-control", "max-age=1, No-Transform ")], Fate::Left),
             (200, &[HTML, ("cache-control", "x-no-transform, no-store")], GZIP),
@@ -143,7 +164,9 @@ mod tests {
             (206, &[HTML], Fate::Left),
             (101, &[HTML], Fate::Left),
             (103, &[HTML], Fate::Left),
-            (304, &[HTML], Fate::Left),
+            (304, &[HTML], Fate::Varies),
+            (304, &[("content-type", "image/png")], Fate::Left),
+            (304, &[("cache-control", "no-transform")], Fate::Left),
         ] {
             let found = of(&request("GET", &[]), &response(status, headers), &config());
             assert_eq!(found, expected, "{status} {headers:?}");
@@ -171,16 +194,30 @@ mod tests {
             ("W/\"x\"", Some("\"x\""), Fate::NotModified),
             ("\"a\", W/\"x\"", Some("\"x\""), Fate::NotModified),
             ("\"a\",W/\"x\",\"b\"", Some("\"x\""), Fate::NotModified),
-            ("\"x\"", Some("\"x\""), Fate::Left),
-            ("W/\"xy\"", Some("\"x\""), Fate::Left),
-            ("W/\"x\"", Some("W/\"x\""), Fate::Left),
-            ("W/\"x\"", None, Fate::Left),
-            ("*", Some("\"x\""), Fate::Left),
-            ("\"W/\"x\"", Some("\"x\""), Fate::Left),
+            ("\"x\"", Some("\"x\""), Fate::Varies),
+            ("W/\"xy\"", Some("\"x\""), Fate::Varies),
+            ("W/\"x\"", Some("W/\"x\""), Fate::Varies),
+            ("W/\"x\"", None, Fate::Varies),
+            ("*", Some("\"x\""), Fate::Varies),
+            ("\"W/\"x\"", Some("\"x\""), Fate::Varies),
         ] {
             let etag: Vec<_> = etag.iter().map(|etag| ("etag", *etag)).collect();
             let found = of(&request("GET", &[("if-none-match", asked)]), &response(304, &etag), &config());
             assert_eq!(found, expected, "{asked} {etag:?}");
+        }
+    }
+
+    #[test]
+    fn a_304_keeps_its_etag_for_a_client_that_would_get_no_coding() {
+        let unchanged = response(304, &[("etag", "\"x\"")]);
+        let asked = ("if-none-match", "W/\"x\"");
+        for (request, expected) in [
+            (request("GET", &[asked]), Fate::NotModified),
+            (request("GET", &[asked, ("accept-encoding", "deflate")]), Fate::Varies),
+            (request("GET", &[asked, ("cache-control", "no-transform")]), Fate::Varies),
+            (request("HEAD", &[asked]), Fate::Varies),
+        ] {
+            assert_eq!(of(&request, &unchanged, &config()), expected, "{request:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The header of a compressed answer: what it says of its content is not true any more of what is sent.
 
 use http::header::{ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 
@@ -52,12 +52,27 @@ pub(super) fn vary(response: &mut ResponseHeader) -> Result<()> {
 /// # Errors
 /// A header that cannot be made; none of these.
 pub(super) fn weaken(response: &mut ResponseHeader) -> Result<()> {
-    let Some(etag) = response.headers.get(ETAG).map(HeaderValue::as_bytes).filter(|etag| etag.starts_with(b"\""))
-    else {
-        return Ok(());
-    };
-    let weak = [b"W/", etag].concat();
-    response.insert_header("ETag", weak)
+    match weak(&response.headers) {
+        Some(etag) => response.insert_header("ETag", etag),
+        None => Ok(()),
+    }
+}
+
+/// Makes them the trailers of a compressed answer, as [`set`] does with its header.
+pub(super) fn set_trailers(trailers: &mut HeaderMap) {
+    for name in &OF_THE_BYTES {
+        trailers.remove(name);
+    }
+    if let Some(etag) = weak(trailers) {
+        trailers.insert(ETAG, etag);
+    }
+}
+
+/// The weak form of a strong `ETag`.
+fn weak(headers: &HeaderMap) -> Option<HeaderValue> {
+    let etag = headers.get(ETAG)?.as_bytes();
+    let weak = etag.starts_with(b"\"").then(|| [b"W/", etag].concat())?;
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(weak)).ok()
 }
 
 #[cfg(test)]
@@ -75,6 +90,22 @@ mod tests {
         let mut lines: Vec<_> = response.headers.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
         lines.sort_unstable();
         lines
+    }
+
+    #[test]
+    fn trailers_say_nothing_of_the_service_s_bytes_either() {
+        for (said, expected) in [
+            (&[("content-md5", "x"), ("digest", "x"), ("repr-digest", "x"), ("content-digest", "x")][..], &[][..]),
+            (&[("etag", "\"x\""), ("x-sum", "1")], &[("etag", "W/\"x\""), ("x-sum", "1")]),
+            (&[("etag", "W/\"x\"")], &[("etag", "W/\"x\"")]),
+        ] {
+            let map = |fields: &[(&'static str, &'static str)]| -> HeaderMap {
+                fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+            };
+            let mut trailers = map(said);
+            set_trailers(&mut trailers);
+            assert_eq!(trailers, map(expected), "{said:?}");
+        }
     }
 
     #[test]

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::budget::Share;
 use super::encoder::Encoder;
 use crate::telemetry::ProxyMetrics;
 
 /// Such an answer. Dropped before [`Self::finish`], it has no end.
 pub(in crate::proxy) struct Compressing {
     encoder: Encoder,
+    /// After the encoder, so that its memory is free before it is given back.
+    share: Share,
     tally: Tally,
 }
 
@@ -35,8 +38,9 @@ impl Tally {
 }
 
 impl Compressing {
-    pub(super) fn new(encoder: Encoder, metrics: Arc<ProxyMetrics>) -> Self {
-        Self { encoder, tally: Tally { metrics, read: 0, written: 0 } }
+    /// `share`: of the memory, for the encoder.
+    pub(super) fn new(encoder: Encoder, share: Share, metrics: Arc<ProxyMetrics>) -> Self {
+        Self { encoder, share, tally: Tally { metrics, read: 0, written: 0 } }
     }
 
     /// All that comes of a part and of what came before it. A part has at least one byte.
@@ -54,7 +58,7 @@ impl Compressing {
     /// # Errors
     /// The encoder has failed.
     pub(super) fn finish(self, plain: &[u8]) -> io::Result<Bytes> {
-        let Self { encoder, mut tally } = self;
+        let Self { encoder, share: _share, mut tally } = self;
         let encoded = encoder.finish(plain)?;
         tally.note(plain, &encoded);
         Ok(encoded)

@@ -153,12 +153,14 @@ fn framed(is_empty: bool) -> Framed {
             return vec![Act::Send(header)];
         }
         let content = [data(stream, b"some ", false), data(stream, b"text", false)].concat();
-        vec![Act::Send(header), Act::Send(content), Act::Send(headers(stream, &[("x-sum", "12")], true))]
+        let trailers = [("x-sum", "12"), ("repr-digest", "sha-256=:x:"), ("etag", "\"x\"")];
+        vec![Act::Send(header), Act::Send(content), Act::Send(headers(stream, &trailers, true))]
     })
 }
 
 #[tokio::test]
-async fn trailers_follow_the_end_of_the_content() {
+async fn trailers_follow_the_end_of_the_content_and_say_nothing_of_the_service_s_bytes() {
+    let said = http::HeaderValue::from_static;
     let service = framed(false);
     let gateway = Gateway::start("").await;
     gateway.registered(&compressed(&service.url(), json!({"protocol": "h2c"}))).await;
@@ -170,9 +172,11 @@ async fn trailers_follow_the_end_of_the_content() {
         for answer in answers {
             assert_eq!(answer.headers["content-encoding"], coding);
             assert_eq!(decoded(coding, &answer.body), b"some text", "{coding}");
-            assert_eq!(answer.trailers.expect("trailers")["x-sum"], "12");
+            let trailers = answer.trailers.expect("trailers");
+            assert_eq!((&trailers["x-sum"], &trailers["etag"], trailers.len()), (&said("12"), &said("W/\"x\""), 2));
         }
-        for (te, end) in [("TE: trailers\r\n", "\r\n0\r\nx-sum: 12\r\n\r\n"), ("", "\r\n0\r\n\r\n")] {
+        let trailers = "\r\n0\r\nx-sum: 12\r\netag: W/\"x\"\r\n\r\n";
+        for (te, end) in [("TE: trailers\r\n", trailers), ("", "\r\n0\r\n\r\n")] {
             let mut wire = Wire::to(gateway.public).await;
             for _ in 0..2 {
                 wire.send(format!("GET /s/a HTTP/1.1\r\nHost: g\r\nAccept-Encoding: {coding}\r\n{te}\r\n")).await;
@@ -183,6 +187,8 @@ async fn trailers_follow_the_end_of_the_content() {
         let got = ask(&gateway, Method::GET, "/s/a", &[("accept-encoding", coding)]).await;
         assert_eq!(decoded(coding, &got.body), b"some text", "{coding}");
     }
+    let plain = client.ask(asks(Method::GET, "/s/a").header("te", "trailers")).await.trailers.expect("trailers");
+    assert_eq!((&plain["etag"], plain.len()), (&said("\"x\""), 3), "an answer as it is has its own");
 }
 
 #[tokio::test]
@@ -200,6 +206,40 @@ async fn an_empty_answer_of_unknown_length_is_in_no_coding() {
         assert_eq!((got.status.as_u16(), got.header("content-encoding"), got.body.len()), (200, "", 0));
         assert_eq!(got.all("vary"), ["Accept-Encoding"]);
     }
+}
+
+#[tokio::test]
+async fn answers_beyond_the_memory_for_encoders_are_sent_as_they_are() {
+    let (gateway, origin) = mirror("http1").await;
+    gateway.reloaded(&format!("{PLAIN}[compression]\nmax_memory = '2MiB'\n")).await;
+    let skipped = async || {
+        let metrics = gateway.metrics().await;
+        let line =
+            metrics.lines().find_map(|line| line.strip_prefix("furt_compression_skipped_total{reason=\"memory\"} "));
+        line.map(str::to_owned)
+    };
+    origin.set_mode(Mode::StopsWithin);
+    let first = gateway.anonymous(Method::GET, "/s/a").header("accept-encoding", "br").send().await.unwrap();
+    assert_eq!((&first.headers()["content-encoding"], skipped().await), (&http::HeaderValue::from_static("br"), None));
+    origin.set_mode(Mode::Zeros(100_000));
+    let coded = async |coding: &str| ask(&gateway, Method::GET, "/s/a", &[("accept-encoding", coding)]).await;
+    for coding in ["br", "zstd"] {
+        let got = coded(coding).await;
+        assert_eq!((got.header("content-encoding"), got.all("vary")), ("", vec!["Accept-Encoding"]), "{coding}");
+        assert_eq!(got.body.len(), 100_000);
+    }
+    assert_eq!(skipped().await.as_deref(), Some("2"));
+    assert_eq!(coded("gzip").await.header("content-encoding"), "gzip", "for that there is room");
+    drop(first);
+    eventually("that the first one is over", SOON, async || {
+        (coded("br").await.header("content-encoding") == "br").then_some(())
+    })
+    .await;
+    throughout("that each one gives its memory back", Duration::from_millis(200), async || {
+        let got = coded("zstd").await;
+        got.header("content-encoding") == "zstd" && decoded("zstd", &got.body).len() == 100_000
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -137,13 +137,32 @@ async fn what_does_not_go_together_in_one_rule_is_an_error() {
     let refused = gateway.reload().await.problem(422, "invalid-config");
     let text = refused.to_string();
     assert!(text.contains("rules") && text.contains("compress") && text.contains("credentials"), "{text}");
-    let tail =
-        "[compression]\nencodings = ['gzip', 'gzip']\nmin_size = '2MiB'\ntypes = ['*/*']\n[[rules]]\ncompress = 1\n";
+    let tail = "[compression]\nencodings = ['gzip', 'gzip']\nmin_size = '2MiB'\ntypes = ['*/*']\nmax_memory = '1MiB'\n[[rules]]\ncompress = 1\n";
     gateway.configure(tail);
     let text = gateway.reload().await.problem(422, "invalid-config").to_string();
-    for key in ["compression.encodings", "compression.min_size", "compression.types", "rules.compress"] {
+    for key in [
+        "compression.encodings",
+        "compression.min_size",
+        "compression.types",
+        "compression.max_memory",
+        "rules.compress",
+    ] {
         assert!(text.contains(key), "{key}: {text}");
     }
+}
+
+#[tokio::test]
+async fn what_a_service_itself_lets_pages_read_with_credentials_is_not_compressed() {
+    let service = Answers::start(|_| {
+        let allows = [("access-control-allow-origin", APP), ("access-control-allow-credentials", "true")];
+        ok(&[&[("content-type", "text/html")][..], &allows].concat(), &text(4096))
+    })
+    .await;
+    let gateway = Gateway::start("").await;
+    let routes = json!([route("/s/a", json!({})), route("/s/b", json!({"cors": {"origins": [APP]}}))]);
+    let body = with(public_service("s", &service.url(), "/s"), json!({"routes": routes, "compress": true}));
+    gateway.registered(&body).await;
+    assert_eq!(compresses(&gateway, ["/s/a", "/s/b"]).await, [false, true], "furt's cors stands for the service's");
 }
 
 #[tokio::test]
