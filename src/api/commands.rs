@@ -20,7 +20,7 @@ use super::listener::{BodyTooLarge, MAX_BODY};
 use super::problem::Problem;
 use super::query::Parameters;
 use super::registration::{self, Known, Parsed};
-use super::{route_options, splits, warnings};
+use super::{route_options, warnings};
 use crate::clock;
 use crate::driver::DriverGone;
 use crate::upstream;
@@ -85,7 +85,7 @@ fn route_warnings(api: &Api, registered: &registry::Registered) -> Vec<String> {
     let Some(service) = snapshot.service_named(name.as_str()) else { return Vec::new() };
     let mut told = warnings::of_routes(service);
     told.extend(route_options::skipped_of(service, &snapshot));
-    told.extend(registered.canary.iter().map(|canary| splits::left_out(&registered.instance.id, canary)));
+    told.extend(registered.canary.iter().map(|canary| warnings::of_canary(&registered.instance.id, canary)));
     told.iter().for_each(|warning| log::warn!("service \"{name}\": {warning}"));
     told
 }

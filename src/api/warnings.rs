@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use furt_core::model::{Definition, RouteOptions, RouteSpec, ServiceName};
+use furt_core::model::{Definition, InstanceId, RouteOptions, RouteSpec, ServiceName};
+use furt_core::registry::Canary;
 use furt_core::routing::{
     Contest, Instance, Owner, Route, RouteCounter, Service, ServiceIndex, SharedUrl, SharedUrls, unguarded,
 };
@@ -47,6 +48,16 @@ pub(super) fn of_routes(service: &Service) -> Vec<String> {
     let routes: Vec<_> = definition.routes.iter().map(route).collect();
     let of_paths = unguarded(&routes).into_iter().take(MAX_UNGUARDED).map(|one| one.to_string());
     of_paths.chain(auth_of_no_route(definition)).collect()
+}
+
+/// What a canary says in vain, for the log and for whoever registers it.
+pub(super) fn of_canary(instance: &InstanceId, canary: &Canary) -> String {
+    let why_not = canary.obstacle.as_ref().map(|why| format!(", which would be refused today: {why}"));
+    format!(
+        "a split names the version of instance \"{instance}\": its routes, permissions and whatever else it says of the service are \
+         not in force until it registers without the split{}",
+        why_not.unwrap_or_default()
+    )
 }
 
 /// That `auth` of the definition closes nothing.

@@ -14,7 +14,7 @@ use super::client::Client;
 use super::compressing::running::Compressing;
 use super::framing;
 use super::grpc::{self, Deadline};
-use super::joining::HeldBody;
+use super::joining::held::HeldBody;
 use super::malformed::Malformed;
 use super::mirror::body::Mirroring;
 use super::restricted::Restricted;

@@ -4,15 +4,14 @@
 //! and close the connection: `h2` does so from 0.4.16 on, and then all requests on it fail. Nothing is held back for which nothing
 //! else is at hand, so a client that sends a chunk and waits for the answer to it gets that answer.
 
-use bytes::{Bytes, BytesMut};
+pub(super) mod held;
+
+use bytes::Bytes;
 use pingora_proxy::Session;
 
 use super::context::Context;
 use super::upload;
 use furt_core::model::Protocol;
-
-/// From so many bytes on a part is sent without more: the largest frame that every server takes (RFC 9113 §4.2).
-const ENOUGH: usize = 16 * 1024;
 
 /// Replaces a part of the body by all that is to be sent now, which may be nothing. The part is counted already.
 pub(super) fn join(session: &Session, part: &mut Option<Bytes>, is_last: bool, ctx: &mut Context) {
@@ -20,65 +19,5 @@ pub(super) fn join(session: &Session, part: &mut Option<Bytes>, is_last: bool, c
     if is_http2 {
         let is_more = !is_last && upload::is_more_at_hand(session, ctx.received.body_bytes);
         ctx.received.held_body.join(part, is_more);
-    }
-}
-
-/// Chunks that wait for the next one.
-#[derive(Default)]
-pub(super) struct HeldBody(BytesMut);
-
-impl HeldBody {
-    /// The body is sent again from its start.
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    fn join(&mut self, part: &mut Option<Bytes>, is_more: bool) {
-        let length = part.as_ref().map_or(0, Bytes::len);
-        let is_sent = !is_more || self.0.len() + length >= ENOUGH;
-        if is_sent && self.0.is_empty() {
-            return;
-        }
-        self.0.extend_from_slice(part.as_deref().unwrap_or_default());
-        *part = Some(if is_sent { self.0.split().freeze() } else { Bytes::new() });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_at_hand_is_sent_together_and_nothing_is_kept_beyond_it() {
-        let large = "l".repeat(ENOUGH);
-        let rest = "r".repeat(ENOUGH - 1);
-        let both = format!("{rest}a");
-        for (parts, expected) in [
-            (&[(Some("a"), false), (Some("b"), false)][..], &[Some("a"), Some("b")][..]),
-            (&[(Some("a"), true), (Some("b"), true), (Some("c"), false)], &[Some(""), Some(""), Some("abc")]),
-            (&[(Some("a"), true), (None, false)], &[Some(""), Some("a")]),
-            (&[(Some("a"), true), (Some(""), false)], &[Some(""), Some("a")]),
-            (&[(None, false)], &[None]),
-            (&[(Some(&large), true), (Some("a"), false)], &[Some(&large), Some("a")]),
-            (&[(Some(&rest), true), (Some("a"), true), (Some("b"), false)], &[Some(""), Some(&both), Some("b")]),
-        ] {
-            let mut held = HeldBody::default();
-            for ((part, is_more), expected) in parts.iter().zip(expected) {
-                let mut part = part.map(|text| Bytes::copy_from_slice(text.as_bytes()));
-                held.join(&mut part, *is_more);
-                assert_eq!(part.as_deref(), expected.map(str::as_bytes), "{parts:?}");
-            }
-            assert!(held.0.is_empty(), "{parts:?}");
-        }
-    }
-
-    #[test]
-    fn a_body_that_is_sent_again_begins_with_nothing() {
-        let mut held = HeldBody::default();
-        held.join(&mut Some(Bytes::from_static(b"before")), true);
-        held.clear();
-        let mut part = Some(Bytes::from_static(b"again"));
-        held.join(&mut part, false);
-        assert_eq!(part.as_deref(), Some(&b"again"[..]));
     }
 }

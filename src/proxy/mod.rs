@@ -1,12 +1,20 @@
 //! The public listener: every request's way from its header to its answer, as Pingora's hooks.
 //!
-//! client address → path check → route → origin → API key → permission → rate → instance → forward. Reads the snapshot, the
-//! configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin: `admission` decides (with `credentials`),
-//! `forward` picks (with `affinity`, `splitting` by what `caller` says, and `queue` where all are full) and judges failures, `framing` refuses what could be
-//! read in two ways, `secure` what must come under TLS, `identifying` and `vouching` find out who sends a request that others than API keys vouch for, `cors` tells browsers of other origins what they may, `fixed` has the answers of static routes without a service, `hops` what goes round or no further, `headers` edits, `rewriting` the path, `compressing` has answers compressed, `mirror` copies requests for another service, `joining` joins small chunks, `client_location` finds out where the client is,
-//! `answer` makes furt's own answers, `accept` says who gets a page for them, `grpc` those to calls, `counting` counts, `edge` takes connections as `listener` has them and makes sessions
-//! of them, `h2` of those that speak HTTP/2, `duplex` passes their bodies to services that speak it too, `websockets` are those that
-//! they ask for. What is known of one request is its `context`, grouped by whom it is about.
+//! client address → path check → route → origin → authentication → permission → limits → instance → forward. Reads the snapshot,
+//! the configuration and nothing else; never asks registry, driver, store or api. Hooks here stay thin. What is known of one request
+//! is its `context`, grouped by whom it is about.
+//!
+//! - Who may: `admission` decides, with `credentials`, `identifying` and `vouching` for callers, and `restricting` and `limits`.
+//!   `framing` refuses what could be read in two ways, `secure` what must come under TLS. `cors` tells browsers of other origins what
+//!   they may.
+//! - Where to: `forward` picks and judges failures, with `affinity`, with `splitting` by what `caller` says, and with `queue` where
+//!   all are full. `fixed` has the answers of static routes without a service. `hops` is about what goes round or no further,
+//!   `client_location` about where the client is.
+//! - What passes: `headers` edits, `rewriting` the path, `joining` joins small chunks, `compressing` has answers compressed, `mirror`
+//!   copies requests for another service.
+//! - What furt says itself: `answer`, `accept` by whom a page is wanted, `grpc` to calls. `counting` counts.
+//! - Connections: `edge` takes them as `listener` has them and makes sessions of them, `h2` of those that speak HTTP/2. `duplex`
+//!   passes their bodies to services that speak it too, `websockets` are those that they ask for.
 
 mod accept;
 mod admission;

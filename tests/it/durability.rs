@@ -352,7 +352,7 @@ async fn a_store_is_checked_exported_and_imported() {
         (code, said.as_str()),
         (
             0,
-            "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 0 ids held, 1 API keys, 1 in maintenance\n"
+            "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 0 ids held, 1 API keys, 1 in maintenance, 0 splits\n"
         )
     );
     let (code, said, _) = run(&["store", "check", "--config", "furt.toml", "-o", "json"]).await;
@@ -375,7 +375,7 @@ async fn a_store_is_checked_exported_and_imported() {
         (code, said.as_str()),
         (
             0,
-            "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 0 ids held, 1 API keys, 1 in maintenance\n"
+            "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 0 ids held, 1 API keys, 1 in maintenance, 0 splits\n"
         )
     );
     let (_, again, _) = run(&["store", "export", "furt.redb"]).await;

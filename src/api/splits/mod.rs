@@ -18,8 +18,8 @@ use super::commands::{ApiResult, ask, check_staying, json_body, service_named, u
 use super::listener::BodyTooLarge;
 use super::problem::Problem;
 use crate::wire;
-use furt_core::model::{self, BasisPoints, InstanceId, ServiceName, Side, SplitSpec};
-use furt_core::registry::{Answer, Canary, Event, Refusal, Source, SplitAnswer, SplitCommand};
+use furt_core::model::{self, BasisPoints, ServiceName, Side, SplitSpec};
+use furt_core::registry::{Answer, Event, Refusal, Source, SplitAnswer, SplitCommand};
 use furt_core::routing::{Instance, Service, Snapshot};
 pub(super) use judging::judge;
 pub(super) use views::shown;
@@ -82,16 +82,6 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Splits> {
         generation: wire::generation(snapshot.generation),
         epoch: wire::epoch(snapshot.epoch),
     })
-}
-
-/// What a canary says in vain, for the log and for whoever registers it.
-pub(super) fn left_out(instance: &InstanceId, canary: &Canary) -> String {
-    let why_not = canary.obstacle.as_ref().map(|why| format!(", which would be refused today: {why}"));
-    format!(
-        "a split names the version of instance \"{instance}\": its routes, permissions and whatever else it says of the service are \
-         not in force until it registers without the split{}",
-        why_not.unwrap_or_default()
-    )
 }
 
 /// What may be mistyped: the name of the service, or of a version that has a share. And whether the rest has nobody.
