@@ -321,6 +321,10 @@ impl ProxyHttp for Gateway {
         mirror::take_body(ctx, body.as_ref(), is_last);
         forward::check_body(session, ctx)?;
         joining::join(session, body, is_last, ctx);
+        // An empty last part would end the body in chunks a second time, and the service would take that for its next request.
+        if is_last && body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
         Ok(())
     }
 

@@ -1,13 +1,18 @@
 //! Requests with a body: a service is judged by the time in which it had everything it needs, and by nothing that a client does.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::JoinHandle;
 
+use crate::support::h2_client::{Client, asks};
 use crate::support::scripted::{Scripted, Then};
 use crate::support::wire::{self, Wire};
-use crate::support::{Answer, Gateway, Mode, Origin, SOON, eventually, public_service, with};
+use crate::support::{Answer, Gateway, Mode, Origin, SOON, eventually, ports, public_service, with};
 
 /// What the service may take, and less than clients pause.
 const READ: &str = "[upstream]\nread_timeout = '400ms'";
@@ -184,4 +189,53 @@ async fn an_upload_under_way_ends_well_through_a_drain_and_a_reload() {
         assert!(wire::status(&head) == 200 && body.contains("helloworld"), "{framing}: {head}{body}");
         eventually("it has ended", SOON, async || (in_flight().await == 0).then_some(())).await;
     }
+}
+
+/// What a service is sent on its first connection, which answers each body that ends.
+async fn service_that_keeps_all() -> (String, Arc<Mutex<Vec<u8>>>, JoinHandle<()>) {
+    let (listener, url) = ports::service();
+    let sent = Arc::<Mutex<Vec<u8>>>::default();
+    let kept = Arc::clone(&sent);
+    let task = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut answered, mut buffer) = (0, [0; 4096]);
+        while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+            kept.lock().unwrap().extend_from_slice(&buffer[..count]);
+            let ended = ends(&kept.lock().unwrap());
+            if ended > answered {
+                answered = ended;
+                _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+            }
+        }
+    });
+    (url, sent, task)
+}
+
+/// How many bodies have ended, which consist of letters.
+fn ends(sent: &[u8]) -> usize {
+    sent.windows(7).filter(|window| *window == b"\r\n0\r\n\r\n").count()
+}
+
+/// A second end is what the service takes for its next request, and answers the next client with.
+#[tokio::test]
+async fn a_body_of_unknown_length_ends_once() {
+    let (url, sent, task) = service_that_keeps_all().await;
+    let gateway = Gateway::start("").await;
+    gateway.registered(&public_service("service", &url, "/s/*")).await;
+    let client = Client::to(gateway.public).await;
+    for (number, parts) in
+        [&["aaa", "bbb", ""][..], &["aaa"], &["", "a", ""], &[""], &["a", ""]].into_iter().enumerate()
+    {
+        let (answer, mut body) = client.begin(asks(Method::POST, "/s/a")).await;
+        for part in parts {
+            body.send_data(Bytes::from_static(part.as_bytes()), false).unwrap();
+        }
+        body.send_data(Bytes::new(), true).unwrap();
+        let answer = tokio::time::timeout(SOON, answer).await.expect("an answer").unwrap();
+        assert_eq!(answer.status(), 200, "{number}");
+    }
+    let sent = String::from_utf8(sent.lock().unwrap().clone()).unwrap();
+    assert!(!sent.contains("0\r\n\r\n0\r\n"), "{sent}");
+    assert_eq!((ends(sent.as_bytes()), sent.matches("POST /s/a HTTP/1.1\r\n").count()), (5, 5), "{sent}");
+    task.abort();
 }
