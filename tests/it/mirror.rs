@@ -120,6 +120,7 @@ async fn a_copy_is_the_request_as_its_service_gets_it_without_credentials_and_wi
             assert_is_copy(copy, sent);
             let version = if of_next == "h2c" { http::Version::HTTP_2 } else { http::Version::HTTP_11 };
             assert_eq!(copy.version, version, "{protocol} {of_next}");
+            assert!(of_next != "h2c" || copy.is_header_alone == copy.body.is_empty(), "{protocol}: {copy:?}");
         }
     }
 }

@@ -27,15 +27,17 @@ impl Mirrors {
         let is_http2 = matches!(session, HttpSession::H2(_));
         let is_tls = instance.spec.url.scheme == Scheme::Https;
         header::frame(&mut request, body.as_ref().map(Bytes::len), is_http2, is_tls)?;
-        session.write_request_header(Box::new(request)).await?;
-        match body {
-            Some(body) if !body.is_empty() => {
-                session.write_request_body(body, true).await?;
-                if !is_http2 {
-                    session.finish_request_body().await?;
-                }
-            }
-            Some(_) | None => session.finish_request_body().await?,
+        let body = body.filter(|body| !body.is_empty());
+        match &mut session {
+            // The header says already that nothing follows it.
+            HttpSession::H2(stream) if body.is_none() => stream.write_request_header(Box::new(request), true)?,
+            _ => session.write_request_header(Box::new(request)).await?,
+        }
+        if let Some(body) = body {
+            session.write_request_body(body, true).await?;
+        }
+        if !is_http2 {
+            session.finish_request_body().await?;
         }
         read_header(&mut session).await?;
         // One that is answered and not read to its end is not to be used again.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri, Version};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -22,6 +22,8 @@ pub(crate) struct Recorded {
     pub(crate) uri: Uri,
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
+    /// Whether its header said that nothing follows.
+    pub(crate) is_header_alone: bool,
     pub(crate) body: Bytes,
 }
 
@@ -104,9 +106,10 @@ async fn record(
     answer: Bytes,
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let (head, body) = request.into_parts();
+    let is_header_alone = body.is_end_stream();
     let body = body.collect().await?.to_bytes();
     let (method, uri, version, headers) = (head.method, head.uri, head.version, head.headers);
-    seen.lock().unwrap().push(Recorded { method, uri, version, headers, body });
+    seen.lock().unwrap().push(Recorded { method, uri, version, headers, is_header_alone, body });
     Ok(Response::new(Full::new(answer)))
 }
 
