@@ -85,6 +85,7 @@ fn route_warnings(api: &Api, registered: &registry::Registered) -> Vec<String> {
     let Some(service) = snapshot.service_named(name.as_str()) else { return Vec::new() };
     let mut told = warnings::of_routes(service);
     told.extend(route_options::skipped_of(service, &snapshot));
+    told.extend(warnings::of_unnamed_version(service, &registered.instance.id));
     told.extend(registered.canary.iter().map(|canary| warnings::of_canary(&registered.instance.id, canary)));
     told.iter().for_each(|warning| log::warn!("service \"{name}\": {warning}"));
     told

@@ -87,7 +87,8 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
         // A key that is not asked for is nobody's.
         let asks = route.permission.is_some() || auth.is_some();
         let key = key.as_deref().filter(|_| asks).and_then(|name| KeyName::try_new(name).ok());
-        splits::judge(service, key.as_ref(), client)
+        // Nor is whoever has one known by an address.
+        splits::judge(service, key.as_ref(), client.filter(|_| !asks))
     });
     let has_rate = verdict.route.is_some() && key.is_some_and(|name| key_check::has_rate(&name, &snapshot));
     let matching = snapshot.table.matches(&host, &path);

@@ -4,7 +4,6 @@
 //! registered, of which it takes the difference between two answers. Nothing here changes anything.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -15,7 +14,7 @@ use super::{Api, listing};
 use crate::clock;
 use crate::telemetry::{CounterUse, RouteKey, ScrapeView, ServiceSample};
 use crate::wire;
-use furt_core::live::{LATENCY_BUCKETS, STATUS_CLASSES, ServiceTraffic, TrafficCounts, latency_bound_us};
+use furt_core::live::{LATENCY_BUCKETS, RouteTraffic, STATUS_CLASSES, ServiceTraffic, TrafficCounts, latency_bound_us};
 use furt_core::model::Status;
 use furt_core::routing::{Service, ServiceSplit, Snapshot};
 
@@ -45,8 +44,8 @@ fn sample(service: &Service, now_ms: i64) -> ServiceSample {
     }
 }
 
-fn sides(split: &ServiceSplit) -> Vec<(Arc<str>, Arc<AtomicU64>)> {
-    split.requests().map(|(name, requests)| (name.into(), Arc::clone(requests))).collect()
+fn sides(split: &ServiceSplit) -> Vec<(Arc<str>, Arc<RouteTraffic>)> {
+    split.traffic().map(|(name, traffic)| (name.into(), Arc::clone(traffic))).collect()
 }
 
 /// Whether a service's definition has the pattern. A route of the configuration is there while the table holds it.

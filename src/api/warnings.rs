@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use furt_core::model::{Definition, InstanceId, RouteOptions, RouteSpec, ServiceName};
+use furt_core::model::{Definition, InstanceId, RouteOptions, RouteSpec, ServiceName, Side};
 use furt_core::registry::Canary;
 use furt_core::routing::{
     Contest, Instance, Owner, Route, RouteCounter, Service, ServiceIndex, SharedUrl, SharedUrls, unguarded,
@@ -58,6 +58,16 @@ pub(super) fn of_canary(instance: &InstanceId, canary: &Canary) -> String {
          not in force until it registers without the split{}",
         why_not.unwrap_or_default()
     )
+}
+
+/// That an instance has a version which its service's split does not name.
+pub(super) fn of_unnamed_version(service: &Service, instance: &InstanceId) -> Option<String> {
+    let spec = &service.split.as_ref()?.split.spec;
+    let found = service.instances.binary_search_by(|one| one.spec.id.cmp(instance)).ok()?;
+    let version = service.instances[found].spec.version.as_ref()?;
+    (spec.side_of(Some(version)) == Side::Stable).then(|| {
+        format!("the split of \"{}\" does not name the version \"{version}\": instance \"{instance}\" is a stable one, and what it says of the service holds for all", service.definition.service)
+    })
 }
 
 /// That `auth` of the definition closes nothing.

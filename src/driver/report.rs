@@ -22,12 +22,13 @@ fn report_of(report: &Report, by: Option<&GatewayName>, metrics: &RegistryMetric
     // A command is counted by the gateway that took it.
     let is_own = by.is_none();
     match report {
-        Report::Registered { instance, url, routes, replaced, from } => {
+        Report::Registered { instance, url, routes, replaced, is_canary, from } => {
             if is_own {
                 metrics.registered();
             }
             let event = of("registered", instance).with("url", &**url).with("routes", *routes);
             let event = event.with("from", from.to_string());
+            let event = if *is_canary { event.with("canary", true) } else { event };
             let origin = origin(Some(*from), by);
             match replaced {
                 None => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Gateway;
 use super::context::Context;
-use super::grpc;
+use super::{grpc, splitting};
 use crate::telemetry::{ResponseFlag, RouteKey};
 use crate::wire::GatewayProblem;
 use furt_core::live::{Outcome, Verdict};
@@ -22,7 +22,10 @@ impl Gateway {
         let Some(route) = &ctx.target.route else { return series.unrouted.count(outcome) };
         let registered = ctx.target.registered();
         match registered {
-            Some(service) => service.live.traffic().count(outcome),
+            Some(service) => {
+                service.live.traffic().count(outcome);
+                splitting::count(service, &ctx.attempts, outcome);
+            }
             None => series.static_routes.count(outcome),
         }
         let service = match (route.owner, registered) {

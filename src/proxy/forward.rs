@@ -75,8 +75,9 @@ impl Gateway {
             // With no instance left to try, what went wrong with the last one is the answer.
             Err(Unserved::ClientGone) => return Err(Error::new_down(ErrorType::ConnectionClosed)),
             Err(Unserved::NoInstance(none)) => {
-                let needs_h2c = ctx.received.is_call && service.instances.iter().all(|one| !takes_calls(one));
-                let unavailable = || match needs_h2c && !service.instances.is_empty() {
+                let instances = splitting::askable(&service, ctx.attempts.side);
+                let needs_h2c = ctx.received.is_call && instances.clone().all(|one| !takes_calls(one));
+                let unavailable = || match needs_h2c && instances.clone().next().is_some() {
                     true => GatewayProblem::GrpcNeedsH2c.into(),
                     false => self.unavailable(none),
                 };
@@ -88,9 +89,6 @@ impl Gateway {
         };
         if ctx.attempts.count == 0 {
             service.live.retries.earn();
-            if let Some(split) = &service.split {
-                split.count(lease.instance());
-            }
         }
         ctx.note_attempt();
         let instance = lease.instance();
@@ -437,7 +435,17 @@ fn pick(
     let picked = splitting::pick_of_side(split, side, input, untried)
         // Where a pooled connection had gone stale, the instance itself is as good as before.
         .or_else(|| attempts.was_stale.then(|| splitting::pick_of_side(split, side, input, is_unfit)).flatten());
-    picked.unwrap_or_else(|| pick_among(service, attempts, is_call, input))
+    if let Some(picked) = picked {
+        return picked;
+    }
+    let others = || splitting::others(split, side);
+    let mut sound = others().filter_map(|other| splitting::pick_of_side(split, other, input, untried));
+    if let Some(picked) = splitting::first(&mut sound) {
+        return picked;
+    }
+    let sides = std::iter::once(side).chain(others());
+    splitting::first(&mut sides.map(|one| pick_among(split.side(one), attempts, is_call, input)))
+        .unwrap_or(Err(NoInstance::Unavailable))
 }
 
 /// Another instance before another address of one that failed; for a gRPC call only one that takes calls.

@@ -1,13 +1,15 @@
 //! To which side of its service's split a request goes, and what is asked where that side has nobody.
 //!
 //! Everything else that chooses an instance works within the side. Only where no instance of it is sound the others are asked,
-//! unless the split is strict. One that is full has its requests wait as without a split: its share is its share.
+//! unless the split is strict: `stable` first, then versions that have a share. One without any is for whoever asks for it. One that is full has its requests wait as without a split: its share is its share.
 
 use http::HeaderMap;
 
+use super::attempts::Attempts;
 use super::caller;
 use super::context::Context;
-use furt_core::model::Side;
+use furt_core::live::Outcome;
+use furt_core::model::{BasisPoints, Side};
 use furt_core::routing::{Instance, Lease, NoInstance, SelectionInput, Service, ServiceSplit};
 
 /// The side of a request; `None`: the service has no split.
@@ -42,4 +44,48 @@ pub(super) fn pick_of_side(
         Err(NoInstance::Unavailable | NoInstance::Draining) => None,
         picked => Some(picked),
     }
+}
+
+/// Counts a request at its end for its side, where the service has a split.
+pub(super) fn count(service: &Service, attempts: &Attempts, outcome: Outcome) {
+    let Some(split) = &service.split else { return };
+    match (attempts.instance(), attempts.side) {
+        (Some(instance), _) => split.count(instance, outcome),
+        (None, Some(side)) => split.count_unasked(side, outcome),
+        // It was refused before it had one.
+        (None, None) => {}
+    }
+}
+
+/// The sides that are asked in the place of one that has nobody, in their order.
+pub(super) fn others(split: &ServiceSplit, side: Side) -> impl Iterator<Item = Side> {
+    let versions = split.split.spec.versions.iter().enumerate();
+    let with_share = versions.filter(|(_, one)| one.share > BasisPoints::default()).map(|(at, _)| Side::Version(at));
+    std::iter::once(Side::Stable).chain(with_share).filter(move |other| *other != side)
+}
+
+/// The instances that a request of that side may go to at all.
+pub(super) fn askable(service: &Service, side: Option<Side>) -> impl Iterator<Item = &Instance> + Clone {
+    let sides = service.split.as_deref().zip(side).map(|(split, side)| {
+        let others = (!split.split.spec.strict).then(|| others(split, side).collect::<Vec<_>>());
+        std::iter::once(side).chain(others.into_iter().flatten()).map(|one| &*split.side(one).instances)
+    });
+    let whole = if sides.is_some() { None } else { Some(&*service.instances) };
+    let parts: Vec<&[_]> = sides.into_iter().flatten().chain(whole).collect();
+    parts.into_iter().flatten().map(|instance| &**instance)
+}
+
+/// The first slot that can be had; where there is none, why: some are full, all that could be asked drain, or there are none.
+/// `None`: nobody was asked.
+pub(super) fn first(picked: &mut dyn Iterator<Item = Result<Lease, NoInstance>>) -> Option<Result<Lease, NoInstance>> {
+    let mut none = None;
+    for one in picked {
+        match (one, none) {
+            (Ok(lease), _) => return Some(Ok(lease)),
+            (Err(NoInstance::Full), _) | (_, Some(NoInstance::Full)) => none = Some(NoInstance::Full),
+            (Err(NoInstance::Draining), _) | (_, Some(NoInstance::Draining)) => none = Some(NoInstance::Draining),
+            (Err(NoInstance::Unavailable), _) => none = Some(NoInstance::Unavailable),
+        }
+    }
+    none.map(Err)
 }

@@ -359,7 +359,7 @@ async fn a_store_is_checked_exported_and_imported() {
     assert_eq!(code, 0);
     assert_eq!(
         said.parse::<Value>().unwrap(),
-        json!({"services": 2, "instances": 2, "down": 0, "draining": 0, "held": 0, "keys": 1, "maintenance": 1})
+        json!({"services": 2, "instances": 2, "down": 0, "draining": 0, "held": 0, "keys": 1, "maintenance": 1, "splits": 0})
     );
     let (code, exported, _) = run(&["store", "export", "furt.redb"]).await;
     assert_eq!(code, 0);

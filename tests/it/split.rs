@@ -173,8 +173,53 @@ async fn the_others_are_asked_where_a_version_has_nobody_unless_the_split_is_str
     put(&gateway, json!({"versions": {"2": 0}, "strict": true})).await.ok();
     ask().await.problem(503, "no-instance");
     put(&gateway, json!({"versions": {"2": 0}})).await.ok();
+    ask().await.problem(503, "no-instance");
+    put(&gateway, json!({"versions": {"2": 1}})).await.ok();
     assert_eq!(ask().await.ok()["origin"], "new");
     drop(old);
+}
+
+/// A version without a share is for whoever asks for it alone.
+#[tokio::test]
+async fn the_stable_instances_stand_in_for_others_and_a_version_without_a_share_for_nobody() {
+    let gateway = Gateway::start("").await;
+    let mut origins = Vec::new();
+    for (id, version) in [("old", None), ("dark", Some("2")), ("new", Some("3"))] {
+        let origin = Origin::named(id).await;
+        gateway.registered(&instance(id, &origin.url(), version)).await;
+        origins.push(origin);
+    }
+    put(&gateway, json!({"versions": {"2": 0, "3": 50}, "header": "x-canary"})).await.ok();
+    let ask = async |side: &str| Answer::of(gateway.anonymous(Method::GET, "/shop").header("x-canary", side)).await;
+    let drain = async |method: Method, id: &str| {
+        let path = format!("/internal/services/shop/instances/{id}/drain");
+        Answer::of(gateway.operate(method, &path)).await.ok();
+    };
+    drain(Method::POST, "new").await;
+    for _ in 0..10 {
+        assert_eq!(ask("3").await.ok()["origin"], "old");
+    }
+    assert_eq!(ask("2").await.ok()["origin"], "dark");
+    drain(Method::POST, "old").await;
+    for side in ["3", "stable"] {
+        ask(side).await.problem(503, "draining");
+    }
+    assert_eq!(ask("2").await.ok()["origin"], "dark");
+    drain(Method::DELETE, "new").await;
+    drain(Method::POST, "dark").await;
+    for side in ["2", "3", "stable"] {
+        assert_eq!(ask(side).await.ok()["origin"], "new", "{side}");
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_the_split_does_not_name_is_told() {
+    let (gateway, [_old, new]) = with_shop("").await;
+    put(&gateway, json!({"versions": {"2": 5}})).await.ok();
+    let mistyped = with(instance("new", &new.url(), Some("2.0")), json!({"metadata": {"by": "new"}}));
+    let told = gateway.registered(&mistyped).await;
+    let expected = "the split of \"shop\" does not name the version \"2.0\": instance \"new\" is a stable one, and what it says of the service holds for all";
+    assert_eq!((told.get("canary"), &told["warnings"]), (None, &json!([expected])), "{told}");
 }
 
 #[tokio::test]
@@ -379,7 +424,9 @@ async fn what_is_probably_not_meant_is_told() {
     assert_eq!(told(json!({"versions": {"2": 5}, "strict": true})).await, [rest("get 503")]);
     assert!(told(json!({"versions": {"2": 100}, "strict": true})).await.is_empty());
     let again = told(json!({"versions": {"2": 5}})).await;
-    assert_eq!(again[0], rest("go to the versions that are named"));
+    assert_eq!(again[0], rest("go to the versions that have a share"));
+    let dark = "every instance of \"shop\" is of a named version: the other 100% of callers get 503";
+    assert_eq!(told(json!({"versions": {"2": 0}})).await, [dark]);
 }
 
 #[tokio::test]
@@ -394,6 +441,7 @@ async fn every_wrong_field_is_told_at_once_and_nothing_is_set() {
         (json!({"versions": {"2": 60, "3": 41}}), "/versions"),
         (json!({"versions": {"stable": 5}}), "/versions/stable"),
         (json!({"versions": {"2": 5}, "header": "X-API-Key"}), "/header"),
+        (json!({"versions": {"2": 5}, "header": "Cookie"}), "/header"),
     ] {
         assert_eq!(put(&gateway, body.clone()).await.invalid_fields(), [pointer], "{body}");
     }
@@ -477,10 +525,26 @@ async fn operators_see_it_wherever_they_look() {
     let (new, old) = if other == "new" { (at_new + 1, CALLERS - at_new) } else { (at_new, CALLERS - at_new + 1) };
     let metrics = gateway.metrics().await;
     for (version, count) in [("2", new), ("stable", old)] {
-        let line = format!("furt_split_requests_total{{service=\"shop\",version=\"{version}\"}} {count}\n");
-        assert!(metrics.contains(&line), "{line}{metrics}");
+        let labels = format!("service=\"shop\",version=\"{version}\"");
+        for line in [
+            format!("furt_split_requests_total{{{labels},status=\"2xx\"}} {count}\n"),
+            format!("furt_split_requests_total{{{labels},status=\"5xx\"}} 0\n"),
+            format!("furt_split_request_duration_seconds_count{{{labels}}} {count}\n"),
+        ] {
+            assert!(metrics.contains(&line), "{line}{metrics}");
+        }
     }
     assert!(!metrics.contains("version=\"3\""), "it is not used");
+    // What is refused counts where it was to go.
+    put(&gateway, json!({"versions": {"2": 0, "3": 100}, "strict": true})).await.ok();
+    let shown = gateway.service("shop").await.unwrap()["warnings"].clone();
+    assert_eq!(shown, json!(["no instance of 3 can be asked: 100% of callers get 503"]));
+    Answer::of(gateway.anonymous(Method::GET, "/shop")).await.problem(503, "no-instance");
+    let line = "furt_split_requests_total{service=\"shop\",version=\"3\",status=\"5xx\"} 1\n";
+    eventually("it is counted", SOON, async || gateway.metrics().await.contains(line).then_some(())).await;
+    let told = gateway.seen("/internal/explain?method=GET&url=/shop&client=10.1.0.1").await["warnings"].to_string();
+    assert!(told.contains("goes to 3, of which no instance can be asked: 503"), "{told}");
+    put(&gateway, json!({"versions": {"2": 50, "3": 0}, "header": "X-Canary"})).await.ok();
 
     for caller in 0..5 {
         let at = reached(&gateway, caller, &[]).await;
@@ -497,7 +561,7 @@ async fn operators_see_it_wherever_they_look() {
     delete(&gateway).await.ok();
     assert!(!gateway.metrics().await.contains("furt_split_requests_total"));
     let events = gateway.seen("/internal/events").await["events"].clone();
-    let of = |kind: &str| events.as_array().unwrap().iter().find(|one| one["kind"] == kind).unwrap().clone();
+    let of = |kind: &str| events.as_array().unwrap().iter().rfind(|one| one["kind"] == kind).unwrap().clone();
     let set = of("split-set");
     assert_eq!((&set["service"], &set["from"]), (&json!("shop"), &json!("127.0.0.1")));
     assert_eq!((&set["versions"], &set["header"]), (&json!(["2=50%", "3=0%"]), &json!("x-canary")));

@@ -18,12 +18,7 @@ pub(super) fn read(body: Value) -> Result<SplitSpec, Vec<FieldError>> {
         fields.finish();
         SplitSpec { versions, header, strict }
     });
-    let read = read.filter(|_| errors.is_empty()).ok_or(errors)?;
-    // What no field alone is wrong with, such as the sum.
-    match read.check() {
-        Ok(()) => Ok(read),
-        Err(why) => Err(vec![FieldError { pointer: "/versions".to_owned(), detail: why.to_string() }]),
-    }
+    read.filter(|_| errors.is_empty()).ok_or(errors)
 }
 
 fn read_versions(fields: &mut Fields<'_>) -> Vec<SplitVersion> {
@@ -41,6 +36,10 @@ fn read_versions(fields: &mut Fields<'_>) -> Vec<SplitVersion> {
             Ok(version) => good.push(version),
             Err(why) => fields.errors().push(FieldError { pointer, detail: why.to_string() }),
         }
+    }
+    // What no version alone is wrong with, such as the sum.
+    if let (Err(why), false) = (SplitSpec::check_versions(&good), good.is_empty()) {
+        fields.errors().push(FieldError { pointer, detail: why.to_string() });
     }
     good
 }
@@ -103,6 +102,8 @@ mod tests {
         assert_eq!(read_all(json!({})).unwrap_err(), "/versions");
         assert_eq!(read_all(json!([])).unwrap_err(), "");
         assert!(read_all(json!({"versions": {"a": 60, "b": 40}})).is_ok());
+        let with_another = json!({"versions": {"a": 60, "b": 60}, "header": "Host"});
+        assert_eq!(read_all(with_another).unwrap_err(), "/header /versions");
     }
 
     #[test]

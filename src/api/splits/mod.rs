@@ -21,7 +21,7 @@ use crate::wire;
 use furt_core::model::{self, BasisPoints, ServiceName, Side, SplitSpec};
 use furt_core::registry::{Answer, Event, Refusal, Source, SplitAnswer, SplitCommand};
 use furt_core::routing::{Instance, Service, Snapshot};
-pub(super) use judging::judge;
+pub(super) use judging::{judge, without_instances};
 pub(super) use views::shown;
 
 /// `PUT /internal/services/{service}/split`
@@ -108,7 +108,8 @@ fn no_longer(before: &SplitSpec, now: &SplitSpec) -> Option<String> {
 fn without_rest(service: &Service, spec: &SplitSpec) -> Option<String> {
     let is_rest = |one: &Arc<Instance>| spec.side_of(one.spec.version.as_ref()) == Side::Stable;
     let is_empty = spec.rest() > BasisPoints::default() && !service.instances.iter().any(is_rest);
-    let becomes = if spec.strict { "get 503" } else { "go to the versions that are named" };
+    let has_share = spec.rest().points() < BasisPoints::WHOLE;
+    let becomes = if spec.strict || !has_share { "get 503" } else { "go to the versions that have a share" };
     let name = &service.definition.service;
     is_empty.then(|| {
         format!("every instance of \"{name}\" is of a named version: the other {} of callers {becomes}", spec.rest())

@@ -24,7 +24,7 @@ type AllSamples<'a> = (
     &'a Samples<ServiceName, 1>,
     &'a Samples<ServiceName, { 2 * PROBE_NUMBERS }>,
     &'a Samples<RouteKey, ROUTE_NUMBERS>,
-    &'a Samples<SideKey, 1>,
+    &'a Samples<SideKey, ROUTE_NUMBERS>,
 );
 
 pub(super) fn families(
@@ -34,7 +34,7 @@ pub(super) fn families(
     let mut all = of_services(registered, services);
     all.push(of_probes(probes));
     all.extend(of_routes(routes));
-    all.push(of_sides(sides));
+    all.extend(of_sides(sides));
     let left_out = [
         ("service", services.other_count),
         ("probe", probes.other_count),
@@ -104,42 +104,58 @@ fn of_probes(probes: &Samples<ServiceName, { 2 * PROBE_NUMBERS }>) -> MetricFami
 }
 
 fn of_routes(routes: &Samples<RouteKey, ROUTE_NUMBERS>) -> [MetricFamily; 2] {
-    let (mut requests, mut times) = (Vec::new(), Vec::new());
-    let mut add = |service: &str, route: &str, numbers: &[u64; ROUTE_NUMBERS]| {
-        let (classes, durations) = numbers.split_at(STATUS_CLASSES.len());
-        for (class, &count) in STATUS_CLASSES.iter().zip(classes) {
-            requests.push(counter(&[("service", service), ("route", route), ("status", class)], count as f64));
-        }
-        times.push(histogram(&[("service", service), ("route", route)], &ROUTE_BOUNDS_MS, durations));
-    };
+    let mut families = TrafficFamilies::default();
     for (key, numbers) in &routes.own {
         let service = key.service.as_ref().map_or(Cow::Borrowed(STATIC), label);
-        add(&service, key.pattern.as_str(), numbers);
+        families.add([("service", &service), ("route", key.pattern.as_str())], numbers);
     }
     if routes.other_count > 0 || routes.other.iter().any(|&number| number > 0) {
-        add(OTHER, OTHER, &routes.other);
+        families.add([("service", OTHER), ("route", OTHER)], &routes.other);
     }
     let (by_class, by_time) = (
         "Requests by service and route, by class of the answer's status",
         "From the request's header to the answer's end, by service and route; without upgraded connections",
     );
     [
-        family("furt_route_requests_total", by_class, MetricType::COUNTER, requests),
-        family("furt_route_request_duration_seconds", by_time, MetricType::HISTOGRAM, times),
+        family("furt_route_requests_total", by_class, MetricType::COUNTER, families.requests),
+        family("furt_route_request_duration_seconds", by_time, MetricType::HISTOGRAM, families.times),
     ]
 }
 
-fn of_sides(sides: &Samples<SideKey, 1>) -> MetricFamily {
-    let of =
-        |service: &str, version: &str, count: u64| counter(&[("service", service), ("version", version)], count as f64);
-    let mut metrics: Vec<_> =
-        sides.own.iter().map(|(key, [count])| of(&label(&key.service), &key.version, *count)).collect();
-    let [other] = sides.other;
-    if other > 0 {
-        metrics.push(of(OTHER, OTHER, other));
+fn of_sides(sides: &Samples<SideKey, ROUTE_NUMBERS>) -> [MetricFamily; 2] {
+    let mut families = TrafficFamilies::default();
+    for (key, numbers) in &sides.own {
+        families.add([("service", &label(&key.service)), ("version", &key.version)], numbers);
     }
-    let help = "Requests of services with a split, by the version of the instance that they went to first";
-    family("furt_split_requests_total", help, MetricType::COUNTER, metrics)
+    if sides.other.iter().any(|&number| number > 0) {
+        families.add([("service", OTHER), ("version", OTHER)], &sides.other);
+    }
+    let (by_class, by_time) = (
+        "Requests of services with a split by version, by class of the answer's status",
+        "From the request's header to the answer's end, of services with a split by version; without upgraded connections",
+    );
+    [
+        family("furt_split_requests_total", by_class, MetricType::COUNTER, families.requests),
+        family("furt_split_request_duration_seconds", by_time, MetricType::HISTOGRAM, families.times),
+    ]
+}
+
+/// Requests by class of status, and their times.
+#[derive(Default)]
+struct TrafficFamilies {
+    requests: Vec<Metric>,
+    times: Vec<Metric>,
+}
+
+impl TrafficFamilies {
+    fn add(&mut self, labels: [(&str, &str); 2], numbers: &[u64; ROUTE_NUMBERS]) {
+        let (classes, durations) = numbers.split_at(STATUS_CLASSES.len());
+        let [one, two] = labels;
+        for (class, &count) in STATUS_CLASSES.iter().zip(classes) {
+            self.requests.push(counter(&[one, two, ("status", class)], count as f64));
+        }
+        self.times.push(histogram(&labels, &ROUTE_BOUNDS_MS, durations));
+    }
 }
 
 /// A service's name, unless it is a word of furt's.

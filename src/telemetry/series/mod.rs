@@ -16,7 +16,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::proto::MetricFamily;
@@ -56,7 +56,7 @@ pub struct ServiceSample {
     /// Instances that are UP, UNKNOWN, DOWN.
     pub instances: [u64; 3],
     /// The requests of each side of its split, by the side's name; empty: it has none.
-    pub sides: Vec<(Arc<str>, Arc<AtomicU64>)>,
+    pub sides: Vec<(Arc<str>, Arc<RouteTraffic>)>,
 }
 
 /// The label set that the requests of a side of a split are counted under.
@@ -89,7 +89,7 @@ struct State {
     services: Slots<ServiceName, ServiceEvents, 1>,
     probes: Slots<ServiceName, ServiceEvents, { 2 * PROBE_NUMBERS }>,
     routes: Slots<RouteKey, RouteTraffic, ROUTE_NUMBERS>,
-    sides: Slots<SideKey, AtomicU64, 1>,
+    sides: Slots<SideKey, RouteTraffic, ROUTE_NUMBERS>,
     sweep_at: usize,
 }
 
@@ -100,7 +100,7 @@ impl Default for Series {
             services: Slots::new(SeriesKind::Service, |events| [events.transitions()]),
             probes: Slots::new(SeriesKind::Probe, ServiceEvents::probes),
             routes: Slots::new(SeriesKind::Route, RouteTraffic::read),
-            sides: Slots::new(SeriesKind::Side, |requests| [requests.load(Ordering::Relaxed)]),
+            sides: Slots::new(SeriesKind::Side, RouteTraffic::read),
             sweep_at: MIN_SWEEP,
         };
         Self {
@@ -153,11 +153,11 @@ impl Series {
             if service.events.probes().iter().any(|&number| number > 0) || probes.has(&service.name) {
                 probes.replace(&service.name, budget, &service.events);
             }
-            for (version, requests) in &service.sides {
+            for (version, traffic) in &service.sides {
                 let key = SideKey { service: service.name.clone(), version: Arc::clone(version) };
                 // Shown once there is a request.
-                if requests.load(Ordering::Relaxed) > 0 || sides.has(&key) {
-                    sides.replace(&key, budget, requests);
+                if traffic.read().iter().any(|&number| number > 0) || sides.has(&key) {
+                    sides.replace(&key, budget, traffic);
                 }
             }
         }

@@ -190,7 +190,9 @@ async fn what_a_rule_brings_together_is_not_compressed_and_told() {
         assert_eq!(compresses(&gateway, ["/s/a", "/s/b"]).await, expected, "{rules}");
         let warns = |shown: &Value| {
             let warnings = shown["warnings"].as_array().into_iter().flatten();
-            warnings.filter(|one| one.as_str().unwrap().contains("does not go together")).count()
+            warnings
+                .filter(|one| one.as_str().unwrap().contains("compress and cors that allows credentials come together"))
+                .count()
         };
         let shown = Answer::of(gateway.operate(Method::GET, "/internal/services/s")).await.ok();
         assert_eq!(warns(&shown), routes.len(), "{shown}");

@@ -80,7 +80,7 @@ pub enum Misfit {
     Strip,
     /// What it says and what was said before are `compress` and credentials of `cors`, whichever is which: `compress` alone is left out.
     #[error(
-        "compress does not go together with cors that allows credentials, so answers of the route are not compressed"
+        "with it compress and cors that allows credentials come together; its other options hold, and answers of the route are not compressed"
     )]
     Credentials,
 }

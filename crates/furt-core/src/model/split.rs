@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use http::HeaderName;
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 
 use super::{Invalid, Message, Version};
 
@@ -124,7 +125,15 @@ impl SplitSpec {
     /// # Errors
     /// What is wrong with it.
     pub fn check(&self) -> Result<(), Invalid> {
-        let versions = &self.versions;
+        Self::check_versions(&self.versions)?;
+        self.header.iter().try_for_each(|header| Self::try_header(header.as_str()).map(|_| ()))
+    }
+
+    /// Whether versions can stand together.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn check_versions(versions: &[SplitVersion]) -> Result<(), Invalid> {
         if versions.is_empty() || versions.len() > MAX_SPLIT_VERSIONS {
             return Err(Invalid::new(format!("must have 1 to {MAX_SPLIT_VERSIONS} versions")));
         }
@@ -138,15 +147,19 @@ impl SplitSpec {
         if sum > u32::from(BasisPoints::WHOLE) {
             return Err(Invalid::new("must have shares of at most 100 percent together"));
         }
-        self.header.iter().try_for_each(|header| Self::try_header(header.as_str()).map(|_| ()))
+        Ok(())
     }
 
     /// The name of a header by which clients may say where they go.
     ///
     /// # Errors
-    /// It is no name, or that of a header that furt answers for itself.
+    /// It is no name, or that of a header that furt answers for itself or that has credentials.
     pub fn try_header(text: &str) -> Result<HeaderName, Invalid> {
-        Message::Request.try_header(text)
+        let name = Message::Request.try_header(text)?;
+        if [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].contains(&name) {
+            return Err(Invalid::new("must not be a header of credentials"));
+        }
+        Ok(name)
     }
 
     /// Whether a version may be named.

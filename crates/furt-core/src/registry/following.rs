@@ -267,7 +267,7 @@ impl Registry {
         let departed = self.put_instance(&instance, arrival, now, effects);
         if !is_same {
             let (url, from, replaced) = (spec.url.to_string(), *registered_from, departed.moved_from);
-            effects.report(Report::Registered { instance, url, routes, replaced, from });
+            effects.report(Report::Registered { instance, url, routes, replaced, is_canary: false, from });
         }
     }
 

@@ -92,7 +92,8 @@ impl Registry {
         }
         if let Ok(Answer::Registered(registered)) = self.registered(&instance, canary, true) {
             let (routes, from) = (registered.routes, source.address);
-            effects.report(Report::Registered { instance, url, routes, replaced: moved_from, from });
+            let is_canary = registered.canary.is_some();
+            effects.report(Report::Registered { instance, url, routes, replaced: moved_from, is_canary, from });
             effects.reply(caller.reply, Ok(Answer::Registered(Registered { replaced: all, ..registered })));
         }
     }

@@ -26,6 +26,8 @@ pub enum Report {
         routes: usize,
         /// The instance that was UP at another url under its id before.
         replaced: Option<Replaced>,
+        /// Whether it joined as a canary, as far as this gateway knows: it was asked.
+        is_canary: bool,
         /// The address that the command came from.
         from: IpAddr,
     },

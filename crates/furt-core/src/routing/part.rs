@@ -53,8 +53,8 @@ impl Parts {
         }
     }
 
-    /// A slot was given back at an instance that was chosen from a part: tells who waits there. Whoever was sent to others than
-    /// those of its side may hold the slot of any, so that one of each side is told.
+    /// A slot was given back at an instance that was chosen from a part: tells who waits there. One that was taken before the split
+    /// may be of any side, so that one of each is told.
     pub(super) fn note_release(&self, part: Part) {
         self.get(part).released.notify_additional(1);
         if let (Part(None), Some(sides)) = (part, self.sides.get()) {

@@ -1,13 +1,13 @@
 //! Services as requests see them, and the counters of each that outlive a snapshot.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::budget::RetryBudget;
 use super::instance::Instance;
 use super::instance_set::InstanceSet;
 use super::part::{Part, PartLive, Parts};
-use crate::live::{ServiceEvents, ServiceTraffic};
+use crate::live::{RouteTraffic, ServiceEvents, ServiceTraffic};
 use crate::model::{Definition, FixedAnswer, Split, Status};
 
 /// What an index leads to.
@@ -91,7 +91,7 @@ pub struct ServiceSplit {
 #[derive(Debug)]
 pub(super) struct SideOfService {
     pub(super) service: Service,
-    pub(super) requests: Arc<AtomicU64>,
+    pub(super) traffic: Arc<RouteTraffic>,
 }
 
 /// Counters of a service, carried over from snapshot to snapshot as long as it stays registered.

@@ -2,11 +2,11 @@
 //! service is published, so that a request compares no versions.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Instance;
 use super::part::Part;
 use super::service::{Service, ServiceSplit, SideOfService};
+use crate::live::{Outcome, RouteTraffic};
 use crate::model::{Side, Split};
 
 impl ServiceSplit {
@@ -32,7 +32,7 @@ impl ServiceSplit {
                 part: Part::of(side),
                 ..Service::new(Arc::clone(&whole.definition), whole.kind.clone(), whole.status, instances)
             };
-            SideOfService { service, requests: before.map(|before| Arc::clone(&before.requests)).unwrap_or_default() }
+            SideOfService { service, traffic: before.map(|before| Arc::clone(&before.traffic)).unwrap_or_default() }
         };
         let stable = side(Side::Stable, of_sides.pop().unwrap_or_default());
         let versions = of_sides.into_iter().enumerate().map(|(at, instances)| side(Side::Version(at), instances));
@@ -44,16 +44,20 @@ impl ServiceSplit {
         &self.of(side).service
     }
 
-    /// Counts a request for the side of the instance that it goes to first.
-    pub fn count(&self, instance: &Instance) {
-        let side = self.split.spec.side_of(instance.spec.version.as_ref());
-        self.of(side).requests.fetch_add(1, Ordering::Relaxed);
+    /// Counts a request at its end for the side of the instance that was asked last.
+    pub fn count(&self, instance: &Instance, outcome: Outcome) {
+        self.count_unasked(self.split.spec.side_of(instance.spec.version.as_ref()), outcome);
+    }
+
+    /// The same for a request of that side for which no instance was asked.
+    pub fn count_unasked(&self, side: Side, outcome: Outcome) {
+        self.of(side).traffic.count(outcome);
     }
 
     /// The requests of each side by its name: the versions in their order, then the rest.
-    pub fn requests(&self) -> impl Iterator<Item = (&str, &Arc<AtomicU64>)> {
+    pub fn traffic(&self) -> impl Iterator<Item = (&str, &Arc<RouteTraffic>)> {
         let sides = (0..self.versions.len()).map(Side::Version).chain([Side::Stable]);
-        sides.map(|side| (self.split.spec.name_of(side), &self.of(side).requests))
+        sides.map(|side| (self.split.spec.name_of(side), &self.of(side).traffic))
     }
 
     fn of(&self, side: Side) -> &SideOfService {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::super::{InstanceLive, Outcome, PoolGroup, ServiceKind, ServiceSplit};
 use super::*;
+use crate::live::{Verdict, status_class};
 use crate::model::{
     BasisPoints, Definition, InstanceSpec, ServiceName, Side, Split, SplitSpec, SplitVersion, Status, UpstreamUrl,
     Version,
@@ -133,10 +135,11 @@ fn what_was_counted_and_made_goes_on_in_the_next_snapshot() {
     let before = service(LoadBalancingPolicy::Hash, &FOUR);
     let counts = |service: &Service| -> Vec<_> {
         let split = service.split.as_ref().unwrap();
-        split.requests().map(|(name, count)| (name.to_owned(), count.load(Ordering::Relaxed))).collect()
+        split.traffic().map(|(name, traffic)| (name.to_owned(), traffic.read()[status_class(200)])).collect()
     };
     for at in [0, 1, 3] {
-        before.split.as_ref().unwrap().count(&before.instances[at]);
+        let outcome = crate::live::Outcome { status: 200, verdict: Verdict::Answered, took: Duration::ZERO };
+        before.split.as_ref().unwrap().count(&before.instances[at], outcome);
     }
     assert_eq!(counts(&before), [("2".to_owned(), 2), ("stable".to_owned(), 1)]);
     let after = ServiceSplit::new(&split(), &before, Some(&before));
