@@ -242,7 +242,8 @@ async fn an_address_has_so_many_questions_at_once_and_others_have_theirs() {
     for one in waiting {
         assert_eq!(one.await.unwrap().unwrap(), 503);
     }
-    assert!([200, 429].contains(&more.await.unwrap().unwrap()), "its own time may end as theirs does");
+    // Its own time may end just before theirs, or just after it has the place.
+    assert!([200, 429, 503].contains(&more.await.unwrap().unwrap()));
     assert_eq!(from("127.0.0.2").await.unwrap().unwrap(), 200);
 }
 
