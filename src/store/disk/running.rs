@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use redb::{Database, ReadableDatabase as _};
 use serde_json::Value;
 
-use super::{read_commit, transfer};
+use super::contents::read_commit;
+use super::transfer;
 use furt_core::ports::StoreError;
 
 /// A way to a store that may be open; cheap to clone.

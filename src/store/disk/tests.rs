@@ -13,6 +13,7 @@ use crate::store::conformance::{
     note_status, note_ttl, split,
 };
 use crate::store::disk::opening::examine;
+use furt_core::registry::DefinitionRecord;
 
 struct Folder(tempfile::TempDir);
 

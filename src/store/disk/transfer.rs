@@ -11,11 +11,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::faults::ImportError;
-use super::{
-    FORMAT, OLDEST_FORMAT, Undo, WITH_DRAINING, WITHOUT_MAINTENANCE, WITHOUT_SPLITS, check_whole, initialize, known,
-    opening, promised, put_definition, put_drain, put_instance, put_key, put_maintenance, put_split, records, write,
+use super::contents::{
+    check_whole, known, promised, put_definition, put_drain, put_instance, put_key, put_maintenance, put_split,
 };
+use super::faults::ImportError;
+use super::tables::{FORMAT, OLDEST_FORMAT, WITH_DRAINING, WITHOUT_MAINTENANCE, WITHOUT_SPLITS};
+use super::{Undo, initialize, opening, records, write};
 use crate::store::RecordKind;
 use furt_core::model::{DrainMark, Epoch, InstanceId, Status};
 use furt_core::ports::StoreError;
