@@ -23,8 +23,8 @@ const SERIES_PER_PROBE: usize = 2 * series_per_histogram(PROBE_BOUNDS_MS.len());
 /// A counter for each class, and a histogram.
 const SERIES_PER_ROUTE: usize = STATUS_CLASSES.len() + series_per_histogram(ROUTE_BOUNDS_MS.len());
 
-/// Of a side of a split: its requests.
-const SERIES_PER_SIDE: usize = 1;
+/// Of a side of a split: the same.
+const SERIES_PER_SIDE: usize = SERIES_PER_ROUTE;
 
 const SERIES_OF_OTHER: usize = SUMMED_SERIES_PER_SERVICE + SERIES_PER_PROBE + SERIES_PER_ROUTE + SERIES_PER_SIDE;
 

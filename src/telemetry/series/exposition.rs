@@ -42,7 +42,8 @@ pub(super) fn families(
         ("version", sides.other_count),
     ];
     let left_out = left_out.map(|(kind, count)| gauge(&[("kind", kind)], count as f64));
-    let help = "Services, services' probes and routes without lines of their own, summed under \"other\"";
+    let help =
+        "Services, services' probes, routes and versions of splits without lines of their own, summed under \"other\"";
     all.push(family("furt_series_left_out", help, MetricType::GAUGE, left_out.into()));
     // A family without lines cannot be written down.
     all.retain(|family| !family.get_metric().is_empty());
