@@ -232,9 +232,7 @@ fn check_compress(fields: &mut Fields<'_>, options: &RouteOptions, routes: Optio
     // Without routes there is the one that its host leads to.
     let own = routes.is_some_and(<[_]>::is_empty).then_some((None, &nothing));
     for (at, own) in all.chain(own) {
-        let cors = own.cors.clone().after(options.cors.value().cloned());
-        let compress = own.compress.clone().after(options.compress.value().copied());
-        if let Some(Err(why)) = compress.map(|compress| compress.check_with(cors.as_deref())) {
+        if let Err(why) = own.check_compress(options) {
             refused.insert(at.filter(|_| !own.compress.is_nothing()), why);
         }
     }

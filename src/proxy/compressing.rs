@@ -49,8 +49,10 @@ pub(super) struct Candidate {
 impl Candidate {
     /// Looks at the header as the service has sent it; `None`: the route does not ask.
     pub(super) fn look(response: &ResponseHeader, ctx: &Context) -> Option<Self> {
-        let view = ctx.snapshot.clone().filter(|_| ctx.target.compresses())?;
-        Some(Self { view, is_kept: fate::is_kept(&response.headers) })
+        if !ctx.target.compresses() {
+            return None;
+        }
+        Some(Self { view: ctx.snapshot.clone()?, is_kept: fate::is_kept(&response.headers) })
     }
 }
 
@@ -72,9 +74,11 @@ impl Compressor {
     ) -> Result<()> {
         // Of an attempt before.
         ctx.compressing = None;
+        if *is_kept {
+            return Ok(());
+        }
         let config = &view.config.compression;
         match fate::of(session.req_header(), response, config) {
-            _ if *is_kept => Ok(()),
             Fate::Left => Ok(()),
             Fate::Varies => marks::vary(response),
             Fate::NotModified => {

@@ -212,7 +212,7 @@ impl Definition {
                 return Err(Invalid::new("without routes there is nothing to strip of its paths"));
             }
             if is_by_host {
-                self.check_compress(&RouteOptions::default())?;
+                RouteOptions::default().check_compress(&self.options)?;
             }
             return self.routes.iter().try_for_each(|route| self.check_options(route));
         };
@@ -225,14 +225,7 @@ impl Definition {
         if rewrite.is_some_and(|rewrite| !rewrite.fits(&route.pattern)) {
             return Err(Invalid::new("what is stripped of a path does not begin the pattern of its route"));
         }
-        self.check_compress(&route.options)
-    }
-
-    /// `own`: what a route says.
-    fn check_compress(&self, own: &RouteOptions) -> Result<(), Invalid> {
-        let cors = own.cors.clone().after(self.options.cors.value().cloned());
-        let compress = own.compress.clone().after(self.options.compress.value().copied());
-        compress.map_or(Ok(()), |compress| compress.check_with(cors.as_deref()))
+        route.options.check_compress(&self.options)
     }
 }
 

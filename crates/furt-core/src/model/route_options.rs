@@ -91,6 +91,16 @@ impl RouteOptions {
             && mirror.is_nothing())
     }
 
+    /// Whether a route that says this may be compressed where the definition says `of_definition`.
+    ///
+    /// # Errors
+    /// It would be, and its `cors` allows credentials.
+    pub fn check_compress(&self, of_definition: &Self) -> Result<(), Invalid> {
+        let compress = self.compress.clone().after(of_definition.compress.value().copied());
+        let cors = self.cors.clone().after(of_definition.cors.value().cloned());
+        compress.map_or(Ok(()), |compress| compress.check_with(cors.as_deref()))
+    }
+
     /// Whether each of them could have been registered; whether they go together is for who knows all that is said of a route.
     ///
     /// # Errors
