@@ -25,7 +25,7 @@ use crate::clock;
 use crate::driver::DriverGone;
 use crate::upstream;
 use crate::wire;
-use furt_core::model::{AuthMethods, InstanceId, ServiceName, Side, UpstreamHost, UpstreamUrl};
+use furt_core::model::{AuthMethods, InstanceId, ServiceName, UpstreamHost, UpstreamUrl};
 use furt_core::registry::{self, Answer, Event, InstanceRef, Registration, ReplyId, Source};
 
 /// The longest wait for the registry or the cluster: a store or a node that hangs must not hold callers for ever.
@@ -158,8 +158,8 @@ pub(super) fn is_installed(api: &Api, parsed: &Parsed) -> bool {
     service.is_some_and(|service| {
         let installed = &service.definition;
         let is_canary = || {
-            let split = service.split.as_ref().map(|split| &split.split.spec);
-            split.is_some_and(|split| split.side_of(instance.version.as_ref()) != Side::Stable)
+            let sides = service.split.as_ref();
+            sides.is_some_and(|sides| sides.split.spec.names(instance.version.as_ref()))
         };
         let keeps_definition = parsed.kind.joins()
             || is_canary()

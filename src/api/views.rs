@@ -23,7 +23,7 @@ pub(super) fn service(
         service: definition.service.as_str().into(),
         status: wire::status(service.status),
         blocked: service.suspended.as_deref().map(str::to_owned),
-        warnings: [warnings::of(service, shared), splits::without_instances(service)].concat(),
+        warnings: [warnings::of(service, shared), splits::without_instances_today(service)].concat(),
         draining: service.is_draining(),
         maintenance: maintenance::of_service(&definition.service, in_maintenance),
         split: service.split.as_ref().map(|split| splits::shown(&definition.service, &split.split)),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use furt_core::model::{Definition, InstanceId, RouteOptions, RouteSpec, ServiceName, Side};
+use furt_core::model::{Definition, InstanceId, RouteOptions, RouteSpec, ServiceName};
 use furt_core::registry::Canary;
 use furt_core::routing::{
     Contest, Instance, Owner, Route, RouteCounter, Service, ServiceIndex, SharedUrl, SharedUrls, unguarded,
@@ -65,7 +65,7 @@ pub(super) fn of_unnamed_version(service: &Service, instance: &InstanceId) -> Op
     let spec = &service.split.as_ref()?.split.spec;
     let found = service.instances.binary_search_by(|one| one.spec.id.cmp(instance)).ok()?;
     let version = service.instances[found].spec.version.as_ref()?;
-    (spec.side_of(Some(version)) == Side::Stable).then(|| {
+    (!spec.names(Some(version))).then(|| {
         format!("the split of \"{}\" does not name the version \"{version}\": instance \"{instance}\" is a stable one, and what it says of the service holds for all", service.definition.service)
     })
 }

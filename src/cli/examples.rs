@@ -62,7 +62,7 @@ Examples:
 pub(super) const SPLIT: &str = "\
 Examples:
   furt split comments 2.4.0=5% --header X-Canary
-  furt split comments 2.4.0=50% 2.5.0=1%
+  furt split comments 2.4.0=50% 2.5.0=1% --header X-Canary
   furt split comments --off
   furt split";
 

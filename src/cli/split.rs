@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use furt_api::Ordered;
 use furt_api::splits::{NewSplit, RemovedSplit, SetSplit, Split, Splits};
-use furt_core::model::{BasisPoints, SplitSpec, Version};
+use furt_core::model::{Percentage, SplitSpec, Version};
 
 use super::client::{ask, show};
 use super::output::{cell, clean, note, table};
@@ -17,7 +17,7 @@ pub(super) struct SplitArgs {
     /// A version with its share of the callers, such as 2.4.0=5%; more than one, in their order, for more
     #[arg(value_name = "VERSION=SHARE", value_parser = share, requires = "service", conflicts_with = "off")]
     shares: Vec<(String, f64)>,
-    /// The header by which a client says where it goes: a version, or "stable" for the rest
+    /// The header by which a client says where it goes: a version, or "stable" for all other instances
     #[arg(long, value_name = "NAME", value_parser = header, requires = "shares")]
     header: Option<String>,
     /// Answer 503 where no instance of a caller's version can be asked, instead of sending it to others
@@ -36,7 +36,7 @@ fn share(text: &str) -> Result<(String, f64), String> {
     let (version, share) = text.split_once('=').ok_or("must be a version and its share, such as 2.4.0=5%")?;
     let checked = Version::try_new(version).and_then(|version| SplitSpec::check_version(&version));
     checked.map_err(|why| format!("the version {why}"))?;
-    let share = BasisPoints::from_text(share).map_err(|why| format!("the share {why}"))?;
+    let share = Percentage::from_text(share).map_err(|why| format!("the share {why}"))?;
     Ok((version.to_owned(), share.percent()))
 }
 

@@ -75,9 +75,9 @@ impl Gateway {
             // With no instance left to try, what went wrong with the last one is the answer.
             Err(Unserved::ClientGone) => return Err(Error::new_down(ErrorType::ConnectionClosed)),
             Err(Unserved::NoInstance(none)) => {
-                let instances = splitting::askable(&service, ctx.attempts.side);
-                let needs_h2c = ctx.received.is_call && instances.clone().all(|one| !takes_calls(one));
-                let unavailable = || match needs_h2c && instances.clone().next().is_some() {
+                let takes_none = |one: &Instance| !takes_calls(one);
+                let needs_h2c = ctx.received.is_call && splitting::all_are(&service, ctx.attempts.side, takes_none);
+                let unavailable = || match needs_h2c {
                     true => GatewayProblem::GrpcNeedsH2c.into(),
                     false => self.unavailable(none),
                 };
@@ -439,12 +439,12 @@ fn pick(
         return picked;
     }
     let others = || splitting::others(split, side);
-    let mut sound = others().filter_map(|other| splitting::pick_of_side(split, other, input, untried));
-    if let Some(picked) = splitting::first(&mut sound) {
+    let sound = others().filter_map(|other| splitting::pick_of_side(split, other, input, untried));
+    if let Some(picked) = splitting::first(sound) {
         return picked;
     }
     let sides = std::iter::once(side).chain(others());
-    splitting::first(&mut sides.map(|one| pick_among(split.side(one), attempts, is_call, input)))
+    splitting::first(sides.map(|one| pick_among(split.side(one), attempts, is_call, input)))
         .unwrap_or(Err(NoInstance::Unavailable))
 }
 

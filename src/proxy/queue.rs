@@ -1,8 +1,8 @@
 //! Waiting for a slot where every instance of a service is at its hard limit (docs/decisions/009-waiting-for-a-slot.md).
 //!
-//! A bounded number of requests waits for a bounded time, of each side of a split as many. Each slot that is released wakes the request that waited longest;
-//! all of them look again every [`TICK`], since another instance may have been published meanwhile. A waiting request reads
-//! the newest snapshot each time. Where its client goes away, the next request is woken in its stead.
+//! A bounded number of requests waits for a bounded time, of each side of a split as many. Each slot that is released wakes the
+//! request that waited longest; all of them look again every [`TICK`], since another instance may have been published meanwhile.
+//! A waiting request reads the newest snapshot each time. Where its client goes away, the next request is woken in its stead.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

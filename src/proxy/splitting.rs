@@ -1,7 +1,8 @@
 //! To which side of its service's split a request goes, and what is asked where that side has nobody.
 //!
 //! Everything else that chooses an instance works within the side. Only where no instance of it is sound the others are asked,
-//! unless the split is strict: `stable` first, then versions that have a share. One without any is for whoever asks for it. One that is full has its requests wait as without a split: its share is its share.
+//! unless the split is strict: `stable` first, then versions that have a share. A version without one is for whoever asks for it.
+//! A side that is full has its requests wait as without a split: its share is its share.
 
 use http::HeaderMap;
 
@@ -9,7 +10,7 @@ use super::attempts::Attempts;
 use super::caller;
 use super::context::Context;
 use furt_core::live::Outcome;
-use furt_core::model::{BasisPoints, Side};
+use furt_core::model::{Percentage, Side};
 use furt_core::routing::{Instance, Lease, NoInstance, SelectionInput, Service, ServiceSplit};
 
 /// The side of a request; `None`: the service has no split.
@@ -60,24 +61,25 @@ pub(super) fn count(service: &Service, attempts: &Attempts, outcome: Outcome) {
 /// The sides that are asked in the place of one that has nobody, in their order.
 pub(super) fn others(split: &ServiceSplit, side: Side) -> impl Iterator<Item = Side> {
     let versions = split.split.spec.versions.iter().enumerate();
-    let with_share = versions.filter(|(_, one)| one.share > BasisPoints::default()).map(|(at, _)| Side::Version(at));
+    let with_share = versions.filter(|(_, one)| one.share > Percentage::NONE).map(|(at, _)| Side::Version(at));
     std::iter::once(Side::Stable).chain(with_share).filter(move |other| *other != side)
 }
 
-/// The instances that a request of that side may go to at all.
-pub(super) fn askable(service: &Service, side: Option<Side>) -> impl Iterator<Item = &Instance> + Clone {
-    let sides = service.split.as_deref().zip(side).map(|(split, side)| {
-        let others = (!split.split.spec.strict).then(|| others(split, side).collect::<Vec<_>>());
-        std::iter::once(side).chain(others.into_iter().flatten()).map(|one| &*split.side(one).instances)
-    });
-    let whole = if sides.is_some() { None } else { Some(&*service.instances) };
-    let parts: Vec<&[_]> = sides.into_iter().flatten().chain(whole).collect();
-    parts.into_iter().flatten().map(|instance| &**instance)
+/// Whether there are instances that a request of that side may go to, and all of them are so.
+pub(super) fn all_are(service: &Service, side: Option<Side>, is_so: impl Fn(&Instance) -> bool) -> bool {
+    let all = |part: &Service| part.instances.iter().all(|one| is_so(one));
+    let Some((split, side)) = service.split.as_deref().zip(side) else {
+        return !service.instances.is_empty() && all(service);
+    };
+    let others = others(split, side).filter(|_| !split.split.spec.strict);
+    let sides = std::iter::once(side).chain(others).map(|one| split.side(one));
+    let mut there = sides.filter(|part| !part.instances.is_empty()).peekable();
+    there.peek().is_some() && there.all(all)
 }
 
 /// The first slot that can be had; where there is none, why: some are full, all that could be asked drain, or there are none.
 /// `None`: nobody was asked.
-pub(super) fn first(picked: &mut dyn Iterator<Item = Result<Lease, NoInstance>>) -> Option<Result<Lease, NoInstance>> {
+pub(super) fn first(picked: impl Iterator<Item = Result<Lease, NoInstance>>) -> Option<Result<Lease, NoInstance>> {
     let mut none = None;
     for one in picked {
         match (one, none) {

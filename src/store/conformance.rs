@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use furt_core::model::{
-    BasisPoints, CidrSet, Definition, Document, DrainMark, DrainUntil, HealthCheck, Host, Incarnation, InstanceId,
-    InstanceSpec, KeyName, KeySpec, Maintenance, MaintenanceMessage, MaintenanceScope, OldDigest, PermissionRule,
+    CidrSet, Definition, Document, DrainMark, DrainUntil, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec,
+    KeyName, KeySpec, Maintenance, MaintenanceMessage, MaintenanceScope, OldDigest, Percentage, PermissionRule,
     PermissionSet, Rate, RateLimit, RuntimeKey, ServiceName, Sha256Digest, Split, SplitSpec, SplitVersion, Status,
     StatusRange, UpstreamUrl, Version,
 };
@@ -135,7 +135,7 @@ pub(super) fn gone_maintenance(of: &str) -> Change {
 pub(super) fn split(of: &str, shares: &[(&str, f64)]) -> Change {
     let share = |(version, share): &(&str, f64)| SplitVersion {
         version: Version::try_new(version).unwrap(),
-        share: BasisPoints::try_percent(*share).unwrap(),
+        share: Percentage::try_percent(*share).unwrap(),
     };
     let header = Some(SplitSpec::try_header("X-Canary").unwrap());
     let spec = SplitSpec { versions: shares.iter().map(share).collect(), header, strict: true };

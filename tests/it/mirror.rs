@@ -184,15 +184,16 @@ async fn the_share_of_the_requests_is_copied() {
     gateway.registered(&service(&primary.url())).await;
     gateway.registered(&next(mirrored.url())).await;
     let mut before = 0;
-    // Ten standard deviations about the middle.
-    for (share, bounds) in [("100%", 1000..=1000), ("10%", 10..=195), ("0.01%", 0..=12)] {
+    // Of 10 % that is ten standard deviations about the middle; of 0.01 % one in three million runs has more.
+    for (share, bounds) in [("100%", 1000..=1000), ("10%", 10..=195), ("0.01%", 0..=4)] {
         gateway.reloaded(&mirror(&format!(", share = '{share}'"))).await;
         for _ in 0..1000 {
             get(&gateway, "/s/a").await;
         }
-        let now = eventually("no copy is under way", SOON, async || {
+        // A copy is begun before its request is answered, and is sent at once.
+        let now = eventually("so many are copied, and no copy is under way", SOON, async || {
             let (counted, seen) = (counted_in_all(&gateway).await, mirrored.seen().len());
-            (counted == seen).then_some(seen)
+            (counted == seen && bounds.contains(&(seen - before))).then_some(seen)
         })
         .await;
         assert!(bounds.contains(&(now - before)), "{} of 1000 at {share}", now - before);
@@ -208,7 +209,8 @@ async fn what_is_a_talk_is_not_copied() {
     gateway.registered(&next(mirrored.url())).await;
     gateway.registered(&with(service(&h2c.url()), json!({"protocol": "h2c"}))).await;
     let client = Client::to(gateway.public).await;
-    _ = client.send(call("/s/call"), message(b"hello")).await;
+    assert_eq!(client.send(call("call"), message(b"hello")).await.status, 200);
+    assert_eq!(h2c.requests("/s/call"), 1);
     gateway.registered(&with(service(&primary.url()), json!({"protocol": "http1"}))).await;
 
     let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}/s/live", gateway.public)).await.unwrap();
@@ -299,7 +301,7 @@ async fn connections_are_used_again_unless_an_answer_is_too_long_to_be_read() {
         }
     }
     // It may be late once or twice on a busy machine.
-    assert!(short.connections() < 10, "{}", short.connections());
+    assert!(short.connections() <= 3, "{}", short.connections());
     assert_eq!(long.connections(), 10);
 }
 

@@ -274,6 +274,33 @@ async fn callers_of_one_address_have_their_own_measure_and_only_strangers_count_
 }
 
 #[tokio::test]
+async fn a_caller_by_token_has_one_side_of_a_split_wherever_it_comes_from() {
+    let signer = Signer::new("k1");
+    let keys = key_server(&[&signer]).await;
+    let gateway = Gateway::start(&issuer(&keys, "[server]\ntrusted_proxies = ['127.0.0.1']")).await;
+    let [old, new] = [Origin::named("old").await, Origin::named("new").await];
+    gateway.registered(&with(notes(&old), json!({"instance": "old"}))).await;
+    gateway.registered(&with(notes(&new), json!({"instance": "new", "version": "2"}))).await;
+    let split = gateway.operate(Method::PUT, "/internal/services/notes/split");
+    Answer::of(split.json(&json!({"versions": {"2": 50}}))).await.ok();
+    let mut sides = std::collections::BTreeSet::new();
+    for caller in 0..20 {
+        let reached = async |from: u8, scope: &str| {
+            let token = signer.token(json!({"sub": format!("caller-{caller}"), "scope": scope}));
+            let request = gateway.anonymous(Method::GET, "/notes").header("authorization", format!("Bearer {token}"));
+            let answer = Answer::of(request.header("x-forwarded-for", format!("10.1.0.{from}"))).await;
+            answer.ok()["origin"].as_str().unwrap().to_owned()
+        };
+        let at = reached(1, "notes:read").await;
+        for from in 2..5 {
+            assert_eq!(reached(from, "notes:read other").await, at, "caller-{caller}, also by another token");
+        }
+        sides.insert(at);
+    }
+    assert_eq!(sides.len(), 2);
+}
+
+#[tokio::test]
 async fn a_rule_says_who_may_vouch_also_for_a_part_of_a_route_and_closes_public_ones() {
     let (signer, origin) = (Signer::new("k1"), Origin::start().await);
     let keys = key_server(&[&signer]).await;

@@ -10,7 +10,7 @@ use crate::{Epoch, Generation, Ordered, Outcome, ServiceName, Timestamp};
 pub struct NewSplit {
     /// From 1 to 8 versions with their shares in percent, 0 to 100 with at most two decimals, at most 100 together. In their order.
     pub versions: Ordered<f64>,
-    /// The header by which a client says where it goes: a version, or `stable` for the rest. Absent: none.
+    /// The header by which a client says where it goes: a version, or `stable` for all other instances. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<String>,
     /// Whether requests get 503 where no instance of their version can be asked. Absent: no, they go to others.

@@ -35,7 +35,7 @@ pub(in crate::api) fn options(
     let host = asked_host.as_ref().map(|(host, by)| option("rewrite.host", host_in_words(host), *by));
     let read = read_timeout.map(|(time, by)| option("timeouts.read", seconds(time), by));
     let headers = headers.as_ref().map(|(headers, by)| option("headers", headers_in_words(headers), *by));
-    let mirror = mirror.as_ref().map(|(mirror, by)| option("mirror", mirror_in_words(mirror), *by));
+    let mirror = mirror.as_ref().map(|(mirror, by)| option("mirror", mirror_in_words(mirror, published), *by));
     let restricting = restrictions.iter().flat_map(|(said, scope, by)| {
         let told = restrictions_in_words(said).into_iter();
         told.map(move |(name, value)| option(name, within(value, scope.as_ref()), *by))
@@ -102,10 +102,12 @@ fn headers_in_words(headers: &MessageHeaders) -> String {
     told.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
-fn mirror_in_words(mirror: &Mirror) -> String {
+fn mirror_in_words(mirror: &Mirror, published: &Published) -> String {
     let Mirror { service, share, methods, max_body } = mirror;
     let methods = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-    format!("{share} of {methods} to {service}; bodies of at most {max_body} bytes")
+    let is_there = published.service_named(service.as_str()).is_some();
+    let missing = if is_there { "" } else { "; no service of that name is registered" };
+    format!("{share} of {methods} to {service}; bodies of at most {max_body} bytes{missing}")
 }
 
 fn in_words(cors: &Cors) -> String {

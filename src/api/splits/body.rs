@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::fields::{FieldError, Fields, text, truth};
-use furt_core::model::{BasisPoints, Invalid, MAX_SPLIT_VERSIONS, SplitSpec, SplitVersion, Version};
+use furt_core::model::{Invalid, MAX_SPLIT_VERSIONS, Percentage, SplitSpec, SplitVersion, Version};
 
 /// What a body says.
 ///
@@ -48,7 +48,7 @@ fn read_version(name: &str, share: &Value) -> Result<SplitVersion, Invalid> {
     let version = Version::try_new(name).map_err(|why| Invalid::new(format!("is no version: its name {why}")))?;
     SplitSpec::check_version(&version).map_err(|why| Invalid::new(format!("is no version: its name {why}")))?;
     // What is no number is out of range.
-    let share = BasisPoints::try_percent(share.as_f64().unwrap_or(f64::NAN))?;
+    let share = Percentage::try_percent(share.as_f64().unwrap_or(f64::NAN))?;
     Ok(SplitVersion { version, share })
 }
 

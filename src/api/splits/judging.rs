@@ -1,10 +1,11 @@
 //! Where callers of a service with a split go, as `furt explain` tells it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::clock;
-use furt_core::model::{BasisPoints, KeyName, Side, Split};
-use furt_core::routing::{CallerId, Service};
+use furt_core::model::{KeyName, Percentage, Side, Split, SplitSpec};
+use furt_core::routing::{CallerId, Instance, Service};
 
 /// `None`: the service has no split. `key`: by which a request is let in.
 pub(in crate::api) fn judge(service: &Service, key: Option<&KeyName>, client: Option<IpAddr>) -> Option<String> {
@@ -32,32 +33,38 @@ fn sentence(service: &Service, split: &Split) -> String {
 
 /// What becomes of its requests while no instance of its version can be asked.
 fn where_none(service: &Service, split: &Split, side: Side) -> &'static str {
-    let has_none = service.split.as_ref().is_some_and(|split| !split.side(side).has_sound(clock::unix_ms()));
-    match (has_none, split.spec.strict) {
-        (false, _) => "",
-        (true, true) => ", of which no instance can be asked: 503",
-        (true, false) => ", of which no instance can be asked: to the others",
+    match (has_sound(service, &split.spec, side), split.spec.strict) {
+        (true, _) => "",
+        (false, true) => ", of which no instance can be asked: 503",
+        (false, false) => ", of which no instance can be asked: to the others",
     }
 }
 
-/// What an operator is to know of the sides that have a share of the callers and nobody who can be asked.
-pub(in crate::api) fn without_instances(service: &Service) -> Vec<String> {
-    let Some(sides) = &service.split else { return Vec::new() };
-    let (spec, now_ms) = (&sides.split.spec, clock::unix_ms());
+/// Which callers find no instance of their version that can be asked.
+pub(in crate::api) fn without_instances_today(service: &Service) -> Vec<String> {
+    service.split.as_ref().map(|sides| without_instances(service, &sides.split.spec)).unwrap_or_default()
+}
+
+/// The same under a split that may not be published yet.
+pub(super) fn without_instances(service: &Service, spec: &SplitSpec) -> Vec<String> {
     let versions = spec.versions.iter().enumerate().map(|(at, one)| (Side::Version(at), one.share));
-    let sides_of_split = versions.chain([(Side::Stable, spec.rest())]);
-    let has_share = |(_, share): &(Side, BasisPoints)| *share > BasisPoints::default();
-    let is_sound = |side: Side| sides.side(side).has_sound(now_ms);
+    let sides = versions.chain([(Side::Stable, spec.rest())]);
+    let is_sound = |side: Side| has_sound(service, spec, side);
     // These stand in for others.
-    let others = || sides_of_split.clone().filter(|one| one.0 == Side::Stable || has_share(one));
-    let becomes = match spec.strict || !others().any(|(side, _)| is_sound(side)) {
+    let mut others = sides.clone().filter(|(side, share)| *side == Side::Stable || *share > Percentage::NONE);
+    let becomes = match spec.strict || !others.any(|(side, _)| is_sound(side)) {
         true => "get 503",
         false => "go to other instances",
     };
-    let empty = sides_of_split.clone().filter(|one| has_share(one) && !is_sound(one.0));
-    empty
-        .map(|(side, share)| {
-            format!("no instance of {} can be asked: {share} of callers {becomes}", spec.name_of(side))
-        })
-        .collect()
+    let empty = sides.filter(|(side, share)| *share > Percentage::NONE && !is_sound(*side));
+    let told = empty.map(|(side, share)| {
+        format!("no instance of {} can be asked: {share} of callers {becomes}", spec.name_of(side))
+    });
+    told.collect()
+}
+
+fn has_sound(service: &Service, spec: &SplitSpec, side: Side) -> bool {
+    let now_ms = clock::unix_ms();
+    let is_own = |one: &&Arc<Instance>| spec.side_of(one.spec.version.as_ref()) == side;
+    service.instances.iter().filter(is_own).any(|one| one.is_sound(now_ms))
 }

@@ -18,10 +18,10 @@ use super::commands::{ApiResult, ask, check_staying, json_body, service_named, u
 use super::listener::BodyTooLarge;
 use super::problem::Problem;
 use crate::wire;
-use furt_core::model::{self, BasisPoints, ServiceName, Side, SplitSpec};
+use furt_core::model::{self, ServiceName, SplitSpec};
 use furt_core::registry::{Answer, Event, Refusal, Source, SplitAnswer, SplitCommand};
-use furt_core::routing::{Instance, Service, Snapshot};
-pub(super) use judging::{judge, without_instances};
+use furt_core::routing::Snapshot;
+pub(super) use judging::{judge, without_instances_today};
 pub(super) use views::shown;
 
 /// `PUT /internal/services/{service}/split`
@@ -84,7 +84,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Splits> {
     })
 }
 
-/// What may be mistyped: the name of the service, or of a version that has a share. And whether the rest has nobody.
+/// What may be mistyped, the name of the service or of a version, and which callers find nobody.
 fn warnings(name: &ServiceName, split: &model::Split, snapshot: &Snapshot) -> Vec<String> {
     let Some(service) = snapshot.service_named(name.as_str()) else {
         return vec![format!("no service \"{name}\" is registered")];
@@ -92,7 +92,7 @@ fn warnings(name: &ServiceName, split: &model::Split, snapshot: &Snapshot) -> Ve
     let is_there = |version| service.instances.iter().any(|one| one.spec.version.as_ref() == Some(version));
     let missing = split.spec.versions.iter().map(|one| &one.version).filter(|version| !is_there(*version));
     let missing = missing.map(|version| format!("no instance of \"{name}\" is of the version \"{version}\""));
-    missing.chain(without_rest(service, &split.spec)).collect()
+    missing.chain(judging::without_instances(service, &split.spec)).collect()
 }
 
 /// What of the split before is not said again, and so holds no more.
@@ -102,18 +102,6 @@ fn no_longer(before: &SplitSpec, now: &SplitSpec) -> Option<String> {
     let strict = (before.strict && !now.strict).then(|| "it is strict no more".to_owned());
     let gone: Vec<_> = header.into_iter().chain(strict).collect();
     (!gone.is_empty()).then(|| format!("{}: a split replaces the one before it as a whole", gone.join(", and ")))
-}
-
-/// That callers go to a rest which has nobody.
-fn without_rest(service: &Service, spec: &SplitSpec) -> Option<String> {
-    let is_rest = |one: &Arc<Instance>| spec.side_of(one.spec.version.as_ref()) == Side::Stable;
-    let is_empty = spec.rest() > BasisPoints::default() && !service.instances.iter().any(is_rest);
-    let has_share = spec.rest().points() < BasisPoints::WHOLE;
-    let becomes = if spec.strict || !has_share { "get 503" } else { "go to the versions that have a share" };
-    let name = &service.definition.service;
-    is_empty.then(|| {
-        format!("every instance of \"{name}\" is of a named version: the other {} of callers {becomes}", spec.rest())
-    })
 }
 
 async fn command(api: &Api, source: Source, command: SplitCommand) -> Result<SplitAnswer, Problem> {

@@ -30,7 +30,7 @@ use crate::telemetry::{MirrorOutcome, ProxyMetrics};
 use crate::tls::UpstreamTls;
 use body::{Awaited, Mirroring};
 use coming::Coming;
-use furt_core::model::{Mirror, MirrorShare, ServiceName};
+use furt_core::model::{Mirror, Percentage, ServiceName};
 use furt_core::routing::Instance;
 
 /// The most copies that are being sent, in the whole process.
@@ -121,7 +121,7 @@ impl Gateway {
         if !matches!(ctx.mirroring, Mirroring::Undecided) {
             return ctx.mirroring.restart();
         }
-        let is_drawn = mirror.share.has(fastrand::u16(0..MirrorShare::STEPS));
+        let is_drawn = mirror.share.has(fastrand::u16(0..Percentage::POINTS));
         ctx.mirroring = if is_drawn && may_copy(session, ctx, mirror) {
             self.copy(session, request, ctx.snapshot.as_deref(), mirror).unwrap_or_else(|outcome| {
                 self.mirrors.metrics.mirrored(&mirror.service, outcome);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Parsed, RecordError, RecordKind};
-use furt_core::model::{self, BasisPoints, ServiceName, SplitSpec, SplitVersion, Version};
+use furt_core::model::{self, Percentage, ServiceName, SplitSpec, SplitVersion, Version};
 
 /// The service, and its split.
 type Stored = (ServiceName, Arc<model::Split>);
@@ -67,7 +67,7 @@ impl Split {
 
     fn into_core(self) -> Result<Stored, model::Invalid> {
         let share = |Share { version, basis_points }: &Share| {
-            Ok(SplitVersion { version: Version::try_new(version)?, share: BasisPoints::try_new(*basis_points)? })
+            Ok(SplitVersion { version: Version::try_new(version)?, share: Percentage::try_new(*basis_points)? })
         };
         let spec = SplitSpec {
             versions: self.versions.iter().map(share).collect::<Result<_, model::Invalid>>()?,

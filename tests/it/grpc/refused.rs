@@ -4,6 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{before, refused, status, taking_calls};
+use crate::support::Answer;
 use crate::support::grpc::{GrpcService, call, message};
 use crate::support::h2_client::{Client, answered, asks, send_all};
 use crate::support::wire::{self, exchange};
@@ -89,6 +90,27 @@ async fn calls_go_to_instances_that_take_them_alone() {
         assert_eq!(status(client.send(call("Echo"), message(b"a")).await.trailers.as_ref()), "0");
     }
     assert_eq!((origin.requests("/s/Echo"), service.calls("Echo").len()), (0, 20));
+}
+
+#[tokio::test]
+async fn calls_go_to_a_side_of_a_split_that_takes_them_if_it_has_a_share() {
+    let (origin, service) = (Origin::start().await, GrpcService::start());
+    let gateway = Gateway::start("").await;
+    let old = with(public_service("service", &origin.url(), "/s/*"), json!({"instance": "old"}));
+    gateway.registered(&old).await;
+    gateway.registered(&with(taking_calls(&service.url()), json!({"instance": "new", "version": "2"}))).await;
+    let client = Client::to(gateway.public).await;
+    let split = async |body: Value| {
+        let put = gateway.operate(Method::PUT, "/internal/services/service/split").json(&body);
+        Answer::of(put).await.ok();
+        client.send(call("Echo").header("x-version", "stable"), message(b"a")).await
+    };
+    let shared = split(json!({"versions": {"2": 1}, "header": "x-version"})).await;
+    assert_eq!(status(shared.trailers.as_ref()), "0", "the stable instance takes no calls");
+    for none in [json!({"versions": {"2": 0}}), json!({"versions": {"2": 1}, "header": "x-version", "strict": true})] {
+        assert_eq!(refused(&split(none.clone()).await), ("12", "grpc-needs-h2c"), "{none}");
+    }
+    assert_eq!((origin.requests("/s/Echo"), service.calls("Echo").len()), (0, 1));
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::ports;
@@ -40,6 +41,8 @@ impl Question {
 pub(crate) enum Reply {
     /// With this status, these headers and this body.
     With(u16, Vec<(&'static str, String)>, String),
+    /// With 200, once it is told to.
+    Told(Arc<Notify>),
     /// Never.
     Never,
 }
@@ -120,6 +123,10 @@ async fn answer((answering, asked): State, request: Request<Incoming>) -> Result
                 response = response.header(name, value);
             }
             Ok(response.body(Full::new(body.into())).unwrap())
+        }
+        Reply::Told(told) => {
+            told.notified().await;
+            Ok(Response::new(Full::default()))
         }
         Reply::Never => pending().await,
     }

@@ -4,80 +4,17 @@
 //! share that grows takes callers of what stands behind it. Used by `registry`, `store`, `api`, and by `routing` for each
 //! request of a service with a split.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 
-use super::{Invalid, Message, Version};
+use super::{Invalid, Message, Percentage, Version};
 
 /// Versions that a split names.
 pub const MAX_SPLIT_VERSIONS: usize = 8;
 /// What a split's header says for the instances of no named version.
 pub const STABLE: &str = "stable";
-
-/// A share in hundredths of a percent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct BasisPoints(u16);
-
-impl BasisPoints {
-    /// All of it.
-    pub const WHOLE: u16 = 10_000;
-
-    /// From 0 to 10,000.
-    ///
-    /// # Errors
-    /// It is more than the whole.
-    pub fn try_new(points: u16) -> Result<Self, Invalid> {
-        if points <= Self::WHOLE { Ok(Self(points)) } else { Err(Self::invalid()) }
-    }
-
-    /// From a percentage with at most two decimals.
-    ///
-    /// # Errors
-    /// It is not from 0 to 100, or has more decimals.
-    pub fn try_percent(percent: f64) -> Result<Self, Invalid> {
-        let points = (percent * 100.0).round();
-        // A double is nearest to one text of two decimals.
-        if !(0.0..=f64::from(Self::WHOLE)).contains(&points) || points / 100.0 != percent {
-            return Err(Self::invalid());
-        }
-        // In range, and whole.
-        Ok(Self(points as u16))
-    }
-
-    /// From the text of a percentage, such as `5%` or `0.25`.
-    ///
-    /// # Errors
-    /// It is none, or out of range.
-    pub fn from_text(text: &str) -> Result<Self, Invalid> {
-        let digits = text.strip_suffix('%').unwrap_or(text);
-        let is_plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-        let percent = digits.parse().ok().filter(|_| is_plain);
-        percent.ok_or_else(Self::invalid).and_then(Self::try_percent)
-    }
-
-    fn invalid() -> Invalid {
-        Invalid::new("must be a percentage from 0 to 100 with at most two decimals")
-    }
-
-    /// The number, at most 10,000.
-    pub fn points(self) -> u16 {
-        self.0
-    }
-
-    /// As a percentage.
-    pub fn percent(self) -> f64 {
-        f64::from(self.0) / 100.0
-    }
-}
-
-impl fmt::Display for BasisPoints {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}%", self.percent())
-    }
-}
 
 /// A version that a split names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +22,7 @@ pub struct SplitVersion {
     /// The version, as instances register it.
     pub version: Version,
     /// The share of the callers.
-    pub share: BasisPoints,
+    pub share: Percentage,
 }
 
 /// What an operator says of a service's callers.
@@ -144,7 +81,7 @@ impl SplitSpec {
             return Err(Invalid::new("must name each version once"));
         }
         let sum: u32 = versions.iter().map(|one| u32::from(one.share.points())).sum();
-        if sum > u32::from(BasisPoints::WHOLE) {
+        if sum > u32::from(Percentage::POINTS) {
             return Err(Invalid::new("must have shares of at most 100 percent together"));
         }
         Ok(())
@@ -165,7 +102,7 @@ impl SplitSpec {
     /// Whether a version may be named.
     ///
     /// # Errors
-    /// It is what the header says for the rest.
+    /// It is what the header says for all other instances.
     pub fn check_version(version: &Version) -> Result<(), Invalid> {
         match version.as_str() {
             STABLE => Err(Invalid::new("must not be \"stable\", which stands for all other instances")),
@@ -192,6 +129,11 @@ impl SplitSpec {
         version.and_then(|version| self.position(|own| own == version)).map_or(Side::Stable, Side::Version)
     }
 
+    /// Whether instances of a version are on a side of their own.
+    pub fn names(&self, version: Option<&Version>) -> bool {
+        self.side_of(version) != Side::Stable
+    }
+
     /// What a side is called: its version, or `stable`.
     pub fn name_of(&self, side: Side) -> &str {
         match side {
@@ -201,9 +143,8 @@ impl SplitSpec {
     }
 
     /// What is left for the instances of no named version.
-    pub fn rest(&self) -> BasisPoints {
-        let named = self.versions.iter().map(|one| one.share.points()).fold(0, u16::saturating_add);
-        BasisPoints(BasisPoints::WHOLE.saturating_sub(named))
+    pub fn rest(&self) -> Percentage {
+        self.versions.iter().fold(Percentage::ALL, |rest, one| rest.without(one.share))
     }
 
     fn position(&self, is_it: impl Fn(&Version) -> bool) -> Option<usize> {
@@ -211,7 +152,7 @@ impl SplitSpec {
     }
 
     fn by_share(&self, caller: u64) -> Side {
-        let mut left = caller % u64::from(BasisPoints::WHOLE);
+        let mut left = caller % u64::from(Percentage::POINTS);
         for (at, one) in self.versions.iter().enumerate() {
             let share = u64::from(one.share.points());
             if left < share {

@@ -16,7 +16,7 @@ use super::refusal::Refusal;
 use super::report::Report;
 use super::splits::{MAX_PARKED, ParkedSplit, SplitAnswer, SplitCommand, SplitReport, SplitWrite};
 use super::write::Write;
-use crate::model::{InstanceSpec, ServiceName, Side, Split};
+use crate::model::{InstanceSpec, ServiceName, Split};
 
 impl Registry {
     pub(super) fn handle_split(
@@ -137,7 +137,7 @@ impl Registry {
     /// Whether an instance joins its service as one of the versions that a split names.
     pub(super) fn is_canary(&self, service: &ServiceName, instance: &InstanceSpec) -> bool {
         let split = self.splits.get(service);
-        split.is_some_and(|split| split.spec.side_of(instance.version.as_ref()) != Side::Stable)
+        split.is_some_and(|split| split.spec.names(instance.version.as_ref()))
     }
 
     /// Whether that keeps what its registration says of the service from being installed.

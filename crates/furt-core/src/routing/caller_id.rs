@@ -43,14 +43,14 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::model::{BasisPoints, Side, SplitSpec, SplitVersion, Version};
+    use crate::model::{Percentage, Side, SplitSpec, SplitVersion, Version};
 
     fn service(name: &str) -> ServiceName {
         ServiceName::try_new(name).unwrap()
     }
 
     fn split(percent: f64) -> SplitSpec {
-        let share = BasisPoints::try_percent(percent).unwrap();
+        let share = Percentage::try_percent(percent).unwrap();
         let version = Version::try_new("2").unwrap();
         SplitSpec { versions: vec![SplitVersion { version, share }], header: None, strict: false }
     }

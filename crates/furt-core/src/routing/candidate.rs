@@ -71,6 +71,11 @@ impl Instance {
         }
     }
 
+    /// Whether it is given requests before any last resort. Whether it is full is not looked at.
+    pub fn is_sound(&self, now_ms: i64) -> bool {
+        self.is_in(Tier::Fresh, now_ms)
+    }
+
     /// Whether it is at its hard limit with so many requests in flight.
     #[inline]
     pub(super) fn is_full(&self, in_flight: u32) -> bool {
@@ -79,11 +84,6 @@ impl Instance {
 }
 
 impl Service {
-    /// Whether one of its instances is sound: given requests before any last resort. Whether it is full is not looked at.
-    pub fn has_sound(&self, now_ms: i64) -> bool {
-        self.instances.iter().any(|one| one.is_in(Tier::Fresh, now_ms))
-    }
-
     /// One of the instances that are UP and could be given a request, the `number`th of them; from the first again beyond the
     /// last. Takes no slot, and looks at no load. `None`: there is none, or the service is suspended.
     pub fn up_instance(&self, number: usize) -> Option<&Arc<Instance>> {

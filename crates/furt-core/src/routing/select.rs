@@ -12,7 +12,7 @@ mod score;
 
 use std::sync::Arc;
 
-use super::candidate::{NoInstance, Tier};
+use super::candidate::NoInstance;
 use super::instance_set::{Group, InstanceSet, Locality, RegionNumber};
 use super::{Instance, Part, Service, ServiceLive};
 use crate::model::{Country, InstanceId, LoadBalancingPolicy, Region};
@@ -113,7 +113,7 @@ impl Service {
     /// Whether the instance is there and given requests, as long as it has a slot for them.
     pub fn takes_requests(&self, id: &InstanceId, now_ms: i64) -> bool {
         let found = self.instances.binary_search_by(|one| one.spec.id.cmp(id));
-        found.is_ok_and(|position| self.instances[position].is_in(Tier::Fresh, now_ms))
+        found.is_ok_and(|position| self.instances[position].is_sound(now_ms))
     }
 
     fn instance_set(&self) -> &InstanceSet {

@@ -1,5 +1,5 @@
 //! A service's instances by the sides of its split, each side as a service of its own that requests pick from. Made when the
-//! service is published, so that a request compares no versions.
+//! service is published, so that no versions are compared to choose an instance.
 
 use std::sync::Arc;
 

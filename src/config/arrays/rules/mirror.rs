@@ -7,12 +7,12 @@ use http::Method;
 use crate::config::key::{DefaultValue, EntryVisitor, Key, Nested};
 use crate::config::section::Section;
 use crate::config::value::{Commas, Parsed, Value, list, size, text};
-use furt_core::model::{MAX_MIRROR_BODY, MAX_MIRROR_METHODS, MIRROR_BODY, Mirror, MirrorShare, Said, ServiceName};
+use furt_core::model::{MAX_MIRROR_BODY, MAX_MIRROR_METHODS, MIRROR_BODY, Mirror, Percentage, Said, ServiceName};
 
 /// The values of `mirror` in an entry.
 pub(super) struct MirrorValues {
     service: Option<ServiceName>,
-    share: Option<MirrorShare>,
+    share: Option<Percentage>,
     methods: Option<Vec<Method>>,
     max_body: Option<u32>,
 }
@@ -38,7 +38,7 @@ pub(super) fn visit<V: EntryVisitor>(keys: &mut V) -> MirrorValues {
                 text: "How many of the requests are copied.",
                 ..Key::ROW
             },
-            text("a share", MirrorShare::try_new),
+            text("a share", Mirror::try_share),
         ),
         methods: keys.optional(
             Key {
@@ -92,7 +92,7 @@ pub(super) fn read(values: Nested<MirrorValues>, of: Option<&ServiceName>, entry
     }
     Said::Is(Arc::new(Mirror {
         service,
-        share: share.unwrap_or(MirrorShare::ALL),
+        share: share.unwrap_or(Percentage::ALL),
         methods: methods.map_or_else(|| Box::from([Method::GET, Method::HEAD]), Vec::into_boxed_slice),
         max_body: max_body.unwrap_or(MIRROR_BODY),
     }))

@@ -3,7 +3,7 @@ use super::*;
 fn spec(shares: &[(&str, f64)]) -> SplitSpec {
     let share = |(version, share): &(&str, f64)| SplitVersion {
         version: Version::try_new(version).unwrap(),
-        share: BasisPoints::try_percent(*share).unwrap(),
+        share: Percentage::try_percent(*share).unwrap(),
     };
     SplitSpec { versions: shares.iter().map(share).collect(), header: None, strict: false }
 }
@@ -13,28 +13,6 @@ fn naive(shares: &[(&str, f64)], caller: u64) -> String {
     let named = shares.iter().flat_map(|(version, share)| vec![*version; (share * 100.0).round() as usize]);
     let places: Vec<_> = named.chain(std::iter::repeat("stable")).take(10_000).collect();
     places[(caller % 10_000) as usize].to_owned()
-}
-
-#[test]
-fn a_percentage_has_at_most_two_decimals() {
-    for (percent, points) in
-        [(0.0, 0), (0.01, 1), (0.07, 7), (5.0, 500), (33.33, 3_333), (99.99, 9_999), (100.0, 10_000)]
-    {
-        let share = BasisPoints::try_percent(percent).unwrap();
-        assert_eq!((share.points(), share.percent()), (points, percent));
-    }
-    for points in 0..=BasisPoints::WHOLE {
-        let share = BasisPoints::try_new(points).unwrap();
-        assert_eq!(BasisPoints::try_percent(share.percent()), Ok(share));
-        assert_eq!(BasisPoints::from_text(&share.to_string()), Ok(share));
-    }
-    for bad in [-0.01, 100.01, 0.001, 33.333, f64::NAN, f64::INFINITY, -1e300] {
-        assert!(BasisPoints::try_percent(bad).is_err(), "{bad}");
-    }
-    for bad in ["", "%", "5%%", "+5", "-0", "1e1", "1.005", "five", "101", " 5"] {
-        assert!(BasisPoints::from_text(bad).is_err(), "{bad:?}");
-    }
-    assert!(BasisPoints::try_new(10_001).is_err());
 }
 
 #[test]

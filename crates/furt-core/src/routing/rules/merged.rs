@@ -106,7 +106,7 @@ impl Merged {
 mod tests {
     use super::super::Rules;
     use super::*;
-    use crate::model::{Host, MIRROR_BODY, MethodRule, MirrorShare, Origins, Pattern, Said, ServiceName};
+    use crate::model::{Host, MIRROR_BODY, MethodRule, Origins, Pattern, Percentage, Said, ServiceName};
 
     fn cors(origin: &str) -> Said<Arc<Cors>> {
         Said::Is(Arc::new(Cors::new(Origins::try_new(&[origin]).unwrap())))
@@ -169,7 +169,7 @@ mod tests {
         let (method, pattern) = (MethodRule::Any, Pattern::try_new("/shop/*").unwrap());
         let mirror = |service: &ServiceName| {
             let methods = Box::from([http::Method::GET]);
-            let mirror = Mirror { service: service.clone(), share: MirrorShare::ALL, methods, max_body: MIRROR_BODY };
+            let mirror = Mirror { service: service.clone(), share: Percentage::ALL, methods, max_body: MIRROR_BODY };
             let options = RouteOptions { mirror: Said::Is(Arc::new(mirror)), ..RouteOptions::default() };
             Rule { options, ..Rule::default() }
         };

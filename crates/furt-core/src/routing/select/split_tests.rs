@@ -8,14 +8,14 @@ use super::super::{InstanceLive, Outcome, PoolGroup, ServiceKind, ServiceSplit};
 use super::*;
 use crate::live::{Verdict, status_class};
 use crate::model::{
-    BasisPoints, Definition, InstanceSpec, ServiceName, Side, Split, SplitSpec, SplitVersion, Status, UpstreamUrl,
+    Definition, InstanceSpec, Percentage, ServiceName, Side, Split, SplitSpec, SplitVersion, Status, UpstreamUrl,
     Version,
 };
 
 const NEW: Side = Side::Version(0);
 
 fn split() -> Arc<Split> {
-    let share = BasisPoints::try_percent(30.0).unwrap();
+    let share = Percentage::try_percent(30.0).unwrap();
     let versions = vec![SplitVersion { version: Version::try_new("2").unwrap(), share }];
     let spec = SplitSpec { versions, header: None, strict: false };
     Arc::new(Split { spec, from: [127, 0, 0, 1].into(), set_ms: 0 })

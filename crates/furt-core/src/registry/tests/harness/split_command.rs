@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Harness;
-use crate::model::{BasisPoints, ServiceName, Split, SplitSpec, SplitVersion, Version};
+use crate::model::{Percentage, ServiceName, Split, SplitSpec, SplitVersion, Version};
 use crate::registry::{Answer, Event, Refusal, ReplyId, SplitCommand};
 
 pub(in crate::registry) fn version(text: &str) -> Version {
@@ -12,7 +12,7 @@ pub(in crate::registry) fn version(text: &str) -> Version {
 
 /// Ten percent for each of the versions.
 pub(in crate::registry) fn split_of(versions: &[&str]) -> SplitSpec {
-    let share = BasisPoints::try_new(1_000).unwrap();
+    let share = Percentage::try_new(1_000).unwrap();
     let versions = versions.iter().map(|text| SplitVersion { version: version(text), share });
     SplitSpec { versions: versions.collect(), header: None, strict: false }
 }
