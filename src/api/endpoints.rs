@@ -32,11 +32,13 @@ use furt_api::splits::{NewSplit, RemovedSplit, SetSplit, Split, Splits};
 use furt_api::stats::Stats;
 use furt_api::upgrade::Upgraded;
 
-use super::query::{self, Parameter, Query};
+use super::events::MAX_NUMBER;
+use super::query::{self, Form, Parameter, Query};
 use super::right::Right;
+use super::waiting::{MAX_DRAIN_SECONDS, MAX_SECONDS};
 use super::{
     Api, backends, certificates, cluster, commands, deregistration, etcd_v2, events, explain, exporting, guard, keys,
-    lookup, maintenance, metrics, queries, reloading, splits, upgrading,
+    lookup, maintenance, metrics, openapi, queries, reloading, splits, upgrading,
 };
 
 /// Whether an endpoint is behind the checks of the caller: its Host, its Origin, its address.
@@ -47,18 +49,22 @@ enum Caller {
     Unknown,
 }
 
-/// An endpoint as data: tests hold the documentation to it.
+/// An endpoint as data: the documentation is made of it.
 #[cfg(test)]
-struct Endpoint {
-    method: axum::http::Method,
-    path: &'static str,
-    query: Query,
-    right: Right,
-    /// The type in `furt_api`; `()`: none.
-    body: &'static str,
+pub(super) struct Endpoint {
+    pub(super) method: axum::http::Method,
+    pub(super) path: &'static str,
+    pub(super) query: Query,
+    pub(super) right: Right,
+    /// The type in `furt_api`; `()`: none; `Option<…>`: it may be left out.
+    pub(super) body: &'static str,
+    pub(super) body_schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
+    /// The statuses of its good answers.
+    pub(super) statuses: &'static [u16],
     /// The type in `furt_api`; `Text`: no JSON; `Json`: of no such type.
-    response: &'static str,
-    text: &'static str,
+    pub(super) response: &'static str,
+    pub(super) response_schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
+    pub(super) text: &'static str,
 }
 
 /// An answer that is plain text.
@@ -67,15 +73,19 @@ type Text = &'static str;
 type Json = serde_json::Value;
 
 macro_rules! endpoints {
-    ($($method:ident $path:literal $query:ident $caller:ident $right:ident ($body:ty) -> $response:ty = $handler:path, $text:literal;)*) => {
+    ($($method:ident $path:literal $query:ident $caller:ident $right:ident ($body:ty) -> $($status:literal)* $response:ty
+        = $handler:path, $text:literal;)*) => {
         #[cfg(test)]
-        const ENDPOINTS: &[Endpoint] = &[$(Endpoint {
+        pub(super) const ENDPOINTS: &[Endpoint] = &[$(Endpoint {
             method: axum::http::Method::$method,
             path: $path,
             query: $query,
             right: Right::$right,
             body: stringify!($body),
+            body_schema: |generator| generator.subschema_for::<$body>(),
+            statuses: &[$($status),*],
             response: stringify!($response),
+            response_schema: |generator| generator.subschema_for::<$response>(),
             text: $text,
         },)*];
 
@@ -92,136 +102,153 @@ macro_rules! endpoints {
 /// out of service. And etcd's v2 API, which overlooks what it does not know.
 const ANY: Query = Query::Any;
 const NONE: Query = Query::Only(&[]);
-const DRAIN: Query = Query::Only(&[Parameter::optional("drain", "S")]);
-const DRAIN_ONE: Query = Query::Only(&[Parameter::optional("drain", "S"), INCARNATION]);
-const WAIT: Query = Query::Only(&[Parameter::optional("wait", "S"), Parameter::optional("until", "U")]);
-const WAIT_ONE: Query =
-    Query::Only(&[Parameter::optional("wait", "S"), Parameter::optional("until", "U"), INCARNATION]);
+const DRAIN: Query = Query::Only(&[DRAIN_SECONDS]);
+const DRAIN_ONE: Query = Query::Only(&[DRAIN_SECONDS, INCARNATION]);
+const WAIT: Query = Query::Only(&[WAIT_SECONDS, UNTIL]);
+const WAIT_ONE: Query = Query::Only(&[WAIT_SECONDS, UNTIL, INCARNATION]);
 const OF_INCARNATION: Query = Query::Only(&[INCARNATION]);
-const INCARNATION: Parameter = Parameter::optional("incarnation", "I");
-const EVENTS: Query = Query::Only(&[Parameter::optional("after", "N"), Parameter::optional("wait", "S")]);
+const EVENTS: Query = Query::Only(&[
+    Parameter::optional("after", "N", Form::Whole { most: MAX_NUMBER }, "the number after which events are listed"),
+    Parameter::optional("wait", "S", Form::Seconds { most: MAX_SECONDS }, "how long to wait for one, in seconds"),
+]);
 const EXPLAIN: Query = Query::Only(&[
-    Parameter::required("method", "GET"),
-    Parameter::required("url", "/api/comments/a"),
-    Parameter::optional("client", "ADDRESS"),
-    Parameter::optional("key", "NAME"),
-    Parameter::optional("origin", "ORIGIN"),
+    Parameter::required("method", "GET", Form::Text, "the method of the request"),
+    Parameter::required("url", "/api/comments/a", Form::Text, "its path, or its url with a host"),
+    Parameter::optional("client", "ADDRESS", Form::Text, "the address of its client"),
+    Parameter::optional("key", "NAME", Form::Text, "the name of the API key that it comes with"),
+    Parameter::optional("origin", "ORIGIN", Form::Text, "the origin of the page that sends it"),
 ]);
 const INSTANCES: Query = Query::Only(&[
-    Parameter::optional("service", "NAME"),
-    Parameter::optional("namespace", "NS"),
-    Parameter::optional("after", "NEXT"),
-    Parameter::optional("wait", "S"),
+    Parameter::optional("service", "NAME", Form::Text, "the service whose instances are listed"),
+    Parameter::optional("namespace", "NS", Form::Text, "what the names of the services begin with, before a dot"),
+    Parameter::optional("after", "NEXT", Form::Text, "`next` of an earlier answer: only another state is answered"),
+    Parameter::optional("wait", "S", Form::Seconds { most: MAX_SECONDS }, "how long to wait for a change, in seconds"),
 ]);
-const BACKENDS: Query = Query::Only(&[Parameter::optional("app", "A"), Parameter::optional("region", "R")]);
+const BACKENDS: Query = Query::Only(&[
+    Parameter::optional("app", "A", Form::Text, "the app whose backends are listed"),
+    Parameter::optional("region", "R", Form::Text, "the region whose backends are listed"),
+]);
+const DRAIN_SECONDS: Parameter = Parameter::optional(
+    "drain",
+    "S",
+    Form::Seconds { most: MAX_DRAIN_SECONDS },
+    "how long to wait until nothing is in flight, in seconds",
+);
+const WAIT_SECONDS: Parameter = Parameter { name: "wait", ..DRAIN_SECONDS };
+const UNTIL: Parameter =
+    Parameter::optional("until", "U", Form::OneOf(&["registration", "restart", "undo"]), "what ends the drain");
+const INCARNATION: Parameter =
+    Parameter::optional("incarnation", "I", Form::Text, "the incarnation that is meant: another one gets 412");
 
 endpoints! {
-    POST "/internal/register-service" NONE Identified Registrant (Registration) -> Registered = commands::register,
+    POST "/internal/register-service" NONE Identified Registrant (Registration) -> 200 Registered = commands::register,
         "registers a service and an instance";
-    POST "/internal/services/{service}/instances/{id}/heartbeat" OF_INCARNATION Identified RegistrantOrOperate (()) -> Heartbeat
+    POST "/internal/services/{service}/instances/{id}/heartbeat" OF_INCARNATION Identified RegistrantOrOperate (()) -> 200 Heartbeat
         = commands::heartbeat, "keeps an instance registered";
-    GET "/internal/services" NONE Identified Read (()) -> Services = queries::services, "lists services";
-    GET "/internal/services/{service}" NONE Identified Read (()) -> Service = queries::service, "shows a service";
-    DELETE "/internal/services/{service}" DRAIN Identified RegistrantOrOperate (()) -> Drained
+    GET "/internal/services" NONE Identified Read (()) -> 200 Services = queries::services, "lists services";
+    GET "/internal/services/{service}" NONE Identified Read (()) -> 200 Service = queries::service, "shows a service";
+    DELETE "/internal/services/{service}" DRAIN Identified RegistrantOrOperate (()) -> 200 Drained
         = deregistration::deregister_service, "deregisters a service";
-    DELETE "/internal/services/{service}/instances/{id}" DRAIN_ONE Identified RegistrantOrOperate (()) -> Drained
+    DELETE "/internal/services/{service}/instances/{id}" DRAIN_ONE Identified RegistrantOrOperate (()) -> 200 Drained
         = deregistration::deregister_instance, "deregisters an instance";
-    GET "/internal/instances" INSTANCES Identified RegistrantOrOperate (()) -> FoundInstances
+    GET "/internal/instances" INSTANCES Identified RegistrantOrOperate (()) -> 200 FoundInstances
         = lookup::instances, "[looks up](registering.md#looking-up) instances, and waits for changes";
-    GET "/internal/nodes" NONE Identified RegistrantOrOperate (()) -> Nodes = lookup::nodes,
-        "lists the [gateways](#nodes) that share the registry, and for operators the nodes of the cluster";
-    POST "/internal/cluster/init" NONE Identified AdminByToken (()) -> Founded = cluster::init,
-        "makes a [cluster](#nodes), of which this node is the first commander; takes no body";
-    POST "/internal/cluster/join" NONE Identified AdminByToken (Join) -> Joining = cluster::join,
+    GET "/internal/nodes" NONE Identified RegistrantOrOperate (()) -> 200 Nodes = lookup::nodes,
+        "lists the [gateways](operating.md#nodes) that share the registry, and for operators the nodes of the cluster";
+    POST "/internal/cluster/init" NONE Identified AdminByToken (()) -> 200 Founded = cluster::init,
+        "makes a [cluster](operating.md#nodes), of which this node is the first commander";
+    POST "/internal/cluster/join" NONE Identified AdminByToken (Join) -> 200 202 Joining = cluster::join,
         "joins a cluster by a token of it; answers 202 while the node looks for the token's maker";
-    POST "/internal/cluster/tokens" NONE Identified AdminByToken (NewToken) -> IssuedToken = cluster::make_token,
-        "makes a token by which nodes join; answers 201";
-    DELETE "/internal/cluster/tokens/{token}" NONE Identified AdminByToken (()) -> DroppedToken = cluster::drop_token,
+    POST "/internal/cluster/tokens" NONE Identified AdminByToken (Option<NewToken>) -> 201 IssuedToken = cluster::make_token,
+        "makes a token by which nodes join";
+    DELETE "/internal/cluster/tokens/{token}" NONE Identified AdminByToken (()) -> 200 DroppedToken = cluster::drop_token,
         "ends a token, by its id";
-    POST "/internal/cluster/nodes/{key}/approve" NONE Identified AdminByToken (Approve) -> ApprovedNode
+    POST "/internal/cluster/nodes/{key}/approve" NONE Identified AdminByToken (Option<Approve>) -> 200 ApprovedNode
         = cluster::approve, "approves a node's key";
-    POST "/internal/cluster/nodes/{key}/update" NONE Identified AdminByToken (UpdateProgram) -> UpdatedProgram
+    POST "/internal/cluster/nodes/{key}/update" NONE Identified AdminByToken (UpdateProgram) -> 200 UpdatedProgram
         = cluster::update, "has a node run [another version](cluster.md#updates) of furt, and waits for what it tells";
-    POST "/internal/cluster/nodes/{key}/revoke" NONE Identified AdminByToken (()) -> RevokedNode = cluster::revoke,
-        "revokes a node's key, for ever; takes no body";
-    DELETE "/internal/cluster/nodes/{key}" NONE Identified AdminByToken (()) -> ForgottenNode = cluster::forget,
+    POST "/internal/cluster/nodes/{key}/revoke" NONE Identified AdminByToken (()) -> 200 RevokedNode = cluster::revoke,
+        "revokes a node's key, for ever";
+    DELETE "/internal/cluster/nodes/{key}" NONE Identified AdminByToken (()) -> 200 ForgottenNode = cluster::forget,
         "forgets a node that is not approved, until it is heard again";
-    POST "/internal/cluster/beats" NONE Identified AdminByToken (()) -> BeatsAsked = cluster::ask_beats,
-        "asks all nodes of the cluster to say how they are; takes no body";
-    POST "/internal/cluster/secret/rotate" NONE Identified AdminByToken (()) -> Rotating = cluster::rotate,
-        "makes another secret of the cluster; takes no body";
-    POST "/internal/cluster/secret/adopt" NONE Identified AdminByToken (Adopt) -> AdoptedSecret = cluster::adopt,
+    POST "/internal/cluster/beats" NONE Identified AdminByToken (()) -> 200 BeatsAsked = cluster::ask_beats,
+        "asks all nodes of the cluster to say how they are";
+    POST "/internal/cluster/secret/rotate" NONE Identified AdminByToken (()) -> 200 Rotating = cluster::rotate,
+        "makes another secret of the cluster";
+    POST "/internal/cluster/secret/adopt" NONE Identified AdminByToken (Adopt) -> 200 AdoptedSecret = cluster::adopt,
         "chooses one of two secrets of one generation, by its check value";
-    GET "/internal/cluster/settings" NONE Identified Read (()) -> Settings = cluster::settings,
+    GET "/internal/cluster/settings" NONE Identified Read (()) -> 200 Settings = cluster::settings,
         "lists the [settings](cluster.md#settings) of the cluster and its nodes, and those that were in force before";
-    POST "/internal/cluster/settings" NONE Identified AdminByToken (ChangeSettings) -> SetSettings
+    POST "/internal/cluster/settings" NONE Identified AdminByToken (ChangeSettings) -> 200 SetSettings
         = cluster::set_settings, "changes settings of the cluster, or of some nodes; answers within 60 s, and a minute more for each node that may restart";
-    POST "/internal/services/{service}/drain" WAIT Identified RegistrantOrOperate (()) -> Drained
+    POST "/internal/services/{service}/drain" WAIT Identified RegistrantOrOperate (()) -> 200 Drained
         = deregistration::drain_service, "drains all its instances";
-    DELETE "/internal/services/{service}/drain" NONE Identified RegistrantOrOperate (()) -> Drained
+    DELETE "/internal/services/{service}/drain" NONE Identified RegistrantOrOperate (()) -> 200 Drained
         = deregistration::undo_drain_of_service, "gives all its instances requests again";
-    POST "/internal/services/{service}/instances/{id}/drain" WAIT_ONE Identified RegistrantOrOperate (()) -> Drained
+    POST "/internal/services/{service}/instances/{id}/drain" WAIT_ONE Identified RegistrantOrOperate (()) -> 200 Drained
         = deregistration::drain_instance, "drains an instance";
-    DELETE "/internal/services/{service}/instances/{id}/drain" OF_INCARNATION Identified RegistrantOrOperate (()) -> Drained
+    DELETE "/internal/services/{service}/instances/{id}/drain" OF_INCARNATION Identified RegistrantOrOperate (()) -> 200 Drained
         = deregistration::undo_drain_of_instance, "gives an instance requests again";
-    POST "/internal/services/{service}/instances/{id}/probe" NONE Identified Operate (()) -> Probing = commands::probe,
+    POST "/internal/services/{service}/instances/{id}/probe" NONE Identified Operate (()) -> 202 Probing = commands::probe,
         "probes at once";
-    PUT "/internal/services/{service}/maintenance" NONE Identified Operate (BeginMaintenance) -> BegunMaintenance
-        = maintenance::begin, "begins [maintenance](#maintenance) of a service, registered or not";
-    DELETE "/internal/services/{service}/maintenance" NONE Identified Operate (()) -> EndedMaintenance = maintenance::end,
+    PUT "/internal/services/{service}/maintenance" NONE Identified Operate (Option<BeginMaintenance>) -> 200 BegunMaintenance
+        = maintenance::begin, "begins [maintenance](operating.md#maintenance) of a service, registered or not";
+    DELETE "/internal/services/{service}/maintenance" NONE Identified Operate (()) -> 200 EndedMaintenance = maintenance::end,
         "ends it";
-    GET "/internal/maintenance" NONE Identified Read (()) -> Maintenances = maintenance::list,
+    GET "/internal/maintenance" NONE Identified Read (()) -> 200 Maintenances = maintenance::list,
         "lists what is in maintenance";
-    PUT "/internal/maintenance" NONE Identified Operate (BeginMaintenance) -> BegunMaintenance = maintenance::begin_all,
+    PUT "/internal/maintenance" NONE Identified Operate (Option<BeginMaintenance>) -> 200 BegunMaintenance = maintenance::begin_all,
         "begins maintenance of all services and static routes";
-    DELETE "/internal/maintenance" NONE Identified Operate (()) -> EndedMaintenance = maintenance::end_all, "ends it";
-    GET "/internal/services/{service}/split" NONE Identified Read (()) -> Split = splits::one,
-        "shows the [split](#canaries) of a service, registered or not";
-    PUT "/internal/services/{service}/split" NONE Identified Operate (NewSplit) -> SetSplit = splits::set,
+    DELETE "/internal/maintenance" NONE Identified Operate (()) -> 200 EndedMaintenance = maintenance::end_all, "ends it";
+    GET "/internal/services/{service}/split" NONE Identified Read (()) -> 200 Split = splits::one,
+        "shows the [split](operating.md#canaries) of a service, registered or not";
+    PUT "/internal/services/{service}/split" NONE Identified Operate (NewSplit) -> 200 SetSplit = splits::set,
         "splits its callers by versions";
-    DELETE "/internal/services/{service}/split" NONE Identified Operate (()) -> RemovedSplit = splits::remove,
+    DELETE "/internal/services/{service}/split" NONE Identified Operate (()) -> 200 RemovedSplit = splits::remove,
         "ends that";
-    GET "/internal/splits" NONE Identified Read (()) -> Splits = splits::list, "lists splits";
-    GET "/internal/routes" NONE Identified Read (()) -> Routes = queries::routes, "lists routes";
-    GET "/internal/explain" EXPLAIN Identified Read (()) -> Explanation
+    GET "/internal/splits" NONE Identified Read (()) -> 200 Splits = splits::list, "lists splits";
+    GET "/internal/routes" NONE Identified Read (()) -> 200 Routes = queries::routes, "lists routes";
+    GET "/internal/explain" EXPLAIN Identified Read (()) -> 200 Explanation
         = explain::explain, "says which route a request takes";
-    GET "/internal/events" EVENTS Identified Read (()) -> Events = events::events, "lists events";
-    GET "/internal/stats" NONE Identified Read (()) -> Stats = metrics::stats, "counts of every service, for `furt top`";
-    GET "/internal/keys" NONE Identified Keys (()) -> Keys = keys::list, "lists API keys";
-    POST "/internal/keys" NONE Identified Keys (NewKey) -> IssuedKey = keys::create, "makes an API key";
-    GET "/internal/keys/{name}" NONE Identified Keys (()) -> Key = keys::one, "shows an API key, without its secret";
-    DELETE "/internal/keys/{name}" NONE Identified Keys (()) -> RevokedKey = keys::revoke, "revokes an API key";
-    POST "/internal/keys/{name}/rotate" NONE Identified Keys (RotateKey) -> IssuedKey = keys::rotate,
+    GET "/internal/events" EVENTS Identified Read (()) -> 200 Events = events::events, "lists events";
+    GET "/internal/stats" NONE Identified Read (()) -> 200 Stats = metrics::stats, "counts of every service, for `furt top`";
+    GET "/internal/keys" NONE Identified Keys (()) -> 200 Keys = keys::list, "lists API keys";
+    POST "/internal/keys" NONE Identified Keys (NewKey) -> 201 IssuedKey = keys::create, "makes an API key";
+    GET "/internal/keys/{name}" NONE Identified Keys (()) -> 200 Key = keys::one, "shows an API key, without its secret";
+    DELETE "/internal/keys/{name}" NONE Identified Keys (()) -> 200 RevokedKey = keys::revoke, "revokes an API key";
+    POST "/internal/keys/{name}/rotate" NONE Identified Keys (Option<RotateKey>) -> 200 IssuedKey = keys::rotate,
         "makes another secret for an API key";
-    GET "/internal/certificates" NONE Identified Read (()) -> Certificates = certificates::list,
+    GET "/internal/certificates" NONE Identified Read (()) -> 200 Certificates = certificates::list,
         "lists [certificates](edge.md#acme) with their ends";
-    POST "/internal/certificates/{name}/renew" NONE Identified Admin (()) -> RenewalAsked = certificates::renew,
-        "gets another certificate for a name by ACME; takes no body";
-    POST "/internal/reload" NONE Identified Admin (()) -> Reloaded = reloading::reload,
-        "reloads the configuration; takes no body";
-    POST "/internal/upgrade" NONE Identified AdminByToken (()) -> Upgraded = upgrading::upgrade,
-        "[replaces](upgrading.md) the running furt by the program in its place; takes no body";
-    GET "/internal/store/export" NONE Identified Admin (()) -> Json = exporting::export,
+    POST "/internal/certificates/{name}/renew" NONE Identified Admin (()) -> 200 RenewalAsked = certificates::renew,
+        "gets another certificate for a name by ACME";
+    POST "/internal/reload" NONE Identified Admin (()) -> 200 Reloaded = reloading::reload,
+        "reloads the configuration";
+    POST "/internal/upgrade" NONE Identified AdminByToken (()) -> 200 Upgraded = upgrading::upgrade,
+        "[replaces](upgrading.md) the running furt by the program in its place";
+    GET "/internal/store/export" NONE Identified Admin (()) -> 200 Json = exporting::export,
         "exports the store, as `furt store export` does";
-    GET "/metrics" NONE Identified Read (()) -> Text = metrics::metrics, "[metrics](metrics.md)";
-    GET "/health" ANY Identified Everyone (()) -> Health = queries::health, "health";
-    GET "/livez" ANY Unknown Everyone (()) -> Text = queries::livez, "liveness";
-    GET "/readyz" ANY Unknown Everyone (()) -> Text = queries::readyz, "readiness";
-    POST "/api/v1/register" NONE Identified Registrant (BackendRegistration) -> BackendRegistered = backends::register,
-        "registers a backend as an instance of its app; answers 201";
-    POST "/api/v1/heartbeat/{id}" NONE Identified RegistrantOrOperate (()) -> BackendHeartbeat = backends::heartbeat,
+    GET "/internal/openapi.json" NONE Identified Everyone (()) -> 200 Json = openapi::openapi,
+        "describes these endpoints, as OpenAPI 3.1";
+    GET "/metrics" NONE Identified Read (()) -> 200 Text = metrics::metrics, "[metrics](metrics.md)";
+    GET "/health" ANY Identified Everyone (()) -> 200 Health = queries::health, "health";
+    GET "/livez" ANY Unknown Everyone (()) -> 200 Text = queries::livez, "liveness";
+    GET "/readyz" ANY Unknown Everyone (()) -> 200 Text = queries::readyz, "readiness";
+    POST "/api/v1/register" NONE Identified Registrant (BackendRegistration) -> 201 BackendRegistered = backends::register,
+        "registers a backend as an instance of its app";
+    POST "/api/v1/heartbeat/{id}" NONE Identified RegistrantOrOperate (()) -> 200 BackendHeartbeat = backends::heartbeat,
         "keeps it registered";
-    GET "/api/v1/backends" BACKENDS Identified RegistrantOrOperate (()) -> Backends = backends::list,
+    GET "/api/v1/backends" BACKENDS Identified RegistrantOrOperate (()) -> 200 Backends = backends::list,
         "lists backends";
-    GET "/api/v1/backends/{id}" NONE Identified RegistrantOrOperate (()) -> Backend = backends::one, "shows a backend";
-    DELETE "/api/v1/backends/{id}" NONE Identified RegistrantOrOperate (()) -> BackendDeregistered = backends::deregister,
+    GET "/api/v1/backends/{id}" NONE Identified RegistrantOrOperate (()) -> 200 Backend = backends::one, "shows a backend";
+    DELETE "/api/v1/backends/{id}" NONE Identified RegistrantOrOperate (()) -> 200 BackendDeregistered = backends::deregister,
         "deregisters a backend";
-    GET "/v2/keys/{*key}" ANY Identified RegistrantOrOperate (()) -> Json = etcd_v2::get,
+    GET "/v2/keys/{*key}" ANY Identified RegistrantOrOperate (()) -> 200 Json = etcd_v2::get,
         "shows instances as keys of etcd";
-    PUT "/v2/keys/{*key}" ANY Identified Registrant (()) -> Json = etcd_v2::put,
+    PUT "/v2/keys/{*key}" ANY Identified Registrant (()) -> 200 201 Json = etcd_v2::put,
         "registers an instance, or keeps it registered; the body is a form";
-    DELETE "/v2/keys/{*key}" ANY Identified RegistrantOrOperate (()) -> Json = etcd_v2::delete, "deregisters an instance";
-    GET "/v2/machines" ANY Identified RegistrantOrOperate (()) -> Text = etcd_v2::machines, "lists the gateways";
+    DELETE "/v2/keys/{*key}" ANY Identified RegistrantOrOperate (()) -> 200 Json = etcd_v2::delete, "deregisters an instance";
+    GET "/v2/machines" ANY Identified RegistrantOrOperate (()) -> 200 Text = etcd_v2::machines, "lists the gateways";
 }
 
 /// Routers of the whole table.
@@ -274,64 +301,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::super::query::Presence;
     use super::*;
-
-    fn read(path: &str) -> String {
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
-    }
-
-    /// A query as the documentation has it: what may be left out in brackets, of which those at the end stand in one pair.
-    fn shown(query: Query) -> String {
-        let Query::Only(parameters) = query else { return String::new() };
-        let required = parameters.iter().take_while(|parameter| parameter.presence == Presence::Required).count();
-        let mut text = String::new();
-        for (position, Parameter { name, example, .. }) in parameters.iter().enumerate() {
-            let opening = if position == required { "[" } else { "" };
-            let separator = if position == 0 { "?" } else { "&" };
-            text += &format!("{opening}{separator}{name}={example}");
-        }
-        text + if required < parameters.len() { "]" } else { "" }
-    }
-
-    /// The table as the documentation has it.
-    fn table() -> String {
-        let row = |endpoint: &Endpoint| {
-            let path = match endpoint.path.strip_prefix("/internal") {
-                Some(_) => endpoint.path.replace("{id}", "{instance}"),
-                None => endpoint.path.to_owned(),
-            };
-            let who = match endpoint.right {
-                Right::Everyone if ["/livez", "/readyz"].contains(&&*path) => "everyone, with any `Host`",
-                Right::Everyone => "everyone",
-                Right::Registrant => "service",
-                Right::RegistrantOrOperate => "service, operate",
-                Right::Read => "read",
-                Right::Keys => "keys",
-                Right::Operate => "operate",
-                Right::Admin => "admin",
-                Right::AdminByToken => "admin, with the token",
-            };
-            let of_type = |name: &str| match name {
-                "()" => String::new(),
-                "Text" => "text".to_owned(),
-                "Json" => "JSON".to_owned(),
-                name => format!("`{name}`"),
-            };
-            let Endpoint { method, text, .. } = endpoint;
-            let query = shown(endpoint.query);
-            let (body, response) = (of_type(endpoint.body), of_type(endpoint.response));
-            format!("| `{method} {path}{query}` | {who} | {body} | {response} | {text} |\n")
-        };
-        let head = "| request | for | body | answer | what it does |\n|---|---|---|---|---|\n";
-        head.to_owned() + &ENDPOINTS.iter().map(row).collect::<String>()
-    }
-
-    #[test]
-    fn the_documentation_has_this_very_table() {
-        let table = table();
-        assert!(read("docs/operating.md").contains(&table), "docs/operating.md should have:\n{table}");
-    }
 
     /// What is not in the table cannot be asked for: routes are added here alone, and each by its row.
     #[test]

@@ -10,13 +10,12 @@ use serde::{Serialize, Serializer};
 
 use super::problem::Problem;
 use super::query::Parameters;
+use super::waiting::MAX_SECONDS;
 use super::{Api, listing};
 use crate::telemetry::Event;
 
-/// The longest wait for an event, in seconds.
-const MAX_SECONDS: u16 = 60;
 /// Numbers that every reader of JSON takes for exact.
-const MAX_NUMBER: u64 = 1 << 53;
+pub(super) const MAX_NUMBER: u64 = 1 << 53;
 /// Operators that may wait at once: each is woken by the next event, and many would hold up the driver that tells it.
 pub(super) const MAX_WAITS: usize = 64;
 /// What happens in one turn of the driver comes in one answer: a service that leaves is an event an instance.

@@ -18,6 +18,7 @@ use furt_api::{ServiceName, nodes};
 
 use super::problem::Problem;
 use super::query::Parameters;
+use super::waiting::MAX_SECONDS;
 use super::{Api, cluster, listing, views};
 use crate::nodes::Node;
 use crate::wire;
@@ -25,8 +26,6 @@ use furt_core::model::{self, Scheme};
 use furt_core::registry::Source;
 use furt_core::routing::{Instance, Service, Snapshot};
 
-/// The longest wait for a change, in seconds.
-const MAX_SECONDS: u16 = 60;
 /// Callers that may wait at once: a fleet of 1,000 of which each process watches one service.
 const MAX_WAITS: usize = 1024;
 /// The longest mark that is read; those that are written are shorter.

@@ -26,6 +26,7 @@ mod lookup;
 mod maintenance;
 mod metrics;
 mod near;
+mod openapi;
 mod problem;
 mod queries;
 mod query;

@@ -33,6 +33,25 @@ pub(super) struct Parameter {
     pub(super) presence: Presence,
     /// A value, or a word for it.
     pub(super) example: &'static str,
+    pub(super) form: Form,
+    /// What it says, as a clause.
+    pub(super) text: &'static str,
+}
+
+/// What a parameter must look like.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(test), expect(dead_code, reason = "the documentation is made of it, by a test"))]
+pub(super) enum Form {
+    Text,
+    /// A number of seconds from 0, with a fraction or without.
+    Seconds {
+        most: u16,
+    },
+    /// A whole number from 0.
+    Whole {
+        most: u64,
+    },
+    OneOf(&'static [&'static str]),
 }
 
 /// Whether a parameter may be left out.
@@ -43,12 +62,12 @@ pub(super) enum Presence {
 }
 
 impl Parameter {
-    pub(super) const fn optional(name: &'static str, example: &'static str) -> Self {
-        Self { name, presence: Presence::Optional, example }
+    pub(super) const fn optional(name: &'static str, example: &'static str, form: Form, text: &'static str) -> Self {
+        Self { name, presence: Presence::Optional, example, form, text }
     }
 
-    pub(super) const fn required(name: &'static str, example: &'static str) -> Self {
-        Self { name, presence: Presence::Required, example }
+    pub(super) const fn required(name: &'static str, example: &'static str, form: Form, text: &'static str) -> Self {
+        Self { name, presence: Presence::Required, example, form, text }
     }
 }
 
@@ -189,7 +208,10 @@ impl Parameters {
 mod tests {
     use super::*;
 
-    const KNOWN: &[Parameter] = &[Parameter::optional("after", "N"), Parameter::optional("wait", "S")];
+    const KNOWN: &[Parameter] = &[
+        Parameter::optional("after", "N", Form::Whole { most: 1 << 53 }, "the number"),
+        Parameter::optional("wait", "S", Form::Seconds { most: 60 }, "how long to wait"),
+    ];
 
     fn read(query: &str) -> (Option<Duration>, Option<u64>, Option<String>) {
         let mut parameters = Parameters::new(KNOWN, Some(query));
@@ -229,7 +251,7 @@ mod tests {
             let told = read(query).2.unwrap_or_else(|| panic!("{query} is taken"));
             assert!(told.starts_with(&format!("invalid-parameters: the parameter \"{name}\" ")), "{query}: {told}");
         }
-        let mut parameters = Parameters::new(&[Parameter::required("url", "/a")], None);
+        let mut parameters = Parameters::new(&[Parameter::required("url", "/a", Form::Text, "the url")], None);
         assert_eq!(parameters.require("url", "must be a path", |_| Some(())), None);
         let told = parameters.finish().unwrap_err().line();
         assert_eq!(told, "invalid-parameters: the parameter \"url\" is missing; it must be a path");

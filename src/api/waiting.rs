@@ -13,6 +13,8 @@ use furt_core::routing::Drained;
 
 /// The longest wait for a drain, in seconds.
 pub(super) const MAX_DRAIN_SECONDS: u16 = 3600;
+/// The longest wait for a change or an event, in seconds.
+pub(super) const MAX_SECONDS: u16 = 60;
 /// Callers that may wait for drains at once: a fleet of 1,000 that leaves together, at a few KiB and four looks a second
 /// each. Beyond it a connection of the 20,000 each would hold is worth more to heartbeats.
 pub(super) const MAX_DRAIN_WAITS: usize = 1024;

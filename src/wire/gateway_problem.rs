@@ -1,6 +1,6 @@
 //! The problems that the public listener answers: each with its status, code, title and the error of `Proxy-Status`.
 //!
-//! Clients, the access log and docs/requests.md tell them apart by the code. `proxy` decides which one a request meets.
+//! Clients, the access log and docs/problems.md tell them apart by the code. `proxy` decides which one a request meets.
 
 use http::StatusCode;
 
@@ -107,11 +107,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_problem_has_a_code_of_its_own_and_a_row_in_the_table_of_codes() {
-        let page = include_str!("../../docs/requests.md");
+    fn each_problem_has_a_code_of_its_own_that_clients_of_the_api_know_and_the_documentation_has() {
+        let page = include_str!("../../docs/problems.md");
         for problem in GatewayProblem::ALL {
-            let row = format!("| {} | `{}` |", problem.status().as_u16(), problem.code());
-            assert!(page.contains(&row), "{row} is not in docs/requests.md");
+            let section = format!("\n## {}\n\nStatus {}, of the public", problem.code(), problem.status().as_u16());
+            assert!(page.contains(&section), "{section} is not in docs/problems.md");
+            let code = furt_api::Code::from(problem.code());
+            assert!(!matches!(code, furt_api::Code::Other(_)), "{code}");
         }
         let codes: BTreeSet<_> = GatewayProblem::ALL.iter().map(|problem| problem.code()).collect();
         assert_eq!(codes.len(), ROWS.len());

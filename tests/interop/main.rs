@@ -38,6 +38,7 @@ mod keys;
 mod limits;
 mod maintenance;
 mod npm;
+mod openapi;
 mod outage;
 mod peers;
 mod records;

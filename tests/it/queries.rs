@@ -11,7 +11,7 @@ const OPEN: [&str; 3] = ["/health", "/livez", "/readyz"];
 
 /// Method and path of every endpoint, as the documentation lists them.
 fn endpoints() -> Vec<(Method, String)> {
-    let text = std::fs::read_to_string("docs/operating.md").unwrap();
+    let text = std::fs::read_to_string("docs/api.md").unwrap();
     let section = text.split("\n## Endpoints\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let requests = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()?.split_once(' '));
     let path = |path: &str| path.split(['?', '[']).next().unwrap().replace(['{', '}'], "");

@@ -1,11 +1,12 @@
 //! edgeProxy's Auto-Discovery API: a backend is an instance, its app a service.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Epoch, Generation, InstanceId, Outcome, Seconds, ServiceName, Status, Timestamp};
 
 /// The body of `POST /api/v1/register`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackendRegistration {
     /// The instance's id.
@@ -17,12 +18,14 @@ pub struct BackendRegistration {
     /// Its IPv4 or IPv6 address.
     pub ip: String,
     /// Its port, 1 to 65535.
+    #[schemars(range(min = 1))]
     pub port: u16,
     /// Where it is, as two letters. Absent: by the region, for `sa`, `us`, `eu` and `ap`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
     /// Its share beside others, 1 to 255. Absent: 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub weight: Option<u8>,
     /// Requests in flight above which others are preferred; 0: none. Absent: 100, or `hard_limit` where that is less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,7 +36,7 @@ pub struct BackendRegistration {
 }
 
 /// The answer to `POST /api/v1/register`, with 201.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BackendRegistered {
     /// The instance's id.
     pub id: InstanceId,
@@ -54,7 +57,7 @@ pub struct BackendRegistered {
 }
 
 /// The answer to `POST /api/v1/heartbeat/{id}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BackendHeartbeat {
     /// The instance's id.
     pub id: InstanceId,
@@ -69,7 +72,7 @@ pub struct BackendHeartbeat {
 }
 
 /// The answer to `DELETE /api/v1/backends/{id}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackendDeregistered {
     /// The instance's id.
     pub id: InstanceId,
@@ -80,7 +83,7 @@ pub struct BackendDeregistered {
 }
 
 /// The answer to `GET /api/v1/backends[?app=&region=]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Backends {
     /// How many are listed.
     pub total: usize,
@@ -89,7 +92,7 @@ pub struct Backends {
 }
 
 /// An instance as edgeProxy shows it, and what furt knows beside; alone the answer to `GET /api/v1/backends/{id}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Backend {
     /// The instance's id.
     pub id: InstanceId,

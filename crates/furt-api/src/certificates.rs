@@ -1,5 +1,6 @@
 //! The certificates that the gateway shows, and those that it should have.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::open_enum::open_enum;
@@ -18,14 +19,14 @@ open_enum! {
 }
 
 /// The answer to `GET /internal/certificates`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Certificates {
     /// Those of files first, then those of the authority by name.
     pub certificates: Vec<Certificate>,
 }
 
 /// A certificate, or a name that should have one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Certificate {
     /// The hosts and addresses that it is for, at least one.
     pub names: Vec<String>,
@@ -46,7 +47,7 @@ pub struct Certificate {
 }
 
 /// The answer to `POST /internal/certificates/{name}/renew`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RenewalAsked {
     /// [`Outcome::Renewing`].
     pub status: Outcome,

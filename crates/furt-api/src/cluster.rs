@@ -3,6 +3,7 @@
 //! [`Cluster`] is a part of the answer to `GET /internal/nodes`. The other types are bodies and answers of
 //! `/internal/cluster/…`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::open_enum::open_enum;
@@ -69,7 +70,7 @@ open_enum! {
 }
 
 /// What a node knows of its cluster.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cluster {
     /// The cluster's id; `null`: the node belongs to none.
     pub id: Option<String>,
@@ -98,7 +99,7 @@ pub struct Cluster {
 }
 
 /// The connection to the broker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Link {
     /// Whether it is there.
     pub status: LinkStatus,
@@ -107,7 +108,7 @@ pub struct Link {
 }
 
 /// A node by its key. What it says of itself is unchecked where it is pending.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Member {
     /// SHA-256 of its public key, 64 hexadecimal digits: its identity.
     pub fingerprint: String,
@@ -142,7 +143,7 @@ pub struct Member {
 }
 
 /// How many services a node has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceCounts {
     /// Those that get requests.
     pub routed: u32,
@@ -151,7 +152,7 @@ pub struct ServiceCounts {
 }
 
 /// Where a registry that nodes share is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RegistryPoint {
     /// Its identity.
     pub epoch: String,
@@ -160,7 +161,7 @@ pub struct RegistryPoint {
 }
 
 /// Names a secret, and does not give it away.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretId {
     /// 1 is the first, each rotation takes a greater one.
     pub generation: u64,
@@ -169,7 +170,7 @@ pub struct SecretId {
 }
 
 /// Names a document of settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SettingsId {
     /// 1 is the first.
     pub generation: u64,
@@ -178,7 +179,7 @@ pub struct SettingsId {
 }
 
 /// The settings of a scope.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScopeSettings {
     /// The fingerprint of the node that they are for; `null`: for all.
     pub node: Option<String>,
@@ -188,7 +189,7 @@ pub struct ScopeSettings {
 }
 
 /// What is known of the secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Secret {
     /// What the node seals by; `null`: it has none yet.
     pub active: Option<SecretId>,
@@ -201,7 +202,7 @@ pub struct Secret {
 }
 
 /// A join token, by its id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JoinToken {
     /// Names it, 16 hexadecimal digits.
     pub id: String,
@@ -214,7 +215,7 @@ pub struct JoinToken {
 }
 
 /// The answer to `POST /internal/cluster/init`, which takes no body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Founded {
     /// [`Outcome::Founded`].
     pub status: Outcome,
@@ -225,7 +226,7 @@ pub struct Founded {
 }
 
 /// The body of `POST /internal/cluster/join`; [`Joining`] answers it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Join {
     /// The token that another node made, `furtc1.…`.
@@ -239,21 +240,23 @@ impl std::fmt::Debug for Join {
 }
 
 /// The answer to `POST /internal/cluster/join`: with 202 where the node looks for the maker of the token from now on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Joining {
     /// [`Outcome::Joining`], or [`Outcome::Joined`] where the node belonged to that cluster already.
     pub status: Outcome,
 }
 
 /// The body of `POST /internal/cluster/tokens`, which may be left out; [`IssuedToken`] answers it with 201.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// How many nodes may join by it, 1 to 256. Absent: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 256))]
     pub uses: Option<u32>,
     /// For how long, in seconds, 1 to 604,800. Absent: an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 604_800))]
     pub ttl_s: Option<u64>,
     /// What they may. Absent: [`Role::Member`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -261,7 +264,7 @@ pub struct NewToken {
 }
 
 /// A join token itself: in the one answer to whom it was made for, which must not be cached.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IssuedToken {
     /// The token, which the node that made it keeps with mode 0600.
     pub token: String,
@@ -278,7 +281,7 @@ impl std::fmt::Debug for IssuedToken {
 }
 
 /// The answer to `DELETE /internal/cluster/tokens/{token}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DroppedToken {
     /// [`Outcome::Dropped`].
     pub status: Outcome,
@@ -287,7 +290,7 @@ pub struct DroppedToken {
 }
 
 /// The body of `POST /internal/cluster/nodes/{key}/approve`, which may be left out; [`ApprovedNode`] answers it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Approve {
     /// What the node may. Absent: [`Role::Member`].
@@ -296,7 +299,7 @@ pub struct Approve {
 }
 
 /// The answer to `POST /internal/cluster/nodes/{key}/approve`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ApprovedNode {
     /// [`Outcome::Approved`]; [`Outcome::Trusted`] where this node belongs to no cluster: then that key may welcome it.
     pub status: Outcome,
@@ -307,7 +310,7 @@ pub struct ApprovedNode {
 }
 
 /// The answer to `POST /internal/cluster/nodes/{key}/revoke`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RevokedNode {
     /// [`Outcome::Revoked`].
     pub status: Outcome,
@@ -318,7 +321,7 @@ pub struct RevokedNode {
 }
 
 /// The answer to `DELETE /internal/cluster/nodes/{key}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ForgottenNode {
     /// [`Outcome::Forgotten`].
     pub status: Outcome,
@@ -327,14 +330,14 @@ pub struct ForgottenNode {
 }
 
 /// The answer to `POST /internal/cluster/beats`, which takes no body: all nodes are asked to beat now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BeatsAsked {
     /// [`Outcome::Asked`].
     pub status: Outcome,
 }
 
 /// The answer to `POST /internal/cluster/secret/rotate`, which takes no body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rotating {
     /// [`Outcome::Rotating`]: the secret becomes active as soon as every approved node that is there has it.
     pub status: Outcome,
@@ -343,7 +346,7 @@ pub struct Rotating {
 }
 
 /// The body of `POST /internal/cluster/secret/adopt`; [`AdoptedSecret`] answers it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Adopt {
     /// The check value of the secret that is to stand, 16 hexadecimal digits.
@@ -351,7 +354,7 @@ pub struct Adopt {
 }
 
 /// The answer to `POST /internal/cluster/secret/adopt`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AdoptedSecret {
     /// [`Outcome::Adopted`].
     pub status: Outcome,
@@ -360,7 +363,7 @@ pub struct AdoptedSecret {
 }
 
 /// The body of `POST /internal/cluster/nodes/{key}/update`; [`UpdatedProgram`] answers it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateProgram {
     /// The version that the node is to run, such as `1.4.0`.
@@ -370,7 +373,7 @@ pub struct UpdateProgram {
 }
 
 /// The answer to `POST /internal/cluster/nodes/{key}/update`, once the node told or had its time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UpdatedProgram {
     /// [`Outcome::Updated`], [`Outcome::NotUpdated`] or [`Outcome::NoAnswer`].
     pub status: Outcome,

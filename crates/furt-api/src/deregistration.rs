@@ -1,5 +1,6 @@
 //! Deregistering and draining.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::open_enum::open_enum;
@@ -9,7 +10,7 @@ use crate::{Generation, InstanceId, Outcome, ServiceName};
 ///
 /// The order is carried out in any case; the answer comes once nothing is in flight any more, or once the time is over
 /// that the caller asked to wait for (`?drain=SECONDS` or `?wait=SECONDS`, 0 to 3600; absent: 0).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Drained {
     /// [`Outcome::Deregistered`], [`Outcome::Draining`] or [`Outcome::DrainEnded`].
     pub status: Outcome,

@@ -1,5 +1,6 @@
 //! What happened in the registry.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -8,7 +9,7 @@ use crate::Timestamp;
 /// The answer to `GET /internal/events[?after=N&wait=S]`: the events after a number, of the last 1,000 that furt keeps.
 ///
 /// `E` is [`Event`] for readers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Events<E = Event> {
     /// In the order in which they happened; empty where none came within the wait.
     pub events: Vec<E>,
@@ -20,7 +21,7 @@ pub struct Events<E = Event> {
 }
 
 /// Something that happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Its number; numbers grow, also over restarts of furt, and stay below 2^53.
     pub seq: u64,

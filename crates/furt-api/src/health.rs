@@ -1,5 +1,6 @@
 //! `/health`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::open_enum::open_enum;
@@ -8,7 +9,7 @@ use crate::{Epoch, Generation, Ordered, Status, Timestamp};
 /// The answer to `GET /health`, on both listeners always with 200.
 ///
 /// Callers who may neither register nor operate see only the fields that are never absent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// How furt itself is.
     pub status: GatewayStatus,
@@ -52,14 +53,14 @@ open_enum! {
 }
 
 /// What a binary was built from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Build {
     /// The commit.
     pub commit: String,
 }
 
 /// How a service is: the fields of its first instance, and all instances where there are several.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceHealth {
     /// The first instance's health; [`Status::Down`] where there is none left.
     pub status: Status,
@@ -72,7 +73,7 @@ pub struct ServiceHealth {
 }
 
 /// How an instance is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstanceHealth {
     /// Its health.
     pub status: Status,
@@ -82,13 +83,15 @@ pub struct InstanceHealth {
 }
 
 /// What the probes of an instance found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbeHealth {
     /// Where the instance is.
     pub url: String,
     /// When the last probe ended; `null`: none has.
+    #[schemars(extend("nullable" = true))]
     pub last_ping: Option<Timestamp>,
     /// How long the last successful probe took, in whole milliseconds, rounded up; `null`: there was none.
+    #[schemars(extend("nullable" = true))]
     pub response_time_ms: Option<u64>,
     /// Probes that failed since the last one that succeeded.
     pub consecutive_failures: u32,

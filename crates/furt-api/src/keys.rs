@@ -1,12 +1,13 @@
 //! API keys.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::open_enum::open_enum;
 use crate::{Epoch, Generation, KeyName, Outcome, Timestamp};
 
 /// The body of `POST /internal/keys`; [`IssuedKey`] answers it with 201.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
     /// What services are told in `X-API-Key-Name`.
@@ -28,7 +29,7 @@ pub struct NewKey {
 }
 
 /// The body of `POST /internal/keys/{name}/rotate`, which may be left out; [`IssuedKey`] answers it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateKey {
     /// How long the key before stays good, such as `90s`, `1h` or `7d`, at most 30 days; `0` ends it at once, and all before
@@ -38,7 +39,7 @@ pub struct RotateKey {
 }
 
 /// A key with its secret: in the one answer to whom it was made for, which must not be cached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IssuedKey {
     /// The key's name.
     pub name: KeyName,
@@ -58,7 +59,7 @@ pub struct IssuedKey {
 }
 
 /// What a key may do, from where, and how often.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyRules {
     /// What it may do.
     pub permissions: Vec<String>,
@@ -71,7 +72,7 @@ pub struct KeyRules {
 }
 
 /// A key before the present one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OldKey {
     /// The first 12 hexadecimal digits of its SHA-256.
     pub sha256_prefix: String,
@@ -80,7 +81,7 @@ pub struct OldKey {
 }
 
 /// The answer to `GET /internal/keys`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Keys {
     /// Those of the configuration, then those made at runtime.
     pub keys: Vec<Key>,
@@ -112,7 +113,7 @@ open_enum! {
 }
 
 /// A key, without its secret; alone the answer to `GET /internal/keys/{name}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Key {
     /// The key's name.
     pub name: KeyName,
@@ -138,7 +139,7 @@ pub struct Key {
 }
 
 /// The answer to `DELETE /internal/keys/{name}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RevokedKey {
     /// [`Outcome::Revoked`].
     pub status: Outcome,

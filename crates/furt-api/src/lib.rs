@@ -1,6 +1,6 @@
 //! The bodies and answers of furt's internal listener, as types that serde reads and writes.
 //!
-//! `docs/operating.md` of furt lists the endpoints and says who may call them. Errors are problem+json
+//! `docs/api.md` of furt lists the endpoints and says who may call them; `docs/openapi.json` has the same for programs. Errors are problem+json
 //! (RFC 9457), see [`Problem`]. One module for each group of endpoints:
 //!
 //! | module | endpoints |
@@ -28,6 +28,8 @@
 //! Answers may get fields and enums may get values with a new version of furt. Fields that are not known here are ignored
 //! when an answer is read; an enum keeps a value that it does not know as `Other`. Bodies are the opposite: furt refuses a
 //! body with a field that it does not know.
+//!
+//! A field of type `Option<Option<T>>` is absent as `None` and `null` as `Some(None)`.
 //!
 //! # Units
 //!

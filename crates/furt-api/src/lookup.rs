@@ -1,11 +1,12 @@
 //! Looking up instances, as clients do that choose one themselves.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Document, Epoch, Generation, InstanceId, ServiceName, Status};
 
 /// The answer to `GET /internal/instances`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FoundInstances {
     /// By service and id.
     pub instances: Vec<FoundInstance>,
@@ -19,7 +20,7 @@ pub struct FoundInstances {
 
 /// An instance, with what a client needs to choose it and to call it. Fields are those of
 /// [`Instance`](crate::services::Instance).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FoundInstance {
     /// The service's name.
     pub service: ServiceName,

@@ -1,12 +1,13 @@
 //! Maintenance: clients of a service, or of all, get 503 until it ends.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Epoch, Generation, Outcome, ServiceName, Timestamp};
 
 /// The body of `PUT /internal/services/{service}/maintenance` and `PUT /internal/maintenance`, which may be left out;
 /// [`BegunMaintenance`] answers it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BeginMaintenance {
     /// After which time it ends by itself, such as `90s`, `30m` or `2h`, from 1 second to 30 days. Absent: it does not.
@@ -21,7 +22,7 @@ pub struct BeginMaintenance {
 }
 
 /// A maintenance that is on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Maintenance {
     /// The service that is in it, registered or not; `null`: all services and static routes.
     pub service: Option<ServiceName>,
@@ -38,7 +39,7 @@ pub struct Maintenance {
 }
 
 /// The answer to the beginning of maintenance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BegunMaintenance {
     /// [`Outcome::MaintenanceBegan`].
     pub status: Outcome,
@@ -53,7 +54,7 @@ pub struct BegunMaintenance {
 }
 
 /// The answer to the end of maintenance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndedMaintenance {
     /// [`Outcome::MaintenanceEnded`].
     pub status: Outcome,
@@ -64,7 +65,7 @@ pub struct EndedMaintenance {
 }
 
 /// The answer to `GET /internal/maintenance`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Maintenances {
     /// When furt answered, by its own clock, to the millisecond.
     pub time: Timestamp,

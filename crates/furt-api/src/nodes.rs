@@ -1,11 +1,12 @@
 //! The gateways that share a registry.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::Cluster;
 
 /// The answer to `GET /internal/nodes`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Nodes {
     /// The node that answers, then the others.
     pub nodes: Vec<Node>,
@@ -18,7 +19,7 @@ pub struct Nodes {
 }
 
 /// A gateway.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Node {
     /// A UUID, new at each start of the node.
     pub id: String,

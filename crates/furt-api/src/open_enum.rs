@@ -1,13 +1,15 @@
 //! Enums that may get values with a new version of furt: what this version does not know is kept as its text.
 
+use schemars::{Schema, json_schema};
+
 /// Declares such an enum by the texts of its values.
 macro_rules! open_enum {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$meta])*
+    ($(#[doc = $about:literal])* $name:ident { $($(#[doc = $doc:literal])* $variant:ident = $text:literal,)+ }) => {
+        $(#[doc = $about])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum $name {
-            $($(#[$doc])* #[doc = concat!("\n\n`", $text, "` in JSON.")] $variant,)+
+            $($(#[doc = $doc])* #[doc = concat!("\n\n`", $text, "` in JSON.")] $variant,)+
             /// A value of a newer furt, as it was sent.
             Other(String),
         }
@@ -49,7 +51,25 @@ macro_rules! open_enum {
                 Ok(Self::from(&*text))
             }
         }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                $crate::open_enum::schema(concat!($($about),*), &[$(($text, concat!($($doc),*))),+])
+            }
+        }
     };
 }
 
 pub(crate) use open_enum;
+
+/// Of an enum of these values, each with what is said of it: readers must take others as well.
+pub(crate) fn schema(about: &str, values: &[(&str, &str)]) -> Schema {
+    let known = values.iter().map(|(text, about)| json_schema!({ "const": text, "description": about.trim() }));
+    let unknown = json_schema!({ "type": "string", "description": "A value of a newer furt." });
+    let all: Vec<Schema> = known.chain([unknown]).collect();
+    json_schema!({ "description": about.trim(), "anyOf": all })
+}

@@ -1,5 +1,6 @@
 //! Errors: problem+json (RFC 9457) with a code that programs can tell them by.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::nullable::null_or;
@@ -11,7 +12,7 @@ use crate::{InstanceId, ServiceName, Status};
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// An answer of 4xx or 5xx that furt makes itself, on either listener.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// `urn:furt:problem:` and the code.
     #[serde(rename = "type")]
@@ -30,9 +31,9 @@ pub struct Problem {
     /// What is wrong, one by one; absent where the problem is not about the request's fields, its query or a configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errors: Option<Vec<ProblemError>>,
-    /// The service whose routes are in the way, with the code [`Code::Taken`]; `Some(None)` is `null`: it may not be named.
-    /// Absent otherwise.
+    /// The service whose routes are in the way, with the code [`Code::Taken`]; `null`: it may not be named. Absent with other codes.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
+    #[schemars(with = "Option<Rival>", extend("nullable" = true))]
     pub rival: Option<Option<Rival>>,
     /// The backend that is not there; only below `/api/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,7 +62,7 @@ impl Problem {
 }
 
 /// One thing that is wrong: a field of the body, a parameter of the query, a key of the configuration, or something at a node.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ProblemError {
     /// The field as a JSON pointer (RFC 6901), such as `/routes/0/path`; empty: the whole body. Absent where no field is
     /// meant.
@@ -109,7 +110,7 @@ impl ProblemError {
 }
 
 /// A service that has routes which another one wants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rival {
     /// The service's name.
     pub service: ServiceName,
@@ -120,11 +121,13 @@ pub struct Rival {
 open_enum! {
     /// What programs tell a problem by.
     ///
-    /// Of both listeners; `docs/requests.md` and `docs/registering.md` of furt say more about each.
+    /// Of both listeners; `docs/problems.md` of furt says what to do about each.
     Code {
         /// 403: the address is not in `gateway.allow_registration_from`; on the public listener: the API key or the route may not
         /// be used from it.
         AddressNotAllowed = "address-not-allowed",
+        /// 429, by the public listener: too many connections come from this address.
+        AddressConnections = "address-connections",
         /// 412: the instance is another incarnation than the one that is named, or one that replaced it.
         AnotherIncarnation = "another-incarnation",
         /// 429, by the public listener: too many requests without a good API key come from this address.
@@ -157,12 +160,18 @@ open_enum! {
         ConnectFailed = "connect-failed",
         /// 504, by the public listener: the service did not accept a connection in time.
         ConnectTimeout = "connect-timeout",
+        /// 504, by the public listener: the deadline of a gRPC call has passed.
+        DeadlineExceeded = "deadline-exceeded",
         /// 503, by the public listener: every instance of the service is draining.
         Draining = "draining",
         /// 403: the Host is none of the gateway's own.
         ForeignHost = "foreign-host",
         /// 403: a browser sent the request from another site.
         ForeignOrigin = "foreign-origin",
+        /// 502, by the public listener: a gRPC call failed, and the client can have no trailers.
+        GrpcFailed = "grpc-failed",
+        /// 502, by the public listener: a gRPC call came, and every instance speaks HTTP/1.1.
+        GrpcNeedsH2c = "grpc-needs-h2c",
         /// 431, by the public listener: the header is larger than the gateway takes.
         HeaderTooLarge = "header-too-large",
         /// 400: HTTP/1.1 without `Host`.
@@ -189,6 +198,8 @@ open_enum! {
         Maintenance = "maintenance",
         /// 405: the endpoint does not take this method.
         MethodNotAllowed = "method-not-allowed",
+        /// 421, by the public listener: the connection is not one for this host.
+        MisdirectedRequest = "misdirected-request",
         /// 503, by the public listener: no instance of the service is available.
         NoInstance = "no-instance",
         /// 409: the instance is not probed.
@@ -209,6 +220,8 @@ open_enum! {
         OperatorsOnly = "operators-only",
         /// 412: another operator was faster.
         Outdated = "outdated",
+        /// 503, by the public listener: the gateway answers as many requests as it may.
+        Overloaded = "overloaded",
         /// 403, by the public listener: the caller lacks the permission of the route.
         PermissionMissing = "permission-missing",
         /// 429: too many registrations come from this address.
@@ -231,6 +244,8 @@ open_enum! {
         TargetTooLong = "target-too-long",
         /// 502, by the public listener: the service's certificate or TLS is not in order.
         TlsFailed = "tls-failed",
+        /// 403, by the public listener: the request must come under TLS.
+        TlsRequired = "tls-required",
         /// 401: the grant needs its token; on the public listener: the route takes no API key, and the request has no token.
         TokenMissing = "token-missing",
         /// 401, by the public listener: the token is not good.

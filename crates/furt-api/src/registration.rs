@@ -1,7 +1,9 @@
 //! Registering, heartbeats and probes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::nullable::null_or;
@@ -12,21 +14,24 @@ use crate::{Document, Epoch, Generation, InstanceId, Outcome, Seconds, ServiceNa
 /// The body of `POST /internal/register-service`: a service's definition and one of its instances.
 ///
 /// A field that is `None` is left out, and furt takes its default. `docs/registering.md` of furt has every rule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Registration {
     /// The service's name.
     pub service: ServiceName,
     /// Where the instance is: `http` or `https`, a host and an optional port.
+    #[schemars(regex(pattern = "^https?://"))]
     pub url: String,
     /// The instance's id. Absent: the service's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<InstanceId>,
     /// Which process it is, new in each: 1 to 64 visible ASCII characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[!-~]{1,64}$"))]
     pub incarnation: Option<String>,
     /// The version of what runs there, by which a split sends it callers: 1 to 32 of `A-Z`, `a-z`, `0-9`, `.`, `_`, `-`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[A-Za-z0-9._-]{1,32}$"))]
     pub version: Option<String>,
     /// The path that is probed.
     #[serde(default, skip_serializing_if = "HealthEndpoint::is_default")]
@@ -34,6 +39,7 @@ pub struct Registration {
     /// At most 256. Empty: the service is reached as `<service>.<apps.domain>`. Absent, with all other fields of the
     /// definition: the installed one stays as it is. Absent, with one of them: refused where the installed one has routes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
     pub routes: Option<Vec<Route>>,
     /// The host that the routes are bound to, without a port. Absent: any host. Only together with routes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,6 +56,7 @@ pub struct Registration {
     pub sticky_by: Option<String>,
     /// How long an instance takes to reach its full share after its status changed, 0 to 86400 s. Absent: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 86400.0))]
     pub slow_start: Option<Seconds>,
     /// Absent: those of the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,10 +75,12 @@ pub struct Registration {
     pub limits: Option<Limits>,
     /// The most attempts after the first, 0 to 10. Absent: as configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 10))]
     pub retries: Option<u8>,
     /// Who may vouch for callers of its routes that need a permission, 1 to 8: `key`, and names of issuers and of forward auth that
     /// the configuration has. Absent: `key` alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 8))]
     pub auth: Option<Vec<String>>,
     /// How the instances are probed. Absent: as configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,6 +103,7 @@ pub struct Registration {
     pub heartbeat_ttl: Option<Seconds>,
     /// The instance's share beside others, 1 to 255. Absent: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub weight: Option<u8>,
     /// Requests in flight above which others are preferred. Absent or 0: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,6 +116,7 @@ pub struct Registration {
     pub region: Option<String>,
     /// Where the instance is, as two letters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[A-Za-z]{2}$"))]
     pub country: Option<String>,
     /// Whether other services are at its url as well, by intent. Absent: no.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -189,22 +200,39 @@ impl<'de> Deserialize<'de> for HealthEndpoint {
     }
 }
 
+impl JsonSchema for HealthEndpoint {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "HealthEndpoint".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "null"], "pattern": "^/", "maxLength": 1024, "default": "/health", "nullable": true })
+    }
+}
+
 /// Requests that a service takes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// A method in upper case, or `*` for every one; `GET` takes `HEAD` too.
     pub method: String,
     /// A pattern such as `/api/comments/*`.
+    #[schemars(regex(pattern = "^/"))]
     pub path: String,
     /// What an API key must be allowed to do. Absent: the route is public.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permission: Option<String>,
-    /// In the place of the definition's. `None`: absent, so that the definition's holds; `Some(None)`: `null`, there is none.
+    /// In the place of the definition's; `null`: there is none. Absent: the definition's holds.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
+    #[schemars(with = "Option<Cors>", extend("nullable" = true))]
     pub cors: Option<Option<Cors>>,
     /// The same of `rewrite`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
+    #[schemars(with = "Option<Rewrite>", extend("nullable" = true))]
     pub rewrite: Option<Option<Rewrite>>,
     /// Whether furt compresses its answers, in the place of what the definition says. Absent: as the definition says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -217,10 +245,12 @@ pub struct Route {
     pub timeouts: Option<RouteTimeouts>,
     /// The most attempts after the first, 0 to 10, if the definition does not allow fewer. Absent: as configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 10))]
     pub retries: Option<u8>,
     /// Who may vouch for its callers, in the place of the definition's. Of a public route: any caller that one of them vouches for may
     /// come. Absent: as the definition says; everyone where the route is public.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 8))]
     pub auth: Option<Vec<String>>,
 }
 
@@ -248,7 +278,7 @@ impl Route {
 }
 
 /// How long furt waits for an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Timeouts {
     /// For a connection, 0.001 to 86400 s. Absent: as configured.
@@ -263,7 +293,7 @@ pub struct Timeouts {
 }
 
 /// The answer to a registration.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Registered {
     /// [`Outcome::Registered`].
     pub status: Outcome,
@@ -294,7 +324,7 @@ pub struct Registered {
 }
 
 /// An instance that a registration replaced.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Replaced {
     /// The instance's id.
     pub instance: InstanceId,
@@ -305,7 +335,7 @@ pub struct Replaced {
 }
 
 /// The answer to `POST /internal/services/{service}/instances/{instance}/heartbeat`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Heartbeat {
     /// [`Outcome::Ok`].
     pub status: Outcome,
@@ -322,7 +352,7 @@ pub struct Heartbeat {
 }
 
 /// The answer to `POST /internal/services/{service}/instances/{instance}/probe`, with 202.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Probing {
     /// [`Outcome::Probing`].
     pub status: Outcome,

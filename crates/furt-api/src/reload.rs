@@ -1,11 +1,12 @@
 //! Reading the configuration again.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Generation, Outcome, ServiceName};
 
 /// The answer to `POST /internal/reload`, which takes no body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reloaded {
     /// [`Outcome::Reloaded`].
     pub status: Outcome,
@@ -23,7 +24,7 @@ pub struct Reloaded {
 }
 
 /// One of `[[rules]]`, and a route for which it is skipped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SkippedRule {
     /// The line of the configuration where the rule begins.
     pub line: usize,
@@ -36,7 +37,7 @@ pub struct SkippedRule {
 }
 
 /// A key of the configuration that changed and needs a restart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NeedsRestart {
     /// Where it stands; empty where it is at its default.
     #[serde(flatten)]
@@ -46,7 +47,7 @@ pub struct NeedsRestart {
 }
 
 /// A place in the configuration. Each field is absent where it is not known.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Place {
     /// The file, as furt was given it; absent where an environment variable is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,7 +64,7 @@ pub struct Place {
 }
 
 /// A service that is kept but not routed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BlockedService {
     /// The service's name.
     pub service: ServiceName,

@@ -1,5 +1,6 @@
 //! The table of routes, and why a request takes the route that it takes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::nullable::null_or;
@@ -7,7 +8,7 @@ use crate::open_enum::open_enum;
 use crate::{InstanceId, ServiceName, Status};
 
 /// The answer to `GET /internal/routes`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Routes {
     /// How many there are.
     pub total: usize,
@@ -16,7 +17,8 @@ pub struct Routes {
 }
 
 /// A route of the table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TableRoute")]
 pub struct Route {
     /// A method, or `*` for every one.
     pub method: String,
@@ -49,7 +51,7 @@ pub struct Route {
 }
 
 /// The answer to `GET /internal/explain?method=METHOD&url=PATH_OR_URL[&client=ADDRESS][&key=NAME][&origin=ORIGIN]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     /// The method that was asked about.
     pub method: String,
@@ -65,8 +67,9 @@ pub struct Explanation {
     /// What is odd about the service and its routes, and rules that are skipped. Absent: nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// The route that the request finds. `None`: absent, since the path is refused; `Some(None)`: `null`, since none is found.
+    /// The route that the request finds; `null`: it finds none. Absent: the path is refused.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
+    #[schemars(with = "Option<Route>", extend("nullable" = true))]
     pub route: Option<Option<Route>>,
     /// The routes that match the path, the most specific first, then those of services that are kept but not routed.
     pub candidates: Vec<Candidate>,
@@ -85,7 +88,7 @@ pub struct Explanation {
 }
 
 /// An option in force for a route.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteOption {
     /// Its name, such as `cors`.
     pub name: String,
@@ -111,7 +114,7 @@ open_enum! {
 }
 
 /// Whether pages of an origin may read the answer to a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OriginJudged {
     /// The origin, in the form that browsers send.
     pub origin: String,
@@ -164,7 +167,7 @@ open_enum! {
 }
 
 /// A route that matches the path of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Candidate {
     /// The route.
     #[serde(flatten)]
@@ -176,7 +179,7 @@ pub struct Candidate {
 }
 
 /// A route that nearly matches the path of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Near {
     /// The route.
     #[serde(flatten)]
@@ -186,7 +189,7 @@ pub struct Near {
 }
 
 /// Where a client is, and how far the instances behind the found route are from it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClientDistances {
     /// The client's address.
     pub address: String,
@@ -203,7 +206,7 @@ pub struct ClientDistances {
 }
 
 /// How far an instance is from a client.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstanceDistance {
     /// The instance's id.
     pub instance: InstanceId,

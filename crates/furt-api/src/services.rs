@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::deregistration::DrainUntil;
@@ -12,7 +13,7 @@ use crate::splits::Split;
 use crate::{Document, Epoch, Generation, InstanceId, Ordered, Seconds, ServiceName, Status, Timestamp};
 
 /// The answer to `GET /internal/services`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Services {
     /// When furt answered, by its own clock, to the millisecond.
     pub time: Timestamp,
@@ -28,7 +29,7 @@ pub struct Services {
 }
 
 /// A service; alone the answer to `GET /internal/services/{service}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Service {
     /// The service's name.
     pub service: ServiceName,
@@ -105,7 +106,7 @@ pub struct Service {
 }
 
 /// Requests of a service since it registered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Requests {
     /// All of them.
     pub total: u64,
@@ -118,7 +119,7 @@ pub struct Requests {
 }
 
 /// A drain, as an operator sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Drain {
     /// What ends it.
     pub until: DrainUntil,
@@ -131,7 +132,7 @@ pub struct Drain {
 }
 
 /// An id whose instance gets no requests until that is undone, whoever registers under it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldId {
     /// The service's name.
     pub service: ServiceName,
@@ -142,7 +143,7 @@ pub struct HeldId {
 }
 
 /// A route of a service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceRoute {
     /// A method, or `*` for every one.
     pub method: String,
@@ -154,9 +155,11 @@ pub struct ServiceRoute {
     pub routed: bool,
     /// What it says in the place of the service's; absent where it says nothing, `null` where it takes that away.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
+    #[schemars(with = "Option<Cors>", extend("nullable" = true))]
     pub cors: Option<Option<Cors>>,
     /// The same of `rewrite`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
+    #[schemars(with = "Option<Rewrite>", extend("nullable" = true))]
     pub rewrite: Option<Option<Rewrite>>,
     /// Whether it says that furt compresses its answers, in the place of the service's word; absent where it says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,7 +179,7 @@ pub struct ServiceRoute {
 }
 
 /// How the instances of a service are probed; what is absent is as configured.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct HealthCheck {
     /// Between probes of an instance that is UP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -199,7 +202,7 @@ pub struct HealthCheck {
 }
 
 /// How long furt waits for the instances of a service; `null`: as configured.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceTimeouts {
     /// For a connection.
     pub connect: Option<Seconds>,
@@ -211,7 +214,7 @@ pub struct ServiceTimeouts {
 }
 
 /// An instance of a service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Instance {
     /// The instance's id.
     pub instance: InstanceId,

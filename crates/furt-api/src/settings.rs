@@ -1,5 +1,6 @@
 //! Settings that commanders of a cluster set: for all nodes, or for some.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -28,7 +29,7 @@ open_enum! {
 }
 
 /// The body of `POST /internal/cluster/settings`; [`SetSettings`] answers it. At least one key is set or unset.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeSettings {
     /// Whose settings.
@@ -52,7 +53,7 @@ pub struct ChangeSettings {
 }
 
 /// Whose settings are changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Targets {
     /// Those of the cluster, which hold at all nodes.
@@ -62,7 +63,7 @@ pub enum Targets {
 }
 
 /// All nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum All {
     /// `all` in JSON.
     #[serde(rename = "all")]
@@ -70,7 +71,7 @@ pub enum All {
 }
 
 /// The answer to `POST /internal/cluster/settings`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SetSettings {
     /// [`Outcome::Set`].
     pub status: Outcome,
@@ -81,7 +82,7 @@ pub struct SetSettings {
 }
 
 /// How a node took settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetOutcome {
     /// The node's fingerprint.
     pub fingerprint: String,
@@ -97,15 +98,17 @@ pub struct TargetOutcome {
 }
 
 /// What a node tells of a command that it carried out, or could not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Told {
     /// What it was told to do, such as `update_settings`.
     pub action: String,
     /// `success` or `failed`.
     pub status: String,
     /// What it was about.
+    #[schemars(extend("nullable" = true))]
     pub detail: Option<String>,
     /// Why it failed; `null` where it did not.
+    #[schemars(extend("nullable" = true))]
     pub error: Option<String>,
     /// The node's name.
     pub node: String,
@@ -116,7 +119,7 @@ pub struct Told {
 }
 
 /// The answer to `GET /internal/cluster/settings`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Settings {
     /// The fingerprint of the node that answers.
     pub fingerprint: String,
@@ -125,7 +128,7 @@ pub struct Settings {
 }
 
 /// Settings that are in force, or were.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SettingsDocument {
     /// The fingerprint of the node that they are for; `null`: for all.
     pub node: Option<String>,

@@ -1,11 +1,12 @@
 //! Splits: a share of a service's callers goes to instances of a version.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Epoch, Generation, Ordered, Outcome, ServiceName, Timestamp};
 
 /// The body of `PUT /internal/services/{service}/split`; [`SetSplit`] answers it.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewSplit {
     /// From 1 to 8 versions with their shares in percent, 0 to 100 with at most two decimals, at most 100 together. In their order.
@@ -19,7 +20,7 @@ pub struct NewSplit {
 }
 
 /// A split that is set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Split {
     /// The service that has it, registered or not.
     pub service: ServiceName,
@@ -38,7 +39,7 @@ pub struct Split {
 }
 
 /// The answer to a new split.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SetSplit {
     /// [`Outcome::SplitSet`].
     pub status: Outcome,
@@ -53,7 +54,7 @@ pub struct SetSplit {
 }
 
 /// The answer to the removal of a split.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RemovedSplit {
     /// [`Outcome::SplitRemoved`].
     pub status: Outcome,
@@ -64,7 +65,7 @@ pub struct RemovedSplit {
 }
 
 /// The answer to `GET /internal/splits`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Splits {
     /// When furt answered, by its own clock, to the millisecond.
     pub time: Timestamp,

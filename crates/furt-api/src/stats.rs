@@ -1,11 +1,12 @@
 //! Counts of requests, for readers that take the difference between two answers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Epoch, Generation, ServiceName, Status};
 
 /// The answer to `GET /internal/stats`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stats {
     /// How long furt runs.
     pub uptime_ms: u64,
@@ -29,7 +30,7 @@ pub struct Stats {
 }
 
 /// A service, and its requests since it registered.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceStats {
     /// Its requests.
     #[serde(flatten)]
@@ -49,7 +50,7 @@ pub struct ServiceStats {
 }
 
 /// Requests, as an object that has no field while there was no request.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Traffic {
     /// `None` where there was no request.
     #[serde(flatten)]
@@ -57,7 +58,7 @@ pub struct Traffic {
 }
 
 /// Requests, counted.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// By [`Stats::status_classes`].
     pub requests: Vec<u64>,

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A span of time in seconds, a JSON number that may have a fraction. furt keeps spans to the millisecond.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Seconds(pub f64);
+pub struct Seconds(#[schemars(range(min = 0.0))] pub f64);
 
 impl From<Duration> for Seconds {
     fn from(duration: Duration) -> Self {
@@ -25,9 +26,9 @@ impl fmt::Display for Seconds {
 
 /// A moment as RFC 3339 in UTC, such as `2025-11-14T20:30:00Z`; some have milliseconds. Timestamps of one kind compare as
 /// texts do.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Timestamp(String);
+pub struct Timestamp(#[schemars(extend("format" = "date-time"))] String);
 
 impl Timestamp {
     /// The moment as text.

@@ -1,11 +1,12 @@
 //! Replacing a running furt by another program.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
 
 /// The answer to `POST /internal/upgrade`, which takes no body: another process has taken over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Upgraded {
     /// [`Outcome::Upgraded`].
     pub status: Outcome,

@@ -90,7 +90,7 @@ fn a_hundred_thousand_routes_of_ten_thousand_services_keep_the_bound_and_lose_no
         }
         let now = lines(&series, services(), all);
         // What is guaranteed to routes and probes stays free for them.
-    assert!((MAX_SERIES * 2 / 3..=MAX_SERIES).contains(&now.len()), "{}", now.len());
+        assert!((MAX_SERIES * 2 / 3..=MAX_SERIES).contains(&now.len()), "{}", now.len());
         let sum =
             |start: &str| now.iter().filter(|(line, _)| line.starts_with(start)).map(|(_, value)| value).sum::<f64>();
         assert_eq!(sum("furt_route_requests_total"), f64::from(100_000 / 3 * round * (round + 1) / 2));

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod cut_off;
+mod described;
 mod draining;
 mod failover;
 mod figures;
