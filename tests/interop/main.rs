@@ -18,6 +18,7 @@ mod affinity;
 mod background;
 mod browser;
 mod bus;
+mod clients;
 mod cluster;
 mod comers_and_goers;
 mod compress;

@@ -16,7 +16,7 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
 
 async fn described() -> (Gateway, tempfile::TempDir) {
     let token = furt_core::model::Sha256Digest::of(TOKEN.as_bytes());
-    let config = format!("[internal]\noperator_token_sha256 = '{token}'\n[gateway]\nedgeproxy_api = true\n");
+    let config = format!("[internal]\noperator_token_sha256 = '{token}'\n");
     let gateway = Gateway::start(&config).await;
     let folder = tempfile::tempdir().unwrap();
     let answer = Answer::of(gateway.operate(Method::GET, "/internal/openapi.json")).await;
