@@ -66,7 +66,7 @@ fn settings() -> Settings {
 }
 
 fn local() -> Source {
-    Source { address: [127, 0, 0, 1].into(), is_operator: false, token: None, certificate: None }
+    Source { address: [127, 0, 0, 1].into(), operator: None, token: None, certificate: None }
 }
 
 fn member(number: usize) -> InstanceRef {

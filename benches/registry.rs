@@ -80,7 +80,7 @@ fn registration(number: usize, revision: u64) -> Option<Registration> {
             ..Definition::new(service)
         },
         addresses: Arc::new([address]),
-        source: Source { address: address.ip(), is_operator: false, token: None, certificate: None },
+        source: Source { address: address.ip(), operator: None, token: None, certificate: None },
     })
 }
 

@@ -95,7 +95,7 @@ impl Registrar {
 }
 
 fn source() -> Source {
-    Source { address: ADDRESS.ip(), is_operator: false, token: None, certificate: None }
+    Source { address: ADDRESS.ip(), operator: None, token: None, certificate: None }
 }
 
 /// A service as it registers.

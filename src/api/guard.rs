@@ -14,8 +14,9 @@ use super::Api;
 use super::listener::{Peer, ShownCertificate};
 use super::problem::Problem;
 use super::right::Right;
+use crate::config::{Config, OperatorConfig, Sourced};
 use crate::driver::DriverGone;
-use furt_core::model::{Sha256Digest, host};
+use furt_core::model::{Operator, OperatorName, Role, Sha256Digest, host};
 use furt_core::registry::Source;
 
 /// Finds out who calls, and turns away what a browser was tricked into (DNS rebinding, cross-site writes).
@@ -67,31 +68,49 @@ pub(super) async fn check_right(
     match right {
         Right::Everyone => next.run(request).await,
         Right::Registrant => registrants_only(&api, request, next).await,
-        Right::RegistrantOrOperate => registrants_or(&api, |source| source.is_operator, request, next).await,
-        Right::Read | Right::Keys | Right::Operate | Right::Admin => operators_only(&api, request, next).await,
-        Right::AdminByToken if api.config().internal.operator_token_sha256.is_none() => {
-            let detail = "this needs the operators' token, and none is set (internal.operator_token_sha256)";
+        Right::RegistrantOrOperate => registrants_or(&api, |source| source.may(Role::Operate), request, next).await,
+        Right::Read => operators_only(&api, Role::Read, request, next).await,
+        Right::Keys => operators_only(&api, Role::Keys, request, next).await,
+        Right::Operate => operators_only(&api, Role::Operate, request, next).await,
+        Right::Admin => operators_only(&api, Role::Admin, request, next).await,
+        Right::AdminByToken if !have_credentials(&api.config()) => {
+            let detail = "this needs an operator's token or certificate, and none is configured \
+                          (internal.operator_token_sha256, [[operators]])";
             Problem::new(StatusCode::FORBIDDEN, Code::OperatorsOnly, detail).into_response()
         }
-        Right::AdminByToken => operators_only(&api, request, next).await,
+        Right::AdminByToken => operators_only(&api, Role::Admin, request, next).await,
     }
 }
 
-async fn operators_only(api: &Api, request: Request, next: Next) -> Response {
-    match request.extensions().get::<Source>() {
-        Some(source) if source.is_operator => next.run(request).await,
-        _ => {
-            let config = api.config();
-            let wanted = config.internal.operator_token_sha256.as_ref();
-            let detail = match wanted.filter(|wanted| api.values.digest(wanted).is_none()) {
-                Some(_) => {
-                    "only operators may, and nobody is one yet: Vault has not given internal.operator_token_sha256"
-                }
-                None => "only operators may: from internal.operators_from, with the operators' token where one is set",
-            };
-            Problem::new(StatusCode::FORBIDDEN, Code::OperatorsOnly, detail).into_response()
-        }
+async fn operators_only(api: &Api, least: Role, request: Request, next: Next) -> Response {
+    let source = request.extensions().get::<Source>();
+    if source.is_some_and(|source| source.may(least)) {
+        return next.run(request).await;
     }
+    let detail = match source.and_then(|source| source.operator.as_ref()) {
+        Some(Operator { name, role }) => {
+            format!("this needs the role {}, and {name} has {}", least.as_str(), role.as_str())
+        }
+        None if is_one_awaited(api) => {
+            "only operators may, and Vault has not given the token of one yet (token_sha256)".to_owned()
+        }
+        None => "only operators may: from internal.operators_from, with a token or certificate of theirs where one is \
+                 configured"
+            .to_owned(),
+    };
+    Problem::new(StatusCode::FORBIDDEN, Code::OperatorsOnly, detail).into_response()
+}
+
+/// Whether operators need a token or a certificate: then nobody is one by an address alone.
+fn have_credentials(config: &Config) -> bool {
+    config.internal.operator_token_sha256.is_some() || !config.operators.is_empty()
+}
+
+/// Whether a token that somebody may have is still to be given by a Vault.
+fn is_one_awaited(api: &Api) -> bool {
+    let config = api.config();
+    let of_all = config.operators.iter().filter_map(|operator| operator.token_sha256.as_ref());
+    of_all.chain(&config.internal.operator_token_sha256).any(|wanted| api.values.digest(wanted).is_none())
 }
 
 /// Lets those pass who may register, until furt stops: what a process that ends takes is lost with it.
@@ -123,13 +142,36 @@ fn source(api: &Api, address: IpAddr, certificate: Option<Sha256Digest>, headers
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| Sha256Digest::of(token.trim().as_bytes()))
     });
+    let address = address.to_canonical();
+    let operator = operator(api, address, bearer, certificate);
+    Source { address, operator, token: bearer, certificate }
+}
+
+/// Who comes from an address with these credentials: the first of the configuration, in its order.
+fn operator(
+    api: &Api,
+    address: IpAddr,
+    token: Option<Sha256Digest>,
+    certificate: Option<Sha256Digest>,
+) -> Option<Operator> {
     let config = api.config();
     let internal = &config.internal;
-    let wanted = internal.operator_token_sha256.as_ref();
     // While a Vault has not given it nobody has it.
-    let has_token = wanted.is_none_or(|wanted| bearer.is_some() && bearer == api.values.digest(wanted));
-    let is_operator = internal.operators_from.contains(address) && has_token;
-    Source { address: address.to_canonical(), is_operator, token: bearer, certificate }
+    let is_token = |wanted: &Sourced<Sha256Digest>| token.is_some() && token == api.values.digest(wanted);
+    let is_named = |one: &&OperatorConfig| {
+        let has_token = one.token_sha256.as_ref().is_some_and(is_token);
+        let has_certificate = certificate.is_some() && certificate == one.certificate_sha256;
+        (has_token || has_certificate) && one.from.as_ref().unwrap_or(&internal.operators_from).contains(address)
+    };
+    if let Some(OperatorConfig { name, role, .. }) = config.operators.iter().find(is_named) {
+        return Some(Operator { name: name.clone(), role: *role });
+    }
+    let has_token = match &internal.operator_token_sha256 {
+        Some(wanted) => is_token(wanted),
+        None => config.operators.is_empty(),
+    };
+    let is_admin = has_token && internal.operators_from.contains(address);
+    is_admin.then(|| Operator { name: OperatorName::unnamed(), role: Role::Admin })
 }
 
 fn check_browser(api: &Api, request: &Request) -> Result<(), Problem> {

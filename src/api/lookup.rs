@@ -22,7 +22,7 @@ use super::waiting::MAX_SECONDS;
 use super::{Api, cluster, listing, views};
 use crate::nodes::Node;
 use crate::wire;
-use furt_core::model::{self, Scheme};
+use furt_core::model::{self, Role, Scheme};
 use furt_core::registry::Source;
 use furt_core::routing::{Instance, Service, Snapshot};
 
@@ -196,7 +196,7 @@ fn show(service: ServiceName, instance: &Instance) -> FoundInstance {
 /// `GET /internal/nodes`
 pub(super) async fn nodes(State(api): State<Arc<Api>>, Extension(source): Extension<Source>) -> Json<nodes::Nodes> {
     // Services ask here too, often, and are told nothing of keys, tokens and issues.
-    let looked = if source.is_operator { cluster::look(&api).await } else { None };
+    let looked = if source.may(Role::Read) { cluster::look(&api).await } else { None };
     let (cluster, cluster_error) = match looked.transpose() {
         Ok(cluster) => (cluster, None),
         Err(why) => (None, Some(why)),

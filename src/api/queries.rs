@@ -16,6 +16,7 @@ use super::{Api, listing, route_options, views, warnings};
 use crate::clock;
 use crate::status;
 use crate::wire;
+use furt_core::model::Role;
 use furt_core::registry::Source;
 
 /// `GET /internal/services`
@@ -62,7 +63,8 @@ pub(super) async fn routes(State(api): State<Arc<Api>>) -> Response {
 pub(super) async fn health(State(api): State<Arc<Api>>, Extension(source): Extension<Source>) -> Json<Health> {
     let snapshot = api.snapshots.load();
     let faults = snapshot.provider_faults();
-    let mut body = if source.is_operator || snapshot.config.gateway.allow_registration_from.contains(source.address) {
+    let mut body = if source.may(Role::Read) || snapshot.config.gateway.allow_registration_from.contains(source.address)
+    {
         let mut body = status::detailed(&api.telemetry.issues, &faults, &snapshot);
         body.generation = Some(wire::generation(snapshot.generation));
         body.epoch = Some(wire::epoch(snapshot.epoch));

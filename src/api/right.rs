@@ -1,6 +1,6 @@
 //! What an endpoint asks of its caller: `endpoints` says it, `guard` checks it.
 
-/// The least that a caller must be, or must be allowed to do. An operator has the last four today.
+/// The least that a caller must be, or must be allowed to do. Operators have roles: `guard` says which one each of these needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Right {
     /// Nothing is asked of the caller.

@@ -70,7 +70,13 @@ fn wanted(config: &Config) -> Vec<Wanted> {
     let password = config.cluster.password.as_ref().and_then(Sourced::reference);
     let digest = config.internal.operator_token_sha256.as_ref().and_then(Sourced::reference);
     let password = one("cluster.password", password, check_password);
-    password.into_iter().chain(one("internal.operator_token_sha256", digest, check_digest)).collect()
+    let of_operators = config.operators.iter().filter_map(|operator| operator.token_sha256.as_ref()?.reference());
+    let of_operators = of_operators.filter_map(|place| one("operators.token_sha256", Some(place), check_digest));
+    password
+        .into_iter()
+        .chain(one("internal.operator_token_sha256", digest, check_digest))
+        .chain(of_operators)
+        .collect()
 }
 
 fn check_password(text: &str) -> Result<(), String> {

@@ -24,11 +24,22 @@ impl Config {
     pub fn until_restart(self, running: &Self) -> Self {
         let merged = tables::visit(&mut Merge::new(running, &self));
         let Self {
-            certificates, client_auth, api_keys, issuers, forward_auth, grants, routes, rules, passed_over, ..
+            certificates,
+            client_auth,
+            operators,
+            api_keys,
+            issuers,
+            forward_auth,
+            grants,
+            routes,
+            rules,
+            passed_over,
+            ..
         } = self;
         Self {
             certificates,
             client_auth,
+            operators,
             api_keys,
             issuers,
             forward_auth,

@@ -47,7 +47,8 @@ pub use types::{
     AccessLogTarget, AcmeConfig, ApiKeyConfig, CertificateConfig, ClaimGrants, ClientAuthConfig, ClientAuthHost,
     ClientAuthMode, ClientConfig, ClusterConfig, CompressionConfig, Config, ContentCoding, EtcdConfig,
     ForwardAuthConfig, GatewayConfig, GeoConfig, GrantConfig, HostRange, IDENTITY_HEADERS, InternalConfig,
-    IssuerConfig, JwksSource, KeyAccept, KeysConfig, LimitsConfig, Line, MediaTypePattern, MinTlsVersion, PagesConfig,
-    ProviderKind, RegistrationConfig, RespondConfig, RuleConfig, ServerConfig, StaticRouteConfig, StaticTarget,
-    StoreConfig, TlsConfig, TokenAlgorithm, UnknownTlsName, Unlisted, UpdateConfig, UpstreamConfig, VaultConfig,
+    IssuerConfig, JwksSource, KeyAccept, KeysConfig, LimitsConfig, Line, MediaTypePattern, MinTlsVersion,
+    OperatorConfig, PagesConfig, ProviderKind, RegistrationConfig, RespondConfig, RuleConfig, ServerConfig,
+    StaticRouteConfig, StaticTarget, StoreConfig, TlsConfig, TokenAlgorithm, UnknownTlsName, Unlisted, UpdateConfig,
+    UpstreamConfig, VaultConfig,
 };

@@ -79,6 +79,14 @@ pub enum Sourced<T> {
 }
 
 impl<T> Sourced<T> {
+    /// What stands here.
+    pub fn here(&self) -> Option<&T> {
+        match self {
+            Self::Here(value) => Some(value),
+            Self::Vault(_) => None,
+        }
+    }
+
     /// Where in a Vault it is.
     pub fn reference(&self) -> Option<&SecretRef> {
         match self {

@@ -29,7 +29,7 @@ use super::allowed::AllowedSettings;
 use super::sourced::{PlainPassword, Sourced};
 use crate::header_name::HeaderNames;
 use crate::wire::Pseudonym;
-use furt_core::model::{CidrSet, Host, Rate, RateLimit, Region, Sha256Digest, UpstreamUrl};
+use furt_core::model::{CidrSet, Host, OperatorName, Rate, RateLimit, Region, Role, Sha256Digest, UpstreamUrl};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +78,8 @@ pub struct Config {
     pub certificates: Vec<CertificateConfig>,
     /// `[[client_auth]]`
     pub client_auth: Vec<ClientAuthConfig>,
+    /// `[[operators]]`
+    pub operators: Vec<OperatorConfig>,
     /// `[[issuers]]`
     pub issuers: Vec<IssuerConfig>,
     /// `[[forward_auth]]`
@@ -309,6 +311,21 @@ pub struct UpdateConfig {
     pub state: Option<PathBuf>,
     /// Whether a container is no reason against them.
     pub in_container: bool,
+}
+
+/// `[[operators]]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct OperatorConfig {
+    /// What logs and answers call it.
+    pub name: OperatorName,
+    /// What it may do.
+    pub role: Role,
+    /// The digest of its token. `None`: it has none, and then a certificate.
+    pub token_sha256: Option<Sourced<Sha256Digest>>,
+    /// The digest of its certificate, in DER. `None`: it has none, and then a token.
+    pub certificate_sha256: Option<Sha256Digest>,
+    /// Where it may come from; `None`: from `internal.operators_from`.
+    pub from: Option<CidrSet>,
 }
 
 /// `[[client_auth]]`: files that nobody has opened yet.

@@ -56,6 +56,7 @@ mod methods;
 mod metrics;
 mod mirror;
 mod misdirected;
+mod operators;
 mod pages;
 mod patterns;
 mod pipelining;

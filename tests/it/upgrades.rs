@@ -321,7 +321,7 @@ async fn only_the_operators_token_asks_for_it() {
     let without = Gateway::start("[store]\nkind = 'disk'\npath = 'furt.redb'").await;
     let answer = Answer::of(without.operate(Method::POST, "/internal/upgrade")).await;
     answer.problem(403, "operators-only");
-    assert!(answer.body.contains("none is set"), "{answer:?}");
+    assert!(answer.body.contains("none is configured"), "{answer:?}");
 }
 
 #[tokio::test]

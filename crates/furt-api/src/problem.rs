@@ -35,7 +35,8 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "null_or")]
     #[schemars(with = "Option<Rival>", extend("nullable" = true))]
     pub rival: Option<Option<Rival>>,
-    /// The backend that is not there; only below `/api/v1`.
+    /// The backend that is not there, as it was asked for; only below `/api/v1`.
+    #[schemars(with = "String")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<InstanceId>,
     /// The error in edgeProxy's words; only below `/api/v1`.

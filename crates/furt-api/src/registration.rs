@@ -33,7 +33,7 @@ pub struct Registration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^[A-Za-z0-9._-]{1,32}$"))]
     pub version: Option<String>,
-    /// The path that is probed.
+    /// The path that is probed; `null`: the instance is not probed. Absent: `/health`.
     #[serde(default, skip_serializing_if = "HealthEndpoint::is_default")]
     pub health_endpoint: HealthEndpoint,
     /// At most 256. Empty: the service is reached as `<service>.<apps.domain>`. Absent, with all other fields of the
@@ -210,7 +210,7 @@ impl JsonSchema for HealthEndpoint {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "null"], "pattern": "^/", "maxLength": 1024, "default": "/health", "nullable": true })
+        json_schema!({ "type": ["string", "null"], "pattern": "^/", "maxLength": 1024, "nullable": true })
     }
 }
 

@@ -78,7 +78,7 @@ pub(super) fn description() -> Value {
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "The operators' token, where `internal.operator_token_sha256` is set; or the token of a \
+                    "description": "The token of an operator (`[[operators]]`, `internal.operator_token_sha256`), or of a \
                                     service's grant.",
                 },
             },
@@ -128,6 +128,8 @@ fn operation(endpoint: &Endpoint, bodies: &mut SchemaGenerator, answers: &mut Sc
     for status in endpoint.statuses {
         let content = match endpoint.response {
             "Text" => json!({ "text/plain": { "schema": { "type": "string" } } }),
+            // Makers of clients read `true`, which is any JSON, as a mistake.
+            "Json" => json!({ "application/json": { "schema": { "type": "object" } } }),
             _ => json!({ "application/json": { "schema": (endpoint.response_schema)(answers) } }),
         };
         let text = http::StatusCode::from_u16(*status).unwrap().canonical_reason().unwrap();
@@ -165,9 +167,14 @@ fn who(right: Right) -> &'static str {
     match right {
         Right::Everyone => "For everyone who can connect.",
         Right::Registrant => "For addresses that may register.",
-        Right::RegistrantOrOperate => "For addresses that may register, and for operators.",
-        Right::Read | Right::Keys | Right::Operate | Right::Admin => "For operators.",
-        Right::AdminByToken => "For operators, with their token wherever they are.",
+        Right::RegistrantOrOperate => "For addresses that may register, and for operators with the role `operate`.",
+        Right::Read => "For operators with the role `read`.",
+        Right::Keys => "For operators with the role `keys`.",
+        Right::Operate => "For operators with the role `operate`.",
+        Right::Admin => "For operators with the role `admin`.",
+        Right::AdminByToken => {
+            "For operators with the role `admin`, who need a token or a certificate wherever they are."
+        }
     }
 }
 
@@ -214,7 +221,11 @@ fn without_needless_null(schema: &mut Value) {
     let required: Vec<Value> = schema["required"].as_array().cloned().unwrap_or_default();
     let Some(fields) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
     for (name, field) in fields {
-        let is_marked = field.as_object_mut().is_some_and(|field| field.shift_remove("nullable").is_some());
+        let is_marked = field.as_object_mut().is_some_and(|field| {
+            // Makers of clients take a field with a default for one that must be there. The text says what its absence means.
+            field.shift_remove("default");
+            field.shift_remove("nullable").is_some()
+        });
         if is_marked || required.iter().any(|one| one == name) {
             continue;
         }

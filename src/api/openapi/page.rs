@@ -23,8 +23,7 @@ and tests from it. [clients.md](clients.md) has two small clients that register 
 ## Endpoints
 
 *For* is the least that a caller needs: *service* is an address that [may register](registering.md#who-may-register); *read*, *keys*,
-*operate* and *admin* are rights, and an operator has all four, see [security](operating.md#security-of-the-internal-listener). Body and
-answer are [types](#types) of this page, and of the Rust crate `furt-api`. The endpoints below `/api/v1` are
+*operate* and *admin* are the roles of [operators](operating.md#operators). Body and answer are [types](#types) of this page, and of the Rust crate `furt-api`. The endpoints below `/api/v1` are
 [edgeProxy's API](registering.md#the-edgeproxy-api). Those below `/v2` are for
 [etcd-registry](registering.md#coming-from-etcd-registry); the description has them not, since their paths have any number of slashes.
 

@@ -1,4 +1,4 @@
-//! The arrays of tables, `[[certificates]]`, `[[client_auth]]`, `[[api_keys]]`, `[[issuers]]`, `[[forward_auth]]`, `[[grants]]`, `[[routes]]`, `[[rules]]`: a row for
+//! The arrays of tables, `[[certificates]]`, `[[client_auth]]`, `[[operators]]`, `[[api_keys]]`, `[[issuers]]`, `[[forward_auth]]`, `[[grants]]`, `[[routes]]`, `[[rules]]`: a row for
 //! each key, then the rules within an entry and between entries.
 //!
 //! One file for each array. Files of certificates, names, digests, issuers, granted services and static routes are unique. An entry with a fault is left
@@ -13,6 +13,7 @@ mod forward_auth;
 mod grants;
 mod identity_header;
 mod issuers;
+mod operators;
 mod routes;
 mod rules;
 mod targets;
@@ -32,9 +33,10 @@ pub(super) struct Array {
 }
 
 /// Every array, in the order of `conf/furt.toml`.
-pub(super) const ARRAYS: [Array; 8] = [
+pub(super) const ARRAYS: [Array; 9] = [
     Array { name: certificates::NAME, reload: ReloadClass::Reload, differs: |a, b| a.certificates != b.certificates },
     Array { name: client_auth::NAME, reload: ReloadClass::Reload, differs: |a, b| a.client_auth != b.client_auth },
+    Array { name: operators::NAME, reload: ReloadClass::Reload, differs: |a, b| a.operators != b.operators },
     Array { name: api_keys::NAME, reload: ReloadClass::Reload, differs: |a, b| a.api_keys != b.api_keys },
     Array { name: issuers::NAME, reload: ReloadClass::Reload, differs: |a, b| a.issuers != b.issuers },
     Array { name: forward_auth::NAME, reload: ReloadClass::Reload, differs: |a, b| a.forward_auth != b.forward_auth },
@@ -47,6 +49,7 @@ pub(super) const ARRAYS: [Array; 8] = [
 pub(super) fn visit(keys: &mut impl EntryVisitor) {
     _ = certificates::visit(keys);
     _ = client_auth::visit(keys);
+    _ = operators::visit(keys);
     _ = api_keys::visit(keys);
     _ = issuers::visit(keys);
     _ = forward_auth::visit(keys);
@@ -59,6 +62,7 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) {
 pub(super) fn read(top: &mut Section<'_>, config: &mut Config, lines: &Lines<'_>) {
     config.certificates = certificates::read(top.entries(certificates::NAME), lines);
     config.client_auth = client_auth::read(top.entries(client_auth::NAME), lines);
+    config.operators = operators::read(top.entries(operators::NAME), lines, config);
     config.api_keys = api_keys::read(top.entries(api_keys::NAME), lines);
     let (issuers, servers) = (top.entries(issuers::NAME), top.entries(forward_auth::NAME));
     let count = issuers.len() + servers.len();

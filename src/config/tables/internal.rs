@@ -46,7 +46,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> InternalConfig {
                 default: DefaultValue::Toml(r#"["127.0.0.0/8", "::1"]"#),
                 range: "networks",
                 text: "Addresses that may operate: see keys, routes and metrics, remove any service. Add the operators' \
-                       network.",
+                       network. With `[[operators]]` an address alone suffices no more.",
                 ..Key::ROW
             },
             networks,

@@ -62,6 +62,7 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> Config {
         update: update::visit(keys),
         certificates: Vec::new(),
         client_auth: Vec::new(),
+        operators: Vec::new(),
         api_keys: Vec::new(),
         grants: Vec::new(),
         routes: Vec::new(),

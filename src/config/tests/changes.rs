@@ -133,7 +133,11 @@ const OTHERS: [(&str, &str); 124] = [
     ("update.in_container", "true"),
 ];
 
-const ENTRIES: [(&str, &str); 8] = [
+const ENTRIES: [(&str, &str); 9] = [
+    (
+        "operators",
+        "[[operators]]\nname = 'a'\nrole = 'read'\ntoken_sha256 = '0000000000000000000000000000000000000000000000000000000000000001'",
+    ),
     ("client_auth", "[[client_auth]]\nhosts = ['a.example']\nca = 'ca.pem'"),
     ("certificates", "[[certificates]]\ncert = 'a.pem'\nkey = 'a.key'"),
     (

@@ -5,6 +5,7 @@ mod form;
 mod forward_auth;
 mod issuers;
 mod mirror;
+mod operators;
 mod targets;
 mod values;
 

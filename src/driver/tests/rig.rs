@@ -165,7 +165,7 @@ pub(super) async fn deregister(handle: &Handle, service: &str) -> Result<Result<
 }
 
 pub(super) fn local() -> Source {
-    Source { address: [127, 0, 0, 1].into(), is_operator: false, token: None, certificate: None }
+    Source { address: [127, 0, 0, 1].into(), operator: None, token: None, certificate: None }
 }
 
 /// The instance that has its service's name.

@@ -21,6 +21,7 @@ mod maintenance;
 mod method;
 mod mirror;
 mod names;
+mod operator;
 mod origin;
 pub mod path;
 mod pattern;
@@ -57,7 +58,10 @@ pub use host::Host;
 pub use maintenance::{MAX_MAINTENANCE_NETWORKS, MIN_MAINTENANCE, Maintenance, MaintenanceMessage, MaintenanceScope};
 pub use method::MethodRule;
 pub use mirror::{MAX_MIRROR_BODY, MAX_MIRROR_METHODS, MIRROR_BODY, Mirror};
-pub use names::{Country, GatewayName, Incarnation, InstanceId, KeyName, ProviderName, Region, ServiceName, Version};
+pub use names::{
+    Country, GatewayName, Incarnation, InstanceId, KeyName, OperatorName, ProviderName, Region, ServiceName, Version,
+};
+pub use operator::{Operator, Role};
 pub use origin::{MAX_ORIGINS, OriginPattern, Origins, is_of_host};
 pub use pattern::{MAX_SEGMENTS, Pattern, Segment};
 pub use percentage::Percentage;

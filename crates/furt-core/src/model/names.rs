@@ -55,6 +55,10 @@ name! {
     KeyName
 }
 name! {
+    /// The name of an operator: `[A-Za-z0-9._@-]{1,63}`.
+    OperatorName
+}
+name! {
     /// The name of what vouches for callers, which services receive in `X-Auth-Issuer`: `[A-Za-z0-9._-]{1,63}`, neither `key` nor begun
     /// with a dot.
     ProviderName
@@ -189,6 +193,26 @@ impl KeyName {
             Ok(Self(text.into()))
         } else {
             Err(Invalid::new("must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', ':', '@', '-', and not \".\" or \"..\""))
+        }
+    }
+}
+
+impl OperatorName {
+    /// Of whom the configuration gives no name: who has `internal.operator_token_sha256`, or comes from
+    /// `internal.operators_from` where nobody needs a token.
+    pub fn unnamed() -> Self {
+        Self(Self::UNNAMED.into())
+    }
+
+    const UNNAMED: &str = "operator";
+
+    /// # Errors
+    /// A text that breaks the rule above, or the name of who has none.
+    pub fn try_new(text: &str) -> Result<Self, Invalid> {
+        if text != Self::UNNAMED && fits(text, 63, |byte| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte)) {
+            Ok(Self(text.into()))
+        } else {
+            Err(Invalid::new("must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', '@', '-', and not \"operator\""))
         }
     }
 }

@@ -1,21 +1,42 @@
 //! What callers ask of services and instances.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::model::{Definition, DrainUntil, Incarnation, InstanceId, InstanceSpec, ServiceName, Sha256Digest};
+use crate::model::{
+    Definition, DrainUntil, Incarnation, InstanceId, InstanceSpec, Operator, OperatorName, Role, ServiceName,
+    Sha256Digest,
+};
 
 /// The caller of a command, and what it may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// The address of the caller; an IPv4 address is written as one.
     pub address: IpAddr,
-    /// Whether it is an operator: it may change what others registered.
-    pub is_operator: bool,
+    /// Who it is among the operators. `None`: it is none.
+    pub operator: Option<Operator>,
     /// The digest of its bearer token, where it sent one.
     pub token: Option<Sha256Digest>,
     /// The digest of the certificate that it showed, in DER, and whose key it has. `None`: it showed none.
     pub certificate: Option<Sha256Digest>,
+}
+
+impl Source {
+    /// Whether it is an operator who may do what `least` may.
+    pub fn may(&self, least: Role) -> bool {
+        self.operator.as_ref().is_some_and(|operator| operator.role.includes(least))
+    }
+}
+
+/// Its address, after the name where the configuration gives it one.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.operator {
+            Some(Operator { name, .. }) if *name != OperatorName::unnamed() => write!(f, "{name} at {}", self.address),
+            _ => self.address.fmt(f),
+        }
+    }
 }
 
 /// What a registration says of its service.

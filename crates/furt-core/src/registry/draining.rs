@@ -22,7 +22,7 @@ use super::now::Now;
 use super::refusal::Refusal;
 use super::report::Report;
 use super::service_write::{DrainChange, ServiceCommand, ServiceWrite};
-use crate::model::{DrainMark, DrainUntil, Incarnation, InstanceId};
+use crate::model::{DrainMark, DrainUntil, Incarnation, InstanceId, Role};
 use crate::routing::InstanceLive;
 
 impl Registry {
@@ -74,7 +74,7 @@ impl Registry {
                 ends_hold || self.directory.drain_targets(command).filter_map(InstanceEntry::drain).any(is_operators)
             }
         };
-        if needs_operator && !source.is_operator {
+        if needs_operator && !source.may(Role::Operate) {
             return Err(Refusal::OperatorsOnly);
         }
         Ok(())

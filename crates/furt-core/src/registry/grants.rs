@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::command::{Registration, Source};
 use super::refusal::Refusal;
 use crate::model::{
-    AuthMethods, CidrSet, Definition, Host, MethodRule, Origins, Pattern, PermissionSet, RouteOptions, RouteSpec,
+    AuthMethods, CidrSet, Definition, Host, MethodRule, Origins, Pattern, PermissionSet, Role, RouteOptions, RouteSpec,
     ServiceName, Sha256Digest, is_never_upstream, path,
 };
 
@@ -148,7 +148,7 @@ impl RegistrationPolicy {
         registered_from: IpAddr,
         source: &Source,
     ) -> Result<(), Refusal> {
-        if source.is_operator {
+        if source.may(Role::Operate) {
             return Ok(());
         }
         match self.grants.get(service) {

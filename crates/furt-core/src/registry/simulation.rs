@@ -15,7 +15,7 @@ use super::{
     Deregistration, Drain, DrainCommand, Event, HealthLimits, InstanceRef, OnLastInstance, ProbeFailure, ProbeToken,
     ProbedHost, RegistrationPolicy, Settings, Source, SplitCommand, StaticClaim, StaticRoute, StaticTarget,
 };
-use crate::model::{DrainUntil, Incarnation, ServiceName};
+use crate::model::{DrainUntil, Incarnation, Operator, OperatorName, Role, ServiceName};
 use model::Model;
 use stored::Stored;
 
@@ -155,8 +155,9 @@ impl Simulation {
                 let instance = (self.random.u8(..3) > 0).then_some(id);
                 let until = self.one_of(&[DrainUntil::Registration, DrainUntil::Restart, DrainUntil::Undo]);
                 let drain = self.one_of(&[Drain::Begins(until), Drain::Begins(until), Drain::Ends]);
-                let is_operator = self.random.bool();
-                let source = Source { is_operator, ..source(self.one_of(&SOURCES)) };
+                let operator =
+                    self.random.bool().then(|| Operator { name: OperatorName::unnamed(), role: Role::Operate });
+                let source = Source { operator, ..source(self.one_of(&SOURCES)) };
                 let command = Box::new(DrainCommand { service, instance, incarnation: None, drain, source });
                 let reply = self.furt.new_reply();
                 self.model.command(model::Command::Drain(command.clone(), reply));

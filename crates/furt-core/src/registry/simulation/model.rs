@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::model::{Definition, DrainUntil, Incarnation, InstanceId, InstanceSpec, ServiceName, Status, Version};
+use crate::model::{Definition, DrainUntil, Incarnation, InstanceId, InstanceSpec, Role, ServiceName, Status, Version};
 use crate::registry::{Drain, DrainCommand, HealthLimits, InstanceRef, Registration, RegistrationKind, ReplyId};
 
 const HOLD: Duration = Duration::from_secs(60);
@@ -406,7 +406,7 @@ impl Model {
         let ends_hold = command.drain == Drain::Ends && !held.is_empty();
         match self.why_not_theirs(&command.service, command.instance.as_ref(), source.address) {
             Some("unknown") if ends_hold => {}
-            Some("owner") if source.is_operator => {}
+            Some("owner") if source.may(Role::Operate) => {}
             None => {}
             Some(why) => return self.refuse(reply, why),
         }
@@ -418,7 +418,7 @@ impl Model {
                 ends_hold || self.concerned(&command).any(is_operators)
             }
         };
-        if needs_operator && !source.is_operator {
+        if needs_operator && !source.may(Role::Operate) {
             return self.refuse(reply, "operators");
         }
         let drains: Vec<_> = match command.drain {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::{IDS, ROUTES, SERVICES};
 use crate::model::{
-    CidrSet, DrainUntil, Incarnation, KeyName, KeySpec, PermissionRule, PermissionSet, RuntimeKey, ServiceName,
-    Sha256Digest,
+    CidrSet, DrainUntil, Incarnation, KeyName, KeySpec, Operator, OperatorName, PermissionRule, PermissionSet, Role,
+    RuntimeKey, ServiceName, Sha256Digest,
 };
 use crate::registry::tests::{Command, begin, end, instance, source, split, unsplit, version};
 use crate::registry::{
@@ -165,7 +165,10 @@ impl Shared {
         let until = self.one_of(&[DrainUntil::Registration, DrainUntil::Restart, DrainUntil::Undo]);
         let drain = self.one_of(&[Drain::Begins(until), Drain::Begins(until), Drain::Ends]);
         let instance = (!self.chance(3)).then_some(id);
-        let source = Source { is_operator: true, ..source("127.0.0.1") };
+        let source = Source {
+            operator: Some(Operator { name: OperatorName::unnamed(), role: Role::Admin }),
+            ..source("127.0.0.1")
+        };
         let command = Box::new(DrainCommand { service, instance, incarnation: None, drain, source });
         let reply = self.nodes[at].furt.new_reply();
         self.nodes[at].send(Event::DrainRequested(command, reply));
@@ -275,7 +278,10 @@ impl Shared {
         for at in 0..self.nodes.len() {
             let whom = || instance("z/z");
             let from = source("127.0.0.1");
-            let operator = Source { is_operator: true, ..source("127.0.0.1") };
+            let operator = Source {
+                operator: Some(Operator { name: OperatorName::unnamed(), role: Role::Admin }),
+                ..source("127.0.0.1")
+            };
             let key = |command| move |reply| Event::KeyRequested { command, from: source("127.0.0.1").address, reply };
             let drain = |drain| {
                 let InstanceRef { service, id } = whom();

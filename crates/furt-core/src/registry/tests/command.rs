@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    CidrSet, Definition, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec, MethodRule, Pattern, Permission,
-    Protocol, RouteSpec, ServiceName, Sha256Digest, UpstreamHost, UpstreamUrl, Version,
+    CidrSet, Definition, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec, MethodRule, Operator, OperatorName,
+    Pattern, Permission, Protocol, Role, RouteSpec, ServiceName, Sha256Digest, UpstreamHost, UpstreamUrl, Version,
 };
 use crate::registry::{
     HealthLimits, InstanceRef, Registration, RegistrationKind, RegistrationPolicy, Settings, Sharing, Source,
@@ -155,11 +155,11 @@ pub(in crate::registry) fn address(text: &str) -> SocketAddr {
 }
 
 pub(in crate::registry) fn source(from: &str) -> Source {
-    Source { address: from.parse::<IpAddr>().unwrap(), is_operator: false, token: None, certificate: None }
+    Source { address: from.parse::<IpAddr>().unwrap(), operator: None, token: None, certificate: None }
 }
 
 pub(in crate::registry) fn operator(from: &str) -> Source {
-    Source { is_operator: true, ..source(from) }
+    Source { operator: Some(Operator { name: OperatorName::unnamed(), role: Role::Admin }), ..source(from) }
 }
 
 /// `service/instance`, or a service whose instance has its name.
