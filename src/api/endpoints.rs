@@ -1,5 +1,5 @@
-//! Every endpoint of the internal listener in one table: the router, its guard, its check of queries and the table in
-//! `docs/operating.md` are made of it.
+//! Every endpoint of the internal listener in one table: the router, its guard, its check of queries, `docs/openapi.json` and
+//! `docs/api.md` are made of it.
 //!
 //! Rows of one path stand in the order in which `Allow` tells their methods.
 

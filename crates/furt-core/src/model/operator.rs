@@ -5,7 +5,7 @@ use super::OperatorName;
 /// A caller that is an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {
-    /// What events and logs call it.
+    /// What logs and answers call it.
     pub name: OperatorName,
     /// What it may do.
     pub role: Role,
