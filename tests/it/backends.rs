@@ -20,7 +20,7 @@ async fn ask(gateway: &Gateway, method: Method, path: &str) -> Answer {
     Answer::of(gateway.operate(method, path)).await
 }
 
-/// The seed's own body.
+/// A body as edgeProxy's documentation has it.
 fn seed() -> Value {
     json!({"id": "backend-eu-1", "app": "myapp", "region": "eu", "country": "DE", "ip": "10.50.1.1", "port": 8080,
         "weight": 2, "soft_limit": 100, "hard_limit": 150})

@@ -13,7 +13,7 @@ use crate::support::{Gateway, Load, Origin, public_service, with};
 const INSTANCES: usize = 5_000;
 /// Connections over which they register, each kept alive.
 const CONNECTIONS: usize = 8;
-/// The issue says ten seconds; a machine that builds beside the test gets six times as many.
+/// Ten seconds are the aim; a machine that builds beside the test gets six times as many.
 const LONGEST: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -35,7 +35,7 @@ pub(crate) const WRITER: &str = "writer-77be01c35d42";
 /// A key with every permission.
 pub(crate) const ADMIN: &str = "admin-c90d5e83f1a6";
 
-/// The seed's registration of sagjan.
+/// A registration with four routes, each with a permission of its own.
 pub(crate) fn sagjan(url: &str) -> Value {
     json!({
         "service": "sagjan",
