@@ -152,6 +152,10 @@ fn read_one(
         entry.refuse_whole("has neither token_sha256 nor certificate_sha256; must have one".to_owned());
         return None;
     }
+    if values.token_sha256.is_none() && config.internal.tls_client_ca.is_none() {
+        let why = "is of no use alone: nobody is asked for a certificate; internal.tls_client_ca must be set as well";
+        entry.refuse("certificate_sha256", why.to_owned());
+    }
     Some(OperatorConfig {
         name,
         role,

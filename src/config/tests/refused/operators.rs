@@ -32,6 +32,12 @@ fn operators_have_a_role_and_a_secret_of_their_own() {
             &["1:1: operators: has neither token_sha256 nor certificate_sha256; must have one"],
         ),
         (
+            "[[operators]]\nname = 'a'\nrole = 'read'\ncertificate_sha256 = 'cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd'",
+            &[
+                "4:22: operators.certificate_sha256: is of no use alone: nobody is asked for a certificate; internal.tls_client_ca must be set as well",
+            ],
+        ),
+        (
             "[internal]\noperator_token_sha256 = 'abababababababababababababababababababababababababababababababab'\n\
              [[operators]]\nname = 'a'\nrole = 'read'\n\
              token_sha256 = 'abababababababababababababababababababababababababababababababab'\n\
