@@ -57,6 +57,11 @@ pub fn content_length(body: &Bytes) -> HeaderValue {
     HeaderValue::from(body.len())
 }
 
+/// The operator who gave a command, where it is known.
+pub fn operator(by: &model::Actor) -> Option<String> {
+    by.operator.as_ref().map(ToString::to_string)
+}
+
 /// A status, in the API's words.
 pub fn status(status: model::Status) -> Status {
     match status {

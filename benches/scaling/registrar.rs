@@ -196,7 +196,7 @@ pub(super) fn create_key(number: u32) -> Result<Event> {
         rate: None,
     };
     let command = KeyCommand::Create(Box::new(RuntimeKey::try_new(spec, 0, None, Vec::new())?));
-    Ok(Event::KeyRequested { command, from: ADDRESS.ip(), reply: ReplyId(0) })
+    Ok(Event::KeyRequested { command, by: ADDRESS.ip().into(), reply: ReplyId(0) })
 }
 
 /// The wish for its end.
@@ -205,5 +205,5 @@ pub(super) fn create_key(number: u32) -> Result<Event> {
 /// Never: the name is good.
 pub(super) fn revoke_key(number: u32) -> Result<Event> {
     let command = KeyCommand::Revoke(KeyName::try_new(&format!("client-{number}"))?);
-    Ok(Event::KeyRequested { command, from: ADDRESS.ip(), reply: ReplyId(0) })
+    Ok(Event::KeyRequested { command, by: ADDRESS.ip().into(), reply: ReplyId(0) })
 }

@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::right::Right;
 use crate::config::{Config, OperatorConfig, Sourced};
 use crate::driver::DriverGone;
-use furt_core::model::{Operator, OperatorName, Role, Sha256Digest, host};
+use furt_core::model::{Actor, Operator, OperatorName, Role, Sha256Digest, host};
 use furt_core::registry::Source;
 
 /// Finds out who calls, and turns away what a browser was tricked into (DNS rebinding, cross-site writes).
@@ -30,8 +30,11 @@ pub(super) async fn identify(State(api): State<Arc<Api>>, mut request: Request, 
     };
     let certificate = request.extensions().get::<ShownCertificate>().map(|shown| shown.0);
     let source = source(&api, address, certificate, request.headers());
+    let actor = source.actor();
     request.extensions_mut().insert(source);
-    next.run(request).await
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(actor);
+    response
 }
 
 /// Logs and counts what is refused before the registry sees it, of requests that would have changed something. What the
@@ -44,12 +47,13 @@ pub(super) async fn report_refusals(State(api): State<Arc<Api>>, request: Reques
     let response = next.run(request).await;
     // Somewhere else, or by another method, nothing was asked.
     let is_refused = response.status().is_client_error() && response.status() != StatusCode::METHOD_NOT_ALLOWED;
-    if let (Some(path), Some(Peer(address)), true) = (path, peer, is_refused) {
+    let actor = response.extensions().get().cloned().or_else(|| peer.map(|Peer(address)| Actor::from(address)));
+    if let (Some(path), Some(actor), true) = (path, actor, is_refused) {
         let problem = response.extensions().get::<Problem>();
         if problem.is_none_or(|problem| !problem.is_reported()) {
             api.telemetry.registry.refused();
             let why = problem.map_or_else(|| response.status().to_string(), Problem::line);
-            log::warn!("refused {method} {} from {address}: {why}", path.as_str());
+            log::warn!("refused {method} {} from {actor}: {why}", path.as_str());
         }
     }
     response
@@ -89,6 +93,7 @@ async fn operators_only(api: &Api, least: Role, request: Request, next: Next) ->
     }
     let detail = match source.and_then(|source| source.operator.as_ref()) {
         Some(Operator { name, role }) => {
+            let name = name.as_ref().map_or("this address", OperatorName::as_str);
             format!("this needs the role {}, and {name} has {}", least.as_str(), role.as_str())
         }
         None if is_one_awaited(api) => {
@@ -164,14 +169,14 @@ fn operator(
         (has_token || has_certificate) && one.from.as_ref().unwrap_or(&internal.operators_from).contains(address)
     };
     if let Some(OperatorConfig { name, role, .. }) = config.operators.iter().find(is_named) {
-        return Some(Operator { name: name.clone(), role: *role });
+        return Some(Operator { name: Some(name.clone()), role: *role });
     }
-    let has_token = match &internal.operator_token_sha256 {
-        Some(wanted) => is_token(wanted),
-        None => config.operators.is_empty(),
+    let name = match &internal.operator_token_sha256 {
+        Some(wanted) if is_token(wanted) => Some(OperatorName::unnamed()),
+        None if config.operators.is_empty() => None,
+        Some(_) | None => return None,
     };
-    let is_admin = has_token && internal.operators_from.contains(address);
-    is_admin.then(|| Operator { name: OperatorName::unnamed(), role: Role::Admin })
+    internal.operators_from.contains(address).then_some(Operator { name, role: Role::Admin })
 }
 
 fn check_browser(api: &Api, request: &Request) -> Result<(), Problem> {

@@ -105,7 +105,7 @@ pub(super) async fn reload(
     if api.readiness.is_stopping() {
         return Err(DriverGone.into());
     }
-    log::info!("a reload is asked for from {source}");
+    log::info!("a reload is asked for from {}", source.actor());
     match &*api.reloads.ask().await? {
         Ok(reloaded) => Ok(Json(describe(reloaded))),
         Err(ReloadError::Refused(errors)) => Err(refused(errors)),

@@ -82,7 +82,7 @@ pub(super) async fn upgrade(
     if api.readiness.is_stopping() {
         return Err(DriverGone.into());
     }
-    log::info!("an upgrade is asked for from {source}");
+    log::info!("an upgrade is asked for from {}", source.actor());
     let Upgraded { pid, version } = api.upgrades.ask().await?;
     Ok(Json(upgrade::Upgraded { status: Outcome::Upgraded, pid, version, old_pid: std::process::id() }))
 }

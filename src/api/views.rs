@@ -128,7 +128,8 @@ pub(super) fn instance(instance: &routing::Instance) -> Instance {
 fn drain(mark: &DrainMark) -> Drain {
     Drain {
         until: wire::drain_until(mark.until),
-        from: mark.from.map(|from| from.to_string()),
+        from: mark.by.as_ref().map(|by| by.address.to_string()),
+        by: mark.by.as_ref().and_then(wire::operator),
         since: mark.began_ms.map(wire::time),
         needs_undo: mark.needs_undo(),
     }

@@ -6,7 +6,7 @@ use furt_api::maintenance::{BeginMaintenance, BegunMaintenance, EndedMaintenance
 use furt_core::model::{CidrSet, MaintenanceMessage};
 
 use super::client::{ask, show};
-use super::output::{cell, clean, list, note, table};
+use super::output::{cell, clean, list, note, table, who};
 use super::{Format, Target, examples};
 
 #[derive(Args)]
@@ -113,7 +113,14 @@ fn list_all(args: &MaintenanceArgs) -> Result<()> {
         let rows = answer.maintenance.iter().map(|one| {
             let service = one.service.as_ref().map_or_else(|| "(all)".to_owned(), |name| clean(name.as_str()));
             let (since, until) = (clean(one.since.as_str()), cell(one.until.as_ref()));
-            vec![service, since, until, clean(&one.from), list(&one.allow_from), cell(one.message.as_ref())]
+            vec![
+                service,
+                since,
+                until,
+                who(&one.from, one.by.as_deref()),
+                list(&one.allow_from),
+                cell(one.message.as_ref()),
+            ]
         });
         table(&["SERVICE", "SINCE", "UNTIL", "BY", "LETS IN", "MESSAGE"], &rows.collect::<Vec<_>>())
     })

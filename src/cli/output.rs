@@ -84,6 +84,14 @@ pub(super) fn cell(value: Option<&(impl ToString + ?Sized)>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| clean(&value.to_string()))
 }
 
+/// Who gave a command: its address, after the operator's name where that is known.
+pub(super) fn who(from: &str, by: Option<&str>) -> String {
+    match by {
+        Some(name) => format!("{} at {}", clean(name), clean(from)),
+        None => clean(from),
+    }
+}
+
 /// Texts as one cell; `-` where there are none.
 pub(super) fn list(texts: &[impl ToString]) -> String {
     match texts {

@@ -11,7 +11,7 @@ use furt_api::splits::Split;
 use furt_api::{Status, Timestamp};
 
 use super::client::{access, ask, show};
-use super::output::{cell, clean, list, table};
+use super::output::{cell, clean, list, table, who};
 use super::split::shares;
 use super::{Format, Target};
 
@@ -120,7 +120,7 @@ fn held(held: &[HeldId], now: Moment) -> String {
 
 /// What a drain waits for, and who began it.
 fn drained(drain: &Drain, now: Moment) -> String {
-    let by = drain.from.as_deref().map(|from| format!(", by {}", clean(from))).unwrap_or_default();
+    let by = drain.from.as_deref().map(|from| format!(", by {}", who(from, drain.by.as_deref()))).unwrap_or_default();
     let since = drain.since.as_ref().map(|since| format!(" {} ago", now.since(Some(since)))).unwrap_or_default();
     let undo = if drain.needs_undo && drain.until != DrainUntil::Undo { " or undo" } else { "" };
     format!("draining until {}{undo}{by}{since}", clean(drain.until.as_str()))
@@ -274,7 +274,12 @@ fn told_split(split: &Split, now: Moment) -> String {
     let header = split.header.as_ref().map(|header| format!("; the header {} chooses", clean(header)));
     let strict = if split.strict { "; strict" } else { "" };
     let since = now.since(Some(&split.since));
-    format!("{}{}{strict}; by {} {since} ago", shares(split), header.unwrap_or_default(), clean(&split.from))
+    format!(
+        "{}{}{strict}; by {} {since} ago",
+        shares(split),
+        header.unwrap_or_default(),
+        who(&split.from, split.by.as_deref())
+    )
 }
 
 fn and_more(count: usize) -> String {

@@ -7,7 +7,7 @@ use furt_api::splits::{NewSplit, RemovedSplit, SetSplit, Split, Splits};
 use furt_core::model::{Percentage, SplitSpec, Version};
 
 use super::client::{ask, show};
-use super::output::{cell, clean, note, table};
+use super::output::{cell, clean, note, table, who};
 use super::{Format, Target};
 
 #[derive(Args)]
@@ -100,7 +100,7 @@ fn rows(splits: &[Split]) -> String {
     let row = |one: &Split| {
         let strict = if one.strict { "yes" } else { "no" }.to_owned();
         let (since, header) = (clean(one.since.as_str()), cell(one.header.as_ref()));
-        vec![clean(one.service.as_str()), since, clean(&one.from), header, strict, shares(one)]
+        vec![clean(one.service.as_str()), since, who(&one.from, one.by.as_deref()), header, strict, shares(one)]
     };
     table(&["SERVICE", "SINCE", "BY", "HEADER", "STRICT", "SHARES"], &splits.iter().map(row).collect::<Vec<_>>())
 }

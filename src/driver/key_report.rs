@@ -2,45 +2,45 @@
 
 use log::{info, warn};
 
-use super::origin::{from_address, origin};
+use super::origin::{origin, with_actor};
 use crate::telemetry::{Event, RegistryMetrics};
 use furt_core::model::{GatewayName, KeyName};
 use furt_core::registry::KeyReport;
 
-pub(super) fn report(report: &KeyReport, by: Option<&GatewayName>, metrics: &RegistryMetrics) -> Event {
+pub(super) fn report(report: &KeyReport, gateway: Option<&GatewayName>, metrics: &RegistryMetrics) -> Event {
     // A command is counted by the gateway that took it.
-    let is_own = by.is_none();
+    let is_own = gateway.is_none();
     match report {
-        KeyReport::Created { name, from } => {
+        KeyReport::Created { name, by } => {
             if is_own {
                 metrics.key_created();
             }
-            info!("created the API key {name}, {}", origin(*from, by));
-            from_address(of("key-created", name), *from)
+            info!("created the API key {name}, {}", origin(by.as_ref(), gateway));
+            with_actor(of("key-created", name), by.as_ref())
         }
-        KeyReport::Rotated { name, from } => {
+        KeyReport::Rotated { name, by } => {
             if is_own {
                 metrics.key_rotated();
             }
-            info!("rotated the API key {name}, {}", origin(*from, by));
-            from_address(of("key-rotated", name), *from)
+            info!("rotated the API key {name}, {}", origin(by.as_ref(), gateway));
+            with_actor(of("key-rotated", name), by.as_ref())
         }
-        KeyReport::Revoked { name, from } => {
+        KeyReport::Revoked { name, by } => {
             if is_own {
                 metrics.key_revoked();
             }
-            info!("revoked the API key {name}, {}", origin(*from, by));
-            from_address(of("key-revoked", name), *from)
+            info!("revoked the API key {name}, {}", origin(by.as_ref(), gateway));
+            with_actor(of("key-revoked", name), by.as_ref())
         }
         KeyReport::Expired(name) => {
             metrics.key_expired();
             info!("the API key {name} expired");
             of("key-expired", name)
         }
-        KeyReport::Refused { name, from, refusal } => {
+        KeyReport::Refused { name, by, refusal } => {
             metrics.refused();
-            warn!("refused a change of the API key {name} from {from}: {refusal}");
-            of("refused", name).with("from", from.to_string()).with("why", refusal.to_string())
+            warn!("refused a change of the API key {name} from {by}: {refusal}");
+            with_actor(of("refused", name), Some(by)).with("why", refusal.to_string())
         }
         KeyReport::Suspended { name, why } => {
             warn!("the API key {name} is kept but not used: {why}");

@@ -1,23 +1,24 @@
 //! Where a reported change came from, as lines of the log and events say it.
 
-use std::net::IpAddr;
-
 use crate::telemetry::Event;
-use furt_core::model::GatewayName;
+use furt_core::model::{Actor, GatewayName};
 
-/// Who did it, for a line of the log.
-pub(super) fn origin(from: Option<IpAddr>, by: Option<&GatewayName>) -> String {
-    match (from, by) {
-        (Some(from), None) => format!("from {from}"),
-        (Some(from), Some(gateway)) => format!("from {from} through {gateway}"),
+/// Who did it, for a line of the log, and the other gateway that took the command.
+pub(super) fn origin(by: Option<&Actor>, gateway: Option<&GatewayName>) -> String {
+    match (by, gateway) {
+        (Some(by), None) => format!("from {by}"),
+        (Some(by), Some(gateway)) => format!("from {by} through {gateway}"),
         (None, Some(gateway)) => format!("through {gateway}"),
         (None, None) => "as an audit of the store found".to_owned(),
     }
 }
 
-pub(super) fn from_address(event: Event, from: Option<IpAddr>) -> Event {
-    match from {
-        Some(from) => event.with("from", from.to_string()),
+/// Adds the address that a command came from, and the operator's name where it is known.
+pub(super) fn with_actor(event: Event, by: Option<&Actor>) -> Event {
+    let Some(Actor { address, operator }) = by else { return event };
+    let event = event.with("from", address.to_string());
+    match operator {
+        Some(name) => event.with("by", name.as_str()),
         None => event,
     }
 }

@@ -3,33 +3,33 @@
 
 use log::{info, warn};
 
-use super::origin::{from_address, origin};
+use super::origin::{origin, with_actor};
 use super::{key_report, maintenance_report, split_report};
 use crate::telemetry::{Event, RegistryMetrics};
 use furt_core::model::{GatewayName, ServiceName, Status};
 use furt_core::registry::{DnsSubject, InstanceRef, OutageScope, Replaced, Report};
 
-/// Logs and counts what is reported; the caller keeps the event. `by`: the other gateway that it comes from.
-pub(super) fn report(report: &Report, by: Option<&GatewayName>, metrics: &RegistryMetrics) -> Event {
-    let event = report_of(report, by, metrics);
-    match by {
+/// Logs and counts what is reported; the caller keeps the event. `gateway`: the other gateway that it comes from.
+pub(super) fn report(report: &Report, gateway: Option<&GatewayName>, metrics: &RegistryMetrics) -> Event {
+    let event = report_of(report, gateway, metrics);
+    match gateway {
         Some(gateway) => event.with("gateway", gateway.as_str()),
         None => event,
     }
 }
 
-fn report_of(report: &Report, by: Option<&GatewayName>, metrics: &RegistryMetrics) -> Event {
+fn report_of(report: &Report, gateway: Option<&GatewayName>, metrics: &RegistryMetrics) -> Event {
     // A command is counted by the gateway that took it.
-    let is_own = by.is_none();
+    let is_own = gateway.is_none();
     match report {
-        Report::Registered { instance, url, routes, replaced, is_canary, from } => {
+        Report::Registered { instance, url, routes, replaced, is_canary, by } => {
             if is_own {
                 metrics.registered();
             }
             let event = of("registered", instance).with("url", &**url).with("routes", *routes);
-            let event = event.with("from", from.to_string());
+            let event = with_actor(event, Some(by));
             let event = if *is_canary { event.with("canary", true) } else { event };
-            let origin = origin(Some(*from), by);
+            let origin = origin(Some(by), gateway);
             match replaced {
                 None => {
                     info!("registered {instance} at {url} with {routes} routes, {origin}");
@@ -41,41 +41,44 @@ fn report_of(report: &Report, by: Option<&GatewayName>, metrics: &RegistryMetric
                 }
             }
         }
-        Report::Replaced { instance, by: newer, url, from } => {
-            info!("{instance} is gone: {newer} registered at its url {url}, {}", origin(Some(*from), by));
-            of("replaced", instance).with("by", newer.as_str()).with("url", &**url).with("from", from.to_string())
+        Report::Replaced { instance, newer, url, from } => {
+            info!(
+                "{instance} is gone: {newer} registered at its url {url}, {}",
+                origin(Some(&(*from).into()), gateway)
+            );
+            of("replaced", instance).with("newer", newer.as_str()).with("url", &**url).with("from", from.to_string())
         }
         Report::UrlShared { instance, url, with } => {
             let with: Vec<_> = with.iter().map(ToString::to_string).collect();
             warn!("{instance} registered at {url}, which is the url of {} as well", with.join(", "));
             of("url-shared", instance).with("url", &**url).with("with", with)
         }
-        Report::Refused { service, from, refusal } => {
+        Report::Refused { service, by, refusal } => {
             metrics.refused();
-            warn!("refused {service} from {from}: {refusal}");
-            of_service("refused", service).with("from", from.to_string()).with("why", refusal.to_string())
+            warn!("refused {service} from {by}: {refusal}");
+            with_actor(of_service("refused", service), Some(by)).with("why", refusal.to_string())
         }
-        Report::Deregistered { instance, from } => {
+        Report::Deregistered { instance, by } => {
             if is_own {
                 metrics.deregistered();
             }
-            info!("deregistered {instance}, {}", origin(*from, by));
-            from_address(of("deregistered", instance), *from)
+            info!("deregistered {instance}, {}", origin(by.as_ref(), gateway));
+            with_actor(of("deregistered", instance), by.as_ref())
         }
-        Report::DrainBegan { instance, until, from } => {
+        Report::DrainBegan { instance, until, by } => {
             if is_own {
                 metrics.drain_began();
             }
             let until = until.as_str();
-            info!("{instance} is draining: it gets no new requests until {until}, {}", origin(*from, by));
-            from_address(of("drain-began", instance).with("until", until), *from)
+            info!("{instance} is draining: it gets no new requests until {until}, {}", origin(by.as_ref(), gateway));
+            with_actor(of("drain-began", instance).with("until", until), by.as_ref())
         }
-        Report::DrainEnded { instance, from } => {
+        Report::DrainEnded { instance, by } => {
             if is_own {
                 metrics.drain_ended();
             }
-            info!("{instance} is draining no more, {}", origin(*from, by));
-            from_address(of("drain-ended", instance), *from)
+            info!("{instance} is draining no more, {}", origin(by.as_ref(), gateway));
+            with_actor(of("drain-ended", instance), by.as_ref())
         }
         Report::Expired(instance) => {
             metrics.expired();
@@ -152,9 +155,9 @@ fn report_of(report: &Report, by: Option<&GatewayName>, metrics: &RegistryMetric
             warn!("removing {service} could not be stored: {why}");
             of_service("removal-failed", service).with("why", &**why)
         }
-        Report::Key(of_key) => key_report::report(of_key, by, metrics),
-        Report::Maintenance(of_maintenance) => maintenance_report::report(of_maintenance, by, metrics),
-        Report::Split(of_split) => split_report::report(of_split, by, metrics),
+        Report::Key(of_key) => key_report::report(of_key, gateway, metrics),
+        Report::Maintenance(of_maintenance) => maintenance_report::report(of_maintenance, gateway, metrics),
+        Report::Split(of_split) => split_report::report(of_split, gateway, metrics),
     }
 }
 

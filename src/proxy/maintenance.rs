@@ -55,7 +55,7 @@ mod tests {
         let maintenance = |lasts: Option<Duration>, message: Option<&str>| Maintenance {
             allow_from: CidrSet::default(),
             message: message.map(|text| MaintenanceMessage::try_new(text).unwrap()),
-            from: [127, 0, 0, 1].into(),
+            by: std::net::IpAddr::from([127, 0, 0, 1]).into(),
             began_ms: 1_000,
             ends_ms: lasts.map(|lasts| 1_000 + i64::try_from(lasts.as_millis()).unwrap()),
         };

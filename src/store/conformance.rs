@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use furt_core::model::{
-    CidrSet, Definition, Document, DrainMark, DrainUntil, HealthCheck, Host, Incarnation, InstanceId, InstanceSpec,
-    KeyName, KeySpec, Maintenance, MaintenanceMessage, MaintenanceScope, OldDigest, Percentage, PermissionRule,
-    PermissionSet, Rate, RateLimit, RuntimeKey, ServiceName, Sha256Digest, Split, SplitSpec, SplitVersion, Status,
-    StatusRange, UpstreamUrl, Version,
+    Actor, CidrSet, Definition, Document, DrainMark, DrainUntil, HealthCheck, Host, Incarnation, InstanceId,
+    InstanceSpec, KeyName, KeySpec, Maintenance, MaintenanceMessage, MaintenanceScope, OldDigest, OperatorName,
+    Percentage, PermissionRule, PermissionSet, Rate, RateLimit, RuntimeKey, ServiceName, Sha256Digest, Split,
+    SplitSpec, SplitVersion, Status, StatusRange, UpstreamUrl, Version,
 };
 use furt_core::ports::Store;
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
@@ -76,8 +76,13 @@ pub(super) fn draining(id: &str) -> Change {
 
 /// A drain with everything that one can have.
 pub(super) fn drain(until: DrainUntil) -> Arc<DrainMark> {
-    let (from, began_ms) = (Some([10, 0, 0, 1].into()), Some(5_000));
-    Arc::new(DrainMark { until, from, began_ms, incarnation: Some(Incarnation::try_new("p").unwrap()) })
+    let (by, began_ms) = (Some(alice()), Some(5_000));
+    Arc::new(DrainMark { until, by, began_ms, incarnation: Some(Incarnation::try_new("p").unwrap()) })
+}
+
+/// With everything that one can have.
+fn alice() -> Actor {
+    Actor { address: [10, 0, 0, 1].into(), operator: Some(OperatorName::try_new("alice").unwrap()) }
 }
 
 /// An instance of the service `a`.
@@ -120,7 +125,7 @@ pub(super) fn maintenance(of: &str, message: &str) -> Change {
     let one = Maintenance {
         allow_from: CidrSet::try_new(&["10.0.0.0/8", "::1"]).unwrap(),
         message: Some(MaintenanceMessage::try_new(message).unwrap()),
-        from: [10, 0, 0, 1].into(),
+        by: alice(),
         began_ms: 5_000,
         ends_ms: Some(i64::MAX),
     };
@@ -139,7 +144,7 @@ pub(super) fn split(of: &str, shares: &[(&str, f64)]) -> Change {
     };
     let header = Some(SplitSpec::try_header("X-Canary").unwrap());
     let spec = SplitSpec { versions: shares.iter().map(share).collect(), header, strict: true };
-    let split = Split { spec, from: [10, 0, 0, 1].into(), set_ms: 5_000 };
+    let split = Split { spec, by: alice(), set_ms: 5_000 };
     Change::PutSplit(ServiceName::try_new(of).unwrap(), Arc::new(split))
 }
 

@@ -2,7 +2,7 @@
 
 use furt_core::model::Sha256Digest;
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Answer, Gateway, public_service};
 
@@ -108,4 +108,53 @@ async fn who_may_read_sees_what_services_do_not() {
     let body = json!({ "name": "a", "permissions": ["a:b"] });
     let key = gateway.operate(Method::POST, "/internal/keys").bearer_auth("keys").json(&body);
     assert_eq!(Answer::of(key).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn events_lists_and_the_log_name_the_operator_who_gave_a_command() {
+    let gateway = Gateway::start(&operators()).await;
+    assert_eq!(gateway.register(&public_service("a", "http://127.0.0.1:9", "/a/*")).await.status, StatusCode::OK);
+    let ask = async |method: Method, path: &str, token: &str, body: Value| {
+        let asked = gateway.operate(method, path).bearer_auth(token).json(&body);
+        Answer::of(asked).await.json()
+    };
+    ask(Method::PUT, "/internal/services/a/maintenance", "operate", json!({})).await;
+    ask(Method::PUT, "/internal/services/a/split", "admin", json!({"versions": {"2": "10%"}})).await;
+    ask(Method::POST, "/internal/services/a/drain?until=undo", "operate", json!({})).await;
+    ask(Method::POST, "/internal/keys", "keys", json!({"name": "k", "permissions": ["a:b"]})).await;
+    ask(Method::DELETE, "/internal/keys/none", "keys", json!({})).await;
+    ask(Method::DELETE, "/internal/services/a", "operate", json!({})).await;
+
+    let events = ask(Method::GET, "/internal/events", "read", json!({})).await;
+    let by = |kind: &str| {
+        let of_kind = events["events"].as_array().unwrap().iter().find(|event| event["kind"] == kind);
+        of_kind.unwrap_or_else(|| panic!("no {kind}: {events}")).get("by").cloned()
+    };
+    for (kind, name) in [
+        ("maintenance-began", "operate-only"),
+        ("split-set", "admin-only"),
+        ("drain-began", "operate-only"),
+        ("key-created", "keys-only"),
+        ("refused", "keys-only"),
+        ("deregistered", "operate-only"),
+    ] {
+        assert_eq!(by(kind), Some(name.into()), "{kind}");
+    }
+    assert_eq!(by("registered"), None, "a service is no operator");
+
+    let maintenance = ask(Method::GET, "/internal/maintenance", "read", json!({})).await;
+    assert_eq!(maintenance["maintenance"][0]["by"], "operate-only");
+    assert_eq!(ask(Method::GET, "/internal/splits", "read", json!({})).await["splits"][0]["by"], "admin-only");
+    let services = ask(Method::GET, "/internal/services", "read", json!({})).await;
+    assert_eq!(services["held"][0]["drain"]["by"], "operate-only");
+    assert!(gateway.log().contains("created the API key k, from keys-only at 127.0.0.1"));
+}
+
+#[tokio::test]
+async fn of_who_operates_by_an_address_alone_events_name_the_address() {
+    let gateway = Gateway::start("").await;
+    Answer::of(gateway.operate(Method::PUT, "/internal/services/a/maintenance").json(&json!({}))).await.ok();
+    let events = Answer::of(gateway.operate(Method::GET, "/internal/events")).await.ok();
+    let began = &events["events"][0];
+    assert_eq!((&began["from"], began.get("by")), (&"127.0.0.1".into(), None));
 }

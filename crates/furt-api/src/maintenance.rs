@@ -32,6 +32,9 @@ pub struct Maintenance {
     pub until: Option<Timestamp>,
     /// The address that began it.
     pub from: String,
+    /// The operator that began it, where a token or a certificate said who it is; else absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// The networks of the clients that are let in all the same.
     pub allow_from: Vec<String>,
     /// What the other clients are told; `null`: nothing more than the title.

@@ -125,7 +125,10 @@ pub struct Drain {
     pub until: DrainUntil,
     /// The address that began it; `null`: an earlier furt stored it without that.
     pub from: Option<String>,
-    /// When it began; `null` as above.
+    /// The operator that began it, where a token or a certificate said who it is; else absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// When it began; `null` as for `from`.
     pub since: Option<Timestamp>,
     /// Whether it ends only once it is undone: it holds the id, or the instance names no incarnation.
     pub needs_undo: bool,

@@ -36,6 +36,9 @@ pub struct Split {
     pub since: Timestamp,
     /// The address that set it.
     pub from: String,
+    /// The operator that set it, where a token or a certificate said who it is; else absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// The answer to a new split.

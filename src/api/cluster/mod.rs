@@ -87,7 +87,7 @@ pub(super) async fn join(
     let cluster = taking_part(&api)?;
     let body = json_body(too_large.is_some(), &headers, &body)?;
     let token = body::join(body).map_err(Problem::invalid_fields)?;
-    log::info!("cluster: {source} asks for joining by a token");
+    log::info!("cluster: {} asks for joining by a token", source.actor());
     match in_time(cluster.join(token)).await? {
         Answer::Joining => Ok((StatusCode::ACCEPTED, Json(Joining { status: Outcome::Joining })).into_response()),
         Answer::Done => Ok(Json(Joining { status: Outcome::Joined }).into_response()),
@@ -106,7 +106,7 @@ pub(super) async fn make_token(
     let cluster = taking_part(&api)?;
     let body = optional_body(too_large.is_some(), &headers, &body)?;
     let body::NewToken { uses, ttl, role } = body::new_token(body).map_err(Problem::invalid_fields)?;
-    log::info!("cluster: {source} asks for a token by which {uses} nodes may join, each as {role}");
+    log::info!("cluster: {} asks for a token by which {uses} nodes may join, each as {role}", source.actor());
     let made = in_time(cluster.make_token(uses, ttl, role)).await?;
     let body = IssuedToken { id: made.id.to_string(), until: wire::time(made.until_ms), token: made.text };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
@@ -263,7 +263,7 @@ fn optional_body(is_too_large: bool, headers: &HeaderMap, body: &[u8]) -> Result
 
 /// Has a command carried out; `what` is asked for, as the log says it.
 async fn command(cluster: &Handle, source: Source, what: &str, command: Command) -> Result<Answer, Problem> {
-    log::info!("cluster: {source} asks for {what}");
+    log::info!("cluster: {} asks for {what}", source.actor());
     let limit = if command == Command::Rotate { ROTATE_TIMEOUT } else { ANSWER_TIMEOUT };
     within(limit, cluster.command(command)).await?.map_err(refusing::problem)
 }

@@ -93,7 +93,7 @@ pub(in super::super) async fn set_settings(
     let nodes = in_time(cluster.look()).await?.view.nodes;
     let scopes = scopes(&nodes, &to)?;
     let whose = scopes.iter().map(|scope| format!("{scope:?}")).collect::<Vec<_>>().join(", ");
-    log::info!("cluster: {source} asks for settings of {whose}: {} set, {} unset", set.len(), unset.len());
+    log::info!("cluster: {} asks for settings of {whose}: {} set, {} unset", source.actor(), set.len(), unset.len());
     let restarts = match (restart, &to) {
         (Restart::Never, _) => 0,
         (Restart::OneByOne, Targets::Nodes(_)) => 1,

@@ -41,7 +41,7 @@ pub(in crate::api) async fn update(
     let program = program(body).map_err(Problem::invalid_fields)?;
     let shown = in_time(cluster.look()).await?;
     let key = naming::find(&shown.view.nodes, &key, Names::OfApproved)?;
-    log::info!("cluster: {source} asks for furt {} at {key}", program.version);
+    log::info!("cluster: {} asks for furt {} at {key}", source.actor(), program.version);
     let answer = within(LONGEST, cluster.command(Command::Update(key, program))).await?;
     match answer.map_err(refusing::problem)? {
         Answer::Updated(outcome) => Ok(Json(told(key, program, outcome))),

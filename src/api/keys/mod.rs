@@ -122,8 +122,8 @@ fn new_key() -> Result<(String, Sha256Digest), Problem> {
 }
 
 async fn command(api: &Api, source: Source, command: KeyCommand) -> Result<KeyAnswer, Problem> {
-    let from = source.address;
-    match ask(api, move |reply| Event::KeyRequested { command, from, reply }).await? {
+    let by = source.actor();
+    match ask(api, move |reply| Event::KeyRequested { command, by, reply }).await? {
         Answer::Key(answer) => Ok(answer),
         other => Err(unexpected(&other)),
     }

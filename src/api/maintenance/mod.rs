@@ -120,8 +120,8 @@ async fn end_of(api: &Api, source: Source, scope: MaintenanceScope) -> ApiResult
 }
 
 async fn command(api: &Api, source: Source, command: MaintenanceCommand) -> Result<MaintenanceAnswer, Problem> {
-    let from = source.address;
-    match ask(api, move |reply| Event::MaintenanceRequested { command, from, reply }).await? {
+    let by = source.actor();
+    match ask(api, move |reply| Event::MaintenanceRequested { command, by, reply }).await? {
         Answer::Maintenance(answer) => Ok(answer),
         other => Err(unexpected(&other)),
     }

@@ -13,7 +13,8 @@ pub(super) fn shown(scope: &MaintenanceScope, maintenance: &model::Maintenance) 
         service: name(scope),
         since: wire::time(maintenance.began_ms),
         until: maintenance.ends_ms.map(wire::time),
-        from: maintenance.from.to_string(),
+        from: maintenance.by.address.to_string(),
+        by: wire::operator(&maintenance.by),
         allow_from: maintenance.allow_from.networks().iter().map(ToString::to_string).collect(),
         message: maintenance.message.as_ref().map(|message| message.as_str().to_owned()),
     }

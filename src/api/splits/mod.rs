@@ -105,8 +105,8 @@ fn no_longer(before: &SplitSpec, now: &SplitSpec) -> Option<String> {
 }
 
 async fn command(api: &Api, source: Source, command: SplitCommand) -> Result<SplitAnswer, Problem> {
-    let from = source.address;
-    match ask(api, move |reply| Event::SplitRequested { command, from, reply }).await? {
+    let by = source.actor();
+    match ask(api, move |reply| Event::SplitRequested { command, by, reply }).await? {
         Answer::Split(answer) => Ok(answer),
         other => Err(unexpected(&other)),
     }

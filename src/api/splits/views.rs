@@ -15,6 +15,7 @@ pub(in crate::api) fn shown(service: &ServiceName, split: &model::Split) -> Spli
         header: spec.header.as_ref().map(|header| header.as_str().to_owned()),
         strict: spec.strict,
         since: wire::time(split.set_ms),
-        from: split.from.to_string(),
+        from: split.by.address.to_string(),
+        by: wire::operator(&split.by),
     }
 }

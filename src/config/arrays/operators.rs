@@ -7,7 +7,7 @@ use crate::config::section::Section;
 use crate::config::sourced::Sourced;
 use crate::config::types::{Config, OperatorConfig};
 use crate::config::value::{digest, networks, one_of, sourced, text};
-use furt_core::model::{CidrSet, OperatorName, Role, Sha256Digest};
+use furt_core::model::{CidrSet, Invalid, OperatorName, Role, Sha256Digest};
 
 pub(super) const NAME: &str = "operators";
 
@@ -41,7 +41,7 @@ pub(super) fn visit(keys: &mut impl EntryVisitor) -> OperatorValues {
                 text: "What logs and answers call the operator.",
                 ..Key::ROW
             },
-            text("a name", OperatorName::try_new),
+            text("a name", own_name),
         ),
         role: keys.required(
             Key {
@@ -163,4 +163,10 @@ fn read_one(
         certificate_sha256: values.certificate_sha256,
         from: values.from,
     })
+}
+
+/// A name that nobody has without an entry.
+fn own_name(text: &str) -> Result<OperatorName, Invalid> {
+    let name = OperatorName::try_new(text).ok().filter(|name| *name != OperatorName::unnamed());
+    name.ok_or_else(|| Invalid::new("must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', '@', '-', and not \"operator\""))
 }

@@ -4,8 +4,8 @@ use redb::TableDefinition;
 
 /// The format that this furt writes. A change of any record that an older furt could misread makes it grow. 2 has
 /// `draining`, `ttls` and `keys`. 3 has `drains` and `holds` instead of `draining`, and incarnations. 4 has `maintenance`.
-/// 5 has `auth` in what restricts. 6 has `splits`, and versions of instances.
-pub(super) const FORMAT: u64 = 6;
+/// 5 has `auth` in what restricts. 6 has `splits`, and versions of instances. 7 has operators' names.
+pub(super) const FORMAT: u64 = 7;
 /// The last one without `splits`.
 pub(super) const WITHOUT_SPLITS: u64 = 5;
 /// The last one without `maintenance`.

@@ -29,8 +29,7 @@ fn stored(layout: &Layout) -> Vec<(Vec<u8>, Vec<u8>)> {
     let api_key = format!(
         r#"{{"name":"k","sha256":"{digest}","permissions":["*"],"allow_from":["10.0.0.0/8"],"rate":"5/s","burst":9,"created_ms":1,"expires_ms":null,"old":[]}}"#
     );
-    let mark =
-        Arc::new(DrainMark { until: DrainUntil::Registration, from: None, began_ms: Some(1), incarnation: None });
+    let mark = Arc::new(DrainMark { until: DrainUntil::Registration, by: None, began_ms: Some(1), incarnation: None });
     let undone = Arc::new(DrainMark { until: DrainUntil::Undo, ..(*mark).clone() });
     let Change::PutMaintenance(scope, maintenance) = maintenance("s", "one") else { unreachable!() };
     let Change::PutSplit(service, split) = split("s", &[("2", 5.0), ("1", 0.25)]) else { unreachable!() };

@@ -67,7 +67,7 @@ fn put_instance(service_name: &str, id: &str, ttl: Option<u64>) -> Change {
 }
 
 fn mark(until: DrainUntil) -> Arc<DrainMark> {
-    Arc::new(DrainMark { until, from: None, began_ms: Some(1), incarnation: None })
+    Arc::new(DrainMark { until, by: None, began_ms: Some(1), incarnation: None })
 }
 
 fn api_key(name: &str, secret: &str) -> Arc<RuntimeKey> {

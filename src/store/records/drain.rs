@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Parsed, RecordError, RecordKind};
+use super::{Parsed, RecordError, RecordKind, actor, text};
 use furt_core::model::{self, DrainMark, DrainUntil, Incarnation, InstanceId, ServiceName};
 use furt_core::registry::InstanceRef;
 
@@ -18,6 +18,8 @@ pub(in crate::store) struct Drain {
     service: Option<String>,
     until: String,
     from: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
     began_ms: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     incarnation: Option<String>,
@@ -29,7 +31,8 @@ impl Drain {
             instance: id.to_string(),
             service: None,
             until: mark.until.as_str().to_owned(),
-            from: mark.from,
+            from: mark.by.as_ref().map(|by| by.address),
+            by: mark.by.as_ref().and_then(|by| text(by.operator.as_ref())),
             began_ms: mark.began_ms,
             incarnation: mark.incarnation.as_ref().map(ToString::to_string),
         }
@@ -95,7 +98,7 @@ impl Drain {
         let until = DrainUntil::from_name(&self.until);
         Ok(Arc::new(DrainMark {
             until: until.ok_or_else(|| model::Invalid::new("what ends it is unknown"))?,
-            from: self.from,
+            by: self.from.map(|from| actor(from, self.by.as_deref())).transpose()?,
             began_ms: self.began_ms,
             incarnation: self.incarnation.as_deref().map(Incarnation::try_new).transpose()?,
         }))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Parsed, RecordError, RecordKind};
+use super::{Parsed, RecordError, RecordKind, actor, text};
 use furt_core::model::{self, CidrSet, MaintenanceMessage, MaintenanceScope};
 
 /// What the maintenance is of, and the maintenance.
@@ -18,18 +18,21 @@ pub(in crate::store) struct Maintenance {
     allow_from: Vec<String>,
     message: Option<String>,
     from: IpAddr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
     began_ms: i64,
     ends_ms: Option<i64>,
 }
 
 impl Maintenance {
     pub(in crate::store) fn from_core(scope: &MaintenanceScope, maintenance: &model::Maintenance) -> Self {
-        let model::Maintenance { allow_from, message, from, began_ms, ends_ms } = maintenance;
+        let model::Maintenance { allow_from, message, by, began_ms, ends_ms } = maintenance;
         Self {
             service: scope.to_string(),
             allow_from: allow_from.networks().iter().map(ToString::to_string).collect(),
             message: message.as_ref().map(|message| message.as_str().to_owned()),
-            from: *from,
+            from: by.address,
+            by: text(by.operator.as_ref()),
             began_ms: *began_ms,
             ends_ms: *ends_ms,
         }
@@ -57,7 +60,7 @@ impl Maintenance {
         let maintenance = model::Maintenance {
             allow_from: CidrSet::try_new(&self.allow_from)?,
             message: self.message.as_deref().map(MaintenanceMessage::try_new).transpose()?,
-            from: self.from,
+            by: actor(self.from, self.by.as_deref())?,
             began_ms: self.began_ms,
             ends_ms: self.ends_ms,
         };

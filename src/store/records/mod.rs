@@ -218,6 +218,11 @@ fn ms(duration: Option<Duration>) -> Option<u64> {
     duration.map(|duration| duration.as_millis().try_into().unwrap_or(u64::MAX))
 }
 
+/// Who gave a command, as records have it: an address, and an operator's name beside it.
+fn actor(from: IpAddr, by: Option<&str>) -> Result<model::Actor, model::Invalid> {
+    Ok(model::Actor { address: from, operator: by.map(model::OperatorName::try_new).transpose()? })
+}
+
 fn text(value: Option<&impl ToString>) -> Option<String> {
     value.map(ToString::to_string)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Parsed, RecordError, RecordKind};
+use super::{Parsed, RecordError, RecordKind, actor, text};
 use furt_core::model::{self, Percentage, ServiceName, SplitSpec, SplitVersion, Version};
 
 /// The service, and its split.
@@ -20,6 +20,8 @@ pub(in crate::store) struct Split {
     header: Option<String>,
     strict: bool,
     from: IpAddr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
     set_ms: i64,
 }
 
@@ -32,7 +34,7 @@ struct Share {
 
 impl Split {
     pub(in crate::store) fn from_core(service: &ServiceName, split: &model::Split) -> Self {
-        let model::Split { spec: SplitSpec { versions, header, strict }, from, set_ms } = split;
+        let model::Split { spec: SplitSpec { versions, header, strict }, by, set_ms } = split;
         let share = |SplitVersion { version, share }: &SplitVersion| Share {
             version: version.as_str().to_owned(),
             basis_points: share.points(),
@@ -42,7 +44,8 @@ impl Split {
             versions: versions.iter().map(share).collect(),
             header: header.as_ref().map(|header| header.as_str().to_owned()),
             strict: *strict,
-            from: *from,
+            from: by.address,
+            by: text(by.operator.as_ref()),
             set_ms: *set_ms,
         }
     }
@@ -75,7 +78,7 @@ impl Split {
             strict: self.strict,
         };
         spec.check()?;
-        let split = model::Split { spec, from: self.from, set_ms: self.set_ms };
+        let split = model::Split { spec, by: actor(self.from, self.by.as_deref())?, set_ms: self.set_ms };
         Ok((ServiceName::try_new(&self.service)?, Arc::new(split)))
     }
 }

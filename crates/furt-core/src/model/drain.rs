@@ -1,8 +1,6 @@
 //! A drain as it was begun: how long it holds, who began it, and when.
 
-use std::net::IpAddr;
-
-use super::Incarnation;
+use super::{Actor, Incarnation};
 
 /// What ends a drain, beside the command that undoes it. A later one holds longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -37,8 +35,8 @@ impl DrainUntil {
 pub struct DrainMark {
     /// What ends it.
     pub until: DrainUntil,
-    /// The address that began it; `None`: an earlier furt stored the drain without it.
-    pub from: Option<IpAddr>,
+    /// Who began it; `None`: an earlier furt stored the drain without it.
+    pub by: Option<Actor>,
     /// When it began, as Unix time in ms; `None` as above.
     pub began_ms: Option<i64>,
     /// The incarnation that was installed when it began.
@@ -48,7 +46,7 @@ pub struct DrainMark {
 impl DrainMark {
     /// A drain of which no more is known than that it is there.
     pub fn unknown() -> Self {
-        Self { until: DrainUntil::Registration, from: None, began_ms: None, incarnation: None }
+        Self { until: DrainUntil::Registration, by: None, began_ms: None, incarnation: None }
     }
 
     /// Whether a registration of this incarnation ends it; `None`: of one that names none.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{CidrSet, Invalid, ServiceName};
+use super::{Actor, CidrSet, Invalid, ServiceName};
 
 /// Networks that maintenance lets in: a request is compared with each.
 pub const MAX_MAINTENANCE_NETWORKS: usize = 256;
@@ -79,8 +79,8 @@ pub struct Maintenance {
     pub allow_from: CidrSet,
     /// What the others are told.
     pub message: Option<MaintenanceMessage>,
-    /// The address that began it.
-    pub from: IpAddr,
+    /// Who began it.
+    pub by: Actor,
     /// When it began, in ms since the Unix epoch.
     pub began_ms: i64,
     /// When it ends by itself; `None`: it does not.
@@ -147,8 +147,8 @@ mod tests {
     #[test]
     fn it_ends_on_time_and_lets_in_whom_it_names() {
         let networks = CidrSet::try_new(&["10.0.0.0/8"]).unwrap();
-        let from = [127, 0, 0, 1].into();
-        let one = Maintenance { allow_from: networks, message: None, from, began_ms: 1_000, ends_ms: Some(3_000) };
+        let by = IpAddr::from([127, 0, 0, 1]).into();
+        let one = Maintenance { allow_from: networks, message: None, by, began_ms: 1_000, ends_ms: Some(3_000) };
         assert_eq!((one.is_over(2_999), one.is_over(3_000)), (false, true));
         assert_eq!((one.left(1_500), one.left(9_000)), (Some(Duration::from_millis(1_500)), Some(Duration::ZERO)));
         assert!(one.lets_in(Some([10, 1, 2, 3].into())) && !one.lets_in(Some([11, 1, 2, 3].into())));

@@ -61,7 +61,7 @@ pub use mirror::{MAX_MIRROR_BODY, MAX_MIRROR_METHODS, MIRROR_BODY, Mirror};
 pub use names::{
     Country, GatewayName, Incarnation, InstanceId, KeyName, OperatorName, ProviderName, Region, ServiceName, Version,
 };
-pub use operator::{Operator, Role};
+pub use operator::{Actor, Operator, Role};
 pub use origin::{MAX_ORIGINS, OriginPattern, Origins, is_of_host};
 pub use pattern::{MAX_SEGMENTS, Pattern, Segment};
 pub use percentage::Percentage;

@@ -198,21 +198,18 @@ impl KeyName {
 }
 
 impl OperatorName {
-    /// Of whom the configuration gives no name: who has `internal.operator_token_sha256`, or comes from
-    /// `internal.operators_from` where nobody needs a token.
+    /// Of whom the configuration gives no name: who has `internal.operator_token_sha256`.
     pub fn unnamed() -> Self {
-        Self(Self::UNNAMED.into())
+        Self("operator".into())
     }
 
-    const UNNAMED: &str = "operator";
-
     /// # Errors
-    /// A text that breaks the rule above, or the name of who has none.
+    /// A text that breaks the rule above.
     pub fn try_new(text: &str) -> Result<Self, Invalid> {
-        if text != Self::UNNAMED && fits(text, 63, |byte| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte)) {
+        if fits(text, 63, |byte| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte)) {
             Ok(Self(text.into()))
         } else {
-            Err(Invalid::new("must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', '@', '-', and not \"operator\""))
+            Err(Invalid::new("must be 1 to 63 of A-Z, a-z, 0-9, '.', '_', '@', '-'"))
         }
     }
 }

@@ -1,12 +1,41 @@
 //! Who acts on the gateway itself, and on what others registered.
 
+use std::fmt;
+use std::net::IpAddr;
+
 use super::OperatorName;
+
+/// Who gave a command, as it is told and kept with what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// The address that the command came from; an IPv4 address is written as one.
+    pub address: IpAddr,
+    /// The operator whose token or certificate came with it. `None`: there was none, or the operator is one by its address
+    /// alone.
+    pub operator: Option<OperatorName>,
+}
+
+impl From<IpAddr> for Actor {
+    fn from(address: IpAddr) -> Self {
+        Self { address, operator: None }
+    }
+}
+
+/// The address, after the operator's name where it is known.
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.operator {
+            Some(name) => write!(f, "{name} at {}", self.address),
+            None => self.address.fmt(f),
+        }
+    }
+}
 
 /// A caller that is an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {
-    /// What logs and answers call it.
-    pub name: OperatorName,
+    /// What logs and answers call it. `None`: its address alone makes it an operator.
+    pub name: Option<OperatorName>,
     /// What it may do.
     pub role: Role,
 }

@@ -4,12 +4,10 @@
 //! share that grows takes callers of what stands behind it. Used by `registry`, `store`, `api`, and by `routing` for each
 //! request of a service with a split.
 
-use std::net::IpAddr;
-
 use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 
-use super::{Invalid, Message, Percentage, Version};
+use super::{Actor, Invalid, Message, Percentage, Version};
 
 /// Versions that a split names.
 pub const MAX_SPLIT_VERSIONS: usize = 8;
@@ -41,8 +39,8 @@ pub struct SplitSpec {
 pub struct Split {
     /// What it says.
     pub spec: SplitSpec,
-    /// The address that set it.
-    pub from: IpAddr,
+    /// Who set it.
+    pub by: Actor,
     /// When it was set, in ms since the Unix epoch.
     pub set_ms: i64,
 }

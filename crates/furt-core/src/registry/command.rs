@@ -1,12 +1,10 @@
 //! What callers ask of services and instances.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::model::{
-    Definition, DrainUntil, Incarnation, InstanceId, InstanceSpec, Operator, OperatorName, Role, ServiceName,
-    Sha256Digest,
+    Actor, Definition, DrainUntil, Incarnation, InstanceId, InstanceSpec, Operator, Role, ServiceName, Sha256Digest,
 };
 
 /// The caller of a command, and what it may do.
@@ -27,15 +25,10 @@ impl Source {
     pub fn may(&self, least: Role) -> bool {
         self.operator.as_ref().is_some_and(|operator| operator.role.includes(least))
     }
-}
 
-/// Its address, after the name where the configuration gives it one.
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.operator {
-            Some(Operator { name, .. }) if *name != OperatorName::unnamed() => write!(f, "{name} at {}", self.address),
-            _ => self.address.fmt(f),
-        }
+    /// Who it is, without what it may do.
+    pub fn actor(&self) -> Actor {
+        Actor { address: self.address, operator: self.operator.as_ref().and_then(|operator| operator.name.clone()) }
     }
 }
 

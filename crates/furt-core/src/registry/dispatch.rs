@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::caller::Caller;
+use super::caller::{Asker, Caller};
 use super::change::Change;
 use super::claims::Claims;
 use super::directory::{Directory, StatusChange};
@@ -161,15 +161,15 @@ impl Registry {
             Event::NameResolved { subject, token, addresses } => {
                 self.handle_addresses(subject, token, addresses, now, effects);
             }
-            Event::KeyRequested { command, from, reply } => {
+            Event::KeyRequested { command, by, reply } => {
                 let (keys, mut parts) = self.keys(effects);
-                keys.handle_command(command, from, reply, now, &mut parts);
+                keys.handle_command(command, by, reply, now, &mut parts);
             }
-            Event::MaintenanceRequested { command, from, reply } => {
-                self.handle_maintenance(command, from, Caller::new(reply), now, effects);
+            Event::MaintenanceRequested { command, by, reply } => {
+                self.handle_maintenance(command, Asker { by, caller: Caller::new(reply) }, now, effects);
             }
-            Event::SplitRequested { command, from, reply } => {
-                self.handle_split(command, from, Caller::new(reply), now, effects);
+            Event::SplitRequested { command, by, reply } => {
+                self.handle_split(command, Asker { by, caller: Caller::new(reply) }, now, effects);
             }
             Event::WriteDone(write, revision) => {
                 self.revision = self.revision.max(revision);

@@ -7,7 +7,6 @@
 //! all that is durable it takes two events. Who may is who may deregister. The mark itself is with the counters that
 //! requests share (`routing::draining`); what is being removed has it too, so that no request of an older snapshot comes late.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::answer::{Answer, Canary};
@@ -22,7 +21,7 @@ use super::now::Now;
 use super::refusal::Refusal;
 use super::report::Report;
 use super::service_write::{DrainChange, ServiceCommand, ServiceWrite};
-use crate::model::{DrainMark, DrainUntil, Incarnation, InstanceId, Role};
+use crate::model::{Actor, DrainMark, DrainUntil, Incarnation, InstanceId, Role};
 use crate::routing::InstanceLive;
 
 impl Registry {
@@ -93,7 +92,7 @@ impl Registry {
                 let holds_less = |installed: &&InstanceEntry| installed.drain().is_none_or(|mark| mark.until < until);
                 let mark = |installed: &InstanceEntry| DrainMark {
                     until,
-                    from: Some(command.source.address),
+                    by: Some(command.source.actor()),
                     began_ms: Some(now.unix_ms),
                     incarnation: installed.spec().incarnation.clone(),
                 };
@@ -135,7 +134,7 @@ impl Registry {
     ) {
         for DrainChange { id, mark, .. } in &drains {
             let instance = InstanceRef { service: command.service.clone(), id: id.clone() };
-            self.mark(&instance, mark.clone(), Some(command.source.address), effects);
+            self.mark(&instance, mark.clone(), Some(command.source.actor()), effects);
         }
         self.publisher.advance();
         let answer = self.drained(command, &drains);
@@ -146,7 +145,7 @@ impl Registry {
         &mut self,
         instance: &InstanceRef,
         mark: Option<Arc<DrainMark>>,
-        from: Option<IpAddr>,
+        by: Option<Actor>,
         effects: &mut Effects,
     ) {
         let until = mark.as_ref().map(|mark| mark.until);
@@ -168,8 +167,8 @@ impl Registry {
         }
         let instance = instance.clone();
         effects.report(match until {
-            Some(until) => Report::DrainBegan { instance, from, until },
-            None => Report::DrainEnded { instance, from },
+            Some(until) => Report::DrainBegan { instance, by, until },
+            None => Report::DrainEnded { instance, by },
         });
     }
 
@@ -205,7 +204,7 @@ impl Registry {
     pub(super) fn finish_return(&mut self, command: &Registration, caller: Caller, now: Now, effects: &mut Effects) {
         let instance = InstanceRef { service: command.definition.service.clone(), id: command.instance.id.clone() };
         self.directory.release_id(&instance);
-        self.mark(&instance, None, Some(command.source.address), effects);
+        self.mark(&instance, None, Some(command.source.actor()), effects);
         self.hear_registration(&instance, command.kind, now, effects);
         self.publisher.advance();
         let canary = self.joins_as_canary(command).then(Canary::default);

@@ -91,7 +91,7 @@ impl Effects {
         outcome: Result<Answer, Refusal>,
     ) {
         if let Err(refusal) = &outcome {
-            self.report(Report::Refused { service: service.clone(), from: source.address, refusal: refusal.clone() });
+            self.report(Report::Refused { service: service.clone(), by: source.actor(), refusal: refusal.clone() });
         }
         self.reply(reply, outcome);
     }

@@ -1,6 +1,6 @@
 //! What enters the core: events, in the past tense.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::revision::Revision;
 use super::settings::Configuration;
 use super::splits::SplitCommand;
 use super::token::{NameToken, ProbeToken};
-use crate::model::{GatewayName, Incarnation};
+use crate::model::{Actor, GatewayName, Incarnation};
 
 /// What changed in a shared store, at one revision or, where it was missed, by one.
 #[derive(Debug, Clone)]
@@ -98,8 +98,8 @@ pub enum Event {
     KeyRequested {
         /// The command.
         command: KeyCommand,
-        /// The address of the operator.
-        from: IpAddr,
+        /// The operator.
+        by: Actor,
         /// Names the caller that waits for the answer.
         reply: ReplyId,
     },
@@ -107,8 +107,8 @@ pub enum Event {
     MaintenanceRequested {
         /// The command.
         command: MaintenanceCommand,
-        /// The address of the operator.
-        from: IpAddr,
+        /// The operator.
+        by: Actor,
         /// Names the caller that waits for the answer.
         reply: ReplyId,
     },
@@ -116,8 +116,8 @@ pub enum Event {
     SplitRequested {
         /// The command.
         command: SplitCommand,
-        /// The address of the operator.
-        from: IpAddr,
+        /// The operator.
+        by: Actor,
         /// Names the caller that waits for the answer.
         reply: ReplyId,
     },

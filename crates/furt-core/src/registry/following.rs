@@ -266,8 +266,8 @@ impl Registry {
         };
         let departed = self.put_instance(&instance, arrival, now, effects);
         if !is_same {
-            let (url, from, replaced) = (spec.url.to_string(), *registered_from, departed.moved_from);
-            effects.report(Report::Registered { instance, url, routes, replaced, is_canary: false, from });
+            let (url, by, replaced) = (spec.url.to_string(), (*registered_from).into(), departed.moved_from);
+            effects.report(Report::Registered { instance, url, routes, replaced, is_canary: false, by });
         }
     }
 
@@ -291,7 +291,7 @@ impl Registry {
     fn follow_removal(&mut self, instance: &InstanceRef, effects: &mut Effects) {
         if self.directory.instance(instance).is_some() {
             self.remove_instance(instance, effects);
-            effects.report(Report::Deregistered { instance: instance.clone(), from: None });
+            effects.report(Report::Deregistered { instance: instance.clone(), by: None });
         }
     }
 
@@ -323,8 +323,8 @@ impl Registry {
     }
 
     fn follow_mark(&mut self, instance: &InstanceRef, mark: Option<&Arc<DrainMark>>, effects: &mut Effects) {
-        let from = mark.and_then(|mark| mark.from);
-        self.mark(instance, mark.cloned(), from, effects);
+        let by = mark.and_then(|mark| mark.by.clone());
+        self.mark(instance, mark.cloned(), by, effects);
         self.publisher.advance();
     }
 

@@ -88,12 +88,12 @@ impl Registry {
         self.refresh(&service, now, effects);
         self.publisher.advance();
         if ends_drain {
-            effects.report(Report::DrainEnded { instance: instance.clone(), from: Some(source.address) });
+            effects.report(Report::DrainEnded { instance: instance.clone(), by: Some(source.actor()) });
         }
         if let Ok(Answer::Registered(registered)) = self.registered(&instance, canary, true) {
-            let (routes, from) = (registered.routes, source.address);
+            let (routes, by) = (registered.routes, source.actor());
             let is_canary = registered.canary.is_some();
-            effects.report(Report::Registered { instance, url, routes, replaced: moved_from, is_canary, from });
+            effects.report(Report::Registered { instance, url, routes, replaced: moved_from, is_canary, by });
             effects.reply(caller.reply, Ok(Answer::Registered(Registered { replaced: all, ..registered })));
         }
     }

@@ -3,26 +3,25 @@
 //! As all that is durable a command takes two events. The last one counts: it relies on nothing that others did meanwhile.
 //! One that is over leaves the snapshot at once, and then the store, of which any gateway may have it removed.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Answer;
-use super::caller::Caller;
+use super::caller::Asker;
 use super::change::Change;
 use super::dispatch::Registry;
 use super::effects::Effects;
 use super::lapsing::spread;
 use super::leases::REMOVAL_RETRY;
 use super::maintenances::{
-    Asker, MAX_PARKED, MaintenanceAnswer, MaintenanceCommand, MaintenanceReport, MaintenanceWrite, ParkedMaintenance,
+    MAX_PARKED, MaintenanceAnswer, MaintenanceCommand, MaintenanceReport, MaintenanceWrite, ParkedMaintenance,
 };
 use super::now::Now;
 use super::refusal::Refusal;
 use super::report::Report;
 use super::settings::Sharing;
 use super::write::{Premise, Record, Write};
-use crate::model::{Maintenance, MaintenanceScope};
+use crate::model::{Actor, Maintenance, MaintenanceScope};
 
 /// How long what is over stays in a shared store: a gateway whose clock is ahead by less ends it for itself alone.
 const REMOVAL_DELAY: Duration = Duration::from_secs(600);
@@ -33,12 +32,11 @@ impl Registry {
     pub(super) fn handle_maintenance(
         &mut self,
         command: MaintenanceCommand,
-        from: IpAddr,
-        caller: Caller,
+        asker: Asker,
         now: Now,
         effects: &mut Effects,
     ) {
-        let parked = ParkedMaintenance { command, asker: Asker { from, caller } };
+        let parked = ParkedMaintenance { command, asker };
         let scope = parked.command.scope().clone();
         if !self.maintenances.outbox.is_writing(&scope) {
             self.begin_maintenance_command(parked, now, effects);
@@ -66,7 +64,7 @@ impl Registry {
                 let maintenance = Arc::new(Maintenance {
                     allow_from: allow_from.clone(),
                     message: message.clone(),
-                    from: asker.from,
+                    by: asker.by.clone(),
                     began_ms: now.unix_ms,
                     ends_ms: lasts_ms.map(|ms| now.unix_ms.saturating_add(ms)),
                 });
@@ -122,7 +120,7 @@ impl Registry {
                 self.answer_maintenance(asker, maintenance, effects);
             }
             MaintenanceWrite::End { maintenance, asker } => {
-                self.remove_maintenance(scope, Some(asker.from), now, effects);
+                self.remove_maintenance(scope, Some(asker.by.clone()), now, effects);
                 self.answer_maintenance(asker, maintenance, effects);
             }
             MaintenanceWrite::Forget => {
@@ -186,9 +184,9 @@ impl Registry {
 
     fn judge_maintenance_again(&mut self, command: MaintenanceCommand, asker: Asker, effects: &mut Effects) {
         let scope = command.scope().clone();
-        match asker.caller.again() {
-            Some(caller) => {
-                let parked = ParkedMaintenance { command, asker: Asker { caller, ..asker } };
+        match asker.again() {
+            Some(asker) => {
+                let parked = ParkedMaintenance { command, asker };
                 self.maintenances.outbox.park_first(&scope, parked);
             }
             None => refuse(&scope, asker, Refusal::Busy, effects),
@@ -263,14 +261,14 @@ impl Registry {
         effects.report(Report::Maintenance(report));
     }
 
-    fn remove_maintenance(&mut self, scope: &MaintenanceScope, from: Option<IpAddr>, now: Now, effects: &mut Effects) {
+    fn remove_maintenance(&mut self, scope: &MaintenanceScope, by: Option<Actor>, now: Now, effects: &mut Effects) {
         let Some(maintenance) = self.maintenances.remove(scope) else { return };
         self.publisher.set_maintenance(&self.maintenances);
         self.publisher.advance();
-        effects.report(Report::Maintenance(if from.is_none() && maintenance.is_over(now.unix_ms) {
+        effects.report(Report::Maintenance(if by.is_none() && maintenance.is_over(now.unix_ms) {
             MaintenanceReport::Expired(scope.clone())
         } else {
-            MaintenanceReport::Ended { scope: scope.clone(), from }
+            MaintenanceReport::Ended { scope: scope.clone(), by }
         }));
     }
 
@@ -281,7 +279,7 @@ impl Registry {
 }
 
 fn refuse(scope: &MaintenanceScope, asker: Asker, refusal: Refusal, effects: &mut Effects) {
-    let report = MaintenanceReport::Refused { scope: scope.clone(), from: asker.from, refusal: refusal.clone() };
+    let report = MaintenanceReport::Refused { scope: scope.clone(), by: asker.by, refusal: refusal.clone() };
     effects.report(Report::Maintenance(report));
     effects.reply(asker.caller.reply, Err(refusal));
 }

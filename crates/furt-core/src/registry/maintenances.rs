@@ -4,16 +4,15 @@
 //! until the store has forgotten it.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::caller::Caller;
+use super::caller::Asker;
 use super::ids::WriteId;
 use super::now::Now;
 use super::outbox::Outbox;
 use super::refusal::Refusal;
-use crate::model::{CidrSet, Generation, Maintenance, MaintenanceMessage, MaintenanceScope};
+use crate::model::{Actor, CidrSet, Generation, Maintenance, MaintenanceMessage, MaintenanceScope};
 
 /// Names in maintenance: each change is published with all of them.
 pub(super) const MAX_MAINTENANCES: usize = 1_000;
@@ -71,8 +70,8 @@ pub enum MaintenanceReport {
     Ended {
         /// What it was of.
         scope: MaintenanceScope,
-        /// The address that the command came from; `None`: it came to another gateway.
-        from: Option<IpAddr>,
+        /// Who gave the command; `None`: another gateway took it.
+        by: Option<Actor>,
     },
     /// Its time was over.
     Expired(MaintenanceScope),
@@ -80,8 +79,8 @@ pub enum MaintenanceReport {
     Refused {
         /// What it was of.
         scope: MaintenanceScope,
-        /// The address that the command came from.
-        from: IpAddr,
+        /// Who gave the command.
+        by: Actor,
         /// Why it was refused.
         refusal: Refusal,
     },
@@ -92,13 +91,6 @@ pub enum MaintenanceReport {
         /// The reason, in words.
         why: String,
     },
-}
-
-/// Who waits for an answer, and from where.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asker {
-    pub(super) from: IpAddr,
-    pub(super) caller: Caller,
 }
 
 pub(super) struct ParkedMaintenance {

@@ -124,7 +124,7 @@ impl Registry {
             self.remove_instance(&instance, effects);
             match &cause {
                 RemovalCause::Requested { command, .. } => {
-                    effects.report(Report::Deregistered { instance, from: Some(command.source.address) });
+                    effects.report(Report::Deregistered { instance, by: Some(command.source.actor()) });
                 }
                 RemovalCause::Expired => effects.report(Report::Expired(instance)),
                 RemovalCause::HoldEnded => {}

@@ -55,18 +55,18 @@ impl Registry {
     /// Forgets the instances that are replaced.
     pub(super) fn take_over(
         &mut self,
-        by: &InstanceRef,
+        newer: &InstanceRef,
         replaces: &[InstanceId],
         from: IpAddr,
         effects: &mut Effects,
     ) -> Vec<Replaced> {
         let mut taken = Vec::new();
         for id in replaces {
-            let instance = InstanceRef { service: by.service.clone(), id: id.clone() };
+            let instance = InstanceRef { service: newer.service.clone(), id: id.clone() };
             let Some(before) = self.directory.instance(&instance).map(replaced) else { continue };
             self.remove_instance(&instance, effects);
-            let (by, url) = (by.id.clone(), before.url.to_string());
-            effects.report(Report::Replaced { instance, by, url, from });
+            let (newer, url) = (newer.id.clone(), before.url.to_string());
+            effects.report(Report::Replaced { instance, newer, url, from });
             taken.push(before);
         }
         taken

@@ -11,7 +11,7 @@ use super::maintenances::MaintenanceReport;
 use super::probes::OutageScope;
 use super::refusal::Refusal;
 use super::splits::SplitReport;
-use crate::model::{DrainUntil, InstanceId, ServiceName, Status};
+use crate::model::{Actor, DrainUntil, InstanceId, ServiceName, Status};
 
 /// What is logged and counted: each report is one line of the log and one count.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,18 +28,18 @@ pub enum Report {
         replaced: Option<Replaced>,
         /// Whether it joined as a canary, as far as this gateway knows: it was asked.
         is_canary: bool,
-        /// The address that the command came from.
-        from: IpAddr,
+        /// Who gave the command.
+        by: Actor,
     },
     /// An instance is gone, since another id of its service registered at its url.
     Replaced {
         /// The instance that is gone.
         instance: InstanceRef,
         /// The id that is there now.
-        by: InstanceId,
+        newer: InstanceId,
         /// The url.
         url: String,
-        /// The address that the command came from.
+        /// The address that registered the newer one.
         from: IpAddr,
     },
     /// An instance registered at the url of other services' instances, and not all of them say that they share it.
@@ -55,8 +55,8 @@ pub enum Report {
     Refused {
         /// The service.
         service: ServiceName,
-        /// The address that the command came from.
-        from: IpAddr,
+        /// Who gave the command.
+        by: Actor,
         /// Why it was refused.
         refusal: Refusal,
     },
@@ -64,8 +64,8 @@ pub enum Report {
     Deregistered {
         /// The instance.
         instance: InstanceRef,
-        /// The address that the command came from; `None`: it came to another gateway.
-        from: Option<IpAddr>,
+        /// Who gave the command; `None`: another gateway took it.
+        by: Option<Actor>,
     },
     /// An instance gets no new requests from now on.
     DrainBegan {
@@ -73,15 +73,15 @@ pub enum Report {
         instance: InstanceRef,
         /// What ends it.
         until: DrainUntil,
-        /// The address that the command came from; `None`: it came to another gateway.
-        from: Option<IpAddr>,
+        /// Who gave the command; `None`: another gateway took it.
+        by: Option<Actor>,
     },
     /// An instance gets requests again, or an id is held no more: it registered again, or the drain was undone.
     DrainEnded {
         /// The instance.
         instance: InstanceRef,
-        /// The address that the command came from; `None`: it came to another gateway.
-        from: Option<IpAddr>,
+        /// Who gave the command; `None`: another gateway took it.
+        by: Option<Actor>,
     },
     /// An instance was not heard in time, or gave its routes, id or url to one that a shared store has.
     Expired(InstanceRef),

@@ -156,7 +156,7 @@ impl Simulation {
                 let until = self.one_of(&[DrainUntil::Registration, DrainUntil::Restart, DrainUntil::Undo]);
                 let drain = self.one_of(&[Drain::Begins(until), Drain::Begins(until), Drain::Ends]);
                 let operator =
-                    self.random.bool().then(|| Operator { name: OperatorName::unnamed(), role: Role::Operate });
+                    self.random.bool().then(|| Operator { name: Some(OperatorName::unnamed()), role: Role::Operate });
                 let source = Source { operator, ..source(self.one_of(&SOURCES)) };
                 let command = Box::new(DrainCommand { service, instance, incarnation: None, drain, source });
                 let reply = self.furt.new_reply();
@@ -202,7 +202,7 @@ impl Simulation {
             Some(versions) => SplitCommand::Set(service, split_of(versions)),
             None => SplitCommand::Remove(service),
         };
-        self.furt.send(Event::SplitRequested { command, from: [127, 0, 0, 1].into(), reply });
+        self.furt.send(Event::SplitRequested { command, by: std::net::IpAddr::from([127, 0, 0, 1]).into(), reply });
     }
 
     fn leave(&mut self, service: ServiceName, id: Option<crate::model::InstanceId>) {

@@ -3,14 +3,13 @@
 //! A split belongs to the name of a service and not to what is registered under it.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::caller::Caller;
+use super::caller::Asker;
 use super::ids::WriteId;
 use super::outbox::Outbox;
 use super::refusal::Refusal;
-use crate::model::{Generation, ServiceName, Split, SplitSpec};
+use crate::model::{Actor, Generation, ServiceName, Split, SplitSpec};
 
 /// Names with a split: more services than anyone tries new versions of at once.
 pub(super) const MAX_SPLITS: usize = 1_000;
@@ -57,15 +56,15 @@ pub enum SplitReport {
     Removed {
         /// The service.
         service: ServiceName,
-        /// The address that the command came from; `None`: it came to another gateway.
-        from: Option<IpAddr>,
+        /// Who gave the command; `None`: another gateway took it.
+        by: Option<Actor>,
     },
     /// A command was refused.
     Refused {
         /// The service.
         service: ServiceName,
-        /// The address that the command came from.
-        from: IpAddr,
+        /// Who gave the command.
+        by: Actor,
         /// Why it was refused.
         refusal: Refusal,
     },
@@ -73,8 +72,7 @@ pub enum SplitReport {
 
 pub(super) struct ParkedSplit {
     pub(super) command: SplitCommand,
-    pub(super) from: IpAddr,
-    pub(super) caller: Caller,
+    pub(super) asker: Asker,
 }
 
 /// A write on its way to the store.

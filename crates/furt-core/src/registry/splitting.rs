@@ -2,11 +2,10 @@
 //!
 //! As all that is durable a command takes two events. The last one counts: it relies on nothing that others did meanwhile.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::answer::Answer;
-use super::caller::Caller;
+use super::caller::{Asker, Caller};
 use super::change::Change;
 use super::command::Registration;
 use super::dispatch::Registry;
@@ -16,19 +15,12 @@ use super::refusal::Refusal;
 use super::report::Report;
 use super::splits::{MAX_PARKED, ParkedSplit, SplitAnswer, SplitCommand, SplitReport, SplitWrite};
 use super::write::Write;
-use crate::model::{InstanceSpec, ServiceName, Split};
+use crate::model::{Actor, InstanceSpec, ServiceName, Split};
 
 impl Registry {
-    pub(super) fn handle_split(
-        &mut self,
-        command: SplitCommand,
-        from: IpAddr,
-        caller: Caller,
-        now: Now,
-        effects: &mut Effects,
-    ) {
+    pub(super) fn handle_split(&mut self, command: SplitCommand, asker: Asker, now: Now, effects: &mut Effects) {
         let service = command.service().clone();
-        let parked = ParkedSplit { command, from, caller };
+        let parked = ParkedSplit { command, asker };
         if !self.splits.outbox.is_writing(&service) {
             self.begin_split_command(parked, now, effects);
         } else if let Err(parked) = self.splits.outbox.park(&service, parked, MAX_PARKED) {
@@ -46,7 +38,7 @@ impl Registry {
                 if !self.splits.has_room_for(&service) {
                     return refuse(parked, Refusal::TooManySplits, effects);
                 }
-                let split = Arc::new(Split { spec: spec.clone(), from: parked.from, set_ms: now.unix_ms });
+                let split = Arc::new(Split { spec: spec.clone(), by: parked.asker.by.clone(), set_ms: now.unix_ms });
                 let change = Change::PutSplit(service.clone(), Arc::clone(&split));
                 // Nothing is stored that a start would not read again.
                 if let Err(why) = change.check() {
@@ -77,12 +69,12 @@ impl Registry {
 
     /// The store has it.
     pub(super) fn finish_split(&mut self, write: SplitWrite, service: &ServiceName, now: Now, effects: &mut Effects) {
-        let SplitWrite { parked: ParkedSplit { command, from, caller }, split } = write;
+        let SplitWrite { parked: ParkedSplit { command, asker }, split } = write;
         match command {
             SplitCommand::Set(..) => self.put_split(service, &split, effects),
-            SplitCommand::Remove(_) => self.remove_split(service, Some(from), effects),
+            SplitCommand::Remove(_) => self.remove_split(service, Some(asker.by), effects),
         }
-        self.answer_split(caller, split, effects);
+        self.answer_split(asker.caller, split, effects);
         self.unpark_split(service, now, effects);
     }
 
@@ -109,9 +101,9 @@ impl Registry {
             SplitCommand::Remove(_) => self.splits.get(service).is_none(),
         };
         if is_done {
-            self.answer_split(parked.caller, split, effects);
-        } else if let Some(caller) = parked.caller.again() {
-            self.splits.outbox.park_first(service, ParkedSplit { caller, ..parked });
+            self.answer_split(parked.asker.caller, split, effects);
+        } else if let Some(asker) = parked.asker.again() {
+            self.splits.outbox.park_first(service, ParkedSplit { asker, ..parked });
         } else {
             refuse(parked, Refusal::Busy, effects);
         }
@@ -159,11 +151,11 @@ impl Registry {
         effects.report(Report::Split(SplitReport::Set { service: service.clone(), split: Arc::clone(split) }));
     }
 
-    fn remove_split(&mut self, service: &ServiceName, from: Option<IpAddr>, effects: &mut Effects) {
+    fn remove_split(&mut self, service: &ServiceName, by: Option<Actor>, effects: &mut Effects) {
         if self.splits.remove(service) {
             self.publisher.set_split(service, None);
             self.publisher.advance();
-            effects.report(Report::Split(SplitReport::Removed { service: service.clone(), from }));
+            effects.report(Report::Split(SplitReport::Removed { service: service.clone(), by }));
         }
     }
 
@@ -173,8 +165,8 @@ impl Registry {
     }
 }
 
-fn refuse(ParkedSplit { command, from, caller }: ParkedSplit, refusal: Refusal, effects: &mut Effects) {
+fn refuse(ParkedSplit { command, asker }: ParkedSplit, refusal: Refusal, effects: &mut Effects) {
     let service = command.service().clone();
-    effects.report(Report::Split(SplitReport::Refused { service, from, refusal: refusal.clone() }));
-    effects.reply(caller.reply, Err(refusal));
+    effects.report(Report::Split(SplitReport::Refused { service, by: asker.by, refusal: refusal.clone() }));
+    effects.reply(asker.caller.reply, Err(refusal));
 }

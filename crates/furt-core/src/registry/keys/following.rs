@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::caller::{Asker, Caller};
 use super::super::ids::WriteId;
 use super::super::now::Now;
 use super::super::refusal::Refusal;
@@ -9,7 +10,7 @@ use super::super::report::Report;
 use super::command::KeyCommand;
 use super::refusal::KeyRefusal;
 use super::report::KeyReport;
-use super::state::{Asker, KeyParts, KeyWrite, Keys, ParkedKeyCommand};
+use super::state::{KeyParts, KeyWrite, Keys, ParkedKeyCommand};
 use crate::model::{KeyName, RuntimeKey};
 
 impl Keys {
@@ -49,10 +50,10 @@ impl Keys {
             self.claim_digests(key);
             self.evaluate(&name, parts);
             self.publish(&name, parts);
-            KeyReport::Rotated { name, from: None }
+            KeyReport::Rotated { name, by: None }
         } else {
             self.install(Arc::clone(key), parts);
-            KeyReport::Created { name, from: None }
+            KeyReport::Created { name, by: None }
         };
         parts.effects.report(Report::Key(report));
     }
@@ -62,7 +63,7 @@ impl Keys {
             let name = name.clone();
             parts.effects.report(Report::Key(match entry.key.is_over(now.unix_ms) {
                 true => KeyReport::Expired(name),
-                false => KeyReport::Revoked { name, from: None },
+                false => KeyReport::Revoked { name, by: None },
             }));
         }
     }
@@ -73,15 +74,15 @@ impl Keys {
         match write {
             KeyWrite::Create { key, asker } => {
                 self.pending_digests.remove(&key.spec.sha256);
-                let report = KeyReport::Created { name: key.name().clone(), from: Some(asker.from) };
-                if !self.is_done(&key, asker, report, parts) {
+                let report = KeyReport::Created { name: key.name().clone(), by: Some(asker.by.clone()) };
+                if !self.is_done(&key, asker.caller, report, parts) {
                     self.judge_again(KeyCommand::Create(Box::new(RuntimeKey::clone(&key))), asker, now, parts);
                 }
             }
             KeyWrite::Rotate { key, grace, asker } => {
                 self.pending_digests.remove(&key.spec.sha256);
-                let report = KeyReport::Rotated { name: key.name().clone(), from: Some(asker.from) };
-                if !self.is_done(&key, asker, report, parts) {
+                let report = KeyReport::Rotated { name: key.name().clone(), by: Some(asker.by.clone()) };
+                if !self.is_done(&key, asker.caller, report, parts) {
                     let (name, sha256) = (key.name().clone(), key.spec.sha256);
                     self.judge_again(KeyCommand::Rotate { name, sha256, grace }, asker, now, parts);
                 }
@@ -91,8 +92,8 @@ impl Keys {
                     self.judge_again(KeyCommand::Revoke(key.name().clone()), asker, now, parts);
                 } else {
                     // Someone else removed it.
-                    let report = KeyReport::Revoked { name: key.name().clone(), from: Some(asker.from) };
-                    self.answer(asker, key, report, parts);
+                    let report = KeyReport::Revoked { name: key.name().clone(), by: Some(asker.by.clone()) };
+                    self.answer(asker.caller, key, report, parts);
                 }
             }
             KeyWrite::Remove { names, asker: None } => {
@@ -104,19 +105,18 @@ impl Keys {
     }
 
     /// Whether the store has just this key: the write was stored, and that was not heard of as its outcome.
-    fn is_done(&mut self, key: &Arc<RuntimeKey>, asker: Asker, report: KeyReport, parts: &mut KeyParts<'_>) -> bool {
+    fn is_done(&mut self, key: &Arc<RuntimeKey>, caller: Caller, report: KeyReport, parts: &mut KeyParts<'_>) -> bool {
         let is_done = self.runtime.get(key.name()).is_some_and(|entry| entry.key == *key);
         if is_done {
-            self.answer(asker, Arc::clone(key), report, parts);
+            self.answer(caller, Arc::clone(key), report, parts);
         }
         is_done
     }
 
     fn judge_again(&mut self, command: KeyCommand, asker: Asker, now: Now, parts: &mut KeyParts<'_>) {
         let name = command.name().clone();
-        match (asker.caller.again(), command) {
-            (Some(caller), command) => {
-                let asker = Asker { caller, ..asker };
+        match (asker.again(), command) {
+            (Some(asker), command) => {
                 self.outbox.park_first(&name, ParkedKeyCommand { command, asker });
             }
             // It is refused all the same, and the store is told again.

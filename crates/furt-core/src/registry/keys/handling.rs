@@ -1,11 +1,10 @@
 //! What operators ask for: new keys, ends of keys, other digests; and what becomes of the writes.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::answer::Answer;
-use super::super::caller::Caller;
+use super::super::caller::{Asker, Caller};
 use super::super::change::Change;
 use super::super::ids::{ReplyId, WriteId};
 use super::super::leases::REMOVAL_RETRY;
@@ -16,19 +15,19 @@ use super::super::write::{Premise, Record, Write};
 use super::command::{KeyAnswer, KeyCommand};
 use super::refusal::{KeyRefusal, MAX_KEYS};
 use super::report::KeyReport;
-use super::state::{Asker, KeyEntry, KeyParts, KeyState, KeyWrite, Keys, MAX_PARKED, ParkedKeyCommand};
-use crate::model::{KeyName, MAX_OLD_DIGESTS, OldDigest, RuntimeKey, Sha256Digest};
+use super::state::{KeyEntry, KeyParts, KeyState, KeyWrite, Keys, MAX_PARKED, ParkedKeyCommand};
+use crate::model::{Actor, KeyName, MAX_OLD_DIGESTS, OldDigest, RuntimeKey, Sha256Digest};
 
 impl Keys {
     pub(in crate::registry) fn handle_command(
         &mut self,
         command: KeyCommand,
-        from: IpAddr,
+        by: Actor,
         reply: ReplyId,
         now: Now,
         parts: &mut KeyParts<'_>,
     ) {
-        let parked = ParkedKeyCommand { command, asker: Asker { from, caller: Caller::new(reply) } };
+        let parked = ParkedKeyCommand { command, asker: Asker { by, caller: Caller::new(reply) } };
         if self.outbox.is_writing(parked.command.name()) {
             self.park(parked, parts);
         } else {
@@ -41,14 +40,14 @@ impl Keys {
     fn park(&mut self, parked: ParkedKeyCommand, parts: &mut KeyParts<'_>) {
         let name = parked.command.name().clone();
         let is_end = matches!(parked.command, KeyCommand::Revoke(_));
-        let from = parked.asker.from;
+        let by = parked.asker.by.clone();
         // Commands that end a key have a limit of their own: nothing else may keep a key good.
         let limit = if is_end { 2 * MAX_PARKED } else { MAX_PARKED };
         if let Err(parked) = self.outbox.park(&name, parked, limit) {
             return self.refuse(&name, parked.asker, Refusal::Busy, parts);
         }
         if is_end {
-            self.take_out(&name, KeyState::Revoked { from }, parts);
+            self.take_out(&name, KeyState::Revoked { by }, parts);
         }
     }
 
@@ -72,11 +71,11 @@ impl Keys {
             KeyCommand::Create(_) | KeyCommand::Rotate { .. } if let Some(why) = parts.store.unreachable => {
                 Err(Refusal::StoreFailed(why.to_string()))
             }
-            KeyCommand::Create(key) => self.begin_creation(Arc::new(*key), asker, parts).map_err(Refusal::Key),
+            KeyCommand::Create(key) => self.begin_creation(Arc::new(*key), &asker, parts).map_err(Refusal::Key),
             KeyCommand::Rotate { sha256, grace, .. } => {
-                self.begin_rotation(&name, sha256, grace, asker, now, parts).map_err(Refusal::Key)
+                self.begin_rotation(&name, sha256, grace, &asker, now, parts).map_err(Refusal::Key)
             }
-            KeyCommand::Revoke(_) => self.begin_revocation(&name, asker, parts).map_err(Refusal::Key),
+            KeyCommand::Revoke(_) => self.begin_revocation(&name, &asker, parts).map_err(Refusal::Key),
         };
         if let Err(refusal) = refused {
             self.refuse(&name, asker, refusal, parts);
@@ -86,7 +85,7 @@ impl Keys {
     fn begin_creation(
         &mut self,
         key: Arc<RuntimeKey>,
-        asker: Asker,
+        asker: &Asker,
         parts: &mut KeyParts<'_>,
     ) -> Result<(), KeyRefusal> {
         let name = key.name();
@@ -94,7 +93,7 @@ impl Keys {
         if self.configured.contains_key(name) {
             return Err(taken("the configuration"));
         }
-        match self.runtime.get(name).map(|entry| entry.state) {
+        match self.runtime.get(name).map(|entry| &entry.state) {
             None => {}
             Some(KeyState::Stays) => return Err(taken("a runtime key")),
             Some(KeyState::Revoked { .. }) => {
@@ -112,7 +111,7 @@ impl Keys {
         let premises = parts.store.when_shared(|| {
             vec![Premise::Absent(Record::Key(name.clone())), Premise::Absent(Record::Digest(key.spec.sha256))]
         });
-        self.submit(KeyWrite::Create { key, asker }, vec![change], premises, parts);
+        self.submit(KeyWrite::Create { key, asker: asker.clone() }, vec![change], premises, parts);
         Ok(())
     }
 
@@ -121,7 +120,7 @@ impl Keys {
         name: &KeyName,
         sha256: Sha256Digest,
         grace: Duration,
-        asker: Asker,
+        asker: &Asker,
         now: Now,
         parts: &mut KeyParts<'_>,
     ) -> Result<(), KeyRefusal> {
@@ -150,16 +149,16 @@ impl Keys {
         let premises = parts.store.when_shared(|| {
             vec![Premise::Unchanged(Record::Key(name.clone())), Premise::Absent(Record::Digest(sha256))]
         });
-        self.submit(KeyWrite::Rotate { key, grace, asker }, vec![change], premises, parts);
+        self.submit(KeyWrite::Rotate { key, grace, asker: asker.clone() }, vec![change], premises, parts);
         Ok(())
     }
 
-    fn begin_revocation(&mut self, name: &KeyName, asker: Asker, parts: &mut KeyParts<'_>) -> Result<(), KeyRefusal> {
+    fn begin_revocation(&mut self, name: &KeyName, asker: &Asker, parts: &mut KeyParts<'_>) -> Result<(), KeyRefusal> {
         let Some(key) = self.runtime.get(name).map(|entry| Arc::clone(&entry.key)) else {
             return Err(self.not_there(name));
         };
-        self.take_out(name, KeyState::Revoked { from: asker.from }, parts);
-        self.begin_removal(vec![name.clone()], Some((asker, key)), parts);
+        self.take_out(name, KeyState::Revoked { by: asker.by.clone() }, parts);
+        self.begin_removal(vec![name.clone()], Some((asker.clone(), key)), parts);
         Ok(())
     }
 
@@ -207,16 +206,16 @@ impl Keys {
         let Some((write, names)) = self.outbox.finish(write) else { return };
         match write {
             KeyWrite::Create { key, asker } => {
-                let report = KeyReport::Created { name: key.name().clone(), from: Some(asker.from) };
+                let report = KeyReport::Created { name: key.name().clone(), by: Some(asker.by.clone()) };
                 self.pending_digests.remove(&key.spec.sha256);
                 self.install(Arc::clone(&key), parts);
-                self.answer(asker, key, report, parts);
+                self.answer(asker.caller, key, report, parts);
             }
             KeyWrite::Rotate { key, asker, .. } => {
-                let report = KeyReport::Rotated { name: key.name().clone(), from: Some(asker.from) };
+                let report = KeyReport::Rotated { name: key.name().clone(), by: Some(asker.by.clone()) };
                 self.pending_digests.remove(&key.spec.sha256);
                 self.replace(&key, parts);
-                self.answer(asker, key, report, parts);
+                self.answer(asker.caller, key, report, parts);
             }
             KeyWrite::Remove { names, asker } => {
                 for name in names {
@@ -225,13 +224,13 @@ impl Keys {
                         (Some((asker, key)), forgotten) => {
                             let report = match &forgotten {
                                 Some(KeyEntry { state: KeyState::Expired, .. }) => KeyReport::Expired(name),
-                                _ => KeyReport::Revoked { name, from: Some(asker.from) },
+                                _ => KeyReport::Revoked { name, by: Some(asker.by.clone()) },
                             };
                             let key = forgotten.map_or_else(|| Arc::clone(key), |entry| entry.key);
-                            self.answer(*asker, key, report, parts);
+                            self.answer(asker.caller, key, report, parts);
                         }
-                        (None, Some(KeyEntry { state: KeyState::Revoked { from }, .. })) => {
-                            parts.effects.report(Report::Key(KeyReport::Revoked { name, from: Some(from) }));
+                        (None, Some(KeyEntry { state: KeyState::Revoked { by }, .. })) => {
+                            parts.effects.report(Report::Key(KeyReport::Revoked { name, by: Some(by) }));
                         }
                         (None, Some(_)) => parts.effects.report(Report::Key(KeyReport::Expired(name))),
                         (None, None) => {}
@@ -283,15 +282,15 @@ impl Keys {
         self.publish(name, parts);
     }
 
-    pub(super) fn answer(&mut self, asker: Asker, key: Arc<RuntimeKey>, report: KeyReport, parts: &mut KeyParts<'_>) {
+    pub(super) fn answer(&mut self, caller: Caller, key: Arc<RuntimeKey>, report: KeyReport, parts: &mut KeyParts<'_>) {
         let is_configured = self.configured.contains_key(key.name());
         let answer = KeyAnswer { key, is_configured, generation: parts.publisher.generation() };
         parts.effects.report(Report::Key(report));
-        parts.effects.reply(asker.caller.reply, Ok(Answer::Key(answer)));
+        parts.effects.reply(caller.reply, Ok(Answer::Key(answer)));
     }
 
     pub(super) fn refuse(&mut self, name: &KeyName, asker: Asker, refusal: Refusal, parts: &mut KeyParts<'_>) {
-        let report = KeyReport::Refused { name: name.clone(), from: asker.from, refusal: refusal.clone() };
+        let report = KeyReport::Refused { name: name.clone(), by: asker.by, refusal: refusal.clone() };
         parts.effects.report(Report::Key(report));
         parts.effects.reply(asker.caller.reply, Err(refusal));
     }

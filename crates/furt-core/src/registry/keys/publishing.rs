@@ -4,7 +4,6 @@
 //! them any more.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::now::Now;
@@ -12,7 +11,7 @@ use super::super::report::Report;
 use super::command::KeyCommand;
 use super::report::KeyReport;
 use super::state::{Configured, KeyEntry, KeyParts, KeyState, Keys};
-use crate::model::{KeyName, KeySpec, RuntimeKey};
+use crate::model::{Actor, KeyName, KeySpec, RuntimeKey};
 use crate::routing::{ApiKey, KeyLive, ListedKey};
 
 impl Keys {
@@ -84,15 +83,15 @@ impl Keys {
         self.runtime.insert(name.clone(), entry);
         self.evaluate(&name, parts);
         self.publish(&name, parts);
-        if let Some(from) = self.who_ends(&name) {
-            self.take_out(&name, KeyState::Revoked { from }, parts);
+        if let Some(by) = self.who_ends(&name) {
+            self.take_out(&name, KeyState::Revoked { by }, parts);
         }
     }
 
     /// Who asks for a key's end, and waits for a write of it.
-    fn who_ends(&self, name: &KeyName) -> Option<IpAddr> {
+    fn who_ends(&self, name: &KeyName) -> Option<Actor> {
         let mut parked = self.outbox.parked(name);
-        parked.find(|one| matches!(one.command, KeyCommand::Revoke(_))).map(|one| one.asker.from)
+        parked.find(|one| matches!(one.command, KeyCommand::Revoke(_))).map(|one| one.asker.by.clone())
     }
 
     /// Whether the configuration is against a runtime key.
@@ -133,7 +132,7 @@ impl Keys {
                 }
             }
         }
-        let suspended = match entry.state {
+        let suspended = match &entry.state {
             KeyState::Stays => entry.suspended.clone(),
             KeyState::Revoked { .. } => Some("it is revoked, and the store could not be told yet".into()),
             KeyState::Expired => Some("it expired, and is removed soon".into()),

@@ -1,10 +1,9 @@
 //! What the driver logs and counts of API keys: names only.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::refusal::Refusal;
-use crate::model::KeyName;
+use crate::model::{Actor, KeyName};
 
 /// What is logged and counted of keys; names only.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,22 +12,22 @@ pub enum KeyReport {
     Created {
         /// The name of the key.
         name: KeyName,
-        /// The address that the command came from; `None`: it came to another gateway.
-        from: Option<IpAddr>,
+        /// Who gave the command; `None`: another gateway took it.
+        by: Option<Actor>,
     },
     /// A key has another digest.
     Rotated {
         /// The name of the key.
         name: KeyName,
-        /// The address that the command came from; `None`: it came to another gateway.
-        from: Option<IpAddr>,
+        /// Who gave the command; `None`: another gateway took it.
+        by: Option<Actor>,
     },
     /// A key was revoked.
     Revoked {
         /// The name of the key.
         name: KeyName,
-        /// The address that the command came from; `None`: it came to another gateway.
-        from: Option<IpAddr>,
+        /// Who gave the command; `None`: another gateway took it.
+        by: Option<Actor>,
     },
     /// A key came to its end.
     Expired(KeyName),
@@ -36,8 +35,8 @@ pub enum KeyReport {
     Refused {
         /// The name of the key.
         name: KeyName,
-        /// The address that the command came from.
-        from: IpAddr,
+        /// Who gave the command.
+        by: Actor,
         /// Why it was refused.
         refusal: Refusal,
     },

@@ -1,11 +1,10 @@
 //! The keys and what is known of each; their state changes in the files beside this one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::caller::Caller;
+use super::super::caller::Asker;
 use super::super::effects::Effects;
 use super::super::outbox::{Outbox, WriteIds};
 use super::super::publisher::Publisher;
@@ -13,7 +12,7 @@ use super::super::revision::Revision;
 use super::super::settings::Sharing;
 use super::super::write::Premise;
 use super::command::KeyCommand;
-use crate::model::{KeyName, KeySpec, RuntimeKey, Sha256Digest};
+use crate::model::{Actor, KeyName, KeySpec, RuntimeKey, Sha256Digest};
 use crate::routing::KeyLive;
 
 /// The most commands that wait for a key's write, commands to revoke it not counted: more than operators have terminals.
@@ -85,10 +84,10 @@ pub(super) struct KeyEntry {
 }
 
 /// Whether a key stays. One that does not is out of the table, and goes as soon as the store lets it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum KeyState {
     Stays,
-    Revoked { from: IpAddr },
+    Revoked { by: Actor },
     Expired,
 }
 
@@ -117,13 +116,6 @@ impl KeyWrite {
             Self::Remove { names, .. } => names.clone(),
         }
     }
-}
-
-/// Who waits for an answer, and from where.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asker {
-    pub(super) from: IpAddr,
-    pub(super) caller: Caller,
 }
 
 pub(super) struct ParkedKeyCommand {

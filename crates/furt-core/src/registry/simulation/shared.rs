@@ -166,7 +166,7 @@ impl Shared {
         let drain = self.one_of(&[Drain::Begins(until), Drain::Begins(until), Drain::Ends]);
         let instance = (!self.chance(3)).then_some(id);
         let source = Source {
-            operator: Some(Operator { name: OperatorName::unnamed(), role: Role::Admin }),
+            operator: Some(Operator { name: Some(OperatorName::unnamed()), role: Role::Admin }),
             ..source("127.0.0.1")
         };
         let command = Box::new(DrainCommand { service, instance, incarnation: None, drain, source });
@@ -184,8 +184,8 @@ impl Shared {
             _ => KeyCommand::Create(Box::new(runtime_key(name, sha256, expires_ms))),
         };
         let reply = self.nodes[at].furt.new_reply();
-        let from = source("127.0.0.1").address;
-        self.nodes[at].send(Event::KeyRequested { command, from, reply });
+        let by = source("127.0.0.1").actor();
+        self.nodes[at].send(Event::KeyRequested { command, by, reply });
     }
 
     fn maintenance(&mut self, at: usize) {
@@ -279,10 +279,10 @@ impl Shared {
             let whom = || instance("z/z");
             let from = source("127.0.0.1");
             let operator = Source {
-                operator: Some(Operator { name: OperatorName::unnamed(), role: Role::Admin }),
+                operator: Some(Operator { name: Some(OperatorName::unnamed()), role: Role::Admin }),
                 ..source("127.0.0.1")
             };
-            let key = |command| move |reply| Event::KeyRequested { command, from: source("127.0.0.1").address, reply };
+            let key = |command| move |reply| Event::KeyRequested { command, by: source("127.0.0.1").actor(), reply };
             let drain = |drain| {
                 let InstanceRef { service, id } = whom();
                 let instance = Some(id);
@@ -297,13 +297,14 @@ impl Shared {
             assert!(self.nodes.iter().all(|node| node.furt.draining("z") == ["z"]), "drained at each of them");
             self.must(at, drain(Drain::Ends));
             let maintain =
-                |command| move |reply| Event::MaintenanceRequested { command, from: [127, 0, 0, 1].into(), reply };
+                |command| move |reply| Event::MaintenanceRequested { command, by: source("127.0.0.1").actor(), reply };
             let is_told = |node: &Node| node.furt.keeps_out("z").is_some_and(|message| message == "z");
             self.must(at, maintain(begin("z", None)));
             assert!(self.nodes.iter().all(is_told), "in maintenance at each of them");
             self.must(at, maintain(end("z")));
             assert!(!self.nodes.iter().any(is_told), "in maintenance at none of them");
-            let divide = |command| move |reply| Event::SplitRequested { command, from: [127, 0, 0, 1].into(), reply };
+            let divide =
+                |command| move |reply| Event::SplitRequested { command, by: source("127.0.0.1").actor(), reply };
             let is_split = |node: &Node| node.furt.snapshot.service_named("z").is_some_and(|one| one.split.is_some());
             self.must(at, divide(split("z", &["v1"])));
             assert!(self.nodes.iter().all(is_split), "split at each of them");

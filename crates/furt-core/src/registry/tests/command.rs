@@ -159,7 +159,7 @@ pub(in crate::registry) fn source(from: &str) -> Source {
 }
 
 pub(in crate::registry) fn operator(from: &str) -> Source {
-    Source { operator: Some(Operator { name: OperatorName::unnamed(), role: Role::Admin }), ..source(from) }
+    Source { operator: Some(Operator { name: Some(OperatorName::unnamed()), role: Role::Admin }), ..source(from) }
 }
 
 /// `service/instance`, or a service whose instance has its name.

@@ -35,11 +35,11 @@ fn a_draining_instance_stays_registered_and_probed_and_gets_no_new_requests() {
     let asked: Vec<_> =
         (0..4).map(|_| furt.service("a").unwrap().pick(&SelectionInput::default(), |_| false).unwrap()).collect();
     assert!(asked.iter().all(|lease| lease.instance().spec.id.as_str() == "two"));
-    let from = Some(here().address);
+    let by = Some(here().actor());
     assert!(furt.reports.contains(&Report::DrainBegan {
         instance: instance("a/one"),
         until: DrainUntil::Registration,
-        from
+        by
     }));
 
     furt.probe("a/one", "---");
@@ -55,7 +55,7 @@ fn it_begins_once_the_store_has_it_and_nothing_changes_where_the_store_fails() {
     furt.store = Store::Waits;
     let reply = furt.ask_for_drain("a/one", BEGINS, here());
     assert!(furt.draining("a").is_empty() && !furt.answers.contains_key(&reply));
-    let mark = DrainMark { from: Some(here().address), began_ms: Some(furt.now.unix_ms), ..DrainMark::unknown() };
+    let mark = DrainMark { by: Some(here().actor()), began_ms: Some(furt.now.unix_ms), ..DrainMark::unknown() };
     assert_eq!(furt.written.last(), Some(&Change::PutDraining(instance("a/one"), mark.into())));
     furt.finish(Store::Fails);
     assert!(matches!(furt.answers[&reply], Err(Refusal::StoreFailed(_))));

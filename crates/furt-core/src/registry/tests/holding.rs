@@ -53,7 +53,8 @@ fn no_registration_of_the_same_or_of_no_incarnation_ends_a_drain_until_the_resta
         }
         furt.register(&one().incarnation("q")).unwrap();
         assert!(furt.draining("a").is_empty(), "another process");
-        assert!(furt.reports.contains(&Report::DrainEnded { instance: instance("a"), from: Some(here().address) }));
+        let by = Some(source("127.0.0.1").actor());
+        assert!(furt.reports.contains(&Report::DrainEnded { instance: instance("a"), by }));
         restart(&mut furt);
         assert!(furt.draining("a").is_empty());
     }
@@ -124,8 +125,8 @@ fn only_operators_begin_and_undo_what_holds() {
         let live = furt.service("a").unwrap().instances[0].live.clone();
         let mark = live.drain().unwrap();
         assert_eq!(
-            (mark.until, mark.from, mark.began_ms),
-            (kind, Some(operator("10.0.0.9").address), Some(furt.now.unix_ms))
+            (mark.until, mark.by.clone(), mark.began_ms),
+            (kind, Some(operator("10.0.0.9").actor()), Some(furt.now.unix_ms))
         );
         furt.drain("a", Drain::Ends, operator("10.0.0.9")).unwrap();
         assert!(furt.draining("a").is_empty());

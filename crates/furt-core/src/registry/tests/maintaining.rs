@@ -59,7 +59,7 @@ fn it_keeps_clients_out_until_it_is_ended_and_lets_in_those_that_it_names() {
     let refused = furt.maintenance(end("shop")).unwrap_err();
     assert_eq!(refused.to_string(), "\"shop\" is not in maintenance");
     let began = |report: &MaintenanceReport| matches!(report, MaintenanceReport::Began { .. });
-    let ended = |report: &MaintenanceReport| matches!(report, MaintenanceReport::Ended { from: Some(_), .. });
+    let ended = |report: &MaintenanceReport| matches!(report, MaintenanceReport::Ended { by: Some(_), .. });
     let refused = |report: &MaintenanceReport| matches!(report, MaintenanceReport::Refused { .. });
     assert_eq!((count(&furt, began), count(&furt, ended), count(&furt, refused)), (1, 1, 1));
 }
@@ -224,7 +224,7 @@ mod shared {
         let maintenance = Maintenance {
             allow_from: CidrSet::default(),
             message: Some(MaintenanceMessage::try_new("elsewhere").unwrap()),
-            from: [10, 0, 0, 9].into(),
+            by: source("10.0.0.9").actor(),
             began_ms: furt.now.unix_ms,
             ends_ms: seconds.map(|seconds| furt.now.unix_ms + seconds * 1_000),
         };
@@ -241,7 +241,7 @@ mod shared {
         assert_eq!(count(&furt, |report| matches!(report, MaintenanceReport::Began { .. })), 1, "told once");
         furt.told(vec![Change::RemoveMaintenance(scope("shop"))], elsewhere());
         assert_eq!(told(&furt), None);
-        let ended = MaintenanceReport::Ended { scope: scope("shop"), from: None };
+        let ended = MaintenanceReport::Ended { scope: scope("shop"), by: None };
         assert!(furt.reports.contains(&Report::Maintenance(ended)));
     }
 

@@ -33,7 +33,7 @@ fn within_a_service_the_id_that_registers_last_has_the_url() {
     let [replaced] = answer.replaced.as_slice() else { panic!("{answer:?}") };
     assert_eq!((replaced.id.as_str(), replaced.url.to_string().as_str()), ("one", URL));
     let from = source("127.0.0.1").address;
-    let gone = Report::Replaced { instance: instance("a/one"), by: instance("a/two").id, url: URL.to_owned(), from };
+    let gone = Report::Replaced { instance: instance("a/one"), newer: instance("a/two").id, url: URL.to_owned(), from };
     assert!(furt.reports.contains(&gone));
     assert_eq!((furt.plans.len(), furt.instances("a")), (1, vec!["two"]));
     furt.register(&Command::new("b", &["GET /b"]).id("one").at("http://127.0.0.1:9005", &[])).unwrap();

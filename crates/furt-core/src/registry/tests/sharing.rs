@@ -59,7 +59,7 @@ fn a_registration_elsewhere_is_routed_and_probed_here_and_a_removal_takes_it_out
     assert!(furt.reports.iter().any(registered));
     furt.told(vec![Change::RemoveInstance(instance("a/one"))], elsewhere());
     assert!(furt.instances("a").is_empty() && furt.plans.is_empty());
-    assert!(furt.reports.contains(&Report::Deregistered { instance: instance("a/one"), from: None }));
+    assert!(furt.reports.contains(&Report::Deregistered { instance: instance("a/one"), by: None }));
     let service = instance("a").service;
     furt.told(vec![Change::RemoveService { service, instances: Vec::new() }], elsewhere());
     assert_eq!((furt.status("a"), furt.usable("", "/x")), (None, vec![]));
@@ -431,7 +431,7 @@ fn keys_of_other_gateways_are_followed() {
     furt.store = Store::Fails;
     let reply = furt.new_reply();
     let command = KeyCommand::Revoke(KeyName::try_new("k").unwrap());
-    furt.send(Event::KeyRequested { command, from: source("127.0.0.1").address, reply });
+    furt.send(Event::KeyRequested { command, by: source("127.0.0.1").actor(), reply });
     assert_eq!(usable(&furt), 0);
     furt.told(vec![Change::PutKey(key("one", 1_000))], Origin::Audit);
     assert_eq!(usable(&furt), 0, "it is the one that was revoked");
@@ -447,7 +447,7 @@ fn a_digest_whose_grace_is_over_is_taken_until_the_store_forgets_it() {
     let mut furt = Harness::shared();
     let ask = |furt: &mut Harness, command| {
         let reply = furt.new_reply();
-        furt.send(Event::KeyRequested { command, from: source("127.0.0.1").address, reply });
+        furt.send(Event::KeyRequested { command, by: source("127.0.0.1").actor(), reply });
         furt.answers[&reply].clone().map(drop)
     };
     let name = || KeyName::try_new("k").unwrap();

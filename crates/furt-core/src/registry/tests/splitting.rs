@@ -59,7 +59,7 @@ fn instances_are_on_the_side_of_their_version_as_they_come_and_go() {
     assert_eq!(furt.sides("shop"), None);
     assert_eq!(furt.split(unsplit("shop")), Err(Refusal::NoSplit(name("shop"))));
     assert_eq!(count(&furt, |report| matches!(report, SplitReport::Set { .. })), 2);
-    assert_eq!(count(&furt, |report| matches!(report, SplitReport::Removed { from: Some(_), .. })), 1);
+    assert_eq!(count(&furt, |report| matches!(report, SplitReport::Removed { by: Some(_), .. })), 1);
     assert_eq!(count(&furt, |report| matches!(report, SplitReport::Refused { .. })), 1);
 }
 
@@ -189,7 +189,7 @@ mod shared {
     }
 
     fn put(versions: &[&str]) -> Change {
-        let split = Split { spec: split_of(versions), from: [10, 0, 0, 9].into(), set_ms: 5 };
+        let split = Split { spec: split_of(versions), by: source("10.0.0.9").actor(), set_ms: 5 };
         Change::PutSplit(name("shop"), Arc::new(split))
     }
 
@@ -203,7 +203,7 @@ mod shared {
         assert!(furt.register(&canary()).unwrap().canary.is_some());
         furt.told(vec![Change::RemoveSplit(name("shop"))], elsewhere());
         assert_eq!(furt.sides("shop"), None);
-        let removed = SplitReport::Removed { service: name("shop"), from: None };
+        let removed = SplitReport::Removed { service: name("shop"), by: None };
         assert!(furt.reports.contains(&Report::Split(removed)));
     }
 

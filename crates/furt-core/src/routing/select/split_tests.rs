@@ -18,7 +18,7 @@ fn split() -> Arc<Split> {
     let share = Percentage::try_percent(30.0).unwrap();
     let versions = vec![SplitVersion { version: Version::try_new("2").unwrap(), share }];
     let spec = SplitSpec { versions, header: None, strict: false };
-    Arc::new(Split { spec, from: [127, 0, 0, 1].into(), set_ms: 0 })
+    Arc::new(Split { spec, by: std::net::IpAddr::from([127, 0, 0, 1]).into(), set_ms: 0 })
 }
 
 /// Instances as `id`, `version`, `status`.

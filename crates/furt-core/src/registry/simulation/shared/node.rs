@@ -224,7 +224,7 @@ impl Node {
         let is_leaving = |of: &InstanceRef| directory.instance(of).is_some_and(|one| one.is_being_removed());
         self.heard_until.retain(|instance, _| !is_leaving(instance));
         for report in std::mem::take(&mut self.furt.reports) {
-            if let Report::Deregistered { instance, from: Some(_) } | Report::Replaced { instance, .. } = report {
+            if let Report::Deregistered { instance, by: Some(_) } | Report::Replaced { instance, .. } = report {
                 self.heard_until.remove(&instance);
             }
         }

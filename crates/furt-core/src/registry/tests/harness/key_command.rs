@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Harness, policy, settings};
 use crate::model::{CidrSet, KeyName, KeySpec, PermissionRule, PermissionSet, RuntimeKey, Sha256Digest};
+use crate::registry::tests::operator;
 use crate::registry::{Answer, Event, KeyAnswer, KeyCommand, Refusal, ReplyId};
 
 pub(in crate::registry) fn name(text: &str) -> KeyName {
@@ -37,7 +38,7 @@ impl Harness {
     /// Asks, without the expectation of an answer at once.
     pub(in crate::registry) fn ask_key(&mut self, command: KeyCommand) -> ReplyId {
         let reply = self.new_reply();
-        self.send(Event::KeyRequested { command, from: [127, 0, 0, 1].into(), reply });
+        self.send(Event::KeyRequested { command, by: operator("127.0.0.1").actor(), reply });
         reply
     }
 

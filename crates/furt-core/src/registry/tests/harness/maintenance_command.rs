@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Harness;
 use crate::model::{CidrSet, Maintenance, MaintenanceMessage, MaintenanceScope};
+use crate::registry::tests::operator;
 use crate::registry::{Answer, Event, MaintenanceCommand, Refusal, ReplyId};
 use crate::routing::Found;
 
@@ -26,7 +27,7 @@ impl Harness {
     /// Asks, without the expectation of an answer at once.
     pub(in crate::registry) fn ask_maintenance(&mut self, command: MaintenanceCommand) -> ReplyId {
         let reply = self.new_reply();
-        self.send(Event::MaintenanceRequested { command, from: [127, 0, 0, 1].into(), reply });
+        self.send(Event::MaintenanceRequested { command, by: operator("127.0.0.1").actor(), reply });
         reply
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Harness;
 use crate::model::{Percentage, ServiceName, Split, SplitSpec, SplitVersion, Version};
+use crate::registry::tests::operator;
 use crate::registry::{Answer, Event, Refusal, ReplyId, SplitCommand};
 
 pub(in crate::registry) fn version(text: &str) -> Version {
@@ -29,7 +30,7 @@ impl Harness {
     /// Asks, without the expectation of an answer at once.
     pub(in crate::registry) fn ask_split(&mut self, command: SplitCommand) -> ReplyId {
         let reply = self.new_reply();
-        self.send(Event::SplitRequested { command, from: [127, 0, 0, 1].into(), reply });
+        self.send(Event::SplitRequested { command, by: operator("127.0.0.1").actor(), reply });
         reply
     }
 
