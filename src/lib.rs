@@ -21,6 +21,7 @@ pub mod acme;
 pub mod affinity_keys;
 pub mod api;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod clock;

@@ -3,19 +3,21 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use furt_api::certificates::{Certificate, Certificates, RenewalAsked, Source};
 use furt_api::{Code, Outcome};
 
 use super::Api;
+use super::audit::{self, Asked};
 use super::commands::ApiResult;
 use super::problem::Problem;
 use crate::clock;
 use crate::tls::{InternalTls, Listed, Source as Origin, Tls};
 use crate::wire;
-use furt_core::model::host;
+use furt_core::model::{Order, host};
+use furt_core::registry;
 
 /// TLS of both listeners, as far as there is some.
 #[derive(Clone, Default)]
@@ -40,7 +42,11 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Certificates> {
 }
 
 /// `POST /internal/certificates/{name}/renew`
-pub(super) async fn renew(State(api): State<Arc<Api>>, Path(name): Path<String>) -> ApiResult<RenewalAsked> {
+pub(super) async fn renew(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<registry::Source>,
+    Path(name): Path<String>,
+) -> ApiResult<RenewalAsked> {
     let name = host::normalize(&name).into_owned();
     let listed = api.tls.list();
     let found = listed.iter().find(|one| matches!(one.source, Origin::Acme(_)) && one.names.contains(&name));
@@ -55,6 +61,7 @@ pub(super) async fn renew(State(api): State<Arc<Api>>, Path(name): Path<String>)
         let detail = format!("there is no order for \"{name}\": {why}");
         return Err(Problem::new(StatusCode::NOT_FOUND, Code::NotFound, detail));
     }
+    audit::note(&api, &source, Asked::of(Order::RenewCertificate).detail(&*name)).await;
     tls.renewals().ask(&name);
     Ok(Json(RenewalAsked { status: Outcome::Renewing, name }))
 }

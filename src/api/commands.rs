@@ -8,9 +8,8 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use furt_api::registration::{Heartbeat, Probing, Registered, Replaced};
+use furt_api::registration::{Heartbeat, Registered, Replaced};
 use furt_api::{Code, Outcome, Seconds};
 use serde_json::Value;
 
@@ -255,23 +254,6 @@ pub(super) async fn heartbeat(
             epoch: wire::epoch(epoch),
             heartbeat_ttl: Seconds::from(heartbeat_ttl),
         })),
-        other => Err(unexpected(&other)),
-    }
-}
-
-/// `POST /internal/services/{service}/instances/{id}/probe`
-pub(super) async fn probe(
-    State(api): State<Arc<Api>>,
-    Extension(source): Extension<Source>,
-    Path((service, id)): Path<(String, String)>,
-) -> Result<Response, Problem> {
-    let instance = instance(&service, &id)?;
-    match ask(&api, |reply| Event::ProbeRequested(instance, source, reply)).await? {
-        Answer::Probing { status } => {
-            let (service, instance, health) = (service.into(), id.into(), wire::status(status));
-            let body = Probing { status: Outcome::Probing, service, instance, health };
-            Ok((StatusCode::ACCEPTED, Json(body)).into_response())
-        }
         other => Err(unexpected(&other)),
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware;
 use axum::routing::{MethodFilter, MethodRouter, on};
+use furt_api::audit::Audit;
 use furt_api::backends::{
     Backend, BackendDeregistered, BackendHeartbeat, BackendRegistered, BackendRegistration, Backends,
 };
@@ -37,8 +38,8 @@ use super::query::{self, Form, Parameter, Query};
 use super::right::Right;
 use super::waiting::{MAX_DRAIN_SECONDS, MAX_SECONDS};
 use super::{
-    Api, backends, certificates, cluster, commands, deregistration, etcd_v2, events, explain, exporting, guard, keys,
-    lookup, maintenance, metrics, openapi, queries, reloading, splits, upgrading,
+    Api, audit, backends, certificates, cluster, commands, deregistration, etcd_v2, events, explain, exporting, guard,
+    keys, lookup, maintenance, metrics, openapi, probe, queries, reloading, splits, upgrading,
 };
 
 /// Whether an endpoint is behind the checks of the caller: its Host, its Origin, its address.
@@ -109,6 +110,21 @@ const WAIT_ONE: Query = Query::Only(&[WAIT_SECONDS, UNTIL, INCARNATION]);
 const OF_INCARNATION: Query = Query::Only(&[INCARNATION]);
 const EVENTS: Query = Query::Only(&[
     Parameter::optional("after", "N", Form::Whole { most: MAX_NUMBER }, "the number after which events are listed"),
+    Parameter::optional("wait", "S", Form::Seconds { most: MAX_SECONDS }, "how long to wait for one, in seconds"),
+]);
+const AUDIT: Query = Query::Only(&[
+    Parameter::optional(
+        "after",
+        "N",
+        Form::Whole { most: MAX_NUMBER },
+        "the number after which entries are listed; without it the last ones are",
+    ),
+    Parameter::optional(
+        "limit",
+        "N",
+        Form::Whole { most: audit::MAX_LIMIT },
+        "how many entries are listed at most; 100 where it is absent",
+    ),
     Parameter::optional("wait", "S", Form::Seconds { most: MAX_SECONDS }, "how long to wait for one, in seconds"),
 ]);
 const EXPLAIN: Query = Query::Only(&[
@@ -189,7 +205,7 @@ endpoints! {
         = deregistration::drain_instance, "drains an instance";
     DELETE "/internal/services/{service}/instances/{id}/drain" OF_INCARNATION Identified RegistrantOrOperate (()) -> 200 Drained
         = deregistration::undo_drain_of_instance, "gives an instance requests again";
-    POST "/internal/services/{service}/instances/{id}/probe" NONE Identified Operate (()) -> 202 Probing = commands::probe,
+    POST "/internal/services/{service}/instances/{id}/probe" NONE Identified Operate (()) -> 202 Probing = probe::probe,
         "probes at once";
     PUT "/internal/services/{service}/maintenance" NONE Identified Operate (Option<BeginMaintenance>) -> 200 BegunMaintenance
         = maintenance::begin, "begins [maintenance](operating.md#maintenance) of a service, registered or not";
@@ -211,6 +227,7 @@ endpoints! {
     GET "/internal/explain" EXPLAIN Identified Read (()) -> 200 Explanation
         = explain::explain, "says which route a request takes";
     GET "/internal/events" EVENTS Identified Read (()) -> 200 Events = events::events, "lists events";
+    GET "/internal/audit" AUDIT Identified Admin (()) -> 200 Audit = audit::list, "lists what [operators](operating.md#audit) did";
     GET "/internal/stats" NONE Identified Read (()) -> 200 Stats = metrics::stats, "counts of every service, for `furt top`";
     GET "/internal/keys" NONE Identified Keys (()) -> 200 Keys = keys::list, "lists API keys";
     POST "/internal/keys" NONE Identified Keys (NewKey) -> 201 IssuedKey = keys::create, "makes an API key";

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use axum::Extension;
 use axum::body::Body;
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
@@ -19,8 +20,12 @@ use http_body::Frame;
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
 
+use super::Api;
+use super::audit::{self, Asked};
 use super::problem::Problem;
+use furt_core::model::Order;
 use furt_core::ports::StoreError;
+use furt_core::registry::Source;
 
 /// The size of a piece.
 const PIECE: usize = 64 * 1024;
@@ -43,7 +48,16 @@ impl Exports {
 }
 
 /// `GET /internal/store/export`
-pub(super) async fn export(exports: Option<Extension<Exports>>) -> Result<Response, Problem> {
+pub(super) async fn export(
+    State(api): State<Arc<Api>>,
+    Extension(source): Extension<Source>,
+    exports: Option<Extension<Exports>>,
+) -> Result<Response, Problem> {
+    audit::note(&api, &source, Asked::of(Order::ExportStore)).await;
+    exported(exports).await
+}
+
+async fn exported(exports: Option<Extension<Exports>>) -> Result<Response, Problem> {
     let Some(Extension(Exports { read, permits })) = exports else {
         let detail = "the store is in memory: there is no file that this could be a copy of";
         return Err(Problem::new(StatusCode::CONFLICT, Code::NoStoreFile, detail));
@@ -107,7 +121,7 @@ mod tests {
     use super::*;
 
     async fn ask(exports: Option<&Exports>) -> Result<Response, Problem> {
-        export(exports.cloned().map(Extension)).await
+        exported(exports.cloned().map(Extension)).await
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 //! of `furt_api`. What a caller may do is decided in `guard`, what a body says in `fields` and `registration`. `commands` ask
 //! the driver, `queries` read the snapshot.
 
+mod audit;
 mod backends;
 mod certificates;
 mod cluster;
@@ -27,6 +28,7 @@ mod maintenance;
 mod metrics;
 mod near;
 mod openapi;
+mod probe;
 mod problem;
 mod queries;
 mod query;
@@ -62,6 +64,7 @@ use axum::middleware;
 use tokio::sync::watch;
 use tower::util::MapRequest;
 
+use crate::audit::AuditTrail;
 use crate::cluster::Handle as Cluster;
 use crate::config::Config;
 use crate::driver::Handle;
@@ -143,6 +146,7 @@ struct Api {
     cluster: Option<Cluster>,
     values: Values,
     tls: ShownTls,
+    audit: AuditTrail,
     rates: SourceRates,
     drain_waits: WaitPermits,
     event_waits: WaitPermits,
@@ -192,6 +196,8 @@ pub struct Parts {
     pub values: Values,
     /// Certificates that are shown.
     pub tls: ShownTls,
+    /// What operators did.
+    pub audit: AuditTrail,
     /// How many connections the listener takes.
     pub connections: usize,
 }
@@ -211,6 +217,7 @@ pub fn router(parts: Parts) -> Router {
         cluster,
         values,
         tls,
+        audit,
         connections,
     } = parts;
     let rates = SourceRates::default();
@@ -231,6 +238,7 @@ pub fn router(parts: Parts) -> Router {
         cluster,
         values,
         tls,
+        audit,
         rates,
         drain_waits,
         event_waits,

@@ -16,12 +16,13 @@ use furt_api::{Code, Outcome};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Api;
+use super::audit::{self, Asked};
 use super::commands::ApiResult;
 use super::problem::Problem;
 use crate::config::{ConfigErrors, SourceLocation};
 use crate::driver::DriverGone;
 use crate::wire;
-use furt_core::model::{Generation, ServiceName};
+use furt_core::model::{Generation, Order, ServiceName};
 use furt_core::registry::{self, Source};
 
 /// Callers that may wait at once; they share the next reload.
@@ -106,6 +107,7 @@ pub(super) async fn reload(
         return Err(DriverGone.into());
     }
     log::info!("a reload is asked for from {}", source.actor());
+    audit::note(&api, &source, Asked::of(Order::Reload)).await;
     match &*api.reloads.ask().await? {
         Ok(reloaded) => Ok(Json(describe(reloaded))),
         Err(ReloadError::Refused(errors)) => Err(refused(errors)),

@@ -13,6 +13,7 @@ use tower::ServiceExt as _;
 
 use super::Readiness;
 use super::listener::Peer;
+use crate::audit::{AuditTrail, News, Page};
 use crate::config::Config;
 use crate::driver::{Driver, StoreThread, now};
 use crate::nodes::{Node, Nodes};
@@ -113,6 +114,7 @@ pub(super) fn router_with(
         geo: Arc::default(),
         connections: usize::MAX,
         tls: Default::default(),
+        audit: AuditTrail::new(News::default(), |_, _| std::future::ready(Ok(Page::default()))),
         nodes: Nodes::alone(Node::this(&Config::default().internal, &[])),
         cluster,
         values: Default::default(),

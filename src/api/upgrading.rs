@@ -12,9 +12,11 @@ use furt_api::{Code, Outcome, upgrade};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Api;
+use super::audit::{self, Asked};
 use super::commands::ApiResult;
 use super::problem::Problem;
 use crate::driver::DriverGone;
+use furt_core::model::Order;
 use furt_core::registry::Source;
 
 /// A process that has taken over.
@@ -83,6 +85,7 @@ pub(super) async fn upgrade(
         return Err(DriverGone.into());
     }
     log::info!("an upgrade is asked for from {}", source.actor());
+    audit::note(&api, &source, Asked::of(Order::Upgrade)).await;
     let Upgraded { pid, version } = api.upgrades.ask().await?;
     Ok(Json(upgrade::Upgraded { status: Outcome::Upgraded, pid, version, old_pid: std::process::id() }))
 }

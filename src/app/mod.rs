@@ -205,6 +205,7 @@ impl Bound {
             reloads,
             upgrades,
             exports: restored.exports,
+            audit: restored.audit,
             open: open.clone(),
             monitor: restored.monitor,
             database: opened.database,

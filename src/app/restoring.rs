@@ -14,6 +14,7 @@ use super::server::INTERNAL_THREADS;
 use super::{lookups, services};
 use crate::affinity_keys::{AffinitySecret, KeySource};
 use crate::api::Exports;
+use crate::audit::AuditTrail;
 use crate::clock;
 use crate::config::{Config, EtcdConfig, StoreConfig};
 use crate::driver::{self, Backend, Driver, Handle, StoreThread};
@@ -21,10 +22,9 @@ use crate::health::{HttpProbe, Monitor, MonitorService};
 use crate::listener::OwnListeners;
 use crate::nodes::Nodes;
 use crate::published::Snapshots;
-use crate::store::{self, Custody, DiskStore, LendableStore};
+use crate::store::{self, Custody, DiskStore, LendableStore, RecordingStore};
 use crate::telemetry::SharedStoreMetrics;
 use crate::tls::UpstreamTls;
-use furt_core::MemoryStore;
 use furt_core::ports::{Store, StoreError};
 use furt_core::registry::{Change, Contents, InstanceRecord, Registry, Sharing, Suspended};
 
@@ -40,6 +40,8 @@ pub(super) struct Restored {
     pub(super) closed: mpsc::Receiver<()>,
     /// `None`: the store is in memory.
     pub(super) exports: Option<Exports>,
+    /// What operators did.
+    pub(super) audit: AuditTrail,
     /// Who writes to the store; a reload does not change it.
     pub(super) sharing: Sharing,
     /// Tells a shared store that the gateway goes.
@@ -76,17 +78,21 @@ impl Restored {
         opened: &Opened,
         possession: Possession,
     ) -> Result<Self> {
+        let gateway = nodes.list().first().map(|this| this.name.clone()).unwrap_or_default();
         match &config.store {
             StoreConfig::Memory => {
                 let secret = AffinitySecret::random().context("the system gives no random numbers")?;
-                Self::of_one(config, own_listeners, opened, (Box::new(MemoryStore::default()), secret), None)
+                let store = RecordingStore::new(&gateway);
+                let audit = store.audit();
+                Self::of_one(config, own_listeners, opened, (Box::new(store), secret), (None, audit))
             }
             StoreConfig::Disk(path) => {
-                let store = open(path, possession)?;
+                let store = open(path, possession)?.of_gateway(&gateway);
                 let (running, secret) = (store.running(), store.affinity_secret().clone());
-                let exports = Some(Exports::new(move || running.export()));
+                let audit = running.audit();
+                let readers = (Some(Exports::new(move || running.export())), audit);
                 let (store, custody) = LendableStore::new(store);
-                let restored = Self::of_one(config, own_listeners, opened, (Box::new(store), secret), exports)?;
+                let restored = Self::of_one(config, own_listeners, opened, (Box::new(store), secret), readers)?;
                 Ok(Self { custody: Some(custody), ..restored })
             }
             StoreConfig::Etcd => Self::of_many(config, own_listeners, nodes, opened),
@@ -99,7 +105,7 @@ impl Restored {
         own_listeners: &OwnListeners,
         opened: &Opened,
         (mut store, affinity): (Box<dyn Store>, AffinitySecret),
-        exports: Option<Exports>,
+        readers: (Option<Exports>, AuditTrail),
     ) -> Result<Self> {
         let contents = store.load()?;
         if let StoreConfig::Disk(path) = &config.store {
@@ -109,7 +115,7 @@ impl Restored {
         let (store, closed) = ClosingStore::new(store);
         let store = StoreThread::start(Box::new(store));
         let from = Stored { contents, suspended, affinity, sharing: Sharing::Exclusive };
-        Ok(Self::start(config, own_listeners, opened, from, store, closed, exports))
+        Ok(Self::start(config, own_listeners, opened, from, store, closed, readers))
     }
 
     /// Over a store that gateways share.
@@ -125,12 +131,12 @@ impl Restored {
         let vet = Box::new(move |record: &InstanceRecord| services::barred_instance(record, &listeners));
         let metrics = Arc::new(opened.telemetry.show_shared_store()?);
         let found = opened.background.block_on(store::open(options, vet, Arc::clone(&metrics)))?;
-        let store::Opened { store, contents, suspended, affinity, salt, least_ttl } = found;
+        let store::Opened { store, contents, suspended, affinity, salt, least_ttl, audit } = found;
         let leaving = store.leaving();
         let from = Stored { contents, suspended, affinity, sharing: Sharing::Shared { salt, least_ttl } };
         // Nothing is to be closed: what was answered is stored.
         let (_, closed) = mpsc::channel();
-        let restored = Self::start(config, own_listeners, opened, from, store, closed, None);
+        let restored = Self::start(config, own_listeners, opened, from, store, closed, (None, audit));
         Ok(Self { leaving: Some(leaving), shared: Some(metrics), ..restored })
     }
 
@@ -141,7 +147,7 @@ impl Restored {
         from: Stored,
         store: impl Backend + 'static,
         closed: mpsc::Receiver<()>,
-        exports: Option<Exports>,
+        (exports, audit): (Option<Exports>, AuditTrail),
     ) -> Self {
         let Stored { contents, suspended, affinity, sharing } = from;
         let (mut registry, mut first_effects) = Registry::new(
@@ -171,6 +177,7 @@ impl Restored {
             monitor: service,
             closed,
             exports,
+            audit,
             sharing,
             leaving: None,
             custody: None,

@@ -27,6 +27,7 @@ use super::stopping::Stop;
 use crate::acme::Keeper;
 use crate::affinity_keys::KeySource;
 use crate::api::{self, Exports, Readiness, Reloads, Upgrades};
+use crate::audit::AuditTrail;
 use crate::cluster;
 use crate::config::{Config, MAX_RETRIES};
 use crate::driver::Handle;
@@ -63,6 +64,7 @@ pub(super) struct Services {
     pub(super) reloads: Reloads,
     pub(super) upgrades: Upgrades,
     pub(super) exports: Option<Exports>,
+    pub(super) audit: AuditTrail,
     pub(super) open: OpenOfEach,
     pub(super) monitor: MonitorService<HttpProbe>,
     pub(super) database: Option<DatabaseWatcher>,
@@ -181,6 +183,7 @@ impl Services {
             cluster: self.cluster.clone(),
             values: self.values.clone(),
             tls: self.certifying.shown(),
+            audit: self.audit.clone(),
             connections: self.files.internal,
         });
         let listener = api::Listener::new(

@@ -1,6 +1,5 @@
 //! `events`: what happened in the registry, a line an event; with `--follow`, as `watch` does, until Ctrl-C, over restarts of furt.
 
-use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -11,12 +10,8 @@ use serde_json::Value;
 
 use super::client::ask_patiently;
 use super::output::{self, Reader, clean};
+use super::polling::{POLL_SECONDS, until_answered};
 use super::{Format, Output, Target};
-
-/// How long one poll waits for an event, in seconds.
-const POLL_SECONDS: u64 = 30;
-/// Until a furt that cannot be reached is asked again.
-const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 pub(super) struct EventsArgs {
@@ -48,7 +43,6 @@ pub(super) fn watch(args: &WatchArgs) -> Result<()> {
 
 fn show(args: &WatchArgs, follows: bool) -> Result<()> {
     let mut after = args.after;
-    let mut is_away = false;
     let mut answer = poll(&args.target, after, Duration::ZERO)?;
     loop {
         if answer.lost {
@@ -61,21 +55,7 @@ fn show(args: &WatchArgs, follows: bool) -> Result<()> {
             return Ok(());
         }
         after = Some(answer.next);
-        answer = loop {
-            match poll(&args.target, after, Duration::from_secs(POLL_SECONDS)) {
-                Ok(answer) => break answer,
-                Err(error) => {
-                    // Who follows wants to see the start that comes after an end. Once is enough to tell.
-                    if !std::mem::replace(&mut is_away, true) {
-                        output::note(&format!("{error:#}; trying again each second"));
-                    }
-                    thread::sleep(PAUSE);
-                }
-            }
-        };
-        if std::mem::take(&mut is_away) {
-            output::note("furt answers again");
-        }
+        answer = until_answered(|| poll(&args.target, after, Duration::from_secs(POLL_SECONDS)));
     }
 }
 
@@ -101,11 +81,16 @@ fn text(event: &Event) -> String {
     let whose = if whose.is_empty() { "-".to_owned() } else { whose.join("/") };
     let mut line = format!("{}  {:17}  {whose}", clean(event.time.as_str()), clean(&event.kind));
     for (name, value) in &event.details {
-        let is_plain = |text: &&str| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && c != '"');
-        let shown = value.as_str().filter(is_plain).map_or_else(|| clean(&value.to_string()), str::to_owned);
-        line += &format!("  {name}={shown}");
+        line += &detail(name, value);
     }
     line + "\n"
+}
+
+/// `name=value` after two spaces.
+pub(super) fn detail(name: &str, value: &Value) -> String {
+    let is_plain = |text: &&str| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && c != '"');
+    let shown = value.as_str().filter(is_plain).map_or_else(|| clean(&value.to_string()), str::to_owned);
+    format!("  {}={shown}", clean(name))
 }
 
 #[cfg(test)]

@@ -78,6 +78,12 @@ Examples:
   furt events --follow
   furt events --after 120 -o json";
 
+pub(super) const AUDIT: &str = "\
+Examples:
+  furt audit
+  furt audit --follow
+  furt audit --check";
+
 pub(super) const WATCH: &str = "\
 Examples:
   furt watch

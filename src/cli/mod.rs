@@ -3,6 +3,7 @@
 //! `run` and `check` take a configuration; `store` reads a store's file; `keys` and the other verbs speak to a running furt over
 //! its internal listener. What people asked for goes to stdout, everything else to stderr.
 
+mod audit;
 mod certificates;
 mod check;
 mod client;
@@ -20,6 +21,7 @@ mod maintenance;
 mod members;
 mod nodes;
 mod output;
+mod polling;
 mod reload;
 mod secret;
 mod services;
@@ -90,6 +92,9 @@ enum Verb {
     /// Show what happens in the registry until Ctrl-C: events --follow
     #[command(after_help = examples::WATCH)]
     Watch(events::WatchArgs),
+    /// Show what operators did, a line an entry
+    #[command(after_help = examples::AUDIT)]
+    Audit(audit::AuditArgs),
     /// Watch requests, latencies and errors of every service, live
     #[command(after_help = examples::TOP)]
     Top(top::TopArgs),
@@ -187,6 +192,7 @@ pub fn main() -> ExitCode {
         Verb::Services(args) => services::run(&args),
         Verb::Events(args) => events::run(&args),
         Verb::Watch(args) => events::watch(&args),
+        Verb::Audit(args) => audit::run(&args),
         Verb::Top(args) => top::run(&args),
         Verb::Nodes(args) => nodes::run(&args),
         Verb::Cluster(verb) => cluster::run(&verb),

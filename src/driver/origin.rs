@@ -9,7 +9,7 @@ pub(super) fn origin(by: Option<&Actor>, gateway: Option<&GatewayName>) -> Strin
         (Some(by), None) => format!("from {by}"),
         (Some(by), Some(gateway)) => format!("from {by} through {gateway}"),
         (None, Some(gateway)) => format!("through {gateway}"),
-        (None, None) => "as an audit of the store found".to_owned(),
+        (None, None) => "as a comparison of the store found".to_owned(),
     }
 }
 

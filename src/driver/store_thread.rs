@@ -124,7 +124,8 @@ impl StoreThread {
             | Change::PutMaintenance(..)
             | Change::RemoveMaintenance(_)
             | Change::PutSplit(..)
-            | Change::RemoveSplit(_) => return,
+            | Change::RemoveSplit(_)
+            | Change::Audit(_) => return,
         };
         self.notes.insert((instance.clone(), kind), change);
     }
@@ -248,6 +249,7 @@ fn replaced(change: &Change) -> &[InstanceId] {
         | Change::PutMaintenance(..)
         | Change::RemoveMaintenance(_)
         | Change::PutSplit(..)
-        | Change::RemoveSplit(_) => &[],
+        | Change::RemoveSplit(_)
+        | Change::Audit(_) => &[],
     }
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use furt_core::model::{
-    Actor, CidrSet, Definition, Document, DrainMark, DrainUntil, HealthCheck, Host, Incarnation, InstanceId,
-    InstanceSpec, KeyName, KeySpec, Maintenance, MaintenanceMessage, MaintenanceScope, OldDigest, OperatorName,
-    Percentage, PermissionRule, PermissionSet, Rate, RateLimit, RuntimeKey, ServiceName, Sha256Digest, Split,
-    SplitSpec, SplitVersion, Status, StatusRange, UpstreamUrl, Version,
+    Actor, AuditAction, AuditEntry, CidrSet, Definition, Document, DrainMark, DrainUntil, HealthCheck, Host,
+    Incarnation, InstanceId, InstanceSpec, KeyName, KeySpec, Maintenance, MaintenanceMessage, MaintenanceScope,
+    OldDigest, OperatorName, Percentage, PermissionRule, PermissionSet, Rate, RateLimit, RuntimeKey, ServiceName,
+    Sha256Digest, Split, SplitSpec, SplitVersion, Status, StatusRange, UpstreamUrl, Version,
 };
 use furt_core::ports::Store;
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
@@ -81,8 +81,14 @@ pub(super) fn drain(until: DrainUntil) -> Arc<DrainMark> {
 }
 
 /// With everything that one can have.
-fn alice() -> Actor {
+pub(crate) fn alice() -> Actor {
     Actor { address: [10, 0, 0, 1].into(), operator: Some(OperatorName::try_new("alice").unwrap()) }
+}
+
+/// That alice revoked the key of this name.
+pub(super) fn audited(name: &str) -> Change {
+    let action = AuditAction::RevokeKey(KeyName::try_new(name).unwrap());
+    Change::Audit(Arc::new(AuditEntry { at_ms: 5_000, by: alice(), action }))
 }
 
 /// An instance of the service `a`.
@@ -107,7 +113,7 @@ fn holds(store: &mut impl Store) -> Vec<String> {
 }
 
 /// A key behind `sha256`, with everything that a key can have.
-pub(super) fn api_key(name: &str, sha256: &str) -> Change {
+pub(crate) fn api_key(name: &str, sha256: &str) -> Change {
     let rule = |text: &str| PermissionRule::try_new(text).unwrap();
     let spec = KeySpec {
         name: KeyName::try_new(name).unwrap(),
@@ -137,7 +143,7 @@ pub(super) fn gone_maintenance(of: &str) -> Change {
 }
 
 /// With everything that a split can have, and these shares in percent.
-pub(super) fn split(of: &str, shares: &[(&str, f64)]) -> Change {
+pub(crate) fn split(of: &str, shares: &[(&str, f64)]) -> Change {
     let share = |(version, share): &(&str, f64)| SplitVersion {
         version: Version::try_new(version).unwrap(),
         share: Percentage::try_percent(*share).unwrap(),

@@ -5,13 +5,15 @@
 
 mod disk;
 mod etcd;
+mod recording;
 mod records;
 mod stored;
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 
 pub use disk::{Custody, DiskStore, LendableStore, RunningStore, Summary, check, examine, export, import};
 pub use etcd::{Access, EtcdStore, Leaving, Opened, Options, Stored, open, taken_over};
+pub use recording::RecordingStore;
 pub use records::{RecordError, RecordFault, RecordKind};
 pub use stored::{longest_read, stored};

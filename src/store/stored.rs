@@ -57,6 +57,8 @@ pub fn stored(change: &Change) -> Option<Result<Change, RecordError>> {
         | Change::RemoveHold(_)
         | Change::RemoveKey(_)
         | Change::RemoveMaintenance(_)
-        | Change::RemoveSplit(_) => None,
+        | Change::RemoveSplit(_)
+        // Nobody reads it as a change again.
+        | Change::Audit(_) => None,
     }
 }

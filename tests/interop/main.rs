@@ -15,6 +15,7 @@
 mod acl;
 mod acme;
 mod affinity;
+mod audit;
 mod background;
 mod browser;
 mod bus;

@@ -9,6 +9,7 @@ use crate::support::sources::{ModulePath, Source, of_crate};
 const LAYERS: &[&[&str]] = &[
     &[
         "affinity_keys",
+        "audit",
         "auth",
         "clock",
         "config",

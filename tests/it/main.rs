@@ -14,6 +14,7 @@
 
 mod acceptance;
 mod acme;
+mod audit;
 mod backends;
 mod certificates;
 mod cli;

@@ -119,7 +119,7 @@ async fn events_lists_and_the_log_name_the_operator_who_gave_a_command() {
         Answer::of(asked).await.json()
     };
     ask(Method::PUT, "/internal/services/a/maintenance", "operate", json!({})).await;
-    ask(Method::PUT, "/internal/services/a/split", "admin", json!({"versions": {"2": "10%"}})).await;
+    ask(Method::PUT, "/internal/services/a/split", "admin", json!({"versions": {"2": 10}})).await;
     ask(Method::POST, "/internal/services/a/drain?until=undo", "operate", json!({})).await;
     ask(Method::POST, "/internal/keys", "keys", json!({"name": "k", "permissions": ["a:b"]})).await;
     ask(Method::DELETE, "/internal/keys/none", "keys", json!({})).await;

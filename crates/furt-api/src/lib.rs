@@ -17,6 +17,7 @@
 //! | [`settings`] | `/internal/cluster/settings` |
 //! | [`routes`] | `/internal/routes`, `/internal/explain` |
 //! | [`events`] | `/internal/events` |
+//! | [`audit`] | `/internal/audit` |
 //! | [`stats`] | `/internal/stats` |
 //! | [`keys`] | `/internal/keys…` |
 //! | [`reload`] | `/internal/reload` |
@@ -53,6 +54,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod audit;
 pub mod backends;
 pub mod certificates;
 pub mod cluster;

@@ -102,6 +102,8 @@ impl Store for MemoryStore {
                 Change::RemoveSplit(service) => {
                     self.contents.splits.remove(service);
                 }
+                // No part of what is registered: whoever shows it keeps it.
+                Change::Audit(_) => {}
             }
         }
         Ok(())

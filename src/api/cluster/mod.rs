@@ -33,12 +33,14 @@ use uuid::Uuid;
 pub(super) use setting::{set_settings, settings};
 
 use super::Api;
+use super::audit::{self, Asked};
 use super::commands::{ANSWER_TIMEOUT, ApiResult, json_body};
 use super::listener::BodyTooLarge;
 use super::problem::Problem;
 use crate::cluster::{Failure, Handle, Shown};
 use crate::driver::DriverGone;
 use crate::wire;
+use furt_core::model::Order;
 use furt_core::registry::Source;
 use naming::Names;
 pub(super) use updating::update;
@@ -68,7 +70,7 @@ pub(super) async fn init(
     body: Bytes,
 ) -> ApiResult<Founded> {
     let cluster = without_body(&api, &body)?;
-    match command(cluster, source, "a new cluster", Command::Init(ClusterId(Uuid::new_v4()))).await? {
+    match command(&api, cluster, source, "a new cluster", Command::Init(ClusterId(Uuid::new_v4()))).await? {
         Answer::Founded(id, secret) => {
             Ok(Json(Founded { status: Outcome::Founded, cluster: id.to_string(), secret: showing::secret_id(&secret) }))
         }
@@ -87,7 +89,7 @@ pub(super) async fn join(
     let cluster = taking_part(&api)?;
     let body = json_body(too_large.is_some(), &headers, &body)?;
     let token = body::join(body).map_err(Problem::invalid_fields)?;
-    log::info!("cluster: {} asks for joining by a token", source.actor());
+    asks(&api, &source, "joining by a token").await;
     match in_time(cluster.join(token)).await? {
         Answer::Joining => Ok((StatusCode::ACCEPTED, Json(Joining { status: Outcome::Joining })).into_response()),
         Answer::Done => Ok(Json(Joining { status: Outcome::Joined }).into_response()),
@@ -106,7 +108,7 @@ pub(super) async fn make_token(
     let cluster = taking_part(&api)?;
     let body = optional_body(too_large.is_some(), &headers, &body)?;
     let body::NewToken { uses, ttl, role } = body::new_token(body).map_err(Problem::invalid_fields)?;
-    log::info!("cluster: {} asks for a token by which {uses} nodes may join, each as {role}", source.actor());
+    asks(&api, &source, &format!("a token by which {uses} nodes may join, each as {role}")).await;
     let made = in_time(cluster.make_token(uses, ttl, role)).await?;
     let body = IssuedToken { id: made.id.to_string(), until: wire::time(made.until_ms), token: made.text };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
@@ -121,7 +123,7 @@ pub(super) async fn drop_token(
     let cluster = taking_part(&api)?;
     // What can be no id names no token.
     let token: TokenId = id.parse().map_err(|_| refusing::problem(Refusal::NoSuchToken.into()))?;
-    done(command(cluster, source, &format!("the end of token {token}"), Command::DropToken(token)).await?)?;
+    done(command(&api, cluster, source, &format!("the end of token {token}"), Command::DropToken(token)).await?)?;
     Ok(Json(DroppedToken { status: Outcome::Dropped, id: token.to_string() }))
 }
 
@@ -139,7 +141,7 @@ pub(super) async fn approve(
     let role = body::approve(body).map_err(Problem::invalid_fields)?;
     let shown = in_time(cluster.look()).await?;
     let key = naming::find(&shown.view.nodes, &key, Names::Refused)?;
-    done(command(cluster, source, &format!("approving {key} as {role}"), Command::Approve(key, role)).await?)?;
+    done(command(&api, cluster, source, &format!("approving {key} as {role}"), Command::Approve(key, role)).await?)?;
     // A role is only raised.
     let had = shown.view.nodes.iter().find(|node| node.fingerprint == key).map(|node| node.standing);
     let role = if let Some(Standing::Approved(had)) = had { had.max(role) } else { role };
@@ -156,7 +158,7 @@ pub(super) async fn revoke(
 ) -> ApiResult<RevokedNode> {
     let cluster = without_body(&api, &body)?;
     let key = naming::find(&in_time(cluster.look()).await?.view.nodes, &key, Names::Refused)?;
-    match command(cluster, source, &format!("revoking {key}"), Command::Revoke(key)).await? {
+    match command(&api, cluster, source, &format!("revoking {key}"), Command::Revoke(key)).await? {
         Answer::Revoked(again) => Ok(Json(RevokedNode {
             status: Outcome::Revoked,
             fingerprint: key.to_string(),
@@ -174,7 +176,7 @@ pub(super) async fn forget(
 ) -> ApiResult<ForgottenNode> {
     let cluster = taking_part(&api)?;
     let key = naming::find(&in_time(cluster.look()).await?.view.nodes, &key, Names::Taken)?;
-    done(command(cluster, source, &format!("forgetting {key}"), Command::Forget(key)).await?)?;
+    done(command(&api, cluster, source, &format!("forgetting {key}"), Command::Forget(key)).await?)?;
     Ok(Json(ForgottenNode { status: Outcome::Forgotten, fingerprint: key.to_string() }))
 }
 
@@ -185,7 +187,7 @@ pub(super) async fn ask_beats(
     body: Bytes,
 ) -> ApiResult<BeatsAsked> {
     let cluster = without_body(&api, &body)?;
-    done(command(cluster, source, "beats of all nodes", Command::AskBeats).await?)?;
+    done(command(&api, cluster, source, "beats of all nodes", Command::AskBeats).await?)?;
     Ok(Json(BeatsAsked { status: Outcome::Asked }))
 }
 
@@ -196,7 +198,7 @@ pub(super) async fn rotate(
     body: Bytes,
 ) -> ApiResult<Rotating> {
     let cluster = without_body(&api, &body)?;
-    match command(cluster, source, "another secret", Command::Rotate).await? {
+    match command(&api, cluster, source, "another secret", Command::Rotate).await? {
         Answer::Rotating(id) => Ok(Json(Rotating { status: Outcome::Rotating, secret: showing::secret_id(&id) })),
         other => Err(unexpected(&other)),
     }
@@ -217,7 +219,7 @@ pub(super) async fn adopt(
     let id = announced.into_iter().rfind(|id| id.check == check);
     let id = id.ok_or_else(|| refusing::problem(Refusal::NoSuchSecret.into()))?;
     let what = format!("adopting secret {} of generation {}", id.check, id.generation);
-    done(command(cluster, source, &what, Command::Adopt(id)).await?)?;
+    done(command(&api, cluster, source, &what, Command::Adopt(id)).await?)?;
     Ok(Json(AdoptedSecret { status: Outcome::Adopted, secret: showing::secret_id(&id) }))
 }
 
@@ -261,9 +263,15 @@ fn optional_body(is_too_large: bool, headers: &HeaderMap, body: &[u8]) -> Result
     json_body(is_too_large, headers, body)
 }
 
-/// Has a command carried out; `what` is asked for, as the log says it.
-async fn command(cluster: &Handle, source: Source, what: &str, command: Command) -> Result<Answer, Problem> {
+/// Tells the log and the audit what is asked for.
+async fn asks(api: &Api, source: &Source, what: &str) {
     log::info!("cluster: {} asks for {what}", source.actor());
+    audit::note(api, source, Asked::of(Order::Cluster).detail(what)).await;
+}
+
+/// Has a command carried out; `what` is asked for, as the log says it.
+async fn command(api: &Api, cluster: &Handle, source: Source, what: &str, command: Command) -> Result<Answer, Problem> {
+    asks(api, &source, what).await;
     let limit = if command == Command::Rotate { ROTATE_TIMEOUT } else { ANSWER_TIMEOUT };
     within(limit, cluster.command(command)).await?.map_err(refusing::problem)
 }

@@ -21,7 +21,7 @@ use super::super::listener::BodyTooLarge;
 use super::Problem;
 use super::body::{self, ChangedSettings, Targets};
 use super::naming::{self, Names};
-use super::{in_time, refusing, showing, taking_part, unexpected, within};
+use super::{asks, in_time, refusing, showing, taking_part, unexpected, within};
 use crate::cluster::{KnownSettings, SettingsChange};
 use crate::wire;
 use furt_core::registry::Source;
@@ -93,7 +93,7 @@ pub(in super::super) async fn set_settings(
     let nodes = in_time(cluster.look()).await?.view.nodes;
     let scopes = scopes(&nodes, &to)?;
     let whose = scopes.iter().map(|scope| format!("{scope:?}")).collect::<Vec<_>>().join(", ");
-    log::info!("cluster: {} asks for settings of {whose}: {} set, {} unset", source.actor(), set.len(), unset.len());
+    asks(&api, &source, &format!("settings of {whose}: {} set, {} unset", set.len(), unset.len())).await;
     let restarts = match (restart, &to) {
         (Restart::Never, _) => 0,
         (Restart::OneByOne, Targets::Nodes(_)) => 1,

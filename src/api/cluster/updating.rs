@@ -19,7 +19,7 @@ use super::super::fields::{FieldError, Fields, text};
 use super::super::listener::BodyTooLarge;
 use super::super::problem::Problem;
 use super::naming::{self, Names};
-use super::{in_time, refusing, taking_part, unexpected, within};
+use super::{asks, in_time, refusing, taking_part, unexpected, within};
 use crate::wire;
 use furt_core::model::Invalid;
 use furt_core::registry::Source;
@@ -41,7 +41,7 @@ pub(in crate::api) async fn update(
     let program = program(body).map_err(Problem::invalid_fields)?;
     let shown = in_time(cluster.look()).await?;
     let key = naming::find(&shown.view.nodes, &key, Names::OfApproved)?;
-    log::info!("cluster: {} asks for furt {} at {key}", source.actor(), program.version);
+    asks(&api, &source, &format!("furt {} at {key}", program.version)).await;
     let answer = within(LONGEST, cluster.command(Command::Update(key, program))).await?;
     match answer.map_err(refusing::problem)? {
         Answer::Updated(outcome) => Ok(Json(told(key, program, outcome))),

@@ -5,6 +5,7 @@
 //! batch fails. What failed is not there: a commit that came to be in the file all the same is taken back (`undo`). A file
 //! that cannot be read stops the start and is never touched: see `opening`.
 
+mod audit;
 mod contents;
 mod faults;
 mod lending;
@@ -36,8 +37,8 @@ pub use opening::examine;
 pub(super) use overlay::LONGEST_READ;
 pub use running::RunningStore;
 use tables::{
-    AFFINITY_SECRET, DEFINITIONS, DOWN, DRAINING, DRAINS, FORMAT, HOLDS, INSTANCES, IdTable, KEYS, MAINTENANCE, META,
-    OLDEST_FORMAT, SPLITS, TTLS, UP, WITH_DRAINING,
+    AFFINITY_SECRET, AUDIT, DEFINITIONS, DOWN, DRAINING, DRAINS, FORMAT, HOLDS, INSTANCES, IdTable, KEYS, MAINTENANCE,
+    META, OLDEST_FORMAT, SPLITS, TTLS, UP, WITH_DRAINING,
 };
 pub use transfer::{Summary, check, export, import};
 use undo::Undo;
@@ -59,6 +60,8 @@ pub struct DiskStore {
     affinity_secret: AffinitySecret,
     state: State,
     running: RunningStore,
+    /// Whose entries of the audit these are.
+    gateway: String,
     /// What a batch touched whose commit failed and may be in the file all the same.
     undo: Option<Undo>,
     /// The wait after the next failure; the first one again once a batch was stored.
@@ -119,12 +122,26 @@ impl DiskStore {
         let running = RunningStore::default();
         running.opened(&database);
         let path = path.to_owned();
-        Ok(Self { path, epoch, affinity_secret, state: state(database), running, undo: None, backoff: MIN_BACKOFF })
+        Ok(Self {
+            path,
+            epoch,
+            affinity_secret,
+            state: state(database),
+            running,
+            gateway: String::new(),
+            undo: None,
+            backoff: MIN_BACKOFF,
+        })
     }
 
     /// What sticky cookies are made with: made once, and kept in the file. No export has it.
     pub fn affinity_secret(&self) -> &AffinitySecret {
         &self.affinity_secret
+    }
+
+    /// The same, of the gateway of this name: entries of the audit have it.
+    pub fn of_gateway(self, name: &str) -> Self {
+        Self { gateway: name.to_owned(), ..self }
     }
 
     /// A way to read it while it is in use.
@@ -191,12 +208,15 @@ impl DiskStore {
 
 impl Store for DiskStore {
     fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        let path = self.path.clone();
+        let (path, gateway) = (self.path.clone(), self.gateway.clone());
         let database = self.database()?;
         let mut undo = Undo::default();
-        match write(database, changes, &mut undo) {
+        match write(database, changes, &gateway, &mut undo) {
             Ok(()) => {
                 self.backoff = MIN_BACKOFF;
+                if changes.iter().any(|change| matches!(change, Change::Audit(_))) {
+                    self.running.news().tell();
+                }
                 Ok(())
             }
             Err(error) => {
@@ -271,6 +291,7 @@ fn upgrade(database: &Database) -> Result<(), redb::Error> {
         transaction.open_table(table)?;
     }
     transaction.open_table(TTLS)?;
+    transaction.open_table(AUDIT)?;
     Ok(transaction.commit()?)
 }
 
@@ -300,6 +321,7 @@ fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb
         transaction.open_table(KEYS)?;
         transaction.open_table(MAINTENANCE)?;
         transaction.open_table(SPLITS)?;
+        transaction.open_table(AUDIT)?;
     }
     Ok(transaction.commit()?)
 }
@@ -341,12 +363,15 @@ fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
 }
 
 /// `undo` is given what was there before, also where it fails.
-fn write(database: &Database, changes: &[Change], undo: &mut Undo) -> Result<(), redb::Error> {
+fn write(database: &Database, changes: &[Change], gateway: &str, undo: &mut Undo) -> Result<(), redb::Error> {
     debug_assert_eq!(changes.iter().try_for_each(Change::check), Ok(()), "what is stored can be read again");
     let transaction = begin(database)?;
     for change in changes {
         undo.keep(&transaction, change)?;
-        write_one(&transaction, change)?;
+        match change {
+            Change::Audit(entry) => audit::append(&transaction, gateway, entry)?,
+            change => write_one(&transaction, change)?,
+        }
     }
     Ok(transaction.commit()?)
 }
@@ -420,6 +445,8 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
         Change::RemoveSplit(service) => {
             transaction.open_table(SPLITS)?.remove(service.as_str())?;
         }
+        // Its place is said by the one before it.
+        Change::Audit(_) => {}
         Change::RemoveInstance(InstanceRef { id, .. }) => {
             transaction.open_table(INSTANCES)?.remove(id.as_str())?;
             forget_state(transaction, id)?;

@@ -5,21 +5,25 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use redb::{Database, ReadableDatabase as _};
+use redb::{Database, ReadTransaction, ReadableDatabase as _};
 use serde_json::Value;
 
 use super::contents::read_commit;
-use super::transfer;
+use super::{audit, transfer};
+use crate::audit::{AuditTrail, News, Page};
 use furt_core::ports::StoreError;
 
 /// A way to a store that may be open; cheap to clone.
 #[derive(Clone, Default)]
-pub struct RunningStore(Arc<Mutex<Weak<Database>>>);
+pub struct RunningStore {
+    database: Arc<Mutex<Weak<Database>>>,
+    news: News,
+}
 
 impl RunningStore {
     /// The file is open from now on, until `database` is dropped.
     pub(super) fn opened(&self, database: &Arc<Database>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(database);
+        *self.database.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(database);
     }
 
     /// Everything that the store holds, as [`export`](super::export) gives it. Blocks while it reads.
@@ -27,14 +31,45 @@ impl RunningStore {
     /// # Errors
     /// It is not open now, as after a failure, or it cannot be read.
     pub fn export(&self) -> Result<Value, StoreError> {
-        let unavailable = |why: &dyn std::fmt::Display| StoreError::Unavailable(format!("the store {why}"));
-        let database = self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        let database = database.ok_or_else(|| unavailable(&"is not open now"))?;
+        transfer::exported(&read_commit(&self.commit()?).map_err(unreadable)?)
+    }
+
+    /// A way to read its audit.
+    pub fn audit(&self) -> AuditTrail {
+        let store = self.clone();
+        AuditTrail::new(self.news.clone(), move |after, limit| {
+            let store = store.clone();
+            let reading = tokio::task::spawn_blocking(move || store.entries(after, limit));
+            async {
+                reading.await.unwrap_or_else(|_| Err(StoreError::Unavailable("reading the audit broke off".into())))
+            }
+        })
+    }
+
+    /// At most `limit` entries of the audit, those next after a number; `None`: the last ones. Blocks while it reads.
+    ///
+    /// # Errors
+    /// As [`Self::export`].
+    pub(super) fn entries(&self, after: Option<u64>, limit: usize) -> Result<Page, StoreError> {
+        let entries = audit::read(&self.commit()?, after, limit).map_err(unreadable)?;
+        Ok(Page::of(entries, after.unwrap_or(0)))
+    }
+
+    pub(super) fn news(&self) -> &News {
+        &self.news
+    }
+
+    /// What is stored now.
+    fn commit(&self) -> Result<ReadTransaction, StoreError> {
+        let database = self.database.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let database = database.ok_or_else(|| StoreError::Unavailable("the store is not open now".to_owned()))?;
         let commit = database.begin_read();
         // The store may have to close it meanwhile.
         drop(database);
-        let commit = commit.map_err(|error| unavailable(&format_args!("cannot be read: {error}")))?;
-        let contents = read_commit(&commit).map_err(|why| unavailable(&format_args!("cannot be read: {why}")))?;
-        transfer::exported(&contents)
+        commit.map_err(unreadable)
     }
+}
+
+fn unreadable(why: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(format!("the store cannot be read: {why}"))
 }

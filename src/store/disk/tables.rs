@@ -4,7 +4,7 @@ use redb::TableDefinition;
 
 /// The format that this furt writes. A change of any record that an older furt could misread makes it grow. 2 has
 /// `draining`, `ttls` and `keys`. 3 has `drains` and `holds` instead of `draining`, and incarnations. 4 has `maintenance`.
-/// 5 has `auth` in what restricts. 6 has `splits`, and versions of instances. 7 has operators' names.
+/// 5 has `auth` in what restricts. 6 has `splits`, and versions of instances. 7 has operators' names and `audit`.
 pub(super) const FORMAT: u64 = 7;
 /// The last one without `splits`.
 pub(super) const WITHOUT_SPLITS: u64 = 5;
@@ -42,5 +42,7 @@ pub(super) const DRAINING: IdTable = TableDefinition::new("draining");
 pub(super) const MAINTENANCE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("maintenance");
 /// JSON by the name of the service that has the split.
 pub(super) const SPLITS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("splits");
+/// JSON by the number of the entry, from 1.
+pub(super) const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
 /// JSON by the key's name.
 pub(super) const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");

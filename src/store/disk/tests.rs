@@ -1,5 +1,6 @@
 //! What becomes of files: opened again, held by another, made by a newer furt, cut, bent, gone, and not writable.
 
+mod audit;
 mod failing;
 mod lending;
 mod secret;

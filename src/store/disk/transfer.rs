@@ -171,7 +171,7 @@ pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
     drop(opening::create(into, |database| {
         initialize(database, contents.epoch, contents.starts)?;
         // A file that fails is not made.
-        write(database, &changes, &mut Undo::default())
+        write(database, &changes, "", &mut Undo::default())
     })?);
     Ok(Summary::of(&contents))
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use redb::{Database, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 
-use super::tables::{DEFINITIONS, DOWN, DRAINS, HOLDS, INSTANCES, IdTable, KEYS, MAINTENANCE, SPLITS, TTLS, UP};
+use super::tables::{AUDIT, DEFINITIONS, DOWN, DRAINS, HOLDS, INSTANCES, IdTable, KEYS, MAINTENANCE, SPLITS, TTLS, UP};
 use furt_core::model::InstanceId;
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord};
 
@@ -27,6 +27,9 @@ pub(super) struct Undo {
     holds: Records,
     maintenance: Records,
     splits: Records,
+    /// The number of the last entry of the audit before the batch, where that adds some. The oldest one that had to go for it stays
+    /// away.
+    audit: Option<u64>,
     /// What was noted of the instances.
     notes: BTreeMap<String, Notes>,
 }
@@ -62,6 +65,13 @@ impl Undo {
             Change::RemoveKey(name) => keep(&mut self.keys, transaction, KEYS, name.as_str()),
             Change::PutMaintenance(scope, _) | Change::RemoveMaintenance(scope) => {
                 keep(&mut self.maintenance, transaction, MAINTENANCE, &scope.to_string())
+            }
+            Change::Audit(_) => {
+                if self.audit.is_none() {
+                    let last = transaction.open_table(AUDIT)?.last()?.map(|(number, _)| number.value());
+                    self.audit = Some(last.unwrap_or_default());
+                }
+                Ok(())
             }
             Change::PutSplit(service, _) | Change::RemoveSplit(service) => {
                 keep(&mut self.splits, transaction, SPLITS, service.as_str())
@@ -115,6 +125,9 @@ impl Undo {
                     None => ttls.remove(id.as_str())?,
                 };
             }
+        }
+        if let Some(last) = self.audit {
+            transaction.open_table(AUDIT)?.retain_in(last + 1.., |_, _| false)?;
         }
         Ok(transaction.commit()?)
     }

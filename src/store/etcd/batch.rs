@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::layout::{Fence, Key, Layout};
 use super::mirror::Mirror;
-use super::plan::{OwnFences, Plan, Planned, plan};
+use super::plan::{Own, Plan, Planned, plan};
 use super::txn::{Compare, Op, Txn, Under};
 use furt_core::registry::{Change, InstanceRef, Premise, Record, Write, WriteId};
 
@@ -57,7 +57,7 @@ pub(super) struct Batch {
 pub(super) fn gather(
     queue: &mut VecDeque<Waiting>,
     mirror: &Mirror,
-    own: &OwnFences,
+    own: &Own,
     layout: &Layout,
 ) -> (Option<Batch>, Vec<Decided>) {
     let (mut writes, mut decided): (Vec<(Waiting, Box<Planned>)>, _) = (Vec::new(), Vec::new());
@@ -163,7 +163,8 @@ fn subject_of_change(change: &Change) -> Option<Subject> {
         | Change::PutMaintenance(..)
         | Change::RemoveMaintenance(_)
         | Change::PutSplit(..)
-        | Change::RemoveSplit(_) => None,
+        | Change::RemoveSplit(_)
+        | Change::Audit(_) => None,
     }
 }
 

@@ -148,7 +148,7 @@ impl Link {
         }
         self.settle();
         self.session_put_at = put_at;
-        self.audit(&connection).await?;
+        self.compare_all(&connection).await?;
         Ok(Open::new(connection, watch, renewals, lease))
     }
 
@@ -178,7 +178,7 @@ impl Link {
     }
 
     /// Compares what is there with what was followed, key by key.
-    pub(super) async fn audit(&mut self, connection: &Connection) -> Result<(), End> {
+    pub(super) async fn compare_all(&mut self, connection: &Connection) -> Result<(), End> {
         let revision = self.mirror.revision;
         match self.compare(connection, revision).await {
             // What is compacted cannot be compared; what comes after it is.
@@ -239,7 +239,7 @@ impl Link {
         if !followed.changes.is_empty() {
             let lapsed = followed.changes.iter().filter(|one| matches!(one.change, Change::RemoveInstance(_))).count();
             settings.metrics.lapsed(lapsed as u64);
-            self.tell(vec![changed(revision, followed.changes, Origin::Audit)]);
+            self.tell(vec![changed(revision, followed.changes, Origin::Comparison)]);
         }
         self.tell_unreadable(revision, unreadable);
         Ok(())

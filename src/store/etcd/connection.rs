@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use etcd_client::{
     Channel, Client, Compare as EtcdCompare, CompareOp, ConnectOptions, DeleteOptions, Error, EventType, GetOptions,
-    KeyValue, LeaseKeepAliveStream, LeaseKeeper, PutOptions, TxnOp, WatchOptions, WatchStream,
+    KeyValue, LeaseKeepAliveStream, LeaseKeeper, PutOptions, SortOrder, SortTarget, TxnOp, WatchOptions, WatchStream,
 };
 use tokio::sync::mpsc;
 use tonic::Code;
@@ -182,6 +182,42 @@ impl Connection {
             from = last.key.clone();
             from.push(0);
         }
+    }
+
+    /// At most `limit` keys that begin so, in the order in which they were put: the next after a revision, or the last ones.
+    pub(super) async fn by_revision(&self, prefix: &str, after: Option<u64>, limit: usize) -> Result<Vec<Put>, Fault> {
+        let order = if after.is_some() { SortOrder::Ascend } else { SortOrder::Descend };
+        let options = GetOptions::new()
+            .with_range(end_of(prefix))
+            .with_min_mod_revision(signed(after.map_or(0, |after| after.saturating_add(1))))
+            .with_sort(SortTarget::Mod, order)
+            .with_limit(i64::try_from(limit).unwrap_or(i64::MAX));
+        let mut kv = self.client.kv_client().max_decoding_message_size(MAX_MESSAGE);
+        let mut answer = within(PATIENCE, kv.get(prefix, Some(options))).await?;
+        let mut puts: Vec<_> = answer.take_kvs().into_iter().map(put).collect();
+        if after.is_none() {
+            puts.reverse();
+        }
+        Ok(puts)
+    }
+
+    /// Removes the first keys that begin so, until no more than these are left; a page of them at a time.
+    pub(super) async fn keep_newest(&self, prefix: &str, most: u64) -> Result<(), Fault> {
+        let mut kv = self.client.kv_client();
+        let count = GetOptions::new().with_range(end_of(prefix)).with_count_only();
+        let there = unsigned(within(PATIENCE, kv.get(prefix, Some(count))).await?.count());
+        let over = signed(there.saturating_sub(most)).min(PAGE);
+        if over == 0 {
+            return Ok(());
+        }
+        let first = GetOptions::new().with_range(end_of(prefix)).with_keys_only().with_limit(over);
+        let mut answer = within(PATIENCE, kv.get(prefix, Some(first))).await?;
+        if let Some(last) = answer.take_kvs().pop() {
+            let mut end = last.into_key_value().0;
+            end.push(0);
+            within(PATIENCE, kv.delete(prefix, Some(DeleteOptions::new().with_range(end)))).await?;
+        }
+        Ok(())
     }
 
     /// One key as it was at a revision.

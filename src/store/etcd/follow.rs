@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::layout::{Key, Layout};
 use super::mirror::{Entry, Lease, Mirror, Value};
 use super::session::Session;
+use crate::audit::Head;
 use crate::store::records;
 use furt_core::model::{InstanceId, MAX_DURATION, ServiceName};
 use furt_core::registry::{Change, Incoming, InstanceRecord, InstanceRef, Revision};
@@ -127,7 +128,7 @@ impl Follower<'_> {
                 Key::ApiKey(name) => Change::RemoveKey(name.clone()),
                 Key::Maintenance(scope) => Change::RemoveMaintenance(scope.clone()),
                 Key::Split(service) => Change::RemoveSplit(service.clone()),
-                Key::Ttl(_) | Key::Digest(_) | Key::Busy(..) | Key::Gateway(_) => continue,
+                Key::Ttl(_) | Key::Digest(_) | Key::AuditHead(_) | Key::Busy(..) | Key::Gateway(_) => continue,
             };
             self.tell(change, None);
         }
@@ -283,6 +284,9 @@ impl Follower<'_> {
                 Ok(Value::Told)
             }
             Key::Digest(_) => Ok(Value::Told),
+            Key::AuditHead(_) => {
+                Head::parse(&put.value).map(|_| kept(true)).ok_or_else(|| "it is no end of a chain".to_owned())
+            }
             Key::Busy(..) => {
                 number(&put.value).map(Value::Busy).ok_or_else(|| "it is no number of requests".to_owned())
             }

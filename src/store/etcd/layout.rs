@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use furt_core::model::{InstanceId, KeyName, MaintenanceScope, Place, ServiceName, Sha256Digest};
+use furt_core::model::{GatewayName, InstanceId, KeyName, MaintenanceScope, Place, ServiceName, Sha256Digest};
 use furt_core::registry::{Claim, InstanceRef, Record};
 
 /// The format of all keys and values. A furt that finds another one does not start.
@@ -35,6 +35,8 @@ pub(super) enum Key {
     Digest(Sha256Digest),
     Maintenance(MaintenanceScope),
     Split(ServiceName),
+    /// The last entry of the audit by the gateway of that name.
+    AuditHead(GatewayName),
     /// What a gateway has in flight at an instance that takes no new requests.
     Busy(InstanceRef, String),
     /// A gateway that is there.
@@ -90,6 +92,16 @@ impl Layout {
         format!("{}affinity_secret", self.root)
     }
 
+    /// What the keys of all entries of the audit begin with. They are in the order of time, and nobody follows them.
+    pub(super) fn audit(&self) -> String {
+        format!("{}audit/", self.root)
+    }
+
+    /// An entry of the audit: when it was asked for, and its number among those of its gateway.
+    pub(super) fn audit_entry(&self, at_ms: i64, gateway: &GatewayName, number: u64) -> String {
+        format!("{}{:015}/{gateway}/{number}", self.audit(), at_ms.max(0))
+    }
+
     pub(super) fn fence(&self, fence: Fence) -> String {
         match fence {
             Fence::Bucket(number) => format!("{}f/{number}", self.root),
@@ -110,6 +122,7 @@ impl Layout {
             Key::Digest(sha256) => format!("{records}digests/{sha256}"),
             Key::Maintenance(scope) => format!("{records}maintenance/{scope}"),
             Key::Split(service) => format!("{records}splits/{service}"),
+            Key::AuditHead(gateway) => format!("{records}audit/{gateway}"),
             Key::Busy(instance, gateway) => format!("{records}busy/{instance}/{gateway}"),
             Key::Gateway(id) => format!("{records}gateways/{id}"),
         }
@@ -122,7 +135,7 @@ impl Layout {
 
     /// Whether a key stands among those of a kind of record, and its name is none of that kind. Other kinds are a newer furt's.
     pub(super) fn is_misnamed(&self, key: &[u8]) -> bool {
-        const KINDS: [&[u8]; 11] = [
+        const KINDS: [&[u8]; 12] = [
             b"services/",
             b"instances/",
             b"ttls/",
@@ -132,6 +145,7 @@ impl Layout {
             b"digests/",
             b"maintenance/",
             b"splits/",
+            b"audit/",
             b"busy/",
             b"gateways/",
         ];
@@ -154,6 +168,7 @@ impl Layout {
             }
             "maintenance" => Key::Maintenance(MaintenanceScope::from_name(name).ok()?),
             "splits" => Key::Split(ServiceName::try_new(name).ok()?),
+            "audit" => Key::AuditHead(GatewayName::try_new(name).ok()?),
             "busy" => {
                 let (name, gateway) = name.rsplit_once('/')?;
                 Key::Busy(instance(name)?, gateway.to_owned())

@@ -18,9 +18,10 @@ use super::departing::{Departing, Voice};
 use super::follow::{Followed, Group, follow};
 use super::layout::Key;
 use super::mirror::{Lease, Mirror};
-use super::plan::OwnFences;
+use super::plan::Own;
 use super::session::Session;
 use super::settings::Settings;
+use crate::audit::MAX_ENTRIES;
 use crate::clock;
 use crate::nodes::Node;
 use furt_core::registry::{
@@ -42,7 +43,7 @@ const PULSE_PATIENCE: Duration = Duration::from_secs(1);
 /// A lease is renewed no more often.
 const RENEWAL: Duration = Duration::from_secs(1);
 /// How often what is there is compared with what was followed; a fifth more or less on each gateway.
-const AUDIT: Duration = Duration::from_secs(300);
+const COMPARISON: Duration = Duration::from_secs(300);
 /// The session goes so long after the gateway.
 pub(super) const SESSION_TTL: u64 = 10;
 
@@ -120,7 +121,7 @@ impl Open {
 pub(super) struct Link {
     pub(super) settings: Arc<Settings>,
     pub(super) mirror: Mirror,
-    own: OwnFences,
+    own: Own,
     queue: VecDeque<Waiting>,
     way: Way,
     pub(super) session: Session,
@@ -136,7 +137,7 @@ pub(super) struct Link {
     /// When each lease was renewed last, and which instances are to be renewed next.
     renewed_at: HashMap<Lease, Instant>,
     to_renew: BTreeSet<InstanceRef>,
-    next_audit: Instant,
+    next_comparison: Instant,
     departing: Departing,
     /// etcd refused what it was given last.
     is_refusing: bool,
@@ -170,11 +171,12 @@ impl Link {
         commands: mpsc::UnboundedReceiver<Command>,
         events: mpsc::UnboundedSender<Vec<Event>>,
     ) -> Self {
-        let next_audit = clock::now() + spread_audit();
+        let next_comparison = clock::now() + spread_comparison();
+        let own = Own::new(settings.name.clone());
         Self {
             settings,
             mirror,
-            own: OwnFences::default(),
+            own,
             queue: VecDeque::new(),
             way: Way::Idle,
             session,
@@ -186,7 +188,7 @@ impl Link {
             others: BTreeMap::new(),
             renewed_at: HashMap::new(),
             to_renew: BTreeSet::new(),
-            next_audit,
+            next_comparison,
             departing: Departing::default(),
             is_refusing: false,
             leaving: None,
@@ -242,6 +244,9 @@ impl Link {
         self.settings.metrics.followed(group.revision);
         self.tell_refused(&followed);
         self.follow_nodes(&followed);
+        if followed.changed.iter().any(|key| matches!(key, Key::AuditHead(_))) {
+            self.settings.audit_news.tell();
+        }
         if followed.changed.iter().any(|key| matches!(key, Key::Busy(..))) {
             self.look_at_departing(None, clock::now());
         }
@@ -251,7 +256,7 @@ impl Link {
         if number.is_some() {
             self.finish(group.revision, &followed.changed);
             if !followed.adopted.is_empty() {
-                self.tell(vec![changed(group.revision, followed.adopted, Origin::Audit)]);
+                self.tell(vec![changed(group.revision, followed.adopted, Origin::Comparison)]);
             }
         } else {
             self.tell_followed(group.revision, followed, is_lapse);
@@ -380,9 +385,10 @@ impl Link {
             self.renew(instance, now, open);
         }
         self.renewed_at.retain(|_, at| since(*at) < RENEWAL);
-        if now >= self.next_audit {
-            self.next_audit = now + spread_audit();
-            self.audit(&open.connection).await?;
+        if now >= self.next_comparison {
+            self.next_comparison = now + spread_comparison();
+            self.compare_all(&open.connection).await?;
+            open.connection.keep_newest(&self.settings.layout.audit(), MAX_ENTRIES).await?;
         }
         Ok(())
     }
@@ -398,6 +404,6 @@ pub(super) fn unreadable(followed: &Followed) -> Vec<Incoming> {
     installed.map(Incoming::from).collect()
 }
 
-fn spread_audit() -> Duration {
-    AUDIT.mul_f64(fastrand::f64().mul_add(0.4, 0.8))
+fn spread_comparison() -> Duration {
+    COMPARISON.mul_f64(fastrand::f64().mul_add(0.4, 0.8))
 }

@@ -5,6 +5,7 @@
 //! what a revision means, `link` the task over one connection, `connecting` the way from one to the next, `opening` the start.
 //! `connection` alone knows the client's crate. Decision 52 says why it is so.
 
+mod audit;
 mod batch;
 #[cfg(test)]
 pub(in crate::store) mod conformance;

@@ -8,6 +8,7 @@ use log::{info, warn};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::audit;
 use super::connection::{Access, Connection, Fault, FaultKind};
 use super::follow::{Vet, follow};
 use super::layout::{FORMAT, Layout};
@@ -19,6 +20,7 @@ use super::settings::Settings;
 use super::txn::{Compare, Op, Txn, Under};
 use super::{EtcdStore, Options};
 use crate::affinity_keys::AffinitySecret;
+use crate::audit::{AuditTrail, News};
 use crate::clock;
 use crate::telemetry::SharedStoreMetrics;
 use furt_core::model::{Epoch, GatewayName};
@@ -43,6 +45,8 @@ pub struct Opened {
     pub salt: u64,
     /// No lease is shorter.
     pub least_ttl: Duration,
+    /// What operators did at all of the gateways.
+    pub audit: AuditTrail,
 }
 
 /// Why an endpoint is of no use at the start.
@@ -114,6 +118,7 @@ pub async fn open(options: Options, vet: Box<Vet>, metrics: Arc<SharedStoreMetri
         vet,
         nodes,
         metrics,
+        audit_news: News::default(),
         connection: arc_swap::ArcSwapOption::empty(),
     });
     let mut mirror = Mirror::default();
@@ -145,7 +150,7 @@ pub async fn open(options: Options, vet: Box<Vet>, metrics: Arc<SharedStoreMetri
     tokio::spawn(link.run(connection));
     let (high, low) = id.as_u64_pair();
     let store = EtcdStore::new(commands, events);
-    Ok(Opened { store, contents, suspended, affinity, salt: high ^ low, least_ttl })
+    Ok(Opened { store, contents, suspended, affinity, salt: high ^ low, least_ttl, audit: audit::trail(settings) })
 }
 
 async fn look(endpoint: &str, access: &Access, layout: &Layout) -> Result<Found, Refused> {
@@ -263,7 +268,8 @@ fn contents(mirror: &Mirror, epoch: Epoch, starts: u64, changes: &[Incoming]) ->
             | Change::RemoveHold(_)
             | Change::RemoveKey(_)
             | Change::RemoveMaintenance(_)
-            | Change::RemoveSplit(_) => {}
+            | Change::RemoveSplit(_)
+            | Change::Audit(_) => {}
         }
     }
     (contents, suspended)

@@ -9,8 +9,9 @@ use std::time::Duration;
 use super::layout::{Fence, Fences, Key, Layout};
 use super::mirror::{Mirror, Value};
 use super::txn::{Compare, Nested, Op, Under};
+use crate::audit::Head;
 use crate::store::records;
-use furt_core::model::{KeyName, RuntimeKey, ServiceName};
+use furt_core::model::{AuditEntry, GatewayName, KeyName, RuntimeKey, ServiceName};
 use furt_core::registry::{Change, InstanceRecord, InstanceRef, Premise, Record, Write};
 
 /// What a write would do.
@@ -49,6 +50,19 @@ pub(super) struct Planned {
 /// The revision of each fence that a write of this gateway put, and which.
 #[derive(Debug, Default)]
 pub(super) struct OwnFences(BTreeMap<Fence, u64>);
+
+/// What is known of this gateway's own writes.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) gateway: GatewayName,
+    pub(super) fences: OwnFences,
+}
+
+impl Own {
+    pub(super) fn new(gateway: GatewayName) -> Self {
+        Self { gateway, fences: OwnFences::default() }
+    }
+}
 
 impl OwnFences {
     /// A write that was stored at `revision` put them: nobody else had since what it was judged by.
@@ -103,13 +117,22 @@ fn service_of(key: &Key) -> Option<&ServiceName> {
         Key::Definition(service) => Some(service),
         Key::Instance(instance) | Key::Ttl(instance) | Key::Drain(instance) => Some(&instance.service),
         Key::Hold(_) | Key::ApiKey(_) | Key::Digest(_) | Key::Maintenance(_) | Key::Split(_) => None,
-        Key::Busy(..) | Key::Gateway(_) => None,
+        Key::AuditHead(_) | Key::Busy(..) | Key::Gateway(_) => None,
     }
 }
 
 /// Plans a write by what the mirror has.
-pub(super) fn plan(write: &Write, mirror: &Mirror, own: &OwnFences, layout: &Layout) -> Plan {
-    let mut planner = Planner { mirror, layout, seen: write.seen.0, ops: BTreeMap::new(), planned: Planned::default() };
+pub(super) fn plan(write: &Write, mirror: &Mirror, own: &Own, layout: &Layout) -> Plan {
+    let mut planner = Planner {
+        mirror,
+        layout,
+        gateway: &own.gateway,
+        seen: write.seen.0,
+        ops: BTreeMap::new(),
+        entries: Vec::new(),
+        head: None,
+        planned: Planned::default(),
+    };
     if !write.premises.iter().all(|premise| planner.rely_on(premise, own)) {
         return Plan::Outdated;
     }
@@ -122,15 +145,20 @@ pub(super) fn plan(write: &Write, mirror: &Mirror, own: &OwnFences, layout: &Lay
 struct Planner<'a> {
     mirror: &'a Mirror,
     layout: &'a Layout,
+    /// This one.
+    gateway: &'a GatewayName,
     seen: u64,
     /// What becomes of each key in the end.
     ops: BTreeMap<Key, Op>,
+    /// Entries of the audit, and where its chain ends with them.
+    entries: Vec<Op>,
+    head: Option<Head>,
     planned: Planned,
 }
 
 impl Planner<'_> {
     /// `false`: it holds no longer.
-    fn rely_on(&mut self, premise: &Premise, own: &OwnFences) -> bool {
+    fn rely_on(&mut self, premise: &Premise, own: &Own) -> bool {
         let compare = match premise {
             Premise::Absent(record) => {
                 let key = self.look_at(record);
@@ -156,7 +184,7 @@ impl Planner<'_> {
             Premise::Unclaimed(claim) => {
                 let Fences { compared, put } = Fences::of(claim);
                 for fence in &compared {
-                    let bound = own.bound(*fence, self.seen);
+                    let bound = own.fences.bound(*fence, self.seen);
                     self.planned.nested.compares.push(Compare::NotPutAfter(self.layout.fence(*fence), bound));
                 }
                 self.planned.claimed.extend(compared);
@@ -286,6 +314,7 @@ impl Planner<'_> {
                 self.put(Key::Split(service.clone()), value, Under::None);
             }
             Change::RemoveSplit(service) => self.remove(Key::Split(service.clone())),
+            Change::Audit(entry) => self.append(entry),
             // What one gateway saw is its own.
             Change::Observe(..) => {}
         }
@@ -340,6 +369,30 @@ impl Planner<'_> {
         gone.into_iter().for_each(|sha256| self.remove(Key::Digest(sha256)));
     }
 
+    /// Adds an entry to this gateway's chain, as it was followed: where that is another one by now, the write is outdated. What is in
+    /// the place of its end and cannot be read is the end of a chain all the same, and another one begins.
+    fn append(&mut self, entry: &AuditEntry) {
+        let key = Key::AuditHead(self.gateway.clone());
+        let mirror = self.mirror;
+        let mut head = self.head.take().unwrap_or_else(|| {
+            let name = self.layout.key(&key);
+            let stored = mirror.get(&key);
+            self.planned.nested.compares.push(match stored {
+                Some(stored) => Compare::PutAt(name, stored.modified),
+                None => Compare::Absent(name),
+            });
+            match stored.map(|stored| &stored.value) {
+                Some(Value::Kept(stored) | Value::Newer(stored)) => Head::parse(stored).unwrap_or_default(),
+                _ => Head::default(),
+            }
+        });
+        let value = head.append(self.gateway.as_str(), entry);
+        let at = self.layout.audit_entry(entry.at_ms, self.gateway, head.number());
+        self.entries.push(Op::Put { key: at, value, under: Under::None });
+        self.put(key, head.to_json(), Under::None);
+        self.head = Some(head);
+    }
+
     fn put(&mut self, key: Key, value: Vec<u8>, under: Under) {
         let op = Op::Put { key: self.layout.key(&key), value, under };
         self.planned.witnesses.insert(key.clone());
@@ -366,7 +419,7 @@ impl Planner<'_> {
     }
 
     fn finish(self) -> Plan {
-        let Self { mut planned, mut ops, layout, mirror, .. } = self;
+        let Self { mut planned, mut ops, entries, layout, mirror, .. } = self;
         for service in &planned.removed {
             let comes_again = |(key, op): (&Key, &Op)| {
                 let is_of_it = service_of(key) == Some(service) && !matches!(key, Key::Definition(_));
@@ -393,7 +446,7 @@ impl Planner<'_> {
         let put_fence = |fence: &Fence| Op::Put { key: layout.fence(*fence), value: Vec::new(), under: Under::None };
         planned.nested.ops.extend(planned.fences.iter().map(put_fence));
         planned.touched = ops.keys().cloned().collect();
-        planned.nested.ops.extend(ops.into_values());
+        planned.nested.ops.extend(ops.into_values().chain(entries));
         Plan::Do(Box::new(planned))
     }
 }

@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use super::connection::{Access, Connection};
 use super::follow::Vet;
 use super::layout::Layout;
+use crate::audit::News;
 use crate::nodes::Nodes;
 use crate::telemetry::SharedStoreMetrics;
 use furt_core::model::{Epoch, GatewayName};
@@ -24,6 +25,8 @@ pub(super) struct Settings {
     pub(super) vet: Box<Vet>,
     pub(super) nodes: Nodes,
     pub(super) metrics: Arc<SharedStoreMetrics>,
+    /// Told when entries were added to the audit.
+    pub(super) audit_news: News,
     /// The connection in use, for what goes beside the link.
     pub(super) connection: ArcSwapOption<Connection>,
 }

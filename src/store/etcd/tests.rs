@@ -1,5 +1,7 @@
 //! Transactions without a store: fences meet, limits are kept, what is stored is what was meant.
 
+mod audit;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +11,15 @@ use super::follow::{Group, Put, follow};
 use super::layout::{Fences, Key, Layout};
 use super::mirror::{Lease, Mirror};
 use super::model::Model;
-use super::plan::OwnFences;
+use super::plan::Own;
 use super::session::Session;
 use super::txn::{Op, Txn, Under};
 use crate::clock;
 use crate::store::conformance::{gone_maintenance, gone_split, maintenance, split};
 use furt_core::MemoryStore;
 use furt_core::model::{
-    Definition, DrainMark, DrainUntil, InstanceId, InstanceSpec, KeyName, KeySpec, MaintenanceScope, MethodRule,
-    Pattern, PermissionRule, PermissionSet, RouteSpec, RuntimeKey, ServiceName, Sha256Digest, UpstreamUrl,
+    Definition, DrainMark, DrainUntil, GatewayName, InstanceId, InstanceSpec, KeyName, KeySpec, MaintenanceScope,
+    MethodRule, Pattern, PermissionRule, PermissionSet, RouteSpec, RuntimeKey, ServiceName, Sha256Digest, UpstreamUrl,
 };
 use furt_core::ports::Store as _;
 use furt_core::registry::{
@@ -26,6 +28,10 @@ use furt_core::registry::{
 
 fn layout() -> Layout {
     Layout::new("test")
+}
+
+fn this_gateway() -> GatewayName {
+    GatewayName::try_new("g:1").unwrap()
 }
 
 fn service(name: &str) -> ServiceName {
@@ -85,7 +91,7 @@ fn api_key(name: &str, secret: &str) -> Arc<RuntimeKey> {
 struct Gateway {
     layout: Layout,
     mirror: Mirror,
-    own: OwnFences,
+    own: Own,
     session: u64,
     put_at: u64,
     next_lease: i64,
@@ -96,7 +102,7 @@ impl Gateway {
         let mut gateway = Self {
             layout: layout(),
             mirror: Mirror::default(),
-            own: OwnFences::default(),
+            own: Own::new(this_gateway()),
             session: 0,
             put_at: 0,
             next_lease: 1,
@@ -152,7 +158,7 @@ impl Gateway {
         assert_eq!(batch.outcomes(&followed.changed), stored, "what the watch tells is what was stored");
         let mut rests = Vec::new();
         for ((waiting, planned), _) in batch.writes.iter().zip(&stored).filter(|(_, stored)| **stored) {
-            self.own.note(&planned.claimed, group.revision);
+            self.own.fences.note(&planned.claimed, group.revision);
             let mut rest = waiting.rest.clone();
             if let Some(write) = rest.pop_front() {
                 rests.push(Waiting { write, rest, ..waiting.clone() });
@@ -463,7 +469,7 @@ fn a_write_is_outdated_by_each_thing_that_it_relies_on() {
         for is_followed in [true, false] {
             let mut model = model.clone();
             // A gateway of its own: `gateway` has seen what is there, and no more.
-            let mut stays = Gateway { own: OwnFences::default(), ..Gateway::new(&mut model) };
+            let mut stays = Gateway { own: Own::new(this_gateway()), ..Gateway::new(&mut model) };
             stays.follow(&model.all(stays.layout.records()));
             let seen = stays.mirror.revision.max(seen);
             let write = Write {
@@ -581,7 +587,7 @@ fn unknown_fields_are_kept_and_those_that_restrict_suspend() {
     follow(&Group { revision: 2, puts: Vec::new(), deletes }, &mut mirror, &layout, &|_| None, true);
     let changes: Vec<_> = followed.changes.into_iter().map(|incoming| incoming.change).collect();
     let write = Write { changes, seen: Revision(2), premises: Vec::new() };
-    let (batch, _) = gather(&mut VecDeque::from([waiting(1, write)]), &mirror, &OwnFences::default(), &layout);
+    let (batch, _) = gather(&mut VecDeque::from([waiting(1, write)]), &mirror, &Own::new(this_gateway()), &layout);
     let put_values: BTreeSet<_> = batch.unwrap().writes[0]
         .1
         .nested
@@ -607,7 +613,7 @@ fn a_rotated_key_keeps_what_a_newer_furt_wrote_beside_it() {
     let followed = follow(&Group { revision: 1, puts, deletes: Vec::new() }, &mut mirror, &layout, &|_| None, true);
     assert_eq!(followed.changes.len(), 1);
     let write = Write { changes: vec![Change::PutKey(api_key("k", "two"))], seen: Revision(1), premises: Vec::new() };
-    let (batch, _) = gather(&mut VecDeque::from([waiting(1, write)]), &mirror, &OwnFences::default(), &layout);
+    let (batch, _) = gather(&mut VecDeque::from([waiting(1, write)]), &mirror, &Own::new(this_gateway()), &layout);
     let batch = batch.unwrap();
     let stored = batch.writes[0].1.nested.ops.iter().find_map(|op| match op {
         Op::Put { key: stored_as, value, .. } if *stored_as == layout.key(&key) => {

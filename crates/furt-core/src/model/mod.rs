@@ -6,6 +6,7 @@
 
 mod address;
 mod api_key;
+mod audit;
 mod auth;
 mod compress;
 mod cors;
@@ -41,6 +42,7 @@ mod status;
 
 pub use address::{CidrSet, Scheme, UpstreamHost, UpstreamUrl, address_text, counted_network, is_never_upstream};
 pub use api_key::{KeySpec, MAX_KEY_NETWORKS, MAX_KEY_PERMISSIONS, MAX_OLD_DIGESTS, OldDigest, RuntimeKey};
+pub use audit::{AuditAction, AuditEntry, Order};
 pub use auth::{AuthMethod, AuthMethods, MAX_AUTH_METHODS};
 pub use compress::Compress;
 pub use cors::{CORS_MAX_AGE, Cors, LONGEST_CORS_MAX_AGE, MAX_CORS_HEADERS};

@@ -52,6 +52,8 @@ pub enum Answer {
     Maintenance(MaintenanceAnswer),
     /// To a command about the split of a service.
     Split(SplitAnswer),
+    /// To an entry for the audit: it is stored.
+    Audited,
     /// To another configuration: it is in force.
     Reconfigured(Reconfigured),
 }

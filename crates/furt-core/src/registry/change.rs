@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::ids::InstanceRef;
 use super::revision::Revision;
 use crate::model::{
-    Definition, DrainMark, Epoch, Incarnation, InstanceId, InstanceSpec, Invalid, KeyName, Maintenance,
+    AuditEntry, Definition, DrainMark, Epoch, Incarnation, InstanceId, InstanceSpec, Invalid, KeyName, Maintenance,
     MaintenanceScope, RuntimeKey, ServiceName, Split, Status,
 };
 
@@ -100,6 +100,8 @@ pub enum Change {
     PutSplit(ServiceName, Arc<Split>),
     /// They are split no more.
     RemoveSplit(ServiceName),
+    /// An operator's doing is kept, beside what it changed.
+    Audit(Arc<AuditEntry>),
 }
 
 impl Change {
@@ -132,7 +134,8 @@ impl Change {
             | Self::PutKey(_)
             | Self::RemoveKey(_)
             | Self::RemoveMaintenance(_)
-            | Self::RemoveSplit(_) => Ok(()),
+            | Self::RemoveSplit(_)
+            | Self::Audit(_) => Ok(()),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The registry's parts, and the order in which they are asked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::audits::WaitingEntry;
 use super::caller::{Asker, Caller};
 use super::change::Change;
 use super::claims::Claims;
@@ -53,6 +54,8 @@ pub struct Registry {
     pub(super) probes: Probes,
     pub(super) holds: Holds,
     pub(super) maintenances: Maintenances,
+    /// Entries of the audit on their way to the store that belong to no other change.
+    pub(super) audits: BTreeMap<WriteId, WaitingEntry>,
     pub(super) splits: Splits,
     pub(super) places: Places,
     pub(super) outage: OutageWatch,
@@ -93,6 +96,7 @@ impl Registry {
             probes: Probes::default(),
             holds: Holds::default(),
             maintenances: Maintenances::default(),
+            audits: BTreeMap::new(),
             splits: Splits::default(),
             places: Places::default(),
             outage: OutageWatch::default(),
@@ -171,6 +175,9 @@ impl Registry {
             Event::SplitRequested { command, by, reply } => {
                 self.handle_split(command, Asker { by, caller: Caller::new(reply) }, now, effects);
             }
+            Event::AuditRequested { action, by, reply } => {
+                self.handle_audit(*action, Asker { by, caller: Caller::new(reply) }, now, effects);
+            }
             Event::WriteDone(write, revision) => {
                 self.revision = self.revision.max(revision);
                 self.handle_write_done(write, now, effects);
@@ -198,6 +205,9 @@ impl Registry {
         }
         if let Some((write, service)) = self.splits.finish(write) {
             return self.finish_split(write, &service, now, effects);
+        }
+        if let Some(waiting) = self.audits.remove(&write) {
+            return self.finish_audit(&waiting, Ok(()), effects);
         }
         let Some((write, services)) = self.outbox.finish(write) else {
             let (keys, mut parts) = self.keys(effects);
@@ -229,6 +239,9 @@ impl Registry {
         }
         if let Some((write, service)) = self.splits.finish(write) {
             return self.fail_split(write, &service, why, now, effects);
+        }
+        if let Some(waiting) = self.audits.remove(&write) {
+            return self.finish_audit(&waiting, Err(why), effects);
         }
         let Some((write, services)) = self.outbox.finish(write) else {
             let (keys, mut parts) = self.keys(effects);

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use super::answer::{Answer, Canary};
+use super::audits::audit;
 use super::caller::Caller;
 use super::change::Change;
 use super::command::{Drain, DrainCommand, Registration};
@@ -21,7 +22,7 @@ use super::now::Now;
 use super::refusal::Refusal;
 use super::report::Report;
 use super::service_write::{DrainChange, ServiceCommand, ServiceWrite};
-use crate::model::{Actor, DrainMark, DrainUntil, Incarnation, InstanceId, Role};
+use crate::model::{Actor, AuditAction, DrainMark, DrainUntil, Incarnation, InstanceId, Role};
 use crate::routing::InstanceLive;
 
 impl Registry {
@@ -45,7 +46,8 @@ impl Registry {
         {
             return effects.reply_to_command(caller.reply, &service, &command.source, Err(refusal));
         }
-        let changes = drains.iter().flat_map(|change| stored(&command, change)).collect();
+        let changes = drains.iter().flat_map(|change| stored(&command, change));
+        let changes = changes.chain(self.audited_drain(&command, &drains, now)).collect();
         let premises = self.premises_of_drain(&command, &drains);
         self.submit(&service, ServiceWrite::Drain { command, drains, caller }, changes, premises, effects);
     }
@@ -106,6 +108,25 @@ impl Registry {
                 draining.map(|installed| change(installed, None)).chain(absent).collect()
             }
         }
+    }
+
+    /// What the audit keeps of it, where an operator did it.
+    fn audited_drain(&self, command: &DrainCommand, drains: &[DrainChange], now: Now) -> Option<Change> {
+        let DrainCommand { service, instance, drain, source, .. } = command;
+        let needs_operator = match drain {
+            Drain::Begins(until) => *until > DrainUntil::Registration,
+            Drain::Ends => drains.iter().any(|change| change.before > Some(DrainUntil::Registration)),
+        };
+        let from = self.directory.registered_from(service, instance.as_ref()).ok().filter(|_| !needs_operator);
+        if !self.settings.policy.is_operators(service, from, source) {
+            return None;
+        }
+        let (service, instances) = (service.clone(), drains.iter().map(|change| change.id.clone()).collect());
+        let action = match *drain {
+            Drain::Begins(until) => AuditAction::BeginDrain { service, instances, until },
+            Drain::Ends => AuditAction::EndDrain { service, instances },
+        };
+        Some(audit(action, &source.actor(), now))
     }
 
     fn drained(&self, command: &DrainCommand, changed: &[DrainChange]) -> Answer {

@@ -14,12 +14,12 @@ use super::revision::Revision;
 use super::settings::Configuration;
 use super::splits::SplitCommand;
 use super::token::{NameToken, ProbeToken};
-use crate::model::{Actor, GatewayName, Incarnation};
+use crate::model::{Actor, AuditAction, GatewayName, Incarnation};
 
 /// What changed in a shared store, at one revision or, where it was missed, by one.
 #[derive(Debug, Clone)]
 pub struct StoreChanged {
-    /// The revision. What is not later than what was told before is ignored, but for an audit.
+    /// The revision. What is not later than what was told before is ignored, but for a comparison.
     pub revision: Revision,
     /// The changes, each of another record, in any order.
     pub changes: Vec<Incoming>,
@@ -54,7 +54,7 @@ pub enum Origin {
     /// Nobody: leases ended.
     Lapse,
     /// Unknown: it was missed, and found by comparing.
-    Audit,
+    Comparison,
     /// A stranger: in the place of what is named as removed there is something that cannot be read.
     Unreadable,
 }
@@ -116,6 +116,15 @@ pub enum Event {
     SplitRequested {
         /// The command.
         command: SplitCommand,
+        /// The operator.
+        by: Actor,
+        /// Names the caller that waits for the answer.
+        reply: ReplyId,
+    },
+    /// An operator does something that changes nothing that is registered.
+    AuditRequested {
+        /// What it is.
+        action: Box<AuditAction>,
         /// The operator.
         by: Actor,
         /// Names the caller that waits for the answer.

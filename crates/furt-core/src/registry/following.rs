@@ -1,4 +1,4 @@
-//! What a shared store tells: changes of other gateways, leases that ended there, and what an audit found.
+//! What a shared store tells: changes of other gateways, leases that ended there, and what a comparison found.
 //!
 //! The store's word is final, and what is told came before the outcome of every write that is on its way from here. So what
 //! a removal has hidden meanwhile is shown again where the store has it anew: that removal is outdated, as a rule.
@@ -43,8 +43,8 @@ struct Followed {
 impl Registry {
     pub(super) fn handle_store_changed(&mut self, changed: StoreChanged, now: Now, effects: &mut Effects) {
         let StoreChanged { revision, mut changes, by } = changed;
-        // A store may tell once more what it told before. An audit finds what it missed, at whichever revision.
-        if !matches!(by, Origin::Audit | Origin::Unreadable) && revision <= self.revision {
+        // A store may tell once more what it told before. A comparison finds what it missed, at whichever revision.
+        if !matches!(by, Origin::Comparison | Origin::Unreadable) && revision <= self.revision {
             return;
         }
         changes.sort_by_key(|incoming| turn(&incoming.change));
@@ -54,7 +54,7 @@ impl Registry {
         }
         effects.set_origin(match &by {
             Origin::Gateway(name) => Some(name.clone()),
-            Origin::Lapse | Origin::Audit | Origin::Unreadable => None,
+            Origin::Lapse | Origin::Comparison | Origin::Unreadable => None,
         });
         let (told, mut followed) = (Told::new(&changes), Followed::default());
         for incoming in &changes {
@@ -178,8 +178,8 @@ impl Registry {
             Change::RemoveMaintenance(scope) => self.follow_maintenance(scope, None, now, effects),
             Change::PutSplit(service, split) => self.follow_split(service, Some(split), effects),
             Change::RemoveSplit(service) => self.follow_split(service, None, effects),
-            // What another gateway saw is its own; keys are followed together.
-            Change::Observe(..) | Change::PutKey(_) | Change::RemoveKey(_) => {}
+            // What another gateway saw is its own, the audit is nobody's to follow, and keys are followed together.
+            Change::Observe(..) | Change::Audit(_) | Change::PutKey(_) | Change::RemoveKey(_) => {}
         }
     }
 
@@ -397,7 +397,8 @@ fn turn(change: &Change) -> u8 {
         | Change::PutMaintenance(..)
         | Change::RemoveMaintenance(_)
         | Change::PutSplit(..)
-        | Change::RemoveSplit(_) => 3,
+        | Change::RemoveSplit(_)
+        | Change::Audit(_) => 3,
     }
 }
 

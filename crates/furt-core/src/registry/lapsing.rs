@@ -1,4 +1,4 @@
-//! What a shared store lost though no command removed it: leases that ended there, and what an audit missed.
+//! What a shared store lost though no command removed it: leases that ended there, and what a comparison missed.
 //!
 //! Who was heard here within its TTL lives, whatever the store says: it is stored again. Anyone else stays a moment, so that
 //! the gateway that hears it can have it stored again; then it has expired.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Answer;
+use super::audits::audit;
 use super::caller::Asker;
 use super::change::Change;
 use super::dispatch::Registry;
@@ -21,7 +22,7 @@ use super::refusal::Refusal;
 use super::report::Report;
 use super::settings::Sharing;
 use super::write::{Premise, Record, Write};
-use crate::model::{Actor, Maintenance, MaintenanceScope};
+use crate::model::{Actor, AuditAction, Maintenance, MaintenanceScope};
 
 /// How long what is over stays in a shared store: a gateway whose clock is ahead by less ends it for itself alone.
 const REMOVAL_DELAY: Duration = Duration::from_secs(600);
@@ -55,7 +56,7 @@ impl Registry {
         if let Some(refusal) = self.store_refusal() {
             return refuse(&scope, asker, refusal, effects);
         }
-        let (write, change) = match &command {
+        let (write, changes) = match &command {
             MaintenanceCommand::Begin { lasts, allow_from, message, .. } => {
                 if !self.maintenances.has_room_for(&scope) {
                     return refuse(&scope, asker, Refusal::TooManyMaintenances, effects);
@@ -68,30 +69,36 @@ impl Registry {
                     began_ms: now.unix_ms,
                     ends_ms: lasts_ms.map(|ms| now.unix_ms.saturating_add(ms)),
                 });
+                let before = self.maintenances.get(&scope).map(Arc::clone);
+                let after = Arc::clone(&maintenance);
+                let audited =
+                    audit(AuditAction::BeginMaintenance { scope: scope.clone(), before, after }, &asker.by, now);
                 let change = Change::PutMaintenance(scope.clone(), Arc::clone(&maintenance));
-                (MaintenanceWrite::Begin { command, maintenance, asker }, change)
+                (MaintenanceWrite::Begin { command, maintenance, asker }, vec![change, audited])
             }
             MaintenanceCommand::End(_) => {
                 let Some(maintenance) = self.maintenances.get(&scope).map(Arc::clone) else {
                     return refuse(&scope, asker, Refusal::NotInMaintenance(scope.clone()), effects);
                 };
-                (MaintenanceWrite::End { maintenance, asker }, Change::RemoveMaintenance(scope.clone()))
+                let before = Arc::clone(&maintenance);
+                let audited = audit(AuditAction::EndMaintenance { scope: scope.clone(), before }, &asker.by, now);
+                (MaintenanceWrite::End { maintenance, asker }, vec![Change::RemoveMaintenance(scope.clone()), audited])
             }
         };
-        self.submit_maintenance(scope, write, change, Vec::new(), effects);
+        self.submit_maintenance(scope, write, changes, Vec::new(), effects);
     }
 
     fn submit_maintenance(
         &mut self,
         scope: MaintenanceScope,
         write: MaintenanceWrite,
-        change: Change,
+        changes: Vec<Change>,
         premises: Vec<Premise>,
         effects: &mut Effects,
     ) {
         let id = self.write_ids.next();
         self.maintenances.outbox.submit(id, vec![scope], write);
-        effects.write(id, Write { changes: vec![change], seen: self.revision, premises });
+        effects.write(id, Write { changes, seen: self.revision, premises });
     }
 
     fn unpark_maintenance(&mut self, scope: &MaintenanceScope, now: Now, effects: &mut Effects) {
@@ -202,7 +209,7 @@ impl Registry {
         effects: &mut Effects,
     ) {
         match maintenance {
-            // An audit tells what is known as well.
+            // A comparison tells what is known as well.
             Some(maintenance) if self.maintenances.stored(scope) == Some(maintenance) => return,
             Some(maintenance) => self.put_maintenance(scope, maintenance, effects),
             None => self.remove_maintenance(scope, None, now, effects),
@@ -247,8 +254,8 @@ impl Registry {
                 Sharing::Exclusive => Vec::new(),
                 Sharing::Shared { .. } => vec![Premise::Unchanged(Record::Maintenance(scope.clone()))],
             };
-            let change = Change::RemoveMaintenance(scope.clone());
-            self.submit_maintenance(scope, MaintenanceWrite::Forget, change, premises, effects);
+            let changes = vec![Change::RemoveMaintenance(scope.clone())];
+            self.submit_maintenance(scope, MaintenanceWrite::Forget, changes, premises, effects);
         }
         self.maintenances.arm(now);
     }

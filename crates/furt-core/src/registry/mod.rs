@@ -18,13 +18,15 @@
 //! place that writes to counters that requests share.
 //!
 //! [`Registry`] has the order in which the parts are asked: `dispatch`, and for each way through it a file: `registering`
-//! (with `registration_plan`) and `installing`, `removal`, `draining`, `maintaining`, `splitting`, `leasing`, `probing`, `outage`, `resolving`, `evaluating`,
+//! (with `registration_plan`) and `installing`, `removal`, `draining`, `maintaining`, `splitting`, `leasing`, `probing`, `outage`, `resolving`, `evaluating`, `auditing`,
 //! `reconfigure`, `restore`; over a shared store `following`, `lapsing`, `rejudging`, and `premises` for what writes rely on.
 //!
 //! Reading order: `event`, `effects`, `dispatch`, `registering`, `installing`, `removal`, then the parts; `invariants`;
 //! `write`, `following`.
 
 mod answer;
+mod auditing;
+mod audits;
 mod caller;
 mod change;
 mod claims;

@@ -18,6 +18,9 @@ impl Registry {
         if let Some((write, service)) = self.splits.finish(write) {
             return self.rejudge_split(write, &service, now, effects);
         }
+        if let Some(waiting) = self.audits.remove(&write) {
+            return self.rejudge_audit(waiting, effects);
+        }
         let Some((write, services)) = self.outbox.finish(write) else {
             let (keys, mut parts) = self.keys(effects);
             return keys.handle_write_outdated(write, now, &mut parts);

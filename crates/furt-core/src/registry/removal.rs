@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Answer;
+use super::audits::audit;
 use super::caller::Caller;
+use super::change::Change;
 use super::command::{Deregistration, OnLastInstance, Source};
 use super::dispatch::Registry;
 use super::effects::Effects;
@@ -13,7 +15,7 @@ use super::now::Now;
 use super::refusal::Refusal;
 use super::report::Report;
 use super::service_write::{RemovalCause, ServiceCommand, ServiceWrite};
-use crate::model::{Incarnation, InstanceId, ServiceName};
+use crate::model::{AuditAction, Incarnation, InstanceId, ServiceName};
 use crate::routing::Drained;
 
 impl Registry {
@@ -76,6 +78,7 @@ impl Registry {
         now: Now,
         effects: &mut Effects,
     ) {
+        let audited = self.audited_removal(&service, instance.as_ref(), &cause, now);
         let Some(entry) = self.directory.service_mut(&service) else { return };
         // By expiry, and by a command that takes nothing along, the routes are held.
         let goes_with_last = match &cause {
@@ -93,13 +96,37 @@ impl Registry {
         self.publisher.advance();
         self.refresh(&service, now, effects);
         let is_whole = self.directory.service(&service).is_some_and(|entry| entry.is_being_removed());
-        let premises = self.premises_of_removal(&service, instance.as_ref(), &cause);
-        if self.is_stored(&change) {
-            let write = ServiceWrite::Remove { service: service.clone(), instance, is_whole, cause, leaving };
-            self.submit(&service, write, vec![change], premises, effects);
+        let (changes, premises) = if self.is_stored(&change) {
+            (vec![change], self.premises_of_removal(&service, instance.as_ref(), &cause))
         } else {
+            (Vec::new(), Vec::new())
+        };
+        let changes: Vec<_> = changes.into_iter().chain(audited).collect();
+        if changes.is_empty() {
             self.finish_removal(&service, instance, cause, now, effects);
+        } else {
+            let write = ServiceWrite::Remove { service: service.clone(), instance, is_whole, cause, leaving };
+            self.submit(&service, write, changes, premises, effects);
         }
+    }
+
+    /// What the audit keeps of it, where an operator asked for it.
+    fn audited_removal(
+        &self,
+        service: &ServiceName,
+        instance: Option<&InstanceId>,
+        cause: &RemovalCause,
+        now: Now,
+    ) -> Option<Change> {
+        let RemovalCause::Requested { command, .. } = cause else { return None };
+        let from = self.directory.registered_from(service, instance).ok();
+        if !self.settings.policy.is_operators(service, from, &command.source) {
+            return None;
+        }
+        let all = || self.directory.service(service).map(|entry| entry.instances().keys().cloned().collect());
+        let instances = instance.map_or_else(all, |id| Some(vec![id.clone()])).unwrap_or_default();
+        let action = AuditAction::Deregister { service: service.clone(), instances, is_whole: instance.is_none() };
+        Some(audit(action, &command.source.actor(), now))
     }
 
     pub(super) fn finish_removal(

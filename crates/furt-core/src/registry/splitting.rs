@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::answer::Answer;
+use super::audits::audit;
 use super::caller::{Asker, Caller};
 use super::change::Change;
 use super::command::Registration;
@@ -15,7 +16,7 @@ use super::refusal::Refusal;
 use super::report::Report;
 use super::splits::{MAX_PARKED, ParkedSplit, SplitAnswer, SplitCommand, SplitReport, SplitWrite};
 use super::write::Write;
-use crate::model::{Actor, InstanceSpec, ServiceName, Split};
+use crate::model::{Actor, AuditAction, InstanceSpec, ServiceName, Split};
 
 impl Registry {
     pub(super) fn handle_split(&mut self, command: SplitCommand, asker: Asker, now: Now, effects: &mut Effects) {
@@ -33,7 +34,7 @@ impl Registry {
         if let Some(refusal) = self.store_refusal() {
             return refuse(parked, refusal, effects);
         }
-        let (split, change) = match &parked.command {
+        let (split, change, action) = match &parked.command {
             SplitCommand::Set(_, spec) => {
                 if !self.splits.has_room_for(&service) {
                     return refuse(parked, Refusal::TooManySplits, effects);
@@ -44,18 +45,22 @@ impl Registry {
                 if let Err(why) = change.check() {
                     return refuse(parked, Refusal::Invalid(why), effects);
                 }
-                (split, change)
+                let (before, after) = (self.splits.get(&service).map(Arc::clone), Arc::clone(&split));
+                (split, change, AuditAction::SetSplit { service: service.clone(), before, after })
             }
             SplitCommand::Remove(_) => {
                 let Some(split) = self.splits.get(&service).map(Arc::clone) else {
                     return refuse(parked, Refusal::NoSplit(service), effects);
                 };
-                (split, Change::RemoveSplit(service.clone()))
+                let before = Arc::clone(&split);
+                let action = AuditAction::RemoveSplit { service: service.clone(), before };
+                (split, Change::RemoveSplit(service.clone()), action)
             }
         };
+        let changes = vec![change, audit(action, &parked.asker.by, now)];
         let id = self.write_ids.next();
         self.splits.outbox.submit(id, vec![service], SplitWrite { parked, split });
-        effects.write(id, Write { changes: vec![change], seen: self.revision, premises: Vec::new() });
+        effects.write(id, Write { changes, seen: self.revision, premises: Vec::new() });
     }
 
     fn unpark_split(&mut self, service: &ServiceName, now: Now, effects: &mut Effects) {
@@ -141,7 +146,7 @@ impl Registry {
     }
 
     fn put_split(&mut self, service: &ServiceName, split: &Arc<Split>, effects: &mut Effects) {
-        // An audit tells what is known as well, and so does the store of what was followed.
+        // A comparison tells what is known as well, and so does the store of what was followed.
         if self.splits.get(service) == Some(split) {
             return;
         }

@@ -2,6 +2,7 @@
 //!
 //! No sleeping and no runtime: time passes when a script says so, and writes are done when the harness says so.
 
+mod auditing;
 mod command;
 mod deregistering;
 mod draining;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use redb::StorageBackend;
 
 use super::*;
+use crate::store::conformance::audited;
 
 /// Nothing fails yet.
 const NEVER: usize = usize::MAX / 2;
@@ -66,7 +67,16 @@ fn open_on_failing_disk(path: &Path, epoch: Epoch, fails_at: usize, is_done: boo
     left.store(fails_at, Ordering::Relaxed);
     let (state, running) = (State::Open(Arc::new(database)), RunningStore::default());
     let affinity_secret = AffinitySecret::random().unwrap();
-    DiskStore { path: path.to_owned(), epoch, affinity_secret, state, running, undo: None, backoff: MIN_BACKOFF }
+    DiskStore {
+        path: path.to_owned(),
+        epoch,
+        affinity_secret,
+        state,
+        running,
+        gateway: String::new(),
+        undo: None,
+        backoff: MIN_BACKOFF,
+    }
 }
 
 /// Has each step of the batch fail in turn; gives how often the file had it although it was answered as failed.
@@ -125,4 +135,32 @@ fn notes_and_keys_that_failed_are_as_they_were() {
     let notes = [moved, note_down("i5", false), note_down("i6", true), note_ttl("i9", 90), note_ttl("i8", 1)];
     let keys = [api_key("k0", "9"), api_key("k9", "8"), gone_key("k2"), undrained, draining("i4")];
     assert!(check_each_failure(&[notes, keys].concat()) > 0, "the disk fails late enough to matter");
+}
+
+#[test]
+fn an_entry_of_the_audit_is_there_where_its_change_is() {
+    let folder = Folder::new();
+    let path = folder.path();
+    DiskStore::open(&path).unwrap().apply(&[api_key("k", "1"), audited("first")]).unwrap();
+    let (bytes, epoch) = (fs::read(&path).unwrap(), examine(&path).unwrap().epoch);
+    let batch = [gone_key("k"), audited("second")];
+    for is_done in [false, true] {
+        for step in 1.. {
+            fs::write(&path, &bytes).unwrap();
+            let mut store = open_on_failing_disk(&path, epoch, step, is_done);
+            if store.apply(&batch).is_ok() {
+                assert!(step > 5, "a batch takes some steps");
+                break;
+            }
+            let State::Failed { again, .. } = &mut store.state else { panic!("it has failed") };
+            *again = clock::now();
+            store.apply(&[]).unwrap();
+            let count = |store: &DiskStore| store.running().entries(Some(0), usize::MAX).unwrap().entries.len();
+            assert_eq!(count(&store), 1, "step {step} failed, and so it was answered");
+            store.apply(&batch).unwrap();
+            let all = store.running().entries(Some(0), usize::MAX).unwrap().entries;
+            assert_eq!(all.len(), 2, "once, after step {step}");
+            assert_eq!(all[1].record.as_ref().unwrap().previous, Some(all[0].sha256.to_string()));
+        }
+    }
 }

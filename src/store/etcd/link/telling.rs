@@ -27,7 +27,7 @@ impl Link {
                 self.settings.metrics.lapsed(lapsed as u64);
                 Origin::Lapse
             }
-            None => Origin::Audit,
+            None => Origin::Comparison,
         };
         self.tell(vec![changed(revision, changes, by)]);
     }

@@ -40,7 +40,7 @@ impl Link {
                 }
                 continue;
             }
-            self.own.note(&planned.claimed, revision);
+            self.own.fences.note(&planned.claimed, revision);
             let Waiting { of, write, mut rest, since } = waiting;
             match (of, rest.pop_front()) {
                 (Of::Core(id), None) if !given_up.contains(&of) => {

@@ -102,7 +102,7 @@ impl Keys {
             }
         }
         if !ended_names.is_empty() {
-            self.begin_removal(ended_names, None, parts);
+            self.begin_removal(ended_names, None, now, parts);
         }
         self.arm(now);
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::answer::Answer;
+use super::super::audits::audit;
 use super::super::caller::{Asker, Caller};
 use super::super::change::Change;
 use super::super::ids::{ReplyId, WriteId};
@@ -16,7 +17,7 @@ use super::command::{KeyAnswer, KeyCommand};
 use super::refusal::{KeyRefusal, MAX_KEYS};
 use super::report::KeyReport;
 use super::state::{KeyEntry, KeyParts, KeyState, KeyWrite, Keys, MAX_PARKED, ParkedKeyCommand};
-use crate::model::{Actor, KeyName, MAX_OLD_DIGESTS, OldDigest, RuntimeKey, Sha256Digest};
+use crate::model::{Actor, AuditAction, KeyName, MAX_OLD_DIGESTS, OldDigest, RuntimeKey, Sha256Digest};
 
 impl Keys {
     pub(in crate::registry) fn handle_command(
@@ -71,11 +72,11 @@ impl Keys {
             KeyCommand::Create(_) | KeyCommand::Rotate { .. } if let Some(why) = parts.store.unreachable => {
                 Err(Refusal::StoreFailed(why.to_string()))
             }
-            KeyCommand::Create(key) => self.begin_creation(Arc::new(*key), &asker, parts).map_err(Refusal::Key),
+            KeyCommand::Create(key) => self.begin_creation(Arc::new(*key), &asker, now, parts).map_err(Refusal::Key),
             KeyCommand::Rotate { sha256, grace, .. } => {
                 self.begin_rotation(&name, sha256, grace, &asker, now, parts).map_err(Refusal::Key)
             }
-            KeyCommand::Revoke(_) => self.begin_revocation(&name, &asker, parts).map_err(Refusal::Key),
+            KeyCommand::Revoke(_) => self.begin_revocation(&name, &asker, now, parts).map_err(Refusal::Key),
         };
         if let Err(refusal) = refused {
             self.refuse(&name, asker, refusal, parts);
@@ -86,6 +87,7 @@ impl Keys {
         &mut self,
         key: Arc<RuntimeKey>,
         asker: &Asker,
+        now: Now,
         parts: &mut KeyParts<'_>,
     ) -> Result<(), KeyRefusal> {
         let name = key.name();
@@ -108,10 +110,11 @@ impl Keys {
         }
         self.pending_digests.insert(key.spec.sha256, name.clone());
         let change = Change::PutKey(Arc::clone(&key));
+        let audited = audit(AuditAction::CreateKey(Arc::clone(&key)), &asker.by, now);
         let premises = parts.store.when_shared(|| {
             vec![Premise::Absent(Record::Key(name.clone())), Premise::Absent(Record::Digest(key.spec.sha256))]
         });
-        self.submit(KeyWrite::Create { key, asker: asker.clone() }, vec![change], premises, parts);
+        self.submit(KeyWrite::Create { key, asker: asker.clone() }, vec![change, audited], premises, parts);
         Ok(())
     }
 
@@ -146,19 +149,26 @@ impl Keys {
         let key = Arc::new(key);
         self.pending_digests.insert(sha256, name.clone());
         let change = Change::PutKey(Arc::clone(&key));
+        let audited = audit(AuditAction::RotateKey(Arc::clone(&key)), &asker.by, now);
         let premises = parts.store.when_shared(|| {
             vec![Premise::Unchanged(Record::Key(name.clone())), Premise::Absent(Record::Digest(sha256))]
         });
-        self.submit(KeyWrite::Rotate { key, grace, asker: asker.clone() }, vec![change], premises, parts);
+        self.submit(KeyWrite::Rotate { key, grace, asker: asker.clone() }, vec![change, audited], premises, parts);
         Ok(())
     }
 
-    fn begin_revocation(&mut self, name: &KeyName, asker: &Asker, parts: &mut KeyParts<'_>) -> Result<(), KeyRefusal> {
+    fn begin_revocation(
+        &mut self,
+        name: &KeyName,
+        asker: &Asker,
+        now: Now,
+        parts: &mut KeyParts<'_>,
+    ) -> Result<(), KeyRefusal> {
         let Some(key) = self.runtime.get(name).map(|entry| Arc::clone(&entry.key)) else {
             return Err(self.not_there(name));
         };
         self.take_out(name, KeyState::Revoked { by: asker.by.clone() }, parts);
-        self.begin_removal(vec![name.clone()], Some((asker.clone(), key)), parts);
+        self.begin_removal(vec![name.clone()], Some((asker.clone(), key)), now, parts);
         Ok(())
     }
 
@@ -183,17 +193,27 @@ impl Keys {
         &mut self,
         names: Vec<KeyName>,
         asker: Option<(Asker, Arc<RuntimeKey>)>,
+        now: Now,
         parts: &mut KeyParts<'_>,
     ) {
         names.iter().for_each(|name| {
             self.retry.remove(name);
         });
-        let changes = names.iter().cloned().map(Change::RemoveKey).collect();
+        let removed = names.iter().cloned().map(Change::RemoveKey);
+        let changes = removed.chain(names.iter().filter_map(|name| self.audited_end(name, now))).collect();
         // An operator's end is of the key by its name, however it was changed meanwhile.
         let is_by_time = asker.is_none();
         let unchanged = |name: &KeyName| Premise::Unchanged(Record::Key(name.clone()));
         let premises = parts.store.when_shared(|| names.iter().filter(|_| is_by_time).map(unchanged).collect());
         self.submit(KeyWrite::Remove { names, asker }, changes, premises, parts);
+    }
+
+    /// What the audit keeps of the end of a key, where an operator revoked it.
+    fn audited_end(&self, name: &KeyName, now: Now) -> Option<Change> {
+        match &self.runtime.get(name)?.state {
+            KeyState::Revoked { by } => Some(audit(AuditAction::RevokeKey(name.clone()), by, now)),
+            KeyState::Stays | KeyState::Expired => None,
+        }
     }
 
     fn submit(&mut self, write: KeyWrite, changes: Vec<Change>, premises: Vec<Premise>, parts: &mut KeyParts<'_>) {

@@ -159,7 +159,7 @@ fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
         }
         Ok(Answer::Drained { instances, .. }) => Outcome::Drained(instances.instances()),
         Ok(Answer::Split(_)) => Outcome::Split,
-        Ok(Answer::Key(_) | Answer::Maintenance(_)) => Outcome::Refused("not foreseen"),
+        Ok(Answer::Key(_) | Answer::Maintenance(_) | Answer::Audited) => Outcome::Refused("not foreseen"),
         Err(Refusal::NoSplit(_)) => Outcome::Refused("no split"),
         Err(Refusal::NotOwner { .. }) => Outcome::Refused("owner"),
         Err(Refusal::Taken { .. }) => Outcome::Refused("taken"),

@@ -64,6 +64,7 @@ impl Stored {
                 Change::RemoveSplit(service) => {
                     assert!(self.splits.remove(service).is_some(), "{service}: has no split");
                 }
+                Change::Audit(_) => {}
                 Change::Observe(..) | Change::NoteTtl { .. } => {
                     unreachable!("is kept, not written")
                 }

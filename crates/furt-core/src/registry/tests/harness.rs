@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::command::{Command, address, instance, parts, policy, settings, source};
 use crate::MemoryStore;
-use crate::model::{DrainUntil, Epoch, Incarnation, InstanceId, KeySpec, RouteSpec, RuntimeKey, Status};
+use crate::model::{AuditEntry, DrainUntil, Epoch, Incarnation, InstanceId, KeySpec, RouteSpec, RuntimeKey, Status};
 use crate::ports::Store as _;
 use crate::registry::directory::ServiceEntry;
 use crate::registry::effects::Effects;
@@ -48,6 +48,8 @@ pub(in crate::registry) struct Harness {
     pub(in crate::registry) revision: Revision,
     /// All that were ever asked for.
     pub(in crate::registry) written: Vec<Change>,
+    /// What the audit has.
+    pub(in crate::registry) audited: Vec<Arc<AuditEntry>>,
     pub(in crate::registry) answers: BTreeMap<ReplyId, Result<Answer, Refusal>>,
     open: BTreeSet<ReplyId>,
     pub(in crate::registry) plans: BTreeMap<InstanceRef, ProbePlan>,
@@ -85,6 +87,7 @@ impl Harness {
             renewed: Vec::new(),
             revision: Revision::default(),
             written: Vec::new(),
+            audited: Vec::new(),
             answers: BTreeMap::new(),
             open: BTreeSet::new(),
             plans: BTreeMap::new(),
@@ -260,6 +263,7 @@ impl Harness {
             Store::Fails => Event::WriteFailed(id, "disk full".to_owned()),
             Store::Works | Store::Waits => {
                 self.stored.apply(&write.changes).unwrap();
+                self.audited.extend(write.changes.iter().filter_map(audited).cloned());
                 self.revision = Revision(self.revision.0 + 1);
                 Event::WriteDone(id, self.revision)
             }
@@ -274,7 +278,7 @@ impl Harness {
             // Counters alone are told of it.
             Effect::Departs(..) => {}
             Effect::Write(id, write) => {
-                self.written.extend(write.changes.iter().cloned());
+                self.written.extend(write.changes.iter().filter(|change| audited(change).is_none()).cloned());
                 self.writes.push_back((id, write));
             }
             Effect::Keep(change) => {
@@ -500,4 +504,8 @@ impl Harness {
 /// Why a probe failed where nothing listens.
 pub(in crate::registry) fn refused() -> ProbeFailure {
     ProbeFailure::NoAnswer("connection refused".to_owned())
+}
+
+fn audited(change: &Change) -> Option<&Arc<AuditEntry>> {
+    if let Change::Audit(entry) = change { Some(entry) } else { None }
 }

@@ -299,7 +299,7 @@ fn a_service_that_an_audit_misses_gives_its_routes_up_to_one_that_the_store_has(
     furt.store = Store::Waits;
     let InstanceRef { service, id } = instance("a");
     let gone = Change::RemoveService { service, instances: vec![id] };
-    furt.told([vec![gone], put(&Command::new("b", &["GET /x"]))].concat(), Origin::Audit);
+    furt.told([vec![gone], put(&Command::new("b", &["GET /x"]))].concat(), Origin::Comparison);
     assert_eq!((furt.usable("", "/x"), furt.status("a")), (vec!["b"], None));
     assert!(furt.writes.is_empty());
     // One that nobody contests is stored again with its definition.
@@ -307,7 +307,7 @@ fn a_service_that_an_audit_misses_gives_its_routes_up_to_one_that_the_store_has(
     furt.register(&Command::new("a", &["GET /x"]).ttl(10)).unwrap();
     furt.store = Store::Waits;
     let InstanceRef { service, id } = instance("a");
-    furt.told(vec![Change::RemoveService { service, instances: vec![id] }], Origin::Audit);
+    furt.told(vec![Change::RemoveService { service, instances: vec![id] }], Origin::Comparison);
     let changes = &furt.writes.back().unwrap().1.changes;
     assert!(matches!(&changes[..], [Change::PutDefinition(_), Change::PutInstance(_)]), "{changes:?}");
     furt.finish(Store::Works);
@@ -356,7 +356,7 @@ fn a_static_route_of_this_gateway_does_not_hide_that_a_route_was_given_away() {
     furt.store = Store::Waits;
     let InstanceRef { service, id } = instance("a");
     let gone = Change::RemoveService { service, instances: vec![id] };
-    furt.told([vec![gone], put(&Command::new("b", &["GET /s", "GET /x"]))].concat(), Origin::Audit);
+    furt.told([vec![gone], put(&Command::new("b", &["GET /s", "GET /x"]))].concat(), Origin::Comparison);
     assert_eq!((furt.status("a"), furt.writes.len()), (None, 0), "what is another's is not stored again");
 }
 
@@ -433,9 +433,9 @@ fn keys_of_other_gateways_are_followed() {
     let command = KeyCommand::Revoke(KeyName::try_new("k").unwrap());
     furt.send(Event::KeyRequested { command, by: source("127.0.0.1").actor(), reply });
     assert_eq!(usable(&furt), 0);
-    furt.told(vec![Change::PutKey(key("one", 1_000))], Origin::Audit);
+    furt.told(vec![Change::PutKey(key("one", 1_000))], Origin::Comparison);
     assert_eq!(usable(&furt), 0, "it is the one that was revoked");
-    furt.told(vec![Change::PutKey(key("two", 2_000))], Origin::Audit);
+    furt.told(vec![Change::PutKey(key("two", 2_000))], Origin::Comparison);
     assert_eq!(usable(&furt), 1, "it is another one");
     furt.store = Store::Works;
     furt.pass(5);
@@ -535,8 +535,8 @@ fn what_is_told_twice_counts_once() {
     furt.told(put(&command), elsewhere());
     assert!(furt.instances("a").is_empty(), "it left since");
     furt.revision = before;
-    furt.told(put(&command), Origin::Audit);
-    assert_eq!(furt.instances("a"), ["a"], "an audit tells what was missed");
+    furt.told(put(&command), Origin::Comparison);
+    assert_eq!(furt.instances("a"), ["a"], "a comparison tells what was missed");
 }
 
 #[test]
@@ -579,7 +579,7 @@ fn written(command: &Command, added: u64) -> Vec<Incoming> {
 impl Harness {
     fn follows(&mut self, changes: Vec<Incoming>) {
         self.revision = Revision(self.revision.0 + 1);
-        let changed = StoreChanged { revision: self.revision, changes, by: Origin::Audit };
+        let changed = StoreChanged { revision: self.revision, changes, by: Origin::Comparison };
         self.send(Event::StoreChanged(Box::new(changed)));
     }
 

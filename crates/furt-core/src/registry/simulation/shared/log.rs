@@ -143,6 +143,7 @@ impl State {
                 splits.remove(service);
                 self.put.remove(&Record::Split(service.clone()));
             }
+            Change::Audit(_) => {}
             Change::Observe(..) => unreachable!("what a gateway saw is not shared"),
         }
     }
@@ -173,7 +174,7 @@ impl State {
         record.spec.heartbeat_ttl.or_else(|| self.contents.ttls.get(&instance.id).copied())
     }
 
-    /// What leads from here to `other`, as an audit finds it: what is gone first.
+    /// What leads from here to `other`, as a comparison finds it: what is gone first.
     pub(super) fn difference(&self, other: &Self) -> Vec<Change> {
         let (old, new) = (&self.contents, &other.contents);
         let is_new = |record: &Record| self.put.get(record) != other.put.get(record);

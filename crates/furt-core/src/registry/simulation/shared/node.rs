@@ -251,7 +251,7 @@ impl Node {
         }
     }
 
-    /// The connection is there again: what was missed is told entry by entry, or found by an audit where it is compacted.
+    /// The connection is there again: what was missed is told entry by entry, or found by a comparison where it is compacted.
     pub(super) fn reconnect(&mut self, log: &mut Log) {
         if !self.is_cut {
             return;
@@ -262,7 +262,7 @@ impl Node {
         if self.told < log.compacted {
             let changes = self.mirror.difference(&log.state);
             (self.told, self.mirror) = (head, log.state.clone());
-            self.tell(head as u64, changes, Origin::Audit);
+            self.tell(head as u64, changes, Origin::Comparison);
         }
         while self.told < head {
             self.follow(log);

@@ -1,0 +1,141 @@
+//! What operators did, as it is kept for those who ask later.
+//!
+//! Never a secret: of a key what it may do, and neither the key nor its digest. How an entry is written down, numbered and
+//! chained to the one before it is the stores' part.
+
+use std::sync::Arc;
+
+use super::{Actor, DrainUntil, InstanceId, KeyName, Maintenance, MaintenanceScope, RuntimeKey, ServiceName, Split};
+
+/// Something that an operator did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// When it was asked for, in ms since the Unix epoch.
+    pub at_ms: i64,
+    /// Who asked for it.
+    pub by: Actor,
+    /// What it was.
+    pub action: AuditAction,
+}
+
+/// What an operator did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditAction {
+    /// An API key was made.
+    CreateKey(Arc<RuntimeKey>),
+    /// An API key has another secret; the key as it is now.
+    RotateKey(Arc<RuntimeKey>),
+    /// An API key is good no more.
+    RevokeKey(KeyName),
+    /// Maintenance began.
+    BeginMaintenance {
+        /// What it is of.
+        scope: MaintenanceScope,
+        /// The one in whose place it began.
+        before: Option<Arc<Maintenance>>,
+        /// The maintenance.
+        after: Arc<Maintenance>,
+    },
+    /// Maintenance was ended.
+    EndMaintenance {
+        /// What it was of.
+        scope: MaintenanceScope,
+        /// The maintenance.
+        before: Arc<Maintenance>,
+    },
+    /// The callers of a service are split.
+    SetSplit {
+        /// The service.
+        service: ServiceName,
+        /// The split in whose place it was set.
+        before: Option<Arc<Split>>,
+        /// The split.
+        after: Arc<Split>,
+    },
+    /// The callers of a service are split no more.
+    RemoveSplit {
+        /// The service.
+        service: ServiceName,
+        /// The split.
+        before: Arc<Split>,
+    },
+    /// Instances get no new requests.
+    BeginDrain {
+        /// The service that they are of.
+        service: ServiceName,
+        /// The instances.
+        instances: Vec<InstanceId>,
+        /// What ends it.
+        until: DrainUntil,
+    },
+    /// Instances get requests again, or ids are held no more.
+    EndDrain {
+        /// The service that they are of.
+        service: ServiceName,
+        /// The instances.
+        instances: Vec<InstanceId>,
+    },
+    /// Instances were deregistered.
+    Deregister {
+        /// The service that they were of.
+        service: ServiceName,
+        /// The instances.
+        instances: Vec<InstanceId>,
+        /// Whether the service went with them.
+        is_whole: bool,
+    },
+    /// Something that changes nothing in the store; it is noted before it is done, whatever comes of it.
+    Order {
+        /// What was asked for.
+        order: Order,
+        /// Of which service, where it is of one.
+        service: Option<ServiceName>,
+        /// Of which instance, where it is of one.
+        instance: Option<InstanceId>,
+        /// The rest, in words.
+        detail: Option<String>,
+    },
+}
+
+/// What an operator asks of a gateway beside what is registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// To probe an instance now.
+    Probe,
+    /// To reload the configuration.
+    Reload,
+    /// To be replaced by another version.
+    Upgrade,
+    /// To show everything that is stored.
+    ExportStore,
+    /// To get another certificate.
+    RenewCertificate,
+    /// Something about the cluster.
+    Cluster,
+}
+
+impl AuditAction {
+    /// As it is written down and shown.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::CreateKey(_) => "key-create",
+            Self::RotateKey(_) => "key-rotate",
+            Self::RevokeKey(_) => "key-revoke",
+            Self::BeginMaintenance { .. } => "maintenance-begin",
+            Self::EndMaintenance { .. } => "maintenance-end",
+            Self::SetSplit { .. } => "split-set",
+            Self::RemoveSplit { .. } => "split-remove",
+            Self::BeginDrain { .. } => "drain-begin",
+            Self::EndDrain { .. } => "drain-end",
+            Self::Deregister { .. } => "deregister",
+            Self::Order { order, .. } => match order {
+                Order::Probe => "probe",
+                Order::Reload => "reload",
+                Order::Upgrade => "upgrade",
+                Order::ExportStore => "store-export",
+                Order::RenewCertificate => "certificate-renew",
+                Order::Cluster => "cluster",
+            },
+        }
+    }
+}
