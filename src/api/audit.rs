@@ -27,7 +27,7 @@ pub(super) const MAX_LIMIT: u64 = 1000;
 const LIMIT: u64 = 100;
 
 /// How long an entry is waited for that belongs to no other change.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// `GET /internal/audit?after=N&limit=N&wait=S`
 pub(super) async fn list(State(api): State<Arc<Api>>, mut parameters: Parameters) -> ApiResult<Audit> {

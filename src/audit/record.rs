@@ -9,6 +9,11 @@ use furt_core::model::{
     Actor, AuditAction, AuditEntry, Maintenance, MaintenanceScope, RuntimeKey, ServiceName, Sha256Digest, Split,
 };
 
+/// Texts of one list that an entry has.
+const MOST_TEXTS: usize = 100;
+/// Numbers are exact in every reader of JSON.
+const MOST_NUMBER: u64 = 1 << 53;
+
 /// An entry as it is stored: these fields as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -71,7 +76,11 @@ impl Head {
 
     /// As [`Self::to_json`] gave it; `None`: it is something else.
     pub fn parse(json: &[u8]) -> Option<Self> {
-        serde_json::from_slice(json).ok()
+        let is_good = |head: &Self| {
+            let is_digest = |text: &String| Sha256Digest::try_from_hex(text).is_ok();
+            head.number < MOST_NUMBER && head.sha256.as_ref().is_none_or(is_digest)
+        };
+        serde_json::from_slice(json).ok().filter(is_good)
     }
 
     /// As a store keeps it that keeps it by itself.
@@ -91,7 +100,7 @@ impl Head {
         let Described { service, instance, key, details } = Described::of(action);
         let record = Record {
             gateway: gateway.to_owned(),
-            number: self.number + 1,
+            number: self.number.saturating_add(1),
             at_ms: *at_ms,
             from: *address,
             by: operator.as_ref().map(ToString::to_string),
@@ -123,7 +132,9 @@ impl Described {
             AuditAction::CreateKey(key) | AuditAction::RotateKey(key) => {
                 Self { key: Some(key.name().to_string()), details: of_key(key), ..Self::default() }
             }
-            AuditAction::RevokeKey(name) => Self { key: Some(name.to_string()), ..Self::default() },
+            AuditAction::RevokeKey(name) | AuditAction::TakeBackKey(name) => {
+                Self { key: Some(name.to_string()), ..Self::default() }
+            }
             AuditAction::BeginMaintenance { scope, before, after } => Self::of_scope(scope)
                 .with("before", before.as_ref().map(|before| of_maintenance(before)))
                 .with("after", Some(of_maintenance(after))),
@@ -142,6 +153,12 @@ impl Described {
             AuditAction::EndDrain { service, instances } => {
                 Self::of_service(service).with("instances", Some(texts(instances)))
             }
+            AuditAction::Register { service, instance, is_defined, replaces } => Self {
+                instance: Some(instance.to_string()),
+                ..Self::of_service(service)
+                    .with("definition", is_defined.then_some(Value::Bool(true)))
+                    .with("replaced", Some(texts(replaces)).filter(|_| !replaces.is_empty()))
+            },
             AuditAction::Deregister { service, instances, is_whole } => Self::of_service(service)
                 .with("instances", Some(texts(instances)))
                 .with("whole", is_whole.then_some(Value::Bool(true))),
@@ -196,15 +213,18 @@ fn of_split(split: &Split) -> Value {
     json!({ "versions": shares.collect::<Map<_, _>>(), "header": header, "strict": split.spec.strict })
 }
 
+/// At most [`MOST_TEXTS`] of them, and how many more there are: an entry is as large as it is read.
 fn texts(all: &[impl ToString]) -> Value {
-    all.iter().map(ToString::to_string).collect()
+    let more = all.len().saturating_sub(MOST_TEXTS);
+    let first = all.iter().take(MOST_TEXTS).map(ToString::to_string);
+    first.chain((more > 0).then(|| format!("… ({more} more)"))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use furt_core::model::{KeyName, Order};
+    use furt_core::model::{InstanceId, KeyName, Order};
 
     use super::*;
     use crate::store::conformance;
@@ -261,6 +281,32 @@ mod tests {
         let detail = Some("x".to_owned());
         let order = of(AuditAction::Order { order: Order::Cluster, service: None, instance: None, detail });
         assert_eq!((&order["action"], &order["details"]), (&"cluster".into(), &json!({"detail": "x"})));
+    }
+
+    #[test]
+    fn an_end_that_no_gateway_wrote_is_none() {
+        let sha256 = Sha256Digest::of(b"x");
+        for (json, is_good) in [
+            (format!(r#"{{"number":7,"sha256":"{sha256}"}}"#), true),
+            (r#"{"number":0,"sha256":null}"#.to_owned(), true),
+            (format!(r#"{{"number":18446744073709551615,"sha256":"{sha256}"}}"#), false),
+            (r#"{"number":7,"sha256":"x"}"#.to_owned(), false),
+            ("7".to_owned(), false),
+        ] {
+            assert_eq!(Head::parse(json.as_bytes()).is_some(), is_good, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_long_list_is_cut_and_says_so() {
+        let instances = (0..250).map(|number| InstanceId::try_new(&format!("i{number}")).unwrap()).collect();
+        let service = ServiceName::try_new("a").unwrap();
+        let json = Head::default().append("g:1", &entry(AuditAction::EndDrain { service, instances }));
+        let list = &serde_json::from_slice::<Value>(&json).unwrap()["details"]["instances"];
+        assert_eq!(
+            (list.as_array().unwrap().len(), &list[99], &list[100]),
+            (101, &json!("i99"), &json!("… (150 more)"))
+        );
     }
 
     #[test]

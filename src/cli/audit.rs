@@ -124,9 +124,12 @@ fn check(args: &AuditArgs) -> Result<()> {
     }
 }
 
-/// Why an entry does not follow the one of its gateway that was read last; the first one may follow any that are not kept any more.
+/// Why an entry is none, or does not follow the one of its gateway that was read last; the first one may follow any that are not kept any more.
 fn follow(chains: &mut BTreeMap<String, Chain>, entry: AuditEntry) -> Option<String> {
-    let AuditEntry { gateway, number, sha256, previous, time, .. } = entry;
+    let AuditEntry { seq, gateway, number, sha256, previous, time, action, .. } = entry;
+    if action == "unreadable" {
+        return Some(format!("what is stored at {seq} is no entry"));
+    }
     let before = chains.insert(gateway.clone(), Chain { number, sha256 })?;
     if previous.as_ref() == Some(&before.sha256) && number == before.number + 1 {
         return None;
@@ -169,5 +172,7 @@ mod tests {
         assert_eq!(faults(&[(1, "changed", None), (2, "b", Some("a"))]), 1, "one was changed");
         assert_eq!(faults(&[(1, "a", None), (2, "b", None)]), 1, "another chain");
         assert_eq!(faults(&[(1, "a", None), (5, "b", Some("a"))]), 1, "with another number");
+        let nonsense = AuditEntry { action: "unreadable".to_owned(), ..entry(0, "x", None) };
+        assert!(follow(&mut BTreeMap::new(), nonsense).unwrap().contains("is no entry"), "also the last one");
     }
 }

@@ -37,8 +37,8 @@ pub use opening::examine;
 pub(super) use overlay::LONGEST_READ;
 pub use running::RunningStore;
 use tables::{
-    AFFINITY_SECRET, AUDIT, DEFINITIONS, DOWN, DRAINING, DRAINS, FORMAT, HOLDS, INSTANCES, IdTable, KEYS, MAINTENANCE,
-    META, OLDEST_FORMAT, SPLITS, TTLS, UP, WITH_DRAINING,
+    AFFINITY_SECRET, AUDIT, AUDIT_HEADS, DEFINITIONS, DOWN, DRAINING, DRAINS, FORMAT, HOLDS, INSTANCES, IdTable, KEYS,
+    MAINTENANCE, META, OLDEST_FORMAT, SPLITS, TTLS, UP, WITH_DRAINING,
 };
 pub use transfer::{Summary, check, export, import};
 use undo::Undo;
@@ -292,6 +292,7 @@ fn upgrade(database: &Database) -> Result<(), redb::Error> {
     }
     transaction.open_table(TTLS)?;
     transaction.open_table(AUDIT)?;
+    transaction.open_table(AUDIT_HEADS)?;
     Ok(transaction.commit()?)
 }
 
@@ -322,6 +323,7 @@ fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb
         transaction.open_table(MAINTENANCE)?;
         transaction.open_table(SPLITS)?;
         transaction.open_table(AUDIT)?;
+        transaction.open_table(AUDIT_HEADS)?;
     }
     Ok(transaction.commit()?)
 }

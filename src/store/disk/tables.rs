@@ -42,7 +42,9 @@ pub(super) const DRAINING: IdTable = TableDefinition::new("draining");
 pub(super) const MAINTENANCE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("maintenance");
 /// JSON by the name of the service that has the split.
 pub(super) const SPLITS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("splits");
-/// JSON by the number of the entry, from 1.
+/// JSON by the place of the entry, from 1.
 pub(super) const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
+/// By the name of a gateway its last entry of the audit: JSON.
+pub(super) const AUDIT_HEADS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("audit_heads");
 /// JSON by the key's name.
 pub(super) const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");

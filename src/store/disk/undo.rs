@@ -7,9 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use redb::{Database, ReadableTable as _, Table, TableDefinition, WriteTransaction};
+use redb::{AccessGuard, Database, ReadableTable as _, StorageError, Table, TableDefinition, WriteTransaction};
 
-use super::tables::{AUDIT, DEFINITIONS, DOWN, DRAINS, HOLDS, INSTANCES, IdTable, KEYS, MAINTENANCE, SPLITS, TTLS, UP};
+use super::tables::{
+    AUDIT, AUDIT_HEADS, DEFINITIONS, DOWN, DRAINS, HOLDS, INSTANCES, IdTable, KEYS, MAINTENANCE, SPLITS, TTLS, UP,
+};
 use furt_core::model::InstanceId;
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord};
 
@@ -27,11 +29,29 @@ pub(super) struct Undo {
     holds: Records,
     maintenance: Records,
     splits: Records,
-    /// The number of the last entry of the audit before the batch, where that adds some. The oldest one that had to go for it stays
-    /// away.
-    audit: Option<u64>,
+    /// Where the audit ended before the batch, where that adds entries. The oldest one that had to go for it stays away.
+    audit: Option<AuditEnd>,
     /// What was noted of the instances.
     notes: BTreeMap<String, Notes>,
+}
+
+/// The place of the last entry, and the last one of each gateway.
+#[derive(Debug)]
+struct AuditEnd {
+    place: u64,
+    heads: Vec<(String, Vec<u8>)>,
+}
+
+impl AuditEnd {
+    fn of(transaction: &WriteTransaction) -> Result<Self, redb::Error> {
+        let place = transaction.open_table(AUDIT)?.last()?.map_or(0, |(place, _)| place.value());
+        let table = transaction.open_table(AUDIT_HEADS)?;
+        let head = |entry: Result<(AccessGuard<'_, &str>, AccessGuard<'_, &[u8]>), StorageError>| {
+            entry.map(|(gateway, head)| (gateway.value().to_owned(), head.value().to_vec()))
+        };
+        let heads = table.iter()?.map(head).collect::<Result<_, _>>()?;
+        Ok(Self { place, heads })
+    }
 }
 
 #[derive(Debug)]
@@ -68,8 +88,7 @@ impl Undo {
             }
             Change::Audit(_) => {
                 if self.audit.is_none() {
-                    let last = transaction.open_table(AUDIT)?.last()?.map(|(number, _)| number.value());
-                    self.audit = Some(last.unwrap_or_default());
+                    self.audit = Some(AuditEnd::of(transaction)?);
                 }
                 Ok(())
             }
@@ -126,8 +145,13 @@ impl Undo {
                 };
             }
         }
-        if let Some(last) = self.audit {
-            transaction.open_table(AUDIT)?.retain_in(last + 1.., |_, _| false)?;
+        if let Some(AuditEnd { place, heads }) = &self.audit {
+            transaction.open_table(AUDIT)?.retain_in(place + 1.., |_, _| false)?;
+            let mut table = transaction.open_table(AUDIT_HEADS)?;
+            table.retain(|_, _| false)?;
+            for (gateway, head) in heads {
+                table.insert(gateway.as_str(), head.as_slice())?;
+            }
         }
         Ok(transaction.commit()?)
     }

@@ -20,10 +20,17 @@ async fn read(settings: Arc<Settings>, after: Option<u64>, limit: usize) -> Resu
     let read = connection.by_revision(&settings.layout.audit(), after, limit).await;
     let mut puts = read.map_err(|Fault { text, .. }| unavailable(text))?;
     let (first, last) = (puts.first().map(|put| put.modified), puts.last().map(|put| put.modified));
-    if puts.len() == limit && after.is_some() && first != last {
+    if puts.len() == limit && after.is_some() {
         // There may be more of the last revision.
-        puts.retain(|put| Some(put.modified) != last);
+        puts.retain(|put| first == last || Some(put.modified) != last);
     }
-    let entries = puts.iter().map(|put| RecordedEntry::of(put.modified, &put.value)).collect();
+    if let Some(one) = first.filter(|_| first == last && puts.len() == limit) {
+        // Few: they were one write.
+        let all = connection.of_revision(&settings.layout.audit(), one).await;
+        puts = all.map_err(|Fault { text, .. }| unavailable(text))?;
+    }
+    let mut entries: Vec<_> = puts.iter().map(|put| RecordedEntry::of(put.modified, &put.value)).collect();
+    let number = |entry: &RecordedEntry| entry.record.as_ref().map_or(0, |record| record.number);
+    entries.sort_by_key(|entry| (entry.position, number(entry)));
     Ok(Page::of(entries, after.unwrap_or(0)))
 }

@@ -235,6 +235,7 @@ impl Link {
         settings.metrics.followed(self.mirror.revision);
         self.tell_refused(&followed);
         self.follow_nodes(&followed);
+        settings.audit_news.tell();
         let unreadable = unreadable(&followed);
         if !followed.changes.is_empty() {
             let lapsed = followed.changes.iter().filter(|one| matches!(one.change, Change::RemoveInstance(_))).count();

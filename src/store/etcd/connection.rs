@@ -28,6 +28,8 @@ const CONNECT: Duration = Duration::from_secs(1);
 const PING: Duration = Duration::from_secs(5);
 /// Keys of one answer.
 const PAGE: i64 = 1000;
+/// Keys that are removed at once: etcd takes 128 operations.
+const DELETES: usize = 100;
 /// What one answer may have: a page of the largest records.
 const MAX_MESSAGE: usize = 128 << 20;
 
@@ -201,23 +203,34 @@ impl Connection {
         Ok(puts)
     }
 
-    /// Removes the first keys that begin so, until no more than these are left; a page of them at a time.
+    /// All keys that begin so and were put at that revision.
+    pub(super) async fn of_revision(&self, prefix: &str, revision: u64) -> Result<Vec<Put>, Fault> {
+        let options = GetOptions::new()
+            .with_range(end_of(prefix))
+            .with_min_mod_revision(signed(revision))
+            .with_max_mod_revision(signed(revision));
+        let mut kv = self.client.kv_client().max_decoding_message_size(MAX_MESSAGE);
+        let mut answer = within(PATIENCE, kv.get(prefix, Some(options))).await?;
+        Ok(answer.take_kvs().into_iter().map(put).collect())
+    }
+
+    /// Removes keys that begin so, those first that were put first, until no more than these are left.
     pub(super) async fn keep_newest(&self, prefix: &str, most: u64) -> Result<(), Fault> {
-        let mut kv = self.client.kv_client();
-        let count = GetOptions::new().with_range(end_of(prefix)).with_count_only();
-        let there = unsigned(within(PATIENCE, kv.get(prefix, Some(count))).await?.count());
-        let over = signed(there.saturating_sub(most)).min(PAGE);
-        if over == 0 {
-            return Ok(());
+        loop {
+            let count = GetOptions::new().with_range(end_of(prefix)).with_count_only();
+            let there = within(PATIENCE, self.client.kv_client().get(prefix, Some(count))).await?.count();
+            let over = usize::try_from(unsigned(there).saturating_sub(most)).unwrap_or(usize::MAX);
+            if over == 0 {
+                return Ok(());
+            }
+            let first = self.by_revision(prefix, Some(0), over.min(DELETES)).await?;
+            let key = |put: Put| String::from_utf8(put.key).ok().map(Op::Delete);
+            let ops: Vec<_> = first.into_iter().filter_map(key).collect();
+            if ops.is_empty() {
+                return Ok(());
+            }
+            self.txn(Txn { ops, ..Txn::default() }).await?;
         }
-        let first = GetOptions::new().with_range(end_of(prefix)).with_keys_only().with_limit(over);
-        let mut answer = within(PATIENCE, kv.get(prefix, Some(first))).await?;
-        if let Some(last) = answer.take_kvs().pop() {
-            let mut end = last.into_key_value().0;
-            end.push(0);
-            within(PATIENCE, kv.delete(prefix, Some(DeleteOptions::new().with_range(end)))).await?;
-        }
-        Ok(())
     }
 
     /// One key as it was at a revision.

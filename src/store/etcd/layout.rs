@@ -99,7 +99,7 @@ impl Layout {
 
     /// An entry of the audit: when it was asked for, and its number among those of its gateway.
     pub(super) fn audit_entry(&self, at_ms: i64, gateway: &GatewayName, number: u64) -> String {
-        format!("{}{:015}/{gateway}/{number}", self.audit(), at_ms.max(0))
+        format!("{}{:015}/{gateway}/{number:010}", self.audit(), at_ms.max(0))
     }
 
     pub(super) fn fence(&self, fence: Fence) -> String {

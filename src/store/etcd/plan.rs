@@ -131,6 +131,7 @@ pub(super) fn plan(write: &Write, mirror: &Mirror, own: &Own, layout: &Layout) -
         ops: BTreeMap::new(),
         entries: Vec::new(),
         head: None,
+        changes_more: write.changes.iter().any(|change| !matches!(change, Change::Audit(_))),
         planned: Planned::default(),
     };
     if !write.premises.iter().all(|premise| planner.rely_on(premise, own)) {
@@ -153,6 +154,8 @@ struct Planner<'a> {
     /// Entries of the audit, and where its chain ends with them.
     entries: Vec<Op>,
     head: Option<Head>,
+    /// Whether it is more than entries of the audit.
+    changes_more: bool,
     planned: Planned,
 }
 
@@ -419,7 +422,7 @@ impl Planner<'_> {
     }
 
     fn finish(self) -> Plan {
-        let Self { mut planned, mut ops, entries, layout, mirror, .. } = self;
+        let Self { mut planned, mut ops, entries, layout, mirror, changes_more, .. } = self;
         for service in &planned.removed {
             let comes_again = |(key, op): (&Key, &Op)| {
                 let is_of_it = service_of(key) == Some(service) && !matches!(key, Key::Definition(_));
@@ -439,7 +442,10 @@ impl Planner<'_> {
         }
         // A witness that is put and then goes with its service is one no longer.
         planned.witnesses.retain(|key| ops.contains_key(key) || mirror.get(key).is_some());
-        if planned.witnesses.is_empty() {
+        // What its entry tells of is so already: somebody else did it.
+        let is_entry = |key: &Key| matches!(key, Key::AuditHead(_));
+        let changes_nothing = changes_more && planned.witnesses.iter().all(is_entry);
+        if planned.witnesses.is_empty() || changes_nothing {
             return Plan::Nothing;
         }
         // With the write, so that only what is stored is in anybody's way.

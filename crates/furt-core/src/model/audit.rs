@@ -27,6 +27,8 @@ pub enum AuditAction {
     RotateKey(Arc<RuntimeKey>),
     /// An API key is good no more.
     RevokeKey(KeyName),
+    /// An API key is as it was before: the command that changed it was answered as failed, and was stored all the same.
+    TakeBackKey(KeyName),
     /// Maintenance began.
     BeginMaintenance {
         /// What it is of.
@@ -75,6 +77,17 @@ pub enum AuditAction {
         /// The instances.
         instances: Vec<InstanceId>,
     },
+    /// Something was registered where another registrant's was, as only an operator may.
+    Register {
+        /// The service.
+        service: ServiceName,
+        /// The instance.
+        instance: InstanceId,
+        /// Whether its definition is another one from now on.
+        is_defined: bool,
+        /// Instances at the same url, which are gone.
+        replaces: Vec<InstanceId>,
+    },
     /// Instances were deregistered.
     Deregister {
         /// The service that they were of.
@@ -121,12 +134,14 @@ impl AuditAction {
             Self::CreateKey(_) => "key-create",
             Self::RotateKey(_) => "key-rotate",
             Self::RevokeKey(_) => "key-revoke",
+            Self::TakeBackKey(_) => "key-take-back",
             Self::BeginMaintenance { .. } => "maintenance-begin",
             Self::EndMaintenance { .. } => "maintenance-end",
             Self::SetSplit { .. } => "split-set",
             Self::RemoveSplit { .. } => "split-remove",
             Self::BeginDrain { .. } => "drain-begin",
             Self::EndDrain { .. } => "drain-end",
+            Self::Register { .. } => "register",
             Self::Deregister { .. } => "deregister",
             Self::Order { order, .. } => match order {
                 Order::Probe => "probe",

@@ -7,15 +7,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::answer::Answer;
-use super::audits::WaitingEntry;
+use super::audits::{WaitingEntry, audit};
 use super::caller::Asker;
 use super::change::Change;
 use super::command::Source;
+use super::directory::InstanceEntry;
 use super::dispatch::Registry;
 use super::effects::Effects;
 use super::grants::RegistrationPolicy;
+use super::ids::InstanceRef;
 use super::now::Now;
 use super::refusal::Refusal;
+use super::service_write::Registering;
 use super::write::Write;
 use crate::model::{AuditAction, AuditEntry, ServiceName};
 
@@ -33,6 +36,42 @@ impl RegistrationPolicy {
 }
 
 impl Registry {
+    /// What the audit keeps of a registration: where it takes what another registrant has, which nobody but an operator may. Any
+    /// other one is an event, whoever sends it.
+    pub(super) fn audited_registration(&self, registering: &Registering, now: Now) -> Option<Change> {
+        let Registering { command, definition_owner, replaces, .. } = registering;
+        let (service, source) = (&command.definition.service, &command.source);
+        let entry = self.directory.service(service)?;
+        let without = Source { operator: None, ..source.clone() };
+        let is_others = |from| self.settings.policy.check_owner(service, from, &without).is_err();
+        let instances = std::iter::once(&command.instance.id).chain(replaces);
+        let owners = instances.filter_map(|id| entry.instances().get(id)).map(InstanceEntry::registered_from);
+        let definition = definition_owner.map(|_| entry.registered_from());
+        if source.operator.is_none() || !owners.chain(definition).any(is_others) {
+            return None;
+        }
+        let action = AuditAction::Register {
+            service: service.clone(),
+            instance: command.instance.id.clone(),
+            is_defined: definition_owner.is_some(),
+            replaces: replaces.clone(),
+        };
+        Some(audit(action, &source.actor(), now))
+    }
+
+    /// The same of one that changes nothing and ends a drain.
+    pub(super) fn audited_return(&self, instance: &InstanceRef, source: &Source, now: Now) -> Option<Change> {
+        let installed = self.directory.instance(instance)?;
+        let without = Source { operator: None, ..source.clone() };
+        let is_owner =
+            || self.settings.policy.check_owner(&instance.service, installed.registered_from(), &without).is_ok();
+        if source.operator.is_none() || is_owner() {
+            return None;
+        }
+        let (service, instances) = (instance.service.clone(), vec![instance.id.clone()]);
+        Some(audit(AuditAction::EndDrain { service, instances }, &source.actor(), now))
+    }
+
     /// Something is done that changes nothing else in the store: its entry is stored by itself.
     pub(super) fn handle_audit(&mut self, action: AuditAction, asker: Asker, now: Now, effects: &mut Effects) {
         if let Some(refusal) = self.store_refusal() {

@@ -46,8 +46,9 @@ impl Registry {
         {
             return effects.reply_to_command(caller.reply, &service, &command.source, Err(refusal));
         }
+        // The entry goes first: where many instances go in several pieces, it is with the first one.
         let changes = drains.iter().flat_map(|change| stored(&command, change));
-        let changes = changes.chain(self.audited_drain(&command, &drains, now)).collect();
+        let changes = self.audited_drain(&command, &drains, now).into_iter().chain(changes).collect();
         let premises = self.premises_of_drain(&command, &drains);
         self.submit(&service, ServiceWrite::Drain { command, drains, caller }, changes, premises, effects);
     }
@@ -218,7 +219,8 @@ impl Registry {
         self.hear_registration(&instance, command.kind, now, effects);
         self.directory.claim_id(&instance);
         let premises = self.premises_of_return(&instance);
-        let changes = vec![Change::RemoveDraining(instance)];
+        let audited = self.audited_return(&instance, &command.source, now);
+        let changes = audited.into_iter().chain([Change::RemoveDraining(instance)]).collect();
         self.submit(&service, ServiceWrite::Return { command, caller }, changes, premises, effects);
     }
 

@@ -1,7 +1,7 @@
 //! Maintenance begins and ends, by commands of operators, by time, and by what other gateways did.
 //!
-//! As all that is durable a command takes two events. The last one counts: it relies on nothing that others did meanwhile.
-//! One that is over leaves the snapshot at once, and then the store, of which any gateway may have it removed.
+//! As all that is durable a command takes two events. Of two at once the later one counts: it is judged again by what the earlier
+//! one left. One that is over leaves the snapshot at once, and then the store, of which any gateway may have it removed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,7 +85,8 @@ impl Registry {
                 (MaintenanceWrite::End { maintenance, asker }, vec![Change::RemoveMaintenance(scope.clone()), audited])
             }
         };
-        self.submit_maintenance(scope, write, changes, Vec::new(), effects);
+        let premises = self.premises_of_maintenance(&scope);
+        self.submit_maintenance(scope, write, changes, premises, effects);
     }
 
     fn submit_maintenance(

@@ -9,7 +9,7 @@ use super::ids::InstanceRef;
 use super::refusal::Refusal;
 use super::service_write::{DrainChange, Registering, RemovalCause};
 use super::write::{Claim, Premise, Record};
-use crate::model::{DrainUntil, InstanceId, ServiceName};
+use crate::model::{DrainUntil, InstanceId, MaintenanceScope, ServiceName};
 
 impl Registry {
     /// Why nothing can be stored now, where that is known.
@@ -135,6 +135,24 @@ impl Registry {
             Premise::Unclaimed(Claim::Place(service.clone(), place)),
         ]);
         premises
+    }
+
+    /// What the audit says was there before must have been.
+    pub(super) fn premises_of_maintenance(&self, scope: &MaintenanceScope) -> Vec<Premise> {
+        self.as_it_is_at(Record::Maintenance(scope.clone()), self.maintenances.stored(scope).is_some())
+    }
+
+    /// The same of a split.
+    pub(super) fn premises_of_split(&self, service: &ServiceName) -> Vec<Premise> {
+        self.as_it_is_at(Record::Split(service.clone()), self.splits.get(service).is_some())
+    }
+
+    fn as_it_is_at(&self, record: Record, is_stored: bool) -> Vec<Premise> {
+        match (self.settings.sharing.is_shared(), is_stored) {
+            (false, _) => Vec::new(),
+            (true, true) => vec![Premise::Unchanged(record)],
+            (true, false) => vec![Premise::Absent(record)],
+        }
     }
 
     fn as_it_is_of_service(&self, service: &ServiceName) -> Premise {

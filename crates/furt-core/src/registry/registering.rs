@@ -52,6 +52,7 @@ impl Registry {
                 let ttl = self.promised_ttl(&command);
                 self.begin_registration(
                     Registering { command, definition_owner, replaces, canary, ttl, caller },
+                    now,
                     effects,
                 );
             }
@@ -72,10 +73,10 @@ impl Registry {
         }
     }
 
-    fn begin_registration(&mut self, registering: Registering, effects: &mut Effects) {
+    fn begin_registration(&mut self, registering: Registering, now: Now, effects: &mut Effects) {
         let Registering { command, definition_owner, caller, .. } = &registering;
         let service = command.definition.service.clone();
-        let changes = self.changes(&registering);
+        let changes = self.changes(&registering, now);
         // Nothing is stored that a start would not read again.
         if let Err(why) = changes.iter().try_for_each(Change::check) {
             return effects.reply_to_command(caller.reply, &service, &command.source, Err(Refusal::Invalid(why)));
@@ -152,7 +153,7 @@ impl Registry {
     }
 
     /// What a registration stores.
-    fn changes(&self, registering: &Registering) -> Vec<Change> {
+    fn changes(&self, registering: &Registering, now: Now) -> Vec<Change> {
         let Registering { command, definition_owner, replaces, ttl, .. } = registering;
         let service = command.definition.service.clone();
         let instance = InstanceRef { service: service.clone(), id: command.instance.id.clone() };
@@ -177,6 +178,7 @@ impl Registry {
         let gone = gone.map(Change::RemoveInstance);
         let drain = self.drain_after(&instance, incarnation, replaces).filter(|mark| mark.until != DrainUntil::Undo);
         let drain = drain.map(|mark| Change::PutDraining(instance.clone(), Arc::clone(mark)));
-        definition.into_iter().chain(gone).chain([put]).chain(ttl).chain(drain).collect()
+        let audited = self.audited_registration(registering, now);
+        audited.into_iter().chain(definition).chain(gone).chain([put]).chain(ttl).chain(drain).collect()
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::answer::Answer;
 use super::audits::audit;
 use super::caller::Caller;
-use super::change::Change;
 use super::command::{Deregistration, OnLastInstance, Source};
 use super::dispatch::Registry;
 use super::effects::Effects;
@@ -15,7 +14,7 @@ use super::now::Now;
 use super::refusal::Refusal;
 use super::report::Report;
 use super::service_write::{RemovalCause, ServiceCommand, ServiceWrite};
-use crate::model::{AuditAction, Incarnation, InstanceId, ServiceName};
+use crate::model::{Actor, AuditAction, Incarnation, InstanceId, ServiceName};
 use crate::routing::Drained;
 
 impl Registry {
@@ -78,7 +77,7 @@ impl Registry {
         now: Now,
         effects: &mut Effects,
     ) {
-        let audited = self.audited_removal(&service, instance.as_ref(), &cause, now);
+        let audited = self.audited_removal(&service, instance.as_ref(), &cause);
         let Some(entry) = self.directory.service_mut(&service) else { return };
         // By expiry, and by a command that takes nothing along, the routes are held.
         let goes_with_last = match &cause {
@@ -101,7 +100,10 @@ impl Registry {
         } else {
             (Vec::new(), Vec::new())
         };
-        let changes: Vec<_> = changes.into_iter().chain(audited).collect();
+        let audited = audited.map(|(instances, by)| {
+            audit(AuditAction::Deregister { service: service.clone(), instances, is_whole }, &by, now)
+        });
+        let changes: Vec<_> = audited.into_iter().chain(changes).collect();
         if changes.is_empty() {
             self.finish_removal(&service, instance, cause, now, effects);
         } else {
@@ -110,14 +112,13 @@ impl Registry {
         }
     }
 
-    /// What the audit keeps of it, where an operator asked for it.
+    /// Who leaves by an operator's command, and whose; `None`: it is no operator's.
     fn audited_removal(
         &self,
         service: &ServiceName,
         instance: Option<&InstanceId>,
         cause: &RemovalCause,
-        now: Now,
-    ) -> Option<Change> {
+    ) -> Option<(Vec<InstanceId>, Actor)> {
         let RemovalCause::Requested { command, .. } = cause else { return None };
         let from = self.directory.registered_from(service, instance).ok();
         if !self.settings.policy.is_operators(service, from, &command.source) {
@@ -125,8 +126,7 @@ impl Registry {
         }
         let all = || self.directory.service(service).map(|entry| entry.instances().keys().cloned().collect());
         let instances = instance.map_or_else(all, |id| Some(vec![id.clone()])).unwrap_or_default();
-        let action = AuditAction::Deregister { service: service.clone(), instances, is_whole: instance.is_none() };
-        Some(audit(action, &command.source.actor(), now))
+        Some((instances, command.source.actor()))
     }
 
     pub(super) fn finish_removal(

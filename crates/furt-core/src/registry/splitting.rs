@@ -1,6 +1,7 @@
 //! Splits are set and removed, by commands of operators and by what other gateways did.
 //!
-//! As all that is durable a command takes two events. The last one counts: it relies on nothing that others did meanwhile.
+//! As all that is durable a command takes two events. Of two at once the later one counts: it is judged again by what the earlier one
+//! left.
 
 use std::sync::Arc;
 
@@ -59,8 +60,9 @@ impl Registry {
         };
         let changes = vec![change, audit(action, &parked.asker.by, now)];
         let id = self.write_ids.next();
+        let premises = self.premises_of_split(&service);
         self.splits.outbox.submit(id, vec![service], SplitWrite { parked, split });
-        effects.write(id, Write { changes, seen: self.revision, premises: Vec::new() });
+        effects.write(id, Write { changes, seen: self.revision, premises });
     }
 
     fn unpark_split(&mut self, service: &ServiceName, now: Now, effects: &mut Effects) {

@@ -57,3 +57,19 @@ fn the_oldest_entries_go_where_there_are_too_many() {
     assert_eq!((all.len(), all[0].position, names(&all[most - 2..])), (most, 3, vec!["b", "c"]));
     assert_eq!(all[1].record.as_ref().unwrap().previous, Some(all[0].sha256.to_string()));
 }
+
+#[test]
+fn a_gateway_that_is_renamed_has_a_chain_of_each_name() {
+    let folder = Folder::new();
+    let mut last = std::collections::BTreeMap::new();
+    for (name, entry) in [("g:1", "a"), ("g:2", "b"), ("g:2", "c"), ("g:1", "d")] {
+        let mut store = DiskStore::open(&folder.path()).unwrap().of_gateway(name);
+        store.apply(&[audited(entry)]).unwrap();
+        let all = entries(&store);
+        let newest = all.last().unwrap();
+        let record = newest.record.as_ref().unwrap();
+        let (number, sha256) = last.get(name).cloned().unwrap_or((0, None));
+        assert_eq!((record.number, &record.previous), (number + 1, &sha256), "{name} {entry}");
+        last.insert(name, (record.number, Some(newest.sha256.to_string())));
+    }
+}

@@ -14,6 +14,7 @@ use super::super::mirror::Lease;
 use super::super::txn::Under;
 use super::{Answered, End, InFlight, Link, Open, WRITE_PATIENCE, Way, changed, fault};
 use crate::clock;
+use furt_core::model::{AuditAction, AuditEntry, KeyName};
 use furt_core::registry::{Change, Event, Incoming, Origin, Premise, Record, Revision, Write};
 
 impl Link {
@@ -77,6 +78,7 @@ impl Link {
             premises.push(Premise::Unchanged(Record::Key(name)));
         }
         if !changes.is_empty() {
+            changes.extend(taken_back(write));
             let write = Write { changes, seen: Revision(revision), premises };
             self.queue.push_front(Waiting { of: Of::Nobody, write, rest: VecDeque::new(), since: clock::now() });
         }
@@ -267,4 +269,21 @@ impl Link {
         }
         self.tell(events);
     }
+}
+
+/// Entries of the audit for keys that are put as they were: of who asked for them to be changed.
+fn taken_back(write: &Write) -> Vec<Change> {
+    let by =
+        write.changes.iter().find_map(|change| if let Change::Audit(entry) = change { Some(&entry.by) } else { None });
+    let Some(by) = by else { return Vec::new() };
+    let keys = write
+        .changes
+        .iter()
+        .filter_map(|change| if let Change::PutKey(key) = change { Some(key.name()) } else { None });
+    let entry = |name: &KeyName| AuditEntry {
+        at_ms: clock::unix_ms(),
+        by: by.clone(),
+        action: AuditAction::TakeBackKey(name.clone()),
+    };
+    keys.map(|name| Change::Audit(Arc::new(entry(name)))).collect()
 }

@@ -41,14 +41,17 @@ fn writes_that_wait_together_are_one_chain() {
 }
 
 #[test]
-fn what_is_not_stored_leaves_no_entry_and_what_changes_nothing_else_one() {
+fn what_is_not_stored_or_is_so_already_leaves_no_entry() {
     let mut model = Model::default();
     let mut gateway = Gateway::new(&mut model);
     let absent = Premise::Unchanged(Record::Split(service("a")));
     assert_eq!(gateway.write(&mut model, vec![gone_split("a"), audited("x")], vec![absent]), [false]);
     assert_eq!(entries(&model), []);
-    assert_eq!(gateway.write(&mut model, vec![gone_split("a"), audited("y")], Vec::new()), [true]);
-    assert_eq!(names(&entries(&model)), ["y"]);
+    assert_eq!(gateway.write(&mut model, vec![gone_split("a"), audited("y")], Vec::new()), [true], "there is none");
+    assert_eq!(entries(&model), []);
+    // An entry of what is no change of the store is stored by itself.
+    assert_eq!(gateway.write(&mut model, vec![audited("z")], Vec::new()), [true]);
+    assert_eq!(names(&entries(&model)), ["z"]);
 }
 
 #[test]

@@ -34,12 +34,12 @@ impl Keys {
             }
         }
         for key in changed {
-            self.follow_put(key, parts);
+            self.follow_put(key, now, parts);
         }
         self.end_due(now, parts);
     }
 
-    fn follow_put(&mut self, key: &Arc<RuntimeKey>, parts: &mut KeyParts<'_>) {
+    fn follow_put(&mut self, key: &Arc<RuntimeKey>, now: Now, parts: &mut KeyParts<'_>) {
         let name = key.name().clone();
         if self.runtime.get(&name).is_some_and(|entry| entry.key.created_ms != key.created_ms) {
             // Another key of that name.
@@ -52,7 +52,7 @@ impl Keys {
             self.publish(&name, parts);
             KeyReport::Rotated { name, by: None }
         } else {
-            self.install(Arc::clone(key), parts);
+            self.install(Arc::clone(key), now, parts);
             KeyReport::Created { name, by: None }
         };
         parts.effects.report(Report::Key(report));

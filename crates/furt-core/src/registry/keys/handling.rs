@@ -17,7 +17,7 @@ use super::command::{KeyAnswer, KeyCommand};
 use super::refusal::{KeyRefusal, MAX_KEYS};
 use super::report::KeyReport;
 use super::state::{KeyEntry, KeyParts, KeyState, KeyWrite, Keys, MAX_PARKED, ParkedKeyCommand};
-use crate::model::{Actor, AuditAction, KeyName, MAX_OLD_DIGESTS, OldDigest, RuntimeKey, Sha256Digest};
+use crate::model::{Actor, AuditAction, AuditEntry, KeyName, MAX_OLD_DIGESTS, OldDigest, RuntimeKey, Sha256Digest};
 
 impl Keys {
     pub(in crate::registry) fn handle_command(
@@ -30,7 +30,7 @@ impl Keys {
     ) {
         let parked = ParkedKeyCommand { command, asker: Asker { by, caller: Caller::new(reply) } };
         if self.outbox.is_writing(parked.command.name()) {
-            self.park(parked, parts);
+            self.park(parked, now, parts);
         } else {
             self.begin_command(parked, now, parts);
         }
@@ -38,7 +38,7 @@ impl Keys {
     }
 
     /// Lets a command wait for the write that its key is in. An end does not wait to be seen: the store may hang.
-    fn park(&mut self, parked: ParkedKeyCommand, parts: &mut KeyParts<'_>) {
+    fn park(&mut self, parked: ParkedKeyCommand, now: Now, parts: &mut KeyParts<'_>) {
         let name = parked.command.name().clone();
         let is_end = matches!(parked.command, KeyCommand::Revoke(_));
         let by = parked.asker.by.clone();
@@ -48,7 +48,7 @@ impl Keys {
             return self.refuse(&name, parked.asker, Refusal::Busy, parts);
         }
         if is_end {
-            self.take_out(&name, KeyState::Revoked { by }, parts);
+            self.take_out(&name, KeyState::Revoked { by, at_ms: now.unix_ms }, parts);
         }
     }
 
@@ -167,7 +167,7 @@ impl Keys {
         let Some(key) = self.runtime.get(name).map(|entry| Arc::clone(&entry.key)) else {
             return Err(self.not_there(name));
         };
-        self.take_out(name, KeyState::Revoked { by: asker.by.clone() }, parts);
+        self.take_out(name, KeyState::Revoked { by: asker.by.clone(), at_ms: now.unix_ms }, parts);
         self.begin_removal(vec![name.clone()], Some((asker.clone(), key)), now, parts);
         Ok(())
     }
@@ -199,8 +199,13 @@ impl Keys {
         names.iter().for_each(|name| {
             self.retry.remove(name);
         });
-        let removed = names.iter().cloned().map(Change::RemoveKey);
-        let changes = removed.chain(names.iter().filter_map(|name| self.audited_end(name, now))).collect();
+        // Each entry stands before its change: many of them go in several pieces.
+        let by = asker.as_ref().map(|(asker, _)| (&asker.by, now.unix_ms));
+        let change = |name: &KeyName| {
+            let audited = by.map(|(by, at_ms)| revoked(name, by, at_ms)).or_else(|| self.audited_end(name));
+            audited.into_iter().chain([Change::RemoveKey(name.clone())])
+        };
+        let changes = names.iter().flat_map(change).collect();
         // An operator's end is of the key by its name, however it was changed meanwhile.
         let is_by_time = asker.is_none();
         let unchanged = |name: &KeyName| Premise::Unchanged(Record::Key(name.clone()));
@@ -209,9 +214,9 @@ impl Keys {
     }
 
     /// What the audit keeps of the end of a key, where an operator revoked it.
-    fn audited_end(&self, name: &KeyName, now: Now) -> Option<Change> {
+    fn audited_end(&self, name: &KeyName) -> Option<Change> {
         match &self.runtime.get(name)?.state {
-            KeyState::Revoked { by } => Some(audit(AuditAction::RevokeKey(name.clone()), by, now)),
+            KeyState::Revoked { by, at_ms } => Some(revoked(name, by, *at_ms)),
             KeyState::Stays | KeyState::Expired => None,
         }
     }
@@ -228,7 +233,7 @@ impl Keys {
             KeyWrite::Create { key, asker } => {
                 let report = KeyReport::Created { name: key.name().clone(), by: Some(asker.by.clone()) };
                 self.pending_digests.remove(&key.spec.sha256);
-                self.install(Arc::clone(&key), parts);
+                self.install(Arc::clone(&key), now, parts);
                 self.answer(asker.caller, key, report, parts);
             }
             KeyWrite::Rotate { key, asker, .. } => {
@@ -249,7 +254,7 @@ impl Keys {
                             let key = forgotten.map_or_else(|| Arc::clone(key), |entry| entry.key);
                             self.answer(asker.caller, key, report, parts);
                         }
-                        (None, Some(KeyEntry { state: KeyState::Revoked { by }, .. })) => {
+                        (None, Some(KeyEntry { state: KeyState::Revoked { by, .. }, .. })) => {
                             parts.effects.report(Report::Key(KeyReport::Revoked { name, by: Some(by) }));
                         }
                         (None, Some(_)) => parts.effects.report(Report::Key(KeyReport::Expired(name))),
@@ -314,4 +319,9 @@ impl Keys {
         parts.effects.report(Report::Key(report));
         parts.effects.reply(asker.caller.reply, Err(refusal));
     }
+}
+
+fn revoked(name: &KeyName, by: &Actor, at_ms: i64) -> Change {
+    let action = AuditAction::RevokeKey(name.clone());
+    Change::Audit(Arc::new(AuditEntry { at_ms, by: by.clone(), action }))
 }

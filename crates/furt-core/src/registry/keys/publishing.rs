@@ -70,12 +70,12 @@ impl Keys {
         parts: &mut KeyParts<'_>,
     ) {
         for key in keys.into_values() {
-            self.install(key, parts);
+            self.install(key, now, parts);
         }
         self.end_due(now, parts);
     }
 
-    pub(super) fn install(&mut self, key: Arc<RuntimeKey>, parts: &mut KeyParts<'_>) {
+    pub(super) fn install(&mut self, key: Arc<RuntimeKey>, now: Now, parts: &mut KeyParts<'_>) {
         let name = key.name().clone();
         self.claim_digests(&key);
         let live = Arc::default();
@@ -84,7 +84,7 @@ impl Keys {
         self.evaluate(&name, parts);
         self.publish(&name, parts);
         if let Some(by) = self.who_ends(&name) {
-            self.take_out(&name, KeyState::Revoked { by }, parts);
+            self.take_out(&name, KeyState::Revoked { by, at_ms: now.unix_ms }, parts);
         }
     }
 

@@ -87,7 +87,11 @@ pub(super) struct KeyEntry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum KeyState {
     Stays,
-    Revoked { by: Actor },
+    /// By whom, and when that was asked for, in ms since the Unix epoch.
+    Revoked {
+        by: Actor,
+        at_ms: i64,
+    },
     Expired,
 }
 

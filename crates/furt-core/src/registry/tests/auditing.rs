@@ -27,7 +27,7 @@ fn kept(furt: &Harness) -> Vec<String> {
     let line = |entry: &std::sync::Arc<crate::model::AuditEntry>| {
         let subject = match &entry.action {
             AuditAction::CreateKey(key) | AuditAction::RotateKey(key) => key.name().to_string(),
-            AuditAction::RevokeKey(name) => name.to_string(),
+            AuditAction::RevokeKey(name) | AuditAction::TakeBackKey(name) => name.to_string(),
             AuditAction::BeginMaintenance { scope, .. } | AuditAction::EndMaintenance { scope, .. } => {
                 scope.to_string()
             }
@@ -38,6 +38,7 @@ fn kept(furt: &Harness) -> Vec<String> {
                 let ids: Vec<_> = instances.iter().map(ToString::to_string).collect();
                 format!("{service}/{}", ids.join("+"))
             }
+            AuditAction::Register { service, instance, .. } => format!("{service}/{instance}"),
             AuditAction::Order { .. } => String::new(),
         };
         format!("{} {subject}", entry.action.as_str()).trim_end().to_owned()
@@ -155,4 +156,50 @@ fn an_order_is_kept_by_itself_and_its_asker_waits_for_the_store() {
     furt.finish(Store::Fails);
     assert!(matches!(furt.answers[&reply], Err(Refusal::StoreFailed(_))));
     assert_eq!(kept(&furt), ["reload"]);
+}
+
+#[test]
+fn a_registration_is_kept_where_it_takes_what_another_registrant_has() {
+    let mut furt = open();
+    let other = |mut command: Command| {
+        command.0.source = named("alice");
+        command
+    };
+    // Her own is an event, as a service's is.
+    furt.register(&other(Command::new("b", &["GET /b"]))).unwrap();
+    furt.register(&other(Command::new("b", &["GET /b", "GET /c"]))).unwrap();
+    assert_eq!(kept(&furt), Vec::<String>::new());
+    furt.register(&other(Command::new("a", &["GET /a", "GET /x"]).id("one"))).unwrap();
+    assert_eq!(kept(&furt), ["register a/one"]);
+    let AuditAction::Register { is_defined, .. } = &furt.audited[0].action else { panic!() };
+    assert!(*is_defined);
+}
+
+#[test]
+fn two_who_revoke_and_a_key_that_is_over_are_told_apart() {
+    let mut furt = open();
+    furt.key(KeyCommand::Create(key("k", "1"))).unwrap();
+    furt.store = Store::Fails;
+    assert!(furt.key(KeyCommand::Revoke(name("k"))).is_err());
+    let asked_ms = furt.now.unix_ms;
+    furt.pass(30);
+    furt.store = Store::Works;
+    furt.pass(60);
+    assert_eq!(
+        (kept(&furt).last().unwrap().as_str(), furt.audited[1].at_ms),
+        ("key-revoke k", asked_ms),
+        "when it was asked for"
+    );
+}
+
+#[test]
+fn the_last_instance_of_a_service_takes_it_along_and_that_is_kept() {
+    let mut furt = open();
+    furt.deregister("a/one", named("alice")).unwrap();
+    furt.deregister("a/two", named("alice")).unwrap();
+    let whole = furt.audited.iter().map(|entry| match &entry.action {
+        AuditAction::Deregister { is_whole, .. } => *is_whole,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(whole.collect::<Vec<_>>(), [false, true]);
 }

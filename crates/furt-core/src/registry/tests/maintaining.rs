@@ -7,7 +7,7 @@ use super::harness::maintenance_command::{begin, end};
 use super::harness::sharing::elsewhere;
 use super::harness::{Harness, Store};
 use super::routing::{fixed, url};
-use crate::model::{CidrSet, Maintenance, MaintenanceMessage, MaintenanceScope, ServiceName};
+use crate::model::{AuditAction, CidrSet, Maintenance, MaintenanceMessage, MaintenanceScope, ServiceName};
 use crate::ports::Store as _;
 use crate::registry::maintenances::{MAX_MAINTENANCES, MAX_PARKED};
 use crate::registry::{Change, Event, MaintenanceReport, Premise, Record, Refusal, Report, StaticTarget};
@@ -246,16 +246,21 @@ mod shared {
     }
 
     #[test]
-    fn a_command_relies_on_nothing_and_the_last_one_counts() {
+    fn of_two_at_once_the_later_one_counts_and_knows_the_earlier_one() {
         let mut furt = shared();
         furt.store = Store::Waits;
         furt.ask_maintenance(begin("shop", None));
-        assert_eq!(furt.writes[0].1.premises, []);
+        assert_eq!(furt.writes[0].1.premises, [Premise::Absent(Record::Maintenance(scope("shop")))]);
         let change = put(&furt, None);
         furt.told(vec![change], elsewhere());
         assert_eq!(told(&furt), Some("elsewhere".to_owned()));
+        let (id, _) = furt.writes.pop_front().unwrap();
+        furt.send(Event::WriteOutdated(id, furt.revision));
+        assert_eq!(furt.writes[0].1.premises, [Premise::Unchanged(Record::Maintenance(scope("shop")))]);
         furt.finish(Store::Works);
         assert_eq!(told(&furt), message());
+        let AuditAction::BeginMaintenance { before: Some(before), .. } = &furt.audited[0].action else { panic!() };
+        assert_eq!((before.message.as_ref().unwrap().as_str(), furt.audited.len()), ("elsewhere", 1));
     }
 
     #[test]
@@ -290,6 +295,7 @@ mod shared {
         let (id, _) = furt.writes.pop_front().unwrap();
         furt.send(Event::WriteOutdated(id, furt.revision));
         assert!(furt.answers[&reply].is_ok());
+        assert_eq!(furt.audited.len(), 1, "who was faster has the entry");
     }
 
     #[test]

@@ -242,13 +242,16 @@ mod shared {
     }
 
     #[test]
-    fn a_command_relies_on_nothing_and_the_last_one_counts() {
+    fn of_two_at_once_the_later_one_counts_and_knows_the_earlier_one() {
         let mut furt = shared();
         furt.store = Store::Waits;
         furt.ask_split(split("shop", &["v1"]));
-        assert_eq!(furt.writes[0].1.premises, []);
+        assert_eq!(furt.writes[0].1.premises, [Premise::Absent(Record::Split(name("shop")))]);
         furt.told(vec![put(&["v2", "v3"])], elsewhere());
         assert_eq!(furt.sides("shop"), sides(&["shop", "", ""]));
+        let (id, _) = furt.writes.pop_front().unwrap();
+        furt.send(Event::WriteOutdated(id, furt.revision));
+        assert_eq!(furt.writes[0].1.premises, [Premise::Unchanged(Record::Split(name("shop")))]);
         furt.finish(Store::Works);
         assert_eq!(furt.sides("shop"), sides(&["shop", ""]));
     }
