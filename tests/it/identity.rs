@@ -82,7 +82,7 @@ async fn a_process_that_registers_again_under_another_id_is_one_instance() {
     assert_eq!(shown["instances"].as_array().unwrap().len(), 1);
     let events = gateway.seen("/internal/events").await;
     let kinds = events["events"].as_array().unwrap().iter().filter(|one| one["kind"] == "replaced");
-    assert_eq!(kinds.map(|one| one["by"].as_str().unwrap()).collect::<Vec<_>>(), ["two", "three"]);
+    assert_eq!(kinds.map(|one| one["newer"].as_str().unwrap()).collect::<Vec<_>>(), ["two", "three"]);
     let path = "/internal/services/service/instances/three?drain=5";
     Answer::of(gateway.operate(Method::DELETE, path)).await.ok();
     Answer::of(gateway.anonymous(Method::GET, "/s/a")).await.problem(404, "route-not-found");
