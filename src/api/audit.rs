@@ -21,7 +21,7 @@ use furt_core::model::{AuditAction, InstanceId, Order, ServiceName};
 use furt_core::ports::StoreError;
 use furt_core::registry::{Event, Source};
 
-/// The most entries of one answer, some 1 MB.
+/// The most entries of one answer: some 600 KB of usual ones, and 20 MB of the largest.
 pub(super) const MAX_LIMIT: u64 = 1000;
 /// As many where nothing is said of it.
 const LIMIT: u64 = 100;

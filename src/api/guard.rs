@@ -33,7 +33,10 @@ pub(super) async fn identify(State(api): State<Arc<Api>>, mut request: Request, 
     let actor = source.actor();
     request.extensions_mut().insert(source);
     let mut response = next.run(request).await;
-    response.extensions_mut().insert(actor);
+    // The log tells of refusals alone who it was.
+    if response.status().is_client_error() {
+        response.extensions_mut().insert(actor);
+    }
     response
 }
 

@@ -10,5 +10,5 @@ mod trail;
 pub use record::{Head, Record, RecordedEntry};
 pub use trail::{AuditTrail, News, Page};
 
-/// Entries that are kept: of a registry with ten changes a day those of 27 years, some 60 MB of usual ones. The largest have 50 KB.
+/// Entries that are kept: of a registry with ten changes a day those of 27 years, some 60 MB of usual ones. The largest have some 20 KB.
 pub const MAX_ENTRIES: u64 = 100_000;

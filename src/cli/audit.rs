@@ -113,7 +113,7 @@ fn check(args: &AuditArgs) -> Result<()> {
         after = next;
     }
     for (gateway, Chain { number, sha256 }) in &chains {
-        output::print(&format!("{}  {number} entries, the last one is {}\n", clean(gateway), clean(sha256)))?;
+        output::print(&format!("{}  entry {number} is the last one: {}\n", clean(gateway), clean(sha256)))?;
     }
     match faults.len() {
         0 => output::print(&format!("{count} entries are there, and none is missing between them\n")),

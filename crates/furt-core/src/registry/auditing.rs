@@ -29,9 +29,13 @@ impl RegistrationPolicy {
     /// Whether `source` acts as an operator on what `registered_from` registered.
     pub(super) fn is_operators(&self, service: &ServiceName, registered_from: Option<IpAddr>, source: &Source) -> bool {
         let Some(operator) = &source.operator else { return false };
+        operator.name.is_some() || registered_from.is_none_or(|from| self.needs_operator(service, from, source))
+    }
+
+    /// Whether nobody but an operator may speak for what `registered_from` registered, and `source` is one.
+    fn needs_operator(&self, service: &ServiceName, registered_from: IpAddr, source: &Source) -> bool {
         let without = || Source { operator: None, ..source.clone() };
-        operator.name.is_some()
-            || registered_from.is_none_or(|from| self.check_owner(service, from, &without()).is_err())
+        source.operator.is_some() && self.check_owner(service, registered_from, &without()).is_err()
     }
 }
 
@@ -42,12 +46,11 @@ impl Registry {
         let Registering { command, definition_owner, replaces, .. } = registering;
         let (service, source) = (&command.definition.service, &command.source);
         let entry = self.directory.service(service)?;
-        let without = Source { operator: None, ..source.clone() };
-        let is_others = |from| self.settings.policy.check_owner(service, from, &without).is_err();
+        let is_others = |from| self.settings.policy.needs_operator(service, from, source);
         let instances = std::iter::once(&command.instance.id).chain(replaces);
         let owners = instances.filter_map(|id| entry.instances().get(id)).map(InstanceEntry::registered_from);
         let definition = definition_owner.map(|_| entry.registered_from());
-        if source.operator.is_none() || !owners.chain(definition).any(is_others) {
+        if !owners.chain(definition).any(is_others) {
             return None;
         }
         let action = AuditAction::Register {
@@ -56,20 +59,17 @@ impl Registry {
             is_defined: definition_owner.is_some(),
             replaces: replaces.clone(),
         };
-        Some(audit(action, &source.actor(), now))
+        Some(audit(action, &source.actor(), now.unix_ms))
     }
 
     /// The same of one that changes nothing and ends a drain.
     pub(super) fn audited_return(&self, instance: &InstanceRef, source: &Source, now: Now) -> Option<Change> {
         let installed = self.directory.instance(instance)?;
-        let without = Source { operator: None, ..source.clone() };
-        let is_owner =
-            || self.settings.policy.check_owner(&instance.service, installed.registered_from(), &without).is_ok();
-        if source.operator.is_none() || is_owner() {
+        if !self.settings.policy.needs_operator(&instance.service, installed.registered_from(), source) {
             return None;
         }
         let (service, instances) = (instance.service.clone(), vec![instance.id.clone()]);
-        Some(audit(AuditAction::EndDrain { service, instances }, &source.actor(), now))
+        Some(audit(AuditAction::EndDrain { service, instances }, &source.actor(), now.unix_ms))
     }
 
     /// Something is done that changes nothing else in the store: its entry is stored by itself.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::caller::Asker;
 use super::change::Change;
-use super::now::Now;
 use crate::model::{Actor, AuditAction, AuditEntry};
 
 /// An entry on its way to the store that belongs to no other change.
@@ -13,6 +12,7 @@ pub(super) struct WaitingEntry {
     pub(super) asker: Asker,
 }
 
-pub(super) fn audit(action: AuditAction, by: &Actor, now: Now) -> Change {
-    Change::Audit(Arc::new(AuditEntry { at_ms: now.unix_ms, by: by.clone(), action }))
+/// `at_ms`: when it was asked for.
+pub(super) fn audit(action: AuditAction, by: &Actor, at_ms: i64) -> Change {
+    Change::Audit(Arc::new(AuditEntry { at_ms, by: by.clone(), action }))
 }

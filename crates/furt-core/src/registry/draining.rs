@@ -127,7 +127,7 @@ impl Registry {
             Drain::Begins(until) => AuditAction::BeginDrain { service, instances, until },
             Drain::Ends => AuditAction::EndDrain { service, instances },
         };
-        Some(audit(action, &source.actor(), now))
+        Some(audit(action, &source.actor(), now.unix_ms))
     }
 
     fn drained(&self, command: &DrainCommand, changed: &[DrainChange]) -> Answer {

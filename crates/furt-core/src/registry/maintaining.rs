@@ -71,8 +71,11 @@ impl Registry {
                 });
                 let before = self.maintenances.get(&scope).map(Arc::clone);
                 let after = Arc::clone(&maintenance);
-                let audited =
-                    audit(AuditAction::BeginMaintenance { scope: scope.clone(), before, after }, &asker.by, now);
+                let audited = audit(
+                    AuditAction::BeginMaintenance { scope: scope.clone(), before, after },
+                    &asker.by,
+                    now.unix_ms,
+                );
                 let change = Change::PutMaintenance(scope.clone(), Arc::clone(&maintenance));
                 (MaintenanceWrite::Begin { command, maintenance, asker }, vec![change, audited])
             }
@@ -81,7 +84,8 @@ impl Registry {
                     return refuse(&scope, asker, Refusal::NotInMaintenance(scope.clone()), effects);
                 };
                 let before = Arc::clone(&maintenance);
-                let audited = audit(AuditAction::EndMaintenance { scope: scope.clone(), before }, &asker.by, now);
+                let audited =
+                    audit(AuditAction::EndMaintenance { scope: scope.clone(), before }, &asker.by, now.unix_ms);
                 (MaintenanceWrite::End { maintenance, asker }, vec![Change::RemoveMaintenance(scope.clone()), audited])
             }
         };

@@ -101,7 +101,7 @@ impl Registry {
             (Vec::new(), Vec::new())
         };
         let audited = audited.map(|(instances, by)| {
-            audit(AuditAction::Deregister { service: service.clone(), instances, is_whole }, &by, now)
+            audit(AuditAction::Deregister { service: service.clone(), instances, is_whole }, &by, now.unix_ms)
         });
         let changes: Vec<_> = audited.into_iter().chain(changes).collect();
         if changes.is_empty() {

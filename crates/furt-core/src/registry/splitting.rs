@@ -58,7 +58,7 @@ impl Registry {
                 (split, Change::RemoveSplit(service.clone()), action)
             }
         };
-        let changes = vec![change, audit(action, &parked.asker.by, now)];
+        let changes = vec![change, audit(action, &parked.asker.by, now.unix_ms)];
         let id = self.write_ids.next();
         let premises = self.premises_of_split(&service);
         self.splits.outbox.submit(id, vec![service], SplitWrite { parked, split });

@@ -17,7 +17,7 @@ use super::command::{KeyAnswer, KeyCommand};
 use super::refusal::{KeyRefusal, MAX_KEYS};
 use super::report::KeyReport;
 use super::state::{KeyEntry, KeyParts, KeyState, KeyWrite, Keys, MAX_PARKED, ParkedKeyCommand};
-use crate::model::{Actor, AuditAction, AuditEntry, KeyName, MAX_OLD_DIGESTS, OldDigest, RuntimeKey, Sha256Digest};
+use crate::model::{Actor, AuditAction, KeyName, MAX_OLD_DIGESTS, OldDigest, RuntimeKey, Sha256Digest};
 
 impl Keys {
     pub(in crate::registry) fn handle_command(
@@ -110,7 +110,7 @@ impl Keys {
         }
         self.pending_digests.insert(key.spec.sha256, name.clone());
         let change = Change::PutKey(Arc::clone(&key));
-        let audited = audit(AuditAction::CreateKey(Arc::clone(&key)), &asker.by, now);
+        let audited = audit(AuditAction::CreateKey(Arc::clone(&key)), &asker.by, now.unix_ms);
         let premises = parts.store.when_shared(|| {
             vec![Premise::Absent(Record::Key(name.clone())), Premise::Absent(Record::Digest(key.spec.sha256))]
         });
@@ -149,7 +149,7 @@ impl Keys {
         let key = Arc::new(key);
         self.pending_digests.insert(sha256, name.clone());
         let change = Change::PutKey(Arc::clone(&key));
-        let audited = audit(AuditAction::RotateKey(Arc::clone(&key)), &asker.by, now);
+        let audited = audit(AuditAction::RotateKey(Arc::clone(&key)), &asker.by, now.unix_ms);
         let premises = parts.store.when_shared(|| {
             vec![Premise::Unchanged(Record::Key(name.clone())), Premise::Absent(Record::Digest(sha256))]
         });
@@ -202,7 +202,9 @@ impl Keys {
         // Each entry stands before its change: many of them go in several pieces.
         let by = asker.as_ref().map(|(asker, _)| (&asker.by, now.unix_ms));
         let change = |name: &KeyName| {
-            let audited = by.map(|(by, at_ms)| revoked(name, by, at_ms)).or_else(|| self.audited_end(name));
+            let audited = by
+                .map(|(by, at_ms)| audit(AuditAction::RevokeKey(name.clone()), by, at_ms))
+                .or_else(|| self.audited_end(name));
             audited.into_iter().chain([Change::RemoveKey(name.clone())])
         };
         let changes = names.iter().flat_map(change).collect();
@@ -216,7 +218,7 @@ impl Keys {
     /// What the audit keeps of the end of a key, where an operator revoked it.
     fn audited_end(&self, name: &KeyName) -> Option<Change> {
         match &self.runtime.get(name)?.state {
-            KeyState::Revoked { by, at_ms } => Some(revoked(name, by, *at_ms)),
+            KeyState::Revoked { by, at_ms } => Some(audit(AuditAction::RevokeKey(name.clone()), by, *at_ms)),
             KeyState::Stays | KeyState::Expired => None,
         }
     }
@@ -319,9 +321,4 @@ impl Keys {
         parts.effects.report(Report::Key(report));
         parts.effects.reply(asker.caller.reply, Err(refusal));
     }
-}
-
-fn revoked(name: &KeyName, by: &Actor, at_ms: i64) -> Change {
-    let action = AuditAction::RevokeKey(name.clone());
-    Change::Audit(Arc::new(AuditEntry { at_ms, by: by.clone(), action }))
 }
