@@ -31,6 +31,10 @@ use crate::tls::{Acquired, Certificate, Tls};
 
 /// Between two looks at what is published.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// At an upgrade the process before this one has the folder for a moment more: so often it is asked for each second, and then
+/// with each look.
+const FIRST_TRIES: u32 = 10;
+const TRY_EVERY: Duration = Duration::from_secs(1);
 /// Looks after which what another furt got meanwhile is read: as often as every 30 s.
 const LOOKS_TO_READ: u32 = 6;
 /// For a whole order: both polls may take 90 s.
@@ -53,7 +57,9 @@ struct Keeping {
     routes: Routes,
     refused: Vec<Refused>,
     retry_after: RetryAfter,
-    /// How often in a row another furt had the folder.
+    /// The name that is ordered just now.
+    ordering: Option<String>,
+    /// How often in a row another furt had the folder; 0: not at the last look.
     refusals: u32,
 }
 
@@ -83,6 +89,7 @@ impl Keeper {
             routes: Routes::default(),
             refused: Vec::new(),
             retry_after: RetryAfter::default(),
+            ordering: None,
             refusals: 0,
         };
         let published = snapshots.load_full();
@@ -115,7 +122,7 @@ impl Keeper {
 
     async fn step_on(&self, keeping: &mut Keeping, config: &Config) -> Duration {
         if !keeping.own(config) {
-            return LOOK_EVERY;
+            return if (1..FIRST_TRIES).contains(&keeping.refusals) { TRY_EVERY } else { LOOK_EVERY };
         }
         for name in self.tls.renewals().take() {
             log::info!("acme: a certificate for {} is asked for", clean(&name));
@@ -152,8 +159,10 @@ impl Keeper {
             return keeping.plan.unreached(name, error.to_string(), unix_seconds(), fastrand::f64());
         }
         _ = keeping.retry_after.take();
+        keeping.ordering = Some(name.to_owned());
         let obtaining =
             tokio::time::timeout(ORDER_TIMEOUT, unpanicking(self.obtain(keeping, acme, name, challenge))).await;
+        keeping.ordering = None;
         let obtained = obtaining.unwrap_or(Err(OrderError::TimedOut(ORDER_TIMEOUT.as_secs())));
         let service = keeping.plan.wanted().get(name).and_then(|wanted| wanted.service.clone());
         match obtained.and_then(|got| keeping.take(acme, name, service, got)) {
@@ -239,7 +248,7 @@ impl Keeping {
         match self.folder.own() {
             Ok(true) if was_owned => true,
             Ok(true) => {
-                if self.refusals > 1 {
+                if self.refusals >= FIRST_TRIES {
                     log::info!("acme: this furt gets certificates now");
                 }
                 self.refusals = 0;
@@ -253,8 +262,7 @@ impl Keeping {
             }
             Ok(false) => {
                 self.refusals = self.refusals.wrapping_add(1);
-                // At an upgrade the process before this one has it for a moment more.
-                if self.refusals == 2 {
+                if self.refusals == FIRST_TRIES {
                     log::warn!("acme: another furt has the folder of tls.state and gets the certificates");
                 }
                 if self.refusals.is_multiple_of(LOOKS_TO_READ) {
@@ -263,6 +271,7 @@ impl Keeping {
                 false
             }
             Err(error) => {
+                self.refusals = 0;
                 log::error!("acme: {error}");
                 false
             }
@@ -453,10 +462,15 @@ impl BackgroundService for Keeper {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         tokio::select! {
             () = self.keep() => {}
-            // Where the sender is gone, so is the server. An order that is under way is counted, and begun again at the next start.
+            // Where the sender is gone, so is the server.
             _ = shutdown.wait_for(|stops| *stops) => {}
         }
+        let mut keeping = self.keeping.lock().await;
+        if let Some(name) = keeping.ordering.take() {
+            keeping.plan.cut(&name, unix_seconds());
+            keeping.keep_ledger_or_say();
+        }
         // A process that takes over need not wait until the last client of this one is gone.
-        self.keeping.lock().await.folder.disown();
+        keeping.folder.disown();
     }
 }

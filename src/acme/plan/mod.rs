@@ -224,6 +224,12 @@ impl Plan {
         tries.retry_at = tries.retry_at.max(now + back_off(tries.failures + 1, 0.5));
     }
 
+    /// An order was under way when furt was told to end. It counts, and the process that comes next may begin it again at once; after a
+    /// crash it waits, since furt may have ended for it.
+    pub(super) fn cut(&mut self, name: &str, now: i64) {
+        self.ledger.tries_mut(name, self.first_challenge).retry_at = now;
+    }
+
     /// There is a certificate.
     pub(super) fn issued(&mut self, name: &str, held: Held, now: i64, random: f64) {
         let at = held.renew_at();

@@ -303,6 +303,29 @@ fn what_was_ordered_is_known_after_a_restart_and_so_is_a_wait() {
 }
 
 #[test]
+fn an_order_that_the_end_of_furt_cut_is_begun_again_at_once_and_counts() {
+    let after = |is_cut: bool| {
+        let mut before = plan(&[("a.example", own())]);
+        before.begin("a.example", &Kind::Own, START);
+        if is_cut {
+            before.cut("a.example", START + 3);
+        }
+        let text = serde_json::to_string(before.ledger()).unwrap();
+        let mut after = Plan::new(serde_json::from_str(&text).unwrap());
+        after.set_wanted(before.wanted().clone());
+        after
+    };
+    assert!(matches!(after(true).next(START + 3), Step::Order { .. }));
+    assert!(matches!(after(false).next(START + 3), Step::Wait { .. }), "after a crash it waits");
+    let mut plan = after(true);
+    for _ in 1..HOURLY {
+        plan.begin("a.example", &Kind::Own, START + 4);
+        plan.cut("a.example", START + 4);
+    }
+    assert_eq!(plan.next(START + 5), Step::Wait { until: START + HOUR }, "each of them counts");
+}
+
+#[test]
 fn a_ledger_of_a_clock_that_was_ahead_passes() {
     let mut plan = plan(&[("a.example", own())]);
     for _ in 0..HOURLY {
