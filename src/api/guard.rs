@@ -99,12 +99,12 @@ async fn operators_only(api: &Api, least: Role, request: Request, next: Next) ->
             let name = name.as_ref().map_or("this address", OperatorName::as_str);
             format!("this needs the role {}, and {name} has {}", least.as_str(), role.as_str())
         }
-        None if is_one_awaited(api) => {
-            "only operators may, and Vault has not given the token of one yet (token_sha256)".to_owned()
-        }
-        None => "only operators may: from internal.operators_from, with a token or certificate of theirs where one is \
-                 configured"
-            .to_owned(),
+        None => match awaited(api) {
+            Some(key) => format!("only operators may, and Vault has not given {key} yet"),
+            None => "only operators may: from internal.operators_from, with a token or certificate of theirs where one is \
+                     configured"
+                .to_owned(),
+        },
     };
     Problem::new(StatusCode::FORBIDDEN, Code::OperatorsOnly, detail).into_response()
 }
@@ -114,11 +114,15 @@ fn have_credentials(config: &Config) -> bool {
     config.internal.operator_token_sha256.is_some() || !config.operators.is_empty()
 }
 
-/// Whether a token that somebody may have is still to be given by a Vault.
-fn is_one_awaited(api: &Api) -> bool {
+/// The key of the configuration with a token that somebody may have and that a Vault is still to give.
+fn awaited(api: &Api) -> Option<&'static str> {
     let config = api.config();
-    let of_all = config.operators.iter().filter_map(|operator| operator.token_sha256.as_ref());
-    of_all.chain(&config.internal.operator_token_sha256).any(|wanted| api.values.digest(wanted).is_none())
+    let is_missing = |wanted| api.values.digest(wanted).is_none();
+    let of_one = config.operators.iter().filter_map(|operator| operator.token_sha256.as_ref());
+    if config.internal.operator_token_sha256.as_ref().is_some_and(is_missing) {
+        return Some("internal.operator_token_sha256");
+    }
+    of_one.into_iter().any(is_missing).then_some("operators.token_sha256")
 }
 
 /// Lets those pass who may register, until furt stops: what a process that ends takes is lost with it.

@@ -115,9 +115,9 @@ async fn limits_of_routes_hold_for_two_gateways_together() {
     assert_eq!(let_through(&a, 8, "/ruled", None).await, 3);
     b.kill();
     gateways_are(&a, 1).await;
-    // What is used up stays so, by the whole limit now.
+    // What is used up stays so: five at each of them were the whole limit, of which little has come back until B was missed.
     let more = let_through(&a, 12, "/own", None).await;
-    assert!((5..=7).contains(&more), "{more}");
+    assert!((1..=3).contains(&more), "{more}");
 }
 
 #[tokio::test]

@@ -242,10 +242,17 @@ impl Rabbitmq {
 
     /// What `rabbitmqctl` says; it must succeed.
     pub(crate) fn ctl(&self, arguments: &[&str]) -> String {
+        self.try_ctl(arguments).unwrap_or_else(|why| panic!("{arguments:?}: {why}"))
+    }
+
+    /// The same, where it may fail.
+    pub(crate) fn try_ctl(&self, arguments: &[&str]) -> Result<String, String> {
         let output = self.command("rabbitmqctl").arg("--quiet").args(arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
-        said
+        match output.status.success() {
+            true => Ok(said),
+            false => Err(said + &String::from_utf8_lossy(&output.stderr)),
+        }
     }
 
     /// Runs a script that calls `rabbitmqctl`, as an operator would paste it; what it asks for is `given`.
