@@ -192,21 +192,22 @@ impl Gateway {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = Context;
+    // In a box: Pingora has room for it in each of the futures that it nests, and copies them all for each request.
+    type CTX = Box<Context>;
 
-    fn new_ctx(&self) -> Context {
-        Context::new(clock::now(), Arc::clone(&self.metrics))
+    fn new_ctx(&self) -> Self::CTX {
+        Box::new(Context::new(clock::now(), Arc::clone(&self.metrics)))
     }
 
     /// The edge's word on the request, where it has one: Pingora carries it as if it came from the connection's last request.
-    fn on_connection_reuse(&self, _: &mut Session, ctx: &mut Context, told: Box<dyn Any + Send + Sync>) {
+    fn on_connection_reuse(&self, _: &mut Session, ctx: &mut Self::CTX, told: Box<dyn Any + Send + Sync>) {
         ctx.received.malformed = told.downcast().ok().map(|malformed| *malformed);
     }
 
     /// No modules: Pingora's default brings one for compression, which would cost every request.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
         // One for the whole request, so that it sees one configuration with the routes and keys that came with it.
         let snapshot = ctx.snapshot.insert(self.snapshots.load_full());
         ctx.client.scheme = listener::scheme(session.as_downstream());
@@ -233,7 +234,7 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
         let snapshot = ctx.snapshot.take().unwrap_or_else(|| self.snapshots.load_full());
         let mut decision = self.admit(session, ctx, &snapshot);
         if let Ok(Admitted::Ask(voucher, usability)) = decision {
@@ -267,7 +268,7 @@ impl ProxyHttp for Gateway {
         Ok(true)
     }
 
-    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
         if !duplex::may_take(session) {
             return Ok(true);
         }
@@ -275,7 +276,7 @@ impl ProxyHttp for Gateway {
         Box::pin(self.pass_both_ways(session, ctx)).await
     }
 
-    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
         if let Some(peer) = ctx.attempts.chosen.take() {
             return Ok(peer);
         }
@@ -286,7 +287,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         request: &mut RequestHeader,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         self.remove_forged_country(request, &ctx.client);
         forward::begin_exchange(session);
@@ -312,7 +313,7 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         body: &mut Option<Bytes>,
         is_last: bool,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         if is_last {
             upload::note_complete(session);
@@ -332,7 +333,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         if framing::is_interim(response.status) {
             ctx.answer.kept_alive = ctx.answer.kept_alive.or(session.get_keepalive());
@@ -377,7 +378,7 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         body: &mut Option<Bytes>,
         is_last: bool,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
         if is_last {
             self.note_answered(session, ctx);
@@ -392,7 +393,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         trailers: &mut HeaderMap,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<Option<Bytes>> {
         compressing::end_before(trailers, session, ctx)
     }
@@ -402,7 +403,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         trailers: &mut HeaderMap,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         framing::check_trailers(trailers)?;
         if ctx.received.is_call {
@@ -417,7 +418,7 @@ impl ProxyHttp for Gateway {
         &self,
         _session: &mut Session,
         _peer: &HttpPeer,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
         error: Box<Error>,
     ) -> Box<Error> {
         self.judge_connect_failure(ctx, error)
@@ -428,13 +429,13 @@ impl ProxyHttp for Gateway {
         peer: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
-        ctx: &mut Context,
+        ctx: &mut Self::CTX,
         reused: bool,
     ) -> Box<Error> {
         self.judge_broken_exchange(peer, session, ctx, error, reused)
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Self::CTX) -> FailToProxy {
         let Some(answer) = ctx.answer.refusal.take().or_else(|| forward::answer_for(error)) else {
             ctx.answer.flag = Some(ResponseFlag::ClientGone);
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
@@ -462,11 +463,11 @@ impl ProxyHttp for Gateway {
 
     /// What goes wrong with a service or a client is in the access log and the counters; a line each would be a way
     /// to fill the disk.
-    fn suppress_error_log(&self, _session: &Session, _ctx: &Context, _error: &Error) -> bool {
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Self::CTX, _error: &Error) -> bool {
         !log::log_enabled!(log::Level::Debug)
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Self::CTX) {
         self.note_end(ctx, error);
         ctx.release_limits();
         let status = session.response_written().map_or(0, |response| response.status.as_u16());

@@ -74,7 +74,7 @@ impl Gateway {
     ///
     /// # Errors
     /// It was not answered, or not whole.
-    pub(super) async fn pass_both_ways(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+    pub(super) async fn pass_both_ways(&self, session: &mut Session, ctx: &mut Box<Context>) -> Result<bool> {
         loop {
             let peer = self.next_peer(session, ctx).await?;
             if peer.options.alpn != ALPN::H2 {
@@ -93,7 +93,7 @@ impl Gateway {
         }
     }
 
-    async fn attempt(&self, session: &mut Session, ctx: &mut Context, peer: &HttpPeer) -> Result<Attempt> {
+    async fn attempt(&self, session: &mut Session, ctx: &mut Box<Context>, peer: &HttpPeer) -> Result<Attempt> {
         let (mut service, is_reused) = match self.duplex.connect(peer).await {
             Ok(Some(connected)) => connected,
             Ok(None) => return Ok(Attempt::IsOlder),
@@ -111,7 +111,7 @@ impl Gateway {
     async fn pass(
         &self,
         session: &mut Session,
-        ctx: &mut Context,
+        ctx: &mut Box<Context>,
         peer: &HttpPeer,
         service: &mut Http2Session,
     ) -> Result<()> {
@@ -142,7 +142,7 @@ impl Gateway {
     async fn begin(
         &self,
         session: &mut Session,
-        ctx: &mut Context,
+        ctx: &mut Box<Context>,
         peer: &HttpPeer,
         service: &mut Http2Session,
     ) -> Result<Body> {
@@ -169,7 +169,7 @@ impl Gateway {
     async fn give(
         &self,
         session: &mut Session,
-        ctx: &mut Context,
+        ctx: &mut Box<Context>,
         body: &mut Body,
         mut part: Option<Bytes>,
     ) -> Result<()> {
@@ -180,7 +180,7 @@ impl Gateway {
     }
 
     /// Something of the answer is there.
-    async fn take(&self, session: &mut Session, ctx: &mut Context, mut task: HttpTask) -> Result<()> {
+    async fn take(&self, session: &mut Session, ctx: &mut Box<Context>, mut task: HttpTask) -> Result<()> {
         match &mut task {
             HttpTask::Header(header, _) => {
                 self.response_filter(session, header, ctx).await?;
