@@ -80,7 +80,7 @@ pub(crate) async fn schemathesis_finds_nothing(time: Duration) {
     command.args(["--max-time", &time.as_secs().to_string(), "--max-examples", "1000", "--continue-on-failure"]);
     // It would end the very furt that is asked.
     command.args(["--exclude-operation-id", "post_upgrade", "--no-color", "--generation-allow-x00", "false"]);
-    command.args(["--suppress-health-check", "all", "--warnings", "off", "--request-timeout", "30"]);
+    command.args(["--suppress-health-check", "all", "--warnings", "off", "--request-timeout", "90"]);
     let longest = time * 2 + Duration::from_secs(60);
     let output = tokio::time::timeout(longest, command.current_dir(folder.path()).output()).await;
     let output = output.expect("an end in time").unwrap();
