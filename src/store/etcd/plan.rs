@@ -278,6 +278,8 @@ impl Planner<'_> {
             Change::NoteTtl { instance, ttl } => self.promise(instance, *ttl),
             Change::PutDraining(instance, mark) => {
                 let value = records::Drain::of_instance(&instance.id, mark).to_json();
+                // Another write of the batch may give the instance another lease.
+                self.planned.read.insert(Key::Instance(instance.clone()));
                 let under = self.lease_of(instance);
                 self.put(Key::Drain(instance.clone()), value, under);
             }
@@ -332,6 +334,7 @@ impl Planner<'_> {
             _ => self.attach(key, under),
         }
         let drain = Key::Drain(instance.clone());
+        self.planned.read.insert(drain.clone());
         match self.ops.get_mut(&drain) {
             Some(Op::Put { under: of_drain, .. }) => *of_drain = under,
             Some(_) => {}
